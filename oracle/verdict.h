@@ -1,0 +1,36 @@
+// Verdict: what a judge says of the outputs of one case.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "corpus/case.h"
+
+namespace normproof::oracle {
+
+enum class OutputTensor : std::uint8_t { out, residual_out };
+
+// One output element that is not what the contract demands.
+struct Mismatch {
+  OutputTensor tensor = OutputTensor::out;
+  std::int64_t row = 0;
+  std::int64_t column = 0;
+  DType dtype = DType::bf16;
+  std::uint32_t got = 0;     // bits
+  std::uint32_t wanted = 0;  // bits
+  // Representable values between the two (0 to 0 counts +0 and -0 as one step); max uint64 where one is NaN.
+  std::uint64_t ulp_distance = 0;
+};
+
+struct Verdict {
+  std::int64_t rows = 0;          // rows judged
+  std::int64_t elements = 0;      // output elements compared, residual_out included
+  std::int64_t special_rows = 0;  // rows with a NaN, infinity, signed zero or subnormal input, or a zero, infinite, NaN mean
+  std::int64_t mismatches = 0;    // elements
+  std::vector<Mismatch> first_mismatches;  // at most kMaximumListed, in row-major order, exact path confirmed
+  bool conforms() const { return mismatches == 0; }
+};
+inline constexpr std::size_t kMaximumListed = 8;
+
+}  // namespace normproof::oracle

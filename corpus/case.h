@@ -45,8 +45,8 @@ struct Recipe {
   friend bool operator==(const Recipe&, const Recipe&) = default;
 };
 
-// The logical elements of a tensor in row-major order without gaps, little-endian, `size_of(dtype)` bytes each;
-// or a recipe that yields them. Exactly one of the two is given (an empty tensor has neither).
+// The logical elements of a tensor in row-major order without gaps, little-endian, `size_of(dtype)` bytes
+// each; or a recipe that yields them. Exactly one of the two is given (an empty tensor has neither).
 struct TensorData {
   std::vector<std::byte> bytes;
   std::optional<Recipe> recipe;
@@ -91,16 +91,17 @@ struct Case {
   std::string description;  // one or two sentences for people
 
   Operation operation = Operation::rms_norm;
-  DType dtype = DType::bf16;              // activation dtype T
-  std::optional<DType> weight_dtype;      // W: T or fp32; nothing: no weight
-  std::optional<DType> quantized_dtype;   // Q: exactly where the operation quantizes
+  DType dtype = DType::bf16;             // activation dtype T
+  std::optional<DType> weight_dtype;     // W: T or fp32; nothing: no weight
+  std::optional<DType> quantized_dtype;  // Q: exactly where the operation quantizes
 
-  std::vector<std::int64_t> shape;        // leading dimensions, then hidden size; rank 2 to 4 (rank 2 with residual or fp8)
+  std::vector<std::int64_t>
+      shape;  // leading dimensions, then hidden size; rank 2 to 4 (rank 2 with residual or fp8)
   TensorLayout input_layout;
   TensorLayout residual_layout;
-  TensorLayout output_layout;             // unused by fused_add_rms_norm, which writes into its input
-  std::int64_t weight_offset = 0;         // elements, like TensorLayout::offset
-  bool in_place = false;                  // rms_norm only: the output is the input tensor
+  TensorLayout output_layout;      // unused by fused_add_rms_norm, which writes into its input
+  std::int64_t weight_offset = 0;  // elements, like TensorLayout::offset
+  bool in_place = false;           // rms_norm only: the output is the input tensor
 
   std::uint32_t epsilon_bits = 0x358637bd;  // fp32 bits, here 1e-6
   std::uint32_t scale_bits = 0x3f800000;    // fp32 bits, here 1; used where the operation quantizes
@@ -134,8 +135,9 @@ struct CaseTensors {
 // Carries out the recipes. Requires a valid case.
 CaseTensors materialize(const Case& test_case);
 
-// Reasons why `test_case` is not a well-formed case, each as "path: what, with the value"; empty when it is valid.
-// A well-formed case may still ask for a call that the kernels must refuse only by alignment or `launch.path`.
+// Reasons why `test_case` is not a well-formed case, each as "path: what, with the value"; empty when it is
+// valid. A well-formed case may still ask for a call that the kernels must refuse only by alignment or
+// `launch.path`.
 std::vector<std::string> validate(const Case& test_case);
 
 // Bits of element `index` of packed data.

@@ -1,0 +1,45 @@
+// Property: a sentence about the kernels that must hold for every case, checked by RapidCheck on a target.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "corpus/case.h"
+#include "properties/run/tally.h"
+#include "properties/run/target.h"
+
+namespace normproof {
+
+struct PropertyContext {
+  Target& target;
+  Tally& tally;  // every judged run is added here
+  std::uint64_t seed = 0;
+  int cases = 100;                     // successful cases to reach
+  std::optional<Operation> operation;  // restrict to one operation, one activation dtype
+  std::optional<DType> dtype;
+  std::function<bool()> out_of_time = [] {
+    return false;
+  };  // asked between cases; true ends the property early
+};
+
+struct PropertyResult {
+  bool holds = false;
+  int cases = 0;                       // cases that were checked
+  std::string message;                 // on failure: what is wrong, after shrinking
+  std::optional<Case> counterexample;  // on failure: the shrunk case
+};
+
+struct Property {
+  std::string_view name;      // as on the command line, for instance "bitwise-equality"
+  std::string_view sentence;  // for people
+  PropertyResult (*check)(PropertyContext&);
+};
+
+// The table of all properties, in the order in which they run.
+std::span<const Property> all_properties();
+
+}  // namespace normproof

@@ -1,0 +1,101 @@
+#include "properties/run/evaluate.h"
+
+#include <fmt/format.h>
+
+#include "corpus/generate.h"
+#include "oracle/canonical_judge.h"
+
+namespace normproof {
+namespace {
+
+std::string bits_text(DType dtype, std::uint32_t bits) {
+  return fmt::format("0x{:0{}x}", bits, 2 * size_of(dtype));
+}
+
+std::string mismatch_text(const oracle::Mismatch& mismatch) {
+  const std::string where = fmt::format(
+      "{}[row {}, column {}]: got {} ({}), the contract says {} ({})",
+      mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out", mismatch.row, mismatch.column,
+      bits_text(mismatch.dtype, mismatch.got), oracle::value_text(mismatch.dtype, mismatch.got),
+      bits_text(mismatch.dtype, mismatch.wanted), oracle::value_text(mismatch.dtype, mismatch.wanted));
+  if (mismatch.ulp_distance == UINT64_MAX) return where;
+  return fmt::format("{}, {} ulp apart", where, mismatch.ulp_distance);
+}
+
+}  // namespace
+
+std::string_view name_of(Evaluation::Outcome outcome) {
+  switch (outcome) {
+    case Evaluation::Outcome::conforms:
+      return "conforms";
+    case Evaluation::Outcome::refused_as_demanded:
+      return "refused as demanded";
+    case Evaluation::Outcome::wrong_bits:
+      return "wrong bits";
+    case Evaluation::Outcome::memory:
+      return "memory violation";
+    case Evaluation::Outcome::refused_valid:
+      return "refused a valid call";
+    case Evaluation::Outcome::accepted_invalid:
+      return "carried out an invalid call";
+    case Evaluation::Outcome::failed:
+      return "the target failed";
+  }
+  return "?";
+}
+
+bool must_be_refused(const Case& test_case) {
+  return test_case.launch.path == KernelPath::vectorized && !vectorizable(test_case);
+}
+
+Evaluation evaluate(const Case& test_case, Target& target) {
+  return evaluate(test_case, materialize(test_case), target);
+}
+
+Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& target) {
+  using Outcome = Evaluation::Outcome;
+  Evaluation evaluation;
+  evaluation.run = target.run(test_case, tensors);
+  const bool must_refuse = must_be_refused(test_case);
+  switch (evaluation.run.status) {
+    case RunResult::Status::completed:
+      evaluation.verdict = oracle::judge_canonical(test_case, tensors, evaluation.run.outputs);
+      evaluation.outcome = must_refuse                     ? Outcome::accepted_invalid
+                           : evaluation.verdict.conforms() ? Outcome::conforms
+                                                           : Outcome::wrong_bits;
+      break;
+    case RunResult::Status::refused:
+      evaluation.outcome = must_refuse ? Outcome::refused_as_demanded : Outcome::refused_valid;
+      break;
+    case RunResult::Status::failed:
+      evaluation.outcome = Outcome::failed;
+      break;
+  }
+  if (!evaluation.violates() && !evaluation.run.memory_violations.empty())
+    evaluation.outcome = Outcome::memory;
+  return evaluation;
+}
+
+std::string describe(const Case& test_case, const Evaluation& evaluation) {
+  std::string text = fmt::format("{}, {} {}x{}", name_of(evaluation.outcome), name_of(test_case.operation),
+                                 test_case.rows(), test_case.hidden_size());
+  text += fmt::format(" {}, weight {}", name_of(test_case.dtype),
+                      test_case.weight_dtype ? name_of(*test_case.weight_dtype) : "none");
+  if (test_case.quantized_dtype) text += fmt::format(", out {}", name_of(*test_case.quantized_dtype));
+  if (evaluation.run.path != KernelPath::automatic) {
+    text += evaluation.run.path == KernelPath::vectorized ? ", vectorized path" : ", scalar path";
+  }
+  text += '\n';
+  if (!evaluation.run.message.empty()) text += fmt::format("  the target says: {}\n", evaluation.run.message);
+  for (const auto& violation : evaluation.run.memory_violations) text += fmt::format("  {}\n", violation);
+  for (const auto& mismatch : evaluation.verdict.first_mismatches)
+    text += fmt::format("  {}\n", mismatch_text(mismatch));
+  const auto listed = static_cast<std::int64_t>(evaluation.verdict.first_mismatches.size());
+  if (evaluation.verdict.mismatches > listed) {
+    text += fmt::format("  and {} more of {} elements\n", evaluation.verdict.mismatches - listed,
+                        evaluation.verdict.elements);
+  }
+  return text;
+}
+
+}  // namespace normproof

@@ -1,0 +1,78 @@
+// A tensor in memory the way a kernel meets it: strided, at a chosen alignment, between guard zones. Every
+// byte that is not a logical element holds a canary, so a write outside the tensor, or into a gap between
+// rows, is seen.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "corpus/case.h"
+
+namespace normproof {
+
+// What every byte outside the logical elements holds, and what outputs hold before a run. As fp32 and bf16
+// -2.9e-16, as fp16 -0.022, as fp8 about -0.4: finite, unlike any special value.
+inline constexpr std::byte kCanary{0xA5};
+
+// Memory that guarded tensors are placed in; reused from case to case so that no case pays for an allocation.
+class TensorMemory {
+ public:
+  TensorMemory() = default;
+  TensorMemory(const TensorMemory&) = delete;
+  TensorMemory& operator=(const TensorMemory&) = delete;
+  ~TensorMemory();
+
+  // `bytes` bytes on a 256-byte boundary. Valid until the next call. Extents of more than 64 MiB are reserved
+  // without being backed, so that strides of billions of elements cost only the pages that are touched.
+  // Throws std::bad_alloc.
+  std::byte* reserve(std::size_t bytes);
+  static bool is_sparse(std::size_t bytes);
+
+ private:
+  void release();
+  std::byte* data_ = nullptr;
+  std::size_t capacity_ = 0;
+  bool sparse_ = false;
+};
+
+class GuardedTensor {
+ public:
+  // Lays out a tensor of `shape` (leading dimensions, then the contiguous last one) in `memory`, all canary.
+  GuardedTensor(TensorMemory& memory, std::string name, DType dtype, std::vector<std::int64_t> shape,
+                const TensorLayout& layout);
+
+  // Writes the logical elements (packed, row-major). Requires packed.size() == logical size in bytes.
+  void scatter(const std::vector<std::byte>& packed);
+  // Reads the logical elements.
+  std::vector<std::byte> gather() const;
+
+  // Describes the first byte outside the logical elements that lost its canary, or returns an empty string.
+  std::string find_stray_write() const;
+  // Describes the first logical element that differs from `packed`, or returns an empty string.
+  std::string find_change(const std::vector<std::byte>& packed) const;
+
+  std::byte* data() const { return first_; }
+  DType dtype() const { return dtype_; }
+  const std::vector<std::int64_t>& shape() const { return shape_; }
+  const std::vector<std::int64_t>& strides() const { return strides_; }  // one per dimension, the last is 1
+
+ private:
+  template <class Visit>
+  void for_each_row(Visit visit) const;  // visit(byte offset of the row from first_, index of the row)
+
+  std::string name_;
+  DType dtype_;
+  std::vector<std::int64_t> shape_;
+  std::vector<std::int64_t> strides_;
+  std::int64_t rows_ = 1;
+  std::size_t row_bytes_ = 0;
+  bool ascending_ = true;       // rows lie in memory in the order of their indices
+  std::byte* begin_ = nullptr;  // reserved range
+  std::byte* end_ = nullptr;
+  std::byte* first_ = nullptr;  // first logical element
+  bool sparse_ = false;
+};
+
+}  // namespace normproof

@@ -1,0 +1,59 @@
+// Tally: what a run has covered. Every figure that is printed at the end comes from here.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "corpus/case.h"
+#include "properties/run/evaluate.h"
+
+namespace normproof {
+
+struct Counts {
+  std::int64_t cases = 0;
+  std::int64_t rows = 0;
+  std::int64_t elements = 0;
+  std::int64_t special_rows = 0;
+  std::int64_t mismatches = 0;  // elements
+  std::int64_t violations = 0;  // cases
+  std::int64_t refusals = 0;    // cases refused as demanded
+  Counts& operator+=(const Counts& other);
+};
+
+// One cell of what must be covered: operation x activation dtype x weight x quantized dtype x path.
+struct Combination {
+  Operation operation = Operation::rms_norm;
+  DType dtype = DType::bf16;
+  std::optional<DType> weight_dtype;
+  std::optional<DType> quantized_dtype;
+  KernelPath path = KernelPath::vectorized;
+  friend bool operator==(const Combination&, const Combination&) = default;
+};
+std::string to_string(const Combination& combination);
+
+// Every combination that the operations have, in the order of the tables; optionally only one operation or
+// dtype.
+std::vector<Combination> all_combinations(std::optional<Operation> operation = {},
+                                          std::optional<DType> dtype = {});
+
+// Not thread-safe: each thread has its own, added up at the end.
+class Tally {
+ public:
+  Tally();
+  void add(const Case& test_case, const Evaluation& evaluation);
+  Tally& operator+=(const Tally& other);
+
+  Counts total() const;
+  Counts of(Operation operation, DType dtype) const;
+  Counts of(const Combination& combination) const;
+  // Combinations among `wanted` of which no row was compared.
+  std::vector<Combination> uncovered(const std::vector<Combination>& wanted) const;
+
+ private:
+  static std::size_t index_of(const Combination& combination);
+  std::vector<Counts> counts_;  // by index_of
+};
+
+}  // namespace normproof

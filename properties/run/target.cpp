@@ -1,0 +1,71 @@
+// The table of targets by name.
+#include "properties/run/target.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "properties/run/kernel_target.h"
+
+namespace normproof {
+namespace {
+
+constexpr std::string_view kMutantPrefix = "mutant:";
+constexpr std::string_view kLibraryPrefix = "libmutant_";
+constexpr std::string_view kLibrarySuffix = ".so";
+
+// Beside the program's own folder, or where NORMPROOF_MUTANTS says.
+std::filesystem::path mutants_folder() {
+  if (const char* folder = std::getenv("NORMPROOF_MUTANTS")) return folder;
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? std::filesystem::path("mutants") : program.parent_path().parent_path() / "mutants";
+}
+
+std::vector<std::string> mutant_names() {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(mutants_folder(), error)) {
+    const std::string file = entry.path().filename().string();
+    if (file.starts_with(kLibraryPrefix) && file.ends_with(kLibrarySuffix)) {
+      names.push_back(
+          file.substr(kLibraryPrefix.size(), file.size() - kLibraryPrefix.size() - kLibrarySuffix.size()));
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace
+
+std::unique_ptr<Target> make_target(std::string_view name) {
+  if (name == "host") return make_kernel_target("host", linked_kernels());
+  if (name.starts_with(kMutantPrefix)) {
+    const std::string mutant(name.substr(kMutantPrefix.size()));
+    const auto names = mutant_names();
+    if (std::find(names.begin(), names.end(), mutant) == names.end()) {
+      throw TargetError(fmt::format("there is no mutant '{}' in {}; there are: {}", mutant,
+                                    mutants_folder().string(),
+                                    names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "))));
+    }
+    const auto library = mutants_folder() / fmt::format("{}{}{}", kLibraryPrefix, mutant, kLibrarySuffix);
+    return make_kernel_target(std::string(name), load_kernels(library.string()));
+  }
+  std::vector<std::string> accepted;
+  for (const auto& target : available_targets()) accepted.push_back(target.name);
+  throw TargetError(fmt::format("there is no target '{}'; there are: {}", name, fmt::join(accepted, ", ")));
+}
+
+std::vector<TargetDescription> available_targets() {
+  std::vector<TargetDescription> targets = {
+      {"host", "the production kernels, their CUDA threads run on the CPU"}};
+  for (const auto& name : mutant_names()) {
+    targets.push_back({std::string(kMutantPrefix) + name, "the production kernels with a bug planted"});
+  }
+  return targets;
+}
+
+}  // namespace normproof

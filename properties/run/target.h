@@ -1,0 +1,60 @@
+// Target: who runs a case. The production kernels on the CPU, a mutant of them, later a GPU or any shared
+// library.
+#pragma once
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "corpus/case.h"
+
+namespace normproof {
+
+// What came of running one case on a target.
+struct RunResult {
+  enum class Status {
+    completed,
+    refused,  // the target rejected the call's arguments and says why
+    failed,   // the call was accepted and went wrong: launch error, divergent barrier
+  };
+  Status status = Status::completed;
+  std::string message;  // why it was refused or failed
+  Outputs outputs;      // packed; after a completed run
+  // Bytes written outside the outputs, inputs modified; also looked at after a refusal.
+  std::vector<std::string> memory_violations;
+  KernelPath path = KernelPath::automatic;  // the path that ran, where the target reports it
+  int threads_per_block = 0;
+};
+
+class Target {
+ public:
+  Target() = default;
+  Target(const Target&) = delete;
+  Target& operator=(const Target&) = delete;
+  virtual ~Target() = default;
+
+  virtual const std::string& name() const = 0;
+  // Runs a valid case on fresh guarded tensors. May be called from several OS threads at once.
+  virtual RunResult run(const Case& test_case, const CaseTensors& tensors) = 0;
+};
+
+// A target that cannot be had here: unknown name, missing library.
+class TargetError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// "host": the production kernels on the CPU. "mutant:NAME": a copy of them with
+// properties/mutants/NAME.patch. Throws TargetError naming what is wrong and what would be accepted.
+std::unique_ptr<Target> make_target(std::string_view name);
+
+struct TargetDescription {
+  std::string name;
+  std::string description;
+};
+// The targets that make_target can give on this machine.
+std::vector<TargetDescription> available_targets();
+
+}  // namespace normproof

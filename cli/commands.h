@@ -1,0 +1,28 @@
+// The table of subcommands. Adding one is a file with its add_ function and a row in main.cpp.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+namespace normproof {
+
+// What a subcommand does once the command line is parsed; returns an exit code of exit_codes.h.
+using Action = std::function<int()>;
+
+// Each declares its options on `command` and returns its action.
+Action add_verify(CLI::App& command);
+Action add_replay(CLI::App& command);
+Action add_explain(CLI::App& command);
+Action add_list(CLI::App& command);
+
+// The folder that holds seeds/, models/ and regressions/: NORMPROOF_CORPUS, or where it was at build time.
+std::string default_corpus_folder();
+
+// How this program was called, for commands that people copy.
+std::string program_name();
+
+// Options that several commands share.
+void add_target_option(CLI::App& command, std::string& target);
+
+}  // namespace normproof

@@ -1,0 +1,11 @@
+// What the program's exit status says. Every command uses these four and no other.
+#pragma once
+
+namespace normproof {
+
+inline constexpr int kAllGood = 0;
+inline constexpr int kViolationFound = 1;
+inline constexpr int kUsageError = 2;
+inline constexpr int kCouldNotRun = 3;
+
+}  // namespace normproof

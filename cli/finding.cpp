@@ -1,0 +1,60 @@
+#include "cli/finding.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "cli/commands.h"
+#include "corpus/case_json.h"
+#include "corpus/shrink.h"
+#include "properties/run/evaluate.h"
+
+namespace normproof {
+namespace {
+
+// FNV-1a: tells findings of the same kind apart in their file names.
+std::uint32_t short_hash(std::string_view text) {
+  std::uint32_t hash = 2166136261u;
+  for (const char character : text) hash = (hash ^ static_cast<unsigned char>(character)) * 16777619u;
+  return hash;
+}
+
+std::string signature(const Case& test_case, const Evaluation& evaluation) {
+  std::string kind(name_of(evaluation.outcome));
+  std::replace(kind.begin(), kind.end(), ' ', '-');
+  return fmt::format("{}-{}-{}", name_of(test_case.operation), name_of(test_case.dtype), kind);
+}
+
+}  // namespace
+
+Case shrink_violation(const Case& failing, Target& target) {
+  return minimize(failing,
+                  [&target](const Case& candidate) { return evaluate(candidate, target).violates(); });
+}
+
+void store_finding(Finding& finding, const std::filesystem::path& folder, Target& target) {
+  Case& repro = finding.test_case;
+  const Evaluation evaluation = evaluate(repro, target);
+  repro.name = signature(repro, evaluation);
+  repro.description = fmt::format("Violates the contract on target {}: {}. Found by {}.", target.name(),
+                                  name_of(evaluation.outcome), finding.found_by);
+  std::filesystem::create_directories(folder);
+  const auto file = folder / fmt::format("{}-{:08x}.json", repro.name, short_hash(case_to_json(repro)));
+  write_case(file, repro);
+  finding.file = file;
+}
+
+std::string finding_text(const Finding& finding, const Target& target) {
+  std::string text = fmt::format("VIOLATION found by {}\n{}", finding.found_by, finding.message);
+  if (text.back() != '\n') text += '\n';
+  if (!finding.file.empty()) {
+    text += fmt::format("  replay:  {} replay {} --target {}\n", program_name(), finding.file.string(),
+                        target.name());
+    text += fmt::format("  explain: {} explain {} --target {}\n", program_name(), finding.file.string(),
+                        target.name());
+  }
+  return text;
+}
+
+}  // namespace normproof

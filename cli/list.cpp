@@ -1,0 +1,34 @@
+// `normproof list`: what there is to choose from, read off the tables that the program itself uses.
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/exit_codes.h"
+#include "corpus/recipe.h"
+#include "properties/property.h"
+#include "properties/run/target.h"
+
+namespace normproof {
+namespace {
+
+int list() {
+  fmt::print("operations\n");
+  for (const Operation operation : kOperations) fmt::print("  {}\n", name_of(operation));
+  fmt::print("activation dtypes (weights: the same, fp32, or none)\n");
+  for (const DType dtype : kActivationDTypes) fmt::print("  {}\n", name_of(dtype));
+  fmt::print("quantized dtypes\n");
+  for (const DType dtype : kQuantizedDTypes) fmt::print("  {}\n", name_of(dtype));
+  fmt::print("targets\n");
+  for (const auto& target : available_targets()) fmt::print("  {:<48} {}\n", target.name, target.description);
+  fmt::print("properties\n");
+  for (const Property& property : all_properties())
+    fmt::print("  {:<48} {}\n", property.name, property.sentence);
+  fmt::print("data classes of recipes\n");
+  for (const std::string_view name : data_classes()) fmt::print("  {}\n", name);
+  return kAllGood;
+}
+
+}  // namespace
+
+Action add_list(CLI::App&) { return list; }
+
+}  // namespace normproof

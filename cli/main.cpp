@@ -1,0 +1,89 @@
+// normproof: which arithmetic does a norm kernel really compute? Parses the command line and runs one
+// subcommand.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/exit_codes.h"
+#include "corpus/case_json.h"
+#include "properties/run/target.h"
+
+namespace normproof {
+namespace {
+
+struct Subcommand {
+  const char* name;
+  const char* description;
+  Action (*add)(CLI::App&);
+};
+
+constexpr Subcommand kSubcommands[] = {
+    {"verify", "Replay the corpus, check the properties, then judge random cases until the time is up",
+     add_verify},
+    {"replay", "Run cases from JSON files on a target and judge them", add_replay},
+    {"explain", "Print every rounding step behind one output element of a case", add_explain},
+    {"list", "Print the operations, dtypes, policies, properties, data classes and targets", add_list},
+};
+
+int run(int argument_count, char** arguments) {
+  CLI::App app{"Proves which arithmetic an RMSNorm kernel computes: bit for bit, against an exact oracle.",
+               "normproof"};
+  app.footer(
+      "The script adds: `normproof test` builds and runs all tests, `normproof coverage` measures line "
+      "coverage.\n"
+      "Exit codes: 0 all good, 1 a violation was found, 2 usage, 3 could not run.");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", NORMPROOF_VERSION);
+  int exit_code = kAllGood;
+  for (const Subcommand& subcommand : kSubcommands) {
+    CLI::App* command = app.add_subcommand(subcommand.name, subcommand.description);
+    const Action action = subcommand.add(*command);
+    command->callback([action, &exit_code] { exit_code = action(); });
+  }
+  try {
+    app.parse(argument_count, arguments);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kAllGood : kUsageError;
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+std::string default_corpus_folder() {
+  const char* folder = std::getenv("NORMPROOF_CORPUS");
+  return folder != nullptr ? folder : NORMPROOF_CORPUS_FOLDER;
+}
+
+std::string program_name() {
+  // The root script sets it to the way it was called itself.
+  const char* name = std::getenv("NORMPROOF_PROGRAM");
+  return name != nullptr ? name : "normproof";
+}
+
+void add_target_option(CLI::App& command, std::string& target) {
+  command.add_option("--target", target, "Who runs the cases; `normproof list` names the targets")
+      ->capture_default_str();
+}
+
+}  // namespace normproof
+
+int main(int argument_count, char** arguments) {
+  try {
+    return normproof::run(argument_count, arguments);
+  } catch (const normproof::CaseError& error) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    return normproof::kUsageError;
+  } catch (const normproof::TargetError& error) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    return normproof::kCouldNotRun;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "normproof: could not run: {}\n", error.what());
+    return normproof::kCouldNotRun;
+  }
+}

@@ -1,0 +1,79 @@
+// `normproof verify`: options of the main job.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <thread>
+
+#include "cli/commands.h"
+#include "cli/verify_run.h"
+
+namespace normproof {
+namespace {
+
+struct CommandOptions {
+  VerifyOptions verify;
+  std::optional<std::uint64_t> seed;
+  std::string operation, dtype, json, junit;
+};
+
+std::uint64_t fresh_seed() {
+  std::random_device device;
+  return device() & 0x7fffffffu;  // short enough to type
+}
+
+int run(CommandOptions& options) {
+  VerifyOptions& verify_options = options.verify;
+  verify_options.seed = options.seed ? *options.seed : fresh_seed();
+  if (!options.operation.empty()) verify_options.operation = operation_from_name(options.operation);
+  if (!options.dtype.empty()) verify_options.dtype = dtype_from_name(options.dtype);
+  fmt::print("normproof verify: target {}, seed {}\n", verify_options.target, verify_options.seed);
+  std::fflush(stdout);
+  const VerifyResult result = verify(verify_options);
+  fmt::print("{}", to_text(verify_options, result));
+  if (!options.json.empty()) write_json(options.json, verify_options, result);
+  if (!options.junit.empty()) write_junit(options.junit, verify_options, result);
+  return exit_code_of(result);
+}
+
+template <class Range>
+std::vector<std::string> names(const Range& values) {
+  std::vector<std::string> result;
+  for (const auto& value : values) result.emplace_back(name_of(value));
+  return result;
+}
+
+}  // namespace
+
+Action add_verify(CLI::App& command) {
+  const auto options = std::make_shared<CommandOptions>();
+  VerifyOptions& verify_options = options->verify;
+  verify_options.corpus = default_corpus_folder();
+  verify_options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  add_target_option(command, verify_options.target);
+  command.add_option("--seconds", verify_options.seconds, "Time for everything together")
+      ->check(CLI::Range(0.0, 1e7))
+      ->capture_default_str();
+  command
+      .add_option("--cases", verify_options.cases,
+                  "Judge exactly this many random cases, however long it takes")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--seed", options->seed, "Seed of every random choice; default: a fresh one, printed");
+  command.add_option("--op", options->operation, "Only this operation")
+      ->check(CLI::IsMember(names(kOperations)));
+  command.add_option("--dtype", options->dtype, "Only this activation dtype")
+      ->check(CLI::IsMember(names(kActivationDTypes)));
+  command.add_option("--corpus", verify_options.corpus, "Folder of case files")->capture_default_str();
+  command.add_option("--findings", verify_options.findings, "Folder for the repros of violations")
+      ->capture_default_str();
+  command.add_option("--jobs", verify_options.threads, "Threads for the random cases")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command.add_flag("--keep-going", verify_options.keep_going, "Do not stop at the first violation");
+  command.add_option("--json", options->json, "Write the result to this file");
+  command.add_option("--junit", options->junit, "Write the result to this file as JUnit XML");
+  return [options] { return run(*options); };
+}
+
+}  // namespace normproof

@@ -1,0 +1,193 @@
+// How a verification's result is printed and written.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "cli/exit_codes.h"
+#include "cli/verify_run.h"
+
+namespace normproof {
+namespace {
+
+// Thousands apart: 12 345 678.
+std::string grouped(std::int64_t number) {
+  std::string digits = std::to_string(number);
+  for (std::size_t position = digits.size(); position > 3;) {
+    position -= 3;
+    digits.insert(position, " ");
+  }
+  return digits;
+}
+
+std::string table_line(std::string_view operation, std::string_view dtype, const Counts& counts) {
+  return fmt::format("{:<36} {:<5} {:>10} {:>11} {:>14} {:>13} {:>11}\n", operation, dtype,
+                     grouped(counts.cases), grouped(counts.rows), grouped(counts.elements),
+                     grouped(counts.special_rows), grouped(counts.mismatches));
+}
+
+std::string xml_escaped(std::string_view text) {
+  std::string escaped;
+  for (const char character : text) {
+    switch (character) {
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      case '"':
+        escaped += "&quot;";
+        break;
+      default:
+        escaped += character;
+    }
+  }
+  return escaped;
+}
+
+void write_atomically(const std::string& path, const std::string& text) {
+  const std::string temporary = path + ".part";
+  std::ofstream stream(temporary, std::ios::binary);
+  stream << text;
+  stream.close();
+  std::error_code error;
+  if (!stream) throw std::runtime_error(fmt::format("cannot write {}", path));
+  std::filesystem::rename(temporary, path, error);
+  if (error) throw std::runtime_error(fmt::format("cannot write {}: {}", path, error.message()));
+}
+
+std::int64_t count_of(const VerifyResult& result, std::string_view group) {
+  return std::count_if(result.checks.begin(), result.checks.end(),
+                       [group](const Check& check) { return check.group == group; });
+}
+
+nlohmann::ordered_json to_json(const Counts& counts) {
+  return {{"cases", counts.cases},
+          {"rows", counts.rows},
+          {"elements", counts.elements},
+          {"special_rows", counts.special_rows},
+          {"mismatches", counts.mismatches},
+          {"violations", counts.violations},
+          {"refused_as_demanded", counts.refusals}};
+}
+
+}  // namespace
+
+std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
+  std::string text = fmt::format("{:<36} {:<5} {:>10} {:>11} {:>14} {:>13} {:>11}\n", "operation", "dtype",
+                                 "cases", "rows", "elements", "special rows", "mismatches");
+  for (const Operation operation : kOperations) {
+    for (const DType dtype : kActivationDTypes) {
+      const Counts counts = result.tally.of(operation, dtype);
+      if (counts.cases > 0) text += table_line(name_of(operation), name_of(dtype), counts);
+    }
+  }
+  const Counts total = result.tally.total();
+  text += table_line("total", "", total);
+  const std::size_t wanted = all_combinations(options.operation, options.dtype).size();
+  text += fmt::format(
+      "{} corpus cases, {} properties, {} of {} combinations of operation, dtype, weight and path, {:.1f} "
+      "s\n",
+      count_of(result, "corpus"), count_of(result, "property"), wanted - result.uncovered.size(), wanted,
+      result.seconds);
+  for (const std::string& reason : result.unreadable) text += fmt::format("NOT READ: {}\n", reason);
+  if (!result.findings.empty()) {
+    text +=
+        fmt::format("{} violation{} found, the first after {} cases and {:.2f} s{}\n", result.findings.size(),
+                    result.findings.size() == 1 ? "" : "s", result.cases_to_first_violation,
+                    result.seconds_to_first_violation, result.stopped_early ? "; stopped there" : "");
+    return text;
+  }
+  for (const Combination& combination : result.uncovered) {
+    text += fmt::format("NOT REACHED: {}\n", to_string(combination));
+  }
+  if (exit_code_of(result) == kAllGood) {
+    text += fmt::format("target {} conforms: every output bit is what the contract says (seed {})\n",
+                        options.target, options.seed);
+  }
+  return text;
+}
+
+void write_json(const std::string& path, const VerifyOptions& options, const VerifyResult& result) {
+  nlohmann::ordered_json document;
+  document["normproof_verify"] = 1;
+  document["target"] = options.target;
+  document["seed"] = options.seed;
+  document["seconds"] = result.seconds;
+  document["exit_code"] = exit_code_of(result);
+  document["total"] = to_json(result.tally.total());
+  for (const Combination& combination : all_combinations(options.operation, options.dtype)) {
+    nlohmann::ordered_json row;
+    row["operation"] = name_of(combination.operation);
+    row["dtype"] = name_of(combination.dtype);
+    row["weight_dtype"] =
+        combination.weight_dtype ? nlohmann::ordered_json(name_of(*combination.weight_dtype)) : nullptr;
+    row["quantized_dtype"] =
+        combination.quantized_dtype ? nlohmann::ordered_json(name_of(*combination.quantized_dtype)) : nullptr;
+    row["path"] = combination.path == KernelPath::vectorized ? "vectorized" : "scalar";
+    row.update(to_json(result.tally.of(combination)));
+    document["combinations"].push_back(std::move(row));
+  }
+  for (const Check& check : result.checks) {
+    document["checks"].push_back({{"group", check.group},
+                                  {"name", check.name},
+                                  {"passed", check.passed},
+                                  {"cases", check.cases},
+                                  {"seconds", check.seconds},
+                                  {"message", check.message}});
+  }
+  document["findings"] = nlohmann::ordered_json::array();
+  for (const Finding& finding : result.findings) {
+    document["findings"].push_back(
+        {{"found_by", finding.found_by}, {"message", finding.message}, {"file", finding.file.string()}});
+  }
+  document["unreadable"] = result.unreadable;
+  write_atomically(path, document.dump(2) + "\n");
+}
+
+void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result) {
+  const auto failures = std::count_if(result.checks.begin(), result.checks.end(),
+                                      [](const Check& check) { return !check.passed; });
+  const std::size_t errors =
+      result.unreadable.size() + (result.findings.empty() ? result.uncovered.size() : 0);
+  std::string text = fmt::format(
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n"
+      "  <testsuite name=\"normproof verify {}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" "
+      "time=\"{:.3f}\">\n"
+      "    <properties><property name=\"seed\" value=\"{}\"/></properties>\n",
+      xml_escaped(options.target), result.checks.size() + errors, failures, errors, result.seconds,
+      options.seed);
+  for (const Check& check : result.checks) {
+    text += fmt::format("    <testcase classname=\"{}\" name=\"{}\" time=\"{:.3f}\"", check.group,
+                        xml_escaped(check.name), check.seconds);
+    text += check.passed ? "/>\n"
+                         : fmt::format("><failure message=\"violation\">{}</failure></testcase>\n",
+                                       xml_escaped(check.message));
+  }
+  const auto error_case = [&text](std::string_view group, const std::string& name, std::string_view message) {
+    text += fmt::format("    <testcase classname=\"{}\" name=\"{}\"><error message=\"{}\"/></testcase>\n",
+                        group, xml_escaped(name), xml_escaped(message));
+  };
+  for (const std::string& reason : result.unreadable) error_case("corpus", reason, "not read");
+  if (result.findings.empty()) {
+    for (const Combination& combination : result.uncovered) {
+      error_case("coverage", to_string(combination), "no row was compared");
+    }
+  }
+  text += "  </testsuite>\n</testsuites>\n";
+  write_atomically(path, text);
+}
+
+int exit_code_of(const VerifyResult& result) {
+  if (!result.findings.empty()) return kViolationFound;
+  return result.uncovered.empty() && result.unreadable.empty() ? kAllGood : kCouldNotRun;
+}
+
+}  // namespace normproof

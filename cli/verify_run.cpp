@@ -1,0 +1,248 @@
+#include "cli/verify_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "cli/progress.h"
+#include "corpus/case_json.h"
+#include "corpus/generate.h"
+#include "properties/property.h"
+#include "properties/run/evaluate.h"
+
+namespace normproof {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Share of the time that the properties may take; the random cases get what is left.
+constexpr double kPropertyShare = 0.3;
+// So many random cases follow in any case, so that every combination is reached on a slow machine too.
+constexpr std::int64_t kRoundsOfCombinations = 4;
+
+class Verification {
+ public:
+  explicit Verification(const VerifyOptions& options)
+      : options_(options),
+        target_(make_target(options.target)),
+        combinations_(all_combinations(options.operation, options.dtype)) {}
+
+  VerifyResult run();
+
+ private:
+  void replay_corpus();
+  void check_properties();
+  void judge_random_cases();
+  void record(const Case& failing, std::string found_by, std::string message = {});
+  void note_first_violation();
+  bool stop() const { return result_.stopped_early; }
+  bool selected(const Case& test_case) const {
+    return (!options_.operation || test_case.operation == *options_.operation) &&
+           (!options_.dtype || test_case.dtype == *options_.dtype);
+  }
+
+  const VerifyOptions& options_;
+  std::unique_ptr<Target> target_;
+  std::vector<Combination> combinations_;
+  Clock::time_point start_ = Clock::now();
+  Progress progress_;
+  VerifyResult result_;
+};
+
+VerifyResult Verification::run() {
+  replay_corpus();
+  if (!stop()) check_properties();
+  if (!stop()) judge_random_cases();
+  progress_.clear();
+  result_.uncovered = result_.tally.uncovered(combinations_);
+  result_.seconds = seconds_since(start_);
+  return std::move(result_);
+}
+
+void Verification::note_first_violation() {
+  if (result_.cases_to_first_violation != 0) return;
+  result_.seconds_to_first_violation = seconds_since(start_);
+  result_.cases_to_first_violation = std::max<std::int64_t>(result_.tally.total().cases, 1);
+}
+
+// Shrinks and stores a violating case. `message` replaces the judge's description where the judge alone does
+// not see the violation (a property about two runs, say), and such a case is already shrunk.
+void Verification::record(const Case& failing, std::string found_by, std::string message) {
+  progress_.clear();
+  Finding finding;
+  finding.found_by = std::move(found_by);
+  if (evaluate(failing, *target_).violates()) {
+    finding.test_case = shrink_violation(failing, *target_);
+    finding.message = describe(finding.test_case, evaluate(finding.test_case, *target_));
+  } else {
+    finding.test_case = failing;
+  }
+  if (!message.empty()) finding.message = message + "\n" + finding.message;
+  try {
+    store_finding(finding, options_.findings, *target_);
+  } catch (const std::exception& error) {
+    finding.message += fmt::format("  the repro could not be written: {}\n{}\n", error.what(),
+                                   case_to_json(finding.test_case));
+  }
+  fmt::print("{}\n", finding_text(finding, *target_));
+  std::fflush(stdout);
+  result_.findings.push_back(std::move(finding));
+  if (!options_.keep_going) result_.stopped_early = true;
+}
+
+void Verification::replay_corpus() {
+  const auto files = find_case_files(options_.corpus);
+  if (files.empty())
+    result_.unreadable.push_back(fmt::format("{}: there is no case file (*.json)", options_.corpus));
+  std::int64_t done = 0;
+  for (const auto& file : files) {
+    const auto begin = Clock::now();
+    const std::string name = std::filesystem::relative(file, options_.corpus).string();
+    Case test_case;
+    try {
+      test_case = read_case(file);
+    } catch (const CaseError& error) {
+      result_.unreadable.emplace_back(error.what());
+      continue;
+    }
+    if (!selected(test_case)) continue;
+    const Evaluation evaluation = evaluate(test_case, *target_);
+    result_.tally.add(test_case, evaluation);
+    Check check{"corpus", name, !evaluation.violates(), 1, seconds_since(begin), {}};
+    if (evaluation.violates()) {
+      check.message = describe(test_case, evaluation);
+      note_first_violation();
+      record(test_case, "corpus case " + name);
+    }
+    result_.checks.push_back(std::move(check));
+    if (stop()) return;
+    const Counts total = result_.tally.total();
+    progress_.show("corpus", total.cases, total.elements,
+                   static_cast<double>(++done) / static_cast<double>(files.size()));
+  }
+}
+
+void Verification::check_properties() {
+  const auto properties = all_properties();
+  const double share = options_.seconds * kPropertyShare / static_cast<double>(properties.size());
+  std::size_t done = 0;
+  for (const Property& property : properties) {
+    const auto begin = Clock::now();
+    PropertyContext context{
+        *target_, result_.tally, options_.seed + done, 1000, options_.operation, options_.dtype, {}};
+    context.out_of_time = [&] {
+      const Counts total = result_.tally.total();
+      progress_.show("properties", total.cases, total.elements,
+                     (static_cast<double>(done) + std::min(1.0, seconds_since(begin) / share)) /
+                         static_cast<double>(properties.size()));
+      return seconds_since(begin) > share;
+    };
+    const PropertyResult outcome = property.check(context);
+    Check check{"property",    std::string(property.name), outcome.holds,
+                outcome.cases, seconds_since(begin),       {}};
+    if (!outcome.holds) {
+      check.message = outcome.message;
+      note_first_violation();
+      const std::string found_by = fmt::format("property {}: {}", property.name, property.sentence);
+      if (outcome.counterexample) {
+        record(*outcome.counterexample, found_by, outcome.message);
+      } else {
+        progress_.clear();
+        fmt::print("VIOLATION found by {}\n{}\n", found_by, outcome.message);
+        result_.findings.push_back({{}, found_by, outcome.message, {}});
+        result_.stopped_early = !options_.keep_going;
+      }
+    }
+    result_.checks.push_back(std::move(check));
+    if (stop()) return;
+    ++done;
+  }
+}
+
+void Verification::judge_random_cases() {
+  const std::int64_t minimum = kRoundsOfCombinations * static_cast<std::int64_t>(combinations_.size());
+  const double deadline = options_.seconds;
+  const double stage_begin = seconds_since(start_);
+  std::atomic<std::int64_t> next{0};
+  std::atomic<bool> stop_workers{false};
+  std::atomic<std::int64_t> elements{0};
+  std::mutex mutex;  // guards what follows, and printing
+  std::vector<std::pair<std::int64_t, Case>> failures;
+  std::exception_ptr error;
+  const Tally before = result_.tally;
+
+  const auto work = [&] {
+    Tally tally;
+    try {
+      while (!stop_workers) {
+        const std::int64_t index = next++;
+        const double now = seconds_since(start_);
+        if (options_.cases ? index >= *options_.cases : index >= minimum && now >= deadline) break;
+        const Case test_case = verification_case(options_.seed, index, combinations_);
+        const Evaluation evaluation = evaluate(test_case, *target_);
+        tally.add(test_case, evaluation);
+        elements += evaluation.verdict.elements;
+        if (evaluation.violates()) {
+          const std::lock_guard lock(mutex);
+          note_first_violation();
+          failures.emplace_back(index, test_case);
+          if (!options_.keep_going || failures.size() >= 8) stop_workers = true;
+        }
+        if (index % 16 == 0 && mutex.try_lock()) {
+          const double fraction = options_.cases
+                                      ? static_cast<double>(index) / static_cast<double>(*options_.cases)
+                                      : (now - stage_begin) / std::max(deadline - stage_begin, 1e-3);
+          progress_.show("random cases", before.total().cases + index, before.total().elements + elements,
+                         fraction);
+          mutex.unlock();
+        }
+      }
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      error = std::current_exception();
+      stop_workers = true;
+    }
+    const std::lock_guard lock(mutex);
+    result_.tally += tally;
+  };
+  std::vector<std::thread> workers;
+  for (int worker = 0; worker < options_.threads; ++worker) workers.emplace_back(work);
+  for (std::thread& worker : workers) worker.join();
+  if (error) std::rethrow_exception(error);
+
+  for (const Operation operation : kOperations) {
+    for (const DType dtype : kActivationDTypes) {
+      const Counts now = result_.tally.of(operation, dtype), then = before.of(operation, dtype);
+      if (now.cases == then.cases) continue;
+      Check check{"random",
+                  fmt::format("{} {}", name_of(operation), name_of(dtype)),
+                  now.violations == then.violations,
+                  now.cases - then.cases,
+                  seconds_since(start_) - stage_begin,
+                  {}};
+      if (!check.passed) check.message = fmt::format("{} cases violate", now.violations - then.violations);
+      result_.checks.push_back(std::move(check));
+    }
+  }
+  // The lowest index first: what is reported does not depend on which worker was faster.
+  std::sort(failures.begin(), failures.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [index, test_case] : failures) {
+    record(test_case, fmt::format("random case {} of seed {}", index, options_.seed));
+    if (stop()) return;
+  }
+}
+
+}  // namespace
+
+VerifyResult verify(const VerifyOptions& options) { return Verification(options).run(); }
+
+}  // namespace normproof

@@ -1,0 +1,62 @@
+// The main job: replay the corpus, check the properties, judge random cases until the time is up.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/finding.h"
+#include "corpus/case.h"
+#include "properties/run/tally.h"
+#include "properties/run/target.h"
+
+namespace normproof {
+
+struct VerifyOptions {
+  std::string target = "host";
+  double seconds = 45;                // for everything together
+  std::optional<std::int64_t> cases;  // random cases, instead of the time that is left
+  std::uint64_t seed = 0;
+  std::optional<Operation> operation;
+  std::optional<DType> dtype;
+  std::string corpus;
+  std::string findings = "findings";  // folder for the repros
+  int threads = 1;
+  bool keep_going = false;  // do not stop at the first violation
+};
+
+// One line of the reports: a corpus case, a property, or the random cases of one operation and dtype.
+struct Check {
+  std::string group;  // "corpus", "property", "random"
+  std::string name;
+  bool passed = true;
+  std::int64_t cases = 0;
+  double seconds = 0;
+  std::string message;  // of a failure
+};
+
+struct VerifyResult {
+  Tally tally;
+  std::vector<Check> checks;
+  std::vector<Finding> findings;
+  std::vector<Combination> uncovered;   // combinations that no compared row has reached
+  std::vector<std::string> unreadable;  // corpus files, with the reason
+  double seconds = 0;
+  double seconds_to_first_violation = 0;  // of target and judge, before shrinking
+  std::int64_t cases_to_first_violation = 0;
+  bool stopped_early = false;
+};
+
+// Throws TargetError where the target cannot be had.
+VerifyResult verify(const VerifyOptions& options);
+
+// The closing table for people.
+std::string to_text(const VerifyOptions& options, const VerifyResult& result);
+// Machine-readable forms; paths are written atomically. Throw std::runtime_error naming the file.
+void write_json(const std::string& path, const VerifyOptions& options, const VerifyResult& result);
+void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result);
+// kAllGood, kViolationFound, or kCouldNotRun where something was left unchecked.
+int exit_code_of(const VerifyResult& result);
+
+}  // namespace normproof

@@ -1,0 +1,320 @@
+// The scheduler. Compiled without sanitizers: it moves between fibers whose accesses nothing orders.
+#include "kernels/host/block_executor.h"
+
+#include <exception>
+#include <new>
+#include <stdexcept>
+#include <utility>
+
+#include "kernels/host/diagnostics.h"
+
+constinit thread_local uint3 threadIdx{};
+constinit thread_local uint3 blockIdx{};
+constinit thread_local dim3 blockDim{};
+constinit thread_local dim3 gridDim{};
+
+namespace normproof::host::internal {
+
+void PrioritySet::fill(unsigned count) {
+  occupied_words_ = 0;
+  for (unsigned word = 0; word * 64 < count; ++word) {
+    const unsigned bits = count - word * 64;
+    words_[word] = bits >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;
+    occupied_words_ |= 1u << word;
+  }
+}
+
+BlockExecutor::BlockExecutor()
+    : threads_(std::make_unique<Thread[]>(kMaxThreads)), warps_(std::make_unique<Warp[]>(kMaxWarps)) {}
+
+BlockExecutor::~BlockExecutor() {
+  // Each fiber says goodbye itself: only it can give back what AddressSanitizer keeps for it.
+  quitting_ = true;
+  launcher_.adopt_current();
+  for (unsigned i = 0; i < fibers_; ++i) {
+    running_ = &threads_[i];
+    launcher_.switch_to(threads_[i].fiber);
+  }
+}
+
+LaunchResult BlockExecutor::prepare(const LaunchConfig& config) {
+  LaunchResult result;
+  result.message =
+      configuration_fault(config, under_thread_sanitizer() ? kMaxThreadsUnderThreadSanitizer : kMaxThreads);
+  if (!result.message.empty()) {
+    result.error = LaunchError::kInvalidConfiguration;
+    return result;
+  }
+  const dim3 extent = config.block;
+  block_threads_ = extent.x * extent.y * extent.z;
+  for (; fibers_ < block_threads_; ++fibers_) {
+    Thread& thread = threads_[fibers_];
+    thread.executor = this;
+    thread.linear_index = fibers_;
+    if (!thread.fiber.create(&BlockExecutor::thread_main, &thread, fibers_)) {
+      result.error = LaunchError::kOutOfResources;
+      result.message = "no memory for the stack of thread " + std::to_string(fibers_) + " of a block of " +
+                       std::to_string(block_threads_);
+      return result;
+    }
+  }
+  if (block_extent_.x != extent.x || block_extent_.y != extent.y || block_extent_.z != extent.z) {
+    for (unsigned i = 0; i < block_threads_; ++i) {
+      threads_[i].index = {i % extent.x, i / extent.x % extent.y, i / (extent.x * extent.y)};
+    }
+    block_extent_ = extent;
+  }
+  return result;
+}
+
+LaunchResult BlockExecutor::run_grid(const LaunchConfig& config, void (*run_thread)(const void*),
+                                     const void* closure) {
+  if (LaunchResult refused = prepare(config); !refused) return refused;
+  run_thread_ = run_thread;
+  closure_ = closure;
+  dynamic_shared_bytes_ = config.dynamic_shared_bytes;
+  launcher_.adopt_current();
+  gridDim = config.grid;
+  blockDim = config.block;
+  aborting_ = false;
+  const Schedule schedule = config.schedule.value_or(thread_schedule());
+  const std::uint64_t plane = std::uint64_t{config.grid.x} * config.grid.y;
+  const std::uint64_t blocks = plane * config.grid.z;
+  const BlockOrder order(schedule, blocks);
+  for (std::uint64_t position = 0; position < blocks && !aborting_; ++position) {
+    const std::uint64_t block = order[position];
+    if (plane == config.grid.x && blocks == plane) {
+      blockIdx = {static_cast<unsigned>(block), 0, 0};
+    } else {
+      blockIdx = {static_cast<unsigned>(block % config.grid.x),
+                  static_cast<unsigned>(block % plane / config.grid.x), static_cast<unsigned>(block / plane)};
+    }
+    set_order(schedule, block);
+    run_block();
+  }
+  return std::exchange(result_, {});
+}
+
+void BlockExecutor::set_order(Schedule schedule, std::uint64_t block) {
+  const bool random = schedule.order == ThreadOrder::kRandomPriorities;
+  if (!random && drawn_order_ == schedule.order && drawn_threads_ == block_threads_) return;
+  drawn_order_ = schedule.order;
+  drawn_threads_ = block_threads_;
+  draw_priorities(schedule, block, {thread_at_priority_.data(), block_threads_});
+  for (unsigned i = 0; i < block_threads_; ++i) {
+    priority_of_thread_[thread_at_priority_[i]] = static_cast<std::uint16_t>(i);
+  }
+}
+
+void BlockExecutor::run_block() {
+  live_ = block_threads_;
+  live_set_.fill(block_threads_);
+  ready_.fill(block_threads_);
+  arrivals_ = true_predicates_ = 0;
+  for (unsigned i = 0; i * kLanesPerWarp < block_threads_; ++i) {
+    const unsigned lanes = block_threads_ - i * kLanesPerWarp;
+    warps_[i].live = lanes >= kLanesPerWarp ? ~0u : (1u << lanes) - 1;
+    warps_[i].rendezvous_count = 0;
+  }
+  shared_memory_.begin_block();
+  release_order(&block_start_);
+  Thread& first = take_next_ready();
+  running_ = &first;
+  threadIdx = first.index;
+  launcher_.switch_to(first.fiber);
+  acquire_order(&block_end_);
+}
+
+void BlockExecutor::thread_main(Fiber& fiber, void* argument) {
+  Thread& thread = *static_cast<Thread*>(argument);
+  BlockExecutor& executor = *thread.executor;
+  while (!executor.quitting_) {  // one turn per block
+    acquire_order(&executor.block_start_);
+    if (!executor.aborting_) executor.run_kernel();
+    release_order(&executor.block_end_);
+    executor.retire();
+  }
+  fiber.switch_to(executor.launcher_, true);
+}
+
+void BlockExecutor::run_kernel() {
+  try {
+    run_thread_(closure_);
+  } catch (const BlockAborted&) {
+  } catch (const std::exception& exception) {
+    begin_abort(LaunchError::kKernelException, *running_,
+                std::string("the kernel threw: ") + exception.what());
+  } catch (...) {
+    begin_abort(LaunchError::kKernelException, *running_, "the kernel threw something not a std::exception");
+  }
+}
+
+// The running thread has finished its block. Returns when it is to run another, or to quit.
+void BlockExecutor::retire() {
+  Thread& self = *running_;
+  Warp& warp = warps_[self.linear_index / kLanesPerWarp];
+  warp.live &= ~(1u << self.linear_index % kLanesPerWarp);
+  live_set_.erase(priority_of_thread_[self.linear_index]);
+  --live_;
+  if (live_ == 0) return self.fiber.switch_to(launcher_);
+  // Those who waited for this thread no longer do.
+  if (arrivals_ == live_) release_barrier();
+  for (unsigned i = warp.rendezvous_count; i-- > 0;) complete_if_all_arrived(warp, i);
+  if (ready_.empty()) report_stuck();
+  resume(take_next_ready());
+}
+
+void BlockExecutor::resume(Thread& next, bool last) {
+  Thread& self = *running_;
+  if (&next == &self) return;
+  running_ = &next;
+  threadIdx = next.index;
+  self.fiber.switch_to(next.fiber, last);
+}
+
+// Suspends the running thread, which may have been made ready meanwhile, until its turn comes.
+void BlockExecutor::wait(Operation operation, std::uint32_t mask, std::source_location site) {
+  Thread& self = *running_;
+  self.operation = operation;
+  self.mask = mask;
+  self.site = site;
+  if (ready_.empty()) report_stuck();
+  if (!aborting_) resume(take_next_ready());
+  self.operation = Operation::kNone;
+  if (aborting_) throw BlockAborted{};
+}
+
+BarrierVote BlockExecutor::wait_at_barrier(Operation operation, bool predicate, std::source_location site) {
+  if (aborting_) throw BlockAborted{};
+  if (arrivals_ == 0) {
+    barrier_operation_ = operation;
+    barrier_site_ = site;
+  } else if (operation != barrier_operation_ || !same_site(site, barrier_site_)) {
+    fail(LaunchError::kDivergentBarrier,
+         "divergent barrier: this thread arrived at " + describe(operation, 0, site) + " while " +
+             std::to_string(arrivals_) + " wait at " + describe(barrier_operation_, 0, barrier_site_));
+  }
+  ++arrivals_;
+  true_predicates_ += predicate;
+  char* const order = &barrier_order_[barriers_passed_ % 2];
+  release_order(order);
+  if (arrivals_ == live_) release_barrier();
+  wait(operation, 0, site);
+  acquire_order(order);
+  return barrier_vote_;
+}
+
+void BlockExecutor::release_barrier() {
+  if (arrivals_ == 0) return;
+  barrier_vote_ = {true_predicates_, arrivals_};
+  arrivals_ = true_predicates_ = 0;
+  ++barriers_passed_;
+  ready_ = live_set_;  // all that live were waiting here
+}
+
+std::uint64_t BlockExecutor::exchange(Operation operation, std::uint32_t mask, std::uint64_t value,
+                                      unsigned source_lane, std::source_location site) {
+  if (aborting_) throw BlockAborted{};
+  Thread& self = *running_;
+  const unsigned own_lane = self.linear_index % kLanesPerWarp;
+  Warp& warp = warps_[self.linear_index / kLanesPerWarp];
+  if ((mask >> own_lane & 1) == 0) {
+    fail(LaunchError::kInvalidWarpOperation, describe(operation, mask, site) + " called by lane " +
+                                                 std::to_string(own_lane) + ", which is not in the mask");
+  }
+  warp.given[own_lane] = value;
+  warp.source[own_lane] = static_cast<std::uint8_t>(source_lane);
+  unsigned index = 0;
+  while (index < warp.rendezvous_count &&
+         (warp.rendezvous[index].mask != mask || warp.rendezvous[index].operation != operation)) {
+    ++index;
+  }
+  Rendezvous& rendezvous = warp.rendezvous[index];
+  if (index == warp.rendezvous_count) {
+    ++warp.rendezvous_count;
+    rendezvous = {mask, 0, operation,
+                  static_cast<std::uint8_t>(warp.rendezvous_started++ % warp.order.size())};
+  }
+  rendezvous.arrived |= 1u << own_lane;
+  char* const order = &warp.order[rendezvous.order_slot];
+  release_order(order);
+  self.operation = operation;
+  self.site = site;
+  complete_if_all_arrived(warp, index);
+  wait(operation, mask, site);
+  acquire_order(order);
+  return warp.received[own_lane];
+}
+
+// Hands every lane what it gets and makes it ready. Lanes get it now, since one that runs ahead overwrites
+// what it gave. A lane that reads from one which takes no part ends the launch.
+void BlockExecutor::complete_if_all_arrived(Warp& warp, unsigned index) {
+  const Rendezvous rendezvous = warp.rendezvous[index];
+  if ((rendezvous.mask & warp.live) != rendezvous.arrived) return;
+  warp.rendezvous[index] = warp.rendezvous[--warp.rendezvous_count];
+  const auto first_thread = static_cast<unsigned>(&warp - warps_.get()) * kLanesPerWarp;
+  std::uint64_t true_lanes = 0;
+  if (is_vote(rendezvous.operation)) {
+    for (std::uint32_t rest = rendezvous.arrived; rest != 0; rest &= rest - 1) {
+      const int lane = std::countr_zero(rest);
+      true_lanes |= (warp.given[static_cast<unsigned>(lane)] & 1) << lane;
+    }
+  }
+  for (std::uint32_t rest = rendezvous.arrived; rest != 0; rest &= rest - 1) {
+    const auto lane = static_cast<unsigned>(std::countr_zero(rest));
+    if (is_vote(rendezvous.operation)) {
+      warp.received[lane] = std::uint64_t{rendezvous.arrived} << 32 | true_lanes;
+    } else if ((rendezvous.arrived >> warp.source[lane] & 1) != 0) {
+      warp.received[lane] = warp.given[warp.source[lane]];
+    } else {
+      const Thread& reader = threads_[first_thread + lane];
+      return begin_abort(LaunchError::kInvalidWarpOperation, reader,
+                         describe(rendezvous.operation, rendezvous.mask, reader.site) + " reads from lane " +
+                             std::to_string(warp.source[lane]) + ", which does not take part");
+    }
+    make_ready(first_thread + lane);
+  }
+}
+
+void* BlockExecutor::shared_memory(const void* declaration, std::size_t bytes, std::size_t alignment) {
+  return shared_memory_.get(declaration, bytes, alignment);
+}
+
+void* BlockExecutor::dynamic_shared_memory() {
+  static const char declaration = 0;
+  return shared_memory_.get(&declaration, dynamic_shared_bytes_, 128);
+}
+
+void BlockExecutor::fail(LaunchError error, const std::string& what) {
+  begin_abort(error, *running_, what);
+  throw BlockAborted{};
+}
+
+// Records the first error and makes all others that live ready, so that each unwinds its own stack.
+void BlockExecutor::begin_abort(LaunchError error, const Thread& thread, const std::string& what) {
+  if (!aborting_) {
+    result_ = {error, what + ", in block " + describe(blockIdx) + ", thread " + describe(thread.index),
+               blockIdx, thread.index};
+  }
+  aborting_ = true;
+  arrivals_ = 0;
+  for (unsigned i = 0; i * kLanesPerWarp < block_threads_; ++i) warps_[i].rendezvous_count = 0;
+  ready_ = live_set_;
+  ready_.erase(priority_of_thread_[running_->linear_index]);
+}
+
+// Nobody can run though some live: they wait for each other at different places.
+void BlockExecutor::report_stuck() {
+  WaitSummary summary(block_threads_ - live_);
+  const Thread* first = nullptr;
+  for (unsigned i = 0; i < block_threads_; ++i) {
+    const Thread& thread = threads_[i];
+    const bool live = (warps_[i / kLanesPerWarp].live >> i % kLanesPerWarp & 1) != 0;
+    if (!live || thread.operation == Operation::kNone) continue;
+    if (first == nullptr) first = &thread;
+    summary.add(thread.operation, thread.mask, thread.site, thread.index);
+  }
+  begin_abort(LaunchError::kDivergentBarrier, *first, summary.text());
+}
+
+}  // namespace normproof::host::internal

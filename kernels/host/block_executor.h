@@ -1,0 +1,168 @@
+// Runs the threads of one block as fibers of the calling OS thread: who is ready, who waits for whom, what
+// went wrong. Internal to target `host`. Included only by files that are compiled without sanitizers.
+#ifndef NORMPROOF_KERNELS_HOST_BLOCK_EXECUTOR_H
+#define NORMPROOF_KERNELS_HOST_BLOCK_EXECUTOR_H
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <string>
+
+#include "kernels/host/block_operations.h"
+#include "kernels/host/fiber.h"
+#include "kernels/host/launch.h"
+#include "kernels/host/shared_memory_pool.h"
+
+namespace normproof::host::internal {
+
+constexpr unsigned kLanesPerWarp = 32;
+constexpr unsigned kMaxThreads = 1024;
+constexpr unsigned kMaxThreadsUnderThreadSanitizer = 128;  // its runtime keeps few fibers apart
+constexpr unsigned kMaxWarps = kMaxThreads / kLanesPerWarp;
+
+// Thrown through a kernel to end its thread after an error. Not a std::exception, so that kernels let it
+// pass.
+struct BlockAborted {};
+
+// A set of priorities 0 (highest) to 1023 whose highest is found in two instructions.
+class PrioritySet {
+ public:
+  bool empty() const { return occupied_words_ == 0; }
+  void insert(unsigned priority) {
+    words_[priority / 64] |= std::uint64_t{1} << (priority % 64);
+    occupied_words_ |= 1u << (priority / 64);
+  }
+  void erase(unsigned priority) {
+    words_[priority / 64] &= ~(std::uint64_t{1} << (priority % 64));
+    if (words_[priority / 64] == 0) occupied_words_ &= ~(1u << (priority / 64));
+  }
+  // Makes it 0..count-1.
+  void fill(unsigned count);
+  // Removes and returns the highest priority; the set must not be empty.
+  unsigned take_highest() {
+    const auto word = static_cast<unsigned>(std::countr_zero(occupied_words_));
+    const auto bit = static_cast<unsigned>(std::countr_zero(words_[word]));
+    words_[word] &= words_[word] - 1;
+    if (words_[word] == 0) occupied_words_ &= ~(1u << word);
+    return word * 64 + bit;
+  }
+
+ private:
+  std::array<std::uint64_t, kMaxThreads / 64> words_{};
+  std::uint32_t occupied_words_ = 0;
+};
+
+class BlockExecutor {
+ public:
+  BlockExecutor();
+  ~BlockExecutor();
+  BlockExecutor(const BlockExecutor&) = delete;
+  BlockExecutor& operator=(const BlockExecutor&) = delete;
+
+  LaunchResult run_grid(const LaunchConfig& config, void (*run_thread)(const void*), const void* closure);
+
+  // Called by the running CUDA thread; see block_operations.h.
+  BarrierVote wait_at_barrier(Operation operation, bool predicate, std::source_location site);
+  // `value` is what the lane gives; for votes, whether its predicate holds. Returns the shuffled value, or
+  // participants << 32 | true lanes.
+  std::uint64_t exchange(Operation operation, std::uint32_t mask, std::uint64_t value, unsigned source_lane,
+                         std::source_location site);
+  unsigned lane() const { return running_->linear_index % kLanesPerWarp; }
+  void* shared_memory(const void* declaration, std::size_t bytes, std::size_t alignment);
+  void* dynamic_shared_memory();
+  [[noreturn]] void fail(LaunchError error, const std::string& what);
+
+ private:
+  struct Thread {
+    Fiber fiber;
+    BlockExecutor* executor = nullptr;
+    uint3 index{};
+    std::uint32_t linear_index = 0;
+    // What it waits at; kNone if it does not.
+    Operation operation = Operation::kNone;
+    std::uint32_t mask = 0;
+    std::source_location site;
+  };
+
+  // Lanes of a warp that have called one operation with one mask and wait for the rest of it.
+  struct Rendezvous {
+    std::uint32_t mask = 0;
+    std::uint32_t arrived = 0;
+    Operation operation = Operation::kNone;
+    std::uint8_t order_slot = 0;
+  };
+
+  struct Warp {
+    std::uint32_t live = 0;  // lanes that exist and have not exited
+    std::uint32_t rendezvous_count = 0;
+    std::uint32_t rendezvous_started = 0;
+    std::array<Rendezvous, kLanesPerWarp> rendezvous{};
+    std::array<std::uint64_t, kLanesPerWarp> given{};
+    std::array<std::uint64_t, kLanesPerWarp> received{};
+    std::array<std::uint8_t, kLanesPerWarp> source{};
+    // Addresses for ThreadSanitizer: consecutive rendezvous use different ones, so that a lane that ran ahead
+    // to the next does not seem ordered before those which still leave this one.
+    std::array<char, 64> order{};
+  };
+
+  LaunchResult prepare(const LaunchConfig& config);
+  void set_order(Schedule schedule, std::uint64_t block);
+  void run_block();
+  static void thread_main(Fiber& fiber, void* thread);
+  void run_kernel();
+  void retire();
+
+  void make_ready(unsigned thread) { ready_.insert(priority_of_thread_[thread]); }
+  Thread& take_next_ready() { return threads_[thread_at_priority_[ready_.take_highest()]]; }
+  void resume(Thread& next, bool last = false);
+  void wait(Operation operation, std::uint32_t mask, std::source_location site);
+  void release_barrier();
+  void complete_if_all_arrived(Warp& warp, unsigned index);
+  void begin_abort(LaunchError error, const Thread& thread, const std::string& what);
+  void report_stuck();
+
+  Fiber launcher_;
+  std::unique_ptr<Thread[]> threads_;
+  std::unique_ptr<Warp[]> warps_;
+  unsigned fibers_ = 0;
+
+  // The launch.
+  void (*run_thread_)(const void*) = nullptr;
+  const void* closure_ = nullptr;
+  std::size_t dynamic_shared_bytes_ = 0;
+  unsigned block_threads_ = 0;
+  dim3 block_extent_{0, 0, 0};
+  SharedMemoryPool shared_memory_;
+  LaunchResult result_;
+
+  // The block. Threads are sorted by priority; the sets hold priorities.
+  Thread* running_ = nullptr;
+  PrioritySet ready_;
+  PrioritySet live_set_;
+  unsigned live_ = 0;
+  bool aborting_ = false;
+  bool quitting_ = false;
+  std::array<std::uint16_t, kMaxThreads> thread_at_priority_{};
+  std::array<std::uint16_t, kMaxThreads> priority_of_thread_{};
+  ThreadOrder drawn_order_ = ThreadOrder::kRandomPriorities;
+  unsigned drawn_threads_ = 0;
+
+  // The barrier. Its outcome is read before the next one can be reached by all.
+  unsigned arrivals_ = 0;
+  unsigned true_predicates_ = 0;
+  unsigned barriers_passed_ = 0;
+  Operation barrier_operation_ = Operation::kNone;
+  std::source_location barrier_site_;
+  BarrierVote barrier_vote_{};
+
+  // Addresses for ThreadSanitizer.
+  char block_start_ = 0;
+  char block_end_ = 0;
+  char barrier_order_[2] = {};
+};
+
+}  // namespace normproof::host::internal
+
+#endif

@@ -1,0 +1,110 @@
+// From the running thread to its executor. Compiled without sanitizers, as part of the executor.
+#include "kernels/host/block_operations.h"
+
+#include <bit>
+#include <stdexcept>
+
+#include "kernels/host/aligned_access.h"
+#include "kernels/host/block_executor.h"
+#include "kernels/host/diagnostics.h"
+#include "kernels/host/launch.h"
+
+namespace normproof::host {
+namespace {
+
+constexpr unsigned kLanes = internal::kLanesPerWarp;
+
+// The executor of the launch that the calling OS thread is in.
+constinit thread_local internal::BlockExecutor* active_executor = nullptr;
+
+internal::BlockExecutor& executor() {
+  if (active_executor == nullptr) [[unlikely]] {
+    throw std::logic_error("a CUDA thread operation was called outside a launch");
+  }
+  return *active_executor;
+}
+
+}  // namespace
+
+BarrierVote wait_at_barrier(Operation operation, bool predicate, std::source_location site) {
+  return executor().wait_at_barrier(operation, predicate, site);
+}
+
+void sync_lanes(std::uint32_t mask, std::source_location site) {
+  internal::BlockExecutor& block = executor();
+  block.exchange(Operation::kSyncwarp, mask, 0, block.lane(), site);
+}
+
+LaneVote vote(Operation operation, std::uint32_t mask, bool predicate, std::source_location site) {
+  const std::uint64_t lanes = executor().exchange(operation, mask, predicate, 0, site);
+  return {static_cast<std::uint32_t>(lanes), static_cast<std::uint32_t>(lanes >> 32)};
+}
+
+// The segment of a lane is the aligned run of `width` lanes around it (CUDA C++ Programming Guide, "Warp
+// Shuffle Functions"): an index is taken within the segment; up, down and xor yield the own value where they
+// leave it.
+std::uint64_t shuffle(Operation operation, std::uint32_t mask, std::uint64_t value, int operand, int width,
+                      std::source_location site) {
+  internal::BlockExecutor& block = executor();
+  if (width < 1 || width > static_cast<int>(kLanes) || (width & (width - 1)) != 0) [[unlikely]] {
+    block.fail(LaunchError::kInvalidWarpOperation, internal::describe(operation, mask, site) +
+                                                       " with width " + std::to_string(width) +
+                                                       ", not a power of two up to 32");
+  }
+  const unsigned lane = block.lane();
+  const auto amount = static_cast<unsigned>(operand);
+  const unsigned within = static_cast<unsigned>(width) - 1;
+  const unsigned first = lane & ~within;
+  const unsigned last = lane | within;
+  unsigned source = lane;
+  switch (operation) {
+    case Operation::kShuffleUp:
+      if (amount <= lane - first) source = lane - amount;
+      break;
+    case Operation::kShuffleDown:
+      if (amount <= last - lane) source = lane + amount;
+      break;
+    case Operation::kShuffleXor:  // an earlier segment may be read, a later one not
+      if ((lane ^ amount) <= last) source = lane ^ amount;
+      break;
+    default:
+      source = first | (amount & within);
+  }
+  return block.exchange(operation, mask, value, source, site);
+}
+
+unsigned lane_index() { return executor().lane(); }
+
+void* shared_memory(const void* declaration, std::size_t bytes, std::size_t alignment) {
+  return executor().shared_memory(declaration, bytes, alignment);
+}
+
+void* dynamic_shared_memory() { return executor().dynamic_shared_memory(); }
+
+void report_misaligned_access(const void* address, std::size_t alignment, std::size_t bytes) {
+  const std::string what = "misaligned access: " + std::to_string(bytes) + " bytes at an address that is " +
+                           std::to_string(reinterpret_cast<std::uintptr_t>(address) % alignment) +
+                           " above a multiple of " + std::to_string(alignment);
+  if (active_executor == nullptr) throw std::runtime_error(what);
+  active_executor->fail(LaunchError::kMisalignedAddress, what);
+}
+
+namespace internal {
+
+LaunchResult run_grid(const LaunchConfig& config, void (*run_thread)(const void* closure),
+                      const void* closure) {
+  if (active_executor != nullptr) {
+    LaunchResult refused;
+    refused.error = LaunchError::kInvalidConfiguration;
+    refused.message = "a kernel cannot launch another";
+    return refused;
+  }
+  thread_local BlockExecutor executor;
+  active_executor = &executor;
+  LaunchResult result = executor.run_grid(config, run_thread, closure);
+  active_executor = nullptr;
+  return result;
+}
+
+}  // namespace internal
+}  // namespace normproof::host

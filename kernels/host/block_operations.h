@@ -1,0 +1,63 @@
+// What a running CUDA thread asks of the executor: barriers, warp operations and shared memory.
+// The CUDA names in cuda_on_host.h are thin wrappers over these.
+#ifndef NORMPROOF_KERNELS_HOST_BLOCK_OPERATIONS_H
+#define NORMPROOF_KERNELS_HOST_BLOCK_OPERATIONS_H
+
+#include <cstddef>
+#include <cstdint>
+#include <source_location>
+
+namespace normproof::host {
+
+enum class Operation : std::uint8_t {
+  kNone,
+  kSyncthreads,
+  kSyncthreadsOr,
+  kSyncthreadsAnd,
+  kSyncthreadsCount,
+  kSyncwarp,
+  kBallot,
+  kAny,
+  kAll,
+  kShuffle,
+  kShuffleUp,
+  kShuffleDown,
+  kShuffleXor,
+};
+
+// All of these throw std::logic_error outside a launch, and end the launch (by unwinding the thread) on
+// misuse.
+
+// Waits until every thread of the block that has not exited has arrived, as CUDA documents it from Volta on.
+// Threads that meet at different source lines or operations are an error. Returns the number of arrivals with
+// a true predicate, exited threads not counted, and how many arrived.
+struct BarrierVote {
+  std::uint32_t true_count, arrivals;
+};
+BarrierVote wait_at_barrier(Operation operation, bool predicate, std::source_location site);
+
+// Waits until every lane in `mask` that has not exited has called the same operation with the same mask.
+void sync_lanes(std::uint32_t mask, std::source_location site);
+// The lanes of `mask` that took part, and those among them whose predicate was true.
+struct LaneVote {
+  std::uint32_t true_lanes, lanes;
+};
+LaneVote vote(Operation operation, std::uint32_t mask, bool predicate, std::source_location site);
+// The value that the lane chosen by CUDA's rule for operation, operand (source lane, delta or lane mask) and
+// width gave. A read from a lane that does not take part is an error; reading out of the segment yields the
+// own value.
+std::uint64_t shuffle(Operation operation, std::uint32_t mask, std::uint64_t value, int operand, int width,
+                      std::source_location site);
+
+// The lane of the calling thread within its warp.
+unsigned lane_index();
+
+// The block's memory for a declaration, identified by the address `declaration`; filled with 0xFF when first
+// asked for in a block.
+void* shared_memory(const void* declaration, std::size_t bytes, std::size_t alignment);
+// The block's dynamic shared memory, LaunchConfig::dynamic_shared_bytes long, aligned to 128 bytes.
+void* dynamic_shared_memory();
+
+}  // namespace normproof::host
+
+#endif

@@ -1,0 +1,106 @@
+// Compiled without sanitizers, as part of the executor.
+#include "kernels/host/diagnostics.h"
+
+#include <cstdio>
+#include <cstring>
+
+namespace normproof::host::internal {
+namespace {
+
+const char* cuda_name(Operation operation) {
+  switch (operation) {
+    case Operation::kNone:
+      return "nothing";
+    case Operation::kSyncthreads:
+      return "__syncthreads";
+    case Operation::kSyncthreadsOr:
+      return "__syncthreads_or";
+    case Operation::kSyncthreadsAnd:
+      return "__syncthreads_and";
+    case Operation::kSyncthreadsCount:
+      return "__syncthreads_count";
+    case Operation::kSyncwarp:
+      return "__syncwarp";
+    case Operation::kBallot:
+      return "__ballot_sync";
+    case Operation::kAny:
+      return "__any_sync";
+    case Operation::kAll:
+      return "__all_sync";
+    case Operation::kShuffle:
+      return "__shfl_sync";
+    case Operation::kShuffleUp:
+      return "__shfl_up_sync";
+    case Operation::kShuffleDown:
+      return "__shfl_down_sync";
+    case Operation::kShuffleXor:
+      return "__shfl_xor_sync";
+  }
+  return "?";
+}
+
+std::string extent_fault(const char* what, unsigned int value, unsigned int limit) {
+  if (value >= 1 && value <= limit) return {};
+  return std::string(what) + " is " + std::to_string(value) + ", outside 1.." + std::to_string(limit);
+}
+
+}  // namespace
+
+std::string describe(uint3 index) {
+  char text[48];
+  std::snprintf(text, sizeof text, "(%u,%u,%u)", index.x, index.y, index.z);
+  return text;
+}
+
+std::string describe(Operation operation, std::uint32_t mask, std::source_location site) {
+  std::string text = cuda_name(operation);
+  if (is_warp_operation(operation)) {
+    char digits[32];
+    std::snprintf(digits, sizeof digits, "(mask 0x%08x)", mask);
+    text += digits;
+  }
+  return text + " at " + site.file_name() + ":" + std::to_string(site.line());
+}
+
+bool same_site(const std::source_location& a, const std::source_location& b) {
+  return a.line() == b.line() && a.column() == b.column() &&
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
+}
+
+std::string configuration_fault(const LaunchConfig& config, unsigned max_threads) {
+  const dim3 grid = config.grid, block = config.block;
+  std::string fault = extent_fault("grid.x", grid.x, 0x7fffffff);
+  if (fault.empty()) fault = extent_fault("grid.y", grid.y, 65535);
+  if (fault.empty()) fault = extent_fault("grid.z", grid.z, 65535);
+  if (fault.empty()) fault = extent_fault("block.x", block.x, 1024);
+  if (fault.empty()) fault = extent_fault("block.y", block.y, 1024);
+  if (fault.empty()) fault = extent_fault("block.z", block.z, 64);
+  if (fault.empty())
+    fault = extent_fault("the number of threads in a block", block.x * block.y * block.z, max_threads);
+  return fault;
+}
+
+void WaitSummary::add(Operation operation, std::uint32_t mask, const std::source_location& site,
+                      uint3 thread) {
+  for (Place& place : places_) {
+    if (place.operation == operation && place.mask == mask && same_site(place.site, site)) {
+      ++place.threads;
+      return;
+    }
+  }
+  places_.push_back({operation, mask, site, thread, 1});
+}
+
+std::string WaitSummary::text() const {
+  constexpr std::size_t kMaxPlaces = 8;
+  std::string text = "divergent barrier: ";
+  for (std::size_t i = 0; i < places_.size() && i < kMaxPlaces; ++i) {
+    const Place& place = places_[i];
+    text += std::to_string(place.threads) + " threads, first " + describe(place.first_thread) + ", wait at " +
+            describe(place.operation, place.mask, place.site) + "; ";
+  }
+  if (places_.size() > kMaxPlaces) text += std::to_string(places_.size() - kMaxPlaces) + " more places; ";
+  return text + std::to_string(exited_threads_) + " threads have exited";
+}
+
+}  // namespace normproof::host::internal

@@ -1,0 +1,50 @@
+// Words for what went wrong in a launch.
+#ifndef NORMPROOF_KERNELS_HOST_DIAGNOSTICS_H
+#define NORMPROOF_KERNELS_HOST_DIAGNOSTICS_H
+
+#include <cstdint>
+#include <source_location>
+#include <string>
+#include <vector>
+
+#include "kernels/host/block_operations.h"
+#include "kernels/host/launch.h"
+
+namespace normproof::host::internal {
+
+inline bool is_vote(Operation operation) {
+  return operation >= Operation::kBallot && operation <= Operation::kAll;
+}
+inline bool is_warp_operation(Operation operation) { return operation >= Operation::kSyncwarp; }
+
+// "(x,y,z)"
+std::string describe(uint3 index);
+// "__shfl_sync(mask 0x0000ffff) at file:line"
+std::string describe(Operation operation, std::uint32_t mask, std::source_location site);
+bool same_site(const std::source_location& a, const std::source_location& b);
+
+// What is wrong with a launch configuration, or nothing.
+std::string configuration_fault(const LaunchConfig& config, unsigned max_threads);
+
+// Who waits where in a block that is stuck.
+class WaitSummary {
+ public:
+  explicit WaitSummary(unsigned exited_threads) : exited_threads_(exited_threads) {}
+  void add(Operation operation, std::uint32_t mask, const std::source_location& site, uint3 thread);
+  std::string text() const;
+
+ private:
+  struct Place {
+    Operation operation;
+    std::uint32_t mask;
+    std::source_location site;
+    uint3 first_thread;
+    unsigned threads;
+  };
+  unsigned exited_threads_;
+  std::vector<Place> places_;
+};
+
+}  // namespace normproof::host::internal
+
+#endif

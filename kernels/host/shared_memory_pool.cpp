@@ -1,0 +1,45 @@
+// Compiled without sanitizers, as part of the executor.
+#include "kernels/host/shared_memory_pool.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "kernels/host/fiber.h"
+
+namespace normproof::host::internal {
+namespace {
+
+constexpr std::size_t kMinimumAlignment = 16;
+
+}  // namespace
+
+SharedMemoryPool::~SharedMemoryPool() {
+  for (const Entry& entry : entries_) ::operator delete(entry.memory, std::align_val_t{entry.alignment});
+}
+
+void* SharedMemoryPool::get(const void* declaration, std::size_t bytes, std::size_t alignment) {
+  for (std::size_t i = 0; i < in_use_; ++i) {
+    if (entries_[i].declaration == declaration) {
+      acquire_order(entries_[i].memory);
+      return entries_[i].memory;
+    }
+  }
+  const auto found = std::find_if(
+      entries_.begin() + static_cast<std::ptrdiff_t>(in_use_), entries_.end(),
+      [&](const Entry& entry) { return entry.declaration == declaration && entry.bytes == bytes; });
+  auto index = static_cast<std::size_t>(found - entries_.begin());
+  if (found == entries_.end()) {
+    alignment = std::max(alignment, kMinimumAlignment);
+    entries_.push_back({declaration, bytes, alignment, nullptr});
+    entries_.back().memory = ::operator new(bytes, std::align_val_t{alignment});
+  }
+  std::swap(entries_[index], entries_[in_use_]);
+  const Entry& entry = entries_[in_use_++];
+  std::memset(entry.memory, 0xFF, bytes);
+  release_order(entry.memory);  // the threads that are handed this memory come after its filling
+  return entry.memory;
+}
+
+}  // namespace normproof::host::internal

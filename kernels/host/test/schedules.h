@@ -1,0 +1,49 @@
+// The schedules that the tests of the executor run under.
+#ifndef NORMPROOF_KERNELS_HOST_TEST_SCHEDULES_H
+#define NORMPROOF_KERNELS_HOST_TEST_SCHEDULES_H
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "kernels/host/schedule.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define NORMPROOF_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define NORMPROOF_UNDER_TSAN 1
+#endif
+#endif
+
+namespace normproof::host {
+
+inline unsigned max_test_threads() {
+#ifdef NORMPROOF_UNDER_TSAN
+  return 128;
+#else
+  return 1024;
+#endif
+}
+
+inline std::vector<Schedule> all_schedules() {
+  std::vector<Schedule> schedules = {{ThreadOrder::kForward}, {ThreadOrder::kReverse}};
+  for (std::uint64_t seed = 0; seed < 8; ++seed) schedules.push_back({ThreadOrder::kRandomPriorities, seed});
+  return schedules;
+}
+
+inline std::string schedule_name(const testing::TestParamInfo<Schedule>& info) {
+  switch (info.param.order) {
+    case ThreadOrder::kForward:
+      return "Forward";
+    case ThreadOrder::kReverse:
+      return "Reverse";
+    default:
+      return "Random" + std::to_string(info.param.seed);
+  }
+}
+
+}  // namespace normproof::host
+
+#endif

@@ -1,0 +1,32 @@
+// CUDA's built-in vector types (dim3, uint3, float4, ...) with the same names, layout and alignment.
+#ifndef NORMPROOF_KERNELS_HOST_VECTOR_TYPES_H
+#define NORMPROOF_KERNELS_HOST_VECTOR_TYPES_H
+
+// Declares ELEMENT2, ELEMENT3 and ELEMENT4 of `type` under the prefix `name`, and their make_ functions.
+#define NORMPROOF_HOST_VECTOR_TYPES(type, name)                               \
+  struct alignas(2 * sizeof(type)) name##2 { type x, y; };                    \
+  struct name##3 { type x, y, z; };                                           \
+  struct alignas(4 * sizeof(type)) name##4 { type x, y, z, w; };              \
+  inline name##2 make_##name##2(type x, type y) { return {x, y}; }            \
+  inline name##3 make_##name##3(type x, type y, type z) { return {x, y, z}; } \
+  inline name##4 make_##name##4(type x, type y, type z, type w) { return {x, y, z, w}; }
+
+NORMPROOF_HOST_VECTOR_TYPES(float, float)
+NORMPROOF_HOST_VECTOR_TYPES(int, int)
+NORMPROOF_HOST_VECTOR_TYPES(unsigned int, uint)
+NORMPROOF_HOST_VECTOR_TYPES(short, short)
+NORMPROOF_HOST_VECTOR_TYPES(unsigned short, ushort)
+NORMPROOF_HOST_VECTOR_TYPES(unsigned char, uchar)
+#undef NORMPROOF_HOST_VECTOR_TYPES
+
+static_assert(sizeof(float4) == 16 && alignof(float4) == 16 && sizeof(uint3) == 12 && alignof(uint2) == 8);
+
+// An extent; missing dimensions are 1.
+struct dim3 {
+  unsigned int x = 1, y = 1, z = 1;
+  constexpr dim3(unsigned int x_extent = 1, unsigned int y_extent = 1, unsigned int z_extent = 1)
+      : x(x_extent), y(y_extent), z(z_extent) {}
+  constexpr operator uint3() const { return {x, y, z}; }
+};
+
+#endif

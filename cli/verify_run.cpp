@@ -14,6 +14,7 @@
 #include "corpus/generate.h"
 #include "properties/property.h"
 #include "properties/run/evaluate.h"
+#include "properties/run/verification_case.h"
 
 namespace normproof {
 namespace {

@@ -32,6 +32,20 @@ Target& target() {
   return *instance;
 }
 
+const CaseLimits& fuzz_limits() {
+  static const CaseLimits limits = [] {
+    CaseLimits small;
+    small.max_rows = 3;
+    small.max_hidden = 64;
+    small.max_elements = small.max_rows * small.max_hidden;
+    small.max_threads_per_block = 64;
+    small.max_padding = 64;
+    small.allow_refused = true;
+    return small;
+  }();
+  return limits;
+}
+
 void report_finding(const Case& test_case, const std::string& message) {
   const std::string json = case_to_json(test_case);
   fmt::print(stderr, "VIOLATION on target {}\n{}\n{}\n", target().name(), message, json);

@@ -1,0 +1,306 @@
+// JSON text to Case.
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <charconv>
+#include <concepts>
+#include <cstdlib>
+#include <initializer_list>
+#include <limits>
+#include <utility>
+
+#include "corpus/case_checks.h"
+#include "corpus/case_json.h"
+#include "corpus/case_names.h"
+#include "corpus/json_tree.h"
+#include "corpus/limits.h"
+#include "corpus/message_text.h"
+
+namespace normproof {
+namespace {
+
+// A value and where it stands.
+struct Value {
+  const JsonNode& node;
+  std::string path;
+
+  [[noreturn]] void fail(const std::string& reason) const { throw CaseError(path, reason); }
+  [[noreturn]] void expected(std::string_view what) const {
+    fail(std::string(what) + ", got " + shown(node));
+  }
+};
+
+class Object {
+ public:
+  Object(const Value& value, std::initializer_list<std::string_view> known)
+      : node_(value.node), path_(value.path) {
+    if (node_.kind != JsonNode::Kind::object) value.expected("an object");
+    for (std::size_t i = 0; i < node_.keys.size(); ++i) {
+      if (std::ranges::find(known, node_.keys[i]) != known.end()) continue;
+      throw CaseError(json_path(path_, node_.keys[i]),
+                      "unknown key, with the value " + shown(node_.items[i]));
+    }
+  }
+
+  std::optional<Value> find(std::string_view key) const {
+    const auto found = std::ranges::find(node_.keys, key);
+    if (found == node_.keys.end()) return std::nullopt;
+    return Value{node_.items[static_cast<std::size_t>(found - node_.keys.begin())], json_path(path_, key)};
+  }
+  Value at(std::string_view key) const {
+    if (auto value = find(key)) return *std::move(value);
+    throw CaseError(json_path(path_, key), "missing");
+  }
+
+ private:
+  const JsonNode& node_;
+  std::string path_;
+};
+
+const std::string& string_of(const Value& value) {
+  if (value.node.kind != JsonNode::Kind::string) value.expected("a string");
+  return value.node.text;
+}
+
+bool boolean_of(const Value& value) {
+  if (value.node.kind != JsonNode::Kind::boolean) value.expected("true or false");
+  return value.node.text == "true";
+}
+
+template <std::integral Integer>
+Integer integer_of(const Value& value) {
+  Integer result = 0;
+  const std::string& text = value.node.text;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), result);
+  if (value.node.kind != JsonNode::Kind::number || parsed.ec != std::errc() ||
+      parsed.ptr != text.data() + text.size()) {
+    value.expected("an integer from " + std::to_string(std::numeric_limits<Integer>::min()) + " to " +
+                   std::to_string(std::numeric_limits<Integer>::max()));
+  }
+  return result;
+}
+
+std::vector<std::int64_t> integers_of(const Value& value) {
+  if (value.node.kind != JsonNode::Kind::array) value.expected("an array of integers");
+  // No list of a case is longer; a longer one must not cost more than its text.
+  if (value.node.items.size() > kMaximumRank)
+    value.expected("at most " + std::to_string(kMaximumRank) + " integers");
+  std::vector<std::int64_t> result;
+  for (std::size_t i = 0; i < value.node.items.size(); ++i) {
+    result.push_back(integer_of<std::int64_t>({value.node.items[i], json_path(value.path, i)}));
+  }
+  return result;
+}
+
+// The enumerator of `names` (pairs of enumerator and name) that `value` names.
+template <class Names>
+auto enumerator_of(const Value& value, const Names& names) {
+  const std::string& text = string_of(value);
+  std::string known;
+  for (const auto& [enumerator, name] : names) {
+    if (name == text) return enumerator;
+    known += (known.empty() ? "" : ", ") + std::string(name);
+  }
+  value.expected("one of " + known);
+}
+
+// Bits in hexadecimal, exactly `digits` of them; nothing where `text` is something else.
+std::optional<std::uint32_t> bits_of(std::string_view text, std::size_t digits) {
+  if (text.size() != digits) return std::nullopt;
+  std::uint32_t bits = 0;
+  for (const char c : text) {
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
+    if (digit < 0) return std::nullopt;
+    bits = bits << 4 | static_cast<std::uint32_t>(digit);
+  }
+  return bits;
+}
+
+// An fp32 number: a decimal, correctly rounded, or "0x" and eight hexadecimal digits.
+std::uint32_t fp32_bits_of(const Value& value) {
+  const std::string& text = value.node.text;
+  if (value.node.kind == JsonNode::Kind::string) {
+    const auto bits = text.starts_with("0x") ? bits_of(std::string_view(text).substr(2), 8) : std::nullopt;
+    if (!bits) value.expected("a number, or fp32 bits as \"0x\" and 8 hexadecimal digits");
+    return *bits;
+  }
+  if (value.node.kind != JsonNode::Kind::number) value.expected("a number or a string of fp32 bits");
+  // Not through double, which would round twice.
+  const float number = std::strtof(text.c_str(), nullptr);
+  if (number == std::numeric_limits<float>::infinity() || number == -std::numeric_limits<float>::infinity()) {
+    value.expected("a number within the range of fp32");
+  }
+  const std::string_view digits = std::string_view(text).substr(0, text.find_first_of("eE"));
+  if (number == 0 && digits.find_first_of("123456789") != std::string_view::npos) {
+    value.expected("0 or a number that fp32 does not round to 0");
+  }
+  return std::bit_cast<std::uint32_t>(number);
+}
+
+// {"bits": ["3f80 4000", ...]}: one string for each row.
+std::vector<std::byte> bytes_of(const Value& value, DType dtype, std::int64_t rows, std::int64_t columns) {
+  if (value.node.kind != JsonNode::Kind::array) value.expected("an array with a string for each row");
+  if (std::cmp_not_equal(value.node.items.size(), rows))
+    value.expected("an array of " + std::to_string(rows) + " rows");
+  const std::size_t digits = 2 * size_of(dtype);
+  std::vector<std::byte> bytes;
+  for (std::size_t row = 0; row < value.node.items.size(); ++row) {
+    const Value row_value{value.node.items[row], json_path(value.path, row)};
+    const std::string& text = string_of(row_value);
+    const auto count = static_cast<std::int64_t>(std::ranges::count(text, ' ')) + (text.empty() ? 0 : 1);
+    if (count != columns) {
+      row_value.fail(std::to_string(columns) + " elements with one space between them, got " +
+                     std::to_string(count) + " in " + in_quotes(text));
+    }
+    const auto first = static_cast<std::int64_t>(bytes.size() / size_of(dtype));
+    bytes.resize(bytes.size() + static_cast<std::size_t>(columns) * size_of(dtype));
+    std::string_view rest = text;
+    for (std::int64_t column = 0; column < columns; ++column) {
+      const std::string_view element = rest.substr(0, rest.find(' '));
+      const auto bits = bits_of(element, digits);
+      if (!bits) {
+        row_value.fail("element " + std::to_string(column) + " of " + std::string(name_of(dtype)) + " is " +
+                       std::to_string(digits) + " hexadecimal digits, got " + in_quotes(element));
+      }
+      store_bits(bytes, dtype, first + column, *bits);
+      rest.remove_prefix(std::min(element.size() + 1, rest.size()));
+    }
+  }
+  return bytes;
+}
+
+TensorData data_of(const Value& value, DType dtype, std::int64_t rows, std::int64_t columns) {
+  const Object object(value, {"bits", "recipe"});
+  const auto bits = object.find("bits");
+  const auto recipe = object.find("recipe");
+  if (bits.has_value() == recipe.has_value()) {
+    value.fail(std::string("either bits or a recipe, got ") + (bits ? "both" : "neither"));
+  }
+  TensorData data;
+  if (bits) {
+    data.bytes = bytes_of(*bits, dtype, rows, columns);
+  } else {
+    const Object recipe_object(*recipe, {"class", "seed"});
+    data.recipe =
+        Recipe{string_of(recipe_object.at("class")), integer_of<std::uint64_t>(recipe_object.at("seed"))};
+  }
+  return data;
+}
+
+TensorLayout layout_of(const Value& value) {
+  const Object object(value, {"strides", "offset"});
+  TensorLayout layout;
+  if (const auto strides = object.find("strides")) {
+    layout.strides = integers_of(*strides);
+    if (layout.strides.empty()) strides->expected("one stride per leading dimension");
+  }
+  if (const auto offset = object.find("offset")) layout.offset = integer_of<std::int64_t>(*offset);
+  return layout;
+}
+
+void read_layouts(const Value& value, Case& test_case) {
+  const Object layout(value, {"input", "residual", "output", "weight", "in_place"});
+  if (const auto input = layout.find("input")) test_case.input_layout = layout_of(*input);
+  if (const auto residual = layout.find("residual")) test_case.residual_layout = layout_of(*residual);
+  if (const auto output = layout.find("output")) test_case.output_layout = layout_of(*output);
+  if (const auto weight = layout.find("weight")) {
+    const Object weight_layout(*weight, {"offset"});
+    if (const auto offset = weight_layout.find("offset"))
+      test_case.weight_offset = integer_of<std::int64_t>(*offset);
+  }
+  if (const auto in_place = layout.find("in_place")) test_case.in_place = boolean_of(*in_place);
+}
+
+void read_execution(const Object& document, Case& test_case) {
+  if (const auto value = document.find("schedule")) {
+    const Object schedule(*value, {"order", "seed"});
+    if (const auto order = schedule.find("order"))
+      test_case.schedule.order = enumerator_of(*order, kThreadOrderNames);
+    if (const auto seed = schedule.find("seed")) test_case.schedule.seed = integer_of<std::uint64_t>(*seed);
+  }
+  if (const auto value = document.find("launch")) {
+    const Object launch(*value, {"path", "threads_per_block"});
+    if (const auto path = launch.find("path")) test_case.launch.path = enumerator_of(*path, kKernelPathNames);
+    if (const auto threads = launch.find("threads_per_block")) {
+      test_case.launch.threads_per_block = integer_of<int>(*threads);
+    }
+  }
+}
+
+void read_data(const Object& document, Case& test_case) {
+  const std::int64_t rows = test_case.rows();
+  const std::int64_t columns = test_case.hidden_size();
+  if (const auto input = document.find("input"))
+    test_case.input = data_of(*input, test_case.dtype, rows, columns);
+  if (const auto residual = document.find("residual")) {
+    test_case.residual = data_of(*residual, test_case.dtype, rows, columns);
+  }
+  if (const auto weight = document.find("weight")) {
+    test_case.weight = data_of(*weight, test_case.weight_dtype.value_or(test_case.dtype), 1, columns);
+  }
+  if (const auto value = document.find("outputs")) {
+    const auto bits = [&](const Value& tensor, DType dtype) {
+      return bytes_of(Object(tensor, {"bits"}).at("bits"), dtype, rows, columns);
+    };
+    const Object outputs(*value, {"out", "residual_out"});
+    test_case.outputs.emplace();
+    test_case.outputs->out = bits(outputs.at("out"), test_case.output_dtype());
+    if (adds_residual(test_case.operation)) {
+      test_case.outputs->residual_out = bits(outputs.at("residual_out"), test_case.dtype);
+    } else if (const auto residual_out = outputs.find("residual_out")) {
+      residual_out->expected("nothing, because the operation adds no residual");
+    }
+  }
+}
+
+void demand_none(const std::vector<std::string>& reasons) {
+  if (reasons.empty()) return;
+  const std::size_t end_of_path = reasons.front().find(": ");
+  throw CaseError(reasons.front().substr(0, end_of_path), reasons.front().substr(end_of_path + 2));
+}
+
+}  // namespace
+
+Case case_from_json(std::string_view text) {
+  if (text.size() > kMaximumCaseTextBytes) {
+    throw CaseError("$", "at most " + std::to_string(kMaximumCaseTextBytes) + " bytes of text, got " +
+                             std::to_string(text.size()));
+  }
+  const JsonNode root = parse_json(text);
+  const Object document(
+      {root, "$"}, {"normproof_case", "name", "description", "operation", "dtype", "weight_dtype",
+                    "quantized_dtype", "shape", "layout", "epsilon", "scale", "input", "residual", "weight",
+                    "schedule", "launch", "outputs"});
+  const Value version = document.at("normproof_case");
+  if (integer_of<std::int64_t>(version) != 1) version.expected("version 1");
+
+  Case test_case;
+  if (const auto name = document.find("name")) test_case.name = string_of(*name);
+  if (const auto description = document.find("description")) test_case.description = string_of(*description);
+  test_case.operation = enumerator_of(document.at("operation"), kOperationNames);
+  test_case.dtype = enumerator_of(document.at("dtype"), kDTypeNames);
+  if (const auto dtype = document.find("weight_dtype"))
+    test_case.weight_dtype = enumerator_of(*dtype, kDTypeNames);
+  if (const auto dtype = document.find("quantized_dtype")) {
+    test_case.quantized_dtype = enumerator_of(*dtype, kDTypeNames);
+  }
+  test_case.shape = integers_of(document.at("shape"));
+  if (const auto layout = document.find("layout")) read_layouts(*layout, test_case);
+  test_case.epsilon_bits = fp32_bits_of(document.at("epsilon"));
+  if (quantizes(test_case.operation)) {
+    test_case.scale_bits = fp32_bits_of(document.at("scale"));
+  } else if (const auto scale = document.find("scale")) {
+    scale->expected("nothing, because the operation does not quantize");
+  }
+  read_execution(document, test_case);
+  demand_none(validate_all_but_data(test_case));
+  read_data(document, test_case);
+  demand_none(validate(test_case));
+  return test_case;
+}
+
+}  // namespace normproof

@@ -1,0 +1,185 @@
+// Case to canonical JSON text.
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "corpus/case_json.h"
+#include "corpus/case_names.h"
+#include "corpus/limits.h"
+
+namespace normproof {
+namespace {
+
+void append_hex(std::string& text, std::uint32_t bits, std::size_t digits) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (std::size_t digit = digits; digit-- > 0;) text += kDigits[bits >> (4 * digit) & 15];
+}
+
+std::string json_string(std::string_view text) { return nlohmann::json(text).dump(); }
+
+std::string json_integers(const std::vector<std::int64_t>& values) {
+  std::string text = "[";
+  for (const std::int64_t value : values) text += (text.size() > 1 ? ", " : "") + std::to_string(value);
+  return text + "]";
+}
+
+// The shortest decimal that reads back to the same bits; bits where there is none, and for -0, whose sign
+// other JSON software may drop.
+std::string json_fp32(std::uint32_t bits) {
+  const float number = std::bit_cast<float>(bits);
+  std::string text;
+  if (std::isfinite(number) && bits != 0x80000000) {
+    char decimal[32];
+    text.assign(decimal, std::to_chars(decimal, decimal + sizeof(decimal), number).ptr);
+  } else {
+    text = "\"0x";
+    append_hex(text, bits, 8);
+    text += '"';
+  }
+  return text;
+}
+
+// An object on one line, built of the entries that are given.
+class Line {
+ public:
+  void add(std::string_view key, std::string_view value) {
+    text_ += (text_.empty() ? "\"" : ", \"") + std::string(key) + "\": " + std::string(value);
+  }
+  bool empty() const { return text_.empty(); }
+  std::string text() const { return "{" + text_ + "}"; }
+
+ private:
+  std::string text_;
+};
+
+// An object with one entry per line.
+class Block {
+ public:
+  explicit Block(std::size_t indent) : indent_(indent, ' ') {}
+  void add(std::string_view key, std::string_view value) {
+    text_ += (text_.empty() ? "" : ",\n") + indent_ + "  \"" + std::string(key) + "\": " + std::string(value);
+  }
+  bool empty() const { return text_.empty(); }
+  std::string text() const { return "{\n" + text_ + "\n" + indent_ + "}"; }
+
+ private:
+  std::string indent_;
+  std::string text_;
+};
+
+std::string json_bits(const std::vector<std::byte>& bytes, DType dtype, std::int64_t columns,
+                      std::size_t indent) {
+  const std::string line = "\n" + std::string(indent + 2, ' ');
+  const auto elements = static_cast<std::int64_t>(bytes.size() / size_of(dtype));
+  std::string text = "{\"bits\": [";
+  text.reserve(bytes.size() * 3 + 64);
+  for (std::int64_t element = 0; element < elements; ++element) {
+    if (element % columns == 0) {
+      text += element == 0 ? "" : ",";
+      text += line + "\"";
+    } else {
+      text += ' ';
+    }
+    append_hex(text, load_bits(bytes, dtype, element), 2 * size_of(dtype));
+    if (element % columns == columns - 1) text += '"';
+  }
+  if (elements > 0) text += "\n" + std::string(indent, ' ');
+  return text + "]}";
+}
+
+std::string json_data(const TensorData& data, DType dtype, std::int64_t columns) {
+  if (!data.recipe) return json_bits(data.bytes, dtype, columns, 2);
+  Line recipe;
+  recipe.add("class", json_string(data.recipe->data_class));
+  recipe.add("seed", std::to_string(data.recipe->seed));
+  Line line;
+  line.add("recipe", recipe.text());
+  return line.text();
+}
+
+void add_layout(Block& layouts, std::string_view key, const TensorLayout& layout) {
+  Line line;
+  if (!layout.strides.empty()) line.add("strides", json_integers(layout.strides));
+  if (layout.offset != 0) line.add("offset", std::to_string(layout.offset));
+  if (!line.empty()) layouts.add(key, line.text());
+}
+
+void add_layouts(Block& document, const Case& test_case) {
+  Block layouts(2);
+  add_layout(layouts, "input", test_case.input_layout);
+  add_layout(layouts, "residual", test_case.residual_layout);
+  add_layout(layouts, "output", test_case.output_layout);
+  add_layout(layouts, "weight", {{}, test_case.weight_offset});
+  if (test_case.in_place) layouts.add("in_place", "true");
+  if (!layouts.empty()) document.add("layout", layouts.text());
+}
+
+void add_data(Block& document, std::string_view key, const TensorData& data, DType dtype,
+              const Case& test_case) {
+  if (data == TensorData{}) return;
+  document.add(key, json_data(data, dtype, test_case.hidden_size()));
+}
+
+void add_execution(Block& document, const Case& test_case) {
+  Line schedule;
+  if (test_case.schedule.order != ThreadOrder::forward) {
+    schedule.add("order", json_string(find_name(kThreadOrderNames, test_case.schedule.order)));
+  }
+  if (test_case.schedule.seed != 0) schedule.add("seed", std::to_string(test_case.schedule.seed));
+  if (!schedule.empty()) document.add("schedule", schedule.text());
+
+  Line launch;
+  if (test_case.launch.path != KernelPath::automatic) {
+    launch.add("path", json_string(find_name(kKernelPathNames, test_case.launch.path)));
+  }
+  if (test_case.launch.threads_per_block != 0) {
+    launch.add("threads_per_block", std::to_string(test_case.launch.threads_per_block));
+  }
+  if (!launch.empty()) document.add("launch", launch.text());
+}
+
+void add_outputs(Block& document, const Case& test_case) {
+  if (!test_case.outputs) return;
+  const std::int64_t columns = test_case.hidden_size();
+  Block outputs(2);
+  outputs.add("out", json_bits(test_case.outputs->out, test_case.output_dtype(), columns, 4));
+  if (adds_residual(test_case.operation)) {
+    outputs.add("residual_out", json_bits(test_case.outputs->residual_out, test_case.dtype, columns, 4));
+  }
+  document.add("outputs", outputs.text());
+}
+
+}  // namespace
+
+std::string case_to_json(const Case& test_case) {
+  if (const auto reasons = validate(test_case); !reasons.empty())
+    throw std::invalid_argument(reasons.front());
+  Block document(0);
+  document.add("normproof_case", "1");
+  if (!test_case.name.empty()) document.add("name", json_string(test_case.name));
+  if (!test_case.description.empty()) document.add("description", json_string(test_case.description));
+  document.add("operation", json_string(name_of(test_case.operation)));
+  document.add("dtype", json_string(name_of(test_case.dtype)));
+  if (test_case.weight_dtype) document.add("weight_dtype", json_string(name_of(*test_case.weight_dtype)));
+  if (test_case.quantized_dtype)
+    document.add("quantized_dtype", json_string(name_of(*test_case.quantized_dtype)));
+  document.add("shape", json_integers(test_case.shape));
+  add_layouts(document, test_case);
+  document.add("epsilon", json_fp32(test_case.epsilon_bits));
+  if (quantizes(test_case.operation)) document.add("scale", json_fp32(test_case.scale_bits));
+  add_data(document, "input", test_case.input, test_case.dtype, test_case);
+  add_data(document, "residual", test_case.residual, test_case.dtype, test_case);
+  add_data(document, "weight", test_case.weight, test_case.weight_dtype.value_or(test_case.dtype), test_case);
+  add_execution(document, test_case);
+  add_outputs(document, test_case);
+  std::string text = document.text() + "\n";
+  if (text.size() > kMaximumCaseTextBytes) {
+    throw std::invalid_argument("$: the text would have " + std::to_string(text.size()) + " bytes, at most " +
+                                std::to_string(kMaximumCaseTextBytes) + " can be read back");
+  }
+  return text;
+}
+
+}  // namespace normproof

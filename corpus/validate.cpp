@@ -1,0 +1,307 @@
+// What makes a Case well-formed. Every message names the JSON path, the rule and the value that broke it.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include "corpus/case.h"
+#include "corpus/case_checks.h"
+#include "corpus/limits.h"
+#include "corpus/message_text.h"
+#include "corpus/recipe.h"
+
+namespace normproof {
+namespace {
+
+constexpr std::int64_t kMaximumInt64 = std::numeric_limits<std::int64_t>::max();
+// Room that a target may put around a tensor (guard zones, alignment) without leaving 63 bits.
+constexpr std::int64_t kReservedBytes = 4096;
+
+using Reasons = std::vector<std::string>;
+
+void add(Reasons& reasons, std::string_view path, std::string_view what) {
+  reasons.push_back(std::string(path) + ": " + std::string(what));
+}
+
+std::string in_path(std::string_view path, std::string_view key) {
+  return std::string(path) + "." + std::string(key);
+}
+
+std::string at_path(std::string_view path, std::size_t index) {
+  return std::string(path) + "[" + std::to_string(index) + "]";
+}
+
+std::string hexadecimal(std::uint32_t bits) {
+  std::array<char, 11> text{};
+  std::snprintf(text.data(), text.size(), "0x%08x", static_cast<unsigned>(bits));
+  return text.data();
+}
+
+template <class Values>
+bool contains(const Values& values, const typename Values::value_type& value) {
+  return std::ranges::find(values, value) != values.end();
+}
+
+void check_texts(const Case& test_case, Reasons& reasons) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.' || c == '+';
+  };
+  if (test_case.name.size() > kMaximumNameBytes) {
+    add(reasons, "$.name",
+        "at most " + std::to_string(kMaximumNameBytes) + " bytes, got " +
+            std::to_string(test_case.name.size()));
+  } else if (!std::ranges::all_of(test_case.name, allowed)) {
+    add(reasons, "$.name", "only letters, digits and - _ . +, got " + in_quotes(test_case.name));
+  }
+  if (test_case.description.size() > kMaximumDescriptionBytes) {
+    add(reasons, "$.description",
+        "at most " + std::to_string(kMaximumDescriptionBytes) + " bytes, got " +
+            std::to_string(test_case.description.size()));
+  } else if (!is_utf8(test_case.description)) {
+    add(reasons, "$.description", "not UTF-8: " + in_quotes(test_case.description));
+  }
+}
+
+void check_dtypes(const Case& test_case, Reasons& reasons) {
+  if (!contains(kOperations, test_case.operation)) {
+    add(reasons, "$.operation",
+        "no operation has number " + std::to_string(static_cast<int>(test_case.operation)));
+  }
+  if (!contains(kActivationDTypes, test_case.dtype)) {
+    add(reasons, "$.dtype",
+        "an activation dtype is bf16, fp16 or fp32, got " + std::string(name_of(test_case.dtype)));
+  }
+  if (test_case.weight_dtype && *test_case.weight_dtype != test_case.dtype &&
+      *test_case.weight_dtype != DType::fp32) {
+    add(reasons, "$.weight_dtype",
+        "the dtype of the activation (" + std::string(name_of(test_case.dtype)) + ") or fp32, got " +
+            std::string(name_of(*test_case.weight_dtype)));
+  }
+  const bool quantized = quantizes(test_case.operation);
+  if (quantized && !test_case.quantized_dtype) {
+    add(reasons, "$.quantized_dtype", std::string(name_of(test_case.operation)) + " needs one, got none");
+  } else if (!quantized && test_case.quantized_dtype) {
+    add(reasons, "$.quantized_dtype",
+        std::string(name_of(test_case.operation)) + " does not quantize, got " +
+            std::string(name_of(*test_case.quantized_dtype)));
+  } else if (quantized && !contains(kQuantizedDTypes, *test_case.quantized_dtype)) {
+    add(reasons, "$.quantized_dtype",
+        "an fp8 dtype, got " + std::string(name_of(*test_case.quantized_dtype)));
+  }
+  if (!quantized && test_case.scale_bits != Case{}.scale_bits) {
+    add(reasons, "$.scale",
+        std::string(name_of(test_case.operation)) + " does not quantize, got bits " +
+            hexadecimal(test_case.scale_bits));
+  }
+}
+
+// False where the shape is unusable for the checks that follow.
+bool check_shape(const Case& test_case, Reasons& reasons) {
+  const std::size_t count = reasons.size();
+  const std::size_t rank = test_case.shape.size();
+  const std::size_t maximum = test_case.operation == Operation::rms_norm ? kMaximumRank : kMinimumRank;
+  if (rank < kMinimumRank || rank > maximum) {
+    add(reasons, "$.shape",
+        "rank " + std::to_string(kMinimumRank) +
+            (maximum > kMinimumRank ? " to " + std::to_string(maximum) : std::string()) + " for " +
+            std::string(name_of(test_case.operation)) + ", got rank " + std::to_string(rank));
+    return false;
+  }
+  for (std::size_t dim = 0; dim + 1 < rank; ++dim) {
+    if (test_case.shape[dim] < 0) {
+      add(reasons, at_path("$.shape", dim),
+          "a size is at least 0, got " + std::to_string(test_case.shape[dim]));
+    }
+  }
+  const std::int64_t hidden = test_case.shape.back();
+  if (hidden < 1 || hidden > kMaximumHiddenSize) {
+    add(reasons, at_path("$.shape", rank - 1),
+        "the hidden size is 1 to " + std::to_string(kMaximumHiddenSize) + ", got " + std::to_string(hidden));
+  }
+  if (reasons.size() == count && test_case.elements() > kMaximumElements) {
+    const std::int64_t elements = test_case.elements();
+    add(reasons, "$.shape",
+        "at most " + std::to_string(kMaximumElements) + " elements, got " +
+            (elements == kMaximumInt64 ? "2^63 or more" : std::to_string(elements)));
+  }
+  return reasons.size() == count;
+}
+
+// Rows must not overlap: of the leading dimensions with more than one step, taken from the smallest stride
+// up, each must step over everything that the smaller ones span.
+void check_strides(std::string_view path, const std::vector<std::int64_t>& strides, const Case& test_case,
+                   std::int64_t offset, std::size_t element_size, Reasons& reasons) {
+  const std::size_t leading = test_case.shape.size() - 1;
+  if (strides.empty()) return;  // contiguous: bounded by kMaximumElements
+  if (strides.size() != leading) {
+    add(reasons, path,
+        "one stride per leading dimension (" + std::to_string(leading) + "), got " +
+            std::to_string(strides.size()));
+    return;
+  }
+  bool positive = true;
+  for (std::size_t dim = 0; dim < leading; ++dim) {
+    if (strides[dim] >= 1) continue;
+    add(reasons, at_path(path, dim), "a stride is at least 1 element, got " + std::to_string(strides[dim]));
+    positive = false;
+  }
+  if (!positive) return;
+
+  std::vector<std::size_t> inner_first(leading);
+  std::iota(inner_first.begin(), inner_first.end(), std::size_t{0});
+  std::ranges::sort(inner_first, {}, [&](std::size_t dim) { return std::pair(strides[dim], dim); });
+  std::int64_t extent = test_case.shape.back();
+  for (const std::size_t dim : inner_first) {
+    const std::int64_t size = test_case.shape[dim];
+    if (size <= 1) continue;
+    if (strides[dim] < extent) {
+      add(reasons, at_path(path, dim),
+          "rows overlap: each step must clear " + std::to_string(extent) + " elements, got " +
+              std::to_string(strides[dim]));
+      return;
+    }
+    std::int64_t steps = 0;
+    if (__builtin_mul_overflow(size - 1, strides[dim], &steps) ||
+        __builtin_add_overflow(extent, steps, &extent) ||
+        extent > (kMaximumInt64 - kReservedBytes) / static_cast<std::int64_t>(element_size) - offset) {
+      add(reasons, at_path(path, dim),
+          "the tensor's extent in bytes must fit in 63 bits, got stride " + std::to_string(strides[dim]) +
+              " for size " + std::to_string(size));
+      return;
+    }
+  }
+}
+
+void check_offset(std::string_view path, std::int64_t offset, Reasons& reasons) {
+  if (offset >= 0 && offset <= kMaximumOffset) return;
+  add(reasons, in_path(path, "offset"),
+      "0 to " + std::to_string(kMaximumOffset) + " elements, got " + std::to_string(offset));
+}
+
+void check_layout(std::string_view path, const TensorLayout& layout, const Case& test_case, DType dtype,
+                  std::string_view unused_because, Reasons& reasons) {
+  if (!unused_because.empty()) {
+    if (layout != TensorLayout{}) {
+      add(reasons, path,
+          std::string(unused_because) + ", got " +
+              (layout.strides.empty() ? "offset " + std::to_string(layout.offset) : "strides"));
+    }
+    return;
+  }
+  check_offset(path, layout.offset, reasons);
+  check_strides(in_path(path, "strides"), layout.strides, test_case, layout.offset, size_of(dtype), reasons);
+}
+
+void check_layouts(const Case& test_case, Reasons& reasons) {
+  check_layout("$.layout.input", test_case.input_layout, test_case, test_case.dtype, "", reasons);
+  check_layout("$.layout.residual", test_case.residual_layout, test_case, test_case.dtype,
+               adds_residual(test_case.operation) ? "" : "the operation adds no residual", reasons);
+  const bool writes_input = test_case.in_place || test_case.operation == Operation::fused_add_rms_norm;
+  check_layout("$.layout.output", test_case.output_layout, test_case, test_case.output_dtype(),
+               writes_input ? "the output is the input tensor and has its layout" : "", reasons);
+  if (test_case.weight_dtype) {
+    check_offset("$.layout.weight", test_case.weight_offset, reasons);
+  } else if (test_case.weight_offset != 0) {
+    add(reasons, "$.layout.weight",
+        "there is no weight, got offset " + std::to_string(test_case.weight_offset));
+  }
+  if (test_case.in_place && test_case.operation != Operation::rms_norm) {
+    add(reasons, "$.layout.in_place",
+        "only rms_norm has a choice, got true for " + std::string(name_of(test_case.operation)));
+  }
+}
+
+void check_execution(const Case& test_case, Reasons& reasons) {
+  constexpr std::array kOrders = {ThreadOrder::forward, ThreadOrder::reverse, ThreadOrder::random};
+  constexpr std::array kPaths = {KernelPath::automatic, KernelPath::vectorized, KernelPath::scalar};
+  if (!contains(kOrders, test_case.schedule.order)) {
+    add(reasons, "$.schedule.order",
+        "no order has number " + std::to_string(static_cast<int>(test_case.schedule.order)));
+  } else if (test_case.schedule.order != ThreadOrder::random && test_case.schedule.seed != 0) {
+    add(reasons, "$.schedule.seed",
+        "only the random order has one, got " + std::to_string(test_case.schedule.seed));
+  }
+  if (!contains(kPaths, test_case.launch.path)) {
+    add(reasons, "$.launch.path",
+        "no path has number " + std::to_string(static_cast<int>(test_case.launch.path)));
+  }
+  const int threads = test_case.launch.threads_per_block;
+  if (threads < 0 || threads > kMaximumThreadsPerBlock || threads % kThreadsPerWarp != 0) {
+    add(reasons, "$.launch.threads_per_block",
+        "0, or a multiple of " + std::to_string(kThreadsPerWarp) + " up to " +
+            std::to_string(kMaximumThreadsPerBlock) + ", got " + std::to_string(threads));
+  }
+}
+
+void check_data(std::string_view path, const TensorData& data, std::int64_t elements, DType dtype,
+                Reasons& reasons) {
+  if (elements == 0) {
+    if (!data.bytes.empty() || data.recipe)
+      add(reasons, path, "the tensor is empty and has no data, got some");
+    return;
+  }
+  if (data.recipe && !data.bytes.empty()) {
+    add(reasons, path, "either bits or a recipe, got both");
+  } else if (data.recipe) {
+    if (!is_data_class(data.recipe->data_class)) {
+      add(reasons, in_path(path, "recipe.class"), "unknown class " + in_quotes(data.recipe->data_class));
+    }
+  } else if (data.bytes.empty()) {
+    add(reasons, path, "bits or a recipe, got neither");
+  } else if (data.bytes.size() != static_cast<std::size_t>(elements) * size_of(dtype)) {
+    add(reasons, path,
+        std::to_string(static_cast<std::size_t>(elements) * size_of(dtype)) + " bytes, got " +
+            std::to_string(data.bytes.size()));
+  }
+}
+
+void check_no_data(std::string_view path, const TensorData& data, std::string_view why, Reasons& reasons) {
+  if (!data.bytes.empty() || data.recipe) add(reasons, path, std::string(why) + ", got data");
+}
+
+void check_output(std::string_view path, const std::vector<std::byte>& bytes, std::int64_t elements,
+                  DType dtype, Reasons& reasons) {
+  const std::size_t wanted = static_cast<std::size_t>(elements) * size_of(dtype);
+  if (bytes.size() != wanted) {
+    add(reasons, path, std::to_string(wanted) + " bytes, got " + std::to_string(bytes.size()));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> validate_all_but_data(const Case& test_case) {
+  Reasons reasons;
+  check_texts(test_case, reasons);
+  check_dtypes(test_case, reasons);
+  if (check_shape(test_case, reasons)) check_layouts(test_case, reasons);
+  check_execution(test_case, reasons);
+  return reasons;
+}
+
+std::vector<std::string> validate(const Case& test_case) {
+  Reasons reasons = validate_all_but_data(test_case);
+  if (!reasons.empty()) return reasons;  // sizes may be meaningless
+  const std::int64_t elements = test_case.elements();
+  check_data("$.input", test_case.input, elements, test_case.dtype, reasons);
+  if (adds_residual(test_case.operation)) {
+    check_data("$.residual", test_case.residual, elements, test_case.dtype, reasons);
+  } else {
+    check_no_data("$.residual", test_case.residual, "the operation adds no residual", reasons);
+  }
+  if (test_case.weight_dtype) {
+    check_data("$.weight", test_case.weight, test_case.hidden_size(), *test_case.weight_dtype, reasons);
+  } else {
+    check_no_data("$.weight", test_case.weight, "there is no weight_dtype", reasons);
+  }
+  if (test_case.outputs) {
+    check_output("$.outputs.out", test_case.outputs->out, elements, test_case.output_dtype(), reasons);
+    check_output("$.outputs.residual_out", test_case.outputs->residual_out,
+                 adds_residual(test_case.operation) ? elements : 0, test_case.dtype, reasons);
+  }
+  return reasons;
+}
+
+}  // namespace normproof

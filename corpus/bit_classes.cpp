@@ -38,23 +38,12 @@ std::uint32_t mantissa_from(std::uint64_t draw, const FloatFormat& format, Manti
   const std::uint32_t mask = format.mantissa_mask();
   const auto random_bits = static_cast<std::uint32_t>(draw) & mask;
   const std::uint32_t one_bit = 1u << scaled(draw >> 24, 0, format.mantissa_bits - 1);
-  switch (mantissa_class) {
-    case MantissaClass::zero:
-      return 0;
-    case MantissaClass::one_bit:
-      return one_bit;
-    case MantissaClass::half:
-      return (1u << (format.mantissa_bits - 1)) + static_cast<std::uint32_t>(scaled(draw >> 24, -1, 1));
-    case MantissaClass::all_ones:
-      return mask;
-    case MantissaClass::all_ones_but_one:
-      return mask ^ one_bit;
-    case MantissaClass::odd:
-      return random_bits | 1;
-    case MantissaClass::random:
-      return random_bits;
-  }
-  return random_bits;
+  const std::uint32_t half = 1u << (format.mantissa_bits - 1);
+  const auto beside = static_cast<std::uint32_t>(scaled(draw >> 24, -1, 1));
+  // All of them, in the order of MantissaClass: a branch on a random class costs more.
+  const std::array<std::uint32_t, kMantissaClasses.size()> of_class = {
+      0, one_bit, half + beside, mask, mask ^ one_bit, random_bits | 1, random_bits};
+  return of_class[static_cast<std::size_t>(mantissa_class)];
 }
 
 // Uses the low 40 bits of `draw` for the mantissa, 16 above them for the exponent and the top one for the

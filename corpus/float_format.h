@@ -12,6 +12,9 @@
 
 namespace normproof {
 
+// Bits up to the leading one; 0 for 0. (Standard libraries differ in the return type of std::bit_width.)
+constexpr int bit_length(std::uint64_t integer) { return static_cast<int>(std::bit_width(integer)); }
+
 // An IEEE-like binary format: sign, exponent, mantissa; the all-ones exponent holds infinity and NaN.
 struct FloatFormat {
   int exponent_bits;
@@ -44,7 +47,7 @@ struct FloatFormat {
   constexpr std::uint32_t round(bool negative, std::uint64_t integer, int exponent) const {
     const std::uint32_t sign = negative ? sign_bit() : 0;
     if (integer == 0) return sign;
-    const int leading = std::bit_width(integer) - 1 + exponent;
+    const int leading = bit_length(integer) - 1 + exponent;
     const int binade = std::max(leading, min_exponent());
     if (binade > max_exponent()) return sign | infinity();
     const int dropped = binade - mantissa_bits - exponent;  // bits of `integer` below the last place

@@ -48,8 +48,8 @@ class Random {
 
   // In [low, high], every binade equally likely; requires 1 <= low <= high.
   constexpr std::int64_t log_between(std::int64_t low, std::int64_t high) {
-    const int low_binade = std::bit_width(static_cast<std::uint64_t>(low)) - 1;
-    const int high_binade = std::bit_width(static_cast<std::uint64_t>(high)) - 1;
+    const auto low_binade = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(low))) - 1;
+    const auto high_binade = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(high))) - 1;
     const std::int64_t first = std::int64_t{1} << between(low_binade, high_binade);
     const std::int64_t from = first < low ? low : first;
     const std::int64_t to = first - 1 > high - first ? high : first + (first - 1);

@@ -1,0 +1,317 @@
+// Drawing a case: operation, dtypes, shape, layout, execution. The values come from tensor_values.cpp.
+#include "corpus/generate.h"
+
+#include <algorithm>
+#include <array>
+
+#include "corpus/limits.h"
+#include "corpus/tensor_values.h"
+
+namespace normproof {
+namespace {
+
+constexpr std::int64_t kCommonOffsets = 16;
+constexpr std::int64_t kMaximumGiantGap = std::int64_t{1} << 33;
+constexpr std::int64_t kMaximumExtent = std::int64_t{1} << 60;  // elements: in bytes it still fits in 63 bits
+
+// Alignment, in elements, that one chunk's access to a tensor needs.
+struct Alignments {
+  std::int64_t activation;
+  std::int64_t weight;
+  std::int64_t output;
+};
+Alignments alignments(const Case& test_case) {
+  const std::int64_t chunk = chunk_elements(test_case.dtype);
+  const DType weight = test_case.weight_dtype.value_or(test_case.dtype);
+  return {chunk, 16 / static_cast<std::int64_t>(size_of(weight)), chunk};
+}
+
+bool aligned(const TensorLayout& layout, std::int64_t alignment) {
+  return layout.offset % alignment == 0 &&
+         std::ranges::all_of(layout.strides, [&](std::int64_t stride) { return stride % alignment == 0; });
+}
+
+void draw_types(Random& random, const CaseLimits& limits, Case& test_case) {
+  static constexpr std::array kQuantizing = {Operation::rms_norm_static_fp8_quant,
+                                             Operation::fused_add_rms_norm_static_fp8_quant};
+  if (limits.operation) {
+    test_case.operation = *limits.operation;
+  } else {
+    test_case.operation = limits.quantized_dtype ? random.pick(kQuantizing) : random.pick(kOperations);
+  }
+  test_case.dtype = limits.dtype ? *limits.dtype : random.pick(kActivationDTypes);
+  switch (limits.weight ? *limits.weight : random.pick(kWeightKinds)) {
+    case WeightKind::none:
+      break;
+    case WeightKind::activation:
+      test_case.weight_dtype = test_case.dtype;
+      break;
+    case WeightKind::fp32:
+      test_case.weight_dtype = DType::fp32;
+      break;
+  }
+  if (quantizes(test_case.operation)) {
+    test_case.quantized_dtype =
+        limits.quantized_dtype ? *limits.quantized_dtype : random.pick(kQuantizedDTypes);
+  }
+}
+
+// Around the sizes at which a kernel changes its way: vector widths, warps, blocks, all lanes of the
+// canonical order.
+std::int64_t draw_hidden(Random& random, std::int64_t maximum, std::int64_t chunk, bool whole_chunks) {
+  maximum = std::min(std::max<std::int64_t>(maximum, whole_chunks ? chunk : 1), kMaximumHiddenSize);
+  std::int64_t hidden = 1;
+  const std::uint64_t way = random.below(8);
+  if (way < 4) {
+    hidden = random.log_between(1, maximum);
+  } else if (way < 7) {
+    const std::array units = {std::int64_t{4},   std::int64_t{8}, std::int64_t{32},   std::int64_t{128},
+                              std::int64_t{256}, 32 * chunk,      std::int64_t{1024}, 1024 * chunk};
+    const auto fitting = std::max<std::ptrdiff_t>(
+        1, std::ranges::count_if(units, [&](std::int64_t unit) { return unit <= maximum; }));
+    const std::int64_t unit = units[random.below(static_cast<std::uint64_t>(fitting))];
+    const std::int64_t most = std::clamp<std::int64_t>(maximum / unit, 1, 8);
+    hidden = random.between(1, most) * unit + random.between(-1, 1);
+  } else {
+    hidden = random.between(1, 2 * chunk + 1);
+  }
+  if (whole_chunks) return std::clamp(hidden / chunk * chunk, chunk, maximum / chunk * chunk);
+  return std::clamp<std::int64_t>(hidden, 1, maximum);
+}
+
+std::int64_t draw_rows(Random& random, const CaseLimits& limits, std::int64_t hidden) {
+  const std::int64_t most = std::min(
+      limits.max_rows, std::max<std::int64_t>(1, std::min(limits.max_elements, kMaximumElements) / hidden));
+  if (most < 1 || random.chance(1, 256)) return 0;
+  switch (random.below(4)) {
+    case 0:
+      return 1;
+    case 1:
+      return random.between(1, std::min<std::int64_t>(4, most));
+    default:
+      return random.log_between(1, most);
+  }
+}
+
+void draw_shape(Random& random, const CaseLimits& limits, bool whole_chunks, Case& test_case) {
+  std::int64_t maximum = std::min(limits.max_hidden, limits.max_elements);
+  const std::int64_t chunk = chunk_elements(test_case.dtype);
+  const std::int64_t hidden = draw_hidden(random, maximum, chunk, whole_chunks);
+  std::int64_t rows = draw_rows(random, limits, hidden);
+  std::size_t leading = 1;
+  if (test_case.operation == Operation::rms_norm && random.chance(2, 5))
+    leading = random.chance(2, 3) ? 2 : 3;
+  for (; leading > 1; --leading) {
+    const std::int64_t size = rows == 0 ? random.between(1, 3) : random.log_between(1, rows);
+    test_case.shape.push_back(size);
+    rows /= size;
+  }
+  test_case.shape.push_back(rows);
+  if (rows == 0) std::swap(test_case.shape.front(), test_case.shape.back());
+  test_case.shape.push_back(hidden);
+}
+
+// Leading dimensions nested in any order (a transposed view has the outermost one innermost in memory), with
+// gaps.
+std::vector<std::int64_t> draw_strides(Random& random, const CaseLimits& limits, const Case& test_case,
+                                       std::int64_t alignment) {
+  const std::size_t leading = test_case.shape.size() - 1;
+  const std::int64_t hidden = test_case.hidden_size();
+  std::array<std::size_t, kMaximumRank> inner_first{};
+  for (std::size_t i = 0; i < leading; ++i) inner_first[i] = leading - 1 - i;
+  for (std::size_t i = leading; i > 1 && random.chance(1, 2); --i) {
+    std::swap(inner_first[i - 1], inner_first[random.below(i)]);
+  }
+  std::vector<std::int64_t> strides(leading);
+  std::int64_t extent = hidden;
+  for (std::size_t i = 0; i < leading; ++i) {
+    const std::size_t dim = inner_first[i];
+    std::int64_t gap = 0;
+    switch (random.below(4)) {
+      case 0:
+        break;
+      case 1:
+        gap = alignment * random.between(0, 4);
+        break;
+      case 2:  // heads of a packed query-key-value tensor
+        gap = random.between(0, 3) * hidden;
+        break;
+      default:
+        gap = random.between(0, 17);
+        break;
+    }
+    gap = std::min(gap, limits.max_padding);
+    std::int64_t stride = (test_case.shape[dim] > 1 ? extent : hidden) + gap;
+    if (limits.giant_strides && i + 1 == leading) {
+      stride = (std::int64_t{1} << random.between(31, 32)) + alignment * random.between(-2, 2);
+    }
+    strides[dim] = stride - stride % alignment;  // the extent is a multiple of the alignment
+    extent += (std::max<std::int64_t>(test_case.shape[dim], 1) - 1) * strides[dim];
+  }
+  return strides;
+}
+
+TensorLayout draw_layout(Random& random, const CaseLimits& limits, const Case& test_case,
+                         std::int64_t alignment, bool keep_aligned) {
+  TensorLayout layout;
+  const std::int64_t unit = keep_aligned ? alignment : 1;
+  if (limits.giant_strides ? random.chance(7, 8) : random.chance(1, 2)) {
+    layout.strides = draw_strides(random, limits, test_case, unit);
+  }
+  if (random.chance(1, 2)) layout.offset = random.between(0, kCommonOffsets / unit - 1) * unit;
+  return layout;
+}
+
+void draw_layouts(Random& random, const CaseLimits& limits, bool keep_aligned, Case& test_case) {
+  const Alignments alignment = alignments(test_case);
+  test_case.input_layout = draw_layout(random, limits, test_case, alignment.activation, keep_aligned);
+  test_case.in_place = test_case.operation == Operation::rms_norm && random.chance(1, 4);
+  if (adds_residual(test_case.operation)) {
+    test_case.residual_layout = draw_layout(random, limits, test_case, alignment.activation, keep_aligned);
+  }
+  if (!test_case.in_place && test_case.operation != Operation::fused_add_rms_norm) {
+    test_case.output_layout = draw_layout(random, limits, test_case, alignment.output, keep_aligned);
+  }
+  if (test_case.weight_dtype && random.chance(1, 2)) {
+    const std::int64_t unit = keep_aligned ? alignment.weight : 1;
+    test_case.weight_offset = random.between(0, kCommonOffsets / unit - 1) * unit;
+  }
+}
+
+void draw_execution(Random& random, const CaseLimits& limits, Case& test_case) {
+  switch (random.below(8)) {
+    case 0:
+    case 1:
+      test_case.schedule.order = ThreadOrder::reverse;
+      break;
+    case 2:
+    case 3:
+      test_case.schedule = {ThreadOrder::random, random.below(std::uint64_t{1} << 32)};
+      break;
+    default:
+      break;
+  }
+  // Large blocks are rare: a CPU resumes their threads one by one.
+  static constexpr std::array kThreads = {0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,   0,   0,   0,
+                                          32, 32, 32, 32, 32, 32, 32, 32, 64, 64, 64, 96, 128, 160, 256, -1};
+  int threads = random.pick(kThreads);
+  if (threads < 0) threads = kThreadsPerWarp * static_cast<int>(random.between(5, 32));
+  test_case.launch.threads_per_block = threads <= limits.max_threads_per_block ? threads : 0;
+
+  const bool vectors = vectorizable(test_case);
+  if (limits.path == KernelPath::scalar) {
+    if (vectors || random.chance(1, 4)) test_case.launch.path = KernelPath::scalar;
+  } else if (vectors) {
+    if (random.chance(1, 4)) test_case.launch.path = KernelPath::vectorized;
+    if (limits.path == KernelPath::automatic && random.chance(1, 4))
+      test_case.launch.path = KernelPath::scalar;
+  } else {
+    if (random.chance(1, 8)) test_case.launch.path = KernelPath::scalar;
+    if (limits.allow_refused && random.chance(1, 8)) test_case.launch.path = KernelPath::vectorized;
+  }
+}
+
+bool fits(const TensorLayout& layout, const Case& test_case, const CaseLimits& limits) {
+  return fit_strides(layout.strides, test_case, limits) == layout.strides;
+}
+
+}  // namespace
+
+WeightKind weight_kind(const Case& test_case) {
+  if (!test_case.weight_dtype) return WeightKind::none;
+  return *test_case.weight_dtype == test_case.dtype ? WeightKind::activation : WeightKind::fp32;
+}
+
+std::int64_t chunk_elements(DType activation) { return 16 / static_cast<std::int64_t>(size_of(activation)); }
+
+bool vectorizable(const Case& test_case) {
+  const Alignments alignment = alignments(test_case);
+  return test_case.hidden_size() % chunk_elements(test_case.dtype) == 0 &&
+         aligned(test_case.input_layout, alignment.activation) &&
+         aligned(test_case.residual_layout, alignment.activation) &&
+         aligned(test_case.output_layout, alignment.output) &&
+         test_case.weight_offset % alignment.weight == 0;
+}
+
+std::vector<std::int64_t> fit_strides(std::vector<std::int64_t> strides, const Case& test_case,
+                                      const CaseLimits& limits) {
+  const std::size_t leading = std::min(strides.size(), test_case.shape.size() - 1);
+  const std::int64_t most =
+      limits.giant_strides ? kMaximumGiantGap : std::max<std::int64_t>(limits.max_padding, 0);
+  const auto with_gap = [&](std::int64_t stride, std::int64_t extent) {
+    if (stride < extent) return extent;
+    return extent + (stride - extent > most ? (stride - extent) % (most + 1) : stride - extent);
+  };
+  std::array<std::size_t, kMaximumRank> inner_first{};
+  for (std::size_t i = 0; i < leading; ++i) inner_first[i] = i;
+  std::sort(
+      inner_first.begin(), inner_first.begin() + static_cast<std::ptrdiff_t>(leading),
+      [&](std::size_t a, std::size_t b) { return std::pair(strides[a], a) < std::pair(strides[b], b); });
+  std::int64_t extent = test_case.hidden_size();
+  for (std::size_t i = 0; i < leading; ++i) {
+    std::int64_t& stride = strides[inner_first[i]];
+    const std::int64_t size = test_case.shape[inner_first[i]];
+    if (size > 1) {
+      stride = with_gap(stride, extent);
+    } else {  // Without steps any stride will do.
+      stride = stride > test_case.hidden_size() ? with_gap(stride, test_case.hidden_size())
+                                                : std::max(stride, std::int64_t{1});
+    }
+    std::int64_t span = 0;
+    if (size > 1 && (__builtin_mul_overflow(size - 1, stride, &span) || span > kMaximumExtent - extent))
+      return {};
+    extent += span;
+  }
+  return strides;
+}
+
+bool within(const Case& test_case, const CaseLimits& limits) {
+  const bool demanded_vectors = test_case.launch.path == KernelPath::vectorized;
+  const bool whole_chunks = limits.path == KernelPath::vectorized;
+  const bool vectors = vectorizable(test_case);
+  if (test_case.rows() > limits.max_rows) return false;
+  if (test_case.hidden_size() >
+      (whole_chunks ? std::max(limits.max_hidden, chunk_elements(test_case.dtype)) : limits.max_hidden)) {
+    return false;
+  }
+  if (test_case.elements() > std::max(limits.max_elements, test_case.hidden_size())) return false;
+  if (limits.operation && test_case.operation != *limits.operation) return false;
+  if (limits.dtype && test_case.dtype != *limits.dtype) return false;
+  if (limits.weight) {
+    const bool wanted = *limits.weight != WeightKind::none;
+    if (wanted != test_case.weight_dtype.has_value()) return false;
+    const DType dtype = *limits.weight == WeightKind::fp32 ? DType::fp32 : test_case.dtype;
+    if (wanted && *test_case.weight_dtype != dtype) return false;
+  }
+  if (limits.quantized_dtype) {
+    if (!limits.operation && !test_case.quantized_dtype) return false;
+    if (test_case.quantized_dtype && *test_case.quantized_dtype != *limits.quantized_dtype) return false;
+  }
+  if (demanded_vectors && !vectors && !limits.allow_refused) return false;
+  if (limits.path == KernelPath::vectorized && (!vectors || test_case.launch.path == KernelPath::scalar))
+    return false;
+  if (limits.path == KernelPath::scalar &&
+      (demanded_vectors || (vectors && test_case.launch.path != KernelPath::scalar))) {
+    return false;
+  }
+  if (test_case.launch.threads_per_block > limits.max_threads_per_block) return false;
+  return fits(test_case.input_layout, test_case, limits) &&
+         fits(test_case.residual_layout, test_case, limits) &&
+         fits(test_case.output_layout, test_case, limits);
+}
+
+Case random_case(Random& random, const CaseLimits& limits) {
+  Case test_case;
+  draw_types(random, limits, test_case);
+  const bool whole_chunks =
+      limits.path == KernelPath::vectorized ||
+      (limits.path == KernelPath::automatic && random.chance(1, 2) &&
+       std::min(limits.max_hidden, limits.max_elements) >= chunk_elements(test_case.dtype));
+  draw_shape(random, limits, whole_chunks, test_case);
+  draw_layouts(random, limits, whole_chunks, test_case);
+  draw_execution(random, limits, test_case);
+  draw_values(random, limits.special_percent, test_case);
+  return test_case;
+}
+
+}  // namespace normproof

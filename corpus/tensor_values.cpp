@@ -1,0 +1,435 @@
+// Drawing the values of a random case.
+#include "corpus/tensor_values.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+
+#include "corpus/aimed_values.h"
+#include "corpus/bit_classes.h"
+#include "corpus/float_format.h"
+#include "corpus/recipe.h"
+
+namespace normproof {
+namespace {
+
+constexpr std::int64_t kMostListedElements = 1 << 16;
+constexpr std::int64_t kLongestAimedRow =
+    1024;  // beyond, squares of useful integers no longer add up exactly
+
+constexpr std::uint32_t kOne = 0x3f800000;
+constexpr std::uint32_t kEpsilon1e5 = 0x3727c5ac;
+constexpr std::uint32_t kEpsilon1e6 = 0x358637bd;
+
+std::span<std::byte> row_of(std::vector<std::byte>& data, std::int64_t row, std::size_t row_bytes) {
+  return std::span(data).subspan(static_cast<std::size_t>(row) * row_bytes, row_bytes);
+}
+
+// A row of packed elements.
+class RowView {
+ public:
+  RowView(std::span<std::byte> data, DType dtype)
+      : data_(data), size_(size_of(dtype)), format_(format_of(dtype)) {}
+
+  std::size_t columns() const { return data_.size() / size_; }
+  const FloatFormat& format() const { return format_; }
+  std::uint32_t operator[](std::size_t column) const {
+    std::uint32_t bits = 0;
+    for (std::size_t i = 0; i < size_; ++i) {
+      bits |= std::to_integer<std::uint32_t>(data_[column * size_ + i]) << (8 * i);
+    }
+    return bits;
+  }
+  void set(std::size_t column, std::uint32_t bits) {
+    for (std::size_t i = 0; i < size_; ++i)
+      data_[column * size_ + i] = static_cast<std::byte>(bits >> (8 * i));
+  }
+
+ private:
+  std::span<std::byte> data_;
+  std::size_t size_;
+  FloatFormat format_;
+};
+
+double value_of(const FloatFormat& format, std::uint32_t bits) {
+  if (format == kFp32) return std::bit_cast<float>(bits);
+  if (format == kBf16) return std::bit_cast<float>(bits << 16);
+  const std::uint32_t magnitude = format.magnitude(bits);
+  const auto field = static_cast<int>(magnitude >> format.mantissa_bits);
+  const std::uint32_t mantissa = magnitude & format.mantissa_mask();
+  if (magnitude >= format.infinity()) return mantissa != 0 ? std::nan("") : HUGE_VAL;
+  return std::ldexp(field == 0 ? mantissa : mantissa | 1u << format.mantissa_bits,
+                    std::max(field, 1) - format.bias() - format.mantissa_bits);
+}
+
+// A few elements of a row are replaced.
+void sprinkle_specials(Random& random, RowView row) {
+  const std::uint64_t count = 1 + random.below(3);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    row.set(random.below(row.columns()), draw_special(random, row.format()));
+  }
+}
+void sprinkle_bit_classes(Random& random, RowView row) {
+  static constexpr std::array kHarmless = {ExponentClass::zero, ExponentClass::subnormal,
+                                           ExponentClass::min_normal, ExponentClass::small,
+                                           ExponentClass::near_one};
+  const std::uint64_t count = 1 + random.below(4);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    row.set(random.below(row.columns()),
+            draw_bits(random, row.format(), random.pick(kHarmless), random.pick(kMantissaClasses)));
+  }
+}
+
+// Every element of a random mantissa class, all of them within five binades around a random place.
+void fill_scaled_classes(Random& random, RowView row) {
+  const int reach = row.format() == kFp16 ? 8 : random.chance(1, 4) ? 60 : 16;
+  const int center = static_cast<int>(random.between(-reach, reach));
+  for (std::size_t column = 0; column < row.columns(); ++column) {
+    row.set(column, draw_near(random, row.format(), center - 2, center + 2));
+  }
+}
+
+// Data classes by frequency. Not among them: fill_scaled_classes, which takes the share of the empty name.
+constexpr std::array<std::string_view, 32> kInputDiet = {"model_rows",
+                                                         "model_rows",
+                                                         "model_rows",
+                                                         "model_rows",
+                                                         "model_rows",
+                                                         "model_rows",
+                                                         "model_rows",
+                                                         "model_rows",
+                                                         "model_rows",
+                                                         "model_rows",
+                                                         "model_rows",
+                                                         "",
+                                                         "",
+                                                         "",
+                                                         "",
+                                                         "",
+                                                         "",
+                                                         "",
+                                                         "near_ties",
+                                                         "near_ties",
+                                                         "spike",
+                                                         "spike",
+                                                         "bit_classes",
+                                                         "bit_classes",
+                                                         "special",
+                                                         "finite_bits",
+                                                         "alternating",
+                                                         "large",
+                                                         "tiny",
+                                                         "subnormal",
+                                                         "uniform_bits",
+                                                         "powers_of_two"};
+constexpr std::array<std::string_view, 32> kWeightDiet = {"model_weights",
+                                                          "model_weights",
+                                                          "model_weights",
+                                                          "model_weights",
+                                                          "model_weights",
+                                                          "model_weights",
+                                                          "model_weights",
+                                                          "model_weights",
+                                                          "model_weights",
+                                                          "model_weights",
+                                                          "near_ties",
+                                                          "near_ties",
+                                                          "near_ties",
+                                                          "near_ties",
+                                                          "near_ties",
+                                                          "near_ties",
+                                                          "near_ties",
+                                                          "near_ties",
+                                                          "normal",
+                                                          "normal",
+                                                          "normal",
+                                                          "normal",
+                                                          "",
+                                                          "",
+                                                          "",
+                                                          "bit_classes",
+                                                          "special",
+                                                          "ones",
+                                                          "powers_of_two",
+                                                          "zeros",
+                                                          "finite_bits",
+                                                          "tiny"};
+
+void fill_row(Random& random, std::span<const std::string_view> diet, DType dtype, std::span<std::byte> row) {
+  const std::string_view data_class = diet[random.below(diet.size())];
+  if (data_class.empty()) return fill_scaled_classes(random, {row, dtype});
+  generate_row({std::string(data_class), random.next()}, dtype, 0, row);
+}
+
+// A residual row for an input row: independent, on ties of the sum, or (almost) cancelling it.
+void fill_residual(Random& random, DType dtype, RowView input, std::span<std::byte> data) {
+  RowView row(data, dtype);
+  const std::uint64_t way = random.below(8);
+  if (way >= 5) return fill_row(random, kInputDiet, dtype, data);
+  for (std::size_t column = 0; column < row.columns(); ++column) {
+    const std::uint32_t bits = input[column];
+    if (row.format().magnitude(bits) >= row.format().infinity()) {
+      row.set(column, draw_bits(random, row.format()));
+    } else if (way == 0 && random.chance(3, 4)) {
+      row.set(column, bits ^ row.format().sign_bit() ^ static_cast<std::uint32_t>(random.below(2)));
+    } else {
+      row.set(column, tie_addend(random, row.format(), bits));
+    }
+  }
+}
+
+// The free variables of the values whose inverse RMS is known.
+struct KnownRows {
+  std::vector<std::uint32_t> integers;  // x_j = +-integers_j * 2^e with e of the row
+  int bits;                             // mean of the squared integers is 4^(bits - 1)
+};
+
+KnownRows draw_known_rows(Random& random, const Case& test_case) {
+  KnownRows known;
+  known.integers.resize(static_cast<std::size_t>(test_case.hidden_size()));
+  known.bits =
+      std::min(format_of(test_case.dtype).precision(), bits_for_exact_squares(test_case.hidden_size()));
+  fill_power_of_four_mean(random, known.bits, known.integers);
+  return known;
+}
+
+// Input (and residual) rows whose normalized values are known, at a scale that makes epsilon vanish.
+void fill_known_row(Random& random, const KnownRows& known, int lowest_scale, RowView input,
+                    RowView* residual) {
+  const FloatFormat& format = input.format();
+  const int reach = format == kFp16 ? 6 : 12;
+  const int exponent = static_cast<int>(random.between(lowest_scale, reach)) - (known.bits - 1);
+  for (std::size_t column = 0; column < input.columns(); ++column) {
+    const std::uint32_t bits = format.round(random.chance(1, 2), known.integers[column], exponent);
+    if (residual == nullptr) {
+      input.set(column, bits);
+    } else {
+      const Addends addends = split_sum(random, format, bits);
+      input.set(column, addends.first);
+      residual->set(column, addends.second);
+    }
+  }
+}
+
+// Weights whose products with the known normalized values lie on midpoints of T or right beside them; where
+// the case quantizes, half of the products are aimed at midpoints of Q instead.
+void fill_known_weights(Random& random, const KnownRows& known, const Case& test_case, RowView weights) {
+  const FloatFormat& format = weights.format();
+  const int result_bits = format_of(test_case.dtype).precision();
+  int quantized_bits = 0;
+  if (test_case.quantized_dtype) {
+    const bool e4m3 =
+        *test_case.quantized_dtype == DType::fp8_e4m3fn || *test_case.quantized_dtype == DType::fp8_e4m3fnuz;
+    quantized_bits = e4m3 ? 4 : 3;
+  }
+  for (std::size_t column = 0; column < weights.columns(); ++column) {
+    const std::uint32_t integer = known.integers[column];
+    const int binade = static_cast<int>(random.between(-2, 2));
+    const bool negative = random.chance(1, 8);
+    if (integer != 0 && quantized_bits != 0 && random.chance(1, 2)) {
+      // The quotient of a midpoint of Q by the normalized value, rounded: the product is the midpoint or a
+      // neighbour.
+      const std::uint64_t midpoint =
+          (std::uint64_t{1} << quantized_bits) | random.below(1u << quantized_bits) | 1;
+      weights.set(column, format.round(negative, (midpoint << 40) / integer,
+                                       known.bits - 1 - quantized_bits - 40 + binade));
+      continue;
+    }
+    std::optional<std::uint32_t> partner;
+    if (integer != 0) {
+      // A product of more than 24 bits is rounded to fp32 first where W is fp32: aim within that rounding,
+      // too.
+      const int beyond = std::max(0, bit_length(integer) + format.precision() - 24);
+      const std::int64_t reach = random.chance(1, 2) ? 1 : std::int64_t{1} << beyond;
+      partner = tie_partner(random, integer, format.precision(), result_bits, random.between(-reach, reach));
+    }
+    weights.set(column, partner ? format.round(negative, *partner, binade - format.mantissa_bits)
+                                : draw_near(random, format, -2, 2));
+  }
+}
+
+std::uint32_t fp32_bits(double value) { return std::bit_cast<std::uint32_t>(static_cast<float>(value)); }
+
+std::uint32_t random_fp32(Random& random, int low, int high) {
+  return draw_bits(random, kFp32, ExponentClass::near_one, MantissaClass::random) % (1u << 23) |
+         kFp32.power_of_two(static_cast<int>(random.between(low, high)));
+}
+
+double mean_square(RowView row) {
+  double sum = 0;
+  for (std::size_t column = 0; column < row.columns(); ++column) {
+    const double value = value_of(row.format(), row[column]);
+    sum += value * value;
+  }
+  return sum / static_cast<double>(row.columns());
+}
+
+// `row`: some input row, or nothing where there is none at hand.
+std::uint32_t draw_epsilon(Random& random, const std::optional<RowView>& row) {
+  const std::uint64_t way = random.below(64);
+  if (way < 22) return kEpsilon1e6;
+  if (way < 42) return kEpsilon1e5;
+  if (way < 48) return random_fp32(random, -40, 4);
+  if (way < 52) return 0;
+  if (way < 56) {  // near the mean square, where a misplaced or missing epsilon shows most
+    const double mean = row ? mean_square(*row) : 1;
+    return fp32_bits(mean * (0.25 + 0.125 * static_cast<double>(random.below(16))));
+  }
+  switch (way) {
+    case 56:
+      return kFp32.sign_bit();
+    case 57:
+      return draw_bits(random, kFp32, ExponentClass::subnormal, random.pick(kMantissaClasses));
+    case 58:
+      return random_fp32(random, -20, 0) | kFp32.sign_bit();
+    case 59:
+      return fp32_bits(row ? -mean_square(*row) : -1);  // the sum is zero
+    case 60:
+      return kFp32.infinity() | (random.chance(1, 2) ? kFp32.sign_bit() : 0);
+    case 61:
+      return kFp32.quiet_nan();
+    case 62:
+      return random_fp32(random, 60, 127);
+    default:
+      return draw_bits(random, kFp32);
+  }
+}
+
+double largest_of(DType quantized) {
+  switch (quantized) {
+    case DType::fp8_e4m3fn:
+      return 448;
+    case DType::fp8_e4m3fnuz:
+      return 240;
+    default:
+      return 57344;
+  }
+}
+
+std::uint32_t draw_scale(Random& random, DType quantized) {
+  const std::uint64_t way = random.below(64);
+  if (way < 8) return kOne;
+  if (way < 12) return fp32_bits(0.03);
+  if (way < 28) return random_fp32(random, -10, 3);
+  if (way < 40) return kFp32.power_of_two(static_cast<int>(random.between(-12, 4)));
+  if (way < 56) {  // what calibration gives: the largest |y|, about 2 to 8, maps to the largest number
+    return fp32_bits((2 + static_cast<double>(random.below(1 << 16)) / 10923) / largest_of(quantized));
+  }
+  switch (way) {
+    case 56:
+      return random.chance(1, 2) ? 0 : kFp32.sign_bit();
+    case 57:
+      return random_fp32(random, -6, 2) | kFp32.sign_bit();
+    case 58:
+      return draw_bits(random, kFp32, ExponentClass::subnormal, random.pick(kMantissaClasses));
+    case 59:
+      return kFp32.infinity() | (random.chance(1, 2) ? kFp32.sign_bit() : 0);
+    case 60:
+      return kFp32.quiet_nan();
+    case 61:
+      return random_fp32(random, -126, 127);
+    default:
+      return random_fp32(random, -20, -10);  // most values are clamped
+  }
+}
+
+void draw_recipes(Random& random, int special_percent, Case& test_case) {
+  const auto recipe = [&](std::span<const std::string_view> diet) {
+    std::string_view data_class = diet[random.below(diet.size())];
+    if (data_class.empty()) data_class = "near_ties";
+    return Recipe{std::string(data_class), random.below(std::uint64_t{1} << 32)};
+  };
+  if (test_case.elements() != 0) {
+    test_case.input.recipe = recipe(kInputDiet);
+    if (random.chance(static_cast<std::uint64_t>(special_percent), 100)) {
+      test_case.input.recipe->data_class = "special";
+    }
+    if (adds_residual(test_case.operation)) test_case.residual.recipe = recipe(kInputDiet);
+  }
+  if (test_case.weight_dtype) test_case.weight.recipe = recipe(kWeightDiet);
+}
+
+void draw_known_values(Random& random, Case& test_case) {
+  // Epsilon must vanish in fl(v + eps) with v = 4^scale: it is below half a last place of v, v * 2^-24.
+  static constexpr std::array kSmall = {std::pair{kEpsilon1e6, 3}, std::pair{kEpsilon1e5, 4},
+                                        std::pair{0u, -6}, std::pair{1u, -6}, std::pair{0x80000000u, -6}};
+  const auto [epsilon, lowest_scale] = random.pick(kSmall);
+  test_case.epsilon_bits = epsilon;
+  const KnownRows known = draw_known_rows(random, test_case);
+  const std::size_t row_bytes = known.integers.size() * size_of(test_case.dtype);
+  for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+    const RowView input(row_of(test_case.input.bytes, row, row_bytes), test_case.dtype);
+    if (adds_residual(test_case.operation)) {
+      RowView residual(row_of(test_case.residual.bytes, row, row_bytes), test_case.dtype);
+      fill_known_row(random, known, lowest_scale, input, &residual);
+    } else {
+      fill_known_row(random, known, lowest_scale, input, nullptr);
+    }
+  }
+  if (test_case.weight_dtype) {
+    fill_known_weights(random, known, test_case, {test_case.weight.bytes, *test_case.weight_dtype});
+  }
+  if (test_case.quantized_dtype) {
+    test_case.scale_bits = random.chance(3, 4) ? kFp32.power_of_two(static_cast<int>(random.between(-3, 3)))
+                                               : draw_scale(random, *test_case.quantized_dtype);
+  }
+}
+
+void draw_plain_values(Random& random, Case& test_case) {
+  const std::size_t row_bytes = static_cast<std::size_t>(test_case.hidden_size()) * size_of(test_case.dtype);
+  for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+    const std::span<std::byte> input = row_of(test_case.input.bytes, row, row_bytes);
+    fill_row(random, kInputDiet, test_case.dtype, input);
+    if (random.chance(1, 8)) sprinkle_bit_classes(random, {input, test_case.dtype});
+    if (adds_residual(test_case.operation)) {
+      fill_residual(random, test_case.dtype, {input, test_case.dtype},
+                    row_of(test_case.residual.bytes, row, row_bytes));
+    }
+  }
+  if (test_case.weight_dtype) {
+    const std::span<std::byte> weight(test_case.weight.bytes);
+    fill_row(random, kWeightDiet, *test_case.weight_dtype, weight);
+    if (random.chance(1, 8)) sprinkle_bit_classes(random, {weight, *test_case.weight_dtype});
+  }
+  std::optional<RowView> some_row;
+  if (test_case.rows() > 0) {
+    const auto row = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(test_case.rows())));
+    some_row.emplace(row_of(test_case.input.bytes, row, row_bytes), test_case.dtype);
+  }
+  test_case.epsilon_bits = draw_epsilon(random, some_row);
+  if (test_case.quantized_dtype) test_case.scale_bits = draw_scale(random, *test_case.quantized_dtype);
+}
+
+}  // namespace
+
+void draw_values(Random& random, int special_percent, Case& test_case) {
+  if (test_case.elements() > kMostListedElements || random.chance(1, 16)) {
+    draw_recipes(random, special_percent, test_case);
+    test_case.epsilon_bits = draw_epsilon(random, std::nullopt);
+    if (test_case.quantized_dtype) test_case.scale_bits = draw_scale(random, *test_case.quantized_dtype);
+    return;
+  }
+  const auto elements = static_cast<std::size_t>(test_case.elements());
+  test_case.input.bytes.resize(elements * size_of(test_case.dtype));
+  if (adds_residual(test_case.operation))
+    test_case.residual.bytes.resize(elements * size_of(test_case.dtype));
+  if (test_case.weight_dtype) {
+    test_case.weight.bytes.resize(static_cast<std::size_t>(test_case.hidden_size()) *
+                                  size_of(*test_case.weight_dtype));
+  }
+  if (test_case.hidden_size() <= kLongestAimedRow && random.chance(1, 4)) {
+    draw_known_values(random, test_case);
+  } else {
+    draw_plain_values(random, test_case);
+  }
+  const std::size_t row_bytes = static_cast<std::size_t>(test_case.hidden_size()) * size_of(test_case.dtype);
+  for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+    if (!random.chance(static_cast<std::uint64_t>(special_percent), 100)) continue;
+    const bool in_residual = adds_residual(test_case.operation) && random.chance(1, 2);
+    std::vector<std::byte>& bytes = in_residual ? test_case.residual.bytes : test_case.input.bytes;
+    sprinkle_specials(random, {row_of(bytes, row, row_bytes), test_case.dtype});
+  }
+}
+
+}  // namespace normproof

@@ -1,0 +1,408 @@
+// Random cases: valid, within their limits, reproducible, and as varied as they claim to be.
+#include "corpus/generate.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "corpus/aimed_values.h"
+#include "corpus/bit_classes.h"
+#include "corpus/float_format.h"
+
+namespace normproof {
+namespace {
+
+std::string first_reason(const Case& test_case) {
+  const std::vector<std::string> reasons = validate(test_case);
+  return reasons.empty() ? std::string() : reasons.front();
+}
+
+TEST(RandomCase, IsValidWithinItsLimits) {
+  Random random(1);
+  for (int i = 0; i < 100000; ++i) {
+    CaseLimits limits;
+    limits.max_rows = random.between(0, 6);
+    limits.max_hidden = random.log_between(1, 80);
+    limits.max_padding = random.between(0, 40);
+    if (random.chance(1, 4)) limits.max_elements = random.between(1, 100);
+    if (random.chance(1, 2)) limits.operation = random.pick(kOperations);
+    if (random.chance(1, 2)) limits.dtype = random.pick(kActivationDTypes);
+    if (random.chance(1, 2)) limits.weight = random.pick(kWeightKinds);
+    if (random.chance(1, 2)) limits.quantized_dtype = random.pick(kQuantizedDTypes);
+    limits.path = random.pick(std::array{KernelPath::automatic, KernelPath::vectorized, KernelPath::scalar});
+    limits.giant_strides = random.chance(1, 4);
+    limits.allow_refused = random.chance(1, 4);
+    if (random.chance(1, 4)) limits.max_threads_per_block = 64;
+    const Case test_case = random_case(random, limits);
+    ASSERT_EQ(first_reason(test_case), "") << i;
+    ASSERT_TRUE(within(test_case, limits)) << i;
+  }
+}
+
+TEST(RandomCase, CoversEveryCombination) {
+  using Combination = std::tuple<Operation, DType, std::optional<DType>, std::optional<DType>, bool>;
+  std::map<Combination, int> seen;
+  Random random(2);
+  CaseLimits limits;
+  limits.max_rows = 3;
+  limits.max_hidden = 64;
+  for (int i = 0; i < 20000; ++i) {
+    const Case test_case = random_case(random, limits);
+    ++seen[{test_case.operation, test_case.dtype, test_case.weight_dtype, test_case.quantized_dtype,
+            vectorizable(test_case)}];
+  }
+  // bf16 and fp16 have three kinds of weight, fp32 two; two operations do not quantize, two have four dtypes.
+  EXPECT_EQ(seen.size(), (3u + 3u + 2u) * (1u + 1u + 4u + 4u) * 2u);
+  for (const auto& [combination, count] : seen) EXPECT_GE(count, 20);
+}
+
+TEST(RandomCase, HasEveryKindOfLayoutExecutionAndScalar) {
+  std::map<std::string, int> seen;
+  Random random(3);
+  constexpr int kCases = 40000;
+  std::int64_t rows = 0;
+  std::int64_t special_rows = 0;
+  CaseLimits limits;
+  limits.max_hidden = 256;
+  for (int i = 0; i < kCases; ++i) {
+    const Case test_case = random_case(random, limits);
+    ++seen["rank " + std::to_string(test_case.shape.size())];
+    ++seen["threads " + std::to_string(test_case.launch.threads_per_block)];
+    ++seen["order " + std::to_string(static_cast<int>(test_case.schedule.order))];
+    ++seen["path " + std::to_string(static_cast<int>(test_case.launch.path))];
+    ++seen["hidden " + std::to_string(test_case.hidden_size())];
+    ++seen["rows " + std::to_string(test_case.rows())];
+    if (test_case.in_place) ++seen["in place"];
+    if (test_case.input.recipe) ++seen["recipe"];
+    const TensorLayout& layout = test_case.input_layout;
+    ++seen["offset " + std::to_string(layout.offset)];
+    if (!layout.strides.empty() && layout.strides[0] > test_case.hidden_size()) ++seen["padded"];
+    if (layout.strides.size() > 1 && test_case.shape[0] > 1 && layout.strides[0] < layout.strides[1]) {
+      ++seen["transposed"];
+    }
+    const std::uint32_t epsilon = test_case.epsilon_bits;
+    ++seen[kFp32.is_nan(epsilon)         ? "epsilon nan"
+           : kFp32.is_infinite(epsilon)  ? "epsilon infinite"
+           : epsilon == 0                ? "epsilon 0"
+           : epsilon == 0x80000000       ? "epsilon -0"
+           : kFp32.is_subnormal(epsilon) ? "epsilon subnormal"
+           : (epsilon >> 31) != 0        ? "epsilon negative"
+                                         : "epsilon positive"];
+    if (test_case.quantized_dtype) {
+      const std::uint32_t scale = test_case.scale_bits;
+      ++seen[kFp32.is_nan(scale)         ? "scale nan"
+             : kFp32.is_infinite(scale)  ? "scale infinite"
+             : kFp32.is_zero(scale)      ? "scale 0"
+             : kFp32.is_subnormal(scale) ? "scale subnormal"
+             : (scale >> 31) != 0        ? "scale negative"
+                                         : "scale positive"];
+    }
+    const FloatFormat format = format_of(test_case.dtype);
+    const CaseTensors tensors = materialize(test_case);
+    for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+      bool special = false;
+      for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
+        const std::int64_t index = row * test_case.hidden_size() + column;
+        for (const std::vector<std::byte>* tensor : {&tensors.input, &tensors.residual}) {
+          if (tensor->empty()) continue;
+          const std::uint32_t bits = load_bits(*tensor, test_case.dtype, index);
+          special = special || format.magnitude(bits) >= format.infinity() || bits == format.sign_bit() ||
+                    format.is_subnormal(bits);
+        }
+      }
+      ++rows;
+      special_rows += special ? 1 : 0;
+    }
+  }
+  for (const char* wanted : {"rank 2",
+                             "rank 3",
+                             "rank 4",
+                             "threads 0",
+                             "threads 32",
+                             "threads 64",
+                             "threads 256",
+                             "order 0",
+                             "order 1",
+                             "order 2",
+                             "path 0",
+                             "path 1",
+                             "path 2",
+                             "hidden 1",
+                             "hidden 7",
+                             "hidden 8",
+                             "hidden 9",
+                             "hidden 31",
+                             "hidden 32",
+                             "hidden 33",
+                             "hidden 127",
+                             "hidden 128",
+                             "hidden 129",
+                             "hidden 256",
+                             "rows 0",
+                             "rows 1",
+                             "rows 2",
+                             "rows 8",
+                             "in place",
+                             "recipe",
+                             "offset 0",
+                             "offset 1",
+                             "offset 8",
+                             "offset 15",
+                             "padded",
+                             "transposed",
+                             "epsilon nan",
+                             "epsilon infinite",
+                             "epsilon 0",
+                             "epsilon -0",
+                             "epsilon subnormal",
+                             "epsilon negative",
+                             "epsilon positive",
+                             "scale nan",
+                             "scale infinite",
+                             "scale 0",
+                             "scale subnormal",
+                             "scale negative",
+                             "scale positive"}) {
+    EXPECT_GE(seen[wanted], 40) << wanted;
+  }
+  EXPECT_GT(special_rows * 10, rows);
+  EXPECT_LT(special_rows * 10, rows * 7);
+}
+
+TEST(RandomCase, IsReproducible) {
+  Random first(9);
+  Random second(9);
+  std::uint64_t hash = 0xcbf29ce484222325;
+  const auto add = [&](std::uint64_t value) { hash = (hash ^ value) * 0x100000001b3; };
+  for (int i = 0; i < 2000; ++i) {
+    const Case test_case = random_case(first);
+    ASSERT_EQ(test_case, random_case(second));
+    const CaseTensors tensors = materialize(test_case);
+    for (const auto* data : {&tensors.input, &tensors.residual, &tensors.weight}) {
+      for (const std::byte byte : *data) add(std::to_integer<std::uint64_t>(byte));
+    }
+    for (const std::int64_t stride : test_case.input_layout.strides) add(static_cast<std::uint64_t>(stride));
+    add(test_case.epsilon_bits);
+    add(test_case.scale_bits);
+  }
+  EXPECT_EQ(hash, 17126060289489767405u);  // the same on every machine
+}
+
+TEST(RandomCase, HasGiantStridesOnDemandOnly) {
+  Random random(4);
+  CaseLimits limits;
+  limits.max_rows = 2;
+  limits.max_hidden = 32;
+  limits.giant_strides = true;
+  int beyond_int32 = 0;
+  for (int i = 0; i < 1000; ++i) {
+    for (const std::int64_t stride : random_case(random, limits).input_layout.strides) {
+      beyond_int32 += stride > INT32_MAX ? 1 : 0;
+    }
+  }
+  EXPECT_GT(beyond_int32, 500);
+}
+
+TEST(RandomCase, AsksForRefusalsOnDemandOnly) {
+  Random random(5);
+  CaseLimits limits;
+  limits.max_hidden = 40;
+  int refused = 0;
+  for (int i = 0; i < 20000; ++i) {
+    limits.allow_refused = i % 2 != 0;
+    const Case test_case = random_case(random, limits);
+    if (test_case.launch.path == KernelPath::vectorized && !vectorizable(test_case)) {
+      ASSERT_TRUE(limits.allow_refused);
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 100);
+}
+
+TEST(Vectorizable, NeedsWholeChunksAndEveryAlignment) {
+  Case good;
+  good.operation = Operation::fused_add_rms_norm_static_fp8_quant;
+  good.weight_dtype = DType::fp32;
+  good.quantized_dtype = DType::fp8_e5m2;
+  good.shape = {2, 16};
+  good.input_layout = {{24}, 8};
+  good.residual_layout = {{16}, 16};
+  good.output_layout = {{32}, 8};
+  good.weight_offset = 4;  // 16 bytes of fp32
+  ASSERT_TRUE(vectorizable(good));
+  const auto spoiled = [&](auto change) {
+    Case test_case = good;
+    change(test_case);
+    return !vectorizable(test_case);
+  };
+  EXPECT_TRUE(spoiled([](Case& c) { c.shape[1] = 12; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c.input_layout.offset = 4; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c.input_layout.strides[0] = 20; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c.residual_layout.offset = 1; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c.residual_layout.strides[0] = 18; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c.output_layout.offset = 4; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c.output_layout.strides[0] = 20; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c.weight_offset = 2; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c.weight_dtype = DType::bf16; }));  // 4 elements are 8 bytes then
+  EXPECT_FALSE(spoiled([](Case& c) {
+    c.dtype = DType::fp32;
+    c.shape[1] = 12;
+    c.input_layout = {{20}, 4};
+  }));
+}
+
+TEST(FitStrides, KeepsWhatFitsAndMovesTheRest) {
+  Case test_case;
+  test_case.shape = {3, 2, 8};
+  CaseLimits limits;
+  limits.max_padding = 10;
+  using Strides = std::vector<std::int64_t>;
+  const auto fit = [&](Strides strides) { return fit_strides(std::move(strides), test_case, limits); };
+  EXPECT_EQ(fit({16, 8}), (Strides{16, 8}));
+  EXPECT_EQ(fit({8, 24}), (Strides{8, 24}));    // transposed
+  EXPECT_EQ(fit({34, 18}), (Strides{34, 18}));  // both gaps as wide as they may be
+  EXPECT_EQ(fit({16, 7}), (Strides{16, 8}));
+  EXPECT_EQ(fit({9, 8}), (Strides{16, 8}));
+  EXPECT_EQ(fit({16, 19}), (Strides{16, 40}));
+  EXPECT_EQ(fit({-5, 0}), (Strides{8, 24}));
+  EXPECT_EQ(fit({27, 8}), (Strides{16, 8}));  // a gap of 11 is one too many
+  test_case.shape = {1, 2, 8};
+  EXPECT_EQ(fit({1, 8}), (Strides{1, 8}));  // a dimension of one step goes nowhere
+  limits.giant_strides = true;
+  EXPECT_EQ(fit({1, std::int64_t{1} << 32}), (Strides{1, std::int64_t{1} << 32}));
+  test_case.shape = {std::int64_t{1} << 28, 1 << 20, 8};
+  EXPECT_EQ(fit({INT64_MAX, INT64_MAX - 1}), Strides{});
+}
+
+TEST(AimedValues, PowerOfFourMeansAreExactAndVaried) {
+  Random random(6);
+  for (const std::int64_t columns : {1, 2, 5, 16, 17, 64, 100, 333, 1024}) {
+    const int bits = std::min(bits_for_exact_squares(columns), 11);
+    EXPECT_GE(bits, 8) << columns;
+    EXPECT_LE(columns << (2 * (bits - 1)), 1 << 24);
+    std::vector<std::uint32_t> integers(static_cast<std::size_t>(columns));
+    int varied = 0;
+    for (int i = 0; i < 50; ++i) {
+      fill_power_of_four_mean(random, bits, integers);
+      std::int64_t squares = 0;
+      for (const std::uint32_t integer : integers) {
+        ASSERT_LT(integer, 1u << bits);
+        squares += std::int64_t{integer} * integer;
+      }
+      ASSERT_EQ(squares, columns << (2 * (bits - 1))) << columns;
+      varied += std::set<std::uint32_t>(integers.begin(), integers.end()).size() > 1 ? 1 : 0;
+    }
+    if (columns >= 16) EXPECT_GE(varied, 45) << columns;
+  }
+}
+
+TEST(AimedValues, TiePartnersPutProductsWhereTheyAreAimed) {
+  Random random(7);
+  int found = 0;
+  for (int i = 0; i < 20000; ++i) {
+    const int partner_bits = random.pick(std::array{8, 11, 24});
+    const int result_bits = std::min(partner_bits, random.pick(std::array{8, 11}));
+    const auto integer = static_cast<std::uint32_t>(random.between(1, 2047));
+    const std::int64_t nudge = random.between(-2, 2);
+    const auto partner = tie_partner(random, integer, partner_bits, result_bits, nudge);
+    if (!partner) continue;
+    ++found;
+    ASSERT_EQ(bit_length(*partner), partner_bits);
+    const std::uint64_t product = std::uint64_t{integer} * *partner;
+    const int dropped = bit_length(product) - result_bits;
+    ASSERT_GT(dropped, 0);
+    const std::int64_t below = static_cast<std::int64_t>(product & ((std::uint64_t{1} << dropped) - 1));
+    const std::int64_t modulus = std::int64_t{1} << dropped;
+    // The distance from the midpoint is the nudge, modulo the last place where that is only a few units wide.
+    ASSERT_EQ(((below - modulus / 2 - nudge) % modulus + modulus) % modulus, 0);
+  }
+  EXPECT_GT(found, 5000);
+}
+
+double value_of(const FloatFormat& format, std::uint32_t bits) {
+  const std::uint32_t magnitude = format.magnitude(bits);
+  const auto field = static_cast<int>(magnitude >> format.mantissa_bits);
+  const std::uint32_t mantissa = magnitude & format.mantissa_mask();
+  const double value = std::ldexp(field == 0 ? mantissa : mantissa + (1u << format.mantissa_bits),
+                                  std::max(field, 1) - format.bias() - format.mantissa_bits);
+  return (bits & format.sign_bit()) != 0 ? -value : value;
+}
+
+// The exact sum as an integer of 2^-30 units, rounded to the format.
+std::uint32_t rounded_sum(const FloatFormat& format, std::uint32_t a, std::uint32_t b, bool* exact) {
+  const double sum = value_of(format, a) + value_of(format, b);  // exact: both have at most 11 bits nearby
+  const auto integer = static_cast<std::uint64_t>(std::ldexp(std::abs(sum), 30));
+  EXPECT_EQ(std::ldexp(static_cast<double>(integer), -30), std::abs(sum));
+  const std::uint32_t rounded = format.round(sum < 0, integer, -30);
+  *exact = value_of(format, rounded) == sum;
+  return rounded;
+}
+
+TEST(AimedValues, SplitSumsRoundBackToTheSum) {
+  Random random(8);
+  for (const FloatFormat& format : {kBf16, kFp16}) {
+    int inexact = 0;
+    for (int i = 0; i < 5000; ++i) {
+      const std::uint32_t sum = draw_near(random, format, -2, 4);
+      const Addends addends = split_sum(random, format, sum);
+      bool exact = false;
+      ASSERT_EQ(rounded_sum(format, addends.first, addends.second, &exact), sum) << std::hex << sum;
+      inexact += exact ? 0 : 1;
+    }
+    EXPECT_EQ(inexact, 5000);
+  }
+}
+
+TEST(AimedValues, TieAddendsMakeInexactSumsAndTies) {
+  Random random(9);
+  int inexact = 0;
+  for (int i = 0; i < 5000; ++i) {
+    const std::uint32_t bits = draw_near(random, kBf16, -2, 4);
+    bool exact = false;
+    rounded_sum(kBf16, bits, tie_addend(random, kBf16, bits), &exact);
+    inexact += exact ? 0 : 1;
+  }
+  EXPECT_GT(inexact, 4500);
+}
+
+// What the aiming is for: with the known inverse RMS, products (and sums) that fall exactly on midpoints are
+// common.
+TEST(RandomCase, HitsTiesOfProducts) {
+  Random random(10);
+  CaseLimits limits;
+  limits.operation = Operation::rms_norm;
+  limits.dtype = DType::bf16;
+  limits.weight = WeightKind::activation;
+  limits.max_hidden = 64;
+  limits.special_percent = 0;
+  std::int64_t ties = 0;
+  std::int64_t products = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const Case test_case = random_case(random, limits);
+    if (test_case.input.bytes.empty()) continue;
+    const std::int64_t hidden = test_case.hidden_size();
+    double squares = 0;
+    for (std::int64_t j = 0; j < hidden; ++j) {
+      const double x = std::abs(value_of(kBf16, load_bits(test_case.input.bytes, DType::bf16, j)));
+      squares += x * x;
+    }
+    int exponent = 0;
+    if (!(squares > 0) || std::frexp(squares / static_cast<double>(hidden), &exponent) != 0.5) continue;
+    for (std::int64_t j = 0; j < hidden; ++j) {
+      const double n = value_of(kBf16, load_bits(test_case.input.bytes, DType::bf16, j));
+      const double w = value_of(kBf16, load_bits(test_case.weight.bytes, DType::bf16, j));
+      int ignored = 0;
+      const double significand = std::abs(std::frexp(n * w, &ignored)) * 256;  // 8 bits before the point
+      ++products;
+      ties += significand - std::floor(significand) == 0.5 ? 1 : 0;
+    }
+  }
+  EXPECT_GT(products, 5000);
+  EXPECT_GT(ties * 10, products);  // random mantissas give about one in 128
+}
+
+}  // namespace
+}  // namespace normproof

@@ -237,6 +237,9 @@ void read_data(const Object& document, Case& test_case) {
   if (const auto input = document.find("input"))
     test_case.input = data_of(*input, test_case.dtype, rows, columns);
   if (const auto residual = document.find("residual")) {
+    if (!adds_residual(test_case.operation)) {
+      residual->expected("nothing, because the operation adds no residual");
+    }
     test_case.residual = data_of(*residual, test_case.dtype, rows, columns);
   }
   if (const auto weight = document.find("weight")) {

@@ -460,7 +460,7 @@ TEST(CaseJson, RefusesWhatTheOperationHasNot) {
   EXPECT_EQ(error_of(replaced(example, "\"epsilon\": 0", "\"epsilon\": 0, \"scale\": 1")),
             "$.scale: nothing, because the operation does not quantize, got 1");
   EXPECT_EQ(error_of(replaced(example, "\"epsilon\": 0", "\"epsilon\": 0, \"residual\": " + data)),
-            "$.residual: the operation adds no residual, got data");
+            "$.residual: nothing, because the operation adds no residual, got an object of 1");
   EXPECT_EQ(error_of(replaced(example, "\"epsilon\": 0", "\"epsilon\": 0, \"weight\": " + data)),
             "$.weight: there is no weight_dtype, got data");
   EXPECT_EQ(error_of(replaced(

@@ -1,0 +1,169 @@
+"""Holds case.schema.json against the reader: both must accept and refuse the same documents.
+
+Usage: schema_test.py READ_CASE CORPUS_FOLDER, where READ_CASE is the program built from read_case.cpp.
+
+Every stored case must be accepted by both. Then valid documents are damaged: every value replaced by values of
+other kinds, every key left out, unknown keys and keys of other documents added, and pairs of such damages drawn at
+random. What the schema refuses, the reader must refuse. What the schema accepts, the reader may refuse only for a
+reason in NOT_IN_SCHEMA.
+"""
+
+import copy
+import json
+import pathlib
+import random
+import re
+import subprocess
+import sys
+
+import jsonschema
+
+# Rules that a JSON Schema cannot state, by the reader's message.
+NOT_IN_SCHEMA = [
+    r"\.(bits|bits\[\d+\]): (an array of \d+ rows|\d+ elements with one space between them), got ",
+    r"\.strides\[\d\]: (rows overlap|the tensor's extent)",
+    r"\$\.shape: at most \d+ elements",
+]
+
+RANDOM_PAIRS = 3000
+
+ONE_ROW = {"bits": ["3f80 4000 c040"]}
+ONE_ROW_FP32 = {"bits": ["3f800000 40000000 7fc00001"]}
+RECIPE = {"recipe": {"class": "normal", "seed": 18446744073709551615}}
+
+VALID = [
+    {"normproof_case": 1, "operation": "rms_norm", "dtype": "bf16", "shape": [1, 3], "epsilon": 1e-6,
+     "input": ONE_ROW},
+    {"normproof_case": 1, "name": "a-b_c.d+e", "description": "text", "operation": "rms_norm", "dtype": "fp16",
+     "weight_dtype": "fp32", "shape": [1, 2, 1, 3],
+     "layout": {"input": {"strides": [9, 3, 3], "offset": 127}, "weight": {"offset": 1}, "in_place": True},
+     "epsilon": 0, "input": {"bits": ["3c00 7e00 0001", "0000 8000 ffff"]}, "weight": ONE_ROW_FP32,
+     "schedule": {"order": "random", "seed": 3}, "launch": {"path": "scalar", "threads_per_block": 96},
+     "outputs": {"out": {"bits": ["3c00 7e00 0001", "0000 8000 ffff"]}}},
+    {"normproof_case": 1, "operation": "rms_norm", "dtype": "fp32", "shape": [2, 0, 3], "epsilon": -1,
+     "layout": {"output": {"strides": [6, 3]}, "in_place": False}, "outputs": {"out": {"bits": []}},
+     "schedule": {"order": "reverse", "seed": 0}},
+    {"normproof_case": 1, "operation": "fused_add_rms_norm", "dtype": "fp32", "weight_dtype": "fp32",
+     "shape": [1, 3], "epsilon": "0x7FC00000", "layout": {"input": {"strides": [2147483648]}},
+     "input": ONE_ROW_FP32, "residual": RECIPE, "weight": RECIPE,
+     "outputs": {"out": ONE_ROW_FP32, "residual_out": ONE_ROW_FP32}},
+    {"normproof_case": 1, "operation": "rms_norm_static_fp8_quant", "dtype": "bf16", "weight_dtype": "bf16",
+     "quantized_dtype": "fp8_e4m3fnuz", "shape": [1, 3], "epsilon": 1e-45, "scale": 0.03,
+     "layout": {"input": {}, "output": {"offset": 3}}, "input": RECIPE, "weight": ONE_ROW,
+     "outputs": {"out": {"bits": ["3c 80 FF"]}}},
+    {"normproof_case": 1, "operation": "fused_add_rms_norm_static_fp8_quant", "dtype": "fp16",
+     "quantized_dtype": "fp8_e5m2", "shape": [0, 3], "epsilon": 3.4e38, "scale": "0x00000000",
+     "layout": {"residual": {"offset": 1}, "output": {"strides": [3]}}, "input": {"bits": []},
+     "outputs": {"out": {"bits": []}, "residual_out": {"bits": []}},
+     "launch": {"path": "automatic", "threads_per_block": 0}, "schedule": {}},
+]
+
+REPLACEMENTS = [
+    None, True, False, 0, 1, 3, -1, 7, 32, 1056, 1.5, 1e39, -1e39, 1e-50, 2**63, 2**64, "", "x", "random", "scalar",
+    "bf16", "fp16", "fp32", "fp8_e4m3fn", "rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant",
+    "ones", "gaussian", "0x3f80000", "0x3f800000", "3f80", "3f80 3f80 3f80", "3f80  3f80", "3f80 ", [], [0], [1], [3],
+    [1, 3], [0, 3], [1, 0], [1, 1, 3], [2, 2, 2, 2, 2], ["3f80 4000 4040"], ["3f800000 40000000 40400000"],
+    ["3c 3d 3e"], {}, {"bits": []}, {"bits": ["3f80 4000 4040"]}, {"bits": [1]}, RECIPE, {"strides": [3]},
+    {"strides": [2]}, {"offset": 0}, {"offset": 1}, {"seed": 1}, {"unknown": 1},
+]
+
+
+def containers(value, path=()):
+    """Paths of all objects and arrays in `value`."""
+    if isinstance(value, (dict, list)):
+        yield path
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from containers(value[key], path + (key,))
+
+
+def follow(document, path):
+    for key in path:
+        document = document[key]
+    return document
+
+
+def damages(document):
+    """Functions that damage a copy of `document` in one place."""
+    for path in containers(document):
+        container = follow(document, path)
+        keys = list(container) if isinstance(container, dict) else range(len(container))
+        for key in keys:
+            yield lambda d, path=path, key=key: follow(d, path).pop(key)
+            for value in REPLACEMENTS:
+                yield lambda d, path=path, key=key, value=value: follow(d, path).__setitem__(key, value)
+        if isinstance(container, dict):
+            yield lambda d, path=path: follow(d, path).__setitem__("unknown", 1)
+            siblings = {}
+            for other in VALID:
+                try:
+                    sibling = follow(other, path)
+                except (KeyError, IndexError):
+                    continue
+                if isinstance(sibling, dict):
+                    siblings.update(sibling)
+            for key, value in siblings.items():
+                if key not in container:
+                    yield lambda d, path=path, key=key, value=value: follow(d, path).__setitem__(key, value)
+
+
+def damaged_documents():
+    draw = random.Random(1)
+    for document in VALID:
+        yield document
+        all_damages = list(damages(document))
+        for damage in all_damages:
+            changed = copy.deepcopy(document)
+            damage(changed)
+            yield changed
+        for _ in range(RANDOM_PAIRS // len(VALID)):
+            changed = copy.deepcopy(document)
+            try:
+                for damage in draw.sample(all_damages, 2):
+                    damage(changed)
+            except (KeyError, IndexError, TypeError, AttributeError):
+                continue  # the first damage took away the place of the second
+            yield changed
+
+
+def main():
+    read_case, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+    schema = json.loads((folder / "case.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+
+    stored = sorted(folder.glob("seeds/**/*.json")) + sorted(folder.glob("models/**/*.json"))
+    documents = [json.loads(path.read_text()) for path in stored]
+    names = [str(path) for path in stored]
+    for document in damaged_documents():
+        text = json.dumps(document)
+        documents.append(json.loads(text))
+        names.append(text)
+
+    lines = "".join(json.dumps(document) + "\n" for document in documents)
+    run = subprocess.run([read_case], input=lines, capture_output=True, text=True, check=False)
+    answers = run.stdout.splitlines()
+    if run.returncode != 2 or len(answers) != len(documents):
+        sys.exit(f"{read_case}: status {run.returncode}, {len(answers)} answers to {len(documents)} documents")
+
+    faults, accepted, excused = [], 0, 0
+    for index, (name, document, answer) in enumerate(zip(names, documents, answers)):
+        by_schema = validator.is_valid(document)
+        by_reader = answer == "accepted"
+        accepted += by_schema and by_reader
+        if index < len(stored) and not (by_schema and by_reader):
+            faults.append(f"{name}: schema {by_schema}, reader: {answer}")
+        elif by_schema and not by_reader and any(re.search(rule, answer) for rule in NOT_IN_SCHEMA):
+            excused += 1
+        elif by_schema != by_reader:
+            faults.append(f"schema {'accepts' if by_schema else 'refuses'}, reader: {answer}\n    {name}")
+    print(f"{len(stored)} stored cases, {len(documents) - len(stored)} other documents: {accepted} accepted by both, "
+          f"{excused} refused by the reader alone for reasons that a schema cannot state, {len(faults)} disagreements")
+    for fault in faults[:20]:
+        print("  " + fault)
+    if not stored or accepted < len(stored) + len(VALID) or excused == 0:
+        sys.exit("too few documents were tried")
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+// The contract on exact values: one row in the canonical order, every rounding through Arithmetic. This is the slow path
+// that decides; fast_row.h is the quick one that must agree with it bit for bit.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "corpus/case.h"
+#include "oracle/policy.h"
+
+namespace normproof::oracle {
+
+// Everything about a case but its data: which formula is computed.
+struct Formula {
+  Formats formats;
+  bool adds_residual = false;
+  std::int64_t hidden_size = 0;
+  std::uint32_t epsilon_bits = 0;  // fp32
+  std::uint32_t scale_bits = 0;    // fp32, used where formats.quantized
+  Policy policy;
+
+  DType output_dtype() const { return formats.quantized.value_or(formats.activation); }
+};
+// Throws std::invalid_argument where the case's dtypes do not fit its operation.
+Formula formula_of(const Case& test_case, const Policy& policy);
+
+// Throws std::invalid_argument, naming tensor and sizes, unless the tensors have exactly the bytes of the case.
+void require_sizes(const Case& test_case, const CaseTensors& tensors);
+void require_sizes(const Case& test_case, const Outputs& outputs);
+
+// The canonical order of a row's sum of squares: 16-byte chunks of T go to 1024 lanes in turn.
+inline constexpr std::int64_t kLanes = 1024;
+inline constexpr std::int64_t kGroupLanes = 32;
+inline std::int64_t elements_per_chunk(DType activation) { return 16 * 8 / format_of(activation).bits; }
+
+// The terms of one element: x alone, or x and residual joined by the policy's sum.
+SumParts exact_sum(Arithmetic& arithmetic, const Formula& formula, const Value& x, const Value& residual);
+
+// The row's mean square v, m = v + eps and r, each rounded, in the canonical order.
+struct RowScale {
+  Value sum;  // canonical, rounded
+  Value mean;
+  Value mean_plus_epsilon;
+  Value inverse_root;
+};
+RowScale exact_row_scale(Arithmetic& arithmetic, const Formula& formula, std::span<const Value> operands);
+
+// Output bits of one element for a given r. `w` is ignored where the case has no weight.
+std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const Value& s, const Value& w,
+                           const Value& r);
+
+// A row's operands decoded from the tensors.
+struct ExactRow {
+  std::vector<SumParts> sums;  // one per element
+  std::vector<Value> variance_operands() const;
+};
+ExactRow decode_row(const Formula& formula, const CaseTensors& tensors, std::int64_t row);
+Value decode_weight(const Formula& formula, const CaseTensors& tensors, std::int64_t column);
+
+// Bits of element `index` of packed data.
+std::uint32_t bits_at(const std::vector<std::byte>& data, DType dtype, std::int64_t index);
+
+}  // namespace normproof::oracle

@@ -1,0 +1,68 @@
+// The fast path: one row of the contract in hardware fp32, bit for bit what canonical.h computes exactly. Holds the
+// buffers, so that judging a row allocates nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "oracle/canonical.h"
+#include "oracle/row_kernels.h"
+
+namespace normproof::oracle {
+
+// Must be used within a StandardFloatEnvironment.
+class FastRow {
+ public:
+  // `weight` holds the case's packed weight, empty without one.
+  FastRow(const Formula& formula, std::span<const std::byte> weight, const RowKernels& kernels = row_kernels());
+
+  // Reads a row: hidden_size packed elements each; `residual` is nullptr where the operation has none.
+  void load(const std::byte* input, const std::byte* residual);
+
+  // The loaded row's canonical mean square, m = v + eps, and r.
+  struct Scale {
+    float mean;
+    float mean_plus_epsilon;
+    float inverse_root;
+  };
+  Scale canonical_scale() const;
+
+  // The row's packed output for a given r.
+  std::span<const std::byte> outputs(float r);
+  std::uint32_t output(float r, std::int64_t column) const;
+  // rnd_T(x + residual), packed; empty where the operation has no residual.
+  std::span<const std::byte> residual_out() const { return residual_out_; }
+
+  // Whether the row has a NaN, infinite, -0 or subnormal operand in input or residual.
+  bool has_special_operand() const { return has_special_operand_; }
+  std::span<const float> variance_operands() const;
+  std::span<const float> output_operands() const;
+  const Formula& formula() const { return formula_; }
+  std::size_t output_row_bytes() const { return outputs_.size(); }
+
+ private:
+  void evaluate(const float* values, const float* factor, std::int64_t count, float r, float* wide,
+                std::byte* packed) const;
+
+  Formula formula_;
+  const RowKernels& kernels_;
+  std::size_t activation_;  // index of T in the kernels' tables
+  std::size_t activation_bytes_;
+  bool rounds_normalized_ = false;
+  bool rounds_output_ = true;
+  RowKernels::Quantization quantization_{};
+  RowKernels::Quantize quantize_ = nullptr;
+  bool has_special_operand_ = false;
+  std::vector<float> factor_;  // empty without a weight
+  std::vector<float> input_;
+  std::vector<float> residual_;
+  std::vector<float> sum_;
+  std::vector<float> rounded_sum_;
+  std::vector<float> wide_;
+  std::vector<std::byte> residual_out_;
+  std::vector<std::byte> outputs_;
+};
+
+}  // namespace normproof::oracle

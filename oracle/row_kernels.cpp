@@ -1,0 +1,54 @@
+// The fast path's loops for any processor, and the choice of the instruction set at run time.
+#include "oracle/row_kernels.h"
+
+#include <cfenv>
+#include <cstring>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace normproof::oracle {
+#include "oracle/row_kernels.inc"
+}
+
+namespace normproof::oracle {
+namespace {
+
+constexpr RowKernels kBaselineRowKernels = make_row_kernels("baseline");
+
+}  // namespace
+
+#if defined(NORMPROOF_ORACLE_AVX2)
+extern const RowKernels kAvx2RowKernels;
+#endif
+
+const RowKernels& baseline_row_kernels() { return kBaselineRowKernels; }
+
+const RowKernels* avx2_row_kernels() {
+#if defined(NORMPROOF_ORACLE_AVX2)
+  static const bool supported =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  return supported ? &kAvx2RowKernels : nullptr;
+#else
+  return nullptr;
+#endif
+}
+
+const RowKernels& row_kernels() {
+  const RowKernels* avx2 = avx2_row_kernels();
+  return avx2 != nullptr ? *avx2 : kBaselineRowKernels;
+}
+
+#if defined(__SSE2__)
+// Exceptions masked, round to nearest, neither flush-to-zero nor denormals-are-zero.
+StandardFloatEnvironment::StandardFloatEnvironment() : saved_(_mm_getcsr()) { _mm_setcsr(0x1f80); }
+StandardFloatEnvironment::~StandardFloatEnvironment() { _mm_setcsr(static_cast<unsigned>(saved_)); }
+#else
+StandardFloatEnvironment::StandardFloatEnvironment() : saved_(static_cast<std::uint64_t>(std::fegetround())) {
+  std::fesetround(FE_TONEAREST);
+}
+StandardFloatEnvironment::~StandardFloatEnvironment() { std::fesetround(static_cast<int>(saved_)); }
+#endif
+
+}  // namespace normproof::oracle

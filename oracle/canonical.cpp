@@ -13,7 +13,8 @@
 namespace normproof::oracle {
 namespace {
 
-// Sums lane values in the fixed tree: within each group of 32, then over the groups; bit 4 of the index first.
+// Sums lane values in the fixed tree: within each group of 32, then over the groups; bit 4 of the index
+// first.
 Value tree_sum(Arithmetic& arithmetic, DType format, std::span<Value> values) {
   for (std::size_t distance = values.size() / 2; distance > 0; distance /= 2) {
     for (std::size_t i = 0; i < distance; ++i) {
@@ -24,17 +25,19 @@ Value tree_sum(Arithmetic& arithmetic, DType format, std::span<Value> values) {
 }
 
 void require_bytes(const char* what, std::size_t got, std::int64_t elements, DType dtype) {
-  const auto wanted = static_cast<std::size_t>(elements) * static_cast<std::size_t>(format_of(dtype).bits / 8);
+  const auto wanted =
+      static_cast<std::size_t>(elements) * static_cast<std::size_t>(format_of(dtype).bits / 8);
   if (got == wanted) return;
-  throw std::invalid_argument(fmt::format("{}: {} bytes given, but {} elements of {} take {} bytes", what, got,
-                                          elements, format_of(dtype).name, wanted));
+  throw std::invalid_argument(fmt::format("{}: {} bytes given, but {} elements of {} take {} bytes", what,
+                                          got, elements, format_of(dtype).name, wanted));
 }
 
 std::int64_t element_count(const Case& test_case) {
   std::int64_t count = 1;
   for (const std::int64_t size : test_case.shape) {
     if (size < 0 || __builtin_mul_overflow(count, size, &count)) {
-      throw std::invalid_argument(fmt::format("shape: size {} is negative or the product is too large", size));
+      throw std::invalid_argument(
+          fmt::format("shape: size {} is negative or the product is too large", size));
     }
   }
   return count;
@@ -126,9 +129,10 @@ RowScale exact_row_scale(Arithmetic& arithmetic, const Formula& formula, std::sp
   if (variance.in_activation_dtype) {
     epsilon = arithmetic.round(Step::epsilon, "rnd_T(eps)", format, epsilon);
   }
-  scale.mean_plus_epsilon = arithmetic.round(Step::mean_plus_epsilon, "m = v + eps", format, scale.mean + epsilon);
-  scale.inverse_root =
-      arithmetic.round(Step::inverse_root, "r = 1 / sqrt(m)", DType::fp32, inverse_root(scale.mean_plus_epsilon));
+  scale.mean_plus_epsilon =
+      arithmetic.round(Step::mean_plus_epsilon, "m = v + eps", format, scale.mean + epsilon);
+  scale.inverse_root = arithmetic.round(Step::inverse_root, "r = 1 / sqrt(m)", DType::fp32,
+                                        inverse_root(scale.mean_plus_epsilon));
   return scale;
 }
 
@@ -149,8 +153,10 @@ std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const
   if (!quantizes) return round_bits(format_of(formats.activation), y);
 
   const Format& target = format_of(*formats.quantized);
-  const Value scaled = row_of(formula.policy.scaling).function(arithmetic, y, decode(DType::fp32, formula.scale_bits));
-  const Value clamped = row_of(formula.policy.fp8_nan).clamp(scaled, decode(target, target.max_finite_bits()));
+  const Value scaled =
+      row_of(formula.policy.scaling).function(arithmetic, y, decode(DType::fp32, formula.scale_bits));
+  const Value clamped =
+      row_of(formula.policy.fp8_nan).clamp(scaled, decode(target, target.max_finite_bits()));
   const Value q = arithmetic.round(Step::quantized, "q = rnd_Q(clamp(...))", *formats.quantized, clamped);
   return round_bits(target, q);
 }

@@ -1,5 +1,5 @@
-// The contract on exact values: one row in the canonical order, every rounding through Arithmetic. This is the slow path
-// that decides; fast_row.h is the quick one that must agree with it bit for bit.
+// The contract on exact values: one row in the canonical order, every rounding through Arithmetic. This is
+// the slow path that decides; fast_row.h is the quick one that must agree with it bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,8 @@ struct Formula {
 // Throws std::invalid_argument where the case's dtypes do not fit its operation.
 Formula formula_of(const Case& test_case, const Policy& policy);
 
-// Throws std::invalid_argument, naming tensor and sizes, unless the tensors have exactly the bytes of the case.
+// Throws std::invalid_argument, naming tensor and sizes, unless the tensors have exactly the bytes of the
+// case.
 void require_sizes(const Case& test_case, const CaseTensors& tensors);
 void require_sizes(const Case& test_case, const Outputs& outputs);
 

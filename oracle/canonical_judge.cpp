@@ -59,7 +59,8 @@ class Judge {
 
  private:
   std::size_t row_bytes(DType dtype) const {
-    return static_cast<std::size_t>(formula_.hidden_size) * static_cast<std::size_t>(format_of(dtype).bits / 8);
+    return static_cast<std::size_t>(formula_.hidden_size) *
+           static_cast<std::size_t>(format_of(dtype).bits / 8);
   }
 
   void load(std::int64_t row) {
@@ -72,17 +73,19 @@ class Judge {
                    const std::vector<std::byte>& outputs, Verdict& verdict) {
     if (wanted.empty()) return;
     verdict.elements += formula_.hidden_size;
-    const std::span got = std::span(outputs).subspan(static_cast<std::size_t>(row) * wanted.size(), wanted.size());
+    const std::span got =
+        std::span(outputs).subspan(static_cast<std::size_t>(row) * wanted.size(), wanted.size());
     if (std::memcmp(got.data(), wanted.data(), wanted.size()) == 0) return;
     const DType dtype = tensor == OutputTensor::out ? formula_.output_dtype() : formula_.formats.activation;
     for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
-      const Mismatch mismatch{tensor,
-                              row,
-                              column,
-                              dtype,
-                              packed_bits(got, dtype, column),
-                              packed_bits(wanted, dtype, column),
-                              ulp_distance(dtype, packed_bits(got, dtype, column), packed_bits(wanted, dtype, column))};
+      const Mismatch mismatch{
+          tensor,
+          row,
+          column,
+          dtype,
+          packed_bits(got, dtype, column),
+          packed_bits(wanted, dtype, column),
+          ulp_distance(dtype, packed_bits(got, dtype, column), packed_bits(wanted, dtype, column))};
       if (same(dtype, mismatch.got, mismatch.wanted)) continue;
       ++verdict.mismatches;
       if (verdict.first_mismatches.size() == kMaximumListed) continue;
@@ -96,7 +99,8 @@ class Judge {
     Arithmetic arithmetic;
     if (!exact_row_) {
       exact_row_ = decode_row(formula_, tensors_, mismatch.row);
-      exact_inverse_root_ = exact_row_scale(arithmetic, formula_, exact_row_->variance_operands()).inverse_root;
+      exact_inverse_root_ =
+          exact_row_scale(arithmetic, formula_, exact_row_->variance_operands()).inverse_root;
     }
     const SumParts& sums = exact_row_->sums[static_cast<std::size_t>(mismatch.column)];
     const std::uint64_t exact =
@@ -108,8 +112,8 @@ class Judge {
     const Format& format = format_of(mismatch.dtype);
     throw std::logic_error(fmt::format(
         "oracle: exact and fast path disagree at row {}, column {} ({}): exact {}, fast {}", mismatch.row,
-        mismatch.column, mismatch.tensor == OutputTensor::out ? "out" : "residual_out", hex_bits(format, exact),
-        hex_bits(format, mismatch.wanted)));
+        mismatch.column, mismatch.tensor == OutputTensor::out ? "out" : "residual_out",
+        hex_bits(format, exact), hex_bits(format, mismatch.wanted)));
   }
 
   Formula formula_;

@@ -2,17 +2,20 @@
 #pragma once
 
 #include "corpus/case.h"
+#include "oracle/formats.h"
 #include "oracle/policy.h"
 #include "oracle/verdict.h"
 
 namespace normproof::oracle {
 
-// What the contract demands of a case. Throws std::invalid_argument where the tensors do not have the case's sizes.
+// What the contract demands of a case. Throws std::invalid_argument where the tensors do not have the case's
+// sizes.
 Outputs expected_outputs(const Case& test_case, const CaseTensors& tensors, const Policy& policy = native());
 
-// Compares outputs with the contract; any NaN equals any NaN, signed zeros differ. Agreement is found on the fast path;
-// each listed mismatch is confirmed by exact arithmetic first. Throws std::invalid_argument where tensors or outputs do
-// not have the case's sizes, and std::logic_error, with both values, should the two paths ever disagree.
+// Compares outputs with the contract; any NaN equals any NaN, signed zeros differ. Agreement is found on the
+// fast path; each listed mismatch is confirmed by exact arithmetic first. Throws std::invalid_argument where
+// tensors or outputs do not have the case's sizes, and std::logic_error, with both values, should the two
+// paths ever disagree.
 Verdict judge_canonical(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                         const Policy& policy = native());
 

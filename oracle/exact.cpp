@@ -13,7 +13,9 @@ namespace {
 
 constexpr int kSurrogateBits = 80;
 
-int bit_length(const cpp_int& magnitude) { return static_cast<int>(boost::multiprecision::msb(magnitude)) + 1; }
+int bit_length(const cpp_int& magnitude) {
+  return static_cast<int>(boost::multiprecision::msb(magnitude)) + 1;
+}
 
 // Compares |a| with |b| for finite non-zero numbers.
 int compare_magnitudes(const Value& a, const Value& b) {
@@ -101,7 +103,8 @@ Value operator+(const Value& a, const Value& b) {
   if (a.negative() == b.negative()) return Value::finite(a.negative(), x + y, exponent);
   const int order = x.compare(y);
   if (order == 0) return Value::zero(false);
-  return order > 0 ? Value::finite(a.negative(), x - y, exponent) : Value::finite(b.negative(), y - x, exponent);
+  return order > 0 ? Value::finite(a.negative(), x - y, exponent)
+                   : Value::finite(b.negative(), y - x, exponent);
 }
 
 Value operator*(const Value& a, const Value& b) {
@@ -165,8 +168,7 @@ bool identical(const Value& a, const Value& b) {
 std::uint64_t round_bits(const Format& format, const Value& value, Rounding rounding) {
   if (value.is_nan()) return format.nan_bits();
   const std::uint64_t sign = value.negative() ? format.sign_bit() : 0;
-  const std::uint64_t overflow =
-      format.has_infinity() ? format.infinity_bits() | sign : format.nan_bits();
+  const std::uint64_t overflow = format.has_infinity() ? format.infinity_bits() | sign : format.nan_bits();
   if (value.is_infinite()) return overflow;
   if (value.is_zero()) return format.has_negative_zero() ? sign : 0;
 
@@ -184,7 +186,8 @@ std::uint64_t round_bits(const Format& format, const Value& value, Rounding roun
   } else {
     const auto lowest = static_cast<std::int64_t>(boost::multiprecision::lsb(magnitude));
     const bool inexact = lowest < cut;
-    if (cut <= bit_length(magnitude)) kept = static_cast<std::uint64_t>(magnitude >> static_cast<unsigned>(cut));
+    if (cut <= bit_length(magnitude))
+      kept = static_cast<std::uint64_t>(magnitude >> static_cast<unsigned>(cut));
     if (rounding == Rounding::nearest_even) {
       const bool half = cut <= bit_length(magnitude) && bit_test(magnitude, static_cast<unsigned>(cut - 1));
       const bool beyond_half = lowest < cut - 1;
@@ -193,10 +196,12 @@ std::uint64_t round_bits(const Format& format, const Value& value, Rounding roun
       ++kept;
     }
   }
-  // Exponent field and mantissa are adjacent, so a carry out of the mantissa steps into the next binade by itself.
+  // Exponent field and mantissa are adjacent, so a carry out of the mantissa steps into the next binade by
+  // itself.
   std::uint64_t magnitude_bits = kept;
   if (!subnormal) {
-    const std::int64_t field = leading - format.min_exponent();  // one less than the field: `kept` carries the hidden bit
+    const std::int64_t field =
+        leading - format.min_exponent();  // one less than the field: `kept` carries the hidden bit
     if (field > format.max_exponent() - format.min_exponent()) {
       magnitude_bits = format.max_finite_bits() + 1;
     } else {
@@ -239,6 +244,12 @@ double to_double(const Value& value) {
   const std::int64_t exponent = value.exponent() + excess;
   return sign * std::ldexp(static_cast<double>(head), static_cast<int>(std::max<std::int64_t>(
                                                           -5000, std::min<std::int64_t>(5000, exponent))));
+}
+
+std::string value_text(DType dtype, std::uint32_t bits) {
+  if (is_nan(dtype, bits)) return "NaN";
+  return fmt::format(
+      "{}", static_cast<float>(to_double(decode(dtype, bits))));  // every format's numbers fit in fp32
 }
 
 std::string to_decimal(const Value& value) {

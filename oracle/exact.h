@@ -1,5 +1,6 @@
-// Exact numbers: IEEE values without a format. Every operation is exact; rounding is a step of its own (round_bits), so
-// that each rounding of the contract is one visible call. Nothing here uses floating-point hardware.
+// Exact numbers: IEEE values without a format. Every operation is exact; rounding is a step of its own
+// (round_bits), so that each rounding of the contract is one visible call. Nothing here uses floating-point
+// hardware.
 #pragma once
 
 #include <boost/multiprecision/cpp_int.hpp>
@@ -44,14 +45,14 @@ class Value {
   std::int64_t exponent_ = 0;
 };
 
-// IEEE 754 operations without the rounding: special values as the standard says, an exact zero sum is +0 unless both
-// terms are -0 (round-to-nearest rule), a product's sign is the exclusive or of the signs.
+// IEEE 754 operations without the rounding: special values as the standard says, an exact zero sum is +0
+// unless both terms are -0 (round-to-nearest rule), a product's sign is the exclusive or of the signs.
 Value operator+(const Value& a, const Value& b);
 Value operator*(const Value& a, const Value& b);
 
-// a / b and 1 / sqrt(a), cut off after at least 80 significant bits with a sticky bit appended where something was cut:
-// the result lies on the same side of every number and every midpoint of any format of at most 64 bits of precision as
-// the real quotient or root, so rounding it once rounds the real number.
+// a / b and 1 / sqrt(a), cut off after at least 80 significant bits with a sticky bit appended where
+// something was cut: the result lies on the same side of every number and every midpoint of any format of at
+// most 64 bits of precision as the real quotient or root, so rounding it once rounds the real number.
 Value quotient(const Value& a, const Value& b);
 Value inverse_root(const Value& a);
 // 1 / sqrt(a / b) in the same way, for a >= 0 and b > 0.
@@ -65,9 +66,10 @@ bool identical(const Value& a, const Value& b);
 
 enum class Rounding : std::uint8_t { nearest_even, toward_zero, up, down };
 
-// `value` rounded to `format`, as bits. Gradual underflow keeps the sign where the format has -0. Overflow goes to
-// infinity, in a format without infinities to NaN (the contract always clamps before it can happen).
-std::uint64_t round_bits(const Format& format, const Value& value, Rounding rounding = Rounding::nearest_even);
+// `value` rounded to `format`, as bits. Gradual underflow keeps the sign where the format has -0. Overflow
+// goes to infinity, in a format without infinities to NaN (the contract always clamps before it can happen).
+std::uint64_t round_bits(const Format& format, const Value& value,
+                         Rounding rounding = Rounding::nearest_even);
 
 Value decode(const Format& format, std::uint64_t bits);
 inline Value decode(DType dtype, std::uint64_t bits) { return decode(format_of(dtype), bits); }

@@ -50,7 +50,8 @@ FastRow::FastRow(const Formula& formula, std::span<const std::byte> weight, cons
     const bool divides = formula.policy.scaling == ScalingPolicy::divide;
     wide_.resize(count);
     rounds_output_ = formula.policy.before_quantization == BeforeQuantization::rounded;
-    quantization_ = {divides ? scale : 1.0f / scale, divides, formula.policy.fp8_nan == Fp8NanPolicy::saturate};
+    quantization_ = {divides ? scale : 1.0f / scale, divides,
+                     formula.policy.fp8_nan == Fp8NanPolicy::saturate};
     quantize_ = kernels_.quantize[index_of_quantized(*formula.formats.quantized)];
   }
 }
@@ -83,7 +84,8 @@ FastRow::Scale FastRow::canonical_scale() const {
   const float epsilon = std::bit_cast<float>(formula_.epsilon_bits);
   Scale scale{};
   if (row_of(formula_.policy.variance).in_activation_dtype) {
-    // Quotients of a T number by H are not safe to round twice: the few scalar steps of this policy are done exactly.
+    // Quotients of a T number by H are not safe to round twice: the few scalar steps of this policy are done
+    // exactly.
     const DType activation = formula_.formats.activation;
     const Value sum = exact(kernels_.sum_activation[activation_](operands, count, per_chunk));
     const Value mean = round_to(activation, quotient(sum, round_to(DType::fp32, Value::integer(count))));
@@ -115,8 +117,8 @@ std::span<const std::byte> FastRow::outputs(float r) {
 std::uint32_t FastRow::output(float r, std::int64_t column) const {
   std::uint32_t bits = 0;
   float wide = 0;
-  evaluate(output_operands().data() + column, factor_.empty() ? nullptr : factor_.data() + column, 1, r, &wide,
-           reinterpret_cast<std::byte*>(&bits));
+  evaluate(output_operands().data() + column, factor_.empty() ? nullptr : factor_.data() + column, 1, r,
+           &wide, reinterpret_cast<std::byte*>(&bits));
   return bits;
 }
 

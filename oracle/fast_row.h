@@ -1,5 +1,5 @@
-// The fast path: one row of the contract in hardware fp32, bit for bit what canonical.h computes exactly. Holds the
-// buffers, so that judging a row allocates nothing.
+// The fast path: one row of the contract in hardware fp32, bit for bit what canonical.h computes exactly.
+// Holds the buffers, so that judging a row allocates nothing.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,8 @@ namespace normproof::oracle {
 class FastRow {
  public:
   // `weight` holds the case's packed weight, empty without one.
-  FastRow(const Formula& formula, std::span<const std::byte> weight, const RowKernels& kernels = row_kernels());
+  FastRow(const Formula& formula, std::span<const std::byte> weight,
+          const RowKernels& kernels = row_kernels());
 
   // Reads a row: hidden_size packed elements each; `residual` is nullptr where the operation has none.
   void load(const std::byte* input, const std::byte* residual);

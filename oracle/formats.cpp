@@ -21,9 +21,12 @@ const Format& format_of(DType dtype) {
 
 bool is_nan(const Format& format, std::uint64_t bits) {
   switch (format.nan_encoding) {
-    case NanEncoding::ieee: return magnitude(format, bits) > format.infinity_bits();
-    case NanEncoding::all_ones: return magnitude(format, bits) == format.magnitude_mask();
-    case NanEncoding::negative_zero: break;
+    case NanEncoding::ieee:
+      return magnitude(format, bits) > format.infinity_bits();
+    case NanEncoding::all_ones:
+      return magnitude(format, bits) == format.magnitude_mask();
+    case NanEncoding::negative_zero:
+      break;
   }
   return bits == format.sign_bit();
 }

@@ -40,17 +40,23 @@ struct Format {
   constexpr std::uint64_t infinity_bits() const { return magnitude_mask() & ~mantissa_mask(); }
   constexpr std::uint64_t nan_bits() const {  // the quiet NaN that the oracle writes
     switch (nan_encoding) {
-      case NanEncoding::ieee: return infinity_bits() | (std::uint64_t{1} << (mantissa_bits() - 1));
-      case NanEncoding::all_ones: return magnitude_mask();
-      case NanEncoding::negative_zero: break;
+      case NanEncoding::ieee:
+        return infinity_bits() | (std::uint64_t{1} << (mantissa_bits() - 1));
+      case NanEncoding::all_ones:
+        return magnitude_mask();
+      case NanEncoding::negative_zero:
+        break;
     }
     return sign_bit();
   }
   constexpr std::uint64_t max_finite_bits() const {
     switch (nan_encoding) {
-      case NanEncoding::ieee: return infinity_bits() - 1;
-      case NanEncoding::all_ones: return magnitude_mask() - 1;
-      case NanEncoding::negative_zero: break;
+      case NanEncoding::ieee:
+        return infinity_bits() - 1;
+      case NanEncoding::all_ones:
+        return magnitude_mask() - 1;
+      case NanEncoding::negative_zero:
+        break;
     }
     return magnitude_mask();
   }
@@ -79,19 +85,22 @@ inline bool is_negative(const Format& format, std::uint64_t bits) { return (bits
 // Equality of results: bitwise, but any NaN equals any NaN. Signed zeros differ.
 bool same(const Format& format, std::uint64_t a, std::uint64_t b);
 
-// Position of a number that is not NaN on the line of all representable numbers, -0 just below +0 where it exists.
+// Position of a number that is not NaN on the line of all representable numbers, -0 just below +0 where it
+// exists.
 std::int64_t line_position(const Format& format, std::uint64_t bits);
 
 // Steps on that line from `a` to `b`; the largest uint64 where one of them is NaN.
 std::uint64_t ulp_distance(const Format& format, std::uint64_t a, std::uint64_t b);
 
-// The next number up or down, as in IEEE 754 nextUp and nextDown: both zeros go to the smallest subnormal, the outermost
-// number of the format and NaN stay.
+// The next number up or down, as in IEEE 754 nextUp and nextDown: both zeros go to the smallest subnormal,
+// the outermost number of the format and NaN stay.
 std::uint64_t next_up(const Format& format, std::uint64_t bits);
 std::uint64_t next_down(const Format& format, std::uint64_t bits);
 
 // "0x3f80", as wide as the format.
 std::string hex_bits(const Format& format, std::uint64_t bits);
+// The shortest decimal that reads back as the same number: "1.28125", "-0", "inf", "NaN".
+std::string value_text(DType dtype, std::uint32_t bits);
 
 inline bool is_nan(DType dtype, std::uint64_t bits) { return is_nan(format_of(dtype), bits); }
 inline bool same(DType dtype, std::uint64_t a, std::uint64_t b) { return same(format_of(dtype), a, b); }

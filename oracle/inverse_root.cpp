@@ -9,7 +9,8 @@ std::uint32_t inverse_root_bits(const Value& numerator, const Value& denominator
   return static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), inverse_root(numerator, denominator)));
 }
 
-std::partial_ordering compare_with_inverse_root(const Value& r, const Value& numerator, const Value& denominator) {
+std::partial_ordering compare_with_inverse_root(const Value& r, const Value& numerator,
+                                                const Value& denominator) {
   if (r.is_nan()) return std::partial_ordering::unordered;
   if (numerator.is_zero()) {  // the root is +infinity
     return r.is_infinite() ? std::partial_ordering::equivalent : std::partial_ordering::less;

@@ -17,7 +17,8 @@ Product native_weight(Arithmetic& a, const Formats& formats, const Value& x, con
   const Value n = a.round(Step::normalized, "n = rnd_W(fl(x * r))", *formats.weight, scaled(a, x, r));
   return {n * w, *formats.weight};
 }
-Product activation_weight(Arithmetic& a, const Formats& formats, const Value& x, const Value& r, const Value& w) {
+Product activation_weight(Arithmetic& a, const Formats& formats, const Value& x, const Value& r,
+                          const Value& w) {
   const Value n = a.round(Step::normalized, "n = rnd_T(fl(x * r))", formats.activation, scaled(a, x, r));
   const bool fp32 = formats.activation == DType::fp32 || *formats.weight == DType::fp32;
   return {n * w, fp32 ? DType::fp32 : formats.activation};
@@ -75,7 +76,9 @@ Value clamp(const Value& scaled_output, const Value& maximum) {
   if (scaled_output < -maximum) return -maximum;
   return scaled_output;
 }
-Value propagating_clamp(const Value& scaled_output, const Value& maximum) { return clamp(scaled_output, maximum); }
+Value propagating_clamp(const Value& scaled_output, const Value& maximum) {
+  return clamp(scaled_output, maximum);
+}
 Value saturating_clamp(const Value& scaled_output, const Value& maximum) {
   return scaled_output.is_nan() ? maximum : clamp(scaled_output, maximum);
 }
@@ -83,24 +86,37 @@ Value saturating_clamp(const Value& scaled_output, const Value& maximum) {
 using Normalized = WeightRow::Normalized;
 
 constexpr std::array<WeightRow, 4> kWeight = {{
-    {{"native", "rnd_T(rnd_W(rnd_W(fl(x*r)) * w))", "vLLM IR spec, vLLM CUDA <= 0.19.1, Apex, Liger \"llama\""},
-     native_weight, Normalized::weight, false},
+    {{"native", "rnd_T(rnd_W(rnd_W(fl(x*r)) * w))",
+      "vLLM IR spec, vLLM CUDA <= 0.19.1, Apex, Liger \"llama\""},
+     native_weight,
+     Normalized::weight,
+     false},
     {{"activation", "rnd_T(w * rnd_T(fl(x*r))), the product in the wider of T and W", "Hugging Face Llama"},
-     activation_weight, Normalized::activation, false},
+     activation_weight,
+     Normalized::activation,
+     false},
     {{"fp32", "rnd_T(fl(fl(x*r) * w))",
       "vLLM CUDA (mid 2026), FlashInfer, TensorRT-LLM, PyTorch F.rms_norm, QuACK, MLX, torch.compile"},
-     fp32_weight, Normalized::fp32, false},
-    {{"fp32_plus_one", "rnd_T(fl(fl(x*r) * fl(1 + w)))", "Gemma"}, fp32_plus_one_weight, Normalized::fp32, true},
+     fp32_weight,
+     Normalized::fp32,
+     false},
+    {{"fp32_plus_one", "rnd_T(fl(fl(x*r) * fl(1 + w)))", "Gemma"},
+     fp32_plus_one_weight,
+     Normalized::fp32,
+     true},
 }};
 constexpr std::array<VarianceRow, 2> kVariance = {{
     {{"fp32", "squares, sum, mean and eps in fp32", "all but the next"}, fp32_variance, false},
     {{"activation", "operands, squares, sum, mean and eps in T, each step rounded to T", "Liger \"none\""},
-     activation_variance, true},
+     activation_variance,
+     true},
 }};
 constexpr std::array<SumRow, 3> kSum = {{
     {{"rounded", "s = rnd_T(x+res) feeds variance and output", "vLLM CUDA, Liger"}, rounded_sum, true, true},
     {{"fp32", "s = fl(x+res) feeds both, residual out = rnd_T(s)", "vLLM IR, FlashInfer, QuACK"},
-     fp32_sum, false, false},
+     fp32_sum,
+     false,
+     false},
     {{"mixed", "variance from fl(x+res), output from rnd_T(x+res)", "vLLM CPU"}, mixed_sum, false, true},
 }};
 constexpr std::array<BeforeQuantizationRow, 2> kBeforeQuantization = {{
@@ -137,13 +153,15 @@ PolicyAxis axis_from(std::string_view name, const Table& table) {
 template <typename Table, typename Enum>
 const auto& at(const Table& table, Enum value) {
   const auto index = static_cast<std::size_t>(value);
-  if (index >= table.size()) throw std::invalid_argument(fmt::format("policy: {} is no value of its axis", index));
+  if (index >= table.size())
+    throw std::invalid_argument(fmt::format("policy: {} is no value of its axis", index));
   return table[index];
 }
 
 std::string known_values(const PolicyAxis& axis) {
   std::string names;
-  for (const PolicyValue& value : axis.values) names += fmt::format("{}{}", names.empty() ? "" : ", ", value.name);
+  for (const PolicyValue& value : axis.values)
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", value.name);
   return names;
 }
 
@@ -178,8 +196,8 @@ Policy with_assignment(Policy policy, std::string_view key, std::string_view val
   } else {
     std::string names;
     for (const PolicyAxis& axis : axes) names += fmt::format("{}, ", axis.name);
-    throw std::invalid_argument(fmt::format(
-        "policy: \"{}\" is none of {}inverse_root_ulp, flush_to_zero, sum_depth", key, names));
+    throw std::invalid_argument(
+        fmt::format("policy: \"{}\" is none of {}inverse_root_ulp, flush_to_zero, sum_depth", key, names));
   }
   return policy;
 }
@@ -234,13 +252,20 @@ const std::array<PolicyAxis, kPolicyAxes>& policy_axes() {
 
 std::size_t axis_value(const Policy& policy, std::size_t axis) {
   switch (axis) {
-    case 0: return static_cast<std::size_t>(policy.weight);
-    case 1: return static_cast<std::size_t>(policy.variance);
-    case 2: return static_cast<std::size_t>(policy.sum);
-    case 3: return static_cast<std::size_t>(policy.before_quantization);
-    case 4: return static_cast<std::size_t>(policy.scaling);
-    case 5: return static_cast<std::size_t>(policy.fp8_nan);
-    default: throw std::invalid_argument(fmt::format("policy: there is no axis {}", axis));
+    case 0:
+      return static_cast<std::size_t>(policy.weight);
+    case 1:
+      return static_cast<std::size_t>(policy.variance);
+    case 2:
+      return static_cast<std::size_t>(policy.sum);
+    case 3:
+      return static_cast<std::size_t>(policy.before_quantization);
+    case 4:
+      return static_cast<std::size_t>(policy.scaling);
+    case 5:
+      return static_cast<std::size_t>(policy.fp8_nan);
+    default:
+      throw std::invalid_argument(fmt::format("policy: there is no axis {}", axis));
   }
 }
 
@@ -249,12 +274,24 @@ Policy with_axis_value(Policy policy, std::size_t axis, std::size_t value) {
     throw std::invalid_argument(fmt::format("policy: there is no value {} on axis {}", value, axis));
   }
   switch (axis) {
-    case 0: policy.weight = static_cast<WeightPolicy>(value); break;
-    case 1: policy.variance = static_cast<VariancePolicy>(value); break;
-    case 2: policy.sum = static_cast<SumPolicy>(value); break;
-    case 3: policy.before_quantization = static_cast<BeforeQuantization>(value); break;
-    case 4: policy.scaling = static_cast<ScalingPolicy>(value); break;
-    default: policy.fp8_nan = static_cast<Fp8NanPolicy>(value); break;
+    case 0:
+      policy.weight = static_cast<WeightPolicy>(value);
+      break;
+    case 1:
+      policy.variance = static_cast<VariancePolicy>(value);
+      break;
+    case 2:
+      policy.sum = static_cast<SumPolicy>(value);
+      break;
+    case 3:
+      policy.before_quantization = static_cast<BeforeQuantization>(value);
+      break;
+    case 4:
+      policy.scaling = static_cast<ScalingPolicy>(value);
+      break;
+    default:
+      policy.fp8_nan = static_cast<Fp8NanPolicy>(value);
+      break;
   }
   return policy;
 }
@@ -263,10 +300,14 @@ bool axis_applies(std::size_t axis, const Case& test_case) {
   const bool adds_residual = test_case.operation == Operation::fused_add_rms_norm ||
                              test_case.operation == Operation::fused_add_rms_norm_static_fp8_quant;
   switch (axis) {
-    case 0: return test_case.weight_dtype.has_value();
-    case 1: return true;
-    case 2: return adds_residual;
-    default: return test_case.quantized_dtype.has_value();
+    case 0:
+      return test_case.weight_dtype.has_value();
+    case 1:
+      return true;
+    case 2:
+      return adds_residual;
+    default:
+      return test_case.quantized_dtype.has_value();
   }
 }
 

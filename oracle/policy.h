@@ -1,5 +1,6 @@
-// Rounding policies: the choices by which the world's norm kernels differ, one axis at a time. Each value of an axis is
-// one row of a table in policy.cpp: name, formula, source and the function that carries it out on exact values.
+// Rounding policies: the choices by which the world's norm kernels differ, one axis at a time. Each value of
+// an axis is one row of a table in policy.cpp: name, formula, source and the function that carries it out on
+// exact values.
 #pragma once
 
 #include <array>
@@ -22,7 +23,8 @@ enum class BeforeQuantization : std::uint8_t { rounded, unrounded };
 enum class ScalingPolicy : std::uint8_t { inverse, divide };
 enum class Fp8NanPolicy : std::uint8_t { propagate, saturate };
 
-// What a kernel that is not bound to the canonical order may do before r is known. Read by the witness judge alone.
+// What a kernel that is not bound to the canonical order may do before r is known. Read by the witness judge
+// alone.
 struct InverseRootModel {
   // Representable numbers between r and the correctly rounded 1 / sqrt(m). 0: correctly rounded.
   int ulp_bound = 2;
@@ -47,9 +49,10 @@ struct Policy {
 // The contract's own choice on every axis.
 inline Policy native() { return {}; }
 
-// A policy by one of the names of named_policies(), or a list such as "weight=fp32,sum=mixed", or a name followed by such
-// a list ("flashinfer,weight=native"); axes that are not mentioned are native. Besides the axes: inverse_root_ulp=K,
-// flush_to_zero=on|off, sum_depth=N. Throws std::invalid_argument naming the piece that is wrong and what is possible.
+// A policy by one of the names of named_policies(), or a list such as "weight=fp32,sum=mixed", or a name
+// followed by such a list ("flashinfer,weight=native"); axes that are not mentioned are native. Besides the
+// axes: inverse_root_ulp=K, flush_to_zero=on|off, sum_depth=N. Throws std::invalid_argument naming the piece
+// that is wrong and what is possible.
 Policy parse_policy(std::string_view text);
 // The shortest text that parse_policy reads back as `policy`: "native" or the list of what differs.
 std::string to_string(const Policy& policy);
@@ -75,7 +78,8 @@ inline constexpr std::size_t kPolicyAxes = 6;
 const std::array<PolicyAxis, kPolicyAxes>& policy_axes();
 std::size_t axis_value(const Policy& policy, std::size_t axis);
 Policy with_axis_value(Policy policy, std::size_t axis, std::size_t value);
-// Whether the axis can matter for this case: no weight axis without a weight, no quantization axes without fp8, ...
+// Whether the axis can matter for this case: no weight axis without a weight, no quantization axes without
+// fp8, ...
 bool axis_applies(std::size_t axis, const Case& test_case);
 // All combinations of the values of the axes that apply, native first.
 std::vector<Policy> all_policies(const Case& test_case);
@@ -98,7 +102,8 @@ struct Formats {
   std::optional<DType> quantized;
 };
 
-using WeightFunction = Product (*)(Arithmetic&, const Formats&, const Value& x, const Value& r, const Value& w);
+using WeightFunction = Product (*)(Arithmetic&, const Formats&, const Value& x, const Value& r,
+                                   const Value& w);
 using VarianceFunction = Value (*)(Arithmetic&, DType activation, const Value& accumulator, const Value& x);
 using SumFunction = SumParts (*)(Arithmetic&, DType activation, const Value& x, const Value& residual);
 using BeforeQuantizationFunction = Value (*)(Arithmetic&, DType activation, const Product&);

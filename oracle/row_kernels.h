@@ -1,5 +1,5 @@
-// The loops of the fast path over one row, in hardware arithmetic: one table of functions per instruction set.
-// fp32 buffers hold values of the format named; packed data may be unaligned and is little-endian.
+// The loops of the fast path over one row, in hardware arithmetic: one table of functions per instruction
+// set. fp32 buffers hold values of the format named; packed data may be unaligned and is little-endian.
 #pragma once
 
 #include <array>
@@ -21,8 +21,8 @@ struct RowKernels {
   using AnySpecial = bool (*)(const std::byte* packed, std::int64_t count);
   std::array<AnySpecial, kActivationFormats> any_special;
   // sum = fl(x + residual); rounded = rnd_T(sum), as fp32 and packed.
-  using AddResidual = void (*)(const float* x, const float* residual, std::int64_t count, float* sum, float* rounded,
-                               std::byte* packed);
+  using AddResidual = void (*)(const float* x, const float* residual, std::int64_t count, float* sum,
+                               float* rounded, std::byte* packed);
   std::array<AddResidual, kActivationFormats> add_residual;
   // The canonical sum of squares in fp32; per chunk elements go to one lane.
   float (*sum_fp32)(const float* values, std::int64_t count, std::int64_t per_chunk);
@@ -34,19 +34,20 @@ struct RowKernels {
 
   struct Scaling {
     float r;
-    const float* factor;       // nullptr: no weight
-    bool rounds_normalized;    // n = rnd_T(fl(x * r)), else fl(x * r)
+    const float* factor;     // nullptr: no weight
+    bool rounds_normalized;  // n = rnd_T(fl(x * r)), else fl(x * r)
   };
   // y = rnd_T(n * factor), packed.
-  using Normalize = void (*)(const float* values, std::int64_t count, const Scaling& scaling, std::byte* packed);
+  using Normalize = void (*)(const float* values, std::int64_t count, const Scaling& scaling,
+                             std::byte* packed);
   std::array<Normalize, kActivationFormats> normalize;
   // The same for a quantized output: rounded to T (or, unrounded, as fl(n * factor)) in fp32.
-  using NormalizeToFp32 = void (*)(const float* values, std::int64_t count, const Scaling& scaling, bool rounds_output,
-                                   float* result);
+  using NormalizeToFp32 = void (*)(const float* values, std::int64_t count, const Scaling& scaling,
+                                   bool rounds_output, float* result);
   std::array<NormalizeToFp32, kActivationFormats> normalize_to_fp32;
 
   struct Quantization {
-    float scale;    // y * scale, or y / scale
+    float scale;  // y * scale, or y / scale
     bool divides;
     bool saturates_nan;
   };

@@ -1,4 +1,5 @@
-// The named rounding steps of the contract, and the arithmetic that performs, records or deliberately alters them.
+// The named rounding steps of the contract, and the arithmetic that performs, records or deliberately alters
+// them.
 #pragma once
 
 #include <cstdint>
@@ -12,22 +13,22 @@
 namespace normproof::oracle {
 
 enum class Step : std::uint8_t {
-  residual_sum,      // s = x + residual, where it feeds the norm
-  residual_out,      // s as it is stored
-  variance_operand,  // s as the variance reads it
-  accumulate,        // every square, fma and addition of the sum of squares
-  mean,              // v = sum / H
-  epsilon,           // eps as it is added
-  mean_plus_epsilon, // m = v + eps
-  inverse_root,      // r = 1 / sqrt(m)
-  scaled,            // x * r
-  normalized,        // n
-  one_plus_weight,   // 1 + w
-  product,           // n * w
-  output,            // y
-  inverse_scale,     // 1 / scale
-  scaled_output,     // y * inv, or y / scale
-  quantized          // q
+  residual_sum,       // s = x + residual, where it feeds the norm
+  residual_out,       // s as it is stored
+  variance_operand,   // s as the variance reads it
+  accumulate,         // every square, fma and addition of the sum of squares
+  mean,               // v = sum / H
+  epsilon,            // eps as it is added
+  mean_plus_epsilon,  // m = v + eps
+  inverse_root,       // r = 1 / sqrt(m)
+  scaled,             // x * r
+  normalized,         // n
+  one_plus_weight,    // 1 + w
+  product,            // n * w
+  output,             // y
+  inverse_scale,      // 1 / scale
+  scaled_output,      // y * inv, or y / scale
+  quantized           // q
 };
 std::string_view name_of(Step step);
 
@@ -40,7 +41,8 @@ struct StepRecord {
   Value rounded;
 };
 
-// A deliberate deviation from one step, for `explain`: which wrong rounding gives the bits that a kernel gave?
+// A deliberate deviation from one step, for `explain`: which wrong rounding gives the bits that a kernel
+// gave?
 enum class Alteration : std::uint8_t { skip, truncate, round_to_bf16 };
 std::string_view name_of(Alteration alteration);
 struct AlteredStep {

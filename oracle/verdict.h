@@ -24,10 +24,11 @@ struct Mismatch {
 };
 
 struct Verdict {
-  std::int64_t rows = 0;          // rows judged
-  std::int64_t elements = 0;      // output elements compared, residual_out included
-  std::int64_t special_rows = 0;  // rows with a NaN, infinity, signed zero or subnormal input, or a zero, infinite, NaN mean
-  std::int64_t mismatches = 0;    // elements
+  std::int64_t rows = 0;      // rows judged
+  std::int64_t elements = 0;  // output elements compared, residual_out included
+  std::int64_t special_rows =
+      0;  // rows with a NaN, infinity, signed zero or subnormal input, or a zero, infinite, NaN mean
+  std::int64_t mismatches = 0;             // elements
   std::vector<Mismatch> first_mismatches;  // at most kMaximumListed, in row-major order, exact path confirmed
   bool conforms() const { return mismatches == 0; }
 };

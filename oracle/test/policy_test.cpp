@@ -1,0 +1,86 @@
+// Policies as text and as a product of axes.
+#include "oracle/policy.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <stdexcept>
+
+namespace normproof::oracle {
+namespace {
+
+TEST(Policy, ReadsAxesAndNames) {
+  const Policy policy = parse_policy("weight=fp32,sum=mixed");
+  EXPECT_EQ(policy.weight, WeightPolicy::fp32);
+  EXPECT_EQ(policy.sum, SumPolicy::mixed);
+  EXPECT_EQ(policy.variance, VariancePolicy::fp32);
+  EXPECT_EQ(parse_policy("native"), native());
+  EXPECT_EQ(parse_policy("gemma").weight, WeightPolicy::fp32_plus_one);
+  EXPECT_EQ(parse_policy("flashinfer,weight=native").weight, WeightPolicy::native);
+  EXPECT_EQ(parse_policy("flashinfer,weight=native").sum, SumPolicy::fp32);
+}
+
+TEST(Policy, ReadsTheModelOfTheInverseRoot) {
+  const Policy policy = parse_policy("inverse_root_ulp=0,flush_to_zero=on,sum_depth=26");
+  EXPECT_EQ(policy.inverse_root.ulp_bound, 0);
+  EXPECT_TRUE(policy.inverse_root.flush_to_zero);
+  EXPECT_EQ(policy.inverse_root.sum_depth, 26);
+  EXPECT_EQ(native().inverse_root.ulp_bound, 2);
+}
+
+TEST(Policy, EveryPolicyReadsBackFromItsText) {
+  Case test_case;
+  test_case.operation = Operation::fused_add_rms_norm_static_fp8_quant;
+  test_case.weight_dtype = DType::bf16;
+  test_case.quantized_dtype = DType::fp8_e4m3fn;
+  test_case.shape = {1, 1};
+  const std::vector<Policy> policies = all_policies(test_case);
+  EXPECT_EQ(policies.size(), 4u * 2 * 3 * 2 * 2 * 2);
+  std::set<std::string> texts;
+  for (Policy policy : policies) {
+    EXPECT_EQ(parse_policy(to_string(policy)), policy) << to_string(policy);
+    texts.insert(to_string(policy));
+    policy.inverse_root = {5, true, 12};
+    EXPECT_EQ(parse_policy(to_string(policy)), policy) << to_string(policy);
+  }
+  EXPECT_EQ(texts.size(), policies.size());
+  EXPECT_EQ(policies.front(), native());
+  for (const NamedPolicy& named : named_policies()) {
+    EXPECT_EQ(parse_policy(named.name), parse_policy(named.text)) << named.name;
+  }
+}
+
+TEST(Policy, OnlyAxesThatApplyAreVaried) {
+  Case test_case;
+  test_case.shape = {1, 1};
+  EXPECT_EQ(all_policies(test_case).size(), 2u);
+  test_case.weight_dtype = DType::fp32;
+  EXPECT_EQ(all_policies(test_case).size(), 8u);
+}
+
+std::string error_of(std::string_view text) {
+  try {
+    parse_policy(text);
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Policy, ErrorsNameWhatIsWrongAndWhatIsPossible) {
+  EXPECT_EQ(error_of("weight=fp31"),
+            "policy: weight is one of native, activation, fp32, fp32_plus_one, not \"fp31\"");
+  EXPECT_EQ(error_of("wait=fp32"),
+            "policy: \"wait\" is none of weight, variance, sum, before_quantization, scaling, fp8_nan, "
+            "inverse_root_ulp, flush_to_zero, sum_depth");
+  EXPECT_EQ(error_of("inverse_root_ulp=-1"),
+            "policy: inverse_root_ulp must be an integer from 0 to 1048576, not \"-1\"");
+  EXPECT_EQ(error_of("flush_to_zero=yes"), "policy: flush_to_zero is on or off, not \"yes\"");
+  for (const char* text :
+       {"", "nativ", "weight=fp32,", "weight=fp32,gemma", ",", "sum_depth=2x", "=", "weight="}) {
+    EXPECT_TRUE(error_of(text).starts_with("policy: ")) << "\"" << text << "\": " << error_of(text);
+  }
+}
+
+}  // namespace
+}  // namespace normproof::oracle

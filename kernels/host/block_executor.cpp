@@ -100,9 +100,11 @@ void BlockExecutor::set_order(Schedule schedule, std::uint64_t block) {
   if (!random && drawn_order_ == schedule.order && drawn_threads_ == block_threads_) return;
   drawn_order_ = schedule.order;
   drawn_threads_ = block_threads_;
-  draw_priorities(schedule, block, {thread_at_priority_.data(), block_threads_});
+  std::array<std::uint16_t, kMaxThreads> by_priority;
+  draw_priorities(schedule, block, {by_priority.data(), block_threads_});
   for (unsigned i = 0; i < block_threads_; ++i) {
-    priority_of_thread_[thread_at_priority_[i]] = static_cast<std::uint16_t>(i);
+    thread_at_priority_[i] = &threads_[by_priority[i]];
+    priority_of_thread_[by_priority[i]] = static_cast<std::uint16_t>(i);
   }
 }
 
@@ -131,7 +133,6 @@ void BlockExecutor::thread_main(Fiber& fiber, void* argument) {
   while (!executor.quitting_) {  // one turn per block
     acquire_order(&executor.block_start_);
     if (!executor.aborting_) executor.run_kernel();
-    release_order(&executor.block_end_);
     executor.retire();
   }
   fiber.switch_to(executor.launcher_, true);
@@ -156,52 +157,64 @@ void BlockExecutor::retire() {
   warp.live &= ~(1u << self.linear_index % kLanesPerWarp);
   live_set_.erase(priority_of_thread_[self.linear_index]);
   --live_;
+  if (live_ != 0) {
+    // Those who waited for this thread no longer do.
+    if (arrivals_ == live_) release_barrier();
+    for (unsigned i = warp.rendezvous_count; i-- > 0;) complete_if_all_arrived(warp, i);
+    if (ready_.empty()) [[unlikely]]
+      report_stuck();
+  }
+  release_order(&block_end_);
   if (live_ == 0) return self.fiber.switch_to(launcher_);
-  // Those who waited for this thread no longer do.
-  if (arrivals_ == live_) release_barrier();
-  for (unsigned i = warp.rendezvous_count; i-- > 0;) complete_if_all_arrived(warp, i);
-  if (ready_.empty()) report_stuck();
   resume(take_next_ready());
 }
 
-void BlockExecutor::resume(Thread& next, bool last) {
+inline void BlockExecutor::resume(Thread& next) {
   Thread& self = *running_;
   if (&next == &self) return;
   running_ = &next;
   threadIdx = next.index;
-  self.fiber.switch_to(next.fiber, last);
+  self.fiber.switch_to(next.fiber);
 }
 
 // Suspends the running thread, which may have been made ready meanwhile, until its turn comes.
-void BlockExecutor::wait(Operation operation, std::uint32_t mask, std::source_location site) {
-  Thread& self = *running_;
-  self.operation = operation;
-  self.mask = mask;
-  self.site = site;
-  if (ready_.empty()) report_stuck();
-  if (!aborting_) resume(take_next_ready());
+inline void BlockExecutor::wait(Thread& self) {
+  if (ready_.empty()) [[unlikely]]
+    report_stuck();
+  if (!aborting_) [[likely]]
+    resume(take_next_ready());
   self.operation = Operation::kNone;
-  if (aborting_) throw BlockAborted{};
+  if (aborting_) [[unlikely]]
+    throw BlockAborted{};
 }
 
 BarrierVote BlockExecutor::wait_at_barrier(Operation operation, bool predicate, std::source_location site) {
-  if (aborting_) throw BlockAborted{};
+  if (aborting_) [[unlikely]]
+    throw BlockAborted{};
   if (arrivals_ == 0) {
     barrier_operation_ = operation;
     barrier_site_ = site;
-  } else if (operation != barrier_operation_ || !same_site(site, barrier_site_)) {
-    fail(LaunchError::kDivergentBarrier,
-         "divergent barrier: this thread arrived at " + describe(operation, 0, site) + " while " +
-             std::to_string(arrivals_) + " wait at " + describe(barrier_operation_, 0, barrier_site_));
+  } else if (operation != barrier_operation_ || !same_site(site, barrier_site_)) [[unlikely]] {
+    fail_at_other_barrier(operation, site);
   }
   ++arrivals_;
   true_predicates_ += predicate;
   char* const order = &barrier_order_[barriers_passed_ % 2];
   release_order(order);
+  Thread& self = *running_;
+  self.operation = operation;
+  self.mask = 0;
+  self.site = site;
   if (arrivals_ == live_) release_barrier();
-  wait(operation, 0, site);
+  wait(self);
   acquire_order(order);
   return barrier_vote_;
+}
+
+void BlockExecutor::fail_at_other_barrier(Operation operation, std::source_location site) {
+  fail(LaunchError::kDivergentBarrier,
+       "divergent barrier: this thread arrived at " + describe(operation, 0, site) + " while " +
+           std::to_string(arrivals_) + " wait at " + describe(barrier_operation_, 0, barrier_site_));
 }
 
 void BlockExecutor::release_barrier() {
@@ -214,14 +227,13 @@ void BlockExecutor::release_barrier() {
 
 std::uint64_t BlockExecutor::exchange(Operation operation, std::uint32_t mask, std::uint64_t value,
                                       unsigned source_lane, std::source_location site) {
-  if (aborting_) throw BlockAborted{};
+  if (aborting_) [[unlikely]]
+    throw BlockAborted{};
   Thread& self = *running_;
   const unsigned own_lane = self.linear_index % kLanesPerWarp;
   Warp& warp = warps_[self.linear_index / kLanesPerWarp];
-  if ((mask >> own_lane & 1) == 0) {
-    fail(LaunchError::kInvalidWarpOperation, describe(operation, mask, site) + " called by lane " +
-                                                 std::to_string(own_lane) + ", which is not in the mask");
-  }
+  if ((mask >> own_lane & 1) == 0) [[unlikely]]
+    fail_outside_mask(operation, mask, site);
   warp.given[own_lane] = value;
   warp.source[own_lane] = static_cast<std::uint8_t>(source_lane);
   unsigned index = 0;
@@ -239,11 +251,24 @@ std::uint64_t BlockExecutor::exchange(Operation operation, std::uint32_t mask, s
   char* const order = &warp.order[rendezvous.order_slot];
   release_order(order);
   self.operation = operation;
+  self.mask = mask;
   self.site = site;
   complete_if_all_arrived(warp, index);
-  wait(operation, mask, site);
+  wait(self);
   acquire_order(order);
   return warp.received[own_lane];
+}
+
+void BlockExecutor::fail_outside_mask(Operation operation, std::uint32_t mask, std::source_location site) {
+  fail(LaunchError::kInvalidWarpOperation, describe(operation, mask, site) + " called by lane " +
+                                               std::to_string(lane()) + ", which is not in the mask");
+}
+
+void BlockExecutor::abort_inactive_source(const Rendezvous& rendezvous, const Thread& reader,
+                                          unsigned source) {
+  begin_abort(LaunchError::kInvalidWarpOperation, reader,
+              describe(rendezvous.operation, rendezvous.mask, reader.site) + " reads from lane " +
+                  std::to_string(source) + ", which does not take part");
 }
 
 // Hands every lane what it gets and makes it ready. Lanes get it now, since one that runs ahead overwrites
@@ -267,10 +292,7 @@ void BlockExecutor::complete_if_all_arrived(Warp& warp, unsigned index) {
     } else if ((rendezvous.arrived >> warp.source[lane] & 1) != 0) {
       warp.received[lane] = warp.given[warp.source[lane]];
     } else {
-      const Thread& reader = threads_[first_thread + lane];
-      return begin_abort(LaunchError::kInvalidWarpOperation, reader,
-                         describe(rendezvous.operation, rendezvous.mask, reader.site) + " reads from lane " +
-                             std::to_string(warp.source[lane]) + ", which does not take part");
+      return abort_inactive_source(rendezvous, threads_[first_thread + lane], warp.source[lane]);
     }
     make_ready(first_thread + lane);
   }

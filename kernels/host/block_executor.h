@@ -75,7 +75,7 @@ class BlockExecutor {
   [[noreturn]] void fail(LaunchError error, const std::string& what);
 
  private:
-  struct Thread {
+  struct alignas(64) Thread {
     Fiber fiber;
     BlockExecutor* executor = nullptr;
     uint3 index{};
@@ -115,13 +115,18 @@ class BlockExecutor {
   void retire();
 
   void make_ready(unsigned thread) { ready_.insert(priority_of_thread_[thread]); }
-  Thread& take_next_ready() { return threads_[thread_at_priority_[ready_.take_highest()]]; }
-  void resume(Thread& next, bool last = false);
-  void wait(Operation operation, std::uint32_t mask, std::source_location site);
+  Thread& take_next_ready() { return *thread_at_priority_[ready_.take_highest()]; }
+  void resume(Thread& next);
+  void wait(Thread& self);
+  [[noreturn, gnu::cold]] void fail_at_other_barrier(Operation operation, std::source_location site);
+  [[noreturn, gnu::cold]] void fail_outside_mask(Operation operation, std::uint32_t mask,
+                                                 std::source_location site);
+  [[gnu::cold]] void abort_inactive_source(const Rendezvous& rendezvous, const Thread& reader,
+                                           unsigned source);
   void release_barrier();
   void complete_if_all_arrived(Warp& warp, unsigned index);
-  void begin_abort(LaunchError error, const Thread& thread, const std::string& what);
-  void report_stuck();
+  [[gnu::cold]] void begin_abort(LaunchError error, const Thread& thread, const std::string& what);
+  [[gnu::cold]] void report_stuck();
 
   Fiber launcher_;
   std::unique_ptr<Thread[]> threads_;
@@ -144,7 +149,7 @@ class BlockExecutor {
   unsigned live_ = 0;
   bool aborting_ = false;
   bool quitting_ = false;
-  std::array<std::uint16_t, kMaxThreads> thread_at_priority_{};
+  std::array<Thread*, kMaxThreads> thread_at_priority_{};
   std::array<std::uint16_t, kMaxThreads> priority_of_thread_{};
   ThreadOrder drawn_order_ = ThreadOrder::kRandomPriorities;
   unsigned drawn_threads_ = 0;

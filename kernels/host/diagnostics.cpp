@@ -62,7 +62,7 @@ std::string describe(Operation operation, std::uint32_t mask, std::source_locati
   return text + " at " + site.file_name() + ":" + std::to_string(site.line());
 }
 
-bool same_site(const std::source_location& a, const std::source_location& b) {
+bool same_place(const std::source_location& a, const std::source_location& b) {
   return a.line() == b.line() && a.column() == b.column() &&
          (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }

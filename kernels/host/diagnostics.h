@@ -3,6 +3,7 @@
 #define NORMPROOF_KERNELS_HOST_DIAGNOSTICS_H
 
 #include <cstdint>
+#include <cstring>
 #include <source_location>
 #include <string>
 #include <vector>
@@ -21,7 +22,10 @@ inline bool is_warp_operation(Operation operation) { return operation >= Operati
 std::string describe(uint3 index);
 // "__shfl_sync(mask 0x0000ffff) at file:line"
 std::string describe(Operation operation, std::uint32_t mask, std::source_location site);
-bool same_site(const std::source_location& a, const std::source_location& b);
+bool same_place(const std::source_location& a, const std::source_location& b);
+inline bool same_site(const std::source_location& a, const std::source_location& b) {
+  return std::memcmp(&a, &b, sizeof a) == 0 || same_place(a, b);
+}
 
 // What is wrong with a launch configuration, or nothing.
 std::string configuration_fault(const LaunchConfig& config, unsigned max_threads);

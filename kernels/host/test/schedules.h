@@ -9,12 +9,19 @@
 
 #include "kernels/host/schedule.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define NORMPROOF_UNDER_TSAN 1
-#elif defined(__has_feature)
+#if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define NORMPROOF_UNDER_TSAN 1
 #endif
+#if __has_feature(address_sanitizer)
+#define NORMPROOF_UNDER_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define NORMPROOF_UNDER_TSAN 1
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define NORMPROOF_UNDER_ASAN 1
 #endif
 
 namespace normproof::host {

@@ -1,0 +1,361 @@
+#include "kernels/arguments.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <optional>
+#include <sstream>
+#include <vector>
+
+#include "kernels/memory_overlap.h"
+
+namespace normproof::kernels {
+namespace {
+
+constexpr int kChunkBytes = 16;
+constexpr int kWarpThreads = 32;
+constexpr int kGroups = 32;
+
+template <class... Parts>
+Status refusal(StatusCode code, const Parts&... parts) {
+  std::ostringstream message;
+  (message << ... << parts);
+  return {code, message.str()};
+}
+
+const char* name_of(DType dtype) {
+  constexpr std::array kNames = {"fp32",      "fp16",           "bf16",         "fp8_e4m3fn",
+                                 "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"};
+  return kNames[static_cast<std::size_t>(dtype)];
+}
+
+bool is_known(DType dtype) { return dtype >= DType::fp32 && dtype <= DType::fp8_e5m2fnuz; }
+bool is_activation(DType dtype) { return is_known(dtype) && dtype <= DType::bf16; }
+bool is_fp8(DType dtype) { return is_known(dtype) && !is_activation(dtype); }
+
+std::string text_of(DType dtype) {
+  return is_known(dtype) ? name_of(dtype) : "dtype " + std::to_string(static_cast<std::int32_t>(dtype));
+}
+
+std::int64_t size_of(DType dtype) { return dtype == DType::fp32 ? 4 : is_activation(dtype) ? 2 : 1; }
+
+// a * b or a + b for non-negative numbers; nothing where it does not fit in 63 bits.
+std::optional<std::int64_t> product(std::int64_t a, std::int64_t b) {
+  std::int64_t result = 0;
+  if (__builtin_mul_overflow(a, b, &result)) return std::nullopt;
+  return result;
+}
+std::optional<std::int64_t> sum(std::int64_t a, std::int64_t b) {
+  std::int64_t result = 0;
+  if (__builtin_add_overflow(a, b, &result)) return std::nullopt;
+  return result;
+}
+
+// A tensor of the call under its name in messages.
+struct Argument {
+  const char* name;
+  const Tensor* tensor;
+  bool written;
+
+  int leading() const { return tensor->rank - 1; }
+  std::int64_t hidden() const { return tensor->sizes[leading()]; }
+  std::int64_t element_bytes() const { return size_of(tensor->dtype); }
+  std::uintptr_t address() const { return reinterpret_cast<std::uintptr_t>(tensor->data); }
+  bool empty() const {
+    return std::find(tensor->sizes.begin(), tensor->sizes.begin() + tensor->rank, 0) !=
+           tensor->sizes.begin() + tensor->rank;
+  }
+};
+
+Status check_rank(const Argument& argument, int lowest, int highest) {
+  const int rank = argument.tensor->rank;
+  if (rank >= lowest && rank <= highest) return {};
+  if (lowest == highest) return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", rank, ", must be ", lowest);
+  return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", rank, ", must be ", lowest, " to ", highest);
+}
+
+Status check_sizes(const Argument& argument) {
+  for (int i = 0; i < argument.tensor->rank; ++i) {
+    const std::int64_t size = argument.tensor->sizes[i];
+    if (size < 0)
+      return refusal(StatusCode::invalid_size, argument.name, ": sizes[", i, "] is ", size, ", must not be negative");
+  }
+  if (argument.hidden() == 0)
+    return refusal(StatusCode::invalid_size, argument.name, ": sizes[", argument.leading(),
+                   "], the hidden size, is 0, must be at least 1");
+  return {};
+}
+
+Status check_equal_shape(const Argument& argument, const Argument& input) {
+  if (argument.tensor->rank != input.tensor->rank)
+    return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", argument.tensor->rank, ", but that of ",
+                   input.name, " is ", input.tensor->rank);
+  for (int i = 0; i < input.tensor->rank; ++i) {
+    if (argument.tensor->sizes[i] != input.tensor->sizes[i])
+      return refusal(StatusCode::invalid_size, argument.name, ": sizes[", i, "] is ", argument.tensor->sizes[i],
+                     ", but that of ", input.name, " is ", input.tensor->sizes[i]);
+  }
+  return {};
+}
+
+Status check_strides(const Argument& argument) {
+  const Tensor& tensor = *argument.tensor;
+  if (tensor.strides[argument.leading()] != 1)
+    return refusal(StatusCode::invalid_stride, argument.name, ": strides[", argument.leading(), "] is ",
+                   tensor.strides[argument.leading()], ", must be 1 in the last dimension");
+  for (int i = 0; i < argument.leading(); ++i) {
+    if (tensor.sizes[i] > 1 && tensor.strides[i] < argument.hidden())
+      return refusal(StatusCode::invalid_stride, argument.name, ": strides[", i, "] is ", tensor.strides[i],
+                     ", less than the row of ", argument.hidden(), " elements");
+  }
+  return {};
+}
+
+// Requires valid sizes and strides.
+Status check_extent(const Argument& argument) {
+  const Tensor& tensor = *argument.tensor;
+  const auto too_large = [&](const char* what) {
+    std::ostringstream shape;
+    for (int i = 0; i < tensor.rank; ++i)
+      shape << (i == 0 ? "" : ", ") << tensor.sizes[i] << " x stride " << tensor.strides[i];
+    return refusal(StatusCode::size_overflow, argument.name, ": ", what, " (sizes ", shape.str(), ")");
+  };
+  if (argument.empty()) return {};
+  std::optional<std::int64_t> elements = argument.hidden();
+  std::optional<std::int64_t> extent = argument.hidden();
+  for (int i = 0; i < argument.leading(); ++i) {
+    elements = product(*elements, tensor.sizes[i]);
+    if (!elements) return too_large("the number of elements does not fit in 63 bits");
+    if (tensor.sizes[i] == 1) continue;
+    const auto span = product(tensor.sizes[i] - 1, tensor.strides[i]);
+    extent = span ? sum(*extent, *span) : std::nullopt;
+    if (!extent) return too_large("the extent in elements does not fit in 63 bits");
+  }
+  const auto bytes = product(*extent, argument.element_bytes());
+  if (!bytes || !product(*elements, argument.element_bytes()))
+    return too_large("the extent in bytes does not fit in 63 bits");
+  if (static_cast<std::uintptr_t>(*bytes) > std::numeric_limits<std::uintptr_t>::max() - argument.address())
+    return refusal(StatusCode::size_overflow, argument.name, ": ", *bytes, " bytes from ", argument.tensor->data,
+                   " on run past the end of the address space");
+  return {};
+}
+
+Status check_data(const Argument& argument) {
+  const void* data = argument.tensor->data;
+  if (data == nullptr && !argument.empty())
+    return refusal(StatusCode::null_pointer, argument.name, ": data is null (0x0)");
+  if (argument.address() % argument.element_bytes() != 0)
+    return refusal(StatusCode::misaligned_pointer, argument.name, ": data ", data,
+                   " is not a multiple of the element size ", argument.element_bytes());
+  return {};
+}
+
+MemoryView view_of(const Argument& argument) {
+  const Tensor& tensor = *argument.tensor;
+  MemoryView view;
+  view.begin = argument.address();
+  view.row_bytes = argument.hidden() * argument.element_bytes();
+  for (int i = 0; i < argument.leading(); ++i) {
+    if (tensor.sizes[i] == 1) continue;
+    view.sizes[view.leading_dimensions] = tensor.sizes[i];
+    view.strides[view.leading_dimensions] = tensor.sizes[i] == 0 ? 0 : tensor.strides[i] * argument.element_bytes();
+    ++view.leading_dimensions;
+  }
+  return view;
+}
+
+bool same_memory(const MemoryView& a, const MemoryView& b) {
+  return a.begin == b.begin && a.row_bytes == b.row_bytes && a.leading_dimensions == b.leading_dimensions &&
+         a.sizes == b.sizes && a.strides == b.strides;
+}
+
+Status check_overlaps(const std::vector<Argument>& arguments, const Call& call) {
+  for (const Argument& written : arguments) {
+    if (!written.written || written.empty()) continue;
+    const MemoryView view = view_of(written);
+    if (overlaps_itself(view))
+      return refusal(StatusCode::overlap, written.name, ": its rows from ", written.tensor->data,
+                     " on share memory with each other");
+    for (const Argument& other : arguments) {
+      if (&other == &written) continue;
+      const MemoryView other_view = view_of(other);
+      const bool may_be_the_same = written.tensor == call.out && other.tensor == call.input &&
+                                   call.residual == nullptr && !call.quantizes;
+      if (may_be_the_same && same_memory(view, other_view)) continue;
+      if (share_memory(view, other_view))
+        return refusal(StatusCode::overlap, written.name, ": ", extent_of(view), " bytes from ", written.tensor->data,
+                       " on share memory with ", other.name, ", ", extent_of(other_view), " bytes from ",
+                       other.tensor->data, " on");
+    }
+    const MemoryView scale{reinterpret_cast<std::uintptr_t>(call.scale), sizeof(float), 0, {}, {}};
+    if (call.scale != nullptr && share_memory(view, scale))
+      return refusal(StatusCode::overlap, written.name, ": ", extent_of(view), " bytes from ", written.tensor->data,
+                     " on share memory with scale at ", call.scale);
+  }
+  return {};
+}
+
+Status check_dtypes(const Call& call) {
+  const auto unsupported = [](const char* name, const Tensor& tensor, const std::string& allowed) {
+    return refusal(StatusCode::unsupported_dtype, name, ": dtype is ", text_of(tensor.dtype), ", must be ", allowed);
+  };
+  const DType dtype = call.input->dtype;
+  if (!is_activation(dtype)) return unsupported("input", *call.input, "fp32, fp16 or bf16");
+  if (call.residual != nullptr && call.residual->dtype != dtype)
+    return unsupported("residual", *call.residual, std::string(name_of(dtype)) + " like input");
+  if (call.quantizes && !is_fp8(call.out->dtype)) return unsupported("out", *call.out, "one of the fp8 dtypes");
+  if (!call.quantizes && call.out->dtype != dtype)
+    return unsupported("out", *call.out, std::string(name_of(dtype)) + " like input");
+  if (call.weight != nullptr && call.weight->dtype != dtype && call.weight->dtype != DType::fp32)
+    return unsupported("weight", *call.weight, std::string(name_of(dtype)) + " like input, or fp32");
+  return {};
+}
+
+Status check_weight_shape(const Argument& weight, std::int64_t hidden) {
+  if (Status status = check_rank(weight, 1, 1); !status.ok()) return status;
+  if (weight.tensor->sizes[0] != hidden)
+    return refusal(StatusCode::invalid_size, "weight: sizes[0] is ", weight.tensor->sizes[0],
+                   ", but the hidden size of input is ", hidden);
+  return {};
+}
+
+Status check_scale(const Call& call) {
+  if (!call.quantizes) return {};
+  if (call.scale == nullptr) return refusal(StatusCode::null_pointer, "scale: is null (0x0)");
+  if (reinterpret_cast<std::uintptr_t>(call.scale) % alignof(float) != 0)
+    return refusal(StatusCode::misaligned_pointer, "scale: ", call.scale, " is not a multiple of the element size 4");
+  return {};
+}
+
+Status check_launch(const Launch& launch) {
+  const auto path = static_cast<std::int32_t>(launch.path);
+  if (path < 0 || path > static_cast<std::int32_t>(Path::scalar))
+    return refusal(StatusCode::invalid_launch, "launch: path is ", path, ", must be 0 to 2");
+  const int threads = launch.threads_per_block;
+  if (threads < 0 || threads > 1024 || threads % kWarpThreads != 0)
+    return refusal(StatusCode::invalid_launch, "launch: threads_per_block is ", threads,
+                   ", must be 0 or a multiple of 32 up to 1024");
+  return {};
+}
+
+// Whether every chunk can travel by one access; the status says what forbids it.
+Status check_vectorizable(const std::vector<Argument>& arguments) {
+  const Argument& input = arguments.front();
+  const std::int64_t chunk_elements = kChunkBytes / input.element_bytes();
+  if (input.hidden() % chunk_elements != 0)
+    return refusal(StatusCode::invalid_launch, "launch: path is vectorized, but the hidden size ", input.hidden(),
+                   " of input is not a multiple of ", chunk_elements);
+  for (const Argument& argument : arguments) {
+    const std::int64_t alignment = std::min<std::int64_t>(kChunkBytes, chunk_elements * argument.element_bytes());
+    if (argument.address() % alignment != 0)
+      return refusal(StatusCode::misaligned_pointer, argument.name, ": data ", argument.tensor->data,
+                     " is not a multiple of ", alignment, " bytes, as the vectorized path demands");
+    for (int i = 0; i < argument.leading(); ++i) {
+      const std::int64_t stride = argument.tensor->strides[i];
+      if (argument.tensor->sizes[i] > 1 && stride % (alignment / argument.element_bytes()) != 0)
+        return refusal(StatusCode::misaligned_pointer, argument.name, ": strides[", i, "] is ", stride,
+                       " elements, not a multiple of ", alignment, " bytes, as the vectorized path demands");
+    }
+  }
+  return {};
+}
+
+// The leading dimensions of input and out as three, the innermost last: those of size 1 dropped, neighbours merged
+// where both tensors step evenly across them.
+void set_rows(const Call& call, NormArguments& arguments) {
+  struct Dimension {
+    std::int64_t size, input_stride, out_stride;
+  };
+  std::vector<Dimension> dimensions;
+  for (int i = 0; i < call.input->rank - 1; ++i) {
+    const Dimension next{call.input->sizes[i], call.input->strides[i], call.out->strides[i]};
+    if (next.size == 1) continue;
+    if (!dimensions.empty()) {
+      Dimension& last = dimensions.back();
+      const bool even = product(next.size, next.input_stride) == last.input_stride &&
+                        product(next.size, next.out_stride) == last.out_stride;
+      if (even) {
+        last = {last.size * next.size, next.input_stride, next.out_stride};
+        continue;
+      }
+    }
+    dimensions.push_back(next);
+  }
+  dimensions.insert(dimensions.begin(), 3 - dimensions.size(), Dimension{1, 0, 0});
+  arguments.rows = dimensions[0].size * dimensions[1].size * dimensions[2].size;
+  arguments.middle_size = dimensions[1].size;
+  arguments.inner_size = dimensions[2].size;
+  arguments.input_strides = {dimensions[0].input_stride, dimensions[1].input_stride, dimensions[2].input_stride};
+  arguments.out_strides = {dimensions[0].out_stride, dimensions[1].out_stride, dimensions[2].out_stride};
+  // Rank 2 wherever there is a residual.
+  if (call.residual != nullptr) arguments.residual_strides.inner = call.residual->strides[0];
+}
+
+NormArguments norm_arguments(const Call& call, const Argument& input) {
+  NormArguments arguments;
+  arguments.hidden = input.hidden();
+  const std::int64_t chunk_elements = kChunkBytes / input.element_bytes();
+  arguments.chunks = arguments.hidden / chunk_elements + (arguments.hidden % chunk_elements != 0);
+  arguments.groups = static_cast<int>(std::min<std::int64_t>((arguments.chunks + kWarpThreads - 1) / kWarpThreads, kGroups));
+  arguments.group_tree_width = static_cast<int>(std::bit_ceil(static_cast<unsigned>(arguments.groups)));
+  const auto row_threads = static_cast<unsigned>(std::min<std::int64_t>(arguments.chunks, kWarpThreads));
+  arguments.row_threads_log2 = std::bit_width(std::bit_ceil(row_threads)) - 1;
+  arguments.input = call.input->data;
+  arguments.residual = call.residual != nullptr ? call.residual->data : nullptr;
+  arguments.out = call.out->data;
+  arguments.weight = call.weight != nullptr ? call.weight->data : nullptr;
+  arguments.scale = call.scale;
+  arguments.hidden_as_float = static_cast<float>(arguments.hidden);
+  arguments.epsilon = call.epsilon;
+  if (call.quantizes) {
+    arguments.fp8_format = static_cast<Fp8Format>(static_cast<std::int32_t>(call.out->dtype) -
+                                                  static_cast<std::int32_t>(DType::fp8_e4m3fn));
+  }
+  if (!input.empty()) set_rows(call, arguments);
+  return arguments;
+}
+
+}  // namespace
+
+Status check(const Call& call, Problem& problem) {
+  const bool in_place = call.out == call.input;
+  std::vector<Argument> arguments = {{"input", call.input, in_place}};
+  if (call.residual != nullptr) arguments.push_back({"residual", call.residual, true});
+  if (!in_place) arguments.push_back({"out", call.out, true});
+  const std::size_t matrices = arguments.size();
+  if (call.weight != nullptr) arguments.push_back({"weight", call.weight, false});
+  const Argument& input = arguments.front();
+
+  if (Status status = check_dtypes(call); !status.ok()) return status;
+  const bool plain = call.residual == nullptr && !call.quantizes;
+  if (Status status = check_rank(input, 2, plain ? 4 : 2); !status.ok()) return status;
+  if (Status status = check_sizes(input); !status.ok()) return status;
+  for (std::size_t i = 1; i < matrices; ++i) {
+    if (Status status = check_equal_shape(arguments[i], input); !status.ok()) return status;
+  }
+  if (call.weight != nullptr) {
+    if (Status status = check_weight_shape(arguments.back(), input.hidden()); !status.ok()) return status;
+  }
+  for (const auto check_one : {check_strides, check_extent, check_data}) {
+    for (const Argument& argument : arguments) {
+      if (Status status = check_one(argument); !status.ok()) return status;
+    }
+  }
+  if (Status status = check_scale(call); !status.ok()) return status;
+  if (Status status = check_overlaps(arguments, call); !status.ok()) return status;
+  if (Status status = check_launch(call.launch); !status.ok()) return status;
+  const Status vectorizable = check_vectorizable(arguments);
+  if (call.launch.path == Path::vectorized && !vectorizable.ok()) return vectorizable;
+
+  problem.dtype = call.input->dtype;
+  problem.weight = call.weight == nullptr                    ? WeightKind::none
+                   : call.weight->dtype == call.input->dtype ? WeightKind::same_as_activation
+                                                             : WeightKind::fp32;
+  problem.quantizes = call.quantizes;
+  problem.adds_residual = call.residual != nullptr;
+  problem.vectorized = vectorizable.ok() && call.launch.path != Path::scalar;
+  problem.arguments = norm_arguments(call, input);
+  return {};
+}
+
+}  // namespace normproof::kernels

@@ -1,0 +1,55 @@
+#include "kernels/launch.h"
+
+#include <string>
+
+#include "kernels/cuda.h"
+#if !defined(__CUDACC__)
+#include "kernels/host/launch.h"
+#endif
+
+namespace normproof::kernels {
+
+#if defined(__CUDACC__)
+
+Status launch(KernelFunction kernel, const NormArguments& arguments, const Configuration& configuration,
+              Stream stream) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(configuration.blocks));
+  config.blockDim = dim3(static_cast<unsigned>(configuration.threads_per_block));
+  config.stream = static_cast<cudaStream_t>(stream);
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, arguments);
+  if (error == cudaSuccess) return {};
+  cudaGetLastError();  // the error is reported here; later calls of the caller must not meet it again
+  return {StatusCode::launch_failed,
+          std::string("launch: ") + cudaGetErrorName(error) + ", " + cudaGetErrorString(error) + ", with " +
+              std::to_string(configuration.blocks) + " blocks of " +
+              std::to_string(configuration.threads_per_block) + " threads"};
+}
+
+const char* backend() { return "cuda"; }
+
+void set_thread_order(std::int32_t, std::uint64_t) {}
+
+#else
+
+Status launch(KernelFunction kernel, const NormArguments& arguments, const Configuration& configuration, Stream) {
+  host::LaunchConfig config;
+  config.grid = dim3(static_cast<unsigned>(configuration.blocks));
+  config.block = dim3(static_cast<unsigned>(configuration.threads_per_block));
+  const host::LaunchResult result = host::launch(config, kernel, arguments);
+  if (result) return {};
+  return {StatusCode::launch_failed, "launch: " + result.message};
+}
+
+const char* backend() { return "host"; }
+
+void set_thread_order(std::int32_t order, std::uint64_t seed) {
+  host::set_thread_schedule({order == 1   ? host::ThreadOrder::kReverse
+                             : order == 2 ? host::ThreadOrder::kRandomPriorities
+                                          : host::ThreadOrder::kForward,
+                             seed});
+}
+
+#endif
+
+}  // namespace normproof::kernels

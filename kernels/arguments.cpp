@@ -24,7 +24,7 @@ Status refusal(StatusCode code, const Parts&... parts) {
 }
 
 const char* name_of(DType dtype) {
-  constexpr std::array kNames = {"fp32",      "fp16",           "bf16",         "fp8_e4m3fn",
+  constexpr std::array kNames = {"fp32",     "fp16",         "bf16",        "fp8_e4m3fn",
                                  "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"};
   return kNames[static_cast<std::size_t>(dtype)];
 }
@@ -70,15 +70,18 @@ struct Argument {
 Status check_rank(const Argument& argument, int lowest, int highest) {
   const int rank = argument.tensor->rank;
   if (rank >= lowest && rank <= highest) return {};
-  if (lowest == highest) return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", rank, ", must be ", lowest);
-  return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", rank, ", must be ", lowest, " to ", highest);
+  if (lowest == highest)
+    return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", rank, ", must be ", lowest);
+  return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", rank, ", must be ", lowest, " to ",
+                 highest);
 }
 
 Status check_sizes(const Argument& argument) {
   for (int i = 0; i < argument.tensor->rank; ++i) {
     const std::int64_t size = argument.tensor->sizes[i];
     if (size < 0)
-      return refusal(StatusCode::invalid_size, argument.name, ": sizes[", i, "] is ", size, ", must not be negative");
+      return refusal(StatusCode::invalid_size, argument.name, ": sizes[", i, "] is ", size,
+                     ", must not be negative");
   }
   if (argument.hidden() == 0)
     return refusal(StatusCode::invalid_size, argument.name, ": sizes[", argument.leading(),
@@ -88,12 +91,12 @@ Status check_sizes(const Argument& argument) {
 
 Status check_equal_shape(const Argument& argument, const Argument& input) {
   if (argument.tensor->rank != input.tensor->rank)
-    return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", argument.tensor->rank, ", but that of ",
-                   input.name, " is ", input.tensor->rank);
+    return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", argument.tensor->rank,
+                   ", but that of ", input.name, " is ", input.tensor->rank);
   for (int i = 0; i < input.tensor->rank; ++i) {
     if (argument.tensor->sizes[i] != input.tensor->sizes[i])
-      return refusal(StatusCode::invalid_size, argument.name, ": sizes[", i, "] is ", argument.tensor->sizes[i],
-                     ", but that of ", input.name, " is ", input.tensor->sizes[i]);
+      return refusal(StatusCode::invalid_size, argument.name, ": sizes[", i, "] is ",
+                     argument.tensor->sizes[i], ", but that of ", input.name, " is ", input.tensor->sizes[i]);
   }
   return {};
 }
@@ -135,8 +138,8 @@ Status check_extent(const Argument& argument) {
   if (!bytes || !product(*elements, argument.element_bytes()))
     return too_large("the extent in bytes does not fit in 63 bits");
   if (static_cast<std::uintptr_t>(*bytes) > std::numeric_limits<std::uintptr_t>::max() - argument.address())
-    return refusal(StatusCode::size_overflow, argument.name, ": ", *bytes, " bytes from ", argument.tensor->data,
-                   " on run past the end of the address space");
+    return refusal(StatusCode::size_overflow, argument.name, ": ", *bytes, " bytes from ",
+                   argument.tensor->data, " on run past the end of the address space");
   return {};
 }
 
@@ -158,7 +161,8 @@ MemoryView view_of(const Argument& argument) {
   for (int i = 0; i < argument.leading(); ++i) {
     if (tensor.sizes[i] == 1) continue;
     view.sizes[view.leading_dimensions] = tensor.sizes[i];
-    view.strides[view.leading_dimensions] = tensor.sizes[i] == 0 ? 0 : tensor.strides[i] * argument.element_bytes();
+    view.strides[view.leading_dimensions] =
+        tensor.sizes[i] == 0 ? 0 : tensor.strides[i] * argument.element_bytes();
     ++view.leading_dimensions;
   }
   return view;
@@ -183,27 +187,29 @@ Status check_overlaps(const std::vector<Argument>& arguments, const Call& call) 
                                    call.residual == nullptr && !call.quantizes;
       if (may_be_the_same && same_memory(view, other_view)) continue;
       if (share_memory(view, other_view))
-        return refusal(StatusCode::overlap, written.name, ": ", extent_of(view), " bytes from ", written.tensor->data,
-                       " on share memory with ", other.name, ", ", extent_of(other_view), " bytes from ",
-                       other.tensor->data, " on");
+        return refusal(StatusCode::overlap, written.name, ": ", extent_of(view), " bytes from ",
+                       written.tensor->data, " on share memory with ", other.name, ", ",
+                       extent_of(other_view), " bytes from ", other.tensor->data, " on");
     }
     const MemoryView scale{reinterpret_cast<std::uintptr_t>(call.scale), sizeof(float), 0, {}, {}};
     if (call.scale != nullptr && share_memory(view, scale))
-      return refusal(StatusCode::overlap, written.name, ": ", extent_of(view), " bytes from ", written.tensor->data,
-                     " on share memory with scale at ", call.scale);
+      return refusal(StatusCode::overlap, written.name, ": ", extent_of(view), " bytes from ",
+                     written.tensor->data, " on share memory with scale at ", call.scale);
   }
   return {};
 }
 
 Status check_dtypes(const Call& call) {
   const auto unsupported = [](const char* name, const Tensor& tensor, const std::string& allowed) {
-    return refusal(StatusCode::unsupported_dtype, name, ": dtype is ", text_of(tensor.dtype), ", must be ", allowed);
+    return refusal(StatusCode::unsupported_dtype, name, ": dtype is ", text_of(tensor.dtype), ", must be ",
+                   allowed);
   };
   const DType dtype = call.input->dtype;
   if (!is_activation(dtype)) return unsupported("input", *call.input, "fp32, fp16 or bf16");
   if (call.residual != nullptr && call.residual->dtype != dtype)
     return unsupported("residual", *call.residual, std::string(name_of(dtype)) + " like input");
-  if (call.quantizes && !is_fp8(call.out->dtype)) return unsupported("out", *call.out, "one of the fp8 dtypes");
+  if (call.quantizes && !is_fp8(call.out->dtype))
+    return unsupported("out", *call.out, "one of the fp8 dtypes");
   if (!call.quantizes && call.out->dtype != dtype)
     return unsupported("out", *call.out, std::string(name_of(dtype)) + " like input");
   if (call.weight != nullptr && call.weight->dtype != dtype && call.weight->dtype != DType::fp32)
@@ -223,7 +229,8 @@ Status check_scale(const Call& call) {
   if (!call.quantizes) return {};
   if (call.scale == nullptr) return refusal(StatusCode::null_pointer, "scale: is null (0x0)");
   if (reinterpret_cast<std::uintptr_t>(call.scale) % alignof(float) != 0)
-    return refusal(StatusCode::misaligned_pointer, "scale: ", call.scale, " is not a multiple of the element size 4");
+    return refusal(StatusCode::misaligned_pointer, "scale: ", call.scale,
+                   " is not a multiple of the element size 4");
   return {};
 }
 
@@ -243,10 +250,11 @@ Status check_vectorizable(const std::vector<Argument>& arguments) {
   const Argument& input = arguments.front();
   const std::int64_t chunk_elements = kChunkBytes / input.element_bytes();
   if (input.hidden() % chunk_elements != 0)
-    return refusal(StatusCode::invalid_launch, "launch: path is vectorized, but the hidden size ", input.hidden(),
-                   " of input is not a multiple of ", chunk_elements);
+    return refusal(StatusCode::invalid_launch, "launch: path is vectorized, but the hidden size ",
+                   input.hidden(), " of input is not a multiple of ", chunk_elements);
   for (const Argument& argument : arguments) {
-    const std::int64_t alignment = std::min<std::int64_t>(kChunkBytes, chunk_elements * argument.element_bytes());
+    const std::int64_t alignment =
+        std::min<std::int64_t>(kChunkBytes, chunk_elements * argument.element_bytes());
     if (argument.address() % alignment != 0)
       return refusal(StatusCode::misaligned_pointer, argument.name, ": data ", argument.tensor->data,
                      " is not a multiple of ", alignment, " bytes, as the vectorized path demands");
@@ -260,8 +268,8 @@ Status check_vectorizable(const std::vector<Argument>& arguments) {
   return {};
 }
 
-// The leading dimensions of input and out as three, the innermost last: those of size 1 dropped, neighbours merged
-// where both tensors step evenly across them.
+// The leading dimensions of input and out as three, the innermost last: those of size 1 dropped, neighbours
+// merged where both tensors step evenly across them.
 void set_rows(const Call& call, NormArguments& arguments) {
   struct Dimension {
     std::int64_t size, input_stride, out_stride;
@@ -285,7 +293,8 @@ void set_rows(const Call& call, NormArguments& arguments) {
   arguments.rows = dimensions[0].size * dimensions[1].size * dimensions[2].size;
   arguments.middle_size = dimensions[1].size;
   arguments.inner_size = dimensions[2].size;
-  arguments.input_strides = {dimensions[0].input_stride, dimensions[1].input_stride, dimensions[2].input_stride};
+  arguments.input_strides = {dimensions[0].input_stride, dimensions[1].input_stride,
+                             dimensions[2].input_stride};
   arguments.out_strides = {dimensions[0].out_stride, dimensions[1].out_stride, dimensions[2].out_stride};
   // Rank 2 wherever there is a residual.
   if (call.residual != nullptr) arguments.residual_strides.inner = call.residual->strides[0];
@@ -296,7 +305,8 @@ NormArguments norm_arguments(const Call& call, const Argument& input) {
   arguments.hidden = input.hidden();
   const std::int64_t chunk_elements = kChunkBytes / input.element_bytes();
   arguments.chunks = arguments.hidden / chunk_elements + (arguments.hidden % chunk_elements != 0);
-  arguments.groups = static_cast<int>(std::min<std::int64_t>((arguments.chunks + kWarpThreads - 1) / kWarpThreads, kGroups));
+  arguments.groups =
+      static_cast<int>(std::min<std::int64_t>((arguments.chunks + kWarpThreads - 1) / kWarpThreads, kGroups));
   arguments.group_tree_width = static_cast<int>(std::bit_ceil(static_cast<unsigned>(arguments.groups)));
   const auto row_threads = static_cast<unsigned>(std::min<std::int64_t>(arguments.chunks, kWarpThreads));
   arguments.row_threads_log2 = std::bit_width(std::bit_ceil(row_threads)) - 1;

@@ -1,5 +1,5 @@
-// Argument checks: turn a call of the public interface into a problem that a kernel can be launched on, or say what is
-// wrong with it. Nothing is read or written through any data pointer here.
+// Argument checks: turn a call of the public interface into a problem that a kernel can be launched on, or
+// say what is wrong with it. Nothing is read or written through any data pointer here.
 #pragma once
 
 #include "kernels/norm_arguments.h"
@@ -34,15 +34,19 @@ struct Problem {
 // Fills `problem` where the status is ok.
 //
 // Demands, in this order, each named with the offending value:
-//  - dtypes: fp32, fp16 or bf16 for input, the same for residual (and out, unless it is quantized: any fp8 format),
+//  - dtypes: fp32, fp16 or bf16 for input, the same for residual (and out, unless it is quantized: any fp8
+//  format),
 //    the same or fp32 for weight;
 //  - ranks: 2 to 4 where the call is rms_norm, else 2; weight 1;
 //  - sizes: none negative, hidden size at least 1, all shapes equal, weight of the hidden size;
-//  - strides: 1 in the last dimension; in the others at least the hidden size, unless the dimension has size 0 or 1;
+//  - strides: 1 in the last dimension; in the others at least the hidden size, unless the dimension has size
+//  0 or 1;
 //  - every tensor's number of rows and extent in bytes fit in 63 bits, and it ends within the address space;
 //  - data pointers: a multiple of the element size; not null unless the tensor has no elements;
-//  - no output shares a byte with itself, another output, an input, the weight or the scale. Exceptions: out may be
-//    exactly input (equal data and strides); interleaved views of one packed tensor that share no byte are fine;
+//  - no output shares a byte with itself, another output, an input, the weight or the scale. Exceptions: out
+//  may be
+//    exactly input (equal data and strides); interleaved views of one packed tensor that share no byte are
+//    fine;
 //  - launch: a known path, a valid number of threads; the vectorized path only where is_vectorizable().
 Status check(const Call& call, Problem& problem);
 

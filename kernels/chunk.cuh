@@ -1,6 +1,6 @@
-// Chunks: the 16 bytes of a row that one thread handles at a time, and how they travel between memory and registers.
-// The vectorized path moves a chunk by one access, the scalar path element by element; the rest of the code cannot
-// tell them apart.
+// Chunks: the 16 bytes of a row that one thread handles at a time, and how they travel between memory and
+// registers. The vectorized path moves a chunk by one access, the scalar path element by element; the rest of
+// the code cannot tell them apart.
 #pragma once
 
 #include <cstdint>
@@ -55,10 +55,11 @@ struct VectorOf<4> {
   using type = unsigned int;
 };
 
-// Elements first .. first + kCount - 1 of an array of `size` elements; zero from `size` on. The vectorized path
-// requires that all of them exist and lie on a multiple of min(16, bytes of the pack).
+// Elements first .. first + kCount - 1 of an array of `size` elements; zero from `size` on. The vectorized
+// path requires that all of them exist and lie on a multiple of min(16, bytes of the pack).
 template <bool kVectorized, int kCount, typename Element>
-__device__ inline Pack<Element, kCount> load_pack(const Element* array, std::int64_t first, std::int64_t size) {
+__device__ inline Pack<Element, kCount> load_pack(const Element* array, std::int64_t first,
+                                                  std::int64_t size) {
   Pack<Element, kCount> pack;
   if constexpr (kVectorized) {
     using Vector = typename VectorOf<WidestVector<sizeof(pack)>::kWidth>::type;

@@ -8,12 +8,13 @@ namespace {
 
 constexpr int kWarpThreads = 32;
 constexpr std::int64_t kLanes = 1024;
-constexpr std::int64_t kMaximumBlocks = std::numeric_limits<std::int32_t>::max();
 
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
-// Threads per row by the number of 32-lane groups in it, the first line that reaches it. With few rows (decode) the
-// GPU is idle otherwise, so a row gets a thread per chunk; with many (prefill) several chunks per thread keep more
-// loads in flight.
+constexpr std::int64_t kMaximumBlocks = std::numeric_limits<std::int32_t>::max();
+
+// Threads per row by the number of 32-lane groups in it, the first line that reaches it. With few rows
+// (decode) the GPU is idle otherwise, so a row gets a thread per chunk; with many (prefill) several chunks
+// per thread keep more loads in flight.
 struct Line {
   int groups;
   int few_rows_threads;
@@ -32,6 +33,9 @@ int automatic_threads(const Problem& problem, bool within_warp) {
   return problem.arguments.rows < kFewRows ? line->few_rows_threads : line->many_rows_threads;
 }
 #else
+// Starting the fibers of a block costs as much as a short row, so blocks go over many rows.
+constexpr std::int64_t kMaximumBlocks = 16;
+
 // A fiber costs about as much as the arithmetic of a hundred elements, so the smallest block is the fastest.
 int automatic_threads(const Problem&, bool) { return kWarpThreads; }
 #endif
@@ -53,7 +57,8 @@ Configuration choose_configuration(const Problem& problem, int threads_per_block
   configuration.threads_per_block =
       threads_per_block != 0 ? threads_per_block : automatic_threads(problem, within_warp);
   configuration.shape = shape_of(problem, within_warp, configuration.threads_per_block / kWarpThreads);
-  if (within_warp) configuration.rows_per_block = configuration.threads_per_block >> arguments.row_threads_log2;
+  if (within_warp)
+    configuration.rows_per_block = configuration.threads_per_block >> arguments.row_threads_log2;
   const std::int64_t rows_per_block = configuration.rows_per_block;
   // A grid that cannot cover all rows at once goes over them in rounds.
   configuration.blocks = std::min((arguments.rows - 1) / rows_per_block + 1, kMaximumBlocks);

@@ -1,5 +1,5 @@
-// Configurations: which shape of kernel runs on how many threads, by operation, dtype, row length and number of rows.
-// Performance only: every configuration gives the same bits.
+// Configurations: which shape of kernel runs on how many threads, by operation, dtype, row length and number
+// of rows. Performance only: every configuration gives the same bits.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ enum class ShapeKind : std::int32_t {
   cached_1,     // a row per block, kept in registers: 1 chunk per thread
   cached_2,
   cached_4,
-  two_pass,     // a row per block, read twice; any row
+  two_pass,  // a row per block, read twice; any row
 };
 
 struct Configuration {
@@ -24,7 +24,8 @@ struct Configuration {
   std::int64_t blocks = 0;
 };
 
-// The configuration of the problem, which has at least one row. `threads_per_block` is 0 for automatic, else valid.
+// The configuration of the problem, which has at least one row. `threads_per_block` is 0 for automatic, else
+// valid.
 Configuration choose_configuration(const Problem& problem, int threads_per_block);
 
 }  // namespace normproof::kernels

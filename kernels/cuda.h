@@ -1,5 +1,5 @@
-// The CUDA language for both compilers of the kernels: nvcc brings its own, a plain host compiler gets it from
-// kernels/host, which runs every CUDA thread as a fiber.
+// The CUDA language for both compilers of the kernels: nvcc brings its own, a plain host compiler gets it
+// from kernels/host, which runs every CUDA thread as a fiber.
 #pragma once
 
 #if defined(__CUDACC__)

@@ -1,5 +1,5 @@
-// The compiled norm kernels, by what is fixed when they are compiled. One source file in instances/ per activation
-// dtype and kind of output compiles them, so that several cores can share the work.
+// The compiled norm kernels, by what is fixed when they are compiled. One source file in instances/ per
+// activation dtype and kind of output compiles them, so that several cores can share the work.
 #pragma once
 
 #include "kernels/arguments.h"
@@ -16,8 +16,8 @@ struct Selection {
   ShapeKind shape = ShapeKind::two_pass;
 };
 
-// A function for every file in instances/. Null where no kernel is compiled for the selection: an fp32 weight is
-// the activation's own dtype if that is fp32, and the scalar path has no cached shapes.
+// A function for every file in instances/. Null where no kernel is compiled for the selection: an fp32 weight
+// is the activation's own dtype if that is fp32, and the scalar path has no cached shapes.
 KernelFunction bf16_kernel(const Selection& selection);
 KernelFunction bf16_to_fp8_kernel(const Selection& selection);
 KernelFunction fp16_kernel(const Selection& selection);

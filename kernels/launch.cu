@@ -20,10 +20,10 @@ Status launch(KernelFunction kernel, const NormArguments& arguments, const Confi
   const cudaError_t error = cudaLaunchKernelEx(&config, kernel, arguments);
   if (error == cudaSuccess) return {};
   cudaGetLastError();  // the error is reported here; later calls of the caller must not meet it again
-  return {StatusCode::launch_failed,
-          std::string("launch: ") + cudaGetErrorName(error) + ", " + cudaGetErrorString(error) + ", with " +
-              std::to_string(configuration.blocks) + " blocks of " +
-              std::to_string(configuration.threads_per_block) + " threads"};
+  return {StatusCode::launch_failed, std::string("launch: ") + cudaGetErrorName(error) + ", " +
+                                         cudaGetErrorString(error) + ", with " +
+                                         std::to_string(configuration.blocks) + " blocks of " +
+                                         std::to_string(configuration.threads_per_block) + " threads"};
 }
 
 const char* backend() { return "cuda"; }
@@ -32,7 +32,8 @@ void set_thread_order(std::int32_t, std::uint64_t) {}
 
 #else
 
-Status launch(KernelFunction kernel, const NormArguments& arguments, const Configuration& configuration, Stream) {
+Status launch(KernelFunction kernel, const NormArguments& arguments, const Configuration& configuration,
+              Stream) {
   host::LaunchConfig config;
   config.grid = dim3(static_cast<unsigned>(configuration.blocks));
   config.block = dim3(static_cast<unsigned>(configuration.threads_per_block));

@@ -1,5 +1,5 @@
-// Launching a norm kernel: on the GPU, or on the CPU with a fiber for every CUDA thread. The only place that knows
-// which of the two it is.
+// Launching a norm kernel: on the GPU, or on the CPU with a fiber for every CUDA thread. The only place that
+// knows which of the two it is.
 #pragma once
 
 #include "kernels/configurations.h"
@@ -7,8 +7,8 @@
 
 namespace normproof::kernels {
 
-// Enqueues the kernel on `stream`. A refusal by the CUDA runtime or an error of the host execution is launch_failed,
-// with the reason.
+// Enqueues the kernel on `stream`. A refusal by the CUDA runtime or an error of the host execution is
+// launch_failed, with the reason.
 Status launch(KernelFunction kernel, const NormArguments& arguments, const Configuration& configuration,
               Stream stream);
 

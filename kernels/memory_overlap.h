@@ -6,8 +6,8 @@
 
 namespace normproof::kernels {
 
-// The bytes of a tensor: rows of `row_bytes` bytes at begin + the sum of index[k] * strides[k], 0 <= index[k] < sizes[k].
-// All in bytes; every extent must fit in 63 bits. No rows: any size is 0.
+// The bytes of a tensor: rows of `row_bytes` bytes at begin + the sum of index[k] * strides[k], 0 <= index[k]
+// < sizes[k]. All in bytes; every extent must fit in 63 bits. No rows: any size is 0.
 struct MemoryView {
   std::uintptr_t begin = 0;
   std::int64_t row_bytes = 0;
@@ -19,9 +19,9 @@ struct MemoryView {
 // Bytes from the first to behind the last.
 std::int64_t extent_of(const MemoryView& view);
 
-// True where a byte belongs to both views. Exact where the strides of the two agree and nest (each at least the
-// extent of all smaller ones), as for views of one packed tensor; strides that would take a long search count as
-// sharing memory when the views' extents do.
+// True where a byte belongs to both views. Exact where the strides of the two agree and nest (each at least
+// the extent of all smaller ones), as for views of one packed tensor; strides that would take a long search
+// count as sharing memory when the views' extents do.
 bool share_memory(const MemoryView& a, const MemoryView& b);
 
 // True where a byte belongs to two rows of the view. Exact in the same cases.

@@ -20,9 +20,9 @@ struct NormArguments {
   std::int64_t middle_size = 1;
   std::int64_t inner_size = 0;
 
-  std::int64_t hidden = 0;  // elements per row
-  std::int64_t chunks = 0;  // chunks of 16 bytes per row, the last one perhaps partial
-  int groups = 0;           // groups of 32 lanes that a row reaches
+  std::int64_t hidden = 0;   // elements per row
+  std::int64_t chunks = 0;   // chunks of 16 bytes per row, the last one perhaps partial
+  int groups = 0;            // groups of 32 lanes that a row reaches
   int group_tree_width = 0;  // `groups` rounded up to a power of two
 
   // Neighbouring threads that share a row where a row fits into one warp: 2 to this power.

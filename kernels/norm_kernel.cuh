@@ -1,8 +1,9 @@
 // The norm kernel: rms_norm, alone or after adding a residual, stored as it is or quantized to fp8.
 //
-// A row passes twice through a thread's hands: first to sum the squares (and to write the sum with the residual),
-// then to scale, weight and store. In between the chunks wait in registers or are read again. A thread reads in the
-// second pass only what it read or wrote itself in the first, so the output may lie over the input.
+// A row passes twice through a thread's hands: first to sum the squares (and to write the sum with the
+// residual), then to scale, weight and store. In between the chunks wait in registers or are read again. A
+// thread reads in the second pass only what it read or wrote itself in the first, so the output may lie over
+// the input.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,8 @@ struct NoWeight {};
 //   kBlockPerRow  false: a few threads of one warp take a row of at most 32 chunks, one chunk each.
 //                 true: all threads of the block take one row.
 //   kSlots        groups of 32 lanes that a warp sums at once: more of them keep more loads in flight.
-//   kCached       keep the row in registers between the passes. Requires warps * kSlots >= groups and at most one
+//   kCached       keep the row in registers between the passes. Requires warps * kSlots >= groups and at most
+//   one
 //                 chunk per lane.
 template <bool kBlockPerRow_, int kSlots_, bool kCached_>
 struct Shape {
@@ -93,14 +95,16 @@ class RowAccess {
   __device__ RowAccess(const NormArguments& arguments, std::int64_t row)
       : arguments_(arguments),
         input_(static_cast<const T*>(arguments.input) + row_offset(arguments, arguments.input_strides, row)),
-        out_(static_cast<typename V::Out*>(arguments.out) + row_offset(arguments, arguments.out_strides, row)) {
+        out_(static_cast<typename V::Out*>(arguments.out) +
+             row_offset(arguments, arguments.out_strides, row)) {
     if constexpr (V::kAddsResidual) {
-      residual_ = static_cast<T*>(arguments.residual) + row_offset(arguments, arguments.residual_strides, row);
+      residual_ =
+          static_cast<T*>(arguments.residual) + row_offset(arguments, arguments.residual_strides, row);
     }
   }
 
-  // First pass: the values to be normalized. With a residual they are s = rnd_T(x + residual), which takes the
-  // residual's place.
+  // First pass: the values to be normalized. With a residual they are s = rnd_T(x + residual), which takes
+  // the residual's place.
   __device__ Chunk<T> take(std::int64_t chunk) const {
     Chunk<T> x = load(input_, chunk);
     if constexpr (V::kAddsResidual) {
@@ -123,7 +127,8 @@ class RowAccess {
     }
   }
 
-  __device__ void finish(std::int64_t chunk, const Chunk<T>& x, float inverse_rms, float inverse_scale) const {
+  __device__ void finish(std::int64_t chunk, const Chunk<T>& x, float inverse_rms,
+                         float inverse_scale) const {
     Pack<typename V::W, kElements> weight{};
     if constexpr (V::kWeighted) {
       weight = load(static_cast<const typename V::W*>(arguments_.weight), chunk);
@@ -191,7 +196,8 @@ __device__ inline void norm_row_per_block(const NormArguments& arguments, float 
     const RowAccess<V> access(arguments, row);
     Chunk<typename V::T> chunks[kSlots];
 
-    // Calls visit(slot, chunk) for the chunks of `round` that this thread has in the groups from `first_group` on.
+    // Calls visit(slot, chunk) for the chunks of `round` that this thread has in the groups from
+    // `first_group` on.
     const auto visit_slots = [&](int first_group, std::int64_t round, const auto& visit) {
 #pragma unroll
       for (int slot = 0; slot < kSlots; ++slot) {
@@ -206,9 +212,11 @@ __device__ inline void norm_row_per_block(const NormArguments& arguments, float 
       for (std::int64_t round = 0; round * kLanes < arguments.chunks; ++round) {
 #pragma unroll
         for (int slot = 0; slot < kSlots; ++slot) chunks[slot] = {};
-        visit_slots(first_group, round, [&](int slot, std::int64_t chunk) { chunks[slot] = access.take(chunk); });
+        visit_slots(first_group, round,
+                    [&](int slot, std::int64_t chunk) { chunks[slot] = access.take(chunk); });
 #pragma unroll
-        for (int slot = 0; slot < kSlots; ++slot) lane_sums[slot] = add_squares(lane_sums[slot], chunks[slot]);
+        for (int slot = 0; slot < kSlots; ++slot)
+          lane_sums[slot] = add_squares(lane_sums[slot], chunks[slot]);
       }
       const float sum = tree_sums(lane_sums, thread);
       const int group = first_group + slot_of_sum<kSlots>(thread) * warps;

@@ -55,7 +55,8 @@ struct Required {
   const normproof_tensor* description;
 };
 
-// Runs `operation(launch, report)` once all required descriptions are there; reports and keeps exceptions inside.
+// Runs `operation(launch, report)` once all required descriptions are there; reports and keeps exceptions
+// inside.
 template <std::size_t kCount, class Operation>
 normproof_status call(const Required (&required)[kCount], const Surroundings& surroundings,
                       const Operation& operation) {
@@ -98,12 +99,13 @@ class Weight {
 using namespace normproof::kernels;  // NOLINT: this file is the C face of the namespace
 
 normproof_status normproof_rms_norm(const normproof_tensor* out, const normproof_tensor* input,
-                                    const normproof_tensor* weight, float epsilon, const normproof_launch* launch,
-                                    normproof_stream stream, normproof_launch_report* report,
-                                    normproof_message message) {
+                                    const normproof_tensor* weight, float epsilon,
+                                    const normproof_launch* launch, normproof_stream stream,
+                                    normproof_launch_report* report, normproof_message message) {
   return call({{"out", out}, {"input", input}}, {launch, report, message},
               [&](const Launch& choice, LaunchReport* launched) {
-                return rms_norm(from_c(*out), from_c(*input), Weight(weight).get(), epsilon, choice, stream, launched);
+                return rms_norm(from_c(*out), from_c(*input), Weight(weight).get(), epsilon, choice, stream,
+                                launched);
               });
 }
 
@@ -113,19 +115,21 @@ normproof_status normproof_fused_add_rms_norm(const normproof_tensor* input, con
                                               normproof_launch_report* report, normproof_message message) {
   return call({{"input", input}, {"residual", residual}}, {launch, report, message},
               [&](const Launch& choice, LaunchReport* launched) {
-                return fused_add_rms_norm(from_c(*input), from_c(*residual), Weight(weight).get(), epsilon, choice,
-                                          stream, launched);
+                return fused_add_rms_norm(from_c(*input), from_c(*residual), Weight(weight).get(), epsilon,
+                                          choice, stream, launched);
               });
 }
 
-normproof_status normproof_rms_norm_static_fp8_quant(const normproof_tensor* out, const normproof_tensor* input,
-                                                     const normproof_tensor* weight, const float* scale, float epsilon,
-                                                     const normproof_launch* launch, normproof_stream stream,
-                                                     normproof_launch_report* report, normproof_message message) {
+normproof_status normproof_rms_norm_static_fp8_quant(const normproof_tensor* out,
+                                                     const normproof_tensor* input,
+                                                     const normproof_tensor* weight, const float* scale,
+                                                     float epsilon, const normproof_launch* launch,
+                                                     normproof_stream stream, normproof_launch_report* report,
+                                                     normproof_message message) {
   return call({{"out", out}, {"input", input}}, {launch, report, message},
               [&](const Launch& choice, LaunchReport* launched) {
-                return rms_norm_static_fp8_quant(from_c(*out), from_c(*input), Weight(weight).get(), scale, epsilon,
-                                                 choice, stream, launched);
+                return rms_norm_static_fp8_quant(from_c(*out), from_c(*input), Weight(weight).get(), scale,
+                                                 epsilon, choice, stream, launched);
               });
 }
 
@@ -136,8 +140,8 @@ normproof_status normproof_fused_add_rms_norm_static_fp8_quant(
   return call({{"out", out}, {"input", input}, {"residual", residual}}, {launch, report, message},
               [&](const Launch& choice, LaunchReport* launched) {
                 return fused_add_rms_norm_static_fp8_quant(from_c(*out), from_c(*input), from_c(*residual),
-                                                           Weight(weight).get(), scale, epsilon, choice, stream,
-                                                           launched);
+                                                           Weight(weight).get(), scale, epsilon, choice,
+                                                           stream, launched);
               });
 }
 

@@ -1,7 +1,8 @@
 /* The C interface of the production kernels: what an engine, a Python binding or a plug-in calls.
- * The same interface is exported by the host build (CUDA threads run as fibers on the CPU) and by the CUDA build.
- * All pointers are device pointers in the CUDA build and ordinary pointers in the host build. Every function checks
- * its arguments before anything is written, and enqueues its work on `stream` (ignored by the host build). */
+ * The same interface is exported by the host build (CUDA threads run as fibers on the CPU) and by the CUDA
+ * build. All pointers are device pointers in the CUDA build and ordinary pointers in the host build. Every
+ * function checks its arguments before anything is written, and enqueues its work on `stream` (ignored by the
+ * host build). */
 #ifndef NORMPROOF_KERNELS_H
 #define NORMPROOF_KERNELS_H
 
@@ -22,14 +23,16 @@ typedef enum normproof_status {
   NORMPROOF_OK = 0,
   NORMPROOF_NULL_POINTER = 1,
   NORMPROOF_INVALID_RANK = 2,
-  NORMPROOF_INVALID_SIZE = 3,        /* negative size, hidden size 0, or shapes that do not agree */
-  NORMPROOF_INVALID_STRIDE = 4,      /* rows that overlap, or a last dimension that is not contiguous */
-  NORMPROOF_SIZE_OVERFLOW = 5,       /* the tensor's extent in bytes does not fit in 63 bits */
+  NORMPROOF_INVALID_SIZE = 3,   /* negative size, hidden size 0, or shapes that do not agree */
+  NORMPROOF_INVALID_STRIDE = 4, /* rows that overlap, or a last dimension that is not contiguous */
+  NORMPROOF_SIZE_OVERFLOW = 5,  /* the tensor's extent in bytes does not fit in 63 bits */
   NORMPROOF_UNSUPPORTED_DTYPE = 6,
-  NORMPROOF_MISALIGNED_POINTER = 7,  /* not a multiple of the element size, or of 16 bytes where the vectorized path is demanded */
-  NORMPROOF_OVERLAP = 8,             /* an output shares memory with another tensor */
+  NORMPROOF_MISALIGNED_POINTER =
+      7, /* not a multiple of the element size, or of 16 bytes where the vectorized path is demanded */
+  NORMPROOF_OVERLAP = 8, /* an output shares memory with another tensor */
   NORMPROOF_INVALID_LAUNCH = 9,
-  NORMPROOF_LAUNCH_FAILED = 10       /* the CUDA runtime, or the host execution (divergent barrier), reported an error */
+  NORMPROOF_LAUNCH_FAILED =
+      10 /* the CUDA runtime, or the host execution (divergent barrier), reported an error */
 } normproof_status;
 
 typedef enum normproof_dtype {
@@ -51,12 +54,17 @@ typedef struct normproof_tensor {
   int64_t strides[4];
 } normproof_tensor;
 
-typedef enum normproof_path { NORMPROOF_PATH_AUTOMATIC = 0, NORMPROOF_PATH_VECTORIZED = 1, NORMPROOF_PATH_SCALAR = 2 } normproof_path;
+typedef enum normproof_path {
+  NORMPROOF_PATH_AUTOMATIC = 0,
+  NORMPROOF_PATH_VECTORIZED = 1,
+  NORMPROOF_PATH_SCALAR = 2
+} normproof_path;
 
-/* How to launch. No choice changes a bit of the result. NULL where a function takes one means all automatic. */
+/* How to launch. No choice changes a bit of the result. NULL where a function takes one means all automatic.
+ */
 typedef struct normproof_launch {
   normproof_path path;
-  int32_t threads_per_block;  /* 0: automatic; else a multiple of 32 from 32 to 1024 */
+  int32_t threads_per_block; /* 0: automatic; else a multiple of 32 from 32 to 1024 */
 } normproof_launch;
 
 /* What was launched; filled where the caller passes one. path is never automatic unless there was no work. */
@@ -76,26 +84,30 @@ typedef struct normproof_message {
   size_t capacity;
 } normproof_message;
 
-/* out = rms_norm(input, weight, epsilon). Rank 2 to 4, equal shapes. weight may be NULL (absent), or of rank 1 and
- * size H with the dtype of input or fp32. out may be the very same tensor as input (same data and strides). */
-NORMPROOF_EXPORT normproof_status normproof_rms_norm(const normproof_tensor* out, const normproof_tensor* input,
-                                    const normproof_tensor* weight, float epsilon, const normproof_launch* launch,
-                                    normproof_stream stream, normproof_launch_report* report, normproof_message message);
+/* out = rms_norm(input, weight, epsilon). Rank 2 to 4, equal shapes. weight may be NULL (absent), or of rank
+ * 1 and size H with the dtype of input or fp32. out may be the very same tensor as input (same data and
+ * strides). */
+NORMPROOF_EXPORT normproof_status normproof_rms_norm(const normproof_tensor* out,
+                                                     const normproof_tensor* input,
+                                                     const normproof_tensor* weight, float epsilon,
+                                                     const normproof_launch* launch, normproof_stream stream,
+                                                     normproof_launch_report* report,
+                                                     normproof_message message);
 
 /* In place: s = round(input + residual); residual = s; input = rms_norm(s, weight, epsilon). Rank 2. */
-NORMPROOF_EXPORT normproof_status normproof_fused_add_rms_norm(const normproof_tensor* input, const normproof_tensor* residual,
-                                              const normproof_tensor* weight, float epsilon,
-                                              const normproof_launch* launch, normproof_stream stream,
-                                              normproof_launch_report* report, normproof_message message);
+NORMPROOF_EXPORT normproof_status normproof_fused_add_rms_norm(
+    const normproof_tensor* input, const normproof_tensor* residual, const normproof_tensor* weight,
+    float epsilon, const normproof_launch* launch, normproof_stream stream, normproof_launch_report* report,
+    normproof_message message);
 
 /* out (fp8) = quantize(rms_norm(input, weight, epsilon), *scale). Rank 2. scale points to one fp32. */
-NORMPROOF_EXPORT normproof_status normproof_rms_norm_static_fp8_quant(const normproof_tensor* out, const normproof_tensor* input,
-                                                     const normproof_tensor* weight, const float* scale, float epsilon,
-                                                     const normproof_launch* launch, normproof_stream stream,
-                                                     normproof_launch_report* report, normproof_message message);
+NORMPROOF_EXPORT normproof_status normproof_rms_norm_static_fp8_quant(
+    const normproof_tensor* out, const normproof_tensor* input, const normproof_tensor* weight,
+    const float* scale, float epsilon, const normproof_launch* launch, normproof_stream stream,
+    normproof_launch_report* report, normproof_message message);
 
-/* s = round(input + residual); residual = s; out (fp8) = quantize(rms_norm(s, weight, epsilon), *scale). Rank 2.
- * input is not modified. */
+/* s = round(input + residual); residual = s; out (fp8) = quantize(rms_norm(s, weight, epsilon), *scale).
+ * Rank 2. input is not modified. */
 NORMPROOF_EXPORT normproof_status normproof_fused_add_rms_norm_static_fp8_quant(
     const normproof_tensor* out, const normproof_tensor* input, const normproof_tensor* residual,
     const normproof_tensor* weight, const float* scale, float epsilon, const normproof_launch* launch,

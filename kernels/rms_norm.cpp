@@ -39,8 +39,8 @@ Status carry_out(const Call& call, Stream stream, LaunchReport* report) {
 
 }  // namespace
 
-Status rms_norm(const Tensor& out, const Tensor& input, const Tensor* weight, float epsilon, const Launch& launch,
-                Stream stream, LaunchReport* report) {
+Status rms_norm(const Tensor& out, const Tensor& input, const Tensor* weight, float epsilon,
+                const Launch& launch, Stream stream, LaunchReport* report) {
   Call call;
   call.out = &out;
   call.input = &input;
@@ -62,8 +62,9 @@ Status fused_add_rms_norm(const Tensor& input, const Tensor& residual, const Ten
   return carry_out(call, stream, report);
 }
 
-Status rms_norm_static_fp8_quant(const Tensor& out, const Tensor& input, const Tensor* weight, const float* scale,
-                                 float epsilon, const Launch& launch, Stream stream, LaunchReport* report) {
+Status rms_norm_static_fp8_quant(const Tensor& out, const Tensor& input, const Tensor* weight,
+                                 const float* scale, float epsilon, const Launch& launch, Stream stream,
+                                 LaunchReport* report) {
   Call call;
   call.out = &out;
   call.input = &input;

@@ -1,7 +1,7 @@
-// The C++ interface of the production kernels: the four operations of the numeric contract on strided tensors.
-// Every function checks its arguments before anything is written and says what it refuses. Pointers are device
-// pointers in the CUDA build (work is enqueued on `stream`), ordinary pointers in the host build (work is done when
-// the function returns). normproof_kernels.h is the same in C.
+// The C++ interface of the production kernels: the four operations of the numeric contract on strided
+// tensors. Every function checks its arguments before anything is written and says what it refuses. Pointers
+// are device pointers in the CUDA build (work is enqueued on `stream`), ordinary pointers in the host build
+// (work is done when the function returns). normproof_kernels.h is the same in C.
 #pragma once
 
 #include <array>
@@ -63,8 +63,8 @@ struct LaunchReport {
 using Stream = void*;
 
 // out = rms_norm(input, weight, epsilon): y = rnd_T(rnd_W(rnd_W(fl(x * r)) * w)) with
-// r = rsqrt(mean(x^2) + epsilon) in fp32. Rank 2 to 4, equal shapes, any epsilon. `weight` is null (no weight) or of
-// rank 1 and size H, with the dtype of `input` or fp32. `out` may be the very tensor `input`.
+// r = rsqrt(mean(x^2) + epsilon) in fp32. Rank 2 to 4, equal shapes, any epsilon. `weight` is null (no
+// weight) or of rank 1 and size H, with the dtype of `input` or fp32. `out` may be the very tensor `input`.
 Status rms_norm(const Tensor& out, const Tensor& input, const Tensor* weight, float epsilon,
                 const Launch& launch = {}, Stream stream = nullptr, LaunchReport* report = nullptr);
 
@@ -72,14 +72,15 @@ Status rms_norm(const Tensor& out, const Tensor& input, const Tensor* weight, fl
 Status fused_add_rms_norm(const Tensor& input, const Tensor& residual, const Tensor* weight, float epsilon,
                           const Launch& launch = {}, Stream stream = nullptr, LaunchReport* report = nullptr);
 
-// out (fp8) = rnd_Q(clamp(fl(y * fl(1 / scale)), -max_Q, max_Q)) with y = rms_norm(input, weight, epsilon). Rank 2.
-// `scale` points to one fp32 beside the tensors, so its value cannot be refused; see normproof_kernels.h.
-Status rms_norm_static_fp8_quant(const Tensor& out, const Tensor& input, const Tensor* weight, const float* scale,
-                                 float epsilon, const Launch& launch = {}, Stream stream = nullptr,
-                                 LaunchReport* report = nullptr);
+// out (fp8) = rnd_Q(clamp(fl(y * fl(1 / scale)), -max_Q, max_Q)) with y = rms_norm(input, weight, epsilon).
+// Rank 2. `scale` points to one fp32 beside the tensors, so its value cannot be refused; see
+// normproof_kernels.h.
+Status rms_norm_static_fp8_quant(const Tensor& out, const Tensor& input, const Tensor* weight,
+                                 const float* scale, float epsilon, const Launch& launch = {},
+                                 Stream stream = nullptr, LaunchReport* report = nullptr);
 
-// residual = s = rnd_T(input + residual); out (fp8) = the quantized rms_norm(s, weight, epsilon). Rank 2. `input` is
-// only read.
+// residual = s = rnd_T(input + residual); out (fp8) = the quantized rms_norm(s, weight, epsilon). Rank 2.
+// `input` is only read.
 Status fused_add_rms_norm_static_fp8_quant(const Tensor& out, const Tensor& input, const Tensor& residual,
                                            const Tensor* weight, const float* scale, float epsilon,
                                            const Launch& launch = {}, Stream stream = nullptr,

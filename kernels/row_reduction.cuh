@@ -1,11 +1,13 @@
 // The canonical sum of squares of a row: its order depends on the row's length and dtype alone.
 //
-// A row is cut into chunks of 16 bytes. Chunk c belongs to lane c mod 1024; a lane adds its squares by fma from 0 in
-// increasing element order. The 1024 lanes form 32 groups of 32. Within a group, lanes that differ in bit 4 of their
-// index are added first, then bits 3, 2, 1, 0; then the 32 group sums in the same way. Lanes and groups that a row
-// does not reach are 0, and adding 0 changes no bit of a sum of squares, so short rows skip the upper part of the tree.
+// A row is cut into chunks of 16 bytes. Chunk c belongs to lane c mod 1024; a lane adds its squares by fma
+// from 0 in increasing element order. The 1024 lanes form 32 groups of 32. Within a group, lanes that differ
+// in bit 4 of their index are added first, then bits 3, 2, 1, 0; then the 32 group sums in the same way.
+// Lanes and groups that a row does not reach are 0, and adding 0 changes no bit of a sum of squares, so short
+// rows skip the upper part of the tree.
 //
-// Addition is commutative, so both partners of a butterfly hold the same bits, and any warp may own any group.
+// Addition is commutative, so both partners of a butterfly hold the same bits, and any warp may own any
+// group.
 #pragma once
 
 #include <cstdint>
@@ -41,9 +43,9 @@ __device__ inline float tree_sum(float value, int width) {
   return value;
 }
 
-// The tree of `kSlots` groups at once (a power of two): lane_sums[s] is this thread's lane of the group in slot s.
-// While several slots are left, each step halves them: a thread keeps the slots of its own half and hands the others
-// to its partner, so a step costs one shuffle per remaining slot instead of one per slot.
+// The tree of `kSlots` groups at once (a power of two): lane_sums[s] is this thread's lane of the group in
+// slot s. While several slots are left, each step halves them: a thread keeps the slots of its own half and
+// hands the others to its partner, so a step costs one shuffle per remaining slot instead of one per slot.
 // Returns the sum of the group in slot `slot_of_sum<kSlots>(thread)`.
 template <int kSlots>
 __device__ inline float tree_sums(const float (&lane_sums)[kSlots], int thread) {
@@ -77,8 +79,8 @@ __device__ inline int slot_of_sum(int thread) {
   return thread / kThreadsPerSlot<kSlots>;
 }
 
-// The tree over the sums of `groups` groups; every thread of the calling warp gets the row's sum. `width` is `groups`
-// rounded up to a power of two.
+// The tree over the sums of `groups` groups; every thread of the calling warp gets the row's sum. `width` is
+// `groups` rounded up to a power of two.
 __device__ inline float tree_over_groups(const float* group_sums, int groups, int width, int thread) {
   const int group = thread & (width - 1);
   return tree_sum(group < groups ? group_sums[group] : 0.0f, width);

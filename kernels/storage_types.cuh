@@ -1,6 +1,7 @@
 // Storage types: how bf16, fp16 and fp8 lie in memory, and the rounding of an fp32 number to each of them.
-// Rounding is to the nearest, ties to even, with gradual underflow (docs: the numeric contract). The device uses
-// the hardware's conversions where these were found exact; the host computes the same bits with integers.
+// Rounding is to the nearest, ties to even, with gradual underflow (docs: the numeric contract). The device
+// uses the hardware's conversions where these were found exact; the host computes the same bits with
+// integers.
 #pragma once
 
 #include <cstdint>
@@ -45,8 +46,8 @@ __device__ inline float to_float(Fp16 value) {
 #endif
 }
 
-// |value| rounded to a format with `mantissa_bits` and exponent bias `bias`, as that format's bits without a sign.
-// `magnitude` are the fp32 bits of |value|, which must be finite and below the format's overflow.
+// |value| rounded to a format with `mantissa_bits` and exponent bias `bias`, as that format's bits without a
+// sign. `magnitude` are the fp32 bits of |value|, which must be finite and below the format's overflow.
 __device__ inline std::uint32_t round_magnitude(std::uint32_t magnitude, int mantissa_bits, int bias) {
   const int dropped = 23 - mantissa_bits;
   const std::uint32_t smallest_normal = static_cast<std::uint32_t>(128 - bias) << 23;

@@ -194,7 +194,7 @@ __device__ inline void norm_row_per_block(const NormArguments& arguments, float 
 
   for (std::int64_t row = blockIdx.x; row < arguments.rows; row += gridDim.x) {
     const RowAccess<V> access(arguments, row);
-    Chunk<typename V::T> chunks[kSlots];
+    Chunk<typename V::T> chunks[kSlots] = {};
 
     // Calls visit(slot, chunk) for the chunks of `round` that this thread has in the groups from
     // `first_group` on.

@@ -131,7 +131,9 @@ inline LaunchReport expect_reference_bits(const NormCase& test_case) {
     if (test_case.adds_residual) expect_row("residual", tensors.residual, row, result.residual);
   }
   EXPECT_EQ(surroundings(), surroundings_before) << "written between or beside rows\n" << test_case.text();
-  if (!writes_input) EXPECT_EQ(tensors.input.storage(), input_before) << test_case.text();
+  if (!writes_input) {
+    EXPECT_EQ(tensors.input.storage(), input_before) << test_case.text();
+  }
   EXPECT_EQ(tensors.weight.storage(), weight_before) << test_case.text();
   return report;
 }

@@ -102,7 +102,7 @@ void draw_shape(Random& random, const CaseLimits& limits, bool whole_chunks, Cas
   if (test_case.operation == Operation::rms_norm && random.chance(2, 5))
     leading = random.chance(2, 3) ? 2 : 3;
   for (; leading > 1; --leading) {
-    const std::int64_t size = rows == 0 ? random.between(1, 3) : random.log_between(1, rows);
+    const std::int64_t size = rows == 0 ? random.between(1, kSizesWithoutRows) : random.log_between(1, rows);
     test_case.shape.push_back(size);
     rows /= size;
   }
@@ -269,7 +269,10 @@ bool within(const Case& test_case, const CaseLimits& limits) {
   const bool demanded_vectors = test_case.launch.path == KernelPath::vectorized;
   const bool whole_chunks = limits.path == KernelPath::vectorized;
   const bool vectors = vectorizable(test_case);
-  if (test_case.rows() > limits.max_rows) return false;
+  if (test_case.rows() > std::max<std::int64_t>(limits.max_rows, 0)) return false;
+  for (std::size_t i = 0; i + 1 < test_case.shape.size(); ++i) {
+    if (test_case.shape[i] > std::max(limits.max_rows, kSizesWithoutRows)) return false;
+  }
   if (test_case.hidden_size() >
       (whole_chunks ? std::max(limits.max_hidden, chunk_elements(test_case.dtype)) : limits.max_hidden)) {
     return false;

@@ -43,6 +43,9 @@ struct CaseLimits {
   friend bool operator==(const CaseLimits&, const CaseLimits&) = default;
 };
 
+// Where a tensor has no rows or max_rows is small, leading sizes may still be as large as this.
+inline constexpr std::int64_t kSizesWithoutRows = 3;
+
 // Elements of one 16-byte chunk of the activation dtype: the unit of the canonical order and of the
 // vectorized path.
 std::int64_t chunk_elements(DType activation);

@@ -295,7 +295,9 @@ TEST(AimedValues, PowerOfFourMeansAreExactAndVaried) {
       ASSERT_EQ(squares, columns << (2 * (bits - 1))) << columns;
       varied += std::set<std::uint32_t>(integers.begin(), integers.end()).size() > 1 ? 1 : 0;
     }
-    if (columns >= 16) EXPECT_GE(varied, 45) << columns;
+    if (columns >= 16) {
+      EXPECT_GE(varied, 45) << columns;
+    }
   }
 }
 

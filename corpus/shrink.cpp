@@ -1,0 +1,133 @@
+// Walking through shrink candidates, and the measure that makes the walk end.
+#include "corpus/shrink.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "corpus/generate.h"
+#include "corpus/shrink_stages.h"
+
+namespace normproof {
+namespace {
+
+std::uint64_t layout_features(const TensorLayout& layout) {
+  return (layout.strides.empty() ? 0u : 1u) + (layout.offset == 0 ? 0u : 1u);
+}
+
+std::uint64_t features(const Case& test_case) {
+  std::uint64_t count = test_case.shape.size() - 2;
+  count += layout_features(test_case.input_layout);
+  count += layout_features(test_case.residual_layout);
+  count += layout_features(test_case.output_layout);
+  count += test_case.weight_offset == 0 ? 0 : 1;
+  count += test_case.in_place ? 1 : 0;
+  count += static_cast<std::uint64_t>(test_case.schedule.order) + (test_case.schedule.seed == 0 ? 0 : 1);
+  count += test_case.launch.path == KernelPath::automatic ? 0 : 1;
+  count += test_case.launch.threads_per_block == 0 ? 0 : 1;
+  count += static_cast<std::uint64_t>(weight_kind(test_case));
+  count += test_case.epsilon_bits == Case{}.epsilon_bits ? 0 : test_case.epsilon_bits == 0 ? 1 : 2;
+  count += test_case.scale_bits == Case{}.scale_bits ? 0 : 1;
+  return count;
+}
+
+std::uint64_t layout_extent(const TensorLayout& layout) {
+  std::uint64_t sum = static_cast<std::uint64_t>(layout.offset);
+  for (const std::int64_t stride : layout.strides) {
+    // A valid stride is below 2^63, but many of them may not add up.
+    if (__builtin_add_overflow(sum, static_cast<std::uint64_t>(stride), &sum)) return ~std::uint64_t{0} / 4;
+  }
+  return std::min(sum, ~std::uint64_t{0} / 4);
+}
+
+std::uint64_t data_cost(const TensorData& data, DType dtype, bool residual) {
+  const FloatFormat format = format_of(dtype);
+  const auto elements = static_cast<std::int64_t>(data.bytes.size() / size_of(dtype));
+  std::uint64_t cost = 0;
+  for (std::int64_t i = 0; i < elements; ++i) {
+    cost += element_cost(format, load_bits(data.bytes, dtype, i), residual ? 0 : format.one());
+  }
+  return cost;
+}
+
+}  // namespace
+
+Complexity complexity(const Case& test_case) {
+  const auto recipe = [](const TensorData& data) { return data.recipe ? std::uint64_t{1} : 0; };
+  return {static_cast<std::uint64_t>(test_case.elements() + test_case.hidden_size()),
+          recipe(test_case.input) + recipe(test_case.residual) + recipe(test_case.weight),
+          features(test_case),
+          layout_extent(test_case.input_layout) + layout_extent(test_case.residual_layout) +
+              layout_extent(test_case.output_layout) + static_cast<std::uint64_t>(test_case.weight_offset),
+          data_cost(test_case.input, test_case.dtype, false) +
+              data_cost(test_case.residual, test_case.dtype, true) +
+              data_cost(test_case.weight, test_case.weight_dtype.value_or(test_case.dtype), false)};
+}
+
+ShrinkSequence::ShrinkSequence(Case origin)
+    : origin_(std::make_unique<const Case>(std::move(origin))), complexity_(complexity(*origin_)) {
+  append_shape_stages(*origin_, stages_);
+  append_feature_stages(*origin_, stages_);
+  append_value_stages(*origin_, stages_);
+}
+
+ShrinkSequence::~ShrinkSequence() = default;
+ShrinkSequence::ShrinkSequence(ShrinkSequence&&) noexcept = default;
+ShrinkSequence& ShrinkSequence::operator=(ShrinkSequence&&) noexcept = default;
+
+std::optional<Case> ShrinkSequence::next() {
+  for (; next_.stage < stages_.size(); ++next_.stage, next_.index = 0) {
+    const ShrinkStage& stage = stages_[next_.stage];
+    while (next_.index < stage.count) {
+      last_ = next_;
+      std::optional<Case> candidate = stage.make(next_.index++);
+      if (!candidate) continue;
+      candidate->outputs.reset();
+      if (validate(*candidate).empty() && complexity(*candidate) < complexity_) return candidate;
+    }
+  }
+  return std::nullopt;
+}
+
+ShrinkSequence::Position ShrinkSequence::resume() const {
+  if (last_.stage < stages_.size() && stages_[last_.stage].restarts) return {last_.stage, 0};
+  return last_;
+}
+
+void ShrinkSequence::seek(Position position) { next_ = position; }
+
+std::vector<Case> shrink_candidates(const Case& test_case) {
+  constexpr std::size_t kMostBytes = std::size_t{1} << 26;
+  std::vector<Case> candidates;
+  ShrinkSequence sequence(test_case);
+  std::size_t bytes = 0;
+  while (bytes < kMostBytes) {
+    std::optional<Case> candidate = sequence.next();
+    if (!candidate) break;
+    bytes += sizeof(Case) + candidate->input.bytes.size() + candidate->residual.bytes.size() +
+             candidate->weight.bytes.size();
+    candidates.push_back(*std::move(candidate));
+  }
+  return candidates;
+}
+
+Case minimize(Case failing, const std::function<bool(const Case&)>& still_fails, std::int64_t budget) {
+  // A pass visits every candidate once and goes on from each success; passes are repeated while they help,
+  // because what was needed at first may not be needed once something else is gone.
+  bool progress = true;
+  while (progress) {
+    progress = false;
+    ShrinkSequence sequence(failing);
+    while (const std::optional<Case> candidate = sequence.next()) {
+      if (budget-- <= 0) return failing;
+      if (!still_fails(*candidate)) continue;
+      failing = *candidate;
+      progress = true;
+      const ShrinkSequence::Position position = sequence.resume();
+      sequence = ShrinkSequence(failing);
+      sequence.seek(position);
+    }
+  }
+  return failing;
+}
+
+}  // namespace normproof

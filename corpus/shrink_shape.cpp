@@ -1,0 +1,244 @@
+// Shrink stages that leave out rows and columns, and list what recipes make.
+#include <algorithm>
+#include <memory>
+#include <numeric>
+
+#include "corpus/generate.h"
+#include "corpus/recipe.h"
+#include "corpus/shrink_stages.h"
+
+namespace normproof {
+namespace {
+
+using Indices = std::vector<std::int64_t>;
+
+Indices range(std::int64_t first, std::int64_t end) {
+  Indices indices(static_cast<std::size_t>(std::max<std::int64_t>(end - first, 0)));
+  std::iota(indices.begin(), indices.end(), first);
+  return indices;
+}
+
+Indices all_but(std::int64_t count, std::int64_t first, std::int64_t end) {
+  Indices indices = range(0, first);
+  const Indices rest = range(std::min(end, count), count);
+  indices.insert(indices.end(), rest.begin(), rest.end());
+  return indices;
+}
+
+std::vector<std::byte> gather(const std::vector<std::byte>& data, std::size_t element,
+                              std::int64_t old_columns, const Indices& rows, const Indices& columns) {
+  std::vector<std::byte> result;
+  result.reserve(rows.size() * columns.size() * element);
+  for (const std::int64_t row : rows) {
+    for (const std::int64_t column : columns) {
+      const auto* from = data.data() + static_cast<std::size_t>(row * old_columns + column) * element;
+      result.insert(result.end(), from, from + element);
+    }
+  }
+  return result;
+}
+
+// The values of a case, made when first needed.
+class Values {
+ public:
+  explicit Values(const Case& origin) : origin_(origin) {}
+
+  const Case& origin() const { return origin_; }
+
+  // The origin with these rows (in the order of a rank-2 tensor) and columns only. The caller sets the
+  // leading sizes.
+  Case selected(const Indices& rows, const Indices& columns) {
+    if (!tensors_) tensors_ = materialize(origin_);
+    Case candidate = without_data();
+    const std::int64_t hidden = origin_.hidden_size();
+    candidate.shape.back() = static_cast<std::int64_t>(columns.size());
+    candidate.input.bytes = gather(tensors_->input, size_of(origin_.dtype), hidden, rows, columns);
+    if (adds_residual(origin_.operation)) {
+      candidate.residual.bytes = gather(tensors_->residual, size_of(origin_.dtype), hidden, rows, columns);
+    }
+    if (origin_.weight_dtype) {
+      candidate.weight.bytes = gather(tensors_->weight, size_of(*origin_.weight_dtype), hidden, {0}, columns);
+    }
+    return candidate;
+  }
+
+  bool can_list() const { return origin_.elements() <= kMostListedElements; }
+
+ private:
+  Case without_data() const {
+    Case copy;
+    copy.name = origin_.name;
+    copy.description = origin_.description;
+    copy.operation = origin_.operation;
+    copy.dtype = origin_.dtype;
+    copy.weight_dtype = origin_.weight_dtype;
+    copy.quantized_dtype = origin_.quantized_dtype;
+    copy.shape = origin_.shape;
+    copy.input_layout = origin_.input_layout;
+    copy.residual_layout = origin_.residual_layout;
+    copy.output_layout = origin_.output_layout;
+    copy.weight_offset = origin_.weight_offset;
+    copy.in_place = origin_.in_place;
+    copy.epsilon_bits = origin_.epsilon_bits;
+    copy.scale_bits = origin_.scale_bits;
+    copy.schedule = origin_.schedule;
+    copy.launch = origin_.launch;
+    return copy;
+  }
+
+  const Case& origin_;
+  std::optional<CaseTensors> tensors_;
+};
+
+void clear_strides(Case& test_case) {
+  test_case.input_layout.strides.clear();
+  test_case.residual_layout.strides.clear();
+  test_case.output_layout.strides.clear();
+}
+
+Case with_rows(Values& values, const Indices& rows) {
+  Case candidate = values.selected(rows, range(0, values.origin().hidden_size()));
+  if (candidate.shape.size() > 2) clear_strides(candidate);
+  candidate.shape = {static_cast<std::int64_t>(rows.size()), candidate.hidden_size()};
+  return candidate;
+}
+
+Case with_columns(Values& values, const Indices& columns) {
+  return values.selected(range(0, values.origin().rows()), columns);
+}
+
+// Steps [first, end) of leading dimension `dim` only; rank and strides stay.
+Case with_steps(Values& values, std::size_t dim, std::int64_t first, std::int64_t end) {
+  const std::vector<std::int64_t>& shape = values.origin().shape;
+  std::int64_t inner = 1;
+  for (std::size_t i = dim + 1; i + 1 < shape.size(); ++i) inner *= shape[i];
+  Indices rows;
+  for (std::int64_t row = 0; row < values.origin().rows(); ++row) {
+    const std::int64_t step = row / inner % shape[dim];
+    if (step >= first && step < end) rows.push_back(row);
+  }
+  Case candidate = values.selected(rows, range(0, shape.back()));
+  candidate.shape[dim] = end - first;
+  return candidate;
+}
+
+// Removal of blocks of size/2, size/4, ... 1 of `size` items: how many there are, and the one of a number.
+struct Block {
+  std::int64_t first;
+  std::int64_t end;
+};
+std::int64_t block_count(std::int64_t size) {
+  std::int64_t count = 0;
+  for (std::int64_t length = size / 2; length > 0; length /= 2) count += (size + length - 1) / length;
+  return count;
+}
+Block block_of(std::int64_t size, std::int64_t index) {
+  std::int64_t length = size / 2;
+  while (index >= (size + length - 1) / length) {
+    index -= (size + length - 1) / length;
+    length /= 2;
+  }
+  return {index * length, std::min(size, (index + 1) * length)};
+}
+
+}  // namespace
+
+void append_shape_stages(const Case& origin, std::vector<ShrinkStage>& stages) {
+  const auto values = std::make_shared<Values>(origin);
+  const bool can_list = values->can_list();
+  const std::int64_t rows = origin.rows();
+  const std::int64_t columns = origin.hidden_size();
+  const std::int64_t chunk = chunk_elements(origin.dtype);
+  const std::size_t leading = origin.shape.size() - 1;
+
+  // Half of the steps of a leading dimension, where there are several dimensions.
+  stages.push_back({leading > 1 && can_list ? static_cast<std::int64_t>(3 * leading) : 0,
+                    [values, &origin](std::int64_t index) -> std::optional<Case> {
+                      const auto dim = static_cast<std::size_t>(index / 3);
+                      const std::int64_t size = origin.shape[dim];
+                      if (size < 2) return std::nullopt;
+                      if (index % 3 == 0) return with_steps(*values, dim, 0, 1);
+                      return index % 3 == 1 ? with_steps(*values, dim, 0, size / 2)
+                                            : with_steps(*values, dim, size / 2, size);
+                    },
+                    true});
+  // Half of the rows.
+  stages.push_back({rows > 1 && can_list ? 2 : 0,
+                    [values, rows](std::int64_t index) {
+                      return with_rows(*values, index == 0 ? range(0, rows / 2) : range(rows / 2, rows));
+                    },
+                    true});
+  // All but a block of rows, down to single ones; the only row may go, too.
+  stages.push_back({!can_list   ? 0
+                    : rows == 1 ? 1
+                                : block_count(rows),
+                    [values, rows](std::int64_t index) {
+                      const Block block = rows == 1 ? Block{0, 1} : block_of(rows, index);
+                      return with_rows(*values, all_but(rows, block.first, block.end));
+                    }});
+  // A single column, or two neighbours: most wrong roundings need no more.
+  constexpr std::int64_t kMostSingles = 512;
+  stages.push_back({columns > 1 && columns <= kMostSingles && can_list ? 2 * columns - 1 : 0,
+                    [values, columns](std::int64_t index) {
+                      const std::int64_t first = index % columns;
+                      return with_columns(*values, range(first, first + 1 + index / columns));
+                    },
+                    true});
+  // A single chunk.
+  stages.push_back({columns > chunk && columns <= kMostSingles && can_list ? columns / chunk : 0,
+                    [values, chunk](std::int64_t index) {
+                      return with_columns(*values, range(index * chunk, (index + 1) * chunk));
+                    },
+                    true});
+  // Half of the columns, rounded to whole chunks, then exactly.
+  stages.push_back({columns > 1 && can_list ? 4 : 0,
+                    [values, columns, chunk](std::int64_t index) -> std::optional<Case> {
+                      std::int64_t half = (columns + 1) / 2;
+                      if (index < 2) half = (half + chunk - 1) / chunk * chunk;
+                      if (half >= columns) return std::nullopt;
+                      return with_columns(*values,
+                                          index % 2 == 0 ? range(0, half) : range(columns - half, columns));
+                    },
+                    true});
+  // All but a block of whole chunks.
+  const std::int64_t chunks = columns / chunk;
+  stages.push_back({columns > chunk && can_list ? block_count(chunks) : 0,
+                    [values, columns, chunk, chunks](std::int64_t index) {
+                      const Block block = block_of(chunks, index);
+                      return with_columns(*values, all_but(columns, block.first * chunk, block.end * chunk));
+                    }});
+  // All but a block of columns, down to single ones while they are few.
+  stages.push_back({columns > 1 && columns <= 4096 && can_list ? block_count(columns) : 0,
+                    [values, columns](std::int64_t index) -> std::optional<Case> {
+                      const Block block = block_of(columns, index);
+                      if (block.end - block.first == columns) return std::nullopt;
+                      return with_columns(*values, all_but(columns, block.first, block.end));
+                    }});
+  // What is too large to be listed is cut short: half of the rows, or of the columns, made by the same
+  // recipes.
+  stages.push_back({can_list ? 0 : 2,
+                    [&origin](std::int64_t index) -> std::optional<Case> {
+                      if (!origin.input.bytes.empty()) return std::nullopt;
+                      Case candidate = origin;
+                      if (index == 0) {
+                        clear_strides(candidate);
+                        candidate.shape = {origin.rows() / 2, origin.hidden_size()};
+                        return candidate;
+                      }
+                      if (!origin.weight.bytes.empty()) return std::nullopt;
+                      candidate.shape.back() = (origin.hidden_size() + 1) / 2;
+                      return candidate;
+                    },
+                    true});
+  // The same values, listed.
+  const bool has_recipe = origin.input.recipe || origin.residual.recipe || origin.weight.recipe;
+  stages.push_back({has_recipe && origin.elements() <= kMostElementsListedForReading &&
+                            origin.hidden_size() <= kMostElementsListedForReading
+                        ? 1
+                        : 0,
+                    [values, rows, columns](std::int64_t) {
+                      return values->selected(range(0, rows), range(0, columns));
+                    }});
+}
+
+}  // namespace normproof

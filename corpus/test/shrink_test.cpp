@@ -1,0 +1,287 @@
+// Shrinking: candidates are valid and simpler, every chain ends, and minimize finds the small cases it is
+// for.
+#include "corpus/shrink.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+
+#include "corpus/float_format.h"
+#include "corpus/generate.h"
+#include "corpus/random.h"
+
+namespace normproof {
+namespace {
+
+Case small_case(Random& random, std::int64_t max_hidden = 24) {
+  CaseLimits limits;
+  limits.max_rows = 4;
+  limits.max_hidden = max_hidden;
+  limits.allow_refused = true;
+  return random_case(random, limits);
+}
+
+// A case with as few frills as there are: what is left when everything fails that has a row.
+Case simplest_case(Operation operation, DType dtype) {
+  Case simplest;
+  simplest.operation = operation;
+  simplest.dtype = dtype;
+  simplest.shape = {1, 1};
+  simplest.input.bytes.resize(size_of(dtype));
+  store_bits(simplest.input.bytes, dtype, 0, format_of(dtype).one());
+  if (adds_residual(operation)) simplest.residual.bytes.resize(size_of(dtype));
+  return simplest;
+}
+
+TEST(ShrinkSequence, CandidatesAreValidAndStrictlySimpler) {
+  Random random(1);
+  for (int i = 0; i < 400; ++i) {
+    const Case origin = small_case(random);
+    const Complexity measure = complexity(origin);
+    ShrinkSequence sequence(origin);
+    while (const auto candidate = sequence.next()) {
+      const auto reasons = validate(*candidate);
+      ASSERT_TRUE(reasons.empty()) << reasons.front();
+      ASSERT_LT(complexity(*candidate), measure);
+      ASSERT_EQ(candidate->operation, origin.operation);
+      ASSERT_EQ(candidate->dtype, origin.dtype);
+      ASSERT_EQ(candidate->quantized_dtype, origin.quantized_dtype);
+    }
+    EXPECT_EQ(sequence.next(), std::nullopt);
+  }
+}
+
+TEST(ShrinkSequence, EveryRandomWalkEndsAtTheEmptyCase) {
+  Random random(2);
+  for (int i = 0; i < 200; ++i) {
+    Case test_case = small_case(random, 12);
+    for (int step = 0;; ++step) {
+      ASSERT_LT(step, 2000);
+      ShrinkSequence sequence(test_case);
+      std::optional<Case> candidate;
+      // One of the first candidates, not always the boldest.
+      for (std::uint64_t skip = random.below(20); auto next = sequence.next();) {
+        candidate = std::move(next);
+        if (skip-- == 0) break;
+      }
+      if (!candidate) break;
+      test_case = *std::move(candidate);
+    }
+    EXPECT_EQ(test_case.rows(), 0);
+    EXPECT_EQ(test_case.hidden_size(), 1);
+    EXPECT_EQ(complexity(test_case), (Complexity{1, 0, 0, 0, 0}));
+  }
+}
+
+TEST(ShrinkSequence, DropsOutputsOfTheOrigin) {
+  Case origin;
+  origin.shape = {1, 2};
+  origin.input.bytes.resize(4);
+  origin.outputs.emplace();
+  origin.outputs->out.resize(4);
+  ASSERT_TRUE(validate(origin).empty());
+  for (const Case& candidate : shrink_candidates(origin)) EXPECT_FALSE(candidate.outputs.has_value());
+}
+
+TEST(ShrinkCandidates, ListTheSequence) {
+  Random random(3);
+  const Case origin = small_case(random, 6);
+  const std::vector<Case> candidates = shrink_candidates(origin);
+  ShrinkSequence sequence(origin);
+  for (const Case& candidate : candidates) EXPECT_EQ(sequence.next(), candidate);
+  EXPECT_EQ(sequence.next(), std::nullopt);
+}
+
+TEST(ShrinkCandidates, KeepTheValuesOfRecipes) {
+  Case origin;
+  origin.shape = {3, 5};
+  origin.input.recipe = Recipe{"normal", 7};
+  origin.weight_dtype = DType::bf16;
+  origin.weight.recipe = Recipe{"model_weights", 8};
+  const CaseTensors values = materialize(origin);
+  bool listed = false;
+  for (const Case& candidate : shrink_candidates(origin)) {
+    if (candidate.shape == origin.shape && !candidate.input.recipe && candidate.weight_dtype) {
+      listed = listed || (candidate.input.bytes == values.input && candidate.weight.bytes == values.weight);
+    }
+  }
+  EXPECT_TRUE(listed);
+}
+
+TEST(ShrinkCandidates, RemoveTheSameColumnFromEveryTensor) {
+  Case origin;
+  origin.operation = Operation::fused_add_rms_norm;
+  origin.weight_dtype = DType::fp32;
+  origin.shape = {2, 3};
+  origin.input.bytes.resize(12);
+  origin.residual.bytes.resize(12);
+  origin.weight.bytes.resize(12);
+  for (std::int64_t i = 0; i < 6; ++i) {
+    store_bits(origin.input.bytes, DType::bf16, i, static_cast<std::uint32_t>(10 + i));
+    store_bits(origin.residual.bytes, DType::bf16, i, static_cast<std::uint32_t>(20 + i));
+    if (i < 3) store_bits(origin.weight.bytes, DType::fp32, i, static_cast<std::uint32_t>(30 + i));
+  }
+  bool found = false;
+  for (const Case& candidate : shrink_candidates(origin)) {
+    if (candidate.shape != std::vector<std::int64_t>{2, 2} || !candidate.weight_dtype) continue;
+    std::int64_t kept = 0;
+    for (std::int64_t i = 0; i < 4; ++i) {
+      const std::uint32_t input = load_bits(candidate.input.bytes, DType::bf16, i);
+      EXPECT_EQ(load_bits(candidate.residual.bytes, DType::bf16, i), input + 10);
+      EXPECT_EQ(load_bits(candidate.weight.bytes, DType::fp32, i % 2), 30 + (input - 10) % 3);
+      kept += static_cast<std::int64_t>(input);
+    }
+    found = found || kept == 10 + 12 + 13 + 15;  // without the middle column
+  }
+  EXPECT_TRUE(found);
+}
+
+TEST(Minimize, ReachesTheSimplestCaseWhereEverythingFails) {
+  Random random(4);
+  for (int i = 0; i < 300; ++i) {
+    Case failing = small_case(random, 80);
+    if (failing.rows() == 0) continue;
+    Case wanted = simplest_case(failing.operation, failing.dtype);
+    wanted.quantized_dtype = failing.quantized_dtype;
+    const Case found = minimize(failing, [](const Case& candidate) { return candidate.rows() > 0; });
+    ASSERT_EQ(complexity(found), complexity(wanted));
+    ASSERT_EQ(found, wanted);
+  }
+}
+
+TEST(Minimize, AsksAtMostItsBudgetAndNeverReturnsWhatDoesNotFail) {
+  Random random(5);
+  const Case failing = small_case(random, 200);
+  std::int64_t calls = 0;
+  const auto counts = [&](const Case&) {
+    ++calls;
+    return false;
+  };
+  EXPECT_EQ(minimize(failing, counts, 17), failing);
+  EXPECT_EQ(calls, 17);
+  EXPECT_EQ(minimize(failing, counts, 0), failing);
+  EXPECT_EQ(calls, 17);
+}
+
+TEST(Minimize, KeepsTheLayoutThatMatters) {
+  Case failing;
+  failing.shape = {2, 3, 16};
+  failing.input_layout = {{16, 40}, 7};
+  failing.output_layout = {{60, 20}, 3};
+  failing.input.recipe = Recipe{"model_rows", 3};
+  failing.launch = {KernelPath::scalar, 128};
+  failing.schedule = {ThreadOrder::random, 99};
+  ASSERT_TRUE(validate(failing).empty());
+  // Something that happens with transposed leading dimensions only.
+  const Case found = minimize(failing, [](const Case& candidate) {
+    return candidate.shape.size() == 3 && candidate.shape[0] > 1 && candidate.shape[1] > 1 &&
+           !candidate.input_layout.strides.empty() &&
+           candidate.input_layout.strides[0] < candidate.input_layout.strides[1];
+  });
+  EXPECT_EQ(found.shape, (std::vector<std::int64_t>{2, 2, 1}));
+  EXPECT_EQ(found.input_layout, (TensorLayout{{1, 2}, 0}));
+  EXPECT_EQ(found.output_layout, TensorLayout{});
+  EXPECT_EQ(found.launch, LaunchChoice{});
+  EXPECT_EQ(found.schedule, Schedule{});
+}
+
+TEST(Minimize, FindsTheSmallestGiantStride) {
+  Case failing;
+  failing.shape = {3, 8};
+  failing.input_layout.strides = {(std::int64_t{1} << 32) + 24};
+  failing.input.recipe = Recipe{"normal", 3};
+  const Case found = minimize(failing, [](const Case& candidate) {
+    return candidate.rows() > 1 && !candidate.input_layout.strides.empty() &&
+           candidate.input_layout.strides[0] >= std::int64_t{1} << 31;
+  });
+  EXPECT_EQ(found.shape, (std::vector<std::int64_t>{2, 1}));
+  // Half the way, as often as it goes, then single steps.
+  EXPECT_LT(found.input_layout.strides[0], (std::int64_t{1} << 31) + 1000);
+}
+
+TEST(Minimize, FindsTheOneElementAmongMany) {
+  for (const std::int64_t hidden : {64, 1000, 4096}) {
+    Case failing;
+    failing.dtype = DType::fp16;
+    failing.shape = {5, hidden};
+    failing.input.recipe = Recipe{"model_rows", 11};
+    failing.input.bytes = materialize(failing).input;
+    failing.input.recipe.reset();
+    const std::int64_t place = 3 * hidden + hidden / 2 + 7;
+    store_bits(failing.input.bytes, DType::fp16, place, 0x7c01);  // a NaN
+    int calls = 0;
+    const Case found = minimize(failing, [&](const Case& candidate) {
+      ++calls;
+      for (std::int64_t i = 0; i < candidate.elements(); ++i) {
+        if (kFp16.is_nan(load_bits(candidate.input.bytes, DType::fp16, i))) return true;
+      }
+      return false;
+    });
+    EXPECT_EQ(found.elements(), 1);
+    EXPECT_EQ(load_bits(found.input.bytes, DType::fp16, 0), kFp16.quiet_nan());
+    EXPECT_LT(calls, 3000) << hidden;
+  }
+}
+
+float from_bf16(std::uint32_t bits) { return std::bit_cast<float>(bits << 16); }
+float to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return std::bit_cast<float>((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000);
+}
+
+// Whether multiplying the weight in fp32 shows: bug B1.
+bool weight_multiply_differs(const Case& test_case) {
+  const CaseTensors tensors = materialize(test_case);
+  if (test_case.weight_dtype != DType::bf16 || test_case.rows() == 0) return false;
+  const std::int64_t hidden = test_case.hidden_size();
+  for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+    double squares = 0;
+    for (std::int64_t j = 0; j < hidden; ++j) {
+      const double x = from_bf16(load_bits(tensors.input, DType::bf16, row * hidden + j));
+      squares += x * x;
+    }
+    const auto r =
+        static_cast<float>(1 / std::sqrt(squares / static_cast<double>(hidden) + test_case.epsilon()));
+    for (std::int64_t j = 0; j < hidden; ++j) {
+      const float n = from_bf16(load_bits(tensors.input, DType::bf16, row * hidden + j)) * r;
+      const float w = from_bf16(load_bits(tensors.weight, DType::bf16, j));
+      if (to_bf16(to_bf16(n) * w) != to_bf16(n * w)) return true;
+    }
+  }
+  return false;
+}
+
+int not_one(const std::vector<std::byte>& data) {
+  int count = 0;
+  for (std::int64_t i = 0; i < static_cast<std::int64_t>(data.size() / 2); ++i) {
+    count += load_bits(data, DType::bf16, i) == kBf16.one() ? 0 : 1;
+  }
+  return count;
+}
+
+TEST(Minimize, ReducesAWrongWeightMultiplyToOneRowAndTwoElements) {
+  Random random(6);
+  CaseLimits limits;
+  limits.operation = Operation::rms_norm;
+  limits.dtype = DType::bf16;
+  limits.weight = WeightKind::activation;
+  limits.max_hidden = 600;
+  int tried = 0;
+  while (tried < 60) {
+    const Case failing = random_case(random, limits);
+    if (!weight_multiply_differs(failing)) continue;
+    ++tried;
+    const Case found = minimize(failing, weight_multiply_differs);
+    ASSERT_TRUE(weight_multiply_differs(found));
+    EXPECT_EQ(found.rows(), 1);
+    EXPECT_LE(found.hidden_size(), 2);
+    EXPECT_LE(not_one(found.input.bytes), 2);
+    EXPECT_LE(not_one(found.weight.bytes), 1);
+    EXPECT_EQ(found.input_layout, TensorLayout{});
+    EXPECT_EQ(found.launch, LaunchChoice{});
+  }
+}
+
+}  // namespace
+}  // namespace normproof

@@ -216,8 +216,10 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
 }
 
 std::string to_text(const Explanation& explanation) {
-  std::string text = fmt::format("{}\nelement [row {}, column {}]: {}\n", explanation.subject,
-                                 explanation.row, explanation.column, fmt::join(explanation.operands, ", "));
+  std::string text = fmt::format("{}\nelement [row {}, column {}]:", explanation.subject, explanation.row,
+                                 explanation.column);
+  for (const std::string& operand : explanation.operands) text += "  " + operand;
+  text += "\n";
   text += fmt::format("  {:<24} exact {}, canonical order {}\n", "sum of squares",
                       to_decimal(explanation.exact_sum_of_squares),
                       to_decimal(explanation.canonical_sum_of_squares));

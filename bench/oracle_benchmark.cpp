@@ -1,0 +1,118 @@
+// What judging costs on conforming rows at H = 4096, one core: the canonical judge, and beside it a plain
+// evaluation of the same rows in Boost's quad float. "per_element" is the figure; the tables in the README
+// quote it.
+#include <benchmark/benchmark.h>
+
+#include <bit>
+#include <boost/multiprecision/cpp_bin_float.hpp>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "oracle/canonical_judge.h"
+
+namespace normproof::oracle {
+namespace {
+
+using boost::multiprecision::cpp_bin_float_quad;
+
+constexpr std::int64_t kHiddenSize = 4096;
+constexpr std::int64_t kRows = 64;
+
+std::uint32_t bits_near(DType dtype, double value) {
+  // Truncation is enough: these are inputs, not results.
+  const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
+  if (dtype == DType::fp32) return bits;
+  if (dtype == DType::bf16) return bits >> 16;
+  const std::uint32_t magnitude = bits & 0x7fffffffu;
+  const std::uint32_t sign = bits >> 16 & 0x8000u;
+  return magnitude < 0x38800000u ? sign : sign | ((magnitude - 0x38000000u) >> 13);
+}
+
+std::vector<std::byte> gaussian(DType dtype, std::int64_t count, double mean, double deviation) {
+  std::mt19937_64 random(42);
+  std::normal_distribution<double> normal(mean, deviation);
+  std::vector<std::byte> data(static_cast<std::size_t>(count) * size_of(dtype));
+  for (std::int64_t i = 0; i < count; ++i) store_bits(data, dtype, i, bits_near(dtype, normal(random)));
+  return data;
+}
+
+struct Subject {
+  Case test_case;
+  CaseTensors tensors;
+  Outputs outputs;
+};
+
+Subject make_subject(Operation operation, DType dtype, std::int64_t rows) {
+  Subject subject;
+  Case& c = subject.test_case;
+  c.operation = operation;
+  c.dtype = dtype;
+  c.weight_dtype = dtype;
+  if (quantizes(operation)) c.quantized_dtype = DType::fp8_e4m3fn;
+  c.shape = {rows, kHiddenSize};
+  subject.tensors.input = gaussian(dtype, rows * kHiddenSize, 0, 1);
+  if (adds_residual(operation)) subject.tensors.residual = gaussian(dtype, rows * kHiddenSize, 0, 1);
+  subject.tensors.weight = gaussian(dtype, kHiddenSize, 1, 0.1);
+  subject.outputs = expected_outputs(c, subject.tensors);
+  return subject;
+}
+
+void report(benchmark::State& state, std::int64_t elements) {
+  state.counters["per_element"] =
+      benchmark::Counter(static_cast<double>(elements),
+                         benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+
+void canonical_judge(benchmark::State& state, Operation operation, DType dtype) {
+  const Subject subject = make_subject(operation, dtype, kRows);
+  for (auto _ : state) {
+    const Verdict verdict = judge_canonical(subject.test_case, subject.tensors, subject.outputs);
+    if (!verdict.conforms()) state.SkipWithError("the rows do not conform");
+    benchmark::DoNotOptimize(verdict);
+  }
+  report(state, kRows * kHiddenSize);
+}
+
+// What one would write without a fast path: every value of the formula in quad precision, rounded to bf16 by
+// the library.
+void plain_quad(benchmark::State& state) {
+  const Subject subject = make_subject(Operation::rms_norm, DType::bf16, 1);
+  const auto as_float = [](std::uint32_t bits) { return std::bit_cast<float>(bits << 16); };
+  const auto to_bf16 = [](const cpp_bin_float_quad& value) {
+    using Eight = boost::multiprecision::number<
+        boost::multiprecision::cpp_bin_float<8, boost::multiprecision::digit_base_2>>;
+    return value.convert_to<Eight>().convert_to<float>();
+  };
+  for (auto _ : state) {
+    cpp_bin_float_quad sum = 0;
+    std::vector<cpp_bin_float_quad> x(kHiddenSize);
+    for (std::int64_t j = 0; j < kHiddenSize; ++j) {
+      x[static_cast<std::size_t>(j)] = as_float(load_bits(subject.tensors.input, DType::bf16, j));
+      sum += x[static_cast<std::size_t>(j)] * x[static_cast<std::size_t>(j)];
+    }
+    const cpp_bin_float_quad m = sum / kHiddenSize + subject.test_case.epsilon();
+    const cpp_bin_float_quad r = cpp_bin_float_quad(1 / sqrt(m)).convert_to<float>();
+    std::int64_t different = 0;
+    for (std::int64_t j = 0; j < kHiddenSize; ++j) {
+      const float n = to_bf16(cpp_bin_float_quad(x[static_cast<std::size_t>(j)] * r).convert_to<float>());
+      const float w = as_float(load_bits(subject.tensors.weight, DType::bf16, j));
+      const float y = to_bf16(cpp_bin_float_quad(n) * w);
+      different +=
+          std::bit_cast<std::uint32_t>(y) >> 16 != load_bits(subject.outputs.out, DType::bf16, j) ? 1 : 0;
+    }
+    benchmark::DoNotOptimize(different);
+  }
+  report(state, kHiddenSize);
+}
+
+BENCHMARK_CAPTURE(canonical_judge, rms_norm_bf16, Operation::rms_norm, DType::bf16);
+BENCHMARK_CAPTURE(canonical_judge, rms_norm_fp16, Operation::rms_norm, DType::fp16);
+BENCHMARK_CAPTURE(canonical_judge, rms_norm_fp32, Operation::rms_norm, DType::fp32);
+BENCHMARK_CAPTURE(canonical_judge, fused_add_rms_norm_bf16, Operation::fused_add_rms_norm, DType::bf16);
+BENCHMARK_CAPTURE(canonical_judge, rms_norm_static_fp8_quant_bf16, Operation::rms_norm_static_fp8_quant,
+                  DType::bf16);
+BENCHMARK(plain_quad);
+
+}  // namespace
+}  // namespace normproof::oracle

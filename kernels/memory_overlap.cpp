@@ -23,15 +23,19 @@ class Search {
  public:
   explicit Search(bool all_zero_counts) : all_zero_counts_(all_zero_counts) {}
 
-  // Strides are positive. Terms of one stride become one term, which is what makes equal layouts cheap.
-  void add(std::int64_t stride, Wide low, Wide high) {
+  // Strides are positive.
+  void add(std::int64_t stride, Wide low, Wide high) { terms_[count_++] = {stride, low, high}; }
+
+  // Adds to the term of that stride, if there is one: this is what makes equal layouts cheap. It hides which
+  // of the numbers are zero.
+  void merge(std::int64_t stride, Wide low, Wide high) {
     for (int i = 0; i < count_; ++i) {
       if (terms_[i].stride != stride) continue;
       terms_[i].low += low;
       terms_[i].high += high;
       return;
     }
-    terms_[count_++] = {stride, low, high};
+    add(stride, low, high);
   }
 
   // True where such numbers exist, or where the search takes too long to tell.
@@ -73,15 +77,6 @@ bool is_empty(const MemoryView& view) {
   return view.row_bytes == 0 || std::find(view.sizes.begin(), end, 0) != end;
 }
 
-// Adds the terms of the row index of `view`, negated for sign -1.
-void add_rows(Search& search, const MemoryView& view, int sign) {
-  for (int i = 0; i < view.leading_dimensions; ++i) {
-    if (view.sizes[i] < 2) continue;
-    const Wide last = view.sizes[i] - 1;
-    search.add(view.strides[i], sign < 0 ? -last : 0, sign < 0 ? 0 : last);
-  }
-}
-
 }  // namespace
 
 std::int64_t extent_of(const MemoryView& view) {
@@ -97,16 +92,18 @@ bool share_memory(const MemoryView& a, const MemoryView& b) {
   if (distance >= extent_of(a) || -distance >= extent_of(b)) return false;
   // A row of b begins -b.row_bytes to a.row_bytes behind a row of a, both excluded.
   Search search(/*all_zero_counts=*/true);
-  add_rows(search, a, -1);
-  add_rows(search, b, +1);
+  for (int i = 0; i < a.leading_dimensions; ++i) search.merge(a.strides[i], 1 - Wide{a.sizes[i]}, 0);
+  for (int i = 0; i < b.leading_dimensions; ++i) search.merge(b.strides[i], 0, Wide{b.sizes[i]} - 1);
   return search.succeeds(-Wide{b.row_bytes} - distance, Wide{a.row_bytes} - distance);
 }
 
 bool overlaps_itself(const MemoryView& view) {
   if (is_empty(view)) return false;
+  // The differences of two row indices, not both the same.
   Search search(/*all_zero_counts=*/false);
-  add_rows(search, view, -1);
-  add_rows(search, view, +1);
+  for (int i = 0; i < view.leading_dimensions; ++i) {
+    search.add(view.strides[i], 1 - Wide{view.sizes[i]}, Wide{view.sizes[i]} - 1);
+  }
   return search.succeeds(-Wide{view.row_bytes}, Wide{view.row_bytes});
 }
 

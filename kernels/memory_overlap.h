@@ -6,8 +6,9 @@
 
 namespace normproof::kernels {
 
-// The bytes of a tensor: rows of `row_bytes` bytes at begin + the sum of index[k] * strides[k], 0 <= index[k]
-// < sizes[k]. All in bytes; every extent must fit in 63 bits. No rows: any size is 0.
+// The bytes of a tensor: rows of `row_bytes` bytes at begin + the sum of index[k] * strides[k], with index[k]
+// from 0 to sizes[k] - 1. All in bytes. Strides are positive and the extent fits in 63 bits; a size of 0
+// means no rows.
 struct MemoryView {
   std::uintptr_t begin = 0;
   std::int64_t row_bytes = 0;

@@ -27,9 +27,9 @@ typedef enum normproof_status {
   NORMPROOF_INVALID_STRIDE = 4, /* rows that overlap, or a last dimension that is not contiguous */
   NORMPROOF_SIZE_OVERFLOW = 5,  /* the tensor's extent in bytes does not fit in 63 bits */
   NORMPROOF_UNSUPPORTED_DTYPE = 6,
-  NORMPROOF_MISALIGNED_POINTER =
-      7, /* not a multiple of the element size, or of 16 bytes where the vectorized path is demanded */
-  NORMPROOF_OVERLAP = 8, /* an output shares memory with another tensor */
+  NORMPROOF_MISALIGNED_POINTER = 7, /* not a multiple of the element size, or of 16 bytes where the vectorized
+                                       path is demanded (strides too) */
+  NORMPROOF_OVERLAP = 8,            /* an output shares memory with another tensor */
   NORMPROOF_INVALID_LAUNCH = 9,
   NORMPROOF_LAUNCH_FAILED =
       10 /* the CUDA runtime, or the host execution (divergent barrier), reported an error */
@@ -100,7 +100,15 @@ NORMPROOF_EXPORT normproof_status normproof_fused_add_rms_norm(
     float epsilon, const normproof_launch* launch, normproof_stream stream, normproof_launch_report* report,
     normproof_message message);
 
-/* out (fp8) = quantize(rms_norm(input, weight, epsilon), *scale). Rank 2. scale points to one fp32. */
+/* out (fp8) = quantize(rms_norm(input, weight, epsilon), *scale). Rank 2. scale points to one fp32.
+ *
+ * quantize(y, scale) = round(clamp(fl(y * fl(1 / scale)), -max, max)) with max the largest finite number of
+ * out's dtype: 448, 57344, 240, 57344. The scale lies in the kernel's memory, so its value is not refused;
+ * whatever it is, the formula is carried out as IEEE 754 says: scale +-0:        1 / scale is infinite: +-max
+ * with the sign of y / scale, and NaN where y is 0 or NaN; |scale| < 2^-128: the same, because 1 / scale
+ * overflows; scale negative:   the signs of out are the opposite of y's; scale infinite:   1 / scale is a
+ * zero: zeros, and NaN where y is infinite or NaN; scale NaN:        NaN throughout. An infinite y becomes
+ * +-max for every other scale, NaN stays NaN, and the fnuz dtypes have no negative zero. */
 NORMPROOF_EXPORT normproof_status normproof_rms_norm_static_fp8_quant(
     const normproof_tensor* out, const normproof_tensor* input, const normproof_tensor* weight,
     const float* scale, float epsilon, const normproof_launch* launch, normproof_stream stream,

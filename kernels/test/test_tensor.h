@@ -2,6 +2,8 @@
 // element owns.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <new>
@@ -71,13 +73,16 @@ class TestTensor {
   }
 
   const std::vector<std::byte>& storage() const { return storage_; }
+  void set_storage(const std::vector<std::byte>& bytes) {
+    std::copy(bytes.begin(), bytes.end(), storage_.begin());
+  }
 
   // The storage with all elements overwritten: equal before and after a call that kept within the elements.
   std::vector<std::byte> surroundings() {
     const std::vector<std::byte> kept = storage_;
     fill([] { return 0u; });
     std::vector<std::byte> result = storage_;
-    storage_ = kept;
+    set_storage(kept);
     return result;
   }
 

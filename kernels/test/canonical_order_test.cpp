@@ -54,7 +54,7 @@ TEST_P(CanonicalOrder, IsKeptWhereABlockGoesOverManyRows) {
   // Long rows that follow each other in a block reuse its shared memory; the schedule lets warps run ahead.
   for (const std::uint64_t seed : {1u, 2u, 3u, 4u}) {
     const host::ScopedSchedule schedule({host::ThreadOrder::kRandomPriorities, seed});
-    NormCase test_case = sensitive_case(GetParam(), 9, 2056);
+    NormCase test_case = sensitive_case(GetParam(), 50, 2056);
     test_case.launch.threads_per_block = 128;
     expect_reference_bits(test_case);
     test_case.adds_residual = true;

@@ -157,22 +157,9 @@ class Device : public testing::TestWithParam<std::tuple<DType, bool, bool>> {
   }
 
   void for_each_combination(NormCase test_case, const std::function<void(const NormCase&)>& visit) {
-    const auto [dtype, adds_residual, quantizes] = GetParam();
-    test_case.dtype = dtype;
-    test_case.adds_residual = adds_residual;
-    std::vector<std::optional<DType>> weights = {std::nullopt, dtype};
-    if (dtype != DType::fp32) weights.emplace_back(DType::fp32);
-    std::vector<std::optional<DType>> outputs = {std::nullopt};
-    if (quantizes) outputs.assign(std::begin(kQuantized), std::end(kQuantized));
-    for (const auto& weight : weights) {
-      for (const auto& output : outputs) {
-        test_case.weight_dtype = weight;
-        test_case.quantized = output;
-        ++test_case.seed;
-        visit(test_case);
-        if (HasFailure()) return;
-      }
-    }
+    test_case.dtype = std::get<0>(GetParam());
+    test_case.adds_residual = std::get<1>(GetParam());
+    kernels::for_each_combination(test_case, std::get<2>(GetParam()), visit);
   }
 };
 

@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <memory>
 #include <optional>
 #include <sstream>
 
@@ -43,6 +42,25 @@ struct NormCase {
     return text.str();
   }
 };
+
+// Calls visit with every weight of the case's dtype and, if the case is to quantize, every output format;
+// stops at the first failure.
+inline void for_each_combination(NormCase test_case, bool quantizes,
+                                 const std::function<void(const NormCase&)>& visit) {
+  std::vector<std::optional<DType>> weights = {std::nullopt, test_case.dtype};
+  if (test_case.dtype != DType::fp32) weights.emplace_back(DType::fp32);
+  std::vector<std::optional<DType>> outputs = {std::nullopt};
+  if (quantizes) outputs.assign(std::begin(kQuantized), std::end(kQuantized));
+  for (const auto& weight : weights) {
+    for (const auto& output : outputs) {
+      test_case.weight_dtype = weight;
+      test_case.quantized = output;
+      ++test_case.seed;
+      visit(test_case);
+      if (testing::Test::HasFailure()) return;
+    }
+  }
+}
 
 // The tensors of a case, filled.
 struct NormTensors {

@@ -112,7 +112,8 @@ std::uint32_t draw_near(Random& random, const FloatFormat& format, int low, int 
 std::uint32_t draw_special(Random& random, const FloatFormat& format) {
   static constexpr std::array kSpecial = {ExponentClass::nan, ExponentClass::infinity, ExponentClass::zero,
                                           ExponentClass::subnormal};
-  return draw_bits(random, format, random.pick(kSpecial), random.pick(kMantissaClasses));
+  const ExponentClass exponent_class = random.pick(kSpecial);
+  return draw_bits(random, format, exponent_class, random.pick(kMantissaClasses));
 }
 
 }  // namespace normproof

@@ -71,7 +71,8 @@ std::int64_t draw_hidden(Random& random, std::int64_t maximum, std::int64_t chun
         1, std::ranges::count_if(units, [&](std::int64_t unit) { return unit <= maximum; }));
     const std::int64_t unit = units[random.below(static_cast<std::uint64_t>(fitting))];
     const std::int64_t most = std::clamp<std::int64_t>(maximum / unit, 1, 8);
-    hidden = random.between(1, most) * unit + random.between(-1, 1);
+    hidden = random.between(1, most) * unit;
+    hidden += random.between(-1, 1);
   } else {
     hidden = random.between(1, 2 * chunk + 1);
   }
@@ -143,7 +144,8 @@ std::vector<std::int64_t> draw_strides(Random& random, const CaseLimits& limits,
     gap = std::min(gap, limits.max_padding);
     std::int64_t stride = (test_case.shape[dim] > 1 ? extent : hidden) + gap;
     if (limits.giant_strides && i + 1 == leading) {
-      stride = (std::int64_t{1} << random.between(31, 32)) + alignment * random.between(-2, 2);
+      stride = std::int64_t{1} << random.between(31, 32);
+      stride += alignment * random.between(-2, 2);
     }
     strides[dim] = stride - stride % alignment;  // the extent is a multiple of the alignment
     extent += (std::max<std::int64_t>(test_case.shape[dim], 1) - 1) * strides[dim];

@@ -9,7 +9,8 @@ namespace normproof {
 
 // SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014): the state
 // advances by the golden gamma, the output is a bijective mix of it. Distributions are written here because
-// the standard library's may differ between implementations.
+// the standard library's may differ between implementations. Draw one number per statement: the order in
+// which a call's arguments, or the operands of + and |, are evaluated is left to the compiler.
 class Random {
  public:
   explicit constexpr Random(std::uint64_t seed) : state_(mix(seed)) {}

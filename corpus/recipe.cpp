@@ -117,7 +117,8 @@ void special(Random& random, Row<dtype> row) {
     if (lot != 0 || kind == 0) return draw_normal<dtype>(random, scale.scale, scale.exponent);
     if (kind == 1) return draw_special(random, row.kFormat);
     if (kind == 2) return draw_bits(random, row.kFormat, ExponentClass::infinity, MantissaClass::zero);
-    return draw_bits(random, row.kFormat, random.pick(kHarmless), random.pick(kMantissaClasses));
+    const ExponentClass exponent_class = random.pick(kHarmless);
+    return draw_bits(random, row.kFormat, exponent_class, random.pick(kMantissaClasses));
   });
 }
 

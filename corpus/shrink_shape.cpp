@@ -3,6 +3,7 @@
 #include <memory>
 #include <numeric>
 
+#include "corpus/float_format.h"
 #include "corpus/generate.h"
 #include "corpus/recipe.h"
 #include "corpus/shrink_stages.h"
@@ -122,6 +123,26 @@ Case with_steps(Values& values, std::size_t dim, std::int64_t first, std::int64_
   return candidate;
 }
 
+// A column and beside it a companion whose weight is 1 and whose residual is 0: with one element to choose
+// the inverse RMS takes values that the column alone, or with its neighbours, does not have.
+constexpr std::int64_t kCompanions = 8;
+Case with_companion(Values& values, std::int64_t column, std::int64_t companion) {
+  Case candidate = with_columns(values, {column, column});
+  const FloatFormat format = format_of(candidate.dtype);
+  // 1, 1.125, ... 1.875, and at last 0.
+  const std::uint32_t eighths = static_cast<std::uint32_t>(companion) << (format.mantissa_bits - 3);
+  const std::uint32_t bits = companion == kCompanions ? 0 : format.one() | eighths;
+  for (std::int64_t row = 0; row < candidate.rows(); ++row) {
+    store_bits(candidate.input.bytes, candidate.dtype, 2 * row + 1, bits);
+    if (adds_residual(candidate.operation))
+      store_bits(candidate.residual.bytes, candidate.dtype, 2 * row + 1, 0);
+  }
+  if (candidate.weight_dtype) {
+    store_bits(candidate.weight.bytes, *candidate.weight_dtype, 1, format_of(*candidate.weight_dtype).one());
+  }
+  return candidate;
+}
+
 // Removal of blocks of size/2, size/4, ... 1 of `size` items: how many there are, and the one of a number.
 struct Block {
   std::int64_t first;
@@ -213,6 +234,12 @@ void append_shape_stages(const Case& origin, std::vector<ShrinkStage>& stages) {
                       const Block block = block_of(columns, index);
                       if (block.end - block.first == columns) return std::nullopt;
                       return with_columns(*values, all_but(columns, block.first, block.end));
+                    }});
+  // A column and a companion, where neighbours were not enough.
+  stages.push_back({columns > 2 && columns <= 64 && can_list ? columns * (kCompanions + 1) : 0,
+                    [values](std::int64_t index) {
+                      const std::int64_t companion = index % (kCompanions + 1);
+                      return with_companion(*values, index / (kCompanions + 1), companion);
                     }});
   // What is too large to be listed is cut short: half of the rows, or of the columns, made by the same
   // recipes.

@@ -10,6 +10,7 @@
 #include "corpus/bit_classes.h"
 #include "corpus/float_format.h"
 #include "corpus/recipe.h"
+#include "corpus/scalar_values.h"
 
 namespace normproof {
 namespace {
@@ -17,10 +18,6 @@ namespace {
 constexpr std::int64_t kMostListedElements = 1 << 16;
 constexpr std::int64_t kLongestAimedRow =
     1024;  // beyond, squares of useful integers no longer add up exactly
-
-constexpr std::uint32_t kOne = 0x3f800000;
-constexpr std::uint32_t kEpsilon1e5 = 0x3727c5ac;
-constexpr std::uint32_t kEpsilon1e6 = 0x358637bd;
 
 std::span<std::byte> row_of(std::vector<std::byte>& data, std::int64_t row, std::size_t row_bytes) {
   return std::span(data).subspan(static_cast<std::size_t>(row) * row_bytes, row_bytes);
@@ -67,7 +64,8 @@ double value_of(const FloatFormat& format, std::uint32_t bits) {
 void sprinkle_specials(Random& random, RowView row) {
   const std::uint64_t count = 1 + random.below(3);
   for (std::uint64_t i = 0; i < count; ++i) {
-    row.set(random.below(row.columns()), draw_special(random, row.format()));
+    const std::size_t column = random.below(row.columns());
+    row.set(column, draw_special(random, row.format()));
   }
 }
 void sprinkle_bit_classes(Random& random, RowView row) {
@@ -76,8 +74,10 @@ void sprinkle_bit_classes(Random& random, RowView row) {
                                            ExponentClass::near_one};
   const std::uint64_t count = 1 + random.below(4);
   for (std::uint64_t i = 0; i < count; ++i) {
-    row.set(random.below(row.columns()),
-            draw_bits(random, row.format(), random.pick(kHarmless), random.pick(kMantissaClasses)));
+    const std::size_t column = random.below(row.columns());
+    const ExponentClass exponent_class = random.pick(kHarmless);
+    const MantissaClass mantissa_class = random.pick(kMantissaClasses);
+    row.set(column, draw_bits(random, row.format(), exponent_class, mantissa_class));
   }
 }
 
@@ -249,13 +249,6 @@ void fill_known_weights(Random& random, const KnownRows& known, const Case& test
   }
 }
 
-std::uint32_t fp32_bits(double value) { return std::bit_cast<std::uint32_t>(static_cast<float>(value)); }
-
-std::uint32_t random_fp32(Random& random, int low, int high) {
-  return draw_bits(random, kFp32, ExponentClass::near_one, MantissaClass::random) % (1u << 23) |
-         kFp32.power_of_two(static_cast<int>(random.between(low, high)));
-}
-
 double mean_square(RowView row) {
   double sum = 0;
   for (std::size_t column = 0; column < row.columns(); ++column) {
@@ -263,75 +256,6 @@ double mean_square(RowView row) {
     sum += value * value;
   }
   return sum / static_cast<double>(row.columns());
-}
-
-// `row`: some input row, or nothing where there is none at hand.
-std::uint32_t draw_epsilon(Random& random, const std::optional<RowView>& row) {
-  const std::uint64_t way = random.below(64);
-  if (way < 22) return kEpsilon1e6;
-  if (way < 42) return kEpsilon1e5;
-  if (way < 48) return random_fp32(random, -40, 4);
-  if (way < 52) return 0;
-  if (way < 56) {  // near the mean square, where a misplaced or missing epsilon shows most
-    const double mean = row ? mean_square(*row) : 1;
-    return fp32_bits(mean * (0.25 + 0.125 * static_cast<double>(random.below(16))));
-  }
-  switch (way) {
-    case 56:
-      return kFp32.sign_bit();
-    case 57:
-      return draw_bits(random, kFp32, ExponentClass::subnormal, random.pick(kMantissaClasses));
-    case 58:
-      return random_fp32(random, -20, 0) | kFp32.sign_bit();
-    case 59:
-      return fp32_bits(row ? -mean_square(*row) : -1);  // the sum is zero
-    case 60:
-      return kFp32.infinity() | (random.chance(1, 2) ? kFp32.sign_bit() : 0);
-    case 61:
-      return kFp32.quiet_nan();
-    case 62:
-      return random_fp32(random, 60, 127);
-    default:
-      return draw_bits(random, kFp32);
-  }
-}
-
-double largest_of(DType quantized) {
-  switch (quantized) {
-    case DType::fp8_e4m3fn:
-      return 448;
-    case DType::fp8_e4m3fnuz:
-      return 240;
-    default:
-      return 57344;
-  }
-}
-
-std::uint32_t draw_scale(Random& random, DType quantized) {
-  const std::uint64_t way = random.below(64);
-  if (way < 8) return kOne;
-  if (way < 12) return fp32_bits(0.03);
-  if (way < 28) return random_fp32(random, -10, 3);
-  if (way < 40) return kFp32.power_of_two(static_cast<int>(random.between(-12, 4)));
-  if (way < 56) {  // what calibration gives: the largest |y|, about 2 to 8, maps to the largest number
-    return fp32_bits((2 + static_cast<double>(random.below(1 << 16)) / 10923) / largest_of(quantized));
-  }
-  switch (way) {
-    case 56:
-      return random.chance(1, 2) ? 0 : kFp32.sign_bit();
-    case 57:
-      return random_fp32(random, -6, 2) | kFp32.sign_bit();
-    case 58:
-      return draw_bits(random, kFp32, ExponentClass::subnormal, random.pick(kMantissaClasses));
-    case 59:
-      return kFp32.infinity() | (random.chance(1, 2) ? kFp32.sign_bit() : 0);
-    case 60:
-      return kFp32.quiet_nan();
-    case 61:
-      return random_fp32(random, -126, 127);
-    default:
-      return random_fp32(random, -20, -10);  // most values are clamped
-  }
 }
 
 void draw_recipes(Random& random, int special_percent, Case& test_case) {
@@ -392,12 +316,12 @@ void draw_plain_values(Random& random, Case& test_case) {
     fill_row(random, kWeightDiet, *test_case.weight_dtype, weight);
     if (random.chance(1, 8)) sprinkle_bit_classes(random, {weight, *test_case.weight_dtype});
   }
-  std::optional<RowView> some_row;
-  if (test_case.rows() > 0) {
+  const auto mean_square_of_some_row = [&]() -> double {
+    if (test_case.rows() == 0) return 1;
     const auto row = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(test_case.rows())));
-    some_row.emplace(row_of(test_case.input.bytes, row, row_bytes), test_case.dtype);
-  }
-  test_case.epsilon_bits = draw_epsilon(random, some_row);
+    return mean_square({row_of(test_case.input.bytes, row, row_bytes), test_case.dtype});
+  };
+  test_case.epsilon_bits = draw_epsilon(random, mean_square_of_some_row);
   if (test_case.quantized_dtype) test_case.scale_bits = draw_scale(random, *test_case.quantized_dtype);
 }
 
@@ -406,7 +330,7 @@ void draw_plain_values(Random& random, Case& test_case) {
 void draw_values(Random& random, int special_percent, Case& test_case) {
   if (test_case.elements() > kMostListedElements || random.chance(1, 16)) {
     draw_recipes(random, special_percent, test_case);
-    test_case.epsilon_bits = draw_epsilon(random, std::nullopt);
+    test_case.epsilon_bits = draw_epsilon(random, [] { return 1.0; });
     if (test_case.quantized_dtype) test_case.scale_bits = draw_scale(random, *test_case.quantized_dtype);
     return;
   }

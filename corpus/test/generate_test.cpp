@@ -172,6 +172,38 @@ TEST(RandomCase, HasEveryKindOfLayoutExecutionAndScalar) {
   EXPECT_LT(special_rows * 10, rows * 7);
 }
 
+TEST(RandomCase, SprinklesSpecialsOverTheRowsAskedFor) {
+  std::array<double, 2> shares{};
+  for (const int percent : {0, 100}) {
+    Random random(11);
+    CaseLimits limits;
+    limits.operation = Operation::rms_norm;
+    limits.dtype = DType::bf16;
+    limits.max_hidden = 64;
+    limits.special_percent = percent;
+    int rows = 0;
+    int special_rows = 0;
+    for (int i = 0; i < 2000; ++i) {
+      const Case test_case = random_case(random, limits);
+      if (test_case.input.recipe) continue;
+      for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+        bool special = false;
+        for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
+          const std::uint32_t bits =
+              load_bits(test_case.input.bytes, DType::bf16, row * test_case.hidden_size() + column);
+          special = special || kBf16.magnitude(bits) >= kBf16.infinity() || kBf16.is_zero(bits) ||
+                    kBf16.is_subnormal(bits);
+        }
+        ++rows;
+        special_rows += special ? 1 : 0;
+      }
+    }
+    shares[percent == 0 ? 0 : 1] = static_cast<double>(special_rows) / rows;
+  }
+  EXPECT_LT(shares[0], 0.5);
+  EXPECT_EQ(shares[1], 1);
+}
+
 TEST(RandomCase, IsReproducible) {
   Random first(9);
   Random second(9);

@@ -95,16 +95,20 @@ TEST(Random, IsFairBelowAnyBound) {
   std::array<int, 7> counts{};
   for (int i = 0; i < 70000; ++i) ++counts[random.below(7)];
   for (const int count : counts) EXPECT_NEAR(count, 10000, 500);
-  // Three quarters of all 64-bit numbers: the reduction of a draw modulo the bound would double the lower
-  // third.
-  const std::uint64_t bound = std::uint64_t{3} << 62;
-  int lower = 0;
-  for (int i = 0; i < 9000; ++i) {
-    const std::uint64_t draw = random.below(bound);
-    ASSERT_LT(draw, bound);
-    lower += draw < bound / 3 ? 1 : 0;
+  // Three quarters of all 32-bit or 64-bit numbers: without drawing again some numbers would come twice as
+  // often.
+  for (const std::uint64_t bound : {std::uint64_t{3} << 30, std::uint64_t{3} << 62}) {
+    std::array<int, 3> thirds{};
+    std::array<int, 3> residues{};
+    for (int i = 0; i < 9000; ++i) {
+      const std::uint64_t draw = random.below(bound);
+      ASSERT_LT(draw, bound);
+      ++thirds[draw / (bound / 3)];
+      ++residues[draw % 3];
+    }
+    for (const int count : thirds) EXPECT_NEAR(count, 3000, 250) << bound;
+    for (const int count : residues) EXPECT_NEAR(count, 3000, 250) << bound;
   }
-  EXPECT_NEAR(lower, 3000, 250);
   EXPECT_EQ(random.below(1), 0u);
   EXPECT_EQ(random.below(0), 0u);
 }

@@ -226,6 +226,25 @@ TEST(Minimize, FindsTheOneElementAmongMany) {
   }
 }
 
+TEST(Minimize, ResetsElementsByTheBlock) {
+  Case failing;
+  failing.shape = {1, 600};
+  failing.input.recipe = Recipe{"model_rows", 12};
+  failing.input.bytes = materialize(failing).input;
+  failing.input.recipe.reset();
+  store_bits(failing.input.bytes, DType::bf16, 300, 0x7fc1);
+  int calls = 0;
+  const Case found = minimize(failing, [&](const Case& candidate) {
+    if (candidate.shape != failing.shape) return false;
+    ++calls;
+    return kBf16.is_nan(load_bits(candidate.input.bytes, DType::bf16, 300));
+  });
+  for (std::int64_t i = 0; i < 600; ++i) {
+    ASSERT_EQ(load_bits(found.input.bytes, DType::bf16, i), i == 300 ? kBf16.quiet_nan() : kBf16.one()) << i;
+  }
+  EXPECT_LT(calls, 120);
+}
+
 float from_bf16(std::uint32_t bits) { return std::bit_cast<float>(bits << 16); }
 float to_bf16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);

@@ -221,8 +221,12 @@ TEST(ThreadSchedule, BlockOrderIsAPermutation) {
         for (std::uint64_t i = 0; i < count; ++i) seen.insert(blocks[i]);
         EXPECT_EQ(seen.size(), count);
         EXPECT_EQ(*seen.rbegin(), count - 1);
-        if (order == ThreadOrder::kForward) EXPECT_EQ(blocks[0], 0u);
-        if (order == ThreadOrder::kReverse) EXPECT_EQ(blocks[0], count - 1);
+        if (order == ThreadOrder::kForward) {
+          EXPECT_EQ(blocks[0], 0u);
+        }
+        if (order == ThreadOrder::kReverse) {
+          EXPECT_EQ(blocks[0], count - 1);
+        }
       }
     }
   }

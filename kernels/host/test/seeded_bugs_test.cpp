@@ -142,7 +142,7 @@ INSTANTIATE_TEST_SUITE_P(Host, SeededBugs,
                                                                          : warp_exchange<Code::kBroken>,
                                                                      schedule);
                                              }}),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& bug) { return std::string(bug.param.name); });
 
 // One thread writes, the others read without a barrier: right if and only if thread 0 happens to run first.
 __global__ void unsynchronized_broadcast(int* values) {

@@ -255,17 +255,31 @@ TEST(MemoryDeathTest, SharedMemoryHasRedzones) {
 #endif
 }
 
-// Not a tail call, and the frame must exist.
-__noinline__ int recurse(int depth) {
+// Grows the stack in steps of less than a page until it is `bytes` below `top`.
+__noinline__ int descend(const char* top, std::ptrdiff_t bytes) {
   volatile char frame[512];
-  frame[0] = static_cast<char>(depth);
-  return depth == 0 ? 0 : recurse(depth - 1) + frame[0];
+  frame[0] = 1;
+  const char* const here = static_cast<const char*>(__builtin_frame_address(0));
+  return top - here > bytes ? 0 : descend(top, bytes) + frame[0];  // not a tail call, so the frames stay
 }
 
+// Below the stack of thread 0 lie its guard page and then the stack of thread 1, where an overflow would do
+// harm.
 TEST(MemoryDeathTest, StackOverflowHitsTheGuardPage) {
-  int result = 0;
-  EXPECT_TRUE(launch({.grid = 1, .block = 32}, [&] { atomicExch(&result, recurse(20)); }));
-  EXPECT_DEATH((void)launch({.grid = 1, .block = 32}, [&] { atomicExch(&result, recurse(100000)); }), "");
+#if defined(NORMPROOF_UNDER_ASAN) || defined(NORMPROOF_UNDER_TSAN)
+  const std::ptrdiff_t stack_bytes = 256 * 1024;
+#else
+  const std::ptrdiff_t stack_bytes = 64 * 1024;
+#endif
+  int frames = 0;
+  const auto use = [&](std::ptrdiff_t bytes) {
+    return launch({.grid = 1, .block = 32}, [&] {
+      if (threadIdx.x == 0) frames = descend(static_cast<const char*>(__builtin_frame_address(0)), bytes);
+    });
+  };
+  EXPECT_TRUE(use(stack_bytes * 3 / 4));
+  EXPECT_GT(frames, 10);
+  EXPECT_DEATH((void)use(stack_bytes + 1024), "");
 }
 
 }  // namespace

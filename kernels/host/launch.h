@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "kernels/host/schedule.h"
 #include "kernels/host/vector_types.h"
@@ -47,8 +48,8 @@ LaunchResult run_grid(const LaunchConfig& config, void (*run_thread)(const void*
 // thread gets its own copy of what the kernel takes by value. Several OS threads may launch at the same time;
 // a kernel may not launch. A kernel that spins until another thread acts never ends.
 template <class Kernel, class... Arguments>
-LaunchResult launch(const LaunchConfig& config, const Kernel& kernel, const Arguments&... arguments) {
-  const auto call = [&] { std::invoke(kernel, arguments...); };
+LaunchResult launch(const LaunchConfig& config, const Kernel& kernel, Arguments... arguments) {
+  const auto call = [&] { std::invoke(kernel, std::as_const(arguments)...); };
   return internal::run_grid(
       config, [](const void* closure) { (*static_cast<const decltype(call)*>(closure))(); }, &call);
 }

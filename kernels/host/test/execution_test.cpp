@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -280,6 +283,19 @@ TEST(MemoryDeathTest, StackOverflowHitsTheGuardPage) {
   EXPECT_TRUE(use(stack_bytes * 3 / 4));
   EXPECT_GT(frames, 10);
   EXPECT_DEATH((void)use(stack_bytes + 1024), "");
+}
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The program that the README shows is built and run as a test of its own.
+TEST(Readme, ShowsTheProgramThatIsTested) {
+  const std::string folder = NORMPROOF_SOURCE_DIR "/kernels/host/";
+  const std::string program = text_of(folder + "test/readme_example.cpp");
+  ASSERT_FALSE(program.empty());
+  EXPECT_NE(text_of(folder + "README.md").find("```cpp\n" + program + "```"), std::string::npos);
 }
 
 }  // namespace

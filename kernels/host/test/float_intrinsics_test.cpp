@@ -92,7 +92,7 @@ class HardTriples {
     float a, b, c;
   };
   Triple next() {
-    switch (random_() % 6) {
+    switch (random_() % 7) {
       case 0:  // any finite bits
         return {finite(), finite(), finite()};
       case 1: {  // exponents that overlap
@@ -116,6 +116,12 @@ class HardTriples {
                    b = static_cast<float>(random_() % 0x2000 | 0x1001);
         return {sign(std::ldexp(a, exponent)), b,
                 sign(std::ldexp(significand(), exponent - between(10, 150)))};
+      }
+      case 5: {  // the same among subnormal numbers: the product is half of 2^-149 but for 2^-46 of it
+        const std::uint32_t i = random_() % 64;
+        return {sign(std::ldexp(static_cast<float>(0x800000 + i), -23 - 75)),
+                std::ldexp(static_cast<float>(0x1000000 - 2 * i), -24 - 75),
+                __uint_as_float(random_() % 0x1000000 | (random_() & 0x80000000u))};
       }
       default: {  // subnormal results, near ties between them
         const int half = between(-80, -60);

@@ -142,13 +142,16 @@ TEST_P(Misuse, MisalignedVector) {
 
 TEST_P(Misuse, KernelThrows) {
   const auto alive = std::make_shared<int>(0);
+  int went_on = 0;
   const LaunchResult result = launch({.grid = 2, .block = 64}, [&] {
     const std::shared_ptr<int> held = alive;
     if (blockIdx.x == 1 && threadIdx.x == 33) throw std::runtime_error("out of cheese");
     __syncthreads();
+    if (blockIdx.x == 1) atomicAdd(&went_on, 1);
   });
   if (result.block.x != 1) ADD_FAILURE() << result.message;
   expect_error(result, LaunchError::kKernelException, {"out of cheese", "thread (33,0,0)", "block (1,0,0)"});
+  EXPECT_EQ(went_on, 0) << "a thread passed a barrier that could not be completed";
   EXPECT_EQ(alive.use_count(), 1) << "a suspended thread was not unwound";
 }
 

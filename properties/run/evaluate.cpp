@@ -12,11 +12,11 @@ std::string bits_text(DType dtype, std::uint32_t bits) {
   return fmt::format("0x{:0{}x}", bits, 2 * size_of(dtype));
 }
 
-std::string mismatch_text(const oracle::Mismatch& mismatch) {
+std::string mismatch_text(const oracle::Mismatch& mismatch, std::string_view authority) {
   const std::string where = fmt::format(
-      "{}[row {}, column {}]: got {} ({}), the contract says {} ({})",
+      "{}[row {}, column {}]: got {} ({}), {} says {} ({})",
       mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out", mismatch.row, mismatch.column,
-      bits_text(mismatch.dtype, mismatch.got), oracle::value_text(mismatch.dtype, mismatch.got),
+      bits_text(mismatch.dtype, mismatch.got), oracle::value_text(mismatch.dtype, mismatch.got), authority,
       bits_text(mismatch.dtype, mismatch.wanted), oracle::value_text(mismatch.dtype, mismatch.wanted));
   if (mismatch.ulp_distance == UINT64_MAX) return where;
   return fmt::format("{}, {} ulp apart", where, mismatch.ulp_distance);
@@ -76,7 +76,7 @@ Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& t
   return evaluation;
 }
 
-std::string describe(const Case& test_case, const Evaluation& evaluation) {
+std::string describe(const Case& test_case, const Evaluation& evaluation, std::string_view authority) {
   std::string text = fmt::format("{}, {} {}x{}", name_of(evaluation.outcome), name_of(test_case.operation),
                                  test_case.rows(), test_case.hidden_size());
   text += fmt::format(" {}, weight {}", name_of(test_case.dtype),
@@ -89,7 +89,7 @@ std::string describe(const Case& test_case, const Evaluation& evaluation) {
   if (!evaluation.run.message.empty()) text += fmt::format("  the target says: {}\n", evaluation.run.message);
   for (const auto& violation : evaluation.run.memory_violations) text += fmt::format("  {}\n", violation);
   for (const auto& mismatch : evaluation.verdict.first_mismatches)
-    text += fmt::format("  {}\n", mismatch_text(mismatch));
+    text += fmt::format("  {}\n", mismatch_text(mismatch, authority));
   const auto listed = static_cast<std::int64_t>(evaluation.verdict.first_mismatches.size());
   if (evaluation.verdict.mismatches > listed) {
     text += fmt::format("  and {} more of {} elements\n", evaluation.verdict.mismatches - listed,

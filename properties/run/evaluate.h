@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "corpus/case.h"
 #include "oracle/verdict.h"
@@ -36,6 +37,8 @@ Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& t
 bool must_be_refused(const Case& test_case);
 
 // A violation as text for people: what is wrong, where, the bits got and wanted, how many ulp apart.
-std::string describe(const Case& test_case, const Evaluation& evaluation);
+// `authority` is who says which bits are wanted.
+std::string describe(const Case& test_case, const Evaluation& evaluation,
+                     std::string_view authority = "the contract");
 
 }  // namespace normproof

@@ -1,0 +1,60 @@
+// The table of all properties. A new one is a function in its family's file, a line in families.h and a row here.
+#include <array>
+
+#include "properties/families.h"
+#include "properties/property.h"
+
+namespace normproof {
+namespace {
+
+constexpr std::array kProperties = {
+    Property{"bitwise-equality",
+             "Every output bit is what the contract says, and nothing else in memory changes.",
+             &check_bitwise_equality},
+    Property{"fused-add-is-add-then-norm",
+             "fused_add_rms_norm stores the rounded sums as residual and gives what rms_norm gives of them.",
+             &check_fused_add_is_add_then_norm},
+    Property{"fp8-is-quantized-norm",
+             "rms_norm_static_fp8_quant gives the exactly rounded quantization of what rms_norm gives.",
+             &check_fp8_is_quantized_norm},
+    Property{"fused-fp8-is-composition",
+             "fused_add_rms_norm_static_fp8_quant is the addition, the norm and the quantization, one after "
+             "the other.",
+             &check_fused_fp8_is_composition},
+    Property{"rows-are-independent",
+             "A row's bits do not depend on the other rows, on how many there are, or on their order.",
+             &check_rows_are_independent},
+    Property{"layout-changes-nothing",
+             "A row's bits do not depend on strides, alignment, rank, or being computed in place.",
+             &check_layout_changes_nothing},
+    Property{"launch-changes-nothing",
+             "A row's bits do not depend on the code path, the block size, or the order of the threads.",
+             &check_launch_changes_nothing},
+    Property{"power-of-two-scaling",
+             "Input times 2^k with epsilon times 4^k leaves the output unchanged, absent overflow and underflow.",
+             &check_power_of_two_scaling},
+    Property{"negation", "Negated input gives the negated output.", &check_negation},
+    Property{"fp8-is-monotone", "A larger norm value never quantizes to a smaller fp8 number.",
+             &check_fp8_is_monotone},
+    Property{"fp8-is-idempotent", "A value that is an fp8 number already quantizes to itself.",
+             &check_fp8_is_idempotent},
+    Property{"fp8-saturates",
+             "Values beyond the largest fp8 number become that number, and only NaN becomes NaN.",
+             &check_fp8_saturates},
+    Property{"special-values",
+             "NaN, infinities, zeros, subnormals and odd epsilons give what the contract lists.",
+             &check_special_values},
+    Property{"memory-safety",
+             "Nothing is written outside the outputs, between strided rows included, and inputs stay untouched.",
+             &check_memory_safety},
+    Property{"empty-batch", "A call on zero rows is valid and writes nothing.", &check_empty_batch},
+    Property{"refused-calls",
+             "A call with an invalid argument is refused, names the argument and its value, and writes nothing.",
+             &check_refused_calls},
+};
+
+}  // namespace
+
+std::span<const Property> all_properties() { return kProperties; }
+
+}  // namespace normproof

@@ -1,0 +1,161 @@
+#include "properties/check.h"
+
+#include <fmt/format.h>
+#include <rapidcheck/Check.h>
+#include <rapidcheck/detail/TestListenerAdapter.h>
+
+#include <algorithm>
+#include <exception>
+#include <unordered_map>
+#include <vector>
+
+#include "corpus/shrink.h"
+#include "properties/case_generator.h"
+#include "properties/run/evaluate.h"
+
+namespace normproof {
+namespace {
+
+// Discarded cases that RapidCheck accepts per checked one before it gives up.
+constexpr int kDiscardRatio = 50;
+
+// FNV-1a, so that every property sees its own cases under one seed.
+std::uint64_t hash_of(std::string_view name) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char letter : name) hash = (hash ^ static_cast<unsigned char>(letter)) * 0x100000001b3;
+  return hash;
+}
+
+// One check of a property: what RapidCheck calls case by case, and what it has seen.
+class Checker {
+ public:
+  Checker(const PropertyCheck& property, PropertyContext& context)
+      : property_(property),
+        context_(context),
+        // Runs of the search for a smaller counterexample are not part of the tally.
+        shrinking_context_{context.target,    shrinking_tally_, context.seed,       context.cases,
+                           context.operation, context.dtype,    context.out_of_time} {
+    std::ranges::copy_if(property.operations, std::back_inserter(operations_), [&](Operation operation) {
+      return !context.operation || *context.operation == operation;
+    });
+  }
+
+  PropertyResult run();
+
+ private:
+  Case draw(Random& random) const;
+  Finding check(const Case& test_case, PropertyContext& context) const;
+  void check_next(const rc::Gen<Case>& generator);
+  PropertyResult failure();
+
+  const PropertyCheck& property_;
+  PropertyContext& context_;
+  Tally shrinking_tally_;
+  PropertyContext shrinking_context_;
+  std::vector<Operation> operations_;  // that the cases are drawn from
+  int cases_ = 0;
+  bool out_of_time_ = false;
+  std::optional<Case> counterexample_;
+};
+
+Case Checker::draw(Random& random) const {
+  CaseLimits limits = property_.limits;
+  limits.operation = random.pick(operations_);
+  limits.dtype = context_.dtype;
+  Case test_case = random_case(random, limits);
+  if (property_.adapt) property_.adapt(test_case, random);
+  return test_case;
+}
+
+Finding Checker::check(const Case& test_case, PropertyContext& context) const {
+  if (must_be_refused(test_case) && !property_.limits.allow_refused) return Finding::not_applicable();
+  try {
+    return property_.check(test_case, context);
+  } catch (const std::exception& error) {
+    return Finding::fails(fmt::format("the check could not be carried out: {}\n", error.what()));
+  }
+}
+
+// A normal return is a success for RapidCheck; it learns of the rest by exceptions.
+void Checker::check_next(const rc::Gen<Case>& generator) {
+  if (context_.out_of_time()) {
+    out_of_time_ = true;
+    return;
+  }
+  const Case test_case = *generator;
+  const Finding finding = check(test_case, counterexample_ ? shrinking_context_ : context_);
+  switch (finding.kind) {
+    case Finding::Kind::holds:
+      if (!counterexample_) ++cases_;
+      return;
+    case Finding::Kind::not_applicable:
+      throw rc::detail::CaseResult(rc::detail::CaseResult::Type::Discard);
+    case Finding::Kind::fails:
+      counterexample_ = test_case;  // while RapidCheck shrinks, the last failing case is the smallest one
+      throw rc::detail::CaseResult(rc::detail::CaseResult::Type::Failure, finding.message);
+  }
+}
+
+PropertyResult Checker::run() {
+  PropertyResult result;
+  if (operations_.empty()) {
+    result.holds = true;
+    result.message = fmt::format("not about {}", name_of(*context_.operation));
+    return result;
+  }
+  const auto generator = case_generator([this](Random& random) { return draw(random); });
+  rc::detail::TestParams parameters;
+  parameters.seed = context_.seed ^ hash_of(property_.name);
+  parameters.maxSuccess = context_.cases;
+  parameters.maxDiscardRatio = kDiscardRatio;
+  rc::detail::TestListenerAdapter silent;
+  const std::unordered_map<std::string, rc::detail::Reproduce> no_reproduction;  // else it asks the environment
+  const auto outcome = rc::detail::checkTestable([&] { check_next(generator); }, rc::detail::TestMetadata{},
+                                                 parameters, silent, no_reproduction);
+
+  if (counterexample_) return failure();
+  result.cases = cases_;
+  rc::detail::GaveUpResult gave_up;
+  rc::detail::FailureResult failed;
+  rc::detail::Error error;
+  if (outcome.match(gave_up)) {
+    result.message = fmt::format("gave up after {} cases: too many cases that the property says nothing about",
+                                 cases_);
+  } else if (outcome.match(failed)) {
+    result.message = fmt::format("no case could be drawn: {}", failed.description);
+  } else if (outcome.match(error)) {
+    result.message = error.description;
+  } else if (cases_ == 0) {
+    result.message = out_of_time_ ? "out of time before the first case" : "no case was asked for";
+  } else {
+    result.holds = true;
+  }
+  return result;
+}
+
+PropertyResult Checker::failure() {
+  // RapidCheck's search stops at the first candidate that has no failing candidates of its own; `minimize`
+  // goes on with steps that need several changes at once.
+  const auto fails = [this](const Case& candidate) {
+    return check(candidate, shrinking_context_).kind == Finding::Kind::fails;
+  };
+  Case smallest = minimize(*counterexample_, fails);
+  Finding finding = check(smallest, shrinking_context_);
+  const auto violates = [this](const Case& test_case) {
+    return validate(test_case).empty() && evaluate(test_case, context_.target).violates();
+  };
+  if (finding.related && !violates(smallest) && violates(*finding.related)) smallest = std::move(*finding.related);
+  PropertyResult result;
+  result.cases = cases_;
+  result.message = finding.message;
+  result.counterexample = std::move(smallest);
+  return result;
+}
+
+}  // namespace
+
+PropertyResult check_property(const PropertyCheck& property, PropertyContext& context) {
+  return Checker(property, context).run();
+}
+
+}  // namespace normproof

@@ -1,0 +1,147 @@
+// Fused operations are what their parts are, one after the other.
+#include <utility>
+
+#include "oracle/exact.h"
+#include "properties/bits.h"
+#include "properties/check.h"
+#include "properties/comparison.h"
+#include "properties/derived.h"
+#include "properties/families.h"
+
+namespace normproof {
+namespace {
+
+using oracle::OutputTensor;
+
+Finding finding(const Comparison& comparison, const Case& test_case, const RunResult& run,
+                PropertyContext& context, const Call& related) {
+  comparison.add_to(context.tally, test_case, run);
+  return comparison.agrees() ? Finding::holds()
+                             : Finding::fails(comparison.describe(test_case, run), case_of(related));
+}
+
+std::uint32_t exactly_rounded(DType dtype, const oracle::Value& value) {
+  return static_cast<std::uint32_t>(oracle::round_bits(oracle::format_of(dtype), value));
+}
+
+void add_rows(Comparison& comparison, OutputTensor tensor, const Case& test_case,
+              const std::vector<std::byte>& got, const std::vector<std::byte>& wanted) {
+  const DType dtype = tensor == OutputTensor::out ? test_case.output_dtype() : test_case.dtype;
+  for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+    comparison.add_row(tensor, dtype, test_case.hidden_size(), got, row, wanted, row,
+                       tensor == OutputTensor::out);
+  }
+}
+
+// Packed x + residual, each sum exactly rounded to the activation dtype.
+std::vector<std::byte> rounded_sums(const Call& call) {
+  const DType dtype = call.how.dtype;
+  std::vector<std::byte> sums(call.tensors.input.size());
+  for (std::int64_t index = 0; index < call.how.elements(); ++index) {
+    const oracle::Value sum = oracle::decode(dtype, load_bits(call.tensors.input, dtype, index)) +
+                              oracle::decode(dtype, load_bits(call.tensors.residual, dtype, index));
+    store_bits(sums, dtype, index, exactly_rounded(dtype, sum));
+  }
+  return sums;
+}
+
+// Packed norm values, each exactly scaled, clamped and rounded to the quantized dtype.
+std::vector<std::byte> quantized(const Case& test_case, const std::vector<std::byte>& norm) {
+  using oracle::Value;
+  const DType dtype = *test_case.quantized_dtype;
+  const Value inverse = oracle::round_to(
+      DType::fp32, oracle::quotient(Value::integer(1), oracle::decode(DType::fp32, test_case.scale_bits)));
+  const Value highest = oracle::decode(dtype, bits::largest(dtype, false));
+  const Value lowest = oracle::decode(dtype, bits::largest(dtype, true));
+  std::vector<std::byte> codes(static_cast<std::size_t>(test_case.elements()) * size_of(dtype));
+  for (std::int64_t index = 0; index < test_case.elements(); ++index) {
+    const Value y = oracle::decode(test_case.dtype, load_bits(norm, test_case.dtype, index));
+    Value scaled = oracle::round_to(DType::fp32, y * inverse);
+    if (scaled > highest) scaled = highest;
+    if (scaled < lowest) scaled = lowest;
+    store_bits(codes, dtype, index, exactly_rounded(dtype, scaled));
+  }
+  return codes;
+}
+
+CaseLimits small_limits() {
+  CaseLimits limits;
+  limits.max_hidden = 2048;
+  limits.max_elements = 1 << 13;
+  return limits;
+}
+
+}  // namespace
+
+PropertyResult check_fused_add_is_add_then_norm(PropertyContext& context) {
+  static constexpr std::array kOperation = {Operation::fused_add_rms_norm};
+  PropertyCheck property;
+  property.name = "fused-add-is-add-then-norm";
+  property.operations = kOperation;
+  property.limits = small_limits();
+  property.check = [](const Case& test_case, PropertyContext& now) {
+    const Call fused = call_of(test_case);
+    const RunResult got = run(fused, now.target);
+    std::vector<std::byte> sums = rounded_sums(fused);
+    Comparison residual("the exactly rounded sum");
+    add_rows(residual, OutputTensor::residual_out, test_case, got.outputs.residual_out, sums);
+    if (!residual.agrees()) return finding(residual, test_case, got, now, fused);
+
+    const Call unfused = norm_of(fused, Operation::rms_norm, std::move(sums));
+    const RunResult norm = run(unfused, now.target);
+    Comparison comparison("rms_norm of the rounded sums, on the same target,");
+    add_rows(comparison, OutputTensor::out, test_case, got.outputs.out, norm.outputs.out);
+    return finding(comparison, test_case, got, now, unfused);
+  };
+  return check_property(property, context);
+}
+
+PropertyResult check_fp8_is_quantized_norm(PropertyContext& context) {
+  static constexpr std::array kOperation = {Operation::rms_norm_static_fp8_quant};
+  PropertyCheck property;
+  property.name = "fp8-is-quantized-norm";
+  property.operations = kOperation;
+  property.limits = small_limits();
+  property.check = [](const Case& test_case, PropertyContext& now) {
+    const Call fused = call_of(test_case);
+    const RunResult got = run(fused, now.target);
+    const Call unfused = through(fused, Operation::rms_norm);
+    const RunResult norm = run(unfused, now.target);
+    Comparison comparison("the exact quantization of rms_norm, on the same target,");
+    add_rows(comparison, OutputTensor::out, test_case, got.outputs.out, quantized(test_case, norm.outputs.out));
+    return finding(comparison, test_case, got, now, unfused);
+  };
+  return check_property(property, context);
+}
+
+PropertyResult check_fused_fp8_is_composition(PropertyContext& context) {
+  static constexpr std::array kOperation = {Operation::fused_add_rms_norm_static_fp8_quant};
+  PropertyCheck property;
+  property.name = "fused-fp8-is-composition";
+  property.operations = kOperation;
+  property.limits = small_limits();
+  property.check = [](const Case& test_case, PropertyContext& now) {
+    const Call fused = call_of(test_case);
+    const RunResult got = run(fused, now.target);
+    // The addition through one unfused operation, the norm and quantization through the other.
+    const Call addition = through(fused, Operation::fused_add_rms_norm);
+    const RunResult sum = run(addition, now.target);
+    Comparison residual("fused_add_rms_norm, on the same target,");
+    add_rows(residual, OutputTensor::residual_out, test_case, got.outputs.residual_out,
+             sum.outputs.residual_out);
+    if (!residual.agrees()) return finding(residual, test_case, got, now, addition);
+
+    Comparison from_sum("the exact quantization of fused_add_rms_norm, on the same target,");
+    add_rows(from_sum, OutputTensor::out, test_case, got.outputs.out, quantized(test_case, sum.outputs.out));
+    if (!from_sum.agrees()) return finding(from_sum, test_case, got, now, addition);
+
+    const Call unfused = norm_of(fused, Operation::rms_norm_static_fp8_quant, got.outputs.residual_out);
+    const RunResult norm = run(unfused, now.target);
+    Comparison comparison("rms_norm_static_fp8_quant of the sums, on the same target,");
+    add_rows(comparison, OutputTensor::out, test_case, got.outputs.out, norm.outputs.out);
+    return finding(comparison, test_case, got, now, unfused);
+  };
+  return check_property(property, context);
+}
+
+}  // namespace normproof

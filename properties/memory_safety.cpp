@@ -1,0 +1,54 @@
+// What must not be touched: everything outside the outputs, and everything when there is no work.
+#include "properties/check.h"
+#include "properties/comparison.h"
+#include "properties/derived.h"
+#include "properties/families.h"
+
+namespace normproof {
+namespace {
+
+Finding memory_finding(const Case& test_case, PropertyContext& context) {
+  const Call call = call_of(test_case);
+  Evaluation evaluation;
+  evaluation.run = run(call, context.target);
+  evaluation.outcome =
+      evaluation.run.memory_violations.empty() ? Evaluation::Outcome::conforms : Evaluation::Outcome::memory;
+  context.tally.add(test_case, evaluation);
+  return evaluation.violates() ? Finding::fails(describe(test_case, evaluation)) : Finding::holds();
+}
+
+}  // namespace
+
+PropertyResult check_memory_safety(PropertyContext& context) {
+  PropertyCheck property;
+  property.name = "memory-safety";
+  property.limits.max_hidden = 1024;
+  // Rows apart, and first elements off the vector alignment: gaps and ends are where stray writes go.
+  property.adapt = [](Case& test_case, Random& random) {
+    for (TensorLayout* layout :
+         {&test_case.input_layout, &test_case.residual_layout, &test_case.output_layout}) {
+      const bool used = layout == &test_case.input_layout ||
+                        (layout == &test_case.residual_layout
+                             ? adds_residual(test_case.operation)
+                             : test_case.operation != Operation::fused_add_rms_norm && !test_case.in_place);
+      if (!used || !layout->strides.empty() || test_case.shape.size() != 2) continue;
+      layout->strides = {test_case.hidden_size() + random.between(1, 9)};
+    }
+    if (must_be_refused(test_case)) test_case.launch.path = KernelPath::automatic;
+  };
+  property.check = memory_finding;
+  return check_property(property, context);
+}
+
+PropertyResult check_empty_batch(PropertyContext& context) {
+  PropertyCheck property;
+  property.name = "empty-batch";
+  property.limits.max_rows = 0;
+  property.limits.max_hidden = 256;
+  property.check = [](const Case& test_case, PropertyContext& now) {
+    return test_case.rows() == 0 ? memory_finding(test_case, now) : Finding::not_applicable();
+  };
+  return check_property(property, context);
+}
+
+}  // namespace normproof

@@ -1,0 +1,226 @@
+// What quantization to fp8 does to any norm value: keeps order, keeps fp8 numbers, stops at the largest one.
+// The norm values come from the same target, so these properties see the quantization alone.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "properties/bits.h"
+#include "properties/check.h"
+#include "properties/comparison.h"
+#include "properties/derived.h"
+#include "properties/families.h"
+
+namespace normproof {
+namespace {
+
+using oracle::OutputTensor;
+
+// One element before and after quantization.
+struct Pair {
+  double y = 0;
+  std::uint32_t code = 0;
+  std::int64_t index = 0;
+};
+
+struct Quantized {
+  RunResult result;
+  Call norm_call;
+  std::vector<std::byte> norm;  // packed y, of the activation dtype
+};
+
+Quantized run_both(const Case& test_case, Target& target) {
+  const Call call = call_of(test_case);
+  Quantized both;
+  both.result = run(call, target);
+  both.norm_call = through(call, adds_residual(test_case.operation) ? Operation::fused_add_rms_norm
+                                                                   : Operation::rms_norm);
+  both.norm = run(both.norm_call, target).outputs.out;
+  return both;
+}
+
+std::string element_text(const Case& test_case, const Pair& pair) {
+  return fmt::format("out[row {}, column {}] = 0x{:02x} ({}) for y = {}", pair.index / test_case.hidden_size(),
+                     pair.index % test_case.hidden_size(), pair.code,
+                     bits::value(*test_case.quantized_dtype, pair.code), pair.y);
+}
+
+Finding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
+  if (test_case.rows() == 0) return Finding::not_applicable();
+  const DType dtype = *test_case.quantized_dtype;
+  const double inverse = 1.0f / test_case.scale();
+  if (!std::isfinite(inverse) || inverse == 0) return Finding::not_applicable();
+  const Quantized both = run_both(test_case, context.target);
+  std::vector<Pair> pairs;
+  for (std::int64_t index = 0; index < test_case.elements(); ++index) {
+    const double y = bits::value(test_case.dtype, load_bits(both.norm, test_case.dtype, index));
+    if (!std::isnan(y)) pairs.push_back({y, load_bits(both.result.outputs.out, dtype, index), index});
+  }
+  if (pairs.size() < 2) return Finding::not_applicable();
+  std::ranges::sort(pairs, [inverse](const Pair& a, const Pair& b) { return a.y * inverse < b.y * inverse; });
+
+  Comparison comparison("order");
+  comparison.count_row();
+  for (std::size_t i = 1; i < pairs.size(); ++i) {
+    // As numbers: +0 and -0 are the same.
+    const double before = bits::value(dtype, pairs[i - 1].code);
+    const double after = bits::value(dtype, pairs[i].code);
+    if (!(before <= after) || (pairs[i - 1].y == pairs[i].y && before != after)) {
+      return Finding::fails(fmt::format("with inverse scale {}, larger values must not quantize to smaller numbers\n"
+                                        "  {}\n  {}\n",
+                                        inverse, element_text(test_case, pairs[i - 1]),
+                                        element_text(test_case, pairs[i])));
+    }
+    comparison.add_element(OutputTensor::out, dtype, 0, 0, pairs[i].code, pairs[i].code);
+  }
+  comparison.add_to(context.tally, test_case, both.result);
+  return Finding::holds();
+}
+
+Finding fp8_saturates(const Case& test_case, PropertyContext& context) {
+  if (test_case.rows() == 0) return Finding::not_applicable();
+  const DType dtype = *test_case.quantized_dtype;
+  const double inverse = 1.0f / test_case.scale();
+  const double maximum = bits::value(dtype, bits::largest(dtype, false));
+  const Quantized both = run_both(test_case, context.target);
+  Comparison comparison("saturation");
+  bool saturated = false;
+  for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+    comparison.count_row();
+    for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
+      const std::int64_t index = row * test_case.hidden_size() + column;
+      const std::uint32_t got = load_bits(both.result.outputs.out, dtype, index);
+      // A product of two fp32 numbers is exact in a double, but for underflow, which is far from the maximum.
+      const double y = bits::value(test_case.dtype, load_bits(both.norm, test_case.dtype, index));
+      const double scaled = y * inverse;
+      std::uint32_t wanted = got;
+      if (std::isnan(scaled)) {
+        wanted = bits::nan(dtype);
+      } else if (std::fabs(scaled) >= maximum) {
+        wanted = bits::largest(dtype, std::signbit(scaled));
+        saturated = true;
+      } else if (bits::is_nan(dtype, got) || bits::is_infinite(dtype, got)) {
+        wanted = bits::zero(dtype, false);  // stands for any number
+      }
+      comparison.add_element(OutputTensor::out, dtype, row, column, got, wanted);
+    }
+  }
+  if (comparison.agrees() && !saturated) return Finding::not_applicable();
+  comparison.add_to(context.tally, test_case, both.result);
+  if (comparison.agrees()) return Finding::holds();
+  return Finding::fails(fmt::format("values of {} and more must become {}, NaN and only NaN must become NaN\n{}",
+                                    maximum, maximum, comparison.describe(test_case, both.result)));
+}
+
+// --- Values that are fp8 numbers already ---
+
+// A call of rms_norm_static_fp8_quant, one row, whose norm values are the fp8 numbers `codes`.
+// With a weight: a row of ones, whose r is 1, times weights that are the numbers. Without one: an epsilon of 2^60,
+// beside which the squares vanish, makes r = 2^-30, and a scale of 2^-30 brings the numbers back.
+Call representable(const Case& test_case, const std::vector<std::uint32_t>& codes) {
+  const DType quantized = *test_case.quantized_dtype;
+  const auto columns = static_cast<std::int64_t>(codes.size());
+  Call call;
+  call.how.operation = Operation::rms_norm_static_fp8_quant;
+  call.how.dtype = test_case.dtype;
+  call.how.weight_dtype = test_case.weight_dtype;
+  call.how.quantized_dtype = quantized;
+  call.how.shape = {1, columns};
+  call.how.schedule = test_case.schedule;
+  call.tensors.input.resize(codes.size() * size_of(test_case.dtype));
+  if (test_case.weight_dtype) call.tensors.weight.resize(codes.size() * size_of(*test_case.weight_dtype));
+  call.how.epsilon_bits = test_case.weight_dtype ? 0 : 0x5d800000;               // 0, 2^60
+  call.how.scale_bits = test_case.weight_dtype ? bits::one(DType::fp32) : 0x30800000;  // 1, 2^-30
+  for (std::int64_t column = 0; column < columns; ++column) {
+    const double number = bits::value(quantized, codes[static_cast<std::size_t>(column)]);
+    if (test_case.weight_dtype) {
+      store_bits(call.tensors.input, test_case.dtype, column, bits::one(test_case.dtype));
+      store_bits(call.tensors.weight, *test_case.weight_dtype, column,
+                 bits::exactly(*test_case.weight_dtype, number).value());
+    } else {
+      store_bits(call.tensors.input, test_case.dtype, column, bits::exactly(test_case.dtype, number).value());
+    }
+  }
+  return call;
+}
+
+Finding check_representable(const Case& test_case, const std::vector<std::uint32_t>& codes,
+                            PropertyContext& context) {
+  const Call call = representable(test_case, codes);
+  const RunResult result = run(call, context.target);
+  Comparison comparison("the fp8 number itself");
+  comparison.count_row();
+  for (std::size_t column = 0; column < codes.size(); ++column) {
+    const auto index = static_cast<std::int64_t>(column);
+    comparison.add_element(OutputTensor::out, *test_case.quantized_dtype, 0, index,
+                           load_bits(result.outputs.out, *test_case.quantized_dtype, index), codes[column]);
+  }
+  comparison.add_to(context.tally, call.how, result);
+  if (comparison.agrees()) return Finding::holds();
+  return Finding::fails(fmt::format("values that are fp8 numbers already must stay what they are\n{}",
+                                    comparison.describe(call.how, result)),
+                        case_of(call));
+}
+
+Finding fp8_is_idempotent(const Case& test_case, PropertyContext& context) {
+  // In fp16 the numbers times 2^-30 are not representable.
+  if (!test_case.weight_dtype && test_case.dtype == DType::fp16) return Finding::not_applicable();
+  const DType quantized = *test_case.quantized_dtype;
+  // What the case quantizes to, once more; without a weight NaN would spread over the row.
+  std::vector<std::uint32_t> codes;
+  const RunResult first = run(call_of(test_case), context.target);
+  for (std::int64_t index = 0; index < test_case.elements(); ++index) {
+    const std::uint32_t code = load_bits(first.outputs.out, quantized, index);
+    if (test_case.weight_dtype || !bits::is_nan(quantized, code)) codes.push_back(code);
+  }
+  if (!codes.empty()) {
+    Finding finding = check_representable(test_case, codes, context);
+    if (finding.kind != Finding::Kind::holds) return finding;
+  }
+  // And every fp8 number there is.
+  std::vector<std::uint32_t> numbers;
+  for (std::uint32_t code = 0; code < 256; ++code) {
+    if (!bits::is_nan(quantized, code) && !bits::is_infinite(quantized, code)) numbers.push_back(code);
+  }
+  return check_representable(test_case, numbers, context);
+}
+
+PropertyCheck quantizing_property(std::string_view name) {
+  PropertyCheck property;
+  property.name = name;
+  property.operations = kQuantizingOperations;
+  property.limits.max_elements = 1 << 12;
+  property.limits.max_threads_per_block = 256;
+  return property;
+}
+
+}  // namespace
+
+PropertyResult check_fp8_is_monotone(PropertyContext& context) {
+  PropertyCheck property = quantizing_property("fp8-is-monotone");
+  property.check = fp8_is_monotone;
+  return check_property(property, context);
+}
+
+PropertyResult check_fp8_is_idempotent(PropertyContext& context) {
+  PropertyCheck property = quantizing_property("fp8-is-idempotent");
+  property.check = fp8_is_idempotent;
+  return check_property(property, context);
+}
+
+PropertyResult check_fp8_saturates(PropertyContext& context) {
+  PropertyCheck property = quantizing_property("fp8-saturates");
+  // Scales small enough that about half of the values go beyond the largest number.
+  property.adapt = [](Case& test_case, Random& random) {
+    const double maximum = bits::value(*test_case.quantized_dtype, bits::largest(*test_case.quantized_dtype, false));
+    const int exponent = 127 - static_cast<int>(std::log2(maximum)) - static_cast<int>(random.below(4));
+    if (random.chance(3, 4))
+      test_case.scale_bits = static_cast<std::uint32_t>(exponent) << 23 | static_cast<std::uint32_t>(random.below(1 << 23));
+  };
+  property.check = fp8_saturates;
+  return check_property(property, context);
+}
+
+}  // namespace normproof

@@ -1,0 +1,224 @@
+// A row's bits are a function of the row: not of its neighbours, not of where it lies, not of who computes it.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "properties/bits.h"
+#include "properties/check.h"
+#include "properties/comparison.h"
+#include "properties/derived.h"
+#include "properties/families.h"
+
+namespace normproof {
+namespace {
+
+using oracle::OutputTensor;
+
+// Rows of a run and where they stand in the original case's output.
+struct RowPair {
+  std::int64_t row;
+  std::int64_t original;
+};
+
+// Compares rows of a varied run with the rows of the original run.
+Finding compare_rows(const Case& original_case, const RunResult& original, const Call& varied,
+                     const std::vector<RowPair>& pairs, std::string authority, PropertyContext& context) {
+  const RunResult result = run(varied, context.target);
+  Comparison comparison(std::move(authority));
+  for (const auto& [row, original_row] : pairs) {
+    comparison.add_row(OutputTensor::out, varied.how.output_dtype(), varied.how.hidden_size(),
+                       result.outputs.out, row, original.outputs.out, original_row);
+    if (adds_residual(varied.how.operation)) {
+      comparison.add_row(OutputTensor::residual_out, varied.how.dtype, varied.how.hidden_size(),
+                         result.outputs.residual_out, row, original.outputs.residual_out, original_row, false);
+    }
+  }
+  comparison.add_to(context.tally, varied.how, result);
+  if (comparison.agrees()) return Finding::holds();
+  return Finding::fails(fmt::format("the same data give other bits\n  in   {}\n  than {}\n{}",
+                                    summary(varied.how), summary(original_case),
+                                    comparison.describe(varied.how, result)),
+                        case_of(varied));
+}
+
+std::vector<RowPair> all_rows(const Case& test_case) {
+  std::vector<RowPair> pairs;
+  for (std::int64_t row = 0; row < test_case.rows(); ++row) pairs.push_back({row, row});
+  return pairs;
+}
+
+Finding compare_variants(const Case& test_case, const RunResult& original, const std::vector<Call>& variants,
+                         const char* authority, PropertyContext& context) {
+  for (const Call& variant : variants) {
+    Finding finding = compare_rows(test_case, original, variant, all_rows(test_case), authority, context);
+    if (finding.kind != Finding::Kind::holds) return finding;
+  }
+  return Finding::holds();
+}
+
+// Runs the rows `order` of the case as a case of their own.
+Finding compare_order(const Call& call, const RunResult& original, const std::vector<std::int64_t>& order,
+                      PropertyContext& context) {
+  std::vector<RowPair> pairs;
+  for (std::size_t row = 0; row < order.size(); ++row)
+    pairs.push_back({static_cast<std::int64_t>(row), order[row]});
+  return compare_rows(call.how, original, with_rows(call, order), pairs, "the row among its first neighbours",
+                      context);
+}
+
+constexpr std::int64_t kAloneRows = 3;
+constexpr std::int64_t kManyRows = 257;
+constexpr std::int64_t kManyElements = 1 << 15;
+
+Finding rows_are_independent(const Case& test_case, PropertyContext& context) {
+  const std::int64_t rows = test_case.rows();
+  if (rows == 0) return Finding::not_applicable();
+  const Call call = call_of(test_case);
+  const RunResult original = run(call, context.target);
+
+  // Each row alone, all of them backwards, and many of them.
+  std::vector<std::vector<std::int64_t>> orders;
+  for (std::int64_t row = 0; row < std::min(rows, kAloneRows); ++row) orders.push_back({row});
+  std::vector<std::int64_t> backwards(static_cast<std::size_t>(rows));
+  std::iota(backwards.rbegin(), backwards.rend(), 0);
+  orders.push_back(std::move(backwards));
+  const std::int64_t many = std::min(kManyRows, kManyElements / test_case.hidden_size());
+  if (many > rows) {
+    std::vector<std::int64_t> repeated;
+    for (std::int64_t row = 0; row < many; ++row) repeated.push_back(row % rows);
+    orders.push_back(std::move(repeated));
+  }
+  for (const auto& order : orders) {
+    Finding finding = compare_order(call, original, order, context);
+    if (finding.kind != Finding::Kind::holds) return finding;
+  }
+
+  // Every second row made NaN, first the odd ones, then the even ones.
+  if (rows < 2) return Finding::holds();
+  for (const std::int64_t kept : {0, 1}) {
+    Call poisoned = call;
+    std::vector<RowPair> pairs;
+    for (std::int64_t row = 0; row < rows; ++row) {
+      if (row % 2 == kept) {
+        pairs.push_back({row, row});
+        continue;
+      }
+      for (std::int64_t column = 0; column < test_case.hidden_size(); ++column)
+        store_bits(poisoned.tensors.input, test_case.dtype, row * test_case.hidden_size() + column,
+                   bits::nan(test_case.dtype));
+    }
+    Finding finding =
+        compare_rows(test_case, original, poisoned, pairs, "the row among its first neighbours", context);
+    if (finding.kind != Finding::Kind::holds) return finding;
+  }
+  return Finding::holds();
+}
+
+// Strides of `shape` with every leading step widened to a multiple of `alignment` plus `gap` elements.
+std::vector<std::int64_t> spread(const std::vector<std::int64_t>& shape, std::int64_t alignment,
+                                 std::int64_t gap) {
+  std::vector<std::int64_t> strides(shape.size() - 1);
+  std::int64_t extent = shape.back();
+  for (std::size_t dim = strides.size(); dim-- > 0;) {
+    strides[dim] = (extent + alignment - 1) / alignment * alignment + gap;
+    extent = (std::max<std::int64_t>(shape[dim], 1) - 1) * strides[dim] + extent;
+  }
+  return strides;
+}
+
+Finding layout_changes_nothing(const Case& test_case, PropertyContext& context) {
+  if (test_case.rows() == 0) return Finding::not_applicable();
+  const Call call = call_of(test_case);
+  const RunResult original = run(call, context.target);
+  const bool separate_output =
+      test_case.operation != Operation::fused_add_rms_norm;  // else it lies where the input lies
+  const auto laid_out = [&](const TensorLayout& input, const TensorLayout& residual,
+                            const TensorLayout& output, std::int64_t weight_offset) {
+    Call variant = call;
+    variant.how.launch.path = KernelPath::automatic;  // not every layout allows every path
+    variant.how.in_place = false;
+    variant.how.input_layout = input;
+    if (adds_residual(test_case.operation)) variant.how.residual_layout = residual;
+    variant.how.output_layout = separate_output ? output : TensorLayout{};
+    variant.how.weight_offset = test_case.weight_dtype ? weight_offset : 0;
+    return variant;
+  };
+  const auto& shape = test_case.shape;
+  const std::int64_t chunk = chunk_elements(test_case.dtype);
+  std::vector<Call> variants = {
+      flattened(call),
+      laid_out({spread(shape, chunk, 0), 0}, {spread(shape, chunk, chunk), chunk},
+               {spread(shape, chunk, 2 * chunk), 2 * chunk}, 4 * chunk),  // aligned, apart
+      laid_out({spread(shape, 1, 3), 1}, {}, {{}, 5}, 0),                 // input off the alignment
+      laid_out({}, {spread(shape, 1, 1), 1}, {spread(shape, 1, 1), 1}, 1),  // the others off it
+  };
+  if (test_case.operation == Operation::rms_norm) {
+    variants.push_back(laid_out({spread(shape, chunk, chunk), 0}, {}, {}, 0));
+    variants.back().how.in_place = true;
+  }
+  return compare_variants(test_case, original, variants, "the first layout", context);
+}
+
+Finding launch_changes_nothing(const Case& test_case, PropertyContext& context) {
+  if (test_case.rows() == 0) return Finding::not_applicable();
+  const Call call = call_of(test_case);
+  const RunResult original = run(call, context.target);
+  struct Launch {
+    KernelPath path;
+    int threads;
+    Schedule schedule;
+  };
+  const std::uint64_t seed = test_case.schedule.seed;
+  const std::array launches = {
+      Launch{KernelPath::scalar, 32, {}},
+      Launch{KernelPath::scalar, 96, {ThreadOrder::random, seed + 1}},
+      Launch{KernelPath::vectorized, 32, {ThreadOrder::reverse, 0}},
+      Launch{KernelPath::vectorized, 128, {ThreadOrder::random, seed + 2}},
+      Launch{KernelPath::automatic, 0, {ThreadOrder::random, seed + 3}},
+      Launch{KernelPath::automatic, 1024, {ThreadOrder::random, seed + 4}},
+  };
+  std::vector<Call> variants;
+  for (const auto& [path, threads, schedule] : launches) {
+    if (path == KernelPath::vectorized && !vectorizable(test_case)) continue;
+    Call variant = call;
+    variant.how.launch = {path, threads};
+    variant.how.schedule = schedule;
+    variants.push_back(std::move(variant));
+  }
+  return compare_variants(test_case, original, variants, "the first launch", context);
+}
+
+}  // namespace
+
+PropertyResult check_rows_are_independent(PropertyContext& context) {
+  PropertyCheck property;
+  property.name = "rows-are-independent";
+  property.limits.max_rows = 5;
+  property.limits.max_elements = 1 << 14;
+  property.limits.max_threads_per_block = 256;
+  property.check = rows_are_independent;
+  return check_property(property, context);
+}
+
+PropertyResult check_layout_changes_nothing(PropertyContext& context) {
+  PropertyCheck property;
+  property.name = "layout-changes-nothing";
+  property.limits.max_elements = 1 << 14;
+  property.limits.max_threads_per_block = 256;
+  property.check = layout_changes_nothing;
+  return check_property(property, context);
+}
+
+PropertyResult check_launch_changes_nothing(PropertyContext& context) {
+  PropertyCheck property;
+  property.name = "launch-changes-nothing";
+  property.limits.max_rows = 4;
+  property.limits.max_elements = 1 << 14;
+  property.check = launch_changes_nothing;
+  return check_property(property, context);
+}
+
+}  // namespace normproof

@@ -12,7 +12,7 @@ PropertyResult check_bitwise_equality(PropertyContext& context) {
   property.check = [](const Case& test_case, PropertyContext& now) {
     const Evaluation evaluation = evaluate(test_case, now.target);
     now.tally.add(test_case, evaluation);
-    return evaluation.violates() ? Finding::fails(describe(test_case, evaluation)) : Finding::holds();
+    return evaluation.violates() ? CaseFinding::fails(describe(test_case, evaluation)) : CaseFinding::holds();
   };
   return check_property(property, context);
 }

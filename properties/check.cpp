@@ -44,7 +44,7 @@ class Checker {
 
  private:
   Case draw(Random& random) const;
-  Finding check(const Case& test_case, PropertyContext& context) const;
+  CaseFinding check(const Case& test_case, PropertyContext& context) const;
   void check_next(const rc::Gen<Case>& generator);
   PropertyResult failure();
 
@@ -67,12 +67,12 @@ Case Checker::draw(Random& random) const {
   return test_case;
 }
 
-Finding Checker::check(const Case& test_case, PropertyContext& context) const {
-  if (must_be_refused(test_case) && !property_.limits.allow_refused) return Finding::not_applicable();
+CaseFinding Checker::check(const Case& test_case, PropertyContext& context) const {
+  if (must_be_refused(test_case) && !property_.limits.allow_refused) return CaseFinding::not_applicable();
   try {
     return property_.check(test_case, context);
   } catch (const std::exception& error) {
-    return Finding::fails(fmt::format("the check could not be carried out: {}\n", error.what()));
+    return CaseFinding::fails(fmt::format("the check could not be carried out: {}\n", error.what()));
   }
 }
 
@@ -83,14 +83,14 @@ void Checker::check_next(const rc::Gen<Case>& generator) {
     return;
   }
   const Case test_case = *generator;
-  const Finding finding = check(test_case, counterexample_ ? shrinking_context_ : context_);
+  const CaseFinding finding = check(test_case, counterexample_ ? shrinking_context_ : context_);
   switch (finding.kind) {
-    case Finding::Kind::holds:
+    case CaseFinding::Kind::holds:
       if (!counterexample_) ++cases_;
       return;
-    case Finding::Kind::not_applicable:
+    case CaseFinding::Kind::not_applicable:
       throw rc::detail::CaseResult(rc::detail::CaseResult::Type::Discard);
-    case Finding::Kind::fails:
+    case CaseFinding::Kind::fails:
       counterexample_ = test_case;  // while RapidCheck shrinks, the last failing case is the smallest one
       throw rc::detail::CaseResult(rc::detail::CaseResult::Type::Failure, finding.message);
   }
@@ -137,10 +137,10 @@ PropertyResult Checker::failure() {
   // RapidCheck's search stops at the first candidate that has no failing candidates of its own; `minimize`
   // goes on with steps that need several changes at once.
   const auto fails = [this](const Case& candidate) {
-    return check(candidate, shrinking_context_).kind == Finding::Kind::fails;
+    return check(candidate, shrinking_context_).kind == CaseFinding::Kind::fails;
   };
   Case smallest = minimize(*counterexample_, fails);
-  Finding finding = check(smallest, shrinking_context_);
+  CaseFinding finding = check(smallest, shrinking_context_);
   const auto violates = [this](const Case& test_case) {
     return validate(test_case).empty() && evaluate(test_case, context_.target).violates();
   };

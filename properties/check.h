@@ -16,7 +16,7 @@
 namespace normproof {
 
 // What a check says of one case.
-struct Finding {
+struct CaseFinding {
   enum class Kind {
     holds,
     fails,
@@ -28,11 +28,11 @@ struct Finding {
   // contract by itself and the case that was checked does not, so that a replay shows the bug.
   std::optional<Case> related;
 
-  static Finding holds() { return {}; }
-  static Finding fails(std::string what, std::optional<Case> related = {}) {
+  static CaseFinding holds() { return {}; }
+  static CaseFinding fails(std::string what, std::optional<Case> related = {}) {
     return {Kind::fails, std::move(what), std::move(related)};
   }
-  static Finding not_applicable() { return {Kind::not_applicable, {}, {}}; }
+  static CaseFinding not_applicable() { return {Kind::not_applicable, {}, {}}; }
 };
 
 // The ingredients of one property.
@@ -46,7 +46,7 @@ struct PropertyCheck {
   // Nothing: any case will do.
   std::function<void(Case&, Random&)> adapt;
   // Must depend on nothing but the case. May throw; what it throws is a failure.
-  std::function<Finding(const Case&, PropertyContext&)> check;
+  std::function<CaseFinding(const Case&, PropertyContext&)> check;
 };
 
 // Checks `context.cases` cases, or as many as time allows, and shrinks the first counterexample. A property

@@ -13,11 +13,11 @@ namespace {
 
 using oracle::OutputTensor;
 
-Finding finding(const Comparison& comparison, const Case& test_case, const RunResult& run,
+CaseFinding finding(const Comparison& comparison, const Case& test_case, const RunResult& run,
                 PropertyContext& context, const Call& related) {
   comparison.add_to(context.tally, test_case, run);
-  return comparison.agrees() ? Finding::holds()
-                             : Finding::fails(comparison.describe(test_case, run), case_of(related));
+  return comparison.agrees() ? CaseFinding::holds()
+                             : CaseFinding::fails(comparison.describe(test_case, run), case_of(related));
 }
 
 std::uint32_t exactly_rounded(DType dtype, const oracle::Value& value) {

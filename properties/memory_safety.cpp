@@ -7,14 +7,14 @@
 namespace normproof {
 namespace {
 
-Finding memory_finding(const Case& test_case, PropertyContext& context) {
+CaseFinding memory_finding(const Case& test_case, PropertyContext& context) {
   const Call call = call_of(test_case);
   Evaluation evaluation;
   evaluation.run = run(call, context.target);
   evaluation.outcome =
       evaluation.run.memory_violations.empty() ? Evaluation::Outcome::conforms : Evaluation::Outcome::memory;
   context.tally.add(test_case, evaluation);
-  return evaluation.violates() ? Finding::fails(describe(test_case, evaluation)) : Finding::holds();
+  return evaluation.violates() ? CaseFinding::fails(describe(test_case, evaluation)) : CaseFinding::holds();
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ PropertyResult check_empty_batch(PropertyContext& context) {
   property.limits.max_rows = 0;
   property.limits.max_hidden = 256;
   property.check = [](const Case& test_case, PropertyContext& now) {
-    return test_case.rows() == 0 ? memory_finding(test_case, now) : Finding::not_applicable();
+    return test_case.rows() == 0 ? memory_finding(test_case, now) : CaseFinding::not_applicable();
   };
   return check_property(property, context);
 }

@@ -47,18 +47,18 @@ std::string element_text(const Case& test_case, const Pair& pair) {
                      bits::value(*test_case.quantized_dtype, pair.code), pair.y);
 }
 
-Finding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
-  if (test_case.rows() == 0) return Finding::not_applicable();
+CaseFinding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
+  if (test_case.rows() == 0) return CaseFinding::not_applicable();
   const DType dtype = *test_case.quantized_dtype;
   const double inverse = 1.0f / test_case.scale();
-  if (!std::isfinite(inverse) || inverse == 0) return Finding::not_applicable();
+  if (!std::isfinite(inverse) || inverse == 0) return CaseFinding::not_applicable();
   const Quantized both = run_both(test_case, context.target);
   std::vector<Pair> pairs;
   for (std::int64_t index = 0; index < test_case.elements(); ++index) {
     const double y = bits::value(test_case.dtype, load_bits(both.norm, test_case.dtype, index));
     if (!std::isnan(y)) pairs.push_back({y, load_bits(both.result.outputs.out, dtype, index), index});
   }
-  if (pairs.size() < 2) return Finding::not_applicable();
+  if (pairs.size() < 2) return CaseFinding::not_applicable();
   std::ranges::sort(pairs, [inverse](const Pair& a, const Pair& b) { return a.y * inverse < b.y * inverse; });
 
   Comparison comparison("order");
@@ -68,7 +68,7 @@ Finding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
     const double before = bits::value(dtype, pairs[i - 1].code);
     const double after = bits::value(dtype, pairs[i].code);
     if (!(before <= after) || (pairs[i - 1].y == pairs[i].y && before != after)) {
-      return Finding::fails(fmt::format("with inverse scale {}, larger values must not quantize to smaller numbers\n"
+      return CaseFinding::fails(fmt::format("with inverse scale {}, larger values must not quantize to smaller numbers\n"
                                         "  {}\n  {}\n",
                                         inverse, element_text(test_case, pairs[i - 1]),
                                         element_text(test_case, pairs[i])));
@@ -76,11 +76,11 @@ Finding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
     comparison.add_element(OutputTensor::out, dtype, 0, 0, pairs[i].code, pairs[i].code);
   }
   comparison.add_to(context.tally, test_case, both.result);
-  return Finding::holds();
+  return CaseFinding::holds();
 }
 
-Finding fp8_saturates(const Case& test_case, PropertyContext& context) {
-  if (test_case.rows() == 0) return Finding::not_applicable();
+CaseFinding fp8_saturates(const Case& test_case, PropertyContext& context) {
+  if (test_case.rows() == 0) return CaseFinding::not_applicable();
   const DType dtype = *test_case.quantized_dtype;
   const double inverse = 1.0f / test_case.scale();
   const double maximum = bits::value(dtype, bits::largest(dtype, false));
@@ -107,10 +107,10 @@ Finding fp8_saturates(const Case& test_case, PropertyContext& context) {
       comparison.add_element(OutputTensor::out, dtype, row, column, got, wanted);
     }
   }
-  if (comparison.agrees() && !saturated) return Finding::not_applicable();
+  if (comparison.agrees() && !saturated) return CaseFinding::not_applicable();
   comparison.add_to(context.tally, test_case, both.result);
-  if (comparison.agrees()) return Finding::holds();
-  return Finding::fails(fmt::format("values of {} and more must become {}, NaN and only NaN must become NaN\n{}",
+  if (comparison.agrees()) return CaseFinding::holds();
+  return CaseFinding::fails(fmt::format("values of {} and more must become {}, NaN and only NaN must become NaN\n{}",
                                     maximum, maximum, comparison.describe(test_case, both.result)));
 }
 
@@ -146,7 +146,7 @@ Call representable(const Case& test_case, const std::vector<std::uint32_t>& code
   return call;
 }
 
-Finding check_representable(const Case& test_case, const std::vector<std::uint32_t>& codes,
+CaseFinding check_representable(const Case& test_case, const std::vector<std::uint32_t>& codes,
                             PropertyContext& context) {
   const Call call = representable(test_case, codes);
   const RunResult result = run(call, context.target);
@@ -158,15 +158,15 @@ Finding check_representable(const Case& test_case, const std::vector<std::uint32
                            load_bits(result.outputs.out, *test_case.quantized_dtype, index), codes[column]);
   }
   comparison.add_to(context.tally, call.how, result);
-  if (comparison.agrees()) return Finding::holds();
-  return Finding::fails(fmt::format("values that are fp8 numbers already must stay what they are\n{}",
+  if (comparison.agrees()) return CaseFinding::holds();
+  return CaseFinding::fails(fmt::format("values that are fp8 numbers already must stay what they are\n{}",
                                     comparison.describe(call.how, result)),
                         case_of(call));
 }
 
-Finding fp8_is_idempotent(const Case& test_case, PropertyContext& context) {
+CaseFinding fp8_is_idempotent(const Case& test_case, PropertyContext& context) {
   // In fp16 the numbers times 2^-30 are not representable.
-  if (!test_case.weight_dtype && test_case.dtype == DType::fp16) return Finding::not_applicable();
+  if (!test_case.weight_dtype && test_case.dtype == DType::fp16) return CaseFinding::not_applicable();
   const DType quantized = *test_case.quantized_dtype;
   // What the case quantizes to, once more; without a weight NaN would spread over the row.
   std::vector<std::uint32_t> codes;
@@ -176,8 +176,8 @@ Finding fp8_is_idempotent(const Case& test_case, PropertyContext& context) {
     if (test_case.weight_dtype || !bits::is_nan(quantized, code)) codes.push_back(code);
   }
   if (!codes.empty()) {
-    Finding finding = check_representable(test_case, codes, context);
-    if (finding.kind != Finding::Kind::holds) return finding;
+    CaseFinding finding = check_representable(test_case, codes, context);
+    if (finding.kind != CaseFinding::Kind::holds) return finding;
   }
   // And every fp8 number there is.
   std::vector<std::uint32_t> numbers;

@@ -24,7 +24,7 @@ struct RowPair {
 };
 
 // Compares rows of a varied run with the rows of the original run.
-Finding compare_rows(const Case& original_case, const RunResult& original, const Call& varied,
+CaseFinding compare_rows(const Case& original_case, const RunResult& original, const Call& varied,
                      const std::vector<RowPair>& pairs, std::string authority, PropertyContext& context) {
   const RunResult result = run(varied, context.target);
   Comparison comparison(std::move(authority));
@@ -37,8 +37,8 @@ Finding compare_rows(const Case& original_case, const RunResult& original, const
     }
   }
   comparison.add_to(context.tally, varied.how, result);
-  if (comparison.agrees()) return Finding::holds();
-  return Finding::fails(fmt::format("the same data give other bits\n  in   {}\n  than {}\n{}",
+  if (comparison.agrees()) return CaseFinding::holds();
+  return CaseFinding::fails(fmt::format("the same data give other bits\n  in   {}\n  than {}\n{}",
                                     summary(varied.how), summary(original_case),
                                     comparison.describe(varied.how, result)),
                         case_of(varied));
@@ -50,17 +50,17 @@ std::vector<RowPair> all_rows(const Case& test_case) {
   return pairs;
 }
 
-Finding compare_variants(const Case& test_case, const RunResult& original, const std::vector<Call>& variants,
+CaseFinding compare_variants(const Case& test_case, const RunResult& original, const std::vector<Call>& variants,
                          const char* authority, PropertyContext& context) {
   for (const Call& variant : variants) {
-    Finding finding = compare_rows(test_case, original, variant, all_rows(test_case), authority, context);
-    if (finding.kind != Finding::Kind::holds) return finding;
+    CaseFinding finding = compare_rows(test_case, original, variant, all_rows(test_case), authority, context);
+    if (finding.kind != CaseFinding::Kind::holds) return finding;
   }
-  return Finding::holds();
+  return CaseFinding::holds();
 }
 
 // Runs the rows `order` of the case as a case of their own.
-Finding compare_order(const Call& call, const RunResult& original, const std::vector<std::int64_t>& order,
+CaseFinding compare_order(const Call& call, const RunResult& original, const std::vector<std::int64_t>& order,
                       PropertyContext& context) {
   std::vector<RowPair> pairs;
   for (std::size_t row = 0; row < order.size(); ++row)
@@ -73,9 +73,9 @@ constexpr std::int64_t kAloneRows = 3;
 constexpr std::int64_t kManyRows = 257;
 constexpr std::int64_t kManyElements = 1 << 15;
 
-Finding rows_are_independent(const Case& test_case, PropertyContext& context) {
+CaseFinding rows_are_independent(const Case& test_case, PropertyContext& context) {
   const std::int64_t rows = test_case.rows();
-  if (rows == 0) return Finding::not_applicable();
+  if (rows == 0) return CaseFinding::not_applicable();
   const Call call = call_of(test_case);
   const RunResult original = run(call, context.target);
 
@@ -92,12 +92,12 @@ Finding rows_are_independent(const Case& test_case, PropertyContext& context) {
     orders.push_back(std::move(repeated));
   }
   for (const auto& order : orders) {
-    Finding finding = compare_order(call, original, order, context);
-    if (finding.kind != Finding::Kind::holds) return finding;
+    CaseFinding finding = compare_order(call, original, order, context);
+    if (finding.kind != CaseFinding::Kind::holds) return finding;
   }
 
   // Every second row made NaN, first the odd ones, then the even ones.
-  if (rows < 2) return Finding::holds();
+  if (rows < 2) return CaseFinding::holds();
   for (const std::int64_t kept : {0, 1}) {
     Call poisoned = call;
     std::vector<RowPair> pairs;
@@ -110,11 +110,11 @@ Finding rows_are_independent(const Case& test_case, PropertyContext& context) {
         store_bits(poisoned.tensors.input, test_case.dtype, row * test_case.hidden_size() + column,
                    bits::nan(test_case.dtype));
     }
-    Finding finding =
+    CaseFinding finding =
         compare_rows(test_case, original, poisoned, pairs, "the row among its first neighbours", context);
-    if (finding.kind != Finding::Kind::holds) return finding;
+    if (finding.kind != CaseFinding::Kind::holds) return finding;
   }
-  return Finding::holds();
+  return CaseFinding::holds();
 }
 
 // Strides of `shape` with every leading step widened to a multiple of `alignment` plus `gap` elements.
@@ -129,8 +129,8 @@ std::vector<std::int64_t> spread(const std::vector<std::int64_t>& shape, std::in
   return strides;
 }
 
-Finding layout_changes_nothing(const Case& test_case, PropertyContext& context) {
-  if (test_case.rows() == 0) return Finding::not_applicable();
+CaseFinding layout_changes_nothing(const Case& test_case, PropertyContext& context) {
+  if (test_case.rows() == 0) return CaseFinding::not_applicable();
   const Call call = call_of(test_case);
   const RunResult original = run(call, context.target);
   const bool separate_output =
@@ -162,8 +162,8 @@ Finding layout_changes_nothing(const Case& test_case, PropertyContext& context) 
   return compare_variants(test_case, original, variants, "the first layout", context);
 }
 
-Finding launch_changes_nothing(const Case& test_case, PropertyContext& context) {
-  if (test_case.rows() == 0) return Finding::not_applicable();
+CaseFinding launch_changes_nothing(const Case& test_case, PropertyContext& context) {
+  if (test_case.rows() == 0) return CaseFinding::not_applicable();
   const Call call = call_of(test_case);
   const RunResult original = run(call, context.target);
   struct Launch {

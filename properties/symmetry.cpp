@@ -76,14 +76,14 @@ int largest_power(const Call& call, const std::vector<std::byte>& normed) {
   return static_cast<int>(std::floor(std::log2(kBound / most) / 2));
 }
 
-Finding power_of_two_scaling(const Case& test_case, PropertyContext& context) {
-  if (test_case.rows() == 0) return Finding::not_applicable();
+CaseFinding power_of_two_scaling(const Case& test_case, PropertyContext& context) {
+  if (test_case.rows() == 0) return CaseFinding::not_applicable();
   const Call call = call_of(test_case);
   const bool adds = adds_residual(test_case.operation);
   const RunResult original = run(call, context.target);
   int power = largest_power(call, adds ? original.outputs.residual_out : call.tensors.input);
   while (power > 0 && !scaled(call, power)) --power;
-  if (power <= 0) return Finding::not_applicable();
+  if (power <= 0) return CaseFinding::not_applicable();
 
   Comparison comparison("the same row before scaling");
   for (const int each : {1, power}) {
@@ -95,7 +95,7 @@ Finding power_of_two_scaling(const Case& test_case, PropertyContext& context) {
       for (std::int64_t index = 0; index < test_case.elements(); ++index) {
         const std::uint32_t sum = load_bits(sums, test_case.dtype, index);
         const auto times = bits::times_power_of_two(test_case.dtype, sum, each);
-        if (!times) return Finding::not_applicable();  // the sum overflows, although both terms do not
+        if (!times) return CaseFinding::not_applicable();  // the sum overflows, although both terms do not
         store_bits(sums, test_case.dtype, index, *times);
       }
     }
@@ -109,19 +109,19 @@ Finding power_of_two_scaling(const Case& test_case, PropertyContext& context) {
     }
     if (!comparison.agrees()) {
       comparison.add_to(context.tally, variant->how, result);
-      return Finding::fails(fmt::format("input * 2^{} with epsilon * 4^{} changes the output\n{}", each, each,
+      return CaseFinding::fails(fmt::format("input * 2^{} with epsilon * 4^{} changes the output\n{}", each, each,
                                         comparison.describe(variant->how, result)),
                             case_of(*variant));
     }
   }
   comparison.add_to(context.tally, test_case, original);
-  return Finding::holds();
+  return CaseFinding::holds();
 }
 
 // --- y(-x) = -y(x) ---
 
-Finding negation(const Case& test_case, PropertyContext& context) {
-  if (test_case.rows() == 0) return Finding::not_applicable();
+CaseFinding negation(const Case& test_case, PropertyContext& context) {
+  if (test_case.rows() == 0) return CaseFinding::not_applicable();
   const DType dtype = test_case.dtype;
   const auto negate = [dtype](std::uint32_t value) { return bits::negated(dtype, value); };
   const Call call = call_of(test_case);
@@ -156,8 +156,8 @@ Finding negation(const Case& test_case, PropertyContext& context) {
     }
   }
   comparison.add_to(context.tally, test_case, result);
-  if (comparison.agrees()) return Finding::holds();
-  return Finding::fails(
+  if (comparison.agrees()) return CaseFinding::holds();
+  return CaseFinding::fails(
       fmt::format("negating the input does not negate the output\n{}", comparison.describe(negated.how, result)),
       case_of(negated));
 }

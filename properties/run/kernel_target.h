@@ -24,6 +24,9 @@ KernelFunctions linked_kernels();
 // symbol.
 KernelFunctions load_kernels(const std::string& library_path);
 
+// The functions behind a target made here; nullptr for any other target.
+const KernelFunctions* functions_of(const Target& target);
+
 // `functions` must take ordinary host pointers.
 std::unique_ptr<Target> make_kernel_target(std::string name, const KernelFunctions& functions);
 

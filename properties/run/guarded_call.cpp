@@ -1,0 +1,141 @@
+#include "properties/run/guarded_call.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+namespace normproof {
+namespace {
+
+normproof_dtype interface_dtype(DType dtype) {
+  switch (dtype) {
+    case DType::fp32:
+      return NORMPROOF_FP32;
+    case DType::fp16:
+      return NORMPROOF_FP16;
+    case DType::bf16:
+      return NORMPROOF_BF16;
+    case DType::fp8_e4m3fn:
+      return NORMPROOF_FP8_E4M3FN;
+    case DType::fp8_e5m2:
+      return NORMPROOF_FP8_E5M2;
+    case DType::fp8_e4m3fnuz:
+      return NORMPROOF_FP8_E4M3FNUZ;
+    case DType::fp8_e5m2fnuz:
+      return NORMPROOF_FP8_E5M2FNUZ;
+  }
+  std::abort();
+}
+
+normproof_tensor describe_tensor(const GuardedTensor& tensor) {
+  normproof_tensor description{};
+  description.data = tensor.data();
+  description.dtype = interface_dtype(tensor.dtype());
+  description.rank = static_cast<std::int32_t>(tensor.shape().size());
+  std::copy(tensor.shape().begin(), tensor.shape().end(), description.sizes);
+  std::copy(tensor.strides().begin(), tensor.strides().end(), description.strides);
+  return description;
+}
+
+std::vector<std::byte> fp32_bytes(std::uint32_t bits) {
+  std::vector<std::byte> bytes(sizeof(float));
+  store_bits(bytes, DType::fp32, 0, bits);
+  return bytes;
+}
+
+}  // namespace
+
+GuardedCall::GuardedCall(const Case& test_case, const CaseTensors& tensors, Memory& memory)
+    : test_case_(test_case),
+      tensors_(tensors),
+      writes_input_(test_case.operation == Operation::fused_add_rms_norm || test_case.in_place),
+      scale_bytes_(fp32_bytes(test_case.scale_bits)),
+      input_tensor_(memory.input, "input", test_case.dtype, test_case.shape, test_case.input_layout) {
+  input_tensor_.scatter(tensors.input);
+  input_description = describe_tensor(input_tensor_);
+  input = &input_description;
+  if (adds_residual(test_case.operation)) {
+    residual_tensor_.emplace(memory.residual, "residual", test_case.dtype, test_case.shape,
+                             test_case.residual_layout);
+    residual_tensor_->scatter(tensors.residual);
+    residual_description = describe_tensor(*residual_tensor_);
+    residual = &residual_description;
+  }
+  if (test_case.weight_dtype) {
+    weight_tensor_.emplace(memory.weight, "weight", *test_case.weight_dtype,
+                           std::vector{test_case.hidden_size()}, TensorLayout{{}, test_case.weight_offset});
+    weight_tensor_->scatter(tensors.weight);
+    weight_description = describe_tensor(*weight_tensor_);
+    weight = &weight_description;
+  }
+  if (!writes_input_) {
+    out_tensor_.emplace(memory.output, "out", test_case.output_dtype(), test_case.shape,
+                        test_case.output_layout);
+  }
+  out_description = out_tensor_ ? describe_tensor(*out_tensor_) : input_description;
+  out = &out_description;
+  if (quantizes(test_case.operation)) {
+    scale_tensor_.emplace(memory.scale, "scale", DType::fp32, std::vector<std::int64_t>{1}, TensorLayout{});
+    scale_tensor_->scatter(scale_bytes_);
+    scale = reinterpret_cast<const float*>(scale_tensor_->data());
+  }
+  launch.path = static_cast<normproof_path>(test_case.launch.path);
+  launch.threads_per_block = test_case.launch.threads_per_block;
+}
+
+normproof_status GuardedCall::invoke(const KernelFunctions& functions) {
+  const normproof_message message{text_.data(), text_.size()};
+  const float epsilon = test_case_.epsilon();
+  functions.set_thread_order(static_cast<std::int32_t>(test_case_.schedule.order), test_case_.schedule.seed);
+  switch (test_case_.operation) {
+    case Operation::rms_norm:
+      return functions.rms_norm(out, input, weight, epsilon, &launch, nullptr, &report, message);
+    case Operation::fused_add_rms_norm:
+      return functions.fused_add_rms_norm(input, residual, weight, epsilon, &launch, nullptr, &report, message);
+    case Operation::rms_norm_static_fp8_quant:
+      return functions.rms_norm_static_fp8_quant(out, input, weight, scale, epsilon, &launch, nullptr, &report,
+                                                 message);
+    case Operation::fused_add_rms_norm_static_fp8_quant:
+      return functions.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale, epsilon, &launch,
+                                                           nullptr, &report, message);
+  }
+  std::abort();
+}
+
+std::vector<std::string> GuardedCall::memory_violations(bool refused) const {
+  std::vector<std::string> violations;
+  const auto note = [&violations](std::string text) {
+    if (!text.empty()) violations.push_back(std::move(text));
+  };
+  note(input_tensor_.find_stray_write());
+  if (!writes_input_ || refused) note(input_tensor_.find_change(tensors_.input));
+  if (residual_tensor_) {
+    note(residual_tensor_->find_stray_write());
+    if (refused) note(residual_tensor_->find_change(tensors_.residual));
+  }
+  if (weight_tensor_) {
+    note(weight_tensor_->find_stray_write());
+    note(weight_tensor_->find_change(tensors_.weight));
+  }
+  if (scale_tensor_) {
+    note(scale_tensor_->find_stray_write());
+    note(scale_tensor_->find_change(scale_bytes_));
+  }
+  if (out_tensor_) {
+    note(out_tensor_->find_stray_write());
+    if (refused) {
+      const auto elements = static_cast<std::size_t>(test_case_.elements());
+      note(out_tensor_->find_change(std::vector(elements * size_of(test_case_.output_dtype()), kCanary)));
+    }
+  }
+  return violations;
+}
+
+Outputs GuardedCall::outputs() const {
+  Outputs outputs;
+  outputs.out = (out_tensor_ ? *out_tensor_ : input_tensor_).gather();
+  if (residual_tensor_) outputs.residual_out = residual_tensor_->gather();
+  return outputs;
+}
+
+}  // namespace normproof

@@ -1,4 +1,5 @@
-// The table of all properties. A new one is a function in its family's file, a line in families.h and a row here.
+// The table of all properties. A new one is a function in its family's file, a line in families.h and a row
+// here.
 #include <array>
 
 #include "properties/families.h"
@@ -30,9 +31,10 @@ constexpr std::array kProperties = {
     Property{"launch-changes-nothing",
              "A row's bits do not depend on the code path, the block size, or the order of the threads.",
              &check_launch_changes_nothing},
-    Property{"power-of-two-scaling",
-             "Input times 2^k with epsilon times 4^k leaves the output unchanged, absent overflow and underflow.",
-             &check_power_of_two_scaling},
+    Property{
+        "power-of-two-scaling",
+        "Input times 2^k with epsilon times 4^k leaves the output unchanged, absent overflow and underflow.",
+        &check_power_of_two_scaling},
     Property{"negation", "Negated input gives the negated output.", &check_negation},
     Property{"fp8-is-monotone", "A larger norm value never quantizes to a smaller fp8 number.",
              &check_fp8_is_monotone},
@@ -44,13 +46,15 @@ constexpr std::array kProperties = {
     Property{"special-values",
              "NaN, infinities, zeros, subnormals and odd epsilons give what the contract lists.",
              &check_special_values},
-    Property{"memory-safety",
-             "Nothing is written outside the outputs, between strided rows included, and inputs stay untouched.",
-             &check_memory_safety},
+    Property{
+        "memory-safety",
+        "Nothing is written outside the outputs, between strided rows included, and inputs stay untouched.",
+        &check_memory_safety},
     Property{"empty-batch", "A call on zero rows is valid and writes nothing.", &check_empty_batch},
-    Property{"refused-calls",
-             "A call with an invalid argument is refused, names the argument and its value, and writes nothing.",
-             &check_refused_calls},
+    Property{
+        "refused-calls",
+        "A call with an invalid argument is refused, names the argument and its value, and writes nothing.",
+        &check_refused_calls},
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "properties/case_generator.h"
 
+#include <rapidcheck/Random.h>
 #include <rapidcheck/seq/Create.h>
 #include <rapidcheck/shrinkable/Create.h>
 

@@ -10,8 +10,8 @@
 
 namespace normproof {
 
-// Cases that `draw` makes from a seeded Random, each with all its shrink candidates, and theirs, computed only
-// when RapidCheck asks for them.
+// Cases that `draw` makes from a seeded Random, each with all its shrink candidates, and theirs, computed
+// only when RapidCheck asks for them.
 rc::Gen<Case> case_generator(std::function<Case(Random&)> draw);
 
 // For RapidCheck's own output, which this project does not print.

@@ -109,7 +109,8 @@ PropertyResult Checker::run() {
   parameters.maxSuccess = context_.cases;
   parameters.maxDiscardRatio = kDiscardRatio;
   rc::detail::TestListenerAdapter silent;
-  const std::unordered_map<std::string, rc::detail::Reproduce> no_reproduction;  // else it asks the environment
+  const std::unordered_map<std::string, rc::detail::Reproduce>
+      no_reproduction;  // else it asks the environment
   const auto outcome = rc::detail::checkTestable([&] { check_next(generator); }, rc::detail::TestMetadata{},
                                                  parameters, silent, no_reproduction);
 
@@ -119,8 +120,8 @@ PropertyResult Checker::run() {
   rc::detail::FailureResult failed;
   rc::detail::Error error;
   if (outcome.match(gave_up)) {
-    result.message = fmt::format("gave up after {} cases: too many cases that the property says nothing about",
-                                 cases_);
+    result.message =
+        fmt::format("gave up after {} cases: too many cases that the property says nothing about", cases_);
   } else if (outcome.match(failed)) {
     result.message = fmt::format("no case could be drawn: {}", failed.description);
   } else if (outcome.match(error)) {
@@ -144,7 +145,8 @@ PropertyResult Checker::failure() {
   const auto violates = [this](const Case& test_case) {
     return validate(test_case).empty() && evaluate(test_case, context_.target).violates();
   };
-  if (finding.related && !violates(smallest) && violates(*finding.related)) smallest = std::move(*finding.related);
+  if (finding.related && !violates(smallest) && violates(*finding.related))
+    smallest = std::move(*finding.related);
   PropertyResult result;
   result.cases = cases_;
   result.message = finding.message;

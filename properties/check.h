@@ -24,8 +24,8 @@ struct CaseFinding {
   };
   Kind kind = Kind::holds;
   std::string message;  // of a failure: what was expected, and the certificate
-  // Of a failure of a relation between two runs: the second one. It is the counterexample where it violates the
-  // contract by itself and the case that was checked does not, so that a replay shows the bug.
+  // Of a failure of a relation between two runs: the second one. It is the counterexample where it violates
+  // the contract by itself and the case that was checked does not, so that a replay shows the bug.
   std::optional<Case> related;
 
   static CaseFinding holds() { return {}; }

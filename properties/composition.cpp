@@ -14,7 +14,7 @@ namespace {
 using oracle::OutputTensor;
 
 CaseFinding finding(const Comparison& comparison, const Case& test_case, const RunResult& run,
-                PropertyContext& context, const Call& related) {
+                    PropertyContext& context, const Call& related) {
   comparison.add_to(context.tally, test_case, run);
   return comparison.agrees() ? CaseFinding::holds()
                              : CaseFinding::fails(comparison.describe(test_case, run), case_of(related));
@@ -108,7 +108,8 @@ PropertyResult check_fp8_is_quantized_norm(PropertyContext& context) {
     const Call unfused = through(fused, Operation::rms_norm);
     const RunResult norm = run(unfused, now.target);
     Comparison comparison("the exact quantization of rms_norm, on the same target,");
-    add_rows(comparison, OutputTensor::out, test_case, got.outputs.out, quantized(test_case, norm.outputs.out));
+    add_rows(comparison, OutputTensor::out, test_case, got.outputs.out,
+             quantized(test_case, norm.outputs.out));
     return finding(comparison, test_case, got, now, unfused);
   };
   return check_property(property, context);

@@ -90,9 +90,10 @@ Call norm_of(const Call& call, Operation operation, std::vector<std::byte> input
 RunResult run(const Call& call, Target& target) {
   RunResult result = target.run(call.how, call.tensors);
   if (result.status == RunResult::Status::completed) return result;
-  throw std::runtime_error(fmt::format(
-      "{} a valid call ({}): {}", result.status == RunResult::Status::refused ? "the target refused" : "the target failed at",
-      summary(call.how), result.message));
+  throw std::runtime_error(
+      fmt::format("{} a valid call ({}): {}",
+                  result.status == RunResult::Status::refused ? "the target refused" : "the target failed at",
+                  summary(call.how), result.message));
 }
 
 std::string summary(const Case& test_case) {

@@ -46,8 +46,8 @@ std::vector<std::byte> map_bits(const std::vector<std::byte>& data, DType dtype,
   return result;
 }
 
-// Runs a call that the contract allows. A run that does not complete throws std::runtime_error that says which
-// call it was and what the target says.
+// Runs a call that the contract allows. A run that does not complete throws std::runtime_error that says
+// which call it was and what the target says.
 RunResult run(const Call& call, Target& target);
 
 // One-line summary for messages: operation, shape, layout, launch.

@@ -35,15 +35,15 @@ Quantized run_both(const Case& test_case, Target& target) {
   const Call call = call_of(test_case);
   Quantized both;
   both.result = run(call, target);
-  both.norm_call = through(call, adds_residual(test_case.operation) ? Operation::fused_add_rms_norm
-                                                                   : Operation::rms_norm);
+  both.norm_call =
+      through(call, adds_residual(test_case.operation) ? Operation::fused_add_rms_norm : Operation::rms_norm);
   both.norm = run(both.norm_call, target).outputs.out;
   return both;
 }
 
 std::string element_text(const Case& test_case, const Pair& pair) {
-  return fmt::format("out[row {}, column {}] = 0x{:02x} ({}) for y = {}", pair.index / test_case.hidden_size(),
-                     pair.index % test_case.hidden_size(), pair.code,
+  return fmt::format("out[row {}, column {}] = 0x{:02x} ({}) for y = {}",
+                     pair.index / test_case.hidden_size(), pair.index % test_case.hidden_size(), pair.code,
                      bits::value(*test_case.quantized_dtype, pair.code), pair.y);
 }
 
@@ -68,10 +68,10 @@ CaseFinding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
     const double before = bits::value(dtype, pairs[i - 1].code);
     const double after = bits::value(dtype, pairs[i].code);
     if (!(before <= after) || (pairs[i - 1].y == pairs[i].y && before != after)) {
-      return CaseFinding::fails(fmt::format("with inverse scale {}, larger values must not quantize to smaller numbers\n"
-                                        "  {}\n  {}\n",
-                                        inverse, element_text(test_case, pairs[i - 1]),
-                                        element_text(test_case, pairs[i])));
+      return CaseFinding::fails(
+          fmt::format("with inverse scale {}, larger values must not quantize to smaller numbers\n"
+                      "  {}\n  {}\n",
+                      inverse, element_text(test_case, pairs[i - 1]), element_text(test_case, pairs[i])));
     }
     comparison.add_element(OutputTensor::out, dtype, 0, 0, pairs[i].code, pairs[i].code);
   }
@@ -110,15 +110,16 @@ CaseFinding fp8_saturates(const Case& test_case, PropertyContext& context) {
   if (comparison.agrees() && !saturated) return CaseFinding::not_applicable();
   comparison.add_to(context.tally, test_case, both.result);
   if (comparison.agrees()) return CaseFinding::holds();
-  return CaseFinding::fails(fmt::format("values of {} and more must become {}, NaN and only NaN must become NaN\n{}",
-                                    maximum, maximum, comparison.describe(test_case, both.result)));
+  return CaseFinding::fails(
+      fmt::format("values of {} and more must become {}, NaN and only NaN must become NaN\n{}", maximum,
+                  maximum, comparison.describe(test_case, both.result)));
 }
 
 // --- Values that are fp8 numbers already ---
 
 // A call of rms_norm_static_fp8_quant, one row, whose norm values are the fp8 numbers `codes`.
-// With a weight: a row of ones, whose r is 1, times weights that are the numbers. Without one: an epsilon of 2^60,
-// beside which the squares vanish, makes r = 2^-30, and a scale of 2^-30 brings the numbers back.
+// With a weight: a row of ones, whose r is 1, times weights that are the numbers. Without one: an epsilon of
+// 2^60, beside which the squares vanish, makes r = 2^-30, and a scale of 2^-30 brings the numbers back.
 Call representable(const Case& test_case, const std::vector<std::uint32_t>& codes) {
   const DType quantized = *test_case.quantized_dtype;
   const auto columns = static_cast<std::int64_t>(codes.size());
@@ -131,7 +132,7 @@ Call representable(const Case& test_case, const std::vector<std::uint32_t>& code
   call.how.schedule = test_case.schedule;
   call.tensors.input.resize(codes.size() * size_of(test_case.dtype));
   if (test_case.weight_dtype) call.tensors.weight.resize(codes.size() * size_of(*test_case.weight_dtype));
-  call.how.epsilon_bits = test_case.weight_dtype ? 0 : 0x5d800000;               // 0, 2^60
+  call.how.epsilon_bits = test_case.weight_dtype ? 0 : 0x5d800000;                     // 0, 2^60
   call.how.scale_bits = test_case.weight_dtype ? bits::one(DType::fp32) : 0x30800000;  // 1, 2^-30
   for (std::int64_t column = 0; column < columns; ++column) {
     const double number = bits::value(quantized, codes[static_cast<std::size_t>(column)]);
@@ -147,7 +148,7 @@ Call representable(const Case& test_case, const std::vector<std::uint32_t>& code
 }
 
 CaseFinding check_representable(const Case& test_case, const std::vector<std::uint32_t>& codes,
-                            PropertyContext& context) {
+                                PropertyContext& context) {
   const Call call = representable(test_case, codes);
   const RunResult result = run(call, context.target);
   Comparison comparison("the fp8 number itself");
@@ -160,8 +161,8 @@ CaseFinding check_representable(const Case& test_case, const std::vector<std::ui
   comparison.add_to(context.tally, call.how, result);
   if (comparison.agrees()) return CaseFinding::holds();
   return CaseFinding::fails(fmt::format("values that are fp8 numbers already must stay what they are\n{}",
-                                    comparison.describe(call.how, result)),
-                        case_of(call));
+                                        comparison.describe(call.how, result)),
+                            case_of(call));
 }
 
 CaseFinding fp8_is_idempotent(const Case& test_case, PropertyContext& context) {
@@ -214,10 +215,12 @@ PropertyResult check_fp8_saturates(PropertyContext& context) {
   PropertyCheck property = quantizing_property("fp8-saturates");
   // Scales small enough that about half of the values go beyond the largest number.
   property.adapt = [](Case& test_case, Random& random) {
-    const double maximum = bits::value(*test_case.quantized_dtype, bits::largest(*test_case.quantized_dtype, false));
+    const double maximum =
+        bits::value(*test_case.quantized_dtype, bits::largest(*test_case.quantized_dtype, false));
     const int exponent = 127 - static_cast<int>(std::log2(maximum)) - static_cast<int>(random.below(4));
     if (random.chance(3, 4))
-      test_case.scale_bits = static_cast<std::uint32_t>(exponent) << 23 | static_cast<std::uint32_t>(random.below(1 << 23));
+      test_case.scale_bits =
+          static_cast<std::uint32_t>(exponent) << 23 | static_cast<std::uint32_t>(random.below(1 << 23));
   };
   property.check = fp8_saturates;
   return check_property(property, context);

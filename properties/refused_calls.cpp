@@ -292,7 +292,8 @@ constexpr std::array kWays = {
 
 std::string problem_of(const Refusal& wanted, normproof_status status, const GuardedCall& call) {
   if (status == NORMPROOF_OK) return "the call was carried out";
-  if (status != wanted.status) return fmt::format("status {} instead of {}", static_cast<int>(status), static_cast<int>(wanted.status));
+  if (status != wanted.status)
+    return fmt::format("status {} instead of {}", static_cast<int>(status), static_cast<int>(wanted.status));
   const std::string message = call.message();
   if (message.empty()) return "there is no message";
   if (!wanted.argument.empty() && !message.starts_with(wanted.argument + ":"))
@@ -320,9 +321,9 @@ CaseFinding refused_calls(const Case& test_case, PropertyContext& context) {
     if (!problem.empty()) {
       evaluation.outcome = Evaluation::Outcome::accepted_invalid;
       context.tally.add(test_case, evaluation);
-      return CaseFinding::fails(
-          fmt::format("invalid call ({}) of {}: {}\n  status {}, message \"{}\"\n", way.name, summary(test_case), problem,
-                      static_cast<int>(status), call.message()));
+      return CaseFinding::fails(fmt::format("invalid call ({}) of {}: {}\n  status {}, message \"{}\"\n",
+                                            way.name, summary(test_case), problem, static_cast<int>(status),
+                                            call.message()));
     }
     context.tally.add(test_case, evaluation);
   }

@@ -1,4 +1,5 @@
-// A row's bits are a function of the row: not of its neighbours, not of where it lies, not of who computes it.
+// A row's bits are a function of the row: not of its neighbours, not of where it lies, not of who computes
+// it.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -25,7 +26,7 @@ struct RowPair {
 
 // Compares rows of a varied run with the rows of the original run.
 CaseFinding compare_rows(const Case& original_case, const RunResult& original, const Call& varied,
-                     const std::vector<RowPair>& pairs, std::string authority, PropertyContext& context) {
+                         const std::vector<RowPair>& pairs, std::string authority, PropertyContext& context) {
   const RunResult result = run(varied, context.target);
   Comparison comparison(std::move(authority));
   for (const auto& [row, original_row] : pairs) {
@@ -33,15 +34,16 @@ CaseFinding compare_rows(const Case& original_case, const RunResult& original, c
                        result.outputs.out, row, original.outputs.out, original_row);
     if (adds_residual(varied.how.operation)) {
       comparison.add_row(OutputTensor::residual_out, varied.how.dtype, varied.how.hidden_size(),
-                         result.outputs.residual_out, row, original.outputs.residual_out, original_row, false);
+                         result.outputs.residual_out, row, original.outputs.residual_out, original_row,
+                         false);
     }
   }
   comparison.add_to(context.tally, varied.how, result);
   if (comparison.agrees()) return CaseFinding::holds();
-  return CaseFinding::fails(fmt::format("the same data give other bits\n  in   {}\n  than {}\n{}",
-                                    summary(varied.how), summary(original_case),
-                                    comparison.describe(varied.how, result)),
-                        case_of(varied));
+  return CaseFinding::fails(
+      fmt::format("the same data give other bits\n  in   {}\n  than {}\n{}", summary(varied.how),
+                  summary(original_case), comparison.describe(varied.how, result)),
+      case_of(varied));
 }
 
 std::vector<RowPair> all_rows(const Case& test_case) {
@@ -50,8 +52,9 @@ std::vector<RowPair> all_rows(const Case& test_case) {
   return pairs;
 }
 
-CaseFinding compare_variants(const Case& test_case, const RunResult& original, const std::vector<Call>& variants,
-                         const char* authority, PropertyContext& context) {
+CaseFinding compare_variants(const Case& test_case, const RunResult& original,
+                             const std::vector<Call>& variants, const char* authority,
+                             PropertyContext& context) {
   for (const Call& variant : variants) {
     CaseFinding finding = compare_rows(test_case, original, variant, all_rows(test_case), authority, context);
     if (finding.kind != CaseFinding::Kind::holds) return finding;
@@ -61,7 +64,7 @@ CaseFinding compare_variants(const Case& test_case, const RunResult& original, c
 
 // Runs the rows `order` of the case as a case of their own.
 CaseFinding compare_order(const Call& call, const RunResult& original, const std::vector<std::int64_t>& order,
-                      PropertyContext& context) {
+                          PropertyContext& context) {
   std::vector<RowPair> pairs;
   for (std::size_t row = 0; row < order.size(); ++row)
     pairs.push_back({static_cast<std::int64_t>(row), order[row]});
@@ -151,8 +154,8 @@ CaseFinding layout_changes_nothing(const Case& test_case, PropertyContext& conte
   std::vector<Call> variants = {
       flattened(call),
       laid_out({spread(shape, chunk, 0), 0}, {spread(shape, chunk, chunk), chunk},
-               {spread(shape, chunk, 2 * chunk), 2 * chunk}, 4 * chunk),  // aligned, apart
-      laid_out({spread(shape, 1, 3), 1}, {}, {{}, 5}, 0),                 // input off the alignment
+               {spread(shape, chunk, 2 * chunk), 2 * chunk}, 4 * chunk),    // aligned, apart
+      laid_out({spread(shape, 1, 3), 1}, {}, {{}, 5}, 0),                   // input off the alignment
       laid_out({}, {spread(shape, 1, 1), 1}, {spread(shape, 1, 1), 1}, 1),  // the others off it
   };
   if (test_case.operation == Operation::rms_norm) {

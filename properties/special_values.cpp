@@ -1,5 +1,5 @@
-// Special values, stated literally: what the contract lists for NaN, infinities, zeros, subnormals and odd epsilons,
-// written down here a second time without the oracle.
+// Special values, stated literally: what the contract lists for NaN, infinities, zeros, subnormals and odd
+// epsilons, written down here a second time without the oracle.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -87,7 +87,9 @@ constexpr std::array kRules = {
     Rule{"a row of zeros with a positive epsilon, however small, stays zero with its signs",
          [](const Row& row, double epsilon) { return row.all_zero && epsilon > 0; }, Says::zeros},
     Rule{"mean + epsilon < 0 makes NaN",
-         [](const Row& row, double epsilon) { return epsilon < 0 && -epsilon > 2 * row.largest * row.largest; },
+         [](const Row& row, double epsilon) {
+           return epsilon < 0 && -epsilon > 2 * row.largest * row.largest;
+         },
          Says::all_nan},
     Rule{"a row of one magnitude without epsilon becomes the signs of x",
          [](const Row& row, double epsilon) {
@@ -95,7 +97,8 @@ constexpr std::array kRules = {
          },
          Says::signs},
     Rule{"with an epsilon of 1 a tiny row, subnormals included, stays what it is",
-         [](const Row& row, double epsilon) { return epsilon == 1 && row.largest < 0x1p-13; }, Says::unchanged},
+         [](const Row& row, double epsilon) { return epsilon == 1 && row.largest < 0x1p-13; },
+         Says::unchanged},
 };
 
 // mean + epsilon = 0 in a row of one magnitude: everything is infinite, and so nothing is NaN but zeros.
@@ -137,7 +140,8 @@ std::optional<std::uint32_t> output_bits(const Case& test_case, double y) {
   const float inverse = 1.0f / test_case.scale();
   const double scaled = y * static_cast<double>(inverse);
   if (std::isnan(scaled)) return bits::nan(dtype);
-  if (scaled == 0) return y == 0 || inverse == 0 ? std::optional(bits::zero(dtype, std::signbit(scaled))) : std::nullopt;
+  if (scaled == 0)
+    return y == 0 || inverse == 0 ? std::optional(bits::zero(dtype, std::signbit(scaled))) : std::nullopt;
   return std::nullopt;
 }
 
@@ -150,8 +154,8 @@ CaseFinding special_values(const Case& test_case, PropertyContext& context) {
   std::optional<Comparison> comparison;
   for (std::int64_t row_index = 0; row_index < test_case.rows(); ++row_index) {
     const std::int64_t columns = test_case.hidden_size();
-    const Row row = read_row(adds ? result.outputs.residual_out : call.tensors.input, test_case.dtype, row_index,
-                             columns);
+    const Row row = read_row(adds ? result.outputs.residual_out : call.tensors.input, test_case.dtype,
+                             row_index, columns);
     const auto rule =
         std::ranges::find_if(kRules, [&](const Rule& each) { return each.applies(row, epsilon); });
     const bool cancelled = rule == kRules.end() && cancels(row, epsilon);
@@ -173,7 +177,8 @@ CaseFinding special_values(const Case& test_case, PropertyContext& context) {
       }
       std::optional<double> weight;
       if (test_case.weight_dtype)
-        weight = bits::value(*test_case.weight_dtype, load_bits(call.tensors.weight, *test_case.weight_dtype, column));
+        weight = bits::value(*test_case.weight_dtype,
+                             load_bits(call.tensors.weight, *test_case.weight_dtype, column));
       const double x = row.values[static_cast<std::size_t>(column)];
       const std::optional<double> y =
           cancelled ? std::copysign(std::numeric_limits<double>::infinity(), x) * weight.value_or(1)
@@ -215,7 +220,8 @@ void sprinkle(Case& test_case, Random& random, const Fill& value) {
 void make_special(Case& test_case, Random& random) {
   if (test_case.rows() == 0) return;
   const DType dtype = test_case.dtype;
-  // fp32 bits: zeros, the least subnormal, subnormals, the least normal, 1e-6, 1, the largest, infinities, NaN.
+  // fp32 bits: zeros, the least subnormal, subnormals, the least normal, 1e-6, 1, the largest, infinities,
+  // NaN.
   static constexpr std::array<std::uint32_t, 15> kEpsilons = {
       0x00000000, 0x80000000, 0x00000001, 0x80000001, 0x00400000, 0x807fffff, 0x00800000, 0x358637bd,
       0x3f800000, 0xbf800000, 0x7f7fffff, 0xff7fffff, 0x7f800000, 0xff800000, 0x7fc00000};
@@ -227,7 +233,9 @@ void make_special(Case& test_case, Random& random) {
   }
   const std::uint32_t one = bits::one(dtype);
   const auto signed_bits = [](DType of, std::uint32_t magnitude) {
-    return [of, magnitude](Random& source) { return source.chance(1, 2) ? magnitude : bits::negated(of, magnitude); };
+    return [of, magnitude](Random& source) {
+      return source.chance(1, 2) ? magnitude : bits::negated(of, magnitude);
+    };
   };
   // The addition of -0 changes nothing, not even the sign of a zero.
   const auto drop_residual = [&] {
@@ -257,7 +265,8 @@ void make_special(Case& test_case, Random& random) {
       fill(test_case.input, dtype, test_case.elements(), random,
            signed_bits(dtype, bits::times_power_of_two(dtype, one, power).value()));
       drop_residual();
-      const std::uint32_t square = bits::times_power_of_two(DType::fp32, bits::one(DType::fp32), 2 * power).value();
+      const std::uint32_t square =
+          bits::times_power_of_two(DType::fp32, bits::one(DType::fp32), 2 * power).value();
       test_case.epsilon_bits = random.chance(1, 2) ? 0 : bits::negated(DType::fp32, square);
       break;
     }

@@ -61,9 +61,10 @@ std::optional<Call> scaled(const Call& call, int power) {
   return result;
 }
 
-// The largest power for which every fp32 step before r is sure to be free of overflow and of subnormal results, so
-// that the steps scale with 4^power exactly; 0 or less where there is none. `normed`: what the norm reads. Only
-// upward scaling is looked at: then sums that are rounded to the activation dtype scale exactly too.
+// The largest power for which every fp32 step before r is sure to be free of overflow and of subnormal
+// results, so that the steps scale with 4^power exactly; 0 or less where there is none. `normed`: what the
+// norm reads. Only upward scaling is looked at: then sums that are rounded to the activation dtype scale
+// exactly too.
 int largest_power(const Call& call, const std::vector<std::byte>& normed) {
   const auto range = range_of(normed, call.how.dtype);
   const double epsilon = std::fabs(bits::value(DType::fp32, call.how.epsilon_bits));
@@ -109,9 +110,9 @@ CaseFinding power_of_two_scaling(const Case& test_case, PropertyContext& context
     }
     if (!comparison.agrees()) {
       comparison.add_to(context.tally, variant->how, result);
-      return CaseFinding::fails(fmt::format("input * 2^{} with epsilon * 4^{} changes the output\n{}", each, each,
-                                        comparison.describe(variant->how, result)),
-                            case_of(*variant));
+      return CaseFinding::fails(fmt::format("input * 2^{} with epsilon * 4^{} changes the output\n{}", each,
+                                            each, comparison.describe(variant->how, result)),
+                                case_of(*variant));
     }
   }
   comparison.add_to(context.tally, test_case, original);
@@ -152,14 +153,15 @@ CaseFinding negation(const Case& test_case, PropertyContext& context) {
       };
       compare(OutputTensor::out, test_case.output_dtype(), result.outputs.out, original.outputs.out);
       if (adds)
-        compare(OutputTensor::residual_out, dtype, result.outputs.residual_out, original.outputs.residual_out);
+        compare(OutputTensor::residual_out, dtype, result.outputs.residual_out,
+                original.outputs.residual_out);
     }
   }
   comparison.add_to(context.tally, test_case, result);
   if (comparison.agrees()) return CaseFinding::holds();
-  return CaseFinding::fails(
-      fmt::format("negating the input does not negate the output\n{}", comparison.describe(negated.how, result)),
-      case_of(negated));
+  return CaseFinding::fails(fmt::format("negating the input does not negate the output\n{}",
+                                        comparison.describe(negated.how, result)),
+                            case_of(negated));
 }
 
 }  // namespace

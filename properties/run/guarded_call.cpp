@@ -91,13 +91,14 @@ normproof_status GuardedCall::invoke(const KernelFunctions& functions) {
     case Operation::rms_norm:
       return functions.rms_norm(out, input, weight, epsilon, &launch, nullptr, &report, message);
     case Operation::fused_add_rms_norm:
-      return functions.fused_add_rms_norm(input, residual, weight, epsilon, &launch, nullptr, &report, message);
+      return functions.fused_add_rms_norm(input, residual, weight, epsilon, &launch, nullptr, &report,
+                                          message);
     case Operation::rms_norm_static_fp8_quant:
-      return functions.rms_norm_static_fp8_quant(out, input, weight, scale, epsilon, &launch, nullptr, &report,
-                                                 message);
+      return functions.rms_norm_static_fp8_quant(out, input, weight, scale, epsilon, &launch, nullptr,
+                                                 &report, message);
     case Operation::fused_add_rms_norm_static_fp8_quant:
-      return functions.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale, epsilon, &launch,
-                                                           nullptr, &report, message);
+      return functions.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale, epsilon,
+                                                           &launch, nullptr, &report, message);
   }
   std::abort();
 }

@@ -1,5 +1,5 @@
-// GuardedCall: a case as a call of the C interface on guarded tensors. The arguments lie open, so that a caller may
-// spoil one before the call.
+// GuardedCall: a case as a call of the C interface on guarded tensors. The arguments lie open, so that a
+// caller may spoil one before the call.
 #pragma once
 
 #include <array>

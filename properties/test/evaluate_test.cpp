@@ -1,0 +1,165 @@
+// Every outcome of evaluating a case, with targets that bring it about.
+#include "properties/run/evaluate.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "properties/run/kernel_target.h"
+#include "properties/test/wrong_target.h"
+
+namespace normproof {
+namespace {
+
+using Outcome = Evaluation::Outcome;
+
+Case ones(std::int64_t rows, std::int64_t hidden) {
+  Case test_case;
+  test_case.shape = {rows, hidden};
+  if (rows > 0) test_case.input.recipe = Recipe{"ones", 0};
+  return test_case;
+}
+
+// Demands what its layout forbids.
+Case forbidden() {
+  Case test_case = ones(1, 8);
+  test_case.input_layout.offset = 1;
+  test_case.launch.path = KernelPath::vectorized;
+  return test_case;
+}
+
+Evaluation with(const Case& test_case, std::function<void(RunResult&)> change) {
+  WrongTarget target([&](Target& right, const Case& how, const CaseTensors& tensors) {
+    RunResult result = right.run(how, tensors);
+    change(result);
+    return result;
+  });
+  return evaluate(test_case, target);
+}
+
+TEST(Evaluate, Conforms) {
+  const auto target = make_target("host");
+  const Evaluation evaluation = evaluate(ones(2, 3), *target);
+  EXPECT_EQ(evaluation.outcome, Outcome::conforms) << describe(ones(2, 3), evaluation);
+  EXPECT_FALSE(evaluation.violates());
+  EXPECT_EQ(evaluation.verdict.elements, 6);
+  EXPECT_EQ(evaluation.run.path, KernelPath::scalar);
+}
+
+TEST(Evaluate, RefusedAsDemanded) {
+  const auto target = make_target("host");
+  const Evaluation evaluation = evaluate(forbidden(), *target);
+  EXPECT_EQ(evaluation.outcome, Outcome::refused_as_demanded);
+  EXPECT_FALSE(evaluation.violates());
+  EXPECT_FALSE(evaluation.run.message.empty());
+}
+
+TEST(Evaluate, WrongBits) {
+  const Case test_case = ones(2, 3);
+  const Evaluation evaluation =
+      with(test_case, [](RunResult& result) { result.outputs.out[2] ^= std::byte{1}; });
+  EXPECT_EQ(evaluation.outcome, Outcome::wrong_bits);
+  EXPECT_EQ(evaluation.verdict.mismatches, 1);
+  const std::string text = describe(test_case, evaluation);
+  EXPECT_NE(text.find("out[row 0, column 1]"), std::string::npos) << text;
+  EXPECT_NE(text.find("1 ulp apart"), std::string::npos) << text;
+}
+
+TEST(Evaluate, MemoryViolationOfARightResult) {
+  const Evaluation evaluation =
+      with(ones(1, 3), [](RunResult& result) { result.memory_violations.push_back("out: byte 6"); });
+  EXPECT_EQ(evaluation.outcome, Outcome::memory);
+  EXPECT_TRUE(evaluation.violates());
+  EXPECT_NE(describe(ones(1, 3), evaluation).find("out: byte 6"), std::string::npos);
+}
+
+TEST(Evaluate, ARefusalThatWrote) {
+  const Evaluation evaluation =
+      with(forbidden(), [](RunResult& result) { result.memory_violations.push_back("out: byte 0"); });
+  EXPECT_EQ(evaluation.outcome, Outcome::memory);
+}
+
+TEST(Evaluate, RefusedValid) {
+  const Evaluation evaluation = with(ones(1, 3), [](RunResult& result) {
+    result.status = RunResult::Status::refused;
+    result.message = "hidden: 3";
+  });
+  EXPECT_EQ(evaluation.outcome, Outcome::refused_valid);
+  EXPECT_TRUE(evaluation.violates());
+  EXPECT_NE(describe(ones(1, 3), evaluation).find("hidden: 3"), std::string::npos);
+}
+
+TEST(Evaluate, AcceptedInvalid) {
+  Case allowed = forbidden();
+  allowed.launch.path = KernelPath::automatic;
+  WrongTarget target(
+      [&](Target& right, const Case&, const CaseTensors& tensors) { return right.run(allowed, tensors); });
+  const Evaluation evaluation = evaluate(forbidden(), target);
+  EXPECT_EQ(evaluation.outcome, Outcome::accepted_invalid);
+  EXPECT_TRUE(evaluation.violates());
+}
+
+TEST(Evaluate, Failed) {
+  const Evaluation evaluation =
+      with(ones(1, 3), [](RunResult& result) { result.status = RunResult::Status::failed; });
+  EXPECT_EQ(evaluation.outcome, Outcome::failed);
+  EXPECT_TRUE(evaluation.violates());
+}
+
+TEST(Evaluate, EveryOutcomeHasItsName) {
+  EXPECT_EQ(name_of(Outcome::conforms), "conforms");
+  EXPECT_EQ(name_of(Outcome::accepted_invalid), "carried out an invalid call");
+}
+
+// --- Targets on real memory ---
+
+std::unique_ptr<Target> with_rms_norm(decltype(KernelFunctions::rms_norm) rms_norm) {
+  KernelFunctions functions = linked_kernels();
+  functions.rms_norm = rms_norm;
+  return make_kernel_target("wrong", functions);
+}
+
+TEST(KernelTarget, SeesThatAnInputWasModified) {
+  const auto target =
+      with_rms_norm([](const normproof_tensor* out, const normproof_tensor* input,
+                       const normproof_tensor* weight, float epsilon, const normproof_launch* launch,
+                       normproof_stream stream, normproof_launch_report* report, normproof_message message) {
+        const normproof_status status =
+            normproof_rms_norm(out, input, weight, epsilon, launch, stream, report, message);
+        static_cast<std::byte*>(input->data)[0] ^= std::byte{1};
+        return status;
+      });
+  EXPECT_EQ(evaluate(ones(2, 3), *target).outcome, Outcome::memory);
+}
+
+TEST(KernelTarget, SeesThatTheOutputWasNotWritten) {
+  const auto target =
+      with_rms_norm([](const normproof_tensor*, const normproof_tensor*, const normproof_tensor*, float,
+                       const normproof_launch*, normproof_stream, normproof_launch_report*,
+                       normproof_message) { return NORMPROOF_OK; });
+  EXPECT_EQ(evaluate(ones(2, 3), *target).outcome, Outcome::wrong_bits);
+}
+
+TEST(KernelTarget, KnowsItsFunctions) {
+  const auto target = make_target("host");
+  ASSERT_NE(functions_of(*target), nullptr);
+  EXPECT_EQ(functions_of(*target)->rms_norm, &normproof_rms_norm);
+  const WrongTarget other(
+      [](Target& right, const Case& how, const CaseTensors& tensors) { return right.run(how, tensors); });
+  EXPECT_EQ(functions_of(other), nullptr);
+}
+
+TEST(Targets, UnknownNamesAreErrorsThatSayWhatThereIs) {
+  try {
+    make_target("gpu0");
+    FAIL();
+  } catch (const TargetError& error) {
+    EXPECT_NE(std::string(error.what()).find("gpu0"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("host"), std::string::npos) << error.what();
+  }
+  EXPECT_THROW(make_target("mutant:B0-nothing"), TargetError);
+  EXPECT_THROW(load_kernels("/nowhere/libnothing.so"), TargetError);
+}
+
+}  // namespace
+}  // namespace normproof

@@ -19,6 +19,11 @@ namespace {
 // Discarded cases that RapidCheck accepts per checked one before it gives up.
 constexpr int kDiscardRatio = 50;
 
+// Candidates that RapidCheck may try. Its walk begins anew after every step, which long rows make too slow to finish;
+// `minimize` then goes on from where it came to.
+constexpr int kShrinkTries = 300;
+constexpr std::int64_t kMinimizeTries = 3000;
+
 // FNV-1a, so that every property sees its own cases under one seed.
 std::uint64_t hash_of(std::string_view name) {
   std::uint64_t hash = 0xcbf29ce484222325;
@@ -54,6 +59,7 @@ class Checker {
   PropertyContext shrinking_context_;
   std::vector<Operation> operations_;  // that the cases are drawn from
   int cases_ = 0;
+  int shrink_tries_ = 0;
   bool out_of_time_ = false;
   std::optional<Case> counterexample_;
 };
@@ -82,6 +88,8 @@ void Checker::check_next(const rc::Gen<Case>& generator) {
     out_of_time_ = true;
     return;
   }
+  if (shrink_tries_ >= kShrinkTries) return;
+  if (counterexample_) ++shrink_tries_;
   const Case test_case = *generator;
   const CaseFinding finding = check(test_case, counterexample_ ? shrinking_context_ : context_);
   switch (finding.kind) {
@@ -135,12 +143,10 @@ PropertyResult Checker::run() {
 }
 
 PropertyResult Checker::failure() {
-  // RapidCheck's search stops at the first candidate that has no failing candidates of its own; `minimize`
-  // goes on with steps that need several changes at once.
   const auto fails = [this](const Case& candidate) {
     return check(candidate, shrinking_context_).kind == CaseFinding::Kind::fails;
   };
-  Case smallest = minimize(*counterexample_, fails);
+  Case smallest = minimize(*counterexample_, fails, kMinimizeTries);
   CaseFinding finding = check(smallest, shrinking_context_);
   const auto violates = [this](const Case& test_case) {
     return validate(test_case).empty() && evaluate(test_case, context_.target).violates();

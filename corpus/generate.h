@@ -51,8 +51,8 @@ inline constexpr std::int64_t kSizesWithoutRows = 3;
 std::int64_t chunk_elements(DType activation);
 
 // Whether the kernels' vectorized path can run the case: the hidden size is a whole number of chunks, and
-// every first element and every leading stride of each tensor it uses falls on the alignment that one chunk's
-// access needs (16 bytes of T and of W, chunk_elements bytes of fp8).
+// every first element and every leading stride (of a dimension larger than 1) of each tensor it uses falls on
+// the alignment that one chunk's access needs (16 bytes of T and of W, chunk_elements bytes of fp8).
 bool vectorizable(const Case& test_case);
 
 // The strides moved to where no rows overlap and no gap exceeds the limits, for the shape of `test_case`;

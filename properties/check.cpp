@@ -19,8 +19,8 @@ namespace {
 // Discarded cases that RapidCheck accepts per checked one before it gives up.
 constexpr int kDiscardRatio = 50;
 
-// Candidates that RapidCheck may try. Its walk begins anew after every step, which long rows make too slow to finish;
-// `minimize` then goes on from where it came to.
+// Candidates that RapidCheck may try. Its walk begins anew after every step, which long rows make too slow to
+// finish; `minimize` then goes on from where it came to.
 constexpr int kShrinkTries = 300;
 constexpr std::int64_t kMinimizeTries = 3000;
 
@@ -152,7 +152,7 @@ PropertyResult Checker::failure() {
     return validate(test_case).empty() && evaluate(test_case, context_.target).violates();
   };
   if (finding.related && !violates(smallest) && violates(*finding.related))
-    smallest = std::move(*finding.related);
+    smallest = minimize(std::move(*finding.related), violates, kMinimizeTries);
   PropertyResult result;
   result.cases = cases_;
   result.message = finding.message;

@@ -268,7 +268,7 @@ const std::vector<WrongFor>& wrong_targets() {
                        [&](std::uint32_t bits) { return bits::is_zero(dtype, bits) ? 0 : bits; });
          });
        },
-       1},
+       2},  // an infinity, and a zero beside it
       {"memory-safety", "writes after the last row", writes_after_the_last_row, 1},
       {"empty-batch", "refuses zero rows",
        [] {

@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "corpus/case_json.h"
+#include "oracle/canonical_judge.h"
 #include "properties/run/evaluate.h"
 
 namespace normproof {

@@ -2,17 +2,23 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
+#include <ostream>
 #include <string>
 
 #include "corpus/case_json.h"
 #include "properties/property.h"
 
 namespace normproof {
+
+// Names the test in listings.
+void PrintTo(const Property& property, std::ostream* stream) { *stream << property.name; }
+
 namespace {
 
 constexpr std::uint64_t kSeed = 20260401;
-constexpr int kCases = 400;
+constexpr int kCases = 1500;
 
 std::string test_name(const testing::TestParamInfo<Property>& info) {
   std::string name(info.param.name);

@@ -10,6 +10,7 @@
 #include <random>
 
 #include "oracle/canonical_judge.h"
+#include "oracle/witness_judge.h"
 
 namespace normproof::oracle {
 namespace {
@@ -106,6 +107,54 @@ void plain_quad(benchmark::State& state) {
   report(state, kHiddenSize);
 }
 
+void witness_judge(benchmark::State& state, Operation operation, DType dtype) {
+  const Subject subject = make_subject(operation, dtype, kRows);
+  for (auto _ : state) {
+    const WitnessVerdict verdict = judge_witness(subject.test_case, subject.tensors, subject.outputs);
+    if (!verdict.conforms()) state.SkipWithError("the rows do not conform");
+    benchmark::DoNotOptimize(verdict);
+  }
+  report(state, kRows * kHiddenSize);
+}
+
+// What a test with a tolerance does, in C++: the reference in fp64, |got - wanted| <= atol + rtol * |wanted|.
+void fp64_and_allclose(benchmark::State& state, DType dtype) {
+  const Subject subject = make_subject(Operation::rms_norm, dtype, kRows);
+  const auto widen = [dtype](const std::vector<std::byte>& data) {
+    std::vector<double> values(data.size() / size_of(dtype));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (dtype == DType::bf16) {
+        std::uint16_t bits = 0;
+        std::memcpy(&bits, data.data() + 2 * i, 2);
+        values[i] = static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16));
+      } else {
+        float value = 0;
+        std::memcpy(&value, data.data() + 4 * i, 4);
+        values[i] = static_cast<double>(value);
+      }
+    }
+    return values;
+  };
+  for (auto _ : state) {
+    const std::vector<double> x = widen(subject.tensors.input);
+    const std::vector<double> w = widen(subject.tensors.weight);
+    const std::vector<double> got = widen(subject.outputs.out);
+    std::int64_t outside = 0;
+    for (std::size_t row = 0; row < kRows; ++row) {
+      double sum = 0;
+      for (std::size_t j = 0; j < kHiddenSize; ++j)
+        sum += x[row * kHiddenSize + j] * x[row * kHiddenSize + j];
+      const double r = 1 / std::sqrt(sum / kHiddenSize + static_cast<double>(subject.test_case.epsilon()));
+      for (std::size_t j = 0; j < kHiddenSize; ++j) {
+        const double wanted = x[row * kHiddenSize + j] * r * w[j];
+        outside += std::fabs(got[row * kHiddenSize + j] - wanted) <= 1e-2 + 1e-2 * std::fabs(wanted) ? 0 : 1;
+      }
+    }
+    if (outside != 0) state.SkipWithError("outside of the tolerance");
+  }
+  report(state, kRows * kHiddenSize);
+}
+
 BENCHMARK_CAPTURE(canonical_judge, rms_norm_bf16, Operation::rms_norm, DType::bf16);
 BENCHMARK_CAPTURE(canonical_judge, rms_norm_fp16, Operation::rms_norm, DType::fp16);
 BENCHMARK_CAPTURE(canonical_judge, rms_norm_fp32, Operation::rms_norm, DType::fp32);
@@ -113,6 +162,14 @@ BENCHMARK_CAPTURE(canonical_judge, fused_add_rms_norm_bf16, Operation::fused_add
 BENCHMARK_CAPTURE(canonical_judge, rms_norm_static_fp8_quant_bf16, Operation::rms_norm_static_fp8_quant,
                   DType::bf16);
 BENCHMARK(plain_quad);
+BENCHMARK_CAPTURE(witness_judge, rms_norm_bf16, Operation::rms_norm, DType::bf16);
+BENCHMARK_CAPTURE(witness_judge, rms_norm_fp16, Operation::rms_norm, DType::fp16);
+BENCHMARK_CAPTURE(witness_judge, rms_norm_fp32, Operation::rms_norm, DType::fp32);
+BENCHMARK_CAPTURE(witness_judge, fused_add_rms_norm_bf16, Operation::fused_add_rms_norm, DType::bf16);
+BENCHMARK_CAPTURE(witness_judge, rms_norm_static_fp8_quant_bf16, Operation::rms_norm_static_fp8_quant,
+                  DType::bf16);
+BENCHMARK_CAPTURE(fp64_and_allclose, bf16, DType::bf16);
+BENCHMARK_CAPTURE(fp64_and_allclose, fp32, DType::fp32);
 
 }  // namespace
 }  // namespace normproof::oracle

@@ -109,9 +109,13 @@ void FastRow::evaluate(const float* values, const float* factor, std::int64_t co
 }
 
 std::span<const std::byte> FastRow::outputs(float r) {
-  evaluate(output_operands().data(), factor_.empty() ? nullptr : factor_.data(), formula_.hidden_size, r,
-           wide_.data(), outputs_.data());
+  outputs(r, 0, formula_.hidden_size, outputs_.data());
   return outputs_;
+}
+
+void FastRow::outputs(float r, std::int64_t begin, std::int64_t count, std::byte* packed) {
+  evaluate(output_operands().data() + begin, factor_.empty() ? nullptr : factor_.data() + begin, count, r,
+           wide_.data(), packed);
 }
 
 std::uint32_t FastRow::output(float r, std::int64_t column) const {

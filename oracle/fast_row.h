@@ -32,6 +32,8 @@ class FastRow {
 
   // The row's packed output for a given r.
   std::span<const std::byte> outputs(float r);
+  // The elements from `begin` on, packed into `packed`.
+  void outputs(float r, std::int64_t begin, std::int64_t count, std::byte* packed);
   std::uint32_t output(float r, std::int64_t column) const;
   // rnd_T(x + residual), packed; empty where the operation has no residual.
   std::span<const std::byte> residual_out() const { return residual_out_; }
@@ -40,6 +42,10 @@ class FastRow {
   bool has_special_operand() const { return has_special_operand_; }
   std::span<const float> variance_operands() const;
   std::span<const float> output_operands() const;
+  // The sum of squares of variance_operands() in fp64 (see RowKernels::sum_fp64).
+  double fp64_square_sum() const {
+    return kernels_.sum_fp64(variance_operands().data(), formula_.hidden_size);
+  }
   const Formula& formula() const { return formula_; }
   std::size_t output_row_bytes() const { return outputs_.size(); }
 

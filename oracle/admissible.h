@@ -1,0 +1,78 @@
+// Which r an honest evaluation of 1 / sqrt(mean(x^2) + eps) can arrive at, whatever its order of summation.
+//
+// The sum S of n squares is evaluated by a tree of additions, with or without fma, each rounded to the
+// policy's format of unit roundoff u: a term passes through at most d = n roundings (its square's among
+// them), or sum_depth + 1 where the policy bounds the depth. So the computed sum lies between S * (1 - u)^d
+// and S * (1 + u)^d, widened by half a smallest subnormal per operation where squares can underflow; it is S
+// itself where no partial sum can need more bits than there are. From there every operation is monotone and
+// is followed exactly: division by H or multiplication by the rounded 1 / H, the addition of eps, and a root
+// at most `ulp_bound` representable numbers away from the correctly rounded one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "oracle/canonical.h"
+#include "oracle/square_sum.h"
+
+namespace normproof::oracle {
+
+inline constexpr std::int64_t kInfiniteRoot = 0x7f800000;  // bits of +infinity, the largest r
+
+// An interval of r >= 0 as fp32 bits, which are in the order of the numbers: 0 to kInfiniteRoot. Empty if low
+// > high.
+struct RootInterval {
+  std::int64_t low = 0;
+  std::int64_t high = -1;
+  bool empty() const { return low > high; }
+  bool contains(std::int64_t bits) const { return low <= bits && bits <= high; }
+  friend bool operator==(const RootInterval&, const RootInterval&) = default;
+};
+
+// What r may be. Where the sum may overflow the interval begins at r = 0 and so includes the numbers between
+// 0 and the smallest r of a finite sum.
+struct Admissible {
+  RootInterval interval;
+  bool nan = false;  // r may be NaN: a NaN operand, or m < 0
+  friend bool operator==(const Admissible&, const Admissible&) = default;
+};
+
+class AdmissibleModel {
+ public:
+  explicit AdmissibleModel(const Formula& formula);
+
+  // Exact. For variance in T, `squares` must be those of the operands rounded to T.
+  Admissible admissible(const SquareSum& squares) const;
+
+  // A part of the interval found in fp64 from the fp64 sum of squares, for the fast path; empty where fp64
+  // cannot tell. The caller has made sure that the sum is not exact in every order (see needs_more_bits).
+  RootInterval surely_admissible(double sum) const;
+  // Whether adding all squares up certainly needs more bits than fp32 has, so that the sum depends on the
+  // order.
+  bool needs_more_bits(std::span<const float> operands, double sum) const;
+
+ private:
+  struct SumRange {
+    Value low;
+    Value high;
+  };
+  SumRange sum_range(const SquareSum& squares) const;
+  Value mean(const Value& sum, bool highest) const;
+
+  Formula formula_;
+  DType format_;  // of the variance
+  std::int64_t roundings_;
+  Value shrinking_;  // a lower bound of (1 - u)^d
+  Value growing_;    // an upper bound of (1 + u)^d
+  double fp64_shrinking_;
+  double fp64_growing_;
+};
+
+// The correctly rounded 1 / sqrt(S / H + eps) of the exact mean, as fp32 bits.
+std::uint32_t correctly_rounded_root(const Formula& formula, const SquareSum& squares);
+
+// "[0x3f7c081e, 0x3f7c0820] = [0.98449886, 0.984499]", "nothing", "NaN", ...
+std::string to_text(const RootInterval& interval);
+std::string to_text(const Admissible& admissible);
+
+}  // namespace normproof::oracle

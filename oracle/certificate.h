@@ -1,0 +1,47 @@
+// The proof that a row conforms to no r: at most two elements, or one element and the admissible interval.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "oracle/admissible.h"
+#include "oracle/canonical.h"
+
+namespace normproof::oracle {
+
+enum class ViolationKind : std::uint8_t {
+  rounding,  // no single r explains two elements (or one)
+  scale      // an r explains all elements, but no honest evaluation arrives at it
+};
+std::string_view name_of(ViolationKind kind);
+
+struct CertificateElement {
+  std::int64_t column = 0;
+  std::uint32_t operand = 0;  // fp32 bits of x, or of the sum with the residual, as the output reads it
+  std::uint32_t weight = 0;   // bits of the weight's dtype; 0 without one
+  std::uint32_t got = 0;      // bits of the output dtype
+  // The r that give these bits. Empty where none does: those up to `high` fall short of them, those from
+  // `low` on exceed them, in the order in which the outputs run; {1, ...} below 0 where the outputs do not
+  // run past them at all.
+  RootInterval needs;
+};
+
+struct Certificate {
+  ViolationKind kind = ViolationKind::rounding;
+  std::int64_t row = 0;
+  // rounding: two elements whose intervals are disjoint, the lower one first, or one whose interval is empty.
+  // scale: one element whose interval misses `admissible`.
+  std::vector<CertificateElement> elements;
+  Admissible admissible;
+  std::uint32_t correctly_rounded_root = 0;  // fp32 bits
+};
+
+// Checks a certificate by exact arithmetic alone: each element's bits come from its whole interval and not
+// from the next r on either side, the admissible interval follows from the exact sum of squares, and the
+// intervals are disjoint. Throws std::logic_error, naming what does not hold.
+void require_valid(const Certificate& certificate, const Formula& formula, const CaseTensors& tensors);
+
+std::string to_text(const Certificate& certificate, const Formula& formula);
+
+}  // namespace normproof::oracle

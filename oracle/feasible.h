@@ -1,0 +1,83 @@
+// Which r explain one output element. For fixed x and w the output is monotone in r (a chain of monotone
+// roundings), or it has two phases, NaN and one constant: infinity times zero appears or disappears only
+// where the other factor is constant. Either way the r that give the element's bits form an interval, found
+// by bisection.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "oracle/admissible.h"
+#include "oracle/formats.h"
+
+namespace normproof::oracle {
+
+// The order of outputs along r, from the outputs at both ends of a range of r.
+class ElementOrder {
+ public:
+  ElementOrder(const Format& format, std::uint32_t got, std::uint32_t at_low, std::uint32_t at_high)
+      : format_(format), got_(got), at_low_(at_low) {
+    if (same(format, at_low, at_high)) {
+      impossible_ = !same(format, got, at_low);
+    } else if (is_nan(format, at_low) || is_nan(format, at_high)) {
+      two_phases_ = true;
+      impossible_ = !same(format, got, at_low) && !same(format, got, at_high);
+    } else {
+      impossible_ = is_nan(format, got);
+      falls_ = line_position(format, at_high) < line_position(format, at_low);
+    }
+  }
+
+  // No r of the range gives the bits, and no order says on which side they are missing.
+  bool impossible() const { return impossible_; }
+
+  // Where an r with this output lies: -1 below the r that give the bits, 0 among them, 1 above. Not where
+  // impossible().
+  int compare(std::uint32_t output) const {
+    if (same(format_, output, got_)) return 0;
+    if (two_phases_) return same(format_, output, at_low_) ? -1 : 1;
+    const bool lower = line_position(format_, output) < line_position(format_, got_);
+    return lower != falls_ ? -1 : 1;
+  }
+
+ private:
+  const Format& format_;
+  std::uint32_t got_;
+  std::uint32_t at_low_;
+  bool two_phases_ = false;
+  bool falls_ = false;
+  bool impossible_ = false;
+};
+
+// The first bits in [low, high] with predicate(bits), high + 1 if none; the predicate must not turn false
+// again.
+template <typename Predicate>
+std::int64_t first_where(std::int64_t low, std::int64_t high, Predicate predicate) {
+  ++high;
+  while (low < high) {
+    const std::int64_t middle = low + (high - low) / 2;
+    if (predicate(middle)) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return low;
+}
+
+// The r of `range` for which output(r) is `got`. An empty result says where the bits are skipped:
+// output(high) lies before them, output(low) behind; or {range.high + 1, range.low - 1} where no output of
+// the range comes near.
+template <typename Output>
+RootInterval feasible_interval(const Format& format, std::uint32_t got, const RootInterval& range,
+                               Output output) {
+  const ElementOrder order(format, got, output(range.low), output(range.high));
+  if (order.impossible()) return {range.high + 1, range.low - 1};
+  const std::int64_t low =
+      first_where(range.low, range.high, [&](std::int64_t r) { return order.compare(output(r)) >= 0; });
+  const std::int64_t beyond =
+      first_where(low, range.high, [&](std::int64_t r) { return order.compare(output(r)) > 0; });
+  return {low, beyond - 1};
+}
+
+}  // namespace normproof::oracle

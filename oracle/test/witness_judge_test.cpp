@@ -1,0 +1,482 @@
+// The witness judge: against brute force over every admissible r, against honest kernels of all kinds,
+// against wrong ones.
+#include "oracle/witness_judge.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+
+#include "oracle/canonical_judge.h"
+#include "oracle/fast_row.h"
+#include "oracle/test/summation.h"
+
+namespace normproof::oracle {
+namespace {
+
+using test::build;
+using test::Built;
+using test::RandomCases;
+
+float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
+
+// A loaded row with what a brute force needs.
+struct LoadedRow {
+  LoadedRow(const Built& built, const Policy& policy)
+      : formula(formula_of(built.test_case, policy)), fast(formula, built.tensors.weight) {
+    fast.load(built.tensors.input.data(), formula.adds_residual ? built.tensors.residual.data() : nullptr);
+  }
+  Admissible admissible() const {
+    std::vector<Value> operands;
+    for (const float operand : fast.variance_operands()) {
+      Value value = decode(DType::fp32, std::bit_cast<std::uint32_t>(operand));
+      if (row_of(formula.policy.variance).in_activation_dtype)
+        value = round_to(formula.formats.activation, value);
+      operands.push_back(value);
+    }
+    return AdmissibleModel(formula).admissible(exact_square_sum(operands));
+  }
+  std::vector<std::byte> outputs(float r) {
+    const auto out = fast.outputs(r);
+    return {out.begin(), out.end()};
+  }
+  Outputs all_outputs(float r) {
+    return {outputs(r), {fast.residual_out().begin(), fast.residual_out().end()}};
+  }
+  bool explains(float r, const std::vector<std::byte>& got) {
+    const std::vector<std::byte> wanted = outputs(r);
+    for (std::int64_t j = 0; j < formula.hidden_size; ++j) {
+      const DType dtype = formula.output_dtype();
+      if (!same(dtype, load_bits(wanted, dtype, j), load_bits(got, dtype, j))) return false;
+    }
+    return true;
+  }
+  Formula formula;
+  FastRow fast;
+};
+
+struct BruteForce {
+  bool conforms = false;
+  std::uint64_t width = 0;
+};
+
+BruteForce brute_force(LoadedRow& row, const Admissible& admissible, const std::vector<std::byte>& got) {
+  BruteForce result;
+  if (admissible.nan && row.explains(std::nanf(""), got)) return {true, 1};
+  for (std::int64_t r = admissible.interval.low; r <= admissible.interval.high; ++r) {
+    result.width += row.explains(root_value(r), got) ? 1 : 0;
+  }
+  result.conforms = result.width > 0;
+  return result;
+}
+
+Policy any_policy(RandomCases& random, const Case& test_case) {
+  const std::vector<Policy> policies = all_policies(test_case);
+  Policy policy = policies[random.below(static_cast<std::uint32_t>(policies.size()))];
+  policy.inverse_root.ulp_bound = static_cast<int>(random.below(4));
+  policy.inverse_root.flush_to_zero = random.one_in(4);
+  if (random.one_in(4)) policy.inverse_root.sum_depth = random.below(6);
+  return policy;
+}
+
+// Outputs for some r in or around the admissible interval, sometimes with a corrupted element.
+Outputs any_outputs(RandomCases& random, LoadedRow& row, const Admissible& admissible) {
+  const RootInterval& r = admissible.interval;
+  std::int64_t bits = 0x3f800000;
+  if (!r.empty()) {
+    const std::int64_t margin = random.one_in(3) ? 40 : 0;
+    const std::int64_t low = std::max<std::int64_t>(0, r.low - margin);
+    const std::int64_t high = std::min(kInfiniteRoot, r.high + margin);
+    bits = low + static_cast<std::int64_t>(random.draw() % static_cast<std::uint64_t>(high - low + 1));
+  }
+  Outputs outputs = row.all_outputs(admissible.nan && random.one_in(2) ? std::nanf("") : root_value(bits));
+  if (random.one_in(3)) {
+    const DType dtype = row.formula.output_dtype();
+    const std::int64_t j = random.below(static_cast<std::uint32_t>(row.formula.hidden_size));
+    const std::uint32_t old = load_bits(outputs.out, dtype, j);
+    store_bits(outputs.out, dtype, j,
+               static_cast<std::uint32_t>(random.one_in(2) ? next_up(format_of(dtype), old)
+                                                           : random.any_bits(format_of(dtype))));
+  }
+  return outputs;
+}
+
+TEST(WitnessJudge, AgreesWithBruteForce) {
+  RandomCases random(41);
+  const StandardFloatEnvironment environment;
+  int judged = 0, conforming = 0, rounding = 0, scale = 0;
+  for (int i = 0; i < 40000; ++i) {
+    const Built built = random.any_case(1, 1 + random.below(12));
+    const Policy policy = any_policy(random, built.test_case);
+    LoadedRow row(built, policy);
+    const Admissible admissible = row.admissible();
+    if (admissible.interval.high - admissible.interval.low > 2000) continue;
+    const Outputs outputs = any_outputs(random, row, admissible);
+    const BruteForce expected = brute_force(row, admissible, outputs.out);
+    const WitnessVerdict verdict =
+        judge_witness(built.test_case, built.tensors, outputs, policy, {.keep_rows = true});
+    ++judged;
+    ASSERT_EQ(verdict.conforms(), expected.conforms)
+        << name_of(built.test_case.operation) << " " << to_string(policy) << " " << to_text(admissible)
+        << (verdict.first_violations.empty() ? "" : "\n" + to_text(verdict.first_violations[0], row.formula));
+    conforming += expected.conforms ? 1 : 0;
+    rounding += static_cast<int>(verdict.rounding_violations);
+    scale += static_cast<int>(verdict.scale_violations);
+    if (!expected.conforms) continue;
+    const RowWitness& witness = verdict.row_witnesses.at(0);
+    ASSERT_EQ(witness.width, expected.width) << to_text(admissible);
+    ASSERT_TRUE(row.explains(root_value(witness.witness), outputs.out));
+  }
+  EXPECT_GT(judged, 30000);
+  EXPECT_GT(conforming, 10000);
+  EXPECT_GT(rounding, 1000);
+  EXPECT_GT(scale, 1000);
+}
+
+// A rounding violation says that no r at all explains its elements: checked over a wide range, not only the
+// admissible one.
+TEST(WitnessJudge, RoundingViolationsHaveNoWitnessAnywhereNear) {
+  RandomCases random(42);
+  const StandardFloatEnvironment environment;
+  int seen = 0;
+  for (int i = 0; i < 3000; ++i) {
+    const Built built = random.any_case(1, 2 + random.below(10));
+    LoadedRow row(built, native());
+    const Admissible admissible = row.admissible();
+    if (admissible.interval.empty() || admissible.interval.high - admissible.interval.low > 2000) continue;
+    const Outputs outputs = any_outputs(random, row, admissible);
+    const WitnessVerdict verdict = judge_witness(built.test_case, built.tensors, outputs);
+    if (verdict.first_violations.empty()) continue;
+    const Certificate& certificate = verdict.first_violations[0];
+    ASSERT_LE(certificate.elements.size(), 2u);
+    if (certificate.kind != ViolationKind::rounding) continue;
+    ++seen;
+    const DType dtype = built.test_case.output_dtype();
+    const std::int64_t center = admissible.interval.low;
+    for (std::int64_t r = std::max<std::int64_t>(0, center - 1500);
+         r <= std::min(kInfiniteRoot, center + 1500); ++r) {
+      bool all = true;
+      for (const CertificateElement& element : certificate.elements) {
+        all = all && same(dtype, row.fast.output(root_value(r), element.column), element.got);
+      }
+      ASSERT_FALSE(all) << r;
+    }
+  }
+  EXPECT_GT(seen, 100);
+}
+
+TEST(WitnessJudge, CanonicalOutputsConformUnderEveryPolicy) {
+  RandomCases random(43);
+  for (int i = 0; i < 12000; ++i) {
+    const Built built = random.any_case(2, 1 + random.below(1 + random.below(100)));
+    const std::vector<Policy> policies = all_policies(built.test_case);
+    const Policy policy = policies[random.below(static_cast<std::uint32_t>(policies.size()))];
+    const Outputs outputs = expected_outputs(built.test_case, built.tensors, policy);
+    const WitnessVerdict verdict = judge_witness(built.test_case, built.tensors, outputs, policy);
+    ASSERT_TRUE(verdict.conforms()) << name_of(built.test_case.operation) << " "
+                                    << name_of(built.test_case.dtype) << " " << to_string(policy)
+                                    << (verdict.first_violations.empty()
+                                            ? ""
+                                            : "\n" + to_text(verdict.first_violations[0],
+                                                             formula_of(built.test_case, policy)));
+    ASSERT_EQ(verdict.rows, 2);
+  }
+}
+
+// Rows of N(0, 1) with weights of N(1, 0.1), scaled at random, as bits of T.
+Built gaussian(RandomCases& random, DType dtype, std::int64_t rows, std::int64_t hidden_size,
+               Operation operation) {
+  const auto normal = [&] {
+    const double u = (static_cast<double>(random.draw() >> 11) + 0.5) * 0x1p-53;
+    const double v = static_cast<double>(random.draw() >> 11) * 0x1p-53;
+    return std::sqrt(-2 * std::log(u)) * std::cos(6.283185307179586 * v);
+  };
+  constexpr Format kBinary64 = {"fp64", 64, 53, 1023, NanEncoding::ieee};
+  const auto bits = [&](double value) {
+    return static_cast<std::uint32_t>(
+        round_bits(format_of(dtype), decode(kBinary64, std::bit_cast<std::uint64_t>(value))));
+  };
+  std::vector<std::uint32_t> x, residual, weight;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const double scale = std::exp2(4 * (static_cast<double>(random.draw() >> 11) * 0x1p-53) - 2);
+    for (std::int64_t j = 0; j < hidden_size; ++j) x.push_back(bits(scale * normal()));
+    for (std::int64_t j = 0; j < hidden_size && adds_residual(operation); ++j)
+      residual.push_back(bits(scale * normal()));
+  }
+  for (std::int64_t j = 0; j < hidden_size; ++j) weight.push_back(bits(1 + 0.1 * normal()));
+  std::optional<DType> quantized;
+  if (quantizes(operation)) quantized = kQuantizedDTypes[random.below(4)];
+  Built built = build(operation, dtype, hidden_size, x, residual, dtype, weight, quantized);
+  built.test_case.epsilon_bits = 0x358637bdu;
+  built.test_case.scale_bits = 0x3c23d70au;
+  return built;
+}
+
+// Outputs of a kernel that takes r from `root(row)` and is otherwise native.
+template <typename Root>
+Outputs kernel_outputs(const Built& built, const Policy& policy, Root root) {
+  const Formula formula = formula_of(built.test_case, policy);
+  FastRow fast(formula, built.tensors.weight);
+  Outputs outputs;
+  const std::size_t bytes =
+      static_cast<std::size_t>(formula.hidden_size) * size_of(formula.formats.activation);
+  for (std::int64_t row = 0; row < built.test_case.rows(); ++row) {
+    const std::size_t offset = static_cast<std::size_t>(row) * bytes;
+    fast.load(built.tensors.input.data() + offset,
+              formula.adds_residual ? built.tensors.residual.data() + offset : nullptr);
+    const auto out = fast.outputs(root(fast));
+    outputs.out.insert(outputs.out.end(), out.begin(), out.end());
+    outputs.residual_out.insert(outputs.residual_out.end(), fast.residual_out().begin(),
+                                fast.residual_out().end());
+  }
+  return outputs;
+}
+
+TEST(WitnessJudge, NeverRejectsHonestKernels) {
+  RandomCases random(44);
+  const StandardFloatEnvironment environment;
+  for (const DType dtype : kActivationDTypes) {
+    for (const std::int64_t hidden_size : {1, 2, 7, 32, 257, 1024, 4096}) {
+      for (const test::SummationOrder order : test::kSummationOrders) {
+        const Operation operation = kOperations[random.below(4)];
+        const Built built = gaussian(random, dtype, 6, hidden_size, operation);
+        const Outputs outputs = kernel_outputs(built, native(), [&](const FastRow& fast) {
+          return test::honest_root(fast.variance_operands(), built.test_case.epsilon(), order, 2, random);
+        });
+        const WitnessVerdict verdict = judge_witness(built.test_case, built.tensors, outputs);
+        ASSERT_TRUE(verdict.conforms())
+            << name_of(dtype) << " H " << hidden_size << " order " << static_cast<int>(order)
+            << (verdict.first_violations.empty()
+                    ? ""
+                    : "\n" + to_text(verdict.first_violations[0], formula_of(built.test_case, native())));
+      }
+    }
+  }
+}
+
+// How many of `trials` calls, each of `rows` rows, are rejected.
+template <typename MakeOutputs>
+int rejected(RandomCases& random, DType dtype, std::int64_t rows, std::int64_t hidden_size, int trials,
+             Operation operation, const Policy& policy, MakeOutputs make_outputs) {
+  int count = 0;
+  for (int i = 0; i < trials; ++i) {
+    const Built built = gaussian(random, dtype, rows, hidden_size, operation);
+    count += judge_witness(built.test_case, built.tensors, make_outputs(built), policy).conforms() ? 0 : 1;
+  }
+  return count;
+}
+
+TEST(WitnessJudge, SeesTheFp32MultiplyInOneShortRow) {
+  RandomCases random(45);
+  const StandardFloatEnvironment environment;
+  for (const DType dtype : {DType::bf16, DType::fp16}) {
+    const int found =
+        rejected(random, dtype, 1, 32, 1000, Operation::rms_norm, native(), [](const Built& built) {
+          return expected_outputs(built.test_case, built.tensors, parse_policy("weight=fp32"));
+        });
+    EXPECT_GE(found, 990) << name_of(dtype);
+  }
+}
+
+TEST(WitnessJudge, SeesTheUnroundedSumInOneShortRow) {
+  RandomCases random(46);
+  const StandardFloatEnvironment environment;
+  for (const DType dtype : {DType::bf16, DType::fp16}) {
+    const int found =
+        rejected(random, dtype, 1, 32, 1000, Operation::fused_add_rms_norm, native(), [](const Built& built) {
+          return expected_outputs(built.test_case, built.tensors, parse_policy("sum=fp32"));
+        });
+    EXPECT_GE(found, 990) << name_of(dtype);
+  }
+}
+
+// Truncation at the first or second rounding, on the exact path.
+Outputs truncated(const Built& built, Step step) {
+  const Formula formula = formula_of(built.test_case, native());
+  Arithmetic honest;
+  Arithmetic altered(nullptr, AlteredStep{step, Alteration::truncate});
+  const ExactRow row = decode_row(formula, built.tensors, 0);
+  const Value r = exact_row_scale(honest, formula, row.variance_operands()).inverse_root;
+  std::vector<std::uint32_t> bits;
+  for (std::int64_t j = 0; j < formula.hidden_size; ++j) {
+    bits.push_back(static_cast<std::uint32_t>(
+        exact_output(altered, formula, row.sums[static_cast<std::size_t>(j)].output_operand,
+                     decode_weight(formula, built.tensors, j), r)));
+  }
+  return {test::pack(formula.output_dtype(), bits), {}};
+}
+
+TEST(WitnessJudge, SeesTruncationInOneShortRow) {
+  RandomCases random(47);
+  for (const DType dtype : {DType::bf16, DType::fp16}) {
+    for (const Step step : {Step::normalized, Step::product}) {
+      const int found = rejected(random, dtype, 1, 32, 500, Operation::rms_norm, native(),
+                                 [&](const Built& built) { return truncated(built, step); });
+      EXPECT_GE(found, 495) << name_of(dtype) << " " << name_of(step);
+    }
+  }
+}
+
+TEST(WitnessJudge, SeesOneElementOffByOneUlpInOneShortRow) {
+  RandomCases random(48);
+  for (const DType dtype : kActivationDTypes) {
+    const int found =
+        rejected(random, dtype, 1, 32, 1000, Operation::rms_norm, native(), [&](const Built& built) {
+          Outputs outputs = expected_outputs(built.test_case, built.tensors);
+          const std::int64_t j = random.below(32);
+          const std::uint32_t bits = load_bits(outputs.out, dtype, j);
+          store_bits(outputs.out, dtype, j,
+                     static_cast<std::uint32_t>(random.one_in(2) ? next_up(format_of(dtype), bits)
+                                                                 : next_down(format_of(dtype), bits)));
+          return outputs;
+        });
+    EXPECT_GE(found, 990) << name_of(dtype);
+  }
+}
+
+TEST(WitnessJudge, SeesUnroundedQuantizationOverEightRows) {
+  RandomCases random(49);
+  for (const DType dtype : {DType::bf16, DType::fp16}) {
+    const int found = rejected(random, dtype, 8, 512, 150, Operation::rms_norm_static_fp8_quant, native(),
+                               [](const Built& built) {
+                                 return expected_outputs(built.test_case, built.tensors,
+                                                         parse_policy("before_quantization=unrounded"));
+                               });
+    EXPECT_GE(found, 149) << name_of(dtype);
+  }
+}
+
+// Eps wrong by a factor of 10, rows with an rms near sqrt(eps).
+TEST(WitnessJudge, SeesAWrongEpsilonOverEightRows) {
+  RandomCases random(50);
+  for (const DType dtype : {DType::bf16, DType::fp16}) {
+    int found = 0;
+    for (int i = 0; i < 300; ++i) {
+      Built built = gaussian(random, dtype, 8, 32, Operation::rms_norm);
+      built.test_case.epsilon_bits = 0x3c23d70au;  // 0.01: rms 0.1; rows have 0.25 to 4
+      Built wrong = built;
+      wrong.test_case.epsilon_bits = random.one_in(2) ? 0x3a83126fu : 0x3dcccccdu;
+      const Outputs outputs = expected_outputs(wrong.test_case, wrong.tensors);
+      found += judge_witness(built.test_case, built.tensors, outputs).conforms() ? 0 : 1;
+    }
+    EXPECT_GE(found, 297) << name_of(dtype);
+  }
+}
+
+// An inverse RMS rounded to bf16 hides inside the any-order bound at H = 16384, not inside a block
+// reduction's depth.
+TEST(WitnessJudge, SeesABf16InverseRootAtH16384WithinTheDepth) {
+  RandomCases random(51);
+  const StandardFloatEnvironment environment;
+  const Policy block = parse_policy("sum_depth=26");
+  const int trials = 100;
+  const int found =
+      rejected(random, DType::bf16, 1, 16384, trials, Operation::rms_norm, block, [](const Built& built) {
+        return kernel_outputs(built, native(), [](const FastRow& fast) {
+          const float r = fast.canonical_scale().inverse_root;
+          return std::bit_cast<float>(
+              (std::bit_cast<std::uint32_t>(r) + 0x7fffu + (std::bit_cast<std::uint32_t>(r) >> 16 & 1)) &
+              0xffff0000u);
+        });
+      });
+  EXPECT_GE(found, 95);
+}
+
+TEST(WitnessJudge, ClassifiesAScaleViolation) {
+  RandomCases random(52);
+  const Built built = gaussian(random, DType::bf16, 1, 64, Operation::rms_norm);
+  // Half of the row is not summed: r is too large, the roundings are native.
+  RandomCases unused(1);
+  const Outputs outputs = kernel_outputs(built, native(), [&](const FastRow& fast) {
+    return test::honest_root(fast.variance_operands().first(32), 1e-6f, test::SummationOrder::serial, 0,
+                             unused);
+  });
+  const WitnessVerdict verdict = judge_witness(built.test_case, built.tensors, outputs);
+  ASSERT_EQ(verdict.scale_violations, 1);
+  const Certificate& certificate = verdict.first_violations.at(0);
+  ASSERT_EQ(certificate.elements.size(), 1u);
+  const std::string text = to_text(certificate, formula_of(built.test_case, native()));
+  EXPECT_NE(text.find("scale violation in row 0"), std::string::npos) << text;
+  EXPECT_NE(text.find("admissible r: ["), std::string::npos) << text;
+}
+
+// A row of an fp32 multiply whose certificate has two elements (in some rows one element is enough).
+struct TwoElements {
+  Built built;
+  Certificate certificate;
+};
+TwoElements two_elements(RandomCases& random) {
+  for (;;) {
+    const Built built = gaussian(random, DType::bf16, 1, 32, Operation::rms_norm);
+    const Outputs outputs = expected_outputs(built.test_case, built.tensors, parse_policy("weight=fp32"));
+    const WitnessVerdict verdict = judge_witness(built.test_case, built.tensors, outputs);
+    EXPECT_EQ(verdict.rounding_violations, 1);
+    if (verdict.first_violations.at(0).elements.size() == 2) return {built, verdict.first_violations[0]};
+  }
+}
+
+TEST(WitnessJudge, CertifiesB1WithTwoElements) {
+  RandomCases random(53);
+  const auto [built, certificate] = two_elements(random);
+  EXPECT_LT(certificate.elements[0].needs.high, certificate.elements[1].needs.low);
+  EXPECT_NE(to_text(certificate, formula_of(built.test_case, native())).find("no single r explains both"),
+            std::string::npos);
+}
+
+TEST(WitnessJudge, JudgesResidualOutBitwise) {
+  RandomCases random(54);
+  const Built built = gaussian(random, DType::bf16, 2, 16, Operation::fused_add_rms_norm);
+  Outputs outputs = expected_outputs(built.test_case, built.tensors);
+  const std::uint32_t wanted = load_bits(outputs.residual_out, DType::bf16, 21);
+  store_bits(outputs.residual_out, DType::bf16, 21, wanted ^ 1);
+  const WitnessVerdict verdict = judge_witness(built.test_case, built.tensors, outputs);
+  EXPECT_FALSE(verdict.conforms());
+  EXPECT_EQ(verdict.conforming_rows(), 2);
+  ASSERT_EQ(verdict.first_residual_mismatches.size(), 1u);
+  EXPECT_EQ(verdict.first_residual_mismatches[0].row, 1);
+  EXPECT_EQ(verdict.first_residual_mismatches[0].column, 5);
+  EXPECT_EQ(verdict.first_residual_mismatches[0].wanted, wanted);
+}
+
+TEST(WitnessJudge, StopsWhenAskedTo) {
+  RandomCases random(55);
+  const Built built = gaussian(random, DType::bf16, 20, 64, Operation::rms_norm);
+  const Outputs outputs = expected_outputs(built.test_case, built.tensors, parse_policy("weight=fp32"));
+  const WitnessVerdict all = judge_witness(built.test_case, built.tensors, outputs);
+  EXPECT_EQ(all.rows, 20);
+  EXPECT_EQ(all.rounding_violations, 20);
+  EXPECT_EQ(all.first_violations.size(), kMaximumListed);
+  EXPECT_EQ(judge_witness(built.test_case, built.tensors, outputs, native(), {.stop_after = 1}).rows, 1);
+}
+
+TEST(WitnessJudge, TamperedCertificatesAreRefused) {
+  RandomCases random(56);
+  const auto [built, good] = two_elements(random);
+  const Formula formula = formula_of(built.test_case, native());
+  EXPECT_NO_THROW(require_valid(good, formula, built.tensors));
+  const auto refused = [&, &original = good, &tensors = built.tensors](auto tamper) {
+    Certificate bad = original;
+    tamper(bad);
+    EXPECT_THROW(require_valid(bad, formula, tensors), std::logic_error);
+  };
+  refused([](Certificate& c) { ++c.elements[0].needs.high; });
+  refused([](Certificate& c) { --c.elements[0].needs.high; });
+  refused([](Certificate& c) { ++c.elements[1].needs.low; });
+  refused([](Certificate& c) { --c.elements[1].needs.low; });
+  refused([](Certificate& c) { std::swap(c.elements[0], c.elements[1]); });
+  refused([](Certificate& c) { c.elements.pop_back(); });
+  refused([](Certificate& c) { c.elements[0].got ^= 1; });
+  refused([](Certificate& c) { c.elements[0].operand ^= 1u << 16; });
+  refused([](Certificate& c) { ++c.admissible.interval.high; });
+  refused([](Certificate& c) { ++c.correctly_rounded_root; });
+  refused([](Certificate& c) { c.kind = ViolationKind::scale; });
+}
+
+TEST(WitnessJudge, WrongSizesAreRefused) {
+  RandomCases random(57);
+  const Built built = gaussian(random, DType::bf16, 1, 8, Operation::rms_norm);
+  EXPECT_THROW(judge_witness(built.test_case, built.tensors, {}), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace normproof::oracle

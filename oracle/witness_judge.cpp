@@ -1,0 +1,145 @@
+// The witness judge over all rows of a case.
+#include "oracle/witness_judge.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <stdexcept>
+
+#include "oracle/fast_row.h"
+#include "oracle/witness_row.h"
+
+namespace normproof::oracle {
+namespace {
+
+std::size_t row_bytes(const Formula& formula, DType dtype) {
+  return static_cast<std::size_t>(formula.hidden_size) * static_cast<std::size_t>(format_of(dtype).bits / 8);
+}
+
+class Judge {
+ public:
+  Judge(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs, const Policy& policy)
+      : formula_(formula_of(test_case, policy)),
+        tensors_(tensors),
+        outputs_(outputs),
+        fast_(formula_, tensors.weight),
+        witness_row_(formula_) {}
+
+  WitnessVerdict judge(const WitnessOptions& options) {
+    const std::size_t input_bytes = row_bytes(formula_, formula_.formats.activation);
+    const std::size_t output_bytes = row_bytes(formula_, formula_.output_dtype());
+    const auto rows = static_cast<std::int64_t>(tensors_.input.size() / input_bytes);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      if (options.stop_after >= 0 && violations() >= std::max<std::int64_t>(options.stop_after, 1)) break;
+      const std::size_t offset = static_cast<std::size_t>(row) * input_bytes;
+      fast_.load(tensors_.input.data() + offset,
+                 formula_.adds_residual ? tensors_.residual.data() + offset : nullptr);
+      if (formula_.adds_residual)
+        judge_residual(row, std::span(outputs_.residual_out).subspan(offset, input_bytes));
+      const RowFinding finding = witness_row_.judge(
+          fast_, std::span(outputs_.out).subspan(static_cast<std::size_t>(row) * output_bytes, output_bytes));
+      ++verdict_.rows;
+      verdict_.elements += formula_.hidden_size * (formula_.adds_residual ? 2 : 1);
+      verdict_.special_rows += fast_.has_special_operand() || finding.zero_or_special_mean ? 1 : 0;
+      const RowWitness witness = summarize(row, finding);
+      if (options.keep_rows) verdict_.row_witnesses.push_back(witness);
+      if (finding.certificate) add_violation(row, *finding.certificate);
+    }
+    return std::move(verdict_);
+  }
+
+ private:
+  std::int64_t violations() const { return verdict_.rounding_violations + verdict_.scale_violations; }
+
+  RowWitness summarize(std::int64_t row, const RowFinding& finding) {
+    RowWitness witness;
+    witness.row = row;
+    if (finding.certificate) {
+      witness.violation = finding.certificate->kind;
+      return witness;
+    }
+    if (finding.nan_explains) {
+      witness.witness = static_cast<std::uint32_t>(format_of(DType::fp32).nan_bits());
+      witness.width = 1;
+      return witness;
+    }
+    // A NaN here means that the exact m is negative, though a rounded one need not be: the distance says
+    // nothing.
+    const std::int64_t center = finding.correctly_rounded_root;
+    const bool known = !is_nan(DType::fp32, finding.correctly_rounded_root);
+    const std::int64_t nearest = std::clamp(center, finding.feasible.low, finding.feasible.high);
+    witness.witness = static_cast<std::uint32_t>(nearest);
+    witness.ulp_distance =
+        known ? ulp_distance(DType::fp32, witness.witness, finding.correctly_rounded_root) : 0;
+    witness.width = static_cast<std::uint64_t>(finding.feasible.high - finding.feasible.low + 1);
+    verdict_.worst_ulp_distance = std::max(verdict_.worst_ulp_distance, witness.ulp_distance);
+    return witness;
+  }
+
+  void add_violation(std::int64_t row, Certificate certificate) {
+    ++(certificate.kind == ViolationKind::rounding ? verdict_.rounding_violations
+                                                   : verdict_.scale_violations);
+    if (verdict_.first_violations.size() == kMaximumListed) return;
+    certificate.row = row;
+    for (CertificateElement& element : certificate.elements) {
+      if (formula_.formats.weight)
+        element.weight = bits_at(tensors_.weight, *formula_.formats.weight, element.column);
+    }
+    require_valid(certificate, formula_, tensors_);
+    verdict_.first_violations.push_back(std::move(certificate));
+  }
+
+  void judge_residual(std::int64_t row, std::span<const std::byte> got) {
+    const std::span<const std::byte> wanted = fast_.residual_out();
+    if (std::memcmp(wanted.data(), got.data(), got.size()) == 0) return;
+    const DType dtype = formula_.formats.activation;
+    const auto size = static_cast<std::size_t>(format_of(dtype).bits / 8);
+    for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
+      Mismatch mismatch;
+      mismatch.tensor = OutputTensor::residual_out;
+      mismatch.row = row;
+      mismatch.column = column;
+      mismatch.dtype = dtype;
+      std::memcpy(&mismatch.got, got.data() + static_cast<std::size_t>(column) * size, size);
+      std::memcpy(&mismatch.wanted, wanted.data() + static_cast<std::size_t>(column) * size, size);
+      if (same(dtype, mismatch.got, mismatch.wanted)) continue;
+      mismatch.ulp_distance = ulp_distance(dtype, mismatch.got, mismatch.wanted);
+      ++verdict_.residual_mismatches;
+      if (verdict_.first_residual_mismatches.size() == kMaximumListed) continue;
+      confirm(mismatch);
+      verdict_.first_residual_mismatches.push_back(mismatch);
+    }
+  }
+
+  void confirm(const Mismatch& mismatch) const {
+    Arithmetic arithmetic;
+    const std::int64_t index = mismatch.row * formula_.hidden_size + mismatch.column;
+    const Value x = decode(mismatch.dtype, bits_at(tensors_.input, mismatch.dtype, index));
+    const Value residual = decode(mismatch.dtype, bits_at(tensors_.residual, mismatch.dtype, index));
+    const Format& format = format_of(mismatch.dtype);
+    const std::uint64_t exact = round_bits(format, exact_sum(arithmetic, formula_, x, residual).residual_out);
+    if (same(format, exact, mismatch.wanted)) return;
+    throw std::logic_error(fmt::format(
+        "oracle: exact and fast path disagree at row {}, column {} (residual_out): exact {}, fast {}",
+        mismatch.row, mismatch.column, hex_bits(format, exact), hex_bits(format, mismatch.wanted)));
+  }
+
+  Formula formula_;
+  const CaseTensors& tensors_;
+  const Outputs& outputs_;
+  FastRow fast_;
+  WitnessRow witness_row_;
+  WitnessVerdict verdict_;
+};
+
+}  // namespace
+
+WitnessVerdict judge_witness(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
+                             const Policy& policy, const WitnessOptions& options) {
+  require_sizes(test_case, tensors);
+  require_sizes(test_case, outputs);
+  const StandardFloatEnvironment environment;
+  return Judge(test_case, tensors, outputs, policy).judge(options);
+}
+
+}  // namespace normproof::oracle

@@ -1,0 +1,54 @@
+// The witness judge's work on one row: find the r that explain it, or the elements that no r can.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "oracle/admissible.h"
+#include "oracle/certificate.h"
+#include "oracle/fast_row.h"
+
+namespace normproof::oracle {
+
+struct RowFinding {
+  // Conforming: the admissible r that explain the row, or NaN alone.
+  RootInterval feasible;
+  bool nan_explains = false;
+  std::uint32_t correctly_rounded_root = 0;
+  // Violating:
+  std::optional<Certificate> certificate;
+  bool zero_or_special_mean = false;  // the exact mean, rounded to fp32, is zero, infinite or NaN
+};
+
+class WitnessRow {
+ public:
+  explicit WitnessRow(const Formula& formula);
+
+  // Judges the row that `fast` has loaded against its packed outputs. The certificate's row and weights are
+  // left to the caller.
+  RowFinding judge(FastRow& fast, std::span<const std::byte> got);
+
+ private:
+  std::optional<RowFinding> judge_quickly(FastRow& fast);
+  RowFinding judge_fully(FastRow& fast);
+  bool narrow(FastRow& fast, RootInterval& window);
+  void collect_differing(FastRow& fast, const RootInterval& window, std::size_t limit);
+  void widen(FastRow& fast, RootInterval& feasible, const RootInterval& limit);
+  Certificate violation(FastRow& fast, const Admissible& admissible);
+  bool explains(FastRow& fast, float r);
+  std::uint32_t got_bits(std::int64_t column) const;
+
+  Formula formula_;
+  const Format& output_format_;
+  std::int64_t output_bytes_;
+  AdmissibleModel model_;
+  std::span<const std::byte> got_;
+  std::vector<std::byte> at_low_;
+  std::vector<std::byte> at_high_;
+  std::vector<std::int64_t> columns_;
+  std::vector<float> rounded_operands_;
+};
+
+}  // namespace normproof::oracle

@@ -105,7 +105,7 @@ NORMPROOF_EXPORT normproof_status normproof_fused_add_rms_norm(
  * quantize(y, scale) = round(clamp(fl(y * fl(1 / scale)), -max, max)) with max the largest finite number of
  * out's dtype: 448, 57344, 240, 57344. The scale lies in the kernel's memory, so its value is not refused;
  * whatever it is, the formula is carried out as IEEE 754 says: scale +-0:        1 / scale is infinite: +-max
- * with the sign of y / scale, and NaN where y is 0 or NaN; |scale| < 2^-128: the same, because 1 / scale
+ * with the sign of y / scale, and NaN where y is 0 or NaN; |scale| <= 2^-128: the same, because 1 / scale
  * overflows; scale negative:   the signs of out are the opposite of y's; scale infinite:   1 / scale is a
  * zero: zeros, and NaN where y is infinite or NaN; scale NaN:        NaN throughout. An infinite y becomes
  * +-max for every other scale, NaN stays NaN, and the fnuz dtypes have no negative zero. */

@@ -1,8 +1,6 @@
 // JSON text to Case.
 #include <algorithm>
-#include <array>
 #include <bit>
-#include <cerrno>
 #include <charconv>
 #include <concepts>
 #include <cstdlib>
@@ -13,6 +11,7 @@
 #include "corpus/case_checks.h"
 #include "corpus/case_json.h"
 #include "corpus/case_names.h"
+#include "corpus/exact_decimal.h"
 #include "corpus/json_tree.h"
 #include "corpus/limits.h"
 #include "corpus/message_text.h"
@@ -141,16 +140,18 @@ std::uint32_t fp32_bits_of(const Value& value) {
   return std::bit_cast<std::uint32_t>(number);
 }
 
-// {"bits": ["3f80 4000", ...]}: one string for each row.
-std::vector<std::byte> bytes_of(const Value& value, DType dtype, std::int64_t rows, std::int64_t columns) {
+// The elements of a tensor from one string for each row, with one space between two elements. `parse` makes
+// ExactBits of an element's text.
+template <class Parse>
+std::vector<std::byte> elements_of(const Value& value, DType dtype, std::int64_t rows, std::int64_t columns,
+                                   Parse parse) {
   if (value.node.kind != JsonNode::Kind::array) value.expected("an array with a string for each row");
   if (std::cmp_not_equal(value.node.items.size(), rows))
     value.expected("an array of " + std::to_string(rows) + " rows");
-  const std::size_t digits = 2 * size_of(dtype);
   std::vector<std::byte> bytes;
   for (std::size_t row = 0; row < value.node.items.size(); ++row) {
     const Value row_value{value.node.items[row], json_path(value.path, row)};
-    const std::string& text = string_of(row_value);
+    std::string_view text = string_of(row_value);
     const auto count = static_cast<std::int64_t>(std::ranges::count(text, ' ')) + (text.empty() ? 0 : 1);
     if (count != columns) {
       row_value.fail(std::to_string(columns) + " elements with one space between them, got " +
@@ -158,33 +159,47 @@ std::vector<std::byte> bytes_of(const Value& value, DType dtype, std::int64_t ro
     }
     const auto first = static_cast<std::int64_t>(bytes.size() / size_of(dtype));
     bytes.resize(bytes.size() + static_cast<std::size_t>(columns) * size_of(dtype));
-    std::string_view rest = text;
     for (std::int64_t column = 0; column < columns; ++column) {
-      const std::string_view element = rest.substr(0, rest.find(' '));
-      const auto bits = bits_of(element, digits);
-      if (!bits) {
-        row_value.fail("element " + std::to_string(column) + " of " + std::string(name_of(dtype)) + " is " +
-                       std::to_string(digits) + " hexadecimal digits, got " + in_quotes(element));
-      }
-      store_bits(bytes, dtype, first + column, *bits);
-      rest.remove_prefix(std::min(element.size() + 1, rest.size()));
+      const std::string_view element = text.substr(0, text.find(' '));
+      const ExactBits parsed = parse(element);
+      if (!parsed.fault.empty()) row_value.fail("element " + std::to_string(column) + ": " + parsed.fault);
+      store_bits(bytes, dtype, first + column, parsed.bits);
+      text.remove_prefix(std::min(element.size() + 1, text.size()));
     }
   }
   return bytes;
 }
 
+// {"bits": ["3f80 4000", ...]}
+std::vector<std::byte> elements_of_bits(const Value& value, DType dtype, std::int64_t rows,
+                                        std::int64_t columns) {
+  const std::size_t digits = 2 * size_of(dtype);
+  return elements_of(value, dtype, rows, columns, [&](std::string_view text) -> ExactBits {
+    if (const auto bits = bits_of(text, digits)) return {*bits, {}};
+    return {0, std::to_string(digits) + " hexadecimal digits for " + std::string(name_of(dtype)) + ", got " +
+                   in_quotes(text)};
+  });
+}
+
+// {"values": ["1 2.5", ...]}
+std::vector<std::byte> elements_of_values(const Value& value, DType dtype, std::int64_t rows,
+                                          std::int64_t columns) {
+  return elements_of(value, dtype, rows, columns,
+                     [&](std::string_view text) { return exact_bits(text, dtype); });
+}
+
 TensorData data_of(const Value& value, DType dtype, std::int64_t rows, std::int64_t columns) {
-  const Object object(value, {"bits", "recipe"});
-  const auto bits = object.find("bits");
-  const auto recipe = object.find("recipe");
-  if (bits.has_value() == recipe.has_value()) {
-    value.fail(std::string("either bits or a recipe, got ") + (bits ? "both" : "neither"));
-  }
+  const Object object(value, {"bits", "values", "recipe"});
+  if (value.node.keys.size() != 1)
+    value.fail("one of bits, values and recipe, got " + std::to_string(value.node.keys.size()));
   TensorData data;
-  if (bits) {
-    data.bytes = bytes_of(*bits, dtype, rows, columns);
+  if (const auto bits = object.find("bits")) {
+    data.bytes = elements_of_bits(*bits, dtype, rows, columns);
+  } else if (const auto values = object.find("values")) {
+    data.bytes = elements_of_values(*values, dtype, rows, columns);
   } else {
-    const Object recipe_object(*recipe, {"class", "seed"});
+    const Value recipe = object.at("recipe");
+    const Object recipe_object(recipe, {"class", "seed"});
     data.recipe =
         Recipe{string_of(recipe_object.at("class")), integer_of<std::uint64_t>(recipe_object.at("seed"))};
   }
@@ -247,7 +262,7 @@ void read_data(const Object& document, Case& test_case) {
   }
   if (const auto value = document.find("outputs")) {
     const auto bits = [&](const Value& tensor, DType dtype) {
-      return bytes_of(Object(tensor, {"bits"}).at("bits"), dtype, rows, columns);
+      return elements_of_bits(Object(tensor, {"bits"}).at("bits"), dtype, rows, columns);
     };
     const Object outputs(*value, {"out", "residual_out"});
     test_case.outputs.emplace();

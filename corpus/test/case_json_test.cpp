@@ -137,6 +137,21 @@ TEST(CaseJson, NoRowsHaveNoData) {
   EXPECT_EQ(case_to_json(case_from_json(with_outputs)), with_outputs);
 }
 
+TEST(CaseJson, ReadsExactValues) {
+  const auto with = [](std::string_view row) {
+    return replaced(replaced(std::string(kMinimal), "\"bits\"", "\"values\""), "3c00 4000", row);
+  };
+  const std::string canonical = replaced(std::string(kMinimal), "3c00 4000", "3e00 fc00");
+  EXPECT_EQ(case_to_json(case_from_json(with("1.5 -inf"))), canonical);
+  EXPECT_EQ(
+      error_of(with("1.5 0.1")),
+      "$.input.values[0]: element 1: a number that fp16 has, got \"0.1\" between 0.0999755859375 (2e66) and "
+      "0.10003662109375 (2e67)");
+  EXPECT_EQ(error_of(with("3c00 1")),
+            "$.input.values[0]: element 0: a decimal number, nan, inf or -inf, got \"3c00\"");
+  EXPECT_EQ(error_of(with("1")), "$.input.values[0]: 2 elements with one space between them, got 1 in \"1\"");
+}
+
 TEST(CaseJson, EpsilonIsRoundedOnce) {
   const auto bits = [](std::string_view number) {
     return case_from_json(
@@ -401,11 +416,11 @@ TEST(CaseJson, RefusesWithPathReasonAndValue) {
        "$.scale: a number or a string of fp32 bits, got true"},
       {R"("scale": "0x7fc00000",)", "", "$.scale: missing"},
       {R"("3f80 3f84 0001")", R"("3f80 3f84 001")",
-       "$.input.bits[0]: element 2 of bf16 is 4 hexadecimal digits, got \"001\""},
+       "$.input.bits[0]: element 2: 4 hexadecimal digits for bf16, got \"001\""},
       {R"("3f80 3f84 0001")", R"("3f80  0001")",
-       "$.input.bits[0]: element 1 of bf16 is 4 hexadecimal digits, got \"\""},
+       "$.input.bits[0]: element 1: 4 hexadecimal digits for bf16, got \"\""},
       {R"("3f80 3f84 0001")", R"("3f80 3g84 0001")",
-       "$.input.bits[0]: element 1 of bf16 is 4 hexadecimal digits, got \"3g84\""},
+       "$.input.bits[0]: element 1: 4 hexadecimal digits for bf16, got \"3g84\""},
       {R"("7fc0 ff80 8000")", R"("")",
        "$.input.bits[1]: 3 elements with one space between them, got 0 in \"\""},
       {R"("7fc0 ff80 8000")", R"(["7fc0"])", "$.input.bits[1]: a string, got an array of 1"},
@@ -421,9 +436,9 @@ TEST(CaseJson, RefusesWithPathReasonAndValue) {
       {"18446744073709551615", "-1",
        "$.residual.recipe.seed: an integer from 0 to 18446744073709551615, got -1"},
       {R"({"recipe": {"class": "normal", "seed": 18446744073709551615}})", "{}",
-       "$.residual: either bits or a recipe, got neither"},
+       "$.residual: one of bits, values and recipe, got 0"},
       {R"({"recipe": {"class": "normal", "seed": 18446744073709551615}})", R"({"recipe": 1, "bits": 2})",
-       "$.residual: either bits or a recipe, got both"},
+       "$.residual: one of bits, values and recipe, got 2"},
       {R"(  "residual": {"recipe": {"class": "normal", "seed": 18446744073709551615}},
 )",
        "", "$.residual: bits or a recipe, got neither"},

@@ -9,6 +9,7 @@ reason in NOT_IN_SCHEMA.
 """
 
 import copy
+import functools
 import json
 import pathlib
 import random
@@ -20,7 +21,8 @@ import jsonschema
 
 # Rules that a JSON Schema cannot state, by the reader's message.
 NOT_IN_SCHEMA = [
-    r"\.(bits|bits\[\d+\]): (an array of \d+ rows|\d+ elements with one space between them), got ",
+    r"\.(bits|values)(\[\d+\])?: (an array of \d+ rows|\d+ elements with one space between them), got ",
+    r"\.values\[\d+\]: element \d+: a number that (fp32|fp16|bf16) has, got ",
     r"\.strides\[\d\]: (rows overlap|the tensor's extent)",
     r"\$\.shape: at most \d+ elements",
 ]
@@ -43,6 +45,8 @@ VALID = [
     {"normproof_case": 1, "operation": "rms_norm", "dtype": "fp32", "shape": [2, 0, 3], "epsilon": -1,
      "layout": {"output": {"strides": [6, 3]}, "in_place": False}, "outputs": {"out": {"bits": []}},
      "schedule": {"order": "reverse", "seed": 0}},
+    {"normproof_case": 1, "operation": "rms_norm", "dtype": "bf16", "weight_dtype": "bf16", "shape": [2, 3],
+     "epsilon": 1e-5, "input": {"values": ["1.5 -0 nan", "inf -inf 2.5E-1"]}, "weight": {"values": ["1 1e+1 0.0e0"]}},
     {"normproof_case": 1, "operation": "fused_add_rms_norm", "dtype": "fp32", "weight_dtype": "fp32",
      "shape": [1, 3], "epsilon": "0x7FC00000", "layout": {"input": {"strides": [2147483648]}},
      "input": ONE_ROW_FP32, "residual": RECIPE, "weight": RECIPE,
@@ -63,7 +67,9 @@ REPLACEMENTS = [
     "bf16", "fp16", "fp32", "fp8_e4m3fn", "rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant",
     "ones", "gaussian", "0x3f80000", "0x3f800000", "3f80", "3f80 3f80 3f80", "3f80  3f80", "3f80 ", [], [0], [1], [3],
     [1, 3], [0, 3], [1, 0], [1, 1, 3], [2, 2, 2, 2, 2], ["3f80 4000 4040"], ["3f800000 40000000 40400000"],
-    ["3c 3d 3e"], {}, {"bits": []}, {"bits": ["3f80 4000 4040"]}, {"bits": [1]}, RECIPE, {"strides": [3]},
+    ["3c 3d 3e"], {}, {"bits": []}, {"bits": ["3f80 4000 4040"]}, {"bits": [1]}, RECIPE,
+    {"values": ["1 -2.5 3e0"]}, {"values": ["1 2 0.1"]}, {"values": ["1 2 03"]}, {"values": ["1 2 .5"]},
+    {"values": ["1 2 -nan"]}, {"values": ["1 2 +3"]}, {"values": ["1  2"]}, {"values": []}, {"values": [1]}, {"strides": [3]},
     {"strides": [2]}, {"offset": 0}, {"offset": 1}, {"seed": 1}, {"unknown": 1},
 ]
 
@@ -82,28 +88,33 @@ def follow(document, path):
     return document
 
 
+def remove(document, path, key):
+    follow(document, path).pop(key)
+
+
+def put(document, path, key, value):
+    follow(document, path)[key] = copy.deepcopy(value)
+
+
 def damages(document):
-    """Functions that damage a copy of `document` in one place."""
+    """Functions that damage a document like `document` in one place."""
     for path in containers(document):
         container = follow(document, path)
-        keys = list(container) if isinstance(container, dict) else range(len(container))
-        for key in keys:
-            yield lambda d, path=path, key=key: follow(d, path).pop(key)
+        for key in list(container) if isinstance(container, dict) else range(len(container)):
+            yield functools.partial(remove, path=path, key=key)
             for value in REPLACEMENTS:
-                yield lambda d, path=path, key=key, value=value: follow(d, path).__setitem__(key, value)
-        if isinstance(container, dict):
-            yield lambda d, path=path: follow(d, path).__setitem__("unknown", 1)
-            siblings = {}
-            for other in VALID:
-                try:
-                    sibling = follow(other, path)
-                except (KeyError, IndexError):
-                    continue
-                if isinstance(sibling, dict):
-                    siblings.update(sibling)
-            for key, value in siblings.items():
+                yield functools.partial(put, path=path, key=key, value=value)
+        if not isinstance(container, dict):
+            continue
+        yield functools.partial(put, path=path, key="unknown", value=1)
+        for other in VALID:
+            try:
+                sibling = follow(other, path)
+            except (KeyError, IndexError):
+                continue
+            for key in sibling if isinstance(sibling, dict) else []:
                 if key not in container:
-                    yield lambda d, path=path, key=key, value=value: follow(d, path).__setitem__(key, value)
+                    yield functools.partial(put, path=path, key=key, value=sibling[key])
 
 
 def damaged_documents():

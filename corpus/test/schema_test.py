@@ -63,14 +63,16 @@ VALID = [
 ]
 
 REPLACEMENTS = [
-    None, True, False, 0, 1, 3, -1, 7, 32, 1056, 1.5, 1e39, -1e39, 1e-50, 2**63, 2**64, "", "x", "random", "scalar",
-    "bf16", "fp16", "fp32", "fp8_e4m3fn", "rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant",
-    "ones", "gaussian", "0x3f80000", "0x3f800000", "3f80", "3f80 3f80 3f80", "3f80  3f80", "3f80 ", [], [0], [1], [3],
-    [1, 3], [0, 3], [1, 0], [1, 1, 3], [2, 2, 2, 2, 2], ["3f80 4000 4040"], ["3f800000 40000000 40400000"],
-    ["3c 3d 3e"], {}, {"bits": []}, {"bits": ["3f80 4000 4040"]}, {"bits": [1]}, RECIPE,
+    None, True, False, 0, 1, 3, -1, 7, 48, 96, 127, 128, 1024, 1056, 1048577, 2**63, 2**64, 1.5, 1e39, -1e39, 1e-50,
+    "", "x", "a b", "x" * 129, "x" * 4097, "random", "scalar", "ones", "gaussian", "bf16", "fp16", "fp32", "fp8_e4m3fn",
+    "rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant",
+    "0x3f80000", "0x3f800000", "3f80", "3f80 3f80 3f80", "3f80  3f80", "3f80 ",
+    [], [0], [1], [3], [1, 3], [0, 3], [1, 0], [1, 1, 3], [2, 2, 2, 2, 2],
+    ["3f80 4000 4040"], ["3f800000 40000000 40400000"], ["3c 3d 3e"],
+    {}, {"bits": []}, {"bits": ["3f80 4000 4040"]}, {"bits": [1]}, RECIPE,
     {"values": ["1 -2.5 3e0"]}, {"values": ["1 2 0.1"]}, {"values": ["1 2 03"]}, {"values": ["1 2 .5"]},
-    {"values": ["1 2 -nan"]}, {"values": ["1 2 +3"]}, {"values": ["1  2"]}, {"values": []}, {"values": [1]}, {"strides": [3]},
-    {"strides": [2]}, {"offset": 0}, {"offset": 1}, {"seed": 1}, {"unknown": 1},
+    {"values": ["1 2 -nan"]}, {"values": ["1 2 +3"]}, {"values": ["1  2"]}, {"values": []}, {"values": [1]},
+    {"strides": [3]}, {"strides": [2]}, {"offset": 0}, {"offset": 1}, {"seed": 1}, {"unknown": 1},
 ]
 
 

@@ -27,6 +27,16 @@ Value power(const Value& base, std::int64_t exponent, Rounding rounding) {
 
 Value power_of_two(std::int64_t exponent) { return Value::finite(false, 1, exponent); }
 
+// The fp32 number next to a positive fp64 number on either side.
+float fp32_up(double value) {
+  const auto nearest = static_cast<float>(value);
+  return static_cast<double>(nearest) < value ? std::nextafter(nearest, INFINITY) : nearest;
+}
+float fp32_down(double value) {
+  const auto nearest = static_cast<float>(value);
+  return static_cast<double>(nearest) > value ? std::nextafter(nearest, 0.0f) : nearest;
+}
+
 bool is_subnormal(const Format& format, const Value& value) {
   const Value magnitude = value.negative() ? -value : value;
   return !value.is_zero() && magnitude < power_of_two(format.min_exponent());
@@ -135,23 +145,34 @@ Admissible AdmissibleModel::admissible(const SquareSum& squares) const {
   return result;
 }
 
-RootInterval AdmissibleModel::surely_admissible(double sum) const {
-  const double epsilon = static_cast<double>(std::bit_cast<float>(formula_.epsilon_bits));
-  // Far from underflow and overflow, of the squares too: what they could change is below 2^-40 of the sum.
-  if (format_ != DType::fp32 || !(sum > 0x1p-60 && sum < 0x1p110) || !(epsilon >= 0 && epsilon < 0x1p60))
-    return {};
-  const auto count = static_cast<double>(formula_.hidden_size);
-  // Each slack covers the roundings of the exact model inwards: to fp32 for sum, mean, m and r, and fp64's
-  // own.
-  const double low_m = (sum * fp64_shrinking_ * (1 + 0x1p-20) / count + epsilon) * (1 + 0x1p-22);
-  const double high_m = (sum * fp64_growing_ * (1 - 0x1p-20) / count + epsilon) * (1 - 0x1p-22);
-  const auto bits = [](double r) {
+std::optional<RootInterval> AdmissibleModel::admissible_by_fp64(double sum) const {
+  const float epsilon = std::bit_cast<float>(formula_.epsilon_bits);
+  // Far from overflow, and so far from underflow that what the squares could lose to it is below 2^-41 of the
+  // sum.
+  if (format_ != DType::fp32 || formula_.hidden_size > 1 << 20) return std::nullopt;
+  if (!(sum > 0x1p-60 && sum < 0x1p110) || !(epsilon >= 0 && epsilon < 0x1p60f)) return std::nullopt;
+  const auto count = static_cast<float>(formula_.hidden_size);
+  const double error = 0x1p-40 + static_cast<double>(count) * 0x1p-51;
+  // The bounds of the computed sum as fp32, where fp64's own error does not reach the next number. From there
+  // on the hardware's operations are those of the model.
+  const float low = fp32_up(sum * fp64_shrinking_ * (1 - error));
+  const float high = fp32_down(sum * fp64_growing_ * (1 + error));
+  if (low != fp32_up(sum * fp64_shrinking_ * (1 + error))) return std::nullopt;
+  if (high != fp32_down(sum * fp64_growing_ * (1 - error))) return std::nullopt;
+  const float inverse_count = 1.0f / count;
+  const float low_m = std::min(low / count, low * inverse_count) + epsilon;
+  const float high_m = std::max(high / count, high * inverse_count) + epsilon;
+  const auto root = [](float m) {
+    const double r = 1 / std::sqrt(static_cast<double>(m));
     return static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(static_cast<float>(r)));
   };
-  return {bits(1 / std::sqrt(high_m)) + 1, bits(1 / std::sqrt(low_m)) - 1};
+  const std::int64_t ulp_bound = formula_.policy.inverse_root.ulp_bound;
+  return RootInterval{std::max<std::int64_t>(root(high_m) - ulp_bound, 0),
+                      std::min(root(low_m) + ulp_bound, kInfiniteRoot)};
 }
 
 bool AdmissibleModel::needs_more_bits(std::span<const float> operands, double sum) const {
+  if (!(sum > 0) || std::isinf(sum)) return false;
   // One square whose lowest bit lies more than 24 bits below the top of the sum is enough.
   const int top = std::ilogb(sum) - 1;  // generous: the sum is at least 2^top
   for (const float operand : operands) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "oracle/canonical.h"
@@ -44,9 +45,9 @@ class AdmissibleModel {
   // Exact. For variance in T, `squares` must be those of the operands rounded to T.
   Admissible admissible(const SquareSum& squares) const;
 
-  // A part of the interval found in fp64 from the fp64 sum of squares, for the fast path; empty where fp64
-  // cannot tell. The caller has made sure that the sum is not exact in every order (see needs_more_bits).
-  RootInterval surely_admissible(double sum) const;
+  // The same interval from the fp64 sum of squares, for the fast path: nothing where fp64 cannot tell for
+  // sure. The caller has made sure that the sum is not exact in every order (see needs_more_bits).
+  std::optional<RootInterval> admissible_by_fp64(double sum) const;
   // Whether adding all squares up certainly needs more bits than fp32 has, so that the sum depends on the
   // order.
   bool needs_more_bits(std::span<const float> operands, double sum) const;

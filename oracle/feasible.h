@@ -71,12 +71,15 @@ std::int64_t first_where(std::int64_t low, std::int64_t high, Predicate predicat
 template <typename Output>
 RootInterval feasible_interval(const Format& format, std::uint32_t got, const RootInterval& range,
                                Output output) {
-  const ElementOrder order(format, got, output(range.low), output(range.high));
+  const std::uint32_t at_low = output(range.low);
+  const std::uint32_t at_high = output(range.high);
+  const ElementOrder order(format, got, at_low, at_high);
   if (order.impossible()) return {range.high + 1, range.low - 1};
-  const std::int64_t low =
-      first_where(range.low, range.high, [&](std::int64_t r) { return order.compare(output(r)) >= 0; });
-  const std::int64_t beyond =
-      first_where(low, range.high, [&](std::int64_t r) { return order.compare(output(r)) > 0; });
+  const auto first = [&](std::int64_t from, int least) {
+    return first_where(from, range.high, [&](std::int64_t r) { return order.compare(output(r)) >= least; });
+  };
+  const std::int64_t low = same(format, at_low, got) ? range.low : first(range.low, 0);
+  const std::int64_t beyond = same(format, at_high, got) ? range.high + 1 : first(low, 1);
   return {low, beyond - 1};
 }
 

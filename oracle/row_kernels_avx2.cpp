@@ -2,7 +2,9 @@
 // flags.
 #include "oracle/row_kernels.h"
 
-#if defined(__AVX2__) && defined(__FMA__)
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+
+#include <immintrin.h>
 
 namespace normproof::oracle {
 #include "oracle/row_kernels.inc"

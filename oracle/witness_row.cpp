@@ -16,13 +16,30 @@ namespace normproof::oracle {
 namespace {
 
 constexpr std::int64_t kBlock = 512;       // elements evaluated before the next look at what differs
-constexpr std::int64_t kFirstWindow = 32;  // numbers on each side of the correctly rounded r
-constexpr std::size_t kFirstColumns = 4;   // differing elements to look at in the first pass
-constexpr std::size_t kMaximumColumns = 256;
+constexpr std::size_t kFirstColumns = 32;  // differing elements to look at in the first pass
 
 float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
 
 std::int64_t root_bits(double r) { return std::bit_cast<std::uint32_t>(static_cast<float>(r)); }
+
+// The next `size` bytes, at most 8, the first lowest.
+std::uint64_t load_word(const std::byte* data, std::size_t size) {
+  std::uint64_t word = 0;
+  if (size == sizeof(word)) {
+    std::memcpy(&word, data, sizeof(word));
+  } else {
+    std::memcpy(&word, data, size);
+  }
+  return word;
+}
+
+// About how many r explain a row. Each element allows some 2^(24 - precision), and what they have in common
+// shrinks with the number of different mantissas.
+std::int64_t expected_width(std::int64_t hidden_size, const Format& format) {
+  const std::int64_t mantissas = std::min(hidden_size, std::int64_t{1} << format.mantissa_bits());
+  return std::max<std::int64_t>(
+      2, (std::int64_t{2} << (format_of(DType::fp32).precision - format.precision)) / mantissas);
+}
 
 RootInterval intersection(const RootInterval& a, const RootInterval& b) {
   return {std::max(a.low, b.low), std::min(a.high, b.high)};
@@ -35,6 +52,7 @@ WitnessRow::WitnessRow(const Formula& formula)
       output_format_(format_of(formula.output_dtype())),
       output_bytes_(output_format_.bits / 8),
       model_(formula),
+      first_window_(expected_width(formula.hidden_size, output_format_)),
       at_low_(static_cast<std::size_t>(kBlock * output_bytes_)),
       at_high_(at_low_.size()) {}
 
@@ -59,76 +77,80 @@ bool WitnessRow::explains(FastRow& fast, float r) {
   return true;
 }
 
-// Fills columns_ with elements that are wrong at an end of the window, `limit` of them or somewhat more.
-void WitnessRow::collect_differing(FastRow& fast, const RootInterval& window, std::size_t limit) {
+// Fills columns_ with elements that are wrong at an unproven end of the window. Returns true where these are
+// all, false where it stopped at `limit` of them or somewhat more.
+bool WitnessRow::collect_differing(FastRow& fast, const Window& window, std::size_t limit) {
   columns_.clear();
-  const bool one = window.low == window.high;
+  const bool one = window.low_is_proven || window.high_is_proven || window.roots.low == window.roots.high;
+  const std::int64_t first_end = window.low_is_proven ? window.roots.high : window.roots.low;
   for (std::int64_t begin = 0; begin < formula_.hidden_size; begin += kBlock) {
     const std::int64_t count = std::min(kBlock, formula_.hidden_size - begin);
     const auto bytes = static_cast<std::size_t>(count * output_bytes_);
-    fast.outputs(root_value(window.low), begin, count, at_low_.data());
-    if (!one) fast.outputs(root_value(window.high), begin, count, at_high_.data());
+    fast.outputs(root_value(first_end), begin, count, at_low_.data());
+    if (!one) fast.outputs(root_value(window.roots.high), begin, count, at_high_.data());
     const std::byte* high = one ? at_low_.data() : at_high_.data();
     const std::byte* got = got_.data() + begin * output_bytes_;
-    // Words first: almost all are equal.
-    for (std::size_t offset = 0; offset < bytes; offset += 8) {
-      const std::size_t size = std::min<std::size_t>(8, bytes - offset);
-      std::uint64_t a = 0, b = 0, g = 0;
-      std::memcpy(&a, at_low_.data() + offset, size);
-      std::memcpy(&b, high + offset, size);
-      std::memcpy(&g, got + offset, size);
-      if (((a ^ g) | (b ^ g)) == 0) continue;
-      const std::uint64_t mask = ~std::uint64_t{0} >> (64 - output_format_.bits);
-      for (std::size_t i = 0; i * static_cast<std::size_t>(output_bytes_) < size; ++i) {
-        const auto shift = static_cast<int>(i) * output_format_.bits;
-        const std::uint64_t wanted = g >> shift & mask;
-        if (same(output_format_, a >> shift & mask, wanted) &&
-            same(output_format_, b >> shift & mask, wanted))
-          continue;
-        columns_.push_back(begin + static_cast<std::int64_t>(offset) / output_bytes_ +
-                           static_cast<std::int64_t>(i));
+    if (std::memcmp(at_low_.data(), got, bytes) == 0 && (one || std::memcmp(high, got, bytes) == 0)) continue;
+    const auto note = [&](std::size_t offset, std::uint64_t a, std::uint64_t b, std::uint64_t wanted) {
+      if (same(output_format_, a, wanted) && same(output_format_, b, wanted)) return;
+      columns_.push_back(begin + static_cast<std::int64_t>(offset) / output_bytes_);
+    };
+    const std::uint64_t mask = ~std::uint64_t{0} >> (64 - output_format_.bits);
+    const auto element_bytes = static_cast<std::size_t>(output_bytes_);
+    for (std::size_t offset = 0; offset < bytes && columns_.size() < limit; offset += sizeof(std::uint64_t)) {
+      const std::size_t size = std::min(sizeof(std::uint64_t), bytes - offset);
+      const std::uint64_t a = load_word(at_low_.data() + offset, size);
+      const std::uint64_t b = load_word(high + offset, size);
+      const std::uint64_t g = load_word(got + offset, size);
+      if (((a ^ g) | (b ^ g)) == 0) continue;  // almost all are equal
+      for (std::size_t i = 0; i < size; i += element_bytes) {
+        note(offset + i, a >> 8 * i & mask, b >> 8 * i & mask, g >> 8 * i & mask);
       }
-      if (columns_.size() >= limit) return;
     }
+    if (columns_.size() >= limit) return false;
   }
+  return true;
 }
 
 // Narrows the window to those of its r that explain the row. False where none is left.
-bool WitnessRow::narrow(FastRow& fast, RootInterval& window) {
-  for (std::size_t limit = kFirstColumns; !window.empty(); limit = std::min(4 * limit, kMaximumColumns)) {
-    collect_differing(fast, window, limit);
-    if (columns_.empty()) return true;
+bool WitnessRow::narrow(FastRow& fast, Window& window) {
+  for (std::size_t limit = kFirstColumns;; limit *= 4) {
+    if (window.low_is_proven && window.high_is_proven) return true;
+    const bool all = collect_differing(fast, window, limit);
     for (const std::int64_t column : columns_) {
       const auto output = [&](std::int64_t r) { return fast.output(root_value(r), column); };
-      window = intersection(window, feasible_interval(output_format_, got_bits(column), window, output));
-      if (window.empty()) return false;
+      const RootInterval feasible = feasible_interval(output_format_, got_bits(column), window.roots, output);
+      window.roots = intersection(window.roots, feasible);
+      if (window.roots.empty()) return false;
     }
+    if (all) return true;  // the others are right at both ends, and so in between
+    // An end may have met the proven one.
+    if (window.roots.low == window.roots.high && (window.low_is_proven || window.high_is_proven)) return true;
   }
-  return false;
 }
 
-// Extends a feasible interval to all r of `limit` that explain the row, in steps that grow.
+// Extends the r that explain the row to all of `limit`, in steps that grow.
 void WitnessRow::widen(FastRow& fast, RootInterval& feasible, const RootInterval& limit) {
-  const auto extend = [&](bool upwards) {
-    for (std::int64_t step = 4 * kFirstWindow;; step *= 8) {
-      const std::int64_t end = upwards ? feasible.high : feasible.low;
-      RootInterval further = upwards ? RootInterval{end, std::min(limit.high, end + step)}
-                                     : RootInterval{std::max(limit.low, end - step), end};
-      const std::int64_t wanted = upwards ? further.high : further.low;
-      if (wanted == end) return;
-      if (!narrow(fast, further)) return;  // cannot be: `end` explains the row
-      (upwards ? feasible.high : feasible.low) = upwards ? further.high : further.low;
-      if ((upwards ? feasible.high : feasible.low) != wanted) return;
-    }
-  };
-  extend(false);
-  extend(true);
+  for (std::int64_t step = first_window_; feasible.low > limit.low; step *= 8) {
+    const std::int64_t wanted = std::max(limit.low, feasible.low - step);
+    Window further{{wanted, feasible.low}, false, true};
+    narrow(fast, further);
+    feasible.low = further.roots.low;
+    if (feasible.low != wanted) break;
+  }
+  for (std::int64_t step = first_window_; feasible.high < limit.high; step *= 8) {
+    const std::int64_t wanted = std::min(limit.high, feasible.high + step);
+    Window further{{feasible.high, wanted}, true, false};
+    narrow(fast, further);
+    feasible.high = further.roots.high;
+    if (feasible.high != wanted) break;
+  }
 }
 
 std::optional<RowFinding> WitnessRow::judge_quickly(FastRow& fast) {
   const double sum = fast.fp64_square_sum();
-  const RootInterval sure = model_.surely_admissible(sum);
-  if (sure.empty() || !model_.needs_more_bits(fast.variance_operands(), sum)) return std::nullopt;
+  const std::optional<RootInterval> admissible = model_.admissible_by_fp64(sum);
+  if (!admissible || !model_.needs_more_bits(fast.variance_operands(), sum)) return std::nullopt;
 
   const auto count = static_cast<double>(formula_.hidden_size);
   const double m = sum / count + static_cast<double>(std::bit_cast<float>(formula_.epsilon_bits));
@@ -138,21 +160,20 @@ std::optional<RowFinding> WitnessRow::judge_quickly(FastRow& fast) {
   if (root_bits(r - error) != rounded || root_bits(r + error) != rounded)
     return std::nullopt;  // too close to a tie
 
-  RootInterval window = intersection(sure, {rounded - kFirstWindow, rounded + kFirstWindow});
-  const RootInterval first = window;
-  if (!narrow(fast, window)) {
+  const RootInterval first = intersection(*admissible, {rounded - first_window_, rounded + first_window_});
+  Window window{first};
+  if (first.empty() || !narrow(fast, window)) {
     // The kernel's r lies further off, or there is none.
-    window = sure;
+    window = {*admissible};
     if (!narrow(fast, window)) return std::nullopt;
-  } else if (window.low == first.low || window.high == first.high) {
-    widen(fast, window, sure);
-  }
-  // What touches the end of the part that fp64 is sure of may go on.
-  if (window.low == sure.low || window.high == sure.high) {
-    widen(fast, window, model_.admissible(exact_square_sum(fast.variance_operands())).interval);
+  } else {
+    RootInterval further = *admissible;
+    if (window.roots.low != first.low) further.low = window.roots.low;
+    if (window.roots.high != first.high) further.high = window.roots.high;
+    widen(fast, window.roots, further);
   }
   RowFinding finding;
-  finding.feasible = window;
+  finding.feasible = window.roots;
   finding.correctly_rounded_root = static_cast<std::uint32_t>(rounded);
   return finding;
 }
@@ -179,8 +200,11 @@ RowFinding WitnessRow::judge_fully(FastRow& fast) {
     finding.nan_explains = true;
     return finding;
   }
-  finding.feasible = admissible.interval;
-  if (!finding.feasible.empty() && narrow(fast, finding.feasible)) return finding;
+  Window window{admissible.interval};
+  if (!window.roots.empty() && narrow(fast, window)) {
+    finding.feasible = window.roots;
+    return finding;
+  }
   finding.certificate = violation(fast, admissible);
   finding.certificate->correctly_rounded_root = finding.correctly_rounded_root;
   return finding;

@@ -31,10 +31,17 @@ class WitnessRow {
   RowFinding judge(FastRow& fast, std::span<const std::byte> got);
 
  private:
+  // A range of r under examination, and which of its ends are known to explain the row.
+  struct Window {
+    RootInterval roots;
+    bool low_is_proven = false;
+    bool high_is_proven = false;
+  };
+
   std::optional<RowFinding> judge_quickly(FastRow& fast);
   RowFinding judge_fully(FastRow& fast);
-  bool narrow(FastRow& fast, RootInterval& window);
-  void collect_differing(FastRow& fast, const RootInterval& window, std::size_t limit);
+  bool narrow(FastRow& fast, Window& window);
+  bool collect_differing(FastRow& fast, const Window& window, std::size_t limit);
   void widen(FastRow& fast, RootInterval& feasible, const RootInterval& limit);
   Certificate violation(FastRow& fast, const Admissible& admissible);
   bool explains(FastRow& fast, float r);
@@ -44,6 +51,7 @@ class WitnessRow {
   const Format& output_format_;
   std::int64_t output_bytes_;
   AdmissibleModel model_;
+  std::int64_t first_window_;  // numbers on each side of the correctly rounded r to try first
   std::span<const std::byte> got_;
   std::vector<std::byte> at_low_;
   std::vector<std::byte> at_high_;

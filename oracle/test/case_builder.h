@@ -2,7 +2,9 @@
 // of values.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <initializer_list>
 #include <random>
 #include <vector>
@@ -17,6 +19,12 @@ inline std::vector<std::byte> pack(DType dtype, const std::vector<std::uint32_t>
   for (std::size_t i = 0; i < bits.size(); ++i)
     store_bits(data, dtype, static_cast<std::int64_t>(i), bits[i]);
   return data;
+}
+
+// How many times the usual number of random trials to make: NORMPROOF_TEST_SCALE, 1 unless set.
+inline int scale() {
+  const char* text = std::getenv("NORMPROOF_TEST_SCALE");
+  return text == nullptr ? 1 : std::max(1, std::atoi(text));
 }
 
 struct Built {

@@ -77,7 +77,7 @@ void expect_random_rows_equal(const RowKernels& kernels, int cases, std::uint64_
                               std::uint32_t longest) {
   test::RandomCases random(seed);
   const StandardFloatEnvironment environment;
-  for (int i = 0; i < cases && !::testing::Test::HasFailure(); ++i) {
+  for (int i = 0; i < cases * test::scale() && !::testing::Test::HasFailure(); ++i) {
     const std::int64_t hidden_size = 1 + random.below(1 + random.below(longest));
     const test::Built built = random.any_case(2, hidden_size);
     const Policy policy = any_policy(random);

@@ -105,7 +105,7 @@ TEST(WitnessJudge, AgreesWithBruteForce) {
   RandomCases random(41);
   const StandardFloatEnvironment environment;
   int judged = 0, conforming = 0, rounding = 0, scale = 0;
-  for (int i = 0; i < 40000; ++i) {
+  for (int i = 0; i < 40000 * test::scale(); ++i) {
     const Built built = random.any_case(1, 1 + random.below(12));
     const Policy policy = any_policy(random, built.test_case);
     LoadedRow row(built, policy);
@@ -167,7 +167,7 @@ TEST(WitnessJudge, RoundingViolationsHaveNoWitnessAnywhereNear) {
 
 TEST(WitnessJudge, CanonicalOutputsConformUnderEveryPolicy) {
   RandomCases random(43);
-  for (int i = 0; i < 12000; ++i) {
+  for (int i = 0; i < 12000 * test::scale(); ++i) {
     const Built built = random.any_case(2, 1 + random.below(1 + random.below(100)));
     const std::vector<Policy> policies = all_policies(built.test_case);
     const Policy policy = policies[random.below(static_cast<std::uint32_t>(policies.size()))];
@@ -239,7 +239,7 @@ TEST(WitnessJudge, NeverRejectsHonestKernels) {
     for (const std::int64_t hidden_size : {1, 2, 7, 32, 257, 1024, 4096}) {
       for (const test::SummationOrder order : test::kSummationOrders) {
         const Operation operation = kOperations[random.below(4)];
-        const Built built = gaussian(random, dtype, 6, hidden_size, operation);
+        const Built built = gaussian(random, dtype, 6 * test::scale(), hidden_size, operation);
         const Outputs outputs = kernel_outputs(built, native(), [&](const FastRow& fast) {
           return test::honest_root(fast.variance_operands(), built.test_case.epsilon(), order, 2, random);
         });

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -21,7 +21,13 @@ namespace {
 
 constexpr std::uint64_t kSeed = 20260401;
 constexpr std::int64_t kMaximumCases = 5000;
-constexpr double kMaximumTargetSeconds = 1;
+constexpr double kMaximumTargetSeconds = 1;  // for the three mutants of B1, without sanitizers
+
+#if defined(NORMPROOF_SANITIZED)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
 
 std::vector<std::string> mutant_names() {
   std::vector<std::string> names;
@@ -30,15 +36,15 @@ std::vector<std::string> mutant_names() {
   return names;
 }
 
-// Measures the time that another target takes.
+// Measures the processor time that another target takes, which a busy machine does not lengthen.
 class TimedTarget final : public Target {
  public:
   explicit TimedTarget(std::unique_ptr<Target> target) : target_(std::move(target)) {}
   const std::string& name() const override { return target_->name(); }
   RunResult run(const Case& test_case, const CaseTensors& tensors) override {
-    const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t begin = std::clock();
     RunResult result = target_->run(test_case, tensors);
-    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    seconds_ += static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
     return result;
   }
   double seconds() const { return seconds_; }
@@ -101,13 +107,9 @@ TEST_P(Mutants, IsFoundAndBoilsDown) {
   TimedTarget mutant(make_target("mutant:" + GetParam()));
   std::int64_t cases = 0;
   std::optional<Case> found = find_by_random_cases(mutant, cases);
-  if (found) {
-    EXPECT_LE(mutant.seconds(), kMaximumTargetSeconds);
-  } else {
-    found = find_by_properties(mutant);
-  }
-  ASSERT_TRUE(found) << "found neither in " << cases << " cases nor by a property";
   const double seconds = mutant.seconds();
+  if (!found) found = find_by_properties(mutant);
+  ASSERT_TRUE(found) << "found neither in " << cases << " cases nor by a property";
   const Case smallest =
       minimize(*found, [&](const Case& candidate) { return evaluate(candidate, mutant).violates(); });
   const Evaluation evaluation = evaluate(smallest, mutant);
@@ -118,6 +120,9 @@ TEST_P(Mutants, IsFoundAndBoilsDown) {
   EXPECT_TRUE(validate(smallest).empty());
   EXPECT_LE(smallest.rows(), rows_that_matter(GetParam()));
   if (GetParam().starts_with("B1-")) {
+    if (!kSanitized) {
+      EXPECT_LE(seconds, kMaximumTargetSeconds);
+    }
     EXPECT_EQ(evaluation.outcome, Evaluation::Outcome::wrong_bits);
     EXPECT_LE(columns_that_matter(smallest), 2);
   }

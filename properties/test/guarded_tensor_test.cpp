@@ -83,7 +83,7 @@ TEST_P(GuardedTensorLayouts, SeesAModifiedElement) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GuardedTensorLayouts, testing::ValuesIn(layouts()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& row) { return std::string(row.param.name); });
 
 TEST(GuardedTensor, SeesAWriteIntoAGap) {
   TensorMemory memory;

@@ -8,7 +8,7 @@
 namespace normproof::oracle {
 namespace {
 
-using Wide = unsigned __int128;
+__extension__ using Wide = unsigned __int128;
 
 cpp_int to_integer(Wide value) {
   return (cpp_int(static_cast<std::uint64_t>(value >> 64)) << 64) + static_cast<std::uint64_t>(value);

@@ -128,7 +128,9 @@ TEST(Formats, StepsVisitEveryNumberInOrder) {
       const std::uint64_t next = next_up(format, bits);
       ASSERT_LT(to_double(decode(format, bits)), to_double(decode(format, next))) << hex_bits(format, bits);
       ASSERT_EQ(ulp_distance(format, bits, next), 1u) << hex_bits(format, bits);
-      if (!is_zero(format, next)) ASSERT_EQ(next_down(format, next), is_zero(format, bits) ? 0 : bits);
+      if (!is_zero(format, next)) {
+        ASSERT_EQ(next_down(format, next), is_zero(format, bits) ? 0 : bits);
+      }
       bits = next;
       ++steps;
       if (is_zero(format, bits)) bits = 0;  // -0 and +0 are one number for nextUp

@@ -11,7 +11,7 @@
 namespace normproof::oracle {
 namespace {
 
-using Wide = unsigned __int128;
+__extension__ using Wide = unsigned __int128;
 
 Value fp32(std::uint32_t bits) { return decode(DType::fp32, bits); }
 std::uint32_t by_fp64(float m) {

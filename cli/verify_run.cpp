@@ -101,7 +101,10 @@ void Verification::record(const Case& failing, std::string found_by, std::string
 }
 
 void Verification::replay_corpus() {
-  const auto files = find_case_files(options_.corpus);
+  auto files = find_case_files(options_.corpus);
+  // The seeds of real bugs first: they are the smallest.
+  std::stable_partition(files.begin(), files.end(),
+                        [](const auto& file) { return file.parent_path().filename() == "seeds"; });
   if (files.empty())
     result_.unreadable.push_back(fmt::format("{}: there is no case file (*.json)", options_.corpus));
   std::int64_t done = 0;

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# mutant_test.sh FUZZER WRITE_SEEDS CORPUS MUTANT RUNS: the fuzzer must find MUTANT within RUNS executions, starting
+# from the corpus without the seeds of the very same bug.
+set -euo pipefail
+fuzzer=$1 write_seeds=$2 corpus=$3 mutant=$4 runs=$5
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+bug=${mutant%%-*}
+"$write_seeds" "$corpus" "$work/seeds" "$bug-"
+cd "$work"
+status=0
+NORMPROOF_TARGET=mutant:$mutant NORMPROOF_FINDINGS=$work "$fuzzer" -runs="$runs" -seed=1 -rss_limit_mb=4096 seeds >log 2>&1 || status=$?
+executions=$(sed -n 's/^stat::number_of_executed_units: //p; s/^#\([0-9]*\).*/\1/p' log | tail -n 1)
+if grep -q "^VIOLATION on target mutant:$mutant" log && [[ -n $(ls finding-*.json 2>/dev/null) ]]; then
+  echo "$mutant: found with exit code $status; the last progress line before it was at ${executions:-0} executions"
+  exit 0
+fi
+tail -n 20 log
+echo "$mutant: not found within $runs executions (exit code $status)" >&2
+exit 1

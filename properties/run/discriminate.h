@@ -1,0 +1,32 @@
+// Inputs on which rounding policies differ: what `identify` feeds to a kernel whose arithmetic is unknown.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "corpus/case.h"
+
+namespace normproof {
+
+struct DiscriminatingShape {
+  Operation operation = Operation::rms_norm;
+  DType dtype = DType::bf16;
+  std::optional<DType> weight_dtype;
+  std::optional<DType> quantized_dtype;  // exactly where the operation quantizes
+  std::int64_t rows = 8;                 // at least 4, so that every kind of row below has one
+  std::int64_t hidden_size = 512;
+};
+
+// A valid case with listed values, the same for the same shape and seed. Weights are no powers of two. The
+// rows:
+// - a row of one magnitude, so that r is exactly known and weights, and for quantized outputs the scale, put
+// the
+//   products on midpoints of the output format, or one ulp beside them;
+// - with a residual, a row whose sums all round the same way, so that the variance shows which sum it read;
+// - a row whose rms is near sqrt(epsilon), so that a misplaced epsilon shows;
+// - rows at random scales, hardly ever a power of two;
+// - for quantized outputs, a last row with one NaN.
+// Throws std::invalid_argument for a shape that no operation has.
+Case discriminating_case(const DiscriminatingShape& shape, std::uint64_t seed);
+
+}  // namespace normproof

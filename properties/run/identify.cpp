@@ -1,0 +1,210 @@
+#include "properties/run/identify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <tuple>
+
+#include "oracle/canonical.h"
+#include "oracle/formats.h"
+#include "oracle/witness_judge.h"
+#include "properties/run/judge_rows.h"
+#include "properties/run/policy_class.h"
+
+namespace normproof {
+namespace {
+
+using oracle::Policy;
+using oracle::VariancePolicy;
+
+std::int64_t axes_off_native(const Policy& policy) {
+  std::int64_t count = 0;
+  for (std::size_t axis = 0; axis < oracle::kPolicyAxes; ++axis)
+    count += oracle::axis_value(policy, axis) != 0;
+  return count;
+}
+
+// Whether `policy` explains what `other` explains merely because it bounds r less: a variance in T.
+bool only_leaves_more_freedom(const Policy& policy, const Policy& other) {
+  return policy.variance == VariancePolicy::activation && other.variance == VariancePolicy::fp32;
+}
+
+class Detective {
+ public:
+  Detective(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
+            const oracle::InverseRootModel& inverse_root)
+      : case_(test_case), tensors_(tensors), outputs_(outputs), inverse_root_(inverse_root) {}
+
+  Identification run(std::int64_t sample_rows) {
+    result_.rows = case_.rows();
+    for (Policy policy : oracle::all_policies(case_)) {
+      policy.inverse_root = inverse_root_;
+      if (representative(policy, case_) != policy) continue;
+      ++result_.policies;
+      if (violation(policy).conforms()) result_.survivors.push_back(policy);
+    }
+    if (!result_.identified()) {
+      find_closest(sample_rows);
+      return std::move(result_);
+    }
+    std::ranges::sort(result_.survivors, {}, [](const Policy& policy) {
+      return std::tuple(policy.variance == VariancePolicy::activation, axes_off_native(policy),
+                        oracle::to_string(policy));
+    });
+    result_.best = result_.survivors.front();
+    result_.best_rows = result_.rows;
+    for (std::size_t axis = 0; axis < oracle::kPolicyAxes; ++axis) {
+      if (oracle::axis_applies(axis, case_)) result_.axes.push_back(finding_of(axis));
+    }
+    return std::move(result_);
+  }
+
+ private:
+  // Judged until the first violation.
+  oracle::WitnessVerdict violation(const Policy& policy) const {
+    oracle::WitnessOptions options;
+    options.stop_after = 1;
+    return oracle::judge_witness(case_, tensors_, outputs_, policy, options);
+  }
+
+  // "row 3: rounding violation ..." of the first violation.
+  std::string certificate_text(const Policy& policy) const {
+    const oracle::WitnessVerdict verdict = violation(policy);
+    const oracle::Formula formula = oracle::formula_of(case_, policy);
+    if (!verdict.first_violations.empty()) return oracle::to_text(verdict.first_violations.front(), formula);
+    if (verdict.first_residual_mismatches.empty()) return {};
+    return mismatch_line(verdict.first_residual_mismatches.front()) + "\n";
+  }
+
+  void find_closest(std::int64_t sample_rows) {
+    const RowSlice sample = slice_rows(case_, tensors_, outputs_, 0, std::min(sample_rows, case_.rows()));
+    result_.rows = sample.test_case.rows();
+    result_.best_rows = -1;
+    oracle::WitnessOptions options;
+    options.keep_rows = true;
+    for (Policy policy : oracle::all_policies(case_)) {
+      policy.inverse_root = inverse_root_;
+      if (representative(policy, case_) != policy) continue;
+      const auto verdict =
+          oracle::judge_witness(sample.test_case, sample.tensors, sample.outputs, policy, options);
+      const std::int64_t rows = verdict.conforming_rows();
+      const bool nearer_to_native = axes_off_native(policy) < axes_off_native(result_.best);
+      if (rows < result_.best_rows || (rows == result_.best_rows && !nearer_to_native)) continue;
+      result_.best = policy;
+      result_.best_rows = rows;
+    }
+    result_.best_certificate = certificate_text(result_.best);
+  }
+
+  AxisFinding finding_of(std::size_t axis) const {
+    const oracle::PolicyAxis& table = oracle::policy_axes()[axis];
+    AxisFinding finding{table.name, {}};
+    const std::size_t best_value = oracle::axis_value(result_.best, axis);
+    for (std::size_t value = 0; value < table.values.size(); ++value) {
+      AxisValueFinding value_finding{table.values[value].name, value == best_value, {}};
+      if (value != best_value) {
+        const Policy changed = oracle::with_axis_value(result_.best, axis, value);
+        explain_other_value(axis, changed, value_finding);
+      }
+      finding.values.push_back(std::move(value_finding));
+    }
+    return finding;
+  }
+
+  // `changed` is the best policy but for its value on `axis`.
+  void explain_other_value(std::size_t axis, const Policy& changed, AxisValueFinding& finding) const {
+    const Policy same_as = representative(changed, case_);
+    if (same_as == result_.best) {
+      finding.survives = true;
+      finding.reason = why_the_same(axis, changed, case_);
+      return;
+    }
+    if (std::ranges::find(result_.survivors, same_as) != result_.survivors.end()) {
+      finding.survives = true;
+      finding.reason = only_leaves_more_freedom(same_as, result_.best)
+                           ? "explains every row as well, but only because it bounds r less"
+                           : reason_in_the_data(axis);
+      return;
+    }
+    for (const Policy& survivor : result_.survivors) {
+      if (oracle::axis_value(survivor, axis) != oracle::axis_value(changed, axis)) continue;
+      finding.survives = true;
+      finding.reason = fmt::format(
+          "explains every row as well, as part of {}{}", oracle::to_string(survivor),
+          only_leaves_more_freedom(survivor, result_.best) ? ", but only because that bounds r less" : "");
+      return;
+    }
+    // A value that is the same arithmetic as one before it needs no certificate of its own.
+    for (std::size_t value = 0; value < oracle::axis_value(changed, axis); ++value) {
+      const Policy earlier = oracle::with_axis_value(changed, axis, value);
+      if (representative(earlier, case_) != same_as) continue;
+      finding.reason =
+          fmt::format("the same arithmetic as {}\n", oracle::policy_axes()[axis].values[value].name);
+      return;
+    }
+    finding.reason = certificate_text(changed);
+  }
+
+  // Why these inputs give the same outputs under two values of an axis that are different arithmetic.
+  std::string reason_in_the_data(std::size_t axis) const {
+    const std::string_view name = oracle::policy_axes()[axis].name;
+    const std::string same = "explains every row as well: ";
+    if (name == "weight" && weights_are_powers_of_two()) return same + "all weights are powers of two";
+    if (name == "scaling" && is_power_of_two(case_.scale())) return same + "the scale is a power of two";
+    if (name == "scaling") {
+      return same +
+             "the two differ by one ulp of fp32 at most, and no quotient lies so near a rounding boundary";
+    }
+    if (name == "fp8_nan") return same + "no NaN reaches the quantization";
+    if (name == "sum") return same + "no sum x + residual shows its rounding in an output";
+    return same + "no element of these inputs comes out differently";
+  }
+
+  static bool is_power_of_two(float value) {
+    int exponent = 0;
+    return std::abs(std::frexp(value, &exponent)) == 0.5f;
+  }
+  bool weights_are_powers_of_two() const {
+    const oracle::Formula formula = oracle::formula_of(case_, result_.best);
+    for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
+      const auto weight =
+          static_cast<float>(oracle::to_double(oracle::decode_weight(formula, tensors_, column)));
+      if (weight != 0 && !is_power_of_two(weight)) return false;
+    }
+    return true;
+  }
+
+  const Case& case_;
+  const CaseTensors& tensors_;
+  const Outputs& outputs_;
+  oracle::InverseRootModel inverse_root_;
+  Identification result_;
+};
+
+}  // namespace
+
+bool Identification::unique() const {
+  return identified() && std::ranges::all_of(survivors, [&](const Policy& policy) {
+           return policy == best || only_leaves_more_freedom(policy, best);
+         });
+}
+
+Identification identify(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
+                        const oracle::InverseRootModel& inverse_root, std::int64_t sample_rows) {
+  return Detective(test_case, tensors, outputs, inverse_root).run(sample_rows);
+}
+
+std::vector<std::string> known_as(const Policy& policy, const Case& test_case) {
+  std::vector<std::string> names;
+  for (const oracle::NamedPolicy& named : oracle::named_policies()) {
+    Policy candidate = oracle::parse_policy(named.text);
+    candidate.inverse_root = policy.inverse_root;
+    if (representative(candidate, test_case) != representative(policy, test_case)) continue;
+    names.push_back(fmt::format("{} ({})", named.name, named.source));
+  }
+  return names;
+}
+
+}  // namespace normproof

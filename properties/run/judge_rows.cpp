@@ -1,0 +1,155 @@
+#include "properties/run/judge_rows.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "oracle/formats.h"
+
+namespace normproof {
+namespace {
+
+// Elements of a block of rows: enough that a block's own cost vanishes, few enough that its copy stays in
+// cache.
+constexpr std::int64_t kBlockElements = 1 << 16;
+
+// What a block's verdict says of rows counts from the block's first row.
+void shift_rows(oracle::WitnessVerdict& verdict, std::int64_t first) {
+  for (auto& certificate : verdict.first_violations) certificate.row += first;
+  for (auto& mismatch : verdict.first_residual_mismatches) mismatch.row += first;
+  for (auto& witness : verdict.row_witnesses) witness.row += first;
+}
+void shift_rows(oracle::Verdict& verdict, std::int64_t first) {
+  for (auto& mismatch : verdict.first_mismatches) mismatch.row += first;
+}
+
+template <class Value>
+void append(std::vector<Value>& to, const std::vector<Value>& from, std::size_t at_most = SIZE_MAX) {
+  const std::size_t count = std::min(from.size(), at_most - std::min(at_most, to.size()));
+  to.insert(to.end(), from.begin(), from.begin() + static_cast<std::ptrdiff_t>(count));
+}
+
+void add(oracle::WitnessVerdict& total, const oracle::WitnessVerdict& block) {
+  total.rows += block.rows;
+  total.elements += block.elements;
+  total.special_rows += block.special_rows;
+  total.rounding_violations += block.rounding_violations;
+  total.scale_violations += block.scale_violations;
+  total.residual_mismatches += block.residual_mismatches;
+  total.worst_ulp_distance = std::max(total.worst_ulp_distance, block.worst_ulp_distance);
+  append(total.first_violations, block.first_violations, oracle::kMaximumListed);
+  append(total.first_residual_mismatches, block.first_residual_mismatches, oracle::kMaximumListed);
+  append(total.row_witnesses, block.row_witnesses);
+}
+void add(oracle::Verdict& total, const oracle::Verdict& block) {
+  total.rows += block.rows;
+  total.elements += block.elements;
+  total.special_rows += block.special_rows;
+  total.mismatches += block.mismatches;
+  append(total.first_mismatches, block.first_mismatches, oracle::kMaximumListed);
+}
+
+// Hands blocks of rows to the threads and adds their verdicts up in the order of the rows.
+template <class AnyVerdict, class Judge>
+AnyVerdict judge_in_blocks(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
+                           const JudgeRowsOptions& options, Judge judge) {
+  const std::int64_t rows = test_case.rows();
+  const std::int64_t block_rows = std::max<std::int64_t>(1, kBlockElements / test_case.hidden_size());
+  const std::int64_t blocks = (rows + block_rows - 1) / block_rows;
+  std::vector<AnyVerdict> verdicts(static_cast<std::size_t>(blocks));
+  std::atomic<std::int64_t> next{0};
+  std::mutex mutex;  // guards what follows
+  std::int64_t rows_done = 0;
+  std::exception_ptr error;
+  const auto work = [&] {
+    try {
+      for (std::int64_t block = next++; block < blocks; block = next++) {
+        const std::int64_t first = block * block_rows, count = std::min(block_rows, rows - first);
+        const RowSlice slice = slice_rows(test_case, tensors, outputs, first, count);
+        AnyVerdict& verdict = verdicts[static_cast<std::size_t>(block)];
+        verdict = judge(slice);
+        shift_rows(verdict, first);
+        const std::lock_guard lock(mutex);
+        rows_done += count;
+        if (options.progress) options.progress(rows_done);
+      }
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      error = std::current_exception();
+      next = blocks;
+    }
+  };
+  const std::int64_t threads =
+      std::clamp<std::int64_t>(options.threads, 1, std::max<std::int64_t>(blocks, 1));
+  std::vector<std::thread> others;
+  for (std::int64_t thread = 1; thread < threads; ++thread) others.emplace_back(work);
+  work();
+  for (std::thread& other : others) other.join();
+  if (error) std::rethrow_exception(error);
+  AnyVerdict total;
+  for (const AnyVerdict& verdict : verdicts) add(total, verdict);
+  return total;
+}
+
+}  // namespace
+
+RowSlice slice_rows(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
+                    std::int64_t first, std::int64_t count) {
+  RowSlice slice;
+  slice.test_case.operation = test_case.operation;
+  slice.test_case.dtype = test_case.dtype;
+  slice.test_case.weight_dtype = test_case.weight_dtype;
+  slice.test_case.quantized_dtype = test_case.quantized_dtype;
+  slice.test_case.epsilon_bits = test_case.epsilon_bits;
+  slice.test_case.scale_bits = test_case.scale_bits;
+  slice.test_case.shape = {count, test_case.hidden_size()};
+  const auto rows_of = [&](const std::vector<std::byte>& data, DType dtype) {
+    const auto row_bytes = test_case.hidden_size() * static_cast<std::int64_t>(size_of(dtype));
+    return std::vector<std::byte>(data.begin() + first * row_bytes,
+                                  data.begin() + (first + count) * row_bytes);
+  };
+  slice.tensors.input = rows_of(tensors.input, test_case.dtype);
+  slice.tensors.weight = tensors.weight;
+  slice.outputs.out = rows_of(outputs.out, test_case.output_dtype());
+  if (adds_residual(test_case.operation)) {
+    slice.tensors.residual = rows_of(tensors.residual, test_case.dtype);
+    slice.outputs.residual_out = rows_of(outputs.residual_out, test_case.dtype);
+  }
+  return slice;
+}
+
+oracle::WitnessVerdict judge_witness_rows(const Case& test_case, const CaseTensors& tensors,
+                                          const Outputs& outputs, const oracle::Policy& policy,
+                                          const JudgeRowsOptions& options) {
+  oracle::WitnessOptions witness_options;
+  witness_options.keep_rows = true;
+  return judge_in_blocks<oracle::WitnessVerdict>(
+      test_case, tensors, outputs, options, [&](const RowSlice& slice) {
+        return oracle::judge_witness(slice.test_case, slice.tensors, slice.outputs, policy, witness_options);
+      });
+}
+
+oracle::Verdict judge_canonical_rows(const Case& test_case, const CaseTensors& tensors,
+                                     const Outputs& outputs, const oracle::Policy& policy,
+                                     const JudgeRowsOptions& options) {
+  return judge_in_blocks<oracle::Verdict>(test_case, tensors, outputs, options, [&](const RowSlice& slice) {
+    return oracle::judge_canonical(slice.test_case, slice.tensors, slice.outputs, policy);
+  });
+}
+
+std::string mismatch_line(const oracle::Mismatch& mismatch) {
+  const auto number = [&](std::uint32_t bits) {
+    return fmt::format("{} ({})", oracle::hex_bits(oracle::format_of(mismatch.dtype), bits),
+                       oracle::value_text(mismatch.dtype, bits));
+  };
+  return fmt::format("{}[row {}, column {}]: got {}, the policy says {}",
+                     mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out", mismatch.row,
+                     mismatch.column, number(mismatch.got), number(mismatch.wanted));
+}
+
+}  // namespace normproof

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <stdexcept>
 #include <string>
 
 namespace normproof {
@@ -15,6 +16,15 @@ Action add_verify(CLI::App& command);
 Action add_replay(CLI::App& command);
 Action add_explain(CLI::App& command);
 Action add_list(CLI::App& command);
+Action add_check(CLI::App& command);
+Action add_identify(CLI::App& command);
+Action add_minimize(CLI::App& command);
+
+// An option that makes no sense; what() names it and its value. The program ends with kUsageError.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 // The folder that holds seeds/, models/ and regressions/: NORMPROOF_CORPUS, or where it was at build time.
 std::string default_corpus_folder();

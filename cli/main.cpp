@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "corpus/case_json.h"
+#include "corpus/safetensors.h"
 #include "properties/run/target.h"
 
 namespace normproof {
@@ -26,6 +27,9 @@ constexpr Subcommand kSubcommands[] = {
     {"verify", "Replay the corpus, check the properties, then judge random cases until the time is up",
      add_verify},
     {"replay", "Run cases from JSON files on a target and judge them", add_replay},
+    {"check", "Judge outputs of any kernel, from dumps or case files, without running one", add_check},
+    {"identify", "Find out which rounding policy outputs, or a target, follow", add_identify},
+    {"minimize", "Write the smallest case that still violates", add_minimize},
     {"explain", "Print every rounding step behind one output element of a case", add_explain},
     {"list", "Print the operations, dtypes, policies, properties, data classes and targets", add_list},
 };
@@ -77,6 +81,12 @@ int main(int argument_count, char** arguments) {
   try {
     return normproof::run(argument_count, arguments);
   } catch (const normproof::CaseError& error) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    return normproof::kUsageError;
+  } catch (const normproof::SafetensorsError& error) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    return normproof::kUsageError;
+  } catch (const normproof::UsageError& error) {
     fmt::print(stderr, "normproof: {}\n", error.what());
     return normproof::kUsageError;
   } catch (const normproof::TargetError& error) {

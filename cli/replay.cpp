@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "corpus/case_json.h"
+#include "corpus/dump.h"
 #include "properties/run/evaluate.h"
 
 namespace normproof {
@@ -14,8 +15,19 @@ namespace {
 struct ReplayOptions {
   std::vector<std::string> files;
   std::string target = "host";
+  std::string dump;
   bool quiet = false;
 };
+
+// Writes what went in and what came out, for `check` and `identify`. Throws UsageError where nothing came
+// out.
+void write_outputs(const std::string& file, Case test_case, const Evaluation& evaluation) {
+  if (evaluation.run.status != RunResult::Status::completed) {
+    throw UsageError(fmt::format("--dump {}: the target gave no outputs: {}", file, evaluation.run.message));
+  }
+  test_case.outputs = evaluation.run.outputs;
+  write_dump(file, test_case);
+}
 
 int replay(const ReplayOptions& options) {
   const auto target = make_target(options.target);
@@ -36,6 +48,10 @@ int replay(const ReplayOptions& options) {
         continue;
       }
       const Evaluation evaluation = evaluate(test_case, *target);
+      if (!options.dump.empty()) {
+        if (judged > 0) throw UsageError(fmt::format("--dump {}: takes one case, got more", options.dump));
+        write_outputs(options.dump, test_case, evaluation);
+      }
       ++judged;
       if (evaluation.violates()) {
         ++violations;
@@ -60,6 +76,7 @@ Action add_replay(CLI::App& command) {
   const auto options = std::make_shared<ReplayOptions>();
   command.add_option("files", options->files, "Case files, or folders of them")->required();
   add_target_option(command, options->target);
+  command.add_option("--dump", options->dump, "Write the case's inputs and outputs to this safetensors file");
   command.add_flag("--quiet", options->quiet, "Print only violations and the summary");
   return [options] { return replay(*options); };
 }

@@ -1,0 +1,268 @@
+// `normproof check FILE...`: judge outputs that somebody else produced, without running a kernel.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <thread>
+
+#include "cli/commands.h"
+#include "cli/exit_codes.h"
+#include "cli/given_outputs.h"
+#include "cli/progress.h"
+#include "corpus/atomic_file.h"
+#include "corpus/case_json.h"
+#include "corpus/safetensors.h"
+#include "oracle/formats.h"
+#include "properties/run/difference_histogram.h"
+#include "properties/run/judge_rows.h"
+
+namespace normproof {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct CheckOptions {
+  std::vector<std::string> files;
+  JudgingOptions judging;
+  std::optional<std::int64_t> rows;
+  bool canonical = false;
+  std::string json;
+  bool quiet = false;
+  int threads = 1;
+};
+
+// What the report says of one file.
+struct FileReport {
+  Json json;
+  bool violates = false;
+};
+
+std::string bits_text(DType dtype, std::uint32_t bits) {
+  return oracle::hex_bits(oracle::format_of(dtype), bits);
+}
+
+Json json_of(const oracle::RootInterval& interval) {
+  if (interval.empty()) return nullptr;
+  return {bits_text(DType::fp32, static_cast<std::uint32_t>(interval.low)),
+          bits_text(DType::fp32, static_cast<std::uint32_t>(interval.high))};
+}
+
+Json json_of(const oracle::Certificate& certificate, const Case& test_case) {
+  Json elements = Json::array();
+  for (const auto& element : certificate.elements) {
+    Json entry = {{"column", element.column}, {"operand", bits_text(DType::fp32, element.operand)}};
+    if (test_case.weight_dtype) entry["weight"] = bits_text(*test_case.weight_dtype, element.weight);
+    entry["got"] = bits_text(test_case.output_dtype(), element.got);
+    entry["needs"] = json_of(element.needs);
+    elements.push_back(std::move(entry));
+  }
+  return {{"kind", name_of(certificate.kind)},
+          {"row", certificate.row},
+          {"elements", std::move(elements)},
+          {"admissible", json_of(certificate.admissible.interval)},
+          {"admissible_nan", certificate.admissible.nan},
+          {"correctly_rounded_root", bits_text(DType::fp32, certificate.correctly_rounded_root)}};
+}
+
+Json json_of(const oracle::Mismatch& mismatch) {
+  Json entry = {{"tensor", mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out"},
+                {"row", mismatch.row},
+                {"column", mismatch.column},
+                {"got", bits_text(mismatch.dtype, mismatch.got)},
+                {"wanted", bits_text(mismatch.dtype, mismatch.wanted)}};
+  if (mismatch.ulp_distance != UINT64_MAX) entry["ulp_distance"] = mismatch.ulp_distance;
+  return entry;
+}
+
+Json json_of(const DifferenceHistogram& histogram) {
+  Json bins = Json::array();
+  for (std::size_t bin = 0; bin < histogram.elements.size(); ++bin) {
+    Json entry = {{"elements", histogram.elements[bin]}};
+    if (bin + 1 < histogram.elements.size()) entry["up_to_ulp"] = DifferenceHistogram::kUpTo[bin];
+    bins.push_back(std::move(entry));
+  }
+  return {{"bins", std::move(bins)}, {"nan_on_one_side", histogram.nan_mismatches}};
+}
+
+// "2 ulp, any order of summation".
+std::string model_text(const oracle::InverseRootModel& model) {
+  return fmt::format(
+      "r within {} ulp, {}{}", model.ulp_bound,
+      model.sum_depth ? fmt::format("at most {} additions deep", *model.sum_depth) : "any order of summation",
+      model.flush_to_zero ? ", flush to zero allowed" : "");
+}
+
+void report_histogram(const GivenOutputs& given, const std::vector<std::int64_t>& rows, FileReport& report) {
+  if (rows.empty()) return;
+  const DifferenceHistogram histogram =
+      difference_histogram(given.test_case, given.tensors, given.outputs, given.policy, rows);
+  report.json["differences"] = json_of(histogram);
+  fmt::print("  the violating rows against the policy at the r that fits best: {}\n", to_text(histogram));
+}
+
+FileReport check_by_witness(const std::string& file, const GivenOutputs& given, const CheckOptions& options,
+                            const JudgeRowsOptions& judge_options) {
+  const Case& test_case = given.test_case;
+  const auto verdict =
+      judge_witness_rows(test_case, given.tensors, given.outputs, given.policy, judge_options);
+  FileReport report;
+  report.violates = !verdict.conforms();
+  report.json = {{"judge", "witness"},
+                 {"rows", verdict.rows},
+                 {"elements", verdict.elements},
+                 {"special_rows", verdict.special_rows},
+                 {"conforming_rows", verdict.conforming_rows()},
+                 {"rounding_violations", verdict.rounding_violations},
+                 {"scale_violations", verdict.scale_violations},
+                 {"residual_mismatches", verdict.residual_mismatches},
+                 {"worst_ulp_distance_of_r", verdict.worst_ulp_distance},
+                 {"certificates", Json::array()},
+                 {"residual_out", Json::array()}};
+  for (const auto& certificate : verdict.first_violations)
+    report.json["certificates"].push_back(json_of(certificate, test_case));
+  for (const auto& mismatch : verdict.first_residual_mismatches)
+    report.json["residual_out"].push_back(json_of(mismatch));
+  if (options.quiet && !report.violates) return report;
+
+  fmt::print("{}: {}\n", file, subject_of(test_case));
+  fmt::print("  policy {}; {}\n", oracle::to_string(given.policy), model_text(given.policy.inverse_root));
+  fmt::print("  rows: {}, conforming {}, rounding violations {}, scale violations {}", verdict.rows,
+             verdict.conforming_rows(), verdict.rounding_violations, verdict.scale_violations);
+  if (verdict.conforming_rows() > 0) {
+    fmt::print("; r at most {} ulp from the correctly rounded root", verdict.worst_ulp_distance);
+  }
+  fmt::print("\n");
+  const oracle::Formula formula = oracle::formula_of(test_case, given.policy);
+  for (const auto& certificate : verdict.first_violations) {
+    fmt::print("{}", indented(oracle::to_text(certificate, formula), "  "));
+  }
+  const auto listed = static_cast<std::int64_t>(verdict.first_violations.size());
+  const std::int64_t violations = verdict.rounding_violations + verdict.scale_violations;
+  if (violations > listed) fmt::print("  more violating rows: {}\n", violations - listed);
+  if (verdict.residual_mismatches > 0) {
+    fmt::print("  elements of residual_out that differ: {}\n", verdict.residual_mismatches);
+    for (const auto& mismatch : verdict.first_residual_mismatches)
+      fmt::print("  {}\n", mismatch_line(mismatch));
+  }
+  std::vector<std::int64_t> rows;
+  for (const auto& witness : verdict.row_witnesses) {
+    if (witness.violation) rows.push_back(witness.row);
+  }
+  report_histogram(given, rows, report);
+  return report;
+}
+
+FileReport check_canonically(const std::string& file, const GivenOutputs& given, const CheckOptions& options,
+                             const JudgeRowsOptions& judge_options) {
+  const auto verdict =
+      judge_canonical_rows(given.test_case, given.tensors, given.outputs, given.policy, judge_options);
+  FileReport report;
+  report.violates = !verdict.conforms();
+  report.json = {{"judge", "canonical"},
+                 {"rows", verdict.rows},
+                 {"elements", verdict.elements},
+                 {"special_rows", verdict.special_rows},
+                 {"mismatches", verdict.mismatches},
+                 {"first_mismatches", Json::array()}};
+  for (const auto& mismatch : verdict.first_mismatches)
+    report.json["first_mismatches"].push_back(json_of(mismatch));
+  if (options.quiet && !report.violates) return report;
+  fmt::print("{}: {}\n  policy {}; canonical order\n", file, subject_of(given.test_case),
+             oracle::to_string(given.policy));
+  fmt::print("  rows: {}, elements {}, differing {}\n", verdict.rows, verdict.elements, verdict.mismatches);
+  for (const auto& mismatch : verdict.first_mismatches) fmt::print("  {}\n", mismatch_line(mismatch));
+  const auto listed = static_cast<std::int64_t>(verdict.first_mismatches.size());
+  if (verdict.mismatches > listed) fmt::print("  more differing elements: {}\n", verdict.mismatches - listed);
+  return report;
+}
+
+GivenOutputs first_rows(GivenOutputs given, std::int64_t rows) {
+  if (rows >= given.test_case.rows()) return given;
+  RowSlice slice = slice_rows(given.test_case, given.tensors, given.outputs, 0, rows);
+  return {std::move(slice.test_case), std::move(slice.tensors), std::move(slice.outputs), given.policy};
+}
+
+FileReport check_file(const std::string& file, const CheckOptions& options) {
+  GivenOutputs given = read_given_outputs(file, options.judging);
+  if (options.rows) given = first_rows(std::move(given), *options.rows);
+  Progress progress;
+  JudgeRowsOptions judge_options;
+  judge_options.threads = options.threads;
+  judge_options.progress = [&](std::int64_t rows) {
+    progress.show("checking", 1, rows * given.test_case.hidden_size(),
+                  static_cast<double>(rows) / static_cast<double>(given.test_case.rows()));
+    if (rows == given.test_case.rows()) progress.clear();
+  };
+  FileReport report = options.canonical ? check_canonically(file, given, options, judge_options)
+                                        : check_by_witness(file, given, options, judge_options);
+  Json json = {{"file", file},
+               {"operation", name_of(given.test_case.operation)},
+               {"dtype", name_of(given.test_case.dtype)},
+               {"hidden_size", given.test_case.hidden_size()},
+               {"policy", oracle::to_string(given.policy)},
+               {"conforms", !report.violates}};
+  json.update(report.json);
+  report.json = std::move(json);
+  return report;
+}
+
+int check(const CheckOptions& options) {
+  Json files = Json::array();
+  int conforming = 0, violating = 0, unreadable = 0, not_run = 0;
+  const auto could_not_read = [&](const std::string& file, const std::exception& error, int& count) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    files.push_back({{"file", file}, {"error", error.what()}});
+    ++count;
+  };
+  for (const std::string& file : options.files) {
+    try {
+      FileReport report = check_file(file, options);
+      ++(report.violates ? violating : conforming);
+      if (report.violates && !options.quiet) {
+        fmt::print("  which policy is it? {} identify {}\n", program_name(), file);
+      }
+      files.push_back(std::move(report.json));
+    } catch (const CaseError& error) {
+      could_not_read(file, error, unreadable);
+    } catch (const SafetensorsError& error) {
+      could_not_read(file, error, unreadable);
+    } catch (const std::system_error& error) {
+      could_not_read(file, error, not_run);
+    }
+  }
+  fmt::print("files: {}, conforming {}, violating {}", options.files.size(), conforming, violating);
+  if (unreadable + not_run > 0) fmt::print(", not judged {}", unreadable + not_run);
+  fmt::print("\n");
+  if (!options.json.empty()) {
+    const std::string text = Json{{"normproof_check", 1}, {"files", std::move(files)}}.dump(2) + "\n";
+    const std::array parts = {std::as_bytes(std::span(text))};
+    write_file_atomically(options.json, parts);
+  }
+  if (violating > 0) return kViolationFound;
+  if (unreadable > 0) return kUsageError;
+  return not_run > 0 ? kCouldNotRun : kAllGood;
+}
+
+}  // namespace
+
+Action add_check(CLI::App& command) {
+  const auto options = std::make_shared<CheckOptions>();
+  options->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  command.add_option("files", options->files, "Dumps (*.safetensors), or case files (*.json) with outputs")
+      ->required();
+  add_judging_options(command, options->judging, true);
+  command.add_flag("--canonical", options->canonical,
+                   "Demand the canonical order of summation: every bit is then determined");
+  command.add_option("--rows", options->rows, "Judge only the first so many rows")
+      ->check(CLI::Range(std::int64_t{0}, INT64_MAX));
+  command.add_option("--json", options->json, "Write the verdicts to this file");
+  command.add_option("--threads", options->threads, "Threads that judge")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command.add_flag("--quiet", options->quiet, "Print only violations and the summary");
+  return [options] { return check(*options); };
+}
+
+}  // namespace normproof

@@ -1,0 +1,147 @@
+#include "cli/given_outputs.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <stdexcept>
+#include <utility>
+
+#include "cli/commands.h"
+#include "corpus/case_json.h"
+#include "corpus/dump.h"
+
+namespace normproof {
+namespace {
+
+std::optional<std::uint32_t> epsilon_bits(const JudgingOptions& options) {
+  if (options.epsilon.empty()) return std::nullopt;
+  const auto bits = fp32_bits_from_text(options.epsilon);
+  if (!bits) {
+    throw UsageError(fmt::format("--epsilon: expected an fp32 number such as 1e-6 or 0x358637bd, got '{}'",
+                                 options.epsilon));
+  }
+  return bits;
+}
+
+// Case and, where the file has one, its policy as text.
+Dump read_file(const std::string& file, const JudgingOptions& options) {
+  const auto epsilon = epsilon_bits(options);
+  if (std::filesystem::path(file).extension() != ".json") {
+    return read_dump(file, {operation_from_name(options.operation), epsilon});
+  }
+  Dump result{read_case(file), std::nullopt};
+  Case& test_case = result.test_case;
+  if (!test_case.outputs) {
+    throw CaseError(file, CaseError("$.outputs", "missing: there is nothing to judge without them"));
+  }
+  if (!options.operation.empty() && options.operation != name_of(test_case.operation)) {
+    throw CaseError(
+        file, CaseError("$.operation", fmt::format("is {}, but --op says {}; a case file holds the tensors "
+                                                   "of one operation",
+                                                   name_of(test_case.operation), options.operation)));
+  }
+  if (epsilon) test_case.epsilon_bits = *epsilon;
+  return result;
+}
+
+oracle::Policy policy_of(const std::string& file, const JudgingOptions& options,
+                         const std::optional<std::string>& of_file) {
+  oracle::Policy policy;
+  if (!options.policy.empty()) {
+    try {
+      policy = oracle::parse_policy(options.policy);
+    } catch (const std::invalid_argument& error) {
+      throw UsageError(fmt::format("--policy: {}", error.what()));
+    }
+  } else if (of_file) {
+    try {
+      policy = oracle::parse_policy(*of_file);
+    } catch (const std::invalid_argument& error) {
+      throw SafetensorsError(file, "policy", error.what());
+    }
+  }
+  if (options.inverse_root_ulp) policy.inverse_root.ulp_bound = *options.inverse_root_ulp;
+  if (options.sum_depth) policy.inverse_root.sum_depth = *options.sum_depth;
+  if (options.flush_to_zero) policy.inverse_root.flush_to_zero = true;
+  return policy;
+}
+
+}  // namespace
+
+void add_judging_options(CLI::App& command, JudgingOptions& options, bool with_policy) {
+  std::vector<std::string> operations;
+  for (const Operation operation : kOperations) operations.emplace_back(name_of(operation));
+  command.add_option("--op", options.operation, "The operation, instead of what the file says")
+      ->check(CLI::IsMember(operations));
+  command.add_option("--epsilon", options.epsilon,
+                     "The epsilon, instead of what the file says: 1e-6, or fp32 bits");
+  if (with_policy) {
+    command.add_option(
+        "--policy", options.policy,
+        "The rounding policy to judge by, for instance native, weight=fp32 or flashinfer,sum=mixed; "
+        "default: what the file says, else native");
+  }
+  command
+      .add_option("--inverse-root-ulp", options.inverse_root_ulp,
+                  "How many representable numbers r may lie from the correctly rounded root (default 2)")
+      ->check(CLI::Range(0, 1 << 20));
+  command
+      .add_option(
+          "--sum-depth", options.sum_depth,
+          "Longest chain of additions in the kernel's sum of squares; default: any order of summation")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
+  command.add_flag("--flush-to-zero", options.flush_to_zero,
+                   "The kernel may flush subnormal fp32 results to zero");
+}
+
+GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& options) {
+  Dump read = read_file(file, options);
+  GivenOutputs given;
+  given.policy = policy_of(file, options, read.policy);
+  Case& test_case = read.test_case;
+  given.outputs = std::move(*test_case.outputs);
+  test_case.outputs.reset();
+  const auto take = [](TensorData& data, const std::vector<std::byte>& made) {
+    return data.recipe ? made : std::exchange(data.bytes, {});
+  };
+  const bool has_recipe = test_case.input.recipe || test_case.residual.recipe || test_case.weight.recipe;
+  const CaseTensors made = has_recipe ? materialize(test_case) : CaseTensors{};
+  given.tensors.input = take(test_case.input, made.input);
+  given.tensors.residual = take(test_case.residual, made.residual);
+  given.tensors.weight = take(test_case.weight, made.weight);
+  given.test_case = std::move(test_case);
+  return given;
+}
+
+Case whole_case(const GivenOutputs& given) {
+  Case test_case = given.test_case;
+  test_case.input = {given.tensors.input, std::nullopt};
+  test_case.residual = {given.tensors.residual, std::nullopt};
+  test_case.weight = {given.tensors.weight, std::nullopt};
+  test_case.outputs = given.outputs;
+  return test_case;
+}
+
+std::string subject_of(const Case& test_case) {
+  std::string text = fmt::format(
+      "{} {}, {}", name_of(test_case.operation), name_of(test_case.dtype),
+      test_case.weight_dtype ? fmt::format("weight {}", name_of(*test_case.weight_dtype)) : "no weight");
+  if (test_case.quantized_dtype) {
+    text += fmt::format(", out {}, scale {}", name_of(*test_case.quantized_dtype), test_case.scale());
+  }
+  return text +
+         fmt::format(", {} x {}, epsilon {}", test_case.rows(), test_case.hidden_size(), test_case.epsilon());
+}
+
+std::string indented(const std::string& text, const std::string& by) {
+  std::string result;
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    result += by + text.substr(begin, end - begin) + "\n";
+    begin = end + 1;
+  }
+  return result;
+}
+
+}  // namespace normproof

@@ -1,0 +1,47 @@
+// Outputs that somebody else produced, with their inputs, and the options by which commands judge them.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "corpus/case.h"
+#include "oracle/policy.h"
+
+namespace normproof {
+
+// What the command line says about the files to judge. Where the file says something else, the option wins.
+struct JudgingOptions {
+  std::string operation;  // empty: as the file says
+  std::string epsilon;
+  std::string policy;
+  std::optional<int> inverse_root_ulp;
+  std::optional<std::int64_t> sum_depth;
+  bool flush_to_zero = false;
+};
+// `with_policy`: whether the command judges by one policy, and so has --policy.
+void add_judging_options(CLI::App& command, JudgingOptions& options, bool with_policy);
+
+struct GivenOutputs {
+  Case test_case;  // its tensors' data lie in `tensors` and `outputs` only
+  CaseTensors tensors;
+  Outputs outputs;
+  oracle::Policy policy;  // of the option, else of the file, else native; with the options' inverse root
+};
+
+// Reads a case file (*.json) with outputs, or a dump (any other name; see DUMP.md). Throws UsageError for an
+// option that makes no sense, CaseError and SafetensorsError naming file and field, std::system_error where
+// the file cannot be read.
+GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& options);
+
+// The same as a case with all its data, for shrinking and writing.
+Case whole_case(const GivenOutputs& given);
+
+// "rms_norm bf16, weight bf16, 8 x 4096, epsilon 1e-06".
+std::string subject_of(const Case& test_case);
+
+// Every line of `text` behind `by`.
+std::string indented(const std::string& text, const std::string& by);
+
+}  // namespace normproof

@@ -1,0 +1,229 @@
+// `normproof identify FILE...` or `--target NAME`: which arithmetic produced these outputs?
+#include "properties/run/identify.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <memory>
+#include <system_error>
+
+#include "cli/commands.h"
+#include "cli/exit_codes.h"
+#include "cli/given_outputs.h"
+#include "cli/progress.h"
+#include "corpus/case_json.h"
+#include "corpus/safetensors.h"
+#include "properties/run/discriminate.h"
+#include "properties/run/judge_rows.h"
+#include "properties/run/target.h"
+#include "properties/run/traits.h"
+
+namespace normproof {
+namespace {
+
+struct IdentifyOptions {
+  std::vector<std::string> files;
+  JudgingOptions judging;
+  std::string target;
+  std::string dtype, weight, quantized = "fp8_e4m3fn";
+  std::int64_t rows = 256;
+  std::int64_t hidden_size = 512;
+  std::uint64_t seed = 1;
+};
+
+// The findings for people: the policy, then axis by axis what survives and why the rest does not.
+std::string to_text(const Identification& found, const Case& test_case) {
+  std::string text;
+  if (!found.identified()) {
+    text += fmt::format("  none of the {} known policies explains every row\n", found.policies);
+    text += fmt::format("  closest: {}, to which {} of {} rows conform; its first violation:\n",
+                        oracle::to_string(found.best), found.best_rows, found.rows);
+    return text + indented(found.best_certificate, "    ");
+  }
+  text += fmt::format("  policy: {}{}\n", oracle::to_string(found.best),
+                      found.unique() ? "" : "  (not the only one that explains every row, see below)");
+  for (const std::string& name : known_as(found.best, test_case))
+    text += fmt::format("  that is: {}\n", name);
+  for (const AxisFinding& axis : found.axes) {
+    std::vector<std::string_view> survivors;
+    for (const auto& value : axis.values) {
+      if (value.survives) survivors.push_back(value.name);
+    }
+    text += fmt::format("  {:<20} {}\n", axis.name, fmt::join(survivors, " or "));
+    for (const auto& value : axis.values) {
+      if (value.reason.empty()) continue;
+      if (value.survives) {
+        text += fmt::format("    {}: {}\n", value.name, value.reason);
+      } else {
+        text += fmt::format("    not {}:\n{}", value.name, indented(value.reason, "      "));
+      }
+    }
+  }
+  return text;
+}
+
+int identify_files(const IdentifyOptions& options) {
+  int unexplained = 0, unreadable = 0, not_run = 0;
+  for (const std::string& file : options.files) {
+    try {
+      const GivenOutputs given = read_given_outputs(file, options.judging);
+      const RowSlice sample = slice_rows(given.test_case, given.tensors, given.outputs, 0,
+                                         std::min(options.rows, given.test_case.rows()));
+      if (sample.test_case.rows() == 0) {
+        throw UsageError(fmt::format("{}: there are no rows to tell a policy from", file));
+      }
+      fmt::print("{}: {}\n", file, subject_of(given.test_case));
+      if (sample.test_case.rows() < given.test_case.rows()) {
+        fmt::print("  from the first {} rows (--rows takes more)\n", sample.test_case.rows());
+      }
+      const Identification found =
+          identify(sample.test_case, sample.tensors, sample.outputs, given.policy.inverse_root);
+      fmt::print("{}", to_text(found, sample.test_case));
+      unexplained += !found.identified();
+    } catch (const CaseError& error) {
+      fmt::print(stderr, "normproof: {}\n", error.what());
+      ++unreadable;
+    } catch (const SafetensorsError& error) {
+      fmt::print(stderr, "normproof: {}\n", error.what());
+      ++unreadable;
+    } catch (const std::system_error& error) {
+      fmt::print(stderr, "normproof: {}\n", error.what());
+      ++not_run;
+    }
+  }
+  if (unexplained > 0) return kViolationFound;
+  if (unreadable > 0) return kUsageError;
+  return not_run > 0 ? kCouldNotRun : kAllGood;
+}
+
+// The shapes that a target is asked about: aligned rows, and rows that no 16-byte access fits.
+struct Question {
+  std::string name;
+  DiscriminatingShape shape;
+  std::int64_t offset = 0;
+};
+
+std::vector<Question> questions(const IdentifyOptions& options) {
+  std::vector<Question> result;
+  for (const Operation operation : kOperations) {
+    if (!options.judging.operation.empty() && options.judging.operation != name_of(operation)) continue;
+    for (const DType dtype : kActivationDTypes) {
+      if (!options.dtype.empty() && options.dtype != name_of(dtype)) continue;
+      std::vector<std::optional<DType>> weights = {dtype};
+      if (dtype != DType::fp32) weights.push_back(DType::fp32);
+      weights.push_back(std::nullopt);
+      for (const auto& weight : weights) {
+        const std::string_view weight_name = weight ? name_of(*weight) : "none";
+        if (!options.weight.empty() && options.weight != weight_name) continue;
+        DiscriminatingShape shape{
+            operation,          dtype, weight, std::nullopt, std::min<std::int64_t>(options.rows, 32),
+            options.hidden_size};
+        if (quantizes(operation)) shape.quantized_dtype = dtype_from_name(options.quantized);
+        const std::string name =
+            fmt::format("{} {}, weight {}", name_of(operation), name_of(dtype), weight_name);
+        result.push_back({name, shape, 0});
+        shape.hidden_size = options.hidden_size - 1;
+        result.push_back({name, shape, 1});
+      }
+    }
+  }
+  return result;
+}
+
+Case case_of(const Question& question, std::uint64_t seed) {
+  Case test_case = discriminating_case(question.shape, seed);
+  test_case.input_layout.offset = question.offset;
+  if (test_case.operation != Operation::fused_add_rms_norm) test_case.output_layout.offset = question.offset;
+  return test_case;
+}
+
+int identify_target(const IdentifyOptions& options) {
+  const auto target = make_target(options.target);
+  oracle::InverseRootModel inverse_root;
+  if (options.judging.inverse_root_ulp) inverse_root.ulp_bound = *options.judging.inverse_root_ulp;
+  inverse_root.sum_depth = options.judging.sum_depth;
+  inverse_root.flush_to_zero = options.judging.flush_to_zero;
+  int unexplained = 0, failed = 0;
+  Progress progress;
+  const auto asked = questions(options);
+  fmt::print("target {}, H {} aligned and H {} shifted by one element\n", target->name(), options.hidden_size,
+             options.hidden_size - 1);
+  for (std::size_t index = 0; index < asked.size(); ++index) {
+    const Question& question = asked[index];
+    const Case test_case = case_of(question, options.seed);
+    const CaseTensors tensors = materialize(test_case);
+    const RunResult run = target->run(test_case, tensors);
+    progress.show("identifying", static_cast<std::int64_t>(index), 0,
+                  static_cast<double>(index) / static_cast<double>(asked.size()));
+    const std::string where =
+        fmt::format("{:<60} {:<8}", question.name, question.offset == 0 ? "aligned" : "shifted");
+    if (run.status != RunResult::Status::completed) {
+      progress.clear();
+      fmt::print("  {} {}: {}\n", where, run.status == RunResult::Status::refused ? "refused" : "failed",
+                 run.message);
+      ++failed;
+      continue;
+    }
+    const Identification found = identify(test_case, tensors, run.outputs, inverse_root);
+    progress.clear();
+    if (found.identified()) {
+      std::vector<std::string> others;
+      for (const oracle::Policy& survivor : found.survivors) {
+        if (survivor == found.best || found.unique()) continue;
+        others.push_back(oracle::to_string(survivor));
+      }
+      fmt::print("  {} {}{}\n", where, oracle::to_string(found.best),
+                 others.empty() ? "" : fmt::format(" (or {})", fmt::join(others, " or ")));
+    } else {
+      fmt::print("  {} none of the {} known policies\n{}", where, found.policies, to_text(found, test_case));
+      ++unexplained;
+    }
+    std::fflush(stdout);
+  }
+  if (!asked.empty()) {
+    DiscriminatingShape shape = asked.front().shape;
+    fmt::print("traits, {}\n", asked.front().name);
+    for (const Trait& trait : observe_traits(*target, shape)) {
+      fmt::print("  {:<44} {}\n", trait.question, trait.answer);
+    }
+  }
+  if (unexplained > 0) return kViolationFound;
+  return failed == static_cast<int>(asked.size()) ? kCouldNotRun : kAllGood;
+}
+
+int identify_command(const IdentifyOptions& options) {
+  if (options.files.empty() == options.target.empty()) {
+    throw UsageError("identify takes files, or --target NAME");
+  }
+  return options.target.empty() ? identify_files(options) : identify_target(options);
+}
+
+}  // namespace
+
+Action add_identify(CLI::App& command) {
+  const auto options = std::make_shared<IdentifyOptions>();
+  command.add_option("files", options->files, "Dumps (*.safetensors), or case files (*.json) with outputs");
+  add_judging_options(command, options->judging, false);
+  command.add_option(
+      "--target", options->target,
+      "Run this target on inputs made to tell policies apart; `normproof list` names the targets");
+  command.add_option("--dtype", options->dtype, "With --target: only this activation dtype")
+      ->check(CLI::IsMember({"bf16", "fp16", "fp32"}));
+  command.add_option("--weight", options->weight, "With --target: only weights of this dtype, or none")
+      ->check(CLI::IsMember({"bf16", "fp16", "fp32", "none"}));
+  command
+      .add_option("--quantized", options->quantized, "With --target: the output dtype of the fp8 operations")
+      ->check(CLI::IsMember({"fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"}))
+      ->capture_default_str();
+  command.add_option("--rows", options->rows, "Rows to look at; with --target at most 32")
+      ->check(CLI::Range(std::int64_t{8}, INT64_MAX))
+      ->capture_default_str();
+  command.add_option("--hidden-size", options->hidden_size, "With --target: the hidden size")
+      ->check(CLI::Range(std::int64_t{64}, std::int64_t{65536}))
+      ->capture_default_str();
+  command.add_option("--seed", options->seed, "With --target: the seed of the inputs")->capture_default_str();
+  return [options] { return identify_command(*options); };
+}
+
+}  // namespace normproof

@@ -1,0 +1,311 @@
+#!/usr/bin/env python3
+"""Drives `normproof check`, `identify`, `minimize` and `replay --dump` as a user would.
+
+Usage: dump_commands_test.py NORMPROOF CORPUS [UNITTEST-ARGUMENT...]
+Writes its dumps itself, byte by byte from the format's description, with values computed by hand: nothing is shared
+with the program's own reader, writer or oracle.
+"""
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = sys.argv[1]
+CORPUS = sys.argv[2]
+
+ONE, TWO, HALF = 0x3F80, 0x4000, 0x3F00  # bf16
+
+
+def u16(values):
+    return struct.pack(f"<{len(values)}H", *values)
+
+
+def safetensors(tensors, metadata):
+    """tensors: {name: (dtype, shape, bytes)}."""
+    header, data = {"__metadata__": metadata}, b""
+    for name, (dtype, shape, content) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def rms_dump(x, weight, out, shape, **metadata):
+    hidden = shape[-1]
+    return safetensors({"x": ("BF16", shape, u16(x)), "weight": ("BF16", [hidden], u16(weight)),
+                        "out": ("BF16", shape, u16(out))}, {"op": "rms_norm", "epsilon": "1e-6", **metadata})
+
+
+# The smallest input on which an fp32 weight multiply shows: x = (1.03125, 1), w = (1.2578125, 1). The native rounding
+# gives 1.28125 = 0x3fa4, the fp32 multiply 1.2734375 = 0x3fa3. r is 0.98449886, and 1 * r rounds to 0.984375 = 0x3f7c.
+B1 = dict(x=[0x3F84, ONE], weight=[0x3FA1, ONE], shape=[1, 2])
+B1_NATIVE, B1_FP32 = [0x3FA4, 0x3F7C], [0x3FA3, 0x3F7C]
+
+
+class DumpCommands(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def write(self, content, name="dump.safetensors"):
+        with open(self.path(name), "wb") as file:
+            file.write(content)
+        return self.path(name)
+
+    def run_program(self, *arguments, expect):
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("NORMPROOF_PROGRAM")}
+        result = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=120,
+                                cwd=self.folder.name, env=environment)
+        self.assertEqual(result.returncode, expect, result.stdout + result.stderr)
+        return result.stdout + result.stderr
+
+    # --- check ---
+
+    def test_conforming_outputs(self):
+        file = self.write(rms_dump(**B1, out=B1_NATIVE))
+        output = self.run_program("check", file, expect=0)
+        self.assertIn("rms_norm bf16, weight bf16, 1 x 2, epsilon 1e-06", output)
+        self.assertIn("rows: 1, conforming 1, rounding violations 0, scale violations 0", output)
+        self.assertIn("r at most 0 ulp from the correctly rounded root", output)
+        self.run_program("check", "--canonical", file, expect=0)
+
+    def test_violating_outputs_come_with_a_certificate(self):
+        file = self.write(rms_dump(**B1, out=B1_FP32))
+        output = self.run_program("check", file, "--json", self.path("report.json"), expect=1)
+        self.assertIn("policy native; r within 2 ulp, any order of summation", output)
+        self.assertIn("rounding violations 1", output)
+        self.assertIn("column 0: x = 1.03125 (0x3f840000), w = 1.2578125 (0x3fa1), got 1.2734375 (0x3fa3)", output)
+        self.assertIn("50.0 % equal, 50.0 % 1 ulp", output)
+        with open(self.path("report.json")) as file_object:
+            report = json.load(file_object)["files"][0]
+        self.assertFalse(report["conforms"])
+        self.assertEqual(report["rounding_violations"] + report["scale_violations"], 1)
+        certificate = report["certificates"][0]
+        self.assertIn("0x3fa3", [element["got"] for element in certificate["elements"]])
+        self.assertLessEqual(len(certificate["elements"]), 2)
+        self.assertEqual([bin["elements"] for bin in report["differences"]["bins"]], [1, 1, 0, 0, 0, 0, 0])
+        canonical = self.run_program("check", "--canonical", file, expect=1)
+        self.assertIn("out[row 0, column 0]: got 0x3fa3 (1.2734375), the policy says 0x3fa4 (1.28125)", canonical)
+
+    def test_the_policy_comes_from_the_option_else_from_the_file(self):
+        file = self.write(rms_dump(**B1, out=B1_FP32, policy="weight=fp32"))
+        self.assertIn("policy weight=fp32", self.run_program("check", file, expect=0))
+        self.run_program("check", file, "--policy", "native", expect=1)
+        self.assertIn("--policy", self.run_program("check", file, "--policy", "weight=fp64", expect=2))
+        spoilt = self.write(rms_dump(**B1, out=B1_FP32, policy="sum=nonsense"), "spoilt.safetensors")
+        self.assertIn("spoilt.safetensors: policy: ", self.run_program("check", spoilt, expect=2))
+
+    def test_epsilon_and_operation_come_from_the_option_else_from_the_file(self):
+        # A row of ones: epsilon 3 makes r = 1/2.
+        row = dict(x=[ONE] * 4, weight=[ONE] * 4, shape=[4])
+        file = self.write(rms_dump(**row, out=[HALF] * 4))
+        output = self.run_program("check", file, expect=1)
+        self.assertIn("scale violations 1", output)
+        self.assertIn("epsilon 3", self.run_program("check", file, "--epsilon", "3", expect=0))
+        self.run_program("check", file, "--epsilon=0x40400000", expect=0)
+        self.assertIn("--epsilon", self.run_program("check", file, "--epsilon", "three", expect=2))
+        self.assertIn("residual: missing", self.run_program("check", file, "--op", "fused_add_rms_norm", expect=2))
+        self.run_program("check", file, "--op", "layer_norm", expect=2)
+
+    def test_the_inverse_root_model(self):
+        # fp32, no weight: y = x * r shows r itself. The mean square of (1, 7) is 25: r = 0.2 = 0x3e4ccccd.
+        def dump(r_bits):
+            seven = struct.unpack("<f", struct.pack("<I", r_bits))[0] * 7
+            content = struct.pack("<I", r_bits) + struct.pack("<f", seven)
+            return safetensors({"x": ("F32", [1, 2], struct.pack("<2f", 1, 7)), "out": ("F32", [1, 2], content)},
+                               {"op": "rms_norm", "epsilon": "0"})
+        exact = self.write(dump(0x3E4CCCCD), "exact.safetensors")
+        self.run_program("check", exact, "--inverse-root-ulp", "0", expect=0)
+        for distance in (1, 2):
+            near = self.write(dump(0x3E4CCCCD + distance), f"near{distance}.safetensors")
+            self.assertIn(f"r at most {distance} ulp", self.run_program("check", near, expect=0))
+            self.assertIn("scale violations 1",
+                          self.run_program("check", near, "--inverse-root-ulp", str(distance - 1), expect=1))
+        self.run_program("check", self.write(dump(0x3E4CCCCD + 3), "far.safetensors"), expect=1)
+
+    def test_residual_out_is_judged_bitwise(self):
+        tensors = {"x": ("BF16", [1, 2], u16([ONE, ONE])), "residual": ("BF16", [1, 2], u16([ONE, ONE])),
+                   "out": ("BF16", [1, 2], u16([ONE, ONE])), "residual_out": ("BF16", [1, 2], u16([TWO, TWO]))}
+        metadata = {"op": "fused_add_rms_norm", "epsilon": "0"}
+        self.run_program("check", self.write(safetensors(tensors, metadata)), expect=0)
+        tensors["residual_out"] = ("BF16", [1, 2], u16([TWO, ONE]))
+        output = self.run_program("check", self.write(safetensors(tensors, metadata)), expect=1)
+        self.assertIn("residual_out[row 0, column 1]: got 0x3f80 (1), the policy says 0x4000 (2)", output)
+
+    def test_a_quantized_dump(self):
+        # y = 1, scale 1/2: q = 2 = 0x40 in e4m3.
+        tensors = {"x": ("BF16", [1, 4], u16([ONE] * 4)), "scale": ("F32", [], struct.pack("<f", 0.5)),
+                   "out": ("F8_E4M3", [1, 4], bytes([0x40] * 4))}
+        metadata = {"op": "rms_norm_static_fp8_quant", "epsilon": "0"}
+        self.assertIn("out fp8_e4m3fn, scale 0.5", self.run_program("check", self.write(safetensors(tensors, metadata)),
+                                                                    expect=0))
+        tensors["out"] = ("F8_E4M3", [1, 4], bytes([0x40, 0x40, 0x38, 0x40]))
+        self.run_program("check", self.write(safetensors(tensors, metadata)), expect=1)
+
+    def test_row_numbers_hold_across_threads_and_blocks(self):
+        # 4,096 rows of 64 ones; one wrong element in row 4,000 and one in row 9.
+        rows, hidden = 4096, 64
+        out = [ONE] * (rows * hidden)
+        out[4000 * hidden + 5] = TWO
+        out[9 * hidden + 7] = TWO
+        file = self.write(rms_dump([ONE] * (rows * hidden), [ONE] * hidden, out, [rows, hidden]))
+        for threads in ("1", "3"):
+            output = self.run_program("check", file, "--threads", threads, "--json", self.path("r.json"), expect=1)
+            with open(self.path("r.json")) as report_file:
+                report = json.load(report_file)["files"][0]
+            self.assertEqual(report["conforming_rows"], rows - 2)
+            self.assertEqual([c["row"] for c in report["certificates"]], [9, 4000])
+            self.assertEqual([[e["column"] for e in c["elements"] if e["got"] == "0x4000"]
+                              for c in report["certificates"]], [[7], [5]])
+            self.assertIn("violation in row 4000", output)
+        self.run_program("check", file, "--rows", "9", expect=0)
+        self.run_program("check", file, "--rows", "10", expect=1)
+        self.run_program("check", file, "--canonical", expect=1)
+
+    def test_leading_dimensions_and_no_rows(self):
+        file = self.write(rms_dump([ONE] * 24, [ONE] * 4, [ONE] * 24, [2, 3, 4]))
+        self.assertIn("6 x 4", self.run_program("check", file, expect=0))
+        self.run_program("check", self.write(rms_dump([], [ONE] * 4, [], [0, 4])), expect=0)
+
+    def test_case_files_with_outputs(self):
+        case = {"normproof_case": 1, "operation": "rms_norm", "dtype": "bf16", "weight_dtype": "bf16", "shape": [1, 2],
+                "epsilon": 1e-6, "input": {"bits": ["3f84 3f80"]}, "weight": {"bits": ["3fa1 3f80"]}}
+        file = self.write(json.dumps(case).encode(), "case.json")
+        self.assertIn("$.outputs: missing", self.run_program("check", file, expect=2))
+        case["outputs"] = {"out": {"bits": ["3fa4 3f7c"]}}
+        file = self.write(json.dumps(case).encode(), "case.json")
+        self.run_program("check", file, expect=0)
+        self.assertIn("$.operation", self.run_program("check", file, "--op", "fused_add_rms_norm", expect=2))
+        case["outputs"] = {"out": {"bits": ["3fa3 3f7c"]}}
+        self.run_program("check", self.write(json.dumps(case).encode(), "case.json"), expect=1)
+
+    def test_malformed_files_are_usage_errors_that_name_the_field(self):
+        sound = rms_dump(**B1, out=B1_NATIVE)
+        for content, message in [
+                (b"", "header length"),
+                (sound[:-1], "data_offsets"),
+                (sound + b"x", "header: the tensors cover"),
+                (struct.pack("<Q", 1 << 60) + sound[8:], "header length"),
+                (sound.replace(b'"BF16"', b'"BF17"', 1), 'unknown dtype "BF17"'),
+                (sound.replace(b'"weight"', b'"Weight"'), "Weight: unknown tensor"),
+                (sound.replace(b'"1e-6"', b'"1e6x"'), "epsilon: expected"),
+                (sound.replace(b'"rms_norm"', b'"rms_mean"'), "op: expected one of")]:
+            output = self.run_program("check", self.write(content), expect=2)
+            self.assertIn("dump.safetensors: ", output)
+            self.assertIn(message, output)
+        self.run_program("check", self.path("absent.safetensors"), expect=3)
+        self.run_program("check", expect=2)
+
+    def test_a_bad_file_does_not_hide_a_violation(self):
+        bad = self.write(b"rubbish", "bad.safetensors")
+        wrong = self.write(rms_dump(**B1, out=B1_FP32), "wrong.safetensors")
+        right = self.write(rms_dump(**B1, out=B1_NATIVE), "right.safetensors")
+        output = self.run_program("check", "--quiet", bad, wrong, right, "--json", self.path("r.json"), expect=1)
+        self.assertIn("files: 3, conforming 1, violating 1, not judged 1", output)
+        self.assertNotIn("right.safetensors", output)
+        with open(self.path("r.json")) as report:
+            self.assertEqual([("error" in file, file.get("conforms")) for file in json.load(report)["files"]],
+                             [(True, None), (False, False), (False, True)])
+
+    # --- identify ---
+
+    def test_identify_reports_what_the_inputs_cannot_tell(self):
+        # Weights of 1 and a row of ones: every weight policy but 1 + w gives the same.
+        file = self.write(rms_dump([ONE] * 8, [ONE] * 8, [ONE] * 8, [1, 8]))
+        output = self.run_program("identify", file, expect=0)
+        self.assertIn("policy: native  (not the only one", output)
+        self.assertIn("native or activation or fp32", output)
+        self.assertIn("activation: the same arithmetic: the weight's dtype is bf16", output)
+        self.assertIn("fp32: explains every row as well: all weights are powers of two", output)
+        self.assertIn("not fp32_plus_one:", output)
+
+    def test_identify_names_none_of_the_known(self):
+        file = self.write(rms_dump([ONE] * 8, [ONE] * 8, [ONE] * 7 + [0xBF80], [1, 8]))
+        output = self.run_program("identify", file, expect=1)
+        self.assertIn("none of the 6 known policies explains every row", output)
+        self.assertIn("closest: native, to which 0 of 1 rows conform", output)
+        self.assertIn("got -1 (0xbf80)", output)
+
+    def test_identify_a_dump_of_the_production_kernels(self):
+        case = os.path.join(CORPUS, "models", "h2048-rms-norm.json")
+        self.run_program("replay", case, "--dump", self.path("host.safetensors"), expect=0)
+        self.run_program("check", "--canonical", self.path("host.safetensors"), expect=0)
+        output = self.run_program("identify", self.path("host.safetensors"), expect=0)
+        self.assertIn("policy: native\n", output)
+        self.assertIn("not fp32:\n      rounding violation in row", output)
+
+    def test_identify_the_production_kernels(self):
+        output = self.run_program("identify", "--target", "host", "--dtype", "fp16", "--op", "fused_add_rms_norm",
+                                  expect=0)
+        lines = [line for line in output.splitlines() if line.startswith("  fused_add_rms_norm fp16")]
+        self.assertEqual(len(lines), 6, output)
+        for line in lines:
+            self.assertTrue(line.endswith(" native"), line)
+        for trait in ["the same row alone and among 300             same bits",
+                      "pointers shifted by one element              same bits",
+                      "one NaN in a row                             NaN in 8 of 8 outputs",
+                      "a row of zeros, epsilon 1e-6                 0 in 8 of 8 outputs",
+                      "no rows                                      accepted",
+                      "where epsilon is added                       to the mean square, inside the root",
+                      "by what the sum of squares is divided        H"]:
+            self.assertIn(trait, output)
+        self.run_program("identify", expect=2)
+        self.run_program("identify", "--target", "nobody", expect=3)
+
+    def test_identify_and_minimize_a_mutant_of_one_path(self):
+        mutant = "mutant:B1-fp32-weight-multiply-vectorized"
+        if mutant not in self.run_program("list", expect=0):
+            self.skipTest(f"{mutant} is not built")
+        output = self.run_program("identify", "--target", mutant, "--dtype", "bf16", "--weight", "bf16", "--op",
+                                  "rms_norm", expect=0)
+        self.assertRegex(output, r"rms_norm bf16, weight bf16 +aligned  weight=fp32\n")
+        self.assertRegex(output, r"rms_norm bf16, weight bf16 +shifted  native\n")
+        self.assertRegex(output, r"pointers shifted by one element +other bits\n")
+        case = os.path.join(CORPUS, "models", "h2048-rms-norm.json")
+        self.run_program("minimize", case, "--target", mutant, "--output", self.path("small.json"), expect=1)
+        with open(self.path("small.json")) as small:
+            self.assertEqual(json.load(small)["shape"], [1, 8])
+        self.run_program("replay", self.path("small.json"), "--target", mutant, expect=1)
+
+    # --- minimize ---
+
+    def test_minimize_extracts_the_guilty_elements(self):
+        # Row 1 of 2, padded with zeros that change nothing but the mean.
+        x = [ONE] * 8 + [0x3F84, ONE] + [0] * 6
+        weight = [0x3FA1, ONE] + [ONE] * 6
+        # Row 0: ones, so out = weight. Row 1: r = 1.9689977 for the mean square of 2.0634766 / 8, and then as B1 twice.
+        out = weight + [0x4023, 0x3FFC] + [0] * 6
+        file = self.write(rms_dump(x, weight, out, [2, 8]))
+        output = self.run_program("minimize", file, "--output", self.path("small.json"), expect=1)
+        self.assertIn("still violates", output)
+        with open(self.path("small.json")) as small:
+            case = json.load(small)
+        self.assertEqual(case["shape"][0], 1)
+        self.assertLessEqual(case["shape"][1], 2)
+        self.assertIn("4023", case["outputs"]["out"]["bits"][0])
+        self.run_program("check", self.path("small.json"), expect=1)
+
+    def test_minimize_keeps_the_row_of_a_scale_violation(self):
+        file = self.write(rms_dump([ONE] * 8, [ONE] * 4, [ONE] * 4 + [HALF] * 4, [2, 4]))
+        output = self.run_program("minimize", file, "--output", self.path("small.json"), expect=1)
+        self.assertIn("the row is kept whole", output)
+        with open(self.path("small.json")) as small:
+            self.assertEqual(json.load(small)["shape"], [1, 4])
+        self.run_program("check", self.path("small.json"), expect=1)
+
+    def test_minimize_leaves_conforming_outputs_alone(self):
+        file = self.write(rms_dump(**B1, out=B1_NATIVE))
+        self.assertIn("nothing to minimize", self.run_program("minimize", file, expect=0))
+        self.assertFalse(os.path.exists(self.path("minimized.json")))
+        case = os.path.join(CORPUS, "seeds", "B1-fp32-weight-multiply.json")
+        self.assertIn("nothing to minimize", self.run_program("minimize", case, "--target", "host", expect=0))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

@@ -16,6 +16,7 @@ for harness in "${harnesses[@]}"; do
   name=$(basename "$harness")
   seeds=$build/fuzz/seeds/cases
   [[ $name == case_parser_fuzzer ]] && seeds=$build/fuzz/seeds/json
+  [[ $name == check_fuzzer ]] && seeds=$build/fuzz/seeds/dumps
   cp -r "$seeds" "$work/$name"
   echo "$name: $(ls "$work/$name" | wc -l) seeds, then $each s of fuzzing" >&2
   (cd "$work" && LLVM_PROFILE_FILE="$work/$name.%p.profraw" "$harness" -max_total_time="$each" -seed=1 -rss_limit_mb=4096 \

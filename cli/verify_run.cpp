@@ -103,8 +103,9 @@ void Verification::record(const Case& failing, std::string found_by, std::string
 void Verification::replay_corpus() {
   auto files = find_case_files(options_.corpus);
   // The seeds of real bugs first: they are the smallest.
-  std::stable_partition(files.begin(), files.end(),
-                        [](const auto& file) { return file.parent_path().filename() == "seeds"; });
+  std::ranges::sort(files, {}, [](const std::filesystem::path& file) {
+    return std::pair(file.parent_path().filename() != "seeds", file);
+  });
   if (files.empty())
     result_.unreadable.push_back(fmt::format("{}: there is no case file (*.json)", options_.corpus));
   std::int64_t done = 0;

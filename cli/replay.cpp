@@ -1,7 +1,11 @@
 // `normproof replay FILE...`: run cases from JSON files on a target and judge them.
 #include <fmt/format.h>
 
+#include <exception>
+#include <filesystem>
 #include <memory>
+#include <stdexcept>
+#include <vector>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
@@ -33,9 +37,14 @@ int replay(const ReplayOptions& options) {
   const auto target = make_target(options.target);
   int violations = 0, unreadable = 0, judged = 0;
   for (const std::string& argument : options.files) {
-    const auto files = find_case_files(argument);
-    if (files.empty()) {
-      fmt::print(stderr, "normproof: {}: there is no case file (*.json)\n", argument);
+    std::vector<std::filesystem::path> files;
+    try {
+      files = find_case_files(argument);
+      if (files.empty())
+        throw std::runtime_error(fmt::format("{}: there is no case file (*.json)", argument));
+    } catch (const std::exception& error) {
+      // The other arguments may still hold a violation.
+      fmt::print(stderr, "normproof: {}\n", error.what());
       ++unreadable;
     }
     for (const auto& file : files) {

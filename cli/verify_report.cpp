@@ -97,7 +97,7 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
       "s\n",
       count_of(result, "corpus"), count_of(result, "property"), wanted - result.uncovered.size(), wanted,
       result.seconds);
-  for (const std::string& reason : result.unreadable) text += fmt::format("NOT READ: {}\n", reason);
+  for (const std::string& reason : result.unchecked) text += fmt::format("NOT CHECKED: {}\n", reason);
   if (!result.findings.empty()) {
     text +=
         fmt::format("{} violation{} found, the first after {} cases and {:.2f} s{}\n", result.findings.size(),
@@ -148,7 +148,7 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
     document["findings"].push_back(
         {{"found_by", finding.found_by}, {"message", finding.message}, {"file", finding.file.string()}});
   }
-  document["unreadable"] = result.unreadable;
+  document["unchecked"] = result.unchecked;
   write_atomically(path, document.dump(2) + "\n");
 }
 
@@ -156,7 +156,7 @@ void write_junit(const std::string& path, const VerifyOptions& options, const Ve
   const auto failures = std::count_if(result.checks.begin(), result.checks.end(),
                                       [](const Check& check) { return !check.passed; });
   const std::size_t errors =
-      result.unreadable.size() + (result.findings.empty() ? result.uncovered.size() : 0);
+      result.unchecked.size() + (result.findings.empty() ? result.uncovered.size() : 0);
   std::string text = fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n"
       "  <testsuite name=\"normproof verify {}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" "
@@ -175,7 +175,7 @@ void write_junit(const std::string& path, const VerifyOptions& options, const Ve
     text += fmt::format("    <testcase classname=\"{}\" name=\"{}\"><error message=\"{}\"/></testcase>\n",
                         group, xml_escaped(name), xml_escaped(message));
   };
-  for (const std::string& reason : result.unreadable) error_case("corpus", reason, "not read");
+  for (const std::string& reason : result.unchecked) error_case("unchecked", reason, "not checked");
   if (result.findings.empty()) {
     for (const Combination& combination : result.uncovered) {
       error_case("coverage", to_string(combination), "no row was compared");
@@ -187,7 +187,7 @@ void write_junit(const std::string& path, const VerifyOptions& options, const Ve
 
 int exit_code_of(const VerifyResult& result) {
   if (!result.findings.empty()) return kViolationFound;
-  return result.uncovered.empty() && result.unreadable.empty() ? kAllGood : kCouldNotRun;
+  return result.uncovered.empty() && result.unchecked.empty() ? kAllGood : kCouldNotRun;
 }
 
 }  // namespace normproof

@@ -27,6 +27,8 @@ double seconds_since(Clock::time_point start) {
 
 // Share of the time that the properties may take; the random cases get what is left.
 constexpr double kPropertyShare = 0.3;
+// Enough for each property to check something.
+constexpr double kLeastPropertySeconds = 0.1;
 // So many random cases follow in any case, so that every combination is reached on a slow machine too.
 constexpr std::int64_t kRoundsOfCombinations = 4;
 
@@ -107,7 +109,7 @@ void Verification::replay_corpus() {
     return std::pair(file.parent_path().filename() != "seeds", file);
   });
   if (files.empty())
-    result_.unreadable.push_back(fmt::format("{}: there is no case file (*.json)", options_.corpus));
+    result_.unchecked.push_back(fmt::format("{}: there is no case file (*.json)", options_.corpus));
   std::int64_t done = 0;
   for (const auto& file : files) {
     const auto begin = Clock::now();
@@ -116,7 +118,7 @@ void Verification::replay_corpus() {
     try {
       test_case = read_case(file);
     } catch (const CaseError& error) {
-      result_.unreadable.emplace_back(error.what());
+      result_.unchecked.emplace_back(error.what());
       continue;
     }
     if (!selected(test_case)) continue;
@@ -138,7 +140,8 @@ void Verification::replay_corpus() {
 
 void Verification::check_properties() {
   const auto properties = all_properties();
-  const double share = options_.seconds * kPropertyShare / static_cast<double>(properties.size());
+  const double share = std::max(kLeastPropertySeconds,
+                                options_.seconds * kPropertyShare / static_cast<double>(properties.size()));
   std::size_t done = 0;
   for (const Property& property : properties) {
     const auto begin = Clock::now();
@@ -154,7 +157,11 @@ void Verification::check_properties() {
     const PropertyResult outcome = property.check(context);
     Check check{"property",    std::string(property.name), outcome.holds,
                 outcome.cases, seconds_since(begin),       {}};
-    if (!outcome.holds) {
+    if (!outcome.holds && outcome.cases == 0 && !outcome.counterexample) {
+      // Nothing was found wrong, but nothing was checked either.
+      result_.unchecked.push_back(fmt::format("property {}: {}", property.name, outcome.message));
+      check.message = outcome.message;
+    } else if (!outcome.holds) {
       check.message = outcome.message;
       note_first_violation();
       const std::string found_by = fmt::format("property {}: {}", property.name, property.sentence);

@@ -40,8 +40,8 @@ struct VerifyResult {
   Tally tally;
   std::vector<Check> checks;
   std::vector<Finding> findings;
-  std::vector<Combination> uncovered;   // combinations that no compared row has reached
-  std::vector<std::string> unreadable;  // corpus files, with the reason
+  std::vector<Combination> uncovered;  // combinations that no compared row has reached
+  std::vector<std::string> unchecked;  // corpus files and properties, with the reason
   double seconds = 0;
   double seconds_to_first_violation = 0;  // of target and judge, before shrinking
   std::int64_t cases_to_first_violation = 0;

@@ -70,7 +70,7 @@ class VerifyCommands(unittest.TestCase):
                     case = json.load(file)
                 self.assertEqual(case["shape"][0], 1)
                 matter = [bits for tensor in ("input", "weight", "residual") if tensor in case
-                          for row in case[tensor]["bits"] for bits in row
+                          for row in case[tensor]["bits"] for bits in ([row] if isinstance(row, str) else row)
                           if bits not in (ONE[case["dtype"]], ONE["fp32"])]
                 self.assertLessEqual(len(matter), 3, case)  # at most two elements, one of them with its weight
                 self.run_program("replay", repro, "--target", target, code=1)

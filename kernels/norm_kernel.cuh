@@ -248,7 +248,7 @@ __device__ inline void norm_row_per_block(const NormArguments& arguments, float 
 }
 
 template <class V>
-__global__ void norm_kernel(NormArguments arguments) {
+__global__ void __launch_bounds__(1024) norm_kernel(NormArguments arguments) {
   const float inverse_scale = V::kQuantizes ? __fdiv_rn(1.0f, *arguments.scale) : 1.0f;
   if constexpr (V::Shape::kBlockPerRow) {
     norm_row_per_block<V>(arguments, inverse_scale);

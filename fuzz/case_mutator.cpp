@@ -146,8 +146,9 @@ bool mutate_strides(Case& test_case, Random& random, const CaseLimits&) {
 bool mutate_hidden_size(Case& test_case, Random& random, const CaseLimits& limits) {
   static constexpr std::array<std::int64_t, 8> kUnits = {1, 4, 8, 16, 32, 64, 128, 256};
   const std::int64_t unit = random.pick(kUnits);
-  const std::int64_t near =
-      unit * static_cast<std::int64_t>(1 + random.below(4)) + static_cast<std::int64_t>(random.below(3)) - 1;
+  // One draw a statement: in one expression their order would be the compiler's choice.
+  const auto units = static_cast<std::int64_t>(1 + random.below(4));
+  const std::int64_t near = unit * units + static_cast<std::int64_t>(random.below(3)) - 1;
   resize(test_case, test_case.rows(), std::clamp<std::int64_t>(near, 1, limits.max_hidden), random);
   return true;
 }
@@ -199,8 +200,8 @@ bool set_special(Case& test_case, Random& random, const CaseLimits&) {
 
 bool set_near_power_of_two(Case& test_case, Random& random, const CaseLimits&) {
   return change_element(test_case, random, [&](const TensorView& tensor, std::int64_t index) {
-    const std::uint32_t power =
-        format_of(tensor.dtype).power_of_two(static_cast<int>(random.below(7)) - 3, random.chance(1, 2));
+    const int exponent = static_cast<int>(random.below(7)) - 3;
+    const std::uint32_t power = format_of(tensor.dtype).power_of_two(exponent, random.chance(1, 2));
     tensor.set(index, power + static_cast<std::uint32_t>(random.below(5)) - 2);
   });
 }

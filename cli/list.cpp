@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "corpus/recipe.h"
+#include "oracle/policy.h"
 #include "properties/property.h"
 #include "properties/run/target.h"
 
@@ -17,7 +18,17 @@ int list() {
   for (const DType dtype : kActivationDTypes) fmt::print("  {}\n", name_of(dtype));
   fmt::print("quantized dtypes\n");
   for (const DType dtype : kQuantizedDTypes) fmt::print("  {}\n", name_of(dtype));
-  fmt::print("targets\n");
+  fmt::print("policy axes, the contract's own choice first\n");
+  for (const oracle::PolicyAxis& axis : oracle::policy_axes()) {
+    for (const oracle::PolicyValue& value : axis.values) {
+      fmt::print("  {:<48} {}\n", fmt::format("{}={}", axis.name, value.name), value.formula);
+    }
+  }
+  fmt::print("named policies\n");
+  for (const oracle::NamedPolicy& policy : oracle::named_policies()) {
+    fmt::print("  {:<48} {}\n", policy.name, policy.source);
+  }
+  fmt::print("targets (a mutant is there once a command has named it)\n");
   for (const auto& target : available_targets()) fmt::print("  {:<48} {}\n", target.name, target.description);
   fmt::print("properties\n");
   for (const Property& property : all_properties())

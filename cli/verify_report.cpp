@@ -3,12 +3,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
+#include <span>
 
 #include "cli/exit_codes.h"
 #include "cli/verify_run.h"
+#include "corpus/atomic_file.h"
 
 namespace normproof {
 namespace {
@@ -52,15 +52,10 @@ std::string xml_escaped(std::string_view text) {
   return escaped;
 }
 
-void write_atomically(const std::string& path, const std::string& text) {
-  const std::string temporary = path + ".part";
-  std::ofstream stream(temporary, std::ios::binary);
-  stream << text;
-  stream.close();
-  std::error_code error;
-  if (!stream) throw std::runtime_error(fmt::format("cannot write {}", path));
-  std::filesystem::rename(temporary, path, error);
-  if (error) throw std::runtime_error(fmt::format("cannot write {}: {}", path, error.message()));
+// Throws std::system_error naming the file.
+void write_text(const std::string& path, const std::string& text) {
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
+  write_file_atomically(path, std::span(&bytes, 1));
 }
 
 std::int64_t count_of(const VerifyResult& result, std::string_view group) {
@@ -149,7 +144,7 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
         {{"found_by", finding.found_by}, {"message", finding.message}, {"file", finding.file.string()}});
   }
   document["unchecked"] = result.unchecked;
-  write_atomically(path, document.dump(2) + "\n");
+  write_text(path, document.dump(2) + "\n");
 }
 
 void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result) {
@@ -182,7 +177,7 @@ void write_junit(const std::string& path, const VerifyOptions& options, const Ve
     }
   }
   text += "  </testsuite>\n</testsuites>\n";
-  write_atomically(path, text);
+  write_text(path, text);
 }
 
 int exit_code_of(const VerifyResult& result) {

@@ -53,7 +53,7 @@ VerifyResult verify(const VerifyOptions& options);
 
 // The closing table for people.
 std::string to_text(const VerifyOptions& options, const VerifyResult& result);
-// Machine-readable forms; paths are written atomically. Throw std::runtime_error naming the file.
+// Machine-readable forms; paths are written atomically. Throw std::system_error naming the file.
 void write_json(const std::string& path, const VerifyOptions& options, const VerifyResult& result);
 void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result);
 // kAllGood, kViolationFound, or kCouldNotRun where something was left unchecked.

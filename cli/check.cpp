@@ -39,22 +39,18 @@ struct FileReport {
   bool violates = false;
 };
 
-std::string bits_text(DType dtype, std::uint32_t bits) {
-  return oracle::hex_bits(oracle::format_of(dtype), bits);
-}
-
 Json json_of(const oracle::RootInterval& interval) {
   if (interval.empty()) return nullptr;
-  return {bits_text(DType::fp32, static_cast<std::uint32_t>(interval.low)),
-          bits_text(DType::fp32, static_cast<std::uint32_t>(interval.high))};
+  return {oracle::hex_bits(DType::fp32, static_cast<std::uint32_t>(interval.low)),
+          oracle::hex_bits(DType::fp32, static_cast<std::uint32_t>(interval.high))};
 }
 
 Json json_of(const oracle::Certificate& certificate, const Case& test_case) {
   Json elements = Json::array();
   for (const auto& element : certificate.elements) {
-    Json entry = {{"column", element.column}, {"operand", bits_text(DType::fp32, element.operand)}};
-    if (test_case.weight_dtype) entry["weight"] = bits_text(*test_case.weight_dtype, element.weight);
-    entry["got"] = bits_text(test_case.output_dtype(), element.got);
+    Json entry = {{"column", element.column}, {"operand", oracle::hex_bits(DType::fp32, element.operand)}};
+    if (test_case.weight_dtype) entry["weight"] = oracle::hex_bits(*test_case.weight_dtype, element.weight);
+    entry["got"] = oracle::hex_bits(test_case.output_dtype(), element.got);
     entry["needs"] = json_of(element.needs);
     elements.push_back(std::move(entry));
   }
@@ -63,15 +59,15 @@ Json json_of(const oracle::Certificate& certificate, const Case& test_case) {
           {"elements", std::move(elements)},
           {"admissible", json_of(certificate.admissible.interval)},
           {"admissible_nan", certificate.admissible.nan},
-          {"correctly_rounded_root", bits_text(DType::fp32, certificate.correctly_rounded_root)}};
+          {"correctly_rounded_root", oracle::hex_bits(DType::fp32, certificate.correctly_rounded_root)}};
 }
 
 Json json_of(const oracle::Mismatch& mismatch) {
   Json entry = {{"tensor", mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out"},
                 {"row", mismatch.row},
                 {"column", mismatch.column},
-                {"got", bits_text(mismatch.dtype, mismatch.got)},
-                {"wanted", bits_text(mismatch.dtype, mismatch.wanted)}};
+                {"got", oracle::hex_bits(mismatch.dtype, mismatch.got)},
+                {"wanted", oracle::hex_bits(mismatch.dtype, mismatch.wanted)}};
   if (mismatch.ulp_distance != UINT64_MAX) entry["ulp_distance"] = mismatch.ulp_distance;
   return entry;
 }

@@ -102,6 +102,7 @@ std::string hex_bits(const Format& format, std::uint64_t bits);
 // The shortest decimal that reads back as the same number: "1.28125", "-0", "inf", "NaN".
 std::string value_text(DType dtype, std::uint32_t bits);
 
+inline std::string hex_bits(DType dtype, std::uint64_t bits) { return hex_bits(format_of(dtype), bits); }
 inline bool is_nan(DType dtype, std::uint64_t bits) { return is_nan(format_of(dtype), bits); }
 inline bool same(DType dtype, std::uint64_t a, std::uint64_t b) { return same(format_of(dtype), a, b); }
 inline std::uint64_t ulp_distance(DType dtype, std::uint64_t a, std::uint64_t b) {

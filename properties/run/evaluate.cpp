@@ -4,20 +4,18 @@
 
 #include "corpus/generate.h"
 #include "oracle/canonical_judge.h"
+#include "oracle/formats.h"
 
 namespace normproof {
 namespace {
-
-std::string bits_text(DType dtype, std::uint32_t bits) {
-  return fmt::format("0x{:0{}x}", bits, 2 * size_of(dtype));
-}
 
 std::string mismatch_text(const oracle::Mismatch& mismatch, std::string_view authority) {
   const std::string where = fmt::format(
       "{}[row {}, column {}]: got {} ({}), {} says {} ({})",
       mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out", mismatch.row, mismatch.column,
-      bits_text(mismatch.dtype, mismatch.got), oracle::value_text(mismatch.dtype, mismatch.got), authority,
-      bits_text(mismatch.dtype, mismatch.wanted), oracle::value_text(mismatch.dtype, mismatch.wanted));
+      oracle::hex_bits(mismatch.dtype, mismatch.got), oracle::value_text(mismatch.dtype, mismatch.got),
+      authority, oracle::hex_bits(mismatch.dtype, mismatch.wanted),
+      oracle::value_text(mismatch.dtype, mismatch.wanted));
   if (mismatch.ulp_distance == UINT64_MAX) return where;
   return fmt::format("{}, {} ulp apart", where, mismatch.ulp_distance);
 }

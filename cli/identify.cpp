@@ -32,16 +32,22 @@ struct IdentifyOptions {
   std::uint64_t seed = 1;
 };
 
+// The policy's axes; how r may be computed was an assumption, not a finding.
+std::string axes_text(oracle::Policy policy) {
+  policy.inverse_root = {};
+  return oracle::to_string(policy);
+}
+
 // The findings for people: the policy, then axis by axis what survives and why the rest does not.
 std::string to_text(const Identification& found, const Case& test_case) {
   std::string text;
   if (!found.identified()) {
     text += fmt::format("  none of the {} known policies explains every row\n", found.policies);
     text += fmt::format("  closest: {}, to which {} of {} rows conform; its first violation:\n",
-                        oracle::to_string(found.best), found.best_rows, found.rows);
+                        axes_text(found.best), found.best_rows, found.rows);
     return text + indented(found.best_certificate, "    ");
   }
-  text += fmt::format("  policy: {}{}\n", oracle::to_string(found.best),
+  text += fmt::format("  policy: {}{}\n", axes_text(found.best),
                       found.unique() ? "" : "  (not the only one that explains every row, see below)");
   for (const std::string& name : known_as(found.best, test_case))
     text += fmt::format("  that is: {}\n", name);
@@ -171,9 +177,9 @@ int identify_target(const IdentifyOptions& options) {
       std::vector<std::string> others;
       for (const oracle::Policy& survivor : found.survivors) {
         if (survivor == found.best || found.unique()) continue;
-        others.push_back(oracle::to_string(survivor));
+        others.push_back(axes_text(survivor));
       }
-      fmt::print("  {} {}{}\n", where, oracle::to_string(found.best),
+      fmt::print("  {} {}{}\n", where, axes_text(found.best),
                  others.empty() ? "" : fmt::format(" (or {})", fmt::join(others, " or ")));
     } else {
       fmt::print("  {} none of the {} known policies\n{}", where, found.policies, to_text(found, test_case));

@@ -127,7 +127,10 @@ class DumpCommands(unittest.TestCase):
             self.assertIn(f"r at most {distance} ulp", self.run_program("check", near, expect=0))
             self.assertIn("scale violations 1",
                           self.run_program("check", near, "--inverse-root-ulp", str(distance - 1), expect=1))
-        self.run_program("check", self.write(dump(0x3E4CCCCD + 3), "far.safetensors"), expect=1)
+        far = self.write(dump(0x3E4CCCCD + 3), "far.safetensors")
+        self.assertIn("at the r that fits best: 100.0 % 1 ulp", self.run_program("check", far, expect=1))
+        self.assertIn("none of the", self.run_program("identify", far, expect=1))
+        self.assertIn("policy: native", self.run_program("identify", far, "--inverse-root-ulp", "3", expect=0))
 
     def test_residual_out_is_judged_bitwise(self):
         tensors = {"x": ("BF16", [1, 2], u16([ONE, ONE])), "residual": ("BF16", [1, 2], u16([ONE, ONE])),
@@ -181,6 +184,7 @@ class DumpCommands(unittest.TestCase):
         case["outputs"] = {"out": {"bits": ["3fa4 3f7c"]}}
         file = self.write(json.dumps(case).encode(), "case.json")
         self.run_program("check", file, expect=0)
+        self.assertIn("epsilon 3", self.run_program("check", file, "--epsilon", "3", expect=1))
         self.assertIn("$.operation", self.run_program("check", file, "--op", "fused_add_rms_norm", expect=2))
         case["outputs"] = {"out": {"bits": ["3fa3 3f7c"]}}
         self.run_program("check", self.write(json.dumps(case).encode(), "case.json"), expect=1)
@@ -231,6 +235,10 @@ class DumpCommands(unittest.TestCase):
         self.assertIn("none of the 6 known policies explains every row", output)
         self.assertIn("closest: native, to which 0 of 1 rows conform", output)
         self.assertIn("got -1 (0xbf80)", output)
+        # One row of an fp32 multiply, one that is wrong under every policy.
+        file = self.write(rms_dump([0x3F84, ONE] * 2, B1["weight"], B1_FP32 + [TWO, 0xBF80], [2, 2]))
+        output = self.run_program("identify", file, expect=1)
+        self.assertIn("closest: weight=fp32, to which 1 of 2 rows conform", output)
 
     def test_identify_a_dump_of_the_production_kernels(self):
         case = os.path.join(CORPUS, "models", "h2048-rms-norm.json")

@@ -91,7 +91,8 @@ DifferenceHistogram difference_histogram(const Case& test_case, const CaseTensor
       if (step != 0 && (root <= kNeighbours || root >= 0x7f7fffff - kNeighbours)) continue;
       const float r = std::bit_cast<float>(root + static_cast<std::uint32_t>(step));
       const DifferenceHistogram candidate = compare(got, fast.outputs(r), dtype);
-      if (!best || candidate.elements[0] > best->elements[0]) best = candidate;
+      // More equal elements first, then more that are one ulp off, ...
+      if (!best || candidate.elements > best->elements) best = candidate;
     }
     for (std::size_t bin = 0; bin < total.elements.size(); ++bin) total.elements[bin] += best->elements[bin];
     total.nan_mismatches += best->nan_mismatches;

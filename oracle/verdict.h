@@ -26,8 +26,9 @@ struct Mismatch {
 struct Verdict {
   std::int64_t rows = 0;      // rows judged
   std::int64_t elements = 0;  // output elements compared, residual_out included
-  std::int64_t special_rows =
-      0;  // rows with a NaN, infinity, signed zero or subnormal input, or a zero, infinite, NaN mean
+  // Rows with a NaN, infinity, -0 or subnormal number in input or residual, or whose mean square, in the
+  // canonical order, is zero, infinite or NaN. Weights, which all rows share, do not count.
+  std::int64_t special_rows = 0;
   std::int64_t mismatches = 0;             // elements
   std::vector<Mismatch> first_mismatches;  // at most kMaximumListed, in row-major order, exact path confirmed
   bool conforms() const { return mismatches == 0; }

@@ -113,6 +113,18 @@ TEST(Admissible, HoldsFlushedEvaluations) {
   }
 }
 
+// eps cancels all but a subnormal rest of the mean, 2^-124 - (2^-124 - 2^-140).
+TEST(Admissible, FlushesASubnormalMeanPlusEpsilon) {
+  const SquareSum squares = exact_square_sum(std::vector<float>{0x1p-62f});
+  const std::uint32_t epsilon_bits = std::bit_cast<std::uint32_t>(-(0x1p-124f - 0x1p-140f));
+  const RootInterval kept = AdmissibleModel(formula(1, epsilon_bits)).admissible(squares).interval;
+  EXPECT_TRUE(kept.contains(std::bit_cast<std::uint32_t>(0x1p70f)));
+  EXPECT_FALSE(kept.contains(kInfiniteRoot));
+  const RootInterval flushed =
+      AdmissibleModel(formula(1, epsilon_bits, "flush_to_zero=on")).admissible(squares).interval;
+  EXPECT_TRUE(flushed.contains(kInfiniteRoot));
+}
+
 TEST(Admissible, WidthFollowsTheModel) {
   // 2^-5 squared keeps every partial sum of 1024 terms exact: only the root's own ulp are left.
   std::vector<float> row(1024, 0.03125f);

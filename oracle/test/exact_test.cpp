@@ -100,6 +100,18 @@ TEST(Exact, ProductsAndSumsRoundLikeQuad) {
   }
 }
 
+// What is cut off below 80 bits still decides between a tie and a trace more.
+TEST(Exact, QuotientsAndRootsATraceAboveAMidpoint) {
+  const Format& format = format_of(DType::fp32);
+  const Value midpoint = Value::integer((1 << 24) + 1);
+  const Value trace = Value::finite(false, 1, -100);
+  const Value divisor = Value::finite(false, (cpp_int(1) << 90) + 1, 0);
+  EXPECT_EQ(round_bits(format, quotient(midpoint * divisor, divisor)), 0x4b800000u);
+  EXPECT_EQ(round_bits(format, quotient(midpoint * divisor + trace, divisor)), 0x4b800001u);
+  EXPECT_EQ(round_bits(format, inverse_root(Value::integer(1), midpoint * midpoint)), 0x4b800000u);
+  EXPECT_EQ(round_bits(format, inverse_root(Value::integer(1), midpoint * midpoint + trace)), 0x4b800001u);
+}
+
 // The definition itself: no number of the format is closer, and of two equally close ones the even one is
 // taken.
 void expect_nearest(const Format& format, const Value& value) {

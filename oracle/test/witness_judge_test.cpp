@@ -295,15 +295,28 @@ Outputs truncated(const Built& built, Step step) {
   const Formula formula = formula_of(built.test_case, native());
   Arithmetic honest;
   Arithmetic altered(nullptr, AlteredStep{step, Alteration::truncate});
-  const ExactRow row = decode_row(formula, built.tensors, 0);
-  const Value r = exact_row_scale(honest, formula, row.variance_operands()).inverse_root;
   std::vector<std::uint32_t> bits;
-  for (std::int64_t j = 0; j < formula.hidden_size; ++j) {
-    bits.push_back(static_cast<std::uint32_t>(
-        exact_output(altered, formula, row.sums[static_cast<std::size_t>(j)].output_operand,
-                     decode_weight(formula, built.tensors, j), r)));
+  for (std::int64_t i = 0; i < built.test_case.rows(); ++i) {
+    const ExactRow row = decode_row(formula, built.tensors, i);
+    const Value r = exact_row_scale(honest, formula, row.variance_operands()).inverse_root;
+    for (std::int64_t j = 0; j < formula.hidden_size; ++j) {
+      bits.push_back(static_cast<std::uint32_t>(
+          exact_output(altered, formula, row.sums[static_cast<std::size_t>(j)].output_operand,
+                       decode_weight(formula, built.tensors, j), r)));
+    }
   }
   return {test::pack(formula.output_dtype(), bits), {}};
+}
+
+Outputs one_element_off(RandomCases& random, const Built& built) {
+  const DType dtype = built.test_case.output_dtype();
+  Outputs outputs = expected_outputs(built.test_case, built.tensors);
+  const std::int64_t index = random.below(static_cast<std::uint32_t>(built.test_case.elements()));
+  const std::uint32_t bits = load_bits(outputs.out, dtype, index);
+  store_bits(outputs.out, dtype, index,
+             static_cast<std::uint32_t>(random.one_in(2) ? next_up(format_of(dtype), bits)
+                                                         : next_down(format_of(dtype), bits)));
+  return outputs;
 }
 
 TEST(WitnessJudge, SeesTruncationInOneShortRow) {
@@ -320,17 +333,31 @@ TEST(WitnessJudge, SeesTruncationInOneShortRow) {
 TEST(WitnessJudge, SeesOneElementOffByOneUlpInOneShortRow) {
   RandomCases random(48);
   for (const DType dtype : kActivationDTypes) {
-    const int found =
-        rejected(random, dtype, 1, 32, 1000, Operation::rms_norm, native(), [&](const Built& built) {
-          Outputs outputs = expected_outputs(built.test_case, built.tensors);
-          const std::int64_t j = random.below(32);
-          const std::uint32_t bits = load_bits(outputs.out, dtype, j);
-          store_bits(outputs.out, dtype, j,
-                     static_cast<std::uint32_t>(random.one_in(2) ? next_up(format_of(dtype), bits)
-                                                                 : next_down(format_of(dtype), bits)));
-          return outputs;
-        });
+    const int found = rejected(random, dtype, 1, 32, 1000, Operation::rms_norm, native(),
+                               [&](const Built& built) { return one_element_off(random, built); });
     EXPECT_GE(found, 990) << name_of(dtype);
+  }
+}
+
+// Faults that touch every row are never missed in eight of them.
+TEST(WitnessJudge, SeesEveryRoundingFaultOverEightRows) {
+  RandomCases random(58);
+  const StandardFloatEnvironment environment;
+  const int trials = 300 * test::scale();
+  for (const DType dtype : {DType::bf16, DType::fp16}) {
+    const auto policy = [](const char* text) {
+      return [text](const Built& built) {
+        return expected_outputs(built.test_case, built.tensors, parse_policy(text));
+      };
+    };
+    const auto all_rejected = [&](Operation operation, auto make_outputs) {
+      EXPECT_EQ(rejected(random, dtype, 8, 32, trials, operation, native(), make_outputs), trials)
+          << name_of(dtype);
+    };
+    all_rejected(Operation::rms_norm, policy("weight=fp32"));
+    all_rejected(Operation::fused_add_rms_norm, policy("sum=fp32"));
+    all_rejected(Operation::rms_norm, [](const Built& built) { return truncated(built, Step::normalized); });
+    all_rejected(Operation::rms_norm, [](const Built& built) { return truncated(built, Step::product); });
   }
 }
 

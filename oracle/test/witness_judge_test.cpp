@@ -9,6 +9,7 @@
 
 #include "oracle/canonical_judge.h"
 #include "oracle/fast_row.h"
+#include "oracle/feasible.h"
 #include "oracle/test/summation.h"
 
 namespace normproof::oracle {
@@ -497,6 +498,34 @@ TEST(WitnessJudge, TamperedCertificatesAreRefused) {
   refused([](Certificate& c) { ++c.admissible.interval.high; });
   refused([](Certificate& c) { ++c.correctly_rounded_root; });
   refused([](Certificate& c) { c.kind = ViolationKind::scale; });
+}
+
+// A certificate that is right in every part but accuses a conforming row: its element meets the admissible
+// interval.
+TEST(WitnessJudge, CertificatesAgainstConformingRowsAreRefused) {
+  RandomCases random(59);
+  const StandardFloatEnvironment environment;
+  const Built built = gaussian(random, DType::bf16, 1, 32, Operation::rms_norm);
+  LoadedRow row(built, native());
+  const Outputs outputs = expected_outputs(built.test_case, built.tensors);
+  CertificateElement element;
+  element.operand = std::bit_cast<std::uint32_t>(row.fast.output_operands()[0]);
+  element.got = load_bits(outputs.out, DType::bf16, 0);
+  element.needs = feasible_interval(format_of(DType::bf16), element.got, {0, kInfiniteRoot},
+                                    [&](std::int64_t r) { return row.fast.output(root_value(r), 0); });
+  Certificate certificate;
+  certificate.kind = ViolationKind::scale;
+  certificate.elements = {element};
+  certificate.admissible = row.admissible();
+  certificate.correctly_rounded_root =
+      correctly_rounded_root(row.formula, exact_square_sum(row.fast.variance_operands()));
+  try {
+    require_valid(certificate, row.formula, built.tensors);
+    FAIL() << "not refused";
+  } catch (const std::logic_error& error) {
+    EXPECT_NE(std::string(error.what()).find("meets the admissible interval"), std::string::npos)
+        << error.what();
+  }
 }
 
 TEST(WitnessJudge, WrongSizesAreRefused) {

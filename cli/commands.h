@@ -19,6 +19,7 @@ Action add_list(CLI::App& command);
 Action add_check(CLI::App& command);
 Action add_identify(CLI::App& command);
 Action add_minimize(CLI::App& command);
+Action add_assess(CLI::App& command);
 
 // An option that makes no sense; what() names it and its value. The program ends with kUsageError.
 class UsageError : public std::runtime_error {

@@ -31,6 +31,8 @@ constexpr Subcommand kSubcommands[] = {
     {"identify", "Find out which rounding policy outputs, or a target, follow", add_identify},
     {"minimize", "Write the smallest case that still violates", add_minimize},
     {"explain", "Print every rounding step behind one output element of a case", add_explain},
+    {"assess", "Measure the witness judge itself: false rejections, agreement with brute force, detection",
+     add_assess},
     {"list", "Print the operations, dtypes, policies, properties, data classes and targets", add_list},
 };
 

@@ -17,11 +17,17 @@ class Progress {
   // At most ten times a second: "stage  done  rate  elapsed  what is left".
   // `fraction` of the stage that is done, 0 to 1.
   void show(const std::string& stage, std::int64_t cases, std::int64_t elements, double fraction);
+  // The same for a stage that counts in neither.
+  void show(const std::string& stage, double fraction);
   // Removes the line, so that something else can be printed.
   void clear();
 
  private:
   using Clock = std::chrono::steady_clock;
+  // Whether it is time to print again; notes that it is done.
+  bool due(const std::string& stage);
+  std::string time_left(double fraction) const;
+
   bool is_terminal_;
   bool shown_ = false;
   std::string stage_;

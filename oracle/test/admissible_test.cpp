@@ -67,7 +67,7 @@ TEST(Admissible, HoldsEveryHonestEvaluation) {
     const std::uint32_t epsilon_bits = random.one_in(2) ? 0x358637bdu : random.scalar_bits();
     const AdmissibleModel model(formula(count, epsilon_bits));
     const Admissible admissible = model.admissible(exact_square_sum(row));
-    for (const test::SummationOrder order : test::kSummationOrders) {
+    for (const SummationOrder order : kSummationOrders) {
       const float r = test::honest_root(row, std::bit_cast<float>(epsilon_bits), order, 2, random);
       if (std::isnan(r)) {
         ASSERT_TRUE(admissible.nan);
@@ -87,7 +87,7 @@ TEST(Admissible, HoldsPairwiseSumsWithinTheirDepth) {
     const std::int64_t count = std::int64_t{1} << depth;
     const std::vector<float> row = any_row(random, count);
     const AdmissibleModel model(formula(count, 0x358637bdu, "sum_depth=" + std::to_string(depth)));
-    const float r = test::honest_root(row, 1e-6f, test::SummationOrder::pairwise, 2, random);
+    const float r = test::honest_root(row, 1e-6f, SummationOrder::pairwise, 2, random);
     ASSERT_TRUE(model.admissible(exact_square_sum(row)).interval.contains(std::bit_cast<std::uint32_t>(r)));
   }
 }

@@ -238,7 +238,7 @@ TEST(WitnessJudge, NeverRejectsHonestKernels) {
   const StandardFloatEnvironment environment;
   for (const DType dtype : kActivationDTypes) {
     for (const std::int64_t hidden_size : {1, 2, 7, 32, 257, 1024, 4096}) {
-      for (const test::SummationOrder order : test::kSummationOrders) {
+      for (const SummationOrder order : kSummationOrders) {
         const Operation operation = kOperations[random.below(4)];
         const Built built = gaussian(random, dtype, 6 * test::scale(), hidden_size, operation);
         const Outputs outputs = kernel_outputs(built, native(), [&](const FastRow& fast) {
@@ -416,8 +416,7 @@ TEST(WitnessJudge, ClassifiesAScaleViolation) {
   // Half of the row is not summed: r is too large, the roundings are native.
   RandomCases unused(1);
   const Outputs outputs = kernel_outputs(built, native(), [&](const FastRow& fast) {
-    return test::honest_root(fast.variance_operands().first(32), 1e-6f, test::SummationOrder::serial, 0,
-                             unused);
+    return test::honest_root(fast.variance_operands().first(32), 1e-6f, SummationOrder::serial, 0, unused);
   });
   const WitnessVerdict verdict = judge_witness(built.test_case, built.tensors, outputs);
   ASSERT_EQ(verdict.scale_violations, 1);

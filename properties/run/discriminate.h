@@ -17,6 +17,9 @@ struct DiscriminatingShape {
   std::int64_t hidden_size = 512;
 };
 
+// Without a quantized output, the rows from here on are all at random scales.
+inline constexpr std::int64_t kFirstRandomRow = 3;
+
 // A valid case with listed values, the same for the same shape and seed. Weights are no powers of two. The
 // rows:
 // - a row of one magnitude, so that r is exactly known and weights, and for quantized outputs the scale, put

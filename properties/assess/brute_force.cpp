@@ -1,0 +1,216 @@
+// The judge against a search over every admissible r by the plain kernel.
+#include "properties/assess/brute_force.h"
+
+#include <fmt/format.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "corpus/generate.h"
+#include "oracle/admissible.h"
+#include "oracle/witness_judge.h"
+#include "properties/assess/plain_kernel.h"
+#include "properties/bits.h"
+
+namespace normproof::assess {
+namespace {
+
+using oracle::Admissible;
+using oracle::Policy;
+
+constexpr std::int64_t kLongestRow = 8;
+constexpr int kPairsOfRow = 6;
+// Wider intervals of r (a variance in T whose sum depends on its order) are searched rarely, the widest
+// never.
+constexpr std::int64_t kUsualWidth = 1024;
+constexpr std::int64_t kLargestWidth = 1 << 17;
+
+float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
+
+// Every bit class, but only the two highest mantissa bits: sums of such squares are exact, and so the
+// admissible interval is narrow where the variance is in T.
+void keep_few_bits(std::vector<std::byte>& data, DType dtype) {
+  const int mantissa_bits = dtype == DType::fp32 ? 23 : dtype == DType::fp16 ? 10 : 7;
+  const auto count = static_cast<std::int64_t>(data.size() / size_of(dtype));
+  for (std::int64_t i = 0; i < count; ++i) {
+    store_bits(data, dtype, i, load_bits(data, dtype, i) & ~((1u << (mantissa_bits - 2)) - 1));
+  }
+}
+
+class Study {
+ public:
+  Study(std::uint64_t seed, const StudyOptions& options) : random_(seed), options_(options) {}
+
+  BruteForceAgreement run(std::int64_t pairs) {
+    while (result_.pairs < pairs) judge_one_row();
+    return std::move(result_);
+  }
+
+ private:
+  void judge_one_row() {
+    CaseLimits limits;
+    limits.max_rows = 1;
+    limits.max_hidden = kLongestRow;
+    const Case test_case = random_case(random_, limits);
+    if (test_case.rows() == 0) return;
+    CaseTensors tensors = materialize(test_case);
+    if (random_.chance(1, 2)) {
+      keep_few_bits(tensors.input, test_case.dtype);
+      keep_few_bits(tensors.residual, test_case.dtype);
+    }
+    const std::vector<Policy> policies = oracle::all_policies(test_case);
+    for (int pair = 0; pair < kPairsOfRow; ++pair) {
+      Policy policy = random_.pick(policies);
+      policy.inverse_root.ulp_bound = static_cast<int>(random_.below(4));
+      policy.inverse_root.flush_to_zero = random_.chance(1, 4);
+      if (random_.chance(1, 4)) policy.inverse_root.sum_depth = static_cast<std::int64_t>(random_.below(6));
+      judge_one_pair(test_case, tensors, policy, policies);
+    }
+  }
+
+  void judge_one_pair(const Case& test_case, const CaseTensors& tensors, const Policy& policy,
+                      const std::vector<Policy>& policies) {
+    PlainKernel kernel(test_case, tensors, policy);
+    kernel.load(0);
+    const oracle::Formula formula = oracle::formula_of(test_case, policy);
+    const Admissible admissible =
+        oracle::AdmissibleModel(formula).admissible(oracle::exact_square_sum(kernel.variance_operands()));
+    const std::int64_t width = admissible.interval.high - admissible.interval.low;
+    if (width > kLargestWidth || (width > kUsualWidth && !random_.chance(1, 256))) return;
+
+    const bool alters = random_.chance(1, 2);
+    const Outputs outputs = alters ? altered_outputs(test_case, tensors, policy, policies, admissible)
+                                   : outputs_for(kernel, any_root(admissible));
+    const std::uint64_t explaining = search(kernel, test_case, admissible, outputs);
+    const auto verdict = oracle::judge_witness(test_case, tensors, outputs, judged_policy(policy, options_),
+                                               {.keep_rows = true});
+    const oracle::RowWitness& witness = verdict.row_witnesses.front();
+    bool agrees = witness.violation.has_value() == (explaining == 0) && verdict.residual_mismatches == 0;
+    if (agrees && explaining > 0) {
+      agrees =
+          witness.width == explaining && explains(kernel, test_case, root_value(witness.witness), outputs);
+    }
+    ++result_.pairs;
+    ++result_.pairs_of_policy[axes_of(policy)];
+    result_.altered += alters;
+    result_.conforming += explaining > 0;
+    if (agrees) return;
+    ++result_.disagreements;
+    if (!result_.first_disagreement.empty()) return;
+    result_.first_disagreement = fmt::format(
+        "{} {}, H {}, policy {}: {} admissible r explain the row, the judge says {}\n{}",
+        name_of(test_case.operation), name_of(test_case.dtype), test_case.hidden_size(),
+        oracle::to_string(policy), explaining,
+        witness.violation ? std::string(name_of(*witness.violation)) : fmt::format("{}", witness.width),
+        verdict.first_violations.empty() ? "" : oracle::to_text(verdict.first_violations.front(), formula));
+  }
+
+  static std::string axes_of(Policy policy) {
+    policy.inverse_root = {};
+    return oracle::to_string(policy);
+  }
+
+  float any_root(const Admissible& admissible) {
+    const bool takes_nan = admissible.nan && (admissible.interval.empty() || random_.chance(1, 2));
+    if (takes_nan) return std::numeric_limits<float>::quiet_NaN();
+    return root_value(random_.between(admissible.interval.low, admissible.interval.high));
+  }
+
+  // Just outside of the admissible interval, where there is such an r.
+  float root_outside(const Admissible& admissible) {
+    if (admissible.interval.empty()) return root_value(random_.between(0, oracle::kInfiniteRoot));
+    const std::int64_t step = random_.between(1, 40);
+    const std::int64_t bits =
+        random_.chance(1, 2) ? admissible.interval.low - step : admissible.interval.high + step;
+    return root_value(std::clamp<std::int64_t>(bits, 0, oracle::kInfiniteRoot));
+  }
+
+  static Outputs outputs_for(const PlainKernel& kernel, float r) {
+    Outputs outputs;
+    kernel.append_outputs(r, outputs);
+    return outputs;
+  }
+
+  // Another r, another policy, or one element changed. Some of these explain the row all the same.
+  Outputs altered_outputs(const Case& test_case, const CaseTensors& tensors, const Policy& policy,
+                          const std::vector<Policy>& policies, const Admissible& admissible) {
+    PlainKernel kernel(test_case, tensors, policy);
+    kernel.load(0);
+    switch (random_.below(8)) {
+      case 0:
+        return outputs_for(kernel, root_outside(admissible));
+      case 1: {
+        PlainKernel other(test_case, tensors, random_.pick(policies));
+        other.load(0);
+        Outputs outputs = outputs_for(other, any_root(admissible));
+        outputs.residual_out = outputs_for(kernel, 1).residual_out;
+        return outputs;
+      }
+      default: {
+        Outputs outputs = outputs_for(kernel, any_root(admissible));
+        const DType dtype = test_case.output_dtype();
+        const auto column =
+            static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(test_case.hidden_size())));
+        const std::uint32_t old = load_bits(outputs.out, dtype, column);
+        const std::uint64_t any = random_.next();
+        const bool up = random_.chance(1, 2);
+        store_bits(outputs.out, dtype, column,
+                   random_.chance(2, 3) ? (up ? old + 1 : old - 1) : static_cast<std::uint32_t>(any));
+        return outputs;
+      }
+    }
+  }
+
+  static bool explains(const PlainKernel& kernel, const Case& test_case, float r, const Outputs& outputs) {
+    const DType dtype = test_case.output_dtype();
+    for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
+      if (!bits::equal(dtype, kernel.output(r, column), load_bits(outputs.out, dtype, column))) return false;
+    }
+    return true;
+  }
+
+  // How many admissible r explain the outputs; NaN counts as one, and alone.
+  std::uint64_t search(const PlainKernel& kernel, const Case& test_case, const Admissible& admissible,
+                       const Outputs& outputs) {
+    ++result_.tried_roots;
+    if (admissible.nan && explains(kernel, test_case, std::numeric_limits<float>::quiet_NaN(), outputs)) {
+      return 1;
+    }
+    std::uint64_t count = 0;
+    for (std::int64_t r = admissible.interval.low; r <= admissible.interval.high; ++r) {
+      ++result_.tried_roots;
+      count += explains(kernel, test_case, root_value(r), outputs) ? 1 : 0;
+    }
+    return count;
+  }
+
+  Random random_;
+  const StudyOptions& options_;
+  BruteForceAgreement result_;
+};
+
+}  // namespace
+
+BruteForceAgreement& BruteForceAgreement::operator+=(const BruteForceAgreement& other) {
+  pairs += other.pairs;
+  altered += other.altered;
+  conforming += other.conforming;
+  tried_roots += other.tried_roots;
+  disagreements += other.disagreements;
+  for (const auto& [policy, count] : other.pairs_of_policy) pairs_of_policy[policy] += count;
+  if (first_disagreement.empty()) first_disagreement = other.first_disagreement;
+  return *this;
+}
+
+BruteForceAgreement study_brute_force(std::int64_t pairs, const StudyOptions& options) {
+  constexpr std::int64_t kPartPairs = 5'000;
+  const std::int64_t parts = (pairs + kPartPairs - 1) / kPartPairs;
+  const Random seeds(options.seed ^ 0x6272757465);  // other draws than the other studies
+  return run_parts<BruteForceAgreement>(parts, options, [&](std::int64_t part) {
+    Random seed = seeds.split(static_cast<std::uint64_t>(part));
+    return Study(seed.next(), options).run(std::min(pairs, kPartPairs));
+  });
+}
+
+}  // namespace normproof::assess

@@ -1,0 +1,158 @@
+// Rows of honest kernels, and whether the judge accepts them.
+#include "properties/assess/false_rejections.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "corpus/random.h"
+#include "corpus/tensor_values.h"
+#include "oracle/witness_judge.h"
+#include "properties/assess/plain_kernel.h"
+
+namespace normproof::assess {
+namespace {
+
+using oracle::kSummationOrders;
+using oracle::Policy;
+
+constexpr std::array<std::int64_t, 20> kHiddenSizes = {
+    1, 2, 3, 4, 7, 8, 16, 31, 64, 100, 257, 512, 768, 1024, 2048, 3000, 4096, 5120, 8192, 16384};
+constexpr int kUlp = 2;  // that the policies allow the root to be off
+constexpr int kSpecialPercent = 15;
+
+// A case with one row for each order of summation.
+Case draw_case(Random& random) {
+  Case test_case;
+  test_case.operation = random.pick(kOperations);
+  test_case.dtype = random.pick(kActivationDTypes);
+  if (!random.chance(1, 4)) test_case.weight_dtype = random.chance(2, 3) ? test_case.dtype : DType::fp32;
+  if (quantizes(test_case.operation)) test_case.quantized_dtype = random.pick(kQuantizedDTypes);
+  test_case.shape = {static_cast<std::int64_t>(kSummationOrders.size()), random.pick(kHiddenSizes)};
+  draw_values(random, kSpecialPercent, test_case);
+  return test_case;
+}
+
+void append_row(const std::vector<std::byte>& from, std::int64_t row, std::vector<std::byte>& to) {
+  const auto bytes = static_cast<std::ptrdiff_t>(from.size() / kSummationOrders.size());
+  const auto first = from.begin() + static_cast<std::ptrdiff_t>(row) * bytes;
+  to.insert(to.end(), first, first + bytes);
+}
+
+class Study {
+ public:
+  Study(std::uint64_t seed, const StudyOptions& options) : random_(seed), options_(options) {}
+
+  FalseRejections run(std::int64_t elements) {
+    for (std::int64_t judged = 0; judged < elements;) judged += judge_one_case();
+    return std::move(result_);
+  }
+
+ private:
+  // Elements judged.
+  std::int64_t judge_one_case() {
+    const Case drawn = draw_case(random_);
+    const CaseTensors tensors = materialize(drawn);
+    Policy policy;
+    if (random_.chance(1, 4)) policy = random_.pick(oracle::all_policies(drawn));
+
+    // Each row once for every r that its kernel may arrive at.
+    PlainKernel kernel(drawn, tensors, policy);
+    Case judged = drawn;
+    CaseTensors judged_tensors;
+    judged_tensors.weight = tensors.weight;
+    Outputs outputs;
+    std::vector<std::size_t> order_of_row;
+    for (std::size_t order = 0; order < kSummationOrders.size(); ++order) {
+      const auto row = static_cast<std::int64_t>(order);
+      kernel.load(row);
+      const float computed = kernel.root(kSummationOrders[order], random_);
+      for (int step = -kUlp; step <= kUlp; ++step) {
+        const float r = oracle::root_off_by(computed, step);
+        if (step != 0 && !(r > 0 && std::isfinite(r))) continue;  // zero, infinity and NaN are exact
+        append_row(tensors.input, row, judged_tensors.input);
+        append_row(tensors.residual, row, judged_tensors.residual);
+        kernel.append_outputs(r, outputs);
+        order_of_row.push_back(order);
+      }
+    }
+    judged.shape.front() = static_cast<std::int64_t>(order_of_row.size());
+    const Policy judged_by = judged_policy(policy, options_);
+    const auto verdict =
+        oracle::judge_witness(judged, judged_tensors, outputs, judged_by, {.keep_rows = true});
+    count(judged, policy, verdict, order_of_row);
+    return judged.elements();
+  }
+
+  void count(const Case& judged, const Policy& policy, const oracle::WitnessVerdict& verdict,
+             const std::vector<std::size_t>& order_of_row) {
+    std::size_t dtype = 0;
+    while (kActivationDTypes[dtype] != judged.dtype) ++dtype;
+    // A residual output is the same for every r; a wrong one is counted with the first row.
+    for (std::size_t row = 0; row < order_of_row.size(); ++row) {
+      FalseRejections::Count& count = result_.counts[order_of_row[row]][dtype];
+      ++count.rows;
+      count.elements += judged.hidden_size();
+      const bool residual_is_wrong = row == 0 && verdict.residual_mismatches > 0;
+      count.rejected += verdict.row_witnesses[row].violation || residual_is_wrong ? 1 : 0;
+    }
+    result_.special_rows += verdict.special_rows;
+    if (policy != Policy()) result_.policies += verdict.rows;
+    if (verdict.conforms() || !result_.first_rejection.empty()) return;
+    result_.first_rejection =
+        fmt::format("{} {}, H {}, policy {}", name_of(judged.operation), name_of(judged.dtype),
+                    judged.hidden_size(), oracle::to_string(policy));
+    if (verdict.first_violations.empty()) {
+      result_.first_rejection += ": residual_out differs\n";
+      return;
+    }
+    const oracle::Certificate& certificate = verdict.first_violations.front();
+    result_.first_rejection += fmt::format(
+        ", order {}\n{}", name_of(kSummationOrders[order_of_row[static_cast<std::size_t>(certificate.row)]]),
+        oracle::to_text(certificate, oracle::formula_of(judged, policy)));
+  }
+
+  Random random_;
+  const StudyOptions& options_;
+  FalseRejections result_;
+};
+
+}  // namespace
+
+FalseRejections::Count& FalseRejections::Count::operator+=(const Count& other) {
+  rows += other.rows;
+  elements += other.elements;
+  rejected += other.rejected;
+  return *this;
+}
+
+FalseRejections::Count FalseRejections::total() const {
+  Count sum;
+  for (const auto& of_order : counts) {
+    for (const Count& count : of_order) sum += count;
+  }
+  return sum;
+}
+
+FalseRejections& FalseRejections::operator+=(const FalseRejections& other) {
+  for (std::size_t order = 0; order < counts.size(); ++order) {
+    for (std::size_t dtype = 0; dtype < counts[order].size(); ++dtype)
+      counts[order][dtype] += other.counts[order][dtype];
+  }
+  special_rows += other.special_rows;
+  policies += other.policies;
+  if (first_rejection.empty()) first_rejection = other.first_rejection;
+  return *this;
+}
+
+FalseRejections study_false_rejections(std::int64_t elements, const StudyOptions& options) {
+  constexpr std::int64_t kPartElements = 1'000'000;
+  const std::int64_t parts = (elements + kPartElements - 1) / kPartElements;
+  const Random seeds(options.seed);
+  return run_parts<FalseRejections>(parts, options, [&](std::int64_t part) {
+    Random seed = seeds.split(static_cast<std::uint64_t>(part));
+    return Study(seed.next(), options).run(std::min(elements, kPartElements));
+  });
+}
+
+}  // namespace normproof::assess

@@ -1,0 +1,187 @@
+// The contract's formulas in fp64 with one explicit rounding each.
+#include "properties/assess/plain_kernel.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <stdexcept>
+
+#include "properties/bits.h"
+
+namespace normproof::assess {
+namespace {
+
+using oracle::BeforeQuantization;
+using oracle::Fp8NanPolicy;
+using oracle::ScalingPolicy;
+using oracle::SumPolicy;
+using oracle::VariancePolicy;
+using oracle::WeightPolicy;
+
+struct Format {
+  int mantissa_bits;
+  int min_exponent;  // of the smallest normal number
+};
+constexpr Format format_of(DType dtype) {
+  switch (dtype) {
+    case DType::fp32:
+      return {23, -126};
+    case DType::fp16:
+      return {10, -14};
+    case DType::bf16:
+      return {7, -126};
+    case DType::fp8_e4m3fn:
+      return {3, -6};
+    case DType::fp8_e5m2:
+      return {2, -14};
+    case DType::fp8_e4m3fnuz:
+      return {3, -7};
+    case DType::fp8_e5m2fnuz:
+      return {2, -15};
+  }
+  throw std::invalid_argument("dtype: not a dtype");
+}
+
+// 2^exponent in fp64's normal range.
+double power_of_two(int exponent) {
+  return std::bit_cast<double>(static_cast<std::uint64_t>(exponent + 1023) << 52);
+}
+
+double fl(double number) { return round_to(DType::fp32, number); }
+
+// The steps of a sum of squares in T.
+struct RoundedSteps {
+  DType dtype;
+  float square(float x) const { return rounded(static_cast<double>(x) * static_cast<double>(x)); }
+  float add(float a, float b) const { return rounded(static_cast<double>(a) + static_cast<double>(b)); }
+  float add_square(float x, float accumulator) const { return add(square(x), accumulator); }
+  float rounded(double number) const { return static_cast<float>(round_to(dtype, number)); }
+};
+
+// Bits of a number that `dtype` has; of infinities and NaN.
+std::uint32_t encode(DType dtype, double number) {
+  const auto result = bits::exactly(dtype, number);
+  if (!result) throw std::logic_error("assess: a number was to be stored that its dtype does not have");
+  return *result;
+}
+
+}  // namespace
+
+double round_to(DType dtype, double number, Rounding rounding) {
+  if (number == 0 || !std::isfinite(number)) return number;
+  const Format format = format_of(dtype);
+  const auto field = static_cast<int>(std::bit_cast<std::uint64_t>(number) >> 52 & 0x7ff);
+  const int spacing = std::max(field - 1023, format.min_exponent) - format.mantissa_bits;
+  // Exact, but for numbers so far below half a spacing that nothing of them is left.
+  const double units = number * power_of_two(-spacing);
+  // Adding and taking away 1.5 * 2^52 leaves a whole number, ties to even.
+  double whole = rounding == Rounding::toward_zero ? std::trunc(units) : (units + 0x1.8p52) - 0x1.8p52;
+  if (whole == 0) return std::copysign(0.0, number);
+  whole *= power_of_two(spacing);
+  const double largest = bits::value(dtype, bits::largest(dtype, false));
+  if (std::abs(whole) <= largest) return whole;
+  return std::copysign(rounding == Rounding::toward_zero ? largest : HUGE_VAL, number);
+}
+
+PlainKernel::PlainKernel(const Case& test_case, const CaseTensors& tensors, const oracle::Policy& policy,
+                         Fault fault)
+    : case_(test_case), tensors_(tensors), policy_(policy), fault_(fault) {
+  if (!case_.weight_dtype) return;
+  for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
+    const double w = bits::value(*case_.weight_dtype, load_bits(tensors.weight, *case_.weight_dtype, column));
+    weight_.push_back(policy.weight == WeightPolicy::fp32_plus_one ? fl(1 + w) : w);
+  }
+}
+
+void PlainKernel::load(std::int64_t row) {
+  variance_operands_.clear();
+  output_operands_.clear();
+  residual_out_.clear();
+  for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
+    const std::int64_t index = row * case_.hidden_size() + column;
+    const double x = bits::value(case_.dtype, load_bits(tensors_.input, case_.dtype, index));
+    double for_variance = x, for_output = x;
+    if (adds_residual(case_.operation)) {
+      const double sum = x + bits::value(case_.dtype, load_bits(tensors_.residual, case_.dtype, index));
+      const double rounded = round_to(case_.dtype, sum);
+      for_variance = policy_.sum == SumPolicy::rounded ? rounded : fl(sum);
+      for_output = policy_.sum == SumPolicy::fp32 ? fl(sum) : rounded;
+      residual_out_.push_back(encode(case_.dtype, rounded));
+    }
+    if (policy_.variance == VariancePolicy::activation) for_variance = round_to(case_.dtype, for_variance);
+    variance_operands_.push_back(static_cast<float>(for_variance));
+    output_operands_.push_back(for_output);
+  }
+}
+
+float PlainKernel::root(oracle::SummationOrder order, Random& random) const {
+  if (policy_.variance == VariancePolicy::fp32) {
+    return oracle::honest_root(variance_operands_, case_.epsilon(), order, random);
+  }
+  const RoundedSteps steps{case_.dtype};
+  const auto count = static_cast<double>(case_.hidden_size());
+  const auto sum = static_cast<double>(oracle::sum_of_squares(variance_operands_, order, random, steps));
+  const double mean =
+      round_to(case_.dtype, random.chance(1, 2) ? sum / count : sum * round_to(case_.dtype, 1 / count));
+  const double epsilon = round_to(case_.dtype, static_cast<double>(case_.epsilon()));
+  return static_cast<float>(1 / std::sqrt(round_to(case_.dtype, mean + epsilon)));
+}
+
+// y before the quantization, or the output itself.
+double PlainKernel::product(double x, double r, std::int64_t column) const {
+  const bool unrounded =
+      case_.quantized_dtype && policy_.before_quantization == BeforeQuantization::unrounded;
+  const double scaled = fl(x * r);
+  const auto rounding = [&](Fault fault) {
+    return fault_ == fault ? Rounding::toward_zero : Rounding::nearest_even;
+  };
+  if (weight_.empty()) return unrounded ? scaled : round_to(case_.dtype, scaled);
+  const DType weight_dtype = *case_.weight_dtype;
+  DType normalized = DType::fp32;
+  DType product = DType::fp32;
+  if (policy_.weight == WeightPolicy::native) {
+    normalized = product = weight_dtype;
+  } else if (policy_.weight == WeightPolicy::activation) {
+    normalized = case_.dtype;
+    if (weight_dtype != DType::fp32) product = case_.dtype;
+  }
+  const double n = round_to(normalized, scaled, rounding(Fault::truncated_normalized));
+  const double exact = n * weight_[static_cast<std::size_t>(column)];
+  if (unrounded) return fl(exact);
+  return round_to(case_.dtype, round_to(product, exact, rounding(Fault::truncated_product)));
+}
+
+std::uint32_t PlainKernel::quantized(double y) const {
+  const DType dtype = *case_.quantized_dtype;
+  const auto scale = static_cast<double>(case_.scale());
+  const double scaled = policy_.scaling == ScalingPolicy::divide ? fl(y / scale) : fl(y * fl(1 / scale));
+  const double largest = bits::value(dtype, bits::largest(dtype, false));
+  if (std::isnan(scaled)) {
+    return policy_.fp8_nan == Fp8NanPolicy::saturate ? bits::largest(dtype, false) : bits::nan(dtype);
+  }
+  return encode(dtype, round_to(dtype, std::clamp(scaled, -largest, largest)));
+}
+
+std::uint32_t PlainKernel::output(float r, std::int64_t column) const {
+  const double y =
+      product(output_operands_[static_cast<std::size_t>(column)], static_cast<double>(r), column);
+  return case_.quantized_dtype ? quantized(y) : encode(case_.dtype, y);
+}
+
+void PlainKernel::append_outputs(float r, Outputs& outputs) const {
+  const auto append = [](std::vector<std::byte>& data, DType dtype, auto bits_of, std::int64_t count) {
+    const auto first = static_cast<std::int64_t>(data.size() / size_of(dtype));
+    data.resize(data.size() + static_cast<std::size_t>(count) * size_of(dtype));
+    for (std::int64_t column = 0; column < count; ++column)
+      store_bits(data, dtype, first + column, bits_of(column));
+  };
+  append(
+      outputs.out, case_.output_dtype(), [&](std::int64_t column) { return output(r, column); },
+      case_.hidden_size());
+  append(
+      outputs.residual_out, case_.dtype,
+      [&](std::int64_t column) { return residual_out_[static_cast<std::size_t>(column)]; },
+      static_cast<std::int64_t>(residual_out_.size()));
+}
+
+}  // namespace normproof::assess

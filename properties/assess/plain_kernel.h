@@ -1,0 +1,58 @@
+// Kernels to assess the judge with: one row at a time in plain scalar arithmetic, for any policy and any r,
+// right or with a fault. Written from the contract's formulas a second time; it shares no code with the
+// oracle's paths, so that a mistake there does not hide here.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "corpus/case.h"
+#include "corpus/random.h"
+#include "oracle/honest_root.h"
+#include "oracle/policy.h"
+
+namespace normproof::assess {
+
+enum class Rounding : std::uint8_t { nearest_even, toward_zero };
+
+// `number` rounded once to `dtype`, with gradual underflow; beyond the largest number to infinity. Requires a
+// number that fp64 holds exactly, or one that fp64 has rounded from a sum, product or quotient of two numbers
+// of at most 24 bits of precision: rounding twice is then harmless (Figueroa, "When is double rounding
+// innocuous?", 1995).
+double round_to(DType dtype, double number, Rounding rounding = Rounding::nearest_even);
+
+// A rounding that truncates where it should go to nearest.
+enum class Fault : std::uint8_t { none, truncated_normalized, truncated_product };
+
+class PlainKernel {
+ public:
+  // Case and tensors must outlive the kernel.
+  PlainKernel(const Case& test_case, const CaseTensors& tensors, const oracle::Policy& policy,
+              Fault fault = Fault::none);
+
+  void load(std::int64_t row);
+  // Of the loaded row: what the variance squares, rounded to T where the policy's variance is in T.
+  std::span<const float> variance_operands() const { return variance_operands_; }
+  // r with the roots and quotients rounded correctly, in the given order of summation.
+  float root(oracle::SummationOrder order, Random& random) const;
+  std::uint32_t output(float r, std::int64_t column) const;
+
+  // Appends the loaded row's outputs for this r.
+  void append_outputs(float r, Outputs& outputs) const;
+
+ private:
+  double product(double x, double r, std::int64_t column) const;
+  std::uint32_t quantized(double y) const;
+
+  const Case& case_;
+  const CaseTensors& tensors_;
+  oracle::Policy policy_;
+  Fault fault_;
+  std::vector<double> weight_;  // as it is multiplied; empty without one
+  std::vector<float> variance_operands_;
+  std::vector<double> output_operands_;
+  std::vector<std::uint32_t> residual_out_;  // bits
+};
+
+}  // namespace normproof::assess

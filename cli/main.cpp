@@ -75,6 +75,10 @@ std::string program_name() {
 void add_target_option(CLI::App& command, std::string& target) {
   command.add_option("--target", target, "Who runs the cases; `normproof list` names the targets")
       ->capture_default_str();
+  // Read after --target: a target of two, whose bits are compared.
+  command.add_option_function<std::string>(
+      "--also", [&target](const std::string& other) { target += "+" + other; },
+      "Run every case on this target too and demand the same bits, for instance --target cuda --also host");
 }
 
 }  // namespace normproof

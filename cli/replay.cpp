@@ -74,7 +74,7 @@ int replay(const ReplayOptions& options) {
   fmt::print("{} cases on target {}: {} conform, {} violate", judged, target->name(), judged - violations,
              violations);
   if (unreadable > 0) fmt::print(", {} files could not be read", unreadable);
-  fmt::print("\n");
+  fmt::print("\n{}", target->closing_words());
   if (violations > 0) return kViolationFound;
   return unreadable > 0 ? kUsageError : kAllGood;
 }

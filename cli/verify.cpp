@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <memory>
 #include <random>
-#include <thread>
 
 #include "cli/commands.h"
 #include "cli/verify_run.h"
@@ -50,7 +49,6 @@ Action add_verify(CLI::App& command) {
   const auto options = std::make_shared<CommandOptions>();
   VerifyOptions& verify_options = options->verify;
   verify_options.corpus = default_corpus_folder();
-  verify_options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   add_target_option(command, verify_options.target);
   command.add_option("--seconds", verify_options.seconds, "Time for everything together")
       ->check(CLI::Range(0.0, 1e7))
@@ -67,9 +65,10 @@ Action add_verify(CLI::App& command) {
   command.add_option("--corpus", verify_options.corpus, "Folder of case files")->capture_default_str();
   command.add_option("--findings", verify_options.findings, "Folder for the repros of violations")
       ->capture_default_str();
-  command.add_option("--jobs", verify_options.threads, "Threads for the random cases")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
+  command.add_option("--jobs", verify_options.threads, "Threads for the random cases; default: what keeps target and cores busy")
+      ->check(CLI::Range(1, 1024));
+  command.add_flag("--witness,!--no-witness", verify_options.witness,
+                   "Judge the random cases with the witness judge too; default: for target cuda");
   command.add_flag("--keep-going", verify_options.keep_going, "Do not stop at the first violation");
   command.add_option("--json", options->json, "Write the result to this file");
   command.add_option("--junit", options->junit, "Write the result to this file as JUnit XML");

@@ -92,6 +92,7 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
       "s\n",
       count_of(result, "corpus"), count_of(result, "property"), wanted - result.uncovered.size(), wanted,
       result.seconds);
+  text += result.closing_words;
   for (const std::string& reason : result.unchecked) text += fmt::format("NOT CHECKED: {}\n", reason);
   if (!result.findings.empty()) {
     text +=
@@ -143,6 +144,7 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
     document["findings"].push_back(
         {{"found_by", finding.found_by}, {"message", finding.message}, {"file", finding.file.string()}});
   }
+  document["target_says"] = result.closing_words;
   document["unchecked"] = result.unchecked;
   write_text(path, document.dump(2) + "\n");
 }

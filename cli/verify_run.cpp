@@ -12,6 +12,7 @@
 #include "cli/progress.h"
 #include "corpus/case_json.h"
 #include "corpus/generate.h"
+#include "oracle/witness_judge.h"
 #include "properties/property.h"
 #include "properties/run/evaluate.h"
 #include "properties/run/verification_case.h"
@@ -31,6 +32,23 @@ constexpr double kPropertyShare = 0.3;
 constexpr double kLeastPropertySeconds = 0.1;
 // So many random cases follow in any case, so that every combination is reached on a slow machine too.
 constexpr std::int64_t kRoundsOfCombinations = 4;
+
+// What the witness judge, who assumes no order of summation, holds against outputs that the canonical judge accepts.
+std::string witness_objection(const Case& test_case, const CaseTensors& tensors, const Evaluation& evaluation) {
+  if (evaluation.run.status != RunResult::Status::completed || evaluation.violates()) return {};
+  const oracle::WitnessVerdict verdict = oracle::judge_witness(test_case, tensors, evaluation.run.outputs);
+  if (verdict.conforms()) return {};
+  return fmt::format(
+      "the canonical judge accepts the outputs, the witness judge does not: {} rounding violations, {} scale violations, "
+      "{} wrong residuals",
+      verdict.rounding_violations, verdict.scale_violations, verdict.residual_mismatches);
+}
+
+struct Failure {
+  std::int64_t index;
+  Case test_case;
+  std::string message;
+};
 
 class Verification {
  public:
@@ -68,6 +86,7 @@ VerifyResult Verification::run() {
   progress_.clear();
   result_.uncovered = result_.tally.uncovered(combinations_);
   result_.seconds = seconds_since(start_);
+  result_.closing_words = target_->closing_words();
   return std::move(result_);
 }
 
@@ -188,9 +207,10 @@ void Verification::judge_random_cases() {
   std::atomic<bool> stop_workers{false};
   std::atomic<std::int64_t> elements{0};
   std::mutex mutex;  // guards what follows, and printing
-  std::vector<std::pair<std::int64_t, Case>> failures;
+  std::vector<Failure> failures;
   std::exception_ptr error;
   const Tally before = result_.tally;
+  const bool witness = options_.witness.value_or(target_->prefers_long_cases());
 
   const auto work = [&] {
     Tally tally;
@@ -199,14 +219,16 @@ void Verification::judge_random_cases() {
         const std::int64_t index = next++;
         const double now = seconds_since(start_);
         if (options_.cases ? index >= *options_.cases : index >= minimum && now >= deadline) break;
-        const Case test_case = verification_case(options_.seed, index, combinations_);
-        const Evaluation evaluation = evaluate(test_case, *target_);
+        const Case test_case = verification_case(options_.seed, index, combinations_, target_->prefers_long_cases());
+        const CaseTensors tensors = materialize(test_case);
+        const Evaluation evaluation = evaluate(test_case, tensors, *target_);
         tally.add(test_case, evaluation);
         elements += evaluation.verdict.elements;
-        if (evaluation.violates()) {
+        std::string objection = witness ? witness_objection(test_case, tensors, evaluation) : std::string();
+        if (evaluation.violates() || !objection.empty()) {
           const std::lock_guard lock(mutex);
           note_first_violation();
-          failures.emplace_back(index, test_case);
+          failures.push_back({index, test_case, std::move(objection)});
           if (!options_.keep_going || failures.size() >= 8) stop_workers = true;
         }
         if (index % 16 == 0 && mutex.try_lock()) {
@@ -227,7 +249,9 @@ void Verification::judge_random_cases() {
     result_.tally += tally;
   };
   std::vector<std::thread> workers;
-  for (int worker = 0; worker < options_.threads; ++worker) workers.emplace_back(work);
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int threads = options_.threads > 0 ? options_.threads : cores * target_->calls_at_once_per_core();
+  for (int worker = 0; worker < threads; ++worker) workers.emplace_back(work);
   for (std::thread& worker : workers) worker.join();
   if (error) std::rethrow_exception(error);
 
@@ -246,9 +270,9 @@ void Verification::judge_random_cases() {
     }
   }
   // The lowest index first: what is reported does not depend on which worker was faster.
-  std::sort(failures.begin(), failures.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (const auto& [index, test_case] : failures) {
-    record(test_case, fmt::format("random case {} of seed {}", index, options_.seed));
+  std::sort(failures.begin(), failures.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
+  for (const auto& [index, test_case, message] : failures) {
+    record(test_case, fmt::format("random case {} of seed {}", index, options_.seed), message);
     if (stop()) return;
   }
 }

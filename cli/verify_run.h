@@ -22,7 +22,9 @@ struct VerifyOptions {
   std::optional<DType> dtype;
   std::string corpus;
   std::string findings = "findings";  // folder for the repros
-  int threads = 1;
+  int threads = 0;  // for the random cases; 0: as many as keep the target and the cores busy
+  // Judge the random cases with the witness judge too; not given: where the target is not the CPU's own.
+  std::optional<bool> witness;
   bool keep_going = false;  // do not stop at the first violation
 };
 
@@ -42,6 +44,7 @@ struct VerifyResult {
   std::vector<Finding> findings;
   std::vector<Combination> uncovered;  // combinations that no compared row has reached
   std::vector<std::string> unchecked;  // corpus files and properties, with the reason
+  std::string closing_words;           // of the target
   double seconds = 0;
   double seconds_to_first_violation = 0;  // of target and judge, before shrinking
   std::int64_t cases_to_first_violation = 0;

@@ -306,15 +306,15 @@ std::string problem_of(const Refusal& wanted, normproof_status status, const Gua
 
 CaseFinding refused_calls(const Case& test_case, PropertyContext& context) {
   if (test_case.rows() == 0) return CaseFinding::not_applicable();
-  const KernelFunctions* functions = functions_of(context.target);
-  if (functions == nullptr) return CaseFinding::not_applicable();  // no C interface to be called
+  auto* target = dynamic_cast<CallableTarget*>(&context.target);
+  if (target == nullptr) return CaseFinding::not_applicable();  // no C interface to be called
   const CaseTensors tensors = materialize(test_case);
   GuardedCall::Memory memory;
   for (const InvalidArgument& way : kWays) {
     GuardedCall call(test_case, tensors, memory);
     const auto wanted = way.spoil(call, test_case);
     if (!wanted) continue;
-    const normproof_status status = call.invoke(*functions);
+    const normproof_status status = target->invoke(call);
     Evaluation evaluation;
     evaluation.outcome = Evaluation::Outcome::refused_as_demanded;
     const std::string problem = problem_of(*wanted, status, call);

@@ -38,6 +38,8 @@ std::string_view name_of(Evaluation::Outcome outcome) {
       return "carried out an invalid call";
     case Evaluation::Outcome::failed:
       return "the target failed";
+    case Evaluation::Outcome::disagrees:
+      return "two targets disagree";
   }
   return "?";
 }
@@ -71,6 +73,7 @@ Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& t
   }
   if (!evaluation.violates() && !evaluation.run.memory_violations.empty())
     evaluation.outcome = Outcome::memory;
+  if (!evaluation.violates() && !evaluation.run.disagreement.empty()) evaluation.outcome = Outcome::disagrees;
   return evaluation;
 }
 
@@ -85,6 +88,7 @@ std::string describe(const Case& test_case, const Evaluation& evaluation, std::s
   }
   text += '\n';
   if (!evaluation.run.message.empty()) text += fmt::format("  the target says: {}\n", evaluation.run.message);
+  if (!evaluation.run.disagreement.empty()) text += fmt::format("  {}\n", evaluation.run.disagreement);
   for (const auto& violation : evaluation.run.memory_violations) text += fmt::format("  {}\n", violation);
   for (const auto& mismatch : evaluation.verdict.first_mismatches)
     text += fmt::format("  {}\n", mismatch_text(mismatch, authority));

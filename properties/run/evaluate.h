@@ -20,6 +20,7 @@ struct Evaluation {
     refused_valid,     // a call that the contract allows was refused
     accepted_invalid,  // a call that must be refused was carried out
     failed,            // the target reported an error
+    disagrees,         // two targets gave different results
   };
   Outcome outcome = Outcome::conforms;
   RunResult run;

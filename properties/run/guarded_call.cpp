@@ -103,6 +103,20 @@ normproof_status GuardedCall::invoke(const KernelFunctions& functions) {
   std::abort();
 }
 
+std::vector<const GuardedTensor*> GuardedCall::tensors() const {
+  std::vector<const GuardedTensor*> present = {&input_tensor_};
+  for (const auto* tensor : {&residual_tensor_, &weight_tensor_, &out_tensor_, &scale_tensor_}) {
+    if (*tensor) present.push_back(&**tensor);
+  }
+  return present;
+}
+
+void GuardedCall::set_message(std::string_view text) {
+  const std::size_t length = std::min(text.size(), text_.size() - 1);
+  std::copy_n(text.begin(), length, text_.begin());
+  text_[length] = '\0';
+}
+
 std::vector<std::string> GuardedCall::memory_violations(bool refused) const {
   std::vector<std::string> violations;
   const auto note = [&violations](std::string text) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "corpus/case.h"
@@ -36,6 +37,11 @@ class GuardedCall {
   normproof_tensor input_description{}, residual_description{}, weight_description{}, out_description{};
 
   normproof_status invoke(const KernelFunctions& functions);
+
+  // For who carries the call out elsewhere: the case, its tensors in memory, and where the answer's message goes.
+  const Case& test_case() const { return test_case_; }
+  std::vector<const GuardedTensor*> tensors() const;
+  void set_message(std::string_view text);
 
   // After the call.
   normproof_launch_report report{};

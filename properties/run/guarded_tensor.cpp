@@ -131,6 +131,24 @@ void GuardedTensor::for_each_row(Visit visit) const {
   }
 }
 
+std::vector<GuardedTensor::Range> GuardedTensor::pieces() const {
+  std::vector<Range> rows;
+  if (!sparse_) return rows;
+  for_each_row([&](std::size_t row, std::int64_t) {
+    rows.push_back({first_ + row - kGuardBytes, first_ + row + row_bytes_ + kGuardBytes});
+  });
+  std::sort(rows.begin(), rows.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  std::vector<Range> merged;
+  for (const Range& row : rows) {
+    if (!merged.empty() && row.begin <= merged.back().end) {
+      merged.back().end = std::max(merged.back().end, row.end);
+    } else {
+      merged.push_back(row);
+    }
+  }
+  return merged;
+}
+
 void GuardedTensor::scatter(const std::vector<std::byte>& packed) {
   for_each_row([&](std::size_t row, std::int64_t index) {
     std::memcpy(first_ + row, packed.data() + static_cast<std::size_t>(index) * row_bytes_, row_bytes_);

@@ -54,6 +54,14 @@ class GuardedTensor {
   std::string find_change(const std::vector<std::byte>& packed) const;
 
   std::byte* data() const { return first_; }
+  // The memory of the tensor, guard zones included; begin lies on a 256-byte boundary.
+  struct Range {
+    std::byte* begin = nullptr;
+    std::byte* end = nullptr;
+  };
+  Range memory() const { return {begin_, end_}; }
+  // Where only the neighbourhoods of the rows exist: those, ascending and apart. Empty where all of memory() does.
+  std::vector<Range> pieces() const;
   DType dtype() const { return dtype_; }
   const std::vector<std::int64_t>& shape() const { return shape_; }
   const std::vector<std::int64_t>& strides() const { return strides_; }  // one per dimension, the last is 1

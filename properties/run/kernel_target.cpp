@@ -10,24 +10,27 @@
 namespace normproof {
 namespace {
 
-class KernelTarget final : public Target {
+class KernelTarget final : public CallableTarget {
  public:
   KernelTarget(std::string name, const KernelFunctions& functions)
       : name_(std::move(name)), functions_(functions) {}
   const std::string& name() const override { return name_; }
   const KernelFunctions& functions() const { return functions_; }
-  RunResult run(const Case& test_case, const CaseTensors& tensors) override;
+  RunResult run(const Case& test_case, const CaseTensors& tensors) override {
+    thread_local GuardedCall::Memory memory;
+    GuardedCall call(test_case, tensors, memory);
+    return result_of(call, call.invoke(functions_));
+  }
+  normproof_status invoke(GuardedCall& call) override { return call.invoke(functions_); }
 
  private:
   std::string name_;
   KernelFunctions functions_;
 };
 
-RunResult KernelTarget::run(const Case& test_case, const CaseTensors& tensors) {
-  thread_local GuardedCall::Memory memory;
-  GuardedCall call(test_case, tensors, memory);
-  const normproof_status status = call.invoke(functions_);
+}  // namespace
 
+RunResult CallableTarget::result_of(const GuardedCall& call, normproof_status status) {
   RunResult result;
   result.path = static_cast<KernelPath>(call.report.path);
   result.threads_per_block = call.report.threads_per_block;
@@ -39,8 +42,6 @@ RunResult KernelTarget::run(const Case& test_case, const CaseTensors& tensors) {
   if (result.status == RunResult::Status::completed) result.outputs = call.outputs();
   return result;
 }
-
-}  // namespace
 
 KernelFunctions linked_kernels() {
   return {&normproof_rms_norm, &normproof_fused_add_rms_norm, &normproof_rms_norm_static_fp8_quant,

@@ -24,6 +24,20 @@ KernelFunctions linked_kernels();
 // symbol.
 KernelFunctions load_kernels(const std::string& library_path);
 
+class GuardedCall;
+
+// A target whose C interface can be called with arguments that a caller has spoiled.
+class CallableTarget : public Target {
+ public:
+  // Passes the arguments on as they are and fills the call's report and message. For calls that must be refused: what is
+  // written by a target in another memory is not seen.
+  virtual normproof_status invoke(GuardedCall& call) = 0;
+
+ protected:
+  // What came of a call that gave `status`.
+  static RunResult result_of(const GuardedCall& call, normproof_status status);
+};
+
 // The functions behind a target made here; nullptr for any other target.
 const KernelFunctions* functions_of(const Target& target);
 

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "properties/run/compared_target.h"
+#include "properties/run/cuda_target.h"
 #include "properties/run/kernel_target.h"
 
 namespace normproof {
@@ -42,6 +44,9 @@ std::vector<std::string> mutant_names() {
 }  // namespace
 
 std::unique_ptr<Target> make_target(std::string_view name) {
+  if (const auto plus = name.find('+'); plus != std::string_view::npos)
+    return make_compared_target(make_target(name.substr(0, plus)), make_target(name.substr(plus + 1)));
+  if (name == "cuda") return make_cuda_target(default_worker_settings());
   if (name == "host") return make_kernel_target("host", linked_kernels());
   if (name.starts_with(kMutantPrefix)) {
     const std::string mutant(name.substr(kMutantPrefix.size()));
@@ -61,7 +66,9 @@ std::unique_ptr<Target> make_target(std::string_view name) {
 
 std::vector<TargetDescription> available_targets() {
   std::vector<TargetDescription> targets = {
-      {"host", "the production kernels, their CUDA threads run on the CPU"}};
+      {"host", "the production kernels, their CUDA threads run on the CPU"},
+      {"cuda", "the production kernels on an NVIDIA GPU (needs a build with CUDA and a device)"},
+  };
   for (const auto& name : mutant_names()) {
     targets.push_back({std::string(kMutantPrefix) + name, "the production kernels with a bug planted"});
   }

@@ -11,7 +11,8 @@
 namespace normproof {
 
 // Takes the combinations in turn, so that all of them are reached, and draws the size from a mix of many
-// short rows and a few long ones.
-Case verification_case(std::uint64_t seed, std::int64_t index, const std::vector<Combination>& combinations);
+// short rows and a few long ones; `long_cases`: of more long rows, for a target that they cost little.
+Case verification_case(std::uint64_t seed, std::int64_t index, const std::vector<Combination>& combinations,
+                       bool long_cases = false);
 
 }  // namespace normproof

@@ -1,0 +1,155 @@
+#include "properties/run/worker_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include "properties/run/target.h"
+
+extern char** environ;
+
+namespace normproof {
+namespace {
+
+// Opening a device for the first time can take long.
+constexpr std::chrono::milliseconds kStartPatience{120000};
+constexpr std::int64_t kLeastDeviceMemory = std::int64_t{256} << 20;
+
+TargetError system_error(std::string_view what) {
+  return TargetError(fmt::format("{}: {}", what, std::strerror(errno)));
+}
+
+}  // namespace
+
+WorkerProcess::WorkerProcess(WorkerSettings settings) : settings_(std::move(settings)) {
+  const std::size_t bytes = worker::kMemoryBytes;
+  memory_descriptor_ = memfd_create("normproof-rounds", MFD_CLOEXEC);
+  if (memory_descriptor_ < 0 || ftruncate(memory_descriptor_, static_cast<off_t>(bytes)) != 0)
+    throw system_error("memory shared with the worker");
+  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory_descriptor_, 0);
+  if (mapped == MAP_FAILED) throw system_error("memory shared with the worker");
+  memory_ = static_cast<std::byte*>(mapped);
+}
+
+WorkerProcess::~WorkerProcess() {
+  end();
+  munmap(memory_, worker::kMemoryBytes);
+  close(memory_descriptor_);
+}
+
+const normproof_device_info& WorkerProcess::start() {
+  if (process_ > 0) return device_;
+  if (!std::filesystem::exists(settings_.library)) {
+    throw TargetError(fmt::format(
+        "there are no kernels for the GPU at {}: build with -DNORMPROOF_CUDA=ON (preset cuda), or name the library in "
+        "NORMPROOF_KERNELS_CUDA",
+        settings_.library.string()));
+  }
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) throw system_error("socket to the worker");
+  // Above the numbers that they get in the worker, so that moving one does not overwrite the other.
+  const int their_socket = fcntl(ends[1], F_DUPFD_CLOEXEC, 10);
+  const int their_memory = fcntl(memory_descriptor_, F_DUPFD_CLOEXEC, 10);
+  close(ends[1]);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, their_memory, worker::kMemoryDescriptor);
+  posix_spawn_file_actions_adddup2(&actions, their_socket, worker::kSocketDescriptor);
+  std::string program = settings_.program.string(), library = settings_.library.string();
+  std::array<char*, 3> arguments = {program.data(), library.data(), nullptr};
+  const int error = posix_spawn(&process_, program.c_str(), &actions, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  close(their_socket);
+  close(their_memory);
+  socket_ = ends[0];
+  if (error != 0) {
+    process_ = -1;
+    close(std::exchange(socket_, -1));
+    throw TargetError(fmt::format("cannot start the worker {}: {}", program, std::strerror(error)));
+  }
+  ++starts_;
+  if (const std::string problem = await_answer(kStartPatience); !problem.empty())
+    throw TargetError(fmt::format("the worker for {} did not start: {}", library, problem));
+  const auto& greeting = *reinterpret_cast<const worker::Greeting*>(memory_);
+  if (greeting.status != NORMPROOF_DEVICE_OK) {
+    const std::string message = greeting.message;
+    end();
+    throw TargetError(fmt::format("target cuda: {}", message));
+  }
+  device_ = greeting.device;
+  if (device_.free_bytes < kLeastDeviceMemory) {
+    end();
+    throw TargetError(fmt::format("target cuda: too little memory is free on {}: {} MiB, at least {} MiB are needed",
+                                  device_.name, device_.free_bytes >> 20, kLeastDeviceMemory >> 20));
+  }
+  return device_;
+}
+
+std::string WorkerProcess::carry_out(std::size_t arena) {
+  start();
+  const auto index = static_cast<std::uint8_t>(arena);
+  std::string problem;
+  if (send(socket_, &index, 1, MSG_NOSIGNAL) != 1) {
+    problem = end();
+  } else {
+    problem = await_answer(settings_.patience);
+  }
+  if (!problem.empty()) return problem;
+  const worker::Round& round = *worker::round_of(memory_, arena);
+  if (round.status == NORMPROOF_DEVICE_OK) return {};
+  problem = round.message;
+  end();
+  return problem.empty() ? "the device failed without a message" : problem;
+}
+
+std::string WorkerProcess::await_answer(std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (true) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    pollfd event{socket_, POLLIN, 0};
+    const int ready = poll(&event, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready == 0) {
+      end();
+      return fmt::format("no answer within {:.1f} s: the worker hung and was killed",
+                         std::chrono::duration<double>(patience).count());
+    }
+    std::uint8_t arena = 0;
+    if (ready > 0 && read(socket_, &arena, 1) == 1) return {};
+    return end();
+  }
+}
+
+std::string WorkerProcess::end() {
+  if (socket_ >= 0) close(std::exchange(socket_, -1));
+  if (process_ <= 0) return "the worker does not run";
+  // A worker that ends by itself, as its socket is closed or it crashed, gets a moment: its status tells more.
+  int status = 0;
+  pid_t ended = 0;
+  for (int i = 0; i < 100 && ended == 0; ++i) {
+    ended = waitpid(process_, &status, WNOHANG);
+    if (ended == 0) usleep(2000);
+  }
+  if (ended == 0) {
+    kill(process_, SIGKILL);
+    waitpid(process_, &status, 0);
+  }
+  process_ = -1;
+  if (WIFSIGNALED(status))
+    return fmt::format("the worker died of signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+  return fmt::format("the worker ended with status {}", WEXITSTATUS(status));
+}
+
+}  // namespace normproof

@@ -1,0 +1,98 @@
+// How the cuda target and its worker process share rounds of calls. Both map the same memory: a few arenas, each with a
+// Round at its beginning and the tensors' bytes behind it. A byte over a socket, the arena's index, asks the worker to
+// carry out the arena's round, and comes back when it has.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/device/normproof_device.h"
+
+namespace normproof::worker {
+
+inline constexpr int kMemoryDescriptor = 3;  // in the worker process
+inline constexpr int kSocketDescriptor = 4;
+
+inline constexpr std::size_t kArenas = 3;
+inline constexpr std::size_t kMaximumCalls = 128;
+inline constexpr std::size_t kMaximumExtents = 8192;
+inline constexpr std::size_t kMaximumRegions = 5;  // input, residual, weight, out, scale
+inline constexpr std::size_t kMessageBytes = 512;
+
+// Memory around a tensor, guard zones included, on a 256-byte boundary.
+struct Region {
+  std::uint64_t bytes = 0;         // on the device
+  std::uint64_t data_offset = 0;   // dense: where its bytes begin in the arena's data
+  std::uint32_t first_extent = 0;  // sparse: which pieces of it exist, else none
+  std::uint32_t extents = 0;
+};
+
+// A piece of a sparse region, its bytes packed into the arena's data.
+struct Extent {
+  normproof_device_extent piece{};
+  std::uint64_t data_offset = 0;
+};
+
+// A pointer argument: an offset into a region, or, where region is negative, `offset` itself as the address.
+struct Pointer {
+  std::int32_t region = -1;
+  std::uint64_t offset = 0;
+};
+
+struct Tensor {
+  bool present = false;  // whether a description is passed at all
+  normproof_tensor description{};
+  Pointer data;
+};
+
+struct Call {
+  std::int32_t operation = 0;  // of corpus/case.h
+  float epsilon = 0;
+  normproof_launch launch{};
+  std::uint32_t regions = 0;
+  Region region[kMaximumRegions];
+  Tensor input, residual, weight, out;
+  Pointer scale;
+  // The answer.
+  normproof_status status = NORMPROOF_OK;
+  normproof_launch_report report{};
+  char message[kMessageBytes] = {};
+};
+
+struct Round {
+  std::uint32_t calls = 0;
+  std::uint32_t extents = 0;
+  std::uint64_t data_bytes = 0;
+  Call call[kMaximumCalls];
+  Extent extent[kMaximumExtents];
+  // The answer: whether the device carried the round out. If not, no output was copied back and the worker ends.
+  std::uint32_t current_call = 0;  // the one that the worker is at, for a post-mortem
+  normproof_device_status status = NORMPROOF_DEVICE_OK;
+  char message[kMessageBytes] = {};
+};
+
+// The first thing that a worker sends, at the beginning of the memory; the arenas follow it.
+struct Greeting {
+  normproof_device_status status = NORMPROOF_DEVICE_OK;
+  normproof_device_info device{};
+  char message[kMessageBytes] = {};
+};
+
+inline constexpr std::size_t kDataOffset = (sizeof(Round) + 4095) / 4096 * 4096;
+// Four tensors of the largest case fit. Pages that are never touched cost nothing.
+inline constexpr std::size_t kDataBytes = std::size_t{5} << 30;
+inline constexpr std::size_t kArenaBytes = kDataOffset + kDataBytes;
+// So much of each arena is pinned; ordinary rounds fit.
+inline constexpr std::size_t kPinnedBytes = std::size_t{48} << 20;
+
+inline constexpr std::size_t kGreetingBytes = 4096;
+inline constexpr std::size_t kMemoryBytes = kGreetingBytes + kArenas * kArenaBytes;
+
+inline Round* round_of(std::byte* memory, std::size_t arena) {
+  return reinterpret_cast<Round*>(memory + kGreetingBytes + arena * kArenaBytes);
+}
+inline std::byte* data_of(std::byte* memory, std::size_t arena) {
+  return memory + kGreetingBytes + arena * kArenaBytes + kDataOffset;
+}
+
+}  // namespace normproof::worker

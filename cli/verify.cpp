@@ -65,7 +65,9 @@ Action add_verify(CLI::App& command) {
   command.add_option("--corpus", verify_options.corpus, "Folder of case files")->capture_default_str();
   command.add_option("--findings", verify_options.findings, "Folder for the repros of violations")
       ->capture_default_str();
-  command.add_option("--jobs", verify_options.threads, "Threads for the random cases; default: what keeps target and cores busy")
+  command
+      .add_option("--jobs", verify_options.threads,
+                  "Threads for the random cases; default: what keeps target and cores busy")
       ->check(CLI::Range(1, 1024));
   command.add_flag("--witness,!--no-witness", verify_options.witness,
                    "Judge the random cases with the witness judge too; default: for target cuda");

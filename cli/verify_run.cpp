@@ -33,13 +33,16 @@ constexpr double kLeastPropertySeconds = 0.1;
 // So many random cases follow in any case, so that every combination is reached on a slow machine too.
 constexpr std::int64_t kRoundsOfCombinations = 4;
 
-// What the witness judge, who assumes no order of summation, holds against outputs that the canonical judge accepts.
-std::string witness_objection(const Case& test_case, const CaseTensors& tensors, const Evaluation& evaluation) {
+// What the witness judge, who assumes no order of summation, holds against outputs that the canonical judge
+// accepts.
+std::string witness_objection(const Case& test_case, const CaseTensors& tensors,
+                              const Evaluation& evaluation) {
   if (evaluation.run.status != RunResult::Status::completed || evaluation.violates()) return {};
   const oracle::WitnessVerdict verdict = oracle::judge_witness(test_case, tensors, evaluation.run.outputs);
   if (verdict.conforms()) return {};
   return fmt::format(
-      "the canonical judge accepts the outputs, the witness judge does not: {} rounding violations, {} scale violations, "
+      "the canonical judge accepts the outputs, the witness judge does not: {} rounding violations, {} scale "
+      "violations, "
       "{} wrong residuals",
       verdict.rounding_violations, verdict.scale_violations, verdict.residual_mismatches);
 }
@@ -219,7 +222,8 @@ void Verification::judge_random_cases() {
         const std::int64_t index = next++;
         const double now = seconds_since(start_);
         if (options_.cases ? index >= *options_.cases : index >= minimum && now >= deadline) break;
-        const Case test_case = verification_case(options_.seed, index, combinations_, target_->prefers_long_cases());
+        const Case test_case =
+            verification_case(options_.seed, index, combinations_, target_->prefers_long_cases());
         const CaseTensors tensors = materialize(test_case);
         const Evaluation evaluation = evaluate(test_case, tensors, *target_);
         tally.add(test_case, evaluation);

@@ -1,4 +1,5 @@
-// The device's memory, copies and waiting, by the CUDA runtime; sparse ranges by the driver's virtual memory functions.
+// The device's memory, copies and waiting, by the CUDA runtime; sparse ranges by the driver's virtual memory
+// functions.
 #include <cuda.h>
 #include <cuda_runtime.h>
 
@@ -55,7 +56,8 @@ std::string driver_version() {
     std::array<char, 512> line{};
     if (std::fgets(line.data(), static_cast<int>(line.size()), file) != nullptr) {
       const std::string text = line.data();
-      for (std::size_t begin = text.find_first_of("0123456789"); begin != std::string::npos && version.empty();) {
+      for (std::size_t begin = text.find_first_of("0123456789");
+           begin != std::string::npos && version.empty();) {
         const std::size_t end = text.find_first_not_of("0123456789.", begin);
         const std::string number = text.substr(begin, end - begin);
         if (number.find('.') != std::string::npos) version = number;
@@ -157,7 +159,8 @@ normproof_device_status normproof_device_open(normproof_device_info* info, normp
 }
 
 normproof_device_status normproof_device_allocate(size_t bytes, void** address, normproof_message message) {
-  return report(cudaMalloc(address, bytes), ("allocating " + std::to_string(bytes) + " bytes").c_str(), message);
+  return report(cudaMalloc(address, bytes), ("allocating " + std::to_string(bytes) + " bytes").c_str(),
+                message);
 }
 
 normproof_device_status normproof_device_release(void* address, normproof_message message) {
@@ -177,8 +180,9 @@ normproof_device_status normproof_device_map_sparse(uint64_t bytes, const normpr
   properties.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
   properties.location.id = 0;
   SparseRange range;
-  if (const auto status = report(
-          driver.granularity(&range.granule, &properties, CU_MEM_ALLOC_GRANULARITY_MINIMUM), "granularity", message))
+  if (const auto status =
+          report(driver.granularity(&range.granule, &properties, CU_MEM_ALLOC_GRANULARITY_MINIMUM),
+                 "granularity", message))
     return status;
   range.bytes = (bytes + range.granule - 1) / range.granule * range.granule;
   CUdeviceptr base = 0;
@@ -200,7 +204,8 @@ normproof_device_status normproof_device_map_sparse(uint64_t bytes, const normpr
       if (status != NORMPROOF_DEVICE_OK) break;
       kept.mapped.insert(offset);
       const CUmemAccessDesc access{properties.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
-      status = report(driver.set_access(base + offset, range.granule, &access, 1), "opening a piece", message);
+      status =
+          report(driver.set_access(base + offset, range.granule, &access, 1), "opening a piece", message);
     }
   }
   *address = reinterpret_cast<void*>(base);
@@ -231,14 +236,14 @@ normproof_device_status normproof_device_pin(void* host, size_t bytes, normproof
 
 normproof_device_status normproof_device_copy_in(void* device, const void* host, size_t bytes,
                                                  normproof_message message) {
-  return report(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, nullptr), "copying to the device",
-                message);
+  return report(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, nullptr),
+                "copying to the device", message);
 }
 
 normproof_device_status normproof_device_copy_out(void* host, const void* device, size_t bytes,
                                                   normproof_message message) {
-  return report(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, nullptr), "copying from the device",
-                message);
+  return report(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, nullptr),
+                "copying from the device", message);
 }
 
 normproof_device_status normproof_device_synchronize(normproof_message message) {

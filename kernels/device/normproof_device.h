@@ -1,7 +1,8 @@
-/* What a program that must not depend on the CUDA runtime needs from a device besides the kernels: memory, copies,
- * waiting. Exported by kernels_cuda; a library without a GPU can stand in for it in tests. All functions use the default
- * stream and return NORMPROOF_DEVICE_OK or write a message. After NORMPROOF_DEVICE_FAILED the process must end: an error
- * of a kernel, such as an illegal address, spoils every later call. */
+/* What a program that must not depend on the CUDA runtime needs from a device besides the kernels: memory,
+ * copies, waiting. Exported by kernels_cuda; a library without a GPU can stand in for it in tests. All
+ * functions use the default stream and return NORMPROOF_DEVICE_OK or write a message. After
+ * NORMPROOF_DEVICE_FAILED the process must end: an error of a kernel, such as an illegal address, spoils
+ * every later call. */
 #ifndef NORMPROOF_DEVICE_H
 #define NORMPROOF_DEVICE_H
 
@@ -34,27 +35,31 @@ typedef struct normproof_device_extent {
 } normproof_device_extent;
 
 /* Must succeed before any other function here is called. */
-NORMPROOF_EXPORT normproof_device_status normproof_device_open(normproof_device_info* info, normproof_message message);
+NORMPROOF_EXPORT normproof_device_status normproof_device_open(normproof_device_info* info,
+                                                               normproof_message message);
 
 NORMPROOF_EXPORT normproof_device_status normproof_device_allocate(size_t bytes, void** address,
                                                                    normproof_message message);
 NORMPROOF_EXPORT normproof_device_status normproof_device_release(void* address, normproof_message message);
 
-/* Reserves `bytes` of addresses, of which only what the extents touch is backed by memory; an access elsewhere faults. */
+/* Reserves `bytes` of addresses, of which only what the extents touch is backed by memory; an access
+ * elsewhere faults. */
 NORMPROOF_EXPORT normproof_device_status normproof_device_map_sparse(uint64_t bytes,
                                                                      const normproof_device_extent* extents,
                                                                      size_t extent_count, void** address,
                                                                      normproof_message message);
-NORMPROOF_EXPORT normproof_device_status normproof_device_unmap_sparse(void* address, normproof_message message);
+NORMPROOF_EXPORT normproof_device_status normproof_device_unmap_sparse(void* address,
+                                                                       normproof_message message);
 
 /* Pins host memory, so that copies run at full speed. */
-NORMPROOF_EXPORT normproof_device_status normproof_device_pin(void* host, size_t bytes, normproof_message message);
+NORMPROOF_EXPORT normproof_device_status normproof_device_pin(void* host, size_t bytes,
+                                                              normproof_message message);
 
 /* Enqueued in order with the kernels of the default stream. */
-NORMPROOF_EXPORT normproof_device_status normproof_device_copy_in(void* device, const void* host, size_t bytes,
-                                                                  normproof_message message);
-NORMPROOF_EXPORT normproof_device_status normproof_device_copy_out(void* host, const void* device, size_t bytes,
-                                                                   normproof_message message);
+NORMPROOF_EXPORT normproof_device_status normproof_device_copy_in(void* device, const void* host,
+                                                                  size_t bytes, normproof_message message);
+NORMPROOF_EXPORT normproof_device_status normproof_device_copy_out(void* host, const void* device,
+                                                                   size_t bytes, normproof_message message);
 /* Waits for all that was enqueued and reports what went wrong in it. */
 NORMPROOF_EXPORT normproof_device_status normproof_device_synchronize(normproof_message message);
 

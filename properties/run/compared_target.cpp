@@ -17,7 +17,8 @@ std::string first_difference(std::string_view tensor, DType dtype, const Case& t
                              const std::vector<std::byte>& other) {
   if (one == other) return {};
   if (one.size() != other.size())
-    return fmt::format("{}: {} bytes on {}, {} on {}", tensor, one.size(), first.name(), other.size(), second.name());
+    return fmt::format("{}: {} bytes on {}, {} on {}", tensor, one.size(), first.name(), other.size(),
+                       second.name());
   const std::int64_t elements = static_cast<std::int64_t>(one.size() / size_of(dtype));
   for (std::int64_t i = 0; i < elements; ++i) {
     const std::uint32_t a = load_bits(one, dtype, i), b = load_bits(other, dtype, i);
@@ -40,14 +41,16 @@ class ComparedTarget final : public CallableTarget {
     const RunResult other = second_->run(test_case, tensors);
     if (result.status == RunResult::Status::failed) return result;
     if (result.status != other.status) {
-      result.disagreement = fmt::format("{} and {} do not agree on whether to carry the call out: \"{}\", \"{}\"",
-                                        first_->name(), second_->name(), result.message, other.message);
+      result.disagreement =
+          fmt::format("{} and {} do not agree on whether to carry the call out: \"{}\", \"{}\"",
+                      first_->name(), second_->name(), result.message, other.message);
     } else if (result.status == RunResult::Status::completed) {
-      result.disagreement = first_difference("out", test_case.output_dtype(), test_case, *first_, result.outputs.out,
-                                             *second_, other.outputs.out);
+      result.disagreement = first_difference("out", test_case.output_dtype(), test_case, *first_,
+                                             result.outputs.out, *second_, other.outputs.out);
       if (result.disagreement.empty()) {
-        result.disagreement = first_difference("residual_out", test_case.dtype, test_case, *first_,
-                                               result.outputs.residual_out, *second_, other.outputs.residual_out);
+        result.disagreement =
+            first_difference("residual_out", test_case.dtype, test_case, *first_, result.outputs.residual_out,
+                             *second_, other.outputs.residual_out);
       }
       elements_ += static_cast<std::int64_t>(result.outputs.out.size() / size_of(test_case.output_dtype()) +
                                              result.outputs.residual_out.size() / size_of(test_case.dtype));
@@ -69,8 +72,9 @@ class ComparedTarget final : public CallableTarget {
   int calls_at_once_per_core() const override { return first_->calls_at_once_per_core(); }
   std::string closing_words() const override {
     return first_->closing_words() + second_->closing_words() +
-           fmt::format("{} against {}: {} elements of {} cases compared bit for bit, {} cases differ\n", first_->name(),
-                       second_->name(), elements_.load(), cases_.load(), disagreements_.load());
+           fmt::format("{} against {}: {} elements of {} cases compared bit for bit, {} cases differ\n",
+                       first_->name(), second_->name(), elements_.load(), cases_.load(),
+                       disagreements_.load());
   }
 
  private:

@@ -39,8 +39,8 @@ class CudaTarget final : public CallableTarget {
 
   std::string closing_words() const override {
     const normproof_device_info& device = rounds_.device();
-    return fmt::format("{}, driver {}: {} calls in {} rounds, worker restarted {} times\n", device.name, device.driver,
-                       rounds_.calls(), rounds_.rounds(), rounds_.restarts());
+    return fmt::format("{}, driver {}: {} calls in {} rounds, worker restarted {} times\n", device.name,
+                       device.driver, rounds_.calls(), rounds_.rounds(), rounds_.restarts());
   }
 
  private:

@@ -8,8 +8,8 @@
 
 namespace normproof {
 
-// normproof-worker beside this program, or where NORMPROOF_WORKER says; libkernels_cuda.so beside it, or where
-// NORMPROOF_KERNELS_CUDA says; patience NORMPROOF_PATIENCE in seconds.
+// normproof-worker beside this program, or where NORMPROOF_WORKER says; libkernels_cuda.so beside it, or
+// where NORMPROOF_KERNELS_CUDA says; patience NORMPROOF_PATIENCE in seconds.
 WorkerSettings default_worker_settings();
 
 // Starts the worker. Throws TargetError where there is no GPU, no driver, or too little memory.

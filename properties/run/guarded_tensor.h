@@ -60,7 +60,8 @@ class GuardedTensor {
     std::byte* end = nullptr;
   };
   Range memory() const { return {begin_, end_}; }
-  // Where only the neighbourhoods of the rows exist: those, ascending and apart. Empty where all of memory() does.
+  // Where only the neighbourhoods of the rows exist: those, ascending and apart. Empty where all of memory()
+  // does.
   std::vector<Range> pieces() const;
   DType dtype() const { return dtype_; }
   const std::vector<std::int64_t>& shape() const { return shape_; }

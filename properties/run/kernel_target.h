@@ -29,8 +29,8 @@ class GuardedCall;
 // A target whose C interface can be called with arguments that a caller has spoiled.
 class CallableTarget : public Target {
  public:
-  // Passes the arguments on as they are and fills the call's report and message. For calls that must be refused: what is
-  // written by a target in another memory is not seen.
+  // Passes the arguments on as they are and fills the call's report and message. For calls that must be
+  // refused: what is written by a target in another memory is not seen.
   virtual normproof_status invoke(GuardedCall& call) = 0;
 
  protected:

@@ -15,7 +15,9 @@ constexpr std::size_t kAlignment = 256;
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-std::size_t size_of(const GuardedTensor::Range& range) { return static_cast<std::size_t>(range.end - range.begin); }
+std::size_t size_of(const GuardedTensor::Range& range) {
+  return static_cast<std::size_t>(range.end - range.begin);
+}
 
 // Calls visit(begin, bytes) for the pieces of a tensor that travel.
 template <class Visit>
@@ -25,7 +27,8 @@ void for_each_piece(const GuardedTensor& tensor, const Visit& visit) {
   for (const auto& piece : pieces) visit(piece.begin, size_of(piece));
 }
 
-// An address of the caller's as one in the regions of its tensors; one that lies in none is passed on as it is.
+// An address of the caller's as one in the regions of its tensors; one that lies in none is passed on as it
+// is.
 worker::Pointer translate(const void* address, const std::vector<const GuardedTensor*>& tensors, bool as_is) {
   const auto* byte = static_cast<const std::byte*>(address);
   for (std::size_t i = 0; i < tensors.size() && !as_is; ++i) {
@@ -36,8 +39,8 @@ worker::Pointer translate(const void* address, const std::vector<const GuardedTe
   return {-1, reinterpret_cast<std::uintptr_t>(address)};
 }
 
-worker::Tensor translate(const normproof_tensor* description, const std::vector<const GuardedTensor*>& tensors,
-                         bool as_is) {
+worker::Tensor translate(const normproof_tensor* description,
+                         const std::vector<const GuardedTensor*>& tensors, bool as_is) {
   if (description == nullptr) return {};
   return {true, *description, translate(description->data, tensors, as_is)};
 }
@@ -67,7 +70,8 @@ Rounds::Result Rounds::carry_out(GuardedCall& call, bool as_is) {
   return result;
 }
 
-Rounds::Place Rounds::reserve(const Need& need, bool alone, std::size_t& data_offset, std::uint32_t& first_extent) {
+Rounds::Place Rounds::reserve(const Need& need, bool alone, std::size_t& data_offset,
+                              std::uint32_t& first_extent) {
   std::unique_lock lock(mutex_);
   while (true) {
     const auto has_room = [&](std::size_t index) {
@@ -116,9 +120,9 @@ Rounds::Result Rounds::attempt(GuardedCall& call, bool as_is, bool alone, bool& 
     need.extents += static_cast<std::uint32_t>(tensor->pieces().size());
   }
   if (need.bytes > worker::kDataBytes || need.extents > worker::kMaximumExtents) {
-    return {NORMPROOF_OK, fmt::format("the case takes {} MiB in {} pieces, the worker has room for {} MiB in {}",
-                                      need.bytes >> 20, need.extents, worker::kDataBytes >> 20,
-                                      worker::kMaximumExtents)};
+    return {NORMPROOF_OK,
+            fmt::format("the case takes {} MiB in {} pieces, the worker has room for {} MiB in {}",
+                        need.bytes >> 20, need.extents, worker::kDataBytes >> 20, worker::kMaximumExtents)};
   }
   std::size_t offset = 0;
   std::uint32_t extent = 0;

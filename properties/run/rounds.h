@@ -1,6 +1,6 @@
-// Rounds: gathers the calls of many threads into rounds that a worker process carries out on the device, so that copies
-// and waiting are paid for once per round. When a round fails, each of its calls is repeated alone: the guilty one gets the
-// failure, the others their results.
+// Rounds: gathers the calls of many threads into rounds that a worker process carries out on the device, so
+// that copies and waiting are paid for once per round. When a round fails, each of its calls is repeated
+// alone: the guilty one gets the failure, the others their results.
 #pragma once
 
 #include <array>
@@ -28,9 +28,10 @@ class Rounds {
     normproof_status status = NORMPROOF_OK;
     std::string failure;  // of the device or the worker; then no output came back
   };
-  // Carries out the call on copies of its tensors in the device's memory and writes the copies back over them; fills the
-  // call's report and message. `as_is`: pointers are passed on as they are, not translated to the device's memory, for
-  // calls that must be refused. Throws TargetError where no worker can be started any more.
+  // Carries out the call on copies of its tensors in the device's memory and writes the copies back over
+  // them; fills the call's report and message. `as_is`: pointers are passed on as they are, not translated to
+  // the device's memory, for calls that must be refused. Throws TargetError where no worker can be started
+  // any more.
   Result carry_out(GuardedCall& call, bool as_is);
 
   const normproof_device_info& device() const { return device_; }
@@ -70,8 +71,8 @@ class Rounds {
   WorkerProcess worker_;
   normproof_device_info device_{};
   std::mutex mutex_;
-  std::condition_variable changed_;     // for callers
-  std::condition_variable work_;        // for the dispatcher
+  std::condition_variable changed_;  // for callers
+  std::condition_variable work_;     // for the dispatcher
   std::array<Arena, worker::kArenas> arenas_;
   bool stop_ = false;
   std::atomic<std::int64_t> round_count_{0}, call_count_{0};

@@ -56,8 +56,8 @@ class TargetError : public std::runtime_error {
 };
 
 // "host": the production kernels on the CPU. "mutant:NAME": a copy of them with
-// properties/mutants/NAME.patch. "cuda": the production kernels on a GPU. "A+B": every case on both, whose bits must be
-// the same. Throws TargetError naming what is wrong and what would be accepted.
+// properties/mutants/NAME.patch. "cuda": the production kernels on a GPU. "A+B": every case on both, whose
+// bits must be the same. Throws TargetError naming what is wrong and what would be accepted.
 std::unique_ptr<Target> make_target(std::string_view name);
 
 struct TargetDescription {

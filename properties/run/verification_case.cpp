@@ -21,15 +21,15 @@ struct SizeClass {
 };
 constexpr std::int64_t kUsual = std::int64_t{1} << 16, kMany = std::int64_t{1} << 18;
 constexpr std::array kSizeClasses = {
-    SizeClass{560, 32, 128, kUsual, false}, SizeClass{300, 64, 512, kUsual, false},
+    SizeClass{560, 32, 128, kUsual, false},  SizeClass{300, 64, 512, kUsual, false},
     SizeClass{118, 16, 4096, kUsual, false}, SizeClass{12, 4, 16384, kUsual, false},
     SizeClass{5, 2, 65536, kUsual, false},   SizeClass{5, 3, 64, kUsual, true},
 };
 // On a GPU a long case costs hardly more than a short one, and the judge sets the pace.
 constexpr std::array kLongSizeClasses = {
-    SizeClass{200, 1024, 256, kMany, false},  SizeClass{300, 256, 2048, kMany, false},
-    SizeClass{300, 64, 8192, kMany, false},   SizeClass{140, 16, 32768, kMany, false},
-    SizeClass{58, 4, 131072, kMany, false},   SizeClass{2, 3, 64, kUsual, true},
+    SizeClass{200, 1024, 256, kMany, false}, SizeClass{300, 256, 2048, kMany, false},
+    SizeClass{300, 64, 8192, kMany, false},  SizeClass{140, 16, 32768, kMany, false},
+    SizeClass{58, 4, 131072, kMany, false},  SizeClass{2, 3, 64, kUsual, true},
 };
 
 const SizeClass& draw_size_class(Random& random, std::span<const SizeClass> classes) {
@@ -47,7 +47,8 @@ Case verification_case(std::uint64_t seed, std::int64_t index, const std::vector
                        bool long_cases) {
   Random random = Random(seed).split(static_cast<std::uint64_t>(index));
   const Combination& combination = combinations[static_cast<std::size_t>(index) % combinations.size()];
-  const SizeClass& size_class = draw_size_class(random, long_cases ? std::span<const SizeClass>(kLongSizeClasses) : kSizeClasses);
+  const SizeClass& size_class =
+      draw_size_class(random, long_cases ? std::span<const SizeClass>(kLongSizeClasses) : kSizeClasses);
   CaseLimits limits;
   limits.max_rows = size_class.max_rows;
   limits.max_hidden = size_class.max_hidden;

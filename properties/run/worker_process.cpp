@@ -37,7 +37,8 @@ WorkerProcess::WorkerProcess(WorkerSettings settings) : settings_(std::move(sett
   memory_descriptor_ = memfd_create("normproof-rounds", MFD_CLOEXEC);
   if (memory_descriptor_ < 0 || ftruncate(memory_descriptor_, static_cast<off_t>(bytes)) != 0)
     throw system_error("memory shared with the worker");
-  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory_descriptor_, 0);
+  void* mapped =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory_descriptor_, 0);
   if (mapped == MAP_FAILED) throw system_error("memory shared with the worker");
   memory_ = static_cast<std::byte*>(mapped);
 }
@@ -51,13 +52,15 @@ WorkerProcess::~WorkerProcess() {
 const normproof_device_info& WorkerProcess::start() {
   if (process_ > 0) return device_;
   if (!std::filesystem::exists(settings_.library)) {
-    throw TargetError(fmt::format(
-        "there are no kernels for the GPU at {}: build with -DNORMPROOF_CUDA=ON (preset cuda), or name the library in "
-        "NORMPROOF_KERNELS_CUDA",
-        settings_.library.string()));
+    throw TargetError(
+        fmt::format("there are no kernels for the GPU at {}: build with -DNORMPROOF_CUDA=ON (preset cuda), "
+                    "or name the library in "
+                    "NORMPROOF_KERNELS_CUDA",
+                    settings_.library.string()));
   }
   std::array<int, 2> ends{};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) throw system_error("socket to the worker");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    throw system_error("socket to the worker");
   // Above the numbers that they get in the worker, so that moving one does not overwrite the other.
   const int their_socket = fcntl(ends[1], F_DUPFD_CLOEXEC, 10);
   const int their_memory = fcntl(memory_descriptor_, F_DUPFD_CLOEXEC, 10);
@@ -90,8 +93,9 @@ const normproof_device_info& WorkerProcess::start() {
   device_ = greeting.device;
   if (device_.free_bytes < kLeastDeviceMemory) {
     end();
-    throw TargetError(fmt::format("target cuda: too little memory is free on {}: {} MiB, at least {} MiB are needed",
-                                  device_.name, device_.free_bytes >> 20, kLeastDeviceMemory >> 20));
+    throw TargetError(
+        fmt::format("target cuda: too little memory is free on {}: {} MiB, at least {} MiB are needed",
+                    device_.name, device_.free_bytes >> 20, kLeastDeviceMemory >> 20));
   }
   return device_;
 }
@@ -117,7 +121,8 @@ std::string WorkerProcess::await_answer(std::chrono::milliseconds patience) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (true) {
     const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now())
+            .count();
     pollfd event{socket_, POLLIN, 0};
     const int ready = poll(&event, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
     if (ready < 0 && errno == EINTR) continue;
@@ -135,7 +140,8 @@ std::string WorkerProcess::await_answer(std::chrono::milliseconds patience) {
 std::string WorkerProcess::end() {
   if (socket_ >= 0) close(std::exchange(socket_, -1));
   if (process_ <= 0) return "the worker does not run";
-  // A worker that ends by itself, as its socket is closed or it crashed, gets a moment: its status tells more.
+  // A worker that ends by itself, as its socket is closed or it crashed, gets a moment: its status tells
+  // more.
   int status = 0;
   pid_t ended = 0;
   for (int i = 0; i < 100 && ended == 0; ++i) {

@@ -1,5 +1,5 @@
-// WorkerProcess: a process of normproof-worker and the memory shared with it. It is started when it is first needed and
-// again after it has died.
+// WorkerProcess: a process of normproof-worker and the memory shared with it. It is started when it is first
+// needed and again after it has died.
 #pragma once
 
 #include <sys/types.h>
@@ -13,8 +13,8 @@
 namespace normproof {
 
 struct WorkerSettings {
-  std::filesystem::path program;  // normproof-worker
-  std::filesystem::path library;  // the kernels, for instance libkernels_cuda.so
+  std::filesystem::path program;              // normproof-worker
+  std::filesystem::path library;              // the kernels, for instance libkernels_cuda.so
   std::chrono::milliseconds patience{20000};  // for one round; then the worker counts as hung
 };
 
@@ -28,11 +28,12 @@ class WorkerProcess {
 
   std::byte* memory() const { return memory_; }
 
-  // Starts the process unless it runs. Throws TargetError saying why it cannot work: no program, no library, no driver,
-  // no device, too little memory.
+  // Starts the process unless it runs. Throws TargetError saying why it cannot work: no program, no library,
+  // no driver, no device, too little memory.
   const normproof_device_info& start();
 
-  // Has the round of an arena carried out. Returns what went wrong, or an empty string; then the process has ended.
+  // Has the round of an arena carried out. Returns what went wrong, or an empty string; then the process has
+  // ended.
   std::string carry_out(std::size_t arena);
 
   int starts() const { return starts_; }

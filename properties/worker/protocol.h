@@ -1,6 +1,6 @@
-// How the cuda target and its worker process share rounds of calls. Both map the same memory: a few arenas, each with a
-// Round at its beginning and the tensors' bytes behind it. A byte over a socket, the arena's index, asks the worker to
-// carry out the arena's round, and comes back when it has.
+// How the cuda target and its worker process share rounds of calls. Both map the same memory: a few arenas,
+// each with a Round at its beginning and the tensors' bytes behind it. A byte over a socket, the arena's
+// index, asks the worker to carry out the arena's round, and comes back when it has.
 #pragma once
 
 #include <cstddef>
@@ -65,7 +65,8 @@ struct Round {
   std::uint64_t data_bytes = 0;
   Call call[kMaximumCalls];
   Extent extent[kMaximumExtents];
-  // The answer: whether the device carried the round out. If not, no output was copied back and the worker ends.
+  // The answer: whether the device carried the round out. If not, no output was copied back and the worker
+  // ends.
   std::uint32_t current_call = 0;  // the one that the worker is at, for a post-mortem
   normproof_device_status status = NORMPROOF_DEVICE_OK;
   char message[kMessageBytes] = {};

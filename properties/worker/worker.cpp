@@ -1,6 +1,6 @@
-// normproof-worker LIBRARY: carries out rounds of calls of the kernels in LIBRARY on the device, in a process of its own,
-// so that whatever a kernel does to the process or the device, the program that judges it goes on. Started by the cuda
-// target, which hands over shared memory and a socket; see protocol.h.
+// normproof-worker LIBRARY: carries out rounds of calls of the kernels in LIBRARY on the device, in a process
+// of its own, so that whatever a kernel does to the process or the device, the program that judges it goes
+// on. Started by the cuda target, which hands over shared memory and a socket; see protocol.h.
 #include <dlfcn.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -81,7 +81,8 @@ class Worker {
   normproof_device_status attempt(Round& round, std::byte* data, normproof_message message) {
     if (const auto status = reserve(round.data_bytes, message)) return status;
     // In two pieces, because a copy must not reach across the end of pinned memory.
-    const std::size_t pinned = std::min<std::size_t>(round.data_bytes, kPinnedBytes), rest = round.data_bytes - pinned;
+    const std::size_t pinned = std::min<std::size_t>(round.data_bytes, kPinnedBytes),
+                      rest = round.data_bytes - pinned;
     if (const auto status = library_.copy_in(device_, data, pinned, message)) return status;
     if (rest > 0) {
       if (const auto status = library_.copy_in(device_ + pinned, data + pinned, rest, message)) return status;
@@ -97,7 +98,8 @@ class Worker {
     if (const auto status = library_.synchronize(message)) return status;
     if (const auto status = library_.copy_out(data, device_, pinned, message)) return status;
     if (rest > 0) {
-      if (const auto status = library_.copy_out(data + pinned, device_ + pinned, rest, message)) return status;
+      if (const auto status = library_.copy_out(data + pinned, device_ + pinned, rest, message))
+        return status;
     }
     return library_.synchronize(message);
   }
@@ -118,7 +120,8 @@ class Worker {
     return NORMPROOF_DEVICE_OK;
   }
 
-  normproof_device_status place(const Round& round, const Call& call, Addresses& addresses, normproof_message message) {
+  normproof_device_status place(const Round& round, const Call& call, Addresses& addresses,
+                                normproof_message message) {
     for (std::uint32_t i = 0; i < call.regions; ++i) {
       const Region& region = call.region[i];
       if (region.extents == 0) {
@@ -126,15 +129,19 @@ class Worker {
         continue;
       }
       std::vector<normproof_device_extent> pieces;
-      for (std::uint32_t k = 0; k < region.extents; ++k) pieces.push_back(round.extent[region.first_extent + k].piece);
+      for (std::uint32_t k = 0; k < region.extents; ++k)
+        pieces.push_back(round.extent[region.first_extent + k].piece);
       void* address = nullptr;
-      if (const auto status = library_.map_sparse(region.bytes, pieces.data(), pieces.size(), &address, message))
+      if (const auto status =
+              library_.map_sparse(region.bytes, pieces.data(), pieces.size(), &address, message))
         return status;
       addresses[i] = static_cast<std::byte*>(address);
-      // The packed pieces are on the device already; they pass through the host all the same, which is simple and rare.
+      // The packed pieces are on the device already; they pass through the host all the same, which is simple
+      // and rare.
       for (std::uint32_t k = 0; k < region.extents; ++k) {
         const Extent& extent = round.extent[region.first_extent + k];
-        const std::byte* packed = reinterpret_cast<const std::byte*>(&round) + kDataOffset + extent.data_offset;
+        const std::byte* packed =
+            reinterpret_cast<const std::byte*>(&round) + kDataOffset + extent.data_offset;
         if (const auto status =
                 library_.copy_in(addresses[i] + extent.piece.offset, packed, extent.piece.bytes, message))
           return status;
@@ -143,7 +150,8 @@ class Worker {
     return NORMPROOF_DEVICE_OK;
   }
 
-  // Sparse regions end with their call: their pieces go to the mirror, from where the round's copy fetches them.
+  // Sparse regions end with their call: their pieces go to the mirror, from where the round's copy fetches
+  // them.
   normproof_device_status take_back(Round& round, const Call& call, const Addresses& addresses,
                                     normproof_message message) {
     bool waited = false;
@@ -161,7 +169,8 @@ class Worker {
                 library_.copy_out(piece.data(), addresses[i] + extent.piece.offset, piece.size(), message))
           return status;
         if (const auto status = library_.synchronize(message)) return status;
-        if (const auto status = library_.copy_in(device_ + extent.data_offset, piece.data(), piece.size(), message))
+        if (const auto status =
+                library_.copy_in(device_ + extent.data_offset, piece.data(), piece.size(), message))
           return status;
         if (const auto status = library_.synchronize(message)) return status;
       }
@@ -190,13 +199,14 @@ class Worker {
     const normproof_message message{call.message, sizeof call.message};
     switch (static_cast<Operation>(call.operation)) {
       case Operation::rms_norm:
-        return library_.rms_norm(out, input, weight, call.epsilon, &call.launch, nullptr, &call.report, message);
+        return library_.rms_norm(out, input, weight, call.epsilon, &call.launch, nullptr, &call.report,
+                                 message);
       case Operation::fused_add_rms_norm:
-        return library_.fused_add_rms_norm(input, residual, weight, call.epsilon, &call.launch, nullptr, &call.report,
-                                           message);
+        return library_.fused_add_rms_norm(input, residual, weight, call.epsilon, &call.launch, nullptr,
+                                           &call.report, message);
       case Operation::rms_norm_static_fp8_quant:
-        return library_.rms_norm_static_fp8_quant(out, input, weight, scale, call.epsilon, &call.launch, nullptr,
-                                                  &call.report, message);
+        return library_.rms_norm_static_fp8_quant(out, input, weight, scale, call.epsilon, &call.launch,
+                                                  nullptr, &call.report, message);
       case Operation::fused_add_rms_norm_static_fp8_quant:
         return library_.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale, call.epsilon,
                                                             &call.launch, nullptr, &call.report, message);

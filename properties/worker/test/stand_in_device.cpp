@@ -1,5 +1,6 @@
-// The kernels' host build behind the device interface: memory of its own in place of a GPU's, copies that really copy,
-// and, where NORMPROOF_STAND_IN_FAULT is "FAULT:HIDDEN", a fault in every rms_norm of that hidden size.
+// The kernels' host build behind the device interface: memory of its own in place of a GPU's, copies that
+// really copy, and, where NORMPROOF_STAND_IN_FAULT is "FAULT:HIDDEN", a fault in every rms_norm of that
+// hidden size.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -32,7 +33,8 @@ std::string environment(const char* name) {
 
 bool fault_is(const char* fault, const normproof_tensor* input) {
   if (input == nullptr || input->rank < 1 || input->rank > 4) return false;
-  return environment("NORMPROOF_STAND_IN_FAULT") == std::string(fault) + ":" + std::to_string(input->sizes[input->rank - 1]);
+  return environment("NORMPROOF_STAND_IN_FAULT") ==
+         std::string(fault) + ":" + std::to_string(input->sizes[input->rank - 1]);
 }
 
 std::map<void*, std::size_t>& mappings() {
@@ -41,7 +43,8 @@ std::map<void*, std::size_t>& mappings() {
 }
 
 normproof_device_status map_memory(std::size_t bytes, void** address, normproof_message message) {
-  void* range = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* range =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (range == MAP_FAILED) return say(message, "stand-in: out of memory", NORMPROOF_DEVICE_OUT_OF_MEMORY);
   mappings()[range] = bytes;
   *address = range;
@@ -60,10 +63,12 @@ normproof_device_status unmap_memory(void* address, normproof_message message) {
 
 extern "C" {
 
-NORMPROOF_EXPORT normproof_status normproof_rms_norm(const normproof_tensor* out, const normproof_tensor* input,
+NORMPROOF_EXPORT normproof_status normproof_rms_norm(const normproof_tensor* out,
+                                                     const normproof_tensor* input,
                                                      const normproof_tensor* weight, float epsilon,
                                                      const normproof_launch* launch, normproof_stream stream,
-                                                     normproof_launch_report* report, normproof_message message) {
+                                                     normproof_launch_report* report,
+                                                     normproof_message message) {
   if (fault_is("crash", input)) *reinterpret_cast<volatile int*>(8) = 1;
   if (fault_is("exit", input)) std::_Exit(9);
   while (fault_is("hang", input)) usleep(10000);
@@ -102,7 +107,8 @@ normproof_device_status normproof_device_unmap_sparse(void* address, normproof_m
 }
 normproof_device_status normproof_device_pin(void*, size_t, normproof_message) { return NORMPROOF_DEVICE_OK; }
 
-normproof_device_status normproof_device_copy_in(void* device, const void* host, size_t bytes, normproof_message message) {
+normproof_device_status normproof_device_copy_in(void* device, const void* host, size_t bytes,
+                                                 normproof_message message) {
   std::memcpy(device, host, bytes);
   return say(message, "", NORMPROOF_DEVICE_OK);
 }

@@ -11,6 +11,7 @@
 
 #include "corpus/float_format.h"
 #include "corpus/random.h"
+#include "properties/run/aimed_weights.h"
 
 namespace normproof {
 namespace {
@@ -18,6 +19,8 @@ namespace {
 // Below half an ulp of 4, so that 4 + epsilon is 4 in fp32 and a row of +-2 has r = 1/2 exactly.
 constexpr float kEpsilon = 1e-7f;
 constexpr double kUniformMagnitude = 2;
+constexpr double kExcess = 0.45;               // ulp that rounding takes away
+constexpr std::size_t kMostAimedWeights = 64;  // different ones, in columns of the same parity
 
 std::uint32_t round_to(FloatFormat format, double value) {
   int exponent = 0;
@@ -44,52 +47,66 @@ int precision_of_quantized(DType dtype) {
   return dtype == DType::fp8_e4m3fn || dtype == DType::fp8_e4m3fnuz ? 4 : 3;
 }
 
+// A midpoint of a quantized format in [1, 2), as an integer of precision + 1 bits.
+int midpoint(int precision, int number) {
+  return (1 << precision) + 1 + 2 * (number % (1 << (precision - 1)));
+}
+
 // `value` rounded to `precision` significant bits, ties to even.
-double quantized(double value, int precision) {
+double quantized(float value, int precision) {
   int exponent = 0;
-  const double fraction = std::frexp(value, &exponent);
+  const double fraction = std::frexp(static_cast<double>(value), &exponent);
   return std::ldexp(std::nearbyint(std::ldexp(fraction, precision)), exponent - precision);
 }
 
-// Numbers of T in [1, 4) that division by `scale` and multiplication by its inverse quantize differently:
-// upwards by the one, or by the other.
-struct Disagreements {
-  std::vector<double> divide_higher, inverse_higher;
-  std::size_t score() const {
-    return 1000 * std::min(divide_higher.size(), inverse_higher.size()) + divide_higher.size() +
-           inverse_higher.size();
+// Of how many midpoints times `scale` division by it, and multiplication by its inverse, give different
+// numbers of the quantized format, whichever of the two is the truth and by whatever few ulp the other may
+// have r off: the least of these counts.
+int midpoints_told_apart(float scale, int precision) {
+  const float inverse = 1 / scale;
+  int least = 1 << precision;
+  for (const bool divides : {false, true}) {
+    for (const int step : {-2, -1, 0, 1, 2}) {
+      // x * r where x * (r of the truth) is 1.
+      const float off = std::bit_cast<float>(0x3f800000u + static_cast<std::uint32_t>(step));
+      int count = 0;
+      for (int number = 0; number < 1 << (precision - 1); ++number) {
+        const float product = static_cast<float>(midpoint(precision, number)) * scale;
+        const float other = product * off;
+        const float truth_scaled = divides ? product / scale : product * inverse;
+        const float other_scaled = divides ? other * inverse : other / scale;
+        count += quantized(truth_scaled, precision) != quantized(other_scaled, precision) ? 1 : 0;
+      }
+      least = std::min(least, count);
+    }
   }
-};
-
-void compare_scalings(float y, float scale, int precision, Disagreements& found) {
-  const double divided = quantized(y / scale, precision);
-  const double multiplied = quantized(y * (1 / scale), precision);
-  if (divided > multiplied) found.divide_higher.push_back(y);
-  if (divided < multiplied) found.inverse_higher.push_back(y);
+  return least;
 }
 
-Disagreements disagreements(FloatFormat format, float scale, int precision) {
-  Disagreements found;
-  if (format.mantissa_bits <= 10) {
-    for (int numerator = 1 << format.mantissa_bits; numerator < 1 << format.precision(); ++numerator) {
-      for (const int exponent : {0, 1}) {
-        compare_scalings(std::ldexp(static_cast<float>(numerator), exponent - format.mantissa_bits), scale,
-                         precision, found);
+// Integers, none much larger than the others, whose squares add up to `sum`; at least 4 of them, because
+// every number is the sum of four squares (Lagrange).
+void fill_square_sum(std::span<std::int64_t> integers, std::int64_t sum) {
+  const auto root = [](std::int64_t square) {
+    return static_cast<std::int64_t>(std::sqrt(static_cast<double>(square)));
+  };
+  for (; integers.size() > 4; integers = integers.subspan(1)) {
+    integers[0] = root(sum / static_cast<std::int64_t>(integers.size()));
+    sum -= integers[0] * integers[0];
+  }
+  // The largest of four first: each is then at least the root of its share of what is left.
+  for (std::int64_t a = root(sum / 4); a <= root(sum); ++a) {
+    const std::int64_t three = sum - a * a;
+    for (std::int64_t b = root(three / 3); b <= root(three); ++b) {
+      const std::int64_t two = three - b * b;
+      for (std::int64_t c = root(two / 2); c <= root(two); ++c) {
+        const std::int64_t d = root(two - c * c);
+        if (d * d != two - c * c) continue;
+        const std::array four = {a, b, c, d};
+        std::ranges::copy(four, integers.begin());
+        return;
       }
     }
-    return found;
   }
-  // Too many numbers to try: those within a few ulp of a midpoint's image are the only ones that can differ.
-  for (int odd = (2 << precision) / 2 + 1; odd < 2 << precision; odd += 2) {
-    for (const int exponent : {0, 1}) {
-      const float middle = scale * std::ldexp(static_cast<float>(odd), exponent - precision);
-      for (std::uint32_t step = 0; step < 9; ++step) {
-        compare_scalings(std::bit_cast<float>(std::bit_cast<std::uint32_t>(middle) + step - 4), scale,
-                         precision, found);
-      }
-    }
-  }
-  return found;
 }
 
 class Builder {
@@ -118,55 +135,93 @@ class Builder {
   }
 
  private:
+  int precision() const { return precision_of_quantized(*shape_.quantized_dtype); }
+
+  // The scale with so few bits that its products with midpoints are numbers of T (and of few bits where x
+  // itself has to carry them), under which the two ways to divide by it differ most.
   void draw_scale() {
-    const int precision = precision_of_quantized(*shape_.quantized_dtype);
-    // The scale under which most numbers of T come out differently: a number of T over a midpoint of Q.
-    const int attempts = format_.mantissa_bits > 10 ? 4000 : 1000;
-    for (int attempt = 0; attempt < attempts; ++attempt) {
-      const double y = std::floor(
-          uniform(random_, std::ldexp(1, format_.mantissa_bits), std::ldexp(1, format_.precision())));
-      const double middle = 2 * std::floor(uniform(random_, 1 << (precision - 1), 1 << precision)) + 1;
-      const auto scale = static_cast<float>(y / middle * std::ldexp(1, precision - format_.mantissa_bits));
-      Disagreements found = disagreements(format_, scale, precision);
-      if (attempt > 0 && found.score() <= aimed_.score()) continue;
-      aimed_ = std::move(found);
+    const int bits = (shape_.weight_dtype ? std::min(format_.precision(), 16) : 8) - (precision() + 1);
+    int most = -1;
+    for (int odd = 3; odd < 1 << bits; odd += 2) {
+      const auto scale = static_cast<float>(std::ldexp(odd, 1 - bit_length(static_cast<std::uint64_t>(odd))));
+      const int score = midpoints_told_apart(scale, precision());
+      if (score <= most) continue;
+      most = score;
+      scale_integer_ = odd;
       case_.scale_bits = std::bit_cast<std::uint32_t>(scale);
     }
-  }
-
-  // A product that the two scalings quantize differently.
-  double aimed_product() {
-    const auto& [higher, lower] = aimed_;
-    const auto& values = lower.empty() || (!higher.empty() && random_.chance(1, 2)) ? higher : lower;
-    return values.empty() ? uniform(random_, 1, 4) : random_.pick(values);
   }
 
   // |x| of the row of two magnitudes, whose squares and their partial sums are small integers.
   static double two_magnitudes(std::int64_t column) { return column % 2 == 0 ? 1 : 2; }
 
-  // A midpoint of the quantized format, in [1, 2) times a power of two.
-  double midpoint() {
-    const int precision = precision_of_quantized(*shape_.quantized_dtype);
-    const double odd = 2 * std::floor(uniform(random_, 1 << (precision - 1), 1 << precision)) + 1;
-    return std::ldexp(odd, static_cast<int>(random_.between(-1, 1)) - precision);
+  // One number of T's precision up to its neighbour.
+  double spacing(double value) const {
+    return std::exp2(std::floor(std::log2(std::abs(value))) - format_.mantissa_bits);
+  }
+
+  // Two integers such that a row of them shows in its outputs, without any weight, whether its inverse RMS is
+  // that of the integers or that of integers which lie `excess` ulp higher.
+  std::array<double, 2> telling_magnitudes(double excess) const {
+    for (int low = 17; low < 256; ++low) {
+      for (int high = low + 1; high < 256; ++high) {
+        const double a = low, b = high;
+        const double raised_a = a + excess * spacing(a), raised_b = b + excess * spacing(b);
+        const auto r = static_cast<float>(1 / std::sqrt((a * a + b * b) / 2));
+        const auto raised =
+            static_cast<float>(1 / std::sqrt((raised_a * raised_a + raised_b * raised_b) / 2));
+        if (all_tell_apart(static_cast<float>(a), r, raised)) return {a, b};
+        if (all_tell_apart(static_cast<float>(b), r, raised)) return {a, b};
+      }
+    }
+    return {1, 2};
+  }
+
+  // Whether x * first and x * second are different numbers in the end, rounded to T or not, divided by the
+  // scale or multiplied by its inverse.
+  bool all_tell_apart(float x, float first, float second) const {
+    const float scale = case_.scale();
+    for (const bool rounds : {false, true}) {
+      for (const bool divides : {false, true}) {
+        const auto output = [&](float r) {
+          const auto y = rounds ? static_cast<float>(quantized(x * r, format_.precision())) : x * r;
+          return quantized(divides ? y / scale : y * (1 / scale), precision());
+        };
+        if (output(first) == output(second)) return false;
+      }
+    }
+    return true;
+  }
+
+  // r of the row of two magnitudes; its sum is exact in every order.
+  float root_of_two_magnitudes() const {
+    double sum = 0;
+    for (std::int64_t column = 0; column < shape_.hidden_size; ++column)
+      sum += two_magnitudes(column) * two_magnitudes(column);
+    const float mean = static_cast<float>(sum) / static_cast<float>(shape_.hidden_size);
+    return static_cast<float>(1 / std::sqrt(static_cast<double>(mean + kEpsilon)));
   }
 
   void draw_weight() {
     const FloatFormat format = format_of(*shape_.weight_dtype);
-    case_.weight.bytes.resize(static_cast<std::size_t>(shape_.hidden_size) * size_of(*shape_.weight_dtype));
-    weights_.resize(static_cast<std::size_t>(shape_.hidden_size));
-    for (std::int64_t column = 0; column < shape_.hidden_size; ++column) {
+    const auto columns = static_cast<std::size_t>(shape_.hidden_size);
+    case_.weight.bytes.resize(columns * size_of(*shape_.weight_dtype));
+    std::array<std::vector<double>, 2> aimed;  // for even columns, for odd ones
+    for (const std::int64_t parity : {0, 1}) {
+      if (!quantizes(shape_.operation)) break;
+      const std::array elements = {KnownElement{kUniformMagnitude, 0.5f},
+                                   KnownElement{two_magnitudes(parity), root_of_two_magnitudes()}};
+      aimed[static_cast<std::size_t>(parity)] =
+          aimed_weights(case_, elements, std::min(kMostAimedWeights, columns * 3 / 8), random_);
+    }
+    for (std::size_t column = 0; column < columns; ++column) {
       double weight = signed_value(random_, std::exp2(uniform(random_, -2, 2)));
-      const auto kind = static_cast<int>(column % 8);
-      if (quantizes(shape_.operation) && kind < 3) {
-        weight = aimed_product();
-      } else if (quantizes(shape_.operation) && kind < 6) {
-        weight = case_.scale() * midpoint() / (two_magnitudes(column) / std::sqrt(2.5));
-      }
-      if (quantizes(shape_.operation) && (kind == 2 || kind == 5)) weight -= 1;  // 1 + weight is aimed
+      const std::vector<double>& choice = aimed[column % 2];
+      if (column % 8 < 6 && !choice.empty())
+        weight = choice[(column / 8 * 3 + column % 8 / 2) % choice.size()];
       const std::uint32_t bits = round_to(format, weight);
-      store_bits(case_.weight.bytes, *shape_.weight_dtype, column, bits);
-      weights_[static_cast<std::size_t>(column)] = weight;
+      store_bits(case_.weight.bytes, *shape_.weight_dtype, static_cast<std::int64_t>(column), bits);
+      weights_.push_back(weight);
     }
   }
 
@@ -176,7 +231,13 @@ class Builder {
     if (row == 0) return draw_uniform_row(first);
     if (row == 1 && adds) return draw_biased_row(first);
     if (row == 3 && quantizes(shape_.operation)) return draw_row_of_two_magnitudes(first, 0);
-    if (row == 4 && quantizes(shape_.operation) && adds) return draw_row_of_two_magnitudes(first, 0.45);
+    if (row == 4 && quantizes(shape_.operation) && adds) {
+      return draw_row_of_two_magnitudes(
+          first, kExcess, false,
+          shape_.weight_dtype ? std::array<double, 2>{1, 2} : telling_magnitudes(kExcess));
+    }
+    if (row == 5 && quantizes(shape_.operation) && adds)
+      return draw_row_of_two_magnitudes(first, kExcess, true);
     const double scale = row == 2 ? std::sqrt(kEpsilon) * uniform(random_, 0.7, 1.4)
                                   : std::exp2(uniform(random_, -5, 1)) * uniform(random_, 0.9, 1.1);
     std::vector<double> values(static_cast<std::size_t>(shape_.hidden_size));
@@ -213,20 +274,46 @@ class Builder {
     }
   }
 
-  // Without a weight the row itself carries the products: y = x * r, and r is about 1.
   void draw_uniform_row(std::int64_t first) {
+    if (!shape_.weight_dtype && quantizes(shape_.operation) && shape_.hidden_size >= 8)
+      return draw_row_of_midpoints(first);
     for (std::int64_t index = first; index < first + shape_.hidden_size; ++index) {
-      const bool carries = !shape_.weight_dtype && quantizes(shape_.operation) && index % 2 == 0;
-      const double value = signed_value(random_, carries ? aimed_product() : kUniformMagnitude);
+      const double value = signed_value(random_, kUniformMagnitude);
       store(index, value / 2, value / 2);
     }
   }
 
-  // The mean square is 2.5 and so r is known; with `excess` > 0 the residual sum lies so many ulp above.
-  void draw_row_of_two_magnitudes(std::int64_t first, double excess) {
+  // Without a weight the row itself carries the products: some x / 2 are midpoints times the scale, and the
+  // others make the mean square 4 by integers whose squares add up exactly in every order, so that r is 1/2.
+  void draw_row_of_midpoints(std::int64_t first) {
+    int power = 0;  // of the root mean square of the integers
+    while (power + 1 < format_.precision() && shape_.hidden_size << 2 * (power + 1) <= 1 << 24) ++power;
+    std::int64_t rest = shape_.hidden_size << 2 * power;
+    std::vector<std::int64_t> integers(static_cast<std::size_t>(shape_.hidden_size));
+    std::size_t aimed = 0;
+    for (; aimed < integers.size() / 2; ++aimed) {
+      const std::int64_t integer = midpoint(precision(), static_cast<int>(aimed)) * scale_integer_;
+      if (integer * integer > rest / 2) break;
+      integers[aimed] = integer;
+      rest -= integer * integer;
+    }
+    fill_square_sum(std::span(integers).subspan(aimed), rest);
+    for (std::size_t column = 0; column < integers.size(); ++column) {
+      const double value = signed_value(random_, std::ldexp(static_cast<double>(integers[column]), -power));
+      store(first + static_cast<std::int64_t>(column), value, value);
+    }
+  }
+
+  // Two magnitudes in turn: the mean square, and so r, is known. With `excess` > 0 the sum with the residual
+  // lies so many ulp above them, or `alternates` between above and below.
+  void draw_row_of_two_magnitudes(std::int64_t first, double excess, bool alternates = false,
+                                  std::array<double, 2> magnitudes = {1, 2}) {
     for (std::int64_t column = 0; column < shape_.hidden_size; ++column) {
-      const double sign = signed_value(random_, 1), value = two_magnitudes(column);
-      const double x = excess == 0 ? value / 2 : excess * value * std::ldexp(1, -format_.mantissa_bits);
+      const double sign = signed_value(random_, 1);
+      const double value = magnitudes[static_cast<std::size_t>(column % 2)];
+      // The spacing below a power of two is half of that above.
+      const double side = alternates && random_.chance(1, 2) ? -0.5 : 1;
+      const double x = excess == 0 ? value / 2 : side * excess * spacing(value);
       store(first + column, sign * x, sign * (excess == 0 ? value / 2 : value));
     }
   }
@@ -264,7 +351,7 @@ class Builder {
   const DiscriminatingShape& shape_;
   FloatFormat format_;
   Random random_;
-  Disagreements aimed_;
+  std::int64_t scale_integer_ = 1;  // the scale times a power of two
   std::vector<double> weights_;
   Case case_;
 };

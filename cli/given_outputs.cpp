@@ -32,7 +32,9 @@ Dump read_file(const std::string& file, const JudgingOptions& options) {
   Dump result{read_case(file), std::nullopt};
   Case& test_case = result.test_case;
   if (!test_case.outputs) {
-    throw CaseError(file, CaseError("$.outputs", "missing: there is nothing to judge without them"));
+    throw CaseError(file, CaseError("$.outputs",
+                                    "missing: there is nothing to judge without them (replay and minimize "
+                                    "take a --target that makes them)"));
   }
   if (!options.operation.empty() && options.operation != name_of(test_case.operation)) {
     throw CaseError(

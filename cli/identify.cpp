@@ -38,6 +38,17 @@ std::string axes_text(oracle::Policy policy) {
   return oracle::to_string(policy);
 }
 
+// The formula behind a value of an axis, and who computes it.
+std::string formula_of(std::string_view axis_name, std::string_view value_name) {
+  for (const oracle::PolicyAxis& axis : oracle::policy_axes()) {
+    if (axis.name != axis_name) continue;
+    for (const oracle::PolicyValue& value : axis.values) {
+      if (value.name == value_name) return fmt::format("    {}, as in {}\n", value.formula, value.source);
+    }
+  }
+  return {};
+}
+
 // The findings for people: the policy, then axis by axis what survives and why the rest does not.
 std::string to_text(const Identification& found, const Case& test_case) {
   std::string text;
@@ -50,13 +61,14 @@ std::string to_text(const Identification& found, const Case& test_case) {
   text += fmt::format("  policy: {}{}\n", axes_text(found.best),
                       found.unique() ? "" : "  (not the only one that explains every row, see below)");
   for (const std::string& name : known_as(found.best, test_case))
-    text += fmt::format("  that is: {}\n", name);
+    text += fmt::format("  named: {}\n", name);
   for (const AxisFinding& axis : found.axes) {
     std::vector<std::string_view> survivors;
     for (const auto& value : axis.values) {
       if (value.survives) survivors.push_back(value.name);
     }
     text += fmt::format("  {:<20} {}\n", axis.name, fmt::join(survivors, " or "));
+    if (survivors.size() == 1) text += formula_of(axis.name, survivors.front());
     for (const auto& value : axis.values) {
       if (value.reason.empty()) continue;
       if (value.survives) {

@@ -44,6 +44,9 @@ struct WitnessOptions {
   bool keep_rows = false;
   // Rows with a violation after which judging stops; `rows` and `elements` then count what was judged.
   std::int64_t stop_after = -1;  // negative: never
+  // Whether listed violations are confirmed by exact arithmetic. Only a search that reports none of them, or
+  // asks again for those that it reports, may do without.
+  bool confirm = true;
 };
 
 // Throws std::invalid_argument where tensors or outputs do not have the case's sizes, and std::logic_error

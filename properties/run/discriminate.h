@@ -22,11 +22,12 @@ inline constexpr std::int64_t kFirstRandomRow = 3;
 
 // A valid case with listed values, the same for the same shape and seed. Weights are no powers of two. The
 // rows:
-// - a row of one magnitude, so that r is exactly known and weights, and for quantized outputs the scale, put
-// the
-//   products on midpoints of the output format, or one ulp beside them;
+// - a row of one magnitude, so that r is exactly known; for a quantized output the weights (or, without one,
+//   the row itself) and the scale then put products on midpoints of the output format, or right beside them;
 // - with a residual, a row whose sums all round the same way, so that the variance shows which sum it read;
 // - a row whose rms is near sqrt(epsilon), so that a misplaced epsilon shows;
+// - for quantized outputs, a row of two magnitudes and known r, and with a residual two more, whose sums lie
+//   just beside those magnitudes;
 // - rows at random scales, hardly ever a power of two;
 // - for quantized outputs, a last row with one NaN.
 // Throws std::invalid_argument for a shape that no operation has.

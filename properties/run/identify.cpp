@@ -43,7 +43,7 @@ class Detective {
       policy.inverse_root = inverse_root_;
       if (representative(policy, case_) != policy) continue;
       ++result_.policies;
-      if (violation(policy).conforms()) result_.survivors.push_back(policy);
+      if (violation(policy, false).conforms()) result_.survivors.push_back(policy);
     }
     if (!result_.identified()) {
       find_closest(sample_rows);
@@ -62,16 +62,18 @@ class Detective {
   }
 
  private:
-  // Judged until the first violation.
-  oracle::WitnessVerdict violation(const Policy& policy) const {
+  // Judged until the first violation. Most policies are only asked whether they survive; the rejections that
+  // are reported are asked for again and confirmed.
+  oracle::WitnessVerdict violation(const Policy& policy, bool confirm) const {
     oracle::WitnessOptions options;
     options.stop_after = 1;
+    options.confirm = confirm;
     return oracle::judge_witness(case_, tensors_, outputs_, policy, options);
   }
 
   // "row 3: rounding violation ..." of the first violation.
   std::string certificate_text(const Policy& policy) const {
-    const oracle::WitnessVerdict verdict = violation(policy);
+    const oracle::WitnessVerdict verdict = violation(policy, true);
     const oracle::Formula formula = oracle::formula_of(case_, policy);
     if (!verdict.first_violations.empty()) return oracle::to_text(verdict.first_violations.front(), formula);
     if (verdict.first_residual_mismatches.empty()) return {};

@@ -90,8 +90,9 @@ void print(const BruteForceAgreement& figures) {
   fmt::print("  pairs of row and policy: {}, {} of them altered; {} policies, each at least {} times\n",
              grouped(figures.pairs), grouped(figures.altered), figures.pairs_of_policy.size(),
              grouped(fewest));
-  fmt::print("  conforming {}, violating {}, r tried {}; disagreements {}{}\n", grouped(figures.conforming),
-             grouped(figures.pairs - figures.conforming), grouped(figures.tried_roots), figures.disagreements,
+  fmt::print("  conforming {}, violating {}; r tried {}, certificates checked {}; disagreements {}{}\n",
+             grouped(figures.conforming), grouped(figures.pairs - figures.conforming),
+             grouped(figures.tried_roots), grouped(figures.certificates), figures.disagreements,
              mark(passed(figures)));
   if (!figures.first_disagreement.empty()) fmt::print("  the first: {}", figures.first_disagreement);
 }
@@ -142,6 +143,7 @@ Json json_of(const BruteForceAgreement& figures) {
           {"altered", figures.altered},
           {"conforming", figures.conforming},
           {"tried_roots", figures.tried_roots},
+          {"certificates", figures.certificates},
           {"disagreements", figures.disagreements},
           {"pairs_of_policy", figures.pairs_of_policy}};
 }

@@ -45,6 +45,7 @@ class AssessCommand(unittest.TestCase):
         self.assertGreaterEqual(search["pairs"], 10_000)
         self.assertGreater(search["conforming"], 4_000)
         self.assertGreater(search["pairs"] - search["conforming"], 3_000)
+        self.assertEqual(search["certificates"], search["pairs"] - search["conforming"])
         self.assertGreater(len(search["pairs_of_policy"]), 150)
         detection = figures["detection"]["figures"]
         self.assertEqual(len(detection), 8 * 2)

@@ -132,6 +132,28 @@ class DumpCommands(unittest.TestCase):
         self.assertIn("none of the", self.run_program("identify", far, expect=1))
         self.assertIn("policy: native", self.run_program("identify", far, "--inverse-root-ulp", "3", expect=0))
 
+    def test_the_depth_of_the_sum(self):
+        # 4096^2 = 2^24 and 1024 ones: a serial sum loses them all, one of depth 11 does not. y = x * r shows r itself.
+        serial = struct.unpack("<f", struct.pack("<f", (1025 / 2 ** 24) ** 0.5))[0]
+        x = [4096.0] + [1.0] * 1024
+        tensors = {"x": ("F32", [1, 1025], struct.pack("<1025f", *x)),
+                   "out": ("F32", [1, 1025], struct.pack("<1025f", *[value * serial for value in x]))}
+        file = self.write(safetensors(tensors, {"op": "rms_norm", "epsilon": "0"}))
+        self.assertIn("any order of summation", self.run_program("check", file, expect=0))
+        output = self.run_program("check", file, "--sum-depth", "11", expect=1)
+        self.assertIn("at most 11 additions deep", output)
+        self.assertIn("scale violations 1", output)
+        self.run_program("check", file, "--policy", "sum_depth=11", expect=1)
+        self.run_program("check", file, "--sum-depth", "1024", expect=0)
+
+    def test_flush_to_zero(self):
+        # (2^-70)^2 is subnormal in fp32; flushed, the mean is 0 and r infinite.
+        tensors = {"x": ("F32", [1, 2], struct.pack("<2f", 2.0 ** -70, -2.0 ** -70)),
+                   "out": ("F32", [1, 2], struct.pack("<2f", float("inf"), -float("inf")))}
+        file = self.write(safetensors(tensors, {"op": "rms_norm", "epsilon": "0"}))
+        self.run_program("check", file, expect=1)
+        self.assertIn("flush to zero allowed", self.run_program("check", file, "--flush-to-zero", expect=0))
+
     def test_residual_out_is_judged_bitwise(self):
         tensors = {"x": ("BF16", [1, 2], u16([ONE, ONE])), "residual": ("BF16", [1, 2], u16([ONE, ONE])),
                    "out": ("BF16", [1, 2], u16([ONE, ONE])), "residual_out": ("BF16", [1, 2], u16([TWO, TWO]))}
@@ -203,6 +225,25 @@ class DumpCommands(unittest.TestCase):
             output = self.run_program("check", self.write(content), expect=2)
             self.assertIn("dump.safetensors: ", output)
             self.assertIn(message, output)
+        x, weight, out = u16(B1["x"]), u16(B1["weight"]), u16(B1_NATIVE)
+        metadata = {"op": "rms_norm", "epsilon": "1e-6"}
+        good = {"x": ("BF16", [1, 2], x), "weight": ("BF16", [2], weight), "out": ("BF16", [1, 2], out)}
+        for changed, message in [
+                ({"x": None}, "x: missing"),
+                ({"out": None}, "out: missing"),
+                ({"out": ("BF16", [1, 3], out)}, "out.data_offsets: [8, 12] holds 4 bytes"),
+                ({"out": ("BF16", [2, 1], out)}, "out.shape: expected the shape of x, [1, 2], got [2, 1]"),
+                ({"out": ("BF16", [1 << 62, 4], out)}, "out.shape: the number of elements overflows"),
+                ({"out": ("F16", [1, 2], out)}, "out.dtype: expected BF16, got F16"),
+                ({"weight": ("F16", [2], weight)}, "weight.dtype: expected BF16, F32, got F16"),
+                ({"weight": ("BF16", [1], u16([ONE]))}, "weight.shape: expected the hidden size of x, [2], got [1]")]:
+            tensors = {name: tensor for name, tensor in {**good, **changed}.items() if tensor is not None}
+            self.assertIn(message, self.run_program("check", self.write(safetensors(tensors, metadata)), expect=2))
+        for wrong, message in [(b"[6, 10]", "overlaps the tensor before it"), (b"[8, 400]", "reaches beyond the 12 bytes"),
+                               (b"[12, 8]", "the end lies before the begin")]:
+            text = sound[8:].replace(b"[8, 12]", wrong)
+            content = struct.pack("<Q", len(text) - 12) + text
+            self.assertIn(message, self.run_program("check", self.write(content), expect=2))
         self.run_program("check", self.path("absent.safetensors"), expect=3)
         self.run_program("check", expect=2)
 

@@ -91,6 +91,10 @@ class Study {
       agrees =
           witness.width == explaining && explains(kernel, test_case, root_value(witness.witness), outputs);
     }
+    for (const oracle::Certificate& certificate : verdict.first_violations) {
+      ++result_.certificates;
+      agrees = agrees && holds(certificate, kernel, test_case, outputs);
+    }
     ++result_.pairs;
     ++result_.pairs_of_policy[axes_of(policy)];
     result_.altered += alters;
@@ -170,6 +174,43 @@ class Study {
     return true;
   }
 
+  // Whether the element's bits come from exactly the r that it is said to need.
+  bool holds(const oracle::CertificateElement& element, const PlainKernel& kernel, const Case& test_case,
+             const Outputs& outputs) {
+    const DType dtype = test_case.output_dtype();
+    const auto gives = [&](std::int64_t r) {
+      return bits::equal(dtype, kernel.output(root_value(r), element.column), element.got);
+    };
+    if (load_bits(outputs.out, dtype, element.column) != element.got) return false;
+    const oracle::RootInterval& needs = element.needs;
+    if (needs.empty()) {
+      for (int i = 0; i < 16; ++i) {
+        if (gives(random_.between(0, oracle::kInfiniteRoot))) return false;
+      }
+      return !gives(0) && !gives(oracle::kInfiniteRoot);
+    }
+    return gives(needs.low) && gives(needs.high) && (needs.low == 0 || !gives(needs.low - 1)) &&
+           (needs.high == oracle::kInfiniteRoot || !gives(needs.high + 1));
+  }
+
+  bool holds(const oracle::Certificate& certificate, const PlainKernel& kernel, const Case& test_case,
+             const Outputs& outputs) {
+    for (const oracle::CertificateElement& element : certificate.elements) {
+      if (!holds(element, kernel, test_case, outputs)) return false;
+    }
+    const auto& elements = certificate.elements;
+    if (certificate.kind == oracle::ViolationKind::rounding && elements.size() == 2) {
+      const oracle::RootInterval& first = elements[0].needs;
+      const oracle::RootInterval& second = elements[1].needs;
+      return !first.empty() && !second.empty() && (first.high < second.low || second.high < first.low);
+    }
+    if (elements.size() != 1) return false;
+    if (certificate.kind == oracle::ViolationKind::rounding) return elements[0].needs.empty();
+    const oracle::RootInterval& needs = elements[0].needs;
+    const oracle::RootInterval& allowed = certificate.admissible.interval;
+    return !needs.empty() && (allowed.empty() || needs.high < allowed.low || allowed.high < needs.low);
+  }
+
   // How many admissible r explain the outputs; NaN counts as one, and alone.
   std::uint64_t search(const PlainKernel& kernel, const Case& test_case, const Admissible& admissible,
                        const Outputs& outputs) {
@@ -197,6 +238,7 @@ BruteForceAgreement& BruteForceAgreement::operator+=(const BruteForceAgreement& 
   altered += other.altered;
   conforming += other.conforming;
   tried_roots += other.tried_roots;
+  certificates += other.certificates;
   disagreements += other.disagreements;
   for (const auto& [policy, count] : other.pairs_of_policy) pairs_of_policy[policy] += count;
   if (first_disagreement.empty()) first_disagreement = other.first_disagreement;

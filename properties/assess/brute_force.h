@@ -14,6 +14,7 @@ struct BruteForceAgreement {
   std::int64_t altered = 0;
   std::int64_t conforming = 0;  // as the search says
   std::int64_t tried_roots = 0;
+  std::int64_t certificates = 0;  // of the violations, checked by the plain kernel
   std::int64_t disagreements = 0;
   std::map<std::string, std::int64_t> pairs_of_policy;
   std::string first_disagreement;  // for people
@@ -21,7 +22,8 @@ struct BruteForceAgreement {
 };
 
 // Judges at least `pairs` pairs, half of them altered, and compares with the search: the verdict, the number
-// of r that explain the row, and the reported one.
+// of r that explain the row, and the reported one. A certificate must hold and must be minimal: two elements
+// only where either of them alone has an r, or one.
 BruteForceAgreement study_brute_force(std::int64_t pairs, const StudyOptions& options);
 
 }  // namespace normproof::assess

@@ -90,6 +90,7 @@ void print(const BruteForceAgreement& figures) {
   fmt::print("  pairs of row and policy: {}, {} of them altered; {} policies, each at least {} times\n",
              grouped(figures.pairs), grouped(figures.altered), figures.pairs_of_policy.size(),
              grouped(fewest));
+  fmt::print("  not searched, because too many r are admissible: {} more\n", grouped(figures.too_wide));
   fmt::print("  conforming {}, violating {}; r tried {}, certificates checked {}; disagreements {}{}\n",
              grouped(figures.conforming), grouped(figures.pairs - figures.conforming),
              grouped(figures.tried_roots), grouped(figures.certificates), figures.disagreements,
@@ -144,6 +145,7 @@ Json json_of(const BruteForceAgreement& figures) {
           {"conforming", figures.conforming},
           {"tried_roots", figures.tried_roots},
           {"certificates", figures.certificates},
+          {"too_wide", figures.too_wide},
           {"disagreements", figures.disagreements},
           {"pairs_of_policy", figures.pairs_of_policy}};
 }

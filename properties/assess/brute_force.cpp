@@ -77,7 +77,10 @@ class Study {
     const Admissible admissible =
         oracle::AdmissibleModel(formula).admissible(oracle::exact_square_sum(kernel.variance_operands()));
     const std::int64_t width = admissible.interval.high - admissible.interval.low;
-    if (width > kLargestWidth || (width > kUsualWidth && !random_.chance(1, 256))) return;
+    if (width > kLargestWidth || (width > kUsualWidth && !random_.chance(1, 256))) {
+      ++result_.too_wide;
+      return;
+    }
 
     const bool alters = random_.chance(1, 2);
     const Outputs outputs = alters ? altered_outputs(test_case, tensors, policy, policies, admissible)
@@ -240,6 +243,7 @@ BruteForceAgreement& BruteForceAgreement::operator+=(const BruteForceAgreement& 
   tried_roots += other.tried_roots;
   certificates += other.certificates;
   disagreements += other.disagreements;
+  too_wide += other.too_wide;
   for (const auto& [policy, count] : other.pairs_of_policy) pairs_of_policy[policy] += count;
   if (first_disagreement.empty()) first_disagreement = other.first_disagreement;
   return *this;

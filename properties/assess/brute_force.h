@@ -16,6 +16,7 @@ struct BruteForceAgreement {
   std::int64_t tried_roots = 0;
   std::int64_t certificates = 0;  // of the violations, checked by the plain kernel
   std::int64_t disagreements = 0;
+  std::int64_t too_wide = 0;  // drawn pairs left out because they admit too many r to try
   std::map<std::string, std::int64_t> pairs_of_policy;
   std::string first_disagreement;  // for people
   BruteForceAgreement& operator+=(const BruteForceAgreement& other);

@@ -43,7 +43,7 @@ std::string formula_of(std::string_view axis_name, std::string_view value_name) 
   for (const oracle::PolicyAxis& axis : oracle::policy_axes()) {
     if (axis.name != axis_name) continue;
     for (const oracle::PolicyValue& value : axis.values) {
-      if (value.name == value_name) return fmt::format("    {}, as in {}\n", value.formula, value.source);
+      if (value.name == value_name) return fmt::format("{}, as in {}", value.formula, value.source);
     }
   }
   return {};
@@ -68,10 +68,10 @@ std::string to_text(const Identification& found, const Case& test_case) {
       if (value.survives) survivors.push_back(value.name);
     }
     text += fmt::format("  {:<20} {}\n", axis.name, fmt::join(survivors, " or "));
-    if (survivors.size() == 1) text += formula_of(axis.name, survivors.front());
     for (const auto& value : axis.values) {
-      if (value.reason.empty()) continue;
-      if (value.survives) {
+      if (value.reason.empty()) {  // the identified one
+        text += fmt::format("    {}: {}\n", value.name, formula_of(axis.name, value.name));
+      } else if (value.survives) {
         text += fmt::format("    {}: {}\n", value.name, value.reason);
       } else {
         text += fmt::format("    not {}:\n{}", value.name, indented(value.reason, "      "));

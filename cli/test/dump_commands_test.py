@@ -287,6 +287,7 @@ class DumpCommands(unittest.TestCase):
         self.run_program("check", "--canonical", self.path("host.safetensors"), expect=0)
         output = self.run_program("identify", self.path("host.safetensors"), expect=0)
         self.assertIn("policy: native\n", output)
+        self.assertIn("    native: rnd_T(rnd_W(rnd_W(fl(x*r)) * w)), as in vLLM IR spec", output)
         self.assertIn("not fp32:\n      rounding violation in row", output)
 
     def test_identify_the_production_kernels(self):

@@ -60,8 +60,7 @@ std::string to_text(const Identification& found, const Case& test_case) {
   }
   text += fmt::format("  policy: {}{}\n", axes_text(found.best),
                       found.unique() ? "" : "  (not the only one that explains every row, see below)");
-  for (const std::string& name : known_as(found.best, test_case))
-    text += fmt::format("  named: {}\n", name);
+  for (const std::string& name : known_as(found.best, test_case)) text += fmt::format("  named: {}\n", name);
   for (const AxisFinding& axis : found.axes) {
     std::vector<std::string_view> survivors;
     for (const auto& value : axis.values) {

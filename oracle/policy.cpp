@@ -106,7 +106,7 @@ constexpr std::array<WeightRow, 4> kWeight = {{
      true},
 }};
 constexpr std::array<VarianceRow, 2> kVariance = {{
-    {{"fp32", "squares, sum, mean and eps in fp32", "all but the next"}, fp32_variance, false},
+    {{"fp32", "squares, sum, mean and eps in fp32", "all but Liger \"none\""}, fp32_variance, false},
     {{"activation", "operands, squares, sum, mean and eps in T, each step rounded to T", "Liger \"none\""},
      activation_variance,
      true},

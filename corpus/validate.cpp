@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <limits>
 #include <numeric>
+#include <span>
 #include <utility>
 
 #include "corpus/case.h"
@@ -132,12 +133,13 @@ bool check_shape(const Case& test_case, Reasons& reasons) {
 
 // Rows must not overlap: of the leading dimensions with more than one step, taken from the smallest stride
 // up, each must step over everything that the smaller ones span.
-void check_strides(std::string_view path, const std::vector<std::int64_t>& strides, const Case& test_case,
-                   std::int64_t offset, std::size_t element_size, Reasons& reasons) {
+void check_strides(std::string_view layout_path, const std::vector<std::int64_t>& strides,
+                   const Case& test_case, std::int64_t offset, std::size_t element_size, Reasons& reasons) {
   const std::size_t leading = test_case.shape.size() - 1;
   if (strides.empty()) return;  // contiguous: bounded by kMaximumElements
+  const auto path = [&] { return in_path(layout_path, "strides"); };
   if (strides.size() != leading) {
-    add(reasons, path,
+    add(reasons, path(),
         "one stride per leading dimension (" + std::to_string(leading) + "), got " +
             std::to_string(strides.size()));
     return;
@@ -145,20 +147,21 @@ void check_strides(std::string_view path, const std::vector<std::int64_t>& strid
   bool positive = true;
   for (std::size_t dim = 0; dim < leading; ++dim) {
     if (strides[dim] >= 1) continue;
-    add(reasons, at_path(path, dim), "a stride is at least 1 element, got " + std::to_string(strides[dim]));
+    add(reasons, at_path(path(), dim), "a stride is at least 1 element, got " + std::to_string(strides[dim]));
     positive = false;
   }
   if (!positive) return;
 
-  std::vector<std::size_t> inner_first(leading);
-  std::iota(inner_first.begin(), inner_first.end(), std::size_t{0});
+  std::array<std::size_t, kMaximumRank - 1> dims{};
+  std::iota(dims.begin(), dims.end(), std::size_t{0});
+  const std::span inner_first = std::span(dims).first(leading);
   std::ranges::sort(inner_first, {}, [&](std::size_t dim) { return std::pair(strides[dim], dim); });
   std::int64_t extent = test_case.shape.back();
   for (const std::size_t dim : inner_first) {
     const std::int64_t size = test_case.shape[dim];
     if (size <= 1) continue;
     if (strides[dim] < extent) {
-      add(reasons, at_path(path, dim),
+      add(reasons, at_path(path(), dim),
           "rows overlap: each step must clear " + std::to_string(extent) + " elements, got " +
               std::to_string(strides[dim]));
       return;
@@ -167,7 +170,7 @@ void check_strides(std::string_view path, const std::vector<std::int64_t>& strid
     if (__builtin_mul_overflow(size - 1, strides[dim], &steps) ||
         __builtin_add_overflow(extent, steps, &extent) ||
         extent > (kMaximumInt64 - kReservedBytes) / static_cast<std::int64_t>(element_size) - offset) {
-      add(reasons, at_path(path, dim),
+      add(reasons, at_path(path(), dim),
           "the tensor's extent in bytes must fit in 63 bits, got stride " + std::to_string(strides[dim]) +
               " for size " + std::to_string(size));
       return;
@@ -192,7 +195,7 @@ void check_layout(std::string_view path, const TensorLayout& layout, const Case&
     return;
   }
   check_offset(path, layout.offset, reasons);
-  check_strides(in_path(path, "strides"), layout.strides, test_case, layout.offset, size_of(dtype), reasons);
+  check_strides(path, layout.strides, test_case, layout.offset, size_of(dtype), reasons);
 }
 
 void check_layouts(const Case& test_case, Reasons& reasons) {

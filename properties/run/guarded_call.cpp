@@ -63,7 +63,7 @@ GuardedCall::GuardedCall(const Case& test_case, const CaseTensors& tensors, Memo
   }
   if (test_case.weight_dtype) {
     weight_tensor_.emplace(memory.weight, "weight", *test_case.weight_dtype,
-                           std::vector{test_case.hidden_size()}, TensorLayout{{}, test_case.weight_offset});
+                           std::span(&test_case.shape.back(), 1), TensorLayout{{}, test_case.weight_offset});
     weight_tensor_->scatter(tensors.weight);
     weight_description = describe_tensor(*weight_tensor_);
     weight = &weight_description;
@@ -75,7 +75,8 @@ GuardedCall::GuardedCall(const Case& test_case, const CaseTensors& tensors, Memo
   out_description = out_tensor_ ? describe_tensor(*out_tensor_) : input_description;
   out = &out_description;
   if (quantizes(test_case.operation)) {
-    scale_tensor_.emplace(memory.scale, "scale", DType::fp32, std::vector<std::int64_t>{1}, TensorLayout{});
+    static constexpr std::int64_t kOne = 1;
+    scale_tensor_.emplace(memory.scale, "scale", DType::fp32, std::span(&kOne, 1), TensorLayout{});
     scale_tensor_->scatter(scale_bytes_);
     scale = reinterpret_cast<const float*>(scale_tensor_->data());
   }

@@ -78,26 +78,28 @@ std::byte* TensorMemory::reserve(std::size_t bytes) {
   return data_;
 }
 
-GuardedTensor::GuardedTensor(TensorMemory& memory, std::string name, DType dtype,
-                             std::vector<std::int64_t> shape, const TensorLayout& layout)
-    : name_(std::move(name)), dtype_(dtype), shape_(std::move(shape)), strides_(layout.strides) {
-  const std::size_t leading = shape_.size() - 1;
-  if (strides_.empty()) {
-    strides_.resize(leading);
-    std::int64_t stride = shape_.back();
+GuardedTensor::GuardedTensor(TensorMemory& memory, std::string_view name, DType dtype,
+                             std::span<const std::int64_t> shape, const TensorLayout& layout)
+    : name_(name), dtype_(dtype), rank_(shape.size()) {
+  std::copy(shape.begin(), shape.end(), shape_.begin());
+  const std::size_t leading = rank_ - 1;
+  if (layout.strides.empty()) {
+    std::int64_t stride = shape.back();
     for (std::size_t dim = leading; dim-- > 0;) {
       strides_[dim] = stride;
       stride *= std::max<std::int64_t>(shape_[dim], 1);
     }
+  } else {
+    std::copy(layout.strides.begin(), layout.strides.end(), strides_.begin());
   }
-  strides_.push_back(1);
+  strides_[leading] = 1;
   std::int64_t last_row = 0;
   for (std::size_t dim = 0; dim < leading; ++dim) {
     rows_ *= shape_[dim];
     last_row += std::max<std::int64_t>(shape_[dim] - 1, 0) * strides_[dim];
     if (dim > 0 && strides_[dim - 1] < strides_[dim]) ascending_ = false;
   }
-  row_bytes_ = static_cast<std::size_t>(shape_.back()) * size_of(dtype_);
+  row_bytes_ = static_cast<std::size_t>(shape.back()) * size_of(dtype_);
   const std::size_t span = rows_ == 0 ? 0 : static_cast<std::size_t>(last_row) * size_of(dtype_) + row_bytes_;
   const std::size_t offset = kGuardBytes + static_cast<std::size_t>(layout.offset) * size_of(dtype_);
   const std::size_t total = offset + span + kGuardBytes;
@@ -107,6 +109,7 @@ GuardedTensor::GuardedTensor(TensorMemory& memory, std::string name, DType dtype
   first_ = begin_ + offset;
   if (sparse_) {
     // Only the neighbourhood of each row is looked at.
+    std::fill(begin_, first_, kCanary);
     for_each_row([&](std::size_t row, std::int64_t) {
       std::fill(first_ + row - kGuardBytes, first_ + row + row_bytes_ + kGuardBytes, kCanary);
     });
@@ -118,8 +121,8 @@ GuardedTensor::GuardedTensor(TensorMemory& memory, std::string name, DType dtype
 template <class Visit>
 void GuardedTensor::for_each_row(Visit visit) const {
   if (rows_ == 0) return;
-  const std::size_t leading = shape_.size() - 1;
-  std::array<std::int64_t, 4> index{};
+  const std::size_t leading = rank_ - 1;
+  std::array<std::int64_t, kMaximumRank> index{};
   for (std::int64_t row = 0; row < rows_; ++row) {
     std::int64_t element = 0;
     for (std::size_t dim = 0; dim < leading; ++dim) element += index[dim] * strides_[dim];
@@ -165,31 +168,36 @@ std::vector<std::byte> GuardedTensor::gather() const {
 
 std::string GuardedTensor::find_stray_write() const {
   const std::byte* lost = nullptr;
-  if (sparse_) {
-    for_each_row([&](std::size_t row, std::int64_t) {
-      const std::byte* start = first_ + row;
-      if (lost == nullptr) lost = first_lost_canary(start - kGuardBytes, start);
-      if (lost == nullptr) lost = first_lost_canary(start + row_bytes_, start + row_bytes_ + kGuardBytes);
-    });
+  const std::byte* position = begin_;
+  // Everything up to `next` must be canary. In a sparse range only the neighbourhood of the rows is: the rest
+  // may not even be there.
+  const auto check_until = [&](const std::byte* next) {
+    if (lost != nullptr) return;
+    if (!sparse_ || next - position <= static_cast<std::ptrdiff_t>(2 * kGuardBytes)) {
+      lost = first_lost_canary(position, next);
+      return;
+    }
+    lost = first_lost_canary(position, position + kGuardBytes);
+    if (lost == nullptr) lost = first_lost_canary(next - kGuardBytes, next);
+  };
+  const auto skip = [&](std::size_t start, std::size_t bytes) {
+    check_until(first_ + start);
+    position = first_ + start + bytes;
+  };
+  const bool dense = ascending_ && static_cast<std::size_t>(rows_) * row_bytes_ + kGuardBytes ==
+                                       static_cast<std::size_t>(end_ - first_);
+  if (dense) {
+    skip(0, static_cast<std::size_t>(rows_) * row_bytes_);
+  } else if (ascending_) {
+    for_each_row([&](std::size_t row, std::int64_t) { skip(row, row_bytes_); });
   } else {
     std::vector<std::size_t> starts;
-    const bool dense = ascending_ && static_cast<std::size_t>(rows_) * row_bytes_ + 2 * kGuardBytes ==
-                                         static_cast<std::size_t>(end_ - first_) + kGuardBytes;
-    if (dense) {
-      starts = {0};
-    } else {
-      starts.reserve(static_cast<std::size_t>(rows_));
-      for_each_row([&](std::size_t row, std::int64_t) { starts.push_back(row); });
-      if (!ascending_) std::sort(starts.begin(), starts.end());
-    }
-    const std::size_t block = dense ? static_cast<std::size_t>(rows_) * row_bytes_ : row_bytes_;
-    const std::byte* position = begin_;
-    for (const std::size_t start : starts) {
-      if (lost == nullptr) lost = first_lost_canary(position, first_ + start);
-      position = first_ + start + block;
-    }
-    if (lost == nullptr) lost = first_lost_canary(position, end_);
+    starts.reserve(static_cast<std::size_t>(rows_));
+    for_each_row([&](std::size_t row, std::int64_t) { starts.push_back(row); });
+    std::sort(starts.begin(), starts.end());
+    for (const std::size_t start : starts) skip(start, row_bytes_);
   }
+  check_until(end_);
   if (lost == nullptr) return {};
   return fmt::format(
       "{}: byte {} from the first element was overwritten with 0x{:02x}, outside the tensor's elements",

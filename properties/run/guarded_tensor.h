@@ -3,12 +3,16 @@
 // rows, is seen.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "corpus/case.h"
+#include "corpus/limits.h"
 
 namespace normproof {
 
@@ -39,8 +43,9 @@ class TensorMemory {
 
 class GuardedTensor {
  public:
-  // Lays out a tensor of `shape` (leading dimensions, then the contiguous last one) in `memory`, all canary.
-  GuardedTensor(TensorMemory& memory, std::string name, DType dtype, std::vector<std::int64_t> shape,
+  // Lays out a tensor of `shape` (one to four dimensions, the last one contiguous) in `memory`, all canary.
+  // `name` must outlive the tensor.
+  GuardedTensor(TensorMemory& memory, std::string_view name, DType dtype, std::span<const std::int64_t> shape,
                 const TensorLayout& layout);
 
   // Writes the logical elements (packed, row-major). Requires packed.size() == logical size in bytes.
@@ -64,17 +69,20 @@ class GuardedTensor {
   // does.
   std::vector<Range> pieces() const;
   DType dtype() const { return dtype_; }
-  const std::vector<std::int64_t>& shape() const { return shape_; }
-  const std::vector<std::int64_t>& strides() const { return strides_; }  // one per dimension, the last is 1
+  std::span<const std::int64_t> shape() const { return std::span(shape_).first(rank_); }
+  std::span<const std::int64_t> strides() const {
+    return std::span(strides_).first(rank_);
+  }  // one per dimension, the last is 1
 
  private:
   template <class Visit>
   void for_each_row(Visit visit) const;  // visit(byte offset of the row from first_, index of the row)
 
-  std::string name_;
+  std::string_view name_;
   DType dtype_;
-  std::vector<std::int64_t> shape_;
-  std::vector<std::int64_t> strides_;
+  std::size_t rank_;
+  std::array<std::int64_t, kMaximumRank> shape_{};
+  std::array<std::int64_t, kMaximumRank> strides_{};
   std::int64_t rows_ = 1;
   std::size_t row_bytes_ = 0;
   bool ascending_ = true;       // rows lie in memory in the order of their indices

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdint>
 #include <numeric>
 
@@ -87,23 +88,37 @@ INSTANTIATE_TEST_SUITE_P(All, GuardedTensorLayouts, testing::ValuesIn(layouts())
 
 TEST(GuardedTensor, SeesAWriteIntoAGap) {
   TensorMemory memory;
-  GuardedTensor tensor(memory, "out", DType::fp32, {3, 5}, {{8}, 0});
+  GuardedTensor tensor(memory, "out", DType::fp32, std::array<std::int64_t, 2>{3, 5}, {{8}, 0});
   tensor.data()[(8 + 5) * 4] = std::byte{1};
   EXPECT_NE(tensor.find_stray_write().find("byte 52 "), std::string::npos) << tensor.find_stray_write();
 }
 
 TEST(GuardedTensor, SeesAWriteBetweenTransposedRows) {
   TensorMemory memory;
-  GuardedTensor tensor(memory, "out", DType::fp32, {2, 3, 4},
+  GuardedTensor tensor(memory, "out", DType::fp32, std::array<std::int64_t, 3>{2, 3, 4},
                        {{4, 9}, 0});  // one element between pairs of rows
   tensor.data()[8 * 4] = std::byte{1};
   EXPECT_NE(tensor.find_stray_write(), "");
 }
 
+// Rows that touch each other within a range that is sparse as a whole.
+TEST(GuardedTensor, NeighbouringRowsOfASparseTensorAreNoStrayWrites) {
+  TensorMemory memory;
+  const std::int64_t stride = std::int64_t{1} << 31;
+  for (const std::vector<std::int64_t>& strides :
+       {std::vector{stride, std::int64_t{4}}, {std::int64_t{4}, stride}}) {
+    GuardedTensor tensor(memory, "out", DType::bf16, std::array<std::int64_t, 3>{2, 2, 4}, {strides, 5});
+    tensor.scatter(std::vector<std::byte>(2 * 2 * 4 * 2));
+    EXPECT_EQ(tensor.find_stray_write(), "");
+    tensor.data()[2 * 4 * 2] = std::byte{1};
+    EXPECT_NE(tensor.find_stray_write(), "");
+  }
+}
+
 TEST(GuardedTensor, SeesAWriteBesideASparseRow) {
   TensorMemory memory;
   const std::int64_t stride = std::int64_t{1} << 31;
-  GuardedTensor tensor(memory, "out", DType::bf16, {3, 4}, {{stride}, 0});
+  GuardedTensor tensor(memory, "out", DType::bf16, std::array<std::int64_t, 2>{3, 4}, {{stride}, 0});
   EXPECT_EQ(tensor.find_stray_write(), "");
   tensor.data()[2 * stride * 2 - 2] = std::byte{1};
   EXPECT_NE(tensor.find_stray_write(), "");

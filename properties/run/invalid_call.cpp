@@ -1,0 +1,297 @@
+#include "properties/run/invalid_call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "corpus/generate.h"
+
+namespace normproof {
+namespace {
+
+constexpr std::int64_t kHuge = std::numeric_limits<std::int64_t>::max();
+
+std::optional<Refusal> misalign(const char* name, normproof_tensor& tensor) {
+  tensor.data = static_cast<std::byte*>(tensor.data) + 1;
+  return Refusal{NORMPROOF_MISALIGNED_POINTER, name, fmt::format("{}", tensor.data)};
+}
+
+std::optional<Refusal> no_data(const char* name, normproof_tensor& tensor) {
+  tensor.data = nullptr;
+  return Refusal{NORMPROOF_NULL_POINTER, name, "0x0"};
+}
+
+std::optional<Refusal> narrow_stride(const char* name, normproof_tensor& tensor) {
+  for (std::int32_t dim = 0; dim + 1 < tensor.rank; ++dim) {
+    if (tensor.sizes[dim] < 2) continue;
+    tensor.strides[dim] = tensor.sizes[tensor.rank - 1] - 1;
+    return Refusal{NORMPROOF_INVALID_STRIDE, name, fmt::format("{}", tensor.strides[dim])};
+  }
+  return std::nullopt;
+}
+
+std::optional<Refusal> wide_last_stride(const char* name, normproof_tensor& tensor) {
+  tensor.strides[tensor.rank - 1] = 2;
+  return Refusal{NORMPROOF_INVALID_STRIDE, name, "2"};
+}
+
+bool writes_out(const Case& test_case) {
+  return test_case.operation != Operation::fused_add_rms_norm && !test_case.in_place;
+}
+
+std::optional<Refusal> invalid_threads(GuardedCall& call, std::int32_t threads) {
+  call.launch.threads_per_block = threads;
+  return Refusal{NORMPROOF_INVALID_LAUNCH, "launch", fmt::format("{}", threads)};
+}
+
+constexpr std::array kInvalidArguments = {
+    // Pointers.
+    InvalidArgument{"no input description",
+                    [](GuardedCall& call, const Case&) {
+                      call.input = nullptr;
+                      return std::optional(Refusal{NORMPROOF_NULL_POINTER, "input", "0x0"});
+                    }},
+    InvalidArgument{"no out description",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (test_case.operation == Operation::fused_add_rms_norm) return std::nullopt;
+                      call.out = nullptr;
+                      return Refusal{NORMPROOF_NULL_POINTER, "out", "0x0"};
+                    }},
+    InvalidArgument{"no residual description",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.residual == nullptr) return std::nullopt;
+                      call.residual = nullptr;
+                      return Refusal{NORMPROOF_NULL_POINTER, "residual", "0x0"};
+                    }},
+    InvalidArgument{"no scale",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.scale == nullptr) return std::nullopt;
+                      call.scale = nullptr;
+                      return Refusal{NORMPROOF_NULL_POINTER, "scale", "0x0"};
+                    }},
+    InvalidArgument{"input without data", [](GuardedCall& call, const Case&) { return no_data("input", call.input_description); }},
+    InvalidArgument{"out without data",
+                    [](GuardedCall& call, const Case& test_case) {
+                      return writes_out(test_case) ? no_data("out", call.out_description) : std::nullopt;
+                    }},
+    InvalidArgument{"residual without data",
+                    [](GuardedCall& call, const Case&) {
+                      return call.residual ? no_data("residual", call.residual_description) : std::nullopt;
+                    }},
+    InvalidArgument{"weight without data",
+                    [](GuardedCall& call, const Case&) {
+                      return call.weight ? no_data("weight", call.weight_description) : std::nullopt;
+                    }},
+    // Alignment to the element size.
+    InvalidArgument{"misaligned input", [](GuardedCall& call, const Case&) { return misalign("input", call.input_description); }},
+    InvalidArgument{"misaligned out",
+                    [](GuardedCall& call, const Case& test_case) {
+                      const bool possible = writes_out(test_case) && size_of(test_case.output_dtype()) > 1;
+                      return possible ? misalign("out", call.out_description) : std::nullopt;
+                    }},
+    InvalidArgument{"misaligned residual",
+                    [](GuardedCall& call, const Case&) {
+                      return call.residual ? misalign("residual", call.residual_description) : std::nullopt;
+                    }},
+    InvalidArgument{"misaligned weight",
+                    [](GuardedCall& call, const Case&) {
+                      return call.weight ? misalign("weight", call.weight_description) : std::nullopt;
+                    }},
+    InvalidArgument{"misaligned scale",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.scale == nullptr) return std::nullopt;
+                      const auto address = reinterpret_cast<std::uintptr_t>(call.scale) + 1;
+                      call.scale = reinterpret_cast<const float*>(address);
+                      return Refusal{NORMPROOF_MISALIGNED_POINTER, "scale", fmt::format("0x{:x}", address)};
+                    }},
+    // Rank and sizes.
+    InvalidArgument{"input of rank 1",
+                    [](GuardedCall& call, const Case&) {
+                      call.input_description.rank = 1;
+                      return std::optional(Refusal{NORMPROOF_INVALID_RANK, "input", "1"});
+                    }},
+    InvalidArgument{"input of rank 5",
+                    [](GuardedCall& call, const Case&) {
+                      call.input_description.rank = 5;
+                      return std::optional(Refusal{NORMPROOF_INVALID_RANK, "input", "5"});
+                    }},
+    InvalidArgument{"rank 3 where rows have one stride",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (test_case.operation == Operation::rms_norm) return std::nullopt;
+                      call.input_description.rank = 3;
+                      call.input_description.sizes[2] = call.input_description.sizes[1];
+                      call.input_description.strides[2] = 1;
+                      return Refusal{NORMPROOF_INVALID_RANK, "input", "3"};
+                    }},
+    InvalidArgument{"weight of rank 2",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.weight == nullptr) return std::nullopt;
+                      call.weight_description.rank = 2;
+                      return Refusal{NORMPROOF_INVALID_RANK, "weight", "2"};
+                    }},
+    InvalidArgument{"negative number of rows",
+                    [](GuardedCall& call, const Case&) {
+                      call.input_description.sizes[0] = call.out_description.sizes[0] =
+                          call.residual_description.sizes[0] = -7;
+                      return std::optional(Refusal{NORMPROOF_INVALID_SIZE, "input", "-7"});
+                    }},
+    InvalidArgument{"hidden size 0",
+                    [](GuardedCall& call, const Case&) {
+                      for (normproof_tensor* tensor :
+                           {&call.input_description, &call.out_description, &call.residual_description})
+                        tensor->sizes[call.input_description.rank - 1] = 0;
+                      call.weight_description.sizes[0] = 0;
+                      return std::optional(Refusal{NORMPROOF_INVALID_SIZE, "input", "0"});
+                    }},
+    InvalidArgument{"out of another shape",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (!writes_out(test_case)) return std::nullopt;
+                      const std::int64_t size = ++call.out_description.sizes[0];
+                      return Refusal{NORMPROOF_INVALID_SIZE, "out", fmt::format("{}", size)};
+                    }},
+    InvalidArgument{"residual of another shape",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.residual == nullptr) return std::nullopt;
+                      const std::int64_t size = ++call.residual_description.sizes[1];
+                      return Refusal{NORMPROOF_INVALID_SIZE, "residual", fmt::format("{}", size)};
+                    }},
+    InvalidArgument{"weight of another size",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.weight == nullptr) return std::nullopt;
+                      const std::int64_t size = ++call.weight_description.sizes[0];
+                      return Refusal{NORMPROOF_INVALID_SIZE, "weight", fmt::format("{}", size)};
+                    }},
+    InvalidArgument{"extent beyond 63 bits",
+                    [](GuardedCall& call, const Case& test_case) {
+                      for (normproof_tensor* tensor :
+                           {&call.input_description, &call.out_description, &call.residual_description}) {
+                        tensor->sizes[0] = kHuge;
+                        // With one row it might have been any.
+                        tensor->strides[0] = std::max(tensor->strides[0], test_case.hidden_size());
+                      }
+                      return std::optional(Refusal{NORMPROOF_SIZE_OVERFLOW, "input", fmt::format("{}", kHuge)});
+                    }},
+    // Strides.
+    InvalidArgument{"input rows that overlap", [](GuardedCall& call, const Case&) { return narrow_stride("input", call.input_description); }},
+    InvalidArgument{"out rows that overlap",
+                    [](GuardedCall& call, const Case& test_case) {
+                      return writes_out(test_case) ? narrow_stride("out", call.out_description) : std::nullopt;
+                    }},
+    InvalidArgument{"residual rows that overlap",
+                    [](GuardedCall& call, const Case&) {
+                      return call.residual ? narrow_stride("residual", call.residual_description) : std::nullopt;
+                    }},
+    InvalidArgument{"input with a gap between elements",
+                    [](GuardedCall& call, const Case&) { return wide_last_stride("input", call.input_description); }},
+    InvalidArgument{"weight with a gap between elements",
+                    [](GuardedCall& call, const Case&) {
+                      return call.weight ? wide_last_stride("weight", call.weight_description) : std::nullopt;
+                    }},
+    // Dtypes.
+    InvalidArgument{"fp8 input",
+                    [](GuardedCall& call, const Case&) {
+                      call.input_description.dtype = NORMPROOF_FP8_E5M2;
+                      return std::optional(Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "input", "fp8_e5m2"});
+                    }},
+    InvalidArgument{"unknown input dtype",
+                    [](GuardedCall& call, const Case&) {
+                      const std::int32_t unknown = 99;
+                      std::memcpy(&call.input_description.dtype, &unknown, sizeof unknown);
+                      return std::optional(Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "input", "99"});
+                    }},
+    InvalidArgument{"out of the wrong kind of dtype",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (!writes_out(test_case)) return std::nullopt;
+                      const bool quantized = quantizes(test_case.operation);
+                      call.out_description.dtype = quantized ? NORMPROOF_FP32 : NORMPROOF_FP8_E4M3FN;
+                      return Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "out", quantized ? "fp32" : "fp8_e4m3fn"};
+                    }},
+    InvalidArgument{"residual of another dtype",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (call.residual == nullptr) return std::nullopt;
+                      const bool is_half = test_case.dtype == DType::fp16;
+                      call.residual_description.dtype = is_half ? NORMPROOF_BF16 : NORMPROOF_FP16;
+                      return Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "residual", is_half ? "bf16" : "fp16"};
+                    }},
+    InvalidArgument{"weight of a third dtype",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (call.weight == nullptr) return std::nullopt;
+                      const bool is_half = test_case.dtype == DType::fp16;
+                      call.weight_description.dtype = is_half ? NORMPROOF_BF16 : NORMPROOF_FP16;
+                      return Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "weight", is_half ? "bf16" : "fp16"};
+                    }},
+    // Overlap. Messages name the tensor that would be written.
+    InvalidArgument{"out half over input",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (!writes_out(test_case)) return std::nullopt;
+                      // The same first byte is a legal in-place call only where the layouts agree too.
+                      if (!quantizes(test_case.operation) && test_case.hidden_size() < 2) return std::nullopt;
+                      const bool shifted = !quantizes(test_case.operation);
+                      call.out_description.data = static_cast<std::byte*>(call.input_description.data) +
+                                                  (shifted ? size_of(test_case.dtype) : 0);
+                      return Refusal{NORMPROOF_OVERLAP, "out", fmt::format("{}", call.out_description.data)};
+                    }},
+    InvalidArgument{"residual over input",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.residual == nullptr) return std::nullopt;
+                      call.residual_description = call.input_description;
+                      return Refusal{NORMPROOF_OVERLAP, "", fmt::format("{}", call.input_description.data)};
+                    }},
+    InvalidArgument{"weight over the output",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (call.weight == nullptr || quantizes(test_case.operation)) return std::nullopt;
+                      if (*test_case.weight_dtype != test_case.dtype) return std::nullopt;
+                      normproof_tensor& written =
+                          writes_out(test_case) ? call.out_description : call.input_description;
+                      call.weight_description.data = written.data;
+                      return Refusal{NORMPROOF_OVERLAP, "", fmt::format("{}", written.data)};
+                    }},
+    // Launch.
+    InvalidArgument{"33 threads", [](GuardedCall& call, const Case&) { return invalid_threads(call, 33); }},
+    InvalidArgument{"negative threads", [](GuardedCall& call, const Case&) { return invalid_threads(call, -32); }},
+    InvalidArgument{"1056 threads", [](GuardedCall& call, const Case&) { return invalid_threads(call, 1056); }},
+    InvalidArgument{"unknown path",
+                    [](GuardedCall& call, const Case&) {
+                      const std::int32_t unknown = 7;
+                      std::memcpy(&call.launch.path, &unknown, sizeof unknown);
+                      return std::optional(Refusal{NORMPROOF_INVALID_LAUNCH, "launch", "7"});
+                    }},
+    InvalidArgument{"vectorized where the alignment forbids it",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (test_case.hidden_size() % chunk_elements(test_case.dtype) != 0 || vectorizable(test_case))
+                        return std::nullopt;
+                      call.launch.path = NORMPROOF_PATH_VECTORIZED;
+                      return Refusal{NORMPROOF_MISALIGNED_POINTER, "", ""};
+                    }},
+    InvalidArgument{"vectorized where the hidden size forbids it",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (test_case.hidden_size() % chunk_elements(test_case.dtype) == 0) return std::nullopt;
+                      call.launch.path = NORMPROOF_PATH_VECTORIZED;
+                      return Refusal{NORMPROOF_INVALID_LAUNCH, "launch",
+                                     fmt::format("{}", test_case.hidden_size())};
+                    }},
+};
+
+}  // namespace
+
+std::span<const InvalidArgument> invalid_arguments() { return kInvalidArguments; }
+
+std::string problem_of_refusal(const Refusal& wanted, normproof_status status, const GuardedCall& call) {
+  if (status == NORMPROOF_OK) return "the call was carried out";
+  if (status != wanted.status)
+    return fmt::format("status {} instead of {}", static_cast<int>(status), static_cast<int>(wanted.status));
+  const std::string message = call.message();
+  if (message.empty()) return "there is no message";
+  if (!wanted.argument.empty() && !message.starts_with(wanted.argument + ":"))
+    return fmt::format("the message does not begin with the argument's name, {}", wanted.argument);
+  if (message.find(wanted.value) == std::string::npos)
+    return fmt::format("the message does not contain the value, {}", wanted.value);
+  const auto violations = call.memory_violations(true);
+  return violations.empty() ? std::string() : violations.front();
+}
+
+}  // namespace normproof

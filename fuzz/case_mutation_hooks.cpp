@@ -33,7 +33,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
   using namespace normproof;
   Random random(seed);
   if (random.chance(1, 4)) return LLVMFuzzerMutate(data, size, max_size);
-  const CaseLimits& limits = fuzz::fuzz_limits();
+  const CaseLimits& limits = fuzz::case_limits();
   const Case parent = case_from_bytes({data, size}, limits);
   const Case child = fuzz::mutate(parent, random, limits);
   return fuzz::write(child, data, max_size).value_or(size);
@@ -45,7 +45,7 @@ extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* first, std:
                                                  unsigned int seed) {
   using namespace normproof;
   Random random(seed);
-  const CaseLimits& limits = fuzz::fuzz_limits();
+  const CaseLimits& limits = fuzz::case_limits();
   const Case child = fuzz::cross_over(case_from_bytes({first, first_size}, limits),
                                       case_from_bytes({second, second_size}, limits), random, limits);
   return fuzz::write(child, out, max_out_size).value_or(0);

@@ -111,9 +111,15 @@ bool mutate_launch(Case& test_case, Random& random, const CaseLimits& limits) {
   return true;
 }
 
+// A layout of a tensor that the case has.
 TensorLayout& random_layout(Case& test_case, Random& random) {
-  const std::array layouts = {&test_case.input_layout, &test_case.residual_layout, &test_case.output_layout};
-  return *random.pick(layouts);
+  std::array<TensorLayout*, 3> layouts{&test_case.input_layout};
+  std::size_t count = 1;
+  if (adds_residual(test_case.operation)) layouts[count++] = &test_case.residual_layout;
+  if (!test_case.in_place && test_case.operation != Operation::fused_add_rms_norm) {
+    layouts[count++] = &test_case.output_layout;
+  }
+  return *layouts[random.below(count)];
 }
 
 bool mutate_alignment(Case& test_case, Random& random, const CaseLimits&) {
@@ -287,20 +293,16 @@ constexpr std::array kMutations = {
 std::span<const Mutation> all_mutations() { return kMutations; }
 
 Case mutate(const Case& test_case, Random& random, const CaseLimits& limits) {
-  Case mutated = test_case;
-  const std::uint64_t wanted = 1 + random.below(4);
-  std::uint64_t applied = 0;
-  // Some mutations do not fit some cases; the epsilon always does, so few attempts are in vain.
-  for (int attempt = 0; attempt < 16 && applied < wanted; ++attempt) {
-    Case candidate = mutated;
-    const Mutation& mutation = random.pick(kMutations);
-    if (!mutation.apply(candidate, random, limits) || !validate(candidate).empty() ||
-        !within(candidate, limits))
-      continue;
-    mutated = std::move(candidate);
-    ++applied;
+  constexpr int kAttempts = 4;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    Case mutated = test_case;
+    const std::uint64_t wanted = 1 + random.below(4);
+    // Some mutations do not fit some cases; the epsilon always does, so few draws are in vain.
+    std::uint64_t applied = 0;
+    while (applied < wanted) applied += random.pick(kMutations).apply(mutated, random, limits) ? 1 : 0;
+    if (validate(mutated).empty() && within(mutated, limits)) return mutated;
   }
-  return mutated;
+  return test_case;
 }
 
 Case cross_over(const Case& first, const Case& second, Random& random, const CaseLimits& limits) {

@@ -6,14 +6,15 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "corpus/case_bytes.h"
 #include "fuzz/harness.h"
-#include "properties/run/evaluate.h"
+
+const normproof::CaseLimits& normproof::fuzz::case_limits() {
+  static const CaseLimits limits = small_cases();
+  return limits;
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace normproof;
-  const Case test_case = case_from_bytes({data, size}, fuzz::fuzz_limits());
-  const Evaluation evaluation = evaluate(test_case, fuzz::target());
-  if (evaluation.violates()) fuzz::report_finding(test_case, describe(test_case, evaluation));
+  fuzz::check_conformance(fuzz::case_of({data, size}));
   return 0;
 }

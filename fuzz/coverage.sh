@@ -9,17 +9,17 @@ work=$build/coverage
 rm -rf "$work"
 mkdir -p "$work"
 harnesses=()
-for harness in "$build"/bin/*_fuzzer; do harnesses+=("$harness"); done
+for harness in "$build"/bin/*_fuzzer; do
+  harnesses+=("$harness")  # with its options and the name of its seeds beside it
+done
 each=$(( (seconds + ${#harnesses[@]} - 1) / ${#harnesses[@]} ))
 objects=()
 for harness in "${harnesses[@]}"; do
   name=$(basename "$harness")
-  seeds=$build/fuzz/seeds/cases
-  [[ $name == case_parser_fuzzer ]] && seeds=$build/fuzz/seeds/json
-  [[ $name == check_fuzzer ]] && seeds=$build/fuzz/seeds/dumps
+  seeds=$(cat "$harness.seeds")
   cp -r "$seeds" "$work/$name"
   echo "$name: $(ls "$work/$name" | wc -l) seeds, then $each s of fuzzing" >&2
-  (cd "$work" && LLVM_PROFILE_FILE="$work/$name.%p.profraw" "$harness" -max_total_time="$each" -seed=1 -rss_limit_mb=4096 \
+  (cd "$work" && LLVM_PROFILE_FILE="$work/$name.%p.profraw" "$source_folder/fuzz/run.sh" "$harness" -max_total_time="$each" -seed=1 -rss_limit_mb=4096 \
     "$work/$name" >"$work/$name.log" 2>&1) || { tail -n 30 "$work/$name.log" >&2; exit 1; }
   objects+=(-object "$harness")
 done

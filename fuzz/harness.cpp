@@ -8,7 +8,9 @@
 #include <filesystem>
 #include <functional>
 
+#include "corpus/case_bytes.h"
 #include "corpus/case_json.h"
+#include "properties/run/evaluate.h"
 
 namespace normproof::fuzz {
 namespace {
@@ -32,18 +34,50 @@ Target& target() {
   return *instance;
 }
 
-const CaseLimits& fuzz_limits() {
-  static const CaseLimits limits = [] {
-    CaseLimits small;
-    small.max_rows = 3;
-    small.max_hidden = 64;
-    small.max_elements = small.max_rows * small.max_hidden;
-    small.max_threads_per_block = 64;
-    small.max_padding = 64;
-    small.allow_refused = true;
-    return small;
-  }();
+CaseLimits small_cases() {
+  CaseLimits limits;
+  limits.max_rows = 3;
+  limits.max_hidden = 64;
+  limits.max_elements = limits.max_rows * limits.max_hidden;
+  limits.max_threads_per_block = 64;
+  limits.max_padding = 64;
+  limits.allow_refused = true;
   return limits;
+}
+
+CaseLimits wide_cases() {
+  CaseLimits limits;
+  limits.max_rows = 70;
+  limits.max_hidden = 20'000;
+  limits.max_elements = 40'000;
+  limits.giant_strides = true;
+  limits.allow_refused = true;
+  return limits;
+}
+
+std::uint64_t seed_of(std::span<const std::uint8_t> input) {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (const std::uint8_t byte : input) hash = (hash ^ byte) * 0x100000001b3;
+  return hash;
+}
+
+Case case_of(std::span<const std::uint8_t> input) {
+  Case test_case = case_from_bytes(input, case_limits());
+  static const char* const file = std::getenv("NORMPROOF_CASE");
+  if (file != nullptr) {
+    try {
+      write_case(file, test_case);
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "NORMPROOF_CASE: {}\n", error.what());
+      std::_Exit(3);
+    }
+  }
+  return test_case;
+}
+
+void check_conformance(const Case& test_case) {
+  const Evaluation evaluation = evaluate(test_case, target());
+  if (evaluation.violates()) report_finding(test_case, describe(test_case, evaluation));
 }
 
 void report_finding(const Case& test_case, const std::string& message) {

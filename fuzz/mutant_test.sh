@@ -6,10 +6,11 @@ fuzzer=$1 write_seeds=$2 corpus=$3 mutant=$4 runs=$5
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 bug=${mutant%%-*}
+run=$(cd -- "$(dirname -- "$0")" && pwd)/run.sh
 "$write_seeds" "$corpus" "$work/seeds" "$bug-"
 cd "$work"
 status=0
-NORMPROOF_TARGET=mutant:$mutant NORMPROOF_FINDINGS=$work "$fuzzer" -runs="$runs" -seed=1 -rss_limit_mb=4096 seeds >log 2>&1 || status=$?
+NORMPROOF_TARGET=mutant:$mutant NORMPROOF_FINDINGS=$work "$run" "$fuzzer" -runs="$runs" -seed=1 -rss_limit_mb=4096 seeds >log 2>&1 || status=$?
 executions=$(sed -n 's/^stat::number_of_executed_units: //p; s/^#\([0-9]*\).*/\1/p' log | tail -n 1)
 if grep -q "^VIOLATION on target mutant:$mutant" log && [[ -n $(ls finding-*.json 2>/dev/null) ]]; then
   echo "$mutant: found with exit code $status; the last progress line before it was at ${executions:-0} executions"

@@ -3,12 +3,13 @@
 # (libFuzzer writes into the folder that it is given). Without an engine (standalone build) only the replay.
 set -euo pipefail
 fuzzer=$1 seeds=$2 runs=$3
+run=$(cd -- "$(dirname -- "$0")" && pwd)/run.sh
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp -r "$seeds" "$copy/seeds"
 [[ -n $(ls -A "$copy/seeds") ]] || { echo "no seeds in $seeds" >&2; exit 1; }
 cd "$copy"
-"$fuzzer" -runs=0 seeds
+"$run" "$fuzzer" -runs=0 seeds
 if (( runs > 0 )); then
-  "$fuzzer" -runs="$runs" -seed=1 -rss_limit_mb=4096 -timeout=30 -print_final_stats=1 seeds 2>&1 | tail -n 20
+  "$run" "$fuzzer" -runs="$runs" -seed=1 -rss_limit_mb=4096 -timeout=30 -print_final_stats=1 seeds 2>&1 | tail -n 20
 fi

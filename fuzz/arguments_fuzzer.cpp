@@ -1,0 +1,69 @@
+// An invalid call of the C interface is refused, names what is wrong, and writes nothing.
+// 1. Decode the bytes to a case and lay it out as a valid call.
+// 2. Spoil one or two arguments in ways that the input's hash chooses.
+// 3. Call: the refusal must be that of a spoiled argument, and every byte must be as it was.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "corpus/random.h"
+#include "fuzz/harness.h"
+#include "properties/run/invalid_call.h"
+
+namespace normproof::fuzz {
+
+const CaseLimits& case_limits() {
+  static const CaseLimits limits = [] {
+    CaseLimits valid = small_cases();
+    valid.allow_refused = false;
+    return valid;
+  }();
+  return limits;
+}
+
+namespace {
+
+void check(const Case& test_case, Random random) {
+  const KernelFunctions* functions = functions_of(target());
+  if (functions == nullptr || test_case.rows() == 0) return;
+  static GuardedCall::Memory memory;
+  const CaseTensors tensors = materialize(test_case);
+  GuardedCall call(test_case, tensors, memory);
+  std::vector<Refusal> wanted;
+  std::string ways;
+  const InvalidArgument* first = nullptr;
+  for (std::uint64_t count = random.chance(1, 4) ? 2 : 1; count > 0; --count) {
+    const InvalidArgument& way = random.pick(invalid_arguments());
+    if (&way == first) continue;  // twice the same may be valid again: one byte further and one more
+    first = &way;
+    const auto refusal = way.spoil(call, test_case);
+    if (!refusal) continue;
+    wanted.push_back(*refusal);
+    ways += fmt::format("{}{}", ways.empty() ? "" : ", then ", way.name);
+  }
+  if (wanted.empty()) return;
+  const normproof_status status = call.invoke(*functions);
+  std::string problem;
+  for (const Refusal& refusal : wanted) {
+    problem = problem_of_refusal(refusal, status, call);
+    if (problem.empty()) return;
+    // Of two spoiled arguments only the first that is looked at is named; which one it is the interface may
+    // choose.
+    if (wanted.size() > 1 && status != NORMPROOF_OK && call.memory_violations(true).empty()) return;
+  }
+  report_finding(test_case, fmt::format("invalid call ({}): {}\n  status {}, message \"{}\"", ways, problem,
+                                        static_cast<int>(status), call.message()));
+}
+
+}  // namespace
+}  // namespace normproof::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace normproof;
+  fuzz::check(fuzz::case_of({data, size}), Random(fuzz::seed_of({data, size})));
+  return 0;
+}

@@ -1,0 +1,267 @@
+// The host execution runs kernels as CUDA describes it, under any schedule, and reports misuse instead of
+// hanging.
+// 1. Read the bytes as a small program: blocks, schedule, instructions that every thread executes.
+// 2. Evaluate it in lockstep, without the host execution.
+// 3. Run it as a kernel: every thread ends with the same value, and the launch fails exactly where a rule is
+// broken.
+#include <fmt/format.h>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "fuzz/lockstep.h"
+#include "kernels/host/launch.h"
+
+#include "kernels/host/cuda_on_host.h"
+
+namespace normproof::fuzz {
+namespace {
+
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+std::uint32_t intrinsic(unsigned which, const std::array<std::uint32_t, 3>& operands) {
+  const float a = __uint_as_float(operands[0]);
+  const float b = __int_as_float(std::bit_cast<int>(operands[1]));
+  const float c = std::bit_cast<float>(operands[2]);
+  float result = 0;
+  switch (which) {
+    case 0:
+      result = __fmaf_rn(a, b, c);
+      break;
+    case 1:
+      result = __fadd_rn(a, b);
+      break;
+    case 2:
+      result = __fsub_rn(a, b);
+      break;
+    case 3:
+      result = __fmul_rn(a, b);
+      break;
+    case 4:
+      result = __fdiv_rn(a, b);
+      break;
+    case 5:
+      result = __frcp_rn(a);
+      break;
+    case 6:
+      result = __fsqrt_rn(a);
+      break;
+    default:
+      result = rsqrtf(a);
+  }
+  return result != result ? 0x7fc00000u : static_cast<std::uint32_t>(__float_as_int(result));
+}
+
+std::uint64_t barrier(const Instruction& instruction, int predicate) {
+  switch (instruction.a % 4) {
+    case 0:
+      __syncthreads();
+      return 0;
+    case 1:
+      return static_cast<std::uint64_t>(__syncthreads_count(predicate));
+    case 2:
+      return static_cast<std::uint64_t>(__syncthreads_or(predicate));
+    default:
+      return static_cast<std::uint64_t>(__syncthreads_and(predicate));
+  }
+}
+
+std::uint64_t vote(const Instruction& instruction, unsigned thread, int predicate) {
+  const unsigned mask = instruction.c % 2 != 0 ? half_mask(thread) : kAllLanes;
+  switch (instruction.a % 3) {
+    case 0:
+      return __ballot_sync(mask, predicate);
+    case 1:
+      return static_cast<std::uint64_t>(__any_sync(mask, predicate));
+    default:
+      return static_cast<std::uint64_t>(__all_sync(mask, predicate));
+  }
+}
+
+template <class T>
+T shuffle(const Instruction& instruction, T value) {
+  const int operand = instruction.b % 32, width = 1 << instruction.c % 6;
+  switch (instruction.a % 4) {
+    case 0:
+      return __shfl_sync(kAllLanes, value, operand, width);
+    case 1:
+      return __shfl_up_sync(kAllLanes, value, static_cast<unsigned>(operand), width);
+    case 2:
+      return __shfl_down_sync(kAllLanes, value, static_cast<unsigned>(operand), width);
+    default:
+      return __shfl_xor_sync(kAllLanes, value, operand, width);
+  }
+}
+
+void combine(const Instruction& instruction, std::uint64_t* word, std::uint64_t value) {
+  switch (instruction.b % 5) {
+    case 0:
+      atomicAdd(word, value);
+      break;
+    case 1:
+      atomicMin(word, value);
+      break;
+    case 2:
+      atomicMax(word, value);
+      break;
+    case 3:
+      atomicOr(word, value);
+      break;
+    default:
+      atomicAnd(word, value);
+  }
+}
+
+// Breaks a rule where the instruction chooses the thread.
+void misuse(const Instruction& instruction, unsigned thread) {
+  alignas(16) static const unsigned char kBytes[32] = {};
+  const bool is_chosen = chosen(instruction, thread);
+  switch (instruction.opcode) {
+    case Opcode::diverge:
+      if (is_chosen) {
+        __syncthreads();
+      } else {
+        __syncthreads();
+      }
+      break;
+    case Opcode::foreign_mask:
+      if (is_chosen) __syncwarp(kAllLanes ^ 1u << thread % 32);
+      break;
+    case Opcode::invalid_width:
+      if (is_chosen) __shfl_sync(kAllLanes, thread, 0, 3 + 2 * (instruction.b % 16));
+      break;
+    case Opcode::misaligned:
+      if (is_chosen) (void)host::load_aligned<uint4>(kBytes + 1 + instruction.b % 15);
+      break;
+    default:
+      if (!is_chosen) break;
+      if (instruction.a % 2 != 0) throw thread;
+      throw std::runtime_error("raised");
+  }
+}
+
+std::uint64_t run_thread(const Program& program) {
+  NORMPROOF_SHARED(std::uint64_t, shared, kMaximumThreads);
+  NORMPROOF_DYNAMIC_SHARED(std::uint64_t, counters);
+  const unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+  std::uint64_t value = initial_value(blockIdx.x, thread);
+  for (const Instruction& instruction : program.instructions) {
+    switch (instruction.opcode) {
+      case Opcode::mix:
+        value = mixed(value, instruction);
+        break;
+      case Opcode::arithmetic:
+        value = absorbed(value, intrinsic(instruction.a % kIntrinsics, fp32_operands(value, instruction)));
+        break;
+      case Opcode::count_bits: {
+        const auto word = static_cast<unsigned>(value);
+        const int counts =
+            __popc(word) | __clz(static_cast<int>(word)) << 8 | __ffs(static_cast<int>(word)) << 16;
+        value = absorbed(value, static_cast<std::uint64_t>(counts));
+        break;
+      }
+      case Opcode::barrier:
+        value = absorbed(value, barrier(instruction, predicate_of(value, instruction)));
+        break;
+      case Opcode::vote:
+        value = absorbed(value, vote(instruction, thread, predicate_of(value, instruction)));
+        break;
+      case Opcode::warp_barrier:
+        __syncwarp(half_mask(thread));
+        break;
+      case Opcode::shuffle:
+        value = absorbed(value, instruction.c >= 128 ? shuffle(instruction, static_cast<std::uint32_t>(value))
+                                                     : shuffle(instruction, value));
+        break;
+      case Opcode::exchange:
+        shared[thread] = value;
+        __syncthreads();
+        value = absorbed(value, shared[(thread + instruction.a) % program.threads()]);
+        __syncthreads();
+        break;
+      case Opcode::combine:
+        combine(instruction, &counters[instruction.a % kCounters], value);
+        __syncthreads();
+        value = absorbed(value, counters[instruction.a % kCounters]);
+        __syncthreads();
+        break;
+      case Opcode::leave:
+        if (chosen(instruction, thread)) return value;
+        break;
+      default:
+        misuse(instruction, thread);
+    }
+  }
+  return value;
+}
+
+[[noreturn]] void fail(const Program& program, const std::string& what) {
+  fmt::print(stderr, "{}\n{} blocks of {}x{}x{} threads, order {}, seed {}\n", what, program.blocks,
+             program.extent[0], program.extent[1], program.extent[2], program.order, program.seed);
+  for (const Instruction& instruction : program.instructions) {
+    fmt::print(stderr, "  opcode {:2} operands {:3} {:3} {:3}\n", static_cast<int>(instruction.opcode),
+               instruction.a, instruction.b, instruction.c);
+  }
+  std::abort();
+}
+
+void check(const Program& program) {
+  const Outcome wanted = evaluate_in_lockstep(program);
+  std::vector<std::uint64_t> values(program.blocks * program.threads());
+  host::LaunchConfig config{
+      .grid = program.blocks,
+      .block = {program.extent[0], program.extent[1], program.extent[2]},
+      .dynamic_shared_bytes = kCounters * sizeof(std::uint64_t),
+      .schedule = host::Schedule{static_cast<host::ThreadOrder>(program.order), program.seed}};
+  const host::LaunchResult result = host::launch(config, [&] {
+    const unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+    values[blockIdx.x * program.threads() + thread] = run_thread(program);
+  });
+  if (wanted.rule_broken) {
+    if (result) fail(program, "a broken rule was not reported");
+    if (result.message.empty()) fail(program, "an error without a message");
+    return;
+  }
+  if (!result) fail(program, "a valid program failed: " + result.message);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (values[i] == wanted.values[i]) continue;
+    fail(program, fmt::format("block {}, thread {}: {:016x} instead of {:016x}", i / program.threads(),
+                              i % program.threads(), values[i], wanted.values[i]));
+  }
+}
+
+// A launch that CUDA refuses is refused, by the name of what is wrong, and no thread runs.
+void check_refused_launch(std::uint8_t choice) {
+  struct Refused {
+    dim3 grid, block;
+    const char* named;
+  };
+  static const std::array<Refused, 8> kRefused = {{{0, 32, "grid.x"},
+                                                   {{1, 65536}, 32, "grid.y"},
+                                                   {{1, 1, 65536}, 32, "grid.z"},
+                                                   {1, 0, "block.x"},
+                                                   {1, 1025, "block.x"},
+                                                   {1, {1, 1025}, "block.y"},
+                                                   {1, {1, 1, 65}, "block.z"},
+                                                   {1, {1024, 2}, "threads in a block"}}};
+  const Refused& refused = kRefused[choice % kRefused.size()];
+  const host::LaunchResult result =
+      host::launch({.grid = refused.grid, .block = refused.block}, [] { std::abort(); });
+  const bool by_name = result.message.find(refused.named) != std::string::npos;
+  if (result.error == host::LaunchError::kInvalidConfiguration && by_name) return;
+  fmt::print(stderr, "a launch with a bad {} gave the message \"{}\"\n", refused.named, result.message);
+  std::abort();
+}
+
+}  // namespace
+}  // namespace normproof::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace normproof::fuzz;
+  check(program_from_bytes({data, size}));
+  if (size > 0) check_refused_launch(data[0]);
+  return 0;
+}

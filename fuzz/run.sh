@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# run.sh FUZZER [ARGUMENT...]: runs a fuzzer with the settings of FUZZER.options, the file that fuzzing services read too:
+# [libfuzzer] flags before the given arguments, [asan] settings after those of ASAN_OPTIONS.
+set -euo pipefail
+fuzzer=$1
+shift
+flags=() asan=${ASAN_OPTIONS:-} section=
+if [[ -f $fuzzer.options ]]; then
+  while IFS= read -r line; do
+    line=${line%%#*}
+    line=${line// /}
+    case $line in
+      '') ;;
+      \[*\]) section=${line:1:-1} ;;
+      *)
+        case $section in
+          libfuzzer) flags+=("-$line") ;;
+          asan) asan=${asan:+$asan:}$line ;;
+          *) echo "$fuzzer.options: no section [$section] is known" >&2; exit 2 ;;
+        esac
+        ;;
+    esac
+  done <"$fuzzer.options"
+fi
+ASAN_OPTIONS=$asan exec "$fuzzer" "${flags[@]}" "$@"

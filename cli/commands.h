@@ -20,6 +20,7 @@ Action add_check(CLI::App& command);
 Action add_identify(CLI::App& command);
 Action add_minimize(CLI::App& command);
 Action add_assess(CLI::App& command);
+Action add_fuzz(CLI::App& command);
 
 // An option that makes no sense; what() names it and its value. The program ends with kUsageError.
 class UsageError : public std::runtime_error {

@@ -33,6 +33,7 @@ constexpr Subcommand kSubcommands[] = {
     {"explain", "Print every rounding step behind one output element of a case", add_explain},
     {"assess", "Measure the witness judge itself: false rejections, agreement with brute force, detection",
      add_assess},
+    {"fuzz", "Run the fuzzers for some minutes; what they find becomes bug reports", add_fuzz},
     {"list", "Print the operations, dtypes, policies, properties, data classes and targets", add_list},
 };
 

@@ -4,13 +4,18 @@
 #include <exception>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
 #include "corpus/dump.h"
+#include "corpus/generate.h"
+#include "fuzz/campaign/repro_script.h"
+#include "oracle/canonical_judge.h"
 #include "properties/run/evaluate.h"
 
 namespace normproof {
@@ -20,17 +25,34 @@ struct ReplayOptions {
   std::vector<std::string> files;
   std::string target = "host";
   std::string dump;
+  std::string repro;
   bool quiet = false;
 };
+
+// What --dump and --repro write needs outputs.
+const Outputs& outputs_of(const Evaluation& evaluation, const char* option, const std::string& file) {
+  if (evaluation.run.status != RunResult::Status::completed) {
+    throw UsageError(
+        fmt::format("{} {}: the target gave no outputs: {}", option, file, evaluation.run.message));
+  }
+  return evaluation.run.outputs;
+}
 
 // Writes what went in and what came out, for `check` and `identify`. Throws UsageError where nothing came
 // out.
 void write_outputs(const std::string& file, Case test_case, const Evaluation& evaluation) {
-  if (evaluation.run.status != RunResult::Status::completed) {
-    throw UsageError(fmt::format("--dump {}: the target gave no outputs: {}", file, evaluation.run.message));
-  }
-  test_case.outputs = evaluation.run.outputs;
+  test_case.outputs = outputs_of(evaluation, "--dump", file);
   write_dump(file, test_case);
+}
+
+// Writes a script that shows what differs without this program.
+void write_repro(const std::string& file, const Case& test_case, const Evaluation& evaluation,
+                 const Target& target) {
+  const Outputs& got = outputs_of(evaluation, "--repro", file);
+  const Outputs wanted = oracle::expected_outputs(test_case, materialize(test_case));
+  const std::string script = campaign::repro_script(test_case, got, wanted, target.name());
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(script));
+  write_file_atomically(file, std::span(&bytes, 1));
 }
 
 int replay(const ReplayOptions& options) {
@@ -57,10 +79,12 @@ int replay(const ReplayOptions& options) {
         continue;
       }
       const Evaluation evaluation = evaluate(test_case, *target);
-      if (!options.dump.empty()) {
-        if (judged > 0) throw UsageError(fmt::format("--dump {}: takes one case, got more", options.dump));
-        write_outputs(options.dump, test_case, evaluation);
+      if (judged > 0 && !(options.dump.empty() && options.repro.empty())) {
+        throw UsageError(
+            fmt::format("--dump, --repro: take one case, got more: {}", options.dump + options.repro));
       }
+      if (!options.dump.empty()) write_outputs(options.dump, test_case, evaluation);
+      if (!options.repro.empty()) write_repro(options.repro, test_case, evaluation, *target);
       ++judged;
       if (evaluation.violates()) {
         ++violations;
@@ -86,6 +110,8 @@ Action add_replay(CLI::App& command) {
   command.add_option("files", options->files, "Case files, or folders of them")->required();
   add_target_option(command, options->target);
   command.add_option("--dump", options->dump, "Write the case's inputs and outputs to this safetensors file");
+  command.add_option("--repro", options->repro,
+                     "Write a Python script (numpy) that shows the case's differing elements by itself");
   command.add_flag("--quiet", options->quiet, "Print only violations and the summary");
   return [options] { return replay(*options); };
 }

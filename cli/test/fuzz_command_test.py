@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""`normproof fuzz`: bug reports, resumption, and survival of whatever goes wrong.
+
+fuzz_command_test.py PROGRAM CORPUS MUTANT-TARGET. The fuzzers are stand-ins that behave like libFuzzer programs, so that each
+misbehaviour is certain; the real ones are tested where they are built.
+"""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM, CORPUS, MUTANT = sys.argv[1:4]
+B2 = os.path.join(CORPUS, "seeds", "B2-rms-norm-vectorized.json")
+
+# One script for all stand-ins: what it does follows from its name and from whether it is given an input or folders.
+STAND_IN = """#!/usr/bin/python3
+import os, shutil, sys, time
+name = os.path.basename(sys.argv[0])
+options = dict(a[1:].split("=", 1) for a in sys.argv[1:] if a.startswith("-"))
+paths = [a for a in sys.argv[1:] if not a.startswith("-")]
+if "set_cover_merge" in options:
+    inputs = sorted(os.listdir(paths[1]))
+    shutil.copy(os.path.join(paths[1], inputs[0]), paths[0])
+    sys.exit(0)
+if os.path.isfile(paths[0]):  # one input, to be reproduced
+    if name == "conformance_fuzzer":
+        if "NORMPROOF_CASE" in os.environ:
+            shutil.copy(os.environ["FAILING_CASE"], os.environ["NORMPROOF_CASE"])
+        print("VIOLATION on target x\\nwrong bits, rms_norm 1x8\\n==1== ERROR: libFuzzer: deadly signal", flush=True)
+        os._exit(77)
+    print("==1== ERROR: AddressSanitizer: heap-buffer-overflow on address 0x1", flush=True)
+    os._exit(1)
+print("#16 NEW cov: 7 ft: 9 corp: 2/3b", flush=True)
+if name == "steady_fuzzer":
+    for number in range(3):
+        open(os.path.join(paths[0], f"input-{number}"), "w").write("x")
+    time.sleep(float(options["max_total_time"]))
+    print("stat::number_of_executed_units: 1234", flush=True)
+    sys.exit(0)
+if name == "silent_fuzzer":
+    sys.exit(5)
+open(options["artifact_prefix"] + "crash-1", "w").write("bytes")
+print("stat::number_of_executed_units: 42", flush=True)
+os._exit(77)
+"""
+
+
+class FuzzCommand(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.fuzzers = self.folder / "bin"
+        self.fuzzers.mkdir()
+        (self.fuzzers / "run.sh").write_text('#!/bin/sh\nexec "$@"\n')
+        (self.fuzzers / "run.sh").chmod(0o755)
+        self.corpus = self.folder / "cases"
+        self.corpus.mkdir()
+        (self.corpus / "seed.json").write_text(pathlib.Path(B2).read_text())
+
+    def add(self, name, seeds="none"):
+        program = self.fuzzers / f"{name}_fuzzer"
+        program.write_text(STAND_IN)
+        program.chmod(0o755)
+        (self.fuzzers / f"{name}_fuzzer.seeds").write_text(f"/nowhere/{seeds}\n")
+
+    def command(self, *arguments):
+        return [PROGRAM, "fuzz", "--fuzzers", str(self.fuzzers), "--folder", str(self.folder / "campaign"), "--corpus",
+                str(self.corpus), "--regressions", str(self.folder / "regressions"), "--jobs", "2", *arguments]
+
+    def fuzz(self, *arguments, expect):
+        result = subprocess.run(self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                env=dict(os.environ, FAILING_CASE=B2), timeout=120)
+        self.assertEqual(result.returncode, expect, result.stdout)
+        return result.stdout
+
+    def test_a_violation_becomes_a_bug_report(self):
+        self.add("conformance", "cases")
+        output = self.fuzz("--minutes", "0.05", "--target", MUTANT, expect=1)
+        self.assertIn("FINDING rms_norm-weight-fp32-wrong-bits: ", output)
+        self.assertIn("1 findings, 0 problems", output)
+        folder = self.folder / "campaign" / "findings" / "rms_norm-weight-fp32-wrong-bits"
+        report = (folder / "report.md").read_text()
+        for part in ("Every bit is what policy weight=fp32 gives.", "no r explains the element", "python3 repro.py"):
+            self.assertIn(part, report)
+        repro = subprocess.run(["/usr/bin/python3", folder / "repro.py"], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(repro.returncode, 1, repro.stdout)
+        self.assertIn("the contract says", repro.stdout)
+        # The same JSON is a regression: it violates on the mutant and conforms on the production kernels.
+        regression = self.folder / "regressions" / "rms_norm-weight-fp32-wrong-bits.json"
+        self.assertEqual(json.loads(regression.read_text()), json.loads((folder / "case.json").read_text()))
+        for target, status in ((MUTANT, 1), ("host", 0)):
+            replay = subprocess.run([PROGRAM, "replay", regression, "--target", target], stdout=subprocess.DEVNULL)
+            self.assertEqual(replay.returncode, status)
+        check = subprocess.run([PROGRAM, "check", folder / "outputs.safetensors"], stdout=subprocess.DEVNULL)
+        self.assertEqual(check.returncode, 1)
+        # Found again by a later campaign: no second report, but counted.
+        self.assertIn("(known)", self.fuzz("--minutes", "0.05", "--target", MUTANT, expect=1))
+        self.assertEqual(sorted(os.listdir(folder.parent)), [folder.name])
+        self.assertGreaterEqual(int((folder / "count").read_text()), 2)
+
+    def test_a_repro_agrees_with_the_oracle_on_every_seed(self):
+        # The script asserts that it computes the oracle's bits, special values included.
+        self.add("conformance", "cases")
+        checked = 0
+        for seed in sorted(pathlib.Path(CORPUS, "seeds").glob("*.json")):
+            case = json.loads(seed.read_text())
+            if case["shape"][-1] > 64:
+                continue
+            result = subprocess.run(
+                [PROGRAM, "replay", str(seed), "--repro", str(self.folder / "repro.py")], stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True)
+            if "gave no outputs" in result.stdout:
+                continue  # a call that must be refused
+            self.assertEqual(result.returncode, 0, result.stdout)
+            repro = subprocess.run(["/usr/bin/python3", self.folder / "repro.py"], stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True)
+            self.assertEqual(repro.returncode, 0, f"{seed}: {repro.stdout}")
+            self.assertIn("0 of ", repro.stdout)
+            checked += 1
+        self.assertGreater(checked, 30)
+
+    def test_a_crash_is_a_finding_and_the_rest_goes_on(self):
+        self.add("parser")
+        self.add("silent")
+        self.add("steady")
+        output = self.fuzz("--minutes", "0.1", expect=1)
+        self.assertIn("FINDING parser-AddressSanitizer-heap-buffer-overflow: ", output)
+        self.assertIn("silent: a run ended with status 5 and left no input", output)
+        runs, executions = re.search(r"steady +(\d+) +(\d+)", output).groups()
+        self.assertEqual(int(executions), 1234 * int(runs))
+        self.assertEqual(output.count("silent: "), 1)
+        self.assertEqual(os.listdir(self.folder / "campaign" / "steady" / "corpus"), ["input-0"])  # minimized
+        self.assertTrue((self.folder / "campaign" / "findings" / "parser-AddressSanitizer-heap-buffer-overflow" /
+                         "input").exists())
+
+    def test_a_corrupt_corpus_file_is_named_and_left_out(self):
+        self.add("steady", "cases")
+        (self.corpus / "broken.json").write_text('{"normproof_case": 1, "operation": "softmax"}')
+        output = self.fuzz("--minutes", "0.05", expect=3)
+        self.assertIn("broken.json", output)
+        self.assertIn("left out", output)
+        self.assertEqual(os.listdir(self.folder / "campaign" / "seeds"), ["seed"])
+
+    def test_a_killed_campaign_leaves_no_process_and_is_resumed(self):
+        self.add("steady")
+        process = subprocess.Popen(self.command("--minutes", "5"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        corpus = self.folder / "campaign" / "steady" / "corpus"
+        deadline = time.monotonic() + 30
+        while not corpus.exists() or len(os.listdir(corpus)) < 3:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        time.sleep(0.5)
+        running = subprocess.run(["pgrep", "-f", str(self.fuzzers)], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(running.stdout, "")
+        # Killed in the middle of exchanging a corpus, and with a failure that nobody has looked at.
+        corpus.rename(str(corpus) + ".old")
+        (corpus.parent / "failures" / "run-1-crash-9").write_text("bytes")
+        output = self.fuzz("--minutes", "0.05", expect=1)
+        self.assertIn("FINDING steady-AddressSanitizer-heap-buffer-overflow", output)
+        self.assertEqual(os.listdir(corpus), ["input-0"])
+
+    def test_wrong_usage(self):
+        self.add("steady")
+        self.assertIn("not all of the fuzzers", self.fuzz("--fuzzer", "nobody", expect=3))
+        self.fuzz("--minutes", "0", expect=2)
+        (self.fuzzers / "steady_fuzzer").unlink()
+        self.assertIn("there is no program", self.fuzz(expect=3))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

@@ -1,0 +1,62 @@
+// A fuzzer as a process: started through run.sh, watched through its log, killed with its parent.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace normproof::campaign {
+
+struct Fuzzer {
+  std::string name;  // "conformance"
+  std::filesystem::path
+      program;  // ".../conformance_fuzzer"; its settings and the name of its seeds lie beside it
+  std::filesystem::path seeds;  // folder; may not exist
+  bool takes_cases = false;     // its inputs are cases in binary form
+};
+
+// The programs NAME_fuzzer in `folder`, by name. Throws std::runtime_error where there is none.
+std::vector<Fuzzer> find_fuzzers(const std::filesystem::path& folder);
+
+// What libFuzzer last said of its progress.
+struct FuzzerStatus {
+  std::int64_t executions = 0;
+  std::int64_t coverage = 0;
+  std::int64_t corpus = 0;
+};
+FuzzerStatus read_status(const std::filesystem::path& log);
+
+class FuzzerProcess {
+ public:
+  using Environment = std::vector<std::pair<std::string, std::string>>;
+
+  // Starts `fuzzer` with its own settings and then `arguments`; standard output and error go to `log`. Throws
+  // std::system_error where it cannot be started.
+  FuzzerProcess(const Fuzzer& fuzzer, const std::vector<std::string>& arguments,
+                const Environment& environment, const std::filesystem::path& log);
+  FuzzerProcess(FuzzerProcess&& other) noexcept;
+  FuzzerProcess& operator=(FuzzerProcess&&) = delete;
+  ~FuzzerProcess();
+
+  // How it ended.
+  struct End {
+    int status = 0;       // exit code, or 128 plus the signal
+    bool killed = false;  // by this class, because it took too long
+  };
+  // Nothing while it runs. After `limit` from its start it is killed.
+  std::optional<End> poll(std::chrono::seconds limit);
+  End wait(std::chrono::seconds limit);
+
+ private:
+  pid_t child_ = -1;
+  bool killed_ = false;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace normproof::campaign

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 
 #include "cli/commands.h"
@@ -12,6 +13,9 @@
 
 namespace normproof {
 namespace {
+
+// Long rows make each step of the search slow, and a repro is wanted soon.
+constexpr std::chrono::seconds kShrinkingTime{10};
 
 // FNV-1a: tells findings of the same kind apart in their file names.
 std::uint32_t short_hash(std::string_view text) {
@@ -29,8 +33,19 @@ std::string signature(const Case& test_case, const Evaluation& evaluation) {
 }  // namespace
 
 Case shrink_violation(const Case& failing, Target& target) {
-  return minimize(failing,
-                  [&target](const Case& candidate) { return evaluate(candidate, target).violates(); });
+  struct OutOfTime {};
+  const auto deadline = std::chrono::steady_clock::now() + kShrinkingTime;
+  Case smallest = failing;
+  try {
+    return minimize(failing, [&](const Case& candidate) {
+      if (std::chrono::steady_clock::now() > deadline) throw OutOfTime();
+      const bool violates = evaluate(candidate, target).violates();
+      if (violates) smallest = candidate;
+      return violates;
+    });
+  } catch (const OutOfTime&) {
+    return smallest;
+  }
 }
 
 void store_finding(Finding& finding, const std::filesystem::path& folder, Target& target) {

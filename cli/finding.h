@@ -17,7 +17,7 @@ struct Finding {
   std::filesystem::path file;  // the JSON; empty where it could not be written
 };
 
-// Shrinks `failing`, a case that violates on `target`; the result violates too.
+// Shrinks `failing`, a case that violates on `target`, for some seconds; the result violates too.
 Case shrink_violation(const Case& failing, Target& target);
 
 // Writes the case below `folder`, named by operation, dtype and kind of violation, and fills in `file`.

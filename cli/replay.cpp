@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/crash_report.h"
 #include "cli/exit_codes.h"
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
@@ -57,6 +58,7 @@ void write_repro(const std::string& file, const Case& test_case, const Evaluatio
 
 int replay(const ReplayOptions& options) {
   const auto target = make_target(options.target);
+  report_crashes("findings", options.target);
   int violations = 0, unreadable = 0, judged = 0;
   for (const std::string& argument : options.files) {
     std::vector<std::filesystem::path> files;

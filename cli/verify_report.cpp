@@ -145,6 +145,11 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
         {{"found_by", finding.found_by}, {"message", finding.message}, {"file", finding.file.string()}});
   }
   document["target_says"] = result.closing_words;
+  if (!result.findings.empty()) {
+    document["first_violation"] = {{"cases", result.cases_to_first_violation},
+                                   {"seconds", result.seconds_to_first_violation},
+                                   {"processor_seconds", result.processor_seconds_to_first_violation}};
+  }
   document["unchecked"] = result.unchecked;
   write_text(path, document.dump(2) + "\n");
 }

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <exception>
 #include <mutex>
 #include <thread>
 
+#include "cli/crash_report.h"
 #include "cli/progress.h"
 #include "corpus/case_json.h"
 #include "corpus/generate.h"
@@ -25,6 +27,9 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
+
+// Of all threads together; a busy machine does not lengthen it.
+double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 // Share of the time that the properties may take; the random cases get what is left.
 constexpr double kPropertyShare = 0.3;
@@ -78,11 +83,13 @@ class Verification {
   std::unique_ptr<Target> target_;
   std::vector<Combination> combinations_;
   Clock::time_point start_ = Clock::now();
+  double processor_start_ = processor_seconds();
   Progress progress_;
   VerifyResult result_;
 };
 
 VerifyResult Verification::run() {
+  report_crashes(options_.findings, options_.target);
   replay_corpus();
   if (!stop()) check_properties();
   if (!stop()) judge_random_cases();
@@ -96,6 +103,7 @@ VerifyResult Verification::run() {
 void Verification::note_first_violation() {
   if (result_.cases_to_first_violation != 0) return;
   result_.seconds_to_first_violation = seconds_since(start_);
+  result_.processor_seconds_to_first_violation = processor_seconds() - processor_start_;
   result_.cases_to_first_violation = std::max<std::int64_t>(result_.tally.total().cases, 1);
 }
 

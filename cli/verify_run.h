@@ -47,6 +47,7 @@ struct VerifyResult {
   std::string closing_words;           // of the target
   double seconds = 0;
   double seconds_to_first_violation = 0;  // of target and judge, before shrinking
+  double processor_seconds_to_first_violation = 0;
   std::int64_t cases_to_first_violation = 0;
   bool stopped_early = false;
 };

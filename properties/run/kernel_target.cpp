@@ -10,6 +10,8 @@
 namespace normproof {
 namespace {
 
+thread_local const Case* running_case = nullptr;
+
 class KernelTarget final : public CallableTarget {
  public:
   KernelTarget(std::string name, const KernelFunctions& functions)
@@ -19,7 +21,10 @@ class KernelTarget final : public CallableTarget {
   RunResult run(const Case& test_case, const CaseTensors& tensors) override {
     thread_local GuardedCall::Memory memory;
     GuardedCall call(test_case, tensors, memory);
-    return result_of(call, call.invoke(functions_));
+    running_case = &test_case;
+    const normproof_status status = call.invoke(functions_);
+    running_case = nullptr;
+    return result_of(call, status);
   }
   normproof_status invoke(GuardedCall& call) override { return call.invoke(functions_); }
 
@@ -42,6 +47,8 @@ RunResult CallableTarget::result_of(const GuardedCall& call, normproof_status st
   if (result.status == RunResult::Status::completed) result.outputs = call.outputs();
   return result;
 }
+
+const Case* case_being_run() { return running_case; }
 
 KernelFunctions linked_kernels() {
   return {&normproof_rms_norm, &normproof_fused_add_rms_norm, &normproof_rms_norm_static_fp8_quant,

@@ -49,6 +49,9 @@ class Target {
   virtual std::string closing_words() const { return {}; }
 };
 
+// The case that a kernel target is running in the calling thread, for reports of a crash; null outside a run.
+const Case* case_being_run();
+
 // A target that cannot be had here: unknown name, missing library.
 class TargetError : public std::runtime_error {
  public:

@@ -31,6 +31,8 @@ const std::vector<LayoutCase>& layouts() {
       {"rank_4", {2, 1, 2, 4}, {{40, 17, 5}, 3}},
       {"one_row", {1, 5}, {{99}, 0}},
       {"sparse", {2, 5}, {{std::int64_t{1} << 31}, 3}},
+      {"sparse_with_near_rows", {2, 2, 5}, {{(std::int64_t{1} << 31) + 7, 8}, 0}},
+      {"sparse_transposed", {2, 2, 5}, {{8, (std::int64_t{1} << 31) + 7}, 0}},
   };
   return table;
 }

@@ -19,6 +19,7 @@ Action add_list(CLI::App& command);
 Action add_check(CLI::App& command);
 Action add_identify(CLI::App& command);
 Action add_minimize(CLI::App& command);
+Action add_mutants(CLI::App& command);
 Action add_assess(CLI::App& command);
 Action add_fuzz(CLI::App& command);
 

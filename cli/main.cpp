@@ -34,6 +34,7 @@ constexpr Subcommand kSubcommands[] = {
     {"assess", "Measure the witness judge itself: false rejections, agreement with brute force, detection",
      add_assess},
     {"fuzz", "Run the fuzzers for some minutes; what they find becomes bug reports", add_fuzz},
+    {"mutants", "Measure the suite itself: which check sees which planted bug", add_mutants},
     {"list", "Print the operations, dtypes, policies, properties, data classes and targets", add_list},
 };
 

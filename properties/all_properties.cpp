@@ -31,6 +31,8 @@ constexpr std::array kProperties = {
     Property{"launch-changes-nothing",
              "A row's bits do not depend on the code path, the block size, or the order of the threads.",
              &check_launch_changes_nothing},
+    Property{"calls-leave-no-trace", "A call's bits do not depend on the calls before it.",
+             &check_calls_leave_no_trace},
     Property{
         "power-of-two-scaling",
         "Input times 2^k with epsilon times 4^k leaves the output unchanged, absent overflow and underflow.",

@@ -99,6 +99,7 @@ void Checker::check_next(const rc::Gen<Case>& generator) {
     case CaseFinding::Kind::not_applicable:
       throw rc::detail::CaseResult(rc::detail::CaseResult::Type::Discard);
     case CaseFinding::Kind::fails:
+      if (!context_.shrink) shrink_tries_ = kShrinkTries;
       counterexample_ = test_case;  // while RapidCheck shrinks, the last failing case is the smallest one
       throw rc::detail::CaseResult(rc::detail::CaseResult::Type::Failure, finding.message);
   }
@@ -146,12 +147,12 @@ PropertyResult Checker::failure() {
   const auto fails = [this](const Case& candidate) {
     return check(candidate, shrinking_context_).kind == CaseFinding::Kind::fails;
   };
-  Case smallest = minimize(*counterexample_, fails, kMinimizeTries);
+  Case smallest = context_.shrink ? minimize(*counterexample_, fails, kMinimizeTries) : *counterexample_;
   CaseFinding finding = check(smallest, shrinking_context_);
   const auto violates = [this](const Case& test_case) {
     return validate(test_case).empty() && evaluate(test_case, context_.target).violates();
   };
-  if (finding.related && !violates(smallest) && violates(*finding.related))
+  if (context_.shrink && finding.related && !violates(smallest) && violates(*finding.related))
     smallest = minimize(std::move(*finding.related), violates, kMinimizeTries);
   PropertyResult result;
   result.cases = cases_;

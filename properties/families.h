@@ -20,6 +20,8 @@ PropertyResult check_fused_fp8_is_composition(PropertyContext& context);
 PropertyResult check_rows_are_independent(PropertyContext& context);
 PropertyResult check_layout_changes_nothing(PropertyContext& context);
 PropertyResult check_launch_changes_nothing(PropertyContext& context);
+// call_independence.cpp
+PropertyResult check_calls_leave_no_trace(PropertyContext& context);
 // symmetry.cpp
 PropertyResult check_power_of_two_scaling(PropertyContext& context);
 PropertyResult check_negation(PropertyContext& context);

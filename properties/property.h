@@ -24,6 +24,7 @@ struct PropertyContext {
   std::function<bool()> out_of_time = [] {
     return false;
   };  // asked between cases; true ends the property early
+  bool shrink = true;  // false: the counterexample is the case that failed, for who only wants to know
 };
 
 struct PropertyResult {

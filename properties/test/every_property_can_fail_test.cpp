@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -185,6 +186,18 @@ const std::vector<WrongFor>& wrong_targets() {
          return spoiled([](const Case& test_case, RunResult& result) {
            if (test_case.schedule.order == ThreadOrder::random) flip_first(result.outputs.out);
          });
+       },
+       1},
+      {"calls-leave-no-trace", "keeps the first epsilon",
+       [] {
+         return std::unique_ptr<Target>(std::make_unique<WrongTarget>(
+             [first = std::optional<std::uint32_t>()](Target& right, const Case& test_case,
+                                                      const CaseTensors& tensors) mutable {
+               if (!first) first = test_case.epsilon_bits;
+               Case kept = test_case;
+               kept.epsilon_bits = *first;
+               return right.run(kept, tensors);
+             }));
        },
        1},
       {"power-of-two-scaling", "epsilon is always 1e-5",

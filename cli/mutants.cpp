@@ -1,0 +1,113 @@
+// `normproof mutants`: measures the suite itself. Which check sees which planted bug?
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <regex>
+#include <span>
+#include <thread>
+
+#include "cli/commands.h"
+#include "cli/exit_codes.h"
+#include "corpus/atomic_file.h"
+#include "properties/matrix/matrix.h"
+
+namespace normproof {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct MutantsOptions {
+  matrix::MatrixSettings matrix;
+  std::string folder = "build/mutants";
+  std::string json, html, markdown;
+};
+
+void write_text(const fs::path& file, const std::string& text) {
+  if (file.has_parent_path()) fs::create_directories(file.parent_path());
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
+  write_file_atomically(file, std::span(&bytes, 1));
+}
+
+void check_expression(const char* option, const std::string& expression) {
+  try {
+    const std::regex compiled(expression);
+  } catch (const std::regex_error& error) {
+    throw UsageError(fmt::format("{} '{}': {}", option, expression, error.what()));
+  }
+}
+
+int run(MutantsOptions& options) {
+  matrix::MatrixSettings& settings = options.matrix;
+  check_expression("--only", settings.only_mutants);
+  check_expression("--checks", settings.only_checks);
+  const fs::path program = fs::read_symlink("/proc/self/exe");
+  settings.checks.program = program.string();
+  settings.checks.corpus = default_corpus_folder();
+  settings.checks.findings = (fs::absolute(options.folder) / "repros").string();
+  settings.patches = NORMPROOF_MUTANT_PATCHES;
+  settings.results = (fs::path(options.folder) / "results.json").string();
+  fs::create_directories(settings.checks.findings);
+  // The fuzzers are another build: beside this one, if it was made.
+  const fs::path fuzz_build = program.parent_path().parent_path().parent_path() / "fuzz";
+  if (fs::exists(fuzz_build / "bin" / "conformance_fuzzer")) {
+    settings.checks.fuzzer = (fuzz_build / "bin" / "conformance_fuzzer").string();
+    settings.checks.fuzzer_seeds = (fuzz_build / "fuzz" / "seeds" / "cases").string();
+  }
+  const bool terminal = isatty(STDERR_FILENO) == 1;
+  settings.progress = [&](std::size_t done, std::size_t total, const std::string& what) {
+    if (terminal) fmt::print(stderr, "\r\033[K{} of {} cells  {}", done, total, what);
+  };
+  const matrix::Matrix result = matrix::run_matrix(settings);
+  if (terminal) fmt::print(stderr, "\r\033[K");
+  fmt::print("{}", matrix::to_text(result));
+  const fs::path page =
+      options.html.empty() ? fs::path(options.folder) / "index.html" : fs::path(options.html);
+  write_text(page, matrix::to_html(result));
+  if (!options.json.empty()) write_text(options.json, matrix::to_json_text(result));
+  if (!options.markdown.empty()) write_text(options.markdown, matrix::to_markdown(result));
+  fmt::print("page: {}\n", page.string());
+  if (settings.checks.fuzzer.empty())
+    fmt::print("without the fuzzers: `{} test --preset fuzz` builds them\n", program_name());
+  const matrix::Summary summary = matrix::summarize(result);
+  if (summary.not_run > 0) return kCouldNotRun;
+  const bool good = summary.survivors.empty() && summary.false_alarms == 0 && summary.repros_refuted == 0;
+  return good ? kAllGood : kViolationFound;
+}
+
+}  // namespace
+
+Action add_mutants(CLI::App& command) {
+  const auto options = std::make_shared<MutantsOptions>();
+  matrix::MatrixSettings& settings = options->matrix;
+  settings.jobs = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  command.add_option("--folder", options->folder, "Keeps results, repros and the page")
+      ->capture_default_str();
+  command.add_option("--only", settings.only_mutants, "Regular expression: only mutants whose names match");
+  command.add_option("--checks", settings.only_checks, "Regular expression: only checks whose names match");
+  command.add_flag("--fresh", settings.fresh,
+                   "Run everything anew; else what is kept and still true is not run");
+  command.add_option("--jobs", settings.jobs, "Cells at the same time")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command.add_option("--seed", settings.checks.seed, "Seed of every random choice")->capture_default_str();
+  command.add_option("--property-cases", settings.checks.property_cases, "Cases of each property")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--random-cases", settings.checks.random_cases, "Random cases of verify")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--fuzzer-runs", settings.checks.fuzzer_runs, "Executions of each fuzzer")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--json", options->json, "Write everything to this file, as JSON");
+  command.add_option("--html", options->html,
+                     "Write the page to this file; default: index.html in the folder");
+  command.add_option("--markdown", options->markdown, "Write the table of the README to this file");
+  return [options] { return run(*options); };
+}
+
+}  // namespace normproof

@@ -1,0 +1,250 @@
+#include "properties/matrix/checks.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "corpus/case_json.h"
+#include "oracle/witness_judge.h"
+#include "properties/matrix/process.h"
+#include "properties/matrix/tolerance.h"
+#include "properties/property.h"
+#include "properties/run/evaluate.h"
+#include "properties/run/verification_case.h"
+
+namespace normproof::matrix {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A cell under way: counts and measures.
+class Progress {
+ public:
+  Cell killed(std::string message) const { return cell(Cell::Outcome::killed, std::move(message)); }
+  Cell survived() const { return cell(Cell::Outcome::survived, {}); }
+  std::int64_t executions = 0;
+
+ private:
+  Cell cell(Cell::Outcome outcome, std::string message) const {
+    return {outcome, executions, processor_seconds() - begin_, std::move(message), {}};
+  }
+  double begin_ = processor_seconds();
+};
+
+struct NamedCase {
+  std::string name;
+  Case test_case;
+};
+
+// The seeds of real bugs first, as `verify` does.
+std::vector<NamedCase> read_corpus(const std::string& folder) {
+  auto files = find_case_files(folder);
+  std::ranges::sort(files, {}, [](const fs::path& file) {
+    return std::pair(file.parent_path().filename() != "seeds", file);
+  });
+  std::vector<NamedCase> cases;
+  for (const fs::path& file : files) cases.push_back({fs::relative(file, folder).string(), read_case(file)});
+  return cases;
+}
+
+Cell replay_corpus(const std::vector<NamedCase>& cases, const std::string& target_name) {
+  const auto target = make_target(target_name);
+  Progress progress;
+  for (const auto& [name, test_case] : cases) {
+    ++progress.executions;
+    const Evaluation evaluation = evaluate(test_case, *target);
+    if (evaluation.violates()) return progress.killed(name + ": " + describe(test_case, evaluation));
+  }
+  return progress.survived();
+}
+
+Cell check_property_on(const Property& property, const CheckSettings& settings,
+                       const std::string& target_name) {
+  const auto target = make_target(target_name);
+  Tally tally;
+  PropertyContext context{*target, tally, settings.seed,       settings.property_cases,
+                          {},      {},    [] { return false; }};
+  context.shrink = false;
+  Progress progress;
+  const PropertyResult result = property.check(context);
+  progress.executions = std::max<std::int64_t>(tally.total().cases, result.cases);
+  if (result.holds) return progress.survived();
+  progress.executions += progress.executions == 0 ? 1 : 0;
+  return progress.killed(result.message);
+}
+
+Cell judge_random_cases(const CheckSettings& settings, const std::string& target_name) {
+  const auto target = make_target(target_name);
+  const auto combinations = all_combinations();
+  Progress progress;
+  while (progress.executions < settings.random_cases) {
+    const Case test_case = verification_case(settings.seed, progress.executions++, combinations);
+    const Evaluation evaluation = evaluate(test_case, *target);
+    if (evaluation.violates()) return progress.killed(describe(test_case, evaluation));
+  }
+  return progress.survived();
+}
+
+// What `check` says of the outputs, as if they came in a dump: no guard zones, no canonical order.
+std::optional<std::string> witness_violation(const Case& test_case, Target& target) {
+  const CaseTensors tensors = materialize(test_case);
+  const RunResult result = target.run(test_case, tensors);
+  if (result.status != RunResult::Status::completed) return std::nullopt;  // there is nothing to judge
+  const oracle::WitnessVerdict verdict = oracle::judge_witness(test_case, tensors, result.outputs);
+  if (verdict.conforms()) return std::nullopt;
+  return fmt::format("{} rounding violations, {} scale violations, {} residual elements in {} rows",
+                     verdict.rounding_violations, verdict.scale_violations, verdict.residual_mismatches,
+                     verdict.rows);
+}
+
+Cell judge_by_witness(const std::vector<NamedCase>& cases, const CheckSettings& settings,
+                      const std::string& target_name) {
+  const auto target = make_target(target_name);
+  const auto combinations = all_combinations();
+  Progress progress;
+  for (const auto& [name, test_case] : cases) {
+    ++progress.executions;
+    if (const auto violation = witness_violation(test_case, *target))
+      return progress.killed(name + ": " + *violation);
+  }
+  for (std::int64_t index = 0; index < settings.witness_cases; ++index) {
+    ++progress.executions;
+    if (const auto violation =
+            witness_violation(verification_case(settings.seed, index, combinations), *target))
+      return progress.killed(fmt::format("random case {}: {}", index, *violation));
+  }
+  return progress.survived();
+}
+
+// The program itself, as a user calls it; it also shrinks and writes the repro.
+Cell run_verify(const CheckSettings& settings, const std::string& target_name) {
+  std::string folder = target_name;
+  std::replace(folder.begin(), folder.end(), ':', '-');
+  const fs::path findings = fs::path(settings.findings) / folder;
+  fs::remove_all(findings);
+  fs::create_directories(findings);
+  const fs::path report = findings / "verify.report";
+  const Progress progress;
+  const ProgramResult result =
+      run_program({settings.program, "verify", "--target", target_name, "--seed",
+                   std::to_string(settings.seed), "--findings", findings.string(), "--corpus",
+                   settings.corpus, "--jobs", "1", "--json", report.string()},
+                  {});
+  Cell cell;
+  if (result.exit_code == 0 || result.exit_code == 1) {
+    cell.outcome = result.exit_code == 0 ? Cell::Outcome::survived : Cell::Outcome::killed;
+    const std::size_t begin = result.output.find("VIOLATION");
+    if (begin != std::string::npos) cell.message = result.output.substr(begin);
+  } else {
+    cell.message = fmt::format("verify ended with {}: {}", result.exit_code, result.output);
+  }
+  for (const auto& entry : fs::directory_iterator(findings))
+    if (entry.path().extension() == ".json") cell.repro = entry.path().string();
+  cell.executions = 1;
+  if (std::ifstream stream(report); stream) {
+    const auto document = nlohmann::json::parse(stream);
+    cell.executions = document.at("total").at("cases").get<std::int64_t>();
+    cell.seconds = document.at("seconds").get<double>();
+    if (document.contains("first_violation")) {
+      cell.executions = document.at("first_violation").at("cases").get<std::int64_t>();
+      cell.seconds = document.at("first_violation").at("processor_seconds").get<double>();
+    }
+  } else if (cell.outcome == Cell::Outcome::killed) {
+    cell.outcome = Cell::Outcome::crashed;  // and could not report; the message says so
+  }
+  return cell;
+}
+
+Cell run_fuzzer(const CheckSettings& settings, const std::string& target_name) {
+  const fs::path work = fs::temp_directory_path() / fmt::format("normproof-fuzzer-{}", getpid());
+  fs::create_directories(work / "new");
+  const Progress progress;
+  // A kernel library beside the program, and not beside the fuzzer, whose build has mutants of its own.
+  const fs::path mutants = fs::path(settings.program).parent_path().parent_path() / "mutants";
+  const ProgramResult result = run_program(
+      {settings.fuzzer, fmt::format("-runs={}", settings.fuzzer_runs), fmt::format("-seed={}", settings.seed),
+       "-rss_limit_mb=4096", (work / "new").string(), settings.fuzzer_seeds},
+      {"NORMPROOF_TARGET=" + target_name, "NORMPROOF_MUTANTS=" + mutants.string(),
+       "NORMPROOF_FINDINGS=" + work.string()});
+  fs::remove_all(work);
+  Cell cell;
+  const bool found = result.output.find("VIOLATION on target") != std::string::npos ||
+                     result.output.find("deadly signal") != std::string::npos ||
+                     result.output.find("AddressSanitizer") != std::string::npos;
+  cell.outcome = found                   ? Cell::Outcome::killed
+                 : result.exit_code == 0 ? Cell::Outcome::survived
+                                         : Cell::Outcome::not_run;
+  const std::size_t begin = result.output.find("VIOLATION");
+  cell.message = begin == std::string::npos ? (cell.outcome == Cell::Outcome::survived ? "" : result.output)
+                                            : result.output.substr(begin);
+  // libFuzzer's progress lines begin with #N.
+  static const std::regex line("(?:^|\\n)#([0-9]+)");
+  cell.executions = 1;
+  for (auto match = std::sregex_iterator(result.output.begin(), result.output.end(), line);
+       match != std::sregex_iterator(); ++match)
+    cell.executions = std::stoll((*match)[1]);
+  return cell;
+}
+
+Cell run_tolerance_test(const ToleranceTest& test, const std::vector<ToleranceCall>& calls,
+                        const std::string& target_name) {
+  const auto target = make_target(target_name);
+  Progress progress;
+  for (const ToleranceCall& call : calls) {
+    ++progress.executions;
+    if (const auto what = failure(test, call, *target))
+      return progress.killed(fmt::format("{} {}x{} {}: {}", name_of(call.test_case.operation),
+                                         call.test_case.rows(), call.test_case.hidden_size(),
+                                         name_of(call.test_case.dtype), *what));
+  }
+  return progress.survived();
+}
+
+}  // namespace
+
+std::vector<MatrixCheck> matrix_checks(const CheckSettings& settings) {
+  const auto corpus = std::make_shared<const std::vector<NamedCase>>(read_corpus(settings.corpus));
+  std::vector<MatrixCheck> checks;
+  checks.push_back({"verify", "verify", "`normproof verify` as it is called by default",
+                    [=](const std::string& target) { return run_verify(settings, target); }});
+  checks.push_back({"corpus", "ours", fmt::format("replay of the {} cases in corpus/", corpus->size()),
+                    [=](const std::string& target) { return replay_corpus(*corpus, target); }});
+  for (const Property& property : all_properties()) {
+    checks.push_back({std::string(property.name), "ours",
+                      fmt::format("property, {} cases: {}", settings.property_cases, property.sentence),
+                      [=, &property](const std::string& target) {
+                        return check_property_on(property, settings, target);
+                      }});
+  }
+  checks.push_back({"random", "ours", fmt::format("{} random cases of verify", settings.random_cases),
+                    [=](const std::string& target) { return judge_random_cases(settings, target); }});
+  checks.push_back(
+      {"witness", "witness",
+       fmt::format("the witness judge on the outputs of the corpus and {} random cases, as `check` "
+                   "does with dumps",
+                   settings.witness_cases),
+       [=](const std::string& target) { return judge_by_witness(*corpus, settings, target); }});
+  if (!settings.fuzzer.empty()) {
+    checks.push_back(
+        {"conformance fuzzer", "fuzzer",
+         fmt::format("{} executions of conformance_fuzzer from the seed corpus, the mutant without "
+                     "instrumentation",
+                     settings.fuzzer_runs),
+         [=](const std::string& target) { return run_fuzzer(settings, target); }});
+  }
+  for (const ToleranceTest& test : tolerance_tests()) {
+    const auto calls = std::make_shared<const std::vector<ToleranceCall>>(calls_of(test));
+    checks.push_back(
+        {std::string(test.name), "theirs", fmt::format("{} ({})", test.source, test.reduction),
+         [=, &test](const std::string& target) { return run_tolerance_test(test, *calls, target); }});
+  }
+  return checks;
+}
+
+}  // namespace normproof::matrix

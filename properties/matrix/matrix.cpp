@@ -1,0 +1,225 @@
+#include "properties/matrix/matrix.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <span>
+#include <sstream>
+#include <thread>
+
+#include "corpus/atomic_file.h"
+#include "properties/matrix/process.h"
+#include "properties/matrix/repro.h"
+#include "properties/run/target.h"
+
+namespace normproof::matrix {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+constexpr double kProcessorLimit = 120;  // of one cell
+constexpr std::chrono::seconds kSaveEvery{5};
+constexpr std::chrono::milliseconds kPollEvery{3};
+
+std::string read_text(const fs::path& file) {
+  std::ostringstream text;
+  text << std::ifstream(file, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+// FNV-1a in 64 bits.
+std::uint64_t hash_of(const std::string& bytes, std::uint64_t hash = 0xcbf29ce484222325) {
+  for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
+  return hash;
+}
+
+bool selected(const std::string& pattern, const std::string& name) {
+  return pattern.empty() || std::regex_search(name, std::regex(pattern));
+}
+
+std::vector<Row> make_rows(const MatrixSettings& settings) {
+  std::vector<Row> rows = {{"host", "production kernels", "", {}, {}}};
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(settings.patches))
+    if (entry.path().extension() == ".patch") files.push_back(entry.path());
+  // B2 before B10.
+  const auto key = [](const fs::path& file) {
+    const std::string name = file.stem().string();
+    return std::pair(name.size() > 1 ? std::atoi(name.c_str() + 1) : 0, name);
+  };
+  std::ranges::sort(files, {}, key);
+  for (const fs::path& file : files) {
+    const std::string name = file.stem().string();
+    if (selected(settings.only_mutants, name))
+      rows.push_back({"mutant:" + name, name, read_text(file), {}, {}});
+  }
+  return rows;
+}
+
+// What a row's cells depend on, apart from the check.
+std::uint64_t identity_of(const Row& row, const MatrixSettings& settings, std::uint64_t common) {
+  if (row.target == "host") return common;
+  const fs::path library = fs::path(settings.checks.program).parent_path().parent_path() / "mutants" /
+                           ("libmutant_" + row.name + ".so");
+  if (!fs::exists(library))
+    throw TargetError(fmt::format("{} is not built: {} is missing", row.target, library.string()));
+  return hash_of(read_text(library), common);
+}
+
+std::uint64_t common_identity(const CheckSettings& settings) {
+  const std::uint64_t program = hash_of(read_text("/proc/self/exe"));
+  return hash_of(fmt::format("{} {} {} {} {}", settings.seed, settings.property_cases, settings.random_cases,
+                             settings.witness_cases, settings.fuzzer_runs),
+                 program);
+}
+
+// The kept cells, and repros under "repro", by the identity of a row.
+class Results {
+ public:
+  Results(std::string file, bool fresh) : file_(std::move(file)) {
+    if (fresh || !fs::exists(file_)) return;
+    try {
+      document_ = Json::parse(read_text(file_));
+    } catch (const Json::exception&) {
+      document_ = Json::object();  // of another version, or not ours
+    }
+    if (!document_.is_object()) document_ = Json::object();
+  }
+  std::optional<Cell> cell(const std::string& row, const std::string& check) const {
+    if (!document_.contains(row) || !document_.at(row).contains(check)) return std::nullopt;
+    Cell cell = cell_from_json(document_.at(row).at(check));
+    if (cell.outcome == Cell::Outcome::not_run) return std::nullopt;
+    if (!cell.repro.empty() && !fs::exists(cell.repro)) return std::nullopt;
+    return cell;
+  }
+  void keep(const std::string& row, const std::string& check, const Cell& cell) {
+    document_[row][check] = to_json(cell);
+    if (Clock::now() - saved_ > kSaveEvery) save();
+  }
+  void save() {
+    const std::string text = document_.dump(1, ' ', false, Json::error_handler_t::replace);
+    const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
+    write_file_atomically(file_, std::span(&bytes, 1));
+    saved_ = Clock::now();
+  }
+
+ private:
+  std::string file_;
+  Json document_ = Json::object();
+  Clock::time_point saved_ = Clock::now();
+};
+
+struct Task {
+  Row* row;
+  const MatrixCheck* check;
+  std::string key;  // of the row in the results
+};
+
+}  // namespace
+
+Matrix run_matrix(const MatrixSettings& settings) {
+  const auto begin = Clock::now();
+  Matrix matrix;
+  matrix.rows = make_rows(settings);
+  const std::uint64_t common = common_identity(settings.checks);
+  Results results(settings.results, settings.fresh);
+  for (MatrixCheck& check : matrix_checks(settings.checks))
+    if (selected(settings.only_checks, check.name)) matrix.checks.push_back(std::move(check));
+
+  // The production kernels stand first: verify takes its whole time on them.
+  std::vector<Task> tasks;
+  std::map<const Row*, std::string> keys;
+  for (Row& row : matrix.rows) {
+    keys[&row] = fmt::format("{} {:016x}", row.target, identity_of(row, settings, common));
+    for (const MatrixCheck& check : matrix.checks) {
+      if (const auto kept = results.cell(keys[&row], check.name)) {
+        row.cells[check.name] = *kept;
+      } else {
+        tasks.push_back({&row, &check, keys[&row]});
+      }
+    }
+  }
+  struct Running {
+    const Task* task;
+    std::unique_ptr<CellProcess> process;
+  };
+  std::vector<Running> running;
+  std::size_t next = 0, done = 0;
+  while (done < tasks.size()) {
+    while (next < tasks.size() && running.size() < static_cast<std::size_t>(std::max(1, settings.jobs))) {
+      const Task& task = tasks[next++];
+      const auto work = [&task] { return task.check->run(task.row->target); };
+      running.push_back({&task, std::make_unique<CellProcess>(work, kProcessorLimit)});
+    }
+    bool finished = false;
+    for (auto process = running.begin(); process != running.end();) {
+      const std::optional<Cell> cell = process->process->poll();
+      if (!cell) {
+        ++process;
+        continue;
+      }
+      const Task& task = *process->task;
+      task.row->cells[task.check->name] = *cell;
+      results.keep(task.key, task.check->name, *cell);
+      process = running.erase(process);
+      ++done;
+      finished = true;
+      if (settings.progress) settings.progress(done, tasks.size(), task.row->name + ": " + task.check->name);
+    }
+    if (!finished) std::this_thread::sleep_for(kPollEvery);
+  }
+  for (Row& row : matrix.rows) {
+    const auto verify = row.cells.find("verify");
+    if (row.target == "host" || verify == row.cells.end() || !verify->second.kills()) continue;
+    row.repro = check_repro(row.target, verify->second, settings.checks.seed);
+  }
+  results.save();
+  matrix.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  return matrix;
+}
+
+Summary summarize(const Matrix& matrix) {
+  Summary summary;
+  for (const Row& row : matrix.rows) {
+    bool ours = false, theirs = false;
+    for (const MatrixCheck& check : matrix.checks) {
+      const auto found = row.cells.find(check.name);
+      if (found == row.cells.end() || found->second.outcome == Cell::Outcome::not_run) {
+        ++summary.not_run;
+        continue;
+      }
+      const Cell& cell = found->second;
+      if (row.target == "host") {
+        if (cell.kills() && check.group != "theirs") ++summary.false_alarms;
+        continue;
+      }
+      if (check.name == "corpus") {
+        summary.corpus_seconds += cell.seconds;
+        summary.killed_by_corpus += cell.kills() ? 1 : 0;
+      }
+      if (check.name == "verify") {
+        summary.killed_by_verify += cell.kills() ? 1 : 0;
+        if (cell.kills())
+          summary.slowest_verify_seconds = std::max(summary.slowest_verify_seconds, cell.seconds);
+        if (!cell.kills()) summary.survivors.push_back(row.name);
+      }
+      (check.group == "theirs" ? theirs : ours) |= cell.kills();
+    }
+    if (row.target == "host") continue;
+    ++summary.mutants;
+    summary.killed_by_ours += ours ? 1 : 0;
+    summary.killed_by_theirs += theirs ? 1 : 0;
+    if (row.repro) ++(row.repro->confirmed() ? summary.repros_confirmed : summary.repros_refuted);
+  }
+  return summary;
+}
+
+}  // namespace normproof::matrix

@@ -1,0 +1,78 @@
+// The kill matrix: mutants x checks. Cells run in parallel processes, results are kept from run to run.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "properties/matrix/cell.h"
+#include "properties/matrix/checks.h"
+
+namespace normproof::matrix {
+
+// What the smallest case of a mutant shows when it is replayed alone.
+struct Repro {
+  // "case": the case itself. "second call": after the same case with another epsilon and scale. "property":
+  // no case shows it, but the property does, with the same seed. "none": nothing was found.
+  std::string kind = "none";
+  std::string property;            // of kind "property"
+  std::vector<std::string> cases;  // as JSON, in the order in which they are to be run
+  bool violates_on_mutant = false;
+  bool conforms_on_production = false;
+  bool confirmed() const { return violates_on_mutant && conforms_on_production; }
+};
+
+struct Row {
+  std::string target;  // "host": the production kernels, which nothing may kill; else "mutant:NAME"
+  std::string name;
+  std::string patch;                  // text, header included
+  std::map<std::string, Cell> cells;  // by check
+  std::optional<Repro> repro;         // of a mutant that `verify` killed
+};
+
+struct Matrix {
+  std::vector<MatrixCheck> checks;
+  std::vector<Row> rows;  // "host" first
+  double seconds = 0;     // of this run
+};
+
+struct MatrixSettings {
+  CheckSettings checks;
+  std::string patches;       // folder of *.patch
+  std::string results;       // file that keeps the cells; read first, unless `fresh`
+  std::string only_mutants;  // regular expression, for the whole name; empty: all
+  std::string only_checks;
+  int jobs = 1;
+  bool fresh = false;
+  // Called after every cell.
+  std::function<void(std::size_t done, std::size_t total, const std::string& what)> progress;
+};
+
+// Runs what the results file does not have yet. A kept cell counts as long as program, mutant and settings
+// are the same. Throws TargetError where a mutant's library is missing, std::system_error, std::regex_error.
+Matrix run_matrix(const MatrixSettings& settings);
+
+// What the figures of a matrix say.
+struct Summary {
+  std::int64_t mutants = 0;
+  std::int64_t killed_by_verify = 0, killed_by_corpus = 0, killed_by_ours = 0, killed_by_theirs = 0;
+  double slowest_verify_seconds = 0;  // of a mutant that verify killed: processor time to the kill
+  double corpus_seconds = 0;          // of all mutants together
+  std::int64_t false_alarms = 0;      // kills of the production kernels by checks other than "theirs"
+  std::int64_t repros_confirmed = 0, repros_refuted = 0;
+  std::int64_t not_run = 0;            // cells
+  std::vector<std::string> survivors;  // of verify
+};
+Summary summarize(const Matrix& matrix);
+
+// A table for the terminal, `--json`, and one HTML page that needs nothing else.
+std::string to_text(const Matrix& matrix);
+std::string to_json_text(const Matrix& matrix);
+std::string to_html(const Matrix& matrix);
+// The README's table: ours against theirs, in Markdown.
+std::string to_markdown(const Matrix& matrix);
+
+}  // namespace normproof::matrix

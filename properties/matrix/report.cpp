@@ -1,0 +1,171 @@
+// A matrix as text for the terminal, as JSON, and as the table of the README.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "properties/matrix/matrix.h"
+
+namespace normproof::matrix {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+char mark_of(const Row& row, const MatrixCheck& check) {
+  const auto found = row.cells.find(check.name);
+  if (found == row.cells.end()) return '?';
+  switch (found->second.outcome) {
+    case Cell::Outcome::survived:
+      return '.';
+    case Cell::Outcome::killed:
+      return '#';
+    case Cell::Outcome::crashed:
+      return '!';
+    case Cell::Outcome::hung:
+      return '~';
+    case Cell::Outcome::not_run:
+      return '?';
+  }
+  return '?';
+}
+
+struct ColumnFigures {
+  std::int64_t killed = 0, not_run = 0;
+  bool alarm = false;  // on the production kernels
+};
+
+ColumnFigures figures_of(const Matrix& matrix, const MatrixCheck& check) {
+  ColumnFigures figures;
+  for (const Row& row : matrix.rows) {
+    const auto found = row.cells.find(check.name);
+    const bool run = found != row.cells.end() && found->second.outcome != Cell::Outcome::not_run;
+    const bool kills = run && found->second.kills();
+    if (row.target == "host") {
+      figures.alarm = kills;
+    } else {
+      figures.killed += kills ? 1 : 0;
+      figures.not_run += run ? 0 : 1;
+    }
+  }
+  return figures;
+}
+
+double percent(std::int64_t part, std::int64_t whole) {
+  return whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+// The value of a line "Name:   value" above a patch.
+std::string header_field(const std::string& patch, const std::string& name) {
+  const std::size_t line = patch.find(name + ":");
+  if (line == std::string::npos || (line != 0 && patch[line - 1] != '\n')) return {};
+  const std::size_t begin = patch.find_first_not_of(' ', line + name.size() + 1);
+  return patch.substr(begin, patch.find('\n', begin) - begin);
+}
+
+Json to_json(const Repro& repro) {
+  return {{"kind", repro.kind},
+          {"property", repro.property},
+          {"cases", repro.cases},
+          {"violates_on_mutant", repro.violates_on_mutant},
+          {"conforms_on_production", repro.conforms_on_production}};
+}
+
+}  // namespace
+
+std::string to_text(const Matrix& matrix) {
+  std::string text;
+  for (std::size_t column = 0; column < matrix.checks.size(); ++column) {
+    const MatrixCheck& check = matrix.checks[column];
+    text += fmt::format("{:>2}  {:<26} {}\n", column + 1, check.name, check.sentence);
+  }
+  text += fmt::format("\n{:<56}", "");
+  for (std::size_t column = 0; column < matrix.checks.size(); ++column)
+    text += (column + 1) % 10 == 0 ? fmt::format("{}", (column + 1) / 10) : " ";
+  text += fmt::format("\n{:<56}", "# killed  ! crashed  ~ hung  . survived  ? not run");
+  for (std::size_t column = 0; column < matrix.checks.size(); ++column)
+    text += fmt::format("{}", (column + 1) % 10);
+  text += '\n';
+  for (const Row& row : matrix.rows) {
+    text += fmt::format("{:<56}", row.name);
+    for (const MatrixCheck& check : matrix.checks) text += mark_of(row, check);
+    if (row.repro && !row.repro->confirmed()) text += "  REPRO NOT CONFIRMED";
+    text += '\n';
+  }
+  const Summary summary = summarize(matrix);
+  text += fmt::format("\n{:<28} {:>6} {:>8}  {}\n", "check", "killed", "", "on the production kernels");
+  for (const MatrixCheck& check : matrix.checks) {
+    const ColumnFigures figures = figures_of(matrix, check);
+    text += fmt::format("{:<28} {:>6} {:>6.1f} %  {}{}\n", check.name, figures.killed,
+                        percent(figures.killed, summary.mutants), figures.alarm ? "FALSE ALARM" : "silent",
+                        figures.not_run > 0 ? fmt::format(", {} not run", figures.not_run) : "");
+  }
+  text += fmt::format(
+      "\n{} mutants; verify kills {}, the slowest after {:.2f} s of processor time; the corpus alone {} in "
+      "{:.2f} s "
+      "together;\nall tolerance tests together {}; {} repros confirmed, {} not; {} false alarms; {:.0f} s\n",
+      summary.mutants, summary.killed_by_verify, summary.slowest_verify_seconds, summary.killed_by_corpus,
+      summary.corpus_seconds, summary.killed_by_theirs, summary.repros_confirmed, summary.repros_refuted,
+      summary.false_alarms, matrix.seconds);
+  for (const std::string& name : summary.survivors) text += fmt::format("SURVIVES verify: {}\n", name);
+  return text;
+}
+
+std::string to_json_text(const Matrix& matrix) {
+  const Summary summary = summarize(matrix);
+  Json document;
+  document["normproof_mutants"] = 1;
+  document["seconds"] = matrix.seconds;
+  document["summary"] = {{"mutants", summary.mutants},
+                         {"killed_by_verify", summary.killed_by_verify},
+                         {"killed_by_corpus", summary.killed_by_corpus},
+                         {"killed_by_all_of_ours", summary.killed_by_ours},
+                         {"killed_by_all_tolerance_tests", summary.killed_by_theirs},
+                         {"slowest_verify_seconds", summary.slowest_verify_seconds},
+                         {"corpus_seconds", summary.corpus_seconds},
+                         {"false_alarms", summary.false_alarms},
+                         {"repros_confirmed", summary.repros_confirmed},
+                         {"repros_refuted", summary.repros_refuted},
+                         {"not_run", summary.not_run},
+                         {"survivors", summary.survivors}};
+  document["checks"] = Json::array();
+  for (const MatrixCheck& check : matrix.checks) {
+    const ColumnFigures figures = figures_of(matrix, check);
+    document["checks"].push_back({{"name", check.name},
+                                  {"group", check.group},
+                                  {"sentence", check.sentence},
+                                  {"killed", figures.killed},
+                                  {"false_alarm", figures.alarm}});
+  }
+  document["rows"] = Json::array();
+  for (const Row& row : matrix.rows) {
+    Json line = {{"target", row.target},
+                 {"name", row.name},
+                 {"bug", header_field(row.patch, "Bug")},
+                 {"report", header_field(row.patch, "Report")},
+                 {"path", header_field(row.patch, "Path")},
+                 {"smallest", header_field(row.patch, "Smallest")}};
+    for (const MatrixCheck& check : matrix.checks) {
+      const auto found = row.cells.find(check.name);
+      if (found != row.cells.end()) line["cells"][check.name] = matrix::to_json(found->second);
+    }
+    if (row.repro) line["repro"] = to_json(*row.repro);
+    line["patch"] = row.patch;
+    document["rows"].push_back(std::move(line));
+  }
+  return document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string to_markdown(const Matrix& matrix) {
+  const Summary summary = summarize(matrix);
+  std::string text = fmt::format("| check | of {} mutants it sees | |\n|---|---|---|\n", summary.mutants);
+  for (const MatrixCheck& check : matrix.checks) {
+    const ColumnFigures figures = figures_of(matrix, check);
+    text += fmt::format("| {} | {} | {:.0f} % |\n", check.group == "theirs" ? check.sentence : check.name,
+                        figures.killed, percent(figures.killed, summary.mutants));
+  }
+  text += fmt::format("| all these tolerance tests together | {} | {:.0f} % |\n", summary.killed_by_theirs,
+                      percent(summary.killed_by_theirs, summary.mutants));
+  return text;
+}
+
+}  // namespace normproof::matrix

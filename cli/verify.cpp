@@ -72,6 +72,7 @@ Action add_verify(CLI::App& command) {
   command.add_flag("--witness,!--no-witness", verify_options.witness,
                    "Judge the random cases with the witness judge too; default: for target cuda");
   command.add_flag("--keep-going", verify_options.keep_going, "Do not stop at the first violation");
+  command.add_flag("!--no-shrink", verify_options.shrink, "Store violating cases as they were found");
   command.add_option("--json", options->json, "Write the result to this file");
   command.add_option("--junit", options->junit, "Write the result to this file as JUnit XML");
   return [options] { return run(*options); };

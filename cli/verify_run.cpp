@@ -114,7 +114,7 @@ void Verification::record(const Case& failing, std::string found_by, std::string
   Finding finding;
   finding.found_by = std::move(found_by);
   if (evaluate(failing, *target_).violates()) {
-    finding.test_case = shrink_violation(failing, *target_);
+    finding.test_case = options_.shrink ? shrink_violation(failing, *target_) : failing;
     finding.message = describe(finding.test_case, evaluate(finding.test_case, *target_));
   } else {
     finding.test_case = failing;
@@ -177,6 +177,7 @@ void Verification::check_properties() {
     const auto begin = Clock::now();
     PropertyContext context{
         *target_, result_.tally, options_.seed + done, 1000, options_.operation, options_.dtype, {}};
+    context.shrink = options_.shrink;
     context.out_of_time = [&] {
       const Counts total = result_.tally.total();
       progress_.show("properties", total.cases, total.elements,

@@ -26,6 +26,7 @@ struct VerifyOptions {
   // Judge the random cases with the witness judge too; not given: where the target is not the CPU's own.
   std::optional<bool> witness;
   bool keep_going = false;  // do not stop at the first violation
+  bool shrink = true;       // violating cases, before they are stored
 };
 
 // One line of the reports: a corpus case, a property, or the random cases of one operation and dtype.

@@ -85,6 +85,15 @@ TEST(ToleranceTests, AnAllZeroOutputPassesTheLoosestOne) {
   EXPECT_TRUE(passes(small(*loosest), zeros));
 }
 
+TEST(ToleranceTests, TheFusedTestSeesThatFusedAndUnfusedDiffer) {
+  // Only the fused outputs are changed, by one code.
+  Changed apart([](DType dtype, std::uint32_t bits) { return size_of(dtype) == 1 ? bits ^ 1u : bits; });
+  const auto tests = tolerance_tests();
+  const auto fused = std::ranges::find(tests, "vllm fp8 1e-3", &ToleranceTest::name);
+  ASSERT_NE(fused, tests.end());
+  EXPECT_FALSE(passes(small(*fused), apart));
+}
+
 TEST(ToleranceTests, KeepInputsAndNamesApart) {
   const auto tests = tolerance_tests();
   EXPECT_GE(tests.size(), 6u);

@@ -93,9 +93,10 @@ enum class CorpusAnswer { conforms, violates, crashes };
 CorpusAnswer replay_corpus(Target& mutant) {
   const pid_t child = fork();
   if (child == 0) {
+    bool violates = false;  // all of them, because one further on may crash
     for (const auto& file : find_case_files(std::string(NORMPROOF_SOURCE_DIR) + "/corpus/seeds"))
-      if (evaluate(read_case(file), mutant).violates()) _exit(1);
-    _exit(0);
+      violates |= evaluate(read_case(file), mutant).violates();
+    _exit(violates ? 1 : 0);
   }
   int status = 0;
   if (waitpid(child, &status, 0) != child) throw std::runtime_error("waitpid");

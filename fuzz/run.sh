@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # run.sh FUZZER [ARGUMENT...]: runs a fuzzer with the settings of FUZZER.options, the file that fuzzing services read too:
-# [libfuzzer] flags before the given arguments, [asan] settings after those of ASAN_OPTIONS.
+# [libfuzzer] flags before the given arguments, [asan] settings after those of ASAN_OPTIONS; and with FUZZER.dict.
 set -euo pipefail
 fuzzer=$1
 shift
@@ -22,4 +22,5 @@ if [[ -f $fuzzer.options ]]; then
     esac
   done <"$fuzzer.options"
 fi
+[[ ! -f $fuzzer.dict ]] || flags+=("-dict=$fuzzer.dict")
 ASAN_OPTIONS=$asan exec "$fuzzer" "${flags[@]}" "$@"

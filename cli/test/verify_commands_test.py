@@ -94,6 +94,13 @@ class VerifyCommands(unittest.TestCase):
         os.mkdir(self.path("empty"))
         self.assertIn("empty", self.run_program("verify", "--corpus", "empty", "--seconds", "0", code=3))
 
+    def test_a_layout_beyond_the_address_space_is_3(self):
+        with open(self.path("far.json"), "w") as file:
+            json.dump({"normproof_case": 1, "operation": "rms_norm", "dtype": "bf16", "shape": [2, 1],
+                       "layout": {"input": {"strides": [2 ** 60]}}, "epsilon": 1e-6,
+                       "input": {"bits": ["3f80", "3f80"]}}, file)
+        self.assertIn("bytes of address space", self.run_program("replay", "far.json", code=3))
+
     def test_an_unreadable_file_does_not_hide_a_violation(self):
         seed = os.path.join(CORPUS, "seeds", "B1-fp32-weight-multiply.json")
         text = self.run_program("replay", "missing.json", seed, "--target", f"mutant:{STORY[1]}", code=1)

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <stdexcept>
 #include <utility>
 
 namespace normproof {
@@ -65,7 +66,10 @@ std::byte* TensorMemory::reserve(std::size_t bytes) {
   if (sparse) {
     void* range =
         mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (range == MAP_FAILED) throw std::bad_alloc();
+    if (range == MAP_FAILED) {
+      throw std::runtime_error(
+          fmt::format("cannot reserve {} bytes of address space for one strided tensor", bytes));
+    }
     data_ = static_cast<std::byte*>(range);
     capacity_ = bytes;
   } else {

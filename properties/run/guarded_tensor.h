@@ -30,7 +30,7 @@ class TensorMemory {
 
   // `bytes` bytes on a 256-byte boundary. Valid until the next call. Extents of more than 64 MiB are reserved
   // without being backed, so that strides of billions of elements cost only the pages that are touched.
-  // Throws std::bad_alloc.
+  // Throws std::bad_alloc, and std::runtime_error naming the size where the address space is not there.
   std::byte* reserve(std::size_t bytes);
   static bool is_sparse(std::size_t bytes);
 

@@ -265,7 +265,8 @@ constexpr std::array kInvalidArguments = {
                       if (test_case.hidden_size() % chunk_elements(test_case.dtype) != 0 || vectorizable(test_case))
                         return std::nullopt;
                       call.launch.path = NORMPROOF_PATH_VECTORIZED;
-                      return Refusal{NORMPROOF_MISALIGNED_POINTER, "", ""};
+                      // Which tensor it names first is the interface's choice.
+                      return Refusal{NORMPROOF_MISALIGNED_POINTER, "", "as the vectorized path demands"};
                     }},
     InvalidArgument{"vectorized where the hidden size forbids it",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {

@@ -1,7 +1,9 @@
 #include "kernels/configurations.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
+#include <optional>
 
 namespace normproof::kernels {
 namespace {
@@ -9,36 +11,183 @@ namespace {
 constexpr int kWarpThreads = 32;
 constexpr std::int64_t kLanes = 1024;
 
+}  // namespace
+
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
+namespace {
+
 constexpr std::int64_t kMaximumBlocks = std::numeric_limits<std::int32_t>::max();
 
-// Threads per row by the number of 32-lane groups in it, the first line that reaches it. With few rows
-// (decode) the GPU is idle otherwise, so a row gets a thread per chunk; with many (prefill) several chunks
-// per thread keep more loads in flight.
-struct Line {
-  int groups;
-  int few_rows_threads;
-  int many_rows_threads;
+// register_shapes.inc, without the types that only kernels know.
+enum class Team { part_of_warp, warp, block };
+struct RegisterShape {
+  ShapeKind kind;
+  Team team;
+  int slots;
+  int rounds;
+  int maximum_threads;
 };
-constexpr Line kThreadsPerRow[] = {
-    {2, 64, 32}, {4, 128, 64}, {8, 256, 128}, {16, 512, 256}, {20, 320, 256}, {32, 512, 512},
-};
-constexpr std::int64_t kFewRows = 256;
-constexpr int kWithinWarpThreads = 128;
-
-int automatic_threads(const Problem& problem, bool within_warp) {
-  if (within_warp) return problem.arguments.rows < kFewRows ? kWarpThreads : kWithinWarpThreads;
-  const auto* line = std::find_if(std::begin(kThreadsPerRow), std::end(kThreadsPerRow),
-                                  [&](const Line& each) { return problem.arguments.groups <= each.groups; });
-  return problem.arguments.rows < kFewRows ? line->few_rows_threads : line->many_rows_threads;
+constexpr RegisterShape register_shape(ShapeKind kind, Team team, int slots, int rounds, bool, bool,
+                                       int threads, int) {
+  return {kind, team, slots, rounds, threads};
 }
+constexpr RegisterShape kRegisterShapes[] = {
+#define NORMPROOF_SHAPE(name, ...) register_shape(ShapeKind::name, __VA_ARGS__),
+#include "kernels/register_shapes.inc"
+#undef NORMPROOF_SHAPE
+};
+
+const RegisterShape* find_register_shape(ShapeKind kind) {
+  const auto* found = std::find_if(std::begin(kRegisterShapes), std::end(kRegisterShapes),
+                                   [kind](const RegisterShape& shape) { return shape.kind == kind; });
+  return found == std::end(kRegisterShapes) ? nullptr : found;
+}
+
+// The warps that a row needs in this shape.
+int warps_for(const RegisterShape& shape, int groups) { return (groups + shape.slots - 1) / shape.slots; }
+
+// Blocks of rows that are smaller than a block have this many threads.
+constexpr int kSmallRowThreads = 128;
+
+int own_threads(const RegisterShape& shape, int groups) {
+  return shape.team == Team::block ? warps_for(shape, groups) * kWarpThreads : kSmallRowThreads;
+}
+
+bool fits(const RegisterShape& shape, const Problem& problem, int threads) {
+  const NormArguments& arguments = problem.arguments;
+  if (!problem.vectorized || threads > shape.maximum_threads) return false;
+  // The other fp8 formats are computed without help from the hardware, in the general shapes.
+  if (problem.quantizes && arguments.fp8_format != Fp8Format::e4m3fn &&
+      arguments.fp8_format != Fp8Format::e5m2)
+    return false;
+  switch (shape.team) {
+    case Team::part_of_warp:
+      return arguments.chunks <= kWarpThreads;
+    case Team::warp:
+      return arguments.chunks <= std::int64_t{kWarpThreads} * shape.slots;
+    case Team::block:
+      const int warps = threads / kWarpThreads;
+      // With several rounds a slot beyond the last group would meet the next round's chunks.
+      return arguments.chunks <= kLanes * shape.rounds && warps * shape.slots >= arguments.groups &&
+             (shape.rounds == 1 || warps * shape.slots <= kLanes / kWarpThreads);
+  }
+  return false;
+}
+
+// The fastest configurations measured on an H200, by kind of operation, chunks of 16 bytes per row and number
+// of rows: the first line that reaches both. `threads` is 0 for the shape's own number.
+struct Line {
+  std::int64_t chunks;
+  std::int64_t rows;
+  ShapeKind shape;
+  int threads;
+  bool dependent;
+};
+constexpr std::int64_t kAnyRows = std::numeric_limits<std::int64_t>::max();
+#include "kernels/configuration_table.inc"
+
+template <std::size_t kCount>
+const Line* find_line(const Line (&table)[kCount], const NormArguments& arguments) {
+  const auto* found = std::find_if(std::begin(table), std::end(table), [&](const Line& line) {
+    return arguments.chunks <= line.chunks && arguments.rows <= line.rows;
+  });
+  return found == std::end(table) ? nullptr : found;
+}
+
+const Line* find_line(const Problem& problem) {
+  if (problem.quantizes)
+    return problem.adds_residual ? find_line(kAddedAndQuantized, problem.arguments)
+                                 : find_line(kQuantized, problem.arguments);
+  return problem.adds_residual ? find_line(kAdded, problem.arguments) : find_line(kPlain, problem.arguments);
+}
+
+// What a caller who demands a number of threads gets: the first that fits.
+constexpr ShapeKind kByThreads[] = {ShapeKind::part_1,  ShapeKind::block_1,  ShapeKind::block_1_early,
+                                    ShapeKind::block_2, ShapeKind::block_4,  ShapeKind::block_2x2,
+                                    ShapeKind::block_8, ShapeKind::block_4x2};
+
+Configuration register_configuration(const RegisterShape& shape, const Problem& problem, int threads,
+                                     bool dependent) {
+  Configuration configuration{shape.kind, threads, 1, 0, dependent};
+  if (shape.team == Team::part_of_warp)
+    configuration.rows_per_block = shape.slots * (threads >> problem.arguments.row_threads_log2);
+  if (shape.team == Team::warp) configuration.rows_per_block = threads / kWarpThreads;
+  const std::int64_t rows_per_block = configuration.rows_per_block;
+  configuration.blocks = (problem.arguments.rows - 1) / rows_per_block + 1;
+  return configuration;
+}
+
+std::optional<Configuration> try_shape(ShapeKind kind, const Problem& problem, int threads, bool dependent) {
+  const RegisterShape* shape = find_register_shape(kind);
+  if (shape == nullptr) return {};
+  const int wanted = threads != 0 ? threads : own_threads(*shape, problem.arguments.groups);
+  if (!fits(*shape, problem, wanted)) return {};
+  const Configuration configuration = register_configuration(*shape, problem, wanted, dependent);
+  if (configuration.blocks > kMaximumBlocks) return {};
+  return configuration;
+}
+
+// Rows of any length and alignment.
+Configuration general_configuration(const Problem& problem, int threads) {
+  const NormArguments& arguments = problem.arguments;
+  Configuration configuration;
+  const bool within_warp = arguments.chunks <= kWarpThreads;
+  constexpr int kGeneralThreads = 512;
+  const int own = within_warp ? kSmallRowThreads : std::min(kGeneralThreads, arguments.groups * kWarpThreads);
+  configuration.threads_per_block = threads != 0 ? threads : own;
+  configuration.shape = within_warp ? ShapeKind::within_warp : ShapeKind::two_pass;
+  if (within_warp)
+    configuration.rows_per_block = configuration.threads_per_block >> arguments.row_threads_log2;
+  const std::int64_t rows_per_block = configuration.rows_per_block;
+  // A grid that cannot cover all rows at once goes over them in rounds.
+  configuration.blocks = std::min((arguments.rows - 1) / rows_per_block + 1, kMaximumBlocks);
+  return configuration;
+}
+
+thread_local std::optional<ForcedConfiguration> forced_configuration;
+thread_local Configuration last;
+
+Configuration choose(const Problem& problem, int threads) {
+  if (forced_configuration) {
+    const ForcedConfiguration& forced = *forced_configuration;
+    if (auto found = try_shape(forced.shape, problem, forced.threads, forced.dependent)) return *found;
+  } else if (threads != 0) {
+    for (const ShapeKind kind : kByThreads) {
+      if (auto found = try_shape(kind, problem, threads, true)) return *found;
+    }
+  } else if (const Line* line = find_line(problem)) {
+    if (auto found = try_shape(line->shape, problem, line->threads, line->dependent)) return *found;
+  }
+  return general_configuration(problem, threads);
+}
+
+}  // namespace
+
+Configuration choose_configuration(const Problem& problem, int threads_per_block) {
+  last = choose(problem, threads_per_block);
+  return last;
+}
+
+void force_configuration(const ForcedConfiguration* forced) {
+  forced_configuration = forced == nullptr ? std::nullopt : std::optional(*forced);
+}
+
+Configuration last_configuration() { return last; }
+
+const char* const* shape_names() {
+  static constexpr const char* kNames[] = {"within_warp", "cached_1", "cached_2", "cached_4", "two_pass",
+#define NORMPROOF_SHAPE(name, ...) #name,
+#include "kernels/register_shapes.inc"
+#undef NORMPROOF_SHAPE
+                                           nullptr};
+  return kNames;
+}
+
 #else
+namespace {
+
 // Starting the fibers of a block costs as much as a short row, so blocks go over many rows.
 constexpr std::int64_t kMaximumBlocks = 16;
-
-// A fiber costs about as much as the arithmetic of a hundred elements, so the smallest block is the fastest.
-int automatic_threads(const Problem&, bool) { return kWarpThreads; }
-#endif
 
 ShapeKind shape_of(const Problem& problem, bool within_warp, int warps) {
   if (within_warp) return ShapeKind::within_warp;
@@ -54,15 +203,16 @@ Configuration choose_configuration(const Problem& problem, int threads_per_block
   const NormArguments& arguments = problem.arguments;
   const bool within_warp = arguments.chunks <= kWarpThreads;
   Configuration configuration;
-  configuration.threads_per_block =
-      threads_per_block != 0 ? threads_per_block : automatic_threads(problem, within_warp);
+  // A fiber costs about as much as the arithmetic of a hundred elements, so the smallest block is the
+  // fastest.
+  configuration.threads_per_block = threads_per_block != 0 ? threads_per_block : kWarpThreads;
   configuration.shape = shape_of(problem, within_warp, configuration.threads_per_block / kWarpThreads);
   if (within_warp)
     configuration.rows_per_block = configuration.threads_per_block >> arguments.row_threads_log2;
   const std::int64_t rows_per_block = configuration.rows_per_block;
-  // A grid that cannot cover all rows at once goes over them in rounds.
   configuration.blocks = std::min((arguments.rows - 1) / rows_per_block + 1, kMaximumBlocks);
   return configuration;
 }
+#endif
 
 }  // namespace normproof::kernels

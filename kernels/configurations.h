@@ -8,13 +8,17 @@
 
 namespace normproof::kernels {
 
-// The shapes that kernels are compiled in; see Shape in norm_kernel.cuh.
+// The shapes that kernels are compiled in; see Shape in norm_kernel.cuh. On the GPU the shapes of
+// register_kernel.cuh take the place of those that keep a row in registers.
 enum class ShapeKind : std::int32_t {
   within_warp,  // rows of at most 32 chunks, several per block
   cached_1,     // a row per block, kept in registers: 1 chunk per thread
   cached_2,
   cached_4,
   two_pass,  // a row per block, read twice; any row
+#define NORMPROOF_SHAPE(name, ...) name,
+#include "kernels/register_shapes.inc"
+#undef NORMPROOF_SHAPE
 };
 
 struct Configuration {
@@ -22,10 +26,26 @@ struct Configuration {
   int threads_per_block = 32;
   int rows_per_block = 1;
   std::int64_t blocks = 0;
+  bool dependent = false;  // GPU: start while the kernel before still runs (programmatic dependent launch)
 };
 
 // The configuration of the problem, which has at least one row. `threads_per_block` is 0 for automatic, else
 // valid.
 Configuration choose_configuration(const Problem& problem, int threads_per_block);
+
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+// For benchmarks and tests: what the calling thread's later calls use wherever it fits their problem, instead
+// of the table's choice. `threads` is 0 for the shape's own number.
+struct ForcedConfiguration {
+  ShapeKind shape = ShapeKind::two_pass;
+  int threads = 0;
+  bool dependent = false;
+};
+void force_configuration(const ForcedConfiguration* forced);  // null: the table again
+// What the calling thread's last call was given.
+Configuration last_configuration();
+// The names of the shapes by number, ended by null.
+const char* const* shape_names();
+#endif
 
 }  // namespace normproof::kernels

@@ -5,6 +5,9 @@
 
 #include "kernels/instances.h"
 #include "kernels/norm_kernel.cuh"
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+#include "kernels/register_kernel.cuh"
+#endif
 
 namespace normproof::kernels {
 
@@ -27,16 +30,29 @@ KernelFunction find_shape(const Selection& selection) {
   switch (selection.shape) {
     case ShapeKind::within_warp:
       return &norm_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, Shape<false, 1, true>>>;
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+#define NORMPROOF_SHAPE(name, ...) \
+  case ShapeKind::name:            \
+    return &register_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, RegisterShape<__VA_ARGS__>>>;
+#include "kernels/register_shapes.inc"
+#undef NORMPROOF_SHAPE
+    case ShapeKind::cached_1:
+    case ShapeKind::cached_2:
+    case ShapeKind::cached_4:
+      return nullptr;
+#else
     case ShapeKind::cached_1:
       return &norm_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, Shape<true, 1, true>>>;
     case ShapeKind::cached_2:
       return &norm_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, Shape<true, 2, true>>>;
     case ShapeKind::cached_4:
       return &norm_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, Shape<true, 4, true>>>;
+#endif
     case ShapeKind::two_pass:
       return &norm_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, Shape<true, kTwoPassSlots, false>>>;
+    default:
+      return nullptr;
   }
-  return nullptr;
 }
 
 template <typename T, typename W, bool kQuantizes>

@@ -10,6 +10,16 @@
 namespace normproof::kernels {
 
 #if defined(__CUDACC__)
+namespace {
+
+bool supports_dependent_launch() {
+  int device = 0, major = 0;
+  return cudaGetDevice(&device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+         major >= 9;
+}
+
+}  // namespace
 
 Status launch(KernelFunction kernel, const NormArguments& arguments, const Configuration& configuration,
               Stream stream) {
@@ -17,6 +27,11 @@ Status launch(KernelFunction kernel, const NormArguments& arguments, const Confi
   config.gridDim = dim3(static_cast<unsigned>(configuration.blocks));
   config.blockDim = dim3(static_cast<unsigned>(configuration.threads_per_block));
   config.stream = static_cast<cudaStream_t>(stream);
+  cudaLaunchAttribute dependent{};
+  dependent.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  dependent.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &dependent;
+  config.numAttrs = configuration.dependent && supports_dependent_launch() ? 1 : 0;
   const cudaError_t error = cudaLaunchKernelEx(&config, kernel, arguments);
   if (error == cudaSuccess) return {};
   cudaGetLastError();  // the error is reported here; later calls of the caller must not meet it again

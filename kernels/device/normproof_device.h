@@ -63,6 +63,15 @@ NORMPROOF_EXPORT normproof_device_status normproof_device_copy_out(void* host, c
 /* Waits for all that was enqueued and reports what went wrong in it. */
 NORMPROOF_EXPORT normproof_device_status normproof_device_synchronize(normproof_message message);
 
+/* For benchmarks and tests: the calling thread's later calls use shape number `shape` with `threads` threads
+ * (0: the shape's own number) wherever it fits the call, instead of the table's choice; a negative shape
+ * means the table again. */
+NORMPROOF_EXPORT void normproof_force_configuration(int32_t shape, int32_t threads, int32_t dependent);
+/* The name of a shape, null beyond the last. */
+NORMPROOF_EXPORT const char* normproof_shape_name(int32_t shape);
+/* The shape of the calling thread's last launch, and whether it was a dependent one. */
+NORMPROOF_EXPORT int32_t normproof_last_shape(int32_t* dependent);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,9 +4,12 @@
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
+#include <array>
 #include <cstdlib>
+#include <cstring>
+#include <set>
 
-#include "kernels/normproof_kernels.h"
+#include "kernels/device/normproof_device.h"
 #include "norm_case.h"
 
 namespace normproof::kernels {
@@ -25,6 +28,9 @@ struct DeviceKernels {
   decltype(&normproof_rms_norm_static_fp8_quant) fp8 = nullptr;
   decltype(&normproof_fused_add_rms_norm_static_fp8_quant) fused_add_fp8 = nullptr;
   decltype(&normproof_kernels_backend) backend = nullptr;
+  decltype(&normproof_force_configuration) force_configuration = nullptr;
+  decltype(&normproof_shape_name) shape_name = nullptr;
+  decltype(&normproof_last_shape) last_shape = nullptr;
 
   static const DeviceKernels& get() {
     static const DeviceKernels kernels = [] {
@@ -41,113 +47,165 @@ struct DeviceKernels {
       find(found.fp8, "normproof_rms_norm_static_fp8_quant");
       find(found.fused_add_fp8, "normproof_fused_add_rms_norm_static_fp8_quant");
       find(found.backend, "normproof_kernels_backend");
+      find(found.force_configuration, "normproof_force_configuration");
+      find(found.shape_name, "normproof_shape_name");
+      find(found.last_shape, "normproof_last_shape");
       return found;
     }();
     return kernels;
   }
 };
 
-// A copy of a TestTensor on the GPU, with the same alignment and the same bytes around the elements.
-class DeviceTensor {
- public:
-  explicit DeviceTensor(const TestTensor& host) {
-    const auto& storage = host.storage();
-    const auto start = reinterpret_cast<std::uintptr_t>(storage.data());
-    EXPECT_CUDA(cudaMalloc(&allocation_, storage.size() + 256));
-    storage_ = static_cast<std::byte*>(allocation_) + start % 256;
-    EXPECT_CUDA(cudaMemcpy(storage_, storage.data(), storage.size(), cudaMemcpyHostToDevice));
-    const Tensor& tensor = host.tensor();
-    description_.data = storage_ + (reinterpret_cast<std::uintptr_t>(tensor.data) - start);
-    description_.dtype = static_cast<normproof_dtype>(tensor.dtype);
-    description_.rank = tensor.rank;
-    std::copy(tensor.sizes.begin(), tensor.sizes.end(), description_.sizes);
-    std::copy(tensor.strides.begin(), tensor.strides.end(), description_.strides);
-  }
-  ~DeviceTensor() { EXPECT_CUDA(cudaFree(allocation_)); }
-  DeviceTensor(const DeviceTensor&) = delete;
-  DeviceTensor& operator=(const DeviceTensor&) = delete;
+// The memory of the tensors of a call, in the order input, residual, out, weight.
+using Storages = std::array<std::vector<std::byte>, 4>;
 
-  const normproof_tensor* get() const { return &description_; }
-  void copy_to(TestTensor& host) const {
-    std::vector<std::byte> bytes(host.storage().size());
-    EXPECT_CUDA(cudaMemcpy(bytes.data(), storage_, bytes.size(), cudaMemcpyDeviceToHost));
-    host.set_storage(bytes);
+std::array<TestTensor*, 4> tensors_of(NormTensors& tensors) {
+  return {&tensors.input, &tensors.residual, &tensors.out, &tensors.weight};
+}
+
+Storages storages_of(NormTensors& tensors) {
+  Storages storages;
+  for (std::size_t i = 0; i < storages.size(); ++i) storages[i] = tensors_of(tensors)[i]->storage();
+  return storages;
+}
+
+// Device memory for all calls, one after the other.
+std::byte* device_memory(std::size_t bytes) {
+  static std::byte* memory = nullptr;
+  static std::size_t capacity = 0;
+  if (bytes > capacity) {
+    cudaFree(memory);
+    capacity = std::max(bytes, std::size_t{64} << 20);
+    EXPECT_CUDA(cudaMalloc(&memory, capacity));
+  }
+  return memory;
+}
+
+// One call on the CPU, and the same calls again and again on the GPU, whose tensors have the same alignment
+// and the same bytes around the elements.
+class Comparison {
+ public:
+  explicit Comparison(const NormCase& test_case) : test_case_(test_case), tensors_(test_case) {
+    before_ = storages_of(tensors_);
+    NormCase host_case = test_case;
+    host_case.launch = {};
+    const Status status = call(host_case, tensors_);
+    EXPECT_TRUE(status.ok()) << status.message;
+    wanted_ = storages_of(tensors_);
+    for (std::size_t i = 0; i < before_.size(); ++i) {
+      const Tensor& tensor = tensors_of(tensors_)[i]->tensor();
+      // The first element lies where the sizes and its alignment alone say, so that calls of one kind share
+      // memory.
+      const auto start = reinterpret_cast<std::uintptr_t>(tensors_of(tensors_)[i]->storage().data());
+      const auto data = reinterpret_cast<std::uintptr_t>(tensor.data);
+      first_[i] = data - start;
+      offsets_[i] = bytes_ + 512 + data % 256 - first_[i];
+      bytes_ += (before_[i].size() + 255) / 256 * 256 + 1024;
+      normproof_tensor& description = descriptions_[i];
+      description.dtype = static_cast<normproof_dtype>(tensor.dtype);
+      description.rank = tensor.rank;
+      std::copy(tensor.sizes.begin(), tensor.sizes.end(), description.sizes);
+      std::copy(tensor.strides.begin(), tensor.strides.end(), description.strides);
+    }
+  }
+
+  // Copies the tensors as they were before the call to the GPU.
+  void upload() {
+    std::byte* memory = device_memory(bytes_ + sizeof(float));
+    std::vector<std::byte> staged(bytes_ + sizeof(float));
+    for (std::size_t i = 0; i < before_.size(); ++i) {
+      std::copy(before_[i].begin(), before_[i].end(),
+                staged.begin() + static_cast<std::ptrdiff_t>(offsets_[i]));
+      descriptions_[i].data = memory + offsets_[i] + first_[i];
+    }
+    std::memcpy(staged.data() + bytes_, &tensors_.scale, sizeof(float));
+    EXPECT_CUDA(cudaMemcpy(memory, staged.data(), staged.size(), cudaMemcpyHostToDevice));
+    EXPECT_CUDA(
+        cudaDeviceSynchronize());  // a copy from pageable memory may still be on its way for other streams
+    scale_ = reinterpret_cast<const float*>(memory + bytes_);
+  }
+
+  // Enqueues the call.
+  normproof_launch_report launch(const Launch& how, cudaStream_t stream = nullptr) {
+    const auto& [input, residual, out, weight] = descriptions_;
+    const normproof_tensor* weights = test_case_.weight_dtype ? &weight : nullptr;
+    const normproof_tensor* target = test_case_.in_place ? &input : &out;
+    const normproof_launch choice{static_cast<normproof_path>(how.path), how.threads_per_block};
+    normproof_launch_report report{};
+    std::array<char, 512> text{};
+    const normproof_message message{text.data(), text.size()};
+    const DeviceKernels& kernels = DeviceKernels::get();
+    const float epsilon = test_case_.epsilon;
+    const normproof_status status =
+        test_case_.quantized && test_case_.adds_residual
+            ? kernels.fused_add_fp8(target, &input, &residual, weights, scale_, epsilon, &choice, stream,
+                                    &report, message)
+        : test_case_.quantized
+            ? kernels.fp8(target, &input, weights, scale_, epsilon, &choice, stream, &report, message)
+        : test_case_.adds_residual
+            ? kernels.fused_add(&input, &residual, weights, epsilon, &choice, stream, &report, message)
+            : kernels.plain(target, &input, weights, epsilon, &choice, stream, &report, message);
+    EXPECT_EQ(status, NORMPROOF_OK) << text.data() << '\n' << test_case_.text();
+    return report;
+  }
+
+  // Every element the same (any NaN equals any other), and every byte around the elements.
+  void expect_same() {
+    std::vector<std::byte> got(bytes_);
+    EXPECT_CUDA(cudaDeviceSynchronize());
+    EXPECT_CUDA(cudaMemcpy(got.data(), device_memory(bytes_), bytes_, cudaMemcpyDeviceToHost));
+    static constexpr std::array kNames = {"input", "residual", "out", "weight"};
+    for (std::size_t i = 0; i < wanted_.size(); ++i) {
+      const std::vector<std::byte> storage(
+          got.begin() + static_cast<std::ptrdiff_t>(offsets_[i]),
+          got.begin() + static_cast<std::ptrdiff_t>(offsets_[i] + wanted_[i].size()));
+      if (storage == wanted_[i]) continue;
+      expect_same_elements(kNames[i], *tensors_of(tensors_)[i], wanted_[i], storage);
+    }
+  }
+
+  normproof_launch_report expect_same_bits(const Launch& how) {
+    upload();
+    const normproof_launch_report report = launch(how);
+    expect_same();
+    return report;
   }
 
  private:
-  void* allocation_ = nullptr;
-  std::byte* storage_ = nullptr;
-  normproof_tensor description_{};
-};
-
-normproof_launch_report run_on_device(const NormCase& test_case, NormTensors& tensors) {
-  const DeviceTensor input(tensors.input), residual(tensors.residual), out(tensors.out),
-      weight(tensors.weight);
-  float* scale = nullptr;
-  EXPECT_CUDA(cudaMalloc(&scale, sizeof(float)));
-  EXPECT_CUDA(cudaMemcpy(scale, &tensors.scale, sizeof(float), cudaMemcpyHostToDevice));
-  const normproof_tensor* weights = test_case.weight_dtype ? weight.get() : nullptr;
-  const normproof_tensor* target = test_case.in_place ? input.get() : out.get();
-  const normproof_launch launch{static_cast<normproof_path>(test_case.launch.path),
-                                test_case.launch.threads_per_block};
-  normproof_launch_report report{};
-  std::array<char, 512> text{};
-  const normproof_message message{text.data(), text.size()};
-  const DeviceKernels& kernels = DeviceKernels::get();
-  const float epsilon = test_case.epsilon;
-  const normproof_status status =
-      test_case.quantized && test_case.adds_residual
-          ? kernels.fused_add_fp8(target, input.get(), residual.get(), weights, scale, epsilon, &launch,
-                                  nullptr, &report, message)
-      : test_case.quantized
-          ? kernels.fp8(target, input.get(), weights, scale, epsilon, &launch, nullptr, &report, message)
-      : test_case.adds_residual
-          ? kernels.fused_add(input.get(), residual.get(), weights, epsilon, &launch, nullptr, &report,
-                              message)
-          : kernels.plain(target, input.get(), weights, epsilon, &launch, nullptr, &report, message);
-  EXPECT_EQ(status, NORMPROOF_OK) << text.data() << '\n' << test_case.text();
-  EXPECT_CUDA(cudaDeviceSynchronize());
-  input.copy_to(tensors.input);
-  residual.copy_to(tensors.residual);
-  out.copy_to(tensors.out);
-  weight.copy_to(tensors.weight);
-  EXPECT_CUDA(cudaFree(scale));
-  return report;
-}
-
-// Every element the same (any NaN equals any other), and every byte around the elements.
-// `before` is what device.surroundings() was before the run: the two tensors' own lie at other alignments.
-void expect_same(const char* name, TestTensor& host, TestTensor& device, const std::vector<std::byte>& before,
-                 const NormCase& test_case) {
-  const DType dtype = host.tensor().dtype;
-  for (std::int64_t row = 0; row < host.rows(); ++row) {
-    const auto wanted = host.row(row), got = device.row(row);
-    if (wanted == got) continue;
-    for (std::size_t j = 0; j < wanted.size(); ++j) {
-      if (reference::same(dtype, wanted[j], got[j])) continue;
-      ADD_FAILURE() << name << "[" << row << "][" << j << "] is 0x" << std::hex << got[j] << " on the GPU, 0x"
-                    << wanted[j] << " on the CPU\n"
-                    << std::dec << test_case.text();
-      return;
+  void expect_same_elements(const char* name, TestTensor& tensor, const std::vector<std::byte>& wanted,
+                            const std::vector<std::byte>& got) {
+    const auto rows_of = [&](const std::vector<std::byte>& storage) {
+      tensor.set_storage(storage);
+      std::vector<std::vector<std::uint32_t>> rows;
+      for (std::int64_t row = 0; row < tensor.rows(); ++row) rows.push_back(tensor.row(row));
+      return rows;
+    };
+    const auto got_rows = rows_of(got);
+    const auto got_around = tensor.surroundings();
+    const auto wanted_rows = rows_of(wanted);
+    EXPECT_EQ(got_around, tensor.surroundings()) << name << '\n' << test_case_.text();
+    for (std::size_t row = 0; row < wanted_rows.size(); ++row) {
+      for (std::size_t j = 0; j < wanted_rows[row].size(); ++j) {
+        if (reference::same(tensor.tensor().dtype, wanted_rows[row][j], got_rows[row][j])) continue;
+        ADD_FAILURE() << name << "[" << row << "][" << j << "] is 0x" << std::hex << got_rows[row][j]
+                      << " on the GPU, 0x" << wanted_rows[row][j] << " on the CPU\n"
+                      << std::dec << test_case_.text();
+        return;
+      }
     }
   }
-  EXPECT_EQ(before, device.surroundings()) << name << '\n' << test_case.text();
-}
+
+  NormCase test_case_;
+  NormTensors tensors_;
+  Storages before_, wanted_;
+  std::array<std::size_t, 4> offsets_{}, first_{};
+  std::array<normproof_tensor, 4> descriptions_{};
+  std::size_t bytes_ = 0;
+  const float* scale_ = nullptr;
+};
 
 normproof_launch_report expect_same_bits(const NormCase& test_case) {
-  NormTensors on_host(test_case), on_device(test_case);
-  const std::array before = {on_device.input.surroundings(), on_device.residual.surroundings(),
-                             on_device.out.surroundings(), on_device.weight.surroundings()};
-  NormCase host_case = test_case;
-  host_case.launch.threads_per_block = 0;
-  const Status status = call(host_case, on_host);
-  EXPECT_TRUE(status.ok()) << status.message;
-  const normproof_launch_report report = run_on_device(test_case, on_device);
-  expect_same("input", on_host.input, on_device.input, before[0], test_case);
-  expect_same("residual", on_host.residual, on_device.residual, before[1], test_case);
-  expect_same("out", on_host.out, on_device.out, before[2], test_case);
-  expect_same("weight", on_host.weight, on_device.weight, before[3], test_case);
-  return report;
+  return Comparison(test_case).expect_same_bits(test_case.launch);
 }
 
 class Device : public testing::TestWithParam<std::tuple<DType, bool, bool>> {
@@ -171,7 +229,7 @@ TEST_P(Device, AgreesOnRowsOfAnyLength) {
   for (const std::int64_t hidden : {1,    7,    8,    24,   64,   128,  129,  256,  512,   576,   1000,
                                     1024, 2048, 2880, 4096, 5120, 5125, 7168, 8192, 12288, 16384, 65536}) {
     NormCase test_case;
-    test_case.sizes = {hidden <= 1024 ? 300 : 3, hidden};  // both columns of the launch table
+    test_case.sizes = {hidden <= 1024 ? 300 : 3, hidden};  // several lines of the launch table
     test_case.binades = 12;
     for_each_combination(test_case, [](const NormCase& each) { expect_same_bits(each); });
     if (HasFailure()) return;
@@ -180,21 +238,78 @@ TEST_P(Device, AgreesOnRowsOfAnyLength) {
 
 TEST_P(Device, AgreesForEveryBlockSizeAndPath) {
   for (const std::int64_t hidden : {72, 264, 1032, 4096, 5120, 16384}) {
-    for (const int threads : {32, 96, 128, 256, 320, 512, 1024}) {
-      for (const Path path : {Path::vectorized, Path::scalar}) {
-        NormCase test_case;
-        test_case.sizes = {5, hidden};
-        test_case.binades = 12;
-        test_case.launch = {path, threads};
-        for_each_combination(test_case, [&](const NormCase& each) {
-          const normproof_launch_report report = expect_same_bits(each);
+    NormCase test_case;
+    test_case.sizes = {5, hidden};
+    test_case.binades = 12;
+    for_each_combination(test_case, [&](const NormCase& each) {
+      Comparison comparison(each);
+      for (const int threads : {32, 96, 128, 256, 320, 512, 1024}) {
+        for (const Path path : {Path::vectorized, Path::scalar}) {
+          const normproof_launch_report report = comparison.expect_same_bits({path, threads});
           EXPECT_EQ(report.threads_per_block, threads);
           EXPECT_EQ(static_cast<Path>(report.path), path);
-        });
-        if (HasFailure()) return;
+        }
       }
-    }
+    });
+    if (HasFailure()) return;
   }
+}
+
+// Every shape that is compiled, wherever it fits, started the ordinary way and as a dependent launch.
+TEST_P(Device, AgreesInEveryConfiguration) {
+  const DeviceKernels& kernels = DeviceKernels::get();
+  std::set<int> launched;
+  for (const std::int64_t hidden : {64, 512, 1024, 2048, 5120, 8192, 16384}) {
+    NormCase test_case;
+    test_case.sizes = {7, hidden};
+    test_case.binades = 12;
+    for_each_combination(test_case, [&](const NormCase& each) {
+      Comparison comparison(each);
+      for (int shape = 0; kernels.shape_name(shape) != nullptr; ++shape) {
+        for (const int threads : {0, 64, 256}) {
+          comparison.upload();
+          kernels.force_configuration(shape, threads, threads == 0 ? 1 : 0);
+          comparison.launch({});
+          std::int32_t dependent = 0;
+          const bool fits = kernels.last_shape(&dependent) == shape;
+          kernels.force_configuration(-1, 0, 0);
+          if (!fits) continue;
+          launched.insert(shape);
+          comparison.expect_same();
+        }
+      }
+    });
+    if (HasFailure()) return;
+  }
+  EXPECT_GE(launched.size(), 18u);
+}
+
+// A captured call must read its tensors anew at every replay.
+TEST_P(Device, AgreesInAReplayedGraphWithNewInput) {
+  NormCase test_case;
+  test_case.sizes = {9, 2048};
+  for_each_combination(test_case, [](const NormCase& each) {
+    cudaStream_t stream = nullptr;
+    EXPECT_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    NormCase other = each;
+    other.seed += 1000;
+    Comparison first(each), second(other);
+    first.upload();
+    EXPECT_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    first.launch({}, stream);
+    cudaGraph_t graph = nullptr;
+    EXPECT_CUDA(cudaStreamEndCapture(stream, &graph));
+    cudaGraphExec_t executable = nullptr;
+    EXPECT_CUDA(cudaGraphInstantiate(&executable, graph, 0));
+    EXPECT_CUDA(cudaGraphLaunch(executable, stream));
+    first.expect_same();
+    second.upload();  // into the same memory
+    EXPECT_CUDA(cudaGraphLaunch(executable, stream));
+    second.expect_same();
+    EXPECT_CUDA(cudaGraphExecDestroy(executable));
+    EXPECT_CUDA(cudaGraphDestroy(graph));
+    EXPECT_CUDA(cudaStreamDestroy(stream));
+  });
 }
 
 TEST_P(Device, AgreesOnSpecialValuesAndTheWholeRangeOfNumbers) {

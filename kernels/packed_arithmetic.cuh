@@ -1,0 +1,100 @@
+// Arithmetic on the elements of a chunk: each element is rounded on its own, and the device does two at a
+// time. That the hardware's packed operations round like an fp32 operation followed by a rounding to the
+// dtype is proved for all pairs of numbers by `normproof prove`.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/chunk.cuh"
+#include "kernels/cuda.h"
+#include "kernels/storage_types.cuh"
+
+namespace normproof::kernels {
+
+// Whether the device does two elements of T at a time.
+#if defined(__CUDACC__)
+template <typename T>
+inline constexpr bool kInPairs = !std::is_same_v<T, float>;
+
+// Two neighbouring elements in one register.
+template <typename T>
+struct PairOf;
+template <>
+struct PairOf<Bf16> {
+  using type = __nv_bfloat162;
+  static __device__ type round(float low, float high) { return __floats2bfloat162_rn(low, high); }
+};
+template <>
+struct PairOf<Fp16> {
+  using type = __half2;
+  static __device__ type round(float low, float high) { return __floats2half2_rn(low, high); }
+};
+
+// Calls combine(pair of a, pair of b) for all pairs.
+template <typename T, class Combine>
+__device__ inline Chunk<T> for_each_pair(const Chunk<T>& a, const Chunk<T>& b, const Combine& combine) {
+  using Pair = typename PairOf<T>::type;
+  constexpr int kPairs = kChunkElements<T> / 2;
+  Pair first[kPairs], second[kPairs];
+  __builtin_memcpy(first, &a, sizeof first);
+  __builtin_memcpy(second, &b, sizeof second);
+#pragma unroll
+  for (int i = 0; i < kPairs; ++i) first[i] = combine(first[i], second[i]);
+  Chunk<T> result;
+  __builtin_memcpy(&result, first, sizeof first);
+  return result;
+}
+#else
+template <typename T>
+inline constexpr bool kInPairs = false;
+template <typename T>
+struct PairOf;
+#endif
+
+// The elements rounded to T.
+template <typename T>
+__device__ inline Chunk<T> round_chunk(const float (&values)[kChunkElements<T>]) {
+  Chunk<T> result;
+  if constexpr (kInPairs<T>) {
+    typename PairOf<T>::type pairs[kChunkElements<T> / 2];
+#pragma unroll
+    for (int i = 0; i < kChunkElements<T> / 2; ++i)
+      pairs[i] = PairOf<T>::round(values[2 * i], values[2 * i + 1]);
+    __builtin_memcpy(&result, pairs, sizeof pairs);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kChunkElements<T>; ++i) result.elements[i] = round_to<T>(values[i]);
+  }
+  return result;
+}
+
+// rnd_T(a + b).
+template <typename T>
+__device__ inline Chunk<T> rounded_sum(const Chunk<T>& a, const Chunk<T>& b) {
+  if constexpr (kInPairs<T>) {
+    return for_each_pair<T>(a, b, [](auto x, auto y) { return __hadd2_rn(x, y); });
+  } else {
+    float sums[kChunkElements<T>];
+#pragma unroll
+    for (int i = 0; i < kChunkElements<T>; ++i)
+      sums[i] = __fadd_rn(to_float(a.elements[i]), to_float(b.elements[i]));
+    return round_chunk<T>(sums);
+  }
+}
+
+// rnd_T(a * b).
+template <typename T>
+__device__ inline Chunk<T> rounded_product(const Chunk<T>& a, const Chunk<T>& b) {
+  if constexpr (kInPairs<T>) {
+    return for_each_pair<T>(a, b, [](auto x, auto y) { return __hmul2_rn(x, y); });
+  } else {
+    float products[kChunkElements<T>];
+#pragma unroll
+    for (int i = 0; i < kChunkElements<T>; ++i)
+      products[i] = __fmul_rn(to_float(a.elements[i]), to_float(b.elements[i]));
+    return round_chunk<T>(products);
+  }
+}
+
+}  // namespace normproof::kernels

@@ -1,0 +1,406 @@
+// The norm kernel for rows that fit into the registers of a block, in the shapes that fill a GPU: all loads
+// of a row are in flight at once, then the sum, then the stores. The same arithmetic and the same order of
+// summation as norm_kernel.cuh, which runs every other row; vectorized only.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/chunk.cuh"
+#include "kernels/cuda.h"
+#include "kernels/norm_arguments.h"
+#include "kernels/norm_kernel.cuh"
+#include "kernels/packed_arithmetic.cuh"
+#include "kernels/row_reduction.cuh"
+#include "kernels/storage_types.cuh"
+
+namespace normproof::kernels {
+
+// Who works on a row.
+enum class Team {
+  part_of_warp,  // 2^row_threads_log2 neighbouring threads, one chunk each
+  warp,          // one warp, groups 0 .. kSlots - 1
+  block,         // all warps of a block; warp w has the groups w, w + warps, ...
+};
+
+// A shape of kernel. A thread holds kSlots x kRounds chunks: of kSlots groups, of each the lane's chunks c, c
+// + 1024, ...
+//   kEarlyWeights  load the weights together with the row: best where few rows leave the GPU idle; otherwise
+//   bytes in
+//                  flight are worth more than registers.
+//   kRereads       drop the row after the sum and read it again: fewer registers, more blocks.
+//   kMaximumThreads, kBlocks  launch bounds: threads per block, blocks per multiprocessor.
+template <Team kTeam_, int kSlots_, int kRounds_, bool kEarlyWeights_, bool kRereads_, int kMaximumThreads_,
+          int kBlocks_>
+struct RegisterShape {
+  static constexpr bool kBlockPerRow = kTeam_ == Team::block;
+  static constexpr Team kTeam = kTeam_;
+  static constexpr int kSlots = kSlots_;
+  static constexpr int kRounds = kRounds_;
+  static constexpr bool kEarlyWeights = kEarlyWeights_;
+  static constexpr bool kRereads = kRereads_;
+  static constexpr int kMaximumThreads = kMaximumThreads_;
+  static constexpr int kBlocks = kBlocks_;
+};
+
+// With programmatic dependent launch this kernel may start while the one before it still runs: nothing that
+// the other may write is touched before it has ended.
+__device__ inline void wait_for_the_kernel_before() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+#endif
+}
+
+// The next kernel may start once all blocks of this one have come here.
+__device__ inline void let_the_next_kernel_start() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
+// Computed here, not later: addresses, before the wait for the kernel before.
+template <typename Pointee>
+__device__ inline Pointee* settle(Pointee* pointer) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+l"(pointer));
+#endif
+  return pointer;
+}
+
+// A pack that no thread of the grid writes.
+template <int kCount, typename Element>
+__device__ inline Pack<Element, kCount> load_constant_pack(const Element* array, std::int64_t first) {
+#if defined(__CUDACC__)
+  Pack<Element, kCount> pack;
+  using Vector = typename VectorOf<WidestVector<sizeof(pack)>::kWidth>::type;
+#pragma unroll
+  for (std::size_t i = 0; i < sizeof(pack) / sizeof(Vector); ++i) {
+    const Vector vector = __ldg(reinterpret_cast<const Vector*>(array + first) + i);
+    __builtin_memcpy(reinterpret_cast<char*>(&pack) + i * sizeof(Vector), &vector, sizeof(Vector));
+  }
+  return pack;
+#else
+  return load_pack<true, kCount>(array, first, first + kCount);
+#endif
+}
+
+// Whether quantize_pack() knows a format: those of the hardware.
+__device__ inline bool is_hardware_format(Fp8Format format) {
+  return format == Fp8Format::e4m3fn || format == Fp8Format::e5m2;
+}
+
+// quantize() of each element, for a hardware format. kBranches: decide between the formats once, not for each
+// pair; faster where a thread has few chunks.
+template <bool kBranches, typename T, int kCount>
+__device__ inline Pack<Fp8, kCount> quantize_pack(const Pack<T, kCount>& y, float inverse_scale,
+                                                  Fp8Format format) {
+  Pack<Fp8, kCount> result;
+#if defined(__CUDACC__)
+  // The hardware converts two numbers at once and clamps them; NaN stays NaN.
+  float2 scaled[kCount / 2];
+  __nv_fp8x2_storage_t pairs[kCount / 2];
+#pragma unroll
+  for (int i = 0; i < kCount / 2; ++i) {
+    scaled[i] = {__fmul_rn(to_float(y.elements[2 * i]), inverse_scale),
+                 __fmul_rn(to_float(y.elements[2 * i + 1]), inverse_scale)};
+  }
+  const auto to_e4m3fn = [&](int i) {
+    return __nv_cvt_float2_to_fp8x2(scaled[i], __NV_SATFINITE, __NV_E4M3);
+  };
+  const auto to_e5m2 = [&](int i) { return __nv_cvt_float2_to_fp8x2(scaled[i], __NV_SATFINITE, __NV_E5M2); };
+  if constexpr (kBranches) {
+    if (format == Fp8Format::e4m3fn) {
+#pragma unroll
+      for (int i = 0; i < kCount / 2; ++i) pairs[i] = to_e4m3fn(i);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kCount / 2; ++i) pairs[i] = to_e5m2(i);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kCount / 2; ++i) pairs[i] = format == Fp8Format::e4m3fn ? to_e4m3fn(i) : to_e5m2(i);
+  }
+  __builtin_memcpy(&result, pairs, sizeof pairs);
+#else
+  for (int i = 0; i < kCount; ++i) result.elements[i] = quantize(y.elements[i], inverse_scale, format);
+#endif
+  return result;
+}
+
+// normalize() of each element.
+template <class V>
+__device__ inline Chunk<typename V::T> normalize_chunk(
+    const Chunk<typename V::T>& x, float inverse_rms,
+    const Pack<typename V::W, kChunkElements<typename V::T>>& weight) {
+  using T = typename V::T;
+  constexpr int kElements = kChunkElements<T>;
+  float values[kElements];
+#pragma unroll
+  for (int i = 0; i < kElements; ++i) values[i] = __fmul_rn(to_float(x.elements[i]), inverse_rms);
+  if constexpr (V::kWeighted && !std::is_same_v<typename V::W, T>) {
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) values[i] = __fmul_rn(values[i], to_float(weight.elements[i]));
+  }
+  const Chunk<T> normalized = round_chunk<T>(values);
+  if constexpr (V::kWeighted && std::is_same_v<typename V::W, T>) {
+    return rounded_product<T>(normalized, weight);
+  } else {
+    return normalized;
+  }
+}
+
+// Makes a compiler forget what it has computed from a chunk, so that it does not keep the unpacked numbers,
+// which take twice the registers, for later use.
+template <typename T>
+__device__ inline void forget_unpacked([[maybe_unused]] Chunk<T>& chunk) {
+#if defined(__CUDACC__)
+  std::uint32_t words[4];
+  __builtin_memcpy(words, &chunk, sizeof words);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) asm volatile("" : "+r"(words[i]));
+  __builtin_memcpy(&chunk, words, sizeof words);
+#endif
+}
+
+// The tree over the sums of kGroupCount groups that one thread holds, absent ones being 0.
+template <int kGroupCount>
+__device__ inline float tree_over_own_groups(const float (&group_sums)[kGroupCount]) {
+  static_assert((kGroupCount & (kGroupCount - 1)) == 0);
+  float sums[kGroupCount];
+#pragma unroll
+  for (int i = 0; i < kGroupCount; ++i) sums[i] = group_sums[i];
+#pragma unroll
+  for (int left = kGroupCount / 2; left > 0; left /= 2) {
+#pragma unroll
+    for (int i = 0; i < left; ++i) sums[i] = __fadd_rn(sums[i], sums[i + left]);
+  }
+  return sums[0];
+}
+
+template <class V>
+class RegisterRow {
+ public:
+  using T = typename V::T;
+  using W = typename V::W;
+  using Shape = typename V::Shape;
+  static constexpr int kElements = kChunkElements<T>;
+  static constexpr int kSlots = Shape::kSlots;
+  static constexpr int kRounds = Shape::kRounds;
+
+  // `first` is the thread's chunk in slot 0 of round 0, `stride` leads to the next slot.
+  __device__ void aim(const NormArguments& arguments, std::int64_t row, int first, int stride, bool present) {
+    arguments_ = &arguments;
+    row_ = row;
+    first_ = first;
+    stride_ = stride;
+    present_ = present;
+    input_ =
+        settle(static_cast<const T*>(arguments.input) + row_offset(arguments, arguments.input_strides, row));
+    if constexpr (V::kAddsResidual) {
+      residual_ = settle(static_cast<T*>(arguments.residual) +
+                         row_offset(arguments, arguments.residual_strides, row));
+    }
+  }
+
+  // Starts to read the row.
+  __device__ void fetch() {
+    load(input_, x_);
+    if constexpr (V::kAddsResidual) load(residual_, addend_);
+    if constexpr (Shape::kEarlyWeights) load_weights();
+  }
+
+  // Adds the residual, and leaves the sums of squares of this thread's lanes.
+  __device__ void sum_squares(float (&lane_sums)[kSlots]) {
+#pragma unroll
+    for (int slot = 0; slot < kSlots; ++slot) lane_sums[slot] = 0.0f;
+    // Rounds outside, slots inside: a lane's chunks come in order.
+    visit([&](int round, int slot, std::int64_t element, bool exists) {
+      Chunk<T>& x = x_[round][slot];
+      if constexpr (V::kAddsResidual) x = rounded_sum<T>(x, addend_[round][slot]);
+      const float with_chunk = add_squares(lane_sums[slot], x);
+      lane_sums[slot] = exists ? with_chunk : lane_sums[slot];
+      if constexpr (!Shape::kRereads) forget_unpacked<T>(x);
+      if constexpr (V::kAddsResidual) {
+        if (exists && present_) store_pack<true>(residual_, element, 0, x);
+      }
+    });
+  }
+
+  __device__ void finish(float inverse_rms, float inverse_scale) {
+    if constexpr (Shape::kRereads) {
+      if constexpr (V::kAddsResidual) {
+        load(residual_, x_);
+      } else {
+        load(input_, x_);
+      }
+    }
+    typename V::Out* out = static_cast<typename V::Out*>(arguments_->out) +
+                           row_offset(*arguments_, arguments_->out_strides, row_);
+    visit([&](int round, int slot, std::int64_t element, bool exists) {
+      Pack<W, kElements> weight{};
+      if constexpr (Shape::kEarlyWeights) {
+        weight = weights_[round][slot];
+      } else if constexpr (V::kWeighted) {
+        weight = load_constant_pack<kElements>(static_cast<const W*>(arguments_->weight), element);
+      }
+      const Chunk<T> y = normalize_chunk<V>(x_[round][slot], inverse_rms, weight);
+      if constexpr (V::kQuantizes) {
+        const auto quantized = quantize_pack<Shape::kEarlyWeights>(y, inverse_scale, arguments_->fp8_format);
+        if (exists && present_) store_pack<true>(out, element, 0, quantized);
+      } else {
+        if (exists && present_) store_pack<true>(out, element, 0, y);
+      }
+    });
+  }
+
+ private:
+  // Calls visit(round, slot, index of the chunk's first element, whether the chunk exists) for all chunks;
+  // those that do not exist have the index of the last one, so that loads need no branch.
+  template <class Visit>
+  __device__ void visit(const Visit& visit_chunk) const {
+    const int chunks = static_cast<int>(arguments_->chunks);
+#pragma unroll
+    for (int round = 0; round < kRounds; ++round) {
+#pragma unroll
+      for (int slot = 0; slot < kSlots; ++slot) {
+        const int chunk = round * kLanes + first_ + slot * stride_;
+        const bool exists = chunk < chunks;
+        visit_chunk(round, slot, std::int64_t{exists ? chunk : chunks - 1} * kElements, exists);
+      }
+    }
+  }
+
+  __device__ void load(const T* array, Chunk<T> (&chunks)[kRounds][kSlots]) const {
+    visit([&](int round, int slot, std::int64_t element, bool) {
+      chunks[round][slot] = load_pack<true, kElements>(array, element, 0);
+    });
+  }
+
+  __device__ void load_weights() {
+    if constexpr (V::kWeighted) {
+      visit([&](int round, int slot, std::int64_t element, bool) {
+        weights_[round][slot] =
+            load_constant_pack<kElements>(static_cast<const W*>(arguments_->weight), element);
+      });
+    }
+  }
+
+  const NormArguments* arguments_ = nullptr;
+  std::int64_t row_ = 0;
+  int first_ = 0;
+  int stride_ = 0;
+  bool present_ = false;
+  const T* input_ = nullptr;
+  T* residual_ = nullptr;
+  Chunk<T> x_[kRounds][kSlots];
+  Chunk<T> addend_[kRounds][kSlots];  // the residual, until it is added
+  Pack<W, kElements> weights_[kRounds][kSlots];
+};
+
+// The sum of squares of a row that a whole block holds, from the sums of its lanes.
+template <int kSlots>
+__device__ inline float block_sum(const NormArguments& arguments, const float (&lane_sums)[kSlots],
+                                  float* group_sums) {
+  const int thread = static_cast<int>(threadIdx.x) % kWarpThreads;
+  const int warp = static_cast<int>(threadIdx.x) / kWarpThreads;
+  const int warps = static_cast<int>(blockDim.x) / kWarpThreads;
+  constexpr int kPaddedSlots = kSlots <= 2 ? kSlots : kSlots <= 4 ? 4 : 8;
+  float padded[kPaddedSlots] = {};
+#pragma unroll
+  for (int slot = 0; slot < kSlots; ++slot) padded[slot] = lane_sums[slot];
+  const float own = tree_sums(padded, thread);
+  const int slot = slot_of_sum<kPaddedSlots>(thread);
+  const int group = warp + slot * warps;
+  if (thread % kThreadsPerSlot<kPaddedSlots> == 0 && slot < kSlots && group < kGroups)
+    group_sums[group] = own;
+  __syncthreads();
+  return tree_over_groups(group_sums, arguments.groups, arguments.group_tree_width, thread);
+}
+
+// rnd(1 / scale); 1 where nothing is quantized.
+template <class V>
+__device__ inline float inverse_scale_of(float scale) {
+#if defined(__CUDACC__)
+  return V::kQuantizes ? __frcp_rn(scale) : 1.0f;
+#else
+  return V::kQuantizes ? __fdiv_rn(1.0f, scale) : 1.0f;
+#endif
+}
+
+// A grid covers all rows at once.
+template <class V>
+__global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
+    register_kernel(NormArguments arguments) {
+  using Shape = typename V::Shape;
+  constexpr int kSlots = Shape::kSlots;
+  const int thread = static_cast<int>(threadIdx.x) % kWarpThreads;
+
+  if constexpr (Shape::kTeam == Team::part_of_warp) {
+    // Each team takes kSlots rows, so that more loads are in flight.
+    const int row_threads = 1 << arguments.row_threads_log2;
+    const std::int64_t rows_at_once = blockDim.x >> arguments.row_threads_log2;
+    const std::int64_t first_row =
+        std::int64_t{blockIdx.x} * kSlots * rows_at_once + (threadIdx.x >> arguments.row_threads_log2);
+    using OneRow = Variant<typename V::T, typename V::W, V::kQuantizes, V::kAddsResidual, true,
+                           RegisterShape<Team::part_of_warp, 1, 1, Shape::kEarlyWeights, false,
+                                         Shape::kMaximumThreads, Shape::kBlocks>>;
+    RegisterRow<OneRow> values[kSlots];
+#pragma unroll
+    for (int slot = 0; slot < kSlots; ++slot) {
+      const std::int64_t row = first_row + slot * rows_at_once;
+      const bool present = row < arguments.rows;
+      values[slot].aim(arguments, present ? row : 0, thread & (row_threads - 1), 0, present);
+    }
+    wait_for_the_kernel_before();
+    let_the_next_kernel_start();
+    float sums[kSlots];
+#pragma unroll
+    for (int slot = 0; slot < kSlots; ++slot) values[slot].fetch();
+#pragma unroll
+    for (int slot = 0; slot < kSlots; ++slot) {
+      float lane_sum[1];
+      values[slot].sum_squares(lane_sum);
+      sums[slot] = tree_sum(lane_sum[0], row_threads);
+    }
+    const float inverse_scale = inverse_scale_of<V>(V::kQuantizes ? *arguments.scale : 1.0f);
+#pragma unroll
+    for (int slot = 0; slot < kSlots; ++slot)
+      values[slot].finish(inverse_rms(sums[slot], arguments.hidden_as_float, arguments.epsilon),
+                          inverse_scale);
+  } else if constexpr (Shape::kTeam == Team::warp) {
+    const std::int64_t row =
+        std::int64_t{blockIdx.x} * (blockDim.x / kWarpThreads) + static_cast<int>(threadIdx.x) / kWarpThreads;
+    const bool present = row < arguments.rows;
+    RegisterRow<V> values;
+    values.aim(arguments, present ? row : 0, thread, kWarpThreads, present);
+    wait_for_the_kernel_before();
+    let_the_next_kernel_start();
+    float lane_sums[kSlots];
+    values.fetch();
+    values.sum_squares(lane_sums);
+#pragma unroll
+    for (int slot = 0; slot < kSlots; ++slot) lane_sums[slot] = tree_sum(lane_sums[slot], kWarpThreads);
+    const float sum = tree_over_own_groups(lane_sums);
+    values.finish(inverse_rms(sum, arguments.hidden_as_float, arguments.epsilon),
+                  inverse_scale_of<V>(V::kQuantizes ? *arguments.scale : 1.0f));
+  } else {
+    NORMPROOF_SHARED(float, group_sums, kGroups);
+    RegisterRow<V> values;
+    values.aim(arguments, blockIdx.x, static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x), true);
+    wait_for_the_kernel_before();
+    let_the_next_kernel_start();
+    float lane_sums[kSlots];
+    values.fetch();
+    const float scale = V::kQuantizes ? *arguments.scale : 1.0f;  // on its way while squares are summed
+    // With few rows the inverse is best computed while the row is on its way, otherwise while other blocks
+    // work.
+    float inverse_scale = 1.0f;
+    if constexpr (Shape::kEarlyWeights) inverse_scale = inverse_scale_of<V>(scale);
+    values.sum_squares(lane_sums);
+    if constexpr (!Shape::kEarlyWeights) inverse_scale = inverse_scale_of<V>(scale);
+    const float sum = block_sum(arguments, lane_sums, group_sums);
+    values.finish(inverse_rms(sum, arguments.hidden_as_float, arguments.epsilon), inverse_scale);
+  }
+}
+
+}  // namespace normproof::kernels

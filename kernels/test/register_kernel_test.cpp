@@ -1,0 +1,114 @@
+// The GPU's kernels for rows in registers, run on the CPU: the bits of the general kernel in every shape.
+#include "kernels/register_kernel.cuh"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "kernels/arguments.h"
+#include "kernels/launch.h"
+#include "norm_case.h"
+
+namespace normproof::kernels {
+namespace {
+
+// What a shape is called with, read off the template.
+template <class Shape>
+Configuration configuration_of(const Problem& problem) {
+  const NormArguments& arguments = problem.arguments;
+  Configuration configuration;
+  const int warps = (arguments.groups + Shape::kSlots - 1) / Shape::kSlots;
+  configuration.threads_per_block = Shape::kTeam == Team::block ? warps * kWarpThreads : 64;
+  if (Shape::kTeam == Team::part_of_warp)
+    configuration.rows_per_block = Shape::kSlots * (64 >> arguments.row_threads_log2);
+  if (Shape::kTeam == Team::warp) configuration.rows_per_block = 2;
+  configuration.blocks = (arguments.rows - 1) / configuration.rows_per_block + 1;
+  return configuration;
+}
+
+template <class Shape>
+bool fits(const NormArguments& arguments) {
+  if (Shape::kTeam == Team::part_of_warp) return arguments.chunks <= kWarpThreads;
+  if (Shape::kTeam == Team::warp) return arguments.chunks <= kWarpThreads * Shape::kSlots;
+  return arguments.chunks <= kLanes * Shape::kRounds &&
+         (arguments.groups + Shape::kSlots - 1) / Shape::kSlots <= 32;
+}
+
+Call call_of(const NormCase& test_case, const NormTensors& tensors) {
+  Call call;
+  call.input = &tensors.input.tensor();
+  call.residual = test_case.adds_residual ? &tensors.residual.tensor() : nullptr;
+  call.out = test_case.adds_residual && !test_case.quantized ? call.input : &tensors.out.tensor();
+  call.weight = test_case.weight_dtype ? &tensors.weight.tensor() : nullptr;
+  call.scale = test_case.quantized ? &tensors.scale : nullptr;
+  call.quantizes = test_case.quantized.has_value();
+  call.epsilon = test_case.epsilon;
+  return call;
+}
+
+template <typename T, typename W, bool kQuantizes, bool kAdds, class Shape>
+void expect_the_general_kernels_bits(const char* name, const NormCase& test_case) {
+  NormTensors general(test_case), tensors(test_case);
+  ASSERT_TRUE(call(test_case, general).ok());
+  Problem problem;
+  const Call description = call_of(test_case, tensors);
+  ASSERT_TRUE(check(description, problem).ok());
+  ASSERT_TRUE(problem.vectorized);
+  if (!fits<Shape>(problem.arguments)) return;
+  const Status status = launch(&register_kernel<Variant<T, W, kQuantizes, kAdds, true, Shape>>,
+                               problem.arguments, configuration_of<Shape>(problem), nullptr);
+  ASSERT_TRUE(status.ok()) << name << ": " << status.message;
+  const auto expect_equal = [&](const char* tensor, const TestTensor& wanted, const TestTensor& got) {
+    for (std::int64_t row = 0; row < wanted.rows(); ++row)
+      ASSERT_EQ(wanted.row(row), got.row(row)) << name << ", " << tensor << ", row " << row << "\n"
+                                               << test_case.text();
+  };
+  expect_equal("input", general.input, tensors.input);
+  expect_equal("residual", general.residual, tensors.residual);
+  expect_equal("out", general.out, tensors.out);
+}
+
+template <typename T, typename W, bool kQuantizes, bool kAdds>
+void check_all_shapes(NormCase test_case) {
+  test_case.adds_residual = kAdds;
+  test_case.binades = 10;
+  for (const std::int64_t hidden : {16, 128, 256, 512, 1024, 1040, 2048, 5120, 8192, 16384}) {
+    test_case.sizes = {hidden <= 512 ? 11 : 2, hidden};
+    ++test_case.seed;
+#define NORMPROOF_SHAPE(name, ...) \
+  expect_the_general_kernels_bits<T, W, kQuantizes, kAdds, RegisterShape<__VA_ARGS__>>(#name, test_case);
+#include "kernels/register_shapes.inc"
+#undef NORMPROOF_SHAPE
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(RegisterKernel, GivesTheGeneralKernelsBits) {
+  NormCase test_case;
+  test_case.weight_dtype = DType::bf16;
+  check_all_shapes<Bf16, Bf16, false, false>(test_case);
+}
+
+TEST(RegisterKernel, GivesTheGeneralKernelsBitsWithAResidualAndAWiderWeight) {
+  NormCase test_case;
+  test_case.dtype = DType::fp16;
+  test_case.weight_dtype = DType::fp32;
+  check_all_shapes<Fp16, float, false, true>(test_case);
+}
+
+TEST(RegisterKernel, GivesTheGeneralKernelsBitsWithAResidualQuantized) {
+  NormCase test_case;
+  test_case.weight_dtype = DType::bf16;
+  test_case.quantized = DType::fp8_e4m3fn;
+  check_all_shapes<Bf16, Bf16, true, true>(test_case);
+}
+
+TEST(RegisterKernel, GivesTheGeneralKernelsBitsInFp32QuantizedWithoutAWeight) {
+  NormCase test_case;
+  test_case.dtype = DType::fp32;
+  test_case.quantized = DType::fp8_e5m2;
+  check_all_shapes<float, NoWeight, true, false>(test_case);
+}
+
+}  // namespace
+}  // namespace normproof::kernels

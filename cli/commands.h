@@ -20,6 +20,8 @@ Action add_check(CLI::App& command);
 Action add_identify(CLI::App& command);
 Action add_minimize(CLI::App& command);
 Action add_mutants(CLI::App& command);
+Action add_bench(CLI::App& command);
+Action add_prove(CLI::App& command);
 Action add_assess(CLI::App& command);
 Action add_fuzz(CLI::App& command);
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <thread>
 #include <vector>
@@ -139,8 +141,8 @@ INSTANTIATE_TEST_SUITE_P(All, CudaTargetFaults,
                                          FaultCase{"wrong-bits", Outcome::wrong_bits, "out[row 0, column 0]"},
                                          FaultCase{"stray-write", Outcome::memory, "out: byte -1"},
                                          FaultCase{"input-written", Outcome::memory, "input was modified"}),
-                         [](const auto& info) {
-                           std::string name = info.param.fault;
+                         [](const auto& tested) {
+                           std::string name = tested.param.fault;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });

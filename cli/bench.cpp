@@ -1,0 +1,191 @@
+// `normproof bench --target cuda`: how fast the kernels are on a GPU, beside a copy of the same bytes and
+// other kernels.
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <memory>
+#include <span>
+
+#include "bench/cuda_bench.h"
+#include "cli/commands.h"
+#include "cli/exit_codes.h"
+#include "corpus/atomic_file.h"
+#include "properties/run/cuda_target.h"
+#include "properties/run/target.h"
+
+namespace normproof {
+namespace {
+
+struct BenchOptions {
+  std::string target = "cuda";
+  std::string peers = NORMPROOF_PEERS_FILE;
+  std::vector<std::string> operations, dtypes = {"bf16"};
+  std::vector<std::int64_t> hidden, tokens;
+  std::string json, csv, svg, tune;
+};
+
+// The functions of libbench_cuda.so, beside the program or where NORMPROOF_BENCH_CUDA says.
+struct BenchLibrary {
+  decltype(&normproof_measure) measure = nullptr;
+  decltype(&normproof_device_open) open = nullptr;
+  decltype(&normproof_shape_name) shape_name = nullptr;
+};
+
+BenchLibrary load_library() {
+  const char* named = std::getenv("NORMPROOF_BENCH_CUDA");
+  const std::filesystem::path path =
+      named != nullptr ? std::filesystem::path(named)
+                       : default_worker_settings().library.parent_path() / "libbench_cuda.so";
+  // Deep binding: the library must find the kernels that it is linked with, not the host's in this program.
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+  if (handle == nullptr) throw TargetError(fmt::format("cannot load the GPU's benchmarks: {}", dlerror()));
+  BenchLibrary library;
+  const auto find = [&]<class Function>(Function& function, const char* name) {
+    function = reinterpret_cast<Function>(dlsym(handle, name));
+    if (function == nullptr) throw TargetError(fmt::format("{} has no function {}", path.string(), name));
+  };
+  find(library.measure, "normproof_measure");
+  find(library.open, "normproof_device_open");
+  find(library.shape_name, "normproof_shape_name");
+  return library;
+}
+
+normproof_dtype dtype_of(const std::string& name) {
+  return name == "fp32" ? NORMPROOF_FP32 : name == "fp16" ? NORMPROOF_FP16 : NORMPROOF_BF16;
+}
+
+std::string now() {
+  const std::time_t time = std::time(nullptr);
+  std::array<char, 64> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", std::gmtime(&time));
+  return text.data();
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  if (path.empty()) return;
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
+  write_file_atomically(path, std::span(&bytes, 1));
+}
+
+template <class Value>
+bool selected(const std::vector<Value>& wanted, const Value& value) {
+  return wanted.empty() || std::find(wanted.begin(), wanted.end(), value) != wanted.end();
+}
+
+normproof_measure_result measure(const BenchLibrary& library, const normproof_measure_request& request) {
+  std::array<char, 512> text{};
+  normproof_measure_result result{};
+  if (library.measure(&request, &result, {text.data(), text.size()}) != NORMPROOF_DEVICE_OK)
+    throw TargetError(fmt::format("bench: {}", text.data()));
+  return result;
+}
+
+normproof_measure_request request_of(const bench::Row& row) {
+  normproof_measure_request request{};
+  request.adds_residual = row.adds_residual() ? 1 : 0;
+  request.quantizes = row.quantizes() ? 1 : 0;
+  request.dtype = row.dtype;
+  request.rows = row.rows();
+  request.hidden = row.hidden;
+  request.cold = row.cold ? 1 : 0;
+  request.shape = -1;
+  return request;
+}
+
+// Every configuration that fits the row, as CSV lines.
+std::string tune(const BenchLibrary& library, const bench::Row& row, double copy_us) {
+  std::string lines;
+  for (std::int32_t shape = 0; library.shape_name(shape) != nullptr; ++shape) {
+    std::vector<std::int32_t> seen;  // numbers of threads
+    for (const std::int32_t threads : {0, 64, 256}) {
+      normproof_measure_request request = request_of(row);
+      request.shape = shape;
+      request.threads = threads;
+      request.dependent = 1;  // was never slower by more than noise
+      const normproof_measure_result result = measure(library, request);
+      if (result.shape != shape || std::find(seen.begin(), seen.end(), result.threads) != seen.end())
+        continue;
+      seen.push_back(result.threads);
+      lines += fmt::format("{},{},{},{},{},{},{},{:.3f},{:.3f},{:.4f}\n", row.operation, row.hidden,
+                           row.tokens, row.cold ? "cold" : "hot", library.shape_name(shape), result.threads,
+                           result.dependent, copy_us, result.kernel_us, copy_us / result.kernel_us);
+    }
+  }
+  return lines;
+}
+
+int run(const BenchOptions& options) {
+  if (options.target != "cuda")
+    throw UsageError(fmt::format("--target {}: bench measures target cuda", options.target));
+  const auto peers = bench::read_peers(options.peers);
+  const BenchLibrary library = load_library();
+  bench::Report report;
+  std::array<char, 512> text{};
+  if (library.open(&report.device, {text.data(), text.size()}) != NORMPROOF_DEVICE_OK)
+    throw TargetError(fmt::format("target cuda: {}", text.data()));
+  report.date = now();
+  report.command = program_name() + " bench --target cuda";
+  std::string tuned = "op,H,tokens,mode,shape,threads,dependent,copy_us,kernel_us,ratio\n";
+  for (const std::string& dtype : options.dtypes) {
+    for (const bench::PeerRow& each : peers) {
+      if (!selected(options.operations, each.row.operation) || !selected(options.hidden, each.row.hidden) ||
+          !selected(options.tokens, each.row.tokens))
+        continue;
+      bench::Measured measured;
+      measured.row = each.row;
+      measured.row.dtype = dtype_of(dtype);
+      if (dtype == "bf16") measured.peer = each.peer;  // all peers were measured in bf16
+      normproof_measure_request request = request_of(measured.row);
+      request.copy = 1;
+      const normproof_measure_result result = measure(library, request);
+      measured.copy_us = result.copy_us;
+      measured.kernel_us = result.kernel_us;
+      measured.least_us = result.kernel_least_us;
+      measured.most_us = result.kernel_most_us;
+      measured.shape = library.shape_name(result.shape);
+      measured.threads = result.threads;
+      measured.dependent = result.dependent != 0;
+      if (!options.tune.empty()) tuned += tune(library, measured.row, measured.copy_us);
+      report.measured.push_back(std::move(measured));
+    }
+  }
+  if (report.measured.empty()) throw UsageError("no row of the peers file is selected");
+  fmt::print("{}", bench::to_text(report));
+  write_text(options.json, bench::to_json(report));
+  write_text(options.csv, bench::to_csv(report));
+  write_text(options.svg, bench::to_svg(report));
+  write_text(options.tune, tuned);
+  return kAllGood;
+}
+
+}  // namespace
+
+Action add_bench(CLI::App& command) {
+  const auto options = std::make_shared<BenchOptions>();
+  command.add_option("--target", options->target, "What is measured: cuda")->capture_default_str();
+  command.add_option("--op", options->operations, "Only these: rms, add, rmsq, addq")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"rms", "add", "rmsq", "addq"}));
+  command.add_option("--dtype", options->dtypes, "Activation dtypes")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
+      ->capture_default_str();
+  command.add_option("--hidden", options->hidden, "Only these hidden sizes")->delimiter(',');
+  command.add_option("--tokens", options->tokens, "Only these numbers of tokens")->delimiter(',');
+  command.add_option("--peers", options->peers, "Rows to measure and what other kernels reached on them")
+      ->capture_default_str();
+  command.add_option("--json", options->json, "Write the table to this file");
+  command.add_option("--csv", options->csv, "Write the table to this file");
+  command.add_option("--svg", options->svg, "Write a plot of copy / kernel to this file");
+  command.add_option("--tune", options->tune,
+                     "Measure every configuration of every row, too, and write them here");
+  return [options] { return run(*options); };
+}
+
+}  // namespace normproof

@@ -1,0 +1,283 @@
+// The proofs: what the kernels do with 8 inputs, and what integer arithmetic says of them.
+#include "properties/proofs/proofs.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/cuda.h"
+#include "kernels/norm_kernel.cuh"
+#include "kernels/packed_arithmetic.cuh"
+#include "kernels/register_kernel.cuh"
+#include "kernels/storage_types.cuh"
+#include "oracle/integer_arithmetic.h"
+
+namespace {
+
+namespace integer = normproof::oracle::integer;
+using normproof::kernels::Bf16;
+using normproof::kernels::Chunk;
+using normproof::kernels::Fp16;
+using normproof::kernels::Fp8;
+using normproof::kernels::Fp8Format;
+using normproof::kernels::Pack;
+
+constexpr int kBlock = 8;
+constexpr std::uint64_t kPairs = std::uint64_t{1} << 32;
+
+// What a proof compares for the 8 inputs from `first` on. Where the kernels have two ways to compute
+// something, `second` is the other one, which must agree as well.
+struct Comparison {
+  std::uint32_t got[kBlock];
+  std::uint32_t second[kBlock];
+  std::uint32_t wanted[kBlock];
+};
+
+template <typename T>
+struct IntegerOf;
+template <>
+struct IntegerOf<Bf16> {
+  using type = integer::Bf16;
+};
+template <>
+struct IntegerOf<Fp16> {
+  using type = integer::Fp16;
+};
+
+// Inputs are pairs: the upper 16 bits are the bits of one number, the lower 16 of the other.
+template <typename T, bool kMultiplies>
+struct PairProof {
+  using Format = typename IntegerOf<T>::type;
+  static __device__ void compare(std::uint64_t first, Comparison& comparison) {
+    Chunk<T> a, b;
+    for (int i = 0; i < kBlock; ++i) {
+      a.elements[i].bits = static_cast<std::uint16_t>(first >> 16);
+      b.elements[i].bits = static_cast<std::uint16_t>(first + static_cast<unsigned>(i));
+    }
+    const Chunk<T> packed =
+        kMultiplies ? normproof::kernels::rounded_product<T>(a, b) : normproof::kernels::rounded_sum<T>(a, b);
+    for (int i = 0; i < kBlock; ++i) {
+      const std::uint32_t x = a.elements[i].bits, y = b.elements[i].bits;
+      const float fx = normproof::kernels::to_float(a.elements[i]),
+                  fy = normproof::kernels::to_float(b.elements[i]);
+      comparison.got[i] = packed.elements[i].bits;
+      comparison.second[i] =
+          normproof::kernels::round_to<T>(kMultiplies ? __fmul_rn(fx, fy) : __fadd_rn(fx, fy)).bits;
+      comparison.wanted[i] = kMultiplies ? integer::multiply<Format>(x, y) : integer::add<Format>(x, y);
+    }
+  }
+  static __device__ bool is_nan(std::uint32_t bits) { return integer::is_nan<Format>(bits); }
+};
+
+// Inputs are the bits of an fp32 number.
+template <typename T>
+struct ConversionProof {
+  using Format = typename IntegerOf<T>::type;
+  static __device__ void compare(std::uint64_t first, Comparison& comparison) {
+    float values[kBlock];
+    for (int i = 0; i < kBlock; ++i)
+      values[i] = normproof::kernels::float_of(static_cast<std::uint32_t>(first) + static_cast<unsigned>(i));
+    const Chunk<T> packed = normproof::kernels::round_chunk<T>(values);
+    for (int i = 0; i < kBlock; ++i) {
+      comparison.got[i] = packed.elements[i].bits;
+      comparison.second[i] = normproof::kernels::round_to<T>(values[i]).bits;
+      comparison.wanted[i] = integer::convert<Format>(normproof::kernels::bits_of(values[i]));
+    }
+  }
+  static __device__ bool is_nan(std::uint32_t bits) { return integer::is_nan<Format>(bits); }
+};
+
+template <Fp8Format kFormat, class Format>
+struct QuantizationProof {
+  static __device__ void compare(std::uint64_t first, Comparison& comparison) {
+    Pack<float, kBlock> values;
+    for (int i = 0; i < kBlock; ++i)
+      values.elements[i] =
+          normproof::kernels::float_of(static_cast<std::uint32_t>(first) + static_cast<unsigned>(i));
+    Pack<Fp8, kBlock> packed{};
+    const bool in_hardware = normproof::kernels::is_hardware_format(kFormat);
+    if (in_hardware) packed = normproof::kernels::quantize_pack<true, float, kBlock>(values, 1.0f, kFormat);
+    for (int i = 0; i < kBlock; ++i) {
+      comparison.got[i] = in_hardware ? packed.elements[i].bits
+                                      : normproof::kernels::quantize(values.elements[i], 1.0f, kFormat).bits;
+      comparison.second[i] = normproof::kernels::quantize(values.elements[i], 1.0f, kFormat).bits;
+      comparison.wanted[i] = integer::convert<Format>(normproof::kernels::bits_of(values.elements[i]));
+    }
+  }
+  static __device__ bool is_nan(std::uint32_t bits) { return integer::is_nan<Format>(bits); }
+};
+
+struct InverseRootProof {
+  static __device__ void compare(std::uint64_t first, Comparison& comparison) {
+    for (int i = 0; i < kBlock; ++i) {
+      const std::uint32_t bits = static_cast<std::uint32_t>(first) + static_cast<unsigned>(i);
+      // A sum of `bits` over one element without epsilon.
+      comparison.got[i] = normproof::kernels::bits_of(
+          normproof::kernels::inverse_rms(normproof::kernels::float_of(bits), 1.0f, 0.0f));
+      comparison.second[i] = normproof::kernels::bits_of(__frsqrt_rn(normproof::kernels::float_of(bits)));
+      comparison.wanted[i] = integer::inverse_root(bits);
+    }
+  }
+  static __device__ bool is_nan(std::uint32_t bits) { return integer::is_nan<integer::Fp32>(bits); }
+};
+
+// A good mixer of 64 bits (the finalizer of MurmurHash3).
+__device__ inline std::uint64_t mixed(std::uint64_t value) {
+  value ^= value >> 33;
+  value *= 0xff51afd7ed558ccdull;
+  value ^= value >> 33;
+  value *= 0xc4ceb9fe1a85ec53ull;
+  return value ^ value >> 33;
+}
+
+// Compares one block of 8 inputs and adds what came of it.
+template <class Proof>
+__device__ inline void prove_block(std::uint64_t block, normproof_proof_result& result) {
+  Comparison comparison;
+  const std::uint64_t first = block * kBlock;
+  Proof::compare(first, comparison);
+  for (int i = 0; i < kBlock; ++i) {
+    const std::uint32_t got = comparison.got[i], second = comparison.second[i], wanted = comparison.wanted[i];
+    const bool nan = Proof::is_nan(wanted);
+    const auto right = [&](std::uint32_t bits) { return bits == wanted || (nan && Proof::is_nan(bits)); };
+    // All NaNs count as the one that was wanted, so that CPU and device have the same hash.
+    result.hash += mixed((first + static_cast<unsigned>(i)) * 0x9e3779b97f4a7c15ull ^
+                         (nan && right(got) ? wanted : got));
+    ++result.inputs;
+    if (right(got) && right(second)) continue;
+    if (result.mismatches++ == 0) {
+      result.first_mismatch = first + static_cast<unsigned>(i);
+      result.got = right(got) ? second : got;
+      result.wanted = wanted;
+    }
+  }
+}
+
+void add(normproof_proof_result& sum, const normproof_proof_result& part) {
+  sum.inputs += part.inputs;
+  sum.hash += part.hash;
+  if (part.mismatches > 0 && (sum.mismatches == 0 || part.first_mismatch < sum.first_mismatch)) {
+    sum.first_mismatch = part.first_mismatch;
+    sum.got = part.got;
+    sum.wanted = part.wanted;
+  }
+  sum.mismatches += part.mismatches;
+}
+
+void write(normproof_message message, const std::string& text) {
+  if (message.data == nullptr || message.capacity == 0) return;
+  const std::size_t length = std::min(text.size(), message.capacity - 1);
+  std::memcpy(message.data, text.data(), length);
+  message.data[length] = '\0';
+}
+
+#if defined(__CUDACC__)
+constexpr int kThreads = 256, kBlocks = 132 * 16;
+
+template <class Proof>
+__global__ void prove_kernel(std::uint64_t first_block, std::uint64_t blocks, std::uint64_t stride,
+                             normproof_proof_result* results) {
+  const unsigned self = blockIdx.x * blockDim.x + threadIdx.x;
+  normproof_proof_result result{};
+  for (std::uint64_t i = self; i < blocks; i += gridDim.x * blockDim.x)
+    prove_block<Proof>(first_block + i * stride, result);
+  results[self] = result;
+}
+
+template <class Proof>
+normproof_device_status prove(std::uint64_t first_block, std::uint64_t blocks, std::uint64_t stride, int,
+                              normproof_proof_result* result, normproof_message message) {
+  std::vector<normproof_proof_result> parts(static_cast<std::size_t>(kThreads) * kBlocks);
+  const std::size_t bytes = parts.size() * sizeof parts[0];
+  normproof_proof_result* results = nullptr;
+  cudaError_t error = cudaMalloc(&results, bytes);
+  if (error == cudaSuccess) {
+    prove_kernel<Proof><<<kBlocks, kThreads>>>(first_block, blocks, stride, results);
+    error = cudaGetLastError();
+  }
+  if (error == cudaSuccess) error = cudaMemcpy(parts.data(), results, bytes, cudaMemcpyDeviceToHost);
+  cudaFree(results);
+  if (error != cudaSuccess) {
+    write(message, std::string(cudaGetErrorName(error)) + ", " + cudaGetErrorString(error));
+    return error == cudaErrorMemoryAllocation ? NORMPROOF_DEVICE_OUT_OF_MEMORY : NORMPROOF_DEVICE_FAILED;
+  }
+  *result = {};
+  for (const auto& part : parts) add(*result, part);
+  return NORMPROOF_DEVICE_OK;
+}
+#else
+template <class Proof>
+normproof_device_status prove(std::uint64_t first_block, std::uint64_t blocks, std::uint64_t stride,
+                              int threads, normproof_proof_result* result, normproof_message message) {
+  const auto workers = static_cast<std::uint64_t>(std::max(threads, 1));
+  std::vector<normproof_proof_result> parts(workers);
+  std::vector<std::thread> pool;
+  for (std::uint64_t worker = 0; worker < workers; ++worker) {
+    pool.emplace_back([&, worker] {
+      normproof_proof_result part{};
+      for (std::uint64_t i = worker; i < blocks; i += workers)
+        prove_block<Proof>(first_block + i * stride, part);
+      parts[worker] = part;
+    });
+  }
+  for (std::thread& thread : pool) thread.join();
+  *result = {};
+  for (const auto& part : parts) add(*result, part);
+  write(message, "");
+  return NORMPROOF_DEVICE_OK;
+}
+#endif
+
+struct Row {
+  const char* name;
+  const char* sentence;
+  std::uint64_t inputs;
+  decltype(&prove<InverseRootProof>) run;
+};
+
+constexpr Row kProofs[] = {
+    {"multiply-bf16", "rnd(n * w) of all pairs of bf16 numbers", kPairs, &prove<PairProof<Bf16, true>>},
+    {"multiply-fp16", "rnd(n * w) of all pairs of fp16 numbers", kPairs, &prove<PairProof<Fp16, true>>},
+    {"add-bf16", "rnd(x + residual) of all pairs of bf16 numbers", kPairs, &prove<PairProof<Bf16, false>>},
+    {"add-fp16", "rnd(x + residual) of all pairs of fp16 numbers", kPairs, &prove<PairProof<Fp16, false>>},
+    {"convert-bf16", "rnd_bf16 of all fp32 numbers", kPairs, &prove<ConversionProof<Bf16>>},
+    {"convert-fp16", "rnd_fp16 of all fp32 numbers", kPairs, &prove<ConversionProof<Fp16>>},
+    {"quantize-e4m3fn", "clamp and rnd_e4m3fn of all fp32 numbers", kPairs,
+     &prove<QuantizationProof<Fp8Format::e4m3fn, integer::Fp8E4m3fn>>},
+    {"quantize-e5m2", "clamp and rnd_e5m2 of all fp32 numbers", kPairs,
+     &prove<QuantizationProof<Fp8Format::e5m2, integer::Fp8E5m2>>},
+    {"quantize-e4m3fnuz", "clamp and rnd_e4m3fnuz of all fp32 numbers", kPairs,
+     &prove<QuantizationProof<Fp8Format::e4m3fnuz, integer::Fp8E4m3fnuz>>},
+    {"quantize-e5m2fnuz", "clamp and rnd_e5m2fnuz of all fp32 numbers", kPairs,
+     &prove<QuantizationProof<Fp8Format::e5m2fnuz, integer::Fp8E5m2fnuz>>},
+    {"inverse-root", "rnd(1 / sqrt(m)) of all fp32 numbers without a sign", std::uint64_t{1} << 31,
+     &prove<InverseRootProof>},
+};
+constexpr std::int32_t kCount = static_cast<std::int32_t>(sizeof kProofs / sizeof kProofs[0]);
+
+bool is_proof(std::int32_t proof) { return proof >= 0 && proof < kCount; }
+
+}  // namespace
+
+std::int32_t normproof_proof_count(void) { return kCount; }
+const char* normproof_proof_name(std::int32_t proof) {
+  return is_proof(proof) ? kProofs[proof].name : nullptr;
+}
+const char* normproof_proof_sentence(std::int32_t proof) {
+  return is_proof(proof) ? kProofs[proof].sentence : nullptr;
+}
+std::uint64_t normproof_proof_inputs(std::int32_t proof) {
+  return is_proof(proof) ? kProofs[proof].inputs : 0;
+}
+
+normproof_device_status normproof_prove(std::int32_t proof, std::uint64_t first_block, std::uint64_t blocks,
+                                        std::uint64_t stride, std::int32_t threads,
+                                        normproof_proof_result* result, normproof_message message) {
+  if (!is_proof(proof)) {
+    write(message, "there is no proof number " + std::to_string(proof));
+    return NORMPROOF_DEVICE_FAILED;
+  }
+  return kProofs[proof].run(first_block, blocks, stride, threads, result, message);
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Writes kernels/configuration_table.inc from what `normproof bench --tune FILE` measured.
+
+For every operation, row length and number of rows the configuration whose worst loss against the best of each
+measurement (hot, cold) is smallest; among those within 1 % the one that the table uses most, so that few shapes are needed.
+
+Usage: choose_configurations.py TUNE.csv > kernels/configuration_table.inc
+"""
+import collections
+import csv
+import sys
+
+NAMES = {"rms": "kPlain", "add": "kAdded", "rmsq": "kQuantized", "addq": "kAddedAndQuantized"}
+TOLERANCE = 1.01
+
+
+def main():
+    # (operation, chunks, rows) -> configuration -> loss in each measurement
+    losses = collections.defaultdict(lambda: collections.defaultdict(dict))
+    times = collections.defaultdict(list)
+    with open(sys.argv[1]) as file:
+        for line in csv.DictReader(file):
+            hidden, tokens = int(line["H"]), int(line["tokens"])
+            place = (line["op"], hidden // 8, tokens * 32 if hidden == 128 else tokens)
+            times[place, line["mode"]].append(
+                (float(line["kernel_us"]), (line["shape"], int(line["threads"]), int(line["dependent"]))))
+    for (place, mode), measured in times.items():
+        best = min(time for time, _ in measured)
+        for time, configuration in measured:
+            losses[place][configuration][mode] = time / best
+    worst = {place: {configuration: max(by_mode.values()) for configuration, by_mode in configurations.items()}
+             for place, configurations in losses.items()}
+    popularity = collections.Counter()
+    for configurations in worst.values():
+        least = min(configurations.values())
+        for configuration, loss in configurations.items():
+            if loss <= TOLERANCE * least:
+                popularity[configuration[0], configuration[2]] += 1
+    chosen = {}
+    for place, configurations in worst.items():
+        least = min(configurations.values())
+        close = [configuration for configuration, loss in configurations.items() if loss <= TOLERANCE * least]
+        chosen[place] = max(close, key=lambda c: (popularity[c[0], c[2]], -configurations[c]))
+
+    print("// Lines {chunks, rows, shape, threads, dependent}, see configurations.cpp. Written by")
+    print("// bench/choose_configurations.py from what `normproof bench --tune` measured on an NVIDIA H200.")
+    for operation, name in NAMES.items():
+        places = sorted(place for place in chosen if place[0] == operation)
+        lengths = sorted({place[1] for place in places})
+        print(f"constexpr Line {name}[] = {{")
+        for length in lengths:
+            rows = sorted(place[2] for place in places if place[1] == length)
+            for index, count in enumerate(rows):
+                shape, threads, dependent = chosen[operation, length, count]
+                # Half way, by ratio, to the next number of rows that was measured.
+                limit = str(round((count * rows[index + 1]) ** 0.5)) if index + 1 < len(rows) else "kAnyRows"
+                # The number of threads follows from the row's length where a block has it.
+                number = 0 if shape.startswith(("block", "reread")) else threads
+                reach = 32 if length < 32 else length
+                print(f"    {{{reach}, {limit}, ShapeKind::{shape}, {number}, {'true' if dependent else 'false'}}},")
+        print("};")
+
+
+if __name__ == "__main__":
+    main()

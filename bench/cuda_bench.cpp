@@ -1,0 +1,252 @@
+#include "bench/cuda_bench.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+
+namespace normproof::bench {
+namespace {
+
+std::string_view dtype_name(normproof_dtype dtype) {
+  return dtype == NORMPROOF_FP32 ? "fp32" : dtype == NORMPROOF_FP16 ? "fp16" : "bf16";
+}
+
+std::vector<std::string> split(const std::string& line) {
+  std::vector<std::string> fields;
+  std::string field;
+  std::istringstream stream(line);
+  while (std::getline(stream, field, ',')) fields.push_back(field);
+  return fields;
+}
+
+double number(const std::string& text) {
+  std::size_t used = 0;
+  const double value = std::stod(text, &used);
+  if (used != text.size() || !(value > 0)) throw std::invalid_argument(text);
+  return value;
+}
+
+// Names of the columns that hold other people's kernels.
+bool is_peer(const std::string& column) {
+  static const std::array<std::string_view, 9> kNot = {"op",
+                                                       "H",
+                                                       "tokens",
+                                                       "mode",
+                                                       "copy",
+                                                       "prototype",
+                                                       "prototype_config",
+                                                       "prototype_pdl",
+                                                       "prototype_pdl_config"};
+  return std::find(kNot.begin(), kNot.end(), column) == kNot.end();
+}
+
+// What the project wants to reach: copy / kernel of long runs of tokens, cold.
+std::optional<double> goal(const Row& row) {
+  if (!row.cold || row.tokens < 8192) return {};
+  if (row.hidden >= 4096) return 0.96;
+  if (row.hidden == 1024 || row.hidden == 2048) return 0.92;
+  if (row.hidden == 128) return 0.95;
+  return {};
+}
+
+constexpr double kDecodeGain = 1.25;  // over the best peer, for 1 token of H >= 2048
+
+std::vector<std::string> exceptions(const Measured& measured) {
+  std::vector<std::string> found;
+  if (const auto wanted = goal(measured.row); wanted && measured.ratio() < *wanted)
+    found.push_back(fmt::format("copy / kernel {:.3f}, the goal is {:.2f}", measured.ratio(), *wanted));
+  if (!measured.peer) return found;
+  if (measured.ratio() < measured.peer->ratio)
+    found.push_back(fmt::format("{} reached {:.3f}, here {:.3f}", measured.peer->name, measured.peer->ratio,
+                                measured.ratio()));
+  if (measured.peer->prototype_ratio > 0 && measured.ratio() < 0.98 * measured.peer->prototype_ratio)
+    found.push_back(fmt::format("the prototype reached {:.3f}, here {:.3f}", measured.peer->prototype_ratio,
+                                measured.ratio()));
+  if (measured.row.tokens == 1 && measured.row.hidden >= 2048 &&
+      measured.ratio() < kDecodeGain * measured.peer->ratio)
+    found.push_back(fmt::format("{:.2f} x the best peer, the goal is {:.2f} x",
+                                measured.ratio() / measured.peer->ratio, kDecodeGain));
+  return found;
+}
+
+std::string row_name(const Row& row) {
+  return fmt::format("{} {} {} x {} {}", row.operation, dtype_name(row.dtype), row.tokens, row.hidden,
+                     row.cold ? "cold" : "hot");
+}
+
+}  // namespace
+
+std::vector<PeerRow> read_peers(const std::filesystem::path& file) {
+  std::ifstream stream(file);
+  if (!stream) throw std::runtime_error(fmt::format("{}: cannot be read", file.string()));
+  std::vector<PeerRow> rows;
+  std::vector<std::string> columns;
+  std::string line;
+  for (int line_number = 1; std::getline(stream, line); ++line_number) {
+    if (line.empty() || line.starts_with('#')) continue;
+    std::vector<std::string> fields = split(line);
+    if (columns.empty()) {
+      columns = fields;
+      continue;
+    }
+    fields.resize(columns.size());
+    try {
+      std::map<std::string, std::string> field;
+      for (std::size_t i = 0; i < columns.size(); ++i) field[columns[i]] = fields[i];
+      PeerRow row;
+      row.row.operation = field.at("op");
+      row.row.hidden = static_cast<std::int64_t>(number(field.at("H")));
+      row.row.tokens = static_cast<std::int64_t>(number(field.at("tokens")));
+      row.row.cold = field.at("mode") == "cold";
+      const double copy = number(field.at("copy"));
+      Peer best;
+      for (const auto& [column, text] : field) {
+        if (!is_peer(column) || text.empty()) continue;
+        const double ratio = copy / number(text);
+        if (ratio > best.ratio) best = {column, ratio, 0};
+      }
+      for (const char* column : {"prototype", "prototype_pdl"}) {
+        if (!field.at(column).empty())
+          best.prototype_ratio = std::max(best.prototype_ratio, copy / number(field.at(column)));
+      }
+      if (best.ratio > 0) row.peer = best;
+      rows.push_back(row);
+    } catch (const std::exception& error) {
+      throw std::runtime_error(fmt::format("{}:{}: not a row of figures ({}): {}", file.string(), line_number,
+                                           error.what(), line));
+    }
+  }
+  if (rows.empty()) throw std::runtime_error(fmt::format("{}: there is no row", file.string()));
+  return rows;
+}
+
+std::string to_text(const Report& report) {
+  std::string text = fmt::format(
+      "{}, driver {}, {}\n{:<5} {:>5} {:>6} {:>7} {:<5} {:>9} {:>9} {:>7}  {:<22} {:>6}  {:>9}  {}\n",
+      report.device.name, report.device.driver, report.date, "op", "dtype", "H", "tokens", "mode", "copy us",
+      "kernel us", "ratio", "best peer", "ratio", "prototype", "shape");
+  std::string named;
+  std::size_t compared = 0, ahead = 0;
+  for (const Measured& each : report.measured) {
+    const std::string peer = each.peer ? each.peer->name : "";
+    text += fmt::format(
+        "{:<5} {:>5} {:>6} {:>7} {:<5} {:>9.2f} {:>9.2f} {:>7.3f}  {:<22} {:>6}  {:>9}  {}{}x{}\n",
+        each.row.operation, dtype_name(each.row.dtype), each.row.hidden, each.row.tokens,
+        each.row.cold ? "cold" : "hot", each.copy_us, each.kernel_us, each.ratio(), peer,
+        each.peer ? fmt::format("{:.3f}", each.peer->ratio) : "",
+        each.peer ? fmt::format("{:.3f}", each.peer->prototype_ratio) : "", each.dependent ? "PDL " : "",
+        each.shape, each.threads);
+    if (each.peer) {
+      ++compared;
+      if (each.ratio() >= each.peer->ratio) ++ahead;
+    }
+    for (const std::string& exception : exceptions(each))
+      named += fmt::format("EXCEPTION {}: {}\n", row_name(each.row), exception);
+  }
+  text +=
+      fmt::format("{} of {} rows at least as fast as the best peer, relative to the copy\n", ahead, compared);
+  return text + named;
+}
+
+std::string to_json(const Report& report) {
+  nlohmann::ordered_json document;
+  document["normproof_bench"] = 1;
+  document["device"] = report.device.name;
+  document["driver"] = report.device.driver;
+  document["date"] = report.date;
+  document["command"] = report.command;
+  for (const Measured& each : report.measured) {
+    nlohmann::ordered_json row = {{"op", each.row.operation},  {"dtype", dtype_name(each.row.dtype)},
+                                  {"hidden", each.row.hidden}, {"tokens", each.row.tokens},
+                                  {"rows", each.row.rows()},   {"mode", each.row.cold ? "cold" : "hot"},
+                                  {"copy_us", each.copy_us},   {"kernel_us", each.kernel_us},
+                                  {"least_us", each.least_us}, {"most_us", each.most_us},
+                                  {"ratio", each.ratio()},     {"shape", each.shape},
+                                  {"threads", each.threads},   {"dependent", each.dependent}};
+    if (each.peer) {
+      row["best_peer"] = each.peer->name;
+      row["best_peer_ratio"] = each.peer->ratio;
+      row["prototype_ratio"] = each.peer->prototype_ratio;
+    }
+    row["exceptions"] = exceptions(each);
+    document["rows"].push_back(std::move(row));
+  }
+  return document.dump(1) + "\n";
+}
+
+std::string to_csv(const Report& report) {
+  std::string text = fmt::format(
+      "# {}, driver {}, {}: {}\nop,dtype,H,tokens,mode,copy_us,kernel_us,ratio,best_peer,"
+      "best_peer_ratio,prototype_ratio,shape,threads,dependent\n",
+      report.device.name, report.device.driver, report.date, report.command);
+  for (const Measured& each : report.measured) {
+    text += fmt::format("{},{},{},{},{},{:.3f},{:.3f},{:.4f},{},{},{},{},{},{}\n", each.row.operation,
+                        dtype_name(each.row.dtype), each.row.hidden, each.row.tokens,
+                        each.row.cold ? "cold" : "hot", each.copy_us, each.kernel_us, each.ratio(),
+                        each.peer ? each.peer->name : "",
+                        each.peer ? fmt::format("{:.4f}", each.peer->ratio) : "",
+                        each.peer ? fmt::format("{:.4f}", each.peer->prototype_ratio) : "", each.shape,
+                        each.threads, each.dependent ? 1 : 0);
+  }
+  return text;
+}
+
+std::string to_svg(const Report& report) {
+  constexpr std::array kPanels = {std::pair("rms", "rms_norm"), std::pair("add", "fused_add_rms_norm"),
+                                  std::pair("rmsq", "rms_norm_static_fp8_quant"),
+                                  std::pair("addq", "fused_add_rms_norm_static_fp8_quant")};
+  constexpr int kLeft = 60, kWidth = 1000, kPanel = 230, kPlot = 150, kTop = 40;
+  constexpr double kHighest = 1.2;
+  std::string text = fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" font-family=\"sans-serif\" "
+      "font-size=\"11\">\n"
+      "<rect width=\"{0}\" height=\"{1}\" fill=\"white\"/>\n"
+      "<text x=\"{2}\" y=\"18\" font-size=\"14\">copy / kernel, cold, {3} (blue: these kernels, grey: best "
+      "peer of "
+      "bench/peers.csv)</text>\n",
+      kLeft + kWidth + 20, kTop + 20 + kPanel * static_cast<int>(kPanels.size()), kLeft, report.device.name);
+  int top = kTop;
+  for (const auto& [key, title] : kPanels) {
+    std::vector<const Measured*> shown;
+    for (const Measured& each : report.measured) {
+      if (each.row.operation == key && each.row.cold && each.row.dtype == NORMPROOF_BF16)
+        shown.push_back(&each);
+    }
+    const auto height_of = [&](double ratio) { return std::min(ratio, kHighest) / kHighest * kPlot; };
+    const int bottom = top + 20 + kPlot;
+    text += fmt::format("<text x=\"{}\" y=\"{}\" font-size=\"12\">{}</text>\n", kLeft, top + 12, title);
+    for (const double mark : {0.25, 0.5, 0.75, 1.0}) {
+      const double y = bottom - height_of(mark);
+      text += fmt::format(
+          "<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\"/><text x=\"{}\" "
+          "y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
+          kLeft, kLeft + kWidth, y, y, mark == 1.0 ? "#888" : "#ddd", kLeft - 6, y + 4, mark);
+    }
+    const double step =
+        static_cast<double>(kWidth) / static_cast<double>(std::max<std::size_t>(shown.size(), 1));
+    for (std::size_t i = 0; i < shown.size(); ++i) {
+      const double x = kLeft + step * static_cast<double>(i), bar = step * 0.4;
+      const auto draw = [&](double from, double ratio, const char* color) {
+        text +=
+            fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\"/>\n",
+                        from, bottom - height_of(ratio), bar, height_of(ratio), color);
+      };
+      draw(x, shown[i]->ratio(), "#2a6fdb");
+      if (shown[i]->peer) draw(x + bar, shown[i]->peer->ratio, "#bbb");
+      text +=
+          fmt::format("<text transform=\"translate({:.1f},{}) rotate(60)\" font-size=\"9\">{} x {}</text>\n",
+                      x + bar * 0.6, bottom + 8, shown[i]->row.tokens, shown[i]->row.hidden);
+    }
+    top += kPanel;
+  }
+  return text + "</svg>\n";
+}
+
+}  // namespace normproof::bench

@@ -1,0 +1,309 @@
+#include "bench/measure.h"
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr int kReplays = 9;
+constexpr double kGraphMicroseconds = 400;  // of work in a graph, so that its own start does not count
+constexpr std::int64_t kLeastLaunches = 6, kMostLaunches = 600;
+constexpr double kBytesPerMicrosecond = 4.0e6;  // a guess, for the number of launches only
+constexpr std::size_t kAlignment = 256;
+// One copy of 512 MiB was seen to run at two thirds of the speed of two of 256 MiB; the limit is what is
+// possible.
+constexpr std::size_t kLargestCopy = std::size_t{256} << 20;
+
+struct OutOfMemory : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+void check(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();
+  const std::string text =
+      std::string(what) + ": " + cudaGetErrorName(error) + ", " + cudaGetErrorString(error);
+  if (error == cudaErrorMemoryAllocation) throw OutOfMemory(text);
+  throw std::runtime_error(text);
+}
+
+std::size_t size_of(normproof_dtype dtype) {
+  return dtype == NORMPROOF_FP32 ? 4 : dtype == NORMPROOF_FP16 || dtype == NORMPROOF_BF16 ? 2 : 1;
+}
+
+// Device memory that is kept from one measurement to the next.
+class DeviceMemory {
+ public:
+  ~DeviceMemory() { cudaFree(data_); }
+  std::byte* reserve(std::size_t bytes) {
+    if (bytes > capacity_) {
+      cudaFree(data_);
+      data_ = nullptr;
+      capacity_ = 0;
+      check(cudaMalloc(&data_, bytes), "memory for the benchmark");
+      capacity_ = bytes;
+    }
+    return static_cast<std::byte*>(data_);
+  }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t capacity_ = 0;
+};
+
+// Normally distributed numbers as bits of a dtype; truncation is good enough for data.
+std::vector<std::byte> random_values(normproof_dtype dtype, std::size_t count) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  std::vector<std::byte> bytes(count * size_of(dtype));
+  for (std::size_t i = 0; i < count; ++i) {
+    const float value = normal(random);
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, &value, sizeof bits);
+    if (dtype == NORMPROOF_BF16) bits >>= 16;
+    if (dtype == NORMPROOF_FP16) {
+      const std::uint32_t sign = bits >> 16 & 0x8000u;
+      const float magnitude = std::max(std::fabs(value), 0x1p-14f);
+      std::memcpy(&bits, &magnitude, sizeof bits);
+      bits = sign | (bits - 0x38000000u) >> 13;
+    }
+    std::memcpy(bytes.data() + i * size_of(dtype), &bits, size_of(dtype));
+  }
+  return bytes;
+}
+
+// Fills device memory by copying a piece of random values again and again.
+void fill(std::byte* device, std::size_t bytes, normproof_dtype dtype) {
+  constexpr std::size_t kValues = std::size_t{1} << 20;
+  static const std::vector<std::byte> values[] = {random_values(NORMPROOF_FP32, kValues),
+                                                  random_values(NORMPROOF_FP16, kValues),
+                                                  random_values(NORMPROOF_BF16, kValues)};
+  const auto& piece = values[dtype];
+  const std::size_t first = std::min(bytes, piece.size());
+  check(cudaMemcpy(device, piece.data(), first, cudaMemcpyHostToDevice), "filling");
+  for (std::size_t done = first; done < bytes;) {
+    const std::size_t next = std::min(done, bytes - done);
+    check(cudaMemcpy(device + done, device, next, cudaMemcpyDeviceToDevice), "filling");
+    done += next;
+  }
+}
+
+// A graph of `launches` calls of enqueue(launch, stream).
+class Graph {
+ public:
+  Graph(cudaStream_t stream, std::int64_t launches, const std::function<void(std::int64_t)>& enqueue)
+      : stream_(stream), launches_(launches) {
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capturing");
+    try {
+      for (std::int64_t launch = 0; launch < launches; ++launch) enqueue(launch);
+    } catch (...) {
+      cudaGraph_t broken = nullptr;
+      cudaStreamEndCapture(stream, &broken);
+      if (broken != nullptr) cudaGraphDestroy(broken);
+      throw;
+    }
+    cudaGraph_t graph = nullptr;
+    check(cudaStreamEndCapture(stream, &graph), "capturing");
+    const cudaError_t error = cudaGraphInstantiate(&executable_, graph, 0);
+    cudaGraphDestroy(graph);
+    check(error, "making a graph");
+    check(cudaEventCreate(&begin_), "event");
+    check(cudaEventCreate(&end_), "event");
+  }
+  ~Graph() {
+    if (executable_ != nullptr) cudaGraphExecDestroy(executable_);
+    if (begin_ != nullptr) cudaEventDestroy(begin_);
+    if (end_ != nullptr) cudaEventDestroy(end_);
+  }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  // Microseconds per launch of one replay.
+  double replay() {
+    check(cudaEventRecord(begin_, stream_), "event");
+    check(cudaGraphLaunch(executable_, stream_), "replaying");
+    check(cudaEventRecord(end_, stream_), "event");
+    check(cudaEventSynchronize(end_), "replaying");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, begin_, end_), "event");
+    return milliseconds * 1e3 / static_cast<double>(launches_);
+  }
+
+ private:
+  cudaStream_t stream_;
+  std::int64_t launches_;
+  cudaGraphExec_t executable_ = nullptr;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+};
+
+normproof_tensor matrix(std::byte* data, normproof_dtype dtype, std::int64_t rows, std::int64_t hidden) {
+  return {data, dtype, 2, {rows, hidden, 0, 0}, {hidden, 1, 0, 0}};
+}
+
+class Measurement {
+ public:
+  explicit Measurement(const normproof_measure_request& request) : request_(request) {
+    const std::size_t elements = static_cast<std::size_t>(request.rows * request.hidden);
+    const std::size_t activation = aligned(elements * size_of(request.dtype));
+    output_bytes_ = aligned(request.quantizes       ? elements
+                            : request.adds_residual ? 0
+                                                    : elements * size_of(request.dtype));
+    matrix_bytes_ = activation;
+    set_bytes_ = matrix_bytes_ * (request.adds_residual ? 2 : 1) + output_bytes_;
+    // Read: the activations. Written: the output, and the sum.
+    const std::size_t written = (request.quantizes ? elements : elements * size_of(request.dtype));
+    moved_bytes_ = elements * size_of(request.dtype) * (request.adds_residual ? 3 : 1) + written;
+    int l2 = 0, device = 0;
+    check(cudaGetDevice(&device), "device");
+    check(cudaDeviceGetAttribute(&l2, cudaDevAttrL2CacheSize, device), "device");
+    sets_ = request.cold
+                ? std::max<std::int64_t>(
+                      2, 4 * static_cast<std::int64_t>(l2) / static_cast<std::int64_t>(set_bytes_) + 1)
+                : 1;
+    const double guess = static_cast<double>(moved_bytes_) / kBytesPerMicrosecond + 1;
+    launches_ =
+        std::clamp(static_cast<std::int64_t>(kGraphMicroseconds / guess), kLeastLaunches, kMostLaunches);
+    // Every set the same number of times.
+    launches_ = (launches_ + sets_ - 1) / sets_ * sets_;
+  }
+
+  normproof_measure_result run() {
+    static DeviceMemory buffers, weights;
+    // With one set, a copy goes into the space of another.
+    data_ = buffers.reserve(set_bytes_ * static_cast<std::size_t>(std::max<std::int64_t>(sets_, 2)));
+    static normproof_dtype filled_dtype = NORMPROOF_FP8_E5M2;
+    static std::size_t filled_bytes = 0;
+    const std::size_t bytes = set_bytes_ * static_cast<std::size_t>(sets_);
+    if (filled_dtype != request_.dtype || bytes > filled_bytes) fill(data_, bytes, request_.dtype);
+    filled_bytes = filled_dtype == request_.dtype ? std::max(filled_bytes, bytes) : bytes;
+    filled_dtype = request_.dtype;
+    const std::size_t weight_bytes = static_cast<std::size_t>(request_.hidden) * size_of(request_.dtype);
+    weight_ = weights.reserve(aligned(weight_bytes) + kAlignment);
+    fill(weight_, weight_bytes, request_.dtype);
+    scale_ = weight_ + aligned(weight_bytes);
+    const float one = 1.0f;
+    check(cudaMemcpy(scale_, &one, sizeof one, cudaMemcpyHostToDevice), "scale");
+    static cudaStream_t stream = [] {
+      cudaStream_t made = nullptr;
+      check(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "stream");
+      return made;
+    }();
+
+    normproof_measure_result result{};
+    normproof_force_configuration(request_.shape, request_.threads, request_.dependent);
+    normproof_launch_report report{};
+    launch(0, stream, &report);  // loads the kernel, which a capture must not do
+    result.shape = normproof_last_shape(&result.dependent);
+    result.threads = report.threads_per_block;
+    check(cudaStreamSynchronize(stream), "the kernel");
+    if (request_.shape >= 0 && result.shape != request_.shape)
+      return result;  // the shape does not fit the row
+    Graph kernel(stream, launches_, [&](std::int64_t i) { launch(i % sets_, stream, &report); });
+    normproof_force_configuration(-1, 0, 0);
+    std::vector<double> kernel_times, copy_times;
+    if (request_.copy) {
+      Graph copies(stream, launches_, [&](std::int64_t i) { copy(i % sets_, stream); });
+      copies.replay();
+      kernel.replay();
+      for (int i = 0; i < kReplays; ++i) {
+        copy_times.push_back(copies.replay());
+        kernel_times.push_back(kernel.replay());
+      }
+      result.copy_us = median(copy_times);
+    } else {
+      kernel.replay();
+      for (int i = 0; i < kReplays; ++i) kernel_times.push_back(kernel.replay());
+    }
+    result.kernel_us = median(kernel_times);
+    result.kernel_least_us = *std::min_element(kernel_times.begin(), kernel_times.end());
+    result.kernel_most_us = *std::max_element(kernel_times.begin(), kernel_times.end());
+    return result;
+  }
+
+ private:
+  static std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+  static double median(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+  }
+
+  void launch(std::int64_t set, cudaStream_t stream, normproof_launch_report* report) const {
+    std::byte* base = data_ + static_cast<std::size_t>(set) * set_bytes_;
+    const normproof_tensor input = matrix(base, request_.dtype, request_.rows, request_.hidden);
+    const normproof_tensor residual =
+        matrix(base + matrix_bytes_, request_.dtype, request_.rows, request_.hidden);
+    const normproof_tensor out =
+        matrix(base + set_bytes_ - output_bytes_, request_.quantizes ? NORMPROOF_FP8_E4M3FN : request_.dtype,
+               request_.rows, request_.hidden);
+    const normproof_tensor weight = {weight_, request_.dtype, 1, {request_.hidden, 0, 0, 0}, {1, 0, 0, 0}};
+    const auto* scale = reinterpret_cast<const float*>(scale_);
+    char text[512] = {};
+    const normproof_message message{text, sizeof text};
+    constexpr float kEpsilon = 1e-6f;
+    normproof_status status = NORMPROOF_OK;
+    if (request_.quantizes && request_.adds_residual) {
+      status = normproof_fused_add_rms_norm_static_fp8_quant(&out, &input, &residual, &weight, scale,
+                                                             kEpsilon, nullptr, stream, report, message);
+    } else if (request_.quantizes) {
+      status = normproof_rms_norm_static_fp8_quant(&out, &input, &weight, scale, kEpsilon, nullptr, stream,
+                                                   report, message);
+    } else if (request_.adds_residual) {
+      status = normproof_fused_add_rms_norm(&input, &residual, &weight, kEpsilon, nullptr, stream, report,
+                                            message);
+    } else {
+      status = normproof_rms_norm(&out, &input, &weight, kEpsilon, nullptr, stream, report, message);
+    }
+    if (status != NORMPROOF_OK) throw std::runtime_error(text);
+  }
+
+  // Half of the bytes that the kernel moves are read, half written: into a set that was last touched long
+  // ago.
+  void copy(std::int64_t set, cudaStream_t stream) const {
+    const std::int64_t other = sets_ == 1 ? 1 : (set + sets_ / 2) % sets_;
+    const std::size_t bytes = moved_bytes_ / 2 / 16 * 16;
+    for (std::size_t done = 0; done < bytes; done += kLargestCopy) {
+      check(cudaMemcpyAsync(data_ + static_cast<std::size_t>(other) * set_bytes_ + done,
+                            data_ + static_cast<std::size_t>(set) * set_bytes_ + done,
+                            std::min(kLargestCopy, bytes - done), cudaMemcpyDeviceToDevice, stream),
+            "copying");
+    }
+  }
+
+  const normproof_measure_request& request_;
+  std::size_t matrix_bytes_ = 0, output_bytes_ = 0, set_bytes_ = 0, moved_bytes_ = 0;
+  std::int64_t sets_ = 1, launches_ = 1;
+  std::byte *data_ = nullptr, *weight_ = nullptr, *scale_ = nullptr;
+};
+
+void write(normproof_message message, const char* text) {
+  if (message.data == nullptr || message.capacity == 0) return;
+  const std::size_t length = std::min(std::strlen(text), message.capacity - 1);
+  std::memcpy(message.data, text, length);
+  message.data[length] = '\0';
+}
+
+}  // namespace
+
+normproof_device_status normproof_measure(const normproof_measure_request* request,
+                                          normproof_measure_result* result, normproof_message message) {
+  try {
+    *result = Measurement(*request).run();
+    write(message, "");
+    return NORMPROOF_DEVICE_OK;
+  } catch (const OutOfMemory& error) {
+    write(message, error.what());
+    return NORMPROOF_DEVICE_OUT_OF_MEMORY;
+  } catch (const std::exception& error) {
+    write(message, error.what());
+    return NORMPROOF_DEVICE_FAILED;
+  }
+}

@@ -1,0 +1,44 @@
+/* Times the kernels of kernels_cuda on a GPU; exported by libbench_cuda.so. Every figure is a median over
+ * replays of a CUDA graph of many launches, and comes with a device-to-device copy of the same number of
+ * bytes, measured in turn. */
+#ifndef NORMPROOF_BENCH_MEASURE_H
+#define NORMPROOF_BENCH_MEASURE_H
+
+#include "kernels/device/normproof_device.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct normproof_measure_request {
+  int32_t adds_residual;
+  int32_t quantizes; /* to e4m3fn */
+  normproof_dtype dtype;
+  int64_t rows;
+  int64_t hidden;
+  int32_t cold;  /* 1: buffers rotate through several times the L2 cache; 0: the same ones every time */
+  int32_t copy;  /* 1: measure the copy, too */
+  int32_t shape; /* of a forced configuration, negative: the table's choice */
+  int32_t threads;
+  int32_t dependent;
+} normproof_measure_request;
+
+typedef struct normproof_measure_result {
+  double kernel_us;
+  double copy_us;         /* 0 unless asked for */
+  double kernel_least_us; /* the fastest and slowest replay */
+  double kernel_most_us;
+  int32_t shape; /* what was launched */
+  int32_t threads;
+  int32_t dependent;
+} normproof_measure_result;
+
+NORMPROOF_EXPORT normproof_device_status normproof_measure(const normproof_measure_request* request,
+                                                           normproof_measure_result* result,
+                                                           normproof_message message);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -128,7 +128,7 @@ TEST(GuardedTensor, SeesAWriteBesideASparseRow) {
 
 TEST(GuardedTensor, NoRowsHaveNoElementsButGuards) {
   TensorMemory memory;
-  GuardedTensor tensor(memory, "out", DType::bf16, {0, 4}, {});
+  GuardedTensor tensor(memory, "out", DType::bf16, std::array<std::int64_t, 2>{0, 4}, {});
   EXPECT_TRUE(tensor.gather().empty());
   EXPECT_EQ(tensor.find_stray_write(), "");
   tensor.data()[0] = std::byte{1};

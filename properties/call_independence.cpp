@@ -20,7 +20,7 @@ CaseFinding calls_leave_no_trace(const Case& test_case, PropertyContext& context
   if (test_case.rows() == 0) return CaseFinding::not_applicable();
   Case other = test_case;
   other.epsilon_bits = another(test_case.epsilon_bits);
-  other.scale_bits = another(test_case.scale_bits);
+  if (quantizes(test_case.operation)) other.scale_bits = another(test_case.scale_bits);
   for (const Case* call : {&test_case, static_cast<const Case*>(&other), &test_case}) {
     const Evaluation evaluation = evaluate(*call, context.target);
     context.tally.add(*call, evaluation);

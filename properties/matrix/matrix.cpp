@@ -64,21 +64,22 @@ std::vector<Row> make_rows(const MatrixSettings& settings) {
   return rows;
 }
 
-// What a row's cells depend on, apart from the check.
+// What all cells depend on, the target apart.
+std::uint64_t common_identity(const CheckSettings& settings, const std::vector<MatrixCheck>& checks) {
+  std::string text = fmt::format("{} {} {} {} {}", settings.seed, settings.property_cases,
+                                 settings.random_cases, settings.witness_cases, settings.fuzzer_runs);
+  for (const MatrixCheck& check : checks) text += "\n" + check.name;
+  return hash_of(text);
+}
+
+// What a row's cells depend on. The production kernels are part of the program.
 std::uint64_t identity_of(const Row& row, const MatrixSettings& settings, std::uint64_t common) {
-  if (row.target == "host") return common;
+  if (row.target == "host") return hash_of(read_text("/proc/self/exe"), common);
   const fs::path library = fs::path(settings.checks.program).parent_path().parent_path() / "mutants" /
                            ("libmutant_" + row.name + ".so");
   if (!fs::exists(library))
     throw TargetError(fmt::format("{} is not built: {} is missing", row.target, library.string()));
   return hash_of(read_text(library), common);
-}
-
-std::uint64_t common_identity(const CheckSettings& settings) {
-  const std::uint64_t program = hash_of(read_text("/proc/self/exe"));
-  return hash_of(fmt::format("{} {} {} {} {}", settings.seed, settings.property_cases, settings.random_cases,
-                             settings.witness_cases, settings.fuzzer_runs),
-                 program);
 }
 
 // The kept cells, and repros under "repro", by the identity of a row.
@@ -129,9 +130,10 @@ Matrix run_matrix(const MatrixSettings& settings) {
   const auto begin = Clock::now();
   Matrix matrix;
   matrix.rows = make_rows(settings);
-  const std::uint64_t common = common_identity(settings.checks);
+  std::vector<MatrixCheck> checks = matrix_checks(settings.checks);
+  const std::uint64_t common = common_identity(settings.checks, checks);
   Results results(settings.results, settings.fresh);
-  for (MatrixCheck& check : matrix_checks(settings.checks))
+  for (MatrixCheck& check : checks)
     if (selected(settings.only_checks, check.name)) matrix.checks.push_back(std::move(check));
 
   // The production kernels stand first: verify takes its whole time on them.
@@ -176,12 +178,12 @@ Matrix run_matrix(const MatrixSettings& settings) {
     }
     if (!finished) std::this_thread::sleep_for(kPollEvery);
   }
+  results.save();
   for (Row& row : matrix.rows) {
     const auto verify = row.cells.find("verify");
     if (row.target == "host" || verify == row.cells.end() || !verify->second.kills()) continue;
     row.repro = check_repro(row.target, verify->second, settings.checks.seed);
   }
-  results.save();
   matrix.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   return matrix;
 }

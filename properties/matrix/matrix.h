@@ -51,8 +51,10 @@ struct MatrixSettings {
   std::function<void(std::size_t done, std::size_t total, const std::string& what)> progress;
 };
 
-// Runs what the results file does not have yet. A kept cell counts as long as program, mutant and settings
-// are the same. Throws TargetError where a mutant's library is missing, std::system_error, std::regex_error.
+// Runs what the results file does not have yet. A kept cell counts as long as the mutant's library, the
+// settings and the list of checks are the same, and for the production kernels the whole program; after a
+// change of what a check does, ask for `fresh`. Throws TargetError where a mutant's library is missing,
+// std::system_error, std::regex_error.
 Matrix run_matrix(const MatrixSettings& settings);
 
 // What the figures of a matrix say.

@@ -59,7 +59,7 @@ Repro check_repro(const std::string& target, const Cell& verify, std::uint64_t s
     const Case found = read_case(verify.repro);
     Case before = found;
     before.epsilon_bits = std::bit_cast<std::uint32_t>(0.5f);
-    before.scale_bits = std::bit_cast<std::uint32_t>(3.0f);
+    if (quantizes(found.operation)) before.scale_bits = std::bit_cast<std::uint32_t>(3.0f);
     for (const auto& [kind, cases] :
          {std::pair("case", std::vector{found}), std::pair("second call", std::vector{before, found})}) {
       if (!last_violates(cases, target)) continue;
@@ -70,13 +70,17 @@ Repro check_repro(const std::string& target, const Cell& verify, std::uint64_t s
       return repro;
     }
   }
+  // The one that `verify` names, or after a crash, which names none, the first that fails.
+  const bool named = verify.message.find("property ") != std::string::npos;
   for (std::size_t index = 0; index < all_properties().size(); ++index) {
     const std::string name(all_properties()[index].name);
-    if (verify.message.find("property " + name + ":") == std::string::npos) continue;
+    if (named && verify.message.find("property " + name + ":") == std::string::npos) continue;
+    if (!property_fails(index, seed, target)) continue;
     repro.kind = "property";
     repro.property = name;
-    repro.violates_on_mutant = property_fails(index, seed, target);
+    repro.violates_on_mutant = true;
     repro.conforms_on_production = !property_fails(index, seed, "host");
+    break;
   }
   return repro;
 }

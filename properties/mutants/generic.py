@@ -28,7 +28,6 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TOOL = "universalmutator==1.1.13"
 FOLDER = ROOT / "build/generic"
-RELEASE = ROOT / "build/release"
 EQUIVALENT = pathlib.Path(__file__).with_name("generic_equivalent.json")
 COMPILE = ["clang++-19", "-std=c++20", "-O0", "-w", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden",
            "-ffp-contract=off", "-x", "c++"]
@@ -41,10 +40,11 @@ def could_not_run(message):
 
 
 def sources():
-    """Files below kernels/ that are compiled for the host."""
+    """Files below kernels/ that are compiled for the host. The C interface's header is not among them: its callers
+    are compiled with it too, and a change of one copy only is no bug of a kernel."""
     folder = ROOT / "kernels"
-    return sorted(path for path in [*folder.glob("*.cpp"), *folder.glob("*.cuh"), *folder.glob("*.cu"),
-                                    *folder.glob("*.h")])
+    found = [*folder.glob("*.cpp"), *folder.glob("*.cuh"), *folder.glob("*.cu"), *folder.glob("*.h")]
+    return sorted(path for path in found if path.name != "normproof_kernels.h")
 
 
 def host_lines(text):
@@ -144,7 +144,7 @@ def digest(objects):
     return hashlib.sha256(b"".join(path.read_bytes() for path in objects)).hexdigest()
 
 
-def examine(mutant, originals):
+def examine(mutant, originals, build):
     """'invalid', 'identical', 'killed' or 'survived', and what saw it."""
     file, number, _, after = mutant
     with tempfile.TemporaryDirectory(dir=FOLDER) as name:
@@ -167,13 +167,13 @@ def examine(mutant, originals):
             return "identical", ""
         library = work / "libmutant_generic.so"
         link = ["clang++-19", "-shared", "-o", str(library), *map(str, objects), "-Wl,-u,normproof_rms_norm",
-                str(RELEASE / "kernels/libkernels.a"), str(RELEASE / "kernels/host/libhost.a"), "-lboost_context"]
+                str(build / "kernels/libkernels.a"), str(build / "kernels/host/libhost.a"), "-lboost_context"]
         result = subprocess.run(link, capture_output=True, text=True)
         if result.returncode != 0:
             return "invalid", ""
         limit = lambda: resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         environment = dict(os.environ, NORMPROOF_MUTANTS=str(work))
-        verify = [str(RELEASE / "bin/normproof"), "verify", "--target", "mutant:generic", "--seed", "1", "--jobs", "1",
+        verify = [str(build / "bin/normproof"), "verify", "--target", "mutant:generic", "--seed", "1", "--jobs", "1",
                   "--seconds", "8", "--no-shrink", "--findings", str(work / "findings")]
         result = subprocess.run(verify, capture_output=True, text=True, preexec_fn=limit, env=environment,
                                 errors="replace")
@@ -193,19 +193,22 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--file", default="", help="only mutants of this file, for instance arguments.cpp")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release", help="an optimized build")
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
     parser.add_argument("--limit-seconds", type=float, default=0, help="begin no further mutant after this time")
     arguments = parser.parse_args()
     if arguments.sample < 0 or arguments.jobs < 1:
         parser.error("--sample and --jobs must not be negative or 0")
-    if not (RELEASE / "bin/normproof").exists():
-        could_not_run(f"{RELEASE}/bin/normproof is missing; `./normproof list` builds it")
+    build = arguments.build.resolve()
+    if not (build / "bin/normproof").exists():
+        could_not_run(f"{build}/bin/normproof is missing; `./normproof list` builds it")
     FOLDER.mkdir(parents=True, exist_ok=True)
 
     generated = generate()
     chosen = [mutant for mutant in generated if arguments.file in ("", mutant[0])]
     if arguments.sample:
-        chosen = random.Random(arguments.seed).sample(chosen, min(arguments.sample, len(chosen)))
+        random.Random(arguments.seed).shuffle(chosen)  # so that a smaller sample is part of a larger one
+        chosen = chosen[:arguments.sample]
     kernels = hashlib.sha256(b"".join(path.read_bytes() for path in sources())).hexdigest()[:16]
     results_file = FOLDER / f"results-{kernels}.json"
     results = {}
@@ -225,7 +228,7 @@ def main():
         def work(mutant):
             if arguments.limit_seconds and time.monotonic() - begin > arguments.limit_seconds:
                 return mutant, None
-            return mutant, examine(mutant, originals)
+            return mutant, examine(mutant, originals, build)
         for mutant, outcome in pool.map(work, todo):
             done += 1
             if outcome is None:

@@ -250,6 +250,19 @@ constexpr std::array kInvalidArguments = {
                       call.weight_description.data = written.data;
                       return Refusal{NORMPROOF_OVERLAP, "", fmt::format("{}", written.data)};
                     }},
+    InvalidArgument{"weight over the last row of the output",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (call.weight == nullptr || quantizes(test_case.operation)) return std::nullopt;
+                      if (*test_case.weight_dtype != test_case.dtype || test_case.rows() < 2) return std::nullopt;
+                      normproof_tensor& written =
+                          writes_out(test_case) ? call.out_description : call.input_description;
+                      std::int64_t last_row = 0;
+                      for (std::int32_t dim = 0; dim + 1 < written.rank; ++dim)
+                        last_row += (written.sizes[dim] - 1) * written.strides[dim];
+                      call.weight_description.data = static_cast<std::byte*>(written.data) +
+                                                     last_row * static_cast<std::int64_t>(size_of(test_case.dtype));
+                      return Refusal{NORMPROOF_OVERLAP, "", fmt::format("{}", written.data)};
+                    }},
     // Launch.
     InvalidArgument{"33 threads", [](GuardedCall& call, const Case&) { return invalid_threads(call, 33); }},
     InvalidArgument{"negative threads", [](GuardedCall& call, const Case&) { return invalid_threads(call, -32); }},

@@ -21,12 +21,14 @@ class KernelTarget final : public CallableTarget {
   RunResult run(const Case& test_case, const CaseTensors& tensors) override {
     thread_local GuardedCall::Memory memory;
     GuardedCall call(test_case, tensors, memory);
-    running_case = &test_case;
+    return result_of(call, invoke(call));
+  }
+  normproof_status invoke(GuardedCall& call) override {
+    running_case = &call.test_case();
     const normproof_status status = call.invoke(functions_);
     running_case = nullptr;
-    return result_of(call, status);
+    return status;
   }
-  normproof_status invoke(GuardedCall& call) override { return call.invoke(functions_); }
 
  private:
   std::string name_;

@@ -37,7 +37,6 @@ class GuardedCall {
   normproof_tensor input_description{}, residual_description{}, weight_description{}, out_description{};
 
   normproof_status invoke(const KernelFunctions& functions);
-  const Case& test_case() const { return test_case_; }
 
   // For who carries the call out elsewhere: the case, its tensors in memory, and where the answer's message
   // goes.

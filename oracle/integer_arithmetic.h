@@ -101,7 +101,7 @@ NORMPROOF_EVERYWHERE constexpr std::uint32_t round(const Number& number, bool sa
   std::uint64_t kept = 0;
   if (width > 0 && dropped <= 0) {
     kept = number.magnitude << -dropped;
-  } else if (dropped <= width) {  // else less than half of the smallest step
+  } else if (width > 0 && dropped <= width) {  // else zero, or less than half of the smallest step
     const std::uint64_t half = std::uint64_t{1} << (dropped - 1);
     const std::uint64_t rest = dropped == 64 ? number.magnitude : number.magnitude & (2 * half - 1);
     kept = dropped == 64 ? 0 : number.magnitude >> dropped;

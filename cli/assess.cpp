@@ -213,11 +213,7 @@ int run(const AssessOptions& options) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   fmt::print("{}, {:.0f} s\n", good ? "every figure is reached" : "a figure is not reached", seconds.count());
   json["passed"] = good;
-  if (!options.json.empty()) {
-    const std::string text = json.dump(2) + "\n";
-    const std::array parts = {std::as_bytes(std::span(text))};
-    write_file_atomically(options.json, parts);
-  }
+  if (!options.json.empty()) write_text_atomically(options.json, json.dump(2) + "\n");
   return good ? kAllGood : kViolationFound;
 }
 

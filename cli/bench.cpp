@@ -10,7 +10,6 @@
 #include <cstdlib>
 #include <ctime>
 #include <memory>
-#include <span>
 
 #include "bench/cuda_bench.h"
 #include "cli/commands.h"
@@ -67,10 +66,8 @@ std::string now() {
   return text.data();
 }
 
-void write_text(const std::string& path, const std::string& text) {
-  if (path.empty()) return;
-  const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
-  write_file_atomically(path, std::span(&bytes, 1));
+void write_if_named(const std::string& path, const std::string& text) {
+  if (!path.empty()) write_text_atomically(path, text);
 }
 
 template <class Value>
@@ -157,10 +154,10 @@ int run(const BenchOptions& options) {
   }
   if (report.measured.empty()) throw UsageError("no row of the peers file is selected");
   fmt::print("{}", bench::to_text(report));
-  write_text(options.json, bench::to_json(report));
-  write_text(options.csv, bench::to_csv(report));
-  write_text(options.svg, bench::to_svg(report));
-  write_text(options.tune, tuned);
+  write_if_named(options.json, bench::to_json(report));
+  write_if_named(options.csv, bench::to_csv(report));
+  write_if_named(options.svg, bench::to_svg(report));
+  write_if_named(options.tune, tuned);
   return kAllGood;
 }
 

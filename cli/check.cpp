@@ -232,9 +232,8 @@ int check(const CheckOptions& options) {
   if (unreadable + not_run > 0) fmt::print(", not judged {}", unreadable + not_run);
   fmt::print("\n");
   if (!options.json.empty()) {
-    const std::string text = Json{{"normproof_check", 1}, {"files", std::move(files)}}.dump(2) + "\n";
-    const std::array parts = {std::as_bytes(std::span(text))};
-    write_file_atomically(options.json, parts);
+    write_text_atomically(options.json,
+                          Json{{"normproof_check", 1}, {"files", std::move(files)}}.dump(2) + "\n");
   }
   if (violating > 0) return kViolationFound;
   if (unreadable > 0) return kUsageError;

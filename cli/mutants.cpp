@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <memory>
 #include <regex>
-#include <span>
 #include <thread>
 
 #include "cli/commands.h"
@@ -28,8 +27,7 @@ struct MutantsOptions {
 
 void write_text(const fs::path& file, const std::string& text) {
   if (file.has_parent_path()) fs::create_directories(file.parent_path());
-  const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
-  write_file_atomically(file, std::span(&bytes, 1));
+  write_text_atomically(file, text);
 }
 
 void check_expression(const char* option, const std::string& expression) {

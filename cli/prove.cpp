@@ -10,7 +10,6 @@
 #include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <span>
 #include <thread>
 
 #include "cli/commands.h"
@@ -146,11 +145,7 @@ int run(const ProveOptions& options) {
     certificate["proofs"].push_back(std::move(entry));
     mismatches += sum.mismatches;
   }
-  if (!options.certificate.empty()) {
-    const std::string text = certificate.dump(1) + "\n";
-    const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
-    write_file_atomically(options.certificate, std::span(&bytes, 1));
-  }
+  if (!options.certificate.empty()) write_text_atomically(options.certificate, certificate.dump(1) + "\n");
   return mismatches == 0 ? kAllGood : kViolationFound;
 }
 

@@ -4,7 +4,6 @@
 #include <exception>
 #include <filesystem>
 #include <memory>
-#include <span>
 #include <stdexcept>
 #include <vector>
 
@@ -51,9 +50,7 @@ void write_repro(const std::string& file, const Case& test_case, const Evaluatio
                  const Target& target) {
   const Outputs& got = outputs_of(evaluation, "--repro", file);
   const Outputs wanted = oracle::expected_outputs(test_case, materialize(test_case));
-  const std::string script = campaign::repro_script(test_case, got, wanted, target.name());
-  const std::span<const std::byte> bytes = std::as_bytes(std::span(script));
-  write_file_atomically(file, std::span(&bytes, 1));
+  write_text_atomically(file, campaign::repro_script(test_case, got, wanted, target.name()));
 }
 
 int replay(const ReplayOptions& options) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <span>
 
 #include "cli/exit_codes.h"
 #include "cli/verify_run.h"
@@ -50,12 +49,6 @@ std::string xml_escaped(std::string_view text) {
     }
   }
   return escaped;
-}
-
-// Throws std::system_error naming the file.
-void write_text(const std::string& path, const std::string& text) {
-  const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
-  write_file_atomically(path, std::span(&bytes, 1));
 }
 
 std::int64_t count_of(const VerifyResult& result, std::string_view group) {
@@ -151,7 +144,7 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
                                    {"processor_seconds", result.processor_seconds_to_first_violation}};
   }
   document["unchecked"] = result.unchecked;
-  write_text(path, document.dump(2) + "\n");
+  write_text_atomically(path, document.dump(2) + "\n");
 }
 
 void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result) {
@@ -184,7 +177,7 @@ void write_junit(const std::string& path, const VerifyOptions& options, const Ve
     }
   }
   text += "  </testsuite>\n</testsuites>\n";
-  write_text(path, text);
+  write_text_atomically(path, text);
 }
 
 int exit_code_of(const VerifyResult& result) {

@@ -74,4 +74,9 @@ void write_file_atomically(const fs::path& file, std::span<const std::span<const
   unfinished.put_in_place();
 }
 
+void write_text_atomically(const fs::path& file, std::string_view text) {
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
+  write_file_atomically(file, {&bytes, 1});
+}
+
 }  // namespace normproof

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <span>
+#include <string_view>
 
 namespace normproof {
 
@@ -11,5 +12,6 @@ namespace normproof {
 // old content or the new one. Throws std::system_error naming the file.
 void write_file_atomically(const std::filesystem::path& file,
                            std::span<const std::span<const std::byte>> parts);
+void write_text_atomically(const std::filesystem::path& file, std::string_view text);
 
 }  // namespace normproof

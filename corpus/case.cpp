@@ -79,7 +79,7 @@ std::int64_t Case::elements() const {
 float Case::epsilon() const { return std::bit_cast<float>(epsilon_bits); }
 float Case::scale() const { return std::bit_cast<float>(scale_bits); }
 
-std::uint32_t load_bits(const std::vector<std::byte>& data, DType dtype, std::int64_t index) {
+std::uint32_t load_bits(std::span<const std::byte> data, DType dtype, std::int64_t index) {
   const std::size_t size = size_of(dtype);
   const std::byte* element = data.data() + static_cast<std::size_t>(index) * size;
   std::uint32_t bits = 0;

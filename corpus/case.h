@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -141,7 +142,7 @@ CaseTensors materialize(const Case& test_case);
 std::vector<std::string> validate(const Case& test_case);
 
 // Bits of element `index` of packed data.
-std::uint32_t load_bits(const std::vector<std::byte>& data, DType dtype, std::int64_t index);
+std::uint32_t load_bits(std::span<const std::byte> data, DType dtype, std::int64_t index);
 void store_bits(std::vector<std::byte>& data, DType dtype, std::int64_t index, std::uint32_t bits);
 
 }  // namespace normproof

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <span>
 #include <system_error>
 
 #include "corpus/atomic_file.h"
@@ -60,9 +59,7 @@ Case read_case(const fs::path& file) {
 }
 
 void write_case(const fs::path& file, const Case& test_case) {
-  const std::string text = case_to_json(test_case);
-  const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
-  write_file_atomically(file, {&bytes, 1});
+  write_text_atomically(file, case_to_json(test_case));
 }
 
 std::vector<fs::path> find_case_files(const fs::path& file_or_folder) {

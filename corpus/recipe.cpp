@@ -9,6 +9,7 @@
 
 #include "corpus/bit_classes.h"
 #include "corpus/float_format.h"
+#include "corpus/hash.h"
 #include "corpus/random.h"
 
 namespace normproof {
@@ -235,12 +236,6 @@ const DataClass& demand(std::string_view name) {
   throw std::invalid_argument("recipe: no data class is named \"" + std::string(name) + "\"");
 }
 
-std::uint64_t hash(std::string_view name) {  // FNV-1a
-  std::uint64_t value = 0xcbf29ce484222325;
-  for (const char letter : name) value = (value ^ static_cast<unsigned char>(letter)) * 0x100000001b3;
-  return value;
-}
-
 void generate_row(const DataClass& data_class, const Random& tensor, DType dtype, std::int64_t row,
                   std::span<std::byte> data) {
   Random random = tensor.split(static_cast<std::uint64_t>(row));
@@ -254,7 +249,7 @@ void generate_row(const DataClass& data_class, const Random& tensor, DType dtype
   }
 }
 
-Random tensor_random(const Recipe& recipe) { return Random(recipe.seed).split(hash(recipe.data_class)); }
+Random tensor_random(const Recipe& recipe) { return Random(recipe.seed).split(fnv1a(recipe.data_class)); }
 
 }  // namespace
 

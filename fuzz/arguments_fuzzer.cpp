@@ -17,11 +17,7 @@
 namespace normproof::fuzz {
 
 const CaseLimits& case_limits() {
-  static const CaseLimits limits = [] {
-    CaseLimits valid = small_cases();
-    valid.allow_refused = false;
-    return valid;
-  }();
+  static const CaseLimits limits = small_valid_cases();
   return limits;
 }
 

@@ -10,6 +10,7 @@
 
 #include "corpus/case_bytes.h"
 #include "corpus/case_json.h"
+#include "corpus/hash.h"
 #include "properties/run/evaluate.h"
 
 namespace normproof::fuzz {
@@ -45,6 +46,12 @@ CaseLimits small_cases() {
   return limits;
 }
 
+CaseLimits small_valid_cases() {
+  CaseLimits limits = small_cases();
+  limits.allow_refused = false;
+  return limits;
+}
+
 CaseLimits wide_cases() {
   CaseLimits limits;
   limits.max_rows = 70;
@@ -56,9 +63,7 @@ CaseLimits wide_cases() {
 }
 
 std::uint64_t seed_of(std::span<const std::uint8_t> input) {
-  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-  for (const std::uint8_t byte : input) hash = (hash ^ byte) * 0x100000001b3;
-  return hash;
+  return fnv1a({reinterpret_cast<const char*>(input.data()), input.size()});
 }
 
 Case case_of(std::span<const std::uint8_t> input) {

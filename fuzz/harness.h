@@ -20,6 +20,8 @@ Target& target();
 const CaseLimits& case_limits();
 // Cases that fit one fast execution: few rows, short rows, small blocks.
 CaseLimits small_cases();
+// The same without calls that must be refused.
+CaseLimits small_valid_cases();
 // Cases that need every kind of kernel: rows beyond one block's registers, blocks of every size, many rows,
 // giant strides.
 CaseLimits wide_cases();

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "corpus/hash.h"
 #include "corpus/shrink.h"
 #include "properties/case_generator.h"
 #include "properties/run/evaluate.h"
@@ -23,13 +24,6 @@ constexpr int kDiscardRatio = 50;
 // finish; `minimize` then goes on from where it came to.
 constexpr int kShrinkTries = 300;
 constexpr std::int64_t kMinimizeTries = 3000;
-
-// FNV-1a, so that every property sees its own cases under one seed.
-std::uint64_t hash_of(std::string_view name) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char letter : name) hash = (hash ^ static_cast<unsigned char>(letter)) * 0x100000001b3;
-  return hash;
-}
 
 // One check of a property: what RapidCheck calls case by case, and what it has seen.
 class Checker {
@@ -114,7 +108,8 @@ PropertyResult Checker::run() {
   }
   const auto generator = case_generator([this](Random& random) { return draw(random); });
   rc::detail::TestParams parameters;
-  parameters.seed = context_.seed ^ hash_of(property_.name);
+  // Every property sees its own cases under one seed.
+  parameters.seed = context_.seed ^ fnv1a(property_.name);
   parameters.maxSuccess = context_.cases;
   parameters.maxDiscardRatio = kDiscardRatio;
   rc::detail::TestListenerAdapter silent;

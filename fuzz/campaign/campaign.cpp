@@ -8,7 +8,6 @@
 #include <list>
 #include <numeric>
 #include <optional>
-#include <set>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -46,7 +45,7 @@ class Campaign {
   Campaign(const CampaignOptions& options, const ShowProgress& show) : options_(options), show_(show) {
     for (Fuzzer& fuzzer : find_fuzzers(options.fuzzers)) {
       const bool wanted = options.names.empty() || std::ranges::count(options.names, fuzzer.name) > 0;
-      if (wanted) lanes_.push_back({std::move(fuzzer), {}, {}, 0});
+      if (wanted) lanes_.push_back({std::move(fuzzer), {}, 0, 0});
     }
     if (lanes_.size() < std::max<std::size_t>(options.names.size(), 1)) {
       throw std::runtime_error(fmt::format("{}: not all of the fuzzers {} are there",
@@ -74,7 +73,7 @@ class Campaign {
   struct Lane {
     Fuzzer fuzzer;
     FuzzerTally tally;
-    FuzzerStatus current;  // of the runs that are under way
+    std::int64_t current_executions = 0;  // of the runs that are under way
     int vain_runs = 0;
   };
   struct Run {
@@ -183,14 +182,14 @@ class Campaign {
   }
 
   void end_runs() {
-    for (Lane& lane : lanes_) lane.current = {};
+    for (Lane& lane : lanes_) lane.current_executions = 0;
     for (auto position = running_.begin(); position != running_.end();) {
       Run& run = *position;
       const FuzzerStatus status = read_status(run.log);
       run.lane->tally.coverage = std::max(run.lane->tally.coverage, status.coverage);
       const auto end = run.process.poll(run.limit);
       if (!end) {
-        run.lane->current.executions += status.executions;
+        run.lane->current_executions += status.executions;
         ++position;
         continue;
       }
@@ -235,7 +234,9 @@ class Campaign {
                             options_.folder / "scratch", options_.program});
         ++lane.tally.failures;
         if (finding.is_new) ++recorded.fresh;
-        if (known_.insert(finding.signature).second) result_.findings.push_back(finding);
+        const bool listed =
+            std::ranges::count(result_.findings, finding.signature, &RecordedFinding::signature) > 0;
+        if (!listed) result_.findings.push_back(finding);
         std::filesystem::remove(input);
       } catch (const std::exception& error) {
         // The input stays, for the next campaign.
@@ -278,7 +279,7 @@ class Campaign {
     result_.fuzzers.clear();
     for (const Lane& lane : lanes_) {
       result_.fuzzers.push_back(lane.tally);
-      result_.fuzzers.back().executions += lane.current.executions;
+      result_.fuzzers.back().executions += lane.current_executions;
     }
     result_.seconds = duration<double>(Clock::now() - start_).count();
     return result_;
@@ -288,7 +289,6 @@ class Campaign {
   const ShowProgress& show_;
   std::vector<Lane> lanes_;
   std::list<Run> running_;
-  std::set<std::string> known_;
   CampaignResult result_;
   Clock::time_point start_ = Clock::now();
 };

@@ -9,7 +9,6 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
-#include <span>
 #include <stdexcept>
 #include <string_view>
 #include <vector>
@@ -40,11 +39,6 @@ constexpr std::int64_t kShrinkSteps = 1500;
 std::string read_text(const path& file) {
   std::ifstream stream(file, std::ios::binary);
   return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-void write_text(const path& file, std::string_view text) {
-  const std::span<const std::byte> bytes = std::as_bytes(std::span(text.data(), text.size()));
-  write_file_atomically(file, std::span(&bytes, 1));
 }
 
 // What the fuzzer says of one input.
@@ -80,7 +74,7 @@ class Reproducer {
     const auto bytes = case_to_bytes(test_case);
     if (!bytes) return {};
     const path input = context_.scratch / "candidate";
-    write_text(input, {reinterpret_cast<const char*>(bytes->data()), bytes->size()});
+    write_text_atomically(input, {reinterpret_cast<const char*>(bytes->data()), bytes->size()});
     return ask(input);
   }
   // Where the fuzzer writes the case that its input stands for.
@@ -161,7 +155,7 @@ void write_details(const Case& test_case, const FindingContext& context, const p
   if (evaluation.run.status == RunResult::Status::completed) {
     const Outputs& outputs = evaluation.run.outputs;
     if (const auto policy = explaining_policy(test_case, outputs)) {
-      write_text(folder / "policy", *policy);
+      write_text_atomically(folder / "policy", *policy);
       text += fmt::format("\nEvery bit is what policy {} gives.\n", *policy);
     }
     const auto witness = oracle::judge_witness(test_case, tensors, outputs);
@@ -177,10 +171,10 @@ void write_details(const Case& test_case, const FindingContext& context, const p
     write_dump(folder / "outputs.safetensors", with_outputs);
     if (!evaluation.verdict.conforms()) {
       const Outputs wanted = oracle::expected_outputs(test_case, tensors);
-      write_text(folder / "repro.py", repro_script(test_case, outputs, wanted, context.target));
+      write_text_atomically(folder / "repro.py", repro_script(test_case, outputs, wanted, context.target));
     }
   }
-  write_text(folder / "violation.txt", text);
+  write_text_atomically(folder / "violation.txt", text);
 }
 
 Details details_of(const Case& test_case, const FindingContext& context, const path& folder) {
@@ -248,7 +242,7 @@ void count_up(const path& file) {
   std::ifstream stream(file);
   std::int64_t count = 0;
   stream >> count;
-  write_text(file, fmt::format("{}\n", count + 1));
+  write_text_atomically(file, fmt::format("{}\n", count + 1));
 }
 
 }  // namespace
@@ -268,10 +262,11 @@ RecordedFinding record_finding(const Fuzzer& fuzzer, const path& input, const Fi
 
   // Complete in a folder of another name first: a reader never meets half a report.
   const path folder = context.scratch / "report";
-  std::filesystem::create_directories(folder);
   Details details;
   RecordedFinding finding;
   const auto name_it = [&] {
+    std::filesystem::remove_all(folder);  // what the case said before it was made small
+    std::filesystem::create_directories(folder);
     if (test_case) details = details_of(*test_case, context, folder);
     finding.signature = signature_of(fuzzer, test_case, details, answer.kind);
     finding.folder = context.findings / finding.signature;
@@ -296,11 +291,11 @@ RecordedFinding record_finding(const Fuzzer& fuzzer, const path& input, const Fi
       write_case(context.regressions / (finding.signature + ".json"), *test_case);
     }
   }
-  write_text(folder / "input", read_text(input));
-  write_text(folder / "log.txt", answer.log);
-  write_text(folder / "count", "1\n");
-  write_text(folder / "report.md",
-             report_text(fuzzer, test_case, details, answer, finding.signature, context, folder));
+  write_text_atomically(folder / "input", read_text(input));
+  write_text_atomically(folder / "log.txt", answer.log);
+  write_text_atomically(folder / "count", "1\n");
+  write_text_atomically(folder / "report.md",
+                        report_text(fuzzer, test_case, details, answer, finding.signature, context, folder));
   std::filesystem::rename(folder, finding.folder);
   return finding;
 }

@@ -9,11 +9,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <regex>
-#include <span>
 #include <sstream>
 #include <thread>
 
 #include "corpus/atomic_file.h"
+#include "corpus/hash.h"
 #include "properties/matrix/process.h"
 #include "properties/matrix/repro.h"
 #include "properties/run/target.h"
@@ -33,12 +33,6 @@ std::string read_text(const fs::path& file) {
   std::ostringstream text;
   text << std::ifstream(file, std::ios::binary).rdbuf();
   return text.str();
-}
-
-// FNV-1a in 64 bits.
-std::uint64_t hash_of(const std::string& bytes, std::uint64_t hash = 0xcbf29ce484222325) {
-  for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
-  return hash;
 }
 
 bool selected(const std::string& pattern, const std::string& name) {
@@ -69,17 +63,17 @@ std::uint64_t common_identity(const CheckSettings& settings, const std::vector<M
   std::string text = fmt::format("{} {} {} {} {}", settings.seed, settings.property_cases,
                                  settings.random_cases, settings.witness_cases, settings.fuzzer_runs);
   for (const MatrixCheck& check : checks) text += "\n" + check.name;
-  return hash_of(text);
+  return fnv1a(text);
 }
 
 // What a row's cells depend on. The production kernels are part of the program.
 std::uint64_t identity_of(const Row& row, const MatrixSettings& settings, std::uint64_t common) {
-  if (row.target == "host") return hash_of(read_text("/proc/self/exe"), common);
+  if (row.target == "host") return fnv1a(read_text("/proc/self/exe"), common);
   const fs::path library = fs::path(settings.checks.program).parent_path().parent_path() / "mutants" /
                            ("libmutant_" + row.name + ".so");
   if (!fs::exists(library))
     throw TargetError(fmt::format("{} is not built: {} is missing", row.target, library.string()));
-  return hash_of(read_text(library), common);
+  return fnv1a(read_text(library), common);
 }
 
 // The kept cells, and repros under "repro", by the identity of a row.
@@ -106,9 +100,7 @@ class Results {
     if (Clock::now() - saved_ > kSaveEvery) save();
   }
   void save() {
-    const std::string text = document_.dump(1, ' ', false, Json::error_handler_t::replace);
-    const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
-    write_file_atomically(file_, std::span(&bytes, 1));
+    write_text_atomically(file_, document_.dump(1, ' ', false, Json::error_handler_t::replace));
     saved_ = Clock::now();
   }
 

@@ -17,6 +17,7 @@
 #include "oracle/formats.h"
 #include "properties/run/difference_histogram.h"
 #include "properties/run/judge_rows.h"
+#include "properties/run/report_text.h"
 
 namespace normproof {
 namespace {
@@ -80,14 +81,6 @@ Json json_of(const DifferenceHistogram& histogram) {
     bins.push_back(std::move(entry));
   }
   return {{"bins", std::move(bins)}, {"nan_on_one_side", histogram.nan_mismatches}};
-}
-
-// "2 ulp, any order of summation".
-std::string model_text(const oracle::InverseRootModel& model) {
-  return fmt::format(
-      "r within {} ulp, {}{}", model.ulp_bound,
-      model.sum_depth ? fmt::format("at most {} additions deep", *model.sum_depth) : "any order of summation",
-      model.flush_to_zero ? ", flush to zero allowed" : "");
 }
 
 void report_histogram(const GivenOutputs& given, const std::vector<std::int64_t>& rows, FileReport& report) {

@@ -124,26 +124,4 @@ Case whole_case(const GivenOutputs& given) {
   return test_case;
 }
 
-std::string subject_of(const Case& test_case) {
-  std::string text = fmt::format(
-      "{} {}, {}", name_of(test_case.operation), name_of(test_case.dtype),
-      test_case.weight_dtype ? fmt::format("weight {}", name_of(*test_case.weight_dtype)) : "no weight");
-  if (test_case.quantized_dtype) {
-    text += fmt::format(", out {}, scale {}", name_of(*test_case.quantized_dtype), test_case.scale());
-  }
-  return text +
-         fmt::format(", {} x {}, epsilon {}", test_case.rows(), test_case.hidden_size(), test_case.epsilon());
-}
-
-std::string indented(const std::string& text, const std::string& by) {
-  std::string result;
-  std::size_t begin = 0;
-  while (begin < text.size()) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    result += by + text.substr(begin, end - begin) + "\n";
-    begin = end + 1;
-  }
-  return result;
-}
-
 }  // namespace normproof

@@ -38,10 +38,4 @@ GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& o
 // The same as a case with all its data, for shrinking and writing.
 Case whole_case(const GivenOutputs& given);
 
-// "rms_norm bf16, weight bf16, 8 x 4096, epsilon 1e-06".
-std::string subject_of(const Case& test_case);
-
-// Every line of `text` behind `by`.
-std::string indented(const std::string& text, const std::string& by);
-
 }  // namespace normproof

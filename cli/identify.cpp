@@ -16,6 +16,7 @@
 #include "corpus/safetensors.h"
 #include "properties/run/discriminate.h"
 #include "properties/run/judge_rows.h"
+#include "properties/run/report_text.h"
 #include "properties/run/target.h"
 #include "properties/run/traits.h"
 
@@ -31,54 +32,6 @@ struct IdentifyOptions {
   std::int64_t hidden_size = 512;
   std::uint64_t seed = 1;
 };
-
-// The policy's axes; how r may be computed was an assumption, not a finding.
-std::string axes_text(oracle::Policy policy) {
-  policy.inverse_root = {};
-  return oracle::to_string(policy);
-}
-
-// The formula behind a value of an axis, and who computes it.
-std::string formula_of(std::string_view axis_name, std::string_view value_name) {
-  for (const oracle::PolicyAxis& axis : oracle::policy_axes()) {
-    if (axis.name != axis_name) continue;
-    for (const oracle::PolicyValue& value : axis.values) {
-      if (value.name == value_name) return fmt::format("{}, as in {}", value.formula, value.source);
-    }
-  }
-  return {};
-}
-
-// The findings for people: the policy, then axis by axis what survives and why the rest does not.
-std::string to_text(const Identification& found, const Case& test_case) {
-  std::string text;
-  if (!found.identified()) {
-    text += fmt::format("  none of the {} known policies explains every row\n", found.policies);
-    text += fmt::format("  closest: {}, to which {} of {} rows conform; its first violation:\n",
-                        axes_text(found.best), found.best_rows, found.rows);
-    return text + indented(found.best_certificate, "    ");
-  }
-  text += fmt::format("  policy: {}{}\n", axes_text(found.best),
-                      found.unique() ? "" : "  (not the only one that explains every row, see below)");
-  for (const std::string& name : known_as(found.best, test_case)) text += fmt::format("  named: {}\n", name);
-  for (const AxisFinding& axis : found.axes) {
-    std::vector<std::string_view> survivors;
-    for (const auto& value : axis.values) {
-      if (value.survives) survivors.push_back(value.name);
-    }
-    text += fmt::format("  {:<20} {}\n", axis.name, fmt::join(survivors, " or "));
-    for (const auto& value : axis.values) {
-      if (value.reason.empty()) {  // the identified one
-        text += fmt::format("    {}: {}\n", value.name, formula_of(axis.name, value.name));
-      } else if (value.survives) {
-        text += fmt::format("    {}: {}\n", value.name, value.reason);
-      } else {
-        text += fmt::format("    not {}:\n{}", value.name, indented(value.reason, "      "));
-      }
-    }
-  }
-  return text;
-}
 
 int identify_files(const IdentifyOptions& options) {
   int unexplained = 0, unreadable = 0, not_run = 0;

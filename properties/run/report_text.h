@@ -1,0 +1,32 @@
+// Judgements as text for people: what the program prints, its HTML page shows and the Python package returns.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "corpus/case.h"
+#include "oracle/policy.h"
+#include "properties/run/identify.h"
+
+namespace normproof {
+
+// "rms_norm bf16, weight bf16, 8 x 4096, epsilon 1e-06".
+std::string subject_of(const Case& test_case);
+
+// Every line of `text` behind `by`.
+std::string indented(const std::string& text, const std::string& by);
+
+// "r within 2 ulp, any order of summation".
+std::string model_text(const oracle::InverseRootModel& model);
+
+// The policy's axes; how r may be computed was an assumption, not a finding.
+std::string axes_text(oracle::Policy policy);
+
+// The formula behind a value of an axis, and who computes it; empty for unknown names.
+std::string formula_text(std::string_view axis_name, std::string_view value_name);
+
+// The policy, then axis by axis what survives and why the rest does not. Every line is indented by two
+// spaces.
+std::string to_text(const Identification& found, const Case& test_case);
+
+}  // namespace normproof

@@ -1,0 +1,25 @@
+"""Which arithmetic does a norm kernel really compute? Judges RMSNorm outputs bit for bit, without a tolerance.
+
+The operations are ``rms_norm``, ``fused_add_rms_norm``, ``rms_norm_static_fp8_quant`` and
+``fused_add_rms_norm_static_fp8_quant``. Tensors come from any framework: numpy (with ml_dtypes), torch, jax, whatever
+speaks DLPack or the buffer protocol; those on a device are copied.
+
+    check     judge outputs: does one inverse RMS explain every bit of a row?
+    identify  which rounding policy do outputs follow?
+    explain   every rounding step behind one element
+    expected  what the contract, or another policy, says
+    run       our kernels, on the CPU
+    cases     inputs that break norm kernels
+    normproof.testing.assert_conforms   a property test of a function
+"""
+from normproof._cases import Case, cases, read_case
+from normproof._functions import check, expected, explain, identify, policies, run, write_dump
+from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, Mismatch,
+                                NamedPolicy, Outputs)
+from normproof._tensors import DTYPES, OPERATIONS, from_bits
+
+__all__ = [
+    "Case", "Certificate", "CertificateElement", "CheckResult", "DTYPES", "Explanation", "Identification", "Mismatch",
+    "NamedPolicy", "OPERATIONS", "Outputs", "cases", "check", "expected", "explain", "from_bits", "identify",
+    "policies", "read_case", "run", "write_dump",
+]

@@ -1,0 +1,149 @@
+"""Inputs that break norm kernels: reproducible from a seed, on the host."""
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Iterator, Optional
+
+from normproof import _core
+from normproof._functions import as_outputs, check_call, make_policy
+from normproof._results import CheckResult, Outputs
+from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, adds_residual, as_numpy, quantizes,
+                                read, require_operation)
+
+if TYPE_CHECKING:
+    import numpy
+
+
+class Case:
+    """The inputs of one call. Every access to a tensor gives a new numpy array, so a kernel may work in place."""
+
+    def __init__(self, call: "_core.Call", seed: Optional[int] = None, index: Optional[int] = None) -> None:
+        self._call = call
+        self._properties = call.properties()
+        self.seed = seed
+        self.index = index
+
+    name = property(lambda self: self._properties["name"], doc="A short identifier.")
+    operation = property(lambda self: self._properties["operation"])
+    dtype = property(lambda self: self._properties["dtype"], doc='Of x: "bf16", "fp16" or "fp32".')
+    weight_dtype = property(lambda self: self._properties["weight_dtype"], doc="None: the norm has no weight.")
+    quantized_dtype = property(lambda self: self._properties["quantized_dtype"], doc="Of out; None: that of x.")
+    shape = property(lambda self: tuple(self._properties["shape"]), doc="Of x; the last dimension is the hidden size.")
+    epsilon = property(lambda self: self._properties["epsilon"], doc="Exactly an fp32 number.")
+
+    @property
+    def scale(self) -> Optional[float]:
+        """Exactly an fp32 number; None where the operation does not quantize."""
+        return self._properties["scale"] if quantizes(self.operation) else None
+
+    def _tensor(self, name: str, dtype: str, shape: tuple[int, ...]) -> "numpy.ndarray":
+        return as_numpy(self._call.bits(name), dtype, shape)
+
+    @property
+    def x(self) -> "numpy.ndarray":
+        """``shape``, in ``dtype``."""
+        return self._tensor("x", self.dtype, self.shape)
+
+    @property
+    def residual(self) -> "Optional[numpy.ndarray]":
+        """As x; None where the operation adds no residual."""
+        return self._tensor("residual", self.dtype, self.shape) if adds_residual(self.operation) else None
+
+    @property
+    def weight(self) -> "Optional[numpy.ndarray]":
+        """``[H]`` in ``weight_dtype``, or None."""
+        return self._tensor("weight", self.weight_dtype, self.shape[-1:]) if self.weight_dtype else None
+
+    def arguments(self) -> tuple[Any, ...]:
+        """x, the residual if there is one, weight (may be None), the scale if there is one, epsilon."""
+        residual = (self.residual,) if adds_residual(self.operation) else ()
+        scale = (self.scale,) if quantizes(self.operation) else ()
+        return (self.x, *residual, self.weight, *scale, self.epsilon)
+
+    def check(self, out: Any, residual_out: Any = None, policy: str = "native", canonical: bool = False) -> CheckResult:
+        """Judges what a kernel made of these inputs; as ``normproof.check``."""
+        return check_call(self._with_outputs(out, residual_out), make_policy(policy), canonical)
+
+    def _with_outputs(self, out: Any, residual_out: Any) -> "_core.Call":
+        """The call with these outputs. Raises ValueError and TypeError naming what does not fit."""
+        call = self._call.copy()
+        wanted = [("out", out, self.quantized_dtype or self.dtype)]
+        if adds_residual(self.operation):
+            wanted.append(("residual_out", residual_out, self.dtype))
+        elif residual_out is not None:
+            raise TypeError(f"residual_out: {self.operation} has none, got {type(residual_out).__name__}")
+        tensors = []
+        for name, value, dtype in wanted:
+            tensor = read(name, value)
+            if tensor.dtype != dtype:
+                raise TypeError(f"{name}: expected dtype {dtype}, got {tensor.dtype}")
+            if tensor.shape != self.shape:
+                raise ValueError(f"{name}: expected shape {self.shape}, got {tensor.shape}")
+            tensors.append(tensor.array)
+        call.set_outputs(*tensors)
+        return call
+
+    def run(self) -> Outputs:
+        """What our kernels make of it, on the CPU."""
+        return as_outputs(self._call, self._call.run(), self.shape)
+
+    def expected(self, policy: str = "native") -> Outputs:
+        """What `policy` says, in the canonical order of summation."""
+        return as_outputs(self._call, self._call.expected(make_policy(policy)), self.shape)
+
+    def to_json(self) -> str:
+        """A case file, for ``read_case`` and the normproof program."""
+        return self._call.to_json()
+
+    def __repr__(self) -> str:
+        return f"<Case {self.name}: {self._properties['subject']}>"
+
+
+def require_dtypes(operation: str, dtype: str, weight: Optional[str], quantized_dtype: str) -> tuple[str, Optional[str]]:
+    """The kind of weight and the quantized dtype, as _core wants them."""
+    if dtype not in ACTIVATION_DTYPES:
+        raise ValueError(f"dtype: expected one of {', '.join(ACTIVATION_DTYPES)}, got {dtype!r}")
+    if weight not in ("same", "fp32", None, dtype):
+        raise ValueError(f"weight: expected 'same', 'fp32' or None, got {weight!r}")
+    if quantized_dtype not in QUANTIZED_DTYPES:
+        raise ValueError(f"quantized_dtype: expected one of {', '.join(QUANTIZED_DTYPES)}, got {quantized_dtype!r}")
+    kind = {None: "none", "fp32": "fp32"}.get(weight, "activation")
+    return kind, quantized_dtype if quantizes(operation) else None
+
+
+def cases(operation: str, dtype: str = "bf16", *, count: int = 100, seed: int = 0, first: int = 0,
+          weight: Optional[str] = "same", quantized_dtype: str = "fp8_e4m3fn", epsilon: Optional[float] = None,
+          max_rows: int = 8, max_hidden: int = 4096, finite: bool = False) -> Iterator[Case]:
+    """Inputs that break norm kernels: values on rounding ties, at extreme scales, special ones, odd sizes.
+
+    Case i of a seed is the same on every machine, whatever `count`. One in four is made to tell rounding policies apart.
+
+    operation: one of ``normproof.OPERATIONS``; dtype: of x, "bf16", "fp16" or "fp32".
+    count, first: cases `first` to `first + count - 1` of the seed.
+    weight: "same" (the dtype of x), "fp32", or None for a norm without a weight.
+    quantized_dtype: of out, where the operation quantizes.
+    epsilon: fixed; None: drawn, mostly 1e-6 and 1e-5.
+    max_rows, max_hidden: largest sizes; there may be no row at all.
+    finite: no infinity and no NaN in the inputs.
+    """
+    require_operation(operation)
+    kind, quantized = require_dtypes(operation, dtype, weight, quantized_dtype)
+    for name, value, low, high in (("count", count, 0, 1 << 62), ("first", first, 0, 1 << 62),
+                                   ("seed", seed, 0, (1 << 64) - 1), ("max_rows", max_rows, 1, 1 << 16),
+                                   ("max_hidden", max_hidden, 1, 1 << 16)):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {value!r}")
+        if not low <= value <= high:
+            raise ValueError(f"{name}: expected {low} to {high}, got {value}")
+
+    def generate() -> Iterator[Case]:
+        for index in range(first, first + count):
+            call = _core.random_call(operation, dtype, kind, quantized, epsilon, max_rows, max_hidden, finite, seed, index)
+            yield Case(call, seed, index)
+
+    return generate()
+
+
+def read_case(file: "str | os.PathLike[str]") -> Case:
+    """A case file (JSON); layout and launch choices in it are left out. Raises ValueError naming file and field."""
+    return Case(_core.read_call(os.fspath(file)))

@@ -1,0 +1,247 @@
+"""The public functions: their arguments are checked here, the work is done in _core."""
+from __future__ import annotations
+
+import os
+from typing import Any, Optional
+
+from normproof import _core
+from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, Mismatch,
+                                NamedPolicy, Outputs)
+from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, Tensor, adds_residual, as_numpy, quantizes, read,
+                                real, require_operation)
+
+
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return "(" + ", ".join(map(str, shape)) + ")"
+
+
+def _require_shape(name: str, tensor: Tensor, shape: tuple[int, ...], like: str) -> None:
+    if tensor.shape != shape:
+        raise ValueError(f"{name}: expected shape {_shape_text(shape)}, {like}, got {_shape_text(tensor.shape)}")
+
+
+def _require_dtype(name: str, tensor: Tensor, dtypes: tuple[str, ...]) -> None:
+    if tensor.dtype not in dtypes:
+        raise TypeError(f"{name}: expected dtype {' or '.join(dict.fromkeys(dtypes))}, got {tensor.dtype}")
+
+
+def _only_where(condition: bool, name: str, value: Any, operation: str) -> None:
+    if condition and value is None:
+        raise TypeError(f"{name}: {operation} needs it, got None")
+    if not condition and value is not None:
+        raise TypeError(f"{name}: {operation} has none, got {type(value).__name__}")
+
+
+def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any,
+              quantized_dtype: Optional[str]) -> tuple["_core.Call", Tensor]:
+    """The call without outputs, and x. Raises TypeError and ValueError naming the argument and its value."""
+    require_operation(operation)
+    _only_where(adds_residual(operation), "residual", residual, operation)
+    _only_where(quantizes(operation), "scale", scale, operation)
+    x = read("x", x)
+    _require_dtype("x", x, ACTIVATION_DTYPES)
+    if not x.shape:
+        raise ValueError("x: expected at least one dimension, the hidden size, got shape ()")
+    hidden = x.shape[-1]
+    if hidden == 0:
+        raise ValueError(f"x: the last dimension, the hidden size, is at least 1, got shape {_shape_text(x.shape)}")
+    if weight is not None:
+        weight = read("weight", weight)
+        _require_dtype("weight", weight, (x.dtype, "fp32"))
+        _require_shape("weight", weight, (hidden,), "the hidden size")
+    if residual is not None:
+        residual = read("residual", residual)
+        _require_dtype("residual", residual, (x.dtype,))
+        _require_shape("residual", residual, x.shape, "that of x")
+    call = _core.make_call(
+        operation=operation, dtype=x.dtype, weight_dtype=weight.dtype if weight else None,
+        quantized_dtype=quantized_dtype, shape=[x.elements // hidden, hidden], epsilon=real("epsilon", epsilon),
+        scale=1.0 if scale is None else real("scale", scale), x=x.array, residual=residual.array if residual else None,
+        weight=weight.array if weight else None)
+    return call, x
+
+
+def set_outputs(call: "_core.Call", x: Tensor, operation: str, out: Any, residual_out: Any) -> None:
+    """`out` and `residual_out` are results of `read`."""
+    _require_dtype("out", out, QUANTIZED_DTYPES if quantizes(operation) else (x.dtype,))
+    _require_shape("out", out, x.shape, "that of x")
+    if residual_out is not None:
+        _require_dtype("residual_out", residual_out, (x.dtype,))
+        _require_shape("residual_out", residual_out, x.shape, "that of x")
+    call.set_outputs(out.array, residual_out.array if residual_out else None)
+
+
+def _call_with_outputs(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any, out: Any,
+                       residual_out: Any) -> "_core.Call":
+    require_operation(operation)
+    _only_where(adds_residual(operation), "residual_out", residual_out, operation)
+    out = read("out", out)
+    if quantizes(operation):
+        _require_dtype("out", out, QUANTIZED_DTYPES)
+    call, x = make_call(operation, x, weight, residual, scale, epsilon, out.dtype if quantizes(operation) else None)
+    set_outputs(call, x, operation, out, None if residual_out is None else read("residual_out", residual_out))
+    return call
+
+
+def make_policy(policy: Any, inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None,
+                flush_to_zero: bool = False) -> "_core.Policy":
+    if not isinstance(policy, str):
+        raise TypeError(f"policy: expected a name or a list such as 'weight=fp32', got {type(policy).__name__} {policy!r}")
+    if inverse_root_ulp is not None and not 0 <= inverse_root_ulp <= 1 << 20:
+        raise ValueError(f"inverse_root_ulp: expected 0 to {1 << 20}, got {inverse_root_ulp}")
+    if sum_depth is not None and not 0 <= sum_depth <= 1 << 40:
+        raise ValueError(f"sum_depth: expected 0 to {1 << 40}, got {sum_depth}")
+    try:
+        return _core.policy(policy, inverse_root_ulp, sum_depth, flush_to_zero)
+    except ValueError as error:
+        raise ValueError(f"policy: {error}") from None
+
+
+def _certificate(entry: dict[str, Any]) -> Certificate:
+    elements = tuple(CertificateElement(**element) for element in entry["elements"])
+    return Certificate(**{**entry, "kind": entry["kind"].removesuffix(" violation"), "elements": elements})
+
+
+def check_call(call: "_core.Call", policy: "_core.Policy", canonical: bool = False, threads: int = 0) -> CheckResult:
+    """Judges a call that has outputs."""
+    found = call.check_canonical(policy, threads) if canonical else call.check(policy, threads)
+    certificates = tuple(map(_certificate, found.pop("certificates", ())))
+    mismatches = tuple(Mismatch(**entry) for entry in found.pop("first_mismatches"))
+    first = (certificates or mismatches or (None,))[0]
+    if canonical:
+        found |= {"conforming_rows": 0, "rounding_violations": 0, "scale_violations": 0, "worst_ulp_distance": 0}
+        if not found["mismatches"]:
+            found["conforming_rows"] = found["rows"]
+    repro = call.row(first.row if first else 0) if found["rows"] else None
+    return CheckResult(subject=call.properties()["subject"], policy=str(policy),
+                       judge="canonical" if canonical else "witness", certificates=certificates,
+                       first_mismatches=mismatches, _repro=repro, _policy=policy, **found)
+
+
+def check(operation: str, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
+          residual_out: Any = None, scale: Any = None, policy: str = "native", canonical: bool = False,
+          inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None, flush_to_zero: bool = False,
+          threads: int = 0) -> CheckResult:
+    """Judges the outputs that any kernel gave, bit for bit, on all cores.
+
+    A row conforms if one fp32 inverse RMS that a faithful evaluation can reach, in any order of summation, explains
+    every bit of it under `policy`. There is no tolerance.
+
+    operation: one of ``normproof.OPERATIONS``.
+    x: the input before the call, ``[..., H]`` in bf16, fp16 or fp32; leading dimensions are rows.
+    out: ``[..., H]`` in the dtype of x, or in an fp8 dtype where the operation quantizes.
+    epsilon: what is added to the mean square; rounded to fp32.
+    weight: ``[H]`` in the dtype of x or in fp32; None for a norm without a weight.
+    residual, residual_out: ``[..., H]`` in the dtype of x, where the operation adds a residual; before and after.
+    scale: one number, where the operation quantizes: out is y / scale.
+    policy: a name of ``policies()``, or a list such as ``"weight=fp32,sum=mixed"``.
+    canonical: demand the contract's order of summation; every bit is then determined.
+    inverse_root_ulp: representable numbers that the kernel's inverse root may lie from the correctly rounded one (2).
+    sum_depth: the longest chain of additions in the kernel's sum of squares; None: any order of summation.
+    flush_to_zero: the kernel may flush subnormal fp32 results to zero.
+    threads: 0 for one per core.
+
+    Raises ValueError and TypeError naming the argument and its value.
+    """
+    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out, residual_out)
+    return check_call(call, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, threads)
+
+
+def identify_call(call: "_core.Call", model: "_core.Policy") -> Identification:
+    found = call.identify(model)
+    return Identification(subject=call.properties()["subject"], survivors=tuple(found.pop("survivors")),
+                          names=tuple(found.pop("names")), **found)
+
+
+def identify(operation: str, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
+             residual_out: Any = None, scale: Any = None, rows: int = 256, inverse_root_ulp: Optional[int] = None,
+             sum_depth: Optional[int] = None, flush_to_zero: bool = False) -> Identification:
+    """Which of the world's rounding policies explains the outputs, and why not the others.
+
+    Arguments as for ``check``; `rows`: so many rows from the first are looked at.
+    """
+    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out, residual_out)
+    total = call.properties()["shape"][0]
+    if rows < 1:
+        raise ValueError(f"rows: expected at least 1, got {rows}")
+    if total == 0:
+        raise ValueError("x: there are no rows to tell a policy from")
+    if rows < total:
+        call = call.first_rows(rows)
+    return identify_call(call, make_policy("native", inverse_root_ulp, sum_depth, flush_to_zero))
+
+
+def explain(operation: str, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
+            out: Any = None, residual_out: Any = None, row: Optional[int] = None, column: Optional[int] = None,
+            policy: str = "native", quantized_dtype: str = "fp8_e4m3fn") -> Explanation:
+    """Every rounding step behind one output element, in the canonical order of summation.
+
+    Arguments as for ``check``. With `out`, what was got is explained too: which change of policy or rounding gives
+    exactly these bits. `row` (leading dimensions flattened) and `column` default to the first element of `out` that the
+    contract says otherwise, else to 0. `quantized_dtype`: of the result, where there is no `out` to say it.
+    """
+    chosen = make_policy(policy)
+    if out is not None:
+        call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out, residual_out)
+    else:
+        if residual_out is not None:
+            raise TypeError("residual_out: expected together with out, got it alone")
+        call, _ = make_call(operation, x, weight, residual, scale, epsilon,
+                            quantized_dtype if quantizes(operation) else None)
+    rows, hidden = call.properties()["shape"]
+    for name, value, size in (("row", row, rows), ("column", column, hidden)):
+        if value is not None and not 0 <= value < size:
+            raise ValueError(f"{name}: expected 0 to {size - 1}, got {value}")
+    if rows == 0:
+        raise ValueError("x: there are no elements to explain")
+    if out is not None and row is None and column is None:
+        mismatches = call.check_canonical(chosen)["first_mismatches"]
+        if mismatches:
+            row, column = mismatches[0]["row"], mismatches[0]["column"]
+    found = call.explain(row or 0, column or 0, chosen)
+    output = next(entry for entry in found["outputs"] if entry["tensor"] == "out")
+    return Explanation(row=found["row"], column=found["column"], wanted=output["wanted"], got=output["got"],
+                       reproduced_by=tuple(output["reproduced_by"]), text=found["text"])
+
+
+def as_outputs(call: "_core.Call", arrays: tuple[Any, Any], shape: tuple[int, ...]) -> Outputs:
+    properties = call.properties()
+    out = as_numpy(arrays[0], properties["quantized_dtype"] or properties["dtype"], shape)
+    if not adds_residual(properties["operation"]):
+        return Outputs(out)
+    return Outputs(out, as_numpy(arrays[1], properties["dtype"], shape))
+
+
+def run(operation: str, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
+        quantized_dtype: str = "fp8_e4m3fn") -> Outputs:
+    """What our CUDA kernels give, their threads run one by one on the CPU: bit for bit what they give on a GPU.
+
+    Arguments as for ``check``; `quantized_dtype`: of the result, where the operation quantizes. Nothing is modified:
+    the outputs are new numpy arrays.
+    """
+    call, x = make_call(operation, x, weight, residual, scale, epsilon,
+                        quantized_dtype if quantizes(operation) else None)
+    return as_outputs(call, call.run(), x.shape)
+
+
+def expected(operation: str, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
+             policy: str = "native", quantized_dtype: str = "fp8_e4m3fn") -> Outputs:
+    """What `policy` says, in the canonical order of summation, computed without kernel code. Arguments as for ``run``."""
+    call, x = make_call(operation, x, weight, residual, scale, epsilon,
+                        quantized_dtype if quantizes(operation) else None)
+    return as_outputs(call, call.expected(make_policy(policy)), x.shape)
+
+
+def write_dump(file: "str | os.PathLike[str]", operation: str, *, x: Any, out: Any, epsilon: float, weight: Any = None,
+               residual: Any = None, residual_out: Any = None, scale: Any = None, policy: Optional[str] = None) -> None:
+    """Writes a call and its outputs as a safetensors file for ``normproof check`` and ``identify``.
+
+    Arguments as for ``check``.
+    """
+    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out, residual_out)
+    _core.write_dump(call, os.fspath(file), None if policy is None else str(make_policy(policy)))
+
+
+def policies() -> tuple[NamedPolicy, ...]:
+    """The rounding policies that have a name: those of the world's norm kernels."""
+    return tuple(NamedPolicy(*row) for row in _core.policy_table())

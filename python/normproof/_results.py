@@ -1,0 +1,219 @@
+"""What the judges say, as objects."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+if TYPE_CHECKING:
+    import numpy
+
+    from normproof import _core
+
+
+class Outputs(NamedTuple):
+    """Outputs of an operation, as numpy arrays in the shape of x."""
+    out: "numpy.ndarray"
+    residual_out: "Optional[numpy.ndarray]" = None
+    """In the dtype of x; None where the operation adds no residual."""
+
+
+class NamedPolicy(NamedTuple):
+    """A rounding policy of the world's kernels."""
+    name: str
+    text: str
+    """Its axes, for ``policy=``."""
+    source: str
+
+
+@dataclass(frozen=True)
+class CertificateElement:
+    """One element of a certificate; every number is bits."""
+    column: int
+    operand: int
+    """fp32 bits of x, or of the sum with the residual, as the output reads it."""
+    weight: int
+    """Bits of the weight's dtype; 0 without a weight."""
+    got: int
+    """Bits of the output's dtype."""
+    needs: Optional[tuple[int, int]]
+    """fp32 bits of the smallest and the largest inverse RMS that give `got`; None where none does."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The proof that no inverse RMS explains a row: at most two elements, or one and the admissible interval."""
+    kind: str
+    """"rounding": two elements (or one) that no single inverse RMS explains. "scale": one explains all elements, but no
+    honest evaluation arrives at it."""
+    row: int
+    elements: tuple[CertificateElement, ...]
+    admissible: Optional[tuple[int, int]]
+    """fp32 bits of the smallest and the largest inverse RMS that an honest evaluation may arrive at."""
+    correctly_rounded_root: int
+    """fp32 bits."""
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """An element that is determined bit for bit and differs."""
+    tensor: str
+    """"out" or "residual_out"."""
+    row: int
+    column: int
+    got: int
+    """Bits of the tensor's dtype."""
+    wanted: int
+    ulp_distance: Optional[int]
+    """Representable numbers between the two; None where one is NaN."""
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, repr=False)
+class CheckResult:
+    """The verdict on a call's outputs. True in a condition exactly if they conform."""
+    subject: str
+    """Operation, dtypes, rows x columns, epsilon."""
+    policy: str
+    judge: str
+    """"witness": any order of summation; "canonical": the contract's order, which determines every bit."""
+    rows: int
+    elements: int
+    """That were compared, residual_out included."""
+    special_rows: int
+    """With a NaN, an infinity, -0 or a subnormal number, or an extreme mean square."""
+    conforming_rows: int
+    rounding_violations: int
+    """Rows, by the witness judge."""
+    scale_violations: int
+    mismatches: int
+    """Elements: of residual_out by the witness judge, of all outputs by the canonical judge."""
+    worst_ulp_distance: int
+    """Of the conforming rows' inverse RMS from the correctly rounded one."""
+    certificates: tuple[Certificate, ...]
+    """Of the first violating rows, at most 8, confirmed by exact arithmetic."""
+    first_mismatches: tuple[Mismatch, ...]
+    _repro: "Optional[_core.Call]" = field(default=None, compare=False)
+    _policy: "Optional[_core.Policy]" = field(default=None, compare=False)
+
+    @property
+    def conforms(self) -> bool:
+        return not (self.rounding_violations or self.scale_violations or self.mismatches)
+
+    @property
+    def _first(self) -> Any:
+        return self.certificates[0] if self.certificates else (self.first_mismatches or (None,))[0]
+
+    @property
+    def certificate(self) -> str:
+        """Text: why the first violation is one. Empty where the outputs conform."""
+        return self._first.text if self._first else ""
+
+    @property
+    def row(self) -> Optional[int]:
+        """Of the first violation, leading dimensions flattened."""
+        return self._first.row if self._first else None
+
+    @property
+    def column(self) -> Optional[int]:
+        """Of the first violation's first element."""
+        if isinstance(self._first, Certificate):
+            return self._first.elements[0].column
+        return self._first.column if self._first else None
+
+    @property
+    def bits(self) -> Optional[int]:
+        """What that element is, in the bits of its dtype."""
+        if isinstance(self._first, Certificate):
+            return self._first.elements[0].got
+        return self._first.got if self._first else None
+
+    def to_json(self) -> str:
+        """A case file with outputs, for a bug report, `normproof check` and `read_case`: of the first violation the
+        elements that prove it or its row; the first row where nothing violates."""
+        if self._repro is None:
+            raise ValueError("a call without rows has no repro")
+        smallest = None if self.conforms else self._repro.smallest_violation(self._policy)
+        return (smallest or self._repro).to_json()
+
+    def __bool__(self) -> bool:
+        return self.conforms
+
+    def __repr__(self) -> str:
+        if self.conforms:
+            verdict = f"conforms to policy {self.policy}"
+        else:
+            verdict = f"violates policy {self.policy}, first in row {self.row}, column {self.column}"
+        return f"<CheckResult: {self.subject}: {verdict}>"
+
+    def __str__(self) -> str:
+        lines = [self.subject, f"  policy {self.policy}; {self.judge} judge"]
+        if self.judge == "witness":
+            lines.append(f"  rows: {self.rows}, conforming {self.conforming_rows}, rounding violations "
+                         f"{self.rounding_violations}, scale violations {self.scale_violations}")
+        if self.mismatches:
+            lines.append(f"  differing elements: {self.mismatches} of {self.elements}")
+        for found in self.certificates + self.first_mismatches:
+            lines += ["  " + line for line in found.text.splitlines()]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, repr=False)
+class Identification:
+    """Which rounding policy outputs follow. True in a condition exactly if a known one explains every row."""
+    subject: str
+    rows: int
+    """That were looked at."""
+    identified: bool
+    unique: bool
+    """Whether exactly one arithmetic explains the outputs."""
+    policy: str
+    """The policy; where none explains every row, the one to which most rows conform."""
+    policy_rows: int
+    """Rows that conform to it."""
+    survivors: tuple[str, ...]
+    """All policies that explain every row, the best first."""
+    names: tuple[str, ...]
+    """Who computes it."""
+    axes: dict[str, dict[str, tuple[bool, str]]]
+    """Axis -> value -> whether it explains every row, and why not, or why beside the identified one."""
+    certificate: str
+    """Where no policy explains every row: the first violation of the closest."""
+    text: str
+
+    def __bool__(self) -> bool:
+        return self.identified
+
+    def __repr__(self) -> str:
+        if not self.identified:
+            return f"<Identification: no known policy; closest {self.policy}, {self.policy_rows} of {self.rows} rows>"
+        return f"<Identification: {self.policy}{'' if self.unique else ', not the only one'}>"
+
+    def __str__(self) -> str:
+        return f"{self.subject}\n{self.text}"
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation:
+    """Every rounding step behind one output element."""
+    row: int
+    column: int
+    wanted: int
+    """Bits of out that the policy says."""
+    got: Optional[int]
+    reproduced_by: tuple[str, ...]
+    """Changes of policy or rounding that give exactly `got`."""
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        got = "" if self.got is None else f", got {self.got:#x}"
+        return f"<Explanation: row {self.row}, column {self.column}: {self.wanted:#x}{got}>"

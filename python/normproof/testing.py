@@ -1,0 +1,233 @@
+"""Property tests: a function is given inputs that break norm kernels, and every bit of what it returns is judged."""
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+from dataclasses import dataclass
+from typing import Any, Callable, Iterable, Optional, Union
+
+from normproof import _core
+from normproof._cases import Case, cases as generate_cases
+from normproof._functions import check_call, identify_call, make_policy
+from normproof._results import CheckResult, Identification
+from normproof._tensors import FRAMEWORK_NAMES, adds_residual, read, require_operation
+
+SHRINKING_SECONDS = 10.0
+
+
+@dataclass
+class Defaults:
+    """What assert_conforms uses where it is not told; the pytest plugin sets it from the command line."""
+    cases: int = 100
+    seed: int = 0
+    findings: str = "findings"
+
+
+defaults = Defaults()
+
+
+@dataclass(frozen=True)
+class Conformance:
+    """What was judged without a violation."""
+    cases: int
+    rows: int
+    elements: int
+    seed: Optional[int]
+    """None where the cases were given."""
+
+
+class ConformanceError(AssertionError):
+    """A function does not conform. The message holds the certificate and how to replay it."""
+
+    def __init__(self, message: str, *, case: Case, result: Optional[CheckResult],
+                 identification: Optional[Identification], repro: Optional[pathlib.Path]) -> None:
+        super().__init__(message)
+        self.case = case
+        """The smallest inputs found that violate."""
+        self.result = result
+        """The verdict on them; None where the function gave nothing to judge."""
+        self.identification = identification
+        """Which policy the outputs of the first violating case follow, if any."""
+        self.repro = repro
+        """The case file, with the outputs."""
+        self.seed = case.seed
+
+
+def _to_framework(tensors: Union[str, Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """The conversion of numpy arrays into what the function takes."""
+    if callable(tensors):
+        return tensors
+    framework, _, device = tensors.partition(":")
+    if framework == "numpy" and not device:
+        return lambda array: array
+    if framework == "torch":
+        import torch
+        names = {name: getattr(torch, name) for name in FRAMEWORK_NAMES.values() if hasattr(torch, name)}
+        integers = {4: "i4", 2: "i2", 1: "u1"}
+        return lambda array: torch.from_numpy(array.view(integers[array.dtype.itemsize])).view(
+            names[array.dtype.name]).to(device or "cpu")
+    if framework == "jax" and not device:
+        import jax.numpy
+        return jax.numpy.asarray
+    raise ValueError(f"tensors: expected 'numpy', 'torch', 'torch:DEVICE', 'jax' or a function, got {tensors!r}")
+
+
+@dataclass
+class _Attempt:
+    """What came of one call of the function under test."""
+    call: Optional["_core.Call"] = None  # with its outputs
+    result: Optional[CheckResult] = None
+    error: Optional[Exception] = None  # raised by the function
+    misfit: str = ""  # what is wrong with the outputs' dtype or shape
+
+    @property
+    def violates(self) -> bool:
+        return self.result is None or not self.result.conforms
+
+    @property
+    def kind(self) -> str:
+        """Shrinking keeps to violations of the kind it began with."""
+        if self.error:
+            return type(self.error).__name__
+        if self.misfit:
+            return "misfit"
+        return self.result.certificates[0].kind if self.result.certificates else "mismatch"
+
+
+class _Subject:
+    """The function under test and how it is called and judged."""
+
+    def __init__(self, fn: Callable[..., Any], operation: str, policy: "_core.Policy", canonical: bool,
+                 tensors: Union[str, Callable[[Any], Any]]) -> None:
+        self.fn, self.operation, self.policy, self.canonical = fn, operation, policy, canonical
+        self.convert = _to_framework(tensors)
+
+    def attempt(self, case: Case) -> _Attempt:
+        arguments = [self.convert(value) if hasattr(value, "dtype") else value for value in case.arguments()]
+        try:
+            returned = self.fn(*arguments)
+        except Exception as error:  # whatever it is, it is a finding
+            return _Attempt(error=error)
+        if not adds_residual(self.operation):
+            returned = (returned, None)
+        elif not (isinstance(returned, (tuple, list)) and len(returned) == 2):
+            raise TypeError(f"{self.operation}: the function must return (out, residual_out), got "
+                            f"{type(returned).__name__}")
+        for value in returned[:1 + adds_residual(self.operation)]:
+            read("the function's result", value)  # a TypeError where it is no tensor at all
+        try:
+            call = case._with_outputs(*returned)
+        except (TypeError, ValueError) as error:
+            return _Attempt(misfit=str(error))
+        return _Attempt(call, check_call(call, self.policy, self.canonical))
+
+    def shrink(self, case: Case, kind: str) -> Case:
+        def still_fails(call: "_core.Call") -> bool:
+            attempt = self.attempt(Case(call))
+            return attempt.violates and attempt.kind == kind
+        return Case(_core.minimized(case._call, still_fails, SHRINKING_SECONDS), case.seed, case.index)
+
+
+def _write_repro(case: Case, attempt: _Attempt, name: str, findings: str) -> Optional[pathlib.Path]:
+    """The case file; None where the folder cannot be written to."""
+    description = f"Violates the contract: {name}, {case.name}" + (
+        f" of seed {case.seed}." if case.seed is not None else ".")
+    text = (attempt.call or case._call).with_description(f"{case.operation}-{case.dtype}", description).to_json()
+    file = pathlib.Path(findings) / f"{case.operation}-{case.dtype}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    except OSError:
+        return None
+    return file
+
+
+def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt: _Attempt, count: int,
+             identification: Optional[Identification], repro: Optional[pathlib.Path]) -> str:
+    where = first.name if first.seed is None else f"case {first.index} of seed {first.seed}"
+    lines = [f"{name} does not conform to {subject.operation} under policy {subject.policy}", f"  {where}, the "
+             f"violation after {count} case{'s' if count != 1 else ''}; smallest found: {smallest._properties['subject']}"]
+    if attempt.error:
+        lines.append(f"  it raised {type(attempt.error).__name__}: {attempt.error}")
+    elif attempt.misfit:
+        lines.append(f"  {attempt.misfit}")
+    else:
+        lines += ["  " + line for line in attempt.result.certificate.splitlines()]
+    if identification:
+        names = f" ({identification.names[0]})" if identification.names else ""
+        lines.append(f"  its outputs follow policy {identification.policy}{names}")
+    if repro:
+        lines.append(f"  repro:  {repro}")
+        if attempt.call:
+            lines.append(f"  check:  normproof check {repro}")
+        lines.append(f"  replay: assert_conforms({name}, {subject.operation!r}, "
+                     f"cases=[normproof.read_case({str(repro)!r})])")
+    return "\n".join(lines)
+
+
+def assert_conforms(fn: Callable[..., Any], op: str, *, dtype: str = "bf16", weight: Optional[str] = "same",
+                    quantized_dtype: str = "fp8_e4m3fn", policy: str = "native", canonical: bool = False,
+                    cases: Union[int, Iterable[Case], None] = None, seed: Optional[int] = None,
+                    epsilon: Optional[float] = None, max_rows: int = 8, max_hidden: int = 4096, finite: bool = False,
+                    inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None,
+                    flush_to_zero: bool = False, tensors: Union[str, Callable[[Any], Any]] = "numpy",
+                    shrink: bool = True, findings: "Union[str, os.PathLike[str], None]" = None) -> Conformance:
+    """Asserts that `fn` computes `op` under `policy`, bit for bit, on inputs that break norm kernels.
+
+    `fn` is called with positional arguments and returns a tensor, or ``(out, residual_out)`` where the operation adds a
+    residual. It may work in place on what it is given.
+
+        rms_norm                             fn(x, weight, epsilon)
+        fused_add_rms_norm                   fn(x, residual, weight, epsilon)
+        rms_norm_static_fp8_quant            fn(x, weight, scale, epsilon)
+        fused_add_rms_norm_static_fp8_quant  fn(x, residual, weight, scale, epsilon)
+
+    x and residual are ``[..., H]`` in `dtype`, weight is ``[H]`` or None, scale and epsilon are numbers.
+
+    cases: how many (100, or --normproof-cases), or the cases themselves, from ``cases`` or ``read_case``.
+    seed: of the cases (0, or --normproof-seed).
+    tensors: what `fn` takes: "numpy" (with ml_dtypes), "torch", "torch:cuda", "jax", or a function that makes it of a
+        numpy array.
+    shrink: look for the smallest inputs that violate, for at most 10 seconds.
+    findings: the folder for the repros of violations ("findings").
+    The others as for ``normproof.cases`` and ``normproof.check``.
+
+    Raises ConformanceError, an AssertionError, with the certificate, the seed, and the repro's path. Returns what was
+    judged.
+    """
+    __tracebackhide__ = True  # pytest shows the caller's line
+    require_operation(op)
+    if not callable(fn):
+        raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
+    subject = _Subject(fn, op, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, tensors)
+    name = getattr(fn, "__name__", type(fn).__name__)
+    if cases is None or isinstance(cases, int):
+        seed = defaults.seed if seed is None else seed
+        count = defaults.cases if cases is None else cases
+        if count < 1:
+            raise ValueError(f"cases: expected at least 1, got {count}")
+        cases = generate_cases(op, dtype, count=count, seed=seed, weight=weight, quantized_dtype=quantized_dtype,
+                               epsilon=epsilon, max_rows=max_rows, max_hidden=max_hidden, finite=finite)
+    judged = rows = elements = 0
+    for case in cases:
+        if case.operation != op:
+            raise ValueError(f"cases: expected cases of {op}, got {case!r}")
+        attempt = subject.attempt(case)
+        judged += 1
+        if not attempt.violates:
+            rows += attempt.result.rows
+            elements += attempt.result.elements
+            continue
+        smallest = subject.shrink(case, attempt.kind) if shrink else case
+        last = subject.attempt(smallest)
+        if not last.violates:  # a function that does not always give the same
+            smallest, last = case, attempt
+        identification = identify_call(attempt.call, subject.policy) if attempt.call and case.shape[0] else None
+        repro = _write_repro(smallest, last, name, os.fspath(findings or defaults.findings))
+        raise ConformanceError(
+            _message(subject, name, case, smallest, last, judged, identification, repro), case=smallest,
+            result=last.result, identification=identification, repro=repro) from last.error
+    if judged == 0:
+        raise ValueError("cases: there were none")
+    return Conformance(judged, rows, elements, seed)

@@ -1,0 +1,180 @@
+#include "python/src/call.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include "corpus/shrink.h"
+#include "oracle/formats.h"
+#include "properties/run/discriminate.h"
+#include "properties/run/judge_rows.h"
+#include "properties/run/kernel_target.h"
+
+namespace normproof::python {
+namespace {
+
+// Copies dimension `dimension` and those below it to `to`; returns the end of what was written.
+std::byte* copy_dimension(const StridedTensor& tensor, std::size_t dimension, const std::byte* from,
+                          std::byte* to) {
+  if (dimension == tensor.shape.size()) {
+    std::memcpy(to, from, tensor.element_size);
+    return to + tensor.element_size;
+  }
+  // Where everything from here on lies without gaps, it is one block.
+  std::int64_t block = 1;
+  bool contiguous = true;
+  for (std::size_t inner = tensor.shape.size(); inner > dimension; --inner) {
+    contiguous &= tensor.shape[inner - 1] == 1 || tensor.strides[inner - 1] == block;
+    block *= tensor.shape[inner - 1];
+  }
+  const auto element_size = static_cast<std::int64_t>(tensor.element_size);
+  if (contiguous) {
+    const auto bytes = static_cast<std::size_t>(block * element_size);
+    if (bytes > 0) std::memcpy(to, from, bytes);
+    return to + bytes;
+  }
+  for (std::int64_t index = 0; index < tensor.shape[dimension]; ++index)
+    to = copy_dimension(tensor, dimension + 1, from + index * tensor.strides[dimension] * element_size, to);
+  return to;
+}
+
+// Small shapes find most bugs soonest; the longest rows reach what short ones cannot.
+std::int64_t draw_size(Random& random, std::int64_t small, std::int64_t medium, std::int64_t largest) {
+  const std::uint64_t ticket = random.below(10);
+  return std::min(largest, ticket < 5 ? small : ticket < 8 ? medium : largest);
+}
+
+Case random_case_of(const CaseDemand& demand, Random random) {
+  CaseLimits limits;
+  limits.operation = demand.operation;
+  limits.dtype = demand.dtype;
+  limits.weight = demand.weight;
+  limits.quantized_dtype = demand.quantized_dtype;
+  limits.max_rows = demand.max_rows;
+  limits.max_hidden = draw_size(random, 128, 512, demand.max_hidden);
+  if (demand.finite) limits.special_percent = 0;
+  return random_case(random, limits);
+}
+
+bool is_finite(const std::vector<std::byte>& data, DType dtype) {
+  const oracle::Format& format = oracle::format_of(dtype);
+  for (std::int64_t index = 0; index < static_cast<std::int64_t>(data.size() / size_of(dtype)); ++index) {
+    const std::uint32_t bits = load_bits(data, dtype, index);
+    if (oracle::is_nan(format, bits) || oracle::is_infinite(format, bits)) return false;
+  }
+  return true;
+}
+bool is_finite(const Call& call) {
+  const Case& test_case = call.test_case;
+  return is_finite(call.tensors.input, test_case.dtype) &&
+         is_finite(call.tensors.residual, test_case.dtype) &&
+         is_finite(call.tensors.weight, test_case.weight_dtype.value_or(test_case.dtype));
+}
+
+constexpr std::int64_t kLeastDiscriminatingRows = 4, kLeastDiscriminatingColumns = 64;
+
+Case discriminating_case_of(const CaseDemand& demand, Random random) {
+  DiscriminatingShape shape;
+  shape.operation = demand.operation;
+  shape.dtype = demand.dtype;
+  if (demand.weight != WeightKind::none)
+    shape.weight_dtype = demand.weight == WeightKind::fp32 ? DType::fp32 : demand.dtype;
+  shape.quantized_dtype = demand.quantized_dtype;
+  shape.rows = std::clamp<std::int64_t>(demand.max_rows, kLeastDiscriminatingRows, 8);
+  shape.hidden_size =
+      random.between(kLeastDiscriminatingColumns, draw_size(random, 128, 512, demand.max_hidden));
+  return discriminating_case(shape, random.next());
+}
+
+}  // namespace
+
+std::vector<std::byte> packed(const StridedTensor& tensor) {
+  std::int64_t elements = 1;
+  for (const std::int64_t size : tensor.shape) elements *= size;
+  std::vector<std::byte> bytes(static_cast<std::size_t>(elements) * tensor.element_size);
+  if (!bytes.empty()) copy_dimension(tensor, 0, tensor.data, bytes.data());
+  return bytes;
+}
+
+Call call_of(Case test_case) {
+  Call call;
+  call.outputs = std::exchange(test_case.outputs, std::nullopt);
+  call.tensors = materialize(test_case);
+  test_case.input = test_case.residual = test_case.weight = {};
+  test_case.input_layout = test_case.residual_layout = test_case.output_layout = {};
+  test_case.weight_offset = 0;
+  test_case.in_place = false;
+  test_case.schedule = {};
+  test_case.launch = {};
+  call.test_case = std::move(test_case);
+  return call;
+}
+
+Case whole_case(const Call& call) {
+  Case test_case = call.test_case;
+  test_case.input.bytes = call.tensors.input;
+  test_case.residual.bytes = call.tensors.residual;
+  test_case.weight.bytes = call.tensors.weight;
+  test_case.outputs = call.outputs;
+  return test_case;
+}
+
+void require_valid(const Case& test_case) {
+  if (const auto reasons = validate(test_case); !reasons.empty())
+    throw std::invalid_argument(reasons.front());
+}
+
+Call row_of(const Call& call, std::int64_t row) {
+  RowSlice slice = slice_rows(call.test_case, call.tensors, call.outputs.value(), row, 1);
+  return {std::move(slice.test_case), std::move(slice.tensors), std::move(slice.outputs)};
+}
+
+Call random_call(const CaseDemand& demand, std::uint64_t seed, std::int64_t index) {
+  Random random = Random(seed).split(static_cast<std::uint64_t>(index));
+  // A discriminating case of a quantized output has a NaN.
+  const bool discriminates = index % 4 == 0 && demand.max_rows >= kLeastDiscriminatingRows &&
+                             demand.max_hidden >= kLeastDiscriminatingColumns &&
+                             !(demand.finite && demand.quantized_dtype);
+  while (true) {
+    Case test_case = discriminates ? discriminating_case_of(demand, random) : random_case_of(demand, random);
+    test_case.name = "case-" + std::to_string(index);
+    test_case.description =
+        "Case " + std::to_string(index) + " of seed " + std::to_string(seed) + " of the Python package.";
+    if (demand.epsilon_bits) test_case.epsilon_bits = *demand.epsilon_bits;
+    Call call = call_of(std::move(test_case));
+    if (!demand.finite || is_finite(call)) return call;
+    random = random.split(0);
+  }
+}
+
+Call minimized(const Call& failing, const std::function<bool(const Call&)>& still_fails, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  struct OutOfTime {};
+  const auto begin = Clock::now();
+  Call smallest = failing;
+  smallest.outputs.reset();
+  const Case origin = whole_case(smallest);
+  try {
+    minimize(origin, [&](const Case& candidate) {
+      if (std::chrono::duration<double>(Clock::now() - begin).count() > seconds) throw OutOfTime();
+      Call call = call_of(candidate);
+      const bool fails = still_fails(call);
+      if (fails) smallest = std::move(call);
+      return fails;
+    });
+  } catch (const OutOfTime&) {
+    // The smallest so far will do.
+  }
+  return smallest;
+}
+
+Outputs run_on_host(const Call& call) {
+  const auto target = make_kernel_target("host", linked_kernels());
+  RunResult result = target->run(call.test_case, call.tensors);
+  if (result.status != RunResult::Status::completed) throw std::invalid_argument(result.message);
+  return std::move(result.outputs);
+}
+
+}  // namespace normproof::python

@@ -1,0 +1,465 @@
+// The extension module normproof._core: calls made of arrays, and what the judges say of them as plain
+// dictionaries. The public functions, with their checks of arguments and their documentation, are written in
+// Python on top of it.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/function.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <bit>
+#include <exception>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "corpus/case_json.h"
+#include "corpus/dump.h"
+#include "oracle/canonical_judge.h"
+#include "oracle/explain.h"
+#include "oracle/formats.h"
+#include "oracle/witness_judge.h"
+#include "properties/run/identify.h"
+#include "properties/run/judge_rows.h"
+#include "properties/run/minimize_outputs.h"
+#include "properties/run/report_text.h"
+#include "python/src/call.h"
+
+namespace nb = nanobind;
+
+namespace normproof::python {
+namespace {
+
+using AnyArray = nb::ndarray<nb::ro, nb::device::cpu>;
+using Bytes = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>>;
+
+Operation operation_of(const std::string& name) {
+  const auto operation = operation_from_name(name);
+  if (!operation) throw std::invalid_argument("there is no operation '" + name + "'");
+  return *operation;
+}
+DType dtype_of(const std::string& name) {
+  const auto dtype = dtype_from_name(name);
+  if (!dtype) throw std::invalid_argument("there is no dtype '" + name + "'");
+  return *dtype;
+}
+std::optional<DType> dtype_of(const std::optional<std::string>& name) {
+  return name ? std::optional(dtype_of(*name)) : std::nullopt;
+}
+
+std::uint32_t fp32_bits(double value) { return std::bit_cast<std::uint32_t>(static_cast<float>(value)); }
+
+// --- Tensors in and out. ---
+
+StridedTensor strided(const AnyArray& array) {
+  StridedTensor tensor;
+  tensor.data = static_cast<const std::byte*>(array.data());
+  tensor.element_size = array.itemsize();
+  tensor.shape.assign(array.shape_ptr(), array.shape_ptr() + array.ndim());
+  tensor.strides.assign(array.stride_ptr(), array.stride_ptr() + array.ndim());
+  return tensor;
+}
+std::vector<std::byte> bytes_of(const std::optional<AnyArray>& array) {
+  if (!array) return {};
+  const StridedTensor tensor = strided(*array);
+  const nb::gil_scoped_release unlocked;
+  return packed(tensor);
+}
+
+// A new numpy array of bytes that owns them.
+Bytes numpy_bytes(std::vector<std::byte> data) {
+  auto* owned = new std::vector<std::byte>(std::move(data));
+  const nb::capsule owner(
+      owned, [](void* pointer) noexcept { delete static_cast<std::vector<std::byte>*>(pointer); });
+  return Bytes(owned->data(), {owned->size()}, owner);
+}
+
+// What an object that speaks DLPack or the buffer protocol holds: ("float", bits, shape), ("int", bits,
+// shape), or the name of a dtype that has no other. None where it is no tensor.
+nb::object describe(const nb::object& object) {
+  AnyArray array;
+  if (!nb::try_cast<AnyArray>(object, array)) return nb::none();
+  using Code = nb::dlpack::dtype_code;
+  const char* kind = "an unknown kind, ";
+  switch (static_cast<Code>(array.dtype().code)) {
+    case Code::Int:
+    case Code::UInt:
+      kind = "int";
+      break;
+    case Code::Float:
+      kind = "float";
+      break;
+    case Code::Bfloat:
+      kind = "bf16";
+      break;
+    case Code::Float8_E4M3FN:
+      kind = "fp8_e4m3fn";
+      break;
+    case Code::Float8_E5M2:
+      kind = "fp8_e5m2";
+      break;
+    case Code::Float8_E4M3FNUZ:
+      kind = "fp8_e4m3fnuz";
+      break;
+    case Code::Float8_E5M2FNUZ:
+      kind = "fp8_e5m2fnuz";
+      break;
+    default:
+      break;
+  }
+  return nb::make_tuple(kind, static_cast<int>(array.dtype().bits), strided(array).shape);
+}
+
+Call make_call(const std::string& operation, const std::string& dtype,
+               const std::optional<std::string>& weight_dtype,
+               const std::optional<std::string>& quantized_dtype, const std::vector<std::int64_t>& shape,
+               double epsilon, double scale, const AnyArray& x, const std::optional<AnyArray>& residual,
+               const std::optional<AnyArray>& weight) {
+  Call call;
+  Case& test_case = call.test_case;
+  test_case.operation = operation_of(operation);
+  test_case.dtype = dtype_of(dtype);
+  test_case.weight_dtype = dtype_of(weight_dtype);
+  test_case.quantized_dtype = dtype_of(quantized_dtype);
+  test_case.shape = shape;
+  test_case.epsilon_bits = fp32_bits(epsilon);
+  test_case.scale_bits = fp32_bits(scale);
+  test_case.input.bytes = bytes_of(x);
+  test_case.residual.bytes = bytes_of(residual);
+  test_case.weight.bytes = bytes_of(weight);
+  require_valid(test_case);
+  call.tensors = {std::move(test_case.input.bytes), std::move(test_case.residual.bytes),
+                  std::move(test_case.weight.bytes)};
+  test_case.input = test_case.residual = test_case.weight = {};
+  return call;
+}
+
+void set_outputs(Call& call, const AnyArray& out, const std::optional<AnyArray>& residual_out) {
+  Outputs outputs{bytes_of(out), bytes_of(residual_out)};
+  oracle::require_sizes(call.test_case, outputs);
+  call.outputs = std::move(outputs);
+}
+
+const Outputs& outputs_of(const Call& call) {
+  if (!call.outputs) throw std::invalid_argument("the call has no outputs");
+  return *call.outputs;
+}
+
+nb::object bits_of(const Call& call, const std::string& tensor) {
+  const auto array = [](const std::vector<std::byte>& data) { return nb::cast(numpy_bytes(data)); };
+  if (tensor == "x") return array(call.tensors.input);
+  if (tensor == "residual") return array(call.tensors.residual);
+  if (tensor == "weight") return array(call.tensors.weight);
+  if (tensor == "out") return array(outputs_of(call).out);
+  if (tensor == "residual_out") return array(outputs_of(call).residual_out);
+  throw std::invalid_argument("a call has no tensor '" + tensor + "'");
+}
+
+nb::dict properties_of(const Call& call) {
+  const Case& test_case = call.test_case;
+  const auto name = [](const std::optional<DType>& dtype) -> nb::object {
+    return dtype ? nb::object(nb::str(std::string(name_of(*dtype)).c_str())) : nb::none();
+  };
+  nb::dict result;
+  result["name"] = test_case.name;
+  result["operation"] = std::string(name_of(test_case.operation));
+  result["dtype"] = std::string(name_of(test_case.dtype));
+  result["weight_dtype"] = name(test_case.weight_dtype);
+  result["quantized_dtype"] = name(test_case.quantized_dtype);
+  result["shape"] = test_case.shape;
+  result["epsilon"] = static_cast<double>(test_case.epsilon());
+  result["scale"] = static_cast<double>(test_case.scale());
+  result["has_outputs"] = call.outputs.has_value();
+  result["subject"] = subject_of(test_case);
+  return result;
+}
+
+// --- Judging. ---
+
+nb::object interval(const oracle::RootInterval& roots) {
+  if (roots.empty()) return nb::none();
+  return nb::make_tuple(roots.low, roots.high);
+}
+
+nb::dict dictionary(const oracle::Mismatch& mismatch) {
+  nb::dict result;
+  result["tensor"] = mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out";
+  result["row"] = mismatch.row;
+  result["column"] = mismatch.column;
+  result["got"] = mismatch.got;
+  result["wanted"] = mismatch.wanted;
+  result["ulp_distance"] =
+      mismatch.ulp_distance == UINT64_MAX ? nb::object(nb::none()) : nb::cast(mismatch.ulp_distance);
+  result["text"] = mismatch_line(mismatch);
+  return result;
+}
+nb::list list_of(const std::vector<oracle::Mismatch>& mismatches) {
+  nb::list result;
+  for (const oracle::Mismatch& mismatch : mismatches) result.append(dictionary(mismatch));
+  return result;
+}
+
+nb::dict dictionary(const oracle::Certificate& certificate, const oracle::Formula& formula) {
+  nb::list elements;
+  for (const oracle::CertificateElement& element : certificate.elements) {
+    nb::dict entry;
+    entry["column"] = element.column;
+    entry["operand"] = element.operand;
+    entry["weight"] = element.weight;
+    entry["got"] = element.got;
+    entry["needs"] = interval(element.needs);
+    elements.append(entry);
+  }
+  nb::dict result;
+  result["kind"] = std::string(name_of(certificate.kind));
+  result["row"] = certificate.row;
+  result["elements"] = elements;
+  result["admissible"] = interval(certificate.admissible.interval);
+  result["correctly_rounded_root"] = certificate.correctly_rounded_root;
+  result["text"] = oracle::to_text(certificate, formula);
+  return result;
+}
+
+JudgeRowsOptions on_threads(int threads) {
+  JudgeRowsOptions options;
+  options.threads =
+      threads > 0 ? threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return options;
+}
+
+nb::dict check_witness(const Call& call, const oracle::Policy& policy, int threads) {
+  const Outputs& outputs = outputs_of(call);
+  oracle::WitnessVerdict verdict;
+  {
+    const nb::gil_scoped_release unlocked;
+    verdict = judge_witness_rows(call.test_case, call.tensors, outputs, policy, on_threads(threads));
+  }
+  const oracle::Formula formula = oracle::formula_of(call.test_case, policy);
+  nb::list certificates;
+  for (const auto& certificate : verdict.first_violations)
+    certificates.append(dictionary(certificate, formula));
+  nb::dict result;
+  result["rows"] = verdict.rows;
+  result["elements"] = verdict.elements;
+  result["special_rows"] = verdict.special_rows;
+  result["conforming_rows"] = verdict.conforming_rows();
+  result["rounding_violations"] = verdict.rounding_violations;
+  result["scale_violations"] = verdict.scale_violations;
+  result["mismatches"] = verdict.residual_mismatches;
+  result["worst_ulp_distance"] = verdict.worst_ulp_distance;
+  result["certificates"] = certificates;
+  result["first_mismatches"] = list_of(verdict.first_residual_mismatches);
+  return result;
+}
+
+nb::dict check_canonical(const Call& call, const oracle::Policy& policy, int threads) {
+  const Outputs& outputs = outputs_of(call);
+  oracle::Verdict verdict;
+  {
+    const nb::gil_scoped_release unlocked;
+    verdict = judge_canonical_rows(call.test_case, call.tensors, outputs, policy, on_threads(threads));
+  }
+  nb::dict result;
+  result["rows"] = verdict.rows;
+  result["elements"] = verdict.elements;
+  result["special_rows"] = verdict.special_rows;
+  result["mismatches"] = verdict.mismatches;
+  result["first_mismatches"] = list_of(verdict.first_mismatches);
+  return result;
+}
+
+nb::dict identified(const Call& call, const oracle::InverseRootModel& inverse_root) {
+  const Outputs& outputs = outputs_of(call);
+  Identification found;
+  std::vector<std::string> names;
+  {
+    const nb::gil_scoped_release unlocked;
+    found = identify(call.test_case, call.tensors, outputs, inverse_root);
+    if (found.identified()) names = known_as(found.best, call.test_case);
+  }
+  std::vector<std::string> survivors;
+  for (const oracle::Policy& policy : found.survivors) survivors.push_back(axes_text(policy));
+  nb::dict axes;
+  for (const AxisFinding& axis : found.axes) {
+    nb::dict values;
+    for (const AxisValueFinding& value : axis.values)
+      values[std::string(value.name).c_str()] = nb::make_tuple(value.survives, value.reason);
+    axes[std::string(axis.name).c_str()] = values;
+  }
+  nb::dict result;
+  result["rows"] = found.rows;
+  result["identified"] = found.identified();
+  result["unique"] = found.unique();
+  result["policy"] = axes_text(found.best);
+  result["policy_rows"] = found.best_rows;
+  result["survivors"] = survivors;
+  result["names"] = names;
+  result["axes"] = axes;
+  result["certificate"] = found.best_certificate;
+  result["text"] = to_text(found, call.test_case);
+  return result;
+}
+
+nb::dict explained(const Call& call, std::int64_t row, std::int64_t column, const oracle::Policy& policy) {
+  const oracle::Explanation explanation =
+      oracle::explain(call.test_case, call.tensors, call.outputs, row, column, policy);
+  nb::list outputs;
+  for (const oracle::ExplainedOutput& output : explanation.outputs) {
+    nb::dict entry;
+    entry["tensor"] = output.name;
+    entry["dtype"] = std::string(name_of(output.dtype));
+    entry["wanted"] = output.wanted;
+    entry["got"] = output.got;
+    entry["reproduced_by"] = output.reproduced_by;
+    outputs.append(entry);
+  }
+  nb::dict result;
+  result["row"] = explanation.row;
+  result["column"] = explanation.column;
+  result["outputs"] = outputs;
+  result["text"] = oracle::to_text(explanation);
+  return result;
+}
+
+nb::tuple arrays(Outputs outputs) {
+  return nb::make_tuple(numpy_bytes(std::move(outputs.out)), numpy_bytes(std::move(outputs.residual_out)));
+}
+
+nb::tuple run(const Call& call) {
+  Outputs outputs;
+  {
+    const nb::gil_scoped_release unlocked;
+    outputs = run_on_host(call);
+  }
+  return arrays(std::move(outputs));
+}
+
+nb::tuple expected(const Call& call, const oracle::Policy& policy) {
+  Outputs outputs;
+  {
+    const nb::gil_scoped_release unlocked;
+    outputs = oracle::expected_outputs(call.test_case, call.tensors, policy);
+  }
+  return arrays(std::move(outputs));
+}
+
+// The smallest part of the call that violates, as a call; where it conforms, nothing.
+std::optional<Call> smallest_violation(const Call& call, const oracle::Policy& policy) {
+  auto minimized = minimize_outputs(whole_case(call), policy);
+  if (!minimized) return std::nullopt;
+  return call_of(std::move(minimized->test_case));
+}
+
+Call with_description(Call call, const std::string& name, const std::string& description) {
+  call.test_case.name = name;
+  call.test_case.description = description;
+  require_valid(whole_case(call));
+  return call;
+}
+
+nb::list policy_table() {
+  nb::list result;
+  for (const oracle::NamedPolicy& policy : oracle::named_policies())
+    result.append(
+        nb::make_tuple(std::string(policy.name), std::string(policy.text), std::string(policy.source)));
+  return result;
+}
+
+Call generate_call(const std::string& operation, const std::string& dtype, const std::string& weight,
+                   const std::optional<std::string>& quantized_dtype, std::optional<double> epsilon,
+                   std::int64_t max_rows, std::int64_t max_hidden, bool finite, std::uint64_t seed,
+                   std::int64_t index) {
+  CaseDemand demand;
+  demand.operation = operation_of(operation);
+  demand.dtype = dtype_of(dtype);
+  demand.weight = weight == "none"                                  ? WeightKind::none
+                  : weight == "fp32" && demand.dtype != DType::fp32 ? WeightKind::fp32
+                                                                    : WeightKind::activation;
+  demand.quantized_dtype = dtype_of(quantized_dtype);
+  if (epsilon) demand.epsilon_bits = fp32_bits(*epsilon);
+  demand.max_rows = max_rows;
+  demand.max_hidden = max_hidden;
+  demand.finite = finite;
+  const nb::gil_scoped_release unlocked;
+  return random_call(demand, seed, index);
+}
+
+}  // namespace
+
+NB_MODULE(_core, module) {
+  nb::register_exception_translator([](const std::exception_ptr& error, void*) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const CaseError& refused) {
+      PyErr_SetString(PyExc_ValueError, refused.what());
+    } catch (const std::system_error& failed) {
+      PyErr_SetString(PyExc_OSError, failed.what());
+    }
+  });
+  module.doc() = "Calls of norm operations, and the judges of normproof";
+  nb::class_<oracle::Policy>(module, "Policy").def("__str__", [](const oracle::Policy& policy) {
+    return oracle::to_string(policy);
+  });
+  module.def(
+      "policy",
+      [](const std::string& text, std::optional<int> inverse_root_ulp, std::optional<std::int64_t> sum_depth,
+         bool flush_to_zero) {
+        oracle::Policy policy = oracle::parse_policy(text);
+        if (inverse_root_ulp) policy.inverse_root.ulp_bound = *inverse_root_ulp;
+        if (sum_depth) policy.inverse_root.sum_depth = sum_depth;
+        if (flush_to_zero) policy.inverse_root.flush_to_zero = true;
+        return policy;
+      },
+      nb::arg("text"), nb::arg("inverse_root_ulp") = nb::none(), nb::arg("sum_depth") = nb::none(),
+      nb::arg("flush_to_zero") = false);
+  module.def("policy_table", &policy_table);
+
+  nb::class_<Call>(module, "Call")
+      .def("properties", &properties_of)
+      .def("copy", [](const Call& call) { return call; })
+      .def("bits", &bits_of, nb::arg("tensor"))
+      .def("set_outputs", &set_outputs, nb::arg("out"), nb::arg("residual_out") = nb::none())
+      .def("check", &check_witness, nb::arg("policy"), nb::arg("threads") = 0)
+      .def("check_canonical", &check_canonical, nb::arg("policy"), nb::arg("threads") = 0)
+      .def(
+          "identify",
+          [](const Call& call, const oracle::Policy& model) { return identified(call, model.inverse_root); },
+          nb::arg("model"))
+      .def("explain", &explained, nb::arg("row"), nb::arg("column"), nb::arg("policy"))
+      .def("run", &run)
+      .def("expected", &expected, nb::arg("policy"))
+      .def("row", &row_of, nb::arg("row"))
+      .def(
+          "first_rows",
+          [](const Call& call, std::int64_t rows) {
+            RowSlice slice = slice_rows(call.test_case, call.tensors, outputs_of(call), 0, rows);
+            return Call{std::move(slice.test_case), std::move(slice.tensors), std::move(slice.outputs)};
+          },
+          nb::arg("rows"))
+      .def("smallest_violation", &smallest_violation, nb::arg("policy"))
+      .def("with_description", &with_description, nb::arg("name"), nb::arg("description"))
+      .def("to_json", [](const Call& call) { return case_to_json(whole_case(call)); });
+  module.def("describe", &describe, nb::arg("object").none());
+  module.def("make_call", &make_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight_dtype").none(),
+             nb::arg("quantized_dtype").none(), nb::arg("shape"), nb::arg("epsilon"), nb::arg("scale"),
+             nb::arg("x"), nb::arg("residual").none(), nb::arg("weight").none());
+  module.def("random_call", &generate_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight"),
+             nb::arg("quantized_dtype").none(), nb::arg("epsilon").none(), nb::arg("max_rows"),
+             nb::arg("max_hidden"), nb::arg("finite"), nb::arg("seed"), nb::arg("index"));
+  module.def(
+      "call_from_json", [](const std::string& text) { return call_of(case_from_json(text)); },
+      nb::arg("text"));
+  module.def("read_call", [](const std::string& file) { return call_of(read_case(file)); }, nb::arg("file"));
+  module.def("minimized", &minimized, nb::arg("failing"), nb::arg("still_fails"), nb::arg("seconds"));
+  module.def(
+      "write_dump",
+      [](const Call& call, const std::string& file, const std::optional<std::string>& policy) {
+        write_dump(file, whole_case(call), policy);
+      },
+      nb::arg("call"), nb::arg("file"), nb::arg("policy") = nb::none());
+}
+
+}  // namespace normproof::python

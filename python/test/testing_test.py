@@ -1,0 +1,108 @@
+"""assert_conforms: right kernels pass, wrong ones fail with the right certificate and a repro that replays."""
+import json
+
+import kernels
+import numpy
+import pytest
+
+import normproof
+from normproof.testing import ConformanceError, assert_conforms
+
+
+@pytest.fixture(autouse=True)
+def in_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16", "fp32"])
+@pytest.mark.parametrize("weight", ["same", "fp32", None])
+def test_a_right_rms_norm_conforms(dtype, weight):
+    conformance = assert_conforms(kernels.rms_norm, "rms_norm", dtype=dtype, weight=weight, cases=60)
+    assert conformance.cases == 60 and conformance.elements > 1000
+
+
+@pytest.mark.parametrize("function, operation", [
+    (kernels.fused_add_rms_norm, "fused_add_rms_norm"), (kernels.rms_norm_fp8, "rms_norm_static_fp8_quant"),
+    (kernels.fused_add_rms_norm_fp8, "fused_add_rms_norm_static_fp8_quant")])
+def test_the_other_operations_conform(function, operation):
+    assert_conforms(function, operation, cases=60)
+
+
+def failure(function, operation, **keywords):
+    with pytest.raises(ConformanceError) as raised:
+        assert_conforms(function, operation, **keywords)
+    return raised.value
+
+
+def test_fp32_weight_multiply_fails_with_its_policy():
+    error = failure(kernels.fp32_weight_multiply, "rms_norm", seed=3)
+    assert error.result.certificates[0].kind == "rounding"
+    assert error.identification.policy == "weight=fp32"
+    assert numpy.prod(error.case.shape) <= 2
+    text = str(error)
+    for part in ("rounding violation", "of seed 3", "weight=fp32", str(error.repro), "normproof.read_case("):
+        assert part in text
+    assert assert_conforms(kernels.fp32_weight_multiply, "rms_norm", policy="weight=fp32")
+
+
+def test_dropped_tail_fails_with_a_scale_violation():
+    error = failure(kernels.dropped_tail, "rms_norm", dtype="fp16")
+    assert error.result.certificates[0].kind == "scale" and error.case.shape[-1] % 8 != 0
+
+
+def test_missing_clamp_fails_with_nan():
+    error = failure(kernels.missing_clamp, "rms_norm_static_fp8_quant")
+    assert error.result.bits & 0x7F == 0x7F and error.case.scale is not None
+
+
+def test_unrounded_residual_fails():
+    error = failure(kernels.residual_not_rounded, "fused_add_rms_norm")
+    assert error.identification is None or "sum=" in error.identification.policy
+
+
+def test_the_repro_replays(program):
+    error = failure(kernels.fp32_weight_multiply, "rms_norm")
+    assert program("check", error.repro)[0] == 1
+    assert json.loads(error.repro.read_text())["outputs"]
+    case = normproof.read_case(error.repro)
+    assert failure(kernels.fp32_weight_multiply, "rms_norm", cases=[case]).case.shape == case.shape
+    assert_conforms(kernels.rms_norm, "rms_norm", cases=[case])
+
+
+def test_a_kernel_that_works_in_place_is_judged_by_its_inputs():
+    def in_place(x, residual, weight, epsilon):
+        x[...], residual[...] = kernels.fused_add_rms_norm(x, residual, weight, epsilon)
+        return x, residual
+    assert_conforms(in_place, "fused_add_rms_norm", cases=20)
+
+
+def test_exceptions_and_misfits_are_findings():
+    def raises(x, weight, epsilon):
+        if x.shape[-1] % 2:
+            raise RuntimeError("odd sizes are not supported")
+        return kernels.rms_norm(x, weight, epsilon)
+    error = failure(raises, "rms_norm")
+    assert "RuntimeError: odd sizes are not supported" in str(error) and error.case.shape[-1] == 1
+    assert isinstance(error.__cause__, RuntimeError) and error.repro.exists()
+    assert "expected dtype bf16, got fp32" in str(failure(lambda x, w, e: x.astype("f4"), "rms_norm"))
+    assert "expected shape" in str(failure(lambda x, w, e: x[..., :-1], "rms_norm"))
+
+
+def test_a_repro_that_cannot_be_written_is_left_out(tmp_path):
+    (tmp_path / "file").write_text("")
+    error = failure(kernels.fp32_weight_multiply, "rms_norm", findings=tmp_path / "file" / "below")
+    assert error.repro is None and "rounding violation" in str(error)
+
+
+def test_bad_arguments_are_named():
+    for keywords, message in ((dict(cases=0), "cases: .*0"), (dict(cases=[]), "cases: there were none"),
+                              (dict(tensors="lists"), "tensors: .*'lists'"), (dict(policy="nativ"), "policy: .*nativ"),
+                              (dict(cases=normproof.cases("fused_add_rms_norm", count=1)), "cases: .*fused_add")):
+        with pytest.raises(ValueError, match=message):
+            assert_conforms(kernels.rms_norm, "rms_norm", **keywords)
+    with pytest.raises(TypeError, match="fn: .*int"):
+        assert_conforms(3, "rms_norm")
+    with pytest.raises(TypeError, match="must return .out, residual_out., got ndarray"):
+        assert_conforms(lambda x, residual, weight, epsilon: x, "fused_add_rms_norm")
+    with pytest.raises(TypeError, match="result: .*NoneType"):
+        assert_conforms(lambda x, weight, epsilon: None, "rms_norm")

@@ -2,34 +2,47 @@
 """Writes kernels/configuration_table.inc from what `normproof bench --tune FILE` measured.
 
 For every operation, row length and number of rows the configuration whose worst loss against the best of each
-measurement (hot, cold) is smallest; among those within 1 % the one that the table uses most, so that few shapes are needed.
+measurement (dtype, hot or cold) is smallest; among those within 1 % the one that the table uses most, so that few shapes
+are needed. Only shapes that kernels/register_shapes.inc still has are chosen.
 
-Usage: choose_configurations.py TUNE.csv > kernels/configuration_table.inc
+Usage: choose_configurations.py TUNE.csv... > kernels/configuration_table.inc
 """
 import collections
 import csv
+import pathlib
+import re
 import sys
 
 NAMES = {"rms": "kPlain", "add": "kAdded", "rmsq": "kQuantized", "addq": "kAddedAndQuantized"}
 TOLERANCE = 1.01
+SHAPES = pathlib.Path(__file__).resolve().parent.parent / "kernels/register_shapes.inc"
+BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
 
 
 def main():
     # (operation, chunks, rows) -> configuration -> loss in each measurement
     losses = collections.defaultdict(lambda: collections.defaultdict(dict))
     times = collections.defaultdict(list)
-    with open(sys.argv[1]) as file:
-        for line in csv.DictReader(file):
-            hidden, tokens = int(line["H"]), int(line["tokens"])
-            place = (line["op"], hidden // 8, tokens * 32 if hidden == 128 else tokens)
-            times[place, line["mode"]].append(
-                (float(line["kernel_us"]), (line["shape"], int(line["threads"]), int(line["dependent"]))))
-    for (place, mode), measured in times.items():
+    shapes = set(re.findall(r"^NORMPROOF_SHAPE\((\w+)", SHAPES.read_text(), re.MULTILINE)) | {"two_pass", "within_warp"}
+    for name in sys.argv[1:]:
+        with open(name) as file:
+            for line in csv.DictReader(file):
+                if line["shape"] not in shapes:
+                    continue
+                hidden, tokens = int(line["H"]), int(line["tokens"])
+                place = (line["op"], hidden * BYTES[line["dtype"]] // 16, tokens * 32 if hidden == 128 else tokens)
+                times[place, line["dtype"], line["mode"]].append(
+                    (float(line["kernel_us"]), (line["shape"], int(line["threads"]), int(line["dependent"]))))
+    for (place, *measurement), measured in times.items():
         best = min(time for time, _ in measured)
         for time, configuration in measured:
-            losses[place][configuration][mode] = time / best
-    worst = {place: {configuration: max(by_mode.values()) for configuration, by_mode in configurations.items()}
-             for place, configurations in losses.items()}
+            losses[place][configuration][tuple(measurement)] = time / best
+    # Only what was measured everywhere can be compared.
+    worst = {}
+    for place, configurations in losses.items():
+        most = max(len(by_measurement) for by_measurement in configurations.values())
+        worst[place] = {configuration: max(by_measurement.values())
+                        for configuration, by_measurement in configurations.items() if len(by_measurement) == most}
     popularity = collections.Counter()
     for configurations in worst.values():
         least = min(configurations.values())
@@ -55,7 +68,7 @@ def main():
                 # Half way, by ratio, to the next number of rows that was measured.
                 limit = str(round((count * rows[index + 1]) ** 0.5)) if index + 1 < len(rows) else "kAnyRows"
                 # The number of threads follows from the row's length where a block has it.
-                number = 0 if shape.startswith(("block", "reread")) else threads
+                number = 0 if shape.startswith("block") else threads
                 reach = 32 if length < 32 else length
                 print(f"    {{{reach}, {limit}, ShapeKind::{shape}, {number}, {'true' if dependent else 'false'}}},")
         print("};")

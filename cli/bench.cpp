@@ -96,7 +96,7 @@ normproof_measure_request request_of(const bench::Row& row) {
 }
 
 // Every configuration that fits the row, as CSV lines.
-std::string tune(const BenchLibrary& library, const bench::Row& row, double copy_us) {
+std::string tune(const BenchLibrary& library, const bench::Row& row, std::string_view dtype, double copy_us) {
   std::string lines;
   for (std::int32_t shape = 0; library.shape_name(shape) != nullptr; ++shape) {
     std::vector<std::int32_t> seen;  // numbers of threads
@@ -109,7 +109,7 @@ std::string tune(const BenchLibrary& library, const bench::Row& row, double copy
       if (result.shape != shape || std::find(seen.begin(), seen.end(), result.threads) != seen.end())
         continue;
       seen.push_back(result.threads);
-      lines += fmt::format("{},{},{},{},{},{},{},{:.3f},{:.3f},{:.4f}\n", row.operation, row.hidden,
+      lines += fmt::format("{},{},{},{},{},{},{},{},{:.3f},{:.3f},{:.4f}\n", row.operation, dtype, row.hidden,
                            row.tokens, row.cold ? "cold" : "hot", library.shape_name(shape), result.threads,
                            result.dependent, copy_us, result.kernel_us, copy_us / result.kernel_us);
     }
@@ -128,7 +128,7 @@ int run(const BenchOptions& options) {
     throw TargetError(fmt::format("target cuda: {}", text.data()));
   report.date = now();
   report.command = program_name() + " bench --target cuda";
-  std::string tuned = "op,H,tokens,mode,shape,threads,dependent,copy_us,kernel_us,ratio\n";
+  std::string tuned = "op,dtype,H,tokens,mode,shape,threads,dependent,copy_us,kernel_us,ratio\n";
   for (const std::string& dtype : options.dtypes) {
     for (const bench::PeerRow& each : peers) {
       if (!selected(options.operations, each.row.operation) || !selected(options.hidden, each.row.hidden) ||
@@ -148,7 +148,7 @@ int run(const BenchOptions& options) {
       measured.shape = library.shape_name(result.shape);
       measured.threads = result.threads;
       measured.dependent = result.dependent != 0;
-      if (!options.tune.empty()) tuned += tune(library, measured.row, measured.copy_us);
+      if (!options.tune.empty()) tuned += tune(library, measured.row, dtype, measured.copy_us);
       report.measured.push_back(std::move(measured));
     }
   }

@@ -328,7 +328,8 @@ NormArguments norm_arguments(const Call& call, const Argument& input) {
 }  // namespace
 
 Status check(const Call& call, Problem& problem) {
-  const bool in_place = call.out == call.input;
+  // Of the four operations, the fused add alone has no tensor `out`: it writes over input.
+  const bool in_place = call.residual != nullptr && !call.quantizes;
   std::vector<Argument> arguments = {{"input", call.input, in_place}};
   if (call.residual != nullptr) arguments.push_back({"residual", call.residual, true});
   if (!in_place) arguments.push_back({"out", call.out, true});

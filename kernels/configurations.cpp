@@ -25,11 +25,12 @@ struct RegisterShape {
   Team team;
   int slots;
   int rounds;
+  int last_slots;
   int maximum_threads;
 };
-constexpr RegisterShape register_shape(ShapeKind kind, Team team, int slots, int rounds, bool, bool,
+constexpr RegisterShape register_shape(ShapeKind kind, Team team, int slots, int rounds, int last_slots, bool,
                                        int threads, int) {
-  return {kind, team, slots, rounds, threads};
+  return {kind, team, slots, rounds, last_slots, threads};
 }
 constexpr RegisterShape kRegisterShapes[] = {
 #define NORMPROOF_SHAPE(name, ...) register_shape(ShapeKind::name, __VA_ARGS__),
@@ -62,13 +63,15 @@ bool fits(const RegisterShape& shape, const Problem& problem, int threads) {
     return false;
   switch (shape.team) {
     case Team::part_of_warp:
-      return arguments.chunks <= kWarpThreads;
+      return arguments.chunks <= kWarpThreads && 1 << arguments.row_threads_log2 >= shape.slots;
     case Team::warp:
       return arguments.chunks <= std::int64_t{kWarpThreads} * shape.slots;
     case Team::block:
       const int warps = threads / kWarpThreads;
       // With several rounds a slot beyond the last group would meet the next round's chunks.
-      return arguments.chunks <= kLanes * shape.rounds && warps * shape.slots >= arguments.groups &&
+      return arguments.chunks <=
+                 kLanes * (shape.rounds - 1) + std::min<std::int64_t>(kLanes, threads * shape.last_slots) &&
+             warps * shape.slots >= arguments.groups &&
              (shape.rounds == 1 || warps * shape.slots <= kLanes / kWarpThreads);
   }
   return false;
@@ -102,15 +105,15 @@ const Line* find_line(const Problem& problem) {
 }
 
 // What a caller who demands a number of threads gets: the first that fits.
-constexpr ShapeKind kByThreads[] = {ShapeKind::part_1,  ShapeKind::block_1,  ShapeKind::block_1_early,
-                                    ShapeKind::block_2, ShapeKind::block_4,  ShapeKind::block_2x2,
-                                    ShapeKind::block_8, ShapeKind::block_4x2};
+constexpr ShapeKind kByThreads[] = {
+    ShapeKind::part_1_early, ShapeKind::block_1_early,   ShapeKind::block_2_early, ShapeKind::block_4_early,
+    ShapeKind::block_2x2,    ShapeKind::block_1x4_early, ShapeKind::block_4x2,     ShapeKind::block_2x4};
 
 Configuration register_configuration(const RegisterShape& shape, const Problem& problem, int threads,
                                      bool dependent) {
   Configuration configuration{shape.kind, threads, 1, 0, dependent};
   if (shape.team == Team::part_of_warp)
-    configuration.rows_per_block = shape.slots * (threads >> problem.arguments.row_threads_log2);
+    configuration.rows_per_block = (threads * shape.slots) >> problem.arguments.row_threads_log2;
   if (shape.team == Team::warp) configuration.rows_per_block = threads / kWarpThreads;
   const std::int64_t rows_per_block = configuration.rows_per_block;
   configuration.blocks = (problem.arguments.rows - 1) / rows_per_block + 1;

@@ -24,11 +24,19 @@ template <>
 struct PairOf<Bf16> {
   using type = __nv_bfloat162;
   static __device__ type round(float low, float high) { return __floats2bfloat162_rn(low, high); }
+  static __device__ float2 unpack(std::uint32_t word) {
+    return {float_of(word << 16), float_of(word & 0xffff0000u)};
+  }
 };
 template <>
 struct PairOf<Fp16> {
   using type = __half2;
   static __device__ type round(float low, float high) { return __floats2half2_rn(low, high); }
+  static __device__ float2 unpack(std::uint32_t word) {
+    type pair;
+    __builtin_memcpy(&pair, &word, sizeof pair);
+    return __half22float2(pair);
+  }
 };
 
 // Calls combine(pair of a, pair of b) for all pairs.
@@ -51,6 +59,26 @@ inline constexpr bool kInPairs = false;
 template <typename T>
 struct PairOf;
 #endif
+
+// The elements as fp32 numbers. By words: taking a word apart into elements first costs an instruction more
+// for each.
+template <typename T>
+__device__ inline void unpack(const Chunk<T>& chunk, float (&values)[kChunkElements<T>]) {
+  if constexpr (kInPairs<T>) {
+    constexpr int kPairs = kChunkElements<T> / 2;
+    std::uint32_t words[kPairs];
+    __builtin_memcpy(words, &chunk, sizeof words);
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) {
+      const auto pair = PairOf<T>::unpack(words[i]);
+      values[2 * i] = pair.x;
+      values[2 * i + 1] = pair.y;
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kChunkElements<T>; ++i) values[i] = to_float(chunk.elements[i]);
+  }
+}
 
 // The elements rounded to T.
 template <typename T>

@@ -18,27 +18,26 @@ namespace normproof::kernels {
 
 // Who works on a row.
 enum class Team {
-  part_of_warp,  // 2^row_threads_log2 neighbouring threads, one chunk each
+  part_of_warp,  // a few neighbouring threads
   warp,          // one warp, groups 0 .. kSlots - 1
   block,         // all warps of a block; warp w has the groups w, w + warps, ...
 };
 
-// A shape of kernel. A thread holds kSlots x kRounds chunks: of kSlots groups, of each the lane's chunks c, c
-// + 1024, ...
+// A shape of kernel. A thread holds chunks of kSlots lanes: neighbouring slots are as many lanes apart as
+// threads work on the row. With several rounds it has of each lane the chunks c, c + 1024, ..., in the last
+// round for the first kLastSlots slots only.
 //   kEarlyWeights  load the weights together with the row: best where few rows leave the GPU idle; otherwise
-//   bytes in
-//                  flight are worth more than registers.
-//   kRereads       drop the row after the sum and read it again: fewer registers, more blocks.
+//                  bytes in flight are worth more than registers.
 //   kMaximumThreads, kBlocks  launch bounds: threads per block, blocks per multiprocessor.
-template <Team kTeam_, int kSlots_, int kRounds_, bool kEarlyWeights_, bool kRereads_, int kMaximumThreads_,
+template <Team kTeam_, int kSlots_, int kRounds_, int kLastSlots_, bool kEarlyWeights_, int kMaximumThreads_,
           int kBlocks_>
 struct RegisterShape {
   static constexpr bool kBlockPerRow = kTeam_ == Team::block;
   static constexpr Team kTeam = kTeam_;
   static constexpr int kSlots = kSlots_;
   static constexpr int kRounds = kRounds_;
+  static constexpr int kLastSlots = kLastSlots_;
   static constexpr bool kEarlyWeights = kEarlyWeights_;
-  static constexpr bool kRereads = kRereads_;
   static constexpr int kMaximumThreads = kMaximumThreads_;
   static constexpr int kBlocks = kBlocks_;
 };
@@ -63,6 +62,7 @@ template <typename Pointee>
 __device__ inline Pointee* settle(Pointee* pointer) {
 #if defined(__CUDACC__)
   asm volatile("" : "+l"(pointer));
+  __builtin_assume(__isGlobal(pointer));  // which the compiler no longer sees
 #endif
   return pointer;
 }
@@ -84,45 +84,35 @@ __device__ inline Pack<Element, kCount> load_constant_pack(const Element* array,
 #endif
 }
 
-// Whether quantize_pack() knows a format: those of the hardware.
-__device__ inline bool is_hardware_format(Fp8Format format) {
-  return format == Fp8Format::e4m3fn || format == Fp8Format::e5m2;
-}
+// What quantize() gives of a chunk, as it is stored: in words, because a compiler takes bytes apart and puts
+// them together again.
+template <typename T>
+using QuantizedChunk = typename VectorOf<kChunkElements<T>>::type;
 
-// quantize() of each element, for a hardware format. kBranches: decide between the formats once, not for each
-// pair; faster where a thread has few chunks.
-template <bool kBranches, typename T, int kCount>
-__device__ inline Pack<Fp8, kCount> quantize_pack(const Pack<T, kCount>& y, float inverse_scale,
-                                                  Fp8Format format) {
-  Pack<Fp8, kCount> result;
+// quantize() of each element, for one of the hardware's formats.
+template <Fp8Format kFormat, typename T>
+__device__ inline QuantizedChunk<T> quantize_chunk(const Chunk<T>& y, float inverse_scale) {
+  constexpr int kElements = kChunkElements<T>;
+  QuantizedChunk<T> result;
 #if defined(__CUDACC__)
+  float scaled[kElements];
+  unpack<T>(y, scaled);
+#pragma unroll
+  for (int i = 0; i < kElements; ++i) scaled[i] = __fmul_rn(scaled[i], inverse_scale);
   // The hardware converts two numbers at once and clamps them; NaN stays NaN.
-  float2 scaled[kCount / 2];
-  __nv_fp8x2_storage_t pairs[kCount / 2];
+  constexpr __nv_fp8_interpretation_t kInterpretation = kFormat == Fp8Format::e4m3fn ? __NV_E4M3 : __NV_E5M2;
+  std::uint32_t words[kElements / 4];
 #pragma unroll
-  for (int i = 0; i < kCount / 2; ++i) {
-    scaled[i] = {__fmul_rn(to_float(y.elements[2 * i]), inverse_scale),
-                 __fmul_rn(to_float(y.elements[2 * i + 1]), inverse_scale)};
+  for (int i = 0; i < kElements / 4; ++i) {
+    const float2 low{scaled[4 * i], scaled[4 * i + 1]}, high{scaled[4 * i + 2], scaled[4 * i + 3]};
+    words[i] = __nv_cvt_float2_to_fp8x2(low, __NV_SATFINITE, kInterpretation) |
+               std::uint32_t{__nv_cvt_float2_to_fp8x2(high, __NV_SATFINITE, kInterpretation)} << 16;
   }
-  const auto to_e4m3fn = [&](int i) {
-    return __nv_cvt_float2_to_fp8x2(scaled[i], __NV_SATFINITE, __NV_E4M3);
-  };
-  const auto to_e5m2 = [&](int i) { return __nv_cvt_float2_to_fp8x2(scaled[i], __NV_SATFINITE, __NV_E5M2); };
-  if constexpr (kBranches) {
-    if (format == Fp8Format::e4m3fn) {
-#pragma unroll
-      for (int i = 0; i < kCount / 2; ++i) pairs[i] = to_e4m3fn(i);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kCount / 2; ++i) pairs[i] = to_e5m2(i);
-    }
-  } else {
-#pragma unroll
-    for (int i = 0; i < kCount / 2; ++i) pairs[i] = format == Fp8Format::e4m3fn ? to_e4m3fn(i) : to_e5m2(i);
-  }
-  __builtin_memcpy(&result, pairs, sizeof pairs);
+  __builtin_memcpy(&result, words, sizeof words);
 #else
-  for (int i = 0; i < kCount; ++i) result.elements[i] = quantize(y.elements[i], inverse_scale, format);
+  Pack<Fp8, kElements> pack;
+  for (int i = 0; i < kElements; ++i) pack.elements[i] = quantize(y.elements[i], inverse_scale, kFormat);
+  __builtin_memcpy(&result, &pack, sizeof pack);
 #endif
   return result;
 }
@@ -135,8 +125,9 @@ __device__ inline Chunk<typename V::T> normalize_chunk(
   using T = typename V::T;
   constexpr int kElements = kChunkElements<T>;
   float values[kElements];
+  unpack<T>(x, values);
 #pragma unroll
-  for (int i = 0; i < kElements; ++i) values[i] = __fmul_rn(to_float(x.elements[i]), inverse_rms);
+  for (int i = 0; i < kElements; ++i) values[i] = __fmul_rn(values[i], inverse_rms);
   if constexpr (V::kWeighted && !std::is_same_v<typename V::W, T>) {
 #pragma unroll
     for (int i = 0; i < kElements; ++i) values[i] = __fmul_rn(values[i], to_float(weight.elements[i]));
@@ -162,15 +153,15 @@ __device__ inline void forget_unpacked([[maybe_unused]] Chunk<T>& chunk) {
 #endif
 }
 
-// The tree over the sums of kGroupCount groups that one thread holds, absent ones being 0.
-template <int kGroupCount>
-__device__ inline float tree_over_own_groups(const float (&group_sums)[kGroupCount]) {
-  static_assert((kGroupCount & (kGroupCount - 1)) == 0);
-  float sums[kGroupCount];
+// The tree over the sums that one thread holds of kCount lanes or groups, absent ones being 0.
+template <int kCount>
+__device__ inline float tree_over_own(const float (&own)[kCount]) {
+  static_assert((kCount & (kCount - 1)) == 0);
+  float sums[kCount];
 #pragma unroll
-  for (int i = 0; i < kGroupCount; ++i) sums[i] = group_sums[i];
+  for (int i = 0; i < kCount; ++i) sums[i] = own[i];
 #pragma unroll
-  for (int left = kGroupCount / 2; left > 0; left /= 2) {
+  for (int left = kCount / 2; left > 0; left /= 2) {
 #pragma unroll
     for (int i = 0; i < left; ++i) sums[i] = __fadd_rn(sums[i], sums[i + left]);
   }
@@ -217,9 +208,13 @@ class RegisterRow {
     visit([&](int round, int slot, std::int64_t element, bool exists) {
       Chunk<T>& x = x_[round][slot];
       if constexpr (V::kAddsResidual) x = rounded_sum<T>(x, addend_[round][slot]);
-      const float with_chunk = add_squares(lane_sums[slot], x);
+      float values[kElements];
+      unpack<T>(x, values);
+      float with_chunk = lane_sums[slot];
+#pragma unroll
+      for (int i = 0; i < kElements; ++i) with_chunk = __fmaf_rn(values[i], values[i], with_chunk);
       lane_sums[slot] = exists ? with_chunk : lane_sums[slot];
-      if constexpr (!Shape::kRereads) forget_unpacked<T>(x);
+      forget_unpacked<T>(x);
       if constexpr (V::kAddsResidual) {
         if (exists && present_) store_pack<true>(residual_, element, 0, x);
       }
@@ -227,13 +222,17 @@ class RegisterRow {
   }
 
   __device__ void finish(float inverse_rms, float inverse_scale) {
-    if constexpr (Shape::kRereads) {
-      if constexpr (V::kAddsResidual) {
-        load(residual_, x_);
-      } else {
-        load(input_, x_);
-      }
+    // Decided once, not for each chunk.
+    if (!V::kQuantizes || arguments_->fp8_format == Fp8Format::e4m3fn) {
+      finish_as<Fp8Format::e4m3fn>(inverse_rms, inverse_scale);
+    } else {
+      finish_as<Fp8Format::e5m2>(inverse_rms, inverse_scale);
     }
+  }
+
+ private:
+  template <Fp8Format kFormat>
+  __device__ void finish_as(float inverse_rms, float inverse_scale) {
     typename V::Out* out = static_cast<typename V::Out*>(arguments_->out) +
                            row_offset(*arguments_, arguments_->out_strides, row_);
     visit([&](int round, int slot, std::int64_t element, bool exists) {
@@ -245,15 +244,14 @@ class RegisterRow {
       }
       const Chunk<T> y = normalize_chunk<V>(x_[round][slot], inverse_rms, weight);
       if constexpr (V::kQuantizes) {
-        const auto quantized = quantize_pack<Shape::kEarlyWeights>(y, inverse_scale, arguments_->fp8_format);
-        if (exists && present_) store_pack<true>(out, element, 0, quantized);
+        const QuantizedChunk<T> quantized = quantize_chunk<kFormat, T>(y, inverse_scale);
+        if (exists && present_) store_aligned(out + element, quantized);
       } else {
         if (exists && present_) store_pack<true>(out, element, 0, y);
       }
     });
   }
 
- private:
   // Calls visit(round, slot, index of the chunk's first element, whether the chunk exists) for all chunks;
   // those that do not exist have the index of the last one, so that loads need no branch.
   template <class Visit>
@@ -262,7 +260,7 @@ class RegisterRow {
 #pragma unroll
     for (int round = 0; round < kRounds; ++round) {
 #pragma unroll
-      for (int slot = 0; slot < kSlots; ++slot) {
+      for (int slot = 0; slot < (round + 1 < kRounds ? kSlots : Shape::kLastSlots); ++slot) {
         const int chunk = round * kLanes + first_ + slot * stride_;
         const bool exists = chunk < chunks;
         visit_chunk(round, slot, std::int64_t{exists ? chunk : chunks - 1} * kElements, exists);
@@ -317,6 +315,14 @@ __device__ inline float block_sum(const NormArguments& arguments, const float (&
   return tree_over_groups(group_sums, arguments.groups, arguments.group_tree_width, thread);
 }
 
+// inverse_rms() of a row. Where H is a power of two, the product with its inverse is the quotient.
+__device__ inline float row_inverse_rms(const NormArguments& arguments, float sum) {
+  const std::uint32_t hidden = bits_of(arguments.hidden_as_float);
+  if ((hidden & 0x007fffffu) != 0) return inverse_rms(sum, arguments.hidden_as_float, arguments.epsilon);
+  const float inverse_hidden = float_of((254u << 23) - hidden);
+  return __frsqrt_rn(__fadd_rn(__fmul_rn(sum, inverse_hidden), arguments.epsilon));
+}
+
 // rnd(1 / scale); 1 where nothing is quantized.
 template <class V>
 __device__ inline float inverse_scale_of(float scale) {
@@ -327,6 +333,12 @@ __device__ inline float inverse_scale_of(float scale) {
 #endif
 }
 
+// Of a power of two.
+template <int kPower>
+inline constexpr int kLog2 = 1 + kLog2<kPower / 2>;
+template <>
+inline constexpr int kLog2<1> = 0;
+
 // A grid covers all rows at once.
 template <class V>
 __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
@@ -335,53 +347,29 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
   constexpr int kSlots = Shape::kSlots;
   const int thread = static_cast<int>(threadIdx.x) % kWarpThreads;
 
-  if constexpr (Shape::kTeam == Team::part_of_warp) {
-    // Each team takes kSlots rows, so that more loads are in flight.
-    const int row_threads = 1 << arguments.row_threads_log2;
-    const std::int64_t rows_at_once = blockDim.x >> arguments.row_threads_log2;
-    const std::int64_t first_row =
-        std::int64_t{blockIdx.x} * kSlots * rows_at_once + (threadIdx.x >> arguments.row_threads_log2);
-    using OneRow = Variant<typename V::T, typename V::W, V::kQuantizes, V::kAddsResidual, true,
-                           RegisterShape<Team::part_of_warp, 1, 1, Shape::kEarlyWeights, false,
-                                         Shape::kMaximumThreads, Shape::kBlocks>>;
-    RegisterRow<OneRow> values[kSlots];
-#pragma unroll
-    for (int slot = 0; slot < kSlots; ++slot) {
-      const std::int64_t row = first_row + slot * rows_at_once;
-      const bool present = row < arguments.rows;
-      values[slot].aim(arguments, present ? row : 0, thread & (row_threads - 1), 0, present);
-    }
-    wait_for_the_kernel_before();
-    let_the_next_kernel_start();
-    float sums[kSlots];
-#pragma unroll
-    for (int slot = 0; slot < kSlots; ++slot) values[slot].fetch();
-#pragma unroll
-    for (int slot = 0; slot < kSlots; ++slot) {
-      float lane_sum[1];
-      values[slot].sum_squares(lane_sum);
-      sums[slot] = tree_sum(lane_sum[0], row_threads);
-    }
-    const float inverse_scale = inverse_scale_of<V>(V::kQuantizes ? *arguments.scale : 1.0f);
-#pragma unroll
-    for (int slot = 0; slot < kSlots; ++slot)
-      values[slot].finish(inverse_rms(sums[slot], arguments.hidden_as_float, arguments.epsilon),
-                          inverse_scale);
-  } else if constexpr (Shape::kTeam == Team::warp) {
-    const std::int64_t row =
-        std::int64_t{blockIdx.x} * (blockDim.x / kWarpThreads) + static_cast<int>(threadIdx.x) / kWarpThreads;
+  if constexpr (Shape::kTeam != Team::block) {
+    // Part of a warp: a power of two of threads, kSlots lanes each.
+    const int row_threads_log2 =
+        Shape::kTeam == Team::warp ? kLog2<kWarpThreads> : arguments.row_threads_log2 - kLog2<kSlots>;
+    const int row_threads = 1 << row_threads_log2;
+    const std::int64_t row = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) >> row_threads_log2;
     const bool present = row < arguments.rows;
     RegisterRow<V> values;
-    values.aim(arguments, present ? row : 0, thread, kWarpThreads, present);
+    values.aim(arguments, present ? row : 0, thread & (row_threads - 1), row_threads, present);
     wait_for_the_kernel_before();
     let_the_next_kernel_start();
     float lane_sums[kSlots];
     values.fetch();
     values.sum_squares(lane_sums);
+    float sum = 0;
+    if constexpr (Shape::kTeam == Team::warp) {
 #pragma unroll
-    for (int slot = 0; slot < kSlots; ++slot) lane_sums[slot] = tree_sum(lane_sums[slot], kWarpThreads);
-    const float sum = tree_over_own_groups(lane_sums);
-    values.finish(inverse_rms(sum, arguments.hidden_as_float, arguments.epsilon),
+      for (int slot = 0; slot < kSlots; ++slot) lane_sums[slot] = tree_sum(lane_sums[slot], kWarpThreads);
+      sum = tree_over_own(lane_sums);
+    } else {
+      sum = tree_sum(tree_over_own(lane_sums), row_threads);
+    }
+    values.finish(row_inverse_rms(arguments, sum),
                   inverse_scale_of<V>(V::kQuantizes ? *arguments.scale : 1.0f));
   } else {
     NORMPROOF_SHARED(float, group_sums, kGroups);
@@ -399,7 +387,7 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
     values.sum_squares(lane_sums);
     if constexpr (!Shape::kEarlyWeights) inverse_scale = inverse_scale_of<V>(scale);
     const float sum = block_sum(arguments, lane_sums, group_sums);
-    values.finish(inverse_rms(sum, arguments.hidden_as_float, arguments.epsilon), inverse_scale);
+    values.finish(row_inverse_rms(arguments, sum), inverse_scale);
   }
 }
 

@@ -20,7 +20,7 @@ Configuration configuration_of(const Problem& problem) {
   const int warps = (arguments.groups + Shape::kSlots - 1) / Shape::kSlots;
   configuration.threads_per_block = Shape::kTeam == Team::block ? warps * kWarpThreads : 64;
   if (Shape::kTeam == Team::part_of_warp)
-    configuration.rows_per_block = Shape::kSlots * (64 >> arguments.row_threads_log2);
+    configuration.rows_per_block = (64 * Shape::kSlots) >> arguments.row_threads_log2;
   if (Shape::kTeam == Team::warp) configuration.rows_per_block = 2;
   configuration.blocks = (arguments.rows - 1) / configuration.rows_per_block + 1;
   return configuration;
@@ -28,10 +28,13 @@ Configuration configuration_of(const Problem& problem) {
 
 template <class Shape>
 bool fits(const NormArguments& arguments) {
-  if (Shape::kTeam == Team::part_of_warp) return arguments.chunks <= kWarpThreads;
+  if (Shape::kTeam == Team::part_of_warp)
+    return arguments.chunks <= kWarpThreads && 1 << arguments.row_threads_log2 >= Shape::kSlots;
   if (Shape::kTeam == Team::warp) return arguments.chunks <= kWarpThreads * Shape::kSlots;
-  return arguments.chunks <= kLanes * Shape::kRounds &&
-         (arguments.groups + Shape::kSlots - 1) / Shape::kSlots <= 32;
+  const int warps = (arguments.groups + Shape::kSlots - 1) / Shape::kSlots;
+  const int last_lanes = warps * kWarpThreads * Shape::kLastSlots;
+  return warps <= 32 && (Shape::kRounds == 1 || warps * Shape::kSlots <= kGroups) &&
+         arguments.chunks <= kLanes * (Shape::kRounds - 1) + (last_lanes < kLanes ? last_lanes : kLanes);
 }
 
 Call call_of(const NormCase& test_case, const NormTensors& tensors) {

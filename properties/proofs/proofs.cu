@@ -96,11 +96,19 @@ struct QuantizationProof {
     for (int i = 0; i < kBlock; ++i)
       values.elements[i] =
           normproof::kernels::float_of(static_cast<std::uint32_t>(first) + static_cast<unsigned>(i));
+    constexpr bool kInHardware = kFormat == Fp8Format::e4m3fn || kFormat == Fp8Format::e5m2;
     Pack<Fp8, kBlock> packed{};
-    const bool in_hardware = normproof::kernels::is_hardware_format(kFormat);
-    if (in_hardware) packed = normproof::kernels::quantize_pack<true, float, kBlock>(values, 1.0f, kFormat);
+    if constexpr (kInHardware) {
+      constexpr int kElements = normproof::kernels::kChunkElements<float>;
+      for (int i = 0; i < kBlock; i += kElements) {
+        Pack<float, kElements> chunk;
+        for (int j = 0; j < kElements; ++j) chunk.elements[j] = values.elements[i + j];
+        const auto quantized = normproof::kernels::quantize_chunk<kFormat, float>(chunk, 1.0f);
+        __builtin_memcpy(&packed.elements[i], &quantized, sizeof quantized);
+      }
+    }
     for (int i = 0; i < kBlock; ++i) {
-      comparison.got[i] = in_hardware ? packed.elements[i].bits
+      comparison.got[i] = kInHardware ? packed.elements[i].bits
                                       : normproof::kernels::quantize(values.elements[i], 1.0f, kFormat).bits;
       comparison.second[i] = normproof::kernels::quantize(values.elements[i], 1.0f, kFormat).bits;
       comparison.wanted[i] = integer::convert<Format>(normproof::kernels::bits_of(values.elements[i]));

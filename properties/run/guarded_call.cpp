@@ -87,19 +87,22 @@ GuardedCall::GuardedCall(const Case& test_case, const CaseTensors& tensors, Memo
 normproof_status GuardedCall::invoke(const KernelFunctions& functions) {
   const normproof_message message{text_.data(), text_.size()};
   const float epsilon = test_case_.epsilon();
+  // No demand at all is passed as the absence of one.
+  const bool automatic = launch.path == NORMPROOF_PATH_AUTOMATIC && launch.threads_per_block == 0;
+  const normproof_launch* demand = automatic ? nullptr : &launch;
   functions.set_thread_order(static_cast<std::int32_t>(test_case_.schedule.order), test_case_.schedule.seed);
   switch (test_case_.operation) {
     case Operation::rms_norm:
-      return functions.rms_norm(out, input, weight, epsilon, &launch, nullptr, &report, message);
+      return functions.rms_norm(out, input, weight, epsilon, demand, nullptr, &report, message);
     case Operation::fused_add_rms_norm:
-      return functions.fused_add_rms_norm(input, residual, weight, epsilon, &launch, nullptr, &report,
+      return functions.fused_add_rms_norm(input, residual, weight, epsilon, demand, nullptr, &report,
                                           message);
     case Operation::rms_norm_static_fp8_quant:
-      return functions.rms_norm_static_fp8_quant(out, input, weight, scale, epsilon, &launch, nullptr,
-                                                 &report, message);
+      return functions.rms_norm_static_fp8_quant(out, input, weight, scale, epsilon, demand, nullptr, &report,
+                                                 message);
     case Operation::fused_add_rms_norm_static_fp8_quant:
       return functions.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale, epsilon,
-                                                           &launch, nullptr, &report, message);
+                                                           demand, nullptr, &report, message);
   }
   std::abort();
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <regex>
 #include <thread>
@@ -52,7 +53,7 @@ int run(MutantsOptions& options) {
   // The fuzzers are another build: beside this one, if it was made.
   const fs::path fuzz_build = program.parent_path().parent_path().parent_path() / "fuzz";
   if (fs::exists(fuzz_build / "bin" / "conformance_fuzzer")) {
-    settings.checks.fuzzer = (fuzz_build / "bin" / "conformance_fuzzer").string();
+    settings.checks.fuzzers = (fuzz_build / "bin").string();
     settings.checks.fuzzer_seeds = (fuzz_build / "fuzz" / "seeds" / "cases").string();
   }
   const bool terminal = isatty(STDERR_FILENO) == 1;
@@ -68,7 +69,7 @@ int run(MutantsOptions& options) {
   if (!options.json.empty()) write_text(options.json, matrix::to_json_text(result));
   if (!options.markdown.empty()) write_text(options.markdown, matrix::to_markdown(result));
   fmt::print("page: {}\n", page.string());
-  if (settings.checks.fuzzer.empty())
+  if (settings.checks.fuzzers.empty())
     fmt::print("without the fuzzers: `{} test --preset fuzz` builds them\n", program_name());
   const matrix::Summary summary = matrix::summarize(result);
   if (summary.not_run > 0) return kCouldNotRun;
@@ -98,8 +99,10 @@ Action add_mutants(CLI::App& command) {
   command.add_option("--random-cases", settings.checks.random_cases, "Random cases of verify")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command.add_option("--fuzzer-runs", settings.checks.fuzzer_runs, "Executions of each fuzzer")
-      ->check(CLI::PositiveNumber)
+  command
+      .add_option("--fuzzer-runs", settings.checks.fuzzer_runs,
+                  "Executions of each fuzzer; a tenth of it for wide cases")
+      ->check(CLI::Range(std::int64_t{10}, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
   command.add_option("--json", options->json, "Write everything to this file, as JSON");
   command.add_option("--html", options->html,

@@ -161,14 +161,27 @@ Cell run_verify(const CheckSettings& settings, const std::string& target_name) {
   return cell;
 }
 
-Cell run_fuzzer(const CheckSettings& settings, const std::string& target_name) {
+// The fuzzers that run a target.
+struct FuzzerColumn {
+  const char* name;
+  const char* sentence;
+  std::int64_t divisor;  // of CheckSettings::fuzzer_runs
+};
+constexpr FuzzerColumn kFuzzers[] = {
+    {"conformance", "small cases, judged by the contract", 1},
+    {"wide", "long rows, many rows, large blocks, giant strides, judged by the contract", 10},
+    {"arguments", "invalid calls, which must be refused", 1},
+};
+
+Cell run_fuzzer(const FuzzerColumn& fuzzer, const CheckSettings& settings, const std::string& target_name) {
   const fs::path work = fs::temp_directory_path() / fmt::format("normproof-fuzzer-{}", getpid());
   fs::create_directories(work / "new");
   const Progress progress;
   // A kernel library beside the program, and not beside the fuzzer, whose build has mutants of its own.
   const fs::path mutants = fs::path(settings.program).parent_path().parent_path() / "mutants";
   const ProgramResult result = run_program(
-      {settings.fuzzer, fmt::format("-runs={}", settings.fuzzer_runs), fmt::format("-seed={}", settings.seed),
+      {(fs::path(settings.fuzzers) / fmt::format("{}_fuzzer", fuzzer.name)).string(),
+       fmt::format("-runs={}", settings.fuzzer_runs / fuzzer.divisor), fmt::format("-seed={}", settings.seed),
        "-rss_limit_mb=4096", (work / "new").string(), settings.fuzzer_seeds},
       {"NORMPROOF_TARGET=" + target_name, "NORMPROOF_MUTANTS=" + mutants.string(),
        "NORMPROOF_FINDINGS=" + work.string()});
@@ -230,13 +243,14 @@ std::vector<MatrixCheck> matrix_checks(const CheckSettings& settings) {
                    "does with dumps",
                    settings.witness_cases),
        [=](const std::string& target) { return judge_by_witness(*corpus, settings, target); }});
-  if (!settings.fuzzer.empty()) {
-    checks.push_back(
-        {"conformance fuzzer", "fuzzer",
-         fmt::format("{} executions of conformance_fuzzer from the seed corpus, the mutant without "
-                     "instrumentation",
-                     settings.fuzzer_runs),
-         [=](const std::string& target) { return run_fuzzer(settings, target); }});
+  if (!settings.fuzzers.empty()) {
+    for (const FuzzerColumn& fuzzer : kFuzzers) {
+      checks.push_back(
+          {fmt::format("{} fuzzer", fuzzer.name), "fuzzer",
+           fmt::format("{} executions from the seed corpus, the mutant without instrumentation: {}",
+                       settings.fuzzer_runs / fuzzer.divisor, fuzzer.sentence),
+           [=, &fuzzer](const std::string& target) { return run_fuzzer(fuzzer, settings, target); }});
+    }
   }
   for (const ToleranceTest& test : tolerance_tests()) {
     const auto calls = std::make_shared<const std::vector<ToleranceCall>>(calls_of(test));

@@ -15,12 +15,12 @@ struct CheckSettings {
   std::string corpus;        // folder
   std::string program;       // the normproof program, for `verify`
   std::string findings;      // folder for the repros that `verify` writes
-  std::string fuzzer;        // conformance_fuzzer; empty: not built
-  std::string fuzzer_seeds;  // its seed corpus
+  std::string fuzzers;       // folder of the fuzzers; empty: not built
+  std::string fuzzer_seeds;  // their seed corpus of cases
   int property_cases = 100;  // of each property
   std::int64_t random_cases = 1000;
   std::int64_t witness_cases = 300;  // random ones, after the corpus
-  std::int64_t fuzzer_runs = 3000;
+  std::int64_t fuzzer_runs = 3000;   // of a fuzzer of small cases; a tenth of it for wide ones
 };
 
 struct MatrixCheck {

@@ -24,6 +24,7 @@ Action add_bench(CLI::App& command);
 Action add_prove(CLI::App& command);
 Action add_assess(CLI::App& command);
 Action add_fuzz(CLI::App& command);
+Action add_merge(CLI::App& command);
 
 // An option that makes no sense; what() names it and its value. The program ends with kUsageError.
 class UsageError : public std::runtime_error {

@@ -1,29 +1,78 @@
 // `normproof fuzz`: run the fuzzers for some minutes and turn what they find into bug reports.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/merge.h"
 #include "cli/progress.h"
+#include "cli/shard.h"
+#include "corpus/atomic_file.h"
 #include "fuzz/campaign/campaign.h"
 
 namespace normproof {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 struct FuzzOptions {
   campaign::CampaignOptions campaign;
   double minutes = 10;
   bool no_regressions = false;
+  std::string json;
 };
+
+int exit_code_of(const campaign::CampaignResult& result) {
+  if (!result.findings.empty()) return kViolationFound;
+  return result.problems.empty() && result.executions() > 0 ? kAllGood : kCouldNotRun;
+}
+
+void print(const campaign::CampaignResult& result) {
+  fmt::print("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9}\n", "fuzzer", "runs", "executions", "edges", "inputs",
+             "failures");
+  for (const auto& fuzzer : result.fuzzers) {
+    fmt::print("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9}\n", fuzzer.name, fuzzer.runs, fuzzer.executions,
+               fuzzer.coverage, fuzzer.inputs, fuzzer.failures);
+  }
+  fmt::print("{} executions in {:.0f} s\n", result.executions(), result.seconds);
+  for (const auto& finding : result.findings) {
+    fmt::print("FINDING {}{}: {}\n", finding.signature, finding.is_new ? "" : " (known)",
+               (finding.folder / "report.md").string());
+  }
+  for (const std::string& problem : result.problems) fmt::print(stderr, "normproof: {}\n", problem);
+  fmt::print("{} findings, {} problems\n", result.findings.size(), result.problems.size());
+}
+
+Json to_json(const campaign::CampaignResult& result) {
+  Json document = {{"normproof_fuzz", 1}, {"seconds", result.seconds}, {"exit_code", exit_code_of(result)}};
+  document["fuzzers"] = Json::array();
+  for (const auto& fuzzer : result.fuzzers) {
+    document["fuzzers"].push_back({{"name", fuzzer.name},
+                                   {"runs", fuzzer.runs},
+                                   {"executions", fuzzer.executions},
+                                   {"edges", fuzzer.coverage},
+                                   {"inputs", fuzzer.inputs},
+                                   {"failures", fuzzer.failures}});
+  }
+  document["findings"] = Json::array();
+  for (const auto& finding : result.findings) {
+    document["findings"].push_back(
+        {{"signature", finding.signature}, {"is_new", finding.is_new}, {"folder", finding.folder.string()}});
+  }
+  document["problems"] = result.problems;
+  return document;
+}
 
 int fuzz(FuzzOptions options) {
   campaign::CampaignOptions& wanted = options.campaign;
   wanted.time = std::chrono::seconds(static_cast<std::int64_t>(options.minutes * 60));
   wanted.program = program_name();
-  wanted.folder = std::filesystem::absolute(wanted.folder);
+  wanted.folder = std::filesystem::absolute(folder_of_shard(wanted.folder.string(), wanted.shard));
   if (options.no_regressions) {
     wanted.regressions.clear();
   } else if (wanted.regressions.empty()) {
@@ -42,24 +91,60 @@ int fuzz(FuzzOptions options) {
                       std::min(fraction, 1.0));
       });
   progress.clear();
-  fmt::print("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9}\n", "fuzzer", "runs", "executions", "edges", "inputs",
-             "failures");
-  for (const auto& fuzzer : result.fuzzers) {
-    fmt::print("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9}\n", fuzzer.name, fuzzer.runs, fuzzer.executions,
-               fuzzer.coverage, fuzzer.inputs, fuzzer.failures);
+  print(result);
+  if (!options.json.empty()) {
+    Json document = to_json(result);
+    std::vector<std::string> names = wanted.names;
+    std::ranges::sort(names);
+    describe_run(
+        document, wanted.shard,
+        {{"target", wanted.target}, {"seed", wanted.seed}, {"minutes", options.minutes}, {"only", names}});
+    write_text_atomically(options.json, document.dump(2) + "\n");
   }
-  fmt::print("{} executions in {:.0f} s\n", result.executions(), result.seconds);
-  for (const auto& finding : result.findings) {
-    fmt::print("FINDING {}{}: {}\n", finding.signature, finding.is_new ? "" : " (known)",
-               (finding.folder / "report.md").string());
+  return exit_code_of(result);
+}
+
+void add(campaign::CampaignResult& all, const Json& part) {
+  for (const Json& row : part.at("fuzzers")) {
+    const auto name = row.at("name").get<std::string>();
+    auto fuzzer = std::ranges::find(all.fuzzers, name, &campaign::FuzzerTally::name);
+    if (fuzzer == all.fuzzers.end()) {
+      all.fuzzers.push_back({name, 0, 0, 0, 0, 0});
+      fuzzer = all.fuzzers.end() - 1;
+    }
+    fuzzer->runs += row.at("runs").get<std::int64_t>();
+    fuzzer->executions += row.at("executions").get<std::int64_t>();
+    fuzzer->coverage = std::max(fuzzer->coverage, row.at("edges").get<std::int64_t>());
+    fuzzer->inputs += row.at("inputs").get<std::int64_t>();
+    fuzzer->failures += row.at("failures").get<std::int64_t>();
   }
-  for (const std::string& problem : result.problems) fmt::print(stderr, "normproof: {}\n", problem);
-  fmt::print("{} findings, {} problems\n", result.findings.size(), result.problems.size());
-  if (!result.findings.empty()) return kViolationFound;
-  return result.problems.empty() && result.executions() > 0 ? kAllGood : kCouldNotRun;
+  for (const Json& row : part.at("findings")) {
+    const auto signature = row.at("signature").get<std::string>();
+    const auto is_new = row.at("is_new").get<bool>();
+    const auto same = std::ranges::find(all.findings, signature, &campaign::RecordedFinding::signature);
+    if (same == all.findings.end()) {
+      all.findings.push_back({signature, row.at("folder").get<std::string>(), is_new});
+    } else {
+      same->is_new = same->is_new && is_new;  // a shard that knew it knows it for all
+    }
+  }
+  for (const Json& row : part.at("problems")) {
+    const auto problem = row.get<std::string>();
+    if (std::ranges::count(all.problems, problem) == 0) all.problems.push_back(problem);
+  }
+  all.seconds = std::max(all.seconds, part.at("seconds").get<double>());
 }
 
 }  // namespace
+
+int merge_fuzz(const std::vector<Json>& parts, const MergeOutput& output) {
+  if (!output.html.empty()) throw UsageError("--html is for the results of mutants");
+  campaign::CampaignResult result;
+  for (const Json& part : parts) add(result, part);
+  print(result);
+  if (!output.json.empty()) write_text_atomically(output.json, to_json(result).dump(2) + "\n");
+  return exit_code_of(result);
+}
 
 Action add_fuzz(CLI::App& command) {
   const auto options = std::make_shared<FuzzOptions>();
@@ -87,6 +172,8 @@ Action add_fuzz(CLI::App& command) {
   command.add_option("--regressions", campaign.regressions,
                      "Where minimized cases go as well; CORPUS/regressions without");
   command.add_flag("--no-regressions", options->no_regressions, "Leave that folder alone");
+  add_shard_option(command, campaign.shard);
+  command.add_option("--json", options->json, "Write the result to this file");
   return [options] { return fuzz(*options); };
 }
 

@@ -35,6 +35,7 @@ constexpr Subcommand kSubcommands[] = {
      add_assess},
     {"fuzz", "Run the fuzzers for some minutes; what they find becomes bug reports", add_fuzz},
     {"mutants", "Measure the suite itself: which check sees which planted bug", add_mutants},
+    {"merge", "Unite the results of all shards of a run of verify, mutants or fuzz", add_merge},
     {"prove", "Compare every input of the elementary operations with integer arithmetic", add_prove},
     {"bench", "Measure the kernels' speed on a GPU, beside a copy and other kernels", add_bench},
     {"list", "Print the operations, dtypes, policies, properties, data classes and targets", add_list},

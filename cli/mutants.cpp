@@ -7,11 +7,14 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <regex>
 #include <thread>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/merge.h"
+#include "cli/shard.h"
 #include "corpus/atomic_file.h"
 #include "properties/matrix/matrix.h"
 
@@ -39,10 +42,30 @@ void check_expression(const char* option, const std::string& expression) {
   }
 }
 
+int exit_code_of(const matrix::Matrix& matrix) {
+  const matrix::Summary summary = matrix::summarize(matrix);
+  if (summary.not_run > 0) return kCouldNotRun;
+  const bool good = summary.survivors.empty() && summary.false_alarms == 0 && summary.repros_refuted == 0;
+  return good ? kAllGood : kViolationFound;
+}
+
+// Everything that decides which cells there are and what they say.
+nlohmann::ordered_json what_is_run(const matrix::MatrixSettings& settings, const matrix::Matrix& matrix) {
+  return {{"seed", settings.checks.seed},
+          {"rows", matrix.all_rows},
+          {"only", settings.only_mutants},
+          {"checks", settings.only_checks},
+          {"property_cases", settings.checks.property_cases},
+          {"random_cases", settings.checks.random_cases},
+          {"fuzzer_runs", settings.checks.fuzzer_runs},
+          {"fuzzers", !settings.checks.fuzzers.empty()}};
+}
+
 int run(MutantsOptions& options) {
   matrix::MatrixSettings& settings = options.matrix;
   check_expression("--only", settings.only_mutants);
   check_expression("--checks", settings.only_checks);
+  options.folder = folder_of_shard(options.folder, settings.shard);
   const fs::path program = fs::read_symlink("/proc/self/exe");
   settings.checks.program = program.string();
   settings.checks.corpus = default_corpus_folder();
@@ -66,18 +89,42 @@ int run(MutantsOptions& options) {
   const fs::path page =
       options.html.empty() ? fs::path(options.folder) / "index.html" : fs::path(options.html);
   write_text(page, matrix::to_html(result));
-  if (!options.json.empty()) write_text(options.json, matrix::to_json_text(result));
+  if (!options.json.empty()) {
+    auto document = nlohmann::ordered_json::parse(matrix::to_json_text(result));
+    describe_run(document, settings.shard, what_is_run(settings, result));
+    write_text(options.json, document.dump(1) + "\n");
+  }
   if (!options.markdown.empty()) write_text(options.markdown, matrix::to_markdown(result));
   fmt::print("page: {}\n", page.string());
   if (settings.checks.fuzzers.empty())
     fmt::print("without the fuzzers: `{} test --preset fuzz` builds them\n", program_name());
-  const matrix::Summary summary = matrix::summarize(result);
-  if (summary.not_run > 0) return kCouldNotRun;
-  const bool good = summary.survivors.empty() && summary.false_alarms == 0 && summary.repros_refuted == 0;
-  return good ? kAllGood : kViolationFound;
+  return exit_code_of(result);
 }
 
 }  // namespace
+
+int merge_mutants(const std::vector<nlohmann::ordered_json>& parts, const MergeOutput& output) {
+  std::vector<matrix::Matrix> matrices;
+  for (const auto& part : parts) matrices.push_back(matrix::matrix_from_json(part));
+  // Row by row as a whole run has them: the shards took them in turn.
+  matrix::Matrix all;
+  all.checks = matrices.front().checks;
+  all.all_rows = parts.front().at("run").at("rows").get<std::size_t>();
+  for (std::size_t turn = 0; all.rows.size() < all.all_rows; ++turn) {
+    const std::size_t before = all.rows.size();
+    for (matrix::Matrix& matrix : matrices)
+      if (turn < matrix.rows.size()) all.rows.push_back(std::move(matrix.rows[turn]));
+    if (all.rows.size() == before) break;
+  }
+  if (all.rows.size() != all.all_rows) {
+    throw UsageError(fmt::format("a damaged result: {} rows of {}", all.rows.size(), all.all_rows));
+  }
+  for (const matrix::Matrix& matrix : matrices) all.seconds = std::max(all.seconds, matrix.seconds);
+  fmt::print("{}", matrix::to_text(all));
+  if (!output.json.empty()) write_text(output.json, matrix::to_json_text(all));
+  if (!output.html.empty()) write_text(output.html, matrix::to_html(all));
+  return exit_code_of(all);
+}
 
 Action add_mutants(CLI::App& command) {
   const auto options = std::make_shared<MutantsOptions>();
@@ -104,6 +151,7 @@ Action add_mutants(CLI::App& command) {
                   "Executions of each fuzzer; a tenth of it for wide cases")
       ->check(CLI::Range(std::int64_t{10}, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
+  add_shard_option(command, settings.shard);
   command.add_option("--json", options->json, "Write everything to this file, as JSON");
   command.add_option("--html", options->html,
                      "Write the page to this file; default: index.html in the folder");

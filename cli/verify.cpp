@@ -6,6 +6,7 @@
 #include <random>
 
 #include "cli/commands.h"
+#include "cli/shard.h"
 #include "cli/verify_run.h"
 
 namespace normproof {
@@ -27,7 +28,12 @@ int run(CommandOptions& options) {
   verify_options.seed = options.seed ? *options.seed : fresh_seed();
   if (!options.operation.empty()) verify_options.operation = operation_from_name(options.operation);
   if (!options.dtype.empty()) verify_options.dtype = dtype_from_name(options.dtype);
-  fmt::print("normproof verify: target {}, seed {}\n", verify_options.target, verify_options.seed);
+  const Shard& shard = verify_options.shard;
+  if (!shard.is_whole() && !options.seed) {
+    throw UsageError(fmt::format("{} of a run needs the run's --seed", to_string(shard)));
+  }
+  fmt::print("normproof verify: target {}, seed {}{}\n", verify_options.target, verify_options.seed,
+             shard.is_whole() ? "" : ", " + to_string(shard));
   std::fflush(stdout);
   const VerifyResult result = verify(verify_options);
   fmt::print("{}", to_text(verify_options, result));
@@ -57,6 +63,11 @@ Action add_verify(CLI::App& command) {
       .add_option("--cases", verify_options.cases,
                   "Judge exactly this many random cases, however long it takes")
       ->check(CLI::NonNegativeNumber);
+  command
+      .add_option("--property-cases", verify_options.property_cases,
+                  "Check exactly this many cases of each property, however long it takes")
+      ->check(CLI::PositiveNumber);
+  add_shard_option(command, verify_options.shard);
   command.add_option("--seed", options->seed, "Seed of every random choice; default: a fresh one, printed");
   command.add_option("--op", options->operation, "Only this operation")
       ->check(CLI::IsMember(names(kOperations)));

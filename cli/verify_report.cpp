@@ -6,8 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/exit_codes.h"
+#include "cli/shard.h"
 #include "cli/verify_run.h"
 #include "corpus/atomic_file.h"
+#include "corpus/case_json.h"
 
 namespace normproof {
 namespace {
@@ -66,6 +68,36 @@ nlohmann::ordered_json to_json(const Counts& counts) {
           {"refused_as_demanded", counts.refusals}};
 }
 
+nlohmann::ordered_json to_json(const Combination& combination, const Counts& counts) {
+  const auto name_or_null = [](const std::optional<DType>& dtype) {
+    return dtype ? nlohmann::ordered_json(name_of(*dtype)) : nullptr;
+  };
+  nlohmann::ordered_json row = {{"operation", name_of(combination.operation)},
+                                {"dtype", name_of(combination.dtype)},
+                                {"weight_dtype", name_or_null(combination.weight_dtype)},
+                                {"quantized_dtype", name_or_null(combination.quantized_dtype)},
+                                {"path", combination.path == KernelPath::vectorized ? "vectorized"
+                                         : combination.path == KernelPath::scalar   ? "scalar"
+                                                                                    : "unknown"}};
+  row.update(to_json(counts));
+  return row;
+}
+
+// Everything that decides which cases a run judges and when it ends.
+nlohmann::ordered_json what_is_run(const VerifyOptions& options, const VerifyResult& result) {
+  nlohmann::ordered_json run = {{"target", options.target},
+                                {"seed", options.seed},
+                                {"seconds", options.seconds},
+                                {"corpus_files", result.corpus_files},
+                                {"keep_going", options.keep_going}};
+  if (options.cases) run["cases"] = *options.cases;
+  if (options.property_cases) run["property_cases"] = *options.property_cases;
+  if (options.operation) run["operation"] = name_of(*options.operation);
+  if (options.dtype) run["dtype"] = name_of(*options.dtype);
+  if (options.witness) run["witness"] = *options.witness;
+  return run;
+}
+
 }  // namespace
 
 std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
@@ -79,12 +111,12 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   }
   const Counts total = result.tally.total();
   text += table_line("total", "", total);
-  const std::size_t wanted = all_combinations(options.operation, options.dtype).size();
+  const auto wanted = all_combinations(options.operation, options.dtype);
   text += fmt::format(
       "{} corpus cases, {} properties, {} of {} combinations of operation, dtype, weight and path, {:.1f} "
       "s\n",
-      count_of(result, "corpus"), count_of(result, "property"), wanted - result.uncovered.size(), wanted,
-      result.seconds);
+      count_of(result, "corpus"), count_of(result, "property"),
+      wanted.size() - result.tally.uncovered(wanted).size(), wanted.size(), result.seconds);
   text += result.closing_words;
   for (const std::string& reason : result.unchecked) text += fmt::format("NOT CHECKED: {}\n", reason);
   if (!result.findings.empty()) {
@@ -97,7 +129,10 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   for (const Combination& combination : result.uncovered) {
     text += fmt::format("NOT REACHED: {}\n", to_string(combination));
   }
-  if (exit_code_of(result) == kAllGood) {
+  if (!options.shard.is_whole() && exit_code_of(result) == kAllGood) {
+    text += fmt::format("{}: target {} conforms so far (seed {})\n", to_string(options.shard), options.target,
+                        options.seed);
+  } else if (exit_code_of(result) == kAllGood) {
     text += fmt::format("target {} conforms: every output bit is what the contract says (seed {})\n",
                         options.target, options.seed);
   }
@@ -112,17 +147,21 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
   document["seconds"] = result.seconds;
   document["exit_code"] = exit_code_of(result);
   document["total"] = to_json(result.tally.total());
-  for (const Combination& combination : all_combinations(options.operation, options.dtype)) {
-    nlohmann::ordered_json row;
-    row["operation"] = name_of(combination.operation);
-    row["dtype"] = name_of(combination.dtype);
-    row["weight_dtype"] =
-        combination.weight_dtype ? nlohmann::ordered_json(name_of(*combination.weight_dtype)) : nullptr;
-    row["quantized_dtype"] =
-        combination.quantized_dtype ? nlohmann::ordered_json(name_of(*combination.quantized_dtype)) : nullptr;
-    row["path"] = combination.path == KernelPath::vectorized ? "vectorized" : "scalar";
-    row.update(to_json(result.tally.of(combination)));
-    document["combinations"].push_back(std::move(row));
+  const auto wanted = all_combinations(options.operation, options.dtype);
+  for (const Combination& combination : wanted) {
+    document["combinations"].push_back(to_json(combination, result.tally.of(combination)));
+  }
+  // Calls that no kernel ran, and what properties called besides the operation or dtype asked for.
+  document["other_calls"] = nlohmann::ordered_json::array();
+  const auto add_other = [&](const Combination& combination) {
+    const Counts counts = result.tally.of(combination);
+    if (counts.cases > 0) document["other_calls"].push_back(to_json(combination, counts));
+  };
+  for (Combination combination : all_combinations()) {
+    if (std::ranges::find(wanted, combination) == wanted.end()) add_other(combination);
+    if (combination.path != KernelPath::vectorized) continue;
+    combination.path = KernelPath::automatic;
+    add_other(combination);
   }
   for (const Check& check : result.checks) {
     document["checks"].push_back({{"group", check.group},
@@ -136,6 +175,10 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
   for (const Finding& finding : result.findings) {
     document["findings"].push_back(
         {{"found_by", finding.found_by}, {"message", finding.message}, {"file", finding.file.string()}});
+    // The repro itself, for who has only this file.
+    if (!finding.file.empty()) {
+      document["findings"].back()["case"] = nlohmann::ordered_json::parse(case_to_json(finding.test_case));
+    }
   }
   document["target_says"] = result.closing_words;
   if (!result.findings.empty()) {
@@ -144,6 +187,7 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
                                    {"processor_seconds", result.processor_seconds_to_first_violation}};
   }
   document["unchecked"] = result.unchecked;
+  if (!result.is_merged) describe_run(document, options.shard, what_is_run(options, result));
   write_text_atomically(path, document.dump(2) + "\n");
 }
 

@@ -94,7 +94,8 @@ VerifyResult Verification::run() {
   if (!stop()) check_properties();
   if (!stop()) judge_random_cases();
   progress_.clear();
-  result_.uncovered = result_.tally.uncovered(combinations_);
+  // What one shard does not reach, another may.
+  if (options_.shard.is_whole()) result_.uncovered = result_.tally.uncovered(combinations_);
   result_.seconds = seconds_since(start_);
   result_.closing_words = target_->closing_words();
   return std::move(result_);
@@ -140,8 +141,10 @@ void Verification::replay_corpus() {
   });
   if (files.empty())
     result_.unchecked.push_back(fmt::format("{}: there is no case file (*.json)", options_.corpus));
+  result_.corpus_files = static_cast<std::int64_t>(files.size());
   std::int64_t done = 0;
   for (const auto& file : files) {
+    if (!options_.shard.takes(done++)) continue;
     const auto begin = Clock::now();
     const std::string name = std::filesystem::relative(file, options_.corpus).string();
     Case test_case;
@@ -164,7 +167,7 @@ void Verification::replay_corpus() {
     if (stop()) return;
     const Counts total = result_.tally.total();
     progress_.show("corpus", total.cases, total.elements,
-                   static_cast<double>(++done) / static_cast<double>(files.size()));
+                   static_cast<double>(done) / static_cast<double>(files.size()));
   }
 }
 
@@ -172,18 +175,25 @@ void Verification::check_properties() {
   const auto properties = all_properties();
   const double share = std::max(kLeastPropertySeconds,
                                 options_.seconds * kPropertyShare / static_cast<double>(properties.size()));
-  std::size_t done = 0;
+  std::size_t next = 0;
   for (const Property& property : properties) {
+    const std::size_t done = next++;
+    if (!options_.shard.takes(static_cast<std::int64_t>(done))) continue;
     const auto begin = Clock::now();
-    PropertyContext context{
-        *target_, result_.tally, options_.seed + done, 1000, options_.operation, options_.dtype, {}};
+    PropertyContext context{*target_,
+                            result_.tally,
+                            options_.seed + done,
+                            options_.property_cases.value_or(1000),
+                            options_.operation,
+                            options_.dtype,
+                            {}};
     context.shrink = options_.shrink;
     context.out_of_time = [&] {
       const Counts total = result_.tally.total();
       progress_.show("properties", total.cases, total.elements,
                      (static_cast<double>(done) + std::min(1.0, seconds_since(begin) / share)) /
                          static_cast<double>(properties.size()));
-      return seconds_since(begin) > share;
+      return !options_.property_cases && seconds_since(begin) > share;
     };
     const PropertyResult outcome = property.check(context);
     Check check{"property",    std::string(property.name), outcome.holds,
@@ -207,7 +217,6 @@ void Verification::check_properties() {
     }
     result_.checks.push_back(std::move(check));
     if (stop()) return;
-    ++done;
   }
 }
 
@@ -228,7 +237,7 @@ void Verification::judge_random_cases() {
     Tally tally;
     try {
       while (!stop_workers) {
-        const std::int64_t index = next++;
+        const std::int64_t index = options_.shard.item(next++);
         const double now = seconds_since(start_);
         if (options_.cases ? index >= *options_.cases : index >= minimum && now >= deadline) break;
         const Case test_case =

@@ -8,6 +8,7 @@
 
 #include "cli/finding.h"
 #include "corpus/case.h"
+#include "corpus/shard.h"
 #include "properties/run/tally.h"
 #include "properties/run/target.h"
 
@@ -17,7 +18,9 @@ struct VerifyOptions {
   std::string target = "host";
   double seconds = 45;                // for everything together
   std::optional<std::int64_t> cases;  // random cases, instead of the time that is left
+  std::optional<int> property_cases;  // of each property, instead of its share of the time
   std::uint64_t seed = 0;
+  Shard shard;
   std::optional<Operation> operation;
   std::optional<DType> dtype;
   std::string corpus;
@@ -43,14 +46,16 @@ struct VerifyResult {
   Tally tally;
   std::vector<Check> checks;
   std::vector<Finding> findings;
-  std::vector<Combination> uncovered;  // combinations that no compared row has reached
+  std::vector<Combination> uncovered;  // combinations that no compared row has reached; of a whole run only
   std::vector<std::string> unchecked;  // corpus files and properties, with the reason
   std::string closing_words;           // of the target
+  std::int64_t corpus_files = 0;       // all that were there, also those of other shards
   double seconds = 0;
   double seconds_to_first_violation = 0;  // of target and judge, before shrinking
   double processor_seconds_to_first_violation = 0;
   std::int64_t cases_to_first_violation = 0;
   bool stopped_early = false;
+  bool is_merged = false;  // from the results of shards
 };
 
 // Throws TargetError where the target cannot be had.

@@ -37,6 +37,8 @@ if os.path.isfile(paths[0]):  # one input, to be reproduced
     print("==1== ERROR: AddressSanitizer: heap-buffer-overflow on address 0x1", flush=True)
     os._exit(1)
 print("#16 NEW cov: 7 ft: 9 corp: 2/3b", flush=True)
+if "SEEDS_LOG" in os.environ:
+    open(os.environ["SEEDS_LOG"], "a").write(options["seed"] + "\\n")
 if name == "steady_fuzzer":
     for number in range(3):
         open(os.path.join(paths[0], f"input-{number}"), "w").write("x")
@@ -102,6 +104,43 @@ class FuzzCommand(unittest.TestCase):
         self.assertIn("(known)", self.fuzz("--minutes", "0.05", "--target", MUTANT, expect=1))
         self.assertEqual(sorted(os.listdir(folder.parent)), [folder.name])
         self.assertGreaterEqual(int((folder / "count").read_text()), 2)
+
+    def test_shards_share_the_seeds_and_merge(self):
+        self.add("steady")
+        self.add("silent")
+        log = self.folder / "seeds"
+        names = [str(self.folder / f"{index}.json") for index in (1, 2)]
+        for index, name in enumerate(names, 1):
+            subprocess.run(self.command("--minutes", "0.1", "--fuzzer", "steady", "--seed", "7", "--shard", f"{index}/2", "--json",
+                                        name), env=dict(os.environ, SEEDS_LOG=str(log)), stdout=subprocess.DEVNULL,
+                           timeout=120, check=True)
+        # The runs of both together are the runs of one campaign: each seed once, from the first on.
+        seeds = sorted(int(line) for line in log.read_text().split())
+        results = [json.loads(pathlib.Path(name).read_text()) for name in names]
+        runs = [result["fuzzers"][0]["runs"] for result in results]
+        self.assertEqual(len(seeds), sum(runs))
+        self.assertEqual(seeds, sorted([8 + 2 * run for run in range(runs[0])] + [9 + 2 * run for run in range(runs[1])]))
+        self.assertEqual(sorted(os.listdir(self.folder / "campaign")), ["shard-1-of-2", "shard-2-of-2"])
+
+        def merge(expect):
+            merged = self.folder / "merged.json"
+            merge = subprocess.run([PROGRAM, "merge", *names, "--json", str(merged)], stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True)
+            self.assertEqual(merge.returncode, expect, merge.stdout)
+            return json.loads(merged.read_text()), merge.stdout
+
+        merged, _ = merge(0)
+        self.assertEqual(merged["fuzzers"][0]["executions"], 1234 * sum(runs))
+        # A bug that both shards found is one finding, and a new one only where no shard knew it.
+        bug = {"signature": "rms_norm-weight-fp32-wrong-bits", "is_new": True, "folder": "/findings/bug"}
+        for name, result, known in zip(names, results, (True, False)):
+            result["findings"] = [dict(bug, is_new=known)]
+            result["problems"] = ["a full disk"]
+            pathlib.Path(name).write_text(json.dumps(result))
+        merged, text = merge(1)
+        self.assertEqual(merged["findings"], [dict(bug, is_new=False)])
+        self.assertEqual(merged["problems"], ["a full disk"])
+        self.assertIn("1 findings, 1 problems", text)
 
     def test_a_repro_agrees_with_the_oracle_on_every_seed(self):
         # The script asserts that it computes the oracle's bits, special values included.

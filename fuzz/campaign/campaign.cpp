@@ -157,18 +157,19 @@ class Campaign {
 
   void start(Lane& lane, seconds time) {
     const std::int64_t number = ++lane.tally.runs;
+    const auto place =
+        static_cast<std::uint64_t>(options_.shard.item(number - 1) + 1);  // among all shards' runs
     const path log = folder_of(lane) / fmt::format("log-{}.txt", number % (2 * options_.jobs));
     const std::string prefix = fmt::format("run-{}-", number);
     std::filesystem::remove(log);
-    std::vector<std::string> arguments = {
-        fmt::format("-max_total_time={}", time.count()),
-        fmt::format("-seed={}", options_.seed + static_cast<std::uint64_t>(number)),
-        "-print_final_stats=1",
-        "-timeout=30",
-        "-rss_limit_mb=2048",
-        "-reload=5",
-        "-artifact_prefix=" + (failures_of(lane) / prefix).string(),
-        corpus_of(lane).string()};
+    std::vector<std::string> arguments = {fmt::format("-max_total_time={}", time.count()),
+                                          fmt::format("-seed={}", options_.seed + place),
+                                          "-print_final_stats=1",
+                                          "-timeout=30",
+                                          "-rss_limit_mb=2048",
+                                          "-reload=5",
+                                          "-artifact_prefix=" + (failures_of(lane) / prefix).string(),
+                                          corpus_of(lane).string()};
     if (lane.fuzzer.takes_cases) {
       arguments.push_back(case_seeds().string());
     } else if (std::filesystem::exists(lane.fuzzer.seeds)) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "corpus/shard.h"
 #include "fuzz/campaign/finding_folder.h"
 #include "fuzz/campaign/fuzzer_process.h"
 
@@ -25,6 +26,7 @@ struct CampaignOptions {
   std::chrono::seconds time{600};
   int jobs = 2;
   std::uint64_t seed = 1;
+  Shard shard;  // the runs of each fuzzer, numbered over all shards, have the seeds seed + 1, seed + 2, ...
 };
 
 struct FuzzerTally {

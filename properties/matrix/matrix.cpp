@@ -58,6 +58,13 @@ std::vector<Row> make_rows(const MatrixSettings& settings) {
   return rows;
 }
 
+std::vector<Row> rows_of_shard(std::vector<Row> rows, const Shard& shard) {
+  std::vector<Row> taken;
+  for (std::size_t index = 0; index < rows.size(); ++index)
+    if (shard.takes(static_cast<std::int64_t>(index))) taken.push_back(std::move(rows[index]));
+  return taken;
+}
+
 // What all cells depend on, the target apart.
 std::uint64_t common_identity(const CheckSettings& settings, const std::vector<MatrixCheck>& checks) {
   std::string text = fmt::format("{} {} {} {} {}", settings.seed, settings.property_cases,
@@ -121,7 +128,9 @@ struct Task {
 Matrix run_matrix(const MatrixSettings& settings) {
   const auto begin = Clock::now();
   Matrix matrix;
-  matrix.rows = make_rows(settings);
+  std::vector<Row> all_rows = make_rows(settings);
+  matrix.all_rows = all_rows.size();
+  matrix.rows = rows_of_shard(std::move(all_rows), settings.shard);
   std::vector<MatrixCheck> checks = matrix_checks(settings.checks);
   const std::uint64_t common = common_identity(settings.checks, checks);
   Results results(settings.results, settings.fresh);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "corpus/shard.h"
 #include "properties/matrix/cell.h"
 #include "properties/matrix/checks.h"
 
@@ -35,8 +36,9 @@ struct Row {
 
 struct Matrix {
   std::vector<MatrixCheck> checks;
-  std::vector<Row> rows;  // "host" first
-  double seconds = 0;     // of this run
+  std::vector<Row> rows;     // "host" first, where it is not another shard's
+  std::size_t all_rows = 0;  // those of other shards too
+  double seconds = 0;        // of this run
 };
 
 struct MatrixSettings {
@@ -47,6 +49,7 @@ struct MatrixSettings {
   std::string only_checks;
   int jobs = 1;
   bool fresh = false;
+  Shard shard;  // of the rows
   // Called after every cell.
   std::function<void(std::size_t done, std::size_t total, const std::string& what)> progress;
 };
@@ -73,6 +76,9 @@ Summary summarize(const Matrix& matrix);
 // A table for the terminal, `--json`, and one HTML page that needs nothing else.
 std::string to_text(const Matrix& matrix);
 std::string to_json_text(const Matrix& matrix);
+// What to_json_text() wrote, its checks without the functions that run them. Throws
+// nlohmann::json::exception, std::invalid_argument.
+Matrix matrix_from_json(const nlohmann::ordered_json& document);
 std::string to_html(const Matrix& matrix);
 // The README's table: ours against theirs, in Markdown.
 std::string to_markdown(const Matrix& matrix);

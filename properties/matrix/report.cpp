@@ -31,7 +31,9 @@ char mark_of(const Row& row, const MatrixCheck& check) {
 
 struct ColumnFigures {
   std::int64_t killed = 0, not_run = 0;
-  bool alarm = false;  // on the production kernels
+  // On the production kernels, which may be another shard's.
+  const char* on_production = "not in this shard";
+  bool alarm = false;
 };
 
 ColumnFigures figures_of(const Matrix& matrix, const MatrixCheck& check) {
@@ -42,6 +44,7 @@ ColumnFigures figures_of(const Matrix& matrix, const MatrixCheck& check) {
     const bool kills = run && found->second.kills();
     if (row.target == "host") {
       figures.alarm = kills;
+      figures.on_production = kills ? "FALSE ALARM" : "silent";
     } else {
       figures.killed += kills ? 1 : 0;
       figures.not_run += run ? 0 : 1;
@@ -96,7 +99,7 @@ std::string to_text(const Matrix& matrix) {
   for (const MatrixCheck& check : matrix.checks) {
     const ColumnFigures figures = figures_of(matrix, check);
     text += fmt::format("{:<28} {:>6} {:>6.1f} %  {}{}\n", check.name, figures.killed,
-                        percent(figures.killed, summary.mutants), figures.alarm ? "FALSE ALARM" : "silent",
+                        percent(figures.killed, summary.mutants), figures.on_production,
                         figures.not_run > 0 ? fmt::format(", {} not run", figures.not_run) : "");
   }
   text += fmt::format(
@@ -153,6 +156,36 @@ std::string to_json_text(const Matrix& matrix) {
     document["rows"].push_back(std::move(line));
   }
   return document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Matrix matrix_from_json(const Json& document) {
+  Matrix matrix;
+  matrix.seconds = document.at("seconds").get<double>();
+  for (const Json& check : document.at("checks")) {
+    matrix.checks.push_back({check.at("name").get<std::string>(),
+                             check.at("group").get<std::string>(),
+                             check.at("sentence").get<std::string>(),
+                             {}});
+  }
+  for (const Json& line : document.at("rows")) {
+    Row row{line.at("target").get<std::string>(),
+            line.at("name").get<std::string>(),
+            line.at("patch").get<std::string>(),
+            {},
+            {}};
+    if (line.contains("cells"))
+      for (const auto& [check, cell] : line.at("cells").items()) row.cells[check] = cell_from_json(cell);
+    if (line.contains("repro")) {
+      const Json& repro = line.at("repro");
+      row.repro =
+          Repro{repro.at("kind").get<std::string>(), repro.at("property").get<std::string>(),
+                repro.at("cases").get<std::vector<std::string>>(), repro.at("violates_on_mutant").get<bool>(),
+                repro.at("conforms_on_production").get<bool>()};
+    }
+    matrix.rows.push_back(std::move(row));
+  }
+  matrix.all_rows = matrix.rows.size();
+  return matrix;
 }
 
 std::string to_markdown(const Matrix& matrix) {

@@ -86,6 +86,10 @@ void Tally::add(const Case& test_case, const Evaluation& evaluation) {
   counts.refusals += evaluation.outcome == Evaluation::Outcome::refused_as_demanded ? 1 : 0;
 }
 
+void Tally::add(const Combination& combination, const Counts& counts) {
+  counts_[index_of(combination)] += counts;
+}
+
 Tally& Tally::operator+=(const Tally& other) {
   for (std::size_t index = 0; index < counts_.size(); ++index) counts_[index] += other.counts_[index];
   return *this;

@@ -43,6 +43,7 @@ class Tally {
  public:
   Tally();
   void add(const Case& test_case, const Evaluation& evaluation);
+  void add(const Combination& combination, const Counts& counts);
   Tally& operator+=(const Tally& other);
 
   Counts total() const;

@@ -1,0 +1,52 @@
+#include "cli/shard.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+namespace normproof {
+namespace {
+
+constexpr std::int64_t kMostShards = 100'000;
+
+// A whole number, or -1.
+std::int64_t number_in(std::string_view text) {
+  std::int64_t number = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() ? number : -1;
+}
+
+Shard parse_shard(const std::string& text) {
+  const std::size_t slash = std::min(text.find('/'), text.size());
+  const std::string_view all = text;
+  const Shard shard{number_in(all.substr(0, slash)), number_in(all.substr(std::min(slash + 1, all.size())))};
+  if (shard.index < 1 || shard.index > shard.count || shard.count > kMostShards) {
+    throw CLI::ValidationError("--shard",
+                               fmt::format("takes K/N with 1 <= K <= N <= {}, not '{}'", kMostShards, text));
+  }
+  return shard;
+}
+
+}  // namespace
+
+void add_shard_option(CLI::App& command, Shard& shard) {
+  command
+      .add_option_function<std::string>(
+          "--shard", [&shard](const std::string& text) { shard = parse_shard(text); },
+          "Do part K of N of the run; `merge` unites the parts' --json results")
+      ->type_name("K/N");
+}
+
+std::string to_string(const Shard& shard) { return fmt::format("shard {} of {}", shard.index, shard.count); }
+
+void describe_run(nlohmann::ordered_json& document, const Shard& shard, nlohmann::ordered_json what_is_run) {
+  what_is_run["version"] = NORMPROOF_VERSION;
+  document["run"] = std::move(what_is_run);
+  document["shard"] = {{"index", shard.index}, {"count", shard.count}};
+}
+
+std::string folder_of_shard(const std::string& folder, const Shard& shard) {
+  return shard.is_whole() ? folder : fmt::format("{}/shard-{}-of-{}", folder, shard.index, shard.count);
+}
+
+}  // namespace normproof

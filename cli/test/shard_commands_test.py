@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""`--shard K/N` and `normproof merge`: the shards of a run are the run, and nothing else is merged.
+
+Usage: shard_commands_test.py NORMPROOF CORPUS [UNITTEST-ARGUMENT...]
+The mutants of the story must have been built beside the program.
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = os.path.abspath(sys.argv[1])
+CORPUS = sys.argv[2]
+MUTANT = "mutant:B1-fp32-weight-multiply-vectorized"
+# A run whose end no clock decides.
+EXACT = ("verify", "--op", "rms_norm", "--dtype", "fp16", "--seconds", "0", "--cases", "100", "--property-cases", "3")
+
+
+class ShardCommands(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def run_program(self, *arguments, code):
+        done = subprocess.run([PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=280)
+        self.assertEqual(done.returncode, code, f"{arguments}\n{done.stdout}\n{done.stderr}")
+        return done.stdout + done.stderr
+
+    def result(self, name):
+        with open(self.path(name)) as file:
+            return json.load(file)
+
+    def shards(self, count, *arguments, code=0):
+        names = [f"{index}of{count}.json" for index in range(1, count + 1)]
+        for index, name in enumerate(names, 1):
+            self.run_program(*arguments, "--shard", f"{index}/{count}", "--json", name, code=code)
+        return names
+
+    def test_the_shards_of_verify_are_the_run(self):
+        self.run_program(*EXACT, "--seed", "7", "--json", "whole.json", code=0)
+        names = self.shards(3, *EXACT, "--seed", "7")
+        self.run_program("merge", *reversed(names), "--json", "merged.json", code=0)
+        whole, merged = self.result("whole.json"), self.result("merged.json")
+        for key in ("target", "seed", "exit_code", "total", "combinations", "other_calls", "unchecked", "findings"):
+            self.assertEqual(merged[key], whole[key], key)
+
+        def checks(result):
+            return sorted((c["group"], c["name"], c["passed"], c["cases"]) for c in result["checks"])
+
+        self.assertEqual(checks(merged), checks(whole))
+        self.assertEqual(len(checks(whole)), len({check[:2] for check in checks(whole)}))
+        # Nothing is done twice, and no shard does it all.
+        for group in ("corpus", "property"):
+            parts = [{c["name"] for c in self.result(name)["checks"] if c["group"] == group} for name in names]
+            self.assertTrue(all(parts), group)
+            self.assertEqual(sum(map(len, parts)), len(set.union(*parts)), group)
+        self.assertEqual([self.result(name)["total"]["cases"] < whole["total"]["cases"] for name in names], [True] * 3)
+        self.assertIn("already a merged result", self.run_program("merge", "merged.json", code=2))
+
+    def test_what_no_shard_reaches_is_not_reached(self):
+        os.mkdir(self.path("cases"))
+        shutil.copy(os.path.join(CORPUS, "seeds", "B1-fp32-weight-multiply.json"), self.path("cases"))
+        arguments = ("verify", "--seconds", "0", "--cases", "0", "--property-cases", "1", "--seed", "1", "--corpus", "cases")
+        names = self.shards(2, *arguments)  # each is good: what it does not reach, another may
+        whole = self.run_program(*arguments, code=3)
+        merged = self.run_program("merge", *names, "--json", "merged.json", code=3)
+        self.assertEqual(self.result("merged.json")["exit_code"], 3)
+
+        def not_reached(text):
+            return sorted(line for line in text.splitlines() if line.startswith("NOT REACHED"))
+
+        self.assertEqual(not_reached(merged), not_reached(whole))
+        self.assertGreater(len(not_reached(whole)), 1)
+
+    def test_a_bug_that_one_shard_finds_is_in_the_merged_result(self):
+        os.mkdir(self.path("cases"))
+        for name, seed in ("a", "B22-zero-row"), ("b", "B12-row-stride-ignored-long"), ("c", "B22-zero-row"):
+            shutil.copy(os.path.join(CORPUS, "seeds", seed + ".json"), self.path(f"cases/{name}.json"))
+        arguments = ("verify", "--target", MUTANT, "--seconds", "0", "--cases", "0", "--seed", "1", "--property-cases", "1",
+                     "--corpus", "cases", "--keep-going")
+        names, found = [], []
+        for index in (1, 2, 3):
+            names.append(f"{index}.json")
+            done = subprocess.run([PROGRAM, *arguments, "--shard", f"{index}/3", "--json", names[-1]], cwd=self.folder,
+                                  capture_output=True, text=True, timeout=280)
+            self.assertIn(done.returncode, (0, 1), done.stderr)
+            found.append([f["found_by"] for f in self.result(names[-1])["findings"]])
+        self.assertEqual([any("corpus case b.json" in f for f in each) for each in found], [False, True, False])
+        text = self.run_program("merge", *names, "--json", "merged.json", code=1)
+        self.assertIn("corpus case b.json", text)
+        findings = self.result("merged.json")["findings"]
+        self.assertEqual(len(findings), len({os.path.basename(f["file"]) or f["message"] for f in findings}))
+        # The repro is in the result itself.
+        (finding,) = [f for f in findings if "corpus case b.json" in f["found_by"]]
+        with open(self.path("repro.json"), "w") as file:
+            json.dump(finding["case"], file)
+        self.run_program("replay", "repro.json", "--target", MUTANT, code=1)
+        self.run_program("replay", "repro.json", code=0)
+
+    def test_what_is_not_one_run_is_refused(self):
+        names = self.shards(3, "verify", "--op", "rms_norm", "--dtype", "fp32", "--seconds", "0", "--cases", "0",
+                            "--property-cases", "1", "--seed", "7")
+
+        def refused(*wanted, merge):
+            text = self.run_program("merge", *merge, "--json", "merged.json", code=2)
+            for part in wanted:
+                self.assertIn(part, text)
+            self.assertFalse(os.path.exists(self.path("merged.json")))
+
+        refused("missing shards: 2/3", merge=[names[0], names[2]])
+        refused("missing shards: 1/3, 3/3", merge=[names[1]])
+        shutil.copy(self.path(names[1]), self.path("copy.json"))
+        refused("shard 2 of 3 twice", "2of3.json and copy.json", merge=[*names, "copy.json"])
+
+        def altered(change):
+            result = self.result(names[1])
+            change(result)
+            with open(self.path("altered.json"), "w") as file:
+                json.dump(result, file)
+            return [names[0], "altered.json", names[2]]
+
+        refused("seed is 7 in 1of3.json, 8 in altered.json", merge=altered(lambda r: r["run"].update(seed=8)))
+        refused('target is "host"', merge=altered(lambda r: r["run"].update(target="mutant:x")))
+        refused("version is", merge=altered(lambda r: r["run"].update(version="0.0.1")))
+        refused("cases is 0", "absent", merge=altered(lambda r: r["run"].pop("cases")))
+        refused("number of shards is 3", merge=altered(lambda r: r["shard"].update(count=4)))
+        refused("damaged", merge=altered(lambda r: r["shard"].update(index=5)))
+        refused("the totals say", merge=altered(lambda r: r["combinations"][0].update(cases=10 ** 6)))
+        refused("damaged", merge=altered(lambda r: r["combinations"][0].pop("rows")))
+        refused("missing.json: cannot be read", merge=["missing.json"])
+        with open(self.path("text.json"), "w") as file:
+            file.write("no JSON")
+        refused("text.json: not a result in JSON", merge=["text.json"])
+        with open(self.path("other.json"), "w") as file:
+            file.write("{}")
+        refused("other.json: no result of verify, mutants or fuzz", merge=["other.json"])
+
+    def test_wrong_shards_are_2_and_named(self):
+        for value in ("0/3", "4/3", "1", "1/", "/2", "a/b", "1/2/3", "-1/2", "1/1000000000000"):
+            with self.subTest(value):
+                self.assertIn(f"'{value}'", self.run_program("verify", f"--shard={value}", "--seed", "1", code=2))
+        # Every shard with a seed of its own would be no run.
+        self.assertIn("--seed", self.run_program("verify", "--shard", "1/2", code=2))
+
+    def test_the_shards_of_mutants_are_the_matrix(self):
+        arguments = ("mutants", "--only", "^B1-", "--checks", "^(corpus|bf16 2e-1)$", "--jobs", "2")
+        self.run_program(*arguments, "--folder", "whole", "--json", "whole.json", code=0)
+        names = self.shards(2, *arguments, "--folder", "parts")
+        self.run_program("merge", *names, "--json", "merged.json", "--html", "merged.html", code=0)
+        whole, merged = self.result("whole.json"), self.result("merged.json")
+
+        def rows(result):
+            return [(row["name"], [(check, cell["outcome"], cell["executions"]) for check, cell in sorted(row["cells"].items())])
+                    for row in result["rows"]]
+
+        self.assertGreater(len(rows(whole)), 2)
+        self.assertEqual(rows(merged), rows(whole))
+        self.assertEqual(merged["checks"], whole["checks"])
+        self.assertEqual([len(self.result(name)["rows"]) for name in names],
+                         [(len(rows(whole)) + 1) // 2, len(rows(whole)) // 2])
+        with open(self.path("merged.html")) as file:
+            self.assertIn("B1-fp32-weight-multiply-scalar", file.read())
+        result = self.result(names[1])
+        result["rows"].pop()
+        with open(self.path(names[1]), "w") as file:
+            json.dump(result, file)
+        self.assertIn(f"{len(rows(whole)) - 1} rows of {len(rows(whole))}", self.run_program("merge", *names, code=2))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

@@ -10,10 +10,12 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/given_outputs.h"
+#include "cli/html_report.h"
 #include "cli/progress.h"
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
 #include "corpus/safetensors.h"
+#include "oracle/canonical_judge.h"
 #include "oracle/formats.h"
 #include "properties/run/difference_histogram.h"
 #include "properties/run/judge_rows.h"
@@ -29,7 +31,7 @@ struct CheckOptions {
   JudgingOptions judging;
   std::optional<std::int64_t> rows;
   bool canonical = false;
-  std::string json;
+  std::string json, html;
   bool quiet = false;
   int threads = 1;
 };
@@ -37,6 +39,7 @@ struct CheckOptions {
 // What the report says of one file.
 struct FileReport {
   Json json;
+  std::string html;  // where a page is written
   bool violates = false;
 };
 
@@ -83,12 +86,34 @@ Json json_of(const DifferenceHistogram& histogram) {
   return {{"bins", std::move(bins)}, {"nan_on_one_side", histogram.nan_mismatches}};
 }
 
-void report_histogram(const GivenOutputs& given, const std::vector<std::int64_t>& rows, FileReport& report) {
-  if (rows.empty()) return;
-  const DifferenceHistogram histogram =
-      difference_histogram(given.test_case, given.tensors, given.outputs, given.policy, rows);
-  report.json["differences"] = json_of(histogram);
-  fmt::print("  the violating rows against the policy at the r that fits best: {}\n", to_text(histogram));
+// How the violating rows differ from the policy; nothing where there are none.
+std::optional<DifferencePicture> picture_of(const GivenOutputs& given,
+                                            const oracle::WitnessVerdict& verdict) {
+  std::vector<std::int64_t> rows;
+  for (const auto& witness : verdict.row_witnesses) {
+    if (witness.violation) rows.push_back(witness.row);
+  }
+  if (rows.empty()) return std::nullopt;
+  const Case& test_case = given.test_case;
+  DifferencePicture picture{
+      {},
+      DifferenceMap(test_case.rows(), test_case.hidden_size()),
+      "Elements of the violating rows, compared with the policy at the r that fits best."};
+  picture.histogram =
+      difference_histogram(test_case, given.tensors, given.outputs, given.policy, rows, &picture.map);
+  return picture;
+}
+
+// The same in the canonical order, of all rows.
+DifferencePicture canonical_picture_of(const GivenOutputs& given) {
+  const Case& test_case = given.test_case;
+  const Outputs wanted = oracle::expected_outputs(test_case, given.tensors, given.policy);
+  DifferencePicture picture{{},
+                            DifferenceMap(test_case.rows(), test_case.hidden_size()),
+                            "Elements of out, compared with the policy in the canonical order."};
+  picture.histogram = difference_histogram(given.outputs.out, wanted.out, test_case.output_dtype(),
+                                           test_case.hidden_size(), &picture.map);
+  return picture;
 }
 
 FileReport check_by_witness(const std::string& file, const GivenOutputs& given, const CheckOptions& options,
@@ -113,6 +138,9 @@ FileReport check_by_witness(const std::string& file, const GivenOutputs& given, 
     report.json["certificates"].push_back(json_of(certificate, test_case));
   for (const auto& mismatch : verdict.first_residual_mismatches)
     report.json["residual_out"].push_back(json_of(mismatch));
+  const auto picture = picture_of(given, verdict);
+  if (picture) report.json["differences"] = json_of(picture->histogram);
+  if (!options.html.empty()) report.html = check_section(file, given, verdict, picture ? &*picture : nullptr);
   if (options.quiet && !report.violates) return report;
 
   fmt::print("{}: {}\n", file, subject_of(test_case));
@@ -135,11 +163,10 @@ FileReport check_by_witness(const std::string& file, const GivenOutputs& given, 
     for (const auto& mismatch : verdict.first_residual_mismatches)
       fmt::print("  {}\n", mismatch_line(mismatch));
   }
-  std::vector<std::int64_t> rows;
-  for (const auto& witness : verdict.row_witnesses) {
-    if (witness.violation) rows.push_back(witness.row);
+  if (picture) {
+    fmt::print("  the violating rows against the policy at the r that fits best: {}\n",
+               to_text(picture->histogram));
   }
-  report_histogram(given, rows, report);
   return report;
 }
 
@@ -157,6 +184,10 @@ FileReport check_canonically(const std::string& file, const GivenOutputs& given,
                  {"first_mismatches", Json::array()}};
   for (const auto& mismatch : verdict.first_mismatches)
     report.json["first_mismatches"].push_back(json_of(mismatch));
+  if (!options.html.empty()) {
+    const auto picture = report.violates ? std::optional(canonical_picture_of(given)) : std::nullopt;
+    report.html = check_section(file, given, verdict, picture ? &*picture : nullptr);
+  }
   if (options.quiet && !report.violates) return report;
   fmt::print("{}: {}\n  policy {}; canonical order\n", file, subject_of(given.test_case),
              oracle::to_string(given.policy));
@@ -199,10 +230,12 @@ FileReport check_file(const std::string& file, const CheckOptions& options) {
 
 int check(const CheckOptions& options) {
   Json files = Json::array();
+  HtmlReport page;
   int conforming = 0, violating = 0, unreadable = 0, not_run = 0;
   const auto could_not_read = [&](const std::string& file, const std::exception& error, int& count) {
     fmt::print(stderr, "normproof: {}\n", error.what());
     files.push_back({{"file", file}, {"error", error.what()}});
+    page.sections.push_back(error_section(file, error.what()));
     ++count;
   };
   for (const std::string& file : options.files) {
@@ -213,6 +246,7 @@ int check(const CheckOptions& options) {
         fmt::print("  which policy is it? {} identify {}\n", program_name(), file);
       }
       files.push_back(std::move(report.json));
+      page.sections.push_back(std::move(report.html));
     } catch (const CaseError& error) {
       could_not_read(file, error, unreadable);
     } catch (const SafetensorsError& error) {
@@ -227,6 +261,13 @@ int check(const CheckOptions& options) {
   if (!options.json.empty()) {
     write_text_atomically(options.json,
                           Json{{"normproof_check", 1}, {"files", std::move(files)}}.dump(2) + "\n");
+  }
+  if (!options.html.empty()) {
+    page.title = "normproof check";
+    page.good = violating + unreadable + not_run == 0;
+    page.verdict = fmt::format("{} conforming, {} violating", conforming, violating);
+    if (unreadable + not_run > 0) page.verdict += fmt::format(", {} not judged", unreadable + not_run);
+    write_html(options.html, page);
   }
   if (violating > 0) return kViolationFound;
   if (unreadable > 0) return kUsageError;
@@ -246,6 +287,8 @@ Action add_check(CLI::App& command) {
   command.add_option("--rows", options->rows, "Judge only the first so many rows")
       ->check(CLI::Range(std::int64_t{0}, INT64_MAX));
   command.add_option("--json", options->json, "Write the verdicts to this file");
+  command.add_option("--html", options->html,
+                     "Write a page with verdicts, certificates and plots to this file");
   command.add_option("--threads", options->threads, "Threads that judge")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -23,6 +23,7 @@ Action add_mutants(CLI::App& command);
 Action add_bench(CLI::App& command);
 Action add_prove(CLI::App& command);
 Action add_assess(CLI::App& command);
+Action add_drift(CLI::App& command);
 Action add_fuzz(CLI::App& command);
 Action add_merge(CLI::App& command);
 
@@ -37,6 +38,12 @@ std::string default_corpus_folder();
 
 // How this program was called, for commands that people copy.
 std::string program_name();
+
+// An argument as a POSIX shell reads it back, for commands that people copy.
+std::string shell_quoted(std::string_view argument);
+
+// The whole command line, for reports.
+std::string command_line();
 
 // Options that several commands share.
 void add_target_option(CLI::App& command, std::string& target);

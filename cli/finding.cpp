@@ -51,6 +51,7 @@ Case shrink_violation(const Case& failing, Target& target) {
 void store_finding(Finding& finding, const std::filesystem::path& folder, Target& target) {
   Case& repro = finding.test_case;
   const Evaluation evaluation = evaluate(repro, target);
+  if (evaluation.run.status == RunResult::Status::completed) finding.outputs = evaluation.run.outputs;
   repro.name = signature(repro, evaluation);
   repro.description = fmt::format("Violates the contract on target {}: {}. Found by {}.", target.name(),
                                   name_of(evaluation.outcome), finding.found_by);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "corpus/case.h"
@@ -15,6 +16,7 @@ struct Finding {
   std::string found_by;        // "corpus seeds/B1.json", "property bitwise-equality", "random case 17"
   std::string message;         // what is wrong, with the certificate
   std::filesystem::path file;  // the JSON; empty where it could not be written
+  std::optional<Outputs> outputs{};  // of the target on the stored case, where it gave some
 };
 
 // Shrinks `failing`, a case that violates on `target`, for some seconds; the result violates too.

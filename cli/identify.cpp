@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/given_outputs.h"
+#include "cli/html_report.h"
 #include "cli/progress.h"
 #include "corpus/case_json.h"
 #include "corpus/safetensors.h"
@@ -26,7 +27,7 @@ namespace {
 struct IdentifyOptions {
   std::vector<std::string> files;
   JudgingOptions judging;
-  std::string target;
+  std::string target, html;
   std::string dtype, weight, quantized = "fp8_e4m3fn";
   std::int64_t rows = 256;
   std::int64_t hidden_size = 512;
@@ -35,6 +36,12 @@ struct IdentifyOptions {
 
 int identify_files(const IdentifyOptions& options) {
   int unexplained = 0, unreadable = 0, not_run = 0;
+  HtmlReport page;
+  const auto could_not_read = [&](const std::string& file, const std::exception& error, int& count) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    page.sections.push_back(error_section(file, error.what()));
+    ++count;
+  };
   for (const std::string& file : options.files) {
     try {
       const GivenOutputs given = read_given_outputs(file, options.judging);
@@ -50,17 +57,28 @@ int identify_files(const IdentifyOptions& options) {
       const Identification found =
           identify(sample.test_case, sample.tensors, sample.outputs, given.policy.inverse_root);
       fmt::print("{}", to_text(found, sample.test_case));
+      if (!options.html.empty()) {
+        page.sections.push_back(
+            identify_section(file,
+                             fmt::format("{}; from {} of {} rows", subject_of(given.test_case),
+                                         sample.test_case.rows(), given.test_case.rows()),
+                             found, sample.test_case));
+      }
       unexplained += !found.identified();
     } catch (const CaseError& error) {
-      fmt::print(stderr, "normproof: {}\n", error.what());
-      ++unreadable;
+      could_not_read(file, error, unreadable);
     } catch (const SafetensorsError& error) {
-      fmt::print(stderr, "normproof: {}\n", error.what());
-      ++unreadable;
+      could_not_read(file, error, unreadable);
     } catch (const std::system_error& error) {
-      fmt::print(stderr, "normproof: {}\n", error.what());
-      ++not_run;
+      could_not_read(file, error, not_run);
     }
+  }
+  if (!options.html.empty()) {
+    page.title = "normproof identify";
+    page.good = unexplained + unreadable + not_run == 0;
+    page.verdict =
+        page.good ? "identified" : fmt::format("{} not identified", unexplained + unreadable + not_run);
+    write_html(options.html, page);
   }
   if (unexplained > 0) return kViolationFound;
   if (unreadable > 0) return kUsageError;
@@ -115,6 +133,8 @@ int identify_target(const IdentifyOptions& options) {
   inverse_root.sum_depth = options.judging.sum_depth;
   inverse_root.flush_to_zero = options.judging.flush_to_zero;
   int unexplained = 0, failed = 0;
+  std::vector<IdentifiedCall> calls;
+  std::vector<Trait> traits;
   Progress progress;
   const auto asked = questions(options);
   fmt::print("target {}, H {} aligned and H {} shifted by one element\n", target->name(), options.hidden_size,
@@ -132,6 +152,7 @@ int identify_target(const IdentifyOptions& options) {
       progress.clear();
       fmt::print("  {} {}: {}\n", where, run.status == RunResult::Status::refused ? "refused" : "failed",
                  run.message);
+      calls.push_back({where, run.message, false, {}});
       ++failed;
       continue;
     }
@@ -143,10 +164,14 @@ int identify_target(const IdentifyOptions& options) {
         if (survivor == found.best || found.unique()) continue;
         others.push_back(axes_text(survivor));
       }
-      fmt::print("  {} {}{}\n", where, axes_text(found.best),
-                 others.empty() ? "" : fmt::format(" (or {})", fmt::join(others, " or ")));
+      const std::string policy =
+          axes_text(found.best) + (others.empty() ? "" : fmt::format(" (or {})", fmt::join(others, " or ")));
+      fmt::print("  {} {}\n", where, policy);
+      calls.push_back({where, policy, true, {}});
     } else {
-      fmt::print("  {} none of the {} known policies\n{}", where, found.policies, to_text(found, test_case));
+      const std::string details = to_text(found, test_case);
+      fmt::print("  {} none of the {} known policies\n{}", where, found.policies, details);
+      calls.push_back({where, "none of the known policies", false, details});
       ++unexplained;
     }
     std::fflush(stdout);
@@ -154,9 +179,18 @@ int identify_target(const IdentifyOptions& options) {
   if (!asked.empty()) {
     DiscriminatingShape shape = asked.front().shape;
     fmt::print("traits, {}\n", asked.front().name);
-    for (const Trait& trait : observe_traits(*target, shape)) {
+    traits = observe_traits(*target, shape);
+    for (const Trait& trait : traits) {
       fmt::print("  {:<44} {}\n", trait.question, trait.answer);
     }
+  }
+  if (!options.html.empty()) {
+    HtmlReport page;
+    page.title = fmt::format("normproof identify: target {}", target->name());
+    page.good = unexplained + failed == 0;
+    page.verdict = page.good ? "identified" : fmt::format("{} not identified", unexplained + failed);
+    page.sections.push_back(identify_target_section(target->name(), options.seed, calls, traits));
+    write_html(options.html, page);
   }
   if (unexplained > 0) return kViolationFound;
   return failed == static_cast<int>(asked.size()) ? kCouldNotRun : kAllGood;
@@ -192,6 +226,7 @@ Action add_identify(CLI::App& command) {
   command.add_option("--hidden-size", options->hidden_size, "With --target: the hidden size")
       ->check(CLI::Range(std::int64_t{64}, std::int64_t{65536}))
       ->capture_default_str();
+  command.add_option("--html", options->html, "Write a page with the findings to this file");
   command.add_option("--seed", options->seed, "With --target: the seed of the inputs")->capture_default_str();
   return [options] { return identify_command(*options); };
 }

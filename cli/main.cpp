@@ -33,6 +33,8 @@ constexpr Subcommand kSubcommands[] = {
     {"explain", "Print every rounding step behind one output element of a case", add_explain},
     {"assess", "Measure the witness judge itself: false rejections, agreement with brute force, detection",
      add_assess},
+    {"drift", "Show what becomes of one ulp in a stack of layers: native policy against another norm",
+     add_drift},
     {"fuzz", "Run the fuzzers for some minutes; what they find becomes bug reports", add_fuzz},
     {"mutants", "Measure the suite itself: which check sees which planted bug", add_mutants},
     {"merge", "Unite the results of all shards of a run of verify, mutants or fuzz", add_merge},
@@ -41,7 +43,10 @@ constexpr Subcommand kSubcommands[] = {
     {"list", "Print the operations, dtypes, policies, properties, data classes and targets", add_list},
 };
 
+std::string all_arguments;
+
 int run(int argument_count, char** arguments) {
+  for (int index = 1; index < argument_count; ++index) all_arguments += " " + shell_quoted(arguments[index]);
   CLI::App app{"Proves which arithmetic an RMSNorm kernel computes: bit for bit, against an exact oracle.",
                "normproof"};
   app.footer(
@@ -76,6 +81,18 @@ std::string program_name() {
   const char* name = std::getenv("NORMPROOF_PROGRAM");
   return name != nullptr ? name : "normproof";
 }
+
+std::string shell_quoted(std::string_view argument) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_";
+  if (!argument.empty() && argument.find_first_not_of(kPlain) == std::string_view::npos)
+    return std::string(argument);
+  std::string quoted = "'";
+  for (const char character : argument) quoted += character == '\'' ? "'\"'\"'" : std::string(1, character);
+  return quoted + "'";
+}
+
+std::string command_line() { return program_name() + all_arguments; }
 
 void add_target_option(CLI::App& command, std::string& target) {
   command.add_option("--target", target, "Who runs the cases; `normproof list` names the targets")

@@ -124,7 +124,8 @@ Action add_merge(CLI::App& command) {
   const auto options = std::make_shared<MergeOptions>();
   command.add_option("results", options->files, "The --json results of all shards of one run")->required();
   command.add_option("--json", options->output.json, "Write the merged result to this file");
-  command.add_option("--html", options->output.html, "Write the page of merged mutants to this file");
+  command.add_option("--html", options->output.html,
+                     "Write the page of the merged run to this file: verify and mutants");
   return [options] { return run(*options); };
 }
 

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "cli/commands.h"
+#include "cli/html_report.h"
 #include "cli/shard.h"
 #include "cli/verify_run.h"
 
@@ -15,7 +16,7 @@ namespace {
 struct CommandOptions {
   VerifyOptions verify;
   std::optional<std::uint64_t> seed;
-  std::string operation, dtype, json, junit;
+  std::string operation, dtype, json, junit, html;
 };
 
 std::uint64_t fresh_seed() {
@@ -39,6 +40,7 @@ int run(CommandOptions& options) {
   fmt::print("{}", to_text(verify_options, result));
   if (!options.json.empty()) write_json(options.json, verify_options, result);
   if (!options.junit.empty()) write_junit(options.junit, verify_options, result);
+  if (!options.html.empty()) write_html(options.html, verify_report(verify_options, result));
   return exit_code_of(result);
 }
 
@@ -86,6 +88,7 @@ Action add_verify(CLI::App& command) {
   command.add_flag("!--no-shrink", verify_options.shrink, "Store violating cases as they were found");
   command.add_option("--json", options->json, "Write the result to this file");
   command.add_option("--junit", options->junit, "Write the result to this file as JUnit XML");
+  command.add_option("--html", options->html, "Write a page with verdict, findings and plots to this file");
   return [options] { return run(*options); };
 }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/html_report.h"
 #include "cli/merge.h"
 #include "cli/shard.h"
 #include "cli/verify_run.h"
@@ -129,7 +130,6 @@ void sort_checks(std::vector<Check>& checks) {
 }  // namespace
 
 int merge_verify(const std::vector<Json>& parts, const MergeOutput& output) {
-  if (!output.html.empty()) throw UsageError("--html is for the results of mutants");
   const VerifyOptions options = options_from(parts.front().at("run"));
   VerifyResult result;
   result.is_merged = true;
@@ -150,6 +150,7 @@ int merge_verify(const std::vector<Json>& parts, const MergeOutput& output) {
   }
   fmt::print("{}", to_text(options, result));
   if (!output.json.empty()) write_json(output.json, options, result);
+  if (!output.html.empty()) write_html(output.html, verify_report(options, result));
   return exit_code_of(result);
 }
 

@@ -10,6 +10,7 @@
 #include "cli/verify_run.h"
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
+#include "properties/report/html.h"
 
 namespace normproof {
 namespace {
@@ -28,29 +29,6 @@ std::string table_line(std::string_view operation, std::string_view dtype, const
   return fmt::format("{:<36} {:<5} {:>10} {:>11} {:>14} {:>13} {:>11}\n", operation, dtype,
                      grouped(counts.cases), grouped(counts.rows), grouped(counts.elements),
                      grouped(counts.special_rows), grouped(counts.mismatches));
-}
-
-std::string xml_escaped(std::string_view text) {
-  std::string escaped;
-  for (const char character : text) {
-    switch (character) {
-      case '&':
-        escaped += "&amp;";
-        break;
-      case '<':
-        escaped += "&lt;";
-        break;
-      case '>':
-        escaped += "&gt;";
-        break;
-      case '"':
-        escaped += "&quot;";
-        break;
-      default:
-        escaped += character;
-    }
-  }
-  return escaped;
 }
 
 std::int64_t count_of(const VerifyResult& result, std::string_view group) {
@@ -201,18 +179,18 @@ void write_junit(const std::string& path, const VerifyOptions& options, const Ve
       "  <testsuite name=\"normproof verify {}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" "
       "time=\"{:.3f}\">\n"
       "    <properties><property name=\"seed\" value=\"{}\"/></properties>\n",
-      xml_escaped(options.target), result.checks.size() + errors, failures, errors, result.seconds,
+      html::escaped(options.target), result.checks.size() + errors, failures, errors, result.seconds,
       options.seed);
   for (const Check& check : result.checks) {
     text += fmt::format("    <testcase classname=\"{}\" name=\"{}\" time=\"{:.3f}\"", check.group,
-                        xml_escaped(check.name), check.seconds);
+                        html::escaped(check.name), check.seconds);
     text += check.passed ? "/>\n"
                          : fmt::format("><failure message=\"violation\">{}</failure></testcase>\n",
-                                       xml_escaped(check.message));
+                                       html::escaped(check.message));
   }
   const auto error_case = [&text](std::string_view group, const std::string& name, std::string_view message) {
     text += fmt::format("    <testcase classname=\"{}\" name=\"{}\"><error message=\"{}\"/></testcase>\n",
-                        group, xml_escaped(name), xml_escaped(message));
+                        group, html::escaped(name), html::escaped(message));
   };
   for (const std::string& reason : result.unchecked) error_case("unchecked", reason, "not checked");
   if (result.findings.empty()) {

@@ -93,8 +93,10 @@ class ShardCommands(unittest.TestCase):
             self.assertIn(done.returncode, (0, 1), done.stderr)
             found.append([f["found_by"] for f in self.result(names[-1])["findings"]])
         self.assertEqual([any("corpus case b.json" in f for f in each) for each in found], [False, True, False])
-        text = self.run_program("merge", *names, "--json", "merged.json", code=1)
+        text = self.run_program("merge", *names, "--json", "merged.json", "--html", "merged.html", code=1)
         self.assertIn("corpus case b.json", text)
+        with open(self.path("merged.html")) as file:
+            self.assertIn("corpus case b.json", file.read())
         findings = self.result("merged.json")["findings"]
         self.assertEqual(len(findings), len({os.path.basename(f["file"]) or f["message"] for f in findings}))
         # The repro is in the result itself.

@@ -2,26 +2,12 @@
 #include <string>
 
 #include "properties/matrix/matrix.h"
+#include "properties/report/html.h"
 
 namespace normproof::matrix {
 namespace {
 
-constexpr const char* kHead = R"html(<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>normproof: which check sees which bug</title>
-<style>
-:root { --ink: #1c2330; --soft: #667085; --line: #e3e6ec; --paper: #ffffff; --side: #f6f7f9; --miss: #fbe9e7; --missink: #c0392b; }
-* { box-sizing: border-box; }
-body { margin: 0; padding: 24px 28px 60px; font: 14px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: var(--ink); background: var(--paper); }
-h1 { font-size: 22px; margin: 0 0 4px; }
-p.lead { margin: 0 0 16px; color: var(--soft); max-width: 76em; }
-.figures { display: flex; flex-wrap: wrap; gap: 12px; margin: 0 0 18px; }
-.figure { background: var(--side); border: 1px solid var(--line); border-radius: 8px; padding: 8px 14px; min-width: 130px; }
-.figure b { display: block; font-size: 20px; font-variant-numeric: tabular-nums; }
-.figure span { color: var(--soft); font-size: 12px; }
+constexpr const char* kStyle = R"html(
 .bar { display: flex; gap: 16px; align-items: center; flex-wrap: wrap; margin-bottom: 8px; color: var(--soft); font-size: 12px; }
 .bar input { font: inherit; font-size: 13px; padding: 4px 8px; border: 1px solid var(--line); border-radius: 6px; width: 18em; }
 .key { display: inline-flex; align-items: center; gap: 5px; }
@@ -52,12 +38,10 @@ table.map td.detail { padding: 12px 0 18px; }
 table.list { border-collapse: collapse; font-size: 12px; }
 table.list td, table.list th { padding: 1px 12px 1px 0; text-align: left; vertical-align: top; }
 table.list td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.good { color: #1b7f3b; } .bad { color: #b3261e; font-weight: 600; }
 details.sources { margin-top: 26px; } details.sources summary { cursor: pointer; font-weight: 600; }
-</style>
-</head>
-<body>
-<h1>Which check sees which bug</h1>
+)html";
+
+constexpr const char* kHead = R"html(<h1>Which check sees which bug</h1>
 <p class="lead">Each row is the production kernels with one real bug planted in one path. Each column is a check.
 A colored cell: the check fails, as it should; the darker, the fewer calls it took. A pale red cell: the check passes, and the bug would have shipped.
 Click a row for the bug, its patch and its smallest repro.</p>
@@ -192,19 +176,13 @@ for (const check of data.checks)
   document.getElementById("sources").append(element("tr", {}, element("td", {}, element("b", {}, check.name)), element("td", {}, check.sentence)));
 if (location.hash) { const line = document.getElementById(decodeURIComponent(location.hash.slice(1))); if (line) { line.click(); line.scrollIntoView(); } }
 </script>
-</body>
-</html>
 )html";
-
-// JSON that may stand inside a <script> element.
-std::string inside_script(std::string json) {
-  for (std::size_t position = 0; (position = json.find("</", position)) != std::string::npos; position += 3)
-    json.insert(position + 1, "\\");
-  return json;
-}
 
 }  // namespace
 
-std::string to_html(const Matrix& matrix) { return kHead + inside_script(to_json_text(matrix)) + kTail; }
+std::string to_html(const Matrix& matrix) {
+  return html::page("normproof: which check sees which bug", kStyle,
+                    kHead + html::inside_script(to_json_text(matrix)) + kTail);
+}
 
 }  // namespace normproof::matrix

@@ -1,0 +1,96 @@
+// `normproof drift`: what becomes of one ulp in a stack of layers.
+#include "properties/drift/drift.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <thread>
+
+#include "cli/commands.h"
+#include "cli/exit_codes.h"
+#include "cli/progress.h"
+#include "corpus/atomic_file.h"
+
+namespace normproof {
+namespace {
+
+struct DriftOptions {
+  drift::Model model;
+  std::string policy, target, dtype = "bf16", json, svg;
+  int threads = 1;
+};
+
+int run(DriftOptions& options) {
+  if (options.policy.empty() == options.target.empty()) {
+    throw UsageError(fmt::format("drift takes either --policy or --target, got {}",
+                                 options.policy.empty() ? "none of them" : "both"));
+  }
+  drift::Subject subject;
+  std::unique_ptr<Target> target;
+  std::string name;
+  if (!options.target.empty()) {
+    target = make_target(options.target);
+    subject.target = target.get();
+    name = "target " + options.target;
+  } else {
+    try {
+      subject.policy = oracle::parse_policy(options.policy);
+    } catch (const std::invalid_argument& error) {
+      throw UsageError(fmt::format("--policy: {}", error.what()));
+    }
+    name = "policy " + options.policy;
+  }
+  drift::Model& model = options.model;
+  model.dtype = dtype_from_name(options.dtype).value();
+  fmt::print("{} against policy native: {} pre-norm residual layers, {} tokens, H {}, {}, seed {}\n", name,
+             model.layers, model.tokens, model.hidden_size, options.dtype, model.seed);
+  fmt::print(
+      "random weights: this shows how rounding differences spread, not what a trained model makes of them\n");
+  std::fflush(stdout);
+  Progress progress;
+  const auto layers = drift::measure(model, subject, options.threads, [&](std::int64_t done) {
+    progress.show("layers", static_cast<double>(done) / static_cast<double>(model.layers));
+  });
+  progress.clear();
+  fmt::print("{}", drift::to_text(layers));
+  if (!options.json.empty()) write_text_atomically(options.json, drift::to_json(model, name, layers));
+  if (!options.svg.empty()) write_text_atomically(options.svg, drift::to_svg(name, layers));
+  return kAllGood;
+}
+
+}  // namespace
+
+Action add_drift(CLI::App& command) {
+  const auto options = std::make_shared<DriftOptions>();
+  options->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  drift::Model& model = options->model;
+  command.add_option("--policy", options->policy,
+                     "The other norm is this rounding policy, for instance flashinfer");
+  command.add_option("--target", options->target,
+                     "The other norm is this target; `normproof list` names them");
+  command.add_option("--dtype", options->dtype, "The dtype of activations and weights")
+      ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
+      ->capture_default_str();
+  command.add_option("--hidden-size", model.hidden_size, "H")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{16384}))
+      ->capture_default_str();
+  command.add_option("--layers", model.layers, "Layers")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000}))
+      ->capture_default_str();
+  command.add_option("--tokens", model.tokens, "Tokens, the rows of each norm")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{16384}))
+      ->capture_default_str();
+  command.add_option("--vocabulary", model.vocabulary, "Columns of the projection whose arg-max is compared")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 18))
+      ->capture_default_str();
+  command.add_option("--seed", model.seed, "Seed of weights and inputs")->capture_default_str();
+  command.add_option("--json", options->json, "Write the figures to this file");
+  command.add_option("--svg", options->svg, "Write a plot to this file");
+  command.add_option("--threads", options->threads, "Threads for the matrix products")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  return [options] { return run(*options); };
+}
+
+}  // namespace normproof

@@ -29,6 +29,8 @@ constexpr seconds kLongestRun{60};
 constexpr seconds kGrace{60};  // for a run to end by itself after its time
 // A fuzzer whose runs end with nothing but known failures stops being run: it would find them for ever.
 constexpr int kVainRuns = 3;
+// libFuzzer says nothing when it cannot write what it found.
+constexpr std::uintmax_t kLeastSpace = 1 << 20;
 
 std::vector<path> files_in(const path& folder) {
   std::vector<path> files;
@@ -182,7 +184,16 @@ class Campaign {
          &lane, prefix, log, time + kGrace});
   }
 
+  void watch_space() {
+    std::error_code error;
+    const auto space = std::filesystem::space(options_.folder, error);
+    if (error || space.available >= kLeastSpace) return;
+    note_problem(fmt::format("{}: less than {} bytes are free; what the fuzzers find may be lost",
+                             options_.folder.string(), kLeastSpace));
+  }
+
   void end_runs() {
+    watch_space();
     for (Lane& lane : lanes_) lane.current_executions = 0;
     for (auto position = running_.begin(); position != running_.end();) {
       Run& run = *position;

@@ -86,6 +86,7 @@ FuzzerProcess::FuzzerProcess(const Fuzzer& fuzzer, const std::vector<std::string
   const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (output < 0) throw std::system_error(errno, std::generic_category(), log.string());
 
+  const pid_t parent = getpid();
   child_ = fork();
   if (child_ < 0) {
     const int reason = errno;
@@ -93,7 +94,8 @@ FuzzerProcess::FuzzerProcess(const Fuzzer& fuzzer, const std::vector<std::string
     throw std::system_error(reason, std::generic_category(), "fork");
   }
   if (child_ == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);  // survives the exec: no fuzzer outlives a killed campaign
+    prctl(PR_SET_PDEATHSIG, SIGKILL);     // survives the exec: no fuzzer outlives a killed campaign
+    if (getppid() != parent) _exit(127);  // nor one that was killed before this
     setpgid(0, 0);
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Executions until a fuzzer finds planted bugs, from an empty corpus: the table of fuzz/README.md.
+
+time_to_find.py BUILD [--seeds 20] [--jobs 2] [--only REGEX] [--flag=-use_value_profile=1 ...] [--list]
+BUILD is a folder of preset fuzz with the mutants that the table names; --list prints the targets that build them. Executions
+are counted, not time: given the same seeds and build, a row is the same under any load, but for mutants that lack a barrier.
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+# What the bug does, the mutant, the harness that is to find it, and the most executions that it gets.
+BUGS = [
+    ("fp32 weight multiply, vectorized", "B1-fp32-weight-multiply-vectorized", "conformance", 100_000),
+    ("fp32 weight multiply, scalar", "B1-fp32-weight-multiply-scalar", "conformance", 100_000),
+    ("fp32 weight multiply, fp8", "B1-fp32-weight-multiply-fp8", "conformance", 100_000),
+    ("unrounded fused sum", "B3-unrounded-sum-normalized", "conformance", 100_000),
+    ("unrounded quantization", "B4-fp8-skips-rounding", "conformance", 100_000),
+    ("truncation to bf16", "B5-truncated-bf16", "conformance", 100_000),
+    ("truncated residual", "B5-truncated-residual", "conformance", 100_000),
+    ("ties away from zero, bf16", "B5-ties-away-from-zero-bf16", "conformance", 100_000),
+    ("ties away from zero, fp8", "B5-ties-away-from-zero-fp8", "conformance", 100_000),
+    ("missing clamp", "B18-fp8-not-clamped", "conformance", 100_000),
+    ("swallowed NaN", "B21-clamp-swallows-nan", "conformance", 100_000),
+    ("dropped tail", "B15-tail-dropped", "conformance", 100_000),
+    ("stride ignored in the second pass", "B12-stride-ignored-in-second-pass", "wide", 20_000),
+    ("the same, fused add", "B12-stride-ignored-in-second-pass-fused", "wide", 20_000),
+    ("missing barrier before the groups are summed", "B17-missing-barrier-before-the-groups-are-summed", "wide", 20_000),
+    ("missing barrier before the next row", "B17-missing-barrier-before-the-next-row", "wide", 20_000),
+    ("the same, fused add", "B17-missing-barrier-before-the-next-row-fused", "wide", 20_000),
+    ("missing barrier, cached row", "B17-missing-barrier-cached", "wide", 20_000),
+    ("missing barrier, two passes", "B17-missing-barrier-two-pass", "wide", 20_000),
+    ("missing barrier, fused add", "B17-missing-barrier-fused", "wide", 20_000),
+    ("missing barrier, fp8", "B17-missing-barrier-fp8", "wide", 20_000),
+    ("32-bit row offset", "B11-32-bit-row-offset", "wide", 20_000),
+    ("misaligned vector access", "B14-pointer-alignment-not-checked", "conformance", 100_000),
+    ("write beyond the row's end", "B15-tail-overrun", "conformance", 100_000),
+    ("read beyond the row's end", "B15-tail-overread", "conformance", 100_000),
+]
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def executions_to_find(build, mutant, harness, most, seed, flags):
+    """The number of executions until the fuzzer died of a finding; None where it ended without one."""
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = os.path.join(folder, "corpus")
+        os.mkdir(corpus)
+        environment = dict(os.environ, NORMPROOF_TARGET=f"mutant:{mutant}", NORMPROOF_FINDINGS=folder,
+                           NORMPROOF_MUTANTS=str(build / "mutants"))
+        done = subprocess.run([HERE / "run.sh", build / "bin" / f"{harness}_fuzzer", f"-runs={most}", f"-seed={seed}",
+                               "-rss_limit_mb=4096", "-timeout=60", "-print_final_stats=1", *flags, corpus],
+                              cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        log = done.stderr.decode(errors="replace")
+        if done.returncode == 0:
+            return None
+        executed = re.findall(r"^stat::number_of_executed_units: +(\d+)", log, re.MULTILINE)
+        # A sanitizer's report of the target is a finding as well; anything else is a broken run.
+        if not executed or not re.search(r"^VIOLATION on target|ERROR: AddressSanitizer|ERROR: libFuzzer", log, re.MULTILINE):
+            sys.exit(f"{mutant}, seed {seed}: status {done.returncode} without a finding\n{log[-2000:]}")
+        return int(executed[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("build", type=pathlib.Path, nargs="?")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", default="", help="regular expression: only mutants whose names match")
+    parser.add_argument("--flag", action="append", default=[], help="a further flag of the fuzzer")
+    parser.add_argument("--list", action="store_true", help="print the build's targets")
+    options = parser.parse_args()
+    bugs = [bug for bug in BUGS if re.search(options.only, bug[1])]
+    if not bugs:
+        sys.exit(f"no mutant matches '{options.only}'")
+    if options.list:
+        print(" ".join(sorted({f"{harness}_fuzzer" for _, _, harness, _ in bugs} | {f"mutant_{mutant}" for _, mutant, _, _ in bugs})))
+        return
+    if options.build is None:
+        parser.error("which BUILD?")
+    build = options.build.resolve()
+    for _, mutant, harness, _ in bugs:
+        for needed in (build / "bin" / f"{harness}_fuzzer", build / "mutants" / f"libmutant_{mutant}.so"):
+            if not needed.exists():
+                sys.exit(f"{needed} is not built")
+    print("| bug | mutant | harness | found | median | slowest |\n|---|---|---|---|---|---|")
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for what, mutant, harness, most in bugs:
+            runs = [pool.submit(executions_to_find, build, mutant, harness, most, seed, options.flag)
+                    for seed in range(1, options.seeds + 1)]
+            counts = [run.result() for run in runs]
+            found = [count for count in counts if count is not None]
+            median = statistics.median_low([most + 1 if count is None else count for count in counts])
+
+            def shown(count):
+                return f"{count:,}" if count <= most else f"> {most:,}"
+
+            print(f"| {what} | `{mutant}` | {harness} | {len(found)} of {len(counts)} | {shown(median)} | "
+                  f"{shown(max(most + 1 if count is None else count for count in counts))} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -27,6 +27,7 @@
 #include "properties/run/minimize_outputs.h"
 #include "properties/run/report_text.h"
 #include "python/src/call.h"
+#include "python/src/kernels_library.h"
 
 namespace nb = nanobind;
 
@@ -416,6 +417,7 @@ NB_MODULE(_core, module) {
       nb::arg("text"), nb::arg("inverse_root_ulp") = nb::none(), nb::arg("sum_depth") = nb::none(),
       nb::arg("flush_to_zero") = false);
   module.def("policy_table", &policy_table);
+  bind_kernels_library(module);
 
   nb::class_<Call>(module, "Call")
       .def("properties", &properties_of)

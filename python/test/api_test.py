@@ -159,6 +159,43 @@ def test_case_files(tmp_path):
         normproof.read_case(tmp_path / "nowhere.json")
 
 
+def test_kernels_work_on_tensors_where_they_lie():
+    """What normproof.torch calls, on the CPU: strided rows, in place, quantized, refused."""
+    from normproof import _core
+    library, bf16 = _core.KernelsLibrary(""), 2
+
+    def argument(tensor, dtype=bf16):
+        strides = [stride // tensor.itemsize for stride in tensor.strides]
+        return _core.Argument(tensor.ctypes.data, dtype, tensor.shape, strides)
+
+    wide, weight = inputs(hidden=64)
+    x, weight = wide[:, :40], weight[:40]
+    residual, scale = x[::-1].copy(), numpy.array([0.02], "f4")
+    call = dict(x=x.copy(), weight=weight, epsilon=1e-6)
+    out, quantized = numpy.empty((3, 40), BF16), numpy.empty((3, 40), ml_dtypes.float8_e4m3fn)
+    library.rms_norm(argument(out), argument(x), argument(weight), 1e-6, 0)
+    assert out.tobytes() == normproof.run("rms_norm", **call).out.tobytes()
+    library.rms_norm_static_fp8_quant(argument(quantized, 3), argument(x), argument(weight), scale.ctypes.data, 1e-6, 0)
+    assert quantized.tobytes() == normproof.run("rms_norm_static_fp8_quant", scale=scale, **call).out.tobytes()
+    both = normproof.run("fused_add_rms_norm_static_fp8_quant", residual=residual, scale=scale, **call)
+    total = residual.copy()
+    library.fused_add_rms_norm_static_fp8_quant(argument(quantized, 3), argument(x), argument(total), argument(weight),
+                                                scale.ctypes.data, 1e-6, 0)
+    assert (quantized.tobytes(), total.tobytes()) == (both.out.tobytes(), both.residual_out.tobytes())
+    both = normproof.run("fused_add_rms_norm", residual=residual, **call)
+    library.fused_add_rms_norm(argument(x), argument(residual), argument(weight), 1e-6, 0)
+    assert (x.tobytes(), residual.tobytes()) == (both.out.tobytes(), both.residual_out.tobytes())
+    none = _core.Argument(0, 0, (), ())
+    with pytest.raises(ValueError, match="weight"):
+        library.rms_norm(argument(out), argument(x), argument(weight[1:]), 1e-6, 0)
+    with pytest.raises(ValueError, match="5 and 5"):
+        argument(out[None, None, None])
+    with pytest.raises(ValueError, match="input"):
+        library.rms_norm(argument(out), none, none, 1e-6, 0)
+    with pytest.raises(RuntimeError, match="nowhere.so"):
+        _core.KernelsLibrary("nowhere.so")
+
+
 X, WEIGHT = inputs()
 GOOD = dict(x=X, weight=WEIGHT, epsilon=1e-6, out=X)
 FP8 = dict(GOOD, scale=1.0, out=X.astype(ml_dtypes.float8_e5m2))

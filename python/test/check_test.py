@@ -88,6 +88,17 @@ def test_identify_names_the_policy():
     assert not nothing and nothing.certificate and "closest" in str(nothing)
 
 
+def test_the_repro_is_of_the_violating_row():
+    from normproof import _core
+    x, weight = random_inputs(rows=9, hidden=64)
+    out = kernels.rms_norm(x, weight, 1e-5)
+    out.view("u2")[6, 40] ^= 1
+    result = normproof.check("rms_norm", x=x, weight=weight, epsilon=1e-5, out=out)
+    assert (result.rounding_violations + result.scale_violations, result.row, result.conforming_rows) == (1, 6, 8)
+    again = _core.call_from_json(result.to_json()).check(_core.policy("native"))
+    assert again["rounding_violations"] + again["scale_violations"] == 1
+
+
 def test_calls_without_rows_conform():
     x, weight = random_inputs()
     result = normproof.check("rms_norm", x=x[:0], weight=weight, epsilon=1e-5, out=x[:0])

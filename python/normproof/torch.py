@@ -1,0 +1,155 @@
+"""The four kernels as PyTorch ops, ``torch.ops.normproof.*``: bit for bit what the contract says, on CPU and GPU.
+
+    rms_norm(x, weight, epsilon) -> out
+    fused_add_rms_norm(x, residual, weight, epsilon)             in place: x becomes out, residual the sum
+    rms_norm_static_fp8_quant(x, weight, scale, epsilon, dtype) -> out
+    fused_add_rms_norm_static_fp8_quant(x, residual, weight, scale, epsilon, dtype) -> out    residual becomes the sum
+
+x and residual are ``[..., H]`` in bf16, fp16 or fp32, weight is ``[H]`` in that dtype or fp32, or None; scale is one fp32
+number on x's device; dtype is an fp8 dtype (torch.float8_e4m3fn). The ops work under torch.compile and in CUDA graphs: they
+launch on the current stream and wait for nothing. They have no gradients.
+
+On a GPU they need libkernels_cuda.so of a build with CUDA (`cmake --preset release-cuda`, target kernels_cuda), named by the
+environment variable NORMPROOF_KERNELS_CUDA.
+"""
+from __future__ import annotations
+
+import functools
+import os
+from typing import Optional
+
+import torch
+
+from normproof import _core
+
+# As in kernels/normproof_kernels.h.
+_DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2, torch.float8_e4m3fn: 3, torch.float8_e5m2: 4,
+           torch.float8_e4m3fnuz: 5, torch.float8_e5m2fnuz: 6}
+_NONE = _core.Argument(0, 0, (), ())
+
+
+@functools.cache
+def _host_library() -> "_core.KernelsLibrary":
+    return _core.KernelsLibrary("")
+
+
+@functools.cache
+def _device_library() -> "_core.KernelsLibrary":
+    path = os.environ.get("NORMPROOF_KERNELS_CUDA")
+    if not path:
+        raise RuntimeError("normproof.torch needs libkernels_cuda.so on a GPU; NORMPROOF_KERNELS_CUDA names it")
+    return _core.KernelsLibrary(os.path.abspath(path))
+
+
+def _argument(tensor: Optional[torch.Tensor]) -> "_core.Argument":
+    if tensor is None:
+        return _NONE
+    dtype = _DTYPES.get(tensor.dtype)
+    if dtype is None:
+        raise TypeError(f"normproof: expected {', '.join(str(known) for known in _DTYPES)}, got {tensor.dtype}")
+    return _core.Argument(tensor.data_ptr(), dtype, tensor.shape, tensor.stride())
+
+
+def _require_same_device(x: torch.Tensor, **others: Optional[torch.Tensor]) -> None:
+    for name, tensor in others.items():
+        if tensor is not None and tensor.device != x.device:
+            raise ValueError(f"{name}: expected a tensor on {x.device}, the device of x, got {tensor.device}")
+
+
+def _require_scale(scale: torch.Tensor) -> None:
+    if scale.dtype != torch.float32 or scale.numel() != 1:
+        raise ValueError(f"scale: expected one float32 number, got {tuple(scale.shape)} of {scale.dtype}")
+
+
+def _call(x: torch.Tensor, name: str, *arguments: object) -> None:
+    """Launches on the current stream of x's device."""
+    if not x.is_cuda:
+        getattr(_host_library(), name)(*arguments, 0)
+        return
+    index = x.get_device()
+    if index == torch.cuda.current_device():
+        getattr(_device_library(), name)(*arguments, torch._C._cuda_getCurrentRawStream(index))
+        return
+    with torch.cuda.device(index):
+        getattr(_device_library(), name)(*arguments, torch._C._cuda_getCurrentRawStream(index))
+
+
+def _rows(tensor: torch.Tensor) -> torch.Tensor:
+    """As rows x H, over the same memory; raises where the leading strides do not allow it."""
+    return tensor if tensor.dim() == 2 else tensor.view(-1, tensor.shape[-1])
+
+
+def _rms_norm(x: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float) -> torch.Tensor:
+    _require_same_device(x, weight=weight)
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    if 2 <= x.dim() <= 4:
+        _call(x, "rms_norm", _argument(out), _argument(x), _argument(weight), epsilon)
+    else:
+        _call(x, "rms_norm", _argument(_rows(out)), _argument(x.reshape(-1, x.shape[-1])), _argument(weight), epsilon)
+    return out
+
+
+def _fused_add_rms_norm(x: torch.Tensor, residual: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float) -> None:
+    _require_same_device(x, residual=residual, weight=weight)
+    _call(x, "fused_add_rms_norm", _argument(_rows(x)), _argument(_rows(residual)), _argument(weight), epsilon)
+
+
+def _rms_norm_static_fp8_quant(x: torch.Tensor, weight: Optional[torch.Tensor], scale: torch.Tensor, epsilon: float,
+                               dtype: Optional[torch.dtype] = None) -> torch.Tensor:
+    _require_same_device(x, weight=weight, scale=scale)
+    _require_scale(scale)
+    out = torch.empty(x.shape, dtype=dtype or torch.float8_e4m3fn, device=x.device)
+    _call(x, "rms_norm_static_fp8_quant", _argument(_rows(out)), _argument(_rows(x)), _argument(weight), scale.data_ptr(),
+          epsilon)
+    return out
+
+
+def _fused_add_rms_norm_static_fp8_quant(x: torch.Tensor, residual: torch.Tensor, weight: Optional[torch.Tensor],
+                                         scale: torch.Tensor, epsilon: float,
+                                         dtype: Optional[torch.dtype] = None) -> torch.Tensor:
+    _require_same_device(x, residual=residual, weight=weight, scale=scale)
+    _require_scale(scale)
+    out = torch.empty(x.shape, dtype=dtype or torch.float8_e4m3fn, device=x.device)
+    _call(x, "fused_add_rms_norm_static_fp8_quant", _argument(_rows(out)), _argument(_rows(x)), _argument(_rows(residual)),
+          _argument(weight), scale.data_ptr(), epsilon)
+    return out
+
+
+# What torch.compile needs to know: shapes, strides and dtypes, without a launch.
+def _like_x(x: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float) -> torch.Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _nothing(x: torch.Tensor, residual: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float) -> None:
+    return None
+
+
+def _quantized(x: torch.Tensor, weight: Optional[torch.Tensor], scale: torch.Tensor, epsilon: float,
+               dtype: Optional[torch.dtype] = None) -> torch.Tensor:
+    return x.new_empty(x.shape, dtype=dtype or torch.float8_e4m3fn)
+
+
+def _fused_quantized(x: torch.Tensor, residual: torch.Tensor, weight: Optional[torch.Tensor], scale: torch.Tensor,
+                     epsilon: float, dtype: Optional[torch.dtype] = None) -> torch.Tensor:
+    return x.new_empty(x.shape, dtype=dtype or torch.float8_e4m3fn)
+
+
+_library = torch.library.Library("normproof", "DEF")
+for _schema, _function, _meta in (
+        ("rms_norm(Tensor x, Tensor? weight, float epsilon) -> Tensor", _rms_norm, _like_x),
+        ("fused_add_rms_norm(Tensor(a!) x, Tensor(b!) residual, Tensor? weight, float epsilon) -> ()",
+         _fused_add_rms_norm, _nothing),
+        ("rms_norm_static_fp8_quant(Tensor x, Tensor? weight, Tensor scale, float epsilon, ScalarType? dtype=None) -> Tensor",
+         _rms_norm_static_fp8_quant, _quantized),
+        ("fused_add_rms_norm_static_fp8_quant(Tensor x, Tensor(a!) residual, Tensor? weight, Tensor scale, float epsilon, "
+         "ScalarType? dtype=None) -> Tensor", _fused_add_rms_norm_static_fp8_quant, _fused_quantized)):
+    _library.define(_schema)
+    _name = _schema.partition("(")[0]
+    _library.impl(_name, _function, "CPU")
+    _library.impl(_name, _function, "CUDA")
+    torch.library.register_fake(f"normproof::{_name}", _meta, lib=_library)
+
+rms_norm = torch.ops.normproof.rms_norm.default
+fused_add_rms_norm = torch.ops.normproof.fused_add_rms_norm.default
+rms_norm_static_fp8_quant = torch.ops.normproof.rms_norm_static_fp8_quant.default
+fused_add_rms_norm_static_fp8_quant = torch.ops.normproof.fused_add_rms_norm_static_fp8_quant.default

@@ -119,7 +119,8 @@ std::string tune(const BenchLibrary& library, const bench::Row& row, std::string
 
 int run(const BenchOptions& options) {
   if (options.target != "cuda")
-    throw UsageError(fmt::format("--target {}: bench measures target cuda", options.target));
+    throw UsageError(fmt::format("--target {}: bench measures target cuda alone; verify judges any target",
+                                 options.target));
   const auto peers = bench::read_peers(options.peers);
   const BenchLibrary library = load_library();
   bench::Report report;

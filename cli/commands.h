@@ -3,8 +3,11 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
+
+#include "properties/run/target.h"
 
 namespace normproof {
 
@@ -26,6 +29,7 @@ Action add_assess(CLI::App& command);
 Action add_drift(CLI::App& command);
 Action add_fuzz(CLI::App& command);
 Action add_merge(CLI::App& command);
+Action add_new_target(CLI::App& command);
 
 // An option that makes no sense; what() names it and its value. The program ends with kUsageError.
 class UsageError : public std::runtime_error {
@@ -47,5 +51,17 @@ std::string command_line();
 
 // Options that several commands share.
 void add_target_option(CLI::App& command, std::string& target);
+
+// How the outputs of a target are judged, as the command line says it.
+struct JudgeOptions {
+  std::string judge = "auto";  // "canonical", "witness"; auto: as the target's Judging says by itself
+  std::string policy;          // empty: native
+};
+void add_judge_options(CLI::App& command, JudgeOptions& options);
+// Has the target judged as the options say. Throws UsageError where the policy makes no sense.
+std::unique_ptr<Target> judged(std::unique_ptr<Target> target, const JudgeOptions& options);
+// " --target NAME", and " --judge" and " --policy" where they are not the target's own: for commands that
+// people copy.
+std::string target_arguments(const Target& target);
 
 }  // namespace normproof

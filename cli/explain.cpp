@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <tuple>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
@@ -18,6 +19,7 @@ namespace {
 struct ExplainOptions {
   std::string file;
   std::string target = "host";
+  JudgeOptions judge;
   std::optional<std::int64_t> row, column;
 };
 
@@ -45,18 +47,21 @@ int explain_command(const ExplainOptions& options) {
     evaluation.verdict = oracle::judge_canonical(test_case, tensors, *outputs);
     fmt::print("outputs: as given in {}\n", options.file);
   } else {
-    const auto target = make_target(options.target);
+    const auto target = judged(make_target(options.target), options.judge);
     evaluation = evaluate(test_case, tensors, *target);
     if (evaluation.run.status == RunResult::Status::completed) outputs = evaluation.run.outputs;
     fmt::print("outputs: of target {}\n", target->name());
+    if (evaluation.outcome == Evaluation::Outcome::not_taken) {
+      fmt::print(stderr, "normproof: {}: target {} does not take the case: {}\n", options.file,
+                 target->name(), evaluation.run.message);
+      return kCouldNotRun;
+    }
     if (evaluation.violates()) fmt::print("{}", describe(test_case, evaluation));
   }
   // Without a choice: the first wrong element, else the first element.
   std::int64_t row = options.row.value_or(0), column = options.column.value_or(0);
-  if (!options.row && !options.column && !evaluation.verdict.first_mismatches.empty()) {
-    row = evaluation.verdict.first_mismatches.front().row;
-    column = evaluation.verdict.first_mismatches.front().column;
-  }
+  if (const auto wrong = evaluation.first_wrong_element(); wrong && !options.row && !options.column)
+    std::tie(row, column) = *wrong;
   const auto explanation = oracle::explain(test_case, tensors, outputs, row, column);
   fmt::print("{}", oracle::to_text(explanation));
   return evaluation.violates() || !evaluation.verdict.conforms() ? kViolationFound : kAllGood;
@@ -68,6 +73,7 @@ Action add_explain(CLI::App& command) {
   const auto options = std::make_shared<ExplainOptions>();
   command.add_option("file", options->file, "A case file")->required();
   add_target_option(command, options->target);
+  add_judge_options(command, options->judge);
   command.add_option("--row", options->row, "Row of the element, from 0; default: the first wrong element");
   command.add_option("--column", options->column, "Column of the element, from 0");
   return [options] { return explain_command(*options); };

@@ -65,10 +65,9 @@ std::string finding_text(const Finding& finding, const Target& target) {
   std::string text = fmt::format("VIOLATION found by {}\n{}", finding.found_by, finding.message);
   if (text.back() != '\n') text += '\n';
   if (!finding.file.empty()) {
-    text += fmt::format("  replay:  {} replay {} --target {}\n", program_name(), finding.file.string(),
-                        target.name());
-    text += fmt::format("  explain: {} explain {} --target {}\n", program_name(), finding.file.string(),
-                        target.name());
+    const std::string arguments = finding.file.string() + target_arguments(target);
+    text += fmt::format("  replay:  {} replay {}\n", program_name(), arguments);
+    text += fmt::format("  explain: {} explain {}\n", program_name(), arguments);
   }
   return text;
 }

@@ -1,10 +1,13 @@
 // `normproof fuzz`: run the fuzzers for some minutes and turn what they find into bug reports.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <thread>
 
 #include "cli/commands.h"
@@ -14,11 +17,15 @@
 #include "cli/shard.h"
 #include "corpus/atomic_file.h"
 #include "fuzz/campaign/campaign.h"
+#include "properties/run/plugin_target.h"
+#include "properties/run/verification_case.h"
 
 namespace normproof {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr std::array<std::string_view, 2> kFuzzersOfTargets = {"conformance", "wide"};
 
 struct FuzzOptions {
   campaign::CampaignOptions campaign;
@@ -68,8 +75,37 @@ Json to_json(const campaign::CampaignResult& result) {
   return document;
 }
 
+// Cases that a plug-in is asked for before the fuzzers are: if it takes none of them it would never be
+// judged.
+constexpr std::int64_t kProbes = 400;
+
+// A plug-in is run by the fuzzers whose cases a target runs, each with workers of its own. Throws TargetError
+// where the target cannot be had or takes nothing.
+void prepare_plugin(campaign::CampaignOptions& wanted) {
+  const auto target = make_target(wanted.target);
+  const auto combinations = combinations_of(*target);
+  bool taken = false;
+  for (std::int64_t index = 0; index < kProbes && !taken && !combinations.empty(); ++index) {
+    const Case test_case = verification_case(wanted.seed, index, combinations);
+    taken = target->run(test_case, materialize(test_case)).status != RunResult::Status::not_taken;
+  }
+  if (!taken)
+    throw TargetError(fmt::format("target {} takes no case: nothing would be judged", wanted.target));
+  for (const std::string& name : wanted.names) {
+    if (std::ranges::count(kFuzzersOfTargets, name) > 0) continue;
+    throw UsageError(
+        fmt::format("--fuzzer {} does not run a plug-in; {} do", name, fmt::join(kFuzzersOfTargets, ", ")));
+  }
+  if (wanted.names.empty()) wanted.names.assign(kFuzzersOfTargets.begin(), kFuzzersOfTargets.end());
+  // The fuzzers' processes have another working folder, and no worker beside them.
+  const WorkerSettings settings = plugin_worker_settings(wanted.target);
+  wanted.target = settings.library.string();
+  setenv("NORMPROOF_WORKER", settings.program.c_str(), 1);
+}
+
 int fuzz(FuzzOptions options) {
   campaign::CampaignOptions& wanted = options.campaign;
+  if (names_a_plugin(wanted.target)) prepare_plugin(wanted);
   wanted.time = std::chrono::seconds(static_cast<std::int64_t>(options.minutes * 60));
   wanted.program = program_name();
   wanted.folder = std::filesystem::absolute(folder_of_shard(wanted.folder.string(), wanted.shard));
@@ -161,7 +197,7 @@ Action add_fuzz(CLI::App& command) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command.add_option("--seed", campaign.seed, "Of the fuzzers' random numbers")->capture_default_str();
-  command.add_option("--target", campaign.target, "Who runs the cases: host or a mutant")
+  command.add_option("--target", campaign.target, "Who runs the cases: host, a mutant, or a plug-in")
       ->capture_default_str();
   command.add_option("--fuzzer", campaign.names, "Only these, for instance conformance; all without");
   command.add_option("--folder", campaign.folder, "Corpora and findings; a later campaign goes on from here")

@@ -132,7 +132,8 @@ int identify_target(const IdentifyOptions& options) {
   if (options.judging.inverse_root_ulp) inverse_root.ulp_bound = *options.judging.inverse_root_ulp;
   inverse_root.sum_depth = options.judging.sum_depth;
   inverse_root.flush_to_zero = options.judging.flush_to_zero;
-  int unexplained = 0, failed = 0;
+  int unexplained = 0, failed = 0, not_taken = 0;
+  std::optional<Question> answered;
   std::vector<IdentifiedCall> calls;
   std::vector<Trait> traits;
   Progress progress;
@@ -146,6 +147,10 @@ int identify_target(const IdentifyOptions& options) {
     const RunResult run = target->run(test_case, tensors);
     progress.show("identifying", static_cast<std::int64_t>(index), 0,
                   static_cast<double>(index) / static_cast<double>(asked.size()));
+    if (run.status == RunResult::Status::not_taken) {
+      ++not_taken;
+      continue;
+    }
     const std::string where =
         fmt::format("{:<60} {:<8}", question.name, question.offset == 0 ? "aligned" : "shifted");
     if (run.status != RunResult::Status::completed) {
@@ -158,6 +163,7 @@ int identify_target(const IdentifyOptions& options) {
     }
     const Identification found = identify(test_case, tensors, run.outputs, inverse_root);
     progress.clear();
+    if (!answered) answered = question;
     if (found.identified()) {
       std::vector<std::string> others;
       for (const oracle::Policy& survivor : found.survivors) {
@@ -176,14 +182,14 @@ int identify_target(const IdentifyOptions& options) {
     }
     std::fflush(stdout);
   }
-  if (!asked.empty()) {
-    DiscriminatingShape shape = asked.front().shape;
-    fmt::print("traits, {}\n", asked.front().name);
-    traits = observe_traits(*target, shape);
+  if (answered) {
+    fmt::print("traits, {}\n", answered->name);
+    traits = observe_traits(*target, answered->shape);
     for (const Trait& trait : traits) {
       fmt::print("  {:<44} {}\n", trait.question, trait.answer);
     }
   }
+  if (not_taken > 0) fmt::print("{} of {} questions not taken by the target\n", not_taken, asked.size());
   if (!options.html.empty()) {
     HtmlReport page;
     page.title = fmt::format("normproof identify: target {}", target->name());
@@ -193,7 +199,7 @@ int identify_target(const IdentifyOptions& options) {
     write_html(options.html, page);
   }
   if (unexplained > 0) return kViolationFound;
-  return failed == static_cast<int>(asked.size()) ? kCouldNotRun : kAllGood;
+  return failed + not_taken == static_cast<int>(asked.size()) ? kCouldNotRun : kAllGood;
 }
 
 int identify_command(const IdentifyOptions& options) {

@@ -38,6 +38,7 @@ constexpr Subcommand kSubcommands[] = {
     {"fuzz", "Run the fuzzers for some minutes; what they find becomes bug reports", add_fuzz},
     {"mutants", "Measure the suite itself: which check sees which planted bug", add_mutants},
     {"merge", "Unite the results of all shards of a run of verify, mutants or fuzz", add_merge},
+    {"new-target", "Write a folder with an example of a plug-in, to put your kernel into", add_new_target},
     {"prove", "Compare every input of the elementary operations with integer arithmetic", add_prove},
     {"bench", "Measure the kernels' speed on a GPU, beside a copy and other kernels", add_bench},
     {"list", "Print the operations, dtypes, policies, properties, data classes and targets", add_list},
@@ -95,12 +96,53 @@ std::string shell_quoted(std::string_view argument) {
 std::string command_line() { return program_name() + all_arguments; }
 
 void add_target_option(CLI::App& command, std::string& target) {
-  command.add_option("--target", target, "Who runs the cases; `normproof list` names the targets")
+  command
+      .add_option(
+          "--target", target,
+          "Who runs the cases; `normproof list` names the targets, and any plug-in is one: ./libmine.so")
       ->capture_default_str();
   // Read after --target: a target of two, whose bits are compared.
   command.add_option_function<std::string>(
       "--also", [&target](const std::string& other) { target += "+" + other; },
       "Run every case on this target too and demand the same bits, for instance --target cuda --also host");
+}
+
+void add_judge_options(CLI::App& command, JudgeOptions& options) {
+  command
+      .add_option(
+          "--judge", options.judge,
+          "canonical: every bit is determined; witness: any order of summation; auto: witness for a plug-in, "
+          "canonical for our kernels")
+      ->check(CLI::IsMember({"auto", "canonical", "witness"}))
+      ->capture_default_str();
+  command.add_option(
+      "--policy", options.policy,
+      "Rounding policy to judge by, for instance weight=fp32; `normproof list` names them; default: "
+      "native");
+}
+
+std::unique_ptr<Target> judged(std::unique_ptr<Target> target, const JudgeOptions& options) {
+  Judging judging = target->judging();
+  if (options.judge != "auto") judging.canonical = options.judge == "canonical";
+  if (!options.policy.empty()) {
+    try {
+      judging.policy = oracle::parse_policy(options.policy);
+    } catch (const std::invalid_argument& error) {
+      throw UsageError(fmt::format("--policy: {}", error.what()));
+    }
+  }
+  target->judge_by(judging);
+  return target;
+}
+
+std::string target_arguments(const Target& target) {
+  const Judging judging = target.judging();
+  std::string text = fmt::format(" --target {}", target.name());
+  if (judging.canonical == target.is_foreign())
+    text += fmt::format(" --judge {}", judging.canonical ? "canonical" : "witness");
+  if (judging.policy != oracle::native())
+    text += fmt::format(" --policy {}", oracle::to_string(judging.policy));
+  return text;
 }
 
 }  // namespace normproof

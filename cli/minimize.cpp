@@ -23,6 +23,7 @@ struct MinimizeOptions {
   std::string file;
   JudgingOptions judging;
   std::string target;
+  std::string judge = "auto";
   std::string output = "minimized.json";
 };
 
@@ -34,9 +35,14 @@ void print_size(const char* what, const Case& test_case) {
 int minimize_on_target(const MinimizeOptions& options) {
   Case failing = read_case(options.file);
   failing.outputs.reset();
-  const auto target = make_target(options.target);
+  const auto target = judged(make_target(options.target), {options.judge, options.judging.policy});
   const Evaluation before = evaluate(failing, *target);
   print_size(options.file.c_str(), failing);
+  if (before.outcome == Evaluation::Outcome::not_taken) {
+    fmt::print(stderr, "normproof: {}: target {} does not take the case: {}\n", options.file, target->name(),
+               before.run.message);
+    return kCouldNotRun;
+  }
   if (!before.violates()) {
     fmt::print("does not violate the contract on target {}: nothing to minimize\n", target->name());
     return kAllGood;
@@ -49,7 +55,7 @@ int minimize_on_target(const MinimizeOptions& options) {
   write_case(options.output, smallest);
   print_size(options.output.c_str(), smallest);
   fmt::print("{}", describe(smallest, after));
-  fmt::print("replay: {} replay {} --target {}\n", program_name(), options.output, target->name());
+  fmt::print("replay: {} replay {}{}\n", program_name(), options.output, target_arguments(*target));
   return kViolationFound;
 }
 
@@ -96,6 +102,10 @@ Action add_minimize(CLI::App& command) {
       ->required();
   add_judging_options(command, options->judging, true);
   command.add_option("--target", options->target, "Run the case on this target and shrink everything");
+  command
+      .add_option("--judge", options->judge, "With --target: canonical, witness, or auto, the target's own")
+      ->check(CLI::IsMember({"auto", "canonical", "witness"}))
+      ->capture_default_str();
   command.add_option("--output", options->output, "Where to write the smallest case")->capture_default_str();
   return [options] {
     return options->target.empty() ? minimize_given_outputs(*options) : minimize_on_target(*options);

@@ -24,6 +24,7 @@ namespace {
 struct ReplayOptions {
   std::vector<std::string> files;
   std::string target = "host";
+  JudgeOptions judge;
   std::string dump;
   std::string repro;
   bool quiet = false;
@@ -49,14 +50,14 @@ void write_outputs(const std::string& file, Case test_case, const Evaluation& ev
 void write_repro(const std::string& file, const Case& test_case, const Evaluation& evaluation,
                  const Target& target) {
   const Outputs& got = outputs_of(evaluation, "--repro", file);
-  const Outputs wanted = oracle::expected_outputs(test_case, materialize(test_case));
+  const Outputs wanted = oracle::expected_outputs(test_case, materialize(test_case), target.judging().policy);
   write_text_atomically(file, campaign::repro_script(test_case, got, wanted, target.name()));
 }
 
 int replay(const ReplayOptions& options) {
-  const auto target = make_target(options.target);
+  const auto target = judged(make_target(options.target), options.judge);
   report_crashes("findings", options.target);
-  int violations = 0, unreadable = 0, judged = 0;
+  int violations = 0, unreadable = 0, replayed = 0, not_taken = 0;
   for (const std::string& argument : options.files) {
     std::vector<std::filesystem::path> files;
     try {
@@ -78,14 +79,17 @@ int replay(const ReplayOptions& options) {
         continue;
       }
       const Evaluation evaluation = evaluate(test_case, *target);
-      if (judged > 0 && !(options.dump.empty() && options.repro.empty())) {
+      if (replayed > 0 && !(options.dump.empty() && options.repro.empty())) {
         throw UsageError(
             fmt::format("--dump, --repro: take one case, got more: {}", options.dump + options.repro));
       }
       if (!options.dump.empty()) write_outputs(options.dump, test_case, evaluation);
       if (!options.repro.empty()) write_repro(options.repro, test_case, evaluation, *target);
-      ++judged;
-      if (evaluation.violates()) {
+      ++replayed;
+      if (evaluation.outcome == Evaluation::Outcome::not_taken) {
+        ++not_taken;
+        if (!options.quiet) fmt::print("{}: not taken: {}\n", file.string(), evaluation.run.message);
+      } else if (evaluation.violates()) {
         ++violations;
         fmt::print("{}: {}", file.string(), describe(test_case, evaluation));
       } else if (!options.quiet) {
@@ -94,12 +98,16 @@ int replay(const ReplayOptions& options) {
       }
     }
   }
-  fmt::print("{} cases on target {}: {} conform, {} violate", judged, target->name(), judged - violations,
-             violations);
+  fmt::print("{} cases on target {}: {} conform, {} violate", replayed, target->name(),
+             replayed - violations - not_taken, violations);
+  if (not_taken > 0) fmt::print(", {} not taken", not_taken);
   if (unreadable > 0) fmt::print(", {} files could not be read", unreadable);
   fmt::print("\n{}", target->closing_words());
   if (violations > 0) return kViolationFound;
-  return unreadable > 0 ? kUsageError : kAllGood;
+  if (unreadable > 0) return kUsageError;
+  if (replayed == 0 || replayed > not_taken) return kAllGood;
+  fmt::print(stderr, "normproof: target {} took none of the cases: nothing was judged\n", target->name());
+  return kCouldNotRun;
 }
 
 }  // namespace
@@ -108,6 +116,7 @@ Action add_replay(CLI::App& command) {
   const auto options = std::make_shared<ReplayOptions>();
   command.add_option("files", options->files, "Case files, or folders of them")->required();
   add_target_option(command, options->target);
+  add_judge_options(command, options->judge);
   command.add_option("--dump", options->dump, "Write the case's inputs and outputs to this safetensors file");
   command.add_option("--repro", options->repro,
                      "Write a Python script (numpy) that shows the case's differing elements by itself");

@@ -58,6 +58,7 @@ Action add_verify(CLI::App& command) {
   VerifyOptions& verify_options = options->verify;
   verify_options.corpus = default_corpus_folder();
   add_target_option(command, verify_options.target);
+  add_judge_options(command, verify_options.judge);
   command.add_option("--seconds", verify_options.seconds, "Time for everything together")
       ->check(CLI::Range(0.0, 1e7))
       ->capture_default_str();

@@ -38,15 +38,22 @@ VerifyOptions options_from(const Json& run) {
   return options;
 }
 
-void add_row(Tally& tally, const Json& row) {
+Judging judging_from(const Json& run) {
+  return {run.at("judge") == "canonical", oracle::parse_policy(run.at("policy").get<std::string>())};
+}
+
+Combination combination_from(const Json& row) {
   const auto path = row.at("path").get<std::string>();
-  const Combination combination{
+  return {
       require_known(operation_from_name(row.at("operation").get<std::string>()), row.at("operation")),
       require_known(dtype_from(row.at("dtype")), row.at("dtype")), dtype_from(row.at("weight_dtype")),
       dtype_from(row.at("quantized_dtype")),
       path == "vectorized" ? KernelPath::vectorized
       : path == "scalar"   ? KernelPath::scalar
                            : KernelPath::automatic};
+}
+
+void add_row(Tally& tally, const Json& row) {
   Counts counts;
   counts.cases = row.at("cases").get<std::int64_t>();
   counts.rows = row.at("rows").get<std::int64_t>();
@@ -55,7 +62,8 @@ void add_row(Tally& tally, const Json& row) {
   counts.mismatches = row.at("mismatches").get<std::int64_t>();
   counts.violations = row.at("violations").get<std::int64_t>();
   counts.refusals = row.at("refused_as_demanded").get<std::int64_t>();
-  tally.add(combination, counts);
+  counts.not_taken = row.at("not_taken").get<std::int64_t>();
+  tally.add(combination_from(row), counts);
 }
 
 void add_check(std::vector<Check>& checks, const Json& row) {
@@ -143,7 +151,10 @@ int merge_verify(const std::vector<Json>& parts, const MergeOutput& output) {
                                  result.tally.total().cases));
   }
   sort_checks(result.checks);
-  result.uncovered = result.tally.uncovered(all_combinations(options.operation, options.dtype));
+  for (const Json& row : parts.front().at("combinations"))
+    result.combinations.push_back(combination_from(row));
+  result.uncovered = result.tally.uncovered(result.combinations);
+  result.judging = judging_from(parts.front().at("run"));
   for (const Finding& finding : result.findings) {
     fmt::print("VIOLATION found by {}\n{}  repro:   {}\n", finding.found_by, finding.message,
                finding.file.string());

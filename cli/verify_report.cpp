@@ -43,7 +43,8 @@ nlohmann::ordered_json to_json(const Counts& counts) {
           {"special_rows", counts.special_rows},
           {"mismatches", counts.mismatches},
           {"violations", counts.violations},
-          {"refused_as_demanded", counts.refusals}};
+          {"refused_as_demanded", counts.refusals},
+          {"not_taken", counts.not_taken}};
 }
 
 nlohmann::ordered_json to_json(const Combination& combination, const Counts& counts) {
@@ -64,6 +65,8 @@ nlohmann::ordered_json to_json(const Combination& combination, const Counts& cou
 // Everything that decides which cases a run judges and when it ends.
 nlohmann::ordered_json what_is_run(const VerifyOptions& options, const VerifyResult& result) {
   nlohmann::ordered_json run = {{"target", options.target},
+                                {"judge", result.judging.canonical ? "canonical" : "witness"},
+                                {"policy", oracle::to_string(result.judging.policy)},
                                 {"seed", options.seed},
                                 {"seconds", options.seconds},
                                 {"corpus_files", result.corpus_files},
@@ -89,12 +92,15 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   }
   const Counts total = result.tally.total();
   text += table_line("total", "", total);
-  const auto wanted = all_combinations(options.operation, options.dtype);
-  text += fmt::format(
-      "{} corpus cases, {} properties, {} of {} combinations of operation, dtype, weight and path, {:.1f} "
-      "s\n",
-      count_of(result, "corpus"), count_of(result, "property"),
-      wanted.size() - result.tally.uncovered(wanted).size(), wanted.size(), result.seconds);
+  const std::size_t wanted = result.combinations.size();
+  const std::size_t reached = wanted - result.tally.uncovered(result.combinations).size();
+  const bool of_paths = result.combinations.front().path != KernelPath::automatic;
+  text +=
+      fmt::format("{} corpus cases, {} properties, {} of {} combinations of operation, dtype, {}, {:.1f} s\n",
+                  count_of(result, "corpus"), count_of(result, "property"), reached,
+                  wanted, of_paths ? "weight and path" : "and weight that the target takes", result.seconds);
+  if (total.not_taken > 0)
+    text += fmt::format("not taken by the target: {} cases\n", grouped(total.not_taken));
   text += result.closing_words;
   for (const std::string& reason : result.unchecked) text += fmt::format("NOT CHECKED: {}\n", reason);
   if (!result.findings.empty()) {
@@ -111,8 +117,16 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
     text += fmt::format("{}: target {} conforms so far (seed {})\n", to_string(options.shard), options.target,
                         options.seed);
   } else if (exit_code_of(result) == kAllGood) {
-    text += fmt::format("target {} conforms: every output bit is what the contract says (seed {})\n",
-                        options.target, options.seed);
+    const std::string policy = oracle::to_string(result.judging.policy);
+    const std::string by = policy == "native" ? "" : fmt::format(" by policy {}", policy);
+    text +=
+        result.judging.canonical
+            ? fmt::format("target {} conforms: every output bit is what the contract says{} (seed {})\n",
+                          options.target, by, options.seed)
+            : fmt::format(
+                  "target {} conforms: in every row, one inverse RMS that a faithful evaluation can reach "
+                  "explains every output bit{} (seed {})\n",
+                  options.target, by, options.seed);
   }
   return text;
 }
@@ -121,22 +135,25 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
   nlohmann::ordered_json document;
   document["normproof_verify"] = 1;
   document["target"] = options.target;
+  document["judge"] = result.judging.canonical ? "canonical" : "witness";
+  document["policy"] = oracle::to_string(result.judging.policy);
   document["seed"] = options.seed;
   document["seconds"] = result.seconds;
   document["exit_code"] = exit_code_of(result);
   document["total"] = to_json(result.tally.total());
-  const auto wanted = all_combinations(options.operation, options.dtype);
+  const auto& wanted = result.combinations;
   for (const Combination& combination : wanted) {
     document["combinations"].push_back(to_json(combination, result.tally.of(combination)));
   }
-  // Calls that no kernel ran, and what properties called besides the operation or dtype asked for.
+  // Calls that no kernel ran or took, and what properties called besides the operation or dtype asked for.
   document["other_calls"] = nlohmann::ordered_json::array();
   const auto add_other = [&](const Combination& combination) {
     const Counts counts = result.tally.of(combination);
-    if (counts.cases > 0) document["other_calls"].push_back(to_json(combination, counts));
+    if (counts.cases + counts.not_taken > 0 && std::ranges::find(wanted, combination) == wanted.end())
+      document["other_calls"].push_back(to_json(combination, counts));
   };
   for (Combination combination : all_combinations()) {
-    if (std::ranges::find(wanted, combination) == wanted.end()) add_other(combination);
+    add_other(combination);
     if (combination.path != KernelPath::vectorized) continue;
     combination.path = KernelPath::automatic;
     add_other(combination);

@@ -56,14 +56,22 @@ struct Failure {
   std::int64_t index;
   Case test_case;
   std::string message;
+  std::string seen;
 };
 
 class Verification {
  public:
   explicit Verification(const VerifyOptions& options)
       : options_(options),
-        target_(make_target(options.target)),
-        combinations_(all_combinations(options.operation, options.dtype)) {}
+        target_(judged(make_target(options.target), options.judge)),
+        combinations_(combinations_of(*target_, options.operation, options.dtype)) {
+    if (combinations_.empty()) {
+      throw TargetError(fmt::format("target {} takes {}", options.target,
+                                    options.operation || options.dtype
+                                        ? "nothing of what --op and --dtype leave"
+                                        : "no operation with any dtype"));
+    }
+  }
 
   VerifyResult run();
 
@@ -71,7 +79,7 @@ class Verification {
   void replay_corpus();
   void check_properties();
   void judge_random_cases();
-  void record(const Case& failing, std::string found_by, std::string message = {});
+  void record(const Case& failing, std::string found_by, std::string message, const std::string& seen);
   void note_first_violation();
   bool stop() const { return result_.stopped_early; }
   bool selected(const Case& test_case) const {
@@ -94,8 +102,13 @@ VerifyResult Verification::run() {
   if (!stop()) check_properties();
   if (!stop()) judge_random_cases();
   progress_.clear();
+  result_.combinations = combinations_;
   // What one shard does not reach, another may.
   if (options_.shard.is_whole()) result_.uncovered = result_.tally.uncovered(combinations_);
+  const Counts total = result_.tally.total();
+  if (!stop() && total.rows == 0 && total.not_taken > 0)
+    result_.unchecked.push_back(fmt::format("the target took none of {} cases", total.not_taken));
+  result_.judging = target_->judging();
   result_.seconds = seconds_since(start_);
   result_.closing_words = target_->closing_words();
   return std::move(result_);
@@ -110,7 +123,9 @@ void Verification::note_first_violation() {
 
 // Shrinks and stores a violating case. `message` replaces the judge's description where the judge alone does
 // not see the violation (a property about two runs, say), and such a case is already shrunk.
-void Verification::record(const Case& failing, std::string found_by, std::string message) {
+// `seen`: what was wrong when the case was found, for a target that does not do it again.
+void Verification::record(const Case& failing, std::string found_by, std::string message,
+                          const std::string& seen) {
   progress_.clear();
   Finding finding;
   finding.found_by = std::move(found_by);
@@ -119,6 +134,7 @@ void Verification::record(const Case& failing, std::string found_by, std::string
     finding.message = describe(finding.test_case, evaluate(finding.test_case, *target_));
   } else {
     finding.test_case = failing;
+    if (message.empty()) finding.message = seen + "  the target does not do it again for the same case\n";
   }
   if (!message.empty()) finding.message = message + "\n" + finding.message;
   try {
@@ -161,7 +177,7 @@ void Verification::replay_corpus() {
     if (evaluation.violates()) {
       check.message = describe(test_case, evaluation);
       note_first_violation();
-      record(test_case, "corpus case " + name);
+      record(test_case, "corpus case " + name, {}, check.message);
     }
     result_.checks.push_back(std::move(check));
     if (stop()) return;
@@ -179,6 +195,7 @@ void Verification::check_properties() {
   for (const Property& property : properties) {
     const std::size_t done = next++;
     if (!options_.shard.takes(static_cast<std::int64_t>(done))) continue;
+    if (property.own_interface && target_->is_foreign()) continue;
     const auto begin = Clock::now();
     PropertyContext context{*target_,
                             result_.tally,
@@ -207,7 +224,7 @@ void Verification::check_properties() {
       note_first_violation();
       const std::string found_by = fmt::format("property {}: {}", property.name, property.sentence);
       if (outcome.counterexample) {
-        record(*outcome.counterexample, found_by, outcome.message);
+        record(*outcome.counterexample, found_by, outcome.message, {});
       } else {
         progress_.clear();
         fmt::print("VIOLATION found by {}\n{}\n", found_by, outcome.message);
@@ -231,7 +248,8 @@ void Verification::judge_random_cases() {
   std::vector<Failure> failures;
   std::exception_ptr error;
   const Tally before = result_.tally;
-  const bool witness = options_.witness.value_or(target_->prefers_long_cases());
+  const bool witness =
+      target_->judging().canonical && options_.witness.value_or(target_->prefers_long_cases());
 
   const auto work = [&] {
     Tally tally;
@@ -250,7 +268,8 @@ void Verification::judge_random_cases() {
         if (evaluation.violates() || !objection.empty()) {
           const std::lock_guard lock(mutex);
           note_first_violation();
-          failures.push_back({index, test_case, std::move(objection)});
+          failures.push_back({index, test_case, std::move(objection),
+                              evaluation.violates() ? describe(test_case, evaluation) : std::string()});
           if (!options_.keep_going || failures.size() >= 8) stop_workers = true;
         }
         if (index % 16 == 0 && mutex.try_lock()) {
@@ -293,8 +312,8 @@ void Verification::judge_random_cases() {
   }
   // The lowest index first: what is reported does not depend on which worker was faster.
   std::sort(failures.begin(), failures.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
-  for (const auto& [index, test_case, message] : failures) {
-    record(test_case, fmt::format("random case {} of seed {}", index, options_.seed), message);
+  for (const auto& [index, test_case, message, seen] : failures) {
+    record(test_case, fmt::format("random case {} of seed {}", index, options_.seed), message, seen);
     if (stop()) return;
   }
 }

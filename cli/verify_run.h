@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/commands.h"
 #include "cli/finding.h"
 #include "corpus/case.h"
 #include "corpus/shard.h"
@@ -16,6 +17,7 @@ namespace normproof {
 
 struct VerifyOptions {
   std::string target = "host";
+  JudgeOptions judge;
   double seconds = 45;                // for everything together
   std::optional<std::int64_t> cases;  // random cases, instead of the time that is left
   std::optional<int> property_cases;  // of each property, instead of its share of the time
@@ -46,10 +48,12 @@ struct VerifyResult {
   Tally tally;
   std::vector<Check> checks;
   std::vector<Finding> findings;
-  std::vector<Combination> uncovered;  // combinations that no compared row has reached; of a whole run only
+  std::vector<Combination> combinations;  // that the target must reach
+  std::vector<Combination> uncovered;  // of these, those that no compared row has reached; of a whole run only
   std::vector<std::string> unchecked;  // corpus files and properties, with the reason
   std::string closing_words;           // of the target
   std::int64_t corpus_files = 0;       // all that were there, also those of other shards
+  Judging judging;
   double seconds = 0;
   double seconds_to_first_violation = 0;  // of target and judge, before shrinking
   double processor_seconds_to_first_violation = 0;

@@ -13,7 +13,7 @@ constexpr std::array kProperties = {
     Property{
         "refused-calls",
         "A call with an invalid argument is refused, names the argument and its value, and writes nothing.",
-        &check_refused_calls},
+        &check_refused_calls, true},
     Property{"bitwise-equality",
              "Every output bit is what the contract says, and nothing else in memory changes.",
              &check_bitwise_equality},
@@ -35,7 +35,7 @@ constexpr std::array kProperties = {
              &check_layout_changes_nothing},
     Property{"launch-changes-nothing",
              "A row's bits do not depend on the code path, the block size, or the order of the threads.",
-             &check_launch_changes_nothing},
+             &check_launch_changes_nothing, true},
     Property{"calls-leave-no-trace", "A call's bits do not depend on the calls before it.",
              &check_calls_leave_no_trace},
     Property{

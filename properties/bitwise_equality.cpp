@@ -1,7 +1,6 @@
 // The main property: the target computes the numeric contract bit by bit.
 #include "properties/check.h"
 #include "properties/families.h"
-#include "properties/run/evaluate.h"
 
 namespace normproof {
 
@@ -9,11 +8,8 @@ PropertyResult check_bitwise_equality(PropertyContext& context) {
   PropertyCheck property;
   property.name = "bitwise-equality";
   property.limits.allow_refused = true;
-  property.check = [](const Case& test_case, PropertyContext& now) {
-    const Evaluation evaluation = evaluate(test_case, now.target);
-    now.tally.add(test_case, evaluation);
-    return evaluation.violates() ? CaseFinding::fails(describe(test_case, evaluation)) : CaseFinding::holds();
-  };
+  property.any_judge = true;
+  property.check = judge_alone;
   return check_property(property, context);
 }
 

@@ -12,6 +12,7 @@
 #include "corpus/hash.h"
 #include "corpus/shrink.h"
 #include "properties/case_generator.h"
+#include "properties/derived.h"
 #include "properties/run/evaluate.h"
 
 namespace normproof {
@@ -25,6 +26,9 @@ constexpr int kDiscardRatio = 50;
 constexpr int kShrinkTries = 300;
 constexpr std::int64_t kMinimizeTries = 3000;
 
+// Draws until a case is one of those that a foreign target takes.
+constexpr int kDraws = 200;
+
 // One check of a property: what RapidCheck calls case by case, and what it has seen.
 class Checker {
  public:
@@ -35,7 +39,8 @@ class Checker {
         shrinking_context_{context.target,    shrinking_tally_, context.seed,       context.cases,
                            context.operation, context.dtype,    context.out_of_time} {
     std::ranges::copy_if(property.operations, std::back_inserter(operations_), [&](Operation operation) {
-      return !context.operation || *context.operation == operation;
+      return (!context.operation || *context.operation == operation) &&
+             !combinations_of(context.target, operation, context.dtype).empty();
     });
   }
 
@@ -53,6 +58,7 @@ class Checker {
   PropertyContext shrinking_context_;
   std::vector<Operation> operations_;  // that the cases are drawn from
   int cases_ = 0;
+  std::int64_t not_taken_before_ = 0;
   int shrink_tries_ = 0;
   bool out_of_time_ = false;
   std::optional<Case> counterexample_;
@@ -63,6 +69,8 @@ Case Checker::draw(Random& random) const {
   limits.operation = random.pick(operations_);
   limits.dtype = context_.dtype;
   Case test_case = random_case(random, limits);
+  for (int draw = 1; draw < kDraws && !context_.target.takes(test_case); ++draw)
+    test_case = random_case(random, limits);
   if (property_.adapt) property_.adapt(test_case, random);
   return test_case;
 }
@@ -70,7 +78,13 @@ Case Checker::draw(Random& random) const {
 CaseFinding Checker::check(const Case& test_case, PropertyContext& context) const {
   if (must_be_refused(test_case) && !property_.limits.allow_refused) return CaseFinding::not_applicable();
   try {
+    if (!property_.any_judge && !bits_are_determined(context.target)) return judge_alone(test_case, context);
     return property_.check(test_case, context);
+  } catch (const NotTaken&) {
+    Evaluation evaluation;
+    evaluation.outcome = Evaluation::Outcome::not_taken;
+    context.tally.add(test_case, evaluation);
+    return CaseFinding::not_applicable();
   } catch (const std::exception& error) {
     return CaseFinding::fails(fmt::format("the check could not be carried out: {}\n", error.what()));
   }
@@ -103,10 +117,12 @@ PropertyResult Checker::run() {
   PropertyResult result;
   if (operations_.empty()) {
     result.holds = true;
-    result.message = fmt::format("not about {}", name_of(*context_.operation));
+    result.message = context_.target.is_foreign() ? "not about what the target takes"
+                                                  : fmt::format("not about {}", name_of(*context_.operation));
     return result;
   }
   const auto generator = case_generator([this](Random& random) { return draw(random); });
+  not_taken_before_ = context_.tally.total().not_taken;
   rc::detail::TestParams parameters;
   // Every property sees its own cases under one seed.
   parameters.seed = context_.seed ^ fnv1a(property_.name);
@@ -120,6 +136,12 @@ PropertyResult Checker::run() {
 
   if (counterexample_) return failure();
   result.cases = cases_;
+  result.not_taken = static_cast<int>(context_.tally.total().not_taken - not_taken_before_);
+  if (cases_ == 0 && result.not_taken > 0) {
+    result.holds = true;
+    result.message = fmt::format("the target took none of {} cases", result.not_taken);
+    return result;
+  }
   rc::detail::GaveUpResult gave_up;
   rc::detail::FailureResult failed;
   rc::detail::Error error;
@@ -157,6 +179,18 @@ PropertyResult Checker::failure() {
 }
 
 }  // namespace
+
+CaseFinding judge_alone(const Case& test_case, PropertyContext& context) {
+  const Evaluation evaluation = evaluate(test_case, context.target);
+  if (evaluation.outcome == Evaluation::Outcome::not_taken) throw NotTaken();
+  context.tally.add(test_case, evaluation);
+  return evaluation.violates() ? CaseFinding::fails(describe(test_case, evaluation)) : CaseFinding::holds();
+}
+
+bool bits_are_determined(const Target& target) {
+  const Judging judging = target.judging();
+  return judging.canonical && judging.policy == oracle::native();
+}
 
 PropertyResult check_property(const PropertyCheck& property, PropertyContext& context) {
   return Checker(property, context).run();

@@ -45,13 +45,24 @@ struct PropertyCheck {
   // Turns any valid case that the kernels must accept into one of the property's domain, still valid.
   // Nothing: any case will do.
   std::function<void(Case&, Random&)> adapt;
-  // Must depend on nothing but the case. May throw; what it throws is a failure.
+  // Must depend on nothing but the case. May throw; what it throws is a failure, but for NotTaken.
   std::function<CaseFinding(const Case&, PropertyContext&)> check;
+  // Whether `check` demands of a faithful kernel nothing that only the canonical order and the native policy
+  // give, such as the same bits in two runs. Otherwise a target that is judged in another way is not asked
+  // for it: the property's cases are run and judged one by one.
+  bool any_judge = false;
 };
+
+// Judges one run of the case, as target.judging() says, and adds it to the tally.
+CaseFinding judge_alone(const Case& test_case, PropertyContext& context);
+
+// Whether the target's bits are a function of the row alone, by the contract: it is judged by the canonical
+// judge and policy native.
+bool bits_are_determined(const Target& target);
 
 // Checks `context.cases` cases, or as many as time allows, and shrinks the first counterexample. A property
 // that could check no case does not hold. Where the context asks for an operation that the property is not
-// about, it holds of zero cases and the message says so.
+// about, or the target takes none of its cases, it holds of zero cases and the message says so.
 PropertyResult check_property(const PropertyCheck& property, PropertyContext& context);
 
 }  // namespace normproof

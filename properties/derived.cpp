@@ -90,6 +90,7 @@ Call norm_of(const Call& call, Operation operation, std::vector<std::byte> input
 RunResult run(const Call& call, Target& target) {
   RunResult result = target.run(call.how, call.tensors);
   if (result.status == RunResult::Status::completed) return result;
+  if (result.status == RunResult::Status::not_taken) throw NotTaken();
   throw std::runtime_error(
       fmt::format("{} a valid call ({}): {}",
                   result.status == RunResult::Status::refused ? "the target refused" : "the target failed at",

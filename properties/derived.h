@@ -12,6 +12,9 @@
 
 namespace normproof {
 
+// Thrown where a foreign target is not made for a call.
+struct NotTaken {};
+
 inline constexpr std::array kResidualOperations = {Operation::fused_add_rms_norm,
                                                    Operation::fused_add_rms_norm_static_fp8_quant};
 inline constexpr std::array kQuantizingOperations = {Operation::rms_norm_static_fp8_quant,

@@ -36,6 +36,7 @@ PropertyResult check_memory_safety(PropertyContext& context) {
     }
     if (must_be_refused(test_case)) test_case.launch.path = KernelPath::automatic;
   };
+  property.any_judge = true;
   property.check = memory_finding;
   return check_property(property, context);
 }
@@ -45,6 +46,7 @@ PropertyResult check_empty_batch(PropertyContext& context) {
   property.name = "empty-batch";
   property.limits.max_rows = 0;
   property.limits.max_hidden = 256;
+  property.any_judge = true;
   property.check = [](const Case& test_case, PropertyContext& now) {
     return test_case.rows() == 0 ? memory_finding(test_case, now) : CaseFinding::not_applicable();
   };

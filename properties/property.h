@@ -30,6 +30,7 @@ struct PropertyContext {
 struct PropertyResult {
   bool holds = false;
   int cases = 0;                       // cases that were checked
+  int not_taken = 0;                   // cases that the target is not made for
   std::string message;                 // on failure: what is wrong, after shrinking
   std::optional<Case> counterexample;  // on failure: the shrunk case
 };
@@ -38,6 +39,9 @@ struct Property {
   std::string_view name;      // as on the command line, for instance "bitwise-equality"
   std::string_view sentence;  // for people
   PropertyResult (*check)(PropertyContext&);
+  // It is about our own interface: what must be refused, code paths, thread orders. It is not asked of a
+  // foreign target.
+  bool own_interface = false;
 };
 
 // The table of all properties, in the order in which they run.

@@ -45,6 +45,7 @@ PropertyResult check_refused_calls(PropertyContext& context) {
   property.limits.max_rows = 3;
   property.limits.max_hidden = 64;
   property.limits.max_threads_per_block = 32;
+  property.any_judge = true;
   property.check = refused_calls;
   return check_property(property, context);
 }

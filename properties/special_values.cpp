@@ -61,6 +61,7 @@ struct Rule {
 };
 
 constexpr double kSquareOverflows = 0x1p64;
+constexpr double kSumIsFinite = 0x1p127;  // below it, in any order, whatever its roundings add
 constexpr double kLeastNormal = 0x1p-126;
 bool exact_power_of_two(double magnitude) {
   int exponent = 0;
@@ -88,7 +89,10 @@ constexpr std::array kRules = {
          [](const Row& row, double epsilon) { return row.all_zero && epsilon > 0; }, Says::zeros},
     Rule{"mean + epsilon < 0 makes NaN",
          [](const Row& row, double epsilon) {
-           return epsilon < 0 && -epsilon > 2 * row.largest * row.largest;
+           const double largest_square = row.largest * row.largest;
+           // With room to round up; and a sum that overflows leaves nothing to subtract from.
+           return epsilon < 0 && -epsilon > 2 * largest_square &&
+                  largest_square * static_cast<double>(row.values.size()) < kSumIsFinite;
          },
          Says::all_nan},
     Rule{"a row of one magnitude without epsilon becomes the signs of x",

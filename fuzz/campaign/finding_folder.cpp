@@ -154,22 +154,25 @@ void write_details(const Case& test_case, const FindingContext& context, const p
   std::string text = describe(test_case, evaluation);
   if (evaluation.run.status == RunResult::Status::completed) {
     const Outputs& outputs = evaluation.run.outputs;
-    if (const auto policy = explaining_policy(test_case, outputs)) {
+    const bool canonical = target->judging().canonical;
+    if (const auto policy = explaining_policy(test_case, outputs, canonical)) {
       write_text_atomically(folder / "policy", *policy);
       text += fmt::format("\nEvery bit is what policy {} gives.\n", *policy);
     }
-    const auto witness = oracle::judge_witness(test_case, tensors, outputs);
-    const oracle::Formula formula = oracle::formula_of(test_case, oracle::native());
-    for (const auto& certificate : witness.first_violations)
-      text += "\n" + oracle::to_text(certificate, formula);
-    if (!evaluation.verdict.first_mismatches.empty()) {
-      const oracle::Mismatch& first = evaluation.verdict.first_mismatches.front();
-      text += "\n" + oracle::to_text(oracle::explain(test_case, tensors, outputs, first.row, first.column));
+    if (canonical) {  // else the description has them already
+      const auto witness = oracle::judge_witness(test_case, tensors, outputs);
+      const oracle::Formula formula = oracle::formula_of(test_case, oracle::native());
+      for (const auto& certificate : witness.first_violations)
+        text += "\n" + oracle::to_text(certificate, formula);
     }
+    if (const auto wrong = evaluation.first_wrong_element())
+      text +=
+          "\n" + oracle::to_text(oracle::explain(test_case, tensors, outputs, wrong->first, wrong->second));
     Case with_outputs = test_case;
     with_outputs.outputs = outputs;
     write_dump(folder / "outputs.safetensors", with_outputs);
-    if (!evaluation.verdict.conforms()) {
+    // The script computes every bit in the canonical order, which is not demanded of a foreign kernel.
+    if (canonical && !evaluation.verdict.conforms()) {
       const Outputs wanted = oracle::expected_outputs(test_case, tensors);
       write_text_atomically(folder / "repro.py", repro_script(test_case, outputs, wanted, context.target));
     }

@@ -7,6 +7,7 @@
 #include "corpus/generate.h"
 #include "oracle/canonical_judge.h"
 #include "oracle/policy.h"
+#include "oracle/witness_judge.h"
 
 namespace normproof::campaign {
 namespace {
@@ -61,11 +62,13 @@ std::string failure_kind(const std::string& log) {
   return {};
 }
 
-std::optional<std::string> explaining_policy(const Case& test_case, const Outputs& outputs) {
+std::optional<std::string> explaining_policy(const Case& test_case, const Outputs& outputs, bool canonical) {
   const CaseTensors tensors = materialize(test_case);
   std::optional<std::string> best;
   for (const oracle::Policy& policy : oracle::all_policies(test_case)) {
-    if (!oracle::judge_canonical(test_case, tensors, outputs, policy).conforms()) continue;
+    const bool explains = canonical ? oracle::judge_canonical(test_case, tensors, outputs, policy).conforms()
+                                    : oracle::judge_witness(test_case, tensors, outputs, policy).conforms();
+    if (!explains) continue;
     if (policy == oracle::native()) return std::nullopt;
     const std::string text = oracle::to_string(policy);
     const auto changes = [](const std::string& list) { return std::ranges::count(list, ','); };

@@ -12,9 +12,10 @@ namespace normproof::campaign {
 // "AddressSanitizer-heap-buffer-overflow", "timeout", ...; empty where it says nothing.
 std::string failure_kind(const std::string& log);
 
-// The policy, by the fewest changes from native, under which `outputs` are what the contract demands; nothing
-// where no policy explains them, or where they are native.
-std::optional<std::string> explaining_policy(const Case& test_case, const Outputs& outputs);
+// The policy, by the fewest changes from native, under which `outputs` are what the contract demands, in the
+// canonical order or in any; nothing where no policy explains them, or where they are native.
+std::optional<std::string> explaining_policy(const Case& test_case, const Outputs& outputs,
+                                             bool canonical = true);
 
 // `text` with everything but letters, digits and . _ + - replaced by '-'.
 std::string file_name_of(const std::string& text);

@@ -38,7 +38,9 @@ class ComparedTarget final : public CallableTarget {
 
   RunResult run(const Case& test_case, const CaseTensors& tensors) override {
     RunResult result = first_->run(test_case, tensors);
-    const RunResult other = second_->run(test_case, tensors);
+    if (result.status == RunResult::Status::not_taken) return result;
+    RunResult other = second_->run(test_case, tensors);
+    if (other.status == RunResult::Status::not_taken) return other;
     if (result.status == RunResult::Status::failed) return result;
     if (result.status != other.status) {
       result.disagreement =
@@ -66,6 +68,10 @@ class ComparedTarget final : public CallableTarget {
     return callable->invoke(call);
   }
 
+  bool is_foreign() const override { return first_->is_foreign(); }
+  bool takes(const Case& test_case) const override {
+    return first_->takes(test_case) && second_->takes(test_case);
+  }
   bool prefers_long_cases() const override {
     return first_->prefers_long_cases() && second_->prefers_long_cases();
   }

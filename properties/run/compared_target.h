@@ -7,7 +7,8 @@
 
 namespace normproof {
 
-// The results are those of `first`; where the outputs of `second` differ, the result says so.
+// The results are those of `first`, and so is who judges them; where the outputs of `second` differ, the
+// result says so.
 std::unique_ptr<Target> make_compared_target(std::unique_ptr<Target> first, std::unique_ptr<Target> second);
 
 }  // namespace normproof

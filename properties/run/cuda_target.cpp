@@ -72,6 +72,12 @@ WorkerSettings default_worker_settings() {
 }
 
 std::unique_ptr<Target> make_cuda_target(const WorkerSettings& settings) {
+  if (!std::filesystem::exists(settings.library)) {
+    throw TargetError(
+        fmt::format("there are no kernels for the GPU at {}: build with -DNORMPROOF_CUDA=ON (preset cuda), "
+                    "or name the library in NORMPROOF_KERNELS_CUDA",
+                    settings.library.string()));
+  }
   return std::make_unique<CudaTarget>(settings);
 }
 

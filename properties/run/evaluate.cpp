@@ -2,9 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "corpus/generate.h"
 #include "oracle/canonical_judge.h"
 #include "oracle/formats.h"
+#include "oracle/witness_judge.h"
+#include "properties/run/report_text.h"
 
 namespace normproof {
 namespace {
@@ -20,7 +25,34 @@ std::string mismatch_text(const oracle::Mismatch& mismatch, std::string_view aut
   return fmt::format("{}, {} ulp apart", where, mismatch.ulp_distance);
 }
 
+// Judges the outputs of a completed run.
+void judge(const Case& test_case, const CaseTensors& tensors, const Judging& judging,
+           Evaluation& evaluation) {
+  evaluation.policy = judging.policy;
+  if (judging.canonical) {
+    evaluation.verdict = oracle::judge_canonical(test_case, tensors, evaluation.run.outputs, judging.policy);
+    return;
+  }
+  oracle::WitnessVerdict verdict =
+      oracle::judge_witness(test_case, tensors, evaluation.run.outputs, judging.policy);
+  evaluation.verdict.rows = verdict.rows;
+  evaluation.verdict.elements = verdict.elements;
+  evaluation.verdict.special_rows = verdict.special_rows;
+  evaluation.verdict.mismatches =
+      verdict.rounding_violations + verdict.scale_violations + verdict.residual_mismatches;
+  evaluation.verdict.first_mismatches = std::move(verdict.first_residual_mismatches);
+  evaluation.certificates = std::move(verdict.first_violations);
+}
+
 }  // namespace
+
+std::optional<std::pair<std::int64_t, std::int64_t>> Evaluation::first_wrong_element() const {
+  if (!verdict.first_mismatches.empty())
+    return std::pair(verdict.first_mismatches.front().row, verdict.first_mismatches.front().column);
+  if (!certificates.empty())
+    return std::pair(certificates.front().row, certificates.front().elements.front().column);
+  return std::nullopt;
+}
 
 std::string_view name_of(Evaluation::Outcome outcome) {
   switch (outcome) {
@@ -40,6 +72,8 @@ std::string_view name_of(Evaluation::Outcome outcome) {
       return "the target failed";
     case Evaluation::Outcome::disagrees:
       return "two targets disagree";
+    case Evaluation::Outcome::not_taken:
+      return "not taken";
   }
   return "?";
 }
@@ -56,10 +90,10 @@ Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& t
   using Outcome = Evaluation::Outcome;
   Evaluation evaluation;
   evaluation.run = target.run(test_case, tensors);
-  const bool must_refuse = must_be_refused(test_case);
+  const bool must_refuse = !target.is_foreign() && must_be_refused(test_case);
   switch (evaluation.run.status) {
     case RunResult::Status::completed:
-      evaluation.verdict = oracle::judge_canonical(test_case, tensors, evaluation.run.outputs);
+      judge(test_case, tensors, target.judging(), evaluation);
       evaluation.outcome = must_refuse                     ? Outcome::accepted_invalid
                            : evaluation.verdict.conforms() ? Outcome::conforms
                                                            : Outcome::wrong_bits;
@@ -69,6 +103,9 @@ Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& t
       break;
     case RunResult::Status::failed:
       evaluation.outcome = Outcome::failed;
+      break;
+    case RunResult::Status::not_taken:
+      evaluation.outcome = Outcome::not_taken;
       break;
   }
   if (!evaluation.violates() && !evaluation.run.memory_violations.empty())
@@ -90,12 +127,21 @@ std::string describe(const Case& test_case, const Evaluation& evaluation, std::s
   if (!evaluation.run.message.empty()) text += fmt::format("  the target says: {}\n", evaluation.run.message);
   if (!evaluation.run.disagreement.empty()) text += fmt::format("  {}\n", evaluation.run.disagreement);
   for (const auto& violation : evaluation.run.memory_violations) text += fmt::format("  {}\n", violation);
+  if (!evaluation.certificates.empty()) {
+    const oracle::Formula formula = oracle::formula_of(test_case, evaluation.policy);
+    for (const auto& certificate : evaluation.certificates)
+      text += indented(to_text(certificate, formula), "  ");
+  }
   for (const auto& mismatch : evaluation.verdict.first_mismatches)
     text += fmt::format("  {}\n", mismatch_text(mismatch, authority));
-  const auto listed = static_cast<std::int64_t>(evaluation.verdict.first_mismatches.size());
+  const auto listed =
+      static_cast<std::int64_t>(evaluation.verdict.first_mismatches.size() + evaluation.certificates.size());
   if (evaluation.verdict.mismatches > listed) {
-    text += fmt::format("  and {} more of {} elements\n", evaluation.verdict.mismatches - listed,
-                        evaluation.verdict.elements);
+    const std::int64_t more = evaluation.verdict.mismatches - listed;
+    text += evaluation.certificates.empty()
+                ? fmt::format("  and {} more of {} elements\n", more, evaluation.verdict.elements)
+                : fmt::format("  and {} more of {} rows and of the elements of residual_out\n", more,
+                              evaluation.verdict.rows);
   }
   return text;
 }

@@ -4,8 +4,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "corpus/case.h"
+#include "oracle/certificate.h"
 #include "oracle/verdict.h"
 #include "properties/run/target.h"
 
@@ -21,16 +24,26 @@ struct Evaluation {
     accepted_invalid,  // a call that must be refused was carried out
     failed,            // the target reported an error
     disagrees,         // two targets gave different results
+    not_taken,         // a foreign target is not made for such a call: neither right nor wrong
   };
   Outcome outcome = Outcome::conforms;
   RunResult run;
-  oracle::Verdict verdict;  // of a completed run
-  bool violates() const { return outcome != Outcome::conforms && outcome != Outcome::refused_as_demanded; }
+  // Of a completed run. Where the witness judge judged, a mismatch is a violating row or a wrong element of
+  // residual_out, and only the latter are listed; the rows have certificates.
+  oracle::Verdict verdict;
+  std::vector<oracle::Certificate> certificates;
+  oracle::Policy policy;  // by which it was judged
+  bool violates() const {
+    return outcome != Outcome::conforms && outcome != Outcome::refused_as_demanded &&
+           outcome != Outcome::not_taken;
+  }
+  // The first wrong element that is listed, as row and column.
+  std::optional<std::pair<std::int64_t, std::int64_t>> first_wrong_element() const;
 };
 
 std::string_view name_of(Evaluation::Outcome outcome);
 
-// Runs a valid case and judges what came of it with the canonical judge.
+// Runs a valid case and judges what came of it as target.judging() says.
 Evaluation evaluate(const Case& test_case, Target& target);
 Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& target);
 

@@ -1,54 +1,12 @@
 #include "properties/run/rounds.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <cstring>
 #include <exception>
 #include <utility>
-#include <vector>
 
 namespace normproof {
-namespace {
-
-constexpr std::size_t kAlignment = 256;
-
-std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-std::size_t size_of(const GuardedTensor::Range& range) {
-  return static_cast<std::size_t>(range.end - range.begin);
-}
-
-// Calls visit(begin, bytes) for the pieces of a tensor that travel.
-template <class Visit>
-void for_each_piece(const GuardedTensor& tensor, const Visit& visit) {
-  const auto pieces = tensor.pieces();
-  if (pieces.empty()) visit(tensor.memory().begin, size_of(tensor.memory()));
-  for (const auto& piece : pieces) visit(piece.begin, size_of(piece));
-}
-
-// An address of the caller's as one in the regions of its tensors; one that lies in none is passed on as it
-// is.
-worker::Pointer translate(const void* address, const std::vector<const GuardedTensor*>& tensors, bool as_is) {
-  const auto* byte = static_cast<const std::byte*>(address);
-  for (std::size_t i = 0; i < tensors.size() && !as_is; ++i) {
-    const auto memory = tensors[i]->memory();
-    if (byte >= memory.begin && byte < memory.end)
-      return {static_cast<std::int32_t>(i), static_cast<std::uint64_t>(byte - memory.begin)};
-  }
-  return {-1, reinterpret_cast<std::uintptr_t>(address)};
-}
-
-worker::Tensor translate(const normproof_tensor* description,
-                         const std::vector<const GuardedTensor*>& tensors, bool as_is) {
-  if (description == nullptr) return {};
-  return {true, *description, translate(description->data, tensors, as_is)};
-}
-
-}  // namespace
 
 Rounds::Rounds(WorkerSettings settings) : worker_(std::move(settings)) {
-  device_ = worker_.start();
+  device_ = worker_.start().device;
   dispatcher_ = std::thread([this] { dispatch(); });
 }
 
@@ -113,46 +71,16 @@ Rounds::Place Rounds::reserve(const Need& need, bool alone, std::size_t& data_of
 }
 
 Rounds::Result Rounds::attempt(GuardedCall& call, bool as_is, bool alone, bool& was_alone) {
-  const auto tensors = call.tensors();
-  Need need;
-  for (const GuardedTensor* tensor : tensors) {
-    for_each_piece(*tensor, [&](const std::byte*, std::size_t bytes) { need.bytes += aligned(bytes); });
-    need.extents += static_cast<std::uint32_t>(tensor->pieces().size());
-  }
-  if (need.bytes > worker::kDataBytes || need.extents > worker::kMaximumExtents) {
-    return {NORMPROOF_OK,
-            fmt::format("the case takes {} MiB in {} pieces, the worker has room for {} MiB in {}",
-                        need.bytes >> 20, need.extents, worker::kDataBytes >> 20, worker::kMaximumExtents)};
-  }
+  const Need need = need_of(call);
+  if (std::string problem = too_large(need); !problem.empty()) return {NORMPROOF_OK, std::move(problem)};
   std::size_t offset = 0;
   std::uint32_t extent = 0;
   const Place place = reserve(need, alone, offset, extent);
   std::byte* data = worker::data_of(worker_.memory(), place.arena);
   worker::Round& round = *worker::round_of(worker_.memory(), place.arena);
 
-  worker::Call& request = round.call[place.call];
-  request = {};
-  request.operation = static_cast<std::int32_t>(call.test_case().operation);
-  request.epsilon = call.test_case().epsilon();
-  request.launch = call.launch;
-  request.regions = static_cast<std::uint32_t>(tensors.size());
-  request.input = translate(call.input, tensors, as_is);
-  request.residual = translate(call.residual, tensors, as_is);
-  request.weight = translate(call.weight, tensors, as_is);
-  request.out = translate(call.out, tensors, as_is);
-  request.scale = translate(call.scale, tensors, as_is);
-  const std::size_t first_offset = offset;
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    worker::Region& region = request.region[i];
-    const auto memory = tensors[i]->memory();
-    region = {size_of(memory), offset, extent, static_cast<std::uint32_t>(tensors[i]->pieces().size())};
-    for_each_piece(*tensors[i], [&](const std::byte* begin, std::size_t bytes) {
-      if (region.extents > 0)
-        round.extent[extent++] = {{static_cast<std::uint64_t>(begin - memory.begin), bytes}, offset};
-      std::memcpy(data + offset, begin, bytes);
-      offset += aligned(bytes);
-    });
-  }
+  const worker::Call& request = round.call[place.call];
+  put_call(call, as_is, round, data, {place.call, offset, extent});
 
   Result result;
   {
@@ -168,13 +96,7 @@ Rounds::Result Rounds::attempt(GuardedCall& call, bool as_is, bool alone, bool& 
     result.status = request.status;
     call.report = request.report;
     call.set_message(request.message);
-    offset = first_offset;
-    for (const GuardedTensor* tensor : tensors) {
-      for_each_piece(*tensor, [&](std::byte* begin, std::size_t bytes) {
-        std::memcpy(begin, data + offset, bytes);
-        offset += aligned(bytes);
-      });
-    }
+    take_tensors(call, data, offset);
   }
   {
     const std::lock_guard lock(mutex_);

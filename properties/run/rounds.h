@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "properties/run/guarded_call.h"
+#include "properties/run/worker_call.h"
 #include "properties/run/worker_process.h"
 
 namespace normproof {
@@ -59,10 +60,6 @@ class Rounds {
   struct Place {
     std::size_t arena;
     std::uint32_t call;
-  };
-  struct Need {
-    std::size_t bytes = 0;
-    std::uint32_t extents = 0;
   };
   Result attempt(GuardedCall& call, bool as_is, bool alone, bool& was_alone);
   Place reserve(const Need& need, bool alone, std::size_t& data_offset, std::uint32_t& first_extent);

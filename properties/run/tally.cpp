@@ -21,6 +21,7 @@ Counts& Counts::operator+=(const Counts& other) {
   mismatches += other.mismatches;
   violations += other.violations;
   refusals += other.refusals;
+  not_taken += other.not_taken;
   return *this;
 }
 
@@ -37,7 +38,7 @@ std::string to_string(const Combination& combination) {
     case KernelPath::automatic:
       break;
   }
-  return text + " path unknown";
+  return text;
 }
 
 std::vector<Combination> all_combinations(std::optional<Operation> operation, std::optional<DType> dtype) {
@@ -62,6 +63,23 @@ std::vector<Combination> all_combinations(std::optional<Operation> operation, st
   return all;
 }
 
+std::vector<Combination> combinations_of(const Target& target, std::optional<Operation> operation,
+                                         std::optional<DType> dtype) {
+  std::vector<Combination> combinations = all_combinations(operation, dtype);
+  std::erase_if(combinations, [&](const Combination& combination) {
+    Case test_case;
+    test_case.operation = combination.operation;
+    test_case.dtype = combination.dtype;
+    test_case.weight_dtype = combination.weight_dtype;
+    test_case.quantized_dtype = combination.quantized_dtype;
+    return !target.takes(test_case) || (target.is_foreign() && combination.path != KernelPath::vectorized);
+  });
+  if (target.is_foreign()) {
+    for (Combination& combination : combinations) combination.path = KernelPath::automatic;
+  }
+  return combinations;
+}
+
 Tally::Tally() : counts_(kOperations.size() * kDTypes * (kDTypes + 1) * (kDTypes + 1) * kPaths) {}
 
 std::size_t Tally::index_of(const Combination& combination) {
@@ -77,6 +95,10 @@ std::size_t Tally::index_of(const Combination& combination) {
 void Tally::add(const Case& test_case, const Evaluation& evaluation) {
   Counts& counts = counts_[index_of({test_case.operation, test_case.dtype, test_case.weight_dtype,
                                      test_case.quantized_dtype, evaluation.run.path})];
+  if (evaluation.outcome == Evaluation::Outcome::not_taken) {
+    counts.not_taken += 1;
+    return;
+  }
   counts.cases += 1;
   counts.rows += evaluation.verdict.rows;
   counts.elements += evaluation.verdict.elements;

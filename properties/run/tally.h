@@ -19,6 +19,7 @@ struct Counts {
   std::int64_t mismatches = 0;  // elements
   std::int64_t violations = 0;  // cases
   std::int64_t refusals = 0;    // cases refused as demanded
+  std::int64_t not_taken = 0;   // cases that the target is not made for; they count nowhere else
   Counts& operator+=(const Counts& other);
 };
 
@@ -37,6 +38,10 @@ std::string to_string(const Combination& combination);
 // dtype.
 std::vector<Combination> all_combinations(std::optional<Operation> operation = {},
                                           std::optional<DType> dtype = {});
+// Those of them that a run on `target` must reach. A foreign target has no paths of ours: there is one
+// combination, of path automatic, for each operation, dtypes and weight that it takes.
+std::vector<Combination> combinations_of(const Target& target, std::optional<Operation> operation = {},
+                                         std::optional<DType> dtype = {});
 
 // Not thread-safe: each thread has its own, added up at the end.
 class Tally {

@@ -11,6 +11,7 @@
 #include "properties/run/compared_target.h"
 #include "properties/run/cuda_target.h"
 #include "properties/run/kernel_target.h"
+#include "properties/run/plugin_target.h"
 
 namespace normproof {
 namespace {
@@ -41,12 +42,25 @@ std::vector<std::string> mutant_names() {
   return names;
 }
 
+// Where "A+B" is divided, npos in any other name. The path of a library may hold a '+' too, as in
+// "./c++/libmine.so".
+std::size_t find_divider(std::string_view name) {
+  std::size_t plus = name.find('+');
+  while (plus != std::string_view::npos) {
+    const std::string_view first = name.substr(0, plus);
+    if (!names_a_plugin(first) || std::filesystem::exists(first)) break;
+    plus = name.find('+', plus + 1);
+  }
+  return plus;
+}
+
 }  // namespace
 
 std::unique_ptr<Target> make_target(std::string_view name) {
-  if (const auto plus = name.find('+'); plus != std::string_view::npos)
+  if (const auto plus = find_divider(name); plus != std::string_view::npos)
     return make_compared_target(make_target(name.substr(0, plus)), make_target(name.substr(plus + 1)));
   if (name == "cuda") return make_cuda_target(default_worker_settings());
+  if (names_a_plugin(name)) return make_plugin_target(name, plugin_worker_settings(name));
   if (name == "host") return make_kernel_target("host", linked_kernels());
   if (name.starts_with(kMutantPrefix)) {
     const std::string mutant(name.substr(kMutantPrefix.size()));
@@ -68,6 +82,7 @@ std::vector<TargetDescription> available_targets() {
   std::vector<TargetDescription> targets = {
       {"host", "the production kernels, their CUDA threads run on the CPU"},
       {"cuda", "the production kernels on an NVIDIA GPU (needs a build with CUDA and a device)"},
+      {"./libmine.so", "your kernel: the path of any plug-in, which `normproof new-target mine` begins"},
   };
   for (const auto& name : mutant_names()) {
     targets.push_back({std::string(kMutantPrefix) + name, "the production kernels with a bug planted"});

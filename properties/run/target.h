@@ -1,14 +1,15 @@
-// Target: who runs a case. The production kernels on the CPU, a mutant of them, later a GPU or any shared
-// library.
+// Target: who runs a case. The production kernels on the CPU or a GPU, a mutant of them, any shared library.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "corpus/case.h"
+#include "oracle/policy.h"
 
 namespace normproof {
 
@@ -16,11 +17,12 @@ namespace normproof {
 struct RunResult {
   enum class Status {
     completed,
-    refused,  // the target rejected the call's arguments and says why
-    failed,   // the call was accepted and went wrong: launch error, divergent barrier
+    refused,    // the target rejected the call's arguments and says why
+    failed,     // the call was accepted and went wrong: launch error, divergent barrier
+    not_taken,  // a foreign kernel is not made for such a call, and says why
   };
   Status status = Status::completed;
-  std::string message;  // why it was refused or failed
+  std::string message;  // why it was refused or not taken, or how it failed
   Outputs outputs;      // packed; after a completed run
   // Bytes written outside the outputs, inputs modified; also looked at after a refusal.
   std::vector<std::string> memory_violations;
@@ -28,6 +30,14 @@ struct RunResult {
   std::string disagreement;
   KernelPath path = KernelPath::automatic;  // the path that ran, where the target reports it
   int threads_per_block = 0;
+};
+
+// Who judges a target's outputs, and by which policy.
+struct Judging {
+  // Whether the canonical order of summation is demanded, and so every bit; otherwise the witness judge
+  // judges, who accepts any order.
+  bool canonical = true;
+  oracle::Policy policy;
 };
 
 class Target {
@@ -41,12 +51,25 @@ class Target {
   // Runs a valid case on fresh guarded tensors. May be called from several OS threads at once.
   virtual RunResult run(const Case& test_case, const CaseTensors& tensors) = 0;
 
+  // Whether the kernels are somebody else's. They promise no order of summation, know nothing of our code
+  // paths and thread orders, and refuse what they are not made for; so must_be_refused() does not apply to
+  // them.
+  virtual bool is_foreign() const { return false; }
+  // Whether it is made for cases of this operation and these dtypes; nothing else of the case is looked at.
+  virtual bool takes(const Case&) const { return true; }
+  // By default a foreign target is judged by the witness judge, by policy native.
+  Judging judging() const { return judging_.value_or(Judging{!is_foreign(), {}}); }
+  void judge_by(const Judging& judging) { judging_ = judging; }
+
   // Whether long rows and many of them cost it little.
   virtual bool prefers_long_cases() const { return false; }
   // How many threads per core should call run() so that neither they nor the target wait.
   virtual int calls_at_once_per_core() const { return 1; }
   // Lines about what it did, for the end of a report.
   virtual std::string closing_words() const { return {}; }
+
+ private:
+  std::optional<Judging> judging_;
 };
 
 // The case that a kernel target is running in the calling thread, for reports of a crash; null outside a run.
@@ -59,8 +82,9 @@ class TargetError : public std::runtime_error {
 };
 
 // "host": the production kernels on the CPU. "mutant:NAME": a copy of them with
-// properties/mutants/NAME.patch. "cuda": the production kernels on a GPU. "A+B": every case on both, whose
-// bits must be the same. Throws TargetError naming what is wrong and what would be accepted.
+// properties/mutants/NAME.patch. "cuda": the production kernels on a GPU. The path of a shared library, which
+// has a '/' or ends in ".so": a plug-in. "A+B": every case on both, whose bits must be the same. Throws
+// TargetError naming what is wrong and what would be accepted.
 std::unique_ptr<Target> make_target(std::string_view name);
 
 struct TargetDescription {

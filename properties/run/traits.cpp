@@ -48,8 +48,10 @@ class Observer {
   }
 
   static std::string why_not(const RunResult& result) {
-    return fmt::format("{}: {}", result.status == RunResult::Status::refused ? "refused" : "failed",
-                       result.message);
+    const char* what = result.status == RunResult::Status::refused     ? "refused"
+                       : result.status == RunResult::Status::not_taken ? "not taken"
+                                                                       : "failed";
+    return fmt::format("{}: {}", what, result.message);
   }
   static bool completed(const RunResult& result) { return result.status == RunResult::Status::completed; }
 

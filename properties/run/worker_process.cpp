@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <utility>
 
 #include "properties/run/target.h"
@@ -22,8 +23,10 @@ extern char** environ;
 namespace normproof {
 namespace {
 
-// Opening a device for the first time can take long.
-constexpr std::chrono::milliseconds kStartPatience{120000};
+// How often a worker that takes its time is asked how much memory it has, and how many short rounds go by
+// between two such questions.
+constexpr std::chrono::milliseconds kMemoryInterval{20};
+constexpr std::int64_t kMemoryRounds = 64;
 constexpr std::int64_t kLeastDeviceMemory = std::int64_t{256} << 20;
 
 TargetError system_error(std::string_view what) {
@@ -49,15 +52,9 @@ WorkerProcess::~WorkerProcess() {
   close(memory_descriptor_);
 }
 
-const normproof_device_info& WorkerProcess::start() {
-  if (process_ > 0) return device_;
-  if (!std::filesystem::exists(settings_.library)) {
-    throw TargetError(
-        fmt::format("there are no kernels for the GPU at {}: build with -DNORMPROOF_CUDA=ON (preset cuda), "
-                    "or name the library in "
-                    "NORMPROOF_KERNELS_CUDA",
-                    settings_.library.string()));
-  }
+const worker::Greeting& WorkerProcess::start() {
+  if (process_ > 0) return greeting_;
+  rounds_ = 0;
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
     throw system_error("socket to the worker");
@@ -70,7 +67,10 @@ const normproof_device_info& WorkerProcess::start() {
   posix_spawn_file_actions_adddup2(&actions, their_memory, worker::kMemoryDescriptor);
   posix_spawn_file_actions_adddup2(&actions, their_socket, worker::kSocketDescriptor);
   std::string program = settings_.program.string(), library = settings_.library.string();
-  std::array<char*, 3> arguments = {program.data(), library.data(), nullptr};
+  std::string plugin = "--plugin", device_library = settings_.device_library.value_or("").string();
+  std::array<char*, 5> arguments = {program.data(), library.data(), nullptr, nullptr, nullptr};
+  if (settings_.device_library)
+    arguments = {program.data(), plugin.data(), library.data(), device_library.data(), nullptr};
   const int error = posix_spawn(&process_, program.c_str(), &actions, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   close(their_socket);
@@ -82,26 +82,26 @@ const normproof_device_info& WorkerProcess::start() {
     throw TargetError(fmt::format("cannot start the worker {}: {}", program, std::strerror(error)));
   }
   ++starts_;
-  if (const std::string problem = await_answer(kStartPatience); !problem.empty())
-    throw TargetError(fmt::format("the worker for {} did not start: {}", library, problem));
-  const auto& greeting = *reinterpret_cast<const worker::Greeting*>(memory_);
-  if (greeting.status != NORMPROOF_DEVICE_OK) {
-    const std::string message = greeting.message;
+  if (const std::string problem = await_answer(settings_.start_patience); !problem.empty())
+    throw TargetError(fmt::format("{}: while {} was loaded: {}", settings_.title, library, problem));
+  greeting_ = *reinterpret_cast<const worker::Greeting*>(memory_);
+  if (greeting_.status != NORMPROOF_DEVICE_OK) {
     end();
-    throw TargetError(fmt::format("target cuda: {}", message));
+    throw TargetError(fmt::format("{}: {}", settings_.title, greeting_.message));
   }
-  device_ = greeting.device;
-  if (device_.free_bytes < kLeastDeviceMemory) {
+  const bool on_device = !settings_.device_library || greeting_.plugin.on_device;
+  if (on_device && greeting_.device.free_bytes < kLeastDeviceMemory) {
     end();
-    throw TargetError(
-        fmt::format("target cuda: too little memory is free on {}: {} MiB, at least {} MiB are needed",
-                    device_.name, device_.free_bytes >> 20, kLeastDeviceMemory >> 20));
+    throw TargetError(fmt::format("{}: too little memory is free on {}: {} MiB, at least {} MiB are needed",
+                                  settings_.title, greeting_.device.name, greeting_.device.free_bytes >> 20,
+                                  kLeastDeviceMemory >> 20));
   }
-  return device_;
+  return greeting_;
 }
 
 std::string WorkerProcess::carry_out(std::size_t arena) {
   start();
+  hung_ = false;
   const auto index = static_cast<std::uint8_t>(arena);
   std::string problem;
   if (send(socket_, &index, 1, MSG_NOSIGNAL) != 1) {
@@ -110,6 +110,11 @@ std::string WorkerProcess::carry_out(std::size_t arena) {
     problem = await_answer(settings_.patience);
   }
   if (!problem.empty()) return problem;
+  ++rounds_;
+  if (rounds_ % kMemoryRounds == 0 && !(problem = memory_problem()).empty()) {
+    end(false);
+    return problem;
+  }
   const worker::Round& round = *worker::round_of(memory_, arena);
   if (round.status == NORMPROOF_DEVICE_OK) return {};
   problem = round.message;
@@ -124,12 +129,20 @@ std::string WorkerProcess::await_answer(std::chrono::milliseconds patience) {
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now())
             .count();
     pollfd event{socket_, POLLIN, 0};
-    const int ready = poll(&event, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
+    const bool watched = settings_.memory_limit > 0 && left > kMemoryInterval.count();
+    const auto wait = watched ? kMemoryInterval.count() : std::max<std::int64_t>(left, 0);
+    const int ready = poll(&event, 1, static_cast<int>(wait));
     if (ready < 0 && errno == EINTR) continue;
     if (ready == 0) {
-      end();
-      return fmt::format("no answer within {:.1f} s: the worker hung and was killed",
-                         std::chrono::duration<double>(patience).count());
+      std::string problem = memory_problem();
+      if (problem.empty() && watched) continue;
+      hung_ = problem.empty();
+      if (hung_) {
+        problem = fmt::format("no answer within {:.1f} s: the worker hung and was killed",
+                              std::chrono::duration<double>(patience).count());
+      }
+      end(false);
+      return problem;
     }
     std::uint8_t arena = 0;
     if (ready > 0 && read(socket_, &arena, 1) == 1) return {};
@@ -137,14 +150,26 @@ std::string WorkerProcess::await_answer(std::chrono::milliseconds patience) {
   }
 }
 
-std::string WorkerProcess::end() {
+std::string WorkerProcess::memory_problem() const {
+  if (settings_.memory_limit == 0) return {};
+  // In pages: all, resident, resident and shared. What is shared is the rounds' memory, for the most part.
+  std::ifstream statistics(fmt::format("/proc/{}/statm", process_));
+  std::int64_t all = 0, resident = 0, shared = 0;
+  if (!(statistics >> all >> resident >> shared)) return {};
+  const std::int64_t own = (resident - shared) * sysconf(_SC_PAGESIZE);
+  if (own <= static_cast<std::int64_t>(settings_.memory_limit)) return {};
+  return fmt::format("the worker took {} MiB of memory, of at most {}, and was killed", own >> 20,
+                     settings_.memory_limit >> 20);
+}
+
+std::string WorkerProcess::end(bool by_itself) {
+  rounds_ = 0;
   if (socket_ >= 0) close(std::exchange(socket_, -1));
   if (process_ <= 0) return "the worker does not run";
-  // A worker that ends by itself, as its socket is closed or it crashed, gets a moment: its status tells
-  // more.
+  // As its socket is closed or it crashed; its status tells more.
   int status = 0;
   pid_t ended = 0;
-  for (int i = 0; i < 100 && ended == 0; ++i) {
+  for (int i = 0; i < 100 && ended == 0 && by_itself; ++i) {
     ended = waitpid(process_, &status, WNOHANG);
     if (ended == 0) usleep(2000);
   }

@@ -5,7 +5,9 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "properties/worker/protocol.h"
@@ -16,6 +18,14 @@ struct WorkerSettings {
   std::filesystem::path program;              // normproof-worker
   std::filesystem::path library;              // the kernels, for instance libkernels_cuda.so
   std::chrono::milliseconds patience{20000};  // for one round; then the worker counts as hung
+  // Opening a device for the first time can take long.
+  std::chrono::milliseconds start_patience{120000};
+  // The library is a plug-in, which gets device memory, if it asks for it, by means of this other library.
+  std::optional<std::filesystem::path> device_library;
+  // Memory of its own, in bytes, beyond which the worker is killed; 0: any amount. Looked at while a round
+  // takes its time, and now and then.
+  std::size_t memory_limit = 0;
+  std::string title = "target cuda";  // for messages
 };
 
 class WorkerProcess {
@@ -30,17 +40,23 @@ class WorkerProcess {
 
   // Starts the process unless it runs. Throws TargetError saying why it cannot work: no program, no library,
   // no driver, no device, too little memory.
-  const normproof_device_info& start();
+  const worker::Greeting& start();
 
   // Has the round of an arena carried out. Returns what went wrong, or an empty string; then the process has
   // ended.
   std::string carry_out(std::size_t arena);
 
   int starts() const { return starts_; }
+  // Rounds that the running process has carried out; 0 where none runs.
+  std::int64_t rounds() const { return rounds_; }
+  // Whether the last failure was that the worker gave no answer.
+  bool hung() const { return hung_; }
 
  private:
   std::string await_answer(std::chrono::milliseconds patience);
-  std::string end();  // kills what is left of the process; says how it died
+  std::string memory_problem() const;
+  // Ends what is left of the process and says how it died. Where it may end by itself it gets a moment to.
+  std::string end(bool by_itself = true);
 
   WorkerSettings settings_;
   int memory_descriptor_ = -1;
@@ -48,7 +64,9 @@ class WorkerProcess {
   int socket_ = -1;
   pid_t process_ = -1;
   int starts_ = 0;
-  normproof_device_info device_{};
+  std::int64_t rounds_ = 0;
+  bool hung_ = false;
+  worker::Greeting greeting_{};
 };
 
 }  // namespace normproof

@@ -1,4 +1,4 @@
-// How the cuda target and its worker process share rounds of calls. Both map the same memory: a few arenas,
+// How a target and its worker process share rounds of calls. Both map the same memory: a few arenas,
 // each with a Round at its beginning and the tensors' bytes behind it. A byte over a socket, the arena's
 // index, asks the worker to carry out the arena's round, and comes back when it has.
 #pragma once
@@ -18,6 +18,7 @@ inline constexpr std::size_t kMaximumCalls = 128;
 inline constexpr std::size_t kMaximumExtents = 8192;
 inline constexpr std::size_t kMaximumRegions = 5;  // input, residual, weight, out, scale
 inline constexpr std::size_t kMessageBytes = 512;
+inline constexpr std::size_t kPrintedBytes = 128;
 
 // Memory around a tensor, guard zones included, on a 256-byte boundary.
 struct Region {
@@ -54,7 +55,8 @@ struct Call {
   Tensor input, residual, weight, out;
   Pointer scale;
   // The answer.
-  normproof_status status = NORMPROOF_OK;
+  normproof_status status = NORMPROOF_OK;  // of the kernels' C interface
+  std::int32_t plugin_status = 0;          // of a plug-in
   normproof_launch_report report{};
   char message[kMessageBytes] = {};
 };
@@ -65,6 +67,7 @@ struct Round {
   std::uint64_t data_bytes = 0;
   Call call[kMaximumCalls];
   Extent extent[kMaximumExtents];
+  char printed[kPrintedBytes] = {};  // what a plug-in printed to standard output, or its beginning
   // The answer: whether the device carried the round out. If not, no output was copied back and the worker
   // ends.
   std::uint32_t current_call = 0;  // the one that the worker is at, for a post-mortem
@@ -72,10 +75,19 @@ struct Round {
   char message[kMessageBytes] = {};
 };
 
+// What a plug-in says of itself.
+struct PluginDescription {
+  char name[64] = {};
+  std::uint32_t takes = 0;       // NORMPROOF_TAKES_... of properties/plugin/normproof_plugin.h
+  std::uint32_t operations = 0;  // bit i: operation i of corpus/case.h
+  bool on_device = false;        // its tensors lie in device memory
+};
+
 // The first thing that a worker sends, at the beginning of the memory; the arenas follow it.
 struct Greeting {
   normproof_device_status status = NORMPROOF_DEVICE_OK;
   normproof_device_info device{};
+  PluginDescription plugin;
   char message[kMessageBytes] = {};
 };
 

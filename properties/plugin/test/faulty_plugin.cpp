@@ -1,0 +1,122 @@
+// The example of `normproof new-target` with a fault on demand: NORMPROOF_FAULT is "FAULT", or "FAULT:HIDDEN"
+// for every rms_norm of that hidden size. Faults that begin with "load-" happen while the library is loaded.
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+// The example, its one symbol under another name.
+#define normproof_plugin example_plugin
+#include "faultless_adapter.cpp"
+#undef normproof_plugin
+
+extern "C" NORMPROOF_PLUGIN_EXPORT const normproof_plugin_info* normproof_plugin(void);
+
+namespace {
+
+std::string fault() {
+  const char* text = std::getenv("NORMPROOF_FAULT");
+  return text != nullptr ? text : "";
+}
+
+bool fault_is(const char* kind, const DLTensor* input) {
+  const std::string wanted = fault();
+  return wanted == kind || wanted == std::string(kind) + ":" + std::to_string(input->shape[input->ndim - 1]);
+}
+
+[[noreturn]] void crash() {
+  std::signal(SIGSEGV, SIG_DFL);  // a sanitizer would turn it into an exit
+  std::raise(SIGSEGV);
+  std::abort();
+}
+
+void hang() {
+  while (true) usleep(10000);
+}
+
+void take_memory(std::size_t bytes) {
+  char* memory = static_cast<char*>(std::malloc(bytes));
+  if (memory == nullptr) std::abort();
+  for (std::size_t i = 0; i < bytes; i += 4096) static_cast<volatile char*>(memory)[i] = 1;
+}
+
+// One row. The sum runs backwards, by fma, times 1 / H: another faithful evaluation of r.
+float another_inverse_rms(const DLTensor* input, std::int64_t begin, float epsilon) {
+  const std::int64_t columns = input->shape[input->ndim - 1];
+  float sum = 0;
+  for (std::int64_t j = columns; j-- > 0;)
+    sum = std::fma(load(input, begin + j), load(input, begin + j), sum);
+  return 1.0f / std::sqrt(sum * (1.0f / static_cast<float>(columns)) + epsilon);
+}
+
+// rms_norm of two dimensions by another r, and, where it is so wanted, with the story's bug: the weight in
+// fp32.
+int32_t another_rms_norm(const DLTensor* out, const DLTensor* input, const DLTensor* weight, float epsilon,
+                         bool weight_in_fp32) {
+  for (std::int64_t row = 0; row < input->shape[0]; ++row) {
+    const std::int64_t begin = row * input->strides[0];
+    const float r = another_inverse_rms(input, begin, epsilon);
+    for (std::int64_t j = 0; j < input->shape[1]; ++j) {
+      const float normalized = load(input, begin + j) * r;
+      float y = normalized;
+      if (weight != nullptr && weight_in_fp32) y = normalized * load(weight, j);
+      if (weight != nullptr && !weight_in_fp32)
+        y = rounded(weight->dtype, rounded(weight->dtype, normalized) * load(weight, j));
+      store(out, row * out->strides[0] + j, y);
+    }
+  }
+  return NORMPROOF_PLUGIN_OK;
+}
+
+int32_t faulty_rms_norm(const DLTensor* out, const DLTensor* input, const DLTensor* weight, float epsilon,
+                        const normproof_plugin_call* call) {
+  if (input->ndim == 2 && fault_is("other-order", input))
+    return another_rms_norm(out, input, weight, epsilon, false);
+  if (input->ndim == 2 && fault_is("fp32-weight", input))
+    return another_rms_norm(out, input, weight, epsilon, true);
+  if (fault_is("crash", input)) crash();
+  if (fault_is("hang", input)) hang();
+  if (fault_is("exit", input)) std::exit(0);
+  if (fault_is("abort", input)) std::abort();
+  while (fault_is("eat", input)) take_memory(std::size_t{1} << 24);
+  if (fault_is("leak", input)) take_memory(std::size_t{1} << 20);
+  if (fault_is("print", input)) std::printf("hello from the kernel\n");
+  if (fault_is("not-taken", input)) return not_taken(call, "not in the mood");
+  if (fault_is("written-not-taken", input)) {
+    *static_cast<char*>(out->data) ^= 1;
+    return not_taken(call, "not in the mood");
+  }
+  if (fault_is("failed", input)) {
+    std::snprintf(call->message, call->message_capacity, "no more resources");
+    return NORMPROOF_PLUGIN_FAILED;
+  }
+  if (fault_is("bad-status", input)) return 77;
+  const int32_t status = rms_norm(out, input, weight, epsilon, call);
+  if (fault_is("stray-write", input)) static_cast<char*>(out->data)[-1] ^= 1;
+  if (fault_is("input-written", input)) static_cast<char*>(input->data)[0] ^= 1;
+  return status;
+}
+
+const bool loaded = [] {
+  if (fault() == "load-print") std::printf("hello from the library\n");
+  if (fault() == "load-exit") std::exit(5);
+  if (fault() == "load-crash") crash();
+  if (fault() == "load-hang") hang();
+  return true;
+}();
+
+}  // namespace
+
+const normproof_plugin_info* normproof_plugin(void) {
+  static normproof_plugin_info spoiled = *example_plugin();
+  if (fault() == "load-null") return nullptr;
+  spoiled.name = "faulty";
+  if (fault() == "load-abi") spoiled.abi_version = 99;
+  if (fault() == "load-no-name") spoiled.name = nullptr;
+  if (fault() == "load-memory") spoiled.memory = kDLVulkan;
+  if (fault() == "load-nothing") spoiled.rms_norm = nullptr, spoiled.fused_add_rms_norm = nullptr;
+  if (loaded && spoiled.rms_norm != nullptr) spoiled.rms_norm = &faulty_rms_norm;
+  return &spoiled;
+}

@@ -1,0 +1,99 @@
+// The production kernels behind the plug-in interface: everything is taken. On the CPU, or, where
+// NORMPROOF_KERNELS_PLUGIN_DEVICE is set, in device memory.
+#include <cstdio>
+#include <cstdlib>
+
+#include "kernels/normproof_kernels.h"
+#include "properties/plugin/normproof_plugin.h"
+
+namespace {
+
+normproof_dtype dtype_of(DLDataType type) {
+  switch (type.code) {
+    case kDLBfloat:
+      return NORMPROOF_BF16;
+    case NORMPROOF_DL_FLOAT8_E4M3FN:
+      return NORMPROOF_FP8_E4M3FN;
+    case NORMPROOF_DL_FLOAT8_E5M2:
+      return NORMPROOF_FP8_E5M2;
+    case NORMPROOF_DL_FLOAT8_E4M3FNUZ:
+      return NORMPROOF_FP8_E4M3FNUZ;
+    case NORMPROOF_DL_FLOAT8_E5M2FNUZ:
+      return NORMPROOF_FP8_E5M2FNUZ;
+    default:
+      return type.bits == 16 ? NORMPROOF_FP16 : NORMPROOF_FP32;
+  }
+}
+
+// A DLTensor, null included, as the kernels' own.
+class Tensor {
+ public:
+  explicit Tensor(const DLTensor* tensor) : present_(tensor != nullptr) {
+    if (!present_) return;
+    description_.data = static_cast<char*>(tensor->data) + tensor->byte_offset;
+    description_.dtype = dtype_of(tensor->dtype);
+    description_.rank = tensor->ndim;
+    for (int dim = 0; dim < tensor->ndim; ++dim) {
+      description_.sizes[dim] = tensor->shape[dim];
+      description_.strides[dim] = tensor->strides[dim];
+    }
+  }
+  operator const normproof_tensor*() const { return present_ ? &description_ : nullptr; }
+
+ private:
+  bool present_;
+  normproof_tensor description_{};
+};
+
+int32_t plugin_status(normproof_status status) {
+  return status == NORMPROOF_OK ? NORMPROOF_PLUGIN_OK : NORMPROOF_PLUGIN_FAILED;
+}
+
+normproof_message message_of(const normproof_plugin_call* call) {
+  return {call->message, call->message_capacity};
+}
+
+int32_t rms_norm(const DLTensor* out, const DLTensor* input, const DLTensor* weight, float epsilon,
+                 const normproof_plugin_call* call) {
+  return plugin_status(normproof_rms_norm(Tensor(out), Tensor(input), Tensor(weight), epsilon, nullptr,
+                                          call->stream, nullptr, message_of(call)));
+}
+
+int32_t fused_add_rms_norm(const DLTensor* input, const DLTensor* residual, const DLTensor* weight,
+                           float epsilon, const normproof_plugin_call* call) {
+  return plugin_status(normproof_fused_add_rms_norm(Tensor(input), Tensor(residual), Tensor(weight), epsilon,
+                                                    nullptr, call->stream, nullptr, message_of(call)));
+}
+
+int32_t rms_norm_static_fp8_quant(const DLTensor* out, const DLTensor* input, const DLTensor* weight,
+                                  const float* scale, float epsilon, const normproof_plugin_call* call) {
+  return plugin_status(normproof_rms_norm_static_fp8_quant(Tensor(out), Tensor(input), Tensor(weight), scale,
+                                                           epsilon, nullptr, call->stream, nullptr,
+                                                           message_of(call)));
+}
+
+int32_t fused_add_rms_norm_static_fp8_quant(const DLTensor* out, const DLTensor* input,
+                                            const DLTensor* residual, const DLTensor* weight,
+                                            const float* scale, float epsilon,
+                                            const normproof_plugin_call* call) {
+  return plugin_status(normproof_fused_add_rms_norm_static_fp8_quant(
+      Tensor(out), Tensor(input), Tensor(residual), Tensor(weight), scale, epsilon, nullptr, call->stream,
+      nullptr, message_of(call)));
+}
+
+}  // namespace
+
+const normproof_plugin_info* normproof_plugin(void) {
+  constexpr uint32_t kEverything = (1u << 10) - 1;
+  static const normproof_plugin_info info = {
+      NORMPROOF_PLUGIN_ABI,
+      kEverything,
+      "the production kernels",
+      std::getenv("NORMPROOF_KERNELS_PLUGIN_DEVICE") != nullptr ? kDLCUDA : kDLCPU,
+      &rms_norm,
+      &fused_add_rms_norm,
+      &rms_norm_static_fp8_quant,
+      &fused_add_rms_norm_static_fp8_quant,
+  };
+  return &info;
+}

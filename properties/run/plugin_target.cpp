@@ -1,0 +1,254 @@
+#include "properties/run/plugin_target.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "properties/plugin/normproof_plugin.h"
+#include "properties/run/cuda_target.h"
+#include "properties/run/guarded_call.h"
+#include "properties/run/worker_call.h"
+
+namespace normproof {
+namespace {
+
+constexpr std::size_t kDefaultMemoryLimit = std::size_t{2048} << 20;
+// Different reasons that are counted; a plug-in may put a size or an address into each.
+constexpr std::size_t kMaximumReasons = 8;
+
+std::uint32_t flag_of(DType dtype) {
+  switch (dtype) {
+    case DType::bf16:
+      return NORMPROOF_TAKES_BF16;
+    case DType::fp16:
+      return NORMPROOF_TAKES_FP16;
+    case DType::fp32:
+      return NORMPROOF_TAKES_FP32;
+    case DType::fp8_e4m3fn:
+      return NORMPROOF_TAKES_E4M3FN;
+    case DType::fp8_e5m2:
+      return NORMPROOF_TAKES_E5M2;
+    case DType::fp8_e4m3fnuz:
+      return NORMPROOF_TAKES_E4M3FNUZ;
+    case DType::fp8_e5m2fnuz:
+      return NORMPROOF_TAKES_E5M2FNUZ;
+  }
+  return 0;
+}
+
+// With fp32 activations a weight of their dtype is a fp32 weight.
+std::uint32_t weight_flags(const Case& test_case) {
+  if (!test_case.weight_dtype) return NORMPROOF_TAKES_NO_WEIGHT;
+  std::uint32_t flags = 0;
+  if (*test_case.weight_dtype == test_case.dtype) flags |= NORMPROOF_TAKES_SAME_WEIGHT;
+  if (*test_case.weight_dtype == DType::fp32) flags |= NORMPROOF_TAKES_FP32_WEIGHT;
+  return flags;
+}
+
+// What the plug-in does not take of the case, by its own description; empty where it takes it.
+std::string what_is_not_taken(const worker::PluginDescription& plugin, const Case& test_case) {
+  if ((plugin.operations >> static_cast<unsigned>(test_case.operation) & 1) == 0)
+    return std::string(name_of(test_case.operation));
+  if ((plugin.takes & flag_of(test_case.dtype)) == 0) return std::string(name_of(test_case.dtype));
+  if ((plugin.takes & weight_flags(test_case)) == 0) {
+    if (!test_case.weight_dtype) return "a missing weight";
+    return fmt::format("a {} weight with {}", name_of(*test_case.weight_dtype), name_of(test_case.dtype));
+  }
+  if (test_case.quantized_dtype && (plugin.takes & flag_of(*test_case.quantized_dtype)) == 0)
+    return std::string(name_of(*test_case.quantized_dtype));
+  return {};
+}
+
+std::string text_of(const char* text, std::size_t capacity) { return {text, strnlen(text, capacity)}; }
+
+class PluginTarget final : public Target {
+ public:
+  PluginTarget(std::string_view name, const WorkerSettings& settings) : name_(name), settings_(settings) {
+    auto first = std::make_unique<WorkerProcess>(settings_);
+    plugin_ = first->start().plugin;
+    idle_.push_back(std::move(first));
+  }
+  const std::string& name() const override { return name_; }
+  bool is_foreign() const override { return true; }
+  bool takes(const Case& test_case) const override { return what_is_not_taken(plugin_, test_case).empty(); }
+  RunResult run(const Case& test_case, const CaseTensors& tensors) override;
+  std::string closing_words() const override;
+
+ private:
+  // What came of one try: `failure` where the worker did not survive it.
+  struct Attempt {
+    std::string failure;
+    std::int32_t status = NORMPROOF_PLUGIN_OK;
+    std::string printed;
+  };
+  Attempt attempt(WorkerProcess& worker, GuardedCall& call);
+  Attempt attempt_twice(WorkerProcess& worker, GuardedCall& call);
+  RunResult not_taken(std::string reason);
+
+  const std::string name_;
+  const WorkerSettings settings_;
+  worker::PluginDescription plugin_;
+  std::atomic<std::int64_t> calls_{0}, failures_{0};
+  mutable std::mutex mutex_;  // guards what follows
+  std::vector<std::unique_ptr<WorkerProcess>> idle_;
+  std::map<std::string, std::int64_t> reasons_;  // why cases were not taken
+  std::int64_t other_reasons_ = 0;               // cases that were not taken for more reasons
+};
+
+PluginTarget::Attempt PluginTarget::attempt(WorkerProcess& worker, GuardedCall& call) {
+  constexpr std::size_t kArena = 0;
+  const Need need = need_of(call);
+  if (std::string problem = too_large(need); !problem.empty()) return {std::move(problem), 0, {}};
+  worker::Round& round = *worker::round_of(worker.memory(), kArena);
+  std::byte* data = worker::data_of(worker.memory(), kArena);
+  round.calls = 1;
+  round.extents = need.extents;
+  round.data_bytes = need.bytes;
+  round.printed[0] = '\0';
+  put_call(call, false, round, data, {});
+  ++calls_;
+  std::string failure = worker.carry_out(kArena);
+  if (!failure.empty()) return {std::move(failure), 0, {}};
+  const worker::Call& answer = round.call[0];
+  call.set_message(text_of(answer.message, sizeof answer.message));
+  take_tensors(call, data, 0);
+  return {{}, answer.plugin_status, text_of(round.printed, sizeof round.printed)};
+}
+
+// A call that the worker does not survive is repeated alone in a fresh one: an earlier call may have done the
+// damage.
+PluginTarget::Attempt PluginTarget::attempt_twice(WorkerProcess& worker, GuardedCall& call) {
+  const std::int64_t before = worker.rounds();
+  Attempt first = attempt(worker, call);
+  if (first.failure.empty()) return first;
+  ++failures_;
+  if (before == 0 || worker.hung()) return first;
+  const Attempt second = attempt(worker, call);
+  if (!second.failure.empty()) return second;
+  first.failure += fmt::format(
+      "; it happened after {} other calls of the same process, in a fresh one the case passes: an "
+      "earlier call may have done the damage",
+      before);
+  return first;
+}
+
+RunResult PluginTarget::not_taken(std::string reason) {
+  RunResult result;
+  result.status = RunResult::Status::not_taken;
+  result.message = std::move(reason);
+  const std::lock_guard lock(mutex_);
+  const auto known = reasons_.find(result.message);
+  if (known != reasons_.end()) {
+    ++known->second;
+  } else if (reasons_.size() < kMaximumReasons) {
+    reasons_.emplace(result.message, 1);
+  } else {
+    ++other_reasons_;
+  }
+  return result;
+}
+
+RunResult PluginTarget::run(const Case& test_case, const CaseTensors& tensors) {
+  if (std::string what = what_is_not_taken(plugin_, test_case); !what.empty())
+    return not_taken("it does not take " + what);
+  std::unique_ptr<WorkerProcess> worker;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      worker = std::move(idle_.back());
+      idle_.pop_back();
+    }
+  }
+  if (!worker) worker = std::make_unique<WorkerProcess>(settings_);
+  thread_local GuardedCall::Memory memory;
+  GuardedCall call(test_case, tensors, memory);
+  const Attempt answer = attempt_twice(*worker, call);
+  {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(worker));
+  }
+
+  RunResult result;
+  result.message = call.message();
+  if (!answer.failure.empty()) {
+    result.status = RunResult::Status::failed;
+    result.message = answer.failure;
+    return result;
+  }
+  if (!answer.printed.empty()) {
+    result.status = RunResult::Status::failed;
+    result.message = fmt::format(
+        "it printed to standard output, which is its caller's (standard error is free): "
+        "\"{}\"",
+        answer.printed);
+  } else if (answer.status == NORMPROOF_PLUGIN_NOT_TAKEN) {
+    result = not_taken(result.message.empty() ? "it gives no reason" : result.message);
+  } else if (answer.status == NORMPROOF_PLUGIN_OK) {
+    result.outputs = call.outputs();
+  } else {
+    result.status = RunResult::Status::failed;
+    if (answer.status != NORMPROOF_PLUGIN_FAILED) {
+      result.message = fmt::format("it returned {}, which is no normproof_plugin_status", answer.status);
+    } else if (result.message.empty()) {
+      result.message = "it says that the call failed, and gives no reason";
+    }
+  }
+  result.memory_violations = call.memory_violations(result.status != RunResult::Status::completed);
+  return result;
+}
+
+std::string PluginTarget::closing_words() const {
+  std::string text =
+      fmt::format("{} ({}): {} calls in a process of its own{}\n", text_of(plugin_.name, sizeof plugin_.name),
+                  plugin_.on_device ? "device memory" : "host memory", calls_.load(),
+                  failures_ == 0 ? "" : fmt::format(", {} of which ended it", failures_.load()));
+  const std::lock_guard lock(mutex_);
+  for (const auto& [reason, count] : reasons_)
+    text += fmt::format("not taken, {} cases: {}\n", count, reason);
+  if (other_reasons_ > 0) text += fmt::format("not taken, {} cases: for other reasons\n", other_reasons_);
+  return text;
+}
+
+}  // namespace
+
+bool names_a_plugin(std::string_view target_name) {
+  return target_name.find('/') != std::string_view::npos || target_name.ends_with(".so");
+}
+
+WorkerSettings plugin_worker_settings(std::string_view library) {
+  WorkerSettings settings = default_worker_settings();
+  settings.device_library = settings.library;
+  settings.library = std::filesystem::absolute(library);
+  settings.start_patience = settings.patience;
+  settings.memory_limit = kDefaultMemoryLimit;
+  settings.title = fmt::format("target {}", library);
+  if (const char* text = std::getenv("NORMPROOF_MEMORY")) {
+    char* end = nullptr;
+    const double mebibytes = std::strtod(text, &end);
+    if (end == text || *end != '\0' || !(mebibytes >= 1 && mebibytes <= 1e9))
+      throw TargetError(fmt::format("NORMPROOF_MEMORY is '{}', must be MiB from 1 to 1e9", text));
+    settings.memory_limit = static_cast<std::size_t>(mebibytes * (1 << 20));
+  }
+  return settings;
+}
+
+std::unique_ptr<Target> make_plugin_target(std::string_view name, const WorkerSettings& settings) {
+  std::error_code error;
+  if (!std::filesystem::exists(settings.library, error))
+    throw TargetError(fmt::format("target {}: there is no such file", name));
+  if (!std::filesystem::is_regular_file(settings.library, error))
+    throw TargetError(fmt::format("target {}: this is not a file", name));
+  return std::make_unique<PluginTarget>(name, settings);
+}
+
+}  // namespace normproof

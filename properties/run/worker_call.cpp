@@ -1,0 +1,99 @@
+#include "properties/run/worker_call.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <vector>
+
+namespace normproof {
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+
+std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+std::size_t size_of(const GuardedTensor::Range& range) {
+  return static_cast<std::size_t>(range.end - range.begin);
+}
+
+// Calls visit(begin, bytes) for the pieces of a tensor that travel.
+template <class Visit>
+void for_each_piece(const GuardedTensor& tensor, const Visit& visit) {
+  const auto pieces = tensor.pieces();
+  if (pieces.empty()) visit(tensor.memory().begin, size_of(tensor.memory()));
+  for (const auto& piece : pieces) visit(piece.begin, size_of(piece));
+}
+
+// An address of the caller's as one in the regions of its tensors; one that lies in none is passed on as it
+// is.
+worker::Pointer translate(const void* address, const std::vector<const GuardedTensor*>& tensors, bool as_is) {
+  const auto* byte = static_cast<const std::byte*>(address);
+  for (std::size_t i = 0; i < tensors.size() && !as_is; ++i) {
+    const auto memory = tensors[i]->memory();
+    if (byte >= memory.begin && byte < memory.end)
+      return {static_cast<std::int32_t>(i), static_cast<std::uint64_t>(byte - memory.begin)};
+  }
+  return {-1, reinterpret_cast<std::uintptr_t>(address)};
+}
+
+worker::Tensor translate(const normproof_tensor* description,
+                         const std::vector<const GuardedTensor*>& tensors, bool as_is) {
+  if (description == nullptr) return {};
+  return {true, *description, translate(description->data, tensors, as_is)};
+}
+
+}  // namespace
+
+Need need_of(const GuardedCall& call) {
+  Need need;
+  for (const GuardedTensor* tensor : call.tensors()) {
+    for_each_piece(*tensor, [&](const std::byte*, std::size_t bytes) { need.bytes += aligned(bytes); });
+    need.extents += static_cast<std::uint32_t>(tensor->pieces().size());
+  }
+  return need;
+}
+
+std::string too_large(const Need& need) {
+  if (need.bytes <= worker::kDataBytes && need.extents <= worker::kMaximumExtents) return {};
+  return fmt::format("the case takes {} MiB in {} pieces, the worker has room for {} MiB in {}",
+                     need.bytes >> 20, need.extents, worker::kDataBytes >> 20, worker::kMaximumExtents);
+}
+
+void put_call(const GuardedCall& call, bool as_is, worker::Round& round, std::byte* data, Slot slot) {
+  const auto tensors = call.tensors();
+  worker::Call& request = round.call[slot.call];
+  request = {};
+  request.operation = static_cast<std::int32_t>(call.test_case().operation);
+  request.epsilon = call.test_case().epsilon();
+  request.launch = call.launch;
+  request.regions = static_cast<std::uint32_t>(tensors.size());
+  request.input = translate(call.input, tensors, as_is);
+  request.residual = translate(call.residual, tensors, as_is);
+  request.weight = translate(call.weight, tensors, as_is);
+  request.out = translate(call.out, tensors, as_is);
+  request.scale = translate(call.scale, tensors, as_is);
+  std::size_t offset = slot.data_offset;
+  std::uint32_t extent = slot.first_extent;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    worker::Region& region = request.region[i];
+    const auto memory = tensors[i]->memory();
+    region = {size_of(memory), offset, extent, static_cast<std::uint32_t>(tensors[i]->pieces().size())};
+    for_each_piece(*tensors[i], [&](const std::byte* begin, std::size_t bytes) {
+      if (region.extents > 0)
+        round.extent[extent++] = {{static_cast<std::uint64_t>(begin - memory.begin), bytes}, offset};
+      std::memcpy(data + offset, begin, bytes);
+      offset += aligned(bytes);
+    });
+  }
+}
+
+void take_tensors(GuardedCall& call, const std::byte* data, std::size_t data_offset) {
+  for (const GuardedTensor* tensor : call.tensors()) {
+    for_each_piece(*tensor, [&](std::byte* begin, std::size_t bytes) {
+      std::memcpy(begin, data + data_offset, bytes);
+      data_offset += aligned(bytes);
+    });
+  }
+}
+
+}  // namespace normproof

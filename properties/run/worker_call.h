@@ -1,0 +1,35 @@
+// A GuardedCall as a call of a worker's round: its tensors go into the memory shared with the worker, and
+// come back.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "properties/run/guarded_call.h"
+#include "properties/worker/protocol.h"
+
+namespace normproof {
+
+// What a call takes of a round.
+struct Need {
+  std::size_t bytes = 0;
+  std::uint32_t extents = 0;
+};
+Need need_of(const GuardedCall& call);
+// Says so where it is more than a whole round has; otherwise empty.
+std::string too_large(const Need& need);
+
+// Where a call stands in a round.
+struct Slot {
+  std::uint32_t call = 0;
+  std::size_t data_offset = 0;
+  std::uint32_t first_extent = 0;
+};
+// Writes the call and its tensors. `as_is`: pointers are passed on as they are, not translated.
+void put_call(const GuardedCall& call, bool as_is, worker::Round& round, std::byte* data, Slot slot);
+
+// Copies the tensors back over those of the call.
+void take_tensors(GuardedCall& call, const std::byte* data, std::size_t data_offset);
+
+}  // namespace normproof

@@ -1,0 +1,153 @@
+#include "properties/worker/device_rounds.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace normproof::worker {
+namespace {
+
+class DeviceRounds final : public Rounds {
+ public:
+  DeviceRounds(const DeviceFunctions& functions, Callee& callee) : library_(functions), callee_(callee) {}
+
+  normproof_device_status carry_out(Round& round, std::byte* data) override {
+    return attempt(round, data, {round.message, sizeof round.message});
+  }
+
+ private:
+  normproof_device_status attempt(Round& round, std::byte* data, normproof_message message) {
+    if (const auto status = reserve(round.data_bytes, message)) return status;
+    // In two pieces, because a copy must not reach across the end of pinned memory.
+    const std::size_t pinned = std::min<std::size_t>(round.data_bytes, kPinnedBytes),
+                      rest = round.data_bytes - pinned;
+    if (const auto status = library_.copy_in(device_, data, pinned, message)) return status;
+    if (rest > 0) {
+      if (const auto status = library_.copy_in(device_ + pinned, data + pinned, rest, message)) return status;
+    }
+    for (round.current_call = 0; round.current_call < round.calls; ++round.current_call) {
+      Call& call = round.call[round.current_call];
+      Addresses addresses{};
+      if (const auto status = place(round, call, addresses, message)) return status;
+      callee_.invoke(call, addresses);
+      if (const auto status = take_back(round, call, addresses, message)) return status;
+    }
+    // Copying back only what a device in good order has computed keeps the arena as it was after a failure.
+    if (const auto status = library_.synchronize(message)) return status;
+    if (const auto status = library_.copy_out(data, device_, pinned, message)) return status;
+    if (rest > 0) {
+      if (const auto status = library_.copy_out(data + pinned, device_ + pinned, rest, message))
+        return status;
+    }
+    return library_.synchronize(message);
+  }
+
+  // The device's mirror of an arena's data.
+  normproof_device_status reserve(std::size_t bytes, normproof_message message) {
+    if (bytes <= capacity_) return NORMPROOF_DEVICE_OK;
+    if (device_ != nullptr) {
+      if (const auto status = library_.release(device_, message)) return status;
+      device_ = nullptr;
+      capacity_ = 0;
+    }
+    const std::size_t wanted = bytes < kPinnedBytes ? kPinnedBytes : bytes;
+    void* address = nullptr;
+    if (const auto status = library_.allocate(wanted, &address, message)) return status;
+    device_ = static_cast<std::byte*>(address);
+    capacity_ = wanted;
+    return NORMPROOF_DEVICE_OK;
+  }
+
+  normproof_device_status place(const Round& round, const Call& call, Addresses& addresses,
+                                normproof_message message) {
+    for (std::uint32_t i = 0; i < call.regions; ++i) {
+      const Region& region = call.region[i];
+      if (region.extents == 0) {
+        addresses[i] = device_ + region.data_offset;
+        continue;
+      }
+      std::vector<normproof_device_extent> pieces;
+      for (std::uint32_t k = 0; k < region.extents; ++k)
+        pieces.push_back(round.extent[region.first_extent + k].piece);
+      void* address = nullptr;
+      if (const auto status =
+              library_.map_sparse(region.bytes, pieces.data(), pieces.size(), &address, message))
+        return status;
+      addresses[i] = static_cast<std::byte*>(address);
+      // The packed pieces are on the device already; they pass through the host all the same, which is simple
+      // and rare.
+      for (std::uint32_t k = 0; k < region.extents; ++k) {
+        const Extent& extent = round.extent[region.first_extent + k];
+        const std::byte* packed =
+            reinterpret_cast<const std::byte*>(&round) + kDataOffset + extent.data_offset;
+        if (const auto status =
+                library_.copy_in(addresses[i] + extent.piece.offset, packed, extent.piece.bytes, message))
+          return status;
+      }
+    }
+    return NORMPROOF_DEVICE_OK;
+  }
+
+  // Sparse regions end with their call: their pieces go to the mirror, from where the round's copy fetches
+  // them.
+  normproof_device_status take_back(Round& round, const Call& call, const Addresses& addresses,
+                                    normproof_message message) {
+    bool waited = false;
+    for (std::uint32_t i = 0; i < call.regions; ++i) {
+      const Region& region = call.region[i];
+      if (region.extents == 0) continue;
+      if (!waited) {
+        if (const auto status = library_.synchronize(message)) return status;
+        waited = true;
+      }
+      for (std::uint32_t k = 0; k < region.extents; ++k) {
+        const Extent& extent = round.extent[region.first_extent + k];
+        std::vector<std::byte> piece(extent.piece.bytes);
+        if (const auto status =
+                library_.copy_out(piece.data(), addresses[i] + extent.piece.offset, piece.size(), message))
+          return status;
+        if (const auto status = library_.synchronize(message)) return status;
+        if (const auto status =
+                library_.copy_in(device_ + extent.data_offset, piece.data(), piece.size(), message))
+          return status;
+        if (const auto status = library_.synchronize(message)) return status;
+      }
+      if (const auto status = library_.unmap_sparse(addresses[i], message)) return status;
+    }
+    return NORMPROOF_DEVICE_OK;
+  }
+
+  DeviceFunctions library_;
+  Callee& callee_;
+  std::byte* device_ = nullptr;
+  std::size_t capacity_ = 0;
+};
+
+}  // namespace
+
+std::string load_device_functions(const char* path, DeviceFunctions& functions) {
+  void* handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) return dlerror();
+  std::string missing;
+  const auto find = [&]<class Function>(Function& function, const char* name) {
+    function = reinterpret_cast<Function>(dlsym(handle, name));
+    if (function == nullptr) missing = std::string(path) + " has no function " + name;
+  };
+  find(functions.open, "normproof_device_open");
+  find(functions.allocate, "normproof_device_allocate");
+  find(functions.release, "normproof_device_release");
+  find(functions.map_sparse, "normproof_device_map_sparse");
+  find(functions.unmap_sparse, "normproof_device_unmap_sparse");
+  find(functions.pin, "normproof_device_pin");
+  find(functions.copy_in, "normproof_device_copy_in");
+  find(functions.copy_out, "normproof_device_copy_out");
+  find(functions.synchronize, "normproof_device_synchronize");
+  return missing;
+}
+
+std::unique_ptr<Rounds> make_device_rounds(const DeviceFunctions& functions, Callee& callee) {
+  return std::make_unique<DeviceRounds>(functions, callee);
+}
+
+}  // namespace normproof::worker

@@ -1,0 +1,125 @@
+#include "properties/worker/plugin_callee.h"
+
+#include <dlfcn.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "corpus/case.h"
+#include "properties/plugin/normproof_plugin.h"
+
+namespace normproof::worker {
+namespace {
+
+DLDataType data_type(normproof_dtype dtype) {
+  const auto of = [](int code, std::uint8_t bits) {
+    return DLDataType{static_cast<std::uint8_t>(code), bits, 1};
+  };
+  switch (dtype) {
+    case NORMPROOF_FP32:
+      return of(kDLFloat, 32);
+    case NORMPROOF_FP16:
+      return of(kDLFloat, 16);
+    case NORMPROOF_BF16:
+      return of(kDLBfloat, 16);
+    case NORMPROOF_FP8_E4M3FN:
+      return of(NORMPROOF_DL_FLOAT8_E4M3FN, 8);
+    case NORMPROOF_FP8_E5M2:
+      return of(NORMPROOF_DL_FLOAT8_E5M2, 8);
+    case NORMPROOF_FP8_E4M3FNUZ:
+      return of(NORMPROOF_DL_FLOAT8_E4M3FNUZ, 8);
+    case NORMPROOF_FP8_E5M2FNUZ:
+      return of(NORMPROOF_DL_FLOAT8_E5M2FNUZ, 8);
+  }
+  std::abort();
+}
+
+class PluginCallee final : public Callee {
+ public:
+  explicit PluginCallee(const normproof_plugin_info& info) : info_(info) {}
+
+  void invoke(Call& call, const Addresses& addresses) override {
+    std::array<DLTensor, 4> room{};
+    const DLTensor* input = describe(call.input, addresses, room[0]);
+    const DLTensor* residual = describe(call.residual, addresses, room[1]);
+    const DLTensor* weight = describe(call.weight, addresses, room[2]);
+    const DLTensor* out = describe(call.out, addresses, room[3]);
+    const auto* scale = static_cast<const float*>(address_of(call.scale, addresses));
+    const normproof_plugin_call context{nullptr, call.message, sizeof call.message};
+    const auto operation = static_cast<Operation>(call.operation);
+    // The program asks for no operation that is not there.
+    if (operation == Operation::rms_norm) {
+      call.plugin_status = info_.rms_norm(out, input, weight, call.epsilon, &context);
+    } else if (operation == Operation::fused_add_rms_norm) {
+      call.plugin_status = info_.fused_add_rms_norm(input, residual, weight, call.epsilon, &context);
+    } else if (operation == Operation::rms_norm_static_fp8_quant) {
+      call.plugin_status = info_.rms_norm_static_fp8_quant(out, input, weight, scale, call.epsilon, &context);
+    } else {
+      call.plugin_status = info_.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale,
+                                                                     call.epsilon, &context);
+    }
+  }
+
+ private:
+  const DLTensor* describe(Tensor& tensor, const Addresses& addresses, DLTensor& place) const {
+    if (!tensor.present) return nullptr;
+    place.data = address_of(tensor.data, addresses);
+    place.device = {info_.memory, 0};
+    place.ndim = tensor.description.rank;
+    place.dtype = data_type(tensor.description.dtype);
+    place.shape = tensor.description.sizes;
+    place.strides = tensor.description.strides;
+    return &place;
+  }
+
+  const normproof_plugin_info& info_;
+};
+
+// Returns what is wrong, or an empty string.
+std::string load(const char* path, const normproof_plugin_info*& info) {
+  void* handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) return std::string("it cannot be loaded: ") + dlerror();
+  const auto function = reinterpret_cast<decltype(&normproof_plugin)>(dlsym(handle, "normproof_plugin"));
+  if (function == nullptr) {
+    return "it has no symbol normproof_plugin; properties/plugin/normproof_plugin.h says what a plug-in "
+           "exports, and "
+           "`normproof new-target NAME` writes an example";
+  }
+  info = function();
+  if (info == nullptr) return "normproof_plugin() returned NULL";
+  if (info->abi_version != NORMPROOF_PLUGIN_ABI) {
+    return "its ABI version is " + std::to_string(info->abi_version) + ", this program's is " +
+           std::to_string(NORMPROOF_PLUGIN_ABI) + ": build it again with this program's normproof_plugin.h";
+  }
+  if (info->name == nullptr || *info->name == '\0') return "its name is missing";
+  if (info->memory != kDLCPU && info->memory != kDLCUDA) {
+    return "its memory is DLDeviceType " + std::to_string(static_cast<int>(info->memory)) +
+           ", must be kDLCPU (" + std::to_string(static_cast<int>(kDLCPU)) + ") or kDLCUDA (" +
+           std::to_string(static_cast<int>(kDLCUDA)) + ")";
+  }
+  return {};
+}
+
+}  // namespace
+
+std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& description,
+                                           std::string& problem) {
+  const normproof_plugin_info* info = nullptr;
+  problem = load(path, info);
+  if (!problem.empty()) return nullptr;
+  std::snprintf(description.name, sizeof description.name, "%s", info->name);
+  description.takes = info->takes;
+  description.on_device = info->memory == kDLCUDA;
+  const auto has = [&description](Operation operation, bool there) {
+    if (there) description.operations |= 1u << static_cast<unsigned>(operation);
+  };
+  has(Operation::rms_norm, info->rms_norm != nullptr);
+  has(Operation::fused_add_rms_norm, info->fused_add_rms_norm != nullptr);
+  has(Operation::rms_norm_static_fp8_quant, info->rms_norm_static_fp8_quant != nullptr);
+  has(Operation::fused_add_rms_norm_static_fp8_quant, info->fused_add_rms_norm_static_fp8_quant != nullptr);
+  return std::make_unique<PluginCallee>(*info);
+}
+
+}  // namespace normproof::worker

@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""Drives plug-in targets as a user would: a library in, a verdict out, whatever the library does.
+
+Usage: plugin_test.py NORMPROOF BUILD-FOLDER COMPILER CORPUS [UNITTEST-ARGUMENT...]
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM, BUILD, COMPILER, CORPUS = sys.argv[1:5]
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FAULTY = os.path.join(BUILD, "properties", "plugin", "libfaulty_plugin.so")
+KERNELS = os.path.join(BUILD, "properties", "plugin", "libkernels_plugin.so")
+STAND_IN = os.path.join(BUILD, "properties", "worker", "libstand_in_device.so")
+
+
+def ones(rows, hidden):
+    row = " ".join(["3f80"] * hidden)
+    return {"normproof_case": 1, "operation": "rms_norm", "dtype": "bf16", "shape": [rows, hidden], "epsilon": 1e-6,
+            "input": {"bits": [row] * rows}}
+
+
+class Plugins(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        # In a folder with a plus sign, which also divides the names of two targets.
+        os.mkdir(os.path.join(self.folder, "c++"))
+        self.faulty = "./c++/libfaulty.so"
+        shutil.copy(FAULTY, os.path.join(self.folder, self.faulty))
+        for hidden in (23, 24, 25):
+            self.write(f"{hidden}.json", ones(2, hidden))
+
+    def write(self, name, case):
+        with open(os.path.join(self.folder, name), "w") as file:
+            json.dump(case, file)
+
+    def read(self, name):
+        with open(os.path.join(self.folder, name)) as file:
+            return json.load(file)
+
+    def run_program(self, *arguments, code, fault="", **environment):
+        environment = {**os.environ, "NORMPROOF_FAULT": fault, **environment}
+        done = subprocess.run([PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=280,
+                              env=environment)
+        self.assertEqual(done.returncode, code, f"{fault} {arguments}\n{done.stdout}\n{done.stderr}")
+        return done.stdout + done.stderr
+
+    def replay(self, fault, code, *more, **environment):
+        """Three cases, the second of which is 24 elements long."""
+        return self.run_program("replay", "23.json", "24.json", "25.json", "--target", self.faulty, *more, code=code,
+                                fault=fault, **environment)
+
+    # --- right and wrong kernels ---
+
+    def test_a_new_target_builds_and_conforms_and_nothing_is_overwritten(self):
+        text = self.run_program("new-target", "mine", code=0)
+        self.assertIn("verify --target ./mine/build/libmine.so", text)
+        build = os.path.join(self.folder, "mine", "build")
+        for command in (["cmake", "-S", "mine", "-B", build, f"-DCMAKE_CXX_COMPILER={COMPILER}",
+                         "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Werror"],
+                        ["cmake", "--build", build]):
+            done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        text = self.run_program("verify", "--target", "mine/build/libmine.so", "--seconds", "1", "--seed", "1",
+                                "--json", "v.json", code=0)
+        self.assertIn("10 of 10 combinations of operation, dtype, and weight that the target takes", text)
+        self.assertIn("conforms: in every row, one inverse RMS", text)
+        self.assertIn("more than two dimensions", text)  # a reason why cases were not taken
+        report = self.read("v.json")
+        self.assertEqual(report["judge"], "witness")
+        self.assertGreater(report["total"]["not_taken"], 0)
+        self.assertTrue(all(row["rows"] > 0 for row in report["combinations"]))
+
+        with open(os.path.join(self.folder, "mine", "adapter.cpp"), "a") as file:
+            file.write("// mine\n")
+        self.assertIn("is there already", self.run_program("new-target", "mine", code=2))
+        with open(os.path.join(self.folder, "mine", "adapter.cpp")) as file:
+            self.assertTrue(file.read().endswith("// mine\n"))
+        self.assertIn("'9lives'", self.run_program("new-target", "9lives", code=2))
+        self.assertIn("nowhere", self.run_program("new-target", "nowhere/mine", code=3))
+
+    def test_the_header_is_c(self):
+        subprocess.run([COMPILER, "-x", "c", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only",
+                        "-I", ROOT, os.path.join(ROOT, "properties", "plugin", "test", "header_test.c")], check=True)
+
+    def test_our_kernels_as_a_plugin_reach_every_combination_by_either_judge(self):
+        for judge in ("witness", "canonical"):
+            text = self.run_program("verify", "--target", KERNELS, "--judge", judge, "--seconds", "1", "--seed", "2", code=0)
+            self.assertIn("80 of 80 combinations", text)
+        text = self.run_program("replay", os.path.join(CORPUS, "seeds"), "--quiet", "--target", KERNELS, "--also", "host",
+                                code=0)
+        self.assertIn("0 cases differ", text)
+
+    def test_another_faithful_order_is_no_violation_unless_the_canonical_one_is_demanded(self):
+        self.run_program("verify", "--target", self.faulty, "--seconds", "1", "--seed", "3", code=0, fault="other-order")
+        text = self.run_program("verify", "--target", self.faulty, "--seconds", "1", "--seed", "3", "--judge", "canonical",
+                                code=1, fault="other-order")
+        self.assertIn(f"--target {self.faulty} --judge canonical", text)
+
+    def test_the_story_is_found_explained_minimized_and_identified(self):
+        story = {"fault": "fp32-weight"}
+        text = self.run_program("verify", "--target", self.faulty, "--seconds", "5", "--seed", "1", code=1, **story)
+        self.assertIn("VIOLATION found by", text)
+        self.assertIn("rounding violation", text)
+        self.assertIn("no r explains", text)
+        (name,) = os.listdir(os.path.join(self.folder, "findings"))
+        repro = os.path.join("findings", name)
+        self.assertIn(f"replay {repro} --target {self.faulty}", text)
+        self.run_program("replay", repro, "--target", self.faulty, code=1, **story)
+        self.run_program("replay", repro, "--target", self.faulty, code=0)
+        self.run_program("replay", repro, "--target", self.faulty, "--policy", "weight=fp32", code=0, **story)
+        self.assertIn("weight=fp32", self.run_program("explain", repro, "--target", self.faulty, code=1, **story))
+        text = self.run_program("minimize", repro, "--target", self.faulty, "--policy", "native", code=1, **story)
+        self.assertIn("replay minimized.json", text)
+        text = self.run_program("identify", "--target", self.faulty, "--op", "rms_norm", "--dtype", "bf16", "--weight", "bf16",
+                                code=0, **story)
+        self.assertIn("weight=fp32", text)
+        self.run_program("verify", "--target", self.faulty, "--op", "rms_norm", "--seconds", "1", "--seed", "1", "--policy",
+                         "weight=fp32", code=0, **story)
+        self.assertIn("--policy", self.run_program("verify", "--target", self.faulty, "--policy", "weight=fp33", code=2))
+
+    # --- what is not taken ---
+
+    def test_what_is_not_taken_is_neither_right_nor_wrong(self):
+        text = self.replay("not-taken:24", 0)
+        self.assertIn("2 conform, 0 violate, 1 not taken", text)
+        self.assertIn("not in the mood", text)
+        self.assertIn("took none of the cases", self.replay("not-taken", 3))
+        fp16 = dict(ones(1, 8), dtype="fp16", input={"bits": [" ".join(["3c00"] * 8)]})
+        self.write("fp16.json", fp16)
+        self.assertIn("does not take fp16", self.run_program("replay", "fp16.json", "--target", self.faulty, code=3))
+        self.assertIn("does not take fp16", self.run_program("explain", "fp16.json", "--target", self.faulty, code=3))
+        self.assertIn("NOT REACHED: rms_norm bf16", self.run_program("verify", "--target", self.faulty, "--seconds", "0.5",
+                                                                    code=3, fault="not-taken"))
+        self.assertIn("nothing of what --op and --dtype leave",
+                      self.run_program("verify", "--target", self.faulty, "--dtype", "fp16", code=3))
+        self.assertIn("takes no operation", self.run_program("verify", "--target", self.faulty, code=3,
+                                                             fault="load-nothing"))
+        self.assertIn("not taken by the target", self.run_program("identify", "--target", self.faulty, "--dtype", "fp16",
+                                                                  code=3))
+        self.assertIn("memory violation", self.replay("written-not-taken:24", 1))
+
+    # --- what a library may do to its process ---
+
+    def test_every_fault_is_a_verdict_for_its_case_and_the_run_goes_on(self):
+        for fault, words in {
+                "crash": "signal 11", "abort": "signal 6", "exit": "status 0", "hang": "no answer within 0.5 s",
+                "eat": "MiB of memory, of at most 128", "print": "hello from the kernel", "failed": "no more resources",
+                "bad-status": "returned 77", "stray-write": "out: byte -1", "input-written": "input was modified"}.items():
+            with self.subTest(fault):
+                text = self.replay(fault + ":24", 1, NORMPROOF_PATIENCE="0.5" if fault == "hang" else "20",
+                                   NORMPROOF_MEMORY="128")
+                self.assertIn(words, text)
+                self.assertIn("2 conform, 1 violate", text)
+
+    def test_verify_writes_a_repro_of_a_crash_and_ends_in_order(self):
+        text = self.run_program("verify", "--target", self.faulty, "--seconds", "1", "--seed", "1", code=1, fault="crash")
+        self.assertIn("the target says: the worker died of signal 11", text)
+        (name,) = os.listdir(os.path.join(self.folder, "findings"))
+        self.run_program("replay", os.path.join("findings", name), "--target", self.faulty, code=1, fault="crash")
+        self.run_program("replay", os.path.join("findings", name), "--target", self.faulty, code=0)
+
+    def test_damage_of_earlier_calls_is_told_apart(self):
+        text = self.run_program("replay", *["23.json"] * 200, "--quiet", "--target", self.faulty, code=1, fault="leak",
+                                NORMPROOF_MEMORY="100")
+        self.assertIn("an earlier call may have done the damage", text)
+
+    def test_many_faults_in_a_row(self):
+        for fault, count, environment in (("crash", 100, {}), ("hang", 20, {"NORMPROOF_PATIENCE": "0.05"}),
+                                          ("eat", 20, {"NORMPROOF_MEMORY": "64"})):
+            with self.subTest(fault):
+                text = self.run_program("replay", *["24.json"] * count, "25.json", "--target", self.faulty, code=1,
+                                        fault=fault + ":24", **environment)
+                self.assertIn(f"{count + 1} cases on target {self.faulty}: 1 conform, {count} violate", text)
+
+    def test_no_worker_outlives_the_program(self):
+        program = subprocess.Popen([PROGRAM, "replay", "24.json", "--target", self.faulty], cwd=self.folder,
+                                   env={**os.environ, "NORMPROOF_FAULT": "hang"}, stdout=subprocess.DEVNULL)
+        children = f"/proc/{program.pid}/task/{program.pid}/children"
+        workers = []
+        deadline = time.monotonic() + 20
+        while not workers and time.monotonic() < deadline:
+            with open(children) as file:
+                workers = file.read().split()
+            time.sleep(0.01)
+        self.assertEqual(len(workers), 1)
+        time.sleep(0.3)  # until the call hangs
+        program.kill()
+        program.wait()
+        while os.path.exists(f"/proc/{workers[0]}") and time.monotonic() < deadline:
+            with open(f"/proc/{workers[0]}/stat") as file:
+                if file.read().rsplit(")", 1)[1].split()[0] == "Z":  # ended; nobody here has to fetch its status
+                    break
+            time.sleep(0.01)
+        self.assertLess(time.monotonic(), deadline)
+
+    # --- libraries that are no plug-ins ---
+
+    def test_what_is_no_plugin_is_refused_with_a_reason(self):
+        with open(os.path.join(self.folder, "text.so"), "w") as file:
+            file.write("not a library")
+        self.assertIn("cannot be loaded", self.run_program("verify", "--target", "text.so", code=3))
+        self.assertIn("no such file", self.run_program("verify", "--target", "./missing.so", code=3))
+        self.assertIn("not a file", self.run_program("verify", "--target", "./c++", code=3))
+        self.assertIn("no symbol normproof_plugin", self.run_program("verify", "--target", STAND_IN, code=3))
+        for fault, words in {"load-abi": "ABI version is 99", "load-null": "returned NULL", "load-no-name": "name",
+                             "load-memory": "DLDeviceType 7", "load-print": "hello from the library",
+                             "load-exit": "status 5", "load-crash": "signal 11", "load-hang": "no answer within 0.5 s",
+                             }.items():
+            with self.subTest(fault):
+                text = self.run_program("replay", "24.json", "--target", self.faulty, code=3, fault=fault,
+                                        NORMPROOF_PATIENCE="0.5" if fault == "load-hang" else "20")
+                self.assertIn(words, text)
+                self.assertIn(self.faulty, text)
+        self.assertIn("NORMPROOF_MEMORY is 'much'",
+                      self.run_program("replay", "24.json", "--target", self.faulty, code=3, NORMPROOF_MEMORY="much"))
+
+    # --- device memory, by a stand-in for a device ---
+
+    def test_device_memory_is_copied_there_and_back(self):
+        device = {"NORMPROOF_KERNELS_PLUGIN_DEVICE": "1", "NORMPROOF_KERNELS_CUDA": STAND_IN}
+        text = self.run_program("verify", "--target", KERNELS, "--seconds", "1", "--seed", "4", "--judge", "canonical", code=0,
+                                **device)
+        self.assertIn("device memory", text)
+        device["NORMPROOF_KERNELS_CUDA"] = "/nowhere/libkernels_cuda.so"
+        self.assertIn("wants device memory, and there is no /nowhere",
+                      self.run_program("replay", "24.json", "--target", KERNELS, code=3, **device))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[5:]])

@@ -57,6 +57,11 @@ int explain_command(const ExplainOptions& options) {
       return kCouldNotRun;
     }
     if (evaluation.violates()) fmt::print("{}", describe(test_case, evaluation));
+    if (!target->judging().canonical) {
+      fmt::print(
+          "judged by the witness judge; the steps are those of the canonical order of summation, which the "
+          "target need not follow\n");
+    }
   }
   // Without a choice: the first wrong element, else the first element.
   std::int64_t row = options.row.value_or(0), column = options.column.value_or(0);

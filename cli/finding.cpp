@@ -9,7 +9,6 @@
 #include "cli/commands.h"
 #include "corpus/case_json.h"
 #include "corpus/shrink.h"
-#include "properties/run/evaluate.h"
 
 namespace normproof {
 namespace {
@@ -48,9 +47,9 @@ Case shrink_violation(const Case& failing, Target& target) {
   }
 }
 
-void store_finding(Finding& finding, const std::filesystem::path& folder, Target& target) {
+void store_finding(Finding& finding, const std::filesystem::path& folder, const Target& target,
+                   const Evaluation& evaluation) {
   Case& repro = finding.test_case;
-  const Evaluation evaluation = evaluate(repro, target);
   if (evaluation.run.status == RunResult::Status::completed) finding.outputs = evaluation.run.outputs;
   repro.name = signature(repro, evaluation);
   repro.description = fmt::format("Violates the contract on target {}: {}. Found by {}.", target.name(),

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "corpus/case.h"
+#include "properties/run/evaluate.h"
 #include "properties/run/target.h"
 
 namespace normproof {
@@ -22,9 +23,10 @@ struct Finding {
 // Shrinks `failing`, a case that violates on `target`, for some seconds; the result violates too.
 Case shrink_violation(const Case& failing, Target& target);
 
-// Writes the case below `folder`, named by operation, dtype and kind of violation, and fills in `file`.
-// Throws CaseError where it cannot.
-void store_finding(Finding& finding, const std::filesystem::path& folder, Target& target);
+// Writes the case below `folder`, named by operation, dtype and the kind of violation that `evaluation` shows,
+// and fills in `file`. Throws CaseError where it cannot.
+void store_finding(Finding& finding, const std::filesystem::path& folder, const Target& target,
+                   const Evaluation& evaluation);
 
 // The text that people see.
 std::string finding_text(const Finding& finding, const Target& target);

@@ -299,7 +299,7 @@ std::string finding_section(const VerifyOptions& options, const Finding& finding
                                {"shrink further", fmt::format("{} minimize {}", program_name(), arguments)}});
 }
 
-std::string coverage_section(const VerifyOptions& options, const VerifyResult& result) {
+std::string coverage_section(const VerifyResult& result) {
   Rows rows = {{"operation", "dtype", "cases", "rows", "elements", "special rows", "mismatches"}};
   for (const Operation operation : kOperations) {
     for (const DType dtype : kActivationDTypes) {
@@ -312,7 +312,7 @@ std::string coverage_section(const VerifyOptions& options, const VerifyResult& r
   }
   std::string text = "<h2>What was compared</h2>\n" + html::table(rows);
   Rows combinations = {{"combination", "cases", "elements", "mismatches"}};
-  for (const Combination& combination : all_combinations(options.operation, options.dtype)) {
+  for (const Combination& combination : result.combinations) {
     const Counts counts = result.tally.of(combination);
     combinations.push_back({escaped(to_string(combination)), std::to_string(counts.cases),
                             std::to_string(counts.elements), std::to_string(counts.mismatches)});
@@ -355,7 +355,7 @@ HtmlReport verify_report(const VerifyOptions& options, const VerifyResult& resul
                    : result.findings.empty() ? "something was not checked"
                                              : "violates";
   const Counts total = result.tally.total();
-  const auto wanted = all_combinations(options.operation, options.dtype);
+  const auto& wanted = result.combinations;
   report.sections.push_back(html::figures(std::vector<html::Figure>{
       {std::to_string(result.findings.size()), "violations", !result.findings.empty()},
       {std::to_string(options.seed), "seed"},
@@ -378,7 +378,7 @@ HtmlReport verify_report(const VerifyOptions& options, const VerifyResult& resul
     for (const std::string& reason : result.unchecked) reasons += reason + "\n";
     report.sections.push_back("<h2>Not checked</h2>\n" + html::preformatted(reasons));
   }
-  report.sections.push_back(coverage_section(options, result));
+  report.sections.push_back(coverage_section(result));
   report.sections.push_back(checks_section(result));
   return report;
 }

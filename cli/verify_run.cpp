@@ -129,16 +129,21 @@ void Verification::record(const Case& failing, std::string found_by, std::string
   progress_.clear();
   Finding finding;
   finding.found_by = std::move(found_by);
-  if (evaluate(failing, *target_).violates()) {
-    finding.test_case = options_.shrink ? shrink_violation(failing, *target_) : failing;
-    finding.message = describe(finding.test_case, evaluate(finding.test_case, *target_));
-  } else {
-    finding.test_case = failing;
-    if (message.empty()) finding.message = seen + "  the target does not do it again for the same case\n";
+  finding.test_case = failing;
+  // As few runs as can be: each may take as long as the target's patience.
+  Evaluation evaluation = evaluate(failing, *target_);
+  if (evaluation.violates()) {
+    if (options_.shrink) {
+      finding.test_case = shrink_violation(failing, *target_);
+      if (finding.test_case != failing) evaluation = evaluate(finding.test_case, *target_);
+    }
+    finding.message = describe(finding.test_case, evaluation);
+  } else if (message.empty()) {
+    finding.message = seen + "  the target does not do it again for the same case\n";
   }
   if (!message.empty()) finding.message = message + "\n" + finding.message;
   try {
-    store_finding(finding, options_.findings, *target_);
+    store_finding(finding, options_.findings, *target_, evaluation);
   } catch (const std::exception& error) {
     finding.message += fmt::format("  the repro could not be written: {}\n{}\n", error.what(),
                                    case_to_json(finding.test_case));
@@ -232,7 +237,8 @@ void Verification::check_properties() {
         result_.stopped_early = !options_.keep_going;
       }
     }
-    result_.checks.push_back(std::move(check));
+    // Of an operation that was not asked for, or nothing that the target takes: not a check.
+    if (outcome.cases > 0 || !outcome.holds) result_.checks.push_back(std::move(check));
     if (stop()) return;
   }
 }

@@ -16,6 +16,7 @@ PROGRAM, BUILD, COMPILER, CORPUS = sys.argv[1:5]
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FAULTY = os.path.join(BUILD, "properties", "plugin", "libfaulty_plugin.so")
 KERNELS = os.path.join(BUILD, "properties", "plugin", "libkernels_plugin.so")
+CUDA_PLUGIN = os.path.join(BUILD, "bin", "libcuda_plugin.so")
 STAND_IN = os.path.join(BUILD, "properties", "worker", "libstand_in_device.so")
 
 
@@ -152,11 +153,11 @@ class Plugins(unittest.TestCase):
     def test_every_fault_is_a_verdict_for_its_case_and_the_run_goes_on(self):
         for fault, words in {
                 "crash": "signal 11", "abort": "signal 6", "exit": "status 0", "hang": "no answer within 0.5 s",
-                "eat": "MiB of memory, of at most 128", "print": "hello from the kernel", "failed": "no more resources",
+                "eat": "MiB of memory, of at most 300", "print": "hello from the kernel", "failed": "no more resources",
                 "bad-status": "returned 77", "stray-write": "out: byte -1", "input-written": "input was modified"}.items():
             with self.subTest(fault):
                 text = self.replay(fault + ":24", 1, NORMPROOF_PATIENCE="0.5" if fault == "hang" else "20",
-                                   NORMPROOF_MEMORY="128")
+                                   NORMPROOF_MEMORY="300")
                 self.assertIn(words, text)
                 self.assertIn("2 conform, 1 violate", text)
 
@@ -169,12 +170,12 @@ class Plugins(unittest.TestCase):
 
     def test_damage_of_earlier_calls_is_told_apart(self):
         text = self.run_program("replay", *["23.json"] * 200, "--quiet", "--target", self.faulty, code=1, fault="leak",
-                                NORMPROOF_MEMORY="100")
+                                NORMPROOF_MEMORY="300")
         self.assertIn("an earlier call may have done the damage", text)
 
     def test_many_faults_in_a_row(self):
         for fault, count, environment in (("crash", 100, {}), ("hang", 20, {"NORMPROOF_PATIENCE": "0.05"}),
-                                          ("eat", 20, {"NORMPROOF_MEMORY": "64"})):
+                                          ("eat", 20, {"NORMPROOF_MEMORY": "300"})):
             with self.subTest(fault):
                 text = self.run_program("replay", *["24.json"] * count, "25.json", "--target", self.faulty, code=1,
                                         fault=fault + ":24", **environment)
@@ -222,7 +223,7 @@ class Plugins(unittest.TestCase):
         self.assertIn("NORMPROOF_MEMORY is 'much'",
                       self.run_program("replay", "24.json", "--target", self.faulty, code=3, NORMPROOF_MEMORY="much"))
 
-    # --- device memory, by a stand-in for a device ---
+    # --- device memory, by a stand-in for a device, and on one ---
 
     def test_device_memory_is_copied_there_and_back(self):
         device = {"NORMPROOF_KERNELS_PLUGIN_DEVICE": "1", "NORMPROOF_KERNELS_CUDA": STAND_IN}
@@ -232,6 +233,24 @@ class Plugins(unittest.TestCase):
         device["NORMPROOF_KERNELS_CUDA"] = "/nowhere/libkernels_cuda.so"
         self.assertIn("wants device memory, and there is no /nowhere",
                       self.run_program("replay", "24.json", "--target", KERNELS, code=3, **device))
+
+
+    def test_a_cuda_kernel_is_judged_on_a_gpu_whatever_it_does_there(self):
+        if not os.path.exists(CUDA_PLUGIN):
+            self.skipTest("there is no CUDA build")
+        probe = subprocess.run([PROGRAM, "replay", "24.json", "--target", CUDA_PLUGIN], cwd=self.folder,
+                               capture_output=True, text=True)
+        if probe.returncode == 3 and "no usable NVIDIA GPU" in probe.stderr:
+            self.skipTest(probe.stderr)
+        text = self.run_program("verify", "--target", CUDA_PLUGIN, "--seconds", "3", "--seed", "1", code=0)
+        self.assertIn("4 of 4 combinations", text)
+        self.assertIn("one block per row (device memory)", text)
+        self.run_program("verify", "--target", CUDA_PLUGIN, "--seconds", "3", "--seed", "1", code=1, fault="fp32-weight")
+        for fault, words in {"illegal-address": "illegal", "hang": "no answer within 2.0 s"}.items():
+            text = self.run_program("replay", "23.json", "24.json", "25.json", "--target", CUDA_PLUGIN, code=1,
+                                    fault=fault + ":24", NORMPROOF_PATIENCE="2")
+            self.assertIn(words, text)
+            self.assertIn("2 conform, 1 violate", text)
 
 
 if __name__ == "__main__":

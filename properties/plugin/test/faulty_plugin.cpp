@@ -81,7 +81,7 @@ int32_t faulty_rms_norm(const DLTensor* out, const DLTensor* input, const DLTens
   if (fault_is("exit", input)) std::exit(0);
   if (fault_is("abort", input)) std::abort();
   while (fault_is("eat", input)) take_memory(std::size_t{1} << 24);
-  if (fault_is("leak", input)) take_memory(std::size_t{1} << 20);
+  if (fault_is("leak", input)) take_memory(std::size_t{1} << 22);
   if (fault_is("print", input)) std::printf("hello from the kernel\n");
   if (fault_is("not-taken", input)) return not_taken(call, "not in the mood");
   if (fault_is("written-not-taken", input)) {

@@ -14,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "properties/plugin/normproof_plugin.h"
 #include "properties/run/cuda_target.h"
 #include "properties/run/guarded_call.h"
 #include "properties/run/worker_call.h"
@@ -26,45 +25,24 @@ constexpr std::size_t kDefaultMemoryLimit = std::size_t{2048} << 20;
 // Different reasons that are counted; a plug-in may put a size or an address into each.
 constexpr std::size_t kMaximumReasons = 8;
 
-std::uint32_t flag_of(DType dtype) {
-  switch (dtype) {
-    case DType::bf16:
-      return NORMPROOF_TAKES_BF16;
-    case DType::fp16:
-      return NORMPROOF_TAKES_FP16;
-    case DType::fp32:
-      return NORMPROOF_TAKES_FP32;
-    case DType::fp8_e4m3fn:
-      return NORMPROOF_TAKES_E4M3FN;
-    case DType::fp8_e5m2:
-      return NORMPROOF_TAKES_E5M2;
-    case DType::fp8_e4m3fnuz:
-      return NORMPROOF_TAKES_E4M3FNUZ;
-    case DType::fp8_e5m2fnuz:
-      return NORMPROOF_TAKES_E5M2FNUZ;
-  }
-  return 0;
-}
+bool contains(std::uint32_t set, auto value) { return (set >> static_cast<unsigned>(value) & 1) != 0; }
 
 // With fp32 activations a weight of their dtype is a fp32 weight.
-std::uint32_t weight_flags(const Case& test_case) {
-  if (!test_case.weight_dtype) return NORMPROOF_TAKES_NO_WEIGHT;
-  std::uint32_t flags = 0;
-  if (*test_case.weight_dtype == test_case.dtype) flags |= NORMPROOF_TAKES_SAME_WEIGHT;
-  if (*test_case.weight_dtype == DType::fp32) flags |= NORMPROOF_TAKES_FP32_WEIGHT;
-  return flags;
+bool takes_weight(const worker::PluginDescription& plugin, const Case& test_case) {
+  if (!test_case.weight_dtype) return plugin.no_weight;
+  return (plugin.same_weight && *test_case.weight_dtype == test_case.dtype) ||
+         (plugin.fp32_weight && *test_case.weight_dtype == DType::fp32);
 }
 
 // What the plug-in does not take of the case, by its own description; empty where it takes it.
 std::string what_is_not_taken(const worker::PluginDescription& plugin, const Case& test_case) {
-  if ((plugin.operations >> static_cast<unsigned>(test_case.operation) & 1) == 0)
-    return std::string(name_of(test_case.operation));
-  if ((plugin.takes & flag_of(test_case.dtype)) == 0) return std::string(name_of(test_case.dtype));
-  if ((plugin.takes & weight_flags(test_case)) == 0) {
+  if (!contains(plugin.operations, test_case.operation)) return std::string(name_of(test_case.operation));
+  if (!contains(plugin.dtypes, test_case.dtype)) return std::string(name_of(test_case.dtype));
+  if (!takes_weight(plugin, test_case)) {
     if (!test_case.weight_dtype) return "a missing weight";
     return fmt::format("a {} weight with {}", name_of(*test_case.weight_dtype), name_of(test_case.dtype));
   }
-  if (test_case.quantized_dtype && (plugin.takes & flag_of(*test_case.quantized_dtype)) == 0)
+  if (test_case.quantized_dtype && !contains(plugin.dtypes, *test_case.quantized_dtype))
     return std::string(name_of(*test_case.quantized_dtype));
   return {};
 }
@@ -87,9 +65,10 @@ class PluginTarget final : public Target {
  private:
   // What came of one try: `failure` where the worker did not survive it.
   struct Attempt {
-    std::string failure;
-    std::int32_t status = NORMPROOF_PLUGIN_OK;
-    std::string printed;
+    std::string failure = {};
+    worker::PluginAnswer answer = worker::PluginAnswer::failed;
+    std::int32_t status = 0;
+    std::string printed = {};
   };
   Attempt attempt(WorkerProcess& worker, GuardedCall& call);
   Attempt attempt_twice(WorkerProcess& worker, GuardedCall& call);
@@ -108,7 +87,7 @@ class PluginTarget final : public Target {
 PluginTarget::Attempt PluginTarget::attempt(WorkerProcess& worker, GuardedCall& call) {
   constexpr std::size_t kArena = 0;
   const Need need = need_of(call);
-  if (std::string problem = too_large(need); !problem.empty()) return {std::move(problem), 0, {}};
+  if (std::string problem = too_large(need); !problem.empty()) return {.failure = std::move(problem)};
   worker::Round& round = *worker::round_of(worker.memory(), kArena);
   std::byte* data = worker::data_of(worker.memory(), kArena);
   round.calls = 1;
@@ -118,11 +97,11 @@ PluginTarget::Attempt PluginTarget::attempt(WorkerProcess& worker, GuardedCall& 
   put_call(call, false, round, data, {});
   ++calls_;
   std::string failure = worker.carry_out(kArena);
-  if (!failure.empty()) return {std::move(failure), 0, {}};
+  if (!failure.empty()) return {.failure = std::move(failure)};
   const worker::Call& answer = round.call[0];
   call.set_message(text_of(answer.message, sizeof answer.message));
   take_tensors(call, data, 0);
-  return {{}, answer.plugin_status, text_of(round.printed, sizeof round.printed)};
+  return {{}, answer.plugin_answer, answer.plugin_status, text_of(round.printed, sizeof round.printed)};
 }
 
 // A call that the worker does not survive is repeated alone in a fresh one: an earlier call may have done the
@@ -191,13 +170,13 @@ RunResult PluginTarget::run(const Case& test_case, const CaseTensors& tensors) {
         "it printed to standard output, which is its caller's (standard error is free): "
         "\"{}\"",
         answer.printed);
-  } else if (answer.status == NORMPROOF_PLUGIN_NOT_TAKEN) {
+  } else if (answer.answer == worker::PluginAnswer::not_taken) {
     result = not_taken(result.message.empty() ? "it gives no reason" : result.message);
-  } else if (answer.status == NORMPROOF_PLUGIN_OK) {
+  } else if (answer.answer == worker::PluginAnswer::completed) {
     result.outputs = call.outputs();
   } else {
     result.status = RunResult::Status::failed;
-    if (answer.status != NORMPROOF_PLUGIN_FAILED) {
+    if (answer.answer == worker::PluginAnswer::not_a_status) {
       result.message = fmt::format("it returned {}, which is no normproof_plugin_status", answer.status);
     } else if (result.message.empty()) {
       result.message = "it says that the call failed, and gives no reason";

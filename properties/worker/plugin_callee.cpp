@@ -5,7 +5,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <utility>
 
 #include "corpus/case.h"
 #include "properties/plugin/normproof_plugin.h"
@@ -36,6 +36,19 @@ DLDataType data_type(normproof_dtype dtype) {
   std::abort();
 }
 
+PluginAnswer answer_of(std::int32_t status) {
+  switch (status) {
+    case NORMPROOF_PLUGIN_OK:
+      return PluginAnswer::completed;
+    case NORMPROOF_PLUGIN_NOT_TAKEN:
+      return PluginAnswer::not_taken;
+    case NORMPROOF_PLUGIN_FAILED:
+      return PluginAnswer::failed;
+    default:
+      return PluginAnswer::not_a_status;
+  }
+}
+
 class PluginCallee final : public Callee {
  public:
   explicit PluginCallee(const normproof_plugin_info& info) : info_(info) {}
@@ -48,18 +61,24 @@ class PluginCallee final : public Callee {
     const DLTensor* out = describe(call.out, addresses, room[3]);
     const auto* scale = static_cast<const float*>(address_of(call.scale, addresses));
     const normproof_plugin_call context{nullptr, call.message, sizeof call.message};
-    const auto operation = static_cast<Operation>(call.operation);
     // The program asks for no operation that is not there.
-    if (operation == Operation::rms_norm) {
-      call.plugin_status = info_.rms_norm(out, input, weight, call.epsilon, &context);
-    } else if (operation == Operation::fused_add_rms_norm) {
-      call.plugin_status = info_.fused_add_rms_norm(input, residual, weight, call.epsilon, &context);
-    } else if (operation == Operation::rms_norm_static_fp8_quant) {
-      call.plugin_status = info_.rms_norm_static_fp8_quant(out, input, weight, scale, call.epsilon, &context);
-    } else {
-      call.plugin_status = info_.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale,
-                                                                     call.epsilon, &context);
+    switch (static_cast<Operation>(call.operation)) {
+      case Operation::rms_norm:
+        call.plugin_status = info_.rms_norm(out, input, weight, call.epsilon, &context);
+        break;
+      case Operation::fused_add_rms_norm:
+        call.plugin_status = info_.fused_add_rms_norm(input, residual, weight, call.epsilon, &context);
+        break;
+      case Operation::rms_norm_static_fp8_quant:
+        call.plugin_status =
+            info_.rms_norm_static_fp8_quant(out, input, weight, scale, call.epsilon, &context);
+        break;
+      case Operation::fused_add_rms_norm_static_fp8_quant:
+        call.plugin_status = info_.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale,
+                                                                       call.epsilon, &context);
+        break;
     }
+    call.plugin_answer = answer_of(call.plugin_status);
   }
 
  private:
@@ -110,15 +129,29 @@ std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& 
   problem = load(path, info);
   if (!problem.empty()) return nullptr;
   std::snprintf(description.name, sizeof description.name, "%s", info->name);
-  description.takes = info->takes;
   description.on_device = info->memory == kDLCUDA;
-  const auto has = [&description](Operation operation, bool there) {
-    if (there) description.operations |= 1u << static_cast<unsigned>(operation);
+  description.no_weight = (info->takes & NORMPROOF_TAKES_NO_WEIGHT) != 0;
+  description.same_weight = (info->takes & NORMPROOF_TAKES_SAME_WEIGHT) != 0;
+  description.fp32_weight = (info->takes & NORMPROOF_TAKES_FP32_WEIGHT) != 0;
+  const auto add = [](std::uint32_t& set, auto value, bool there) {
+    if (there) set |= 1u << static_cast<unsigned>(value);
   };
-  has(Operation::rms_norm, info->rms_norm != nullptr);
-  has(Operation::fused_add_rms_norm, info->fused_add_rms_norm != nullptr);
-  has(Operation::rms_norm_static_fp8_quant, info->rms_norm_static_fp8_quant != nullptr);
-  has(Operation::fused_add_rms_norm_static_fp8_quant, info->fused_add_rms_norm_static_fp8_quant != nullptr);
+  add(description.operations, Operation::rms_norm, info->rms_norm != nullptr);
+  add(description.operations, Operation::fused_add_rms_norm, info->fused_add_rms_norm != nullptr);
+  add(description.operations, Operation::rms_norm_static_fp8_quant,
+      info->rms_norm_static_fp8_quant != nullptr);
+  add(description.operations, Operation::fused_add_rms_norm_static_fp8_quant,
+      info->fused_add_rms_norm_static_fp8_quant != nullptr);
+  constexpr std::array<std::pair<DType, std::uint32_t>, 7> kFlags = {{
+      {DType::bf16, NORMPROOF_TAKES_BF16},
+      {DType::fp16, NORMPROOF_TAKES_FP16},
+      {DType::fp32, NORMPROOF_TAKES_FP32},
+      {DType::fp8_e4m3fn, NORMPROOF_TAKES_E4M3FN},
+      {DType::fp8_e5m2, NORMPROOF_TAKES_E5M2},
+      {DType::fp8_e4m3fnuz, NORMPROOF_TAKES_E4M3FNUZ},
+      {DType::fp8_e5m2fnuz, NORMPROOF_TAKES_E5M2FNUZ},
+  }};
+  for (const auto& [dtype, flag] : kFlags) add(description.dtypes, dtype, (info->takes & flag) != 0);
   return std::make_unique<PluginCallee>(*info);
 }
 

@@ -46,6 +46,8 @@ struct Tensor {
   Pointer data;
 };
 
+enum class PluginAnswer : std::int32_t { completed, not_taken, failed, not_a_status };
+
 struct Call {
   std::int32_t operation = 0;  // of corpus/case.h
   float epsilon = 0;
@@ -56,7 +58,8 @@ struct Call {
   Pointer scale;
   // The answer.
   normproof_status status = NORMPROOF_OK;  // of the kernels' C interface
-  std::int32_t plugin_status = 0;          // of a plug-in
+  PluginAnswer plugin_answer = PluginAnswer::completed;
+  std::int32_t plugin_status = 0;  // what it returned
   normproof_launch_report report{};
   char message[kMessageBytes] = {};
 };
@@ -75,12 +78,13 @@ struct Round {
   char message[kMessageBytes] = {};
 };
 
-// What a plug-in says of itself.
+// What a plug-in says of itself. Bit i of a set: value i of the enumeration in corpus/case.h.
 struct PluginDescription {
   char name[64] = {};
-  std::uint32_t takes = 0;       // NORMPROOF_TAKES_... of properties/plugin/normproof_plugin.h
-  std::uint32_t operations = 0;  // bit i: operation i of corpus/case.h
-  bool on_device = false;        // its tensors lie in device memory
+  std::uint32_t operations = 0;
+  std::uint32_t dtypes = 0;                                          // activations, and what it quantizes to
+  bool no_weight = false, same_weight = false, fp32_weight = false;  // what it takes as weight
+  bool on_device = false;                                            // its tensors lie in device memory
 };
 
 // The first thing that a worker sends, at the beginning of the memory; the arenas follow it.

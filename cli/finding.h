@@ -23,8 +23,8 @@ struct Finding {
 // Shrinks `failing`, a case that violates on `target`, for some seconds; the result violates too.
 Case shrink_violation(const Case& failing, Target& target);
 
-// Writes the case below `folder`, named by operation, dtype and the kind of violation that `evaluation` shows,
-// and fills in `file`. Throws CaseError where it cannot.
+// Writes the case below `folder`, named by operation, dtype and the kind of violation that `evaluation`
+// shows, and fills in `file`. Throws CaseError where it cannot.
 void store_finding(Finding& finding, const std::filesystem::path& folder, const Target& target,
                    const Evaluation& evaluation);
 

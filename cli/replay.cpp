@@ -16,6 +16,7 @@
 #include "corpus/generate.h"
 #include "fuzz/campaign/repro_script.h"
 #include "oracle/canonical_judge.h"
+#include "properties/check.h"
 #include "properties/run/evaluate.h"
 
 namespace normproof {
@@ -50,7 +51,13 @@ void write_outputs(const std::string& file, Case test_case, const Evaluation& ev
 void write_repro(const std::string& file, const Case& test_case, const Evaluation& evaluation,
                  const Target& target) {
   const Outputs& got = outputs_of(evaluation, "--repro", file);
-  const Outputs wanted = oracle::expected_outputs(test_case, materialize(test_case), target.judging().policy);
+  if (!bits_are_determined(target)) {
+    throw UsageError(
+        fmt::format("--repro: the script computes every bit in the canonical order by policy native, which "
+                    "is not demanded of target {}; --judge canonical demands it",
+                    target.name()));
+  }
+  const Outputs wanted = oracle::expected_outputs(test_case, materialize(test_case));
   write_text_atomically(file, campaign::repro_script(test_case, got, wanted, target.name()));
 }
 

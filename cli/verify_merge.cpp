@@ -44,13 +44,12 @@ Judging judging_from(const Json& run) {
 
 Combination combination_from(const Json& row) {
   const auto path = row.at("path").get<std::string>();
-  return {
-      require_known(operation_from_name(row.at("operation").get<std::string>()), row.at("operation")),
-      require_known(dtype_from(row.at("dtype")), row.at("dtype")), dtype_from(row.at("weight_dtype")),
-      dtype_from(row.at("quantized_dtype")),
-      path == "vectorized" ? KernelPath::vectorized
-      : path == "scalar"   ? KernelPath::scalar
-                           : KernelPath::automatic};
+  return {require_known(operation_from_name(row.at("operation").get<std::string>()), row.at("operation")),
+          require_known(dtype_from(row.at("dtype")), row.at("dtype")), dtype_from(row.at("weight_dtype")),
+          dtype_from(row.at("quantized_dtype")),
+          path == "vectorized" ? KernelPath::vectorized
+          : path == "scalar"   ? KernelPath::scalar
+                               : KernelPath::automatic};
 }
 
 void add_row(Tally& tally, const Json& row) {

@@ -103,11 +103,13 @@ VerifyResult Verification::run() {
   if (!stop()) judge_random_cases();
   progress_.clear();
   result_.combinations = combinations_;
-  // What one shard does not reach, another may.
-  if (options_.shard.is_whole()) result_.uncovered = result_.tally.uncovered(combinations_);
-  const Counts total = result_.tally.total();
-  if (!stop() && total.rows == 0 && total.not_taken > 0)
-    result_.unchecked.push_back(fmt::format("the target took none of {} cases", total.not_taken));
+  // What one shard does not reach, or the target does not take of it, another may.
+  if (options_.shard.is_whole()) {
+    result_.uncovered = result_.tally.uncovered(combinations_);
+    const Counts total = result_.tally.total();
+    if (!stop() && total.rows == 0 && total.not_taken > 0)
+      result_.unchecked.push_back(fmt::format("the target took none of {} cases", total.not_taken));
+  }
   result_.judging = target_->judging();
   result_.seconds = seconds_since(start_);
   result_.closing_words = target_->closing_words();

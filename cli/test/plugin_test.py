@@ -117,6 +117,8 @@ class Plugins(unittest.TestCase):
         self.run_program("replay", repro, "--target", self.faulty, code=1, **story)
         self.run_program("replay", repro, "--target", self.faulty, code=0)
         self.run_program("replay", repro, "--target", self.faulty, "--policy", "weight=fp32", code=0, **story)
+        self.assertIn("--judge canonical demands it",
+                      self.run_program("replay", repro, "--target", self.faulty, "--repro", "repro.py", code=2, **story))
         self.assertIn("weight=fp32", self.run_program("explain", repro, "--target", self.faulty, code=1, **story))
         text = self.run_program("minimize", repro, "--target", self.faulty, "--policy", "native", code=1, **story)
         self.assertIn("replay minimized.json", text)
@@ -233,7 +235,6 @@ class Plugins(unittest.TestCase):
         device["NORMPROOF_KERNELS_CUDA"] = "/nowhere/libkernels_cuda.so"
         self.assertIn("wants device memory, and there is no /nowhere",
                       self.run_program("replay", "24.json", "--target", KERNELS, code=3, **device))
-
 
     def test_a_cuda_kernel_is_judged_on_a_gpu_whatever_it_does_there(self):
         if not os.path.exists(CUDA_PLUGIN):

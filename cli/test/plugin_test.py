@@ -215,7 +215,7 @@ class Plugins(unittest.TestCase):
         self.assertIn("no symbol normproof_plugin", self.run_program("verify", "--target", STAND_IN, code=3))
         for fault, words in {"load-abi": "ABI version is 99", "load-null": "returned NULL", "load-no-name": "name",
                              "load-memory": "DLDeviceType 7", "load-print": "hello from the library",
-                             "load-exit": "status 5", "load-crash": "signal 11", "load-hang": "no answer within 0.5 s",
+                             "load-exit": "status 5", "load-crash": "signal 11", "load-hang": "no answer within 5.0 s",
                              }.items():
             with self.subTest(fault):
                 text = self.run_program("replay", "24.json", "--target", self.faulty, code=3, fault=fault,

@@ -22,6 +22,8 @@ namespace normproof {
 namespace {
 
 constexpr std::size_t kDefaultMemoryLimit = std::size_t{2048} << 20;
+// To start the process and load the library takes time by itself, more on a busy machine.
+constexpr std::chrono::milliseconds kLeastStartPatience{5000};
 // Different reasons that are counted; a plug-in may put a size or an address into each.
 constexpr std::size_t kMaximumReasons = 8;
 
@@ -208,7 +210,7 @@ WorkerSettings plugin_worker_settings(std::string_view library) {
   WorkerSettings settings = default_worker_settings();
   settings.device_library = settings.library;
   settings.library = std::filesystem::absolute(library);
-  settings.start_patience = settings.patience;
+  settings.start_patience = std::max(settings.patience, kLeastStartPatience);
   settings.memory_limit = kDefaultMemoryLimit;
   settings.title = fmt::format("target {}", library);
   if (const char* text = std::getenv("NORMPROOF_MEMORY")) {

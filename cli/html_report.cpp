@@ -263,17 +263,19 @@ std::string identify_target_section(const std::string& target, std::uint64_t see
 
 namespace {
 
-std::string finding_section(const VerifyOptions& options, const Finding& finding) {
+std::string finding_section(const VerifyOptions& options, const Judging& judging, const Finding& finding) {
   const Case& test_case = finding.test_case;
   std::string text =
       file_heading(finding.file.empty() ? test_case.name : finding.file.string(), "violation", false);
   text += fmt::format("<p class=\"lead\">Found by {}. {}</p>\n", escaped(finding.found_by),
                       escaped(subject_of(test_case)));
   text += html::preformatted(finding.message);
-  if (finding.outputs && test_case.elements() > 0) {
+  // Without the canonical order no single bit is the right one; the message has the certificates.
+  if (finding.outputs && test_case.elements() > 0 && judging.canonical) {
     const CaseTensors tensors = materialize(test_case);
-    const Outputs wanted = oracle::expected_outputs(test_case, tensors);
-    const oracle::Verdict verdict = oracle::judge_canonical(test_case, tensors, *finding.outputs);
+    const Outputs wanted = oracle::expected_outputs(test_case, tensors, judging.policy);
+    const oracle::Verdict verdict =
+        oracle::judge_canonical(test_case, tensors, *finding.outputs, judging.policy);
     text += mismatches_html(verdict.first_mismatches);
     DifferencePicture picture{{},
                               DifferenceMap(test_case.rows(), test_case.hidden_size()),
@@ -288,7 +290,7 @@ std::string finding_section(const VerifyOptions& options, const Finding& finding
                                 test_case, tensors, finding.outputs, first.row, first.column))));
     }
   }
-  text += html::details("the contract, axis by axis", policy_table(oracle::Policy{}, test_case));
+  text += html::details("the contract, axis by axis", policy_table(judging.policy, test_case));
   if (test_case.elements() <= 4096)
     text += html::details("the case, as JSON", html::preformatted(case_to_json(test_case)));
   if (finding.file.empty()) return text;
@@ -372,7 +374,8 @@ HtmlReport verify_report(const VerifyOptions& options, const VerifyResult& resul
     report.sections.push_back(commands_html({{"repeat this run", command}}));
   }
   if (!result.closing_words.empty()) report.sections.push_back(html::preformatted(result.closing_words));
-  for (const Finding& finding : result.findings) report.sections.push_back(finding_section(options, finding));
+  for (const Finding& finding : result.findings)
+    report.sections.push_back(finding_section(options, result.judging, finding));
   if (!result.unchecked.empty()) {
     std::string reasons;
     for (const std::string& reason : result.unchecked) reasons += reason + "\n";

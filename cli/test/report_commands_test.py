@@ -85,12 +85,22 @@ class Reports(unittest.TestCase):
 
     def test_check_in_the_canonical_order_and_what_cannot_be_read(self):
         self.dump("dump.safetensors")
-        self.run_program("check", "dump.safetensors", "nowhere.json", "--canonical", "--quiet", "--html", "page.html", status=1)
+        printed = self.run_program("check", "dump.safetensors", "nowhere.json", "--canonical", "--quiet", "--html", "page.html",
+                                   status=1)
         page = self.page()
         for text in ("canonical order", "elements that differ", "not judged", "nowhere.json", "1 not judged"):
             self.assertIn(text, page.text)
-        # The map marks the first cell exactly where an element of it differs.
-        self.assertRegex((self.folder / "page.html").read_text(), r"rows \d+, columns 0 to 21: [1-9]\d* of 22 elements differ")
+        # Every element that differs is marked once, in the cell of its row and column.
+        cells = {}
+        for row, first, last, differing, elements in re.findall(
+                r"rows (\d+), columns (\d+) to (\d+): (\d+) of (\d+) elements differ", (self.folder / "page.html").read_text()):
+            self.assertLessEqual(int(differing), int(elements))
+            cells[int(row), int(first), int(last)] = int(differing)
+        self.assertEqual(sum(cells.values()), int(re.search(r"differing (\d+)", printed).group(1)))
+        listed = re.findall(r"out\[row (\d+), column (\d+)\]", printed)
+        self.assertEqual(len(listed), 8)
+        for row, column in listed:
+            self.assertTrue(any(cell[0] == int(row) and cell[1] <= int(column) <= cell[2] for cell in cells), (row, column))
 
     def test_identify(self):
         self.dump("dump.safetensors")

@@ -1,6 +1,7 @@
 #include "fuzz/campaign/finding_folder.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "corpus/atomic_file.h"
@@ -34,6 +36,7 @@ using std::filesystem::path;
 
 constexpr std::chrono::seconds kLimit{45};          // of one execution; libFuzzer itself gives up earlier
 constexpr std::chrono::seconds kMinimizeLimit{90};  // of all of them
+constexpr std::int64_t kMostMemory = std::int64_t{2} << 30;  // bytes, of a target in a child of this process
 constexpr std::int64_t kShrinkSteps = 1500;
 
 std::string read_text(const path& file) {
@@ -86,7 +89,16 @@ class Reproducer {
   const FindingContext& context_;
 };
 
-// Runs `work` in a child process, since the target may crash or hang in it; whether it returned in time.
+// What a process has touched; giant strides reserve far more.
+std::int64_t resident_bytes(pid_t process) {
+  std::ifstream statistics(fmt::format("/proc/{}/statm", process));
+  std::int64_t pages = 0, resident = 0;
+  statistics >> pages >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+// Runs `work` in a child process, since the target may crash, hang or eat all memory in it; whether it
+// returned in time.
 template <class Work>
 bool in_child(unsigned seconds_at_most, Work work) {
   const pid_t child = fork();
@@ -102,7 +114,10 @@ bool in_child(unsigned seconds_at_most, Work work) {
     _exit(0);
   }
   int status = 0;
-  waitpid(child, &status, 0);
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    if (resident_bytes(child) > kMostMemory) kill(child, SIGKILL);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
   return status == 0;
 }
 

@@ -81,7 +81,7 @@ def mutate_tool():
                         [str(environment / "bin/pip"), "install", "--quiet", TOOL]):
             result = subprocess.run(command, capture_output=True, text=True)
             if result.returncode != 0:
-                could_not_run(f"{' '.join(command)} failed: {result.stderr[-500:]}")
+                could_not_run(f"{TOOL} cannot be installed: {' '.join(command)}: {result.stderr[-500:]}")
     return tool
 
 
@@ -133,7 +133,9 @@ def compile_units(include, units, folder):
     for index, group in enumerate(groups):
         unit.write_text("".join(f'#include "kernels/{name}"\n' for name in group))
         target = folder / f"unit{index}.o"
-        command = [*COMPILE, f"-I{include}", f"-I{ROOT}", "-c", str(unit), "-o", str(target)]
+        # Launch errors name the file: the same one wherever the copy lies.
+        command = [*COMPILE, f"-fmacro-prefix-map={include}=.", f"-I{include}", f"-I{ROOT}", "-c", str(unit), "-o",
+                   str(target)]
         if subprocess.run(command, capture_output=True).returncode != 0:
             return None
         objects.append(target)
@@ -184,6 +186,8 @@ def examine(mutant, originals, build):
             return "killed", next((word for word in found.groups() if word), "") if found else ""
         if result.returncode == 0:
             return "survived", ""
+        if result.returncode == 2:
+            could_not_run(f"{' '.join(verify)}: {result.stderr or result.stdout}")
         return "killed", "verify could not finish: " + (result.stdout + result.stderr)[-200:]
 
 

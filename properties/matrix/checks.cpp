@@ -182,7 +182,8 @@ Cell run_fuzzer(const FuzzerColumn& fuzzer, const CheckSettings& settings, const
   const ProgramResult result = run_program(
       {(fs::path(settings.fuzzers) / fmt::format("{}_fuzzer", fuzzer.name)).string(),
        fmt::format("-runs={}", settings.fuzzer_runs / fuzzer.divisor), fmt::format("-seed={}", settings.seed),
-       "-rss_limit_mb=4096", (work / "new").string(), settings.fuzzer_seeds},
+       "-rss_limit_mb=4096", fmt::format("-artifact_prefix={}/", work.string()), (work / "new").string(),
+       settings.fuzzer_seeds},
       {"NORMPROOF_TARGET=" + target_name, "NORMPROOF_MUTANTS=" + mutants.string(),
        "NORMPROOF_FINDINGS=" + work.string()});
   fs::remove_all(work);
@@ -247,8 +248,10 @@ std::vector<MatrixCheck> matrix_checks(const CheckSettings& settings) {
     for (const FuzzerColumn& fuzzer : kFuzzers) {
       checks.push_back(
           {fmt::format("{} fuzzer", fuzzer.name), "fuzzer",
-           fmt::format("{} executions from the seed corpus, the mutant without instrumentation: {}",
-                       settings.fuzzer_runs / fuzzer.divisor, fuzzer.sentence),
+           fmt::format(
+               "{} executions from the seed corpus, of which a kill by a seed counts as one call; the "
+               "mutant without instrumentation: {}",
+               settings.fuzzer_runs / fuzzer.divisor, fuzzer.sentence),
            [=, &fuzzer](const std::string& target) { return run_fuzzer(fuzzer, settings, target); }});
     }
   }

@@ -41,10 +41,11 @@ def could_not_run(message):
 
 def sources():
     """Files below kernels/ that are compiled for the host. The C interface's header is not among them: its callers
-    are compiled with it too, and a change of one copy only is no bug of a kernel."""
+    are compiled with it too, and a change of one copy only is no bug of a kernel. Nor is what only the GPU runs."""
     folder = ROOT / "kernels"
+    others = {"normproof_kernels.h", "register_kernel.cuh", "packed_arithmetic.cuh"}
     found = [*folder.glob("*.cpp"), *folder.glob("*.cuh"), *folder.glob("*.cu"), *folder.glob("*.h")]
-    return sorted(path for path in found if path.name != "normproof_kernels.h")
+    return sorted(path for path in found if path.name not in others)
 
 
 def host_lines(text):
@@ -85,10 +86,10 @@ def mutate_tool():
     return tool
 
 
-def generate():
-    """All mutants as (file, line number, line before, line after), the same on every machine."""
+def generate(files):
+    """All mutants of the files as (file, line number, line before, line after), the same on every machine."""
     tool, mutants = mutate_tool(), []
-    for source in sources():
+    for source in files:
         text = source.read_text()
         lines, seen = text.splitlines(), host_lines(text)
         with tempfile.TemporaryDirectory() as folder:
@@ -194,6 +195,7 @@ def examine(mutant, originals, build):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sample", type=int, default=0, help="as many, drawn with --seed; default: all")
+    parser.add_argument("--files", type=int, default=0, help="of so many files only, drawn with --seed; default: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--file", default="", help="only mutants of this file, for instance arguments.cpp")
@@ -201,16 +203,19 @@ def main():
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
     parser.add_argument("--limit-seconds", type=float, default=0, help="begin no further mutant after this time")
     arguments = parser.parse_args()
-    if arguments.sample < 0 or arguments.jobs < 1:
-        parser.error("--sample and --jobs must not be negative or 0")
+    if arguments.sample < 0 or arguments.files < 0 or arguments.jobs < 1:
+        parser.error("--sample, --files and --jobs must not be negative or 0")
     build = arguments.build.resolve()
     if not (build / "bin/normproof").exists():
         could_not_run(f"{build}/bin/normproof is missing; `./normproof list` builds it")
     FOLDER.mkdir(parents=True, exist_ok=True)
 
-    generated = generate()
-    chosen = [mutant for mutant in generated if arguments.file in ("", mutant[0])]
+    files = [path for path in sources() if arguments.file in ("", path.name)]
+    if 0 < arguments.files < len(files):
+        files = sorted(random.Random(arguments.seed).sample(files, arguments.files))
+    chosen = generated = generate(files)
     if arguments.sample:
+        chosen = list(generated)
         random.Random(arguments.seed).shuffle(chosen)  # so that a smaller sample is part of a larger one
         chosen = chosen[:arguments.sample]
     kernels = hashlib.sha256(b"".join(path.read_bytes() for path in sources())).hexdigest()[:16]
@@ -274,7 +279,7 @@ def report(generated, chosen, results):
     killed, alive = counts.get("killed", 0), counts.get("survived", 0)
     if killed + alive == 0:
         could_not_run("no mutant was examined")
-    print(f"{len(generated)} mutants in all, {len(chosen)} chosen; of those that change what the kernels do "
+    print(f"{len(generated)} mutants, {len(chosen)} chosen; of those that change what the kernels do "
           f"{killed} of {killed + alive} are seen ({100 * killed / (killed + alive):.1f} %)")
     return 1 if alive else 0
 

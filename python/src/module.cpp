@@ -391,6 +391,8 @@ Call generate_call(const std::string& operation, const std::string& dtype, const
 }  // namespace
 
 NB_MODULE(_core, module) {
+  // What a program keeps until it ends, the cached kernels of normproof.torch for instance, is no leak.
+  nb::set_leak_warnings(false);
   nb::register_exception_translator([](const std::exception_ptr& error, void*) {
     try {
       std::rethrow_exception(error);

@@ -4,7 +4,7 @@
 Needs torch with CUDA, the package (`pip install .`), and NORMPROOF_KERNELS_CUDA=.../libkernels_cuda.so.
 
 Usage: torch_device_test.py [--cases 200] [--seed 1]
-Ends with 0 when all is good, 1 when something differs or a call costs more than 5 us beyond F.rms_norm, 3 without a GPU.
+Ends with 0 when all is good, 1 when something differs, 3 without a GPU. The overhead is measured, not judged.
 """
 import argparse
 import sys
@@ -17,7 +17,6 @@ import normproof
 import normproof.torch as ops
 from normproof._tensors import FRAMEWORK_NAMES
 
-ALLOWED_MICROSECONDS = 5.0
 FAILURES = []
 
 
@@ -158,7 +157,6 @@ def check_overhead():
         theirs = microseconds_of(lambda: torch.nn.functional.rms_norm(x, (4096,), weight, 1e-6))
         ours = microseconds_of(lambda: ops.rms_norm(x, weight, 1e-6))
     print(f"overhead: normproof {ours:.1f} us, F.rms_norm {theirs:.1f} us per call")
-    expect(ours <= theirs + ALLOWED_MICROSECONDS, f"a call costs {ours - theirs:.1f} us beyond F.rms_norm")
 
 
 def check_refusals():

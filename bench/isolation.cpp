@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "properties/run/evaluate.h"
+#include "properties/run/in_parallel.h"
 #include "properties/run/tally.h"
 #include "properties/run/target.h"
 #include "properties/run/verification_case.h"
@@ -41,24 +42,18 @@ Cost cost_of(const char* name, std::int64_t cases) {
   const auto combinations = all_combinations();
   const double before = processor_seconds(RUSAGE_SELF) + processor_seconds(RUSAGE_CHILDREN);
   const auto start = std::chrono::steady_clock::now();
-  std::atomic<std::int64_t> next{0}, elements{0}, violations{0};
+  std::atomic<std::int64_t> elements{0}, violations{0};
   {
     const auto target = make_target(name);
     target->judge_by({});
-    std::vector<std::thread> threads;
-    for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i) {
-      threads.emplace_back([&] {
-        for (std::int64_t index = next++; index < cases; index = next++) {
-          Case test_case = verification_case(1, index, combinations);
-          test_case.launch = {};  // a plug-in does not see it
-          test_case.schedule = {};
-          const Evaluation evaluation = evaluate(test_case, *target);
-          elements += evaluation.verdict.elements;
-          violations += evaluation.violates() ? 1 : 0;
-        }
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
+    in_parallel(cases, std::thread::hardware_concurrency(), [&](std::int64_t index) {
+      Case test_case = verification_case(1, index, combinations);
+      test_case.launch = {};  // a plug-in does not see it
+      test_case.schedule = {};
+      const Evaluation evaluation = evaluate(test_case, *target);
+      elements += evaluation.verdict.elements;
+      violations += evaluation.violates() ? 1 : 0;
+    });
   }
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
   return {wall.count(), processor_seconds(RUSAGE_SELF) + processor_seconds(RUSAGE_CHILDREN) - before,

@@ -16,6 +16,7 @@
 #include "cli/exit_codes.h"
 #include "corpus/atomic_file.h"
 #include "properties/run/cuda_target.h"
+#include "properties/run/shared_library.h"
 #include "properties/run/target.h"
 
 namespace normproof {
@@ -42,17 +43,16 @@ BenchLibrary load_library() {
       named != nullptr ? std::filesystem::path(named)
                        : default_worker_settings().library.parent_path() / "libbench_cuda.so";
   // Deep binding: the library must find the kernels that it is linked with, not the host's in this program.
-  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
-  if (handle == nullptr) throw TargetError(fmt::format("cannot load the GPU's benchmarks: {}", dlerror()));
-  BenchLibrary library;
-  const auto find = [&]<class Function>(Function& function, const char* name) {
-    function = reinterpret_cast<Function>(dlsym(handle, name));
-    if (function == nullptr) throw TargetError(fmt::format("{} has no function {}", path.string(), name));
-  };
-  find(library.measure, "normproof_measure");
-  find(library.open, "normproof_device_open");
-  find(library.shape_name, "normproof_shape_name");
-  return library;
+  SharedLibrary library(path, RTLD_DEEPBIND);
+  if (!library.problem().empty())
+    throw TargetError(fmt::format("cannot load the GPU's benchmarks: {}", library.problem()));
+  BenchLibrary functions;
+  library.find(functions.measure, "normproof_measure");
+  library.find(functions.open, "normproof_device_open");
+  library.find(functions.shape_name, "normproof_shape_name");
+  if (!library.missing().empty())
+    throw TargetError(fmt::format("{} has no function {}", path.string(), library.missing()));
+  return functions;
 }
 
 normproof_dtype dtype_of(const std::string& name) {

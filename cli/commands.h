@@ -63,5 +63,6 @@ std::unique_ptr<Target> judged(std::unique_ptr<Target> target, const JudgeOption
 // " --target NAME", and " --judge" and " --policy" where they are not the target's own: for commands that
 // people copy.
 std::string target_arguments(const Target& target);
+std::string target_arguments(const std::string& target, bool is_foreign, const Judging& judging);
 
 }  // namespace normproof

@@ -13,10 +13,10 @@
 namespace normproof {
 
 struct Finding {
-  Case test_case;              // shrunk
-  std::string found_by;        // "corpus seeds/B1.json", "property bitwise-equality", "random case 17"
-  std::string message;         // what is wrong, with the certificate
-  std::filesystem::path file;  // the JSON; empty where it could not be written
+  Case test_case;                    // shrunk
+  std::string found_by;              // "corpus seeds/B1.json", "property bitwise-equality", "random case 17"
+  std::string message;               // what is wrong, with the certificate
+  std::filesystem::path file;        // the JSON; empty where it could not be written
   std::optional<Outputs> outputs{};  // of the target on the stored case, where it gave some
 };
 

@@ -15,6 +15,7 @@
 #include "oracle/formats.h"
 #include "properties/report/html.h"
 #include "properties/report/svg.h"
+#include "properties/run/plugin_target.h"
 #include "properties/run/report_text.h"
 
 namespace normproof {
@@ -294,8 +295,8 @@ std::string finding_section(const VerifyOptions& options, const Judging& judging
   if (test_case.elements() <= 4096)
     text += html::details("the case, as JSON", html::preformatted(case_to_json(test_case)));
   if (finding.file.empty()) return text;
-  const std::string arguments =
-      fmt::format("{} --target {}", shell_quoted(finding.file.string()), shell_quoted(options.target));
+  const std::string arguments = shell_quoted(finding.file.string()) +
+                                target_arguments(options.target, names_a_plugin(options.target), judging);
   return text + commands_html({{"replay", fmt::format("{} replay {}", program_name(), arguments)},
                                {"explain", fmt::format("{} explain {}", program_name(), arguments)},
                                {"shrink further", fmt::format("{} minimize {}", program_name(), arguments)}});

@@ -135,14 +135,17 @@ std::unique_ptr<Target> judged(std::unique_ptr<Target> target, const JudgeOption
   return target;
 }
 
-std::string target_arguments(const Target& target) {
-  const Judging judging = target.judging();
-  std::string text = fmt::format(" --target {}", target.name());
-  if (judging.canonical == target.is_foreign())
+std::string target_arguments(const std::string& target, bool is_foreign, const Judging& judging) {
+  std::string text = fmt::format(" --target {}", shell_quoted(target));
+  if (judging.canonical == is_foreign)
     text += fmt::format(" --judge {}", judging.canonical ? "canonical" : "witness");
   if (judging.policy != oracle::native())
-    text += fmt::format(" --policy {}", oracle::to_string(judging.policy));
+    text += fmt::format(" --policy {}", shell_quoted(oracle::to_string(judging.policy)));
   return text;
+}
+
+std::string target_arguments(const Target& target) {
+  return target_arguments(target.name(), target.is_foreign(), target.judging());
 }
 
 }  // namespace normproof

@@ -1,6 +1,5 @@
 // `normproof prove`: every input of the kernels' elementary operations against integer arithmetic, with a
 // certificate.
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 #include "corpus/atomic_file.h"
 #include "properties/proofs/proofs.h"
 #include "properties/run/cuda_target.h"
+#include "properties/run/shared_library.h"
 #include "properties/run/target.h"
 
 namespace normproof {
@@ -46,16 +46,16 @@ Prover device_prover() {
   const WorkerSettings settings = default_worker_settings();
   const auto path =
       named != nullptr ? std::filesystem::path(named) : settings.library.parent_path() / "libproofs_cuda.so";
-  const auto load = [](const std::filesystem::path& library) {
-    void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr)
-      throw TargetError(fmt::format("cannot load the proofs for the GPU: {}", dlerror()));
-    return handle;
-  };
   Prover prover;
-  prover.prove = reinterpret_cast<decltype(prover.prove)>(dlsym(load(path), "normproof_prove"));
-  const auto open = reinterpret_cast<decltype(&normproof_device_open)>(
-      dlsym(load(settings.library), "normproof_device_open"));
+  decltype(&normproof_device_open) open = nullptr;
+  const auto find = [](const std::filesystem::path& file, auto& function, const char* name) {
+    SharedLibrary library(file);
+    if (!library.problem().empty())
+      throw TargetError(fmt::format("cannot load the proofs for the GPU: {}", library.problem()));
+    library.find(function, name);
+  };
+  find(path, prover.prove, "normproof_prove");
+  find(settings.library, open, "normproof_device_open");
   if (prover.prove == nullptr || open == nullptr)
     throw TargetError(fmt::format("{} and {} lack a function", path.string(), settings.library.string()));
   normproof_device_info device{};

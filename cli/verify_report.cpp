@@ -97,8 +97,8 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   const bool of_paths = result.combinations.front().path != KernelPath::automatic;
   text +=
       fmt::format("{} corpus cases, {} properties, {} of {} combinations of operation, dtype, {}, {:.1f} s\n",
-                  count_of(result, "corpus"), count_of(result, "property"), reached,
-                  wanted, of_paths ? "weight and path" : "and weight that the target takes", result.seconds);
+                  count_of(result, "corpus"), count_of(result, "property"), reached, wanted,
+                  of_paths ? "weight and path" : "and weight that the target takes", result.seconds);
   if (total.not_taken > 0)
     text += fmt::format("not taken by the target: {} cases\n", grouped(total.not_taken));
   text += result.closing_words;

@@ -49,7 +49,8 @@ struct VerifyResult {
   std::vector<Check> checks;
   std::vector<Finding> findings;
   std::vector<Combination> combinations;  // that the target must reach
-  std::vector<Combination> uncovered;  // of these, those that no compared row has reached; of a whole run only
+  std::vector<Combination>
+      uncovered;  // of these, those that no compared row has reached; of a whole run only
   std::vector<std::string> unchecked;  // corpus files and properties, with the reason
   std::string closing_words;           // of the target
   std::int64_t corpus_files = 0;       // all that were there, also those of other shards

@@ -76,6 +76,14 @@ std::int64_t Case::elements() const {
   return saturating_product(rows(), shape.back());
 }
 
+void make_plain(Case& test_case) {
+  test_case.input_layout = test_case.residual_layout = test_case.output_layout = {};
+  test_case.weight_offset = 0;
+  test_case.in_place = false;
+  test_case.launch = {};
+  test_case.schedule = {};
+}
+
 float Case::epsilon() const { return std::bit_cast<float>(epsilon_bits); }
 float Case::scale() const { return std::bit_cast<float>(scale_bits); }
 

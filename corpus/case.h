@@ -141,6 +141,10 @@ CaseTensors materialize(const Case& test_case);
 // `launch.path`.
 std::vector<std::string> validate(const Case& test_case);
 
+// Forgets how the case is laid out in memory and carried out, which changes no bit: packed and aligned
+// tensors, not in place, launched automatically.
+void make_plain(Case& test_case);
+
 // Bits of element `index` of packed data.
 std::uint32_t load_bits(std::span<const std::byte> data, DType dtype, std::int64_t index);
 void store_bits(std::vector<std::byte>& data, DType dtype, std::int64_t index, std::uint32_t bits);

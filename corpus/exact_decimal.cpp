@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <compare>
 #include <cstdio>
 #include <cstdlib>
@@ -69,24 +68,9 @@ std::optional<Decimal> parse_magnitude(std::string_view text) {
   return decimal;
 }
 
-double value_of(std::uint32_t magnitude, const FloatFormat& format) {
-  const auto field = static_cast<int>(magnitude >> format.mantissa_bits);
-  const std::uint32_t mantissa =
-      (magnitude & format.mantissa_mask()) | (field == 0 ? 0 : format.mantissa_mask() + 1);
-  return std::ldexp(mantissa, std::max(field, 1) - format.bias() - format.mantissa_bits);
-}
-
-// The nearest magnitude, or one of the two that are nearly as near; infinity beyond the largest.
-std::uint32_t nearest(double magnitude, const FloatFormat& format) {
-  if (std::isinf(magnitude)) return format.infinity();
-  int exponent = 0;
-  const double fraction = std::frexp(magnitude, &exponent);
-  return format.round(false, static_cast<std::uint64_t>(std::ldexp(fraction, 53)), exponent - 53);
-}
-
 Decimal exact_decimal(std::uint32_t magnitude, const FloatFormat& format) {
   std::array<char, kSignificantDigits + 32> text{};
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), value_of(magnitude, format),
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value_of(format, magnitude),
                                  std::chars_format::scientific, kSignificantDigits);
   return *parse_magnitude({text.data(), end.ptr});
 }
@@ -95,7 +79,7 @@ Decimal exact_decimal(std::uint32_t magnitude, const FloatFormat& format) {
 std::string neighbour(bool negative, std::uint32_t magnitude, const FloatFormat& format) {
   std::array<char, 64> text{};
   const int digits = (format.exponent_bits + format.mantissa_bits + 1) / 4;
-  const double value = magnitude == format.infinity() ? HUGE_VAL : value_of(magnitude, format);
+  const double value = value_of(format, magnitude);
   std::snprintf(text.data(), text.size(), "%.17g (%0*x)", negative ? -value : value, digits,
                 static_cast<unsigned>(magnitude | (negative ? format.sign_bit() : 0)));
   return text.data();
@@ -116,7 +100,7 @@ ExactBits exact_bits(std::string_view text, DType dtype) {
   // double has all numbers of the dtypes, so that a wrong guess is only possible for a number that is not
   // exact.
   const std::uint32_t guess =
-      std::min(nearest(std::strtod(magnitude_text.c_str(), nullptr), format), format.infinity() - 1);
+      std::min(rounded(format, std::strtod(magnitude_text.c_str(), nullptr)), format.infinity() - 1);
   const Decimal guessed = exact_decimal(guess, format);
   if (guessed == *wanted) return {sign | guess, {}};
   const std::uint32_t lower = guessed < *wanted ? guess : guess - 1;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -70,6 +71,29 @@ struct FloatFormat {
 inline constexpr FloatFormat kFp32 = {8, 23};
 inline constexpr FloatFormat kFp16 = {5, 10};
 inline constexpr FloatFormat kBf16 = {8, 7};
+
+// The number that `bits` stand for, exactly.
+inline double value_of(const FloatFormat& format, std::uint32_t bits) {
+  if (format == kFp32) return std::bit_cast<float>(bits);
+  if (format == kBf16) return std::bit_cast<float>(bits << 16);
+  const std::uint32_t magnitude = format.magnitude(bits);
+  const double sign = magnitude == bits ? 1 : -1;
+  const auto field = static_cast<int>(magnitude >> format.mantissa_bits);
+  const std::uint32_t mantissa = magnitude & format.mantissa_mask();
+  if (magnitude >= format.infinity()) return mantissa != 0 ? std::nan("") : sign * HUGE_VAL;
+  return sign * std::ldexp(field == 0 ? mantissa : mantissa | 1u << format.mantissa_bits,
+                           std::max(field, 1) - format.bias() - format.mantissa_bits);
+}
+
+// Bits of `value` rounded as FloatFormat::round() does.
+inline std::uint32_t rounded(const FloatFormat& format, double value) {
+  if (std::isnan(value)) return format.quiet_nan();
+  const bool negative = std::signbit(value);
+  if (std::isinf(value)) return format.infinity() | (negative ? format.sign_bit() : 0);
+  int exponent = 0;
+  const double fraction = std::frexp(std::abs(value), &exponent);
+  return format.round(negative, static_cast<std::uint64_t>(std::ldexp(fraction, 53)), exponent - 53);
+}
 
 // Throws std::invalid_argument for the fp8 dtypes, which are never inputs.
 constexpr FloatFormat format_of(DType dtype) {

@@ -49,17 +49,6 @@ class RowView {
   FloatFormat format_;
 };
 
-double value_of(const FloatFormat& format, std::uint32_t bits) {
-  if (format == kFp32) return std::bit_cast<float>(bits);
-  if (format == kBf16) return std::bit_cast<float>(bits << 16);
-  const std::uint32_t magnitude = format.magnitude(bits);
-  const auto field = static_cast<int>(magnitude >> format.mantissa_bits);
-  const std::uint32_t mantissa = magnitude & format.mantissa_mask();
-  if (magnitude >= format.infinity()) return mantissa != 0 ? std::nan("") : HUGE_VAL;
-  return std::ldexp(field == 0 ? mantissa : mantissa | 1u << format.mantissa_bits,
-                    std::max(field, 1) - format.bias() - format.mantissa_bits);
-}
-
 // A few elements of a row are replaced.
 void sprinkle_specials(Random& random, RowView row) {
   const std::uint64_t count = 1 + random.below(3);

@@ -58,9 +58,7 @@ bool fits(const RegisterShape& shape, const Problem& problem, int threads) {
   const NormArguments& arguments = problem.arguments;
   if (!problem.vectorized || threads > shape.maximum_threads) return false;
   // The other fp8 formats are computed without help from the hardware, in the general shapes.
-  if (problem.quantizes && arguments.fp8_format != Fp8Format::e4m3fn &&
-      arguments.fp8_format != Fp8Format::e5m2)
-    return false;
+  if (problem.quantizes && !is_hardware_format(arguments.fp8_format)) return false;
   switch (shape.team) {
     case Team::part_of_warp:
       return arguments.chunks <= kWarpThreads && 1 << arguments.row_threads_log2 >= shape.slots;

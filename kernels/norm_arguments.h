@@ -7,6 +7,11 @@ namespace normproof::kernels {
 
 enum class Fp8Format : std::int32_t { e4m3fn, e5m2, e4m3fnuz, e5m2fnuz };
 
+// Whether a GPU converts to it by an instruction.
+constexpr bool is_hardware_format(Fp8Format format) {
+  return format == Fp8Format::e4m3fn || format == Fp8Format::e5m2;
+}
+
 // Strides in elements of up to three leading dimensions; the innermost is the stride from row to row.
 struct RowStrides {
   std::int64_t outer = 0;

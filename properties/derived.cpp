@@ -46,11 +46,7 @@ Case case_of(const Call& call) {
 Call flattened(const Call& call) {
   Call flat = call;
   flat.how.shape = {call.how.rows(), call.how.hidden_size()};
-  flat.how.input_layout = flat.how.residual_layout = flat.how.output_layout = {};
-  flat.how.weight_offset = 0;
-  flat.how.in_place = false;
-  flat.how.launch = {};
-  flat.how.schedule = {};
+  make_plain(flat.how);
   return flat;
 }
 

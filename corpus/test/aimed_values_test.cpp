@@ -63,7 +63,7 @@ TEST(AimedValues, TiePartnersPutProductsWhereTheyAreAimed) {
   EXPECT_GT(found, 5000);
 }
 
-double value_of(const FloatFormat& format, std::uint32_t bits) {
+double value_by_hand(const FloatFormat& format, std::uint32_t bits) {
   const std::uint32_t magnitude = format.magnitude(bits);
   const auto field = static_cast<int>(magnitude >> format.mantissa_bits);
   const std::uint32_t mantissa = magnitude & format.mantissa_mask();
@@ -74,11 +74,12 @@ double value_of(const FloatFormat& format, std::uint32_t bits) {
 
 // The exact sum as an integer of 2^-30 units, rounded to the format.
 std::uint32_t rounded_sum(const FloatFormat& format, std::uint32_t a, std::uint32_t b, bool* exact) {
-  const double sum = value_of(format, a) + value_of(format, b);  // exact: both have at most 11 bits nearby
+  const double sum =
+      value_by_hand(format, a) + value_by_hand(format, b);  // exact: both have at most 11 bits nearby
   const auto integer = static_cast<std::uint64_t>(std::ldexp(std::abs(sum), 30));
   EXPECT_EQ(std::ldexp(static_cast<double>(integer), -30), std::abs(sum));
   const std::uint32_t rounded = format.round(sum < 0, integer, -30);
-  *exact = value_of(format, rounded) == sum;
+  *exact = value_by_hand(format, rounded) == sum;
   return rounded;
 }
 
@@ -127,14 +128,14 @@ TEST(RandomCase, HitsTiesOfProducts) {
     const std::int64_t hidden = test_case.hidden_size();
     double squares = 0;
     for (std::int64_t j = 0; j < hidden; ++j) {
-      const double x = std::abs(value_of(kBf16, load_bits(test_case.input.bytes, DType::bf16, j)));
+      const double x = std::abs(value_by_hand(kBf16, load_bits(test_case.input.bytes, DType::bf16, j)));
       squares += x * x;
     }
     int exponent = 0;
     if (!(squares > 0) || std::frexp(squares / static_cast<double>(hidden), &exponent) != 0.5) continue;
     for (std::int64_t j = 0; j < hidden; ++j) {
-      const double n = value_of(kBf16, load_bits(test_case.input.bytes, DType::bf16, j));
-      const double w = value_of(kBf16, load_bits(test_case.weight.bytes, DType::bf16, j));
+      const double n = value_by_hand(kBf16, load_bits(test_case.input.bytes, DType::bf16, j));
+      const double w = value_by_hand(kBf16, load_bits(test_case.weight.bytes, DType::bf16, j));
       int ignored = 0;
       const double significand = std::abs(std::frexp(n * w, &ignored)) * 256;  // 8 bits before the point
       ++products;

@@ -27,6 +27,7 @@
 #include "oracle/explain.h"
 #include "oracle/witness_judge.h"
 #include "properties/run/evaluate.h"
+#include "properties/run/process_memory.h"
 #include "properties/run/target.h"
 
 namespace normproof::campaign {
@@ -89,14 +90,6 @@ class Reproducer {
   const FindingContext& context_;
 };
 
-// What a process has touched; giant strides reserve far more.
-std::int64_t resident_bytes(pid_t process) {
-  std::ifstream statistics(fmt::format("/proc/{}/statm", process));
-  std::int64_t pages = 0, resident = 0;
-  statistics >> pages >> resident;
-  return resident * sysconf(_SC_PAGESIZE);
-}
-
 // Runs `work` in a child process, since the target may crash, hang or eat all memory in it; whether it
 // returned in time.
 template <class Work>
@@ -115,7 +108,8 @@ bool in_child(unsigned seconds_at_most, Work work) {
   }
   int status = 0;
   while (waitpid(child, &status, WNOHANG) == 0) {
-    if (resident_bytes(child) > kMostMemory) kill(child, SIGKILL);
+    const auto memory = memory_of(child);
+    if (memory && memory->resident > kMostMemory) kill(child, SIGKILL);
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   return status == 0;

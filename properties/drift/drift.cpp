@@ -3,59 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cmath>
-#include <cstring>
-#include <exception>
 #include <stdexcept>
-#include <thread>
 
 #include "corpus/float_format.h"
 #include "corpus/random.h"
 #include "corpus/recipe.h"
 #include "oracle/canonical_judge.h"
+#include "properties/run/in_parallel.h"
 
 namespace normproof::drift {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-
-// fp32 bits of a finite or infinite number of the format.
-float decoded(const FloatFormat& format, std::uint32_t bits) {
-  const std::uint32_t magnitude = format.magnitude(bits);
-  if (format.is_nan(bits)) return std::nanf("");
-  const float sign = (bits & format.sign_bit()) != 0 ? -1.0f : 1.0f;
-  if (format.is_infinite(bits)) return sign * INFINITY;
-  const std::uint32_t exponent = magnitude >> format.mantissa_bits,
-                      mantissa = magnitude & format.mantissa_mask();
-  const std::uint32_t integer = exponent == 0 ? mantissa : mantissa | (format.mantissa_mask() + 1);
-  const int power = static_cast<int>(std::max(exponent, 1u)) - format.bias() - format.mantissa_bits;
-  return sign * std::ldexp(static_cast<float>(integer), power);
-}
-
-std::uint32_t rounded(const FloatFormat& format, float value) {
-  if (std::isnan(value)) return format.quiet_nan();
-  const bool negative = std::signbit(value);
-  if (std::isinf(value)) return format.infinity() | (negative ? format.sign_bit() : 0);
-  int exponent = 0;
-  const float fraction = std::frexp(std::abs(value), &exponent);
-  return format.round(negative, static_cast<std::uint64_t>(std::ldexp(fraction, 24)), exponent - 24);
-}
-
-// Calls work(index) for 0 to count - 1, on several threads.
-template <class Work>
-void in_parallel(std::int64_t count, int threads, Work work) {
-  std::atomic<std::int64_t> next{0};
-  const auto run = [&] {
-    for (std::int64_t index = next++; index < count; index = next++) work(index);
-  };
-  std::vector<std::thread> others;
-  for (std::int64_t thread = 1; thread < std::min<std::int64_t>(threads, count); ++thread)
-    others.emplace_back(run);
-  run();
-  for (std::thread& other : others) other.join();
-}
 
 // rows x columns numbers, row-major.
 struct Matrix {
@@ -77,7 +38,8 @@ class Stack {
         throw std::invalid_argument(fmt::format("a size of the model is at least 1, got {}", size));
     }
     if (model.dtype != DType::fp32) {
-      for (std::uint32_t bits = 0; bits <= 0xffff; ++bits) table_.push_back(decoded(format_, bits));
+      for (std::uint32_t bits = 0; bits <= 0xffff; ++bits)
+        table_.push_back(static_cast<float>(value_of(format_, bits)));
     }
   }
 

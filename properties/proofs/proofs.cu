@@ -91,12 +91,12 @@ struct ConversionProof {
 
 template <Fp8Format kFormat, class Format>
 struct QuantizationProof {
+  static constexpr bool kInHardware = normproof::kernels::is_hardware_format(kFormat);
   static __device__ void compare(std::uint64_t first, Comparison& comparison) {
     Pack<float, kBlock> values;
     for (int i = 0; i < kBlock; ++i)
       values.elements[i] =
           normproof::kernels::float_of(static_cast<std::uint32_t>(first) + static_cast<unsigned>(i));
-    constexpr bool kInHardware = kFormat == Fp8Format::e4m3fn || kFormat == Fp8Format::e5m2;
     Pack<Fp8, kBlock> packed{};
     if constexpr (kInHardware) {
       constexpr int kElements = normproof::kernels::kChunkElements<float>;

@@ -30,7 +30,6 @@ table.rows { border-collapse: collapse; font-size: 13px; margin: 4px 0 14px; }
 table.rows th, table.rows td { border-bottom: 1px solid var(--line); padding: 3px 14px 3px 0; text-align: left; vertical-align: top; }
 table.rows th { color: var(--soft); font-weight: 500; font-size: 12px; }
 table.rows td.number { text-align: right; font-variant-numeric: tabular-nums; }
-table.rows tr.chosen td { background: #f1f5fd; }
 details { margin: 4px 0; } details summary { cursor: pointer; }
 svg { max-width: 100%; height: auto; display: block; margin: 4px 0 10px; }
 .wide { overflow-x: auto; }

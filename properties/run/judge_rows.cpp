@@ -3,13 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "oracle/formats.h"
+#include "properties/run/in_parallel.h"
 
 namespace normproof {
 namespace {
@@ -62,35 +60,18 @@ AnyVerdict judge_in_blocks(const Case& test_case, const CaseTensors& tensors, co
   const std::int64_t block_rows = std::max<std::int64_t>(1, kBlockElements / test_case.hidden_size());
   const std::int64_t blocks = (rows + block_rows - 1) / block_rows;
   std::vector<AnyVerdict> verdicts(static_cast<std::size_t>(blocks));
-  std::atomic<std::int64_t> next{0};
   std::mutex mutex;  // guards what follows
   std::int64_t rows_done = 0;
-  std::exception_ptr error;
-  const auto work = [&] {
-    try {
-      for (std::int64_t block = next++; block < blocks; block = next++) {
-        const std::int64_t first = block * block_rows, count = std::min(block_rows, rows - first);
-        const RowSlice slice = slice_rows(test_case, tensors, outputs, first, count);
-        AnyVerdict& verdict = verdicts[static_cast<std::size_t>(block)];
-        verdict = judge(slice);
-        shift_rows(verdict, first);
-        const std::lock_guard lock(mutex);
-        rows_done += count;
-        if (options.progress) options.progress(rows_done);
-      }
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      error = std::current_exception();
-      next = blocks;
-    }
-  };
-  const std::int64_t threads =
-      std::clamp<std::int64_t>(options.threads, 1, std::max<std::int64_t>(blocks, 1));
-  std::vector<std::thread> others;
-  for (std::int64_t thread = 1; thread < threads; ++thread) others.emplace_back(work);
-  work();
-  for (std::thread& other : others) other.join();
-  if (error) std::rethrow_exception(error);
+  in_parallel(blocks, options.threads, [&](std::int64_t block) {
+    const std::int64_t first = block * block_rows, count = std::min(block_rows, rows - first);
+    const RowSlice slice = slice_rows(test_case, tensors, outputs, first, count);
+    AnyVerdict& verdict = verdicts[static_cast<std::size_t>(block)];
+    verdict = judge(slice);
+    shift_rows(verdict, first);
+    const std::lock_guard lock(mutex);
+    rows_done += count;
+    if (options.progress) options.progress(rows_done);
+  });
   AnyVerdict total;
   for (const AnyVerdict& verdict : verdicts) add(total, verdict);
   return total;

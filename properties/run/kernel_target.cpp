@@ -1,11 +1,11 @@
 #include "properties/run/kernel_target.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <utility>
 
 #include "properties/run/guarded_call.h"
+#include "properties/run/shared_library.h"
 
 namespace normproof {
 namespace {
@@ -58,18 +58,18 @@ KernelFunctions linked_kernels() {
 }
 
 KernelFunctions load_kernels(const std::string& library_path) {
-  void* library = dlopen(library_path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) throw TargetError(fmt::format("cannot load {}: {}", library_path, dlerror()));
-  const auto find = [&]<class Function>(Function& function, const char* symbol) {
-    function = reinterpret_cast<Function>(dlsym(library, symbol));
-    if (function == nullptr) throw TargetError(fmt::format("{} has no symbol {}", library_path, symbol));
-  };
+  SharedLibrary library(library_path);
+  if (!library.problem().empty())
+    throw TargetError(fmt::format("cannot load {}: {}", library_path, library.problem()));
   KernelFunctions functions;
-  find(functions.rms_norm, "normproof_rms_norm");
-  find(functions.fused_add_rms_norm, "normproof_fused_add_rms_norm");
-  find(functions.rms_norm_static_fp8_quant, "normproof_rms_norm_static_fp8_quant");
-  find(functions.fused_add_rms_norm_static_fp8_quant, "normproof_fused_add_rms_norm_static_fp8_quant");
-  find(functions.set_thread_order, "normproof_set_thread_order");
+  library.find(functions.rms_norm, "normproof_rms_norm");
+  library.find(functions.fused_add_rms_norm, "normproof_fused_add_rms_norm");
+  library.find(functions.rms_norm_static_fp8_quant, "normproof_rms_norm_static_fp8_quant");
+  library.find(functions.fused_add_rms_norm_static_fp8_quant,
+               "normproof_fused_add_rms_norm_static_fp8_quant");
+  library.find(functions.set_thread_order, "normproof_set_thread_order");
+  if (!library.missing().empty())
+    throw TargetError(fmt::format("{} has no symbol {}", library_path, library.missing()));
   return functions;
 }
 

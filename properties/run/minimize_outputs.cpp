@@ -31,11 +31,7 @@ Case extract(const Case& whole, std::int64_t row, const std::vector<std::int64_t
   if (part.weight_dtype) pick(part.weight.bytes, *part.weight_dtype, 0);
   pick(part.outputs->out, part.output_dtype(), first);
   pick(part.outputs->residual_out, part.dtype, first);
-  part.input_layout = part.residual_layout = part.output_layout = {};
-  part.weight_offset = 0;
-  part.in_place = false;
-  part.launch = {};
-  part.schedule = {};
+  make_plain(part);
   return part;
 }
 

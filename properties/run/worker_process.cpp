@@ -13,9 +13,9 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <fstream>
 #include <utility>
 
+#include "properties/run/process_memory.h"
 #include "properties/run/target.h"
 
 extern char** environ;
@@ -152,11 +152,10 @@ std::string WorkerProcess::await_answer(std::chrono::milliseconds patience) {
 
 std::string WorkerProcess::memory_problem() const {
   if (settings_.memory_limit == 0) return {};
-  // In pages: all, resident, resident and shared. What is shared is the rounds' memory, for the most part.
-  std::ifstream statistics(fmt::format("/proc/{}/statm", process_));
-  std::int64_t all = 0, resident = 0, shared = 0;
-  if (!(statistics >> all >> resident >> shared)) return {};
-  const std::int64_t own = (resident - shared) * sysconf(_SC_PAGESIZE);
+  const auto memory = memory_of(process_);
+  if (!memory) return {};
+  // What is shared is the rounds' memory, for the most part.
+  const std::int64_t own = memory->resident - memory->shared;
   if (own <= static_cast<std::int64_t>(settings_.memory_limit)) return {};
   return fmt::format("the worker took {} MiB of memory, of at most {}, and was killed", own >> 20,
                      settings_.memory_limit >> 20);

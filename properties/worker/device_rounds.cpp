@@ -1,9 +1,9 @@
 #include "properties/worker/device_rounds.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <vector>
+
+#include "properties/run/shared_library.h"
 
 namespace normproof::worker {
 namespace {
@@ -127,23 +127,18 @@ class DeviceRounds final : public Rounds {
 }  // namespace
 
 std::string load_device_functions(const char* path, DeviceFunctions& functions) {
-  void* handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) return dlerror();
-  std::string missing;
-  const auto find = [&]<class Function>(Function& function, const char* name) {
-    function = reinterpret_cast<Function>(dlsym(handle, name));
-    if (function == nullptr) missing = std::string(path) + " has no function " + name;
-  };
-  find(functions.open, "normproof_device_open");
-  find(functions.allocate, "normproof_device_allocate");
-  find(functions.release, "normproof_device_release");
-  find(functions.map_sparse, "normproof_device_map_sparse");
-  find(functions.unmap_sparse, "normproof_device_unmap_sparse");
-  find(functions.pin, "normproof_device_pin");
-  find(functions.copy_in, "normproof_device_copy_in");
-  find(functions.copy_out, "normproof_device_copy_out");
-  find(functions.synchronize, "normproof_device_synchronize");
-  return missing;
+  SharedLibrary library(path);
+  if (!library.problem().empty()) return library.problem();
+  library.find(functions.open, "normproof_device_open");
+  library.find(functions.allocate, "normproof_device_allocate");
+  library.find(functions.release, "normproof_device_release");
+  library.find(functions.map_sparse, "normproof_device_map_sparse");
+  library.find(functions.unmap_sparse, "normproof_device_unmap_sparse");
+  library.find(functions.pin, "normproof_device_pin");
+  library.find(functions.copy_in, "normproof_device_copy_in");
+  library.find(functions.copy_out, "normproof_device_copy_out");
+  library.find(functions.synchronize, "normproof_device_synchronize");
+  return library.missing().empty() ? "" : std::string(path) + " has no function " + library.missing();
 }
 
 std::unique_ptr<Rounds> make_device_rounds(const DeviceFunctions& functions, Callee& callee) {

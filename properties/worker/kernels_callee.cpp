@@ -1,10 +1,9 @@
 #include "properties/worker/kernels_callee.h"
 
-#include <dlfcn.h>
-
 #include <cstdlib>
 
 #include "corpus/case.h"
+#include "properties/run/shared_library.h"
 
 namespace normproof::worker {
 namespace {
@@ -19,18 +18,13 @@ class KernelsCallee final : public Callee {
  public:
   // Returns what is wrong, or an empty string.
   std::string load(const char* path) {
-    void* handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr) return dlerror();
-    std::string missing;
-    const auto find = [&]<class Function>(Function& function, const char* name) {
-      function = reinterpret_cast<Function>(dlsym(handle, name));
-      if (function == nullptr) missing = std::string(path) + " has no function " + name;
-    };
-    find(rms_norm_, "normproof_rms_norm");
-    find(fused_add_rms_norm_, "normproof_fused_add_rms_norm");
-    find(rms_norm_static_fp8_quant_, "normproof_rms_norm_static_fp8_quant");
-    find(fused_add_rms_norm_static_fp8_quant_, "normproof_fused_add_rms_norm_static_fp8_quant");
-    return missing;
+    SharedLibrary library(path);
+    if (!library.problem().empty()) return library.problem();
+    library.find(rms_norm_, "normproof_rms_norm");
+    library.find(fused_add_rms_norm_, "normproof_fused_add_rms_norm");
+    library.find(rms_norm_static_fp8_quant_, "normproof_rms_norm_static_fp8_quant");
+    library.find(fused_add_rms_norm_static_fp8_quant_, "normproof_fused_add_rms_norm_static_fp8_quant");
+    return library.missing().empty() ? "" : std::string(path) + " has no function " + library.missing();
   }
 
   void invoke(Call& call, const Addresses& addresses) override { call.status = answer(call, addresses); }

@@ -1,7 +1,5 @@
 #include "properties/worker/plugin_callee.h"
 
-#include <dlfcn.h>
-
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -9,6 +7,7 @@
 
 #include "corpus/case.h"
 #include "properties/plugin/normproof_plugin.h"
+#include "properties/run/shared_library.h"
 
 namespace normproof::worker {
 namespace {
@@ -98,9 +97,10 @@ class PluginCallee final : public Callee {
 
 // Returns what is wrong, or an empty string.
 std::string load(const char* path, const normproof_plugin_info*& info) {
-  void* handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) return std::string("it cannot be loaded: ") + dlerror();
-  const auto function = reinterpret_cast<decltype(&normproof_plugin)>(dlsym(handle, "normproof_plugin"));
+  SharedLibrary library(path);
+  if (!library.problem().empty()) return "it cannot be loaded: " + library.problem();
+  decltype(&normproof_plugin) function = nullptr;
+  library.find(function, "normproof_plugin");
   if (function == nullptr) {
     return "it has no symbol normproof_plugin; properties/plugin/normproof_plugin.h says what a plug-in "
            "exports, and "

@@ -5,10 +5,10 @@ import os
 from typing import TYPE_CHECKING, Any, Iterator, Optional
 
 from normproof import _core
-from normproof._functions import as_outputs, check_call, make_policy
+from normproof._functions import as_outputs, check_call, make_policy, set_outputs
 from normproof._results import CheckResult, Outputs
 from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, adds_residual, as_numpy, quantizes,
-                                read, require_operation)
+                                require_operation)
 
 if TYPE_CHECKING:
     import numpy
@@ -67,20 +67,7 @@ class Case:
     def _with_outputs(self, out: Any, residual_out: Any) -> "_core.Call":
         """The call with these outputs. Raises ValueError and TypeError naming what does not fit."""
         call = self._call.copy()
-        wanted = [("out", out, self.quantized_dtype or self.dtype)]
-        if adds_residual(self.operation):
-            wanted.append(("residual_out", residual_out, self.dtype))
-        elif residual_out is not None:
-            raise TypeError(f"residual_out: {self.operation} has none, got {type(residual_out).__name__}")
-        tensors = []
-        for name, value, dtype in wanted:
-            tensor = read(name, value)
-            if tensor.dtype != dtype:
-                raise TypeError(f"{name}: expected dtype {dtype}, got {tensor.dtype}")
-            if tensor.shape != self.shape:
-                raise ValueError(f"{name}: expected shape {self.shape}, got {tensor.shape}")
-            tensors.append(tensor.array)
-        call.set_outputs(*tensors)
+        set_outputs(call, self.shape, out, residual_out)
         return call
 
     def run(self) -> Outputs:

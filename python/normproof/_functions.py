@@ -61,25 +61,33 @@ def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, ep
     return call, x
 
 
-def set_outputs(call: "_core.Call", x: Tensor, operation: str, out: Any, residual_out: Any) -> None:
-    """`out` and `residual_out` are results of `read`."""
-    _require_dtype("out", out, QUANTIZED_DTYPES if quantizes(operation) else (x.dtype,))
-    _require_shape("out", out, x.shape, "that of x")
-    if residual_out is not None:
-        _require_dtype("residual_out", residual_out, (x.dtype,))
-        _require_shape("residual_out", residual_out, x.shape, "that of x")
-    call.set_outputs(out.array, residual_out.array if residual_out else None)
+def set_outputs(call: "_core.Call", shape: tuple[int, ...], out: Any, residual_out: Any) -> None:
+    """Gives the call its outputs, tensors in `shape`, that of x. Raises TypeError and ValueError naming what does not
+    fit."""
+    properties = call.properties()
+    operation, dtype = properties["operation"], properties["dtype"]
+    _only_where(adds_residual(operation), "residual_out", residual_out, operation)
+    arrays = []
+    for name, value, wanted in (("out", out, properties["quantized_dtype"] or dtype), ("residual_out", residual_out, dtype)):
+        tensor = None if value is None and name == "residual_out" else read(name, value)
+        if tensor:
+            _require_dtype(name, tensor, (wanted,))
+            _require_shape(name, tensor, shape, "that of x")
+        arrays.append(tensor.array if tensor else None)
+    call.set_outputs(*arrays)
 
 
 def _call_with_outputs(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any, out: Any,
                        residual_out: Any) -> "_core.Call":
     require_operation(operation)
     _only_where(adds_residual(operation), "residual_out", residual_out, operation)
-    out = read("out", out)
+    quantized_dtype = None
     if quantizes(operation):
-        _require_dtype("out", out, QUANTIZED_DTYPES)
-    call, x = make_call(operation, x, weight, residual, scale, epsilon, out.dtype if quantizes(operation) else None)
-    set_outputs(call, x, operation, out, None if residual_out is None else read("residual_out", residual_out))
+        tensor = read("out", out)
+        _require_dtype("out", tensor, QUANTIZED_DTYPES)
+        quantized_dtype = tensor.dtype
+    call, x = make_call(operation, x, weight, residual, scale, epsilon, quantized_dtype)
+    set_outputs(call, x.shape, out, residual_out)
     return call
 
 

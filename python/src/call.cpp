@@ -103,11 +103,7 @@ Call call_of(Case test_case) {
   call.outputs = std::exchange(test_case.outputs, std::nullopt);
   call.tensors = materialize(test_case);
   test_case.input = test_case.residual = test_case.weight = {};
-  test_case.input_layout = test_case.residual_layout = test_case.output_layout = {};
-  test_case.weight_offset = 0;
-  test_case.in_place = false;
-  test_case.schedule = {};
-  test_case.launch = {};
+  make_plain(test_case);
   call.test_case = std::move(test_case);
   return call;
 }

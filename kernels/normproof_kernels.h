@@ -29,7 +29,8 @@ typedef enum normproof_status {
   NORMPROOF_UNSUPPORTED_DTYPE = 6,
   NORMPROOF_MISALIGNED_POINTER = 7, /* not a multiple of the element size, or of 16 bytes where the vectorized
                                        path is demanded (strides too) */
-  NORMPROOF_OVERLAP = 8,            /* an output shares memory with another tensor */
+  NORMPROOF_OVERLAP = 8, /* an output shares memory with another tensor, or is so interleaved with it that
+                            this cannot be told in 10,000 steps */
   NORMPROOF_INVALID_LAUNCH = 9,
   NORMPROOF_LAUNCH_FAILED =
       10 /* the CUDA runtime, or the host execution (divergent barrier), reported an error */

@@ -12,6 +12,7 @@ PropertyResult check_memory_safety(PropertyContext& context);
 PropertyResult check_empty_batch(PropertyContext& context);
 // refused_calls.cpp
 PropertyResult check_refused_calls(PropertyContext& context);
+PropertyResult check_shared_memory(PropertyContext& context);
 // composition.cpp
 PropertyResult check_fused_add_is_add_then_norm(PropertyContext& context);
 PropertyResult check_fp8_is_quantized_norm(PropertyContext& context);

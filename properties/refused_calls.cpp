@@ -1,11 +1,16 @@
-// Invalid calls: each spoils one argument of a valid call of the C interface and must be refused untouched.
+// What must be refused, untouched: calls of the C interface with one spoiled argument, and calls whose output
+// shares memory with another argument.
 #include <fmt/format.h>
 
+#include <array>
 #include <string>
 
+#include "corpus/case_json.h"
+#include "corpus/hash.h"
 #include "properties/check.h"
 #include "properties/derived.h"
 #include "properties/families.h"
+#include "properties/run/arena_call.h"
 #include "properties/run/invalid_call.h"
 
 namespace normproof {
@@ -37,17 +42,44 @@ CaseFinding refused_calls(const Case& test_case, PropertyContext& context) {
   return CaseFinding::holds();
 }
 
-}  // namespace
+// The case is no more than a seed.
+CaseFinding shared_memory(const Case& test_case, PropertyContext& context) {
+  constexpr int kCalls = 64;
+  const KernelFunctions* functions = functions_of(context.target);
+  if (functions == nullptr) return CaseFinding::not_applicable();  // no C interface on memory of this process
+  Random random(fnv1a(case_to_json(test_case)));
+  const NumberSource below = [&](std::int64_t bound) {
+    return static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(bound)));
+  };
+  alignas(16) std::array<std::byte, kArenaBytes> arena;
+  for (int i = 0; i < kCalls; ++i) {
+    const ArenaCall call = draw_arena_call(below, arena.data());
+    const std::string problem = problem_of_arena_call(call, arena.data(), *functions);
+    if (!problem.empty()) return CaseFinding::fails(problem + "\n");
+  }
+  return CaseFinding::holds();
+}
 
-PropertyResult check_refused_calls(PropertyContext& context) {
+PropertyResult check_small_calls(std::string_view name, PropertyContext& context,
+                                 CaseFinding (*check)(const Case&, PropertyContext&)) {
   PropertyCheck property;
-  property.name = "refused-calls";
+  property.name = name;
   property.limits.max_rows = 3;
   property.limits.max_hidden = 64;
   property.limits.max_threads_per_block = 32;
   property.any_judge = true;
-  property.check = refused_calls;
+  property.check = check;
   return check_property(property, context);
+}
+
+}  // namespace
+
+PropertyResult check_refused_calls(PropertyContext& context) {
+  return check_small_calls("refused-calls", context, refused_calls);
+}
+
+PropertyResult check_shared_memory(PropertyContext& context) {
+  return check_small_calls("shared-memory", context, shared_memory);
 }
 
 }  // namespace normproof

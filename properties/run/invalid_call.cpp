@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -25,18 +26,50 @@ std::optional<Refusal> no_data(const char* name, normproof_tensor& tensor) {
   return Refusal{NORMPROOF_NULL_POINTER, name, "0x0"};
 }
 
-std::optional<Refusal> narrow_stride(const char* name, normproof_tensor& tensor) {
+std::optional<Refusal> invalid_stride(const char* name, normproof_tensor& tensor, std::int64_t stride) {
   for (std::int32_t dim = 0; dim + 1 < tensor.rank; ++dim) {
     if (tensor.sizes[dim] < 2) continue;
-    tensor.strides[dim] = tensor.sizes[tensor.rank - 1] - 1;
-    return Refusal{NORMPROOF_INVALID_STRIDE, name, fmt::format("{}", tensor.strides[dim])};
+    tensor.strides[dim] = stride;
+    return Refusal{NORMPROOF_INVALID_STRIDE, name, fmt::format("strides[{}] is {}", dim, stride)};
   }
   return std::nullopt;
 }
 
+std::optional<Refusal> narrow_stride(const char* name, normproof_tensor& tensor) {
+  return invalid_stride(name, tensor, tensor.sizes[tensor.rank - 1] - 1);
+}
+
 std::optional<Refusal> wide_last_stride(const char* name, normproof_tensor& tensor) {
   tensor.strides[tensor.rank - 1] = 2;
-  return Refusal{NORMPROOF_INVALID_STRIDE, name, "2"};
+  return Refusal{NORMPROOF_INVALID_STRIDE, name, fmt::format("strides[{}] is 2", tensor.rank - 1)};
+}
+
+// "... bytes from ... on", as messages name the memory of a tensor.
+std::string memory_of(const normproof_tensor& tensor, std::size_t element_bytes) {
+  std::int64_t extent = tensor.sizes[tensor.rank - 1];
+  for (std::int32_t dim = 0; dim + 1 < tensor.rank; ++dim)
+    extent += (tensor.sizes[dim] - 1) * tensor.strides[dim];
+  return fmt::format("{} bytes from {} on", extent * static_cast<std::int64_t>(element_bytes), tensor.data);
+}
+
+// Gives all tensors of the call so many rows, in the first dimension and perhaps the second, all others
+// being 1.
+void set_rows(GuardedCall& call, std::int64_t first, std::int64_t second = 1) {
+  for (normproof_tensor* tensor :
+       {&call.input_description, &call.out_description, &call.residual_description}) {
+    const std::int64_t hidden = tensor->sizes[call.input_description.rank - 1];
+    for (std::int32_t dim = 0; dim + 1 < call.input_description.rank; ++dim) {
+      tensor->sizes[dim] = dim == 0 ? first : dim == 1 ? second : 1;
+      tensor->strides[dim] = std::max(tensor->strides[dim], hidden);  // with one row it might have been any
+    }
+  }
+}
+
+// Two rows of input that end `elements` after its beginning.
+void stretch_input(GuardedCall& call, std::uint64_t elements) {
+  set_rows(call, 2);
+  const std::int64_t hidden = call.input_description.sizes[call.input_description.rank - 1];
+  call.input_description.strides[0] = static_cast<std::int64_t>(elements) - hidden;
 }
 
 bool writes_out(const Case& test_case) {
@@ -45,7 +78,7 @@ bool writes_out(const Case& test_case) {
 
 std::optional<Refusal> invalid_threads(GuardedCall& call, std::int32_t threads) {
   call.launch.threads_per_block = threads;
-  return Refusal{NORMPROOF_INVALID_LAUNCH, "launch", fmt::format("{}", threads)};
+  return Refusal{NORMPROOF_INVALID_LAUNCH, "launch", fmt::format("threads_per_block is {}", threads)};
 }
 
 constexpr std::array kInvalidArguments = {
@@ -112,12 +145,12 @@ constexpr std::array kInvalidArguments = {
     InvalidArgument{"input of rank 1",
                     [](GuardedCall& call, const Case&) {
                       call.input_description.rank = 1;
-                      return std::optional(Refusal{NORMPROOF_INVALID_RANK, "input", "1"});
+                      return std::optional(Refusal{NORMPROOF_INVALID_RANK, "input", "rank is 1"});
                     }},
     InvalidArgument{"input of rank 5",
                     [](GuardedCall& call, const Case&) {
                       call.input_description.rank = 5;
-                      return std::optional(Refusal{NORMPROOF_INVALID_RANK, "input", "5"});
+                      return std::optional(Refusal{NORMPROOF_INVALID_RANK, "input", "rank is 5"});
                     }},
     InvalidArgument{"rank 3 where rows have one stride",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
@@ -125,19 +158,19 @@ constexpr std::array kInvalidArguments = {
                       call.input_description.rank = 3;
                       call.input_description.sizes[2] = call.input_description.sizes[1];
                       call.input_description.strides[2] = 1;
-                      return Refusal{NORMPROOF_INVALID_RANK, "input", "3"};
+                      return Refusal{NORMPROOF_INVALID_RANK, "input", "rank is 3"};
                     }},
     InvalidArgument{"weight of rank 2",
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
                       if (call.weight == nullptr) return std::nullopt;
                       call.weight_description.rank = 2;
-                      return Refusal{NORMPROOF_INVALID_RANK, "weight", "2"};
+                      return Refusal{NORMPROOF_INVALID_RANK, "weight", "rank is 2"};
                     }},
     InvalidArgument{"negative number of rows",
                     [](GuardedCall& call, const Case&) {
                       call.input_description.sizes[0] = call.out_description.sizes[0] =
                           call.residual_description.sizes[0] = -7;
-                      return std::optional(Refusal{NORMPROOF_INVALID_SIZE, "input", "-7"});
+                      return std::optional(Refusal{NORMPROOF_INVALID_SIZE, "input", "sizes[0] is -7"});
                     }},
     InvalidArgument{"hidden size 0",
                     [](GuardedCall& call, const Case&) {
@@ -145,38 +178,81 @@ constexpr std::array kInvalidArguments = {
                            {&call.input_description, &call.out_description, &call.residual_description})
                         tensor->sizes[call.input_description.rank - 1] = 0;
                       call.weight_description.sizes[0] = 0;
-                      return std::optional(Refusal{NORMPROOF_INVALID_SIZE, "input", "0"});
+                      return std::optional(Refusal{NORMPROOF_INVALID_SIZE, "input",
+                                                   fmt::format("sizes[{}], the hidden size, is 0",
+                                                               call.input_description.rank - 1)});
                     }},
     InvalidArgument{"out of another shape",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (!writes_out(test_case)) return std::nullopt;
                       const std::int64_t size = ++call.out_description.sizes[0];
-                      return Refusal{NORMPROOF_INVALID_SIZE, "out", fmt::format("{}", size)};
+                      return Refusal{NORMPROOF_INVALID_SIZE, "out", fmt::format("sizes[0] is {}", size)};
+                    }},
+    InvalidArgument{"out of a smaller shape",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (!writes_out(test_case)) return std::nullopt;
+                      const std::int64_t size = --call.out_description.sizes[0];
+                      return Refusal{NORMPROOF_INVALID_SIZE, "out", fmt::format("sizes[0] is {}", size)};
                     }},
     InvalidArgument{"residual of another shape",
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
                       if (call.residual == nullptr) return std::nullopt;
                       const std::int64_t size = ++call.residual_description.sizes[1];
-                      return Refusal{NORMPROOF_INVALID_SIZE, "residual", fmt::format("{}", size)};
+                      return Refusal{NORMPROOF_INVALID_SIZE, "residual", fmt::format("sizes[1] is {}", size)};
                     }},
     InvalidArgument{"weight of another size",
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
                       if (call.weight == nullptr) return std::nullopt;
                       const std::int64_t size = ++call.weight_description.sizes[0];
-                      return Refusal{NORMPROOF_INVALID_SIZE, "weight", fmt::format("{}", size)};
+                      return Refusal{NORMPROOF_INVALID_SIZE, "weight", fmt::format("sizes[0] is {}", size)};
                     }},
-    InvalidArgument{"extent beyond 63 bits",
-                    [](GuardedCall& call, const Case& test_case) {
-                      for (normproof_tensor* tensor :
-                           {&call.input_description, &call.out_description, &call.residual_description}) {
-                        tensor->sizes[0] = kHuge;
-                        // With one row it might have been any.
-                        tensor->strides[0] = std::max(tensor->strides[0], test_case.hidden_size());
-                      }
+    InvalidArgument{"rows beyond 63 bits",
+                    [](GuardedCall& call, const Case&) {
+                      set_rows(call, kHuge);
                       return std::optional(Refusal{NORMPROOF_SIZE_OVERFLOW, "input", fmt::format("{}", kHuge)});
+                    }},
+    InvalidArgument{"an extent of 2^63 elements",
+                    [](GuardedCall& call, const Case&) {
+                      stretch_input(call, std::uint64_t{1} << 63);
+                      return std::optional(Refusal{NORMPROOF_SIZE_OVERFLOW, "input", "2 x stride"});
+                    }},
+    InvalidArgument{"an extent of 2^63 bytes",
+                    [](GuardedCall& call, const Case& test_case) {
+                      stretch_input(call, (std::uint64_t{1} << 63) / size_of(test_case.dtype));
+                      return std::optional(Refusal{NORMPROOF_SIZE_OVERFLOW, "input", "2 x stride"});
+                    }},
+    // An extent that just fits is no reason to refuse.
+    InvalidArgument{"an extent below 2^63 bytes of input without data",
+                    [](GuardedCall& call, const Case& test_case) {
+                      stretch_input(call, (std::uint64_t{1} << 63) / size_of(test_case.dtype) - 1);
+                      return no_data("input", call.input_description);
+                    }},
+    InvalidArgument{"2^64 rows in little memory",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.input_description.rank < 3) return std::nullopt;
+                      set_rows(call, std::int64_t{1} << 32, std::int64_t{1} << 32);
+                      return Refusal{NORMPROOF_SIZE_OVERFLOW, "input", "number of elements"};
+                    }},
+    InvalidArgument{"2^63 bytes of elements in little memory",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (call.input_description.rank < 3) return std::nullopt;
+                      const std::int64_t rows = std::int64_t{1} << 31;
+                      set_rows(call, rows, rows / test_case.hidden_size() + 1);
+                      return Refusal{NORMPROOF_SIZE_OVERFLOW, "input", "extent in bytes"};
+                    }},
+    InvalidArgument{"input past the end of the address space",
+                    [](GuardedCall& call, const Case& test_case) {
+                      const auto last = std::uintptr_t{0} - size_of(test_case.dtype);
+                      call.input_description.data = reinterpret_cast<void*>(last);
+                      return std::optional(
+                          Refusal{NORMPROOF_SIZE_OVERFLOW, "input", fmt::format("0x{:x}", last)});
                     }},
     // Strides.
     InvalidArgument{"input rows that overlap", [](GuardedCall& call, const Case&) { return narrow_stride("input", call.input_description); }},
+    InvalidArgument{"input with a negative stride",
+                    [](GuardedCall& call, const Case& test_case) {
+                      return invalid_stride("input", call.input_description, -test_case.hidden_size());
+                    }},
     InvalidArgument{"out rows that overlap",
                     [](GuardedCall& call, const Case& test_case) {
                       return writes_out(test_case) ? narrow_stride("out", call.out_description) : std::nullopt;
@@ -233,13 +309,15 @@ constexpr std::array kInvalidArguments = {
                       const bool shifted = !quantizes(test_case.operation);
                       call.out_description.data = static_cast<std::byte*>(call.input_description.data) +
                                                   (shifted ? size_of(test_case.dtype) : 0);
-                      return Refusal{NORMPROOF_OVERLAP, "out", fmt::format("{}", call.out_description.data)};
+                      return Refusal{NORMPROOF_OVERLAP, "out",
+                                     memory_of(call.out_description, size_of(test_case.output_dtype()))};
                     }},
     InvalidArgument{"residual over input",
-                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (call.residual == nullptr) return std::nullopt;
                       call.residual_description = call.input_description;
-                      return Refusal{NORMPROOF_OVERLAP, "", fmt::format("{}", call.input_description.data)};
+                      return Refusal{NORMPROOF_OVERLAP, "",
+                                     memory_of(call.input_description, size_of(test_case.dtype))};
                     }},
     InvalidArgument{"weight over the output",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
@@ -248,7 +326,7 @@ constexpr std::array kInvalidArguments = {
                       normproof_tensor& written =
                           writes_out(test_case) ? call.out_description : call.input_description;
                       call.weight_description.data = written.data;
-                      return Refusal{NORMPROOF_OVERLAP, "", fmt::format("{}", written.data)};
+                      return Refusal{NORMPROOF_OVERLAP, "", memory_of(written, size_of(test_case.dtype))};
                     }},
     InvalidArgument{"weight over the last row of the output",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
@@ -261,7 +339,21 @@ constexpr std::array kInvalidArguments = {
                         last_row += (written.sizes[dim] - 1) * written.strides[dim];
                       call.weight_description.data = static_cast<std::byte*>(written.data) +
                                                      last_row * static_cast<std::int64_t>(size_of(test_case.dtype));
-                      return Refusal{NORMPROOF_OVERLAP, "", fmt::format("{}", written.data)};
+                      return Refusal{NORMPROOF_OVERLAP, "", memory_of(written, size_of(test_case.dtype))};
+                    }},
+    InvalidArgument{"out so interleaved with input that nobody can tell",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (!writes_out(test_case) || call.residual != nullptr) return std::nullopt;
+                      // Both rows fit into the grain, and all their addresses are multiples of it or lie halfway.
+                      const auto grain = static_cast<std::int64_t>(
+                          2 * std::bit_ceil(static_cast<std::uint64_t>(test_case.hidden_size()) * sizeof(float)));
+                      set_rows(call, std::int64_t{1} << 30);
+                      normproof_tensor &input = call.input_description, &out = call.out_description;
+                      input.strides[0] = 1'000'003 * (grain / static_cast<std::int64_t>(size_of(test_case.dtype)));
+                      out.strides[0] =
+                          1'000'033 * (grain / static_cast<std::int64_t>(size_of(test_case.output_dtype())));
+                      out.data = static_cast<std::byte*>(input.data) + grain / 2;
+                      return Refusal{NORMPROOF_OVERLAP, "out", "share memory with input"};
                     }},
     // Launch.
     InvalidArgument{"33 threads", [](GuardedCall& call, const Case&) { return invalid_threads(call, 33); }},
@@ -271,7 +363,7 @@ constexpr std::array kInvalidArguments = {
                     [](GuardedCall& call, const Case&) {
                       const std::int32_t unknown = 7;
                       std::memcpy(&call.launch.path, &unknown, sizeof unknown);
-                      return std::optional(Refusal{NORMPROOF_INVALID_LAUNCH, "launch", "7"});
+                      return std::optional(Refusal{NORMPROOF_INVALID_LAUNCH, "launch", "path is 7"});
                     }},
     InvalidArgument{"vectorized where the alignment forbids it",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {

@@ -52,11 +52,6 @@ RunResult CallableTarget::result_of(const GuardedCall& call, normproof_status st
 
 const Case* case_being_run() { return running_case; }
 
-KernelFunctions linked_kernels() {
-  return {&normproof_rms_norm, &normproof_fused_add_rms_norm, &normproof_rms_norm_static_fp8_quant,
-          &normproof_fused_add_rms_norm_static_fp8_quant, &normproof_set_thread_order};
-}
-
 KernelFunctions load_kernels(const std::string& library_path) {
   SharedLibrary library(library_path);
   if (!library.problem().empty())

@@ -5,23 +5,13 @@
 #include <memory>
 #include <string>
 
-#include "kernels/normproof_kernels.h"
+#include "properties/run/kernel_functions.h"
 #include "properties/run/target.h"
 
 namespace normproof {
 
-struct KernelFunctions {
-  decltype(&normproof_rms_norm) rms_norm = nullptr;
-  decltype(&normproof_fused_add_rms_norm) fused_add_rms_norm = nullptr;
-  decltype(&normproof_rms_norm_static_fp8_quant) rms_norm_static_fp8_quant = nullptr;
-  decltype(&normproof_fused_add_rms_norm_static_fp8_quant) fused_add_rms_norm_static_fp8_quant = nullptr;
-  decltype(&normproof_set_thread_order) set_thread_order = nullptr;
-};
-
-// The functions that are linked into this program.
-KernelFunctions linked_kernels();
-// Loads them from a shared library, which stays loaded. Throws TargetError naming the library and the missing
-// symbol.
+// Loads the functions from a shared library, which stays loaded. Throws TargetError naming the library and
+// the missing symbol.
 KernelFunctions load_kernels(const std::string& library_path);
 
 class GuardedCall;

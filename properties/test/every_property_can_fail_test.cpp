@@ -65,6 +65,27 @@ std::unique_ptr<Target> accepts_any_launch() {
   });
 }
 
+std::unique_ptr<Target> refuses_to_work_in_place() {
+  return with_rms_norm([](const normproof_tensor* out, const normproof_tensor* input,
+                          const normproof_tensor* weight, float epsilon, const normproof_launch* launch,
+                          normproof_stream stream, normproof_launch_report* report,
+                          normproof_message message) {
+    if (out != nullptr && input != nullptr && out->data == input->data) return NORMPROOF_OVERLAP;
+    return normproof_rms_norm(out, input, weight, epsilon, launch, stream, report, message);
+  });
+}
+
+std::unique_ptr<Target> does_not_look_for_overlaps() {
+  return with_rms_norm([](const normproof_tensor* out, const normproof_tensor* input,
+                          const normproof_tensor* weight, float epsilon, const normproof_launch* launch,
+                          normproof_stream stream, normproof_launch_report* report,
+                          normproof_message message) {
+    const normproof_status status =
+        normproof_rms_norm(out, input, weight, epsilon, launch, stream, report, message);
+    return status == NORMPROOF_OVERLAP ? NORMPROOF_OK : status;
+  });
+}
+
 std::unique_ptr<Target> writes_before_it_refuses() {
   return with_rms_norm([](const normproof_tensor* out, const normproof_tensor* input,
                           const normproof_tensor* weight, float epsilon, const normproof_launch* launch,
@@ -296,6 +317,8 @@ const std::vector<WrongFor>& wrong_targets() {
       {"refused-calls", "accepts any launch", accepts_any_launch, 1},
       {"refused-calls", "writes before it refuses", writes_before_it_refuses, 1},
       {"refused-calls", "refuses without a message", says_nothing, 1},
+      {"shared-memory", "does not look for overlaps", does_not_look_for_overlaps, 64},
+      {"shared-memory", "refuses to work in place", refuses_to_work_in_place, 64},
   };
   return table;
 }

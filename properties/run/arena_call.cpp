@@ -1,0 +1,161 @@
+#include "properties/run/arena_call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <vector>
+
+namespace normproof {
+namespace {
+
+constexpr std::byte kFill{0x3c};  // every element is a small positive number
+
+// The first byte of every element, in index order.
+std::vector<std::size_t> element_offsets(const ArenaTensor& layout, const std::byte* arena) {
+  const normproof_tensor& tensor = layout.tensor;
+  std::vector<std::size_t> offsets = {static_cast<std::size_t>(static_cast<std::byte*>(tensor.data) - arena)};
+  for (std::int32_t dim = 0; dim < tensor.rank; ++dim) {
+    std::vector<std::size_t> next;
+    for (const std::size_t base : offsets) {
+      for (std::int64_t index = 0; index < tensor.sizes[dim]; ++index) {
+        next.push_back(base + static_cast<std::size_t>(index * tensor.strides[dim]) * layout.element_bytes);
+      }
+    }
+    offsets = std::move(next);
+  }
+  return offsets;
+}
+
+ArenaTensor draw_tensor(const NumberSource& below, std::byte* arena, const std::vector<std::int64_t>& sizes,
+                        normproof_dtype dtype, std::size_t element_bytes) {
+  ArenaTensor layout;
+  layout.element_bytes = element_bytes;
+  layout.tensor.dtype = dtype;
+  layout.tensor.rank = static_cast<std::int32_t>(sizes.size());
+  const std::int64_t hidden = sizes.back();
+  for (std::size_t dim = 0; dim < sizes.size(); ++dim) {
+    layout.tensor.sizes[dim] = sizes[dim];
+    // At least a row, as the interface demands; dimensions may interleave.
+    layout.tensor.strides[dim] = dim + 1 == sizes.size() ? 1 : hidden + below(3 * hidden + 2);
+  }
+  layout.tensor.data = arena + below(256) * static_cast<std::int64_t>(element_bytes);
+  return layout;
+}
+
+normproof_status invoke(const ArenaCall& call, const KernelFunctions& functions, normproof_message message) {
+  const normproof_tensor* weight = call.has_weight ? &call.weight.tensor : nullptr;
+  const normproof_launch launch{NORMPROOF_PATH_AUTOMATIC, 32};
+  const float epsilon = 1e-6f;
+  switch (call.operation) {
+    case 0:
+      return functions.rms_norm(&call.out.tensor, &call.input.tensor, weight, epsilon, &launch, nullptr,
+                                nullptr, message);
+    case 1:
+      return functions.fused_add_rms_norm(&call.input.tensor, &call.residual.tensor, weight, epsilon, &launch,
+                                          nullptr, nullptr, message);
+    case 2:
+      return functions.rms_norm_static_fp8_quant(&call.out.tensor, &call.input.tensor, weight, call.scale,
+                                                 epsilon, &launch, nullptr, nullptr, message);
+    default:
+      return functions.fused_add_rms_norm_static_fp8_quant(&call.out.tensor, &call.input.tensor,
+                                                           &call.residual.tensor, weight, call.scale, epsilon,
+                                                           &launch, nullptr, nullptr, message);
+  }
+}
+
+std::string describe(const ArenaCall& call, const std::byte* arena) {
+  static constexpr std::array kNames = {"rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant",
+                                        "fused_add_rms_norm_static_fp8_quant"};
+  std::string text = fmt::format("\n  {}", kNames[static_cast<std::size_t>(call.operation)]);
+  const auto add = [&](const char* name, const ArenaTensor& layout) {
+    fmt::format_to(std::back_inserter(text), "\n  {}: from byte {}, {} bytes an element,", name,
+                   static_cast<std::byte*>(layout.tensor.data) - arena, layout.element_bytes);
+    for (std::int32_t dim = 0; dim < layout.tensor.rank; ++dim)
+      fmt::format_to(std::back_inserter(text), " {} x stride {}", layout.tensor.sizes[dim],
+                     layout.tensor.strides[dim]);
+  };
+  add("input", call.input);
+  if (call.adds()) add("residual", call.residual);
+  if (call.has_weight) add("weight", call.weight);
+  if (call.has_out()) add("out", call.out);
+  if (call.quantizes())
+    fmt::format_to(std::back_inserter(text), "\n  scale: from byte {}",
+                   reinterpret_cast<const std::byte*>(call.scale) - arena);
+  return text;
+}
+
+}  // namespace
+
+ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
+  std::fill_n(arena, kArenaBytes, kFill);
+  ArenaCall call;
+  call.operation = static_cast<int>(below(4));
+  constexpr std::array kDTypes = {NORMPROOF_FP32, NORMPROOF_FP16, NORMPROOF_BF16};
+  const auto dtype = kDTypes[static_cast<std::size_t>(below(3))];
+  const std::size_t bytes = dtype == NORMPROOF_FP32 ? 4 : 2;
+  const std::size_t rank = call.operation == 0 ? 2 + static_cast<std::size_t>(below(3)) : 2;
+  std::vector<std::int64_t> sizes;
+  for (std::size_t dim = 0; dim + 1 < rank; ++dim) sizes.push_back(below(4));
+  sizes.push_back(1 + below(9));
+  call.input = draw_tensor(below, arena, sizes, dtype, bytes);
+  call.residual = draw_tensor(below, arena, sizes, dtype, bytes);
+  call.out = call.quantizes() ? draw_tensor(below, arena, sizes, NORMPROOF_FP8_E4M3FN, 1)
+                              : draw_tensor(below, arena, sizes, dtype, bytes);
+  call.has_weight = below(2) != 0;
+  call.weight = draw_tensor(below, arena, {sizes.back()}, dtype, bytes);
+  call.scale = reinterpret_cast<float*>(arena + 4 * below(256));
+  switch (below(4)) {
+    case 0:  // exactly in place, which rms_norm allows
+      if (!call.quantizes()) call.out = call.input;
+      break;
+    case 1:
+      call.out.tensor.data = call.input.tensor.data;
+      break;
+    default:
+      break;
+  }
+  return call;
+}
+
+bool must_be_refused(const ArenaCall& call, const std::byte* arena) {
+  std::array<int, kArenaBytes> readers{}, writers{};
+  const auto mark = [&](const ArenaTensor& layout, std::array<int, kArenaBytes>& touched) {
+    for (const std::size_t offset : element_offsets(layout, arena)) {
+      for (std::size_t byte = 0; byte < layout.element_bytes; ++byte) ++touched[offset + byte];
+    }
+  };
+  const bool in_place =
+      call.operation == 0 && element_offsets(call.out, arena) == element_offsets(call.input, arena);
+  const bool writes_input = call.operation == 1;
+  if (!in_place) mark(call.input, writes_input ? writers : readers);
+  if (call.adds()) mark(call.residual, writers);
+  if (call.has_out()) mark(call.out, writers);
+  if (call.has_weight) mark(call.weight, readers);
+  if (call.quantizes()) {
+    const auto offset = static_cast<std::size_t>(reinterpret_cast<const std::byte*>(call.scale) - arena);
+    for (std::size_t byte = 0; byte < sizeof(float); ++byte) ++readers[offset + byte];
+  }
+  for (std::size_t byte = 0; byte < kArenaBytes; ++byte) {
+    if (writers[byte] > 1 || (writers[byte] == 1 && readers[byte] > 0)) return true;
+  }
+  return false;
+}
+
+std::string problem_of_arena_call(const ArenaCall& call, std::byte* arena, const KernelFunctions& functions) {
+  const bool refused = must_be_refused(call, arena);
+  std::array<char, 512> text{};
+  const normproof_status status = invoke(call, functions, {text.data(), text.size()});
+  if (status != (refused ? NORMPROOF_OVERLAP : NORMPROOF_OK)) {
+    return fmt::format("{}, but status {}, message \"{}\"{}",
+                       refused ? "memory is shared" : "no memory is shared", static_cast<int>(status),
+                       text.data(), describe(call, arena));
+  }
+  const bool written =
+      std::any_of(arena, arena + kArenaBytes, [](std::byte value) { return value != kFill; });
+  if (refused && written) return "a refused call wrote" + describe(call, arena);
+  return {};
+}
+
+}  // namespace normproof

@@ -40,13 +40,20 @@ int exit_code_of(const campaign::CampaignResult& result) {
 }
 
 void print(const campaign::CampaignResult& result) {
-  fmt::print("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9}\n", "fuzzer", "runs", "executions", "edges", "inputs",
-             "failures");
+  fmt::print("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9} {:>8} {:>9}\n", "fuzzer", "runs", "executions", "edges",
+             "inputs", "bytes", "replay", "failures");
+  campaign::FuzzerTally corpora;
   for (const auto& fuzzer : result.fuzzers) {
-    fmt::print("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9}\n", fuzzer.name, fuzzer.runs, fuzzer.executions,
-               fuzzer.coverage, fuzzer.inputs, fuzzer.failures);
+    fmt::print("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9} {:>6.2f} s {:>9}\n", fuzzer.name, fuzzer.runs,
+               fuzzer.executions, fuzzer.coverage, fuzzer.inputs, fuzzer.bytes, fuzzer.replay_seconds,
+               fuzzer.failures);
+    corpora.inputs += fuzzer.inputs;
+    corpora.bytes += fuzzer.bytes;
+    corpora.replay_seconds += fuzzer.replay_seconds;
   }
   fmt::print("{} executions in {:.0f} s\n", result.executions(), result.seconds);
+  fmt::print("the corpora: {} inputs, {} bytes, replayed in {:.1f} s of processor time\n", corpora.inputs,
+             corpora.bytes, corpora.replay_seconds);
   for (const auto& finding : result.findings) {
     fmt::print("FINDING {}{}: {}\n", finding.signature, finding.is_new ? "" : " (known)",
                (finding.folder / "report.md").string());
@@ -64,6 +71,8 @@ Json to_json(const campaign::CampaignResult& result) {
                                    {"executions", fuzzer.executions},
                                    {"edges", fuzzer.coverage},
                                    {"inputs", fuzzer.inputs},
+                                   {"bytes", fuzzer.bytes},
+                                   {"replay_seconds", fuzzer.replay_seconds},
                                    {"failures", fuzzer.failures}});
   }
   document["findings"] = Json::array();
@@ -145,13 +154,15 @@ void add(campaign::CampaignResult& all, const Json& part) {
     const auto name = row.at("name").get<std::string>();
     auto fuzzer = std::ranges::find(all.fuzzers, name, &campaign::FuzzerTally::name);
     if (fuzzer == all.fuzzers.end()) {
-      all.fuzzers.push_back({name, 0, 0, 0, 0, 0});
+      all.fuzzers.push_back({.name = name});
       fuzzer = all.fuzzers.end() - 1;
     }
     fuzzer->runs += row.at("runs").get<std::int64_t>();
     fuzzer->executions += row.at("executions").get<std::int64_t>();
     fuzzer->coverage = std::max(fuzzer->coverage, row.at("edges").get<std::int64_t>());
     fuzzer->inputs += row.at("inputs").get<std::int64_t>();
+    fuzzer->bytes += row.at("bytes").get<std::int64_t>();
+    fuzzer->replay_seconds += row.at("replay_seconds").get<double>();
     fuzzer->failures += row.at("failures").get<std::int64_t>();
   }
   for (const Json& row : part.at("findings")) {

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# coverage.sh BUILD-FOLDER [SECONDS [MINIMUM]]: line coverage of kernels/ and oracle/ by the seeds of the corpus plus
-# SECONDS (default 60) of fuzzing, shared by all harnesses. Fails below MINIMUM percent (default 95).
+# coverage.sh BUILD-FOLDER [SECONDS [LINES [BRANCHES]]]: coverage of kernels/ and oracle/ by the seeds of the corpus plus
+# SECONDS (default 60) of fuzzing, shared by all harnesses. Fails below LINES (default 98) or BRANCHES (default 90) percent.
 # Run it as `./normproof coverage`, which builds the folder first.
 set -euo pipefail
-build=$(cd -- "$1" && pwd) seconds=${2:-60} minimum=${3:-95}
+build=$(cd -- "$1" && pwd) seconds=${2:-60} least_lines=${3:-98} least_branches=${4:-90}
 source_folder=$(cd -- "$(dirname -- "$0")/.." && pwd)
 work=$build/coverage
 rm -rf "$work"
@@ -30,8 +30,14 @@ llvm-cov-19 report "${objects[@]:1}" -instr-profile "$work/all.profdata" \
   "$source_folder/kernels" "$source_folder/oracle" | tee "$work/report.txt"
 llvm-cov-19 show "${objects[@]:1}" -instr-profile "$work/all.profdata" -format=html -output-dir="$work/html" \
   "$source_folder/kernels" "$source_folder/oracle" >/dev/null
-total=$(llvm-cov-19 export "${objects[@]:1}" -instr-profile "$work/all.profdata" -summary-only \
-  -ignore-filename-regex='/(test|bench|examples)/' "$source_folder/kernels" "$source_folder/oracle" |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)["data"][0]["totals"]["lines"]["percent"])')
-printf 'line coverage of kernels/ and oracle/: %.2f %% (at least %s %% wanted); lines: %s\n' "$total" "$minimum" "$work/html/index.html"
-python3 -c "import sys; sys.exit(0 if $total >= $minimum else 1)"
+llvm-cov-19 export "${objects[@]:1}" -instr-profile "$work/all.profdata" -summary-only \
+  -ignore-filename-regex='/(test|bench|examples)/' "$source_folder/kernels" "$source_folder/oracle" >"$work/summary.json"
+python3 - "$work" "$least_lines" "$least_branches" <<'PYTHON'
+import json, sys
+work, least = sys.argv[1], {"lines": float(sys.argv[2]), "branches": float(sys.argv[3])}
+totals = json.load(open(f"{work}/summary.json"))["data"][0]["totals"]
+for what, wanted in least.items():
+    print(f"{what} of kernels/ and oracle/: {totals[what]['percent']:.2f} % of {totals[what]['count']} covered (at least {wanted} % wanted)")
+print(f"which: {work}/html/index.html")
+sys.exit(any(totals[what]["percent"] < wanted for what, wanted in least.items()))
+PYTHON

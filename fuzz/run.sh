@@ -23,4 +23,6 @@ if [[ -f $fuzzer.options ]]; then
   done <"$fuzzer.options"
 fi
 [[ ! -f $fuzzer.dict ]] || flags+=("-dict=$fuzzer.dict")
+# The first data race ends the run, as any other error does.
+export TSAN_OPTIONS=halt_on_error=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
 ASAN_OPTIONS=$asan exec "$fuzzer" "${flags[@]}" "$@"

@@ -3,10 +3,9 @@
 
 #include "oracle/exact.h"
 #include "properties/bits.h"
-#include "properties/check.h"
 #include "properties/comparison.h"
 #include "properties/derived.h"
-#include "properties/families.h"
+#include "properties/relations.h"
 
 namespace normproof {
 namespace {
@@ -64,85 +63,53 @@ std::vector<std::byte> quantized(const Case& test_case, const std::vector<std::b
   return codes;
 }
 
-CaseLimits small_limits() {
-  CaseLimits limits;
-  limits.max_hidden = 2048;
-  limits.max_elements = 1 << 13;
-  return limits;
-}
-
 }  // namespace
 
-PropertyResult check_fused_add_is_add_then_norm(PropertyContext& context) {
-  static constexpr std::array kOperation = {Operation::fused_add_rms_norm};
-  PropertyCheck property;
-  property.name = "fused-add-is-add-then-norm";
-  property.operations = kOperation;
-  property.limits = small_limits();
-  property.check = [](const Case& test_case, PropertyContext& now) {
-    const Call fused = call_of(test_case);
-    const RunResult got = run(fused, now.target);
-    std::vector<std::byte> sums = rounded_sums(fused);
-    Comparison residual("the exactly rounded sum");
-    add_rows(residual, OutputTensor::residual_out, test_case, got.outputs.residual_out, sums);
-    if (!residual.agrees()) return finding(residual, test_case, got, now, fused);
+CaseFinding fused_add_is_add_then_norm(const Case& test_case, PropertyContext& context) {
+  const Call fused = call_of(test_case);
+  const RunResult got = run(fused, context.target);
+  std::vector<std::byte> sums = rounded_sums(fused);
+  Comparison residual("the exactly rounded sum");
+  add_rows(residual, OutputTensor::residual_out, test_case, got.outputs.residual_out, sums);
+  if (!residual.agrees()) return finding(residual, test_case, got, context, fused);
 
-    const Call unfused = norm_of(fused, Operation::rms_norm, std::move(sums));
-    const RunResult norm = run(unfused, now.target);
-    Comparison comparison("rms_norm of the rounded sums, on the same target,");
-    add_rows(comparison, OutputTensor::out, test_case, got.outputs.out, norm.outputs.out);
-    return finding(comparison, test_case, got, now, unfused);
-  };
-  return check_property(property, context);
+  const Call unfused = norm_of(fused, Operation::rms_norm, std::move(sums));
+  const RunResult norm = run(unfused, context.target);
+  Comparison comparison("rms_norm of the rounded sums, on the same target,");
+  add_rows(comparison, OutputTensor::out, test_case, got.outputs.out, norm.outputs.out);
+  return finding(comparison, test_case, got, context, unfused);
 }
 
-PropertyResult check_fp8_is_quantized_norm(PropertyContext& context) {
-  static constexpr std::array kOperation = {Operation::rms_norm_static_fp8_quant};
-  PropertyCheck property;
-  property.name = "fp8-is-quantized-norm";
-  property.operations = kOperation;
-  property.limits = small_limits();
-  property.check = [](const Case& test_case, PropertyContext& now) {
-    const Call fused = call_of(test_case);
-    const RunResult got = run(fused, now.target);
-    const Call unfused = through(fused, Operation::rms_norm);
-    const RunResult norm = run(unfused, now.target);
-    Comparison comparison("the exact quantization of rms_norm, on the same target,");
-    add_rows(comparison, OutputTensor::out, test_case, got.outputs.out,
-             quantized(test_case, norm.outputs.out));
-    return finding(comparison, test_case, got, now, unfused);
-  };
-  return check_property(property, context);
+CaseFinding fp8_is_quantized_norm(const Case& test_case, PropertyContext& context) {
+  const Call fused = call_of(test_case);
+  const RunResult got = run(fused, context.target);
+  const Call unfused = through(fused, Operation::rms_norm);
+  const RunResult norm = run(unfused, context.target);
+  Comparison comparison("the exact quantization of rms_norm, on the same target,");
+  add_rows(comparison, OutputTensor::out, test_case, got.outputs.out, quantized(test_case, norm.outputs.out));
+  return finding(comparison, test_case, got, context, unfused);
 }
 
-PropertyResult check_fused_fp8_is_composition(PropertyContext& context) {
-  static constexpr std::array kOperation = {Operation::fused_add_rms_norm_static_fp8_quant};
-  PropertyCheck property;
-  property.name = "fused-fp8-is-composition";
-  property.operations = kOperation;
-  property.limits = small_limits();
-  property.check = [](const Case& test_case, PropertyContext& now) {
-    const Call fused = call_of(test_case);
-    const RunResult got = run(fused, now.target);
-    // The addition through one unfused operation, the norm and quantization through the other.
-    const Call addition = through(fused, Operation::fused_add_rms_norm);
-    const RunResult sum = run(addition, now.target);
-    Comparison residual("fused_add_rms_norm, on the same target,");
-    add_rows(residual, OutputTensor::residual_out, test_case, got.outputs.residual_out,
-             sum.outputs.residual_out);
-    if (!residual.agrees()) return finding(residual, test_case, got, now, addition);
+CaseFinding fused_fp8_is_composition(const Case& test_case, PropertyContext& context) {
+  const Call fused = call_of(test_case);
+  const RunResult got = run(fused, context.target);
+  // The addition through one unfused operation, the norm and quantization through the other.
+  const Call addition = through(fused, Operation::fused_add_rms_norm);
+  const RunResult sum = run(addition, context.target);
+  Comparison residual("fused_add_rms_norm, on the same target,");
+  add_rows(residual, OutputTensor::residual_out, test_case, got.outputs.residual_out,
+           sum.outputs.residual_out);
+  if (!residual.agrees()) return finding(residual, test_case, got, context, addition);
 
-    Comparison from_sum("the exact quantization of fused_add_rms_norm, on the same target,");
-    add_rows(from_sum, OutputTensor::out, test_case, got.outputs.out, quantized(test_case, sum.outputs.out));
-    if (!from_sum.agrees()) return finding(from_sum, test_case, got, now, addition);
+  Comparison from_sum("the exact quantization of fused_add_rms_norm, on the same target,");
+  add_rows(from_sum, OutputTensor::out, test_case, got.outputs.out, quantized(test_case, sum.outputs.out));
+  if (!from_sum.agrees()) return finding(from_sum, test_case, got, context, addition);
 
-    const Call unfused = norm_of(fused, Operation::rms_norm_static_fp8_quant, got.outputs.residual_out);
-    const RunResult norm = run(unfused, now.target);
-    Comparison comparison("rms_norm_static_fp8_quant of the sums, on the same target,");
-    add_rows(comparison, OutputTensor::out, test_case, got.outputs.out, norm.outputs.out);
-    return finding(comparison, test_case, got, now, unfused);
-  };
-  return check_property(property, context);
+  const Call unfused = norm_of(fused, Operation::rms_norm_static_fp8_quant, got.outputs.residual_out);
+  const RunResult norm = run(unfused, context.target);
+  Comparison comparison("rms_norm_static_fp8_quant of the sums, on the same target,");
+  add_rows(comparison, OutputTensor::out, test_case, got.outputs.out, norm.outputs.out);
+  return finding(comparison, test_case, got, context, unfused);
 }
 
 }  // namespace normproof

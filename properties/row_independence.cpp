@@ -7,11 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "corpus/generate.h"
 #include "properties/bits.h"
-#include "properties/check.h"
 #include "properties/comparison.h"
 #include "properties/derived.h"
-#include "properties/families.h"
+#include "properties/relations.h"
 
 namespace normproof {
 namespace {
@@ -87,6 +87,22 @@ constexpr std::int64_t kAloneRows = 3;
 constexpr std::int64_t kManyRows = 257;
 constexpr std::int64_t kManyElements = 1 << 15;
 
+constexpr std::uint64_t kRandomOrders = 8;
+
+// Strides of `shape` with every leading step widened to a multiple of `alignment` plus `gap` elements.
+std::vector<std::int64_t> spread(const std::vector<std::int64_t>& shape, std::int64_t alignment,
+                                 std::int64_t gap) {
+  std::vector<std::int64_t> strides(shape.size() - 1);
+  std::int64_t extent = shape.back();
+  for (std::size_t dim = strides.size(); dim-- > 0;) {
+    strides[dim] = (extent + alignment - 1) / alignment * alignment + gap;
+    extent = (std::max<std::int64_t>(shape[dim], 1) - 1) * strides[dim] + extent;
+  }
+  return strides;
+}
+
+}  // namespace
+
 CaseFinding rows_are_independent(const Case& test_case, PropertyContext& context) {
   const std::int64_t rows = test_case.rows();
   if (rows == 0) return CaseFinding::not_applicable();
@@ -129,18 +145,6 @@ CaseFinding rows_are_independent(const Case& test_case, PropertyContext& context
     if (finding.kind != CaseFinding::Kind::holds) return finding;
   }
   return CaseFinding::holds();
-}
-
-// Strides of `shape` with every leading step widened to a multiple of `alignment` plus `gap` elements.
-std::vector<std::int64_t> spread(const std::vector<std::int64_t>& shape, std::int64_t alignment,
-                                 std::int64_t gap) {
-  std::vector<std::int64_t> strides(shape.size() - 1);
-  std::int64_t extent = shape.back();
-  for (std::size_t dim = strides.size(); dim-- > 0;) {
-    strides[dim] = (extent + alignment - 1) / alignment * alignment + gap;
-    extent = (std::max<std::int64_t>(shape[dim], 1) - 1) * strides[dim] + extent;
-  }
-  return strides;
 }
 
 CaseFinding layout_changes_nothing(const Case& test_case, PropertyContext& context) {
@@ -205,36 +209,20 @@ CaseFinding launch_changes_nothing(const Case& test_case, PropertyContext& conte
   return compare_variants(test_case, original, variants, "the first launch", context);
 }
 
-}  // namespace
-
-PropertyResult check_rows_are_independent(PropertyContext& context) {
-  PropertyCheck property;
-  property.name = "rows-are-independent";
-  property.limits.max_rows = 5;
-  property.limits.max_elements = 1 << 14;
-  property.limits.max_threads_per_block = 256;
-  property.any_judge = true;
-  property.check = rows_are_independent;
-  return check_property(property, context);
-}
-
-PropertyResult check_layout_changes_nothing(PropertyContext& context) {
-  PropertyCheck property;
-  property.name = "layout-changes-nothing";
-  property.limits.max_elements = 1 << 14;
-  property.limits.max_threads_per_block = 256;
-  property.any_judge = true;
-  property.check = layout_changes_nothing;
-  return check_property(property, context);
-}
-
-PropertyResult check_launch_changes_nothing(PropertyContext& context) {
-  PropertyCheck property;
-  property.name = "launch-changes-nothing";
-  property.limits.max_rows = 4;
-  property.limits.max_elements = 1 << 14;
-  property.check = launch_changes_nothing;
-  return check_property(property, context);
+CaseFinding thread_order_changes_nothing(const Case& test_case, PropertyContext& context) {
+  if (test_case.rows() == 0) return CaseFinding::not_applicable();
+  const Call call = call_of(test_case);
+  const RunResult original = run(call, context.target);
+  std::vector<Call> variants;
+  const auto with_schedule = [&](Schedule schedule) {
+    variants.push_back(call);
+    variants.back().how.schedule = schedule;
+  };
+  with_schedule({ThreadOrder::forward, 0});
+  with_schedule({ThreadOrder::reverse, 0});
+  for (std::uint64_t order = 1; order <= kRandomOrders; ++order)
+    with_schedule({ThreadOrder::random, test_case.schedule.seed + order});
+  return compare_variants(test_case, original, variants, "the first order of the threads", context);
 }
 
 }  // namespace normproof

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 
 PROGRAM, CORPUS, MUTANT = sys.argv[1:4]
 B2 = os.path.join(CORPUS, "seeds", "B2-rms-norm-vectorized.json")
@@ -28,6 +29,8 @@ if "set_cover_merge" in options:
     inputs = sorted(os.listdir(paths[1]))
     shutil.copy(os.path.join(paths[1], inputs[0]), paths[0])
     sys.exit(0)
+if options.get("runs") == "0":  # a corpus, to be replayed
+    os._exit(77 if "UNREPLAYABLE" in os.environ else 0)
 if os.path.isfile(paths[0]):  # one input, to be reproduced
     if name == "conformance_fuzzer":
         if "NORMPROOF_CASE" in os.environ:
@@ -174,8 +177,16 @@ class FuzzCommand(unittest.TestCase):
         self.assertEqual(int(executions), 1234 * int(runs))
         self.assertEqual(output.count("silent: "), 1)
         self.assertEqual(os.listdir(self.folder / "campaign" / "steady" / "corpus"), ["input-0"])  # minimized
+        # One input of one byte; the other fuzzers have none.
+        self.assertRegex(output, r"the corpora: 1 inputs, 1 bytes, replayed in [0-9.]+ s of processor time")
         self.assertTrue((self.folder / "campaign" / "findings" / "parser-AddressSanitizer-heap-buffer-overflow" /
                          "input").exists())
+
+    def test_a_corpus_that_does_not_replay_is_named(self):
+        self.add("steady")
+        with unittest.mock.patch.dict(os.environ, UNREPLAYABLE="1"):
+            output = self.fuzz("--minutes", "0.05", expect=3)
+        self.assertIn("steady: its corpus cannot be replayed; the log is ", output)
 
     def test_a_corrupt_corpus_file_is_named_and_left_out(self):
         self.add("steady", "cases")

@@ -284,7 +284,30 @@ class Campaign {
       std::error_code ignored;
       std::filesystem::remove_all(fewer, ignored);
     }
-    lane.tally.inputs = static_cast<std::int64_t>(files_in(corpus).size());
+    measure_corpus(lane);
+  }
+
+  // What it costs to keep the corpus and to replay it.
+  void measure_corpus(Lane& lane) {
+    const std::vector<path> inputs = files_in(corpus_of(lane));
+    lane.tally.inputs = static_cast<std::int64_t>(inputs.size());
+    std::error_code ignored;
+    for (const path& input : inputs)
+      lane.tally.bytes += static_cast<std::int64_t>(std::filesystem::file_size(input, ignored));
+    if (lane.tally.runs == 0 || inputs.empty()) return;
+    try {
+      const path log = folder_of(lane) / "log-replay.txt";
+      FuzzerProcess replay(
+          lane.fuzzer, {"-runs=0", "-rss_limit_mb=2048", corpus_of(lane).string()},
+          {{"NORMPROOF_TARGET", options_.target}, {"NORMPROOF_FINDINGS", folder_of(lane).string()}}, log);
+      const auto end = replay.wait(kLongestRun + kGrace);
+      lane.tally.replay_seconds = end.processor_seconds;
+      if (end.status != 0 || end.killed)
+        note_problem(
+            fmt::format("{}: its corpus cannot be replayed; the log is {}", lane.fuzzer.name, log.string()));
+    } catch (const std::exception& error) {
+      note_problem(fmt::format("{}: {}", lane.fuzzer.name, error.what()));
+    }
   }
 
   const CampaignResult& tally() {

@@ -36,6 +36,8 @@ struct FuzzerTally {
   std::int64_t coverage = 0;
   std::int64_t inputs = 0;  // in its corpus, minimized at the end
   std::int64_t failures = 0;
+  std::int64_t bytes = 0;     // of the inputs
+  double replay_seconds = 0;  // processor time for all of them
 };
 
 struct CampaignResult {

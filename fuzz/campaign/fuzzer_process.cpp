@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -118,10 +120,15 @@ FuzzerProcess::~FuzzerProcess() {
 
 std::optional<FuzzerProcess::End> FuzzerProcess::poll(std::chrono::seconds limit) {
   int status = 0;
-  const pid_t ended = waitpid(child_, &status, WNOHANG);
+  rusage usage{};
+  const pid_t ended = wait4(child_, &status, WNOHANG, &usage);
   if (ended == child_) {
     child_ = -1;
-    return End{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), killed_};
+    const auto seconds_of = [](const timeval& time) {
+      return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+    };
+    return End{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), killed_,
+               seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime)};
   }
   if (!killed_ && std::chrono::steady_clock::now() - start_ > limit) {
     killed_ = true;

@@ -48,6 +48,7 @@ class FuzzerProcess {
   struct End {
     int status = 0;       // exit code, or 128 plus the signal
     bool killed = false;  // by this class, because it took too long
+    double processor_seconds = 0;
   };
   // Nothing while it runs. After `limit` from its start it is killed.
   std::optional<End> poll(std::chrono::seconds limit);

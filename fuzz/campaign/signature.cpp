@@ -44,6 +44,8 @@ std::string failure_kind(const std::string& log) {
       std::getline(lines, line);
       return leading_words(line);
     }
+    if (const std::string race = "WARNING: ThreadSanitizer: "; line.starts_with(race))
+      return "ThreadSanitizer-" + leading_words(line.substr(race.size()));
     for (const std::string sanitizer : {"AddressSanitizer", "ThreadSanitizer", "MemorySanitizer"}) {
       if (line.find("ERROR: " + sanitizer + ": ") == std::string::npos) continue;
       return file_name_of(sanitizer + "-" + word_after(line, sanitizer + ": "));

@@ -15,7 +15,6 @@ namespace normproof {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
-constexpr std::size_t kGuardBytes = 256;
 constexpr std::size_t kSparseThreshold = std::size_t{64} << 20;
 
 const std::array<std::byte, 4096>& canary_page() {

@@ -20,6 +20,9 @@ namespace normproof {
 // -2.9e-16, as fp16 -0.022, as fp8 about -0.4: finite, unlike any special value.
 inline constexpr std::byte kCanary{0xA5};
 
+// The size of a guard zone.
+inline constexpr std::size_t kGuardBytes = 256;
+
 // Memory that guarded tensors are placed in; reused from case to case so that no case pays for an allocation.
 class TensorMemory {
  public:
@@ -58,6 +61,7 @@ class GuardedTensor {
   // Describes the first logical element that differs from `packed`, or returns an empty string.
   std::string find_change(const std::vector<std::byte>& packed) const;
 
+  std::string_view name() const { return name_; }
   std::byte* data() const { return first_; }
   // The memory of the tensor, guard zones included; begin lies on a 256-byte boundary.
   struct Range {
@@ -65,6 +69,8 @@ class GuardedTensor {
     std::byte* end = nullptr;
   };
   Range memory() const { return {begin_, end_}; }
+  // From the first logical element to the end of the last.
+  Range elements() const { return {first_, end_ - kGuardBytes}; }
   // Where only the neighbourhoods of the rows exist: those, ascending and apart. Empty where all of memory()
   // does.
   std::vector<Range> pieces() const;

@@ -1,0 +1,30 @@
+// A row's bits are the row's own: the same among other rows and many of them, in another layout, in place, on
+// another path, with blocks of another size.
+// 1. Decode the bytes to a case.
+// 2. Run it, and the same rows in all these ways.
+// 3. Hold the rows of every run against those of the first. No oracle takes part.
+#include <cstddef>
+#include <cstdint>
+
+#include "fuzz/harness.h"
+#include "fuzz/related_runs.h"
+
+const normproof::CaseLimits& normproof::fuzz::case_limits() {
+  // Rows of a few groups of lanes, so that the size of a block matters.
+  static const CaseLimits limits = [] {
+    CaseLimits few_groups = small_valid_cases();
+    few_groups.max_hidden = 1100;
+    few_groups.max_elements = 1100;
+    return few_groups;
+  }();
+  return limits;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace normproof;
+  const Case test_case = fuzz::case_of({data, size});
+  fuzz::check_relation(test_case, rows_are_independent);
+  fuzz::check_relation(test_case, layout_changes_nothing);
+  fuzz::check_relation(test_case, launch_changes_nothing);
+  return 0;
+}

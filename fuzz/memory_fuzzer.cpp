@@ -1,0 +1,117 @@
+// Not one byte outside a tensor is read or written, and no byte of an input is written, even for a moment.
+// 1. Decode the bytes to a case.
+// 2. Run it with every tensor's end, and then every tensor's beginning, at a page that may not be touched,
+//    inputs on pages that may only be read. A trap is a finding that names tensor and byte.
+// 3. Judge both runs' outputs and guard zones as ever.
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fuzz/guard_pages.h"
+#include "fuzz/harness.h"
+#include "properties/run/evaluate.h"
+#include "properties/run/guarded_call.h"
+#include "properties/run/kernel_target.h"
+
+namespace normproof::fuzz {
+
+const CaseLimits& case_limits() {
+  // All kinds of kernel, of rows within a warp and beyond.
+  static const CaseLimits limits = [] {
+    CaseLimits several_warps = small_valid_cases();
+    several_warps.max_hidden = 600;
+    several_warps.max_elements = 1200;
+    return several_warps;
+  }();
+  return limits;
+}
+
+namespace {
+
+// target()'s kernels on tensors beside guard pages.
+class GuardPagesTarget final : public CallableTarget {
+ public:
+  GuardPagesTarget(const KernelFunctions& functions, GuardPages::Side side)
+      : functions_(functions), side_(side) {}
+  const std::string& name() const override { return target().name(); }
+  RunResult run(const Case& test_case, const CaseTensors& tensors) override {
+    GuardedCall call(test_case, tensors, memory_);
+    return result_of(call, invoke(call));
+  }
+  normproof_status invoke(GuardedCall& call) override {
+    const Case& test_case = call.test_case();
+    const bool writes_input = test_case.operation == Operation::fused_add_rms_norm || test_case.in_place;
+    const std::vector<const GuardedTensor*> tensors = call.tensors();
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      const std::string_view tensor = tensors[i]->name();
+      const bool read_only = tensor == "weight" || tensor == "scale" || (tensor == "input" && !writes_input);
+      std::byte* const data = pages_[i].move_in(*tensors[i], side_, read_only);
+      if (tensor == "input") call.input_description.data = data;
+      if (tensor == "residual") call.residual_description.data = data;
+      if (tensor == "weight") call.weight_description.data = data;
+      if (tensor == "out" || (tensor == "input" && writes_input)) call.out_description.data = data;
+      if (tensor == "scale") call.scale = reinterpret_cast<const float*>(data);
+    }
+    running_ = &test_case;
+    const normproof_status status = call.invoke(functions_);
+    running_ = nullptr;
+    for (std::size_t i = 0; i < tensors.size(); ++i) pages_[i].move_out();
+    return status;
+  }
+
+  // The case that is in the kernels now, or null.
+  const Case* running() const { return running_; }
+  std::string describe(const void* address, std::string_view access) const {
+    for (const GuardPages& pages : pages_) {
+      if (std::string what = pages.describe(address, access); !what.empty()) return what;
+    }
+    return {};
+  }
+
+ private:
+  KernelFunctions functions_;
+  GuardPages::Side side_;
+  GuardedCall::Memory memory_;
+  std::array<GuardPages, 5> pages_;  // of the tensors in the order of GuardedCall::tensors
+  const Case* running_ = nullptr;
+};
+
+GuardPagesTarget* current = nullptr;  // the one that runs
+
+void check(const Case& test_case) {
+  static const KernelFunctions* const functions = functions_of(target());
+  if (functions == nullptr) return check_conformance(test_case);  // a worker process has the tensors
+  static GuardPagesTarget at_end(*functions, GuardPages::Side::end);
+  static GuardPagesTarget at_beginning(*functions, GuardPages::Side::beginning);
+  static const bool handled = [] {
+    handle_traps({.describe =
+                      [](const void* address, std::string_view access) {
+                        return current == nullptr || current->running() == nullptr
+                                   ? std::string()
+                                   : current->describe(address, access);
+                      },
+                  .report =
+                      [](const std::string& what) {
+                        report_finding(*current->running(), "memory access outside the tensors\n  " + what);
+                      }});
+    return true;
+  }();
+  (void)handled;
+  for (GuardPagesTarget* beside : {&at_end, &at_beginning}) {
+    current = beside;
+    const Evaluation evaluation = evaluate(test_case, *beside);
+    if (evaluation.violates()) report_finding(test_case, normproof::describe(test_case, evaluation));
+  }
+}
+
+}  // namespace
+}  // namespace normproof::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace normproof;
+  fuzz::check(fuzz::case_of({data, size}));
+  return 0;
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Executions until a fuzzer finds planted bugs, from an empty corpus: the table of fuzz/README.md.
 
-time_to_find.py BUILD [--seeds 20] [--jobs 2] [--only REGEX] [--flag=-use_value_profile=1 ...] [--list]
+time_to_find.py BUILD [--seeds 20] [--jobs 2] [--only REGEX] [--harness REGEX] [--flag=-use_value_profile=1 ...] [--list]
 BUILD is a folder of preset fuzz with the mutants that the table names; --list prints the targets that build them. Executions
 are counted, not time: given the same seeds and build, a row is the same under any load, but for mutants that lack a barrier.
 """
@@ -42,6 +42,18 @@ BUGS = [
     ("misaligned vector access", "B14-pointer-alignment-not-checked", "conformance", 100_000),
     ("write beyond the row's end", "B15-tail-overrun", "conformance", 100_000),
     ("read beyond the row's end", "B15-tail-overread", "conformance", 100_000),
+    # The harnesses that hold several runs, or memory, against each other.
+    ("unrounded fused sum", "B3-unrounded-sum-normalized", "composition", 100_000),
+    ("unrounded quantization", "B4-fp8-skips-rounding", "composition", 100_000),
+    ("order of the sum by the number of rows", "B26-order-depends-on-rows", "invariance", 20_000),
+    ("the same, long rows", "B26-order-depends-on-rows-long-rows", "invariance", 20_000),
+    ("order of the sum by the path", "B26-order-depends-on-the-path", "invariance", 20_000),
+    ("order of the sum by the block", "B26-order-depends-on-the-block", "invariance", 20_000),
+    ("missing barrier, cached row", "B17-missing-barrier-cached", "schedule", 20_000),
+    ("missing barrier, two passes", "B17-missing-barrier-two-pass", "schedule", 20_000),
+    ("write beyond the row's end", "B15-tail-overrun", "memory", 100_000),
+    ("read beyond the row's end", "B15-tail-overread", "memory", 100_000),
+    ("input read again after the store", "B24-input-read-again-after-the-store", "memory", 100_000),
 ]
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -72,12 +84,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="regular expression: only mutants whose names match")
+    parser.add_argument("--harness", default="", help="regular expression: only harnesses whose names match")
     parser.add_argument("--flag", action="append", default=[], help="a further flag of the fuzzer")
     parser.add_argument("--list", action="store_true", help="print the build's targets")
     options = parser.parse_args()
-    bugs = [bug for bug in BUGS if re.search(options.only, bug[1])]
+    bugs = [bug for bug in BUGS if re.search(options.only, bug[1]) and re.search(options.harness, bug[2])]
     if not bugs:
-        sys.exit(f"no mutant matches '{options.only}'")
+        sys.exit(f"no mutant matches '{options.only}' for a harness that matches '{options.harness}'")
     if options.list:
         print(" ".join(sorted({f"{harness}_fuzzer" for _, _, harness, _ in bugs} | {f"mutant_{mutant}" for _, mutant, _, _ in bugs})))
         return

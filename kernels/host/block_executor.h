@@ -73,6 +73,8 @@ class BlockExecutor {
   void* shared_memory(const void* declaration, std::size_t bytes, std::size_t alignment);
   void* dynamic_shared_memory();
   [[noreturn]] void fail(LaunchError error, const std::string& what);
+  // The same, but the running thread goes on until its next operation.
+  void note(LaunchError error, const std::string& what) { begin_abort(error, *running_, what); }
 
  private:
   struct alignas(64) Thread {

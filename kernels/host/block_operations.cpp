@@ -2,6 +2,8 @@
 #include "kernels/host/block_operations.h"
 
 #include <bit>
+#include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 
 #include "kernels/host/aligned_access.h"
@@ -87,6 +89,14 @@ void report_misaligned_access(const void* address, std::size_t alignment, std::s
                            " above a multiple of " + std::to_string(alignment);
   if (active_executor == nullptr) throw std::runtime_error(what);
   active_executor->fail(LaunchError::kMisalignedAddress, what);
+}
+
+void note_bad_access(const std::string& what, bool misaligned) {
+  if (active_executor == nullptr) {
+    std::fprintf(stderr, "normproof: %s, outside a kernel\n", what.c_str());
+    std::abort();
+  }
+  active_executor->note(misaligned ? LaunchError::kMisalignedAddress : LaunchError::kKernelException, what);
 }
 
 namespace internal {

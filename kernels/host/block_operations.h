@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <source_location>
+#include <string>
 
 namespace normproof::host {
 
@@ -57,6 +58,11 @@ unsigned lane_index();
 void* shared_memory(const void* declaration, std::size_t bytes, std::size_t alignment);
 // The block's dynamic shared memory, LaunchConfig::dynamic_shared_bytes long, aligned to 128 bytes.
 void* dynamic_shared_memory();
+
+// Makes the launch fail, as a misaligned address or as any other fault, without unwinding the calling thread,
+// which goes on until its next operation: for checks that a compiler has put into code that cannot unwind.
+// Outside a launch it prints `what` and aborts.
+void note_bad_access(const std::string& what, bool misaligned);
 
 }  // namespace normproof::host
 

@@ -1,8 +1,8 @@
 // The CUDA C++ vocabulary for a plain host compiler: include this instead of the CUDA headers, last among the
 // includes, and the kernel compiles unchanged. Launch it with kernels/host/launch.h.
 //
-// Deliberately absent: __shared__ (NORMPROOF_SHARED gives each block poisoned memory of its own), <<<>>>, and
-// the approximate intrinsics, whose bits no CPU can promise.
+// Deliberately absent: __shared__ (NORMPROOF_SHARED gives each block poisoned memory of its own) and <<<>>>.
+// Sources that have them, unmodified ones of other people, go through cuda_host_target.cmake.
 #ifndef NORMPROOF_KERNELS_HOST_CUDA_ON_HOST_H
 #define NORMPROOF_KERNELS_HOST_CUDA_ON_HOST_H
 
@@ -13,6 +13,7 @@
 #include <memory>  // spells an attribute __noinline__, so it must come before the macro of that name
 
 #include "kernels/host/aligned_access.h"
+#include "kernels/host/approximate_math.h"
 #include "kernels/host/atomics.h"
 #include "kernels/host/block_operations.h"
 #include "kernels/host/float_intrinsics.h"

@@ -56,10 +56,6 @@ inline float __frsqrt_rn(float a) {
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(a)));
 }
 
-// The GPU's rsqrtf is off by up to 2 ulp from this on a fifth of all floats: use __frsqrt_rn where bits
-// matter.
-inline float rsqrtf(float a) { return __frsqrt_rn(a); }
-
 inline unsigned int __float_as_uint(float a) { return std::bit_cast<unsigned int>(a); }
 inline int __float_as_int(float a) { return std::bit_cast<int>(a); }
 inline float __uint_as_float(unsigned int a) { return std::bit_cast<float>(a); }

@@ -3,12 +3,15 @@
 #define NORMPROOF_KERNELS_HOST_VECTOR_TYPES_H
 
 // Declares ELEMENT2, ELEMENT3 and ELEMENT4 of `type` under the prefix `name`, and their make_ functions.
-#define NORMPROOF_HOST_VECTOR_TYPES(type, name)                               \
-  struct alignas(2 * sizeof(type)) name##2 { type x, y; };                    \
-  struct name##3 { type x, y, z; };                                           \
-  struct alignas(4 * sizeof(type)) name##4 { type x, y, z, w; };              \
-  inline name##2 make_##name##2(type x, type y) { return {x, y}; }            \
-  inline name##3 make_##name##3(type x, type y, type z) { return {x, y, z}; } \
+// CUDA aligns a vector to its size, to 16 bytes at most.
+#define NORMPROOF_HOST_VECTOR_TYPES(type, name)                                               \
+  struct name##1 { type x; };                                                                 \
+  struct alignas(2 * sizeof(type)) name##2 { type x, y; };                                    \
+  struct name##3 { type x, y, z; };                                                           \
+  struct alignas(4 * sizeof(type) < 16 ? 4 * sizeof(type) : 16) name##4 { type x, y, z, w; }; \
+  inline name##1 make_##name##1(type x) { return {x}; }                                       \
+  inline name##2 make_##name##2(type x, type y) { return {x, y}; }                            \
+  inline name##3 make_##name##3(type x, type y, type z) { return {x, y, z}; }                 \
   inline name##4 make_##name##4(type x, type y, type z, type w) { return {x, y, z, w}; }
 
 NORMPROOF_HOST_VECTOR_TYPES(float, float)
@@ -17,6 +20,10 @@ NORMPROOF_HOST_VECTOR_TYPES(unsigned int, uint)
 NORMPROOF_HOST_VECTOR_TYPES(short, short)
 NORMPROOF_HOST_VECTOR_TYPES(unsigned short, ushort)
 NORMPROOF_HOST_VECTOR_TYPES(unsigned char, uchar)
+NORMPROOF_HOST_VECTOR_TYPES(signed char, char)
+NORMPROOF_HOST_VECTOR_TYPES(double, double)
+NORMPROOF_HOST_VECTOR_TYPES(long long, longlong)
+NORMPROOF_HOST_VECTOR_TYPES(unsigned long long, ulonglong)
 #undef NORMPROOF_HOST_VECTOR_TYPES
 
 static_assert(sizeof(float4) == 16 && alignof(float4) == 16 && sizeof(uint3) == 12 && alignof(uint2) == 8);

@@ -1,0 +1,69 @@
+# normproof_add_cuda_host_target(NAME SOURCES FILE... [INCLUDE_DIRECTORIES FOLDER...] [DEFINITIONS NAME=VALUE...]
+#                                [ARCHITECTURE 800]): unmodified CUDA sources as a shared library that runs on the CPU.
+#
+# The .cu files among the sources, and headers of theirs that lie beside them or in the include directories, go through the
+# source pass; all is compiled by the plain C++ compiler with stand-ins for CUDA's headers. Where the sources export
+# normproof_plugin(), `normproof verify --target ./libNAME.so` judges them. The sanitizers are those of the build
+# (NORMPROOF_SANITIZERS); misaligned accesses are found in any. ARCHITECTURE is what __CUDA_ARCH__ says.
+include_guard(GLOBAL)
+set(NORMPROOF_CUDA_HOST_FOLDER ${CMAKE_CURRENT_LIST_DIR} CACHE INTERNAL "Where CUDA sources find their headers")
+
+function(normproof_add_cuda_host_target name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "ARCHITECTURE" "SOURCES;INCLUDE_DIRECTORIES;DEFINITIONS")
+  if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
+    message(FATAL_ERROR "normproof_add_cuda_host_target(${name}): wanted SOURCES, INCLUDE_DIRECTORIES, DEFINITIONS, "
+                        "ARCHITECTURE, not '${arg_UNPARSED_ARGUMENTS}'")
+  endif()
+  if(NOT arg_ARCHITECTURE)
+    set(arg_ARCHITECTURE 800)
+  endif()
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/${name}.hosted)
+  set(include_folders)
+  foreach(include_folder IN LISTS arg_INCLUDE_DIRECTORIES)
+    get_filename_component(include_folder ${include_folder} ABSOLUTE)
+    list(APPEND include_folders ${include_folder})
+  endforeach()
+  set(cuda_sources)
+  set(compiled)
+  foreach(source IN LISTS arg_SOURCES)
+    get_filename_component(source ${source} ABSOLUTE)
+    if(source MATCHES "\\.cu$")
+      # Under its real path, which the source pass uses; it need not be there yet.
+      get_filename_component(real ${source} REALPATH)
+      list(APPEND cuda_sources ${real})
+      list(APPEND compiled ${folder}${real}.cpp)
+    else()
+      list(APPEND compiled ${source})
+    endif()
+  endforeach()
+  set(generated ${compiled})
+  list(FILTER generated INCLUDE REGEX "\\.cu\\.cpp$")
+  if(cuda_sources)
+    add_custom_command(
+      OUTPUT ${generated}
+      COMMAND normproof-cuda-source-pass --output ${folder} --depfile ${folder}.d
+              --headers ${NORMPROOF_CUDA_HOST_FOLDER} --include ${include_folders} -- ${cuda_sources}
+      DEPENDS ${cuda_sources} normproof-cuda-source-pass
+      DEPFILE ${folder}.d
+      COMMENT "CUDA sources of ${name} for the CPU"
+      VERBATIM)
+  endif()
+  add_library(${name} SHARED ${compiled} ${NORMPROOF_CUDA_HOST_FOLDER}/host_execution.cpp)
+  target_compile_features(${name} PRIVATE cxx_std_20)
+  target_include_directories(${name} SYSTEM BEFORE PRIVATE ${NORMPROOF_CUDA_HOST_FOLDER}/cuda_headers)
+  target_include_directories(${name} PRIVATE ${include_folders} ${NORMPROOF_CUDA_HOST_FOLDER}/../../properties/plugin)
+  target_compile_definitions(${name} PRIVATE __CUDA_ARCH__=${arg_ARCHITECTURE} ${arg_DEFINITIONS})
+  target_link_libraries(${name} PRIVATE normproof::host)
+  if(TARGET dlpack::dlpack)
+    target_link_libraries(${name} PRIVATE dlpack::dlpack)
+  endif()
+  if(NORMPROOF_SANITIZERS)
+    target_compile_options(${name} PRIVATE -fsanitize=${NORMPROOF_SANITIZERS} -fno-sanitize-recover=all
+                                           -fno-omit-frame-pointer -gline-tables-only)
+    target_link_options(${name} PRIVATE -fsanitize=${NORMPROOF_SANITIZERS})
+  endif()
+  # kernels/host itself answers where an access is misaligned.
+  target_compile_options(${name} PRIVATE -fsanitize=alignment -fsanitize-recover=alignment -Wno-error)
+  set_target_properties(${name} PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
+                                           POSITION_INDEPENDENT_CODE ON)
+endfunction()

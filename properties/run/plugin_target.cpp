@@ -16,7 +16,11 @@
 
 #include "properties/run/cuda_target.h"
 #include "properties/run/guarded_call.h"
+#include "properties/run/library_file.h"
 #include "properties/run/worker_call.h"
+#ifdef NORMPROOF_IN_PROCESS_PLUGINS
+#include "properties/run/in_process_worker.h"
+#endif
 
 namespace normproof {
 namespace {
@@ -51,10 +55,17 @@ std::string what_is_not_taken(const worker::PluginDescription& plugin, const Cas
 
 std::string text_of(const char* text, std::size_t capacity) { return {text, strnlen(text, capacity)}; }
 
+std::unique_ptr<Worker> make_worker(const WorkerSettings& settings) {
+#ifdef NORMPROOF_IN_PROCESS_PLUGINS
+  if (is_host_executed(settings.library)) return make_in_process_worker(settings.library);
+#endif
+  return std::make_unique<WorkerProcess>(settings);
+}
+
 class PluginTarget final : public Target {
  public:
   PluginTarget(std::string_view name, const WorkerSettings& settings) : name_(name), settings_(settings) {
-    auto first = std::make_unique<WorkerProcess>(settings_);
+    auto first = make_worker(settings_);
     plugin_ = first->start().plugin;
     idle_.push_back(std::move(first));
   }
@@ -72,8 +83,8 @@ class PluginTarget final : public Target {
     std::int32_t status = 0;
     std::string printed = {};
   };
-  Attempt attempt(WorkerProcess& worker, GuardedCall& call);
-  Attempt attempt_twice(WorkerProcess& worker, GuardedCall& call);
+  Attempt attempt(Worker& worker, GuardedCall& call);
+  Attempt attempt_twice(Worker& worker, GuardedCall& call);
   RunResult not_taken(std::string reason);
 
   const std::string name_;
@@ -81,12 +92,12 @@ class PluginTarget final : public Target {
   worker::PluginDescription plugin_;
   std::atomic<std::int64_t> calls_{0}, failures_{0};
   mutable std::mutex mutex_;  // guards what follows
-  std::vector<std::unique_ptr<WorkerProcess>> idle_;
+  std::vector<std::unique_ptr<Worker>> idle_;
   std::map<std::string, std::int64_t> reasons_;  // why cases were not taken
   std::int64_t other_reasons_ = 0;               // cases that were not taken for more reasons
 };
 
-PluginTarget::Attempt PluginTarget::attempt(WorkerProcess& worker, GuardedCall& call) {
+PluginTarget::Attempt PluginTarget::attempt(Worker& worker, GuardedCall& call) {
   constexpr std::size_t kArena = 0;
   const Need need = need_of(call);
   if (std::string problem = too_large(need); !problem.empty()) return {.failure = std::move(problem)};
@@ -108,7 +119,7 @@ PluginTarget::Attempt PluginTarget::attempt(WorkerProcess& worker, GuardedCall& 
 
 // A call that the worker does not survive is repeated alone in a fresh one: an earlier call may have done the
 // damage.
-PluginTarget::Attempt PluginTarget::attempt_twice(WorkerProcess& worker, GuardedCall& call) {
+PluginTarget::Attempt PluginTarget::attempt_twice(Worker& worker, GuardedCall& call) {
   const std::int64_t before = worker.rounds();
   Attempt first = attempt(worker, call);
   if (first.failure.empty()) return first;
@@ -142,7 +153,7 @@ RunResult PluginTarget::not_taken(std::string reason) {
 RunResult PluginTarget::run(const Case& test_case, const CaseTensors& tensors) {
   if (std::string what = what_is_not_taken(plugin_, test_case); !what.empty())
     return not_taken("it does not take " + what);
-  std::unique_ptr<WorkerProcess> worker;
+  std::unique_ptr<Worker> worker;
   {
     const std::lock_guard lock(mutex_);
     if (!idle_.empty()) {
@@ -150,7 +161,7 @@ RunResult PluginTarget::run(const Case& test_case, const CaseTensors& tensors) {
       idle_.pop_back();
     }
   }
-  if (!worker) worker = std::make_unique<WorkerProcess>(settings_);
+  if (!worker) worker = make_worker(settings_);
   thread_local GuardedCall::Memory memory;
   GuardedCall call(test_case, tensors, memory);
   const Attempt answer = attempt_twice(*worker, call);
@@ -212,6 +223,7 @@ WorkerSettings plugin_worker_settings(std::string_view library) {
   settings.library = std::filesystem::absolute(library);
   settings.start_patience = std::max(settings.patience, kLeastStartPatience);
   settings.memory_limit = kDefaultMemoryLimit;
+  settings.preload = address_sanitizer_runtime(settings.library, settings.program);
   settings.title = fmt::format("target {}", library);
   if (const char* text = std::getenv("NORMPROOF_MEMORY")) {
     char* end = nullptr;

@@ -66,6 +66,8 @@ void put_call(const GuardedCall& call, bool as_is, worker::Round& round, std::by
   request.operation = static_cast<std::int32_t>(call.test_case().operation);
   request.epsilon = call.test_case().epsilon();
   request.launch = call.launch;
+  request.thread_order = static_cast<std::int32_t>(call.test_case().schedule.order);
+  request.thread_order_seed = call.test_case().schedule.seed;
   request.regions = static_cast<std::uint32_t>(tensors.size());
   request.input = translate(call.input, tensors, as_is);
   request.residual = translate(call.residual, tensors, as_is);

@@ -13,7 +13,9 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "properties/run/process_memory.h"
 #include "properties/run/target.h"
@@ -71,7 +73,16 @@ const worker::Greeting& WorkerProcess::start() {
   std::array<char*, 5> arguments = {program.data(), library.data(), nullptr, nullptr, nullptr};
   if (settings_.device_library)
     arguments = {program.data(), plugin.data(), library.data(), device_library.data(), nullptr};
-  const int error = posix_spawn(&process_, program.c_str(), &actions, nullptr, arguments.data(), environ);
+  std::string preload = "LD_PRELOAD=" + settings_.preload;
+  std::vector<char*> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (settings_.preload.empty() || !std::string_view(*entry).starts_with("LD_PRELOAD="))
+      environment.push_back(*entry);
+  }
+  if (!settings_.preload.empty()) environment.push_back(preload.data());
+  environment.push_back(nullptr);
+  const int error =
+      posix_spawn(&process_, program.c_str(), &actions, nullptr, arguments.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   close(their_socket);
   close(their_memory);

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "properties/run/worker.h"
 #include "properties/worker/protocol.h"
 
 namespace normproof {
@@ -25,32 +26,32 @@ struct WorkerSettings {
   // Memory of its own, in bytes, beyond which the worker is killed; 0: any amount. Looked at while a round
   // takes its time, and now and then.
   std::size_t memory_limit = 0;
+  // A library that the process loads before all others, for instance the runtime of a sanitizer; empty: none.
+  std::string preload;
   std::string title = "target cuda";  // for messages
 };
 
-class WorkerProcess {
+class WorkerProcess final : public Worker {
  public:
   // Throws TargetError where the shared memory cannot be had.
   explicit WorkerProcess(WorkerSettings settings);
-  ~WorkerProcess();
-  WorkerProcess(const WorkerProcess&) = delete;
-  WorkerProcess& operator=(const WorkerProcess&) = delete;
+  ~WorkerProcess() override;
 
-  std::byte* memory() const { return memory_; }
+  std::byte* memory() const override { return memory_; }
 
   // Starts the process unless it runs. Throws TargetError saying why it cannot work: no program, no library,
   // no driver, no device, too little memory.
-  const worker::Greeting& start();
+  const worker::Greeting& start() override;
 
   // Has the round of an arena carried out. Returns what went wrong, or an empty string; then the process has
   // ended.
-  std::string carry_out(std::size_t arena);
+  std::string carry_out(std::size_t arena) override;
 
   int starts() const { return starts_; }
   // Rounds that the running process has carried out; 0 where none runs.
-  std::int64_t rounds() const { return rounds_; }
+  std::int64_t rounds() const override { return rounds_; }
   // Whether the last failure was that the worker gave no answer.
-  bool hung() const { return hung_; }
+  bool hung() const override { return hung_; }
 
  private:
   std::string await_answer(std::chrono::milliseconds patience);

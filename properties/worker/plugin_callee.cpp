@@ -1,11 +1,14 @@
 #include "properties/worker/plugin_callee.h"
 
+#include <dlfcn.h>
+
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
 
 #include "corpus/case.h"
+#include "kernels/host/host_execution.h"
 #include "properties/plugin/normproof_plugin.h"
 #include "properties/run/shared_library.h"
 
@@ -48,11 +51,81 @@ PluginAnswer answer_of(std::int32_t status) {
   }
 }
 
+// AddressSanitizer's, null where this process has none: it may have been loaded before the program.
+using MarkMemory = void (*)(const volatile void* address, std::size_t bytes);
+MarkMemory address_sanitizer(const char* function) {
+  return reinterpret_cast<MarkMemory>(dlsym(RTLD_DEFAULT, function));
+}
+const MarkMemory poison_memory = address_sanitizer("__asan_poison_memory_region");
+const MarkMemory unpoison_memory = address_sanitizer("__asan_unpoison_memory_region");
+
+// What lies around a call's tensors is nobody's during the call, in AddressSanitizer's eyes.
+class ForbiddenSurroundings {
+ public:
+  ForbiddenSurroundings(const Call& call, const Addresses& addresses) {
+    if (poison_memory == nullptr || unpoison_memory == nullptr) return;
+    for (const Tensor* tensor : {&call.input, &call.residual, &call.weight, &call.out}) {
+      if (!tensor->present || tensor->data.region < 0) continue;
+      const normproof_tensor& description = tensor->description;
+      std::uint64_t elements = 1, last = 0;
+      for (int dim = 0; dim < description.rank; ++dim) {
+        elements *= static_cast<std::uint64_t>(description.sizes[dim]);
+        last += static_cast<std::uint64_t>((description.sizes[dim] - 1) * description.strides[dim]);
+      }
+      const std::uint64_t end = elements == 0 ? 0 : (last + 1) * (data_type(description.dtype).bits / 8u);
+      forbid(call.region[tensor->data.region], addresses[static_cast<std::size_t>(tensor->data.region)],
+             tensor->data.offset, tensor->data.offset + end);
+    }
+  }
+  ~ForbiddenSurroundings() {
+    for (std::size_t i = 0; i < count_; ++i) unpoison_memory(ranges_[i].address, ranges_[i].bytes);
+  }
+  ForbiddenSurroundings(const ForbiddenSurroundings&) = delete;
+  ForbiddenSurroundings& operator=(const ForbiddenSurroundings&) = delete;
+
+ private:
+  struct Range {
+    const std::byte* address;
+    std::size_t bytes;
+  };
+
+  // Pieces of a strided tensor lie gigabytes apart: what is between them is left alone.
+  void forbid(const Region& region, const std::byte* address, std::uint64_t begin, std::uint64_t end) {
+    if (region.extents != 0) return;
+    add({address, begin});
+    add({address + end, region.bytes - end});
+  }
+  void add(Range range) {
+    if (range.bytes == 0) return;
+    poison_memory(range.address, range.bytes);
+    ranges_[count_++] = range;
+  }
+
+  std::array<Range, 2 * kMaximumRegions> ranges_{};
+  std::size_t count_ = 0;
+};
+
 class PluginCallee final : public Callee {
  public:
-  explicit PluginCallee(const normproof_plugin_info& info) : info_(info) {}
+  PluginCallee(const normproof_plugin_info& info, const normproof_host_execution* execution)
+      : info_(info), execution_(execution) {}
 
   void invoke(Call& call, const Addresses& addresses) override {
+    if (execution_ == nullptr) return run(call, addresses);
+    {
+      const ForbiddenSurroundings forbidden(call, addresses);
+      execution_->begin_call(call.thread_order, call.thread_order_seed);
+      run(call, addresses);
+    }
+    // Also where the plug-in does not ask how its launches went.
+    char text[sizeof call.message] = {};
+    if (execution_->end_call(text, sizeof text) == 0 || call.plugin_answer != PluginAnswer::completed) return;
+    std::snprintf(call.message, sizeof call.message, "%s", text);
+    call.plugin_answer = PluginAnswer::failed;
+  }
+
+ private:
+  void run(Call& call, const Addresses& addresses) {
     std::array<DLTensor, 4> room{};
     const DLTensor* input = describe(call.input, addresses, room[0]);
     const DLTensor* residual = describe(call.residual, addresses, room[1]);
@@ -80,7 +153,6 @@ class PluginCallee final : public Callee {
     call.plugin_answer = answer_of(call.plugin_status);
   }
 
- private:
   const DLTensor* describe(Tensor& tensor, const Addresses& addresses, DLTensor& place) const {
     if (!tensor.present) return nullptr;
     place.data = address_of(tensor.data, addresses);
@@ -93,11 +165,24 @@ class PluginCallee final : public Callee {
   }
 
   const normproof_plugin_info& info_;
+  const normproof_host_execution* execution_;  // null where its threads do not run on the CPU
 };
 
+// Null where there is none.
+const normproof_host_execution* host_execution_of(SharedLibrary& library, std::string& problem) {
+  decltype(&normproof_host_execution_of_plugin) function = nullptr;
+  library.find(function, "normproof_host_execution_of_plugin");
+  if (function == nullptr) return nullptr;
+  const normproof_host_execution* execution = function();
+  if (execution->version == NORMPROOF_HOST_EXECUTION_VERSION) return execution;
+  problem = "the version of its host execution is " + std::to_string(execution->version) +
+            ", this program's is " + std::to_string(NORMPROOF_HOST_EXECUTION_VERSION) +
+            ": build it again with this program's kernels/host";
+  return nullptr;
+}
+
 // Returns what is wrong, or an empty string.
-std::string load(const char* path, const normproof_plugin_info*& info) {
-  SharedLibrary library(path);
+std::string load(SharedLibrary& library, const normproof_plugin_info*& info) {
   if (!library.problem().empty()) return "it cannot be loaded: " + library.problem();
   decltype(&normproof_plugin) function = nullptr;
   library.find(function, "normproof_plugin");
@@ -126,7 +211,10 @@ std::string load(const char* path, const normproof_plugin_info*& info) {
 std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& description,
                                            std::string& problem) {
   const normproof_plugin_info* info = nullptr;
-  problem = load(path, info);
+  SharedLibrary library(path);
+  problem = load(library, info);
+  if (!problem.empty()) return nullptr;
+  const normproof_host_execution* execution = host_execution_of(library, problem);
   if (!problem.empty()) return nullptr;
   std::snprintf(description.name, sizeof description.name, "%s", info->name);
   description.on_device = info->memory == kDLCUDA;
@@ -152,7 +240,7 @@ std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& 
       {DType::fp8_e5m2fnuz, NORMPROOF_TAKES_E5M2FNUZ},
   }};
   for (const auto& [dtype, flag] : kFlags) add(description.dtypes, dtype, (info->takes & flag) != 0);
-  return std::make_unique<PluginCallee>(*info);
+  return std::make_unique<PluginCallee>(*info, execution);
 }
 
 }  // namespace normproof::worker

@@ -52,6 +52,10 @@ struct Call {
   std::int32_t operation = 0;  // of corpus/case.h
   float epsilon = 0;
   normproof_launch launch{};
+  // How a kernel whose threads run on the CPU is to order them, as in corpus/case.h; others do not look at
+  // it.
+  std::int32_t thread_order = 0;
+  std::uint64_t thread_order_seed = 0;
   std::uint32_t regions = 0;
   Region region[kMaximumRegions];
   Tensor input, residual, weight, out;

@@ -29,14 +29,14 @@ float draw_approximation(Approximation function, std::uint64_t argument, double 
   // The smaller of the distances to the neighbours: the unit is halved where the exponent changes.
   const float towards_zero = std::nextafter(nearest, 0.0f);
   const double unit = std::fabs(static_cast<double>(nearest) - static_cast<double>(towards_zero));
-  // All candidates within the bound, nearest first; those beyond four units would hide nothing that these
-  // show.
+  // All within the bound, nearest first, and no more representable numbers away than that: below a power of two
+  // they lie closer. Those beyond four would hide nothing that these show.
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   std::array<float, 9> candidates{nearest};
   std::size_t count = 1;
   for (const float direction : {-kInfinity, kInfinity}) {
     float candidate = nearest;
-    for (int step = 0; step < 4; ++step) {
+    for (int step = 0; step < 4 && step + 1 <= units; ++step) {
       candidate = std::nextafter(candidate, direction);
       const double distance = std::fabs(static_cast<double>(candidate) - exact);
       if (!std::isfinite(candidate) || candidate == 0 || distance > units * unit) break;

@@ -11,5 +11,5 @@ execute_process(COMMAND ${PATCH_PROGRAM} -p1 --fuzz=0 --forward --no-backup-if-m
                 WORKING_DIRECTORY ${COPY} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
 if(NOT result EQUAL 0)
   file(REMOVE_RECURSE ${COPY})
-  message(FATAL_ERROR "The mutant ${PATCH} does not apply to kernels/ any more:\n${output}")
+  message(FATAL_ERROR "The mutant ${PATCH} does not apply any more:\n${output}")
 endif()

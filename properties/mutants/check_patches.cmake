@@ -1,5 +1,5 @@
 # Applies every patch in PATCHES (a folder) to a copy of the kernels, one at a time; names those that no longer apply.
-# Variables as in apply_patch.cmake.
+# At least LEAST of them must be there. The other variables are those of apply_patch.cmake.
 file(GLOB patches ${PATCHES}/*.patch)
 set(broken)
 foreach(patch IN LISTS patches)
@@ -14,7 +14,7 @@ foreach(patch IN LISTS patches)
 endforeach()
 file(REMOVE_RECURSE ${COPY})
 list(LENGTH patches count)
-if(broken OR count LESS 60)
-  message(FATAL_ERROR "of ${count} patches (at least 60 are wanted) these do not apply any more: ${broken}")
+if(broken OR count LESS LEAST)
+  message(FATAL_ERROR "of ${count} patches (at least ${LEAST} are wanted) these do not apply any more: ${broken}")
 endif()
 message(NOTICE "${count} patches apply")

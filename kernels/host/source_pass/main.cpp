@@ -1,8 +1,8 @@
 // normproof-cuda-source-pass: makes CUDA sources compile with a plain C++ compiler, and their headers. Called
 // by the CMake function normproof_add_cuda_host_target().
 //
-//   normproof-cuda-source-pass --output FOLDER --depfile FILE --headers FOLDER... [--include FOLDER...] --
-//   SOURCE...
+//   normproof-cuda-source-pass --output FOLDER --depfile FILE --headers FOLDER-OR-FILE... [--include
+//   FOLDER...] -- SOURCE...
 //
 // Each SOURCE becomes FOLDER/<its path>.cpp; headers that need a change too, wherever they are found beside
 // the file that includes them or in an --include folder, become FOLDER/<their path>. Names that stand in the
@@ -51,11 +51,13 @@ class Pass {
   explicit Pass(const Options& options) : options_(options) {}
 
   void run() {
-    for (const path& folder : options_.headers) {
-      for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-        const std::string extension = entry.path().extension().string();
-        if (entry.is_regular_file() && (extension == ".h" || extension == ".cuh" || extension.empty()))
-          add_names_of_header(tokens_of(read(entry.path())), known_);
+    for (const path& header : options_.headers) {
+      if (!std::filesystem::is_directory(header)) {
+        add_names_of_header(tokens_of(read(header)), known_);
+        continue;
+      }
+      for (const auto& entry : std::filesystem::recursive_directory_iterator(header)) {
+        if (entry.is_regular_file()) add_names_of_header(tokens_of(read(entry.path())), known_);
       }
     }
     for (const path& source : options_.sources) find(canonical(source));
@@ -167,7 +169,7 @@ Options parse(const std::vector<std::string>& arguments) {
   }
   if (options.output.empty() || options.depfile.empty() || options.headers.empty() || options.sources.empty())
     throw std::invalid_argument(
-        "wanted: --output FOLDER --depfile FILE --headers FOLDER... [--include FOLDER...] -- "
+        "wanted: --output FOLDER --depfile FILE --headers FOLDER-OR-FILE... [--include FOLDER...] -- "
         "SOURCE...");
   return options;
 }

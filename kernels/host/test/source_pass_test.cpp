@@ -1,0 +1,181 @@
+// The source pass on sources that are awkward: what it must change, and what it must leave alone.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "kernels/host/source_pass/rewrite.h"
+
+namespace normproof::source_pass {
+namespace {
+
+std::string rewritten(const std::string& source, const Names& known = {"__align__"}) {
+  std::vector<Token> tokens = tokens_of(source);
+  Names names = known;
+  add_defined_names(tokens, names);
+  rewrite(tokens, names);
+  const std::string text = text_of(tokens);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), std::count(source.begin(), source.end(), '\n'))
+      << "lines moved in\n"
+      << text;
+  return text;
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+void expect_untouched(const std::string& source) { EXPECT_EQ(rewritten(source), source); }
+
+const std::string kBegin = "::normproof::host::bracket_launch([&](auto&... normproof_arguments) { ";
+const std::string kEnd = "(normproof_arguments...); })";
+
+std::string launched(const std::string& kernel, const std::string& configuration) {
+  return kBegin + kernel + kEnd + ".configured(" + configuration + ")";
+}
+
+TEST(SourcePassLaunch, KernelsOfEveryForm) {
+  EXPECT_EQ(rewritten("void f() { k<<<1, 32>>>(p, 3); }"),
+            "void f() { " + launched("k", "1, 32") + "(p, 3); }");
+  EXPECT_EQ(rewritten("k <<< g , b , 0 , s >>> (p);"),
+            launched("k", " g , b , 0 , s ").insert(kBegin.size() + 1 + kEnd.size(), " ") + " (p);");
+  EXPECT_EQ(rewritten("k<float, 8><<<g, b>>>(p);"), launched("k<float, 8>", "g, b") + "(p);");
+  EXPECT_EQ(rewritten("k<A<B<int>>><<<g, b>>>(p);"), launched("k<A<B<int>>>", "g, b") + "(p);");
+  EXPECT_EQ(rewritten("a::b<T>::k<(1 > 0), T><<<g, b>>>(p);"),
+            launched("a::b<T>::k<(1 > 0), T>", "g, b") + "(p);");
+  EXPECT_EQ(rewritten("return ::k<<<g, b>>>();"), "return " + launched("::k", "g, b") + "();");
+  EXPECT_EQ(rewritten("else k<<<g, b>>>();"), "else " + launched("k", "g, b") + "();");
+  EXPECT_EQ(rewritten("(*table[i])<<<g, b>>>();"), launched("(*table[i])", "g, b") + "();");
+  EXPECT_EQ(rewritten("this->k<<<g, b>>>();"), launched("this->k", "g, b") + "();");
+  EXPECT_EQ(rewritten("pick(a, b)<<<g, b>>>();"), launched("pick(a, b)", "g, b") + "();");
+}
+
+TEST(SourcePassLaunch, ConfigurationsWithShiftsAndCalls) {
+  EXPECT_EQ(rewritten("k<<<(n >> 3), f(a >> 2, b << 1)>>>(p);"),
+            launched("k", "(n >> 3), f(a >> 2, b << 1)") + "(p);");
+  EXPECT_EQ(rewritten("k<<<dim3{1, 2}, v[i >> 1], n * sizeof(T)>>>(p);"),
+            launched("k", "dim3{1, 2}, v[i >> 1], n * sizeof(T)") + "(p);");
+}
+
+TEST(SourcePassLaunch, OverSeveralLinesInMacrosAndLambdas) {
+  EXPECT_EQ(rewritten("k<T>\n    <<<g,\n       b>>>(\n        p);"),
+            kBegin + "k<T>" + kEnd + "\n    .configured(g,\n       b)(\n        p);");
+  const std::string macro = "#define LAUNCH(V) \\\n  k<V><<<g, b>>>(p, \\\n    q)\nint x;";
+  EXPECT_EQ(rewritten(macro),
+            "#define LAUNCH(V) \\\n  " + launched("k<V>", "g, b") + "(p, \\\n    q)\nint x;");
+  EXPECT_TRUE(has(rewritten("D(t, [&] { k<t><<<g, b>>>(p); });"), launched("k<t>", "g, b")));
+}
+
+TEST(SourcePassLaunch, WhatIsNone) {
+  expect_untouched("// k<<<1, 2>>>(p)\n/* __shared__ int x[2]; k<<<1,\n1>>>() */ int a = 1 << 2;");
+  expect_untouched("const char* s = \"k<<<1, 2>>>(p) \\\" __shared__\"; char c = '\"'; int b = 1'000'000;");
+  expect_untouched("auto r = R\"x(k<<<1,\n1>>>(p) __shared__ int y; )\" )x\"; int e = 0x1p-3f;");
+  expect_untouched("// continued \\\n __shared__ int x;\nint y;");
+  expect_untouched("#if defined(asm) // __shared__\n#error k<<<1, 1>>>()\n#endif\n#pragma unroll\n");
+}
+
+TEST(SourcePassLaunch, WhatCannotBeTold) {
+  EXPECT_TRUE(has(rewritten("k<<<g, b;"), "GCC error"));
+  EXPECT_TRUE(has(rewritten("= <<<g, b>>>(p);"), "GCC error"));
+}
+
+std::string shared(const std::string& number, const std::string& declaration, const std::string& name) {
+  (void)name;
+  return "struct normproof_shared_" + number + " {  " + declaration + "; };";
+}
+std::string reference(const std::string& number, const std::string& name) {
+  return " static char normproof_tag_" + number + "; auto& " + name +
+         " = ::normproof::host::shared_variable<normproof_shared_" + number + ">(&normproof_tag_" + number +
+         ")." + name + ";";
+}
+
+TEST(SourcePassShared, VariablesOfEveryForm) {
+  const auto in_function = [](const std::string& text) { return "void f() { " + text + " }"; };
+  const auto expect = [&](const std::string& declaration, const std::string& name) {
+    EXPECT_EQ(rewritten(in_function("__shared__ " + declaration + ";")),
+              in_function(shared("1", declaration, name) + reference("1", name)));
+  };
+  expect("float x", "x");
+  expect("float tile[N][M + 1]", "tile");
+  expect("typename BlockReduce::TempStorage temp", "temp");
+  expect("cub::BlockReduce<float, 256>::TempStorage temp", "temp");
+  expect("struct { float a; int b; } pair", "pair");
+  expect("__align__(16) unsigned char raw[sizeof(T) * (N < 3 ? 1 : 2)]", "raw");
+  EXPECT_EQ(rewritten(in_function("static __shared__ int x;")),
+            in_function(" " + shared("1", "int x", "x") + reference("1", "x")));
+  EXPECT_TRUE(has(rewritten(in_function("volatile __shared__ int x;")), "{ volatile  int x; };"));
+}
+
+TEST(SourcePassShared, SeveralNames) {
+  EXPECT_EQ(
+      rewritten("void f() { __shared__ float a[2], b; }"),
+      "void f() { struct normproof_shared_1 {  float a[2]; }; struct normproof_shared_2 {  float  b; };" +
+          reference("1", "a") + reference("2", "b") + " }");
+}
+
+TEST(SourcePassShared, Dynamic) {
+  EXPECT_EQ(rewritten("void f() { extern __shared__ float x[]; }"),
+            "void f() {   float * const x = ::normproof::host::DynamicSharedMemory{}; }");
+  EXPECT_TRUE(has(rewritten("void f() { extern __shared__ __align__(16) unsigned char raw[]; }"),
+                  "unsigned char * const raw = ::normproof::host::DynamicSharedMemory{};"));
+  EXPECT_TRUE(has(rewritten("namespace n {\nextern __shared__ float x[];\n}"),
+                  "inline constexpr ::normproof::host::DynamicSharedArray< float > x{};"));
+  EXPECT_TRUE(has(rewritten("void f() { extern __shared__ float x[][4]; }"), "GCC error"));
+}
+
+TEST(SourcePassShared, WhatCudaHasNot) {
+  EXPECT_TRUE(has(rewritten("void f() { __shared__ int x = 3; }"), "initializer"));
+  EXPECT_TRUE(has(rewritten("__shared__ int x;"), "outside a function"));
+}
+
+TEST(SourcePassErrors, SayWhatAndWhatToDo) {
+  const std::string text = rewritten("void f() {\n  asm volatile(\"rsqrt.approx \\\"%0\" : \"=f\"(y));\n}");
+  EXPECT_TRUE(
+      has(text, "\n  _Pragma(\"GCC error \\\"normproof: inline PTX cannot run on the CPU: asm volatile("));
+  EXPECT_TRUE(has(text, "NORMPROOF_HOST_EXECUTION"));
+  EXPECT_TRUE(has(rewritten("void f() { y = tex1Dfetch<float>(t, i); }"), "textures cannot"));
+  EXPECT_TRUE(has(rewritten("void f() { cg::this_grid().sync(); }"), "blocks run one after the other"));
+}
+
+TEST(SourcePassErrors, UnknownIntrinsics) {
+  const Names known = {"__ldg"};
+  EXPECT_TRUE(has(rewritten("void f() { x = __dp4a(a, b, c); }", known), "__dp4a is not known on the CPU"));
+  expect_untouched(
+      "int g(int); int h() { return __builtin_popcount(3) + (int)sizeof(__int128) + __LINE__; }");
+  EXPECT_FALSE(has(rewritten("void f() { x = __ldg(a); }", known), "GCC error"));
+  EXPECT_FALSE(has(rewritten("__device__ float __mine(float x) { return x; } void f() { __mine(1); }", known),
+                   "GCC error"));
+  EXPECT_FALSE(
+      has(rewritten("#define __twice(x) ((x) + (x))\nvoid f() { __twice(1); }", known), "GCC error"));
+  // A call is no definition.
+  EXPECT_TRUE(has(rewritten("int f() { return __dp4a(a, b); }", known), "GCC error"));
+}
+
+TEST(SourcePass, NoinlineOutsideAttributes) {
+  EXPECT_EQ(rewritten("__noinline__ void f();"), "__attribute__((noinline)) void f();");
+  expect_untouched("__attribute__((__noinline__)) void f();");
+}
+
+TEST(SourcePass, Includes) {
+  std::vector<Token> tokens =
+      tokens_of("#include \"a.cuh\" // \"b\"\n  # include <c/d.h>\n#include MACRO\n\"include\"");
+  std::vector<std::string> seen;
+  EXPECT_TRUE(rewrite_includes(tokens, [&](std::string_view name, bool quoted) {
+    seen.push_back((quoted ? "quoted " : "in brackets ") + std::string(name));
+    return quoted ? std::string("/x/a.cuh") : std::string();
+  }));
+  EXPECT_EQ(seen, (std::vector<std::string>{"quoted a.cuh", "in brackets c/d.h"}));
+  EXPECT_EQ(text_of(tokens),
+            "#include \"/x/a.cuh\" // \"b\"\n  # include <c/d.h>\n#include MACRO\n\"include\"");
+}
+
+TEST(SourcePass, UnterminatedSourcesEnd) {
+  for (const char* source : {"\"abc", "R\"(abc", "/* abc", "'", "R\"abc", "#include \"", "k<<<", "__shared__",
+                             "extern __shared__ int", "\\", "a::b<<<1>>>", "asm", "}}}>>>", "#include <"}) {
+    rewritten(source);
+    std::vector<Token> tokens = tokens_of(source);
+    EXPECT_EQ(text_of(tokens), source);
+    rewrite_includes(tokens, [](std::string_view, bool) { return std::string(); });
+  }
+}
+
+}  // namespace
+}  // namespace normproof::source_pass

@@ -29,8 +29,8 @@ float draw_approximation(Approximation function, std::uint64_t argument, double 
   // The smaller of the distances to the neighbours: the unit is halved where the exponent changes.
   const float towards_zero = std::nextafter(nearest, 0.0f);
   const double unit = std::fabs(static_cast<double>(nearest) - static_cast<double>(towards_zero));
-  // All within the bound, nearest first, and no more representable numbers away than that: below a power of two
-  // they lie closer. Those beyond four would hide nothing that these show.
+  // All within the bound, nearest first, and no more representable numbers away than that: below a power of
+  // two they lie closer. Those beyond four would hide nothing that these show.
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   std::array<float, 9> candidates{nearest};
   std::size_t count = 1;

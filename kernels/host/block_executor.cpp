@@ -58,6 +58,13 @@ LaunchResult BlockExecutor::prepare(const LaunchConfig& config) {
       return result;
     }
   }
+  for (unsigned i = 0; i < fibers_ && some_abandoned_; ++i) {
+    if (!threads_[i].abandoned) continue;
+    threads_[i].fiber.discard();
+    threads_[i].abandoned = false;
+    if (!threads_[i].fiber.create(&BlockExecutor::thread_main, &threads_[i], i)) std::terminate();
+  }
+  some_abandoned_ = false;
   if (block_extent_.x != extent.x || block_extent_.y != extent.y || block_extent_.z != extent.z) {
     for (unsigned i = 0; i < block_threads_; ++i) {
       threads_[i].index = {i % extent.x, i / extent.x % extent.y, i / (extent.x * extent.y)};
@@ -310,6 +317,16 @@ void* BlockExecutor::dynamic_shared_memory() {
 void BlockExecutor::fail(LaunchError error, const std::string& what) {
   begin_abort(error, *running_, what);
   throw BlockAborted{};
+}
+
+void BlockExecutor::abandon(LaunchError error, const std::string& what) {
+  Thread& self = *running_;
+  begin_abort(error, self, what);
+  self.abandoned = some_abandoned_ = true;
+  retire();
+  // A later block of this launch, or the end of the executor: on top of the frames that were left behind.
+  thread_main(self.fiber, &self);
+  std::terminate();
 }
 
 // Records the first error and makes all others that live ready, so that each unwinds its own stack.

@@ -73,6 +73,8 @@ class BlockExecutor {
   void* shared_memory(const void* declaration, std::size_t bytes, std::size_t alignment);
   void* dynamic_shared_memory();
   [[noreturn]] void fail(LaunchError error, const std::string& what);
+  // The same, for a thread that cannot unwind: its stack is given up as it is.
+  [[noreturn]] void abandon(LaunchError error, const std::string& what);
   // The same, but the running thread goes on until its next operation.
   void note(LaunchError error, const std::string& what) { begin_abort(error, *running_, what); }
 
@@ -82,6 +84,7 @@ class BlockExecutor {
     BlockExecutor* executor = nullptr;
     uint3 index{};
     std::uint32_t linear_index = 0;
+    bool abandoned = false;  // its stack holds frames that nobody will return to
     // What it waits at; kNone if it does not.
     Operation operation = Operation::kNone;
     std::uint32_t mask = 0;
@@ -134,6 +137,7 @@ class BlockExecutor {
   std::unique_ptr<Thread[]> threads_;
   std::unique_ptr<Warp[]> warps_;
   unsigned fibers_ = 0;
+  bool some_abandoned_ = false;
 
   // The launch.
   void (*run_thread_)(const void*) = nullptr;

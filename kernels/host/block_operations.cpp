@@ -1,6 +1,9 @@
 // From the running thread to its executor. Compiled without sanitizers, as part of the executor.
 #include "kernels/host/block_operations.h"
 
+#include <signal.h>
+#include <ucontext.h>
+
 #include <bit>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +13,7 @@
 #include "kernels/host/block_executor.h"
 #include "kernels/host/diagnostics.h"
 #include "kernels/host/launch.h"
+#include "kernels/host/pointer_cast.h"
 
 namespace normproof::host {
 namespace {
@@ -18,6 +22,14 @@ constexpr unsigned kLanes = internal::kLanesPerWarp;
 
 // The executor of the launch that the calling OS thread is in.
 constinit thread_local internal::BlockExecutor* active_executor = nullptr;
+
+// The last misaligned pointer that the calling OS thread made.
+struct MisalignedPointer {
+  std::uintptr_t beyond = 0;  // how far above a multiple of the alignment
+  std::size_t alignment = 0, bytes = 0;
+  std::source_location site;
+};
+thread_local MisalignedPointer misaligned_pointer;
 
 internal::BlockExecutor& executor() {
   if (active_executor == nullptr) [[unlikely]] {
@@ -89,6 +101,55 @@ void report_misaligned_access(const void* address, std::size_t alignment, std::s
                            " above a multiple of " + std::to_string(alignment);
   if (active_executor == nullptr) throw std::runtime_error(what);
   active_executor->fail(LaunchError::kMisalignedAddress, what);
+}
+
+#if defined(__x86_64__)
+namespace {
+
+struct sigaction handler_before;
+
+// Where the thread goes on that has used a misaligned pointer.
+[[noreturn]] void abandon_thread() {
+  const MisalignedPointer& pointer = misaligned_pointer;
+  active_executor->abandon(LaunchError::kMisalignedAddress,
+                           "misaligned access: " + std::to_string(pointer.bytes) +
+                               " bytes at an address that is " + std::to_string(pointer.beyond) +
+                               " above a multiple of " + std::to_string(pointer.alignment) +
+                               ", by a pointer that was cast at " + pointer.site.file_name() + ":" +
+                               std::to_string(pointer.site.line()));
+}
+
+void on_fault(int, siginfo_t* info, void* context) {
+  // What is no address at all is reported without one, unlike an address where nothing is.
+  const bool by_mark =
+      active_executor != nullptr && info->si_code == SI_KERNEL && misaligned_pointer.alignment != 0;
+  if (!by_mark) {
+    sigaction(SIGSEGV, &handler_before, nullptr);  // which meets the fault again
+    return;
+  }
+  auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  constexpr greg_t kRedZone = 128, kAlignment = 16, kReturnAddress = 8;
+  registers[REG_RSP] = ((registers[REG_RSP] - kRedZone) & -kAlignment) - kReturnAddress;
+  registers[REG_RIP] = reinterpret_cast<greg_t>(&abandon_thread);
+}
+
+}  // namespace
+#endif
+
+std::uintptr_t mark_misaligned(std::uintptr_t address, std::size_t alignment, std::size_t bytes,
+                               std::source_location site) {
+#if defined(__x86_64__)
+  static const bool installed = [] {
+    struct sigaction action{};
+    action.sa_sigaction = &on_fault;
+    action.sa_flags = SA_SIGINFO | SA_NODEFER;
+    sigemptyset(&action.sa_mask);
+    return sigaction(SIGSEGV, &action, &handler_before) == 0;
+  }();
+  if (!installed) return address;
+#endif
+  misaligned_pointer = {address % alignment, alignment, bytes, site};
+  return address | kMisalignedMark;
 }
 
 void note_bad_access(const std::string& what, bool misaligned) {

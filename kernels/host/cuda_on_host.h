@@ -48,6 +48,7 @@ extern constinit thread_local dim3 gridDim;
 inline constexpr int warpSize = 32;
 
 template <class T>
+__attribute__((no_sanitize("alignment")))  // who made the pointer is what has to be named: pointer_cast.h
 T __ldg(const T* address) {
   return *address;
 }

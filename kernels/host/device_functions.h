@@ -12,10 +12,10 @@
 
 // --- loads and stores with caching hints, which change no bits ---
 
-#define NORMPROOF_HOST_LOAD(name)   \
-  template <class T>                \
-  inline T name(const T* address) { \
-    return *address;                \
+#define NORMPROOF_HOST_LOAD(name)                                             \
+  template <class T>                                                          \
+  __attribute__((no_sanitize("alignment"))) inline T name(const T* address) { \
+    return *address;                                                          \
   }
 NORMPROOF_HOST_LOAD(__ldcg)
 NORMPROOF_HOST_LOAD(__ldca)
@@ -24,10 +24,10 @@ NORMPROOF_HOST_LOAD(__ldlu)
 NORMPROOF_HOST_LOAD(__ldcv)
 #undef NORMPROOF_HOST_LOAD
 
-#define NORMPROOF_HOST_STORE(name)                              \
-  template <class T>                                            \
-  inline void name(T* address, std::type_identity_t<T> value) { \
-    *address = value;                                           \
+#define NORMPROOF_HOST_STORE(name)                                                                        \
+  template <class T>                                                                                      \
+  __attribute__((no_sanitize("alignment"))) inline void name(T* address, std::type_identity_t<T> value) { \
+    *address = value;                                                                                     \
   }
 NORMPROOF_HOST_STORE(__stwb)
 NORMPROOF_HOST_STORE(__stcg)

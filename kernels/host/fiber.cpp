@@ -44,10 +44,15 @@ void Fiber::start(boost::context::detail::transfer_t transfer) {
   self.entry_(self, self.argument_);
 }
 
-Fiber::~Fiber() {
+Fiber::~Fiber() { discard(); }
+
+void Fiber::discard() {
   if (mapping_ == nullptr) return;
+  if (under_address_sanitizer()) __asan_unpoison_memory_region(mapping_, mapping_size_);
   if (under_thread_sanitizer()) __tsan_destroy_fiber(tsan_fiber_);
   munmap(mapping_, mapping_size_);
+  mapping_ = nullptr;
+  fake_stack_ = nullptr;
 }
 
 }  // namespace normproof::host::internal

@@ -11,6 +11,7 @@
 extern "C" {
 [[gnu::weak]] void __sanitizer_start_switch_fiber(void** fake_stack, const void* bottom, std::size_t size);
 [[gnu::weak]] void __sanitizer_finish_switch_fiber(void* fake_stack, const void** bottom, std::size_t* size);
+[[gnu::weak]] void __asan_unpoison_memory_region(const volatile void* address, std::size_t size);
 [[gnu::weak]] void* __tsan_get_current_fiber(void);
 [[gnu::weak]] void* __tsan_create_fiber(unsigned flags);
 [[gnu::weak]] void __tsan_destroy_fiber(void* fiber);
@@ -69,6 +70,8 @@ class Fiber {
   // set. False if there is no memory.
   bool create(void (*entry)(Fiber& self, void* argument), void* argument, unsigned color);
   bool created() const { return mapping_ != nullptr; }
+  // Gives up a suspended fiber, whatever it was at; it can be created again.
+  void discard();
 
   // Makes a default constructed object stand for the calling flow of control.
   void adopt_current() {

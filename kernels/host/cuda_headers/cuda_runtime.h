@@ -17,6 +17,7 @@
 
 #include "kernels/host/cuda_on_host.h"
 #include "kernels/host/launch.h"
+#include "kernels/host/pointer_cast.h"
 #include "kernels/host/shared_variable.h"
 
 // The standard library spells attributes with this name, in headers that come later too: the source pass

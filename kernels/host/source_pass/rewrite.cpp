@@ -61,6 +61,8 @@ class Rewriter {
       if (!token.in_directive && is(i, "}") && !scopes_.empty()) scopes_.pop_back();
       if (token.kind == TokenKind::identifier) {
         identifier(i);
+      } else if (is(i, "(")) {
+        cast(i);
       } else if (is_run_of(i, '<') && !is(previous(i), "operator")) {
         launch(i);
       }
@@ -171,6 +173,7 @@ class Rewriter {
   void identifier(std::size_t i) {
     const std::string name = tokens_[i].text;
     if (name == "__shared__") return shared(i);
+    if (name == "reinterpret_cast") return named_cast(i);
     if (name == "__noinline__") {
       if (!is(previous(i), "(")) replace(i, "__attribute__((noinline))");
       return;
@@ -195,6 +198,50 @@ class Rewriter {
   static bool known_to_compilers(std::string_view name) {
     return std::any_of(kCompilerPrefixes.begin(), kCompilerPrefixes.end(),
                        [&](std::string_view prefix) { return name.starts_with(prefix); });
+  }
+
+  // --- casts to pointers ---
+
+  // reinterpret_cast<T*>: i is its name.
+  void named_cast(std::size_t i) {
+    int depth = 0;
+    std::size_t last = kNone;
+    for (std::size_t k = next(i); k != kNone; k = next(k)) {
+      if (is(k, "<") || is(k, "(")) ++depth;
+      if ((is(k, ">") || is(k, ")")) && --depth == 0) break;
+      last = k;
+      if (is(k, ";")) return;
+    }
+    if (!is(last, "*")) return;
+    replace(i, "::normproof::host::pointer_cast");
+  }
+
+  // (T*)p: i is the parenthesis. No expression ends in a star; a list of parameters or the operand of sizeof,
+  // which do, stand behind a name or in front of no operand.
+  void cast(std::size_t i) {
+    const std::size_t before = previous(i);
+    const bool statement =
+        begins_statement(before) && !is(before, "if") && !is(before, "while") && !is(before, "for");
+    if ((is_identifier(before) && !statement) || is(before, ">") || is(before, ")") || is(before, "]"))
+      return;
+    std::size_t star = kNone, end = next(i);
+    int angles = 0;
+    for (; end != kNone && !is(end, ")"); end = next(end)) {
+      const bool of_type = is_identifier(end) || is(end, ":") || is(end, "*") || is(end, "<") ||
+                           is(end, ">") ||
+                           (angles > 0 && (is(end, ",") || tokens_[end].kind == TokenKind::number));
+      if (!of_type) return;
+      if (is(end, "<")) ++angles;
+      if (is(end, ">")) --angles;
+      star = end;
+    }
+    if (end == kNone || star == next(i) || !is(star, "*")) return;
+    const std::size_t operand = next(end);
+    if (!(is_identifier(operand) || is(operand, "(") || is(operand, "&"))) return;
+    if (is(operand, "const") || is(operand, "noexcept") || is(operand, "override") || is(operand, "mutable"))
+      return;
+    replace(i, "::normproof::host::PointerCast<");
+    replace(end, ">() ->* ");
   }
 
   // --- kernel<<<configuration>>>(arguments) ---

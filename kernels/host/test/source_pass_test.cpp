@@ -149,6 +149,23 @@ TEST(SourcePassErrors, UnknownIntrinsics) {
   EXPECT_TRUE(has(rewritten("int f() { return __dp4a(a, b); }", known), "GCC error"));
 }
 
+TEST(SourcePassCasts, ToPointers) {
+  EXPECT_EQ(rewritten("reinterpret_cast<const A<B, 3>*>(p)[i]"),
+            "::normproof::host::pointer_cast<const A<B, 3>*>(p)[i]");
+  EXPECT_EQ(rewritten("x = ((float4*)p)[i] + *(const ns::V<T, 8> *)(q + 1);"),
+            "x = (::normproof::host::PointerCast<float4*>() ->* p)[i] + "
+            "*::normproof::host::PointerCast<const ns::V<T, 8> *>() ->* (q + 1);");
+  EXPECT_EQ(rewritten("return (T*)&x;"), "return ::normproof::host::PointerCast<T*>() ->* &x;");
+}
+
+TEST(SourcePassCasts, ToOtherTypesAndNone) {
+  expect_untouched("reinterpret_cast<uintptr_t>(p) + reinterpret_cast<T&>(x) + (int)x + (a * b) + (a) * b;");
+  expect_untouched(
+      "void f(float*); void g(float *) const; int s = sizeof(float*); std::function<void(int*)> h;");
+  expect_untouched(
+      "auto l = [](float*) { return 1; }; using F = void (*)(int*); void (*k)(float*) = nullptr;");
+}
+
 TEST(SourcePass, NoinlineOutsideAttributes) {
   EXPECT_EQ(rewritten("__noinline__ void f();"), "__attribute__((noinline)) void f();");
   expect_untouched("__attribute__((__noinline__)) void f();");

@@ -74,12 +74,20 @@ TEST(HostedCuda, WhatTheCpuCannotDoIsRefused) {
 }
 
 TEST(HostedCuda, MisalignedAccessesNameTheirLine) {
-  EXPECT_EQ(misaligned(4).values, (std::vector<float>{5, 1}));
-  const Outcome outcome = misaligned(1);
-  EXPECT_EQ(outcome.error, kMisalignedAddress);
-  EXPECT_EQ(outcome.values[1], 0) << "the thread went on behind the barrier";
-  EXPECT_TRUE(has(outcome.message, "4 above a multiple of 16, at ")) << outcome.message;
-  EXPECT_TRUE(has(outcome.message, "kernels/host/test/hosted/vocabulary.cu:")) << outcome.message;
+  for (const Access access : {Access::member, Access::copy, Access::c_cast})
+    EXPECT_EQ(misaligned(4, access).values, (std::vector<float>{5, 1}));
+  for (int repetition = 0; repetition < 100; ++repetition) {  // no stack fills up with what was left behind
+    for (const Access access : {Access::member, Access::copy, Access::c_cast, Access::word}) {
+      const Outcome outcome = misaligned(access == Access::word ? 4 : 1, access);
+      ASSERT_EQ(outcome.error, kMisalignedAddress);
+      ASSERT_EQ(outcome.values[1], 0) << "a thread went on behind the barrier";
+      ASSERT_TRUE(has(outcome.message,
+                      access == Access::word ? "1 above a multiple of 2" : "4 above a multiple of 16"))
+          << outcome.message;
+      ASSERT_TRUE(has(outcome.message, "kernels/host/test/hosted/vocabulary.cu:")) << outcome.message;
+    }
+  }
+  EXPECT_EQ(cub_block_sum(256, 256).error, 0) << "launches go on afterwards";
 }
 
 TEST(HostedCuda, DivergentBarriersNameTheirLines) {

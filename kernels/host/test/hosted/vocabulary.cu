@@ -77,8 +77,22 @@ __global__ void dynamic_kernel(float* out, int count) {
   if (threadIdx.x == 0) out[0] = outside[count - 1];
 }
 
-__global__ void misaligned_kernel(const float* in, float* out) {
-  out[0] = reinterpret_cast<const float4*>(in)->y;
+__global__ void misaligned_kernel(const float* in, float* out, Access access) {
+  const float4* unused = reinterpret_cast<const float4*>(in + 1);
+  const float4* vectors = reinterpret_cast<const float4*>(in);
+  if (access == Access::member) out[0] = vectors->y;
+  if (access == Access::copy) {
+    const float4 copied = vectors[0];
+    out[0] = copied.y;
+  }
+  if (access == Access::c_cast) {
+    float4 copied = *(const float4*)in;
+    out[0] = copied.y;
+  }
+  if (access == Access::word) {
+    const char* bytes = reinterpret_cast<const char*>(vectors);
+    out[0] = float(*reinterpret_cast<const unsigned short*>(bytes + 7) >> 8 != 0 && unused != nullptr) + 5;
+  }
   __syncthreads();
   out[1] = 1;
 }
@@ -163,10 +177,10 @@ Outcome cooperative_launch() {
   return outcome_of();
 }
 
-Outcome misaligned(int offset) {
+Outcome misaligned(int offset, Access access) {
   alignas(16) static float in[8] = {0, 1, 2, 3, 4, 5, 6, 7};
   std::vector<float> out(2);
-  misaligned_kernel<<<1, 1>>>(in + offset, out.data());
+  misaligned_kernel<<<2, 64>>>(in + offset, out.data(), access);
   return outcome_of(out);
 }
 

@@ -25,8 +25,10 @@ VOCABULARY Outcome shared_forms();
 enum class Way { brackets, launch_kernel, launch_kernel_ex };
 VOCABULARY Outcome dynamic_shared(int bytes, Way way, bool ask_first);
 VOCABULARY Outcome cooperative_launch();
-// A float4 read from so many floats above an aligned address, a float2 written.
-VOCABULARY Outcome misaligned(int offset);
+// A float4 read from so many floats above an aligned address, in several ways; then a 1 is written behind a
+// barrier.
+enum class Access { member, copy, c_cast, word };
+VOCABULARY Outcome misaligned(int offset, Access access);
 VOCABULARY Outcome null_pointer();
 // Barriers in a branch.
 VOCABULARY Outcome divergent();

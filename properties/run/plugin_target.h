@@ -17,9 +17,10 @@ bool names_a_plugin(std::string_view target_name);
 // NORMPROOF_KERNELS_CUDA says. Throws TargetError naming the variable that makes no sense.
 WorkerSettings plugin_worker_settings(std::string_view library);
 
-// Calls the library in processes of their own, one per calling thread, one call at a time, so that what a
-// call does to its process is blamed on nobody else. `name` is how the user called it. Throws TargetError
-// where the library is none, is not a plug-in, has another ABI, or prints, exits or hangs while it is loaded.
+// Calls the library in processes of their own (but see in_process_worker.h), one per calling thread, one call
+// at a time, so that what a call does to its process is blamed on nobody else. `name` is how the user called
+// it. Throws TargetError where the library is none, is not a plug-in, has another ABI, or prints, exits or
+// hangs while it is loaded.
 std::unique_ptr<Target> make_plugin_target(std::string_view name, const WorkerSettings& settings);
 
 }  // namespace normproof

@@ -106,25 +106,26 @@ void report_misaligned_access(const void* address, std::size_t alignment, std::s
 #if defined(__x86_64__)
 namespace {
 
-struct sigaction handler_before;
+struct sigaction segmentation_fault_before, bus_error_before;
 
-// Where the thread goes on that has used a misaligned pointer.
+// Where the thread goes on that has used a misaligned pointer. What it leaves behind is never destroyed.
 [[noreturn]] void abandon_thread() {
+  thread_local std::string what;
   const MisalignedPointer& pointer = misaligned_pointer;
-  active_executor->abandon(LaunchError::kMisalignedAddress,
-                           "misaligned access: " + std::to_string(pointer.bytes) +
-                               " bytes at an address that is " + std::to_string(pointer.beyond) +
-                               " above a multiple of " + std::to_string(pointer.alignment) +
-                               ", by a pointer that was cast at " + pointer.site.file_name() + ":" +
-                               std::to_string(pointer.site.line()));
+  what = "misaligned access: " + std::to_string(pointer.bytes) + " bytes at an address that is " +
+         std::to_string(pointer.beyond) + " above a multiple of " + std::to_string(pointer.alignment) +
+         ", by a pointer that was cast at " + pointer.site.file_name() + ":" +
+         std::to_string(pointer.site.line());
+  active_executor->abandon(LaunchError::kMisalignedAddress, what);
 }
 
-void on_fault(int, siginfo_t* info, void* context) {
+void on_fault(int signal, siginfo_t* info, void* context) {
   // What is no address at all is reported without one, unlike an address where nothing is.
   const bool by_mark =
       active_executor != nullptr && info->si_code == SI_KERNEL && misaligned_pointer.alignment != 0;
   if (!by_mark) {
-    sigaction(SIGSEGV, &handler_before, nullptr);  // which meets the fault again
+    // Which meets the fault again.
+    sigaction(signal, signal == SIGBUS ? &bus_error_before : &segmentation_fault_before, nullptr);
     return;
   }
   auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
@@ -144,7 +145,9 @@ std::uintptr_t mark_misaligned(std::uintptr_t address, std::size_t alignment, st
     action.sa_sigaction = &on_fault;
     action.sa_flags = SA_SIGINFO | SA_NODEFER;
     sigemptyset(&action.sa_mask);
-    return sigaction(SIGSEGV, &action, &handler_before) == 0;
+    // Through a register that the processor takes for one of the stack's it is a bus error.
+    return sigaction(SIGSEGV, &action, &segmentation_fault_before) == 0 &&
+           sigaction(SIGBUS, &action, &bus_error_before) == 0;
   }();
   if (!installed) return address;
 #endif

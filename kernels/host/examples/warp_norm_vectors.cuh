@@ -45,7 +45,7 @@ struct Vector {
     T data[SIZE];
   };
 
-  __device__ Vector() {}
+  __device__ Vector() : bits{} {}
   __device__ __forceinline__ T& operator[](uint32_t i) { return data[i]; }
   __device__ __forceinline__ void fill(float value) {
 #pragma unroll

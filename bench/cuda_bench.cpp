@@ -64,11 +64,13 @@ std::vector<std::string> exceptions(const Measured& measured) {
     found.push_back(fmt::format("copy / kernel {:.3f}, the goal is {:.2f}", measured.ratio(), *wanted));
   if (!measured.peer) return found;
   if (measured.ratio() < measured.peer->ratio)
-    found.push_back(fmt::format("{} reached {:.3f}, here {:.3f}", measured.peer->name, measured.peer->ratio,
-                                measured.ratio()));
+    found.push_back(fmt::format("{} reached {:.3f} ({:.2f} us), here {:.3f} ({:.2f} us)", measured.peer->name,
+                                measured.peer->ratio, measured.peer->kernel_us, measured.ratio(),
+                                measured.kernel_us));
   if (measured.peer->prototype_ratio > 0 && measured.ratio() < 0.98 * measured.peer->prototype_ratio)
-    found.push_back(fmt::format("the prototype reached {:.3f}, here {:.3f}", measured.peer->prototype_ratio,
-                                measured.ratio()));
+    found.push_back(fmt::format("the prototype reached {:.3f} ({:.2f} us), here {:.3f} ({:.2f} us)",
+                                measured.peer->prototype_ratio, measured.peer->prototype_us, measured.ratio(),
+                                measured.kernel_us));
   if (measured.row.tokens == 1 && measured.row.hidden >= 2048 &&
       measured.ratio() < kDecodeGain * measured.peer->ratio)
     found.push_back(fmt::format("{:.2f} x the best peer, the goal is {:.2f} x",
@@ -109,12 +111,16 @@ std::vector<PeerRow> read_peers(const std::filesystem::path& file) {
       Peer best;
       for (const auto& [column, text] : field) {
         if (!is_peer(column) || text.empty()) continue;
-        const double ratio = copy / number(text);
-        if (ratio > best.ratio) best = {column, ratio, 0};
+        const double kernel = number(text);
+        if (copy / kernel > best.ratio) best = {column, copy / kernel, kernel};
       }
       for (const char* column : {"prototype", "prototype_pdl"}) {
-        if (!field.at(column).empty())
-          best.prototype_ratio = std::max(best.prototype_ratio, copy / number(field.at(column)));
+        if (field.at(column).empty()) continue;
+        const double prototype = number(field.at(column));
+        if (copy / prototype > best.prototype_ratio) {
+          best.prototype_ratio = copy / prototype;
+          best.prototype_us = prototype;
+        }
       }
       if (best.ratio > 0) row.peer = best;
       rows.push_back(row);
@@ -133,7 +139,7 @@ std::string to_text(const Report& report) {
       report.device.name, report.device.driver, report.date, "op", "dtype", "H", "tokens", "mode", "copy us",
       "kernel us", "ratio", "best peer", "ratio", "prototype", "shape");
   std::string named;
-  std::size_t compared = 0, ahead = 0;
+  std::size_t compared = 0, ahead = 0, ahead_in_time = 0;
   for (const Measured& each : report.measured) {
     const std::string peer = each.peer ? each.peer->name : "";
     text += fmt::format(
@@ -146,12 +152,14 @@ std::string to_text(const Report& report) {
     if (each.peer) {
       ++compared;
       if (each.ratio() >= each.peer->ratio) ++ahead;
+      if (each.kernel_us <= each.peer->kernel_us) ++ahead_in_time;
     }
     for (const std::string& exception : exceptions(each))
       named += fmt::format("EXCEPTION {}: {}\n", row_name(each.row), exception);
   }
-  text +=
-      fmt::format("{} of {} rows at least as fast as the best peer, relative to the copy\n", ahead, compared);
+  text += fmt::format(
+      "{} of {} rows at least as fast as the best peer, relative to the copy; {} in microseconds\n", ahead,
+      compared, ahead_in_time);
   return text + named;
 }
 

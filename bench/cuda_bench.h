@@ -30,7 +30,9 @@ struct Row {
 struct Peer {
   std::string name;  // of the fastest
   double ratio = 0;  // copy / kernel
+  double kernel_us = 0;
   double prototype_ratio = 0;
+  double prototype_us = 0;
 };
 
 struct Measured {

@@ -100,7 +100,10 @@ std::string tune(const BenchLibrary& library, const bench::Row& row, std::string
   std::string lines;
   for (std::int32_t shape = 0; library.shape_name(shape) != nullptr; ++shape) {
     std::vector<std::int32_t> seen;  // numbers of threads
-    for (const std::int32_t threads : {0, 64, 256}) {
+    const bool clusters = std::string_view(library.shape_name(shape)).starts_with("cluster");
+    const std::vector<std::int32_t> sizes =
+        clusters ? std::vector{0, 64, 128, 256, 320, 448, 512} : std::vector{0, 64, 256};
+    for (const std::int32_t threads : sizes) {
       normproof_measure_request request = request_of(row);
       request.shape = shape;
       request.threads = threads;

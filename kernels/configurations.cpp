@@ -19,7 +19,7 @@ namespace {
 constexpr std::int64_t kMaximumBlocks = std::numeric_limits<std::int32_t>::max();
 
 // register_shapes.inc, without the types that only kernels know.
-enum class Team { part_of_warp, warp, block };
+enum class Team { part_of_warp, warp, block, cluster };
 struct RegisterShape {
   ShapeKind kind;
   Team team;
@@ -50,8 +50,20 @@ int warps_for(const RegisterShape& shape, int groups) { return (groups + shape.s
 // Blocks of rows that are smaller than a block have this many threads.
 constexpr int kSmallRowThreads = 128;
 
+// Of those that every GPU with clusters has.
+constexpr int kLargestCluster = 8;
+
+// The blocks of `threads` that share a row.
+int blocks_per_row(const RegisterShape& shape, int groups, int threads) {
+  const int warps = threads / kWarpThreads;
+  return shape.team == Team::cluster ? (warps_for(shape, groups) + warps - 1) / warps : 1;
+}
+
 int own_threads(const RegisterShape& shape, int groups) {
-  return shape.team == Team::block ? warps_for(shape, groups) * kWarpThreads : kSmallRowThreads;
+  const int warps = warps_for(shape, groups);
+  if (shape.team == Team::block) return warps * kWarpThreads;
+  if (shape.team == Team::cluster) return (warps + 3) / 4 * kWarpThreads;
+  return kSmallRowThreads;
 }
 
 bool fits(const RegisterShape& shape, const Problem& problem, int threads) {
@@ -65,10 +77,14 @@ bool fits(const RegisterShape& shape, const Problem& problem, int threads) {
     case Team::warp:
       return arguments.chunks <= std::int64_t{kWarpThreads} * shape.slots;
     case Team::block:
-      const int warps = threads / kWarpThreads;
+    case Team::cluster:
+      const int blocks = blocks_per_row(shape, arguments.groups, threads);
+      if (blocks > kLargestCluster || (shape.team == Team::cluster && !supports_clusters())) return false;
+      const int warps = blocks * threads / kWarpThreads;
       // With several rounds a slot beyond the last group would meet the next round's chunks.
       return arguments.chunks <=
-                 kLanes * (shape.rounds - 1) + std::min<std::int64_t>(kLanes, threads * shape.last_slots) &&
+                 kLanes * (shape.rounds - 1) +
+                     std::min<std::int64_t>(kLanes, warps * kWarpThreads * shape.last_slots) &&
              warps * shape.slots >= arguments.groups &&
              (shape.rounds == 1 || warps * shape.slots <= kLanes / kWarpThreads);
   }
@@ -109,12 +125,16 @@ constexpr ShapeKind kByThreads[] = {
 
 Configuration register_configuration(const RegisterShape& shape, const Problem& problem, int threads,
                                      bool dependent) {
-  Configuration configuration{shape.kind, threads, 1, 0, dependent};
+  Configuration configuration;
+  configuration.shape = shape.kind;
+  configuration.threads_per_block = threads;
+  configuration.dependent = dependent;
   if (shape.team == Team::part_of_warp)
     configuration.rows_per_block = (threads * shape.slots) >> problem.arguments.row_threads_log2;
   if (shape.team == Team::warp) configuration.rows_per_block = threads / kWarpThreads;
+  configuration.blocks_per_row = blocks_per_row(shape, problem.arguments.groups, threads);
   const std::int64_t rows_per_block = configuration.rows_per_block;
-  configuration.blocks = (problem.arguments.rows - 1) / rows_per_block + 1;
+  configuration.blocks = ((problem.arguments.rows - 1) / rows_per_block + 1) * configuration.blocks_per_row;
   return configuration;
 }
 

@@ -25,6 +25,7 @@ struct Configuration {
   ShapeKind shape = ShapeKind::two_pass;
   int threads_per_block = 32;
   int rows_per_block = 1;
+  int blocks_per_row = 1;  // GPU: more than one are a cluster
   std::int64_t blocks = 0;
   bool dependent = false;  // GPU: start while the kernel before still runs (programmatic dependent launch)
 };
@@ -34,6 +35,9 @@ struct Configuration {
 Configuration choose_configuration(const Problem& problem, int threads_per_block);
 
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
+// Whether the calling thread's device has clusters of blocks.
+bool supports_clusters();
+
 // For benchmarks and tests: what the calling thread's later calls use wherever it fits their problem, instead
 // of the table's choice. `threads` is 0 for the shape's own number.
 struct ForcedConfiguration {

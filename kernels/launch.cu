@@ -10,16 +10,13 @@
 namespace normproof::kernels {
 
 #if defined(__CUDACC__)
-namespace {
-
-bool supports_dependent_launch() {
+// Compute capability 9.0 brought programmatic dependent launch as well.
+bool supports_clusters() {
   int device = 0, major = 0;
   return cudaGetDevice(&device) == cudaSuccess &&
          cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
          major >= 9;
 }
-
-}  // namespace
 
 Status launch(KernelFunction kernel, const NormArguments& arguments, const Configuration& configuration,
               Stream stream) {
@@ -27,11 +24,18 @@ Status launch(KernelFunction kernel, const NormArguments& arguments, const Confi
   config.gridDim = dim3(static_cast<unsigned>(configuration.blocks));
   config.blockDim = dim3(static_cast<unsigned>(configuration.threads_per_block));
   config.stream = static_cast<cudaStream_t>(stream);
-  cudaLaunchAttribute dependent{};
-  dependent.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  dependent.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &dependent;
-  config.numAttrs = configuration.dependent && supports_dependent_launch() ? 1 : 0;
+  cudaLaunchAttribute attributes[2] = {};
+  config.attrs = attributes;
+  if (configuration.dependent && supports_clusters()) {
+    cudaLaunchAttribute& dependent = attributes[config.numAttrs++];
+    dependent.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    dependent.val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (configuration.blocks_per_row > 1) {
+    cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim = {static_cast<unsigned>(configuration.blocks_per_row), 1, 1};
+  }
   const cudaError_t error = cudaLaunchKernelEx(&config, kernel, arguments);
   if (error == cudaSuccess) return {};
   cudaGetLastError();  // the error is reported here; later calls of the caller must not meet it again

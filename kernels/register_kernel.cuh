@@ -6,6 +6,10 @@
 #include <cstdint>
 #include <type_traits>
 
+#if defined(__CUDACC__)
+#include <cooperative_groups.h>
+#endif
+
 #include "kernels/chunk.cuh"
 #include "kernels/cuda.h"
 #include "kernels/norm_arguments.h"
@@ -21,6 +25,7 @@ enum class Team {
   part_of_warp,  // a few neighbouring threads
   warp,          // one warp, groups 0 .. kSlots - 1
   block,         // all warps of a block; warp w has the groups w, w + warps, ...
+  cluster,       // the same with all warps of a cluster of blocks
 };
 
 // A shape of kernel. A thread holds chunks of kSlots lanes: neighbouring slots are as many lanes apart as
@@ -32,7 +37,7 @@ enum class Team {
 template <Team kTeam_, int kSlots_, int kRounds_, int kLastSlots_, bool kEarlyWeights_, int kMaximumThreads_,
           int kBlocks_>
 struct RegisterShape {
-  static constexpr bool kBlockPerRow = kTeam_ == Team::block;
+  static constexpr bool kBlockPerRow = kTeam_ == Team::block || kTeam_ == Team::cluster;
   static constexpr Team kTeam = kTeam_;
   static constexpr int kSlots = kSlots_;
   static constexpr int kRounds = kRounds_;
@@ -65,6 +70,18 @@ __device__ inline Pointee* settle(Pointee* pointer) {
   __builtin_assume(__isGlobal(pointer));  // which the compiler no longer sees
 #endif
   return pointer;
+}
+
+// row_offset() where leading dimensions do not step evenly. A function of its own, so that its divisions do
+// not lie amid the instructions of all other calls: with few rows, fetching instructions is a good part of
+// the time.
+__device__ __noinline__ inline std::int64_t uneven_row_offset(std::int64_t middle_size,
+                                                              std::int64_t inner_size, RowStrides strides,
+                                                              std::int64_t row) {
+  NormArguments arguments;
+  arguments.middle_size = middle_size;
+  arguments.inner_size = inner_size;
+  return row_offset(arguments, strides, row);
 }
 
 // A pack that no thread of the grid writes.
@@ -181,16 +198,23 @@ class RegisterRow {
   // `first` is the thread's chunk in slot 0 of round 0, `stride` leads to the next slot.
   __device__ void aim(const NormArguments& arguments, std::int64_t row, int first, int stride, bool present) {
     arguments_ = &arguments;
-    row_ = row;
     first_ = first;
     stride_ = stride;
     present_ = present;
-    input_ =
-        settle(static_cast<const T*>(arguments.input) + row_offset(arguments, arguments.input_strides, row));
-    if constexpr (V::kAddsResidual) {
-      residual_ = settle(static_cast<T*>(arguments.residual) +
-                         row_offset(arguments, arguments.residual_strides, row));
+    std::int64_t input = row * arguments.input_strides.inner;
+    std::int64_t residual = V::kAddsResidual ? row * arguments.residual_strides.inner : 0;
+    std::int64_t out = row * arguments.out_strides.inner;
+    if (arguments.inner_size != arguments.rows) {
+      const auto offset = [&](const RowStrides& strides) {
+        return uneven_row_offset(arguments.middle_size, arguments.inner_size, strides, row);
+      };
+      input = offset(arguments.input_strides);
+      if constexpr (V::kAddsResidual) residual = offset(arguments.residual_strides);
+      out = offset(arguments.out_strides);
     }
+    input_ = settle(static_cast<const T*>(arguments.input) + input);
+    if constexpr (V::kAddsResidual) residual_ = settle(static_cast<T*>(arguments.residual) + residual);
+    out_ = static_cast<typename V::Out*>(arguments.out) + out;
   }
 
   // Starts to read the row.
@@ -233,8 +257,6 @@ class RegisterRow {
  private:
   template <Fp8Format kFormat>
   __device__ void finish_as(float inverse_rms, float inverse_scale) {
-    typename V::Out* out = static_cast<typename V::Out*>(arguments_->out) +
-                           row_offset(*arguments_, arguments_->out_strides, row_);
     visit([&](int round, int slot, std::int64_t element, bool exists) {
       Pack<W, kElements> weight{};
       if constexpr (Shape::kEarlyWeights) {
@@ -245,9 +267,9 @@ class RegisterRow {
       const Chunk<T> y = normalize_chunk<V>(x_[round][slot], inverse_rms, weight);
       if constexpr (V::kQuantizes) {
         const QuantizedChunk<T> quantized = quantize_chunk<kFormat, T>(y, inverse_scale);
-        if (exists && present_) store_aligned(out + element, quantized);
+        if (exists && present_) store_aligned(out_ + element, quantized);
       } else {
-        if (exists && present_) store_pack<true>(out, element, 0, y);
+        if (exists && present_) store_pack<true>(out_, element, 0, y);
       }
     });
   }
@@ -284,24 +306,68 @@ class RegisterRow {
   }
 
   const NormArguments* arguments_ = nullptr;
-  std::int64_t row_ = 0;
   int first_ = 0;
   int stride_ = 0;
   bool present_ = false;
   const T* input_ = nullptr;
   T* residual_ = nullptr;
+  typename V::Out* out_ = nullptr;
   Chunk<T> x_[kRounds][kSlots];
   Chunk<T> addend_[kRounds][kSlots];  // the residual, until it is added
   Pack<W, kElements> weights_[kRounds][kSlots];
 };
 
-// The sum of squares of a row that a whole block holds, from the sums of its lanes.
-template <int kSlots>
-__device__ inline float block_sum(const NormArguments& arguments, const float (&lane_sums)[kSlots],
-                                  float* group_sums) {
-  const int thread = static_cast<int>(threadIdx.x) % kWarpThreads;
-  const int warp = static_cast<int>(threadIdx.x) / kWarpThreads;
-  const int warps = static_cast<int>(blockDim.x) / kWarpThreads;
+// The blocks that hold a row together, as many as a cluster has.
+struct RowBlocks {
+  int count = 1;
+  int rank = 0;  // of this one
+};
+
+template <Team kTeam>
+__device__ inline RowBlocks row_blocks() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  if constexpr (kTeam == Team::cluster) {
+    const auto cluster = cooperative_groups::this_cluster();
+    return {static_cast<int>(cluster.num_blocks()), static_cast<int>(cluster.block_rank())};
+  }
+#endif
+  return {};
+}
+
+// Tells the other blocks of the cluster that this one has come here; what it has written is theirs to read
+// once they have waited for it.
+template <Team kTeam>
+__device__ inline void arrive_at_cluster_barrier() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  if constexpr (kTeam == Team::cluster) asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+}
+
+template <Team kTeam>
+__device__ inline void wait_at_cluster_barrier() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  if constexpr (kTeam == Team::cluster) asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+
+// The place of `sum` in block `rank` of the cluster.
+template <Team kTeam>
+__device__ inline float* in_block([[maybe_unused]] int rank, float* sum) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  if constexpr (kTeam == Team::cluster) return cooperative_groups::this_cluster().map_shared_rank(sum, rank);
+#endif
+  return sum;
+}
+
+// The sum of squares of a row that whole blocks hold, from the sums of its lanes.
+template <class Shape>
+__device__ inline float row_sum(const NormArguments& arguments, const RowBlocks& blocks,
+                                const float (&lane_sums)[Shape::kSlots], float* group_sums) {
+  constexpr int kSlots = Shape::kSlots;
+  const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
+  const int warps_per_block = static_cast<int>(blockDim.x / kWarpThreads);
+  const int warp = blocks.rank * warps_per_block + static_cast<int>(threadIdx.x / kWarpThreads);
+  const int warps = blocks.count * warps_per_block;
   constexpr int kPaddedSlots = kSlots <= 2 ? kSlots : kSlots <= 4 ? 4 : 8;
   float padded[kPaddedSlots] = {};
 #pragma unroll
@@ -309,18 +375,27 @@ __device__ inline float block_sum(const NormArguments& arguments, const float (&
   const float own = tree_sums(padded, thread);
   const int slot = slot_of_sum<kPaddedSlots>(thread);
   const int group = warp + slot * warps;
-  if (thread % kThreadsPerSlot<kPaddedSlots> == 0 && slot < kSlots && group < kGroups)
-    group_sums[group] = own;
-  __syncthreads();
+  // Of the threads that hold the sum, one for each block writes it there.
+  const int copy = thread % kThreadsPerSlot<kPaddedSlots>;
+  wait_at_cluster_barrier<Shape::kTeam>();  // until all blocks of the cluster exist
+  if (copy < blocks.count && slot < kSlots && group < kGroups)
+    *in_block<Shape::kTeam>(copy, group_sums + group) = own;
+  if constexpr (Shape::kTeam == Team::cluster) {
+    arrive_at_cluster_barrier<Shape::kTeam>();
+    wait_at_cluster_barrier<Shape::kTeam>();
+  } else {
+    __syncthreads();
+  }
   return tree_over_groups(group_sums, arguments.groups, arguments.group_tree_width, thread);
 }
 
 // inverse_rms() of a row. Where H is a power of two, the product with its inverse is the quotient.
 __device__ inline float row_inverse_rms(const NormArguments& arguments, float sum) {
   const std::uint32_t hidden = bits_of(arguments.hidden_as_float);
-  if ((hidden & 0x007fffffu) != 0) return inverse_rms(sum, arguments.hidden_as_float, arguments.epsilon);
   const float inverse_hidden = float_of((254u << 23) - hidden);
-  return __frsqrt_rn(__fadd_rn(__fmul_rn(sum, inverse_hidden), arguments.epsilon));
+  const float mean = (hidden & 0x007fffffu) == 0 ? __fmul_rn(sum, inverse_hidden)
+                                                 : __fdiv_rn(sum, arguments.hidden_as_float);
+  return __frsqrt_rn(__fadd_rn(mean, arguments.epsilon));
 }
 
 // rnd(1 / scale); 1 where nothing is quantized.
@@ -345,9 +420,9 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
     register_kernel(NormArguments arguments) {
   using Shape = typename V::Shape;
   constexpr int kSlots = Shape::kSlots;
-  const int thread = static_cast<int>(threadIdx.x) % kWarpThreads;
+  const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
 
-  if constexpr (Shape::kTeam != Team::block) {
+  if constexpr (!Shape::kBlockPerRow) {
     // Part of a warp: a power of two of threads, kSlots lanes each.
     const int row_threads_log2 =
         Shape::kTeam == Team::warp ? kLog2<kWarpThreads> : arguments.row_threads_log2 - kLog2<kSlots>;
@@ -373,8 +448,12 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
                   inverse_scale_of<V>(V::kQuantizes ? *arguments.scale : 1.0f));
   } else {
     NORMPROOF_SHARED(float, group_sums, kGroups);
+    const RowBlocks blocks = row_blocks<Shape::kTeam>();
+    arrive_at_cluster_barrier<Shape::kTeam>();
+    const int threads = static_cast<int>(blockDim.x), index = static_cast<int>(threadIdx.x);
     RegisterRow<V> values;
-    values.aim(arguments, blockIdx.x, static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x), true);
+    values.aim(arguments, static_cast<int>(blockIdx.x) / blocks.count, blocks.rank * threads + index,
+               blocks.count * threads, true);
     wait_for_the_kernel_before();
     let_the_next_kernel_start();
     float lane_sums[kSlots];
@@ -386,7 +465,7 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
     if constexpr (Shape::kEarlyWeights) inverse_scale = inverse_scale_of<V>(scale);
     values.sum_squares(lane_sums);
     if constexpr (!Shape::kEarlyWeights) inverse_scale = inverse_scale_of<V>(scale);
-    const float sum = block_sum(arguments, lane_sums, group_sums);
+    const float sum = row_sum<Shape>(arguments, blocks, lane_sums, group_sums);
     values.finish(row_inverse_rms(arguments, sum), inverse_scale);
   }
 }

@@ -11,6 +11,7 @@ namespace normproof {
 namespace {
 
 constexpr std::byte kFill{0x3c};  // every element is a small positive number
+constexpr char kUntouched = '?';  // of the memory for a message
 
 // The first byte of every element, in index order.
 std::vector<std::size_t> element_offsets(const ArenaTensor& layout, const std::byte* arena) {
@@ -97,8 +98,14 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
   const std::size_t bytes = dtype == NORMPROOF_FP32 ? 4 : 2;
   const std::size_t rank = call.operation == 0 ? 2 + static_cast<std::size_t>(below(3)) : 2;
   std::vector<std::int64_t> sizes;
-  for (std::size_t dim = 0; dim + 1 < rank; ++dim) sizes.push_back(below(4));
-  sizes.push_back(1 + below(9));
+  // Sometimes combs: many rows of one element between each other.
+  const bool combs = below(8) == 0;
+  if (combs) {
+    sizes = {dtype == NORMPROOF_FP32 ? 60 : 160, 1};
+  } else {
+    for (std::size_t dim = 0; dim + 1 < rank; ++dim) sizes.push_back(below(4));
+    sizes.push_back(1 + below(9));
+  }
   call.input = draw_tensor(below, arena, sizes, dtype, bytes);
   call.residual = draw_tensor(below, arena, sizes, dtype, bytes);
   call.out = call.quantizes() ? draw_tensor(below, arena, sizes, NORMPROOF_FP8_E4M3FN, 1)
@@ -106,6 +113,11 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
   call.has_weight = below(2) != 0;
   call.weight = draw_tensor(below, arena, {sizes.back()}, dtype, bytes);
   call.scale = reinterpret_cast<float*>(arena + 4 * below(256));
+  if (combs) {
+    // Between even rows there is room for odd ones.
+    for (ArenaTensor* tensor : {&call.input, &call.residual, &call.out})
+      tensor->tensor.strides[0] = 2 + 2 * below(5);
+  }
   switch (below(4)) {
     case 0:  // exactly in place, which rms_norm allows
       if (!call.quantizes()) call.out = call.input;
@@ -145,8 +157,13 @@ bool must_be_refused(const ArenaCall& call, const std::byte* arena) {
 
 std::string problem_of_arena_call(const ArenaCall& call, std::byte* arena, const KernelFunctions& functions) {
   const bool refused = must_be_refused(call, arena);
-  std::array<char, 512> text{};
-  const normproof_status status = invoke(call, functions, {text.data(), text.size()});
+  constexpr std::size_t kCapacity = 64;  // less than most messages need
+  std::array<char, 2 * kCapacity> text;
+  text.fill(kUntouched);
+  const normproof_status status = invoke(call, functions, {text.data(), kCapacity});
+  if (std::find(text.begin(), text.begin() + kCapacity, '\0') == text.begin() + kCapacity ||
+      std::any_of(text.begin() + kCapacity, text.end(), [](char byte) { return byte != kUntouched; }))
+    return fmt::format("the message does not end within its {} bytes{}", kCapacity, describe(call, arena));
   if (status != (refused ? NORMPROOF_OVERLAP : NORMPROOF_OK)) {
     return fmt::format("{}, but status {}, message \"{}\"{}",
                        refused ? "memory is shared" : "no memory is shared", static_cast<int>(status),

@@ -160,6 +160,20 @@ constexpr std::array kInvalidArguments = {
                       call.input_description.strides[2] = 1;
                       return Refusal{NORMPROOF_INVALID_RANK, "input", "rank is 3"};
                     }},
+    InvalidArgument{
+        "out of another rank",
+        [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+          if (!writes_out(test_case)) return std::nullopt;
+          normproof_tensor& out = call.out_description;
+          out.rank = out.rank < 4 ? out.rank + 1 : 3;
+          return Refusal{NORMPROOF_INVALID_RANK, "out", fmt::format("rank is {}", out.rank)};
+        }},
+    InvalidArgument{"residual of another rank",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.residual == nullptr) return std::nullopt;
+                      call.residual_description.rank = 3;
+                      return Refusal{NORMPROOF_INVALID_RANK, "residual", "rank is 3"};
+                    }},
     InvalidArgument{"weight of rank 2",
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
                       if (call.weight == nullptr) return std::nullopt;
@@ -214,12 +228,12 @@ constexpr std::array kInvalidArguments = {
     InvalidArgument{"an extent of 2^63 elements",
                     [](GuardedCall& call, const Case&) {
                       stretch_input(call, std::uint64_t{1} << 63);
-                      return std::optional(Refusal{NORMPROOF_SIZE_OVERFLOW, "input", "2 x stride"});
+                      return std::optional(Refusal{NORMPROOF_SIZE_OVERFLOW, "input", "extent in elements"});
                     }},
     InvalidArgument{"an extent of 2^63 bytes",
                     [](GuardedCall& call, const Case& test_case) {
                       stretch_input(call, (std::uint64_t{1} << 63) / size_of(test_case.dtype));
-                      return std::optional(Refusal{NORMPROOF_SIZE_OVERFLOW, "input", "2 x stride"});
+                      return std::optional(Refusal{NORMPROOF_SIZE_OVERFLOW, "input", "extent in bytes"});
                     }},
     // An extent that just fits is no reason to refuse.
     InvalidArgument{"an extent below 2^63 bytes of input without data",

@@ -23,12 +23,18 @@ const CaseLimits& case_limits() {
 
 namespace {
 
+bool same(const normproof_tensor& a, const normproof_tensor& b) {
+  return a.data == b.data && a.dtype == b.dtype && a.rank == b.rank && std::ranges::equal(a.sizes, b.sizes) &&
+         std::ranges::equal(a.strides, b.strides);
+}
+
 void check(const Case& test_case, Random random) {
   const KernelFunctions* functions = functions_of(target());
   if (functions == nullptr || test_case.rows() == 0) return;
   static GuardedCall::Memory memory;
   const CaseTensors tensors = materialize(test_case);
   GuardedCall call(test_case, tensors, memory);
+  const normproof_tensor valid_out = call.out_description;
   std::vector<Refusal> wanted;
   std::string ways;
   const InvalidArgument* first = nullptr;
@@ -42,6 +48,12 @@ void check(const Case& test_case, Random random) {
     ways += fmt::format("{}{}", ways.empty() ? "" : ", then ", way.name);
   }
   if (wanted.empty()) return;
+  // One may undo the other: a row more, a row less.
+  const auto about_out = [](const Refusal& refusal) { return refusal.argument == "out"; };
+  if (wanted.size() > 1 && std::ranges::all_of(wanted, about_out) && call.out != nullptr &&
+      same(call.out_description, valid_out)) {
+    return;
+  }
   const normproof_status status = call.invoke(*functions);
   std::string problem;
   for (const Refusal& refusal : wanted) {

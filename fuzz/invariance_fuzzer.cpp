@@ -1,7 +1,9 @@
 // A row's bits are the row's own: the same among other rows and many of them, in another layout, in place, on
 // another path, with blocks of another size.
 // 1. Decode the bytes to a case.
-// 2. Run it, and the same rows in all these ways.
+// 2. Run it, and the same rows in one of these ways, which the input's hash chooses: a quarter of the time
+// among
+//    others, a quarter with other launches, which take long, and half of the time in other layouts.
 // 3. Hold the rows of every run against those of the first. No oracle takes part.
 #include <cstddef>
 #include <cstdint>
@@ -10,11 +12,11 @@
 #include "fuzz/related_runs.h"
 
 const normproof::CaseLimits& normproof::fuzz::case_limits() {
-  // Rows of a few groups of lanes, so that the size of a block matters.
+  // Rows of up to three groups of lanes, so that the size of a block matters.
   static const CaseLimits limits = [] {
     CaseLimits few_groups = small_valid_cases();
-    few_groups.max_hidden = 1100;
-    few_groups.max_elements = 1100;
+    few_groups.max_hidden = 300;
+    few_groups.max_elements = 300;
     return few_groups;
   }();
   return limits;
@@ -23,8 +25,15 @@ const normproof::CaseLimits& normproof::fuzz::case_limits() {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace normproof;
   const Case test_case = fuzz::case_of({data, size});
-  fuzz::check_relation(test_case, rows_are_independent);
-  fuzz::check_relation(test_case, layout_changes_nothing);
-  fuzz::check_relation(test_case, launch_changes_nothing);
+  switch (fuzz::seed_of({data, size}) % 4) {
+    case 0:
+      fuzz::check_relation(test_case, rows_are_independent);
+      break;
+    case 1:
+      fuzz::check_relation(test_case, launch_changes_nothing);
+      break;
+    default:
+      fuzz::check_relation(test_case, layout_changes_nothing);
+  }
   return 0;
 }

@@ -45,10 +45,6 @@ BUGS = [
     # The harnesses that hold several runs, or memory, against each other.
     ("unrounded fused sum", "B3-unrounded-sum-normalized", "composition", 100_000),
     ("unrounded quantization", "B4-fp8-skips-rounding", "composition", 100_000),
-    ("order of the sum by the number of rows", "B26-order-depends-on-rows", "invariance", 20_000),
-    ("the same, long rows", "B26-order-depends-on-rows-long-rows", "invariance", 20_000),
-    ("order of the sum by the path", "B26-order-depends-on-the-path", "invariance", 20_000),
-    ("order of the sum by the block", "B26-order-depends-on-the-block", "invariance", 20_000),
     ("missing barrier, cached row", "B17-missing-barrier-cached", "schedule", 20_000),
     ("missing barrier, two passes", "B17-missing-barrier-two-pass", "schedule", 20_000),
     ("write beyond the row's end", "B15-tail-overrun", "memory", 100_000),

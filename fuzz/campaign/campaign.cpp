@@ -15,6 +15,7 @@
 
 #include "corpus/case_bytes.h"
 #include "corpus/case_json.h"
+#include "fuzz/campaign/corpus_size.h"
 
 namespace normproof::campaign {
 namespace {
@@ -67,6 +68,10 @@ class Campaign {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
     for (Lane& lane : lanes_) minimize_corpus(lane);
+    std::vector<path> corpora;
+    for (const Lane& lane : lanes_) corpora.push_back(corpus_of(lane));
+    bound_corpora(corpora, kLargestCorpora);
+    for (Lane& lane : lanes_) measure_corpus(lane);
     return tally();
   }
 
@@ -258,7 +263,8 @@ class Campaign {
     return recorded;
   }
 
-  // The fewest inputs that cover what the corpus covers take its place.
+  // The fewest inputs that cover the edges which the corpus covers take its place; how often each is taken is
+  // worth an input while fuzzing, but not for ever.
   void minimize_corpus(Lane& lane) {
     const path corpus = corpus_of(lane), fewer = corpus.string() + ".minimized",
                old = corpus.string() + ".old";
@@ -267,7 +273,8 @@ class Campaign {
         std::filesystem::create_directories(fewer);
         const path log = folder_of(lane) / "log-merge.txt";
         FuzzerProcess merge(
-            lane.fuzzer, {"-set_cover_merge=1", "-rss_limit_mb=2048", fewer.string(), corpus.string()},
+            lane.fuzzer,
+            {"-set_cover_merge=1", "-use_counters=0", "-rss_limit_mb=2048", fewer.string(), corpus.string()},
             {{"NORMPROOF_TARGET", options_.target}, {"NORMPROOF_FINDINGS", folder_of(lane).string()}}, log);
         const auto end = merge.wait(kLongestRun + kGrace);
         if (end.status == 0 && !end.killed && !files_in(fewer).empty()) {
@@ -284,7 +291,6 @@ class Campaign {
       std::error_code ignored;
       std::filesystem::remove_all(fewer, ignored);
     }
-    measure_corpus(lane);
   }
 
   // What it costs to keep the corpus and to replay it.

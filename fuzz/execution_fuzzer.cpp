@@ -115,9 +115,38 @@ void combine(const Instruction& instruction, std::uint64_t* word, std::uint64_t 
   }
 }
 
+// Any operation of a warp.
+void warp_operation(unsigned which, unsigned mask) {
+  switch (which % 8) {
+    case 0:
+      __syncwarp(mask);
+      break;
+    case 1:
+      __ballot_sync(mask, 1);
+      break;
+    case 2:
+      __any_sync(mask, 1);
+      break;
+    case 3:
+      __all_sync(mask, 1);
+      break;
+    case 4:
+      __shfl_sync(mask, which, 0);
+      break;
+    case 5:
+      __shfl_up_sync(mask, which, 1u);
+      break;
+    case 6:
+      __shfl_down_sync(mask, which, 1u);
+      break;
+    default:
+      __shfl_xor_sync(mask, which, 1);
+  }
+}
+
 // Breaks a rule where the instruction chooses the thread.
 void misuse(const Instruction& instruction, unsigned thread) {
-  alignas(16) static const unsigned char kBytes[32] = {};
+  alignas(16) static unsigned char bytes[32] = {};
   const bool is_chosen = chosen(instruction, thread);
   switch (instruction.opcode) {
     case Opcode::diverge:
@@ -128,13 +157,18 @@ void misuse(const Instruction& instruction, unsigned thread) {
       }
       break;
     case Opcode::foreign_mask:
-      if (is_chosen) __syncwarp(kAllLanes ^ 1u << thread % 32);
+      if (is_chosen) warp_operation(instruction.b, kAllLanes ^ 1u << thread % 32);
       break;
     case Opcode::invalid_width:
       if (is_chosen) __shfl_sync(kAllLanes, thread, 0, 3 + 2 * (instruction.b % 16));
       break;
     case Opcode::misaligned:
-      if (is_chosen) (void)host::load_aligned<uint4>(kBytes + 1 + instruction.b % 15);
+      if (!is_chosen) break;
+      if (instruction.a % 2 != 0) {
+        (void)host::load_aligned<uint4>(bytes + 1 + instruction.b % 15);
+      } else {
+        host::store_aligned(bytes + 1 + instruction.b % 15, uint4{});
+      }
       break;
     default:
       if (!is_chosen) break;

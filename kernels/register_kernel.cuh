@@ -347,6 +347,8 @@ template <Team kTeam>
 __device__ inline void wait_at_cluster_barrier() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   if constexpr (kTeam == Team::cluster) asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#else
+  if constexpr (kTeam == Team::cluster) __syncthreads();  // where a cluster is one block
 #endif
 }
 

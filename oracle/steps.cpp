@@ -1,56 +1,39 @@
 // Performing, recording and altering the rounding steps.
 #include "oracle/steps.h"
 
+#include <array>
+
 namespace normproof::oracle {
 
-std::string_view name_of(Step step) {
-  switch (step) {
-    case Step::residual_sum:
-      return "sum with the residual";
-    case Step::residual_out:
-      return "residual out";
-    case Step::variance_operand:
-      return "operand of the variance";
-    case Step::accumulate:
-      return "sum of squares";
-    case Step::mean:
-      return "mean";
-    case Step::epsilon:
-      return "epsilon";
-    case Step::mean_plus_epsilon:
-      return "mean plus epsilon";
-    case Step::inverse_root:
-      return "inverse root";
-    case Step::scaled:
-      return "scaled";
-    case Step::normalized:
-      return "normalized";
-    case Step::one_plus_weight:
-      return "one plus weight";
-    case Step::product:
-      return "product";
-    case Step::output:
-      return "output";
-    case Step::inverse_scale:
-      return "inverse scale";
-    case Step::scaled_output:
-      return "scaled output";
-    case Step::quantized:
-      return "quantized";
-  }
-  return "unknown step";
-}
+namespace {
+
+// In the order of Step and of Alteration.
+constexpr std::array<std::string_view, 16> kSteps = {"sum with the residual",
+                                                     "residual out",
+                                                     "operand of the variance",
+                                                     "sum of squares",
+                                                     "mean",
+                                                     "epsilon",
+                                                     "mean plus epsilon",
+                                                     "inverse root",
+                                                     "scaled",
+                                                     "normalized",
+                                                     "one plus weight",
+                                                     "product",
+                                                     "output",
+                                                     "inverse scale",
+                                                     "scaled output",
+                                                     "quantized"};
+static_assert(kSteps.size() == static_cast<std::size_t>(Step::quantized) + 1);
+constexpr std::array<std::string_view, 3> kAlterations = {
+    "skipped", "truncated instead of rounded to nearest", "rounded to bf16 as well"};
+
+}  // namespace
+
+std::string_view name_of(Step step) { return kSteps.at(static_cast<std::size_t>(step)); }
 
 std::string_view name_of(Alteration alteration) {
-  switch (alteration) {
-    case Alteration::skip:
-      return "skipped";
-    case Alteration::truncate:
-      return "truncated instead of rounded to nearest";
-    case Alteration::round_to_bf16:
-      return "rounded to bf16 as well";
-  }
-  return "unknown alteration";
+  return kAlterations.at(static_cast<std::size_t>(alteration));
 }
 
 Value Arithmetic::round(Step step, std::string_view formula, DType format, const Value& exact) {

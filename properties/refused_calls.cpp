@@ -42,6 +42,16 @@ CaseFinding refused_calls(const Case& test_case, PropertyContext& context) {
   return CaseFinding::holds();
 }
 
+Combination combination_of(const ArenaCall& call) {
+  Combination combination;
+  combination.operation = call.operation;
+  combination.dtype = call.dtype;
+  if (call.has_weight) combination.weight_dtype = call.dtype;
+  if (quantizes(call.operation)) combination.quantized_dtype = kArenaQuantizedDType;
+  combination.path = KernelPath::automatic;
+  return combination;
+}
+
 // The case is no more than a seed.
 CaseFinding shared_memory(const Case& test_case, PropertyContext& context) {
   constexpr int kCalls = 64;
@@ -52,7 +62,11 @@ CaseFinding shared_memory(const Case& test_case, PropertyContext& context) {
   alignas(16) std::array<std::byte, kArenaBytes> arena;
   for (int i = 0; i < kCalls; ++i) {
     const ArenaCall call = draw_arena_call(below, arena.data());
+    Counts counts{.cases = 1};
+    if (must_be_refused(call, arena.data())) counts.refusals = 1;
     const std::string problem = problem_of_arena_call(call, arena.data(), *functions_of(context.target));
+    if (!problem.empty()) counts.violations = 1;
+    context.tally.add(combination_of(call), counts);
     if (!problem.empty()) return CaseFinding::fails(problem + "\n");
   }
   return CaseFinding::holds();

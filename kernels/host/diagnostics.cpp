@@ -1,43 +1,19 @@
 // Compiled without sanitizers, as part of the executor.
 #include "kernels/host/diagnostics.h"
 
+#include <array>
 #include <cstdio>
 #include <cstring>
 
 namespace normproof::host::internal {
 namespace {
 
-const char* cuda_name(Operation operation) {
-  switch (operation) {
-    case Operation::kNone:
-      return "nothing";
-    case Operation::kSyncthreads:
-      return "__syncthreads";
-    case Operation::kSyncthreadsOr:
-      return "__syncthreads_or";
-    case Operation::kSyncthreadsAnd:
-      return "__syncthreads_and";
-    case Operation::kSyncthreadsCount:
-      return "__syncthreads_count";
-    case Operation::kSyncwarp:
-      return "__syncwarp";
-    case Operation::kBallot:
-      return "__ballot_sync";
-    case Operation::kAny:
-      return "__any_sync";
-    case Operation::kAll:
-      return "__all_sync";
-    case Operation::kShuffle:
-      return "__shfl_sync";
-    case Operation::kShuffleUp:
-      return "__shfl_up_sync";
-    case Operation::kShuffleDown:
-      return "__shfl_down_sync";
-    case Operation::kShuffleXor:
-      return "__shfl_xor_sync";
-  }
-  return "?";
-}
+// In the order of Operation.
+constexpr std::array<const char*, 13> kCudaNames = {
+    "nothing",        "__syncthreads",    "__syncthreads_or", "__syncthreads_and", "__syncthreads_count",
+    "__syncwarp",     "__ballot_sync",    "__any_sync",       "__all_sync",        "__shfl_sync",
+    "__shfl_up_sync", "__shfl_down_sync", "__shfl_xor_sync"};
+static_assert(kCudaNames.size() == static_cast<std::size_t>(Operation::kShuffleXor) + 1);
 
 std::string extent_fault(const char* what, unsigned int value, unsigned int limit) {
   if (value >= 1 && value <= limit) return {};
@@ -53,7 +29,7 @@ std::string describe(uint3 index) {
 }
 
 std::string describe(Operation operation, std::uint32_t mask, std::source_location site) {
-  std::string text = cuda_name(operation);
+  std::string text = kCudaNames[static_cast<std::size_t>(operation)];
   if (is_warp_operation(operation)) {
     char digits[32];
     std::snprintf(digits, sizeof digits, "(mask 0x%08x)", mask);

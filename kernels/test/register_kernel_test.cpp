@@ -12,13 +12,13 @@
 namespace normproof::kernels {
 namespace {
 
-// What a shape is called with, read off the template.
+// What a shape is called with, read off the template. On the CPU a cluster is one block.
 template <class Shape>
 Configuration configuration_of(const Problem& problem) {
   const NormArguments& arguments = problem.arguments;
   Configuration configuration;
   const int warps = (arguments.groups + Shape::kSlots - 1) / Shape::kSlots;
-  configuration.threads_per_block = Shape::kTeam == Team::block ? warps * kWarpThreads : 64;
+  configuration.threads_per_block = Shape::kBlockPerRow ? warps * kWarpThreads : 64;
   if (Shape::kTeam == Team::part_of_warp)
     configuration.rows_per_block = (64 * Shape::kSlots) >> arguments.row_threads_log2;
   if (Shape::kTeam == Team::warp) configuration.rows_per_block = 2;

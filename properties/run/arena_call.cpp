@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <iterator>
 #include <vector>
+
+#include "properties/run/interface_dtype.h"
 
 namespace normproof {
 namespace {
@@ -30,10 +33,10 @@ std::vector<std::size_t> element_offsets(const ArenaTensor& layout, const std::b
 }
 
 ArenaTensor draw_tensor(const NumberSource& below, std::byte* arena, const std::vector<std::int64_t>& sizes,
-                        normproof_dtype dtype, std::size_t element_bytes) {
+                        DType dtype) {
   ArenaTensor layout;
-  layout.element_bytes = element_bytes;
-  layout.tensor.dtype = dtype;
+  layout.element_bytes = size_of(dtype);
+  layout.tensor.dtype = interface_dtype(dtype);
   layout.tensor.rank = static_cast<std::int32_t>(sizes.size());
   const std::int64_t hidden = sizes.back();
   for (std::size_t dim = 0; dim < sizes.size(); ++dim) {
@@ -41,7 +44,7 @@ ArenaTensor draw_tensor(const NumberSource& below, std::byte* arena, const std::
     // At least a row, as the interface demands; dimensions may interleave.
     layout.tensor.strides[dim] = dim + 1 == sizes.size() ? 1 : hidden + below(3 * hidden + 2);
   }
-  layout.tensor.data = arena + below(256) * static_cast<std::int64_t>(element_bytes);
+  layout.tensor.data = arena + below(256) * static_cast<std::int64_t>(layout.element_bytes);
   return layout;
 }
 
@@ -50,26 +53,25 @@ normproof_status invoke(const ArenaCall& call, const KernelFunctions& functions,
   const normproof_launch launch{NORMPROOF_PATH_AUTOMATIC, 32};
   const float epsilon = 1e-6f;
   switch (call.operation) {
-    case 0:
+    case Operation::rms_norm:
       return functions.rms_norm(&call.out.tensor, &call.input.tensor, weight, epsilon, &launch, nullptr,
                                 nullptr, message);
-    case 1:
+    case Operation::fused_add_rms_norm:
       return functions.fused_add_rms_norm(&call.input.tensor, &call.residual.tensor, weight, epsilon, &launch,
                                           nullptr, nullptr, message);
-    case 2:
+    case Operation::rms_norm_static_fp8_quant:
       return functions.rms_norm_static_fp8_quant(&call.out.tensor, &call.input.tensor, weight, call.scale,
                                                  epsilon, &launch, nullptr, nullptr, message);
-    default:
+    case Operation::fused_add_rms_norm_static_fp8_quant:
       return functions.fused_add_rms_norm_static_fp8_quant(&call.out.tensor, &call.input.tensor,
                                                            &call.residual.tensor, weight, call.scale, epsilon,
                                                            &launch, nullptr, nullptr, message);
   }
+  std::abort();
 }
 
 std::string describe(const ArenaCall& call, const std::byte* arena) {
-  static constexpr std::array kNames = {"rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant",
-                                        "fused_add_rms_norm_static_fp8_quant"};
-  std::string text = fmt::format("\n  {}", kNames[static_cast<std::size_t>(call.operation)]);
+  std::string text = fmt::format("\n  {}", name_of(call.operation));
   const auto add = [&](const char* name, const ArenaTensor& layout) {
     fmt::format_to(std::back_inserter(text), "\n  {}: from byte {}, {} bytes an element,", name,
                    static_cast<std::byte*>(layout.tensor.data) - arena, layout.element_bytes);
@@ -78,10 +80,10 @@ std::string describe(const ArenaCall& call, const std::byte* arena) {
                      layout.tensor.strides[dim]);
   };
   add("input", call.input);
-  if (call.adds()) add("residual", call.residual);
+  if (adds_residual(call.operation)) add("residual", call.residual);
   if (call.has_weight) add("weight", call.weight);
   if (call.has_out()) add("out", call.out);
-  if (call.quantizes())
+  if (quantizes(call.operation))
     fmt::format_to(std::back_inserter(text), "\n  scale: from byte {}",
                    reinterpret_cast<const std::byte*>(call.scale) - arena);
   return text;
@@ -92,26 +94,25 @@ std::string describe(const ArenaCall& call, const std::byte* arena) {
 ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
   std::fill_n(arena, kArenaBytes, kFill);
   ArenaCall call;
-  call.operation = static_cast<int>(below(4));
-  constexpr std::array kDTypes = {NORMPROOF_FP32, NORMPROOF_FP16, NORMPROOF_BF16};
-  const auto dtype = kDTypes[static_cast<std::size_t>(below(3))];
-  const std::size_t bytes = dtype == NORMPROOF_FP32 ? 4 : 2;
-  const std::size_t rank = call.operation == 0 ? 2 + static_cast<std::size_t>(below(3)) : 2;
+  call.operation = kOperations[static_cast<std::size_t>(below(4))];
+  constexpr std::array kDTypes = {DType::fp32, DType::fp16, DType::bf16};
+  call.dtype = kDTypes[static_cast<std::size_t>(below(3))];
+  const std::size_t rank = call.operation == Operation::rms_norm ? 2 + static_cast<std::size_t>(below(3)) : 2;
   std::vector<std::int64_t> sizes;
   // Sometimes combs: many rows of one element between each other.
   const bool combs = below(8) == 0;
   if (combs) {
-    sizes = {dtype == NORMPROOF_FP32 ? 60 : 160, 1};
+    sizes = {call.dtype == DType::fp32 ? 60 : 160, 1};
   } else {
     for (std::size_t dim = 0; dim + 1 < rank; ++dim) sizes.push_back(below(4));
     sizes.push_back(1 + below(9));
   }
-  call.input = draw_tensor(below, arena, sizes, dtype, bytes);
-  call.residual = draw_tensor(below, arena, sizes, dtype, bytes);
-  call.out = call.quantizes() ? draw_tensor(below, arena, sizes, NORMPROOF_FP8_E4M3FN, 1)
-                              : draw_tensor(below, arena, sizes, dtype, bytes);
+  call.input = draw_tensor(below, arena, sizes, call.dtype);
+  call.residual = draw_tensor(below, arena, sizes, call.dtype);
+  call.out = quantizes(call.operation) ? draw_tensor(below, arena, sizes, kArenaQuantizedDType)
+                                       : draw_tensor(below, arena, sizes, call.dtype);
   call.has_weight = below(2) != 0;
-  call.weight = draw_tensor(below, arena, {sizes.back()}, dtype, bytes);
+  call.weight = draw_tensor(below, arena, {sizes.back()}, call.dtype);
   call.scale = reinterpret_cast<float*>(arena + 4 * below(256));
   if (combs) {
     // Between even rows there is room for odd ones.
@@ -120,7 +121,7 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
   }
   switch (below(4)) {
     case 0:  // exactly in place, which rms_norm allows
-      if (!call.quantizes()) call.out = call.input;
+      if (!quantizes(call.operation)) call.out = call.input;
       break;
     case 1:
       call.out.tensor.data = call.input.tensor.data;
@@ -138,14 +139,14 @@ bool must_be_refused(const ArenaCall& call, const std::byte* arena) {
       for (std::size_t byte = 0; byte < layout.element_bytes; ++byte) ++touched[offset + byte];
     }
   };
-  const bool in_place =
-      call.operation == 0 && element_offsets(call.out, arena) == element_offsets(call.input, arena);
-  const bool writes_input = call.operation == 1;
+  const bool in_place = call.operation == Operation::rms_norm &&
+                        element_offsets(call.out, arena) == element_offsets(call.input, arena);
+  const bool writes_input = call.operation == Operation::fused_add_rms_norm;
   if (!in_place) mark(call.input, writes_input ? writers : readers);
-  if (call.adds()) mark(call.residual, writers);
+  if (adds_residual(call.operation)) mark(call.residual, writers);
   if (call.has_out()) mark(call.out, writers);
   if (call.has_weight) mark(call.weight, readers);
-  if (call.quantizes()) {
+  if (quantizes(call.operation)) {
     const auto offset = static_cast<std::size_t>(reinterpret_cast<const std::byte*>(call.scale) - arena);
     for (std::size_t byte = 0; byte < sizeof(float); ++byte) ++readers[offset + byte];
   }

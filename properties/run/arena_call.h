@@ -7,11 +7,13 @@
 #include <functional>
 #include <string>
 
+#include "corpus/case.h"
 #include "properties/run/kernel_functions.h"
 
 namespace normproof {
 
 inline constexpr std::size_t kArenaBytes = 4096;
+inline constexpr DType kArenaQuantizedDType = DType::fp8_e4m3fn;
 
 // A tensor of the call, and what its elements take.
 struct ArenaTensor {
@@ -21,14 +23,13 @@ struct ArenaTensor {
 
 // A call that nothing but shared memory can make invalid.
 struct ArenaCall {
-  int operation = 0;  // in the order of the C interface
+  Operation operation = Operation::rms_norm;
+  DType dtype = DType::bf16;  // of all tensors but a quantized output, which is kArenaQuantizedDType
   ArenaTensor input, residual, weight, out;
   bool has_weight = false;
   const float* scale = nullptr;
 
-  bool adds() const { return operation % 2 != 0; }
-  bool quantizes() const { return operation >= 2; }
-  bool has_out() const { return operation != 1; }
+  bool has_out() const { return operation != Operation::fused_add_rms_norm; }
 };
 
 // Gives a number from 0 on below its argument.

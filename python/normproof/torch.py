@@ -25,12 +25,11 @@ from normproof import _core
 # As in kernels/normproof_kernels.h.
 _DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2, torch.float8_e4m3fn: 3, torch.float8_e5m2: 4,
            torch.float8_e4m3fnuz: 5, torch.float8_e5m2fnuz: 6}
-_NONE = _core.Argument(0, 0, (), ())
 
 
 @functools.cache
 def _host_library() -> "_core.KernelsLibrary":
-    return _core.KernelsLibrary("")
+    return _core.KernelsLibrary("", _DTYPES)
 
 
 @functools.cache
@@ -38,27 +37,7 @@ def _device_library() -> "_core.KernelsLibrary":
     path = os.environ.get("NORMPROOF_KERNELS_CUDA")
     if not path:
         raise RuntimeError("normproof.torch needs libkernels_cuda.so on a GPU; NORMPROOF_KERNELS_CUDA names it")
-    return _core.KernelsLibrary(os.path.abspath(path))
-
-
-def _argument(tensor: Optional[torch.Tensor]) -> "_core.Argument":
-    if tensor is None:
-        return _NONE
-    dtype = _DTYPES.get(tensor.dtype)
-    if dtype is None:
-        raise TypeError(f"normproof: expected {', '.join(str(known) for known in _DTYPES)}, got {tensor.dtype}")
-    return _core.Argument(tensor.data_ptr(), dtype, tensor.shape, tensor.stride())
-
-
-def _require_same_device(x: torch.Tensor, **others: Optional[torch.Tensor]) -> None:
-    for name, tensor in others.items():
-        if tensor is not None and tensor.device != x.device:
-            raise ValueError(f"{name}: expected a tensor on {x.device}, the device of x, got {tensor.device}")
-
-
-def _require_scale(scale: torch.Tensor) -> None:
-    if scale.dtype != torch.float32 or scale.numel() != 1:
-        raise ValueError(f"scale: expected one float32 number, got {tuple(scale.shape)} of {scale.dtype}")
+    return _core.KernelsLibrary(os.path.abspath(path), _DTYPES)
 
 
 def _call(x: torch.Tensor, name: str, *arguments: object) -> None:
@@ -67,7 +46,7 @@ def _call(x: torch.Tensor, name: str, *arguments: object) -> None:
         getattr(_host_library(), name)(*arguments, 0)
         return
     index = x.get_device()
-    if index == torch.cuda.current_device():
+    if index == torch._C._cuda_getDevice():
         getattr(_device_library(), name)(*arguments, torch._C._cuda_getCurrentRawStream(index))
         return
     with torch.cuda.device(index):
@@ -80,38 +59,30 @@ def _rows(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _rms_norm(x: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float) -> torch.Tensor:
-    _require_same_device(x, weight=weight)
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     if 2 <= x.dim() <= 4:
-        _call(x, "rms_norm", _argument(out), _argument(x), _argument(weight), epsilon)
+        _call(x, "rms_norm", out, x, weight, epsilon)
     else:
-        _call(x, "rms_norm", _argument(_rows(out)), _argument(x.reshape(-1, x.shape[-1])), _argument(weight), epsilon)
+        _call(x, "rms_norm", _rows(out), x.reshape(-1, x.shape[-1]), weight, epsilon)
     return out
 
 
 def _fused_add_rms_norm(x: torch.Tensor, residual: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float) -> None:
-    _require_same_device(x, residual=residual, weight=weight)
-    _call(x, "fused_add_rms_norm", _argument(_rows(x)), _argument(_rows(residual)), _argument(weight), epsilon)
+    _call(x, "fused_add_rms_norm", _rows(x), _rows(residual), weight, epsilon)
 
 
 def _rms_norm_static_fp8_quant(x: torch.Tensor, weight: Optional[torch.Tensor], scale: torch.Tensor, epsilon: float,
                                dtype: Optional[torch.dtype] = None) -> torch.Tensor:
-    _require_same_device(x, weight=weight, scale=scale)
-    _require_scale(scale)
     out = torch.empty(x.shape, dtype=dtype or torch.float8_e4m3fn, device=x.device)
-    _call(x, "rms_norm_static_fp8_quant", _argument(_rows(out)), _argument(_rows(x)), _argument(weight), scale.data_ptr(),
-          epsilon)
+    _call(x, "rms_norm_static_fp8_quant", _rows(out), _rows(x), weight, scale, epsilon)
     return out
 
 
 def _fused_add_rms_norm_static_fp8_quant(x: torch.Tensor, residual: torch.Tensor, weight: Optional[torch.Tensor],
                                          scale: torch.Tensor, epsilon: float,
                                          dtype: Optional[torch.dtype] = None) -> torch.Tensor:
-    _require_same_device(x, residual=residual, weight=weight, scale=scale)
-    _require_scale(scale)
     out = torch.empty(x.shape, dtype=dtype or torch.float8_e4m3fn, device=x.device)
-    _call(x, "fused_add_rms_norm_static_fp8_quant", _argument(_rows(out)), _argument(_rows(x)), _argument(_rows(residual)),
-          _argument(weight), scale.data_ptr(), epsilon)
+    _call(x, "fused_add_rms_norm_static_fp8_quant", _rows(out), _rows(x), _rows(residual), weight, scale, epsilon)
     return out
 
 

@@ -162,38 +162,50 @@ def test_case_files(tmp_path):
 def test_kernels_work_on_tensors_where_they_lie():
     """What normproof.torch calls, on the CPU: strided rows, in place, quantized, refused."""
     from normproof import _core
-    library, bf16 = _core.KernelsLibrary(""), 2
+    names = {"bf16": 2, "fp8_e4m3fn": 3, "fp32": 0}
+    library = _core.KernelsLibrary("", names)
 
-    def argument(tensor, dtype=bf16):
-        strides = [stride // tensor.itemsize for stride in tensor.strides]
-        return _core.Argument(tensor.ctypes.data, dtype, tensor.shape, strides)
+    class Tensor:
+        """What torch.Tensor says of itself, of a numpy array."""
+
+        def __init__(self, array, dtype="bf16", device=-1):
+            self.array, self.dtype, self.device = array, dtype, f"device {device}"
+            self.shape = array.shape
+            self.get_device = lambda: device
+            self.data_ptr = lambda: array.ctypes.data
+            self.stride = lambda: tuple(stride // array.itemsize for stride in array.strides)
 
     wide, weight = inputs(hidden=64)
     x, weight = wide[:, :40], weight[:40]
     residual, scale = x[::-1].copy(), numpy.array([0.02], "f4")
     call = dict(x=x.copy(), weight=weight, epsilon=1e-6)
     out, quantized = numpy.empty((3, 40), BF16), numpy.empty((3, 40), ml_dtypes.float8_e4m3fn)
-    library.rms_norm(argument(out), argument(x), argument(weight), 1e-6, 0)
+    library.rms_norm(Tensor(out), Tensor(x), Tensor(weight), 1e-6, 0)
     assert out.tobytes() == normproof.run("rms_norm", **call).out.tobytes()
-    library.rms_norm_static_fp8_quant(argument(quantized, 3), argument(x), argument(weight), scale.ctypes.data, 1e-6, 0)
+    library.rms_norm_static_fp8_quant(Tensor(quantized, "fp8_e4m3fn"), Tensor(x), Tensor(weight), Tensor(scale, "fp32"), 1e-6, 0)
     assert quantized.tobytes() == normproof.run("rms_norm_static_fp8_quant", scale=scale, **call).out.tobytes()
     both = normproof.run("fused_add_rms_norm_static_fp8_quant", residual=residual, scale=scale, **call)
     total = residual.copy()
-    library.fused_add_rms_norm_static_fp8_quant(argument(quantized, 3), argument(x), argument(total), argument(weight),
-                                                scale.ctypes.data, 1e-6, 0)
+    library.fused_add_rms_norm_static_fp8_quant(Tensor(quantized, "fp8_e4m3fn"), Tensor(x), Tensor(total), Tensor(weight),
+                                                Tensor(scale, "fp32"), 1e-6, 0)
     assert (quantized.tobytes(), total.tobytes()) == (both.out.tobytes(), both.residual_out.tobytes())
     both = normproof.run("fused_add_rms_norm", residual=residual, **call)
-    library.fused_add_rms_norm(argument(x), argument(residual), argument(weight), 1e-6, 0)
+    library.fused_add_rms_norm(Tensor(x), Tensor(residual), Tensor(weight), 1e-6, 0)
     assert (x.tobytes(), residual.tobytes()) == (both.out.tobytes(), both.residual_out.tobytes())
-    none = _core.Argument(0, 0, (), ())
-    with pytest.raises(ValueError, match="weight"):
-        library.rms_norm(argument(out), argument(x), argument(weight[1:]), 1e-6, 0)
-    with pytest.raises(ValueError, match="5 and 5"):
-        argument(out[None, None, None])
-    with pytest.raises(ValueError, match="input"):
-        library.rms_norm(argument(out), none, none, 1e-6, 0)
+    for error, message, arguments in (
+            (ValueError, "weight", (Tensor(out), Tensor(x), Tensor(weight[1:]))),
+            (ValueError, "out: expected at most 4 dimensions, got 5", (Tensor(out[None, None, None]), Tensor(x), None)),
+            (TypeError, "expected bf16, fp8_e4m3fn, fp32, got fp64", (Tensor(out), Tensor(x, "fp64"), None)),
+            (ValueError, "weight: expected a tensor on device -1, the device of x, got device 0",
+             (Tensor(out), Tensor(x), Tensor(weight, device=0))),
+            (AttributeError, "data_ptr", (Tensor(out), x, None))):
+        with pytest.raises(error, match=message):
+            library.rms_norm(*arguments, 1e-6, 0)
+    with pytest.raises(ValueError, match="scale: expected one float32 number, got .2,. of fp32"):
+        library.rms_norm_static_fp8_quant(Tensor(quantized, "fp8_e4m3fn"), Tensor(x), None,
+                                          Tensor(numpy.ones(2, "f4"), "fp32"), 1e-6, 0)
     with pytest.raises(RuntimeError, match="nowhere.so"):
-        _core.KernelsLibrary("nowhere.so")
+        _core.KernelsLibrary("nowhere.so", names)
 
 
 X, WEIGHT = inputs()

@@ -13,7 +13,10 @@
 #include <stdexcept>
 
 #include "fuzz/lockstep.h"
+#include "kernels/host/block_operations.h"
 #include "kernels/host/launch.h"
+#include "kernels/host/pointer_cast.h"
+#include "kernels/host/schedule.h"
 
 #include "kernels/host/cuda_on_host.h"
 
@@ -144,6 +147,24 @@ void warp_operation(unsigned which, unsigned mask) {
   }
 }
 
+#if defined(__clang__)
+__attribute__((no_sanitize("alignment")))  // the executor is who has to report it
+#endif
+void use_misaligned(unsigned way, unsigned char* address) {
+  switch (way % 3) {
+    case 0:
+      host::store_aligned(address, make_uint4(1, 2, 3, 4));
+      break;
+#if defined(__x86_64__)
+    case 1:  // as the source pass writes the casts of unmodified sources, whose use then ends the launch
+      (void)host::pointer_cast<const volatile uint4*>(address)->x;
+      break;
+#endif
+    default:
+      (void)host::load_aligned<uint4>(address);
+  }
+}
+
 // Breaks a rule where the instruction chooses the thread.
 void misuse(const Instruction& instruction, unsigned thread) {
   alignas(16) static unsigned char bytes[32] = {};
@@ -164,33 +185,45 @@ void misuse(const Instruction& instruction, unsigned thread) {
       break;
     case Opcode::misaligned:
       if (!is_chosen) break;
-      if (instruction.a % 2 != 0) {
-        (void)host::load_aligned<uint4>(bytes + 1 + instruction.b % 15);
-      } else {
-        host::store_aligned(bytes + 1 + instruction.b % 15, uint4{});
-      }
+      use_misaligned(instruction.a, bytes + 1 + instruction.b % 15);
+      break;
+    case Opcode::strand:
+      if (is_chosen) __syncwarp();
+      __syncthreads();
       break;
     default:
       if (!is_chosen) break;
-      if (instruction.a % 2 != 0) throw thread;
-      throw std::runtime_error("raised");
+      if (instruction.a % 4 == 0) throw thread;
+      if (instruction.a % 4 == 1) throw std::runtime_error("raised");
+      host::note_bad_access("noted", instruction.a % 4 == 2);
   }
 }
+
+unsigned linear_block() { return blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z); }
 
 std::uint64_t run_thread(const Program& program) {
   NORMPROOF_SHARED(std::uint64_t, shared, kMaximumThreads);
   NORMPROOF_DYNAMIC_SHARED(std::uint64_t, counters);
   const unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
-  std::uint64_t value = initial_value(blockIdx.x, thread);
+  std::uint64_t value = initial_value(linear_block(), thread);
   for (const Instruction& instruction : program.instructions) {
     switch (instruction.opcode) {
       case Opcode::mix:
+        // Neither fences nor copies of the bits change anything.
+        __threadfence_block();
         value = mixed(value, instruction);
+        __threadfence();
+        value = std::bit_cast<std::uint64_t>(
+            __double_as_longlong(__longlong_as_double(std::bit_cast<long long>(value))));
         break;
       case Opcode::arithmetic:
         value = absorbed(value, intrinsic(instruction.a % kIntrinsics, fp32_operands(value, instruction)));
         break;
       case Opcode::count_bits: {
+        if (instruction.c % 2 != 0) {
+          value = absorbed(value, __activemask());
+          break;
+        }
         const auto word = static_cast<unsigned>(value);
         const int counts =
             __popc(word) | __clz(static_cast<int>(word)) << 8 | __ffs(static_cast<int>(word)) << 16;
@@ -225,6 +258,11 @@ std::uint64_t run_thread(const Program& program) {
       case Opcode::leave:
         if (chosen(instruction, thread)) return value;
         break;
+      case Opcode::nested: {
+        const host::LaunchResult result = host::launch({.grid = 1, .block = 1}, [] { std::abort(); });
+        value = absorbed(value, result.error == host::LaunchError::kInvalidConfiguration ? 1 : 0);
+        break;
+      }
       default:
         misuse(instruction, thread);
     }
@@ -245,14 +283,18 @@ std::uint64_t run_thread(const Program& program) {
 void check(const Program& program) {
   const Outcome wanted = evaluate_in_lockstep(program);
   std::vector<std::uint64_t> values(program.blocks * program.threads());
-  host::LaunchConfig config{
-      .grid = program.blocks,
-      .block = {program.extent[0], program.extent[1], program.extent[2]},
-      .dynamic_shared_bytes = kCounters * sizeof(std::uint64_t),
-      .schedule = host::Schedule{static_cast<host::ThreadOrder>(program.order), program.seed}};
+  const std::array<dim3, 3> grids = {dim3(program.blocks), dim3(1, program.blocks),
+                                     dim3(1, 1, program.blocks)};
+  host::LaunchConfig config{.grid = grids[program.seed % grids.size()],
+                            .block = {program.extent[0], program.extent[1], program.extent[2]},
+                            .dynamic_shared_bytes = kCounters * sizeof(std::uint64_t)};
+  // Demanded by the launch or by its surroundings.
+  const host::Schedule schedule{static_cast<host::ThreadOrder>(program.order), program.seed};
+  if (program.seed % 2 != 0) config.schedule = schedule;
+  const host::ScopedSchedule surroundings(config.schedule ? host::Schedule{} : schedule);
   const host::LaunchResult result = host::launch(config, [&] {
     const unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
-    values[blockIdx.x * program.threads() + thread] = run_thread(program);
+    values[linear_block() * program.threads() + thread] = run_thread(program);
   });
   if (wanted.rule_broken) {
     if (result) fail(program, "a broken rule was not reported");
@@ -290,6 +332,17 @@ void check_refused_launch(std::uint8_t choice) {
   std::abort();
 }
 
+// Outside a launch there is no thread that could wait.
+void check_outside_a_launch() {
+  try {
+    __syncthreads();
+  } catch (const std::logic_error&) {
+    return;
+  }
+  fmt::print(stderr, "a barrier outside a launch was not refused\n");
+  std::abort();
+}
+
 }  // namespace
 }  // namespace normproof::fuzz
 
@@ -297,5 +350,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace normproof::fuzz;
   check(program_from_bytes({data, size}));
   if (size > 0) check_refused_launch(data[0]);
+  check_outside_a_launch();
   return 0;
 }

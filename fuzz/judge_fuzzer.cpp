@@ -145,10 +145,31 @@ class Examination {
       require(oracle::same(output.dtype, output.wanted, wanted), "explain wants other bits than the judge");
       require(output.got == got, "explain was given other bits");
     }
+    const auto without = oracle::explain(case_, tensors_, {}, row, column, policy_);
+    require(!oracle::to_text(without).empty() && !without.outputs[0].got, "an explanation of no outputs");
+    refuse_elements_that_are_none(row, column);
+  }
+
+  void refuse_elements_that_are_none(std::int64_t row, std::int64_t column) {
+    for (const auto& [bad_row, bad_column] :
+         {std::pair{case_.rows(), column}, std::pair{std::int64_t{-1}, column},
+          std::pair{row, case_.hidden_size()}, std::pair{row, std::int64_t{-1}}}) {
+      try {
+        oracle::explain(case_, tensors_, {}, bad_row, bad_column, policy_);
+      } catch (const std::invalid_argument&) {
+        continue;
+      }
+      require(false, "an element that does not exist was explained");
+    }
   }
 
   void judge_witness(const Outputs& altered) {
     const auto verdict = oracle::judge_witness(case_, tensors_, altered, policy_, {.keep_rows = true});
+    std::int64_t conforming = 0;
+    for (const oracle::RowWitness& row : verdict.row_witnesses) conforming += row.violation ? 0 : 1;
+    require(verdict.conforming_rows() == conforming, "rows that conform were counted wrongly");
+    const auto quickly = oracle::judge_witness(case_, tensors_, altered, policy_, {.stop_after = 1});
+    require(quickly.conforms() == verdict.conforms(), "the verdict depends on where the judge stops");
     const std::size_t row_bytes = altered.out.size() / static_cast<std::size_t>(case_.rows());
     for (const oracle::RowWitness& row : verdict.row_witnesses) {
       const std::span got =

@@ -196,7 +196,9 @@ bool Block::execute(const Instruction& instruction) {
       });
       return true;
     case Opcode::count_bits:
-      absorb([&](unsigned thread) { return bit_counts(values_[thread]); });
+      absorb([&](unsigned thread) {
+        return instruction.c % 2 != 0 ? std::uint64_t{1} << thread % 32 : bit_counts(values_[thread]);
+      });
       return true;
     case Opcode::barrier:
       barrier(instruction);
@@ -219,6 +221,18 @@ bool Block::execute(const Instruction& instruction) {
       for_live([&](unsigned thread) {
         if (chosen(instruction, thread)) live_[thread] = false;
       });
+      return true;
+    case Opcode::nested:
+      absorb([](unsigned) { return 1; });
+      return true;
+    case Opcode::strand:
+      for (unsigned warp = 0; warp < threads_; warp += 32) {
+        bool some_wait = false, some_do_not = false;
+        for (unsigned thread = warp; thread < warp + 32; ++thread) {
+          if (is_live(thread)) (chosen(instruction, thread) ? some_wait : some_do_not) = true;
+        }
+        if (some_wait && some_do_not) return false;
+      }
       return true;
     case Opcode::diverge: {
       bool some_not = false;

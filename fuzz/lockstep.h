@@ -13,7 +13,7 @@ namespace normproof::fuzz {
 enum class Opcode : std::uint8_t {
   mix,           // own arithmetic on the value
   arithmetic,    // one correctly rounded fp32 intrinsic
-  count_bits,    // population count, leading zeros, first set bit
+  count_bits,    // population count, leading zeros, first set bit; or the mask of active lanes
   barrier,       // __syncthreads and its three voting forms
   vote,          // ballot, any, all, of the warp or of its half
   warp_barrier,  // __syncwarp of the warp's half
@@ -21,12 +21,14 @@ enum class Opcode : std::uint8_t {
   exchange,      // through shared memory, between two barriers
   combine,       // by an atomic operation of all threads on one word of dynamic shared memory
   leave,         // some threads are done
+  nested,        // a launch from within the kernel, which is refused
   // The rest breaks a rule for the threads that it chooses.
   diverge,        // some wait at one barrier, the others at another
+  strand,         // some lanes of a warp wait for the others, which wait at a barrier of the block
   foreign_mask,   // a mask without the calling lane
   invalid_width,  // a shuffle whose width is no power of two
   misaligned,     // a 16-byte access that is not
-  raise,          // the kernel throws
+  raise,          // the kernel throws, or a check within it says that it is wrong
   last = raise
 };
 

@@ -89,6 +89,12 @@ void check_inverse_root(const Value& value) {
   if (value.is_zero() || value.negative()) {
     const bool right = value.is_zero() ? decode(format, root).is_infinite() : is_nan(format, root);
     if (!right) fail("inverse root of zero or a negative number", format, value);
+    if (value.is_zero() && (compare_with_inverse_root(Value::infinity(false), value, Value::integer(1)) !=
+                                std::partial_ordering::equivalent ||
+                            compare_with_inverse_root(Value::integer(1), value, Value::integer(1)) !=
+                                std::partial_ordering::less)) {
+      fail("comparison with an infinite inverse root", format, value);
+    }
     return;
   }
   const Value one = Value::integer(1);

@@ -46,8 +46,6 @@ class FastRow {
   double fp64_square_sum() const {
     return kernels_.sum_fp64(variance_operands().data(), formula_.hidden_size);
   }
-  const Formula& formula() const { return formula_; }
-  std::size_t output_row_bytes() const { return outputs_.size(); }
 
  private:
   void evaluate(const float* values, const float* factor, std::int64_t count, float r, float* wide,

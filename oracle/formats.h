@@ -26,7 +26,6 @@ struct Format {
   NanEncoding nan_encoding;
 
   constexpr int mantissa_bits() const { return precision - 1; }
-  constexpr int exponent_bits() const { return bits - precision; }
   constexpr int min_exponent() const { return 1 - bias; }  // of the smallest normal number
   constexpr int max_exponent() const {                     // of the largest finite number
     return static_cast<int>(max_finite_bits() >> mantissa_bits()) - bias;

@@ -69,7 +69,6 @@ class Fiber {
   // return. `color` shifts the top of the stack, so that the hot lines of many fibers do not share a cache
   // set. False if there is no memory.
   bool create(void (*entry)(Fiber& self, void* argument), void* argument, unsigned color);
-  bool created() const { return mapping_ != nullptr; }
   // Gives up a suspended fiber, whatever it was at; it can be created again.
   void discard();
 

@@ -131,6 +131,26 @@ struct InverseRootProof {
   static __device__ bool is_nan(std::uint32_t bits) { return integer::is_nan<integer::Fp32>(bits); }
 };
 
+// What the witness judge takes for granted of the roots that kernels use: the approximate one and that of
+// two correctly rounded operations. A result within the bound counts as the one that was wanted.
+struct NearRootProof {
+  static constexpr std::uint32_t kBound = 2;  // representable numbers: policy `inverse_root_ulp`
+  static __device__ std::uint32_t within_bound(float root, std::uint32_t wanted) {
+    const std::uint32_t bits = normproof::kernels::bits_of(root);
+    return bits - wanted + kBound <= 2 * kBound ? wanted : bits;
+  }
+  static __device__ void compare(std::uint64_t first, Comparison& comparison) {
+    for (int i = 0; i < kBlock; ++i) {
+      const std::uint32_t bits = static_cast<std::uint32_t>(first) + static_cast<unsigned>(i);
+      const float m = normproof::kernels::float_of(bits);
+      comparison.wanted[i] = integer::inverse_root(bits);
+      comparison.got[i] = within_bound(rsqrtf(m), comparison.wanted[i]);
+      comparison.second[i] = within_bound(__fdiv_rn(1.0f, __fsqrt_rn(m)), comparison.wanted[i]);
+    }
+  }
+  static __device__ bool is_nan(std::uint32_t bits) { return integer::is_nan<integer::Fp32>(bits); }
+};
+
 // A good mixer of 64 bits (the finalizer of MurmurHash3).
 __device__ inline std::uint64_t mixed(std::uint64_t value) {
   value ^= value >> 33;
@@ -262,6 +282,8 @@ constexpr Row kProofs[] = {
      &prove<QuantizationProof<Fp8Format::e5m2fnuz, integer::Fp8E5m2fnuz>>},
     {"inverse-root", "rnd(1 / sqrt(m)) of all fp32 numbers without a sign", std::uint64_t{1} << 31,
      &prove<InverseRootProof>},
+    {"near-root", "rsqrt(m) and 1 / sqrt(m), at most 2 numbers from rnd(1 / sqrt(m)), of the same",
+     std::uint64_t{1} << 31, &prove<NearRootProof>},
 };
 constexpr std::int32_t kCount = static_cast<std::int32_t>(sizeof kProofs / sizeof kProofs[0]);
 

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "corpus/generate.h"
 #include "properties/run/evaluate.h"
 #include "properties/run/in_parallel.h"
 #include "properties/run/tally.h"
@@ -37,7 +38,7 @@ struct Cost {
   std::int64_t violations = 0;
 };
 
-// Judges cases 0 to `cases` on a fresh target, as many at a time as there are cores, as `verify` does.
+// Judges cases 0 to `cases` on a fresh target, on as many threads and as many at a time as `verify` does.
 Cost cost_of(const char* name, std::int64_t cases) {
   const auto combinations = all_combinations();
   const double before = processor_seconds(RUSAGE_SELF) + processor_seconds(RUSAGE_CHILDREN);
@@ -46,13 +47,24 @@ Cost cost_of(const char* name, std::int64_t cases) {
   {
     const auto target = make_target(name);
     target->judge_by({});
-    in_parallel(cases, std::thread::hardware_concurrency(), [&](std::int64_t index) {
-      Case test_case = verification_case(1, index, combinations);
-      test_case.launch = {};  // a plug-in does not see it
-      test_case.schedule = {};
-      const Evaluation evaluation = evaluate(test_case, *target);
-      elements += evaluation.verdict.elements;
-      violations += evaluation.violates() ? 1 : 0;
+    const std::int64_t at_once = target->requests_at_once();
+    const auto threads =
+        static_cast<std::int64_t>(std::thread::hardware_concurrency()) * target->calls_at_once_per_core();
+    in_parallel(cases / at_once, threads, [&](std::int64_t batch) {
+      std::vector<Case> batch_cases;
+      std::vector<CaseTensors> tensors;
+      std::vector<RunRequest> requests;
+      for (std::int64_t i = 0; i < at_once; ++i) {
+        Case& test_case = batch_cases.emplace_back(verification_case(1, batch * at_once + i, combinations));
+        test_case.launch = {};  // a plug-in does not see it
+        test_case.schedule = {};
+        tensors.push_back(materialize(test_case));
+      }
+      for (std::size_t i = 0; i < batch_cases.size(); ++i) requests.push_back({&batch_cases[i], &tensors[i]});
+      for (const Evaluation& evaluation : evaluate_all(requests, *target)) {
+        elements += evaluation.verdict.elements;
+        violations += evaluation.violates() ? 1 : 0;
+      }
     });
   }
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;

@@ -59,6 +59,12 @@ struct Failure {
   std::string seen;
 };
 
+struct RandomCase {
+  std::int64_t index = 0;
+  Case test_case;
+  CaseTensors tensors;
+};
+
 class Verification {
  public:
   explicit Verification(const VerifyOptions& options)
@@ -256,29 +262,49 @@ void Verification::judge_random_cases() {
   std::vector<Failure> failures;
   std::exception_ptr error;
   const Tally before = result_.tally;
+  const std::int64_t at_once = target_->requests_at_once();
   const bool witness =
       target_->judging().canonical && options_.witness.value_or(target_->prefers_long_cases());
 
   const auto work = [&] {
     Tally tally;
+    std::vector<RandomCase> batch;
+    std::vector<RunRequest> requests;
     try {
       while (!stop_workers) {
-        const std::int64_t index = options_.shard.item(next++);
+        const std::int64_t first = next.fetch_add(at_once);
+        const std::int64_t index = options_.shard.item(first);
         const double now = seconds_since(start_);
-        if (options_.cases ? index >= *options_.cases : index >= minimum && now >= deadline) break;
-        const Case test_case =
-            verification_case(options_.seed, index, combinations_, target_->prefers_long_cases());
-        const CaseTensors tensors = materialize(test_case);
-        const Evaluation evaluation = evaluate(test_case, tensors, *target_);
-        tally.add(test_case, evaluation);
-        elements += evaluation.verdict.elements;
-        std::string objection = witness ? witness_objection(test_case, tensors, evaluation) : std::string();
-        if (evaluation.violates() || !objection.empty()) {
-          const std::lock_guard lock(mutex);
-          note_first_violation();
-          failures.push_back({index, test_case, std::move(objection),
-                              evaluation.violates() ? describe(test_case, evaluation) : std::string()});
-          if (!options_.keep_going || failures.size() >= 8) stop_workers = true;
+        const auto is_beyond = [&](std::int64_t each) {
+          return options_.cases ? each >= *options_.cases : each >= minimum && now >= deadline;
+        };
+        if (is_beyond(index)) break;
+        batch.clear();
+        for (std::int64_t i = 0; i < at_once; ++i) {
+          const std::int64_t each = options_.shard.item(first + i);
+          if (is_beyond(each)) break;
+          RandomCase& added = batch.emplace_back();
+          added.index = each;
+          added.test_case =
+              verification_case(options_.seed, each, combinations_, target_->prefers_long_cases());
+          added.tensors = materialize(added.test_case);
+        }
+        requests.clear();
+        for (const RandomCase& each : batch) requests.push_back({&each.test_case, &each.tensors});
+        const std::vector<Evaluation> evaluations = evaluate_all(requests, *target_);
+        for (std::size_t i = 0; i < batch.size(); ++i) {
+          const auto& [number, test_case, tensors] = batch[i];
+          const Evaluation& evaluation = evaluations[i];
+          tally.add(test_case, evaluation);
+          elements += evaluation.verdict.elements;
+          std::string objection = witness ? witness_objection(test_case, tensors, evaluation) : std::string();
+          if (evaluation.violates() || !objection.empty()) {
+            const std::lock_guard lock(mutex);
+            note_first_violation();
+            failures.push_back({number, test_case, std::move(objection),
+                                evaluation.violates() ? describe(test_case, evaluation) : std::string()});
+            if (!options_.keep_going || failures.size() >= 8) stop_workers = true;
+          }
         }
         if (index % 16 == 0 && mutex.try_lock()) {
           const double fraction = options_.cases

@@ -6,7 +6,8 @@ and `normproof verify` must see each change.
     properties/mutants/generic.py                  # all; goes on where an earlier run stopped
 
 Needs a release build (`./normproof list`) and, in its own environment below build/, universalmutator. Only the
-translation unit that a change can reach is compiled, without optimization, and linked with the production archive.
+translation unit that a change can reach is compiled, without optimization and with traps where behaviour is undefined (an
+index outside its array, as preset ubsan sees it), and linked with the production archive.
 A mutant whose object file is the original's byte for byte counts as identical; one that does not compile as invalid;
 survivors that change nothing stand in generic_equivalent.json, each with the reason.
 Exit codes: 0 all others are seen, 1 some survive, 2 usage, 3 could not run.
@@ -30,7 +31,8 @@ TOOL = "universalmutator==1.1.13"
 FOLDER = ROOT / "build/generic"
 EQUIVALENT = pathlib.Path(__file__).with_name("generic_equivalent.json")
 COMPILE = ["clang++-19", "-std=c++20", "-O0", "-w", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden",
-           "-ffp-contract=off", "-x", "c++"]
+           "-ffp-contract=off", "-fsanitize=undefined", "-fno-sanitize=vptr,function", "-fsanitize-trap=undefined", "-x",
+           "c++"]
 SECONDS = 60  # of processor time for verify; more is a hang, which is seen too
 
 

@@ -101,7 +101,13 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
   std::vector<std::int64_t> sizes;
   // Sometimes combs: many rows of one element between each other.
   const bool combs = below(8) == 0;
-  if (combs) {
+  // Or grids of one element between each other, whose strides all differ: long to tell apart unless the
+  // largest strides are looked at first.
+  constexpr std::int64_t kGrid = 7;
+  const bool grids = !combs && rank == 4 && size_of(call.dtype) == 2 && below(4) == 0;
+  if (grids) {
+    sizes = {kGrid, kGrid, kGrid, 1};
+  } else if (combs) {
     sizes = {call.dtype == DType::fp32 ? 60 : 160, 1};
   } else {
     for (std::size_t dim = 0; dim + 1 < rank; ++dim) sizes.push_back(below(4));
@@ -119,6 +125,14 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
     for (ArenaTensor* tensor : {&call.input, &call.residual, &call.out})
       tensor->tensor.strides[0] = 2 + 2 * below(5);
   }
+  if (grids) {
+    for (ArenaTensor* tensor : {&call.input, &call.out}) {
+      std::int64_t* strides = tensor->tensor.strides;
+      strides[2] = 2 + 2 * below(2);
+      strides[1] = kGrid * strides[2] + 2 * below(3);
+      strides[0] = kGrid * strides[1] + 2 * below(3);
+    }
+  }
   switch (below(4)) {
     case 0:  // exactly in place, which rms_norm allows
       if (!quantizes(call.operation)) call.out = call.input;
@@ -126,9 +140,21 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
     case 1:
       call.out.tensor.data = call.input.tensor.data;
       break;
+    case 2:  // in the same layout, a little aside
+      if (!quantizes(call.operation)) {
+        constexpr std::int64_t kFarthest = 12;
+        const std::int64_t first = (static_cast<std::byte*>(call.input.tensor.data) - arena) /
+                                   static_cast<std::int64_t>(size_of(call.dtype));
+        call.out = call.input;
+        call.out.tensor.data =
+            arena + std::max<std::int64_t>(0, first + below(2 * kFarthest + 1) - kFarthest) *
+                        static_cast<std::int64_t>(size_of(call.dtype));
+      }
+      break;
     default:
       break;
   }
+  if (below(8) == 1) call.message_capacity = 0;
   return call;
 }
 
@@ -158,13 +184,15 @@ bool must_be_refused(const ArenaCall& call, const std::byte* arena) {
 
 std::string problem_of_arena_call(const ArenaCall& call, std::byte* arena, const KernelFunctions& functions) {
   const bool refused = must_be_refused(call, arena);
-  constexpr std::size_t kCapacity = 64;  // less than most messages need
-  std::array<char, 2 * kCapacity> text;
+  const std::size_t capacity = call.message_capacity;
+  std::array<char, 512> text;
   text.fill(kUntouched);
-  const normproof_status status = invoke(call, functions, {text.data(), kCapacity});
-  if (std::find(text.begin(), text.begin() + kCapacity, '\0') == text.begin() + kCapacity ||
-      std::any_of(text.begin() + kCapacity, text.end(), [](char byte) { return byte != kUntouched; }))
-    return fmt::format("the message does not end within its {} bytes{}", kCapacity, describe(call, arena));
+  const normproof_status status = invoke(call, functions, {text.data(), capacity});
+  const auto end = text.begin() + static_cast<std::ptrdiff_t>(capacity);
+  if ((capacity > 0 && std::find(text.begin(), end, '\0') == end) ||
+      std::any_of(end, text.end(), [](char byte) { return byte != kUntouched; }))
+    return fmt::format("the message does not end within its {} bytes{}", capacity, describe(call, arena));
+  if (capacity == 0) text[0] = '\0';
   if (status != (refused ? NORMPROOF_OVERLAP : NORMPROOF_OK)) {
     return fmt::format("{}, but status {}, message \"{}\"{}",
                        refused ? "memory is shared" : "no memory is shared", static_cast<int>(status),

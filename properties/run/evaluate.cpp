@@ -82,14 +82,14 @@ bool must_be_refused(const Case& test_case) {
   return test_case.launch.path == KernelPath::vectorized && !vectorizable(test_case);
 }
 
-Evaluation evaluate(const Case& test_case, Target& target) {
-  return evaluate(test_case, materialize(test_case), target);
-}
+namespace {
 
-Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& target) {
+// What is to be said of the result of a run.
+Evaluation evaluated(const Case& test_case, const CaseTensors& tensors, const Target& target,
+                     RunResult result) {
   using Outcome = Evaluation::Outcome;
   Evaluation evaluation;
-  evaluation.run = target.run(test_case, tensors);
+  evaluation.run = std::move(result);
   const bool must_refuse = !target.is_foreign() && must_be_refused(test_case);
   switch (evaluation.run.status) {
     case RunResult::Status::completed:
@@ -112,6 +112,39 @@ Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& t
     evaluation.outcome = Outcome::memory;
   if (!evaluation.violates() && !evaluation.run.disagreement.empty()) evaluation.outcome = Outcome::disagrees;
   return evaluation;
+}
+
+}  // namespace
+
+Evaluation evaluate(const Case& test_case, Target& target) {
+  return evaluate(test_case, materialize(test_case), target);
+}
+
+Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& target) {
+  return evaluated(test_case, tensors, target, target.run(test_case, tensors));
+}
+
+std::vector<Evaluation> evaluate_all(std::span<const RunRequest> requests, Target& target) {
+  std::vector<RunResult> results = target.run_all(requests);
+  std::vector<Evaluation> evaluations;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const auto& [test_case, tensors] = requests[i];
+    Evaluation evaluation = evaluated(*test_case, *tensors, target, std::move(results[i]));
+    // What a target did not survive it has tried alone already.
+    const bool did_harm = evaluation.violates() && evaluation.outcome != Evaluation::Outcome::failed;
+    if (did_harm && requests.size() > 1) {
+      Evaluation alone = evaluate(*test_case, *tensors, target);
+      if (alone.violates()) {
+        evaluation = std::move(alone);
+      } else {
+        if (!evaluation.run.message.empty()) evaluation.run.message += "; ";
+        evaluation.run.message +=
+            "alone the case passes: another one that ran beside it may have done the damage";
+      }
+    }
+    evaluations.push_back(std::move(evaluation));
+  }
+  return evaluations;
 }
 
 std::string describe(const Case& test_case, const Evaluation& evaluation, std::string_view authority) {

@@ -46,6 +46,9 @@ std::string_view name_of(Evaluation::Outcome outcome);
 // Runs a valid case and judges what came of it as target.judging() says.
 Evaluation evaluate(const Case& test_case, Target& target);
 Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& target);
+// The same of several; a violation among them is looked at again alone, since another case may have done the
+// damage.
+std::vector<Evaluation> evaluate_all(std::span<const RunRequest> requests, Target& target);
 
 // Whether the kernels must refuse this valid case: the vectorized path demanded where the layout forbids it.
 bool must_be_refused(const Case& test_case);

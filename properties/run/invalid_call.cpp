@@ -72,6 +72,16 @@ void stretch_input(GuardedCall& call, std::uint64_t elements) {
   call.input_description.strides[0] = static_cast<std::int64_t>(elements) - hidden;
 }
 
+// The refusal of an input that is too large by what it names, sizes and strides and all.
+Refusal too_large(const GuardedCall& call, std::string_view what) {
+  const normproof_tensor& input = call.input_description;
+  std::string shape;
+  for (std::int32_t dim = 0; dim < input.rank; ++dim)
+    shape += fmt::format("{}{} x stride {}", dim == 0 ? "" : ", ", input.sizes[dim], input.strides[dim]);
+  return {NORMPROOF_SIZE_OVERFLOW, "input",
+          fmt::format("{} does not fit in 63 bits (sizes {})", what, shape)};
+}
+
 bool writes_out(const Case& test_case) {
   return test_case.operation != Operation::fused_add_rms_norm && !test_case.in_place;
 }
@@ -228,12 +238,12 @@ constexpr std::array kInvalidArguments = {
     InvalidArgument{"an extent of 2^63 elements",
                     [](GuardedCall& call, const Case&) {
                       stretch_input(call, std::uint64_t{1} << 63);
-                      return std::optional(Refusal{NORMPROOF_SIZE_OVERFLOW, "input", "extent in elements"});
+                      return std::optional(too_large(call, "the extent in elements"));
                     }},
     InvalidArgument{"an extent of 2^63 bytes",
                     [](GuardedCall& call, const Case& test_case) {
                       stretch_input(call, (std::uint64_t{1} << 63) / size_of(test_case.dtype));
-                      return std::optional(Refusal{NORMPROOF_SIZE_OVERFLOW, "input", "extent in bytes"});
+                      return std::optional(too_large(call, "the extent in bytes"));
                     }},
     // An extent that just fits is no reason to refuse.
     InvalidArgument{"an extent below 2^63 bytes of input without data",
@@ -245,14 +255,14 @@ constexpr std::array kInvalidArguments = {
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
                       if (call.input_description.rank < 3) return std::nullopt;
                       set_rows(call, std::int64_t{1} << 32, std::int64_t{1} << 32);
-                      return Refusal{NORMPROOF_SIZE_OVERFLOW, "input", "number of elements"};
+                      return too_large(call, "the number of elements");
                     }},
     InvalidArgument{"2^63 bytes of elements in little memory",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (call.input_description.rank < 3) return std::nullopt;
                       const std::int64_t rows = std::int64_t{1} << 31;
                       set_rows(call, rows, rows / test_case.hidden_size() + 1);
-                      return Refusal{NORMPROOF_SIZE_OVERFLOW, "input", "extent in bytes"};
+                      return too_large(call, "the extent in bytes");
                     }},
     InvalidArgument{"input past the end of the address space",
                     [](GuardedCall& call, const Case& test_case) {
@@ -292,6 +302,13 @@ constexpr std::array kInvalidArguments = {
                       const std::int32_t unknown = 99;
                       std::memcpy(&call.input_description.dtype, &unknown, sizeof unknown);
                       return std::optional(Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "input", "99"});
+                    }},
+    InvalidArgument{"unknown out dtype",
+                    [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
+                      if (!writes_out(test_case)) return std::nullopt;
+                      const std::int32_t unknown = 98;
+                      std::memcpy(&call.out_description.dtype, &unknown, sizeof unknown);
+                      return Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "out", "98"};
                     }},
     InvalidArgument{"out of the wrong kind of dtype",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {

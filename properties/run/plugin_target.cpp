@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,6 +31,10 @@ constexpr std::size_t kDefaultMemoryLimit = std::size_t{2048} << 20;
 constexpr std::chrono::milliseconds kLeastStartPatience{5000};
 // Different reasons that are counted; a plug-in may put a size or an address into each.
 constexpr std::size_t kMaximumReasons = 8;
+// Calls that go to the worker together, while their tensors are no larger than this in all.
+constexpr std::int64_t kRequestsAtOnce = 16;
+constexpr std::size_t kRoundBytes = std::size_t{1} << 20;
+constexpr std::size_t kArena = 0;  // the one of the worker's that is used
 
 bool contains(std::uint32_t set, auto value) { return (set >> static_cast<unsigned>(value) & 1) != 0; }
 
@@ -73,6 +78,11 @@ class PluginTarget final : public Target {
   bool is_foreign() const override { return true; }
   bool takes(const Case& test_case) const override { return what_is_not_taken(plugin_, test_case).empty(); }
   RunResult run(const Case& test_case, const CaseTensors& tensors) override;
+  std::vector<RunResult> run_all(std::span<const RunRequest> requests) override;
+  // While one waits for its worker, another works.
+  int calls_at_once_per_core() const override { return plugin_.on_device ? 1 : 2; }
+  // To go to another process and back takes longer than a small case.
+  std::int64_t requests_at_once() const override { return plugin_.on_device ? 1 : kRequestsAtOnce; }
   std::string closing_words() const override;
 
  private:
@@ -83,8 +93,19 @@ class PluginTarget final : public Target {
     std::int32_t status = 0;
     std::string printed = {};
   };
+  // A call and what came of it; none of the tries yet.
+  struct Pending {
+    std::unique_ptr<GuardedCall> call;
+    Attempt attempt = {};
+  };
   Attempt attempt(Worker& worker, GuardedCall& call);
   Attempt attempt_twice(Worker& worker, GuardedCall& call);
+  Attempt repeated_alone(Worker& worker, GuardedCall& call, Attempt first, bool was_alone);
+  static std::size_t put_round(Worker& worker, std::span<Pending> calls);
+  static Attempt answer_of(const worker::Round& round, std::uint32_t index, const std::byte* data,
+                           std::size_t data_offset, GuardedCall& call);
+  void attempt_all(Worker& worker, std::span<Pending> calls);
+  RunResult result_of(const Pending& pending);
   RunResult not_taken(std::string reason);
 
   const std::string name_;
@@ -97,8 +118,16 @@ class PluginTarget final : public Target {
   std::int64_t other_reasons_ = 0;               // cases that were not taken for more reasons
 };
 
+PluginTarget::Attempt PluginTarget::answer_of(const worker::Round& round, std::uint32_t index,
+                                              const std::byte* data, std::size_t data_offset,
+                                              GuardedCall& call) {
+  const worker::Call& answer = round.call[index];
+  call.set_message(text_of(answer.message, sizeof answer.message));
+  take_tensors(call, data, data_offset);
+  return {{}, answer.plugin_answer, answer.plugin_status, {}};
+}
+
 PluginTarget::Attempt PluginTarget::attempt(Worker& worker, GuardedCall& call) {
-  constexpr std::size_t kArena = 0;
   const Need need = need_of(call);
   if (std::string problem = too_large(need); !problem.empty()) return {.failure = std::move(problem)};
   worker::Round& round = *worker::round_of(worker.memory(), kArena);
@@ -111,27 +140,85 @@ PluginTarget::Attempt PluginTarget::attempt(Worker& worker, GuardedCall& call) {
   ++calls_;
   std::string failure = worker.carry_out(kArena);
   if (!failure.empty()) return {.failure = std::move(failure)};
-  const worker::Call& answer = round.call[0];
-  call.set_message(text_of(answer.message, sizeof answer.message));
-  take_tensors(call, data, 0);
-  return {{}, answer.plugin_answer, answer.plugin_status, text_of(round.printed, sizeof round.printed)};
+  Attempt attempt = answer_of(round, 0, data, 0, call);
+  attempt.printed = text_of(round.printed, sizeof round.printed);
+  return attempt;
+}
+
+PluginTarget::Attempt PluginTarget::attempt_twice(Worker& worker, GuardedCall& call) {
+  const bool fresh = worker.rounds() == 0;
+  Attempt first = attempt(worker, call);
+  if (first.failure.empty()) return first;
+  return repeated_alone(worker, call, std::move(first), fresh);
 }
 
 // A call that the worker does not survive is repeated alone in a fresh one: an earlier call may have done the
 // damage.
-PluginTarget::Attempt PluginTarget::attempt_twice(Worker& worker, GuardedCall& call) {
-  const std::int64_t before = worker.rounds();
-  Attempt first = attempt(worker, call);
-  if (first.failure.empty()) return first;
+PluginTarget::Attempt PluginTarget::repeated_alone(Worker& worker, GuardedCall& call, Attempt first,
+                                                   bool was_alone) {
   ++failures_;
-  if (before == 0 || worker.hung()) return first;
+  if (was_alone || worker.hung()) return first;
   const Attempt second = attempt(worker, call);
   if (!second.failure.empty()) return second;
-  first.failure += fmt::format(
-      "; it happened after {} other calls of the same process, in a fresh one the case passes: an "
-      "earlier call may have done the damage",
-      before);
+  first.failure +=
+      "; it happened after other calls of the same process, in a fresh one the case passes: an earlier call "
+      "may have done the damage";
   return first;
+}
+
+// Puts as many of the calls into one round as it is to have. Returns how many.
+std::size_t PluginTarget::put_round(Worker& worker, std::span<Pending> calls) {
+  worker::Round& round = *worker::round_of(worker.memory(), kArena);
+  round.calls = round.extents = round.current_call = 0;
+  round.data_bytes = 0;
+  round.printed[0] = '\0';
+  for (const Pending& pending : calls) {
+    const Need need = need_of(*pending.call);
+    if (round.calls == kRequestsAtOnce || round.data_bytes + need.bytes > kRoundBytes ||
+        round.extents + need.extents > worker::kMaximumExtents)
+      break;
+    put_call(*pending.call, false, round, worker::data_of(worker.memory(), kArena),
+             {round.calls, round.data_bytes, round.extents});
+    ++round.calls;
+    round.data_bytes += need.bytes;
+    round.extents += need.extents;
+  }
+  return round.calls;
+}
+
+// Calls together, and alone what is too large, what the worker did not survive, and what may have printed.
+void PluginTarget::attempt_all(Worker& worker, std::span<Pending> calls) {
+  while (!calls.empty()) {
+    const bool fresh = worker.rounds() == 0;
+    const std::size_t count = calls.size() > 1 ? put_round(worker, calls) : 1;
+    if (count <= 1) {
+      calls[0].attempt = attempt_twice(worker, *calls[0].call);
+      calls = calls.subspan(1);
+      continue;
+    }
+    calls_ += static_cast<std::int64_t>(count);
+    std::string failure = worker.carry_out(kArena);
+    const worker::Round& round = *worker::round_of(worker.memory(), kArena);
+    const std::byte* data = worker::data_of(worker.memory(), kArena);
+    const bool alone = failure.empty() && round.printed[0] != '\0';
+    const std::size_t answered =
+        failure.empty() ? count : std::min<std::size_t>(round.current_call, count - 1);
+    std::size_t data_offset = 0;
+    for (std::size_t i = 0; i < answered; ++i) {
+      Pending& pending = calls[i];
+      if (alone) {
+        pending.attempt = attempt_twice(worker, *pending.call);
+        continue;
+      }
+      pending.attempt = answer_of(round, static_cast<std::uint32_t>(i), data, data_offset, *pending.call);
+      data_offset += need_of(*pending.call).bytes;
+    }
+    calls = calls.subspan(answered);
+    if (failure.empty()) continue;
+    calls[0].attempt =
+        repeated_alone(worker, *calls[0].call, {.failure = std::move(failure)}, fresh && answered == 0);
+    calls = calls.subspan(1);
+  }
 }
 
 RunResult PluginTarget::not_taken(std::string reason) {
@@ -151,8 +238,26 @@ RunResult PluginTarget::not_taken(std::string reason) {
 }
 
 RunResult PluginTarget::run(const Case& test_case, const CaseTensors& tensors) {
-  if (std::string what = what_is_not_taken(plugin_, test_case); !what.empty())
-    return not_taken("it does not take " + what);
+  const RunRequest request{&test_case, &tensors};
+  return std::move(run_all({&request, 1}).front());
+}
+
+std::vector<RunResult> PluginTarget::run_all(std::span<const RunRequest> requests) {
+  std::vector<RunResult> results(requests.size());
+  std::vector<Pending> calls;
+  std::vector<std::size_t> places;  // of the calls among the results
+  thread_local std::vector<std::unique_ptr<GuardedCall::Memory>> memory;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const auto& [test_case, tensors] = requests[i];
+    if (std::string what = what_is_not_taken(plugin_, *test_case); !what.empty()) {
+      results[i] = not_taken("it does not take " + what);
+      continue;
+    }
+    if (memory.size() == calls.size()) memory.push_back(std::make_unique<GuardedCall::Memory>());
+    calls.push_back({std::make_unique<GuardedCall>(*test_case, *tensors, *memory[calls.size()])});
+    places.push_back(i);
+  }
+  if (calls.empty()) return results;
   std::unique_ptr<Worker> worker;
   {
     const std::lock_guard lock(mutex_);
@@ -162,14 +267,18 @@ RunResult PluginTarget::run(const Case& test_case, const CaseTensors& tensors) {
     }
   }
   if (!worker) worker = make_worker(settings_);
-  thread_local GuardedCall::Memory memory;
-  GuardedCall call(test_case, tensors, memory);
-  const Attempt answer = attempt_twice(*worker, call);
+  attempt_all(*worker, calls);
   {
     const std::lock_guard lock(mutex_);
     idle_.push_back(std::move(worker));
   }
+  for (std::size_t i = 0; i < calls.size(); ++i) results[places[i]] = result_of(calls[i]);
+  return results;
+}
 
+RunResult PluginTarget::result_of(const Pending& pending) {
+  const GuardedCall& call = *pending.call;
+  const Attempt& answer = pending.attempt;
   RunResult result;
   result.message = call.message();
   if (!answer.failure.empty()) {

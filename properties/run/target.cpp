@@ -56,6 +56,12 @@ std::size_t find_divider(std::string_view name) {
 
 }  // namespace
 
+std::vector<RunResult> Target::run_all(std::span<const RunRequest> requests) {
+  std::vector<RunResult> results;
+  for (const RunRequest& request : requests) results.push_back(run(*request.test_case, *request.tensors));
+  return results;
+}
+
 std::unique_ptr<Target> make_target(std::string_view name) {
   if (const auto plus = find_divider(name); plus != std::string_view::npos)
     return make_compared_target(make_target(name.substr(0, plus)), make_target(name.substr(plus + 1)));

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -32,6 +33,12 @@ struct RunResult {
   int threads_per_block = 0;
 };
 
+// What a target is to run: a valid case and its tensors, which outlive the request.
+struct RunRequest {
+  const Case* test_case = nullptr;
+  const CaseTensors* tensors = nullptr;
+};
+
 // Who judges a target's outputs, and by which policy.
 struct Judging {
   // Whether the canonical order of summation is demanded, and so every bit; otherwise the witness judge
@@ -50,6 +57,10 @@ class Target {
   virtual const std::string& name() const = 0;
   // Runs a valid case on fresh guarded tensors. May be called from several OS threads at once.
   virtual RunResult run(const Case& test_case, const CaseTensors& tensors) = 0;
+  // Runs each, with one result for each. A target to which the way is long may take them together.
+  virtual std::vector<RunResult> run_all(std::span<const RunRequest> requests);
+  // How many requests at a time are enough for that.
+  virtual std::int64_t requests_at_once() const { return 1; }
 
   // Whether the kernels are somebody else's. They promise no order of summation, know nothing of our code
   // paths and thread orders, and refuse what they are not made for; so must_be_refused() does not apply to

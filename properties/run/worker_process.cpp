@@ -25,10 +25,10 @@ extern char** environ;
 namespace normproof {
 namespace {
 
-// How often a worker that takes its time is asked how much memory it has, and how many short rounds go by
+// How often a worker that takes its time is asked how much memory it has, and how many short calls go by
 // between two such questions.
 constexpr std::chrono::milliseconds kMemoryInterval{20};
-constexpr std::int64_t kMemoryRounds = 64;
+constexpr std::int64_t kMemoryCalls = 64;
 constexpr std::int64_t kLeastDeviceMemory = std::int64_t{256} << 20;
 
 TargetError system_error(std::string_view what) {
@@ -122,11 +122,15 @@ std::string WorkerProcess::carry_out(std::size_t arena) {
   }
   if (!problem.empty()) return problem;
   ++rounds_;
-  if (rounds_ % kMemoryRounds == 0 && !(problem = memory_problem()).empty()) {
-    end(false);
-    return problem;
-  }
   const worker::Round& round = *worker::round_of(memory_, arena);
+  calls_ += round.calls;
+  if (calls_ >= kMemoryCalls) {
+    calls_ = 0;
+    if (problem = memory_problem(); !problem.empty()) {
+      end(false);
+      return problem;
+    }
+  }
   if (round.status == NORMPROOF_DEVICE_OK) return {};
   problem = round.message;
   end();

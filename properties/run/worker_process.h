@@ -66,6 +66,7 @@ class WorkerProcess final : public Worker {
   pid_t process_ = -1;
   int starts_ = 0;
   std::int64_t rounds_ = 0;
+  std::int64_t calls_ = 0;  // since it was asked how much memory it has
   bool hung_ = false;
   worker::Greeting greeting_{};
 };

@@ -54,6 +54,7 @@ class HostRounds final : public Rounds {
   normproof_device_status carry_out(Round& round, std::byte* data) override {
     const std::uint32_t calls = round.calls;
     for (std::uint32_t index = 0; index < calls; ++index) {
+      round.current_call = index;
       Call& call = round.call[index];
       Addresses addresses{};
       std::array<std::unique_ptr<SparseRange>, kMaximumRegions> sparse;

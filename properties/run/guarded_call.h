@@ -20,6 +20,9 @@ class GuardedCall {
   // What the tensors of a call lie in; one call at a time.
   struct Memory {
     TensorMemory input, residual, weight, output, scale;
+    void draw_from(MemorySpace* space) {
+      for (TensorMemory* each : {&input, &residual, &weight, &output, &scale}) each->draw_from(space);
+    }
   };
 
   // Requires a valid case; it, its tensors and the memory must outlive the call.

@@ -41,6 +41,13 @@ const std::byte* first_lost_canary(const std::byte* begin, const std::byte* end)
 
 }  // namespace
 
+std::byte* MemorySpace::take(std::size_t bytes) {
+  const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  if (rounded > static_cast<std::size_t>(end_ - next_)) return nullptr;
+  next_ += rounded;
+  return next_ - rounded;
+}
+
 TensorMemory::~TensorMemory() { release(); }
 
 void TensorMemory::release() {
@@ -58,6 +65,9 @@ bool TensorMemory::is_sparse(std::size_t bytes) { return bytes > kSparseThreshol
 
 std::byte* TensorMemory::reserve(std::size_t bytes) {
   const bool sparse = is_sparse(bytes);
+  if (space_ != nullptr && !sparse) {
+    if (std::byte* taken = space_->take(bytes)) return taken;
+  }
   // A sparse range is always mapped anew: its untouched pages must be fresh.
   if (data_ != nullptr && !sparse && !sparse_ && bytes <= capacity_) return data_;
   release();

@@ -23,6 +23,18 @@ inline constexpr std::byte kCanary{0xA5};
 // The size of a guard zone.
 inline constexpr std::size_t kGuardBytes = 256;
 
+// Memory of somebody else's, handed out piece by piece from its beginning on.
+class MemorySpace {
+ public:
+  MemorySpace(std::byte* begin, std::size_t bytes) : next_(begin), end_(begin + bytes) {}
+  // `bytes` bytes on a 256-byte boundary, or null where there are no more so many.
+  std::byte* take(std::size_t bytes);
+
+ private:
+  std::byte* next_;
+  std::byte* end_;
+};
+
 // Memory that guarded tensors are placed in; reused from case to case so that no case pays for an allocation.
 class TensorMemory {
  public:
@@ -36,12 +48,16 @@ class TensorMemory {
   // Throws std::bad_alloc, and std::runtime_error naming the size where the address space is not there.
   std::byte* reserve(std::size_t bytes);
   static bool is_sparse(std::size_t bytes);
+  // What is reserved from now on comes from the space while it has enough, unless it is sparse; null: from
+  // nowhere else. The space must outlive what it gave.
+  void draw_from(MemorySpace* space) { space_ = space; }
 
  private:
   void release();
   std::byte* data_ = nullptr;
   std::size_t capacity_ = 0;
   bool sparse_ = false;
+  MemorySpace* space_ = nullptr;
 };
 
 class GuardedTensor {

@@ -31,8 +31,10 @@ constexpr std::size_t kDefaultMemoryLimit = std::size_t{2048} << 20;
 constexpr std::chrono::milliseconds kLeastStartPatience{5000};
 // Different reasons that are counted; a plug-in may put a size or an address into each.
 constexpr std::size_t kMaximumReasons = 8;
-// Calls that go to the worker together, while their tensors are no larger than this in all.
+// Calls that go to the worker together. Their tensors are laid out where the worker finds them, while there
+// is room at the beginning of its memory; what is larger is copied behind that, as far as it goes together.
 constexpr std::int64_t kRequestsAtOnce = 16;
+constexpr std::size_t kSpaceBytes = std::size_t{4} << 20;
 constexpr std::size_t kRoundBytes = std::size_t{1} << 20;
 constexpr std::size_t kArena = 0;  // the one of the worker's that is used
 
@@ -93,14 +95,22 @@ class PluginTarget final : public Target {
     std::int32_t status = 0;
     std::string printed = {};
   };
-  // A call and what came of it; none of the tries yet.
+  // A call and what came of it; nothing yet.
   struct Pending {
-    std::unique_ptr<GuardedCall> call;
+    RunRequest request;
+    GuardedCall::Memory* memory = nullptr;
+    std::unique_ptr<GuardedCall> call = {};
     Attempt attempt = {};
+    // Lays the tensors out, in a place of their own unless the memory draws from elsewhere.
+    void lay_out() { call = std::make_unique<GuardedCall>(*request.test_case, *request.tensors, *memory); }
+    void lay_out_elsewhere() {
+      memory->draw_from(nullptr);
+      lay_out();
+    }
   };
   Attempt attempt(Worker& worker, GuardedCall& call);
-  Attempt attempt_twice(Worker& worker, GuardedCall& call);
-  Attempt repeated_alone(Worker& worker, GuardedCall& call, Attempt first, bool was_alone);
+  Attempt attempt_twice(Worker& worker, Pending& pending);
+  Attempt repeated_alone(Worker& worker, Pending& pending, Attempt first, bool was_alone);
   static std::size_t put_round(Worker& worker, std::span<Pending> calls);
   static Attempt answer_of(const worker::Round& round, std::uint32_t index, const std::byte* data,
                            std::size_t data_offset, GuardedCall& call);
@@ -128,37 +138,39 @@ PluginTarget::Attempt PluginTarget::answer_of(const worker::Round& round, std::u
 }
 
 PluginTarget::Attempt PluginTarget::attempt(Worker& worker, GuardedCall& call) {
-  const Need need = need_of(call);
-  if (std::string problem = too_large(need); !problem.empty()) return {.failure = std::move(problem)};
   worker::Round& round = *worker::round_of(worker.memory(), kArena);
   std::byte* data = worker::data_of(worker.memory(), kArena);
+  Need need = need_of(call, data);
+  need.bytes += kSpaceBytes;
+  if (std::string problem = too_large(need); !problem.empty()) return {.failure = std::move(problem)};
   round.calls = 1;
   round.extents = need.extents;
   round.data_bytes = need.bytes;
   round.printed[0] = '\0';
-  put_call(call, false, round, data, {});
+  put_call(call, false, round, data, {0, kSpaceBytes, 0});
   ++calls_;
   std::string failure = worker.carry_out(kArena);
   if (!failure.empty()) return {.failure = std::move(failure)};
-  Attempt attempt = answer_of(round, 0, data, 0, call);
+  Attempt attempt = answer_of(round, 0, data, kSpaceBytes, call);
   attempt.printed = text_of(round.printed, sizeof round.printed);
   return attempt;
 }
 
-PluginTarget::Attempt PluginTarget::attempt_twice(Worker& worker, GuardedCall& call) {
+PluginTarget::Attempt PluginTarget::attempt_twice(Worker& worker, Pending& pending) {
   const bool fresh = worker.rounds() == 0;
-  Attempt first = attempt(worker, call);
+  Attempt first = attempt(worker, *pending.call);
   if (first.failure.empty()) return first;
-  return repeated_alone(worker, call, std::move(first), fresh);
+  return repeated_alone(worker, pending, std::move(first), fresh);
 }
 
 // A call that the worker does not survive is repeated alone in a fresh one: an earlier call may have done the
 // damage.
-PluginTarget::Attempt PluginTarget::repeated_alone(Worker& worker, GuardedCall& call, Attempt first,
+PluginTarget::Attempt PluginTarget::repeated_alone(Worker& worker, Pending& pending, Attempt first,
                                                    bool was_alone) {
   ++failures_;
+  pending.lay_out_elsewhere();
   if (was_alone || worker.hung()) return first;
-  const Attempt second = attempt(worker, call);
+  const Attempt second = attempt(worker, *pending.call);
   if (!second.failure.empty()) return second;
   first.failure +=
       "; it happened after other calls of the same process, in a fresh one the case passes: an earlier call "
@@ -170,11 +182,11 @@ PluginTarget::Attempt PluginTarget::repeated_alone(Worker& worker, GuardedCall& 
 std::size_t PluginTarget::put_round(Worker& worker, std::span<Pending> calls) {
   worker::Round& round = *worker::round_of(worker.memory(), kArena);
   round.calls = round.extents = round.current_call = 0;
-  round.data_bytes = 0;
+  round.data_bytes = kSpaceBytes;
   round.printed[0] = '\0';
   for (const Pending& pending : calls) {
-    const Need need = need_of(*pending.call);
-    if (round.calls == kRequestsAtOnce || round.data_bytes + need.bytes > kRoundBytes ||
+    const Need need = need_of(*pending.call, worker::data_of(worker.memory(), kArena));
+    if (round.calls == kRequestsAtOnce || round.data_bytes + need.bytes > kSpaceBytes + kRoundBytes ||
         round.extents + need.extents > worker::kMaximumExtents)
       break;
     put_call(*pending.call, false, round, worker::data_of(worker.memory(), kArena),
@@ -192,7 +204,7 @@ void PluginTarget::attempt_all(Worker& worker, std::span<Pending> calls) {
     const bool fresh = worker.rounds() == 0;
     const std::size_t count = calls.size() > 1 ? put_round(worker, calls) : 1;
     if (count <= 1) {
-      calls[0].attempt = attempt_twice(worker, *calls[0].call);
+      calls[0].attempt = attempt_twice(worker, calls[0]);
       calls = calls.subspan(1);
       continue;
     }
@@ -203,21 +215,24 @@ void PluginTarget::attempt_all(Worker& worker, std::span<Pending> calls) {
     const bool alone = failure.empty() && round.printed[0] != '\0';
     const std::size_t answered =
         failure.empty() ? count : std::min<std::size_t>(round.current_call, count - 1);
-    std::size_t data_offset = 0;
+    std::size_t data_offset = kSpaceBytes;
     for (std::size_t i = 0; i < answered; ++i) {
       Pending& pending = calls[i];
       if (alone) {
-        pending.attempt = attempt_twice(worker, *pending.call);
+        pending.lay_out_elsewhere();
+        pending.attempt = attempt_twice(worker, pending);
         continue;
       }
       pending.attempt = answer_of(round, static_cast<std::uint32_t>(i), data, data_offset, *pending.call);
-      data_offset += need_of(*pending.call).bytes;
+      data_offset += need_of(*pending.call, data).bytes;
     }
     calls = calls.subspan(answered);
     if (failure.empty()) continue;
     calls[0].attempt =
-        repeated_alone(worker, *calls[0].call, {.failure = std::move(failure)}, fresh && answered == 0);
+        repeated_alone(worker, calls[0], {.failure = std::move(failure)}, fresh && answered == 0);
     calls = calls.subspan(1);
+    // Whatever it did may have reached the tensors beside its own.
+    for (Pending& pending : calls) pending.lay_out_elsewhere();
   }
 }
 
@@ -248,13 +263,12 @@ std::vector<RunResult> PluginTarget::run_all(std::span<const RunRequest> request
   std::vector<std::size_t> places;  // of the calls among the results
   thread_local std::vector<std::unique_ptr<GuardedCall::Memory>> memory;
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    const auto& [test_case, tensors] = requests[i];
-    if (std::string what = what_is_not_taken(plugin_, *test_case); !what.empty()) {
+    if (std::string what = what_is_not_taken(plugin_, *requests[i].test_case); !what.empty()) {
       results[i] = not_taken("it does not take " + what);
       continue;
     }
     if (memory.size() == calls.size()) memory.push_back(std::make_unique<GuardedCall::Memory>());
-    calls.push_back({std::make_unique<GuardedCall>(*test_case, *tensors, *memory[calls.size()])});
+    calls.push_back({requests[i], memory[calls.size()].get()});
     places.push_back(i);
   }
   if (calls.empty()) return results;
@@ -267,12 +281,21 @@ std::vector<RunResult> PluginTarget::run_all(std::span<const RunRequest> request
     }
   }
   if (!worker) worker = make_worker(settings_);
+  MemorySpace space(worker::data_of(worker->memory(), kArena), kSpaceBytes);
+  for (Pending& pending : calls) {
+    pending.memory->draw_from(plugin_.on_device ? nullptr : &space);
+    pending.lay_out();
+  }
   attempt_all(*worker, calls);
+  // While the worker's memory is this thread's.
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    results[places[i]] = result_of(calls[i]);
+    calls[i].memory->draw_from(nullptr);
+  }
   {
     const std::lock_guard lock(mutex_);
     idle_.push_back(std::move(worker));
   }
-  for (std::size_t i = 0; i < calls.size(); ++i) results[places[i]] = result_of(calls[i]);
   return results;
 }
 

@@ -71,7 +71,7 @@ Rounds::Place Rounds::reserve(const Need& need, bool alone, std::size_t& data_of
 }
 
 Rounds::Result Rounds::attempt(GuardedCall& call, bool as_is, bool alone, bool& was_alone) {
-  const Need need = need_of(call);
+  const Need need = need_of(call, nullptr);
   if (std::string problem = too_large(need); !problem.empty()) return {NORMPROOF_OK, std::move(problem)};
   std::size_t offset = 0;
   std::uint32_t extent = 0;

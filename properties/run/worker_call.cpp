@@ -16,6 +16,10 @@ std::size_t size_of(const GuardedTensor::Range& range) {
   return static_cast<std::size_t>(range.end - range.begin);
 }
 
+bool lies_in(const GuardedTensor& tensor, const std::byte* data) {
+  return tensor.memory().begin >= data && tensor.memory().begin < data + worker::kDataBytes;
+}
+
 // Calls visit(begin, bytes) for the pieces of a tensor that travel.
 template <class Visit>
 void for_each_piece(const GuardedTensor& tensor, const Visit& visit) {
@@ -44,9 +48,10 @@ worker::Tensor translate(const normproof_tensor* description,
 
 }  // namespace
 
-Need need_of(const GuardedCall& call) {
+Need need_of(const GuardedCall& call, const std::byte* data) {
   Need need;
   for (const GuardedTensor* tensor : call.tensors()) {
+    if (lies_in(*tensor, data)) continue;
     for_each_piece(*tensor, [&](const std::byte*, std::size_t bytes) { need.bytes += aligned(bytes); });
     need.extents += static_cast<std::uint32_t>(tensor->pieces().size());
   }
@@ -79,6 +84,10 @@ void put_call(const GuardedCall& call, bool as_is, worker::Round& round, std::by
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     worker::Region& region = request.region[i];
     const auto memory = tensors[i]->memory();
+    if (lies_in(*tensors[i], data)) {
+      region = {size_of(memory), static_cast<std::uint64_t>(memory.begin - data), 0, 0};
+      continue;
+    }
     region = {size_of(memory), offset, extent, static_cast<std::uint32_t>(tensors[i]->pieces().size())};
     for_each_piece(*tensors[i], [&](const std::byte* begin, std::size_t bytes) {
       if (region.extents > 0)
@@ -91,6 +100,7 @@ void put_call(const GuardedCall& call, bool as_is, worker::Round& round, std::by
 
 void take_tensors(GuardedCall& call, const std::byte* data, std::size_t data_offset) {
   for (const GuardedTensor* tensor : call.tensors()) {
+    if (lies_in(*tensor, data)) continue;
     for_each_piece(*tensor, [&](std::byte* begin, std::size_t bytes) {
       std::memcpy(begin, data + data_offset, bytes);
       data_offset += aligned(bytes);

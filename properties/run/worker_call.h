@@ -11,12 +11,12 @@
 
 namespace normproof {
 
-// What a call takes of a round.
+// What a call takes of a round, whose data begin at `data`: tensors that lie there already take nothing.
 struct Need {
   std::size_t bytes = 0;
   std::uint32_t extents = 0;
 };
-Need need_of(const GuardedCall& call);
+Need need_of(const GuardedCall& call, const std::byte* data);
 // Says so where it is more than a whole round has; otherwise empty.
 std::string too_large(const Need& need);
 
@@ -26,10 +26,11 @@ struct Slot {
   std::size_t data_offset = 0;
   std::uint32_t first_extent = 0;
 };
-// Writes the call and its tensors. `as_is`: pointers are passed on as they are, not translated.
+// Writes the call and its tensors, unless they lie there already. `as_is`: pointers are passed on as they
+// are, not translated.
 void put_call(const GuardedCall& call, bool as_is, worker::Round& round, std::byte* data, Slot slot);
 
-// Copies the tensors back over those of the call.
+// Copies the tensors back over those of the call, which but for those that lie there are somewhere else.
 void take_tensors(GuardedCall& call, const std::byte* data, std::size_t data_offset);
 
 }  // namespace normproof

@@ -6,7 +6,9 @@
 // and S * (1 + u)^d, widened by half a smallest subnormal per operation where squares can underflow; it is S
 // itself where no partial sum can need more bits than there are. From there every operation is monotone and
 // is followed exactly: division by H or multiplication by the rounded 1 / H, the addition of eps, and a root
-// at most `ulp_bound` representable numbers away from the correctly rounded one.
+// at most `ulp_bound` representable numbers away from the correctly rounded one. Those are 2 ulp, but just
+// below a power of two, where numbers lie twice as dense as the ulp above it; that 2 are enough there too for
+// the roots of GPUs is proved for every m by properties/proofs (near-root).
 #pragma once
 
 #include <cstdint>

@@ -133,7 +133,10 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
       strides[0] = kGrid * strides[1] + 2 * below(3);
     }
   }
-  switch (below(4)) {
+  // Rows that are read may be the same ones.
+  if (!combs && !grids && rank > 2 && below(4) == 0)
+    call.input.tensor.strides[0] = call.input.tensor.strides[1];
+  switch (below(5)) {
     case 0:  // exactly in place, which rms_norm allows
       if (!quantizes(call.operation)) call.out = call.input;
       break;
@@ -150,6 +153,10 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
             arena + std::max<std::int64_t>(0, first + below(2 * kFarthest + 1) - kFarthest) *
                         static_cast<std::int64_t>(size_of(call.dtype));
       }
+      break;
+    case 3:  // from the last element of the input on
+      if (const auto offsets = element_offsets(call.input, arena); !combs && !grids && !offsets.empty())
+        call.out.tensor.data = arena + offsets.back();
       break;
     default:
       break;
@@ -193,6 +200,9 @@ std::string problem_of_arena_call(const ArenaCall& call, std::byte* arena, const
       std::any_of(end, text.end(), [](char byte) { return byte != kUntouched; }))
     return fmt::format("the message does not end within its {} bytes{}", capacity, describe(call, arena));
   if (capacity == 0) text[0] = '\0';
+  if (refused && capacity > 0 && std::find(text.begin(), end, '\0') != end - 1)
+    return fmt::format("a refusal's message, \"{}\", does not fill its {} bytes{}", text.data(), capacity,
+                       describe(call, arena));
   if (status != (refused ? NORMPROOF_OVERLAP : NORMPROOF_OK)) {
     return fmt::format("{}, but status {}, message \"{}\"{}",
                        refused ? "memory is shared" : "no memory is shared", static_cast<int>(status),

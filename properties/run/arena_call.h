@@ -28,7 +28,7 @@ struct ArenaCall {
   ArenaTensor input, residual, weight, out;
   bool has_weight = false;
   const float* scale = nullptr;
-  std::size_t message_capacity = 64;  // less than most messages need, or nothing
+  std::size_t message_capacity = 48;  // less than the messages of refusals need, or nothing
 
   bool has_out() const { return operation != Operation::fused_add_rms_norm; }
 };

@@ -303,6 +303,12 @@ constexpr std::array kInvalidArguments = {
                       std::memcpy(&call.input_description.dtype, &unknown, sizeof unknown);
                       return std::optional(Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "input", "99"});
                     }},
+    InvalidArgument{"negative input dtype",
+                    [](GuardedCall& call, const Case&) {
+                      const std::int32_t unknown = -1;
+                      std::memcpy(&call.input_description.dtype, &unknown, sizeof unknown);
+                      return std::optional(Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "input", "-1"});
+                    }},
     InvalidArgument{"unknown out dtype",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (!writes_out(test_case)) return std::nullopt;
@@ -395,6 +401,12 @@ constexpr std::array kInvalidArguments = {
                       const std::int32_t unknown = 7;
                       std::memcpy(&call.launch.path, &unknown, sizeof unknown);
                       return std::optional(Refusal{NORMPROOF_INVALID_LAUNCH, "launch", "path is 7"});
+                    }},
+    InvalidArgument{"negative path",
+                    [](GuardedCall& call, const Case&) {
+                      const std::int32_t unknown = -1;
+                      std::memcpy(&call.launch.path, &unknown, sizeof unknown);
+                      return std::optional(Refusal{NORMPROOF_INVALID_LAUNCH, "launch", "path is -1"});
                     }},
     InvalidArgument{"vectorized where the alignment forbids it",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {

@@ -134,21 +134,23 @@ std::vector<PeerRow> read_peers(const std::filesystem::path& file) {
 }
 
 std::string to_text(const Report& report) {
-  std::string text = fmt::format(
-      "{}, driver {}, {}\n{:<5} {:>5} {:>6} {:>7} {:<5} {:>9} {:>9} {:>7}  {:<22} {:>6}  {:>9}  {}\n",
-      report.device.name, report.device.driver, report.date, "op", "dtype", "H", "tokens", "mode", "copy us",
-      "kernel us", "ratio", "best peer", "ratio", "prototype", "shape");
+  const std::string driver =
+      *report.device.driver == '\0' ? "" : fmt::format(", driver {}", report.device.driver);
+  std::string text =
+      fmt::format("{}{}, {}\n{:<5} {:>5} {:>6} {:>7} {:<5} {:>9} {:>9} {:>7}  {:<22} {:>6}  {:>9}  {}\n",
+                  report.device.name, driver, report.date, "op", "dtype", "H", "tokens", "mode", "copy us",
+                  "kernel us", "ratio", "best peer", "ratio", "prototype", "shape");
   std::string named;
   std::size_t compared = 0, ahead = 0, ahead_in_time = 0;
   for (const Measured& each : report.measured) {
     const std::string peer = each.peer ? each.peer->name : "";
     text += fmt::format(
-        "{:<5} {:>5} {:>6} {:>7} {:<5} {:>9.2f} {:>9.2f} {:>7.3f}  {:<22} {:>6}  {:>9}  {}{}x{}\n",
+        "{:<5} {:>5} {:>6} {:>7} {:<5} {:>9.2f} {:>9.2f} {:>7.3f}  {:<22} {:>6}  {:>9}  {}{}{}\n",
         each.row.operation, dtype_name(each.row.dtype), each.row.hidden, each.row.tokens,
         each.row.cold ? "cold" : "hot", each.copy_us, each.kernel_us, each.ratio(), peer,
         each.peer ? fmt::format("{:.3f}", each.peer->ratio) : "",
         each.peer ? fmt::format("{:.3f}", each.peer->prototype_ratio) : "", each.dependent ? "PDL " : "",
-        each.shape, each.threads);
+        each.shape, each.threads == 0 ? "" : fmt::format("x{}", each.threads));
     if (each.peer) {
       ++compared;
       if (each.ratio() >= each.peer->ratio) ++ahead;
@@ -157,9 +159,12 @@ std::string to_text(const Report& report) {
     for (const std::string& exception : exceptions(each))
       named += fmt::format("EXCEPTION {}: {}\n", row_name(each.row), exception);
   }
-  text += fmt::format(
-      "{} of {} rows at least as fast as the best peer, relative to the copy; {} in microseconds\n", ahead,
-      compared, ahead_in_time);
+  if (compared > 0) {
+    text += fmt::format(
+        "{} of {} rows at least as fast as the best peer, relative to the copy; {} in microseconds\n", ahead,
+        compared, ahead_in_time);
+  }
+  for (const std::string& each : report.left_out) named += fmt::format("LEFT OUT {}\n", each);
   return text + named;
 }
 

@@ -52,6 +52,7 @@ struct Report {
   std::string date;     // UTC
   std::string command;  // as it was typed
   std::vector<Measured> measured;
+  std::vector<std::string> left_out;  // what was not measured, and why
 };
 
 // The rows of a peers file with the best peer of each. Throws std::runtime_error naming file and line.

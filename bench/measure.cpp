@@ -248,6 +248,14 @@ class Measurement {
     const auto* scale = reinterpret_cast<const float*>(scale_);
     char text[512] = {};
     const normproof_message message{text, sizeof text};
+    if (request_.function != nullptr) {
+      const bool has_out = request_.quantizes != 0 || request_.adds_residual == 0;
+      if (request_.function(request_.context, has_out ? &out : nullptr, &input,
+                            request_.adds_residual != 0 ? &residual : nullptr, &weight, scale, stream,
+                            message) != 0)
+        throw std::runtime_error(text);
+      return;
+    }
     constexpr float kEpsilon = 1e-6f;
     normproof_status status = NORMPROOF_OK;
     if (request_.quantizes && request_.adds_residual) {

@@ -10,6 +10,14 @@
 extern "C" {
 #endif
 
+/* Enqueues the operation of a request on the stream, other than by the kernels of kernels_cuda. Returns 0, or
+ * writes why not. */
+typedef int32_t (*normproof_measured_function)(void* context, const normproof_tensor* out,
+                                               const normproof_tensor* input,
+                                               const normproof_tensor* residual,
+                                               const normproof_tensor* weight, const float* scale,
+                                               void* stream, normproof_message message);
+
 typedef struct normproof_measure_request {
   int32_t adds_residual;
   int32_t quantizes; /* to e4m3fn */
@@ -21,6 +29,8 @@ typedef struct normproof_measure_request {
   int32_t shape; /* of a forced configuration, negative: the table's choice */
   int32_t threads;
   int32_t dependent;
+  normproof_measured_function function; /* what is measured; null: the kernels of kernels_cuda */
+  void* context;                        /* for the function */
 } normproof_measure_request;
 
 typedef struct normproof_measure_result {

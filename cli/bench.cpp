@@ -1,21 +1,29 @@
-// `normproof bench --target cuda`: how fast the kernels are on a GPU, beside a copy of the same bytes and
-// other kernels.
+// `normproof bench`: how fast the kernels are on a GPU, or a plug-in where its memory is, beside a copy of
+// the same bytes and other kernels.
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <memory>
 
 #include "bench/cuda_bench.h"
+#include "bench/plugin_bench.h"
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/progress.h"
 #include "corpus/atomic_file.h"
 #include "properties/run/cuda_target.h"
+#include "properties/run/plugin_target.h"
 #include "properties/run/shared_library.h"
 #include "properties/run/target.h"
 
@@ -75,6 +83,39 @@ bool selected(const std::vector<Value>& wanted, const Value& value) {
   return wanted.empty() || std::find(wanted.begin(), wanted.end(), value) != wanted.end();
 }
 
+constexpr unsigned kPatienceSeconds = 120;                  // for a row of a plug-in
+constexpr std::size_t kLargestRow = std::size_t{64} << 20;  // bytes that a call on the CPU touches
+
+// Everything of a plug-in is measured in a child process, which goes on behind this where exit_code is
+// nothing. The parent waits for it, and has its exit code; that of a violation where the plug-in took the
+// process with it.
+struct Child {
+  explicit Child(const std::string& plugin);
+  std::optional<int> exit_code;
+  bool* finished = nullptr;  // shared: the child says that it was not the plug-in that ended it
+};
+
+Child::Child(const std::string& plugin) {
+  void* page = mmap(nullptr, sizeof(bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  std::fflush(nullptr);
+  const pid_t child = page == MAP_FAILED ? -1 : fork();
+  if (child < 0) throw TargetError(fmt::format("target {}: no process: {}", plugin, std::strerror(errno)));
+  finished = static_cast<bool*>(page);
+  if (child == 0) return;
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : kViolationFound;
+  if (WIFEXITED(status) && (*finished || *exit_code != kAllGood)) return;
+  const std::string what =
+      WIFEXITED(status) ? "it ended the process"
+      : WTERMSIG(status) == SIGALRM
+          ? fmt::format("no answer within {} s", kPatienceSeconds)
+          : fmt::format("it died of signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+  fmt::print(stderr, "target {}: {} while it was measured; `{} verify --target {}` finds the case\n", plugin,
+             what, program_name(), plugin);
+  exit_code = kViolationFound;
+}
+
 normproof_measure_result measure(const BenchLibrary& library, const normproof_measure_request& request) {
   std::array<char, 512> text{};
   normproof_measure_result result{};
@@ -120,44 +161,137 @@ std::string tune(const BenchLibrary& library, const bench::Row& row, std::string
   return lines;
 }
 
-int run(const BenchOptions& options) {
-  if (options.target != "cuda")
-    throw UsageError(fmt::format("--target {}: bench measures target cuda alone; verify judges any target",
-                                 options.target));
+// The rows that are selected, in each dtype.
+std::vector<bench::PeerRow> selected_rows(const BenchOptions& options) {
+  std::vector<bench::PeerRow> rows;
   const auto peers = bench::read_peers(options.peers);
-  const BenchLibrary library = load_library();
-  bench::Report report;
-  std::array<char, 512> text{};
-  if (library.open(&report.device, {text.data(), text.size()}) != NORMPROOF_DEVICE_OK)
-    throw TargetError(fmt::format("target cuda: {}", text.data()));
-  report.date = now();
-  report.command = program_name() + " bench --target cuda";
-  std::string tuned = "op,dtype,H,tokens,mode,shape,threads,dependent,copy_us,kernel_us,ratio\n";
   for (const std::string& dtype : options.dtypes) {
-    for (const bench::PeerRow& each : peers) {
+    for (bench::PeerRow each : peers) {
       if (!selected(options.operations, each.row.operation) || !selected(options.hidden, each.row.hidden) ||
           !selected(options.tokens, each.row.tokens))
         continue;
-      bench::Measured measured;
-      measured.row = each.row;
-      measured.row.dtype = dtype_of(dtype);
-      if (dtype == "bf16") measured.peer = each.peer;  // all peers were measured in bf16
-      normproof_measure_request request = request_of(measured.row);
-      request.copy = 1;
-      const normproof_measure_result result = measure(library, request);
-      measured.copy_us = result.copy_us;
-      measured.kernel_us = result.kernel_us;
-      measured.least_us = result.kernel_least_us;
-      measured.most_us = result.kernel_most_us;
-      measured.shape = library.shape_name(result.shape);
-      measured.threads = result.threads;
-      measured.dependent = result.dependent != 0;
-      if (!options.tune.empty()) tuned += tune(library, measured.row, dtype, measured.copy_us);
-      report.measured.push_back(std::move(measured));
+      each.row.dtype = dtype_of(dtype);
+      if (dtype != "bf16") each.peer.reset();  // all peers were measured in bf16
+      rows.push_back(each);
     }
   }
-  if (report.measured.empty()) throw UsageError("no row of the peers file is selected");
+  if (rows.empty()) throw UsageError("no row of the peers file is selected");
+  return rows;
+}
+
+bench::Measured measured_row(const bench::PeerRow& row, const normproof_measure_result& result) {
+  bench::Measured measured;
+  measured.row = row.row;
+  measured.peer = row.peer;
+  measured.copy_us = result.copy_us;
+  measured.kernel_us = result.kernel_us;
+  measured.least_us = result.kernel_least_us;
+  measured.most_us = result.kernel_most_us;
+  measured.threads = result.threads;
+  measured.dependent = result.dependent != 0;
+  return measured;
+}
+
+void open_device(const BenchLibrary& library, bench::Report& report) {
+  std::array<char, 512> text{};
+  if (library.open(&report.device, {text.data(), text.size()}) != NORMPROOF_DEVICE_OK)
+    throw TargetError(fmt::format("target cuda: {}", text.data()));
+}
+
+void measure_kernels(const BenchOptions& options, bench::Report& report, std::string& tuned) {
+  const auto rows = selected_rows(options);
+  const BenchLibrary library = load_library();
+  open_device(library, report);
+  for (const bench::PeerRow& each : rows) {
+    normproof_measure_request request = request_of(each.row);
+    request.copy = 1;
+    const normproof_measure_result result = measure(library, request);
+    bench::Measured measured = measured_row(each, result);
+    measured.shape = library.shape_name(result.shape);
+    if (!options.tune.empty()) {
+      const std::string_view dtype = each.row.dtype == NORMPROOF_FP32   ? "fp32"
+                                     : each.row.dtype == NORMPROOF_FP16 ? "fp16"
+                                                                        : "bf16";
+      tuned += tune(library, each.row, dtype, measured.copy_us);
+    }
+    report.measured.push_back(std::move(measured));
+  }
+}
+
+void measure_plugin(const BenchOptions& options, bench::Report& report) {
+  const auto rows = selected_rows(options);
+  bench::PluginBench plugin(options.target);
+  std::optional<BenchLibrary> library;
+  if (plugin.on_device()) {
+    library = load_library();
+    open_device(*library, report);
+  } else {
+    std::snprintf(report.device.name, sizeof report.device.name, "%s on the CPU, one thread",
+                  plugin.name().c_str());
+  }
+  std::size_t not_taken = 0, too_large = 0, done = 0;
+  Progress progress;
+  for (bench::PeerRow each : rows) {
+    progress.show("bench", static_cast<double>(done++) / static_cast<double>(rows.size()));
+    if (!plugin.on_device()) each.peer.reset();  // all peers were measured on a GPU
+    if (!plugin.takes(each.row)) {
+      ++not_taken;
+      continue;
+    }
+    if (!plugin.on_device() && bench::PluginBench::bytes_of(each.row) > kLargestRow) {
+      ++too_large;
+      continue;
+    }
+    alarm(kPatienceSeconds);
+    std::optional<normproof_measure_result> result;
+    if (plugin.on_device()) {
+      normproof_measure_request request = request_of(each.row);
+      request.copy = 1;
+      plugin.attach(request);
+      result = measure(*library, request);
+    } else {
+      result = plugin.measure(each.row);
+    }
+    alarm(0);
+    if (!result) {
+      ++not_taken;
+      continue;
+    }
+    bench::Measured measured = measured_row(each, *result);
+    measured.shape = "plug-in";
+    report.measured.push_back(std::move(measured));
+  }
+  progress.clear();
+  if (not_taken > 0)
+    report.left_out.push_back(fmt::format("{} rows that the plug-in does not take", not_taken));
+  if (too_large > 0)
+    report.left_out.push_back(
+        fmt::format("{} rows of more than {} MiB, which a CPU takes long for", too_large, kLargestRow >> 20));
+}
+
+int run(const BenchOptions& options) {
+  const bool is_plugin = names_a_plugin(options.target);
+  if (!is_plugin && options.target != "cuda")
+    throw UsageError(fmt::format(
+        "--target {}: bench measures target cuda and plug-ins; verify judges any target", options.target));
+  if (is_plugin && !options.tune.empty())
+    throw UsageError("--tune: a plug-in has no configurations to choose from");
+  std::optional<Child> child;
+  if (is_plugin) child.emplace(options.target);
+  if (child && child->exit_code) return *child->exit_code;
+  bench::Report report;
+  report.date = now();
+  report.command = program_name() + " bench --target " + options.target;
+  std::string tuned = "op,dtype,H,tokens,mode,shape,threads,dependent,copy_us,kernel_us,ratio\n";
+  if (child) {
+    measure_plugin(options, report);
+    *child->finished = true;
+  } else {
+    measure_kernels(options, report, tuned);
+  }
   fmt::print("{}", bench::to_text(report));
+  if (report.measured.empty())
+    throw TargetError(fmt::format("target {}: nothing was measured", options.target));
   write_if_named(options.json, bench::to_json(report));
   write_if_named(options.csv, bench::to_csv(report));
   write_if_named(options.svg, bench::to_svg(report));
@@ -169,7 +303,8 @@ int run(const BenchOptions& options) {
 
 Action add_bench(CLI::App& command) {
   const auto options = std::make_shared<BenchOptions>();
-  command.add_option("--target", options->target, "What is measured: cuda")->capture_default_str();
+  command.add_option("--target", options->target, "What is measured: cuda, or the path of a plug-in")
+      ->capture_default_str();
   command.add_option("--op", options->operations, "Only these: rms, add, rmsq, addq")
       ->delimiter(',')
       ->check(CLI::IsMember({"rms", "add", "rmsq", "addq"}));

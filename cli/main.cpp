@@ -40,7 +40,8 @@ constexpr Subcommand kSubcommands[] = {
     {"merge", "Unite the results of all shards of a run of verify, mutants or fuzz", add_merge},
     {"new-target", "Write a folder with an example of a plug-in, to put your kernel into", add_new_target},
     {"prove", "Compare every input of the elementary operations with integer arithmetic", add_prove},
-    {"bench", "Measure the kernels' speed on a GPU, beside a copy and other kernels", add_bench},
+    {"bench", "Measure the speed of the kernels on a GPU, or of a plug-in, beside a copy and other kernels",
+     add_bench},
     {"list", "Print the operations, dtypes, policies, properties, data classes and targets", add_list},
 };
 

@@ -58,6 +58,28 @@ class Plugins(unittest.TestCase):
         return self.run_program("replay", "23.json", "24.json", "25.json", "--target", self.faulty, *more, code=code,
                                 fault=fault, **environment)
 
+    # --- speed ---
+
+    def bench(self, fault, code, *more):
+        return self.run_program("bench", "--target", self.faulty, "--op", "rms", "--hidden", "128,1024", "--tokens", "1",
+                                *more, code=code, fault=fault)
+
+    def test_the_speed_of_a_plug_in_is_measured_beside_a_copy(self):
+        text = self.bench("", 0, "--json", "bench.json")
+        self.assertIn("on the CPU", text)
+        rows = self.read("bench.json")["rows"]
+        self.assertEqual({row["hidden"] for row in rows}, {128, 1024})
+        for row in rows:
+            self.assertTrue(row["copy_us"] > 0 and row["kernel_us"] > 0 and "best_peer" not in row, row)
+
+    def test_what_a_plug_in_does_while_it_is_measured_is_no_silent_pass(self):
+        self.assertIn("it died of signal 11", self.bench("crash", 1))
+        self.assertIn("it ended the process", self.bench("exit", 1))
+        self.assertIn("nothing was measured", self.bench("not-taken", 3))
+        self.assertIn("failed", self.bench("failed", 3))
+        self.assertIn("--tune", self.bench("", 2, "--tune", "table.csv"))
+        self.run_program("bench", "--target", "./nowhere.so", code=3)
+
     # --- right and wrong kernels ---
 
     def test_a_new_target_builds_and_conforms_and_nothing_is_overwritten(self):

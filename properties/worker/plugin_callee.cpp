@@ -132,7 +132,8 @@ class PluginCallee final : public Callee {
     const DLTensor* weight = describe(call.weight, addresses, room[2]);
     const DLTensor* out = describe(call.out, addresses, room[3]);
     const auto* scale = static_cast<const float*>(address_of(call.scale, addresses));
-    const normproof_plugin_call context{nullptr, call.message, sizeof call.message};
+    const normproof_plugin_call context{reinterpret_cast<void*>(call.stream), call.message,
+                                        sizeof call.message};
     // The program asks for no operation that is not there.
     switch (static_cast<Operation>(call.operation)) {
       case Operation::rms_norm:

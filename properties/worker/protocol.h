@@ -52,6 +52,7 @@ struct Call {
   std::int32_t operation = 0;  // of corpus/case.h
   float epsilon = 0;
   normproof_launch launch{};
+  std::uint64_t stream = 0;  // cudaStream_t, 0 for the default stream; benchmarks alone name one
   // How a kernel whose threads run on the CPU is to order them, as in corpus/case.h; others do not look at
   // it.
   std::int32_t thread_order = 0;

@@ -31,8 +31,8 @@ TOOL = "universalmutator==1.1.13"
 FOLDER = ROOT / "build/generic"
 EQUIVALENT = pathlib.Path(__file__).with_name("generic_equivalent.json")
 COMPILE = ["clang++-19", "-std=c++20", "-O0", "-w", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden",
-           "-ffp-contract=off", "-fsanitize=undefined", "-fno-sanitize=vptr,function", "-fsanitize-trap=undefined", "-x",
-           "c++"]
+           "-ffp-contract=off", "-fsanitize=undefined", "-fno-sanitize=vptr,function", "-fsanitize-trap=undefined",
+           "-fstrict-flex-arrays=3", "-x", "c++"]
 SECONDS = 60  # of processor time for verify; more is a hang, which is seen too
 
 

@@ -60,13 +60,14 @@ constexpr double kDecodeGain = 1.25;  // over the best peer, for 1 token of H >=
 
 std::vector<std::string> exceptions(const Measured& measured) {
   std::vector<std::string> found;
-  if (const auto wanted = goal(measured.row); wanted && measured.ratio() < *wanted)
+  if (const auto wanted = goal(measured.row); wanted && !measured.is_plugin && measured.ratio() < *wanted)
     found.push_back(fmt::format("copy / kernel {:.3f}, the goal is {:.2f}", measured.ratio(), *wanted));
   if (!measured.peer) return found;
   if (measured.ratio() < measured.peer->ratio)
     found.push_back(fmt::format("{} reached {:.3f} ({:.2f} us), here {:.3f} ({:.2f} us)", measured.peer->name,
                                 measured.peer->ratio, measured.peer->kernel_us, measured.ratio(),
                                 measured.kernel_us));
+  if (measured.is_plugin) return found;
   if (measured.peer->prototype_ratio > 0 && measured.ratio() < 0.98 * measured.peer->prototype_ratio)
     found.push_back(fmt::format("the prototype reached {:.3f} ({:.2f} us), here {:.3f} ({:.2f} us)",
                                 measured.peer->prototype_ratio, measured.peer->prototype_us, measured.ratio(),

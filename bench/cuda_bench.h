@@ -43,6 +43,7 @@ struct Measured {
   std::string shape;
   int threads = 0;
   bool dependent = false;
+  bool is_plugin = false;  // somebody else's kernel, for which the project's goals are none
   std::optional<Peer> peer;
   double ratio() const { return copy_us / kernel_us; }
 };

@@ -259,6 +259,7 @@ void measure_plugin(const BenchOptions& options, bench::Report& report) {
     }
     bench::Measured measured = measured_row(each, *result);
     measured.shape = "plug-in";
+    measured.is_plugin = true;
     report.measured.push_back(std::move(measured));
   }
   progress.clear();

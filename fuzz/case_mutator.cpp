@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "corpus/aimed_values.h"
 #include "corpus/bit_classes.h"
@@ -292,6 +295,20 @@ constexpr std::array kMutations = {
 
 std::span<const Mutation> all_mutations() { return kMutations; }
 
+std::span<const Mutation> used_mutations() {
+  static const std::vector<Mutation> used = [] {
+    std::vector<Mutation> mutations(kMutations.begin(), kMutations.end());
+    const char* without = std::getenv("NORMPROOF_WITHOUT_MUTATION");
+    if (without != nullptr &&
+        std::erase_if(mutations, [&](const Mutation& each) { return each.name == without; }) == 0) {
+      std::fprintf(stderr, "NORMPROOF_WITHOUT_MUTATION is '%s', which names no mutation\n", without);
+      std::exit(2);
+    }
+    return mutations;
+  }();
+  return used;
+}
+
 Case mutate(const Case& test_case, Random& random, const CaseLimits& limits) {
   constexpr int kAttempts = 4;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
@@ -299,7 +316,7 @@ Case mutate(const Case& test_case, Random& random, const CaseLimits& limits) {
     const std::uint64_t wanted = 1 + random.below(4);
     // Some mutations do not fit some cases; the epsilon always does, so few draws are in vain.
     std::uint64_t applied = 0;
-    while (applied < wanted) applied += random.pick(kMutations).apply(mutated, random, limits) ? 1 : 0;
+    while (applied < wanted) applied += random.pick(used_mutations()).apply(mutated, random, limits) ? 1 : 0;
     if (validate(mutated).empty() && within(mutated, limits)) return mutated;
   }
   return test_case;

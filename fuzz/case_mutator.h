@@ -20,6 +20,9 @@ struct Mutation {
 
 // The table of all mutations.
 std::span<const Mutation> all_mutations();
+// Those that mutate() draws from: all but the one that the environment variable NORMPROOF_WITHOUT_MUTATION
+// names, to measure what it is worth. Ends the process where there is none of that name.
+std::span<const Mutation> used_mutations();
 
 // Applies one to four mutations. The result is valid and within the limits wherever `test_case` is.
 Case mutate(const Case& test_case, Random& random, const CaseLimits& limits);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Executions until a fuzzer finds planted bugs, from an empty corpus: the table of fuzz/README.md.
 
-time_to_find.py BUILD [--seeds 20] [--jobs 2] [--only REGEX] [--harness REGEX] [--flag=-use_value_profile=1 ...] [--list]
+time_to_find.py BUILD [--each-mutation] [--seeds 20] [--jobs 2] [--only REGEX] [--harness REGEX] [--flag=-use_value_profile=1 ...] [--list]
 BUILD is a folder of preset fuzz with the mutants that the table names; --list prints the targets that build them. Executions
 are counted, not time: given the same seeds and build, a row is the same under any load, but for mutants that lack a barrier.
 """
@@ -54,13 +54,15 @@ BUGS = [
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-def executions_to_find(build, mutant, harness, most, seed, flags):
+def executions_to_find(build, mutant, harness, most, seed, flags, without=None):
     """The number of executions until the fuzzer died of a finding; None where it ended without one."""
     with tempfile.TemporaryDirectory() as folder:
         corpus = os.path.join(folder, "corpus")
         os.mkdir(corpus)
         environment = dict(os.environ, NORMPROOF_TARGET=f"mutant:{mutant}", NORMPROOF_FINDINGS=folder,
                            NORMPROOF_MUTANTS=str(build / "mutants"))
+        if without:
+            environment["NORMPROOF_WITHOUT_MUTATION"] = without
         done = subprocess.run([HERE / "run.sh", build / "bin" / f"{harness}_fuzzer", f"-runs={most}", f"-seed={seed}",
                                "-rss_limit_mb=4096", "-timeout=60", "-print_final_stats=1", *flags, corpus],
                               cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -74,6 +76,39 @@ def executions_to_find(build, mutant, harness, most, seed, flags):
         return int(executed[-1])
 
 
+def mutations():
+    """Their names, in the order of the table of case_mutator.cpp."""
+    names = re.findall(r'Mutation\{"([a-z-]+)"', (HERE / "case_mutator.cpp").read_text())
+    if not names:
+        sys.exit("case_mutator.cpp has no table of mutations")
+    return names
+
+
+def what_each_mutation_is_worth(build, bugs, options):
+    """For each mutation left out: the executions to find, and the bug that suffers most."""
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        def mean(bug, without):
+            """The geometric mean over all seeds; a run without a finding counts as one more than the most."""
+            _, mutant, harness, most = bug
+            most = min(most, options.most)
+            runs = [pool.submit(executions_to_find, build, mutant, harness, most, seed, options.flag, without)
+                    for seed in range(1, options.seeds + 1)]
+            counts = [run.result() for run in runs]
+            return (statistics.geometric_mean([most + 1 if count is None else count for count in counts]),
+                    sum(count is not None for count in counts))
+
+        with_all = {bug: mean(bug, None) for bug in bugs}
+        print(f"with all: {sum(found for _, found in with_all.values())} of {len(bugs) * options.seeds} runs find the bug\n\n"
+              "| left out | runs that find the bug | executions, relative | suffers most |\n|---|---|---|---|", flush=True)
+        for name in mutations():
+            without = {bug: mean(bug, name) for bug in bugs}
+            ratios = {bug: without[bug][0] / with_all[bug][0] for bug in bugs}
+            worst = max(bugs, key=lambda bug: ratios[bug])
+            print(f"| `{name}` | {sum(found for _, found in without.values())} | "
+                  f"{statistics.geometric_mean(ratios.values()):.2f} | {worst[0]} ({worst[2]}): {ratios[worst]:.1f} times, "
+                  f"{without[worst][1]} of {options.seeds} runs |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=pathlib.Path, nargs="?")
@@ -82,6 +117,8 @@ def main():
     parser.add_argument("--only", default="", help="regular expression: only mutants whose names match")
     parser.add_argument("--harness", default="", help="regular expression: only harnesses whose names match")
     parser.add_argument("--flag", action="append", default=[], help="a further flag of the fuzzer")
+    parser.add_argument("--each-mutation", action="store_true", help="what becomes worse without each mutation")
+    parser.add_argument("--most", type=int, default=20_000, help="executions at most, with --each-mutation")
     parser.add_argument("--list", action="store_true", help="print the build's targets")
     options = parser.parse_args()
     bugs = [bug for bug in BUGS if re.search(options.only, bug[1]) and re.search(options.harness, bug[2])]
@@ -97,6 +134,8 @@ def main():
         for needed in (build / "bin" / f"{harness}_fuzzer", build / "mutants" / f"libmutant_{mutant}.so"):
             if not needed.exists():
                 sys.exit(f"{needed} is not built")
+    if options.each_mutation:
+        return what_each_mutation_is_worth(build, bugs, options)
     print("| bug | mutant | harness | found | median | slowest |\n|---|---|---|---|---|---|")
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for what, mutant, harness, most in bugs:

@@ -14,10 +14,6 @@
 namespace normproof::bench {
 namespace {
 
-std::string_view dtype_name(normproof_dtype dtype) {
-  return dtype == NORMPROOF_FP32 ? "fp32" : dtype == NORMPROOF_FP16 ? "fp16" : "bf16";
-}
-
 std::vector<std::string> split(const std::string& line) {
   std::vector<std::string> fields;
   std::string field;
@@ -85,6 +81,10 @@ std::string row_name(const Row& row) {
 }
 
 }  // namespace
+
+std::string_view dtype_name(normproof_dtype dtype) {
+  return dtype == NORMPROOF_FP32 ? "fp32" : dtype == NORMPROOF_FP16 ? "fp16" : "bf16";
+}
 
 std::vector<PeerRow> read_peers(const std::filesystem::path& file) {
   std::ifstream stream(file);

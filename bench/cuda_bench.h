@@ -1,16 +1,19 @@
-// `normproof bench --target cuda`: speed of the kernels on a GPU beside a copy of the same bytes and what
-// other kernels reach.
+// `normproof bench`: speed of kernels beside a copy of the same bytes and what other kernels reach on a GPU.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bench/measure.h"
 
 namespace normproof::bench {
+
+// Of an activation, as on the command line.
+std::string_view dtype_name(normproof_dtype dtype);
 
 // What is measured: one row of the tables.
 struct Row {

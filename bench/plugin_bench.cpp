@@ -6,12 +6,11 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
-#include <random>
 #include <vector>
 
-#include "corpus/case.h"
+#include "corpus/generate.h"
 #include "properties/run/interface_dtype.h"
-#include "properties/run/target.h"
+#include "properties/run/plugin_target.h"
 
 namespace normproof::bench {
 namespace {
@@ -21,15 +20,22 @@ constexpr int kRounds = 5;
 constexpr double kRoundSeconds = 0.01;                       // of calls, and then of copies
 constexpr std::size_t kCacheBytes = std::size_t{256} << 20;  // cold: more than any cache holds, all in turn
 
-Operation operation_of(const Row& row) {
-  if (row.quantizes())
-    return row.adds_residual() ? Operation::fused_add_rms_norm_static_fp8_quant
-                               : Operation::rms_norm_static_fp8_quant;
-  return row.adds_residual() ? Operation::fused_add_rms_norm : Operation::rms_norm;
-}
-
-DType dtype_of(normproof_dtype dtype) {
-  return dtype == NORMPROOF_FP32 ? DType::fp32 : dtype == NORMPROOF_FP16 ? DType::fp16 : DType::bf16;
+// The row as a case with a weight of its dtype.
+Case case_of(const Row& row) {
+  Case test_case;
+  test_case.operation = row.quantizes() ? row.adds_residual() ? Operation::fused_add_rms_norm_static_fp8_quant
+                                                              : Operation::rms_norm_static_fp8_quant
+                        : row.adds_residual() ? Operation::fused_add_rms_norm
+                                              : Operation::rms_norm;
+  test_case.dtype = row.dtype == NORMPROOF_FP32   ? DType::fp32
+                    : row.dtype == NORMPROOF_FP16 ? DType::fp16
+                                                  : DType::bf16;
+  test_case.weight_dtype = test_case.dtype;
+  if (row.quantizes()) test_case.quantized_dtype = DType::fp8_e4m3fn;
+  test_case.shape = {row.rows(), row.hidden};
+  test_case.input.recipe = test_case.weight.recipe = Recipe{"normal", 1};
+  if (row.adds_residual()) test_case.residual.recipe = Recipe{"normal", 2};
+  return test_case;
 }
 
 worker::Tensor tensor_of(const normproof_tensor* description) {
@@ -37,10 +43,10 @@ worker::Tensor tensor_of(const normproof_tensor* description) {
   return {true, *description, {-1, reinterpret_cast<std::uintptr_t>(description->data)}};
 }
 
-worker::Call call_of(const Row& row, const normproof_tensor* out, const normproof_tensor* input,
+worker::Call call_of(Operation operation, const normproof_tensor* out, const normproof_tensor* input,
                      const normproof_tensor* residual, const normproof_tensor* weight, const float* scale) {
   worker::Call call;
-  call.operation = static_cast<std::int32_t>(operation_of(row));
+  call.operation = static_cast<std::int32_t>(operation);
   call.epsilon = kEpsilon;
   call.input = tensor_of(input);
   call.residual = tensor_of(residual);
@@ -50,44 +56,27 @@ worker::Call call_of(const Row& row, const normproof_tensor* out, const normproo
   return call;
 }
 
-// The tensors of one call in host memory, and room for a copy.
+// The tensors of one call in host memory.
 struct HostTensors {
-  HostTensors(const Row& row, std::mt19937& random)
-      : rows(row.rows()), hidden(row.hidden), dtype(row.dtype), quantizes(row.quantizes()) {
-    const std::size_t elements = static_cast<std::size_t>(rows * hidden), size = size_of(dtype_of(dtype));
-    input.resize(elements * size);
-    if (row.adds_residual()) residual.resize(elements * size);
-    out.resize(quantizes ? elements : row.adds_residual() ? 0 : elements * size);
-    weight.resize(static_cast<std::size_t>(hidden) * size);
-    for (auto* tensor : {&input, &residual, &weight}) {
-      for (std::size_t i = 0; i < tensor->size(); i += size) {
-        // Numbers from 1 to 2, of either sign: the upper half of fp32 is bf16; fp16 has its one elsewhere.
-        const std::uint32_t one = dtype == NORMPROOF_FP16   ? 0x3c00u
-                                  : dtype == NORMPROOF_BF16 ? 0x3f80u
-                                                            : 0x3f800000u;
-        const std::uint32_t bits = one | (random() & (dtype == NORMPROOF_FP16   ? 0x83ffu
-                                                      : dtype == NORMPROOF_BF16 ? 0x807fu
-                                                                                : 0x807fffffu));
-        std::memcpy(tensor->data() + i, &bits, size);
-      }
-    }
-  }
-  normproof_tensor matrix(std::vector<std::byte>& data, normproof_dtype type) {
-    return {data.data(), type, 2, {rows, hidden, 0, 0}, {hidden, 1, 0, 0}};
-  }
-  worker::Call call(const Row& row) {
-    const normproof_tensor x = matrix(input, dtype), sum = matrix(residual, dtype),
-                           y = matrix(out, quantizes ? NORMPROOF_FP8_E4M3FN : dtype),
-                           w = {weight.data(), dtype, 1, {hidden, 0, 0, 0}, {1, 0, 0, 0}};
-    return call_of(row, out.empty() ? nullptr : &y, &x, residual.empty() ? nullptr : &sum, &w, &scale);
-  }
-
-  std::int64_t rows, hidden;
-  normproof_dtype dtype;
-  bool quantizes;
-  std::vector<std::byte> input, residual, out, weight;
+  CaseTensors inputs;
+  std::vector<std::byte> out;
   float scale = 1.0f;
 };
+
+worker::Call call_on(HostTensors& tensors, const Case& test_case) {
+  const std::int64_t rows = test_case.rows(), hidden = test_case.hidden_size();
+  const auto matrix = [&](std::vector<std::byte>& data, DType dtype) {
+    return normproof_tensor{data.data(), interface_dtype(dtype), 2, {rows, hidden, 0, 0}, {hidden, 1, 0, 0}};
+  };
+  const DType dtype = test_case.dtype;
+  const normproof_tensor input = matrix(tensors.inputs.input, dtype);
+  const normproof_tensor residual = matrix(tensors.inputs.residual, dtype);
+  const normproof_tensor out = matrix(tensors.out, test_case.output_dtype());
+  const normproof_tensor weight = {
+      tensors.inputs.weight.data(), interface_dtype(dtype), 1, {hidden, 0, 0, 0}, {1, 0, 0, 0}};
+  return call_of(test_case.operation, tensors.out.empty() ? nullptr : &out, &input,
+                 adds_residual(test_case.operation) ? &residual : nullptr, &weight, &tensors.scale);
+}
 
 // Seconds for each of `count` times of work(index).
 template <class Work>
@@ -106,14 +95,14 @@ double median(std::vector<double> values) {
 // What bench/measure.h calls.
 struct Attached {
   worker::Callee* callee = nullptr;
-  Row row;
+  Operation operation = Operation::rms_norm;
 };
 
 std::int32_t call_plugin(void* context, const normproof_tensor* out, const normproof_tensor* input,
                          const normproof_tensor* residual, const normproof_tensor* weight, const float* scale,
                          void* stream, normproof_message message) {
   const auto& attached = *static_cast<Attached*>(context);
-  worker::Call call = call_of(attached.row, out, input, residual, weight, scale);
+  worker::Call call = call_of(attached.operation, out, input, residual, weight, scale);
   call.stream = reinterpret_cast<std::uintptr_t>(stream);
   attached.callee->invoke(call, {});
   if (call.plugin_answer == worker::PluginAnswer::completed) return 0;
@@ -136,18 +125,12 @@ PluginBench::PluginBench(const std::string& library) {
 }
 
 bool PluginBench::takes(const Row& row) const {
-  const auto has = [](std::uint32_t set, auto value) {
-    return (set >> static_cast<unsigned>(value) & 1) != 0;
-  };
-  const DType dtype = dtype_of(row.dtype);
-  return has(description_.operations, operation_of(row)) && has(description_.dtypes, dtype) &&
-         (description_.same_weight || (dtype == DType::fp32 && description_.fp32_weight)) &&
-         (!row.quantizes() || has(description_.dtypes, DType::fp8_e4m3fn));
+  return what_is_not_taken(description_, case_of(row)).empty();
 }
 
 std::size_t PluginBench::bytes_of(const Row& row) {
   const std::size_t elements = static_cast<std::size_t>(row.rows() * row.hidden);
-  const std::size_t size = size_of(dtype_of(row.dtype));
+  const std::size_t size = size_of(case_of(row).dtype);
   // Read: the activations. Written: the output and the sum.
   return elements * size * (row.adds_residual() ? 3 : 1) + (row.quantizes() ? elements : elements * size);
 }
@@ -155,19 +138,14 @@ std::size_t PluginBench::bytes_of(const Row& row) {
 std::optional<normproof_measure_result> PluginBench::measure(const Row& row) {
   const std::size_t bytes = bytes_of(row);
   const std::size_t sets = row.cold ? std::max<std::size_t>(2, kCacheBytes / bytes + 1) : 1;
-  std::mt19937 random(1);
-  std::vector<HostTensors> tensors;
+  const Case test_case = case_of(row);
+  HostTensors first{materialize(test_case), {}};
+  // Without quantization the fused operation writes over its input.
+  if (row.quantizes() || !row.adds_residual())
+    first.out.resize(static_cast<std::size_t>(test_case.elements()) * size_of(test_case.output_dtype()));
+  std::vector<HostTensors> tensors(sets, first);
   std::vector<worker::Call> calls;
-  for (std::size_t i = 0; i < sets; ++i) {
-    // The first set's numbers will do for all.
-    if (i == 0) {
-      tensors.reserve(sets);
-      tensors.emplace_back(row, random);
-    } else {
-      tensors.push_back(tensors.front());
-    }
-    calls.push_back(tensors.back().call(row));
-  }
+  for (HostTensors& each : tensors) calls.push_back(call_on(each, test_case));
   const auto call = [&](std::int64_t i) {
     worker::Call& each = calls[static_cast<std::size_t>(i) % sets];
     callee_->invoke(each, {});
@@ -205,12 +183,9 @@ std::optional<normproof_measure_result> PluginBench::measure(const Row& row) {
   return result;
 }
 
-void PluginBench::attach(normproof_measure_request& request) {
+void PluginBench::attach(const Row& row, normproof_measure_request& request) {
   static Attached attached;
-  attached.callee = callee_.get();
-  attached.row.operation =
-      std::string(request.adds_residual != 0 ? "add" : "rms") + (request.quantizes != 0 ? "q" : "");
-  attached.row.dtype = request.dtype;
+  attached = {callee_.get(), case_of(row).operation};
   request.function = &call_plugin;
   request.context = &attached;
 }

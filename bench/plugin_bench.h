@@ -25,9 +25,9 @@ class PluginBench {
   // In host memory: medians of rounds of calls and of copies, in turn. Nothing where the plug-in does not
   // take the call after all. Throws TargetError where it says that the call failed.
   std::optional<normproof_measure_result> measure(const Row& row);
-  // In device memory: has the request call the plug-in. A call that it does not take or that fails becomes
-  // the measurement's failure, with the plug-in's message.
-  void attach(normproof_measure_request& request);
+  // In device memory: has the row's request call the plug-in. A call that it does not take or that fails
+  // becomes the measurement's failure, with the plug-in's message.
+  void attach(const Row& row, normproof_measure_request& request);
 
   // What a call of the row touches.
   static std::size_t bytes_of(const Row& row);

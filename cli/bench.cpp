@@ -137,7 +137,7 @@ normproof_measure_request request_of(const bench::Row& row) {
 }
 
 // Every configuration that fits the row, as CSV lines.
-std::string tune(const BenchLibrary& library, const bench::Row& row, std::string_view dtype, double copy_us) {
+std::string tune(const BenchLibrary& library, const bench::Row& row, double copy_us) {
   std::string lines;
   for (std::int32_t shape = 0; library.shape_name(shape) != nullptr; ++shape) {
     std::vector<std::int32_t> seen;  // numbers of threads
@@ -153,9 +153,10 @@ std::string tune(const BenchLibrary& library, const bench::Row& row, std::string
       if (result.shape != shape || std::find(seen.begin(), seen.end(), result.threads) != seen.end())
         continue;
       seen.push_back(result.threads);
-      lines += fmt::format("{},{},{},{},{},{},{},{},{:.3f},{:.3f},{:.4f}\n", row.operation, dtype, row.hidden,
-                           row.tokens, row.cold ? "cold" : "hot", library.shape_name(shape), result.threads,
-                           result.dependent, copy_us, result.kernel_us, copy_us / result.kernel_us);
+      lines += fmt::format("{},{},{},{},{},{},{},{},{:.3f},{:.3f},{:.4f}\n", row.operation,
+                           bench::dtype_name(row.dtype), row.hidden, row.tokens, row.cold ? "cold" : "hot",
+                           library.shape_name(shape), result.threads, result.dependent, copy_us,
+                           result.kernel_us, copy_us / result.kernel_us);
     }
   }
   return lines;
@@ -209,10 +210,7 @@ void measure_kernels(const BenchOptions& options, bench::Report& report, std::st
     bench::Measured measured = measured_row(each, result);
     measured.shape = library.shape_name(result.shape);
     if (!options.tune.empty()) {
-      const std::string_view dtype = each.row.dtype == NORMPROOF_FP32   ? "fp32"
-                                     : each.row.dtype == NORMPROOF_FP16 ? "fp16"
-                                                                        : "bf16";
-      tuned += tune(library, each.row, dtype, measured.copy_us);
+      tuned += tune(library, each.row, measured.copy_us);
     }
     report.measured.push_back(std::move(measured));
   }
@@ -247,7 +245,7 @@ void measure_plugin(const BenchOptions& options, bench::Report& report) {
     if (plugin.on_device()) {
       normproof_measure_request request = request_of(each.row);
       request.copy = 1;
-      plugin.attach(request);
+      plugin.attach(each.row, request);
       result = measure(*library, request);
     } else {
       result = plugin.measure(each.row);

@@ -15,7 +15,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
+#include <string_view>
 
 namespace normproof::fuzz {
 namespace {
@@ -28,7 +28,7 @@ struct Input {
 
 // The table of the CUDA C++ Programming Guide, "Mathematical Functions": errors in units in the last place.
 struct Function {
-  const char* name;
+  std::string_view name;
   float (*call)(float a, float b);
   long double (*exact)(long double a, long double b);
   double (*units)(double a);
@@ -72,7 +72,7 @@ bool same(float a, float b) {
          (std::isnan(a) && std::isnan(b));
 }
 
-[[noreturn]] void fail(const char* name, const Input& input, float result, const char* what) {
+[[noreturn]] void fail(std::string_view name, const Input& input, float result, const char* what) {
   fmt::print(stderr, "{}({:a}, {:a}) under seed {} gave {:a}: {}\n", name, input.a, input.b, input.seed,
              result, what);
   std::abort();
@@ -87,7 +87,7 @@ void check(const Input& input) {
   require(same(chosen, called(function, input, input.seed)), chosen, "another time it gave something else");
   // A quotient by a large number is zero, and NaN where the dividend is infinite.
   const float divisor = std::fabs(input.b);
-  if (input.function % kFunctions.size() == 1 && divisor > 0x1p126f && std::isfinite(divisor)) {
+  if (function.name == "__fdividef" && divisor > 0x1p126f && std::isfinite(divisor)) {
     require(std::isfinite(input.a) ? chosen == 0 : std::isnan(chosen), chosen, "the divisor is beyond 2^126");
     return;
   }

@@ -20,7 +20,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // Small numbers from the input; zeros when it ends.
   const auto below = [&](std::int64_t bound) { return position < size ? data[position++] % bound : 0; };
   const ArenaCall call = draw_arena_call(below, arena.data());
-  const std::string problem = problem_of_arena_call(call, arena.data(), linked_kernels());
+  const std::string problem =
+      problem_of_arena_call(call, must_be_refused(call, arena.data()), arena.data(), linked_kernels());
   if (!problem.empty()) {
     fmt::print(stderr, "{}\n", problem);
     std::abort();

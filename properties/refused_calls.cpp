@@ -62,9 +62,10 @@ CaseFinding shared_memory(const Case& test_case, PropertyContext& context) {
   alignas(16) std::array<std::byte, kArenaBytes> arena;
   for (int i = 0; i < kCalls; ++i) {
     const ArenaCall call = draw_arena_call(below, arena.data());
-    Counts counts{.cases = 1};
-    if (must_be_refused(call, arena.data())) counts.refusals = 1;
-    const std::string problem = problem_of_arena_call(call, arena.data(), *functions_of(context.target));
+    const bool refused = must_be_refused(call, arena.data());
+    const std::string problem =
+        problem_of_arena_call(call, refused, arena.data(), *functions_of(context.target));
+    Counts counts{.cases = 1, .refusals = refused ? 1 : 0};
     if (!problem.empty()) counts.violations = 1;
     context.tally.add(combination_of(call), counts);
     if (!problem.empty()) return CaseFinding::fails(problem + "\n");

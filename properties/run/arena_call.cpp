@@ -189,8 +189,8 @@ bool must_be_refused(const ArenaCall& call, const std::byte* arena) {
   return false;
 }
 
-std::string problem_of_arena_call(const ArenaCall& call, std::byte* arena, const KernelFunctions& functions) {
-  const bool refused = must_be_refused(call, arena);
+std::string problem_of_arena_call(const ArenaCall& call, bool refused, std::byte* arena,
+                                  const KernelFunctions& functions) {
   const std::size_t capacity = call.message_capacity;
   std::array<char, 512> text;
   text.fill(kUntouched);

@@ -43,7 +43,9 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena);
 // rms_norm may work in place.
 bool must_be_refused(const ArenaCall& call, const std::byte* arena);
 
-// Carries the call out. What is wrong with the answer, the layouts included; empty where nothing is.
-std::string problem_of_arena_call(const ArenaCall& call, std::byte* arena, const KernelFunctions& functions);
+// Carries the call out, which must be refused or must not be. What is wrong with the answer, the layouts
+// included; empty where nothing is.
+std::string problem_of_arena_call(const ArenaCall& call, bool refused, std::byte* arena,
+                                  const KernelFunctions& functions);
 
 }  // namespace normproof

@@ -72,6 +72,23 @@ void stretch_input(GuardedCall& call, std::uint64_t elements) {
   call.input_description.strides[0] = static_cast<std::int64_t>(elements) - hidden;
 }
 
+// Gives the enumeration a value that names nothing.
+template <class Enumeration>
+void set_number(Enumeration& value, std::int32_t number) {
+  static_assert(sizeof value == sizeof number);
+  std::memcpy(&value, &number, sizeof number);
+}
+
+Refusal unknown_dtype(const char* name, normproof_tensor& tensor, std::int32_t number) {
+  set_number(tensor.dtype, number);
+  return {NORMPROOF_UNSUPPORTED_DTYPE, name, std::to_string(number)};
+}
+
+Refusal unknown_path(GuardedCall& call, std::int32_t number) {
+  set_number(call.launch.path, number);
+  return {NORMPROOF_INVALID_LAUNCH, "launch", fmt::format("path is {}", number)};
+}
+
 // The refusal of an input that is too large by what it names, sizes and strides and all.
 Refusal too_large(const GuardedCall& call, std::string_view what) {
   const normproof_tensor& input = call.input_description;
@@ -299,22 +316,16 @@ constexpr std::array kInvalidArguments = {
                     }},
     InvalidArgument{"unknown input dtype",
                     [](GuardedCall& call, const Case&) {
-                      const std::int32_t unknown = 99;
-                      std::memcpy(&call.input_description.dtype, &unknown, sizeof unknown);
-                      return std::optional(Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "input", "99"});
+                      return std::optional(unknown_dtype("input", call.input_description, 99));
                     }},
     InvalidArgument{"negative input dtype",
                     [](GuardedCall& call, const Case&) {
-                      const std::int32_t unknown = -1;
-                      std::memcpy(&call.input_description.dtype, &unknown, sizeof unknown);
-                      return std::optional(Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "input", "-1"});
+                      return std::optional(unknown_dtype("input", call.input_description, -1));
                     }},
     InvalidArgument{"unknown out dtype",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (!writes_out(test_case)) return std::nullopt;
-                      const std::int32_t unknown = 98;
-                      std::memcpy(&call.out_description.dtype, &unknown, sizeof unknown);
-                      return Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "out", "98"};
+                      return unknown_dtype("out", call.out_description, 98);
                     }},
     InvalidArgument{"out of the wrong kind of dtype",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
@@ -397,17 +408,9 @@ constexpr std::array kInvalidArguments = {
     InvalidArgument{"negative threads", [](GuardedCall& call, const Case&) { return invalid_threads(call, -32); }},
     InvalidArgument{"1056 threads", [](GuardedCall& call, const Case&) { return invalid_threads(call, 1056); }},
     InvalidArgument{"unknown path",
-                    [](GuardedCall& call, const Case&) {
-                      const std::int32_t unknown = 7;
-                      std::memcpy(&call.launch.path, &unknown, sizeof unknown);
-                      return std::optional(Refusal{NORMPROOF_INVALID_LAUNCH, "launch", "path is 7"});
-                    }},
+                    [](GuardedCall& call, const Case&) { return std::optional(unknown_path(call, 7)); }},
     InvalidArgument{"negative path",
-                    [](GuardedCall& call, const Case&) {
-                      const std::int32_t unknown = -1;
-                      std::memcpy(&call.launch.path, &unknown, sizeof unknown);
-                      return std::optional(Refusal{NORMPROOF_INVALID_LAUNCH, "launch", "path is -1"});
-                    }},
+                    [](GuardedCall& call, const Case&) { return std::optional(unknown_path(call, -1)); }},
     InvalidArgument{"vectorized where the alignment forbids it",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (test_case.hidden_size() % chunk_elements(test_case.dtype) != 0 || vectorizable(test_case))

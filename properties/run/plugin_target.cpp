@@ -47,7 +47,8 @@ bool takes_weight(const worker::PluginDescription& plugin, const Case& test_case
          (plugin.fp32_weight && *test_case.weight_dtype == DType::fp32);
 }
 
-// What the plug-in does not take of the case, by its own description; empty where it takes it.
+}  // namespace
+
 std::string what_is_not_taken(const worker::PluginDescription& plugin, const Case& test_case) {
   if (!contains(plugin.operations, test_case.operation)) return std::string(name_of(test_case.operation));
   if (!contains(plugin.dtypes, test_case.dtype)) return std::string(name_of(test_case.dtype));
@@ -59,6 +60,8 @@ std::string what_is_not_taken(const worker::PluginDescription& plugin, const Cas
     return std::string(name_of(*test_case.quantized_dtype));
   return {};
 }
+
+namespace {
 
 std::string text_of(const char* text, std::size_t capacity) { return {text, strnlen(text, capacity)}; }
 
@@ -100,6 +103,7 @@ class PluginTarget final : public Target {
     RunRequest request;
     GuardedCall::Memory* memory = nullptr;
     std::unique_ptr<GuardedCall> call = {};
+    std::size_t data_offset = 0;  // in its round
     Attempt attempt = {};
     // Lays the tensors out, in a place of their own unless the memory draws from elsewhere.
     void lay_out() { call = std::make_unique<GuardedCall>(*request.test_case, *request.tensors, *memory); }
@@ -108,12 +112,13 @@ class PluginTarget final : public Target {
       lay_out();
     }
   };
-  Attempt attempt(Worker& worker, GuardedCall& call);
+  // Bytes at the beginning of a round's data in which tensors are laid out; a device has its own memory.
+  std::size_t space_bytes() const { return plugin_.on_device ? 0 : kSpaceBytes; }
+  std::size_t put_round(Worker& worker, std::span<Pending> calls);
+  static Attempt answer_of(const Worker& worker, std::size_t index, Pending& pending);
+  Attempt attempt(Worker& worker, Pending& pending);
   Attempt attempt_twice(Worker& worker, Pending& pending);
   Attempt repeated_alone(Worker& worker, Pending& pending, Attempt first, bool was_alone);
-  static std::size_t put_round(Worker& worker, std::span<Pending> calls);
-  static Attempt answer_of(const worker::Round& round, std::uint32_t index, const std::byte* data,
-                           std::size_t data_offset, GuardedCall& call);
   void attempt_all(Worker& worker, std::span<Pending> calls);
   RunResult result_of(const Pending& pending);
   RunResult not_taken(std::string reason);
@@ -128,37 +133,55 @@ class PluginTarget final : public Target {
   std::int64_t other_reasons_ = 0;               // cases that were not taken for more reasons
 };
 
-PluginTarget::Attempt PluginTarget::answer_of(const worker::Round& round, std::uint32_t index,
-                                              const std::byte* data, std::size_t data_offset,
-                                              GuardedCall& call) {
-  const worker::Call& answer = round.call[index];
-  call.set_message(text_of(answer.message, sizeof answer.message));
-  take_tensors(call, data, data_offset);
+// Puts as many of the calls into one round as it is to have: the first, whatever its size, and none where
+// even that is too large. Returns how many.
+std::size_t PluginTarget::put_round(Worker& worker, std::span<Pending> calls) {
+  worker::Round& round = *worker::round_of(worker.memory(), kArena);
+  std::byte* data = worker::data_of(worker.memory(), kArena);
+  round.calls = round.extents = round.current_call = 0;
+  round.data_bytes = space_bytes();
+  round.printed[0] = '\0';
+  for (Pending& pending : calls) {
+    const Need need = need_of(*pending.call, data);
+    const Need total{round.data_bytes + need.bytes, round.extents + need.extents};
+    if (!too_large(total).empty()) break;
+    if (round.calls > 0 && (round.calls == kRequestsAtOnce || total.bytes > space_bytes() + kRoundBytes))
+      break;
+    pending.data_offset = round.data_bytes;
+    put_call(*pending.call, false, round, data, {round.calls, round.data_bytes, round.extents});
+    ++round.calls;
+    round.data_bytes = total.bytes;
+    round.extents = total.extents;
+  }
+  return round.calls;
+}
+
+// What the worker says of the call of that index of its round.
+PluginTarget::Attempt PluginTarget::answer_of(const Worker& worker, std::size_t index, Pending& pending) {
+  const worker::Call& answer = worker::round_of(worker.memory(), kArena)->call[index];
+  pending.call->set_message(text_of(answer.message, sizeof answer.message));
+  take_tensors(*pending.call, worker::data_of(worker.memory(), kArena), pending.data_offset);
   return {{}, answer.plugin_answer, answer.plugin_status, {}};
 }
 
-PluginTarget::Attempt PluginTarget::attempt(Worker& worker, GuardedCall& call) {
-  worker::Round& round = *worker::round_of(worker.memory(), kArena);
-  std::byte* data = worker::data_of(worker.memory(), kArena);
-  Need need = need_of(call, data);
-  need.bytes += kSpaceBytes;
-  if (std::string problem = too_large(need); !problem.empty()) return {.failure = std::move(problem)};
-  round.calls = 1;
-  round.extents = need.extents;
-  round.data_bytes = need.bytes;
-  round.printed[0] = '\0';
-  put_call(call, false, round, data, {0, kSpaceBytes, 0});
+PluginTarget::Attempt PluginTarget::attempt(Worker& worker, Pending& pending) {
+  if (put_round(worker, {&pending, 1}) == 0) {
+    Need need = need_of(*pending.call, worker::data_of(worker.memory(), kArena));
+    need.bytes += space_bytes();
+    return {.failure = too_large(need)};
+  }
   ++calls_;
   std::string failure = worker.carry_out(kArena);
   if (!failure.empty()) return {.failure = std::move(failure)};
-  Attempt attempt = answer_of(round, 0, data, kSpaceBytes, call);
+  Attempt attempt = answer_of(worker, 0, pending);
+  const worker::Round& round = *worker::round_of(worker.memory(), kArena);
   attempt.printed = text_of(round.printed, sizeof round.printed);
   return attempt;
 }
 
 PluginTarget::Attempt PluginTarget::attempt_twice(Worker& worker, Pending& pending) {
   const bool fresh = worker.rounds() == 0;
-  Attempt first = attempt(worker, *pending.call);
+  Attempt first = attempt(worker, pending);
   if (first.failure.empty()) return first;
   return repeated_alone(worker, pending, std::move(first), fresh);
 }
@@ -170,32 +193,12 @@ PluginTarget::Attempt PluginTarget::repeated_alone(Worker& worker, Pending& pend
   ++failures_;
   pending.lay_out_elsewhere();
   if (was_alone || worker.hung()) return first;
-  const Attempt second = attempt(worker, *pending.call);
+  const Attempt second = attempt(worker, pending);
   if (!second.failure.empty()) return second;
   first.failure +=
       "; it happened after other calls of the same process, in a fresh one the case passes: an earlier call "
       "may have done the damage";
   return first;
-}
-
-// Puts as many of the calls into one round as it is to have. Returns how many.
-std::size_t PluginTarget::put_round(Worker& worker, std::span<Pending> calls) {
-  worker::Round& round = *worker::round_of(worker.memory(), kArena);
-  round.calls = round.extents = round.current_call = 0;
-  round.data_bytes = kSpaceBytes;
-  round.printed[0] = '\0';
-  for (const Pending& pending : calls) {
-    const Need need = need_of(*pending.call, worker::data_of(worker.memory(), kArena));
-    if (round.calls == kRequestsAtOnce || round.data_bytes + need.bytes > kSpaceBytes + kRoundBytes ||
-        round.extents + need.extents > worker::kMaximumExtents)
-      break;
-    put_call(*pending.call, false, round, worker::data_of(worker.memory(), kArena),
-             {round.calls, round.data_bytes, round.extents});
-    ++round.calls;
-    round.data_bytes += need.bytes;
-    round.extents += need.extents;
-  }
-  return round.calls;
 }
 
 // Calls together, and alone what is too large, what the worker did not survive, and what may have printed.
@@ -211,20 +214,16 @@ void PluginTarget::attempt_all(Worker& worker, std::span<Pending> calls) {
     calls_ += static_cast<std::int64_t>(count);
     std::string failure = worker.carry_out(kArena);
     const worker::Round& round = *worker::round_of(worker.memory(), kArena);
-    const std::byte* data = worker::data_of(worker.memory(), kArena);
     const bool alone = failure.empty() && round.printed[0] != '\0';
     const std::size_t answered =
         failure.empty() ? count : std::min<std::size_t>(round.current_call, count - 1);
-    std::size_t data_offset = kSpaceBytes;
     for (std::size_t i = 0; i < answered; ++i) {
-      Pending& pending = calls[i];
       if (alone) {
-        pending.lay_out_elsewhere();
-        pending.attempt = attempt_twice(worker, pending);
-        continue;
+        calls[i].lay_out_elsewhere();
+        calls[i].attempt = attempt_twice(worker, calls[i]);
+      } else {
+        calls[i].attempt = answer_of(worker, i, calls[i]);
       }
-      pending.attempt = answer_of(round, static_cast<std::uint32_t>(i), data, data_offset, *pending.call);
-      data_offset += need_of(*pending.call, data).bytes;
     }
     calls = calls.subspan(answered);
     if (failure.empty()) continue;

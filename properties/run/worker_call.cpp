@@ -17,7 +17,8 @@ std::size_t size_of(const GuardedTensor::Range& range) {
 }
 
 bool lies_in(const GuardedTensor& tensor, const std::byte* data) {
-  return tensor.memory().begin >= data && tensor.memory().begin < data + worker::kDataBytes;
+  return data != nullptr && tensor.memory().begin >= data &&
+         tensor.memory().begin < data + worker::kDataBytes;
 }
 
 // Calls visit(begin, bytes) for the pieces of a tensor that travel.

@@ -11,7 +11,8 @@
 
 namespace normproof {
 
-// What a call takes of a round, whose data begin at `data`: tensors that lie there already take nothing.
+// What a call takes of a round, whose data begin at `data`: tensors that lie there already take nothing; null
+// where none can.
 struct Need {
   std::size_t bytes = 0;
   std::uint32_t extents = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "properties/run/interface_dtype.h"
@@ -69,8 +70,9 @@ GuardedCall::GuardedCall(const Case& test_case, const CaseTensors& tensors, Memo
 normproof_status GuardedCall::invoke(const KernelFunctions& functions) {
   const normproof_message message{text_.data(), text_.size()};
   const float epsilon = test_case_.epsilon();
-  // No demand at all is passed as the absence of one.
-  const bool automatic = launch.path == NORMPROOF_PATH_AUTOMATIC && launch.threads_per_block == 0;
+  // No demand at all is passed as the absence of one. As bytes: the path may be a number that names none.
+  static constexpr normproof_launch kAutomatic{NORMPROOF_PATH_AUTOMATIC, 0};
+  const bool automatic = std::memcmp(&launch, &kAutomatic, sizeof launch) == 0;
   const normproof_launch* demand = automatic ? nullptr : &launch;
   functions.set_thread_order(static_cast<std::int32_t>(test_case_.schedule.order), test_case_.schedule.seed);
   switch (test_case_.operation) {

@@ -68,8 +68,9 @@ void set_rows(GuardedCall& call, std::int64_t first, std::int64_t second = 1) {
 // Two rows of input that end `elements` after its beginning.
 void stretch_input(GuardedCall& call, std::uint64_t elements) {
   set_rows(call, 2);
-  const std::int64_t hidden = call.input_description.sizes[call.input_description.rank - 1];
-  call.input_description.strides[0] = static_cast<std::int64_t>(elements) - hidden;
+  const auto hidden =
+      static_cast<std::uint64_t>(call.input_description.sizes[call.input_description.rank - 1]);
+  call.input_description.strides[0] = static_cast<std::int64_t>(elements - hidden);
 }
 
 // Gives the enumeration a value that names nothing.

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes kernels/configuration_table.inc from what `normproof bench --tune FILE` measured.
+"""Writes the kernels' table of configurations for a GPU from what `normproof bench --tune FILE` measured on it.
 
 For every operation, row length and number of rows the configuration whose worst loss against the best of each
 measurement (dtype, hot or cold) is smallest; among those within 0.2 % the one that the table uses most. Only shapes that
 kernels/register_shapes.inc still has are chosen.
 
-Usage: choose_configurations.py TUNE.csv... > kernels/configuration_table.inc
+Usage: choose_configurations.py GPU TUNE.csv... > kernels/configuration_table_GPU.inc, for instance GPU = h200
 """
 import collections
 import csv
@@ -24,7 +24,8 @@ def main():
     losses = collections.defaultdict(lambda: collections.defaultdict(dict))
     times = collections.defaultdict(list)
     shapes = set(re.findall(r"^NORMPROOF_SHAPE\((\w+)", SHAPES.read_text(), re.MULTILINE)) | {"two_pass", "within_warp"}
-    for name in sys.argv[1:]:
+    gpu, names = sys.argv[1], sys.argv[2:]
+    for name in names:
         with open(name) as file:
             for line in csv.DictReader(file):
                 if line["shape"] not in shapes:
@@ -56,7 +57,7 @@ def main():
         chosen[place] = max(close, key=lambda c: (popularity[c[0], c[2]], -configurations[c]))
 
     print("// Lines {chunks, rows, shape, threads, dependent}, see configurations.cpp. Written by")
-    print("// bench/choose_configurations.py from what `normproof bench --tune` measured on an NVIDIA H200.")
+    print(f"// bench/choose_configurations.py from what `normproof bench --tune` measured on an NVIDIA {gpu.upper()}.")
     for operation, name in NAMES.items():
         places = sorted(place for place in chosen if place[0] == operation)
         lengths = sorted({place[1] for place in places})

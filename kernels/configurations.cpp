@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 #include <optional>
+#include <span>
 
 namespace normproof::kernels {
 namespace {
@@ -91,7 +92,7 @@ bool fits(const RegisterShape& shape, const Problem& problem, int threads) {
   return false;
 }
 
-// The fastest configurations measured on an H200, by kind of operation, chunks of 16 bytes per row and number
+// The fastest configurations that were measured, by kind of operation, chunks of 16 bytes per row and number
 // of rows: the first line that reaches both. `threads` is 0 for the shape's own number.
 struct Line {
   std::int64_t chunks;
@@ -101,21 +102,31 @@ struct Line {
   bool dependent;
 };
 constexpr std::int64_t kAnyRows = std::numeric_limits<std::int64_t>::max();
-#include "kernels/configuration_table.inc"
+struct Table {
+  std::span<const Line> plain, added, quantized, added_and_quantized;
+};
 
-template <std::size_t kCount>
-const Line* find_line(const Line (&table)[kCount], const NormArguments& arguments) {
-  const auto* found = std::find_if(std::begin(table), std::end(table), [&](const Line& line) {
-    return arguments.chunks <= line.chunks && arguments.rows <= line.rows;
-  });
-  return found == std::end(table) ? nullptr : found;
+// One table for each GPU that was measured. What matters is how much memory outruns the multiprocessors.
+namespace h100 {
+#include "kernels/configuration_table_h100.inc"
 }
+namespace h200 {
+#include "kernels/configuration_table_h200.inc"
+}
+constexpr Table kForMemoryOfH100 = {h100::kPlain, h100::kAdded, h100::kQuantized, h100::kAddedAndQuantized};
+constexpr Table kForMemoryOfH200 = {h200::kPlain, h200::kAdded, h200::kQuantized, h200::kAddedAndQuantized};
+constexpr double kBetweenThem = 4e12;  // bytes per second; an H100 has 3.35e12, an H200 4.9e12
 
 const Line* find_line(const Problem& problem) {
-  if (problem.quantizes)
-    return problem.adds_residual ? find_line(kAddedAndQuantized, problem.arguments)
-                                 : find_line(kQuantized, problem.arguments);
-  return problem.adds_residual ? find_line(kAdded, problem.arguments) : find_line(kPlain, problem.arguments);
+  const Table& table = memory_speed() > kBetweenThem ? kForMemoryOfH200 : kForMemoryOfH100;
+  const std::span<const Line> lines =
+      problem.quantizes       ? problem.adds_residual ? table.added_and_quantized : table.quantized
+      : problem.adds_residual ? table.added
+                              : table.plain;
+  const auto found = std::find_if(lines.begin(), lines.end(), [&](const Line& line) {
+    return problem.arguments.chunks <= line.chunks && problem.arguments.rows <= line.rows;
+  });
+  return found == lines.end() ? nullptr : &*found;
 }
 
 // What a caller who demands a number of threads gets: the first that fits.

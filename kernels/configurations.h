@@ -37,6 +37,8 @@ Configuration choose_configuration(const Problem& problem, int threads_per_block
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
 // Whether the calling thread's device has clusters of blocks.
 bool supports_clusters();
+// The bytes per second that its memory can deliver at most; 0 where it does not tell.
+double memory_speed();
 
 // For benchmarks and tests: what the calling thread's later calls use wherever it fits their problem, instead
 // of the table's choice. `threads` is 0 for the shape's own number.

@@ -10,13 +10,35 @@
 namespace normproof::kernels {
 
 #if defined(__CUDACC__)
-// Compute capability 9.0 brought programmatic dependent launch as well.
-bool supports_clusters() {
-  int device = 0, major = 0;
-  return cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
-         major >= 9;
+namespace {
+
+struct DeviceTraits {
+  int device = -1;
+  int major = 0;  // of the compute capability
+  double memory_speed = 0;
+};
+
+// Of the calling thread's device, asked once; what it does not tell stays 0.
+const DeviceTraits& device_traits() {
+  thread_local DeviceTraits known;
+  int device = 0;
+  if (cudaGetDevice(&device) == cudaSuccess && device != known.device) {
+    int clock_khz = 0, width_bits = 0;
+    known = {device};
+    cudaDeviceGetAttribute(&known.major, cudaDevAttrComputeCapabilityMajor, device);
+    cudaDeviceGetAttribute(&clock_khz, cudaDevAttrMemoryClockRate, device);
+    cudaDeviceGetAttribute(&width_bits, cudaDevAttrGlobalMemoryBusWidth, device);
+    known.memory_speed = 2.0 * 1e3 * clock_khz * width_bits / 8;  // two transfers per clock
+  }
+  return known;
 }
+
+}  // namespace
+
+// Compute capability 9.0 brought programmatic dependent launch as well.
+bool supports_clusters() { return device_traits().major >= 9; }
+
+double memory_speed() { return device_traits().memory_speed; }
 
 Status launch(KernelFunction kernel, const NormArguments& arguments, const Configuration& configuration,
               Stream stream) {

@@ -17,6 +17,7 @@
 #include "cli/shard.h"
 #include "corpus/atomic_file.h"
 #include "properties/matrix/matrix.h"
+#include "properties/run/target.h"
 
 namespace normproof {
 namespace {
@@ -45,7 +46,8 @@ void check_expression(const char* option, const std::string& expression) {
 int exit_code_of(const matrix::Matrix& matrix) {
   const matrix::Summary summary = matrix::summarize(matrix);
   if (summary.not_run > 0) return kCouldNotRun;
-  const bool good = summary.survivors.empty() && summary.false_alarms == 0 && summary.repros_refuted == 0;
+  const bool good = summary.survivors.empty() && summary.false_alarms == 0 && summary.repros_refuted == 0 &&
+                    summary.failing_on_target.empty();
   return good ? kAllGood : kViolationFound;
 }
 
@@ -54,6 +56,7 @@ nlohmann::ordered_json what_is_run(const matrix::MatrixSettings& settings, const
   return {{"seed", settings.checks.seed},
           {"rows", matrix.all_rows},
           {"only", settings.only_mutants},
+          {"target", settings.target},
           {"checks", settings.only_checks},
           {"property_cases", settings.checks.property_cases},
           {"random_cases", settings.checks.random_cases},
@@ -66,6 +69,8 @@ int run(MutantsOptions& options) {
   check_expression("--only", settings.only_mutants);
   check_expression("--checks", settings.only_checks);
   options.folder = folder_of_shard(options.folder, settings.shard);
+  // A target that cannot be had is told at once, not by every cell.
+  if (!settings.target.empty()) (void)make_target(settings.target);
   const fs::path program = fs::read_symlink("/proc/self/exe");
   settings.checks.program = program.string();
   settings.checks.corpus = default_corpus_folder();
@@ -132,6 +137,9 @@ Action add_mutants(CLI::App& command) {
   settings.jobs = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command.add_option("--folder", options->folder, "Keeps results, repros and the page")
       ->capture_default_str();
+  command.add_option("--target", settings.target,
+                     "Your kernels, a plug-in or any target: what does each check say of them? Without the "
+                     "mutants that --only does not name");
   command.add_option("--only", settings.only_mutants, "Regular expression: only mutants whose names match");
   command.add_option("--checks", settings.only_checks, "Regular expression: only checks whose names match");
   command.add_flag("--fresh", settings.fresh,

@@ -53,6 +53,32 @@ class Plugins(unittest.TestCase):
         self.assertEqual(done.returncode, code, f"{fault} {arguments}\n{done.stdout}\n{done.stderr}")
         return done.stdout + done.stderr
 
+    def test_mutants_says_what_each_check_sees_in_a_plug_in(self):
+        def mutants(target, checks, *more, code, fault=""):
+            text = self.run_program("mutants", "--folder", "matrix", "--target", target, "--checks", checks, "--json",
+                                    "matrix.json", "--fresh", *more, code=code, fault=fault)
+            mine = self.read("matrix.json")["rows"][-1]
+            self.assertEqual(mine["target"], target)
+            return text, {name: cell["outcome"] for name, cell in mine["cells"].items()}
+
+        parts = "^(corpus|random|witness|refused-calls|negation|vllm 1e-2|fp8 1)$"
+        text, outcomes = mutants(KERNELS, parts, code=0)
+        self.assertEqual(outcomes.pop("refused-calls"), "not taken")
+        self.assertEqual(set(outcomes.values()), {"survived"}, outcomes)
+        self.assertIn("0 of 4 checks fail, 1 is not about what it takes\n0 of 2 tolerance tests fail", text)
+        # It takes one operation in one dtype, and writes beside its output: no tolerance sees that, nor do outputs alone.
+        text, outcomes = mutants(self.faulty, parts, code=1, fault="stray-write")
+        self.assertEqual(outcomes, {"corpus": "killed", "random": "killed", "witness": "survived", "negation": "killed",
+                                    "refused-calls": "not taken", "vllm 1e-2": "survived", "fp8 1": "not taken"})
+        self.assertIn("3 of 4 checks fail: corpus, negation, random; 1 is not about what it takes\n"
+                      "0 of 1 tolerance tests fail, 1 is not about what it takes", text)
+        # `verify` keeps its findings in a folder named after the target, which is a path here.
+        path = os.path.abspath(os.path.join(self.folder, self.faulty))
+        _, outcomes = mutants(path, "^verify$", "--shard", "2/2", code=1, fault="stray-write")
+        self.assertEqual(outcomes, {"verify": "killed"})
+        self.assertTrue(os.path.exists(path))
+        self.assertIn("missing.so", self.run_program("mutants", "--target", "./missing.so", code=3))
+
     def replay(self, fault, code, *more, **environment):
         """Three cases, the second of which is 24 elements long."""
         return self.run_program("replay", "23.json", "24.json", "25.json", "--target", self.faulty, *more, code=code,

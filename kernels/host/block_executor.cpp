@@ -79,6 +79,7 @@ LaunchResult BlockExecutor::run_grid(const LaunchConfig& config, void (*run_thre
   if (LaunchResult refused = prepare(config); !refused) return refused;
   run_thread_ = run_thread;
   closure_ = closure;
+  thread_index_ = &threadIdx;
   dynamic_shared_bytes_ = config.dynamic_shared_bytes;
   launcher_.adopt_current();
   gridDim = config.grid;
@@ -129,7 +130,7 @@ void BlockExecutor::run_block() {
   release_order(&block_start_);
   Thread& first = take_next_ready();
   running_ = &first;
-  threadIdx = first.index;
+  *thread_index_ = first.index;
   launcher_.switch_to(first.fiber);
   acquire_order(&block_end_);
 }
@@ -180,7 +181,7 @@ inline void BlockExecutor::resume(Thread& next) {
   Thread& self = *running_;
   if (&next == &self) return;
   running_ = &next;
-  threadIdx = next.index;
+  *thread_index_ = next.index;
   self.fiber.switch_to(next.fiber);
 }
 

@@ -7,7 +7,8 @@
 namespace normproof::matrix {
 namespace {
 
-constexpr std::array<std::string_view, 5> kOutcomes = {"survived", "killed", "crashed", "hung", "not run"};
+constexpr std::array<std::string_view, 6> kOutcomes = {"survived", "killed",  "crashed",
+                                                       "hung",     "not run", "not taken"};
 
 }  // namespace
 

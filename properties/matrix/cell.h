@@ -10,11 +10,12 @@ namespace normproof::matrix {
 
 struct Cell {
   enum class Outcome : std::uint8_t {
-    survived,  // the check saw nothing
-    killed,    // the check failed, as it should
-    crashed,   // the target ended the check's process: killed, too
-    hung,      // the target used up the check's processor time: killed, too
-    not_run,   // the check could not be carried out; `message` says why
+    survived,   // the check saw nothing
+    killed,     // the check failed, as it should
+    crashed,    // the target ended the check's process: killed, too
+    hung,       // the target used up the check's processor time: killed, too
+    not_run,    // the check could not be carried out; `message` says why
+    not_taken,  // the target is not made for anything that the check asks
   };
   Outcome outcome = Outcome::not_run;
   std::int64_t executions = 0;  // calls of the kernels until the kill, or until the check's end

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "properties/matrix/tolerance.h"
 #include "properties/property.h"
 #include "properties/run/evaluate.h"
+#include "properties/run/plugin_target.h"
 #include "properties/run/verification_case.h"
 
 namespace normproof::matrix {
@@ -27,7 +29,9 @@ namespace fs = std::filesystem;
 class Progress {
  public:
   Cell killed(std::string message) const { return cell(Cell::Outcome::killed, std::move(message)); }
-  Cell survived() const { return cell(Cell::Outcome::survived, {}); }
+  // Of a check that saw nothing, or was about nothing that the target is made for.
+  Cell survived() const { return executions > 0 ? cell(Cell::Outcome::survived, {}) : not_taken(); }
+  Cell not_taken() const { return cell(Cell::Outcome::not_taken, "not about what the target takes"); }
   std::int64_t executions = 0;
 
  private:
@@ -57,6 +61,7 @@ Cell replay_corpus(const std::vector<NamedCase>& cases, const std::string& targe
   const auto target = make_target(target_name);
   Progress progress;
   for (const auto& [name, test_case] : cases) {
+    if (!target->takes(test_case)) continue;
     ++progress.executions;
     const Evaluation evaluation = evaluate(test_case, *target);
     if (evaluation.violates()) return progress.killed(name + ": " + describe(test_case, evaluation));
@@ -72,7 +77,9 @@ Cell check_property_on(const Property& property, const CheckSettings& settings,
                           {},      {},    [] { return false; }};
   context.shrink = false;
   Progress progress;
+  if (property.own_interface && target->is_foreign()) return progress.not_taken();
   const PropertyResult result = property.check(context);
+  if (result.cases == 0 && result.not_taken > 0) return progress.not_taken();
   progress.executions = std::max<std::int64_t>(tally.total().cases, result.cases);
   if (result.holds) return progress.survived();
   progress.executions += progress.executions == 0 ? 1 : 0;
@@ -83,8 +90,10 @@ Cell judge_random_cases(const CheckSettings& settings, const std::string& target
   const auto target = make_target(target_name);
   const auto combinations = all_combinations();
   Progress progress;
-  while (progress.executions < settings.random_cases) {
-    const Case test_case = verification_case(settings.seed, progress.executions++, combinations);
+  for (std::int64_t index = 0; index < settings.random_cases; ++index) {
+    const Case test_case = verification_case(settings.seed, index, combinations);
+    if (!target->takes(test_case)) continue;
+    ++progress.executions;
     const Evaluation evaluation = evaluate(test_case, *target);
     if (evaluation.violates()) return progress.killed(describe(test_case, evaluation));
   }
@@ -109,14 +118,16 @@ Cell judge_by_witness(const std::vector<NamedCase>& cases, const CheckSettings& 
   const auto combinations = all_combinations();
   Progress progress;
   for (const auto& [name, test_case] : cases) {
+    if (!target->takes(test_case)) continue;
     ++progress.executions;
     if (const auto violation = witness_violation(test_case, *target))
       return progress.killed(name + ": " + *violation);
   }
   for (std::int64_t index = 0; index < settings.witness_cases; ++index) {
+    const Case test_case = verification_case(settings.seed, index, combinations);
+    if (!target->takes(test_case)) continue;
     ++progress.executions;
-    if (const auto violation =
-            witness_violation(verification_case(settings.seed, index, combinations), *target))
+    if (const auto violation = witness_violation(test_case, *target))
       return progress.killed(fmt::format("random case {}: {}", index, *violation));
   }
   return progress.survived();
@@ -124,8 +135,8 @@ Cell judge_by_witness(const std::vector<NamedCase>& cases, const CheckSettings& 
 
 // The program itself, as a user calls it; it also shrinks and writes the repro.
 Cell run_verify(const CheckSettings& settings, const std::string& target_name) {
-  std::string folder = target_name;
-  std::replace(folder.begin(), folder.end(), ':', '-');
+  std::string folder = target_name;  // which may be a path
+  std::ranges::replace_if(folder, [](unsigned char c) { return std::isalnum(c) == 0 && c != '_'; }, '-');
   const fs::path findings = fs::path(settings.findings) / folder;
   fs::remove_all(findings);
   fs::create_directories(findings);
@@ -166,26 +177,34 @@ struct FuzzerColumn {
   const char* name;
   const char* sentence;
   std::int64_t divisor;  // of CheckSettings::fuzzer_runs
+  bool own_interface;    // asks for what other people's kernels do not promise
 };
 constexpr FuzzerColumn kFuzzers[] = {
-    {"conformance", "small cases, judged by the contract", 1},
-    {"wide", "long rows, many rows, large blocks, giant strides, judged by the contract", 10},
-    {"arguments", "invalid calls, which must be refused", 1},
+    {"conformance", "small cases, judged by the contract", 1, false},
+    {"wide", "long rows, many rows, large blocks, giant strides, judged by the contract", 10, false},
+    {"arguments", "invalid calls, which must be refused", 1, true},
 };
 
 Cell run_fuzzer(const FuzzerColumn& fuzzer, const CheckSettings& settings, const std::string& target_name) {
+  const Progress progress;
+  std::vector<std::string> environment = {"NORMPROOF_TARGET=" + target_name};
+  if (names_a_plugin(target_name)) {
+    if (fuzzer.own_interface) return progress.not_taken();
+    // There is no worker beside the fuzzers.
+    environment.push_back("NORMPROOF_WORKER=" + plugin_worker_settings(target_name).program.string());
+  }
   const fs::path work = fs::temp_directory_path() / fmt::format("normproof-fuzzer-{}", getpid());
   fs::create_directories(work / "new");
-  const Progress progress;
   // A kernel library beside the program, and not beside the fuzzer, whose build has mutants of its own.
   const fs::path mutants = fs::path(settings.program).parent_path().parent_path() / "mutants";
+  environment.push_back("NORMPROOF_MUTANTS=" + mutants.string());
+  environment.push_back("NORMPROOF_FINDINGS=" + work.string());
   const ProgramResult result = run_program(
       {(fs::path(settings.fuzzers) / fmt::format("{}_fuzzer", fuzzer.name)).string(),
        fmt::format("-runs={}", settings.fuzzer_runs / fuzzer.divisor), fmt::format("-seed={}", settings.seed),
        "-rss_limit_mb=4096", fmt::format("-artifact_prefix={}/", work.string()), (work / "new").string(),
        settings.fuzzer_seeds},
-      {"NORMPROOF_TARGET=" + target_name, "NORMPROOF_MUTANTS=" + mutants.string(),
-       "NORMPROOF_FINDINGS=" + work.string()});
+      environment);
   fs::remove_all(work);
   Cell cell;
   const bool found = result.output.find("VIOLATION on target") != std::string::npos ||
@@ -211,6 +230,7 @@ Cell run_tolerance_test(const ToleranceTest& test, const std::vector<ToleranceCa
   const auto target = make_target(target_name);
   Progress progress;
   for (const ToleranceCall& call : calls) {
+    if (!target->takes(call.test_case)) continue;
     ++progress.executions;
     if (const auto what = failure(test, call, *target))
       return progress.killed(fmt::format("{} {}x{} {}: {}", name_of(call.test_case.operation),

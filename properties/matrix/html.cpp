@@ -42,7 +42,7 @@ details.sources { margin-top: 26px; } details.sources summary { cursor: pointer;
 )html";
 
 constexpr const char* kHead = R"html(<h1>Which check sees which bug</h1>
-<p class="lead">Each row is the production kernels with one real bug planted in one path. Each column is a check.
+<p class="lead">Each row is the production kernels with one real bug planted in one path, or kernels as they are, where nothing should fail. Each column is a check.
 A colored cell: the check fails, as it should; the darker, the fewer calls it took. A pale red cell: the check passes, and the bug would have shipped.
 Click a row for the bug, its patch and its smallest repro.</p>
 <div class="figures" id="figures"></div>
@@ -143,17 +143,17 @@ const detail = row => {
   return card;
 };
 for (const row of data.rows) {
-  const production = row.target === "host";
+  const planted = row.target.startsWith("mutant:");
   const name = element("td", { className: "name", title: row.bug }, row.name);
   const line = element("tr", {}, name);
   line.dataset.text = (row.name + " " + row.bug + " " + row.path).toLowerCase();
   for (const check of columns) {
     if (!check) { line.append(element("td", { className: "gap" })); continue; }
     const cell = row.cells[check.name];
-    if (!cell || cell.outcome === "not run") { line.append(element("td", { className: "cell none", title: cell ? cell.message : "" }, "?")); continue; }
+    if (!cell || cell.outcome.startsWith("not ")) { line.append(element("td", { className: "cell none", title: cell ? cell.message : "" }, cell && cell.outcome === "not taken" ? "-" : "?")); continue; }
     const text = check.name + ": " + cell.outcome + ", " + cell.executions.toLocaleString("en") + " calls, " + cell.seconds.toFixed(3) + " s\n" + cell.message.slice(0, 400);
-    if (kills(cell)) line.append(element("td", { className: "cell", style: "background:" + (production ? "#b3261e" : color(cell.executions)), title: text }, cell.outcome === "killed" ? "" : cell.outcome === "crashed" ? "!" : "~"));
-    else line.append(element("td", { className: "cell " + (production ? "clean" : "miss"), title: text }, production ? "\u2713" : "\u00b7"));
+    if (kills(cell)) line.append(element("td", { className: "cell", style: "background:" + (planted ? color(cell.executions) : "#b3261e"), title: text }, cell.outcome === "killed" ? "" : cell.outcome === "crashed" ? "!" : "~"));
+    else line.append(element("td", { className: "cell " + (planted ? "miss" : "clean"), title: text }, planted ? "\u00b7" : "\u2713"));
   }
   let opened = null;
   line.addEventListener("click", () => {

@@ -41,6 +41,10 @@ bool selected(const std::string& pattern, const std::string& name) {
 
 std::vector<Row> make_rows(const MatrixSettings& settings) {
   std::vector<Row> rows = {{"host", "production kernels", "", {}, {}}};
+  if (!settings.target.empty()) {
+    rows.push_back({settings.target, settings.target, "", {}, {}});
+    if (settings.only_mutants.empty()) return rows;
+  }
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(settings.patches))
     if (entry.path().extension() == ".patch") files.push_back(entry.path());
@@ -75,7 +79,12 @@ std::uint64_t common_identity(const CheckSettings& settings, const std::vector<M
 
 // What a row's cells depend on. The production kernels are part of the program.
 std::uint64_t identity_of(const Row& row, const MatrixSettings& settings, std::uint64_t common) {
-  if (row.target == "host") return fnv1a(read_text("/proc/self/exe"), common);
+  if (row.is_production()) return fnv1a(read_text("/proc/self/exe"), common);
+  // A file, judged by this program, or a target in it.
+  if (!row.is_mutant()) {
+    const std::uint64_t program = fnv1a(read_text("/proc/self/exe"), common);
+    return fs::is_regular_file(row.target) ? fnv1a(read_text(row.target), program) : program;
+  }
   const fs::path library = fs::path(settings.checks.program).parent_path().parent_path() / "mutants" /
                            ("libmutant_" + row.name + ".so");
   if (!fs::exists(library))
@@ -182,7 +191,7 @@ Matrix run_matrix(const MatrixSettings& settings) {
   results.save();
   for (Row& row : matrix.rows) {
     const auto verify = row.cells.find("verify");
-    if (row.target == "host" || verify == row.cells.end() || !verify->second.kills()) continue;
+    if (!row.is_mutant() || verify == row.cells.end() || !verify->second.kills()) continue;
     row.repro = check_repro(row.target, verify->second, settings.checks.seed);
   }
   matrix.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -200,8 +209,14 @@ Summary summarize(const Matrix& matrix) {
         continue;
       }
       const Cell& cell = found->second;
-      if (row.target == "host") {
+      if (row.is_production()) {
         if (cell.kills() && check.group != "theirs") ++summary.false_alarms;
+        continue;
+      }
+      if (!row.is_mutant()) {
+        if (cell.kills())
+          (check.group == "theirs" ? summary.failing_of_theirs_on_target : summary.failing_on_target)
+              .push_back(check.name);
         continue;
       }
       if (check.name == "corpus") {
@@ -216,7 +231,7 @@ Summary summarize(const Matrix& matrix) {
       }
       (check.group == "theirs" ? theirs : ours) |= cell.kills();
     }
-    if (row.target == "host") continue;
+    if (!row.is_mutant()) continue;
     ++summary.mutants;
     summary.killed_by_ours += ours ? 1 : 0;
     summary.killed_by_theirs += theirs ? 1 : 0;

@@ -27,11 +27,15 @@ struct Repro {
 };
 
 struct Row {
-  std::string target;  // "host": the production kernels, which nothing may kill; else "mutant:NAME"
+  // "host": the production kernels, which nothing may kill; "mutant:NAME"; or the user's own target.
+  std::string target;
   std::string name;
   std::string patch;                  // text, header included
   std::map<std::string, Cell> cells;  // by check
   std::optional<Repro> repro;         // of a mutant that `verify` killed
+
+  bool is_production() const { return target == "host"; }
+  bool is_mutant() const { return target.starts_with("mutant:"); }
 };
 
 struct Matrix {
@@ -46,6 +50,9 @@ struct MatrixSettings {
   std::string patches;       // folder of *.patch
   std::string results;       // file that keeps the cells; read first, unless `fresh`
   std::string only_mutants;  // regular expression, for the whole name; empty: all
+  // One more row: a target in which nobody has planted a bug. Then mutants are only those that
+  // `only_mutants` names.
+  std::string target;
   std::string only_checks;
   int jobs = 1;
   bool fresh = false;
@@ -70,6 +77,8 @@ struct Summary {
   std::int64_t repros_confirmed = 0, repros_refuted = 0;
   std::int64_t not_run = 0;            // cells
   std::vector<std::string> survivors;  // of verify
+  // Of the user's own target: the checks that fail, by whether they are ours.
+  std::vector<std::string> failing_on_target, failing_of_theirs_on_target;
 };
 Summary summarize(const Matrix& matrix);
 

@@ -1,5 +1,6 @@
 // A matrix as text for the terminal, as JSON, and as the table of the README.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -25,6 +26,8 @@ char mark_of(const Row& row, const MatrixCheck& check) {
       return '~';
     case Cell::Outcome::not_run:
       return '?';
+    case Cell::Outcome::not_taken:
+      return '-';
   }
   return '?';
 }
@@ -42,10 +45,10 @@ ColumnFigures figures_of(const Matrix& matrix, const MatrixCheck& check) {
     const auto found = row.cells.find(check.name);
     const bool run = found != row.cells.end() && found->second.outcome != Cell::Outcome::not_run;
     const bool kills = run && found->second.kills();
-    if (row.target == "host") {
+    if (row.is_production()) {
       figures.alarm = kills;
       figures.on_production = kills ? "FALSE ALARM" : "silent";
-    } else {
+    } else if (row.is_mutant()) {
       figures.killed += kills ? 1 : 0;
       figures.not_run += run ? 0 : 1;
     }
@@ -73,6 +76,30 @@ Json to_json(const Repro& repro) {
           {"conforms_on_production", repro.conforms_on_production}};
 }
 
+// What the checks say of the user's own target; empty where there is none.
+std::string about_target(const Matrix& matrix, const Summary& summary) {
+  const auto row = std::ranges::find_if(
+      matrix.rows, [](const Row& each) { return !each.is_production() && !each.is_mutant(); });
+  if (row == matrix.rows.end()) return {};
+  const auto sentence = [&](bool theirs, const char* what, const std::vector<std::string>& failing) {
+    std::size_t asked = 0, not_taken = 0;
+    for (const MatrixCheck& check : matrix.checks) {
+      if ((check.group == "theirs") != theirs) continue;
+      const auto cell = row->cells.find(check.name);
+      const bool is_taken = cell == row->cells.end() || cell->second.outcome != Cell::Outcome::not_taken;
+      ++(is_taken ? asked : not_taken);
+    }
+    return fmt::format("{} of {} {} fail{}{}{}\n", failing.size(), asked, what, failing.empty() ? "" : ": ",
+                       fmt::join(failing, ", "),
+                       not_taken == 0
+                           ? ""
+                           : fmt::format("{} {} {} not about what it takes", failing.empty() ? "," : ";",
+                                         not_taken, not_taken == 1 ? "is" : "are"));
+  };
+  return fmt::format("target {}: ", row->name) + sentence(false, "checks", summary.failing_on_target) +
+         sentence(true, "tolerance tests", summary.failing_of_theirs_on_target);
+}
+
 }  // namespace
 
 std::string to_text(const Matrix& matrix) {
@@ -81,34 +108,42 @@ std::string to_text(const Matrix& matrix) {
     const MatrixCheck& check = matrix.checks[column];
     text += fmt::format("{:>2}  {:<26} {}\n", column + 1, check.name, check.sentence);
   }
-  text += fmt::format("\n{:<56}", "");
+  text += fmt::format("\n{:<64}", "");
   for (std::size_t column = 0; column < matrix.checks.size(); ++column)
     text += (column + 1) % 10 == 0 ? fmt::format("{}", (column + 1) / 10) : " ";
-  text += fmt::format("\n{:<56}", "# killed  ! crashed  ~ hung  . survived  ? not run");
+  text += fmt::format("\n{:<64}", "# killed  ! crashed  ~ hung  . survived  - not taken  ? not run");
   for (std::size_t column = 0; column < matrix.checks.size(); ++column)
     text += fmt::format("{}", (column + 1) % 10);
   text += '\n';
   for (const Row& row : matrix.rows) {
-    text += fmt::format("{:<56}", row.name);
+    text += fmt::format("{:<64}", row.name);
     for (const MatrixCheck& check : matrix.checks) text += mark_of(row, check);
     if (row.repro && !row.repro->confirmed()) text += "  REPRO NOT CONFIRMED";
     text += '\n';
   }
   const Summary summary = summarize(matrix);
-  text += fmt::format("\n{:<28} {:>6} {:>8}  {}\n", "check", "killed", "", "on the production kernels");
-  for (const MatrixCheck& check : matrix.checks) {
-    const ColumnFigures figures = figures_of(matrix, check);
-    text += fmt::format("{:<28} {:>6} {:>6.1f} %  {}{}\n", check.name, figures.killed,
-                        percent(figures.killed, summary.mutants), figures.on_production,
-                        figures.not_run > 0 ? fmt::format(", {} not run", figures.not_run) : "");
+  const bool planted = summary.mutants > 0;
+  if (planted) {
+    text += fmt::format("\n{:<28} {:>6} {:>8}  {}\n", "check", "killed", "", "on the production kernels");
+    for (const MatrixCheck& check : matrix.checks) {
+      const ColumnFigures figures = figures_of(matrix, check);
+      text += fmt::format("{:<28} {:>6} {:>6.1f} %  {}{}\n", check.name, figures.killed,
+                          percent(figures.killed, summary.mutants), figures.on_production,
+                          figures.not_run > 0 ? fmt::format(", {} not run", figures.not_run) : "");
+    }
+    text += fmt::format(
+        "\n{} mutants; verify kills {}, the slowest after {:.2f} s of processor time; the corpus alone {} in "
+        "{:.2f} s "
+        "together;\nall tolerance tests together {}; {} repros confirmed, {} not; {} false alarms; {:.0f} "
+        "s\n",
+        summary.mutants, summary.killed_by_verify, summary.slowest_verify_seconds, summary.killed_by_corpus,
+        summary.corpus_seconds, summary.killed_by_theirs, summary.repros_confirmed, summary.repros_refuted,
+        summary.false_alarms, matrix.seconds);
   }
-  text += fmt::format(
-      "\n{} mutants; verify kills {}, the slowest after {:.2f} s of processor time; the corpus alone {} in "
-      "{:.2f} s "
-      "together;\nall tolerance tests together {}; {} repros confirmed, {} not; {} false alarms; {:.0f} s\n",
-      summary.mutants, summary.killed_by_verify, summary.slowest_verify_seconds, summary.killed_by_corpus,
-      summary.corpus_seconds, summary.killed_by_theirs, summary.repros_confirmed, summary.repros_refuted,
-      summary.false_alarms, matrix.seconds);
+  text += (planted ? "" : "\n") + about_target(matrix, summary);
+  for (const MatrixCheck& check : matrix.checks)
+    if (check.group != "theirs" && figures_of(matrix, check).alarm)
+      text += fmt::format("FALSE ALARM on the production kernels: {}\n", check.name);
   for (const std::string& name : summary.survivors) text += fmt::format("SURVIVES verify: {}\n", name);
   return text;
 }
@@ -129,7 +164,9 @@ std::string to_json_text(const Matrix& matrix) {
                          {"repros_confirmed", summary.repros_confirmed},
                          {"repros_refuted", summary.repros_refuted},
                          {"not_run", summary.not_run},
-                         {"survivors", summary.survivors}};
+                         {"survivors", summary.survivors},
+                         {"failing_on_target", summary.failing_on_target},
+                         {"failing_of_theirs_on_target", summary.failing_of_theirs_on_target}};
   document["checks"] = Json::array();
   for (const MatrixCheck& check : matrix.checks) {
     const ColumnFigures figures = figures_of(matrix, check);

@@ -33,7 +33,7 @@ constexpr std::chrono::milliseconds kLeastStartPatience{5000};
 constexpr std::size_t kMaximumReasons = 8;
 // Calls that go to the worker together. Their tensors are laid out where the worker finds them, while there
 // is room at the beginning of its memory; what is larger is copied behind that, as far as it goes together.
-constexpr std::int64_t kRequestsAtOnce = 16;
+constexpr std::int64_t kRequestsAtOnce = 32;
 constexpr std::size_t kSpaceBytes = std::size_t{4} << 20;
 constexpr std::size_t kRoundBytes = std::size_t{1} << 20;
 constexpr std::size_t kArena = 0;  // the one of the worker's that is used

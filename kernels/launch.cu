@@ -22,14 +22,17 @@ struct DeviceTraits {
 const DeviceTraits& device_traits() {
   thread_local DeviceTraits known;
   int device = 0;
-  if (cudaGetDevice(&device) == cudaSuccess && device != known.device) {
-    int clock_khz = 0, width_bits = 0;
-    known = {device};
-    cudaDeviceGetAttribute(&known.major, cudaDevAttrComputeCapabilityMajor, device);
-    cudaDeviceGetAttribute(&clock_khz, cudaDevAttrMemoryClockRate, device);
-    cudaDeviceGetAttribute(&width_bits, cudaDevAttrGlobalMemoryBusWidth, device);
-    known.memory_speed = 2.0 * 1e3 * clock_khz * width_bits / 8;  // two transfers per clock
-  }
+  if (cudaGetDevice(&device) != cudaSuccess || device == known.device) return known;
+  const auto ask = [device](cudaDeviceAttr attribute) {
+    int value = 0;
+    if (cudaDeviceGetAttribute(&value, attribute, device) == cudaSuccess) return value;
+    cudaGetLastError();  // no business of the caller's
+    return 0;
+  };
+  // Two transfers per clock.
+  const double transfers_per_second = 2e3 * ask(cudaDevAttrMemoryClockRate);
+  known = {device, ask(cudaDevAttrComputeCapabilityMajor),
+           transfers_per_second * ask(cudaDevAttrGlobalMemoryBusWidth) / 8};
   return known;
 }
 

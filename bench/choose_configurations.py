@@ -20,6 +20,9 @@ BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
 
 
 def main():
+    if len(sys.argv) < 3:
+        print(__doc__, file=sys.stderr)
+        return 2
     # (operation, chunks, rows) -> configuration -> loss in each measurement
     losses = collections.defaultdict(lambda: collections.defaultdict(dict))
     times = collections.defaultdict(list)
@@ -73,7 +76,8 @@ def main():
                 reach = 32 if length < 32 else length
                 print(f"    {{{reach}, {limit}, ShapeKind::{shape}, {number}, {'true' if dependent else 'false'}}},")
         print("};")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,6 +17,7 @@
 #include "cli/shard.h"
 #include "corpus/atomic_file.h"
 #include "properties/matrix/matrix.h"
+#include "properties/run/plugin_target.h"
 #include "properties/run/target.h"
 
 namespace normproof {
@@ -69,8 +70,15 @@ int run(MutantsOptions& options) {
   check_expression("--only", settings.only_mutants);
   check_expression("--checks", settings.only_checks);
   options.folder = folder_of_shard(options.folder, settings.shard);
-  // A target that cannot be had is told at once, not by every cell.
-  if (!settings.target.empty()) (void)make_target(settings.target);
+  if (!settings.target.empty()) {
+    if (!names_a_plugin(settings.target)) {
+      throw UsageError(
+          fmt::format("--target '{}': not the path of a plug-in; the production kernels are always there, "
+                      "and --only names mutants",
+                      settings.target));
+    }
+    (void)make_target(settings.target);  // one that cannot be had is told at once, not by every cell
+  }
   const fs::path program = fs::read_symlink("/proc/self/exe");
   settings.checks.program = program.string();
   settings.checks.corpus = default_corpus_folder();
@@ -137,9 +145,10 @@ Action add_mutants(CLI::App& command) {
   settings.jobs = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command.add_option("--folder", options->folder, "Keeps results, repros and the page")
       ->capture_default_str();
-  command.add_option("--target", settings.target,
-                     "Your kernels, a plug-in or any target: what does each check say of them? Without the "
-                     "mutants that --only does not name");
+  command.add_option(
+      "--target", settings.target,
+      "Your kernels, a plug-in: what does each check say of them? Without the mutants that --only "
+      "does not name");
   command.add_option("--only", settings.only_mutants, "Regular expression: only mutants whose names match");
   command.add_option("--checks", settings.only_checks, "Regular expression: only checks whose names match");
   command.add_flag("--fresh", settings.fresh,

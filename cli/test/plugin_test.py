@@ -78,6 +78,8 @@ class Plugins(unittest.TestCase):
         self.assertEqual(outcomes, {"verify": "killed"})
         self.assertTrue(os.path.exists(path))
         self.assertIn("missing.so", self.run_program("mutants", "--target", "./missing.so", code=3))
+        for target in ("host", "cuda", "mutant:B1-fp32-weight-multiply-scalar"):
+            self.assertIn(f"'{target}'", self.run_program("mutants", "--target", target, code=2))
 
     def replay(self, fault, code, *more, **environment):
         """Three cases, the second of which is 24 elements long."""

@@ -43,7 +43,7 @@ details.sources { margin-top: 26px; } details.sources summary { cursor: pointer;
 
 constexpr const char* kHead = R"html(<h1>Which check sees which bug</h1>
 <p class="lead">Each row is the production kernels with one real bug planted in one path, or kernels as they are, where nothing should fail. Each column is a check.
-A colored cell: the check fails, as it should; the darker, the fewer calls it took. A pale red cell: the check passes, and the bug would have shipped.
+A colored cell: the check fails, as it should; the darker, the fewer calls it took. A pale red cell: the check passes, and the bug would have shipped. A strong red cell: the check fails where nobody planted a bug.
 Click a row for the bug, its patch and its smallest repro.</p>
 <div class="figures" id="figures"></div>
 <div class="bar"><input id="filter" placeholder="filter, for instance B1- or fp8" aria-label="filter">
@@ -74,14 +74,18 @@ const color = executions => {
 };
 const percent = (part, whole) => whole ? Math.round(100 * part / whole) + " %" : "";
 const s = data.summary;
-for (const [value, label, bad] of [
+const plugin = data.rows.find(row => row.target !== "host" && !row.target.startsWith("mutant:"));
+const ofPlugin = plugin ? [
+  [s.failing_on_target.length, "checks fail on the plug-in", s.failing_on_target.length > 0],
+  [s.failing_of_theirs_on_target.length, "tolerance tests fail on it"]] : [];
+const ofMutants = s.mutants === 0 ? [] : [
   [s.mutants, "mutants"],
   [s.killed_by_verify + " (" + percent(s.killed_by_verify, s.mutants) + ")", "seen by verify", s.killed_by_verify < s.mutants],
   [s.killed_by_corpus + " (" + percent(s.killed_by_corpus, s.mutants) + ")", "seen by the corpus alone"],
   [s.killed_by_all_tolerance_tests + " (" + percent(s.killed_by_all_tolerance_tests, s.mutants) + ")", "seen by any tolerance test"],
   [s.slowest_verify_seconds.toFixed(2) + " s", "slowest kill by verify"],
-  [s.false_alarms, "false alarms", s.false_alarms > 0],
-  [s.repros_confirmed + " / " + (s.repros_confirmed + s.repros_refuted), "repros confirmed", s.repros_refuted > 0]])
+  [s.repros_confirmed + " / " + (s.repros_confirmed + s.repros_refuted), "repros confirmed", s.repros_refuted > 0]];
+for (const [value, label, bad] of [...ofPlugin, ...ofMutants, [s.false_alarms, "false alarms", s.false_alarms > 0]])
   document.getElementById("figures").append(element("div", { className: "figure" + (bad ? " bad" : "") }, element("b", {}, String(value)), element("span", {}, label)));
 for (const executions of [1, 10, 100, 1000, 10000]) {
   const key = element("span", { className: "key" }, element("span", { className: "swatch", style: "background:" + color(executions) }), executions.toLocaleString("en"), "\u00a0");

@@ -80,11 +80,8 @@ std::uint64_t common_identity(const CheckSettings& settings, const std::vector<M
 // What a row's cells depend on. The production kernels are part of the program.
 std::uint64_t identity_of(const Row& row, const MatrixSettings& settings, std::uint64_t common) {
   if (row.is_production()) return fnv1a(read_text("/proc/self/exe"), common);
-  // A file, judged by this program, or a target in it.
-  if (!row.is_mutant()) {
-    const std::uint64_t program = fnv1a(read_text("/proc/self/exe"), common);
-    return fs::is_regular_file(row.target) ? fnv1a(read_text(row.target), program) : program;
-  }
+  // The user's library, judged by this program.
+  if (!row.is_mutant()) return fnv1a(read_text(row.target), fnv1a(read_text("/proc/self/exe"), common));
   const fs::path library = fs::path(settings.checks.program).parent_path().parent_path() / "mutants" /
                            ("libmutant_" + row.name + ".so");
   if (!fs::exists(library))

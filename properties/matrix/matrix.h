@@ -27,7 +27,7 @@ struct Repro {
 };
 
 struct Row {
-  // "host": the production kernels, which nothing may kill; "mutant:NAME"; or the user's own target.
+  // "host": the production kernels, which nothing may kill; "mutant:NAME"; or the path of a plug-in.
   std::string target;
   std::string name;
   std::string patch;                  // text, header included
@@ -50,7 +50,7 @@ struct MatrixSettings {
   std::string patches;       // folder of *.patch
   std::string results;       // file that keeps the cells; read first, unless `fresh`
   std::string only_mutants;  // regular expression, for the whole name; empty: all
-  // One more row: a target in which nobody has planted a bug. Then mutants are only those that
+  // One more row: a plug-in, in which nobody has planted a bug. Then mutants are only those that
   // `only_mutants` names.
   std::string target;
   std::string only_checks;
@@ -77,7 +77,7 @@ struct Summary {
   std::int64_t repros_confirmed = 0, repros_refuted = 0;
   std::int64_t not_run = 0;            // cells
   std::vector<std::string> survivors;  // of verify
-  // Of the user's own target: the checks that fail, by whether they are ours.
+  // Of the plug-in: the checks that fail, by whether they are ours.
   std::vector<std::string> failing_on_target, failing_of_theirs_on_target;
 };
 Summary summarize(const Matrix& matrix);

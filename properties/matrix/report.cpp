@@ -76,7 +76,7 @@ Json to_json(const Repro& repro) {
           {"conforms_on_production", repro.conforms_on_production}};
 }
 
-// What the checks say of the user's own target; empty where there is none.
+// What the checks say of the plug-in; empty where there is none.
 std::string about_target(const Matrix& matrix, const Summary& summary) {
   const auto row = std::ranges::find_if(
       matrix.rows, [](const Row& each) { return !each.is_production() && !each.is_mutant(); });
@@ -122,8 +122,7 @@ std::string to_text(const Matrix& matrix) {
     text += '\n';
   }
   const Summary summary = summarize(matrix);
-  const bool planted = summary.mutants > 0;
-  if (planted) {
+  if (summary.mutants > 0) {
     text += fmt::format("\n{:<28} {:>6} {:>8}  {}\n", "check", "killed", "", "on the production kernels");
     for (const MatrixCheck& check : matrix.checks) {
       const ColumnFigures figures = figures_of(matrix, check);
@@ -139,11 +138,13 @@ std::string to_text(const Matrix& matrix) {
         summary.mutants, summary.killed_by_verify, summary.slowest_verify_seconds, summary.killed_by_corpus,
         summary.corpus_seconds, summary.killed_by_theirs, summary.repros_confirmed, summary.repros_refuted,
         summary.false_alarms, matrix.seconds);
+  } else {
+    text += '\n';
+    for (const MatrixCheck& check : matrix.checks)
+      if (figures_of(matrix, check).alarm)
+        text += fmt::format("{}: FALSE ALARM on the production kernels\n", check.name);
   }
-  text += (planted ? "" : "\n") + about_target(matrix, summary);
-  for (const MatrixCheck& check : matrix.checks)
-    if (check.group != "theirs" && figures_of(matrix, check).alarm)
-      text += fmt::format("FALSE ALARM on the production kernels: {}\n", check.name);
+  text += about_target(matrix, summary);
   for (const std::string& name : summary.survivors) text += fmt::format("SURVIVES verify: {}\n", name);
   return text;
 }

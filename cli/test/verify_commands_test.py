@@ -92,7 +92,7 @@ class VerifyCommands(unittest.TestCase):
         self.assertIn("no-such-target", self.run_program("verify", "--target", "no-such-target", code=3))
         self.assertIn("no-such-mutant", self.run_program("replay", "x.json", "--target", "mutant:no-such-mutant", code=3))
         os.mkdir(self.path("empty"))
-        self.assertIn("empty", self.run_program("verify", "--corpus", "empty", "--seconds", "0", code=3))
+        self.assertIn("empty", self.run_program("verify", "--corpus", "empty", "--seconds", "0", "--seed", "1", code=3))
 
     def test_a_layout_beyond_the_address_space_is_3(self):
         with open(self.path("far.json"), "w") as file:

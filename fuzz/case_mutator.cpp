@@ -1,11 +1,16 @@
 #include "fuzz/case_mutator.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ranges>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "corpus/aimed_values.h"
@@ -55,6 +60,23 @@ bool change_element(Case& test_case, Random& random, Change change) {
   return true;
 }
 
+void draw_values_near_one(TensorData& data, DType dtype, std::int64_t elements, Random& random) {
+  data = {std::vector<std::byte>(static_cast<std::size_t>(elements) * size_of(dtype)), {}};
+  for (std::int64_t index = 0; index < elements; ++index)
+    store_bits(data.bytes, dtype, index, draw_near(random, format_of(dtype), -3, 3));
+}
+
+// The leading sizes of the same rows, which then lie one after the other.
+void set_leading_sizes(Case& test_case, std::vector<std::int64_t> sizes) {
+  const std::int64_t columns = test_case.hidden_size();
+  test_case.shape = std::move(sizes);
+  test_case.shape.push_back(columns);
+  for (TensorLayout* layout :
+       {&test_case.input_layout, &test_case.residual_layout, &test_case.output_layout}) {
+    layout->strides.clear();
+  }
+}
+
 // Gives every tensor `columns` columns and `rows` rows: what is there stays in its place, what is new is
 // drawn.
 void resize(Case& test_case, std::int64_t rows, std::int64_t columns, Random& random) {
@@ -79,11 +101,8 @@ void resize(Case& test_case, std::int64_t rows, std::int64_t columns, Random& ra
     }
     *tensor.data = std::move(resized);
   }
-  test_case.shape = {rows, columns};
-  for (TensorLayout* layout :
-       {&test_case.input_layout, &test_case.residual_layout, &test_case.output_layout}) {
-    layout->strides.clear();
-  }
+  test_case.shape.back() = columns;
+  set_leading_sizes(test_case, {rows});
 }
 
 bool mutate_epsilon(Case& test_case, Random& random, const CaseLimits&) {
@@ -168,18 +187,82 @@ bool mutate_rows(Case& test_case, Random& random, const CaseLimits& limits) {
   return true;
 }
 
-// Another operation, dtype or weight: the values are drawn anew where their meaning changes.
-bool mutate_types(Case& test_case, Random& random, const CaseLimits& limits) {
-  CaseLimits same_size = limits;
-  same_size.max_rows = std::max<std::int64_t>(test_case.rows(), 1);
-  same_size.max_hidden = test_case.hidden_size();
-  same_size.dtype = random.chance(1, 2) ? std::optional(test_case.dtype) : std::nullopt;
-  same_size.operation = random.chance(1, 2) ? std::optional(test_case.operation) : std::nullopt;
-  Case drawn = random_case(random, same_size);
-  drawn.epsilon_bits = test_case.epsilon_bits;
-  drawn.scale_bits = test_case.scale_bits;
-  drawn.schedule = test_case.schedule;
-  test_case = std::move(drawn);
+// Another operation on the same values. What only it has is drawn, what only the old one had is left out.
+bool mutate_operation(Case& test_case, Random& random, const CaseLimits&) {
+  const Operation operation = random.pick(kOperations);
+  if (operation == test_case.operation) return false;
+  list_values(test_case);
+  test_case.operation = operation;
+  if (operation != Operation::rms_norm) {
+    test_case.in_place = false;
+    set_leading_sizes(test_case, {test_case.rows()});
+  }
+  if (operation == Operation::fused_add_rms_norm) test_case.output_layout = {};
+  if (!quantizes(operation)) {
+    test_case.quantized_dtype.reset();
+    test_case.scale_bits = Case{}.scale_bits;
+  } else if (!test_case.quantized_dtype) {
+    test_case.quantized_dtype = random.pick(kQuantizedDTypes);
+  }
+  if (!adds_residual(operation)) {
+    test_case.residual = {};
+    test_case.residual_layout = {};
+  } else if (test_case.residual.bytes.empty()) {
+    draw_values_near_one(test_case.residual, test_case.dtype, test_case.elements(), random);
+  }
+  return true;
+}
+
+// The same rows under one to three leading sizes, with the dimensions in their order.
+bool mutate_leading_sizes(Case& test_case, Random& random, const CaseLimits&) {
+  if (test_case.operation != Operation::rms_norm) return false;
+  std::vector<std::int64_t> sizes;
+  std::int64_t rest = test_case.rows();
+  for (std::uint64_t more = random.below(3); more > 0 && rest > 0; --more) {
+    std::int64_t size = random.between(1, rest);
+    while (rest % size != 0) --size;
+    sizes.push_back(size);
+    rest /= size;
+  }
+  sizes.push_back(rest);
+  set_leading_sizes(test_case, std::move(sizes));
+  return true;
+}
+
+// Values of one dtype in the other, rounded.
+void convert(TensorData& data, DType from, DType to) {
+  if (from == to) return;
+  const auto elements = static_cast<std::int64_t>(data.bytes.size() / size_of(from));
+  TensorData converted{std::vector<std::byte>(static_cast<std::size_t>(elements) * size_of(to)), {}};
+  for (std::int64_t index = 0; index < elements; ++index) {
+    const double value = value_of(format_of(from), load_bits(data.bytes, from, index));
+    store_bits(converted.bytes, to, index, rounded(format_of(to), value));
+  }
+  data = std::move(converted);
+}
+
+// Another activation dtype, or another weight, for the same values.
+bool mutate_types(Case& test_case, Random& random, const CaseLimits&) {
+  const DType dtype = random.chance(1, 2) ? random.pick(kActivationDTypes) : test_case.dtype;
+  const WeightKind weight = random.chance(1, 2) ? random.pick(kWeightKinds) : weight_kind(test_case);
+  if (dtype == test_case.dtype && weight == weight_kind(test_case)) return false;
+  list_values(test_case);
+  convert(test_case.input, test_case.dtype, dtype);
+  convert(test_case.residual, test_case.dtype, dtype);
+  test_case.dtype = dtype;
+  if (weight == WeightKind::none) {
+    test_case.weight_dtype.reset();
+    test_case.weight = {};
+    test_case.weight_offset = 0;
+    return true;
+  }
+  const DType weight_dtype = weight == WeightKind::fp32 ? DType::fp32 : dtype;
+  if (test_case.weight_dtype) {
+    convert(test_case.weight, *test_case.weight_dtype, weight_dtype);
+  } else {
+    draw_values_near_one(test_case.weight, weight_dtype, test_case.hidden_size(), random);
+  }
+  test_case.weight_dtype = weight_dtype;
   return true;
 }
 
@@ -278,6 +361,8 @@ constexpr std::array kMutations = {
     Mutation{"strides", mutate_strides},
     Mutation{"hidden-size", mutate_hidden_size},
     Mutation{"rows", mutate_rows},
+    Mutation{"operation", mutate_operation},
+    Mutation{"leading-sizes", mutate_leading_sizes},
     Mutation{"types", mutate_types},
     Mutation{"quantized-dtype", mutate_quantized_dtype},
     Mutation{"one-ulp", step_one_ulp},
@@ -291,23 +376,43 @@ constexpr std::array kMutations = {
     Mutation{"in-place", flip_in_place},
 };
 
-}  // namespace
+// Whether the comma-separated list holds the name.
+bool lists(std::string_view list, std::string_view name) {
+  return fmt::format(",{},", list).find(fmt::format(",{},", name)) != std::string::npos;
+}
 
-std::span<const Mutation> all_mutations() { return kMutations; }
+// What the environment leaves out. Ends the process where it names what there is not.
+std::string_view left_out() {
+  static const std::string_view names = [] {
+    const char* without = std::getenv("NORMPROOF_WITHOUT_MUTATION");
+    const std::string_view list = without == nullptr ? "" : without;
+    std::string known = fmt::format("{}", fmt::join(kOtherWays, ","));
+    for (const Mutation& each : kMutations) known += fmt::format(",{}", each.name);
+    for (const auto name : std::views::split(list, ',')) {
+      const std::string_view text(name.begin(), name.end());
+      if (lists(known, text)) continue;
+      fmt::print(stderr, "NORMPROOF_WITHOUT_MUTATION names '{}', which is none of {}\n", text, known);
+      std::exit(2);
+    }
+    return list;
+  }();
+  return names;
+}
 
 std::span<const Mutation> used_mutations() {
   static const std::vector<Mutation> used = [] {
     std::vector<Mutation> mutations(kMutations.begin(), kMutations.end());
-    const char* without = std::getenv("NORMPROOF_WITHOUT_MUTATION");
-    if (without != nullptr &&
-        std::erase_if(mutations, [&](const Mutation& each) { return each.name == without; }) == 0) {
-      std::fprintf(stderr, "NORMPROOF_WITHOUT_MUTATION is '%s', which names no mutation\n", without);
-      std::exit(2);
-    }
+    std::erase_if(mutations, [](const Mutation& each) { return !in_use(each.name); });
     return mutations;
   }();
   return used;
 }
+
+}  // namespace
+
+std::span<const Mutation> all_mutations() { return kMutations; }
+
+bool in_use(std::string_view way) { return !lists(left_out(), way); }
 
 Case mutate(const Case& test_case, Random& random, const CaseLimits& limits) {
   constexpr int kAttempts = 4;
@@ -328,7 +433,8 @@ Case cross_over(const Case& first, const Case& second, Random& random, const Cas
   list_values(child);
   list_values(other);
   if (random.chance(1, 2)) child.epsilon_bits = other.epsilon_bits;
-  if (random.chance(1, 2)) child.scale_bits = other.scale_bits;
+  if (quantizes(child.operation) && quantizes(other.operation) && random.chance(1, 2))
+    child.scale_bits = other.scale_bits;
   if (random.chance(1, 2)) child.schedule = other.schedule;
   if (random.chance(1, 2)) child.launch = other.launch;
   // Values travel where the dtypes agree: the common prefix of the listed elements.

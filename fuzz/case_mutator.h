@@ -2,6 +2,7 @@
 // comes from the Random that the fuzzer's seed started.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string_view>
 
@@ -20,9 +21,14 @@ struct Mutation {
 
 // The table of all mutations.
 std::span<const Mutation> all_mutations();
-// Those that mutate() draws from: all but the one that the environment variable NORMPROOF_WITHOUT_MUTATION
-// names, to measure what it is worth. Ends the process where there is none of that name.
-std::span<const Mutation> used_mutations();
+
+// The other ways to a new case: one drawn anew, two cases crossed, the bytes as the engine mutates them.
+inline constexpr std::string_view kFreshCase = "fresh-case", kCrossover = "crossover", kEngine = "engine";
+inline constexpr std::array kOtherWays = {kFreshCase, kCrossover, kEngine};
+
+// False for what the environment variable NORMPROOF_WITHOUT_MUTATION names: mutations and other ways, with
+// commas between them, to measure what they are worth. Ends the process where it names what there is not.
+bool in_use(std::string_view way);
 
 // Applies one to four mutations. The result is valid and within the limits wherever `test_case` is.
 Case mutate(const Case& test_case, Random& random, const CaseLimits& limits);

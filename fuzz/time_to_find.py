@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Executions until a fuzzer finds planted bugs, from an empty corpus: the table of fuzz/README.md.
 
-time_to_find.py BUILD [--each-mutation] [--without NAME,...] [--seeds 20] [--jobs 2] [--only REGEX] [--harness REGEX]
+time_to_find.py BUILD [--each-mutation [--ways REGEX]] [--without NAME,...] [--seeds 20] [--jobs 2] [--only REGEX] [--harness REGEX]
                 [--flag=-use_value_profile=1 ...] [--list]
 BUILD is a folder of preset fuzz with the mutants that the table names; --list prints the targets that build them. Executions
 are counted, not time: given the same seeds and build, a row is the same under any load, but for mutants that lack a barrier.
@@ -141,7 +141,7 @@ def what_each_mutation_is_worth(build, bugs, options):
               f"{sum(found for _, found in with_all.values())} of {len(bugs) * options.seeds} runs find theirs, "
               f"after {statistics.geometric_mean(count for count, _ in with_all.values()):,.0f} executions in the geometric mean\n\n"
               "| left out | runs that find the bug | executions, relative | suffers most | with other seeds |\n|---|---|---|---|---|", flush=True)
-        for name in [name for name in ways_to_a_case() if name not in left_out]:
+        for name in [name for name in ways_to_a_case() if name not in left_out and re.search(options.ways, name)]:
             without = means(name, choosing)
             ratios = {bug: without[bug][0] / with_all[bug][0] for bug in bugs}
             worst = max(bugs, key=lambda bug: ratios[bug])
@@ -160,10 +160,12 @@ def main():
     parser.add_argument("--flag", action="append", default=[], help="a further flag of the fuzzer")
     parser.add_argument("--each-mutation", action="store_true", help="what becomes worse without each mutation")
     parser.add_argument("--without", default="", help="mutations and other ways to a new case that no run has, with commas between them")
+    parser.add_argument("--ways", default="", help="regular expression: with --each-mutation, leave out only those whose names match")
     parser.add_argument("--most", type=int, default=20_000, help="executions at most, with --each-mutation")
     parser.add_argument("--list", action="store_true", help="print the build's targets")
     options = parser.parse_args()
-    bugs = [bug for bug in (BUGS_OF_MUTATIONS if options.each_mutation else BUGS) if re.search(options.only, bug[1]) and re.search(options.harness, bug[2])]
+    bugs = [bug for bug in (BUGS_OF_MUTATIONS if options.each_mutation else BUGS)
+            if re.search(options.only, bug[1]) and re.search(options.harness, bug[2])]
     if not bugs:
         sys.exit(f"no mutant matches '{options.only}' for a harness that matches '{options.harness}'")
     if options.list:

@@ -201,17 +201,21 @@ void fill_known_row(Random& random, const KnownRows& known, int lowest_scale, Ro
   }
 }
 
+int precision_of_fp8(DType dtype) {
+  return dtype == DType::fp8_e4m3fn || dtype == DType::fp8_e4m3fnuz ? 4 : 3;
+}
+
+// The midpoint of two neighbours of that precision, as an integer of one bit more.
+std::uint64_t draw_midpoint(Random& random, int precision) {
+  return (std::uint64_t{1} << precision) | random.below(1u << precision) | 1;
+}
+
 // Weights whose products with the known normalized values lie on midpoints of T or right beside them; where
 // the case quantizes, half of the products are aimed at midpoints of Q instead.
 void fill_known_weights(Random& random, const KnownRows& known, const Case& test_case, RowView weights) {
   const FloatFormat& format = weights.format();
   const int result_bits = format_of(test_case.dtype).precision();
-  int quantized_bits = 0;
-  if (test_case.quantized_dtype) {
-    const bool e4m3 =
-        *test_case.quantized_dtype == DType::fp8_e4m3fn || *test_case.quantized_dtype == DType::fp8_e4m3fnuz;
-    quantized_bits = e4m3 ? 4 : 3;
-  }
+  const int quantized_bits = test_case.quantized_dtype ? precision_of_fp8(*test_case.quantized_dtype) : 0;
   for (std::size_t column = 0; column < weights.columns(); ++column) {
     const std::uint32_t integer = known.integers[column];
     const int binade = static_cast<int>(random.between(-2, 2));
@@ -219,8 +223,7 @@ void fill_known_weights(Random& random, const KnownRows& known, const Case& test
     if (integer != 0 && quantized_bits != 0 && random.chance(1, 2)) {
       // The quotient of a midpoint of Q by the normalized value, rounded: the product is the midpoint or a
       // neighbour.
-      const std::uint64_t midpoint =
-          (std::uint64_t{1} << quantized_bits) | random.below(1u << quantized_bits) | 1;
+      const std::uint64_t midpoint = draw_midpoint(random, quantized_bits);
       weights.set(column, format.round(negative, (midpoint << 40) / integer,
                                        known.bits - 1 - quantized_bits - 40 + binade));
       continue;
@@ -236,6 +239,31 @@ void fill_known_weights(Random& random, const KnownRows& known, const Case& test
     weights.set(column, partner ? format.round(negative, *partner, binade - format.mantissa_bits)
                                 : draw_near(random, format, -2, 2));
   }
+}
+
+// A scale, not a power of two, with which a known output times the inverse scale lies on a midpoint of Q or
+// right beside it: there a division by the scale rounds to the other side.
+std::uint32_t draw_known_scale(Random& random, const KnownRows& known, const Case& test_case) {
+  const std::size_t column = random.below(known.integers.size());
+  double norm = std::ldexp(static_cast<double>(known.integers[column]), 1 - known.bits);
+  if (test_case.weight_dtype) {
+    const auto index = static_cast<std::int64_t>(column);
+    norm *= value_of(format_of(*test_case.weight_dtype),
+                     load_bits(test_case.weight.bytes, *test_case.weight_dtype, index));
+  }
+  const FloatFormat activation = format_of(test_case.dtype);
+  norm = std::fabs(value_of(activation, rounded(activation, value_of(kFp32, rounded(kFp32, norm)))));
+  const DType quantized = *test_case.quantized_dtype;
+  const auto midpoint = static_cast<double>(draw_midpoint(random, precision_of_fp8(quantized)));
+  const int binade = static_cast<int>(random.between(-4, 3));
+  if (norm == 0 || !std::isfinite(norm)) return draw_scale(random, quantized);
+  const std::uint32_t wanted = rounded(kFp32, std::ldexp(midpoint, binade) / norm);
+  // Not every number is the rounded inverse of one.
+  const std::uint32_t nearest = rounded(kFp32, 1 / value_of(kFp32, wanted));
+  for (const std::uint32_t scale : {nearest, nearest - 1, nearest + 1}) {
+    if (rounded(kFp32, 1 / value_of(kFp32, scale)) == wanted) return scale;
+  }
+  return nearest;
 }
 
 double mean_square(RowView row) {
@@ -284,8 +312,10 @@ void draw_known_values(Random& random, Case& test_case) {
     fill_known_weights(random, known, test_case, {test_case.weight.bytes, *test_case.weight_dtype});
   }
   if (test_case.quantized_dtype) {
-    test_case.scale_bits = random.chance(3, 4) ? kFp32.power_of_two(static_cast<int>(random.between(-3, 3)))
-                                               : draw_scale(random, *test_case.quantized_dtype);
+    const std::uint64_t way = random.below(8);
+    test_case.scale_bits = way < 3   ? kFp32.power_of_two(static_cast<int>(random.between(-3, 3)))
+                           : way < 6 ? draw_known_scale(random, known, test_case)
+                                     : draw_scale(random, *test_case.quantized_dtype);
   }
 }
 

@@ -23,6 +23,10 @@ if [[ -f $fuzzer.options ]]; then
   done <"$fuzzer.options"
 fi
 [[ ! -f $fuzzer.dict ]] || flags+=("-dict=$fuzzer.dict")
+# Reports name source lines where a symbolizer of the compiler's version is installed.
+if [[ -z ${ASAN_SYMBOLIZER_PATH:-} ]] && symbolizer=$(command -v llvm-symbolizer-19); then
+  export ASAN_SYMBOLIZER_PATH=$symbolizer
+fi
 # The first data race ends the run, as any other error does.
 export TSAN_OPTIONS=halt_on_error=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
 ASAN_OPTIONS=$asan exec "$fuzzer" "${flags[@]}" "$@"

@@ -397,9 +397,12 @@ Case mutate(const Case& test_case, Random& random, const CaseLimits& limits) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Case mutated = test_case;
     const std::uint64_t wanted = 1 + random.below(4);
-    // Some mutations do not fit some cases; the epsilon always does, so few draws are in vain.
+    // Some mutations do not fit some cases. Several always do, so few draws are in vain, unless those are
+    // left out.
+    constexpr int kDraws = 100;
     std::uint64_t applied = 0;
-    while (applied < wanted) applied += random.pick(used_mutations()).apply(mutated, random, limits) ? 1 : 0;
+    for (int draw = 0; draw < kDraws && applied < wanted; ++draw)
+      applied += random.pick(used_mutations()).apply(mutated, random, limits) ? 1 : 0;
     if (validate(mutated).empty() && within(mutated, limits)) return mutated;
   }
   return test_case;

@@ -9,7 +9,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <ranges>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -353,25 +352,24 @@ constexpr std::array kMutations = {
     Mutation{"in-place", flip_in_place},
 };
 
-// Whether the comma-separated list holds the name.
-bool lists(std::string_view list, std::string_view name) {
-  return fmt::format(",{},", list).find(fmt::format(",{},", name)) != std::string::npos;
+bool exists(std::string_view way) {
+  return std::ranges::find(kOtherWays, way) != kOtherWays.end() ||
+         std::ranges::find(kMutations, way, &Mutation::name) != kMutations.end();
 }
 
 // What the environment leaves out. Ends the process where it names what there is not.
-std::string_view left_out() {
-  static const std::string_view names = [] {
+const std::vector<std::string_view>& left_out() {
+  static const std::vector<std::string_view> names = [] {
     const char* without = std::getenv("NORMPROOF_WITHOUT_MUTATION");
-    const std::string_view list = without == nullptr ? "" : without;
-    std::string known = fmt::format("{}", fmt::join(kOtherWays, ","));
-    for (const Mutation& each : kMutations) known += fmt::format(",{}", each.name);
-    for (const auto name : std::views::split(list, ',')) {
-      const std::string_view text(name.begin(), name.end());
-      if (lists(known, text)) continue;
-      fmt::print(stderr, "NORMPROOF_WITHOUT_MUTATION names '{}', which is none of {}\n", text, known);
+    std::vector<std::string_view> listed;
+    for (const auto name : std::views::split(std::string_view(without == nullptr ? "" : without), ',')) {
+      listed.emplace_back(name.begin(), name.end());
+      if (exists(listed.back())) continue;
+      fmt::print(stderr, "NORMPROOF_WITHOUT_MUTATION names '{}', which is no mutation and none of {}\n",
+                 listed.back(), fmt::join(kOtherWays, ", "));
       std::exit(2);
     }
-    return list;
+    return listed;
   }();
   return names;
 }
@@ -389,7 +387,7 @@ std::span<const Mutation> used_mutations() {
 
 std::span<const Mutation> all_mutations() { return kMutations; }
 
-bool in_use(std::string_view way) { return !lists(left_out(), way); }
+bool in_use(std::string_view way) { return std::ranges::find(left_out(), way) == left_out().end(); }
 
 Case mutate(const Case& test_case, Random& random, const CaseLimits& limits) {
   if (used_mutations().empty()) return test_case;

@@ -64,9 +64,7 @@ TEST(SpecialValues, KnowThatTheNormIsRoundedBeforeItIsQuantized) {
   ASSERT_NE(property, all_properties().end());
   const std::unique_ptr<Target> target = make_target("host");
   Tally tally;
-  PropertyContext context{
-      *target, tally, kSeed, 20'000, Operation::rms_norm_static_fp8_quant, DType::fp16, [] {
-                            return false; }};
+  PropertyContext context{*target, tally, kSeed, 20'000, Operation::rms_norm_static_fp8_quant, DType::fp16};
   const PropertyResult result = property->check(context);
   EXPECT_TRUE(result.holds) << result.message;
   EXPECT_EQ(result.cases, context.cases);

@@ -6,46 +6,18 @@
 #include <cstdint>
 #include <type_traits>
 
-#if defined(__CUDACC__)
-#include <cooperative_groups.h>
-#endif
-
+#include "kernels/block_reduction.cuh"
 #include "kernels/chunk.cuh"
 #include "kernels/cuda.h"
 #include "kernels/norm_arguments.h"
 #include "kernels/norm_kernel.cuh"
 #include "kernels/packed_arithmetic.cuh"
+#include "kernels/register_shape.cuh"
+#include "kernels/row_numbers.cuh"
 #include "kernels/row_reduction.cuh"
 #include "kernels/storage_types.cuh"
 
 namespace normproof::kernels {
-
-// Who works on a row.
-enum class Team {
-  part_of_warp,  // a few neighbouring threads
-  warp,          // one warp, groups 0 .. kSlots - 1
-  block,         // all warps of a block; warp w has the groups w, w + warps, ...
-  cluster,       // the same with all warps of a cluster of blocks
-};
-
-// A shape of kernel. A thread holds chunks of kSlots lanes: neighbouring slots are as many lanes apart as
-// threads work on the row. With several rounds it has of each lane the chunks c, c + 1024, ..., in the last
-// round for the first kLastSlots slots only.
-//   kEarlyWeights  load the weights together with the row: best where few rows leave the GPU idle; otherwise
-//                  bytes in flight are worth more than registers.
-//   kMaximumThreads, kBlocks  launch bounds: threads per block, blocks per multiprocessor.
-template <Team kTeam_, int kSlots_, int kRounds_, int kLastSlots_, bool kEarlyWeights_, int kMaximumThreads_,
-          int kBlocks_>
-struct RegisterShape {
-  static constexpr bool kBlockPerRow = kTeam_ == Team::block || kTeam_ == Team::cluster;
-  static constexpr Team kTeam = kTeam_;
-  static constexpr int kSlots = kSlots_;
-  static constexpr int kRounds = kRounds_;
-  static constexpr int kLastSlots = kLastSlots_;
-  static constexpr bool kEarlyWeights = kEarlyWeights_;
-  static constexpr int kMaximumThreads = kMaximumThreads_;
-  static constexpr int kBlocks = kBlocks_;
-};
 
 // With programmatic dependent launch this kernel may start while the one before it still runs: nothing that
 // the other may write is touched before it has ended.
@@ -62,7 +34,7 @@ __device__ inline void let_the_next_kernel_start() {
 #endif
 }
 
-// Computed here, not later: addresses, before the wait for the kernel before.
+// Computed here, not where it is used: addresses, before the wait for the kernel before.
 template <typename Pointee>
 __device__ inline Pointee* settle(Pointee* pointer) {
 #if defined(__CUDACC__)
@@ -70,6 +42,13 @@ __device__ inline Pointee* settle(Pointee* pointer) {
   __builtin_assume(__isGlobal(pointer));  // which the compiler no longer sees
 #endif
   return pointer;
+}
+
+__device__ inline float settle(float value) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+f"(value));
+#endif
+  return value;
 }
 
 // row_offset() where leading dimensions do not step evenly. A function of its own, so that its divisions do
@@ -157,32 +136,18 @@ __device__ inline Chunk<typename V::T> normalize_chunk(
   }
 }
 
-// Makes a compiler forget what it has computed from a chunk, so that it does not keep the unpacked numbers,
-// which take twice the registers, for later use.
-template <typename T>
-__device__ inline void forget_unpacked([[maybe_unused]] Chunk<T>& chunk) {
+// Makes a compiler forget where a pack comes from and what it has computed from it: it neither loads it later
+// nor keeps the unpacked numbers, which take twice the registers, for later use.
+template <typename Element, int kCount>
+__device__ inline void settle([[maybe_unused]] Pack<Element, kCount>& pack) {
 #if defined(__CUDACC__)
-  std::uint32_t words[4];
-  __builtin_memcpy(words, &chunk, sizeof words);
+  constexpr int kWords = sizeof pack / sizeof(std::uint32_t);
+  std::uint32_t words[kWords];
+  __builtin_memcpy(words, &pack, sizeof words);
 #pragma unroll
-  for (int i = 0; i < 4; ++i) asm volatile("" : "+r"(words[i]));
-  __builtin_memcpy(&chunk, words, sizeof words);
+  for (int i = 0; i < kWords; ++i) asm volatile("" : "+r"(words[i]));
+  __builtin_memcpy(&pack, words, sizeof words);
 #endif
-}
-
-// The tree over the sums that one thread holds of kCount lanes or groups, absent ones being 0.
-template <int kCount>
-__device__ inline float tree_over_own(const float (&own)[kCount]) {
-  static_assert((kCount & (kCount - 1)) == 0);
-  float sums[kCount];
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) sums[i] = own[i];
-#pragma unroll
-  for (int left = kCount / 2; left > 0; left /= 2) {
-#pragma unroll
-    for (int i = 0; i < left; ++i) sums[i] = __fadd_rn(sums[i], sums[i + left]);
-  }
-  return sums[0];
 }
 
 template <class V>
@@ -238,7 +203,7 @@ class RegisterRow {
 #pragma unroll
       for (int i = 0; i < kElements; ++i) with_chunk = __fmaf_rn(values[i], values[i], with_chunk);
       lane_sums[slot] = exists ? with_chunk : lane_sums[slot];
-      forget_unpacked<T>(x);
+      settle(x);
       if constexpr (V::kAddsResidual) {
         if (exists && present_) store_pack<true>(residual_, element, 0, x);
       }
@@ -301,6 +266,7 @@ class RegisterRow {
       visit([&](int round, int slot, std::int64_t element, bool) {
         weights_[round][slot] =
             load_constant_pack<kElements>(static_cast<const W*>(arguments_->weight), element);
+        settle(weights_[round][slot]);
       });
     }
   }
@@ -317,99 +283,6 @@ class RegisterRow {
   Pack<W, kElements> weights_[kRounds][kSlots];
 };
 
-// The blocks that hold a row together, as many as a cluster has.
-struct RowBlocks {
-  int count = 1;
-  int rank = 0;  // of this one
-};
-
-template <Team kTeam>
-__device__ inline RowBlocks row_blocks() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  if constexpr (kTeam == Team::cluster) {
-    const auto cluster = cooperative_groups::this_cluster();
-    return {static_cast<int>(cluster.num_blocks()), static_cast<int>(cluster.block_rank())};
-  }
-#endif
-  return {};
-}
-
-// Tells the other blocks of the cluster that this one has come here; what it has written is theirs to read
-// once they have waited for it.
-template <Team kTeam>
-__device__ inline void arrive_at_cluster_barrier() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  if constexpr (kTeam == Team::cluster) asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-#endif
-}
-
-template <Team kTeam>
-__device__ inline void wait_at_cluster_barrier() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  if constexpr (kTeam == Team::cluster) asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-#else
-  if constexpr (kTeam == Team::cluster) __syncthreads();  // where a cluster is one block
-#endif
-}
-
-// The place of `sum` in block `rank` of the cluster.
-template <Team kTeam>
-__device__ inline float* in_block([[maybe_unused]] int rank, float* sum) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  if constexpr (kTeam == Team::cluster) return cooperative_groups::this_cluster().map_shared_rank(sum, rank);
-#endif
-  return sum;
-}
-
-// The sum of squares of a row that whole blocks hold, from the sums of its lanes.
-template <class Shape>
-__device__ inline float row_sum(const NormArguments& arguments, const RowBlocks& blocks,
-                                const float (&lane_sums)[Shape::kSlots], float* group_sums) {
-  constexpr int kSlots = Shape::kSlots;
-  const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
-  const int warps_per_block = static_cast<int>(blockDim.x / kWarpThreads);
-  const int warp = blocks.rank * warps_per_block + static_cast<int>(threadIdx.x / kWarpThreads);
-  const int warps = blocks.count * warps_per_block;
-  constexpr int kPaddedSlots = kSlots <= 2 ? kSlots : kSlots <= 4 ? 4 : 8;
-  float padded[kPaddedSlots] = {};
-#pragma unroll
-  for (int slot = 0; slot < kSlots; ++slot) padded[slot] = lane_sums[slot];
-  const float own = tree_sums(padded, thread);
-  const int slot = slot_of_sum<kPaddedSlots>(thread);
-  const int group = warp + slot * warps;
-  // Of the threads that hold the sum, one for each block writes it there.
-  const int copy = thread % kThreadsPerSlot<kPaddedSlots>;
-  wait_at_cluster_barrier<Shape::kTeam>();  // until all blocks of the cluster exist
-  if (copy < blocks.count && slot < kSlots && group < kGroups)
-    *in_block<Shape::kTeam>(copy, group_sums + group) = own;
-  if constexpr (Shape::kTeam == Team::cluster) {
-    arrive_at_cluster_barrier<Shape::kTeam>();
-    wait_at_cluster_barrier<Shape::kTeam>();
-  } else {
-    __syncthreads();
-  }
-  return tree_over_groups(group_sums, arguments.groups, arguments.group_tree_width, thread);
-}
-
-// inverse_rms() of a row. Where H is a power of two, the product with its inverse is the quotient.
-__device__ inline float row_inverse_rms(const NormArguments& arguments, float sum) {
-  const std::uint32_t hidden = bits_of(arguments.hidden_as_float);
-  const float inverse_hidden = float_of((254u << 23) - hidden);
-  const float mean = (hidden & 0x007fffffu) == 0 ? __fmul_rn(sum, inverse_hidden)
-                                                 : __fdiv_rn(sum, arguments.hidden_as_float);
-  return __frsqrt_rn(__fadd_rn(mean, arguments.epsilon));
-}
-
-// rnd(1 / scale); 1 where nothing is quantized.
-template <class V>
-__device__ inline float inverse_scale_of(float scale) {
-#if defined(__CUDACC__)
-  return V::kQuantizes ? __frcp_rn(scale) : 1.0f;
-#else
-  return V::kQuantizes ? __fdiv_rn(1.0f, scale) : 1.0f;
-#endif
-}
-
 // Of a power of two.
 template <int kPower>
 inline constexpr int kLog2 = 1 + kLog2<kPower / 2>;
@@ -423,6 +296,22 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
   using Shape = typename V::Shape;
   constexpr int kSlots = Shape::kSlots;
   const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
+  RegisterRow<V> values;
+  float lane_sums[kSlots];
+  float scale = 1.0f, inverse_scale = 1.0f;
+  // The scale is on its way while the row is, and its inverse is done while sums travel.
+  const auto take_row = [&] {
+    wait_for_the_kernel_before();
+    let_the_next_kernel_start();
+    values.fetch();
+    if constexpr (V::kQuantizes) scale = *arguments.scale;
+    values.sum_squares(lane_sums);
+    if constexpr (V::kQuantizes) inverse_scale = settle(quick_inverse(scale));
+  };
+  const auto give_row = [&](float sum) {
+    const RowNumbers numbers = row_numbers<V::kQuantizes>(arguments, sum, scale, inverse_scale);
+    values.finish(numbers.inverse_rms, numbers.inverse_scale);
+  };
 
   if constexpr (!Shape::kBlockPerRow) {
     // Part of a warp: a power of two of threads, kSlots lanes each.
@@ -431,44 +320,25 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
     const int row_threads = 1 << row_threads_log2;
     const std::int64_t row = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) >> row_threads_log2;
     const bool present = row < arguments.rows;
-    RegisterRow<V> values;
     values.aim(arguments, present ? row : 0, thread & (row_threads - 1), row_threads, present);
-    wait_for_the_kernel_before();
-    let_the_next_kernel_start();
-    float lane_sums[kSlots];
-    values.fetch();
-    values.sum_squares(lane_sums);
-    float sum = 0;
+    take_row();
     if constexpr (Shape::kTeam == Team::warp) {
 #pragma unroll
       for (int slot = 0; slot < kSlots; ++slot) lane_sums[slot] = tree_sum(lane_sums[slot], kWarpThreads);
-      sum = tree_over_own(lane_sums);
+      give_row(tree_over_own(lane_sums));
     } else {
-      sum = tree_sum(tree_over_own(lane_sums), row_threads);
+      give_row(tree_sum(tree_over_own(lane_sums), row_threads));
     }
-    values.finish(row_inverse_rms(arguments, sum),
-                  inverse_scale_of<V>(V::kQuantizes ? *arguments.scale : 1.0f));
   } else {
-    NORMPROOF_SHARED(float, group_sums, kGroups);
+    NORMPROOF_SHARED(GroupSums, group_sums, kSharers);
     const RowBlocks blocks = row_blocks<Shape::kTeam>();
     arrive_at_cluster_barrier<Shape::kTeam>();
     const int threads = static_cast<int>(blockDim.x), index = static_cast<int>(threadIdx.x);
-    RegisterRow<V> values;
+    clear_absent_groups<Shape>(blocks, group_sums);
     values.aim(arguments, static_cast<int>(blockIdx.x) / blocks.count, blocks.rank * threads + index,
                blocks.count * threads, true);
-    wait_for_the_kernel_before();
-    let_the_next_kernel_start();
-    float lane_sums[kSlots];
-    values.fetch();
-    const float scale = V::kQuantizes ? *arguments.scale : 1.0f;  // on its way while squares are summed
-    // With few rows the inverse is best computed while the row is on its way, otherwise while other blocks
-    // work.
-    float inverse_scale = 1.0f;
-    if constexpr (Shape::kEarlyWeights) inverse_scale = inverse_scale_of<V>(scale);
-    values.sum_squares(lane_sums);
-    if constexpr (!Shape::kEarlyWeights) inverse_scale = inverse_scale_of<V>(scale);
-    const float sum = row_sum<Shape>(arguments, blocks, lane_sums, group_sums);
-    values.finish(row_inverse_rms(arguments, sum), inverse_scale);
+    take_row();
+    give_row(row_sum<Shape>(blocks, lane_sums, group_sums));
   }
 }
 

@@ -1,6 +1,6 @@
-// Rounding, sums, products and inverse roots in 64-bit and 128-bit integers, for proofs over billions of
-// inputs. The same numbers as exact.h, against which a test holds it; no floating-point operation, and
-// nothing of the kernels' code. Compiles for the CPU and for CUDA devices.
+// Rounding, sums, products, quotients and inverse roots in 64-bit and 128-bit integers, for proofs over
+// billions of inputs. The same numbers as exact.h, against which a test holds it; no floating-point
+// operation, and nothing of the kernels' code. Compiles for the CPU and for CUDA devices.
 #pragma once
 
 #include <cstdint>
@@ -161,6 +161,28 @@ NORMPROOF_EVERYWHERE constexpr std::uint32_t add(std::uint32_t a_bits, std::uint
   sum.magnitude = static_cast<std::uint64_t>(total < 0 ? -total : total);
   sum.exponent = large.exponent - shift;
   return round<F>(sum);
+}
+
+// rnd_F(a / b).
+template <class F>
+NORMPROOF_EVERYWHERE constexpr std::uint32_t divide(std::uint32_t a_bits, std::uint32_t b_bits) {
+  Number a = decode<F>(a_bits);
+  const Number b = decode<F>(b_bits);
+  Number quotient;
+  quotient.negative = a.negative != b.negative;
+  const bool a_zero = !a.nan && !a.infinite && a.magnitude == 0,
+             b_zero = !b.nan && !b.infinite && b.magnitude == 0;
+  quotient.nan = a.nan || b.nan || (a.infinite && b.infinite) || (a_zero && b_zero);
+  quotient.infinite = a.infinite || b_zero;
+  if (quotient.nan || quotient.infinite || a_zero || b.infinite) return round<F>(quotient);
+  // a gets so many bits that the quotient has more than a format's, and one bit tells whether anything is
+  // left.
+  constexpr int kBits = 62;
+  const int shift = kBits - bit_length(a.magnitude);
+  a.magnitude <<= shift;
+  quotient.magnitude = a.magnitude / b.magnitude << 1 | (a.magnitude % b.magnitude != 0 ? 1 : 0);
+  quotient.exponent = a.exponent - shift - b.exponent - 1;
+  return round<F>(quotient);
 }
 
 // rnd_F of an fp32 number; fp8 formats clamp.

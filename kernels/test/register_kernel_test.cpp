@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "kernels/arguments.h"
@@ -74,7 +75,7 @@ void expect_the_general_kernels_bits(const char* name, const NormCase& test_case
 template <typename T, typename W, bool kQuantizes, bool kAdds>
 void check_all_shapes(NormCase test_case) {
   test_case.adds_residual = kAdds;
-  test_case.binades = 10;
+  test_case.binades = std::max(test_case.binades, 10);
   for (const std::int64_t hidden : {16, 128, 256, 512, 1024, 1040, 2048, 5120, 8192, 16384}) {
     test_case.sizes = {hidden <= 512 ? 11 : 2, hidden};
     ++test_case.seed;
@@ -111,6 +112,18 @@ TEST(RegisterKernel, GivesTheGeneralKernelsBitsInFp32QuantizedWithoutAWeight) {
   test_case.dtype = DType::fp32;
   test_case.quantized = DType::fp8_e5m2;
   check_all_shapes<float, NoWeight, true, false>(test_case);
+}
+
+// Sums and epsilons for which there is no short way to the root.
+TEST(RegisterKernel, GivesTheGeneralKernelsBitsFarFromOne) {
+  NormCase test_case;
+  test_case.weight_dtype = DType::bf16;
+  test_case.quantized = DType::fp8_e4m3fn;
+  test_case.binades = 180;  // infinite sums
+  check_all_shapes<Bf16, Bf16, true, false>(test_case);
+  test_case.binades = 10;
+  test_case.epsilon = 1e30f;
+  check_all_shapes<Bf16, Bf16, true, false>(test_case);
 }
 
 }  // namespace

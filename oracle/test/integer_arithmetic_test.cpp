@@ -96,6 +96,20 @@ TYPED_TEST(IntegerArithmetic, ConvertsLikeTheExactPath) {
   }
 }
 
+TYPED_TEST(IntegerArithmetic, DividesLikeTheExactPath) {
+  using F = typename TypeParam::Integer;
+  const Format& format = format_of(TypeParam::dtype);
+  std::mt19937 random(4);
+  for (int i = 0; i < 60000; ++i) {
+    const std::uint32_t a = draw(random, F::kBits);
+    const std::uint32_t b = random() % 3 == 0 ? a ^ random() % 8 : draw(random, F::kBits);
+    ASSERT_TRUE(same(format, integer::divide<F>(a, b),
+                     round_bits(format, quotient(decode(format, a), decode(format, b)))))
+        << hex_bits(format, a) << " / " << hex_bits(format, b) << " gave "
+        << hex_bits(format, integer::divide<F>(a, b));
+  }
+}
+
 TEST(IntegerInverseRoot, IsTheExactOne) {
   std::mt19937 random(3);
   for (int i = 0; i < 60000; ++i) {

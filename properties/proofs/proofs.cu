@@ -11,6 +11,7 @@
 #include "kernels/norm_kernel.cuh"
 #include "kernels/packed_arithmetic.cuh"
 #include "kernels/register_kernel.cuh"
+#include "kernels/row_numbers.cuh"
 #include "kernels/storage_types.cuh"
 #include "oracle/integer_arithmetic.h"
 
@@ -124,8 +125,50 @@ struct InverseRootProof {
       // A sum of `bits` over one element without epsilon.
       comparison.got[i] = normproof::kernels::bits_of(
           normproof::kernels::inverse_rms(normproof::kernels::float_of(bits), 1.0f, 0.0f));
-      comparison.second[i] = normproof::kernels::bits_of(__frsqrt_rn(normproof::kernels::float_of(bits)));
+      comparison.second[i] = normproof::kernels::bits_of(second(normproof::kernels::float_of(bits)));
       comparison.wanted[i] = integer::inverse_root(bits);
+    }
+  }
+  // The short way for all numbers to which a quick sum, H and epsilon can lead.
+  static __device__ float second(float m) {
+    using namespace normproof::kernels;
+    const float least = kLeastQuickSum / static_cast<float>(2 * kMostQuickHidden);
+    return lies_within(m, least, kMostQuickSum * 2.0f) ? quick_inverse_root(m) : __frsqrt_rn(m);
+  }
+  static __device__ bool is_nan(std::uint32_t bits) { return integer::is_nan<integer::Fp32>(bits); }
+};
+
+// Inputs are the bits of an fp32 number.
+struct InverseProof {
+  static __device__ void compare(std::uint64_t first, Comparison& comparison) {
+    for (int i = 0; i < kBlock; ++i) {
+      const std::uint32_t bits = static_cast<std::uint32_t>(first) + static_cast<unsigned>(i);
+      const float scale = normproof::kernels::float_of(bits);
+      comparison.got[i] = normproof::kernels::bits_of(normproof::kernels::has_quick_inverse(scale)
+                                                          ? normproof::kernels::quick_inverse(scale)
+                                                          : __frcp_rn(scale));
+      comparison.second[i] = normproof::kernels::bits_of(__fdiv_rn(1.0f, scale));
+      comparison.wanted[i] = integer::divide<integer::Fp32>(0x3f800000u, bits);
+    }
+  }
+  static __device__ bool is_nan(std::uint32_t bits) { return integer::is_nan<integer::Fp32>(bits); }
+};
+
+// The lower 23 bits of an input are those of a sum from 1 to 2, the upper ones are the number of an odd H.
+// Other exponents of sums, as long as they are quick, and of H change nothing.
+struct MeanProof {
+  static constexpr int kSumBits = 23, kHiddenBits = 10;
+  static __device__ void compare(std::uint64_t first, Comparison& comparison) {
+    const float hidden = static_cast<float>(2 * (first >> kSumBits) + 1);
+    const float inverse_hidden = __fdiv_rn(1.0f, hidden);
+    for (int i = 0; i < kBlock; ++i) {
+      const std::uint32_t low = static_cast<std::uint32_t>(first) + static_cast<unsigned>(i);
+      const std::uint32_t bits = 0x3f800000u | (low & ((1u << kSumBits) - 1));
+      const float sum = normproof::kernels::float_of(bits);
+      comparison.got[i] =
+          normproof::kernels::bits_of(normproof::kernels::quick_mean(sum, hidden, inverse_hidden));
+      comparison.second[i] = normproof::kernels::bits_of(__fdiv_rn(sum, hidden));
+      comparison.wanted[i] = integer::divide<integer::Fp32>(bits, normproof::kernels::bits_of(hidden));
     }
   }
   static __device__ bool is_nan(std::uint32_t bits) { return integer::is_nan<integer::Fp32>(bits); }
@@ -282,6 +325,9 @@ constexpr Row kProofs[] = {
      &prove<QuantizationProof<Fp8Format::e5m2fnuz, integer::Fp8E5m2fnuz>>},
     {"inverse-root", "rnd(1 / sqrt(m)) of all fp32 numbers without a sign", std::uint64_t{1} << 31,
      &prove<InverseRootProof>},
+    {"inverse", "rnd(1 / scale) of all fp32 numbers", kPairs, &prove<InverseProof>},
+    {"mean", "rnd(sum / H) of all sums from 1 to 2 and all odd H below 2048",
+     std::uint64_t{1} << (MeanProof::kSumBits + MeanProof::kHiddenBits), &prove<MeanProof>},
     {"near-root", "rsqrt(m) and 1 / sqrt(m), at most 2 numbers from rnd(1 / sqrt(m)), of the same",
      std::uint64_t{1} << 31, &prove<NearRootProof>},
 };

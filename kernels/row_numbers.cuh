@@ -1,0 +1,91 @@
+// The numbers of a row that take a quotient, a root or an inverse, in as few instructions as give the
+// correctly rounded result: where one token is normalized, every thread waits for them. Operands for which
+// these few do not suffice go to the general functions. They rest on the GPU's approximate root and inverse,
+// so `normproof prove` compares all operands, and launch.cu names the GPUs on which it has.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda.h"
+#include "kernels/norm_arguments.h"
+#include "kernels/row_reduction.cuh"
+#include "kernels/storage_types.cuh"
+
+namespace normproof::kernels {
+
+// Whether the bits of a positive number lie within those of two others.
+__device__ inline bool lies_within(float value, float least, float most) {
+  return bits_of(value) - bits_of(least) <= bits_of(most) - bits_of(least);
+}
+
+// Sums whose mean, root and all that comes between are normal numbers.
+__device__ inline bool is_quick_sum(float sum) { return lies_within(sum, kLeastQuickSum, kMostQuickSum); }
+
+// rnd(sum / hidden), for a quick sum and hidden up to kMostQuickHidden: the product with the rounded inverse
+// is less than 2 ulp off, so the remainder is known but for 2^-25 of itself, and so the second product adds
+// to less than 2^-22 ulp from the quotient. That is nearer than the next tie: with an integer divisor,
+// quotients are 1 / (2 * hidden) ulp from ties.
+__device__ inline float quick_mean(float sum, float hidden, float inverse_hidden) {
+  const float quotient = __fmul_rn(sum, inverse_hidden);
+  const float remainder = __fmaf_rn(-quotient, hidden, sum);
+  return __fmaf_rn(remainder, inverse_hidden, quotient);
+}
+
+// rnd(1 / sqrt(m)), for the mean of a quick sum and an epsilon up to kMostQuickEpsilon.
+__device__ inline float quick_inverse_root(float m) {
+#if defined(__CUDACC__)
+  float root;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(root) : "f"(m));
+  // root * (1 - error)^(-1/2) to the second order of error = 1 - m * root^2, the square in two words.
+  const float square = __fmul_rn(root, root);
+  const float rest = __fmaf_rn(root, root, -square);
+  const float error = __fmaf_rn(-m, rest, __fmaf_rn(-m, square, 1.0f));
+  return __fmaf_rn(__fmaf_rn(error, 0.375f, 0.5f), __fmul_rn(root, error), root);
+#else
+  return __frsqrt_rn(m);
+#endif
+}
+
+// Whether a number and its inverse are normal.
+__device__ inline bool has_quick_inverse(float value) {
+  return lies_within(float_of(bits_of(value) & 0x7fffffffu), 0x1p-126f, 0x1.fffffep125f);
+}
+
+// rnd(1 / value) where it is quick, otherwise anything.
+__device__ inline float quick_inverse(float value) {
+#if defined(__CUDACC__)
+  float inverse;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(value));
+  return __fmaf_rn(inverse, __fmaf_rn(-value, inverse, 1.0f), inverse);
+#else
+  return __frcp_rn(value);
+#endif
+}
+
+struct RowNumbers {
+  float inverse_rms;
+  float inverse_scale;  // where the operation quantizes
+};
+
+// The same for all operands. A function of its own, so that it does not lie amid the instructions of the
+// others.
+template <bool kQuantizes>
+__device__ __noinline__ inline RowNumbers general_row_numbers(float sum, float hidden, float epsilon,
+                                                              float scale) {
+  return {inverse_rms(sum, hidden, epsilon), kQuantizes ? __frcp_rn(scale) : 1.0f};
+}
+
+// inverse_rms() of a row and rnd(1 / scale), of which `inverse_scale` is the quick_inverse().
+template <bool kQuantizes>
+__device__ inline RowNumbers row_numbers(const NormArguments& arguments, float sum, float scale,
+                                         float inverse_scale) {
+  const float mean = quick_mean(sum, arguments.hidden_as_float, arguments.inverse_hidden);
+  const RowNumbers quick{quick_inverse_root(__fadd_rn(mean, arguments.epsilon)), inverse_scale};
+  bool permitted = is_quick_sum(sum);  // one branch for all conditions
+  permitted &= arguments.inverse_hidden != 0.0f;
+  if constexpr (kQuantizes) permitted &= has_quick_inverse(scale);
+  if (__builtin_expect(permitted, 1)) return quick;
+  return general_row_numbers<kQuantizes>(sum, arguments.hidden_as_float, arguments.epsilon, scale);
+}
+
+}  // namespace normproof::kernels

@@ -137,18 +137,19 @@ std::vector<PeerRow> read_peers(const std::filesystem::path& file) {
 std::string to_text(const Report& report) {
   const std::string driver =
       *report.device.driver == '\0' ? "" : fmt::format(", driver {}", report.device.driver);
-  std::string text =
-      fmt::format("{}{}, {}\n{:<5} {:>5} {:>6} {:>7} {:<5} {:>9} {:>9} {:>7}  {:<22} {:>6}  {:>9}  {}\n",
-                  report.device.name, driver, report.date, "op", "dtype", "H", "tokens", "mode", "copy us",
-                  "kernel us", "ratio", "best peer", "ratio", "prototype", "shape");
+  std::string text = fmt::format(
+      "{}{}, {}\n{:<5} {:>5} {:>6} {:>7} {:<5} {:>9} {:>10} {:>9} {:>7}  {:<22} {:>6}  {:>9}  {}\n",
+      report.device.name, driver, report.date, "op", "dtype", "H", "tokens", "mode", "copy us", "traffic us",
+      "kernel us", "ratio", "best peer", "ratio", "prototype", "shape");
   std::string named;
   std::size_t compared = 0, ahead = 0, ahead_in_time = 0;
   for (const Measured& each : report.measured) {
     const std::string peer = each.peer ? each.peer->name : "";
     text += fmt::format(
-        "{:<5} {:>5} {:>6} {:>7} {:<5} {:>9.2f} {:>9.2f} {:>7.3f}  {:<22} {:>6}  {:>9}  {}{}{}\n",
+        "{:<5} {:>5} {:>6} {:>7} {:<5} {:>9.2f} {:>10} {:>9.2f} {:>7.3f}  {:<22} {:>6}  {:>9}  {}{}{}\n",
         each.row.operation, dtype_name(each.row.dtype), each.row.hidden, each.row.tokens,
-        each.row.cold ? "cold" : "hot", each.copy_us, each.kernel_us, each.ratio(), peer,
+        each.row.cold ? "cold" : "hot", each.copy_us,
+        each.traffic_us > 0 ? fmt::format("{:.2f}", each.traffic_us) : "", each.kernel_us, each.ratio(), peer,
         each.peer ? fmt::format("{:.3f}", each.peer->ratio) : "",
         each.peer ? fmt::format("{:.3f}", each.peer->prototype_ratio) : "", each.dependent ? "PDL " : "",
         each.shape, each.threads == 0 ? "" : fmt::format("x{}", each.threads));
@@ -157,8 +158,11 @@ std::string to_text(const Report& report) {
       if (each.ratio() >= each.peer->ratio) ++ahead;
       if (each.kernel_us <= each.peer->kernel_us) ++ahead_in_time;
     }
-    for (const std::string& exception : exceptions(each))
-      named += fmt::format("EXCEPTION {}: {}\n", row_name(each.row), exception);
+    for (const std::string& exception : exceptions(each)) {
+      const std::string limit =
+          each.traffic_us > 0 ? fmt::format("; the reads and writes alone: {:.2f} us", each.traffic_us) : "";
+      named += fmt::format("EXCEPTION {}: {}{}\n", row_name(each.row), exception, limit);
+    }
   }
   if (compared > 0) {
     text += fmt::format(
@@ -177,13 +181,14 @@ std::string to_json(const Report& report) {
   document["date"] = report.date;
   document["command"] = report.command;
   for (const Measured& each : report.measured) {
-    nlohmann::ordered_json row = {{"op", each.row.operation},  {"dtype", dtype_name(each.row.dtype)},
-                                  {"hidden", each.row.hidden}, {"tokens", each.row.tokens},
-                                  {"rows", each.row.rows()},   {"mode", each.row.cold ? "cold" : "hot"},
-                                  {"copy_us", each.copy_us},   {"kernel_us", each.kernel_us},
-                                  {"least_us", each.least_us}, {"most_us", each.most_us},
-                                  {"ratio", each.ratio()},     {"shape", each.shape},
-                                  {"threads", each.threads},   {"dependent", each.dependent}};
+    nlohmann::ordered_json row = {{"op", each.row.operation},    {"dtype", dtype_name(each.row.dtype)},
+                                  {"hidden", each.row.hidden},   {"tokens", each.row.tokens},
+                                  {"rows", each.row.rows()},     {"mode", each.row.cold ? "cold" : "hot"},
+                                  {"copy_us", each.copy_us},     {"traffic_us", each.traffic_us},
+                                  {"kernel_us", each.kernel_us}, {"least_us", each.least_us},
+                                  {"most_us", each.most_us},     {"ratio", each.ratio()},
+                                  {"shape", each.shape},         {"threads", each.threads},
+                                  {"dependent", each.dependent}};
     if (each.peer) {
       row["best_peer"] = each.peer->name;
       row["best_peer_ratio"] = each.peer->ratio;
@@ -198,16 +203,16 @@ std::string to_json(const Report& report) {
 std::string to_csv(const Report& report) {
   std::string text = fmt::format(
       "# {}, driver {}, {}: {}\nop,dtype,H,tokens,mode,copy_us,kernel_us,ratio,best_peer,"
-      "best_peer_ratio,prototype_ratio,shape,threads,dependent\n",
+      "best_peer_ratio,prototype_ratio,shape,threads,dependent,traffic_us\n",
       report.device.name, report.device.driver, report.date, report.command);
   for (const Measured& each : report.measured) {
-    text += fmt::format("{},{},{},{},{},{:.3f},{:.3f},{:.4f},{},{},{},{},{},{}\n", each.row.operation,
+    text += fmt::format("{},{},{},{},{},{:.3f},{:.3f},{:.4f},{},{},{},{},{},{},{:.3f}\n", each.row.operation,
                         dtype_name(each.row.dtype), each.row.hidden, each.row.tokens,
                         each.row.cold ? "cold" : "hot", each.copy_us, each.kernel_us, each.ratio(),
                         each.peer ? each.peer->name : "",
                         each.peer ? fmt::format("{:.4f}", each.peer->ratio) : "",
                         each.peer ? fmt::format("{:.4f}", each.peer->prototype_ratio) : "", each.shape,
-                        each.threads, each.dependent ? 1 : 0);
+                        each.threads, each.dependent ? 1 : 0, each.traffic_us);
   }
   return text;
 }

@@ -41,6 +41,7 @@ struct Peer {
 struct Measured {
   Row row;
   double copy_us = 0;
+  double traffic_us = 0;  // the operation's reads and writes alone; 0: not measured
   double kernel_us = 0;
   double least_us = 0, most_us = 0;
   std::string shape;

@@ -25,7 +25,7 @@ typedef struct normproof_measure_request {
   int64_t rows;
   int64_t hidden;
   int32_t cold;  /* 1: buffers rotate through several times the L2 cache; 0: the same ones every time */
-  int32_t copy;  /* 1: measure the copy, too */
+  int32_t copy;  /* 1: measure the limits, too: the copy, and the operation's reads and writes alone */
   int32_t shape; /* of a forced configuration, negative: the table's choice */
   int32_t threads;
   int32_t dependent;
@@ -36,6 +36,7 @@ typedef struct normproof_measure_request {
 typedef struct normproof_measure_result {
   double kernel_us;
   double copy_us;         /* 0 unless asked for */
+  double traffic_us;      /* likewise: a kernel that reads and writes the same places and computes nothing */
   double kernel_least_us; /* the fastest and slowest replay */
   double kernel_most_us;
   int32_t shape; /* what was launched */

@@ -185,6 +185,7 @@ bench::Measured measured_row(const bench::PeerRow& row, const normproof_measure_
   measured.row = row.row;
   measured.peer = row.peer;
   measured.copy_us = result.copy_us;
+  measured.traffic_us = result.traffic_us;
   measured.kernel_us = result.kernel_us;
   measured.least_us = result.kernel_least_us;
   measured.most_us = result.kernel_most_us;

@@ -240,7 +240,9 @@ class RegisterRow {
   }
 
   // Calls visit(round, slot, index of the chunk's first element, whether the chunk exists) for all chunks;
-  // those that do not exist have the index of the last one, so that loads need no branch.
+  // those that do not exist have the index of the last one, so that loads need no branch. Where the operation
+  // works in place, another thread may be writing that one: what is read of it is not used. The same goes for
+  // threads whose row does not exist, which have row 0.
   template <class Visit>
   __device__ void visit(const Visit& visit_chunk) const {
     const int chunks = static_cast<int>(arguments_->chunks);

@@ -317,8 +317,6 @@ NormArguments norm_arguments(const Call& call, const Argument& input) {
   arguments.scale = call.scale;
   arguments.hidden_as_float = static_cast<float>(arguments.hidden);
   arguments.epsilon = call.epsilon;
-  if (arguments.hidden <= kMostQuickHidden && call.epsilon >= 0 && call.epsilon <= kMostQuickEpsilon)
-    arguments.inverse_hidden = 1.0f / arguments.hidden_as_float;
   if (call.quantizes) {
     arguments.fp8_format = static_cast<Fp8Format>(static_cast<std::int32_t>(call.out->dtype) -
                                                   static_cast<std::int32_t>(DType::fp8_e4m3fn));

@@ -3,7 +3,9 @@
 #include <string>
 
 #include "kernels/cuda.h"
-#if !defined(__CUDACC__)
+#if defined(__CUDACC__)
+#include "kernels/row_numbers.cuh"
+#else
 #include "kernels/host/launch.h"
 #endif
 
@@ -66,7 +68,7 @@ Status launch(KernelFunction kernel, const NormArguments& arguments, const Confi
     cluster.val.clusterDim = {static_cast<unsigned>(configuration.blocks_per_row), 1, 1};
   }
   NormArguments given = arguments;
-  if (device_traits().major != kProvedMajor) given.inverse_hidden = 0.0f;
+  if (device_traits().major == kProvedMajor) given.inverse_hidden = quick_inverse_hidden(given);
   const cudaError_t error = cudaLaunchKernelEx(&config, kernel, given);
   if (error == cudaSuccess) return {};
   cudaGetLastError();  // the error is reported here; later calls of the caller must not meet it again

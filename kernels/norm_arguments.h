@@ -12,11 +12,6 @@ constexpr bool is_hardware_format(Fp8Format format) {
   return format == Fp8Format::e4m3fn || format == Fp8Format::e5m2;
 }
 
-// For operands up to these, row_numbers.cuh has short ways to the same bits.
-inline constexpr std::int64_t kMostQuickHidden = std::int64_t{1} << 20;
-inline constexpr float kMostQuickEpsilon = 0x1p79f;
-inline constexpr float kLeastQuickSum = 0x1p-60f, kMostQuickSum = 0x1p80f;
-
 // Strides in elements of up to three leading dimensions; the innermost is the stride from row to row.
 struct RowStrides {
   std::int64_t outer = 0;
@@ -48,7 +43,7 @@ struct NormArguments {
   RowStrides out_strides;
 
   float hidden_as_float = 0;
-  float inverse_hidden = 0;  // rnd(1 / hidden) where hidden and epsilon permit the short ways, otherwise 0
+  float inverse_hidden = 0;  // rnd(1 / hidden) where row_numbers.cuh may go its short ways, otherwise 0
   float epsilon = 0;
   Fp8Format fp8_format = Fp8Format::e4m3fn;  // used where the operation quantizes
 };

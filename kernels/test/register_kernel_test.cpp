@@ -58,6 +58,7 @@ void expect_the_general_kernels_bits(const char* name, const NormCase& test_case
   const Call description = call_of(test_case, tensors);
   ASSERT_TRUE(check(description, problem).ok());
   ASSERT_TRUE(problem.vectorized);
+  problem.arguments.inverse_hidden = quick_inverse_hidden(problem.arguments);
   if (!fits<Shape>(problem.arguments)) return;
   const Status status = launch(&register_kernel<Variant<T, W, kQuantizes, kAdds, true, Shape>>,
                                problem.arguments, configuration_of<Shape>(problem), nullptr);

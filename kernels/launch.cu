@@ -4,7 +4,7 @@
 
 #include "kernels/cuda.h"
 #if defined(__CUDACC__)
-#include "kernels/row_numbers.cuh"
+#include "kernels/quick_operands.h"
 #else
 #include "kernels/host/launch.h"
 #endif

@@ -8,22 +8,11 @@
 
 #include "kernels/cuda.h"
 #include "kernels/norm_arguments.h"
+#include "kernels/quick_operands.h"
 #include "kernels/row_reduction.cuh"
 #include "kernels/storage_types.cuh"
 
 namespace normproof::kernels {
-
-// Operands up to these may go the short ways.
-inline constexpr std::int64_t kMostQuickHidden = std::int64_t{1} << 20;
-inline constexpr float kMostQuickEpsilon = 0x1p79f;
-inline constexpr float kLeastQuickSum = 0x1p-60f, kMostQuickSum = 0x1p80f;
-
-// NormArguments::inverse_hidden.
-inline float quick_inverse_hidden(const NormArguments& arguments) {
-  const bool quick = arguments.hidden <= kMostQuickHidden && arguments.epsilon >= 0.0f &&
-                     arguments.epsilon <= kMostQuickEpsilon;
-  return quick ? 1.0f / arguments.hidden_as_float : 0.0f;
-}
 
 // Whether the bits of a positive number lie within those of two others.
 __device__ inline bool lies_within(float value, float least, float most) {

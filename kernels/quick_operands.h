@@ -1,0 +1,21 @@
+// For which operands row_numbers.cuh has short ways to the same bits. Only the GPU goes them.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/norm_arguments.h"
+
+namespace normproof::kernels {
+
+inline constexpr std::int64_t kMostQuickHidden = std::int64_t{1} << 20;
+inline constexpr float kMostQuickEpsilon = 0x1p79f;
+inline constexpr float kLeastQuickSum = 0x1p-60f, kMostQuickSum = 0x1p80f;
+
+// NormArguments::inverse_hidden.
+inline float quick_inverse_hidden(const NormArguments& arguments) {
+  const bool quick = arguments.hidden <= kMostQuickHidden && arguments.epsilon >= 0.0f &&
+                     arguments.epsilon <= kMostQuickEpsilon;
+  return quick ? 1.0f / arguments.hidden_as_float : 0.0f;
+}
+
+}  // namespace normproof::kernels

@@ -28,8 +28,12 @@ import sys
 import tempfile
 import time
 
-import torch  # after multiprocessing: keys of the graph cache name modules by the order of imports, in the helpers too
-import torch.nn.functional as F
+try:
+    import torch  # after multiprocessing: keys of the graph cache name modules by the order of imports, in the helpers too
+    import torch.nn.functional as F
+except ImportError as error:
+    print(f"compare_torch: PyTorch is needed: {error}", file=sys.stderr)
+    sys.exit(3)
 
 DEVICE = "cuda"
 BF16, FP8 = torch.bfloat16, torch.float8_e4m3fn

@@ -15,8 +15,18 @@ import sys
 
 NAMES = {"rms": "kPlain", "add": "kAdded", "rmsq": "kQuantized", "addq": "kAddedAndQuantized"}
 TOLERANCE = 1.002
+LANES, WARP = 1024, 32
 SHAPES = pathlib.Path(__file__).resolve().parent.parent / "kernels/register_shapes.inc"
 BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
+
+
+def own_threads(shape, slots, chunks):
+    """What configurations.cpp takes for a line with 0 threads: as many as the row's length asks for. None where a line
+    has to say it."""
+    if not shape.startswith("block"):
+        return None
+    groups = -(-min(chunks, LANES) // WARP)
+    return -(-groups // slots) * WARP
 
 
 def main():
@@ -26,7 +36,9 @@ def main():
     # (operation, chunks, rows) -> configuration -> loss in each measurement
     losses = collections.defaultdict(lambda: collections.defaultdict(dict))
     times = collections.defaultdict(list)
-    shapes = set(re.findall(r"^NORMPROOF_SHAPE\((\w+)", SHAPES.read_text(), re.MULTILINE)) | {"two_pass", "within_warp"}
+    shapes = {name: int(slots) for name, slots in
+              re.findall(r"^NORMPROOF_SHAPE\((\w+), \w+::\w+, (\d+)", SHAPES.read_text(), re.MULTILINE)}
+    shapes |= {"two_pass": 0, "within_warp": 0}
     gpu, names = sys.argv[1], sys.argv[2:]
     for name in names:
         with open(name) as file:
@@ -71,8 +83,8 @@ def main():
                 shape, threads, dependent = chosen[operation, length, count]
                 # Half way, by ratio, to the next number of rows that was measured.
                 limit = str(round((count * rows[index + 1]) ** 0.5)) if index + 1 < len(rows) else "kAnyRows"
-                # The number of threads follows from the row's length where a block has it.
-                number = 0 if shape.startswith("block") else threads
+                # From the row's own length, so that shorter rows of the line get fewer.
+                number = 0 if threads == own_threads(shape, shapes[shape], length) else threads
                 reach = 32 if length < 32 else length
                 print(f"    {{{reach}, {limit}, ShapeKind::{shape}, {number}, {'true' if dependent else 'false'}}},")
         print("};")

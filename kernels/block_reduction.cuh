@@ -7,7 +7,7 @@
 
 #include "kernels/chunk.cuh"
 #include "kernels/cuda.h"
-#include "kernels/register_shape.cuh"
+#include "kernels/register_shape.h"
 #include "kernels/row_reduction.cuh"
 
 namespace normproof::kernels {

@@ -6,6 +6,10 @@
 #include <optional>
 #include <span>
 
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+#include "kernels/register_shape.h"
+#endif
+
 namespace normproof::kernels {
 namespace {
 
@@ -19,9 +23,8 @@ namespace {
 
 constexpr std::int64_t kMaximumBlocks = std::numeric_limits<std::int32_t>::max();
 
-// register_shapes.inc, without the types that only kernels know.
-enum class Team { part_of_warp, warp, block, cluster };
-struct RegisterShape {
+// A line of register_shapes.inc, as far as it matters here.
+struct ShapeLimits {
   ShapeKind kind;
   Team team;
   int slots;
@@ -29,24 +32,24 @@ struct RegisterShape {
   int last_slots;
   int maximum_threads;
 };
-constexpr RegisterShape register_shape(ShapeKind kind, Team team, int slots, int rounds, int last_slots, bool,
-                                       int threads, int) {
-  return {kind, team, slots, rounds, last_slots, threads};
+template <class Shape>
+constexpr ShapeLimits limits_of(ShapeKind kind) {
+  return {kind, Shape::kTeam, Shape::kSlots, Shape::kRounds, Shape::kLastSlots, Shape::kMaximumThreads};
 }
-constexpr RegisterShape kRegisterShapes[] = {
-#define NORMPROOF_SHAPE(name, ...) register_shape(ShapeKind::name, __VA_ARGS__),
+constexpr ShapeLimits kRegisterShapes[] = {
+#define NORMPROOF_SHAPE(name, ...) limits_of<RegisterShape<__VA_ARGS__>>(ShapeKind::name),
 #include "kernels/register_shapes.inc"
 #undef NORMPROOF_SHAPE
 };
 
-const RegisterShape* find_register_shape(ShapeKind kind) {
+const ShapeLimits* find_register_shape(ShapeKind kind) {
   const auto* found = std::find_if(std::begin(kRegisterShapes), std::end(kRegisterShapes),
-                                   [kind](const RegisterShape& shape) { return shape.kind == kind; });
+                                   [kind](const ShapeLimits& shape) { return shape.kind == kind; });
   return found == std::end(kRegisterShapes) ? nullptr : found;
 }
 
 // The warps that a row needs in this shape.
-int warps_for(const RegisterShape& shape, int groups) { return (groups + shape.slots - 1) / shape.slots; }
+int warps_for(const ShapeLimits& shape, int groups) { return (groups + shape.slots - 1) / shape.slots; }
 
 // Blocks of rows that are smaller than a block have this many threads.
 constexpr int kSmallRowThreads = 128;
@@ -55,19 +58,19 @@ constexpr int kSmallRowThreads = 128;
 constexpr int kLargestCluster = 8;
 
 // The blocks of `threads` that share a row.
-int blocks_per_row(const RegisterShape& shape, int groups, int threads) {
+int blocks_per_row(const ShapeLimits& shape, int groups, int threads) {
   const int warps = threads / kWarpThreads;
   return shape.team == Team::cluster ? (warps_for(shape, groups) + warps - 1) / warps : 1;
 }
 
-int own_threads(const RegisterShape& shape, int groups) {
+int own_threads(const ShapeLimits& shape, int groups) {
   const int warps = warps_for(shape, groups);
   if (shape.team == Team::block) return warps * kWarpThreads;
   if (shape.team == Team::cluster) return (warps + 3) / 4 * kWarpThreads;
   return kSmallRowThreads;
 }
 
-bool fits(const RegisterShape& shape, const Problem& problem, int threads) {
+bool fits(const ShapeLimits& shape, const Problem& problem, int threads) {
   const NormArguments& arguments = problem.arguments;
   if (!problem.vectorized || threads > shape.maximum_threads) return false;
   // The other fp8 formats are computed without help from the hardware, in the general shapes.
@@ -134,7 +137,7 @@ constexpr ShapeKind kByThreads[] = {
     ShapeKind::part_1_early, ShapeKind::block_1_early,   ShapeKind::block_2_early, ShapeKind::block_4_early,
     ShapeKind::block_2x2,    ShapeKind::block_1x4_early, ShapeKind::block_4x2,     ShapeKind::block_2x4};
 
-Configuration register_configuration(const RegisterShape& shape, const Problem& problem, int threads,
+Configuration register_configuration(const ShapeLimits& shape, const Problem& problem, int threads,
                                      bool dependent) {
   Configuration configuration;
   configuration.shape = shape.kind;
@@ -150,7 +153,7 @@ Configuration register_configuration(const RegisterShape& shape, const Problem& 
 }
 
 std::optional<Configuration> try_shape(ShapeKind kind, const Problem& problem, int threads, bool dependent) {
-  const RegisterShape* shape = find_register_shape(kind);
+  const ShapeLimits* shape = find_register_shape(kind);
   if (shape == nullptr) return {};
   const int wanted = threads != 0 ? threads : own_threads(*shape, problem.arguments.groups);
   if (!fits(*shape, problem, wanted)) return {};

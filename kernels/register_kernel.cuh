@@ -12,7 +12,7 @@
 #include "kernels/norm_arguments.h"
 #include "kernels/norm_kernel.cuh"
 #include "kernels/packed_arithmetic.cuh"
-#include "kernels/register_shape.cuh"
+#include "kernels/register_shape.h"
 #include "kernels/row_numbers.cuh"
 #include "kernels/row_reduction.cuh"
 #include "kernels/storage_types.cuh"
@@ -186,10 +186,11 @@ class RegisterRow {
   __device__ void fetch() {
     load(input_, x_);
     if constexpr (V::kAddsResidual) load(residual_, addend_);
-    if constexpr (Shape::kEarlyWeights) load_weights();
+    if constexpr (Shape::kWeights == Weights::early) load_weights();
   }
 
-  // Adds the residual, and leaves the sums of squares of this thread's lanes.
+  // Adds the residual, and leaves the sums of squares of this thread's lanes. Starts to read the weights if
+  // they are wanted now.
   __device__ void sum_squares(float (&lane_sums)[kSlots]) {
 #pragma unroll
     for (int slot = 0; slot < kSlots; ++slot) lane_sums[slot] = 0.0f;
@@ -204,10 +205,11 @@ class RegisterRow {
       for (int i = 0; i < kElements; ++i) with_chunk = __fmaf_rn(values[i], values[i], with_chunk);
       lane_sums[slot] = exists ? with_chunk : lane_sums[slot];
       settle(x);
-      if constexpr (V::kAddsResidual) {
+      if constexpr (V::kAddsResidual && Shape::kSums == Sums::early) {
         if (exists && present_) store_pack<true>(residual_, element, 0, x);
       }
     });
+    if constexpr (Shape::kWeights == Weights::middle) load_weights();
   }
 
   __device__ void finish(float inverse_rms, float inverse_scale) {
@@ -224,7 +226,7 @@ class RegisterRow {
   __device__ void finish_as(float inverse_rms, float inverse_scale) {
     visit([&](int round, int slot, std::int64_t element, bool exists) {
       Pack<W, kElements> weight{};
-      if constexpr (Shape::kEarlyWeights) {
+      if constexpr (Shape::kWeights != Weights::late) {
         weight = weights_[round][slot];
       } else if constexpr (V::kWeighted) {
         weight = load_constant_pack<kElements>(static_cast<const W*>(arguments_->weight), element);
@@ -235,6 +237,9 @@ class RegisterRow {
         if (exists && present_) store_aligned(out_ + element, quantized);
       } else {
         if (exists && present_) store_pack<true>(out_, element, 0, y);
+      }
+      if constexpr (V::kAddsResidual && Shape::kSums == Sums::joint) {
+        if (exists && present_) store_pack<true>(residual_, element, 0, x_[round][slot]);
       }
     });
   }

@@ -77,7 +77,7 @@ template <typename T, typename W, bool kQuantizes, bool kAdds>
 void check_all_shapes(NormCase test_case) {
   test_case.adds_residual = kAdds;
   test_case.binades = std::max(test_case.binades, 10);
-  for (const std::int64_t hidden : {16, 128, 256, 512, 1024, 1040, 2048, 5120, 8192, 16384}) {
+  for (const std::int64_t hidden : {16, 128, 256, 512, 1024, 1040, 2048, 5120, 7168, 8192, 16384}) {
     test_case.sizes = {hidden <= 512 ? 11 : 2, hidden};
     ++test_case.seed;
 #define NORMPROOF_SHAPE(name, ...) \

@@ -45,7 +45,7 @@ def sources():
     """Files below kernels/ that are compiled for the host. The C interface's header is not among them: its callers
     are compiled with it too, and a change of one copy only is no bug of a kernel. Nor is what only the GPU runs."""
     folder = ROOT / "kernels"
-    others = {"normproof_kernels.h", "register_kernel.cuh", "register_shape.cuh", "block_reduction.cuh", "row_numbers.cuh",
+    others = {"normproof_kernels.h", "register_kernel.cuh", "register_shape.h", "block_reduction.cuh", "row_numbers.cuh",
               "quick_operands.h", "packed_arithmetic.cuh"}
     found = [*folder.glob("*.cpp"), *folder.glob("*.cuh"), *folder.glob("*.cu"), *folder.glob("*.h")]
     return sorted(path for path in found if path.name not in others)

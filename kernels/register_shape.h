@@ -11,21 +11,33 @@ enum class Team {
   cluster,       // the same with all warps of a cluster of blocks
 };
 
+// When a thread loads its weights.
+enum class Weights {
+  early,   // together with the row: best where few rows leave the GPU idle
+  middle,  // when it has added up its squares, into the registers that the residual leaves
+  late,    // when it needs them: with many rows bytes in flight are worth more than registers
+};
+
+// When a thread stores the sum of input and residual.
+enum class Sums {
+  early,  // as soon as it has them
+  joint,  // together with the output
+};
+
 // A shape of kernel. A thread holds chunks of kSlots lanes: neighbouring slots are as many lanes apart as
 // threads work on the row. With several rounds it has of each lane the chunks c, c + 1024, ..., in the last
 // round for the first kLastSlots slots only.
-//   kEarlyWeights  load the weights together with the row: best where few rows leave the GPU idle; otherwise
-//                  bytes in flight are worth more than registers.
 //   kMaximumThreads, kBlocks  launch bounds: threads per block, blocks per multiprocessor.
-template <Team kTeam_, int kSlots_, int kRounds_, int kLastSlots_, bool kEarlyWeights_, int kMaximumThreads_,
-          int kBlocks_>
+template <Team kTeam_, int kSlots_, int kRounds_, int kLastSlots_, Weights kWeights_, Sums kSums_,
+          int kMaximumThreads_, int kBlocks_>
 struct RegisterShape {
-  static constexpr bool kBlockPerRow = kTeam_ == Team::block || kTeam_ == Team::cluster;
   static constexpr Team kTeam = kTeam_;
+  static constexpr bool kBlockPerRow = kTeam == Team::block || kTeam == Team::cluster;
   static constexpr int kSlots = kSlots_;
   static constexpr int kRounds = kRounds_;
   static constexpr int kLastSlots = kLastSlots_;
-  static constexpr bool kEarlyWeights = kEarlyWeights_;
+  static constexpr Weights kWeights = kWeights_;
+  static constexpr Sums kSums = kSums_;
   static constexpr int kMaximumThreads = kMaximumThreads_;
   static constexpr int kBlocks = kBlocks_;
 };

@@ -14,10 +14,6 @@ namespace normproof::kernels {
 #if defined(__CUDACC__)
 namespace {
 
-// The generation of GPUs for which `normproof prove` has shown row_numbers.cuh to be right for all operands.
-// The others go the general way: their approximate roots may be different ones.
-constexpr int kProvedMajor = 9;
-
 struct DeviceTraits {
   int device = -1;
   int major = 0;  // of the compute capability
@@ -68,7 +64,7 @@ Status launch(KernelFunction kernel, const NormArguments& arguments, const Confi
     cluster.val.clusterDim = {static_cast<unsigned>(configuration.blocks_per_row), 1, 1};
   }
   NormArguments given = arguments;
-  if (device_traits().major == kProvedMajor) given.inverse_hidden = quick_inverse_hidden(given);
+  if (has_quick_ways(device_traits().major)) given.inverse_hidden = quick_inverse_hidden(given);
   const cudaError_t error = cudaLaunchKernelEx(&config, kernel, given);
   if (error == cudaSuccess) return {};
   cudaGetLastError();  // the error is reported here; later calls of the caller must not meet it again

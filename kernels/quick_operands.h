@@ -1,4 +1,5 @@
-// For which operands row_numbers.cuh has short ways to the same bits. Only the GPU goes them.
+// On which GPUs and for which operands row_numbers.cuh has short ways to the same bits. Only the GPU goes
+// them.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +7,11 @@
 #include "kernels/norm_arguments.h"
 
 namespace normproof::kernels {
+
+// The generations of GPUs, by the major number of their compute capability, for which `normproof prove` has
+// shown them to be right for all operands. Other GPUs may have other approximate roots, and go the general
+// way.
+constexpr bool has_quick_ways(int generation) { return generation == 9; }
 
 inline constexpr std::int64_t kMostQuickHidden = std::int64_t{1} << 20;
 inline constexpr float kMostQuickEpsilon = 0x1p79f;

@@ -1,7 +1,7 @@
 // The numbers of a row that take a quotient, a root or an inverse, in as few instructions as give the
 // correctly rounded result: where one token is normalized, every thread waits for them. Operands for which
 // these few do not suffice go to the general functions. They rest on the GPU's approximate root and inverse,
-// so `normproof prove` compares all operands, and launch.cu names the GPUs on which it has.
+// so `normproof prove` compares all operands, and quick_operands.h names the GPUs on which it has.
 #pragma once
 
 #include <cstdint>

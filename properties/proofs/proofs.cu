@@ -10,6 +10,7 @@
 #include "kernels/cuda.h"
 #include "kernels/norm_kernel.cuh"
 #include "kernels/packed_arithmetic.cuh"
+#include "kernels/quick_operands.h"
 #include "kernels/register_kernel.cuh"
 #include "kernels/row_numbers.cuh"
 #include "kernels/storage_types.cuh"
@@ -31,6 +32,7 @@ constexpr std::uint64_t kPairs = std::uint64_t{1} << 32;
 // What a proof compares for the 8 inputs from `first` on. Where the kernels have two ways to compute
 // something, `second` is the other one, which must agree as well.
 struct Comparison {
+  bool quick_ways;  // whether kernels take the short ways of row_numbers.cuh where this runs
   std::uint32_t got[kBlock];
   std::uint32_t second[kBlock];
   std::uint32_t wanted[kBlock];
@@ -125,7 +127,9 @@ struct InverseRootProof {
       // A sum of `bits` over one element without epsilon.
       comparison.got[i] = normproof::kernels::bits_of(
           normproof::kernels::inverse_rms(normproof::kernels::float_of(bits), 1.0f, 0.0f));
-      comparison.second[i] = normproof::kernels::bits_of(second(normproof::kernels::float_of(bits)));
+      comparison.second[i] = comparison.quick_ways
+                                 ? normproof::kernels::bits_of(second(normproof::kernels::float_of(bits)))
+                                 : comparison.got[i];
       comparison.wanted[i] = integer::inverse_root(bits);
     }
   }
@@ -144,9 +148,9 @@ struct InverseProof {
     for (int i = 0; i < kBlock; ++i) {
       const std::uint32_t bits = static_cast<std::uint32_t>(first) + static_cast<unsigned>(i);
       const float scale = normproof::kernels::float_of(bits);
-      comparison.got[i] = normproof::kernels::bits_of(normproof::kernels::has_quick_inverse(scale)
-                                                          ? normproof::kernels::quick_inverse(scale)
-                                                          : __frcp_rn(scale));
+      const bool quick = comparison.quick_ways && normproof::kernels::has_quick_inverse(scale);
+      comparison.got[i] =
+          normproof::kernels::bits_of(quick ? normproof::kernels::quick_inverse(scale) : __frcp_rn(scale));
       comparison.second[i] = normproof::kernels::bits_of(__fdiv_rn(1.0f, scale));
       comparison.wanted[i] = integer::divide<integer::Fp32>(0x3f800000u, bits);
     }
@@ -165,8 +169,9 @@ struct MeanProof {
       const std::uint32_t low = static_cast<std::uint32_t>(first) + static_cast<unsigned>(i);
       const std::uint32_t bits = 0x3f800000u | (low & ((1u << kSumBits) - 1));
       const float sum = normproof::kernels::float_of(bits);
-      comparison.got[i] =
-          normproof::kernels::bits_of(normproof::kernels::quick_mean(sum, hidden, inverse_hidden));
+      comparison.got[i] = normproof::kernels::bits_of(
+          comparison.quick_ways ? normproof::kernels::quick_mean(sum, hidden, inverse_hidden)
+                                : __fdiv_rn(sum, hidden));
       comparison.second[i] = normproof::kernels::bits_of(__fdiv_rn(sum, hidden));
       comparison.wanted[i] = integer::divide<integer::Fp32>(bits, normproof::kernels::bits_of(hidden));
     }
@@ -205,8 +210,9 @@ __device__ inline std::uint64_t mixed(std::uint64_t value) {
 
 // Compares one block of 8 inputs and adds what came of it.
 template <class Proof>
-__device__ inline void prove_block(std::uint64_t block, normproof_proof_result& result) {
+__device__ inline void prove_block(std::uint64_t block, bool quick_ways, normproof_proof_result& result) {
   Comparison comparison;
+  comparison.quick_ways = quick_ways;
   const std::uint64_t first = block * kBlock;
   Proof::compare(first, comparison);
   for (int i = 0; i < kBlock; ++i) {
@@ -249,11 +255,11 @@ constexpr int kThreads = 256, kBlocks = 132 * 16;
 
 template <class Proof>
 __global__ void prove_kernel(std::uint64_t first_block, std::uint64_t blocks, std::uint64_t stride,
-                             normproof_proof_result* results) {
+                             bool quick_ways, normproof_proof_result* results) {
   const unsigned self = blockIdx.x * blockDim.x + threadIdx.x;
   normproof_proof_result result{};
   for (std::uint64_t i = self; i < blocks; i += gridDim.x * blockDim.x)
-    prove_block<Proof>(first_block + i * stride, result);
+    prove_block<Proof>(first_block + i * stride, quick_ways, result);
   results[self] = result;
 }
 
@@ -263,9 +269,14 @@ normproof_device_status prove(std::uint64_t first_block, std::uint64_t blocks, s
   std::vector<normproof_proof_result> parts(static_cast<std::size_t>(kThreads) * kBlocks);
   const std::size_t bytes = parts.size() * sizeof parts[0];
   normproof_proof_result* results = nullptr;
-  cudaError_t error = cudaMalloc(&results, bytes);
+  int device = 0, generation = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&generation, cudaDevAttrComputeCapabilityMajor, device);
+  if (error == cudaSuccess) error = cudaMalloc(&results, bytes);
   if (error == cudaSuccess) {
-    prove_kernel<Proof><<<kBlocks, kThreads>>>(first_block, blocks, stride, results);
+    const bool quick_ways = normproof::kernels::has_quick_ways(generation);
+    prove_kernel<Proof><<<kBlocks, kThreads>>>(first_block, blocks, stride, quick_ways, results);
     error = cudaGetLastError();
   }
   if (error == cudaSuccess) error = cudaMemcpy(parts.data(), results, bytes, cudaMemcpyDeviceToHost);
@@ -289,7 +300,7 @@ normproof_device_status prove(std::uint64_t first_block, std::uint64_t blocks, s
     pool.emplace_back([&, worker] {
       normproof_proof_result part{};
       for (std::uint64_t i = worker; i < blocks; i += workers)
-        prove_block<Proof>(first_block + i * stride, part);
+        prove_block<Proof>(first_block + i * stride, true, part);
       parts[worker] = part;
     });
   }

@@ -7,7 +7,9 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <set>
+#include <tuple>
 
 #include "kernels/device/normproof_device.h"
 #include "norm_case.h"
@@ -268,17 +270,23 @@ TEST_P(Device, AgreesInEveryConfiguration) {
     NormCase test_case;
     test_case.sizes = {7, hidden};
     test_case.binades = 12;
+    // Which shapes fit does not depend on the weight; to find out takes a call, long under compute-sanitizer.
+    std::set<std::tuple<std::optional<DType>, int, int>> do_not_fit;
     for_each_combination(test_case, [&](const NormCase& each) {
       Comparison comparison(each);
       for (int shape = 0; kernels.shape_name(shape) != nullptr; ++shape) {
         for (const int threads : {0, 64, 256}) {
+          if (do_not_fit.contains({each.quantized, shape, threads})) continue;
           comparison.upload();
           kernels.force_configuration(shape, threads, threads == 0 ? 1 : 0);
           comparison.launch({});
           std::int32_t dependent = 0;
           const bool fits = kernels.last_shape(&dependent) == shape;
           kernels.force_configuration(-1, 0, 0);
-          if (!fits) continue;
+          if (!fits) {
+            do_not_fit.emplace(each.quantized, shape, threads);
+            continue;
+          }
           waiting.erase(kernels.shape_name(shape));
           comparison.expect_same();
         }

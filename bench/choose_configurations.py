@@ -2,8 +2,9 @@
 """Writes the kernels' table of configurations for a GPU from what `normproof bench --tune FILE` measured on it.
 
 For every operation, row length and number of rows the configuration whose worst loss against the best of each
-measurement (dtype, hot or cold) is smallest; among those within 0.2 % the one that the table uses most. Only shapes that
-kernels/register_shapes.inc still has are chosen.
+measurement (hot or cold) is smallest, in bf16 where bf16 was measured; among those within 0.2 % the one that loses least
+in the other dtypes, and of these the one that the table uses most. A dtype that it costs more than 1 % gets a line of its
+own. Only shapes that kernels/register_shapes.inc still has are chosen.
 
 Usage: choose_configurations.py GPU TUNE.csv... > kernels/configuration_table_GPU.inc, for instance GPU = h200
 """
@@ -15,9 +16,13 @@ import sys
 
 NAMES = {"rms": "kPlain", "add": "kAdded", "rmsq": "kQuantized", "addq": "kAddedAndQuantized"}
 TOLERANCE = 1.002
+OWN_LINE = 1.01
 LANES, WARP = 1024, 32
 SHAPES = pathlib.Path(__file__).resolve().parent.parent / "kernels/register_shapes.inc"
-BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
+BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}  # in order of precedence
+
+Configuration = collections.namedtuple("Configuration", "shape threads dependent")
+Place = collections.namedtuple("Place", "operation chunks rows")
 
 
 def own_threads(shape, slots, chunks):
@@ -29,64 +34,92 @@ def own_threads(shape, slots, chunks):
     return -(-groups // slots) * WARP
 
 
-def main():
-    if len(sys.argv) < 3:
-        print(__doc__, file=sys.stderr)
-        return 2
-    # (operation, chunks, rows) -> configuration -> loss in each measurement
-    losses = collections.defaultdict(lambda: collections.defaultdict(dict))
-    times = collections.defaultdict(list)
-    shapes = {name: int(slots) for name, slots in
-              re.findall(r"^NORMPROOF_SHAPE\((\w+), \w+::\w+, (\d+)", SHAPES.read_text(), re.MULTILINE)}
-    shapes |= {"two_pass": 0, "within_warp": 0}
-    gpu, names = sys.argv[1], sys.argv[2:]
-    for name in names:
+def read_times(files, shapes):
+    """place -> dtype -> mode -> configuration -> microseconds"""
+    times = collections.defaultdict(lambda: collections.defaultdict(lambda: collections.defaultdict(dict)))
+    for name in files:
         with open(name) as file:
             for line in csv.DictReader(file):
                 if line["shape"] not in shapes:
                     continue
-                hidden, tokens = int(line["H"]), int(line["tokens"])
-                place = (line["op"], hidden * BYTES[line["dtype"]] // 16, tokens * 32 if hidden == 128 else tokens)
-                times[place, line["dtype"], line["mode"]].append(
-                    (float(line["kernel_us"]), (line["shape"], int(line["threads"]), int(line["dependent"]))))
-    for (place, *measurement), measured in times.items():
-        best = min(time for time, _ in measured)
-        for time, configuration in measured:
-            losses[place][configuration][tuple(measurement)] = time / best
-    # Only what was measured everywhere can be compared.
-    worst = {}
-    for place, configurations in losses.items():
-        most = max(len(by_measurement) for by_measurement in configurations.values())
-        worst[place] = {configuration: max(by_measurement.values())
-                        for configuration, by_measurement in configurations.items() if len(by_measurement) == most}
-    popularity = collections.Counter()
-    for configurations in worst.values():
-        least = min(configurations.values())
-        for configuration, loss in configurations.items():
-            if loss <= TOLERANCE * least:
-                popularity[configuration[0], configuration[2]] += 1
-    chosen = {}
-    for place, configurations in worst.items():
-        least = min(configurations.values())
-        close = [configuration for configuration, loss in configurations.items() if loss <= TOLERANCE * least]
-        chosen[place] = max(close, key=lambda c: (popularity[c[0], c[2]], -configurations[c]))
+                hidden, tokens, dtype = int(line["H"]), int(line["tokens"]), line["dtype"]
+                place = Place(line["op"], hidden * BYTES[dtype] // 16, tokens * 32 if hidden == 128 else tokens)
+                configuration = Configuration(line["shape"], int(line["threads"]), int(line["dependent"]))
+                times[place][dtype][line["mode"]][configuration] = float(line["kernel_us"])
+    return times
 
-    print("// Lines {chunks, rows, shape, threads, dependent}, see configurations.cpp. Written by")
-    print(f"// bench/choose_configurations.py from what `normproof bench --tune` measured on an NVIDIA {gpu.upper()}.")
+
+def worst_losses(place, dtype, by_mode):
+    """configuration -> how many times the best one's time it takes, where that is most. Only what was measured in every
+    mode can be compared."""
+    measured = set.intersection(*(set(times) for times in by_mode.values()))
+    if not measured:
+        sys.exit(f"choose_configurations.py: {place.operation}, {dtype}, {place.chunks} chunks, {place.rows} rows: no "
+                 f"configuration was measured in all of {', '.join(by_mode)}")
+    best = {mode: min(times.values()) for mode, times in by_mode.items()}
+    return {each: max(times[each] / best[mode] for mode, times in by_mode.items()) for each in measured}
+
+
+def within(losses, tolerance):
+    least = min(losses.values())
+    return [configuration for configuration, loss in losses.items() if loss <= tolerance * least]
+
+
+def choose(times):
+    """place -> dtype, or None for any -> configuration"""
+    losses = {place: {dtype: worst_losses(place, dtype, by_dtype[dtype]) for dtype in BYTES if dtype in by_dtype}
+              for place, by_dtype in times.items()}
+    popularity = collections.Counter(
+        configuration.shape for by_dtype in losses.values()
+        for configuration in within(next(iter(by_dtype.values())), TOLERANCE))
+    chosen = {}
+    for place, by_dtype in losses.items():
+        first, *others = by_dtype.values()
+
+        def merit(configuration):
+            elsewhere = max((max(1, other.get(configuration, 9) / min(other.values())) for other in others), default=1)
+            return -max(elsewhere, OWN_LINE), popularity[configuration.shape], -first[configuration], configuration
+
+        general = max(within(first, TOLERANCE), key=merit)
+        chosen[place] = {None: general}
+        for dtype, own in by_dtype.items():
+            if own is first or own.get(general, 9) <= OWN_LINE * min(own.values()):
+                continue
+            chosen[place][dtype] = max(within(own, TOLERANCE), key=lambda each: (popularity[each.shape], -own[each], each))
+    return chosen
+
+
+def line_text(place, limit, dtype, configuration, slots):
+    # From the row's own length, so that shorter rows of the line get fewer.
+    threads = 0 if configuration.threads == own_threads(configuration.shape, slots, place.chunks) else configuration.threads
+    reach = 32 if place.chunks < 32 else place.chunks
+    type_text = f"DType::{dtype}" if dtype else "kAnyDtype"
+    dependent = "true" if configuration.dependent else "false"
+    return f"    {{{reach}, {limit}, {type_text}, {{ShapeKind::{configuration.shape}, {threads}, {dependent}}}}},"
+
+
+def main():
+    if len(sys.argv) < 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    shapes = {name: int(slots) for name, slots in
+              re.findall(r"^NORMPROOF_SHAPE\((\w+), \w+::\w+, (\d+)", SHAPES.read_text(), re.MULTILINE)}
+    shapes |= {"two_pass": 0, "within_warp": 0}
+    chosen = choose(read_times(sys.argv[2:], shapes))
+
+    print("// Lines {chunks, rows, dtype, {shape, threads, dependent}}, see configurations.cpp. Written by")
+    print(f"// bench/choose_configurations.py from what `normproof bench --tune` measured on an NVIDIA {sys.argv[1].upper()}.")
     for operation, name in NAMES.items():
-        places = sorted(place for place in chosen if place[0] == operation)
-        lengths = sorted({place[1] for place in places})
         print(f"constexpr Line {name}[] = {{")
-        for length in lengths:
-            rows = sorted(place[2] for place in places if place[1] == length)
-            for index, count in enumerate(rows):
-                shape, threads, dependent = chosen[operation, length, count]
-                # Half way, by ratio, to the next number of rows that was measured.
-                limit = str(round((count * rows[index + 1]) ** 0.5)) if index + 1 < len(rows) else "kAnyRows"
-                # From the row's own length, so that shorter rows of the line get fewer.
-                number = 0 if threads == own_threads(shape, shapes[shape], length) else threads
-                reach = 32 if length < 32 else length
-                print(f"    {{{reach}, {limit}, ShapeKind::{shape}, {number}, {'true' if dependent else 'false'}}},")
+        places = sorted(place for place in chosen if place.operation == operation)
+        for place, following in zip(places, places[1:] + [None]):
+            # Half way, by ratio, to the next number of rows that was measured.
+            same_length = following is not None and following.chunks == place.chunks
+            limit = round((place.rows * following.rows) ** 0.5) if same_length else "kAnyRows"
+            by_dtype = chosen[place]
+            for dtype in sorted(by_dtype, key=lambda dtype: dtype is None):  # the general line last
+                configuration = by_dtype[dtype]
+                print(line_text(place, limit, dtype, configuration, shapes[configuration.shape]))
         print("};")
     return 0
 

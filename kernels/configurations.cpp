@@ -95,16 +95,16 @@ bool fits(const ShapeLimits& shape, const Problem& problem, int threads) {
   return false;
 }
 
-// The fastest configurations that were measured, by kind of operation, chunks of 16 bytes per row and number
-// of rows: the first line that reaches both. `threads` is 0 for the shape's own number.
+// The fastest configurations that were measured, by kind of operation, chunks of 16 bytes per row, number of
+// rows and dtype of the activations: the first line that reaches the numbers and has the dtype or any.
 struct Line {
   std::int64_t chunks;
   std::int64_t rows;
-  ShapeKind shape;
-  int threads;
-  bool dependent;
+  std::optional<DType> dtype;
+  WantedConfiguration wanted;
 };
 constexpr std::int64_t kAnyRows = std::numeric_limits<std::int64_t>::max();
+constexpr std::optional<DType> kAnyDtype;
 struct Table {
   std::span<const Line> plain, added, quantized, added_and_quantized;
 };
@@ -127,7 +127,8 @@ const Line* find_line(const Problem& problem) {
       : problem.adds_residual ? table.added
                               : table.plain;
   const auto found = std::find_if(lines.begin(), lines.end(), [&](const Line& line) {
-    return problem.arguments.chunks <= line.chunks && problem.arguments.rows <= line.rows;
+    return problem.arguments.chunks <= line.chunks && problem.arguments.rows <= line.rows &&
+           line.dtype.value_or(problem.dtype) == problem.dtype;
   });
   return found == lines.end() ? nullptr : &*found;
 }
@@ -137,12 +138,10 @@ constexpr ShapeKind kByThreads[] = {
     ShapeKind::part_1_early, ShapeKind::block_1_early,   ShapeKind::block_2_early, ShapeKind::block_4_early,
     ShapeKind::block_2x2,    ShapeKind::block_1x4_early, ShapeKind::block_4x2,     ShapeKind::block_2x4};
 
-Configuration register_configuration(const ShapeLimits& shape, const Problem& problem, int threads,
-                                     bool dependent) {
+Configuration register_configuration(const ShapeLimits& shape, const Problem& problem, int threads) {
   Configuration configuration;
   configuration.shape = shape.kind;
   configuration.threads_per_block = threads;
-  configuration.dependent = dependent;
   if (shape.team == Team::part_of_warp)
     configuration.rows_per_block = (threads * shape.slots) >> problem.arguments.row_threads_log2;
   if (shape.team == Team::warp) configuration.rows_per_block = threads / kWarpThreads;
@@ -152,13 +151,14 @@ Configuration register_configuration(const ShapeLimits& shape, const Problem& pr
   return configuration;
 }
 
-std::optional<Configuration> try_shape(ShapeKind kind, const Problem& problem, int threads, bool dependent) {
-  const ShapeLimits* shape = find_register_shape(kind);
+std::optional<Configuration> try_shape(const Problem& problem, const WantedConfiguration& wanted) {
+  const ShapeLimits* shape = find_register_shape(wanted.shape);
   if (shape == nullptr) return {};
-  const int wanted = threads != 0 ? threads : own_threads(*shape, problem.arguments.groups);
-  if (!fits(*shape, problem, wanted)) return {};
-  const Configuration configuration = register_configuration(*shape, problem, wanted, dependent);
+  const int threads = wanted.threads != 0 ? wanted.threads : own_threads(*shape, problem.arguments.groups);
+  if (!fits(*shape, problem, threads)) return {};
+  Configuration configuration = register_configuration(*shape, problem, threads);
   if (configuration.blocks > kMaximumBlocks) return {};
+  configuration.dependent = wanted.dependent;
   return configuration;
 }
 
@@ -179,19 +179,18 @@ Configuration general_configuration(const Problem& problem, int threads) {
   return configuration;
 }
 
-thread_local std::optional<ForcedConfiguration> forced_configuration;
+thread_local std::optional<WantedConfiguration> forced_configuration;
 thread_local Configuration last;
 
 Configuration choose(const Problem& problem, int threads) {
   if (forced_configuration) {
-    const ForcedConfiguration& forced = *forced_configuration;
-    if (auto found = try_shape(forced.shape, problem, forced.threads, forced.dependent)) return *found;
+    if (auto found = try_shape(problem, *forced_configuration)) return *found;
   } else if (threads != 0) {
     for (const ShapeKind kind : kByThreads) {
-      if (auto found = try_shape(kind, problem, threads, true)) return *found;
+      if (auto found = try_shape(problem, {kind, threads, true})) return *found;
     }
   } else if (const Line* line = find_line(problem)) {
-    if (auto found = try_shape(line->shape, problem, line->threads, line->dependent)) return *found;
+    if (auto found = try_shape(problem, line->wanted)) return *found;
   }
   return general_configuration(problem, threads);
 }
@@ -203,8 +202,8 @@ Configuration choose_configuration(const Problem& problem, int threads_per_block
   return last;
 }
 
-void force_configuration(const ForcedConfiguration* forced) {
-  forced_configuration = forced == nullptr ? std::nullopt : std::optional(*forced);
+void force_configuration(const WantedConfiguration* wanted) {
+  forced_configuration = wanted == nullptr ? std::nullopt : std::optional(*wanted);
 }
 
 Configuration last_configuration() { return last; }

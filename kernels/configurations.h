@@ -40,14 +40,15 @@ bool supports_clusters();
 // The bytes per second that its memory can deliver at most; 0 where it does not tell.
 double memory_speed();
 
-// For benchmarks and tests: what the calling thread's later calls use wherever it fits their problem, instead
-// of the table's choice. `threads` is 0 for the shape's own number.
-struct ForcedConfiguration {
+// A configuration before it is known whether it fits a problem. `threads` is 0 for the shape's own number.
+struct WantedConfiguration {
   ShapeKind shape = ShapeKind::two_pass;
   int threads = 0;
   bool dependent = false;
 };
-void force_configuration(const ForcedConfiguration* forced);  // null: the table again
+// For benchmarks and tests: what the calling thread's later calls use wherever it fits their problem, instead
+// of the table's choice. Null: the table again.
+void force_configuration(const WantedConfiguration* wanted);
 // What the calling thread's last call was given.
 Configuration last_configuration();
 // The names of the shapes by number, ended by null.

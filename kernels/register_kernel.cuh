@@ -63,6 +63,26 @@ __device__ __noinline__ inline std::int64_t uneven_row_offset(std::int64_t middl
   return row_offset(arguments, strides, row);
 }
 
+// The chunk from `first` on, by one access. See Eviction::last.
+template <typename T>
+__device__ inline Chunk<T> load_and_evict_last(const T* array, std::int64_t first) {
+#if defined(__CUDACC__)
+  std::uint64_t policy = 0;
+  asm("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
+  uint4 vector;
+  // Volatile: it stays behind the wait for the kernel before. The compiler does not know that memory is read,
+  // but only a store of another chunk can come before it: one of the same chunk needs what is loaded here.
+  asm volatile("ld.global.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+               : "=r"(vector.x), "=r"(vector.y), "=r"(vector.z), "=r"(vector.w)
+               : "l"(array + first), "l"(policy));
+  Chunk<T> chunk;
+  __builtin_memcpy(&chunk, &vector, sizeof chunk);
+  return chunk;
+#else
+  return load_pack<true, kChunkElements<T>>(array, first, first + kChunkElements<T>);
+#endif
+}
+
 // A pack that no thread of the grid writes.
 template <int kCount, typename Element>
 __device__ inline Pack<Element, kCount> load_constant_pack(const Element* array, std::int64_t first) {
@@ -205,7 +225,7 @@ class RegisterRow {
       for (int i = 0; i < kElements; ++i) with_chunk = __fmaf_rn(values[i], values[i], with_chunk);
       lane_sums[slot] = exists ? with_chunk : lane_sums[slot];
       settle(x);
-      if constexpr (V::kAddsResidual && Shape::kSums == Sums::early) {
+      if constexpr (V::kAddsResidual) {
         if (exists && present_) store_pack<true>(residual_, element, 0, x);
       }
     });
@@ -238,9 +258,6 @@ class RegisterRow {
       } else {
         if (exists && present_) store_pack<true>(out_, element, 0, y);
       }
-      if constexpr (V::kAddsResidual && Shape::kSums == Sums::joint) {
-        if (exists && present_) store_pack<true>(residual_, element, 0, x_[round][slot]);
-      }
     });
   }
 
@@ -264,7 +281,11 @@ class RegisterRow {
 
   __device__ void load(const T* array, Chunk<T> (&chunks)[kRounds][kSlots]) const {
     visit([&](int round, int slot, std::int64_t element, bool) {
-      chunks[round][slot] = load_pack<true, kElements>(array, element, 0);
+      if constexpr (Shape::kEviction == Eviction::last) {
+        chunks[round][slot] = load_and_evict_last(array, element);
+      } else {
+        chunks[round][slot] = load_pack<true, kElements>(array, element, 0);
+      }
     });
   }
 

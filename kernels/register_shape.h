@@ -18,17 +18,20 @@ enum class Weights {
   late,    // when it needs them: with many rows bytes in flight are worth more than registers
 };
 
-// When a thread stores the sum of input and residual.
-enum class Sums {
-  early,  // as soon as it has them
-  joint,  // together with the output
+// When the L2 cache evicts the lines of what is read: input and residual.
+enum class Eviction {
+  normal,
+  // When it has nothing else to evict. That leaves less of the cache to what is written, which goes to the
+  // memory sooner: reads and writes get less in each other's way. Best where a call reads and writes more
+  // than the cache holds, and of no use where it does not.
+  last,
 };
 
 // A shape of kernel. A thread holds chunks of kSlots lanes: neighbouring slots are as many lanes apart as
 // threads work on the row. With several rounds it has of each lane the chunks c, c + 1024, ..., in the last
 // round for the first kLastSlots slots only.
 //   kMaximumThreads, kBlocks  launch bounds: threads per block, blocks per multiprocessor.
-template <Team kTeam_, int kSlots_, int kRounds_, int kLastSlots_, Weights kWeights_, Sums kSums_,
+template <Team kTeam_, int kSlots_, int kRounds_, int kLastSlots_, Weights kWeights_, Eviction kEviction_,
           int kMaximumThreads_, int kBlocks_>
 struct RegisterShape {
   static constexpr Team kTeam = kTeam_;
@@ -37,7 +40,7 @@ struct RegisterShape {
   static constexpr int kRounds = kRounds_;
   static constexpr int kLastSlots = kLastSlots_;
   static constexpr Weights kWeights = kWeights_;
-  static constexpr Sums kSums = kSums_;
+  static constexpr Eviction kEviction = kEviction_;
   static constexpr int kMaximumThreads = kMaximumThreads_;
   static constexpr int kBlocks = kBlocks_;
 };

@@ -13,7 +13,7 @@ HEADER = "op,dtype,H,tokens,mode,shape,threads,dependent,copy_us,kernel_us,ratio
 
 def table(gpu, *files):
     command = [sys.executable, str(ROOT / "bench/choose_configurations.py"), gpu, *map(str, files)]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def table_of(*lines):
@@ -33,20 +33,55 @@ class ConfigurationTable(unittest.TestCase):
     def test_threads_are_named_where_they_do_not_follow_from_the_length(self):
         own = "add,bf16,4096,8192,cold,block_4_early,128,1,10,{},1"
         more = "add,bf16,4096,8192,cold,block_4_early,256,1,10,{},1"
-        self.assertEqual(table_of(own.format(10), more.format(12)), ["{512, kAnyRows, ShapeKind::block_4_early, 0, true},"])
-        self.assertEqual(table_of(own.format(12), more.format(10)), ["{512, kAnyRows, ShapeKind::block_4_early, 256, true},"])
+        self.assertEqual(table_of(own.format(10), more.format(12)),
+                         ["{512, kAnyRows, kAnyDtype, {ShapeKind::block_4_early, 0, true}},"])
+        self.assertEqual(table_of(own.format(12), more.format(10)),
+                         ["{512, kAnyRows, kAnyDtype, {ShapeKind::block_4_early, 256, true}},"])
 
-    def test_the_worst_loss_over_dtypes_counts(self):
+    def test_the_worst_loss_over_modes_counts(self):
+        lines = [f"rms,bf16,1024,8192,{mode},{shape},128,1,10,{us},1"
+                 for mode, shape, us in (("cold", "warp_4", 10), ("hot", "warp_4", 13), ("cold", "warp_4_early", 11),
+                                         ("hot", "warp_4_early", 11))]
+        self.assertEqual(table_of(*lines), ["{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_early, 128, true}},"])
+
+    def test_what_one_mode_lacks_is_not_chosen(self):
+        lines = [f"rms,bf16,1024,8192,{mode},{shape},128,1,10,{us},1"
+                 for mode, shape, us in (("cold", "warp_4", 5), ("cold", "warp_4_early", 11), ("hot", "warp_4_early", 11))]
+        self.assertEqual(table_of(*lines), ["{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_early, 128, true}},"])
+
+    def test_a_dtype_has_its_own_line_where_the_general_one_costs_it_more_than_a_hundredth(self):
+        def lines(fp16):
+            return [f"rms,{dtype},1024,8192,cold,{shape},128,1,10,{us},1"
+                    for dtype, shape, us in (("bf16", "warp_4", 10), ("bf16", "warp_4_early", 11),
+                                             ("fp16", "warp_4", fp16), ("fp16", "warp_4_early", 11))]
+
+        general = "{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4, 128, true}},"
+        self.assertEqual(table_of(*lines(11.1)), [general])
+        self.assertEqual(table_of(*lines(11.2)),
+                         ["{128, kAnyRows, DType::fp16, {ShapeKind::warp_4_early, 128, true}},", general])
+
+    def test_of_equals_the_one_that_suits_the_other_dtypes_is_chosen(self):
         lines = [f"rms,{dtype},1024,8192,cold,{shape},128,1,10,{us},1"
-                 for dtype, shape, us in (("bf16", "warp_4", 10), ("fp16", "warp_4", 13), ("bf16", "warp_4_early", 11),
-                                          ("fp16", "warp_4_early", 11))]
-        self.assertEqual(table_of(*lines), ["{128, kAnyRows, ShapeKind::warp_4_early, 128, true},"])
+                 for dtype, shape, us in (("bf16", "warp_4", 10), ("bf16", "warp_4_early", 10.01), ("fp16", "warp_4", 12),
+                                          ("fp16", "warp_4_early", 10))]
+        self.assertEqual(table_of(*lines), ["{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_early, 128, true}},"])
+
+    def test_rows_of_as_many_bytes_share_a_line(self):
+        lines = ["rms,bf16,1024,64,hot,warp_4,128,1,10,10,1", "rms,fp32,512,64,hot,warp_4,128,1,10,10,1",
+                 "rms,fp32,512,64,hot,warp_4_early,128,1,10,9,1"]
+        self.assertEqual(table_of(*lines), ["{128, kAnyRows, DType::fp32, {ShapeKind::warp_4_early, 128, true}},",
+                                            "{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4, 128, true}},"])
 
     def test_shapes_that_are_gone_are_not_chosen(self):
         lines = [f"rms,bf16,1024,{tokens},cold,{shape},128,1,10,{us},1"
                  for tokens, shape, us in ((64, "gone", 5), (64, "warp_4", 10), (4096, "warp_4", 10))]
-        self.assertEqual(table_of(*lines), ["{128, 512, ShapeKind::warp_4, 128, true},",
-                                            "{128, kAnyRows, ShapeKind::warp_4, 128, true},"])
+        self.assertEqual(table_of(*lines), ["{128, 512, kAnyDtype, {ShapeKind::warp_4, 128, true}},",
+                                            "{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4, 128, true}},"])
+
+    def test_nothing_comparable_is_an_error(self):
+        with self.assertRaises(subprocess.CalledProcessError) as caught:
+            table_of("rms,bf16,1024,64,cold,warp_4,128,1,10,5,1", "rms,bf16,1024,64,hot,warp_4_early,128,1,10,5,1")
+        self.assertIn("rms, bf16, 128 chunks, 64 rows", caught.exception.stderr)
 
 
 if __name__ == "__main__":

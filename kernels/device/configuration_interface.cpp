@@ -5,8 +5,8 @@
 namespace kernels = normproof::kernels;
 
 void normproof_force_configuration(int32_t shape, int32_t threads, int32_t dependent) {
-  const kernels::ForcedConfiguration forced{static_cast<kernels::ShapeKind>(shape), threads, dependent != 0};
-  kernels::force_configuration(shape < 0 ? nullptr : &forced);
+  const kernels::WantedConfiguration wanted{static_cast<kernels::ShapeKind>(shape), threads, dependent != 0};
+  kernels::force_configuration(shape < 0 ? nullptr : &wanted);
 }
 
 const char* normproof_shape_name(int32_t shape) {

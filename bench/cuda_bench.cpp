@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <stdexcept>
+#include <tuple>
 
 namespace normproof::bench {
 namespace {
@@ -43,9 +44,11 @@ bool is_peer(const std::string& column) {
   return std::find(kNot.begin(), kNot.end(), column) == kNot.end();
 }
 
+constexpr std::int64_t kLongRun = 8192;  // tokens
+
 // What the project wants to reach: copy / kernel of long runs of tokens, cold.
 std::optional<double> goal(const Row& row) {
-  if (!row.cold || row.tokens < 8192) return {};
+  if (!row.cold || row.tokens < kLongRun) return {};
   if (row.hidden >= 4096) return 0.96;
   if (row.hidden == 1024 || row.hidden == 2048) return 0.92;
   if (row.hidden == 128) return 0.95;
@@ -75,9 +78,52 @@ std::vector<std::string> exceptions(const Measured& measured) {
   return found;
 }
 
+// By how much more than bf16 another dtype may take on the same row.
+constexpr double kDtypeMargin = 1.03;
+
+// fp16 moves as many bytes as bf16 and should take as long; fp32 moves twice as many and should take the same
+// multiple of a copy's time.
+double excess_over_bf16(const Measured& measured, const Measured& bf16) {
+  return measured.row.dtype == NORMPROOF_FP32 ? bf16.ratio() / measured.ratio()
+                                              : measured.kernel_us / bf16.kernel_us;
+}
+
 std::string row_name(const Row& row) {
   return fmt::format("{} {} {} x {} {}", row.operation, dtype_name(row.dtype), row.tokens, row.hidden,
                      row.cold ? "cold" : "hot");
+}
+
+// How the other dtypes compare with bf16, where a report has both: a line for each, and the rows that take
+// more.
+std::string dtype_comparison(const Report& report, std::string& named) {
+  using Key = std::tuple<std::string, std::int64_t, std::int64_t, bool>;
+  const auto key = [](const Row& row) { return Key{row.operation, row.hidden, row.tokens, row.cold}; };
+  std::map<Key, const Measured*> bf16;
+  for (const Measured& each : report.measured) {
+    if (each.row.dtype == NORMPROOF_BF16 && !each.is_plugin) bf16[key(each.row)] = &each;
+  }
+  std::string text;
+  for (const normproof_dtype dtype : {NORMPROOF_FP16, NORMPROOF_FP32}) {
+    const char* const what = dtype == NORMPROOF_FP32 ? "multiple of the copy" : "time";
+    std::size_t compared = 0, within = 0, long_compared = 0, long_within = 0;
+    for (const Measured& each : report.measured) {
+      const auto found = bf16.find(key(each.row));
+      if (each.row.dtype != dtype || found == bf16.end()) continue;
+      const double excess = excess_over_bf16(each, *found->second);
+      const bool is_long = each.row.cold && each.row.tokens >= kLongRun;
+      ++compared, long_compared += is_long;
+      if (excess <= kDtypeMargin) {
+        ++within, long_within += is_long;
+      } else {
+        named += fmt::format("EXCEPTION {}: {:.3f} x bf16's {}\n", row_name(each.row), excess, what);
+      }
+    }
+    if (compared == 0) continue;
+    text += fmt::format(
+        "{}: at most {:.2f} x bf16's {} in {} of {} rows, of those from {} tokens on, cold, in {} of {}\n",
+        dtype_name(dtype), kDtypeMargin, what, within, compared, kLongRun, long_within, long_compared);
+  }
+  return text;
 }
 
 }  // namespace
@@ -169,6 +215,7 @@ std::string to_text(const Report& report) {
         "{} of {} rows at least as fast as the best peer, relative to the copy; {} in microseconds\n", ahead,
         compared, ahead_in_time);
   }
+  text += dtype_comparison(report, named);
   for (const std::string& each : report.left_out) named += fmt::format("LEFT OUT {}\n", each);
   return text + named;
 }

@@ -49,6 +49,7 @@ std::size_t size_of(normproof_dtype dtype) {
 class DeviceMemory {
  public:
   ~DeviceMemory() { cudaFree(data_); }
+  std::size_t capacity() const { return capacity_; }
   std::byte* reserve(std::size_t bytes) {
     if (bytes > capacity_) {
       cudaFree(data_);
@@ -190,8 +191,7 @@ class Measurement {
     static DeviceMemory buffers, weights;
     // With small weights a sum that is added to thousands of times in place stays finite.
     static const Pieces activations(1.0f), weight_values(kSmall);
-    // With one set, a copy goes into the space of another.
-    data_ = buffers.reserve(set_bytes_ * static_cast<std::size_t>(std::max<std::int64_t>(sets_, 2)));
+    data_ = buffers.reserve(touched_bytes());
     static normproof_dtype filled_dtype = NORMPROOF_FP8_E5M2;
     static std::size_t filled_bytes = 0;
     const std::size_t bytes = set_bytes_ * static_cast<std::size_t>(sets_);
@@ -211,6 +211,10 @@ class Measurement {
       return made;
     }();
 
+    // Rows before may have been longer.
+    if (request_.copy)
+      check(normproof::bench::enqueue_normal_eviction(data_, buffers.capacity(), stream), "normal eviction");
+
     normproof_measure_result result{};
     normproof_force_configuration(request_.shape, request_.threads, request_.dependent);
     normproof_launch_report report{};
@@ -220,23 +224,24 @@ class Measurement {
     check(cudaStreamSynchronize(stream), "the kernel");
     if (request_.shape >= 0 && result.shape != request_.shape)
       return result;  // the shape does not fit the row
+    const int replays = request_.replays > 0 ? request_.replays : kReplays;
     Graph kernel(stream, launches_, [&](std::int64_t i) { launch(i % sets_, stream, &report); });
     normproof_force_configuration(-1, 0, 0);
     std::vector<double> kernel_times, copy_times;
     if (request_.copy) {
       Graph copies(stream, launches_, [&](std::int64_t i) { copy(i % sets_, stream); });
-      copies.replay();
-      kernel.replay();
-      for (int i = 0; i < kReplays; ++i) {
-        copy_times.push_back(copies.replay());
-        kernel_times.push_back(kernel.replay());
+      replay(copies, stream);
+      replay(kernel, stream);
+      for (int i = 0; i < replays; ++i) {
+        copy_times.push_back(replay(copies, stream));
+        kernel_times.push_back(replay(kernel, stream));
       }
       result.copy_us = median(copy_times);
       result.traffic_us = least_traffic_us(stream);
       filled_bytes = 0;  // it leaves other numbers
     } else {
-      kernel.replay();
-      for (int i = 0; i < kReplays; ++i) kernel_times.push_back(kernel.replay());
+      replay(kernel, stream);
+      for (int i = 0; i < replays; ++i) kernel_times.push_back(replay(kernel, stream));
     }
     result.kernel_us = median(kernel_times);
     result.kernel_least_us = *std::min_element(kernel_times.begin(), kernel_times.end());
@@ -249,6 +254,17 @@ class Measurement {
   static double median(std::vector<double> values) {
     std::sort(values.begin(), values.end());
     return values[values.size() / 2];
+  }
+
+  // Of a graph that finds in the L2 cache nothing that another one wanted to be kept there.
+  double replay(Graph& graph, cudaStream_t stream) const {
+    check(normproof::bench::enqueue_normal_eviction(data_, touched_bytes(), stream), "normal eviction");
+    return graph.replay();
+  }
+
+  // With one set, a copy goes into the space of another.
+  std::size_t touched_bytes() const {
+    return set_bytes_ * static_cast<std::size_t>(std::max<std::int64_t>(sets_, 2));
   }
 
   void launch(std::int64_t set, cudaStream_t stream, normproof_launch_report* report) const {
@@ -291,7 +307,9 @@ class Measurement {
   // The median of the fastest way.
   double least_traffic_us(cudaStream_t stream) const {
     double least = std::numeric_limits<double>::infinity();
-    for (int way = 0; way < normproof::bench::kTrafficWays; ++way) {
+    // Where the cache holds everything, nothing is evicted.
+    const int ways = request_.cold ? normproof::bench::kTrafficWays : normproof::bench::kPlainTrafficWays;
+    for (int way = 0; way < ways; ++way) {
       Graph moves(stream, launches_, [&](std::int64_t i) {
         std::byte* base = data_ + static_cast<std::size_t>(i % sets_) * set_bytes_;
         normproof::bench::Traffic traffic;
@@ -307,8 +325,8 @@ class Measurement {
         check(normproof::bench::enqueue_traffic(traffic, way, stream), "moving");
       });
       std::vector<double> times;
-      moves.replay();
-      for (int i = 0; i < kReplays; ++i) times.push_back(moves.replay());
+      replay(moves, stream);
+      for (int i = 0; i < kReplays; ++i) times.push_back(replay(moves, stream));
       least = std::min(least, median(times));
     }
     return least;

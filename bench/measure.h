@@ -29,6 +29,7 @@ typedef struct normproof_measure_request {
   int32_t shape; /* of a forced configuration, negative: the table's choice */
   int32_t threads;
   int32_t dependent;
+  int32_t replays;                      /* of which the median is taken; 0: nine */
   normproof_measured_function function; /* what is measured; null: the kernels of kernels_cuda */
   void* context;                        /* for the function */
 } normproof_measure_request;

@@ -21,8 +21,21 @@ struct Word<4> {
   static __device__ unsigned of(uint4 chunk) { return chunk.x ^ chunk.y ^ chunk.z ^ chunk.w; }
 };
 
+template <bool kEvictLast>
+__device__ uint4 load(const uint4* address) {
+  if constexpr (!kEvictLast) return *address;
+  unsigned long long policy = 0;
+  asm("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
+  uint4 chunk;
+  asm volatile("ld.global.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+               : "=r"(chunk.x), "=r"(chunk.y), "=r"(chunk.z), "=r"(chunk.w)
+               : "l"(address), "l"(policy)
+               : "memory");
+  return chunk;
+}
+
 // Input and residual change places, so that numbers stay what they are.
-template <bool kAdds, int kOutBytes, int kChunks>
+template <bool kAdds, int kOutBytes, bool kEvictLast, int kChunks>
 __global__ void move(Traffic traffic) {
 #if __CUDA_ARCH__ >= 900
   cudaGridDependencySynchronize();
@@ -37,8 +50,8 @@ __global__ void move(Traffic traffic) {
   for (int i = 0; i < kChunks; ++i) {
     const std::int64_t chunk = first + i * static_cast<int>(blockDim.x);
     if (chunk < traffic.chunks) {
-      x[i] = input[chunk];
-      if constexpr (kAdds) r[i] = residual[chunk];
+      x[i] = load<kEvictLast>(input + chunk);
+      if constexpr (kAdds) r[i] = load<kEvictLast>(residual + chunk);
     }
   }
 #pragma unroll
@@ -55,27 +68,42 @@ __global__ void move(Traffic traffic) {
   }
 }
 
+constexpr std::size_t kLineBytes = 128;
+
+__global__ void evict_normally(char* data, std::size_t bytes) {
+  const std::size_t step = std::size_t{gridDim.x} * blockDim.x * kLineBytes;
+  for (std::size_t at = (std::size_t{blockIdx.x} * blockDim.x + threadIdx.x) * kLineBytes; at < bytes;
+       at += step)
+    asm volatile("applypriority.global.L2::evict_normal [%0], 128;" ::"l"(data + at) : "memory");
+}
+
 using Kernel = void (*)(Traffic);
 
-template <bool kAdds, int kOutBytes>
+template <bool kAdds, int kOutBytes, bool kEvictLast>
 Kernel with_chunks(int chunks) {
   switch (chunks) {
     case 1:
-      return &move<kAdds, kOutBytes, 1>;
+      return &move<kAdds, kOutBytes, kEvictLast, 1>;
     case 2:
-      return &move<kAdds, kOutBytes, 2>;
+      return &move<kAdds, kOutBytes, kEvictLast, 2>;
     case 4:
-      return &move<kAdds, kOutBytes, 4>;
+      return &move<kAdds, kOutBytes, kEvictLast, 4>;
     default:
-      return &move<kAdds, kOutBytes, 8>;
+      return &move<kAdds, kOutBytes, kEvictLast, 8>;
   }
 }
 
+template <bool kAdds, int kOutBytes>
+Kernel with_eviction(bool evict_last, int chunks) {
+  return evict_last ? with_chunks<kAdds, kOutBytes, true>(chunks)
+                    : with_chunks<kAdds, kOutBytes, false>(chunks);
+}
+
 template <bool kAdds>
-Kernel with_out(int out_bytes, int chunks) {
-  return out_bytes == 16  ? with_chunks<kAdds, 16>(chunks)
-         : out_bytes == 8 ? with_chunks<kAdds, 8>(chunks)
-                          : with_chunks<kAdds, 4>(chunks);
+Kernel with_out(int out_bytes, bool evict_last, int chunks) {
+  return out_bytes == 16  ? with_eviction<kAdds, 16>(evict_last, chunks)
+         : out_bytes == 8 ? with_eviction<kAdds, 8>(evict_last, chunks)
+                          : with_eviction<kAdds, 4>(evict_last, chunks);
 }
 
 }  // namespace
@@ -83,8 +111,9 @@ Kernel with_out(int out_bytes, int chunks) {
 cudaError_t enqueue_traffic(const Traffic& traffic, int way, cudaStream_t stream) {
   constexpr int kThreads[] = {128, 512}, kChunks[] = {1, 2, 4, 8};
   const int threads = kThreads[way % 2], chunks = kChunks[way / 2 % 4];
-  const Kernel kernel = traffic.residual != nullptr ? with_out<true>(traffic.out_bytes, chunks)
-                                                    : with_out<false>(traffic.out_bytes, chunks);
+  const bool evict_last = way >= kPlainTrafficWays;
+  const Kernel kernel = traffic.residual != nullptr ? with_out<true>(traffic.out_bytes, evict_last, chunks)
+                                                    : with_out<false>(traffic.out_bytes, evict_last, chunks);
   cudaLaunchConfig_t config{};
   const std::int64_t per_block = std::int64_t{threads} * chunks;
   config.gridDim = dim3(static_cast<unsigned>((traffic.chunks + per_block - 1) / per_block));
@@ -101,6 +130,12 @@ cudaError_t enqueue_traffic(const Traffic& traffic, int way, cudaStream_t stream
     config.numAttrs = 1;
   }
   return cudaLaunchKernelEx(&config, kernel, traffic);
+}
+
+cudaError_t enqueue_normal_eviction(void* data, std::size_t bytes, cudaStream_t stream) {
+  constexpr unsigned kBlocks = 1024, kThreads = 256;
+  evict_normally<<<kBlocks, kThreads, 0, stream>>>(static_cast<char*>(data), bytes);
+  return cudaGetLastError();
 }
 
 }  // namespace normproof::bench

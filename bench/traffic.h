@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace normproof::bench {
@@ -16,10 +17,15 @@ struct Traffic {
   int out_bytes = 16;        // per chunk: 4, 8 or 16
 };
 
-// Ways to share the chunks among threads; the fastest differs from size to size.
-inline constexpr int kTrafficWays = 8;
+// Ways to share the chunks among threads, and then the same with a hint to the L2 cache to evict last what is
+// read; the fastest differs from size to size.
+inline constexpr int kPlainTrafficWays = 8, kTrafficWays = 2 * kPlainTrafficWays;
 
 // Enqueues way 0 <= `way` < kTrafficWays. With programmatic dependent launch, like the kernels.
 cudaError_t enqueue_traffic(const Traffic& traffic, int way, cudaStream_t stream);
+
+// Takes back every hint to evict these bytes last: the L2 cache would keep them far into the next
+// measurement, which reads the same places. `data` is a multiple of 128.
+cudaError_t enqueue_normal_eviction(void* data, std::size_t bytes, cudaStream_t stream);
 
 }  // namespace normproof::bench

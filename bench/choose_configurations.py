@@ -89,6 +89,10 @@ def choose(times):
     return chosen
 
 
+def evicts_last(by_dtype):
+    return any(configuration.shape.endswith("_evict_last") for configuration in by_dtype.values())
+
+
 def line_text(place, limit, dtype, configuration, slots):
     # From the row's own length, so that shorter rows of the line get fewer.
     threads = 0 if configuration.threads == own_threads(configuration.shape, slots, place.chunks) else configuration.threads
@@ -113,10 +117,14 @@ def main():
         print(f"constexpr Line {name}[] = {{")
         places = sorted(place for place in chosen if place.operation == operation)
         for place, following in zip(places, places[1:] + [None]):
-            # Half way, by ratio, to the next number of rows that was measured.
-            same_length = following is not None and following.chunks == place.chunks
-            limit = round((place.rows * following.rows) ** 0.5) if same_length else "kAnyRows"
             by_dtype = chosen[place]
+            if following is None or following.chunks != place.chunks:
+                limit = "kAnyRows"
+            elif evicts_last(chosen[following]) and not evicts_last(by_dtype):
+                limit = following.rows - 1  # what fewer rows read and write the cache may hold
+            else:
+                # Half way, by ratio, to the next number of rows that was measured.
+                limit = round((place.rows * following.rows) ** 0.5)
             for dtype in sorted(by_dtype, key=lambda dtype: dtype is None):  # the general line last
                 configuration = by_dtype[dtype]
                 print(line_text(place, limit, dtype, configuration, shapes[configuration.shape]))

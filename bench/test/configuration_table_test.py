@@ -72,6 +72,12 @@ class ConfigurationTable(unittest.TestCase):
         self.assertEqual(table_of(*lines), ["{128, kAnyRows, DType::fp32, {ShapeKind::warp_4_early, 128, true}},",
                                             "{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4, 128, true}},"])
 
+    def test_lines_that_evict_last_begin_where_they_were_measured(self):
+        lines = [f"rms,bf16,4096,{tokens},cold,{shape},256,1,10,10,1"
+                 for tokens, shape in ((16, "block_2_early"), (64, "block_2_early"), (1024, "block_2_early_evict_last"),
+                                       (4096, "block_2_early_evict_last"))]
+        self.assertEqual([line.split(", ")[1] for line in table_of(*lines)], ["32", "1023", "2048", "kAnyRows"])
+
     def test_shapes_that_are_gone_are_not_chosen(self):
         lines = [f"rms,bf16,1024,{tokens},cold,{shape},128,1,10,{us},1"
                  for tokens, shape, us in ((64, "gone", 5), (64, "warp_4", 10), (4096, "warp_4", 10))]

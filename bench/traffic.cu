@@ -1,5 +1,7 @@
 #include "bench/traffic.h"
 
+#include "kernels/cache_hint.cuh"
+
 namespace normproof::bench {
 namespace {
 
@@ -21,19 +23,6 @@ struct Word<4> {
   static __device__ unsigned of(uint4 chunk) { return chunk.x ^ chunk.y ^ chunk.z ^ chunk.w; }
 };
 
-template <bool kEvictLast>
-__device__ uint4 load(const uint4* address) {
-  if constexpr (!kEvictLast) return *address;
-  unsigned long long policy = 0;
-  asm("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
-  uint4 chunk;
-  asm volatile("ld.global.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
-               : "=r"(chunk.x), "=r"(chunk.y), "=r"(chunk.z), "=r"(chunk.w)
-               : "l"(address), "l"(policy)
-               : "memory");
-  return chunk;
-}
-
 // Input and residual change places, so that numbers stay what they are.
 template <bool kAdds, int kOutBytes, bool kEvictLast, int kChunks>
 __global__ void move(Traffic traffic) {
@@ -50,10 +39,12 @@ __global__ void move(Traffic traffic) {
   for (int i = 0; i < kChunks; ++i) {
     const std::int64_t chunk = first + i * static_cast<int>(blockDim.x);
     if (chunk < traffic.chunks) {
-      x[i] = load<kEvictLast>(input + chunk);
-      if constexpr (kAdds) r[i] = load<kEvictLast>(residual + chunk);
+      x[i] = kEvictLast ? kernels::load_and_evict_last(input + chunk) : input[chunk];
+      if constexpr (kAdds)
+        r[i] = kEvictLast ? kernels::load_and_evict_last(residual + chunk) : residual[chunk];
     }
   }
+  asm volatile("" ::: "memory");  // no store before a load with a hint
 #pragma unroll
   for (int i = 0; i < kChunks; ++i) {
     const std::int64_t chunk = first + i * static_cast<int>(blockDim.x);
@@ -70,11 +61,10 @@ __global__ void move(Traffic traffic) {
 
 constexpr std::size_t kLineBytes = 128;
 
-__global__ void evict_normally(char* data, std::size_t bytes) {
+__global__ void evict_all_normally(const char* data, std::size_t bytes) {
   const std::size_t step = std::size_t{gridDim.x} * blockDim.x * kLineBytes;
-  for (std::size_t at = (std::size_t{blockIdx.x} * blockDim.x + threadIdx.x) * kLineBytes; at < bytes;
-       at += step)
-    asm volatile("applypriority.global.L2::evict_normal [%0], 128;" ::"l"(data + at) : "memory");
+  const std::size_t first = (std::size_t{blockIdx.x} * blockDim.x + threadIdx.x) * kLineBytes;
+  for (std::size_t at = first; at < bytes; at += step) kernels::evict_normally(data + at);
 }
 
 using Kernel = void (*)(Traffic);
@@ -134,7 +124,7 @@ cudaError_t enqueue_traffic(const Traffic& traffic, int way, cudaStream_t stream
 
 cudaError_t enqueue_normal_eviction(void* data, std::size_t bytes, cudaStream_t stream) {
   constexpr unsigned kBlocks = 1024, kThreads = 256;
-  evict_normally<<<kBlocks, kThreads, 0, stream>>>(static_cast<char*>(data), bytes);
+  evict_all_normally<<<kBlocks, kThreads, 0, stream>>>(static_cast<const char*>(data), bytes);
   return cudaGetLastError();
 }
 

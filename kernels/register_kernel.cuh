@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "kernels/block_reduction.cuh"
+#include "kernels/cache_hint.cuh"
 #include "kernels/chunk.cuh"
 #include "kernels/cuda.h"
 #include "kernels/norm_arguments.h"
@@ -63,18 +64,11 @@ __device__ __noinline__ inline std::int64_t uneven_row_offset(std::int64_t middl
   return row_offset(arguments, strides, row);
 }
 
-// The chunk from `first` on, by one access. See Eviction::last.
+// The chunk from `first` on. See Eviction::last.
 template <typename T>
-__device__ inline Chunk<T> load_and_evict_last(const T* array, std::int64_t first) {
+__device__ inline Chunk<T> load_chunk_and_evict_last(const T* array, std::int64_t first) {
 #if defined(__CUDACC__)
-  std::uint64_t policy = 0;
-  asm("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
-  uint4 vector;
-  // Volatile: it stays behind the wait for the kernel before. The compiler does not know that memory is read,
-  // but only a store of another chunk can come before it: one of the same chunk needs what is loaded here.
-  asm volatile("ld.global.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
-               : "=r"(vector.x), "=r"(vector.y), "=r"(vector.z), "=r"(vector.w)
-               : "l"(array + first), "l"(policy));
+  const uint4 vector = load_and_evict_last(array + first);
   Chunk<T> chunk;
   __builtin_memcpy(&chunk, &vector, sizeof chunk);
   return chunk;
@@ -282,7 +276,7 @@ class RegisterRow {
   __device__ void load(const T* array, Chunk<T> (&chunks)[kRounds][kSlots]) const {
     visit([&](int round, int slot, std::int64_t element, bool) {
       if constexpr (Shape::kEviction == Eviction::last) {
-        chunks[round][slot] = load_and_evict_last(array, element);
+        chunks[round][slot] = load_chunk_and_evict_last(array, element);
       } else {
         chunks[round][slot] = load_pack<true, kElements>(array, element, 0);
       }

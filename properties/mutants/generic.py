@@ -46,7 +46,7 @@ def sources():
     are compiled with it too, and a change of one copy only is no bug of a kernel. Nor is what only the GPU runs."""
     folder = ROOT / "kernels"
     others = {"normproof_kernels.h", "register_kernel.cuh", "register_shape.h", "block_reduction.cuh", "row_numbers.cuh",
-              "quick_operands.h", "packed_arithmetic.cuh"}
+              "quick_operands.h", "packed_arithmetic.cuh", "cache_hint.cuh"}
     found = [*folder.glob("*.cpp"), *folder.glob("*.cuh"), *folder.glob("*.cu"), *folder.glob("*.h")]
     return sorted(path for path in found if path.name not in others)
 

@@ -305,7 +305,7 @@ std::string to_svg(const Report& report) {
                         from, bottom - height_of(ratio), bar, height_of(ratio), color);
       };
       draw(x, shown[i]->ratio(), "#2a6fdb");
-      if (shown[i]->peer) draw(x + bar, shown[i]->peer->ratio, "#bbb");
+      if (const auto& peer = shown[i]->peer) draw(x + bar, peer->ratio, "#bbb");
       text +=
           fmt::format("<text transform=\"translate({:.1f},{}) rotate(60)\" font-size=\"9\">{} x {}</text>\n",
                       x + bar * 0.6, bottom + 8, shown[i]->row.tokens, shown[i]->row.hidden);

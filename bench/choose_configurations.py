@@ -10,6 +10,7 @@ Usage: choose_configurations.py GPU TUNE.csv... > kernels/configuration_table_GP
 """
 import collections
 import csv
+import math
 import pathlib
 import re
 import sys
@@ -60,9 +61,13 @@ def worst_losses(place, dtype, by_mode):
     return {each: max(times[each] / best[mode] for mode, times in by_mode.items()) for each in measured}
 
 
-def within(losses, tolerance):
-    least = min(losses.values())
-    return [configuration for configuration, loss in losses.items() if loss <= tolerance * least]
+def excess(losses, configuration):
+    """How many times the least loss of all the configuration's is."""
+    return losses.get(configuration, math.inf) / min(losses.values())
+
+
+def near_best(losses):
+    return [configuration for configuration in losses if excess(losses, configuration) <= TOLERANCE]
 
 
 def choose(times):
@@ -70,22 +75,21 @@ def choose(times):
     losses = {place: {dtype: worst_losses(place, dtype, by_dtype[dtype]) for dtype in BYTES if dtype in by_dtype}
               for place, by_dtype in times.items()}
     popularity = collections.Counter(
-        configuration.shape for by_dtype in losses.values()
-        for configuration in within(next(iter(by_dtype.values())), TOLERANCE))
+        configuration.shape for by_dtype in losses.values() for configuration in near_best(next(iter(by_dtype.values()))))
+
+    def best(own, others=()):
+        def merit(configuration):
+            elsewhere = max((excess(other, configuration) for other in others), default=1)
+            return -max(elsewhere, OWN_LINE), popularity[configuration.shape], -own[configuration], configuration
+
+        return max(near_best(own), key=merit)
+
     chosen = {}
     for place, by_dtype in losses.items():
         first, *others = by_dtype.values()
-
-        def merit(configuration):
-            elsewhere = max((max(1, other.get(configuration, 9) / min(other.values())) for other in others), default=1)
-            return -max(elsewhere, OWN_LINE), popularity[configuration.shape], -first[configuration], configuration
-
-        general = max(within(first, TOLERANCE), key=merit)
-        chosen[place] = {None: general}
-        for dtype, own in by_dtype.items():
-            if own is first or own.get(general, 9) <= OWN_LINE * min(own.values()):
-                continue
-            chosen[place][dtype] = max(within(own, TOLERANCE), key=lambda each: (popularity[each.shape], -own[each], each))
+        general = best(first, others)
+        chosen[place] = {None: general} | {dtype: best(own) for dtype, own in by_dtype.items()
+                                           if own is not first and excess(own, general) > OWN_LINE}
     return chosen
 
 

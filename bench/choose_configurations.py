@@ -2,9 +2,9 @@
 """Writes the kernels' table of configurations for a GPU from what `normproof bench --tune FILE` measured on it.
 
 For every operation, row length and number of rows the configuration whose worst loss against the best of each
-measurement (hot or cold) is smallest, in bf16 where bf16 was measured; among those within 0.2 % the one that loses least
-in the other dtypes, and of these the one that the table uses most. A dtype that it costs more than 1 % gets a line of its
-own. Only shapes that kernels/register_shapes.inc still has are chosen.
+measurement (hot or cold, interrupted or not) is smallest, in bf16 where bf16 was measured; among those within 0.2 % the
+one that loses least in the other dtypes, and of these the one that the table uses most. A dtype that it costs more than
+1 % gets a line of its own. Only shapes that kernels/register_shapes.inc still has are chosen.
 
 Usage: choose_configurations.py GPU TUNE.csv... > kernels/configuration_table_GPU.inc, for instance GPU = h200
 """

@@ -22,6 +22,10 @@ constexpr double kGraphMicroseconds = 400;  // of work in a graph, so that its o
 constexpr std::int64_t kLeastLaunches = 6, kMostLaunches = 600;
 constexpr double kBytesPerMicrosecond = 4.0e6;  // a guess, for the number of launches only
 constexpr std::size_t kAlignment = 256;
+// How long a few lines take depends on where they lie: on an H200, whose L2 cache has two halves, calls of
+// one token took 0.81 us in one place and 0.97 in another. So these have several places, far apart.
+constexpr std::int64_t kPlaces = 32;
+constexpr std::size_t kPlaceStride = 1037 * kAlignment;  // odd, so that places differ in all bits above
 constexpr int kChunkBytes = 16;
 constexpr float kSmall = 0x1p-6f;  // the weights' deviation, and the scale
 // One copy of 512 MiB was seen to run at two thirds of the speed of two of 256 MiB; the limit is what is
@@ -176,10 +180,14 @@ class Measurement {
     int l2 = 0, device = 0;
     check(cudaGetDevice(&device), "device");
     check(cudaDeviceGetAttribute(&l2, cudaDevAttrL2CacheSize, device), "device");
-    sets_ = request.cold
-                ? std::max<std::int64_t>(
-                      2, 4 * static_cast<std::int64_t>(l2) / static_cast<std::int64_t>(set_bytes_) + 1)
-                : 1;
+    stride_ = set_bytes_;
+    if (request.cold) {
+      sets_ = std::max<std::int64_t>(
+          2, 4 * static_cast<std::int64_t>(l2) / static_cast<std::int64_t>(set_bytes_) + 1);
+    } else if (set_bytes_ <= kPlaceStride) {
+      sets_ = weights_ = kPlaces;
+      stride_ = kPlaceStride;
+    }
     const double guess = static_cast<double>(moved_bytes_) / kBytesPerMicrosecond + 1;
     launches_ =
         std::clamp(static_cast<std::int64_t>(kGraphMicroseconds / guess), kLeastLaunches, kMostLaunches);
@@ -188,32 +196,33 @@ class Measurement {
   }
 
   normproof_measure_result run() {
-    static DeviceMemory buffers, weights;
+    static DeviceMemory buffers, weight_buffers;
     // With small weights a sum that is added to thousands of times in place stays finite.
     static const Pieces activations(1.0f), weight_values(kSmall);
     data_ = buffers.reserve(touched_bytes());
     static normproof_dtype filled_dtype = NORMPROOF_FP8_E5M2;
     static std::size_t filled_bytes = 0;
-    const std::size_t bytes = set_bytes_ * static_cast<std::size_t>(sets_);
+    const std::size_t bytes = stride_ * static_cast<std::size_t>(sets_);
     // Every row anew: what another one has written is not the kind of number that its kernel meets.
     if (filled_dtype != request_.dtype || bytes > filled_bytes || request_.copy)
       fill(data_, bytes, activations.of_dtype[request_.dtype]);
     filled_bytes = filled_dtype == request_.dtype ? std::max(filled_bytes, bytes) : bytes;
     filled_dtype = request_.dtype;
-    const std::size_t weight_bytes = static_cast<std::size_t>(request_.hidden) * size_of(request_.dtype);
-    weight_ = weights.reserve(aligned(weight_bytes) + kAlignment);
-    fill(weight_, weight_bytes, weight_values.of_dtype[request_.dtype]);
-    scale_ = weight_ + aligned(weight_bytes);
-    check(cudaMemcpy(scale_, &kSmall, sizeof kSmall, cudaMemcpyHostToDevice), "scale");
+    const std::size_t weight_bytes =
+        aligned(static_cast<std::size_t>(request_.hidden) * size_of(request_.dtype));
+    weight_stride_ = std::max(weight_bytes + kAlignment, kPlaceStride);
+    scale_offset_ = weight_bytes;
+    weight_ = weight_buffers.reserve(weight_stride_ * static_cast<std::size_t>(weights_));
+    for (std::int64_t i = 0; i < weights_; ++i) {
+      std::byte* weight = weight_ + static_cast<std::size_t>(i) * weight_stride_;
+      fill(weight, weight_bytes, weight_values.of_dtype[request_.dtype]);
+      check(cudaMemcpy(weight + scale_offset_, &kSmall, sizeof kSmall, cudaMemcpyHostToDevice), "scale");
+    }
     static cudaStream_t stream = [] {
       cudaStream_t made = nullptr;
       check(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "stream");
       return made;
     }();
-
-    // Rows before may have been longer.
-    if (request_.copy)
-      check(normproof::bench::enqueue_normal_eviction(data_, buffers.capacity(), stream), "normal eviction");
 
     normproof_measure_result result{};
     normproof_force_configuration(request_.shape, request_.threads, request_.dependent);
@@ -224,59 +233,65 @@ class Measurement {
     check(cudaStreamSynchronize(stream), "the kernel");
     if (request_.shape >= 0 && result.shape != request_.shape)
       return result;  // the shape does not fit the row
-    const int replays = request_.replays > 0 ? request_.replays : kReplays;
-    Graph kernel(stream, launches_, [&](std::int64_t i) { launch(i % sets_, stream, &report); });
-    normproof_force_configuration(-1, 0, 0);
-    std::vector<double> kernel_times, copy_times;
+    // What kernels have asked the L2 cache to keep so far. Not between the making of a graph and its replays:
+    // there any work makes the graph's launches slower.
+    check(normproof::bench::enqueue_normal_eviction(data_, buffers.capacity(), stream), "normal eviction");
+    // First what asks the cache for nothing.
     if (request_.copy) {
       Graph copies(stream, launches_, [&](std::int64_t i) { copy(i % sets_, stream); });
-      replay(copies, stream);
-      replay(kernel, stream);
-      for (int i = 0; i < replays; ++i) {
-        copy_times.push_back(replay(copies, stream));
-        kernel_times.push_back(replay(kernel, stream));
-      }
-      result.copy_us = median(copy_times);
-      result.traffic_us = least_traffic_us(stream);
+      result.copy_us = median(sorted_times(copies, kReplays, stream));
+      result.traffic_us = least_traffic_us(0, normproof::bench::kPlainTrafficWays, stream);
       filled_bytes = 0;  // it leaves other numbers
-    } else {
-      replay(kernel, stream);
-      for (int i = 0; i < replays; ++i) kernel_times.push_back(replay(kernel, stream));
     }
-    result.kernel_us = median(kernel_times);
-    result.kernel_least_us = *std::min_element(kernel_times.begin(), kernel_times.end());
-    result.kernel_most_us = *std::max_element(kernel_times.begin(), kernel_times.end());
+    Graph kernel(stream, launches_, [&](std::int64_t i) { launch(i % sets_, stream, &report); });
+    normproof_force_configuration(-1, 0, 0);
+    const std::vector<double> times =
+        sorted_times(kernel, request_.replays > 0 ? request_.replays : kReplays, stream);
+    result.kernel_us = median(times);
+    result.kernel_least_us = times.front();
+    result.kernel_most_us = times.back();
+    // Where the cache holds everything, nothing is evicted.
+    if (request_.copy && request_.cold)
+      result.traffic_us = std::min(
+          result.traffic_us,
+          least_traffic_us(normproof::bench::kPlainTrafficWays, normproof::bench::kTrafficWays, stream));
     return result;
   }
 
  private:
   static std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-  static double median(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-  }
+  static double median(const std::vector<double>& sorted) { return sorted[sorted.size() / 2]; }
 
-  // Of a graph that finds in the L2 cache nothing that another one wanted to be kept there.
-  double replay(Graph& graph, cudaStream_t stream) const {
-    check(normproof::bench::enqueue_normal_eviction(data_, touched_bytes(), stream), "normal eviction");
-    return graph.replay();
+  std::vector<double> sorted_times(Graph& graph, int replays, cudaStream_t stream) const {
+    std::vector<double> times;
+    for (int i = 0; i < replays + 1; ++i) {
+      if (request_.interrupted)
+        check(normproof::bench::enqueue_normal_eviction(data_, touched_bytes(), stream), "normal eviction");
+      const double time = graph.replay();
+      if (i > 0) times.push_back(time);  // the first warms up
+    }
+    std::sort(times.begin(), times.end());
+    return times;
   }
 
   // With one set, a copy goes into the space of another.
   std::size_t touched_bytes() const {
-    return set_bytes_ * static_cast<std::size_t>(std::max<std::int64_t>(sets_, 2));
+    return stride_ * static_cast<std::size_t>(std::max<std::int64_t>(sets_, 2));
   }
 
-  void launch(std::int64_t set, cudaStream_t stream, normproof_launch_report* report) const {
-    std::byte* base = data_ + static_cast<std::size_t>(set) * set_bytes_;
+  std::byte* set(std::int64_t index) const { return data_ + static_cast<std::size_t>(index) * stride_; }
+
+  void launch(std::int64_t index, cudaStream_t stream, normproof_launch_report* report) const {
+    std::byte* base = set(index);
     const normproof_tensor input = matrix(base, request_.dtype, request_.rows, request_.hidden);
     const normproof_tensor residual =
         matrix(base + matrix_bytes_, request_.dtype, request_.rows, request_.hidden);
     const normproof_tensor out =
         matrix(base + set_bytes_ - output_bytes_, request_.quantizes ? NORMPROOF_FP8_E4M3FN : request_.dtype,
                request_.rows, request_.hidden);
-    const normproof_tensor weight = {weight_, request_.dtype, 1, {request_.hidden, 0, 0, 0}, {1, 0, 0, 0}};
-    const auto* scale = reinterpret_cast<const float*>(scale_);
+    std::byte* weights = weight_ + static_cast<std::size_t>(index % weights_) * weight_stride_;
+    const normproof_tensor weight = {weights, request_.dtype, 1, {request_.hidden, 0, 0, 0}, {1, 0, 0, 0}};
+    const auto* scale = reinterpret_cast<const float*>(weights + scale_offset_);
     char text[512] = {};
     const normproof_message message{text, sizeof text};
     if (request_.function != nullptr) {
@@ -304,14 +319,12 @@ class Measurement {
     if (status != NORMPROOF_OK) throw std::runtime_error(text);
   }
 
-  // The median of the fastest way.
-  double least_traffic_us(cudaStream_t stream) const {
+  // The median of the fastest of the ways from `first` to before `end`.
+  double least_traffic_us(int first, int end, cudaStream_t stream) const {
     double least = std::numeric_limits<double>::infinity();
-    // Where the cache holds everything, nothing is evicted.
-    const int ways = request_.cold ? normproof::bench::kTrafficWays : normproof::bench::kPlainTrafficWays;
-    for (int way = 0; way < ways; ++way) {
+    for (int way = first; way < end; ++way) {
       Graph moves(stream, launches_, [&](std::int64_t i) {
-        std::byte* base = data_ + static_cast<std::size_t>(i % sets_) * set_bytes_;
+        std::byte* base = set(i % sets_);
         normproof::bench::Traffic traffic;
         traffic.input = base;
         traffic.residual = request_.adds_residual ? base + matrix_bytes_ : nullptr;
@@ -324,31 +337,29 @@ class Measurement {
             request_.quantizes ? kChunkBytes / static_cast<int>(size_of(request_.dtype)) : kChunkBytes;
         check(normproof::bench::enqueue_traffic(traffic, way, stream), "moving");
       });
-      std::vector<double> times;
-      replay(moves, stream);
-      for (int i = 0; i < kReplays; ++i) times.push_back(replay(moves, stream));
-      least = std::min(least, median(times));
+      least = std::min(least, median(sorted_times(moves, kReplays, stream)));
     }
     return least;
   }
 
   // Half of the bytes that the kernel moves are read, half written: into a set that was last touched long
   // ago.
-  void copy(std::int64_t set, cudaStream_t stream) const {
-    const std::int64_t other = sets_ == 1 ? 1 : (set + sets_ / 2) % sets_;
+  void copy(std::int64_t index, cudaStream_t stream) const {
+    const std::int64_t other = sets_ == 1 ? 1 : (index + sets_ / 2) % sets_;
     const std::size_t bytes = moved_bytes_ / 2 / 16 * 16;
     for (std::size_t done = 0; done < bytes; done += kLargestCopy) {
-      check(cudaMemcpyAsync(data_ + static_cast<std::size_t>(other) * set_bytes_ + done,
-                            data_ + static_cast<std::size_t>(set) * set_bytes_ + done,
-                            std::min(kLargestCopy, bytes - done), cudaMemcpyDeviceToDevice, stream),
+      check(cudaMemcpyAsync(set(other) + done, set(index) + done, std::min(kLargestCopy, bytes - done),
+                            cudaMemcpyDeviceToDevice, stream),
             "copying");
     }
   }
 
   const normproof_measure_request& request_;
   std::size_t matrix_bytes_ = 0, output_bytes_ = 0, set_bytes_ = 0, moved_bytes_ = 0;
-  std::int64_t sets_ = 1, launches_ = 1;
-  std::byte *data_ = nullptr, *weight_ = nullptr, *scale_ = nullptr;
+  // Sets of tensors that launches go through in turn, and how far each is from the next.
+  std::int64_t sets_ = 1, weights_ = 1, launches_ = 1;
+  std::size_t stride_ = 0, weight_stride_ = 0, scale_offset_ = 0;  // the scale lies behind the weight
+  std::byte *data_ = nullptr, *weight_ = nullptr;
 };
 
 void write(normproof_message message, const char* text) {

@@ -1,6 +1,6 @@
 /* Times the kernels of kernels_cuda on a GPU; exported by libbench_cuda.so. Every figure is a median over
  * replays of a CUDA graph of many launches, and comes with a device-to-device copy of the same number of
- * bytes, measured in turn. */
+ * bytes, measured likewise. */
 #ifndef NORMPROOF_BENCH_MEASURE_H
 #define NORMPROOF_BENCH_MEASURE_H
 
@@ -24,12 +24,13 @@ typedef struct normproof_measure_request {
   normproof_dtype dtype;
   int64_t rows;
   int64_t hidden;
-  int32_t cold;  /* 1: buffers rotate through several times the L2 cache; 0: the same ones every time */
+  int32_t cold;  /* 1: buffers rotate through several times the L2 cache; 0: it holds them all */
   int32_t copy;  /* 1: measure the limits, too: the copy, and the operation's reads and writes alone */
   int32_t shape; /* of a forced configuration, negative: the table's choice */
   int32_t threads;
   int32_t dependent;
   int32_t replays;                      /* of which the median is taken; 0: nine */
+  int32_t interrupted;                  /* 1: another kernel runs before every replay */
   normproof_measured_function function; /* what is measured; null: the kernels of kernels_cuda */
   void* context;                        /* for the function */
 } normproof_measure_request;

@@ -39,10 +39,11 @@ class ConfigurationTable(unittest.TestCase):
                          ["{512, kAnyRows, kAnyDtype, {ShapeKind::block_4_early, 256, true}},"])
 
     def test_the_worst_loss_over_modes_counts(self):
-        lines = [f"rms,bf16,1024,8192,{mode},{shape},128,1,10,{us},1"
-                 for mode, shape, us in (("cold", "warp_4", 10), ("hot", "warp_4", 13), ("cold", "warp_4_early", 11),
-                                         ("hot", "warp_4_early", 11))]
-        self.assertEqual(table_of(*lines), ["{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_early, 128, true}},"])
+        for other in ("hot", "interrupted cold"):
+            lines = [f"rms,bf16,1024,8192,{mode},{shape},128,1,10,{us},1"
+                     for mode, shape, us in (("cold", "warp_4", 10), (other, "warp_4", 13), ("cold", "warp_4_early", 11),
+                                             (other, "warp_4_early", 11))]
+            self.assertEqual(table_of(*lines), ["{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_early, 128, true}},"])
 
     def test_what_one_mode_lacks_is_not_chosen(self):
         lines = [f"rms,bf16,1024,8192,{mode},{shape},128,1,10,{us},1"

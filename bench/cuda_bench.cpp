@@ -78,7 +78,7 @@ std::vector<std::string> exceptions(const Measured& measured) {
   return found;
 }
 
-// By how much more than bf16 another dtype may take on the same row.
+// By how much more than bf16 another dtype may take.
 constexpr double kDtypeMargin = 1.03;
 
 // fp16 moves as many bytes as bf16 and should take as long; fp32 moves twice as many and should take the same
@@ -93,35 +93,51 @@ std::string row_name(const Row& row) {
                      row.cold ? "cold" : "hot");
 }
 
-// How the other dtypes compare with bf16, where a report has both: a line for each, and the rows that take
-// more.
+// A dtype's rows and the bf16 rows that they are compared with.
+struct Comparison {
+  normproof_dtype dtype;
+  std::int64_t times_hidden;  // the bf16 row's hidden size, relative to theirs
+  const char* measure;        // what of the bf16 row they should not exceed
+};
+constexpr std::array<Comparison, 3> kComparisons = {{
+    {NORMPROOF_FP16, 1, "bf16's time"},
+    {NORMPROOF_FP32, 1, "bf16's multiple of the copy"},
+    // With few tokens it is a row's bytes that take time, and a copy of one row takes as long as of two.
+    {NORMPROOF_FP32, 2, "the multiple of the copy of bf16's row of as many bytes"},
+}};
+
+// How the other dtypes compare with bf16, where a report has both: a line for each comparison, and the rows
+// that take more.
 std::string dtype_comparison(const Report& report, std::string& named) {
   using Key = std::tuple<std::string, std::int64_t, std::int64_t, bool>;
-  const auto key = [](const Row& row) { return Key{row.operation, row.hidden, row.tokens, row.cold}; };
   std::map<Key, const Measured*> bf16;
   for (const Measured& each : report.measured) {
-    if (each.row.dtype == NORMPROOF_BF16 && !each.is_plugin) bf16[key(each.row)] = &each;
+    const Row& row = each.row;
+    if (row.dtype == NORMPROOF_BF16 && !each.is_plugin)
+      bf16[{row.operation, row.hidden, row.tokens, row.cold}] = &each;
   }
   std::string text;
-  for (const normproof_dtype dtype : {NORMPROOF_FP16, NORMPROOF_FP32}) {
-    const char* const what = dtype == NORMPROOF_FP32 ? "multiple of the copy" : "time";
+  for (const Comparison& comparison : kComparisons) {
     std::size_t compared = 0, within = 0, long_compared = 0, long_within = 0;
     for (const Measured& each : report.measured) {
-      const auto found = bf16.find(key(each.row));
-      if (each.row.dtype != dtype || found == bf16.end()) continue;
+      const Row& row = each.row;
+      const auto found =
+          bf16.find({row.operation, row.hidden * comparison.times_hidden, row.tokens, row.cold});
+      if (row.dtype != comparison.dtype || found == bf16.end()) continue;
       const double excess = excess_over_bf16(each, *found->second);
-      const bool is_long = each.row.cold && each.row.tokens >= kLongRun;
+      const bool is_long = row.cold && row.tokens >= kLongRun;
       ++compared, long_compared += is_long;
       if (excess <= kDtypeMargin) {
         ++within, long_within += is_long;
       } else {
-        named += fmt::format("EXCEPTION {}: {:.3f} x bf16's {}\n", row_name(each.row), excess, what);
+        named += fmt::format("EXCEPTION {}: {:.3f} x {}\n", row_name(row), excess, comparison.measure);
       }
     }
     if (compared == 0) continue;
     text += fmt::format(
-        "{}: at most {:.2f} x bf16's {} in {} of {} rows, of those from {} tokens on, cold, in {} of {}\n",
-        dtype_name(dtype), kDtypeMargin, what, within, compared, kLongRun, long_within, long_compared);
+        "{}: at most {:.2f} x {} in {} of {} rows, of those from {} tokens on, cold, in {} of {}\n",
+        dtype_name(comparison.dtype), kDtypeMargin, comparison.measure, within, compared, kLongRun,
+        long_within, long_compared);
   }
   return text;
 }

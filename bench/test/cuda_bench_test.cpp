@@ -136,6 +136,21 @@ TEST(BenchReport, Fp32IsComparedWithBf16RelativeToTheCopy) {
       contains(with(21, 16), "EXCEPTION rms fp32 16 x 512 cold: 1.050 x bf16's multiple of the copy\n"));
 }
 
+TEST(BenchReport, Fp32IsComparedWithBf16OfAsManyBytes) {
+  const auto with = [&](std::int64_t bf16_hidden) {
+    return to_text(report_of({measured("rms", NORMPROOF_BF16, bf16_hidden, 16, 10, 10),
+                              measured("rms", NORMPROOF_FP32, 512, 16, 10, 10.4)}));
+  };
+  const std::string text = with(1024);
+  EXPECT_TRUE(contains(
+      text, "fp32: at most 1.03 x the multiple of the copy of bf16's row of as many bytes in 0 of 1"))
+      << text;
+  EXPECT_TRUE(
+      contains(text, "EXCEPTION rms fp32 16 x 512 cold: 1.040 x the multiple of the copy of bf16's row of"));
+  EXPECT_EQ(exceptions_in(text), 1u);
+  EXPECT_FALSE(contains(with(2048), "fp32: at most"));
+}
+
 TEST(BenchReport, DtypesAreComparedOnTheSameRowAlone) {
   EXPECT_FALSE(contains(to_text(report_of({measured("rms", NORMPROOF_BF16, 512, 1024, 10, 10),
                                            measured("rms", NORMPROOF_FP16, 512, 8192, 10, 20)})),

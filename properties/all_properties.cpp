@@ -14,9 +14,10 @@ constexpr std::array kProperties = {
         "refused-calls",
         "A call with an invalid argument is refused, names the argument and its value, and writes nothing.",
         &check_refused_calls, true},
-    Property{"shared-memory",
-             "A call whose output shares memory with another argument, or with itself, is refused; no other is.",
-             &check_shared_memory, true},
+    Property{
+        "shared-memory",
+        "A call whose output shares memory with another argument, or with itself, is refused; no other is.",
+        &check_shared_memory, true},
     Property{"bitwise-equality",
              "Every output bit is what the contract says, and nothing else in memory changes.",
              &check_bitwise_equality},

@@ -1,5 +1,6 @@
-// Reads one JSON document per line from standard input and prints for each "accepted" or the reader's message.
-// Exit status: 0 when all were accepted, 2 otherwise. Lets a script try thousands of documents in one process.
+// Reads one JSON document per line from standard input and prints for each "accepted" or the reader's
+// message. Exit status: 0 when all were accepted, 2 otherwise. Lets a script try thousands of documents in
+// one process.
 #include <iostream>
 #include <string>
 

@@ -145,7 +145,8 @@ class BlockExecutor {
   std::size_t dynamic_shared_bytes_ = 0;
   unsigned block_threads_ = 0;
   dim3 block_extent_{0, 0, 0};
-  uint3* thread_index_ = nullptr;  // threadIdx of the OS thread that launches: found once, not at every switch
+  // threadIdx of the OS thread that launches: found once, not at every switch.
+  uint3* thread_index_ = nullptr;
   SharedMemoryPool shared_memory_;
   LaunchResult result_;
 

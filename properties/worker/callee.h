@@ -13,6 +13,7 @@ namespace normproof::worker {
 using Addresses = std::array<std::byte*, kMaximumRegions>;
 
 inline void* address_of(const Pointer& pointer, const Addresses& addresses) {
+  // A foreign address, a null pointer for one, travels as a number. NOLINTNEXTLINE(performance-no-int-to-ptr)
   if (pointer.region < 0) return reinterpret_cast<void*>(pointer.offset);
   return addresses[static_cast<std::size_t>(pointer.region)] + pointer.offset;
 }

@@ -1,5 +1,5 @@
-// Stands in for cooperative_groups::reduce over tiles: every lane gets the result of a butterfly, the far lanes first.
-// No order is promised by CUDA.
+// Stands in for cooperative_groups::reduce over tiles: every lane gets the result of a butterfly, the far
+// lanes first. No order is promised by CUDA.
 #pragma once
 
 #include <cooperative_groups.h>

@@ -275,6 +275,8 @@ void measure_plugin(const BenchOptions& options, bench::Report& report) {
     library = load_library();
     open_device(*library, report);
   } else {
+    if (options.interrupted)
+      throw UsageError("--interrupted: the plug-in works in the CPU's memory, where no graph is replayed");
     std::snprintf(report.device.name, sizeof report.device.name, "%s on the CPU, one thread",
                   plugin.name().c_str());
   }

@@ -106,6 +106,7 @@ class Plugins(unittest.TestCase):
         self.assertIn("nothing was measured", self.bench("not-taken", 3))
         self.assertIn("failed", self.bench("failed", 3))
         self.assertIn("--tune", self.bench("", 2, "--tune", "table.csv"))
+        self.assertIn("--interrupted", self.bench("", 2, "--interrupted"))
         self.run_program("bench", "--target", "./nowhere.so", code=3)
 
     # --- right and wrong kernels ---

@@ -30,7 +30,7 @@ typedef struct normproof_measure_request {
   int32_t threads;
   int32_t dependent;
   int32_t replays;                      /* of which the median is taken; 0: nine */
-  int32_t interrupted;                  /* 1: another kernel runs before every replay */
+  int32_t interrupted;                  /* 1: another kernel runs before every replay, and a graph before */
   normproof_measured_function function; /* what is measured; null: the kernels of kernels_cuda */
   void* context;                        /* for the function */
 } normproof_measure_request;

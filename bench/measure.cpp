@@ -236,8 +236,8 @@ class Measurement {
     // What kernels have asked the L2 cache to keep so far. Not between the making of a graph and its replays:
     // there any work makes the graph's launches slower.
     check(normproof::bench::enqueue_normal_eviction(data_, buffers.capacity(), stream), "normal eviction");
-    // First what asks the cache for nothing. Of a first graph no launch is slower; interrupted, there are
-    // two.
+    // First what asks the cache for nothing. When interrupted, too: launches of a first graph are never
+    // slower.
     if (request_.copy || request_.interrupted) {
       Graph copies(stream, launches_, [&](std::int64_t i) { copy(i % sets_, stream); });
       const double copy_us = median(sorted_times(copies, kReplays, stream));

@@ -23,7 +23,7 @@ constexpr std::int64_t kLeastLaunches = 6, kMostLaunches = 600;
 constexpr double kBytesPerMicrosecond = 4.0e6;  // a guess, for the number of launches only
 constexpr std::size_t kAlignment = 256;
 // How long a few lines take depends on where they lie: on an H200, whose L2 cache has two halves, calls of
-// one token took 0.81 us in one place and 0.97 in another. So these have several places, far apart.
+// one token took 0.83 us in one place and 0.98 in another. So these have several places, far apart.
 constexpr std::int64_t kPlaces = 32;
 constexpr std::size_t kPlaceStride = 1037 * kAlignment;  // odd, so that places differ in all bits above
 constexpr int kChunkBytes = 16;

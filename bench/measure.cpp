@@ -233,9 +233,11 @@ class Measurement {
     check(cudaStreamSynchronize(stream), "the kernel");
     if (request_.shape >= 0 && result.shape != request_.shape)
       return result;  // the shape does not fit the row
-    // What kernels have asked the L2 cache to keep so far. Not between the making of a graph and its replays:
-    // there any work makes the graph's launches slower.
-    check(normproof::bench::enqueue_normal_eviction(data_, buffers.capacity(), stream), "normal eviction");
+    // What kernels have asked the L2 cache to keep so far, a longer row before this one included. Not between
+    // the making of a graph and its replays: there any work makes the graph's launches slower.
+    check(normproof::bench::enqueue_normal_eviction(
+              data_, request_.copy ? buffers.capacity() : touched_bytes(), stream),
+          "normal eviction");
     // First what asks the cache for nothing. When interrupted, too: launches of a first graph are never
     // slower.
     if (request_.copy || request_.interrupted) {

@@ -144,19 +144,15 @@ normproof_measure_request request_of(const bench::Row& row) {
 std::string tune(const BenchLibrary& library, const bench::Row& row, double copy_us) {
   constexpr double kNear = 1.06, kFar = 1.15;
   constexpr std::int32_t kFewReplays = 2;
-  using Results = std::array<normproof_measure_result, 2>;  // [interrupted]
+  using Results = std::array<normproof_measure_result, 2>;  // undisturbed, interrupted
   struct Timed {
     normproof_measure_request request;
     Results results;
+    double loss;  // how many times the fastest's time, where that is more
   };
-  const auto measure_both = [&](normproof_measure_request request) {
-    Results results{};
-    for (const std::int32_t interrupted : {0, 1}) {
-      request.interrupted = interrupted;
-      results[interrupted] = measure(library, request);
-      if (results[interrupted].shape != request.shape) break;
-    }
-    return results;
+  const auto measure_interrupted = [&](normproof_measure_request request) {
+    request.interrupted = 1;
+    return measure(library, request);
   };
   std::vector<Timed> all;
   for (std::int32_t shape = 0; library.shape_name(shape) != nullptr; ++shape) {
@@ -172,34 +168,28 @@ std::string tune(const BenchLibrary& library, const bench::Row& row, double copy
       request.threads = threads;
       request.dependent = 1;  // was never slower by more than noise
       request.replays = kFewReplays;
-      const Results results = measure_both(request);
-      const normproof_measure_result& first = results.front();
-      if (first.shape != shape || std::find(seen.begin(), seen.end(), first.threads) != seen.end()) continue;
-      seen.push_back(first.threads);
-      all.push_back({request, results});
+      const normproof_measure_result result = measure(library, request);
+      if (result.shape != shape || std::find(seen.begin(), seen.end(), result.threads) != seen.end())
+        continue;
+      seen.push_back(result.threads);
+      all.push_back({request, {result, measure_interrupted(request)}, 0});
     }
   }
-  Results least = all.empty() ? Results{} : all.front().results;
-  for (const Timed& each : all) {
-    for (std::size_t i = 0; i < least.size(); ++i)
-      least[i].kernel_us = std::min(least[i].kernel_us, each.results[i].kernel_us);
+  for (std::size_t i = 0; i < std::tuple_size_v<Results>; ++i) {
+    double least = std::numeric_limits<double>::infinity();
+    for (const Timed& each : all) least = std::min(least, each.results[i].kernel_us);
+    for (Timed& each : all) each.loss = std::max(each.loss, each.results[i].kernel_us / least);
   }
-  const auto loss = [&](const Timed& each) {
-    double worst = 0;
-    for (std::size_t i = 0; i < least.size(); ++i)
-      worst = std::max(worst, each.results[i].kernel_us / least[i].kernel_us);
-    return worst;
-  };
   double least_loss = std::numeric_limits<double>::infinity();
-  for (const Timed& each : all) least_loss = std::min(least_loss, loss(each));
+  for (const Timed& each : all) least_loss = std::min(least_loss, each.loss);
   std::string lines;
   for (Timed& each : all) {
-    if (loss(each) > kFar * least_loss) continue;
-    if (loss(each) <= kNear * least_loss) {
+    if (each.loss > kFar * least_loss) continue;
+    if (each.loss <= kNear * least_loss) {
       each.request.replays = 0;
-      each.results = measure_both(each.request);
+      each.results = {measure(library, each.request), measure_interrupted(each.request)};
     }
-    for (std::size_t i = 0; i < least.size(); ++i) {
+    for (std::size_t i = 0; i < each.results.size(); ++i) {
       const normproof_measure_result& result = each.results[i];
       lines += fmt::format("{},{},{},{},{}{},{},{},{},{:.3f},{:.3f},{:.4f}\n", row.operation,
                            bench::dtype_name(row.dtype), row.hidden, row.tokens, i == 0 ? "" : "interrupted ",

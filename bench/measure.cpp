@@ -184,6 +184,8 @@ class Measurement {
     if (request.cold) {
       sets_ = std::max<std::int64_t>(
           2, 4 * static_cast<std::int64_t>(l2) / static_cast<std::int64_t>(set_bytes_) + 1);
+    } else if (request.hot_sets > 0) {
+      sets_ = request.hot_sets;
     } else if (set_bytes_ <= kPlaceStride) {
       sets_ = weights_ = kPlaces;
       stride_ = kPlaceStride;
@@ -349,12 +351,14 @@ class Measurement {
   }
 
   // Half of the bytes that the kernel moves are read, half written: into a set that was last touched long
-  // ago.
+  // ago, or, where it matters that all places are touched that the kernel touches, within the set.
   void copy(std::int64_t index, cudaStream_t stream) const {
-    const std::int64_t other = sets_ == 1 ? 1 : (index + sets_ / 2) % sets_;
     const std::size_t bytes = moved_bytes_ / 2 / 16 * 16;
+    const bool within = request_.hot_sets > 1 && 2 * bytes <= set_bytes_;
+    const std::byte* from = set(index);
+    std::byte* to = within ? set(index) + bytes : set(sets_ == 1 ? 1 : (index + sets_ / 2) % sets_);
     for (std::size_t done = 0; done < bytes; done += kLargestCopy) {
-      check(cudaMemcpyAsync(set(other) + done, set(index) + done, std::min(kLargestCopy, bytes - done),
+      check(cudaMemcpyAsync(to + done, from + done, std::min(kLargestCopy, bytes - done),
                             cudaMemcpyDeviceToDevice, stream),
             "copying");
     }

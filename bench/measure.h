@@ -31,6 +31,8 @@ typedef struct normproof_measure_request {
   int32_t dependent;
   int32_t replays;                      /* of which the median is taken; 0: nine */
   int32_t interrupted;                  /* 1: another kernel runs before every replay, and a graph before */
+  int32_t hot_sets;                     /* of tensors that launches go through in turn where not cold; 0: one,
+                                           or several places where they are small */
   normproof_measured_function function; /* what is measured; null: the kernels of kernels_cuda */
   void* context;                        /* for the function */
 } normproof_measure_request;

@@ -37,6 +37,7 @@ struct BenchOptions {
   std::vector<std::string> operations, dtypes = {"bf16"};
   std::vector<std::int64_t> hidden, tokens;
   bool interrupted = false;
+  std::int32_t hot_sets = 0;
   std::string json, csv, svg, tune;
 };
 
@@ -135,6 +136,15 @@ normproof_measure_request request_of(const bench::Row& row) {
   request.hidden = row.hidden;
   request.cold = row.cold ? 1 : 0;
   request.shape = -1;
+  return request;
+}
+
+// The same with its limits, and measured as the options say.
+normproof_measure_request request_of(const BenchOptions& options, const bench::Row& row) {
+  normproof_measure_request request = request_of(row);
+  request.copy = 1;
+  request.interrupted = options.interrupted ? 1 : 0;
+  request.hot_sets = options.hot_sets;
   return request;
 }
 
@@ -245,10 +255,7 @@ void measure_kernels(const BenchOptions& options, bench::Report& report, std::st
   Progress progress;
   for (const bench::PeerRow& each : rows) {
     progress.show("bench", static_cast<double>(report.measured.size()) / static_cast<double>(rows.size()));
-    normproof_measure_request request = request_of(each.row);
-    request.copy = 1;
-    request.interrupted = options.interrupted ? 1 : 0;
-    const normproof_measure_result result = measure(library, request);
+    const normproof_measure_result result = measure(library, request_of(options, each.row));
     bench::Measured measured = measured_row(each, result);
     measured.shape = library.shape_name(result.shape);
     if (!options.tune.empty()) tuned += tune(library, each.row, measured.copy_us);
@@ -267,6 +274,8 @@ void measure_plugin(const BenchOptions& options, bench::Report& report) {
   } else {
     if (options.interrupted)
       throw UsageError("--interrupted: the plug-in works in the CPU's memory, where no graph is replayed");
+    if (options.hot_sets != 0)
+      throw UsageError("--hot-sets: the plug-in works in the CPU's memory, where a call has one set");
     std::snprintf(report.device.name, sizeof report.device.name, "%s on the CPU, one thread",
                   plugin.name().c_str());
   }
@@ -286,9 +295,7 @@ void measure_plugin(const BenchOptions& options, bench::Report& report) {
     alarm(kPatienceSeconds);
     std::optional<normproof_measure_result> result;
     if (library) {
-      normproof_measure_request request = request_of(each.row);
-      request.copy = 1;
-      request.interrupted = options.interrupted ? 1 : 0;
+      normproof_measure_request request = request_of(options, each.row);
       plugin.attach(each.row, request);
       result = measure(*library, request);
     } else {
@@ -324,8 +331,7 @@ int run(const BenchOptions& options) {
   if (child && child->exit_code) return *child->exit_code;
   bench::Report report;
   report.date = now();
-  report.command =
-      program_name() + " bench --target " + options.target + (options.interrupted ? " --interrupted" : "");
+  report.command = command_line();
   std::string tuned = "op,dtype,H,tokens,mode,shape,threads,dependent,copy_us,kernel_us,ratio\n";
   if (child) {
     measure_plugin(options, report);
@@ -363,12 +369,20 @@ Action add_bench(CLI::App& command) {
   command.add_flag("--interrupted", options->interrupted,
                    "On a GPU, let another kernel run before every replay of the graph that is timed; the "
                    "peers' figures are without");
+  auto* hot_sets =
+      command
+          .add_option("--hot-sets", options->hot_sets,
+                      "On a GPU, let the launches of a hot row go through so many sets of tensors in turn, "
+                      "which the L2 cache may not hold; the kernels' table is made for one")
+          ->check(CLI::Range(1, 1024));
   command.add_option("--json", options->json, "Write the table to this file");
   command.add_option("--csv", options->csv, "Write the table to this file");
   command.add_option("--svg", options->svg, "Write a plot of copy / kernel to this file");
-  command.add_option(
-      "--tune", options->tune,
-      "Measure every configuration of every row, too, and write those near the fastest to this file");
+  command
+      .add_option(
+          "--tune", options->tune,
+          "Measure every configuration of every row, too, and write those near the fastest to this file")
+      ->excludes(hot_sets);
   return [options] { return run(*options); };
 }
 

@@ -107,6 +107,7 @@ class Plugins(unittest.TestCase):
         self.assertIn("failed", self.bench("failed", 3))
         self.assertIn("--tune", self.bench("", 2, "--tune", "table.csv"))
         self.assertIn("--interrupted", self.bench("", 2, "--interrupted"))
+        self.assertIn("--hot-sets", self.bench("", 2, "--hot-sets", "2"))
         self.run_program("bench", "--target", "./nowhere.so", code=3)
 
     # --- right and wrong kernels ---

@@ -88,11 +88,6 @@ double excess_over_bf16(const Measured& measured, const Measured& bf16) {
                                               : measured.kernel_us / bf16.kernel_us;
 }
 
-std::string row_name(const Row& row) {
-  return fmt::format("{} {} {} x {} {}", row.operation, dtype_name(row.dtype), row.tokens, row.hidden,
-                     row.cold ? "cold" : "hot");
-}
-
 // A dtype's rows and the bf16 rows that they are compared with.
 struct Comparison {
   normproof_dtype dtype;
@@ -146,6 +141,11 @@ std::string dtype_comparison(const Report& report, std::string& named) {
 
 std::string_view dtype_name(normproof_dtype dtype) {
   return dtype == NORMPROOF_FP32 ? "fp32" : dtype == NORMPROOF_FP16 ? "fp16" : "bf16";
+}
+
+std::string row_name(const Row& row) {
+  return fmt::format("{} {} {} x {} {}", row.operation, dtype_name(row.dtype), row.tokens, row.hidden,
+                     row.cold ? "cold" : "hot");
 }
 
 std::vector<PeerRow> read_peers(const std::filesystem::path& file) {
@@ -260,6 +260,7 @@ std::string to_json(const Report& report) {
     row["exceptions"] = exceptions(each);
     document["rows"].push_back(std::move(row));
   }
+  if (!report.left_out.empty()) document["left_out"] = report.left_out;
   return document.dump(1) + "\n";
 }
 

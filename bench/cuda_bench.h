@@ -29,6 +29,9 @@ struct Row {
   std::int64_t rows() const { return hidden == 128 ? tokens * 32 : tokens; }
 };
 
+// "rms bf16 1 x 4096 hot": operation, dtype, tokens, hidden size.
+std::string row_name(const Row& row);
+
 // What other kernels reached on the row, on the machine of peers.csv, relative to a copy measured there.
 struct Peer {
   std::string name;  // of the fastest

@@ -119,11 +119,18 @@ Child::Child(const std::string& plugin) {
   exit_code = kViolationFound;
 }
 
+// A row asks for more memory than the device has.
+struct OutOfMemory : TargetError {
+  using TargetError::TargetError;
+};
+
 normproof_measure_result measure(const BenchLibrary& library, const normproof_measure_request& request) {
   std::array<char, 512> text{};
   normproof_measure_result result{};
-  if (library.measure(&request, &result, {text.data(), text.size()}) != NORMPROOF_DEVICE_OK)
-    throw TargetError(fmt::format("bench: {}", text.data()));
+  const normproof_device_status status = library.measure(&request, &result, {text.data(), text.size()});
+  const std::string what = fmt::format("bench: {}", text.data());
+  if (status == NORMPROOF_DEVICE_OUT_OF_MEMORY) throw OutOfMemory(what);
+  if (status != NORMPROOF_DEVICE_OK) throw TargetError(what);
   return result;
 }
 
@@ -252,14 +259,19 @@ void measure_kernels(const BenchOptions& options, bench::Report& report, std::st
   const auto rows = selected_rows(options);
   const BenchLibrary library = load_library();
   open_device(library, report);
+  std::size_t done = 0;
   Progress progress;
   for (const bench::PeerRow& each : rows) {
-    progress.show("bench", static_cast<double>(report.measured.size()) / static_cast<double>(rows.size()));
-    const normproof_measure_result result = measure(library, request_of(options, each.row));
-    bench::Measured measured = measured_row(each, result);
-    measured.shape = library.shape_name(result.shape);
-    if (!options.tune.empty()) tuned += tune(library, each.row, measured.copy_us);
-    report.measured.push_back(std::move(measured));
+    progress.show("bench", static_cast<double>(done++) / static_cast<double>(rows.size()));
+    try {
+      const normproof_measure_result result = measure(library, request_of(options, each.row));
+      bench::Measured measured = measured_row(each, result);
+      measured.shape = library.shape_name(result.shape);
+      if (!options.tune.empty()) tuned += tune(library, each.row, measured.copy_us);
+      report.measured.push_back(std::move(measured));
+    } catch (const OutOfMemory& error) {
+      report.left_out.push_back(fmt::format("{}: {}", bench::row_name(each.row), error.what()));
+    }
   }
   progress.clear();
 }
@@ -297,7 +309,13 @@ void measure_plugin(const BenchOptions& options, bench::Report& report) {
     if (library) {
       normproof_measure_request request = request_of(options, each.row);
       plugin.attach(each.row, request);
-      result = measure(*library, request);
+      try {
+        result = measure(*library, request);
+      } catch (const OutOfMemory& error) {
+        alarm(0);
+        report.left_out.push_back(fmt::format("{}: {}", bench::row_name(each.row), error.what()));
+        continue;
+      }
     } else {
       result = plugin.measure(each.row);
     }
@@ -333,11 +351,18 @@ int run(const BenchOptions& options) {
   report.date = now();
   report.command = command_line();
   std::string tuned = "op,dtype,H,tokens,mode,shape,threads,dependent,copy_us,kernel_us,ratio\n";
-  if (child) {
-    measure_plugin(options, report);
-    *child->finished = true;
-  } else {
-    measure_kernels(options, report, tuned);
+  // What was measured before something failed is worth having.
+  std::optional<TargetError> failure;
+  try {
+    if (child) {
+      measure_plugin(options, report);
+      *child->finished = true;
+    } else {
+      measure_kernels(options, report, tuned);
+    }
+  } catch (const TargetError& error) {
+    if (report.measured.empty()) throw;
+    failure = error;
   }
   fmt::print("{}", bench::to_text(report));
   if (report.measured.empty())
@@ -346,6 +371,7 @@ int run(const BenchOptions& options) {
   write_if_named(options.csv, bench::to_csv(report));
   write_if_named(options.svg, bench::to_svg(report));
   write_if_named(options.tune, tuned);
+  if (failure) throw TargetError(*failure);
   return kAllGood;
 }
 

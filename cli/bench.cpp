@@ -255,10 +255,11 @@ void open_device(const BenchLibrary& library, bench::Report& report) {
     throw TargetError(fmt::format("target cuda: {}", text.data()));
 }
 
-void measure_kernels(const BenchOptions& options, bench::Report& report, std::string& tuned) {
+void measure_kernels(const BenchOptions& options, bench::Report& report) {
   const auto rows = selected_rows(options);
   const BenchLibrary library = load_library();
   open_device(library, report);
+  std::string tuned = "op,dtype,H,tokens,mode,shape,threads,dependent,copy_us,kernel_us,ratio\n";
   std::size_t done = 0;
   Progress progress;
   for (const bench::PeerRow& each : rows) {
@@ -267,7 +268,10 @@ void measure_kernels(const BenchOptions& options, bench::Report& report, std::st
       const normproof_measure_result result = measure(library, request_of(options, each.row));
       bench::Measured measured = measured_row(each, result);
       measured.shape = library.shape_name(result.shape);
-      if (!options.tune.empty()) tuned += tune(library, each.row, measured.copy_us);
+      if (!options.tune.empty()) {
+        tuned += tune(library, each.row, measured.copy_us);
+        write_text_atomically(options.tune, tuned);  // a run that is broken off leaves what it has
+      }
       report.measured.push_back(std::move(measured));
     } catch (const OutOfMemory& error) {
       report.left_out.push_back(fmt::format("{}: {}", bench::row_name(each.row), error.what()));
@@ -350,7 +354,6 @@ int run(const BenchOptions& options) {
   bench::Report report;
   report.date = now();
   report.command = command_line();
-  std::string tuned = "op,dtype,H,tokens,mode,shape,threads,dependent,copy_us,kernel_us,ratio\n";
   // What was measured before something failed is worth having.
   std::optional<TargetError> failure;
   try {
@@ -358,7 +361,7 @@ int run(const BenchOptions& options) {
       measure_plugin(options, report);
       *child->finished = true;
     } else {
-      measure_kernels(options, report, tuned);
+      measure_kernels(options, report);
     }
   } catch (const TargetError& error) {
     if (report.measured.empty()) throw;
@@ -370,7 +373,6 @@ int run(const BenchOptions& options) {
   write_if_named(options.json, bench::to_json(report));
   write_if_named(options.csv, bench::to_csv(report));
   write_if_named(options.svg, bench::to_svg(report));
-  write_if_named(options.tune, tuned);
   if (failure) throw TargetError(*failure);
   return kAllGood;
 }

@@ -1,8 +1,9 @@
 // In place of libbench_cuda.so, without a GPU: figures that tests know beforehand. Every request is written
 // to the file that NORMPROOF_STAND_IN_LOG names, as a line of JSON; NORMPROOF_STAND_IN_FAULT is
-// "memory:HIDDEN", "failed:HIDDEN" or "absent".
+// "memory:HIDDEN", "failed:HIDDEN", "killed:HIDDEN" or "absent".
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -85,6 +86,7 @@ normproof_device_status normproof_measure(const normproof_measure_request* reque
   if (fault == "memory:" + hidden)
     return say(message, "no memory for " + hidden, NORMPROOF_DEVICE_OUT_OF_MEMORY);
   if (fault == "failed:" + hidden) return say(message, "broken at " + hidden, NORMPROOF_DEVICE_FAILED);
+  if (fault == "killed:" + hidden) std::raise(SIGKILL);
   *result = {};
   const std::int32_t shape = std::max(request->shape, 0);
   result->shape = shape == kFitsNoRow ? 0 : shape;

@@ -6,6 +6,7 @@ Usage: bench_command_test.py NORMPROOF STAND-IN [UNITTEST-ARGUMENT...]
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -130,6 +131,10 @@ class BenchCommand(unittest.TestCase):
         self.assertIn("rms,bf16,128,1,hot,", self.read("t.csv"))
         self.assertIn("broken at 1024", self.bench("--hidden", "1024", "--json", "none.json", fault="failed:1024", code=3))
         self.assertFalse(os.path.exists(self.path("none.json")))
+
+    def test_tuning_that_is_broken_off_leaves_what_it_has(self):
+        self.bench("--tune", "t.csv", fault="killed:1024", code=-signal.SIGKILL)
+        self.assertEqual({row["H"] for row in csv.DictReader(self.read("t.csv").splitlines())}, {"128"})
 
     def test_without_device_or_library_nothing_can_run(self):
         self.assertIn("there is no device", self.bench(fault="absent", code=3))

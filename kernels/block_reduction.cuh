@@ -105,7 +105,7 @@ __device__ inline float row_sum(const RowBlocks& blocks, const float (&lane_sums
   for (int slot = 0; slot < kSlots; ++slot) padded[slot] = lane_sums[slot];
   const float own = tree_sums(padded, thread);
   const int slot = slot_of_sum<kPaddedSlots>(thread);
-  const int group = warp + slot * warps;
+  const int group = Shape::kFull ? warp * kSlots + slot : warp + slot * warps;
   // Of the threads that hold the sum, one for each block writes it there.
   const int copy = thread % kThreadsPerSlot<kPaddedSlots>;
   wait_at_cluster_barrier<Shape::kTeam>();  // until all blocks of the cluster exist

@@ -31,10 +31,12 @@ struct ShapeLimits {
   int rounds;
   int last_slots;
   int maximum_threads;
+  bool full;
 };
 template <class Shape>
 constexpr ShapeLimits limits_of(ShapeKind kind) {
-  return {kind, Shape::kTeam, Shape::kSlots, Shape::kRounds, Shape::kLastSlots, Shape::kMaximumThreads};
+  return {kind,        Shape::kTeam, Shape::kSlots, Shape::kRounds, Shape::kLastSlots, Shape::kMaximumThreads,
+          Shape::kFull};
 }
 constexpr ShapeLimits kRegisterShapes[] = {
 #define NORMPROOF_SHAPE(name, ...) limits_of<RegisterShape<__VA_ARGS__>>(ShapeKind::name),
@@ -70,6 +72,18 @@ int own_threads(const ShapeLimits& shape, int groups) {
   return kSmallRowThreads;
 }
 
+// Whether so many warps hold a row of so many chunks.
+bool has_chunks(const ShapeLimits& shape, std::int64_t chunks, int warps) {
+  const std::int64_t lanes = std::int64_t{warps} * kWarpThreads * shape.slots;
+  const std::int64_t last_lanes = std::int64_t{warps} * kWarpThreads * shape.last_slots;
+  // With several rounds a slot beyond the last group would meet the next round's chunks.
+  if (shape.rounds > 1 && lanes > kLanes) return false;
+  const std::int64_t rounds_before = kLanes * (shape.rounds - 1);
+  if (shape.full)
+    return chunks == rounds_before + lanes && lanes <= kLanes && (shape.rounds == 1 || lanes == kLanes);
+  return chunks <= rounds_before + std::min(kLanes, last_lanes) && lanes >= std::min(kLanes, chunks);
+}
+
 bool fits(const ShapeLimits& shape, const Problem& problem, int threads) {
   const NormArguments& arguments = problem.arguments;
   if (!problem.vectorized || threads > shape.maximum_threads) return false;
@@ -79,18 +93,12 @@ bool fits(const ShapeLimits& shape, const Problem& problem, int threads) {
     case Team::part_of_warp:
       return arguments.chunks <= kWarpThreads && 1 << arguments.row_threads_log2 >= shape.slots;
     case Team::warp:
-      return arguments.chunks <= std::int64_t{kWarpThreads} * shape.slots;
+      return has_chunks(shape, arguments.chunks, 1);
     case Team::block:
     case Team::cluster:
       const int blocks = blocks_per_row(shape, arguments.groups, threads);
       if (blocks > kLargestCluster || (shape.team == Team::cluster && !supports_clusters())) return false;
-      const int warps = blocks * threads / kWarpThreads;
-      // With several rounds a slot beyond the last group would meet the next round's chunks.
-      return arguments.chunks <=
-                 kLanes * (shape.rounds - 1) +
-                     std::min<std::int64_t>(kLanes, warps * kWarpThreads * shape.last_slots) &&
-             warps * shape.slots >= arguments.groups &&
-             (shape.rounds == 1 || warps * shape.slots <= kLanes / kWarpThreads);
+      return has_chunks(shape, arguments.chunks, blocks * threads / kWarpThreads);
   }
   return false;
 }

@@ -127,15 +127,13 @@ __device__ inline QuantizedChunk<T> quantize_chunk(const Chunk<T>& y, float inve
   return result;
 }
 
-// normalize() of each element.
+// normalize() of each element of a chunk, unpacked.
 template <class V>
-__device__ inline Chunk<typename V::T> normalize_chunk(
-    const Chunk<typename V::T>& x, float inverse_rms,
+__device__ inline Chunk<typename V::T> normalize_values(
+    float (&values)[kChunkElements<typename V::T>], float inverse_rms,
     const Pack<typename V::W, kChunkElements<typename V::T>>& weight) {
   using T = typename V::T;
   constexpr int kElements = kChunkElements<T>;
-  float values[kElements];
-  unpack<T>(x, values);
 #pragma unroll
   for (int i = 0; i < kElements; ++i) values[i] = __fmul_rn(values[i], inverse_rms);
   if constexpr (V::kWeighted && !std::is_same_v<typename V::W, T>) {
@@ -148,6 +146,15 @@ __device__ inline Chunk<typename V::T> normalize_chunk(
   } else {
     return normalized;
   }
+}
+
+template <class V>
+__device__ inline Chunk<typename V::T> normalize_chunk(
+    const Chunk<typename V::T>& x, float inverse_rms,
+    const Pack<typename V::W, kChunkElements<typename V::T>>& weight) {
+  float values[kChunkElements<typename V::T>];
+  unpack<typename V::T>(x, values);
+  return normalize_values<V>(values, inverse_rms, weight);
 }
 
 // Makes a compiler forget where a pack comes from and what it has computed from it: it neither loads it later
@@ -173,8 +180,12 @@ class RegisterRow {
   static constexpr int kElements = kChunkElements<T>;
   static constexpr int kSlots = Shape::kSlots;
   static constexpr int kRounds = Shape::kRounds;
+  // Weights of a wider type take the registers that unpacked elements would.
+  static constexpr bool kUnpacked =
+      Shape::kKept == Kept::unpacked && (!V::kWeighted || sizeof(W) <= sizeof(T));
 
-  // `first` is the thread's chunk in slot 0 of round 0, `stride` leads to the next slot.
+  // `first` is the thread's chunk in slot 0 of round 0, `stride` leads to the next slot where a row need not
+  // be full.
   __device__ void aim(const NormArguments& arguments, std::int64_t row, int first, int stride, bool present) {
     arguments_ = &arguments;
     first_ = first;
@@ -191,9 +202,11 @@ class RegisterRow {
       if constexpr (V::kAddsResidual) residual = offset(arguments.residual_strides);
       out = offset(arguments.out_strides);
     }
-    input_ = settle(static_cast<const T*>(arguments.input) + input);
-    if constexpr (V::kAddsResidual) residual_ = settle(static_cast<T*>(arguments.residual) + residual);
-    out_ = static_cast<typename V::Out*>(arguments.out) + out;
+    const int start = Shape::kFull ? first * kElements : 0;
+    input_ = settle(static_cast<const T*>(arguments.input) + input + start);
+    if constexpr (V::kAddsResidual)
+      residual_ = settle(static_cast<T*>(arguments.residual) + residual + start);
+    out_ = static_cast<typename V::Out*>(arguments.out) + out + start;
   }
 
   // Starts to read the row.
@@ -218,7 +231,12 @@ class RegisterRow {
 #pragma unroll
       for (int i = 0; i < kElements; ++i) with_chunk = __fmaf_rn(values[i], values[i], with_chunk);
       lane_sums[slot] = exists ? with_chunk : lane_sums[slot];
-      settle(x);
+      if constexpr (kUnpacked) {
+#pragma unroll
+        for (int i = 0; i < kElements; ++i) unpacked_[round][slot][i] = settle(values[i]);
+      } else {
+        settle(x);
+      }
       if constexpr (V::kAddsResidual) {
         if (exists && present_) store_pack<true>(residual_, element, 0, x);
       }
@@ -243,9 +261,14 @@ class RegisterRow {
       if constexpr (Shape::kWeights != Weights::late) {
         weight = weights_[round][slot];
       } else if constexpr (V::kWeighted) {
-        weight = load_constant_pack<kElements>(static_cast<const W*>(arguments_->weight), element);
+        weight = load_constant_pack<kElements>(weights(), element);
       }
-      const Chunk<T> y = normalize_chunk<V>(x_[round][slot], inverse_rms, weight);
+      Chunk<T> y;
+      if constexpr (kUnpacked) {
+        y = normalize_values<V>(unpacked_[round][slot], inverse_rms, weight);
+      } else {
+        y = normalize_chunk<V>(x_[round][slot], inverse_rms, weight);
+      }
       if constexpr (V::kQuantizes) {
         const QuantizedChunk<T> quantized = quantize_chunk<kFormat, T>(y, inverse_scale);
         if (exists && present_) store_aligned(out_ + element, quantized);
@@ -255,10 +278,16 @@ class RegisterRow {
     });
   }
 
-  // Calls visit(round, slot, index of the chunk's first element, whether the chunk exists) for all chunks;
-  // those that do not exist have the index of the last one, so that loads need no branch. Where the operation
-  // works in place, another thread may be writing that one: what is read of it is not used. The same goes for
-  // threads whose row does not exist, which have row 0.
+  // To which visit()'s indices lead.
+  __device__ const W* weights() const {
+    return static_cast<const W*>(arguments_->weight) + (Shape::kFull ? first_ * kElements : 0);
+  }
+
+  // Calls visit(round, slot, index of the chunk's first element, whether the chunk exists) for all chunks. In
+  // a full row all exist, and indices count from the thread's first chunk. Otherwise those that do not exist
+  // have the index of the last one, so that loads need no branch. Where the operation works in place, another
+  // thread may be writing that one: what is read of it is not used. The same goes for threads whose row does
+  // not exist, which have row 0.
   template <class Visit>
   __device__ void visit(const Visit& visit_chunk) const {
     const int chunks = static_cast<int>(arguments_->chunks);
@@ -266,9 +295,13 @@ class RegisterRow {
     for (int round = 0; round < kRounds; ++round) {
 #pragma unroll
       for (int slot = 0; slot < (round + 1 < kRounds ? kSlots : Shape::kLastSlots); ++slot) {
-        const int chunk = round * kLanes + first_ + slot * stride_;
-        const bool exists = chunk < chunks;
-        visit_chunk(round, slot, std::int64_t{exists ? chunk : chunks - 1} * kElements, exists);
+        if constexpr (Shape::kFull) {
+          visit_chunk(round, slot, std::int64_t{round * kLanes + slot * kWarpThreads} * kElements, true);
+        } else {
+          const int chunk = round * kLanes + first_ + slot * stride_;
+          const bool exists = chunk < chunks;
+          visit_chunk(round, slot, std::int64_t{exists ? chunk : chunks - 1} * kElements, exists);
+        }
       }
     }
   }
@@ -286,8 +319,7 @@ class RegisterRow {
   __device__ void load_weights() {
     if constexpr (V::kWeighted) {
       visit([&](int round, int slot, std::int64_t element, bool) {
-        weights_[round][slot] =
-            load_constant_pack<kElements>(static_cast<const W*>(arguments_->weight), element);
+        weights_[round][slot] = load_constant_pack<kElements>(weights(), element);
         settle(weights_[round][slot]);
       });
     }
@@ -303,6 +335,7 @@ class RegisterRow {
   Chunk<T> x_[kRounds][kSlots];
   Chunk<T> addend_[kRounds][kSlots];  // the residual, until it is added
   Pack<W, kElements> weights_[kRounds][kSlots];
+  float unpacked_[kRounds][kSlots][kElements];  // x_, once it is summed up, where that is kept so
 };
 
 // Of a power of two.
@@ -357,8 +390,13 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
     arrive_at_cluster_barrier<Shape::kTeam>();
     const int threads = static_cast<int>(blockDim.x), index = static_cast<int>(threadIdx.x);
     clear_absent_groups<Shape>(blocks, group_sums);
-    values.aim(arguments, static_cast<int>(blockIdx.x) / blocks.count, blocks.rank * threads + index,
-               blocks.count * threads, true);
+    const int row = static_cast<int>(blockIdx.x) / blocks.count;
+    if constexpr (Shape::kFull) {
+      const int first_of_warp = (blocks.rank * threads + index - thread) * kSlots;
+      values.aim(arguments, row, first_of_warp + thread, 0, true);
+    } else {
+      values.aim(arguments, row, blocks.rank * threads + index, blocks.count * threads, true);
+    }
     take_row();
     give_row(row_sum<Shape>(blocks, lane_sums, group_sums));
   }

@@ -27,13 +27,26 @@ enum class Eviction {
   last,
 };
 
+// Which rows a shape takes.
+enum class Rows {
+  any,   // of as many chunks as the threads have slots for, or fewer
+  full,  // of exactly as many: no thread asks whether a chunk exists, and its chunks are constants apart
+};
+
+// How a thread keeps the elements of a row from the sum to the output.
+enum class Kept {
+  packed,    // as they were read
+  unpacked,  // in fp32: twice the registers, but they are unpacked once
+};
+
 // A shape of kernel. A thread holds chunks of kSlots lanes: neighbouring slots are as many lanes apart as
-// threads work on the row. With several rounds it has of each lane the chunks c, c + 1024, ..., in the last
-// round for the first kLastSlots slots only.
+// threads work on the row, or as a warp has, where a row is full. With several rounds it has of each lane the
+// chunks c, c + 1024, ..., in the last round for the first kLastSlots slots only.
 //   kMaximumThreads, kBlocks  launch bounds: threads per block, blocks per multiprocessor.
 template <Team kTeam_, int kSlots_, int kRounds_, int kLastSlots_, Weights kWeights_, Eviction kEviction_,
-          int kMaximumThreads_, int kBlocks_>
+          int kMaximumThreads_, int kBlocks_, Rows kRows_ = Rows::any, Kept kKept_ = Kept::packed>
 struct RegisterShape {
+  static_assert(kRows_ == Rows::any || (kTeam_ != Team::part_of_warp && kSlots_ == kLastSlots_));
   static constexpr Team kTeam = kTeam_;
   static constexpr bool kBlockPerRow = kTeam == Team::block || kTeam == Team::cluster;
   static constexpr int kSlots = kSlots_;
@@ -43,6 +56,8 @@ struct RegisterShape {
   static constexpr Eviction kEviction = kEviction_;
   static constexpr int kMaximumThreads = kMaximumThreads_;
   static constexpr int kBlocks = kBlocks_;
+  static constexpr bool kFull = kRows_ == Rows::full;
+  static constexpr Kept kKept = kKept_;
 };
 
 }  // namespace normproof::kernels

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
+#include <string>
 
 #include "kernels/arguments.h"
 #include "kernels/launch.h"
@@ -31,11 +33,14 @@ template <class Shape>
 bool fits(const NormArguments& arguments) {
   if (Shape::kTeam == Team::part_of_warp)
     return arguments.chunks <= kWarpThreads && 1 << arguments.row_threads_log2 >= Shape::kSlots;
-  if (Shape::kTeam == Team::warp) return arguments.chunks <= kWarpThreads * Shape::kSlots;
-  const int warps = (arguments.groups + Shape::kSlots - 1) / Shape::kSlots;
+  const int warps = Shape::kBlockPerRow ? (arguments.groups + Shape::kSlots - 1) / Shape::kSlots : 1;
+  const int lanes = warps * kWarpThreads * Shape::kSlots;
+  const int before = kLanes * (Shape::kRounds - 1);
+  if (warps > 32 || (Shape::kRounds > 1 && lanes > kLanes)) return false;
+  if (Shape::kFull)
+    return lanes <= kLanes && arguments.chunks == before + lanes && (Shape::kRounds == 1 || lanes == kLanes);
   const int last_lanes = warps * kWarpThreads * Shape::kLastSlots;
-  return warps <= 32 && (Shape::kRounds == 1 || warps * Shape::kSlots <= kGroups) &&
-         arguments.chunks <= kLanes * (Shape::kRounds - 1) + (last_lanes < kLanes ? last_lanes : kLanes);
+  return arguments.chunks <= before + (last_lanes < kLanes ? last_lanes : kLanes);
 }
 
 Call call_of(const NormCase& test_case, const NormTensors& tensors) {
@@ -50,6 +55,12 @@ Call call_of(const NormCase& test_case, const NormTensors& tensors) {
   return call;
 }
 
+// How many rows of check_all_shapes() each shape took.
+std::map<std::string, int>& rows_taken() {
+  static std::map<std::string, int> taken;
+  return taken;
+}
+
 template <typename T, typename W, bool kQuantizes, bool kAdds, class Shape>
 void expect_the_general_kernels_bits(const char* name, const NormCase& test_case) {
   NormTensors general(test_case), tensors(test_case);
@@ -60,6 +71,7 @@ void expect_the_general_kernels_bits(const char* name, const NormCase& test_case
   ASSERT_TRUE(problem.vectorized);
   problem.arguments.inverse_hidden = quick_inverse_hidden(problem.arguments);
   if (!fits<Shape>(problem.arguments)) return;
+  ++rows_taken()[name];
   const Status status = launch(&register_kernel<Variant<T, W, kQuantizes, kAdds, true, Shape>>,
                                problem.arguments, configuration_of<Shape>(problem), nullptr);
   ASSERT_TRUE(status.ok()) << name << ": " << status.message;
@@ -77,6 +89,7 @@ template <typename T, typename W, bool kQuantizes, bool kAdds>
 void check_all_shapes(NormCase test_case) {
   test_case.adds_residual = kAdds;
   test_case.binades = std::max(test_case.binades, 10);
+  rows_taken().clear();
   for (const std::int64_t hidden : {16, 128, 256, 512, 1024, 1040, 2048, 5120, 7168, 8192, 16384}) {
     test_case.sizes = {hidden <= 512 ? 11 : 2, hidden};
     ++test_case.seed;
@@ -86,6 +99,9 @@ void check_all_shapes(NormCase test_case) {
 #undef NORMPROOF_SHAPE
     if (testing::Test::HasFailure()) return;
   }
+#define NORMPROOF_SHAPE(name, ...) EXPECT_GT(rows_taken()[#name], 0) << #name << " took no row";
+#include "kernels/register_shapes.inc"
+#undef NORMPROOF_SHAPE
 }
 
 TEST(RegisterKernel, GivesTheGeneralKernelsBits) {

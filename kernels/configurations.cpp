@@ -14,7 +14,6 @@ namespace normproof::kernels {
 namespace {
 
 constexpr int kWarpThreads = 32;
-constexpr std::int64_t kLanes = 1024;
 
 }  // namespace
 
@@ -23,35 +22,20 @@ namespace {
 
 constexpr std::int64_t kMaximumBlocks = std::numeric_limits<std::int32_t>::max();
 
-// A line of register_shapes.inc, as far as it matters here.
-struct ShapeLimits {
+struct KnownShape : ShapeLimits {
   ShapeKind kind;
-  Team team;
-  int slots;
-  int rounds;
-  int last_slots;
-  int maximum_threads;
-  bool full;
 };
-template <class Shape>
-constexpr ShapeLimits limits_of(ShapeKind kind) {
-  return {kind,        Shape::kTeam, Shape::kSlots, Shape::kRounds, Shape::kLastSlots, Shape::kMaximumThreads,
-          Shape::kFull};
-}
-constexpr ShapeLimits kRegisterShapes[] = {
-#define NORMPROOF_SHAPE(name, ...) limits_of<RegisterShape<__VA_ARGS__>>(ShapeKind::name),
+constexpr KnownShape kRegisterShapes[] = {
+#define NORMPROOF_SHAPE(name, ...) {limits_of<RegisterShape<__VA_ARGS__>>(), ShapeKind::name},
 #include "kernels/register_shapes.inc"
 #undef NORMPROOF_SHAPE
 };
 
-const ShapeLimits* find_register_shape(ShapeKind kind) {
+const KnownShape* find_register_shape(ShapeKind kind) {
   const auto* found = std::find_if(std::begin(kRegisterShapes), std::end(kRegisterShapes),
-                                   [kind](const ShapeLimits& shape) { return shape.kind == kind; });
+                                   [kind](const KnownShape& shape) { return shape.kind == kind; });
   return found == std::end(kRegisterShapes) ? nullptr : found;
 }
-
-// The warps that a row needs in this shape.
-int warps_for(const ShapeLimits& shape, int groups) { return (groups + shape.slots - 1) / shape.slots; }
 
 // Blocks of rows that are smaller than a block have this many threads.
 constexpr int kSmallRowThreads = 128;
@@ -62,26 +46,14 @@ constexpr int kLargestCluster = 8;
 // The blocks of `threads` that share a row.
 int blocks_per_row(const ShapeLimits& shape, int groups, int threads) {
   const int warps = threads / kWarpThreads;
-  return shape.team == Team::cluster ? (warps_for(shape, groups) + warps - 1) / warps : 1;
+  return shape.team == Team::cluster ? (shape.warps_for(groups) + warps - 1) / warps : 1;
 }
 
 int own_threads(const ShapeLimits& shape, int groups) {
-  const int warps = warps_for(shape, groups);
+  const int warps = shape.warps_for(groups);
   if (shape.team == Team::block) return warps * kWarpThreads;
   if (shape.team == Team::cluster) return (warps + 3) / 4 * kWarpThreads;
   return kSmallRowThreads;
-}
-
-// Whether so many warps hold a row of so many chunks.
-bool has_chunks(const ShapeLimits& shape, std::int64_t chunks, int warps) {
-  const std::int64_t lanes = std::int64_t{warps} * kWarpThreads * shape.slots;
-  const std::int64_t last_lanes = std::int64_t{warps} * kWarpThreads * shape.last_slots;
-  // With several rounds a slot beyond the last group would meet the next round's chunks.
-  if (shape.rounds > 1 && lanes > kLanes) return false;
-  const std::int64_t rounds_before = kLanes * (shape.rounds - 1);
-  if (shape.full)
-    return chunks == rounds_before + lanes && lanes <= kLanes && (shape.rounds == 1 || lanes == kLanes);
-  return chunks <= rounds_before + std::min(kLanes, last_lanes) && lanes >= std::min(kLanes, chunks);
 }
 
 bool fits(const ShapeLimits& shape, const Problem& problem, int threads) {
@@ -93,12 +65,12 @@ bool fits(const ShapeLimits& shape, const Problem& problem, int threads) {
     case Team::part_of_warp:
       return arguments.chunks <= kWarpThreads && 1 << arguments.row_threads_log2 >= shape.slots;
     case Team::warp:
-      return has_chunks(shape, arguments.chunks, 1);
+      return shape.holds(arguments.chunks, 1);
     case Team::block:
     case Team::cluster:
       const int blocks = blocks_per_row(shape, arguments.groups, threads);
       if (blocks > kLargestCluster || (shape.team == Team::cluster && !supports_clusters())) return false;
-      return has_chunks(shape, arguments.chunks, blocks * threads / kWarpThreads);
+      return shape.holds(arguments.chunks, blocks * threads / kWarpThreads);
   }
   return false;
 }
@@ -146,7 +118,7 @@ constexpr ShapeKind kByThreads[] = {
     ShapeKind::part_1_early, ShapeKind::block_1_early,   ShapeKind::block_2_early, ShapeKind::block_4_early,
     ShapeKind::block_2x2,    ShapeKind::block_1x4_early, ShapeKind::block_4x2,     ShapeKind::block_2x4};
 
-Configuration register_configuration(const ShapeLimits& shape, const Problem& problem, int threads) {
+Configuration register_configuration(const KnownShape& shape, const Problem& problem, int threads) {
   Configuration configuration;
   configuration.shape = shape.kind;
   configuration.threads_per_block = threads;
@@ -160,7 +132,7 @@ Configuration register_configuration(const ShapeLimits& shape, const Problem& pr
 }
 
 std::optional<Configuration> try_shape(const Problem& problem, const WantedConfiguration& wanted) {
-  const ShapeLimits* shape = find_register_shape(wanted.shape);
+  const KnownShape* shape = find_register_shape(wanted.shape);
   if (shape == nullptr) return {};
   const int threads = wanted.threads != 0 ? wanted.threads : own_threads(*shape, problem.arguments.groups);
   if (!fits(*shape, problem, threads)) return {};
@@ -230,6 +202,7 @@ namespace {
 
 // Starting the fibers of a block costs as much as a short row, so blocks go over many rows.
 constexpr std::int64_t kMaximumBlocks = 16;
+constexpr std::int64_t kLanes = 1024;
 
 ShapeKind shape_of(const Problem& problem, bool within_warp, int warps) {
   if (within_warp) return ShapeKind::within_warp;

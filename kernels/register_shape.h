@@ -1,6 +1,9 @@
 // How threads share the rows that register_kernel.cuh keeps in registers.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+
 namespace normproof::kernels {
 
 // Who works on a row.
@@ -29,14 +32,10 @@ enum class Eviction {
 
 // Which rows a shape takes.
 enum class Rows {
-  any,   // of as many chunks as the threads have slots for, or fewer
-  full,  // of exactly as many: no thread asks whether a chunk exists, and its chunks are constants apart
-};
-
-// How a thread keeps the elements of a row from the sum to the output.
-enum class Kept {
-  packed,    // as they were read
-  unpacked,  // in fp32: twice the registers, but they are unpacked once
+  any,  // of as many chunks as the threads have slots for, or fewer
+  // Of exactly as many: no thread asks whether a chunk exists, its chunks are constants apart, and it keeps
+  // their elements unpacked from the sum to the output.
+  full,
 };
 
 // A shape of kernel. A thread holds chunks of kSlots lanes: neighbouring slots are as many lanes apart as
@@ -44,7 +43,7 @@ enum class Kept {
 // chunks c, c + 1024, ..., in the last round for the first kLastSlots slots only.
 //   kMaximumThreads, kBlocks  launch bounds: threads per block, blocks per multiprocessor.
 template <Team kTeam_, int kSlots_, int kRounds_, int kLastSlots_, Weights kWeights_, Eviction kEviction_,
-          int kMaximumThreads_, int kBlocks_, Rows kRows_ = Rows::any, Kept kKept_ = Kept::packed>
+          int kMaximumThreads_, int kBlocks_, Rows kRows_ = Rows::any>
 struct RegisterShape {
   static_assert(kRows_ == Rows::any || (kTeam_ != Team::part_of_warp && kSlots_ == kLastSlots_));
   static constexpr Team kTeam = kTeam_;
@@ -57,7 +56,40 @@ struct RegisterShape {
   static constexpr int kMaximumThreads = kMaximumThreads_;
   static constexpr int kBlocks = kBlocks_;
   static constexpr bool kFull = kRows_ == Rows::full;
-  static constexpr Kept kKept = kKept_;
 };
+
+// A RegisterShape as a value.
+struct ShapeLimits {
+  Team team;
+  int slots;
+  int rounds;
+  int last_slots;
+  int maximum_threads;
+  bool full;
+
+  // As in row_reduction.cuh.
+  static constexpr int kWarpLanes = 32, kRowLanes = 1024;
+
+  // The warps that a row of so many groups of lanes needs.
+  constexpr int warps_for(int groups) const { return (groups + slots - 1) / slots; }
+
+  // Whether so many warps hold a row of so many chunks.
+  constexpr bool holds(std::int64_t chunks, int warps) const {
+    const int lanes = warps * kWarpLanes * slots, last_lanes = warps * kWarpLanes * last_slots;
+    // With several rounds a slot beyond the last group would meet the next round's chunks.
+    if (rounds > 1 && lanes > kRowLanes) return false;
+    const std::int64_t rounds_before = std::int64_t{kRowLanes} * (rounds - 1);
+    if (full)
+      return chunks == rounds_before + lanes && lanes <= kRowLanes && (rounds == 1 || lanes == kRowLanes);
+    return chunks <= rounds_before + std::min(kRowLanes, last_lanes) &&
+           lanes >= std::min<std::int64_t>(kRowLanes, chunks);
+  }
+};
+
+template <class Shape>
+constexpr ShapeLimits limits_of() {
+  return {Shape::kTeam,      Shape::kSlots,          Shape::kRounds,
+          Shape::kLastSlots, Shape::kMaximumThreads, Shape::kFull};
+}
 
 }  // namespace normproof::kernels

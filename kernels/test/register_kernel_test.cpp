@@ -20,7 +20,7 @@ template <class Shape>
 Configuration configuration_of(const Problem& problem) {
   const NormArguments& arguments = problem.arguments;
   Configuration configuration;
-  const int warps = (arguments.groups + Shape::kSlots - 1) / Shape::kSlots;
+  const int warps = limits_of<Shape>().warps_for(arguments.groups);
   configuration.threads_per_block = Shape::kBlockPerRow ? warps * kWarpThreads : 64;
   if (Shape::kTeam == Team::part_of_warp)
     configuration.rows_per_block = (64 * Shape::kSlots) >> arguments.row_threads_log2;
@@ -33,14 +33,9 @@ template <class Shape>
 bool fits(const NormArguments& arguments) {
   if (Shape::kTeam == Team::part_of_warp)
     return arguments.chunks <= kWarpThreads && 1 << arguments.row_threads_log2 >= Shape::kSlots;
-  const int warps = Shape::kBlockPerRow ? (arguments.groups + Shape::kSlots - 1) / Shape::kSlots : 1;
-  const int lanes = warps * kWarpThreads * Shape::kSlots;
-  const int before = kLanes * (Shape::kRounds - 1);
-  if (warps > 32 || (Shape::kRounds > 1 && lanes > kLanes)) return false;
-  if (Shape::kFull)
-    return lanes <= kLanes && arguments.chunks == before + lanes && (Shape::kRounds == 1 || lanes == kLanes);
-  const int last_lanes = warps * kWarpThreads * Shape::kLastSlots;
-  return arguments.chunks <= before + (last_lanes < kLanes ? last_lanes : kLanes);
+  const ShapeLimits limits = limits_of<Shape>();
+  const int warps = Shape::kBlockPerRow ? limits.warps_for(arguments.groups) : 1;
+  return warps <= 32 && limits.holds(arguments.chunks, warps);
 }
 
 Call call_of(const NormCase& test_case, const NormTensors& tensors) {

@@ -37,6 +37,27 @@ const KnownShape* find_register_shape(ShapeKind kind) {
   return found == std::end(kRegisterShapes) ? nullptr : found;
 }
 
+// The shape that takes rows of any length in a full one's place: with as many chunks per thread, and
+// otherwise as like it as there is one.
+constexpr const KnownShape* shape_for_any_row(const KnownShape& full) {
+  const KnownShape* best = nullptr;
+  int best_likeness = -1;
+  for (const KnownShape& each : kRegisterShapes) {
+    if (each.full || each.team != full.team || each.slots != full.slots || each.rounds != full.rounds ||
+        each.last_slots != full.last_slots)
+      continue;
+    const int likeness = (each.weights == full.weights) + (each.eviction == full.eviction) +
+                         (each.maximum_threads == full.maximum_threads);
+    if (likeness > best_likeness) best = &each;
+    best_likeness = std::max(best_likeness, likeness);
+  }
+  return best;
+}
+static_assert(std::all_of(std::begin(kRegisterShapes), std::end(kRegisterShapes),
+                          [](const KnownShape& shape) {
+                            return !shape.full || shape_for_any_row(shape) != nullptr;
+                          }));
+
 // Blocks of rows that are smaller than a block have this many threads.
 constexpr int kSmallRowThreads = 128;
 
@@ -63,7 +84,7 @@ bool fits(const ShapeLimits& shape, const Problem& problem, int threads) {
   if (problem.quantizes && !is_hardware_format(arguments.fp8_format)) return false;
   switch (shape.team) {
     case Team::part_of_warp:
-      return arguments.chunks <= kWarpThreads && 1 << arguments.row_threads_log2 >= shape.slots;
+      return shape.holds_in_part_of_warp(arguments.chunks, arguments.row_threads_log2);
     case Team::warp:
       return shape.holds(arguments.chunks, 1);
     case Team::block:
@@ -114,9 +135,10 @@ const Line* find_line(const Problem& problem) {
 }
 
 // What a caller who demands a number of threads gets: the first that fits.
-constexpr ShapeKind kByThreads[] = {
-    ShapeKind::part_1_early, ShapeKind::block_1_early,   ShapeKind::block_2_early, ShapeKind::block_4_early,
-    ShapeKind::block_2x2,    ShapeKind::block_1x4_early, ShapeKind::block_4x2,     ShapeKind::block_2x4};
+constexpr ShapeKind kByThreads[] = {ShapeKind::part_1_early,     ShapeKind::block_1_early,
+                                    ShapeKind::block_2_early,    ShapeKind::block_4_early,
+                                    ShapeKind::block_2x2,        ShapeKind::block_1x4_early,
+                                    ShapeKind::block_4x2_middle, ShapeKind::block_2x4};
 
 Configuration register_configuration(const KnownShape& shape, const Problem& problem, int threads) {
   Configuration configuration;
@@ -131,8 +153,8 @@ Configuration register_configuration(const KnownShape& shape, const Problem& pro
   return configuration;
 }
 
-std::optional<Configuration> try_shape(const Problem& problem, const WantedConfiguration& wanted) {
-  const KnownShape* shape = find_register_shape(wanted.shape);
+std::optional<Configuration> try_shape(const KnownShape* shape, const Problem& problem,
+                                       const WantedConfiguration& wanted) {
   if (shape == nullptr) return {};
   const int threads = wanted.threads != 0 ? wanted.threads : own_threads(*shape, problem.arguments.groups);
   if (!fits(*shape, problem, threads)) return {};
@@ -140,6 +162,10 @@ std::optional<Configuration> try_shape(const Problem& problem, const WantedConfi
   if (configuration.blocks > kMaximumBlocks) return {};
   configuration.dependent = wanted.dependent;
   return configuration;
+}
+
+std::optional<Configuration> try_shape(const Problem& problem, const WantedConfiguration& wanted) {
+  return try_shape(find_register_shape(wanted.shape), problem, wanted);
 }
 
 // Rows of any length and alignment.
@@ -171,6 +197,10 @@ Configuration choose(const Problem& problem, int threads) {
     }
   } else if (const Line* line = find_line(problem)) {
     if (auto found = try_shape(problem, line->wanted)) return *found;
+    const KnownShape* shape = find_register_shape(line->wanted.shape);
+    if (shape != nullptr && shape->full) {
+      if (auto found = try_shape(shape_for_any_row(*shape), problem, line->wanted)) return *found;
+    }
   }
   return general_configuration(problem, threads);
 }

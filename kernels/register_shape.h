@@ -45,7 +45,8 @@ enum class Rows {
 template <Team kTeam_, int kSlots_, int kRounds_, int kLastSlots_, Weights kWeights_, Eviction kEviction_,
           int kMaximumThreads_, int kBlocks_, Rows kRows_ = Rows::any>
 struct RegisterShape {
-  static_assert(kRows_ == Rows::any || (kTeam_ != Team::part_of_warp && kSlots_ == kLastSlots_));
+  static_assert(kRows_ == Rows::any ||
+                (kSlots_ == kLastSlots_ && (kTeam_ != Team::part_of_warp || kSlots_ == 1)));
   static constexpr Team kTeam = kTeam_;
   static constexpr bool kBlockPerRow = kTeam == Team::block || kTeam == Team::cluster;
   static constexpr int kSlots = kSlots_;
@@ -64,6 +65,8 @@ struct ShapeLimits {
   int slots;
   int rounds;
   int last_slots;
+  Weights weights;
+  Eviction eviction;
   int maximum_threads;
   bool full;
 
@@ -72,6 +75,12 @@ struct ShapeLimits {
 
   // The warps that a row of so many groups of lanes needs.
   constexpr int warps_for(int groups) const { return (groups + slots - 1) / slots; }
+
+  // Whether 2^row_threads_log2 lanes of a warp hold a row of so many chunks.
+  constexpr bool holds_in_part_of_warp(std::int64_t chunks, int row_threads_log2) const {
+    const int lanes = 1 << row_threads_log2;
+    return chunks <= kWarpLanes && lanes >= slots && (!full || chunks == lanes);
+  }
 
   // Whether so many warps hold a row of so many chunks.
   constexpr bool holds(std::int64_t chunks, int warps) const {
@@ -88,8 +97,8 @@ struct ShapeLimits {
 
 template <class Shape>
 constexpr ShapeLimits limits_of() {
-  return {Shape::kTeam,      Shape::kSlots,          Shape::kRounds,
-          Shape::kLastSlots, Shape::kMaximumThreads, Shape::kFull};
+  return {Shape::kTeam,    Shape::kSlots,    Shape::kRounds,         Shape::kLastSlots,
+          Shape::kWeights, Shape::kEviction, Shape::kMaximumThreads, Shape::kFull};
 }
 
 }  // namespace normproof::kernels

@@ -266,7 +266,7 @@ TEST_P(Device, AgreesInEveryConfiguration) {
     const std::string name = kernels.shape_name(shape);
     if (!name.starts_with("cached_")) waiting.insert(name);
   }
-  for (const std::int64_t hidden : {64, 512, 1024, 2048, 5120, 7168, 8192, 16384}) {
+  for (const std::int64_t hidden : {64, 256, 512, 1024, 2048, 5120, 7168, 8192, 16384}) {
     NormCase test_case;
     test_case.sizes = {7, hidden};
     test_case.binades = 12;

@@ -31,9 +31,9 @@ Configuration configuration_of(const Problem& problem) {
 
 template <class Shape>
 bool fits(const NormArguments& arguments) {
-  if (Shape::kTeam == Team::part_of_warp)
-    return arguments.chunks <= kWarpThreads && 1 << arguments.row_threads_log2 >= Shape::kSlots;
   const ShapeLimits limits = limits_of<Shape>();
+  if (Shape::kTeam == Team::part_of_warp)
+    return limits.holds_in_part_of_warp(arguments.chunks, arguments.row_threads_log2);
   const int warps = Shape::kBlockPerRow ? limits.warps_for(arguments.groups) : 1;
   return warps <= 32 && limits.holds(arguments.chunks, warps);
 }

@@ -1,0 +1,150 @@
+// The GPU's choice of a configuration, without a GPU: rows of any length stay in registers, and full rows get
+// shapes made for them.
+#include "kernels/configurations.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+
+#include "kernels/register_shape.h"
+
+namespace normproof::kernels {
+namespace {
+
+double speed = 0;
+bool clusters = true;
+
+}  // namespace
+
+// As launch.cu finds them out.
+double memory_speed() { return speed; }
+bool supports_clusters() { return clusters; }
+
+namespace {
+
+constexpr double kH100 = 3.35e12, kH200 = 4.9e12;
+constexpr std::int64_t kLongest = 16384;  // elements of a row that was measured
+
+// A call that check() accepts; its tensors are never touched.
+Problem problem_of(DType dtype, std::int64_t rows, std::int64_t hidden, bool adds, DType quantized,
+                   bool quantizes) {
+  const auto tensor_at = [&](std::uintptr_t address, DType of) {
+    Tensor tensor;
+    tensor.data = reinterpret_cast<void*>(address << 40);  // NOLINT(performance-no-int-to-ptr): far apart
+    tensor.dtype = of;
+    tensor.rank = 2;
+    tensor.sizes = {rows, hidden};
+    tensor.strides = {hidden, 1};
+    return tensor;
+  };
+  const Tensor input = tensor_at(1, dtype), residual = tensor_at(2, dtype),
+               out = tensor_at(3, quantizes ? quantized : dtype);
+  Tensor weight = tensor_at(4, dtype);
+  weight.rank = 1;
+  weight.sizes = {hidden};
+  weight.strides = {1};
+  const float scale = 1;
+  Call call;
+  call.input = &input;
+  call.residual = adds ? &residual : nullptr;
+  call.out = adds && !quantizes ? &input : &out;
+  call.weight = &weight;
+  call.scale = quantizes ? &scale : nullptr;
+  call.quantizes = quantizes;
+  Problem problem;
+  const Status status = check(call, problem);
+  EXPECT_TRUE(status.ok()) << status.message;
+  return problem;
+}
+
+std::string_view chosen_shape(const Problem& problem) {
+  return shape_names()[static_cast<int>(choose_configuration(problem, 0).shape)];
+}
+
+// Calls visit(problem, text) for every operation, dtype and GPU.
+template <class Visit>
+void for_each_problem(std::int64_t rows, std::int64_t hidden, const Visit& visit) {
+  for (const double each_speed : {kH100, kH200}) {
+    speed = each_speed;
+    for (const DType dtype : {DType::bf16, DType::fp16, DType::fp32}) {
+      for (const bool adds : {false, true}) {
+        for (const bool quantizes : {false, true}) {
+          const Problem problem = problem_of(dtype, rows, hidden, adds, DType::fp8_e4m3fn, quantizes);
+          visit(problem, testing::Message() << rows << " x " << hidden << ", dtype "
+                                            << static_cast<int>(dtype) << ", adds " << adds << ", quantizes "
+                                            << quantizes << ", " << each_speed << " bytes per second");
+          if (testing::Test::HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+constexpr std::int64_t kRows[] = {1, 16, 100, 512, 1024, 5000, 8192, 262144};
+
+TEST(Configurations, AlignedRowsOfAnyLengthStayInRegisters) {
+  for (std::int64_t hidden = 8; hidden <= kLongest; hidden += hidden < 1024 ? 8 : 136) {
+    for (const std::int64_t rows : kRows) {
+      for_each_problem(rows, hidden, [](const Problem& problem, const testing::Message& text) {
+        const std::string_view shape = chosen_shape(problem);
+        EXPECT_TRUE(shape != "two_pass" && shape != "within_warp") << text << ": " << shape;
+      });
+      if (HasFailure()) return;
+    }
+  }
+}
+
+struct NamedLimits : ShapeLimits {
+  ShapeKind kind;
+};
+constexpr NamedLimits kShapes[] = {
+#define NORMPROOF_SHAPE(name, ...) {limits_of<RegisterShape<__VA_ARGS__>>(), ShapeKind::name},
+#include "kernels/register_shapes.inc"
+#undef NORMPROOF_SHAPE
+};
+
+// The chunks for which all threads of a row together have a place.
+std::int64_t places(const ShapeLimits& shape, const Configuration& configuration) {
+  const int threads = configuration.threads_per_block * configuration.blocks_per_row;
+  const int lanes = threads * shape.slots / configuration.rows_per_block;
+  return std::int64_t{lanes} * shape.rounds;
+}
+
+TEST(Configurations, ShapesForFullRowsGetNoOthers) {
+  int full = 0;
+  for (const std::int64_t hidden :
+       {64, 128, 192, 512, 640, 1024, 2048, 2880, 4096, 4104, 5120, 7168, 8192, 16320, 16384}) {
+    for (const std::int64_t rows : kRows) {
+      for_each_problem(rows, hidden, [&](const Problem& problem, const testing::Message& text) {
+        const Configuration configuration = choose_configuration(problem, 0);
+        const auto* shape =
+            std::find_if(std::begin(kShapes), std::end(kShapes),
+                         [&](const NamedLimits& each) { return each.kind == configuration.shape; });
+        if (shape == std::end(kShapes) || !shape->full) return;
+        ++full;
+        EXPECT_EQ(problem.arguments.chunks, places(*shape, configuration)) << text;
+      });
+      if (HasFailure()) return;
+    }
+  }
+  EXPECT_GT(full, 0);
+}
+
+TEST(Configurations, WithoutClustersThereAreNone) {
+  clusters = false;
+  for_each_problem(1, kLongest, [](const Problem& problem, const testing::Message& text) {
+    EXPECT_FALSE(chosen_shape(problem).starts_with("cluster")) << text;
+  });
+  clusters = true;
+}
+
+TEST(Configurations, WhatIsNotAlignedGetsAGeneralShape) {
+  for_each_problem(3, 4097, [](const Problem& problem, const testing::Message& text) {
+    EXPECT_EQ(chosen_shape(problem), "two_pass") << text;
+  });
+}
+
+}  // namespace
+}  // namespace normproof::kernels

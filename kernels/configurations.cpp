@@ -1,6 +1,8 @@
 #include "kernels/configurations.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <iterator>
 #include <limits>
 #include <optional>
@@ -22,41 +24,37 @@ namespace {
 
 constexpr std::int64_t kMaximumBlocks = std::numeric_limits<std::int32_t>::max();
 
-struct KnownShape : ShapeLimits {
-  ShapeKind kind;
-};
-constexpr KnownShape kRegisterShapes[] = {
-#define NORMPROOF_SHAPE(name, ...) {limits_of<RegisterShape<__VA_ARGS__>>(), ShapeKind::name},
+// In the order of ShapeKind, where two_pass comes before them.
+constexpr ShapeLimits kRegisterShapes[] = {
+#define NORMPROOF_SHAPE(name, ...) limits_of<RegisterShape<__VA_ARGS__>>(),
 #include "kernels/register_shapes.inc"
 #undef NORMPROOF_SHAPE
 };
-
-const KnownShape* find_register_shape(ShapeKind kind) {
-  const auto* found = std::find_if(std::begin(kRegisterShapes), std::end(kRegisterShapes),
-                                   [kind](const KnownShape& shape) { return shape.kind == kind; });
-  return found == std::end(kRegisterShapes) ? nullptr : found;
-}
+constexpr std::size_t kFirstRegisterShape = static_cast<std::size_t>(ShapeKind::two_pass) + 1;
 
 // The shape that takes rows of any length in a full one's place: with as many chunks per thread, and
 // otherwise as like it as there is one.
-constexpr const KnownShape* shape_for_any_row(const KnownShape& full) {
-  const KnownShape* best = nullptr;
+constexpr ShapeKind shape_for_any_row(const ShapeLimits& full) {
+  ShapeKind best = ShapeKind::two_pass;
   int best_likeness = -1;
-  for (const KnownShape& each : kRegisterShapes) {
+  for (const ShapeLimits& each : kRegisterShapes) {
     if (each.full || each.team != full.team || each.slots != full.slots || each.rounds != full.rounds ||
         each.last_slots != full.last_slots)
       continue;
     const int likeness = (each.weights == full.weights) + (each.eviction == full.eviction) +
                          (each.maximum_threads == full.maximum_threads);
-    if (likeness > best_likeness) best = &each;
+    if (likeness > best_likeness)
+      best = static_cast<ShapeKind>(kFirstRegisterShape + (&each - kRegisterShapes));
     best_likeness = std::max(best_likeness, likeness);
   }
   return best;
 }
-static_assert(std::all_of(std::begin(kRegisterShapes), std::end(kRegisterShapes),
-                          [](const KnownShape& shape) {
-                            return !shape.full || shape_for_any_row(shape) != nullptr;
-                          }));
+constexpr auto kForAnyRow = [] {
+  std::array<ShapeKind, std::size(kRegisterShapes)> found{};
+  std::transform(std::begin(kRegisterShapes), std::end(kRegisterShapes), found.begin(), shape_for_any_row);
+  return found;
+}();
+static_assert(std::find(kForAnyRow.begin(), kForAnyRow.end(), ShapeKind::two_pass) == kForAnyRow.end());
 
 // Blocks of rows that are smaller than a block have this many threads.
 constexpr int kSmallRowThreads = 128;
@@ -140,9 +138,10 @@ constexpr ShapeKind kByThreads[] = {ShapeKind::part_1_early,     ShapeKind::bloc
                                     ShapeKind::block_2x2,        ShapeKind::block_1x4_early,
                                     ShapeKind::block_4x2_middle, ShapeKind::block_2x4};
 
-Configuration register_configuration(const KnownShape& shape, const Problem& problem, int threads) {
+Configuration register_configuration(ShapeKind kind, const ShapeLimits& shape, const Problem& problem,
+                                     int threads) {
   Configuration configuration;
-  configuration.shape = shape.kind;
+  configuration.shape = kind;
   configuration.threads_per_block = threads;
   if (shape.team == Team::part_of_warp)
     configuration.rows_per_block = (threads * shape.slots) >> problem.arguments.row_threads_log2;
@@ -153,19 +152,15 @@ Configuration register_configuration(const KnownShape& shape, const Problem& pro
   return configuration;
 }
 
-std::optional<Configuration> try_shape(const KnownShape* shape, const Problem& problem,
-                                       const WantedConfiguration& wanted) {
+std::optional<Configuration> try_shape(const Problem& problem, const WantedConfiguration& wanted) {
+  const ShapeLimits* shape = register_shape(wanted.shape);
   if (shape == nullptr) return {};
   const int threads = wanted.threads != 0 ? wanted.threads : own_threads(*shape, problem.arguments.groups);
   if (!fits(*shape, problem, threads)) return {};
-  Configuration configuration = register_configuration(*shape, problem, threads);
+  Configuration configuration = register_configuration(wanted.shape, *shape, problem, threads);
   if (configuration.blocks > kMaximumBlocks) return {};
   configuration.dependent = wanted.dependent;
   return configuration;
-}
-
-std::optional<Configuration> try_shape(const Problem& problem, const WantedConfiguration& wanted) {
-  return try_shape(find_register_shape(wanted.shape), problem, wanted);
 }
 
 // Rows of any length and alignment.
@@ -197,15 +192,21 @@ Configuration choose(const Problem& problem, int threads) {
     }
   } else if (const Line* line = find_line(problem)) {
     if (auto found = try_shape(problem, line->wanted)) return *found;
-    const KnownShape* shape = find_register_shape(line->wanted.shape);
-    if (shape != nullptr && shape->full) {
-      if (auto found = try_shape(shape_for_any_row(*shape), problem, line->wanted)) return *found;
+    if (const ShapeLimits* shape = register_shape(line->wanted.shape); shape != nullptr && shape->full) {
+      WantedConfiguration for_any_row = line->wanted;
+      for_any_row.shape = kForAnyRow[static_cast<std::size_t>(shape - kRegisterShapes)];
+      if (auto found = try_shape(problem, for_any_row)) return *found;
     }
   }
   return general_configuration(problem, threads);
 }
 
 }  // namespace
+
+const ShapeLimits* register_shape(ShapeKind kind) {
+  const auto index = static_cast<std::size_t>(kind) - kFirstRegisterShape;
+  return index < std::size(kRegisterShapes) ? &kRegisterShapes[index] : nullptr;
+}
 
 Configuration choose_configuration(const Problem& problem, int threads_per_block) {
   last = choose(problem, threads_per_block);

@@ -40,6 +40,10 @@ bool supports_clusters();
 // The bytes per second that its memory can deliver at most; 0 where it does not tell.
 double memory_speed();
 
+// What rows a shape of register_kernel.cuh takes; null for the shapes of other kernels.
+struct ShapeLimits;
+const ShapeLimits* register_shape(ShapeKind kind);
+
 // A configuration before it is known whether it fits a problem. `threads` is 0 for the shape's own number.
 struct WantedConfiguration {
   ShapeKind shape = ShapeKind::two_pass;

@@ -41,37 +41,38 @@ class ConfigurationTable(unittest.TestCase):
     def test_the_worst_loss_over_modes_counts(self):
         for other in ("hot", "interrupted cold"):
             lines = [f"rms,bf16,1024,8192,{mode},{shape},128,1,10,{us},1"
-                     for mode, shape, us in (("cold", "warp_4_full_early", 10), (other, "warp_4_full_early", 13), ("cold", "warp_4_early", 11),
-                                             (other, "warp_4_early", 11))]
+                     for mode, shape, us in (("cold", "warp_2_early", 10), (other, "warp_2_early", 13),
+                                             ("cold", "warp_4_early", 11), (other, "warp_4_early", 11))]
             self.assertEqual(table_of(*lines), ["{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_early, 128, true}},"])
 
     def test_what_one_mode_lacks_is_not_chosen(self):
         lines = [f"rms,bf16,1024,8192,{mode},{shape},128,1,10,{us},1"
-                 for mode, shape, us in (("cold", "warp_4_full_early", 5), ("cold", "warp_4_early", 11), ("hot", "warp_4_early", 11))]
+                 for mode, shape, us in (("cold", "warp_2_early", 5), ("cold", "warp_4_early", 11),
+                                         ("hot", "warp_4_early", 11))]
         self.assertEqual(table_of(*lines), ["{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_early, 128, true}},"])
 
     def test_a_dtype_has_its_own_line_where_the_general_one_costs_it_more_than_a_hundredth(self):
         def lines(fp16):
             return [f"rms,{dtype},1024,8192,cold,{shape},128,1,10,{us},1"
-                    for dtype, shape, us in (("bf16", "warp_4_full_early", 10), ("bf16", "warp_4_early", 11),
-                                             ("fp16", "warp_4_full_early", fp16), ("fp16", "warp_4_early", 11))]
+                    for dtype, shape, us in (("bf16", "warp_2_early", 10), ("bf16", "warp_4_early", 11),
+                                             ("fp16", "warp_2_early", fp16), ("fp16", "warp_4_early", 11))]
 
-        general = "{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_full_early, 128, true}},"
+        general = "{128, kAnyRows, kAnyDtype, {ShapeKind::warp_2_early, 128, true}},"
         self.assertEqual(table_of(*lines(11.1)), [general])
         self.assertEqual(table_of(*lines(11.2)),
                          ["{128, kAnyRows, DType::fp16, {ShapeKind::warp_4_early, 128, true}},", general])
 
     def test_of_equals_the_one_that_suits_the_other_dtypes_is_chosen(self):
         lines = [f"rms,{dtype},1024,8192,cold,{shape},128,1,10,{us},1"
-                 for dtype, shape, us in (("bf16", "warp_4_full_early", 10), ("bf16", "warp_4_early", 10.01), ("fp16", "warp_4_full_early", 12),
-                                          ("fp16", "warp_4_early", 10))]
+                 for dtype, shape, us in (("bf16", "warp_2_early", 10), ("bf16", "warp_4_early", 10.01),
+                                          ("fp16", "warp_2_early", 12), ("fp16", "warp_4_early", 10))]
         self.assertEqual(table_of(*lines), ["{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_early, 128, true}},"])
 
     def test_rows_of_as_many_bytes_share_a_line(self):
-        lines = ["rms,bf16,1024,64,hot,warp_4_full_early,128,1,10,10,1", "rms,fp32,512,64,hot,warp_4_full_early,128,1,10,10,1",
+        lines = ["rms,bf16,1024,64,hot,warp_2_early,128,1,10,10,1", "rms,fp32,512,64,hot,warp_2_early,128,1,10,10,1",
                  "rms,fp32,512,64,hot,warp_4_early,128,1,10,9,1"]
         self.assertEqual(table_of(*lines), ["{128, kAnyRows, DType::fp32, {ShapeKind::warp_4_early, 128, true}},",
-                                            "{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_full_early, 128, true}},"])
+                                            "{128, kAnyRows, kAnyDtype, {ShapeKind::warp_2_early, 128, true}},"])
 
     def test_lines_that_evict_last_begin_where_they_were_measured(self):
         lines = [f"rms,bf16,4096,{tokens},cold,{shape},256,1,10,10,1"
@@ -81,13 +82,13 @@ class ConfigurationTable(unittest.TestCase):
 
     def test_shapes_that_are_gone_are_not_chosen(self):
         lines = [f"rms,bf16,1024,{tokens},cold,{shape},128,1,10,{us},1"
-                 for tokens, shape, us in ((64, "gone", 5), (64, "warp_4_full_early", 10), (4096, "warp_4_full_early", 10))]
-        self.assertEqual(table_of(*lines), ["{128, 512, kAnyDtype, {ShapeKind::warp_4_full_early, 128, true}},",
-                                            "{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_full_early, 128, true}},"])
+                 for tokens, shape, us in ((64, "gone", 5), (64, "warp_2_early", 10), (4096, "warp_2_early", 10))]
+        self.assertEqual(table_of(*lines), ["{128, 512, kAnyDtype, {ShapeKind::warp_2_early, 128, true}},",
+                                            "{128, kAnyRows, kAnyDtype, {ShapeKind::warp_2_early, 128, true}},"])
 
     def test_nothing_comparable_is_an_error(self):
         with self.assertRaises(subprocess.CalledProcessError) as caught:
-            table_of("rms,bf16,1024,64,cold,warp_4_full_early,128,1,10,5,1", "rms,bf16,1024,64,hot,warp_4_early,128,1,10,5,1")
+            table_of("rms,bf16,1024,64,cold,warp_2_early,128,1,10,5,1", "rms,bf16,1024,64,hot,warp_4_early,128,1,10,5,1")
         self.assertIn("rms, bf16, 128 chunks, 64 rows", caught.exception.stderr)
 
 

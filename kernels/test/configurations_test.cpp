@@ -4,8 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <iterator>
 #include <string_view>
 
 #include "kernels/register_shape.h"
@@ -28,8 +26,7 @@ constexpr double kH100 = 3.35e12, kH200 = 4.9e12;
 constexpr std::int64_t kLongest = 16384;  // elements of a row that was measured
 
 // A call that check() accepts; its tensors are never touched.
-Problem problem_of(DType dtype, std::int64_t rows, std::int64_t hidden, bool adds, DType quantized,
-                   bool quantizes) {
+Problem problem_of(DType dtype, std::int64_t rows, std::int64_t hidden, bool adds, bool quantizes) {
   const auto tensor_at = [&](std::uintptr_t address, DType of) {
     Tensor tensor;
     tensor.data = reinterpret_cast<void*>(address << 40);  // NOLINT(performance-no-int-to-ptr): far apart
@@ -40,7 +37,7 @@ Problem problem_of(DType dtype, std::int64_t rows, std::int64_t hidden, bool add
     return tensor;
   };
   const Tensor input = tensor_at(1, dtype), residual = tensor_at(2, dtype),
-               out = tensor_at(3, quantizes ? quantized : dtype);
+               out = tensor_at(3, quantizes ? DType::fp8_e4m3fn : dtype);
   Tensor weight = tensor_at(4, dtype);
   weight.rank = 1;
   weight.sizes = {hidden};
@@ -71,7 +68,7 @@ void for_each_problem(std::int64_t rows, std::int64_t hidden, const Visit& visit
     for (const DType dtype : {DType::bf16, DType::fp16, DType::fp32}) {
       for (const bool adds : {false, true}) {
         for (const bool quantizes : {false, true}) {
-          const Problem problem = problem_of(dtype, rows, hidden, adds, DType::fp8_e4m3fn, quantizes);
+          const Problem problem = problem_of(dtype, rows, hidden, adds, quantizes);
           visit(problem, testing::Message() << rows << " x " << hidden << ", dtype "
                                             << static_cast<int>(dtype) << ", adds " << adds << ", quantizes "
                                             << quantizes << ", " << each_speed << " bytes per second");
@@ -96,15 +93,6 @@ TEST(Configurations, AlignedRowsOfAnyLengthStayInRegisters) {
   }
 }
 
-struct NamedLimits : ShapeLimits {
-  ShapeKind kind;
-};
-constexpr NamedLimits kShapes[] = {
-#define NORMPROOF_SHAPE(name, ...) {limits_of<RegisterShape<__VA_ARGS__>>(), ShapeKind::name},
-#include "kernels/register_shapes.inc"
-#undef NORMPROOF_SHAPE
-};
-
 // The chunks for which all threads of a row together have a place.
 std::int64_t places(const ShapeLimits& shape, const Configuration& configuration) {
   const int threads = configuration.threads_per_block * configuration.blocks_per_row;
@@ -119,10 +107,8 @@ TEST(Configurations, ShapesForFullRowsGetNoOthers) {
     for (const std::int64_t rows : kRows) {
       for_each_problem(rows, hidden, [&](const Problem& problem, const testing::Message& text) {
         const Configuration configuration = choose_configuration(problem, 0);
-        const auto* shape =
-            std::find_if(std::begin(kShapes), std::end(kShapes),
-                         [&](const NamedLimits& each) { return each.kind == configuration.shape; });
-        if (shape == std::end(kShapes) || !shape->full) return;
+        const ShapeLimits* shape = register_shape(configuration.shape);
+        if (shape == nullptr || !shape->full) return;
         ++full;
         EXPECT_EQ(problem.arguments.chunks, places(*shape, configuration)) << text;
       });

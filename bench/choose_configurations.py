@@ -4,7 +4,8 @@
 For every operation, row length and number of rows the configuration whose worst loss against the best of each
 measurement (hot or cold, interrupted or not) is smallest, in bf16 where bf16 was measured; among those within 0.2 % the
 one that loses least in the other dtypes, and of these the one that the table uses most. A dtype that it costs more than
-1 % gets a line of its own. Only shapes that kernels/register_shapes.inc still has are chosen.
+1 % gets a line of its own. Of a configuration that was measured more than once the slowest time counts: some have times
+that differ from run to run. Only shapes that kernels/register_shapes.inc still has are chosen.
 
 Usage: choose_configurations.py GPU TUNE.csv... > kernels/configuration_table_GPU.inc, for instance GPU = h200
 """
@@ -46,7 +47,8 @@ def read_times(files, shapes):
                 hidden, tokens, dtype = int(line["H"]), int(line["tokens"]), line["dtype"]
                 place = Place(line["op"], hidden * BYTES[dtype] // 16, tokens * 32 if hidden == 128 else tokens)
                 configuration = Configuration(line["shape"], int(line["threads"]), int(line["dependent"]))
-                times[place][dtype][line["mode"]][configuration] = float(line["kernel_us"])
+                measured = times[place][dtype][line["mode"]]
+                measured[configuration] = max(measured.get(configuration, 0), float(line["kernel_us"]))
     return times
 
 

@@ -45,6 +45,12 @@ class ConfigurationTable(unittest.TestCase):
                                              ("cold", "warp_4_early", 11), (other, "warp_4_early", 11))]
             self.assertEqual(table_of(*lines), ["{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_early, 128, true}},"])
 
+    def test_the_slowest_time_of_several_counts(self):
+        for times in ((9, 12), (12, 9)):
+            lines = [f"rms,bf16,1024,8192,cold,warp_2_early,128,1,10,{us},1" for us in times]
+            self.assertEqual(table_of(*lines, "rms,bf16,1024,8192,cold,warp_4_early,128,1,10,11,1"),
+                             ["{128, kAnyRows, kAnyDtype, {ShapeKind::warp_4_early, 128, true}},"])
+
     def test_what_one_mode_lacks_is_not_chosen(self):
         lines = [f"rms,bf16,1024,8192,{mode},{shape},128,1,10,{us},1"
                  for mode, shape, us in (("cold", "warp_2_early", 5), ("cold", "warp_4_early", 11),

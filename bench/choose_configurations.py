@@ -27,6 +27,11 @@ Configuration = collections.namedtuple("Configuration", "shape threads dependent
 Place = collections.namedtuple("Place", "operation chunks rows")
 
 
+def refuse(text):
+    print(f"choose_configurations.py: {text}", file=sys.stderr)
+    sys.exit(2)
+
+
 def own_threads(shape, slots, chunks):
     """What configurations.cpp takes for a line with 0 threads: as many as the row's length asks for. None where a line
     has to say it."""
@@ -40,15 +45,20 @@ def read_times(files, shapes):
     """place -> dtype -> mode -> configuration -> microseconds"""
     times = collections.defaultdict(lambda: collections.defaultdict(lambda: collections.defaultdict(dict)))
     for name in files:
-        with open(name) as file:
-            for line in csv.DictReader(file):
-                if line["shape"] not in shapes:
-                    continue
-                hidden, tokens, dtype = int(line["H"]), int(line["tokens"]), line["dtype"]
-                place = Place(line["op"], hidden * BYTES[dtype] // 16, tokens * 32 if hidden == 128 else tokens)
-                configuration = Configuration(line["shape"], int(line["threads"]), int(line["dependent"]))
-                measured = times[place][dtype][line["mode"]]
-                measured[configuration] = max(measured.get(configuration, 0), float(line["kernel_us"]))
+        try:
+            with open(name) as file:
+                for line in csv.DictReader(file):
+                    if line["shape"] not in shapes:
+                        continue
+                    hidden, tokens, dtype = int(line["H"]), int(line["tokens"]), line["dtype"]
+                    place = Place(line["op"], hidden * BYTES[dtype] // 16, tokens * 32 if hidden == 128 else tokens)
+                    configuration = Configuration(line["shape"], int(line["threads"]), int(line["dependent"]))
+                    measured = times[place][dtype][line["mode"]]
+                    measured[configuration] = max(measured.get(configuration, 0), float(line["kernel_us"]))
+        except OSError as error:
+            refuse(f"{name}: {error.strerror}")
+        except (KeyError, ValueError, TypeError) as error:
+            refuse(f"{name}: not what `normproof bench --tune` writes: {error!r}")
     return times
 
 
@@ -57,8 +67,8 @@ def worst_losses(place, dtype, by_mode):
     mode can be compared."""
     measured = set.intersection(*(set(times) for times in by_mode.values()))
     if not measured:
-        sys.exit(f"choose_configurations.py: {place.operation}, {dtype}, {place.chunks} chunks, {place.rows} rows: no "
-                 f"configuration was measured in all of {', '.join(by_mode)}")
+        refuse(f"{place.operation}, {dtype}, {place.chunks} chunks, {place.rows} rows: no configuration was measured in all "
+               f"of {', '.join(by_mode)}")
     best = {mode: min(times.values()) for mode, times in by_mode.items()}
     return {each: max(times[each] / best[mode] for mode, times in by_mode.items()) for each in measured}
 

@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 
+import script
+
 CORPUS = pathlib.Path(__file__).resolve().parent.parent / "corpus"
 FAULTS = {
     "crashes": "*(volatile int*)8 = 1;",
@@ -131,7 +133,10 @@ class Trials:
     def run(self):
         trials = [("kill -9", self.kill_9), ("full disk", self.full_disk), ("corrupt corpus", self.corrupt_corpus)]
         trials += [(f"a target that {fault}", lambda fault=fault: self.faulty_target(fault)) for fault in FAULTS]
-        trials = [trial for trial in trials if re.search(self.options.only, trial[0])]
+        trials = [trial for trial in trials if self.options.only.search(trial[0])]
+        if not trials:
+            print(f"fault_trials.py: no trial matches '{self.options.only.pattern}'", file=sys.stderr)
+            return 2
         failed = 0
         for name, trial in trials:
             try:
@@ -140,17 +145,19 @@ class Trials:
                 failed += 1
                 print(f"{name}: FAILED: {error}", flush=True)
         print(f"{len(trials) - failed} passed, {failed} failed")
-        return 1 if failed or not trials else 0
+        return 1 if failed else 0
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", type=os.path.abspath)
     parser.add_argument("fuzzers", type=os.path.abspath)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--corrupt", type=int, default=100)
-    parser.add_argument("--only", default="", help="regular expression: only these trials")
-    sys.exit(Trials(parser.parse_args()).run())
+    parser.add_argument("--kills", type=script.positive, default=50)
+    parser.add_argument("--corrupt", type=script.positive, default=100)
+    parser.add_argument("--only", type=script.expression, default="", help="regular expression: only these trials")
+    options = parser.parse_args()
+    script.need(pathlib.Path(options.program), pathlib.Path(options.fuzzers) / "conformance_fuzzer")
+    sys.exit(Trials(options).run())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 
 rate.py BUILD [--least-small N] [--least-long N]
 BUILD is a folder of preset fuzz with conformance_fuzzer, wide_fuzzer, write_seeds and the seeds. Processor time is what is
-counted, so that other load on the machine changes little. Exit code 1 where a rate is below the least that is wanted.
+counted, so that other load on the machine changes little. Exit code 1 where a rate is below the least that is wanted, 3 where
+something is not built or fails.
 """
 import argparse
 import itertools
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 
+import script
+
 HERE = pathlib.Path(__file__).resolve().parent
 SMALL_RUNS, LONG_RUNS = 300_000, 100  # all of small, each of long
 OPERATIONS = ("rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant", "fused_add_rms_norm_static_fp8_quant")
@@ -25,7 +28,7 @@ def processor_seconds(command, folder):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}: status {done.returncode}\n{done.stderr.decode(errors='replace')[-2000:]}")
+        script.could_not_run(f"{' '.join(map(str, command))}: status {done.returncode}\n{done.stderr.decode(errors='replace')[-2000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -52,6 +55,7 @@ def main():
     parser.add_argument("--least-long", type=float, default=0)
     options = parser.parse_args()
     build = options.build.resolve()
+    script.need(*(build / "bin" / name for name in ("conformance_fuzzer", "wide_fuzzer", "write_seeds")), build / "fuzz" / "seeds" / "cases")
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         for part in ("corpus", "cases", "inputs"):

@@ -10,13 +10,11 @@ that suffers most with seeds 1 to --seeds, and measures that bug once more with 
 """
 import argparse
 import concurrent.futures
-import os
 import pathlib
 import re
 import statistics
-import subprocess
-import sys
-import tempfile
+
+import script
 
 # What the bug does, the mutant, the harness that is to find it, and the most executions that it gets.
 BUGS = [
@@ -86,24 +84,17 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 def executions_to_find(build, mutant, harness, most, seed, flags, without=None):
     """The number of executions until the fuzzer died of a finding; None where it ended without one."""
-    with tempfile.TemporaryDirectory() as folder:
-        corpus = os.path.join(folder, "corpus")
-        os.mkdir(corpus)
-        environment = dict(os.environ, NORMPROOF_TARGET=f"mutant:{mutant}", NORMPROOF_FINDINGS=folder,
-                           NORMPROOF_MUTANTS=str(build / "mutants"))
-        if without:
-            environment["NORMPROOF_WITHOUT_MUTATION"] = without
-        done = subprocess.run([HERE / "run.sh", build / "bin" / f"{harness}_fuzzer", f"-runs={most}", f"-seed={seed}",
-                               "-rss_limit_mb=4096", "-timeout=60", "-print_final_stats=1", *flags, corpus],
-                              cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        log = done.stderr.decode(errors="replace")
-        if done.returncode == 0:
-            return None
-        executed = re.findall(r"^stat::number_of_executed_units: +(\d+)", log, re.MULTILINE)
-        # A sanitizer's report of the target is a finding as well; anything else is a broken run.
-        if not executed or not re.search(r"^VIOLATION on target|ERROR: AddressSanitizer|ERROR: libFuzzer", log, re.MULTILINE):
-            sys.exit(f"{mutant}, seed {seed}: status {done.returncode} without a finding\n{log[-2000:]}")
-        return int(executed[-1])
+    environment = {"NORMPROOF_TARGET": f"mutant:{mutant}", "NORMPROOF_MUTANTS": str(build / "mutants")}
+    if without:
+        environment["NORMPROOF_WITHOUT_MUTATION"] = without
+    run = script.hunt(build, harness, most, seed, environment, flags)
+    if run is None:
+        return None
+    executed, log = run
+    # A sanitizer's report of the target is a finding as well; anything else is a broken run.
+    if executed is None or not re.search(r"^VIOLATION on target|ERROR: AddressSanitizer|ERROR: libFuzzer", log, re.MULTILINE):
+        script.no_finding(f"{mutant}, seed {seed}", log)
+    return executed
 
 
 def ways_to_a_case():
@@ -111,7 +102,7 @@ def ways_to_a_case():
     names = re.findall(r'Mutation\{"([a-z-]+)"', (HERE / "case_mutator.cpp").read_text())
     other = re.findall(r'k(?:FreshCase|Crossover|Engine) = "([a-z-]+)"', (HERE / "case_mutator.h").read_text())
     if not names or len(other) != 3:
-        sys.exit("case_mutator.cpp and case_mutator.h have no table of mutations")
+        script.could_not_run("case_mutator.cpp and case_mutator.h have no table of mutations")
     return names + other
 
 
@@ -143,7 +134,7 @@ def what_each_mutation_is_worth(build, bugs, options):
               f"{sum(found for _, found in with_all.values())} of {len(bugs) * options.seeds} runs find theirs, "
               f"after {statistics.geometric_mean(count for count, _ in with_all.values()):,.0f} executions in the geometric mean\n\n"
               "| left out | runs that find the bug | executions, relative | suffers most | with other seeds |\n|---|---|---|---|---|", flush=True)
-        for name in [name for name in ways_to_a_case() if name not in left_out and re.search(options.ways, name)]:
+        for name in [name for name in ways_to_a_case() if name not in left_out and options.ways.search(name)]:
             without = means(name, choosing)
             ratios = {bug: without[bug][0] / with_all[bug][0] for bug in bugs}
             worst = max(bugs, key=lambda bug: ratios[bug])
@@ -155,21 +146,21 @@ def what_each_mutation_is_worth(build, bugs, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=pathlib.Path, nargs="?")
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", default="", help="regular expression: only mutants whose names match")
-    parser.add_argument("--harness", default="", help="regular expression: only harnesses whose names match")
+    parser.add_argument("--seeds", type=script.positive, default=20)
+    parser.add_argument("--jobs", type=script.positive, default=2)
+    parser.add_argument("--only", type=script.expression, default="", help="regular expression: only mutants whose names match")
+    parser.add_argument("--harness", type=script.expression, default="", help="regular expression: only harnesses whose names match")
     parser.add_argument("--flag", action="append", default=[], help="a further flag of the fuzzer")
     parser.add_argument("--each-mutation", action="store_true", help="what becomes worse without each mutation")
     parser.add_argument("--without", default="", help="mutations and other ways to a new case that no run has, with commas between them")
-    parser.add_argument("--ways", default="", help="regular expression: with --each-mutation, leave out only those whose names match")
-    parser.add_argument("--most", type=int, default=20_000, help="executions at most, with --each-mutation")
+    parser.add_argument("--ways", type=script.expression, default="", help="regular expression: with --each-mutation, leave out only those whose names match")
+    parser.add_argument("--most", type=script.positive, default=20_000, help="executions at most, with --each-mutation")
     parser.add_argument("--list", action="store_true", help="print the build's targets")
     options = parser.parse_args()
     bugs = [bug for bug in (BUGS_OF_MUTATIONS if options.each_mutation else BUGS)
-            if re.search(options.only, bug[1]) and re.search(options.harness, bug[2])]
+            if options.only.search(bug[1]) and options.harness.search(bug[2])]
     if not bugs:
-        sys.exit(f"no mutant matches '{options.only}' for a harness that matches '{options.harness}'")
+        parser.error(f"no mutant matches '{options.only.pattern}' for a harness that matches '{options.harness.pattern}'")
     if options.list:
         print(" ".join(sorted({f"{harness}_fuzzer" for _, _, harness, _ in bugs} | {f"mutant_{mutant}" for _, mutant, _, _ in bugs})))
         return
@@ -177,9 +168,7 @@ def main():
         parser.error("which BUILD?")
     build = options.build.resolve()
     for _, mutant, harness, _ in bugs:
-        for needed in (build / "bin" / f"{harness}_fuzzer", build / "mutants" / f"libmutant_{mutant}.so"):
-            if not needed.exists():
-                sys.exit(f"{needed} is not built")
+        script.need(build / "bin" / f"{harness}_fuzzer", build / "mutants" / f"libmutant_{mutant}.so")
     if options.each_mutation:
         return what_each_mutation_is_worth(build, bugs, options)
     print("| bug | mutant | harness | found | median | slowest |\n|---|---|---|---|---|---|")

@@ -95,7 +95,20 @@ class ConfigurationTable(unittest.TestCase):
     def test_nothing_comparable_is_an_error(self):
         with self.assertRaises(subprocess.CalledProcessError) as caught:
             table_of("rms,bf16,1024,64,cold,warp_2_early,128,1,10,5,1", "rms,bf16,1024,64,hot,warp_4_early,128,1,10,5,1")
+        self.assertEqual(caught.exception.returncode, 2)
         self.assertIn("rms, bf16, 128 chunks, 64 rows", caught.exception.stderr)
+
+    def test_files_that_are_no_measurements_are_named(self):
+        with self.assertRaises(subprocess.CalledProcessError) as caught:
+            table("h200", "/nowhere.csv")
+        self.assertEqual(caught.exception.returncode, 2)
+        self.assertIn("/nowhere.csv: No such file", caught.exception.stderr)
+        for line in ("rms,bf16,many,64,cold,warp_2_early,128,1,10,5,1", "rms,int8,1024,64,cold,warp_2_early,128,1,10,5,1",
+                     "rms,bf16,1024,64,cold,warp_2_early,128"):
+            with self.assertRaises(subprocess.CalledProcessError) as caught:
+                table_of(line)
+            self.assertEqual(caught.exception.returncode, 2)
+            self.assertIn(".csv: not what `normproof bench --tune` writes", caught.exception.stderr)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstring>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,12 @@ namespace normproof::kernels {
 enum class COperation { rms_norm, fused_add, fp8, fused_add_fp8 };
 inline constexpr COperation kCOperations[] = {COperation::rms_norm, COperation::fused_add, COperation::fp8,
                                               COperation::fused_add_fp8};
+
+// For GoogleTest, which finds it by its name.
+inline void PrintTo(COperation operation, std::ostream* stream) {
+  constexpr const char* kNames[] = {"rms_norm", "fused_add", "fp8", "fused_add_fp8"};
+  *stream << kNames[static_cast<std::size_t>(operation)];
+}
 
 // Four rows of 16 bf16 elements, all tensors contiguous, in memory blocks that begin on multiples of 64.
 struct CCall {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "kernels/register_shape.h"
+#include "print.h"
 
 namespace normproof::kernels {
 namespace {
@@ -69,9 +70,9 @@ void for_each_problem(std::int64_t rows, std::int64_t hidden, const Visit& visit
       for (const bool adds : {false, true}) {
         for (const bool quantizes : {false, true}) {
           const Problem problem = problem_of(dtype, rows, hidden, adds, quantizes);
-          visit(problem, testing::Message() << rows << " x " << hidden << ", dtype "
-                                            << static_cast<int>(dtype) << ", adds " << adds << ", quantizes "
-                                            << quantizes << ", " << each_speed << " bytes per second");
+          visit(problem, testing::Message()
+                             << rows << " x " << hidden << ", dtype " << text_of(dtype) << ", adds " << adds
+                             << ", quantizes " << quantizes << ", " << each_speed << " bytes per second");
           if (testing::Test::HasFailure()) return;
         }
       }

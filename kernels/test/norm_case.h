@@ -33,11 +33,11 @@ struct NormCase {
 
   std::string text() const {
     std::ostringstream text;
-    text << "dtype " << static_cast<int>(dtype) << ", weight "
-         << (weight_dtype ? static_cast<int>(*weight_dtype) : -1) << ", quantized "
-         << (quantized ? static_cast<int>(*quantized) : -1) << ", adds " << adds_residual << ", in place "
-         << in_place << ", offset " << offset << ", path " << static_cast<int>(launch.path) << ", threads "
-         << launch.threads_per_block << ", epsilon " << epsilon << ", scale " << scale << ", sizes";
+    text << "dtype " << text_of(dtype) << ", weight " << (weight_dtype ? text_of(*weight_dtype) : "none")
+         << ", quantized " << (quantized ? text_of(*quantized) : "no") << ", adds " << adds_residual
+         << ", in place " << in_place << ", offset " << offset << ", path " << static_cast<int>(launch.path)
+         << ", threads " << launch.threads_per_block << ", epsilon " << epsilon << ", scale " << scale
+         << ", sizes";
     for (const std::int64_t size : sizes) text << ' ' << size;
     return text.str();
   }

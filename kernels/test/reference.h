@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/rms_norm.h"
+#include "print.h"
 
 namespace normproof::kernels::reference {
 

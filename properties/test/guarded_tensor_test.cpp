@@ -22,6 +22,8 @@ struct LayoutCase {
   TensorLayout layout;
 };
 
+void PrintTo(const LayoutCase& layout_case, std::ostream* stream) { *stream << layout_case.name; }
+
 const std::vector<LayoutCase>& layouts() {
   static const std::vector<LayoutCase> table = {
       {"contiguous", {3, 5}, {}},

@@ -3,18 +3,18 @@
 
 find_bugs.py BUILD [--seed 1] [--jobs 2] [--only REGEX]
 BUILD is a folder of preset fuzz in which `cmake --build BUILD --target hosted_bugs conformance_fuzzer wide_fuzzer` has been
-run. From an empty corpus; executions are counted, not time. Exits with 1 where a bug is not found.
+run. From an empty corpus; executions are counted, not time. Exits with 1 where a bug is not found, with 3 where something
+is not built.
 """
 import argparse
 import concurrent.futures
-import os
 import pathlib
 import re
-import subprocess
 import sys
-import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[2] / "fuzz"))
+import script
 RUNS = {"conformance": 30_000, "wide": 6_000}
 
 
@@ -37,36 +37,31 @@ def found_by(log):
 
 def hunt(build, bug, seed):
     for harness, most in RUNS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            os.mkdir(os.path.join(folder, "corpus"))
-            environment = dict(os.environ, NORMPROOF_TARGET=str(build / "hosted" / f"libhosted_{bug}.so"), NORMPROOF_FINDINGS=folder)
-            done = subprocess.run([build / "bin" / "run.sh", build / "bin" / f"{harness}_fuzzer", f"-runs={most}", f"-seed={seed}",
-                                   "-rss_limit_mb=4096", "-timeout=60", "-print_final_stats=1", os.path.join(folder, "corpus")],
-                                  cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        log = done.stderr.decode(errors="replace")
-        if done.returncode == 0:
+        run = script.hunt(build, harness, most, seed, {"NORMPROOF_TARGET": str(build / "hosted" / f"libhosted_{bug}.so")})
+        if run is None:
             continue
-        executed = re.findall(r"^stat::number_of_executed_units: +(\d+)", log, re.MULTILINE)
+        executed, log = run
         by = found_by(log)
-        if not executed or by is None:
-            sys.exit(f"{bug}: status {done.returncode} without a finding\n{log[-2000:]}")
-        return harness, by, int(executed[-1])
+        if executed is None or by is None:
+            script.no_finding(bug, log)
+        return harness, by, executed
     return None
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=pathlib.Path)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", default="", help="regular expression: only bugs whose names match")
+    parser.add_argument("--seed", type=script.positive, default=1)
+    parser.add_argument("--jobs", type=script.positive, default=2)
+    parser.add_argument("--only", type=script.expression, default="", help="regular expression: only bugs whose names match")
     options = parser.parse_args()
     build = options.build.resolve()
     patches = sorted((HERE / "bugs").glob("*.patch"), key=lambda patch: (patch.stem.split("-")[1], int(patch.stem[1:].split("-")[0])))
-    bugs = [patch.stem for patch in patches if re.search(options.only, patch.stem)]
-    for bug in bugs:
-        if not (build / "hosted" / f"libhosted_{bug}.so").exists():
-            sys.exit(f"libhosted_{bug}.so is not built in {build}/hosted")
+    bugs = [patch.stem for patch in patches if options.only.search(patch.stem)]
+    if not bugs:
+        parser.error(f"no bug matches '{options.only.pattern}'")
+    script.need(*(build / "bin" / f"{harness}_fuzzer" for harness in RUNS),
+                *(build / "hosted" / f"libhosted_{bug}.so" for bug in bugs))
     missed = 0
     print("| bug | fuzzer | found by | executions |\n|---|---|---|---|")
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:

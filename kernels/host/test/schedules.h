@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -40,15 +41,22 @@ inline std::vector<Schedule> all_schedules() {
   return schedules;
 }
 
-inline std::string schedule_name(const testing::TestParamInfo<Schedule>& info) {
-  switch (info.param.order) {
+// GoogleTest finds it by its name.
+inline void PrintTo(const Schedule& schedule, std::ostream* stream) {
+  switch (schedule.order) {
     case ThreadOrder::kForward:
-      return "Forward";
+      *stream << "Forward";
+      break;
     case ThreadOrder::kReverse:
-      return "Reverse";
+      *stream << "Reverse";
+      break;
     default:
-      return "Random" + std::to_string(info.param.seed);
+      *stream << "Random" << schedule.seed;
   }
+}
+
+inline std::string schedule_name(const testing::TestParamInfo<Schedule>& info) {
+  return testing::PrintToString(info.param);
 }
 
 }  // namespace normproof::host

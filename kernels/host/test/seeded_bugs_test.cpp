@@ -86,6 +86,8 @@ struct Bug {
   std::function<bool(Code, Schedule)> right;
 };
 
+void PrintTo(const Bug& bug, std::ostream* stream) { *stream << bug.name; }
+
 class SeededBugs : public testing::TestWithParam<Bug> {};
 
 TEST_P(SeededBugs, CorrectKernelPassesUnderEverySchedule) {

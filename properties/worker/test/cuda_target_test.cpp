@@ -114,6 +114,8 @@ struct FaultCase {
   const char* message;  // contained in what is said
 };
 
+void PrintTo(const FaultCase& fault_case, std::ostream* stream) { *stream << fault_case.fault; }
+
 class CudaTargetFaults : public testing::TestWithParam<FaultCase> {};
 
 TEST_P(CudaTargetFaults, BecomeAVerdictForTheirCaseAndTheRunGoesOn) {

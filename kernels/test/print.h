@@ -1,0 +1,33 @@
+// How names of tests and failures show the kernels' types.
+#pragma once
+
+#include <ostream>
+
+#include "kernels/rms_norm.h"
+
+namespace normproof::kernels {
+
+inline const char* text_of(DType dtype) {
+  switch (dtype) {
+    case DType::fp32:
+      return "fp32";
+    case DType::fp16:
+      return "fp16";
+    case DType::bf16:
+      return "bf16";
+    case DType::fp8_e4m3fn:
+      return "fp8_e4m3fn";
+    case DType::fp8_e5m2:
+      return "fp8_e5m2";
+    case DType::fp8_e4m3fnuz:
+      return "fp8_e4m3fnuz";
+    case DType::fp8_e5m2fnuz:
+      return "fp8_e5m2fnuz";
+  }
+  return "an unknown dtype";
+}
+
+// For GoogleTest, which finds it by its name.
+inline void PrintTo(DType dtype, std::ostream* stream) { *stream << text_of(dtype); }
+
+}  // namespace normproof::kernels

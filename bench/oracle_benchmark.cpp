@@ -67,7 +67,7 @@ void report(benchmark::State& state, std::int64_t elements) {
 
 void canonical_judge(benchmark::State& state, Operation operation, DType dtype) {
   const Subject subject = make_subject(operation, dtype, kRows);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     const Verdict verdict = judge_canonical(subject.test_case, subject.tensors, subject.outputs);
     if (!verdict.conforms()) state.SkipWithError("the rows do not conform");
     benchmark::DoNotOptimize(verdict);
@@ -85,7 +85,7 @@ void plain_quad(benchmark::State& state) {
         boost::multiprecision::cpp_bin_float<8, boost::multiprecision::digit_base_2>>;
     return value.convert_to<Eight>().convert_to<float>();
   };
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     cpp_bin_float_quad sum = 0;
     std::vector<cpp_bin_float_quad> x(kHiddenSize);
     for (std::int64_t j = 0; j < kHiddenSize; ++j) {
@@ -109,7 +109,7 @@ void plain_quad(benchmark::State& state) {
 
 void witness_judge(benchmark::State& state, Operation operation, DType dtype) {
   const Subject subject = make_subject(operation, dtype, kRows);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     const WitnessVerdict verdict = judge_witness(subject.test_case, subject.tensors, subject.outputs);
     if (!verdict.conforms()) state.SkipWithError("the rows do not conform");
     benchmark::DoNotOptimize(verdict);
@@ -135,7 +135,7 @@ void fp64_and_allclose(benchmark::State& state, DType dtype) {
     }
     return values;
   };
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     const std::vector<double> x = widen(subject.tensors.input);
     const std::vector<double> w = widen(subject.tensors.weight);
     const std::vector<double> got = widen(subject.outputs.out);

@@ -63,7 +63,7 @@ oracle::Policy policy_of(const std::string& file, const JudgingOptions& options,
     }
   }
   if (options.inverse_root_ulp) policy.inverse_root.ulp_bound = *options.inverse_root_ulp;
-  if (options.sum_depth) policy.inverse_root.sum_depth = *options.sum_depth;
+  if (options.sum_depth) policy.inverse_root.sum_depth = options.sum_depth;
   if (options.flush_to_zero) policy.inverse_root.flush_to_zero = true;
   return policy;
 }

@@ -74,7 +74,8 @@ void require_one_run(std::vector<Part>& parts) {
                  std::to_string(part.shard.count));
     Json all = first.document.at("run");
     all.update(part.document.at("run"));
-    for (const auto& [name, unused] : all.items()) {
+    for (const auto& item : all.items()) {
+      const std::string& name = item.key();
       const auto text = [&name](const Part& each) {
         const Json& run = each.document.at("run");
         return run.contains(name) ? run.at(name).dump() : std::string("absent");

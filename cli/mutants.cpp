@@ -38,7 +38,7 @@ void write_text(const fs::path& file, const std::string& text) {
 
 void check_expression(const char* option, const std::string& expression) {
   try {
-    const std::regex compiled(expression);
+    static_cast<void>(std::regex(expression));
   } catch (const std::regex_error& error) {
     throw UsageError(fmt::format("{} '{}': {}", option, expression, error.what()));
   }

@@ -85,7 +85,7 @@ class Verification {
   void replay_corpus();
   void check_properties();
   void judge_random_cases();
-  void record(const Case& failing, std::string found_by, std::string message, const std::string& seen);
+  void record(const Case& failing, std::string found_by, const std::string& message, const std::string& seen);
   void note_first_violation();
   bool stop() const { return result_.stopped_early; }
   bool selected(const Case& test_case) const {
@@ -132,7 +132,7 @@ void Verification::note_first_violation() {
 // Shrinks and stores a violating case. `message` replaces the judge's description where the judge alone does
 // not see the violation (a property about two runs, say), and such a case is already shrunk.
 // `seen`: what was wrong when the case was found, for a target that does not do it again.
-void Verification::record(const Case& failing, std::string found_by, std::string message,
+void Verification::record(const Case& failing, std::string found_by, const std::string& message,
                           const std::string& seen) {
   progress_.clear();
   Finding finding;

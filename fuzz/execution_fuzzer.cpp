@@ -171,7 +171,7 @@ void misuse(const Instruction& instruction, unsigned thread) {
   const bool is_chosen = chosen(instruction, thread);
   switch (instruction.opcode) {
     case Opcode::diverge:
-      if (is_chosen) {
+      if (is_chosen) {  // NOLINT(bugprone-branch-clone): one barrier, but not the same
         __syncthreads();
       } else {
         __syncthreads();

@@ -355,7 +355,7 @@ Status check(const Call& call, Problem& problem) {
   if (Status status = check_scale(call); !status.ok()) return status;
   if (Status status = check_overlaps(arguments, call); !status.ok()) return status;
   if (Status status = check_launch(call.launch); !status.ok()) return status;
-  const Status vectorizable = check_vectorizable(arguments);
+  Status vectorizable = check_vectorizable(arguments);
   if (call.launch.path == Path::vectorized && !vectorizable.ok()) return vectorizable;
 
   problem.dtype = call.input->dtype;

@@ -98,6 +98,8 @@ class Weight {
 
 using namespace normproof::kernels;  // NOLINT: this file is the C face of the namespace
 
+// NOLINTBEGIN(clang-analyzer-core.NonNullParamChecker): `call` has refused null descriptions before.
+
 normproof_status normproof_rms_norm(const normproof_tensor* out, const normproof_tensor* input,
                                     const normproof_tensor* weight, float epsilon,
                                     const normproof_launch* launch, normproof_stream stream,
@@ -144,6 +146,8 @@ normproof_status normproof_fused_add_rms_norm_static_fp8_quant(
                                                            stream, launched);
               });
 }
+
+// NOLINTEND(clang-analyzer-core.NonNullParamChecker)
 
 void normproof_set_thread_order(int32_t order, uint64_t seed) { set_thread_order(order, seed); }
 

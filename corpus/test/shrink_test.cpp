@@ -62,7 +62,7 @@ TEST(ShrinkSequence, EveryRandomWalkEndsAtTheEmptyCase) {
       std::optional<Case> candidate;
       // One of the first candidates, not always the boldest.
       for (std::uint64_t skip = random.below(20); auto next = sequence.next();) {
-        candidate = std::move(next);
+        candidate = next;
         if (skip-- == 0) break;
       }
       if (!candidate) break;

@@ -131,7 +131,7 @@ std::optional<Case> shrunk_here(const Case& failing, const FindingContext& conte
 }
 
 // The smallest case found that fails in the same way.
-Case minimized(Case failing, const std::string& kind, const FindingContext& context,
+Case minimized(const Case& failing, const std::string& kind, const FindingContext& context,
                const Reproducer& reproducer) {
   if (const auto small = shrunk_here(failing, context)) {
     const Answer answer = reproducer.ask(*small);

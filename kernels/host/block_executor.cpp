@@ -149,7 +149,7 @@ void BlockExecutor::thread_main(Fiber& fiber, void* argument) {
 void BlockExecutor::run_kernel() {
   try {
     run_thread_(closure_);
-  } catch (const BlockAborted&) {
+  } catch (const BlockAborted&) {  // NOLINT(bugprone-empty-catch): unwinds the thread, no more
   } catch (const std::exception& exception) {
     begin_abort(LaunchError::kKernelException, *running_,
                 std::string("the kernel threw: ") + exception.what());
@@ -354,7 +354,9 @@ void BlockExecutor::report_stuck() {
     if (first == nullptr) first = &thread;
     summary.add(thread.operation, thread.mask, thread.site, thread.index);
   }
-  begin_abort(LaunchError::kDivergentBarrier, *first, summary.text());
+  // Some live.
+  begin_abort(LaunchError::kDivergentBarrier, *first,  // NOLINT(clang-analyzer-core.NonNullParamChecker)
+              summary.text());
 }
 
 }  // namespace normproof::host::internal

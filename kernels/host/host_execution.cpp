@@ -23,7 +23,7 @@ void begin_call(int32_t order, uint64_t seed) {
 }
 
 int32_t end_call(char* message, size_t capacity) {
-  const std::string failure = normproof::host::launch_failure();
+  const std::string& failure = normproof::host::launch_failure();
   if (failure.empty()) return 0;
   std::snprintf(message, capacity, "%s", failure.c_str());
   return 1;

@@ -147,9 +147,9 @@ void expect_example(const std::vector<std::string>& lines) {
     } else if (key == "dtype") {
       c.dtype = dtype_from_name(word[0]).value();
     } else if (key == "weight_dtype") {
-      c.weight_dtype = dtype_from_name(word[0]).value();
+      c.weight_dtype.emplace(dtype_from_name(word[0]).value());
     } else if (key == "quantized_dtype") {
-      c.quantized_dtype = dtype_from_name(word[0]).value();
+      c.quantized_dtype.emplace(dtype_from_name(word[0]).value());
     } else if (key == "epsilon") {
       c.epsilon_bits = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
     } else if (key == "scale") {

@@ -15,7 +15,7 @@ namespace normproof {
 namespace {
 
 std::string mismatch_text(const oracle::Mismatch& mismatch, std::string_view authority) {
-  const std::string where = fmt::format(
+  std::string where = fmt::format(
       "{}[row {}, column {}]: got {} ({}), {} says {} ({})",
       mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out", mismatch.row, mismatch.column,
       oracle::hex_bits(mismatch.dtype, mismatch.got), oracle::value_text(mismatch.dtype, mismatch.got),

@@ -193,7 +193,7 @@ PluginTarget::Attempt PluginTarget::repeated_alone(Worker& worker, Pending& pend
   ++failures_;
   pending.lay_out_elsewhere();
   if (was_alone || worker.hung()) return first;
-  const Attempt second = attempt(worker, pending);
+  Attempt second = attempt(worker, pending);
   if (!second.failure.empty()) return second;
   first.failure +=
       "; it happened after other calls of the same process, in a fresh one the case passes: an earlier call "

@@ -19,7 +19,7 @@ __global__ void many_barriers(int count) {
 void BM_FiberSwitch(benchmark::State& state) {
   const int barriers = 100;
   const auto threads = static_cast<unsigned>(state.range(0));
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     if (!launch({.grid = 1, .block = threads}, many_barriers, barriers)) state.SkipWithError("launch failed");
   }
   state.counters["per_switch"] =
@@ -45,7 +45,7 @@ void BM_Block(benchmark::State& state) {
   const auto threads = static_cast<unsigned>(state.range(0));
   const Schedule schedule{static_cast<ThreadOrder>(state.range(1)), 1};
   std::vector<float> sums(16);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     if (!launch({.grid = 16, .block = threads, .schedule = schedule}, two_barriers_ten_shuffles,
                 sums.data())) {
       state.SkipWithError("launch failed");
@@ -59,7 +59,7 @@ BENCHMARK(BM_Block)->ArgNames({"threads", "order"})->ArgsProduct({{32, 256, 1024
 __global__ void nothing() {}
 
 void BM_EmptyLaunch(benchmark::State& state) {
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     if (!launch({.grid = 1, .block = static_cast<unsigned>(state.range(0))}, nothing)) {
       state.SkipWithError("launch failed");
     }
@@ -79,7 +79,7 @@ std::vector<float> sample_floats() {
 
 void BM_FmaChain(benchmark::State& state) {
   const std::vector<float> values = sample_floats();
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     float sum = 0;
     for (const float value : values) sum = __fmaf_rn(value, value, sum);
     benchmark::DoNotOptimize(sum);
@@ -90,7 +90,7 @@ BENCHMARK(BM_FmaChain);
 
 void BM_InverseSquareRoot(benchmark::State& state) {
   const std::vector<float> values = sample_floats();
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     for (const float value : values) benchmark::DoNotOptimize(__frsqrt_rn(value));
   }
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(values.size()));

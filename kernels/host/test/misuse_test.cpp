@@ -144,7 +144,7 @@ TEST_P(Misuse, KernelThrows) {
   const auto alive = std::make_shared<int>(0);
   int went_on = 0;
   const LaunchResult result = launch({.grid = 2, .block = 64}, [&] {
-    const std::shared_ptr<int> held = alive;
+    const std::shared_ptr<int> held = alive;  // NOLINT(performance-unnecessary-copy-initialization)
     if (blockIdx.x == 1 && threadIdx.x == 33) throw std::runtime_error("out of cheese");
     __syncthreads();
     if (blockIdx.x == 1) atomicAdd(&went_on, 1);

@@ -9,7 +9,7 @@
 
 // The example, its one symbol under another name.
 #define normproof_plugin example_plugin
-#include "faultless_adapter.cpp"
+#include "faultless_adapter.cpp"  // NOLINT(bugprone-suspicious-include)
 #undef normproof_plugin
 
 extern "C" NORMPROOF_PLUGIN_EXPORT const normproof_plugin_info* normproof_plugin(void);

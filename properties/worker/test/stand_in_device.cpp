@@ -15,7 +15,7 @@
 
 // The C interface once more, with rms_norm under another name, so that the one below can stand before it.
 #define normproof_rms_norm faultless_rms_norm
-#include "kernels/normproof_kernels.cpp"
+#include "kernels/normproof_kernels.cpp"  // NOLINT(bugprone-suspicious-include)
 #undef normproof_rms_norm
 
 namespace {

@@ -24,7 +24,8 @@ TEST(HostedCuda, CubBlockSumOfTheValidThreads) {
        {std::pair(32, 32), {256, 256}, {256, 100}, {96, 33}, {64, 1}, {40, 40}}) {
     const Outcome outcome = cub_block_sum(threads, valid);
     ASSERT_EQ(outcome.error, 0) << outcome.message;
-    EXPECT_EQ(outcome.values[0], static_cast<float>(valid * (valid + 1) / 2)) << threads << " " << valid;
+    const int sum = valid * (valid + 1) / 2;
+    EXPECT_EQ(outcome.values[0], static_cast<float>(sum)) << threads << " " << valid;
   }
   EXPECT_TRUE(std::isnan(cub_block_sum(32, 32).values[1])) << "thread 0 alone has the sum";
 }
@@ -37,10 +38,10 @@ TEST(HostedCuda, TilesOfABlock) {
   const Outcome outcome = tile_sums();
   ASSERT_EQ(outcome.error, 0) << outcome.message;
   for (int i = 0; i < 32; ++i) {
-    const int first = i / 8 * 8;
+    const int first = i / 8 * 8, counted = i / 8 * 100 + i % 8;
     EXPECT_EQ(outcome.values[static_cast<std::size_t>(i)], static_cast<float>(8 * first + 28));
     EXPECT_EQ(outcome.values[static_cast<std::size_t>(32 + i)], static_cast<float>(first + 7));
-    EXPECT_EQ(outcome.values[static_cast<std::size_t>(64 + i)], static_cast<float>(i / 8 * 100 + i % 8));
+    EXPECT_EQ(outcome.values[static_cast<std::size_t>(64 + i)], static_cast<float>(counted));
   }
 }
 

@@ -217,7 +217,9 @@ std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& 
   if (!problem.empty()) return nullptr;
   const normproof_host_execution* execution = host_execution_of(library, problem);
   if (!problem.empty()) return nullptr;
-  std::snprintf(description.name, sizeof description.name, "%s", info->name);
+  // No problem: `load` has found a description.
+  std::snprintf(description.name, sizeof description.name, "%s",
+                info->name);  // NOLINT(clang-analyzer-core.NullDereference)
   description.on_device = info->memory == kDLCUDA;
   description.no_weight = (info->takes & NORMPROOF_TAKES_NO_WEIGHT) != 0;
   description.same_weight = (info->takes & NORMPROOF_TAKES_SAME_WEIGHT) != 0;

@@ -1,6 +1,7 @@
 """What the measuring scripts share: arguments that are refused with their value (exit code 2), what cannot run (3), and a
 fuzzer's run from an empty corpus."""
 import argparse
+import collections
 import os
 import pathlib
 import re
@@ -8,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 
+# How a fuzzer ended, how many executions it made (None where it does not say), what it printed.
+Run = collections.namedtuple("Run", "status executed log")
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -38,8 +41,7 @@ def expression(text):
 
 
 def hunt(build, harness, most, seed, environment, flags=()):
-    """The harness, from an empty corpus with `most` executions: how many it made until it died, and its log. None where it
-    ended by itself. Only the caller knows what counts as a finding."""
+    """The harness, from an empty corpus with at most `most` executions: the run that died, None where it ended by itself. Only the caller knows what counts as a finding."""
     with tempfile.TemporaryDirectory() as folder:
         corpus = os.path.join(folder, "corpus")
         os.mkdir(corpus)
@@ -51,9 +53,9 @@ def hunt(build, harness, most, seed, environment, flags=()):
     if done.returncode == 0:
         return None
     executed = re.findall(r"^stat::number_of_executed_units: +(\d+)", log, re.MULTILINE)
-    return (int(executed[-1]) if executed else None), log
+    return Run(done.returncode, int(executed[-1]) if executed else None, log)
 
 
-def no_finding(what, log):
+def no_finding(what, run):
     """The run broke: neither a finding nor an end."""
-    could_not_run(f"{what}: the fuzzer ended without a finding\n{log[-2000:]}")
+    could_not_run(f"{what}: status {run.status} without a finding\n{run.log[-2000:]}")

@@ -90,11 +90,10 @@ def executions_to_find(build, mutant, harness, most, seed, flags, without=None):
     run = script.hunt(build, harness, most, seed, environment, flags)
     if run is None:
         return None
-    executed, log = run
     # A sanitizer's report of the target is a finding as well; anything else is a broken run.
-    if executed is None or not re.search(r"^VIOLATION on target|ERROR: AddressSanitizer|ERROR: libFuzzer", log, re.MULTILINE):
-        script.no_finding(f"{mutant}, seed {seed}", log)
-    return executed
+    if run.executed is None or not re.search(r"^VIOLATION on target|ERROR: AddressSanitizer|ERROR: libFuzzer", run.log, re.MULTILINE):
+        script.no_finding(f"{mutant}, seed {seed}", run)
+    return run.executed
 
 
 def ways_to_a_case():

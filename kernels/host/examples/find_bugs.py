@@ -40,11 +40,10 @@ def hunt(build, bug, seed):
         run = script.hunt(build, harness, most, seed, {"NORMPROOF_TARGET": str(build / "hosted" / f"libhosted_{bug}.so")})
         if run is None:
             continue
-        executed, log = run
-        by = found_by(log)
-        if executed is None or by is None:
-            script.no_finding(bug, log)
-        return harness, by, executed
+        by = found_by(run.log)
+        if run.executed is None or by is None:
+            script.no_finding(bug, run)
+        return harness, by, run.executed
     return None
 
 

@@ -22,6 +22,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/progress.h"
+#include "cli/resources.h"
 #include "corpus/atomic_file.h"
 #include "properties/run/cuda_target.h"
 #include "properties/run/plugin_target.h"
@@ -33,7 +34,7 @@ namespace {
 
 struct BenchOptions {
   std::string target = "cuda";
-  std::string peers = NORMPROOF_PEERS_FILE;
+  std::string peers = resource("peers.csv").string();
   std::vector<std::string> operations, dtypes = {"bf16"};
   std::vector<std::int64_t> hidden, tokens;
   bool interrupted = false;

@@ -37,7 +37,8 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The folder that holds seeds/, models/ and regressions/: NORMPROOF_CORPUS, or where it was at build time.
+// The folder that holds seeds/, models/ and regressions/: NORMPROOF_CORPUS, or where the program was
+// installed or built.
 std::string default_corpus_folder();
 
 // How this program was called, for commands that people copy.

@@ -14,6 +14,7 @@
 #include "cli/exit_codes.h"
 #include "cli/merge.h"
 #include "cli/progress.h"
+#include "cli/resources.h"
 #include "cli/shard.h"
 #include "corpus/atomic_file.h"
 #include "fuzz/campaign/campaign.h"
@@ -200,7 +201,7 @@ Action add_fuzz(CLI::App& command) {
   campaign.folder = "fuzz-campaign";
   campaign.jobs = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const char* fuzzers = std::getenv("NORMPROOF_FUZZERS");
-  campaign.fuzzers = fuzzers != nullptr ? fuzzers : NORMPROOF_FUZZERS_FOLDER;
+  campaign.fuzzers = fuzzers != nullptr ? fuzzers : resource("fuzzers").string();
   command.add_option("--minutes", options->minutes, "How long")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/resources.h"
 #include "corpus/case_json.h"
 #include "corpus/safetensors.h"
 #include "properties/run/target.h"
@@ -75,7 +76,7 @@ int run(int argument_count, char** arguments) {
 
 std::string default_corpus_folder() {
   const char* folder = std::getenv("NORMPROOF_CORPUS");
-  return folder != nullptr ? folder : NORMPROOF_CORPUS_FOLDER;
+  return folder != nullptr ? folder : resource("corpus").string();
 }
 
 std::string program_name() {

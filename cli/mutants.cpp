@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/merge.h"
+#include "cli/resources.h"
 #include "cli/shard.h"
 #include "corpus/atomic_file.h"
 #include "properties/matrix/matrix.h"
@@ -83,7 +84,7 @@ int run(MutantsOptions& options) {
   settings.checks.program = program.string();
   settings.checks.corpus = default_corpus_folder();
   settings.checks.findings = (fs::absolute(options.folder) / "repros").string();
-  settings.patches = NORMPROOF_MUTANT_PATCHES;
+  settings.patches = resource("mutants").string();
   settings.results = (fs::path(options.folder) / "results.json").string();
   fs::create_directories(settings.checks.findings);
   // The fuzzers are another build: beside this one, if it was made.

@@ -6,7 +6,10 @@
 # normproof_plugin(), `normproof verify --target ./libNAME.so` judges them. The sanitizers are those of the build
 # (NORMPROOF_SANITIZERS); misaligned accesses are found in any. ARCHITECTURE is what __CUDA_ARCH__ says.
 include_guard(GLOBAL)
-set(NORMPROOF_CUDA_HOST_FOLDER ${CMAKE_CURRENT_LIST_DIR} CACHE INTERNAL "Where CUDA sources find their headers")
+# normproofConfig.cmake says where it was installed.
+if(NOT NORMPROOF_INSTALLED_CUDA_HOST_FOLDER)
+  set(NORMPROOF_CUDA_HOST_FOLDER ${CMAKE_CURRENT_LIST_DIR} CACHE INTERNAL "Where CUDA sources find their headers")
+endif()
 
 function(normproof_add_cuda_host_target name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "ARCHITECTURE" "SOURCES;INCLUDE_DIRECTORIES;DEFINITIONS")
@@ -49,9 +52,10 @@ function(normproof_add_cuda_host_target name)
   if(cuda_sources)
     add_custom_command(
       OUTPUT ${generated}
-      COMMAND normproof-cuda-source-pass --output ${folder} --depfile ${folder}.d
-              --headers ${NORMPROOF_CUDA_HOST_FOLDER}/cuda_headers ${headers} --include ${include_folders} -- ${cuda_sources}
-      DEPENDS ${cuda_sources} normproof-cuda-source-pass
+      COMMAND $<TARGET_FILE:normproof::cuda-source-pass> --output ${folder} --depfile ${folder}.d
+              --headers ${NORMPROOF_CUDA_HOST_FOLDER}/cuda_headers ${headers} --include ${include_folders} --
+                  ${cuda_sources}
+      DEPENDS ${cuda_sources} $<TARGET_FILE:normproof::cuda-source-pass>
       DEPFILE ${folder}.d
       COMMENT "CUDA sources of ${name} for the CPU"
       VERBATIM)
@@ -59,9 +63,9 @@ function(normproof_add_cuda_host_target name)
   add_library(${name} SHARED ${compiled} ${NORMPROOF_CUDA_HOST_FOLDER}/host_execution.cpp)
   target_compile_features(${name} PRIVATE cxx_std_20)
   target_include_directories(${name} SYSTEM BEFORE PRIVATE ${NORMPROOF_CUDA_HOST_FOLDER}/cuda_headers)
-  target_include_directories(${name} PRIVATE ${include_folders} ${NORMPROOF_CUDA_HOST_FOLDER}/../../properties/plugin)
+  target_include_directories(${name} PRIVATE ${include_folders})
   target_compile_definitions(${name} PRIVATE __CUDA_ARCH__=${arg_ARCHITECTURE} ${arg_DEFINITIONS})
-  target_link_libraries(${name} PRIVATE normproof::host)
+  target_link_libraries(${name} PRIVATE normproof::host normproof::plugin)
   if(TARGET dlpack::dlpack)
     target_link_libraries(${name} PRIVATE dlpack::dlpack)
   endif()

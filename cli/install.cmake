@@ -1,0 +1,43 @@
+# What `cmake --install` lays down: the program with its worker and its files, the libraries with their headers, host
+# execution of CUDA sources, and the CMake package that `find_package(normproof)` finds.
+include(CMakePackageConfigHelpers)
+
+set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/normproof)
+set(include_folder ${CMAKE_INSTALL_INCLUDEDIR}/normproof)
+set(share_folder ${CMAKE_INSTALL_DATADIR}/normproof)
+
+set(installed_targets normproof_corpus normproof_fmt normproof_host normproof_kernels normproof_oracle normproof_plugin
+                      normproof-cuda-source-pass)
+foreach(program IN ITEMS normproof normproof-worker)
+  if(TARGET ${program})
+    list(APPEND installed_targets ${program})
+  endif()
+endforeach()
+install(TARGETS ${installed_targets} EXPORT normproofTargets)
+install(EXPORT normproofTargets NAMESPACE normproof:: DESTINATION ${package_folder})
+
+# Libraries that the program loads lie beside it.
+foreach(library IN ITEMS kernels_cuda proofs_cuda bench_cuda)
+  if(TARGET ${library})
+    install(TARGETS ${library} LIBRARY DESTINATION ${CMAKE_INSTALL_BINDIR})
+  endif()
+endforeach()
+
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/normproofConfig.cmake.in
+  ${PROJECT_BINARY_DIR}/normproofConfig.cmake INSTALL_DESTINATION ${package_folder} PATH_VARS include_folder)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/normproofConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/normproofConfig.cmake ${PROJECT_BINARY_DIR}/normproofConfigVersion.cmake
+              ${PROJECT_SOURCE_DIR}/kernels/host/cuda_host_target.cmake DESTINATION ${package_folder})
+
+foreach(room IN ITEMS corpus kernels kernels/host oracle)
+  file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${room}/*.h)
+  install(FILES ${headers} DESTINATION ${include_folder}/${room})
+endforeach()
+install(FILES ${PROJECT_SOURCE_DIR}/kernels/host/host_execution.cpp DESTINATION ${include_folder}/kernels/host)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/kernels/host/cuda_headers DESTINATION ${include_folder}/kernels/host)
+install(FILES ${PROJECT_SOURCE_DIR}/properties/plugin/normproof_plugin.h DESTINATION ${include_folder})
+
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/corpus DESTINATION ${share_folder} FILES_MATCHING PATTERN "*.json" PATTERN test EXCLUDE)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/properties/mutants DESTINATION ${share_folder} FILES_MATCHING PATTERN "*.patch")
+install(FILES ${PROJECT_SOURCE_DIR}/bench/peers.csv DESTINATION ${share_folder})
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

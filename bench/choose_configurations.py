@@ -7,10 +7,13 @@ one that loses least in the other dtypes, and of these the one that the table us
 1 % gets a line of its own. Of a configuration that was measured more than once the slowest time counts: some have times
 that differ from run to run. Only shapes that kernels/register_shapes.inc still has are chosen.
 
+Files may be compressed by xz.
+
 Usage: choose_configurations.py GPU TUNE.csv... > kernels/configuration_table_GPU.inc, for instance GPU = h200
 """
 import collections
 import csv
+import lzma
 import math
 import pathlib
 import re
@@ -46,7 +49,7 @@ def read_times(files, shapes):
     times = collections.defaultdict(lambda: collections.defaultdict(lambda: collections.defaultdict(dict)))
     for name in files:
         try:
-            with open(name) as file:
+            with lzma.open(name, "rt") if str(name).endswith(".xz") else open(name) as file:
                 for line in csv.DictReader(file):
                     if line["shape"] not in shapes:
                         continue
@@ -55,8 +58,8 @@ def read_times(files, shapes):
                     configuration = Configuration(line["shape"], int(line["threads"]), int(line["dependent"]))
                     measured = times[place][dtype][line["mode"]]
                     measured[configuration] = max(measured.get(configuration, 0), float(line["kernel_us"]))
-        except OSError as error:
-            refuse(f"{name}: {error.strerror}")
+        except (OSError, lzma.LZMAError) as error:
+            refuse(f"{name}: {getattr(error, 'strerror', None) or error}")
         except (KeyError, ValueError, TypeError) as error:
             refuse(f"{name}: not what `normproof bench --tune` writes: {error!r}")
     return times

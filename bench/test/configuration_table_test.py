@@ -26,7 +26,7 @@ def table_of(*lines):
 class ConfigurationTable(unittest.TestCase):
     def test_tables_are_made_of_the_saved_measurements(self):
         for gpu in ("h100", "h200"):
-            measured = list((ROOT / "bench/results").glob(f"*-{gpu}-tune.csv"))
+            measured = list((ROOT / "bench/results").glob(f"*-{gpu}-tune.csv.xz"))
             self.assertEqual(len(measured), 1, measured)
             self.assertEqual((ROOT / f"kernels/configuration_table_{gpu}.inc").read_text(), table(gpu, *measured), gpu)
 

@@ -15,6 +15,7 @@
 #include "cli/merge.h"
 #include "cli/progress.h"
 #include "cli/resources.h"
+#include "cli/sarif.h"
 #include "cli/shard.h"
 #include "corpus/atomic_file.h"
 #include "fuzz/campaign/campaign.h"
@@ -32,7 +33,7 @@ struct FuzzOptions {
   campaign::CampaignOptions campaign;
   double minutes = 10;
   bool no_regressions = false;
-  std::string json;
+  std::string json, sarif;
 };
 
 int exit_code_of(const campaign::CampaignResult& result) {
@@ -83,6 +84,19 @@ Json to_json(const campaign::CampaignResult& result) {
   }
   document["problems"] = result.problems;
   return document;
+}
+
+SarifLog sarif_log_of(const campaign::CampaignResult& result, const std::string& target) {
+  SarifLog log;
+  log.exit_code = exit_code_of(result);
+  for (const auto& finding : result.findings) {
+    const std::string words =
+        fmt::format("target {}: {}{}; the report and the minimized case lie beside each other", target,
+                    finding.signature, finding.is_new ? "" : " (known)");
+    log.results.push_back({finding.signature, words, (finding.folder / "report.md").string()});
+  }
+  log.not_done = result.problems;
+  return log;
 }
 
 // Cases that a plug-in is asked for before the fuzzers are: if it takes none of them it would never be
@@ -147,6 +161,7 @@ int fuzz(FuzzOptions options) {
         {{"target", wanted.target}, {"seed", wanted.seed}, {"minutes", options.minutes}, {"only", names}});
     write_text_atomically(options.json, document.dump(2) + "\n");
   }
+  if (!options.sarif.empty()) write_sarif(options.sarif, sarif_log_of(result, wanted.target));
   return exit_code_of(result);
 }
 
@@ -222,6 +237,8 @@ Action add_fuzz(CLI::App& command) {
   command.add_flag("--no-regressions", options->no_regressions, "Leave that folder alone");
   add_shard_option(command, campaign.shard);
   command.add_option("--json", options->json, "Write the result to this file");
+  command.add_option("--sarif", options->sarif,
+                     "Write the findings to this file in SARIF, for code scanning services");
   return [options] { return fuzz(*options); };
 }
 

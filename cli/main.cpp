@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/output_options.h"
 #include "cli/resources.h"
 #include "corpus/case_json.h"
 #include "corpus/safetensors.h"
@@ -62,6 +63,7 @@ int run(int argument_count, char** arguments) {
   for (const Subcommand& subcommand : kSubcommands) {
     CLI::App* command = app.add_subcommand(subcommand.name, subcommand.description);
     const Action action = subcommand.add(*command);
+    try_outputs_first(*command);
     command->callback([action, &exit_code] { exit_code = action(); });
   }
   try {

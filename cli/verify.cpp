@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/html_report.h"
+#include "cli/sarif.h"
 #include "cli/shard.h"
 #include "cli/verify_run.h"
 
@@ -16,12 +17,28 @@ namespace {
 struct CommandOptions {
   VerifyOptions verify;
   std::optional<std::uint64_t> seed;
-  std::string operation, dtype, json, junit, html;
+  std::string operation, dtype, json, junit, html, sarif;
 };
 
 std::uint64_t fresh_seed() {
   std::random_device device;
   return device() & 0x7fffffffu;  // short enough to type
+}
+
+SarifLog sarif_log_of(const VerifyOptions& options, const VerifyResult& result) {
+  SarifLog log;
+  log.exit_code = exit_code_of(result);
+  for (const Finding& finding : result.findings) {
+    const bool has_case = !finding.file.empty();
+    log.results.push_back(
+        {has_case ? finding.test_case.name : finding.found_by.substr(0, finding.found_by.find(':')),
+         fmt::format("target {}, found by {}: {}", options.target, finding.found_by, finding.message),
+         has_case ? finding.file.string() : options.findings});
+  }
+  log.not_done = result.unchecked;
+  for (const Combination& combination : result.uncovered)
+    log.not_done.push_back("not reached: " + to_string(combination));
+  return log;
 }
 
 int run(CommandOptions& options) {
@@ -41,6 +58,7 @@ int run(CommandOptions& options) {
   if (!options.json.empty()) write_json(options.json, verify_options, result);
   if (!options.junit.empty()) write_junit(options.junit, verify_options, result);
   if (!options.html.empty()) write_html(options.html, verify_report(verify_options, result));
+  if (!options.sarif.empty()) write_sarif(options.sarif, sarif_log_of(verify_options, result));
   return exit_code_of(result);
 }
 
@@ -90,6 +108,8 @@ Action add_verify(CLI::App& command) {
   command.add_option("--json", options->json, "Write the result to this file");
   command.add_option("--junit", options->junit, "Write the result to this file as JUnit XML");
   command.add_option("--html", options->html, "Write a page with verdict, findings and plots to this file");
+  command.add_option("--sarif", options->sarif,
+                     "Write the findings to this file in SARIF, for code scanning services");
   return [options] { return run(*options); };
 }
 

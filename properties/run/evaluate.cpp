@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "corpus/generate.h"
@@ -44,14 +45,26 @@ void judge(const Case& test_case, const CaseTensors& tensors, const Judging& jud
   evaluation.certificates = std::move(verdict.first_violations);
 }
 
+// How far the r that give the element's bits are from the correctly rounded one.
+std::int64_t distance_from_root(const oracle::CertificateElement& element, std::int64_t root) {
+  const oracle::RootInterval& needs = element.needs;
+  if (needs.empty()) return INT64_MAX;
+  return std::max<std::int64_t>({needs.low - root, root - needs.high, 0});
+}
+
 }  // namespace
 
 std::optional<std::pair<std::int64_t, std::int64_t>> Evaluation::first_wrong_element() const {
   if (!verdict.first_mismatches.empty())
     return std::pair(verdict.first_mismatches.front().row, verdict.first_mismatches.front().column);
-  if (!certificates.empty())
-    return std::pair(certificates.front().row, certificates.front().elements.front().column);
-  return std::nullopt;
+  if (certificates.empty()) return std::nullopt;
+  // Of two elements that no r explains together, the honest r explains one as a rule: the other is wrong.
+  const oracle::Certificate& certificate = certificates.front();
+  const auto root = static_cast<std::int64_t>(certificate.correctly_rounded_root);
+  const auto wrong = std::ranges::max_element(
+      certificate.elements, {},
+      [root](const oracle::CertificateElement& element) { return distance_from_root(element, root); });
+  return std::pair(certificate.row, wrong->column);
 }
 
 std::string_view name_of(Evaluation::Outcome outcome) {

@@ -37,7 +37,8 @@ struct Evaluation {
     return outcome != Outcome::conforms && outcome != Outcome::refused_as_demanded &&
            outcome != Outcome::not_taken;
   }
-  // The first wrong element that is listed, as row and column.
+  // The first wrong element that is listed, as row and column; of a certificate's two the one that is farther
+  // from what the correctly rounded r gives.
   std::optional<std::pair<std::int64_t, std::int64_t>> first_wrong_element() const;
 };
 

@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <functional>
+#include <vector>
 
+#include "corpus/generate.h"
 #include "properties/run/kernel_target.h"
 #include "properties/test/wrong_target.h"
 
@@ -63,6 +66,37 @@ TEST(Evaluate, WrongBits) {
   const std::string text = describe(test_case, evaluation);
   EXPECT_NE(text.find("out[row 0, column 1]"), std::string::npos) << text;
   EXPECT_NE(text.find("1 ulp apart"), std::string::npos) << text;
+}
+
+// Of two elements that no r explains together, the one that is wrong is shown. Both columns in turn are
+// rounded the wrong way, at ties of bf16.
+TEST(Evaluate, ShowsTheElementThatIsWrong) {
+  Case test_case = ones(1, 2);
+  const auto bits = [](std::uint32_t first, std::uint32_t second) {
+    TensorData data{std::vector<std::byte>(4), {}};
+    store_bits(data.bytes, DType::bf16, 0, first);
+    store_bits(data.bytes, DType::bf16, 1, second);
+    return data;
+  };
+  for (const bool swapped : {false, true}) {
+    test_case.input = swapped ? bits(0x3fce, 0x3f06) : bits(0x3f06, 0x3fce);
+    test_case.weight = swapped ? bits(0x3f80, 0x3ffc) : bits(0x3ffc, 0x3f80);
+    test_case.epsilon_bits = std::bit_cast<std::uint32_t>(1e-6F);
+    for (std::int64_t column = 0; column < 2; ++column) {
+      WrongTarget target([&](Target& right, const Case& how, const CaseTensors& given) {
+        RunResult result = right.run(how, given);
+        std::vector<std::byte>& out = result.outputs.out;
+        store_bits(out, DType::bf16, column, load_bits(out, DType::bf16, column) + 1);
+        return result;
+      });
+      target.judge_by({.canonical = false, .policy = {}});
+      const Evaluation evaluation = evaluate(test_case, target);
+      ASSERT_TRUE(evaluation.violates());
+      ASSERT_EQ(evaluation.certificates.size(), 1U);
+      ASSERT_TRUE(evaluation.first_wrong_element());
+      EXPECT_EQ(evaluation.first_wrong_element()->second, column) << describe(test_case, evaluation);
+    }
+  }
 }
 
 TEST(Evaluate, MemoryViolationOfARightResult) {

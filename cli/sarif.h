@@ -1,0 +1,24 @@
+// Findings in SARIF 2.1.0, the format in which code scanning services take them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace normproof {
+
+struct SarifResult {
+  std::string rule;     // what kind of finding it is; the same words for the same bug
+  std::string message;  // what is wrong, with the certificate
+  std::string file;     // the repro or the report; a path
+};
+
+struct SarifLog {
+  std::vector<SarifResult> results;
+  std::vector<std::string> not_done;  // what was left unchecked; the log says so
+  int exit_code = 0;
+};
+
+// Throws std::system_error naming the file.
+void write_sarif(const std::string& path, const SarifLog& log);
+
+}  // namespace normproof

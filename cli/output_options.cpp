@@ -35,11 +35,12 @@ std::string why_no_file_in(const fs::path& folder) {
 // What is wrong with the file as an output; empty where nothing is.
 std::string objection_to_file(const std::string& text) {
   std::error_code error;
-  const fs::path file = fs::weakly_canonical(text, error);  // what a link leads to is written
+  const fs::path file = fs::weakly_canonical(fs::absolute(text), error);  // what a link leads to is written
   if (error) return fmt::format("{}: {}", text, error.message());
   const fs::file_status status = fs::status(file, error);
   if (fs::is_directory(status)) return fmt::format("{} is a folder, not a file", text);
   if (fs::exists(status) && !fs::is_regular_file(status)) return {};  // a device or a pipe has no neighbours
+  if (fs::exists(status) && access(file.c_str(), W_OK) == 0) return {};
   fs::create_directories(file.parent_path(), error);
   if (error) return fmt::format("{}: its folder cannot be made: {}", text, error.message());
   const std::string reason = why_no_file_in(file.parent_path());
@@ -49,7 +50,7 @@ std::string objection_to_file(const std::string& text) {
 // The same of a folder, which is made when the first file comes.
 std::string objection_to_folder(const std::string& text) {
   std::error_code error;
-  fs::path folder = fs::weakly_canonical(text, error);
+  fs::path folder = fs::weakly_canonical(fs::absolute(text), error);
   while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
   if (!fs::is_directory(folder, error)) return fmt::format("{}: {} is not a folder", text, folder.string());
   const std::string reason = why_no_file_in(folder);

@@ -165,48 +165,67 @@ int fuzz(FuzzOptions options) {
   return exit_code_of(result);
 }
 
-void add(campaign::CampaignResult& all, const Json& part) {
-  for (const Json& row : part.at("fuzzers")) {
-    const auto name = row.at("name").get<std::string>();
+void add(campaign::CampaignResult& all, const ResultPart& part) {
+  const ResultFields fields = part.fields();
+  for (const ResultFields& row : fields.rows("fuzzers")) {
+    const std::string name = row.text("name");
     auto fuzzer = std::ranges::find(all.fuzzers, name, &campaign::FuzzerTally::name);
     if (fuzzer == all.fuzzers.end()) {
       all.fuzzers.push_back({.name = name});
       fuzzer = all.fuzzers.end() - 1;
     }
-    fuzzer->runs += row.at("runs").get<std::int64_t>();
-    fuzzer->executions += row.at("executions").get<std::int64_t>();
-    fuzzer->coverage = std::max(fuzzer->coverage, row.at("edges").get<std::int64_t>());
-    fuzzer->inputs += row.at("inputs").get<std::int64_t>();
-    fuzzer->bytes += row.at("bytes").get<std::int64_t>();
-    fuzzer->replay_seconds += row.at("replay_seconds").get<double>();
-    fuzzer->failures += row.at("failures").get<std::int64_t>();
+    fuzzer->runs += row.count("runs");
+    fuzzer->executions += row.count("executions");
+    fuzzer->coverage = std::max(fuzzer->coverage, row.count("edges"));
+    fuzzer->inputs += row.count("inputs");
+    fuzzer->bytes += row.count("bytes");
+    fuzzer->replay_seconds += row.seconds("replay_seconds");
+    fuzzer->failures += row.count("failures");
   }
-  for (const Json& row : part.at("findings")) {
-    const auto signature = row.at("signature").get<std::string>();
-    const auto is_new = row.at("is_new").get<bool>();
+  const auto findings = fields.rows("findings");
+  for (const ResultFields& row : findings) {
+    const std::string signature = row.text("signature");
+    const bool is_new = row.flag("is_new");
     const auto same = std::ranges::find(all.findings, signature, &campaign::RecordedFinding::signature);
     if (same == all.findings.end()) {
-      all.findings.push_back({signature, row.at("folder").get<std::string>(), is_new});
+      all.findings.push_back({signature, row.text("folder"), is_new});
     } else {
       same->is_new = same->is_new && is_new;  // a shard that knew it knows it for all
     }
   }
-  for (const Json& row : part.at("problems")) {
-    const auto problem = row.get<std::string>();
+  const auto problems = fields.texts("problems");
+  for (const std::string& problem : problems)
     if (std::ranges::count(all.problems, problem) == 0) all.problems.push_back(problem);
+  all.seconds = std::max(all.seconds, fields.seconds("seconds"));
+}
+
+// Nothing that a part says of itself is lost, also where its lists do not say so.
+int worst_exit_code(int of_the_lists, const std::vector<ResultPart>& parts) {
+  int worst = of_the_lists;
+  for (const ResultPart& part : parts) {
+    const int code = stated_exit_code(part);
+    if (code == kAllGood || worst == kViolationFound) continue;
+    if (code != worst) fmt::print(stderr, "normproof: {} ended with exit code {}\n", part.name(), code);
+    worst = code;
   }
-  all.seconds = std::max(all.seconds, part.at("seconds").get<double>());
+  return worst;
 }
 
 }  // namespace
 
-int merge_fuzz(const std::vector<Json>& parts, const MergeOutput& output) {
-  if (!output.html.empty()) throw UsageError("--html is for the results of mutants");
+int merge_fuzz(const std::vector<ResultPart>& parts, const MergeOutput& output) {
+  if (!output.html.empty()) throw UsageError("--html is for the results of verify and mutants");
   campaign::CampaignResult result;
-  for (const Json& part : parts) add(result, part);
+  for (const ResultPart& part : parts) add(result, part);
+  const int exit_code = worst_exit_code(exit_code_of(result), parts);
   print(result);
-  if (!output.json.empty()) write_text_atomically(output.json, to_json(result).dump(2) + "\n");
-  return exit_code_of(result);
+  if (!output.json.empty()) {
+    Json document = to_json(result);
+    document["exit_code"] = exit_code;
+    describe_merged_run(document, parts);
+    write_text_atomically(output.json, document.dump(2) + "\n");
+  }
+  return exit_code;
 }
 
 Action add_fuzz(CLI::App& command) {

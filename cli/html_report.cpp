@@ -360,7 +360,7 @@ HtmlReport verify_report(const VerifyOptions& options, const VerifyResult& resul
   const Counts total = result.tally.total();
   const auto& wanted = result.combinations;
   report.sections.push_back(html::figures(std::vector<html::Figure>{
-      {std::to_string(result.findings.size()), "violations", !result.findings.empty()},
+      {std::to_string(result.violations), "violations", !result.findings.empty()},
       {std::to_string(options.seed), "seed"},
       {std::to_string(total.cases), "cases"},
       {std::to_string(total.elements), "elements compared"},
@@ -369,7 +369,7 @@ HtmlReport verify_report(const VerifyOptions& options, const VerifyResult& resul
       {fmt::format("{} of {}", wanted.size() - result.tally.uncovered(wanted).size(), wanted.size()),
        "combinations reached", !result.uncovered.empty()},
       {fmt::format("{:.1f} s", result.seconds), "time"}}));
-  if (!result.is_merged) {
+  if (result.merged_from == 0) {
     std::string command = command_line();
     if (command.find(" --seed") == std::string::npos) command += fmt::format(" --seed {}", options.seed);
     report.sections.push_back(commands_html({{"repeat this run", command}}));

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <sstream>
 
 #include "cli/commands.h"
+#include "cli/exit_codes.h"
 #include "cli/shard.h"
 
 namespace normproof {
@@ -17,44 +19,52 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr std::int64_t kFormatVersion = 1;  // of all kinds
+constexpr std::size_t kMissingShardsNamed = 8;
+
 struct Kind {
   const char* key;  // its value is the version of the format
-  int (*merge)(const std::vector<Json>&, const MergeOutput&);
+  int (*merge)(const std::vector<ResultPart>&, const MergeOutput&);
 };
 constexpr Kind kKinds[] = {
     {"normproof_verify", merge_verify}, {"normproof_mutants", merge_mutants}, {"normproof_fuzz", merge_fuzz}};
 
-struct Part {
-  std::string file;
-  Json document;
+struct Part : ResultPart {
   const Kind* kind = nullptr;
-  Shard shard;
 };
 
-Part read_part(const std::string& file) {
+Json read_json(const std::string& file) {
   std::ifstream stream(file, std::ios::binary);
   std::ostringstream text;
   text << stream.rdbuf();
   if (!stream) throw UsageError(fmt::format("{}: cannot be read", file));
-  Part part;
-  part.file = file;
   try {
-    part.document = Json::parse(text.str());
-    const auto kind =
-        std::ranges::find_if(kKinds, [&](const Kind& each) { return part.document.contains(each.key); });
-    if (kind == std::ranges::end(kKinds)) {
-      throw UsageError(fmt::format("{}: no result of verify, mutants or fuzz", file));
-    }
-    part.kind = &*kind;
-    if (!part.document.contains("shard"))
-      throw UsageError(fmt::format("{}: already a merged result, not of a shard", file));
-    part.shard = {part.document.at("shard").at("index").get<std::int64_t>(),
-                  part.document.at("shard").at("count").get<std::int64_t>()};
-    if (part.shard.index < 1 || part.shard.index > part.shard.count || !part.document.contains("run"))
-      throw UsageError(fmt::format("{}: a damaged result: {}", file, to_string(part.shard)));
+    return Json::parse(text.str());
   } catch (const Json::exception& error) {
     throw UsageError(fmt::format("{}: not a result in JSON: {}", file, error.what()));
   }
+}
+
+Part read_part(const std::string& file) {
+  Part part;
+  part.file = file;
+  part.document = read_json(file);
+  const auto kind =
+      std::ranges::find_if(kKinds, [&](const Kind& each) { return part.document.contains(each.key); });
+  if (kind == std::ranges::end(kKinds))
+    throw UsageError(fmt::format("{}: no result of verify, mutants or fuzz", file));
+  part.kind = &*kind;
+  const ResultFields fields = part.fields();
+  static_cast<void>(fields.count(kind->key, kFormatVersion, kFormatVersion));
+  if (!fields.has("shard")) fields.refuse("shard is missing: it does not say which part of a run it is");
+  const ResultFields shard = fields.fields("shard");
+  if (shard.has("merged_from"))
+    throw UsageError(fmt::format("{}: already a merged result, not of a shard", file));
+  part.shard.count = shard.count("count", 1, kMostShards);
+  part.shard.index = shard.count("index", 1, part.shard.count);
+  const ResultFields run = fields.fields("run");
+  if (run.text("version") != NORMPROOF_VERSION)
+    run.refuse("version", fmt::format("this program is version {}", NORMPROOF_VERSION));
   return part;
 }
 
@@ -65,8 +75,8 @@ void require_same(const Part& first, const Part& other, std::string_view what, c
                                other_value, other.file));
 }
 
-// The parts of one run, each once, in order; whatever else they are is refused.
-void require_one_run(std::vector<Part>& parts) {
+// Whatever else than parts of one run they are is refused.
+void require_one_run(const std::vector<Part>& parts) {
   const Part& first = parts.front();
   for (const Part& part : parts) {
     require_same(first, part, "the command", first.kind->key, part.kind->key);
@@ -83,6 +93,10 @@ void require_one_run(std::vector<Part>& parts) {
       require_same(first, part, name, text(first), text(part));
     }
   }
+}
+
+// Puts them in order.
+void require_each_shard_once(std::vector<Part>& parts) {
   std::ranges::sort(parts, {}, [](const Part& part) { return part.shard.index; });
   std::vector<std::string> missing;
   auto part = parts.begin();
@@ -97,7 +111,11 @@ void require_one_run(std::vector<Part>& parts) {
     }
     ++part;
   }
-  if (!missing.empty()) throw UsageError(fmt::format("missing shards: {}", fmt::join(missing, ", ")));
+  if (missing.empty()) return;
+  const std::size_t more = missing.size() - std::min(missing.size(), kMissingShardsNamed);
+  missing.resize(missing.size() - more);
+  throw UsageError(fmt::format("missing shards: {}{}", fmt::join(missing, ", "),
+                               more > 0 ? fmt::format(" and {} more", more) : ""));
 }
 
 struct MergeOptions {
@@ -109,17 +127,33 @@ int run(const MergeOptions& options) {
   std::vector<Part> parts;
   for (const std::string& file : options.files) parts.push_back(read_part(file));
   require_one_run(parts);
-  std::vector<Json> documents;
-  for (Part& part : parts) documents.push_back(std::move(part.document));
-  fmt::print("{} shards merged\n", documents.size());
+  require_each_shard_once(parts);
+  const Kind& kind = *parts.front().kind;
+  const std::vector<ResultPart> results(std::make_move_iterator(parts.begin()),
+                                        std::make_move_iterator(parts.end()));
+  fmt::print("{} shards merged\n", results.size());
   try {
-    return parts.front().kind->merge(documents, options.output);
+    return kind.merge(results, options.output);
   } catch (const Json::exception& error) {
     throw UsageError(fmt::format("a damaged result: {}", error.what()));
   }
 }
 
 }  // namespace
+
+std::string ResultPart::name() const { return fmt::format("{} ({})", to_string(shard), file); }
+
+int stated_exit_code(const ResultPart& part) {
+  const auto code = static_cast<int>(part.fields().count("exit_code", 0, 255));
+  for (const int known : {kAllGood, kViolationFound, kCouldNotRun})
+    if (code == known) return code;
+  part.fields().refuse("exit_code", "no run that writes a result ends with it");
+}
+
+void describe_merged_run(Json& document, const std::vector<ResultPart>& parts) {
+  document["run"] = parts.front().document.at("run");
+  document["shard"] = {{"index", 1}, {"count", 1}, {"merged_from", parts.size()}};
+}
 
 Action add_merge(CLI::App& command) {
   const auto options = std::make_shared<MergeOptions>();

@@ -115,15 +115,33 @@ int run(MutantsOptions& options) {
   return exit_code_of(result);
 }
 
+// What a part says of itself is what its cells say.
+void require_its_summary(const ResultPart& part, const matrix::Matrix& matrix) {
+  const auto summary = nlohmann::ordered_json::parse(matrix::to_json_text(matrix)).at("summary");
+  for (const auto& item : summary.items()) {
+    const auto& stated = part.fields().fields("summary").at(item.key().c_str());
+    if (stated != item.value())
+      part.fields().refuse(
+          fmt::format("{} is {}, its cells say {}", item.key(), stated.dump(), item.value().dump()));
+  }
+}
+
 }  // namespace
 
-int merge_mutants(const std::vector<nlohmann::ordered_json>& parts, const MergeOutput& output) {
+int merge_mutants(const std::vector<ResultPart>& parts, const MergeOutput& output) {
   std::vector<matrix::Matrix> matrices;
-  for (const auto& part : parts) matrices.push_back(matrix::matrix_from_json(part));
+  for (const ResultPart& part : parts) {
+    try {
+      matrices.push_back(matrix::matrix_from_json(part.document));
+    } catch (const std::exception& error) {
+      part.fields().refuse(error.what());
+    }
+    require_its_summary(part, matrices.back());
+  }
   // Row by row as a whole run has them: the shards took them in turn.
   matrix::Matrix all;
   all.checks = matrices.front().checks;
-  all.all_rows = parts.front().at("run").at("rows").get<std::size_t>();
+  all.all_rows = static_cast<std::size_t>(parts.front().fields().fields("run").count("rows"));
   for (std::size_t turn = 0; all.rows.size() < all.all_rows; ++turn) {
     const std::size_t before = all.rows.size();
     for (matrix::Matrix& matrix : matrices)
@@ -135,7 +153,11 @@ int merge_mutants(const std::vector<nlohmann::ordered_json>& parts, const MergeO
   }
   for (const matrix::Matrix& matrix : matrices) all.seconds = std::max(all.seconds, matrix.seconds);
   fmt::print("{}", matrix::to_text(all));
-  if (!output.json.empty()) write_text(output.json, matrix::to_json_text(all));
+  if (!output.json.empty()) {
+    auto document = nlohmann::ordered_json::parse(matrix::to_json_text(all));
+    describe_merged_run(document, parts);
+    write_text(output.json, document.dump(1) + "\n");
+  }
   if (!output.html.empty()) write_text(output.html, matrix::to_html(all));
   return exit_code_of(all);
 }

@@ -7,8 +7,6 @@
 namespace normproof {
 namespace {
 
-constexpr std::int64_t kMostShards = 100'000;
-
 // A whole number, or -1.
 std::int64_t number_in(std::string_view text) {
   std::int64_t number = -1;

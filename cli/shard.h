@@ -10,6 +10,8 @@
 
 namespace normproof {
 
+inline constexpr std::int64_t kMostShards = 100'000;
+
 void add_shard_option(CLI::App& command, Shard& shard);
 
 // "shard 2 of 4", for people.

@@ -1,10 +1,15 @@
 // The results of verify's shards as the result of the whole run.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
 
 #include "cli/commands.h"
+#include "cli/exit_codes.h"
 #include "cli/html_report.h"
 #include "cli/merge.h"
 #include "cli/shard.h"
@@ -14,61 +19,110 @@
 namespace normproof {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-template <class Value>
-Value require_known(std::optional<Value> value, const Json& name) {
-  if (!value) throw UsageError(fmt::format("a damaged result: unknown name {}", name.dump()));
-  return *value;
-}
-
-std::optional<DType> dtype_from(const Json& name) {
-  if (name.is_null()) return std::nullopt;
-  return require_known(dtype_from_name(name.get<std::string>()), name);
-}
-
-VerifyOptions options_from(const Json& run) {
+VerifyOptions options_from(const ResultFields& run) {
   VerifyOptions options;
-  options.target = run.at("target").get<std::string>();
-  options.seed = run.at("seed").get<std::uint64_t>();
-  if (run.contains("operation")) {
-    options.operation = require_known(operation_from_name(run.at("operation").get<std::string>()), run);
-  }
-  if (run.contains("dtype")) options.dtype = dtype_from(run.at("dtype"));
+  options.target = run.text("target");
+  options.seed = run.seed("seed");
+  options.seconds = run.seconds("seconds");
+  options.keep_going = run.flag("keep_going");
+  if (run.has("cases")) options.cases = run.count("cases");
+  if (run.has("property_cases"))
+    options.property_cases = static_cast<int>(run.count("property_cases", 1, INT32_MAX));
+  if (run.has("operation")) options.operation = run.named("operation", operation_from_name);
+  if (run.has("dtype")) options.dtype = run.named("dtype", dtype_from_name);
+  if (run.has("witness")) options.witness = run.flag("witness");
   return options;
 }
 
-Judging judging_from(const Json& run) {
-  return {run.at("judge") == "canonical", oracle::parse_policy(run.at("policy").get<std::string>())};
+Judging judging_from(const ResultFields& run) {
+  const std::string judge = run.text("judge");
+  if (judge != "canonical" && judge != "witness") run.refuse("judge", "must be canonical or witness");
+  try {
+    return {judge == "canonical", oracle::parse_policy(run.text("policy"))};
+  } catch (const std::invalid_argument& error) {
+    run.refuse("policy", error.what());
+  }
 }
 
-Combination combination_from(const Json& row) {
-  const auto path = row.at("path").get<std::string>();
-  return {require_known(operation_from_name(row.at("operation").get<std::string>()), row.at("operation")),
-          require_known(dtype_from(row.at("dtype")), row.at("dtype")), dtype_from(row.at("weight_dtype")),
-          dtype_from(row.at("quantized_dtype")),
-          path == "vectorized" ? KernelPath::vectorized
-          : path == "scalar"   ? KernelPath::scalar
-                               : KernelPath::automatic};
+std::optional<KernelPath> path_from_name(std::string_view name) {
+  constexpr std::array<std::pair<std::string_view, KernelPath>, 3> kPaths = {
+      {{"vectorized", KernelPath::vectorized},
+       {"scalar", KernelPath::scalar},
+       {"unknown", KernelPath::automatic}}};
+  for (const auto& [known, path] : kPaths)
+    if (known == name) return path;
+  return std::nullopt;
 }
 
-void add_row(Tally& tally, const Json& row) {
+Combination combination_from(const ResultFields& row) {
+  const Combination combination{
+      row.named("operation", operation_from_name), row.named("dtype", dtype_from_name),
+      row.named_or_null("weight_dtype", dtype_from_name),
+      row.named_or_null("quantized_dtype", dtype_from_name), row.named("path", path_from_name)};
+  // Path automatic: of a target that has none of ours, or of no call.
+  Combination of_tables = combination;
+  if (of_tables.path == KernelPath::automatic) of_tables.path = KernelPath::vectorized;
+  const auto all = all_combinations(combination.operation);
+  if (std::ranges::find(all, of_tables) == all.end())
+    row.refuse(fmt::format("there is no combination {}", to_string(combination)));
+  return combination;
+}
+
+Counts counts_from(const ResultFields& row) {
   Counts counts;
-  counts.cases = row.at("cases").get<std::int64_t>();
-  counts.rows = row.at("rows").get<std::int64_t>();
-  counts.elements = row.at("elements").get<std::int64_t>();
-  counts.special_rows = row.at("special_rows").get<std::int64_t>();
-  counts.mismatches = row.at("mismatches").get<std::int64_t>();
-  counts.violations = row.at("violations").get<std::int64_t>();
-  counts.refusals = row.at("refused_as_demanded").get<std::int64_t>();
-  counts.not_taken = row.at("not_taken").get<std::int64_t>();
-  tally.add(combination_from(row), counts);
+  counts.cases = row.count("cases");
+  counts.rows = row.count("rows");
+  counts.elements = row.count("elements");
+  counts.special_rows = row.count("special_rows");
+  counts.mismatches = row.count("mismatches");
+  counts.violations = row.count("violations");
+  counts.refusals = row.count("refused_as_demanded");
+  counts.not_taken = row.count("not_taken");
+  return counts;
 }
 
-void add_check(std::vector<Check>& checks, const Json& row) {
-  Check check{row.at("group").get<std::string>(), row.at("name").get<std::string>(),
-              row.at("passed").get<bool>(),       row.at("cases").get<std::int64_t>(),
-              row.at("seconds").get<double>(),    row.at("message").get<std::string>()};
+std::vector<Combination> combinations_from(const ResultFields& part) {
+  std::vector<Combination> combinations;
+  for (const ResultFields& row : part.rows("combinations")) combinations.push_back(combination_from(row));
+  if (combinations.empty()) part.refuse("combinations", "must name what the target has to reach");
+  return combinations;
+}
+
+// Adds the part's rows to the tally of all. Each combination has one row, and the rows sum up to the totals.
+void add_counts(Tally& all, const ResultFields& part) {
+  Tally tally;
+  std::set<std::string> seen;
+  for (const char* rows : {"combinations", "other_calls"}) {
+    for (const ResultFields& row : part.rows(rows)) {
+      const Combination combination = combination_from(row);
+      const std::string name = to_string(combination);
+      if (!seen.insert(name).second) row.refuse(fmt::format("a second row for {}", name));
+      tally.add(combination, counts_from(row));
+    }
+  }
+  const Counts stated = counts_from(part.fields("total")), sum = tally.total();
+  if (stated != sum) {
+    part.refuse(
+        fmt::format("the totals say {} cases, {} elements, {} mismatches, {} violations, the combinations "
+                    "{}, {}, {}, {}, or other figures differ",
+                    stated.cases, stated.elements, stated.mismatches, stated.violations, sum.cases,
+                    sum.elements, sum.mismatches, sum.violations));
+  }
+  all += tally;
+  const Counts total = all.total();
+  if (std::max({total.elements, total.rows, total.cases, total.not_taken}) > ResultFields::kMostCount)
+    part.refuse("with the other shards there are more than 10^15 elements");
+}
+
+Check check_from(const ResultFields& row) {
+  Check check{row.text("group"),  row.text("name"),       row.flag("passed"),
+              row.count("cases"), row.seconds("seconds"), row.text("message")};
+  if (check.group != "corpus" && check.group != "property" && check.group != "random")
+    row.refuse("group", "must be corpus, property or random");
+  return check;
+}
+
+void add_check(std::vector<Check>& checks, Check check) {
   const auto same = std::ranges::find_if(
       checks, [&](const Check& other) { return other.group == check.group && other.name == check.name; });
   if (same == checks.end()) {
@@ -83,12 +137,18 @@ void add_check(std::vector<Check>& checks, const Json& row) {
 }
 
 // Shards that find the same smallest case found the same bug.
-void add_finding(std::vector<Finding>& findings, const Json& row) {
+void add_finding(std::vector<Finding>& findings, const ResultFields& row) {
   Finding finding;
-  finding.found_by = row.at("found_by").get<std::string>();
-  finding.message = row.at("message").get<std::string>();
-  finding.file = row.at("file").get<std::string>();
-  if (row.contains("case")) finding.test_case = case_from_json(row.at("case").dump());
+  finding.found_by = row.text("found_by");
+  finding.message = row.text("message");
+  finding.file = row.text("file");
+  if (row.has("case")) {
+    try {
+      finding.test_case = case_from_json(row.at("case").dump());
+    } catch (const CaseError& error) {
+      row.refuse(fmt::format("its case: {}", error.what()));
+    }
+  }
   const auto key = [](const Finding& each) {
     return each.file.empty() ? each.message : each.file.filename().string();
   };
@@ -101,28 +161,54 @@ void add_finding(std::vector<Finding>& findings, const Json& row) {
   }
 }
 
-void add(VerifyResult& all, const Json& part) {
-  for (const char* rows : {"combinations", "other_calls"})
-    for (const Json& row : part.at(rows)) add_row(all.tally, row);
-  if (part.contains("checks"))
-    for (const Json& row : part.at("checks")) add_check(all.checks, row);
+// What a part says of itself besides its findings and what it left unchecked: nothing of it is lost, also
+// where those do not say so.
+void add_what_it_says_itself(VerifyResult& all, const ResultPart& part, std::int64_t violating_cases,
+                             const std::vector<std::string>& failed_checks) {
+  std::vector<std::string> says;
+  const int code = stated_exit_code(part);
+  if (code == kViolationFound) says.push_back("its exit code is 1");
+  if (violating_cases > 0) says.push_back(fmt::format("{} of its cases violate", violating_cases));
+  if (!failed_checks.empty()) says.push_back(fmt::format("it failed {}", fmt::join(failed_checks, ", ")));
+  const ResultFields fields = part.fields();
+  if (!says.empty() && fields.rows("findings").empty())
+    all.findings.push_back({{}, part.name(), fmt::format("{}; it has no repro", fmt::join(says, ", ")), {}});
+  if (code != kAllGood && says.empty() && fields.texts("unchecked").empty())
+    all.unchecked.push_back(
+        fmt::format("{}: its exit code is {}, and it does not say why", part.name(), code));
+}
+
+void add(VerifyResult& all, const ResultPart& part) {
+  const ResultFields fields = part.fields();
+  add_counts(all.tally, fields);
   const bool found_before = !all.findings.empty();
-  for (const Json& row : part.at("findings")) add_finding(all.findings, row);
-  for (const Json& reason : part.at("unchecked")) {
-    const auto text = reason.get<std::string>();
-    if (std::ranges::count(all.unchecked, text) == 0) all.unchecked.push_back(text);
+  std::vector<std::string> failed;
+  const std::vector<std::string> unchecked = fields.texts("unchecked");
+  if (fields.has("checks")) {
+    for (const ResultFields& row : fields.rows("checks")) {
+      Check check = check_from(row);
+      // A property that could check no case fails as well, and is named among what is unchecked.
+      const bool is_unchecked = check.cases == 0 && !unchecked.empty();
+      if (!check.passed && !is_unchecked) failed.push_back(check.group + " " + check.name);
+      add_check(all.checks, std::move(check));
+    }
   }
-  if (const auto words = part.at("target_says").get<std::string>(); !words.empty())
+  for (const ResultFields& row : fields.rows("findings")) add_finding(all.findings, row);
+  for (const std::string& reason : unchecked)
+    if (std::ranges::count(all.unchecked, reason) == 0) all.unchecked.push_back(reason);
+  add_what_it_says_itself(all, part, fields.fields("total").count("violations"), failed);
+  if (const auto words = fields.text("target_says"); !words.empty())
     all.closing_words += words.back() == '\n' ? words : words + "\n";
   // Shards run at the same time.
-  all.seconds = std::max(all.seconds, part.at("seconds").get<double>());
-  if (!part.contains("first_violation")) return;
-  const Json& first = part.at("first_violation");
-  const auto seconds = first.at("seconds").get<double>();
+  all.seconds = std::max(all.seconds, fields.seconds("seconds"));
+  all.violations += fields.count("violations_found");
+  if (!fields.has("first_violation")) return;
+  const ResultFields first = fields.fields("first_violation");
+  const double seconds = first.seconds("seconds");
   if (found_before && seconds >= all.seconds_to_first_violation) return;
   all.seconds_to_first_violation = seconds;
-  all.processor_seconds_to_first_violation = first.at("processor_seconds").get<double>();
-  all.cases_to_first_violation = first.at("cases").get<std::int64_t>();
+  all.processor_seconds_to_first_violation = first.seconds("processor_seconds");
+  all.cases_to_first_violation = first.count("cases");
 }
 
 // As a whole run has them: the corpus with its seeds first, the properties, the random cases.
@@ -136,27 +222,26 @@ void sort_checks(std::vector<Check>& checks) {
 
 }  // namespace
 
-int merge_verify(const std::vector<Json>& parts, const MergeOutput& output) {
-  const VerifyOptions options = options_from(parts.front().at("run"));
+int merge_verify(const std::vector<ResultPart>& parts, const MergeOutput& output) {
+  const ResultFields run = parts.front().fields().fields("run");
+  const VerifyOptions options = options_from(run);
   VerifyResult result;
-  result.is_merged = true;
-  std::int64_t cases = 0;
-  for (const Json& part : parts) {
+  result.merged_from = parts.size();
+  result.judging = judging_from(run);
+  result.corpus_files = run.count("corpus_files");
+  result.combinations = combinations_from(parts.front().fields());
+  for (const ResultPart& part : parts) {
+    if (combinations_from(part.fields()) != result.combinations)
+      part.fields().refuse(fmt::format("its combinations are others than those of {}", parts.front().file));
     add(result, part);
-    cases += part.at("total").at("cases").get<std::int64_t>();
   }
-  if (result.tally.total().cases != cases) {
-    throw UsageError(fmt::format("a damaged result: the totals say {} cases, the combinations {}", cases,
-                                 result.tally.total().cases));
-  }
+  result.violations = std::max(result.violations, static_cast<std::int64_t>(result.findings.size()));
   sort_checks(result.checks);
-  for (const Json& row : parts.front().at("combinations"))
-    result.combinations.push_back(combination_from(row));
   result.uncovered = result.tally.uncovered(result.combinations);
-  result.judging = judging_from(parts.front().at("run"));
   for (const Finding& finding : result.findings) {
-    fmt::print("VIOLATION found by {}\n{}  repro:   {}\n", finding.found_by, finding.message,
-               finding.file.string());
+    fmt::print("VIOLATION found by {}\n{}{}", finding.found_by, finding.message,
+               finding.message.ends_with('\n') ? "" : "\n");
+    if (!finding.file.empty()) fmt::print("  repro:   {}\n", finding.file.string());
   }
   fmt::print("{}", to_text(options, result));
   if (!output.json.empty()) write_json(output.json, options, result);

@@ -62,6 +62,20 @@ nlohmann::ordered_json to_json(const Combination& combination, const Counts& cou
   return row;
 }
 
+std::string violations_text(const VerifyResult& result) {
+  std::string text =
+      fmt::format("{} violation{} found, the first after {} cases and {:.2f} s{}\n", result.violations,
+                  result.violations == 1 ? "" : "s", result.cases_to_first_violation,
+                  result.seconds_to_first_violation, result.stopped_early ? "; stopped there" : "");
+  const auto stored = static_cast<std::int64_t>(result.findings.size());
+  if (result.violations > stored) {
+    text += fmt::format(
+        "{} of them are shown above: of random cases a run shrinks and stores the first {}{}\n", stored,
+        kMostRandomFindings, result.merged_from > 0 ? ", and the same repro of several shards is one" : "");
+  }
+  return text;
+}
+
 // Everything that decides which cases a run judges and when it ends.
 nlohmann::ordered_json what_is_run(const VerifyOptions& options, const VerifyResult& result) {
   nlohmann::ordered_json run = {{"target", options.target},
@@ -104,10 +118,7 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   text += result.closing_words;
   for (const std::string& reason : result.unchecked) text += fmt::format("NOT CHECKED: {}\n", reason);
   if (!result.findings.empty()) {
-    text +=
-        fmt::format("{} violation{} found, the first after {} cases and {:.2f} s{}\n", result.findings.size(),
-                    result.findings.size() == 1 ? "" : "s", result.cases_to_first_violation,
-                    result.seconds_to_first_violation, result.stopped_early ? "; stopped there" : "");
+    text += violations_text(result);
     return text;
   }
   for (const Combination& combination : result.uncovered) {
@@ -166,6 +177,7 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
                                   {"seconds", check.seconds},
                                   {"message", check.message}});
   }
+  document["violations_found"] = result.violations;
   document["findings"] = nlohmann::ordered_json::array();
   for (const Finding& finding : result.findings) {
     document["findings"].push_back(
@@ -182,7 +194,8 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
                                    {"processor_seconds", result.processor_seconds_to_first_violation}};
   }
   document["unchecked"] = result.unchecked;
-  if (!result.is_merged) describe_run(document, options.shard, what_is_run(options, result));
+  describe_run(document, options.shard, what_is_run(options, result));
+  if (result.merged_from > 0) document["shard"]["merged_from"] = result.merged_from;
   write_text_atomically(path, document.dump(2) + "\n");
 }
 

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <ctime>
 #include <exception>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -53,7 +55,6 @@ std::string witness_objection(const Case& test_case, const CaseTensors& tensors,
 }
 
 struct Failure {
-  std::int64_t index;
   Case test_case;
   std::string message;
   std::string seen;
@@ -159,6 +160,7 @@ void Verification::record(const Case& failing, std::string found_by, const std::
   fmt::print("{}\n", finding_text(finding, *target_));
   std::fflush(stdout);
   result_.findings.push_back(std::move(finding));
+  ++result_.violations;
   if (!options_.keep_going) result_.stopped_early = true;
 }
 
@@ -242,6 +244,7 @@ void Verification::check_properties() {
         progress_.clear();
         fmt::print("VIOLATION found by {}\n{}\n", found_by, outcome.message);
         result_.findings.push_back({{}, found_by, outcome.message, {}});
+        ++result_.violations;
         result_.stopped_early = !options_.keep_going;
       }
     }
@@ -258,8 +261,9 @@ void Verification::judge_random_cases() {
   std::atomic<std::int64_t> next{0};
   std::atomic<bool> stop_workers{false};
   std::atomic<std::int64_t> elements{0};
-  std::mutex mutex;  // guards what follows, and printing
-  std::vector<Failure> failures;
+  std::mutex mutex;                          // guards what follows, and printing
+  std::map<std::int64_t, Failure> failures;  // by index: the lowest, at most kMostRandomFindings
+  std::int64_t failing = 0;                  // all of them
   std::exception_ptr error;
   const Tally before = result_.tally;
   const std::int64_t at_once = target_->requests_at_once();
@@ -301,9 +305,12 @@ void Verification::judge_random_cases() {
           if (evaluation.violates() || !objection.empty()) {
             const std::lock_guard lock(mutex);
             note_first_violation();
-            failures.push_back({number, test_case, std::move(objection),
-                                evaluation.violates() ? describe(test_case, evaluation) : std::string()});
-            if (!options_.keep_going || failures.size() >= 8) stop_workers = true;
+            ++failing;
+            if (!options_.keep_going) stop_workers = true;
+            if (failures.size() == kMostRandomFindings && number > failures.rbegin()->first) continue;
+            failures[number] = {test_case, std::move(objection),
+                                evaluation.violates() ? describe(test_case, evaluation) : std::string()};
+            if (failures.size() > kMostRandomFindings) failures.erase(std::prev(failures.end()));
           }
         }
         if (index % 16 == 0 && mutex.try_lock()) {
@@ -345,11 +352,13 @@ void Verification::judge_random_cases() {
     }
   }
   // The lowest index first: what is reported does not depend on which worker was faster.
-  std::sort(failures.begin(), failures.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
-  for (const auto& [index, test_case, message, seen] : failures) {
-    record(test_case, fmt::format("random case {} of seed {}", index, options_.seed), message, seen);
+  const auto violations_before = result_.violations;
+  for (const auto& [index, failure] : failures) {
+    record(failure.test_case, fmt::format("random case {} of seed {}", index, options_.seed), failure.message,
+           failure.seen);
     if (stop()) return;
   }
+  result_.violations = violations_before + failing;
 }
 
 }  // namespace

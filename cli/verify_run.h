@@ -30,7 +30,7 @@ struct VerifyOptions {
   int threads = 0;  // for the random cases; 0: as many as keep the target and the cores busy
   // Judge the random cases with the witness judge too; not given: where the target is not the CPU's own.
   std::optional<bool> witness;
-  bool keep_going = false;  // do not stop at the first violation
+  bool keep_going = false;  // do not stop at the first violation; count all
   bool shrink = true;       // violating cases, before they are stored
 };
 
@@ -48,6 +48,7 @@ struct VerifyResult {
   Tally tally;
   std::vector<Check> checks;
   std::vector<Finding> findings;
+  std::int64_t violations = 0;  // corpus cases, properties and random cases; not all need be among `findings`
   std::vector<Combination> combinations;  // that the target must reach
   std::vector<Combination>
       uncovered;  // of these, those that no compared row has reached; of a whole run only
@@ -60,8 +61,12 @@ struct VerifyResult {
   double processor_seconds_to_first_violation = 0;
   std::int64_t cases_to_first_violation = 0;
   bool stopped_early = false;
-  bool is_merged = false;  // from the results of shards
+  std::size_t merged_from = 0;  // so many results of shards; 0: not merged
 };
+
+// Shrinking takes time: of the random cases that violate, only so many become findings, those with the lowest
+// numbers.
+inline constexpr std::size_t kMostRandomFindings = 8;
 
 // Throws TargetError where the target cannot be had.
 VerifyResult verify(const VerifyOptions& options);

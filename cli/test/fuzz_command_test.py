@@ -134,6 +134,14 @@ class FuzzCommand(unittest.TestCase):
 
         merged, _ = merge(0)
         self.assertEqual(merged["fuzzers"][0]["executions"], 1234 * sum(runs))
+        self.assertEqual(merged["run"], results[0]["run"])
+        self.assertEqual(merged["shard"], {"index": 1, "count": 1, "merged_from": 2})
+        # What a shard says of itself counts, also where its lists do not say it.
+        for code in (1, 3):
+            pathlib.Path(names[1]).write_text(json.dumps(dict(results[1], exit_code=code)))
+            merged, text = merge(code)
+            self.assertIn(f"shard 2 of 2 ({names[1]}) ended with exit code {code}", text)
+            self.assertEqual(merged["exit_code"], code)
         # A bug that both shards found is one finding, and a new one only where no shard knew it.
         bug = {"signature": "rms_norm-weight-fp32-wrong-bits", "is_new": True, "folder": "/findings/bug"}
         for name, result, known in zip(names, results, (True, False)):

@@ -62,7 +62,35 @@ class ShardCommands(unittest.TestCase):
             self.assertTrue(all(parts), group)
             self.assertEqual(sum(map(len, parts)), len(set.union(*parts)), group)
         self.assertEqual([self.result(name)["total"]["cases"] < whole["total"]["cases"] for name in names], [True] * 3)
+        self.assertEqual(merged["run"], whole["run"])
+        self.assertEqual(merged["shard"], {"index": 1, "count": 1, "merged_from": 3})
         self.assertIn("already a merged result", self.run_program("merge", "merged.json", code=2))
+
+    def test_the_violations_of_all_shards_are_those_of_the_run_and_what_is_not_stored_is_said(self):
+        os.mkdir(self.path("cases"))
+        shutil.copy(os.path.join(CORPUS, "seeds", "B22-zero-row.json"), self.path("cases"))
+        arguments = ("verify", "--target", MUTANT, "--op", "rms_norm", "--dtype", "bf16", "--seconds", "0", "--cases", "200",
+                     "--property-cases", "1", "--seed", "5", "--corpus", "cases", "--keep-going", "--no-shrink")
+        text = self.run_program(*arguments, "--json", "whole.json", code=1)
+        whole = self.result("whole.json")
+        random = [f for f in whole["findings"] if f["found_by"].startswith("random case")]
+        self.assertEqual(len(random), 8)
+        numbers = [int(f["found_by"].split()[2]) for f in random]
+        self.assertEqual(numbers, sorted(numbers))
+        (check,) = [c for c in whole["checks"] if c["group"] == "random"]
+        violating = int(check["message"].split()[0])
+        self.assertGreater(violating, 12)
+        self.assertEqual(check["cases"], 200)
+        self.assertEqual(whole["violations_found"], len(whole["findings"]) - 8 + violating)
+        self.assertIn(f"{whole['violations_found']} violations found", text)
+        self.assertIn(f"{len(whole['findings'])} of them are shown above: of random cases a run shrinks and stores the "
+                      "first 8", text)
+        names = self.shards(5, *arguments, code=1)  # five: each has cases of the vectorized path
+        merged_text = self.run_program("merge", *names, "--json", "merged.json", code=1)
+        merged = self.result("merged.json")
+        self.assertEqual(merged["violations_found"], whole["violations_found"])
+        self.assertIn(f"{whole['violations_found']} violations found", merged_text)
+        self.assertEqual(merged["total"]["violations"], whole["total"]["violations"])
 
     def test_what_no_shard_reaches_is_not_reached(self):
         os.mkdir(self.path("cases"))
@@ -130,7 +158,6 @@ class ShardCommands(unittest.TestCase):
 
         refused("seed is 7 in 1of3.json, 8 in altered.json", merge=altered(lambda r: r["run"].update(seed=8)))
         refused('target is "host"', merge=altered(lambda r: r["run"].update(target="mutant:x")))
-        refused("version is", merge=altered(lambda r: r["run"].update(version="0.0.1")))
         refused("cases is 0", "absent", merge=altered(lambda r: r["run"].pop("cases")))
         refused("number of shards is 3", merge=altered(lambda r: r["shard"].update(count=4)))
         refused("damaged", merge=altered(lambda r: r["shard"].update(index=5)))
@@ -143,6 +170,94 @@ class ShardCommands(unittest.TestCase):
         with open(self.path("other.json"), "w") as file:
             file.write("{}")
         refused("other.json: no result of verify, mutants or fuzz", merge=["other.json"])
+
+    def small_run(self):
+        return self.shards(3, "verify", "--op", "rms_norm", "--dtype", "fp32", "--seconds", "0", "--cases", "60",
+                           "--property-cases", "1", "--seed", "7")
+
+    def alter(self, name, change):
+        result = self.result(name)
+        change(result)
+        with open(self.path("altered.json"), "w") as file:
+            json.dump(result, file)
+        return "altered.json"
+
+    def test_what_a_shard_says_of_itself_decides(self):
+        names = self.small_run()
+        self.run_program("merge", *names, code=0)
+
+        def violation(result):
+            result["combinations"][0]["violations"] += 3
+            result["total"]["violations"] += 3
+
+        def failed_check(result):
+            next(c for c in result["checks"] if c["cases"] > 0)["passed"] = False
+
+        for change, code, words in ((lambda r: r.update(exit_code=1), 1, "its exit code is 1"),
+                                    (violation, 1, "3 of its cases violate"), (failed_check, 1, "it failed "),
+                                    (lambda r: r.update(exit_code=3), 3, "its exit code is 3"),
+                                    (lambda r: r["unchecked"].append("half of it"), 3, "half of it")):
+            with self.subTest(words):
+                altered = self.alter(names[1], change)
+                text = self.run_program("merge", names[0], altered, names[2], "--json", "merged.json", code=code)
+                self.assertIn(words, text)
+                self.assertNotIn("conforms", text)
+                self.assertEqual(self.result("merged.json")["exit_code"], code)
+
+    def test_what_verify_does_not_write_is_refused_with_the_value(self):
+        names = self.small_run()
+
+        def row(**fields):
+            return lambda r: r["combinations"][0].update(fields)
+
+        def run(**fields):
+            return lambda r: r["run"].update(fields)
+
+        for change, words in ((lambda r: r.update(normproof_verify=2), "normproof_verify is 2"),
+                              (lambda r: r.update(normproof_verify="1"), 'normproof_verify is "1"'),
+                              (lambda r: r.update(exit_code=7), "exit_code is 7"),
+                              (run(version="99.0.0"), 'version is "99.0.0"'),
+                              (row(path="tensor core"), 'path is "tensor core"'),
+                              (row(dtype="fp12"), 'dtype is "fp12"'), (row(weight_dtype="int8"), 'weight_dtype is "int8"'),
+                              (row(weight_dtype="bf16"), "no combination rms_norm fp32 weight bf16"),
+                              (row(operation="layer_norm"), 'operation is "layer_norm"'),
+                              (row(rows=-1), "rows is -1"), (row(rows=1.5), "rows is 1.5"),
+                              (row(elements=2 ** 63), "elements is 9223372036854775808"),
+                              (row(mismatches=5), "the totals say"),
+                              (lambda r: r["combinations"].append(r["combinations"][0]), "its combinations are others"),
+                              (lambda r: r["other_calls"].append(r["combinations"][0]), "a second row for rms_norm fp32"),
+                              (lambda r: r.update(combinations=[]), "combinations is []"),
+                              (lambda r: r.update(combinations=None), "combinations is null"),
+                              (lambda r: r["combinations"].pop(), "its combinations are others"),
+                              (lambda r: r["checks"][0].update(group="mood"), 'group is "mood"'),
+                              (lambda r: r["checks"][0].update(passed="yes"), 'passed is "yes"'),
+                              (lambda r: r.update(findings=[{"found_by": 3}]), "found_by is 3"),
+                              (lambda r: r.update(findings=["bad"]), 'findings[0]: a damaged result: "bad" is no object'),
+                              (lambda r: r["shard"].update(count=10 ** 9), "count is 1000000000"),
+                              (lambda r: r["shard"].update(count=1e9), "count is 1000000000.0"),
+                              (lambda r: r["shard"].update(index=1.5), "index is 1.5"),
+                              (lambda r: r.update(shard=[]), "[] is no object"),
+                              (lambda r: r.pop("run"), "run is missing")):
+            with self.subTest(words):
+                text = self.run_program("merge", names[0], self.alter(names[1], change), names[2], code=2)
+                self.assertIn(words, text)
+                self.assertIn("altered.json", text)
+        # What decides what is run is the same in all.
+        for key, value in (("judge", "jury"), ("policy", "weight=fp33"), ("seed", -1), ("seconds", "all"),
+                           ("property_cases", 0), ("dtype", "fp12"), ("operation", "layer_norm")):
+            with self.subTest(key):
+                for name in names:
+                    result = self.result(name)
+                    result["run"][key] = value
+                    with open(self.path("run-" + name), "w") as file:
+                        json.dump(result, file)
+                text = self.run_program("merge", *("run-" + name for name in names), code=2)
+                self.assertIn(f"{key} is {json.dumps(value)}", text)
+        # Many shards of which one is here: a few are named.
+        only = self.alter(names[1], lambda r: r["shard"].update(count=100000))
+        text = self.run_program("merge", only, code=2)
+        self.assertIn("missing shards: 1/100000, 3/100000", text)
+        self.assertIn("and 99991 more", text)
 
     def test_wrong_shards_are_2_and_named(self):
         for value in ("0/3", "4/3", "1", "1/", "/2", "a/b", "1/2/3", "-1/2", "1/1000000000000"):
@@ -165,15 +280,22 @@ class ShardCommands(unittest.TestCase):
         self.assertGreater(len(rows(whole)), 2)
         self.assertEqual(rows(merged), rows(whole))
         self.assertEqual(merged["checks"], whole["checks"])
+        self.assertEqual(merged["run"], whole["run"])
+        self.assertEqual(merged["shard"], {"index": 1, "count": 1, "merged_from": 2})
         self.assertEqual([len(self.result(name)["rows"]) for name in names],
                          [(len(rows(whole)) + 1) // 2, len(rows(whole)) // 2])
         with open(self.path("merged.html")) as file:
             self.assertIn("B1-fp32-weight-multiply-scalar", file.read())
-        result = self.result(names[1])
-        result["rows"].pop()
-        with open(self.path(names[1]), "w") as file:
-            json.dump(result, file)
-        self.assertIn(f"{len(rows(whole)) - 1} rows of {len(rows(whole))}", self.run_program("merge", *names, code=2))
+        for change, words in ((lambda r: r["summary"].update(false_alarms=2), "false_alarms"),
+                              (lambda r: next(iter(r["rows"][0]["cells"].values())).update(outcome="bored"), "'bored'"),
+                              (lambda r: r.update(normproof_mutants=2), "normproof_mutants is 2")):
+            self.assertIn(words, self.run_program("merge", names[0], self.alter(names[1], change), code=2))
+        for name in names:
+            result = self.result(name)
+            result["run"]["rows"] += 1
+            with open(self.path(name), "w") as file:
+                json.dump(result, file)
+        self.assertIn(f"{len(rows(whole))} rows of {len(rows(whole)) + 1}", self.run_program("merge", *names, code=2))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ struct Counts {
   std::int64_t refusals = 0;    // cases refused as demanded
   std::int64_t not_taken = 0;   // cases that the target is not made for; they count nowhere else
   Counts& operator+=(const Counts& other);
+  friend bool operator==(const Counts&, const Counts&) = default;
 };
 
 // One cell of what must be covered: operation x activation dtype x weight x quantized dtype x path.

@@ -41,6 +41,7 @@ struct FileReport {
   Json json;
   std::string html;  // where a page is written
   bool violates = false;
+  std::string hint;  // what to ask next; empty: which policy it is
 };
 
 Json json_of(const oracle::RootInterval& interval) {
@@ -87,8 +88,8 @@ Json json_of(const DifferenceHistogram& histogram) {
 }
 
 // How the violating rows differ from the policy; nothing where there are none.
-std::optional<DifferencePicture> picture_of(const GivenOutputs& given,
-                                            const oracle::WitnessVerdict& verdict) {
+std::optional<DifferencePicture> picture_of(const GivenOutputs& given, const oracle::WitnessVerdict& verdict,
+                                            const CheckOptions& options) {
   std::vector<std::int64_t> rows;
   for (const auto& witness : verdict.row_witnesses) {
     if (witness.violation) rows.push_back(witness.row);
@@ -99,8 +100,8 @@ std::optional<DifferencePicture> picture_of(const GivenOutputs& given,
       {},
       DifferenceMap(test_case.rows(), test_case.hidden_size()),
       "Elements of the violating rows, compared with the policy at the r that fits best."};
-  picture.histogram =
-      difference_histogram(test_case, given.tensors, given.outputs, given.policy, rows, &picture.map);
+  picture.histogram = difference_histogram(test_case, given.tensors, given.outputs, given.policy, rows,
+                                           options.html.empty() ? nullptr : &picture.map, options.threads);
   return picture;
 }
 
@@ -114,6 +115,22 @@ DifferencePicture canonical_picture_of(const GivenOutputs& given) {
   picture.histogram = difference_histogram(given.outputs.out, wanted.out, test_case.output_dtype(),
                                            test_case.hidden_size(), &picture.map);
   return picture;
+}
+
+// How far off the elements of the violating rows are. Returns what to ask next; empty: which policy it is.
+std::string print_differences(const DifferenceHistogram& histogram, const std::string& file,
+                              const Case& test_case) {
+  if (!histogram.few_differ() || histogram.first.empty()) {
+    fmt::print("  the violating rows against the policy at the r that fits best: {}\n", to_text(histogram));
+    return {};
+  }
+  fmt::print("  wrong: {} of {} elements, against the policy at the r that fits best\n",
+             histogram.differing(), test_case.elements());
+  for (const oracle::Mismatch& mismatch : histogram.first) fmt::print("    {}\n", mismatch_line(mismatch));
+  // Another policy would show in many elements.
+  const oracle::Mismatch& first = histogram.first.front();
+  return fmt::format("what should it be, step by step? {} explain {} --row {} --column {}", program_name(),
+                     shell_quoted(file), first.row, first.column);
 }
 
 FileReport check_by_witness(const std::string& file, const GivenOutputs& given, const CheckOptions& options,
@@ -138,7 +155,7 @@ FileReport check_by_witness(const std::string& file, const GivenOutputs& given, 
     report.json["certificates"].push_back(json_of(certificate, test_case));
   for (const auto& mismatch : verdict.first_residual_mismatches)
     report.json["residual_out"].push_back(json_of(mismatch));
-  const auto picture = picture_of(given, verdict);
+  const auto picture = picture_of(given, verdict, options);
   if (picture) report.json["differences"] = json_of(picture->histogram);
   if (!options.html.empty()) report.html = check_section(file, given, verdict, picture ? &*picture : nullptr);
   if (options.quiet && !report.violates) return report;
@@ -163,10 +180,7 @@ FileReport check_by_witness(const std::string& file, const GivenOutputs& given, 
     for (const auto& mismatch : verdict.first_residual_mismatches)
       fmt::print("  {}\n", mismatch_line(mismatch));
   }
-  if (picture) {
-    fmt::print("  the violating rows against the policy at the r that fits best: {}\n",
-               to_text(picture->histogram));
-  }
+  if (picture) report.hint = print_differences(picture->histogram, file, test_case);
   return report;
 }
 
@@ -243,7 +257,9 @@ int check(const CheckOptions& options) {
       FileReport report = check_file(file, options);
       ++(report.violates ? violating : conforming);
       if (report.violates && !options.quiet) {
-        fmt::print("  which policy is it? {} identify {}\n", program_name(), file);
+        fmt::print("  {}\n", report.hint.empty() ? fmt::format("which policy is it? {} identify {}",
+                                                               program_name(), shell_quoted(file))
+                                                 : report.hint);
       }
       files.push_back(std::move(report.json));
       page.sections.push_back(std::move(report.html));

@@ -73,7 +73,9 @@ std::string histogram_html(const DifferenceHistogram& histogram) {
   std::vector<svg::Bar> bars;
   const auto add = [&](const std::string& label, std::int64_t count) {
     const double share = static_cast<double>(count) / total;
-    bars.push_back({label, share, fmt::format("{} ({:.3g} %)", count, 100 * share)});
+    bars.push_back(
+        {label, share,
+         fmt::format("{} ({})", count, share_text(count, std::max<std::int64_t>(histogram.total(), 1)))});
   };
   for (std::size_t bin = 0; bin < histogram.elements.size(); ++bin)
     add(DifferenceHistogram::label(bin), histogram.elements[bin]);
@@ -109,8 +111,10 @@ std::string map_html(const DifferenceMap& map) {
 }
 
 std::string picture_html(const DifferencePicture& picture) {
-  return fmt::format("<h3>How far elements are off</h3>\n<p>{}</p>\n{}<h3>Where elements differ</h3>\n{}",
-                     escaped(picture.subject), histogram_html(picture.histogram), map_html(picture.map));
+  return fmt::format("<h3>How far elements are off</h3>\n<p>{}</p>\n{}{}<h3>Where elements differ</h3>\n{}",
+                     escaped(picture.subject), histogram_html(picture.histogram),
+                     picture.histogram.few_differ() ? mismatches_html(picture.histogram.first) : "",
+                     map_html(picture.map));
 }
 
 // The axes that matter for the case, and which value was judged by.
@@ -146,8 +150,7 @@ std::string check_commands(const std::string& file) {
 }
 
 std::string percent(std::int64_t part, std::int64_t whole) {
-  return fmt::format("{:.3g} %",
-                     whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+  return share_text(part, std::max<std::int64_t>(whole, 1));
 }
 
 }  // namespace

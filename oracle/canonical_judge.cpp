@@ -29,7 +29,8 @@ class Judge {
     rows_ = static_cast<std::int64_t>(tensors.input.size() / row_bytes(formula_.formats.activation));
   }
 
-  Verdict compare(const Outputs& outputs) {
+  Verdict compare(const Outputs& outputs, std::size_t listed) {
+    listed_ = listed;
     Verdict verdict;
     verdict.rows = rows_;
     for (std::int64_t row = 0; row < rows_; ++row) {
@@ -78,17 +79,11 @@ class Judge {
     if (std::memcmp(got.data(), wanted.data(), wanted.size()) == 0) return;
     const DType dtype = tensor == OutputTensor::out ? formula_.output_dtype() : formula_.formats.activation;
     for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
-      const Mismatch mismatch{
-          tensor,
-          row,
-          column,
-          dtype,
-          packed_bits(got, dtype, column),
-          packed_bits(wanted, dtype, column),
-          ulp_distance(dtype, packed_bits(got, dtype, column), packed_bits(wanted, dtype, column))};
-      if (same(dtype, mismatch.got, mismatch.wanted)) continue;
+      const std::uint32_t a = packed_bits(got, dtype, column), b = packed_bits(wanted, dtype, column);
+      if (same(dtype, a, b)) continue;
       ++verdict.mismatches;
-      if (verdict.first_mismatches.size() == kMaximumListed) continue;
+      if (verdict.first_mismatches.size() >= listed_) continue;
+      const Mismatch mismatch{tensor, row, column, dtype, a, b, ulp_distance(dtype, a, b)};
       confirm(mismatch);
       verdict.first_mismatches.push_back(mismatch);
     }
@@ -120,6 +115,7 @@ class Judge {
   const CaseTensors& tensors_;
   FastRow fast_;
   std::int64_t rows_ = 0;
+  std::size_t listed_ = kMaximumListed;
   std::optional<ExactRow> exact_row_;  // of the row at hand, once it is needed
   Value exact_inverse_root_;
 };
@@ -133,11 +129,11 @@ Outputs expected_outputs(const Case& test_case, const CaseTensors& tensors, cons
 }
 
 Verdict judge_canonical(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
-                        const Policy& policy) {
+                        const Policy& policy, std::size_t listed) {
   require_sizes(test_case, tensors);
   require_sizes(test_case, outputs);
   const StandardFloatEnvironment environment;
-  return Judge(test_case, tensors, policy).compare(outputs);
+  return Judge(test_case, tensors, policy).compare(outputs, listed);
 }
 
 }  // namespace normproof::oracle

@@ -15,8 +15,8 @@ Outputs expected_outputs(const Case& test_case, const CaseTensors& tensors, cons
 // Compares outputs with the contract; any NaN equals any NaN, signed zeros differ. Agreement is found on the
 // fast path; each listed mismatch is confirmed by exact arithmetic first. Throws std::invalid_argument where
 // tensors or outputs do not have the case's sizes, and std::logic_error, with both values, should the two
-// paths ever disagree.
+// paths ever disagree. The first `listed` mismatches are listed, the others counted.
 Verdict judge_canonical(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
-                        const Policy& policy = native());
+                        const Policy& policy = native(), std::size_t listed = kMaximumListed);
 
 }  // namespace normproof::oracle

@@ -46,7 +46,22 @@ void require_valid_element(const Certificate& certificate, const CertificateElem
   }
 }
 
-std::string element_text(const CertificateElement& element, const Formula& formula) {
+// Which of the elements is wrong, if the kernel's r is right: what the correctly rounded r gives there.
+std::string at_root_text(const CertificateElement& element, const Formula& formula, std::uint32_t root) {
+  Arithmetic arithmetic;
+  const Value weight =
+      formula.formats.weight ? decode(*formula.formats.weight, element.weight) : Value::integer(1);
+  const DType dtype = formula.output_dtype();
+  const auto wanted = static_cast<std::uint32_t>(exact_output(
+      arithmetic, formula, decode(DType::fp32, element.operand), weight, decode(DType::fp32, root)));
+  if (same(dtype, wanted, element.got)) return "right at the correctly rounded r";
+  std::string text = fmt::format("the correctly rounded r gives {} ({})", value_text(dtype, wanted),
+                                 hex_bits(format_of(dtype), wanted));
+  const std::uint64_t apart = ulp_distance(dtype, wanted, element.got);
+  return apart == UINT64_MAX ? text : fmt::format("{}, {} ulp apart", text, apart);
+}
+
+std::string element_text(const CertificateElement& element, const Formula& formula, std::uint32_t root) {
   const auto number = [](DType dtype, std::uint32_t bits) {
     return fmt::format("{} ({})", value_text(dtype, bits), hex_bits(format_of(dtype), bits));
   };
@@ -54,8 +69,9 @@ std::string element_text(const CertificateElement& element, const Formula& formu
   if (formula.formats.weight)
     text += fmt::format(", w = {}", number(*formula.formats.weight, element.weight));
   text += fmt::format(", got {}", number(formula.output_dtype(), element.got));
-  if (!element.needs.empty()) return text + fmt::format(", which takes r in {}\n", to_text(element.needs));
-  return text + ", which no r gives\n";
+  text += element.needs.empty() ? ", which no r gives"
+                                : fmt::format(", which takes r in {}", to_text(element.needs));
+  return text + ";\n    " + at_root_text(element, formula, root) + "\n";
 }
 
 }  // namespace
@@ -121,7 +137,8 @@ std::string to_text(const Certificate& certificate, const Formula& formula) {
     text += certificate.elements.size() == 2 ? "no single r explains both elements\n"
                                              : "no r explains the element\n";
   }
-  for (const CertificateElement& element : certificate.elements) text += element_text(element, formula);
+  for (const CertificateElement& element : certificate.elements)
+    text += element_text(element, formula, certificate.correctly_rounded_root);
   text += fmt::format(
       "  admissible r: {}; correctly rounded: {} (0x{:08x})\n", to_text(certificate.admissible),
       value_text(DType::fp32, certificate.correctly_rounded_root), certificate.correctly_rounded_root);

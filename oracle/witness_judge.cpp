@@ -35,15 +35,20 @@ class Judge {
       fast_.load(tensors_.input.data() + offset,
                  formula_.adds_residual ? tensors_.residual.data() + offset : nullptr);
       if (formula_.adds_residual)
-        judge_residual(row, std::span(outputs_.residual_out).subspan(offset, input_bytes));
+        judge_residual(row, std::span(outputs_.residual_out).subspan(offset, input_bytes), options.listed);
       const RowFinding finding = witness_row_.judge(
-          fast_, std::span(outputs_.out).subspan(static_cast<std::size_t>(row) * output_bytes, output_bytes));
+          fast_, std::span(outputs_.out).subspan(static_cast<std::size_t>(row) * output_bytes, output_bytes),
+          verdict_.first_violations.size() < options.listed);
       ++verdict_.rows;
       verdict_.elements += formula_.hidden_size * (formula_.adds_residual ? 2 : 1);
       verdict_.special_rows += fast_.has_special_operand() || finding.zero_or_special_mean ? 1 : 0;
       const RowWitness witness = summarize(row, finding);
       if (options.keep_rows) verdict_.row_witnesses.push_back(witness);
-      if (finding.certificate) add_violation(row, *finding.certificate, options.confirm);
+      if (finding.violation) {
+        ++(*finding.violation == ViolationKind::rounding ? verdict_.rounding_violations
+                                                         : verdict_.scale_violations);
+      }
+      if (finding.certificate) list(row, *finding.certificate, options.confirm);
     }
     return std::move(verdict_);
   }
@@ -54,10 +59,8 @@ class Judge {
   RowWitness summarize(std::int64_t row, const RowFinding& finding) {
     RowWitness witness;
     witness.row = row;
-    if (finding.certificate) {
-      witness.violation = finding.certificate->kind;
-      return witness;
-    }
+    witness.violation = finding.violation;
+    if (finding.violation) return witness;
     if (finding.nan_explains) {
       witness.witness = static_cast<std::uint32_t>(format_of(DType::fp32).nan_bits());
       witness.width = 1;
@@ -76,10 +79,7 @@ class Judge {
     return witness;
   }
 
-  void add_violation(std::int64_t row, Certificate certificate, bool confirm) {
-    ++(certificate.kind == ViolationKind::rounding ? verdict_.rounding_violations
-                                                   : verdict_.scale_violations);
-    if (verdict_.first_violations.size() == kMaximumListed) return;
+  void list(std::int64_t row, Certificate certificate, bool confirm) {
     certificate.row = row;
     for (CertificateElement& element : certificate.elements) {
       if (formula_.formats.weight)
@@ -89,7 +89,7 @@ class Judge {
     verdict_.first_violations.push_back(std::move(certificate));
   }
 
-  void judge_residual(std::int64_t row, std::span<const std::byte> got) {
+  void judge_residual(std::int64_t row, std::span<const std::byte> got, std::size_t listed) {
     const std::span<const std::byte> wanted = fast_.residual_out();
     if (std::memcmp(wanted.data(), got.data(), got.size()) == 0) return;
     const DType dtype = formula_.formats.activation;
@@ -103,9 +103,9 @@ class Judge {
       std::memcpy(&mismatch.got, got.data() + static_cast<std::size_t>(column) * size, size);
       std::memcpy(&mismatch.wanted, wanted.data() + static_cast<std::size_t>(column) * size, size);
       if (same(dtype, mismatch.got, mismatch.wanted)) continue;
-      mismatch.ulp_distance = ulp_distance(dtype, mismatch.got, mismatch.wanted);
       ++verdict_.residual_mismatches;
-      if (verdict_.first_residual_mismatches.size() == kMaximumListed) continue;
+      if (verdict_.first_residual_mismatches.size() >= listed) continue;
+      mismatch.ulp_distance = ulp_distance(dtype, mismatch.got, mismatch.wanted);
       confirm(mismatch);
       verdict_.first_residual_mismatches.push_back(mismatch);
     }

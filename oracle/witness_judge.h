@@ -42,6 +42,9 @@ struct WitnessVerdict {
 
 struct WitnessOptions {
   bool keep_rows = false;
+  // How many violating rows, and elements of residual_out, are listed with their proof. Of the others only
+  // the kind of violation is known, which costs no more than a row that conforms.
+  std::size_t listed = kMaximumListed;
   // Rows with a violation after which judging stops; `rows` and `elements` then count what was judged.
   std::int64_t stop_after = -1;  // negative: never
   // Whether listed violations are confirmed by exact arithmetic. Only a search that reports none of them, or

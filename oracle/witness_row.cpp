@@ -62,10 +62,10 @@ std::uint32_t WitnessRow::got_bits(std::int64_t column) const {
   return bits;
 }
 
-RowFinding WitnessRow::judge(FastRow& fast, std::span<const std::byte> got) {
+RowFinding WitnessRow::judge(FastRow& fast, std::span<const std::byte> got, bool with_certificate) {
   got_ = got;
-  if (auto finding = judge_quickly(fast)) return *finding;
-  return judge_fully(fast);
+  if (auto finding = judge_quickly(fast, with_certificate)) return *finding;
+  return judge_fully(fast, with_certificate);
 }
 
 bool WitnessRow::explains(FastRow& fast, float r) {
@@ -147,7 +147,7 @@ void WitnessRow::widen(FastRow& fast, RootInterval& feasible, const RootInterval
   }
 }
 
-std::optional<RowFinding> WitnessRow::judge_quickly(FastRow& fast) {
+std::optional<RowFinding> WitnessRow::judge_quickly(FastRow& fast, bool with_certificate) {
   const double sum = fast.fp64_square_sum();
   const std::optional<RootInterval> admissible = model_.admissible_by_fp64(sum);
   if (!admissible || !model_.needs_more_bits(fast.variance_operands(), sum)) return std::nullopt;
@@ -165,7 +165,12 @@ std::optional<RowFinding> WitnessRow::judge_quickly(FastRow& fast) {
   if (first.empty() || !narrow(fast, window)) {
     // The kernel's r lies further off, or there is none.
     window = {*admissible};
-    if (!narrow(fast, window)) return std::nullopt;
+    if (!narrow(fast, window)) {
+      if (with_certificate) return std::nullopt;
+      RowFinding finding;
+      finding.violation = violation_kind(fast);
+      return finding;
+    }
   } else {
     RootInterval further = *admissible;
     if (window.roots.low != first.low) further.low = window.roots.low;
@@ -178,7 +183,7 @@ std::optional<RowFinding> WitnessRow::judge_quickly(FastRow& fast) {
   return finding;
 }
 
-RowFinding WitnessRow::judge_fully(FastRow& fast) {
+RowFinding WitnessRow::judge_fully(FastRow& fast, bool with_certificate) {
   std::span<const float> operands = fast.variance_operands();
   if (row_of(formula_.policy.variance).in_activation_dtype) {
     rounded_operands_.assign(operands.begin(), operands.end());
@@ -205,9 +210,20 @@ RowFinding WitnessRow::judge_fully(FastRow& fast) {
     finding.feasible = window.roots;
     return finding;
   }
+  if (!with_certificate) {
+    finding.violation = violation_kind(fast);
+    return finding;
+  }
   finding.certificate = violation(fast, admissible);
   finding.certificate->correctly_rounded_root = finding.correctly_rounded_root;
+  finding.violation = finding.certificate->kind;
   return finding;
+}
+
+// Whether an r explains a row that no admissible one does.
+ViolationKind WitnessRow::violation_kind(FastRow& fast) {
+  Window all{{0, kInfiniteRoot}};
+  return narrow(fast, all) ? ViolationKind::scale : ViolationKind::rounding;
 }
 
 // Of all elements' intervals the one that begins last and the one that ends first: if these two meet, all do

@@ -18,8 +18,9 @@ struct RowFinding {
   bool nan_explains = false;
   std::uint32_t correctly_rounded_root = 0;
   // Violating:
-  std::optional<Certificate> certificate;
-  bool zero_or_special_mean = false;  // the exact mean, rounded to fp32, is zero, infinite or NaN
+  std::optional<ViolationKind> violation;
+  std::optional<Certificate> certificate;  // where it was asked for
+  bool zero_or_special_mean = false;       // the exact mean, rounded to fp32, is zero, infinite or NaN
 };
 
 class WitnessRow {
@@ -27,8 +28,9 @@ class WitnessRow {
   explicit WitnessRow(const Formula& formula);
 
   // Judges the row that `fast` has loaded against its packed outputs. The certificate's row and weights are
-  // left to the caller.
-  RowFinding judge(FastRow& fast, std::span<const std::byte> got);
+  // left to the caller. A certificate costs a look at every element; without one a violation costs no more
+  // than a row that conforms.
+  RowFinding judge(FastRow& fast, std::span<const std::byte> got, bool with_certificate);
 
  private:
   // A range of r under examination, and which of its ends are known to explain the row.
@@ -38,8 +40,9 @@ class WitnessRow {
     bool high_is_proven = false;
   };
 
-  std::optional<RowFinding> judge_quickly(FastRow& fast);
-  RowFinding judge_fully(FastRow& fast);
+  std::optional<RowFinding> judge_quickly(FastRow& fast, bool with_certificate);
+  RowFinding judge_fully(FastRow& fast, bool with_certificate);
+  ViolationKind violation_kind(FastRow& fast);
   bool narrow(FastRow& fast, Window& window);
   bool collect_differing(FastRow& fast, const Window& window, std::size_t limit);
   void widen(FastRow& fast, RootInterval& feasible, const RootInterval& limit);

@@ -93,6 +93,33 @@ class DumpCommands(unittest.TestCase):
         canonical = self.run_program("check", "--canonical", file, expect=1)
         self.assertIn("out[row 0, column 0]: got 0x3fa3 (1.2734375), the policy says 0x3fa4 (1.28125)", canonical)
 
+    def test_one_flipped_bit_is_named(self):
+        case = os.path.join(CORPUS, "models", "h2048-rms-norm.json")
+        self.run_program("replay", case, "--target", "host", "--dump", self.path("whole.safetensors"), expect=0)
+        with open(self.path("whole.safetensors"), "rb") as file:
+            content = bytearray(file.read())
+        size = struct.unpack_from("<Q", content)[0]
+        header = json.loads(content[8:8 + size])
+        at = 8 + size + header["out"]["data_offsets"][0] + 2 * (2048 + 1000)  # row 1, column 1000
+        right = struct.unpack_from("<H", content, at)[0]
+        struct.pack_into("<H", content, at, right ^ 0x0004)
+        output = self.run_program("check", self.write(content, "one bit.safetensors"), expect=1)
+        self.assertIn("wrong: 1 of 6144 elements", output)
+        self.assertRegex(output, rf"row 1, column 1000\]: got 0x{right ^ 4:04x} \(.*says 0x{right:04x} \(.*, 4 ulp apart")
+        self.assertRegex(output, r"column 1000: .*;\n +the correctly rounded r gives .*, 4 ulp apart\n")
+        self.assertIn("explain 'one bit.safetensors' --row 1 --column 1000".replace(
+            "one bit", self.path("one bit")), output)
+        self.assertNotIn("%", output)
+        self.assertNotIn("identify", output)
+
+    def test_shares_are_not_rounded_to_all_or_nothing(self):
+        # 9 of 40,960 elements wrong: too many to list, too few for a tenth of a percent.
+        out = [ONE] * 40960
+        for column in range(9):
+            out[1000 * column] = TWO
+        output = self.run_program("check", self.write(rms_dump([ONE] * 40960, [ONE] * 40960, out, [1, 40960])), expect=1)
+        self.assertIn("more than 99.9 % equal, less than 0.1 % 17 to 256 ulp", output)
+
     def test_the_policy_comes_from_the_option_else_from_the_file(self):
         file = self.write(rms_dump(**B1, out=B1_FP32, policy="weight=fp32"))
         self.assertIn("policy weight=fp32", self.run_program("check", file, expect=0))

@@ -321,6 +321,39 @@ TEST(WitnessJudge, StopsWhenAskedTo) {
   EXPECT_EQ(judge_witness(built.test_case, built.tensors, outputs, native(), {.stop_after = 1}).rows, 1);
 }
 
+// A row that is not listed costs less, but its verdict is the same.
+TEST(WitnessJudge, CountsTheSameWhatItDoesNotList) {
+  RandomCases random(57);
+  for (const DType dtype : {DType::bf16, DType::fp16, DType::fp32}) {
+    const Built built = gaussian(random, dtype, 60, 48, Operation::rms_norm);
+    Outputs outputs = expected_outputs(built.test_case, built.tensors);
+    const Outputs otherwise = expected_outputs(built.test_case, built.tensors, parse_policy("weight=fp32"));
+    RandomCases unused(1);
+    const Outputs half = kernel_outputs(built, native(), [&](const FastRow& fast) {
+      return test::honest_root(fast.variance_operands().first(24), 1e-6f, SummationOrder::serial, 0, unused);
+    });
+    const std::size_t row_bytes = outputs.out.size() / 60;
+    for (std::size_t row = 0; row < 60; ++row) {  // right, another policy, another scale, one bit
+      const auto at = static_cast<std::ptrdiff_t>(row * row_bytes);
+      const auto end = at + static_cast<std::ptrdiff_t>(row_bytes);
+      if (row % 4 == 1)
+        std::copy(otherwise.out.begin() + at, otherwise.out.begin() + end, outputs.out.begin() + at);
+      if (row % 4 == 2) std::copy(half.out.begin() + at, half.out.begin() + end, outputs.out.begin() + at);
+      if (row % 4 == 3) outputs.out[row * row_bytes + size_of(dtype)] ^= std::byte{4};
+    }
+    const WitnessVerdict none =
+        judge_witness(built.test_case, built.tensors, outputs, native(), {.keep_rows = true, .listed = 0});
+    const WitnessVerdict all =
+        judge_witness(built.test_case, built.tensors, outputs, native(), {.keep_rows = true, .listed = 60});
+    EXPECT_TRUE(none.first_violations.empty());
+    EXPECT_EQ(all.first_violations.size(), static_cast<std::size_t>(60 - all.conforming_rows()));
+    EXPECT_GT(all.rounding_violations, 10);
+    EXPECT_GT(all.scale_violations, 10);
+    for (std::size_t row = 0; row < 60; ++row)
+      EXPECT_EQ(none.row_witnesses[row].violation, all.row_witnesses[row].violation) << "row " << row;
+  }
+}
+
 TEST(WitnessJudge, TamperedCertificatesAreRefused) {
   RandomCases random(56);
   const auto [built, good] = two_elements(random);

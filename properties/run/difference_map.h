@@ -25,6 +25,12 @@ class DifferenceMap {
     ++differing_[static_cast<std::size_t>(row / rows_per_cell_ * cell_columns_ + column / columns_per_cell_)];
   }
 
+  // Requires a map of the same size.
+  DifferenceMap& operator+=(const DifferenceMap& other) {
+    for (std::size_t cell = 0; cell < differing_.size(); ++cell) differing_[cell] += other.differing_[cell];
+    return *this;
+  }
+
   std::int64_t cell_rows() const { return cell_rows_; }
   std::int64_t cell_columns() const { return cell_columns_; }
   // What a cell stands for: rows first_row to last_row, columns first_column to last_column.

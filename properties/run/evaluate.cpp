@@ -10,21 +10,11 @@
 #include "oracle/canonical_judge.h"
 #include "oracle/formats.h"
 #include "oracle/witness_judge.h"
+#include "properties/run/judge_rows.h"
 #include "properties/run/report_text.h"
 
 namespace normproof {
 namespace {
-
-std::string mismatch_text(const oracle::Mismatch& mismatch, std::string_view authority) {
-  std::string where = fmt::format(
-      "{}[row {}, column {}]: got {} ({}), {} says {} ({})",
-      mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out", mismatch.row, mismatch.column,
-      oracle::hex_bits(mismatch.dtype, mismatch.got), oracle::value_text(mismatch.dtype, mismatch.got),
-      authority, oracle::hex_bits(mismatch.dtype, mismatch.wanted),
-      oracle::value_text(mismatch.dtype, mismatch.wanted));
-  if (mismatch.ulp_distance == UINT64_MAX) return where;
-  return fmt::format("{}, {} ulp apart", where, mismatch.ulp_distance);
-}
 
 // Judges the outputs of a completed run.
 void judge(const Case& test_case, const CaseTensors& tensors, const Judging& judging,
@@ -179,7 +169,7 @@ std::string describe(const Case& test_case, const Evaluation& evaluation, std::s
       text += indented(to_text(certificate, formula), "  ");
   }
   for (const auto& mismatch : evaluation.verdict.first_mismatches)
-    text += fmt::format("  {}\n", mismatch_text(mismatch, authority));
+    text += fmt::format("  {}\n", mismatch_line(mismatch, authority));
   const auto listed =
       static_cast<std::int64_t>(evaluation.verdict.first_mismatches.size() + evaluation.certificates.size());
   if (evaluation.verdict.mismatches > listed) {

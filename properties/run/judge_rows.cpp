@@ -40,8 +40,6 @@ void add(oracle::WitnessVerdict& total, const oracle::WitnessVerdict& block) {
   total.scale_violations += block.scale_violations;
   total.residual_mismatches += block.residual_mismatches;
   total.worst_ulp_distance = std::max(total.worst_ulp_distance, block.worst_ulp_distance);
-  append(total.first_violations, block.first_violations, oracle::kMaximumListed);
-  append(total.first_residual_mismatches, block.first_residual_mismatches, oracle::kMaximumListed);
   append(total.row_witnesses, block.row_witnesses);
 }
 void add(oracle::Verdict& total, const oracle::Verdict& block) {
@@ -49,10 +47,28 @@ void add(oracle::Verdict& total, const oracle::Verdict& block) {
   total.elements += block.elements;
   total.special_rows += block.special_rows;
   total.mismatches += block.mismatches;
+}
+
+// Whether the block has a violation that is to be listed in the total.
+bool fills_list(const oracle::WitnessVerdict& total, const oracle::WitnessVerdict& block) {
+  const auto is_short = [](const auto& list) { return list.size() < oracle::kMaximumListed; };
+  return (block.conforming_rows() < block.rows && is_short(total.first_violations)) ||
+         (block.residual_mismatches > 0 && is_short(total.first_residual_mismatches));
+}
+bool fills_list(const oracle::Verdict& total, const oracle::Verdict& block) {
+  return block.mismatches > 0 && total.first_mismatches.size() < oracle::kMaximumListed;
+}
+
+void add_list(oracle::WitnessVerdict& total, const oracle::WitnessVerdict& block) {
+  append(total.first_violations, block.first_violations, oracle::kMaximumListed);
+  append(total.first_residual_mismatches, block.first_residual_mismatches, oracle::kMaximumListed);
+}
+void add_list(oracle::Verdict& total, const oracle::Verdict& block) {
   append(total.first_mismatches, block.first_mismatches, oracle::kMaximumListed);
 }
 
-// Hands blocks of rows to the threads and adds their verdicts up in the order of the rows.
+// Hands blocks of rows to the threads and adds their verdicts up in the order of the rows. A proof costs far
+// more than a verdict: only the few blocks whose violations are listed are judged again with proofs.
 template <class AnyVerdict, class Judge>
 AnyVerdict judge_in_blocks(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                            const JudgeRowsOptions& options, Judge judge) {
@@ -62,18 +78,25 @@ AnyVerdict judge_in_blocks(const Case& test_case, const CaseTensors& tensors, co
   std::vector<AnyVerdict> verdicts(static_cast<std::size_t>(blocks));
   std::mutex mutex;  // guards what follows
   std::int64_t rows_done = 0;
-  in_parallel(blocks, options.threads, [&](std::int64_t block) {
+  const auto judge_block = [&](std::int64_t block, std::size_t listed) {
     const std::int64_t first = block * block_rows, count = std::min(block_rows, rows - first);
-    const RowSlice slice = slice_rows(test_case, tensors, outputs, first, count);
-    AnyVerdict& verdict = verdicts[static_cast<std::size_t>(block)];
-    verdict = judge(slice);
+    AnyVerdict verdict = judge(slice_rows(test_case, tensors, outputs, first, count), listed);
     shift_rows(verdict, first);
+    return verdict;
+  };
+  in_parallel(blocks, options.threads, [&](std::int64_t block) {
+    AnyVerdict& verdict = verdicts[static_cast<std::size_t>(block)];
+    verdict = judge_block(block, 0);
     const std::lock_guard lock(mutex);
-    rows_done += count;
+    rows_done += verdict.rows;
     if (options.progress) options.progress(rows_done);
   });
   AnyVerdict total;
-  for (const AnyVerdict& verdict : verdicts) add(total, verdict);
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const AnyVerdict& verdict = verdicts[static_cast<std::size_t>(block)];
+    add(total, verdict);
+    if (fills_list(total, verdict)) add_list(total, judge_block(block, oracle::kMaximumListed));
+  }
   return total;
 }
 
@@ -107,10 +130,11 @@ RowSlice slice_rows(const Case& test_case, const CaseTensors& tensors, const Out
 oracle::WitnessVerdict judge_witness_rows(const Case& test_case, const CaseTensors& tensors,
                                           const Outputs& outputs, const oracle::Policy& policy,
                                           const JudgeRowsOptions& options) {
-  oracle::WitnessOptions witness_options;
-  witness_options.keep_rows = true;
   return judge_in_blocks<oracle::WitnessVerdict>(
-      test_case, tensors, outputs, options, [&](const RowSlice& slice) {
+      test_case, tensors, outputs, options, [&](const RowSlice& slice, std::size_t listed) {
+        oracle::WitnessOptions witness_options;
+        witness_options.keep_rows = true;
+        witness_options.listed = listed;
         return oracle::judge_witness(slice.test_case, slice.tensors, slice.outputs, policy, witness_options);
       });
 }
@@ -118,19 +142,23 @@ oracle::WitnessVerdict judge_witness_rows(const Case& test_case, const CaseTenso
 oracle::Verdict judge_canonical_rows(const Case& test_case, const CaseTensors& tensors,
                                      const Outputs& outputs, const oracle::Policy& policy,
                                      const JudgeRowsOptions& options) {
-  return judge_in_blocks<oracle::Verdict>(test_case, tensors, outputs, options, [&](const RowSlice& slice) {
-    return oracle::judge_canonical(slice.test_case, slice.tensors, slice.outputs, policy);
-  });
+  return judge_in_blocks<oracle::Verdict>(
+      test_case, tensors, outputs, options, [&](const RowSlice& slice, std::size_t listed) {
+        return oracle::judge_canonical(slice.test_case, slice.tensors, slice.outputs, policy, listed);
+      });
 }
 
-std::string mismatch_line(const oracle::Mismatch& mismatch) {
+std::string mismatch_line(const oracle::Mismatch& mismatch, std::string_view authority) {
   const auto number = [&](std::uint32_t bits) {
     return fmt::format("{} ({})", oracle::hex_bits(oracle::format_of(mismatch.dtype), bits),
                        oracle::value_text(mismatch.dtype, bits));
   };
-  return fmt::format("{}[row {}, column {}]: got {}, the policy says {}",
-                     mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out", mismatch.row,
-                     mismatch.column, number(mismatch.got), number(mismatch.wanted));
+  const std::string line =
+      fmt::format("{}[row {}, column {}]: got {}, {} says {}",
+                  mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out", mismatch.row,
+                  mismatch.column, number(mismatch.got), authority, number(mismatch.wanted));
+  return mismatch.ulp_distance == UINT64_MAX ? line
+                                             : fmt::format("{}, {} ulp apart", line, mismatch.ulp_distance);
 }
 
 }  // namespace normproof

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@
 #include "properties/run/plugin_target.h"
 #include "properties/run/shared_library.h"
 #include "properties/run/target.h"
+#include "properties/worker/supervisor.h"
 
 namespace normproof {
 namespace {
@@ -92,7 +94,7 @@ constexpr std::size_t kLargestRow = std::size_t{64} << 20;  // bytes that a call
 
 // Everything of a plug-in is measured in a child process, which goes on behind this where exit_code is
 // nothing. The parent waits for it, and has its exit code; that of a violation where the plug-in took the
-// process with it.
+// process with it. A supervisor between them ends the child, and what it has begun, with the parent.
 struct Child {
   explicit Child(const std::string& plugin);
   std::optional<int> exit_code;
@@ -102,10 +104,20 @@ struct Child {
 Child::Child(const std::string& plugin) {
   void* page = mmap(nullptr, sizeof(bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   std::fflush(nullptr);
-  const pid_t child = page == MAP_FAILED ? -1 : fork();
+  std::array<int, 2> ends{};
+  const bool there_is_room =
+      page != MAP_FAILED && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0;
+  const pid_t child = there_is_room ? fork() : -1;
   if (child < 0) throw TargetError(fmt::format("target {}: no process: {}", plugin, std::strerror(errno)));
   finished = static_cast<bool*>(page);
-  if (child == 0) return;
+  if (child == 0) {
+    close(ends[0]);
+    if (worker::become_supervised(ends[1])) return;
+    const int reason = errno;
+    *finished = true;
+    throw TargetError(fmt::format("target {}: no process: {}", plugin, std::strerror(reason)));
+  }
+  close(ends[1]);
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
   exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : kViolationFound;

@@ -235,26 +235,88 @@ class Plugins(unittest.TestCase):
                                         fault=fault + ":24", **environment)
                 self.assertIn(f"{count + 1} cases on target {self.faulty}: 1 conform, {count} violate", text)
 
-    def test_no_worker_outlives_the_program(self):
-        program = subprocess.Popen([PROGRAM, "replay", "24.json", "--target", self.faulty], cwd=self.folder,
-                                   env={**os.environ, "NORMPROOF_FAULT": "hang"}, stdout=subprocess.DEVNULL)
-        children = f"/proc/{program.pid}/task/{program.pid}/children"
-        workers = []
-        deadline = time.monotonic() + 20
-        while not workers and time.monotonic() < deadline:
-            with open(children) as file:
-                workers = file.read().split()
-            time.sleep(0.01)
-        self.assertEqual(len(workers), 1)
-        time.sleep(0.3)  # until the call hangs
-        program.kill()
-        program.wait()
-        while os.path.exists(f"/proc/{workers[0]}") and time.monotonic() < deadline:
-            with open(f"/proc/{workers[0]}/stat") as file:
-                if file.read().rsplit(")", 1)[1].split()[0] == "Z":  # ended; nobody here has to fetch its status
+    def left_behind(self):
+        with open(os.path.join(self.folder, "left_behind")) as file:
+            return int(file.read())
+
+    def assert_ends(self, processes, deadline):
+        for process in processes:
+            while os.path.exists(f"/proc/{process}"):
+                try:
+                    with open(f"/proc/{process}/stat") as file:
+                        if file.read().rsplit(")", 1)[1].split()[0] == "Z":  # nobody here has to fetch its status
+                            break
+                except (FileNotFoundError, ProcessLookupError):
                     break
-            time.sleep(0.01)
-        self.assertLess(time.monotonic(), deadline)
+                self.assertLess(time.monotonic(), deadline, process)
+                time.sleep(0.01)
+
+    def test_the_memory_that_is_shared_cannot_be_taken_away(self):
+        text = self.replay("truncate:24", 0)
+        self.assertIn("3 conform", text)
+        self.assertIn("not truncated: 1", text)  # it found the memory, and was not permitted to
+
+    def test_what_a_plug_in_writes_to_the_connection_is_a_finding(self):
+        for fault in ("write-to-sockets", "flood-sockets"):
+            with self.subTest(fault):
+                start = time.monotonic()
+                text = self.replay(fault + ":24", 1)
+                self.assertIn("something else than the answer came over the connection", text)
+                self.assertIn("2 conform, 1 violate", text)
+                self.assertLess(time.monotonic() - start, 15)  # no patience of 20 s was used up
+
+    def test_what_a_plug_in_begins_ends_with_its_worker(self):
+        for fault, code, words in (("fork:24", 0, "3 conform"), ("fork-crash:24", 1, "signal 11"),
+                                   ("fork-eat:24", 1, "MiB of memory, of at most 300"),
+                                   ("fork-both-return:24", 0, "3 conform")):
+            with self.subTest(fault):
+                start = time.monotonic()
+                # Returns when nobody holds standard output and error any more.
+                self.assertIn(words, self.replay(fault, code, NORMPROOF_MEMORY="300"))
+                self.assertLess(time.monotonic() - start, 15)
+                if "return" not in fault:
+                    self.assert_ends([self.left_behind()], time.monotonic() + 5)
+                    os.remove(os.path.join(self.folder, "left_behind"))
+
+    def test_the_shared_memory_has_a_limit_too(self):
+        self.assertIn("MiB of memory, of at most 300", self.replay("eat-shared:24", 1, NORMPROOF_MEMORY="300"))
+
+    def test_a_plug_in_gets_neither_standard_input_nor_open_files(self):
+        self.addCleanup(os.close, os.dup2(1, 77))
+        done = subprocess.run([PROGRAM, "replay", "24.json", "--target", self.faulty], cwd=self.folder, input=b"secret",
+                              env={**os.environ, "NORMPROOF_FAULT": "read-input"}, stdout=subprocess.DEVNULL,
+                              pass_fds=(77,), timeout=60)
+        self.assertEqual(done.returncode, 0)
+
+    def test_nothing_outlives_a_killed_program(self):
+        bench = ["bench", "--op", "rms", "--hidden", "128", "--tokens", "1"]
+        for arguments, fault in ((["replay", "24.json"], "hang"), (["replay", "24.json"], "fork-eat"),
+                                 (bench, "hang"), (bench, "fork-eat")):
+            with self.subTest(arguments=arguments, fault=fault):
+                program = subprocess.Popen([PROGRAM, *arguments, "--target", self.faulty], cwd=self.folder,
+                                           env={**os.environ, "NORMPROOF_FAULT": fault}, stdout=subprocess.DEVNULL)
+                deadline = time.monotonic() + 20
+                begun = []
+                while len(begun) < 2:  # a supervisor and its child
+                    begun = self.descendants(program.pid)
+                    self.assertLess(time.monotonic(), deadline)
+                    time.sleep(0.01)
+                time.sleep(0.3)  # until the call hangs
+                begun = self.descendants(program.pid)
+                program.kill()
+                program.wait()
+                if fault == "fork-eat":
+                    begun.append(self.left_behind())
+                    os.remove(os.path.join(self.folder, "left_behind"))
+                self.assert_ends(begun, deadline)
+
+    def descendants(self, process):
+        try:
+            with open(f"/proc/{process}/task/{process}/children") as file:
+                children = [int(each) for each in file.read().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+        return children + [each for child in children for each in self.descendants(child)]
 
     # --- libraries that are no plug-ins ---
 

@@ -42,7 +42,7 @@ bool contains(std::uint32_t set, auto value) { return (set >> static_cast<unsign
 
 // With fp32 activations a weight of their dtype is a fp32 weight.
 bool takes_weight(const worker::PluginDescription& plugin, const Case& test_case) {
-  if (!test_case.weight_dtype) return plugin.no_weight;
+  if (!test_case.weight_dtype) return plugin.no_weight != 0;
   return (plugin.same_weight && *test_case.weight_dtype == test_case.dtype) ||
          (plugin.fp32_weight && *test_case.weight_dtype == DType::fp32);
 }
@@ -138,22 +138,26 @@ class PluginTarget final : public Target {
 std::size_t PluginTarget::put_round(Worker& worker, std::span<Pending> calls) {
   worker::Round& round = *worker::round_of(worker.memory(), kArena);
   std::byte* data = worker::data_of(worker.memory(), kArena);
-  round.calls = round.extents = round.current_call = 0;
-  round.data_bytes = space_bytes();
+  round.current_call = 0;
   round.printed[0] = '\0';
+  // Counted here: a thread that the plug-in left behind may write to the round.
+  std::uint32_t count = 0, extents = 0;
+  std::size_t bytes = space_bytes();
   for (Pending& pending : calls) {
     const Need need = need_of(*pending.call, data);
-    const Need total{round.data_bytes + need.bytes, round.extents + need.extents};
+    const Need total{bytes + need.bytes, extents + need.extents};
     if (!too_large(total).empty()) break;
-    if (round.calls > 0 && (round.calls == kRequestsAtOnce || total.bytes > space_bytes() + kRoundBytes))
-      break;
-    pending.data_offset = round.data_bytes;
-    put_call(*pending.call, false, round, data, {round.calls, round.data_bytes, round.extents});
-    ++round.calls;
-    round.data_bytes = total.bytes;
-    round.extents = total.extents;
+    if (count > 0 && (count == kRequestsAtOnce || total.bytes > space_bytes() + kRoundBytes)) break;
+    pending.data_offset = bytes;
+    put_call(*pending.call, false, round, data, {count, bytes, extents});
+    ++count;
+    bytes = total.bytes;
+    extents = total.extents;
   }
-  return round.calls;
+  round.calls = count;
+  round.extents = extents;
+  round.data_bytes = bytes;
+  return count;
 }
 
 // What the worker says of the call of that index of its round.

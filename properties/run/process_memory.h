@@ -1,20 +1,26 @@
-// What memory another process holds.
+// How much memory a process has, and which processes it has begun, as Linux tells it.
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 namespace normproof {
 
-// In bytes, of what has been touched: giant strides reserve far more.
 struct ProcessMemory {
-  std::int64_t resident = 0;
-  std::int64_t shared = 0;  // part of it
+  std::int64_t resident = 0;  // bytes
+  std::int64_t shared = 0;    // of these, shared with other processes or files
 };
 
-// Nothing where there is no such process.
+// Nothing where there is no such process any more.
 std::optional<ProcessMemory> memory_of(pid_t process);
+
+// The processes that it has begun, or that have fallen to it, and that have not been waited for.
+std::vector<pid_t> children_of(pid_t process);
+
+// Of a process and all that it has begun, together: memory that is not shared, in bytes.
+std::int64_t own_memory_of_tree(pid_t process);
 
 }  // namespace normproof

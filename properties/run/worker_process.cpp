@@ -6,6 +6,7 @@
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <random>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -29,22 +31,45 @@ namespace {
 // between two such questions.
 constexpr std::chrono::milliseconds kMemoryInterval{20};
 constexpr std::int64_t kMemoryCalls = 64;
+// For the supervisor to end by itself.
+constexpr useconds_t kEndingStep = 500;
+constexpr int kMostEndingSteps = 10000;
+constexpr const char* kForeignMessage =
+    "something else than the answer came over the connection to the worker, which was killed: the library "
+    "writes "
+    "to a descriptor that is not its own";
 constexpr std::int64_t kLeastDeviceMemory = std::int64_t{256} << 20;
 
 TargetError system_error(std::string_view what) {
   return TargetError(fmt::format("{}: {}", what, std::strerror(errno)));
 }
 
+TargetError shared_memory_error(std::size_t bytes) {
+  const char* hint = errno == EFBIG ? "; the limit of a file's size (ulimit -f) must allow for it" : "";
+  return TargetError(
+      fmt::format("{} MiB of memory shared with the worker, of which what is used takes room: {}{}",
+                  bytes >> 20, std::strerror(errno), hint));
+}
+
+std::string text_of(const char* text, std::size_t capacity) { return {text, strnlen(text, capacity)}; }
+
 }  // namespace
 
 WorkerProcess::WorkerProcess(WorkerSettings settings) : settings_(std::move(settings)) {
-  const std::size_t bytes = worker::kMemoryBytes;
-  memory_descriptor_ = memfd_create("normproof-rounds", MFD_CLOEXEC);
-  if (memory_descriptor_ < 0 || ftruncate(memory_descriptor_, static_cast<off_t>(bytes)) != 0)
-    throw system_error("memory shared with the worker");
+  std::random_device random;
+  asked_.ticket = std::uint64_t{random()} << 32 | random();
+  share(worker::kMemoryBytes);
+}
+
+void WorkerProcess::share(std::size_t bytes) {
+  memory_descriptor_ = memfd_create("normproof-rounds", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  // Sealed: if the worker could make it shorter, this process would die where it reads what is gone.
+  if (memory_descriptor_ < 0 || ftruncate(memory_descriptor_, static_cast<off_t>(bytes)) != 0 ||
+      fcntl(memory_descriptor_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+    throw shared_memory_error(bytes);
   void* mapped =
       mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory_descriptor_, 0);
-  if (mapped == MAP_FAILED) throw system_error("memory shared with the worker");
+  if (mapped == MAP_FAILED) throw shared_memory_error(bytes);
   memory_ = static_cast<std::byte*>(mapped);
 }
 
@@ -57,8 +82,31 @@ WorkerProcess::~WorkerProcess() {
 const worker::Greeting& WorkerProcess::start() {
   if (process_ > 0) return greeting_;
   rounds_ = 0;
+  spawn();
+  ++starts_;
+  if (const std::string problem = ask(worker::kArenas, settings_.start_patience); !problem.empty())
+    throw TargetError(
+        fmt::format("{}: while {} was loaded: {}", settings_.title, settings_.library.string(), problem));
+  greeting_ = *reinterpret_cast<const worker::Greeting*>(memory_);
+  if (greeting_.status != NORMPROOF_DEVICE_OK) {
+    end();
+    throw TargetError(
+        fmt::format("{}: {}", settings_.title, text_of(greeting_.message, sizeof greeting_.message)));
+  }
+  const bool on_device = !settings_.device_library || greeting_.plugin.on_device != 0;
+  if (on_device && greeting_.device.free_bytes < kLeastDeviceMemory) {
+    end();
+    throw TargetError(fmt::format("{}: too little memory is free on {}: {} MiB, at least {} MiB are needed",
+                                  settings_.title,
+                                  text_of(greeting_.device.name, sizeof greeting_.device.name),
+                                  greeting_.device.free_bytes >> 20, kLeastDeviceMemory >> 20));
+  }
+  return greeting_;
+}
+
+void WorkerProcess::spawn() {
   std::array<int, 2> ends{};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
     throw system_error("socket to the worker");
   // Above the numbers that they get in the worker, so that moving one does not overwrite the other.
   const int their_socket = fcntl(ends[1], F_DUPFD_CLOEXEC, 10);
@@ -68,6 +116,19 @@ const worker::Greeting& WorkerProcess::start() {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, their_memory, worker::kMemoryDescriptor);
   posix_spawn_file_actions_adddup2(&actions, their_socket, worker::kSocketDescriptor);
+  posix_spawn_file_actions_addclosefrom_np(&actions, worker::kSocketDescriptor + 1);
+  // A process group of its own, so that nothing of it is left behind; signals as they are by default,
+  // whatever this program does about them.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t every, none;
+  sigfillset(&every);
+  sigemptyset(&none);
+  posix_spawnattr_setsigdefault(&attributes, &every);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
   std::string program = settings_.program.string(), library = settings_.library.string();
   std::string plugin = "--plugin", device_library = settings_.device_library.value_or("").string();
   std::array<char*, 5> arguments = {program.data(), library.data(), nullptr, nullptr, nullptr};
@@ -82,57 +143,50 @@ const worker::Greeting& WorkerProcess::start() {
   if (!settings_.preload.empty()) environment.push_back(preload.data());
   environment.push_back(nullptr);
   const int error =
-      posix_spawn(&process_, program.c_str(), &actions, nullptr, arguments.data(), environment.data());
+      posix_spawn(&process_, program.c_str(), &actions, &attributes, arguments.data(), environment.data());
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   close(their_socket);
   close(their_memory);
   socket_ = ends[0];
-  if (error != 0) {
-    process_ = -1;
-    close(std::exchange(socket_, -1));
-    throw TargetError(fmt::format("cannot start the worker {}: {}", program, std::strerror(error)));
-  }
-  ++starts_;
-  if (const std::string problem = await_answer(settings_.start_patience); !problem.empty())
-    throw TargetError(fmt::format("{}: while {} was loaded: {}", settings_.title, library, problem));
-  greeting_ = *reinterpret_cast<const worker::Greeting*>(memory_);
-  if (greeting_.status != NORMPROOF_DEVICE_OK) {
+  if (error == 0) return;
+  process_ = -1;
+  close(std::exchange(socket_, -1));
+  throw TargetError(fmt::format("cannot start the worker {}: {}", program, std::strerror(error)));
+}
+
+std::string WorkerProcess::ask(std::uint64_t arena, std::chrono::milliseconds patience) {
+  hung_ = false;
+  shared_before_ = shared_memory_in_use();
+  // Nothing can have come that was not asked for.
+  std::uint8_t byte = 0;
+  if (recv(socket_, &byte, 1, MSG_DONTWAIT | MSG_PEEK) > 0) {
     end();
-    throw TargetError(fmt::format("{}: {}", settings_.title, greeting_.message));
+    return kForeignMessage;
   }
-  const bool on_device = !settings_.device_library || greeting_.plugin.on_device;
-  if (on_device && greeting_.device.free_bytes < kLeastDeviceMemory) {
-    end();
-    throw TargetError(fmt::format("{}: too little memory is free on {}: {} MiB, at least {} MiB are needed",
-                                  settings_.title, greeting_.device.name, greeting_.device.free_bytes >> 20,
-                                  kLeastDeviceMemory >> 20));
-  }
-  return greeting_;
+  ++asked_.ticket;
+  asked_.arena = arena;
+  if (send(socket_, &asked_, sizeof asked_, MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof asked_) return end();
+  return await_answer(patience);
 }
 
 std::string WorkerProcess::carry_out(std::size_t arena) {
+  const worker::Round& round = *worker::round_of(memory_, arena);
+  if (process_ <= 0) release_behind(worker::data_of(memory_, arena) + round.data_bytes);
   start();
-  hung_ = false;
-  const auto index = static_cast<std::uint8_t>(arena);
-  std::string problem;
-  if (send(socket_, &index, 1, MSG_NOSIGNAL) != 1) {
-    problem = end();
-  } else {
-    problem = await_answer(settings_.patience);
-  }
+  calls_ += round.calls;
+  std::string problem = ask(arena, settings_.patience);
   if (!problem.empty()) return problem;
   ++rounds_;
-  const worker::Round& round = *worker::round_of(memory_, arena);
-  calls_ += round.calls;
   if (calls_ >= kMemoryCalls) {
     calls_ = 0;
     if (problem = memory_problem(); !problem.empty()) {
-      end(false);
+      end();
       return problem;
     }
   }
   if (round.status == NORMPROOF_DEVICE_OK) return {};
-  problem = round.message;
+  problem = text_of(round.message, sizeof round.message);
   end();
   return problem.empty() ? "the device failed without a message" : problem;
 }
@@ -156,38 +210,59 @@ std::string WorkerProcess::await_answer(std::chrono::milliseconds patience) {
         problem = fmt::format("no answer within {:.1f} s: the worker hung and was killed",
                               std::chrono::duration<double>(patience).count());
       }
-      end(false);
+      end();
       return problem;
     }
-    std::uint8_t arena = 0;
-    if (ready > 0 && read(socket_, &arena, 1) == 1) return {};
-    return end();
+    return receive_answer();
   }
+}
+
+std::string WorkerProcess::receive_answer() {
+  std::array<std::byte, 2 * sizeof(worker::Message)> bytes{};
+  const ssize_t count = recv(socket_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_TRUNC);
+  if (count <= 0) return end();
+  if (count == sizeof asked_ && std::memcmp(bytes.data(), &asked_, sizeof asked_) == 0) return {};
+  end();
+  return kForeignMessage;
+}
+
+// What a worker that has died has filled there takes memory no longer.
+void WorkerProcess::release_behind(const std::byte* end) {
+  if (settings_.memory_limit == 0) return;
+  const std::size_t begin = (static_cast<std::size_t>(end - memory_) + 4095) / 4096 * 4096;
+  if (begin >= worker::kMemoryBytes) return;
+  fallocate(memory_descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(begin),
+            static_cast<off_t>(worker::kMemoryBytes - begin));
+}
+
+std::int64_t WorkerProcess::shared_memory_in_use() const {
+  struct stat statistics{};
+  constexpr std::int64_t kBlockBytes = 512;
+  return fstat(memory_descriptor_, &statistics) == 0 ? statistics.st_blocks * kBlockBytes : 0;
 }
 
 std::string WorkerProcess::memory_problem() const {
   if (settings_.memory_limit == 0) return {};
-  const auto memory = memory_of(process_);
-  if (!memory) return {};
-  // What is shared is the rounds' memory, for the most part.
-  const std::int64_t own = memory->resident - memory->shared;
+  // What is shared is the rounds' memory, for the most part. This program has written there before it asked.
+  const std::int64_t own = own_memory_of_tree(process_) + shared_memory_in_use() - shared_before_;
   if (own <= static_cast<std::int64_t>(settings_.memory_limit)) return {};
   return fmt::format("the worker took {} MiB of memory, of at most {}, and was killed", own >> 20,
                      settings_.memory_limit >> 20);
 }
 
-std::string WorkerProcess::end(bool by_itself) {
+std::string WorkerProcess::end() {
   rounds_ = 0;
   if (socket_ >= 0) close(std::exchange(socket_, -1));
   if (process_ <= 0) return "the worker does not run";
-  // As its socket is closed or it crashed; its status tells more.
+  // Its supervisor sees the socket closed, or the worker's end, and ends all that the worker has begun.
   int status = 0;
   pid_t ended = 0;
-  for (int i = 0; i < 100 && ended == 0 && by_itself; ++i) {
+  for (int i = 0; i < kMostEndingSteps && ended == 0; ++i) {
     ended = waitpid(process_, &status, WNOHANG);
-    if (ended == 0) usleep(2000);
+    if (ended == 0) usleep(kEndingStep);
   }
   if (ended == 0) {
+    kill(-process_, SIGKILL);
     kill(process_, SIGKILL);
     waitpid(process_, &status, 0);
   }

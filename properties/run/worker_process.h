@@ -1,5 +1,6 @@
 // WorkerProcess: a process of normproof-worker and the memory shared with it. It is started when it is first
-// needed and again after it has died.
+// needed and again after it has died. What it says is taken as what it is: bytes that anybody may have
+// written.
 #pragma once
 
 #include <sys/types.h>
@@ -54,16 +55,26 @@ class WorkerProcess final : public Worker {
   bool hung() const override { return hung_; }
 
  private:
+  void spawn();
+  void share(std::size_t bytes);
+  // Asks for a round, or the greeting, and waits for the answer. Returns what went wrong, or an empty string.
+  std::string ask(std::uint64_t arena, std::chrono::milliseconds patience);
   std::string await_answer(std::chrono::milliseconds patience);
+  std::string receive_answer();
+  void release_behind(const std::byte* end);
+  // Of the shared memory, in bytes.
+  std::int64_t shared_memory_in_use() const;
   std::string memory_problem() const;
-  // Ends what is left of the process and says how it died. Where it may end by itself it gets a moment to.
-  std::string end(bool by_itself = true);
+  // Ends what is left of the process, with all that it has begun, and says how it died.
+  std::string end();
 
   WorkerSettings settings_;
   int memory_descriptor_ = -1;
   std::byte* memory_ = nullptr;
   int socket_ = -1;
-  pid_t process_ = -1;
+  pid_t process_ = -1;              // the supervisor, whose child does the work
+  worker::Message asked_;           // what it has to answer
+  std::int64_t shared_before_ = 0;  // shared memory that was in use then
   int starts_ = 0;
   std::int64_t rounds_ = 0;
   std::int64_t calls_ = 0;  // since it was asked how much memory it has

@@ -220,10 +220,10 @@ std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& 
   // No problem: `load` has found a description.
   std::snprintf(description.name, sizeof description.name, "%s",
                 info->name);  // NOLINT(clang-analyzer-core.NullDereference)
-  description.on_device = info->memory == kDLCUDA;
-  description.no_weight = (info->takes & NORMPROOF_TAKES_NO_WEIGHT) != 0;
-  description.same_weight = (info->takes & NORMPROOF_TAKES_SAME_WEIGHT) != 0;
-  description.fp32_weight = (info->takes & NORMPROOF_TAKES_FP32_WEIGHT) != 0;
+  description.on_device = info->memory == kDLCUDA ? 1 : 0;
+  description.no_weight = (info->takes & NORMPROOF_TAKES_NO_WEIGHT) != 0 ? 1 : 0;
+  description.same_weight = (info->takes & NORMPROOF_TAKES_SAME_WEIGHT) != 0 ? 1 : 0;
+  description.fp32_weight = (info->takes & NORMPROOF_TAKES_FP32_WEIGHT) != 0 ? 1 : 0;
   const auto add = [](std::uint32_t& set, auto value, bool there) {
     if (there) set |= 1u << static_cast<unsigned>(value);
   };

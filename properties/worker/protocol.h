@@ -1,6 +1,6 @@
 // How a target and its worker process share rounds of calls. Both map the same memory: a few arenas,
-// each with a Round at its beginning and the tensors' bytes behind it. A byte over a socket, the arena's
-// index, asks the worker to carry out the arena's round, and comes back when it has.
+// each with a Round at its beginning and the tensors' bytes behind it. A Message over a socket asks the
+// worker to carry out an arena's round, and comes back when it has.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,13 @@ inline constexpr int kMemoryDescriptor = 3;  // in the worker process
 inline constexpr int kSocketDescriptor = 4;
 
 inline constexpr std::size_t kArenas = 3;
+// Goes to the worker and comes back as it was: a number that nobody else knows tells it from whatever a
+// library writes to a descriptor that is not its own.
+struct Message {
+  std::uint64_t ticket = 0;
+  std::uint64_t arena = 0;  // kArenas: the first message, which asks for the greeting
+};
+
 inline constexpr std::size_t kMaximumCalls = 128;
 inline constexpr std::size_t kMaximumExtents = 8192;
 inline constexpr std::size_t kMaximumRegions = 5;  // input, residual, weight, out, scale
@@ -87,9 +94,10 @@ struct Round {
 struct PluginDescription {
   char name[64] = {};
   std::uint32_t operations = 0;
-  std::uint32_t dtypes = 0;                                          // activations, and what it quantizes to
-  bool no_weight = false, same_weight = false, fp32_weight = false;  // what it takes as weight
-  bool on_device = false;                                            // its tensors lie in device memory
+  std::uint32_t dtypes = 0;  // activations, and what it quantizes to
+  // Yes or no, in memory where others may write anything. What it takes as weight; its tensors lie in device
+  // memory.
+  std::uint8_t no_weight = 0, same_weight = 0, fp32_weight = 0, on_device = 0;
 };
 
 // The first thing that a worker sends, at the beginning of the memory; the arenas follow it.

@@ -2,33 +2,41 @@
 // in a process of its own, so that whatever a kernel does to the process or the device, the program that
 // judges it goes on. Started by the targets, which hand over shared memory and a socket; see protocol.h. With
 // --plugin, LIBRARY is a plug-in, and DEVICE-LIBRARY gives it device memory if it asks for that.
-#include <poll.h>
+#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "properties/worker/device_rounds.h"
 #include "properties/worker/host_rounds.h"
 #include "properties/worker/kernels_callee.h"
 #include "properties/worker/plugin_callee.h"
 #include "properties/worker/printed_text.h"
+#include "properties/worker/supervisor.h"
 
 namespace normproof::worker {
 namespace {
 
-bool answer(std::uint8_t arena) { return write(kSocketDescriptor, &arena, 1) == 1; }
+bool receive(Message& message) {
+  ssize_t count = 0;
+  while ((count = recv(kSocketDescriptor, &message, sizeof message, 0)) < 0 && errno == EINTR) continue;
+  return count == sizeof message;
+}
+
+bool answer(const Message& message) {
+  return send(kSocketDescriptor, &message, sizeof message, MSG_NOSIGNAL) == sizeof message;
+}
 
 // What serves, once the libraries are loaded.
 struct Service {
@@ -72,21 +80,10 @@ void prepare_plugin(Service& service, const char* library, const char* device_li
   }
 }
 
-// Whatever a plug-in is at, this process ends with the program, whose end of the socket then is closed. The
-// kernel's own signal for that comes when the thread ends that started this process, which is too early.
-void end_with_the_program() {
-  std::thread([] {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, nullptr);
-    pollfd event{kSocketDescriptor, POLLRDHUP, 0};
-    while (poll(&event, 1, -1) < 0 && errno == EINTR) continue;
-    kill(getpid(), SIGKILL);
-  }).detach();
-}
-
-// What a plug-in must not do to the program's surroundings.
+// What a plug-in must not do to the program's surroundings, nor have of them.
 void keep_to_itself() {
+  const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0) std::_Exit(3);
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
   // If memory gets scarce it is this process that goes, not the program or another.
@@ -96,17 +93,28 @@ void keep_to_itself() {
   }
 }
 
-int serve(bool plugin, const char* library, const char* device_library) {
-  if (plugin) {
-    end_with_the_program();
-    keep_to_itself();
-  } else {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-  }
+std::byte* map_memory() {
   void* mapped =
       mmap(nullptr, kMemoryBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, kMemoryDescriptor, 0);
-  if (mapped == MAP_FAILED) return 3;
-  auto* memory = static_cast<std::byte*>(mapped);
+  if (mapped == MAP_FAILED) std::_Exit(3);
+  // Nor do programs that a library starts get the connection.
+  close(kMemoryDescriptor);
+  fcntl(kSocketDescriptor, F_SETFD, FD_CLOEXEC);
+  return static_cast<std::byte*>(mapped);
+}
+
+int serve(bool plugin, const char* library, const char* device_library) {
+  Message message;
+  if (!receive(message)) return 3;
+  if (!become_supervised(kSocketDescriptor)) {
+    auto* greeting = new (map_memory()) Greeting;
+    say(*greeting, std::string("no process can be started for it: ") + std::strerror(errno));
+    answer(message);
+    return 3;
+  }
+  const pid_t self = getpid();
+  std::byte* memory = map_memory();
+  if (plugin) keep_to_itself();
 
   auto* greeting = new (memory) Greeting;
   std::optional<PrintedText> printed;
@@ -123,10 +131,11 @@ int serve(bool plugin, const char* library, const char* device_library) {
     prepare_kernels(service, library, *greeting);
   }
   const bool usable = greeting->status == NORMPROOF_DEVICE_OK;
-  if (!answer(0) || !usable) return 3;
+  if (!answer(message) || !usable) return 3;
 
   bool pinned = plugin;  // one call at a time is not worth it
-  for (std::uint8_t arena = 0; read(kSocketDescriptor, &arena, 1) == 1;) {
+  while (receive(message)) {
+    const auto arena = static_cast<std::size_t>(message.arena);
     if (arena >= kArenas) return 2;
     if (!pinned) {  // not before the first round: pinning takes time that a mere question does not need
       for (std::size_t i = 0; i < kArenas; ++i) service.device.pin(data_of(memory, i), kPinnedBytes, {});
@@ -134,9 +143,10 @@ int serve(bool plugin, const char* library, const char* device_library) {
     }
     Round& round = *round_of(memory, arena);
     const normproof_device_status status = service.rounds->carry_out(round, data_of(memory, arena));
+    if (getpid() != self) return 0;  // the library has forked, and the other process answers
     round.status = status;
     if (printed) printed->take(round.printed, sizeof round.printed);
-    if (!answer(arena)) return 0;
+    if (!answer(message)) return 0;
     if (status != NORMPROOF_DEVICE_OK) std::_Exit(4);
   }
   return 0;

@@ -1,8 +1,13 @@
 // The example of `normproof new-target` with a fault on demand: NORMPROOF_FAULT is "FAULT", or "FAULT:HIDDEN"
 // for every rms_norm of that hidden size. Faults that begin with "load-" happen while the library is loaded.
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -32,6 +37,9 @@ bool fault_is(const char* kind, const DLTensor* input) {
   std::abort();
 }
 
+// Of the program, if the test gives it one.
+constexpr int kInheritedDescriptor = 77;
+
 void hang() {
   while (true) usleep(10000);
 }
@@ -40,6 +48,63 @@ void take_memory(std::size_t bytes) {
   char* memory = static_cast<char*>(std::malloc(bytes));
   if (memory == nullptr) std::abort();
   for (std::size_t i = 0; i < bytes; i += 4096) static_cast<volatile char*>(memory)[i] = 1;
+}
+
+// Files of this process, of its parent and of its parent's parent, which is the program.
+template <class Visit>
+void for_each_file(const Visit& visit) {
+  int process = getpid();
+  for (int generation = 0; generation < 3; ++generation) {
+    const std::string folder = "/proc/" + std::to_string(process);
+    for (int number = 3; number < 64; ++number) {
+      const int file = open((folder + "/fd/" + std::to_string(number)).c_str(), O_RDWR | O_NONBLOCK);
+      if (file >= 0) visit(file);
+      if (file >= 0) close(file);
+    }
+    std::FILE* status = std::fopen((folder + "/stat").c_str(), "r");
+    if (status == nullptr || std::fscanf(status, "%*d %*s %*c %d", &process) != 1) process = 1;
+    if (status != nullptr) std::fclose(status);
+  }
+}
+
+// Whatever is as large as memory that is shared with the program gets shorter.
+void truncate_shared_memory() {
+  for_each_file([](int file) {
+    struct stat statistics{};
+    if (fstat(file, &statistics) == 0 && statistics.st_size > std::int64_t{1} << 30 &&
+        ftruncate(file, 0) != 0)
+      std::fprintf(stderr, "not truncated: %d\n", errno);
+  });
+}
+
+// To every socket of this process.
+void write_to_sockets(int times) {
+  for (int count = 0; count < times; ++count) {
+    for (int number = 3; number < 64; ++number) {
+      struct stat statistics{};
+      if (fstat(number, &statistics) == 0 && S_ISSOCK(statistics.st_mode))
+        static_cast<void>(send(number, "", 1, MSG_NOSIGNAL));
+    }
+  }
+}
+
+// A process that leaves the group and the session, and goes on for a while; its number goes to a file.
+template <class Work>
+void leave_behind(const Work& work) {
+  if (fork() != 0) return;
+  setsid();
+  if (fork() != 0) _exit(0);
+  if (std::FILE* file = std::fopen("left_behind", "w")) {
+    std::fprintf(file, "%d\n", getpid());
+    std::fclose(file);
+  }
+  work();
+  sleep(60);
+  _exit(0);
+}
+
+void wait_for_file(const char* name) {
+  while (access(name, R_OK) != 0) usleep(1000);
 }
 
 // One row. The sum runs backwards, by fma, times 1 / H: another faithful evaluation of r.
@@ -87,6 +152,28 @@ int32_t faulty_rms_norm(const DLTensor* out, const DLTensor* input, const DLTens
   if (fault_is("written-not-taken", input)) {
     *static_cast<char*>(out->data) ^= 1;
     return not_taken(call, "not in the mood");
+  }
+  if (fault_is("truncate", input)) truncate_shared_memory();
+  if (fault_is("write-to-sockets", input)) write_to_sockets(1);
+  if (fault_is("flood-sockets", input)) write_to_sockets(1 << 30);
+  if (fault_is("fork", input) || fault_is("fork-crash", input)) {
+    leave_behind([] {});
+    wait_for_file("left_behind");
+    if (fault_is("fork-crash", input)) crash();
+  }
+  if (fault_is("fork-eat", input)) {
+    leave_behind([] { take_memory(std::size_t{1} << 29); });
+    hang();
+  }
+  if (fault_is("fork-both-return", input)) fork();
+  if (fault_is("eat-shared", input)) {
+    for (std::size_t i = 0; i < std::size_t{1} << 29; i += 4096)
+      static_cast<volatile char*>(out->data)[(std::size_t{1} << 26) + i] = 1;
+    hang();
+  }
+  if (fault_is("read-input", input)) {
+    char byte = 0;
+    if (read(STDIN_FILENO, &byte, 1) > 0 || fcntl(kInheritedDescriptor, F_GETFD) >= 0) return 77;
   }
   if (fault_is("failed", input)) {
     std::snprintf(call->message, call->message_capacity, "no more resources");

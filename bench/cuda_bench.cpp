@@ -1,4 +1,5 @@
 #include "bench/cuda_bench.h"
+#include "corpus/json_text.h"
 
 #include <fmt/format.h>
 
@@ -261,7 +262,7 @@ std::string to_json(const Report& report) {
     document["rows"].push_back(std::move(row));
   }
   if (!report.left_out.empty()) document["left_out"] = report.left_out;
-  return document.dump(1) + "\n";
+  return json_text(document, 1) + "\n";
 }
 
 std::string to_csv(const Report& report) {

@@ -11,8 +11,10 @@
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/output_files.h"
 #include "cli/progress.h"
 #include "corpus/atomic_file.h"
+#include "corpus/json_text.h"
 #include "properties/assess/brute_force.h"
 #include "properties/assess/detection.h"
 #include "properties/assess/false_rejections.h"
@@ -213,8 +215,9 @@ int run(const AssessOptions& options) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   fmt::print("{}, {:.0f} s\n", good ? "every figure is reached" : "a figure is not reached", seconds.count());
   json["passed"] = good;
-  if (!options.json.empty()) write_text_atomically(options.json, json.dump(2) + "\n");
-  return good ? kAllGood : kViolationFound;
+  return exit_code_after_writing(
+      good ? kAllGood : kViolationFound,
+      {{options.json, [&] { write_text_atomically(options.json, json_text(json, 2) + "\n"); }}});
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include "bench/plugin_bench.h"
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/output_files.h"
 #include "cli/progress.h"
 #include "cli/resources.h"
 #include "corpus/atomic_file.h"
@@ -80,10 +81,6 @@ std::string now() {
   return text.data();
 }
 
-void write_if_named(const std::string& path, const std::string& text) {
-  if (!path.empty()) write_text_atomically(path, text);
-}
-
 template <class Value>
 bool selected(const std::vector<Value>& wanted, const Value& value) {
   return wanted.empty() || std::find(wanted.begin(), wanted.end(), value) != wanted.end();
@@ -128,7 +125,7 @@ Child::Child(const std::string& plugin) {
           ? fmt::format("no answer within {} s", kPatienceSeconds)
           : fmt::format("it died of signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
   fmt::print(stderr, "target {}: {} while it was measured; `{} verify --target {}` finds the case\n", plugin,
-             what, program_name(), plugin);
+             what, program_name(), shell_quoted(plugin));
   exit_code = kViolationFound;
 }
 
@@ -383,11 +380,12 @@ int run(const BenchOptions& options) {
   fmt::print("{}", bench::to_text(report));
   if (report.measured.empty())
     throw TargetError(fmt::format("target {}: nothing was measured", options.target));
-  write_if_named(options.json, bench::to_json(report));
-  write_if_named(options.csv, bench::to_csv(report));
-  write_if_named(options.svg, bench::to_svg(report));
+  const int exit_code = exit_code_after_writing(
+      kAllGood, {{options.json, [&] { write_text_atomically(options.json, bench::to_json(report)); }},
+                 {options.csv, [&] { write_text_atomically(options.csv, bench::to_csv(report)); }},
+                 {options.svg, [&] { write_text_atomically(options.svg, bench::to_svg(report)); }}});
   if (failure) throw TargetError(*failure);
-  return kAllGood;
+  return exit_code;
 }
 
 }  // namespace

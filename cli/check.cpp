@@ -11,9 +11,11 @@
 #include "cli/exit_codes.h"
 #include "cli/given_outputs.h"
 #include "cli/html_report.h"
+#include "cli/output_files.h"
 #include "cli/progress.h"
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
+#include "corpus/json_text.h"
 #include "corpus/safetensors.h"
 #include "oracle/canonical_judge.h"
 #include "oracle/formats.h"
@@ -258,7 +260,7 @@ int check(const CheckOptions& options) {
       ++(report.violates ? violating : conforming);
       if (report.violates && !options.quiet) {
         fmt::print("  {}\n", report.hint.empty() ? fmt::format("which policy is it? {} identify {}",
-                                                               program_name(), shell_quoted(file))
+                                                               program_name(), shell_quoted_file(file))
                                                  : report.hint);
       }
       files.push_back(std::move(report.json));
@@ -274,20 +276,18 @@ int check(const CheckOptions& options) {
   fmt::print("files: {}, conforming {}, violating {}", options.files.size(), conforming, violating);
   if (unreadable + not_run > 0) fmt::print(", not judged {}", unreadable + not_run);
   fmt::print("\n");
-  if (!options.json.empty()) {
-    write_text_atomically(options.json,
-                          Json{{"normproof_check", 1}, {"files", std::move(files)}}.dump(2) + "\n");
-  }
-  if (!options.html.empty()) {
-    page.title = "normproof check";
-    page.good = violating + unreadable + not_run == 0;
-    page.verdict = fmt::format("{} conforming, {} violating", conforming, violating);
-    if (unreadable + not_run > 0) page.verdict += fmt::format(", {} not judged", unreadable + not_run);
-    write_html(options.html, page);
-  }
-  if (violating > 0) return kViolationFound;
-  if (unreadable > 0) return kUsageError;
-  return not_run > 0 ? kCouldNotRun : kAllGood;
+  page.title = "normproof check";
+  page.good = violating + unreadable + not_run == 0;
+  page.verdict = fmt::format("{} conforming, {} violating", conforming, violating);
+  if (unreadable + not_run > 0) page.verdict += fmt::format(", {} not judged", unreadable + not_run);
+  const int exit_code = violating > 0    ? kViolationFound
+                        : unreadable > 0 ? kUsageError
+                        : not_run > 0    ? kCouldNotRun
+                                         : kAllGood;
+  const Json document = {{"normproof_check", 1}, {"files", std::move(files)}};
+  return exit_code_after_writing(
+      exit_code, {{options.json, [&] { write_text_atomically(options.json, json_text(document, 2) + "\n"); }},
+                  {options.html, [&] { write_html(options.html, page); }}});
 }
 
 }  // namespace

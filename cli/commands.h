@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "corpus/quoting.h"
 #include "properties/run/target.h"
 
 namespace normproof {
@@ -41,11 +42,8 @@ class UsageError : public std::runtime_error {
 // installed or built.
 std::string default_corpus_folder();
 
-// How this program was called, for commands that people copy.
+// How this program was called, quoted for a shell: for commands that people copy.
 std::string program_name();
-
-// An argument as a POSIX shell reads it back, for commands that people copy.
-std::string shell_quoted(std::string_view argument);
 
 // The whole command line, for reports.
 std::string command_line();

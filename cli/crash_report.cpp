@@ -14,6 +14,8 @@
 #include "cli/exit_codes.h"
 #include "cli/finding.h"
 #include "corpus/case_json.h"
+#include "corpus/limits.h"
+#include "corpus/message_text.h"
 #include "properties/run/target.h"
 
 namespace normproof {
@@ -38,11 +40,14 @@ Settings& settings() {
   try {
     Case repro = *case_being_run();
     repro.name = fmt::format("{}-{}-crash", name_of(repro.operation), name_of(repro.dtype));
-    repro.description = fmt::format("Crashes target {}: {}.", settings().target, strsignal(signal_number));
+    repro.description =
+        printable(fmt::format("Crashes target {}: {}.", settings().target, strsignal(signal_number)),
+                  kMaximumDescriptionBytes);
     const auto file = std::filesystem::path(settings().findings) / (repro.name + ".json");
     std::filesystem::create_directories(settings().findings);
     write_case(file, repro);
-    fmt::print("  replay:  {} replay {} --target {}\n", program_name(), file.string(), settings().target);
+    fmt::print("  replay:  {} replay {} --target {}\n", program_name(), shell_quoted_file(file.string()),
+               shell_quoted(settings().target));
   } catch (const std::exception& error) {
     fmt::print("  the repro could not be written: {}\n", error.what());
   }

@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/output_files.h"
 #include "cli/progress.h"
 #include "corpus/atomic_file.h"
 
@@ -54,9 +55,10 @@ int run(DriftOptions& options) {
   });
   progress.clear();
   fmt::print("{}", drift::to_text(layers));
-  if (!options.json.empty()) write_text_atomically(options.json, drift::to_json(model, name, layers));
-  if (!options.svg.empty()) write_text_atomically(options.svg, drift::to_svg(name, layers));
-  return kAllGood;
+  return exit_code_after_writing(
+      kAllGood,
+      {{options.json, [&] { write_text_atomically(options.json, drift::to_json(model, name, layers)); }},
+       {options.svg, [&] { write_text_atomically(options.svg, drift::to_svg(name, layers)); }}});
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 
 #include "cli/commands.h"
 #include "corpus/case_json.h"
+#include "corpus/limits.h"
+#include "corpus/message_text.h"
 #include "corpus/shrink.h"
 
 namespace normproof {
@@ -52,8 +54,9 @@ void store_finding(Finding& finding, const std::filesystem::path& folder, const 
   Case& repro = finding.test_case;
   if (evaluation.run.status == RunResult::Status::completed) finding.outputs = evaluation.run.outputs;
   repro.name = signature(repro, evaluation);
-  repro.description = fmt::format("Violates the contract on target {}: {}. Found by {}.", target.name(),
-                                  name_of(evaluation.outcome), finding.found_by);
+  repro.description = printable(fmt::format("Violates the contract on target {}: {}. Found by {}.",
+                                            target.name(), name_of(evaluation.outcome), finding.found_by),
+                                kMaximumDescriptionBytes);
   std::filesystem::create_directories(folder);
   const auto file = folder / fmt::format("{}-{:08x}.json", repro.name, short_hash(case_to_json(repro)));
   write_case(file, repro);
@@ -64,7 +67,7 @@ std::string finding_text(const Finding& finding, const Target& target) {
   std::string text = fmt::format("VIOLATION found by {}\n{}", finding.found_by, finding.message);
   if (text.back() != '\n') text += '\n';
   if (!finding.file.empty()) {
-    const std::string arguments = finding.file.string() + target_arguments(target);
+    const std::string arguments = shell_quoted_file(finding.file.string()) + target_arguments(target);
     text += fmt::format("  replay:  {} replay {}\n", program_name(), arguments);
     text += fmt::format("  explain: {} explain {}\n", program_name(), arguments);
   }

@@ -13,11 +13,13 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/merge.h"
+#include "cli/output_files.h"
 #include "cli/progress.h"
 #include "cli/resources.h"
 #include "cli/sarif.h"
 #include "cli/shard.h"
 #include "corpus/atomic_file.h"
+#include "corpus/json_text.h"
 #include "fuzz/campaign/campaign.h"
 #include "properties/run/plugin_target.h"
 #include "properties/run/verification_case.h"
@@ -152,17 +154,16 @@ int fuzz(FuzzOptions options) {
       });
   progress.clear();
   print(result);
-  if (!options.json.empty()) {
-    Json document = to_json(result);
-    std::vector<std::string> names = wanted.names;
-    std::ranges::sort(names);
-    describe_run(
-        document, wanted.shard,
-        {{"target", wanted.target}, {"seed", wanted.seed}, {"minutes", options.minutes}, {"only", names}});
-    write_text_atomically(options.json, document.dump(2) + "\n");
-  }
-  if (!options.sarif.empty()) write_sarif(options.sarif, sarif_log_of(result, wanted.target));
-  return exit_code_of(result);
+  Json document = to_json(result);
+  std::vector<std::string> names = wanted.names;
+  std::ranges::sort(names);
+  describe_run(
+      document, wanted.shard,
+      {{"target", wanted.target}, {"seed", wanted.seed}, {"minutes", options.minutes}, {"only", names}});
+  return exit_code_after_writing(
+      exit_code_of(result),
+      {{options.json, [&] { write_text_atomically(options.json, json_text(document, 2) + "\n"); }},
+       {options.sarif, [&] { write_sarif(options.sarif, sarif_log_of(result, wanted.target)); }}});
 }
 
 void add(campaign::CampaignResult& all, const ResultPart& part) {
@@ -219,13 +220,13 @@ int merge_fuzz(const std::vector<ResultPart>& parts, const MergeOutput& output) 
   for (const ResultPart& part : parts) add(result, part);
   const int exit_code = worst_exit_code(exit_code_of(result), parts);
   print(result);
-  if (!output.json.empty()) {
+  const auto write_json = [&] {
     Json document = to_json(result);
     document["exit_code"] = exit_code;
     describe_merged_run(document, parts);
-    write_text_atomically(output.json, document.dump(2) + "\n");
-  }
-  return exit_code;
+    write_text_atomically(output.json, json_text(document, 2) + "\n");
+  };
+  return exit_code_after_writing(exit_code, {{output.json, write_json}});
 }
 
 Action add_fuzz(CLI::App& command) {

@@ -145,8 +145,9 @@ std::string commands_html(const std::vector<std::pair<std::string, std::string>>
 }
 
 std::string check_commands(const std::string& file) {
-  return commands_html({{"find out which policy it is", program_name() + " identify " + shell_quoted(file)},
-                        {"get the smallest repro", program_name() + " minimize " + shell_quoted(file)}});
+  return commands_html(
+      {{"find out which policy it is", program_name() + " identify " + shell_quoted_file(file)},
+       {"get the smallest repro", program_name() + " minimize " + shell_quoted_file(file)}});
 }
 
 std::string percent(std::int64_t part, std::int64_t whole) {
@@ -298,7 +299,7 @@ std::string finding_section(const VerifyOptions& options, const Judging& judging
   if (test_case.elements() <= 4096)
     text += html::details("the case, as JSON", html::preformatted(case_to_json(test_case)));
   if (finding.file.empty()) return text;
-  const std::string arguments = shell_quoted(finding.file.string()) +
+  const std::string arguments = shell_quoted_file(finding.file.string()) +
                                 target_arguments(options.target, names_a_plugin(options.target), judging);
   return text + commands_html({{"replay", fmt::format("{} replay {}", program_name(), arguments)},
                                {"explain", fmt::format("{} explain {}", program_name(), arguments)},

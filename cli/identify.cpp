@@ -12,6 +12,7 @@
 #include "cli/exit_codes.h"
 #include "cli/given_outputs.h"
 #include "cli/html_report.h"
+#include "cli/output_files.h"
 #include "cli/progress.h"
 #include "corpus/case_json.h"
 #include "corpus/safetensors.h"
@@ -73,16 +74,15 @@ int identify_files(const IdentifyOptions& options) {
       could_not_read(file, error, not_run);
     }
   }
-  if (!options.html.empty()) {
-    page.title = "normproof identify";
-    page.good = unexplained + unreadable + not_run == 0;
-    page.verdict =
-        page.good ? "identified" : fmt::format("{} not identified", unexplained + unreadable + not_run);
-    write_html(options.html, page);
-  }
-  if (unexplained > 0) return kViolationFound;
-  if (unreadable > 0) return kUsageError;
-  return not_run > 0 ? kCouldNotRun : kAllGood;
+  page.title = "normproof identify";
+  page.good = unexplained + unreadable + not_run == 0;
+  page.verdict =
+      page.good ? "identified" : fmt::format("{} not identified", unexplained + unreadable + not_run);
+  const int exit_code = unexplained > 0  ? kViolationFound
+                        : unreadable > 0 ? kUsageError
+                        : not_run > 0    ? kCouldNotRun
+                                         : kAllGood;
+  return exit_code_after_writing(exit_code, {{options.html, [&] { write_html(options.html, page); }}});
 }
 
 // The shapes that a target is asked about: aligned rows, and rows that no 16-byte access fits.
@@ -190,16 +190,18 @@ int identify_target(const IdentifyOptions& options) {
     }
   }
   if (not_taken > 0) fmt::print("{} of {} questions not taken by the target\n", not_taken, asked.size());
-  if (!options.html.empty()) {
-    HtmlReport page;
-    page.title = fmt::format("normproof identify: target {}", target->name());
-    page.good = unexplained + failed == 0;
-    page.verdict = page.good ? "identified" : fmt::format("{} not identified", unexplained + failed);
-    page.sections.push_back(identify_target_section(target->name(), options.seed, calls, traits));
-    write_html(options.html, page);
-  }
-  if (unexplained > 0) return kViolationFound;
-  return failed + not_taken == static_cast<int>(asked.size()) ? kCouldNotRun : kAllGood;
+  if (failed > 0) fmt::print("{} of {} questions not answered by the target\n", failed, asked.size());
+  HtmlReport page;
+  page.title = fmt::format("normproof identify: target {}", target->name());
+  page.good = unexplained + failed == 0;
+  page.verdict = page.good ? "identified" : fmt::format("{} not identified", unexplained + failed);
+  page.sections.push_back(identify_target_section(target->name(), options.seed, calls, traits));
+  // A kernel that does not survive a question, or refuses a well-formed one, violates the contract.
+  const bool nothing_answered = failed + not_taken == static_cast<int>(asked.size());
+  const int exit_code = nothing_answered           ? kCouldNotRun
+                        : unexplained + failed > 0 ? kViolationFound
+                                                   : kAllGood;
+  return exit_code_after_writing(exit_code, {{options.html, [&] { write_html(options.html, page); }}});
 }
 
 int identify_command(const IdentifyOptions& options) {

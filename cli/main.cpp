@@ -6,10 +6,13 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <sstream>
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/console.h"
 #include "cli/exit_codes.h"
+#include "cli/option_values.h"
 #include "cli/output_options.h"
 #include "cli/resources.h"
 #include "corpus/case_json.h"
@@ -63,13 +66,18 @@ int run(int argument_count, char** arguments) {
   for (const Subcommand& subcommand : kSubcommands) {
     CLI::App* command = app.add_subcommand(subcommand.name, subcommand.description);
     const Action action = subcommand.add(*command);
+    read_values_strictly(*command);
     try_outputs_first(*command);
     command->callback([action, &exit_code] { exit_code = action(); });
   }
   try {
     app.parse(argument_count, arguments);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kAllGood : kUsageError;
+    std::ostringstream help, complaint;
+    const int status = app.exit(error, help, complaint);
+    fmt::print("{}", help.str());
+    fmt::print(stderr, "{}", complaint.str());
+    return status == 0 ? kAllGood : kUsageError;
   }
   return exit_code;
 }
@@ -84,17 +92,7 @@ std::string default_corpus_folder() {
 std::string program_name() {
   // The root script sets it to the way it was called itself.
   const char* name = std::getenv("NORMPROOF_PROGRAM");
-  return name != nullptr ? name : "normproof";
-}
-
-std::string shell_quoted(std::string_view argument) {
-  constexpr std::string_view kPlain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_";
-  if (!argument.empty() && argument.find_first_not_of(kPlain) == std::string_view::npos)
-    return std::string(argument);
-  std::string quoted = "'";
-  for (const char character : argument) quoted += character == '\'' ? "'\"'\"'" : std::string(1, character);
-  return quoted + "'";
+  return name != nullptr ? shell_quoted(name) : "normproof";
 }
 
 std::string command_line() { return program_name() + all_arguments; }
@@ -152,25 +150,31 @@ std::string target_arguments(const Target& target) {
   return target_arguments(target.name(), target.is_foreign(), target.judging());
 }
 
+// run(), and what it throws as message and exit code.
+int run_safely(int argument_count, char** arguments) {
+  try {
+    return run(argument_count, arguments);
+  } catch (const CaseError& error) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    return kUsageError;
+  } catch (const SafetensorsError& error) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    return kUsageError;
+  } catch (const UsageError& error) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    return kUsageError;
+  } catch (const TargetError& error) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    return kCouldNotRun;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "normproof: could not run: {}\n", error.what());
+    return kCouldNotRun;
+  }
+}
+
 }  // namespace normproof
 
 int main(int argument_count, char** arguments) {
-  try {
-    return normproof::run(argument_count, arguments);
-  } catch (const normproof::CaseError& error) {
-    fmt::print(stderr, "normproof: {}\n", error.what());
-    return normproof::kUsageError;
-  } catch (const normproof::SafetensorsError& error) {
-    fmt::print(stderr, "normproof: {}\n", error.what());
-    return normproof::kUsageError;
-  } catch (const normproof::UsageError& error) {
-    fmt::print(stderr, "normproof: {}\n", error.what());
-    return normproof::kUsageError;
-  } catch (const normproof::TargetError& error) {
-    fmt::print(stderr, "normproof: {}\n", error.what());
-    return normproof::kCouldNotRun;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "normproof: could not run: {}\n", error.what());
-    return normproof::kCouldNotRun;
-  }
+  normproof::guard_console();
+  return normproof::exit_code_after_printing(normproof::run_safely(argument_count, arguments));
 }

@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/shard.h"
+#include "corpus/json_text.h"
 
 namespace normproof {
 namespace {
@@ -38,6 +39,8 @@ Json read_json(const std::string& file) {
   std::ostringstream text;
   text << stream.rdbuf();
   if (!stream) throw UsageError(fmt::format("{}: cannot be read", file));
+  if (const std::string objection = json_objection(text.str()); !objection.empty())
+    throw UsageError(fmt::format("{}: not a result in JSON: {}", file, objection));
   try {
     return Json::parse(text.str());
   } catch (const Json::exception& error) {

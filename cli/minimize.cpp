@@ -11,7 +11,10 @@
 #include "cli/exit_codes.h"
 #include "cli/finding.h"
 #include "cli/given_outputs.h"
+#include "cli/output_files.h"
 #include "corpus/case_json.h"
+#include "corpus/limits.h"
+#include "corpus/message_text.h"
 #include "properties/run/evaluate.h"
 #include "properties/run/minimize_outputs.h"
 #include "properties/run/target.h"
@@ -50,13 +53,15 @@ int minimize_on_target(const MinimizeOptions& options) {
   Case smallest = shrink_violation(failing, *target);
   const Evaluation after = evaluate(smallest, *target);
   smallest.name = "minimized";
-  smallest.description =
-      fmt::format("Violates the contract on target {}: {}.", target->name(), name_of(after.outcome));
-  write_case(options.output, smallest);
+  smallest.description = printable(
+      fmt::format("Violates the contract on target {}: {}.", target->name(), name_of(after.outcome)),
+      kMaximumDescriptionBytes);
   print_size(options.output.c_str(), smallest);
   fmt::print("{}", describe(smallest, after));
-  fmt::print("replay: {} replay {}{}\n", program_name(), options.output, target_arguments(*target));
-  return kViolationFound;
+  fmt::print("replay: {} replay {}{}\n", program_name(), shell_quoted_file(options.output),
+             target_arguments(*target));
+  return exit_code_after_writing(kViolationFound,
+                                 {{options.output, [&] { write_case(options.output, smallest); }}});
 }
 
 int minimize_given_outputs(const MinimizeOptions& options) {
@@ -79,17 +84,17 @@ int minimize_given_outputs(const MinimizeOptions& options) {
                                                   : "a row of just those elements does not violate");
   }
   const Case& smallest = minimized->test_case;
-  write_case(options.output, smallest);
   print_size(options.output.c_str(), smallest);
+  const OutputFile written{options.output, [&] { write_case(options.output, smallest); }};
   const auto still = first_violation(smallest, given.policy);
   if (!still) {
-    fmt::print(stderr, "normproof: {} was written but does not violate by itself\n", options.output);
-    return kCouldNotRun;
+    fmt::print(stderr, "normproof: {} does not violate by itself\n", options.output);
+    return exit_code_after_writing(kCouldNotRun, {written});
   }
   const std::string policy = oracle::to_string(given.policy);
-  fmt::print("check: {} check {}{}\n", program_name(), options.output,
-             policy == "native" ? "" : " --policy " + policy);
-  return kViolationFound;
+  fmt::print("check: {} check {}{}\n", program_name(), shell_quoted_file(options.output),
+             policy == "native" ? "" : " --policy " + shell_quoted(policy));
+  return exit_code_after_writing(kViolationFound, {written});
 }
 
 }  // namespace

@@ -12,11 +12,15 @@
 #include <thread>
 
 #include "cli/commands.h"
+#include "cli/console.h"
 #include "cli/exit_codes.h"
 #include "cli/merge.h"
+#include "cli/output_files.h"
 #include "cli/resources.h"
 #include "cli/shard.h"
 #include "corpus/atomic_file.h"
+#include "corpus/json_text.h"
+#include "corpus/message_text.h"
 #include "properties/matrix/matrix.h"
 #include "properties/run/plugin_target.h"
 #include "properties/run/target.h"
@@ -95,24 +99,26 @@ int run(MutantsOptions& options) {
   }
   const bool terminal = isatty(STDERR_FILENO) == 1;
   settings.progress = [&](std::size_t done, std::size_t total, const std::string& what) {
-    if (terminal) fmt::print(stderr, "\r\033[K{} of {} cells  {}", done, total, what);
+    if (terminal) draw(fmt::format("\r\033[K{} of {} cells  {}", done, total, printable_line(what)));
   };
   const matrix::Matrix result = matrix::run_matrix(settings);
-  if (terminal) fmt::print(stderr, "\r\033[K");
+  if (terminal) draw("\r\033[K");
   fmt::print("{}", matrix::to_text(result));
-  const fs::path page =
-      options.html.empty() ? fs::path(options.folder) / "index.html" : fs::path(options.html);
-  write_text(page, matrix::to_html(result));
-  if (!options.json.empty()) {
-    auto document = nlohmann::ordered_json::parse(matrix::to_json_text(result));
-    describe_run(document, settings.shard, what_is_run(settings, result));
-    write_text(options.json, document.dump(1) + "\n");
-  }
-  if (!options.markdown.empty()) write_text(options.markdown, matrix::to_markdown(result));
-  fmt::print("page: {}\n", page.string());
+  const std::string page =
+      options.html.empty() ? (fs::path(options.folder) / "index.html").string() : options.html;
+  fmt::print("page: {}\n", page);
   if (settings.checks.fuzzers.empty())
     fmt::print("without the fuzzers: `{} test --preset fuzz` builds them\n", program_name());
-  return exit_code_of(result);
+  const auto write_json = [&] {
+    auto document = nlohmann::ordered_json::parse(matrix::to_json_text(result));
+    describe_run(document, settings.shard, what_is_run(settings, result));
+    write_text(options.json, json_text(document, 1) + "\n");
+  };
+  return exit_code_after_writing(
+      exit_code_of(result),
+      {{page, [&] { write_text(page, matrix::to_html(result)); }},
+       {options.json, write_json},
+       {options.markdown, [&] { write_text(options.markdown, matrix::to_markdown(result)); }}});
 }
 
 // What a part says of itself is what its cells say.
@@ -153,13 +159,14 @@ int merge_mutants(const std::vector<ResultPart>& parts, const MergeOutput& outpu
   }
   for (const matrix::Matrix& matrix : matrices) all.seconds = std::max(all.seconds, matrix.seconds);
   fmt::print("{}", matrix::to_text(all));
-  if (!output.json.empty()) {
+  const auto write_json = [&] {
     auto document = nlohmann::ordered_json::parse(matrix::to_json_text(all));
     describe_merged_run(document, parts);
-    write_text(output.json, document.dump(1) + "\n");
-  }
-  if (!output.html.empty()) write_text(output.html, matrix::to_html(all));
-  return exit_code_of(all);
+    write_text(output.json, json_text(document, 1) + "\n");
+  };
+  return exit_code_after_writing(
+      exit_code_of(all),
+      {{output.json, write_json}, {output.html, [&] { write_text(output.html, matrix::to_html(all)); }}});
 }
 
 Action add_mutants(CLI::App& command) {

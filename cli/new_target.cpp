@@ -36,6 +36,24 @@ std::string with_name(std::string_view text, const std::string& name) {
   return result;
 }
 
+// Whole or not at all: a folder that a full disk left half written would be in the way of the next try.
+void write_folder(const std::filesystem::path& folder, const std::string& name) {
+  std::error_code error;
+  if (!std::filesystem::create_directory(folder, error)) {
+    if (!error)
+      throw UsageError(fmt::format("new-target: {} is there already, and stays as it is", folder.string()));
+    throw std::system_error(error, fmt::format("new-target: cannot make the folder {}", folder.string()));
+  }
+  try {
+    for (const NewTargetFile& file : new_target_files())
+      write_text_atomically(folder / file.name, with_name(file.text, name));
+  } catch (...) {
+    for (const NewTargetFile& file : new_target_files()) std::filesystem::remove(folder / file.name, error);
+    std::filesystem::remove(folder, error);  // what somebody else put there stays
+    throw;
+  }
+}
+
 int new_target(const std::filesystem::path& given) {
   const std::filesystem::path folder = given.has_filename() ? given : given.parent_path();
   const std::string name = folder.filename().string();
@@ -43,19 +61,14 @@ int new_target(const std::filesystem::path& given) {
     throw UsageError(fmt::format(
         "new-target: '{}' is not a name: a letter, then letters, digits, '_' and '-'", given.string()));
   }
-  std::error_code error;
-  if (!std::filesystem::create_directory(folder, error)) {
-    if (!error)
-      throw UsageError(fmt::format("new-target: {} is there already, and stays as it is", folder.string()));
-    throw std::system_error(error, fmt::format("new-target: cannot make the folder {}", folder.string()));
-  }
-  for (const NewTargetFile& file : new_target_files())
-    write_text_atomically(folder / file.name, with_name(file.text, name));
+  write_folder(folder, name);
   const std::string path = folder.string();
   fmt::print("wrote {}/: adapter.cpp is what you edit\n\n", path);
-  fmt::print("  cmake -S {0} -B {0}/build -DCMAKE_BUILD_TYPE=Release && cmake --build {0}/build\n", path);
-  fmt::print("  {} verify --target {}/build/lib{}.so --seconds 5\n", program_name(),
-             folder.is_absolute() || path.starts_with("./") ? path : "./" + path, name);
+  fmt::print("  cmake -S {0} -B {1} -DCMAKE_BUILD_TYPE=Release && cmake --build {1}\n",
+             shell_quoted_file(path), shell_quoted_file(path + "/build"));
+  const std::string named = folder.is_absolute() || path.starts_with("./") ? path : "./" + path;
+  fmt::print("  {} verify --target {} --seconds 5\n", program_name(),
+             shell_quoted(fmt::format("{}/build/lib{}.so", named, name)));
   return kAllGood;
 }
 

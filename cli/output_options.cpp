@@ -35,11 +35,12 @@ std::string why_no_file_in(const fs::path& folder) {
 // What is wrong with the file as an output; empty where nothing is.
 std::string objection_to_file(const std::string& text) {
   std::error_code error;
+  // A device or a pipe has no neighbours, and what /dev/fd names has no path.
+  if (fs::exists(text, error) && fs::is_other(text, error)) return {};
   const fs::path file = fs::weakly_canonical(fs::absolute(text), error);  // what a link leads to is written
   if (error) return fmt::format("{}: {}", text, error.message());
   const fs::file_status status = fs::status(file, error);
   if (fs::is_directory(status)) return fmt::format("{} is a folder, not a file", text);
-  if (fs::exists(status) && !fs::is_regular_file(status)) return {};  // a device or a pipe has no neighbours
   if (fs::exists(status) && access(file.c_str(), W_OK) == 0) return {};
   fs::create_directories(file.parent_path(), error);
   if (error) return fmt::format("{}: its folder cannot be made: {}", text, error.message());

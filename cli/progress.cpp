@@ -4,7 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+
+#include "cli/console.h"
 
 namespace normproof {
 
@@ -36,24 +37,21 @@ std::string Progress::time_left(double fraction) const {
 void Progress::show(const std::string& stage, std::int64_t cases, std::int64_t elements, double fraction) {
   if (!due(stage)) return;
   const double elapsed = std::chrono::duration<double>(last_ - start_).count();
-  fmt::print(stderr, "\r\033[K{:<22} {:>9} cases {:>12} elements {:>9.0f} elements/s {:>6.1f} s  {}", stage,
-             cases, elements, static_cast<double>(elements) / std::max(elapsed, 1e-3), elapsed,
-             time_left(fraction));
-  std::fflush(stderr);
+  draw(fmt::format("\r\033[K{:<22} {:>9} cases {:>12} elements {:>9.0f} elements/s {:>6.1f} s  {}", stage,
+                   cases, elements, static_cast<double>(elements) / std::max(elapsed, 1e-3), elapsed,
+                   time_left(fraction)));
 }
 
 void Progress::show(const std::string& stage, double fraction) {
   if (!due(stage)) return;
   const double elapsed = std::chrono::duration<double>(last_ - start_).count();
-  fmt::print(stderr, "\r\033[K{:<22} {:>3.0f} % {:>6.1f} s  {}", stage, 100 * fraction, elapsed,
-             time_left(fraction));
-  std::fflush(stderr);
+  draw(fmt::format("\r\033[K{:<22} {:>3.0f} % {:>6.1f} s  {}", stage, 100 * fraction, elapsed,
+                   time_left(fraction)));
 }
 
 void Progress::clear() {
   if (!shown_) return;
-  fmt::print(stderr, "\r\033[K");
-  std::fflush(stderr);
+  draw("\r\033[K");
   shown_ = false;
 }
 

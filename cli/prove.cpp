@@ -13,8 +13,10 @@
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/output_files.h"
 #include "cli/progress.h"
 #include "corpus/atomic_file.h"
+#include "corpus/json_text.h"
 #include "properties/proofs/proofs.h"
 #include "properties/run/cuda_target.h"
 #include "properties/run/shared_library.h"
@@ -145,8 +147,10 @@ int run(const ProveOptions& options) {
     certificate["proofs"].push_back(std::move(entry));
     mismatches += sum.mismatches;
   }
-  if (!options.certificate.empty()) write_text_atomically(options.certificate, certificate.dump(1) + "\n");
-  return mismatches == 0 ? kAllGood : kViolationFound;
+  return exit_code_after_writing(
+      mismatches == 0 ? kAllGood : kViolationFound,
+      {{options.certificate,
+        [&] { write_text_atomically(options.certificate, json_text(certificate, 1) + "\n"); }}});
 }
 
 std::vector<std::string> proof_names() {

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/crash_report.h"
 #include "cli/exit_codes.h"
+#include "cli/output_files.h"
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
 #include "corpus/dump.h"
@@ -51,20 +52,21 @@ void write_outputs(const std::string& file, Case test_case, const Evaluation& ev
 void write_repro(const std::string& file, const Case& test_case, const Evaluation& evaluation,
                  const Target& target) {
   const Outputs& got = outputs_of(evaluation, "--repro", file);
-  if (!bits_are_determined(target)) {
-    throw UsageError(
-        fmt::format("--repro: the script computes every bit in the canonical order by policy native, which "
-                    "is not demanded of target {}; --judge canonical demands it",
-                    target.name()));
-  }
   const Outputs wanted = oracle::expected_outputs(test_case, materialize(test_case));
   write_text_atomically(file, campaign::repro_script(test_case, got, wanted, target.name()));
 }
 
 int replay(const ReplayOptions& options) {
   const auto target = judged(make_target(options.target), options.judge);
+  if (!options.repro.empty() && !bits_are_determined(*target)) {
+    throw UsageError(
+        fmt::format("--repro: the script computes every bit in the canonical order by policy native, which "
+                    "is not demanded of target {}; --judge canonical demands it",
+                    target->name()));
+  }
   report_crashes("findings", options.target);
   int violations = 0, unreadable = 0, replayed = 0, not_taken = 0;
+  std::pair<Case, Evaluation> first;  // what --dump and --repro write
   for (const std::string& argument : options.files) {
     std::vector<std::filesystem::path> files;
     try {
@@ -80,7 +82,7 @@ int replay(const ReplayOptions& options) {
       Case test_case;
       try {
         test_case = read_case(file);
-      } catch (const CaseError& error) {
+      } catch (const std::exception& error) {
         fmt::print(stderr, "normproof: {}\n", error.what());
         ++unreadable;
         continue;
@@ -90,9 +92,7 @@ int replay(const ReplayOptions& options) {
         throw UsageError(
             fmt::format("--dump, --repro: take one case, got more: {}", options.dump + options.repro));
       }
-      if (!options.dump.empty()) write_outputs(options.dump, test_case, evaluation);
-      if (!options.repro.empty()) write_repro(options.repro, test_case, evaluation, *target);
-      ++replayed;
+      if (replayed++ == 0) first = {test_case, evaluation};
       if (evaluation.outcome == Evaluation::Outcome::not_taken) {
         ++not_taken;
         if (!options.quiet) fmt::print("{}: not taken: {}\n", file.string(), evaluation.run.message);
@@ -110,11 +110,17 @@ int replay(const ReplayOptions& options) {
   if (not_taken > 0) fmt::print(", {} not taken", not_taken);
   if (unreadable > 0) fmt::print(", {} files could not be read", unreadable);
   fmt::print("\n{}", target->closing_words());
-  if (violations > 0) return kViolationFound;
-  if (unreadable > 0) return kUsageError;
-  if (replayed == 0 || replayed > not_taken) return kAllGood;
-  fmt::print(stderr, "normproof: target {} took none of the cases: nothing was judged\n", target->name());
-  return kCouldNotRun;
+  const bool nothing_judged = replayed > 0 && replayed == not_taken;
+  const int exit_code = violations > 0   ? kViolationFound
+                        : unreadable > 0 ? kUsageError
+                        : nothing_judged ? kCouldNotRun
+                                         : kAllGood;
+  if (exit_code == kCouldNotRun)
+    fmt::print(stderr, "normproof: target {} took none of the cases: nothing was judged\n", target->name());
+  if (replayed == 0) return exit_code;
+  return exit_code_after_writing(
+      exit_code, {{options.dump, [&] { write_outputs(options.dump, first.first, first.second); }},
+                  {options.repro, [&] { write_repro(options.repro, first.first, first.second, *target); }}});
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "corpus/atomic_file.h"
+#include "corpus/json_text.h"
 
 namespace normproof {
 namespace {
@@ -67,7 +68,7 @@ void write_sarif(const std::string& path, const SarifLog& log) {
                          {"version", "2.1.0"},
                          {"runs", Json::array({run})}};
   // Messages of foreign code may hold any bytes.
-  write_text_atomically(path, document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_text_atomically(path, json_text(document, 2) + "\n");
 }
 
 }  // namespace normproof

@@ -2,16 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
+#include "cli/option_values.h"
 
 namespace normproof {
 namespace {
 
-// A whole number, or -1.
+// 0 where it is none, or too large.
 std::int64_t number_in(std::string_view text) {
-  std::int64_t number = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size() ? number : -1;
+  const std::uint64_t number = whole_number(text).value_or(0);
+  return number > kMostShards ? 0 : static_cast<std::int64_t>(number);
 }
 
 Shard parse_shard(const std::string& text) {

@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/html_report.h"
+#include "cli/output_files.h"
 #include "cli/sarif.h"
 #include "cli/shard.h"
 #include "cli/verify_run.h"
@@ -55,11 +56,12 @@ int run(CommandOptions& options) {
   std::fflush(stdout);
   const VerifyResult result = verify(verify_options);
   fmt::print("{}", to_text(verify_options, result));
-  if (!options.json.empty()) write_json(options.json, verify_options, result);
-  if (!options.junit.empty()) write_junit(options.junit, verify_options, result);
-  if (!options.html.empty()) write_html(options.html, verify_report(verify_options, result));
-  if (!options.sarif.empty()) write_sarif(options.sarif, sarif_log_of(verify_options, result));
-  return exit_code_of(result);
+  return exit_code_after_writing(
+      exit_code_of(result),
+      {{options.json, [&] { write_json(options.json, verify_options, result); }},
+       {options.junit, [&] { write_junit(options.junit, verify_options, result); }},
+       {options.html, [&] { write_html(options.html, verify_report(verify_options, result)); }},
+       {options.sarif, [&] { write_sarif(options.sarif, sarif_log_of(verify_options, result)); }}});
 }
 
 template <class Range>

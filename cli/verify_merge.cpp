@@ -12,6 +12,7 @@
 #include "cli/exit_codes.h"
 #include "cli/html_report.h"
 #include "cli/merge.h"
+#include "cli/output_files.h"
 #include "cli/shard.h"
 #include "cli/verify_run.h"
 #include "corpus/case_json.h"
@@ -244,9 +245,10 @@ int merge_verify(const std::vector<ResultPart>& parts, const MergeOutput& output
     if (!finding.file.empty()) fmt::print("  repro:   {}\n", finding.file.string());
   }
   fmt::print("{}", to_text(options, result));
-  if (!output.json.empty()) write_json(output.json, options, result);
-  if (!output.html.empty()) write_html(output.html, verify_report(options, result));
-  return exit_code_of(result);
+  return exit_code_after_writing(
+      exit_code_of(result),
+      {{output.json, [&] { write_json(output.json, options, result); }},
+       {output.html, [&] { write_html(output.html, verify_report(options, result)); }}});
 }
 
 }  // namespace normproof

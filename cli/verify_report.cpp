@@ -10,6 +10,7 @@
 #include "cli/verify_run.h"
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
+#include "corpus/json_text.h"
 #include "properties/report/html.h"
 
 namespace normproof {
@@ -196,7 +197,7 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
   document["unchecked"] = result.unchecked;
   describe_run(document, options.shard, what_is_run(options, result));
   if (result.merged_from > 0) document["shard"]["merged_from"] = result.merged_from;
-  write_text_atomically(path, document.dump(2) + "\n");
+  write_text_atomically(path, json_text(document, 2) + "\n");
 }
 
 void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result) {

@@ -181,7 +181,7 @@ void Verification::replay_corpus() {
     Case test_case;
     try {
       test_case = read_case(file);
-    } catch (const CaseError& error) {
+    } catch (const std::exception& error) {
       result_.unchecked.emplace_back(error.what());
       continue;
     }

@@ -1,5 +1,6 @@
 // Cases in files: reading, atomic writing, finding.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,9 +34,20 @@ class FileDescriptor {
   int number_;
 };
 
+// One in a folder, unlike the pipes of /dev/stdin and /dev/fd.
+bool is_named_fifo(int descriptor) {
+  struct stat status{};
+  if (fstat(descriptor, &status) != 0 || !S_ISFIFO(status.st_mode)) return false;
+  std::error_code error;
+  return fs::read_symlink("/proc/self/fd/" + std::to_string(descriptor), error).is_absolute();
+}
+
 std::string read_text(const fs::path& path) {
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Without O_NONBLOCK a FIFO that nobody writes to would hang here.
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (file.number() < 0) fail("cannot open", path);
+  if (is_named_fifo(file.number())) throw CaseError("$", "this is a FIFO, not a file");
+  fcntl(file.number(), F_SETFL, 0);  // a pipe, as in <(command), is read to its end
   std::string text;
   std::string chunk(std::size_t{1} << 16, '\0');
   for (;;) {
@@ -69,9 +81,11 @@ std::vector<fs::path> find_case_files(const fs::path& file_or_folder) {
   }
   if (!fs::is_directory(file_or_folder)) return {file_or_folder};
   std::vector<fs::path> files;
+  std::error_code ignored;  // a link round in a circle is found to be no case when it is read
   for (const auto& entry : fs::recursive_directory_iterator(file_or_folder)) {
     const fs::path& path = entry.path();
-    if (path.extension() != ".json" || path.stem().extension() == ".schema" || entry.is_directory()) continue;
+    if (path.extension() != ".json" || path.stem().extension() == ".schema" || entry.is_directory(ignored))
+      continue;
     files.push_back(path);
   }
   std::ranges::sort(files);

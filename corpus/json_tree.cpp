@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "corpus/case_json.h"
+#include "corpus/json_text.h"
 #include "corpus/message_text.h"
 
 namespace normproof {
@@ -116,6 +117,7 @@ class TreeBuilder : public Json::json_sax_t {
 }  // namespace
 
 JsonNode parse_json(std::string_view text) {
+  if (const std::string objection = json_objection(text); !objection.empty()) throw CaseError("$", objection);
   TreeBuilder builder;
   Json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();

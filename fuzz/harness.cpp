@@ -11,6 +11,7 @@
 #include "corpus/case_bytes.h"
 #include "corpus/case_json.h"
 #include "corpus/hash.h"
+#include "corpus/quoting.h"
 #include "properties/run/evaluate.h"
 
 namespace normproof::fuzz {
@@ -93,7 +94,8 @@ void report_finding(const Case& test_case, const std::string& message) {
       fmt::format("finding-{}-{:016x}.json", name_of(test_case.operation), std::hash<std::string>{}(json));
   try {
     write_case(file, test_case);
-    fmt::print(stderr, "replay: normproof replay {} --target {}\n", file.string(), target().name());
+    fmt::print(stderr, "replay: normproof replay {} --target {}\n", shell_quoted_file(file.string()),
+               shell_quoted(target().name()));
   } catch (const std::exception& error) {
     fmt::print(stderr, "the case could not be written: {}\n", error.what());
   }

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <stdexcept>
 
@@ -203,6 +204,7 @@ Policy with_assignment(Policy policy, std::string_view key, std::string_view val
 }
 
 Policy with_assignments(Policy policy, std::string_view text, bool names_allowed) {
+  std::vector<std::string_view> assigned;
   for (bool first = true; first || !text.empty(); first = false) {
     const std::size_t comma = text.find(',');
     const std::string_view piece = text.substr(0, comma);
@@ -212,6 +214,11 @@ Policy with_assignments(Policy policy, std::string_view text, bool names_allowed
     }
     const std::size_t equals = piece.find('=');
     if (equals != std::string_view::npos) {
+      if (std::ranges::find(assigned, piece.substr(0, equals)) != assigned.end()) {
+        throw std::invalid_argument(fmt::format("policy: {} is given twice, the second time as \"{}\"",
+                                                piece.substr(0, equals), piece));
+      }
+      assigned.push_back(piece.substr(0, equals));
       policy = with_assignment(policy, piece.substr(0, equals), piece.substr(equals + 1));
       continue;
     }

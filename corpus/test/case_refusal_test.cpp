@@ -37,6 +37,10 @@ TEST(CaseRefusal, RefusesWhatIsNoJson) {
                   .starts_with("$.epsilon: number overflow"));
   EXPECT_TRUE(error_of(replaced(example, "[1, 2]", "[1, 2,]")).starts_with("$.shape[2]: parse error"));
   EXPECT_TRUE(error_of("{\"normproof_case\": 1 /* comment */}").starts_with("$.normproof_case: parse error"));
+  // The library would stop at the one and skip the other.
+  EXPECT_EQ(error_of(example + std::string("\0{", 2)),
+            "$: a NUL character stands at byte " + std::to_string(example.size()));
+  EXPECT_EQ(error_of("\xef\xbb\xbf" + example), "$: begins with a byte order mark, which JSON has not");
 }
 
 TEST(CaseRefusal, RefusesDuplicateKeys) {

@@ -20,6 +20,9 @@
 #include "corpus/case_json.h"
 #include "corpus/dump.h"
 #include "corpus/generate.h"
+#include "corpus/limits.h"
+#include "corpus/message_text.h"
+#include "corpus/quoting.h"
 #include "corpus/shrink.h"
 #include "fuzz/campaign/repro_script.h"
 #include "fuzz/campaign/signature.h"
@@ -218,35 +221,35 @@ std::string report_text(const Fuzzer& fuzzer, const std::optional<Case>& test_ca
                         const Answer& answer, const std::string& signature, const FindingContext& context,
                         const path& folder) {
   std::string text = fmt::format("# {}\n\n", signature);
-  text += fmt::format("Found by the {} fuzzer on target `{}`: **{}**.\n\n", fuzzer.name, context.target,
-                      answer.kind);
-  const auto block = [&](const std::string& content) {
-    text += "```\n" + content + (content.ends_with('\n') ? "" : "\n") + "```\n\n";
-  };
+  text += fmt::format("Found by the {} fuzzer on target {}: **{}**.\n\n", fuzzer.name,
+                      markdown_code(context.target), answer.kind);
+  const std::string target = shell_quoted(context.target);
   if (test_case) {
     text += fmt::format(
         "## What was run\n\n`{}` on {} rows of {}, {}{}, epsilon {}. The minimized case:\n\n",
         name_of(test_case->operation), test_case->rows(), test_case->hidden_size(), name_of(test_case->dtype),
         test_case->weight_dtype ? fmt::format(", weight {}", name_of(*test_case->weight_dtype)) : "",
         test_case->epsilon());
-    text += "```json\n" + case_to_json(*test_case) + "```\n\n";
+    text += markdown_block(case_to_json(*test_case), "json") + "\n";
   }
   text += "## What was expected, what came\n\n";
   constexpr std::size_t kLongestLog = 4000;
-  block(details.description.empty() ? answer.log.substr(0, kLongestLog) : details.description);
+  text +=
+      markdown_block(details.description.empty() ? answer.log.substr(0, kLongestLog) : details.description) +
+      "\n";
   text += "## Commands\n\n";
   std::string commands;
   if (test_case) {
-    commands += fmt::format("{} replay case.json --target {}\n", context.program, context.target);
+    commands += fmt::format("{} replay case.json --target {}\n", context.program, target);
     if (std::filesystem::exists(folder / "outputs.safetensors")) {
       commands += fmt::format("{0} explain case.json --target {1}\n{0} check outputs.safetensors\n",
-                              context.program, context.target);
+                              context.program, target);
     }
   }
   if (std::filesystem::exists(folder / "repro.py")) commands += "python3 repro.py\n";
-  commands += fmt::format("NORMPROOF_TARGET={} {} input\n", context.target, fuzzer.program.string());
-  block(commands);
-  return text;
+  commands +=
+      fmt::format("NORMPROOF_TARGET={} {} input\n", target, shell_quoted_file(fuzzer.program.string()));
+  return text + markdown_block(commands);
 }
 
 // Adds one to the number in `file`.
@@ -295,8 +298,9 @@ RecordedFinding record_finding(const Fuzzer& fuzzer, const path& input, const Fi
   }
   if (test_case) {
     test_case->name = finding.signature.substr(0, 100);
-    test_case->description =
-        fmt::format("{} on target {}, found by the {} fuzzer.", answer.kind, context.target, fuzzer.name);
+    test_case->description = printable(
+        fmt::format("{} on target {}, found by the {} fuzzer.", answer.kind, context.target, fuzzer.name),
+        kMaximumDescriptionBytes);
     write_case(folder / "case.json", *test_case);
     if (!context.regressions.empty()) {
       std::filesystem::create_directories(context.regressions);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "corpus/generate.h"
+#include "corpus/quoting.h"
 
 namespace normproof::campaign {
 namespace {
@@ -206,15 +207,14 @@ std::string repro_script(const Case& test_case, const Outputs& got, const Output
   const DType weight = test_case.weight_dtype.value_or(test_case.dtype);
   std::string text = fmt::format(
       "#!/usr/bin/env python3\n"
-      "\"\"\"{} on target {}: computes what the contract demands, in exact fractions, and shows what "
+      "\"\"\"{}: computes what the contract demands, in exact fractions, and shows what "
       "differs.\n\n"
       "Needs numpy alone. Exit status 1: some element differs.\n\"\"\"\n"
       "import sys\nfrom fractions import Fraction\nfrom math import isqrt\n\nimport numpy as np\n\n",
-      name_of(test_case.operation), target);
-  text +=
-      fmt::format("TARGET = \"{}\"\nDTYPE = \"{}\"\nWEIGHT_DTYPE = {}\nQUANTIZED_DTYPE = {}\nHIDDEN = {}\n",
-                  target, name_of(test_case.dtype), quoted(test_case.weight_dtype),
-                  quoted(test_case.quantized_dtype), test_case.hidden_size());
+      name_of(test_case.operation));
+  text += fmt::format("TARGET = {}\nDTYPE = \"{}\"\nWEIGHT_DTYPE = {}\nQUANTIZED_DTYPE = {}\nHIDDEN = {}\n",
+                      python_quoted(target), name_of(test_case.dtype), quoted(test_case.weight_dtype),
+                      quoted(test_case.quantized_dtype), test_case.hidden_size());
   text += fmt::format("EPSILON = 0x{:08x}  # bits\nSCALE = 0x{:08x}\n", test_case.epsilon_bits,
                       test_case.scale_bits);
   const auto list = [&](const char* name, const std::vector<std::byte>& bytes, DType dtype) {

@@ -76,10 +76,18 @@ TEST(Policy, ErrorsNameWhatIsWrongAndWhatIsPossible) {
   EXPECT_EQ(error_of("inverse_root_ulp=-1"),
             "policy: inverse_root_ulp must be an integer from 0 to 1048576, not \"-1\"");
   EXPECT_EQ(error_of("flush_to_zero=yes"), "policy: flush_to_zero is on or off, not \"yes\"");
+  EXPECT_EQ(error_of("weight=fp32,weight=native"),
+            "policy: weight is given twice, the second time as \"weight=native\"");
+  EXPECT_EQ(error_of("sum_depth=1,flush_to_zero=on,sum_depth=1"),
+            "policy: sum_depth is given twice, the second time as \"sum_depth=1\"");
   for (const char* text :
        {"", "nativ", "weight=fp32,", "weight=fp32,gemma", ",", "sum_depth=2x", "=", "weight="}) {
     EXPECT_TRUE(error_of(text).starts_with("policy: ")) << "\"" << text << "\": " << error_of(text);
   }
+}
+
+TEST(Policy, ANameIsVariedOnceMore) {
+  EXPECT_EQ(parse_policy("flashinfer,weight=native").weight, WeightPolicy::native);
 }
 
 }  // namespace

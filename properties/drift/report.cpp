@@ -4,6 +4,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "corpus/json_text.h"
 #include "properties/drift/drift.h"
 #include "properties/report/svg.h"
 
@@ -64,7 +65,7 @@ std::string to_json(const Model& model, const std::string& subject, const std::v
                                   {"residual", json_of(layer.residual)},
                                   {"arg_max_agreement", layer.agreement}});
   }
-  return document.dump(2) + "\n";
+  return json_text(document, 2) + "\n";
 }
 
 std::string to_svg(const std::string& subject, const std::vector<LayerDrift>& layers) {

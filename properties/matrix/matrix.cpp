@@ -13,7 +13,9 @@
 #include <thread>
 
 #include "corpus/atomic_file.h"
+#include "corpus/folder_lock.h"
 #include "corpus/hash.h"
+#include "corpus/json_text.h"
 #include "properties/matrix/process.h"
 #include "properties/matrix/repro.h"
 #include "properties/run/target.h"
@@ -93,13 +95,7 @@ std::uint64_t identity_of(const Row& row, const MatrixSettings& settings, std::u
 class Results {
  public:
   Results(std::string file, bool fresh) : file_(std::move(file)) {
-    if (fresh || !fs::exists(file_)) return;
-    try {
-      document_ = Json::parse(read_text(file_));
-    } catch (const Json::exception&) {
-      document_ = Json::object();  // of another version, or not ours
-    }
-    if (!document_.is_object()) document_ = Json::object();
+    if (!fresh) document_ = kept_in(file_);
   }
   std::optional<Cell> cell(const std::string& row, const std::string& check) const {
     if (!document_.contains(row) || !document_.at(row).contains(check)) return std::nullopt;
@@ -109,17 +105,28 @@ class Results {
     return cell;
   }
   void keep(const std::string& row, const std::string& check, const Cell& cell) {
-    document_[row][check] = to_json(cell);
+    ours_[row][check] = to_json(cell);
     if (Clock::now() - saved_ > kSaveEvery) save();
   }
+  // Beside what other runs have kept there since.
   void save() {
-    write_text_atomically(file_, document_.dump(1, ' ', false, Json::error_handler_t::replace));
+    const FolderLock lock(fs::absolute(file_).parent_path());
+    Json all = kept_in(file_);
+    for (const auto& row : ours_.items()) all[row.key()].update(row.value());
+    write_text_atomically(file_, json_text(all, 1));
     saved_ = Clock::now();
   }
 
  private:
+  static Json kept_in(const std::string& file) {
+    if (!fs::exists(file)) return Json::object();
+    const Json document = Json::parse(read_text(file), nullptr, false);
+    return document.is_object() ? document : Json::object();  // else of another version, or not ours
+  }
+
   std::string file_;
-  Json document_ = Json::object();
+  Json document_ = Json::object();  // as this run found it
+  Json ours_ = Json::object();      // what this run added
   Clock::time_point saved_ = Clock::now();
 };
 

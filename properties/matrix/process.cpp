@@ -1,4 +1,5 @@
 #include "properties/matrix/process.h"
+#include "corpus/json_text.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -60,7 +61,7 @@ bool read_some(int descriptor, std::string& text) {
     cell.message = error.what();
   }
   if (cell.message.size() > kLongestMessage) cell.message.resize(kLongestMessage);
-  write_whole(descriptor, to_json(cell).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  write_whole(descriptor, json_text(to_json(cell)));
   _exit(0);
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "corpus/json_text.h"
 #include "properties/matrix/matrix.h"
 
 namespace normproof::matrix {
@@ -193,7 +194,7 @@ std::string to_json_text(const Matrix& matrix) {
     line["patch"] = row.patch;
     document["rows"].push_back(std::move(line));
   }
-  return document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(document, 1) + "\n";
 }
 
 Matrix matrix_from_json(const Json& document) {

@@ -1,4 +1,5 @@
 #include "properties/report/html.h"
+#include "corpus/message_text.h"
 
 #include <fmt/format.h>
 
@@ -40,7 +41,7 @@ svg { max-width: 100%; height: auto; display: block; margin: 4px 0 10px; }
 std::string escaped(std::string_view text) {
   std::string result;
   result.reserve(text.size());
-  for (const char character : text) {
+  for (const char character : printable(text)) {
     switch (character) {
       case '&':
         result += "&amp;";
@@ -57,16 +58,8 @@ std::string escaped(std::string_view text) {
       case '\'':
         result += "&#39;";
         break;
-      case '\n':
-      case '\t':
-        result += character;
-        break;
       default:
-        if (static_cast<unsigned char>(character) < 0x20) {
-          result += "\xef\xbf\xbd";
-        } else {
-          result += character;
-        }
+        result += character;
     }
   }
   return result;

@@ -9,7 +9,7 @@
 
 namespace normproof::html {
 
-// Text as it may stand in HTML or XML, in an attribute too. Characters that XML does not know become U+FFFD.
+// printable() text as it may stand in HTML or XML, in an attribute too.
 std::string escaped(std::string_view text);
 
 // JSON as it may stand inside a <script> element.

@@ -42,16 +42,22 @@ std::vector<std::string> mutant_names() {
   return names;
 }
 
+bool is_there(std::string_view name) {
+  if (!names_a_plugin(name)) return name == "host" || name == "cuda" || name.starts_with(kMutantPrefix);
+  std::error_code error;
+  return std::filesystem::exists(name, error);
+}
+
 // Where "A+B" is divided, npos in any other name. The path of a library may hold a '+' too, as in
-// "./c++/libmine.so".
+// "./c++/libmine.so" and "a+b.so".
 std::size_t find_divider(std::string_view name) {
-  std::size_t plus = name.find('+');
-  while (plus != std::string_view::npos) {
-    const std::string_view first = name.substr(0, plus);
-    if (!names_a_plugin(first) || std::filesystem::exists(first)) break;
-    plus = name.find('+', plus + 1);
+  if (names_a_plugin(name) && is_there(name)) return std::string_view::npos;
+  for (const bool both : {true, false}) {
+    for (std::size_t plus = name.find('+'); plus != std::string_view::npos; plus = name.find('+', plus + 1))
+      if (is_there(name.substr(0, plus)) && (!both || is_there(name.substr(plus + 1)))) return plus;
   }
-  return plus;
+  // Neither is there: the complaint is about the first.
+  return names_a_plugin(name) ? std::string_view::npos : name.find('+');
 }
 
 }  // namespace

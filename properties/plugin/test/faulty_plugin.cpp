@@ -21,6 +21,9 @@ extern "C" NORMPROOF_PLUGIN_EXPORT const normproof_plugin_info* normproof_plugin
 
 namespace {
 
+// Steers a terminal, ends XML's CDATA, is no UTF-8.
+constexpr char kHostileText[] = "\x1b[31m\xff\xfe]]>\x07 gr\xc3\xbcn <b>";
+
 std::string fault() {
   const char* text = std::getenv("NORMPROOF_FAULT");
   return text != nullptr ? text : "";
@@ -179,6 +182,12 @@ int32_t faulty_rms_norm(const DLTensor* out, const DLTensor* input, const DLTens
     std::snprintf(call->message, call->message_capacity, "no more resources");
     return NORMPROOF_PLUGIN_FAILED;
   }
+  if (fault_is("hostile-failed", input)) {
+    std::snprintf(call->message, call->message_capacity, "%s", kHostileText);
+    return NORMPROOF_PLUGIN_FAILED;
+  }
+  if (fault_is("hostile-not-taken", input)) return not_taken(call, kHostileText);
+  if (fault_is("hostile-print", input)) std::printf("%s\n", kHostileText);
   if (fault_is("bad-status", input)) return 77;
   const int32_t status = rms_norm(out, input, weight, epsilon, call);
   if (fault_is("stray-write", input)) static_cast<char*>(out->data)[-1] ^= 1;
@@ -201,6 +210,7 @@ const normproof_plugin_info* normproof_plugin(void) {
   if (fault() == "load-null") return nullptr;
   spoiled.name = "faulty";
   if (fault() == "load-abi") spoiled.abi_version = 99;
+  if (fault().starts_with("hostile-")) spoiled.name = kHostileText;
   if (fault() == "load-no-name") spoiled.name = nullptr;
   if (fault() == "load-memory") spoiled.memory = kDLVulkan;
   if (fault() == "load-nothing") spoiled.rms_norm = nullptr, spoiled.fused_add_rms_norm = nullptr;

@@ -40,15 +40,21 @@ const RowKernels& row_kernels() {
   return avx2 != nullptr ? *avx2 : kBaselineRowKernels;
 }
 
+// The rounding mode twice: the C library, which reads and prints decimals, asks the x87 unit for it.
+StandardFloatEnvironment::StandardFloatEnvironment() : rounding_(std::fegetround()) {
 #if defined(__SSE2__)
-// Exceptions masked, round to nearest, neither flush-to-zero nor denormals-are-zero.
-StandardFloatEnvironment::StandardFloatEnvironment() : saved_(_mm_getcsr()) { _mm_setcsr(0x1f80); }
-StandardFloatEnvironment::~StandardFloatEnvironment() { _mm_setcsr(static_cast<unsigned>(saved_)); }
-#else
-StandardFloatEnvironment::StandardFloatEnvironment() : saved_(static_cast<std::uint64_t>(std::fegetround())) {
-  std::fesetround(FE_TONEAREST);
-}
-StandardFloatEnvironment::~StandardFloatEnvironment() { std::fesetround(static_cast<int>(saved_)); }
+  control_ = _mm_getcsr();
 #endif
+  std::fesetround(FE_TONEAREST);
+#if defined(__SSE2__)
+  _mm_setcsr(0x1f80);  // exceptions masked, round to nearest, neither flush-to-zero nor denormals-are-zero
+#endif
+}
+StandardFloatEnvironment::~StandardFloatEnvironment() {
+  std::fesetround(rounding_);
+#if defined(__SSE2__)
+  _mm_setcsr(control_);
+#endif
+}
 
 }  // namespace normproof::oracle

@@ -71,7 +71,8 @@ class StandardFloatEnvironment {
   StandardFloatEnvironment& operator=(const StandardFloatEnvironment&) = delete;
 
  private:
-  std::uint64_t saved_;
+  int rounding_;
+  unsigned control_ = 0;  // of the SSE unit, where there is one
 };
 
 }  // namespace normproof::oracle

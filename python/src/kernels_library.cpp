@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "oracle/row_kernels.h"
 #include "properties/run/kernel_target.h"
 
 namespace nb = nanobind;
@@ -96,30 +97,32 @@ class KernelsLibrary {
   KernelsLibrary(const std::string& path, nb::dict dtypes)
       : functions_(path.empty() ? linked_kernels() : load_kernels(path)), reader_(std::move(dtypes)) {}
 
-  void rms_norm(nb::handle out, nb::handle x, nb::handle weight, float epsilon, std::uintptr_t stream) const {
+  void rms_norm(nb::handle out, nb::handle x, nb::handle weight, double epsilon,
+                std::uintptr_t stream) const {
     const Argument out_read = reader_.read("out", out), x_read = reader_.read("x", x),
                    weight_read = reader_.read("weight", weight);
     reader_.require_same_device({&out_read, &x_read, &weight_read});
     call(
         [&](auto... common) {
-          return functions_.rms_norm(out_read.get(), x_read.get(), weight_read.get(), epsilon, common...);
+          return functions_.rms_norm(out_read.get(), x_read.get(), weight_read.get(),
+                                     static_cast<float>(epsilon), common...);
         },
         stream);
   }
-  void fused_add_rms_norm(nb::handle x, nb::handle residual, nb::handle weight, float epsilon,
+  void fused_add_rms_norm(nb::handle x, nb::handle residual, nb::handle weight, double epsilon,
                           std::uintptr_t stream) const {
     const Argument x_read = reader_.read("x", x), residual_read = reader_.read("residual", residual),
                    weight_read = reader_.read("weight", weight);
     reader_.require_same_device({&residual_read, &x_read, &weight_read});
     call(
         [&](auto... common) {
-          return functions_.fused_add_rms_norm(x_read.get(), residual_read.get(), weight_read.get(), epsilon,
-                                               common...);
+          return functions_.fused_add_rms_norm(x_read.get(), residual_read.get(), weight_read.get(),
+                                               static_cast<float>(epsilon), common...);
         },
         stream);
   }
   void rms_norm_static_fp8_quant(nb::handle out, nb::handle x, nb::handle weight, nb::handle scale,
-                                 float epsilon, std::uintptr_t stream) const {
+                                 double epsilon, std::uintptr_t stream) const {
     const Argument out_read = reader_.read("out", out), x_read = reader_.read("x", x),
                    weight_read = reader_.read("weight", weight), scale_read = read_scale(scale);
     reader_.require_same_device({&out_read, &x_read, &weight_read, &scale_read});
@@ -127,12 +130,12 @@ class KernelsLibrary {
         [&](auto... common) {
           return functions_.rms_norm_static_fp8_quant(out_read.get(), x_read.get(), weight_read.get(),
                                                       static_cast<const float*>(scale_read.tensor.data),
-                                                      epsilon, common...);
+                                                      static_cast<float>(epsilon), common...);
         },
         stream);
   }
   void fused_add_rms_norm_static_fp8_quant(nb::handle out, nb::handle x, nb::handle residual,
-                                           nb::handle weight, nb::handle scale, float epsilon,
+                                           nb::handle weight, nb::handle scale, double epsilon,
                                            std::uintptr_t stream) const {
     const Argument out_read = reader_.read("out", out), x_read = reader_.read("x", x),
                    residual_read = reader_.read("residual", residual),
@@ -142,7 +145,7 @@ class KernelsLibrary {
         [&](auto... common) {
           return functions_.fused_add_rms_norm_static_fp8_quant(
               out_read.get(), x_read.get(), residual_read.get(), weight_read.get(),
-              static_cast<const float*>(scale_read.tensor.data), epsilon, common...);
+              static_cast<const float*>(scale_read.tensor.data), static_cast<float>(epsilon), common...);
         },
         stream);
   }
@@ -179,17 +182,20 @@ class KernelsLibrary {
 }  // namespace
 
 void bind_kernels_library(nb::module_& module) {
+  // An epsilon is rounded, and the kernels compute, in no other environment than a GPU has.
+  constexpr nb::call_guard<oracle::StandardFloatEnvironment> standard_floats;
   nb::class_<KernelsLibrary>(module, "KernelsLibrary")
       .def(nb::init<const std::string&, nb::dict>(), nb::arg("path"), nb::arg("dtypes"))
       .def("rms_norm", &KernelsLibrary::rms_norm, nb::arg("out"), nb::arg("x"), nb::arg("weight").none(),
-           nb::arg("epsilon"), nb::arg("stream"))
+           nb::arg("epsilon"), nb::arg("stream"), standard_floats)
       .def("fused_add_rms_norm", &KernelsLibrary::fused_add_rms_norm, nb::arg("x"), nb::arg("residual"),
-           nb::arg("weight").none(), nb::arg("epsilon"), nb::arg("stream"))
+           nb::arg("weight").none(), nb::arg("epsilon"), nb::arg("stream"), standard_floats)
       .def("rms_norm_static_fp8_quant", &KernelsLibrary::rms_norm_static_fp8_quant, nb::arg("out"),
-           nb::arg("x"), nb::arg("weight").none(), nb::arg("scale"), nb::arg("epsilon"), nb::arg("stream"))
+           nb::arg("x"), nb::arg("weight").none(), nb::arg("scale"), nb::arg("epsilon"), nb::arg("stream"),
+           standard_floats)
       .def("fused_add_rms_norm_static_fp8_quant", &KernelsLibrary::fused_add_rms_norm_static_fp8_quant,
            nb::arg("out"), nb::arg("x"), nb::arg("residual"), nb::arg("weight").none(), nb::arg("scale"),
-           nb::arg("epsilon"), nb::arg("stream"));
+           nb::arg("epsilon"), nb::arg("stream"), standard_floats);
 }
 
 }  // namespace normproof::python

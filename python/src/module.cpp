@@ -21,6 +21,7 @@
 #include "oracle/canonical_judge.h"
 #include "oracle/explain.h"
 #include "oracle/formats.h"
+#include "oracle/row_kernels.h"
 #include "oracle/witness_judge.h"
 #include "properties/run/identify.h"
 #include "properties/run/judge_rows.h"
@@ -50,6 +51,10 @@ DType dtype_of(const std::string& name) {
 std::optional<DType> dtype_of(const std::optional<std::string>& name) {
   return name ? std::optional(dtype_of(*name)) : std::nullopt;
 }
+
+// What computes with floats rounds to nearest and keeps subnormals, whatever the process that Python runs in
+// has set: some libraries set flush-to-zero for all, and callers their own rounding mode.
+constexpr nb::call_guard<oracle::StandardFloatEnvironment> kStandardFloats;
 
 std::uint32_t fp32_bits(double value) { return std::bit_cast<std::uint32_t>(static_cast<float>(value)); }
 
@@ -417,24 +422,24 @@ NB_MODULE(_core, module) {
         return policy;
       },
       nb::arg("text"), nb::arg("inverse_root_ulp") = nb::none(), nb::arg("sum_depth") = nb::none(),
-      nb::arg("flush_to_zero") = false);
+      nb::arg("flush_to_zero") = false, kStandardFloats);
   module.def("policy_table", &policy_table);
   bind_kernels_library(module);
 
   nb::class_<Call>(module, "Call")
-      .def("properties", &properties_of)
+      .def("properties", &properties_of, kStandardFloats)
       .def("copy", [](const Call& call) { return call; })
       .def("bits", &bits_of, nb::arg("tensor"))
-      .def("set_outputs", &set_outputs, nb::arg("out"), nb::arg("residual_out") = nb::none())
-      .def("check", &check_witness, nb::arg("policy"), nb::arg("threads") = 0)
-      .def("check_canonical", &check_canonical, nb::arg("policy"), nb::arg("threads") = 0)
+      .def("set_outputs", &set_outputs, nb::arg("out"), nb::arg("residual_out") = nb::none(), kStandardFloats)
+      .def("check", &check_witness, nb::arg("policy"), nb::arg("threads") = 0, kStandardFloats)
+      .def("check_canonical", &check_canonical, nb::arg("policy"), nb::arg("threads") = 0, kStandardFloats)
       .def(
           "identify",
           [](const Call& call, const oracle::Policy& model) { return identified(call, model.inverse_root); },
-          nb::arg("model"))
-      .def("explain", &explained, nb::arg("row"), nb::arg("column"), nb::arg("policy"))
-      .def("run", &run)
-      .def("expected", &expected, nb::arg("policy"))
+          nb::arg("model"), kStandardFloats)
+      .def("explain", &explained, nb::arg("row"), nb::arg("column"), nb::arg("policy"), kStandardFloats)
+      .def("run", &run, kStandardFloats)
+      .def("expected", &expected, nb::arg("policy"), kStandardFloats)
       .def("row", &row_of, nb::arg("row"))
       .def(
           "first_rows",
@@ -443,27 +448,30 @@ NB_MODULE(_core, module) {
             return Call{std::move(slice.test_case), std::move(slice.tensors), std::move(slice.outputs)};
           },
           nb::arg("rows"))
-      .def("smallest_violation", &smallest_violation, nb::arg("policy"))
+      .def("smallest_violation", &smallest_violation, nb::arg("policy"), kStandardFloats)
       .def("with_description", &with_description, nb::arg("name"), nb::arg("description"))
-      .def("to_json", [](const Call& call) { return case_to_json(whole_case(call)); });
+      .def("to_json", [](const Call& call) { return case_to_json(whole_case(call)); }, kStandardFloats);
   module.def("describe", &describe, nb::arg("object").none());
   module.def("make_call", &make_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight_dtype").none(),
              nb::arg("quantized_dtype").none(), nb::arg("shape"), nb::arg("epsilon"), nb::arg("scale"),
-             nb::arg("x"), nb::arg("residual").none(), nb::arg("weight").none());
+             nb::arg("x"), nb::arg("residual").none(), nb::arg("weight").none(), kStandardFloats);
   module.def("random_call", &generate_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight"),
              nb::arg("quantized_dtype").none(), nb::arg("epsilon").none(), nb::arg("max_rows"),
-             nb::arg("max_hidden"), nb::arg("finite"), nb::arg("seed"), nb::arg("index"));
+             nb::arg("max_hidden"), nb::arg("finite"), nb::arg("seed"), nb::arg("index"), kStandardFloats);
   module.def(
       "call_from_json", [](const std::string& text) { return call_of(case_from_json(text)); },
-      nb::arg("text"));
-  module.def("read_call", [](const std::string& file) { return call_of(read_case(file)); }, nb::arg("file"));
+      nb::arg("text"), kStandardFloats);
+  module.def(
+      "read_call", [](const std::string& file) { return call_of(read_case(file)); }, nb::arg("file"),
+      kStandardFloats);
+  // Without kStandardFloats: the function is the caller's, and nothing else here computes with floats.
   module.def("minimized", &minimized, nb::arg("failing"), nb::arg("still_fails"), nb::arg("seconds"));
   module.def(
       "write_dump",
       [](const Call& call, const std::string& file, const std::optional<std::string>& policy) {
         write_dump(file, whole_case(call), policy);
       },
-      nb::arg("call"), nb::arg("file"), nb::arg("policy") = nb::none());
+      nb::arg("call"), nb::arg("file"), nb::arg("policy") = nb::none(), kStandardFloats);
 }
 
 }  // namespace normproof::python

@@ -53,6 +53,17 @@ class Mutants(unittest.TestCase):
         self.assertEqual(fresh.returncode, 0, fresh.stderr)
         self.assertNotIn("424242", (self.folder / "matrix.json").read_text())
 
+    def test_runs_in_one_folder_keep_each_others_cells(self):
+        checks = ("corpus", "random", "witness", "vllm 1e-2")
+        runs = [subprocess.Popen([PROGRAM, "mutants", "--folder", str(self.folder), "--only", f"^{MUTANT}$", "--jobs", "1",
+                                  "--checks", f"^{check}$", "--html", f"{check}.html"], cwd=self.folder,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for check in checks]
+        for each in runs:
+            error = each.communicate(timeout=120)[1]
+            self.assertIn(each.returncode, (0, 1), error)  # alone, a check that sees nothing leaves a survivor
+        for row in json.loads((self.folder / "results.json").read_text()).values():
+            self.assertEqual(sorted(set(row) - {"repro"}), sorted(checks))
+
     def test_says_which_expression_is_wrong(self):
         result = run(self.folder, "--only", "B1[")
         self.assertEqual(result.returncode, 2)
@@ -64,6 +75,7 @@ class Mutants(unittest.TestCase):
             copy.parent.mkdir()
             copy.write_bytes(pathlib.Path(PROGRAM).read_bytes())
             copy.chmod(0o755)
+            (copy.parent.parent / "share").symlink_to(pathlib.Path(PROGRAM).parent.parent / "share")
             result = subprocess.run([str(copy), "mutants", "--folder", str(self.folder), "--only", f"^{MUTANT}$",
                                      "--checks", "^corpus$"], capture_output=True, text=True,
                                     env={k: v for k, v in os.environ.items() if k != "NORMPROOF_MUTANTS"})

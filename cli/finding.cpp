@@ -15,9 +15,6 @@
 namespace normproof {
 namespace {
 
-// Long rows make each step of the search slow, and a repro is wanted soon.
-constexpr std::chrono::seconds kShrinkingTime{10};
-
 // FNV-1a: tells findings of the same kind apart in their file names.
 std::uint32_t short_hash(std::string_view text) {
   std::uint32_t hash = 2166136261u;
@@ -33,20 +30,46 @@ std::string signature(const Case& test_case, const Evaluation& evaluation) {
 
 }  // namespace
 
-Case shrink_violation(const Case& failing, Target& target) {
+Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Target& target,
+                        const ShrinkOptions& options) {
   struct OutOfTime {};
-  const auto deadline = std::chrono::steady_clock::now() + kShrinkingTime;
+  const auto begin = std::chrono::steady_clock::now();
   Case smallest = failing;
+  const auto still_fails = [&](const Case& candidate) {
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+    if (elapsed.count() > options.seconds) throw OutOfTime();
+    const Evaluation evaluation = evaluate(candidate, target);
+    if (!evaluation.violates() || identity_of(candidate, evaluation) != cause) return false;
+    smallest = candidate;
+    return true;
+  };
+  const auto take_first = [&](const std::vector<Case>& candidates) {
+    return std::ranges::any_of(candidates, still_fails);
+  };
+  const auto take_plain = [&] {
+    while (!options.keep_operation && take_first(simpler_operations(smallest))) {
+    }
+    while (take_first(plain_values(smallest))) {
+    }
+  };
   try {
-    return minimize(failing, [&](const Case& candidate) {
-      if (std::chrono::steady_clock::now() > deadline) throw OutOfTime();
-      const bool violates = evaluate(candidate, target).violates();
-      if (violates) smallest = candidate;
-      return violates;
-    });
+    take_plain();
+    minimize(smallest, still_fails, INT64_MAX);
+    // What a long row needed, a short one may not.
+    if (!options.keep_operation && take_first(simpler_operations(smallest))) {
+      take_plain();
+      minimize(smallest, still_fails, INT64_MAX);
+    }
   } catch (const OutOfTime&) {
-    return smallest;
+    return {smallest, true};
   }
+  return {smallest, false};
+}
+
+std::string stopped_early_text(const ShrinkOptions& options) {
+  return fmt::format(
+      "shrinking stopped early after {:g} s: a smaller case may exist, which `minimize --seconds` finds\n",
+      options.seconds);
 }
 
 void store_finding(Finding& finding, const std::filesystem::path& folder, const Target& target,

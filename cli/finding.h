@@ -5,12 +5,22 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "corpus/case.h"
 #include "properties/run/evaluate.h"
 #include "properties/run/target.h"
+#include "properties/run/violation_identity.h"
 
 namespace normproof {
+
+// Violations of one cause are one finding.
+struct Cause {
+  ViolationIdentity violation;
+  Operation operation;
+  DType dtype;
+  friend bool operator==(const Cause&, const Cause&) = default;
+};
 
 struct Finding {
   Case test_case;                    // shrunk
@@ -18,10 +28,28 @@ struct Finding {
   std::string message;               // what is wrong, with the certificate
   std::filesystem::path file;        // the JSON; empty where it could not be written
   std::optional<Outputs> outputs{};  // of the target on the stored case, where it gave some
+  // Where the case alone shows the violation: of the cases that were found, and of the shrunk one, whose
+  // operation may be a simpler one.
+  std::vector<Cause> causes{};
+  // More violations of the same cause, which are neither shrunk nor stored: what found them.
+  std::vector<std::string> also_found_by{};
+  std::int64_t count() const { return 1 + static_cast<std::int64_t>(also_found_by.size()); }
 };
 
-// Shrinks `failing`, a case that violates on `target`, for some seconds; the result violates too.
-Case shrink_violation(const Case& failing, Target& target);
+struct ShrinkOptions {
+  double seconds = 10;  // long rows make each step slow, and a repro is wanted soon
+  bool keep_operation = false;
+};
+struct Shrunk {
+  Case test_case;
+  bool stopped_early = false;  // the time was up: a smaller case may exist
+};
+// Shrinks `failing`, whose violation on `target` is `cause`; the result violates in the same way: same kind,
+// same place, same fault. The operation becomes a simpler one where that shows it too.
+Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Target& target,
+                        const ShrinkOptions& options = {});
+// "shrinking stopped early after 10 s: ...", a line for a Shrunk that did.
+std::string stopped_early_text(const ShrinkOptions& options);
 
 // Writes the case below `folder`, named by operation, dtype and the kind of violation that `evaluation`
 // shows, and fills in `file`. Throws CaseError where it cannot.

@@ -272,8 +272,14 @@ std::string finding_section(const VerifyOptions& options, const Judging& judging
   const Case& test_case = finding.test_case;
   std::string text =
       file_heading(finding.file.empty() ? test_case.name : finding.file.string(), "violation", false);
-  text += fmt::format("<p class=\"lead\">Found by {}. {}</p>\n", escaped(finding.found_by),
+  const std::string more = finding.also_found_by.empty()
+                               ? ""
+                               : fmt::format(" and {} more of the same cause", finding.also_found_by.size());
+  text += fmt::format("<p class=\"lead\">Found by {}{}. {}</p>\n", escaped(finding.found_by), more,
                       escaped(subject_of(test_case)));
+  std::string others;
+  for (const std::string& found_by : finding.also_found_by) others += found_by + "\n";
+  if (!others.empty()) text += html::details("what else found it", html::preformatted(others));
   text += html::preformatted(finding.message);
   // Without the canonical order no single bit is the right one; the message has the certificates.
   if (finding.outputs && test_case.elements() > 0 && judging.canonical) {

@@ -28,6 +28,7 @@ struct MinimizeOptions {
   std::string target;
   std::string judge = "auto";
   std::string output = "minimized.json";
+  ShrinkOptions shrinking;
 };
 
 void print_size(const char* what, const Case& test_case) {
@@ -50,7 +51,9 @@ int minimize_on_target(const MinimizeOptions& options) {
     fmt::print("does not violate the contract on target {}: nothing to minimize\n", target->name());
     return kAllGood;
   }
-  Case smallest = shrink_violation(failing, *target);
+  const auto [shrunk, stopped_early] =
+      shrink_violation(failing, identity_of(failing, before), *target, options.shrinking);
+  Case smallest = shrunk;
   const Evaluation after = evaluate(smallest, *target);
   smallest.name = "minimized";
   smallest.description = printable(
@@ -58,6 +61,7 @@ int minimize_on_target(const MinimizeOptions& options) {
       kMaximumDescriptionBytes);
   print_size(options.output.c_str(), smallest);
   fmt::print("{}", describe(smallest, after));
+  if (stopped_early) fmt::print("{}", stopped_early_text(options.shrinking));
   fmt::print("replay: {} replay {}{}\n", program_name(), shell_quoted_file(options.output),
              target_arguments(*target));
   return exit_code_after_writing(kViolationFound,
@@ -111,6 +115,13 @@ Action add_minimize(CLI::App& command) {
       .add_option("--judge", options->judge, "With --target: canonical, witness, or auto, the target's own")
       ->check(CLI::IsMember({"auto", "canonical", "witness"}))
       ->capture_default_str();
+  command
+      .add_option("--seconds", options->shrinking.seconds,
+                  "With --target: how long to look for smaller cases")
+      ->check(CLI::Range(0.0, 1e9))
+      ->capture_default_str();
+  command.add_flag("--keep-operation", options->shrinking.keep_operation,
+                   "With --target: not a simpler operation that shows the violation too");
   command.add_option("--output", options->output, "Where to write the smallest case")->capture_default_str();
   return [options] {
     return options->target.empty() ? minimize_given_outputs(*options) : minimize_on_target(*options);

@@ -33,7 +33,11 @@ SarifLog sarif_log_of(const VerifyOptions& options, const VerifyResult& result) 
     const bool has_case = !finding.file.empty();
     log.results.push_back(
         {has_case ? finding.test_case.name : finding.found_by.substr(0, finding.found_by.find(':')),
-         fmt::format("target {}, found by {}: {}", options.target, finding.found_by, finding.message),
+         fmt::format("target {}, found by {}{}: {}", options.target, finding.found_by,
+                     finding.also_found_by.empty()
+                         ? ""
+                         : fmt::format(" and {} more of the same cause", finding.also_found_by.size()),
+                     finding.message),
          has_case ? finding.file.string() : options.findings});
   }
   log.not_done = result.unchecked;

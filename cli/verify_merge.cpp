@@ -143,6 +143,9 @@ void add_finding(std::vector<Finding>& findings, const ResultFields& row) {
   finding.found_by = row.text("found_by");
   finding.message = row.text("message");
   finding.file = row.text("file");
+  finding.also_found_by = row.texts("also_found_by");
+  if (row.count("count") != finding.count())
+    row.refuse("count", fmt::format("must be {}, with also_found_by", finding.count()));
   if (row.has("case")) {
     try {
       finding.test_case = case_from_json(row.at("case").dump());
@@ -157,9 +160,11 @@ void add_finding(std::vector<Finding>& findings, const ResultFields& row) {
       std::ranges::find_if(findings, [&](const Finding& other) { return key(other) == key(finding); });
   if (same == findings.end()) {
     findings.push_back(std::move(finding));
-  } else if (same->found_by.find(finding.found_by) == std::string::npos) {
-    same->found_by += "; " + finding.found_by;
+    return;
   }
+  same->also_found_by.push_back(finding.found_by);
+  same->also_found_by.insert(same->also_found_by.end(), finding.also_found_by.begin(),
+                             finding.also_found_by.end());
 }
 
 // What a part says of itself besides its findings and what it left unchecked: nothing of it is lost, also

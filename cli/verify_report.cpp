@@ -68,7 +68,15 @@ std::string violations_text(const VerifyResult& result) {
       fmt::format("{} violation{} found, the first after {} cases and {:.2f} s{}\n", result.violations,
                   result.violations == 1 ? "" : "s", result.cases_to_first_violation,
                   result.seconds_to_first_violation, result.stopped_early ? "; stopped there" : "");
-  const auto stored = static_cast<std::int64_t>(result.findings.size());
+  std::int64_t stored = 0;
+  for (const Finding& finding : result.findings) stored += finding.count();
+  if (stored > static_cast<std::int64_t>(result.findings.size())) {
+    text += fmt::format("by cause, {} of them:\n", result.findings.size());
+    for (const Finding& finding : result.findings) {
+      text += fmt::format("{:>6} x {}\n", finding.count(),
+                          finding.file.empty() ? finding.found_by : finding.file.string());
+    }
+  }
   if (result.violations > stored) {
     text += fmt::format(
         "{} of them are shown above: of random cases a run shrinks and stores the first {}{}\n", stored,
@@ -181,8 +189,11 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
   document["violations_found"] = result.violations;
   document["findings"] = nlohmann::ordered_json::array();
   for (const Finding& finding : result.findings) {
-    document["findings"].push_back(
-        {{"found_by", finding.found_by}, {"message", finding.message}, {"file", finding.file.string()}});
+    document["findings"].push_back({{"found_by", finding.found_by},
+                                    {"message", finding.message},
+                                    {"file", finding.file.string()},
+                                    {"count", finding.count()},
+                                    {"also_found_by", finding.also_found_by}});
     // The repro itself, for who has only this file.
     if (!finding.file.empty()) {
       document["findings"].back()["case"] = nlohmann::ordered_json::parse(case_to_json(finding.test_case));

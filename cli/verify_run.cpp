@@ -86,6 +86,7 @@ class Verification {
   void replay_corpus();
   void check_properties();
   void judge_random_cases();
+  bool counts_as_known(const Cause& cause, const Cause& found, const std::string& found_by);
   void record(const Case& failing, std::string found_by, const std::string& message, const std::string& seen);
   void note_first_violation();
   bool stop() const { return result_.stopped_early; }
@@ -130,6 +131,18 @@ void Verification::note_first_violation() {
   result_.cases_to_first_violation = std::max<std::int64_t>(result_.tally.total().cases, 1);
 }
 
+// Where a finding of this cause is there already, counts the violation with it: it has a repro.
+bool Verification::counts_as_known(const Cause& cause, const Cause& found, const std::string& found_by) {
+  const auto known = std::ranges::find_if(result_.findings, [&](const Finding& finding) {
+    return std::ranges::find(finding.causes, cause) != finding.causes.end();
+  });
+  if (known == result_.findings.end()) return false;
+  if (cause != found) known->causes.push_back(found);
+  known->also_found_by.push_back(found_by);
+  ++result_.violations;
+  return true;
+}
+
 // Shrinks and stores a violating case. `message` replaces the judge's description where the judge alone does
 // not see the violation (a property about two runs, say), and such a case is already shrunk.
 // `seen`: what was wrong when the case was found, for a target that does not do it again.
@@ -142,11 +155,20 @@ void Verification::record(const Case& failing, std::string found_by, const std::
   // As few runs as can be: each may take as long as the target's patience.
   Evaluation evaluation = evaluate(failing, *target_);
   if (evaluation.violates()) {
+    const Cause found{identity_of(failing, evaluation), failing.operation, failing.dtype};
+    if (counts_as_known(found, found, finding.found_by)) return;
+    Shrunk shrunk{failing, false};
     if (options_.shrink) {
-      finding.test_case = shrink_violation(failing, *target_);
+      shrunk = shrink_violation(failing, found.violation, *target_,
+                                {.keep_operation = options_.operation.has_value()});
+      finding.test_case = shrunk.test_case;
       if (finding.test_case != failing) evaluation = evaluate(finding.test_case, *target_);
     }
+    const Cause smallest{found.violation, finding.test_case.operation, finding.test_case.dtype};
+    if (counts_as_known(smallest, found, finding.found_by)) return;
+    finding.causes = {found, smallest};
     finding.message = describe(finding.test_case, evaluation);
+    if (shrunk.stopped_early) finding.message += "  " + stopped_early_text({});
   } else if (message.empty()) {
     finding.message = seen + "  the target does not do it again for the same case\n";
   }

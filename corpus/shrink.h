@@ -65,6 +65,13 @@ class ShrinkSequence {
 // The first candidates of the sequence, as many as fit in about 64 MB. Prefer ShrinkSequence for long rows.
 std::vector<Case> shrink_candidates(const Case& test_case);
 
+// The case for an operation without the quantization, the residual, or both (dropped, or added to the input
+// before), the simplest operation first. Valid; empty for rms_norm.
+std::vector<Case> simpler_operations(const Case& test_case);
+// The case with one of its tensors all 1, or a residual all 0, where it is not yet. Where this still fails,
+// it spares the search among a long row's values.
+std::vector<Case> plain_values(const Case& test_case);
+
 // Follows candidates for which `still_fails` is true until there is none, or after `budget` calls of
 // `still_fails`. Returns the simplest failing case found, at worst `failing`, of which `still_fails` is not
 // asked.

@@ -181,6 +181,41 @@ class Plugins(unittest.TestCase):
                          "weight=fp32", code=0, **story)
         self.assertIn("--policy", self.run_program("verify", "--target", self.faulty, "--policy", "weight=fp33", code=2))
 
+    # --- repros ---
+
+    def test_a_crash_shrinks_to_the_same_crash_and_its_duplicates_are_counted(self):
+        fault = {"fault": "misaligned-or-no-rows"}
+        shifted = dict(ones(3, 40), layout={"input": {"offset": 1}})
+        self.write("shifted.json", shifted)
+        text = self.run_program("minimize", "shifted.json", "--target", self.faulty, code=1, **fault)
+        self.assertIn("signal 11", text)
+        small = self.read("minimized.json")
+        self.assertEqual(small["shape"], [1, 1])
+        self.assertEqual(small["layout"]["input"]["offset"], 1)
+        os.mkdir(os.path.join(self.folder, "cases"))
+        for number in range(3):
+            self.write(f"cases/shifted-{number}.json", dict(shifted, shape=[3 - number, 40], input={
+                "bits": shifted["input"]["bits"][number:]}))
+            self.write(f"cases/void-{number}.json", dict(ones(0, 8 + number), input={"bits": []}))
+        text = self.run_program("verify", "--target", self.faulty, "--corpus", "cases", "--seconds", "0", "--cases", "0",
+                                "--property-cases", "1", "--seed", "1", "--op", "rms_norm", "--keep-going", "--json",
+                                "result.json", code=1, **fault)
+        findings = [f for f in self.read("result.json")["findings"] if f["found_by"].startswith("corpus")]
+        self.assertEqual([("signal 8" in f["message"], "signal 11" in f["message"], f["case"]["shape"][0])
+                          for f in findings], [(False, True, 1), (True, False, 0)])
+        for finding in findings:
+            self.assertGreaterEqual(finding["count"], 3)
+            self.assertEqual(len([by for by in finding["also_found_by"] if by.startswith("corpus")]), 2)
+            self.assertIn(f"{finding['count']:>6} x {finding['file']}\n", text)
+
+    def test_shrinking_that_runs_out_of_time_says_so(self):
+        self.write("long.json", ones(3, 1000))
+        text = self.run_program("minimize", "long.json", "--target", self.faulty, "--seconds", "0.2", code=1, fault="slow")
+        self.assertIn("shrinking stopped early after 0.2 s", text)
+        text = self.run_program("minimize", "long.json", "--target", self.faulty, "--seconds", "100", code=1, fault="slow")
+        self.assertNotIn("stopped early", text)
+        self.assertEqual(self.read("minimized.json")["shape"], [1, 1])
+
     # --- what is not taken ---
 
     def test_what_is_not_taken_is_neither_right_nor_wrong(self):

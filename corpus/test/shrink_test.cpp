@@ -52,6 +52,44 @@ TEST(ShrinkSequence, CandidatesAreValidAndStrictlySimpler) {
   }
 }
 
+TEST(SimplerOperations, AreValidAndEndAtRmsNorm) {
+  Random random(11);
+  for (int i = 0; i < 200; ++i) {
+    const Case origin = small_case(random);
+    const std::vector<Case> candidates = simpler_operations(origin);
+    EXPECT_EQ(candidates.empty(), origin.operation == Operation::rms_norm);
+    for (const Case& candidate : candidates) {
+      ASSERT_TRUE(validate(candidate).empty()) << validate(candidate).front();
+      ASSERT_LT(static_cast<int>(adds_residual(candidate.operation)) + quantizes(candidate.operation),
+                static_cast<int>(adds_residual(origin.operation)) + quantizes(origin.operation));
+      ASSERT_EQ(candidate.shape, origin.shape);
+    }
+  }
+}
+
+TEST(SimplerOperations, TakeTheSumsForTheInput) {
+  Case fused = simplest_case(Operation::fused_add_rms_norm, DType::bf16);
+  store_bits(fused.residual.bytes, DType::bf16, 0, 0x4040);  // 1 + 3
+  const std::vector<Case> candidates = simpler_operations(fused);
+  ASSERT_EQ(candidates.size(), 2u);
+  EXPECT_EQ(load_bits(candidates[0].input.bytes, DType::bf16, 0), 0x3f80u);
+  EXPECT_EQ(load_bits(candidates[1].input.bytes, DType::bf16, 0), 0x4080u);
+}
+
+TEST(PlainValues, OffersEachTensorOnce) {
+  Random random(12);
+  for (int i = 0; i < 200; ++i) {
+    Case test_case = small_case(random);
+    int steps = 0;
+    for (auto candidates = plain_values(test_case); !candidates.empty();
+         candidates = plain_values(test_case)) {
+      ASSERT_TRUE(validate(candidates.front()).empty());
+      test_case = candidates.front();
+      ASSERT_LE(++steps, 3);
+    }
+  }
+}
+
 TEST(ShrinkSequence, EveryRandomWalkEndsAtTheEmptyCase) {
   Random random(2);
   for (int i = 0; i < 200; ++i) {

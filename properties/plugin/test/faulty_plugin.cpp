@@ -40,6 +40,16 @@ bool fault_is(const char* kind, const DLTensor* input) {
   std::abort();
 }
 
+// A crash where a vector load would crash, and another one in a call without rows.
+void crash_if_misaligned_or_without_rows(const DLTensor* input) {
+  if (input->shape[0] == 0) {
+    std::signal(SIGFPE, SIG_DFL);
+    std::raise(SIGFPE);
+  }
+  const auto address = reinterpret_cast<std::uintptr_t>(static_cast<char*>(input->data) + input->byte_offset);
+  if (address % 16 != 0) crash();
+}
+
 // Of the program, if the test gives it one.
 constexpr int kInheritedDescriptor = 77;
 
@@ -145,6 +155,8 @@ int32_t faulty_rms_norm(const DLTensor* out, const DLTensor* input, const DLTens
   if (input->ndim == 2 && fault_is("fp32-weight", input))
     return another_rms_norm(out, input, weight, epsilon, true);
   if (fault_is("crash", input)) crash();
+  if (fault_is("misaligned-or-no-rows", input)) crash_if_misaligned_or_without_rows(input);
+  if (fault_is("slow", input)) usleep(20000);
   if (fault_is("hang", input)) hang();
   if (fault_is("exit", input)) std::exit(0);
   if (fault_is("abort", input)) std::abort();
@@ -190,7 +202,7 @@ int32_t faulty_rms_norm(const DLTensor* out, const DLTensor* input, const DLTens
   if (fault_is("hostile-print", input)) std::printf("%s\n", kHostileText);
   if (fault_is("bad-status", input)) return 77;
   const int32_t status = rms_norm(out, input, weight, epsilon, call);
-  if (fault_is("stray-write", input)) static_cast<char*>(out->data)[-1] ^= 1;
+  if (fault_is("stray-write", input) || fault_is("slow", input)) static_cast<char*>(out->data)[-1] ^= 1;
   if (fault_is("input-written", input)) static_cast<char*>(input->data)[0] ^= 1;
   return status;
 }

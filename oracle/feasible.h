@@ -83,4 +83,44 @@ RootInterval feasible_interval(const Format& format, std::uint32_t got, const Ro
   return {low, beyond - 1};
 }
 
+// What the elements of a row have in common.
+struct CommonRoots {
+  RootInterval interval;         // the r that explain every element; empty: none does
+  std::int64_t begins_last = 0;  // the element whose interval begins last,
+  std::int64_t ends_first = 0;   // and the one whose interval ends first: if these two meet, all do (Helly)
+  std::int64_t impossible = -1;  // an element that no r explains, found before the others were looked at
+};
+
+// The r of `all` for which output(r, column) is got(column) in every column.
+template <typename Got, typename Output>
+CommonRoots common_roots(const Format& format, std::int64_t columns, const RootInterval& all, Got got,
+                         Output output_of) {
+  CommonRoots common{all};
+  RootInterval& roots = common.interval;
+  for (std::int64_t j = 0; j < columns; ++j) {
+    const auto output = [&](std::int64_t r) { return output_of(r, j); };
+    const ElementOrder order(format, got(j), output(all.low), output(all.high));
+    if (!order.impossible()) {
+      // One evaluation each says whether this element moves an end; only then the end is searched.
+      if (order.compare(output(roots.low)) < 0) {
+        roots.low =
+            first_where(roots.low, all.high, [&](std::int64_t r) { return order.compare(output(r)) >= 0; });
+        common.begins_last = j;
+      }
+      if (order.compare(output(roots.high)) > 0) {
+        roots.high =
+            first_where(all.low, roots.high, [&](std::int64_t r) { return order.compare(output(r)) > 0; }) -
+            1;
+        common.ends_first = j;
+      }
+    }
+    if (order.impossible() || roots.low > all.high || roots.high < all.low) {
+      common.impossible = j;
+      roots = {all.high + 1, all.low - 1};
+      break;
+    }
+  }
+  return common;
+}
+
 }  // namespace normproof::oracle

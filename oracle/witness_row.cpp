@@ -226,49 +226,29 @@ ViolationKind WitnessRow::violation_kind(FastRow& fast) {
   return narrow(fast, all) ? ViolationKind::scale : ViolationKind::rounding;
 }
 
-// Of all elements' intervals the one that begins last and the one that ends first: if these two meet, all do
-// (Helly).
 Certificate WitnessRow::violation(FastRow& fast, const Admissible& admissible) {
   const RootInterval all{0, kInfiniteRoot};
+  const auto output = [&](std::int64_t r, std::int64_t column) { return fast.output(root_value(r), column); };
   const auto element = [&](std::int64_t column) {
     CertificateElement result;
     result.column = column;
     result.operand = std::bit_cast<std::uint32_t>(fast.output_operands()[static_cast<std::size_t>(column)]);
     result.got = got_bits(column);
-    result.needs = feasible_interval(output_format_, result.got, all,
-                                     [&](std::int64_t r) { return fast.output(root_value(r), column); });
+    result.needs =
+        feasible_interval(output_format_, result.got, all, [&](std::int64_t r) { return output(r, column); });
     return result;
   };
   Certificate certificate;
   certificate.admissible = admissible;
-  RootInterval common = all;
-  std::int64_t begins_last = 0;
-  std::int64_t ends_first = 0;
-  for (std::int64_t j = 0; j < formula_.hidden_size; ++j) {
-    const auto output = [&](std::int64_t r) { return fast.output(root_value(r), j); };
-    const ElementOrder order(output_format_, got_bits(j), output(all.low), output(all.high));
-    if (order.impossible()) {
-      certificate.elements = {element(j)};
-      return certificate;
-    }
-    // One evaluation each says whether this element moves an end; only then the end is searched.
-    if (order.compare(output(common.low)) < 0) {
-      common.low =
-          first_where(common.low, all.high, [&](std::int64_t r) { return order.compare(output(r)) >= 0; });
-      begins_last = j;
-    }
-    if (order.compare(output(common.high)) > 0) {
-      common.high =
-          first_where(all.low, common.high, [&](std::int64_t r) { return order.compare(output(r)) > 0; }) - 1;
-      ends_first = j;
-    }
-    if (common.low > all.high || common.high < all.low) {  // beyond every r: this element alone is the proof
-      certificate.elements = {element(j)};
-      return certificate;
-    }
+  const CommonRoots common = common_roots(
+      output_format_, formula_.hidden_size, all, [&](std::int64_t column) { return got_bits(column); },
+      output);
+  if (common.impossible >= 0) {  // this element alone is the proof
+    certificate.elements = {element(common.impossible)};
+    return certificate;
   }
-  if (common.empty()) {
-    certificate.elements = {element(ends_first), element(begins_last)};
+  if (common.interval.empty()) {
+    certificate.elements = {element(common.ends_first), element(common.begins_last)};
     // One of them may be empty by itself.
     for (const std::size_t i : {0u, 1u}) {
       if (!certificate.elements[i].needs.empty()) continue;
@@ -280,7 +260,8 @@ Certificate WitnessRow::violation(FastRow& fast, const Admissible& admissible) {
   certificate.kind = ViolationKind::scale;
   const RootInterval& allowed = admissible.interval;
   if (!allowed.empty()) {
-    certificate.elements = {element(common.low > allowed.high ? begins_last : ends_first)};
+    certificate.elements = {
+        element(common.interval.low > allowed.high ? common.begins_last : common.ends_first)};
     return certificate;
   }
   const float nan = std::numeric_limits<float>::quiet_NaN();

@@ -10,8 +10,10 @@
 #include "oracle/canonical.h"
 #include "oracle/formats.h"
 #include "oracle/witness_judge.h"
+#include "properties/run/closest_policy.h"
 #include "properties/run/judge_rows.h"
 #include "properties/run/policy_class.h"
+#include "properties/run/policy_power.h"
 
 namespace normproof {
 namespace {
@@ -19,12 +21,8 @@ namespace {
 using oracle::Policy;
 using oracle::VariancePolicy;
 
-std::int64_t axes_off_native(const Policy& policy) {
-  std::int64_t count = 0;
-  for (std::size_t axis = 0; axis < oracle::kPolicyAxes; ++axis)
-    count += oracle::axis_value(policy, axis) != 0;
-  return count;
-}
+// Rows of which the power of a policy is measured.
+constexpr std::int64_t kPowerRows = 16;
 
 // Whether `policy` explains what `other` explains merely because it bounds r less: a variance in T.
 bool only_leaves_more_freedom(const Policy& policy, const Policy& other) {
@@ -34,19 +32,25 @@ bool only_leaves_more_freedom(const Policy& policy, const Policy& other) {
 class Detective {
  public:
   Detective(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
-            const oracle::InverseRootModel& inverse_root)
-      : case_(test_case), tensors_(tensors), outputs_(outputs), inverse_root_(inverse_root) {}
+            const oracle::InverseRootModel& inverse_root, std::uint64_t seed)
+      : case_(test_case), tensors_(tensors), outputs_(outputs), inverse_root_(inverse_root), seed_(seed) {}
 
   Identification run(std::int64_t sample_rows) {
     result_.rows = case_.rows();
+    const RowSlice sample = slice_rows(case_, tensors_, outputs_, 0, std::min(kPowerRows, case_.rows()));
     for (Policy policy : oracle::all_policies(case_)) {
       policy.inverse_root = inverse_root_;
       if (representative(policy, case_) != policy) continue;
       ++result_.policies;
-      if (violation(policy, false).conforms()) result_.survivors.push_back(policy);
+      if (violation(policy, false).conforms()) sort_in(policy, sample);
     }
     if (!result_.identified()) {
-      find_closest(sample_rows);
+      for (std::size_t i = 0; i < std::min(kShownLoose, result_.loose.size()); ++i)
+        measure(result_.loose[i], sample);
+      const RowSlice rows = slice_rows(case_, tensors_, outputs_, 0, std::min(sample_rows, case_.rows()));
+      result_.rows = rows.test_case.rows();
+      Closest(rows, inverse_root_, result_).find();
+      result_.best_certificate = certificate_text(result_.best);
       return std::move(result_);
     }
     std::ranges::sort(result_.survivors, {}, [](const Policy& policy) {
@@ -55,6 +59,7 @@ class Detective {
     });
     result_.best = result_.survivors.front();
     result_.best_rows = result_.rows;
+    result_.wrong_explained = power_of(result_.best, sample.test_case, sample.tensors, seed_).explained;
     for (std::size_t axis = 0; axis < oracle::kPolicyAxes; ++axis) {
       if (oracle::axis_applies(axis, case_)) result_.axes.push_back(finding_of(axis));
     }
@@ -80,24 +85,35 @@ class Detective {
     return mismatch_line(verdict.first_residual_mismatches.front()) + "\n";
   }
 
-  void find_closest(std::int64_t sample_rows) {
-    const RowSlice sample = slice_rows(case_, tensors_, outputs_, 0, std::min(sample_rows, case_.rows()));
-    result_.rows = sample.test_case.rows();
-    result_.best_rows = -1;
-    oracle::WitnessOptions options;
-    options.keep_rows = true;
-    for (Policy policy : oracle::all_policies(case_)) {
-      policy.inverse_root = inverse_root_;
-      if (representative(policy, case_) != policy) continue;
-      const auto verdict =
-          oracle::judge_witness(sample.test_case, sample.tensors, sample.outputs, policy, options);
-      const std::int64_t rows = verdict.conforming_rows();
-      const bool nearer_to_native = axes_off_native(policy) < axes_off_native(result_.best);
-      if (rows < result_.best_rows || (rows == result_.best_rows && !nearer_to_native)) continue;
-      result_.best = policy;
-      result_.best_rows = rows;
+  // A policy whose bounds on r admit every row is a survivor, unless that says nothing: it explains many
+  // wrong outputs as well; or its bounds admit them, and the r that the rows show have another reason.
+  void sort_in(const Policy& policy, const RowSlice& sample) {
+    // The cheap question first: most policies of a variance in T end here.
+    if (!follows_variance(policy, case_, tensors_, outputs_)) {
+      std::string reason = fmt::format("but not every r is the root of a number of {}", name_of(case_.dtype));
+      result_.loose.push_back({policy, {}, std::move(reason)});
+      return;
     }
-    result_.best_certificate = certificate_text(result_.best);
+    const PolicyPower power = power_of(policy, sample.test_case, sample.tensors, seed_);
+    if (!power.says_something()) {
+      result_.loose.push_back({policy, power.explained, "so this says nothing"});
+      return;
+    }
+    if (!power.bounds_say_something()) {
+      if (!causes_) causes_ = causes_of_roots(sample, inverse_root_);
+      if (!causes_->empty()) {
+        result_.loose.push_back(
+            {policy, power.within_bounds, "and " + causes_->front() + " explains them too"});
+        return;
+      }
+    }
+    result_.survivors.push_back(policy);
+  }
+
+  // The shares of wrong outputs that are shown.
+  void measure(LoosePolicy& loose, const RowSlice& sample) const {
+    if (!loose.wrong_admitted)
+      loose.wrong_admitted = power_of(loose.policy, sample.test_case, sample.tensors, seed_).within_bounds;
   }
 
   AxisFinding finding_of(std::size_t axis) const {
@@ -136,6 +152,11 @@ class Detective {
       finding.reason = fmt::format(
           "explains every row as well, as part of {}{}", oracle::to_string(survivor),
           only_leaves_more_freedom(survivor, result_.best) ? ", but only because that bounds r less" : "");
+      return;
+    }
+    for (const LoosePolicy& loose : result_.loose) {
+      if (loose.policy != same_as) continue;
+      finding.reason = fmt::format("{}\n", reason_of(loose));
       return;
     }
     // A value that is the same arithmetic as one before it needs no certificate of its own.
@@ -182,6 +203,8 @@ class Detective {
   const CaseTensors& tensors_;
   const Outputs& outputs_;
   oracle::InverseRootModel inverse_root_;
+  std::uint64_t seed_;
+  std::optional<std::vector<std::string>> causes_;  // of the r that the rows show; asked for once
   Identification result_;
 };
 
@@ -194,8 +217,15 @@ bool Identification::unique() const {
 }
 
 Identification identify(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
-                        const oracle::InverseRootModel& inverse_root, std::int64_t sample_rows) {
-  return Detective(test_case, tensors, outputs, inverse_root).run(sample_rows);
+                        const oracle::InverseRootModel& inverse_root, std::int64_t sample_rows,
+                        std::uint64_t seed) {
+  return Detective(test_case, tensors, outputs, inverse_root, seed).run(sample_rows);
+}
+
+std::string reason_of(const LoosePolicy& loose) {
+  if (!loose.wrong_admitted) return "admits the r of every row, " + loose.reason;
+  return fmt::format("admits the r of every row, and {:.0f} % of random outputs, {}",
+                     100 * *loose.wrong_admitted, loose.reason);
 }
 
 std::vector<std::string> known_as(const Policy& policy, const Case& test_case) {

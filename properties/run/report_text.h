@@ -1,8 +1,10 @@
 // Judgements as text for people: what the program prints, its HTML page shows and the Python package returns.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "corpus/case.h"
 #include "oracle/policy.h"
@@ -24,6 +26,9 @@ std::string axes_text(oracle::Policy policy);
 
 // The formula behind a value of an axis, and who computes it; empty for unknown names.
 std::string formula_text(std::string_view axis_name, std::string_view value_name);
+
+// "rows 0-7, 12", "row 3".
+std::string rows_text(const std::vector<std::int64_t>& rows);
 
 // The policy, then axis by axis what survives and why the rest does not. Every line is indented by two
 // spaces.

@@ -1,0 +1,80 @@
+#include "properties/run/policy_power.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "corpus/random.h"
+#include "oracle/canonical_judge.h"
+#include "oracle/fast_row.h"
+#include "oracle/formats.h"
+#include "oracle/row_kernels.h"
+#include "oracle/witness_judge.h"
+#include "properties/run/judge_rows.h"
+
+namespace normproof {
+namespace {
+
+// The policy's outputs, with each row's r times `factor`.
+Outputs outputs_with_factor(const oracle::Policy& policy, const Case& test_case, const CaseTensors& tensors,
+                            Outputs outputs, float factor) {
+  const oracle::StandardFloatEnvironment environment;
+  oracle::FastRow fast(oracle::formula_of(test_case, policy), tensors.weight);
+  const auto hidden = static_cast<std::size_t>(test_case.hidden_size());
+  const std::size_t row_bytes = hidden * size_of(test_case.dtype);
+  for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+    const std::size_t offset = static_cast<std::size_t>(row) * row_bytes;
+    fast.load(tensors.input.data() + offset,
+              tensors.residual.empty() ? nullptr : tensors.residual.data() + offset);
+    const auto packed = fast.outputs(factor * fast.canonical_scale().inverse_root);
+    std::memcpy(outputs.out.data() + static_cast<std::size_t>(row) * packed.size(), packed.data(),
+                packed.size());
+  }
+  return outputs;
+}
+
+// 2^e with 1/16 <= |e| <= 2.
+float wrong_factor(Random& random) {
+  const double size = 0.0625 + (2 - 0.0625) * std::ldexp(static_cast<double>(random.next() >> 11), -53);
+  return static_cast<float>(std::exp2(random.chance(1, 2) ? size : -size));
+}
+
+}  // namespace
+
+PolicyPower power_of(const oracle::Policy& policy, const Case& test_case, const CaseTensors& tensors,
+                     std::uint64_t seed) {
+  const Outputs right = oracle::expected_outputs(test_case, tensors, policy);
+  Random random(seed);
+  oracle::WitnessOptions options;
+  options.stop_after = 1;
+  options.confirm = false;
+  PolicyPower power;
+  for (int trial = 0; trial < kWrongOutputs; ++trial) {
+    const Outputs wrong = outputs_with_factor(policy, test_case, tensors, right, wrong_factor(random));
+    if (!oracle::judge_witness(test_case, tensors, wrong, policy, options).conforms()) continue;
+    power.within_bounds += 1.0 / kWrongOutputs;
+    if (follows_variance(policy, test_case, tensors, wrong)) power.explained += 1.0 / kWrongOutputs;
+  }
+  return power;
+}
+
+bool follows_variance(const oracle::Policy& policy, const Case& test_case, const CaseTensors& tensors,
+                      const Outputs& outputs) {
+  if (!oracle::row_of(policy.variance).in_activation_dtype) return true;
+  // Row by row: the first one mostly decides.
+  for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+    const RowSlice slice = slice_rows(test_case, tensors, outputs, row, 1);
+    const auto shown = oracle::shown_rows(slice.test_case, slice.tensors, slice.outputs, policy);
+    if (!follows_variance(policy, test_case, shown.front())) return false;
+  }
+  return true;
+}
+
+bool follows_variance(const oracle::Policy& policy, const Case& test_case, const oracle::ShownRow& row) {
+  if (!oracle::row_of(policy.variance).in_activation_dtype) return true;
+  const bool special = !(row.honest_root > 0) || std::isinf(row.honest_root);
+  return special || oracle::holds_root_of_number(row.roots, oracle::format_of(test_case.dtype),
+                                                 policy.inverse_root.ulp_bound);
+}
+
+}  // namespace normproof

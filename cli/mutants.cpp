@@ -52,8 +52,8 @@ void check_expression(const char* option, const std::string& expression) {
 int exit_code_of(const matrix::Matrix& matrix) {
   const matrix::Summary summary = matrix::summarize(matrix);
   if (summary.not_run > 0) return kCouldNotRun;
-  const bool good = summary.survivors.empty() && summary.false_alarms == 0 && summary.repros_refuted == 0 &&
-                    summary.failing_on_target.empty();
+  const bool good = summary.survivors.empty() && summary.false_alarms.value_or(0) == 0 &&
+                    summary.repros_refuted == 0 && summary.failing_on_target.empty();
   return good ? kAllGood : kViolationFound;
 }
 

@@ -40,6 +40,11 @@ class Mutants(unittest.TestCase):
         self.assertEqual(mutant["cells"]["random"]["outcome"], "killed")
         self.assertEqual(mutant["cells"]["bf16 2e-1"]["outcome"], "survived")
         self.assertIn(MUTANT, (self.folder / "index.html").read_text())
+        # Of checks that were not run there is no figure.
+        self.assertEqual(document["summary"]["killed_by_corpus"], 1)
+        self.assertIsNone(document["summary"]["killed_by_verify"])
+        self.assertIsNone(document["summary"]["slowest_verify_seconds"])
+        self.assertIn("killed by verify: not run, the slowest after: not run; by the corpus alone: 1, ", first.stdout)
         self.assertIn("| corpus | 1 | 100 % |", (self.folder / "table.md").read_text())
         # A second run takes the cells from the file: it believes what was changed there.
         results = json.loads((self.folder / "results.json").read_text())

@@ -74,18 +74,19 @@ const color = executions => {
 };
 const percent = (part, whole) => whole ? Math.round(100 * part / whole) + " %" : "";
 const s = data.summary;
+const share = killed => killed === null ? "not run" : killed + " (" + percent(killed, s.mutants) + ")";
 const plugin = data.rows.find(row => row.target !== "host" && !row.target.startsWith("mutant:"));
 const ofPlugin = plugin ? [
   [s.failing_on_target.length, "checks fail on the plug-in", s.failing_on_target.length > 0],
   [s.failing_of_theirs_on_target.length, "tolerance tests fail on it"]] : [];
 const ofMutants = s.mutants === 0 ? [] : [
   [s.mutants, "mutants"],
-  [s.killed_by_verify + " (" + percent(s.killed_by_verify, s.mutants) + ")", "seen by verify", s.killed_by_verify < s.mutants],
-  [s.killed_by_corpus + " (" + percent(s.killed_by_corpus, s.mutants) + ")", "seen by the corpus alone"],
-  [s.killed_by_all_tolerance_tests + " (" + percent(s.killed_by_all_tolerance_tests, s.mutants) + ")", "seen by any tolerance test"],
-  [s.slowest_verify_seconds.toFixed(2) + " s", "slowest kill by verify"],
+  [share(s.killed_by_verify), "seen by verify", s.killed_by_verify !== null && s.killed_by_verify < s.mutants],
+  [share(s.killed_by_corpus), "seen by the corpus alone"],
+  [share(s.killed_by_all_tolerance_tests), "seen by any tolerance test"],
+  [s.slowest_verify_seconds === null ? "not run" : s.slowest_verify_seconds.toFixed(2) + " s", "slowest kill by verify"],
   [s.repros_confirmed + " / " + (s.repros_confirmed + s.repros_refuted), "repros confirmed", s.repros_refuted > 0]];
-for (const [value, label, bad] of [...ofPlugin, ...ofMutants, [s.false_alarms, "false alarms", s.false_alarms > 0]])
+for (const [value, label, bad] of [...ofPlugin, ...ofMutants, [s.false_alarms === null ? "not run" : s.false_alarms, "false alarms", s.false_alarms > 0]])
   document.getElementById("figures").append(element("div", { className: "figure" + (bad ? " bad" : "") }, element("b", {}, String(value)), element("span", {}, label)));
 for (const executions of [1, 10, 100, 1000, 10000]) {
   const key = element("span", { className: "key" }, element("span", { className: "swatch", style: "background:" + color(executions) }), executions.toLocaleString("en"), "\u00a0");
@@ -170,7 +171,7 @@ for (const row of data.rows) {
   body.append(line);
 }
 const total = element("tr", { className: "total" }, element("td", { className: "name" }, "seen, of " + s.mutants));
-for (const check of columns) total.append(check ? element("td", {}, String(check.killed)) : element("td", { className: "gap" }));
+for (const check of columns) total.append(check ? element("td", {}, check.killed === null ? "not run" : String(check.killed)) : element("td", { className: "gap" }));
 body.append(total);
 document.getElementById("filter").addEventListener("input", event => {
   const wanted = event.target.value.toLowerCase();

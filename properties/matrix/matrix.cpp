@@ -202,10 +202,19 @@ Matrix run_matrix(const MatrixSettings& settings) {
   return matrix;
 }
 
+namespace {
+
+// Counts in a figure that is there once something was run.
+void count(std::optional<std::int64_t>& figure, bool counts) {
+  figure = figure.value_or(0) + (counts ? 1 : 0);
+}
+
+}  // namespace
+
 Summary summarize(const Matrix& matrix) {
   Summary summary;
   for (const Row& row : matrix.rows) {
-    bool ours = false, theirs = false;
+    std::optional<bool> ours, theirs;  // whether any of them kills it
     for (const MatrixCheck& check : matrix.checks) {
       const auto found = row.cells.find(check.name);
       if (found == row.cells.end() || found->second.outcome == Cell::Outcome::not_run) {
@@ -214,7 +223,7 @@ Summary summarize(const Matrix& matrix) {
       }
       const Cell& cell = found->second;
       if (row.is_production()) {
-        if (cell.kills() && check.group != "theirs") ++summary.false_alarms;
+        if (check.group != "theirs") count(summary.false_alarms, cell.kills());
         continue;
       }
       if (!row.is_mutant()) {
@@ -224,21 +233,22 @@ Summary summarize(const Matrix& matrix) {
         continue;
       }
       if (check.name == "corpus") {
-        summary.corpus_seconds += cell.seconds;
-        summary.killed_by_corpus += cell.kills() ? 1 : 0;
+        summary.corpus_seconds = summary.corpus_seconds.value_or(0) + cell.seconds;
+        count(summary.killed_by_corpus, cell.kills());
       }
       if (check.name == "verify") {
-        summary.killed_by_verify += cell.kills() ? 1 : 0;
+        count(summary.killed_by_verify, cell.kills());
         if (cell.kills())
-          summary.slowest_verify_seconds = std::max(summary.slowest_verify_seconds, cell.seconds);
+          summary.slowest_verify_seconds = std::max(summary.slowest_verify_seconds.value_or(0), cell.seconds);
         if (!cell.kills()) summary.survivors.push_back(row.name);
       }
-      (check.group == "theirs" ? theirs : ours) |= cell.kills();
+      std::optional<bool>& any = check.group == "theirs" ? theirs : ours;
+      any = any.value_or(false) || cell.kills();
     }
     if (!row.is_mutant()) continue;
     ++summary.mutants;
-    summary.killed_by_ours += ours ? 1 : 0;
-    summary.killed_by_theirs += theirs ? 1 : 0;
+    if (ours) count(summary.killed_by_ours, *ours);
+    if (theirs) count(summary.killed_by_theirs, *theirs);
     if (row.repro) ++(row.repro->confirmed() ? summary.repros_confirmed : summary.repros_refuted);
   }
   return summary;

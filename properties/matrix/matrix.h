@@ -67,13 +67,14 @@ struct MatrixSettings {
 // std::system_error, std::regex_error.
 Matrix run_matrix(const MatrixSettings& settings);
 
-// What the figures of a matrix say.
+// What the figures of a matrix say. Of checks of which no cell was run there is no figure.
 struct Summary {
   std::int64_t mutants = 0;
-  std::int64_t killed_by_verify = 0, killed_by_corpus = 0, killed_by_ours = 0, killed_by_theirs = 0;
-  double slowest_verify_seconds = 0;  // of a mutant that verify killed: processor time to the kill
-  double corpus_seconds = 0;          // of all mutants together
-  std::int64_t false_alarms = 0;      // kills of the production kernels by checks other than "theirs"
+  std::optional<std::int64_t> killed_by_verify, killed_by_corpus, killed_by_ours, killed_by_theirs;
+  // Of a mutant that verify killed: processor time to the kill.
+  std::optional<double> slowest_verify_seconds;
+  std::optional<double> corpus_seconds;      // of all mutants together
+  std::optional<std::int64_t> false_alarms;  // kills of the production kernels by checks other than "theirs"
   std::int64_t repros_confirmed = 0, repros_refuted = 0;
   std::int64_t not_run = 0;            // cells
   std::vector<std::string> survivors;  // of verify

@@ -34,7 +34,7 @@ char mark_of(const Row& row, const MatrixCheck& check) {
 }
 
 struct ColumnFigures {
-  std::int64_t killed = 0, not_run = 0;
+  std::int64_t killed = 0, run = 0, not_run = 0;  // mutants
   // On the production kernels, which may be another shard's.
   const char* on_production = "not in this shard";
   bool alarm = false;
@@ -48,13 +48,25 @@ ColumnFigures figures_of(const Matrix& matrix, const MatrixCheck& check) {
     const bool kills = run && found->second.kills();
     if (row.is_production()) {
       figures.alarm = kills;
-      figures.on_production = kills ? "FALSE ALARM" : "silent";
+      figures.on_production = !run ? "not run" : kills ? "FALSE ALARM" : "silent";
     } else if (row.is_mutant()) {
       figures.killed += kills ? 1 : 0;
-      figures.not_run += run ? 0 : 1;
+      ++(run ? figures.run : figures.not_run);
     }
   }
   return figures;
+}
+
+constexpr const char* kNotRun = "not run";
+
+// A figure, or that nothing was run for it.
+template <class Number>
+std::string figure_text(const std::optional<Number>& figure, const char* format = "{}") {
+  return figure ? fmt::format(fmt::runtime(format), *figure) : kNotRun;
+}
+template <class Number>
+Json figure_json(const std::optional<Number>& figure) {
+  return figure ? Json(*figure) : Json(nullptr);
 }
 
 double percent(std::int64_t part, std::int64_t whole) {
@@ -75,6 +87,12 @@ Json to_json(const Repro& repro) {
           {"cases", repro.cases},
           {"violates_on_mutant", repro.violates_on_mutant},
           {"conforms_on_production", repro.conforms_on_production}};
+}
+
+std::string markdown_row(const std::string& name, const std::optional<std::int64_t>& killed,
+                         std::int64_t mutants) {
+  if (!killed) return fmt::format("| {} | {} | |\n", name, kNotRun);
+  return fmt::format("| {} | {} | {:.0f} % |\n", name, *killed, percent(*killed, mutants));
 }
 
 // What the checks say of the plug-in; empty where there is none.
@@ -127,18 +145,22 @@ std::string to_text(const Matrix& matrix) {
     text += fmt::format("\n{:<28} {:>6} {:>8}  {}\n", "check", "killed", "", "on the production kernels");
     for (const MatrixCheck& check : matrix.checks) {
       const ColumnFigures figures = figures_of(matrix, check);
-      text += fmt::format("{:<28} {:>6} {:>6.1f} %  {}{}\n", check.name, figures.killed,
-                          percent(figures.killed, summary.mutants), figures.on_production,
-                          figures.not_run > 0 ? fmt::format(", {} not run", figures.not_run) : "");
+      text += fmt::format(
+          "{:<28} {:>15}  {}{}\n", check.name,
+          figures.run == 0
+              ? kNotRun
+              : fmt::format("{:>6} {:>6.1f} %", figures.killed, percent(figures.killed, figures.run)),
+          figures.on_production, figures.not_run > 0 ? fmt::format(", {} not run", figures.not_run) : "");
     }
     text += fmt::format(
-        "\n{} mutants; verify kills {}, the slowest after {:.2f} s of processor time; the corpus alone {} in "
-        "{:.2f} s "
-        "together;\nall tolerance tests together {}; {} repros confirmed, {} not; {} false alarms; {:.0f} "
-        "s\n",
-        summary.mutants, summary.killed_by_verify, summary.slowest_verify_seconds, summary.killed_by_corpus,
-        summary.corpus_seconds, summary.killed_by_theirs, summary.repros_confirmed, summary.repros_refuted,
-        summary.false_alarms, matrix.seconds);
+        "\n{} mutants; killed by verify: {}, the slowest after: {}; by the corpus alone: {}, in: {};\n",
+        summary.mutants, figure_text(summary.killed_by_verify),
+        figure_text(summary.slowest_verify_seconds, "{:.2f} s of processor time"),
+        figure_text(summary.killed_by_corpus), figure_text(summary.corpus_seconds, "{:.2f} s together"));
+    text += fmt::format(
+        "by all tolerance tests together: {}; {} repros confirmed, {} not; false alarms: {}; {:.0f} s\n",
+        figure_text(summary.killed_by_theirs), summary.repros_confirmed, summary.repros_refuted,
+        figure_text(summary.false_alarms), matrix.seconds);
   } else {
     text += '\n';
     for (const MatrixCheck& check : matrix.checks)
@@ -156,13 +178,13 @@ std::string to_json_text(const Matrix& matrix) {
   document["normproof_mutants"] = 1;
   document["seconds"] = matrix.seconds;
   document["summary"] = {{"mutants", summary.mutants},
-                         {"killed_by_verify", summary.killed_by_verify},
-                         {"killed_by_corpus", summary.killed_by_corpus},
-                         {"killed_by_all_of_ours", summary.killed_by_ours},
-                         {"killed_by_all_tolerance_tests", summary.killed_by_theirs},
-                         {"slowest_verify_seconds", summary.slowest_verify_seconds},
-                         {"corpus_seconds", summary.corpus_seconds},
-                         {"false_alarms", summary.false_alarms},
+                         {"killed_by_verify", figure_json(summary.killed_by_verify)},
+                         {"killed_by_corpus", figure_json(summary.killed_by_corpus)},
+                         {"killed_by_all_of_ours", figure_json(summary.killed_by_ours)},
+                         {"killed_by_all_tolerance_tests", figure_json(summary.killed_by_theirs)},
+                         {"slowest_verify_seconds", figure_json(summary.slowest_verify_seconds)},
+                         {"corpus_seconds", figure_json(summary.corpus_seconds)},
+                         {"false_alarms", figure_json(summary.false_alarms)},
                          {"repros_confirmed", summary.repros_confirmed},
                          {"repros_refuted", summary.repros_refuted},
                          {"not_run", summary.not_run},
@@ -175,7 +197,7 @@ std::string to_json_text(const Matrix& matrix) {
     document["checks"].push_back({{"name", check.name},
                                   {"group", check.group},
                                   {"sentence", check.sentence},
-                                  {"killed", figures.killed},
+                                  {"killed", figures.run == 0 ? Json(nullptr) : Json(figures.killed)},
                                   {"false_alarm", figures.alarm}});
   }
   document["rows"] = Json::array();
@@ -232,11 +254,10 @@ std::string to_markdown(const Matrix& matrix) {
   std::string text = fmt::format("| check | of {} mutants it sees | |\n|---|---|---|\n", summary.mutants);
   for (const MatrixCheck& check : matrix.checks) {
     const ColumnFigures figures = figures_of(matrix, check);
-    text += fmt::format("| {} | {} | {:.0f} % |\n", check.group == "theirs" ? check.sentence : check.name,
-                        figures.killed, percent(figures.killed, summary.mutants));
+    text += markdown_row(check.group == "theirs" ? check.sentence : check.name,
+                         figures.run == 0 ? std::nullopt : std::optional(figures.killed), figures.run);
   }
-  text += fmt::format("| all these tolerance tests together | {} | {:.0f} % |\n", summary.killed_by_theirs,
-                      percent(summary.killed_by_theirs, summary.mutants));
+  text += markdown_row("all these tolerance tests together", summary.killed_by_theirs, summary.mutants);
   return text;
 }
 

@@ -1,6 +1,7 @@
 """Inputs that break norm kernels: reproducible from a seed, on the host."""
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any, Iterator, Optional
 
@@ -30,6 +31,11 @@ class Case:
     quantized_dtype = property(lambda self: self._properties["quantized_dtype"], doc="Of out; None: that of x.")
     shape = property(lambda self: tuple(self._properties["shape"]), doc="Of x; the last dimension is the hidden size.")
     epsilon = property(lambda self: self._properties["epsilon"], doc="Exactly an fp32 number.")
+
+    @property
+    def rows(self) -> int:
+        """The product of the leading dimensions."""
+        return math.prod(self.shape[:-1])
 
     @property
     def scale(self) -> Optional[float]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
+import re
+import time
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Optional, Union
 
@@ -14,6 +16,7 @@ from normproof._results import CheckResult, Identification
 from normproof._tensors import FRAMEWORK_NAMES, adds_residual, read, require_operation
 
 SHRINKING_SECONDS = 10.0
+_NUMBER = re.compile(r"\b(0x[0-9a-fA-F]+|\d+(\.\d+)?([eE][-+]?\d+)?)\b")
 
 
 @dataclass
@@ -87,12 +90,15 @@ class _Attempt:
 
     @property
     def kind(self) -> str:
-        """Shrinking keeps to violations of the kind it began with."""
+        """Shrinking keeps to the violation it began with: the same exception with the same text, the same misfit, the
+        same kind of certificate. Numbers in texts, which change with the case, do not count."""
         if self.error:
-            return type(self.error).__name__
+            return f"{type(self.error).__module__}.{type(self.error).__qualname__}: {_NUMBER.sub('#', str(self.error))}"
         if self.misfit:
-            return "misfit"
-        return self.result.certificates[0].kind if self.result.certificates else "mismatch"
+            return "misfit: " + _NUMBER.sub("#", self.misfit)
+        if self.result.certificates:
+            return self.result.certificates[0].kind
+        return "mismatch in " + self.result.first_mismatches[0].tensor
 
 
 class _Subject:
@@ -122,11 +128,17 @@ class _Subject:
             return _Attempt(misfit=str(error))
         return _Attempt(call, check_call(call, self.policy, self.canonical))
 
-    def shrink(self, case: Case, kind: str) -> Case:
+    def shrink(self, case: Case, kind: str, fixed: tuple[str, ...], seconds: float) -> tuple[Case, bool]:
+        """The smallest case found that fails in the same way and has the same properties `fixed`, and whether the time was
+        up. A case with rows keeps one: a call without rows fails in ways of its own."""
         def still_fails(call: "_core.Call") -> bool:
-            attempt = self.attempt(Case(call))
-            return attempt.violates and attempt.kind == kind
-        return Case(_core.minimized(case._call, still_fails, SHRINKING_SECONDS), case.seed, case.index)
+            candidate = Case(call)
+            same = all(getattr(candidate, name) == getattr(case, name) for name in fixed)
+            attempt = self.attempt(candidate) if same and bool(candidate.rows) == bool(case.rows) else None
+            return attempt is not None and attempt.violates and attempt.kind == kind
+        begin = time.monotonic()
+        smallest = _core.minimized(case._call, still_fails, seconds)
+        return Case(smallest, case.seed, case.index), time.monotonic() - begin > seconds
 
 
 def _write_repro(case: Case, attempt: _Attempt, name: str, findings: str) -> Optional[pathlib.Path]:
@@ -144,10 +156,13 @@ def _write_repro(case: Case, attempt: _Attempt, name: str, findings: str) -> Opt
 
 
 def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt: _Attempt, count: int,
-             identification: Optional[Identification], repro: Optional[pathlib.Path]) -> str:
+             identification: Optional[Identification], repro: Optional[pathlib.Path], stopped_after: Optional[float]) -> str:
     where = first.name if first.seed is None else f"case {first.index} of seed {first.seed}"
     lines = [f"{name} does not conform to {subject.operation} under policy {subject.policy}", f"  {where}, the "
              f"violation after {count} case{'s' if count != 1 else ''}; smallest found: {smallest._properties['subject']}"]
+    if stopped_after is not None:
+        lines.append(f"  shrinking stopped early after {stopped_after:g} s: a smaller case may exist "
+                     "(shrink_seconds gives it more time)")
     if attempt.error:
         lines.append(f"  it raised {type(attempt.error).__name__}: {attempt.error}")
     elif attempt.misfit:
@@ -172,7 +187,7 @@ def assert_conforms(fn: Callable[..., Any], op: str, *, dtype: str = "bf16", wei
                     epsilon: Optional[float] = None, max_rows: int = 8, max_hidden: int = 4096, finite: bool = False,
                     inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None,
                     flush_to_zero: bool = False, tensors: Union[str, Callable[[Any], Any]] = "numpy",
-                    shrink: bool = True, findings: "Union[str, os.PathLike[str], None]" = None) -> Conformance:
+                    shrink: bool = True, shrink_seconds: float = SHRINKING_SECONDS, findings: "Union[str, os.PathLike[str], None]" = None) -> Conformance:
     """Asserts that `fn` computes `op` under `policy`, bit for bit, on inputs that break norm kernels.
 
     `fn` is called with positional arguments and returns a tensor, or ``(out, residual_out)`` where the operation adds a
@@ -189,7 +204,8 @@ def assert_conforms(fn: Callable[..., Any], op: str, *, dtype: str = "bf16", wei
     seed: of the cases (0, or --normproof-seed).
     tensors: what `fn` takes: "numpy" (with ml_dtypes), "torch", "torch:cuda", "jax", or a function that makes it of a
         numpy array.
-    shrink: look for the smallest inputs that violate, for at most 10 seconds.
+    shrink: look for the smallest inputs that violate in the same way, for at most `shrink_seconds`. What the caller fixed
+        stays: the operation, dtypes, whether there is a weight and its dtype, and an `epsilon` that was given.
     findings: the folder for the repros of violations ("findings").
     The others as for ``normproof.cases`` and ``normproof.check``.
 
@@ -209,6 +225,7 @@ def assert_conforms(fn: Callable[..., Any], op: str, *, dtype: str = "bf16", wei
             raise ValueError(f"cases: expected at least 1, got {count}")
         cases = generate_cases(op, dtype, count=count, seed=seed, weight=weight, quantized_dtype=quantized_dtype,
                                epsilon=epsilon, max_rows=max_rows, max_hidden=max_hidden, finite=finite)
+    fixed = ("operation", "dtype", "quantized_dtype", "weight_dtype") + (("epsilon",) if epsilon is not None else ())
     judged = rows = elements = 0
     for case in cases:
         if case.operation != op:
@@ -219,14 +236,15 @@ def assert_conforms(fn: Callable[..., Any], op: str, *, dtype: str = "bf16", wei
             rows += attempt.result.rows
             elements += attempt.result.elements
             continue
-        smallest = subject.shrink(case, attempt.kind) if shrink else case
+        smallest, stopped = subject.shrink(case, attempt.kind, fixed, shrink_seconds) if shrink else (case, False)
         last = subject.attempt(smallest)
-        if not last.violates:  # a function that does not always give the same
+        if not last.violates or last.kind != attempt.kind:  # a function that does not always give the same
             smallest, last = case, attempt
         identification = identify_call(attempt.call, subject.policy) if attempt.call and case.shape[0] else None
         repro = _write_repro(smallest, last, name, os.fspath(findings or defaults.findings))
         raise ConformanceError(
-            _message(subject, name, case, smallest, last, judged, identification, repro), case=smallest,
+            _message(subject, name, case, smallest, last, judged, identification, repro,
+                     shrink_seconds if stopped else None), case=smallest,
             result=last.result, identification=identification, repro=repro) from last.error
     if judged == 0:
         raise ValueError("cases: there were none")

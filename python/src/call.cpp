@@ -153,14 +153,15 @@ Call minimized(const Call& failing, const std::function<bool(const Call&)>& stil
   smallest.outputs.reset();
   const Case origin = whole_case(smallest);
   try {
-    minimize(origin, [&](const Case& candidate) {
+    const auto still = [&](const Case& candidate) {
       if (std::chrono::duration<double>(Clock::now() - begin).count() > seconds) throw OutOfTime();
       Call call = call_of(candidate);
       const bool fails = still_fails(call);
       if (fails) smallest = std::move(call);
       return fails;
-    });
-  } catch (const OutOfTime&) {  // NOLINT(bugprone-empty-catch): the smallest so far will do
+    };
+    minimize(origin, still, INT64_MAX);  // the time alone ends it
+  } catch (const OutOfTime&) {           // NOLINT(bugprone-empty-catch): the smallest so far will do
   }
   return smallest;
 }

@@ -1,5 +1,6 @@
 """assert_conforms: right kernels pass, wrong ones fail with the right certificate and a repro that replays."""
 import json
+import time
 
 import kernels
 import numpy
@@ -86,6 +87,33 @@ def test_exceptions_and_misfits_are_findings():
     assert isinstance(error.__cause__, RuntimeError) and error.repro.exists()
     assert "expected dtype bf16, got fp32" in str(failure(lambda x, w, e: x.astype("f4"), "rms_norm"))
     assert "expected shape" in str(failure(lambda x, w, e: x[..., :-1], "rms_norm"))
+
+
+def test_shrinking_keeps_the_exception_the_rows_and_what_was_fixed():
+    def raises(x, weight, epsilon):
+        if weight is None:
+            raise RuntimeError("no weight")
+        if x.shape[0] == 0:
+            raise RuntimeError("empty batch")
+        if x.shape[-1] % 2:
+            raise RuntimeError(f"hidden size {x.shape[-1]} is odd")
+        return kernels.rms_norm(x, weight, epsilon)
+    error = failure(raises, "rms_norm", epsilon=1e-3, seed=2, cases=[case for case in normproof.cases(
+        "rms_norm", seed=2, count=40, epsilon=1e-3) if case.rows > 0 and case.shape[-1] % 2])
+    assert "RuntimeError: hidden size 1 is odd" in str(error)
+    assert error.case.shape == (1, 1) and error.case.weight_dtype == "bf16"
+    assert abs(error.case.epsilon - 1e-3) < 1e-9
+    void = [case for case in normproof.cases("rms_norm", count=200) if case.rows == 0]
+    error = failure(lambda x, weight, epsilon: 1 // x.shape[0], "rms_norm", cases=void)
+    assert "ZeroDivisionError" in str(error) and error.case.rows == 0
+
+
+def test_shrinking_that_runs_out_of_time_says_so():
+    def slow(x, weight, epsilon):
+        time.sleep(0.02)
+        return kernels.fp32_weight_multiply(x, weight, epsilon)
+    assert "shrinking stopped early after 0.1 s" in str(failure(slow, "rms_norm", seed=3, shrink_seconds=0.1))
+    assert "stopped early" not in str(failure(kernels.fp32_weight_multiply, "rms_norm", seed=3))
 
 
 def test_a_repro_that_cannot_be_written_is_left_out(tmp_path):

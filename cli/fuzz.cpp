@@ -3,11 +3,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <string_view>
 #include <thread>
 
 #include "cli/commands.h"
@@ -29,8 +28,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<std::string_view, 2> kFuzzersOfTargets = {"conformance", "wide"};
-
 struct FuzzOptions {
   campaign::CampaignOptions campaign;
   double minutes = 10;
@@ -41,6 +38,30 @@ struct FuzzOptions {
 int exit_code_of(const campaign::CampaignResult& result) {
   if (!result.findings.empty()) return kViolationFound;
   return result.problems.empty() && result.executions() > 0 ? kAllGood : kCouldNotRun;
+}
+
+// What the open bugs cost: executions that say nothing new, and cases that were not run.
+void print_known(const campaign::CampaignResult& result) {
+  campaign::FuzzerTally all;
+  for (const auto& fuzzer : result.fuzzers) {
+    all.run_seconds += fuzzer.run_seconds;
+    all.known_violations += fuzzer.known_violations;
+    all.known_seconds += fuzzer.known_seconds;
+    all.left_out += fuzzer.left_out;
+  }
+  if (all.known_violations > 0) {
+    fmt::print("{} executions met bugs that were known by then, and went on: {:.1f} of {:.1f} s, {:.0f} %\n",
+               all.known_violations, all.known_seconds, all.run_seconds,
+               100 * all.known_seconds / std::max(all.run_seconds, 1e-3));
+  }
+  if (all.left_out > 0) {
+    fmt::print(
+        "{} executions, {:.0f} %, were of cases that are left out since a known bug ends the process:\n",
+        all.left_out,
+        100 * static_cast<double>(all.left_out) /
+            static_cast<double>(std::max<std::int64_t>(result.executions(), 1)));
+  }
+  for (const std::string& bug : result.drawn_around) fmt::print("LEFT OUT around {}\n", bug);
 }
 
 void print(const campaign::CampaignResult& result) {
@@ -58,6 +79,7 @@ void print(const campaign::CampaignResult& result) {
   fmt::print("{} executions in {:.0f} s\n", result.executions(), result.seconds);
   fmt::print("the corpora: {} inputs, {} bytes, replayed in {:.1f} s of processor time\n", corpora.inputs,
              corpora.bytes, corpora.replay_seconds);
+  print_known(result);
   for (const auto& finding : result.findings) {
     fmt::print("FINDING {}{}: {}\n", finding.signature, finding.is_new ? "" : " (known)",
                (finding.folder / "report.md").string());
@@ -77,13 +99,18 @@ Json to_json(const campaign::CampaignResult& result) {
                                    {"inputs", fuzzer.inputs},
                                    {"bytes", fuzzer.bytes},
                                    {"replay_seconds", fuzzer.replay_seconds},
-                                   {"failures", fuzzer.failures}});
+                                   {"failures", fuzzer.failures},
+                                   {"run_seconds", fuzzer.run_seconds},
+                                   {"known_violations", fuzzer.known_violations},
+                                   {"known_seconds", fuzzer.known_seconds},
+                                   {"left_out", fuzzer.left_out}});
   }
   document["findings"] = Json::array();
   for (const auto& finding : result.findings) {
     document["findings"].push_back(
         {{"signature", finding.signature}, {"is_new", finding.is_new}, {"folder", finding.folder.string()}});
   }
+  document["drawn_around"] = result.drawn_around;
   document["problems"] = result.problems;
   return document;
 }
@@ -118,20 +145,36 @@ void prepare_plugin(campaign::CampaignOptions& wanted) {
   if (!taken)
     throw TargetError(fmt::format("target {} takes no case: nothing would be judged", wanted.target));
   for (const std::string& name : wanted.names) {
-    if (std::ranges::count(kFuzzersOfTargets, name) > 0) continue;
-    throw UsageError(
-        fmt::format("--fuzzer {} does not run a plug-in; {} do", name, fmt::join(kFuzzersOfTargets, ", ")));
+    if (std::ranges::count(campaign::kFuzzersOfTargets, name) > 0) continue;
+    throw UsageError(fmt::format("--fuzzer {} does not run a plug-in; {} do", name,
+                                 fmt::join(campaign::kFuzzersOfTargets, ", ")));
   }
-  if (wanted.names.empty()) wanted.names.assign(kFuzzersOfTargets.begin(), kFuzzersOfTargets.end());
+  if (wanted.names.empty())
+    wanted.names.assign(campaign::kFuzzersOfTargets.begin(), campaign::kFuzzersOfTargets.end());
   // The fuzzers' processes have another working folder, and no worker beside them.
   const WorkerSettings settings = plugin_worker_settings(wanted.target);
   wanted.target = settings.library.string();
-  setenv("NORMPROOF_WORKER", settings.program.c_str(), 1);
+  wanted.environment.emplace_back("NORMPROOF_WORKER", std::filesystem::absolute(settings.program).string());
+}
+
+// What the fuzzers, and whoever copies a command from a report, need to know of this process's environment.
+void describe_environment(campaign::CampaignOptions& wanted) {
+  if (wanted.target.find("mutant:") != std::string::npos) {
+    const char* given = std::getenv("NORMPROOF_MUTANTS");
+    wanted.environment.emplace_back(
+        "NORMPROOF_MUTANTS",
+        std::filesystem::absolute(given != nullptr ? std::filesystem::path(given) : resource("mutants"))
+            .string());
+  }
+  for (const char* name : {"NORMPROOF_KERNELS_CUDA", "NORMPROOF_PATIENCE", "NORMPROOF_MEMORY"}) {
+    if (const char* value = std::getenv(name)) wanted.environment.emplace_back(name, value);
+  }
 }
 
 int fuzz(FuzzOptions options) {
   campaign::CampaignOptions& wanted = options.campaign;
   if (names_a_plugin(wanted.target)) prepare_plugin(wanted);
+  describe_environment(wanted);
   wanted.time = std::chrono::seconds(static_cast<std::int64_t>(options.minutes * 60));
   wanted.program = program_name();
   wanted.folder = std::filesystem::absolute(folder_of_shard(wanted.folder.string(), wanted.shard));
@@ -182,6 +225,10 @@ void add(campaign::CampaignResult& all, const ResultPart& part) {
     fuzzer->bytes += row.count("bytes");
     fuzzer->replay_seconds += row.seconds("replay_seconds");
     fuzzer->failures += row.count("failures");
+    fuzzer->run_seconds += row.seconds("run_seconds");
+    fuzzer->known_violations += row.count("known_violations");
+    fuzzer->known_seconds += row.seconds("known_seconds");
+    fuzzer->left_out += row.count("left_out");
   }
   const auto findings = fields.rows("findings");
   for (const ResultFields& row : findings) {
@@ -189,11 +236,14 @@ void add(campaign::CampaignResult& all, const ResultPart& part) {
     const bool is_new = row.flag("is_new");
     const auto same = std::ranges::find(all.findings, signature, &campaign::RecordedFinding::signature);
     if (same == all.findings.end()) {
-      all.findings.push_back({signature, row.text("folder"), is_new});
+      all.findings.push_back({signature, row.text("folder"), is_new, {}, {}});
     } else {
       same->is_new = same->is_new && is_new;  // a shard that knew it knows it for all
     }
   }
+  const auto drawn_around = fields.texts("drawn_around");
+  for (const std::string& bug : drawn_around)
+    if (std::ranges::count(all.drawn_around, bug) == 0) all.drawn_around.push_back(bug);
   const auto problems = fields.texts("problems");
   for (const std::string& problem : problems)
     if (std::ranges::count(all.problems, problem) == 0) all.problems.push_back(problem);

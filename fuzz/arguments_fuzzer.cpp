@@ -70,8 +70,7 @@ void check(const Case& test_case, Random random) {
 }  // namespace
 }  // namespace normproof::fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace normproof;
-  fuzz::check(fuzz::case_of({data, size}), Random(fuzz::seed_of({data, size})));
+int normproof::fuzz::check_case(const Case& test_case, std::uint64_t seed) {
+  check(test_case, Random(seed));
   return 0;
 }

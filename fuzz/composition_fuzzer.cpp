@@ -2,7 +2,6 @@
 // 1. Decode the bytes to a case of a fused operation; others are of no interest.
 // 2. Run it and the operations that it is made of.
 // 3. Hold their outputs against each other, the additions and quantizations done exactly.
-#include <cstddef>
 #include <cstdint>
 
 #include "fuzz/harness.h"
@@ -13,25 +12,23 @@ const normproof::CaseLimits& normproof::fuzz::case_limits() {
   return limits;
 }
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace normproof;
+int normproof::fuzz::check_case(const Case& test_case, std::uint64_t) {
   constexpr int kNotForTheCorpus = -1;
-  const Case test_case = fuzz::case_of({data, size});
-  if (!bits_are_determined(fuzz::target())) {
-    fuzz::check_conformance(test_case);
+  if (!bits_are_determined(target())) {
+    check_conformance(test_case);
     return 0;
   }
   switch (test_case.operation) {
     case Operation::rms_norm:
       return kNotForTheCorpus;
     case Operation::fused_add_rms_norm:
-      fuzz::check_relation(test_case, fused_add_is_add_then_norm);
+      check_relation(test_case, fused_add_is_add_then_norm);
       break;
     case Operation::rms_norm_static_fp8_quant:
-      fuzz::check_relation(test_case, fp8_is_quantized_norm);
+      check_relation(test_case, fp8_is_quantized_norm);
       break;
     case Operation::fused_add_rms_norm_static_fp8_quant:
-      fuzz::check_relation(test_case, fused_fp8_is_composition);
+      check_relation(test_case, fused_fp8_is_composition);
       break;
   }
   return 0;

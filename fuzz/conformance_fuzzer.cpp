@@ -3,7 +3,6 @@
 // order.
 // 2. Run it on the target between guard zones.
 // 3. Judge the outputs with the exact oracle; abort on a violation.
-#include <cstddef>
 #include <cstdint>
 
 #include "fuzz/harness.h"
@@ -13,8 +12,7 @@ const normproof::CaseLimits& normproof::fuzz::case_limits() {
   return limits;
 }
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace normproof;
-  fuzz::check_conformance(fuzz::case_of({data, size}));
+int normproof::fuzz::check_case(const Case& test_case, std::uint64_t) {
+  check_conformance(test_case);
   return 0;
 }

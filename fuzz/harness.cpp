@@ -1,7 +1,10 @@
 #include "fuzz/harness.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -12,7 +15,7 @@
 #include "corpus/case_json.h"
 #include "corpus/hash.h"
 #include "corpus/quoting.h"
-#include "properties/run/evaluate.h"
+#include "fuzz/known/known_bug.h"
 
 namespace normproof::fuzz {
 namespace {
@@ -20,6 +23,37 @@ namespace {
 std::string environment(const char* name, const char* otherwise) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : otherwise;
+}
+
+const std::vector<KnownBug>& known_bugs() {
+  static const std::vector<KnownBug> bugs = [] {
+    const std::string file = environment("NORMPROOF_KNOWN", "");
+    try {
+      return file.empty() ? std::vector<KnownBug>() : read_known_bugs(file);
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "NORMPROOF_KNOWN: {}: {}\n", file, error.what());
+      std::_Exit(3);
+    }
+  }();
+  return bugs;
+}
+
+[[noreturn]] void report(const Case& test_case, const std::string& kind, const std::string& message) {
+  const std::string json = case_to_json(test_case);
+  fmt::print(stderr, "VIOLATION on target {}\n{}{}kind: {}\n{}\n", target().name(), message,
+             message.ends_with('\n') ? "" : "\n", kind, json);
+  const auto file =
+      std::filesystem::path(environment("NORMPROOF_FINDINGS", ".")) /
+      fmt::format("finding-{}-{:016x}.json", name_of(test_case.operation), std::hash<std::string>{}(json));
+  try {
+    write_case(file, test_case);
+    fmt::print(stderr, "replay: normproof replay {} --target {}\n", shell_quoted_file(file.string()),
+               shell_quoted(target().name()));
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "the case could not be written: {}\n", error.what());
+  }
+  std::fflush(stderr);
+  std::abort();
 }
 
 }  // namespace
@@ -83,24 +117,52 @@ Case case_of(std::span<const std::uint8_t> input) {
 
 void check_conformance(const Case& test_case) {
   const Evaluation evaluation = evaluate(test_case, target());
-  if (evaluation.violates()) report_finding(test_case, describe(test_case, evaluation));
+  if (evaluation.violates()) report_violation(test_case, evaluation);
+}
+
+void report_violation(const Case& test_case, const Evaluation& evaluation) {
+  for (const KnownBug& bug : known_bugs()) {
+    if (is_instance(bug, test_case, evaluation, target())) throw KnownViolation();
+  }
+  report(test_case, kind_of(evaluation), describe(test_case, evaluation));
 }
 
 void report_finding(const Case& test_case, const std::string& message) {
-  const std::string json = case_to_json(test_case);
-  fmt::print(stderr, "VIOLATION on target {}\n{}\n{}\n", target().name(), message, json);
-  const auto file =
-      std::filesystem::path(environment("NORMPROOF_FINDINGS", ".")) /
-      fmt::format("finding-{}-{:016x}.json", name_of(test_case.operation), std::hash<std::string>{}(json));
-  try {
-    write_case(file, test_case);
-    fmt::print(stderr, "replay: normproof replay {} --target {}\n", shell_quoted_file(file.string()),
-               shell_quoted(target().name()));
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "the case could not be written: {}\n", error.what());
+  const std::string kind = kind_of(message);
+  for (const KnownBug& bug : known_bugs()) {
+    if (bug.kind == kind && bug.operation == test_case.operation) throw KnownViolation();
   }
-  std::fflush(stderr);
-  std::abort();
+  report(test_case, kind, message);
+}
+
+void report_trap(const Case& test_case, const std::string& message) {
+  report(test_case, kind_of(message), message);
+}
+
+bool is_left_out(const Case& test_case) {
+  return std::ranges::any_of(known_bugs(), [&](const KnownBug& bug) { return bug.region.holds(test_case); });
+}
+
+void KnownTally::add_violation(double seconds) {
+  ++violations_;
+  seconds_ += seconds;
+  write();
+}
+
+void KnownTally::add_left_out() {
+  ++left_out_;
+  write();
+}
+
+void KnownTally::write() {
+  static const int file = [] {
+    const std::string name = environment("NORMPROOF_KNOWN_TALLY", "");
+    return name.empty() ? -1 : open(name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  }();
+  if (file < 0) return;
+  // Of one length, in one call: a reader finds a whole line, and a killed fuzzer has lost nothing.
+  const std::string line = fmt::format("{:>15} {:>15} {:>15.6f}\n", violations_, left_out_, seconds_);
+  (void)!pwrite(file, line.data(), line.size(), 0);
 }
 
 }  // namespace normproof::fuzz

@@ -7,6 +7,7 @@
 
 #include "corpus/case.h"
 #include "corpus/generate.h"
+#include "properties/run/evaluate.h"
 #include "properties/run/target.h"
 
 namespace normproof::fuzz {
@@ -34,12 +35,39 @@ std::uint64_t seed_of(std::span<const std::uint8_t> input);
 // written there as JSON before anything is done with it, so that it is known even if the process dies.
 Case case_of(std::span<const std::uint8_t> input);
 
+// One execution of a harness whose input is a case; each such harness defines it, and case_entry.cpp calls
+// it. `seed` is seed_of the input. Returns what the engine is to be told: 0, or -1 for an input that it
+// should not keep.
+int check_case(const Case& test_case, std::uint64_t seed);
+
 // Runs the case on the target and judges it; a violation is reported as below.
 void check_conformance(const Case& test_case);
 
 // Prints `message` and the case as JSON, writes that JSON into the folder named by NORMPROOF_FINDINGS (the
 // working folder without one), prints the command that replays it, and aborts: the engine keeps the input
-// that did it.
+// that did it. Throws KnownViolation instead where the campaign knows the bug.
 [[noreturn]] void report_finding(const Case& test_case, const std::string& message);
+// The same of what the target did with this case by itself, as judged.
+[[noreturn]] void report_violation(const Case& test_case, const Evaluation& evaluation);
+// The same from a signal handler: a bug that ends the process, known or not.
+[[noreturn]] void report_trap(const Case& test_case, const std::string& message);
+
+// A violation that the file NORMPROOF_KNOWN lists (known/known_bug.h): the fuzzer goes on.
+struct KnownViolation {};
+
+// Executions that met what is known. Kept in the file named by NORMPROOF_KNOWN_TALLY, since a fuzzer may end
+// at any time: "VIOLATIONS LEFT_OUT SECONDS".
+class KnownTally {
+ public:
+  void add_violation(double seconds);
+  void add_left_out();
+
+ private:
+  void write();
+  std::int64_t violations_ = 0, left_out_ = 0;
+  double seconds_ = 0;
+};
+// Whether the case lies where a known bug ends the process, so that it is not run.
+bool is_left_out(const Case& test_case);
 
 }  // namespace normproof::fuzz

@@ -292,10 +292,8 @@ class Examination {
 }  // namespace
 }  // namespace normproof::fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace normproof;
-  const Case test_case = fuzz::case_of({data, size});
-  Random random(fuzz::seed_of({data, size}));
-  fuzz::Examination(test_case, random).run();
+int normproof::fuzz::check_case(const Case& test_case, std::uint64_t seed) {
+  Random random(seed);
+  Examination(test_case, random).run();
   return 0;
 }

@@ -95,7 +95,7 @@ void check(const Case& test_case) {
                       },
                   .report =
                       [](const std::string& what) {
-                        report_finding(*current->running(), "memory access outside the tensors\n  " + what);
+                        report_trap(*current->running(), "memory access outside the tensors\n  " + what);
                       }});
     return true;
   }();
@@ -103,15 +103,14 @@ void check(const Case& test_case) {
   for (GuardPagesTarget* beside : {&at_end, &at_beginning}) {
     current = beside;
     const Evaluation evaluation = evaluate(test_case, *beside);
-    if (evaluation.violates()) report_finding(test_case, normproof::describe(test_case, evaluation));
+    if (evaluation.violates()) report_violation(test_case, evaluation);
   }
 }
 
 }  // namespace
 }  // namespace normproof::fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace normproof;
-  fuzz::check(fuzz::case_of({data, size}));
+int normproof::fuzz::check_case(const Case& test_case, std::uint64_t) {
+  check(test_case);
   return 0;
 }

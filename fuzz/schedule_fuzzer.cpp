@@ -3,7 +3,6 @@
 // 1. Decode the bytes to a case: blocks of several warps, rows of several groups, more rows than blocks.
 // 2. Run it in ten orders of its threads.
 // 3. Hold the outputs against those of the first run.
-#include <cstddef>
 #include <cstdint>
 
 #include "fuzz/harness.h"
@@ -21,8 +20,7 @@ const normproof::CaseLimits& normproof::fuzz::case_limits() {
   return limits;
 }
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace normproof;
-  fuzz::check_relation(fuzz::case_of({data, size}), thread_order_changes_nothing);
+int normproof::fuzz::check_case(const Case& test_case, std::uint64_t) {
+  check_relation(test_case, thread_order_changes_nothing);
   return 0;
 }

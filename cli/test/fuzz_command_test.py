@@ -39,10 +39,14 @@ if os.path.isfile(paths[0]):  # one input, to be reproduced
         os._exit(77)
     print("==1== ERROR: AddressSanitizer: heap-buffer-overflow on address 0x1", flush=True)
     os._exit(1)
+if "ORDER_LOG" in os.environ:
+    open(os.environ["ORDER_LOG"], "a").write(name + "\\n")
+if name == "sluggish_fuzzer":  # reads its seeds for ever
+    time.sleep(60)
 print("#16 NEW cov: 7 ft: 9 corp: 2/3b", flush=True)
 if "SEEDS_LOG" in os.environ:
     open(os.environ["SEEDS_LOG"], "a").write(options["seed"] + "\\n")
-if name == "steady_fuzzer":
+if name.startswith("steady") or "HARMLESS" in os.environ:
     for number in range(3):
         open(os.path.join(paths[0], f"input-{number}"), "w").write("x")
     time.sleep(float(options["max_total_time"]))
@@ -75,11 +79,12 @@ class FuzzCommand(unittest.TestCase):
 
     def command(self, *arguments):
         return [PROGRAM, "fuzz", "--fuzzers", str(self.fuzzers), "--folder", str(self.folder / "campaign"), "--corpus",
-                str(self.corpus), "--regressions", str(self.folder / "regressions"), "--jobs", "2", *arguments]
+                str(self.corpus), "--regressions", str(self.folder / "regressions"),
+                *(() if "--jobs" in arguments else ("--jobs", "2")), *arguments]
 
     def fuzz(self, *arguments, expect):
         result = subprocess.run(self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                env=dict(os.environ, FAILING_CASE=B2), timeout=120)
+                                env=dict(os.environ, FAILING_CASE=os.environ.get("FAILING", B2)), timeout=120)
         self.assertEqual(result.returncode, expect, result.stdout)
         return result.stdout
 
@@ -107,6 +112,85 @@ class FuzzCommand(unittest.TestCase):
         self.assertIn("(known)", self.fuzz("--minutes", "0.05", "--target", MUTANT, expect=1))
         self.assertEqual(sorted(os.listdir(folder.parent)), [folder.name])
         self.assertGreaterEqual(int((folder / "count").read_text()), 2)
+
+    def test_known_means_the_same_target_and_a_case_that_still_violates(self):
+        self.add("conformance", "cases")
+        findings = self.folder / "campaign" / "findings"
+        name = "rms_norm-weight-fp32-wrong-bits"
+        self.fuzz("--minutes", "0.03", "--target", MUTANT, expect=1)
+        # Another library's bug of the same kind is another bug: its own report, its own case, and no regression is replaced.
+        other = MUTANT.replace("vectorized", "scalar")
+        first = (self.folder / "regressions" / f"{name}.json").read_text()
+        with unittest.mock.patch.dict(os.environ, FAILING=os.path.join(CORPUS, "seeds", "B2-rms-norm-scalar.json")):
+            output = self.fuzz("--minutes", "0.03", "--target", other, expect=1)
+        self.assertIn(f"FINDING {name}-2: ", output)
+        self.assertNotIn("(known)", output)
+        self.assertIn(other, (findings / f"{name}-2" / "report.md").read_text())
+        self.assertEqual((self.folder / "regressions" / f"{name}.json").read_text(), first)
+        for folder, target in ((name, MUTANT), (f"{name}-2", other)):
+            case = str(findings / folder / "case.json")
+            self.assertEqual(subprocess.run([PROGRAM, "replay", case, "--target", target], stdout=subprocess.DEVNULL).returncode, 1)
+        # A bug whose stored case conforms by now is mended; what is found then is new.
+        case = json.loads((findings / name / "case.json").read_text())
+        case["input"] = {"bits": [" ".join(["3f80"] * case["shape"][1])] * case["shape"][0]}
+        case.pop("weight", None)
+        case["weight_dtype"] = None
+        (findings / name / "case.json").write_text(json.dumps(case))
+        output = self.fuzz("--minutes", "0.03", "--target", MUTANT, expect=1)
+        self.assertIn(f"FINDING {name}-3: ", output)
+        self.assertNotIn("(known)", output)
+
+    def test_an_open_bug_is_named_though_it_is_not_found_again(self):
+        self.add("conformance", "cases")
+        self.fuzz("--minutes", "0.03", "--target", MUTANT, expect=1)
+        with unittest.mock.patch.dict(os.environ, HARMLESS="1"):
+            self.assertIn("wrong-bits (known): ", self.fuzz("--minutes", "0.03", "--target", MUTANT, expect=1))
+
+    def test_the_last_command_of_a_report_works(self):
+        self.add("conformance", "cases")
+        self.fuzz("--minutes", "0.03", "--target", MUTANT, expect=1)
+        folder = self.folder / "campaign" / "findings" / "rms_norm-weight-fp32-wrong-bits"
+        commands = (folder / "report.md").read_text().rstrip("`\n").splitlines()
+        bare = {"PATH": os.environ["PATH"], "FAILING_CASE": B2}
+        last = subprocess.run(commands[-1], shell=True, cwd=folder, env=bare, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(last.returncode, 77, last.stdout)
+        self.assertIn("VIOLATION on target", last.stdout)
+        mutants = re.search(r"NORMPROOF_MUTANTS=(\S+)", commands[-1]).group(1)
+        self.assertTrue(os.path.isfile(os.path.join(mutants, "libmutant_" + MUTANT.split(":")[1] + ".so")))
+
+    def test_every_fuzzer_has_its_part_of_the_time(self):
+        names = ["conformance", "wide"] + [f"steady{letter}" for letter in "abcde"]
+        for name in names:
+            self.add(name)
+        self.add("sluggish")
+        log = self.folder / "order"
+        with unittest.mock.patch.dict(os.environ, ORDER_LOG=str(log), HARMLESS="1"):
+            begin = time.monotonic()
+            output = self.fuzz("--minutes", "0.3", "--jobs", "2", expect=3)
+            self.assertLess(time.monotonic() - begin, 60)
+        for name in names:
+            self.assertRegex(output, rf"{name} +[1-9]\d* +[1-9]")
+        # Start-up is part of the time: one that does nothing but start is ended, and named.
+        self.assertIn("sluggish: no execution", output)
+        self.assertIn("1 problems", output)
+        self.assertEqual(set(log.read_text().split()[:2]), {"conformance_fuzzer", "wide_fuzzer"})
+
+    def test_a_fuzzer_that_the_time_did_not_reach_is_named(self):
+        for letter in "abcdefgh":
+            self.add(f"steady{letter}")
+        output = self.fuzz("--minutes", "0.05", "--jobs", "1", expect=3)
+        idle = re.findall(r"steady(.): no execution; 3 s are too few for 8 fuzzers, 1 at a time", output)
+        ran = re.findall(r"steady(.) +[1-9]", output)
+        self.assertGreaterEqual(len(idle), 4)
+        self.assertEqual(sorted(idle + ran), list("abcdefgh"))
+
+    def test_findings_in_sarif(self):
+        self.add("parser")
+        self.fuzz("--minutes", "0.03", "--sarif", str(self.folder / "deep" / "f.sarif"), expect=1)
+        run = json.loads((self.folder / "deep" / "f.sarif").read_text())["runs"][0]
+        self.assertEqual([result["ruleId"] for result in run["results"]], ["parser-AddressSanitizer-heap-buffer-overflow"])
+        uri = run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        self.assertTrue(os.path.isfile(uri.removeprefix("file://")), uri)
 
     def test_shards_share_the_seeds_and_merge(self):
         self.add("steady")

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <fstream>
 #include <list>
@@ -25,10 +26,12 @@ using std::chrono::seconds;
 using std::filesystem::path;
 using Clock = std::chrono::steady_clock;
 
-constexpr seconds kShortestRun{5};
+constexpr seconds kShortestRun{5};  // but the first, which every fuzzer is to have
 constexpr seconds kLongestRun{60};
-constexpr seconds kGrace{60};  // for a run to end by itself after its time
-// A fuzzer whose runs end with nothing but known failures stops being run: it would find them for ever.
+// After its time a run that reads its seeds still is asked to end, and some time later it is killed.
+constexpr seconds kPatience{3}, kGrace{60};
+// A fuzzer whose runs end with nothing but failures past which it cannot go stops being run: it would find
+// them for ever.
 constexpr int kVainRuns = 3;
 // libFuzzer says nothing when it cannot write what it found.
 constexpr std::uintmax_t kLeastSpace = 1 << 20;
@@ -46,10 +49,16 @@ std::vector<path> files_in(const path& folder) {
 class Campaign {
  public:
   Campaign(const CampaignOptions& options, const ShowProgress& show) : options_(options), show_(show) {
-    for (Fuzzer& fuzzer : find_fuzzers(options.fuzzers)) {
+    fuzzers_ = find_fuzzers(options.fuzzers);
+    for (const Fuzzer& fuzzer : fuzzers_) {
       const bool wanted = options.names.empty() || std::ranges::count(options.names, fuzzer.name) > 0;
-      if (wanted) lanes_.push_back({std::move(fuzzer), {}, 0, 0});
+      if (wanted) lanes_.push_back({.fuzzer = fuzzer, .tally = {}});
     }
+    // What looks at the target comes first, should the time not suffice for all.
+    std::ranges::sort(lanes_, {}, [](const Lane& lane) {
+      const bool of_targets = std::ranges::count(kFuzzersOfTargets, lane.fuzzer.name) > 0;
+      return std::pair(of_targets ? 0 : lane.fuzzer.takes_cases ? 1 : 2, lane.fuzzer.name);
+    });
     if (lanes_.size() < std::max<std::size_t>(options.names.size(), 1)) {
       throw std::runtime_error(fmt::format("{}: not all of the fuzzers {} are there",
                                            options.fuzzers.string(), fmt::join(options.names, ", ")));
@@ -58,8 +67,8 @@ class Campaign {
 
   CampaignResult run() {
     std::filesystem::create_directories(options_.folder);
+    const auto deadline = start_ + options_.time;
     prepare();
-    const auto deadline = Clock::now() + options_.time;
     while (Clock::now() < deadline || !running_.empty()) {
       start_runs(deadline);
       if (running_.empty()) break;  // every fuzzer rests
@@ -67,6 +76,7 @@ class Campaign {
       show_(tally(), duration<double>(Clock::now() - start_) / options_.time);
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
+    name_idle_fuzzers();
     for (Lane& lane : lanes_) minimize_corpus(lane);
     std::vector<path> corpora;
     for (const Lane& lane : lanes_) corpora.push_back(corpus_of(lane));
@@ -87,14 +97,30 @@ class Campaign {
     FuzzerProcess process;
     Lane* lane;
     std::string prefix;  // of the names of the inputs that it leaves in the lane's failures
-    path log;
-    seconds limit;
+    path log, known_tally;
+    seconds time;
+    std::size_t known;  // how many of the known bugs it was told of
   };
 
   path folder_of(const Lane& lane) const { return options_.folder / lane.fuzzer.name; }
   path corpus_of(const Lane& lane) const { return folder_of(lane) / "corpus"; }
   path failures_of(const Lane& lane) const { return folder_of(lane) / "failures"; }
   path case_seeds() const { return options_.folder / "seeds"; }
+  path known_file() const { return options_.folder / "known.json"; }
+
+  FindingContext context() const {
+    return {options_.target,  options_.folder / "findings", options_.regressions, options_.folder / "scratch",
+            options_.program, options_.environment};
+  }
+
+  // What every process of the lane's fuzzer is told.
+  FuzzerProcess::Environment environment_of(const Lane& lane) const {
+    FuzzerProcess::Environment environment = options_.environment;
+    environment.insert(environment.end(), {{"NORMPROOF_TARGET", options_.target},
+                                           {"NORMPROOF_FINDINGS", folder_of(lane).string()},
+                                           {"NORMPROOF_KNOWN", known_file().string()}});
+    return environment;
+  }
 
   void note_problem(const std::string& problem) {
     if (std::ranges::count(result_.problems, problem) == 0) result_.problems.push_back(problem);
@@ -102,6 +128,11 @@ class Campaign {
 
   void prepare() {
     write_case_seeds();
+    for (RecordedFinding& finding : open_findings(context(), fuzzers_)) {
+      known_.push_back(*finding.bug);
+      result_.findings.push_back(std::move(finding));
+    }
+    write_known_bugs(known_file(), known_);
     for (Lane& lane : lanes_) {
       lane.tally.name = lane.fuzzer.name;
       // A campaign that was killed while it exchanged a corpus left the old one beside it.
@@ -116,7 +147,7 @@ class Campaign {
       std::filesystem::remove_all(corpus.string() + ".minimized");
       std::filesystem::create_directories(corpus);
       std::filesystem::create_directories(failures_of(lane));
-      record_failures(lane, "");  // that an earlier campaign had no time for
+      record_failures(lane, "", 0);  // that an earlier campaign had no time for
     }
   }
 
@@ -140,7 +171,7 @@ class Campaign {
 
   void start_runs(Clock::time_point deadline) {
     while (static_cast<int>(running_.size()) < options_.jobs && Clock::now() < deadline) {
-      // The one that has run least, then the one that runs least often now.
+      // The one that has run least, then the one that runs least often now, then the first.
       Lane* next = nullptr;
       for (Lane& lane : lanes_) {
         if (lane.vain_runs >= kVainRuns) continue;
@@ -150,9 +181,7 @@ class Campaign {
         if (next == nullptr || load(lane) < load(*next)) next = &lane;
       }
       if (next == nullptr) return;
-      const auto share = options_.time * options_.jobs / static_cast<int>(lanes_.size());
-      const auto left = std::chrono::duration_cast<seconds>(deadline - Clock::now()) + seconds(1);
-      const seconds time = std::min(std::clamp<seconds>(share, kShortestRun, kLongestRun), left);
+      const seconds time = time_for(*next, deadline);
       try {
         start(*next, time);
       } catch (const std::exception& error) {
@@ -162,13 +191,29 @@ class Campaign {
     }
   }
 
+  // Every fuzzer has its part of the time that is left, whatever those before it took to start and to end: as
+  // long as some have not run yet, these share it.
+  seconds time_for(const Lane& lane, Clock::time_point deadline) const {
+    const bool first = lane.tally.runs == 0;
+    const auto sharing = std::ranges::count_if(
+        lanes_, [&](const Lane& each) { return first ? each.tally.runs == 0 : each.vain_runs < kVainRuns; });
+    const duration<double> left = deadline - Clock::now();
+    const duration<double> share =
+        left * options_.jobs / static_cast<double>(std::max<std::int64_t>(sharing, 1));
+    const double least = static_cast<double>((first ? seconds(1) : kShortestRun).count());
+    const double time = std::clamp(share.count(), least, static_cast<double>(kLongestRun.count()));
+    return seconds(std::max<std::int64_t>(1, std::llround(std::min(time, left.count()))));
+  }
+
   void start(Lane& lane, seconds time) {
     const std::int64_t number = ++lane.tally.runs;
     const auto place =
         static_cast<std::uint64_t>(options_.shard.item(number - 1) + 1);  // among all shards' runs
     const path log = folder_of(lane) / fmt::format("log-{}.txt", number % (2 * options_.jobs));
+    const path known_tally = folder_of(lane) / fmt::format("known-{}.txt", number % (2 * options_.jobs));
     const std::string prefix = fmt::format("run-{}-", number);
     std::filesystem::remove(log);
+    std::filesystem::remove(known_tally);
     std::vector<std::string> arguments = {fmt::format("-max_total_time={}", time.count()),
                                           fmt::format("-seed={}", options_.seed + place),
                                           "-print_final_stats=1",
@@ -182,11 +227,10 @@ class Campaign {
     } else if (std::filesystem::exists(lane.fuzzer.seeds)) {
       arguments.push_back(lane.fuzzer.seeds.string());
     }
-    running_.push_back(
-        {FuzzerProcess(
-             lane.fuzzer, arguments,
-             {{"NORMPROOF_TARGET", options_.target}, {"NORMPROOF_FINDINGS", folder_of(lane).string()}}, log),
-         &lane, prefix, log, time + kGrace});
+    FuzzerProcess::Environment environment = environment_of(lane);
+    environment.emplace_back("NORMPROOF_KNOWN_TALLY", known_tally.string());
+    running_.push_back({FuzzerProcess(lane.fuzzer, arguments, environment, log), &lane, prefix, log,
+                        known_tally, time, known_.size()});
   }
 
   void watch_space() {
@@ -204,36 +248,65 @@ class Campaign {
       Run& run = *position;
       const FuzzerStatus status = read_status(run.log);
       run.lane->tally.coverage = std::max(run.lane->tally.coverage, status.coverage);
-      const auto end = run.process.poll(run.limit);
+      if (run.process.running_for() > run.time + kPatience) run.process.interrupt();
+      const auto end = run.process.poll(run.time + kPatience + kGrace);
       if (!end) {
         run.lane->current_executions += status.executions;
         ++position;
         continue;
       }
       Lane& lane = *run.lane;
+      lane.tally.executions += read_status(run.log).executions;  // its last words
+      lane.tally.run_seconds += run.process.running_for().count();
+      const KnownTally known = read_known_tally(run.known_tally);
+      lane.tally.known_violations += known.violations;
+      lane.tally.known_seconds += known.seconds;
+      lane.tally.left_out += known.left_out;
       const path log = run.log;
-      const std::string prefix = run.prefix;
-      lane.tally.executions += status.executions;
+      const Recorded recorded = record_failures(lane, run.prefix, run.known);
       position = running_.erase(position);
-      const Recorded recorded = record_failures(lane, prefix);
-      if (recorded.fresh > 0) {
+      const bool failed = end->killed || (end->status != 0 && !end->interrupted);
+      if (recorded.progress > 0) {
         lane.vain_runs = 0;
-      } else if (end->killed || end->status != 0) {
+      } else if (failed || recorded.inputs > 0) {
         ++lane.vain_runs;
-        if (recorded.inputs == 0 && lane.vain_runs == 1) {
-          note_problem(fmt::format(
-              "{}: a run {} and left no input; its log is {}", lane.fuzzer.name,
-              end->killed ? "did not end" : fmt::format("ended with status {}", end->status), log.string()));
-        }
+        note_vain_run(lane, *end, recorded.inputs, log);
       }
     }
   }
 
+  // Why a fuzzer makes no way.
+  void note_vain_run(const Lane& lane, const FuzzerProcess::End& end, int inputs, const path& log) {
+    if (inputs == 0 && lane.vain_runs == 1) {
+      note_problem(fmt::format("{}: a run {} and left no input; its log is {}", lane.fuzzer.name,
+                               end.killed ? "did not end" : fmt::format("ended with status {}", end.status),
+                               log.string()));
+    }
+    if (inputs > 0 && lane.vain_runs == kVainRuns) {
+      note_problem(
+          fmt::format("{}: is not run any more, since it ends with what is known and cannot go past it",
+                      lane.fuzzer.name));
+    }
+  }
+
+  // The time did not suffice for them: what they look at has not been looked at.
+  void name_idle_fuzzers() {
+    for (const Lane& lane : lanes_) {
+      const bool said = std::ranges::any_of(result_.problems, [&](const std::string& problem) {
+        return problem.starts_with(lane.fuzzer.name + ": ");
+      });
+      if (lane.tally.executions > 0 || said) continue;
+      note_problem(fmt::format("{}: no execution; {} s are too few for {} fuzzers, {} at a time",
+                               lane.fuzzer.name, options_.time.count(), lanes_.size(), options_.jobs));
+    }
+  }
+
   struct Recorded {
-    int inputs = 0, fresh = 0;
+    int inputs = 0, progress = 0;
   };
-  // Turns what lies in the lane's failures under names that start with `prefix` into findings.
-  Recorded record_failures(Lane& lane, const std::string& prefix) {
+  // Turns what lies in the lane's failures under names that start with `prefix` into findings. The run that
+  // left them was told of the first `told` known bugs.
+  Recorded record_failures(Lane& lane, const std::string& prefix, std::size_t told) {
     Recorded recorded;
     for (const path& input : files_in(failures_of(lane))) {
       const std::string name = input.filename().string();
@@ -245,15 +318,9 @@ class Campaign {
       }
       ++recorded.inputs;
       try {
-        const RecordedFinding finding =
-            record_finding(lane.fuzzer, input,
-                           {options_.target, options_.folder / "findings", options_.regressions,
-                            options_.folder / "scratch", options_.program});
+        const RecordedFinding finding = record_finding(lane.fuzzer, input, known_, context());
         ++lane.tally.failures;
-        if (finding.is_new) ++recorded.fresh;
-        const bool listed =
-            std::ranges::count(result_.findings, finding.signature, &RecordedFinding::signature) > 0;
-        if (!listed) result_.findings.push_back(finding);
+        if (remember(finding, told)) ++recorded.progress;
         std::filesystem::remove(input);
       } catch (const std::exception& error) {
         // The input stays, for the next campaign.
@@ -261,6 +328,24 @@ class Campaign {
       }
     }
     return recorded;
+  }
+
+  // Has the next runs go past the finding. Whether that is more than the run before could.
+  bool remember(const RecordedFinding& finding, std::size_t told) {
+    if (std::ranges::count(result_.findings, finding.signature, &RecordedFinding::signature) == 0)
+      result_.findings.push_back(finding);
+    if (!finding.bug) return finding.is_new;
+    const auto bug = std::ranges::find(known_, finding.signature, &KnownBug::name);
+    const bool was_told = bug - known_.begin() < static_cast<std::ptrdiff_t>(told);
+    if (bug == known_.end()) {
+      known_.push_back(*finding.bug);
+    } else if (was_told) {
+      // The run knew the bug and ended all the same: the process dies of it. So a line is drawn around it.
+      if (!finding.found || bug->region.holds(*finding.found)) return false;
+      bug->region.add(*finding.found);
+    }
+    write_known_bugs(known_file(), known_);
+    return true;
   }
 
   // The fewest inputs that cover the edges which the corpus covers take its place; how often each is taken is
@@ -275,7 +360,7 @@ class Campaign {
         FuzzerProcess merge(
             lane.fuzzer,
             {"-set_cover_merge=1", "-use_counters=0", "-rss_limit_mb=2048", fewer.string(), corpus.string()},
-            {{"NORMPROOF_TARGET", options_.target}, {"NORMPROOF_FINDINGS", folder_of(lane).string()}}, log);
+            environment_of(lane), log);
         const auto end = merge.wait(kLongestRun + kGrace);
         if (end.status == 0 && !end.killed && !files_in(fewer).empty()) {
           std::filesystem::rename(corpus, old);
@@ -303,9 +388,8 @@ class Campaign {
     if (lane.tally.runs == 0 || inputs.empty()) return;
     try {
       const path log = folder_of(lane) / "log-replay.txt";
-      FuzzerProcess replay(
-          lane.fuzzer, {"-runs=0", "-rss_limit_mb=2048", corpus_of(lane).string()},
-          {{"NORMPROOF_TARGET", options_.target}, {"NORMPROOF_FINDINGS", folder_of(lane).string()}}, log);
+      FuzzerProcess replay(lane.fuzzer, {"-runs=0", "-rss_limit_mb=2048", corpus_of(lane).string()},
+                           environment_of(lane), log);
       const auto end = replay.wait(kLongestRun + kGrace);
       lane.tally.replay_seconds = end.processor_seconds;
       if (end.status != 0 || end.killed)
@@ -323,12 +407,19 @@ class Campaign {
       result_.fuzzers.back().executions += lane.current_executions;
     }
     result_.seconds = duration<double>(Clock::now() - start_).count();
+    result_.drawn_around.clear();
+    for (const KnownBug& bug : known_) {
+      if (!bug.region.empty())
+        result_.drawn_around.push_back(fmt::format("{}: {}", bug.name, bug.region.to_text()));
+    }
     return result_;
   }
 
   const CampaignOptions& options_;
   const ShowProgress& show_;
+  std::vector<Fuzzer> fuzzers_;  // all that are there
   std::vector<Lane> lanes_;
+  std::vector<KnownBug> known_;  // open bugs of the target
   std::list<Run> running_;
   CampaignResult result_;
   Clock::time_point start_ = Clock::now();

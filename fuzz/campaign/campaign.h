@@ -1,12 +1,15 @@
-// A fuzzing campaign: all fuzzers in turn, several at a time, until the time is up. What is worth keeping
-// lies in one folder, so that the next campaign goes on where this one ended, however it ended.
+// A fuzzing campaign: all fuzzers in turn, several at a time, until the time is up. A bug does not end it:
+// the fuzzers go on past what is known. What is worth keeping lies in one folder, so that the next campaign
+// goes on where this one ended, however it ended.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "corpus/shard.h"
@@ -14,6 +17,10 @@
 #include "fuzz/campaign/fuzzer_process.h"
 
 namespace normproof::campaign {
+
+// The fuzzers that are made to find what is wrong with a target. They come first, and they alone run
+// plug-ins.
+inline constexpr std::array<std::string_view, 2> kFuzzersOfTargets = {"conformance", "wide"};
 
 struct CampaignOptions {
   std::filesystem::path fuzzers;      // folder of the fuzzers' programs
@@ -23,6 +30,7 @@ struct CampaignOptions {
   std::filesystem::path regressions;  // see FindingContext
   std::string target = "host";
   std::string program = "normproof";
+  FuzzerProcess::Environment environment;  // of the fuzzers: where they find workers and mutants
   std::chrono::seconds time{600};
   int jobs = 2;
   std::uint64_t seed = 1;
@@ -36,14 +44,20 @@ struct FuzzerTally {
   std::int64_t coverage = 0;
   std::int64_t inputs = 0;  // in its corpus, minimized at the end
   std::int64_t failures = 0;
-  std::int64_t bytes = 0;     // of the inputs
-  double replay_seconds = 0;  // processor time for all of them
+  double run_seconds = 0;             // of all its runs
+  std::int64_t known_violations = 0;  // executions that met a known bug; the fuzzer went on
+  double known_seconds = 0;           // that they took, out of run_seconds
+  std::int64_t left_out = 0;          // executions of nothing: cases where a known bug ends the process
+  std::int64_t bytes = 0;             // of the inputs
+  double replay_seconds = 0;          // processor time for all of them
 };
 
 struct CampaignResult {
   std::vector<FuzzerTally> fuzzers;
-  std::vector<RecordedFinding> findings;  // each signature once
+  std::vector<RecordedFinding> findings;  // each signature once; known ones that still violate as well
   std::vector<std::string> problems;      // what could not be done: unreadable corpus files, a full disk, ...
+  std::vector<std::string>
+      drawn_around;  // known bugs that end a process, and the cases that are not run for it
   double seconds = 0;
   std::int64_t executions() const;
 };

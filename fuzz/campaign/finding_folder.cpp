@@ -1,229 +1,109 @@
 #include "fuzz/campaign/finding_folder.h"
 
 #include <fmt/format.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <iterator>
-#include <optional>
-#include <stdexcept>
-#include <string_view>
-#include <thread>
-#include <vector>
+#include <nlohmann/json.hpp>
 
 #include "corpus/atomic_file.h"
-#include "corpus/case_bytes.h"
 #include "corpus/case_json.h"
-#include "corpus/dump.h"
-#include "corpus/generate.h"
 #include "corpus/limits.h"
 #include "corpus/message_text.h"
 #include "corpus/quoting.h"
-#include "corpus/shrink.h"
-#include "fuzz/campaign/repro_script.h"
-#include "fuzz/campaign/signature.h"
-#include "oracle/canonical_judge.h"
-#include "oracle/explain.h"
-#include "oracle/witness_judge.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/process_memory.h"
-#include "properties/run/target.h"
+#include "fuzz/campaign/finding_details.h"
+#include "fuzz/campaign/reproducer.h"
 
 namespace normproof::campaign {
 namespace {
 
+using Json = nlohmann::ordered_json;
 using std::filesystem::path;
 
-constexpr std::chrono::seconds kLimit{45};          // of one execution; libFuzzer itself gives up earlier
-constexpr std::chrono::seconds kMinimizeLimit{90};  // of all of them
-constexpr std::int64_t kMostMemory = std::int64_t{2} << 30;  // bytes, of a target in a child of this process
-constexpr std::int64_t kShrinkSteps = 1500;
+constexpr const char* kNotReproducible = "not-reproducible";
 
 std::string read_text(const path& file) {
   std::ifstream stream(file, std::ios::binary);
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-// What the fuzzer says of one input.
-struct Answer {
-  bool failed = false;
-  std::string kind;
-  std::string log;
+// What a finding's folder says of itself.
+struct Identity {
+  KnownBug bug;
+  std::string target, fuzzer;
 };
 
-class Reproducer {
- public:
-  Reproducer(const Fuzzer& fuzzer, const FindingContext& context) : fuzzer_(fuzzer), context_(context) {}
-
-  Answer ask(const path& input) const {
-    const path log = context_.scratch / "log.txt";
-    std::filesystem::remove(log);
-    std::filesystem::remove(case_file());
-    FuzzerProcess process(
-        fuzzer_, {"-timeout=30", "-rss_limit_mb=2048", "-artifact_prefix=" + scratch("artifact-"), input},
-        {{"NORMPROOF_TARGET", context_.target},
-         {"NORMPROOF_FINDINGS", context_.scratch.string()},
-         {"NORMPROOF_CASE", case_file().string()}},
-        log);
-    const FuzzerProcess::End end = process.wait(kLimit);
-    Answer answer;
-    answer.log = read_text(log);
-    answer.failed = end.killed || end.status != 0;
-    if (answer.failed) answer.kind = end.killed ? "timeout" : failure_kind(answer.log);
-    if (answer.failed && answer.kind.empty()) answer.kind = fmt::format("exit-status-{}", end.status);
-    return answer;
-  }
-  Answer ask(const Case& test_case) const {
-    const auto bytes = case_to_bytes(test_case);
-    if (!bytes) return {};
-    const path input = context_.scratch / "candidate";
-    write_text_atomically(input, {reinterpret_cast<const char*>(bytes->data()), bytes->size()});
-    return ask(input);
-  }
-  // Where the fuzzer writes the case that its input stands for.
-  path case_file() const { return context_.scratch / "case.json"; }
-  std::string scratch(const char* name) const { return (context_.scratch / name).string(); }
-
- private:
-  const Fuzzer& fuzzer_;
-  const FindingContext& context_;
-};
-
-// Runs `work` in a child process, since the target may crash, hang or eat all memory in it; whether it
-// returned in time.
-template <class Work>
-bool in_child(unsigned seconds_at_most, Work work) {
-  const pid_t child = fork();
-  if (child < 0) throw std::runtime_error("cannot fork");
-  if (child == 0) {
-    alarm(seconds_at_most);
-    try {
-      work();
-    } catch (const std::exception& error) {
-      fmt::print(stderr, "normproof: {}\n", error.what());
-      _exit(3);
-    }
-    _exit(0);
-  }
-  int status = 0;
-  while (waitpid(child, &status, WNOHANG) == 0) {
-    const auto memory = memory_of(child);
-    if (memory && memory->resident > kMostMemory) kill(child, SIGKILL);
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return status == 0;
+void write_identity(const path& file, const Identity& identity) {
+  Json document = to_json(identity.bug);
+  document["target"] = identity.target;
+  document["fuzzer"] = identity.fuzzer;
+  write_text_atomically(file, document.dump(1) + "\n");
 }
 
-// Shrinks a violation that a plain run shows, as most do: a thousand times faster than asking the fuzzer.
-// Nothing where the run here does not show it.
-std::optional<Case> shrunk_here(const Case& failing, const FindingContext& context) {
-  const path file = context.scratch / "small.json";
-  const bool done = in_child(60, [&] {
-    const auto target = make_target(context.target);
-    const auto outcome = evaluate(failing, *target).outcome;
-    const Case small = minimize(
-        failing, [&](const Case& candidate) { return evaluate(candidate, *target).outcome == outcome; });
-    if (evaluate(small, *target).violates()) write_case(file, small);
-  });
-  if (!done || !std::filesystem::exists(file)) return std::nullopt;
-  return read_case(file);
-}
-
-// The smallest case found that fails in the same way.
-Case minimized(const Case& failing, const std::string& kind, const FindingContext& context,
-               const Reproducer& reproducer) {
-  if (const auto small = shrunk_here(failing, context)) {
-    const Answer answer = reproducer.ask(*small);
-    if (answer.failed && answer.kind == kind) return *small;
+// Nothing where the folder has none, as those of other programs, or a damaged one.
+std::optional<Identity> read_identity(const path& file) {
+  if (!std::filesystem::exists(file)) return std::nullopt;
+  try {
+    const Json document = Json::parse(read_text(file));
+    return Identity{known_bug_from_json(document), document.at("target").get<std::string>(),
+                    document.at("fuzzer").get<std::string>()};
+  } catch (const std::exception&) {
+    return std::nullopt;
   }
-  const auto deadline = std::chrono::steady_clock::now() + kMinimizeLimit;
-  return minimize(
-      failing,
-      [&](const Case& candidate) {
-        if (std::chrono::steady_clock::now() > deadline) return false;
-        const Answer answer = reproducer.ask(candidate);
-        return answer.failed && answer.kind == kind;
-      },
-      kShrinkSteps);
 }
 
-// What only an execution in this process can tell.
-struct Details {
-  std::optional<std::string> policy;
-  std::string description;  // of the violation, with the certificate
-};
-
-// The case runs once more, here, and everything about its outputs is written into `folder`. To be called in a
-// child process: the target may crash.
-void write_details(const Case& test_case, const FindingContext& context, const path& folder) {
-  const auto target = make_target(context.target);
-  const CaseTensors tensors = materialize(test_case);
-  const Evaluation evaluation = evaluate(test_case, tensors, *target);
-  std::string text = describe(test_case, evaluation);
-  if (evaluation.run.status == RunResult::Status::completed) {
-    const Outputs& outputs = evaluation.run.outputs;
-    const bool canonical = target->judging().canonical;
-    if (const auto policy = explaining_policy(test_case, outputs, canonical)) {
-      write_text_atomically(folder / "policy", *policy);
-      text += fmt::format("\nEvery bit is what policy {} gives.\n", *policy);
-    }
-    if (canonical) {  // else the description has them already
-      const auto witness = oracle::judge_witness(test_case, tensors, outputs);
-      const oracle::Formula formula = oracle::formula_of(test_case, oracle::native());
-      for (const auto& certificate : witness.first_violations)
-        text += "\n" + oracle::to_text(certificate, formula);
-    }
-    if (const auto wrong = evaluation.first_wrong_element())
-      text +=
-          "\n" + oracle::to_text(oracle::explain(test_case, tensors, outputs, wrong->first, wrong->second));
-    Case with_outputs = test_case;
-    with_outputs.outputs = outputs;
-    write_dump(folder / "outputs.safetensors", with_outputs);
-    // The script computes every bit in the canonical order, which is not demanded of a foreign kernel.
-    if (canonical && !evaluation.verdict.conforms()) {
-      const Outputs wanted = oracle::expected_outputs(test_case, tensors);
-      write_text_atomically(folder / "repro.py", repro_script(test_case, outputs, wanted, context.target));
-    }
-  }
-  write_text_atomically(folder / "violation.txt", text);
+// Whether the stored case, or the input where there is no case, still fails in the same way.
+bool still_violates(const path& folder, const Identity& identity, const FindingContext& context,
+                    const std::vector<Fuzzer>& fuzzers) {
+  const bool has_case = std::filesystem::exists(folder / "case.json");
+  const Case test_case = has_case ? read_case(folder / "case.json") : Case{};
+  if (has_case && violates_plainly(test_case, identity.bug.kind, context.target, context.scratch))
+    return true;
+  const auto fuzzer = std::ranges::find(fuzzers, identity.fuzzer, &Fuzzer::name);
+  if (fuzzer == fuzzers.end()) return false;
+  const Reproducer reproducer(*fuzzer, context.target, context.environment, context.scratch);
+  const Answer answer = has_case ? reproducer.ask(test_case) : reproducer.ask(folder / "input");
+  return answer.failed && answer.kind == identity.bug.kind;
 }
 
-Details details_of(const Case& test_case, const FindingContext& context, const path& folder) {
-  const bool done = in_child(60, [&] { write_details(test_case, context, folder); });
-  Details details;
-  if (std::filesystem::exists(folder / "policy")) {
-    details.policy = read_text(folder / "policy");
-    std::filesystem::remove(folder / "policy");
-  }
-  if (done) details.description = read_text(folder / "violation.txt");
-  std::filesystem::remove(folder / "violation.txt");
-  return details;
+std::string signature_of(const Fuzzer& fuzzer, const std::optional<Case>& test_case,
+                         const std::optional<oracle::Policy>& policy, const std::string& kind) {
+  std::string signature = test_case ? std::string(name_of(test_case->operation)) : fuzzer.name;
+  if (test_case && policy) signature += "-" + oracle::to_string(*policy);
+  return file_name_of(signature + "-" + kind);
 }
 
-std::string signature_of(const Fuzzer& fuzzer, const std::optional<Case>& test_case, const Details& details,
-                         const std::string& kind) {
-  std::vector<std::string> parts;
-  if (test_case) {
-    parts.emplace_back(name_of(test_case->operation));
-    if (details.policy) parts.push_back(*details.policy);
-  } else {
-    parts.push_back(fuzzer.name);
-  }
-  parts.push_back(kind);
-  return file_name_of(fmt::format("{}", fmt::join(parts, "-")));
+// The name, with a number behind it where it is taken.
+std::string free_name(const std::string& name, const path& folder) {
+  std::string free = name;
+  for (int number = 2; std::filesystem::exists(folder / free); ++number)
+    free = fmt::format("{}-{}", name, number);
+  return free;
 }
 
-std::string report_text(const Fuzzer& fuzzer, const std::optional<Case>& test_case, const Details& details,
-                        const Answer& answer, const std::string& signature, const FindingContext& context,
-                        const path& folder) {
-  std::string text = fmt::format("# {}\n\n", signature);
-  text += fmt::format("Found by the {} fuzzer on target {}: **{}**.\n\n", fuzzer.name,
-                      markdown_code(context.target), answer.kind);
+std::string commands_text(const Fuzzer& fuzzer, bool has_case, const FindingContext& context,
+                          const path& folder) {
+  const auto exists = [&](const char* file) { return std::filesystem::exists(folder / file); };
   const std::string target = shell_quoted(context.target);
+  std::string commands;
+  if (has_case) commands += fmt::format("{} replay case.json --target {}\n", context.program, target);
+  if (has_case && exists("outputs.safetensors")) {
+    commands += fmt::format("{0} explain case.json --target {1}\n{0} check outputs.safetensors\n", context.program,
+                            target);
+  }
+  if (exists("repro.py")) commands += "python3 repro.py\n";
+  for (const auto& [name, value] : context.environment) commands += fmt::format("{}={} ", name, shell_quoted(value));
+  return commands + fmt::format("NORMPROOF_TARGET={} {} {} input\n", target,
+                                shell_quoted_file((fuzzer.program.parent_path() / "run.sh").string()), shell_quoted_file(fuzzer.program.string()));
+}
+
+std::string report_text(const Fuzzer& fuzzer, const std::optional<Case>& test_case,
+                        const std::string& description, const Answer& answer, const std::string& signature,
+                        const FindingContext& context, const path& folder) {
+  std::string text = fmt::format("# {}\n\n", signature);
+  text += fmt::format("Found by the {} fuzzer on target {}: **{}**.\n\n", fuzzer.name, markdown_code(context.target),
+                      answer.kind);
   if (test_case) {
     text += fmt::format(
         "## What was run\n\n`{}` on {} rows of {}, {}{}, epsilon {}. The minimized case:\n\n",
@@ -234,22 +114,9 @@ std::string report_text(const Fuzzer& fuzzer, const std::optional<Case>& test_ca
   }
   text += "## What was expected, what came\n\n";
   constexpr std::size_t kLongestLog = 4000;
-  text +=
-      markdown_block(details.description.empty() ? answer.log.substr(0, kLongestLog) : details.description) +
-      "\n";
-  text += "## Commands\n\n";
-  std::string commands;
-  if (test_case) {
-    commands += fmt::format("{} replay case.json --target {}\n", context.program, target);
-    if (std::filesystem::exists(folder / "outputs.safetensors")) {
-      commands += fmt::format("{0} explain case.json --target {1}\n{0} check outputs.safetensors\n",
-                              context.program, target);
-    }
-  }
-  if (std::filesystem::exists(folder / "repro.py")) commands += "python3 repro.py\n";
-  commands +=
-      fmt::format("NORMPROOF_TARGET={} {} input\n", target, shell_quoted_file(fuzzer.program.string()));
-  return text + markdown_block(commands);
+  text += markdown_block(description.empty() ? answer.log.substr(0, kLongestLog) : description) + "\n";
+  text += "## Commands, to be called in this folder\n\n";
+  return text + markdown_block(commands_text(fuzzer, test_case.has_value(), context, folder));
 }
 
 // Adds one to the number in `file`.
@@ -260,58 +127,105 @@ void count_up(const path& file) {
   write_text_atomically(file, fmt::format("{}\n", count + 1));
 }
 
+RecordedFinding known_again(const KnownBug& bug, const std::optional<Case>& found,
+                            const FindingContext& context) {
+  const path folder = context.findings / bug.name;
+  count_up(folder / "count");
+  return {bug.name, folder, false, bug, found};
+}
+
+// Beside what is there: nothing is replaced, and what shows this bug already is enough.
+void store_regression(const Case& test_case, const RecordedFinding& finding, const FindingContext& context) {
+  std::filesystem::create_directories(context.regressions);
+  path file = context.regressions / (finding.signature + ".json");
+  for (int number = 2; std::filesystem::exists(file); ++number) {
+    try {
+      if (violates_plainly(read_case(file), finding.bug->kind, context.target, context.scratch)) return;
+    } catch (const CaseError&) {
+      // Somebody's other file.
+    }
+    file = context.regressions / fmt::format("{}-{}.json", finding.signature, number);
+  }
+  write_case(file, test_case);
+}
+
 }  // namespace
 
-RecordedFinding record_finding(const Fuzzer& fuzzer, const path& input, const FindingContext& context) {
+std::vector<RecordedFinding> open_findings(const FindingContext& context,
+                                           const std::vector<Fuzzer>& fuzzers) {
+  std::vector<RecordedFinding> open;
+  std::filesystem::create_directories(context.scratch);
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(context.findings, error)) {
+    const auto identity = read_identity(entry.path() / "finding.json");
+    if (!identity || identity->target != context.target || identity->bug.kind == kNotReproducible) continue;
+    if (still_violates(entry.path(), *identity, context, fuzzers))
+      open.push_back({identity->bug.name, entry.path(), false, identity->bug, {}});
+  }
+  std::ranges::sort(open, {}, &RecordedFinding::signature);
+  return open;
+}
+
+RecordedFinding record_finding(const Fuzzer& fuzzer, const path& input, const std::vector<KnownBug>& known,
+                               const FindingContext& context) {
   std::filesystem::remove_all(context.scratch);
   std::filesystem::create_directories(context.scratch);
   std::filesystem::create_directories(context.findings);
-  const Reproducer reproducer(fuzzer, context);
+  const Reproducer reproducer(fuzzer, context.target, context.environment, context.scratch);
   Answer answer = reproducer.ask(input);
-  std::optional<Case> test_case;
+  std::optional<Case> found, test_case;
   if (!answer.failed) {
-    answer.kind = "not-reproducible";
+    answer.kind = kNotReproducible;
   } else if (fuzzer.takes_cases && std::filesystem::exists(reproducer.case_file())) {
-    test_case = read_case(reproducer.case_file());
+    found = test_case = read_case(reproducer.case_file());
+  }
+  Identity identity{{.name = {}, .kind = answer.kind, .operation = {}, .policy = {}, .region = {}},
+                    context.target,
+                    fuzzer.name};
+  if (test_case) {
+    const Examination examination = examine(*test_case, answer.kind, known, context.target, context.scratch);
+    if (examination.known)
+      return known_again(*std::ranges::find(known, *examination.known, &KnownBug::name), found, context);
+    identity.bug.policy = examination.policy;
+    test_case = minimized(examination.blamed, answer.kind, examination.policy, known, context.target,
+                          context.scratch, reproducer);
+    identity.bug.operation = test_case->operation;
+    if (const Answer last = reproducer.ask(*test_case); last.failed) answer.log = last.log;
+  }
+  const std::string name = signature_of(fuzzer, test_case, identity.bug.policy, answer.kind);
+  if (!test_case) {
+    // Of an input that is no case nothing more can be told than fuzzer and kind.
+    const auto same = std::ranges::find_if(known, [&](const KnownBug& bug) {
+      return !bug.operation && bug.kind == answer.kind && bug.name.starts_with(name);
+    });
+    if (same != known.end()) return known_again(*same, found, context);
   }
 
   // Complete in a folder of another name first: a reader never meets half a report.
   const path folder = context.scratch / "report";
-  Details details;
+  std::filesystem::create_directories(folder);
   RecordedFinding finding;
-  const auto name_it = [&] {
-    std::filesystem::remove_all(folder);  // what the case said before it was made small
-    std::filesystem::create_directories(folder);
-    if (test_case) details = details_of(*test_case, context, folder);
-    finding.signature = signature_of(fuzzer, test_case, details, answer.kind);
-    finding.folder = context.findings / finding.signature;
-    finding.is_new = !std::filesystem::exists(finding.folder);
-    if (!finding.is_new) count_up(finding.folder / "count");
-    return finding.is_new;
-  };
-  if (!name_it()) return finding;  // known: no need to make it small
+  finding.signature = identity.bug.name = free_name(name, context.findings);
+  finding.folder = context.findings / finding.signature;
+  finding.is_new = true;
+  finding.bug = identity.bug;
+  finding.found = found;
+  std::string description;
   if (test_case) {
-    test_case = minimized(*test_case, answer.kind, context, reproducer);
-    if (const Answer last = reproducer.ask(*test_case); last.failed) answer = last;
-    // A small case may follow more policies, and so be one that is known already.
-    if (!name_it()) return finding;
-  }
-  if (test_case) {
+    description = write_details(*test_case, identity.bug.policy, context.target, folder);
     test_case->name = finding.signature.substr(0, 100);
     test_case->description = printable(
         fmt::format("{} on target {}, found by the {} fuzzer.", answer.kind, context.target, fuzzer.name),
         kMaximumDescriptionBytes);
     write_case(folder / "case.json", *test_case);
-    if (!context.regressions.empty()) {
-      std::filesystem::create_directories(context.regressions);
-      write_case(context.regressions / (finding.signature + ".json"), *test_case);
-    }
+    if (!context.regressions.empty()) store_regression(*test_case, finding, context);
   }
   write_text_atomically(folder / "input", read_text(input));
   write_text_atomically(folder / "log.txt", answer.log);
   write_text_atomically(folder / "count", "1\n");
-  write_text_atomically(folder / "report.md",
-                        report_text(fuzzer, test_case, details, answer, finding.signature, context, folder));
+  write_identity(folder / "finding.json", identity);
+  write_text_atomically(folder / "report.md", report_text(fuzzer, test_case, description, answer,
+                                                          finding.signature, context, folder));
   std::filesystem::rename(folder, finding.folder);
   return finding;
 }

@@ -77,6 +77,13 @@ FuzzerStatus read_status(const std::filesystem::path& log) {
   return status;
 }
 
+KnownTally read_known_tally(const std::filesystem::path& file) {
+  KnownTally tally;
+  std::ifstream stream(file);
+  stream >> tally.violations >> tally.left_out >> tally.seconds;
+  return tally;
+}
+
 FuzzerProcess::FuzzerProcess(const Fuzzer& fuzzer, const std::vector<std::string>& arguments,
                              const Environment& environment, const std::filesystem::path& log) {
   const std::string script = (fuzzer.program.parent_path() / "run.sh").string();
@@ -109,7 +116,10 @@ FuzzerProcess::FuzzerProcess(const Fuzzer& fuzzer, const std::vector<std::string
 }
 
 FuzzerProcess::FuzzerProcess(FuzzerProcess&& other) noexcept
-    : child_(std::exchange(other.child_, -1)), killed_(other.killed_), start_(other.start_) {}
+    : child_(std::exchange(other.child_, -1)),
+      killed_(other.killed_),
+      interrupted_(other.interrupted_),
+      start_(other.start_) {}
 
 FuzzerProcess::~FuzzerProcess() {
   if (child_ <= 0) return;
@@ -127,7 +137,7 @@ std::optional<FuzzerProcess::End> FuzzerProcess::poll(std::chrono::seconds limit
     const auto seconds_of = [](const timeval& time) {
       return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
     };
-    return End{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), killed_,
+    return End{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), killed_, interrupted_,
                seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime)};
   }
   if (!killed_ && std::chrono::steady_clock::now() - start_ > limit) {
@@ -136,6 +146,12 @@ std::optional<FuzzerProcess::End> FuzzerProcess::poll(std::chrono::seconds limit
     kill(child_, SIGKILL);
   }
   return std::nullopt;
+}
+
+void FuzzerProcess::interrupt() {
+  if (child_ <= 0 || interrupted_) return;
+  interrupted_ = true;
+  kill(child_, SIGINT);  // not its group: the worker of a plug-in must not die of it
 }
 
 FuzzerProcess::End FuzzerProcess::wait(std::chrono::seconds limit) {

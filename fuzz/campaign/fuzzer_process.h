@@ -32,6 +32,13 @@ struct FuzzerStatus {
 };
 FuzzerStatus read_status(const std::filesystem::path& log);
 
+// What a fuzzer met that is known already, as it wrote it into the file NORMPROOF_KNOWN_TALLY.
+struct KnownTally {
+  std::int64_t violations = 0, left_out = 0;
+  double seconds = 0;
+};
+KnownTally read_known_tally(const std::filesystem::path& file);
+
 class FuzzerProcess {
  public:
   using Environment = std::vector<std::pair<std::string, std::string>>;
@@ -46,17 +53,21 @@ class FuzzerProcess {
 
   // How it ended.
   struct End {
-    int status = 0;       // exit code, or 128 plus the signal
-    bool killed = false;  // by this class, because it took too long
+    int status = 0;            // exit code, or 128 plus the signal
+    bool killed = false;       // by this class, because it took too long
+    bool interrupted = false;  // was asked to end
     double processor_seconds = 0;
   };
   // Nothing while it runs. After `limit` from its start it is killed.
   std::optional<End> poll(std::chrono::seconds limit);
   End wait(std::chrono::seconds limit);
+  // Asks it to end as soon as it can, and to say what it has done.
+  void interrupt();
+  std::chrono::duration<double> running_for() const { return std::chrono::steady_clock::now() - start_; }
 
  private:
   pid_t child_ = -1;
-  bool killed_ = false;
+  bool killed_ = false, interrupted_ = false;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 

@@ -61,7 +61,7 @@ void print_known(const campaign::CampaignResult& result) {
         100 * static_cast<double>(all.left_out) /
             static_cast<double>(std::max<std::int64_t>(result.executions(), 1)));
   }
-  for (const std::string& bug : result.drawn_around) fmt::print("LEFT OUT around {}\n", bug);
+  for (const std::string& what : result.not_looked_at) fmt::print("NOT LOOKED AT: {}\n", what);
 }
 
 void print(const campaign::CampaignResult& result) {
@@ -110,7 +110,7 @@ Json to_json(const campaign::CampaignResult& result) {
     document["findings"].push_back(
         {{"signature", finding.signature}, {"is_new", finding.is_new}, {"folder", finding.folder.string()}});
   }
-  document["drawn_around"] = result.drawn_around;
+  document["not_looked_at"] = result.not_looked_at;
   document["problems"] = result.problems;
   return document;
 }
@@ -160,11 +160,8 @@ void prepare_plugin(campaign::CampaignOptions& wanted) {
 // What the fuzzers, and whoever copies a command from a report, need to know of this process's environment.
 void describe_environment(campaign::CampaignOptions& wanted) {
   if (wanted.target.find("mutant:") != std::string::npos) {
-    const char* given = std::getenv("NORMPROOF_MUTANTS");
-    wanted.environment.emplace_back(
-        "NORMPROOF_MUTANTS",
-        std::filesystem::absolute(given != nullptr ? std::filesystem::path(given) : resource("mutants"))
-            .string());
+    wanted.environment.emplace_back("NORMPROOF_MUTANTS",
+                                    std::filesystem::absolute(mutants_folder()).string());
   }
   for (const char* name : {"NORMPROOF_KERNELS_CUDA", "NORMPROOF_PATIENCE", "NORMPROOF_MEMORY"}) {
     if (const char* value = std::getenv(name)) wanted.environment.emplace_back(name, value);
@@ -241,9 +238,9 @@ void add(campaign::CampaignResult& all, const ResultPart& part) {
       same->is_new = same->is_new && is_new;  // a shard that knew it knows it for all
     }
   }
-  const auto drawn_around = fields.texts("drawn_around");
-  for (const std::string& bug : drawn_around)
-    if (std::ranges::count(all.drawn_around, bug) == 0) all.drawn_around.push_back(bug);
+  const auto not_looked_at = fields.texts("not_looked_at");
+  for (const std::string& what : not_looked_at)
+    if (std::ranges::count(all.not_looked_at, what) == 0) all.not_looked_at.push_back(what);
   const auto problems = fields.texts("problems");
   for (const std::string& problem : problems)
     if (std::ranges::count(all.problems, problem) == 0) all.problems.push_back(problem);

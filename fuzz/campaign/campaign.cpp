@@ -128,7 +128,7 @@ class Campaign {
 
   void prepare() {
     write_case_seeds();
-    for (RecordedFinding& finding : open_findings(context(), fuzzers_)) {
+    for (RecordedFinding& finding : open_findings(context(), fuzzers_, result_.problems)) {
       known_.push_back(*finding.bug);
       result_.findings.push_back(std::move(finding));
     }
@@ -282,11 +282,6 @@ class Campaign {
                                end.killed ? "did not end" : fmt::format("ended with status {}", end.status),
                                log.string()));
     }
-    if (inputs > 0 && lane.vain_runs == kVainRuns) {
-      note_problem(
-          fmt::format("{}: is not run any more, since it ends with what is known and cannot go past it",
-                      lane.fuzzer.name));
-    }
   }
 
   // The time did not suffice for them: what they look at has not been looked at.
@@ -407,10 +402,17 @@ class Campaign {
       result_.fuzzers.back().executions += lane.current_executions;
     }
     result_.seconds = duration<double>(Clock::now() - start_).count();
-    result_.drawn_around.clear();
+    result_.not_looked_at.clear();
     for (const KnownBug& bug : known_) {
-      if (!bug.region.empty())
-        result_.drawn_around.push_back(fmt::format("{}: {}", bug.name, bug.region.to_text()));
+      if (bug.region.empty()) continue;
+      result_.not_looked_at.push_back(fmt::format("cases around {}, which ends the fuzzer's process: {}",
+                                                  bug.name, bug.region.to_text()));
+    }
+    for (const Lane& lane : lanes_) {
+      if (lane.vain_runs < kVainRuns) continue;
+      result_.not_looked_at.push_back(
+          fmt::format("what {} would find: it was not run any more, since its runs end with nothing new",
+                      lane.fuzzer.name));
     }
     return result_;
   }

@@ -56,8 +56,7 @@ struct CampaignResult {
   std::vector<FuzzerTally> fuzzers;
   std::vector<RecordedFinding> findings;  // each signature once; known ones that still violate as well
   std::vector<std::string> problems;      // what could not be done: unreadable corpus files, a full disk, ...
-  std::vector<std::string>
-      drawn_around;  // known bugs that end a process, and the cases that are not run for it
+  std::vector<std::string> not_looked_at;  // cases around bugs that end a process, fuzzers that rest
   double seconds = 0;
   std::int64_t executions() const;
 };

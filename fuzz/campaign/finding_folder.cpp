@@ -151,16 +151,20 @@ void store_regression(const Case& test_case, const RecordedFinding& finding, con
 
 }  // namespace
 
-std::vector<RecordedFinding> open_findings(const FindingContext& context,
-                                           const std::vector<Fuzzer>& fuzzers) {
+std::vector<RecordedFinding> open_findings(const FindingContext& context, const std::vector<Fuzzer>& fuzzers,
+                                           std::vector<std::string>& problems) {
   std::vector<RecordedFinding> open;
   std::filesystem::create_directories(context.scratch);
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(context.findings, error)) {
     const auto identity = read_identity(entry.path() / "finding.json");
     if (!identity || identity->target != context.target || identity->bug.kind == kNotReproducible) continue;
-    if (still_violates(entry.path(), *identity, context, fuzzers))
-      open.push_back({identity->bug.name, entry.path(), false, identity->bug, {}});
+    try {
+      if (still_violates(entry.path(), *identity, context, fuzzers))
+        open.push_back({identity->bug.name, entry.path(), false, identity->bug, {}});
+    } catch (const std::exception& error) {
+      problems.push_back(fmt::format("left out: {}", error.what()));
+    }
   }
   std::ranges::sort(open, {}, &RecordedFinding::signature);
   return open;

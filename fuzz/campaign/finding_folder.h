@@ -33,8 +33,9 @@ struct RecordedFinding {
 };
 
 // The findings in the folder that are of the context's target and whose stored case still violates: open
-// bugs. `fuzzers` are those that can be asked.
-std::vector<RecordedFinding> open_findings(const FindingContext& context, const std::vector<Fuzzer>& fuzzers);
+// bugs. `fuzzers` are those that can be asked. What cannot be read is added to `problems`.
+std::vector<RecordedFinding> open_findings(const FindingContext& context, const std::vector<Fuzzer>& fuzzers,
+                                           std::vector<std::string>& problems);
 
 // Handles one input on which `fuzzer` failed; `known` are the open bugs. The input is reproduced, minimized
 // with the fuzzer itself as the judge where a plain run does not show it (so that crashes and hangs of the

@@ -14,19 +14,19 @@
 #include "properties/run/plugin_target.h"
 
 namespace normproof {
-namespace {
 
-constexpr std::string_view kMutantPrefix = "mutant:";
-constexpr std::string_view kLibraryPrefix = "libmutant_";
-constexpr std::string_view kLibrarySuffix = ".so";
-
-// Beside the program's own folder, or where NORMPROOF_MUTANTS says.
 std::filesystem::path mutants_folder() {
   if (const char* folder = std::getenv("NORMPROOF_MUTANTS")) return folder;
   std::error_code error;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
   return error ? std::filesystem::path("mutants") : program.parent_path().parent_path() / "mutants";
 }
+
+namespace {
+
+constexpr std::string_view kMutantPrefix = "mutant:";
+constexpr std::string_view kLibraryPrefix = "libmutant_";
+constexpr std::string_view kLibrarySuffix = ".so";
 
 std::vector<std::string> mutant_names() {
   std::vector<std::string> names;

@@ -1,6 +1,7 @@
 // Target: who runs a case. The production kernels on the CPU or a GPU, a mutant of them, any shared library.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -97,6 +98,9 @@ class TargetError : public std::runtime_error {
 // has a '/' or ends in ".so": a plug-in. "A+B": every case on both, whose bits must be the same. Throws
 // TargetError naming what is wrong and what would be accepted.
 std::unique_ptr<Target> make_target(std::string_view name);
+
+// Where the libraries of the mutants are: beside the program's own folder, or where NORMPROOF_MUTANTS says.
+std::filesystem::path mutants_folder();
 
 struct TargetDescription {
   std::string name;

@@ -173,7 +173,10 @@ int fuzz(FuzzOptions options) {
   if (names_a_plugin(wanted.target)) prepare_plugin(wanted);
   describe_environment(wanted);
   wanted.time = std::chrono::seconds(static_cast<std::int64_t>(options.minutes * 60));
-  wanted.program = program_name();
+  // Reports lie elsewhere, and their commands are called there.
+  const char* program = std::getenv("NORMPROOF_PROGRAM");
+  const bool is_path = program != nullptr && std::string(program).find('/') != std::string::npos;
+  wanted.program = is_path ? shell_quoted_file(std::filesystem::absolute(program).string()) : program_name();
   wanted.folder = std::filesystem::absolute(folder_of_shard(wanted.folder.string(), wanted.shard));
   if (options.no_regressions) {
     wanted.regressions.clear();

@@ -89,21 +89,23 @@ std::string commands_text(const Fuzzer& fuzzer, bool has_case, const FindingCont
   std::string commands;
   if (has_case) commands += fmt::format("{} replay case.json --target {}\n", context.program, target);
   if (has_case && exists("outputs.safetensors")) {
-    commands += fmt::format("{0} explain case.json --target {1}\n{0} check outputs.safetensors\n", context.program,
-                            target);
+    commands += fmt::format("{0} explain case.json --target {1}\n{0} check outputs.safetensors\n",
+                            context.program, target);
   }
   if (exists("repro.py")) commands += "python3 repro.py\n";
-  for (const auto& [name, value] : context.environment) commands += fmt::format("{}={} ", name, shell_quoted(value));
+  for (const auto& [name, value] : context.environment)
+    commands += fmt::format("{}={} ", name, shell_quoted(value));
   return commands + fmt::format("NORMPROOF_TARGET={} {} {} input\n", target,
-                                shell_quoted_file((fuzzer.program.parent_path() / "run.sh").string()), shell_quoted_file(fuzzer.program.string()));
+                                shell_quoted_file((fuzzer.program.parent_path() / "run.sh").string()),
+                                shell_quoted_file(fuzzer.program.string()));
 }
 
 std::string report_text(const Fuzzer& fuzzer, const std::optional<Case>& test_case,
                         const std::string& description, const Answer& answer, const std::string& signature,
                         const FindingContext& context, const path& folder) {
   std::string text = fmt::format("# {}\n\n", signature);
-  text += fmt::format("Found by the {} fuzzer on target {}: **{}**.\n\n", fuzzer.name, markdown_code(context.target),
-                      answer.kind);
+  text += fmt::format("Found by the {} fuzzer on target {}: **{}**.\n\n", fuzzer.name,
+                      markdown_code(context.target), answer.kind);
   if (test_case) {
     text += fmt::format(
         "## What was run\n\n`{}` on {} rows of {}, {}{}, epsilon {}. The minimized case:\n\n",

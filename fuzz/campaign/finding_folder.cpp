@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -53,6 +54,15 @@ std::optional<Identity> read_identity(const path& file) {
   }
 }
 
+// Whether a violation of this kind is one that a run shows by itself, so that no fuzzer needs to be asked.
+bool is_of_one_run(const std::string& kind) {
+  using Outcome = Evaluation::Outcome;
+  return std::ranges::any_of(
+      std::array{Outcome::wrong_bits, Outcome::memory, Outcome::refused_valid, Outcome::accepted_invalid,
+                 Outcome::failed, Outcome::disagrees},
+      [&](Outcome outcome) { return kind.starts_with(file_name_of(std::string(name_of(outcome)))); });
+}
+
 // Whether the stored case, or the input where there is no case, still fails in the same way.
 bool still_violates(const path& folder, const Identity& identity, const FindingContext& context,
                     const std::vector<Fuzzer>& fuzzers) {
@@ -60,6 +70,7 @@ bool still_violates(const path& folder, const Identity& identity, const FindingC
   const Case test_case = has_case ? read_case(folder / "case.json") : Case{};
   if (has_case && violates_plainly(test_case, identity.bug.kind, context.target, context.scratch))
     return true;
+  if (has_case && is_of_one_run(identity.bug.kind)) return false;
   const auto fuzzer = std::ranges::find(fuzzers, identity.fuzzer, &Fuzzer::name);
   if (fuzzer == fuzzers.end()) return false;
   const Reproducer reproducer(*fuzzer, context.target, context.environment, context.scratch);

@@ -289,6 +289,7 @@ Action add_fuzz(CLI::App& command) {
   campaign.fuzzers = fuzzers != nullptr ? fuzzers : resource("fuzzers").string();
   command.add_option("--minutes", options->minutes, "How long")
       ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(0.0, 1e7))
       ->capture_default_str();
   command.add_option("--jobs", campaign.jobs, "Processes at a time")
       ->check(CLI::Range(1, 1024))

@@ -132,7 +132,7 @@ int identify_target(const IdentifyOptions& options) {
   if (options.judging.inverse_root_ulp) inverse_root.ulp_bound = *options.judging.inverse_root_ulp;
   inverse_root.sum_depth = options.judging.sum_depth;
   inverse_root.flush_to_zero = options.judging.flush_to_zero;
-  int unexplained = 0, failed = 0, not_taken = 0;
+  int unexplained = 0, failed = 0, damaging = 0, not_taken = 0;
   std::optional<Question> answered;
   std::vector<IdentifiedCall> calls;
   std::vector<Trait> traits;
@@ -163,6 +163,11 @@ int identify_target(const IdentifyOptions& options) {
     }
     const Identification found = identify(test_case, tensors, run.outputs, inverse_root);
     progress.clear();
+    if (!run.memory_violations.empty()) {
+      fmt::print("  {} {}\n", where, run.memory_violations.front());
+      calls.push_back({where, run.memory_violations.front(), false, {}});
+      ++damaging;
+    }
     if (!answered) answered = question;
     if (found.identified()) {
       std::vector<std::string> others;
@@ -191,16 +196,22 @@ int identify_target(const IdentifyOptions& options) {
   }
   if (not_taken > 0) fmt::print("{} of {} questions not taken by the target\n", not_taken, asked.size());
   if (failed > 0) fmt::print("{} of {} questions not answered by the target\n", failed, asked.size());
+  if (damaging > 0)
+    fmt::print("{} of {} answers changed memory that is not the output's\n", damaging, asked.size());
   HtmlReport page;
   page.title = fmt::format("normproof identify: target {}", target->name());
-  page.good = unexplained + failed == 0;
-  page.verdict = page.good ? "identified" : fmt::format("{} not identified", unexplained + failed);
+  page.good = unexplained + failed + damaging == 0;
+  page.verdict = page.good
+                     ? "identified"
+                     : fmt::format("{} not identified, {} with stray writes", unexplained + failed, damaging);
   page.sections.push_back(identify_target_section(target->name(), options.seed, calls, traits));
   // A kernel that does not survive a question, or refuses a well-formed one, violates the contract.
   const bool nothing_answered = failed + not_taken == static_cast<int>(asked.size());
-  const int exit_code = nothing_answered           ? kCouldNotRun
-                        : unexplained + failed > 0 ? kViolationFound
-                                                   : kAllGood;
+  const int exit_code = nothing_answered ? kCouldNotRun : page.good ? kAllGood : kViolationFound;
+  if (nothing_answered) {
+    fmt::print(stderr, "normproof: target {} answered none of {} questions: nothing was identified\n",
+               target->name(), asked.size());
+  }
   return exit_code_after_writing(exit_code, {{options.html, [&] { write_html(options.html, page); }}});
 }
 

@@ -308,6 +308,13 @@ class Endings(World):
         self.assertRegex(text, r"\d+ of \d+ questions not answered by the target")
         self.run_program("identify", "--target", "./faulty.so", "--dtype", "bf16", "--rows", "8", code=0)
 
+    def test_identify_tells_of_stray_writes(self):
+        for fault in ("stray-write", "input-written"):
+            text = self.run_program("identify", "--target", "./faulty.so", "--dtype", "bf16", "--rows", "8", code=1, fault=fault)
+            self.assertRegex(text, r"\d+ of \d+ answers changed memory that is not the output's")
+        text = self.run_program("identify", "--target", "./faulty.so", "--op", "rms_norm", "--rows", "8", code=3, fault="failed")
+        self.assertIn("nothing was identified", text)
+
     def test_the_script_cannot_make_its_folder(self):
         script = self.folder / "normproof"
         shutil.copy(ROOT / "normproof", script)

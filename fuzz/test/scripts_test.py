@@ -12,6 +12,7 @@ import script
 
 FIND_BUGS = ROOT / "kernels/host/examples/find_bugs.py"
 RATE, TIME_TO_FIND, FAULT_TRIALS = (ROOT / "fuzz" / name for name in ("rate.py", "time_to_find.py", "fault_trials.py"))
+HOSTILE_WORLD = ROOT / "fuzz" / "hostile_world.py"
 
 
 def run(program, *arguments):
@@ -41,7 +42,7 @@ VIOLATION = "VIOLATION on target mutant:x\\nwrong bits, rms_norm\\n{\\nstat::num
 
 class Scripts(unittest.TestCase):
     def test_wrong_arguments_are_named_with_their_value(self):
-        for program, arguments in ((FIND_BUGS, ("x",)), (TIME_TO_FIND, ("x",)), (FAULT_TRIALS, ("x", "y"))):
+        for program, arguments in ((FIND_BUGS, ("x",)), (TIME_TO_FIND, ("x",)), (FAULT_TRIALS, ("x", "y")), (HOSTILE_WORLD, ("x", "y"))):
             for option, value in (("--only", "("), ("--jobs" if program != FAULT_TRIALS else "--kills", "0")):
                 status, _, errors = run(program, *arguments, option, value)
                 self.assertEqual(status, 2, errors)
@@ -51,7 +52,8 @@ class Scripts(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             build = Build(folder, "exit 0")
             for program, arguments in ((FIND_BUGS, (folder,)), (TIME_TO_FIND, (folder,)),
-                                       (FAULT_TRIALS, ("/bin/true", build.folder / "bin"))):
+                                       (FAULT_TRIALS, ("/bin/true", build.folder / "bin")),
+                                       (HOSTILE_WORLD, ("/bin/true", "/bin/true"))):
                 status, _, errors = run(program, *arguments, "--only", "no such name")
                 self.assertEqual(status, 2, errors)
                 self.assertIn("'no such name'", errors)

@@ -11,6 +11,7 @@ speaks DLPack or the buffer protocol; those on a device are copied.
     run       our kernels, on the CPU
     cases     inputs that break norm kernels
     normproof.testing.assert_conforms   a property test of a function
+    normproof.promises                  batch invariance, determinism, the same bits of two functions
 """
 from normproof._cases import Case, cases, read_case
 from normproof._functions import check, expected, explain, identify, policies, run, write_dump

@@ -1,0 +1,216 @@
+"""Promises about several calls of a function: the same bits again, in any batch, and as another function gives.
+
+The judge looks at one call and leaves the order of summation open; whether two calls agree only a comparison tells. Rows
+have one large element among small ones, whose squares get lost or not as the order of the sum has it.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Union
+
+from normproof._cases import require_dtypes
+from normproof._tensors import adds_residual, numpy_dtype, quantizes, read, require_operation
+from normproof.testing import _to_framework, defaults
+
+if TYPE_CHECKING:
+    import numpy
+
+BATCHES = (1, 2, 3, 8, 16, 17, 32, 63, 64, 65, 128, 256)
+"""Batch sizes at which, beside which and between which kernels are known to choose another way."""
+HIDDEN = (256, 512, 2048, 4096)
+ROWS_ALONE = 8
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was compared without a difference."""
+    pairs: int
+    rows: int
+    elements: int
+    seed: int
+
+
+class PromiseError(AssertionError):
+    """Two calls differ. The message says which, where, and how to see it again."""
+
+    def __init__(self, message: str, first: tuple[Any, ...], second: tuple[Any, ...], seed: int) -> None:
+        super().__init__(message)
+        self.first, self.second = first, second
+        """The arguments of the two calls, as numpy arrays and numbers; their first common rows are the same."""
+        self.seed = seed
+
+
+class _Calls:
+    """Makes inputs, calls functions, compares what comes out."""
+
+    def __init__(self, operation: str, dtype: str, weight: Optional[str], quantized_dtype: str, epsilon: float,
+                 seed: Optional[int], tensors: Union[str, Callable[[Any], Any]]) -> None:
+        self.operation = require_operation(operation)
+        require_dtypes(operation, dtype, weight, quantized_dtype)
+        self.dtype, self.quantized_dtype, self.epsilon = dtype, quantized_dtype, epsilon
+        self.weight_dtype = {"same": dtype, None: None}.get(weight, weight)
+        self.seed = defaults.seed if seed is None else seed
+        self.convert = _to_framework(tensors)
+        self.pairs = self.rows = self.elements = 0
+
+    def arguments(self, rows: int, hidden: int) -> tuple[Any, ...]:
+        """As the function takes them, in numpy."""
+        import numpy
+        random = numpy.random.RandomState((self.seed * 1000003 + hidden) % (1 << 32))
+
+        def spiked() -> "numpy.ndarray":
+            # Squares just below half an ulp of 64^2: each is lost after the large element, and none before it.
+            values = random.uniform(0.625, 0.9375, (rows, hidden)) / 64 * random.choice([-1, 1], (rows, hidden))
+            places = random.randint(0, hidden, rows)
+            places[0::3], places[1::3] = 0, hidden - 1
+            # Another one in every row, so that r differs and products come near other midpoints.
+            values[numpy.arange(rows), places] = 64 * random.uniform(1, 1.4, rows)
+            return values.astype(numpy_dtype(self.dtype))
+        weight = (1 + 0.1 * random.standard_normal(hidden)).astype(numpy_dtype(self.weight_dtype)) if self.weight_dtype else None
+        residual = (numpy.zeros((rows, hidden), numpy_dtype(self.dtype)),) if adds_residual(self.operation) else ()
+        scale = (1 / 256,) if quantizes(self.operation) else ()
+        return (spiked(), *residual, weight, *scale, self.epsilon)
+
+    def of_rows(self, arguments: tuple[Any, ...], rows: "list[int]") -> tuple[Any, ...]:
+        return tuple(value[rows] if getattr(value, "ndim", 0) == 2 else value for value in arguments)
+
+    def outputs(self, fn: Callable[..., Any], arguments: tuple[Any, ...]) -> "list[tuple[str, numpy.ndarray]]":
+        import numpy
+        returned = fn(*(self.convert(value.copy()) if hasattr(value, "dtype") else value for value in arguments))
+        if not adds_residual(self.operation):
+            returned = (returned,)
+        elif not (isinstance(returned, (tuple, list)) and len(returned) == 2):
+            raise TypeError(f"{self.operation}: the function must return (out, residual_out), got {type(returned).__name__}")
+        found = []
+        dtypes = (self.quantized_dtype if quantizes(self.operation) else self.dtype, self.dtype)
+        for name, value, dtype in zip(("out", "residual_out"), returned, dtypes):
+            tensor = read(name, value)
+            if tensor.dtype != dtype or tensor.shape != arguments[0].shape:
+                raise TypeError(f"{name}: expected {dtype} of shape {arguments[0].shape}, got {tensor.dtype} of {tensor.shape}")
+            found.append((name, numpy.array(tensor.array, copy=True).view(numpy_dtype(dtype))))
+        return found
+
+    def difference(self, wanted: "list[tuple[str, numpy.ndarray]]", got: "list[tuple[str, numpy.ndarray]]") -> str:
+        """Of the first rows that both have; empty where every bit is the same, any NaN being any other."""
+        import numpy
+        self.pairs += 1
+        for (name, one), (_, other) in zip(wanted, got):
+            rows = min(len(one), len(other))
+            one, other = one[:rows], other[:rows]
+            self.rows += rows if name == "out" else 0
+            self.elements += one.size
+            bits = f"u{one.dtype.itemsize}"
+            first, second = one.view(bits), other.view(bits)
+            differ = (first != second) & ~(numpy.isnan(one.astype("f4")) & numpy.isnan(other.astype("f4")))
+            if differ.any():
+                row, column = numpy.argwhere(differ)[0]
+                digits = 2 * one.dtype.itemsize
+                return (f"{name}[row {row}, column {column}]: 0x{first[row, column]:0{digits}x} and "
+                        f"0x{second[row, column]:0{digits}x}; {differ.sum()} of {one.size} elements differ")
+        return ""
+
+    def comparison(self) -> Comparison:
+        if self.pairs == 0:
+            raise ValueError("no pair of calls was compared")
+        return Comparison(self.pairs, self.rows, self.elements, self.seed)
+
+
+def _name(fn: Callable[..., Any]) -> str:
+    if not callable(fn):
+        raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
+    return getattr(fn, "__name__", type(fn).__name__)
+
+
+def _sizes(name: str, values: Union[int, Iterable[int]]) -> tuple[int, ...]:
+    sizes = (values,) if isinstance(values, int) else tuple(values)
+    for size in sizes:
+        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= 1 << 20:
+            raise ValueError(f"{name}: expected sizes from 1 to {1 << 20}, got {size!r}")
+    if not sizes:
+        raise ValueError(f"{name}: there were none")
+    return sizes
+
+
+def _raise(calls: _Calls, what: str, said: str, again: str, first: tuple[Any, ...], second: tuple[Any, ...]) -> None:
+    shapes = " and ".join(str(tuple(arguments[0].shape)) for arguments in (first, second))
+    raise PromiseError(f"{what}\n  {calls.operation} {calls.dtype}, x of shape {shapes}, seed {calls.seed}\n  {said}\n"
+                       f"  again: {again}", first, second, calls.seed)
+
+
+def assert_deterministic(fn: Callable[..., Any], op: str = "rms_norm", *, dtype: str = "bf16", weight: Optional[str] = "same",
+                         quantized_dtype: str = "fp8_e4m3fn", epsilon: float = 1e-6, hidden: Union[int, Iterable[int]] = HIDDEN,
+                         rows: int = 64, calls: int = 8, seed: Optional[int] = None,
+                         tensors: Union[str, Callable[[Any], Any]] = "numpy") -> Comparison:
+    """Asserts that `fn`, called `calls` times with the same arguments, gives the same bits. See ``assert_batch_invariant``."""
+    __tracebackhide__ = True
+    name = _name(fn)
+    made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors)
+    for size in _sizes("hidden", hidden):
+        arguments = made.arguments(*_sizes("rows", rows), size)
+        wanted = made.outputs(fn, arguments)
+        for call in range(2, calls + 1):
+            said = made.difference(wanted, made.outputs(fn, arguments))
+            if said:
+                _raise(made, f"{name} is not deterministic: call {call} differs from call 1", said,
+                       f"assert_deterministic({name}, {op!r}, dtype={dtype!r}, weight={weight!r}, hidden={size}, rows={rows}, "
+                       f"calls={calls}, seed={made.seed})", arguments, arguments)
+    return made.comparison()
+
+
+def assert_batch_invariant(fn: Callable[..., Any], op: str = "rms_norm", *, dtype: str = "bf16", weight: Optional[str] = "same",
+                           quantized_dtype: str = "fp8_e4m3fn", epsilon: float = 1e-6,
+                           hidden: Union[int, Iterable[int]] = HIDDEN, batches: Union[int, Iterable[int]] = BATCHES,
+                           seed: Optional[int] = None, tensors: Union[str, Callable[[Any], Any]] = "numpy") -> Comparison:
+    """Asserts that the bits of a row do not depend on how many rows there are: the first rows of the largest batch are
+    computed in each smaller batch, and the first eight of them alone.
+
+    `fn` is called as by ``assert_conforms``; hidden, batches: one size or several; tensors: as there. Raises PromiseError
+    with the smallest pair of batches found. Sums that lose the same bits in two orders are not told apart.
+    """
+    __tracebackhide__ = True
+    name = _name(fn)
+    made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors)
+    sizes = sorted(set(_sizes("batches", batches)) | {1})
+    if len(sizes) < 2:
+        raise ValueError(f"batches: expected one of more than 1 row, got {batches!r}")
+    for size in _sizes("hidden", hidden):
+        arguments = made.arguments(sizes[-1], size)
+        by_batch = {}
+        for rows in sizes:  # from the smallest: the first that differs is the smallest
+            by_batch[rows] = made.outputs(fn, made.of_rows(arguments, list(range(rows))))
+            for fewer in (batch for batch in sizes if batch < rows):
+                said = made.difference(by_batch[fewer], by_batch[rows])
+                if said:
+                    _raise(made, f"{name} is not batch invariant: the first {fewer} of {rows} rows have other bits", said,
+                           f"assert_batch_invariant({name}, {op!r}, dtype={dtype!r}, weight={weight!r}, hidden={size}, "
+                           f"batches=({fewer}, {rows}), seed={made.seed})",
+                           made.of_rows(arguments, list(range(fewer))), made.of_rows(arguments, list(range(rows))))
+        for row in range(1, min(ROWS_ALONE, sizes[-1])):
+            alone = made.of_rows(arguments, [row])
+            together = made.of_rows(arguments, [row] + [other for other in range(sizes[-1]) if other != row])
+            said = made.difference(made.outputs(fn, alone), made.outputs(fn, together))
+            if said:
+                _raise(made, f"{name} is not batch invariant: a row alone and among {sizes[-1]} has other bits", said,
+                       f"assert_batch_invariant({name}, {op!r}, dtype={dtype!r}, weight={weight!r}, hidden={size}, "
+                       f"batches={tuple(sizes)}, seed={made.seed})", alone, together)
+    return made.comparison()
+
+
+def assert_same_bits(f: Callable[..., Any], g: Callable[..., Any], op: str = "rms_norm", *, dtype: str = "bf16",
+                     weight: Optional[str] = "same", quantized_dtype: str = "fp8_e4m3fn", epsilon: float = 1e-6,
+                     hidden: Union[int, Iterable[int]] = HIDDEN, batches: Union[int, Iterable[int]] = (1, 3, 64, 65),
+                     seed: Optional[int] = None, tensors: Union[str, Callable[[Any], Any]] = "numpy") -> Comparison:
+    """Asserts that `f` and `g`, say eager and compiled, or called and replayed from a CUDA graph, give the same bits. See
+    ``assert_batch_invariant``."""
+    __tracebackhide__ = True
+    names = _name(f), _name(g)
+    made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors)
+    for size in _sizes("hidden", hidden):
+        for rows in _sizes("batches", batches):
+            arguments = made.arguments(rows, size)
+            said = made.difference(made.outputs(f, arguments), made.outputs(g, arguments))
+            if said:
+                _raise(made, f"{names[0]} and {names[1]} give other bits", said,
+                       f"assert_same_bits({names[0]}, {names[1]}, {op!r}, dtype={dtype!r}, weight={weight!r}, hidden={size}, "
+                       f"batches={rows}, seed={made.seed})", arguments, arguments)
+    return made.comparison()

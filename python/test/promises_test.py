@@ -1,0 +1,79 @@
+"""Promises about several calls: functions that keep them pass, each that breaks one fails with a pair of calls."""
+import kernels
+import numpy
+import pytest
+
+from normproof.promises import PromiseError, assert_batch_invariant, assert_deterministic, assert_same_bits
+
+
+def rms_norm(x, weight, epsilon, backwards=False):
+    """fp32, one element after the other."""
+    values = x.astype("f4")
+    total = numpy.zeros(len(values), "f4")
+    for column in range(values.shape[1])[::-1 if backwards else 1]:
+        total = total + values[:, column] * values[:, column]
+    root = (1 / numpy.sqrt(total / numpy.float32(values.shape[1]) + numpy.float32(epsilon))).astype("f4")
+    normalized = (values * root[:, None]).astype(x.dtype)
+    return normalized if weight is None else (normalized.astype("f4") * weight.astype("f4")).astype(x.dtype)
+
+
+def other_order_from(rows):
+    return lambda x, weight, epsilon: rms_norm(x, weight, epsilon, backwards=len(x) >= rows)
+
+
+class EverySecondCall:
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, x, weight, epsilon):
+        self.calls += 1
+        return rms_norm(x, weight, epsilon, backwards=self.calls % 2 == 0)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16", "fp32"])
+def test_what_keeps_the_promises_passes(dtype):
+    sizes = {"dtype": dtype, "hidden": (64, 512)}
+    assert assert_batch_invariant(rms_norm, **sizes, batches=(1, 64, 65)).pairs > 6
+    assert assert_deterministic(rms_norm, **sizes).elements > 1000
+    assert assert_same_bits(rms_norm, lambda *arguments: rms_norm(*arguments), **sizes).rows > 100
+
+
+def test_residuals_and_fp8():
+    for function, operation in ((kernels.fused_add_rms_norm, "fused_add_rms_norm"),
+                                (kernels.fused_add_rms_norm_fp8, "fused_add_rms_norm_static_fp8_quant")):
+        assert assert_deterministic(function, operation, hidden=64, rows=4)
+        assert assert_same_bits(function, function, operation, hidden=64)
+
+
+@pytest.mark.parametrize("rows", [2, 64])
+def test_an_order_that_changes_with_the_batch_is_named_with_the_smallest_pair(rows):
+    with pytest.raises(PromiseError) as raised:
+        assert_batch_invariant(other_order_from(rows), hidden=512, seed=5)
+    first, second = raised.value.first[0], raised.value.second[0]
+    assert len(first) < rows <= len(second)
+    assert rows == 2 or len(second) == rows
+    assert (first.view("u2") == second[:len(first)].view("u2")).all()
+    for part in ("not batch invariant", "seed 5", "again: assert_batch_invariant(", "column"):
+        assert part in str(raised.value)
+    assert_deterministic(other_order_from(rows), hidden=512)
+
+
+def test_an_order_that_changes_from_call_to_call_is_not_deterministic():
+    with pytest.raises(PromiseError, match="call 2 differs from call 1"):
+        assert_deterministic(EverySecondCall(), hidden=512)
+
+
+def test_two_orders_do_not_give_the_same_bits():
+    with pytest.raises(PromiseError, match="give other bits"):
+        assert_same_bits(rms_norm, lambda x, weight, epsilon: rms_norm(x, weight, epsilon, True), hidden=512)
+
+
+def test_arguments_that_make_no_sense_are_named():
+    for wrong, message in (({"hidden": 0}, "hidden: .* got 0"), ({"batches": (1,)}, "batches"), ({"hidden": ()}, "hidden"),
+                           ({"op": "layer_norm"}, "layer_norm"), ({"dtype": "fp64"}, "fp64")):
+        with pytest.raises(ValueError, match=message):
+            assert_batch_invariant(rms_norm, **wrong)
+    with pytest.raises(TypeError, match="shape"):
+        assert_deterministic(lambda x, weight, epsilon: x[:1], hidden=64)
+    with pytest.raises(ValueError, match="no pair"):
+        assert_deterministic(rms_norm, hidden=64, calls=1)

@@ -79,13 +79,14 @@ int minimize_given_outputs(const MinimizeOptions& options) {
   }
   const OutputsViolation& violation = minimized->violation;
   fmt::print("{}", violation.text);
-  if (minimized->proves_alone) {
-    fmt::print("a row of just {} still violates\n",
-               violation.columns.size() == 1 ? "that element" : "those two elements");
+  const auto kept = static_cast<std::int64_t>(minimized->columns.size());
+  if (kept < whole.hidden_size()) {
+    fmt::print("{} of {} columns show the same\n", kept, whole.hidden_size());
   } else {
-    fmt::print("{}: the row is kept whole\n", violation.scale
-                                                  ? "the element is wrong only against the row's own scale"
-                                                  : "a row of just those elements does not violate");
+    fmt::print("{}: the row is kept whole\n",
+               violation.kind == OutputsViolation::Kind::scale
+                   ? "the element is wrong only against the row's own scale"
+                   : "no smaller part with the same inverse RMS shows the same");
   }
   const Case& smallest = minimized->test_case;
   print_size(options.output.c_str(), smallest);

@@ -200,8 +200,11 @@ class Campaign {
     const duration<double> left = deadline - Clock::now();
     const duration<double> share =
         left * options_.jobs / static_cast<double>(std::max<std::int64_t>(sharing, 1));
+    // What a fuzzer that died early did not use is there for its next run.
+    const duration<double> even = options_.time * options_.jobs / static_cast<double>(lanes_.size());
     const double least = static_cast<double>((first ? seconds(1) : kShortestRun).count());
-    const double time = std::clamp(share.count(), least, static_cast<double>(kLongestRun.count()));
+    const double time = std::clamp(first ? std::min(share, even).count() : share.count(), least,
+                                   static_cast<double>(kLongestRun.count()));
     return seconds(std::max<std::int64_t>(1, std::llround(std::min(time, left.count()))));
   }
 

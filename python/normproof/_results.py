@@ -136,7 +136,7 @@ class CheckResult:
 
     def to_json(self) -> str:
         """A case file with outputs, for a bug report, `normproof check` and `read_case`: of the first violation the
-        elements that prove it or its row; the first row where nothing violates."""
+        columns of its row that show the same; the first row where nothing violates."""
         if self._repro is None:
             raise ValueError("a call without rows has no repro")
         smallest = None if self.conforms else self._repro.smallest_violation(self._policy)

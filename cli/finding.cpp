@@ -53,6 +53,7 @@ Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Tar
     }
   };
   try {
+    shrink_sizes(smallest, still_fails);  // first, since many rows make each step slow
     take_plain();
     minimize(smallest, still_fails, INT64_MAX);
     // What a long row needed, a short one may not.

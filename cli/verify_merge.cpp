@@ -115,11 +115,33 @@ void add_counts(Tally& all, const ResultFields& part) {
     part.refuse("with the other shards there are more than 10^15 elements");
 }
 
+SizesReached sizes_from(const ResultFields& part) {
+  SizesReached sizes;
+  for (const ResultFields& row : part.rows("sizes")) {
+    const std::string rows = row.text("rows");
+    const auto band = [](const auto& bands, const std::string& name) {
+      const auto* found =
+          std::ranges::find(bands, name, [](const SizeBand& each) { return to_string(each); });
+      return static_cast<std::size_t>(found - bands.begin());
+    };
+    const std::size_t row_band = band(kRowBands, rows);
+    if (row_band == kRowBands.size()) row.refuse("rows", fmt::format("there is no band of rows {}", rows));
+    for (const std::string& name : row.texts("reached")) {
+      const SizeCell cell{row_band, band(kHiddenBands, name)};
+      if (cell.second == kHiddenBands.size() || !is_wanted(cell))
+        row.refuse("reached", fmt::format("no run reaches {} rows with H {}", rows, name));
+      sizes.add(cell);
+    }
+  }
+  return sizes;
+}
+
 Check check_from(const ResultFields& row) {
   Check check{row.text("group"),  row.text("name"),       row.flag("passed"),
               row.count("cases"), row.seconds("seconds"), row.text("message")};
-  if (check.group != "corpus" && check.group != "property" && check.group != "random")
-    row.refuse("group", "must be corpus, property or random");
+  if (check.group != "corpus" && check.group != "property" && check.group != "sizes" &&
+      check.group != "random")
+    row.refuse("group", "must be corpus, property, sizes or random");
   return check;
 }
 
@@ -187,6 +209,7 @@ void add_what_it_says_itself(VerifyResult& all, const ResultPart& part, std::int
 void add(VerifyResult& all, const ResultPart& part) {
   const ResultFields fields = part.fields();
   add_counts(all.tally, fields);
+  all.tally.add(sizes_from(fields));
   const bool found_before = !all.findings.empty();
   std::vector<std::string> failed;
   const std::vector<std::string> unchecked = fields.texts("unchecked");
@@ -220,7 +243,10 @@ void add(VerifyResult& all, const ResultPart& part) {
 // As a whole run has them: the corpus with its seeds first, the properties, the random cases.
 void sort_checks(std::vector<Check>& checks) {
   const auto key = [](const Check& check) {
-    const int group = check.group == "corpus" ? 0 : check.group == "property" ? 1 : 2;
+    const int group = check.group == "corpus"     ? 0
+                      : check.group == "property" ? 1
+                      : check.group == "sizes"    ? 2
+                                                  : 3;
     return std::tuple(group, !check.name.starts_with("seeds/"), check.name);
   };
   std::ranges::sort(checks, {}, key);

@@ -63,6 +63,32 @@ nlohmann::ordered_json to_json(const Combination& combination, const Counts& cou
   return row;
 }
 
+// The bands of sizes that the run has not reached.
+std::string missing_sizes_text(const SizesReached& sizes) {
+  std::string text;
+  for (std::size_t band = 0; band < kRowBands.size(); ++band) {
+    if (const std::string missing = sizes.missing(band); !missing.empty())
+      text += fmt::format("SIZE NOT REACHED: {} rows with H {}\n", to_string(kRowBands[band]), missing);
+  }
+  return text;
+}
+
+// For each band of rows the bands of H that were reached, and those that were not.
+nlohmann::ordered_json to_json(const SizesReached& sizes) {
+  auto rows = nlohmann::ordered_json::array();
+  for (std::size_t row_band = 0; row_band < kRowBands.size(); ++row_band) {
+    auto reached = nlohmann::ordered_json::array(), missing = reached;
+    for (std::size_t hidden_band = 0; hidden_band < kHiddenBands.size(); ++hidden_band) {
+      const SizeCell cell{row_band, hidden_band};
+      if (!is_wanted(cell)) continue;
+      (sizes.has(cell) ? reached : missing).push_back(to_string(kHiddenBands[hidden_band]));
+    }
+    rows.push_back(
+        {{"rows", to_string(kRowBands[row_band])}, {"reached", reached}, {"not_reached", missing}});
+  }
+  return rows;
+}
+
 std::string violations_text(const VerifyResult& result) {
   std::string text =
       fmt::format("{} violation{} found, the first after {} cases and {:.2f} s{}\n", result.violations,
@@ -122,6 +148,8 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
       fmt::format("{} corpus cases, {} properties, {} of {} combinations of operation, dtype, {}, {:.1f} s\n",
                   count_of(result, "corpus"), count_of(result, "property"), reached, wanted,
                   of_paths ? "weight and path" : "and weight that the target takes", result.seconds);
+  text += fmt::format("{} of {} sizes (bands of rows x bands of H); not among them: {}\n",
+                      result.tally.sizes().count(), SizesReached::wanted_count(), sizes_left_out());
   if (total.not_taken > 0)
     text += fmt::format("not taken by the target: {} cases\n", grouped(total.not_taken));
   text += result.closing_words;
@@ -133,6 +161,7 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   for (const Combination& combination : result.uncovered) {
     text += fmt::format("NOT REACHED: {}\n", to_string(combination));
   }
+  if (options.shard.is_whole()) text += missing_sizes_text(result.tally.sizes());
   if (!options.shard.is_whole() && exit_code_of(result) == kAllGood) {
     text += fmt::format("{}: target {} conforms so far (seed {})\n", to_string(options.shard), options.target,
                         options.seed);
@@ -178,6 +207,7 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
     combination.path = KernelPath::automatic;
     add_other(combination);
   }
+  document["sizes"] = to_json(result.tally.sizes());
   for (const Check& check : result.checks) {
     document["checks"].push_back({{"group", check.group},
                                   {"name", check.name},

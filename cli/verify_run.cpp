@@ -7,6 +7,7 @@
 #include <chrono>
 #include <ctime>
 #include <exception>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -19,6 +20,7 @@
 #include "oracle/witness_judge.h"
 #include "properties/property.h"
 #include "properties/run/evaluate.h"
+#include "properties/run/size_sweep.h"
 #include "properties/run/verification_case.h"
 
 namespace normproof {
@@ -39,6 +41,8 @@ constexpr double kPropertyShare = 0.3;
 constexpr double kLeastPropertySeconds = 0.1;
 // So many random cases follow in any case, so that every combination is reached on a slow machine too.
 constexpr std::int64_t kRoundsOfCombinations = 4;
+// The cases that reach every size may run until this share of the time is over.
+constexpr double kSizesUntil = 0.85;
 
 // What the witness judge, who assumes no order of summation, holds against outputs that the canonical judge
 // accepts.
@@ -59,6 +63,25 @@ struct Failure {
   std::string message;
   std::string seen;
 };
+
+// Cases that all threads judge: of a seed, or of the sweep over all sizes.
+struct CaseStage {
+  std::string group;  // of its checks
+  std::string name;   // of one of its cases
+  std::function<Case(std::int64_t index)> make;
+  std::int64_t minimum = 0;                // that are judged however late it is
+  std::optional<std::int64_t> count = {};  // exactly so many
+  std::int64_t most = INT64_MAX;           // there are no more
+  double deadline = 0;                     // seconds since the start of the run
+  bool deadline_of_cases = false;          // also for the end of each case, as far as that can be foreseen
+  std::int64_t at_once = 1;
+};
+
+// What a case costs, in elements: a row has a cost of its own. From so much on the time can be measured.
+constexpr double kCostOfRow = 16, kMeasurableCost = 1 << 16;
+double cost_of(const Case& test_case) {
+  return static_cast<double>(test_case.elements()) + kCostOfRow * static_cast<double>(test_case.rows());
+}
 
 struct RandomCase {
   std::int64_t index = 0;
@@ -85,7 +108,9 @@ class Verification {
  private:
   void replay_corpus();
   void check_properties();
+  void judge_sizes();
   void judge_random_cases();
+  void judge_cases(const CaseStage& stage);
   bool counts_as_known(const Cause& cause, const Cause& found, const std::string& found_by);
   void record(const Case& failing, std::string found_by, const std::string& message, const std::string& seen);
   void note_first_violation();
@@ -108,6 +133,7 @@ VerifyResult Verification::run() {
   report_crashes(options_.findings, options_.target);
   replay_corpus();
   if (!stop()) check_properties();
+  if (!stop()) judge_sizes();
   if (!stop()) judge_random_cases();
   progress_.clear();
   result_.combinations = combinations_;
@@ -276,19 +302,40 @@ void Verification::check_properties() {
   }
 }
 
+void Verification::judge_sizes() {
+  if (options_.cases) return;  // exactly so many, and no others
+  const std::vector<Case> sweep = size_sweep(options_.seed, combinations_);
+  CaseStage stage{"sizes", "size case",
+                  [&](std::int64_t index) { return sweep[static_cast<std::size_t>(index)]; }};
+  stage.most = static_cast<std::int64_t>(sweep.size());
+  stage.deadline = options_.seconds * kSizesUntil;
+  stage.deadline_of_cases = true;
+  judge_cases(stage);
+}
+
 void Verification::judge_random_cases() {
-  const std::int64_t minimum = kRoundsOfCombinations * static_cast<std::int64_t>(combinations_.size());
-  const double deadline = options_.seconds;
+  CaseStage stage{"random", "random case", [&](std::int64_t index) {
+                    return verification_case(options_.seed, index, combinations_,
+                                             target_->prefers_long_cases());
+                  }};
+  stage.minimum = kRoundsOfCombinations * static_cast<std::int64_t>(combinations_.size());
+  stage.count = options_.cases;
+  stage.deadline = options_.seconds;
+  stage.at_once = target_->requests_at_once();
+  judge_cases(stage);
+}
+
+void Verification::judge_cases(const CaseStage& stage) {
   const double stage_begin = seconds_since(start_);
   std::atomic<std::int64_t> next{0};
   std::atomic<bool> stop_workers{false};
   std::atomic<std::int64_t> elements{0};
+  std::atomic<double> seconds_per_cost{0};   // as seen last
   std::mutex mutex;                          // guards what follows, and printing
   std::map<std::int64_t, Failure> failures;  // by index: the lowest, at most kMostRandomFindings
   std::int64_t failing = 0;                  // all of them
   std::exception_ptr error;
   const Tally before = result_.tally;
-  const std::int64_t at_once = target_->requests_at_once();
   const bool witness =
       target_->judging().canonical && options_.witness.value_or(target_->prefers_long_cases());
 
@@ -298,26 +345,34 @@ void Verification::judge_random_cases() {
     std::vector<RunRequest> requests;
     try {
       while (!stop_workers) {
-        const std::int64_t first = next.fetch_add(at_once);
+        const std::int64_t first = next.fetch_add(stage.at_once);
         const std::int64_t index = options_.shard.item(first);
         const double now = seconds_since(start_);
         const auto is_beyond = [&](std::int64_t each) {
-          return options_.cases ? each >= *options_.cases : each >= minimum && now >= deadline;
+          if (stage.count) return each >= *stage.count;
+          return each >= stage.most || (each >= stage.minimum && now >= stage.deadline);
         };
         if (is_beyond(index)) break;
         batch.clear();
-        for (std::int64_t i = 0; i < at_once; ++i) {
+        for (std::int64_t i = 0; i < stage.at_once; ++i) {
           const std::int64_t each = options_.shard.item(first + i);
           if (is_beyond(each)) break;
           RandomCase& added = batch.emplace_back();
           added.index = each;
-          added.test_case =
-              verification_case(options_.seed, each, combinations_, target_->prefers_long_cases());
+          added.test_case = stage.make(each);
+          // A case that would last beyond the deadline is not begun; it is among the sizes not reached.
+          if (stage.deadline_of_cases && now + seconds_per_cost * cost_of(added.test_case) > stage.deadline) {
+            batch.pop_back();
+            break;
+          }
           added.tensors = materialize(added.test_case);
         }
+        if (batch.empty()) break;
         requests.clear();
         for (const RandomCase& each : batch) requests.push_back({&each.test_case, &each.tensors});
         const std::vector<Evaluation> evaluations = evaluate_all(requests, *target_);
+        if (stage.deadline_of_cases && cost_of(batch.front().test_case) >= kMeasurableCost)
+          seconds_per_cost = (seconds_since(start_) - now) / cost_of(batch.front().test_case);
         for (std::size_t i = 0; i < batch.size(); ++i) {
           const auto& [number, test_case, tensors] = batch[i];
           const Evaluation& evaluation = evaluations[i];
@@ -336,10 +391,10 @@ void Verification::judge_random_cases() {
           }
         }
         if (index % 16 == 0 && mutex.try_lock()) {
-          const double fraction = options_.cases
-                                      ? static_cast<double>(index) / static_cast<double>(*options_.cases)
-                                      : (now - stage_begin) / std::max(deadline - stage_begin, 1e-3);
-          progress_.show("random cases", before.total().cases + index, before.total().elements + elements,
+          const double fraction = stage.count
+                                      ? static_cast<double>(index) / static_cast<double>(*stage.count)
+                                      : (now - stage_begin) / std::max(stage.deadline - stage_begin, 1e-3);
+          progress_.show(stage.name + "s", before.total().cases + index, before.total().elements + elements,
                          fraction);
           mutex.unlock();
         }
@@ -363,7 +418,7 @@ void Verification::judge_random_cases() {
     for (const DType dtype : kActivationDTypes) {
       const Counts now = result_.tally.of(operation, dtype), then = before.of(operation, dtype);
       if (now.cases == then.cases) continue;
-      Check check{"random",
+      Check check{stage.group,
                   fmt::format("{} {}", name_of(operation), name_of(dtype)),
                   now.violations == then.violations,
                   now.cases - then.cases,
@@ -376,8 +431,8 @@ void Verification::judge_random_cases() {
   // The lowest index first: what is reported does not depend on which worker was faster.
   const auto violations_before = result_.violations;
   for (const auto& [index, failure] : failures) {
-    record(failure.test_case, fmt::format("random case {} of seed {}", index, options_.seed), failure.message,
-           failure.seen);
+    record(failure.test_case, fmt::format("{} {} of seed {}", stage.name, index, options_.seed),
+           failure.message, failure.seen);
     if (stop()) return;
   }
   result_.violations = violations_before + failing;

@@ -189,6 +189,14 @@ void alternating(Random& random, Row<dtype> row) {
   row.fill([&] { return bits ^= row.kFormat.sign_bit(); });
 }
 
+template <DType dtype>
+void small_integers(Random& random, Row<dtype> row) {
+  row.fill([&] {
+    const std::uint64_t draw = random.below(62);
+    return row.kFormat.round(draw % 2 != 0, draw / 2 + 1, 0);
+  });
+}
+
 struct DataClass {
   std::string_view name;
   std::string_view description;
@@ -217,6 +225,7 @@ constexpr std::array kDataClasses = {
                          "mantissas whose products lie on or beside rounding midpoints, in [1/4, 8)"),
     NORMPROOF_DATA_CLASS(spike, "one element near 64 at a random place, the others bell curve / 64"),
     NORMPROOF_DATA_CLASS(alternating, "+a, -a, +a, ... with one a for each row"),
+    NORMPROOF_DATA_CLASS(small_integers, "+-1 to +-31: sums of their squares are exact in fp32"),
 };
 #undef NORMPROOF_DATA_CLASS
 

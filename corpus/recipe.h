@@ -17,8 +17,10 @@
 //   ones            1
 //   powers_of_two   +-2^k with k from -8 to 8
 //   near_ties       numbers in [1/4, 8) whose mantissas (odd, half, all ones, ...) put products beside
-//   midpoints spike           one element near 2^6 at a random place, the others N / 64 alternating     +a,
-//   -a, +a, ... with a of the row in [1/4, 8)
+//                   midpoints
+//   spike           one element near 2^6 at a random place, the others N / 64
+//   alternating     +a, -a, +a, ... with a of the row in [1/4, 8)
+//   small_integers  +-1 to +-31: up to 17,458 of their squares add up without rounding in fp32, in any order
 #pragma once
 
 #include <cstddef>

@@ -63,9 +63,9 @@ Complexity complexity(const Case& test_case) {
               data_cost(test_case.weight, test_case.weight_dtype.value_or(test_case.dtype), false)};
 }
 
-ShrinkSequence::ShrinkSequence(Case origin)
+ShrinkSequence::ShrinkSequence(Case origin, bool sizes)
     : origin_(std::make_unique<const Case>(std::move(origin))), complexity_(complexity(*origin_)) {
-  append_shape_stages(*origin_, stages_);
+  if (sizes) append_shape_stages(*origin_, stages_);
   append_feature_stages(*origin_, stages_);
   append_value_stages(*origin_, stages_);
 }
@@ -111,19 +111,23 @@ std::vector<Case> shrink_candidates(const Case& test_case) {
 }
 
 Case minimize(Case failing, const std::function<bool(const Case&)>& still_fails, std::int64_t budget) {
+  const bool only_sizes_matter =
+      shrink_sizes(failing, [&](const Case& candidate) { return budget-- > 0 && still_fails(candidate); });
+  // Where no smaller size fails and the values do not matter, a long list of ones would say no more.
+  const bool sizes = !only_sizes_matter || failing.elements() <= kMostElementsListedForReading;
   // A pass visits every candidate once and goes on from each success; passes are repeated while they help,
   // because what was needed at first may not be needed once something else is gone.
   bool progress = true;
   while (progress) {
     progress = false;
-    ShrinkSequence sequence(failing);
+    ShrinkSequence sequence(failing, sizes);
     while (const std::optional<Case> candidate = sequence.next()) {
       if (budget-- <= 0) return failing;
       if (!still_fails(*candidate)) continue;
       failing = *candidate;
       progress = true;
       const ShrinkSequence::Position position = sequence.resume();
-      sequence = ShrinkSequence(failing);
+      sequence = ShrinkSequence(failing, sizes);
       sequence.seek(position);
     }
   }

@@ -35,7 +35,8 @@ struct ShrinkStage;
 class ShrinkSequence {
  public:
   // Requires a valid case.
-  explicit ShrinkSequence(Case origin);
+  // `sizes`: also those with fewer rows or columns.
+  explicit ShrinkSequence(Case origin, bool sizes = true);
   ~ShrinkSequence();
   ShrinkSequence(ShrinkSequence&&) noexcept;
   ShrinkSequence& operator=(ShrinkSequence&&) noexcept;
@@ -71,6 +72,10 @@ std::vector<Case> simpler_operations(const Case& test_case);
 // The case with one of its tensors all 1, or a residual all 0, where it is not yet. Where this still fails,
 // it spares the search among a long row's values.
 std::vector<Case> plain_values(const Case& test_case);
+
+// Of a case whose tensors are made by recipes: the smallest sizes that fail, without listing an element, then
+// plain values if those fail too. Whether they do: the failure then depends on the sizes alone.
+bool shrink_sizes(Case& failing, const std::function<bool(const Case&)>& still_fails);
 
 // Follows candidates for which `still_fails` is true until there is none, or after `budget` calls of
 // `still_fails`. Returns the simplest failing case found, at worst `failing`, of which `still_fails` is not

@@ -15,6 +15,7 @@ import unittest
 PROGRAM, BUILD, COMPILER, CORPUS = sys.argv[1:5]
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FAULTY = os.path.join(BUILD, "properties", "plugin", "libfaulty_plugin.so")
+MANY_ROWS = os.path.join(BUILD, "properties", "plugin", "libmany_rows_plugin.so")
 KERNELS = os.path.join(BUILD, "properties", "plugin", "libkernels_plugin.so")
 CUDA_PLUGIN = os.path.join(BUILD, "bin", "libcuda_plugin.so")
 STAND_IN = os.path.join(BUILD, "properties", "worker", "libstand_in_device.so")
@@ -80,6 +81,18 @@ class Plugins(unittest.TestCase):
         self.assertIn("missing.so", self.run_program("mutants", "--target", "./missing.so", code=3))
         for target in ("host", "cuda", "mutant:B1-fp32-weight-multiply-scalar"):
             self.assertIn(f"'{target}'", self.run_program("mutants", "--target", target, code=2))
+
+    def test_a_bug_of_many_rows_is_found_and_shown_by_the_fewest(self):
+        arguments = ("verify", "--target", MANY_ROWS, "--seed", "1", "--property-cases", "1", "--json", "sizes.json")
+        self.run_program(*arguments, "--seconds", "60", code=1, fault="half-1024")
+        shape = self.read("sizes.json")["findings"][0]["case"]["shape"]
+        self.assertEqual((shape[:-1], shape[-1] <= 2), ([1024], True), shape)
+        # What a run has not reached is named.
+        text = self.run_program(*arguments, "--cases", "1", code=0)
+        self.assertIn("SIZE NOT REACHED: 65-256 rows with H ", text)
+        missing = {row["rows"]: row["not_reached"] for row in self.read("sizes.json")["sizes"]}
+        self.assertIn("6144", missing["65-256"])
+        self.assertEqual(missing["8388609"], ["1"])
 
     def replay(self, fault, code, *more, **environment):
         """Three cases, the second of which is 24 elements long."""

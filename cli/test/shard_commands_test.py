@@ -48,7 +48,8 @@ class ShardCommands(unittest.TestCase):
         names = self.shards(3, *EXACT, "--seed", "7")
         self.run_program("merge", *reversed(names), "--json", "merged.json", code=0)
         whole, merged = self.result("whole.json"), self.result("merged.json")
-        for key in ("target", "seed", "exit_code", "total", "combinations", "other_calls", "unchecked", "findings"):
+        for key in ("target", "seed", "exit_code", "total", "combinations", "other_calls", "unchecked", "findings",
+                    "sizes"):
             self.assertEqual(merged[key], whole[key], key)
 
         def checks(result):

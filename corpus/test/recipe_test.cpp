@@ -167,7 +167,7 @@ TEST(FloatFormat, RoundsToNearestEvenWithGradualUnderflow) {
 }
 
 TEST(DataClasses, AreNamedAndDescribed) {
-  EXPECT_EQ(data_classes().size(), 17u);
+  EXPECT_EQ(data_classes().size(), 18u);
   const std::set<std::string_view> names(data_classes().begin(), data_classes().end());
   EXPECT_EQ(names.size(), data_classes().size());
   for (const std::string_view name : names) {
@@ -330,6 +330,25 @@ TEST(Recipe, DependsOnTheSeedAndTheClass) {
   EXPECT_NE(first, second);
 }
 
+TEST(Recipe, SquaresOfSmallIntegersAddUpExactly) {
+  std::vector<std::byte> data;
+  generate({"small_integers", 9}, DType::bf16, 1, 16384, data);
+  float forward = 0, backward = 0;
+  std::int64_t exact = 0;
+  for (std::int64_t i = 0; i < 16384; ++i) {
+    const auto square = [&](std::int64_t at) {
+      const float x = std::bit_cast<float>(load_bits(data, DType::bf16, at) << 16);
+      EXPECT_TRUE(x == std::trunc(x) && x != 0 && std::abs(x) <= 31) << x;
+      return x * x;
+    };
+    forward += square(i);
+    backward += square(16383 - i);
+    exact += static_cast<std::int64_t>(square(i));
+  }
+  EXPECT_EQ(forward, static_cast<float>(exact));
+  EXPECT_EQ(backward, forward);
+}
+
 // The same bits on every machine: cases stored as recipes depend on it. A change of these numbers changes
 // what every stored recipe means.
 TEST(Recipe, KeepsItsBits) {
@@ -349,10 +368,10 @@ TEST(Recipe, KeepsItsBits) {
       {"model_rows", 16663087522243202177u},    {"model_weights", 13194855329308427255u},
       {"near_ties", 8192459973003125184u},      {"negative_zeros", 2958794804530434277u},
       {"normal", 8000840277315737803u},         {"ones", 2486556638750610413u},
-      {"powers_of_two", 13788615569047616893u}, {"special", 15019006384402935428u},
-      {"spike", 886627680319920237u},           {"subnormal", 2730981037979476896u},
-      {"tiny", 2466708280635118821u},           {"uniform_bits", 2413537991845817936u},
-      {"zeros", 17964490793615338469u},
+      {"powers_of_two", 13788615569047616893u}, {"small_integers", 1247697632663339943u},
+      {"special", 15019006384402935428u},       {"spike", 886627680319920237u},
+      {"subnormal", 2730981037979476896u},      {"tiny", 2466708280635118821u},
+      {"uniform_bits", 2413537991845817936u},   {"zeros", 17964490793615338469u},
   };
   EXPECT_EQ(hashes, golden);
 }

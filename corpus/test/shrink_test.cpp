@@ -342,5 +342,38 @@ TEST(Minimize, ReducesAWrongWeightMultiplyToOneRowAndTwoElements) {
   }
 }
 
+// A bug of many rows is shown by the fewest rows that have it, soon, and without a list of their elements.
+TEST(Minimize, FindsTheThresholdOfRowsAndColumns) {
+  struct Threshold {
+    std::vector<std::int64_t> shape, least;
+  };
+  const std::vector<Threshold> thresholds = {
+      {{300, 6144}, {256, 512}},    {{1025, 16384}, {1024, 1}},       {{1025, 6144}, {65, 6144}},
+      {{8388609, 1}, {8388608, 1}}, {{1, 65537, 128}, {1, 65536, 1}}, {{4096, 7000}, {777, 3001}},
+  };
+  for (const auto& [shape, least] : thresholds) {
+    Case failing;
+    failing.shape = shape;
+    failing.dtype = DType::fp32;
+    failing.weight_dtype = DType::fp32;
+    failing.input.recipe = Recipe{"small_integers", 3};
+    failing.weight.recipe = Recipe{"model_weights", 4};
+    int calls = 0;
+    const Case smallest = minimize(failing, [&, wanted = least](const Case& candidate) {
+      ++calls;
+      if (candidate.shape.size() != wanted.size()) return false;
+      for (std::size_t dim = 0; dim < wanted.size(); ++dim)
+        if (candidate.shape[dim] < wanted[dim]) return false;
+      return true;
+    });
+    EXPECT_EQ(smallest.shape, least);
+    if (smallest.elements() > 4096) {
+      EXPECT_EQ(smallest.input.recipe, (Recipe{"ones", 0}));
+      EXPECT_LT(calls, 150);
+    }
+    EXPECT_FALSE(smallest.weight_dtype);
+  }
+}
+
 }  // namespace
 }  // namespace normproof

@@ -100,6 +100,9 @@ void Tally::add(const Case& test_case, const Evaluation& evaluation) {
     return;
   }
   counts.cases += 1;
+  if (evaluation.verdict.rows == test_case.rows() && evaluation.verdict.rows > 0) {
+    if (const auto cell = size_cell(test_case)) sizes_.add(*cell);
+  }
   counts.rows += evaluation.verdict.rows;
   counts.elements += evaluation.verdict.elements;
   counts.special_rows += evaluation.verdict.special_rows;
@@ -114,6 +117,7 @@ void Tally::add(const Combination& combination, const Counts& counts) {
 
 Tally& Tally::operator+=(const Tally& other) {
   for (std::size_t index = 0; index < counts_.size(); ++index) counts_[index] += other.counts_[index];
+  sizes_ += other.sizes_;
   return *this;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "corpus/case.h"
+#include "corpus/size_bands.h"
 #include "properties/run/evaluate.h"
 
 namespace normproof {
@@ -55,12 +56,16 @@ class Tally {
   Counts total() const;
   Counts of(Operation operation, DType dtype) const;
   Counts of(const Combination& combination) const;
+  // Bands of rows and of H of which a case was compared.
+  const SizesReached& sizes() const { return sizes_; }
+  void add(const SizesReached& sizes) { sizes_ += sizes; }
   // Combinations among `wanted` of which no row was compared.
   std::vector<Combination> uncovered(const std::vector<Combination>& wanted) const;
 
  private:
   static std::size_t index_of(const Combination& combination);
   std::vector<Counts> counts_;  // by index_of
+  SizesReached sizes_;
 };
 
 }  // namespace normproof

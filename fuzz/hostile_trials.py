@@ -1,6 +1,7 @@
 """What hostile_world.py tries: each group makes trials, the command lines and what must come of them, from its random numbers, the
 program and a plug-in with faults on demand."""
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -284,6 +285,20 @@ def names(_draw, program, plugin):
 def outputs(_draw, _program, _plugin):
     """Places where outputs go: what is no file stays what it is, and a violation is told whatever cannot be written."""
 
+    def link_to_a_device(major, minor):
+        # Root gets a device of its own: a program that replaces devices must not take the machine's. Others cannot.
+        def make(path):
+            device = pathlib.Path({3: "/dev/null", 7: "/dev/full"}[minor])
+            if os.geteuid() == 0:
+                with contextlib.suppress(OSError):
+                    own = path.parent / "device"
+                    os.mknod(own, stat.S_IFCHR | 0o666, os.makedev(major, minor))
+                    own.open("ab").close()  # where a mount forbids devices
+                    device = own
+            path.symlink_to(device)
+
+        return make
+
     def still(test):
         return lambda folder, printed: (None if test(os.lstat(folder / "o").st_mode) else "it is another kind of file now")
 
@@ -291,8 +306,8 @@ def outputs(_draw, _program, _plugin):
         "a file of mode 600": (lambda path: path.touch(mode=0o600), 0, still(lambda mode: stat.S_IMODE(mode) == 0o600)),
         "a link": (lambda path: path.symlink_to("t"), 0, still(stat.S_ISLNK)),
         "a link to a link": (lambda path: (path.symlink_to("p"), (path.parent / "p").symlink_to("t")), 0, still(stat.S_ISLNK)),
-        "a link to /dev/null": (lambda path: path.symlink_to("/dev/null"), 0, still(stat.S_ISLNK)),
-        "a link to /dev/full": (lambda path: path.symlink_to("/dev/full"), 3, still(stat.S_ISLNK)),
+        "a link to /dev/null": (link_to_a_device(1, 3), 0, still(stat.S_ISLNK)),
+        "a link to /dev/full": (link_to_a_device(1, 7), 3, still(stat.S_ISLNK)),
         "a link to itself": (lambda path: path.symlink_to("o"), (2, 3), still(stat.S_ISLNK)),
         "a folder": (lambda path: path.mkdir(), (2, 3), still(stat.S_ISDIR)),
         "a name without a folder": (lambda path: None, 0, None),

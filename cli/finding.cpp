@@ -22,15 +22,24 @@ std::uint32_t short_hash(std::string_view text) {
   return hash;
 }
 
+// Outputs of more elements are not stored: whoever replays the case gets them again.
+constexpr std::int64_t kMostStoredElements = std::int64_t{1} << 16;
+
+// What was seen of the case by itself; where that conforms, it is a relation between calls that does not
+// hold.
+std::string_view kind_of(const Evaluation& evaluation) {
+  return evaluation.violates() ? name_of(evaluation.outcome) : "broken relation";
+}
+
 std::string signature(const Case& test_case, const Evaluation& evaluation) {
-  std::string kind(name_of(evaluation.outcome));
+  std::string kind(kind_of(evaluation));
   std::replace(kind.begin(), kind.end(), ' ', '-');
   return fmt::format("{}-{}-{}", name_of(test_case.operation), name_of(test_case.dtype), kind);
 }
 
 }  // namespace
 
-Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Target& target,
+Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Target& target, Evaluation& seen,
                         const ShrinkOptions& options) {
   struct OutOfTime {};
   const auto begin = std::chrono::steady_clock::now();
@@ -38,9 +47,11 @@ Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Tar
   const auto still_fails = [&](const Case& candidate) {
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
     if (elapsed.count() > options.seconds) throw OutOfTime();
-    const Evaluation evaluation = evaluate(candidate, target);
+    if (candidate == smallest) return true;
+    Evaluation evaluation = evaluate(candidate, target);
     if (!evaluation.violates() || identity_of(candidate, evaluation) != cause) return false;
     smallest = candidate;
+    seen = std::move(evaluation);
     return true;
   };
   const auto take_first = [&](const std::vector<Case>& candidates) {
@@ -79,10 +90,12 @@ void store_finding(Finding& finding, const std::filesystem::path& folder, const 
   if (evaluation.run.status == RunResult::Status::completed) finding.outputs = evaluation.run.outputs;
   repro.name = signature(repro, evaluation);
   repro.description = printable(fmt::format("Violates the contract on target {}: {}. Found by {}.",
-                                            target.name(), name_of(evaluation.outcome), finding.found_by),
+                                            target.name(), kind_of(evaluation), finding.found_by),
                                 kMaximumDescriptionBytes);
   std::filesystem::create_directories(folder);
   const auto file = folder / fmt::format("{}-{:08x}.json", repro.name, short_hash(case_to_json(repro)));
+  if (finding.outputs && evaluation.violates() && repro.elements() <= kMostStoredElements)
+    repro.outputs = finding.outputs;
   write_case(file, repro);
   finding.file = file;
 }
@@ -90,11 +103,13 @@ void store_finding(Finding& finding, const std::filesystem::path& folder, const 
 std::string finding_text(const Finding& finding, const Target& target) {
   std::string text = fmt::format("VIOLATION found by {}\n{}", finding.found_by, finding.message);
   if (text.back() != '\n') text += '\n';
-  if (!finding.file.empty()) {
-    const std::string arguments = shell_quoted_file(finding.file.string()) + target_arguments(target);
-    text += fmt::format("  replay:  {} replay {}\n", program_name(), arguments);
-    text += fmt::format("  explain: {} explain {}\n", program_name(), arguments);
-  }
+  const auto command = [&](const char* name, const std::filesystem::path& file) {
+    return fmt::format("{} {} {}{}\n", program_name(), name, shell_quoted_file(file.string()),
+                       target_arguments(target));
+  };
+  const std::filesystem::path& replayed = finding.sequence.empty() ? finding.file : finding.sequence;
+  if (!replayed.empty()) text += "  replay:  " + command("replay", replayed);
+  if (!finding.file.empty()) text += "  explain: " + command("explain", finding.file);
   return text;
 }
 

@@ -27,7 +27,8 @@ struct Finding {
   std::string found_by;              // "corpus seeds/B1.json", "property bitwise-equality", "random case 17"
   std::string message;               // what is wrong, with the certificate
   std::filesystem::path file;        // the JSON; empty where it could not be written
-  std::optional<Outputs> outputs{};  // of the target on the stored case, where it gave some
+  std::optional<Outputs> outputs{};  // of the target on the stored case, those that were judged
+  std::filesystem::path sequence{};  // the calls that show it, where the case alone does not
   // Where the case alone shows the violation: of the cases that were found, and of the shrunk one, whose
   // operation may be a simpler one.
   std::vector<Cause> causes{};
@@ -45,14 +46,16 @@ struct Shrunk {
   bool stopped_early = false;  // the time was up: a smaller case may exist
 };
 // Shrinks `failing`, whose violation on `target` is `cause`; the result violates in the same way: same kind,
-// same place, same fault. The operation becomes a simpler one where that shows it too.
-Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Target& target,
+// same place, same fault. The operation becomes a simpler one where that shows it too. `seen` is what was
+// seen of it, and becomes what was seen of the result: a target that depends on chance may not do it again.
+Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Target& target, Evaluation& seen,
                         const ShrinkOptions& options = {});
 // "shrinking stopped early after 10 s: ...", a line for a Shrunk that did.
 std::string stopped_early_text(const ShrinkOptions& options);
 
-// Writes the case below `folder`, named by operation, dtype and the kind of violation that `evaluation`
-// shows, and fills in `file`. Throws CaseError where it cannot.
+// Writes the case below `folder` with the outputs that were seen, unless they are large, named by operation,
+// dtype and the kind of violation that `evaluation` shows, and fills in `file`. Throws CaseError where it
+// cannot.
 void store_finding(Finding& finding, const std::filesystem::path& folder, const Target& target,
                    const Evaluation& evaluation);
 

@@ -340,14 +340,18 @@ std::string checks_section(const VerifyResult& result) {
     Rows rows = {{"", "name", "cases", "seconds", ""}};
     for (const Check& check : result.checks) {
       if (check.group != group) continue;
-      rows.push_back(
-          {html::badge(check.passed ? "passed" : "failed", check.passed), escaped(check.name),
-           std::to_string(check.cases), fmt::format("{:.3f}", check.seconds),
-           check.message.empty() ? "" : html::details("message", html::preformatted(check.message))});
+      rows.push_back({html::badge(!check.passed           ? "failed"
+                                  : check.skipped.empty() ? "passed"
+                                                          : "skipped",
+                                  check.passed),
+                      escaped(check.name), std::to_string(check.cases), fmt::format("{:.3f}", check.seconds),
+                      !check.message.empty()   ? html::details("message", html::preformatted(check.message))
+                      : !check.skipped.empty() ? html::details("why", html::preformatted(check.skipped))
+                                               : ""});
     }
     return rows;
   };
-  for (const char* group : {"property", "random", "corpus"}) {
+  for (const char* group : {"property", "promise", "random", "corpus"}) {
     const Rows rows = table_of(group);
     const auto failed =
         std::count_if(result.checks.begin(), result.checks.end(),

@@ -51,10 +51,10 @@ int minimize_on_target(const MinimizeOptions& options) {
     fmt::print("does not violate the contract on target {}: nothing to minimize\n", target->name());
     return kAllGood;
   }
+  Evaluation after = before;
   const auto [shrunk, stopped_early] =
-      shrink_violation(failing, identity_of(failing, before), *target, options.shrinking);
+      shrink_violation(failing, identity_of(failing, before), *target, after, options.shrinking);
   Case smallest = shrunk;
-  const Evaluation after = evaluate(smallest, *target);
   smallest.name = "minimized";
   smallest.description = printable(
       fmt::format("Violates the contract on target {}: {}.", target->name(), name_of(after.outcome)),

@@ -11,10 +11,12 @@
 #include "cli/crash_report.h"
 #include "cli/exit_codes.h"
 #include "cli/output_files.h"
+#include "cli/sequence_run.h"
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
 #include "corpus/dump.h"
 #include "corpus/generate.h"
+#include "corpus/sequence.h"
 #include "fuzz/campaign/repro_script.h"
 #include "oracle/canonical_judge.h"
 #include "properties/check.h"
@@ -79,6 +81,23 @@ int replay(const ReplayOptions& options) {
       ++unreadable;
     }
     for (const auto& file : files) {
+      if (is_sequence_file(file)) {
+        if (!(options.dump.empty() && options.repro.empty())) {
+          throw UsageError(
+              fmt::format("--dump, --repro: take one case, got a sequence of calls: {}", file.string()));
+        }
+        try {
+          const SequenceRun run = run_sequence(read_sequence(file), *target);
+          ++replayed;
+          violations += run.violates ? 1 : 0;
+          not_taken += run.not_taken == run.calls ? 1 : 0;
+          if (run.violates || !options.quiet) fmt::print("{}: {}", file.string(), run.message);
+        } catch (const CaseError& error) {
+          fmt::print(stderr, "normproof: {}\n", error.what());
+          ++unreadable;
+        }
+        continue;
+      }
       Case test_case;
       try {
         test_case = read_case(file);
@@ -127,7 +146,8 @@ int replay(const ReplayOptions& options) {
 
 Action add_replay(CLI::App& command) {
   const auto options = std::make_shared<ReplayOptions>();
-  command.add_option("files", options->files, "Case files, or folders of them")->required();
+  command.add_option("files", options->files, "Case files, sequences of calls, or folders of case files")
+      ->required();
   add_target_option(command, options->target);
   add_judge_options(command, options->judge);
   command.add_option("--dump", options->dump, "Write the case's inputs and outputs to this safetensors file");

@@ -10,6 +10,7 @@
 #include "cli/output_files.h"
 #include "cli/sarif.h"
 #include "cli/shard.h"
+#include "cli/verify_demands.h"
 #include "cli/verify_run.h"
 
 namespace normproof {
@@ -109,6 +110,7 @@ Action add_verify(CLI::App& command) {
       ->check(CLI::Range(1, 1024));
   command.add_flag("--witness,!--no-witness", verify_options.witness,
                    "Judge the random cases with the witness judge too; default: for target cuda");
+  add_demand_option(command, verify_options.demands);
   command.add_flag("--keep-going", verify_options.keep_going, "Do not stop at the first violation");
   command.add_flag("!--no-shrink", verify_options.shrink, "Store violating cases as they were found");
   command.add_option("--json", options->json, "Write the result to this file");

@@ -14,6 +14,7 @@
 #include "cli/merge.h"
 #include "cli/output_files.h"
 #include "cli/shard.h"
+#include "cli/verify_demands.h"
 #include "cli/verify_run.h"
 #include "corpus/case_json.h"
 
@@ -32,6 +33,13 @@ VerifyOptions options_from(const ResultFields& run) {
   if (run.has("operation")) options.operation = run.named("operation", operation_from_name);
   if (run.has("dtype")) options.dtype = run.named("dtype", dtype_from_name);
   if (run.has("witness")) options.witness = run.flag("witness");
+  if (run.has("demand")) {
+    for (const std::string& name : run.texts("demand")) {
+      const auto promise = promise_from_name(name);
+      if (!promise) run.refuse("demand", "must name promises");
+      options.demands.push_back(*promise);
+    }
+  }
   return options;
 }
 
@@ -140,8 +148,9 @@ Check check_from(const ResultFields& row) {
   Check check{row.text("group"),  row.text("name"),       row.flag("passed"),
               row.count("cases"), row.seconds("seconds"), row.text("message")};
   if (check.group != "corpus" && check.group != "property" && check.group != "sizes" &&
-      check.group != "random")
-    row.refuse("group", "must be corpus, property, sizes or random");
+      check.group != "random" && check.group != "promise")
+    row.refuse("group", "must be corpus, property, sizes, random or promise");
+  if (row.has("skipped")) check.skipped = row.text("skipped");
   return check;
 }
 
@@ -189,6 +198,30 @@ void add_finding(std::vector<Finding>& findings, const ResultFields& row) {
                              finding.also_found_by.end());
 }
 
+// Of a promise the shard speaks that compared calls.
+void add_promise(Observations& promises, const ResultFields& row) {
+  Observation& all = promises[static_cast<std::size_t>(row.named("name", promise_from_name))];
+  Observation part;
+  part.state = row.named("bits_differ", state_from_name);
+  part.comparisons = row.count("comparisons");
+  part.message = row.text("message");
+  if (row.has("calls")) {
+    try {
+      for (const auto& call : row.at("calls")) part.calls.push_back(case_from_json(call.dump()));
+    } catch (const CaseError& error) {
+      row.refuse(fmt::format("one of its calls: {}", error.what()));
+    }
+  }
+  if (part.state == Observation::State::seen && part.calls.size() != 2)
+    row.refuse("the two calls whose bits differ are missing");
+  if (all.state == Observation::State::seen || part.state == Observation::State::not_compared) {
+    if (all.message.empty()) all.message = part.message;
+    return;
+  }
+  if (part.state == all.state) part.comparisons += all.comparisons;
+  all = std::move(part);
+}
+
 // What a part says of itself besides its findings and what it left unchecked: nothing of it is lost, also
 // where those do not say so.
 void add_what_it_says_itself(VerifyResult& all, const ResultPart& part, std::int64_t violating_cases,
@@ -219,9 +252,12 @@ void add(VerifyResult& all, const ResultPart& part) {
       // A property that could check no case fails as well, and is named among what is unchecked.
       const bool is_unchecked = check.cases == 0 && !unchecked.empty();
       if (!check.passed && !is_unchecked) failed.push_back(check.group + " " + check.name);
-      add_check(all.checks, std::move(check));
+      // Those of promises are made again from what all shards have seen.
+      if (check.group != "promise") add_check(all.checks, std::move(check));
     }
   }
+  if (fields.has("promises"))
+    for (const ResultFields& row : fields.rows("promises")) add_promise(all.promises, row);
   for (const ResultFields& row : fields.rows("findings")) add_finding(all.findings, row);
   for (const std::string& reason : unchecked)
     if (std::ranges::count(all.unchecked, reason) == 0) all.unchecked.push_back(reason);
@@ -269,6 +305,9 @@ int merge_verify(const std::vector<ResultPart>& parts, const MergeOutput& output
   }
   result.violations = std::max(result.violations, static_cast<std::int64_t>(result.findings.size()));
   sort_checks(result.checks);
+  // What each shard says of its own calls does not hold of all, where one found a violation.
+  if (result.judging.canonical && options.demands.empty()) result.promises = {};
+  conclude_promises(options, result);
   result.uncovered = result.tally.uncovered(result.combinations);
   for (const Finding& finding : result.findings) {
     fmt::print("VIOLATION found by {}\n{}{}", finding.found_by, finding.message,

@@ -7,6 +7,7 @@
 
 #include "cli/exit_codes.h"
 #include "cli/shard.h"
+#include "cli/verify_demands.h"
 #include "cli/verify_run.h"
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
@@ -125,6 +126,7 @@ nlohmann::ordered_json what_is_run(const VerifyOptions& options, const VerifyRes
   if (options.operation) run["operation"] = name_of(*options.operation);
   if (options.dtype) run["dtype"] = name_of(*options.dtype);
   if (options.witness) run["witness"] = *options.witness;
+  for (const Promise promise : options.demands) run["demand"].push_back(name_of(promise));
   return run;
 }
 
@@ -152,6 +154,7 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
                       result.tally.sizes().count(), SizesReached::wanted_count(), sizes_left_out());
   if (total.not_taken > 0)
     text += fmt::format("not taken by the target: {} cases\n", grouped(total.not_taken));
+  text += promises_text(result.promises);
   text += result.closing_words;
   for (const std::string& reason : result.unchecked) text += fmt::format("NOT CHECKED: {}\n", reason);
   if (!result.findings.empty()) {
@@ -215,6 +218,7 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
                                   {"cases", check.cases},
                                   {"seconds", check.seconds},
                                   {"message", check.message}});
+    if (!check.skipped.empty()) document["checks"].back()["skipped"] = check.skipped;
   }
   document["violations_found"] = result.violations;
   document["findings"] = nlohmann::ordered_json::array();
@@ -229,6 +233,7 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
       document["findings"].back()["case"] = nlohmann::ordered_json::parse(case_to_json(finding.test_case));
     }
   }
+  document["promises"] = promises_json(result.promises);
   document["target_says"] = result.closing_words;
   if (!result.findings.empty()) {
     document["first_violation"] = {{"cases", result.cases_to_first_violation},
@@ -244,21 +249,26 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
 void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result) {
   const auto failures = std::count_if(result.checks.begin(), result.checks.end(),
                                       [](const Check& check) { return !check.passed; });
+  const auto skipped = std::count_if(result.checks.begin(), result.checks.end(), [](const Check& check) {
+    return check.passed && !check.skipped.empty();
+  });
   const std::size_t errors =
       result.unchecked.size() + (result.findings.empty() ? result.uncovered.size() : 0);
   std::string text = fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n"
       "  <testsuite name=\"normproof verify {}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" "
-      "time=\"{:.3f}\">\n"
+      "skipped=\"{}\" time=\"{:.3f}\">\n"
       "    <properties><property name=\"seed\" value=\"{}\"/></properties>\n",
-      html::escaped(options.target), result.checks.size() + errors, failures, errors, result.seconds,
+      html::escaped(options.target), result.checks.size() + errors, failures, errors, skipped, result.seconds,
       options.seed);
   for (const Check& check : result.checks) {
     text += fmt::format("    <testcase classname=\"{}\" name=\"{}\" time=\"{:.3f}\"", check.group,
                         html::escaped(check.name), check.seconds);
-    text += check.passed ? "/>\n"
-                         : fmt::format("><failure message=\"violation\">{}</failure></testcase>\n",
-                                       html::escaped(check.message));
+    text += check.passed && !check.skipped.empty()
+                ? fmt::format("><skipped message=\"{}\"/></testcase>\n", html::escaped(check.skipped))
+            : check.passed ? "/>\n"
+                           : fmt::format("><failure message=\"violation\">{}</failure></testcase>\n",
+                                         html::escaped(check.message));
   }
   const auto error_case = [&text](std::string_view group, const std::string& name, std::string_view message) {
     text += fmt::format("    <testcase classname=\"{}\" name=\"{}\"><error message=\"{}\"/></testcase>\n",

@@ -15,11 +15,14 @@
 
 #include "cli/crash_report.h"
 #include "cli/progress.h"
+#include "cli/reproduction.h"
+#include "cli/verify_demands.h"
 #include "corpus/case_json.h"
 #include "corpus/generate.h"
 #include "oracle/witness_judge.h"
 #include "properties/property.h"
 #include "properties/run/evaluate.h"
+#include "properties/run/recorded_target.h"
 #include "properties/run/size_sweep.h"
 #include "properties/run/verification_case.h"
 
@@ -60,8 +63,8 @@ std::string witness_objection(const Case& test_case, const CaseTensors& tensors,
 
 struct Failure {
   Case test_case;
-  std::string message;
-  std::string seen;
+  std::string message;  // of the witness judge alone
+  Evaluation seen;
 };
 
 // Cases that all threads judge: of a seed, or of the sweep over all sizes.
@@ -93,7 +96,7 @@ class Verification {
  public:
   explicit Verification(const VerifyOptions& options)
       : options_(options),
-        target_(judged(make_target(options.target), options.judge)),
+        target_(judged(recorded(make_target(options.target)), options.judge)),
         combinations_(combinations_of(*target_, options.operation, options.dtype)) {
     if (combinations_.empty()) {
       throw TargetError(fmt::format("target {} takes {}", options.target,
@@ -112,7 +115,10 @@ class Verification {
   void judge_random_cases();
   void judge_cases(const CaseStage& stage);
   bool counts_as_known(const Cause& cause, const Cause& found, const std::string& found_by);
-  void record(const Case& failing, std::string found_by, const std::string& message, const std::string& seen);
+  void record(const Case& failing, std::string found_by, const std::string& message,
+              std::optional<Evaluation> seen);
+  void observe_promises();
+  std::unique_ptr<Target> recorded(std::unique_ptr<Target> target);
   void note_first_violation();
   bool stop() const { return result_.stopped_early; }
   bool selected(const Case& test_case) const {
@@ -121,6 +127,7 @@ class Verification {
   }
 
   const VerifyOptions& options_;
+  const RecordedTarget* recorder_ = nullptr;  // of a foreign target
   std::unique_ptr<Target> target_;
   std::vector<Combination> combinations_;
   Clock::time_point start_ = Clock::now();
@@ -132,6 +139,7 @@ class Verification {
 VerifyResult Verification::run() {
   report_crashes(options_.findings, options_.target);
   replay_corpus();
+  if (!stop()) observe_promises();
   if (!stop()) check_properties();
   if (!stop()) judge_sizes();
   if (!stop()) judge_random_cases();
@@ -145,6 +153,7 @@ VerifyResult Verification::run() {
       result_.unchecked.push_back(fmt::format("the target took none of {} cases", total.not_taken));
   }
   result_.judging = target_->judging();
+  conclude_promises(options_, result_);
   result_.seconds = seconds_since(start_);
   result_.closing_words = target_->closing_words();
   return std::move(result_);
@@ -169,47 +178,74 @@ bool Verification::counts_as_known(const Cause& cause, const Cause& found, const
   return true;
 }
 
-// Shrinks and stores a violating case. `message` replaces the judge's description where the judge alone does
-// not see the violation (a property about two runs, say), and such a case is already shrunk.
-// `seen`: what was wrong when the case was found, for a target that does not do it again.
+// Only kernels of others may keep something between calls; and ours are looked at through their class.
+std::unique_ptr<Target> Verification::recorded(std::unique_ptr<Target> target) {
+  if (!target->is_foreign()) return target;
+  auto recorder = std::make_unique<RecordedTarget>(std::move(target));
+  recorder_ = recorder.get();
+  return recorder;
+}
+
+// Shrinks and stores a violating case, judged from what was seen when it was found: the target need not do it
+// again. `message` comes before the judge's description where the judge alone does not see the violation (a
+// property about two runs, say); then nothing may have been `seen` of the case by itself.
 void Verification::record(const Case& failing, std::string found_by, const std::string& message,
-                          const std::string& seen) {
+                          std::optional<Evaluation> seen) {
   progress_.clear();
+  const std::vector<Case> before = recorder_ != nullptr ? recorder_->recent() : std::vector<Case>{};
   Finding finding;
   finding.found_by = std::move(found_by);
   finding.test_case = failing;
   // As few runs as can be: each may take as long as the target's patience.
-  Evaluation evaluation = evaluate(failing, *target_);
+  Evaluation evaluation = seen ? *std::move(seen) : evaluate(failing, *target_);
+  finding.message = message.empty() ? "" : message + "\n";
   if (evaluation.violates()) {
     const Cause found{identity_of(failing, evaluation), failing.operation, failing.dtype};
     if (counts_as_known(found, found, finding.found_by)) return;
     Shrunk shrunk{failing, false};
     if (options_.shrink) {
-      shrunk = shrink_violation(failing, found.violation, *target_,
+      shrunk = shrink_violation(failing, found.violation, *target_, evaluation,
                                 {.keep_operation = options_.operation.has_value()});
       finding.test_case = shrunk.test_case;
-      if (finding.test_case != failing) evaluation = evaluate(finding.test_case, *target_);
     }
     const Cause smallest{found.violation, finding.test_case.operation, finding.test_case.dtype};
     if (counts_as_known(smallest, found, finding.found_by)) return;
     finding.causes = {found, smallest};
-    finding.message = describe(finding.test_case, evaluation);
+    finding.message += describe(finding.test_case, evaluation);
     if (shrunk.stopped_early) finding.message += "  " + stopped_early_text({});
-  } else if (message.empty()) {
-    finding.message = seen + "  the target does not do it again for the same case\n";
   }
-  if (!message.empty()) finding.message = message + "\n" + finding.message;
   try {
     store_finding(finding, options_.findings, *target_, evaluation);
+    if (evaluation.violates()) reproduce(finding, before, *target_);
   } catch (const std::exception& error) {
-    finding.message += fmt::format("  the repro could not be written: {}\n{}\n", error.what(),
-                                   case_to_json(finding.test_case));
+    finding.message += finding.file.empty() ? fmt::format("  the repro could not be written: {}\n{}\n",
+                                                          error.what(), case_to_json(finding.test_case))
+                                            : fmt::format("  it could not be replayed: {}\n", error.what());
   }
   fmt::print("{}\n", finding_text(finding, *target_));
   std::fflush(stdout);
   result_.findings.push_back(std::move(finding));
   ++result_.violations;
   if (!options_.keep_going) result_.stopped_early = true;
+}
+
+void Verification::observe_promises() {
+  if (!options_.shard.takes(0)) return;
+  progress_.clear();
+  PromiseRun run = run_promises(options_, *target_, combinations_, result_.tally);
+  if (run.wrong) {
+    note_first_violation();
+    record(run.wrong->test_case, fmt::format("comparing calls, seed {}", options_.seed), {},
+           std::move(run.wrong->evaluation));
+  }
+  result_.promises = std::move(run.observations);
+  for (Finding& finding : broken_demands(options_, result_.promises, *target_)) {
+    note_first_violation();
+    fmt::print("{}\n", finding_text(finding, *target_));
+    result_.findings.push_back(std::move(finding));
+    ++result_.violations;
+    result_.stopped_early = !options_.keep_going;
+  }
 }
 
 void Verification::replay_corpus() {
@@ -240,7 +276,7 @@ void Verification::replay_corpus() {
     if (evaluation.violates()) {
       check.message = describe(test_case, evaluation);
       note_first_violation();
-      record(test_case, "corpus case " + name, {}, check.message);
+      record(test_case, "corpus case " + name, {}, evaluation);
     }
     result_.checks.push_back(std::move(check));
     if (stop()) return;
@@ -278,6 +314,7 @@ void Verification::check_properties() {
     const PropertyResult outcome = property.check(context);
     Check check{"property",    std::string(property.name), outcome.holds,
                 outcome.cases, seconds_since(begin),       {}};
+    if (!outcome.not_compared.empty()) check.skipped = "not compared: " + outcome.not_compared;
     if (!outcome.holds && outcome.cases == 0 && !outcome.counterexample) {
       // Nothing was found wrong, but nothing was checked either.
       result_.unchecked.push_back(fmt::format("property {}: {}", property.name, outcome.message));
@@ -287,7 +324,7 @@ void Verification::check_properties() {
       note_first_violation();
       const std::string found_by = fmt::format("property {}: {}", property.name, property.sentence);
       if (outcome.counterexample) {
-        record(*outcome.counterexample, found_by, outcome.message, {});
+        record(*outcome.counterexample, found_by, outcome.message, outcome.seen);
       } else {
         progress_.clear();
         fmt::print("VIOLATION found by {}\n{}\n", found_by, outcome.message);
@@ -385,8 +422,7 @@ void Verification::judge_cases(const CaseStage& stage) {
             ++failing;
             if (!options_.keep_going) stop_workers = true;
             if (failures.size() == kMostRandomFindings && number > failures.rbegin()->first) continue;
-            failures[number] = {test_case, std::move(objection),
-                                evaluation.violates() ? describe(test_case, evaluation) : std::string()};
+            failures[number] = {test_case, std::move(objection), evaluation};
             if (failures.size() > kMostRandomFindings) failures.erase(std::prev(failures.end()));
           }
         }

@@ -10,6 +10,7 @@
 #include "cli/finding.h"
 #include "corpus/case.h"
 #include "corpus/shard.h"
+#include "properties/demands.h"
 #include "properties/run/tally.h"
 #include "properties/run/target.h"
 
@@ -30,18 +31,20 @@ struct VerifyOptions {
   int threads = 0;  // for the random cases; 0: as many as keep the target and the cores busy
   // Judge the random cases with the witness judge too; not given: where the target is not the CPU's own.
   std::optional<bool> witness;
-  bool keep_going = false;  // do not stop at the first violation; count all
-  bool shrink = true;       // violating cases, before they are stored
+  std::vector<Promise> demands;  // promises about several calls whose breach is a violation
+  bool keep_going = false;       // do not stop at the first violation; count all
+  bool shrink = true;            // violating cases, before they are stored
 };
 
 // One line of the reports: a corpus case, a property, or the random cases of one operation and dtype.
 struct Check {
-  std::string group;  // "corpus", "property", "sizes", "random"
+  std::string group;  // "corpus", "promise", "property", "sizes", "random"
   std::string name;
   bool passed = true;
   std::int64_t cases = 0;
   double seconds = 0;
-  std::string message;  // of a failure
+  std::string message;    // of a failure
+  std::string skipped{};  // why it has no answer, though nothing failed: "not compared: ..."
 };
 
 struct VerifyResult {
@@ -54,6 +57,7 @@ struct VerifyResult {
       uncovered;  // of these, those that no compared row has reached; of a whole run only
   std::vector<std::string> unchecked;  // corpus files and properties, with the reason
   std::string closing_words;           // of the target
+  Observations promises;               // by promise
   std::int64_t corpus_files = 0;       // all that were there, also those of other shards
   Judging judging;
   double seconds = 0;

@@ -10,6 +10,7 @@
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
 #include "corpus/limits.h"
+#include "corpus/sequence.h"
 
 namespace normproof {
 namespace {
@@ -72,6 +73,18 @@ Case read_case(const fs::path& file) {
 
 void write_case(const fs::path& file, const Case& test_case) {
   write_text_atomically(file, case_to_json(test_case));
+}
+
+Sequence read_sequence(const fs::path& file) {
+  try {
+    return sequence_from_json(read_text(file));
+  } catch (const CaseError& error) {
+    throw CaseError(file, error);
+  }
+}
+
+void write_sequence(const fs::path& file, const Sequence& sequence) {
+  write_text_atomically(file, sequence_to_json(sequence));
 }
 
 std::vector<fs::path> find_case_files(const fs::path& file_or_folder) {

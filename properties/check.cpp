@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <exception>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "corpus/hash.h"
@@ -62,6 +63,7 @@ class Checker {
   int shrink_tries_ = 0;
   bool out_of_time_ = false;
   std::optional<Case> counterexample_;
+  CaseFinding finding_;  // what was seen of it
 };
 
 Case Checker::draw(Random& random) const {
@@ -108,6 +110,7 @@ void Checker::check_next(const rc::Gen<Case>& generator) {
       throw rc::detail::CaseResult(rc::detail::CaseResult::Type::Discard);
     case CaseFinding::Kind::fails:
       if (!context_.shrink) shrink_tries_ = kShrinkTries;
+      finding_ = finding;
       counterexample_ = test_case;  // while RapidCheck shrinks, the last failing case is the smallest one
       throw rc::detail::CaseResult(rc::detail::CaseResult::Type::Failure, finding.message);
   }
@@ -135,6 +138,12 @@ PropertyResult Checker::run() {
                                                  parameters, silent, no_reproduction);
 
   if (counterexample_) return failure();
+  if ((!property_.any_judge || property_.compares_calls) && !bits_are_determined(context_.target)) {
+    result.not_compared = fmt::format(
+        "each call was judged by itself: the judge of target {} leaves bits open in which two calls may "
+        "differ",
+        context_.target.name());
+  }
   result.cases = cases_;
   result.not_taken = static_cast<int>(context_.tally.total().not_taken - not_taken_before_);
   if (cases_ == 0 && result.not_taken > 0) {
@@ -160,21 +169,35 @@ PropertyResult Checker::run() {
   return result;
 }
 
+// What is reported is what was seen: a target that depends on chance, or on the calls before, need not do it
+// again.
 PropertyResult Checker::failure() {
-  const auto fails = [this](const Case& candidate) {
-    return check(candidate, shrinking_context_).kind == CaseFinding::Kind::fails;
+  Case smallest = *counterexample_;
+  const auto fails = [&](const Case& candidate) {
+    if (candidate == smallest) return true;
+    CaseFinding finding = check(candidate, shrinking_context_);
+    if (finding.kind != CaseFinding::Kind::fails) return false;
+    smallest = candidate;
+    finding_ = std::move(finding);
+    return true;
   };
-  Case smallest = context_.shrink ? minimize(*counterexample_, fails, kMinimizeTries) : *counterexample_;
-  CaseFinding finding = check(smallest, shrinking_context_);
-  const auto violates = [this](const Case& test_case) {
-    return validate(test_case).empty() && evaluate(test_case, context_.target).violates();
+  if (context_.shrink) minimize(*counterexample_, fails, kMinimizeTries);
+  const auto violates = [&](const Case& candidate) {
+    if (!validate(candidate).empty()) return false;
+    Evaluation evaluation = evaluate(candidate, context_.target);
+    if (!evaluation.violates()) return false;
+    smallest = candidate;
+    finding_.seen = std::move(evaluation);
+    return true;
   };
-  if (context_.shrink && finding.related && !violates(smallest) && violates(*finding.related))
-    smallest = minimize(std::move(*finding.related), violates, kMinimizeTries);
+  if (context_.shrink && finding_.related && !finding_.seen && !violates(smallest) &&
+      violates(*finding_.related))
+    minimize(*std::exchange(finding_.related, {}), violates, kMinimizeTries);
   PropertyResult result;
   result.cases = cases_;
-  result.message = finding.message;
+  result.message = finding_.message;
   result.counterexample = std::move(smallest);
+  result.seen = std::move(finding_.seen);
   return result;
 }
 

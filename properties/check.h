@@ -29,6 +29,8 @@ struct PropertyCheck {
   // give, such as the same bits in two runs. Otherwise a target that is judged in another way is not asked
   // for it: the property's cases are run and judged one by one.
   bool any_judge = false;
+  // `check` compares calls of targets whose bits are determined, and judges those of others one by one.
+  bool compares_calls = false;
 };
 
 // Checks `context.cases` cases, or as many as time allows, and shrinks the first counterexample. A property

@@ -6,10 +6,13 @@
 namespace normproof {
 
 CaseFinding judge_alone(const Case& test_case, PropertyContext& context) {
-  const Evaluation evaluation = evaluate(test_case, context.target);
+  Evaluation evaluation = evaluate(test_case, context.target);
   if (evaluation.outcome == Evaluation::Outcome::not_taken) throw NotTaken();
   context.tally.add(test_case, evaluation);
-  return evaluation.violates() ? CaseFinding::fails(describe(test_case, evaluation)) : CaseFinding::holds();
+  if (!evaluation.violates()) return CaseFinding::holds();
+  CaseFinding finding = CaseFinding::fails(describe(test_case, evaluation));
+  finding.seen = evaluation;
+  return finding;
 }
 
 bool bits_are_determined(const Target& target) {

@@ -22,12 +22,14 @@ struct CaseFinding {
   // Of a failure of a relation between two runs: the second one. It is the counterexample where it violates
   // the contract by itself and the case that was checked does not, so that a replay shows the bug.
   std::optional<Case> related;
+  // What was seen of the case by itself, where it alone violates: the target may not do it again.
+  std::optional<Evaluation> seen;
 
   static CaseFinding holds() { return {}; }
   static CaseFinding fails(std::string what, std::optional<Case> related = {}) {
-    return {Kind::fails, std::move(what), std::move(related)};
+    return {Kind::fails, std::move(what), std::move(related), {}};
   }
-  static CaseFinding not_applicable() { return {Kind::not_applicable, {}, {}}; }
+  static CaseFinding not_applicable() { return {Kind::not_applicable, {}, {}, {}}; }
 };
 
 // Judges one run of the case, as target.judging() says, and adds it to the tally.

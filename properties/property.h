@@ -33,6 +33,10 @@ struct PropertyResult {
   int not_taken = 0;                   // cases that the target is not made for
   std::string message;                 // on failure: what is wrong, after shrinking
   std::optional<Case> counterexample;  // on failure: the shrunk case
+  std::optional<Evaluation> seen;      // of the counterexample by itself, where a call of it was judged
+  // Why the calls were judged one by one and not compared, which the sentence is about; empty where they
+  // were.
+  std::string not_compared;
 };
 
 struct Property {

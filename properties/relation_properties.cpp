@@ -51,6 +51,7 @@ PropertyResult check_rows_are_independent(PropertyContext& context) {
   property.limits.max_elements = 1 << 14;
   property.limits.max_threads_per_block = 256;
   property.any_judge = true;
+  property.compares_calls = true;
   property.check = rows_are_independent;
   return check_property(property, context);
 }
@@ -61,6 +62,7 @@ PropertyResult check_layout_changes_nothing(PropertyContext& context) {
   property.limits.max_elements = 1 << 14;
   property.limits.max_threads_per_block = 256;
   property.any_judge = true;
+  property.compares_calls = true;
   property.check = layout_changes_nothing;
   return check_property(property, context);
 }

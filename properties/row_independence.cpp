@@ -32,7 +32,10 @@ CaseFinding compare_rows(const Case& original_case, const RunResult& original, c
   if (!bits_are_determined(context.target)) {
     try {
       CaseFinding finding = judge_alone(case_of(varied), context);
-      if (finding.kind == CaseFinding::Kind::fails) finding.related = case_of(varied);
+      if (finding.kind == CaseFinding::Kind::fails) {
+        finding.related = case_of(varied);
+        finding.seen.reset();  // it is of the related case
+      }
       return finding;
     } catch (const NotTaken&) {
       return CaseFinding::holds();

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -120,6 +121,53 @@ void wait_for_file(const char* name) {
   while (access(name, R_OK) != 0) usleep(1000);
 }
 
+// --- kernels that keep the contract in every call, and no promise about several ---
+
+// Whether this call sums in another order than the last one: from 64 rows on, or every second time.
+bool sums_backwards(const DLTensor* input) {
+  static int calls = 0;
+  ++calls;
+  return (fault_is("order-from-64-rows", input) && input->shape[0] >= 64) ||
+         (fault_is("order-by-call", input) && calls % 2 == 0) ||
+         (fault_is("order-by-alignment", input) && reinterpret_cast<std::uintptr_t>(input->data) % 16 != 0);
+}
+
+// After ten right calls the rows are off by a factor.
+float factor_after_ten_calls(const DLTensor* input) {
+  static int calls = 0;
+  return fault_is("right-ten-times", input) && ++calls > 10 ? 1.5f : 1.0f;
+}
+
+// Wrong where the call before it had another number of columns.
+float factor_after_other_columns(const DLTensor* input) {
+  static std::int64_t before = 0;
+  const std::int64_t columns = input->shape[input->ndim - 1];
+  const bool other = before != 0 && before != columns;
+  before = columns;
+  return other && fault_is("after-other-columns", input) ? 1.5f : 1.0f;
+}
+
+// Up by one in the last place in one of 512 elements, of others in every process.
+float nudged_by_chance(DLDataType type, float value) {
+  static std::uint32_t state = 0;
+  if (state == 0) state = static_cast<std::uint32_t>(getpid()) * 2654435761u | 1u;
+  state = state * 1664525u + 1013904223u;
+  return (state >> 23) == 0 ? from_bits(to_bits(value) + (is_bf16(type) ? 0x10000u : 1u)) : value;
+}
+
+void spoil_sometimes(const DLTensor* out, const DLTensor* input) {
+  const float factor = factor_after_ten_calls(input) * factor_after_other_columns(input);
+  const bool by_chance = fault_is("by-chance", input);
+  if (factor == 1 && !by_chance) return;
+  for (std::int64_t row = 0; row < input->shape[0]; ++row) {
+    for (std::int64_t j = 0; j < input->shape[1]; ++j) {
+      const std::int64_t at = row * out->strides[0] + j;
+      const float value = load(out, at) * factor;
+      store(out, at, by_chance ? nudged_by_chance(out->dtype, value) : value);
+    }
+  }
+}
+
 // One row. The sum runs backwards, by fma, times 1 / H: another faithful evaluation of r.
 float another_inverse_rms(const DLTensor* input, std::int64_t begin, float epsilon) {
   const std::int64_t columns = input->shape[input->ndim - 1];
@@ -150,6 +198,7 @@ int32_t another_rms_norm(const DLTensor* out, const DLTensor* input, const DLTen
 
 int32_t faulty_rms_norm(const DLTensor* out, const DLTensor* input, const DLTensor* weight, float epsilon,
                         const normproof_plugin_call* call) {
+  if (input->ndim == 2 && sums_backwards(input)) return another_rms_norm(out, input, weight, epsilon, false);
   if (input->ndim == 2 && fault_is("other-order", input))
     return another_rms_norm(out, input, weight, epsilon, false);
   if (input->ndim == 2 && fault_is("fp32-weight", input))
@@ -202,6 +251,7 @@ int32_t faulty_rms_norm(const DLTensor* out, const DLTensor* input, const DLTens
   if (fault_is("hostile-print", input)) std::printf("%s\n", kHostileText);
   if (fault_is("bad-status", input)) return 77;
   const int32_t status = rms_norm(out, input, weight, epsilon, call);
+  if (status == NORMPROOF_PLUGIN_OK && input->ndim == 2) spoil_sometimes(out, input);
   if (fault_is("stray-write", input) || fault_is("slow", input)) static_cast<char*>(out->data)[-1] ^= 1;
   if (fault_is("input-written", input)) static_cast<char*>(input->data)[0] ^= 1;
   return status;

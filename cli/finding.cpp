@@ -23,7 +23,7 @@ std::uint32_t short_hash(std::string_view text) {
 }
 
 // Outputs of more elements are not stored: whoever replays the case gets them again.
-constexpr std::int64_t kMostStoredElements = std::int64_t{1} << 16;
+constexpr std::int64_t kMostStoredElements = std::int64_t{1} << 18;
 
 // What was seen of the case by itself; where that conforms, it is a relation between calls that does not
 // hold.
@@ -94,8 +94,12 @@ void store_finding(Finding& finding, const std::filesystem::path& folder, const 
                                 kMaximumDescriptionBytes);
   std::filesystem::create_directories(folder);
   const auto file = folder / fmt::format("{}-{:08x}.json", repro.name, short_hash(case_to_json(repro)));
-  if (finding.outputs && evaluation.violates() && repro.elements() <= kMostStoredElements)
+  if (finding.outputs && evaluation.violates() && repro.elements() <= kMostStoredElements) {
     repro.outputs = finding.outputs;
+  } else if (finding.outputs && evaluation.violates()) {
+    finding.message += fmt::format("  the outputs are not stored: they have {} elements, more than {}\n",
+                                   repro.elements(), kMostStoredElements);
+  }
   write_case(file, repro);
   finding.file = file;
 }

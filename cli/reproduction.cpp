@@ -58,8 +58,14 @@ class FreshProcess {
   std::string output_;
 };
 
-// Fewer of the calls before the last one, as long as that shows it too.
+// Up to the call that violated, with fewer of the calls before it as long as that shows it too. `process` has
+// just shown it.
 Sequence reduced(Sequence sequence, FreshProcess& process) {
+  const auto up_to_the_violation = [&] {
+    const auto calls = static_cast<std::size_t>(std::max(process.violating_call(), 1));
+    sequence.calls.resize(std::min(sequence.calls.size(), calls));
+  };
+  up_to_the_violation();
   int tries = 0;
   for (std::size_t step = sequence.calls.size() / 2; step > 0 && tries < kMostReductions;) {
     Sequence shorter = sequence;
@@ -68,6 +74,8 @@ Sequence reduced(Sequence sequence, FreshProcess& process) {
     ++tries;
     if (process.violates(shorter)) {
       sequence = std::move(shorter);
+      up_to_the_violation();
+      step = std::min(step, sequence.calls.size() / 2);
     } else {
       step /= 2;
     }

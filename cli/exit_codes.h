@@ -1,4 +1,5 @@
-// What the program's exit status says. Every command uses these four and no other.
+// What the program's exit status says. Every command uses these four and no other; who is stopped by a signal
+// ends with 128 and its number, as shells have it (stop_signals.h), or by the signal itself.
 #pragma once
 
 namespace normproof {

@@ -11,6 +11,7 @@
 #include "corpus/limits.h"
 #include "corpus/message_text.h"
 #include "corpus/shrink.h"
+#include "properties/run/stop_request.h"
 
 namespace normproof {
 namespace {
@@ -46,7 +47,7 @@ Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Tar
   Case smallest = failing;
   const auto still_fails = [&](const Case& candidate) {
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-    if (elapsed.count() > options.seconds) throw OutOfTime();
+    if (elapsed.count() > options.seconds || stop_is_requested()) throw OutOfTime();
     if (candidate == smallest) return true;
     Evaluation evaluation = evaluate(candidate, target);
     if (!evaluation.violates() || identity_of(candidate, evaluation) != cause) return false;

@@ -17,10 +17,12 @@
 #include "cli/resources.h"
 #include "cli/sarif.h"
 #include "cli/shard.h"
+#include "cli/stop_signals.h"
 #include "corpus/atomic_file.h"
 #include "corpus/json_text.h"
 #include "fuzz/campaign/campaign.h"
 #include "properties/run/plugin_target.h"
+#include "properties/run/stop_request.h"
 #include "properties/run/verification_case.h"
 
 namespace normproof {
@@ -37,6 +39,7 @@ struct FuzzOptions {
 
 int exit_code_of(const campaign::CampaignResult& result) {
   if (!result.findings.empty()) return kViolationFound;
+  if (stop_is_requested()) return exit_code_of_stop(stop_signal);
   return result.problems.empty() && result.executions() > 0 ? kAllGood : kCouldNotRun;
 }
 
@@ -183,21 +186,26 @@ int fuzz(FuzzOptions options) {
   } else if (wanted.regressions.empty()) {
     wanted.regressions = wanted.corpus / "regressions";
   }
+  finish_on_stop_signal();
   Progress progress;
   fmt::print("seed {}, target {}, {} jobs, {} minutes; everything is kept in {}\n", wanted.seed,
              wanted.target, wanted.jobs, options.minutes, wanted.folder.string());
-  const auto result =
-      campaign::run_campaign(wanted, [&](const campaign::CampaignResult& so_far, double fraction) {
-        std::int64_t coverage = 0;
-        for (const auto& fuzzer : so_far.fuzzers) coverage += fuzzer.coverage;
-        progress.show(fmt::format("{} executions, {:.0f}/s, {} edges, {} findings", so_far.executions(),
-                                  static_cast<double>(so_far.executions()) / std::max(so_far.seconds, 1e-3),
-                                  coverage, so_far.findings.size()),
-                      std::min(fraction, 1.0));
-      });
+  auto result = campaign::run_campaign(wanted, [&](const campaign::CampaignResult& so_far, double fraction) {
+    std::int64_t coverage = 0;
+    for (const auto& fuzzer : so_far.fuzzers) coverage += fuzzer.coverage;
+    progress.show(fmt::format("{} executions, {:.0f}/s, {} edges, {} findings", so_far.executions(),
+                              static_cast<double>(so_far.executions()) / std::max(so_far.seconds, 1e-3),
+                              coverage, so_far.findings.size()),
+                  std::min(fraction, 1.0));
+  });
   progress.clear();
+  if (stop_is_requested()) {
+    result.problems.push_back(fmt::format("{} after {:.1f} of {:.1f} minutes", stop_text(stop_signal),
+                                          result.seconds / 60, options.minutes));
+  }
   print(result);
   Json document = to_json(result);
+  document["stopped_early"] = stop_is_requested();
   std::vector<std::string> names = wanted.names;
   std::ranges::sort(names);
   describe_run(
@@ -256,6 +264,7 @@ int worst_exit_code(int of_the_lists, const std::vector<ResultPart>& parts) {
   for (const ResultPart& part : parts) {
     const int code = stated_exit_code(part);
     if (code == kAllGood || worst == kViolationFound) continue;
+    if (is_exit_code_of_stop(code)) continue;  // a problem, which says so
     if (code != worst) fmt::print(stderr, "normproof: {} ended with exit code {}\n", part.name(), code);
     worst = code;
   }

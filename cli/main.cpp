@@ -15,6 +15,7 @@
 #include "cli/option_values.h"
 #include "cli/output_options.h"
 #include "cli/resources.h"
+#include "cli/stop_signals.h"
 #include "corpus/case_json.h"
 #include "corpus/safetensors.h"
 #include "properties/run/target.h"
@@ -175,6 +176,7 @@ int run_safely(int argument_count, char** arguments) {
 }  // namespace normproof
 
 int main(int argument_count, char** arguments) {
+  normproof::handle_signals();
   normproof::guard_console();
   return normproof::exit_code_after_printing(normproof::run_safely(argument_count, arguments));
 }

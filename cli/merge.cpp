@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/shard.h"
+#include "cli/stop_signals.h"
 #include "corpus/json_text.h"
 
 namespace normproof {
@@ -150,6 +151,7 @@ int stated_exit_code(const ResultPart& part) {
   const auto code = static_cast<int>(part.fields().count("exit_code", 0, 255));
   for (const int known : {kAllGood, kViolationFound, kCouldNotRun})
     if (code == known) return code;
+  if (is_exit_code_of_stop(code)) return code;
   part.fields().refuse("exit_code", "no run that writes a result ends with it");
 }
 

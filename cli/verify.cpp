@@ -10,6 +10,7 @@
 #include "cli/output_files.h"
 #include "cli/sarif.h"
 #include "cli/shard.h"
+#include "cli/stop_signals.h"
 #include "cli/verify_demands.h"
 #include "cli/verify_run.h"
 
@@ -59,6 +60,7 @@ int run(CommandOptions& options) {
   fmt::print("normproof verify: target {}, seed {}{}\n", verify_options.target, verify_options.seed,
              shard.is_whole() ? "" : ", " + to_string(shard));
   std::fflush(stdout);
+  finish_on_stop_signal();
   const VerifyResult result = verify(verify_options);
   fmt::print("{}", to_text(verify_options, result));
   return exit_code_after_writing(

@@ -3,10 +3,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "cli/exit_codes.h"
 #include "cli/shard.h"
+#include "cli/stop_signals.h"
 #include "cli/verify_demands.h"
 #include "cli/verify_run.h"
 #include "corpus/atomic_file.h"
@@ -220,6 +222,8 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
                                   {"message", check.message}});
     if (!check.skipped.empty()) document["checks"].back()["skipped"] = check.skipped;
   }
+  document["stopped_early"] = result.stopped_early;
+  if (result.stopped_by != 0) document["stopped_by"] = fmt::format("SIG{}", sigabbrev_np(result.stopped_by));
   document["violations_found"] = result.violations;
   document["findings"] = nlohmann::ordered_json::array();
   for (const Finding& finding : result.findings) {
@@ -286,6 +290,7 @@ void write_junit(const std::string& path, const VerifyOptions& options, const Ve
 
 int exit_code_of(const VerifyResult& result) {
   if (!result.findings.empty()) return kViolationFound;
+  if (result.stopped_by != 0) return exit_code_of_stop(result.stopped_by);
   return result.uncovered.empty() && result.unchecked.empty() ? kAllGood : kCouldNotRun;
 }
 

@@ -16,14 +16,17 @@
 #include "cli/crash_report.h"
 #include "cli/progress.h"
 #include "cli/reproduction.h"
+#include "cli/stop_signals.h"
 #include "cli/verify_demands.h"
 #include "corpus/case_json.h"
 #include "corpus/generate.h"
 #include "oracle/witness_judge.h"
 #include "properties/property.h"
 #include "properties/run/evaluate.h"
+#include "properties/run/in_parallel.h"
 #include "properties/run/recorded_target.h"
 #include "properties/run/size_sweep.h"
+#include "properties/run/stop_request.h"
 #include "properties/run/verification_case.h"
 
 namespace normproof {
@@ -120,7 +123,8 @@ class Verification {
   void observe_promises();
   std::unique_ptr<Target> recorded(std::unique_ptr<Target> target);
   void note_first_violation();
-  bool stop() const { return result_.stopped_early; }
+  void note_stop();
+  bool stop() const { return result_.stopped_early || stop_is_requested(); }
   bool selected(const Case& test_case) const {
     return (!options_.operation || test_case.operation == *options_.operation) &&
            (!options_.dtype || test_case.dtype == *options_.dtype);
@@ -155,8 +159,18 @@ VerifyResult Verification::run() {
   result_.judging = target_->judging();
   conclude_promises(options_, result_);
   result_.seconds = seconds_since(start_);
+  if (stop_is_requested()) note_stop();
   result_.closing_words = target_->closing_words();
   return std::move(result_);
+}
+
+// What was not done is said as a whole, not combination by combination.
+void Verification::note_stop() {
+  result_.stopped_by = stop_signal;
+  result_.stopped_early = true;
+  result_.uncovered.clear();
+  result_.unchecked.push_back(
+      fmt::format("{} after {:.1f} s, the rest of the run", stop_text(result_.stopped_by), result_.seconds));
 }
 
 void Verification::note_first_violation() {
@@ -259,6 +273,7 @@ void Verification::replay_corpus() {
   result_.corpus_files = static_cast<std::int64_t>(files.size());
   std::int64_t done = 0;
   for (const auto& file : files) {
+    if (stop()) return;
     if (!options_.shard.takes(done++)) continue;
     const auto begin = Clock::now();
     const std::string name = std::filesystem::relative(file, options_.corpus).string();
@@ -279,7 +294,6 @@ void Verification::replay_corpus() {
       record(test_case, "corpus case " + name, {}, evaluation);
     }
     result_.checks.push_back(std::move(check));
-    if (stop()) return;
     const Counts total = result_.tally.total();
     progress_.show("corpus", total.cases, total.elements,
                    static_cast<double>(done) / static_cast<double>(files.size()));
@@ -309,9 +323,11 @@ void Verification::check_properties() {
       progress_.show("properties", total.cases, total.elements,
                      (static_cast<double>(done) + std::min(1.0, seconds_since(begin) / share)) /
                          static_cast<double>(properties.size()));
-      return !options_.property_cases && seconds_since(begin) > share;
+      return stop_is_requested() || (!options_.property_cases && seconds_since(begin) > share);
     };
     const PropertyResult outcome = property.check(context);
+    if (stop_is_requested() && outcome.cases == 0 && !outcome.counterexample)
+      return;  // it was not asked for any
     Check check{"property",    std::string(property.name), outcome.holds,
                 outcome.cases, seconds_since(begin),       {}};
     if (!outcome.not_compared.empty()) check.skipped = "not compared: " + outcome.not_compared;
@@ -381,7 +397,7 @@ void Verification::judge_cases(const CaseStage& stage) {
     std::vector<RandomCase> batch;
     std::vector<RunRequest> requests;
     try {
-      while (!stop_workers) {
+      while (!stop_workers && !stop_is_requested()) {
         const std::int64_t first = next.fetch_add(stage.at_once);
         const std::int64_t index = options_.shard.item(first);
         const double now = seconds_since(start_);
@@ -443,11 +459,9 @@ void Verification::judge_cases(const CaseStage& stage) {
     const std::lock_guard lock(mutex);
     result_.tally += tally;
   };
-  std::vector<std::thread> workers;
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const int threads = options_.threads > 0 ? options_.threads : cores * target_->calls_at_once_per_core();
-  for (int worker = 0; worker < threads; ++worker) workers.emplace_back(work);
-  for (std::thread& worker : workers) worker.join();
+  on_threads(threads, work);
   if (error) std::rethrow_exception(error);
 
   for (const Operation operation : kOperations) {

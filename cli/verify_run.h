@@ -64,7 +64,8 @@ struct VerifyResult {
   double seconds_to_first_violation = 0;  // of target and judge, before shrinking
   double processor_seconds_to_first_violation = 0;
   std::int64_t cases_to_first_violation = 0;
-  bool stopped_early = false;
+  bool stopped_early = false;   // at the first violation, or by a signal
+  int stopped_by = 0;           // the signal; 0: none
   std::size_t merged_from = 0;  // so many results of shards; 0: not merged
 };
 
@@ -80,7 +81,8 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result);
 // Machine-readable forms; paths are written atomically. Throw std::system_error naming the file.
 void write_json(const std::string& path, const VerifyOptions& options, const VerifyResult& result);
 void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result);
-// kAllGood, kViolationFound, or kCouldNotRun where something was left unchecked.
+// kAllGood, kViolationFound, kCouldNotRun where something was left unchecked, or that of a signal that
+// stopped the run before a violation was found.
 int exit_code_of(const VerifyResult& result);
 
 }  // namespace normproof

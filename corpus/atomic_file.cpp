@@ -7,9 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <climits>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 #include <optional>
 #include <string>
@@ -139,12 +143,48 @@ bool folder_forbids(int error) {
   return error == EACCES || error == EPERM || error == EROFS || error == EBUSY;
 }
 
+// The names of unfinished files, where a signal handler finds them. Of more than there are slots for, the
+// others are not removed by it.
+struct UnfinishedName {
+  enum State { free, being_set, set };
+  std::atomic<State> state = free;
+  std::array<char, PATH_MAX> path{};
+};
+std::array<UnfinishedName, 16> unfinished_names;
+
+class RegisteredName {
+ public:
+  RegisteredName() = default;
+  RegisteredName(const RegisteredName&) = delete;
+  RegisteredName& operator=(const RegisteredName&) = delete;
+  ~RegisteredName() { release(); }
+  void set(const std::string& path) {
+    release();
+    if (path.size() >= PATH_MAX) return;
+    for (UnfinishedName& each : unfinished_names) {
+      auto expected = UnfinishedName::free;
+      if (!each.state.compare_exchange_strong(expected, UnfinishedName::being_set)) continue;
+      std::memcpy(each.path.data(), path.c_str(), path.size() + 1);
+      each.state = UnfinishedName::set;
+      name_ = &each;
+      return;
+    }
+  }
+
+ private:
+  void release() {
+    if (name_ != nullptr) name_->state = UnfinishedName::free;
+    name_ = nullptr;
+  }
+  UnfinishedName* name_ = nullptr;
+};
+
 // A file under construction beside another; removed unless it was put in its place.
 class UnfinishedFile {
  public:
   // Beside the file, because a rename is atomic within one file system only; hidden while unfinished. The
   // name is short, so that it fits wherever the file's own does.
-  explicit UnfinishedFile(const fs::path& file) : folder_(folder_of(file)), path_(), descriptor_(create()) {}
+  explicit UnfinishedFile(const fs::path& file) : folder_(folder_of(file)), descriptor_(create()) {}
   UnfinishedFile(const UnfinishedFile&) = delete;
   UnfinishedFile& operator=(const UnfinishedFile&) = delete;
   ~UnfinishedFile() {
@@ -178,6 +218,7 @@ class UnfinishedFile {
     const std::string prefix = ".normproof." + std::to_string(getpid()) + ".";
     for (int attempt = 0; attempt < 1000; ++attempt) {
       path_ = folder_ / (prefix + std::to_string(attempt) + ".unfinished");
+      name_.set(path_);
       const int descriptor = open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
       if (descriptor >= 0) return descriptor;
       if (errno != EEXIST) break;
@@ -187,6 +228,7 @@ class UnfinishedFile {
   }
 
   fs::path folder_, path_;
+  RegisteredName name_;
   Descriptor descriptor_;
   bool in_place_ = false;
 };
@@ -216,6 +258,11 @@ void write_file_atomically(const fs::path& file, Parts parts) {
   // Renaming needs no leave of the file that is replaced; writing does.
   if (faccessat(AT_FDCWD, destination.file.c_str(), W_OK, AT_EACCESS) != 0) fail("cannot write", file);
   replace(destination.file, &there, parts);
+}
+
+void remove_unfinished_files() {
+  for (const UnfinishedName& each : unfinished_names)
+    if (each.state == UnfinishedName::set) unlink(each.path.data());
 }
 
 void write_text_atomically(const fs::path& file, std::string_view text) {

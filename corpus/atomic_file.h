@@ -17,4 +17,8 @@ void write_file_atomically(const std::filesystem::path& file,
                            std::span<const std::span<const std::byte>> parts);
 void write_text_atomically(const std::filesystem::path& file, std::string_view text);
 
+// Removes what files under construction have written so far, for who ends the program by a signal; the
+// functions above then fail, if they go on at all. May be called by a signal handler.
+void remove_unfinished_files();
+
 }  // namespace normproof

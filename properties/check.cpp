@@ -15,6 +15,7 @@
 #include "properties/case_generator.h"
 #include "properties/derived.h"
 #include "properties/run/evaluate.h"
+#include "properties/run/stop_request.h"
 
 namespace normproof {
 namespace {
@@ -175,6 +176,7 @@ PropertyResult Checker::failure() {
   Case smallest = *counterexample_;
   const auto fails = [&](const Case& candidate) {
     if (candidate == smallest) return true;
+    if (stop_is_requested()) return false;
     CaseFinding finding = check(candidate, shrinking_context_);
     if (finding.kind != CaseFinding::Kind::fails) return false;
     smallest = candidate;

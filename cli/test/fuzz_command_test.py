@@ -237,6 +237,22 @@ class FuzzCommand(unittest.TestCase):
         self.assertEqual(merged["problems"], ["a full disk"])
         self.assertIn("1 findings, 1 problems", text)
 
+    def test_a_campaign_that_is_stopped_says_and_writes_what_it_has_done(self):
+        self.add("steady")
+        process = subprocess.Popen(self.command("--minutes", "10", "--json", str(self.folder / "f.json")),
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(process.kill)
+        self.assertIn("everything is kept in", process.stdout.readline())
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        text, _ = process.communicate(timeout=20)  # and no fuzzer holds the pipe
+        self.assertEqual(process.returncode, 143, text)
+        self.assertRegex(text, r"stopped by SIGTERM after 0\.\d of 10\.0 minutes")
+        self.assertRegex(text, r"(?m)^steady +2 +32 ")  # two runs of 16 executions so far
+        result = json.loads((self.folder / "f.json").read_text())
+        self.assertEqual((result["exit_code"], result["stopped_early"]), (143, True))
+        self.assertEqual(result["fuzzers"][0]["executions"], 32)
+
     def test_a_repro_agrees_with_the_oracle_on_every_seed(self):
         # The script asserts that it computes the oracle's bits, special values included.
         self.add("conformance", "cases")

@@ -17,6 +17,7 @@
 #include "corpus/case_bytes.h"
 #include "corpus/case_json.h"
 #include "fuzz/campaign/corpus_size.h"
+#include "properties/run/stop_request.h"
 
 namespace normproof::campaign {
 namespace {
@@ -69,7 +70,7 @@ class Campaign {
     std::filesystem::create_directories(options_.folder);
     const auto deadline = start_ + options_.time;
     prepare();
-    while (Clock::now() < deadline || !running_.empty()) {
+    while ((Clock::now() < deadline || !running_.empty()) && !stop_is_requested()) {
       start_runs(deadline);
       if (running_.empty()) break;  // every fuzzer rests
       end_runs();
@@ -77,6 +78,7 @@ class Campaign {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
     name_idle_fuzzers();
+    if (stop_is_requested()) return stopped();
     for (Lane& lane : lanes_) minimize_corpus(lane);
     std::vector<path> corpora;
     for (const Lane& lane : lanes_) corpora.push_back(corpus_of(lane));
@@ -86,6 +88,14 @@ class Campaign {
   }
 
  private:
+  // What there is when somebody asks to stop. The fuzzers have stored what they found; inputs that are no
+  // findings yet become some in the next campaign.
+  CampaignResult stopped() {
+    tally();
+    running_.clear();
+    return result_;
+  }
+
   // A fuzzer, and where it stands.
   struct Lane {
     Fuzzer fuzzer;

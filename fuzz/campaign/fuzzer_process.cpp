@@ -18,6 +18,8 @@
 #include <system_error>
 #include <thread>
 
+#include "properties/run/stop_request.h"
+
 namespace normproof::campaign {
 namespace {
 
@@ -156,7 +158,7 @@ void FuzzerProcess::interrupt() {
 
 FuzzerProcess::End FuzzerProcess::wait(std::chrono::seconds limit) {
   for (;;) {
-    if (const auto end = poll(limit)) return *end;
+    if (const auto end = poll(stop_is_requested() ? std::chrono::seconds(0) : limit)) return *end;
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
 }

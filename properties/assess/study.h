@@ -7,10 +7,10 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "oracle/policy.h"
+#include "properties/run/in_parallel.h"
 
 namespace normproof::assess {
 
@@ -59,11 +59,7 @@ Result run_parts(std::int64_t parts, const StudyOptions& options,
       if (options.progress) options.progress(done, parts);
     }
   };
-  {
-    std::vector<std::jthread> threads;
-    for (int i = 1; i < options.threads; ++i) threads.emplace_back(work);
-    work();
-  }
+  on_threads(options.threads, work);
   if (error) std::rethrow_exception(error);
   Result total;
   for (const Result& result : results) total += result;

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Runs that are stopped by a signal, and runs that the system gives too little: nothing is lost, and all of it is said.
+
+Usage: stops_and_limits_test.py NORMPROOF BUILD-FOLDER [UNITTEST-ARGUMENT...]
+"""
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = os.path.abspath(sys.argv[1])
+FAULTY = os.path.join(os.path.abspath(sys.argv[2]), "properties", "plugin", "libfaulty_plugin.so")
+SHORT = ("verify", "--op", "rms_norm", "--dtype", "fp32", "--seconds", "0", "--cases", "40", "--property-cases", "1", "--seed",
+         "7")
+
+
+def default_signals():
+    """Who runs this in the background may ignore SIGINT, which the program then leaves ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+class StopsAndLimits(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        shutil.copy(FAULTY, os.path.join(self.folder, "faulty.so"))
+
+    def result(self, name):
+        with open(os.path.join(self.folder, name)) as file:
+            return json.load(file)
+
+    def start(self, *arguments, fault=""):
+        """A run that has begun: it has printed its first line."""
+        process = subprocess.Popen([PROGRAM, *arguments], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True, env={**os.environ, "NORMPROOF_FAULT": fault}, preexec_fn=default_signals)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.assertIn("seed", process.stdout.readline())
+        time.sleep(0.5)
+        return process
+
+    def stop(self, process, number):
+        """Sends the signal; returns exit status and text."""
+        begin = time.monotonic()
+        process.send_signal(number)
+        text = "".join(process.communicate(timeout=60))
+        self.assertLess(time.monotonic() - begin, 15)
+        self.assertEqual([name for name in os.listdir(self.folder) if "unfinished" in name], [])
+        return process.returncode, text
+
+    # --- signals ---
+
+    def test_a_run_of_verify_that_is_stopped_says_and_writes_what_it_has_done(self):
+        for number, name, code in ((signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143),
+                                   (signal.SIGHUP, "SIGHUP", 129)):
+            with self.subTest(name):
+                process = self.start("verify", "--seconds", "100", "--seed", "1", "--json", "v.json", "--junit", "v.xml")
+                status, text = self.stop(process, number)
+                self.assertEqual(status, code, text)
+                self.assertIn(f"NOT CHECKED: stopped by {name} after", text)
+                self.assertIn("a second signal ends it at once", text)
+                self.assertRegex(text, r"(?m)^total +\d")
+                self.assertNotIn("conforms", text)
+                result = self.result("v.json")
+                self.assertGreater(result["total"]["cases"], 0)
+                self.assertEqual((result["exit_code"], result["stopped_early"], result["stopped_by"]), (code, True, name))
+                with open(os.path.join(self.folder, "v.xml")) as file:
+                    self.assertIn(f"stopped by {name}", file.read())
+
+    def test_a_violation_that_was_found_before_the_stop_counts(self):
+        process = self.start("verify", "--target", "./faulty.so", "--seconds", "100", "--seed", "1", "--keep-going", "--json",
+                             "v.json", fault="fp32-weight")
+        status, text = self.stop(process, signal.SIGTERM)
+        self.assertEqual(status, 1, text)
+        self.assertIn("stopped by SIGTERM", text)
+        result = self.result("v.json")
+        self.assertEqual((result["exit_code"], result["stopped_by"]), (1, "SIGTERM"))
+        self.assertGreater(len(result["findings"]), 0)
+
+    def test_a_second_signal_ends_the_program_at_once(self):
+        process = self.start("verify", "--target", "./faulty.so", "--seconds", "100", "--seed", "1", fault="hang")
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        self.assertIsNone(process.poll())  # the call that hangs is waited for
+        status, _ = self.stop(process, signal.SIGINT)
+        self.assertEqual(status, -signal.SIGINT)
+
+    def test_a_shard_that_was_stopped_is_not_merged_as_if_it_were_whole(self):
+        process = self.start("verify", "--seconds", "100", "--seed", "1", "--shard", "1/1", "--json", "1.json")
+        self.stop(process, signal.SIGINT)
+        done = subprocess.run([PROGRAM, "merge", "1.json"], cwd=self.folder, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+        self.assertIn("NOT CHECKED: stopped by SIGINT", done.stdout)
+
+    # --- limits ---
+
+    def limited(self, *arguments, code, limits):
+        def set_limits():
+            for which, value in limits.items():
+                resource.setrlimit(which, (value, value))
+
+        done = subprocess.run([PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True, preexec_fn=set_limits,
+                              timeout=120)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def test_threads_that_cannot_be_started_are_done_without(self):
+        with open(PROGRAM, "rb") as file:
+            if b"__asan_init" in file.read():
+                self.skipTest("AddressSanitizer needs a stack that it can map")
+        whole = self.limited(*SHORT, "--json", "whole.json", code=0, limits={})
+        self.assertNotIn("threads", whole)
+        # No address space has room for such a stack, so that no thread starts.
+        text = self.limited(*SHORT, "--jobs", "4", "--json", "alone.json", code=0, limits={resource.RLIMIT_STACK: 1 << 47})
+        self.assertIn("normproof: 1 of 4 threads do the work, no more can be started: ", text)
+        self.assertEqual(self.result("alone.json")["total"], self.result("whole.json")["total"])
+
+    def test_a_file_that_may_not_grow_is_an_error_that_names_it(self):
+        text = self.limited(*SHORT, "--json", "v.json", code=3, limits={resource.RLIMIT_FSIZE: 512})
+        self.assertIn("v.json: File too large", text)
+        self.assertEqual([name for name in os.listdir(self.folder) if name != "faulty.so"], [])
+        text = self.limited("replay", "nothing.json", "--target", "./faulty.so", code=3, limits={resource.RLIMIT_FSIZE: 512})
+        self.assertIn("ulimit -f", text)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

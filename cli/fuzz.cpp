@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -190,6 +191,7 @@ int fuzz(FuzzOptions options) {
   Progress progress;
   fmt::print("seed {}, target {}, {} jobs, {} minutes; everything is kept in {}\n", wanted.seed,
              wanted.target, wanted.jobs, options.minutes, wanted.folder.string());
+  std::fflush(stdout);
   auto result = campaign::run_campaign(wanted, [&](const campaign::CampaignResult& so_far, double fraction) {
     std::int64_t coverage = 0;
     for (const auto& fuzzer : so_far.fuzzers) coverage += fuzzer.coverage;

@@ -326,6 +326,12 @@ class Plugins(unittest.TestCase):
                     self.assert_ends([self.left_behind()], time.monotonic() + 5)
                     os.remove(os.path.join(self.folder, "left_behind"))
 
+    def test_a_program_that_its_plug_in_kills_leaves_nothing_behind(self):
+        done = subprocess.run([PROGRAM, "replay", "24.json", "--target", self.faulty], cwd=self.folder, timeout=60,
+                              env={**os.environ, "NORMPROOF_FAULT": "kill-program"}, capture_output=True)
+        self.assertEqual(done.returncode, -9)
+        self.assert_ends([self.left_behind()], time.monotonic() + 5)
+
     def test_the_shared_memory_has_a_limit_too(self):
         self.assertIn("MiB of memory, of at most 300", self.replay("eat-shared:24", 1, NORMPROOF_MEMORY="300"))
 

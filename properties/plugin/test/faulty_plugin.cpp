@@ -64,6 +64,17 @@ void take_memory(std::size_t bytes) {
   for (std::size_t i = 0; i < bytes; i += 4096) static_cast<volatile char*>(memory)[i] = 1;
 }
 
+int parent_of(int process) {
+  int parent = 1;
+  std::FILE* status = std::fopen(("/proc/" + std::to_string(process) + "/stat").c_str(), "r");
+  if (status == nullptr || std::fscanf(status, "%*d %*s %*c %d", &parent) != 1) parent = 1;
+  if (status != nullptr) std::fclose(status);
+  return parent;
+}
+
+// Above this process, its supervisor, and that of the program.
+int program() { return parent_of(getppid()); }
+
 // Files of this process, of its parent and of its parent's parent, which is the program.
 template <class Visit>
 void for_each_file(const Visit& visit) {
@@ -75,9 +86,7 @@ void for_each_file(const Visit& visit) {
       if (file >= 0) visit(file);
       if (file >= 0) close(file);
     }
-    std::FILE* status = std::fopen((folder + "/stat").c_str(), "r");
-    if (status == nullptr || std::fscanf(status, "%*d %*s %*c %d", &process) != 1) process = 1;
-    if (status != nullptr) std::fclose(status);
+    process = parent_of(process);
   }
 }
 
@@ -227,6 +236,12 @@ int32_t faulty_rms_norm(const DLTensor* out, const DLTensor* input, const DLTens
   }
   if (fault_is("fork-eat", input)) {
     leave_behind([] { take_memory(std::size_t{1} << 29); });
+    hang();
+  }
+  if (fault_is("kill-program", input)) {
+    leave_behind([] {});
+    wait_for_file("left_behind");
+    kill(program(), SIGKILL);
     hang();
   }
   if (fault_is("fork-both-return", input)) fork();

@@ -483,7 +483,7 @@ void Verification::judge_cases(const CaseStage& stage) {
   for (const auto& [index, failure] : failures) {
     record(failure.test_case, fmt::format("{} {} of seed {}", stage.name, index, options_.seed),
            failure.message, failure.seen);
-    if (stop()) return;
+    if (result_.stopped_early) return;  // who is stopped by a signal records all the same, without shrinking
   }
   result_.violations = violations_before + failing;
 }

@@ -18,6 +18,7 @@
 #include "properties/assess/brute_force.h"
 #include "properties/assess/detection.h"
 #include "properties/assess/false_rejections.h"
+#include "properties/assess/naming.h"
 
 namespace normproof {
 namespace {
@@ -25,6 +26,7 @@ namespace {
 using assess::BruteForceAgreement;
 using assess::DetectionFigure;
 using assess::FalseRejections;
+using assess::NamingFigures;
 using Json = nlohmann::ordered_json;
 
 struct AssessOptions {
@@ -49,6 +51,8 @@ bool passed(const BruteForceAgreement& figures) { return figures.disagreements =
 bool passed(const std::vector<DetectionFigure>& figures) {
   return std::ranges::all_of(figures, &DetectionFigure::reached);
 }
+
+bool passed(const NamingFigures& figures) { return figures.as_target == 0; }
 
 std::string_view mark(bool passed) { return passed ? "" : "  <- FAILED"; }
 
@@ -117,6 +121,22 @@ void print(const std::vector<DetectionFigure>& figures) {
                percent(figure.trial_share(), figure.trial_floor),
                fmt::format("{} rejected", figure.rejected_right), mark(figure.reached()));
   }
+}
+
+void print(const NamingFigures& figures) {
+  fmt::print("naming: kinds of wrong kernels that `identify` gives a policy's name\n");
+  fmt::print("  kinds {}, runs {}; named from one dump {}, after further cases {}{}\n", figures.kernels,
+             figures.runs, figures.from_dump, figures.as_target, mark(passed(figures)));
+  for (const std::string& named : figures.named) fmt::print("  {}\n", named);
+}
+
+Json json_of(const NamingFigures& figures) {
+  return {{"passed", passed(figures)},
+          {"kernels", figures.kernels},
+          {"runs", figures.runs},
+          {"named_from_dump", figures.from_dump},
+          {"named_as_target", figures.as_target},
+          {"named", figures.named}};
 }
 
 Json json_of(const FalseRejections& figures) {
@@ -212,6 +232,7 @@ int run(const AssessOptions& options) {
   report("brute_force",
          [&] { return assess::study_brute_force(extent.pairs, study_options("brute force")); });
   report("detection", [&] { return assess::study_detection(extent.trials, study_options("detection")); });
+  report("naming", [&] { return assess::study_naming(study_options("naming")); });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   fmt::print("{}, {:.0f} s\n", good ? "every figure is reached" : "a figure is not reached", seconds.count());
   json["passed"] = good;

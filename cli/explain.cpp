@@ -6,11 +6,14 @@
 
 #include <memory>
 #include <tuple>
+#include <utility>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/given_outputs.h"
 #include "corpus/case_json.h"
 #include "oracle/canonical_judge.h"
+#include "oracle/witness_judge.h"
 #include "properties/run/evaluate.h"
 
 namespace normproof {
@@ -23,8 +26,66 @@ struct ExplainOptions {
   std::optional<std::int64_t> row, column;
 };
 
+// A case, with or without outputs, or a dump.
+struct Given {
+  Case test_case;
+  CaseTensors tensors;
+  std::optional<Outputs> outputs;
+  oracle::Policy policy;
+};
+
+Given read(const ExplainOptions& options) {
+  JudgingOptions judging;
+  judging.policy = options.judge.policy;
+  if (options.file.ends_with(".json")) {
+    Given given{read_case(options.file), {}, {}, {}};
+    given.tensors = materialize(given.test_case);
+    given.outputs = given.test_case.outputs;
+    if (given.outputs) given.policy = read_given_outputs(options.file, judging).policy;
+    return given;
+  }
+  GivenOutputs dump = read_given_outputs(options.file, judging);
+  return {std::move(dump.test_case), std::move(dump.tensors), std::move(dump.outputs), dump.policy};
+}
+
+// Given outputs may follow any order of summation: the witness judge first, and where the order is demanded,
+// or nothing else is wrong with a case file, the canonical one.
+Evaluation judge_given(const Given& given, const ExplainOptions& options) {
+  Evaluation evaluation;
+  evaluation.policy = given.policy;
+  if (options.judge.judge != "canonical") {
+    auto verdict = oracle::judge_witness(given.test_case, given.tensors, *given.outputs, given.policy);
+    evaluation.verdict.mismatches =
+        verdict.rounding_violations + verdict.scale_violations + verdict.residual_mismatches;
+    evaluation.verdict.first_mismatches = std::move(verdict.first_residual_mismatches);
+    evaluation.certificates = std::move(verdict.first_violations);
+    const bool case_file = options.file.ends_with(".json") && options.judge.judge == "auto";
+    if (evaluation.verdict.mismatches > 0 || !case_file) return evaluation;
+  }
+  evaluation.verdict = oracle::judge_canonical(given.test_case, given.tensors, *given.outputs, given.policy);
+  return evaluation;
+}
+
+// The element to explain: of the first violation the one that differs from what is printed beside it.
+std::pair<std::int64_t, std::int64_t> wrong_element(const Given& given, const Outputs& outputs,
+                                                    const Evaluation& evaluation) {
+  const auto wrong = evaluation.first_wrong_element();
+  if (!wrong) return {0, 0};
+  if (!evaluation.verdict.first_mismatches.empty() || evaluation.certificates.empty()) return *wrong;
+  const Outputs expected = oracle::expected_outputs(given.test_case, given.tensors, evaluation.policy);
+  const oracle::Certificate& certificate = evaluation.certificates.front();
+  const DType dtype = given.test_case.output_dtype();
+  for (const oracle::CertificateElement& element : certificate.elements) {
+    const std::int64_t index = certificate.row * given.test_case.hidden_size() + element.column;
+    if (!oracle::same(dtype, load_bits(outputs.out, dtype, index), load_bits(expected.out, dtype, index)))
+      return {certificate.row, element.column};
+  }
+  return *wrong;
+}
+
 int explain_command(const ExplainOptions& options) {
-  const Case test_case = read_case(options.file);
+  const Given given = read(options);
+  const Case& test_case = given.test_case;
   if (test_case.elements() == 0) {
     fmt::print(stderr, "normproof: {}: the case has no elements to explain (shape has 0 rows)\n",
                options.file);
@@ -39,15 +100,17 @@ int explain_command(const ExplainOptions& options) {
       !check_range("column", options.column, test_case.hidden_size())) {
     return kUsageError;
   }
-  const CaseTensors tensors = materialize(test_case);
+  const CaseTensors& tensors = given.tensors;
   Evaluation evaluation;
+  oracle::Policy policy = given.policy;
   std::optional<Outputs> outputs;
-  if (test_case.outputs) {
-    outputs = test_case.outputs;
-    evaluation.verdict = oracle::judge_canonical(test_case, tensors, *outputs);
+  if (given.outputs) {
+    outputs = given.outputs;
+    evaluation = judge_given(given, options);
     fmt::print("outputs: as given in {}\n", options.file);
   } else {
     const auto target = judged(make_target(options.target), options.judge);
+    policy = target->judging().policy;
     evaluation = evaluate(test_case, tensors, *target);
     if (evaluation.run.status == RunResult::Status::completed) outputs = evaluation.run.outputs;
     fmt::print("outputs: of target {}\n", target->name());
@@ -65,9 +128,9 @@ int explain_command(const ExplainOptions& options) {
   }
   // Without a choice: the first wrong element, else the first element.
   std::int64_t row = options.row.value_or(0), column = options.column.value_or(0);
-  if (const auto wrong = evaluation.first_wrong_element(); wrong && !options.row && !options.column)
-    std::tie(row, column) = *wrong;
-  const auto explanation = oracle::explain(test_case, tensors, outputs, row, column);
+  if (outputs && !options.row && !options.column)
+    std::tie(row, column) = wrong_element(given, *outputs, evaluation);
+  const auto explanation = oracle::explain(test_case, tensors, outputs, row, column, policy);
   fmt::print("{}", oracle::to_text(explanation));
   return evaluation.violates() || !evaluation.verdict.conforms() ? kViolationFound : kAllGood;
 }
@@ -76,7 +139,7 @@ int explain_command(const ExplainOptions& options) {
 
 Action add_explain(CLI::App& command) {
   const auto options = std::make_shared<ExplainOptions>();
-  command.add_option("file", options->file, "A case file")->required();
+  command.add_option("file", options->file, "A case file (*.json), or a dump")->required();
   add_target_option(command, options->target);
   add_judge_options(command, options->judge);
   command.add_option("--row", options->row, "Row of the element, from 0; default: the first wrong element");

@@ -21,6 +21,7 @@
 #include "properties/run/report_text.h"
 #include "properties/run/target.h"
 #include "properties/run/traits.h"
+#include "properties/run/try_policies.h"
 
 namespace normproof {
 namespace {
@@ -28,7 +29,7 @@ namespace {
 struct IdentifyOptions {
   std::vector<std::string> files;
   JudgingOptions judging;
-  std::string target, html;
+  std::string target, html, demand;
   std::string dtype, weight, quantized = "fp8_e4m3fn";
   std::int64_t rows = 256;
   std::int64_t hidden_size = 512;
@@ -126,100 +127,237 @@ Case case_of(const Question& question, std::uint64_t seed) {
   return test_case;
 }
 
-int identify_target(const IdentifyOptions& options) {
-  const auto target = make_target(options.target);
-  oracle::InverseRootModel inverse_root;
-  if (options.judging.inverse_root_ulp) inverse_root.ulp_bound = *options.judging.inverse_root_ulp;
-  inverse_root.sum_depth = options.judging.sum_depth;
-  inverse_root.flush_to_zero = options.judging.flush_to_zero;
-  int unexplained = 0, failed = 0, damaging = 0, not_taken = 0;
-  std::optional<Question> answered;
-  std::vector<IdentifiedCall> calls;
-  std::vector<Trait> traits;
-  Progress progress;
-  const auto asked = questions(options);
-  fmt::print("target {}, H {} aligned and H {} shifted by one element\n", target->name(), options.hidden_size,
-             options.hidden_size - 1);
-  for (std::size_t index = 0; index < asked.size(); ++index) {
-    const Question& question = asked[index];
-    const Case test_case = case_of(question, options.seed);
-    const CaseTensors tensors = materialize(test_case);
-    const RunResult run = target->run(test_case, tensors);
-    progress.show("identifying", static_cast<std::int64_t>(index), 0,
-                  static_cast<double>(index) / static_cast<double>(asked.size()));
-    if (run.status == RunResult::Status::not_taken) {
-      ++not_taken;
+// Cases of the corpus; a file that is no case there is passed over, as `verify` reports it.
+std::vector<Case> corpus_cases() {
+  std::vector<Case> cases;
+  for (const auto& file : find_case_files(default_corpus_folder())) {
+    try {
+      cases.push_back(read_case(file.string()));
+    } catch (const CaseError&) {
       continue;
     }
-    const std::string where =
-        fmt::format("{:<60} {:<8}", question.name, question.offset == 0 ? "aligned" : "shifted");
+  }
+  return cases;
+}
+
+// What the outputs of one question say.
+struct Answer {
+  Question question;
+  Case test_case;
+  Identification found;
+  std::vector<std::string> refuted;  // survivors that other cases refute, with the case
+};
+
+// Asks a target its questions and collects what it answers.
+class Interrogation {
+ public:
+  explicit Interrogation(const IdentifyOptions& options)
+      : options_(options), target_(make_target(options.target)), corpus_(corpus_cases()) {
+    if (options.judging.inverse_root_ulp) inverse_root_.ulp_bound = *options.judging.inverse_root_ulp;
+    inverse_root_.sum_depth = options.judging.sum_depth;
+    inverse_root_.flush_to_zero = options.judging.flush_to_zero;
+  }
+
+  int run() {
+    const std::vector<Question> asked = questions(options_);
+    fmt::print("target {}, H {} aligned and H {} shifted by one element\n", target_->name(),
+               options_.hidden_size, options_.hidden_size - 1);
+    // Two questions each, of the same operation and dtypes: aligned and shifted.
+    for (std::size_t index = 0; index + 1 < asked.size(); index += 2) {
+      progress_.show("identifying", static_cast<std::int64_t>(index), 0,
+                     static_cast<double>(index) / static_cast<double>(asked.size()));
+      auto aligned = ask(asked[index]), shifted = ask(asked[index + 1]);
+      try_on_more(aligned, shifted);
+      report(aligned);
+      report(shifted);
+      compare_paths(aligned, shifted);
+      std::fflush(stdout);
+    }
+    compare_operations();
+    observe();
+    return conclude(static_cast<int>(asked.size()));
+  }
+
+ private:
+  static std::string where_of(const Question& question) {
+    return fmt::format("{:<60} {:<8}", question.name, question.offset == 0 ? "aligned" : "shifted");
+  }
+
+  std::optional<Answer> ask(const Question& question) {
+    Answer answer{question, case_of(question, options_.seed), {}, {}};
+    const CaseTensors tensors = materialize(answer.test_case);
+    const RunResult run = target_->run(answer.test_case, tensors);
+    if (run.status == RunResult::Status::not_taken) {
+      ++not_taken_;
+      return std::nullopt;
+    }
     if (run.status != RunResult::Status::completed) {
-      progress.clear();
+      progress_.clear();
+      const std::string where = where_of(question);
       fmt::print("  {} {}: {}\n", where, run.status == RunResult::Status::refused ? "refused" : "failed",
                  run.message);
-      calls.push_back({where, run.message, false, {}});
-      ++failed;
-      continue;
+      calls_.push_back({where, run.message, false, {}});
+      ++failed_;
+      return std::nullopt;
     }
-    const Identification found = identify(test_case, tensors, run.outputs, inverse_root);
-    progress.clear();
+    progress_.clear();
     if (!run.memory_violations.empty()) {
-      fmt::print("  {} {}\n", where, run.memory_violations.front());
-      calls.push_back({where, run.memory_violations.front(), false, {}});
-      ++damaging;
+      fmt::print("  {} {}\n", where_of(question), run.memory_violations.front());
+      calls_.push_back({where_of(question), run.memory_violations.front(), false, {}});
+      ++damaging_;
     }
-    if (!answered) answered = question;
+    answer.found =
+        identify(answer.test_case, tensors, run.outputs, inverse_root_, options_.rows, options_.seed);
+    if (!shape_) shape_ = question;
+    return answer;
+  }
+
+  // Takes away the survivors that other cases refute. Where the two paths differ, a case may follow either.
+  void try_on_more(std::optional<Answer>& aligned, std::optional<Answer>& shifted) {
+    const auto survivors = [](const std::optional<Answer>& answer) {
+      return answer ? answer->found.survivors : std::vector<oracle::Policy>();
+    };
+    const auto of_aligned = survivors(aligned), of_shifted = survivors(shifted);
+    const auto try_one = [&](std::optional<Answer>& answer, const std::vector<oracle::Policy>& others) {
+      if (!answer || !answer->found.identified()) return;
+      std::vector<oracle::Policy> excused;
+      for (const oracle::Policy& policy : others) {
+        if (std::ranges::find(answer->found.survivors, policy) == answer->found.survivors.end())
+          excused.push_back(policy);
+      }
+      std::vector<Case> cases = trial_cases(answer->test_case, options_.seed);
+      for (const Case& test_case : corpus_) {
+        if (is_like(test_case, answer->test_case) && test_case.rows() > 0) cases.push_back(test_case);
+      }
+      const auto refuted = refutations(*target_, answer->found.survivors, excused, cases);
+      std::vector<oracle::Policy> left;
+      for (std::size_t i = 0; i < refuted.size(); ++i) {
+        const oracle::Policy& policy = answer->found.survivors[i];
+        if (!refuted[i]) left.push_back(policy);
+        if (refuted[i])
+          answer->refuted.push_back(fmt::format("{} is refuted by {}", axes_text(policy), *refuted[i]));
+      }
+      answer->found.survivors = std::move(left);
+      if (answer->found.identified()) answer->found.best = answer->found.survivors.front();
+    };
+    try_one(aligned, of_shifted);
+    try_one(shifted, of_aligned);
+  }
+
+  void report(const std::optional<Answer>& answer) {
+    if (!answer) return;
+    progress_.clear();
+    const std::string where = where_of(answer->question);
+    const Identification& found = answer->found;
     if (found.identified()) {
       std::vector<std::string> others;
       for (const oracle::Policy& survivor : found.survivors) {
-        if (survivor == found.best || found.unique()) continue;
-        others.push_back(axes_text(survivor));
+        if (survivor != found.best && !found.unique()) others.push_back(axes_text(survivor));
       }
       const std::string policy =
           axes_text(found.best) + (others.empty() ? "" : fmt::format(" (or {})", fmt::join(others, " or ")));
       fmt::print("  {} {}\n", where, policy);
-      calls.push_back({where, policy, true, {}});
-    } else {
-      const std::string details = to_text(found, test_case);
-      fmt::print("  {} none of the {} known policies\n{}", where, found.policies, details);
-      calls.push_back({where, "none of the known policies", false, details});
-      ++unexplained;
+      calls_.push_back({where, policy, true, {}});
+      identified_.push_back(*answer);
+      return;
     }
-    std::fflush(stdout);
+    std::string details;
+    for (const std::string& refuted : answer->refuted)
+      details += indented("explains these rows, but " + refuted, "  ");
+    if (answer->refuted.empty()) details = to_text(found, answer->test_case);
+    fmt::print("  {} none of the {} known policies\n{}", where, found.policies, details);
+    calls_.push_back({where, "none of the known policies", false, details});
+    ++unexplained_;
   }
-  if (answered) {
-    fmt::print("traits, {}\n", answered->name);
-    traits = observe_traits(*target, answered->shape);
-    for (const Trait& trait : traits) {
-      fmt::print("  {:<44} {}\n", trait.question, trait.answer);
+
+  void compare_paths(const std::optional<Answer>& aligned, const std::optional<Answer>& shifted) {
+    if (!aligned || !shifted || !aligned->found.identified() || !shifted->found.identified()) return;
+    const bool common = std::ranges::any_of(aligned->found.survivors, [&](const oracle::Policy& policy) {
+      return std::ranges::find(shifted->found.survivors, policy) != shifted->found.survivors.end();
+    });
+    if (common) return;
+    ++two_paths_;
+    const std::string text = fmt::format("aligned and shifted rows are rounded differently: {} and {}",
+                                         axes_text(aligned->found.best), axes_text(shifted->found.best));
+    fmt::print("  {}: {}\n", aligned->question.name, text);
+    calls_.push_back({aligned->question.name, text, false, {}});
+  }
+
+  // Axis by axis: a value that survives in every call whose case has the axis.
+  void compare_operations() {
+    for (std::size_t axis = 0; axis < oracle::kPolicyAxes; ++axis) {
+      const oracle::PolicyAxis& table = oracle::policy_axes()[axis];
+      std::vector<bool> common(table.values.size(), true);
+      std::vector<std::string> lines;
+      for (const Answer& answer : identified_) {
+        for (const AxisFinding& finding : answer.found.axes) {
+          if (finding.name != table.name) continue;
+          for (std::size_t value = 0; value < common.size(); ++value)
+            common[value] = common[value] && finding.values[value].survives;
+          const auto value = oracle::axis_value(answer.found.best, axis);
+          lines.push_back(fmt::format("    {} {}", where_of(answer.question), table.values[value].name));
+        }
+      }
+      if (lines.empty() || std::ranges::find(common, true) != common.end()) continue;
+      inconsistent_ = true;
+      fmt::print("no one policy: axis {} has no value that fits every call{}\n", table.name,
+                 options_.demand.empty() ? " (--demand one-policy makes this a violation)" : "");
+      for (const std::string& line : lines) fmt::print("{}\n", line);
     }
   }
-  if (not_taken > 0) fmt::print("{} of {} questions not taken by the target\n", not_taken, asked.size());
-  if (failed > 0) fmt::print("{} of {} questions not answered by the target\n", failed, asked.size());
-  if (damaging > 0)
-    fmt::print("{} of {} answers changed memory that is not the output's\n", damaging, asked.size());
-  HtmlReport page;
-  page.title = fmt::format("normproof identify: target {}", target->name());
-  page.good = unexplained + failed + damaging == 0;
-  page.verdict = page.good
-                     ? "identified"
-                     : fmt::format("{} not identified, {} with stray writes", unexplained + failed, damaging);
-  page.sections.push_back(identify_target_section(target->name(), options.seed, calls, traits));
-  // A kernel that does not survive a question, or refuses a well-formed one, violates the contract.
-  const bool nothing_answered = failed + not_taken == static_cast<int>(asked.size());
-  const int exit_code = nothing_answered ? kCouldNotRun : page.good ? kAllGood : kViolationFound;
-  if (nothing_answered) {
-    fmt::print(stderr, "normproof: target {} answered none of {} questions: nothing was identified\n",
-               target->name(), asked.size());
+
+  void observe() {
+    if (!shape_) return;
+    fmt::print("traits, {}\n", shape_->name);
+    traits_ = observe_traits(*target_, shape_->shape);
+    for (const Trait& trait : traits_) fmt::print("  {:<44} {}\n", trait.question, trait.answer);
   }
-  return exit_code_after_writing(exit_code, {{options.html, [&] { write_html(options.html, page); }}});
-}
+
+  int conclude(int asked) const {
+    if (not_taken_ > 0) fmt::print("{} of {} questions not taken by the target\n", not_taken_, asked);
+    if (failed_ > 0) fmt::print("{} of {} questions not answered by the target\n", failed_, asked);
+    if (damaging_ > 0)
+      fmt::print("{} of {} answers changed memory that is not the output's\n", damaging_, asked);
+    if (two_paths_ > 0) fmt::print("{} calls are rounded otherwise where they are aligned\n", two_paths_);
+    const bool broken = options_.demand == "one-policy" && inconsistent_;
+    HtmlReport page;
+    page.title = fmt::format("normproof identify: target {}", target_->name());
+    page.good = unexplained_ + failed_ + damaging_ + two_paths_ == 0 && !broken;
+    page.verdict = page.good
+                       ? "identified"
+                       : fmt::format(
+                             "{} not identified, {} with stray writes, {} rounded otherwise where "
+                             "they are aligned{}",
+                             unexplained_ + failed_, damaging_, two_paths_, broken ? ", no one policy" : "");
+    page.sections.push_back(identify_target_section(target_->name(), options_.seed, calls_, traits_));
+    // A kernel that does not survive a question, or refuses a well-formed one, violates the contract.
+    const bool nothing_answered = failed_ + not_taken_ == asked;
+    if (nothing_answered) {
+      fmt::print(stderr, "normproof: target {} answered none of {} questions: nothing was identified\n",
+                 target_->name(), asked);
+    }
+    const int exit_code = nothing_answered ? kCouldNotRun : page.good ? kAllGood : kViolationFound;
+    return exit_code_after_writing(exit_code, {{options_.html, [&] { write_html(options_.html, page); }}});
+  }
+
+  const IdentifyOptions& options_;
+  std::unique_ptr<Target> target_;
+  std::vector<Case> corpus_;
+  oracle::InverseRootModel inverse_root_;
+  Progress progress_;
+  std::optional<Question> shape_;  // of the first answer, for the traits
+  std::vector<Answer> identified_;
+  std::vector<IdentifiedCall> calls_;
+  std::vector<Trait> traits_;
+  int unexplained_ = 0, failed_ = 0, damaging_ = 0, not_taken_ = 0, two_paths_ = 0;
+  bool inconsistent_ = false;
+};
 
 int identify_command(const IdentifyOptions& options) {
   if (options.files.empty() == options.target.empty()) {
     throw UsageError("identify takes files, or --target NAME");
   }
-  return options.target.empty() ? identify_files(options) : identify_target(options);
+  return options.target.empty() ? identify_files(options) : Interrogation(options).run();
 }
 
 }  // namespace
@@ -245,6 +383,10 @@ Action add_identify(CLI::App& command) {
   command.add_option("--hidden-size", options->hidden_size, "With --target: the hidden size")
       ->check(CLI::Range(std::int64_t{64}, std::int64_t{65536}))
       ->capture_default_str();
+  command
+      .add_option("--demand", options->demand,
+                  "With --target: one-policy, a violation where the operations and dtypes do not share one")
+      ->check(CLI::IsMember({"one-policy"}));
   command.add_option("--html", options->html, "Write a page with the findings to this file");
   command.add_option("--seed", options->seed, "With --target: the seed of the inputs")->capture_default_str();
   return [options] { return identify_command(*options); };

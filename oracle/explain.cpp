@@ -9,6 +9,8 @@
 
 #include "oracle/canonical.h"
 #include "oracle/inverse_root.h"
+#include "oracle/root_hint.h"
+#include "oracle/row_roots.h"
 
 namespace normproof::oracle {
 namespace {
@@ -116,7 +118,8 @@ std::vector<Change> single_changes(const Case& test_case, const Policy& policy,
     if (std::ranges::find(steps, entry.step) == steps.end()) steps.push_back(entry.step);
   }
   for (const Step step : steps) {
-    for (const Alteration alteration : {Alteration::skip, Alteration::truncate, Alteration::round_to_bf16}) {
+    for (const Alteration alteration :
+         {Alteration::skip, Alteration::truncate, Alteration::round_to_bf16, Alteration::ties_away}) {
       changes.push_back({fmt::format("step \"{}\" {}", name_of(step), name_of(alteration)), policy,
                          AlteredStep{step, alteration}});
     }
@@ -136,6 +139,29 @@ void require_element(const Case& test_case, const CaseTensors& tensors, std::int
   if (column < 0 || column >= hidden_size) {
     throw std::invalid_argument(fmt::format("column: {} is not in 0 .. {}", column, hidden_size - 1));
   }
+}
+
+// Why the row as a whole may have the r that it shows.
+std::vector<std::string> causes_of_root(const Case& test_case, const CaseTensors& tensors,
+                                        const Outputs& outputs, std::int64_t row, const Policy& policy) {
+  constexpr std::size_t kMostCauses = 3;
+  // A lone short row leaves much to luck; here the element is known to be wrong, and causes are all it lacks.
+  constexpr double kChance = 1;
+  const auto rows = static_cast<std::ptrdiff_t>(
+      std::max<std::size_t>(tensors.input.size() / static_cast<std::size_t>(test_case.shape.back()) /
+                                static_cast<std::size_t>(format_of(test_case.dtype).bits / 8),
+                            1));
+  const auto own = [&](const std::vector<std::byte>& data) {
+    const auto bytes = static_cast<std::ptrdiff_t>(data.size()) / rows;
+    return std::vector<std::byte>(data.begin() + row * bytes, data.begin() + (row + 1) * bytes);
+  };
+  Case one = test_case;
+  one.shape = {1, test_case.shape.back()};
+  const CaseTensors operands{own(tensors.input), own(tensors.residual), tensors.weight};
+  const std::vector<ShownRow> shown =
+      shown_rows(one, operands, {own(outputs.out), own(outputs.residual_out)}, policy);
+  const double epsilon = to_double(decode(DType::fp32, test_case.epsilon_bits));
+  return root_hints({shown, epsilon, &format_of(test_case.dtype)}, kMostCauses, kChance);
 }
 
 std::string step_text(const ExplainedStep& step) {
@@ -208,6 +234,10 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
       if (differs(residual_out) && same(activation, *residual_out.got, changed.residual_out)) {
         residual_out.reproduced_by.push_back(change.name);
       }
+    }
+    if (differs(out)) {
+      for (const std::string& cause : causes_of_root(test_case, tensors, *outputs, row, policy))
+        out.reproduced_by.push_back("another r in the whole row: " + cause);
     }
   }
   explanation.outputs.push_back(std::move(out));

@@ -25,8 +25,16 @@ constexpr std::array<std::string_view, 16> kSteps = {"sum with the residual",
                                                      "scaled output",
                                                      "quantized"};
 static_assert(kSteps.size() == static_cast<std::size_t>(Step::quantized) + 1);
-constexpr std::array<std::string_view, 3> kAlterations = {
-    "skipped", "truncated instead of rounded to nearest", "rounded to bf16 as well"};
+constexpr std::array<std::string_view, 4> kAlterations = {
+    "skipped", "truncated instead of rounded to nearest", "rounded to bf16 as well",
+    "rounded to nearest with ties away from zero"};
+
+Value round_ties_away(DType format, const Value& exact) {
+  const Value inner = round_to(format, exact, Rounding::toward_zero);
+  const Value outer = round_to(format, exact, exact.negative() ? Rounding::down : Rounding::up);
+  const bool tie = exact.is_finite() && outer.is_finite() && exact + exact == inner + outer;
+  return tie ? outer : round_to(format, exact);
+}
 
 }  // namespace
 
@@ -48,6 +56,9 @@ Value Arithmetic::round(Step step, std::string_view formula, DType format, const
         break;
       case Alteration::round_to_bf16:
         rounded = round_to(DType::bf16, round_to(format, exact));
+        break;
+      case Alteration::ties_away:
+        rounded = round_ties_away(format, exact);
         break;
     }
   } else {

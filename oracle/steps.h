@@ -43,7 +43,7 @@ struct StepRecord {
 
 // A deliberate deviation from one step, for `explain`: which wrong rounding gives the bits that a kernel
 // gave?
-enum class Alteration : std::uint8_t { skip, truncate, round_to_bf16 };
+enum class Alteration : std::uint8_t { skip, truncate, round_to_bf16, ties_away };
 std::string_view name_of(Alteration alteration);
 struct AlteredStep {
   Step step = Step::output;

@@ -341,15 +341,42 @@ class DumpCommands(unittest.TestCase):
         if mutant not in self.run_program("list", expect=0):
             self.skipTest(f"{mutant} is not built")
         output = self.run_program("identify", "--target", mutant, "--dtype", "bf16", "--weight", "bf16", "--op",
-                                  "rms_norm", expect=0)
+                                  "rms_norm", "--html", self.path("page.html"), expect=1)
         self.assertRegex(output, r"rms_norm bf16, weight bf16 +aligned  weight=fp32\n")
         self.assertRegex(output, r"rms_norm bf16, weight bf16 +shifted  native\n")
+        self.assertIn("aligned and shifted rows are rounded differently: weight=fp32 and native", output)
+        with open(self.path("page.html")) as page:
+            self.assertIn("1 rounded otherwise where they are aligned", page.read())
         self.assertRegex(output, r"pointers shifted by one element +other bits\n")
         case = os.path.join(CORPUS, "models", "h2048-rms-norm.json")
         self.run_program("minimize", case, "--target", mutant, "--output", self.path("small.json"), expect=1)
         with open(self.path("small.json")) as small:
             self.assertEqual(json.load(small)["shape"], [1, 8])
         self.run_program("replay", self.path("small.json"), "--target", mutant, expect=1)
+
+    def test_identify_demands_one_policy_of_all_operations(self):
+        mutant = "mutant:B1-fp32-weight-multiply-fp8"
+        if mutant not in self.run_program("list", expect=0):
+            self.skipTest(f"{mutant} is not built")
+        arguments = ("identify", "--target", mutant, "--dtype", "bf16", "--weight", "bf16")
+        output = self.run_program(*arguments, expect=0)
+        self.assertIn("no one policy: axis weight has no value that fits every call (--demand one-policy makes", output)
+        self.run_program(*arguments, "--demand", "one-policy", expect=1)
+        self.run_program(*arguments, "--demand", "one-policy", "--op", "rms_norm", expect=0)
+        self.run_program(*arguments, "--demand", "everything", expect=2)
+
+    # --- explain ---
+
+    def test_explain_takes_a_dump_and_shows_a_wrong_element_of_the_policy(self):
+        case = os.path.join(CORPUS, "models", "h2048-rms-norm.json")
+        file = self.path("host.safetensors")
+        self.run_program("replay", case, "--target", "host", "--dump", file, expect=0)
+        self.assertIn(": equal", self.run_program("explain", file, expect=0))
+        for arguments in ((file,), (case, "--target", "host", "--judge", "witness")):
+            output = self.run_program("explain", *arguments, "--policy", "weight=fp32", expect=1)
+            self.assertIn("policy weight=fp32\nelement", output)
+            self.assertNotIn(": equal", output)
+            self.assertIn("these bits come from policy weight=native", output)
 
     # --- minimize ---
 

@@ -109,7 +109,7 @@ class Reports(unittest.TestCase):
         for text in ("weight=fp32", "flashinfer", "no r explains the element", "FlashInfer", "3 of 3 rows"):
             self.assertIn(text, page.text)
         self.run_program("identify", "--target", MUTANT, "--op", "rms_norm", "--dtype", "bf16", "--weight", "bf16", "--seed",
-                         "5", "--html", "target.html", status=0)
+                         "5", "--html", "target.html", status=1)
         target = self.page("target.html")
         for text in ("weight=fp32", "native", "Seed of the inputs: 5", "by what the sum of squares is divided"):
             self.assertIn(text, target.text)

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
 
 #include "oracle/canonical_judge.h"
 #include "oracle/test/case_builder.h"
@@ -135,6 +138,50 @@ TEST(Explain, ElementsThatDoNotExistAreRefused) {
   EXPECT_THROW(explain(b1().test_case, b1().tensors, {}, 0, 2), std::invalid_argument);
   EXPECT_THROW(explain(b1().test_case, b1().tensors, {}, -1, 0), std::invalid_argument);
   EXPECT_THROW(explain(b1().test_case, b1().tensors, Outputs{}, 0, 0), std::invalid_argument);
+}
+
+// One row of 512, whose r was computed with another divisor or without a part of the sum.
+TEST(Explain, SaysWhatAnotherRootOfTheRowComesFrom) {
+  std::vector<std::uint32_t> x, w;
+  for (std::uint32_t j = 0; j < 64; ++j) {
+    x.push_back(0x3f000000u + (j * 0x9e3779b1u >> 8) % 0x01000000u);
+    w.push_back(0x3f800000u + (j * 0x85ebca6bu >> 9) % 0x00800000u);
+  }
+  const auto explained = [&](auto root) {
+    Built built = build(Operation::rms_norm, DType::fp32, 64, x, {}, DType::fp32, w);
+    double sum = 0, first_half = 0;
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      const auto value = static_cast<double>(std::bit_cast<float>(x[j]));
+      sum += value * value;
+      if (j < 32) first_half += value * value;
+    }
+    const auto epsilon = static_cast<double>(std::bit_cast<float>(built.test_case.epsilon_bits));
+    const auto r = static_cast<float>(root(sum, first_half, epsilon));
+    Outputs outputs;
+    outputs.out.resize(4 * x.size());
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      const float out = std::bit_cast<float>(x[j]) * r * std::bit_cast<float>(w[j]);
+      std::memcpy(outputs.out.data() + 4 * j, &out, 4);
+    }
+    return explain(built.test_case, built.tensors, outputs, 0, 5).outputs[0];
+  };
+  EXPECT_TRUE(names(explained([](double sum, double, double eps) { return 1 / std::sqrt(sum / 65 + eps); }),
+                    "another r in the whole row: divided by 65 instead of 64"));
+  EXPECT_TRUE(names(explained([](double, double half, double eps) { return 1 / std::sqrt(half / 64 + eps); }),
+                    "another r in the whole row: as if columns 32..63 were not summed"));
+  EXPECT_TRUE(names(explained([](double sum, double, double) { return 1 / std::sqrt(sum / 64 + 0.25); }),
+                    "another r in the whole row: epsilon 0.25 instead of"));
+}
+
+TEST(Explain, NamesTiesAwayFromZero) {
+  Built built =
+      build(Operation::rms_norm_static_fp8_quant, DType::bf16, 1, {0x3f80}, {}, DType::bf16, {0x3f88},
+            DType::fp8_e4m3fn);  // y = 1.0625, a tie of e4m3fn
+  Outputs outputs;
+  outputs.out = {std::byte{0x39}};
+  const Explanation explanation = explain(built.test_case, built.tensors, outputs, 0, 0);
+  EXPECT_TRUE(
+      names(explanation.outputs[0], "step \"quantized\" rounded to nearest with ties away from zero"));
 }
 
 }  // namespace

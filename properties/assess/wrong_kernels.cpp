@@ -127,6 +127,7 @@ std::vector<WrongKernel> make_kernels() {
   root("r times 1.01", [](const Row& row) { return 1.01 * right(row); });
   root("root of 12 bits", [](const Row& row) { return root_of_bits(row, 12); });
   root("root of 16 bits", [](const Row& row) { return root_of_bits(row, 16); });
+  kernels.back().too_small_for_fp8 = true;
   root("magic constant and one Newton step", quick_root);
   root("half of the row summed", [](const Row& row) {
     return without(row, [&](Index column) { return 2 * column >= row.operands.size() && column > 0; });
@@ -238,6 +239,14 @@ std::vector<WrongKernel> make_kernels() {
   return kernels;
 }
 
+// The honest r as far off as `wrong` is from `right`. Rows whose r is special stay right, so that a kernel is
+// wrong in the one way that its name says.
+float wrong_root(float honest, double wrong, double right) {
+  const double ratio = wrong / right;
+  if (!(honest > 0) || std::isinf(honest) || !(ratio > 0) || std::isinf(ratio)) return honest;
+  return static_cast<float>(static_cast<double>(honest) * ratio);
+}
+
 class WrongKernelTarget final : public Target {
  public:
   explicit WrongKernelTarget(const WrongKernel& wrong) : wrong_(wrong), name_(wrong.name) {}
@@ -263,7 +272,9 @@ class WrongKernelTarget final : public Target {
 }  // namespace
 
 bool WrongKernel::takes(const Case& test_case) const {
-  return (!needs_weight || test_case.weight_dtype) && (!needs_residual || adds_residual(test_case.operation));
+  return (!needs_weight || test_case.weight_dtype) &&
+         (!needs_residual || adds_residual(test_case.operation)) &&
+         !(too_small_for_fp8 && test_case.quantized_dtype);
 }
 
 const std::vector<WrongKernel>& wrong_kernels() {
@@ -285,10 +296,12 @@ Outputs outputs_of(const WrongKernel& wrong, const Case& test_case, const CaseTe
     operands.emplace_back(kernel.variance_operands().begin(), kernel.variance_operands().end());
   }
   Outputs outputs;
+  Random random(1);
   for (std::size_t row = 0; row < operands.size(); ++row) {
     const Row own{operands[row], operands, row, static_cast<double>(test_case.epsilon())};
     kernel.load(static_cast<std::int64_t>(row));
-    kernel.append_outputs(static_cast<float>(wrong.root ? wrong.root(own) : right(own)), outputs);
+    const float honest = kernel.root(oracle::SummationOrder::pairwise, random);
+    kernel.append_outputs(wrong.root ? wrong_root(honest, wrong.root(own), right(own)) : honest, outputs);
   }
   if (wrong.outputs && test_case.elements() > 0) wrong.outputs(test_case, outputs);
   return outputs;

@@ -10,6 +10,7 @@
 
 #include "corpus/random.h"
 #include "oracle/canonical_judge.h"
+#include "properties/assess/naming.h"
 #include "properties/run/discriminate.h"
 #include "properties/run/identify.h"
 #include "properties/run/report_text.h"
@@ -141,6 +142,17 @@ TEST(WrongKernels, TiesOfRowsAreRankedByElements) {
   EXPECT_EQ(found.best_columns, std::vector<std::int64_t>{0});
   EXPECT_EQ(found.best_differing, 16);
   EXPECT_NE(to_text(found, test_case).find("it explains all but column 0"), std::string::npos);
+}
+
+// As targets they can be asked more: short rows, exact sums, random cases.
+TEST(WrongKernels, NoneIsNamedAsATarget) {
+  const NamingFigures figures = study_naming({});
+  EXPECT_EQ(figures.as_target, 0) << (figures.named.empty() ? "" : figures.named.front());
+  EXPECT_GT(figures.from_dump, 0) << "the further cases refuted nothing";
+  StudyOptions planted;
+  planted.wrong_policy = true;
+  const NamingFigures right = study_naming(planted);
+  EXPECT_EQ(right.as_target, right.runs) << "kernels that are right must be named";
 }
 
 }  // namespace

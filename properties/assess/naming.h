@@ -1,0 +1,24 @@
+// Does `identify` give wrong kernels a policy's name? From dumps, and as targets that can be asked more.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "properties/assess/study.h"
+
+namespace normproof::assess {
+
+struct NamingFigures {
+  std::int64_t kernels = 0;        // kinds of wrong kernels
+  std::int64_t runs = 0;           // one per kind, operation and dtype that it can have
+  std::int64_t from_dump = 0;      // runs that were given a name from one dump of 16 x 512
+  std::int64_t as_target = 0;      // runs whose name outlived the further cases
+  std::vector<std::string> named;  // "kind, operation dtype: policy", of the latter
+  NamingFigures& operator+=(const NamingFigures& other);
+};
+
+// With StudyOptions::wrong_policy the kernels are right, and so all of them get a name.
+NamingFigures study_naming(const StudyOptions& options);
+
+}  // namespace normproof::assess

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -211,6 +212,30 @@ TEST_F(AtomicFile, AFileThatIsAMountKeepsItsPlace) {
   if (status == 77) GTEST_SKIP() << "no leave to mount a file";
   EXPECT_EQ(status, 0);
   EXPECT_EQ(text_in(path("outside")), "new");
+}
+
+TEST_F(AtomicFile, ASignalHandlerRemovesWhatIsUnfinished) {
+  const auto unfinished = [&] {
+    std::size_t count = 0;
+    for (const auto& entry : fs::directory_iterator(folder_.path()))
+      count += entry.path().extension() == ".unfinished" ? 1 : 0;
+    return count;
+  };
+  const pid_t writer = fork();
+  if (writer == 0) {
+    signal(SIGTERM, [](int) {
+      remove_unfinished_files();
+      _exit(0);
+    });
+    const std::string text(std::size_t{8} << 20, 'x');
+    while (true) write_text_atomically(path("a.json"), text);
+  }
+  while (unfinished() == 0) usleep(100);
+  kill(writer, SIGTERM);
+  int status = 1;
+  waitpid(writer, &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(unfinished(), 0u);
 }
 
 }  // namespace

@@ -145,23 +145,21 @@ Admissible AdmissibleModel::admissible(const SquareSum& squares) const {
   return result;
 }
 
-std::optional<RootInterval> AdmissibleModel::admissible_by_fp64(double sum) const {
+// Far from overflow, and so far from underflow that what the squares could lose to it is below 2^-41 of the
+// sum.
+bool AdmissibleModel::hardware_can_follow(double sum) const {
   const float epsilon = std::bit_cast<float>(formula_.epsilon_bits);
-  // Far from overflow, and so far from underflow that what the squares could lose to it is below 2^-41 of the
-  // sum.
-  if (format_ != DType::fp32 || formula_.hidden_size > 1 << 20) return std::nullopt;
-  if (!(sum > 0x1p-60 && sum < 0x1p110) || !(epsilon >= 0 && epsilon < 0x1p60f)) return std::nullopt;
+  return format_ == DType::fp32 && formula_.hidden_size <= 1 << 20 && sum > 0x1p-60 && sum < 0x1p110 &&
+         epsilon >= 0 && epsilon < 0x1p60f;
+}
+
+// From the bounds of the computed sum on, the hardware's operations are those of the model.
+RootInterval AdmissibleModel::interval_by_hardware(float low_sum, float high_sum) const {
+  const float epsilon = std::bit_cast<float>(formula_.epsilon_bits);
   const auto count = static_cast<float>(formula_.hidden_size);
-  const double error = 0x1p-40 + static_cast<double>(count) * 0x1p-51;
-  // The bounds of the computed sum as fp32, where fp64's own error does not reach the next number. From there
-  // on the hardware's operations are those of the model.
-  const float low = fp32_up(sum * fp64_shrinking_ * (1 - error));
-  const float high = fp32_down(sum * fp64_growing_ * (1 + error));
-  if (low != fp32_up(sum * fp64_shrinking_ * (1 + error))) return std::nullopt;
-  if (high != fp32_down(sum * fp64_growing_ * (1 - error))) return std::nullopt;
   const float inverse_count = 1.0f / count;
-  const float low_m = std::min(low / count, low * inverse_count) + epsilon;
-  const float high_m = std::max(high / count, high * inverse_count) + epsilon;
+  const float low_m = std::min(low_sum / count, low_sum * inverse_count) + epsilon;
+  const float high_m = std::max(high_sum / count, high_sum * inverse_count) + epsilon;
   const auto root = [](float m) {
     const double r = 1 / std::sqrt(static_cast<double>(m));
     return static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(static_cast<float>(r)));
@@ -169,6 +167,36 @@ std::optional<RootInterval> AdmissibleModel::admissible_by_fp64(double sum) cons
   const std::int64_t ulp_bound = formula_.policy.inverse_root.ulp_bound;
   return RootInterval{std::max<std::int64_t>(root(high_m) - ulp_bound, 0),
                       std::min(root(low_m) + ulp_bound, kInfiniteRoot)};
+}
+
+std::optional<RootInterval> AdmissibleModel::admissible_by_fp64(double sum) const {
+  if (!hardware_can_follow(sum)) return std::nullopt;
+  const auto count = static_cast<float>(formula_.hidden_size);
+  const double error = 0x1p-40 + static_cast<double>(count) * 0x1p-51;
+  // The bounds of the computed sum as fp32, where fp64's own error does not reach the next number.
+  const float low = fp32_up(sum * fp64_shrinking_ * (1 - error));
+  const float high = fp32_down(sum * fp64_growing_ * (1 + error));
+  if (low != fp32_up(sum * fp64_shrinking_ * (1 + error))) return std::nullopt;
+  if (high != fp32_down(sum * fp64_growing_ * (1 - error))) return std::nullopt;
+  return interval_by_hardware(low, high);
+}
+
+std::optional<RootInterval> AdmissibleModel::admissible_of_exact_sum(std::span<const float> operands,
+                                                                     double sum) const {
+  if (!hardware_can_follow(sum)) return std::nullopt;
+  int lowest = 128;  // exponent of the lowest bit of any operand
+  for (const float operand : operands) {
+    const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(operand) & 0x7fffffffu;
+    if (magnitude == 0) continue;
+    if (magnitude < 0x800000u) return std::nullopt;
+    lowest =
+        std::min(lowest, static_cast<int>(magnitude >> 23) - 150 + std::countr_zero(magnitude | 0x800000u));
+  }
+  // Squares are multiples of 2^(2 lowest), and none of them is subnormal. So is every partial sum, which is
+  // then exact in fp64 too.
+  if (2 * lowest < -126 || sum > std::ldexp(1.0, 2 * lowest + 24)) return std::nullopt;
+  const auto exact = static_cast<float>(sum);
+  return interval_by_hardware(exact, exact);
 }
 
 bool AdmissibleModel::needs_more_bits(std::span<const float> operands, double sum) const {

@@ -50,6 +50,9 @@ class AdmissibleModel {
   // The same interval from the fp64 sum of squares, for the fast path: nothing where fp64 cannot tell for
   // sure. The caller has made sure that the sum is not exact in every order (see needs_more_bits).
   std::optional<RootInterval> admissible_by_fp64(double sum) const;
+  // The same where fp32 holds every partial sum in any order, such as of a row of ones; nothing where it may
+  // not.
+  std::optional<RootInterval> admissible_of_exact_sum(std::span<const float> operands, double sum) const;
   // Whether adding all squares up certainly needs more bits than fp32 has, so that the sum depends on the
   // order.
   bool needs_more_bits(std::span<const float> operands, double sum) const;
@@ -61,6 +64,8 @@ class AdmissibleModel {
   };
   SumRange sum_range(const SquareSum& squares) const;
   Value mean(const Value& sum, bool highest) const;
+  bool hardware_can_follow(double sum) const;
+  RootInterval interval_by_hardware(float low_sum, float high_sum) const;
 
   Formula formula_;
   DType format_;  // of the variance

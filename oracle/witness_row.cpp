@@ -149,8 +149,11 @@ void WitnessRow::widen(FastRow& fast, RootInterval& feasible, const RootInterval
 
 std::optional<RowFinding> WitnessRow::judge_quickly(FastRow& fast, bool with_certificate) {
   const double sum = fast.fp64_square_sum();
-  const std::optional<RootInterval> admissible = model_.admissible_by_fp64(sum);
-  if (!admissible || !model_.needs_more_bits(fast.variance_operands(), sum)) return std::nullopt;
+  const std::span<const float> operands = fast.variance_operands();
+  const std::optional<RootInterval> admissible = model_.needs_more_bits(operands, sum)
+                                                     ? model_.admissible_by_fp64(sum)
+                                                     : model_.admissible_of_exact_sum(operands, sum);
+  if (!admissible) return std::nullopt;
 
   const auto count = static_cast<double>(formula_.hidden_size);
   const double m = sum / count + static_cast<double>(std::bit_cast<float>(formula_.epsilon_bits));

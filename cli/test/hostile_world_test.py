@@ -190,7 +190,7 @@ class Texts(World):
         self.run_program("verify", b"--target", b"\xff\x1b", code=3)
 
     def test_a_long_path_does_not_lose_the_finding(self):
-        parts = ["d" * 250] * 12
+        parts = ["d" * 255] * 15 + ["d" * 170]
         folder = self.folder
         for part in parts:
             folder = folder / part

@@ -189,6 +189,33 @@ TEST(Admissible, Fp64GivesTheExactModelsInterval) {
   EXPECT_GT(answered, 8000);
 }
 
+// Small integers times a power of two, some of them too large for an exact sum: what is answered is right.
+TEST(Admissible, ExactSumsGiveTheExactModelsInterval) {
+  test::RandomCases random(36);
+  int answered = 0, not_answered = 0;
+  for (int i = 0; i < 5000 * test::scale(); ++i) {
+    const std::int64_t count = 1 + random.below(1 + random.below(2000));
+    const int bits = 1 + static_cast<int>(random.below(12)),
+              exponent = static_cast<int>(random.below(140)) - 70;
+    std::vector<float> row(static_cast<std::size_t>(count));
+    for (float& x : row) {
+      const auto integer = static_cast<float>(random.below(std::int64_t{1} << bits));
+      x = std::ldexp(random.one_in(2) ? integer : -integer, exponent);
+    }
+    const std::uint32_t epsilon_bits = random.one_in(2) ? 0x358637bdu : random.scalar_bits();
+    const AdmissibleModel model(formula(count, epsilon_bits, kModels[random.below(4)]));
+    const double sum = row_kernels().sum_fp64(row.data(), count);
+    const std::optional<RootInterval> interval = model.admissible_of_exact_sum(row, sum);
+    ++(interval ? answered : not_answered);
+    if (!interval) continue;
+    const Admissible exact = model.admissible(exact_square_sum(row));
+    ASSERT_EQ(*interval, exact.interval) << to_text(*interval) << " and " << to_text(exact) << " H " << count;
+    ASSERT_FALSE(exact.nan);
+  }
+  EXPECT_GT(answered, 1000 * test::scale());
+  EXPECT_GT(not_answered, 500 * test::scale());
+}
+
 TEST(Admissible, SumsThatNeedMoreBits) {
   const AdmissibleModel model(formula(4, 0));
   EXPECT_FALSE(model.needs_more_bits(std::vector<float>{1, 2, 3, 4}, 30));

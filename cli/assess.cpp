@@ -42,9 +42,10 @@ struct Extent {
   std::int64_t elements;
   std::int64_t pairs;
   double trials;  // share of the whole number
+  std::size_t naming_shapes;
 };
-constexpr Extent kWhole = {200'000'000, 1'100'000, 1};
-constexpr Extent kQuick = {2'000'000, 10'000, 0.02};
+constexpr Extent kWhole = {200'000'000, 1'100'000, 1, assess::kNamingShapes};
+constexpr Extent kQuick = {2'000'000, 10'000, 0.02, 1};
 
 bool passed(const FalseRejections& figures) { return figures.total().rejected == 0; }
 bool passed(const BruteForceAgreement& figures) { return figures.disagreements == 0; }
@@ -232,7 +233,7 @@ int run(const AssessOptions& options) {
   report("brute_force",
          [&] { return assess::study_brute_force(extent.pairs, study_options("brute force")); });
   report("detection", [&] { return assess::study_detection(extent.trials, study_options("detection")); });
-  report("naming", [&] { return assess::study_naming(study_options("naming")); });
+  report("naming", [&] { return assess::study_naming(extent.naming_shapes, study_options("naming")); });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   fmt::print("{}, {:.0f} s\n", good ? "every figure is reached" : "a figure is not reached", seconds.count());
   json["passed"] = good;

@@ -51,6 +51,11 @@ class AssessCommand(unittest.TestCase):
         self.assertEqual(len(detection), 8 * 2)
         for figure in detection:
             self.assertEqual(figure["rejected_without_fault"], 0, figure)
+        naming = figures["naming"]
+        self.assertGreaterEqual(naming["kernels"], 40)
+        self.assertGreaterEqual(naming["runs"], 40)
+        self.assertEqual(naming["named_as_target"], 0, naming)
+        self.assertIn("named from one dump", output)
         self.assertIn("every figure is reached", output)
         # Neither the number of threads nor anything but the seed changes a figure.
         self.assertEqual(self.assess("--quick", "--threads", "3", expect=0)[1], figures)
@@ -62,10 +67,11 @@ class AssessCommand(unittest.TestCase):
         for count in figures["false_rejections"]["counts"]:
             self.assertGreater(count["rejected"], 0, count)
         self.assertGreater(figures["brute_force"]["disagreements"], 1_000)
+        self.assertGreaterEqual(figures["naming"]["named_as_target"], 40)
         for figure in figures["detection"]["figures"]:
             self.assertGreater(figure["rejected_without_fault"], 0, figure)
             self.assertFalse(figure["reached"], figure)
-        self.assertEqual(output.count("<- FAILED"), 2 + 8 * 2)
+        self.assertEqual(output.count("<- FAILED"), 3 + 8 * 2)
         self.assertIn("the first: ", output)
         self.assertIn("a figure is not reached", output)
 

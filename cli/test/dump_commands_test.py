@@ -309,6 +309,17 @@ class DumpCommands(unittest.TestCase):
         output = self.run_program("identify", file, expect=1)
         self.assertIn("closest: weight=fp32, to which 1 of 2 rows conform", output)
 
+    def test_identify_says_what_r_the_rows_show(self):
+        # Rows of 512 in bf16, r twice as large: under variance=activation nearly any r is admitted there.
+        value = lambda n: 0x3F00 + (n * 2654435761 >> 12) % 0x100  # 0.5 to 2
+        x = [value(n) for n in range(4 * 512)]
+        weight = [ONE] * 512
+        case = self.write(rms_dump(x, weight, x, [4, 512]))
+        output = self.run_program("identify", case, expect=1)
+        self.assertIn("r = 1 in every row: nothing is normalized", output)
+        self.assertRegex(output, r"variance=activation admits the r of every row, and \d+ % of random outputs")
+        self.assertNotIn("  policy:", output)
+
     def test_identify_a_dump_of_the_production_kernels(self):
         case = os.path.join(CORPUS, "models", "h2048-rms-norm.json")
         self.run_program("replay", case, "--dump", self.path("host.safetensors"), expect=0)

@@ -45,21 +45,21 @@ NamingFigures& NamingFigures::operator+=(const NamingFigures& other) {
   return *this;
 }
 
-NamingFigures study_naming(const StudyOptions& options) {
+NamingFigures study_naming(std::size_t shapes, const StudyOptions& options) {
   const std::vector<WrongKernel>& kernels = wrong_kernels();
-  const std::array<DiscriminatingShape, 5> shapes = {{
+  const std::array<DiscriminatingShape, kNamingShapes> all_shapes = {{
       {Operation::rms_norm, DType::bf16, DType::bf16, std::nullopt, 16, 512},
       {Operation::rms_norm, DType::fp16, DType::fp32, std::nullopt, 16, 512},
       {Operation::rms_norm, DType::fp32, DType::fp32, std::nullopt, 16, 512},
       {Operation::fused_add_rms_norm, DType::bf16, DType::bf16, std::nullopt, 16, 512},
       {Operation::rms_norm_static_fp8_quant, DType::bf16, DType::bf16, DType::fp8_e4m3fn, 16, 512},
   }};
-  const auto parts = static_cast<std::int64_t>(kernels.size() * shapes.size());
+  const auto parts = static_cast<std::int64_t>(kernels.size() * shapes);
   NamingFigures figures = run_parts<NamingFigures>(parts, options, [&](std::int64_t part) {
     const auto index = static_cast<std::size_t>(part);
-    WrongKernel kernel = kernels[index / shapes.size()];
+    WrongKernel kernel = kernels[index / shapes];
     if (options.wrong_policy) kernel.root = nullptr, kernel.operands = nullptr, kernel.outputs = nullptr;
-    return name_one(kernel, shapes[index % shapes.size()], options.seed);
+    return name_one(kernel, all_shapes[index % shapes], options.seed);
   });
   figures.kernels = static_cast<std::int64_t>(kernels.size());
   return figures;

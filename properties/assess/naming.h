@@ -1,6 +1,7 @@
 // Does `identify` give wrong kernels a policy's name? From dumps, and as targets that can be asked more.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,7 +19,9 @@ struct NamingFigures {
   NamingFigures& operator+=(const NamingFigures& other);
 };
 
-// With StudyOptions::wrong_policy the kernels are right, and so all of them get a name.
-NamingFigures study_naming(const StudyOptions& options);
+// Of the first `shapes` operations and dtypes; with StudyOptions::wrong_policy the kernels are right, and so
+// all of them get a name.
+inline constexpr std::size_t kNamingShapes = 5;
+NamingFigures study_naming(std::size_t shapes, const StudyOptions& options);
 
 }  // namespace normproof::assess

@@ -146,12 +146,12 @@ TEST(WrongKernels, TiesOfRowsAreRankedByElements) {
 
 // As targets they can be asked more: short rows, exact sums, random cases.
 TEST(WrongKernels, NoneIsNamedAsATarget) {
-  const NamingFigures figures = study_naming({});
+  const NamingFigures figures = study_naming(kNamingShapes, {});
   EXPECT_EQ(figures.as_target, 0) << (figures.named.empty() ? "" : figures.named.front());
   EXPECT_GT(figures.from_dump, 0) << "the further cases refuted nothing";
   StudyOptions planted;
   planted.wrong_policy = true;
-  const NamingFigures right = study_naming(planted);
+  const NamingFigures right = study_naming(1, planted);
   EXPECT_EQ(right.as_target, right.runs) << "kernels that are right must be named";
 }
 

@@ -26,12 +26,7 @@ std::int64_t saturating_product(std::int64_t a, std::int64_t b) {
 
 }  // namespace
 
-std::string_view name_of(Operation operation) { return find_name(kOperationNames, operation); }
 std::string_view name_of(DType dtype) { return find_name(kDTypeNames, dtype); }
-
-std::optional<Operation> operation_from_name(std::string_view name) {
-  return find_value<Operation>(kOperationNames, name);
-}
 
 std::optional<DType> dtype_from_name(std::string_view name) { return find_value<DType>(kDTypeNames, name); }
 
@@ -49,16 +44,6 @@ std::size_t size_of(DType dtype) {
       return 1;
   }
   return 1;
-}
-
-bool adds_residual(Operation operation) {
-  return operation == Operation::fused_add_rms_norm ||
-         operation == Operation::fused_add_rms_norm_static_fp8_quant;
-}
-
-bool quantizes(Operation operation) {
-  return operation == Operation::rms_norm_static_fp8_quant ||
-         operation == Operation::fused_add_rms_norm_static_fp8_quant;
 }
 
 std::int64_t Case::rows() const {
@@ -84,8 +69,33 @@ void make_plain(Case& test_case) {
   test_case.schedule = {};
 }
 
+bool Case::has(Role role) const {
+  const TensorSpec* tensor = find_tensor(operation, role);
+  return tensor != nullptr && (!tensor->optional || weight_dtype.has_value());
+}
+
+Role Case::memory_of(Role role) const {
+  const TensorSpec* tensor = find_tensor(operation, role);
+  if (tensor == nullptr) return role;
+  const bool overwrites =
+      tensor->aliasing == Aliasing::always || (tensor->aliasing == Aliasing::may && in_place);
+  return overwrites ? tensor->aliased : role;
+}
+
 float Case::epsilon() const { return std::bit_cast<float>(epsilon_bits); }
 float Case::scale() const { return std::bit_cast<float>(scale_bits); }
+
+void keep_what_it_has(Case& test_case) {
+  const Operation operation = test_case.operation;
+  if (!quantizes(operation)) test_case.quantized_dtype.reset();
+  if (!has(operation, Parameter::scale)) test_case.scale_bits = spec_of(Parameter::scale).usual_bits;
+  if (!may_be_in_place(operation)) test_case.in_place = false;
+  if (!has(operation, Role::residual)) {
+    test_case.residual = {};
+    test_case.residual_layout = {};
+  }
+  if (test_case.memory_of(Role::out) != Role::out) test_case.output_layout = {};
+}
 
 std::uint32_t load_bits(std::span<const std::byte> data, DType dtype, std::int64_t index) {
   const std::size_t size = size_of(dtype);

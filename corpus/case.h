@@ -11,33 +11,10 @@
 #include <string_view>
 #include <vector>
 
+#include "corpus/dtype.h"
+#include "corpus/operation.h"
+
 namespace normproof {
-
-enum class Operation : std::uint8_t {
-  rms_norm,
-  fused_add_rms_norm,
-  rms_norm_static_fp8_quant,
-  fused_add_rms_norm_static_fp8_quant,
-};
-inline constexpr std::array kOperations = {Operation::rms_norm, Operation::fused_add_rms_norm,
-                                           Operation::rms_norm_static_fp8_quant,
-                                           Operation::fused_add_rms_norm_static_fp8_quant};
-
-enum class DType : std::uint8_t { fp32, fp16, bf16, fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz };
-inline constexpr std::array kActivationDTypes = {DType::bf16, DType::fp16, DType::fp32};
-inline constexpr std::array kQuantizedDTypes = {DType::fp8_e4m3fn, DType::fp8_e5m2, DType::fp8_e4m3fnuz,
-                                                DType::fp8_e5m2fnuz};
-
-// Names as they stand in JSON and on the command line, for instance "rms_norm", "bf16", "fp8_e4m3fn".
-std::string_view name_of(Operation operation);
-std::string_view name_of(DType dtype);
-std::optional<Operation> operation_from_name(std::string_view name);
-std::optional<DType> dtype_from_name(std::string_view name);
-
-// Bytes per element: 4, 2 or 1.
-std::size_t size_of(DType dtype);
-bool adds_residual(Operation operation);
-bool quantizes(Operation operation);
 
 // How a tensor's values are made when they are not listed: a class of values and a seed (see recipe.h).
 struct Recipe {
@@ -97,12 +74,12 @@ struct Case {
   std::optional<DType> quantized_dtype;  // Q: exactly where the operation quantizes
 
   std::vector<std::int64_t>
-      shape;  // leading dimensions, then hidden size; rank 2 to 4 (rank 2 with residual or fp8)
+      shape;  // leading dimensions, then hidden size; rank 2 to spec_of(operation).greatest_rank
   TensorLayout input_layout;
   TensorLayout residual_layout;
   TensorLayout output_layout;      // unused by fused_add_rms_norm, which writes into its input
   std::int64_t weight_offset = 0;  // elements, like TensorLayout::offset
-  bool in_place = false;           // rms_norm only: the output is the input tensor
+  bool in_place = false;           // where the operation leaves the choice: the output is the input tensor
 
   std::uint32_t epsilon_bits = 0x358637bd;  // fp32 bits, here 1e-6
   std::uint32_t scale_bits = 0x3f800000;    // fp32 bits, here 1; used where the operation quantizes
@@ -121,6 +98,11 @@ struct Case {
   std::int64_t rows() const;      // product of the leading dimensions
   std::int64_t elements() const;  // rows() * hidden_size()
   DType output_dtype() const { return quantized_dtype.value_or(dtype); }
+
+  // Whether the operation has such a tensor and this case does not do without it.
+  bool has(Role role) const;
+  // The tensor in whose memory an output lies: an input where it is written over it, else itself.
+  Role memory_of(Role role) const;
   float epsilon() const;
   float scale() const;
   friend bool operator==(const Case&, const Case&) = default;
@@ -144,6 +126,10 @@ std::vector<std::string> validate(const Case& test_case);
 // Forgets how the case is laid out in memory and carried out, which changes no bit: packed and aligned
 // tensors, not in place, launched automatically.
 void make_plain(Case& test_case);
+
+// Forgets what the case's operation has no place for: data, layouts, scale, quantized dtype, the choice of in
+// place.
+void keep_what_it_has(Case& test_case);
 
 // Bits of element `index` of packed data.
 std::uint32_t load_bits(std::span<const std::byte> data, DType dtype, std::int64_t index);

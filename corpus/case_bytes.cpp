@@ -55,8 +55,6 @@ class Writer {
 
 constexpr std::array kOrders = {ThreadOrder::forward, ThreadOrder::reverse, ThreadOrder::random};
 constexpr std::array kPaths = {KernelPath::automatic, KernelPath::vectorized, KernelPath::scalar};
-constexpr std::array kQuantizing = {Operation::rms_norm_static_fp8_quant,
-                                    Operation::fused_add_rms_norm_static_fp8_quant};
 
 // The header as it stands, before the limits are applied to it.
 struct Header {
@@ -95,9 +93,10 @@ void visit_fields(Header& header, Visitor visit) {
 
 void set_types(const Header& header, const CaseLimits& limits, Case& test_case) {
   const bool only_quantizing = limits.quantized_dtype && !limits.operation;
-  test_case.operation = limits.operation  ? *limits.operation
-                        : only_quantizing ? kQuantizing[header.operation % kQuantizing.size()]
-                                          : kOperations[header.operation % kOperations.size()];
+  test_case.operation = limits.operation ? *limits.operation
+                        : only_quantizing
+                            ? operations_that_quantize()[header.operation % operations_that_quantize().size()]
+                            : kOperations[header.operation % kOperations.size()];
   test_case.dtype = limits.dtype ? *limits.dtype : kActivationDTypes[header.dtype % kActivationDTypes.size()];
   switch (limits.weight ? *limits.weight : kWeightKinds[header.weight % kWeightKinds.size()]) {
     case WeightKind::none:
@@ -128,7 +127,7 @@ void set_shape(const Header& header, const CaseLimits& limits, Case& test_case) 
       std::clamp<std::int64_t>(std::min(limits.max_elements, kMaximumElements) / hidden, 1,
                                std::max<std::int64_t>(limits.max_rows, 1));
   const std::int64_t allowed_rows = std::min(most_rows, std::max<std::int64_t>(limits.max_rows, 0));
-  const std::size_t leading = test_case.operation == Operation::rms_norm ? 1 + header.rank % kLeading : 1;
+  const std::size_t leading = 1 + header.rank % (spec_of(test_case.operation).greatest_rank - 1);
   const std::int64_t most_size = std::max(limits.max_rows, kSizesWithoutRows);
   for (std::size_t i = 0; i < leading; ++i) {
     test_case.shape.push_back(static_cast<std::int64_t>(header.sizes[i] ^ 1) % (most_size + 1));
@@ -165,10 +164,10 @@ void set_layouts(const Header& header, const CaseLimits& limits, Case& test_case
     }
     return result;
   };
-  test_case.in_place = test_case.operation == Operation::rms_norm && (header.flags & 1) != 0;
+  test_case.in_place = may_be_in_place(test_case.operation) && (header.flags & 1) != 0;
   test_case.input_layout = layout(0);
   if (adds_residual(test_case.operation)) test_case.residual_layout = layout(1);
-  if (!test_case.in_place && test_case.operation != Operation::fused_add_rms_norm) {
+  if (test_case.memory_of(Role::out) == Role::out) {
     test_case.output_layout = layout(2);
   }
   if (test_case.weight_dtype) {

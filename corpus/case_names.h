@@ -12,13 +12,6 @@ namespace normproof {
 template <class Enumeration, std::size_t size>
 using EnumeratorNames = std::array<std::pair<Enumeration, std::string_view>, size>;
 
-inline constexpr EnumeratorNames<Operation, 4> kOperationNames = {{
-    {Operation::rms_norm, "rms_norm"},
-    {Operation::fused_add_rms_norm, "fused_add_rms_norm"},
-    {Operation::rms_norm_static_fp8_quant, "rms_norm_static_fp8_quant"},
-    {Operation::fused_add_rms_norm_static_fp8_quant, "fused_add_rms_norm_static_fp8_quant"},
-}};
-
 inline constexpr EnumeratorNames<DType, 7> kDTypeNames = {{
     {DType::fp32, "fp32"},
     {DType::fp16, "fp16"},

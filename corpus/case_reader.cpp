@@ -275,6 +275,13 @@ void read_data(const Object& document, Case& test_case) {
   }
 }
 
+Operation operation_of(const Value& value) {
+  if (const auto operation = operation_from_name(string_of(value))) return *operation;
+  std::string known;
+  for (const Operation each : kOperations) known += (known.empty() ? "" : ", ") + std::string(name_of(each));
+  value.expected("one of " + known);
+}
+
 void demand_none(const std::vector<std::string>& reasons) {
   if (reasons.empty()) return;
   const std::size_t end_of_path = reasons.front().find(": ");
@@ -299,7 +306,7 @@ Case case_from_json(std::string_view text) {
   Case test_case;
   if (const auto name = document.find("name")) test_case.name = string_of(*name);
   if (const auto description = document.find("description")) test_case.description = string_of(*description);
-  test_case.operation = enumerator_of(document.at("operation"), kOperationNames);
+  test_case.operation = operation_of(document.at("operation"));
   test_case.dtype = enumerator_of(document.at("dtype"), kDTypeNames);
   if (const auto dtype = document.find("weight_dtype"))
     test_case.weight_dtype = enumerator_of(*dtype, kDTypeNames);

@@ -36,12 +36,10 @@ bool aligned(const TensorLayout& layout, const Case& test_case, std::int64_t ali
 }
 
 void draw_types(Random& random, const CaseLimits& limits, Case& test_case) {
-  static constexpr std::array kQuantizing = {Operation::rms_norm_static_fp8_quant,
-                                             Operation::fused_add_rms_norm_static_fp8_quant};
   if (limits.operation) {
     test_case.operation = *limits.operation;
   } else {
-    test_case.operation = limits.quantized_dtype ? random.pick(kQuantizing) : random.pick(kOperations);
+    test_case.operation = random.pick(limits.quantized_dtype ? operations_that_quantize() : all_operations());
   }
   test_case.dtype = limits.dtype ? *limits.dtype : random.pick(kActivationDTypes);
   switch (limits.weight ? *limits.weight : random.pick(kWeightKinds)) {
@@ -104,7 +102,7 @@ void draw_shape(Random& random, const CaseLimits& limits, bool whole_chunks, Cas
   const std::int64_t hidden = draw_hidden(random, maximum, chunk, whole_chunks);
   std::int64_t rows = draw_rows(random, limits, hidden);
   std::size_t leading = 1;
-  if (test_case.operation == Operation::rms_norm && random.chance(2, 5))
+  if (spec_of(test_case.operation).greatest_rank > 2 && random.chance(2, 5))
     leading = random.chance(2, 3) ? 2 : 3;
   for (; leading > 1; --leading) {
     const std::int64_t size = rows == 0 ? random.between(1, kSizesWithoutRows) : random.log_between(1, rows);
@@ -171,11 +169,11 @@ TensorLayout draw_layout(Random& random, const CaseLimits& limits, const Case& t
 void draw_layouts(Random& random, const CaseLimits& limits, bool keep_aligned, Case& test_case) {
   const Alignments alignment = alignments(test_case);
   test_case.input_layout = draw_layout(random, limits, test_case, alignment.activation, keep_aligned);
-  test_case.in_place = test_case.operation == Operation::rms_norm && random.chance(1, 4);
+  test_case.in_place = may_be_in_place(test_case.operation) && random.chance(1, 4);
   if (adds_residual(test_case.operation)) {
     test_case.residual_layout = draw_layout(random, limits, test_case, alignment.activation, keep_aligned);
   }
-  if (!test_case.in_place && test_case.operation != Operation::fused_add_rms_norm) {
+  if (test_case.memory_of(Role::out) == Role::out) {
     test_case.output_layout = draw_layout(random, limits, test_case, alignment.output, keep_aligned);
   }
   if (test_case.weight_dtype && random.chance(1, 2)) {

@@ -9,20 +9,9 @@
 namespace normproof {
 namespace {
 
-Case without_quantization(Case test_case) {
-  const bool fused = adds_residual(test_case.operation);
-  test_case.operation = fused ? Operation::fused_add_rms_norm : Operation::rms_norm;
-  test_case.quantized_dtype.reset();
-  test_case.scale_bits = Case{}.scale_bits;
-  if (fused) test_case.output_layout = {};  // it writes into its input
-  return test_case;
-}
-
-Case without_residual(Case test_case) {
-  test_case.operation =
-      quantizes(test_case.operation) ? Operation::rms_norm_static_fp8_quant : Operation::rms_norm;
-  test_case.residual = {};
-  test_case.residual_layout = {};
+Case as_operation(Case test_case, Operation operation) {
+  test_case.operation = operation;
+  keep_what_it_has(test_case);
   return test_case;
 }
 
@@ -30,7 +19,7 @@ Case without_residual(Case test_case) {
 Case of_sums(const Case& test_case) {
   const CaseTensors tensors = materialize(test_case);
   const FloatFormat format = format_of(test_case.dtype);
-  Case candidate = without_residual(test_case);
+  Case candidate = as_operation(test_case, *spec_of(test_case.operation).without_first_step);
   candidate.input = {tensors.input, std::nullopt};
   for (std::int64_t i = 0; i < test_case.elements(); ++i) {
     const auto value = [&](const std::vector<std::byte>& data) {
@@ -50,17 +39,19 @@ std::vector<Case> simpler_operations(const Case& test_case) {
     candidate.outputs.reset();
     if (validate(candidate).empty()) candidates.push_back(std::move(candidate));
   };
-  const bool fused = adds_residual(test_case.operation), quantized = quantizes(test_case.operation);
-  const bool can_list = test_case.elements() <= kMostListedElements;
-  if (fused && quantized) {
-    add(without_quantization(without_residual(test_case)));
-    if (can_list) add(without_quantization(of_sums(test_case)));
+  // The simplest operation first: without the first step and the last, without the first, without the last.
+  const OperationSpec& spec = spec_of(test_case.operation);
+  std::vector<Case> without_first;
+  if (spec.without_first_step) {
+    without_first.push_back(as_operation(test_case, *spec.without_first_step));
+    if (test_case.elements() <= kMostListedElements) without_first.push_back(of_sums(test_case));
   }
-  if (fused) {
-    add(without_residual(test_case));
-    if (can_list) add(of_sums(test_case));
+  for (const Case& shorter : without_first) {
+    if (const auto shortest = spec_of(shorter.operation).without_last_step)
+      add(as_operation(shorter, *shortest));
   }
-  if (quantized) add(without_quantization(test_case));
+  for (Case& shorter : without_first) add(std::move(shorter));
+  if (spec.without_last_step) add(as_operation(test_case, *spec.without_last_step));
   return candidates;
 }
 

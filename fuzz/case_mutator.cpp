@@ -137,7 +137,7 @@ TensorLayout& random_layout(Case& test_case, Random& random) {
   std::array<TensorLayout*, 3> layouts{&test_case.input_layout};
   std::size_t count = 1;
   if (adds_residual(test_case.operation)) layouts[count++] = &test_case.residual_layout;
-  if (!test_case.in_place && test_case.operation != Operation::fused_add_rms_norm) {
+  if (test_case.memory_of(Role::out) == Role::out) {
     layouts[count++] = &test_case.output_layout;
   }
   return *layouts[random.below(count)];
@@ -192,21 +192,13 @@ bool mutate_operation(Case& test_case, Random& random, const CaseLimits&) {
   if (operation == test_case.operation) return false;
   list_values(test_case);
   test_case.operation = operation;
-  if (operation != Operation::rms_norm) {
-    test_case.in_place = false;
+  if (test_case.shape.size() > spec_of(operation).greatest_rank)
     set_leading_sizes(test_case, {test_case.rows()});
-  }
-  if (operation == Operation::fused_add_rms_norm) test_case.output_layout = {};
-  if (!quantizes(operation)) {
-    test_case.quantized_dtype.reset();
-    test_case.scale_bits = Case{}.scale_bits;
-  } else if (!test_case.quantized_dtype) {
+  keep_what_it_has(test_case);
+  if (quantizes(operation) && !test_case.quantized_dtype) {
     test_case.quantized_dtype = random.pick(kQuantizedDTypes);
   }
-  if (!adds_residual(operation)) {
-    test_case.residual = {};
-    test_case.residual_layout = {};
-  } else if (test_case.residual.bytes.empty()) {
+  if (adds_residual(operation) && test_case.residual.bytes.empty()) {
     draw_values_near_one(test_case.residual, test_case.dtype, test_case.elements(), random);
   }
   return true;
@@ -214,7 +206,7 @@ bool mutate_operation(Case& test_case, Random& random, const CaseLimits&) {
 
 // The same rows under one to three leading sizes, with the dimensions in their order.
 bool mutate_leading_sizes(Case& test_case, Random& random, const CaseLimits&) {
-  if (test_case.operation != Operation::rms_norm) return false;
+  if (spec_of(test_case.operation).greatest_rank < 3) return false;
   std::vector<std::int64_t> sizes;
   std::int64_t rest = test_case.rows();
   for (std::uint64_t more = random.below(3); more > 0 && rest > 0; --more) {
@@ -325,7 +317,7 @@ bool shift_exponents(Case& test_case, Random& random, const CaseLimits&) {
 }
 
 bool flip_in_place(Case& test_case, Random&, const CaseLimits&) {
-  if (test_case.operation != Operation::rms_norm) return false;
+  if (!may_be_in_place(test_case.operation)) return false;
   test_case.in_place = !test_case.in_place;
   test_case.output_layout = {};
   return true;

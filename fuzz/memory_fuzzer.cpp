@@ -43,7 +43,7 @@ class GuardPagesTarget final : public CallableTarget {
   }
   normproof_status invoke(GuardedCall& call) override {
     const Case& test_case = call.test_case();
-    const bool writes_input = test_case.operation == Operation::fused_add_rms_norm || test_case.in_place;
+    const bool writes_input = test_case.memory_of(Role::out) != Role::out;
     const std::vector<const GuardedTensor*> tensors = call.tensors();
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       const std::string_view tensor = tensors[i]->name();

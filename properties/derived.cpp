@@ -64,16 +64,8 @@ Call through(const Call& call, Operation operation) {
   Call other = call;
   other.how.operation = operation;
   other.how.launch.path = KernelPath::automatic;  // another set of tensors may not allow the path
-  if (!adds_residual(operation)) {
-    other.how.residual_layout = {};
-    other.tensors.residual.clear();
-  }
-  if (!quantizes(operation)) {
-    other.how.quantized_dtype.reset();
-    other.how.scale_bits = Case{}.scale_bits;
-  }
-  if (operation == Operation::fused_add_rms_norm) other.how.output_layout = {};
-  if (operation != Operation::rms_norm) other.how.in_place = false;
+  keep_what_it_has(other.how);
+  if (!adds_residual(operation)) other.tensors.residual.clear();
   return other;
 }
 

@@ -28,9 +28,8 @@ PropertyResult check_memory_safety(PropertyContext& context) {
     for (TensorLayout* layout :
          {&test_case.input_layout, &test_case.residual_layout, &test_case.output_layout}) {
       const bool used = layout == &test_case.input_layout ||
-                        (layout == &test_case.residual_layout
-                             ? adds_residual(test_case.operation)
-                             : test_case.operation != Operation::fused_add_rms_norm && !test_case.in_place);
+                        (layout == &test_case.residual_layout ? adds_residual(test_case.operation)
+                                                              : test_case.memory_of(Role::out) == Role::out);
       if (!used || !layout->strides.empty() || test_case.shape.size() != 2) continue;
       layout->strides = {test_case.hidden_size() + random.between(1, 9)};
     }

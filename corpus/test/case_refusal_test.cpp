@@ -123,7 +123,7 @@ TEST(CaseRefusal, RefusesWithPathReasonAndValue) {
        "$.layout.weight.strides: unknown key, with the value an array of 1"},
       {R"("weight": {"offset": 3})", R"("in_place": 1)", "$.layout.in_place: true or false, got 1"},
       {R"("weight": {"offset": 3})", R"("in_place": true)",
-       "$.layout.output: the output is the input tensor and has its layout, got strides"},
+       "$.layout.in_place: fused_add_rms_norm_static_fp8_quant leaves no choice, got true"},
       {R"("epsilon": 1e-06,)", "", "$.epsilon: missing"},
       {R"("epsilon": 1e-06)", R"("epsilon": "1e-06")",
        "$.epsilon: a number, or fp32 bits as \"0x\" and 8 hexadecimal digits, got \"1e-06\""},

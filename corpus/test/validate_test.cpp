@@ -89,7 +89,7 @@ const std::vector<Refusal>& refusals() {
       {kNorm, [](Case& c) { c.in_place = true, c.output_layout.offset = 2; },
        "$.layout.output: the output is the input tensor and has its layout, got offset 2"},
       {kQuantize, [](Case& c) { c.in_place = true; },
-       "$.layout.in_place: only rms_norm has a choice, got true for rms_norm_static_fp8_quant"},
+       "$.layout.in_place: rms_norm_static_fp8_quant leaves no choice, got true"},
       {kNorm, [](Case& c) { c.schedule.order = static_cast<ThreadOrder>(7); },
        "$.schedule.order: no order has number 7"},
       {kNorm, [](Case& c) { c.schedule.seed = 5; }, "$.schedule.seed: only the random order has one, got 5"},

@@ -31,7 +31,7 @@ std::vector<std::byte> fp32_bytes(std::uint32_t bits) {
 GuardedCall::GuardedCall(const Case& test_case, const CaseTensors& tensors, Memory& memory)
     : test_case_(test_case),
       tensors_(tensors),
-      writes_input_(test_case.operation == Operation::fused_add_rms_norm || test_case.in_place),
+      writes_input_(test_case.memory_of(Role::out) != Role::out),
       scale_bytes_(fp32_bytes(test_case.scale_bits)),
       input_tensor_(memory.input, "input", test_case.dtype, test_case.shape, test_case.input_layout) {
   input_tensor_.scatter(tensors.input);

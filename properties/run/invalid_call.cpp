@@ -100,9 +100,7 @@ Refusal too_large(const GuardedCall& call, std::string_view what) {
           fmt::format("{} does not fit in 63 bits (sizes {})", what, shape)};
 }
 
-bool writes_out(const Case& test_case) {
-  return test_case.operation != Operation::fused_add_rms_norm && !test_case.in_place;
-}
+bool writes_out(const Case& test_case) { return test_case.memory_of(Role::out) == Role::out; }
 
 std::optional<Refusal> invalid_threads(GuardedCall& call, std::int32_t threads) {
   call.launch.threads_per_block = threads;

@@ -1,0 +1,197 @@
+// The table of operations.
+#include "corpus/operation.h"
+
+#include <algorithm>
+#include <iterator>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace normproof {
+namespace {
+
+constexpr TensorSpec kInput = {Role::input, Direction::in, Extent::elements, DTypeRule::activation};
+constexpr TensorSpec kResidual = {Role::residual, Direction::in, Extent::elements, DTypeRule::activation};
+constexpr TensorSpec kWeight = {Role::weight, Direction::in, Extent::hidden, DTypeRule::weight, true};
+constexpr TensorSpec kScale = {Role::scale, Direction::in, Extent::one, DTypeRule::fp32};
+constexpr TensorSpec out(Aliasing aliasing) {
+  return {Role::out, Direction::out, Extent::elements, DTypeRule::output, false, aliasing, Role::input};
+}
+constexpr TensorSpec kResidualOut = {Role::residual_out,    Direction::out, Extent::elements,
+                                     DTypeRule::activation, false,          Aliasing::always,
+                                     Role::residual};
+
+constexpr std::array kRmsNormTensors = {out(Aliasing::may), kInput, kWeight};
+constexpr std::array kFusedAddTensors = {out(Aliasing::always), kResidualOut, kInput, kResidual, kWeight};
+constexpr std::array kStaticQuantTensors = {out(Aliasing::never), kInput, kWeight, kScale};
+constexpr std::array kFusedAddStaticQuantTensors = {
+    out(Aliasing::never), kResidualOut, kInput, kResidual, kWeight, kScale};
+
+constexpr std::array kEpsilon = {Parameter::epsilon};
+constexpr std::array kEpsilonAndScale = {Parameter::epsilon, Parameter::scale};
+
+constexpr std::array kNormalize = {NormStep::normalize};
+constexpr std::array kAddAndNormalize = {NormStep::add_residual, NormStep::normalize};
+constexpr std::array kNormalizeAndQuantize = {NormStep::normalize, NormStep::quantize};
+constexpr std::array kAllThree = {NormStep::add_residual, NormStep::normalize, NormStep::quantize};
+
+constexpr std::array<OperationSpec, kOperations.size()> kTable = {{
+    {Operation::rms_norm,
+     "rms_norm",
+     "normalizes each row by its root mean square",
+     kRmsNormTensors,
+     kEpsilon,
+     kNormalize,
+     4,
+     {},
+     {}},
+    {Operation::fused_add_rms_norm,
+     "fused_add_rms_norm",
+     "adds the residual, keeps the sum, normalizes it",
+     kFusedAddTensors,
+     kEpsilon,
+     kAddAndNormalize,
+     2,
+     {},
+     Operation::rms_norm},
+    {Operation::rms_norm_static_fp8_quant,
+     "rms_norm_static_fp8_quant",
+     "normalizes, then quantizes by one scale that is given",
+     kStaticQuantTensors,
+     kEpsilonAndScale,
+     kNormalizeAndQuantize,
+     2,
+     Operation::rms_norm,
+     {}},
+    {Operation::fused_add_rms_norm_static_fp8_quant, "fused_add_rms_norm_static_fp8_quant",
+     "adds the residual, keeps the sum, normalizes and quantizes it by one scale that is given",
+     kFusedAddStaticQuantTensors, kEpsilonAndScale, kAllThree, 2, Operation::fused_add_rms_norm,
+     Operation::rms_norm_static_fp8_quant},
+}};
+
+constexpr std::array<ParameterSpec, kParameters.size()> kParameterTable = {{
+    {Parameter::epsilon, "epsilon", 0x358637bd, {}},       // 1e-6
+    {Parameter::scale, "scale", 0x3f800000, Role::scale},  // 1
+}};
+
+constexpr std::array<std::string_view, kRoles.size()> kRoleNames = {"input", "residual", "weight",
+                                                                    "scale", "out",      "residual_out"};
+
+// Tables are read by number.
+constexpr bool tables_are_in_order() {
+  for (std::size_t i = 0; i < kTable.size(); ++i) {
+    if (kTable[i].operation != kOperations[i] || static_cast<std::size_t>(kOperations[i]) != i) return false;
+  }
+  for (std::size_t i = 0; i < kParameterTable.size(); ++i) {
+    if (kParameterTable[i].parameter != kParameters[i] || static_cast<std::size_t>(kParameters[i]) != i)
+      return false;
+  }
+  for (std::size_t i = 0; i < kRoles.size(); ++i) {
+    if (static_cast<std::size_t>(kRoles[i]) != i) return false;
+  }
+  return true;
+}
+static_assert(tables_are_in_order());
+
+// What the rest of the project takes for granted of every row.
+constexpr bool is_complete(const OperationSpec& spec) {
+  bool input = false, out = false, aliased_exist = true, steps_have_tensors = true;
+  const auto has_role = [&spec](Role role) {
+    for (const TensorSpec& tensor : spec.tensors) {
+      if (tensor.role == role) return true;
+    }
+    return false;
+  };
+  for (const TensorSpec& tensor : spec.tensors) {
+    input |= tensor.role == Role::input && tensor.direction == Direction::in;
+    out |= tensor.role == Role::out && tensor.direction == Direction::out;
+    if (tensor.aliasing != Aliasing::never)
+      aliased_exist &= tensor.direction == Direction::out && has_role(tensor.aliased);
+  }
+  for (const NormStep step : spec.steps) {
+    if (step == NormStep::add_residual)
+      steps_have_tensors &= has_role(Role::residual) && has_role(Role::residual_out);
+  }
+  for (const Parameter parameter : spec.parameters) {
+    const ParameterSpec& of = kParameterTable[static_cast<std::size_t>(parameter)];
+    if (of.lies_in) steps_have_tensors &= has_role(*of.lies_in);
+  }
+  return !spec.name.empty() && !spec.sentence.empty() && input && out && aliased_exist &&
+         steps_have_tensors && spec.greatest_rank >= 2;
+}
+static_assert(std::ranges::all_of(kTable, is_complete));
+
+}  // namespace
+
+std::span<const OperationSpec> operation_specs() { return kTable; }
+
+const OperationSpec& spec_of(Operation operation) {
+  const auto index = static_cast<std::size_t>(operation);
+  if (index >= kTable.size()) throw std::invalid_argument("no operation has number " + std::to_string(index));
+  return kTable[index];
+}
+
+const ParameterSpec& spec_of(Parameter parameter) {
+  return kParameterTable.at(static_cast<std::size_t>(parameter));
+}
+
+std::string_view name_of(Operation operation) {
+  const auto index = static_cast<std::size_t>(operation);
+  return index < kTable.size() ? kTable[index].name : "?";
+}
+
+std::optional<Operation> operation_from_name(std::string_view name) {
+  const auto found = std::ranges::find(kTable, name, &OperationSpec::name);
+  if (found == kTable.end()) return std::nullopt;
+  return found->operation;
+}
+
+std::string_view name_of(Role role) { return kRoleNames.at(static_cast<std::size_t>(role)); }
+
+std::span<const Operation> all_operations() { return kOperations; }
+
+std::span<const Operation> operations_that_quantize() {
+  static const std::vector<Operation> operations = [] {
+    std::vector<Operation> found;
+    std::ranges::copy_if(kOperations, std::back_inserter(found), quantizes);
+    return found;
+  }();
+  return operations;
+}
+
+const TensorSpec* find_tensor(Operation operation, Role role) {
+  const auto tensors = spec_of(operation).tensors;
+  const auto found = std::ranges::find(tensors, role, &TensorSpec::role);
+  return found == tensors.end() ? nullptr : &*found;
+}
+
+bool has(Operation operation, NormStep step) {
+  const auto steps = spec_of(operation).steps;
+  return std::ranges::find(steps, step) != steps.end();
+}
+
+bool may_be_in_place(Operation operation) {
+  return std::ranges::any_of(spec_of(operation).tensors,
+                             [](const TensorSpec& tensor) { return tensor.aliasing == Aliasing::may; });
+}
+
+bool is_data(Operation operation, Role role) {
+  const TensorSpec* tensor = find_tensor(operation, role);
+  return tensor != nullptr && tensor->direction == Direction::in && !holds_parameter(role);
+}
+
+bool is_output(Operation operation, Role role) {
+  const TensorSpec* tensor = find_tensor(operation, role);
+  return tensor != nullptr && tensor->direction == Direction::out;
+}
+
+bool holds_parameter(Role role) {
+  return std::ranges::any_of(kParameters, [role](Parameter each) { return spec_of(each).lies_in == role; });
+}
+
+bool has(Operation operation, Parameter parameter) {
+  const auto parameters = spec_of(operation).parameters;
+  return std::ranges::find(parameters, parameter) != parameters.end();
+}
+
+}  // namespace normproof

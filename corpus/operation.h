@@ -1,0 +1,120 @@
+// What an operation is, as data: its tensors by role, its parameters, its steps. One row of the table in
+// operation.cpp says it; whatever asks "does it have a residual, where does the output lie, which ranks"
+// reads that row.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "corpus/dtype.h"
+
+namespace normproof {
+
+enum class Operation : std::uint8_t {
+  rms_norm,
+  fused_add_rms_norm,
+  rms_norm_static_fp8_quant,
+  fused_add_rms_norm_static_fp8_quant,
+};
+inline constexpr std::array kOperations = {Operation::rms_norm, Operation::fused_add_rms_norm,
+                                           Operation::rms_norm_static_fp8_quant,
+                                           Operation::fused_add_rms_norm_static_fp8_quant};
+
+// What a tensor is to an operation.
+enum class Role : std::uint8_t { input, residual, weight, scale, out, residual_out };
+inline constexpr std::array kRoles = {Role::input, Role::residual, Role::weight,
+                                      Role::scale, Role::out,      Role::residual_out};
+
+enum class Direction : std::uint8_t { in, out };
+
+// How many elements a tensor has, and how they are laid out.
+enum class Extent : std::uint8_t {
+  elements,  // the shape of the case, rows with strides
+  hidden,    // [H], without gaps
+  one        // [1]
+};
+
+// Which dtype a tensor has.
+enum class DTypeRule : std::uint8_t {
+  activation,  // T
+  weight,      // W: T or fp32
+  output,      // Q where the operation quantizes, else T
+  fp32
+};
+
+// How an output lies to an input.
+enum class Aliasing : std::uint8_t {
+  never,   // memory of its own
+  may,     // the case chooses, by `in_place`
+  always,  // it is written over the input
+};
+
+struct TensorSpec {
+  Role role;
+  Direction direction;
+  Extent extent;
+  DTypeRule dtype;
+  bool optional = false;  // a case may do without it
+  Aliasing aliasing = Aliasing::never;
+  Role aliased = Role::input;  // the input that an output may or must overwrite
+};
+
+// A number of the call. Its fp32 bits stand in the case.
+enum class Parameter : std::uint8_t { epsilon, scale };
+inline constexpr std::array kParameters = {Parameter::epsilon, Parameter::scale};
+struct ParameterSpec {
+  Parameter parameter;
+  std::string_view name;
+  std::uint32_t usual_bits;     // what a case has that does not say
+  std::optional<Role> lies_in;  // the tensor of one element that holds it; otherwise it is passed by value
+};
+
+// The steps of an operation in order. The oracle has a formula for each.
+enum class NormStep : std::uint8_t { add_residual, normalize, quantize };
+
+struct OperationSpec {
+  Operation operation;
+  std::string_view name;
+  std::string_view sentence;
+  std::span<const TensorSpec> tensors;  // in the order of the C call
+  std::span<const Parameter> parameters;
+  std::span<const NormStep> steps;
+  std::size_t greatest_rank;  // of the shape; the least is 2
+  // It computes the same as this operation followed by its own last step, or preceded by its own first one.
+  std::optional<Operation> without_last_step;
+  std::optional<Operation> without_first_step;
+};
+
+// The table, in the order of kOperations.
+std::span<const OperationSpec> operation_specs();
+const OperationSpec& spec_of(Operation operation);
+const ParameterSpec& spec_of(Parameter parameter);
+
+std::string_view name_of(Operation operation);
+std::optional<Operation> operation_from_name(std::string_view name);
+std::string_view name_of(Role role);
+// In the order of kOperations.
+std::span<const Operation> all_operations();
+std::span<const Operation> operations_that_quantize();
+
+// nullptr where the operation has no such tensor.
+const TensorSpec* find_tensor(Operation operation, Role role);
+inline bool has(Operation operation, Role role) { return find_tensor(operation, role) != nullptr; }
+bool has(Operation operation, NormStep step);
+bool has(Operation operation, Parameter parameter);
+// Whether a case may choose that the output is written over the input.
+bool may_be_in_place(Operation operation);
+// Whether a case holds values for the tensor: an input that is more than the place of a parameter.
+bool is_data(Operation operation, Role role);
+bool is_output(Operation operation, Role role);
+// Whether the tensor is the place of a parameter.
+bool holds_parameter(Role role);
+
+inline bool adds_residual(Operation operation) { return has(operation, NormStep::add_residual); }
+inline bool quantizes(Operation operation) { return has(operation, NormStep::quantize); }
+
+}  // namespace normproof

@@ -1,0 +1,94 @@
+// The table of operations, and what is asked of it.
+#include "corpus/operation.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+
+#include "corpus/case.h"
+
+namespace normproof {
+namespace {
+
+TEST(Operations, NamesReadBackAndDiffer) {
+  std::set<std::string_view> names;
+  for (const OperationSpec& spec : operation_specs()) {
+    EXPECT_TRUE(names.insert(spec.name).second) << spec.name;
+    EXPECT_EQ(operation_from_name(spec.name), spec.operation);
+    EXPECT_EQ(name_of(spec.operation), spec.name);
+  }
+  EXPECT_EQ(names.size(), kOperations.size());
+  EXPECT_EQ(operation_from_name("rms_norm_"), std::nullopt);
+  EXPECT_THROW(spec_of(static_cast<Operation>(200)), std::invalid_argument);
+}
+
+TEST(Operations, AStepBringsItsTensorsAndParameters) {
+  for (const Operation operation : kOperations) {
+    EXPECT_EQ(adds_residual(operation), has(operation, Role::residual)) << name_of(operation);
+    EXPECT_EQ(adds_residual(operation), has(operation, Role::residual_out)) << name_of(operation);
+    EXPECT_EQ(quantizes(operation), has(operation, Parameter::scale)) << name_of(operation);
+    EXPECT_EQ(quantizes(operation), has(operation, Role::scale)) << name_of(operation);
+    EXPECT_TRUE(is_output(operation, Role::out) && is_data(operation, Role::input)) << name_of(operation);
+    EXPECT_FALSE(is_data(operation, Role::scale)) << name_of(operation);
+  }
+}
+
+// Without its first or last step an operation has the same steps but that one.
+TEST(Operations, ShorterOnesLackOneStep) {
+  for (const OperationSpec& spec : operation_specs()) {
+    const auto steps = spec.steps;
+    if (spec.without_first_step) {
+      const auto shorter = spec_of(*spec.without_first_step).steps;
+      EXPECT_TRUE(std::ranges::equal(shorter, steps.subspan(1))) << spec.name;
+    }
+    if (spec.without_last_step) {
+      const auto shorter = spec_of(*spec.without_last_step).steps;
+      EXPECT_TRUE(std::ranges::equal(shorter, steps.first(steps.size() - 1))) << spec.name;
+    }
+    EXPECT_EQ(spec.without_first_step.has_value(), adds_residual(spec.operation)) << spec.name;
+    EXPECT_EQ(spec.without_last_step.has_value(), quantizes(spec.operation)) << spec.name;
+  }
+}
+
+TEST(Operations, WhereAnOutputLies) {
+  Case test_case;
+  EXPECT_EQ(test_case.memory_of(Role::out), Role::out);
+  test_case.in_place = true;
+  EXPECT_EQ(test_case.memory_of(Role::out), Role::input);
+  test_case = {};
+  test_case.operation = Operation::fused_add_rms_norm;
+  EXPECT_EQ(test_case.memory_of(Role::out), Role::input);
+  EXPECT_EQ(test_case.memory_of(Role::residual_out), Role::residual);
+  test_case.operation = Operation::fused_add_rms_norm_static_fp8_quant;
+  test_case.in_place = true;  // not a choice of this operation
+  EXPECT_EQ(test_case.memory_of(Role::out), Role::out);
+  EXPECT_EQ(test_case.memory_of(Role::input), Role::input);
+}
+
+TEST(Operations, AnotherOperationKeepsOnlyWhatItHas) {
+  Case test_case;
+  test_case.operation = Operation::fused_add_rms_norm_static_fp8_quant;
+  test_case.quantized_dtype = DType::fp8_e5m2;
+  test_case.scale_bits = 0x40000000;
+  test_case.residual.bytes.resize(4);
+  test_case.residual_layout.offset = 1;
+  test_case.output_layout.offset = 2;
+  Case same = test_case;
+  keep_what_it_has(same);
+  EXPECT_EQ(same, test_case);
+  test_case.operation = Operation::fused_add_rms_norm;
+  test_case.in_place = true;
+  keep_what_it_has(test_case);
+  EXPECT_FALSE(test_case.quantized_dtype || test_case.in_place);
+  EXPECT_EQ(test_case.scale_bits, Case{}.scale_bits);
+  EXPECT_EQ(test_case.output_layout, TensorLayout{});  // it writes over its input
+  EXPECT_EQ(test_case.residual_layout.offset, 1);
+  test_case.operation = Operation::rms_norm;
+  keep_what_it_has(test_case);
+  EXPECT_EQ(test_case, Case{});
+}
+
+}  // namespace
+}  // namespace normproof

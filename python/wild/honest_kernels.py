@@ -108,7 +108,8 @@ def page(found: list[Row], command: str, arguments: argparse.Namespace) -> str:
     lines = [
         "# Honest kernels of the wild", "",
         "Norms of libraries as PyPI has them, on the CPU, each row judged by the witness judge under the policy that the",
-        "library's source says. A refused row would be a wrong judge or a wrong policy.", "",
+        "library's source says; where that was found by judging instead, the last table says so. A refused row would be a wrong",
+        "judge or a wrong policy.", "",
         f"Made on {datetime.date.today()} by", "", "```sh", command, "```", "",
         f"Seed {arguments.seed}, {arguments.rows} rows of each kind ({', '.join(inputs.KINDS)}) at each H of "
         f"{', '.join(map(str, inputs.HIDDEN))}; epsilon {inputs.EPSILON:.3g};",

@@ -120,7 +120,7 @@ std::string picture_html(const DifferencePicture& picture) {
 // The axes that matter for the case, and which value was judged by.
 std::string policy_table(const oracle::Policy& policy, const Case& test_case) {
   Rows rows = {{"axis", "value", "formula", "as in"}};
-  for (std::size_t axis = 0; axis < oracle::kPolicyAxes; ++axis) {
+  for (std::size_t axis = 0; axis < oracle::policy_axes().size(); ++axis) {
     if (!oracle::axis_applies(axis, test_case)) continue;
     const oracle::PolicyAxis& table = oracle::policy_axes()[axis];
     for (std::size_t value = 0; value < table.values.size(); ++value) {

@@ -251,9 +251,7 @@ class Interrogation {
     const Identification& found = answer->found;
     if (found.identified()) {
       std::vector<std::string> others;
-      for (const oracle::Policy& survivor : found.survivors) {
-        if (survivor != found.best && !found.unique()) others.push_back(axes_text(survivor));
-      }
+      for (const oracle::Policy& rival : found.rivals()) others.push_back(axes_text(rival));
       const std::string policy =
           axes_text(found.best) + (others.empty() ? "" : fmt::format(" (or {})", fmt::join(others, " or ")));
       fmt::print("  {} {}\n", where, policy);
@@ -285,7 +283,7 @@ class Interrogation {
 
   // Axis by axis: a value that survives in every call whose case has the axis.
   void compare_operations() {
-    for (std::size_t axis = 0; axis < oracle::kPolicyAxes; ++axis) {
+    for (std::size_t axis = 0; axis < oracle::policy_axes().size(); ++axis) {
       const oracle::PolicyAxis& table = oracle::policy_axes()[axis];
       std::vector<bool> common(table.values.size(), true);
       std::vector<std::string> lines;

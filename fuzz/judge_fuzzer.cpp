@@ -186,7 +186,7 @@ class Examination {
   // Whether an admissible r gives these outputs; nothing where there are too many to try.
   std::optional<bool> explained_by_some_root(std::int64_t row, std::span<const std::byte> got) {
     std::vector<oracle::Value> operands = oracle::decode_row(formula_, tensors_, row).variance_operands();
-    if (oracle::row_of(policy_.variance).in_activation_dtype) {
+    if (oracle::row_of(policy_.variance).in_activation_dtype()) {
       for (oracle::Value& operand : operands) operand = oracle::round_to(case_.dtype, operand);
     }
     const oracle::Admissible admissible =

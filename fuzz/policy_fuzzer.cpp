@@ -28,12 +28,12 @@ bool refuses(const auto& call) {
 bool is_sum_of_axes(const Policy& policy) {
   Policy again;
   again.inverse_root = policy.inverse_root;
-  for (std::size_t axis = 0; axis < kPolicyAxes; ++axis) {
+  for (std::size_t axis = 0; axis < policy_axes().size(); ++axis) {
     const std::size_t values = policy_axes()[axis].values.size();
     if (!refuses([&] { with_axis_value(policy, axis, values); })) return false;
     again = with_axis_value(again, axis, axis_value(policy, axis));
   }
-  return again == policy && refuses([&] { axis_value(policy, kPolicyAxes); }) &&
+  return again == policy && refuses([&] { axis_value(policy, policy_axes().size()); }) &&
          refuses([] { row_of(static_cast<SumPolicy>(200)); });
 }
 

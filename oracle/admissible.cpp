@@ -13,7 +13,10 @@ namespace normproof::oracle {
 namespace {
 
 // A format wide enough for bounds whose own rounding does not matter.
-constexpr Format kBound = {"bound", 64, 53, 1023, NanEncoding::ieee};
+constexpr Format kBound = kFp64;
+
+// Plain additions that join 1024 lanes of a compensated sum.
+constexpr std::int64_t kLongestJoin = 10;
 
 Value power(const Value& base, std::int64_t exponent, Rounding rounding) {
   Value result = Value::integer(1);
@@ -46,102 +49,170 @@ bool is_subnormal(const Format& format, const Value& value) {
 
 AdmissibleModel::AdmissibleModel(const Formula& formula)
     : formula_(formula),
-      format_(row_of(formula.policy.variance).in_activation_dtype ? formula.formats.activation : DType::fp32),
+      format_(row_of(formula.policy.variance).format(formula.formats.activation)),
+      of_terms_(row_of(formula.policy.mean).of_terms),
+      flushes_(formula.policy.inverse_root.flush_to_zero && format_.bits <= 32),
       roundings_(formula.hidden_size) {
   const InverseRootModel& model = formula.policy.inverse_root;
+  const bool compensated = row_of(formula.policy.variance).compensated;
+  if (compensated) roundings_ = std::min(roundings_, std::int64_t{kLongestJoin + 1});
   if (model.sum_depth) roundings_ = std::min(roundings_, *model.sum_depth + 1);
+  if (of_terms_) roundings_ += 2;
   const Value one = Value::integer(1);
-  const Value unit = power_of_two(-format_of(format_).precision);
+  const Value unit = power_of_two(-format_.precision);
   shrinking_ = power(one + -unit, roundings_, Rounding::down);
   growing_ = power(one + unit, roundings_, Rounding::up);
+  if (compensated) {
+    const Value off = unit * (Value::integer(2) + Value::integer(8 * (formula.hidden_size + 2)) * unit);
+    shrinking_ = shrinking_ * (one + -off);
+    growing_ = growing_ * (one + off);
+  }
+  if (of_terms_) {
+    const Value count = Value::integer(formula.hidden_size);
+    const Value inverse = count * round_to(format_, quotient(one, count));  // of the rounded 1 / H, times H
+    if (inverse < one) shrinking_ = shrinking_ * inverse;
+    if (inverse > one) growing_ = growing_ * inverse;
+  }
   fp64_shrinking_ = to_double(shrinking_);
   fp64_growing_ = to_double(growing_);
 }
 
+// Whether every order of summation gives the same sum.
+bool AdmissibleModel::is_exact(const SquareSum& squares, bool underflow) const {
+  const std::int64_t spacing = format_.min_exponent() - format_.mantissa_bits();  // of subnormals
+  if (*squares.lowest_bit < spacing || (flushes_ && underflow)) return false;
+  if (squares.sum > power_of_two(*squares.lowest_bit + format_.precision)) return false;
+  if (!of_terms_) return true;
+  const auto count = static_cast<std::uint64_t>(formula_.hidden_size);
+  const std::int64_t shift = std::bit_width(count) - 1;
+  return std::has_single_bit(count) && *squares.lowest_bit - shift >= spacing &&
+         (*squares.lowest_bit >> 1) - shift >= spacing && !underflow &&
+         round_to(format_, squares.largest).is_finite();
+}
+
 AdmissibleModel::SumRange AdmissibleModel::sum_range(const SquareSum& squares) const {
-  const Format& format = format_of(format_);
-  const bool flushes = formula_.policy.inverse_root.flush_to_zero;
   if (squares.has_infinity) return {Value::infinity(false), Value::infinity(false)};
   if (squares.sum.is_zero()) return {Value(), Value()};
 
-  const std::int64_t spacing = format.min_exponent() - format.mantissa_bits();  // of subnormals
-  const bool underflow = *squares.smallest_top < format.min_exponent();
-  const bool exact = *squares.lowest_bit >= spacing && !(flushes && underflow) &&
-                     squares.sum <= power_of_two(*squares.lowest_bit + format.precision);
-  if (exact) {
-    const Value sum = round_to(format, squares.sum);  // an infinity beyond the largest number
+  const Value count = Value::integer(squares.count);
+  const std::int64_t spacing = format_.min_exponent() - format_.mantissa_bits();  // of subnormals
+  std::int64_t smallest_top = *squares.smallest_top;
+  // Of x / H and x * x / H, whichever is smaller.
+  if (of_terms_) {
+    const std::int64_t shift = std::bit_width(static_cast<std::uint64_t>(formula_.hidden_size));
+    smallest_top = std::min({smallest_top, smallest_top - shift, (smallest_top >> 1) - shift});
+  }
+  const bool underflow = smallest_top < format_.min_exponent();
+  const auto share = [&](Rounding rounding) {
+    return of_terms_ ? round_to(kBound, quotient(squares.sum, count), rounding) : squares.sum;
+  };
+  if (is_exact(squares, underflow)) {
+    const Value sum = round_to(format_, share(Rounding::down));  // an infinity beyond the largest number
     return {sum, sum};
   }
 
-  const Value count = Value::integer(squares.count);
-  Value low = squares.sum;
-  Value high = squares.sum;
+  Value low = share(Rounding::down);
+  Value high = share(Rounding::up);
   if (underflow) {
     const Value half_spacing = power_of_two(spacing - 1);
-    high = high + count * half_spacing;
-    low = low + -(count * (flushes ? power_of_two(format.min_exponent()) : half_spacing));
+    Value times = count;
+    // x / H is off by half a spacing, where |x| < H * 2^min_exponent, and then multiplied by x.
+    if (of_terms_) times = count * (Value::integer(2) + count * power_of_two(format_.min_exponent()));
+    high = high + times * half_spacing;
+    low = low + -(times * (flushes_ ? power_of_two(format_.min_exponent()) : half_spacing));
   }
   low = low.negative() ? Value() : low * shrinking_;
   high = high * growing_;
   // Sums of non-negative numbers never fall below any of their terms. Only low precision makes this the
   // better bound.
-  if (roundings_ >= std::int64_t{1} << (format.precision - 1) && !(flushes && underflow)) {
-    low = std::max(low, round_to(format, squares.largest),
+  if (!of_terms_ && roundings_ >= std::int64_t{1} << (format_.precision - 1) && !(flushes_ && underflow)) {
+    low = std::max(low, round_to(format_, squares.largest),
                    [](const Value& a, const Value& b) { return a < b; });
   }
   // The computed sum is itself a number of the format.
-  const bool overflow = high.is_infinite() || is_infinite(format, round_bits(format, high));
-  return {round_to(format, low, Rounding::up),
-          overflow ? Value::infinity(false) : round_to(format, high, Rounding::toward_zero)};
+  const bool overflow = high.is_infinite() || is_infinite(format_, round_bits(format_, high)) ||
+                        (of_terms_ && round_to(format_, squares.largest).is_infinite());
+  return {round_to(format_, low, Rounding::up),
+          overflow ? Value::infinity(false) : round_to(format_, high, Rounding::toward_zero)};
 }
 
 Value AdmissibleModel::mean(const Value& sum, bool highest) const {
-  const Format& format = format_of(format_);
+  const auto flushed = [&](const Value& value) {
+    return !highest && flushes_ && is_subnormal(format_, value) ? Value() : value;
+  };
+  if (of_terms_) return flushed(sum);
   const Value one = Value::integer(1);
   const Value count = round_to(DType::fp32, Value::integer(formula_.hidden_size));
-  std::vector<Value> candidates = {round_to(format, quotient(sum, count)),
-                                   round_to(format, sum * round_to(format, quotient(one, count)))};
-  const Value rounded_count = round_to(format, count);
-  if (rounded_count.is_finite()) candidates.push_back(round_to(format, quotient(sum, rounded_count)));
+  std::vector<Value> candidates = {round_to(format_, quotient(sum, count)),
+                                   round_to(format_, sum * round_to(format_, quotient(one, count)))};
+  const Value rounded_count = round_to(format_, count);
+  if (rounded_count.is_finite()) candidates.push_back(round_to(format_, quotient(sum, rounded_count)));
   const auto less = [](const Value& a, const Value& b) { return a < b; };
-  Value result =
-      highest ? *std::ranges::max_element(candidates, less) : *std::ranges::min_element(candidates, less);
-  if (!highest && formula_.policy.inverse_root.flush_to_zero && is_subnormal(format, result))
-    result = Value();
+  return flushed(highest ? *std::ranges::max_element(candidates, less)
+                         : *std::ranges::min_element(candidates, less));
+}
+
+Value AdmissibleModel::mean_plus_epsilon(const Value& sum, bool highest, const Value& epsilon) const {
+  if (row_of(formula_.policy.epsilon).takes_maximum) {
+    const Value v = mean(sum, highest);
+    return v < epsilon ? epsilon : v;
+  }
+  if (row_of(formula_.policy.mean).fused) {
+    const Value count = round_to(DType::fp32, Value::integer(formula_.hidden_size));
+    return round_to(format_, sum * round_to(format_, quotient(Value::integer(1), count)) + epsilon);
+  }
+  return round_to(format_, mean(sum, highest) + epsilon);
+}
+
+RootInterval AdmissibleModel::unknowns(const Value& low_m, const Value& high_m) const {
+  const std::int64_t ulp_bound = formula_.policy.inverse_root.ulp_bound;
+  const auto ends = [&](const Value& for_low, const Value& for_high) {
+    // Zero and infinity are exact.
+    const auto end = [&](const Value& m, std::int64_t off) {
+      const auto bits =
+          static_cast<std::int64_t>(round_bits(format_of(DType::fp32), exact_unknown(formula_, m)));
+      return m.is_zero() || m.is_infinite() ? bits : bits + off;
+    };
+    return RootInterval{std::max<std::int64_t>(end(for_low, -ulp_bound), 0),
+                        std::min(end(for_high, ulp_bound), kInfiniteRoot)};
+  };
+  RootInterval result = row_of(formula_.policy.root).divides ? ends(low_m, high_m) : ends(high_m, low_m);
+  constexpr std::int64_t kSmallestNormal = 0x00800000;
+  if (formula_.policy.inverse_root.flush_to_zero && result.low < kSmallestNormal) result.low = 0;
   return result;
 }
 
 Admissible AdmissibleModel::admissible(const SquareSum& squares) const {
-  const Format& format = format_of(format_);
-  const bool flushes = formula_.policy.inverse_root.flush_to_zero;
-  const std::int64_t ulp_bound = formula_.policy.inverse_root.ulp_bound;
   Admissible result;
-  const Value epsilon = round_to(format, decode(DType::fp32, formula_.epsilon_bits));
+  Arithmetic arithmetic;
+  const Value epsilon = row_of(formula_.policy.epsilon)
+                            .operand(arithmetic, formula_.formats.activation,
+                                     round_to(format_, decode(DType::fp32, formula_.epsilon_bits)));
   if (squares.has_nan || epsilon.is_nan()) {
     result.nan = true;
     return result;
   }
   const SumRange sum = sum_range(squares);
-  Value low = round_to(format, mean(sum.low, false) + epsilon);
-  Value high = round_to(format, mean(sum.high, true) + epsilon);
-  if (flushes && is_subnormal(format, epsilon)) {  // eps itself may be read as zero
-    const Value without_low = mean(sum.low, false);
-    const Value without_high = mean(sum.high, true);
+  Value low = mean_plus_epsilon(sum.low, false, epsilon);
+  Value high = mean_plus_epsilon(sum.high, true, epsilon);
+  const Format& format_of_epsilon = format_.bits > 32 ? format_of(DType::fp32) : format_;
+  if (formula_.policy.inverse_root.flush_to_zero && is_subnormal(format_of_epsilon, epsilon)) {
+    // eps itself may be read as zero
+    const Value without_low = mean_plus_epsilon(sum.low, false, Value());
+    const Value without_high = mean_plus_epsilon(sum.high, true, Value());
     if (without_low < low) low = without_low;
     if (without_high > high) high = without_high;
   }
-  if (flushes && !low.negative() && is_subnormal(format, low)) low = Value();
-  if (flushes && high.negative() && is_subnormal(format, high)) high = Value();
+  if (flushes_ && !low.negative() && is_subnormal(format_, low)) low = Value();
+  if (flushes_ && high.negative() && is_subnormal(format_, high)) high = Value();
+  // The correction of a compensated sum that is infinite is inf - inf.
+  if (row_of(formula_.policy.variance).compensated && sum.high.is_infinite()) result.nan = true;
   if (low.is_nan() || high.is_nan() || low < Value()) {  // an infinite mean and eps = -infinity, or m < 0
     result.nan = true;
     if (low.is_nan() || high.is_nan() || high < Value()) return result;
     low = Value();
   }
-  const auto root = [](const Value& m) { return static_cast<std::int64_t>(inverse_root_bits(m)); };
-  result.interval.low = high.is_infinite() ? 0 : high.is_zero() ? kInfiniteRoot : root(high) - ulp_bound;
-  result.interval.high = low.is_infinite() ? 0 : low.is_zero() ? kInfiniteRoot : root(low) + ulp_bound;
-  result.interval.low = std::max<std::int64_t>(result.interval.low, 0);
-  result.interval.high = std::min(result.interval.high, kInfiniteRoot);
+  result.interval = unknowns(low, high);
   return result;
 }
 
@@ -149,8 +220,11 @@ Admissible AdmissibleModel::admissible(const SquareSum& squares) const {
 // sum.
 bool AdmissibleModel::hardware_can_follow(double sum) const {
   const float epsilon = std::bit_cast<float>(formula_.epsilon_bits);
-  return format_ == DType::fp32 && formula_.hidden_size <= 1 << 20 && sum > 0x1p-60 && sum < 0x1p110 &&
-         epsilon >= 0 && epsilon < 0x1p60f;
+  const Policy& policy = formula_.policy;
+  return policy.variance == VariancePolicy::fp32 && policy.mean == MeanPolicy::of_sum &&
+         policy.epsilon == EpsilonPolicy::added && !row_of(policy.root).divides &&
+         formula_.hidden_size <= 1 << 20 && sum > 0x1p-60 && sum < 0x1p110 && epsilon >= 0 &&
+         epsilon < 0x1p60f;
 }
 
 // From the bounds of the computed sum on, the hardware's operations are those of the model.
@@ -216,7 +290,12 @@ std::uint32_t correctly_rounded_root(const Formula& formula, const SquareSum& sq
   if (squares.has_nan) return static_cast<std::uint32_t>(format_of(DType::fp32).nan_bits());
   const Value count = Value::integer(formula.hidden_size);
   const Value sum = squares.has_infinity ? Value::infinity(false) : squares.sum;
-  return inverse_root_bits(sum + count * decode(DType::fp32, formula.epsilon_bits), count);
+  const EpsilonRow& row = row_of(formula.policy.epsilon);
+  Arithmetic arithmetic;
+  const Value epsilon =
+      count * row.operand(arithmetic, formula.formats.activation, decode(DType::fp32, formula.epsilon_bits));
+  const Value m = !row.takes_maximum ? sum + epsilon : sum < epsilon || epsilon.is_nan() ? epsilon : sum;
+  return static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), exact_unknown(formula, m, count)));
 }
 
 std::string to_text(const RootInterval& interval) {

@@ -6,7 +6,17 @@
 // and S * (1 + u)^d, widened by half a smallest subnormal per operation where squares can underflow; it is S
 // itself where no partial sum can need more bits than there are. From there every operation is monotone and
 // is followed exactly: division by H or multiplication by the rounded 1 / H, the addition of eps, and a root
-// at most `ulp_bound` representable numbers away from the correctly rounded one. Those are 2 ulp, but just
+// at most `ulp_bound` representable numbers away from the correctly rounded one. What policies change:
+//   variance=fp64   u = 2^-53, and fp32 squares neither overflow nor underflow
+//   variance=kahan  d = 11, the square and 10 plain additions that join 1024 lanes, and a relative 2u +
+//   8(n+2)u^2 for
+//                   the compensated sum, whose terms are off by 2u + (4n+2)u^2 and smaller powers (Goldberg,
+//                   "What every computer scientist should know about floating-point arithmetic", theorem 8);
+//                   an infinite sum may be NaN, because the correction then is inf - inf
+//   mean=of_terms   d + 2 and the error of the rounded 1 / H, for x * (x / H), x * (x * (1 / H)) and (x * x)
+//   * (1 / H) mean=fma, epsilon=...  followed exactly root=divide     the interval is one of rms = sqrt(m)
+// The interval of fp64 or kahan is no part of that of fp32 where an fp32 sum overflows or underflows.
+// Those `ulp_bound` numbers are 2 ulp, but just
 // below a power of two, where numbers lie twice as dense as the ulp above it; that 2 are enough there too for
 // the roots of GPUs is proved for every m by properties/proofs (near-root).
 #pragma once
@@ -22,8 +32,8 @@ namespace normproof::oracle {
 
 inline constexpr std::int64_t kInfiniteRoot = 0x7f800000;  // bits of +infinity, the largest r
 
-// An interval of r >= 0 as fp32 bits, which are in the order of the numbers: 0 to kInfiniteRoot. Empty if low
-// > high.
+// An interval of the row's unknown >= 0 (r, or rms where the policy divides) as fp32 bits, which are in the
+// order of the numbers: 0 to kInfiniteRoot. Empty if low > high.
 struct RootInterval {
   std::int64_t low = 0;
   std::int64_t high = -1;
@@ -63,12 +73,17 @@ class AdmissibleModel {
     Value high;
   };
   SumRange sum_range(const SquareSum& squares) const;
+  bool is_exact(const SquareSum& squares, bool underflow) const;
   Value mean(const Value& sum, bool highest) const;
+  Value mean_plus_epsilon(const Value& sum, bool highest, const Value& epsilon) const;
+  RootInterval unknowns(const Value& low_m, const Value& high_m) const;
   bool hardware_can_follow(double sum) const;
   RootInterval interval_by_hardware(float low_sum, float high_sum) const;
 
   Formula formula_;
-  DType format_;  // of the variance
+  const Format& format_;  // of the variance
+  bool of_terms_;         // a term is divided by H before it is added
+  bool flushes_;
   std::int64_t roundings_;
   Value shrinking_;  // a lower bound of (1 - u)^d
   Value growing_;    // an upper bound of (1 + u)^d
@@ -76,7 +91,8 @@ class AdmissibleModel {
   double fp64_growing_;
 };
 
-// The correctly rounded 1 / sqrt(S / H + eps) of the exact mean, as fp32 bits.
+// The correctly rounded 1 / sqrt(S / H + eps) of the exact mean (or its inverse, where the policy divides),
+// as fp32 bits.
 std::uint32_t correctly_rounded_root(const Formula& formula, const SquareSum& squares);
 
 // "[0x3f7c081e, 0x3f7c0820] = [0.98449886, 0.984499]", "nothing", "NaN", ...

@@ -15,7 +15,7 @@ namespace {
 
 // Sums lane values in the fixed tree: within each group of 32, then over the groups; bit 4 of the index
 // first.
-Value tree_sum(Arithmetic& arithmetic, DType format, std::span<Value> values) {
+Value tree_sum(Arithmetic& arithmetic, const Format& format, std::span<Value> values) {
   for (std::size_t distance = values.size() / 2; distance > 0; distance /= 2) {
     for (std::size_t i = 0; i < distance; ++i) {
       values[i] = arithmetic.round(Step::accumulate, "a + b", format, values[i] + values[i + distance]);
@@ -48,7 +48,7 @@ std::int64_t element_count(const Case& test_case) {
 Formula formula_of(const Case& test_case, const Policy& policy) {
   Formula formula;
   const Operation operation = test_case.operation;
-  formula.formats = {test_case.dtype, test_case.weight_dtype, test_case.quantized_dtype};
+  formula.formats = {test_case.dtype, test_case.weight_dtype, test_case.quantized_dtype, policy.rounding};
   formula.adds_residual = operation == Operation::fused_add_rms_norm ||
                           operation == Operation::fused_add_rms_norm_static_fp8_quant;
   const bool quantizes = operation == Operation::rms_norm_static_fp8_quant ||
@@ -98,63 +98,108 @@ void require_sizes(const Case& test_case, const Outputs& outputs) {
 
 SumParts exact_sum(Arithmetic& arithmetic, const Formula& formula, const Value& x, const Value& residual) {
   if (!formula.adds_residual) return {x, x, x};
-  return row_of(formula.policy.sum).function(arithmetic, formula.formats.activation, x, residual);
+  return row_of(formula.policy.sum).function(arithmetic, formula.formats, x, residual);
 }
 
 RowScale exact_row_scale(Arithmetic& arithmetic, const Formula& formula, std::span<const Value> operands) {
   const DType activation = formula.formats.activation;
   const VarianceRow& variance = row_of(formula.policy.variance);
-  const DType format = variance.in_activation_dtype ? activation : DType::fp32;
+  const Format& format = variance.format(activation);
+  const bool of_terms = row_of(formula.policy.mean).of_terms;
 
   const std::int64_t per_chunk = elements_per_chunk(activation);
   const auto count = static_cast<std::int64_t>(operands.size());
+  const Value terms = round_to(DType::fp32, Value::integer(count));
   const std::int64_t chunks = (count + per_chunk - 1) / per_chunk;
   const std::int64_t groups = (std::min(chunks, kLanes) + kGroupLanes - 1) / kGroupLanes;
-  std::vector<Value> lanes(static_cast<std::size_t>(groups * kGroupLanes));
+  std::vector<Accumulator> accumulators(static_cast<std::size_t>(groups * kGroupLanes));
   for (std::int64_t j = 0; j < count; ++j) {
-    Value& lane = lanes[static_cast<std::size_t>(j / per_chunk % kLanes)];
-    lane = variance.accumulate(arithmetic, activation, lane, operands[static_cast<std::size_t>(j)]);
+    Value x = operands[static_cast<std::size_t>(j)];
+    if (variance.in_activation_dtype()) x = arithmetic.round(Step::accumulate, "rnd_T(x)", activation, x);
+    const Value share =
+        of_terms ? arithmetic.round(Step::accumulate, "x / H", format, quotient(x, terms)) : x;
+    variance.accumulate(arithmetic, activation,
+                        accumulators[static_cast<std::size_t>(j / per_chunk % kLanes)], x, share);
   }
+  std::vector<Value> lanes;
+  lanes.reserve(accumulators.size());
+  for (const Accumulator& accumulator : accumulators) lanes.push_back(accumulator.sum);
   std::array<Value, kLanes / kGroupLanes> group_sums;  // absent groups are +0
   for (std::size_t group = 0; group < static_cast<std::size_t>(groups); ++group) {
     group_sums[group] =
         tree_sum(arithmetic, format, std::span(lanes).subspan(group * kGroupLanes, kGroupLanes));
   }
+  return exact_scale_of_sum(arithmetic, formula, tree_sum(arithmetic, format, group_sums));
+}
 
+RowScale exact_scale_of_sum(Arithmetic& arithmetic, const Formula& formula, const Value& sum) {
+  const Format& format = row_of(formula.policy.variance).format(formula.formats.activation);
+  const MeanRow& mean = row_of(formula.policy.mean);
+  const EpsilonRow& epsilon_row = row_of(formula.policy.epsilon);
+  const Value count = round_to(DType::fp32, Value::integer(formula.hidden_size));
+  const auto round = [&](Step step, std::string_view text, const Value& exact) {
+    return arithmetic.round(step, text, format, exact);
+  };
   RowScale scale;
-  scale.sum = tree_sum(arithmetic, format, group_sums);
-  scale.mean = arithmetic.round(Step::mean, "v = sum / H", format,
-                                quotient(scale.sum, round_to(DType::fp32, Value::integer(count))));
-  Value epsilon = decode(DType::fp32, formula.epsilon_bits);
-  if (variance.in_activation_dtype) {
-    epsilon = arithmetic.round(Step::epsilon, "rnd_T(eps)", format, epsilon);
+  scale.sum = sum;
+  Value product;  // of the sum and 1 / H, not rounded
+  if (mean.fused) {
+    product = sum * round(Step::mean, "fl(1 / H)", quotient(Value::integer(1), count));
+    scale.mean = round_to(format, product);
+  } else {
+    scale.mean = mean.of_terms ? sum : round(Step::mean, "v = sum / H", quotient(sum, count));
   }
-  scale.mean_plus_epsilon =
-      arithmetic.round(Step::mean_plus_epsilon, "m = v + eps", format, scale.mean + epsilon);
-  scale.inverse_root = arithmetic.round(Step::inverse_root, "r = 1 / sqrt(m)", DType::fp32,
-                                        inverse_root(scale.mean_plus_epsilon));
+  Value epsilon = decode(DType::fp32, formula.epsilon_bits);
+  if (row_of(formula.policy.variance).in_activation_dtype())
+    epsilon = round(Step::epsilon, "rnd_T(eps)", epsilon);
+  epsilon = epsilon_row.operand(arithmetic, formula.formats.activation, epsilon);
+  if (epsilon_row.takes_maximum) {
+    const Value& larger = scale.mean < epsilon ? epsilon : scale.mean;
+    scale.mean_plus_epsilon =
+        round(Step::mean_plus_epsilon, "m = max(v, eps)", epsilon.is_nan() ? epsilon : larger);
+  } else if (mean.fused) {
+    scale.mean_plus_epsilon = round(Step::mean_plus_epsilon, "m = fma(sum, 1 / H, eps)", product + epsilon);
+  } else {
+    scale.mean_plus_epsilon = round(Step::mean_plus_epsilon, "m = v + eps", scale.mean + epsilon);
+  }
+  const bool divides = row_of(formula.policy.root).divides;
+  scale.inverse_root = arithmetic.round(Step::inverse_root, divides ? "rms = sqrt(m)" : "r = 1 / sqrt(m)",
+                                        DType::fp32, exact_unknown(formula, scale.mean_plus_epsilon));
   return scale;
 }
 
+Value exact_unknown(const Formula& formula, const Value& numerator, const Value& denominator) {
+  return row_of(formula.policy.root).divides ? square_root(numerator, denominator)
+                                             : inverse_root(numerator, denominator);
+}
+
 std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const Value& s, const Value& w,
-                           const Value& r) {
+                           const Value& unknown) {
   const Formats& formats = formula.formats;
+  const RootRow& root = row_of(formula.policy.root);
+  RowUnknown u{unknown, root.divides};
+  if (root.rounds_to_activation) {
+    u.value = round_narrow(arithmetic, formats, Step::rounded_root, "rnd_T(r)", formats.activation, unknown);
+  }
   Product product;
   if (formats.weight) {
-    product = row_of(formula.policy.weight).function(arithmetic, formats, s, r, w);
+    product = row_of(formula.policy.weight).function(arithmetic, formats, s, u, w);
   } else {
-    product = {arithmetic.round(Step::scaled, "fl(x * r)", DType::fp32, s * r), DType::fp32};
+    const char* text = u.divides ? "fl(x / rms)" : "fl(x * r)";
+    product = {arithmetic.round(Step::scaled, text, DType::fp32, u.applied_to(s)), DType::fp32};
   }
   const bool quantizes = formats.quantized.has_value();
   const BeforeQuantization before =
       quantizes ? formula.policy.before_quantization : BeforeQuantization::rounded;
-  const Value y = row_of(before).function(arithmetic, formats.activation, product);
+  const Value y = row_of(before).function(arithmetic, formats, product);
   // Altered steps may leave y between the numbers of T; its bits are then those of the nearest one.
   if (!quantizes) return round_bits(format_of(formats.activation), y);
 
   const Format& target = format_of(*formats.quantized);
-  const Value scaled =
+  Value scaled =
       row_of(formula.policy.scaling).function(arithmetic, y, decode(DType::fp32, formula.scale_bits));
+  if (row_of(formula.policy.fp8_rounding).through_bf16)
+    scaled = arithmetic.round(Step::output_in_bf16, "rnd_bf16(...)", DType::bf16, scaled);
   const Value clamped =
       row_of(formula.policy.fp8_nan).clamp(scaled, decode(target, target.max_finite_bits()));
   const Value q = arithmetic.round(Step::quantized, "q = rnd_Q(clamp(...))", *formats.quantized, clamped);

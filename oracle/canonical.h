@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "corpus/case.h"
-#include "oracle/policy.h"
+#include "oracle/policy_rows.h"
 
 namespace normproof::oracle {
 
@@ -39,18 +39,25 @@ inline std::int64_t elements_per_chunk(DType activation) { return 16 * 8 / forma
 // The terms of one element: x alone, or x and residual joined by the policy's sum.
 SumParts exact_sum(Arithmetic& arithmetic, const Formula& formula, const Value& x, const Value& residual);
 
-// The row's mean square v, m = v + eps and r, each rounded, in the canonical order.
+// The row's mean square v, m = v + eps and the unknown (r, or rms), each rounded, in the canonical order.
 struct RowScale {
   Value sum;  // canonical, rounded
   Value mean;
   Value mean_plus_epsilon;
-  Value inverse_root;
+  Value inverse_root;  // the unknown: r, or rms where the policy divides
 };
 RowScale exact_row_scale(Arithmetic& arithmetic, const Formula& formula, std::span<const Value> operands);
+// The same from the sum.
+RowScale exact_scale_of_sum(Arithmetic& arithmetic, const Formula& formula, const Value& sum);
 
-// Output bits of one element for a given r. `w` is ignored where the case has no weight.
+// The unknown that belongs to m = numerator / denominator, exact up to one rounding: 1 / sqrt(m), or sqrt(m)
+// where the policy divides. denominator > 0.
+Value exact_unknown(const Formula& formula, const Value& numerator,
+                    const Value& denominator = Value::integer(1));
+
+// Output bits of one element for a given unknown (r, or rms). `w` is ignored where the case has no weight.
 std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const Value& s, const Value& w,
-                           const Value& r);
+                           const Value& unknown);
 
 // A row's operands decoded from the tensors.
 struct ExactRow {

@@ -48,14 +48,15 @@ void require_valid_element(const Certificate& certificate, const CertificateElem
 
 // Which of the elements is wrong, if the kernel's r is right: what the correctly rounded r gives there.
 std::string at_root_text(const CertificateElement& element, const Formula& formula, std::uint32_t root) {
+  const std::string_view unknown = unknown_name(formula.policy);
   Arithmetic arithmetic;
   const Value weight =
       formula.formats.weight ? decode(*formula.formats.weight, element.weight) : Value::integer(1);
   const DType dtype = formula.output_dtype();
   const auto wanted = static_cast<std::uint32_t>(exact_output(
       arithmetic, formula, decode(DType::fp32, element.operand), weight, decode(DType::fp32, root)));
-  if (same(dtype, wanted, element.got)) return "right at the correctly rounded r";
-  std::string text = fmt::format("the correctly rounded r gives {} ({})", value_text(dtype, wanted),
+  if (same(dtype, wanted, element.got)) return fmt::format("right at the correctly rounded {}", unknown);
+  std::string text = fmt::format("the correctly rounded {} gives {} ({})", unknown, value_text(dtype, wanted),
                                  hex_bits(format_of(dtype), wanted));
   const std::uint64_t apart = ulp_distance(dtype, wanted, element.got);
   return apart == UINT64_MAX ? text : fmt::format("{}, {} ulp apart", text, apart);
@@ -69,8 +70,9 @@ std::string element_text(const CertificateElement& element, const Formula& formu
   if (formula.formats.weight)
     text += fmt::format(", w = {}", number(*formula.formats.weight, element.weight));
   text += fmt::format(", got {}", number(formula.output_dtype(), element.got));
-  text += element.needs.empty() ? ", which no r gives"
-                                : fmt::format(", which takes r in {}", to_text(element.needs));
+  const std::string_view unknown = unknown_name(formula.policy);
+  text += element.needs.empty() ? fmt::format(", which no {} gives", unknown)
+                                : fmt::format(", which takes {} in {}", unknown, to_text(element.needs));
   return text + ";\n    " + at_root_text(element, formula, root) + "\n";
 }
 
@@ -92,7 +94,7 @@ void require_valid(const Certificate& certificate, const Formula& formula, const
   }
 
   std::vector<Value> operands = row.variance_operands();
-  if (row_of(formula.policy.variance).in_activation_dtype) {
+  if (row_of(formula.policy.variance).in_activation_dtype()) {
     for (Value& operand : operands) operand = round_to(formula.formats.activation, operand);
   }
   const SquareSum squares = exact_square_sum(operands);
@@ -112,35 +114,40 @@ void require_valid(const Certificate& certificate, const Formula& formula, const
     if (!one && !two) refuse(certificate, "its elements do not exclude each other");
     return;
   }
-  if (certificate.elements.size() != 1) refuse(certificate, "it does not have one element");
+  const std::size_t most = certificate.admissible.nan ? 2 : 1;
+  if (certificate.elements.empty() || certificate.elements.size() > most) {
+    refuse(certificate, "it does not have one element");
+  }
   const RootInterval& needs = certificate.elements[0].needs;
   const RootInterval& allowed = certificate.admissible.interval;
   const bool disjoint = allowed.empty() || needs.high < allowed.low || allowed.high < needs.low;
   if (!disjoint) refuse(certificate, "its element meets the admissible interval");
-  if (certificate.admissible.nan) {
-    const CertificateElement& element = certificate.elements[0];
+  const auto refutes_nan = [&](const CertificateElement& element) {
     Arithmetic arithmetic;
     const std::uint64_t with_nan =
         exact_output(arithmetic, formula, row.sums[static_cast<std::size_t>(element.column)].output_operand,
                      decode_weight(formula, tensors, element.column), Value::nan());
-    if (same(formula.output_dtype(), with_nan, element.got))
-      refuse(certificate, "its element allows r = NaN");
-  }
+    return !same(formula.output_dtype(), with_nan, element.got);
+  };
+  if (certificate.admissible.nan && !refutes_nan(certificate.elements.back()))
+    refuse(certificate, "its element allows r = NaN");
 }
 
 std::string to_text(const Certificate& certificate, const Formula& formula) {
+  const std::string_view unknown = unknown_name(formula.policy);
   std::string text = fmt::format("{} in row {} (policy {}): ", name_of(certificate.kind), certificate.row,
                                  to_string(formula.policy));
   if (certificate.kind == ViolationKind::scale) {
-    text += "the element takes an r that no order of summation gives\n";
+    text += fmt::format("the element takes an {} that no order of summation gives\n", unknown);
+  } else if (certificate.elements.size() == 2) {
+    text += fmt::format("no single {} explains both elements\n", unknown);
   } else {
-    text += certificate.elements.size() == 2 ? "no single r explains both elements\n"
-                                             : "no r explains the element\n";
+    text += fmt::format("no {} explains the element\n", unknown);
   }
   for (const CertificateElement& element : certificate.elements)
     text += element_text(element, formula, certificate.correctly_rounded_root);
   text += fmt::format(
-      "  admissible r: {}; correctly rounded: {} (0x{:08x})\n", to_text(certificate.admissible),
+      "  admissible {}: {}; correctly rounded: {} (0x{:08x})\n", unknown, to_text(certificate.admissible),
       value_text(DType::fp32, certificate.correctly_rounded_root), certificate.correctly_rounded_root);
   return text;
 }

@@ -31,7 +31,8 @@ struct Certificate {
   ViolationKind kind = ViolationKind::rounding;
   std::int64_t row = 0;
   // rounding: two elements whose intervals are disjoint, the lower one first, or one whose interval is empty.
-  // scale: one element whose interval misses `admissible`.
+  // scale: one element whose interval misses `admissible`; where r may be NaN and that element allows it, a
+  // second one that does not.
   std::vector<CertificateElement> elements;
   Admissible admissible;
   std::uint32_t correctly_rounded_root = 0;  // fp32 bits

@@ -144,6 +144,12 @@ Value inverse_root(const Value& a, const Value& b) {
   return inverse_root_of_ratio(a.magnitude(), b.magnitude(), a.exponent() - b.exponent());
 }
 
+Value square_root(const Value& a, const Value& b) {
+  if (a.is_nan() || b.is_nan() || a.is_zero()) return b.is_nan() ? b : a;
+  if (a.negative()) return Value::nan();
+  return a.is_infinite() ? a : inverse_root(b, a);
+}
+
 std::partial_ordering operator<=>(const Value& a, const Value& b) {
   if (a.is_nan() || b.is_nan()) return std::partial_ordering::unordered;
   const auto sign = [](const Value& v) { return v.is_zero() ? 0 : v.negative() ? -1 : 1; };
@@ -180,6 +186,7 @@ std::uint64_t round_bits(const Format& format, const Value& value, Rounding roun
       (subnormal ? format.min_exponent() : leading) - static_cast<std::int64_t>(format.mantissa_bits());
   const std::int64_t cut = spacing - value.exponent();  // bits of the magnitude below the spacing
   const bool away = rounding == (value.negative() ? Rounding::down : Rounding::up);
+  const bool nearest = rounding == Rounding::nearest_even || rounding == Rounding::nearest_away;
   std::uint64_t kept = 0;
   if (cut <= 0) {
     kept = static_cast<std::uint64_t>(magnitude << static_cast<unsigned>(-cut));
@@ -188,10 +195,10 @@ std::uint64_t round_bits(const Format& format, const Value& value, Rounding roun
     const bool inexact = lowest < cut;
     if (cut <= bit_length(magnitude))
       kept = static_cast<std::uint64_t>(magnitude >> static_cast<unsigned>(cut));
-    if (rounding == Rounding::nearest_even) {
+    if (nearest) {
       const bool half = cut <= bit_length(magnitude) && bit_test(magnitude, static_cast<unsigned>(cut - 1));
-      const bool beyond_half = lowest < cut - 1;
-      if (half && (beyond_half || (kept & 1) != 0)) ++kept;
+      const bool goes_up = lowest < cut - 1 || (kept & 1) != 0 || rounding == Rounding::nearest_away;
+      if (half && goes_up) ++kept;
     } else if (away && inexact) {
       ++kept;
     }
@@ -209,7 +216,7 @@ std::uint64_t round_bits(const Format& format, const Value& value, Rounding roun
     }
   }
   if (magnitude_bits > format.max_finite_bits()) {
-    if (rounding == Rounding::nearest_even || away) return overflow;
+    if (nearest || away) return overflow;
     return format.max_finite_bits() | sign;
   }
   if (magnitude_bits == 0 && !format.has_negative_zero()) return 0;
@@ -246,10 +253,11 @@ double to_double(const Value& value) {
                                                           -5000, std::min<std::int64_t>(5000, exponent))));
 }
 
-std::string value_text(DType dtype, std::uint32_t bits) {
-  if (is_nan(dtype, bits)) return "NaN";
-  return fmt::format(
-      "{}", static_cast<float>(to_double(decode(dtype, bits))));  // every format's numbers fit in fp32
+std::string value_text(const Format& format, std::uint64_t bits) {
+  if (is_nan(format, bits)) return "NaN";
+  const double value = to_double(decode(format, bits));
+  if (format.bits > 32) return fmt::format("{}", value);
+  return fmt::format("{}", static_cast<float>(value));  // every narrower format's numbers fit in fp32
 }
 
 std::string to_decimal(const Value& value) {

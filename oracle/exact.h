@@ -57,6 +57,8 @@ Value quotient(const Value& a, const Value& b);
 Value inverse_root(const Value& a);
 // 1 / sqrt(a / b) in the same way, for a >= 0 and b > 0.
 Value inverse_root(const Value& a, const Value& b);
+// sqrt(a / b) in the same way, for b > 0; of a zero the same zero, of a negative number NaN.
+Value square_root(const Value& a, const Value& b);
 
 // Of the real numbers: -0 equals +0, an infinity lies outside all finite numbers; unordered where one is NaN.
 std::partial_ordering operator<=>(const Value& a, const Value& b);
@@ -64,7 +66,7 @@ bool operator==(const Value& a, const Value& b);
 // Value and sign of zero; any NaN is identical to any NaN.
 bool identical(const Value& a, const Value& b);
 
-enum class Rounding : std::uint8_t { nearest_even, toward_zero, up, down };
+enum class Rounding : std::uint8_t { nearest_even, nearest_away, toward_zero, up, down };
 
 // `value` rounded to `format`, as bits. Gradual underflow keeps the sign where the format has -0. Overflow
 // goes to infinity, in a format without infinities to NaN (the contract always clamps before it can happen).
@@ -72,11 +74,11 @@ std::uint64_t round_bits(const Format& format, const Value& value,
                          Rounding rounding = Rounding::nearest_even);
 
 Value decode(const Format& format, std::uint64_t bits);
-inline Value decode(DType dtype, std::uint64_t bits) { return decode(format_of(dtype), bits); }
+inline Value decode(DType dtype, std::uint64_t bits) { return decode(oracle::format_of(dtype), bits); }
 
 Value round_to(const Format& format, const Value& value, Rounding rounding = Rounding::nearest_even);
 inline Value round_to(DType dtype, const Value& value, Rounding rounding = Rounding::nearest_even) {
-  return round_to(format_of(dtype), value, rounding);
+  return round_to(oracle::format_of(dtype), value, rounding);
 }
 
 // Up to 17 significant decimal digits, for people. Not part of any decision.

@@ -61,7 +61,7 @@ class Element {
 };
 
 ExplainedStep explain_step(const StepRecord& record) {
-  const Format& format = format_of(record.format);
+  const Format& format = *record.format;
   ExplainedStep step;
   step.record = record;
   step.rounded_bits = round_bits(format, record.rounded);
@@ -77,10 +77,10 @@ ExplainedStep explain_step(const StepRecord& record) {
   return step;
 }
 
-std::string bits_and_value(DType dtype, std::uint64_t bits) {
-  return fmt::format("{} ({})", value_text(dtype, static_cast<std::uint32_t>(bits)),
-                     hex_bits(format_of(dtype), bits));
+std::string bits_and_value(const Format& format, std::uint64_t bits) {
+  return fmt::format("{} ({})", value_text(format, bits), hex_bits(format, bits));
 }
+std::string bits_and_value(DType dtype, std::uint64_t bits) { return bits_and_value(format_of(dtype), bits); }
 
 std::string subject_of(const Case& test_case, const Policy& policy) {
   constexpr std::array<std::string_view, kOperations.size()> kNames = {
@@ -102,7 +102,7 @@ struct Change {
 std::vector<Change> single_changes(const Case& test_case, const Policy& policy,
                                    const std::vector<StepRecord>& record) {
   std::vector<Change> changes;
-  for (std::size_t axis = 0; axis < kPolicyAxes; ++axis) {
+  for (std::size_t axis = 0; axis < policy_axes().size(); ++axis) {
     if (!axis_applies(axis, test_case)) continue;
     const PolicyAxis& description = policy_axes()[axis];
     for (std::size_t value = 0; value < description.values.size(); ++value) {
@@ -165,14 +165,14 @@ std::vector<std::string> causes_of_root(const Case& test_case, const CaseTensors
 }
 
 std::string step_text(const ExplainedStep& step) {
-  const Format& format = format_of(step.record.format);
+  const Format& format = *step.record.format;
   std::string text = fmt::format("  {:<24} {:<26} = {}\n", name_of(step.record.step), step.record.formula,
                                  to_decimal(step.record.exact));
   text += fmt::format("  {:<24} rounded to {:<15} = {}", "", format.name,
-                      bits_and_value(step.record.format, step.rounded_bits));
+                      bits_and_value(format, step.rounded_bits));
   if (step.below_bits == step.above_bits) return text + ", exact\n";
-  const std::string below = bits_and_value(step.record.format, step.below_bits);
-  const std::string above = bits_and_value(step.record.format, step.above_bits);
+  const std::string below = bits_and_value(format, step.below_bits);
+  const std::string above = bits_and_value(format, step.above_bits);
   return text + fmt::format("\n  {:<24} between {} and {}, {}\n", "", below, above,
                             step.is_tie ? "a tie" : fmt::format("{:.6f} ulp above the lower", step.fraction));
 }

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "corpus/case.h"
-#include "oracle/policy.h"
+#include "oracle/policy_rows.h"
 
 namespace normproof::oracle {
 

@@ -33,27 +33,48 @@ FastRow::FastRow(const Formula& formula, std::span<const std::byte> weight, cons
     rounded_sum_.resize(count);
     residual_out_.resize(count * activation_bytes_);
   }
-  if (formula.formats.weight) {
-    const WeightRow& row = row_of(formula.policy.weight);
-    factor_.resize(count);
-    kernels_.widen[static_cast<std::size_t>(*formula.formats.weight)](weight.data(), formula.hidden_size,
-                                                                      factor_.data());
-    if (row.adds_one) {
-      for (float& factor : factor_) factor = 1.0f + factor;
-    }
-    const bool weight_is_fp32 = *formula.formats.weight == DType::fp32;
-    rounds_normalized_ = row.normalized == WeightRow::Normalized::activation ||
-                         (row.normalized == WeightRow::Normalized::weight && !weight_is_fp32);
-  }
+  const RootRow& root = row_of(formula.policy.root);
+  order_ = {0,
+            nullptr,
+            RowKernels::AnyOrder::First::x_and_unknown,
+            root.divides,
+            false,
+            true,
+            formula.policy.rounding};
+  rounds_root_ = root.rounds_to_activation;
+  if (formula.formats.weight) load_factor(weight);
   if (formula.formats.quantized) {
     const float scale = std::bit_cast<float>(formula.scale_bits);
     const bool divides = formula.policy.scaling == ScalingPolicy::divide;
-    wide_.resize(count);
-    rounds_output_ = formula.policy.before_quantization == BeforeQuantization::rounded;
+    order_.rounds_output = formula.policy.before_quantization == BeforeQuantization::rounded;
     quantization_ = {divides ? scale : 1.0f / scale, divides,
                      formula.policy.fp8_nan == Fp8NanPolicy::saturate};
     quantize_ = kernels_.quantize[index_of_quantized(*formula.formats.quantized)];
+    through_bf16_ = row_of(formula.policy.fp8_rounding).through_bf16;
   }
+  in_any_order_ = order_.first != RowKernels::AnyOrder::First::x_and_unknown || root.divides ||
+                  formula.policy.rounding != ActivationRounding::nearest_even;
+  if (formula.formats.quantized || in_any_order_) wide_.resize(count);
+}
+
+// What takes the place of w, and which product comes first.
+void FastRow::load_factor(std::span<const std::byte> weight) {
+  using Factor = WeightRow::Factor;
+  const WeightRow& row = row_of(formula_.policy.weight);
+  const DType dtype = *formula_.formats.weight;
+  factor_.resize(static_cast<std::size_t>(formula_.hidden_size));
+  kernels_.widen[static_cast<std::size_t>(dtype)](weight.data(), formula_.hidden_size, factor_.data());
+  if (row.factor == Factor::zero_plus) {
+    for (float& factor : factor_) factor = 0.0f + factor;
+  }
+  if (row.factor == Factor::one_plus || row.factor == Factor::one_plus_activation) {
+    for (float& factor : factor_) factor = 1.0f + factor;
+  }
+  if (row.factor == Factor::activation || row.factor == Factor::one_plus_activation)
+    kernels_.round_values[activation_](factor_.data(), formula_.hidden_size, formula_.policy.rounding);
+  order_.first = static_cast<RowKernels::AnyOrder::First>(row.first);
+  order_.rounds_first = row.intermediate == WeightRow::Intermediate::activation ||
+                        (row.intermediate == WeightRow::Intermediate::weight && dtype != DType::fp32);
 }
 
 void FastRow::load(const std::byte* input, const std::byte* residual) {
@@ -65,6 +86,10 @@ void FastRow::load(const std::byte* input, const std::byte* residual) {
   has_special_operand_ = has_special_operand_ || kernels_.any_special[activation_](residual, count);
   kernels_.add_residual[activation_](input_.data(), residual_.data(), count, sum_.data(), rounded_sum_.data(),
                                      residual_out_.data());
+  if (formula_.policy.rounding == ActivationRounding::nearest_even) return;
+  rounded_sum_ = sum_;
+  kernels_.round_values[activation_](rounded_sum_.data(), count, formula_.policy.rounding);
+  kernels_.pack[activation_](rounded_sum_.data(), count, residual_out_.data());
 }
 
 std::span<const float> FastRow::variance_operands() const {
@@ -77,35 +102,79 @@ std::span<const float> FastRow::output_operands() const {
   return row_of(formula_.policy.sum).output_reads_rounded ? rounded_sum_ : sum_;
 }
 
-FastRow::Scale FastRow::canonical_scale() const {
+// The canonical sum in hardware arithmetic, where there are loops for it.
+std::optional<Value> FastRow::canonical_sum() const {
+  const VarianceRow& variance = row_of(formula_.policy.variance);
+  if (variance.compensated || row_of(formula_.policy.mean).of_terms) return std::nullopt;
   const std::int64_t count = formula_.hidden_size;
   const std::int64_t per_chunk = elements_per_chunk(formula_.formats.activation);
   const float* operands = variance_operands().data();
-  const float epsilon = std::bit_cast<float>(formula_.epsilon_bits);
-  Scale scale{};
-  if (row_of(formula_.policy.variance).in_activation_dtype) {
-    // Quotients of a T number by H are not safe to round twice: the few scalar steps of this policy are done
-    // exactly.
-    const DType activation = formula_.formats.activation;
-    const Value sum = exact(kernels_.sum_activation[activation_](operands, count, per_chunk));
-    const Value mean = round_to(activation, quotient(sum, round_to(DType::fp32, Value::integer(count))));
-    const Value m = round_to(activation, mean + round_to(activation, exact(epsilon)));
-    scale = {as_float(mean), as_float(m), 0};
-  } else {
-    scale.mean = kernels_.sum_fp32(operands, count, per_chunk) / static_cast<float>(count);
-    scale.mean_plus_epsilon = scale.mean + epsilon;
+  switch (variance.precision) {
+    case VarianceRow::Precision::fp64: {
+      const double sum = kernels_.canonical_sum_fp64(operands, count, per_chunk);
+      return decode(kFp64, std::bit_cast<std::uint64_t>(sum));
+    }
+    case VarianceRow::Precision::activation:
+      return exact(kernels_.sum_activation[activation_](operands, count, per_chunk));
+    case VarianceRow::Precision::fp32:
+      break;
   }
-  // Rounding the fp64 root to fp32 is correct for every fp32 number (oracle/test/inverse_root_test.cpp).
-  scale.inverse_root = static_cast<float>(1.0 / std::sqrt(static_cast<double>(scale.mean_plus_epsilon)));
-  return scale;
+  return exact(kernels_.sum_fp32(operands, count, per_chunk));
+}
+
+FastRow::Scale FastRow::canonical_scale() const {
+  const Policy& policy = formula_.policy;
+  Scale scale{};
+  if (policy.variance == VariancePolicy::fp32 && policy.mean == MeanPolicy::of_sum &&
+      policy.epsilon == EpsilonPolicy::added) {
+    const std::int64_t count = formula_.hidden_size;
+    const std::int64_t per_chunk = elements_per_chunk(formula_.formats.activation);
+    const float mean =
+        kernels_.sum_fp32(variance_operands().data(), count, per_chunk) / static_cast<float>(count);
+    const float m = mean + std::bit_cast<float>(formula_.epsilon_bits);
+    scale.mean = static_cast<double>(mean);
+    scale.mean_plus_epsilon = static_cast<double>(m);
+    // Rounding the fp64 root to fp32 is correct for every fp32 number (oracle/test/inverse_root_test.cpp).
+    scale.inverse_root =
+        order_.divides ? std::sqrt(m) : static_cast<float>(1.0 / std::sqrt(static_cast<double>(m)));
+    return scale;
+  }
+  // The others' few scalar steps are done exactly (a quotient of a T number by H, for instance, is not safe
+  // to round twice), and so is the sum that has no loop of its own.
+  Arithmetic arithmetic;
+  RowScale steps;
+  if (const std::optional<Value> sum = canonical_sum()) {
+    steps = exact_scale_of_sum(arithmetic, formula_, *sum);
+  } else {
+    std::vector<Value> operands;
+    for (const float operand : variance_operands()) operands.push_back(exact(operand));
+    steps = exact_row_scale(arithmetic, formula_, operands);
+  }
+  const auto as_double = [](const Value& value) { return std::bit_cast<double>(round_bits(kFp64, value)); };
+  return {as_double(steps.mean), as_double(steps.mean_plus_epsilon), as_float(steps.inverse_root)};
 }
 
 void FastRow::evaluate(const float* values, const float* factor, std::int64_t count, float r, float* wide,
                        std::byte* packed) const {
-  const RowKernels::Scaling scaling{r, factor, rounds_normalized_};
-  if (quantize_ == nullptr) return kernels_.normalize[activation_](values, count, scaling, packed);
-  kernels_.normalize_to_fp32[activation_](values, count, scaling, rounds_output_, wide);
-  quantize_(wide, count, quantization_, packed);
+  if (rounds_root_) kernels_.round_values[activation_](&r, 1, order_.rounding);
+  const RowKernels::Scaling scaling{r, factor, order_.rounds_first};
+  if (in_any_order_) {
+    RowKernels::AnyOrder order = order_;
+    order.unknown = r;
+    order.factor = factor;
+    kernels_.in_any_order[activation_](values, count, order, wide);
+    if (quantize_ == nullptr) return kernels_.pack[activation_](wide, count, packed);
+  } else if (quantize_ == nullptr) {
+    return kernels_.normalize[activation_](values, count, scaling, packed);
+  } else {
+    kernels_.normalize_to_fp32[activation_](values, count, scaling, order_.rounds_output, wide);
+  }
+  RowKernels::Quantization quantization = quantization_;
+  if (through_bf16_) {
+    kernels_.scale_to_bf16(wide, count, quantization);
+    quantization = {1.0f, false, quantization.saturates_nan};
+  }
+  quantize_(wide, count, quantization, packed);
 }
 
 std::span<const std::byte> FastRow::outputs(float r) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,16 +24,18 @@ class FastRow {
   void load(const std::byte* input, const std::byte* residual);
 
   // The loaded row's canonical mean square, m = v + eps, and r.
+  // The first two are fp32 numbers, or fp64 ones where the policy accumulates in fp64. The unknown is r, or
+  // rms where the policy divides.
   struct Scale {
-    float mean;
-    float mean_plus_epsilon;
+    double mean;
+    double mean_plus_epsilon;
     float inverse_root;
   };
   Scale canonical_scale() const;
 
   // The row's packed output for a given r.
   std::span<const std::byte> outputs(float r);
-  // The elements from `begin` on, packed into `packed`.
+  // The `count` elements from `begin` on, packed into `packed`.
   void outputs(float r, std::int64_t begin, std::int64_t count, std::byte* packed);
   std::uint32_t output(float r, std::int64_t column) const;
   // rnd_T(x + residual), packed; empty where the operation has no residual.
@@ -48,6 +51,8 @@ class FastRow {
   }
 
  private:
+  void load_factor(std::span<const std::byte> weight);
+  std::optional<Value> canonical_sum() const;
   void evaluate(const float* values, const float* factor, std::int64_t count, float r, float* wide,
                 std::byte* packed) const;
 
@@ -55,8 +60,10 @@ class FastRow {
   const RowKernels& kernels_;
   std::size_t activation_;  // index of T in the kernels' tables
   std::size_t activation_bytes_;
-  bool rounds_normalized_ = false;
-  bool rounds_output_ = true;
+  RowKernels::AnyOrder order_{};
+  bool in_any_order_ = false;  // or one of the widespread orders, for which there are faster loops
+  bool rounds_root_ = false;
+  bool through_bf16_ = false;
   RowKernels::Quantization quantization_{};
   RowKernels::Quantize quantize_ = nullptr;
   bool has_special_operand_ = false;

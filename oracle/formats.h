@@ -72,6 +72,9 @@ inline constexpr std::array<Format, 7> kFormats = {{
     {"fp8_e5m2fnuz", 8, 3, 16, NanEncoding::negative_zero},
 }};
 
+// The format of wider accumulators; no tensor has it.
+inline constexpr Format kFp64 = {"fp64", 64, 53, 1023, NanEncoding::ieee};
+
 // Throws std::invalid_argument for a value outside the enumeration.
 const Format& format_of(DType dtype);
 
@@ -99,13 +102,20 @@ std::uint64_t next_down(const Format& format, std::uint64_t bits);
 // "0x3f80", as wide as the format.
 std::string hex_bits(const Format& format, std::uint64_t bits);
 // The shortest decimal that reads back as the same number: "1.28125", "-0", "inf", "NaN".
-std::string value_text(DType dtype, std::uint32_t bits);
+std::string value_text(const Format& format, std::uint64_t bits);
+inline std::string value_text(DType dtype, std::uint32_t bits) {
+  return value_text(oracle::format_of(dtype), bits);
+}
 
-inline std::string hex_bits(DType dtype, std::uint64_t bits) { return hex_bits(format_of(dtype), bits); }
-inline bool is_nan(DType dtype, std::uint64_t bits) { return is_nan(format_of(dtype), bits); }
-inline bool same(DType dtype, std::uint64_t a, std::uint64_t b) { return same(format_of(dtype), a, b); }
+inline std::string hex_bits(DType dtype, std::uint64_t bits) {
+  return hex_bits(oracle::format_of(dtype), bits);
+}
+inline bool is_nan(DType dtype, std::uint64_t bits) { return is_nan(oracle::format_of(dtype), bits); }
+inline bool same(DType dtype, std::uint64_t a, std::uint64_t b) {
+  return same(oracle::format_of(dtype), a, b);
+}
 inline std::uint64_t ulp_distance(DType dtype, std::uint64_t a, std::uint64_t b) {
-  return ulp_distance(format_of(dtype), a, b);
+  return ulp_distance(oracle::format_of(dtype), a, b);
 }
 
 }  // namespace normproof::oracle

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "corpus/case.h"
+#include "oracle/policy.h"
 
 namespace normproof::oracle {
 
@@ -46,6 +47,27 @@ struct RowKernels {
                                    bool rounds_output, float* result);
   std::array<NormalizeToFp32, kActivationFormats> normalize_to_fp32;
 
+  // Any order of the two products, one element after the other: `first` is the product (or, where `divides`,
+  // the quotient) of two of x, u and factor, the third follows. Rounded to T where said, in the way that is
+  // said.
+  struct AnyOrder {
+    float unknown;
+    const float* factor;  // nullptr: no weight
+    enum class First : std::uint8_t { x_and_unknown, x_and_factor, factor_and_unknown } first;
+    bool divides;
+    bool rounds_first;
+    bool rounds_output;
+    ActivationRounding rounding;
+  };
+  using InAnyOrder = void (*)(const float* values, std::int64_t count, const AnyOrder& order, float* result);
+  std::array<InAnyOrder, kActivationFormats> in_any_order;
+  // In place, to T.
+  using RoundValues = void (*)(float* values, std::int64_t count, ActivationRounding rounding);
+  std::array<RoundValues, kActivationFormats> round_values;
+  // Numbers of T.
+  using Pack = void (*)(const float* values, std::int64_t count, std::byte* packed);
+  std::array<Pack, kActivationFormats> pack;
+
   struct Quantization {
     float scale;  // y * scale, or y / scale
     bool divides;
@@ -54,6 +76,10 @@ struct RowKernels {
   using Quantize = void (*)(const float* values, std::int64_t count, const Quantization& quantization,
                             std::byte* packed);
   std::array<Quantize, 4> quantize;  // in the order of kQuantizedDTypes
+  // In place: y * scale or y / scale, rounded to bf16.
+  void (*scale_to_bf16)(float* values, std::int64_t count, const Quantization& quantization);
+  // The canonical sum of squares in fp64.
+  double (*canonical_sum_fp64)(const float* values, std::int64_t count, std::int64_t per_chunk);
 };
 
 // The fastest table that this processor can run.

@@ -8,7 +8,7 @@ namespace normproof::oracle {
 namespace {
 
 // In the order of Step and of Alteration.
-constexpr std::array<std::string_view, 16> kSteps = {"sum with the residual",
+constexpr std::array<std::string_view, 19> kSteps = {"sum with the residual",
                                                      "residual out",
                                                      "operand of the variance",
                                                      "sum of squares",
@@ -16,25 +16,21 @@ constexpr std::array<std::string_view, 16> kSteps = {"sum with the residual",
                                                      "epsilon",
                                                      "mean plus epsilon",
                                                      "inverse root",
+                                                     "rounded inverse root",
                                                      "scaled",
                                                      "normalized",
-                                                     "one plus weight",
+                                                     "factor of the weight",
+                                                     "product with the weight",
                                                      "product",
                                                      "output",
                                                      "inverse scale",
                                                      "scaled output",
+                                                     "scaled output in bf16",
                                                      "quantized"};
 static_assert(kSteps.size() == static_cast<std::size_t>(Step::quantized) + 1);
 constexpr std::array<std::string_view, 4> kAlterations = {
     "skipped", "truncated instead of rounded to nearest", "rounded to bf16 as well",
     "rounded to nearest with ties away from zero"};
-
-Value round_ties_away(DType format, const Value& exact) {
-  const Value inner = round_to(format, exact, Rounding::toward_zero);
-  const Value outer = round_to(format, exact, exact.negative() ? Rounding::down : Rounding::up);
-  const bool tie = exact.is_finite() && outer.is_finite() && exact + exact == inner + outer;
-  return tie ? outer : round_to(format, exact);
-}
 
 }  // namespace
 
@@ -44,7 +40,8 @@ std::string_view name_of(Alteration alteration) {
   return kAlterations.at(static_cast<std::size_t>(alteration));
 }
 
-Value Arithmetic::round(Step step, std::string_view formula, DType format, const Value& exact) {
+Value Arithmetic::round(Step step, std::string_view formula, const Format& format, const Value& exact,
+                        Rounding rounding) {
   Value rounded;
   if (altered_ && altered_->step == step) {
     switch (altered_->alteration) {
@@ -55,17 +52,17 @@ Value Arithmetic::round(Step step, std::string_view formula, DType format, const
         rounded = round_to(format, exact, Rounding::toward_zero);
         break;
       case Alteration::round_to_bf16:
-        rounded = round_to(DType::bf16, round_to(format, exact));
+        rounded = round_to(DType::bf16, round_to(format, exact, rounding));
         break;
       case Alteration::ties_away:
-        rounded = round_ties_away(format, exact);
+        rounded = round_to(format, exact, Rounding::nearest_away);
         break;
     }
   } else {
-    rounded = round_to(format, exact);
+    rounded = round_to(format, exact, rounding);
   }
   if (record_ != nullptr && step != Step::accumulate)
-    record_->push_back({step, formula, format, exact, rounded});
+    record_->push_back({step, formula, &format, exact, rounded});
   return rounded;
 }
 

@@ -20,14 +20,17 @@ enum class Step : std::uint8_t {
   mean,               // v = sum / H
   epsilon,            // eps as it is added
   mean_plus_epsilon,  // m = v + eps
-  inverse_root,       // r = 1 / sqrt(m)
-  scaled,             // x * r
+  inverse_root,       // r = 1 / sqrt(m), or rms = sqrt(m)
+  rounded_root,       // r rounded to T
+  scaled,             // x * r, or x / rms
   normalized,         // n
-  one_plus_weight,    // 1 + w
+  weight_factor,      // 1 + w, 0 + w, w rounded to T
+  weighted,           // x * w or r * w, where that product comes first
   product,            // n * w
   output,             // y
   inverse_scale,      // 1 / scale
   scaled_output,      // y * inv, or y / scale
+  output_in_bf16,     // that rounded to bf16 on the way to fp8
   quantized           // q
 };
 std::string_view name_of(Step step);
@@ -36,7 +39,7 @@ std::string_view name_of(Step step);
 struct StepRecord {
   Step step = Step::residual_sum;
   std::string_view formula;
-  DType format = DType::fp32;  // rounded to
+  const Format* format = nullptr;  // rounded to
   Value exact;
   Value rounded;
 };
@@ -57,7 +60,12 @@ class Arithmetic {
       : record_(record), altered_(altered) {}
 
   // `exact` rounded to `format`: one rounding of the contract.
-  Value round(Step step, std::string_view formula, DType format, const Value& exact);
+  Value round(Step step, std::string_view formula, const Format& format, const Value& exact,
+              Rounding rounding = Rounding::nearest_even);
+  Value round(Step step, std::string_view formula, DType format, const Value& exact,
+              Rounding rounding = Rounding::nearest_even) {
+    return round(step, formula, format_of(format), exact, rounding);
+  }
 
  private:
   std::vector<StepRecord>* record_;

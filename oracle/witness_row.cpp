@@ -188,7 +188,7 @@ std::optional<RowFinding> WitnessRow::judge_quickly(FastRow& fast, bool with_cer
 
 RowFinding WitnessRow::judge_fully(FastRow& fast, bool with_certificate) {
   std::span<const float> operands = fast.variance_operands();
-  if (row_of(formula_.policy.variance).in_activation_dtype) {
+  if (row_of(formula_.policy.variance).in_activation_dtype()) {
     rounded_operands_.assign(operands.begin(), operands.end());
     for (float& operand : rounded_operands_) {
       const Value value =
@@ -262,15 +262,19 @@ Certificate WitnessRow::violation(FastRow& fast, const Admissible& admissible) {
   }
   certificate.kind = ViolationKind::scale;
   const RootInterval& allowed = admissible.interval;
-  if (!allowed.empty()) {
-    certificate.elements = {
-        element(common.interval.low > allowed.high ? common.begins_last : common.ends_first)};
-    return certificate;
-  }
   const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto refutes_nan = [&](std::int64_t j) {
+    return !same(output_format_, fast.output(nan, j), got_bits(j));
+  };
+  if (!allowed.empty()) {
+    const std::int64_t column = common.interval.low > allowed.high ? common.begins_last : common.ends_first;
+    certificate.elements = {element(column)};
+    if (!admissible.nan || refutes_nan(column)) return certificate;
+  }
+  // NaN is refuted by an element of its own.
   for (std::int64_t j = 0; j < formula_.hidden_size; ++j) {
-    if (same(output_format_, fast.output(nan, j), got_bits(j))) continue;
-    certificate.elements = {element(j)};
+    if (!refutes_nan(j)) continue;
+    certificate.elements.push_back(element(j));
     break;
   }
   return certificate;

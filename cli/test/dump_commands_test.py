@@ -301,7 +301,7 @@ class DumpCommands(unittest.TestCase):
     def test_identify_names_none_of_the_known(self):
         file = self.write(rms_dump([ONE] * 8, [ONE] * 8, [ONE] * 7 + [0xBF80], [1, 8]))
         output = self.run_program("identify", file, expect=1)
-        self.assertIn("none of the 6 known policies explains every row", output)
+        self.assertRegex(output, r"none of the \d+ known policies explains every row")
         self.assertIn("closest: native, to which 0 of 1 rows conform", output)
         self.assertIn("got -1 (0xbf80)", output)
         # One row of an fp32 multiply, one that is wrong under every policy.

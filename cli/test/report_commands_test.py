@@ -106,7 +106,7 @@ class Reports(unittest.TestCase):
         self.dump("dump.safetensors")
         self.run_program("identify", "dump.safetensors", "--html", "page.html", status=0)
         page = self.page()
-        for text in ("weight=fp32", "flashinfer", "no r explains the element", "FlashInfer", "3 of 3 rows"):
+        for text in ("weight=fp32", "vllm.rms_norm", "no r explains the element", "PyTorch", "3 of 3 rows"):
             self.assertIn(text, page.text)
         self.run_program("identify", "--target", MUTANT, "--op", "rms_norm", "--dtype", "bf16", "--weight", "bf16", "--seed",
                          "5", "--html", "target.html", status=1)

@@ -16,7 +16,7 @@ namespace {
 
 Policy any_policy(test::RandomCases& random) {
   Policy policy;
-  for (std::size_t axis = 0; axis < kPolicyAxes; ++axis) {
+  for (std::size_t axis = 0; axis < policy_axes().size(); ++axis) {
     const auto values = static_cast<std::uint32_t>(policy_axes()[axis].values.size());
     policy = with_axis_value(policy, axis, random.below(values));
   }
@@ -43,15 +43,15 @@ void expect_row_equal(const test::Built& built, const Policy& policy, std::int64
   Arithmetic arithmetic;
   const ExactRow exact = decode_row(formula, built.tensors, row);
   const RowScale scale = exact_row_scale(arithmetic, formula, exact.variance_operands());
-  const auto expect_scalar = [&](const char* what, const Value& exact_value, float fast_value) {
-    const std::uint64_t bits = round_bits(format_of(DType::fp32), exact_value);
-    ASSERT_TRUE(same(DType::fp32, bits, std::bit_cast<std::uint32_t>(fast_value)))
-        << what << ": exact " << hex_bits(kFormats[0], bits) << ", fast " << fast_value << "; "
+  const auto expect_scalar = [&](const char* what, const Value& exact_value, double fast_value) {
+    const std::uint64_t bits = round_bits(kFp64, exact_value);
+    ASSERT_TRUE(same(kFp64, bits, std::bit_cast<std::uint64_t>(fast_value)))
+        << what << ": exact " << hex_bits(kFp64, bits) << ", fast " << fast_value << "; "
         << describe(built, policy, row, -1);
   };
   expect_scalar("mean", scale.mean, fast_scale.mean);
   expect_scalar("mean plus epsilon", scale.mean_plus_epsilon, fast_scale.mean_plus_epsilon);
-  expect_scalar("inverse root", scale.inverse_root, fast_scale.inverse_root);
+  expect_scalar("inverse root", scale.inverse_root, static_cast<double>(fast_scale.inverse_root));
 
   const auto out = fast.outputs(fast_scale.inverse_root);
   const std::vector<std::byte> out_bytes(out.begin(), out.end());

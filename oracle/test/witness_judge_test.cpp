@@ -31,7 +31,7 @@ struct LoadedRow {
     std::vector<Value> operands;
     for (const float operand : fast.variance_operands()) {
       Value value = decode(DType::fp32, std::bit_cast<std::uint32_t>(operand));
-      if (row_of(formula.policy.variance).in_activation_dtype)
+      if (row_of(formula.policy.variance).in_activation_dtype())
         value = round_to(formula.formats.activation, value);
       operands.push_back(value);
     }
@@ -74,6 +74,10 @@ BruteForce brute_force(LoadedRow& row, const Admissible& admissible, const std::
 Policy any_policy(RandomCases& random, const Case& test_case) {
   const std::vector<Policy> policies = all_policies(test_case);
   Policy policy = policies[random.below(static_cast<std::uint32_t>(policies.size()))];
+  for (std::uint32_t further = random.below(3); further > 0; --further) {
+    const std::vector<Policy> others = neighbours(policy, test_case);
+    policy = others[random.below(static_cast<std::uint32_t>(others.size()))];
+  }
   policy.inverse_root.ulp_bound = static_cast<int>(random.below(4));
   policy.inverse_root.flush_to_zero = random.one_in(4);
   if (random.one_in(4)) policy.inverse_root.sum_depth = random.below(6);

@@ -55,6 +55,7 @@ class Study {
     const CaseTensors tensors = materialize(drawn);
     Policy policy;
     if (random_.chance(1, 4)) policy = random_.pick(oracle::all_policies(drawn));
+    if (random_.chance(1, 8)) policy = random_.pick(oracle::neighbours(policy, drawn));
 
     // Each row once for every r that its kernel may arrive at.
     PlainKernel kernel(drawn, tensors, policy);

@@ -6,13 +6,17 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "properties/assess/plain_root.h"
 #include "properties/bits.h"
 
 namespace normproof::assess {
 namespace {
 
+using oracle::ActivationRounding;
 using oracle::BeforeQuantization;
 using oracle::Fp8NanPolicy;
+using oracle::Fp8Rounding;
+using oracle::RootPolicy;
 using oracle::ScalingPolicy;
 using oracle::SumPolicy;
 using oracle::VariancePolicy;
@@ -49,15 +53,6 @@ double power_of_two(int exponent) {
 
 double fl(double number) { return round_to(DType::fp32, number); }
 
-// The steps of a sum of squares in T.
-struct RoundedSteps {
-  DType dtype;
-  float square(float x) const { return rounded(static_cast<double>(x) * static_cast<double>(x)); }
-  float add(float a, float b) const { return rounded(static_cast<double>(a) + static_cast<double>(b)); }
-  float add_square(float x, float accumulator) const { return add(square(x), accumulator); }
-  float rounded(double number) const { return static_cast<float>(round_to(dtype, number)); }
-};
-
 // Bits of a number that `dtype` has; of infinities and NaN.
 std::uint32_t encode(DType dtype, double number) {
   const auto result = bits::exactly(dtype, number);
@@ -74,8 +69,11 @@ double round_to(DType dtype, double number, Rounding rounding) {
   const int spacing = std::max(field - 1023, format.min_exponent) - format.mantissa_bits;
   // Exact, but for numbers so far below half a spacing that nothing of them is left.
   const double units = number * power_of_two(-spacing);
-  // Adding and taking away 1.5 * 2^52 leaves a whole number, ties to even.
-  double whole = rounding == Rounding::toward_zero ? std::trunc(units) : (units + 0x1.8p52) - 0x1.8p52;
+  // Adding and taking away 1.5 * 2^52 leaves a whole number, ties to even. std::round takes ties away from
+  // zero.
+  double whole = rounding == Rounding::toward_zero ? std::trunc(units)
+                 : rounding == Rounding::ties_away ? std::round(units)
+                                                   : (units + 0x1.8p52) - 0x1.8p52;
   if (whole == 0) return std::copysign(0.0, number);
   whole *= power_of_two(spacing);
   const double largest = bits::value(dtype, bits::largest(dtype, false));
@@ -89,7 +87,33 @@ PlainKernel::PlainKernel(const Case& test_case, const CaseTensors& tensors, cons
   if (!case_.weight_dtype) return;
   for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
     const double w = bits::value(*case_.weight_dtype, load_bits(tensors.weight, *case_.weight_dtype, column));
-    weight_.push_back(policy.weight == WeightPolicy::fp32_plus_one ? fl(1 + w) : w);
+    weight_.push_back(weight_factor(w));
+  }
+}
+
+// `number`, an fp32 number or one that T rounds alike, as this kernel rounds it to T.
+double PlainKernel::to_activation(double number, Fault where) const {
+  if (where != Fault::none && where == fault_) return round_to(case_.dtype, number, Rounding::toward_zero);
+  if (case_.dtype == DType::fp32 || policy_.rounding == ActivationRounding::nearest_even)
+    return round_to(case_.dtype, number);
+  return round_to(
+      case_.dtype, fl(number),
+      policy_.rounding == ActivationRounding::truncate ? Rounding::toward_zero : Rounding::ties_away);
+}
+
+double PlainKernel::weight_factor(double w) const {
+  switch (policy_.weight) {
+    case WeightPolicy::cast:
+      return to_activation(w);
+    case WeightPolicy::fp32_plus_zero:
+      return 0.0 + w;
+    case WeightPolicy::fp32_plus_one:
+      return fl(1 + w);
+    case WeightPolicy::plus_one_activation:
+    case WeightPolicy::native_plus_one:
+      return to_activation(fl(1 + w));
+    default:
+      return w;
   }
 }
 
@@ -103,7 +127,7 @@ void PlainKernel::load(std::int64_t row) {
     double for_variance = x, for_output = x;
     if (adds_residual(case_.operation)) {
       const double sum = x + bits::value(case_.dtype, load_bits(tensors_.residual, case_.dtype, index));
-      const double rounded = round_to(case_.dtype, sum);
+      const double rounded = to_activation(sum);
       for_variance = policy_.sum == SumPolicy::rounded ? rounded : fl(sum);
       for_output = policy_.sum == SumPolicy::fp32 ? fl(sum) : rounded;
       residual_out_.push_back(encode(case_.dtype, rounded));
@@ -115,46 +139,44 @@ void PlainKernel::load(std::int64_t row) {
 }
 
 float PlainKernel::root(oracle::SummationOrder order, Random& random) const {
-  if (policy_.variance == VariancePolicy::fp32) {
-    return oracle::honest_root(variance_operands_, case_.epsilon(), order, random);
-  }
-  const RoundedSteps steps{case_.dtype};
-  const auto count = static_cast<double>(case_.hidden_size());
-  const auto sum = static_cast<double>(oracle::sum_of_squares(variance_operands_, order, random, steps));
-  const double mean =
-      round_to(case_.dtype, random.chance(1, 2) ? sum / count : sum * round_to(case_.dtype, 1 / count));
-  const double epsilon = round_to(case_.dtype, static_cast<double>(case_.epsilon()));
-  return static_cast<float>(1 / std::sqrt(round_to(case_.dtype, mean + epsilon)));
+  return honest_unknown({variance_operands_, case_.epsilon(), case_.dtype, policy_}, order, random);
 }
 
 // y before the quantization, or the output itself.
 double PlainKernel::product(double x, double r, std::int64_t column) const {
   const bool unrounded =
       case_.quantized_dtype && policy_.before_quantization == BeforeQuantization::unrounded;
-  const double scaled = fl(x * r);
-  const auto rounding = [&](Fault fault) {
-    return fault_ == fault ? Rounding::toward_zero : Rounding::nearest_even;
+  if (policy_.root == RootPolicy::activation) r = to_activation(r);
+  const auto applied = [&](double number) {
+    return fl(policy_.root == RootPolicy::divide ? number / r : number * r);
   };
-  if (weight_.empty()) return unrounded ? scaled : round_to(case_.dtype, scaled);
-  const DType weight_dtype = *case_.weight_dtype;
-  DType normalized = DType::fp32;
-  DType product = DType::fp32;
-  if (policy_.weight == WeightPolicy::native) {
-    normalized = product = weight_dtype;
-  } else if (policy_.weight == WeightPolicy::activation) {
-    normalized = case_.dtype;
-    if (weight_dtype != DType::fp32) product = case_.dtype;
-  }
-  const double n = round_to(normalized, scaled, rounding(Fault::truncated_normalized));
-  const double exact = n * weight_[static_cast<std::size_t>(column)];
+  const auto finished = [&](double product) { return unrounded ? fl(product) : to_activation(fl(product)); };
+  if (weight_.empty()) return finished(applied(x));
+  const double w = weight_[static_cast<std::size_t>(column)];
+  if (policy_.weight == WeightPolicy::product_first) return finished(applied(fl(x * w)));
+  if (policy_.weight == WeightPolicy::product_first_activation)
+    return finished(applied(to_activation(fl(x * w))));
+  if (policy_.weight == WeightPolicy::factor_first) return finished(x * applied(w));
+
+  const bool native =
+      policy_.weight == WeightPolicy::native || policy_.weight == WeightPolicy::native_plus_one;
+  const bool cast = policy_.weight == WeightPolicy::cast;
+  const bool weight_is_fp32 = *case_.weight_dtype == DType::fp32;
+  const bool rounds_normalized =
+      (native && !weight_is_fp32) || cast || policy_.weight == WeightPolicy::activation;
+  double n = applied(x);
+  if (rounds_normalized) n = to_activation(n, Fault::truncated_normalized);
+  const double exact = n * w;
+  const bool product_in_activation = rounds_normalized && (cast || !weight_is_fp32);
   if (unrounded) return fl(exact);
-  return round_to(case_.dtype, round_to(product, exact, rounding(Fault::truncated_product)));
+  return to_activation(product_in_activation ? to_activation(exact, Fault::truncated_product) : fl(exact));
 }
 
 std::uint32_t PlainKernel::quantized(double y) const {
   const DType dtype = *case_.quantized_dtype;
   const auto scale = static_cast<double>(case_.scale());
-  const double scaled = policy_.scaling == ScalingPolicy::divide ? fl(y / scale) : fl(y * fl(1 / scale));
+  double scaled = policy_.scaling == ScalingPolicy::divide ? fl(y / scale) : fl(y * fl(1 / scale));
+  if (policy_.fp8_rounding == Fp8Rounding::through_bf16) scaled = round_to(DType::bf16, scaled);
   const double largest = bits::value(dtype, bits::largest(dtype, false));
   if (std::isnan(scaled)) {
     return policy_.fp8_nan == Fp8NanPolicy::saturate ? bits::largest(dtype, false) : bits::nan(dtype);

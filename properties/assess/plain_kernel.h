@@ -14,7 +14,7 @@
 
 namespace normproof::assess {
 
-enum class Rounding : std::uint8_t { nearest_even, toward_zero };
+enum class Rounding : std::uint8_t { nearest_even, toward_zero, ties_away };
 
 // `number` rounded once to `dtype`, with gradual underflow; beyond the largest number to infinity. Requires a
 // number that fp64 holds exactly, or one that fp64 has rounded from a sum, product or quotient of two numbers
@@ -34,7 +34,8 @@ class PlainKernel {
   void load(std::int64_t row);
   // Of the loaded row: what the variance squares, rounded to T where the policy's variance is in T.
   std::span<const float> variance_operands() const { return variance_operands_; }
-  // r with the roots and quotients rounded correctly, in the given order of summation.
+  // r (or rms, where the policy divides) with the roots and quotients rounded correctly, in the given order
+  // of summation; a compensated sum has an order of its own.
   float root(oracle::SummationOrder order, Random& random) const;
   std::uint32_t output(float r, std::int64_t column) const;
 
@@ -42,6 +43,8 @@ class PlainKernel {
   void append_outputs(float r, Outputs& outputs) const;
 
  private:
+  double weight_factor(double w) const;
+  double to_activation(double number, Fault where = Fault::none) const;
   double product(double x, double r, std::int64_t column) const;
   std::uint32_t quantized(double y) const;
 
@@ -49,7 +52,7 @@ class PlainKernel {
   const CaseTensors& tensors_;
   oracle::Policy policy_;
   Fault fault_;
-  std::vector<double> weight_;  // as it is multiplied; empty without one
+  std::vector<double> weight_;  // as it is multiplied (1 + w, ...); empty without one
   std::vector<float> variance_operands_;
   std::vector<double> output_operands_;
   std::vector<std::uint32_t> residual_out_;  // bits

@@ -73,7 +73,7 @@ std::vector<std::string> hints_at_roots(const RowSlice& rows, const oracle::Inve
 
 std::int64_t axes_off_native(const Policy& policy) {
   std::int64_t count = 0;
-  for (std::size_t axis = 0; axis < oracle::kPolicyAxes; ++axis)
+  for (std::size_t axis = 0; axis < oracle::policy_axes().size(); ++axis)
     count += oracle::axis_value(policy, axis) != 0;
   return count;
 }
@@ -97,7 +97,7 @@ void Closest::judge_all() {
         oracle::judge_witness(rows_.test_case, rows_.tensors, rows_.outputs, policy, options);
     Judged judged{policy, {}, verdict.conforming_rows(), 0, axes_off_native(policy)};
     for (const oracle::RowWitness& row : verdict.row_witnesses) judged.conforms.push_back(!row.violation);
-    if (judged.count > 0 && oracle::row_of(policy.variance).in_activation_dtype) {
+    if (judged.count > 0 && oracle::row_of(policy.variance).in_activation_dtype()) {
       const auto shown = oracle::shown_rows(rows_.test_case, rows_.tensors, rows_.outputs, policy);
       for (std::size_t row = 0; row < shown.size(); ++row)
         judged.conforms[row] = judged.conforms[row] && follows_variance(policy, rows_.test_case, shown[row]);

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <tuple>
 
 #include "oracle/canonical.h"
 #include "oracle/formats.h"
 #include "oracle/witness_judge.h"
 #include "properties/run/closest_policy.h"
+#include "properties/run/difference_histogram.h"
 #include "properties/run/judge_rows.h"
 #include "properties/run/policy_class.h"
 #include "properties/run/policy_power.h"
@@ -29,6 +31,24 @@ bool only_leaves_more_freedom(const Policy& policy, const Policy& other) {
   return policy.variance == VariancePolicy::activation && other.variance == VariancePolicy::fp32;
 }
 
+// The widespread values of an axis stand first in the table.
+std::vector<std::size_t> table_position(const Policy& policy) {
+  std::vector<std::size_t> position;
+  for (std::size_t axis = 0; axis < oracle::policy_axes().size(); ++axis)
+    position.push_back(oracle::axis_value(policy, axis));
+  std::ranges::sort(position, std::greater());
+  return position;
+}
+
+// Whether both make the output from x, w and r in the same way, and only arrive at r otherwise: by another
+// accumulator, mean or epsilon.
+bool differs_before_root_alone(Policy policy, const Policy& other) {
+  policy.variance = other.variance;
+  policy.mean = other.mean;
+  policy.epsilon = other.epsilon;
+  return policy == other;
+}
+
 class Detective {
  public:
   Detective(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
@@ -38,11 +58,12 @@ class Detective {
   Identification run(std::int64_t sample_rows) {
     result_.rows = case_.rows();
     const RowSlice sample = slice_rows(case_, tensors_, outputs_, 0, std::min(kPowerRows, case_.rows()));
-    for (Policy policy : oracle::all_policies(case_)) {
-      policy.inverse_root = inverse_root_;
-      if (representative(policy, case_) != policy) continue;
-      ++result_.policies;
-      if (violation(policy, false).conforms()) sort_in(policy, sample);
+    for (const Policy& policy : oracle::all_policies(case_)) try_policy(policy, sample);
+    // The table's policies are where the search begins, not all there are: go on from the closest, axis by
+    // axis.
+    for (int step = 0; step < kStepsFromClosest && !result_.identified() && result_.loose.empty(); ++step) {
+      for (const Policy& policy : oracle::neighbours(closest_by_elements(), case_))
+        try_policy(policy, sample);
     }
     if (!result_.identified()) {
       for (std::size_t i = 0; i < std::min(kShownLoose, result_.loose.size()); ++i)
@@ -53,20 +74,55 @@ class Detective {
       result_.best_certificate = certificate_text(result_.best);
       return std::move(result_);
     }
-    std::ranges::sort(result_.survivors, {}, [](const Policy& policy) {
-      return std::tuple(policy.variance == VariancePolicy::activation, axes_off_native(policy),
-                        oracle::to_string(policy));
-    });
-    result_.best = result_.survivors.front();
+    choose_best();
+    // What the outputs do not tell from the best belongs to the class that is reported.
+    for (const Policy& policy : oracle::neighbours(result_.best, case_)) try_policy(policy, sample);
+    choose_best();
     result_.best_rows = result_.rows;
     result_.wrong_explained = power_of(result_.best, sample.test_case, sample.tensors, seed_).explained;
-    for (std::size_t axis = 0; axis < oracle::kPolicyAxes; ++axis) {
+    for (std::size_t axis = 0; axis < oracle::policy_axes().size(); ++axis) {
       if (oracle::axis_applies(axis, case_)) result_.axes.push_back(finding_of(axis));
     }
     return std::move(result_);
   }
 
  private:
+  static constexpr int kStepsFromClosest = 2;
+  static constexpr std::int64_t kProbedRows = 4;
+
+  void try_policy(Policy policy, const RowSlice& sample) {
+    policy.inverse_root = inverse_root_;
+    policy = representative(policy, case_);
+    if (std::ranges::find(tried_, policy) != tried_.end()) return;
+    tried_.push_back(policy);
+    ++result_.policies;
+    if (!violation(policy, false).conforms()) return;
+    // Beside a widespread policy that these outputs identify, one of the others is a member of its class.
+    if (!oracle::is_widespread(policy) && result_.identified()) {
+      result_.survivors.push_back(policy);
+    } else {
+      sort_in(policy, sample);
+    }
+  }
+
+  // Of the policies that were tried the one with the most equal elements in the first rows.
+  Policy closest_by_elements() const {
+    std::vector<std::int64_t> rows;
+    for (std::int64_t row = 0; row < std::min(kProbedRows, case_.rows()); ++row) rows.push_back(row);
+    const auto distances = [&](const Policy& policy) {
+      return difference_histogram(case_, tensors_, outputs_, policy, rows).elements;
+    };
+    return *std::ranges::max_element(tried_, {}, distances);
+  }
+
+  void choose_best() {
+    std::ranges::sort(result_.survivors, {}, [](const Policy& policy) {
+      return std::tuple(policy.variance == VariancePolicy::activation, axes_off_native(policy),
+                        table_position(policy));
+    });
+    result_.best = result_.survivors.front();
+  }
+
   // Judged until the first violation. Most policies are only asked whether they survive; the rejections that
   // are reported are asked for again and confirmed.
   oracle::WitnessVerdict violation(const Policy& policy, bool confirm) const {
@@ -143,6 +199,8 @@ class Detective {
       finding.survives = true;
       finding.reason = only_leaves_more_freedom(same_as, result_.best)
                            ? "explains every row as well, but only because it bounds r less"
+                       : differs_before_root_alone(same_as, result_.best)
+                           ? "explains every row as well: both arrive at such an r"
                            : reason_in_the_data(axis);
       return;
     }
@@ -181,6 +239,9 @@ class Detective {
              "the two differ by one ulp of fp32 at most, and no quotient lies so near a rounding boundary";
     }
     if (name == "fp8_nan") return same + "no NaN reaches the quantization";
+    if (name == "weight" || name == "root") {
+      return same + "the two differ by a few ulp of fp32, and no product lies so near a rounding boundary";
+    }
     if (name == "sum") return same + "no sum x + residual shows its rounding in an output";
     return same + "no element of these inputs comes out differently";
   }
@@ -205,15 +266,19 @@ class Detective {
   oracle::InverseRootModel inverse_root_;
   std::uint64_t seed_;
   std::optional<std::vector<std::string>> causes_;  // of the r that the rows show; asked for once
+  std::vector<Policy> tried_;
   Identification result_;
 };
 
 }  // namespace
 
-bool Identification::unique() const {
-  return identified() && std::ranges::all_of(survivors, [&](const Policy& policy) {
-           return policy == best || only_leaves_more_freedom(policy, best);
-         });
+std::vector<Policy> Identification::rivals() const {
+  std::vector<Policy> result;
+  for (const Policy& policy : survivors) {
+    if (!differs_before_root_alone(policy, best) && !only_leaves_more_freedom(policy, best))
+      result.push_back(policy);
+  }
+  return result;
 }
 
 Identification identify(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
@@ -231,6 +296,7 @@ std::string reason_of(const LoosePolicy& loose) {
 std::vector<std::string> known_as(const Policy& policy, const Case& test_case) {
   std::vector<std::string> names;
   for (const oracle::NamedPolicy& named : oracle::named_policies()) {
+    if (named.operation && named.operation != test_case.operation) continue;
     Policy candidate = oracle::parse_policy(named.text);
     candidate.inverse_root = policy.inverse_root;
     if (representative(candidate, test_case) != representative(policy, test_case)) continue;

@@ -61,8 +61,11 @@ struct Identification {
   std::vector<RowGroup> split;             // where few policies share the rows
   std::vector<std::string> hints;          // "native with r off by a factor 2.5 in every row"
   bool identified() const { return !survivors.empty(); }
-  // Whether exactly one arithmetic explains the outputs, not counting those that merely leave r more freedom.
-  bool unique() const;
+  // The survivors that make the outputs from x, w and r otherwise than the best: these outputs do not tell
+  // them apart, and all of them are to be named. Not those that merely leave r more freedom or arrive at it
+  // otherwise.
+  std::vector<oracle::Policy> rivals() const;
+  bool unique() const { return identified() && rivals().empty(); }
 };
 
 // Judges the outputs under every policy of the table with the given model of the inverse root. A policy that

@@ -60,7 +60,7 @@ PolicyPower power_of(const oracle::Policy& policy, const Case& test_case, const 
 
 bool follows_variance(const oracle::Policy& policy, const Case& test_case, const CaseTensors& tensors,
                       const Outputs& outputs) {
-  if (!oracle::row_of(policy.variance).in_activation_dtype) return true;
+  if (!oracle::row_of(policy.variance).in_activation_dtype()) return true;
   // Row by row: the first one mostly decides.
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
     const RowSlice slice = slice_rows(test_case, tensors, outputs, row, 1);
@@ -71,7 +71,7 @@ bool follows_variance(const oracle::Policy& policy, const Case& test_case, const
 }
 
 bool follows_variance(const oracle::Policy& policy, const Case& test_case, const oracle::ShownRow& row) {
-  if (!oracle::row_of(policy.variance).in_activation_dtype) return true;
+  if (!oracle::row_of(policy.variance).in_activation_dtype()) return true;
   const bool special = !(row.honest_root > 0) || std::isinf(row.honest_root);
   return special || oracle::holds_root_of_number(row.roots, oracle::format_of(test_case.dtype),
                                                  policy.inverse_root.ulp_bound);

@@ -7,6 +7,7 @@
 
 #include "corpus/generate.h"
 #include "oracle/canonical.h"
+#include "oracle/witness_judge.h"
 #include "properties/bits.h"
 
 namespace normproof::assess {
@@ -79,6 +80,47 @@ void expect_same_row(const Case& test_case, const CaseTensors& tensors, const or
   }
 }
 
+// One of the table's, and up to two axes further.
+oracle::Policy any_policy(const std::vector<oracle::Policy>& policies, const Case& test_case,
+                          Random& random) {
+  oracle::Policy policy = random.pick(policies);
+  for (auto further = random.below(3); further > 0; --further)
+    policy = random.pick(oracle::neighbours(policy, test_case));
+  return policy;
+}
+
+// Whatever the accumulator, mean, epsilon and root, and the order of summation: no honest row is refused.
+TEST(PlainKernel, HonestRowsConformUnderEveryPolicy) {
+  Random random(3);
+  CaseLimits limits;
+  limits.max_rows = 2;
+  limits.max_hidden = 600;
+  limits.special_percent = 20;
+  std::int64_t rows = 0;
+  for (int i = 0; i < 2'500; ++i) {
+    const Case test_case = random_case(random, limits);
+    const CaseTensors tensors = materialize(test_case);
+    const std::vector<oracle::Policy> policies = oracle::all_policies(test_case);
+    for (int trial = 0; trial < 3; ++trial) {
+      const oracle::Policy policy = any_policy(policies, test_case, random);
+      PlainKernel kernel(test_case, tensors, policy);
+      Outputs outputs;
+      for (std::int64_t row = 0; row < test_case.rows(); ++row, ++rows) {
+        kernel.load(row);
+        kernel.append_outputs(kernel.root(random.pick(oracle::kSummationOrders), random), outputs);
+      }
+      const auto verdict = oracle::judge_witness(test_case, tensors, outputs, policy);
+      ASSERT_TRUE(verdict.conforms())
+          << name_of(test_case.operation) << " " << name_of(test_case.dtype) << " "
+          << oracle::to_string(policy) << "\n"
+          << (verdict.first_violations.empty()
+                  ? "residual_out"
+                  : oracle::to_text(verdict.first_violations[0], oracle::formula_of(test_case, policy)));
+    }
+  }
+  EXPECT_GT(rows, 5'000);
+}
+
 TEST(PlainKernel, GivesTheOutputsOfTheExactPathUnderEveryPolicy) {
   Random random(2);
   CaseLimits limits;
@@ -90,7 +132,7 @@ TEST(PlainKernel, GivesTheOutputsOfTheExactPathUnderEveryPolicy) {
     const CaseTensors tensors = materialize(test_case);
     const std::vector<oracle::Policy> policies = oracle::all_policies(test_case);
     for (std::int64_t row = 0; row < test_case.rows(); ++row) {
-      const oracle::Policy policy = random.pick(policies);
+      const oracle::Policy policy = any_policy(policies, test_case, random);
       PlainKernel kernel(test_case, tensors, policy);
       kernel.load(row);
       float r = kernel.root(random.pick(oracle::kSummationOrders), random);

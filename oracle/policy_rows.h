@@ -1,0 +1,148 @@
+// What each value of an axis does, on exact values and, as data, on the fast path: one row per value.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "oracle/policy.h"
+#include "oracle/steps.h"
+
+namespace normproof::oracle {
+
+struct Formats {
+  DType activation = DType::bf16;
+  std::optional<DType> weight;
+  std::optional<DType> quantized;
+  ActivationRounding rounding = ActivationRounding::nearest_even;  // to T, from fp32
+};
+// `exact` rounded to T (or to W = T) as the policy rounds. To anything but the nearest even number it is
+// rounded to fp32 first, as kernels do that cut bits off an fp32 number.
+Value round_narrow(Arithmetic& arithmetic, const Formats& formats, Step step, std::string_view formula,
+                   DType format, const Value& exact);
+
+// The unknown of a row, an fp32 number u >= 0: r = 1 / sqrt(m), by which is multiplied, or rms = sqrt(m), by
+// which is divided.
+struct RowUnknown {
+  Value value;
+  bool divides = false;
+  // x * r or x / rms, not rounded.
+  Value applied_to(const Value& x) const { return divides ? quotient(x, value) : x * value; }
+};
+
+struct SumParts {
+  Value variance_operand;
+  Value output_operand;
+  Value residual_out;
+};
+// The exact product of normalized value and weight, and the format in which the policy computes it.
+struct Product {
+  Value exact;
+  DType format = DType::fp32;
+};
+// A running sum of terms; the correction is used where the sum is compensated.
+struct Accumulator {
+  Value sum;
+  Value correction;
+};
+
+// --- Monotonicity, which the witness judge needs ---
+// For fixed operands each row's product is a chain of steps, each monotone in the one before: a product with
+// a constant, a quotient by or of a constant, a rounding. So the output rises or falls with u throughout, or
+// it has two phases, NaN and one constant (oracle/feasible.h). u enters once:
+//   x first        fl(x*u), then rounded, then times w: monotone in fl(x*u)
+//   product_first  fl(c*u) with c = fl(x*w)
+//   factor_first   fl(x*f) with f = fl(w*u)
+// and with root=divide as /u instead of *u, with root=activation behind rnd_T(u).
+struct WeightRow {
+  PolicyValue text;
+  Product (*function)(Arithmetic&, const Formats&, const Value& x, const RowUnknown& u, const Value& w);
+  // The same in the terms of the fast path: which two of x, u, w are multiplied first, the format N of that
+  // product, and the factor that takes the place of w.
+  enum class First : std::uint8_t { x_and_unknown, x_and_weight, weight_and_unknown } first;
+  enum class Intermediate : std::uint8_t { weight, activation, fp32 } intermediate;  // N
+  enum class Factor : std::uint8_t { weight, activation, zero_plus, one_plus, one_plus_activation } factor;
+  // The widespread orders, for which there are vectorized loops.
+  bool is_plain() const { return first == First::x_and_unknown; }
+};
+struct VarianceRow {
+  PolicyValue text;
+  // accumulator + a * b
+  void (*accumulate)(Arithmetic&, DType activation, Accumulator&, const Value& a, const Value& b);
+  enum class Precision : std::uint8_t { fp32, activation, fp64 } precision;  // of the sum, mean, eps and m
+  bool compensated;
+  bool in_activation_dtype() const { return precision == Precision::activation; }
+  const Format& format(DType activation) const;
+};
+struct MeanRow {
+  PolicyValue text;
+  bool of_terms;  // a term is x * (x / H), and their sum is the mean
+  bool fused;     // m = fma(sum, 1 / H, eps)
+};
+struct EpsilonRow {
+  PolicyValue text;
+  // The epsilon that takes part, from that of the call.
+  Value (*operand)(Arithmetic&, DType activation, const Value& epsilon);
+  bool takes_maximum;  // m = max(v, eps), NaN if one of them is
+};
+struct RootRow {
+  PolicyValue text;
+  bool rounds_to_activation;
+  bool divides;
+};
+struct RoundingRow {
+  PolicyValue text;
+  Rounding rounding;
+};
+struct SumRow {
+  PolicyValue text;
+  SumParts (*function)(Arithmetic&, const Formats&, const Value& x, const Value& residual);
+  bool variance_reads_rounded;  // variance from rnd_T(x + residual), else from fl(x + residual)
+  bool output_reads_rounded;
+};
+struct BeforeQuantizationRow {
+  PolicyValue text;
+  Value (*function)(Arithmetic&, const Formats&, const Product&);
+};
+struct ScalingRow {
+  PolicyValue text;
+  Value (*function)(Arithmetic&, const Value& y, const Value& scale);
+};
+struct Fp8RoundingRow {
+  PolicyValue text;
+  bool through_bf16;
+};
+struct Fp8NanRow {
+  PolicyValue text;
+  Value (*clamp)(const Value& scaled, const Value& maximum);
+};
+
+// Each axis's rows, in the order of its enumeration.
+std::span<const WeightRow> weight_rows();
+std::span<const VarianceRow> variance_rows();
+std::span<const MeanRow> mean_rows();
+std::span<const EpsilonRow> epsilon_rows();
+std::span<const RootRow> root_rows();
+std::span<const RoundingRow> rounding_rows();
+std::span<const SumRow> sum_rows();
+std::span<const BeforeQuantizationRow> before_quantization_rows();
+std::span<const ScalingRow> scaling_rows();
+std::span<const Fp8RoundingRow> fp8_rounding_rows();
+std::span<const Fp8NanRow> fp8_nan_rows();
+
+// The row of one value. Throws std::invalid_argument for a value outside the enumeration.
+const WeightRow& row_of(WeightPolicy value);
+const VarianceRow& row_of(VariancePolicy value);
+const MeanRow& row_of(MeanPolicy value);
+const EpsilonRow& row_of(EpsilonPolicy value);
+const RootRow& row_of(RootPolicy value);
+const RoundingRow& row_of(ActivationRounding value);
+const SumRow& row_of(SumPolicy value);
+const BeforeQuantizationRow& row_of(BeforeQuantization value);
+const ScalingRow& row_of(ScalingPolicy value);
+const Fp8RoundingRow& row_of(Fp8Rounding value);
+const Fp8NanRow& row_of(Fp8NanPolicy value);
+
+// "r" or "rms": what the unknown of a row is called.
+std::string_view unknown_name(const Policy& policy);
+
+}  // namespace normproof::oracle

@@ -175,12 +175,17 @@ TEST(Identify, NamesEveryPolicyOfTheOtherQuantizedDTypes) {
 // What 16-bit outputs of ordinary inputs do not tell apart: the order of three factors in fp32 and the
 // division by the root differ by a few ulp of fp32. And what arrives at r otherwise may arrive at the same r.
 // The value stands for its class.
-// The inputs have no weight of -0, and but for bf16 with a weight of bf16 (products of 16 bits) hardly any
-// tie.
+// The inputs have no weight of -0, and ties only where a product of two bf16 numbers is rounded to bf16. An r
+// that is rounded to T hides what kind of sum the variance has read.
 Policy class_of(Policy policy, DType dtype, bool has_ties) {
-  if (policy.weight == oracle::WeightPolicy::fp32_plus_zero) policy.weight = oracle::WeightPolicy::fp32;
-  if (!has_ties && policy.rounding == oracle::ActivationRounding::ties_away)
+  using oracle::WeightPolicy;
+  if (policy.weight == WeightPolicy::fp32_plus_zero) policy.weight = WeightPolicy::fp32;
+  const bool of_products =
+      policy.weight == WeightPolicy::native || policy.weight == WeightPolicy::native_plus_one;
+  if (!(has_ties && of_products) && policy.rounding == oracle::ActivationRounding::ties_away)
     policy.rounding = oracle::ActivationRounding::nearest_even;
+  if (policy.root == oracle::RootPolicy::activation && policy.sum == oracle::SumPolicy::mixed)
+    policy.sum = oracle::SumPolicy::rounded;
   policy.mean = oracle::MeanPolicy::of_sum;
   policy.epsilon = oracle::EpsilonPolicy::added;
   if (policy.variance != oracle::VariancePolicy::activation) policy.variance = oracle::VariancePolicy::fp32;

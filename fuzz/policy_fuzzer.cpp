@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "oracle/policy.h"
+#include "oracle/policy_rows.h"
 
 namespace {
 

@@ -201,7 +201,7 @@ class Detective {
                            ? "explains every row as well, but only because it bounds r less"
                        : differs_before_root_alone(same_as, result_.best)
                            ? "explains every row as well: both arrive at such an r"
-                           : reason_in_the_data(axis);
+                           : reason_in_the_data(axis, same_as);
       return;
     }
     for (const Policy& survivor : result_.survivors) {
@@ -231,10 +231,16 @@ class Detective {
       finding.reason.resize(finding.reason.find('\n') + 1);
   }
 
-  // Why these inputs give the same outputs under two values of an axis that are different arithmetic.
-  std::string reason_in_the_data(std::size_t axis) const {
+  // Why these inputs give the same outputs under two values of an axis that are different arithmetic: that of
+  // the best policy and that of `other`.
+  std::string reason_in_the_data(std::size_t axis, const Policy& other) const {
     const std::string_view name = oracle::policy_axes()[axis].name;
     const std::string same = "explains every row as well: ";
+    const auto adds_zero = [](const Policy& policy) {
+      return policy.weight == oracle::WeightPolicy::fp32_plus_zero;
+    };
+    if (name == "weight" && adds_zero(other) != adds_zero(result_.best))
+      return same + "no weight of -0 shows";
     if (name == "weight" && weights_are_powers_of_two()) return same + "all weights are powers of two";
     if (name == "scaling" && is_power_of_two(case_.scale())) return same + "the scale is a power of two";
     if (name == "scaling") {

@@ -248,5 +248,30 @@ TEST(Identify, GoesOnFromTheClosestPolicyOfTheTable) {
   }
 }
 
+// Of a class that outputs cannot tell apart each member is named, with the reason.
+TEST(Identify, NamesTheMembersOfAClassAndWhy) {
+  const Case test_case =
+      discriminating_case({Operation::rms_norm, DType::bf16, DType::bf16, std::nullopt, 8, 512}, 1);
+  const CaseTensors tensors = materialize(test_case);
+  const Policy truth = oracle::parse_policy("vllm.rms_norm");
+  const Identification found =
+      identify(test_case, tensors, oracle::expected_outputs(test_case, tensors, truth));
+  EXPECT_EQ(found.best, truth);
+  EXPECT_FALSE(found.unique());
+  std::map<std::string_view, std::string> reasons;
+  for (const AxisFinding& axis : found.axes) {
+    for (const AxisValueFinding& value : axis.values) {
+      if (value.survives) reasons[value.name] = value.reason;
+    }
+  }
+  EXPECT_NE(reasons["fp32_plus_zero"].find("no weight of -0"), std::string::npos)
+      << reasons["fp32_plus_zero"];
+  EXPECT_NE(reasons["product_first"].find("ulp of fp32"), std::string::npos) << reasons["product_first"];
+  EXPECT_NE(reasons["kahan"].find("arrive at such an r"), std::string::npos) << reasons["kahan"];
+  const std::vector<std::string> names = known_as(found.best, test_case);
+  EXPECT_NE(std::ranges::find(names, "pytorch.rms_norm (PyTorch F.rms_norm, CUDA)"), names.end());
+  for (const std::string& name : names) EXPECT_EQ(name.find("fused_add"), std::string::npos) << name;
+}
+
 }  // namespace
 }  // namespace normproof

@@ -173,7 +173,7 @@ def examine(mutant, originals, build):
             return "identical", ""
         library = work / "libmutant_generic.so"
         link = ["clang++-19", "-shared", "-o", str(library), *map(str, objects), "-Wl,-u,normproof_rms_norm",
-                str(build / "kernels/libkernels.a"), str(build / "kernels/host/libhost.a"), "-lboost_context"]
+                str(build / "kernels/libnormproof_kernels.a"), str(build / "kernels/host/libnormproof_host.a"), "-lboost_context"]
         result = subprocess.run(link, capture_output=True, text=True)
         if result.returncode != 0:
             return "invalid", ""

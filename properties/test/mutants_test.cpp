@@ -80,10 +80,17 @@ std::int64_t columns_that_matter(const Case& test_case) {
 
 // Bugs that need several rows, or none.
 bool is_about_one_row(const std::string& mutant) {
-  constexpr std::array kOthers = {"B9-",        "B11-",
-                                  "B12-",       "B13-",
-                                  "B14-stride", "B17-missing-barrier-before-the-next-row",
-                                  "B23-",       "B26-order-depends-on-rows"};
+  constexpr std::array kOthers = {"B9-",
+                                  "B11-",
+                                  "B12-",
+                                  "B13-",
+                                  "B14-stride",
+                                  "B17-missing-barrier-before-the-next-row",
+                                  "B23-",
+                                  "B26-order-depends-on-rows",
+                                  "B37-",
+                                  "B39-",
+                                  "B44-hidden-size-of-all-but-the-first-dimension"};
   return std::none_of(kOthers.begin(), kOthers.end(),
                       [&](const char* prefix) { return mutant.starts_with(prefix); });
 }

@@ -76,7 +76,12 @@ Tried try_all_policies(const DiscriminatingShape& shape, ConfusionMatrix& matrix
     matrix.add(test_case, truth, found.best);
     const std::string where = fmt::format("{} {} H={} {}", name_of(shape.operation), name_of(shape.dtype),
                                           shape.hidden_size, oracle::to_string(truth));
-    EXPECT_NE(std::ranges::find(found.survivors, truth), found.survivors.end()) << where;
+    // A variance in T that would explain almost any outputs is said to, not named.
+    const bool said_to_be_loose =
+        truth.variance == oracle::VariancePolicy::activation &&
+        std::ranges::find(found.loose, truth, &LoosePolicy::policy) != found.loose.end();
+    EXPECT_TRUE(std::ranges::find(found.survivors, truth) != found.survivors.end() || said_to_be_loose)
+        << where;
     for (const Policy& survivor : found.survivors) {
       EXPECT_TRUE(survivor == truth || !oracle::is_widespread(survivor) || allowed(truth, survivor))
           << where << " was taken for " << oracle::to_string(survivor);

@@ -5,6 +5,7 @@ fuzz_command_test.py PROGRAM CORPUS MUTANT-TARGET. The fuzzers are stand-ins tha
 misbehaviour is certain; the real ones are tested where they are built.
 """
 import json
+import math
 import os
 import pathlib
 import re
@@ -259,8 +260,8 @@ class FuzzCommand(unittest.TestCase):
         checked = 0
         for seed in sorted(pathlib.Path(CORPUS, "seeds").glob("*.json")):
             case = json.loads(seed.read_text())
-            if case["shape"][-1] > 64:
-                continue
+            if case["shape"][-1] > 64 or math.prod(case["shape"]) > 1 << 14:
+                continue  # the script takes an element at a time: 65,536 rows are minutes
             result = subprocess.run(
                 [PROGRAM, "replay", str(seed), "--repro", str(self.folder / "repro.py")], stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True)

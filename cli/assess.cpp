@@ -1,5 +1,5 @@
 // `normproof assess`: how good is the witness judge itself? Measures false rejections, agreement with brute
-// force, and which share of known faults it sees.
+// force, which share of known faults it sees, and whether verify's sizes show the bugs of many rows.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,6 +18,7 @@
 #include "properties/assess/brute_force.h"
 #include "properties/assess/detection.h"
 #include "properties/assess/false_rejections.h"
+#include "properties/assess/many_rows.h"
 #include "properties/assess/naming.h"
 
 namespace normproof {
@@ -26,6 +27,7 @@ namespace {
 using assess::BruteForceAgreement;
 using assess::DetectionFigure;
 using assess::FalseRejections;
+using assess::ManyRowsFigure;
 using assess::NamingFigures;
 using Json = nlohmann::ordered_json;
 
@@ -43,9 +45,10 @@ struct Extent {
   std::int64_t pairs;
   double trials;  // share of the whole number
   std::size_t naming_shapes;
+  std::int64_t seeds;
 };
-constexpr Extent kWhole = {200'000'000, 1'100'000, 1, assess::kNamingShapes};
-constexpr Extent kQuick = {2'000'000, 10'000, 0.02, 1};
+constexpr Extent kWhole = {200'000'000, 1'100'000, 1, assess::kNamingShapes, 5};
+constexpr Extent kQuick = {2'000'000, 10'000, 0.02, 1, 1};
 
 bool passed(const FalseRejections& figures) { return figures.total().rejected == 0; }
 bool passed(const BruteForceAgreement& figures) { return figures.disagreements == 0; }
@@ -54,6 +57,10 @@ bool passed(const std::vector<DetectionFigure>& figures) {
 }
 
 bool passed(const NamingFigures& figures) { return figures.as_target == 0; }
+
+bool passed(const std::vector<ManyRowsFigure>& figures) {
+  return std::ranges::all_of(figures, &ManyRowsFigure::reached);
+}
 
 std::string_view mark(bool passed) { return passed ? "" : "  <- FAILED"; }
 
@@ -140,6 +147,16 @@ Json json_of(const NamingFigures& figures) {
           {"named", figures.named}};
 }
 
+void print(const std::vector<ManyRowsFigure>& figures) {
+  fmt::print("many rows: bugs that show at some sizes only, and verify's cases of all sizes\n");
+  fmt::print("  {:<20}{:>8}{:>8}{:>22}{:>10}{:>16}\n", "bug", "seeds", "found", "by the fewest rows",
+             "in cases", "without bug");
+  for (const ManyRowsFigure& figure : figures)
+    fmt::print("  {:<20}{:>8}{:>8}{:>22}{:>10}{:>16}{}\n", figure.bug, figure.seeds, figure.found,
+               figure.fewest_rows, figure.cases, fmt::format("{} rejected", figure.rejected_right),
+               mark(figure.reached()));
+}
+
 Json json_of(const FalseRejections& figures) {
   Json counts = Json::array();
   for (const oracle::SummationOrder order : oracle::kSummationOrders) {
@@ -193,6 +210,20 @@ Json json_of(const std::vector<DetectionFigure>& figures) {
   return {{"passed", passed(figures)}, {"figures", std::move(rows)}};
 }
 
+Json json_of(const std::vector<ManyRowsFigure>& figures) {
+  Json rows = Json::array();
+  for (const ManyRowsFigure& figure : figures) {
+    rows.push_back({{"bug", figure.bug},
+                    {"seeds", figure.seeds},
+                    {"found", figure.found},
+                    {"by_fewest_rows", figure.fewest_rows},
+                    {"cases", figure.cases},
+                    {"rejected_without_bug", figure.rejected_right},
+                    {"reached", figure.reached()}});
+  }
+  return {{"passed", passed(figures)}, {"figures", std::move(rows)}};
+}
+
 int run(const AssessOptions& options) {
   const Extent& extent = options.quick ? kQuick : kWhole;
   fmt::print("normproof assess: seed {}{}\n", options.seed, options.quick ? ", quick" : "");
@@ -233,6 +264,8 @@ int run(const AssessOptions& options) {
   report("brute_force",
          [&] { return assess::study_brute_force(extent.pairs, study_options("brute force")); });
   report("detection", [&] { return assess::study_detection(extent.trials, study_options("detection")); });
+  report("many_rows",
+         [&] { return assess::study_many_rows(extent.seeds, options.quick, study_options("many rows")); });
   report("naming", [&] { return assess::study_naming(extent.naming_shapes, study_options("naming")); });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   fmt::print("{}, {:.0f} s\n", good ? "every figure is reached" : "a figure is not reached", seconds.count());

@@ -51,6 +51,11 @@ class AssessCommand(unittest.TestCase):
         self.assertEqual(len(detection), 8 * 2)
         for figure in detection:
             self.assertEqual(figure["rejected_without_fault"], 0, figure)
+        many_rows = figures["many_rows"]["figures"]
+        self.assertEqual(len(many_rows), 7)
+        for figure in many_rows:
+            self.assertEqual((figure["found"], figure["by_fewest_rows"], figure["rejected_without_bug"]), (1, 1, 0),
+                             figure)
         naming = figures["naming"]
         self.assertGreaterEqual(naming["kernels"], 40)
         self.assertGreaterEqual(naming["runs"], 40)
@@ -71,7 +76,9 @@ class AssessCommand(unittest.TestCase):
         for figure in figures["detection"]["figures"]:
             self.assertGreater(figure["rejected_without_fault"], 0, figure)
             self.assertFalse(figure["reached"], figure)
-        self.assertEqual(output.count("<- FAILED"), 3 + 8 * 2)
+        for figure in figures["many_rows"]["figures"]:
+            self.assertFalse(figure["reached"], figure)
+        self.assertEqual(output.count("<- FAILED"), 3 + 8 * 2 + 7)
         self.assertIn("the first: ", output)
         self.assertIn("a figure is not reached", output)
 

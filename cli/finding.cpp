@@ -49,7 +49,7 @@ Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Tar
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
     if (elapsed.count() > options.seconds || stop_is_requested()) throw OutOfTime();
     if (candidate == smallest) return true;
-    Evaluation evaluation = evaluate(candidate, target);
+    Evaluation evaluation = evaluate_until_violation(candidate, target);
     if (!evaluation.violates() || identity_of(candidate, evaluation) != cause) return false;
     smallest = candidate;
     seen = std::move(evaluation);
@@ -64,7 +64,7 @@ Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Tar
     while (take_first(plain_values(smallest))) {
     }
   };
-  try {
+  const auto shrink = [&] {
     shrink_sizes(smallest, still_fails);  // first, since many rows make each step slow
     take_plain();
     minimize(smallest, still_fails, INT64_MAX);
@@ -73,10 +73,15 @@ Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Tar
       take_plain();
       minimize(smallest, still_fails, INT64_MAX);
     }
+  };
+  bool stopped_early = false;
+  try {
+    shrink();
   } catch (const OutOfTime&) {
-    return {smallest, true};
+    stopped_early = true;
   }
-  return {smallest, false};
+  if (smallest != failing) seen = judge_run(smallest, target, std::move(seen.run));
+  return {smallest, stopped_early};
 }
 
 std::string stopped_early_text(const ShrinkOptions& options) {

@@ -16,16 +16,22 @@
 namespace normproof {
 namespace {
 
-// Judges the outputs of a completed run.
-void judge(const Case& test_case, const CaseTensors& tensors, const Judging& judging,
+// As many violating rows as are listed.
+constexpr std::int64_t kFirstViolations = oracle::kMaximumListed;
+
+// Judges the outputs of a completed run; the witness judge stops after so many violating rows, if there is a
+// limit.
+void judge(const Case& test_case, const CaseTensors& tensors, const Judging& judging, std::int64_t stop_after,
            Evaluation& evaluation) {
   evaluation.policy = judging.policy;
   if (judging.canonical) {
     evaluation.verdict = oracle::judge_canonical(test_case, tensors, evaluation.run.outputs, judging.policy);
     return;
   }
+  oracle::WitnessOptions options;
+  options.stop_after = stop_after;
   oracle::WitnessVerdict verdict =
-      oracle::judge_witness(test_case, tensors, evaluation.run.outputs, judging.policy);
+      oracle::judge_witness(test_case, tensors, evaluation.run.outputs, judging.policy, options);
   evaluation.verdict.rows = verdict.rows;
   evaluation.verdict.elements = verdict.elements;
   evaluation.verdict.special_rows = verdict.special_rows;
@@ -89,14 +95,14 @@ namespace {
 
 // What is to be said of the result of a run.
 Evaluation evaluated(const Case& test_case, const CaseTensors& tensors, const Target& target,
-                     RunResult result) {
+                     RunResult result, std::int64_t stop_after = -1) {
   using Outcome = Evaluation::Outcome;
   Evaluation evaluation;
   evaluation.run = std::move(result);
   const bool must_refuse = !target.is_foreign() && must_be_refused(test_case);
   switch (evaluation.run.status) {
     case RunResult::Status::completed:
-      judge(test_case, tensors, target.judging(), evaluation);
+      judge(test_case, tensors, target.judging(), stop_after, evaluation);
       evaluation.outcome = must_refuse                     ? Outcome::accepted_invalid
                            : evaluation.verdict.conforms() ? Outcome::conforms
                                                            : Outcome::wrong_bits;
@@ -125,6 +131,15 @@ Evaluation evaluate(const Case& test_case, Target& target) {
 
 Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& target) {
   return evaluated(test_case, tensors, target, target.run(test_case, tensors));
+}
+
+Evaluation evaluate_until_violation(const Case& test_case, Target& target) {
+  const CaseTensors tensors = materialize(test_case);
+  return evaluated(test_case, tensors, target, target.run(test_case, tensors), kFirstViolations);
+}
+
+Evaluation judge_run(const Case& test_case, const Target& target, RunResult result) {
+  return evaluated(test_case, materialize(test_case), target, std::move(result));
 }
 
 std::vector<Evaluation> evaluate_all(std::span<const RunRequest> requests, Target& target) {

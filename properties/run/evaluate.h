@@ -47,7 +47,11 @@ std::string_view name_of(Evaluation::Outcome outcome);
 // Runs a valid case and judges what came of it as target.judging() says.
 Evaluation evaluate(const Case& test_case, Target& target);
 Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& target);
-// The same of several; a violation among them is looked at again alone, since another case may have done the
+// The same until the first violating rows: what is wrong is known then, but not how much is.
+Evaluation evaluate_until_violation(const Case& test_case, Target& target);
+// Judges what came of a run.
+Evaluation judge_run(const Case& test_case, const Target& target, RunResult result);
+// evaluate() of several; a violation among them is looked at again alone, since another case may have done the
 // damage.
 std::vector<Evaluation> evaluate_all(std::span<const RunRequest> requests, Target& target);
 

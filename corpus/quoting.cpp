@@ -2,6 +2,11 @@
 #include "corpus/quoting.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
 
 #include "corpus/message_text.h"
 
@@ -53,9 +58,23 @@ std::string shell_quoted_file(std::string_view file) {
 
 std::string python_quoted(std::string_view text) {
   std::string quoted = "\"";
-  for (const char c : printable_line(text)) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
+  const std::string line = printable_line(text);
+  for (std::size_t i = 0; i < line.size();) {
+    const auto byte = static_cast<unsigned char>(line[i]);
+    if (byte < 0x80) {
+      if (line[i] == '"' || line[i] == '\\') quoted += '\\';
+      quoted += line[i++];
+      continue;
+    }
+    // The first byte of a character says by its leading ones how many follow; the others hold 6 bits each.
+    const auto length = static_cast<std::size_t>(std::countl_one(byte));
+    std::uint32_t character = byte & (0x7fU >> length);
+    for (std::size_t k = 1; k < length; ++k)
+      character = character << 6 | (static_cast<unsigned char>(line[i + k]) & 0x3fU);
+    i += length;
+    std::array<char, 11> escape{};
+    std::snprintf(escape.data(), escape.size(), "\\U%08x", character);
+    quoted += escape.data();
   }
   return quoted + "\"";
 }

@@ -12,7 +12,7 @@ std::string shell_quoted(std::string_view argument);
 // The same for a file, of which no program thinks that it is an option.
 std::string shell_quoted_file(std::string_view file);
 
-// A Python literal that is printable(text), on one line.
+// A Python literal that is printable(text), on one line of ASCII.
 std::string python_quoted(std::string_view text);
 
 // A code span and a code block of Markdown that end where the text ends.

@@ -81,7 +81,7 @@ std::string output_of(const std::string& command) {
   return text;
 }
 
-const std::array<std::string, 10> kHostile = {
+const std::array<std::string, 11> kHostile = {
     "plain/file.json",
     "x;touch PWN;.json",
     "a b",
@@ -91,6 +91,7 @@ const std::array<std::string, 10> kHostile = {
     "line\nend\t",
     "\x1b[31m\xff\\'7.so",
     "-x",
+    "\u00e9\u0559\u20ac\U0001f600.so",
     "./\";__import__(\"os\").system(\"touch PWN\");\"#.so",
 };
 
@@ -108,6 +109,7 @@ TEST(ShellQuoted, SaysTheSameInAShell) {
 TEST(PythonQuoted, SaysTheSameInPython) {
   for (const std::string& text : kHostile) {
     const std::string program = "import sys; sys.stdout.buffer.write(" + python_quoted(text) + ".encode())";
+    EXPECT_TRUE(std::ranges::all_of(program, [](char c) { return c >= ' ' && c <= '~'; })) << program;
     EXPECT_EQ(output_of("python3 -c " + shell_quoted(program)), printable_line(text));
   }
 }

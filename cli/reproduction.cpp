@@ -11,6 +11,7 @@
 #include "cli/exit_codes.h"
 #include "corpus/sequence.h"
 #include "properties/matrix/process.h"
+#include "properties/run/stop_request.h"
 
 namespace normproof {
 namespace {
@@ -90,6 +91,10 @@ void reproduce(Finding& finding, const std::vector<Case>& before, const Target& 
   file.replace_extension(".sequence");
   FreshProcess process(file, target);
   if (process.violates(finding.file)) return;
+  if (stop_is_requested()) {
+    finding.message += "  not repeated in a fresh process: the run was stopped\n";
+    return;
+  }
   Case call = finding.test_case;
   call.outputs.reset();
   Sequence sequence{{call}, kRepetitions, false};

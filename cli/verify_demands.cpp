@@ -9,6 +9,7 @@
 
 #include "corpus/case_json.h"
 #include "corpus/sequence.h"
+#include "properties/run/stop_request.h"
 
 namespace normproof {
 namespace {
@@ -69,7 +70,8 @@ PromiseRun run_promises(const VerifyOptions& options, Target& target,
   const double seconds = options.seconds * (options.demands.empty() ? kShare : kDemandedShare);
   PromiseContext context{target, tally, combinations, options.seed};
   context.out_of_time = [&] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() >= seconds;
+    return stop_is_requested() ||
+           std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() >= seconds;
   };
   return compare_calls(context);
 }

@@ -89,6 +89,7 @@ CaseFinding Checker::check(const Case& test_case, PropertyContext& context) cons
     context.tally.add(test_case, evaluation);
     return CaseFinding::not_applicable();
   } catch (const std::exception& error) {
+    if (stop_is_requested()) return CaseFinding::not_applicable();  // it may be due to that
     return CaseFinding::fails(fmt::format("the check could not be carried out: {}\n", error.what()));
   }
 }

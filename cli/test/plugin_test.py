@@ -263,6 +263,24 @@ class Plugins(unittest.TestCase):
                 self.assertIn(words, text)
                 self.assertIn("2 conform, 1 violate", text)
 
+    def test_what_it_writes_to_standard_error_steers_nothing_and_has_a_bound(self):
+        text = self.replay("hostile-errors:24", 0)
+        self.assertIn(r"\x1b[31m\xff\xfe]]>\x07 grün <b>", text)
+        self.assertNotRegex(text, r"[\x00-\x08\x0b-\x1f]")
+        text = self.replay("many-errors:24", 0)
+        self.assertIn("writes more than 64 KiB to standard error; the rest is not shown", text)
+        self.assertIn(f"{self.faulty} wrote {(64 << 20) - (64 << 10)} bytes more to standard error, which are not shown", text)
+        self.assertLess(len(text), 70000)
+        text = self.replay("errors-for-ever:24", 1, NORMPROOF_PATIENCE="0.5")
+        self.assertIn("no answer within 0.5 s", text)
+        self.assertLess(len(text), 70000)
+
+    def test_much_that_it_prints_is_one_finding(self):
+        text = self.replay("much-output:24", 1)
+        self.assertIn(f'it printed to standard output, which is its caller\'s (standard error is free): "{"x" * 128}" and '
+                      f"{(64 << 20) - 128} bytes more", text)
+        self.assertIn("2 conform, 1 violate", text)
+
     def test_verify_writes_a_repro_of_a_crash_and_ends_in_order(self):
         text = self.run_program("verify", "--target", self.faulty, "--seconds", "1", "--seed", "1", code=1, fault="crash")
         self.assertIn("the target says: the worker died of signal 11", text)

@@ -1,5 +1,4 @@
 #include "properties/matrix/process.h"
-#include "corpus/json_text.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -16,10 +15,14 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "corpus/json_text.h"
+#include "properties/run/stop_request.h"
+
 namespace normproof::matrix {
 namespace {
 
 constexpr std::size_t kLongestMessage = 4000;
+constexpr int kStopInterval = 50;  // milliseconds between two questions whether to stop
 
 [[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
@@ -155,8 +158,12 @@ ProgramResult run_program(const std::vector<std::string>& command,
     _exit(127);
   }
   close(ends[1]);
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
   ProgramResult result;
+  pollfd ready{ends[0], POLLIN, 0};
   while (read_some(ends[0], result.output)) {
+    if (stop_is_requested()) kill(process, SIGKILL);
+    ::poll(&ready, 1, kStopInterval);
   }
   close(ends[0]);
   int status = 0;

@@ -22,7 +22,7 @@ class CudaTarget final : public CallableTarget {
     const Rounds::Result answer = rounds_.carry_out(call, false);
     if (answer.failure.empty()) return result_of(call, answer.status);
     RunResult result;
-    result.status = RunResult::Status::failed;
+    result.status = answer.stopped ? RunResult::Status::not_taken : RunResult::Status::failed;
     result.message = answer.failure;
     return result;
   }
@@ -30,6 +30,7 @@ class CudaTarget final : public CallableTarget {
   normproof_status invoke(GuardedCall& call) override {
     const Rounds::Result answer = rounds_.carry_out(call, true);
     if (answer.failure.empty()) return answer.status;
+    if (answer.stopped) throw TargetError(answer.failure);
     call.set_message(answer.failure);
     return NORMPROOF_LAUNCH_FAILED;
   }

@@ -47,7 +47,9 @@ class InProcessWorker final : public Worker {
   }
 
   std::int64_t rounds() const override { return rounds_; }
+  std::string printed() override { return {}; }  // it prints where the fuzzer prints
   bool hung() const override { return false; }
+  bool stopped() const override { return false; }
 
  private:
   const std::filesystem::path library_;

@@ -97,6 +97,7 @@ class PluginTarget final : public Target {
     worker::PluginAnswer answer = worker::PluginAnswer::failed;
     std::int32_t status = 0;
     std::string printed = {};
+    bool stopped = false;  // this program is to stop, and did not wait for the answer
   };
   // A call and what came of it; nothing yet.
   struct Pending {
@@ -127,7 +128,8 @@ class PluginTarget final : public Target {
   const WorkerSettings settings_;
   worker::PluginDescription plugin_;
   std::atomic<std::int64_t> calls_{0}, failures_{0};
-  mutable std::mutex mutex_;  // guards what follows
+  std::atomic<bool> stopped_{false};  // a call was not waited for, and no other will be
+  mutable std::mutex mutex_;          // guards what follows
   std::vector<std::unique_ptr<Worker>> idle_;
   std::map<std::string, std::int64_t> reasons_;  // why cases were not taken
   std::int64_t other_reasons_ = 0;               // cases that were not taken for more reasons
@@ -139,7 +141,6 @@ std::size_t PluginTarget::put_round(Worker& worker, std::span<Pending> calls) {
   worker::Round& round = *worker::round_of(worker.memory(), kArena);
   std::byte* data = worker::data_of(worker.memory(), kArena);
   round.current_call = 0;
-  round.printed[0] = '\0';
   // Counted here: a thread that the plug-in left behind may write to the round.
   std::uint32_t count = 0, extents = 0;
   std::size_t bytes = space_bytes();
@@ -176,10 +177,10 @@ PluginTarget::Attempt PluginTarget::attempt(Worker& worker, Pending& pending) {
   }
   ++calls_;
   std::string failure = worker.carry_out(kArena);
-  if (!failure.empty()) return {.failure = std::move(failure)};
+  if (worker.stopped()) stopped_ = true;
+  if (!failure.empty()) return {.failure = std::move(failure), .stopped = worker.stopped()};
   Attempt attempt = answer_of(worker, 0, pending);
-  const worker::Round& round = *worker::round_of(worker.memory(), kArena);
-  attempt.printed = text_of(round.printed, sizeof round.printed);
+  attempt.printed = worker.printed();
   return attempt;
 }
 
@@ -194,10 +195,12 @@ PluginTarget::Attempt PluginTarget::attempt_twice(Worker& worker, Pending& pendi
 // damage.
 PluginTarget::Attempt PluginTarget::repeated_alone(Worker& worker, Pending& pending, Attempt first,
                                                    bool was_alone) {
-  ++failures_;
   pending.lay_out_elsewhere();
+  if (first.stopped) return first;
+  ++failures_;
   if (was_alone || worker.hung()) return first;
   Attempt second = attempt(worker, pending);
+  if (second.stopped) return first;
   if (!second.failure.empty()) return second;
   first.failure +=
       "; it happened after other calls of the same process, in a fresh one the case passes: an earlier call "
@@ -208,6 +211,10 @@ PluginTarget::Attempt PluginTarget::repeated_alone(Worker& worker, Pending& pend
 // Calls together, and alone what is too large, what the worker did not survive, and what may have printed.
 void PluginTarget::attempt_all(Worker& worker, std::span<Pending> calls) {
   while (!calls.empty()) {
+    if (stopped_) {
+      for (Pending& pending : calls) pending.attempt = {.stopped = true};
+      return;
+    }
     const bool fresh = worker.rounds() == 0;
     const std::size_t count = calls.size() > 1 ? put_round(worker, calls) : 1;
     if (count <= 1) {
@@ -218,7 +225,7 @@ void PluginTarget::attempt_all(Worker& worker, std::span<Pending> calls) {
     calls_ += static_cast<std::int64_t>(count);
     std::string failure = worker.carry_out(kArena);
     const worker::Round& round = *worker::round_of(worker.memory(), kArena);
-    const bool alone = failure.empty() && round.printed[0] != '\0';
+    const bool alone = failure.empty() && !worker.printed().empty();
     const std::size_t answered =
         failure.empty() ? count : std::min<std::size_t>(round.current_call, count - 1);
     for (std::size_t i = 0; i < answered; ++i) {
@@ -231,6 +238,10 @@ void PluginTarget::attempt_all(Worker& worker, std::span<Pending> calls) {
     }
     calls = calls.subspan(answered);
     if (failure.empty()) continue;
+    if (worker.stopped()) {
+      stopped_ = true;
+      continue;
+    }
     calls[0].attempt =
         repeated_alone(worker, calls[0], {.failure = std::move(failure)}, fresh && answered == 0);
     calls = calls.subspan(1);
@@ -307,6 +318,7 @@ RunResult PluginTarget::result_of(const Pending& pending) {
   const Attempt& answer = pending.attempt;
   RunResult result;
   result.message = call.message();
+  if (answer.stopped) return not_taken("it had not answered when the run was stopped");
   if (!answer.failure.empty()) {
     result.status = RunResult::Status::failed;
     result.message = answer.failure;
@@ -316,7 +328,7 @@ RunResult PluginTarget::result_of(const Pending& pending) {
     result.status = RunResult::Status::failed;
     result.message = fmt::format(
         "it printed to standard output, which is its caller's (standard error is free): "
-        "\"{}\"",
+        "{}",
         answer.printed);
   } else if (answer.answer == worker::PluginAnswer::not_taken) {
     result = not_taken(result.message.empty() ? "it gives no reason" : result.message);

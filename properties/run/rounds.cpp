@@ -23,7 +23,8 @@ Rounds::Result Rounds::carry_out(GuardedCall& call, bool as_is) {
   bool was_alone = false;
   Result result = attempt(call, as_is, false, was_alone);
   // Nothing came back, so the call's tensors are as they were.
-  if (!result.failure.empty() && !was_alone) result = attempt(call, as_is, true, was_alone);
+  if (!result.failure.empty() && !was_alone && !result.stopped)
+    result = attempt(call, as_is, true, was_alone);
   ++call_count_;
   return result;
 }
@@ -89,6 +90,7 @@ Rounds::Result Rounds::attempt(GuardedCall& call, bool as_is, bool alone, bool& 
     if (--arena.filling == 0) work_.notify_one();
     changed_.wait(lock, [&] { return arena.state == State::answered; });
     result.failure = arena.failure;
+    result.stopped = arena.stopped;
     was_alone = arena.calls == 1;
   }
   std::exception_ptr error = arenas_[place.arena].error;
@@ -138,6 +140,7 @@ void Rounds::dispatch() {
     }
     lock.lock();
     ++round_count_;
+    oldest->stopped = !failure.empty() && worker_.stopped();
     oldest->failure = std::move(failure);
     oldest->error = error;
     oldest->reading = oldest->calls;

@@ -27,7 +27,8 @@ class Rounds {
 
   struct Result {
     normproof_status status = NORMPROOF_OK;
-    std::string failure;  // of the device or the worker; then no output came back
+    std::string failure;   // of the device or the worker; then no output came back
+    bool stopped = false;  // that is since the program is to stop, and did not wait for the answer
   };
   // Carries out the call on copies of its tensors in the device's memory and writes the copies back over
   // them; fills the call's report and message. `as_is`: pointers are passed on as they are, not translated to
@@ -55,6 +56,7 @@ class Rounds {
     std::uint32_t reading = 0;  // calls whose results have not been read
     std::uint64_t ticket = 0;   // counts its uses
     std::string failure;        // of the whole round
+    bool stopped = false;       // this program is to stop, and did not wait for the answer
     std::exception_ptr error;   // no worker can be started
   };
   struct Place {

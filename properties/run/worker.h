@@ -24,8 +24,13 @@ class Worker {
   virtual std::string carry_out(std::size_t arena) = 0;
   // Rounds carried out since it was started last; 0 where it has to be started.
   virtual std::int64_t rounds() const = 0;
+  // What the last round printed to standard output, in quotes and printable, or its beginning; empty where it
+  // printed nothing.
+  virtual std::string printed() = 0;
   // Whether the last failure was that there was no answer.
   virtual bool hung() const = 0;
+  // Whether the last failure was that this program is to stop, and did not wait for the answer.
+  virtual bool stopped() const = 0;
 };
 
 }  // namespace normproof

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "properties/run/process_memory.h"
+#include "properties/run/stop_request.h"
 #include "properties/run/target.h"
 
 extern char** environ;
@@ -27,10 +29,12 @@ extern char** environ;
 namespace normproof {
 namespace {
 
-// How often a worker that takes its time is asked how much memory it has, and how many short calls go by
-// between two such questions.
-constexpr std::chrono::milliseconds kMemoryInterval{20};
+// How often a worker that takes its time is asked how much memory it has, and this program whether it is to
+// stop; and how many short calls go by between two questions for memory.
+constexpr std::chrono::milliseconds kInterval{20};
 constexpr std::int64_t kMemoryCalls = 64;
+// What a call may take when the program is to stop.
+constexpr std::chrono::milliseconds kLastPatience{200};
 // For the supervisor to end by itself.
 constexpr useconds_t kEndingStep = 500;
 constexpr int kMostEndingSteps = 10000;
@@ -55,7 +59,8 @@ std::string text_of(const char* text, std::size_t capacity) { return {text, strn
 
 }  // namespace
 
-WorkerProcess::WorkerProcess(WorkerSettings settings) : settings_(std::move(settings)) {
+WorkerProcess::WorkerProcess(WorkerSettings settings)
+    : settings_(std::move(settings)), output_(settings_.title) {
   std::random_device random;
   asked_.ticket = std::uint64_t{random()} << 32 | random();
   share(worker::kMemoryBytes);
@@ -88,10 +93,16 @@ const worker::Greeting& WorkerProcess::start() {
     throw TargetError(
         fmt::format("{}: while {} was loaded: {}", settings_.title, settings_.library.string(), problem));
   greeting_ = *reinterpret_cast<const worker::Greeting*>(memory_);
+  const std::string printed = output_.take_printed();
   if (greeting_.status != NORMPROOF_DEVICE_OK) {
     end();
     throw TargetError(
         fmt::format("{}: {}", settings_.title, text_of(greeting_.message, sizeof greeting_.message)));
+  }
+  if (!printed.empty() && settings_.device_library) {
+    end();
+    throw TargetError(
+        fmt::format("{}: it prints to standard output while it is loaded: {}", settings_.title, printed));
   }
   const bool on_device = !settings_.device_library || greeting_.plugin.on_device != 0;
   if (on_device && greeting_.device.free_bytes < kLeastDeviceMemory) {
@@ -112,8 +123,11 @@ void WorkerProcess::spawn() {
   const int their_socket = fcntl(ends[1], F_DUPFD_CLOEXEC, 10);
   const int their_memory = fcntl(memory_descriptor_, F_DUPFD_CLOEXEC, 10);
   close(ends[1]);
+  const WorkerOutput::Ends output = output_.open();
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, output.output, STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, output.error, STDERR_FILENO);
   posix_spawn_file_actions_adddup2(&actions, their_memory, worker::kMemoryDescriptor);
   posix_spawn_file_actions_adddup2(&actions, their_socket, worker::kSocketDescriptor);
   posix_spawn_file_actions_addclosefrom_np(&actions, worker::kSocketDescriptor + 1);
@@ -146,8 +160,7 @@ void WorkerProcess::spawn() {
       posix_spawn(&process_, program.c_str(), &actions, &attributes, arguments.data(), environment.data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
-  close(their_socket);
-  close(their_memory);
+  for (const int end : {their_socket, their_memory, output.output, output.error}) close(end);
   socket_ = ends[0];
   if (error == 0) return;
   process_ = -1;
@@ -156,7 +169,7 @@ void WorkerProcess::spawn() {
 }
 
 std::string WorkerProcess::ask(std::uint64_t arena, std::chrono::milliseconds patience) {
-  hung_ = false;
+  hung_ = stopped_ = false;
   shared_before_ = shared_memory_in_use();
   // Nothing can have come that was not asked for.
   std::uint8_t byte = 0;
@@ -173,7 +186,12 @@ std::string WorkerProcess::ask(std::uint64_t arena, std::chrono::milliseconds pa
 std::string WorkerProcess::carry_out(std::size_t arena) {
   const worker::Round& round = *worker::round_of(memory_, arena);
   if (process_ <= 0) release_behind(worker::data_of(memory_, arena) + round.data_bytes);
-  start();
+  try {
+    start();
+  } catch (const TargetError& error) {
+    if (!stopped_) throw;
+    return error.what();
+  }
   calls_ += round.calls;
   std::string problem = ask(arena, settings_.patience);
   if (!problem.empty()) return problem;
@@ -191,29 +209,35 @@ std::string WorkerProcess::carry_out(std::size_t arena) {
   return problem.empty() ? "the device failed without a message" : problem;
 }
 
+std::string WorkerProcess::reason_to_end(std::chrono::steady_clock::duration waited,
+                                         std::chrono::milliseconds patience) {
+  if (std::string problem = memory_problem(); !problem.empty()) return problem;
+  stopped_ = stop_is_requested() && waited >= kLastPatience;
+  if (stopped_) return "the run was stopped before it answered";
+  hung_ = waited >= patience;
+  if (!hung_) return {};
+  return fmt::format("no answer within {:.1f} s: the worker hung and was killed",
+                     std::chrono::duration<double>(patience).count());
+}
+
 std::string WorkerProcess::await_answer(std::chrono::milliseconds patience) {
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  Clock::time_point next_look = begin + std::min(kInterval, patience);
   while (true) {
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now())
-            .count();
-    pollfd event{socket_, POLLIN, 0};
-    const bool watched = settings_.memory_limit > 0 && left > kMemoryInterval.count();
-    const auto wait = watched ? kMemoryInterval.count() : std::max<std::int64_t>(left, 0);
-    const int ready = poll(&event, 1, static_cast<int>(wait));
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready == 0) {
-      std::string problem = memory_problem();
-      if (problem.empty() && watched) continue;
-      hung_ = problem.empty();
-      if (hung_) {
-        problem = fmt::format("no answer within {:.1f} s: the worker hung and was killed",
-                              std::chrono::duration<double>(patience).count());
-      }
+    const auto [output, error] = output_.descriptors();
+    std::array<pollfd, 3> events = {{{socket_, POLLIN, 0}, {output, POLLIN, 0}, {error, POLLIN, 0}}};
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next_look - Clock::now()).count();
+    const int ready = poll(events.data(), events.size(), static_cast<int>(std::max<std::int64_t>(wait, 0)));
+    if (ready > 0 && events[0].revents != 0) return receive_answer();
+    if (ready > 0) output_.read();
+    const Clock::time_point now = Clock::now();
+    if (now < next_look) continue;
+    if (std::string reason = reason_to_end(now - begin, patience); !reason.empty()) {
       end();
-      return problem;
+      return reason;
     }
-    return receive_answer();
+    next_look = std::min(now + kInterval, std::max(now, begin + patience));
   }
 }
 
@@ -221,7 +245,10 @@ std::string WorkerProcess::receive_answer() {
   std::array<std::byte, 2 * sizeof(worker::Message)> bytes{};
   const ssize_t count = recv(socket_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_TRUNC);
   if (count <= 0) return end();
-  if (count == sizeof asked_ && std::memcmp(bytes.data(), &asked_, sizeof asked_) == 0) return {};
+  if (count == sizeof asked_ && std::memcmp(bytes.data(), &asked_, sizeof asked_) == 0) {
+    output_.read();  // what was printed before the answer
+    return {};
+  }
   end();
   return kForeignMessage;
 }
@@ -267,6 +294,7 @@ std::string WorkerProcess::end() {
     waitpid(process_, &status, 0);
   }
   process_ = -1;
+  output_.close();
   if (WIFSIGNALED(status))
     return fmt::format("the worker died of signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
   return fmt::format("the worker ended with status {}", WEXITSTATUS(status));

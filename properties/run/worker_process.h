@@ -12,6 +12,7 @@
 #include <string>
 
 #include "properties/run/worker.h"
+#include "properties/run/worker_output.h"
 #include "properties/worker/protocol.h"
 
 namespace normproof {
@@ -51,8 +52,10 @@ class WorkerProcess final : public Worker {
   int starts() const { return starts_; }
   // Rounds that the running process has carried out; 0 where none runs.
   std::int64_t rounds() const override { return rounds_; }
+  std::string printed() override { return output_.take_printed(); }
   // Whether the last failure was that the worker gave no answer.
   bool hung() const override { return hung_; }
+  bool stopped() const override { return stopped_; }
 
  private:
   void spawn();
@@ -61,6 +64,8 @@ class WorkerProcess final : public Worker {
   std::string ask(std::uint64_t arena, std::chrono::milliseconds patience);
   std::string await_answer(std::chrono::milliseconds patience);
   std::string receive_answer();
+  // Why the answer is not waited for any longer, at a time after the question; empty where it is.
+  std::string reason_to_end(std::chrono::steady_clock::duration waited, std::chrono::milliseconds patience);
   void release_behind(const std::byte* end);
   // Of the shared memory, in bytes.
   std::int64_t shared_memory_in_use() const;
@@ -78,7 +83,8 @@ class WorkerProcess final : public Worker {
   int starts_ = 0;
   std::int64_t rounds_ = 0;
   std::int64_t calls_ = 0;  // since it was asked how much memory it has
-  bool hung_ = false;
+  bool hung_ = false, stopped_ = false;
+  WorkerOutput output_;
   worker::Greeting greeting_{};
 };
 

@@ -25,7 +25,6 @@ inline constexpr std::size_t kMaximumCalls = 128;
 inline constexpr std::size_t kMaximumExtents = 8192;
 inline constexpr std::size_t kMaximumRegions = 5;  // input, residual, weight, out, scale
 inline constexpr std::size_t kMessageBytes = 512;
-inline constexpr std::size_t kPrintedBytes = 128;
 
 // Memory around a tensor, guard zones included, on a 256-byte boundary.
 struct Region {
@@ -82,7 +81,6 @@ struct Round {
   std::uint64_t data_bytes = 0;
   Call call[kMaximumCalls];
   Extent extent[kMaximumExtents];
-  char printed[kPrintedBytes] = {};  // what a plug-in printed to standard output, or its beginning
   // The answer: whether the device carried the round out. If not, no output was copied back and the worker
   // ends.
   std::uint32_t current_call = 0;  // the one that the worker is at, for a post-mortem

@@ -14,7 +14,6 @@
 #include <cstring>
 #include <memory>
 #include <new>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,7 +21,6 @@
 #include "properties/worker/host_rounds.h"
 #include "properties/worker/kernels_callee.h"
 #include "properties/worker/plugin_callee.h"
-#include "properties/worker/printed_text.h"
 #include "properties/worker/supervisor.h"
 
 namespace normproof::worker {
@@ -117,20 +115,14 @@ int serve(bool plugin, const char* library, const char* device_library) {
   if (plugin) keep_to_itself();
 
   auto* greeting = new (memory) Greeting;
-  std::optional<PrintedText> printed;
-  if (plugin) printed.emplace();
   Service service;
   if (plugin) {
     prepare_plugin(service, library, device_library, *greeting);
-    char text[kPrintedBytes] = {};
-    printed->take(text, sizeof text);
-    if (*text != '\0' && greeting->status == NORMPROOF_DEVICE_OK) {
-      say(*greeting, std::string("it prints to standard output while it is loaded: \"") + text + "\"");
-    }
   } else {
     prepare_kernels(service, library, *greeting);
   }
   const bool usable = greeting->status == NORMPROOF_DEVICE_OK;
+  std::fflush(stdout);  // what the library printed comes before the answer
   if (!answer(message) || !usable) return 3;
 
   bool pinned = plugin;  // one call at a time is not worth it
@@ -145,7 +137,7 @@ int serve(bool plugin, const char* library, const char* device_library) {
     const normproof_device_status status = service.rounds->carry_out(round, data_of(memory, arena));
     if (getpid() != self) return 0;  // the library has forked, and the other process answers
     round.status = status;
-    if (printed) printed->take(round.printed, sizeof round.printed);
+    std::fflush(stdout);
     if (!answer(message)) return 0;
     if (status != NORMPROOF_DEVICE_OK) std::_Exit(4);
   }

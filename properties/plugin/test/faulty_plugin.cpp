@@ -64,6 +64,12 @@ void take_memory(std::size_t bytes) {
   for (std::size_t i = 0; i < bytes; i += 4096) static_cast<volatile char*>(memory)[i] = 1;
 }
 
+// 64 MiB.
+void write_often(int descriptor) {
+  const std::string line = std::string(1023, 'x') + "\n";
+  for (int i = 0; i < 1 << 16; ++i) static_cast<void>(!write(descriptor, line.data(), line.size()));
+}
+
 int parent_of(int process) {
   int parent = 1;
   std::FILE* status = std::fopen(("/proc/" + std::to_string(process) + "/stat").c_str(), "r");
@@ -264,6 +270,11 @@ int32_t faulty_rms_norm(const DLTensor* out, const DLTensor* input, const DLTens
   }
   if (fault_is("hostile-not-taken", input)) return not_taken(call, kHostileText);
   if (fault_is("hostile-print", input)) std::printf("%s\n", kHostileText);
+  if (fault_is("hostile-errors", input)) std::fprintf(stderr, "%s\n", kHostileText);
+  if (fault_is("many-errors", input)) write_often(STDERR_FILENO);
+  if (fault_is("much-output", input)) write_often(STDOUT_FILENO);
+  if (fault_is("errors-for-ever", input))
+    while (true) write_often(STDERR_FILENO);
   if (fault_is("bad-status", input)) return 77;
   const int32_t status = rms_norm(out, input, weight, epsilon, call);
   if (status == NORMPROOF_PLUGIN_OK && input->ndim == 2) spoil_sometimes(out, input);

@@ -5,19 +5,20 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <functional>
+#include <span>
 
 #include "oracle/fast_row.h"
 #include "oracle/feasible.h"
 #include "oracle/inverse_root.h"
 #include "oracle/row_kernels.h"
+#include "oracle/witness_row.h"
 
 namespace normproof::oracle {
 namespace {
 
 float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
 
-// Calls `look` for each row, which `fast` has loaded.
+// Calls `look` for each row, which `fast` has loaded, until it returns false.
 template <typename Look>
 void for_each_row(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                   const Formula& formula, Look look) {
@@ -30,11 +31,7 @@ void for_each_row(const Case& test_case, const CaseTensors& tensors, const Outpu
   for (std::size_t row = 0; row * input_bytes < tensors.input.size(); ++row) {
     fast.load(tensors.input.data() + row * input_bytes,
               formula.adds_residual ? tensors.residual.data() + row * input_bytes : nullptr);
-    const auto got = [&, row](std::int64_t column) {
-      return bits_at(outputs.out, formula.output_dtype(),
-                     static_cast<std::int64_t>(row) * formula.hidden_size + column);
-    };
-    look(fast, got);
+    if (!look(fast, row)) return;
   }
 }
 
@@ -63,19 +60,22 @@ std::int64_t most_covered(const std::vector<RootInterval>& intervals, std::int64
 }  // namespace
 
 std::vector<ShownRow> shown_rows(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
-                                 const Policy& policy) {
+                                 const Policy& policy, bool explained) {
   const Formula formula = formula_of(test_case, policy);
-  const Format& format = format_of(formula.output_dtype());
+  const auto row_bytes =
+      static_cast<std::size_t>(formula.hidden_size * format_of(formula.output_dtype()).bits / 8);
+  WitnessRow witness_row(formula);
   std::vector<ShownRow> rows;
-  for_each_row(test_case, tensors, outputs, formula, [&](FastRow& fast, const auto& got) {
+  for_each_row(test_case, tensors, outputs, formula, [&](FastRow& fast, std::size_t index) {
     ShownRow row;
     row.operands.assign(fast.variance_operands().begin(), fast.variance_operands().end());
     row.honest_root = fast.canonical_scale().inverse_root;
-    const auto output = [&](std::int64_t r, std::int64_t column) {
-      return fast.output(root_value(r), column);
-    };
-    row.roots = common_roots(format, formula.hidden_size, {0, kInfiniteRoot}, got, output).interval;
+    row.roots =
+        witness_row.explaining_roots(fast, std::span(outputs.out).subspan(index * row_bytes, row_bytes));
+    const bool goes_on = !explained || !row.roots.empty() || !has_neighbours(row.honest_root);
     rows.push_back(std::move(row));
+    if (!goes_on) rows.clear();
+    return goes_on;
   });
   return rows;
 }
@@ -85,7 +85,11 @@ std::vector<RowFit> best_fits(const Case& test_case, const CaseTensors& tensors,
   const Formula formula = formula_of(test_case, policy);
   const Format& format = format_of(formula.output_dtype());
   std::vector<RowFit> fits;
-  for_each_row(test_case, tensors, outputs, formula, [&](FastRow& fast, const auto& got) {
+  for_each_row(test_case, tensors, outputs, formula, [&](FastRow& fast, std::size_t row) {
+    const auto got = [&](std::int64_t column) {
+      return bits_at(outputs.out, formula.output_dtype(),
+                     static_cast<std::int64_t>(row) * formula.hidden_size + column);
+    };
     const float honest = fast.canonical_scale().inverse_root;
     std::int64_t best = std::bit_cast<std::uint32_t>(honest);
     if (has_neighbours(honest)) {
@@ -106,6 +110,7 @@ std::vector<RowFit> best_fits(const Case& test_case, const CaseTensors& tensors,
         fit.differing_columns.push_back(column);
     }
     fits.push_back(std::move(fit));
+    return true;
   });
   return fits;
 }

@@ -16,9 +16,10 @@ struct ShownRow {
   float honest_root = 0;        // canonical; zero, infinity or NaN where the row is special
   RootInterval roots;           // every r that explains the whole row; empty: none does
 };
-// Of all rows of the case.
+// Of all rows of the case; where `explained`, of none if there is a row that is not special and that no r
+// explains.
 std::vector<ShownRow> shown_rows(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
-                                 const Policy& policy);
+                                 const Policy& policy, bool explained = false);
 
 // The row at the r that explains most of it, among those near the canonical one.
 struct RowFit {

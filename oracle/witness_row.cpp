@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "oracle/feasible.h"
+#include "oracle/row_kernels.h"
 
 namespace normproof::oracle {
 namespace {
@@ -66,6 +67,13 @@ RowFinding WitnessRow::judge(FastRow& fast, std::span<const std::byte> got, bool
   got_ = got;
   if (auto finding = judge_quickly(fast, with_certificate)) return *finding;
   return judge_fully(fast, with_certificate);
+}
+
+RootInterval WitnessRow::explaining_roots(FastRow& fast, std::span<const std::byte> got) {
+  got_ = got;
+  Window all{{0, kInfiniteRoot}};
+  narrow(fast, all);
+  return all.roots;
 }
 
 bool WitnessRow::explains(FastRow& fast, float r) {
@@ -190,11 +198,8 @@ RowFinding WitnessRow::judge_fully(FastRow& fast, bool with_certificate) {
   std::span<const float> operands = fast.variance_operands();
   if (row_of(formula_.policy.variance).in_activation_dtype()) {
     rounded_operands_.assign(operands.begin(), operands.end());
-    for (float& operand : rounded_operands_) {
-      const Value value =
-          round_to(formula_.formats.activation, decode(DType::fp32, std::bit_cast<std::uint32_t>(operand)));
-      operand = std::bit_cast<float>(static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), value)));
-    }
+    row_kernels().round_values[static_cast<std::size_t>(formula_.formats.activation)](
+        rounded_operands_.data(), formula_.hidden_size, ActivationRounding::nearest_even);
     operands = rounded_operands_;
   }
   const SquareSum squares = exact_square_sum(operands);
@@ -225,8 +230,7 @@ RowFinding WitnessRow::judge_fully(FastRow& fast, bool with_certificate) {
 
 // Whether an r explains a row that no admissible one does.
 ViolationKind WitnessRow::violation_kind(FastRow& fast) {
-  Window all{{0, kInfiniteRoot}};
-  return narrow(fast, all) ? ViolationKind::scale : ViolationKind::rounding;
+  return explaining_roots(fast, got_).empty() ? ViolationKind::rounding : ViolationKind::scale;
 }
 
 Certificate WitnessRow::violation(FastRow& fast, const Admissible& admissible) {

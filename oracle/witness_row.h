@@ -32,6 +32,9 @@ class WitnessRow {
   // than a row that conforms.
   RowFinding judge(FastRow& fast, std::span<const std::byte> got, bool with_certificate);
 
+  // Every r, admissible or not, that explains the row; empty: none does.
+  RootInterval explaining_roots(FastRow& fast, std::span<const std::byte> got);
+
  private:
   // A range of r under examination, and which of its ends are known to explain the row.
   struct Window {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "oracle/formats.h"
+#include "oracle/policy_rows.h"
 #include "oracle/root_hint.h"
 #include "oracle/row_roots.h"
 #include "oracle/witness_judge.h"
@@ -52,14 +53,16 @@ std::vector<std::string> hints_at_roots(const RowSlice& rows, const oracle::Inve
   const RowSlice sample = first_rows(rows, kHintRows);
   std::vector<Policy> policies = different_policies(sample.test_case, inverse_root);
   std::erase_if(policies, [](const Policy& policy) {
-    return policy.variance != oracle::VariancePolicy::fp32;  // the same outputs for a given r
+    // The same outputs for a given r; and of an rms no cause is known.
+    return policy.variance != oracle::VariancePolicy::fp32 || oracle::row_of(policy.root).divides;
   });
   std::ranges::sort(policies, {}, [](const Policy& policy) {
     return std::pair(axes_off_native(policy), oracle::to_string(policy));
   });
   for (const Policy& policy : policies) {
     const std::vector<oracle::ShownRow> shown =
-        oracle::shown_rows(sample.test_case, sample.tensors, sample.outputs, policy);
+        oracle::shown_rows(sample.test_case, sample.tensors, sample.outputs, policy, true);
+    if (shown.empty()) continue;
     std::vector<std::string> hints = ask(oracle::RootQuestion{
         shown, static_cast<double>(sample.test_case.epsilon()), &oracle::format_of(sample.test_case.dtype)});
     if (hints.empty()) continue;

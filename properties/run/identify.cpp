@@ -124,11 +124,11 @@ class Detective {
   }
 
   // Judged until the first violation. Most policies are only asked whether they survive; the rejections that
-  // are reported are asked for again and confirmed.
-  oracle::WitnessVerdict violation(const Policy& policy, bool confirm) const {
+  // are reported are asked for again, with their proof.
+  oracle::WitnessVerdict violation(const Policy& policy, bool with_proof) const {
     oracle::WitnessOptions options;
     options.stop_after = 1;
-    options.confirm = confirm;
+    if (!with_proof) options.listed = 0;
     return oracle::judge_witness(case_, tensors_, outputs_, policy, options);
   }
 

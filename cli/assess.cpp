@@ -56,7 +56,9 @@ bool passed(const std::vector<DetectionFigure>& figures) {
   return std::ranges::all_of(figures, &DetectionFigure::reached);
 }
 
-bool passed(const NamingFigures& figures) { return figures.as_target == 0; }
+bool passed(const NamingFigures& figures) {
+  return figures.as_target == 0 && figures.rightly_named == figures.described_runs;
+}
 
 bool passed(const std::vector<ManyRowsFigure>& figures) {
   return std::ranges::all_of(figures, &ManyRowsFigure::reached);
@@ -133,8 +135,13 @@ void print(const std::vector<DetectionFigure>& figures) {
 
 void print(const NamingFigures& figures) {
   fmt::print("naming: kinds of wrong kernels that `identify` gives a policy's name\n");
-  fmt::print("  kinds {}, runs {}; named from one dump {}, after further cases {}{}\n", figures.kernels,
-             figures.runs, figures.from_dump, figures.as_target, mark(passed(figures)));
+  fmt::print(
+      "  described by no policy: kinds {}, runs {}; named from one dump {}, after further cases {}{}\n",
+      figures.kernels, figures.runs, figures.from_dump, figures.as_target, mark(figures.as_target == 0));
+  fmt::print("  described by a policy: kinds {}, runs {}; named by it {}{}\n", figures.described,
+             figures.described_runs, figures.rightly_named,
+             mark(figures.rightly_named == figures.described_runs));
+  for (const std::string& missed : figures.missed) fmt::print("  not by its own: {}\n", missed);
   for (const std::string& named : figures.named) fmt::print("  {}\n", named);
 }
 
@@ -144,6 +151,10 @@ Json json_of(const NamingFigures& figures) {
           {"runs", figures.runs},
           {"named_from_dump", figures.from_dump},
           {"named_as_target", figures.as_target},
+          {"described", figures.described},
+          {"described_runs", figures.described_runs},
+          {"rightly_named", figures.rightly_named},
+          {"missed", figures.missed},
           {"named", figures.named}};
 }
 

@@ -21,6 +21,7 @@
 #include "oracle/formats.h"
 #include "properties/run/difference_histogram.h"
 #include "properties/run/judge_rows.h"
+#include "properties/run/policy_power.h"
 #include "properties/run/report_text.h"
 
 namespace normproof {
@@ -43,7 +44,8 @@ struct FileReport {
   Json json;
   std::string html;  // where a page is written
   bool violates = false;
-  std::string hint;  // what to ask next; empty: which policy it is
+  std::string hint;   // what to ask next; empty: which policy it is
+  std::string doubt;  // a line: why "conforms" says little
 };
 
 Json json_of(const oracle::RootInterval& interval) {
@@ -157,9 +159,15 @@ FileReport check_by_witness(const std::string& file, const GivenOutputs& given, 
     report.json["certificates"].push_back(json_of(certificate, test_case));
   for (const auto& mismatch : verdict.first_residual_mismatches)
     report.json["residual_out"].push_back(json_of(mismatch));
+  if (!report.violates && verdict.rows > 0) {
+    const double accepted = wrong_outputs_accepted(given.policy, test_case, given.tensors, given.outputs);
+    report.json["random_outputs_accepted"] = accepted;
+    report.doubt = says_little_text(accepted);
+  }
   const auto picture = picture_of(given, verdict, options);
   if (picture) report.json["differences"] = json_of(picture->histogram);
-  if (!options.html.empty()) report.html = check_section(file, given, verdict, picture ? &*picture : nullptr);
+  if (!options.html.empty())
+    report.html = check_section(file, given, verdict, picture ? &*picture : nullptr, report.doubt);
   if (options.quiet && !report.violates) return report;
 
   fmt::print("{}: {}\n", file, subject_of(test_case));
@@ -170,6 +178,7 @@ FileReport check_by_witness(const std::string& file, const GivenOutputs& given, 
     fmt::print("; r at most {} ulp from the correctly rounded root", verdict.worst_ulp_distance);
   }
   fmt::print("\n");
+  fmt::print("{}", indented(report.doubt, "  "));
   const oracle::Formula formula = oracle::formula_of(test_case, given.policy);
   for (const auto& certificate : verdict.first_violations) {
     fmt::print("{}", indented(oracle::to_text(certificate, formula), "  "));
@@ -247,7 +256,7 @@ FileReport check_file(const std::string& file, const CheckOptions& options) {
 int check(const CheckOptions& options) {
   Json files = Json::array();
   HtmlReport page;
-  int conforming = 0, violating = 0, unreadable = 0, not_run = 0;
+  int conforming = 0, doubtful = 0, violating = 0, unreadable = 0, not_run = 0;
   const auto could_not_read = [&](const std::string& file, const std::exception& error, int& count) {
     fmt::print(stderr, "normproof: {}\n", error.what());
     files.push_back({{"file", file}, {"error", error.what()}});
@@ -258,6 +267,7 @@ int check(const CheckOptions& options) {
     try {
       FileReport report = check_file(file, options);
       ++(report.violates ? violating : conforming);
+      doubtful += !report.doubt.empty();
       if (report.violates && !options.quiet) {
         fmt::print("  {}\n", report.hint.empty() ? fmt::format("which policy is it? {} identify {}",
                                                                program_name(), shell_quoted_file(file))
@@ -273,12 +283,13 @@ int check(const CheckOptions& options) {
       could_not_read(file, error, not_run);
     }
   }
-  fmt::print("files: {}, conforming {}, violating {}", options.files.size(), conforming, violating);
+  const std::string doubt = doubtful > 0 ? fmt::format(" (which says little of {})", doubtful) : "";
+  fmt::print("files: {}, conforming {}{}, violating {}", options.files.size(), conforming, doubt, violating);
   if (unreadable + not_run > 0) fmt::print(", not judged {}", unreadable + not_run);
   fmt::print("\n");
   page.title = "normproof check";
   page.good = violating + unreadable + not_run == 0;
-  page.verdict = fmt::format("{} conforming, {} violating", conforming, violating);
+  page.verdict = fmt::format("{} conforming{}, {} violating", conforming, doubt, violating);
   if (unreadable + not_run > 0) page.verdict += fmt::format(", {} not judged", unreadable + not_run);
   const int exit_code = violating > 0    ? kViolationFound
                         : unreadable > 0 ? kUsageError

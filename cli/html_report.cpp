@@ -165,11 +165,13 @@ void write_html(const std::string& file, const HtmlReport& report) {
 }
 
 std::string check_section(const std::string& file, const GivenOutputs& given,
-                          const oracle::WitnessVerdict& verdict, const DifferencePicture* picture) {
+                          const oracle::WitnessVerdict& verdict, const DifferencePicture* picture,
+                          const std::string& doubt) {
   const bool good = verdict.conforms();
   std::string text = file_heading(file, good ? "conforms" : "violates", good);
   text += fmt::format("<p class=\"lead\">{}. Policy {}; {}.</p>\n", escaped(subject_of(given.test_case)),
                       code(oracle::to_string(given.policy)), escaped(model_text(given.policy.inverse_root)));
+  if (!doubt.empty()) text += fmt::format("<p>{}</p>\n", escaped(doubt));
   const std::int64_t violating = verdict.rounding_violations + verdict.scale_violations;
   text += html::figures(std::vector<html::Figure>{
       {std::to_string(verdict.rows), "rows"},

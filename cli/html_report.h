@@ -35,9 +35,11 @@ struct DifferencePicture {
   std::string subject;  // text: which elements, compared with what
 };
 
-// A file that `check` judged. `picture` is null where nothing differs.
+// A file that `check` judged. `picture` is null where nothing differs; `doubt` is text: why "conforms" says
+// little.
 std::string check_section(const std::string& file, const GivenOutputs& given,
-                          const oracle::WitnessVerdict& verdict, const DifferencePicture* picture);
+                          const oracle::WitnessVerdict& verdict, const DifferencePicture* picture,
+                          const std::string& doubt);
 std::string check_section(const std::string& file, const GivenOutputs& given, const oracle::Verdict& verdict,
                           const DifferencePicture* picture);
 // A file that could not be judged.

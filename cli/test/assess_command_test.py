@@ -60,6 +60,8 @@ class AssessCommand(unittest.TestCase):
         self.assertGreaterEqual(naming["kernels"], 40)
         self.assertGreaterEqual(naming["runs"], 40)
         self.assertEqual(naming["named_as_target"], 0, naming)
+        self.assertGreaterEqual(naming["described_runs"], 10)
+        self.assertEqual(naming["rightly_named"], naming["described_runs"], naming)
         self.assertIn("named from one dump", output)
         self.assertIn("every figure is reached", output)
         # Neither the number of threads nor anything but the seed changes a figure.

@@ -51,6 +51,11 @@ double power_of_two(int exponent) {
   return std::bit_cast<double>(static_cast<std::uint64_t>(exponent + 1023) << 52);
 }
 
+// In [0, 1), as good as random, and always the same for a number.
+double share_of(double number) {
+  return std::ldexp(static_cast<double>(Random(std::bit_cast<std::uint64_t>(number)).next() >> 11), -53);
+}
+
 double fl(double number) { return round_to(DType::fp32, number); }
 
 // Bits of a number that `dtype` has; of infinities and NaN.
@@ -73,7 +78,9 @@ double round_to(DType dtype, double number, Rounding rounding) {
   // zero.
   double whole = rounding == Rounding::toward_zero ? std::trunc(units)
                  : rounding == Rounding::ties_away ? std::round(units)
-                                                   : (units + 0x1.8p52) - 0x1.8p52;
+                 : rounding == Rounding::stochastic
+                     ? std::trunc(units + std::copysign(share_of(number), units))
+                     : (units + 0x1.8p52) - 0x1.8p52;
   if (whole == 0) return std::copysign(0.0, number);
   whole *= power_of_two(spacing);
   const double largest = bits::value(dtype, bits::largest(dtype, false));
@@ -93,6 +100,7 @@ PlainKernel::PlainKernel(const Case& test_case, const CaseTensors& tensors, cons
 
 // `number`, an fp32 number or one that T rounds alike, as this kernel rounds it to T.
 double PlainKernel::to_activation(double number, Fault where) const {
+  if (fault_ == Fault::stochastic) return round_to(case_.dtype, number, Rounding::stochastic);
   if (where != Fault::none && where == fault_) return round_to(case_.dtype, number, Rounding::toward_zero);
   if (case_.dtype == DType::fp32 || policy_.rounding == ActivationRounding::nearest_even)
     return round_to(case_.dtype, number);

@@ -14,7 +14,8 @@
 
 namespace normproof::assess {
 
-enum class Rounding : std::uint8_t { nearest_even, toward_zero, ties_away };
+// Stochastic: to one of the two neighbours, the nearer one the likelier; a number always to the same.
+enum class Rounding : std::uint8_t { nearest_even, toward_zero, ties_away, stochastic };
 
 // `number` rounded once to `dtype`, with gradual underflow; beyond the largest number to infinity. Requires a
 // number that fp64 holds exactly, or one that fp64 has rounded from a sum, product or quotient of two numbers
@@ -22,8 +23,8 @@ enum class Rounding : std::uint8_t { nearest_even, toward_zero, ties_away };
 // innocuous?", 1995).
 double round_to(DType dtype, double number, Rounding rounding = Rounding::nearest_even);
 
-// A rounding that truncates where it should go to nearest.
-enum class Fault : std::uint8_t { none, truncated_normalized, truncated_product };
+// A rounding that truncates where it should go to nearest; every rounding to T stochastic.
+enum class Fault : std::uint8_t { none, truncated_normalized, truncated_product, stochastic };
 
 class PlainKernel {
  public:

@@ -9,6 +9,7 @@
 #include "oracle/policy.h"
 #include "properties/assess/plain_kernel.h"
 #include "properties/bits.h"
+#include "properties/run/policy_class.h"
 
 namespace normproof::assess {
 namespace {
@@ -113,13 +114,20 @@ void permute_weight(const Case& test_case, CaseTensors& tensors, Source source) 
 std::vector<WrongKernel> make_kernels() {
   std::vector<WrongKernel> kernels;
   const auto root = [&](std::string_view name, std::function<double(const Row&)> function) {
-    kernels.push_back({name, std::move(function), {}, {}});
+    kernels.push_back(
+        {.name = name, .root = std::move(function), .operands = {}, .outputs = {}, .policy = {}});
   };
   const auto weight = [&](std::string_view name, std::function<void(const Case&, CaseTensors&)> function) {
-    kernels.push_back({name, {}, std::move(function), {}, true});
+    kernels.push_back({.name = name,
+                       .root = {},
+                       .operands = std::move(function),
+                       .outputs = {},
+                       .needs_weight = true,
+                       .policy = {}});
   };
   const auto output = [&](std::string_view name, std::function<void(const Case&, Outputs&)> function) {
-    kernels.push_back({name, {}, {}, std::move(function)});
+    kernels.push_back(
+        {.name = name, .root = {}, .operands = {}, .outputs = std::move(function), .policy = {}});
   };
   using Index = std::size_t;
   root("r times 2.5", [](const Row& row) { return 2.5 * right(row); });
@@ -212,31 +220,56 @@ std::vector<WrongKernel> make_kernels() {
   });
   output("all outputs zero",
          [](const Case&, Outputs& outputs) { std::ranges::fill(outputs.out, std::byte{0}); });
-  kernels.push_back(
-      {"residual not added",
-       {},
-       [](const Case&, CaseTensors& tensors) { std::ranges::fill(tensors.residual, std::byte{0}); },
-       {},
-       false,
-       true});
-  kernels.push_back({"residual in place of x",
-                     {},
-                     [](const Case&, CaseTensors& tensors) { tensors.input = tensors.residual; },
-                     {},
-                     false,
-                     true});
-  kernels.push_back({"residual_out one row late",
-                     {},
-                     {},
-                     [](const Case& test_case, Outputs& outputs) {
-                       const auto row =
-                           outputs.residual_out.size() / static_cast<std::size_t>(test_case.rows());
-                       std::ranges::rotate(outputs.residual_out,
-                                           outputs.residual_out.end() - static_cast<std::ptrdiff_t>(row));
-                     },
-                     false,
-                     true});
+  const auto residual = [&](std::string_view name, std::function<void(const Case&, CaseTensors&)> operands,
+                            std::function<void(const Case&, Outputs&)> outputs) {
+    kernels.push_back({.name = name,
+                       .root = {},
+                       .operands = std::move(operands),
+                       .outputs = std::move(outputs),
+                       .needs_residual = true,
+                       .policy = {}});
+  };
+  residual("residual not added",
+           [](const Case&, CaseTensors& tensors) { std::ranges::fill(tensors.residual, std::byte{0}); }, {});
+  residual("residual in place of x",
+           [](const Case&, CaseTensors& tensors) { tensors.input = tensors.residual; }, {});
+  residual("residual_out one row late", {}, [](const Case& test_case, Outputs& outputs) {
+    const auto row = outputs.residual_out.size() / static_cast<std::size_t>(test_case.rows());
+    std::ranges::rotate(outputs.residual_out, outputs.residual_out.end() - static_cast<std::ptrdiff_t>(row));
+  });
+  const auto fault = [&](std::string_view name, Fault which) {
+    kernels.push_back(
+        {.name = name, .root = {}, .operands = {}, .outputs = {}, .fault = which, .policy = {}});
+  };
+  fault("normalized value truncated", Fault::truncated_normalized);
+  fault("product truncated", Fault::truncated_product);
+  fault("every rounding to T stochastic", Fault::stochastic);
   return kernels;
+}
+
+// Wrong by the contract, and described by the table.
+void add_described(std::vector<WrongKernel>& kernels) {
+  const auto described = [&](std::string_view name, std::string_view policy) {
+    kernels.push_back({.name = name, .root = {}, .operands = {}, .outputs = {}, .policy = policy});
+  };
+  described("every rounding to T truncates", "rounding=truncate");
+  described("every rounding to T takes ties away from zero", "rounding=ties_away");
+  described("r rounded to T", "root=activation");
+  described("r and w rounded to T, products in T", "weight=cast,root=activation");
+  described("weight multiplied in fp32", "weight=fp32");
+  described("x times the weight first, rounded to T", "weight=product_first_activation");
+  described("x times the weight first", "weight=product_first");
+  described("r times the weight first", "weight=factor_first");
+  described("1 + w rounded to T", "weight=plus_one_activation");
+  described("divided by the root", "root=divide");
+  described("mean as a sum of x * (x / H)", "mean=of_terms");
+  described("variance in T", "variance=activation");
+  described("variance in fp64", "variance=fp64");
+  described("the larger of mean and epsilon", "epsilon=maximum");
+  described("unrounded sum normalized", "sum=fp32");
+  described("unrounded value quantized", "before_quantization=unrounded");
+  described("divided by the scale", "scaling=divide");
+  described("rounded to bf16 on the way to fp8", "fp8_rounding=through_bf16");
 }
 
 // The honest r as far off as `wrong` is from `right`. Rows whose r is special stay right, so that a kernel is
@@ -274,11 +307,27 @@ class WrongKernelTarget final : public Target {
 bool WrongKernel::takes(const Case& test_case) const {
   return (!needs_weight || test_case.weight_dtype) &&
          (!needs_residual || adds_residual(test_case.operation)) &&
-         !(too_small_for_fp8 && test_case.quantized_dtype);
+         !(too_small_for_fp8 && test_case.quantized_dtype) &&
+         (fault == Fault::none ||
+          (test_case.dtype != DType::fp32 && test_case.weight_dtype == test_case.dtype)) &&
+         (policy.empty() || representative(oracle::parse_policy(policy), test_case) !=
+                                representative(oracle::native(), test_case));
+}
+
+void WrongKernel::make_right() {
+  root = nullptr;
+  operands = nullptr;
+  outputs = nullptr;
+  fault = Fault::none;
+  policy = {};
 }
 
 const std::vector<WrongKernel>& wrong_kernels() {
-  static const std::vector<WrongKernel> kKernels = make_kernels();
+  static const std::vector<WrongKernel> kKernels = [] {
+    std::vector<WrongKernel> kernels = make_kernels();
+    add_described(kernels);
+    return kernels;
+  }();
   return kKernels;
 }
 
@@ -289,7 +338,9 @@ std::unique_ptr<Target> target_of(const WrongKernel& wrong) {
 Outputs outputs_of(const WrongKernel& wrong, const Case& test_case, const CaseTensors& tensors) {
   CaseTensors read = tensors;
   if (wrong.operands && test_case.elements() > 0) wrong.operands(test_case, read);
-  PlainKernel kernel(test_case, read, oracle::native());
+  PlainKernel kernel(test_case, read,
+                     wrong.policy.empty() ? oracle::native() : oracle::parse_policy(wrong.policy),
+                     wrong.fault);
   std::vector<std::vector<float>> operands;
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
     kernel.load(row);

@@ -1,4 +1,5 @@
-// Wrong kernels of many kinds: none of them follows a policy of the table, so none may be given a name.
+// Wrong kernels of many kinds. Most follow no policy of the table and may not be given a name; some do, and
+// must be given theirs.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "corpus/case.h"
+#include "properties/assess/plain_kernel.h"
 #include "properties/run/target.h"
 
 namespace normproof::assess {
@@ -32,7 +34,13 @@ struct WrongKernel {
   bool needs_residual = false;
   // Where it shows in one of 10,000 outputs of fp8 or fewer, which no question of `identify` is sure to meet.
   bool too_small_for_fp8 = false;
+  Fault fault = Fault::none;  // of a rounding to T
+  // That of the table which describes the kernel, if one does: the kernel follows it and is wrong in nothing
+  // else.
+  std::string_view policy;
+  // Whether the case has what the kernel does wrong.
   bool takes(const Case& test_case) const;
+  void make_right();
 };
 
 const std::vector<WrongKernel>& wrong_kernels();

@@ -23,9 +23,6 @@ namespace {
 using oracle::Policy;
 using oracle::VariancePolicy;
 
-// Rows of which the power of a policy is measured.
-constexpr std::int64_t kPowerRows = 16;
-
 // Whether `policy` explains what `other` explains merely because it bounds r less: a variance in T.
 bool only_leaves_more_freedom(const Policy& policy, const Policy& other) {
   return policy.variance == VariancePolicy::activation && other.variance == VariancePolicy::fp32;

@@ -67,6 +67,13 @@ PolicyPower power_of(const oracle::Policy& policy, const Case& test_case, const 
   return power;
 }
 
+double wrong_outputs_accepted(const oracle::Policy& policy, const Case& test_case, const CaseTensors& tensors,
+                              const Outputs& outputs, std::uint64_t seed) {
+  if (test_case.rows() == 0) return 1;
+  const RowSlice rows = slice_rows(test_case, tensors, outputs, 0, std::min(kPowerRows, test_case.rows()));
+  return power_of(policy, rows.test_case, rows.tensors, seed).within_bounds;
+}
+
 bool follows_variance(const oracle::Policy& policy, const Case& test_case, const CaseTensors& tensors,
                       const Outputs& outputs) {
   if (!oracle::row_of(policy.variance).in_activation_dtype()) return true;

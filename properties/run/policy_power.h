@@ -10,6 +10,8 @@
 namespace normproof {
 
 inline constexpr int kWrongOutputs = 16;
+// Rows, the first ones, of which it is measured.
+inline constexpr std::int64_t kPowerRows = 16;
 // A policy that explains a larger share of the wrong outputs says nothing.
 inline constexpr double kMostWrongExplained = 0.1;
 
@@ -24,6 +26,11 @@ struct PolicyPower {
 // every row.
 PolicyPower power_of(const oracle::Policy& policy, const Case& test_case, const CaseTensors& tensors,
                      std::uint64_t seed);
+
+// The share of the wrong outputs that the witness judge would accept in place of the first kPowerRows rows of
+// `outputs`; no rows: 1.
+double wrong_outputs_accepted(const oracle::Policy& policy, const Case& test_case, const CaseTensors& tensors,
+                              const Outputs& outputs, std::uint64_t seed = 1);
 
 // Whether the r that the row shows is one of a variance rounded as the policy says, which the bounds of the
 // witness judge leave open.

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "properties/run/policy_power.h"
+
 namespace normproof {
 
 std::string subject_of(const Case& test_case) {
@@ -35,6 +37,14 @@ std::string model_text(const oracle::InverseRootModel& model) {
       "r within {} ulp, {}{}", model.ulp_bound,
       model.sum_depth ? fmt::format("at most {} additions deep", *model.sum_depth) : "any order of summation",
       model.flush_to_zero ? ", flush to zero allowed" : "");
+}
+
+std::string says_little_text(double wrong_accepted) {
+  if (wrong_accepted <= kMostWrongExplained) return {};
+  return fmt::format(
+      "this says little: the policy leaves r so much freedom here that {:.0f} % of random outputs conform as "
+      "well\n",
+      100 * wrong_accepted);
 }
 
 std::string axes_text(oracle::Policy policy) {

@@ -21,6 +21,10 @@ std::string indented(const std::string& text, const std::string& by);
 // "r within 2 ulp, any order of summation".
 std::string model_text(const oracle::InverseRootModel& model);
 
+// A line for a verdict "conforms" that says little, because so large a share of wrong outputs would conform
+// as well (wrong_outputs_accepted()); empty where it says something.
+std::string says_little_text(double wrong_accepted);
+
 // The policy's axes; how r may be computed was an assumption, not a finding.
 std::string axes_text(oracle::Policy policy);
 

@@ -11,16 +11,16 @@ speaks DLPack or the buffer protocol; those on a device are copied.
     run       our kernels, on the CPU
     cases     inputs that break norm kernels
     normproof.testing.assert_conforms   a property test of a function
-    normproof.promises                  batch invariance, determinism, the same bits of two functions
+    normproof.promises                  batch invariance, determinism, the same bits in all layouts, of two functions
 """
 from normproof._cases import Case, cases, read_case
 from normproof._functions import check, expected, explain, identify, policies, run, write_dump
-from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, Mismatch,
-                                NamedPolicy, Outputs)
+from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
+                                Mismatch, NamedPolicy, Outputs, RowGroup)
 from normproof._tensors import DTYPES, OPERATIONS, from_bits
 
 __all__ = [
-    "Case", "Certificate", "CertificateElement", "CheckResult", "DTYPES", "Explanation", "Identification", "Mismatch",
-    "NamedPolicy", "OPERATIONS", "Outputs", "cases", "check", "expected", "explain", "from_bits", "identify",
+    "Case", "Certificate", "CertificateElement", "CheckResult", "DTYPES", "Explanation", "Identification", "LoosePolicy",
+    "Mismatch", "NamedPolicy", "OPERATIONS", "Outputs", "RowGroup", "cases", "check", "expected", "explain", "from_bits", "identify",
     "policies", "read_case", "run", "write_dump",
 ]

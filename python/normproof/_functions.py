@@ -5,8 +5,8 @@ import os
 from typing import Any, Optional
 
 from normproof import _core
-from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, Mismatch,
-                                NamedPolicy, Outputs)
+from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
+                                Mismatch, NamedPolicy, Outputs, RowGroup)
 from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, Tensor, adds_residual, as_numpy, quantizes, read,
                                 real, require_operation)
 
@@ -120,6 +120,7 @@ def check_call(call: "_core.Call", policy: "_core.Policy", canonical: bool = Fal
         found |= {"conforming_rows": 0, "rounding_violations": 0, "scale_violations": 0, "worst_ulp_distance": 0}
         if not found["mismatches"]:
             found["conforming_rows"] = found["rows"]
+    found["doubt"] = found.get("doubt", "").strip()
     repro = call.row(first.row if first else 0) if found["rows"] else None
     return CheckResult(subject=call.properties()["subject"], policy=str(policy),
                        judge="canonical" if canonical else "witness", certificates=certificates,
@@ -157,8 +158,10 @@ def check(operation: str, *, x: Any, out: Any, epsilon: float, weight: Any = Non
 
 def identify_call(call: "_core.Call", model: "_core.Policy") -> Identification:
     found = call.identify(model)
+    loose = tuple(LoosePolicy(*entry) for entry in found.pop("loose"))
+    split = tuple(RowGroup(policy, tuple(rows)) for policy, rows in found.pop("split"))
     return Identification(subject=call.properties()["subject"], survivors=tuple(found.pop("survivors")),
-                          names=tuple(found.pop("names")), **found)
+                          names=tuple(found.pop("names")), loose=loose, split=split, hints=tuple(found.pop("hints")), **found)
 
 
 def identify(operation: str, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,

@@ -99,6 +99,11 @@ class CheckResult:
     certificates: tuple[Certificate, ...]
     """Of the first violating rows, at most 8, confirmed by exact arithmetic."""
     first_mismatches: tuple[Mismatch, ...]
+    random_outputs_accepted: Optional[float] = None
+    """Of outputs that conform by the witness judge: the share of outputs with a random inverse RMS that would conform as
+    well, of the first 16 rows. Where it is large, the verdict says little."""
+    doubt: str = ""
+    """Says so in words; else empty."""
     _repro: "Optional[_core.Call]" = field(default=None, compare=False)
     _policy: "Optional[_core.Policy]" = field(default=None, compare=False)
 
@@ -147,7 +152,7 @@ class CheckResult:
 
     def __repr__(self) -> str:
         if self.conforms:
-            verdict = f"conforms to policy {self.policy}"
+            verdict = f"conforms to policy {self.policy}" + (", which says little" if self.doubt else "")
         else:
             verdict = f"violates policy {self.policy}, first in row {self.row}, column {self.column}"
         return f"<CheckResult: {self.subject}: {verdict}>"
@@ -157,11 +162,29 @@ class CheckResult:
         if self.judge == "witness":
             lines.append(f"  rows: {self.rows}, conforming {self.conforming_rows}, rounding violations "
                          f"{self.rounding_violations}, scale violations {self.scale_violations}")
+        if self.doubt:
+            lines.append("  " + self.doubt)
         if self.mismatches:
             lines.append(f"  differing elements: {self.mismatches} of {self.elements}")
         for found in self.certificates + self.first_mismatches:
             lines += ["  " + line for line in found.text.splitlines()]
         return "\n".join(lines)
+
+
+class LoosePolicy(NamedTuple):
+    """A policy whose bounds admit the inverse RMS of every row, and which is not named all the same."""
+    policy: str
+    random_outputs_admitted: Optional[float]
+    """The share of random outputs that it admits as well; None where it was not measured."""
+    reason: str
+    """Why it is not named."""
+
+
+class RowGroup(NamedTuple):
+    """Rows that follow one policy, of outputs that do not follow one as a whole."""
+    policy: Optional[str]
+    """None: none of the known ones."""
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True, repr=False)
@@ -185,6 +208,15 @@ class Identification:
     """Axis -> value -> whether it explains every row, and why not, or why beside the identified one."""
     certificate: str
     """Where no policy explains every row: the first violation of the closest."""
+    random_outputs_explained: Optional[float]
+    """Where a policy is identified: the share of random outputs that it explains as well."""
+    loose: tuple[LoosePolicy, ...]
+    """Policies that would explain almost anything, and so say nothing."""
+    split: tuple[RowGroup, ...]
+    """Where no policy explains every row but few share the rows: who explains which."""
+    hints: tuple[str, ...]
+    """Where no policy explains every row: what the inverse RMS of the rows looks like, the simplest first, for instance
+    "native with r off by a factor 2.5 in every row"."""
     text: str
 
     def __bool__(self) -> bool:

@@ -1,4 +1,5 @@
-"""Promises about several calls of a function: the same bits again, in any batch, and as another function gives.
+"""Promises about several calls of a function: the same bits again, in any batch, in any layout, and as another function
+gives.
 
 The judge looks at one call and leaves the order of summation open; whether two calls agree only a comparison tells. Rows
 have one large element among small ones, whose squares get lost or not as the order of the sum has it.
@@ -19,6 +20,9 @@ BATCHES = (1, 2, 3, 8, 16, 17, 32, 63, 64, 65, 128, 256)
 """Batch sizes at which, beside which and between which kernels are known to choose another way."""
 HIDDEN = (256, 512, 2048, 4096)
 ROWS_ALONE = 8
+LAYOUTS = ("rows-apart", "rows-apart-oddly", "shifted", "shifted-weight", "three-dimensions")
+"""Rows 8 elements apart; 3 elements, so that no 16-byte access fits; tensors, or the weight alone, that begin one element
+behind an aligned address; x of three dimensions."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,62 @@ class PromiseError(AssertionError):
         self.first, self.second = first, second
         """The arguments of the two calls, as numpy arrays and numbers; their first common rows are the same."""
         self.seed = seed
+
+
+def _aligned(elements: int, dtype: Any) -> "numpy.ndarray":
+    """So many elements from a multiple of 64 bytes on."""
+    import numpy
+    memory = numpy.zeros(elements * dtype.itemsize + 64, "u1")
+    first = -memory.ctypes.data % 64
+    return memory[first:first + elements * dtype.itemsize].view(dtype)
+
+
+def _copy(array: "numpy.ndarray") -> "numpy.ndarray":
+    """The same elements, strides and alignment in other memory."""
+    return _place(array, array.strides[0] // array.itemsize if array.ndim > 1 else 0, array.ctypes.data % 64 // array.itemsize)
+
+
+def _place(array: "numpy.ndarray", row: int = 0, offset: int = 0) -> "numpy.ndarray":
+    """The same elements, rows `row` elements apart (0: side by side), the first `offset` elements behind an aligned address."""
+    import numpy
+    if array.ndim != 2:
+        placed = _aligned(offset + array.size, array.dtype)[offset:].reshape(array.shape)
+    else:
+        rows, hidden = array.shape
+        step = max(row, hidden)
+        memory = _aligned(offset + rows * step, array.dtype)[offset:]
+        placed = numpy.lib.stride_tricks.as_strided(memory, array.shape, (step * array.itemsize, array.itemsize))
+    placed[...] = array
+    return placed
+
+
+def _keeping_strides(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The conversion; raises ValueError where it changes the layout, so that nothing would be compared."""
+    def kept(array: "numpy.ndarray") -> Any:
+        tensor = convert(array)
+        strides = [size // array.itemsize for size in array.strides]
+        found = list(tensor.stride()) if callable(getattr(tensor, "stride", None)) else [
+            size // array.itemsize for size in getattr(tensor, "strides", ())]
+        if any(size > 1 and wanted != got for size, wanted, got in zip(array.shape, strides, found)) or len(found) != array.ndim:
+            raise ValueError(f"tensors: the conversion does not keep strides {tuple(strides)}, but makes {tuple(found)} of them: "
+                             "no layouts can be compared")
+        return tensor
+    return kept
+
+
+def _laid_out(arguments: tuple[Any, ...], layout: str) -> tuple[Any, ...]:
+    """The same values in one of LAYOUTS."""
+    def of(value: Any) -> Any:
+        dimensions = getattr(value, "ndim", 0)
+        if dimensions == 1:
+            return _place(value, 0, int(layout in ("shifted", "shifted-weight")))
+        if dimensions == 2 and layout == "three-dimensions":
+            return value.reshape(-1, 2 if len(value) % 2 == 0 else 1, value.shape[-1])
+        if dimensions == 2:
+            apart = {"rows-apart": 8, "rows-apart-oddly": 3}.get(layout, 0)
+            return _place(value, value.shape[-1] + apart if apart else 0, int(layout == "shifted"))
+        return value
+    return tuple(map(of, arguments))
 
 
 class _Calls:
@@ -75,8 +135,9 @@ class _Calls:
         return tuple(value[rows] if getattr(value, "ndim", 0) == 2 else value for value in arguments)
 
     def outputs(self, fn: Callable[..., Any], arguments: tuple[Any, ...]) -> "list[tuple[str, numpy.ndarray]]":
+        """What `fn` makes of a copy of the arguments, as rows."""
         import numpy
-        returned = fn(*(self.convert(value.copy()) if hasattr(value, "dtype") else value for value in arguments))
+        returned = fn(*(self.convert(_copy(value)) if hasattr(value, "dtype") else value for value in arguments))
         if not adds_residual(self.operation):
             returned = (returned,)
         elif not (isinstance(returned, (tuple, list)) and len(returned) == 2):
@@ -87,7 +148,8 @@ class _Calls:
             tensor = read(name, value)
             if tensor.dtype != dtype or tensor.shape != arguments[0].shape:
                 raise TypeError(f"{name}: expected {dtype} of shape {arguments[0].shape}, got {tensor.dtype} of {tensor.shape}")
-            found.append((name, numpy.array(tensor.array, copy=True).view(numpy_dtype(dtype))))
+            rows = numpy.array(tensor.array, copy=True, order="C").reshape(-1, tensor.shape[-1])
+            found.append((name, rows.view(numpy_dtype(dtype))))
         return found
 
     def difference(self, wanted: "list[tuple[str, numpy.ndarray]]", got: "list[tuple[str, numpy.ndarray]]") -> str:
@@ -213,4 +275,34 @@ def assert_same_bits(f: Callable[..., Any], g: Callable[..., Any], op: str = "rm
                 _raise(made, f"{names[0]} and {names[1]} give other bits", said,
                        f"assert_same_bits({names[0]}, {names[1]}, {op!r}, dtype={dtype!r}, weight={weight!r}, hidden={size}, "
                        f"batches={rows}, seed={made.seed})", arguments, arguments)
+    return made.comparison()
+
+
+def assert_layout_invariant(fn: Callable[..., Any], op: str = "rms_norm", *, dtype: str = "bf16",
+                            weight: Optional[str] = "same", quantized_dtype: str = "fp8_e4m3fn", epsilon: float = 1e-6,
+                            hidden: Union[int, Iterable[int]] = HIDDEN, batches: Union[int, Iterable[int]] = (1, 4, 64),
+                            layouts: Iterable[str] = LAYOUTS, seed: Optional[int] = None,
+                            tensors: Union[str, Callable[[Any], Any]] = "numpy") -> Comparison:
+    """Asserts that the bits do not depend on where the tensors lie: contiguous and aligned, or in each of `layouts`. What
+    `fn` raises goes through: leave out the layouts that it does not take. ValueError where `tensors` makes tensors of a layout
+    of their own, as jax does. See ``assert_batch_invariant``."""
+    __tracebackhide__ = True
+    name = _name(fn)
+    layouts = tuple(layouts)
+    for layout in layouts:
+        if layout not in LAYOUTS:
+            raise ValueError(f"layouts: expected some of {', '.join(LAYOUTS)}, got {layout!r}")
+    made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors)
+    made.convert = _keeping_strides(made.convert)
+    for size in _sizes("hidden", hidden):
+        for rows in sorted(_sizes("batches", batches)):  # from the smallest: the first that differs is the smallest
+            arguments = tuple(_place(value) if hasattr(value, "dtype") else value for value in made.arguments(rows, size))
+            wanted = made.outputs(fn, arguments)
+            for layout in layouts:
+                other = _laid_out(arguments, layout)
+                said = made.difference(wanted, made.outputs(fn, other))
+                if said:
+                    _raise(made, f"{name} is not layout invariant: contiguous and {layout} have other bits", said,
+                           f"assert_layout_invariant({name}, {op!r}, dtype={dtype!r}, weight={weight!r}, hidden={size}, "
+                           f"batches={rows}, layouts=({layout!r},), seed={made.seed})", arguments, other)
     return made.comparison()

@@ -16,6 +16,7 @@ from normproof._results import CheckResult, Identification
 from normproof._tensors import FRAMEWORK_NAMES, adds_residual, read, require_operation
 
 SHRINKING_SECONDS = 10.0
+REPETITIONS = 16
 _NUMBER = re.compile(r"\b(0x[0-9a-fA-F]+|\d+(\.\d+)?([eE][-+]?\d+)?)\b")
 
 
@@ -44,7 +45,7 @@ class ConformanceError(AssertionError):
     """A function does not conform. The message holds the certificate and how to replay it."""
 
     def __init__(self, message: str, *, case: Case, result: Optional[CheckResult],
-                 identification: Optional[Identification], repro: Optional[pathlib.Path]) -> None:
+                 identification: Optional[Identification], repro: Optional[pathlib.Path], reproduced: bool) -> None:
         super().__init__(message)
         self.case = case
         """The smallest inputs found that violate."""
@@ -53,7 +54,10 @@ class ConformanceError(AssertionError):
         self.identification = identification
         """Which policy the outputs of the first violating case follow, if any."""
         self.repro = repro
-        """The case file, with the outputs."""
+        """The case file, with the outputs that were seen."""
+        self.reproduced = reproduced
+        """Whether the same call, made again, violated in the same way. Where it did not, only the stored outputs show the
+        violation."""
         self.seed = case.seed
 
 
@@ -128,6 +132,11 @@ class _Subject:
             return _Attempt(misfit=str(error))
         return _Attempt(call, check_call(call, self.policy, self.canonical))
 
+    def repeat(self, case: Case, kind: str) -> int:
+        """In how many of REPETITIONS more calls `case` fails in the same way."""
+        attempts = (self.attempt(case) for _ in range(REPETITIONS))
+        return sum(attempt.violates and attempt.kind == kind for attempt in attempts)
+
     def shrink(self, case: Case, kind: str, fixed: tuple[str, ...], seconds: float) -> tuple[Case, bool]:
         """The smallest case found that fails in the same way and has the same properties `fixed`, and whether the time was
         up. A case with rows keeps one: a call without rows fails in ways of its own."""
@@ -156,13 +165,17 @@ def _write_repro(case: Case, attempt: _Attempt, name: str, findings: str) -> Opt
 
 
 def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt: _Attempt, count: int,
-             identification: Optional[Identification], repro: Optional[pathlib.Path], stopped_after: Optional[float]) -> str:
+             identification: Optional[Identification], repro: Optional[pathlib.Path], stopped_after: Optional[float],
+             seen_again: Optional[int]) -> str:
     where = first.name if first.seed is None else f"case {first.index} of seed {first.seed}"
     lines = [f"{name} does not conform to {subject.operation} under policy {subject.policy}", f"  {where}, the "
              f"violation after {count} case{'s' if count != 1 else ''}; smallest found: {smallest._properties['subject']}"]
     if stopped_after is not None:
         lines.append(f"  shrinking stopped early after {stopped_after:g} s: a smaller case may exist "
                      "(shrink_seconds gives it more time)")
+    if seen_again is not None:
+        lines.append(f"  not reproduced: of the same call made {REPETITIONS} times more "
+                     f"{f'only {seen_again} violate' if seen_again else 'none violates'} in this way")
     if attempt.error:
         lines.append(f"  it raised {type(attempt.error).__name__}: {attempt.error}")
     elif attempt.misfit:
@@ -175,8 +188,9 @@ def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt:
     if repro:
         lines.append(f"  repro:  {repro}")
         if attempt.call:
-            lines.append(f"  check:  normproof check {repro}")
-        lines.append(f"  replay: assert_conforms({name}, {subject.operation!r}, "
+            lines.append(f"  check:  normproof check {repro}"
+                         + ("" if seen_again is None else "    (judges the outputs that were seen)"))
+        lines.append(f"  {'replay' if seen_again is None else 'again'}: assert_conforms({name}, {subject.operation!r}, "
                      f"cases=[normproof.read_case({str(repro)!r})])")
     return "\n".join(lines)
 
@@ -238,14 +252,17 @@ def assert_conforms(fn: Callable[..., Any], op: str, *, dtype: str = "bf16", wei
             continue
         smallest, stopped = subject.shrink(case, attempt.kind, fixed, shrink_seconds) if shrink else (case, False)
         last = subject.attempt(smallest)
+        seen_again = None
         if not last.violates or last.kind != attempt.kind:  # a function that does not always give the same
             smallest, last = case, attempt
+            seen_again = subject.repeat(case, attempt.kind)
+            seen_again = None if seen_again == REPETITIONS else seen_again
         identification = identify_call(attempt.call, subject.policy) if attempt.call and case.shape[0] else None
         repro = _write_repro(smallest, last, name, os.fspath(findings or defaults.findings))
         raise ConformanceError(
             _message(subject, name, case, smallest, last, judged, identification, repro,
-                     shrink_seconds if stopped else None), case=smallest,
-            result=last.result, identification=identification, repro=repro) from last.error
+                     shrink_seconds if stopped else None, seen_again), case=smallest, result=last.result,
+            identification=identification, repro=repro, reproduced=seen_again != 0) from last.error
     if judged == 0:
         raise ValueError("cases: there were none")
     return Conformance(judged, rows, elements, seed)

@@ -5,7 +5,9 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/function.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
@@ -26,6 +28,7 @@
 #include "properties/run/identify.h"
 #include "properties/run/judge_rows.h"
 #include "properties/run/minimize_outputs.h"
+#include "properties/run/policy_power.h"
 #include "properties/run/report_text.h"
 #include "python/src/call.h"
 #include "python/src/kernels_library.h"
@@ -239,9 +242,12 @@ JudgeRowsOptions on_threads(int threads) {
 nb::dict check_witness(const Call& call, const oracle::Policy& policy, int threads) {
   const Outputs& outputs = outputs_of(call);
   oracle::WitnessVerdict verdict;
+  std::optional<double> wrong_accepted;
   {
     const nb::gil_scoped_release unlocked;
     verdict = judge_witness_rows(call.test_case, call.tensors, outputs, policy, on_threads(threads));
+    if (verdict.conforms() && verdict.rows > 0)
+      wrong_accepted = wrong_outputs_accepted(policy, call.test_case, call.tensors, outputs);
   }
   const oracle::Formula formula = oracle::formula_of(call.test_case, policy);
   nb::list certificates;
@@ -257,6 +263,8 @@ nb::dict check_witness(const Call& call, const oracle::Policy& policy, int threa
   result["mismatches"] = verdict.residual_mismatches;
   result["worst_ulp_distance"] = verdict.worst_ulp_distance;
   result["certificates"] = certificates;
+  result["random_outputs_accepted"] = wrong_accepted;
+  result["doubt"] = wrong_accepted ? says_little_text(*wrong_accepted) : std::string();
   result["first_mismatches"] = list_of(verdict.first_residual_mismatches);
   return result;
 }
@@ -295,7 +303,18 @@ nb::dict identified(const Call& call, const oracle::InverseRootModel& inverse_ro
       values[std::string(value.name).c_str()] = nb::make_tuple(value.survives, value.reason);
     axes[std::string(axis.name).c_str()] = values;
   }
+  std::vector<std::tuple<std::string, std::optional<double>, std::string>> loose;
+  for (const LoosePolicy& policy : found.loose)
+    loose.emplace_back(axes_text(policy.policy), policy.wrong_admitted, reason_of(policy));
+  std::vector<std::pair<std::optional<std::string>, std::vector<std::int64_t>>> split;
+  for (const RowGroup& group : found.split)
+    split.emplace_back(group.policy ? std::optional(axes_text(*group.policy)) : std::nullopt, group.rows);
   nb::dict result;
+  result["random_outputs_explained"] =
+      found.identified() ? std::optional(found.wrong_explained) : std::nullopt;
+  result["loose"] = loose;
+  result["split"] = split;
+  result["hints"] = found.hints;
   result["rows"] = found.rows;
   result["identified"] = found.identified();
   result["unique"] = found.unique();

@@ -89,6 +89,43 @@ def test_identify_names_the_policy():
     assert not nothing and nothing.certificate and "closest" in str(nothing)
 
 
+def times(x, weight, factor):
+    """Native, with r off by a factor."""
+    root = 1 / numpy.sqrt((x.astype("f8") ** 2).mean(-1, keepdims=True) + 1e-5) * factor
+    return ((x.astype("f4") * root.astype("f4")).astype(x.dtype).astype("f4") * weight.astype("f4")).astype(x.dtype)
+
+
+def test_identify_says_what_r_the_rows_show():
+    x, weight = random_inputs(rows=16, hidden=512)
+    found = normproof.identify("rms_norm", x=x, weight=weight, epsilon=1e-5, out=times(x, weight, 2.5))
+    assert not found and found.hints[0] == "native with r off by a factor 2.5 in every row"
+    loose = {entry.policy: entry for entry in found.loose}["variance=activation"]
+    assert loose.reason and loose.random_outputs_admitted > 0.5
+    assert found.random_outputs_explained is None and found.split == ()
+
+
+def test_identify_splits_a_mixture_by_rows():
+    x, weight = random_inputs(rows=16, hidden=512)
+    out = times(x, weight, 1)
+    out[8:] = kernels.fp32_weight_multiply(x, weight, 1e-5)[8:]
+    found = normproof.identify("rms_norm", x=x, weight=weight, epsilon=1e-5, out=out)
+    assert [(group.policy, group.rows) for group in found.split] == [("native", tuple(range(8))),
+                                                                     ("weight=fp32", tuple(range(8, 16)))]
+    right = normproof.identify("rms_norm", x=x, weight=weight, epsilon=1e-5, out=times(x, weight, 1))
+    assert right.random_outputs_explained == 0 and right.hints == () and right.split == ()
+
+
+def test_a_verdict_that_says_little_says_so():
+    x, weight = random_inputs(rows=16, hidden=512)
+    arguments = dict(x=x, weight=weight, epsilon=1e-5, out=times(x, weight, 2.5))
+    result = normproof.check("rms_norm", policy="variance=activation", **arguments)
+    assert result and result.random_outputs_accepted > 0.5
+    assert "this says little" in str(result) and "says little" in repr(result)
+    right = normproof.check("rms_norm", x=x, weight=weight, epsilon=1e-5, out=times(x, weight, 1))
+    assert right.random_outputs_accepted == 0 and right.doubt == "" and "little" not in str(right) + repr(right)
+    assert normproof.check("rms_norm", **arguments).random_outputs_accepted is None  # it violates
+
+
 def test_the_repro_is_of_the_violating_row():
     from normproof import _core
     x, weight = random_inputs(rows=9, hidden=64)

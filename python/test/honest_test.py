@@ -12,9 +12,8 @@ HIDDEN = (1, 3, 64, 1024)
 
 def test_no_row_of_numpy_is_refused():
     rows = honest_kernels.all_rows(["numpy"], seed=3, rows=3, hidden=HIDDEN)
-    known = [row for row in rows if "not judged: ValueError: policy" not in row.text]
-    assert len(rows) == 18 and len(known) >= 9
-    for row in known:
+    assert len(rows) == 18
+    for row in rows:
         assert (row.judged, row.refused, row.text) == (3 * 5 * len(HIDDEN), 0, ""), row
 
 

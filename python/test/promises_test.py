@@ -3,7 +3,8 @@ import kernels
 import numpy
 import pytest
 
-from normproof.promises import PromiseError, assert_batch_invariant, assert_deterministic, assert_same_bits
+from normproof.promises import (LAYOUTS, PromiseError, assert_batch_invariant, assert_deterministic,
+                                assert_layout_invariant, assert_same_bits)
 
 
 def rms_norm(x, weight, epsilon, backwards=False):
@@ -68,11 +69,47 @@ def test_two_orders_do_not_give_the_same_bits():
         assert_same_bits(rms_norm, lambda x, weight, epsilon: rms_norm(x, weight, epsilon, True), hidden=512)
 
 
+@pytest.mark.parametrize("dtype", ["bf16", "fp16", "fp32"])
+def test_what_ignores_the_layout_passes(dtype):
+    compared = assert_layout_invariant(lambda x, weight, epsilon: rms_norm(x.reshape(-1, x.shape[-1]), weight, epsilon).reshape(
+        x.shape), dtype=dtype, hidden=(7, 256))
+    assert compared.pairs == 2 * 3 * len(LAYOUTS)
+    assert assert_layout_invariant(kernels.fused_add_rms_norm, "fused_add_rms_norm", hidden=64, layouts=LAYOUTS[:4])
+
+
+def has_layout(layout, x, weight):
+    """Whether x and weight lie as `layout` says."""
+    row, start = x.strides[-2] // x.itemsize if x.shape[-2] > 1 else 0, [array.ctypes.data % 16 for array in (x, weight)]
+    return {"rows-apart": row == x.shape[-1] + 8, "rows-apart-oddly": row == x.shape[-1] + 3, "shifted": start[0] == x.itemsize,
+            "shifted-weight": start == [0, weight.itemsize], "three-dimensions": x.ndim == 3}[layout]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_order_that_changes_with_the_layout_is_named(layout):
+    def norm(x, weight, epsilon):
+        rows = x.reshape(-1, x.shape[-1])
+        return rms_norm(rows, weight, epsilon, backwards=has_layout(layout, x, weight)).reshape(x.shape)
+    with pytest.raises(PromiseError, match=f"contiguous and {layout} have other bits") as raised:
+        assert_layout_invariant(norm, hidden=512, batches=(64, 4), seed=3)
+    first, second = raised.value.first[0], raised.value.second[0]
+    assert first.shape == (4, 512) and (first == second.reshape(first.shape)).all()
+    assert f"batches=4, layouts=('{layout}',), seed=3" in str(raised.value)
+    assert_layout_invariant(norm, hidden=512, layouts=[other for other in LAYOUTS if other not in (
+        layout, "shifted" if layout == "shifted-weight" else layout)])
+
+
+def test_a_conversion_that_loses_the_layout_compares_nothing():
+    with pytest.raises(ValueError, match="does not keep strides"):
+        assert_layout_invariant(rms_norm, hidden=64, layouts=LAYOUTS[:1], tensors=lambda array: array.copy())
+
+
 def test_arguments_that_make_no_sense_are_named():
     for wrong, message in (({"hidden": 0}, "hidden: .* got 0"), ({"batches": (1,)}, "batches"), ({"hidden": ()}, "hidden"),
                            ({"op": "layer_norm"}, "layer_norm"), ({"dtype": "fp64"}, "fp64")):
         with pytest.raises(ValueError, match=message):
             assert_batch_invariant(rms_norm, **wrong)
+    with pytest.raises(ValueError, match="layouts: .*'upside-down'"):
+        assert_layout_invariant(rms_norm, layouts=("upside-down",))
     with pytest.raises(TypeError, match="shape"):
         assert_deterministic(lambda x, weight, epsilon: x[:1], hidden=64)
     with pytest.raises(ValueError, match="no pair"):

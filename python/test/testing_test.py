@@ -116,6 +116,30 @@ def test_shrinking_that_runs_out_of_time_says_so():
     assert "stopped early" not in str(failure(kernels.fp32_weight_multiply, "rms_norm", seed=3))
 
 
+class WrongInCall:
+    """Multiplies the weight in fp32 in the calls of these numbers, and is right in all others."""
+
+    def __init__(self, wrong):
+        self.wrong, self.calls = wrong, 0
+
+    def __call__(self, x, weight, epsilon):
+        self.calls += 1
+        return (kernels.fp32_weight_multiply if self.wrong(self.calls) else kernels.rms_norm)(x, weight, epsilon)
+
+
+def test_a_violation_that_is_not_seen_again_says_so(program):
+    case = next(case for case in normproof.cases("rms_norm", seed=3, count=50)
+                if not case.check(kernels.fp32_weight_multiply(*case.arguments())))
+    error = failure(WrongInCall(lambda call: call == 1), "rms_norm", cases=[case])
+    assert "not reproduced: of the same call made 16 times more none violates" in str(error)
+    assert not error.reproduced and error.case.shape == case.shape and "replay:" not in str(error)
+    assert program("check", error.repro)[0] == 1  # the outputs that were seen
+    error = failure(WrongInCall(lambda call: call == 1 or call % 8 == 0), "rms_norm", cases=[case], shrink=False)
+    assert "of the same call made 16 times more only 2 violate" in str(error) and error.reproduced
+    error = failure(kernels.fp32_weight_multiply, "rms_norm", cases=[case])
+    assert error.reproduced and "not reproduced" not in str(error) and "replay:" in str(error)
+
+
 def test_a_repro_that_cannot_be_written_is_left_out(tmp_path):
     (tmp_path / "file").write_text("")
     error = failure(kernels.fp32_weight_multiply, "rms_norm", findings=tmp_path / "file" / "below")

@@ -129,6 +129,22 @@ class DumpCommands(unittest.TestCase):
         spoilt = self.write(rms_dump(**B1, out=B1_FP32, policy="sum=nonsense"), "spoilt.safetensors")
         self.assertIn("spoilt.safetensors: policy: ", self.run_program("check", spoilt, expect=2))
 
+    def test_a_verdict_that_says_little_says_so(self):
+        case, dump = os.path.join(CORPUS, "models", "h2048-rms-norm.json"), self.path("native.safetensors")
+        self.run_program("replay", case, "--dump", dump)
+        output = self.run_program("check", dump, "--policy", "variance=activation", "--json", self.path("little.json"),
+                                  "--html", self.path("little.html"))
+        self.assertRegex(output, r"this says little: the policy leaves r so much freedom here that \d+ % of random outputs conform")
+        self.assertIn("conforming 1 (which says little of 1)", output)
+        with open(self.path("little.html")) as page:
+            self.assertIn("this says little", page.read())
+        with open(self.path("little.json")) as verdicts:
+            self.assertGreater(json.load(verdicts)["files"][0]["random_outputs_accepted"], 0.5)
+        output = self.run_program("check", dump, "--json", self.path("much.json"))
+        self.assertNotIn("says little", output)
+        with open(self.path("much.json")) as verdicts:
+            self.assertEqual(json.load(verdicts)["files"][0]["random_outputs_accepted"], 0)
+
     def test_epsilon_and_operation_come_from_the_option_else_from_the_file(self):
         # A row of ones: epsilon 3 makes r = 1/2.
         row = dict(x=[ONE] * 4, weight=[ONE] * 4, shape=[4])

@@ -131,16 +131,16 @@ class DumpCommands(unittest.TestCase):
 
     def test_a_verdict_that_says_little_says_so(self):
         case, dump = os.path.join(CORPUS, "models", "h2048-rms-norm.json"), self.path("native.safetensors")
-        self.run_program("replay", case, "--dump", dump)
+        self.run_program("replay", case, "--dump", dump, expect=0)
         output = self.run_program("check", dump, "--policy", "variance=activation", "--json", self.path("little.json"),
-                                  "--html", self.path("little.html"))
+                                  "--html", self.path("little.html"), expect=0)
         self.assertRegex(output, r"this says little: the policy leaves r so much freedom here that \d+ % of random outputs conform")
         self.assertIn("conforming 1 (which says little of 1)", output)
         with open(self.path("little.html")) as page:
             self.assertIn("this says little", page.read())
         with open(self.path("little.json")) as verdicts:
             self.assertGreater(json.load(verdicts)["files"][0]["random_outputs_accepted"], 0.5)
-        output = self.run_program("check", dump, "--json", self.path("much.json"))
+        output = self.run_program("check", dump, "--json", self.path("much.json"), expect=0)
         self.assertNotIn("says little", output)
         with open(self.path("much.json")) as verdicts:
             self.assertEqual(json.load(verdicts)["files"][0]["random_outputs_accepted"], 0)

@@ -16,12 +16,34 @@ def steps_of(text):
 
 
 class Workflows(unittest.TestCase):
-    def test_a_batch_run_has_one_sanitizer(self):
-        # ClusterFuzzLite names corpora and crashes by fuzzer alone, and a run of a workflow takes each name once.
-        batch = [text for text in WORKFLOWS.values() if re.search(r"mode: (batch|prune)", text)]
-        self.assertEqual(len(batch), 2)
-        for text in batch:
-            self.assertNotIn("matrix:", text)
+    def test_a_run_that_fuzzes_has_one_sanitizer(self):
+        # ClusterFuzzLite names corpora and crashes by fuzzer alone, and a run of a workflow takes each name once. A workflow that
+        # another one calls belongs to that one's run.
+        fuzzing = {name: text for name, text in WORKFLOWS.items() if "actions/run_fuzzers@" in text}
+        self.assertEqual(sorted(fuzzing), ["cflite_batch.yml", "cflite_change.yml", "cflite_coverage.yml", "cflite_prune.yml"])
+        calls = {name: re.findall(r"uses: \./\.github/workflows/(\S+)", text) for name, text in WORKFLOWS.items()}
+        for name, text in WORKFLOWS.items():
+            if name in fuzzing or set(calls[name]) & set(fuzzing):
+                self.assertNotIn("matrix:", text, name)
+                self.assertEqual(text.count("actions/run_fuzzers@") + len(calls[name]), 1, name)
+                stated = set(re.findall(r"(?<!SANITIZER: )sanitizer: (\S.*)", text)) - {"address", "undefined"}
+                self.assertLessEqual(len(stated), 1, name)
+
+    def test_pull_requests_are_fuzzed_with_each_sanitizer(self):
+        sanitizers = []
+        for name in ("cflite_pr.yml", "cflite_pr_undefined.yml"):
+            workflow = WORKFLOWS[name]
+            self.assertIn("pull_request:", workflow)
+            self.assertIn("uses: ./.github/workflows/cflite_change.yml", workflow)
+            sanitizers += re.findall(r"sanitizer: (\w+)", workflow)
+        self.assertEqual(sorted(sanitizers), ["address", "undefined"])
+        # A newer run stops an older one of the same sanitizer alone.
+        self.assertEqual(len({re.search(r"^name: (.*)", WORKFLOWS[name], re.MULTILINE)[1] for name in WORKFLOWS}), len(WORKFLOWS))
+        self.assertNotIn("pull_request:", "".join(text for name, text in WORKFLOWS.items()
+                                                  if name.startswith("cflite_") and not name.startswith("cflite_pr")))
+        self.assertIn("sanitizer: ${{ inputs.sanitizer }}", WORKFLOWS["cflite_change.yml"])
+
+    def test_a_batch_run_chooses_its_sanitizer_by_its_schedule(self):
         both = WORKFLOWS["cflite_batch.yml"]
         for line in (line for line in both.splitlines() if line.strip().startswith("sanitizer: $")):
             self.assertIn("env.SANITIZER", line)
@@ -37,12 +59,14 @@ class Workflows(unittest.TestCase):
             self.assertIn(part, build)
 
     def test_findings_reach_code_scanning(self):
-        for name in ("cflite_batch.yml", "cflite_pr.yml"):
+        for name in ("cflite_batch.yml", "cflite_change.yml"):
             self.assertIn("output-sarif: true", WORKFLOWS[name])
-            self.assertIn("security-events: write", WORKFLOWS[name])
             upload = next(step for step in steps_of(WORKFLOWS[name]) if "upload-sarif" in step)
             self.assertIn("if: always()", upload)
             self.assertIn("sarif_file: cifuzz-sarif/results.sarif", upload)
+        # What a called workflow may do its caller says.
+        for name in ("cflite_batch.yml", "cflite_pr.yml", "cflite_pr_undefined.yml"):
+            self.assertIn("security-events: write", WORKFLOWS[name])
 
     def test_the_nightly_proof_runs_also_when_verify_finds_something(self):
         steps = steps_of(WORKFLOWS["nightly_gpu.yml"])

@@ -1,5 +1,5 @@
-"""What hostile_world.py tries: each group makes trials, the command lines and what must come of them, from its random numbers, the
-program and a plug-in with faults on demand."""
+"""What hostile_world.py tries on files, options, names, outputs and plug-ins: each group makes trials, the command lines and what
+must come of them, from its random numbers, the program and a plug-in with faults on demand."""
 import collections
 import contextlib
 import json
@@ -25,13 +25,15 @@ NO_NUMBERS = [
     "18446744073709551616", "99999999999999999999999999", "1;2", "1\n2", "\x1b[1m", "\udcff", "--", "1/2/3", "\u0663",
 ]
 
-Trial = collections.namedtuple("Trial", "name arguments codes prepare check environment before")
+Trial = collections.namedtuple("Trial", "name arguments codes prepare check environment before during")
 
 
-def trial(name, arguments, codes, prepare=None, check=None, environment=None, before=""):
-    """`codes`: exit codes that are right. `prepare(folder)` sets the stage, `check(folder, printed)` returns what is wrong.
-    `before`: shell commands that run first in the program's own shell."""
-    return Trial(name, arguments, codes if isinstance(codes, tuple) else (codes,), prepare, check, environment or {}, before)
+def trial(name, arguments, codes, prepare=None, check=None, environment=None, before="", during=None):
+    """`codes`: exit codes that are right, -N for an end by signal N. `prepare(folder)` sets the stage, `check(folder, printed)`
+    returns what is wrong. `before`: shell commands that run first in the program's own shell. `during(process, log)` does
+    something to the program while it runs; its standard output goes to the file `log`."""
+    codes = codes if isinstance(codes, tuple) else (codes,)
+    return Trial(name, arguments, codes, prepare, check, environment or {}, before, during)
 
 
 CASE = {
@@ -440,40 +442,4 @@ def plugins(_draw, program, plugin):
         )
 
 
-def limits(_draw, _program, _plugin):
-    """Little of everything: the program says that it could not, and never dies of it."""
-    for limit in ("-n 16", "-n 8", "-c 0", "-s 256", "-t 20"):
-        for command in (
-            ["replay", "case.json"],
-            ["check", "judged.json", "--json", "r.json"],
-            ["replay", "case.json", "--target", "./faulty.so"],
-        ):
-            yield trial(f"{command[0]} under ulimit {limit} {command[-1]}", command, (0, 1, 3), before=f"ulimit {limit}")
-    for variable, value in (
-        ("NORMPROOF_PATIENCE", "nan"),
-        ("NORMPROOF_PATIENCE", ""),
-        ("NORMPROOF_PATIENCE", "-1"),
-        ("NORMPROOF_MEMORY", "nan"),
-        ("NORMPROOF_MEMORY", "\x1b"),
-        ("NORMPROOF_WORKER", "/nowhere"),
-        ("NORMPROOF_WORKER", "/bin/false"),
-        ("NORMPROOF_WORKER", "/bin/true"),
-    ):
-        yield trial(
-            f"{variable}={value!r}", ["replay", "case.json", "--target", "./faulty.so"], 3, environment={variable: value}
-        )
-    yield trial(
-        "NORMPROOF_PROGRAM is a command",
-        ["check", "judged.json"],
-        1,
-        environment={"NORMPROOF_PROGRAM": "x;touch PWN"},
-        check=lambda folder, printed: None if "'x;touch PWN' identify" in printed else "it is not quoted",
-    )
-    yield trial("NORMPROOF_CORPUS is nowhere", ["verify", *QUICK], 3, environment={"NORMPROOF_CORPUS": "/nowhere"})
-    yield trial("the folder is gone", ["replay", "case.json"], (2, 3), before="mkdir gone; cd gone; rmdir ../gone")
-    yield trial("a new target in a folder that is a file", ["new-target", "case.json/mine"], 3)
-    for name in HOSTILE_NAMES:
-        yield trial(f"a new target named {name[:20]!r}", ["new-target", name], 0 if name in ("--help", "n" * 240) else 2)
-
-
-GROUPS = [files, options, names, outputs, plugins, limits]
+GROUPS = [files, options, names, outputs, plugins]

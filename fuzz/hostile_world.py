@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A world that misbehaves, tried on the built program: hostile files, options, texts, paths, outputs, limits and plug-ins.
+"""A world that misbehaves, tried on the built program: hostile files, options, texts, paths, outputs, limits, signals and plug-ins.
 
 hostile_world.py NORMPROOF FAULTY-PLUGIN [--seed 1] [--every 1] [--only REGEX] [--jobs 2]
 NORMPROOF is the program, FAULTY-PLUGIN libfaulty_plugin.so of its build; --every N tries each Nth fault alone. Whatever is
@@ -24,6 +24,7 @@ import threading
 import time
 import xml.etree.ElementTree
 
+import hostile_stops
 import hostile_trials
 import script
 
@@ -103,6 +104,8 @@ def run(each, program, plugin):
             env=dict(os.environ, **each.environment),
         )
         try:
+            if each.during:
+                each.during(process, log)
             status = process.wait(hostile_trials.SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
@@ -140,7 +143,7 @@ def main():
     draw = random.Random(chosen.seed)
     trials = [
         (group.__name__, each)
-        for group in hostile_trials.GROUPS
+        for group in hostile_trials.GROUPS + hostile_stops.GROUPS
         for each in group(random.Random(draw.random()), program, plugin)
     ]
     trials = [pair for pair in trials[:: chosen.every] if chosen.only.search(pair[1].name)]

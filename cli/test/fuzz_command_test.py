@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """`normproof fuzz`: bug reports, resumption, and survival of whatever goes wrong.
 
-fuzz_command_test.py PROGRAM CORPUS MUTANT-TARGET. The fuzzers are stand-ins that behave like libFuzzer programs, so that each
+fuzz_command_test.py PROGRAM CORPUS MUTANT-TARGET [TEST...]. All tests, three at a time since they wait for the most part, or those
+that are named. The fuzzers are stand-ins that behave like libFuzzer programs, so that each
 misbehaviour is certain; the real ones are tested where they are built.
 """
+import concurrent.futures
 import json
 import math
 import os
@@ -84,8 +86,10 @@ class FuzzCommand(unittest.TestCase):
                 *(() if "--jobs" in arguments else ("--jobs", "2")), *arguments]
 
     def fuzz(self, *arguments, expect):
+        # As in the background of a shell, which has what it starts ignore SIGINT.
         result = subprocess.run(self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                env=dict(os.environ, FAILING_CASE=os.environ.get("FAILING", B2)), timeout=120)
+                                env=dict(os.environ, FAILING_CASE=os.environ.get("FAILING", B2)), timeout=120,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
         self.assertEqual(result.returncode, expect, result.stdout)
         return result.stdout
 
@@ -167,8 +171,8 @@ class FuzzCommand(unittest.TestCase):
         log = self.folder / "order"
         with unittest.mock.patch.dict(os.environ, ORDER_LOG=str(log), HARMLESS="1"):
             begin = time.monotonic()
-            output = self.fuzz("--minutes", "0.3", "--jobs", "2", expect=3)
-            self.assertLess(time.monotonic() - begin, 60)
+            output = self.fuzz("--minutes", "0.2", "--jobs", "2", expect=3)
+            self.assertLess(time.monotonic() - begin, 50)
         for name in names:
             self.assertRegex(output, rf"{name} +[1-9]\d* +[1-9]")
         # Start-up is part of the time: one that does nothing but start is ended, and named.
@@ -198,10 +202,10 @@ class FuzzCommand(unittest.TestCase):
         self.add("silent")
         log = self.folder / "seeds"
         names = [str(self.folder / f"{index}.json") for index in (1, 2)]
-        for index, name in enumerate(names, 1):
-            subprocess.run(self.command("--minutes", "0.1", "--fuzzer", "steady", "--seed", "7", "--shard", f"{index}/2", "--json",
-                                        name), env=dict(os.environ, SEEDS_LOG=str(log)), stdout=subprocess.DEVNULL,
-                           timeout=120, check=True)
+        shards = [subprocess.Popen(self.command("--minutes", "0.1", "--fuzzer", "steady", "--seed", "7", "--shard", f"{index}/2",
+                                                "--json", name), env=dict(os.environ, SEEDS_LOG=str(log)),
+                                   stdout=subprocess.DEVNULL) for index, name in enumerate(names, 1)]
+        self.assertEqual([shard.wait(timeout=120) for shard in shards], [0, 0])
         # The runs of both together are the runs of one campaign: each seed once, from the first on.
         seeds = sorted(int(line) for line in log.read_text().split())
         results = [json.loads(pathlib.Path(name).read_text()) for name in names]
@@ -256,24 +260,31 @@ class FuzzCommand(unittest.TestCase):
 
     def test_a_repro_agrees_with_the_oracle_on_every_seed(self):
         # The script asserts that it computes the oracle's bits, special values included.
-        self.add("conformance", "cases")
-        checked = 0
-        for seed in sorted(pathlib.Path(CORPUS, "seeds").glob("*.json")):
+        def write(seed):
+            """The repro.py of a seed; None where it is none of a script's size, or a call that must be refused."""
             case = json.loads(seed.read_text())
             if case["shape"][-1] > 64 or math.prod(case["shape"]) > 1 << 14:
-                continue  # the script takes an element at a time: 65,536 rows are minutes
-            result = subprocess.run(
-                [PROGRAM, "replay", str(seed), "--repro", str(self.folder / "repro.py")], stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True)
+                return None  # the script takes an element at a time: 65,536 rows are minutes
+            script = self.folder / f"{seed.stem}.py"
+            result = subprocess.run([PROGRAM, "replay", str(seed), "--repro", str(script)], stdout=subprocess.PIPE,
+                                    stderr=subprocess.STDOUT, text=True)
             if "gave no outputs" in result.stdout:
-                continue  # a call that must be refused
+                return None
             self.assertEqual(result.returncode, 0, result.stdout)
-            repro = subprocess.run(["/usr/bin/python3", self.folder / "repro.py"], stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True)
-            self.assertEqual(repro.returncode, 0, f"{seed}: {repro.stdout}")
-            self.assertIn("0 of ", repro.stdout)
-            checked += 1
-        self.assertGreater(checked, 30)
+            return script
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            scripts = [each for each in pool.map(write, sorted(pathlib.Path(CORPUS, "seeds").glob("*.json"))) if each]
+        self.assertGreater(len(scripts), 30)
+        # All in one interpreter: to load numpy takes longer than most of them.
+        run = ("import runpy, sys\nfor script in sys.argv[1:]:\n  print(script)\n  try: runpy.run_path(script, run_name='__main__')\n"
+               "  except SystemExit as end: print('status', end.code or 0)\n  else: print('status 0')\n")
+        repro = subprocess.run(["/usr/bin/python3", "-c", run, *map(str, scripts)], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(repro.returncode, 0, repro.stdout)
+        for script, printed in zip(scripts, re.split(r"(?m)^.*\.py\n", repro.stdout)[1:], strict=True):
+            self.assertIn("0 of ", printed, script)
+            self.assertTrue(printed.endswith("status 0\n"), f"{script}: {printed}")
 
     def test_a_crash_is_a_finding_and_the_rest_goes_on(self):
         self.add("parser")
@@ -333,5 +344,24 @@ class FuzzCommand(unittest.TestCase):
         self.assertIn("there is no program", self.fuzz(expect=3))
 
 
+def main():
+    """Each test in a process of its own: they change the environment."""
+    tests = unittest.TestLoader().getTestCaseNames(FuzzCommand)
+
+    def run(test):
+        done = subprocess.run([sys.executable, *sys.argv, f"FuzzCommand.{test}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
+        return test, done
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        failed = [(test, done) for test, done in pool.map(run, tests) if done.returncode != 0]
+    for test, done in failed:
+        print(f"{test}\n{done.stdout}")
+    print(f"{len(tests)} tests, {len(failed)} failed")
+    return 1 if failed else 0
+
+
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    if len(sys.argv) == 4:
+        sys.exit(main())
+    unittest.main(argv=[sys.argv[0], *sys.argv[4:]])

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs that are stopped by a signal, and runs that the system gives too little: nothing is lost, and all of it is said.
+"""Runs that are stopped by a signal, and runs that the system gives too little: nothing is lost, and all of it is said. Here is what
+fuzz/hostile_stops.py, which tries all signals and limits, does not look at.
 
 Usage: stops_and_limits_test.py NORMPROOF BUILD-FOLDER [UNITTEST-ARGUMENT...]
 """
@@ -60,53 +61,18 @@ class StopsAndLimits(unittest.TestCase):
 
     # --- signals ---
 
-    def test_a_run_of_verify_that_is_stopped_says_and_writes_what_it_has_done(self):
-        for number, name, code in ((signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143),
-                                   (signal.SIGHUP, "SIGHUP", 129)):
-            with self.subTest(name):
-                process = self.start("verify", "--seconds", "100", "--seed", "1", "--json", "v.json", "--junit", "v.xml")
-                status, text = self.stop(process, number)
-                self.assertEqual(status, code, text)
-                self.assertIn(f"NOT CHECKED: stopped by {name} after", text)
-                self.assertIn("a second signal ends it at once", text)
-                self.assertRegex(text, r"(?m)^total +\d")
-                self.assertNotIn("conforms", text)
-                result = self.result("v.json")
-                self.assertGreater(result["total"]["cases"], 0)
-                self.assertEqual((result["exit_code"], result["stopped_early"], result["stopped_by"]), (code, True, name))
-                with open(os.path.join(self.folder, "v.xml")) as file:
-                    self.assertIn(f"stopped by {name}", file.read())
-
-    def test_a_violation_that_was_found_before_the_stop_counts(self):
-        process = self.start("verify", "--target", "./faulty.so", "--seconds", "100", "--seed", "1", "--keep-going", "--json",
-                             "v.json", fault="fp32-weight")
+    def test_the_replay_of_a_finding_that_hangs_is_not_waited_for(self):
+        process = self.start("verify", "--target", "./faulty.so", "--op", "rms_norm", "--seconds", "100", "--seed", "1",
+                             "--no-shrink", "--keep-going", "--json", "v.json", fault="hang", NORMPROOF_PATIENCE="1.5")
+        time.sleep(1.7)  # the first case has hung, and hangs again in a process of its own
+        begin = time.monotonic()
         status, text = self.stop(process, signal.SIGTERM)
+        self.assertLess(time.monotonic() - begin, 1.2)
         self.assertEqual(status, 1, text)
-        self.assertIn("stopped by SIGTERM", text)
+        self.assertIn("NOT CHECKED: stopped by SIGTERM after", text)
+        self.assertIn("not repeated in a fresh process: the run was stopped", text)
         result = self.result("v.json")
-        self.assertEqual((result["exit_code"], result["stopped_by"]), (1, "SIGTERM"))
-        self.assertGreater(len(result["findings"]), 0)
-
-    def test_a_call_that_hangs_is_not_waited_for(self):
-        os.mkdir(os.path.join(self.folder, "empty"))
-        for stage in (("--corpus", "empty"), ("--no-shrink", "--keep-going")):  # the first call; the first finding's replay
-            with self.subTest(stage):
-                patience = "1.5" if "--no-shrink" in stage else "100"
-                process = self.start("verify", "--target", "./faulty.so", "--op", "rms_norm", "--seconds", "100", "--seed", "1",
-                                     *stage, "--json", "v.json", fault="hang", NORMPROOF_PATIENCE=patience)
-                if "--no-shrink" in stage:
-                    time.sleep(1.7)
-                begin = time.monotonic()
-                status, text = self.stop(process, signal.SIGTERM)
-                self.assertLess(time.monotonic() - begin, 1.2)
-                self.assertEqual(status, 1 if "--no-shrink" in stage else 143, text)
-                self.assertIn("NOT CHECKED: stopped by SIGTERM after", text)
-                result = self.result("v.json")
-                self.assertEqual((result["stopped_by"], result["total"]["violations"]), ("SIGTERM", int(status == 1)))
-                if status == 1:
-                    self.assertIn("not repeated in a fresh process: the run was stopped", text)
-                else:
-                    self.assertIn("it had not answered when the run was stopped", text)
+        self.assertEqual((result["stopped_by"], result["total"]["violations"]), ("SIGTERM", 1))
 
     def test_a_second_signal_ends_the_program_at_once(self):
         process = self.start("verify", "--target", "./faulty.so", "--seconds", "100", "--seed", "1", fault="hang")
@@ -144,13 +110,6 @@ class StopsAndLimits(unittest.TestCase):
         text = self.limited(*SHORT, "--jobs", "4", "--json", "alone.json", code=0, limits={resource.RLIMIT_STACK: 1 << 47})
         self.assertIn("normproof: 1 of 4 threads do the work, no more can be started: ", text)
         self.assertEqual(self.result("alone.json")["total"], self.result("whole.json")["total"])
-
-    def test_a_file_that_may_not_grow_is_an_error_that_names_it(self):
-        text = self.limited(*SHORT, "--json", "v.json", code=3, limits={resource.RLIMIT_FSIZE: 512})
-        self.assertIn("v.json: File too large", text)
-        self.assertEqual([name for name in os.listdir(self.folder) if name != "faulty.so"], [])
-        text = self.limited("replay", "nothing.json", "--target", "./faulty.so", code=3, limits={resource.RLIMIT_FSIZE: 512})
-        self.assertIn("ulimit -f", text)
 
 
 if __name__ == "__main__":

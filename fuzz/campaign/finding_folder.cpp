@@ -35,9 +35,12 @@ struct Identity {
   std::string target, fuzzer;
 };
 
+// JSON is UTF-8, which a path need not be.
+std::string stored_name(const std::string& target) { return is_utf8(target) ? target : printable(target); }
+
 void write_identity(const path& file, const Identity& identity) {
   Json document = to_json(identity.bug);
-  document["target"] = identity.target;
+  document["target"] = stored_name(identity.target);
   document["fuzzer"] = identity.fuzzer;
   write_text_atomically(file, document.dump(1) + "\n");
 }
@@ -171,7 +174,9 @@ std::vector<RecordedFinding> open_findings(const FindingContext& context, const 
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(context.findings, error)) {
     const auto identity = read_identity(entry.path() / "finding.json");
-    if (!identity || identity->target != context.target || identity->bug.kind == kNotReproducible) continue;
+    if (!identity || identity->target != stored_name(context.target) ||
+        identity->bug.kind == kNotReproducible)
+      continue;
     try {
       if (still_violates(entry.path(), *identity, context, fuzzers))
         open.push_back({identity->bug.name, entry.path(), false, identity->bug, {}});
@@ -231,9 +236,9 @@ RecordedFinding record_finding(const Fuzzer& fuzzer, const path& input, const st
   if (test_case) {
     description = write_details(*test_case, identity.bug.policy, context.target, folder);
     test_case->name = finding.signature.substr(0, 100);
-    test_case->description = printable(
-        fmt::format("{} on target {}, found by the {} fuzzer.", answer.kind, context.target, fuzzer.name),
-        kMaximumDescriptionBytes);
+    test_case->description = printable(fmt::format("{} on target {}, found by the {} fuzzer.", answer.kind,
+                                                   stored_name(context.target), fuzzer.name),
+                                       kMaximumDescriptionBytes);
     write_case(folder / "case.json", *test_case);
     if (!context.regressions.empty()) store_regression(*test_case, finding, context);
   }

@@ -108,6 +108,7 @@ FuzzerProcess::FuzzerProcess(const Fuzzer& fuzzer, const std::vector<std::string
     prctl(PR_SET_PDEATHSIG, SIGKILL);     // survives the exec: no fuzzer outlives a killed campaign
     if (getppid() != parent) _exit(127);  // nor one that was killed before this
     setpgid(0, 0);
+    signal(SIGINT, SIG_DFL);  // by which it is asked to end; a campaign in the background may ignore it
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
     for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);

@@ -5,6 +5,7 @@ Usage: plugin_test.py NORMPROOF BUILD-FOLDER COMPILER CORPUS [UNITTEST-ARGUMENT.
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -195,6 +196,22 @@ class Plugins(unittest.TestCase):
         self.assertIn("--policy", self.run_program("verify", "--target", self.faulty, "--policy", "weight=fp33", code=2))
 
     # --- repros ---
+
+    def test_two_crashes_of_one_signal_are_told_apart_by_their_place(self):
+        os.mkdir(os.path.join(self.folder, "cases"))
+        for columns in (7, 8, 9, 10):
+            self.write(f"cases/{columns}.json", ones(1, columns))
+        self.run_program("verify", "--target", self.faulty, "--corpus", "cases", "--seconds", "0", "--cases", "0",
+                         "--property-cases", "1", "--seed", "1", "--op", "rms_norm", "--keep-going", "--json", "result.json",
+                         code=1, fault="two-crashes")
+        findings = [f for f in self.read("result.json")["findings"] if f["found_by"].startswith("corpus")]
+        places = [re.findall(r"signal 11 \(Segmentation fault\) at (libfaulty\w*\.so\+0x[0-9a-f]+)", f["message"])
+                  for f in findings]
+        if any("ended with status" in f["message"] for f in findings):
+            self.skipTest("a sanitizer turns the crash into an exit")
+        self.assertEqual([len(place) for place in places], [1, 1], findings)
+        self.assertNotEqual(*places)
+        self.assertEqual(sorted(f["case"]["shape"] for f in findings), [[1, 1], [1, 2]])
 
     def test_a_crash_shrinks_to_the_same_crash_and_its_duplicates_are_counted(self):
         fault = {"fault": "misaligned-or-no-rows"}

@@ -13,6 +13,7 @@
 #include "oracle/witness_judge.h"
 #include "properties/derived.h"
 #include "properties/relations.h"
+#include "properties/run/violation_identity.h"
 
 namespace normproof {
 namespace {
@@ -65,19 +66,15 @@ std::string file_name_of(const std::string& text) {
 
 std::string kind_of(const std::string& message) {
   constexpr std::size_t kLongest = 60;
-  const std::string words = message.substr(0, std::min(message.find_first_of(",:;(\"'\n"), kLongest));
-  constexpr std::string_view kSignal = "signal ";
-  std::string kind;
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    const bool digit = std::isdigit(static_cast<unsigned char>(words[i])) != 0;
-    // The number of a signal says what happened, others where and when.
-    const std::size_t signal = words.rfind(kSignal, i);
-    const bool of_signal =
-        signal != std::string::npos &&
-        words.find_first_not_of("0123456789", signal + kSignal.size()) >= std::min(i, words.size());
-    if (!digit || of_signal) kind += words[i];
-  }
-  return file_name_of(kind);
+  const std::string text = without_numbers(message);
+  std::string kind = text.substr(0, std::min(text.find_first_of(",:;(\"'\n"), kLongest));
+  std::erase(kind, '#');
+  kind = file_name_of(kind);
+  constexpr std::string_view kPlace = ") at ";
+  const std::size_t place = text.rfind(kPlace);
+  if (place != std::string::npos)
+    kind += "-" + file_name_of(text.substr(place + 2, text.find(';', place) - place - 2));
+  return kind;
 }
 
 std::string kind_of(const Evaluation& evaluation) {

@@ -29,7 +29,8 @@ std::string file_name_of(const std::string& text);
 // What went wrong, in words fit for a file name and the same whenever the same goes wrong: "wrong-bits",
 // "memory-violation", "the-target-failed-the-worker-died-of-signal-4".
 std::string kind_of(const Evaluation& evaluation);
-// The words of a message up to the first punctuation, numbers left out but those of signals.
+// The words of a message up to the first punctuation, without_numbers() and their '#'; and where it happened,
+// if the message ends with a place in a module.
 std::string kind_of(const std::string& message);
 
 // A violating case of a fused operation, followed to where the bug is: as long as the operation is exactly

@@ -22,10 +22,12 @@ Case drawn(Operation operation, std::uint64_t seed) {
 TEST(Kind, IsTheSameWhateverTheNumbers) {
   EXPECT_EQ(kind_of("wrong bits, rms_norm 1x8"), "wrong-bits");
   EXPECT_EQ(kind_of("the worker died of signal 11 (Segmentation fault)"), "the-worker-died-of-signal-11");
+  EXPECT_EQ(kind_of("the worker died of signal 11 (Segmentation fault) at libmine.so+0x12ab"),
+            "the-worker-died-of-signal-11-at-libmine.so+0x12ab");
   EXPECT_EQ(kind_of("the call of row 17 took 3.2 s"), kind_of("the call of row 5 took 9.9 s"));
   EXPECT_EQ(kind_of("a\x1b[31m\xff"
                     "b"),
-            "a--m-b");
+            "a---b");
 }
 
 TEST(Kind, OfAFailureSaysWhatTheTargetSays) {

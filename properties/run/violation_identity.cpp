@@ -5,24 +5,29 @@
 #include <cstdint>
 
 namespace normproof {
-namespace {
 
-bool is_digit(char character) { return std::isdigit(static_cast<unsigned char>(character)) != 0; }
-
-// "byte -4 ... with 0xcd" and "byte -128 ... with 0x00" are the same: numbers become '#', their sign stays.
-std::string without_numbers(const std::string& text) {
+// "byte -4 ... with 0xcd" and "byte -128 ... with 0x00" are the same; the sign stays.
+std::string without_numbers(const std::string& message) {
+  const auto is = [&](int (*kind)(int), std::size_t at) {
+    return at < message.size() && kind(static_cast<unsigned char>(message[at])) != 0;
+  };
   std::string result;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool in_word = i > 0 && std::isalnum(static_cast<unsigned char>(text[i - 1])) != 0;
-    if (!is_digit(text[i]) || in_word) {
-      result += text[i];
+  for (std::size_t i = 0; i < message.size(); ++i) {
+    const bool in_word = i > 0 && is(std::isalnum, i - 1);
+    if (!is(std::isdigit, i) || in_word) {
+      result += message[i];
       continue;
     }
-    while (i + 1 < text.size() && std::isalnum(static_cast<unsigned char>(text[i + 1])) != 0) ++i;
-    result += '#';
+    const bool says_what =
+        result.ends_with("signal ") || (result.ends_with('+') && message.substr(i, 2) == "0x");
+    const std::size_t begin = i;
+    while (is(std::isalnum, i + 1)) ++i;
+    result += says_what ? message.substr(begin, i + 1 - begin) : "#";
   }
   return result;
 }
+
+namespace {
 
 // A rounding moves an output by an ulp or two, anything else by more.
 constexpr std::uint64_t kFarthestRounding = 2;

@@ -10,13 +10,17 @@
 
 namespace normproof {
 
+// A message without what changes with the case: numbers stand as '#', but for those of signals and of places
+// in a module, "libmine.so+0x12ab", which say what happened and where.
+std::string without_numbers(const std::string& message);
+
 struct ViolationIdentity {
   Evaluation::Outcome outcome = Evaluation::Outcome::conforms;
   KernelPath path = KernelPath::automatic;  // where the target tells it
   // A call without rows fails in ways of its own: a grid of no blocks, a division by the number of rows.
   bool without_rows = false;
-  // Which tensor and how far off, which certificate, which stray write, which signal or message; numbers in
-  // texts, which change with the case, stand as '#'.
+  // Which tensor and how far off, which certificate, which stray write, which signal and where, or which
+  // message, without_numbers().
   std::string fault;
   friend bool operator==(const ViolationIdentity&, const ViolationIdentity&) = default;
 };

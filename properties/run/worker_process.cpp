@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -116,6 +117,7 @@ const worker::Greeting& WorkerProcess::start() {
 }
 
 void WorkerProcess::spawn() {
+  reinterpret_cast<worker::Greeting*>(memory_)->crash_place[0] = '\0';
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
     throw system_error("socket to the worker");
@@ -277,6 +279,17 @@ std::string WorkerProcess::memory_problem() const {
                      settings_.memory_limit >> 20);
 }
 
+// " at libmine.so+0x12ab", where the worker has said so. Whatever it ran may have written there, too.
+std::string WorkerProcess::crash_place() const {
+  const auto& greeting = *reinterpret_cast<const worker::Greeting*>(memory_);
+  const std::string place = text_of(greeting.crash_place, sizeof greeting.crash_place);
+  const bool is_place = std::ranges::all_of(place, [](char character) {
+    return std::isalnum(static_cast<unsigned char>(character)) != 0 ||
+           std::string_view("._+-").find(character) != std::string_view::npos;
+  });
+  return place.empty() || !is_place ? "" : " at " + place;
+}
+
 std::string WorkerProcess::end() {
   rounds_ = 0;
   if (socket_ >= 0) close(std::exchange(socket_, -1));
@@ -296,7 +309,8 @@ std::string WorkerProcess::end() {
   process_ = -1;
   output_.close();
   if (WIFSIGNALED(status))
-    return fmt::format("the worker died of signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    return fmt::format("the worker died of signal {} ({}){}", WTERMSIG(status), strsignal(WTERMSIG(status)),
+                       crash_place());
   return fmt::format("the worker ended with status {}", WEXITSTATUS(status));
 }
 

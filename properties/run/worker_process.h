@@ -70,6 +70,7 @@ class WorkerProcess final : public Worker {
   // Of the shared memory, in bytes.
   std::int64_t shared_memory_in_use() const;
   std::string memory_problem() const;
+  std::string crash_place() const;
   // Ends what is left of the process, with all that it has begun, and says how it died.
   std::string end();
 

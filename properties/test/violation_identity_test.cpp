@@ -26,6 +26,10 @@ TEST(ViolationIdentity, KeepsSignalAndMessageButNotTheirNumbers) {
   EXPECT_EQ(fault("hidden size 24 is odd"), fault("hidden size 8 is odd"));
   EXPECT_NE(fault("the worker died of signal 11 (Segmentation fault)"),
             fault("the worker died of signal 8 (Floating point exception)"));
+  EXPECT_NE(fault("the worker died of signal 11 (Segmentation fault) at libmine.so+0x12ab"),
+            fault("the worker died of signal 11 (Segmentation fault) at libmine.so+0x12af"));
+  EXPECT_NE(fault("the worker died of signal 11 (Unknown signal)"),
+            fault("the worker died of signal 8 (Unknown signal)"));
   EXPECT_NE(fault("hidden size 24 is odd"), identity(Outcome::refused_valid, "hidden size 24 is odd"));
 }
 

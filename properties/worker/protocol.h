@@ -25,6 +25,7 @@ inline constexpr std::size_t kMaximumCalls = 128;
 inline constexpr std::size_t kMaximumExtents = 8192;
 inline constexpr std::size_t kMaximumRegions = 5;  // input, residual, weight, out, scale
 inline constexpr std::size_t kMessageBytes = 512;
+inline constexpr std::size_t kPlaceBytes = 128;
 
 // Memory around a tensor, guard zones included, on a 256-byte boundary.
 struct Region {
@@ -104,6 +105,7 @@ struct Greeting {
   normproof_device_info device{};
   PluginDescription plugin;
   char message[kMessageBytes] = {};
+  char crash_place[kPlaceBytes] = {};  // of a worker that has died of a signal: "libmine.so+0x12ab"
 };
 
 inline constexpr std::size_t kDataOffset = (sizeof(Round) + 4095) / 4096 * 4096;

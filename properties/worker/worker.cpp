@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 
+#include "properties/worker/crash_place.h"
 #include "properties/worker/device_rounds.h"
 #include "properties/worker/host_rounds.h"
 #include "properties/worker/kernels_callee.h"
@@ -115,6 +116,7 @@ int serve(bool plugin, const char* library, const char* device_library) {
   if (plugin) keep_to_itself();
 
   auto* greeting = new (memory) Greeting;
+  if (plugin) note_crash_place(library, greeting->crash_place);
   Service service;
   if (plugin) {
     prepare_plugin(service, library, device_library, *greeting);

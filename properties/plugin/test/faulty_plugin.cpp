@@ -51,6 +51,10 @@ void crash_if_misaligned_or_without_rows(const DLTensor* input) {
   if (address % 16 != 0) crash();
 }
 
+// Two bugs with the same signal.
+[[gnu::noinline]] void crash_of_odd_sizes() { *const_cast<volatile int*>(static_cast<int*>(nullptr)) = 1; }
+[[gnu::noinline]] void crash_of_even_sizes() { *const_cast<volatile int*>(static_cast<int*>(nullptr)) = 2; }
+
 // Of the program, if the test gives it one.
 constexpr int kInheritedDescriptor = 77;
 
@@ -220,6 +224,8 @@ int32_t faulty_rms_norm(const DLTensor* out, const DLTensor* input, const DLTens
     return another_rms_norm(out, input, weight, epsilon, true);
   if (fault_is("crash", input)) crash();
   if (fault_is("misaligned-or-no-rows", input)) crash_if_misaligned_or_without_rows(input);
+  if (fault_is("two-crashes", input))
+    input->shape[input->ndim - 1] % 2 != 0 ? crash_of_odd_sizes() : crash_of_even_sizes();
   if (fault_is("slow", input)) usleep(20000);
   if (fault_is("hang", input)) hang();
   if (fault_is("exit", input)) std::exit(0);

@@ -1,0 +1,209 @@
+#include "cli/verify_stage.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "oracle/witness_judge.h"
+#include "properties/run/in_parallel.h"
+#include "properties/run/stop_request.h"
+
+namespace normproof {
+namespace {
+
+// What the witness judge, who assumes no order of summation, holds against outputs that the canonical judge
+// accepts.
+std::string witness_objection(const Case& test_case, const CaseTensors& tensors,
+                              const Evaluation& evaluation) {
+  if (evaluation.run.status != RunResult::Status::completed || evaluation.violates()) return {};
+  const oracle::WitnessVerdict verdict = oracle::judge_witness(test_case, tensors, evaluation.run.outputs);
+  if (verdict.conforms()) return {};
+  return fmt::format(
+      "the canonical judge accepts the outputs, the witness judge does not: {} rounding violations, {} scale "
+      "violations, "
+      "{} wrong residuals",
+      verdict.rounding_violations, verdict.scale_violations, verdict.residual_mismatches);
+}
+
+struct Failure {
+  Case test_case;
+  std::string message;  // of the witness judge alone
+  Evaluation seen;
+};
+
+// What a case costs, in elements: a row has a cost of its own. From so much on the time can be measured.
+constexpr double kCostOfRow = 16, kMeasurableCost = 1 << 16;
+double cost_of(const Case& test_case) {
+  return static_cast<double>(test_case.elements()) + kCostOfRow * static_cast<double>(test_case.rows());
+}
+
+struct NumberedCase {
+  std::int64_t index = 0;
+  Case test_case;
+  CaseTensors tensors;
+};
+
+class StageRun {
+ public:
+  StageRun(const CaseStage& stage, const StageContext& context)
+      : stage_(stage),
+        context_(context),
+        begin_(context.clock.seconds()),
+        before_(context.result.tally),
+        witness_(context.target.judging().canonical &&
+                 context.options.witness.value_or(context.target.prefers_long_cases())) {}
+
+  void judge() {
+    const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    const int threads = context_.options.threads > 0 ? context_.options.threads
+                                                     : cores * context_.target.calls_at_once_per_core();
+    on_threads(threads, [this] { work(); });
+    if (error_) std::rethrow_exception(error_);
+    add_checks();
+    record_failures();
+  }
+
+ private:
+  void work();
+  std::vector<NumberedCase> next_batch(double now);
+  void judge_batch(const std::vector<NumberedCase>& batch, double now, Tally& tally);
+  void note(const NumberedCase& failing, std::string objection, const Evaluation& evaluation);
+  void show(std::int64_t index, double now);
+  void add_checks();
+  void record_failures();
+
+  const CaseStage& stage_;
+  const StageContext& context_;
+  const double begin_;
+  const Tally before_;
+  const bool witness_;  // judge by the witness judge, too
+  std::atomic<std::int64_t> next_{0};
+  std::atomic<bool> stop_workers_{false};
+  std::atomic<std::int64_t> elements_{0};
+  std::atomic<double> seconds_per_cost_{0};   // as seen last
+  std::mutex mutex_;                          // guards what follows, and printing
+  std::map<std::int64_t, Failure> failures_;  // by index: the lowest, at most kMostRandomFindings
+  std::int64_t failing_ = 0;                  // all of them
+  std::exception_ptr error_;
+};
+
+// Empty: the stage is over.
+std::vector<NumberedCase> StageRun::next_batch(double now) {
+  const std::int64_t first = next_.fetch_add(stage_.at_once);
+  std::vector<NumberedCase> batch;
+  for (std::int64_t i = 0; i < stage_.at_once; ++i) {
+    const std::int64_t index = context_.options.shard.item(first + i);
+    const bool is_beyond = stage_.count
+                               ? index >= *stage_.count
+                               : index >= stage_.most || (index >= stage_.minimum && now >= stage_.deadline);
+    if (is_beyond) break;
+    NumberedCase added{index, stage_.make(index), {}};
+    // A case that would last beyond the deadline is not begun; it is among the sizes not reached.
+    if (stage_.deadline_of_cases && now + seconds_per_cost_ * cost_of(added.test_case) > stage_.deadline)
+      break;
+    added.tensors = materialize(added.test_case);
+    batch.push_back(std::move(added));
+  }
+  return batch;
+}
+
+void StageRun::judge_batch(const std::vector<NumberedCase>& batch, double now, Tally& tally) {
+  std::vector<RunRequest> requests;
+  for (const NumberedCase& each : batch) requests.push_back({&each.test_case, &each.tensors});
+  const std::vector<Evaluation> evaluations = evaluate_all(requests, context_.target);
+  const double cost = cost_of(batch.front().test_case);
+  if (stage_.deadline_of_cases && cost >= kMeasurableCost)
+    seconds_per_cost_ = (context_.clock.seconds() - now) / cost;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const NumberedCase& each = batch[i];
+    const Evaluation& evaluation = evaluations[i];
+    tally.add(each.test_case, evaluation);
+    elements_ += evaluation.verdict.elements;
+    std::string objection =
+        witness_ ? witness_objection(each.test_case, each.tensors, evaluation) : std::string();
+    if (evaluation.violates() || !objection.empty()) note(each, std::move(objection), evaluation);
+  }
+}
+
+void StageRun::note(const NumberedCase& failing, std::string objection, const Evaluation& evaluation) {
+  const std::lock_guard lock(mutex_);
+  context_.violations.note_first();
+  ++failing_;
+  if (!context_.options.keep_going) stop_workers_ = true;
+  if (failures_.size() == kMostRandomFindings && failing.index > failures_.rbegin()->first) return;
+  failures_[failing.index] = {failing.test_case, std::move(objection), evaluation};
+  if (failures_.size() > kMostRandomFindings) failures_.erase(std::prev(failures_.end()));
+}
+
+void StageRun::show(std::int64_t index, double now) {
+  if (index % 16 != 0 || !mutex_.try_lock()) return;
+  const double fraction = stage_.count ? static_cast<double>(index) / static_cast<double>(*stage_.count)
+                                       : (now - begin_) / std::max(stage_.deadline - begin_, 1e-3);
+  context_.progress.show(stage_.name + "s", before_.total().cases + index,
+                         before_.total().elements + elements_, fraction);
+  mutex_.unlock();
+}
+
+void StageRun::work() {
+  Tally tally;
+  try {
+    while (!stop_workers_ && !stop_is_requested()) {
+      const double now = context_.clock.seconds();
+      const std::vector<NumberedCase> batch = next_batch(now);
+      if (batch.empty()) break;
+      judge_batch(batch, now, tally);
+      show(batch.front().index, now);
+    }
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    error_ = std::current_exception();
+    stop_workers_ = true;
+  }
+  const std::lock_guard lock(mutex_);
+  context_.result.tally += tally;
+}
+
+// One for each operation and dtype that was judged.
+void StageRun::add_checks() {
+  for (const Operation operation : kOperations) {
+    for (const DType dtype : kActivationDTypes) {
+      const Counts now = context_.result.tally.of(operation, dtype), then = before_.of(operation, dtype);
+      if (now.cases == then.cases) continue;
+      Check check{stage_.group,
+                  fmt::format("{} {}", name_of(operation), name_of(dtype)),
+                  now.violations == then.violations,
+                  now.cases - then.cases,
+                  context_.clock.seconds() - begin_,
+                  {}};
+      if (!check.passed) check.message = fmt::format("{} cases violate", now.violations - then.violations);
+      context_.result.checks.push_back(std::move(check));
+    }
+  }
+}
+
+// The lowest index first: what is reported does not depend on which worker was faster.
+void StageRun::record_failures() {
+  const auto violations_before = context_.result.violations;
+  for (const auto& [index, failure] : failures_) {
+    context_.violations.record(failure.test_case,
+                               fmt::format("{} {} of seed {}", stage_.name, index, context_.options.seed),
+                               failure.message, failure.seen);
+    // Who is stopped by a signal records all the same, without shrinking.
+    if (context_.result.stopped_early) return;
+  }
+  context_.result.violations = violations_before + failing_;
+}
+
+}  // namespace
+
+void judge_cases(const CaseStage& stage, const StageContext& context) { StageRun(stage, context).judge(); }
+
+}  // namespace normproof

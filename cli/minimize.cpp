@@ -83,10 +83,7 @@ int minimize_given_outputs(const MinimizeOptions& options) {
   if (kept < whole.hidden_size()) {
     fmt::print("{} of {} columns show the same\n", kept, whole.hidden_size());
   } else {
-    fmt::print("{}: the row is kept whole\n",
-               violation.kind == OutputsViolation::Kind::scale
-                   ? "the element is wrong only against the row's own scale"
-                   : "no smaller part with the same inverse RMS shows the same");
+    fmt::print("no smaller part with the same inverse RMS shows the same: the row is kept whole\n");
   }
   const Case& smallest = minimized->test_case;
   print_size(options.output.c_str(), smallest);

@@ -445,13 +445,28 @@ class DumpCommands(unittest.TestCase):
         self.assertIn("4023", case["outputs"]["out"]["bits"][0])
         self.run_program("check", self.path("small.json"), expect=1)
 
-    def test_minimize_keeps_the_row_of_a_scale_violation(self):
+    def test_minimize_keeps_what_is_wrong_with_the_scale(self):
         file = self.write(rms_dump([ONE] * 8, [ONE] * 4, [ONE] * 4 + [HALF] * 4, [2, 4]))
         output = self.run_program("minimize", file, "--output", self.path("small.json"), expect=1)
-        self.assertIn("the row is kept whole", output)
+        self.assertIn("1 of 4 columns show the same", output)
+        self.assertIn("scale violation", self.run_program("check", self.path("small.json"), expect=1))
+        # Of a row of 256 those columns stay whose r is off by the same factor.
+        case, dump = os.path.join(CORPUS, "models", "h2048-rms-norm.json"), self.path("native.safetensors")
+        self.run_program("replay", case, "--dump", dump, expect=0)
+        with open(dump, "rb") as content:
+            data = content.read()
+        header = json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])
+        start, end = header["out"]["data_offsets"]
+        begin = 8 + struct.unpack("<Q", data[:8])[0]
+        # Every output doubled, exactly: a bf16 exponent one higher.
+        out = [bits + 0x80 if bits & 0x7F80 else bits for bits in struct.unpack(f"<{(end - start) // 2}H",
+                                                                                data[begin + start:begin + end])]
+        doubled = self.write(data[:begin + start] + u16(out) + data[begin + end:], "doubled.safetensors")
+        output = self.run_program("minimize", doubled, "--output", self.path("small.json"), expect=1)
         with open(self.path("small.json")) as small:
-            self.assertEqual(json.load(small)["shape"], [1, 4])
-        self.run_program("check", self.path("small.json"), expect=1)
+            self.assertLessEqual(json.load(small)["shape"][1], 64)
+        output = self.run_program("identify", self.path("small.json"), expect=1)
+        self.assertIn("it looks like native with r off by a factor 2 in every row", output)
 
     def test_minimize_leaves_conforming_outputs_alone(self):
         file = self.write(rms_dump(**B1, out=B1_NATIVE))

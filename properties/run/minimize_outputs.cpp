@@ -49,6 +49,7 @@ struct Story {
   bool identified = false;
   std::string policy;        // that explains the row, or comes nearest
   std::size_t farthest = 0;  // bin of the histogram of differences
+  std::string hint;          // of a wrong scale: what is wrong with r
   friend bool operator==(const Story&, const Story&) = default;
 };
 
@@ -61,7 +62,9 @@ std::optional<Story> story_of(const Case& row, const oracle::Policy& policy) {
   const CaseTensors tensors = materialize(row);
   const Identification found = identify(row, tensors, *row.outputs, policy.inverse_root);
   story.identified = found.identified();
-  story.policy = axes_text(found.best);
+  // Of an r that is wrong the hint says more than the policy that happens to come nearest.
+  if (story.kind == OutputsViolation::Kind::scale && !found.hints.empty()) story.hint = found.hints.front();
+  if (story.identified || story.hint.empty()) story.policy = axes_text(found.best);
   const DifferenceHistogram histogram = difference_histogram(row, tensors, *row.outputs, policy, {0});
   for (std::size_t bin = 0; bin < histogram.elements.size(); ++bin)
     if (histogram.elements[bin] > 0) story.farthest = bin;
@@ -123,10 +126,9 @@ std::optional<MinimizedOutputs> minimize_outputs(const Case& whole, const oracle
     result.columns = part;
     return true;
   };
-  // What is wrong with the scale of a row takes the whole row.
   if (violation->kind == OutputsViolation::Kind::residual) {
     tells_the_same(violation->columns);
-  } else if (violation->kind == OutputsViolation::Kind::rounding) {
+  } else {
     const std::vector<double> squares = squares_of(result.test_case, policy);
     // Without a finite mean square there is no r to keep.
     if (std::ranges::all_of(squares, [](double square) { return std::isfinite(square); })) {

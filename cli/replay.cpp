@@ -11,7 +11,7 @@
 #include "cli/crash_report.h"
 #include "cli/exit_codes.h"
 #include "cli/output_files.h"
-#include "cli/sequence_run.h"
+#include "properties/sequence_run.h"
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
 #include "corpus/dump.h"

@@ -1,4 +1,4 @@
-#include "cli/sequence_run.h"
+#include "properties/sequence_run.h"
 
 #include <fmt/format.h>
 

@@ -35,6 +35,7 @@ constexpr Subcommand kSubcommands[] = {
     {"replay", "Run cases from JSON files on a target and judge them", add_replay},
     {"check", "Judge outputs of any kernel, from dumps or case files, without running one", add_check},
     {"identify", "Find out which rounding policy outputs, or a target, follow", add_identify},
+    {"order", "Find out in which order a target adds the squares of a row, with a certificate", add_order},
     {"minimize", "Write the smallest case that still violates", add_minimize},
     {"explain", "Print every rounding step behind one output element of a case", add_explain},
     {"assess", "Measure the witness judge itself: false rejections, agreement with brute force, detection",

@@ -1,0 +1,296 @@
+// `normproof order --target X`: in which order a kernel adds the squares of a row, from its outputs alone.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "cli/commands.h"
+#include "cli/exit_codes.h"
+#include "cli/output_files.h"
+#include "cli/progress.h"
+#include "corpus/atomic_file.h"
+#include "corpus/json_text.h"
+#include "oracle/formats.h"
+#include "oracle/order_file.h"
+#include "properties/order/detect.h"
+#include "properties/order/target_box.h"
+
+namespace normproof {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using order::CallShape;
+using order::Finding;
+using order::Kind;
+
+struct OrderOptions {
+  std::string target = "host", operation = "rms_norm", dtype = "bf16", quantized = "fp8_e4m3fn", demand, json;
+  std::int32_t hidden = 4096;
+  std::vector<std::int64_t> rows = {64};
+  bool aligned_only = false;
+  std::uint64_t seed = 1;
+  int threads = 1;
+};
+
+// What was found for one shape of call.
+struct Entry {
+  CallShape shape;
+  Finding finding;
+  bool same_as_first = false;  // the tree is that of the first entry, certified anew
+};
+
+std::string subject_of(const CallShape& shape) {
+  std::string text = fmt::format("{} {}", name_of(shape.operation), name_of(shape.dtype));
+  text +=
+      shape.weight_dtype ? fmt::format(", weight {} (all 1)", name_of(*shape.weight_dtype)) : ", no weight";
+  if (shape.quantized_dtype) text += fmt::format(", out {}", name_of(*shape.quantized_dtype));
+  return text + fmt::format(", H {}", shape.hidden_size);
+}
+
+std::string place_of(const CallShape& shape) {
+  return fmt::format("{} row{} per call, {}", shape.rows, shape.rows == 1 ? "" : "s",
+                     shape.offset == 0 ? "aligned to 256 bytes" : "shifted by one element");
+}
+
+std::string fma_text(const Finding& finding, DType dtype) {
+  if (finding.tree->precision == oracle::SumTree::Precision::fp64) return "not looked at in fp64";
+  if (dtype != DType::fp32)
+    return fmt::format("cannot show: a square of {} is exact in fp32, unless it underflows", name_of(dtype));
+  if (!finding.fma_known) return "not looked at: no row shows it";
+  return fmt::format("{} of {} leaves are added by an fma", finding.tree->fused_leaves(),
+                     finding.tree->leaves);
+}
+
+std::string root_text(const order::RootFinding& root) {
+  if (root.root == order::RootFinding::Root::not_looked_at)
+    return root.rows == 0 ? "not looked at: the row is too short" : "not told apart by these outputs";
+  std::string text(order::name_of(root.root));
+  if (!root.mean.empty() && root.mean != "either") text += ", mean = " + root.mean;
+  if (root.mean == "either") text += ", mean = sum / H or sum * (1 / H), which are the same here";
+  if (root.farthest_ulp > 0)
+    text += fmt::format(", up to {} ulp from the root rounded once in {} rows", root.farthest_ulp, root.rows);
+  return text;
+}
+
+void print(const Entry& entry) {
+  const Finding& finding = entry.finding;
+  fmt::print("{}\n  {}\n", subject_of(entry.shape), place_of(entry.shape));
+  fmt::print("  kind       {}{}\n", order::name_of(finding.kind),
+             finding.reason.empty() ? "" : fmt::format(": {}", finding.reason));
+  if (finding.tree) {
+    fmt::print("  family     {}\n", finding.family.empty() ? "none of the known ones" : finding.family);
+    fmt::print("  depth      {}\n", finding.tree->depth());
+    fmt::print("  fma        {}\n", fma_text(finding, entry.shape.dtype));
+    fmt::print("  root       {}\n", root_text(finding.root));
+    if (finding.kind != Kind::trivial) {
+      fmt::print("  certified  by {} rows, which no other binary tree passes\n", finding.certificate_rows);
+      fmt::print("  reader     epsilon {}\n", oracle::value_text(DType::fp32, finding.epsilon_bits));
+    }
+  } else {
+    fmt::print("  no order is certified\n");
+  }
+  fmt::print("  asked      {} rows, {} calls, {:.2f} s\n", finding.rows, finding.calls, finding.seconds);
+}
+
+// The place of a tree in the JSON document, which has its arrays on one line.
+std::string placeholder(std::size_t index) { return fmt::format("tree {}", index); }
+
+Json json_of(const Entry& entry, std::size_t index) {
+  const Finding& finding = entry.finding;
+  Json json = {
+      {"operation", name_of(entry.shape.operation)},
+      {"dtype", name_of(entry.shape.dtype)},
+      {"weight_dtype", entry.shape.weight_dtype ? Json(name_of(*entry.shape.weight_dtype)) : Json()},
+      {"quantized_dtype", entry.shape.quantized_dtype ? Json(name_of(*entry.shape.quantized_dtype)) : Json()},
+      {"hidden_size", entry.shape.hidden_size},
+      {"rows", entry.shape.rows},
+      {"offset", entry.shape.offset},
+      {"kind", order::code_of(finding.kind)},
+      {"reason", finding.reason},
+      {"certified", finding.certified()}};
+  if (finding.tree) {
+    json["family"] = finding.family;
+    json["depth"] = finding.tree->depth();
+    json["fma_known"] = finding.fma_known;
+    json["root"] = {{"formula", order::name_of(finding.root.root)}, {"mean", finding.root.mean}};
+    if (finding.root.farthest_ulp >= 0) json["root"]["farthest_ulp"] = finding.root.farthest_ulp;
+    json["certificate_rows"] = finding.certificate_rows;
+  }
+  json["rows_asked"] = finding.rows;
+  json["calls"] = finding.calls;
+  json["seconds"] = finding.seconds;
+  if (finding.tree) json["tree"] = placeholder(index);
+  return json;
+}
+
+std::string document_of(const OrderOptions& options, const std::vector<Entry>& entries) {
+  Json list = Json::array();
+  for (std::size_t i = 0; i < entries.size(); ++i) list.push_back(json_of(entries[i], i));
+  std::string text = json_text({{"normproof_order", 1},
+                                {"target", options.target},
+                                {"version", NORMPROOF_VERSION},
+                                {"seed", options.seed},
+                                {"orders", std::move(list)}},
+                               2) +
+                     "\n";
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (!entries[i].finding.tree) continue;
+    const std::string place = fmt::format("\"tree\": \"{}\"", placeholder(i));
+    text.replace(text.find(place), place.size(), "\"tree\": " + oracle::to_json(*entries[i].finding.tree));
+  }
+  return text;
+}
+
+class OrderCommand {
+ public:
+  explicit OrderCommand(const OrderOptions& options)
+      : options_(options), target_(make_target(options.target)) {}
+
+  int run() {
+    CallShape shape;
+    shape.operation = operation_from_name(options_.operation).value();
+    shape.dtype = dtype_from_name(options_.dtype).value();
+    if (quantizes(shape.operation)) shape.quantized_dtype = dtype_from_name(options_.quantized);
+    shape.hidden_size = options_.hidden;
+    shape.rows = options_.rows.front();
+    shape = order::with_weight_it_takes(*target_, shape);
+    fmt::print("normproof order: target {}, seed {}\n", target_->name(), options_.seed);
+    std::fflush(stdout);
+    investigate(shape);
+    if (entries_.front().finding.tree && entries_.front().finding.kind != Kind::trivial) {
+      for (std::size_t i = 1; i < options_.rows.size(); ++i) compare(shape, options_.rows[i], 0);
+      if (!options_.aligned_only) compare(shape, shape.rows, 1);
+    }
+    if (entries_.front().finding.tree) print_unseen(shape);
+    fmt::print("{}", target_->closing_words());
+    const bool certified =
+        std::ranges::all_of(entries_, [](const Entry& entry) { return entry.finding.certified(); });
+    const bool broken = options_.demand == "one-order" && changes_;
+    const int exit_code = certified && !broken ? kAllGood : kViolationFound;
+    return exit_code_after_writing(
+        exit_code,
+        {{options_.json, [&] { write_text_atomically(options_.json, document_of(options_, entries_)); }}});
+  }
+
+ private:
+  void investigate(const CallShape& shape) {
+    const auto box = order::make_target_box(*target_, shape, options_.threads);
+    order::DetectOptions options;
+    options.seed = options_.seed;
+    options.progress = [&](const char* stage, double share) { progress_.show(stage, share); };
+    Entry entry{shape, answered([&] { return order::detect(*box, options); })};
+    progress_.clear();
+    print(entry);
+    std::fflush(stdout);
+    entries_.push_back(std::move(entry));
+  }
+
+  // A target that answers nothing could not be run.
+  template <class Ask>
+  static auto answered(const Ask& ask) -> decltype(ask()) {
+    try {
+      return ask();
+    } catch (const order::NoAnswer& error) {
+      throw TargetError(fmt::format("the target does not answer: {}", error.what()));
+    }
+  }
+
+  // Whether calls of another number of rows, or of another alignment, have the first tree too.
+  void compare(CallShape shape, std::int64_t rows, std::int64_t offset) {
+    shape.rows = rows;
+    shape.offset = offset;
+    const auto box = order::make_target_box(*target_, shape, options_.threads);
+    const Finding& first = entries_.front().finding;
+    std::string why;
+    bool same = false;
+    try {
+      progress_.show("certificate", 0);
+      same = order::has_tree(*box, *first.tree, options_.seed, why);
+    } catch (const order::NoAnswer& error) {
+      progress_.clear();
+      fmt::print("{}: no answer: {}\n", place_of(shape), error.what());
+      return;
+    }
+    progress_.clear();
+    if (same) {
+      fmt::print("{}: the same order, certified\n", place_of(shape));
+      Entry entry{shape, first, true};
+      entry.finding.rows = box->rows_asked();
+      entry.finding.calls = box->calls();
+      entry.finding.seconds = 0;
+      entries_.push_back(std::move(entry));
+      return;
+    }
+    changes_ = true;
+    fmt::print("{}: not the order above ({})\n", place_of(shape), why);
+    investigate(shape);
+  }
+
+  void print_unseen(const CallShape& shape) const {
+    std::string unseen = "other lengths of rows";
+    if (options_.rows.size() == 1) unseen += ", other numbers of rows (--rows-per-call 1,2,16,64,256,1024)";
+    if (options_.aligned_only) unseen += ", other alignments";
+    unseen += fmt::format(
+        ", other operations and dtypes (--op, --dtype), values that are NaN, infinite or underflow");
+    if (shape.dtype != DType::fp32) unseen += ", fma";
+    fmt::print("not looked at: {}\n", unseen);
+  }
+
+  const OrderOptions& options_;
+  std::unique_ptr<Target> target_;
+  Progress progress_;
+  std::vector<Entry> entries_;
+  bool changes_ = false;
+};
+
+}  // namespace
+
+Action add_order(CLI::App& command) {
+  const auto options = std::make_shared<OrderOptions>();
+  options->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  command
+      .add_option("--target", options->target,
+                  "Whose order is asked for; `normproof list` names the targets, and any plug-in is one: "
+                  "./libmine.so")
+      ->capture_default_str();
+  std::vector<std::string> operations;
+  for (const Operation operation : kOperations) operations.emplace_back(name_of(operation));
+  command.add_option("--op", options->operation, "The operation")
+      ->check(CLI::IsMember(operations))
+      ->capture_default_str();
+  command
+      .add_option("--dtype", options->dtype,
+                  "The activation dtype; fp32 shows which squares are added by an fma")
+      ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
+      ->capture_default_str();
+  command.add_option("--quantized", options->quantized, "The output dtype of the fp8 operations")
+      ->check(CLI::IsMember({"fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"}))
+      ->capture_default_str();
+  command.add_option("--hidden,--hidden-size", options->hidden, "The hidden size")
+      ->check(CLI::Range(std::int64_t{1}, oracle::kMaximumTreeLeaves))
+      ->capture_default_str();
+  command
+      .add_option(
+          "--rows-per-call", options->rows,
+          "The number of rows of a call; with more numbers, as 64,1,2,16,256,1024, the order found at the "
+          "first is looked for at the others")
+      ->delimiter(',')
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{65536}))
+      ->capture_default_str();
+  command.add_flag("--aligned-only", options->aligned_only,
+                   "Do not look at tensors that are shifted by one element");
+  command
+      .add_option("--demand", options->demand,
+                  "one-order: a violation where the order changes with the rows of a call or the alignment")
+      ->check(CLI::IsMember({"one-order"}));
+  command.add_option("--json", options->json, "Write the orders to this file, for --order of other commands");
+  command.add_option("--seed", options->seed, "Seed of the questions")->capture_default_str();
+  command.add_option("--threads", options->threads, "Threads that call the target")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  return [options] { return OrderCommand(*options).run(); };
+}
+
+}  // namespace normproof

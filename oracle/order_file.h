@@ -1,0 +1,61 @@
+// Orders of summation as JSON: what `normproof order --json` writes and `--order` reads.
+//
+// {"normproof_order": 1, "orders": [{"operation": "rms_norm", "dtype": "bf16", "hidden_size": 16, "rows": 64,
+//   "tree": {"leaves": 16, "precision": "fp32", "additions": [[0, 1], [16, 2, [14, 1, 1]]], "fused": []}}]}
+//
+// Elements have the numbers 0 to leaves - 1, additions the numbers from there on. An entry of "additions" is
+// the two numbers that are added, and runs of it: [14, 1, 1] stands for 14 additions, each with both numbers
+// 1 greater than the one before. Another run repeats all of that. "fused" lists the elements that are added
+// by an fma, with runs of one step. Other keys of an entry are for people.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "corpus/case.h"
+#include "oracle/sum_tree.h"
+
+namespace normproof::oracle {
+
+// The tree as a JSON object, on one line.
+std::string to_json(const SumTree& tree);
+
+// One order and the calls for which it stands.
+struct GivenOrder {
+  Operation operation = Operation::rms_norm;
+  DType dtype = DType::bf16;
+  std::int64_t hidden_size = 0;
+  std::int64_t rows = 0;  // of the calls by which it was certified
+  std::string family;     // empty: none is named
+  std::shared_ptr<const SumTree> tree;
+};
+
+class Orders {
+ public:
+  explicit Orders(std::vector<GivenOrder> orders, std::string name = {})
+      : orders_(std::move(orders)), name_(std::move(name)) {}
+
+  // The order of the case's operation, dtype and hidden size, if the file has one. Where it has several that
+  // differ, that of the case's number of rows.
+  const GivenOrder* find(const Case& test_case) const;
+  const std::vector<GivenOrder>& all() const { return orders_; }
+  const std::string& name() const { return name_; }  // of the file
+  // "rms_norm bf16 H 4096, rms_norm bf16 H 8192"
+  std::string contents() const;
+
+ private:
+  std::vector<GivenOrder> orders_;
+  std::string name_;
+};
+
+// Entries without a tree are passed over. Throws CaseError (case_json.h) with the JSON path and the offending
+// value.
+Orders orders_from_json(std::string_view text, std::string name = {});
+// Throws CaseError naming the file, and std::system_error where it cannot be read.
+Orders read_orders(const std::filesystem::path& file);
+
+}  // namespace normproof::oracle

@@ -1,0 +1,72 @@
+// The order in which a kernel adds the squares of a row, as data: a binary tree whose leaves are the
+// elements.
+//
+// Addition is commutative, so a tree has no left and right. Numbered in one fixed way (see SumTree::nodes)
+// two trees are the same order of summation exactly when they are equal.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "oracle/steps.h"
+
+namespace normproof::oracle {
+
+// Leaves that a tree may have; its text stays within what the JSON reader takes.
+inline constexpr std::int64_t kMaximumTreeLeaves = std::int64_t{1} << 17;
+
+struct SumTree {
+  // In which every square and every sum is rounded.
+  enum class Precision : std::uint8_t { fp32, fp64 };
+
+  struct Node {
+    std::int32_t first = 0;
+    std::int32_t second = 0;
+    friend bool operator==(const Node&, const Node&) = default;
+  };
+
+  std::int32_t leaves = 0;
+  Precision precision = Precision::fp32;
+  // leaves - 1 additions. Leaf j has the number j, nodes[k] the number leaves + k; it adds what its two
+  // children give, of which the first holds the smaller leaf. Nodes are sorted by height, then by their
+  // smallest leaf, so that children come before their parents and the root is last.
+  std::vector<Node> nodes;
+  // fused[j] != 0: the square of element j is not rounded, it is added by an fma. Empty: none is. Never both
+  // children of a node.
+  std::vector<std::uint8_t> fused;
+
+  bool is_leaf(std::int32_t number) const { return number < leaves; }
+  std::int32_t root() const {
+    return nodes.empty() ? 0 : leaves + static_cast<std::int32_t>(nodes.size()) - 1;
+  }
+  const Node& node(std::int32_t number) const { return nodes[static_cast<std::size_t>(number - leaves)]; }
+  bool is_fused(std::int32_t number) const {
+    return !fused.empty() && is_leaf(number) && fused[static_cast<std::size_t>(number)] != 0;
+  }
+  // The longest chain of additions from an element to the sum.
+  std::int64_t depth() const;
+  std::int64_t fused_leaves() const;
+  friend bool operator==(const SumTree&, const SumTree&) = default;
+};
+
+// The tree with its nodes numbered as said above. In `nodes` children come before their parents, in any other
+// order. Throws std::invalid_argument, naming the node, where that is no tree of all leaves or two leaves are
+// both fused with each other.
+SumTree make_tree(std::int32_t leaves, std::vector<SumTree::Node> nodes, std::vector<std::uint8_t> fused = {},
+                  SumTree::Precision precision = SumTree::Precision::fp32);
+
+// The smallest leaf below each number, leaves first.
+std::vector<std::int32_t> smallest_leaves(const SumTree& tree);
+
+// The sum of the squares of `operands`, one per leaf, in hardware arithmetic; `scratch` is overwritten. Only
+// within a StandardFloatEnvironment. The tree of fp32 gives an fp32 number.
+double sum_of_squares(const SumTree& tree, std::span<const float> operands, std::vector<double>& scratch);
+float sum_of_squares_fp32(const SumTree& tree, std::span<const float> operands, std::vector<float>& scratch);
+// The same, exactly.
+Value sum_of_squares(Arithmetic& arithmetic, const SumTree& tree, std::span<const Value> operands);
+
+}  // namespace normproof::oracle

@@ -1,0 +1,501 @@
+#include "properties/order/recover.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "properties/order/families.h"
+
+namespace normproof::order {
+namespace {
+
+constexpr std::int32_t kUnknown = -1;
+constexpr std::size_t kShapesTried = 3;   // of those that other subtrees of the same size have
+constexpr std::size_t kLeastChain = 12;   // leaves; fewer are sorted without a guess
+constexpr std::size_t kLeastFamily = 8;   // leaves; smaller subtrees are not guessed to be of a family
+constexpr std::size_t kAskedAtOnce = 64;  // leaves of a segment up to which both of its questions go together
+constexpr std::int64_t kFailuresAllowed = 8;  // guesses about shapes, before all subtrees are solved at once
+
+struct NoTree {};
+
+using Leaves = std::vector<std::int32_t>;
+
+// A subtree that is known by its leaves, and once it is solved by its two children.
+struct Slot {
+  std::int32_t first = kUnknown, second = kUnknown;
+  std::int32_t leaf = kUnknown;
+};
+
+// The shape of a subtree: a tree of the ranks of its leaves.
+using Shape = std::shared_ptr<const SumTree>;
+
+// Leaves among the others of a job, in the order in which they meet its first leaf.
+struct Segment {
+  Leaves leaves;
+  bool is_class = false;  // they meet each other first: one subtree
+  bool chain_refuted = false;
+  Leaves together =
+      {};  // the class that is taken out of them, before the others are known to be earlier or later
+};
+
+// A subtree to be solved.
+struct Job {
+  std::int32_t slot = kUnknown;
+  Leaves leaves;  // ascending
+  enum class State { new_job, guessing, sorting, solved } state = State::new_job;
+  std::vector<Shape> guesses = {};
+  std::vector<Segment> segments = {};
+};
+
+SumTree::Node as_node(std::int32_t first, std::int32_t second) { return {first, second}; }
+
+class Solver {
+ public:
+  Solver(BlackBox& box, const Reader& reader, Random& random, const RecoverOptions& options)
+      : box_(box), reader_(reader), random_(random), options_(options) {}
+
+  std::optional<SumTree> solve() {
+    Leaves all(static_cast<std::size_t>(box_.hidden_size()));
+    for (std::size_t j = 0; j < all.size(); ++j) all[j] = static_cast<std::int32_t>(j);
+    slots_.emplace_back();
+    jobs_.push_back({0, std::move(all)});
+    try {
+      while (!jobs_.empty()) round();
+    } catch (const NoTree&) {
+      return std::nullopt;
+    }
+    return tree_of(0);
+  }
+
+ private:
+  // Questions that one job asks in a round; the answers come back in the same order.
+  class Batch {
+   public:
+    std::size_t add(const Triple& triple) {
+      triples_.push_back(triple);
+      return triples_.size() - 1;
+    }
+    std::vector<Triple> triples_;
+    std::vector<Reading> readings_;
+    bool survived(std::size_t index) const {
+      if (readings_[index] == Reading::other) throw NoTree{};
+      return readings_[index] == Reading::survived;
+    }
+  };
+  struct Questions {
+    Job* job = nullptr;
+    std::size_t first = 0;             // its first in the batch
+    std::vector<std::int32_t> pivots;  // by segment
+    std::vector<bool> asks_chain;      // by segment
+    std::vector<std::size_t> counts;
+  };
+
+  void round();
+  std::vector<Job*> runnable();
+  void ask(Job& job, Batch& batch, Questions& questions);
+  void take(Job& job, const Batch& batch, const Questions& questions);
+  void begin(Job& job);
+  void ask_guesses(const Job& job, Batch& batch, Questions& questions);
+  bool take_guesses(Job& job, const Batch& batch, const Questions& questions);
+  void ask_segments(const Job& job, Batch& batch, Questions& questions);
+  void take_segments(Job& job, const Batch& batch, const Questions& questions);
+  static void take_chain(Segment& segment, const Batch& batch, std::size_t begin, std::size_t count,
+                         std::vector<Segment>& segments);
+  static void take_class(Segment& segment, std::int32_t pivot, const Batch& batch, std::size_t begin,
+                         std::size_t count, std::vector<Segment>& segments);
+  template <class IsLater>
+  static void divide(Segment& segment, const IsLater& is_later, std::vector<Segment>& segments);
+  void finish(Job& job);
+  void graft(const Job& job, const SumTree& shape);
+  std::vector<Triple> sample_of(const SumTree& shape, const Leaves& leaves);
+  std::vector<Triple> chain_of(const Job& job, const Segment& segment, bool descending);
+  std::vector<std::size_t> sampled(std::size_t count);
+  Leaves leaves_of(std::int32_t slot) const;
+  SumTree tree_of(std::int32_t slot) const;
+  void learn_shapes();
+
+  BlackBox& box_;
+  const Reader& reader_;
+  Random& random_;
+  const RecoverOptions& options_;
+  std::vector<Slot> slots_;
+  std::vector<Job> jobs_;
+  std::vector<std::int32_t> unlearned_;  // solved without a guess; their shapes are not known yet
+  std::map<std::size_t, std::vector<Shape>> shapes_;
+  std::int64_t right_guesses_ = 0, wrong_guesses_ = 0;
+  std::size_t solved_leaves_ = 0;
+};
+
+// All indices below `count`, or a random sample of them.
+std::vector<std::size_t> Solver::sampled(std::size_t count) {
+  std::vector<std::size_t> indices;
+  if (static_cast<std::int64_t>(count) <= options_.sample) {
+    for (std::size_t i = 0; i < count; ++i) indices.push_back(i);
+  } else {
+    for (std::int64_t i = 0; i < options_.sample; ++i)
+      indices.push_back(static_cast<std::size_t>(random_.below(count)));
+  }
+  return indices;
+}
+
+std::vector<Triple> Solver::sample_of(const SumTree& shape, const Leaves& leaves) {
+  const std::vector<Triple> all = certificate(shape);
+  std::vector<Triple> triples;
+  for (const std::size_t index : sampled(all.size())) {
+    const auto leaf = [&](std::int32_t rank) { return leaves[static_cast<std::size_t>(rank)]; };
+    triples.push_back({leaf(all[index].first), leaf(all[index].second), leaf(all[index].big)});
+  }
+  return triples;
+}
+
+// That the segment's leaves come one by one, in ascending or descending order.
+std::vector<Triple> Solver::chain_of(const Job& job, const Segment& segment, bool descending) {
+  std::vector<Triple> triples;
+  for (const std::size_t index : sampled(segment.leaves.size() - 1)) {
+    std::int32_t earlier = segment.leaves[index], later = segment.leaves[index + 1];
+    if (descending) std::swap(earlier, later);
+    triples.push_back({job.leaves.front(), earlier, later});
+  }
+  return triples;
+}
+
+Leaves Solver::leaves_of(std::int32_t slot) const {
+  Leaves leaves;
+  std::vector<std::int32_t> open = {slot};
+  while (!open.empty()) {
+    const Slot& top = slots_[static_cast<std::size_t>(open.back())];
+    open.pop_back();
+    if (top.leaf != kUnknown) leaves.push_back(top.leaf);
+    if (top.first == kUnknown) continue;
+    open.push_back(top.first);
+    open.push_back(top.second);
+  }
+  std::ranges::sort(leaves);
+  return leaves;
+}
+
+// Of the ranks of its leaves. All below the slot must be solved.
+SumTree Solver::tree_of(std::int32_t slot) const {
+  const Leaves leaves = leaves_of(slot);
+  const auto count = static_cast<std::int32_t>(leaves.size());
+  std::vector<SumTree::Node> nodes;
+  std::map<std::int32_t, std::int32_t> numbers;  // of the slots
+  std::vector<std::pair<std::int32_t, bool>> open = {{slot, false}};
+  while (!open.empty()) {
+    const auto [top, below_done] = open.back();
+    open.pop_back();
+    const Slot& at = slots_[static_cast<std::size_t>(top)];
+    if (at.leaf != kUnknown) {
+      numbers[top] = static_cast<std::int32_t>(std::ranges::lower_bound(leaves, at.leaf) - leaves.begin());
+    } else if (!below_done) {
+      open.push_back({top, true});
+      open.push_back({at.first, false});
+      open.push_back({at.second, false});
+    } else {
+      nodes.push_back(as_node(numbers[at.first], numbers[at.second]));
+      numbers[top] = count + static_cast<std::int32_t>(nodes.size()) - 1;
+    }
+  }
+  return oracle::make_tree(count, std::move(nodes));
+}
+
+// The shapes of subtrees that were solved without a guess, once all below them is solved and another subtree
+// of their size waits.
+void Solver::learn_shapes() {
+  if (unlearned_.empty()) return;
+  std::vector<std::int32_t> sizes(slots_.size(), 0);  // in leaves; 0: not solved
+  for (std::size_t i = slots_.size(); i-- > 0;) {     // children have larger numbers
+    const Slot& slot = slots_[i];
+    if (slot.leaf != kUnknown) sizes[i] = 1;
+    if (slot.first == kUnknown) continue;
+    const std::int32_t a = sizes[static_cast<std::size_t>(slot.first)],
+                       b = sizes[static_cast<std::size_t>(slot.second)];
+    sizes[i] = a != 0 && b != 0 ? a + b : 0;
+  }
+  std::map<std::int32_t, int>
+      wanted;  // sizes of subtrees that wait, and how many slots of each are looked at
+  for (const Job& job : jobs_) wanted[static_cast<std::int32_t>(job.leaves.size())] = 2;
+  std::vector<std::int32_t> left;
+  for (const std::int32_t slot : unlearned_) {
+    const std::int32_t size = sizes[static_cast<std::size_t>(slot)];
+    const auto waiting = wanted.find(size);
+    if (size == 0 || waiting == wanted.end()) left.push_back(slot);
+    if (size < 4 || waiting == wanted.end() || waiting->second-- <= 0) continue;
+    std::vector<Shape>& known = shapes_[static_cast<std::size_t>(size)];
+    if (known.size() >= kShapesTried) continue;
+    auto shape = std::make_shared<const SumTree>(tree_of(slot));
+    if (std::ranges::none_of(known, [&](const Shape& other) { return *other == *shape; }))
+      known.push_back(std::move(shape));
+  }
+  unlearned_ = std::move(left);
+}
+
+// The jobs that ask in this round: as long as shapes repeat, a subtree waits for a larger one to be solved.
+std::vector<Job*> Solver::runnable() {
+  const bool all = wrong_guesses_ > kFailuresAllowed + right_guesses_;
+  std::size_t largest = 0;
+  for (const Job& job : jobs_) largest = std::max(largest, job.leaves.size());
+  bool has_leader = std::ranges::any_of(jobs_, [&](const Job& job) {
+    return job.leaves.size() == largest && job.state == Job::State::sorting;
+  });
+  std::vector<Job*> chosen;
+  for (Job& job : jobs_) {
+    const auto known = shapes_.find(job.leaves.size());
+    const bool has_shape = known != shapes_.end() && job.state == Job::State::new_job;
+    bool runs = all || job.state != Job::State::new_job || has_shape || job.leaves.size() <= 4;
+    if (!runs && job.leaves.size() == largest && !has_leader) runs = has_leader = true;
+    if (runs) chosen.push_back(&job);
+  }
+  return chosen;
+}
+
+void Solver::round() {
+  learn_shapes();
+  Batch batch;
+  std::vector<Questions> all;
+  for (Job* job : runnable()) {
+    Questions questions;
+    questions.job = job;
+    questions.first = batch.triples_.size();
+    ask(*job, batch, questions);
+    all.push_back(std::move(questions));
+  }
+  batch.readings_ = reader_.ask(box_, batch.triples_, random_);
+  // What a job that is solved leaves to be solved is put behind the others; the pointers stay until then.
+  std::vector<Job> old = std::move(jobs_);
+  jobs_.clear();
+  for (const Questions& questions : all) take(*questions.job, batch, questions);
+  for (Job& job : old)
+    if (job.state != Job::State::solved) jobs_.push_back(std::move(job));
+  if (options_.progress)
+    options_.progress(static_cast<double>(solved_leaves_) / static_cast<double>(box_.hidden_size()));
+}
+
+void Solver::begin(Job& job) {
+  job.state = Job::State::guessing;
+  const auto count = static_cast<std::int32_t>(job.leaves.size());
+  if (const auto known = shapes_.find(job.leaves.size()); known != shapes_.end()) job.guesses = known->second;
+  if (count < 4) return;
+  for (const auto make : {serial, reverse, pairwise, pairwise_larger_first, numpy_pairwise}) {
+    if (job.leaves.size() < kLeastFamily && make != serial) break;
+    auto shape = std::make_shared<const SumTree>(make(count));
+    if (std::ranges::none_of(job.guesses, [&](const Shape& other) { return *other == *shape; }))
+      job.guesses.push_back(std::move(shape));
+  }
+}
+
+void Solver::ask(Job& job, Batch& batch, Questions& questions) {
+  if (job.state == Job::State::new_job) begin(job);
+  if (job.state == Job::State::guessing && job.guesses.empty()) job.state = Job::State::sorting;
+  if (job.state == Job::State::guessing) return ask_guesses(job, batch, questions);
+  if (job.segments.empty()) job.segments.push_back({{job.leaves.begin() + 1, job.leaves.end()}});
+  ask_segments(job, batch, questions);
+}
+
+void Solver::take(Job& job, const Batch& batch, const Questions& questions) {
+  if (job.state == Job::State::guessing) {
+    if (!take_guesses(job, batch, questions)) job.state = Job::State::sorting;
+    return;
+  }
+  take_segments(job, batch, questions);
+  const bool sorted = std::ranges::all_of(job.segments, [](const Segment& segment) {
+    return segment.is_class || (segment.leaves.size() == 1 && segment.together.empty());
+  });
+  if (sorted) finish(job);
+}
+
+void Solver::ask_guesses(const Job& job, Batch& batch, Questions& questions) {
+  for (const Shape& shape : job.guesses) {
+    const std::vector<Triple> triples = sample_of(*shape, job.leaves);
+    for (const Triple& triple : triples) batch.add(triple);
+    questions.counts.push_back(triples.size());
+  }
+}
+
+bool Solver::take_guesses(Job& job, const Batch& batch, const Questions& questions) {
+  const auto known = shapes_.find(job.leaves.size());
+  const std::size_t from_shapes =
+      known == shapes_.end() ? 0 : std::min(known->second.size(), job.guesses.size());
+  std::size_t next = questions.first;
+  for (std::size_t guess = 0; guess < job.guesses.size(); ++guess) {
+    bool right = true;
+    for (std::size_t i = 0; i < questions.counts[guess]; ++i) right = batch.survived(next++) && right;
+    if (!right) continue;
+    graft(job, *job.guesses[guess]);
+    right_guesses_ += guess < from_shapes ? 1 : 0;
+    job.state = Job::State::solved;
+    solved_leaves_ += job.leaves.size();
+    return true;
+  }
+  wrong_guesses_ += from_shapes > 0 ? 1 : 0;
+  return false;
+}
+
+// Puts a guessed subtree into the job's slot.
+void Solver::graft(const Job& job, const SumTree& shape) {
+  std::vector<std::int32_t> slot_of(static_cast<std::size_t>(shape.leaves) + shape.nodes.size());
+  slot_of.back() = job.slot;
+  // From the root down, so that children have larger numbers than their parents.
+  for (std::int32_t number = shape.root(); number >= shape.leaves; --number) {
+    const SumTree::Node& node = shape.node(number);
+    const std::int32_t parent = slot_of[static_cast<std::size_t>(number)];
+    const auto first = static_cast<std::int32_t>(slots_.size());
+    slots_[static_cast<std::size_t>(parent)].first = first;
+    slots_[static_cast<std::size_t>(parent)].second = first + 1;
+    slots_.emplace_back();
+    slots_.emplace_back();
+    slot_of[static_cast<std::size_t>(node.first)] = first;
+    slot_of[static_cast<std::size_t>(node.second)] = first + 1;
+  }
+  for (std::int32_t leaf = 0; leaf < shape.leaves; ++leaf)
+    slots_[static_cast<std::size_t>(slot_of[static_cast<std::size_t>(leaf)])].leaf =
+        job.leaves[static_cast<std::size_t>(leaf)];
+}
+
+// For each unsorted segment: that it is a chain; or which of its leaves meet a random one of them before the
+// job's first leaf does; or, once they are known, which of the others come later.
+void Solver::ask_segments(const Job& job, Batch& batch, Questions& questions) {
+  const std::int32_t first = job.leaves.front();
+  for (const Segment& segment : job.segments) {
+    const std::size_t before = batch.triples_.size();
+    std::int32_t pivot = kUnknown;
+    bool asks_chain = false;
+    if (!segment.together.empty()) {
+      for (const std::int32_t leaf : segment.leaves) batch.add({first, segment.together.front(), leaf});
+    } else if (!segment.is_class && segment.leaves.size() > 1) {
+      asks_chain = !segment.chain_refuted && segment.leaves.size() >= kLeastChain;
+      if (asks_chain) {
+        for (const bool descending : {false, true})
+          for (const Triple& triple : chain_of(job, segment, descending)) batch.add(triple);
+      } else {
+        pivot = segment.leaves[static_cast<std::size_t>(random_.below(segment.leaves.size()))];
+        for (const std::int32_t leaf : segment.leaves)
+          if (leaf != pivot) batch.add({leaf, pivot, first});
+        for (const std::int32_t leaf : segment.leaves)
+          if (leaf != pivot && segment.leaves.size() <= kAskedAtOnce) batch.add({first, pivot, leaf});
+      }
+    }
+    questions.pivots.push_back(pivot);
+    questions.asks_chain.push_back(asks_chain);
+    questions.counts.push_back(batch.triples_.size() - before);
+  }
+}
+
+void Solver::take_segments(Job& job, const Batch& batch, const Questions& questions) {
+  std::vector<Segment> segments;
+  std::size_t next = questions.first;
+  for (std::size_t s = 0; s < job.segments.size(); ++s) {
+    Segment& segment = job.segments[s];
+    const std::size_t begin = next, count = questions.counts[s];
+    next += count;
+    if (count == 0) {
+      segments.push_back(std::move(segment));
+    } else if (questions.asks_chain[s]) {
+      take_chain(segment, batch, begin, count / 2, segments);
+    } else if (questions.pivots[s] == kUnknown) {
+      divide(segment, [&](std::size_t index) { return batch.survived(begin + index); }, segments);
+    } else {
+      take_class(segment, questions.pivots[s], batch, begin, count, segments);
+    }
+  }
+  job.segments = std::move(segments);
+}
+
+void Solver::take_chain(Segment& segment, const Batch& batch, std::size_t begin, std::size_t count,
+                        std::vector<Segment>& segments) {
+  bool ascending = true, descending = true;
+  for (std::size_t i = 0; i < count; ++i) {
+    ascending = batch.survived(begin + i) && ascending;
+    descending = batch.survived(begin + count + i) && descending;
+  }
+  if (!ascending && !descending) {
+    segment.chain_refuted = true;
+    segments.push_back(std::move(segment));
+    return;
+  }
+  if (!ascending) std::ranges::reverse(segment.leaves);
+  for (const std::int32_t leaf : segment.leaves) segments.push_back({{leaf}, true});
+}
+
+// The leaves that meet the pivot first; the others too, if both questions were asked.
+void Solver::take_class(Segment& segment, std::int32_t pivot, const Batch& batch, std::size_t begin,
+                        std::size_t count, std::vector<Segment>& segments) {
+  Leaves asked;
+  for (const std::int32_t leaf : segment.leaves)
+    if (leaf != pivot) asked.push_back(leaf);
+  segment.leaves.clear();
+  segment.together = {pivot};
+  std::vector<std::size_t> others;
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    if (batch.survived(begin + i)) {
+      segment.together.push_back(asked[i]);
+    } else {
+      segment.leaves.push_back(asked[i]);
+      others.push_back(i);
+    }
+  }
+  if (segment.leaves.empty()) {
+    segments.push_back({std::move(segment.together), true});
+  } else if (count == asked.size()) {
+    segments.push_back(std::move(segment));
+  } else {
+    const auto is_later = [&](std::size_t index) {
+      return batch.survived(begin + asked.size() + others[index]);
+    };
+    divide(segment, is_later, segments);
+  }
+}
+
+// Into those that come earlier than its class, the class, and those that come later.
+template <class IsLater>
+void Solver::divide(Segment& segment, const IsLater& is_later, std::vector<Segment>& segments) {
+  Leaves earlier, later;
+  for (std::size_t i = 0; i < segment.leaves.size(); ++i)
+    (is_later(i) ? later : earlier).push_back(segment.leaves[i]);
+  if (!earlier.empty()) segments.push_back({std::move(earlier)});
+  segments.push_back({std::move(segment.together), true});
+  if (!later.empty()) segments.push_back({std::move(later)});
+}
+
+// All classes are known: the path from the job's first leaf to its root, and a job for each class.
+void Solver::finish(Job& job) {
+  job.state = Job::State::solved;
+  solved_leaves_ += 1;
+  std::int32_t at = job.slot;
+  for (std::size_t s = job.segments.size(); s-- > 0;) {
+    Segment& segment = job.segments[s];
+    const auto path = static_cast<std::int32_t>(slots_.size());
+    slots_.emplace_back();
+    slots_.emplace_back();
+    slots_[static_cast<std::size_t>(at)].first = path;
+    slots_[static_cast<std::size_t>(at)].second = path + 1;
+    unlearned_.push_back(at);
+    if (segment.leaves.size() == 1) {
+      slots_.back().leaf = segment.leaves.front();
+      ++solved_leaves_;
+    } else if (segment.leaves.size() == 2) {
+      const std::int32_t leaf = static_cast<std::int32_t>(slots_.size());
+      slots_.push_back({kUnknown, kUnknown, segment.leaves[0]});
+      slots_.push_back({kUnknown, kUnknown, segment.leaves[1]});
+      slots_[static_cast<std::size_t>(path) + 1].first = leaf;
+      slots_[static_cast<std::size_t>(path) + 1].second = leaf + 1;
+      solved_leaves_ += 2;
+    } else {
+      std::ranges::sort(segment.leaves);
+      jobs_.push_back({path + 1, std::move(segment.leaves)});
+    }
+    at = path;
+  }
+  slots_[static_cast<std::size_t>(at)].leaf = job.leaves.front();
+}
+
+}  // namespace
+
+std::optional<SumTree> recover(BlackBox& box, const Reader& reader, Random& random,
+                               const RecoverOptions& options) {
+  return Solver(box, reader, random, options).solve();
+}
+
+}  // namespace normproof::order

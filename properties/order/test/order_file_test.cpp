@@ -1,0 +1,113 @@
+// Orders as JSON: what is written reads back, regular orders are short, and damage is named.
+#include "oracle/order_file.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "corpus/case_json.h"
+#include "oracle/run_lengths.h"
+#include "properties/order/families.h"
+#include "properties/order/test/boxes.h"
+
+namespace normproof::order {
+namespace {
+
+std::string file_of(const std::string& tree, const std::string& more = R"("hidden_size": 4)") {
+  return fmt::format(
+      R"({{"normproof_order": 1, "orders": [{{"operation": "rms_norm", "dtype": "bf16", {}, "tree": {}}}]}})",
+      more, tree);
+}
+
+SumTree read_back(const SumTree& tree) {
+  const auto orders =
+      oracle::orders_from_json(file_of(to_json(tree), fmt::format(R"("hidden_size": {})", tree.leaves)));
+  return *orders.all().at(0).tree;
+}
+
+TEST(OrderFile, WhatIsWrittenReadsBack) {
+  for (const std::int32_t leaves : {1, 2, 3, 7, 64, 1000, 4096}) {
+    for (SumTree tree : {serial(leaves), reverse(leaves), pairwise(leaves), numpy_pairwise(leaves),
+                         canonical(leaves, 8), cub_block_reduce(leaves, 256, 4), random_tree(leaves, 5)}) {
+      EXPECT_EQ(read_back(tree), tree);
+      std::vector<std::uint8_t> fused(static_cast<std::size_t>(leaves), 0);
+      for (const SumTree::Node& node : tree.nodes)
+        if (tree.is_leaf(node.second)) fused[static_cast<std::size_t>(node.second)] = 1;
+      tree = oracle::make_tree(leaves, tree.nodes, fused, SumTree::Precision::fp64);
+      EXPECT_EQ(read_back(tree), tree);
+    }
+  }
+}
+
+TEST(OrderFile, RegularOrdersAreShort) {
+  for (const Family& family : families()) EXPECT_LT(to_json(family.tree(16384)).size(), 20000) << family.name;
+  EXPECT_LT(to_json(serial(16384)).size(), 120);
+  EXPECT_LT(to_json(canonical(16384, 8)).size(), 2000);
+}
+
+TEST(OrderFile, DamageIsNamed) {
+  const auto complaint = [](const std::string& text) -> std::string {
+    try {
+      oracle::orders_from_json(text);
+    } catch (const CaseError& error) {
+      return error.what();
+    }
+    return "none";
+  };
+  const auto of_tree = [&](const std::string& additions, const std::string& fused = "[]") {
+    return complaint(file_of(fmt::format(
+        R"({{"leaves": 4, "precision": "fp32", "additions": {}, "fused": {}}})", additions, fused)));
+  };
+  EXPECT_EQ(of_tree("[[0, 1], [4, 2, [2, 1, 1]]]"), "none");
+  const std::string at = "$.orders[0].tree.additions";
+  EXPECT_EQ(of_tree("[[0, 1], [4, 2]]"), at + ": a tree of 4 leaves has 3 additions, got 2");
+  EXPECT_EQ(of_tree("[[0, 1], [0, 2], [5, 3]]"), at + ": addition 5 adds 0 a second time");
+  EXPECT_EQ(of_tree("[[0, 1], [7, 2], [5, 3]]"),
+            at + ": addition 5 adds 7, which is no element and no earlier addition");
+  EXPECT_EQ(of_tree("[[0, 1], [4, 9], [5, 3]]"), at + ": addition 5 adds 4 and 9, but numbers end at 7");
+  EXPECT_EQ(of_tree("[[0, 1, [9, 1, 1]]]"), at + "[0]: more than 4 entries, or a count below 1");
+  EXPECT_EQ(of_tree("[[0, -1]]"), at + "[0][1]: a whole number from 0 to 1099511627776, got -1");
+  EXPECT_EQ(of_tree("[[0]]"), at + "[0]: 2 numbers and at most 8 runs, got an array of 1");
+  EXPECT_NE(of_tree("[[0, 1], [4, 2, [2, 1, 1]]]", "[[4]]").find("there is no element 4"), std::string::npos);
+  EXPECT_NE(of_tree("[[0, 1], [4, 2, [2, 1, 1]]]", "[[0], [1]]").find("must be rounded first"),
+            std::string::npos);
+  EXPECT_EQ(complaint("{}"), "$.normproof_order: missing");
+  EXPECT_EQ(complaint(R"({"normproof_order": 2, "orders": []})"),
+            "$.normproof_order: a whole number from 1 to 1, got 2");
+  EXPECT_EQ(complaint(file_of(to_json(serial(5)))), "$.orders[0].tree.leaves: is 5, but hidden_size is 4");
+  EXPECT_NE(complaint(file_of(R"({"leaves": 4, "leafs": 4})")).find("unknown key"), std::string::npos);
+}
+
+TEST(OrderFile, FindsTheOrderOfACase) {
+  const auto entry = [](std::int64_t rows, const SumTree& tree) {
+    return oracle::GivenOrder{
+        Operation::rms_norm, DType::bf16, tree.leaves, rows, "", std::make_shared<const SumTree>(tree)};
+  };
+  Case test_case;
+  test_case.shape = {3, 8};
+  const oracle::Orders one({entry(64, serial(8)), entry(64, serial(16))});
+  ASSERT_NE(one.find(test_case), nullptr);
+  EXPECT_EQ(*one.find(test_case)->tree, serial(8));
+  const oracle::Orders two({entry(64, serial(8)), entry(3, pairwise(8))});
+  EXPECT_EQ(*two.find(test_case)->tree, pairwise(8));
+  test_case.shape = {4, 8};
+  EXPECT_EQ(two.find(test_case), nullptr);  // the order depends on the rows, and these were not looked at
+  test_case.dtype = DType::fp16;
+  EXPECT_EQ(one.find(test_case), nullptr);
+}
+
+TEST(RunLengths, RunsOfRuns) {
+  std::vector<std::array<std::int64_t, 1>> items;
+  for (std::int64_t block = 0; block < 5; ++block)
+    for (std::int64_t i = 0; i < 3; ++i) items.push_back({100 * block + 7 * i});
+  const auto runs = oracle::run_lengths(items);
+  EXPECT_EQ(runs.size(), 1u);
+  std::vector<std::array<std::int64_t, 1>> expanded;
+  for (const auto& run : runs) oracle::expand(run, 15, expanded);
+  EXPECT_EQ(expanded, items);
+  EXPECT_THROW(oracle::expand(runs.front(), 14, expanded), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace normproof::order

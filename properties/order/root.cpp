@@ -47,10 +47,7 @@ float scaled(const Candidate& candidate, float x, float sum, float hidden) {
 }
 
 std::uint32_t output_bits(const BlackBox& box, float value) {
-  const std::uint32_t y = rounded(format_of(box.dtype()), static_cast<double>(value));
-  if (box.output_dtype() == box.dtype()) return y;
-  const auto& quantized = oracle::format_of(box.output_dtype());
-  return static_cast<std::uint32_t>(oracle::round_bits(quantized, oracle::decode(box.dtype(), y)));
+  return rounded(format_of(box.dtype()), static_cast<double>(value));
 }
 
 // A row of whole numbers below 256, whose sum of squares is exact in fp32 in any order.
@@ -186,7 +183,8 @@ std::string_view name_of(RootFinding::Root root) {
 
 RootFinding find_root(BlackBox& box, Random& random) {
   RootFinding finding;
-  if (box.hidden_size() <= kSpare) return finding;
+  // Hardly any fp8 output shows one ulp of r.
+  if (box.hidden_size() <= kSpare || box.output_dtype() != box.dtype()) return finding;
   Separating separating{};
   std::vector<Row> rows = separating_rows(box, random, separating);
   for (std::size_t i = 0; i < kPlainRows; ++i) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include "corpus/float_format.h"
@@ -59,11 +60,11 @@ class TargetBox final : public BlackBox {
     const Case test_case = case_of(shape_, epsilon_bits);
     // Kept by each thread for the box it works for: only what was written is set to zero again.
     struct Kept {
-      const TargetBox* box = nullptr;
+      std::int64_t box = -1;
       std::vector<CaseTensors> tensors;
     };
     thread_local Kept kept;
-    if (kept.box != this) kept = {this, {}};
+    if (kept.box != number_) kept = {number_, {}};
     while (kept.tensors.size() < calls) kept.tensors.push_back(plain_tensors(shape_));
     std::vector<RunRequest> requests;
     for (std::size_t call = 0; call < calls; ++call) {
@@ -74,7 +75,7 @@ class TargetBox final : public BlackBox {
     try {
       results = target_.run_all(requests);
     } catch (...) {
-      kept.box = nullptr;
+      kept.box = -1;
       throw;
     }
     for (std::size_t call = 0; call < calls; ++call) {
@@ -119,6 +120,9 @@ class TargetBox final : public BlackBox {
     }
   }
 
+  static inline std::atomic<std::int64_t> boxes_{0};
+
+  const std::int64_t number_ = boxes_++;  // of all boxes ever made
   Target& target_;
   CallShape shape_;
   int threads_;

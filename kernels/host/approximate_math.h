@@ -26,7 +26,10 @@ enum class Approximation : std::uint8_t {
   kLog2,
   kLog10,
   kSin,
-  kCos
+  kCos,
+  kReciprocal,
+  kRoot,
+  kTanh,
 };
 
 namespace internal {

@@ -54,4 +54,45 @@ T atomicAnd(T* address, std::type_identity_t<T> value) {
   return std::atomic_ref<T>(*address).fetch_and(value);
 }
 
+template <std::integral T>
+T atomicXor(T* address, std::type_identity_t<T> value) {
+  return std::atomic_ref<T>(*address).fetch_xor(value);
+}
+template <std::integral T>
+T atomicSub(T* address, std::type_identity_t<T> value) {
+  return std::atomic_ref<T>(*address).fetch_sub(value);
+}
+// Counts up to the bound and then from 0 again, or down to 0 and then from the bound.
+inline unsigned int atomicInc(unsigned int* address, unsigned int bound) {
+  return normproof::host::internal::change_atomically(
+      address, [&](unsigned old) { return old >= bound ? 0 : old + 1; });
+}
+inline unsigned int atomicDec(unsigned int* address, unsigned int bound) {
+  return normproof::host::internal::change_atomically(
+      address, [&](unsigned old) { return old == 0 || old > bound ? bound : old - 1; });
+}
+
+// Among the threads of a block, or of all devices: the same.
+#define NORMPROOF_HOST_SCOPES(name)                  \
+  template <class T, class... Values>                \
+  auto name##_block(T* address, Values... values) {  \
+    return name(address, values...);                 \
+  }                                                  \
+  template <class T, class... Values>                \
+  auto name##_system(T* address, Values... values) { \
+    return name(address, values...);                 \
+  }
+NORMPROOF_HOST_SCOPES(atomicAdd)
+NORMPROOF_HOST_SCOPES(atomicSub)
+NORMPROOF_HOST_SCOPES(atomicMin)
+NORMPROOF_HOST_SCOPES(atomicMax)
+NORMPROOF_HOST_SCOPES(atomicInc)
+NORMPROOF_HOST_SCOPES(atomicDec)
+NORMPROOF_HOST_SCOPES(atomicExch)
+NORMPROOF_HOST_SCOPES(atomicCAS)
+NORMPROOF_HOST_SCOPES(atomicAnd)
+NORMPROOF_HOST_SCOPES(atomicOr)
+NORMPROOF_HOST_SCOPES(atomicXor)
+#undef NORMPROOF_HOST_SCOPES
+
 #endif

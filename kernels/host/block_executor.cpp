@@ -1,6 +1,7 @@
 // The scheduler. Compiled without sanitizers: it moves between fibers whose accesses nothing orders.
 #include "kernels/host/block_executor.h"
 
+#include <algorithm>
 #include <exception>
 #include <new>
 #include <stdexcept>
@@ -279,6 +280,50 @@ void BlockExecutor::abort_inactive_source(const Rendezvous& rendezvous, const Th
                   std::to_string(source) + ", which does not take part");
 }
 
+// What `lane` gets of what the lanes that arrived gave; see combine().
+std::uint64_t BlockExecutor::combined(const Warp& warp, const Rendezvous& rendezvous, unsigned lane) {
+  if (rendezvous.operation == Operation::kMatchAny || rendezvous.operation == Operation::kMatchAll) {
+    std::uint32_t same = 0;
+    for (std::uint32_t rest = rendezvous.arrived; rest != 0; rest &= rest - 1) {
+      const auto other = static_cast<unsigned>(std::countr_zero(rest));
+      same |= static_cast<std::uint32_t>(warp.given[other] == warp.given[lane]) << other;
+    }
+    return rendezvous.operation == Operation::kMatchAny || same == rendezvous.arrived ? same : 0;
+  }
+  auto result =
+      static_cast<std::uint32_t>(warp.given[static_cast<unsigned>(std::countr_zero(rendezvous.arrived))]);
+  for (std::uint32_t rest = rendezvous.arrived & (rendezvous.arrived - 1); rest != 0; rest &= rest - 1) {
+    const auto value = static_cast<std::uint32_t>(warp.given[static_cast<unsigned>(std::countr_zero(rest))]);
+    const bool below = static_cast<std::int32_t>(value) < static_cast<std::int32_t>(result);
+    switch (rendezvous.operation) {
+      case Operation::kReduceAdd:
+        result += value;
+        break;
+      case Operation::kReduceMin:
+        result = std::min(result, value);
+        break;
+      case Operation::kReduceMax:
+        result = std::max(result, value);
+        break;
+      case Operation::kReduceMinSigned:
+        result = below ? value : result;
+        break;
+      case Operation::kReduceMaxSigned:
+        result = below ? result : value;
+        break;
+      case Operation::kReduceAnd:
+        result &= value;
+        break;
+      case Operation::kReduceOr:
+        result |= value;
+        break;
+      default:
+        result ^= value;
+    }
+  }
+  return result;
+}
+
 // Hands every lane what it gets and makes it ready. Lanes get it now, since one that runs ahead overwrites
 // what it gave. A lane that reads from one which takes no part ends the launch.
 void BlockExecutor::complete_if_all_arrived(Warp& warp, unsigned index) {
@@ -297,6 +342,8 @@ void BlockExecutor::complete_if_all_arrived(Warp& warp, unsigned index) {
     const auto lane = static_cast<unsigned>(std::countr_zero(rest));
     if (is_vote(rendezvous.operation)) {
       warp.received[lane] = std::uint64_t{rendezvous.arrived} << 32 | true_lanes;
+    } else if (is_combination(rendezvous.operation)) {
+      warp.received[lane] = combined(warp, rendezvous, lane);
     } else if ((rendezvous.arrived >> warp.source[lane] & 1) != 0) {
       warp.received[lane] = warp.given[warp.source[lane]];
     } else {

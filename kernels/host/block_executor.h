@@ -129,6 +129,7 @@ class BlockExecutor {
   [[gnu::cold]] void abort_inactive_source(const Rendezvous& rendezvous, const Thread& reader,
                                            unsigned source);
   void release_barrier();
+  static std::uint64_t combined(const Warp& warp, const Rendezvous& rendezvous, unsigned lane);
   void complete_if_all_arrived(Warp& warp, unsigned index);
   [[gnu::cold]] void begin_abort(LaunchError error, const Thread& thread, const std::string& what);
   [[gnu::cold]] void report_stuck();

@@ -87,6 +87,11 @@ std::uint64_t shuffle(Operation operation, std::uint32_t mask, std::uint64_t val
   return block.exchange(operation, mask, value, source, site);
 }
 
+std::uint32_t combine(Operation operation, std::uint32_t mask, std::uint64_t value,
+                      std::source_location site) {
+  return static_cast<std::uint32_t>(executor().exchange(operation, mask, value, 0, site));
+}
+
 unsigned lane_index() { return executor().lane(); }
 
 void* shared_memory(const void* declaration, std::size_t bytes, std::size_t alignment) {

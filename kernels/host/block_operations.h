@@ -24,6 +24,16 @@ enum class Operation : std::uint8_t {
   kShuffleUp,
   kShuffleDown,
   kShuffleXor,
+  kReduceAdd,
+  kReduceMin,
+  kReduceMax,
+  kReduceMinSigned,
+  kReduceMaxSigned,
+  kReduceAnd,
+  kReduceOr,
+  kReduceXor,
+  kMatchAny,
+  kMatchAll,
 };
 
 // All of these throw std::logic_error outside a launch, and end the launch (by unwinding the thread) on
@@ -48,6 +58,12 @@ LaneVote vote(Operation operation, std::uint32_t mask, bool predicate, std::sour
 // width gave. A read from a lane that does not take part is an error; reading out of the segment yields the
 // own value.
 std::uint64_t shuffle(Operation operation, std::uint32_t mask, std::uint64_t value, int operand, int width,
+                      std::source_location site);
+
+// What the lanes of `mask` that take part gave, combined: 32 bits of a sum, minimum, ... . For kMatchAny the
+// lanes that gave the same value as the calling one; for kMatchAll those that take part if all gave the same,
+// else none.
+std::uint32_t combine(Operation operation, std::uint32_t mask, std::uint64_t value,
                       std::source_location site);
 
 // The lane of the calling thread within its warp.

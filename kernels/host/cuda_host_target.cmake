@@ -46,15 +46,13 @@ function(normproof_add_cuda_host_target name)
       list(APPEND compiled ${source})
     endif()
   endforeach()
-  file(GLOB headers ${NORMPROOF_CUDA_HOST_FOLDER}/*.h)
   set(generated ${compiled})
   list(FILTER generated INCLUDE REGEX "\\.cu\\.cpp$")
   if(cuda_sources)
     add_custom_command(
       OUTPUT ${generated}
       COMMAND $<TARGET_FILE:normproof::cuda-source-pass> --output ${folder} --depfile ${folder}.d
-              --headers ${NORMPROOF_CUDA_HOST_FOLDER}/cuda_headers ${headers} --include ${include_folders} --
-                  ${cuda_sources}
+              --include ${include_folders} -- ${cuda_sources}
       DEPENDS ${cuda_sources} $<TARGET_FILE:normproof::cuda-source-pass>
       DEPFILE ${folder}.d
       COMMENT "CUDA sources of ${name} for the CPU"

@@ -1,14 +1,22 @@
-// What CUDA offers device code beside barriers, shuffles and correctly rounded arithmetic: caching hints,
-// conversions, minima and maxima, programmatic dependent launch.
+// What CUDA offers device code beside barriers, shuffles, rounding and functions of integers: caching hints,
+// minima and maxima, functions that the C library lacks, programmatic dependent launch.
 #ifndef NORMPROOF_KERNELS_HOST_DEVICE_FUNCTIONS_H
 #define NORMPROOF_KERNELS_HOST_DEVICE_FUNCTIONS_H
 
+#include <atomic>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <type_traits>
 
+#include "kernels/host/approximate_math.h"
+#include "kernels/host/block_operations.h"
 #include "kernels/host/float_intrinsics.h"
+#include "kernels/host/inline_ptx.h"
+#include "kernels/host/integer_functions.h"
+#include "kernels/host/rounded_functions.h"
+#include "kernels/host/simd_functions.h"
 
 // --- loads and stores with caching hints, which change no bits ---
 
@@ -35,41 +43,8 @@ NORMPROOF_HOST_STORE(__stcs)
 NORMPROOF_HOST_STORE(__stwt)
 #undef NORMPROOF_HOST_STORE
 
-// --- conversions ---
-
-inline float __int2float_rn(int a) { return static_cast<float>(a); }
-inline float __uint2float_rn(unsigned int a) { return static_cast<float>(a); }
-
-// To the nearest, ties to even; out of range to the end of the range, NaN to 0.
-inline int __float2int_rn(float a) {
-  if (std::isnan(a)) return 0;
-  if (a >= 0x1p31f) return 0x7fffffff;
-  if (a < -0x1p31f) return -0x7fffffff - 1;
-  return static_cast<int>(std::nearbyint(a));
-}
-inline int __float2int_rz(float a) {
-  if (std::isnan(a)) return 0;
-  if (a >= 0x1p31f) return 0x7fffffff;
-  if (a < -0x1p31f) return -0x7fffffff - 1;
-  return static_cast<int>(a);
-}
 // To [0, 1], NaN to 0.
 inline float __saturatef(float a) { return a > 0 ? (a < 1 ? a : 1.0f) : 0.0f; }
-
-inline unsigned int __brev(unsigned int a) {
-  unsigned int reversed = 0;
-  for (int bit = 0; bit < 32; ++bit) reversed |= (a >> bit & 1u) << (31 - bit);
-  return reversed;
-}
-inline int __ffsll(long long a) {
-  return a == 0 ? 0 : std::countr_zero(static_cast<unsigned long long>(a)) + 1;
-}
-inline int __popcll(unsigned long long a) { return std::popcount(a); }
-inline int __clzll(long long a) { return std::countl_zero(static_cast<unsigned long long>(a)); }
-inline int __mul24(int a, int b) { return ((a << 8) >> 8) * ((b << 8) >> 8); }
-inline unsigned int __umulhi(unsigned int a, unsigned int b) {
-  return static_cast<unsigned int>(std::uint64_t{a} * b >> 32);
-}
 
 // --- minima and maxima; of floats, the number where the other is NaN ---
 
@@ -89,6 +64,62 @@ inline float min(float a, float b) { return std::fmin(a, b); }
 inline float max(float a, float b) { return std::fmax(a, b); }
 inline double min(double a, double b) { return std::fmin(a, b); }
 inline double max(double a, double b) { return std::fmax(a, b); }
+inline double min(float a, double b) { return std::fmin(double(a), b); }
+inline double min(double a, float b) { return std::fmin(a, double(b)); }
+inline double max(float a, double b) { return std::fmax(double(a), b); }
+inline double max(double a, float b) { return std::fmax(a, double(b)); }
+inline unsigned int umin(unsigned int a, unsigned int b) { return a < b ? a : b; }
+inline unsigned int umax(unsigned int a, unsigned int b) { return a < b ? b : a; }
+inline long long llmin(long long a, long long b) { return a < b ? a : b; }
+inline long long llmax(long long a, long long b) { return a < b ? b : a; }
+inline unsigned long long ullmin(unsigned long long a, unsigned long long b) { return a < b ? a : b; }
+inline unsigned long long ullmax(unsigned long long a, unsigned long long b) { return a < b ? b : a; }
+
+// --- functions that the C library lacks, rounded from double ---
+
+inline double fdivide(double a, double b) { return a / b; }
+inline float fdividef(float a, float b) { return a / b; }
+inline double rcbrt(double a) { return 1.0 / std::cbrt(a); }
+inline float rcbrtf(float a) { return static_cast<float>(rcbrt(a)); }
+inline double rhypot(double a, double b) { return 1.0 / std::hypot(a, b); }
+inline float rhypotf(float a, float b) { return static_cast<float>(rhypot(a, b)); }
+inline double norm3d(double a, double b, double c) { return std::hypot(a, b, c); }
+inline float norm3df(float a, float b, float c) { return static_cast<float>(norm3d(a, b, c)); }
+inline double rnorm3d(double a, double b, double c) { return 1.0 / norm3d(a, b, c); }
+inline float rnorm3df(float a, float b, float c) { return static_cast<float>(rnorm3d(a, b, c)); }
+inline double norm4d(double a, double b, double c, double d) {
+  return std::hypot(std::hypot(a, b), std::hypot(c, d));
+}
+inline float norm4df(float a, float b, float c, float d) { return static_cast<float>(norm4d(a, b, c, d)); }
+inline double rnorm4d(double a, double b, double c, double d) { return 1.0 / norm4d(a, b, c, d); }
+inline float rnorm4df(float a, float b, float c, float d) { return static_cast<float>(rnorm4d(a, b, c, d)); }
+inline double norm(int count, const double* a) {
+  double result = 0;
+  for (int i = 0; i < count; ++i) result = std::hypot(result, a[i]);
+  return result;
+}
+inline float normf(int count, const float* a) {
+  double result = 0;
+  for (int i = 0; i < count; ++i) result = std::hypot(result, a[i]);
+  return static_cast<float>(result);
+}
+inline double rnorm(int count, const double* a) { return 1.0 / norm(count, a); }
+inline float rnormf(int count, const float* a) {
+  double result = 0;
+  for (int i = 0; i < count; ++i) result = std::hypot(result, a[i]);
+  return static_cast<float>(1.0 / result);
+}
+inline double sinpi(double a) { return std::sin(std::remainder(a, 2.0) * 3.14159265358979323846); }
+inline double cospi(double a) { return std::cos(std::remainder(a, 2.0) * 3.14159265358979323846); }
+inline float sinpif(float a) { return static_cast<float>(sinpi(a)); }
+inline float cospif(float a) { return static_cast<float>(cospi(a)); }
+inline void sincospi(double a, double* sine, double* cosine) { *sine = sinpi(a), *cosine = cospi(a); }
+inline void sincospif(float a, float* sine, float* cosine) { *sine = sinpif(a), *cosine = cospif(a); }
+inline double normcdf(double a) { return std::erfc(-a / 1.41421356237309504880) / 2; }
+inline float normcdff(float a) { return static_cast<float>(normcdf(a)); }
+inline float __tanf(float a) { return __sinf(a) / __cosf(a); }
+inline float __tanhf(float a) { return static_cast<float>(std::tanh(static_cast<double>(a))); }
+inline void __sincosf(float a, float* sine, float* cosine) { *sine = __sinf(a), *cosine = __cosf(a); }
 
 // --- the rest ---
 
@@ -102,6 +133,24 @@ inline void cudaGridDependencySynchronize() {}
 inline void cudaTriggerProgrammaticLaunchCompletion() {}
 inline void __threadfence_system() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 inline void __nanosleep(unsigned int) {}
+inline void __threadfence_cluster() { __threadfence(); }
+// How far the calling thread has come: no time passes on the CPU, but a later question gets a greater answer.
+inline long long clock64() {
+  static thread_local long long asked = 0;
+  return ++asked;
+}
 [[noreturn]] inline void __trap() { throw std::runtime_error("__trap()"); }
+
+// All memory is one address space: a shared address is the whole pointer.
+inline std::size_t __cvta_generic_to_shared(const void* pointer) {
+  return normproof::host::shared_address_of(pointer);
+}
+inline std::size_t __cvta_generic_to_global(const void* pointer) {
+  return reinterpret_cast<std::size_t>(pointer);
+}
+inline void* __cvta_shared_to_generic(std::size_t address) {
+  return normproof::host::shared_pointer_of(address);
+}
+inline void* __cvta_global_to_generic(std::size_t address) { return reinterpret_cast<void*>(address); }
 
 #endif

@@ -16,6 +16,7 @@ namespace normproof::host::internal {
 inline bool is_vote(Operation operation) {
   return operation >= Operation::kBallot && operation <= Operation::kAll;
 }
+inline bool is_combination(Operation operation) { return operation >= Operation::kReduceAdd; }
 inline bool is_warp_operation(Operation operation) { return operation >= Operation::kSyncwarp; }
 
 // "(x,y,z)"

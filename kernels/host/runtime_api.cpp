@@ -96,6 +96,12 @@ cudaError_t note_launch(const LaunchResult& result) {
   }
 }
 
+cudaError_t note_unavailable(const char* name) {
+  const std::string what = std::string(name) + " cannot be had on the CPU";
+  if (errors.launch_failure.empty()) errors.launch_failure = what;
+  return note_error(cudaErrorNotSupported, what.c_str());
+}
+
 cudaError_t set_function_attribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
   if (value < 0 || static_cast<std::size_t>(value) > kDynamicSharedAtMost) {
@@ -178,6 +184,26 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status)
   *status = cudaStreamCaptureStatusNone;
   return cudaSuccess;
 }
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  return normproof::host::note_unavailable("cudaStreamBeginCapture");
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  *graph = nullptr;
+  return normproof::host::note_unavailable("cudaStreamEndCapture");
+}
+cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned) {
+  *graph = nullptr;
+  return normproof::host::note_unavailable("cudaGraphCreate");
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t, unsigned long long) {
+  *executable = nullptr;
+  return normproof::host::note_unavailable("cudaGraphInstantiate");
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t, cudaStream_t) {
+  return normproof::host::note_unavailable("cudaGraphLaunch");
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t) { return cudaSuccess; }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t) { return cudaSuccess; }
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
   *event = nullptr;
   return cudaSuccess;

@@ -50,6 +50,28 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 
+enum cudaRoundMode { cudaRoundNearest, cudaRoundZero, cudaRoundPosInf, cudaRoundMinInf };
+
+// --- graphs: nothing is recorded on the CPU, so they fail by name; a source that asks whether it is captured
+// is told no
+
+using cudaGraph_t = struct CUgraph_st*;
+using cudaGraphExec_t = struct CUgraphExec_st*;
+using cudaGraphNode_t = struct CUgraphNode_st*;
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeGlobal = 0,
+  cudaStreamCaptureModeThreadLocal = 1,
+  cudaStreamCaptureModeRelaxed = 2,
+};
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned flags);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long flags = 0);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
+
 // --- memory ---
 
 enum cudaMemcpyKind {
@@ -123,6 +145,18 @@ enum cudaFuncAttribute {
   cudaFuncAttributePreferredSharedMemoryCarveout = 9,
 };
 
+enum cudaFuncCache {
+  cudaFuncCachePreferNone = 0,
+  cudaFuncCachePreferShared = 1,
+  cudaFuncCachePreferL1 = 2,
+  cudaFuncCachePreferEqual = 3,
+};
+struct cudaFuncAttributes {
+  std::size_t sharedSizeBytes, constSizeBytes, localSizeBytes;
+  int maxThreadsPerBlock, numRegs, ptxVersion, binaryVersion, cacheModeCA;
+  int maxDynamicSharedSizeBytes, preferredShmemCarveout;
+};
+
 namespace normproof::host {
 inline constexpr std::size_t kDynamicSharedWithoutAsking = 48 * 1024;
 inline constexpr std::size_t kDynamicSharedAtMost = 227 * 1024;
@@ -131,6 +165,10 @@ cudaError_t set_function_attribute(const void* kernel, cudaFuncAttribute attribu
 cudaError_t active_blocks(int* blocks, int threads_per_block, std::size_t dynamic_shared_bytes);
 // What a launch may have, given what cudaFuncSetAttribute allowed the kernel.
 std::size_t allowed_dynamic_shared(const void* kernel);
+
+// For what can be declared but not done on the CPU: notes that the call failed, by the name of what was
+// called, so that the caller's call fails even if it does not look at the result.
+cudaError_t note_unavailable(const char* name);
 
 // Notes an error of the runtime for cudaGetLastError() and cudaGetErrorString(); returns it.
 cudaError_t note_error(cudaError_t error, const char* what);
@@ -147,6 +185,34 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Function,
   return normproof::host::active_blocks(blocks, threads_per_block, dynamic_shared_bytes);
 }
 template <class Function>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, Function,
+                                                                   int threads_per_block,
+                                                                   std::size_t dynamic_shared_bytes,
+                                                                   unsigned) {
+  return normproof::host::active_blocks(blocks, threads_per_block, dynamic_shared_bytes);
+}
+// What a block may have so that so many of them fit.
+template <class Function>
+cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(std::size_t* bytes, Function, int blocks, int) {
+  const std::size_t share = blocks < 1 ? 0 : std::size_t{228 * 1024} / static_cast<std::size_t>(blocks);
+  *bytes = share < 1024 ? 0 : share - 1024;
+  return cudaSuccess;
+}
+template <class Function>
+cudaError_t cudaFuncSetCacheConfig(Function*, cudaFuncCache) {
+  return cudaSuccess;
+}
+// Registers and code do not exist here: 0.
+template <class Function>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Function* kernel) {
+  *attributes = {};
+  attributes->maxThreadsPerBlock = 1024;
+  attributes->maxDynamicSharedSizeBytes =
+      static_cast<int>(normproof::host::allowed_dynamic_shared(reinterpret_cast<const void*>(kernel)));
+  attributes->binaryVersion = attributes->ptxVersion = 90;
+  return cudaSuccess;
+}
+template <class Function>
 cudaError_t cudaOccupancyMaxPotentialBlockSize(int* least_grid, int* threads_per_block, Function,
                                                std::size_t dynamic_shared_bytes = 0, int most_threads = 0) {
   *threads_per_block = most_threads > 0 && most_threads < 1024 ? most_threads : 1024;
@@ -158,16 +224,52 @@ cudaError_t cudaOccupancyMaxPotentialBlockSize(int* least_grid, int* threads_per
   return error;
 }
 
+template <class Function, class SharedOfBlock>
+cudaError_t cudaOccupancyMaxPotentialBlockSizeVariableSMem(int* least_grid, int* threads_per_block,
+                                                           Function kernel, SharedOfBlock shared_of_block,
+                                                           int most_threads = 0) {
+  const int threads = most_threads > 0 && most_threads < 1024 ? most_threads : 1024;
+  return cudaOccupancyMaxPotentialBlockSize(least_grid, threads_per_block, kernel,
+                                            static_cast<std::size_t>(shared_of_block(threads)), most_threads);
+}
+
 // --- launches ---
 
 enum cudaLaunchAttributeID {
   cudaLaunchAttributeIgnore = 0,
   cudaLaunchAttributeAccessPolicyWindow = 1,
   cudaLaunchAttributeCooperative = 2,
+  cudaLaunchAttributeSynchronizationPolicy = 3,
   cudaLaunchAttributeClusterDimension = 4,
+  cudaLaunchAttributeClusterSchedulingPolicyPreference = 5,
   cudaLaunchAttributeProgrammaticStreamSerialization = 6,
+  cudaLaunchAttributeProgrammaticEvent = 7,
   cudaLaunchAttributePriority = 8,
+  cudaLaunchAttributeMemSyncDomainMap = 9,
+  cudaLaunchAttributeMemSyncDomain = 10,
+  cudaLaunchAttributePreferredClusterDimension = 11,
+  cudaLaunchAttributeLaunchCompletionEvent = 12,
+  cudaLaunchAttributeDeviceUpdatableKernelNode = 13,
+  cudaLaunchAttributePreferredSharedMemoryCarveout = 14,
 };
+enum cudaAccessProperty {
+  cudaAccessPropertyNormal = 0,
+  cudaAccessPropertyStreaming = 1,
+  cudaAccessPropertyPersisting = 2,
+};
+struct cudaAccessPolicyWindow {
+  void* base_ptr;
+  std::size_t num_bytes;
+  float hitRatio;
+  cudaAccessProperty hitProp, missProp;
+};
+enum cudaSynchronizationPolicy {
+  cudaSyncPolicyAuto = 1,
+  cudaSyncPolicySpin = 2,
+  cudaSyncPolicyYield = 3,
+  cudaSyncPolicyBlockingSync = 4,
+};
+enum cudaLaunchMemSyncDomain { cudaLaunchMemSyncDomainDefault = 0, cudaLaunchMemSyncDomainRemote = 1 };
 union cudaLaunchAttributeValue {
   char pad[64];
   int cooperative;
@@ -175,7 +277,16 @@ union cudaLaunchAttributeValue {
   int programmaticStreamSerializationAllowed;
   struct {
     unsigned int x, y, z;
-  } clusterDim;
+  } clusterDim, preferredClusterDim;
+  cudaAccessPolicyWindow accessPolicyWindow;
+  cudaSynchronizationPolicy syncPolicy;
+  cudaLaunchMemSyncDomain memSyncDomain;
+  unsigned int sharedMemCarveout;
+  struct {
+    cudaEvent_t event;
+    int flags;
+    int triggerAtBlockStart;
+  } programmaticEvent;
 };
 struct cudaLaunchAttribute {
   cudaLaunchAttributeID id;

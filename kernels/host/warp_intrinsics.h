@@ -27,6 +27,11 @@ inline int __syncthreads_and(int predicate, std::source_location site = std::sou
   return vote.true_count == vote.arrivals;
 }
 
+// Barriers that a block has by number: this one waits for the whole block, whatever its number.
+inline void __barrier_sync(unsigned, std::source_location site = std::source_location::current()) {
+  normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreads, false, site);
+}
+
 inline void __syncwarp(unsigned mask = 0xffffffffu,
                        std::source_location site = std::source_location::current()) {
   normproof::host::sync_lanes(mask, site);
@@ -46,13 +51,28 @@ inline int __all_sync(unsigned mask, int predicate,
   return vote.true_lanes == vote.lanes;
 }
 
+// Whether the predicate is the same in all lanes of the mask.
+inline int __uni_sync(unsigned mask, int predicate,
+                      std::source_location site = std::source_location::current()) {
+  const auto vote = normproof::host::vote(normproof::host::Operation::kAll, mask, predicate != 0, site);
+  return vote.true_lanes == vote.lanes || vote.true_lanes == 0;
+}
+
 // CUDA promises no more than that the calling lane is in it: a kernel that expects others is wrong, and fails
 // here.
 inline unsigned __activemask() { return 1u << normproof::host::lane_index(); }
 
-namespace normproof::host::internal {
+namespace normproof::host {
+// Types that are no numbers of the language but whose bits a shuffle moves, up to 8 bytes.
 template <class T>
-concept Shuffleable = std::is_arithmetic_v<T> && (sizeof(T) == 4 || sizeof(T) == 8);
+inline constexpr bool kIsShuffledAsBits = false;
+
+namespace internal {
+template <class T>
+concept Shuffleable = (std::is_arithmetic_v<T> && (sizeof(T) == 4 || sizeof(T) == 8)) || kIsShuffledAsBits<T>;
+// CUDA has no overload for them: they become int.
+template <class T>
+concept Promoted = std::is_integral_v<T> && sizeof(T) < 4;
 
 template <Shuffleable T>
 T shuffle_value(Operation operation, unsigned mask, T value, int operand, int width,
@@ -60,35 +80,66 @@ T shuffle_value(Operation operation, unsigned mask, T value, int operand, int wi
   std::uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof value);
   bits = shuffle(operation, mask, bits, operand, width, site);
-  std::memcpy(&value, &bits, sizeof value);
+  std::memcpy(static_cast<void*>(&value), &bits, sizeof value);
   return value;
 }
-}  // namespace normproof::host::internal
+}  // namespace internal
+}  // namespace normproof::host
 
-// 32-bit and 64-bit numbers. A width of 32 or a smaller power of two splits the warp into segments.
-template <normproof::host::internal::Shuffleable T>
-T __shfl_sync(unsigned mask, T value, int source_lane, int width = 32,
-              std::source_location site = std::source_location::current()) {
-  return normproof::host::internal::shuffle_value(normproof::host::Operation::kShuffle, mask, value,
-                                                  source_lane, width, site);
+// A width of 32 or a smaller power of two splits the warp into segments.
+#define NORMPROOF_HOST_SHUFFLE(name, operation, Operand, operand)                                       \
+  template <normproof::host::internal::Shuffleable T>                                                   \
+  T name(unsigned mask, T value, Operand operand, int width = 32,                                       \
+         std::source_location site = std::source_location::current()) {                                 \
+    return normproof::host::internal::shuffle_value(normproof::host::Operation::operation, mask, value, \
+                                                    static_cast<int>(operand), width, site);            \
+  }                                                                                                     \
+  template <normproof::host::internal::Promoted T>                                                      \
+  int name(unsigned mask, T value, Operand operand, int width = 32,                                     \
+           std::source_location site = std::source_location::current()) {                               \
+    return name(mask, static_cast<int>(value), operand, width, site);                                   \
+  }
+NORMPROOF_HOST_SHUFFLE(__shfl_sync, kShuffle, int, source_lane)
+NORMPROOF_HOST_SHUFFLE(__shfl_up_sync, kShuffleUp, unsigned, delta)
+NORMPROOF_HOST_SHUFFLE(__shfl_down_sync, kShuffleDown, unsigned, delta)
+NORMPROOF_HOST_SHUFFLE(__shfl_xor_sync, kShuffleXor, int, lane_mask)
+#undef NORMPROOF_HOST_SHUFFLE
+
+// --- reductions over the lanes of a mask, and lanes with the same value ---
+
+#define NORMPROOF_HOST_REDUCE(name, type, operation)                                                         \
+  inline type name(unsigned mask, type value, std::source_location site = std::source_location::current()) { \
+    return static_cast<type>(normproof::host::combine(normproof::host::Operation::operation, mask,           \
+                                                      static_cast<unsigned>(value), site));                  \
+  }
+NORMPROOF_HOST_REDUCE(__reduce_add_sync, unsigned, kReduceAdd)
+NORMPROOF_HOST_REDUCE(__reduce_add_sync, int, kReduceAdd)
+NORMPROOF_HOST_REDUCE(__reduce_min_sync, unsigned, kReduceMin)
+NORMPROOF_HOST_REDUCE(__reduce_min_sync, int, kReduceMinSigned)
+NORMPROOF_HOST_REDUCE(__reduce_max_sync, unsigned, kReduceMax)
+NORMPROOF_HOST_REDUCE(__reduce_max_sync, int, kReduceMaxSigned)
+NORMPROOF_HOST_REDUCE(__reduce_and_sync, unsigned, kReduceAnd)
+NORMPROOF_HOST_REDUCE(__reduce_or_sync, unsigned, kReduceOr)
+NORMPROOF_HOST_REDUCE(__reduce_xor_sync, unsigned, kReduceXor)
+#undef NORMPROOF_HOST_REDUCE
+
+template <class T>
+  requires(std::is_arithmetic_v<T> && (sizeof(T) == 4 || sizeof(T) == 8))
+unsigned __match_any_sync(unsigned mask, T value,
+                          std::source_location site = std::source_location::current()) {
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof value);
+  return normproof::host::combine(normproof::host::Operation::kMatchAny, mask, bits, site);
 }
-template <normproof::host::internal::Shuffleable T>
-T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32,
-                 std::source_location site = std::source_location::current()) {
-  return normproof::host::internal::shuffle_value(normproof::host::Operation::kShuffleUp, mask, value,
-                                                  static_cast<int>(delta), width, site);
-}
-template <normproof::host::internal::Shuffleable T>
-T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32,
-                   std::source_location site = std::source_location::current()) {
-  return normproof::host::internal::shuffle_value(normproof::host::Operation::kShuffleDown, mask, value,
-                                                  static_cast<int>(delta), width, site);
-}
-template <normproof::host::internal::Shuffleable T>
-T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32,
-                  std::source_location site = std::source_location::current()) {
-  return normproof::host::internal::shuffle_value(normproof::host::Operation::kShuffleXor, mask, value,
-                                                  lane_mask, width, site);
+template <class T>
+  requires(std::is_arithmetic_v<T> && (sizeof(T) == 4 || sizeof(T) == 8))
+unsigned __match_all_sync(unsigned mask, T value, int* all,
+                          std::source_location site = std::source_location::current()) {
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof value);
+  const unsigned lanes = normproof::host::combine(normproof::host::Operation::kMatchAll, mask, bits, site);
+  *all = lanes != 0;
+  return lanes;
 }
 
 // All threads of a block live on one OS thread, so only the compiler must be held.

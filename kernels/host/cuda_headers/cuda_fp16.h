@@ -1,5 +1,5 @@
-// Stands in for NVIDIA's cuda_fp16.h: __half and its arithmetic, every operation one rounding to the nearest,
-// ties to even. Written from NVIDIA's documentation.
+// Stands in for NVIDIA's cuda_fp16.h: __half, its pair and their arithmetic. Written from NVIDIA's
+// documentation.
 #ifndef NORMPROOF_CUDA_HEADERS_CUDA_FP16_H
 #define NORMPROOF_CUDA_HEADERS_CUDA_FP16_H
 
@@ -7,110 +7,48 @@
 
 #include "kernels/host/small_floats.h"
 
-struct __half_raw {
-  unsigned short x;
-};
+#ifndef __CUDA_ALIGN__
+#define __CUDA_ALIGN__(bytes) __align__(bytes)
+#endif
 
-struct alignas(2) __half {
-  unsigned short x;
+struct __half;
+struct __nv_bfloat16;
 
-  __half() = default;
-  __half(const __half_raw& raw) : x(raw.x) {}
-  __half(float value) : x(bits_of(value)) {}
-  explicit __half(double value) : x(bits_of(value)) {}
-  explicit __half(int value) : x(bits_of(value)) {}
-  explicit __half(unsigned value) : x(bits_of(value)) {}
-  operator __half_raw() const { return {x}; }
-  operator float() const { return normproof::host::value_of_bits(x, normproof::host::kFp16, 15); }
-  __half& operator=(float value) {
-    x = bits_of(value);
-    return *this;
-  }
+#define NORMPROOF_HALF __half
+#define NORMPROOF_HALF2 __half2
+#define NORMPROOF_HALF_RAW __half_raw
+#define NORMPROOF_HALF2_RAW __half2_raw
+#define NORMPROOF_OTHER_HALF const __nv_bfloat16&
+#define NORMPROOF_HALF_FORMAT kFp16
+#define NORMPROOF_HALF_NAMED(before, after) before##half##after
+#define NORMPROOF_HALF_PAIR_OF_ONE __half2half2
+#ifdef __CUDA_NO_HALF_CONVERSIONS__
+#define NORMPROOF_HALF_NO_CONVERSIONS
+#endif
+#ifdef __CUDA_NO_HALF_OPERATORS__
+#define NORMPROOF_HALF_NO_OPERATORS
+#endif
+#if defined(__CUDA_NO_HALF2_OPERATORS__) || defined(__CUDA_NO_HALF_OPERATORS__)
+#define NORMPROOF_HALF2_NO_OPERATORS
+#endif
 
-  static unsigned short bits_of(double value) {
-    return static_cast<unsigned short>(normproof::host::round_to_bits(value, normproof::host::kFp16, 15));
-  }
-};
+#include "kernels/host/half_everything.h"
 
-struct alignas(4) __half2 {
-  __half x, y;
-
-  __half2() = default;
-  __half2(const __half& first, const __half& second) : x(first), y(second) {}
-};
 using half = __half;
 using half2 = __half2;
+using nv_half = __half;
+using nv_half2 = __half2;
+using __nv_half = __half;
+using __nv_half2 = __half2;
+using __nv_half_raw = __half_raw;
+using __nv_half2_raw = __half2_raw;
 
-// --- conversions ---
-
-inline __half __float2half(float a) { return __half(a); }
-inline __half __float2half_rn(float a) { return __half(a); }
-inline float __half2float(__half a) { return static_cast<float>(a); }
-inline __half __double2half(double a) { return __half(a); }
-inline __half __int2half_rn(int a) { return __half(a); }
-inline unsigned short __half_as_ushort(__half a) { return a.x; }
-inline __half __ushort_as_half(unsigned short bits) { return __half(__half_raw{bits}); }
-inline __half2 __float2half2_rn(float a) { return {__half(a), __half(a)}; }
-inline __half2 __floats2half2_rn(float a, float b) { return {__half(a), __half(b)}; }
-inline __half2 __float22half2_rn(float2 a) { return {__half(a.x), __half(a.y)}; }
-inline float2 __half22float2(__half2 a) { return {static_cast<float>(a.x), static_cast<float>(a.y)}; }
-inline float __low2float(__half2 a) { return static_cast<float>(a.x); }
-inline float __high2float(__half2 a) { return static_cast<float>(a.y); }
-inline __half __low2half(__half2 a) { return a.x; }
-inline __half __high2half(__half2 a) { return a.y; }
-inline __half2 __half2half2(__half a) { return {a, a}; }
-inline __half2 __halves2half2(__half a, __half b) { return {a, b}; }
-inline __half2 make_half2(__half a, __half b) { return {a, b}; }
-
-// --- arithmetic: sums and products of two are exact in double ---
-
-inline __half __hadd(__half a, __half b) {
-  return __half(static_cast<double>(float(a)) + static_cast<double>(float(b)));
-}
-inline __half __hsub(__half a, __half b) {
-  return __half(static_cast<double>(float(a)) - static_cast<double>(float(b)));
-}
-inline __half __hmul(__half a, __half b) {
-  return __half(static_cast<double>(float(a)) * static_cast<double>(float(b)));
-}
-inline __half __hdiv(__half a, __half b) { return __half(float(a) / float(b)); }
-inline __half __hadd_rn(__half a, __half b) { return __hadd(a, b); }
-inline __half __hsub_rn(__half a, __half b) { return __hsub(a, b); }
-inline __half __hmul_rn(__half a, __half b) { return __hmul(a, b); }
-inline __half __hfma(__half a, __half b, __half c) {
-  return __half(normproof::host::fma_to_odd(float(a), float(b), float(c)));
-}
-inline __half __hneg(__half a) { return __half(__half_raw{static_cast<unsigned short>(a.x ^ 0x8000)}); }
-inline __half __habs(__half a) { return __half(__half_raw{static_cast<unsigned short>(a.x & 0x7fff)}); }
-inline bool __hisnan(__half a) { return std::isnan(float(a)); }
-inline bool __heq(__half a, __half b) { return float(a) == float(b); }
-inline bool __hlt(__half a, __half b) { return float(a) < float(b); }
-inline bool __hgt(__half a, __half b) { return float(a) > float(b); }
-// The number where one is NaN.
-inline __half __hmax(__half a, __half b) { return __half(std::fmax(float(a), float(b))); }
-inline __half __hmin(__half a, __half b) { return __half(std::fmin(float(a), float(b))); }
-inline __half2 __hadd2(__half2 a, __half2 b) { return {__hadd(a.x, b.x), __hadd(a.y, b.y)}; }
-inline __half2 __hsub2(__half2 a, __half2 b) { return {__hsub(a.x, b.x), __hsub(a.y, b.y)}; }
-inline __half2 __hmul2(__half2 a, __half2 b) { return {__hmul(a.x, b.x), __hmul(a.y, b.y)}; }
-inline __half2 __hfma2(__half2 a, __half2 b, __half2 c) {
-  return {__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)};
-}
-
-inline __half operator+(const __half& a, const __half& b) { return __hadd(a, b); }
-inline __half operator-(const __half& a, const __half& b) { return __hsub(a, b); }
-inline __half operator*(const __half& a, const __half& b) { return __hmul(a, b); }
-inline __half operator/(const __half& a, const __half& b) { return __hdiv(a, b); }
-inline __half operator-(const __half& a) { return __hneg(a); }
-inline __half& operator+=(__half& a, const __half& b) { return a = a + b; }
-inline __half& operator-=(__half& a, const __half& b) { return a = a - b; }
-inline __half& operator*=(__half& a, const __half& b) { return a = a * b; }
-inline bool operator==(const __half& a, const __half& b) { return __heq(a, b); }
-inline bool operator<(const __half& a, const __half& b) { return __hlt(a, b); }
-inline bool operator>(const __half& a, const __half& b) { return __hgt(a, b); }
-inline __half2 operator+(const __half2& a, const __half2& b) { return __hadd2(a, b); }
-inline __half2 operator-(const __half2& a, const __half2& b) { return __hsub2(a, b); }
-inline __half2 operator*(const __half2& a, const __half2& b) { return __hmul2(a, b); }
-inline __half2& operator+=(__half2& a, const __half2& b) { return a = a + b; }
-inline __half2& operator*=(__half2& a, const __half2& b) { return a = a * b; }
+#define CUDART_INF_FP16 __ushort_as_half(static_cast<unsigned short>(0x7C00U))
+#define CUDART_NAN_FP16 __ushort_as_half(static_cast<unsigned short>(0x7FFFU))
+#define CUDART_MIN_DENORM_FP16 __ushort_as_half(static_cast<unsigned short>(0x0001U))
+#define CUDART_MAX_NORMAL_FP16 __ushort_as_half(static_cast<unsigned short>(0x7BFFU))
+#define CUDART_NEG_ZERO_FP16 __ushort_as_half(static_cast<unsigned short>(0x8000U))
+#define CUDART_ZERO_FP16 __ushort_as_half(static_cast<unsigned short>(0x0000U))
+#define CUDART_ONE_FP16 __ushort_as_half(static_cast<unsigned short>(0x3C00U))
 
 #endif

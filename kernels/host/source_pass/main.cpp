@@ -1,12 +1,14 @@
 // normproof-cuda-source-pass: makes CUDA sources compile with a plain C++ compiler, and their headers. Called
 // by the CMake function normproof_add_cuda_host_target().
 //
-//   normproof-cuda-source-pass --output FOLDER --depfile FILE --headers FOLDER-OR-FILE... [--include
-//   FOLDER...] -- SOURCE...
+//   normproof-cuda-source-pass --output FOLDER --depfile FILE [--include FOLDER...] -- SOURCE...
 //
 // Each SOURCE becomes FOLDER/<its path>.cpp; headers that need a change too, wherever they are found beside
-// the file that includes them or in an --include folder, become FOLDER/<their path>. Names that stand in the
-// --headers are known.
+// the file that includes them or in an --include folder, become FOLDER/<their path>.
+//
+//   normproof-cuda-source-pass --unavailable
+//
+// prints what of CUDA cannot be had: names, a tab, the reason.
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -20,6 +22,7 @@
 #include <vector>
 
 #include "kernels/host/source_pass/rewrite.h"
+#include "kernels/host/source_pass/unavailable.h"
 
 namespace normproof::source_pass {
 namespace {
@@ -28,7 +31,7 @@ using std::filesystem::path;
 
 struct Options {
   path output, depfile;
-  std::vector<path> headers, includes, sources;
+  std::vector<path> includes, sources;
 };
 
 std::string read(const path& file) {
@@ -51,18 +54,9 @@ class Pass {
   explicit Pass(const Options& options) : options_(options) {}
 
   void run() {
-    for (const path& header : options_.headers) {
-      if (!std::filesystem::is_directory(header)) {
-        add_names_of_header(tokens_of(read(header)), known_);
-        continue;
-      }
-      for (const auto& entry : std::filesystem::recursive_directory_iterator(header)) {
-        if (entry.is_regular_file()) add_names_of_header(tokens_of(read(entry.path())), known_);
-      }
-    }
     for (const path& source : options_.sources) find(canonical(source));
-    for (auto& [file, input] : files_) add_defined_names(input.tokens, known_);
-    for (auto& [file, input] : files_) input.changed = rewrite(input.tokens, known_);
+    for (auto& [file, input] : files_) add_defined_names(input.tokens, defined_);
+    for (auto& [file, input] : files_) input.changed = rewrite(input.tokens, defined_);
     // Whoever includes a changed file is changed.
     for (bool more = true; more;) {
       more = false;
@@ -143,7 +137,7 @@ class Pass {
   }
 
   const Options& options_;
-  Names known_;
+  Names defined_;
   std::map<path, Input> files_;
 };
 
@@ -157,8 +151,6 @@ Options parse(const std::vector<std::string>& arguments) {
       options.output = argument;
     } else if (current == "--depfile") {
       options.depfile = argument;
-    } else if (current == "--headers") {
-      options.headers.emplace_back(argument);
     } else if (current == "--include") {
       options.includes.emplace_back(argument);
     } else if (current == "--") {
@@ -167,10 +159,8 @@ Options parse(const std::vector<std::string>& arguments) {
       throw std::invalid_argument("'" + argument + "' behind '" + current + "'");
     }
   }
-  if (options.output.empty() || options.depfile.empty() || options.headers.empty() || options.sources.empty())
-    throw std::invalid_argument(
-        "wanted: --output FOLDER --depfile FILE --headers FOLDER-OR-FILE... [--include FOLDER...] -- "
-        "SOURCE...");
+  if (options.output.empty() || options.depfile.empty() || options.sources.empty())
+    throw std::invalid_argument("wanted: --output FOLDER --depfile FILE [--include FOLDER...] -- SOURCE...");
   return options;
 }
 
@@ -180,6 +170,11 @@ Options parse(const std::vector<std::string>& arguments) {
 int main(int count, char** arguments) {
   using namespace normproof::source_pass;
   try {
+    if (count == 2 && std::string_view(arguments[1]) == "--unavailable") {
+      for (const Unavailable& row : all_unavailable())
+        std::printf("%s\t%s\n", std::string(row.names).c_str(), std::string(row.why).c_str());
+      return 0;
+    }
     const Options options = parse({arguments + 1, arguments + count});
     Pass(options).run();
     return 0;

@@ -1,54 +1,18 @@
 #include "kernels/host/source_pass/rewrite.h"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <cstddef>
+
+#include "kernels/host/source_pass/inline_ptx.h"
+#include "kernels/host/source_pass/token_editor.h"
+#include "kernels/host/source_pass/unavailable.h"
 
 namespace normproof::source_pass {
 namespace {
 
-constexpr std::size_t kNone = static_cast<std::size_t>(-1);
-constexpr std::string_view kRemedy =
-    "; write it in CUDA C++, or leave it out with #if !defined(NORMPROOF_HOST_EXECUTION)";
-
-// What the compilers themselves know.
-constexpr std::array<std::string_view, 14> kCompilerPrefixes = {
-    "__builtin_",  "__attribute", "__restrict", "__inline", "__volatile", "__func",    "__has_",
-    "__cplusplus", "__extension", "__int128",   "__typeof", "__declspec", "__alignof", "__is_"};
-
-constexpr std::array<std::string_view, 4> kAssemblers = {"asm", "__asm", "__asm__", "__asm_volatile"};
-
-struct Unavailable {
-  std::string_view prefix;
-  std::string_view what;
-};
-// A prefix that ends in a capital letter stands for all functions that begin with it.
-constexpr std::array<Unavailable, 14> kUnavailable = {{
-    {"tex1D", "textures cannot be read on the CPU"},
-    {"tex2D", "textures cannot be read on the CPU"},
-    {"tex3D", "textures cannot be read on the CPU"},
-    {"surf1D", "surfaces cannot be read on the CPU"},
-    {"surf2D", "surfaces cannot be read on the CPU"},
-    {"surf3D", "surfaces cannot be read on the CPU"},
-    {"cudaTextureObject_t", "textures cannot be had on the CPU"},
-    {"this_grid", "blocks run one after the other on the CPU, so a grid cannot wait for them all"},
-    {"this_multi_grid", "blocks run one after the other on the CPU, so a grid cannot wait for them all"},
-    {"this_cluster", "blocks run one after the other on the CPU, so a cluster cannot wait for them all"},
-    {"grid_group", "blocks run one after the other on the CPU, so a grid cannot wait for them all"},
-    {"cluster_group", "blocks run one after the other on the CPU, so a cluster cannot wait for them all"},
-    {"coalesced_threads", "which threads run together is no fact on the CPU"},
-    {"cudaLaunchCooperativeKernel",
-     "blocks run one after the other on the CPU, so a grid cannot wait for them all"},
-}};
-
-bool is_reserved(std::string_view name) {
-  return name.size() > 2 && name.starts_with("__") && std::islower(static_cast<unsigned char>(name[2])) != 0;
-}
-
-class Rewriter {
+class Rewriter : public TokenEditor {
  public:
-  Rewriter(std::vector<Token>& tokens, const Names& known) : tokens_(tokens), known_(known) {}
+  Rewriter(std::vector<Token>& tokens, const Names& defined) : TokenEditor(tokens), defined_(defined) {}
 
   bool run() {
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
@@ -71,74 +35,6 @@ class Rewriter {
   }
 
  private:
-  bool is(std::size_t i, std::string_view text) const {
-    return i != kNone && i < tokens_.size() && tokens_[i].text == text &&
-           tokens_[i].kind != TokenKind::literal;
-  }
-  bool is_identifier(std::size_t i) const { return i != kNone && tokens_[i].kind == TokenKind::identifier; }
-
-  // The neighbours that are no space; kNone where there is none.
-  std::size_t previous(std::size_t i) const {
-    while (i != kNone && i-- > 0) {
-      if (tokens_[i].kind != TokenKind::space) return i;
-    }
-    return kNone;
-  }
-  std::size_t next(std::size_t i) const {
-    while (++i < tokens_.size()) {
-      if (tokens_[i].kind != TokenKind::space) return i;
-    }
-    return kNone;
-  }
-
-  // Whether three of these characters stand side by side from i on.
-  bool is_run_of(std::size_t i, char c) const {
-    for (std::size_t k = i; k < i + 3; ++k) {
-      if (k >= tokens_.size() || tokens_[k].kind != TokenKind::punctuation || tokens_[k].text[0] != c)
-        return false;
-    }
-    return true;
-  }
-
-  void replace(std::size_t i, std::string text) {
-    tokens_[i].text = std::move(text);
-    changed_ = true;
-  }
-  void insert_before(std::size_t i, const std::string& text) { replace(i, text + tokens_[i].text); }
-  void insert_after(std::size_t i, const std::string& text) { replace(i, tokens_[i].text + text); }
-
-  // Makes the compiler say so, unless the preprocessor leaves this place out.
-  void error(std::size_t i, const std::string& message) {
-    const std::string directive = "GCC error \"" + escaped("normproof: " + message) + "\"";
-    insert_before(i, "_Pragma(\"" + escaped(directive) + "\") ");
-  }
-  static std::string escaped(std::string_view text) {
-    std::string result;
-    for (const char c : text) {
-      if (c == '"' || c == '\\') result += '\\';
-      result += c;
-    }
-    return result;
-  }
-
-  // The source from i to the end of a statement or a call, on one line and not long.
-  std::string excerpt(std::size_t i) const {
-    std::string text;
-    int depth = 0;
-    for (; i < tokens_.size() && text.size() < 120; ++i) {
-      const Token& token = tokens_[i];
-      if (is(i, ";")) break;
-      if (is(i, "(")) ++depth;
-      if (token.kind == TokenKind::space) {
-        if (!text.empty() && text.back() != ' ') text += ' ';
-      } else {
-        text += token.text;
-      }
-      if (is(i, ")") && --depth == 0) break;
-    }
-    return text;
-  }
-
   // --- scopes: whether all braces around a place are those of namespaces ---
 
   void open_brace(std::size_t brace) {
@@ -178,26 +74,34 @@ class Rewriter {
       if (!is(previous(i), "(")) replace(i, "__attribute__((noinline))");
       return;
     }
-    const std::size_t after = next(i);
-    if (std::find(kAssemblers.begin(), kAssemblers.end(), name) != kAssemblers.end()) {
-      if (is(after, "(") || is(after, "volatile") || is(after, "__volatile__"))
-        error(i, "inline PTX cannot run on the CPU: " + excerpt(i) + std::string(kRemedy));
+    if (is_assembler(name)) {
+      const bool changed = rewrite_inline_ptx(tokens_, i, in_function() || tokens_[i].in_directive);
+      changed_ = changed_ || changed;
       return;
     }
-    if (is(previous(i), ".") || is(previous(i), "define")) return;
-    for (const Unavailable& unavailable : kUnavailable) {
-      const bool exact = !unavailable.prefix.ends_with('D');
-      if (exact ? name != unavailable.prefix : !name.starts_with(unavailable.prefix)) continue;
-      if (!exact && !is(after, "(") && !is(after, "<")) continue;
-      return error(i, name + ": " + std::string(unavailable.what) + std::string(kRemedy));
+    if (name == "pragma" && tokens_[i].directive == "define") return pragma_in_macro(i);
+    if (is(previous(i), ".") || is(previous(i), "define") || defined_.contains(name)) return;
+    if (const Unavailable* unavailable = find_unavailable(name)) {
+      const std::size_t after = next(i);
+      if (unavailable->only_if_called && !is(after, "(") && !is(after, "<")) return;
+      error(i, name + ": " + std::string(unavailable->why) + std::string(kRemedy));
     }
-    if (is_reserved(name) && is(after, "(") && !known_.contains(name) && !known_to_compilers(name))
-      error(i, name + " is not known on the CPU" + std::string(kRemedy));
   }
 
-  static bool known_to_compilers(std::string_view name) {
-    return std::any_of(kCompilerPrefixes.begin(), kCompilerPrefixes.end(),
-                       [&](std::string_view prefix) { return name.starts_with(prefix); });
+  // #define UNROLL #pragma unroll: nvcc takes it, the standard has _Pragma for it. How a loop is unrolled
+  // changes no result, and clang accepts that pragma in front of a loop alone.
+  void pragma_in_macro(std::size_t i) {
+    const std::size_t hash = previous(i);
+    if (!is(hash, "#")) return;
+    std::string pragma;
+    replace(hash, "");
+    replace(i, "");
+    for (std::size_t k = i + 1; k < tokens_.size() && tokens_[k].in_directive; ++k) {
+      if (tokens_[k].kind == TokenKind::space && tokens_[k].text.find('\n') != std::string::npos) break;
+      pragma += tokens_[k].kind == TokenKind::space ? " " : tokens_[k].text;
+      if (tokens_[k].kind != TokenKind::space) replace(k, "");
+    }
+    if (pragma.find("unroll") == std::string::npos) replace(i, "_Pragma(\"" + escaped(pragma) + "\")");
   }
 
   // --- casts to pointers ---
@@ -245,22 +149,6 @@ class Rewriter {
   }
 
   // --- kernel<<<configuration>>>(arguments) ---
-
-  // The opening partner of the bracket at i, kNone where there is none.
-  std::size_t opening(std::size_t i, std::string_view open, std::string_view close) const {
-    int depth = 0;
-    for (; i != kNone; i = previous(i)) {
-      if (close == ">" && is(i, ")")) {
-        i = opening(i, "(", ")");
-        if (i == kNone) return kNone;
-        continue;
-      }
-      if (close == ">" && (is(i, ";") || is(i, "{") || is(i, "}"))) return kNone;
-      if (is(i, close)) ++depth;
-      if (is(i, open) && --depth == 0) return i;
-    }
-    return kNone;
-  }
 
   bool begins_statement(std::size_t i) const {
     return is(i, "return") || is(i, "else") || is(i, "do") || is(i, "if") || is(i, "while") || is(i, "for");
@@ -463,31 +351,23 @@ class Rewriter {
     replace(end, "; };" + references);
   }
 
-  std::vector<Token>& tokens_;
-  const Names& known_;
+  const Names& defined_;
   std::vector<bool> scopes_;
   std::vector<std::vector<bool>> before_branches_;
   int shared_variables_ = 0;
-  bool changed_ = false;
 };
 
 }  // namespace
 
-void add_names_of_header(const std::vector<Token>& tokens, Names& known) {
-  for (const Token& token : tokens) {
-    if (token.kind == TokenKind::identifier && is_reserved(token.text)) known.insert(token.text);
-  }
-}
-
-void add_defined_names(const std::vector<Token>& tokens, Names& known) {
+void add_defined_names(const std::vector<Token>& tokens, Names& defined) {
   std::vector<const Token*> solid;
   for (const Token& token : tokens) {
     if (token.kind != TokenKind::space) solid.push_back(&token);
   }
   for (std::size_t i = 1; i < solid.size(); ++i) {
-    if (solid[i]->kind != TokenKind::identifier || !is_reserved(solid[i]->text)) continue;
+    if (solid[i]->kind != TokenKind::identifier || find_unavailable(solid[i]->text) == nullptr) continue;
     if (solid[i - 1]->text == "define" && solid[i - 1]->in_directive) {
-      known.insert(solid[i]->text);
+      defined.insert(solid[i]->text);
       continue;
     }
     // A function: its type in front of it, its parameters and a brace, or a semicolon of a declaration,
@@ -503,11 +383,11 @@ void add_defined_names(const std::vector<Token>& tokens, Names& known) {
     }
     while (++k < solid.size() && solid[k]->kind == TokenKind::identifier) continue;
     if (k < solid.size() && (solid[k]->text == "{" || (typed && solid[k]->text == ";")))
-      known.insert(solid[i]->text);
+      defined.insert(solid[i]->text);
   }
 }
 
-bool rewrite(std::vector<Token>& tokens, const Names& known) { return Rewriter(tokens, known).run(); }
+bool rewrite(std::vector<Token>& tokens, const Names& defined) { return Rewriter(tokens, defined).run(); }
 
 bool rewrite_includes(std::vector<Token>& tokens,
                       const std::function<std::string(std::string_view name, bool quoted)>& path) {

@@ -13,15 +13,13 @@
 
 namespace normproof::source_pass {
 
-// Names that begin with two underscores and are functions, types or macros of the stand-in headers or of the
-// sources themselves. Add to it what `tokens` have: every such name of a header, else only those defined
-// there.
+// Functions and macros of the sources themselves that have the name of something that CUDA has and we have
+// not (unavailable.h): theirs is meant. Adds those that are defined in `tokens`.
 using Names = std::set<std::string, std::less<>>;
-void add_names_of_header(const std::vector<Token>& tokens, Names& known);
-void add_defined_names(const std::vector<Token>& tokens, Names& known);
+void add_defined_names(const std::vector<Token>& tokens, Names& defined);
 
 // Edits the tokens in place; whether anything changed. Every text keeps its line.
-bool rewrite(std::vector<Token>& tokens, const Names& known);
+bool rewrite(std::vector<Token>& tokens, const Names& defined);
 
 // Calls path(name, quoted) for every #include of a file by name and puts what it returns, if anything, in its
 // place; whether anything changed.

@@ -1,5 +1,5 @@
 // Ordinary CUDA, for hosted_test.cpp.
-#include "vocabulary.h"
+#include "outcome.cuh"
 
 #include <cooperative_groups.h>
 #include <cooperative_groups/reduce.h>
@@ -10,15 +10,6 @@
 namespace cg = cooperative_groups;
 
 namespace {
-
-Outcome outcome_of(std::vector<float> values = {}) {
-  Outcome outcome;
-  const cudaError_t error = cudaGetLastError();
-  outcome.error = error;
-  outcome.message = cudaGetErrorString(error);
-  outcome.values = std::move(values);
-  return outcome;
-}
 
 template <int THREADS>
 __global__ void block_sum_kernel(float* out, int valid) {

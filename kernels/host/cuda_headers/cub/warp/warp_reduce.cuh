@@ -12,6 +12,20 @@
 
 namespace cub {
 
+namespace internal {
+// Any trivially copyable type, in words of 32 bits, from this lane.
+template <class T>
+T shuffled_words(const T& value, unsigned mask, int source, std::source_location site) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  unsigned words[(sizeof(T) + 3) / 4] = {};
+  std::memcpy(words, &value, sizeof(T));
+  for (unsigned& word : words) word = __shfl_sync(mask, word, source, 32, site);
+  T result;
+  std::memcpy(static_cast<void*>(&result), words, sizeof(T));
+  return result;
+}
+}  // namespace internal
+
 template <class T, int LOGICAL_WARP_THREADS = 32>
 class WarpReduce {
   static_assert(LOGICAL_WARP_THREADS >= 1 && LOGICAL_WARP_THREADS <= 32);
@@ -45,25 +59,13 @@ class WarpReduce {
     for (int offset = 1; offset < LOGICAL_WARP_THREADS; offset *= 2) {
       // From the own lane where no lane so far away has a value: what comes back is not used.
       const int source = lane + offset < count ? lane + offset : lane;
-      const T other = shuffled(reduced, all << first, first + source, site);
+      const T other = internal::shuffled_words(reduced, all << first, first + source, site);
       if (lane + offset < count && lane % (2 * offset) == 0) reduced = operation(reduced, other);
     }
     if (lane == 0) return reduced;
     T nothing;
     std::memset(static_cast<void*>(&nothing), 0xFF, sizeof nothing);
     return nothing;
-  }
-
- private:
-  // Any trivially copyable type, in words of 32 bits.
-  static T shuffled(const T& value, unsigned mask, int source, std::source_location site) {
-    static_assert(std::is_trivially_copyable_v<T>);
-    unsigned words[(sizeof(T) + 3) / 4] = {};
-    std::memcpy(words, &value, sizeof(T));
-    for (unsigned& word : words) word = __shfl_sync(mask, word, source, 32, site);
-    T result;
-    std::memcpy(&result, words, sizeof(T));
-    return result;
   }
 };
 

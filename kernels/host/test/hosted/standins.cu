@@ -1,0 +1,213 @@
+// Kernels that use CUB, cooperative groups and libcu++, for standins_test.cpp.
+#include "standins.h"
+
+#include "outcome.cuh"
+
+#include <cooperative_groups.h>
+#include <cooperative_groups/memcpy_async.h>
+#include <cooperative_groups/reduce.h>
+#include <cooperative_groups/scan.h>
+#include <cublas_v2.h>
+#include <cuda_pipeline.h>
+#include <cuda_profiler_api.h>
+#include <cudnn.h>
+#include <curand_kernel.h>
+
+#include <cub/cub.cuh>
+#include <cuda/pipeline>
+#include <cuda/std/cassert>
+#include <cuda/std/limits>
+#include <cuda/std/type_traits>
+#include <string>
+
+namespace cg = cooperative_groups;
+
+__global__ void block_scan_kernel(float* out) {
+  using Scan = cub::BlockScan<float, 96>;
+  __shared__ typename Scan::TempStorage storage;
+  float inclusive, largest, aggregate;
+  Scan(storage).InclusiveSum(float(threadIdx.x + 1), inclusive, aggregate);
+  __syncthreads();
+  Scan(storage).ExclusiveScan(float(threadIdx.x + 1), largest, 5.f, cub::Max());
+  __syncthreads();
+  float items[2] = {1, float(threadIdx.x)}, sums[2];
+  Scan(storage).ExclusiveSum(items, sums);
+  out[threadIdx.x] = inclusive;
+  out[96 + threadIdx.x] = largest;
+  out[192 + threadIdx.x] = aggregate;
+  out[288 + threadIdx.x] = sums[1];
+}
+Outcome block_scans() {
+  std::vector<float> out(384);
+  block_scan_kernel<<<1, 96>>>(out.data());
+  return outcome_of(out);
+}
+
+__global__ void warp_scan_kernel(float* out) {
+  using Scan = cub::WarpScan<int, 16>;
+  __shared__ Scan::TempStorage storage[2];
+  int inclusive, exclusive;
+  Scan(storage[threadIdx.x / 16]).InclusiveSum(int(threadIdx.x), inclusive);
+  Scan(storage[threadIdx.x / 16]).ExclusiveSum(int(threadIdx.x), exclusive);
+  out[threadIdx.x] = float(inclusive * 1000 + exclusive);
+}
+Outcome warp_scans() {
+  std::vector<float> out(32);
+  warp_scan_kernel<<<1, 32>>>(out.data());
+  return outcome_of(out);
+}
+
+template <bool VECTORIZED>
+__global__ void load_kernel(const float* in, float* out) {
+  using Load =
+      cub::BlockLoad<float, 32, 4, VECTORIZED ? cub::BLOCK_LOAD_VECTORIZE : cub::BLOCK_LOAD_TRANSPOSE>;
+  using Store = cub::BlockStore<float, 32, 4, cub::BLOCK_STORE_STRIPED>;
+  __shared__ union {
+    typename Load::TempStorage load;
+    typename Store::TempStorage store;
+  } storage;
+  float items[4];
+  if (VECTORIZED) {
+    Load(storage.load).Load(in, items);
+  } else {
+    Load(storage.load).Load(in, items, 100, -1.f);
+  }
+  __syncthreads();
+  for (float& item : items) item = -item;
+  Store(storage.store).Store(out, items, 120);
+}
+Outcome block_load_and_store(bool vectorized, int offset) {
+  alignas(16) static float in[160];
+  for (int i = 0; i < 160; ++i) in[i] = float(i);
+  std::vector<float> out(128);
+  if (vectorized) {
+    load_kernel<true><<<1, 32>>>(in + offset, out.data());
+  } else {
+    load_kernel<false><<<1, 32>>>(in + offset, out.data());
+  }
+  return outcome_of(out);
+}
+
+__global__ void label_kernel(float* out) {
+  auto tile = cg::tiled_partition<16>(cg::this_thread_block());
+  auto group = cg::labeled_partition(tile, tile.thread_rank() % 3);
+  float* mine = out + 5 * threadIdx.x;
+  mine[0] = float(group.thread_rank());
+  mine[1] = float(group.size());
+  mine[2] = float(group.meta_group_rank() * 10 + group.meta_group_size());
+  mine[3] = float(cg::reduce(group, int(threadIdx.x), cg::plus<int>()));
+  mine[4] = float(cg::inclusive_scan(group, int(threadIdx.x)) - cg::exclusive_scan(group, int(threadIdx.x)));
+}
+Outcome labeled_groups() {
+  std::vector<float> out(160);
+  label_kernel<<<1, 32>>>(out.data());
+  return outcome_of(out);
+}
+
+Outcome limits_of_small_types() {
+  using cuda::std::numeric_limits;
+  static_assert(cuda::std::is_same_v<cuda::std::conditional_t<true, int, float>, int>);
+  assert(numeric_limits<float>::has_infinity);
+  return outcome_of(
+      {float(numeric_limits<__half>::max()), float(numeric_limits<__half>::min()),
+       float(numeric_limits<__nv_bfloat16>::epsilon()), float(numeric_limits<__nv_fp8_e4m3>::max()),
+       float(numeric_limits<__nv_fp8_e4m3>::lowest()), float(numeric_limits<__nv_fp8_e5m2>::denorm_min()),
+       float(-numeric_limits<__half>::infinity())});
+}
+
+__global__ void copy_kernel(const float* in, float* out, Wait wait) {
+  __shared__ float4 row[2][32];
+  if (wait == Wait::pipeline) {
+    nvcuda::experimental::pipeline pipe;
+    nvcuda::experimental::memcpy_async(row[0][threadIdx.x], reinterpret_cast<const float4*>(in)[threadIdx.x],
+                                       pipe);
+    pipe.commit_and_wait();
+  } else if (wait == Wait::libcu) {
+    auto pipe = cuda::make_pipeline();
+    for (int stage = 0; stage < 2; ++stage) {
+      pipe.producer_acquire();
+      cuda::memcpy_async(&row[stage][threadIdx.x], reinterpret_cast<const float4*>(in) + threadIdx.x,
+                         sizeof(float4), pipe);
+      pipe.producer_commit();
+    }
+    pipe.consumer_wait();
+    pipe.consumer_release();
+    out[1] = row[1][threadIdx.x].x;  // of the second stage, which nobody has waited for
+  } else {
+    __pipeline_memcpy_async(&row[0][threadIdx.x], reinterpret_cast<const float4*>(in) + threadIdx.x,
+                            sizeof(float4), 4);
+    __pipeline_commit();
+    if (wait == Wait::primitives) __pipeline_wait_prior(0);
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) out[0] = row[0][7].x + row[0][31].w;
+}
+Outcome copied_asynchronously(Wait wait) {
+  alignas(16) static float in[128];
+  for (int i = 0; i < 128; ++i) in[i] = float(i);
+  std::vector<float> out(2);
+  copy_kernel<<<1, 32>>>(in, out.data(), wait);
+  return outcome_of(out);
+}
+
+Outcome library_call(const char* library) {
+  cudaProfilerStart();
+  if (std::string(library) == "cublas") {
+    cublasHandle_t handle = nullptr;
+    if (cublasCreate(&handle) == CUBLAS_STATUS_SUCCESS) return {};
+  } else if (std::string(library) == "cudnn") {
+    cudnnHandle_t handle = nullptr;
+    if (cudnnCreate(&handle) == CUDNN_STATUS_SUCCESS) return {};
+  } else {
+    cudaGraph_t graph;
+    if (cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeGlobal) == cudaSuccess ||
+        cudaGraphCreate(&graph, 0) == cudaSuccess)
+      return {};
+  }
+  return outcome_of();
+}
+
+__global__ void random_kernel(float* out) {
+  curandState state;
+  curand_init(1, threadIdx.x, 0, &state);
+  out[0] = curand_uniform(&state);
+}
+Outcome random_numbers() {
+  std::vector<float> out(1);
+  random_kernel<<<1, 1>>>(out.data());
+  return outcome_of(out);
+}
+
+__global__ void one_kernel(float* out) { out[0] = 1; }
+Outcome launch_attributes() {
+  cudaLaunchAttribute attributes[4] = {};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributePriority;
+  attributes[1].val.priority = 1;
+  attributes[2].id = cudaLaunchAttributeAccessPolicyWindow;
+  attributes[2].val.accessPolicyWindow = {nullptr, 0, 1.f, cudaAccessPropertyPersisting,
+                                          cudaAccessPropertyStreaming};
+  attributes[3].id = cudaLaunchAttributeMemSyncDomain;
+  attributes[3].val.memSyncDomain = cudaLaunchMemSyncDomainRemote;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = config.blockDim = 1;
+  config.attrs = attributes;
+  config.numAttrs = 4;
+  std::vector<float> out(1);
+  cudaLaunchKernelEx(&config, one_kernel, out.data());
+  return outcome_of(out);
+}
+
+Outcome occupancy() {
+  int blocks = 0, grid = 0, threads = 0;
+  std::size_t shared = 0;
+  cudaFuncAttributes attributes;
+  cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(&blocks, one_kernel, 256, 0, 0);
+  cudaOccupancyMaxPotentialBlockSizeVariableSMem(
+      &grid, &threads, one_kernel, [](int size) { return size * 4; }, 512);
+  cudaOccupancyAvailableDynamicSMemPerBlock(&shared, one_kernel, 2, 512);
+  cudaFuncGetAttributes(&attributes, one_kernel);
+  return outcome_of(
+      {float(blocks), float(threads), float(grid), float(shared), float(attributes.maxThreadsPerBlock)});
+}

@@ -14,6 +14,8 @@ constexpr std::size_t kAlignment = 256;
 constexpr int kProcessors = 132;
 constexpr int kThreadsPerProcessor = 2048;
 constexpr std::size_t kSharedPerProcessor = 228 * 1024;
+constexpr int kRegisters = 65536;
+constexpr int kL2Bytes = 50 << 20;
 constexpr int kPoison = 0xFF;
 
 struct ThreadErrors {
@@ -179,6 +181,8 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return cudaStreamCreate(stream); }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return errors.last; }
+cudaError_t cudaStreamQuery(cudaStream_t) { return errors.last; }
+cudaError_t cudaEventQuery(cudaEvent_t) { return errors.last; }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status) {
   *status = cudaStreamCaptureStatusNone;
@@ -266,6 +270,36 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
     case cudaDevAttrMaxThreadsPerBlock:
       *value = 1024;
       break;
+    case cudaDevAttrMaxBlockDimX:
+    case cudaDevAttrMaxBlockDimY:
+      *value = 1024;
+      break;
+    case cudaDevAttrMaxBlockDimZ:
+      *value = 64;
+      break;
+    case cudaDevAttrMaxGridDimX:
+      *value = 0x7fffffff;
+      break;
+    case cudaDevAttrMaxGridDimY:
+    case cudaDevAttrMaxGridDimZ:
+      *value = 65535;
+      break;
+    case cudaDevAttrMaxRegistersPerBlock:
+    case cudaDevAttrMaxRegistersPerMultiprocessor:
+      *value = kRegisters;
+      break;
+    case cudaDevAttrL2CacheSize:
+      *value = kL2Bytes;
+      break;
+    case cudaDevAttrCooperativeLaunch:
+      *value = 0;  // blocks run one after the other
+      break;
+    case cudaDevAttrMaxBlocksPerMultiprocessor:
+      *value = 32;
+      break;
+    case cudaDevAttrReservedSharedMemoryPerBlock:
+      *value = 1024;
+      break;
     case cudaDevAttrMaxSharedMemoryPerBlock:
       *value = static_cast<int>(normproof::host::kDynamicSharedWithoutAsking);
       break;
@@ -311,5 +345,16 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->maxThreadsPerMultiProcessor = kThreadsPerProcessor;
   properties->maxThreadsPerBlock = 1024;
   properties->warpSize = 32;
+  properties->maxThreadsDim[0] = properties->maxThreadsDim[1] = 1024;
+  properties->maxThreadsDim[2] = 64;
+  properties->maxGridSize[0] = 0x7fffffff;
+  properties->maxGridSize[1] = properties->maxGridSize[2] = 65535;
+  properties->regsPerBlock = properties->regsPerMultiprocessor = kRegisters;
+  properties->maxBlocksPerMultiProcessor = 32;
+  properties->l2CacheSize = kL2Bytes;
+  properties->memoryBusWidth = 5120;
+  properties->totalConstMem = 64 * 1024;
+  properties->reservedSharedMemPerBlock = 1024;
+  properties->concurrentKernels = 1;
   return check_device(device);
 }

@@ -45,6 +45,7 @@
 #define CUDARTAPI
 
 #include "kernels/host/runtime_api.h"
+#include "kernels/host/runtime_memory.h"
 
 #include "kernels/host/device_functions.h"
 #include "kernels/host/kernel_launch.h"

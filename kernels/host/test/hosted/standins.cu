@@ -211,3 +211,32 @@ Outcome occupancy() {
   return outcome_of(
       {float(blocks), float(threads), float(grid), float(shared), float(attributes.maxThreadsPerBlock)});
 }
+
+__constant__ float factors[2];
+__device__ int counter;
+__global__ void factor_kernel(float* out) {
+  out[0] = factors[0] * factors[1];
+  atomicAdd(&counter, 3);
+}
+Outcome symbols_and_rectangles() {
+  const float given[2] = {3, 5};
+  int count = 0, least = 0, greatest = 0;
+  std::vector<float> out(8);
+  cudaMemcpyToSymbol(factors, given, sizeof given);
+  factor_kernel<<<1, 2>>>(out.data());
+  cudaMemcpyFromSymbol(&count, counter, sizeof count);
+  out[1] = float(count);
+  const float rows[] = {1, 2, 3, 9, 4, 5, 6, 9};
+  cudaMemcpy2D(out.data() + 2, 3 * sizeof(float), rows, 4 * sizeof(float), 3 * sizeof(float), 2,
+               cudaMemcpyDeviceToDevice);
+  float* pinned = nullptr;
+  cudaHostAlloc(&pinned, sizeof(float), cudaHostAllocDefault);
+  cudaFreeHost(pinned);
+  cudaDeviceGetStreamPriorityRange(&least, &greatest);
+  return outcome_of(out);
+}
+Outcome too_much_for_a_symbol() {
+  const float given[3] = {};
+  cudaMemcpyToSymbol(factors, given, sizeof given);
+  return outcome_of();
+}

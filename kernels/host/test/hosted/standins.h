@@ -21,3 +21,7 @@ VOCABULARY Outcome library_call(const char* library);
 VOCABULARY Outcome random_numbers();
 VOCABULARY Outcome launch_attributes();
 VOCABULARY Outcome occupancy();
+// A constant copied to and read back, a copied rectangle of 2 by 3 floats, a copy of more bytes than a symbol
+// has.
+VOCABULARY Outcome symbols_and_rectangles();
+VOCABULARY Outcome too_much_for_a_symbol();

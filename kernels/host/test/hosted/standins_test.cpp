@@ -98,4 +98,11 @@ TEST(StandIns, LaunchAttributesAndOccupancy) {
   EXPECT_EQ(occupancy().values, (Values{8, 512, 4 * 132, 113 * 1024, 1024}));
 }
 
+TEST(StandIns, SymbolsAndRectangles) {
+  const Outcome outcome = symbols_and_rectangles();
+  EXPECT_EQ(outcome.error, 0) << outcome.message;
+  EXPECT_EQ(outcome.values, (Values{15, 6, 1, 2, 3, 4, 5, 6}));
+  EXPECT_TRUE(has(too_much_for_a_symbol().message, "more bytes than the symbol has"));
+}
+
 }  // namespace

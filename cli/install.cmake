@@ -34,7 +34,8 @@ foreach(room IN ITEMS corpus kernels kernels/host oracle)
   install(FILES ${headers} DESTINATION ${include_folder}/${room})
 endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/kernels/host/host_execution.cpp DESTINATION ${include_folder}/kernels/host)
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/kernels/host/cuda_headers DESTINATION ${include_folder}/kernels/host)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/kernels/host/cuda_headers ${PROJECT_SOURCE_DIR}/kernels/host/torch_headers
+        DESTINATION ${include_folder}/kernels/host)
 install(FILES ${PROJECT_SOURCE_DIR}/properties/plugin/normproof_plugin.h DESTINATION ${include_folder})
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/corpus DESTINATION ${share_folder} FILES_MATCHING PATTERN "*.json" PATTERN test EXCLUDE)

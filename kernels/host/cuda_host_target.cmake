@@ -1,10 +1,11 @@
 # normproof_add_cuda_host_target(NAME SOURCES FILE... [INCLUDE_DIRECTORIES FOLDER...] [DEFINITIONS NAME=VALUE...]
-#                                [ARCHITECTURE 800]): unmodified CUDA sources as a shared library that runs on the CPU.
+#                                [ARCHITECTURE 800] [TORCH]): unmodified CUDA sources as a shared library that runs on the CPU.
 #
 # The .cu files among the sources, and headers of theirs that lie beside them or in the include directories, go through the
 # source pass; all is compiled by the plain C++ compiler with stand-ins for CUDA's headers. Where the sources export
 # normproof_plugin(), `normproof verify --target ./libNAME.so` judges them. The sanitizers are those of the build
-# (NORMPROOF_SANITIZERS); misaligned accesses are found in any. ARCHITECTURE is what __CUDA_ARCH__ says.
+# (NORMPROOF_SANITIZERS); misaligned accesses are found in any. ARCHITECTURE is what __CUDA_ARCH__ says. TORCH adds stand-ins for
+# the headers of torch; no torch is linked.
 include_guard(GLOBAL)
 # normproofConfig.cmake says where it was installed.
 if(NOT NORMPROOF_INSTALLED_CUDA_HOST_FOLDER)
@@ -12,10 +13,10 @@ if(NOT NORMPROOF_INSTALLED_CUDA_HOST_FOLDER)
 endif()
 
 function(normproof_add_cuda_host_target name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "ARCHITECTURE" "SOURCES;INCLUDE_DIRECTORIES;DEFINITIONS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH" "ARCHITECTURE" "SOURCES;INCLUDE_DIRECTORIES;DEFINITIONS")
   if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
     message(FATAL_ERROR "normproof_add_cuda_host_target(${name}): wanted SOURCES, INCLUDE_DIRECTORIES, DEFINITIONS, "
-                        "ARCHITECTURE, not '${arg_UNPARSED_ARGUMENTS}'")
+                        "ARCHITECTURE, TORCH, not '${arg_UNPARSED_ARGUMENTS}'")
   endif()
   if(NOT arg_ARCHITECTURE)
     set(arg_ARCHITECTURE 800)
@@ -61,6 +62,9 @@ function(normproof_add_cuda_host_target name)
   add_library(${name} SHARED ${compiled} ${NORMPROOF_CUDA_HOST_FOLDER}/host_execution.cpp)
   target_compile_features(${name} PRIVATE cxx_std_20)
   target_include_directories(${name} SYSTEM BEFORE PRIVATE ${NORMPROOF_CUDA_HOST_FOLDER}/cuda_headers)
+  if(arg_TORCH)
+    target_include_directories(${name} SYSTEM BEFORE PRIVATE ${NORMPROOF_CUDA_HOST_FOLDER}/torch_headers)
+  endif()
   target_include_directories(${name} PRIVATE ${include_folders})
   target_compile_definitions(${name} PRIVATE __CUDA_ARCH__=${arg_ARCHITECTURE} ${arg_DEFINITIONS})
   target_link_libraries(${name} PRIVATE normproof::host normproof::plugin)

@@ -1,0 +1,126 @@
+// The stand-ins for torch's headers: tensors, checks, dispatch, registrations, and what an adapter makes of
+// them.
+#include <cstdlib>
+
+#include <normproof_torch/adapter.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/extension.h>
+
+#include <gtest/gtest.h>
+
+namespace {
+
+using at::Tensor;
+
+Tensor counting(c10::IntArrayRef sizes) {
+  Tensor tensor = torch::empty(sizes, torch::TensorOptions().dtype(torch::kFloat32).device(torch::kCUDA));
+  for (std::int64_t i = 0; i < tensor.numel(); ++i) tensor.data_ptr<float>()[i] = static_cast<float>(i);
+  return tensor;
+}
+std::string thrown_by(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const c10::Error& error) {
+    return error.what();
+  }
+  return "nothing";
+}
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+TEST(TorchStandIn, TensorsHaveSizesStridesAndTypes) {
+  const Tensor tensor = counting({2, 3, 4});
+  EXPECT_EQ(tensor.size(-1), 4);
+  EXPECT_EQ(tensor.stride(-2), 4);
+  EXPECT_EQ(tensor.numel(), 24);
+  EXPECT_TRUE(tensor.is_contiguous() && tensor.is_cuda());
+  EXPECT_EQ(tensor.dtype(), torch::kFloat);
+  EXPECT_EQ(torch::empty_like(tensor).sizes(), tensor.sizes());
+  EXPECT_TRUE(std::isnan(torch::empty({1}).data_ptr<float>()[0])) << "what torch leaves as it was is NaN";
+  EXPECT_EQ(torch::zeros({3}).data_ptr<float>()[2], 0);
+  EXPECT_EQ(tensor.select(1, 2).data_ptr<float>()[0], 8);
+  EXPECT_TRUE(has(thrown_by([&] { static_cast<void>(tensor.data_ptr<c10::Half>()); }),
+                  "expected scalar type Half but found Float"));
+  EXPECT_TRUE(has(thrown_by([&] { tensor.size(3); }), "dimension 3 of a tensor with 3 dimensions"));
+  EXPECT_TRUE(has(thrown_by([] { Tensor().numel(); }), "an undefined tensor"));
+}
+
+TEST(TorchStandIn, ViewsFollowTheStrides) {
+  const Tensor wide = counting({2, 3, 8});
+  const Tensor narrow = wide.narrow(2, 0, 4);
+  EXPECT_FALSE(narrow.is_contiguous());
+  const Tensor rows = narrow.view({-1, 4});
+  EXPECT_EQ(rows.size(0), 6);
+  EXPECT_EQ(rows.stride(0), 8);
+  EXPECT_EQ(rows.select(0, 5).data_ptr<float>()[3], 43);
+  EXPECT_EQ(narrow.contiguous().view({24}).data_ptr<float>()[4], 8);
+  EXPECT_EQ(wide.view({4, 12}).stride(0), 12);
+  EXPECT_TRUE(has(thrown_by([&] { narrow.view({24}); }), "view size is not compatible"));
+  EXPECT_TRUE(has(thrown_by([&] { wide.view({-1, 7}); }), "shape [-1, 7] is invalid for input of size 48"));
+  EXPECT_EQ(counting({0, 4}).view({0, 2, 2}).numel(), 0);
+}
+
+TEST(TorchStandIn, SmallNumbersRoundOnceAnOperation) {
+  const c10::BFloat16 one(1.0f), small(0x1p-8f);
+  EXPECT_EQ(float(one + small), 1) << "a tie to even";
+  EXPECT_EQ(one + 0x1p-8f, 1 + 0x1p-8f) << "with a float it is a float";
+  static_assert(std::is_same_v<decltype(one * 2), c10::BFloat16>);
+  EXPECT_EQ(float(c10::Half(70000.0f)), INFINITY);
+  EXPECT_EQ(float(std::numeric_limits<c10::Half>::max()), 65504);
+  EXPECT_EQ(float(__half(c10::Half(1.5f))), 1.5f);
+  EXPECT_EQ(float(c10::Float8_e4m3fn(300.0f)), 288);
+  static_assert(std::is_same_v<at::acc_type<c10::Half, true>, float>);
+}
+
+TEST(TorchStandIn, DispatchKnowsItsTypes) {
+  const auto name_of = [](c10::ScalarType type) {
+    return AT_DISPATCH_FLOATING_TYPES_AND2(
+        at::ScalarType::Half, at::ScalarType::BFloat16, type, "names",
+        [&] { return std::string(c10::toString(c10::CppTypeToScalarType<scalar_t>::value)); });
+  };
+  EXPECT_EQ(name_of(torch::kHalf), "Half");
+  EXPECT_EQ(name_of(torch::kDouble), "Double");
+  EXPECT_TRUE(has(thrown_by([&] { name_of(torch::kInt); }), "\"names\" not implemented for 'Int'"));
+}
+
+TORCH_LIBRARY(tested, m) { m.def("norm(Tensor x) -> Tensor"); }
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("norm", &counting, "a norm", py::arg("sizes")); }
+
+TEST(TorchStandIn, RegistrationsAreCollected) {
+  const auto& operations = normproof_torch::registered_operations();
+  ASSERT_EQ(operations.size(), 2u);
+  EXPECT_EQ(operations[0].library, "tested");
+  EXPECT_EQ(operations[0].name, "norm(Tensor x) -> Tensor");
+  EXPECT_EQ(operations[1].name, "norm");
+  EXPECT_FALSE(operations[1].type.empty());
+}
+
+TEST(TorchStandIn, ChecksBecomeFindings) {
+  char message[300] = {};
+  const normproof_plugin_call call{nullptr, message, sizeof message};
+  float numbers[6] = {};
+  std::int64_t shape[] = {2, 3}, strides[] = {3, 1};
+  const DLTensor tensor{numbers, {kDLCPU, 0}, 2, {kDLFloat, 32, 1}, shape, strides, 0};
+  const auto run = [&](normproof_torch::Operation operation) {
+    return normproof_torch::run(operation, &tensor, &tensor, nullptr, nullptr, nullptr, 1e-6f, &call);
+  };
+  EXPECT_EQ(run([](normproof_torch::Call given) {
+              TORCH_CHECK(given.input.size(-1) == 3 && !given.has_weight());
+              given.out.data_ptr<float>()[5] = 7;
+            }),
+            NORMPROOF_PLUGIN_OK);
+  EXPECT_EQ(numbers[5], 7);
+  EXPECT_EQ(run([](normproof_torch::Call given) {
+              TORCH_CHECK(given.input.size(-1) % 8 == 0, "H is ", given.input.size(-1));
+            }),
+            NORMPROOF_PLUGIN_FAILED);
+  EXPECT_TRUE(has(message, "H is 3 (")) << message;
+  EXPECT_TRUE(has(message, "torch_test.cpp:")) << message;
+  EXPECT_EQ(run([](normproof_torch::Call given) {
+              AT_DISPATCH_REDUCED_FLOATING_TYPES(given.input.scalar_type(), "reduced",
+                                                 [&] { given.out.data_ptr<scalar_t>(); });
+            }),
+            NORMPROOF_PLUGIN_NOT_TAKEN);
+  EXPECT_TRUE(has(message, "\"reduced\" not implemented for 'Float'")) << message;
+}
+
+}  // namespace

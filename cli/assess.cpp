@@ -1,6 +1,7 @@
 // `normproof assess`: how good is the witness judge itself? Measures false rejections, agreement with brute
 // force, which share of known faults it sees, and whether verify's sizes show the bugs of many rows.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <chrono>

@@ -1,5 +1,6 @@
 // `normproof check FILE...`: judge outputs that somebody else produced, without running a kernel.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <memory>

@@ -1,7 +1,6 @@
 // The table of subcommands. Adding one is a file with its add_ function and a row in main.cpp.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -9,6 +8,10 @@
 
 #include "corpus/quoting.h"
 #include "properties/run/target.h"
+
+namespace CLI {
+class App;
+}
 
 namespace normproof {
 

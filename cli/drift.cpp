@@ -2,6 +2,7 @@
 #include "properties/drift/drift.h"
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <memory>

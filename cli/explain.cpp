@@ -3,6 +3,7 @@
 #include "oracle/explain.h"
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <memory>
 #include <tuple>

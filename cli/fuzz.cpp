@@ -1,6 +1,7 @@
 // `normproof fuzz`: run the fuzzers for some minutes and turn what they find into bug reports.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -12,7 +13,7 @@
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
-#include "cli/merge.h"
+#include "cli/fuzz_result.h"
 #include "cli/output_files.h"
 #include "cli/progress.h"
 #include "cli/resources.h"
@@ -37,87 +38,6 @@ struct FuzzOptions {
   bool no_regressions = false;
   std::string json, sarif;
 };
-
-int exit_code_of(const campaign::CampaignResult& result) {
-  if (!result.findings.empty()) return kViolationFound;
-  if (stop_is_requested()) return exit_code_of_stop(stop_signal);
-  return result.problems.empty() && result.executions() > 0 ? kAllGood : kCouldNotRun;
-}
-
-// What the open bugs cost: executions that say nothing new, and cases that were not run.
-void print_known(const campaign::CampaignResult& result) {
-  campaign::FuzzerTally all;
-  for (const auto& fuzzer : result.fuzzers) {
-    all.run_seconds += fuzzer.run_seconds;
-    all.known_violations += fuzzer.known_violations;
-    all.known_seconds += fuzzer.known_seconds;
-    all.left_out += fuzzer.left_out;
-  }
-  if (all.known_violations > 0) {
-    fmt::print("{} executions met bugs that were known by then, and went on: {:.1f} of {:.1f} s, {:.0f} %\n",
-               all.known_violations, all.known_seconds, all.run_seconds,
-               100 * all.known_seconds / std::max(all.run_seconds, 1e-3));
-  }
-  if (all.left_out > 0) {
-    fmt::print(
-        "{} executions, {:.0f} %, were of cases that are left out since a known bug ends the process:\n",
-        all.left_out,
-        100 * static_cast<double>(all.left_out) /
-            static_cast<double>(std::max<std::int64_t>(result.executions(), 1)));
-  }
-  for (const std::string& what : result.not_looked_at) fmt::print("NOT LOOKED AT: {}\n", what);
-}
-
-void print(const campaign::CampaignResult& result) {
-  fmt::print("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9} {:>8} {:>9}\n", "fuzzer", "runs", "executions", "edges",
-             "inputs", "bytes", "replay", "failures");
-  campaign::FuzzerTally corpora;
-  for (const auto& fuzzer : result.fuzzers) {
-    fmt::print("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9} {:>6.2f} s {:>9}\n", fuzzer.name, fuzzer.runs,
-               fuzzer.executions, fuzzer.coverage, fuzzer.inputs, fuzzer.bytes, fuzzer.replay_seconds,
-               fuzzer.failures);
-    corpora.inputs += fuzzer.inputs;
-    corpora.bytes += fuzzer.bytes;
-    corpora.replay_seconds += fuzzer.replay_seconds;
-  }
-  fmt::print("{} executions in {:.0f} s\n", result.executions(), result.seconds);
-  fmt::print("the corpora: {} inputs, {} bytes, replayed in {:.1f} s of processor time\n", corpora.inputs,
-             corpora.bytes, corpora.replay_seconds);
-  print_known(result);
-  for (const auto& finding : result.findings) {
-    fmt::print("FINDING {}{}: {}\n", finding.signature, finding.is_new ? "" : " (known)",
-               (finding.folder / "report.md").string());
-  }
-  for (const std::string& problem : result.problems) fmt::print(stderr, "normproof: {}\n", problem);
-  fmt::print("{} findings, {} problems\n", result.findings.size(), result.problems.size());
-}
-
-Json to_json(const campaign::CampaignResult& result) {
-  Json document = {{"normproof_fuzz", 1}, {"seconds", result.seconds}, {"exit_code", exit_code_of(result)}};
-  document["fuzzers"] = Json::array();
-  for (const auto& fuzzer : result.fuzzers) {
-    document["fuzzers"].push_back({{"name", fuzzer.name},
-                                   {"runs", fuzzer.runs},
-                                   {"executions", fuzzer.executions},
-                                   {"edges", fuzzer.coverage},
-                                   {"inputs", fuzzer.inputs},
-                                   {"bytes", fuzzer.bytes},
-                                   {"replay_seconds", fuzzer.replay_seconds},
-                                   {"failures", fuzzer.failures},
-                                   {"run_seconds", fuzzer.run_seconds},
-                                   {"known_violations", fuzzer.known_violations},
-                                   {"known_seconds", fuzzer.known_seconds},
-                                   {"left_out", fuzzer.left_out}});
-  }
-  document["findings"] = Json::array();
-  for (const auto& finding : result.findings) {
-    document["findings"].push_back(
-        {{"signature", finding.signature}, {"is_new", finding.is_new}, {"folder", finding.folder.string()}});
-  }
-  document["not_looked_at"] = result.not_looked_at;
-  document["problems"] = result.problems;
-  return document;
-}
 
 SarifLog sarif_log_of(const campaign::CampaignResult& result, const std::string& target) {
   SarifLog log;
@@ -205,7 +125,9 @@ int fuzz(FuzzOptions options) {
     result.problems.push_back(fmt::format("{} after {:.1f} of {:.1f} minutes", stop_text(stop_signal),
                                           result.seconds / 60, options.minutes));
   }
-  print(result);
+  fmt::print("{}", to_text(result));
+  std::fflush(stdout);
+  for (const std::string& problem : result.problems) fmt::print(stderr, "normproof: {}\n", problem);
   Json document = to_json(result);
   document["stopped_early"] = stop_is_requested();
   std::vector<std::string> names = wanted.names;
@@ -219,76 +141,7 @@ int fuzz(FuzzOptions options) {
        {options.sarif, [&] { write_sarif(options.sarif, sarif_log_of(result, wanted.target)); }}});
 }
 
-void add(campaign::CampaignResult& all, const ResultPart& part) {
-  const ResultFields fields = part.fields();
-  for (const ResultFields& row : fields.rows("fuzzers")) {
-    const std::string name = row.text("name");
-    auto fuzzer = std::ranges::find(all.fuzzers, name, &campaign::FuzzerTally::name);
-    if (fuzzer == all.fuzzers.end()) {
-      all.fuzzers.push_back({.name = name});
-      fuzzer = all.fuzzers.end() - 1;
-    }
-    fuzzer->runs += row.count("runs");
-    fuzzer->executions += row.count("executions");
-    fuzzer->coverage = std::max(fuzzer->coverage, row.count("edges"));
-    fuzzer->inputs += row.count("inputs");
-    fuzzer->bytes += row.count("bytes");
-    fuzzer->replay_seconds += row.seconds("replay_seconds");
-    fuzzer->failures += row.count("failures");
-    fuzzer->run_seconds += row.seconds("run_seconds");
-    fuzzer->known_violations += row.count("known_violations");
-    fuzzer->known_seconds += row.seconds("known_seconds");
-    fuzzer->left_out += row.count("left_out");
-  }
-  const auto findings = fields.rows("findings");
-  for (const ResultFields& row : findings) {
-    const std::string signature = row.text("signature");
-    const bool is_new = row.flag("is_new");
-    const auto same = std::ranges::find(all.findings, signature, &campaign::RecordedFinding::signature);
-    if (same == all.findings.end()) {
-      all.findings.push_back({signature, row.text("folder"), is_new, {}, {}});
-    } else {
-      same->is_new = same->is_new && is_new;  // a shard that knew it knows it for all
-    }
-  }
-  const auto not_looked_at = fields.texts("not_looked_at");
-  for (const std::string& what : not_looked_at)
-    if (std::ranges::count(all.not_looked_at, what) == 0) all.not_looked_at.push_back(what);
-  const auto problems = fields.texts("problems");
-  for (const std::string& problem : problems)
-    if (std::ranges::count(all.problems, problem) == 0) all.problems.push_back(problem);
-  all.seconds = std::max(all.seconds, fields.seconds("seconds"));
-}
-
-// Nothing that a part says of itself is lost, also where its lists do not say so.
-int worst_exit_code(int of_the_lists, const std::vector<ResultPart>& parts) {
-  int worst = of_the_lists;
-  for (const ResultPart& part : parts) {
-    const int code = stated_exit_code(part);
-    if (code == kAllGood || worst == kViolationFound) continue;
-    if (is_exit_code_of_stop(code)) continue;  // a problem, which says so
-    if (code != worst) fmt::print(stderr, "normproof: {} ended with exit code {}\n", part.name(), code);
-    worst = code;
-  }
-  return worst;
-}
-
 }  // namespace
-
-int merge_fuzz(const std::vector<ResultPart>& parts, const MergeOutput& output) {
-  if (!output.html.empty()) throw UsageError("--html is for the results of verify and mutants");
-  campaign::CampaignResult result;
-  for (const ResultPart& part : parts) add(result, part);
-  const int exit_code = worst_exit_code(exit_code_of(result), parts);
-  print(result);
-  const auto write_json = [&] {
-    Json document = to_json(result);
-    document["exit_code"] = exit_code;
-    describe_merged_run(document, parts);
-    write_text_atomically(output.json, json_text(document, 2) + "\n");
-  };
-  return exit_code_after_writing(exit_code, {{output.json, write_json}});
-}
 
 Action add_fuzz(CLI::App& command) {
   const auto options = std::make_shared<FuzzOptions>();

@@ -1,6 +1,7 @@
 #include "cli/given_outputs.h"
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <filesystem>
 #include <stdexcept>

@@ -1,5 +1,6 @@
 // `normproof list`: what there is to choose from, read off the tables that the program itself uses.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"

@@ -1,6 +1,7 @@
 // normproof: which arithmetic does a norm kernel really compute? Parses the command line and runs one
 // subcommand.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <cstdlib>

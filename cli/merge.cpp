@@ -1,14 +1,10 @@
-// `normproof merge`: one result from the results of all shards of a run.
 #include "cli/merge.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <fstream>
 #include <iterator>
-#include <memory>
-#include <sstream>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
@@ -26,7 +22,7 @@ constexpr std::size_t kMissingShardsNamed = 8;
 
 struct Kind {
   const char* key;  // its value is the version of the format
-  int (*merge)(const std::vector<ResultPart>&, const MergeOutput&);
+  Merged (*merge)(const std::vector<ResultPart>&);
 };
 constexpr Kind kKinds[] = {
     {"normproof_verify", merge_verify}, {"normproof_mutants", merge_mutants}, {"normproof_fuzz", merge_fuzz}};
@@ -35,24 +31,21 @@ struct Part : ResultPart {
   const Kind* kind = nullptr;
 };
 
-Json read_json(const std::string& file) {
-  std::ifstream stream(file, std::ios::binary);
-  std::ostringstream text;
-  text << stream.rdbuf();
-  if (!stream) throw UsageError(fmt::format("{}: cannot be read", file));
-  if (const std::string objection = json_objection(text.str()); !objection.empty())
-    throw UsageError(fmt::format("{}: not a result in JSON: {}", file, objection));
+Json read_json(const ResultText& result) {
+  if (const std::string objection = json_objection(result.text); !objection.empty())
+    throw UsageError(fmt::format("{}: not a result in JSON: {}", result.name, objection));
   try {
-    return Json::parse(text.str());
+    return Json::parse(result.text);
   } catch (const Json::exception& error) {
-    throw UsageError(fmt::format("{}: not a result in JSON: {}", file, error.what()));
+    throw UsageError(fmt::format("{}: not a result in JSON: {}", result.name, error.what()));
   }
 }
 
-Part read_part(const std::string& file) {
+Part read_part(const ResultText& result) {
+  const std::string& file = result.name;
   Part part;
   part.file = file;
-  part.document = read_json(file);
+  part.document = read_json(result);
   const auto kind =
       std::ranges::find_if(kKinds, [&](const Kind& each) { return part.document.contains(each.key); });
   if (kind == std::ranges::end(kKinds))
@@ -122,28 +115,25 @@ void require_each_shard_once(std::vector<Part>& parts) {
                                more > 0 ? fmt::format(" and {} more", more) : ""));
 }
 
-struct MergeOptions {
-  std::vector<std::string> files;
-  MergeOutput output;
-};
+}  // namespace
 
-int run(const MergeOptions& options) {
+Merged merge_results(const std::vector<ResultText>& results) {
   std::vector<Part> parts;
-  for (const std::string& file : options.files) parts.push_back(read_part(file));
+  for (const ResultText& result : results) parts.push_back(read_part(result));
+  if (parts.empty()) throw UsageError("merge: no results");
   require_one_run(parts);
   require_each_shard_once(parts);
   const Kind& kind = *parts.front().kind;
-  const std::vector<ResultPart> results(std::make_move_iterator(parts.begin()),
-                                        std::make_move_iterator(parts.end()));
-  fmt::print("{} shards merged\n", results.size());
+  const std::vector<ResultPart> in_order(std::make_move_iterator(parts.begin()),
+                                         std::make_move_iterator(parts.end()));
   try {
-    return kind.merge(results, options.output);
+    Merged merged = kind.merge(in_order);
+    merged.text = fmt::format("{} shards merged\n", in_order.size()) + merged.text;
+    return merged;
   } catch (const Json::exception& error) {
     throw UsageError(fmt::format("a damaged result: {}", error.what()));
   }
 }
-
-}  // namespace
 
 std::string ResultPart::name() const { return fmt::format("{} ({})", to_string(shard), file); }
 
@@ -158,15 +148,6 @@ int stated_exit_code(const ResultPart& part) {
 void describe_merged_run(Json& document, const std::vector<ResultPart>& parts) {
   document["run"] = parts.front().document.at("run");
   document["shard"] = {{"index", 1}, {"count", 1}, {"merged_from", parts.size()}};
-}
-
-Action add_merge(CLI::App& command) {
-  const auto options = std::make_shared<MergeOptions>();
-  command.add_option("results", options->files, "The --json results of all shards of one run")->required();
-  command.add_option("--json", options->output.json, "Write the merged result to this file");
-  command.add_option("--html", options->output.html,
-                     "Write the page of the merged run to this file: verify and mutants");
-  return [options] { return run(*options); };
 }
 
 }  // namespace normproof

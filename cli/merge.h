@@ -3,16 +3,38 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "cli/result_fields.h"
+#include "cli/verify_run.h"
 #include "corpus/shard.h"
+#include "fuzz/campaign/campaign.h"
+#include "properties/matrix/matrix.h"
 
 namespace normproof {
 
-struct MergeOutput {
-  std::string json, html;  // files; empty: none
+// The --json result of a shard, as it was read.
+struct ResultText {
+  std::string name, text;  // of the file
 };
+
+// The result of the whole run.
+struct MergedVerify {
+  VerifyOptions options;
+  VerifyResult result;
+};
+struct Merged {
+  int exit_code = 0;  // that of a violation where any part says so, by its exit code, figures or checks
+  std::string text;   // what the command prints at the end of a whole run
+  std::vector<std::string> complaints{};  // lines for standard error
+  std::string json{};                     // for --json
+  std::variant<MergedVerify, matrix::Matrix, campaign::CampaignResult> whole{};
+};
+
+// The results of all shards of one run, in any order, as one. Throws UsageError where they are not that, or
+// not what the commands write.
+Merged merge_results(const std::vector<ResultText>& results);
 
 // The result of one shard.
 struct ResultPart {
@@ -23,13 +45,11 @@ struct ResultPart {
   std::string name() const;  // "shard 2 of 3 (2of3.json)"
 };
 
-// Each unites the parts of one run of its command, given in the order of their shards, prints what the
-// command prints at the end of a whole run, writes the files, and returns the exit code: that of a violation
-// where any part says so, by its exit code, its figures or its checks. Throw UsageError where the parts are
-// not what the command writes.
-int merge_verify(const std::vector<ResultPart>& parts, const MergeOutput& output);
-int merge_mutants(const std::vector<ResultPart>& parts, const MergeOutput& output);
-int merge_fuzz(const std::vector<ResultPart>& parts, const MergeOutput& output);
+// Each unites the parts of one run of its command, given in the order of their shards. Throw UsageError, as
+// above.
+Merged merge_verify(const std::vector<ResultPart>& parts);
+Merged merge_mutants(const std::vector<ResultPart>& parts);
+Merged merge_fuzz(const std::vector<ResultPart>& parts);
 
 // The exit code that a part says it ended with. Throws UsageError where no run ends so.
 int stated_exit_code(const ResultPart& part);

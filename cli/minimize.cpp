@@ -1,6 +1,7 @@
 // `normproof minimize FILE`: the smallest case that still violates, as a case file to paste into a bug
 // report.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <memory>

@@ -1,6 +1,7 @@
 // `normproof mutants`: measures the suite itself. Which check sees which planted bug?
 #include <fmt/format.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -14,7 +15,7 @@
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/exit_codes.h"
-#include "cli/merge.h"
+#include "cli/mutants_result.h"
 #include "cli/output_files.h"
 #include "cli/resources.h"
 #include "cli/shard.h"
@@ -47,14 +48,6 @@ void check_expression(const char* option, const std::string& expression) {
   } catch (const std::regex_error& error) {
     throw UsageError(fmt::format("{} '{}': {}", option, expression, error.what()));
   }
-}
-
-int exit_code_of(const matrix::Matrix& matrix) {
-  const matrix::Summary summary = matrix::summarize(matrix);
-  if (summary.not_run > 0) return kCouldNotRun;
-  const bool good = summary.survivors.empty() && summary.false_alarms.value_or(0) == 0 &&
-                    summary.repros_refuted == 0 && summary.failing_on_target.empty();
-  return good ? kAllGood : kViolationFound;
 }
 
 // Everything that decides which cells there are and what they say.
@@ -121,53 +114,7 @@ int run(MutantsOptions& options) {
        {options.markdown, [&] { write_text(options.markdown, matrix::to_markdown(result)); }}});
 }
 
-// What a part says of itself is what its cells say.
-void require_its_summary(const ResultPart& part, const matrix::Matrix& matrix) {
-  const auto summary = nlohmann::ordered_json::parse(matrix::to_json_text(matrix)).at("summary");
-  for (const auto& item : summary.items()) {
-    const auto& stated = part.fields().fields("summary").at(item.key().c_str());
-    if (stated != item.value())
-      part.fields().refuse(
-          fmt::format("{} is {}, its cells say {}", item.key(), stated.dump(), item.value().dump()));
-  }
-}
-
 }  // namespace
-
-int merge_mutants(const std::vector<ResultPart>& parts, const MergeOutput& output) {
-  std::vector<matrix::Matrix> matrices;
-  for (const ResultPart& part : parts) {
-    try {
-      matrices.push_back(matrix::matrix_from_json(part.document));
-    } catch (const std::exception& error) {
-      part.fields().refuse(error.what());
-    }
-    require_its_summary(part, matrices.back());
-  }
-  // Row by row as a whole run has them: the shards took them in turn.
-  matrix::Matrix all;
-  all.checks = matrices.front().checks;
-  all.all_rows = static_cast<std::size_t>(parts.front().fields().fields("run").count("rows"));
-  for (std::size_t turn = 0; all.rows.size() < all.all_rows; ++turn) {
-    const std::size_t before = all.rows.size();
-    for (matrix::Matrix& matrix : matrices)
-      if (turn < matrix.rows.size()) all.rows.push_back(std::move(matrix.rows[turn]));
-    if (all.rows.size() == before) break;
-  }
-  if (all.rows.size() != all.all_rows) {
-    throw UsageError(fmt::format("a damaged result: {} rows of {}", all.rows.size(), all.all_rows));
-  }
-  for (const matrix::Matrix& matrix : matrices) all.seconds = std::max(all.seconds, matrix.seconds);
-  fmt::print("{}", matrix::to_text(all));
-  const auto write_json = [&] {
-    auto document = nlohmann::ordered_json::parse(matrix::to_json_text(all));
-    describe_merged_run(document, parts);
-    write_text(output.json, json_text(document, 1) + "\n");
-  };
-  return exit_code_after_writing(
-      exit_code_of(all),
-      {{output.json, write_json}, {output.html, [&] { write_text(output.html, matrix::to_html(all)); }}});
-}
 
 Action add_mutants(CLI::App& command) {
   const auto options = std::make_shared<MutantsOptions>();

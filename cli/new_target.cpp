@@ -3,6 +3,7 @@
 #include "cli/new_target.h"
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cctype>

@@ -2,6 +2,7 @@
 #include "cli/option_values.h"
 
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <charconv>
 #include <cmath>

@@ -1,6 +1,7 @@
 // `normproof prove`: every input of the kernels' elementary operations against integer arithmetic, with a
 // certificate.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <array>

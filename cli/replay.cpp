@@ -1,5 +1,6 @@
 // `normproof replay FILE...`: run cases from JSON files on a target and judge them.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <exception>
 #include <filesystem>

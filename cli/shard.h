@@ -2,11 +2,14 @@
 // parts.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "corpus/shard.h"
+
+namespace CLI {
+class App;
+}
 
 namespace normproof {
 

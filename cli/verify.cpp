@@ -1,5 +1,6 @@
 // `normproof verify`: options of the main job.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "cli/stop_signals.h"
 #include "cli/verify_demands.h"
 #include "cli/verify_run.h"
+#include "corpus/atomic_file.h"
 
 namespace normproof {
 namespace {
@@ -65,7 +67,7 @@ int run(CommandOptions& options) {
   fmt::print("{}", to_text(verify_options, result));
   return exit_code_after_writing(
       exit_code_of(result),
-      {{options.json, [&] { write_json(options.json, verify_options, result); }},
+      {{options.json, [&] { write_text_atomically(options.json, to_json_text(verify_options, result)); }},
        {options.junit, [&] { write_junit(options.junit, verify_options, result); }},
        {options.html, [&] { write_html(options.html, verify_report(verify_options, result)); }},
        {options.sarif, [&] { write_sarif(options.sarif, sarif_log_of(verify_options, result)); }}});
@@ -76,6 +78,23 @@ std::vector<std::string> names(const Range& values) {
   std::vector<std::string> result;
   for (const auto& value : values) result.emplace_back(name_of(value));
   return result;
+}
+
+void add_demand_option(CLI::App& command, std::vector<Promise>& demands) {
+  std::vector<std::string> names;
+  for (const Promise promise : kPromises) names.emplace_back(name_of(promise));
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--demand",
+          [&demands](const std::vector<std::string>& given) {
+            demands.clear();
+            for (const std::string& name : given)
+              if (const auto promise = promise_from_name(name)) demands.push_back(*promise);
+          },
+          "Promises about several calls whose breach is a violation, for instance "
+          "batch-invariant,deterministic")
+      ->delimiter(',')
+      ->check(CLI::IsMember(names));
 }
 
 }  // namespace

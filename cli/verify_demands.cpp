@@ -45,23 +45,6 @@ std::string why_skipped(const VerifyOptions& options, Promise promise, const Obs
 
 }  // namespace
 
-void add_demand_option(CLI::App& command, std::vector<Promise>& demands) {
-  std::vector<std::string> names;
-  for (const Promise promise : kPromises) names.emplace_back(name_of(promise));
-  command
-      .add_option_function<std::vector<std::string>>(
-          "--demand",
-          [&demands](const std::vector<std::string>& given) {
-            demands.clear();
-            for (const std::string& name : given)
-              if (const auto promise = promise_from_name(name)) demands.push_back(*promise);
-          },
-          "Promises about several calls whose breach is a violation, for instance "
-          "batch-invariant,deterministic")
-      ->delimiter(',')
-      ->check(CLI::IsMember(names));
-}
-
 PromiseRun run_promises(const VerifyOptions& options, Target& target,
                         const std::vector<Combination>& combinations, Tally& tally) {
   // By that judge a row has the same bits in every call that conforms.

@@ -10,8 +10,6 @@
 
 namespace normproof {
 
-void add_demand_option(CLI::App& command, std::vector<Promise>& demands);
-
 // Compares calls for a small share of the run's time, or for more of it where that is demanded.
 PromiseRun run_promises(const VerifyOptions& options, Target& target,
                         const std::vector<Combination>& combinations, Tally& tally);

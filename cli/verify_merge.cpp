@@ -8,11 +8,8 @@
 #include <set>
 #include <utility>
 
-#include "cli/commands.h"
 #include "cli/exit_codes.h"
-#include "cli/html_report.h"
 #include "cli/merge.h"
-#include "cli/output_files.h"
 #include "cli/shard.h"
 #include "cli/verify_demands.h"
 #include "cli/verify_run.h"
@@ -290,7 +287,7 @@ void sort_checks(std::vector<Check>& checks) {
 
 }  // namespace
 
-int merge_verify(const std::vector<ResultPart>& parts, const MergeOutput& output) {
+Merged merge_verify(const std::vector<ResultPart>& parts) {
   const ResultFields run = parts.front().fields().fields("run");
   const VerifyOptions options = options_from(run);
   VerifyResult result;
@@ -309,16 +306,17 @@ int merge_verify(const std::vector<ResultPart>& parts, const MergeOutput& output
   if (result.judging.canonical && options.demands.empty()) result.promises = {};
   conclude_promises(options, result);
   result.uncovered = result.tally.uncovered(result.combinations);
+  Merged merged;
+  merged.exit_code = exit_code_of(result);
   for (const Finding& finding : result.findings) {
-    fmt::print("VIOLATION found by {}\n{}{}", finding.found_by, finding.message,
-               finding.message.ends_with('\n') ? "" : "\n");
-    if (!finding.file.empty()) fmt::print("  repro:   {}\n", finding.file.string());
+    merged.text += fmt::format("VIOLATION found by {}\n{}{}", finding.found_by, finding.message,
+                               finding.message.ends_with('\n') ? "" : "\n");
+    if (!finding.file.empty()) merged.text += fmt::format("  repro:   {}\n", finding.file.string());
   }
-  fmt::print("{}", to_text(options, result));
-  return exit_code_after_writing(
-      exit_code_of(result),
-      {{output.json, [&] { write_json(output.json, options, result); }},
-       {output.html, [&] { write_html(output.html, verify_report(options, result)); }}});
+  merged.text += to_text(options, result);
+  merged.json = to_json_text(options, result);
+  merged.whole = MergedVerify{options, std::move(result)};
+  return merged;
 }
 
 }  // namespace normproof

@@ -185,7 +185,7 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   return text;
 }
 
-void write_json(const std::string& path, const VerifyOptions& options, const VerifyResult& result) {
+std::string to_json_text(const VerifyOptions& options, const VerifyResult& result) {
   nlohmann::ordered_json document;
   document["normproof_verify"] = 1;
   document["target"] = options.target;
@@ -247,7 +247,7 @@ void write_json(const std::string& path, const VerifyOptions& options, const Ver
   document["unchecked"] = result.unchecked;
   describe_run(document, options.shard, what_is_run(options, result));
   if (result.merged_from > 0) document["shard"]["merged_from"] = result.merged_from;
-  write_text_atomically(path, json_text(document, 2) + "\n");
+  return json_text(document, 2) + "\n";
 }
 
 void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result) {

@@ -78,8 +78,9 @@ VerifyResult verify(const VerifyOptions& options);
 
 // The closing table for people.
 std::string to_text(const VerifyOptions& options, const VerifyResult& result);
-// Machine-readable forms; paths are written atomically. Throw std::system_error naming the file.
-void write_json(const std::string& path, const VerifyOptions& options, const VerifyResult& result);
+// For --json.
+std::string to_json_text(const VerifyOptions& options, const VerifyResult& result);
+// Written atomically. Throws std::system_error naming the file.
 void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result);
 // kAllGood, kViolationFound, kCouldNotRun where something was left unchecked, or that of a signal that
 // stopped the run before a violation was found.

@@ -7,7 +7,6 @@
 #include <exception>
 #include <fstream>
 #include <list>
-#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <system_error>
@@ -34,6 +33,9 @@ constexpr seconds kPatience{3}, kGrace{60};
 // A fuzzer whose runs end with nothing but failures past which it cannot go stops being run: it would find
 // them for ever.
 constexpr int kVainRuns = 3;
+// A fuzzer that dies so often has had its turn; and what is so near a turn is one.
+constexpr int kDeathsInATurn = 4;
+constexpr double kNearlyATurn = 0.9;
 // libFuzzer says nothing when it cannot write what it found.
 constexpr std::uintmax_t kLeastSpace = 1 << 20;
 
@@ -102,6 +104,9 @@ class Campaign {
     FuzzerTally tally;
     std::int64_t current_executions = 0;  // of the runs that are under way
     int vain_runs = 0;
+    std::int64_t turns = 0;   // that it has had
+    int deaths = 0;           // in the turn that it has now
+    double turn_seconds = 0;  // so long that turn has lasted
   };
   struct Run {
     FuzzerProcess process;
@@ -181,12 +186,13 @@ class Campaign {
 
   void start_runs(Clock::time_point deadline) {
     while (static_cast<int>(running_.size()) < options_.jobs && Clock::now() < deadline) {
-      // The one that has run least, then the one that runs least often now, then the first.
+      // The one that had the fewest turns, then the one that runs least often now, then the first.
       Lane* next = nullptr;
       for (Lane& lane : lanes_) {
         if (lane.vain_runs >= kVainRuns) continue;
         const auto load = [&](const Lane& which) {
-          return std::pair(which.tally.runs, std::ranges::count(running_, &which, &Run::lane));
+          const auto running = std::ranges::count(running_, &which, &Run::lane);
+          return std::pair(which.turns + running, running);
         };
         if (next == nullptr || load(lane) < load(*next)) next = &lane;
       }
@@ -201,19 +207,34 @@ class Campaign {
     }
   }
 
+  // Who dies of a bug before its turn is over goes on at once, past that bug: else the fuzzers that look at a
+  // wrong target most would run least. But no turn lasts for ever.
+  void count_turn(Lane& lane, bool died, double run_seconds) {
+    lane.turn_seconds += run_seconds;
+    const double turn = std::min<double>(even_share(), static_cast<double>(kLongestRun.count()));
+    if (died && ++lane.deaths < kDeathsInATurn && lane.turn_seconds < kNearlyATurn * turn) return;
+    ++lane.turns;
+    lane.deaths = 0;
+    lane.turn_seconds = 0;
+  }
+
+  // Of all the time, in seconds.
+  double even_share() const {
+    return duration<double>(options_.time).count() * options_.jobs / static_cast<double>(lanes_.size());
+  }
+
   // Every fuzzer has its part of the time that is left, whatever those before it took to start and to end: as
   // long as some have not run yet, these share it.
   seconds time_for(const Lane& lane, Clock::time_point deadline) const {
-    const bool first = lane.tally.runs == 0;
+    const bool first = lane.turns == 0;
     const auto sharing = std::ranges::count_if(
-        lanes_, [&](const Lane& each) { return first ? each.tally.runs == 0 : each.vain_runs < kVainRuns; });
+        lanes_, [&](const Lane& each) { return first ? each.turns == 0 : each.vain_runs < kVainRuns; });
     const duration<double> left = deadline - Clock::now();
     const duration<double> share =
         left * options_.jobs / static_cast<double>(std::max<std::int64_t>(sharing, 1));
     // What a fuzzer that died early did not use is there for its next run.
-    const duration<double> even = options_.time * options_.jobs / static_cast<double>(lanes_.size());
     const double least = static_cast<double>((first ? seconds(1) : kShortestRun).count());
-    const double time = std::clamp(first ? std::min(share, even).count() : share.count(), least,
+    const double time = std::clamp(first ? std::min(share.count(), even_share()) : share.count(), least,
                                    static_cast<double>(kLongestRun.count()));
     return seconds(std::max<std::int64_t>(1, std::llround(std::min(time, left.count()))));
   }
@@ -270,7 +291,8 @@ class Campaign {
       }
       Lane& lane = *run.lane;
       lane.tally.executions += read_status(run.log).executions;  // its last words
-      lane.tally.run_seconds += run.process.running_for().count();
+      const double run_seconds = run.process.running_for().count();
+      lane.tally.run_seconds += run_seconds;
       const KnownTally known = read_known_tally(run.known_tally);
       lane.tally.known_violations += known.violations;
       lane.tally.known_seconds += known.seconds;
@@ -279,6 +301,7 @@ class Campaign {
       const Recorded recorded = record_failures(lane, run.prefix, run.known);
       position = running_.erase(position);
       const bool failed = end->killed || (end->status != 0 && !end->interrupted);
+      count_turn(lane, failed, run_seconds);
       if (recorded.progress > 0) {
         lane.vain_runs = 0;
       } else if (failed || recorded.inputs > 0) {
@@ -441,11 +464,6 @@ class Campaign {
 };
 
 }  // namespace
-
-std::int64_t CampaignResult::executions() const {
-  return std::accumulate(fuzzers.begin(), fuzzers.end(), std::int64_t{0},
-                         [](std::int64_t sum, const FuzzerTally& tally) { return sum + tally.executions; });
-}
 
 CampaignResult run_campaign(const CampaignOptions& options, const ShowProgress& show) {
   return Campaign(options, show).run();

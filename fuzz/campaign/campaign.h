@@ -58,7 +58,11 @@ struct CampaignResult {
   std::vector<std::string> problems;      // what could not be done: unreadable corpus files, a full disk, ...
   std::vector<std::string> not_looked_at;  // cases around bugs that end a process, fuzzers that rest
   double seconds = 0;
-  std::int64_t executions() const;
+  std::int64_t executions() const {
+    std::int64_t sum = 0;
+    for (const FuzzerTally& fuzzer : fuzzers) sum += fuzzer.executions;
+    return sum;
+  }
 };
 
 // Called often while the campaign runs.

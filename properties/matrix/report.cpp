@@ -1,4 +1,4 @@
-// A matrix as text for the terminal, as JSON, and as the table of the README.
+// What a matrix says: its figures, as text for the terminal, as JSON, and as the table of the README.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -119,7 +119,55 @@ std::string about_target(const Matrix& matrix, const Summary& summary) {
          sentence(true, "tolerance tests", summary.failing_of_theirs_on_target);
 }
 
+// Counts in a figure that is there once something was run.
+void count(std::optional<std::int64_t>& figure, bool counts) {
+  figure = figure.value_or(0) + (counts ? 1 : 0);
+}
+
 }  // namespace
+
+Summary summarize(const Matrix& matrix) {
+  Summary summary;
+  for (const Row& row : matrix.rows) {
+    std::optional<bool> ours, theirs;  // whether any of them kills it
+    for (const MatrixCheck& check : matrix.checks) {
+      const auto found = row.cells.find(check.name);
+      if (found == row.cells.end() || found->second.outcome == Cell::Outcome::not_run) {
+        ++summary.not_run;
+        continue;
+      }
+      const Cell& cell = found->second;
+      if (row.is_production()) {
+        if (check.group != "theirs") count(summary.false_alarms, cell.kills());
+        continue;
+      }
+      if (!row.is_mutant()) {
+        if (cell.kills())
+          (check.group == "theirs" ? summary.failing_of_theirs_on_target : summary.failing_on_target)
+              .push_back(check.name);
+        continue;
+      }
+      if (check.name == "corpus") {
+        summary.corpus_seconds = summary.corpus_seconds.value_or(0) + cell.seconds;
+        count(summary.killed_by_corpus, cell.kills());
+      }
+      if (check.name == "verify") {
+        count(summary.killed_by_verify, cell.kills());
+        if (cell.kills())
+          summary.slowest_verify_seconds = std::max(summary.slowest_verify_seconds.value_or(0), cell.seconds);
+        if (!cell.kills()) summary.survivors.push_back(row.name);
+      }
+      std::optional<bool>& any = check.group == "theirs" ? theirs : ours;
+      any = any.value_or(false) || cell.kills();
+    }
+    if (!row.is_mutant()) continue;
+    ++summary.mutants;
+    if (ours) count(summary.killed_by_ours, *ours);
+    if (theirs) count(summary.killed_by_theirs, *theirs);
+    if (row.repro) ++(row.repro->confirmed() ? summary.repros_confirmed : summary.repros_refuted);
+  }
+  return summary;
+}
 
 std::string to_text(const Matrix& matrix) {
   std::string text;

@@ -51,6 +51,8 @@ void add(campaign::CampaignResult& all, const ResultPart& part) {
   const auto problems = fields.texts("problems");
   for (const std::string& problem : problems)
     if (std::ranges::count(all.problems, problem) == 0) all.problems.push_back(problem);
+  if (fields.flag("stopped_early") && problems.empty())
+    all.problems.push_back(fmt::format("{} stopped early, and does not say why", part.name()));
   all.seconds = std::max(all.seconds, fields.seconds("seconds"));
 }
 

@@ -181,6 +181,7 @@ void add_finding(std::vector<Finding>& findings, const ResultFields& row) {
       row.refuse(fmt::format("its case: {}", error.what()));
     }
   }
+  if (!finding.file.empty() && !row.has("case")) row.refuse("the case of its file is missing");
   const auto key = [](const Finding& each) {
     return each.file.empty() ? each.message : each.file.filename().string();
   };
@@ -229,11 +230,17 @@ void add_what_it_says_itself(VerifyResult& all, const ResultPart& part, std::int
   if (violating_cases > 0) says.push_back(fmt::format("{} of its cases violate", violating_cases));
   if (!failed_checks.empty()) says.push_back(fmt::format("it failed {}", fmt::join(failed_checks, ", ")));
   const ResultFields fields = part.fields();
+  if (const auto found = fields.count("violations_found"); found > 0 && says.empty())
+    says.push_back(fmt::format("violations found: {}", found));
   if (!says.empty() && fields.rows("findings").empty())
     all.findings.push_back({{}, part.name(), fmt::format("{}; it has no repro", fmt::join(says, ", ")), {}});
   if (code != kAllGood && says.empty() && fields.texts("unchecked").empty())
     all.unchecked.push_back(
         fmt::format("{}: its exit code is {}, and it does not say why", part.name(), code));
+  if (!fields.flag("stopped_early")) return;
+  all.stopped_early = true;
+  if (says.empty() && fields.rows("findings").empty() && fields.texts("unchecked").empty())
+    all.unchecked.push_back(fmt::format("{}: it stopped early, and does not say why", part.name()));
 }
 
 void add(VerifyResult& all, const ResultPart& part) {

@@ -67,6 +67,37 @@ class ShardCommands(unittest.TestCase):
         self.assertEqual(merged["shard"], {"index": 1, "count": 1, "merged_from": 3})
         self.assertIn("already a merged result", self.run_program("merge", "merged.json", code=2))
 
+    def test_what_the_fuzzer_of_merge_starts_from_merges(self):
+        # Where a format of results changes, these must.
+        version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True).stdout.split()[-1]
+        folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "fuzz", "results")
+        for name, code in (("verify", 0), ("verify-violation", 1), ("mutants", 0), ("fuzz", 0)):
+            with open(os.path.join(folder, name)) as file:
+                texts = file.read().replace("@PROJECT_VERSION@", version).split("\x1e")
+            for index, text in enumerate(texts):
+                with open(self.path(f"{index}.json"), "w") as file:
+                    file.write(text)
+            text = self.run_program("merge", *[f"{index}.json" for index in range(len(texts))], code=code)
+            self.assertIn(f"{len(texts)} shards merged", text)
+        self.assertEqual(len(os.listdir(folder)), 4)
+
+    def test_a_shard_that_says_otherwise_in_any_way_is_not_lost(self):
+        names = self.shards(2, *EXACT, "--seed", "7")
+        good = self.result(names[1])
+        for change, code, words in (({"stopped_early": True}, 3, "it stopped early, and does not say why"),
+                                    ({"violations_found": 3}, 1, "violations found: 3; it has no repro"),
+                                    ({"exit_code": 1}, 1, "its exit code is 1; it has no repro"),
+                                    ({"exit_code": 3}, 3, "its exit code is 3, and it does not say why")):
+            with open(self.path(names[1]), "w") as file:
+                json.dump({**good, **change}, file)
+            text = self.run_program("merge", *names, code=code)
+            self.assertIn(words, text)
+            self.assertNotIn("conforms:", text)
+        finding = {"found_by": "x", "message": "y", "file": "z.json", "count": 1, "also_found_by": []}
+        with open(self.path(names[1]), "w") as file:
+            json.dump({**good, "findings": [finding]}, file)
+        self.assertIn("the case of its file is missing", self.run_program("merge", *names, code=2))
+
     def test_the_violations_of_all_shards_are_those_of_the_run_and_what_is_not_stored_is_said(self):
         os.mkdir(self.path("cases"))
         shutil.copy(os.path.join(CORPUS, "seeds", "B22-zero-row.json"), self.path("cases"))

@@ -1,4 +1,5 @@
 // `normproof order --target X`: in which order a kernel adds the squares of a row, from its outputs alone.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <thread>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "properties/run/compared_target.h"
 #include "properties/run/evaluate.h"
 #include "properties/run/kernel_target.h"
+#include "properties/run/stop_request.h"
 #include "properties/run/verification_case.h"
 
 namespace normproof {
@@ -148,6 +151,22 @@ INSTANTIATE_TEST_SUITE_P(All, CudaTargetFaults,
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+TEST(CudaTarget, DoesNotWaitForACallThatHangsWhereTheRunIsToStop) {
+  const Fault fault("hang");
+  const auto target = make_cuda_target(stand_in());
+  ASSERT_EQ(evaluate(ones(2, 23), *target).outcome, Outcome::conforms);
+  std::thread stop([] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    stop_signal = SIGTERM;
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  const Evaluation evaluation = evaluate(ones(2, 24), *target);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));  // of a patience of 30
+  stop.join();
+  stop_signal = 0;
+  EXPECT_EQ(evaluation.outcome, Outcome::not_taken) << describe(ones(2, 24), evaluation);
+}
 
 TEST(CudaTarget, BlamesOnlyTheGuiltyCaseOfASharedRound) {
   const Fault fault("crash");

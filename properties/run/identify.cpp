@@ -125,7 +125,7 @@ class Detective {
   oracle::WitnessVerdict violation(const Policy& policy, bool with_proof) const {
     oracle::WitnessOptions options;
     options.stop_after = 1;
-    if (!with_proof) options.listed = 0;
+    options.listed = with_proof ? 1 : 0;
     return oracle::judge_witness(case_, tensors_, outputs_, policy, options);
   }
 

@@ -178,6 +178,9 @@ inline cudaError_t cudaDriverGetVersion(int* version) { return cudaRuntimeGetVer
 enum cudaFuncAttribute {
   cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
   cudaFuncAttributePreferredSharedMemoryCarveout = 9,
+  cudaFuncAttributeClusterDimMustBeSet = 10,
+  cudaFuncAttributeRequiredClusterWidth = 11,
+  cudaFuncAttributeNonPortableClusterSizeAllowed = 14,
 };
 
 enum cudaSharedCarveout {
@@ -271,6 +274,18 @@ cudaError_t cudaOccupancyMaxPotentialBlockSizeVariableSMem(int* least_grid, int*
   const int threads = most_threads > 0 && most_threads < 1024 ? most_threads : 1024;
   return cudaOccupancyMaxPotentialBlockSize(least_grid, threads_per_block, kernel,
                                             static_cast<std::size_t>(shared_of_block(threads)), most_threads);
+}
+
+// Clusters have one block.
+struct cudaLaunchConfig_t;
+template <class Function>
+cudaError_t cudaOccupancyMaxPotentialClusterSize(int* cluster, Function, const cudaLaunchConfig_t*) {
+  *cluster = 1;
+  return cudaSuccess;
+}
+template <class Function>
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, Function, const cudaLaunchConfig_t*) {
+  return cudaDeviceGetAttribute(clusters, cudaDevAttrMultiProcessorCount, 0);
 }
 
 // --- launches ---

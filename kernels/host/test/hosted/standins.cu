@@ -12,6 +12,7 @@
 #include <cuda_profiler_api.h>
 #include <cudnn.h>
 #include <curand_kernel.h>
+#include <mma.h>
 
 #include <cub/cub.cuh>
 #include <cuda/pipeline>
@@ -178,6 +179,17 @@ Outcome random_numbers() {
   return outcome_of(out);
 }
 
+__global__ void matrix_kernel(float* out) {
+  nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, 16, float> sums;
+  nvcuda::wmma::fill_fragment(sums, 0.f);
+  out[0] = sums.x[0];
+}
+Outcome matrix_operation() {
+  std::vector<float> out(1);
+  matrix_kernel<<<1, 32>>>(out.data());
+  return outcome_of(out);
+}
+
 __global__ void one_kernel(float* out) { out[0] = 1; }
 Outcome launch_attributes() {
   cudaLaunchAttribute attributes[4] = {};
@@ -208,8 +220,10 @@ Outcome occupancy() {
       &grid, &threads, one_kernel, [](int size) { return size * 4; }, 512);
   cudaOccupancyAvailableDynamicSMemPerBlock(&shared, one_kernel, 2, 512);
   cudaFuncGetAttributes(&attributes, one_kernel);
-  return outcome_of(
-      {float(blocks), float(threads), float(grid), float(shared), float(attributes.maxThreadsPerBlock)});
+  int cluster = 0;
+  cudaOccupancyMaxPotentialClusterSize(&cluster, one_kernel, nullptr);
+  return outcome_of({float(blocks), float(threads), float(grid), float(shared),
+                     float(attributes.maxThreadsPerBlock), float(cluster)});
 }
 
 __constant__ float factors[2];

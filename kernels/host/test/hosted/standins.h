@@ -19,6 +19,7 @@ enum class Wait { pipeline, primitives, libcu, never };
 VOCABULARY Outcome copied_asynchronously(Wait wait);
 VOCABULARY Outcome library_call(const char* library);
 VOCABULARY Outcome random_numbers();
+VOCABULARY Outcome matrix_operation();
 VOCABULARY Outcome launch_attributes();
 VOCABULARY Outcome occupancy();
 // A constant copied to and read back, a copied rectangle of 2 by 3 floats, a copy of more bytes than a symbol

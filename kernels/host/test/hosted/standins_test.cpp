@@ -91,11 +91,17 @@ TEST(StandIns, LibrariesFailByName) {
   EXPECT_TRUE(has(random.message, "curand_init cannot be had on the CPU")) << random.message;
 }
 
+TEST(StandIns, MatrixOperationsFailByName) {
+  const Outcome outcome = matrix_operation();
+  EXPECT_NE(outcome.error, 0);
+  EXPECT_TRUE(has(outcome.message, "fill_fragment cannot be had on the CPU")) << outcome.message;
+}
+
 TEST(StandIns, LaunchAttributesAndOccupancy) {
   const Outcome launched = launch_attributes();
   EXPECT_EQ(launched.error, 0) << launched.message;
   EXPECT_EQ(launched.values, (Values{1}));
-  EXPECT_EQ(occupancy().values, (Values{8, 512, 4 * 132, 113 * 1024, 1024}));
+  EXPECT_EQ(occupancy().values, (Values{8, 512, 4 * 132, 113 * 1024, 1024, 1}));
 }
 
 TEST(StandIns, SymbolsAndRectangles) {

@@ -1,6 +1,7 @@
 // torch's streams, guards and checks of CUDA: there is one device and one stream.
 #pragma once
 
+#include <cublas_v2.h>
 #include <normproof_torch/tensor.h>
 
 namespace c10::cuda {
@@ -54,6 +55,10 @@ inline const cudaDeviceProp* getDeviceProperties(std::int64_t) {
   return &properties;
 }
 inline const cudaDeviceProp* getCurrentDeviceProperties() { return getDeviceProperties(0); }
+inline cublasHandle_t getCurrentCUDABlasHandle() {
+  normproof::host::note_unavailable("at::cuda::getCurrentCUDABlasHandle");
+  return nullptr;
+}
 inline int warp_size() { return 32; }
 inline bool is_available() { return true; }
 }  // namespace at::cuda

@@ -75,6 +75,9 @@ function(normproof_add_cuda_host_target name)
     target_compile_options(${name} PRIVATE -fsanitize=${NORMPROOF_SANITIZERS} -fno-sanitize-recover=all
                                            -fno-omit-frame-pointer -g1)
     target_link_options(${name} PRIVATE -fsanitize=${NORMPROOF_SANITIZERS})
+  else()
+    # What is not defined is named here, not when the library is loaded. A sanitizer's runtime is in the program.
+    target_link_options(${name} PRIVATE -Wl,--no-undefined)
   endif()
   # kernels/host itself answers where an access is misaligned.
   target_compile_options(${name} PRIVATE -fsanitize=alignment -fsanitize-recover=alignment -Wno-error)

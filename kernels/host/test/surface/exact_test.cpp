@@ -146,8 +146,8 @@ TYPED_TEST(SixteenBits, RoundsFloatsAtEveryBoundary) {
                            ? value + (value - F::value(F::of(bits - 1)))
                            : F::value(F::of(bits + 1));
     const float middle = value / 2 + next / 2;
-    for (const float a :
-         {middle, std::nextafter(middle, 0.0f), std::nextafter(middle, next), std::nextafter(value, next)}) {
+    for (const float a : {value, middle, std::nextafter(middle, 0.0f), std::nextafter(middle, next),
+                          std::nextafter(value, next)}) {
       for (const Direction direction : kDirections) {
         this->expect(F::from(a, direction), a, "float", bits, 0, direction);
         if (testing::Test::HasFatalFailure()) return;

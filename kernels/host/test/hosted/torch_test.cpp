@@ -71,6 +71,21 @@ TEST(TorchStandIn, SmallNumbersRoundOnceAnOperation) {
   static_assert(std::is_same_v<at::acc_type<c10::Half, true>, float>);
 }
 
+// Vectors of CUDA's types are copied as bits, and chosen by torch's types.
+template <class T>
+struct VectorOf {
+  static constexpr bool exists = false;
+};
+template <>
+struct VectorOf<torch::headeronly::Half> {
+  static constexpr bool exists = true;
+  __half2 data[4];
+};
+static_assert(VectorOf<at::Half>::exists && !VectorOf<at::BFloat16>::exists);
+static_assert(std::is_trivial_v<VectorOf<c10::Half>> && std::is_standard_layout_v<VectorOf<c10::Half>>);
+static_assert(std::is_trivial_v<__nv_bfloat162> && std::is_trivial_v<c10::BFloat16> &&
+              std::is_trivial_v<__nv_fp8x4_e4m3>);
+
 TEST(TorchStandIn, DispatchKnowsItsTypes) {
   const auto name_of = [](c10::ScalarType type) {
     return AT_DISPATCH_FLOATING_TYPES_AND2(
@@ -79,6 +94,12 @@ TEST(TorchStandIn, DispatchKnowsItsTypes) {
   };
   EXPECT_EQ(name_of(torch::kHalf), "Half");
   EXPECT_EQ(name_of(torch::kDouble), "Double");
+  const auto size_of_fp8 = [](c10::ScalarType type) {
+    return THO_DISPATCH_SWITCH(type, "fp8",
+                               THO_PRIVATE_CASE_TYPE_USING_HINT(at::ScalarType::Float8_e4m3fn, fp8_t,
+                                                                [&] { return sizeof(fp8_t); }));
+  };
+  EXPECT_EQ(size_of_fp8(torch::kFloat8_e4m3fn), 1u);
   EXPECT_TRUE(has(thrown_by([&] { name_of(torch::kInt); }), "\"names\" not implemented for 'Int'"));
 }
 

@@ -56,3 +56,9 @@
   AT_DISPATCH_SWITCH(type, name, AT_DISPATCH_CASE_REDUCED_FLOATING_TYPES(__VA_ARGS__))
 #define AT_DISPATCH_INTEGRAL_TYPES(type, name, ...) \
   AT_DISPATCH_SWITCH(type, name, AT_DISPATCH_CASE_INTEGRAL_TYPES(__VA_ARGS__))
+
+// The same under the names of torch/headeronly.
+#define THO_DISPATCH_CASE(type, ...) AT_DISPATCH_CASE(type, __VA_ARGS__)
+#define THO_DISPATCH_SWITCH(type, name, ...) AT_DISPATCH_SWITCH(type, name, __VA_ARGS__)
+#define THO_PRIVATE_CASE_TYPE_USING_HINT(type, hint, ...) \
+  AT_PRIVATE_CASE_TYPE_USING_HINT(type, hint, __VA_ARGS__)

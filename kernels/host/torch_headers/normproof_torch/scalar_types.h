@@ -257,3 +257,6 @@ using acc_type = typename AccumulateType<T, is_cuda>::type;
 template <class T>
 using acc_type_device = acc_type<T, true>;
 }  // namespace at
+namespace torch::headeronly {
+using namespace c10;
+}

@@ -24,10 +24,6 @@ inline Tensor view(const Tensor& tensor, c10::IntArrayRef sizes) { return tensor
 inline Tensor reshape(const Tensor& tensor, c10::IntArrayRef sizes) { return tensor.reshape(sizes); }
 inline Tensor contiguous(const Tensor& tensor) { return tensor.contiguous(); }
 }  // namespace torch::stable
-namespace torch::headeronly {
-using namespace c10;
-}
-
 using AOTITorchError = int;
 inline AOTITorchError aoti_torch_get_current_cuda_stream(std::int32_t, void** stream) {
   return *stream = nullptr, 0;

@@ -52,9 +52,9 @@ Subject make_subject(Operation operation, DType dtype, std::int64_t rows) {
   c.weight_dtype = dtype;
   if (quantizes(operation)) c.quantized_dtype = DType::fp8_e4m3fn;
   c.shape = {rows, kHiddenSize};
-  subject.tensors.input = gaussian(dtype, rows * kHiddenSize, 0, 1);
-  if (adds_residual(operation)) subject.tensors.residual = gaussian(dtype, rows * kHiddenSize, 0, 1);
-  subject.tensors.weight = gaussian(dtype, kHiddenSize, 1, 0.1);
+  subject.tensors[Role::input] = gaussian(dtype, rows * kHiddenSize, 0, 1);
+  if (adds_residual(operation)) subject.tensors[Role::residual] = gaussian(dtype, rows * kHiddenSize, 0, 1);
+  subject.tensors[Role::weight] = gaussian(dtype, kHiddenSize, 1, 0.1);
   subject.outputs = expected_outputs(c, subject.tensors);
   return subject;
 }
@@ -89,18 +89,18 @@ void plain_quad(benchmark::State& state) {
     cpp_bin_float_quad sum = 0;
     std::vector<cpp_bin_float_quad> x(kHiddenSize);
     for (std::int64_t j = 0; j < kHiddenSize; ++j) {
-      x[static_cast<std::size_t>(j)] = as_float(load_bits(subject.tensors.input, DType::bf16, j));
+      x[static_cast<std::size_t>(j)] = as_float(load_bits(subject.tensors[Role::input], DType::bf16, j));
       sum += x[static_cast<std::size_t>(j)] * x[static_cast<std::size_t>(j)];
     }
-    const cpp_bin_float_quad m = sum / kHiddenSize + subject.test_case.epsilon();
+    const cpp_bin_float_quad m = sum / kHiddenSize + subject.test_case.value_of(Parameter::epsilon);
     const cpp_bin_float_quad r = cpp_bin_float_quad(1 / sqrt(m)).convert_to<float>();
     std::int64_t different = 0;
     for (std::int64_t j = 0; j < kHiddenSize; ++j) {
       const float n = to_bf16(cpp_bin_float_quad(x[static_cast<std::size_t>(j)] * r).convert_to<float>());
-      const float w = as_float(load_bits(subject.tensors.weight, DType::bf16, j));
+      const float w = as_float(load_bits(subject.tensors[Role::weight], DType::bf16, j));
       const float y = to_bf16(cpp_bin_float_quad(n) * w);
       different +=
-          std::bit_cast<std::uint32_t>(y) >> 16 != load_bits(subject.outputs.out, DType::bf16, j) ? 1 : 0;
+          std::bit_cast<std::uint32_t>(y) >> 16 != load_bits(subject.outputs[Role::out], DType::bf16, j) ? 1 : 0;
     }
     benchmark::DoNotOptimize(different);
   }
@@ -136,15 +136,15 @@ void fp64_and_allclose(benchmark::State& state, DType dtype) {
     return values;
   };
   for ([[maybe_unused]] auto _ : state) {
-    const std::vector<double> x = widen(subject.tensors.input);
-    const std::vector<double> w = widen(subject.tensors.weight);
-    const std::vector<double> got = widen(subject.outputs.out);
+    const std::vector<double> x = widen(subject.tensors[Role::input]);
+    const std::vector<double> w = widen(subject.tensors[Role::weight]);
+    const std::vector<double> got = widen(subject.outputs[Role::out]);
     std::int64_t outside = 0;
     for (std::size_t row = 0; row < kRows; ++row) {
       double sum = 0;
       for (std::size_t j = 0; j < kHiddenSize; ++j)
         sum += x[row * kHiddenSize + j] * x[row * kHiddenSize + j];
-      const double r = 1 / std::sqrt(sum / kHiddenSize + static_cast<double>(subject.test_case.epsilon()));
+      const double r = 1 / std::sqrt(sum / kHiddenSize + static_cast<double>(subject.test_case.value_of(Parameter::epsilon)));
       for (std::size_t j = 0; j < kHiddenSize; ++j) {
         const double wanted = x[row * kHiddenSize + j] * r * w[j];
         outside += std::fabs(got[row * kHiddenSize + j] - wanted) <= 1e-2 + 1e-2 * std::fabs(wanted) ? 0 : 1;

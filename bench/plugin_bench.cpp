@@ -33,8 +33,8 @@ Case case_of(const Row& row) {
   test_case.weight_dtype = test_case.dtype;
   if (row.quantizes()) test_case.quantized_dtype = DType::fp8_e4m3fn;
   test_case.shape = {row.rows(), row.hidden};
-  test_case.input.recipe = test_case.weight.recipe = Recipe{"normal", 1};
-  if (row.adds_residual()) test_case.residual.recipe = Recipe{"normal", 2};
+  test_case[Role::input].data.recipe = test_case[Role::weight].data.recipe = Recipe{"normal", 1};
+  if (row.adds_residual()) test_case[Role::residual].data.recipe = Recipe{"normal", 2};
   return test_case;
 }
 

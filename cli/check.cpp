@@ -73,7 +73,7 @@ Json json_of(const oracle::Certificate& certificate, const Case& test_case) {
 }
 
 Json json_of(const oracle::Mismatch& mismatch) {
-  Json entry = {{"tensor", mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out"},
+  Json entry = {{"tensor", name_of(mismatch.tensor)},
                 {"row", mismatch.row},
                 {"column", mismatch.column},
                 {"got", oracle::hex_bits(mismatch.dtype, mismatch.got)},
@@ -117,7 +117,7 @@ DifferencePicture canonical_picture_of(const GivenOutputs& given) {
   DifferencePicture picture{{},
                             DifferenceMap(test_case.rows(), test_case.hidden_size()),
                             "Elements of out, compared with the policy in the canonical order."};
-  picture.histogram = difference_histogram(given.outputs.out, wanted.out, test_case.output_dtype(),
+  picture.histogram = difference_histogram(given.outputs[Role::out], wanted.out, test_case.output_dtype(),
                                            test_case.hidden_size(), &picture.map);
   return picture;
 }

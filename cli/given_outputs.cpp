@@ -43,7 +43,7 @@ Dump read_file(const std::string& file, const JudgingOptions& options) {
                                                    "of one operation",
                                                    name_of(test_case.operation), options.operation)));
   }
-  if (epsilon) test_case.epsilon_bits = *epsilon;
+  if (epsilon) test_case.bits_of(Parameter::epsilon) = *epsilon;
   return result;
 }
 
@@ -107,20 +107,20 @@ GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& o
   const auto take = [](TensorData& data, const std::vector<std::byte>& made) {
     return data.recipe ? made : std::exchange(data.bytes, {});
   };
-  const bool has_recipe = test_case.input.recipe || test_case.residual.recipe || test_case.weight.recipe;
+  const bool has_recipe = test_case[Role::input].data.recipe || test_case[Role::residual].data.recipe || test_case[Role::weight].data.recipe;
   const CaseTensors made = has_recipe ? materialize(test_case) : CaseTensors{};
-  given.tensors.input = take(test_case.input, made.input);
-  given.tensors.residual = take(test_case.residual, made.residual);
-  given.tensors.weight = take(test_case.weight, made.weight);
+  given.tensors[Role::input] = take(test_case[Role::input].data, made.input);
+  given.tensors[Role::residual] = take(test_case[Role::residual].data, made.residual);
+  given.tensors[Role::weight] = take(test_case[Role::weight].data, made.weight);
   given.test_case = std::move(test_case);
   return given;
 }
 
 Case whole_case(const GivenOutputs& given) {
   Case test_case = given.test_case;
-  test_case.input = {given.tensors.input, std::nullopt};
-  test_case.residual = {given.tensors.residual, std::nullopt};
-  test_case.weight = {given.tensors.weight, std::nullopt};
+  test_case[Role::input].data = {given.tensors[Role::input], std::nullopt};
+  test_case[Role::residual].data = {given.tensors[Role::residual], std::nullopt};
+  test_case[Role::weight].data = {given.tensors[Role::weight], std::nullopt};
   test_case.outputs = given.outputs;
   return test_case;
 }

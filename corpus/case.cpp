@@ -61,13 +61,14 @@ std::int64_t Case::elements() const {
   return saturating_product(rows(), shape.back());
 }
 
-void make_plain(Case& test_case) {
-  test_case.input_layout = test_case.residual_layout = test_case.output_layout = {};
-  test_case.weight_offset = 0;
-  test_case.in_place = false;
-  test_case.launch = {};
-  test_case.schedule = {};
+ParameterBits usual_parameters() {
+  ParameterBits bits{};
+  for (const Parameter parameter : kParameters)
+    bits[static_cast<std::size_t>(parameter)] = spec_of(parameter).usual_bits;
+  return bits;
 }
+
+float Case::value_of(Parameter parameter) const { return std::bit_cast<float>(bits_of(parameter)); }
 
 bool Case::has(Role role) const {
   const TensorSpec* tensor = find_tensor(operation, role);
@@ -82,19 +83,85 @@ Role Case::memory_of(Role role) const {
   return overwrites ? tensor->aliased : role;
 }
 
-float Case::epsilon() const { return std::bit_cast<float>(epsilon_bits); }
-float Case::scale() const { return std::bit_cast<float>(scale_bits); }
+bool Case::has_layout(Role role) const {
+  return has(role) && memory_of(role) == role && !holds_parameter(role);
+}
+
+std::string Case::why_no(Role role) const {
+  if (find_tensor(operation, role) != nullptr)
+    return "the case has no " + std::string(name_of(role)) + "_dtype";
+  return std::string(name_of(operation)) + " has no " + std::string(name_of(role));
+}
+
+DType Case::dtype_of(Role role) const {
+  const TensorSpec* tensor = find_tensor(operation, role);
+  switch (tensor == nullptr ? DTypeRule::activation : tensor->dtype) {
+    case DTypeRule::activation:
+      return dtype;
+    case DTypeRule::weight:
+      return weight_dtype.value_or(dtype);
+    case DTypeRule::output:
+      return quantized_dtype.value_or(dtype);
+    case DTypeRule::fp32:
+      return DType::fp32;
+  }
+  return dtype;
+}
+
+std::vector<std::int64_t> Case::shape_of(Role role) const {
+  const TensorSpec* tensor = find_tensor(operation, role);
+  switch (tensor == nullptr ? Extent::elements : tensor->extent) {
+    case Extent::elements:
+      return shape;
+    case Extent::hidden:
+      return {hidden_size()};
+    case Extent::one:
+      return {1};
+  }
+  return shape;
+}
+
+std::int64_t Case::rows_of(Role role) const {
+  const TensorSpec* tensor = find_tensor(operation, role);
+  return tensor == nullptr || tensor->extent == Extent::elements ? rows() : 1;
+}
+
+std::int64_t Case::columns_of(Role role) const {
+  const TensorSpec* tensor = find_tensor(operation, role);
+  return tensor != nullptr && tensor->extent == Extent::one ? 1 : hidden_size();
+}
+
+std::int64_t Case::elements_of(Role role) const {
+  return has(role) ? saturating_product(rows_of(role), columns_of(role)) : 0;
+}
+
+std::size_t Case::bytes_of(Role role) const {
+  return static_cast<std::size_t>(elements_of(role)) * size_of(dtype_of(role));
+}
+
+void set_data(Case& test_case, const CaseTensors& values) {
+  for (const Role role : kRoles) test_case[role].data = {values[role], std::nullopt};
+}
+
+void forget_data(Case& test_case) { set_data(test_case, {}); }
+
+void make_plain(Case& test_case) {
+  for (CaseTensor& tensor : test_case.tensors) tensor.layout = {};
+  test_case.in_place = false;
+  test_case.launch = {};
+  test_case.schedule = {};
+}
 
 void keep_what_it_has(Case& test_case) {
   const Operation operation = test_case.operation;
   if (!quantizes(operation)) test_case.quantized_dtype.reset();
-  if (!has(operation, Parameter::scale)) test_case.scale_bits = spec_of(Parameter::scale).usual_bits;
+  for (const Parameter parameter : kParameters)
+    if (!has(operation, parameter)) test_case.bits_of(parameter) = spec_of(parameter).usual_bits;
   if (!may_be_in_place(operation)) test_case.in_place = false;
-  if (!has(operation, Role::residual)) {
-    test_case.residual = {};
-    test_case.residual_layout = {};
+  for (const Role role : kRoles) {
+    if (!test_case.has_data(role)) test_case[role].data = {};
+    if (!test_case.has_layout(role)) test_case[role].layout = {};
   }
-  if (test_case.memory_of(Role::out) != Role::out) test_case.output_layout = {};
 }
 
 std::uint32_t load_bits(std::span<const std::byte> data, DType dtype, std::int64_t index) {

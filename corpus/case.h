@@ -5,10 +5,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "corpus/dtype.h"
@@ -57,12 +59,36 @@ struct LaunchChoice {
   friend bool operator==(const LaunchChoice&, const LaunchChoice&) = default;
 };
 
-// Packed results of a run, row-major without gaps. `residual_out` only where the operation adds a residual.
-struct Outputs {
-  std::vector<std::byte> out;           // dtype Case::output_dtype()
-  std::vector<std::byte> residual_out;  // dtype Case::dtype
-  friend bool operator==(const Outputs&, const Outputs&) = default;
+// One of the case's tensors. An output has no data.
+struct CaseTensor {
+  TensorLayout layout;
+  TensorData data;
+  friend bool operator==(const CaseTensor&, const CaseTensor&) = default;
 };
+
+// Packed bytes of tensors, row-major without gaps, little-endian; empty for a role that has none.
+class TensorBytes {
+ public:
+  TensorBytes() = default;
+  TensorBytes(std::initializer_list<std::pair<Role, std::vector<std::byte>>> tensors) {
+    for (const auto& [role, bytes] : tensors) (*this)[role] = bytes;
+  }
+  std::vector<std::byte>& operator[](Role role) { return bytes_[static_cast<std::size_t>(role)]; }
+  const std::vector<std::byte>& operator[](Role role) const { return bytes_[static_cast<std::size_t>(role)]; }
+  friend bool operator==(const TensorBytes&, const TensorBytes&) = default;
+
+ private:
+  std::array<std::vector<std::byte>, kRoles.size()> bytes_;
+};
+
+// What a run wrote.
+using Outputs = TensorBytes;
+// The values of a case's data, recipes carried out.
+using CaseTensors = TensorBytes;
+
+// fp32 bits of each parameter.
+using ParameterBits = std::array<std::uint32_t, kParameters.size()>;
+ParameterBits usual_parameters();
 
 struct Case {
   std::string name;         // short identifier, free of spaces
@@ -74,19 +100,10 @@ struct Case {
   std::optional<DType> quantized_dtype;  // Q: exactly where the operation quantizes
 
   std::vector<std::int64_t>
-      shape;  // leading dimensions, then hidden size; rank 2 to spec_of(operation).greatest_rank
-  TensorLayout input_layout;
-  TensorLayout residual_layout;
-  TensorLayout output_layout;      // unused by fused_add_rms_norm, which writes into its input
-  std::int64_t weight_offset = 0;  // elements, like TensorLayout::offset
-  bool in_place = false;           // where the operation leaves the choice: the output is the input tensor
-
-  std::uint32_t epsilon_bits = 0x358637bd;  // fp32 bits, here 1e-6
-  std::uint32_t scale_bits = 0x3f800000;    // fp32 bits, here 1; used where the operation quantizes
-
-  TensorData input;
-  TensorData residual;
-  TensorData weight;
+      shape;
+  std::array<CaseTensor, kRoles.size()> tensors;
+  bool in_place = false;  // where the operation leaves the choice: the output is the input tensor
+  ParameterBits parameter_bits = usual_parameters();
 
   Schedule schedule;
   LaunchChoice launch;
@@ -94,26 +111,44 @@ struct Case {
   // Outputs that somebody else produced for this case, to be judged without running a kernel.
   std::optional<Outputs> outputs;
 
+  CaseTensor& operator[](Role role) { return tensors[static_cast<std::size_t>(role)]; }
+  const CaseTensor& operator[](Role role) const { return tensors[static_cast<std::size_t>(role)]; }
+  std::uint32_t& bits_of(Parameter parameter) { return parameter_bits[static_cast<std::size_t>(parameter)]; }
+  std::uint32_t bits_of(Parameter parameter) const {
+    return parameter_bits[static_cast<std::size_t>(parameter)];
+  }
+  float value_of(Parameter parameter) const;
+
   std::int64_t hidden_size() const { return shape.back(); }
   std::int64_t rows() const;      // product of the leading dimensions
   std::int64_t elements() const;  // rows() * hidden_size()
-  DType output_dtype() const { return quantized_dtype.value_or(dtype); }
 
   // Whether the operation has such a tensor and this case does not do without it.
   bool has(Role role) const;
+  // Whether the case has values for the tensor: an input that is more than the place of a parameter.
+  bool has_data(Role role) const { return has(role) && is_data(operation, role); }
+  bool has_output(Role role) const { return has(role) && is_output(operation, role); }
+  // Whether the tensor has a place of its own in memory, which the case may choose.
+  bool has_layout(Role role) const;
+  // Why there is no such tensor, as "rms_norm has no residual".
+  std::string why_no(Role role) const;
   // The tensor in whose memory an output lies: an input where it is written over it, else itself.
   Role memory_of(Role role) const;
-  float epsilon() const;
-  float scale() const;
+  // Of a tensor that the case has (of one that it lacks: what it would be).
+  DType dtype_of(Role role) const;
+  std::vector<std::int64_t> shape_of(Role role) const;
+  std::int64_t rows_of(Role role) const;  // 1 where the tensor is no matrix
+  std::int64_t columns_of(Role role) const;
+  std::int64_t elements_of(Role role) const;
+  std::size_t bytes_of(Role role) const;
+  DType output_dtype() const { return dtype_of(Role::out); }
+
   friend bool operator==(const Case&, const Case&) = default;
 };
 
-// The logical values of a case's input tensors, recipes carried out. Row-major without gaps, little-endian.
-struct CaseTensors {
-  std::vector<std::byte> input;
-  std::vector<std::byte> residual;  // empty where the operation has none
-  std::vector<std::byte> weight;    // empty where the case has none
-};
+// The case with these values listed; and without any, where they travel in tensors of their own.
+void set_data(Case& test_case, const CaseTensors& values);
+void forget_data(Case& test_case);
 
 // Carries out the recipes. Requires a valid case.
 CaseTensors materialize(const Case& test_case);

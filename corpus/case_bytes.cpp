@@ -56,39 +56,85 @@ class Writer {
 constexpr std::array kOrders = {ThreadOrder::forward, ThreadOrder::reverse, ThreadOrder::random};
 constexpr std::array kPaths = {KernelPath::automatic, KernelPath::vectorized, KernelPath::scalar};
 
-// The header as it stands, before the limits are applied to it.
-struct Header {
-  std::uint8_t operation, dtype, weight, quantized_dtype, rank, flags, order, path, threads;
-  std::array<std::uint8_t, 3> offsets;  // input, residual, output
-  std::uint8_t weight_offset;
-  std::array<std::uint8_t, 3> data;  // input, residual, weight
-  std::uint32_t epsilon, scale;
-  std::uint64_t schedule_seed;
-  std::array<std::uint64_t, 3> seeds;  // of the recipes: input, residual, weight
-  std::array<std::uint32_t, kLeading> sizes;
-  std::uint32_t hidden;
-  std::array<std::array<std::uint64_t, kLeading>, 3> strides;  // input, residual, output
+// What the header says of one tensor.
+struct TensorRecord {
+  std::uint8_t offset, has_strides, data;
+  std::uint64_t seed;
+  std::array<std::uint64_t, kLeading> strides;
 };
 
-// The one list of the header's fields, in order, for reading and writing.
+// The header as it stands, before the limits are applied to it.
+struct Header {
+  std::uint8_t operation, dtype, weight, quantized_dtype, rank, in_place, order, path, threads;
+  std::uint64_t schedule_seed;
+  std::array<std::uint32_t, kLeading> sizes;
+  std::uint32_t hidden;
+  ParameterBits parameters;
+  std::array<TensorRecord, kRoles.size()> tensors;
+
+  TensorRecord& operator[](Role role) { return tensors[static_cast<std::size_t>(role)]; }
+  const TensorRecord& operator[](Role role) const { return tensors[static_cast<std::size_t>(role)]; }
+};
+
+// The one list of the header's fields, in order, for reading and writing. So many of the roles and the
+// parameters are there.
 template <typename Header, typename Visitor>
-void visit_fields(Header& header, Visitor visit) {
+void visit_fields(Header& header, std::size_t roles, std::size_t parameters, Visitor visit) {
   for (auto* field : {&header.operation, &header.dtype, &header.weight, &header.quantized_dtype, &header.rank,
-                      &header.flags, &header.order, &header.path, &header.threads}) {
+                      &header.in_place, &header.order, &header.path, &header.threads}) {
     visit(*field);
   }
-  for (auto& field : header.offsets) visit(field);
-  visit(header.weight_offset);
-  for (auto& field : header.data) visit(field);
-  visit(header.epsilon);
-  visit(header.scale);
   visit(header.schedule_seed);
-  for (auto& field : header.seeds) visit(field);
   for (auto& field : header.sizes) visit(field);
   visit(header.hidden);
-  for (auto& tensor : header.strides) {
-    for (auto& field : tensor) visit(field);
+  for (auto& field : std::span(header.parameters).first(parameters)) visit(field);
+  for (auto& tensor : std::span(header.tensors).first(roles)) {
+    for (auto* field : {&tensor.offset, &tensor.has_strides, &tensor.data}) visit(*field);
+    visit(tensor.seed);
+    for (auto& field : tensor.strides) visit(field);
   }
+}
+
+template <typename Field>
+void read_field(Reader& reader, Field& field) {
+  field = static_cast<Field>(reader.integer(sizeof(field)));
+}
+
+// The fields of version 1; what it lacks stays zero.
+Header read_version_1(Reader& reader) {
+  constexpr std::array kWithRows = {Role::input, Role::residual, Role::out};
+  constexpr std::array kWithData = {Role::input, Role::residual, Role::weight};
+  Header header{};
+  std::uint8_t flags = 0;
+  for (auto* field : {&header.operation, &header.dtype, &header.weight, &header.quantized_dtype, &header.rank,
+                      &flags, &header.order, &header.path, &header.threads}) {
+    read_field(reader, *field);
+  }
+  header.in_place = flags & 1;
+  for (std::size_t i = 0; i < kWithRows.size(); ++i)
+    header[kWithRows[i]].has_strides = static_cast<std::uint8_t>(flags >> (1 + i) & 1);
+  for (const Role role : kWithRows) read_field(reader, header[role].offset);
+  read_field(reader, header[Role::weight].offset);
+  for (const Role role : kWithData) read_field(reader, header[role].data);
+  for (const Parameter parameter : {Parameter::epsilon, Parameter::scale})
+    read_field(reader, header.parameters[static_cast<std::size_t>(parameter)]);
+  read_field(reader, header.schedule_seed);
+  for (const Role role : kWithData) read_field(reader, header[role].seed);
+  for (auto& size : header.sizes) read_field(reader, size);
+  read_field(reader, header.hidden);
+  for (const Role role : kWithRows)
+    for (auto& stride : header[role].strides) read_field(reader, stride);
+  return header;
+}
+
+Header read_version_2(Reader& reader) {
+  reader.integer(1);  // the version
+  const std::size_t roles = std::min<std::size_t>(reader.integer(1), kRoles.size());
+  const std::size_t parameters = std::min<std::size_t>(reader.integer(1), kParameters.size());
+  Header header{};
+  header.parameters = usual_parameters();
+  visit_fields(header, roles, parameters, [&](auto& field) { read_field(reader, field); });
+  return header;
 }
 
 void set_types(const Header& header, const CaseLimits& limits, Case& test_case) {
@@ -112,7 +158,6 @@ void set_types(const Header& header, const CaseLimits& limits, Case& test_case) 
   test_case.quantized_dtype = limits.quantized_dtype
                                   ? *limits.quantized_dtype
                                   : kQuantizedDTypes[header.quantized_dtype % kQuantizedDTypes.size()];
-  test_case.scale_bits = header.scale;
 }
 
 void set_shape(const Header& header, const CaseLimits& limits, Case& test_case) {
@@ -146,15 +191,17 @@ void set_layouts(const Header& header, const CaseLimits& limits, Case& test_case
   const auto down = [&](std::int64_t value, std::int64_t alignment) {
     return keep_aligned ? value - value % alignment : value;
   };
-  const auto layout = [&](std::size_t tensor) {
-    const std::int64_t alignment = chunk_elements(test_case.dtype);
+  const auto layout = [&](Role role) {
+    const bool has_rows = find_tensor(test_case.operation, role)->extent == Extent::elements;
+    const std::int64_t alignment = chunk_elements(has_rows ? test_case.dtype : test_case.dtype_of(role));
+    const TensorRecord& record = header[role];
     TensorLayout result;
-    result.offset = down(header.offsets[tensor] % (kMaximumOffset + 1), alignment);
-    if ((header.flags >> (1 + tensor) & 1) != 0) {
+    result.offset = down(record.offset % (kMaximumOffset + 1), alignment);
+    if (has_rows && record.has_strides % 2 != 0) {
       for (std::size_t i = 0; i + 1 < test_case.shape.size(); ++i) {
         // No stride of 2^62 is allowed, and sums of strides could overflow.
         constexpr std::uint64_t kBound = std::uint64_t{1} << 62;
-        result.strides.push_back(static_cast<std::int64_t>(header.strides[tensor][i] % kBound));
+        result.strides.push_back(static_cast<std::int64_t>(record.strides[i] % kBound));
       }
       result.strides = fit_strides(std::move(result.strides), test_case, limits);
       if (keep_aligned) {
@@ -164,16 +211,9 @@ void set_layouts(const Header& header, const CaseLimits& limits, Case& test_case
     }
     return result;
   };
-  test_case.in_place = may_be_in_place(test_case.operation) && (header.flags & 1) != 0;
-  test_case.input_layout = layout(0);
-  if (adds_residual(test_case.operation)) test_case.residual_layout = layout(1);
-  if (test_case.memory_of(Role::out) == Role::out) {
-    test_case.output_layout = layout(2);
-  }
-  if (test_case.weight_dtype) {
-    test_case.weight_offset = down(header.weight_offset % (kMaximumOffset + 1),
-                                   16 / static_cast<std::int64_t>(size_of(*test_case.weight_dtype)));
-  }
+  test_case.in_place = may_be_in_place(test_case.operation) && header.in_place % 2 != 0;
+  for (const Role role : kRoles)
+    if (test_case.has_layout(role)) test_case[role].layout = layout(role);
 }
 
 void set_execution(const Header& header, const CaseLimits& limits, Case& test_case) {
@@ -215,43 +255,52 @@ std::uint8_t index_of(const auto& range, const auto& value) {
   return static_cast<std::uint8_t>(std::ranges::find(range, value) - range.begin());
 }
 
-void add_data(const TensorData& data, std::uint8_t& mode, std::uint64_t& seed) {
-  if (!data.recipe) return;
-  const auto classes = data_classes();
-  mode = static_cast<std::uint8_t>(kFirstRecipe + index_of(classes, data.recipe->data_class));
-  seed = data.recipe->seed;
+TensorRecord record_of(const CaseTensor& tensor) {
+  TensorRecord record{};
+  record.offset = static_cast<std::uint8_t>(tensor.layout.offset);
+  record.has_strides = tensor.layout.strides.empty() ? 0 : 1;
+  for (std::size_t i = 0; i < tensor.layout.strides.size(); ++i)
+    record.strides[i] = static_cast<std::uint64_t>(tensor.layout.strides[i]);
+  if (tensor.data.recipe) {
+    record.data =
+        static_cast<std::uint8_t>(kFirstRecipe + index_of(data_classes(), tensor.data.recipe->data_class));
+    record.seed = tensor.data.recipe->seed;
+  }
+  return record;
 }
 
 }  // namespace
 
 Case case_from_bytes(std::span<const std::uint8_t> bytes, const CaseLimits& limits) {
   Reader reader(bytes);
-  Header header{};
-  visit_fields(header, [&](auto& field) {
-    field = static_cast<std::remove_reference_t<decltype(field)>>(reader.integer(sizeof(field)));
-  });
+  const bool is_version_1 = bytes.empty() || bytes.front() != kBinaryVersion;
+  const Header header = is_version_1 ? read_version_1(reader) : read_version_2(reader);
   Case test_case;
-  test_case.epsilon_bits = header.epsilon;
   set_types(header, limits, test_case);
+  for (const Parameter parameter : kParameters) {
+    if (has(test_case.operation, parameter))
+      test_case.bits_of(parameter) = header.parameters[static_cast<std::size_t>(parameter)];
+  }
   set_shape(header, limits, test_case);
   set_layouts(header, limits, test_case);
   set_execution(header, limits, test_case);
-  if (test_case.weight_dtype) {
-    test_case.weight =
-        read_data(reader, header.data[2], header.seeds[2], test_case.hidden_size(), *test_case.weight_dtype);
-  }
-  test_case.input = read_data(reader, header.data[0], header.seeds[0], test_case.elements(), test_case.dtype);
-  if (adds_residual(test_case.operation)) {
-    test_case.residual =
-        read_data(reader, header.data[1], header.seeds[1], test_case.elements(), test_case.dtype);
+  const auto read_data_of = [&](Role role) {
+    if (!test_case.has_data(role)) return;
+    test_case[role].data = read_data(reader, header[role].data, header[role].seed,
+                                     test_case.elements_of(role), test_case.dtype_of(role));
+  };
+  if (is_version_1) {
+    for (const Role role : {Role::weight, Role::input, Role::residual}) read_data_of(role);
+  } else {
+    for (const Role role : kRoles) read_data_of(role);
   }
   return test_case;
 }
 
 std::optional<std::vector<std::uint8_t>> case_to_bytes(const Case& test_case) {
   if (!validate(test_case).empty()) return std::nullopt;
-  const std::size_t data_bytes =
-      test_case.weight.bytes.size() + test_case.input.bytes.size() + test_case.residual.bytes.size();
+  std::size_t data_bytes = 0;
+  for (const CaseTensor& tensor : test_case.tensors) data_bytes += tensor.data.bytes.size();
   if (data_bytes > kMaximumCaseBytes - kCaseHeaderBytes) return std::nullopt;
 
   Header header{};
@@ -261,38 +310,26 @@ std::optional<std::vector<std::uint8_t>> case_to_bytes(const Case& test_case) {
   if (test_case.quantized_dtype)
     header.quantized_dtype = index_of(kQuantizedDTypes, *test_case.quantized_dtype);
   header.rank = static_cast<std::uint8_t>(test_case.shape.size() - 2);
+  header.in_place = test_case.in_place ? 1 : 0;
   header.order = index_of(kOrders, test_case.schedule.order);
   header.path = index_of(kPaths, test_case.launch.path);
   header.threads = static_cast<std::uint8_t>(test_case.launch.threads_per_block / kThreadsPerWarp);
-  header.weight_offset = static_cast<std::uint8_t>(test_case.weight_offset);
-  header.epsilon = test_case.epsilon_bits;
-  header.scale = test_case.scale_bits;
   header.schedule_seed = test_case.schedule.seed;
-  header.flags = test_case.in_place ? 1 : 0;
-  const std::array layouts = {&test_case.input_layout, &test_case.residual_layout, &test_case.output_layout};
-  for (std::size_t tensor = 0; tensor < layouts.size(); ++tensor) {
-    header.offsets[tensor] = static_cast<std::uint8_t>(layouts[tensor]->offset);
-    if (!layouts[tensor]->strides.empty())
-      header.flags = static_cast<std::uint8_t>(header.flags | 2 << tensor);
-    for (std::size_t i = 0; i < layouts[tensor]->strides.size(); ++i) {
-      header.strides[tensor][i] = static_cast<std::uint64_t>(layouts[tensor]->strides[i]);
-    }
-  }
+  header.parameters = test_case.parameter_bits;
   for (std::size_t i = 0; i < header.sizes.size(); ++i) {
     const std::int64_t size = i + 1 < test_case.shape.size() ? test_case.shape[i] : 1;
     if (size > ~std::uint32_t{0}) return std::nullopt;
     header.sizes[i] = static_cast<std::uint32_t>(size) ^ 1;
   }
   header.hidden = static_cast<std::uint32_t>(test_case.hidden_size() - 1);
-  add_data(test_case.input, header.data[0], header.seeds[0]);
-  add_data(test_case.residual, header.data[1], header.seeds[1]);
-  add_data(test_case.weight, header.data[2], header.seeds[2]);
+  for (const Role role : kRoles) header[role] = record_of(test_case[role]);
 
   Writer writer;
-  visit_fields(header, [&](const auto& field) { writer.integer(field, sizeof(field)); });
-  writer.data(test_case.weight.bytes);
-  writer.data(test_case.input.bytes);
-  writer.data(test_case.residual.bytes);
+  for (const std::size_t field : {std::size_t{kBinaryVersion}, kRoles.size(), kParameters.size()})
+    writer.integer(field, 1);
+  visit_fields(header, kRoles.size(), kParameters.size(),
+               [&](const auto& field) { writer.integer(field, sizeof(field)); });
+  for (const CaseTensor& tensor : test_case.tensors) writer.data(tensor.data.bytes);
   return writer.take();
 }
 

@@ -34,6 +34,9 @@ inline constexpr EnumeratorNames<KernelPath, 3> kKernelPathNames = {{
     {KernelPath::scalar, "scalar"},
 }};
 
+// The key of a tensor's layout.
+inline std::string_view layout_name_of(Role role) { return role == Role::out ? "output" : name_of(role); }
+
 // "?" for a value that is no enumerator.
 template <class Enumeration, std::size_t size>
 constexpr std::string_view find_name(const EnumeratorNames<Enumeration, size>& names, Enumeration value) {

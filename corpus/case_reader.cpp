@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <initializer_list>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "corpus/case_checks.h"
@@ -33,6 +34,8 @@ struct Value {
 class Object {
  public:
   Object(const Value& value, std::initializer_list<std::string_view> known)
+      : Object(value, std::span(known.begin(), known.size())) {}
+  Object(const Value& value, std::span<const std::string_view> known)
       : node_(value.node), path_(value.path) {
     if (node_.kind != JsonNode::Kind::object) value.expected("an object");
     for (std::size_t i = 0; i < node_.keys.size(); ++i) {
@@ -217,17 +220,36 @@ TensorLayout layout_of(const Value& value) {
   return layout;
 }
 
-void read_layouts(const Value& value, Case& test_case) {
-  const Object layout(value, {"input", "residual", "output", "weight", "in_place"});
-  if (const auto input = layout.find("input")) test_case.input_layout = layout_of(*input);
-  if (const auto residual = layout.find("residual")) test_case.residual_layout = layout_of(*residual);
-  if (const auto output = layout.find("output")) test_case.output_layout = layout_of(*output);
-  if (const auto weight = layout.find("weight")) {
-    const Object weight_layout(*weight, {"offset"});
-    if (const auto offset = weight_layout.find("offset"))
-      test_case.weight_offset = integer_of<std::int64_t>(*offset);
+// Names of the roles that some operation has in this direction, the places of parameters apart.
+std::vector<std::string_view> role_names(Direction direction) {
+  std::vector<std::string_view> names;
+  for (const Role role : kRoles) {
+    const bool found = std::ranges::any_of(kOperations, [&](Operation operation) {
+      return direction == Direction::in ? is_data(operation, role) : is_output(operation, role);
+    });
+    if (found) names.push_back(name_of(role));
   }
-  if (const auto in_place = layout.find("in_place")) test_case.in_place = boolean_of(*in_place);
+  return names;
+}
+
+std::vector<std::string_view> document_keys() {
+  std::vector<std::string_view> keys = {"normproof_case", "name",            "description", "operation",
+                                        "dtype",          "weight_dtype",    "quantized_dtype",
+                                        "shape",          "layout",          "schedule",    "launch",
+                                        "outputs"};
+  for (const Parameter parameter : kParameters) keys.push_back(spec_of(parameter).name);
+  for (const std::string_view name : role_names(Direction::in)) keys.push_back(name);
+  return keys;
+}
+
+void read_layouts(const Value& value, Case& test_case) {
+  std::vector<std::string_view> known = {"in_place"};
+  for (const Role role : kRoles) known.push_back(layout_name_of(role));
+  const Object layouts(value, known);
+  for (const Role role : kRoles) {
+    if (const auto layout = layouts.find(layout_name_of(role))) test_case[role].layout = layout_of(*layout);
+  }
+  if (const auto in_place = layouts.find("in_place")) test_case.in_place = boolean_of(*in_place);
 }
 
 void read_execution(const Object& document, Case& test_case) {
@@ -246,31 +268,45 @@ void read_execution(const Object& document, Case& test_case) {
   }
 }
 
-void read_data(const Object& document, Case& test_case) {
-  const std::int64_t rows = test_case.rows();
-  const std::int64_t columns = test_case.hidden_size();
-  if (const auto input = document.find("input"))
-    test_case.input = data_of(*input, test_case.dtype, rows, columns);
-  if (const auto residual = document.find("residual")) {
-    if (!adds_residual(test_case.operation)) {
-      residual->expected("nothing, because the operation adds no residual");
+[[noreturn]] void expected_nothing(const Value& value, const Case& test_case, Role role) {
+  value.expected("nothing, because " + test_case.why_no(role));
+}
+
+void read_parameters(const Object& document, Case& test_case) {
+  for (const Parameter parameter : kParameters) {
+    const std::string_view name = spec_of(parameter).name;
+    if (has(test_case.operation, parameter)) {
+      test_case.bits_of(parameter) = fp32_bits_of(document.at(name));
+    } else if (const auto value = document.find(name)) {
+      value->expected("nothing, because " + std::string(name_of(test_case.operation)) + " has no " +
+                      std::string(name));
     }
-    test_case.residual = data_of(*residual, test_case.dtype, rows, columns);
   }
-  if (const auto weight = document.find("weight")) {
-    test_case.weight = data_of(*weight, test_case.weight_dtype.value_or(test_case.dtype), 1, columns);
+}
+
+void read_data(const Object& document, Case& test_case) {
+  for (const Role role : kRoles) {
+    if (holds_parameter(role)) continue;  // read as a number
+    const auto data = document.find(name_of(role));
+    if (!data) continue;
+    if (!test_case.has_data(role)) expected_nothing(*data, test_case, role);
+    test_case[role].data =
+        data_of(*data, test_case.dtype_of(role), test_case.rows_of(role), test_case.columns_of(role));
   }
-  if (const auto value = document.find("outputs")) {
-    const auto bits = [&](const Value& tensor, DType dtype) {
-      return elements_of_bits(Object(tensor, {"bits"}).at("bits"), dtype, rows, columns);
-    };
-    const Object outputs(*value, {"out", "residual_out"});
-    test_case.outputs.emplace();
-    test_case.outputs->out = bits(outputs.at("out"), test_case.output_dtype());
-    if (adds_residual(test_case.operation)) {
-      test_case.outputs->residual_out = bits(outputs.at("residual_out"), test_case.dtype);
-    } else if (const auto residual_out = outputs.find("residual_out")) {
-      residual_out->expected("nothing, because the operation adds no residual");
+}
+
+void read_outputs(const Object& document, Case& test_case) {
+  const auto value = document.find("outputs");
+  if (!value) return;
+  const Object outputs(*value, role_names(Direction::out));
+  test_case.outputs.emplace();
+  for (const Role role : kRoles) {
+    if (test_case.has_output(role)) {
+      const Value bits = Object(outputs.at(name_of(role)), {"bits"}).at("bits");
+      (*test_case.outputs)[role] = elements_of_bits(bits, test_case.dtype_of(role), test_case.rows_of(role),
+                                                    test_case.columns_of(role));
+    } else if (const auto surplus = outputs.find(name_of(role))) {
+      expected_nothing(*surplus, test_case, role);
     }
   }
 }
@@ -296,10 +332,7 @@ Case case_from_json(std::string_view text) {
                              std::to_string(text.size()));
   }
   const JsonNode root = parse_json(text);
-  const Object document(
-      {root, "$"}, {"normproof_case", "name", "description", "operation", "dtype", "weight_dtype",
-                    "quantized_dtype", "shape", "layout", "epsilon", "scale", "input", "residual", "weight",
-                    "schedule", "launch", "outputs"});
+  const Object document({root, "$"}, document_keys());
   const Value version = document.at("normproof_case");
   if (integer_of<std::int64_t>(version) != 1) version.expected("version 1");
 
@@ -315,15 +348,11 @@ Case case_from_json(std::string_view text) {
   }
   test_case.shape = integers_of(document.at("shape"));
   if (const auto layout = document.find("layout")) read_layouts(*layout, test_case);
-  test_case.epsilon_bits = fp32_bits_of(document.at("epsilon"));
-  if (quantizes(test_case.operation)) {
-    test_case.scale_bits = fp32_bits_of(document.at("scale"));
-  } else if (const auto scale = document.find("scale")) {
-    scale->expected("nothing, because the operation does not quantize");
-  }
+  read_parameters(document, test_case);
   read_execution(document, test_case);
   demand_none(validate_all_but_data(test_case));
   read_data(document, test_case);
+  read_outputs(document, test_case);
   demand_none(validate(test_case));
   return test_case;
 }

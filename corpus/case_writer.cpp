@@ -108,18 +108,17 @@ void add_layout(Block& layouts, std::string_view key, const TensorLayout& layout
 
 void add_layouts(Block& document, const Case& test_case) {
   Block layouts(2);
-  add_layout(layouts, "input", test_case.input_layout);
-  add_layout(layouts, "residual", test_case.residual_layout);
-  add_layout(layouts, "output", test_case.output_layout);
-  add_layout(layouts, "weight", {{}, test_case.weight_offset});
+  for (const Role role : kRoles) add_layout(layouts, layout_name_of(role), test_case[role].layout);
   if (test_case.in_place) layouts.add("in_place", "true");
   if (!layouts.empty()) document.add("layout", layouts.text());
 }
 
-void add_data(Block& document, std::string_view key, const TensorData& data, DType dtype,
-              const Case& test_case) {
-  if (data == TensorData{}) return;
-  document.add(key, json_data(data, dtype, test_case.hidden_size()));
+void add_data(Block& document, const Case& test_case) {
+  for (const Role role : kRoles) {
+    const TensorData& data = test_case[role].data;
+    if (data == TensorData{}) continue;
+    document.add(name_of(role), json_data(data, test_case.dtype_of(role), test_case.columns_of(role)));
+  }
 }
 
 void add_execution(Block& document, const Case& test_case) {
@@ -142,11 +141,11 @@ void add_execution(Block& document, const Case& test_case) {
 
 void add_outputs(Block& document, const Case& test_case) {
   if (!test_case.outputs) return;
-  const std::int64_t columns = test_case.hidden_size();
   Block outputs(2);
-  outputs.add("out", json_bits(test_case.outputs->out, test_case.output_dtype(), columns, 4));
-  if (adds_residual(test_case.operation)) {
-    outputs.add("residual_out", json_bits(test_case.outputs->residual_out, test_case.dtype, columns, 4));
+  for (const Role role : kRoles) {
+    if (!test_case.has_output(role)) continue;
+    outputs.add(name_of(role), json_bits((*test_case.outputs)[role], test_case.dtype_of(role),
+                                         test_case.columns_of(role), 4));
   }
   document.add("outputs", outputs.text());
 }
@@ -167,11 +166,11 @@ std::string case_to_json(const Case& test_case) {
     document.add("quantized_dtype", json_string(name_of(*test_case.quantized_dtype)));
   document.add("shape", json_integers(test_case.shape));
   add_layouts(document, test_case);
-  document.add("epsilon", json_fp32(test_case.epsilon_bits));
-  if (quantizes(test_case.operation)) document.add("scale", json_fp32(test_case.scale_bits));
-  add_data(document, "input", test_case.input, test_case.dtype, test_case);
-  add_data(document, "residual", test_case.residual, test_case.dtype, test_case);
-  add_data(document, "weight", test_case.weight, test_case.weight_dtype.value_or(test_case.dtype), test_case);
+  for (const Parameter parameter : kParameters) {
+    if (has(test_case.operation, parameter))
+      document.add(spec_of(parameter).name, json_fp32(test_case.bits_of(parameter)));
+  }
+  add_data(document, test_case);
   add_execution(document, test_case);
   add_outputs(document, test_case);
   std::string text = document.text() + "\n";

@@ -16,8 +16,8 @@
 namespace normproof {
 namespace {
 
-constexpr std::array<std::string_view, 6> kTensorNames = {"x",     "weight", "residual",
-                                                          "scale", "out",    "residual_out"};
+// A dump calls the input x.
+std::string_view dump_name_of(Role role) { return role == Role::input ? "x" : name_of(role); }
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
@@ -37,17 +37,11 @@ class DumpReader {
   DumpReader(const SafetensorsFile& file, const DumpOptions& options) : file_(file), options_(options) {}
 
   Dump read() {
-    for (const SafetensorsTensor& tensor : file_.tensors()) {
-      if (std::ranges::find(kTensorNames, tensor.name) == kTensorNames.end()) {
-        fail(tensor.name, "unknown tensor; a dump has x, weight, residual, scale, out, residual_out");
-      }
-    }
+    demand_known_names();
     read_scalars();
     read_input();
-    read_weight();
-    read_residual();
-    read_scale();
-    read_outputs();
+    for (const Role role : kRoles)
+      if (role != Role::input) read_tensor(role);
     if (const auto reasons = validate(case_); !reasons.empty()) fail("dump", reasons.front());
     Dump dump;
     dump.test_case = std::move(case_);
@@ -66,15 +60,15 @@ class DumpReader {
     return found == file_.metadata().end() ? nullptr : &found->second;
   }
 
-  // The tensor, or an error that says why there must be one.
-  const SafetensorsTensor& demand(std::string_view name, std::string_view because) const {
-    const SafetensorsTensor* tensor = file_.find(name);
-    if (tensor == nullptr) fail(name, "missing; " + std::string(because));
-    return *tensor;
+  void demand_known_names() const {
+    std::string known;
+    for (const Role role : kRoles) known += (known.empty() ? "" : ", ") + std::string(dump_name_of(role));
+    for (const SafetensorsTensor& tensor : file_.tensors()) {
+      if (std::ranges::find(kRoles, tensor.name, dump_name_of) == kRoles.end())
+        fail(tensor.name, "unknown tensor; a dump has " + known);
+    }
   }
-  void forbid(std::string_view name, std::string_view because) const {
-    if (file_.find(name) != nullptr) fail(name, "not expected: " + std::string(because));
-  }
+
   DType demand_dtype(const SafetensorsTensor& tensor, std::span<const DType> allowed) const {
     const auto dtype = tensor.dtype.dtype;
     if (!dtype || std::ranges::find(allowed, *dtype) == allowed.end()) {
@@ -83,13 +77,6 @@ class DumpReader {
     }
     return *dtype;
   }
-  void demand_shape_of_input(const SafetensorsTensor& tensor) const {
-    if (tensor.shape == file_.find("x")->shape) return;
-    fail(tensor.name + ".shape", "expected the shape of x, " + shape_text(file_.find("x")->shape) + ", got " +
-                                     shape_text(tensor.shape));
-  }
-  std::string operation_name() const { return std::string(name_of(case_.operation)); }
-
   void read_scalars() {
     const std::string* op = metadata("op");
     if (options_.operation) {
@@ -106,11 +93,11 @@ class DumpReader {
     }
     const std::string* epsilon = metadata("epsilon");
     if (options_.epsilon_bits) {
-      case_.epsilon_bits = *options_.epsilon_bits;
+      case_.bits_of(Parameter::epsilon) = *options_.epsilon_bits;
     } else if (epsilon == nullptr) {
       fail("epsilon", "missing: neither metadata nor an option gives it");
     } else if (const auto bits = fp32_bits_from_text(*epsilon)) {
-      case_.epsilon_bits = *bits;
+      case_.bits_of(Parameter::epsilon) = *bits;
     } else {
       fail("epsilon",
            "expected an fp32 number such as \"1e-6\" or \"0x358637bd\", got " + in_quotes(*epsilon));
@@ -118,7 +105,9 @@ class DumpReader {
   }
 
   void read_input() {
-    const SafetensorsTensor& x = demand("x", "the input before the call");
+    const SafetensorsTensor* found = file_.find("x");
+    if (found == nullptr) fail("x", "missing; the input before the call");
+    const SafetensorsTensor& x = *found;
     case_.dtype = demand_dtype(x, kActivationDTypes);
     if (x.shape.empty()) fail("x.shape", "at least one dimension, the hidden size, got []");
     const std::int64_t hidden = x.shape.back();
@@ -132,59 +121,63 @@ class DumpReader {
            "at most " + std::to_string(kMaximumElements) + " elements, got " + shape_text(x.shape));
     }
     case_.shape = {elements / hidden, hidden};
-    case_.input.bytes = file_.read(x);
+    case_[Role::input].data.bytes = file_.read(x);
   }
 
-  void read_weight() {
-    const SafetensorsTensor* weight = file_.find("weight");
-    if (weight == nullptr) return;
-    const std::array allowed = {case_.dtype, DType::fp32};
-    case_.weight_dtype =
-        demand_dtype(*weight, case_.dtype == DType::fp32 ? std::span(allowed).first(1) : std::span(allowed));
-    const std::vector<std::int64_t> wanted = {case_.hidden_size()};
-    if (weight->shape != wanted) {
-      fail("weight.shape",
-           "expected the hidden size of x, " + shape_text(wanted) + ", got " + shape_text(weight->shape));
+  // The dtypes that the file may choose from.
+  std::vector<DType> dtypes_of(const TensorSpec& spec) const {
+    if (spec.dtype == DTypeRule::weight && case_.dtype != DType::fp32) return {case_.dtype, DType::fp32};
+    if (spec.dtype == DTypeRule::output && quantizes(case_.operation))
+      return {kQuantizedDTypes.begin(), kQuantizedDTypes.end()};
+    return {case_.dtype_of(spec.role)};
+  }
+
+  void demand_shape(const SafetensorsTensor& tensor, const TensorSpec& spec) const {
+    const std::vector<std::int64_t>& x = file_.find("x")->shape;
+    std::vector<std::int64_t> wanted = x;
+    std::string_view what = "the shape of x, ";
+    if (spec.extent == Extent::hidden) {
+      wanted = {case_.hidden_size()};
+      what = "the hidden size of x, ";
+    } else if (spec.extent == Extent::one) {
+      // [], [1], [1, 1]: they all hold one number.
+      if (tensor.bytes == size_of(*tensor.dtype.dtype)) return;
+      fail(tensor.name + ".shape", "expected one element, got " + shape_text(tensor.shape));
     }
-    case_.weight.bytes = file_.read(*weight);
+    if (tensor.shape == wanted) return;
+    fail(tensor.name + ".shape",
+         "expected " + std::string(what) + shape_text(wanted) + ", got " + shape_text(tensor.shape));
   }
 
-  void read_residual() {
-    if (!adds_residual(case_.operation)) return forbid("residual", operation_name() + " adds no residual");
-    const SafetensorsTensor& residual = demand("residual", operation_name() + " adds it to x");
-    demand_dtype(residual, std::array{case_.dtype});
-    demand_shape_of_input(residual);
-    case_.residual.bytes = file_.read(residual);
-  }
-
-  void read_scale() {
-    if (!quantizes(case_.operation)) return forbid("scale", operation_name() + " does not quantize");
-    const SafetensorsTensor& scale = demand("scale", operation_name() + " divides by it");
-    demand_dtype(scale, std::array{DType::fp32});
-    if (scale.bytes != sizeof(float)) {
-      fail("scale.shape", "expected one element, got " + shape_text(scale.shape));
+  void read_tensor(Role role) {
+    const TensorSpec* spec = find_tensor(case_.operation, role);
+    const SafetensorsTensor* tensor = file_.find(dump_name_of(role));
+    if (spec == nullptr) {
+      if (tensor != nullptr) fail(dump_name_of(role), "not expected: " + case_.why_no(role));
+      return;
     }
-    case_.scale_bits = load_bits(file_.read(scale), DType::fp32, 0);
-  }
-
-  void read_outputs() {
-    const SafetensorsTensor& out = demand("out", "the normalized output is what is judged");
-    if (quantizes(case_.operation)) {
-      case_.quantized_dtype = demand_dtype(out, kQuantizedDTypes);
+    if (tensor == nullptr) {
+      if (spec->optional) return;
+      fail(dump_name_of(role), "missing; " + std::string(name_of(case_.operation)) +
+                                   (spec->direction == Direction::in ? " reads it" : " writes it"));
+    }
+    const DType dtype = demand_dtype(*tensor, dtypes_of(*spec));
+    if (spec->dtype == DTypeRule::weight) case_.weight_dtype = dtype;
+    if (spec->dtype == DTypeRule::output && quantizes(case_.operation)) case_.quantized_dtype = dtype;
+    demand_shape(*tensor, *spec);
+    if (holds_parameter(role)) {
+      set_parameter(role, load_bits(file_.read(*tensor), dtype, 0));
+    } else if (spec->direction == Direction::in) {
+      case_[role].data.bytes = file_.read(*tensor);
     } else {
-      demand_dtype(out, std::array{case_.dtype});
+      if (!case_.outputs) case_.outputs.emplace();
+      (*case_.outputs)[role] = file_.read(*tensor);
     }
-    demand_shape_of_input(out);
-    case_.outputs.emplace();
-    case_.outputs->out = file_.read(out);
-    if (!adds_residual(case_.operation)) {
-      return forbid("residual_out", operation_name() + " adds no residual");
-    }
-    const SafetensorsTensor& residual_out =
-        demand("residual_out", operation_name() + " writes the new residual");
-    demand_dtype(residual_out, std::array{case_.dtype});
-    demand_shape_of_input(residual_out);
-    case_.outputs->residual_out = file_.read(residual_out);
+  }
+
+  void set_parameter(Role role, std::uint32_t bits) {
+    for (const Parameter parameter : kParameters)
+      if (spec_of(parameter).lies_in == role) case_.bits_of(parameter) = bits;
   }
 
   const SafetensorsFile& file_;
@@ -239,23 +232,24 @@ void write_dump(const std::filesystem::path& file, const Case& test_case,
   if (const auto reasons = validate(test_case); !reasons.empty())
     throw std::invalid_argument(reasons.front());
   if (!test_case.outputs) throw std::invalid_argument("$.outputs: a dump needs outputs, the case has none");
-  const CaseTensors tensors = materialize(test_case);
-  std::vector<std::byte> scale(sizeof(float));
-  store_bits(scale, DType::fp32, 0, test_case.scale_bits);
+  CaseTensors tensors = materialize(test_case);
+  for (const Parameter parameter : kParameters) {
+    const auto role = spec_of(parameter).lies_in;
+    if (!role || !test_case.has(*role)) continue;
+    tensors[*role].resize(sizeof(float));
+    store_bits(tensors[*role], DType::fp32, 0, test_case.bits_of(parameter));
+  }
   // Wider elements first, so that every tensor is aligned to its elements.
   std::vector<SafetensorsContent> contents;
-  if (quantizes(test_case.operation)) contents.push_back({"scale", DType::fp32, {1}, scale});
-  if (test_case.weight_dtype) {
-    contents.push_back({"weight", *test_case.weight_dtype, {test_case.hidden_size()}, tensors.weight});
+  for (const std::size_t size : {4, 2, 1}) {
+    for (const Role role : kRoles) {
+      if (!test_case.has(role) || size_of(test_case.dtype_of(role)) != size) continue;
+      contents.push_back({std::string(dump_name_of(role)), test_case.dtype_of(role), test_case.shape_of(role),
+                          test_case.has_output(role) ? (*test_case.outputs)[role] : tensors[role]});
+    }
   }
-  contents.push_back({"x", test_case.dtype, test_case.shape, tensors.input});
-  if (adds_residual(test_case.operation)) {
-    contents.push_back({"residual", test_case.dtype, test_case.shape, tensors.residual});
-    contents.push_back({"residual_out", test_case.dtype, test_case.shape, test_case.outputs->residual_out});
-  }
-  contents.push_back({"out", test_case.output_dtype(), test_case.shape, test_case.outputs->out});
   std::map<std::string, std::string> metadata = {{"op", std::string(name_of(test_case.operation))},
-                                                 {"epsilon", fp32_text(test_case.epsilon_bits)}};
+                                                 {"epsilon", fp32_text(test_case.bits_of(Parameter::epsilon))}};
   if (policy) metadata["policy"] = *policy;
   write_safetensors(file, contents, metadata);
 }

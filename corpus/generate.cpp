@@ -14,16 +14,11 @@ constexpr std::int64_t kCommonOffsets = 16;
 constexpr std::int64_t kMaximumGiantGap = std::int64_t{1} << 33;
 constexpr std::int64_t kMaximumExtent = std::int64_t{1} << 60;  // elements: in bytes it still fits in 63 bits
 
-// Alignment, in elements, that one chunk's access to a tensor needs.
-struct Alignments {
-  std::int64_t activation;
-  std::int64_t weight;
-  std::int64_t output;
-};
-Alignments alignments(const Case& test_case) {
-  const std::int64_t chunk = chunk_elements(test_case.dtype);
-  const DType weight = test_case.weight_dtype.value_or(test_case.dtype);
-  return {chunk, 16 / static_cast<std::int64_t>(size_of(weight)), chunk};
+// Alignment, in elements, that one chunk's access to a tensor needs: a chunk has as many elements in each
+// tensor with rows, and a tensor of H elements is read in pieces of 16 bytes.
+std::int64_t alignment_of(const Case& test_case, Role role) {
+  const bool has_rows = find_tensor(test_case.operation, role)->extent == Extent::elements;
+  return chunk_elements(has_rows ? test_case.dtype : test_case.dtype_of(role));
 }
 
 // The stride of a dimension that is never stepped along does not matter.
@@ -155,30 +150,23 @@ std::vector<std::int64_t> draw_strides(Random& random, const CaseLimits& limits,
   return strides;
 }
 
-TensorLayout draw_layout(Random& random, const CaseLimits& limits, const Case& test_case,
-                         std::int64_t alignment, bool keep_aligned) {
+TensorLayout draw_layout(Random& random, const CaseLimits& limits, const Case& test_case, Role role,
+                         bool keep_aligned) {
   TensorLayout layout;
-  const std::int64_t unit = keep_aligned ? alignment : 1;
-  if (limits.giant_strides ? random.chance(7, 8) : random.chance(1, 2)) {
+  const std::int64_t unit = keep_aligned ? alignment_of(test_case, role) : 1;
+  const bool has_rows = find_tensor(test_case.operation, role)->extent == Extent::elements;
+  if (has_rows && (limits.giant_strides ? random.chance(7, 8) : random.chance(1, 2)))
     layout.strides = draw_strides(random, limits, test_case, unit);
-  }
   if (random.chance(1, 2)) layout.offset = random.between(0, kCommonOffsets / unit - 1) * unit;
   return layout;
 }
 
 void draw_layouts(Random& random, const CaseLimits& limits, bool keep_aligned, Case& test_case) {
-  const Alignments alignment = alignments(test_case);
-  test_case.input_layout = draw_layout(random, limits, test_case, alignment.activation, keep_aligned);
-  test_case.in_place = may_be_in_place(test_case.operation) && random.chance(1, 4);
-  if (adds_residual(test_case.operation)) {
-    test_case.residual_layout = draw_layout(random, limits, test_case, alignment.activation, keep_aligned);
-  }
-  if (test_case.memory_of(Role::out) == Role::out) {
-    test_case.output_layout = draw_layout(random, limits, test_case, alignment.output, keep_aligned);
-  }
-  if (test_case.weight_dtype && random.chance(1, 2)) {
-    const std::int64_t unit = keep_aligned ? alignment.weight : 1;
-    test_case.weight_offset = random.between(0, kCommonOffsets / unit - 1) * unit;
+  const bool in_place = may_be_in_place(test_case.operation);
+  for (const Role role : kRoles) {
+    if (test_case.has_layout(role))
+      test_case[role].layout = draw_layout(random, limits, test_case, role, keep_aligned);
+    if (role == Role::input && in_place) test_case.in_place = random.chance(1, 4);
   }
 }
 
@@ -229,12 +217,11 @@ WeightKind weight_kind(const Case& test_case) {
 std::int64_t chunk_elements(DType activation) { return 16 / static_cast<std::int64_t>(size_of(activation)); }
 
 bool vectorizable(const Case& test_case) {
-  const Alignments alignment = alignments(test_case);
   return test_case.hidden_size() % chunk_elements(test_case.dtype) == 0 &&
-         aligned(test_case.input_layout, test_case, alignment.activation) &&
-         aligned(test_case.residual_layout, test_case, alignment.activation) &&
-         aligned(test_case.output_layout, test_case, alignment.output) &&
-         test_case.weight_offset % alignment.weight == 0;
+         std::ranges::all_of(kRoles, [&](Role role) {
+           return !test_case.has_layout(role) ||
+                  aligned(test_case[role].layout, test_case, alignment_of(test_case, role));
+         });
 }
 
 std::vector<std::int64_t> fit_strides(std::vector<std::int64_t> strides, const Case& test_case,
@@ -302,9 +289,8 @@ bool within(const Case& test_case, const CaseLimits& limits) {
     return false;
   }
   if (test_case.launch.threads_per_block > limits.max_threads_per_block) return false;
-  return fits(test_case.input_layout, test_case, limits) &&
-         fits(test_case.residual_layout, test_case, limits) &&
-         fits(test_case.output_layout, test_case, limits);
+  return std::ranges::all_of(
+      kRoles, [&](Role role) { return fits(test_case[role].layout, test_case, limits); });
 }
 
 Case random_case(Random& random, const CaseLimits& limits) {

@@ -25,9 +25,9 @@ inline constexpr std::array kOperations = {Operation::rms_norm, Operation::fused
                                            Operation::fused_add_rms_norm_static_fp8_quant};
 
 // What a tensor is to an operation.
-enum class Role : std::uint8_t { input, residual, weight, scale, out, residual_out };
-inline constexpr std::array kRoles = {Role::input, Role::residual, Role::weight,
-                                      Role::scale, Role::out,      Role::residual_out};
+enum class Role : std::uint8_t { input, residual, out, residual_out, weight, scale };
+inline constexpr std::array kRoles = {Role::input,        Role::residual, Role::out,
+                                      Role::residual_out, Role::weight,   Role::scale};
 
 enum class Direction : std::uint8_t { in, out };
 

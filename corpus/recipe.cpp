@@ -303,21 +303,16 @@ void generate(const Recipe& recipe, DType dtype, std::int64_t rows, std::int64_t
 }
 
 CaseTensors materialize(const Case& test_case) {
-  const auto carry_out = [](const TensorData& data, DType dtype, std::int64_t rows, std::int64_t columns) {
-    if (!data.recipe) return data.bytes;
-    std::vector<std::byte> bytes;
-    generate(*data.recipe, dtype, rows, columns, bytes);
-    return bytes;
-  };
-  const std::int64_t rows = test_case.rows();
-  const std::int64_t columns = test_case.hidden_size();
   CaseTensors tensors;
-  tensors.input = carry_out(test_case.input, test_case.dtype, rows, columns);
-  if (adds_residual(test_case.operation)) {
-    tensors.residual = carry_out(test_case.residual, test_case.dtype, rows, columns);
-  }
-  if (test_case.weight_dtype) {
-    tensors.weight = carry_out(test_case.weight, *test_case.weight_dtype, 1, columns);
+  for (const Role role : kRoles) {
+    if (!test_case.has_data(role)) continue;
+    const TensorData& data = test_case[role].data;
+    if (data.recipe) {
+      generate(*data.recipe, test_case.dtype_of(role), test_case.rows_of(role), test_case.columns_of(role),
+               tensors[role]);
+    } else {
+      tensors[role] = data.bytes;
+    }
   }
   return tensors;
 }

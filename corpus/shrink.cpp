@@ -16,17 +16,16 @@ std::uint64_t layout_features(const TensorLayout& layout) {
 
 std::uint64_t features(const Case& test_case) {
   std::uint64_t count = test_case.shape.size() - 2;
-  count += layout_features(test_case.input_layout);
-  count += layout_features(test_case.residual_layout);
-  count += layout_features(test_case.output_layout);
-  count += test_case.weight_offset == 0 ? 0 : 1;
+  for (const CaseTensor& tensor : test_case.tensors) count += layout_features(tensor.layout);
   count += test_case.in_place ? 1 : 0;
   count += static_cast<std::uint64_t>(test_case.schedule.order) + (test_case.schedule.seed == 0 ? 0 : 1);
   count += test_case.launch.path == KernelPath::automatic ? 0 : 1;
   count += test_case.launch.threads_per_block == 0 ? 0 : 1;
   count += static_cast<std::uint64_t>(weight_kind(test_case));
-  count += test_case.epsilon_bits == Case{}.epsilon_bits ? 0 : test_case.epsilon_bits == 0 ? 1 : 2;
-  count += test_case.scale_bits == Case{}.scale_bits ? 0 : 1;
+  for (const Parameter parameter : kParameters) {
+    const std::uint32_t bits = test_case.bits_of(parameter);
+    if (bits != spec_of(parameter).usual_bits) count += parameter == Parameter::epsilon && bits != 0 ? 2 : 1;
+  }
   return count;
 }
 
@@ -34,33 +33,30 @@ std::uint64_t layout_extent(const TensorLayout& layout) {
   std::uint64_t sum = static_cast<std::uint64_t>(layout.offset);
   for (const std::int64_t stride : layout.strides) {
     // A valid stride is below 2^63, but many of them may not add up.
-    if (__builtin_add_overflow(sum, static_cast<std::uint64_t>(stride), &sum)) return ~std::uint64_t{0} / 4;
+    if (__builtin_add_overflow(sum, static_cast<std::uint64_t>(stride), &sum)) return ~std::uint64_t{0} / 8;
   }
-  return std::min(sum, ~std::uint64_t{0} / 4);
+  return std::min(sum, ~std::uint64_t{0} / 8);
 }
 
-std::uint64_t data_cost(const TensorData& data, DType dtype, bool residual) {
-  const FloatFormat format = format_of(dtype);
-  const auto elements = static_cast<std::int64_t>(data.bytes.size() / size_of(dtype));
+std::uint64_t data_cost(const Case& test_case, Role role) {
+  if (test_case[role].data.bytes.empty()) return 0;
+  const ListedElements elements(test_case, role);
   std::uint64_t cost = 0;
-  for (std::int64_t i = 0; i < elements; ++i) {
-    cost += element_cost(format, load_bits(data.bytes, dtype, i), residual ? 0 : format.one());
-  }
+  for (std::int64_t i = 0; i < elements.count; ++i) cost += elements.cost(elements.get(test_case, i));
   return cost;
 }
 
 }  // namespace
 
 Complexity complexity(const Case& test_case) {
-  const auto recipe = [](const TensorData& data) { return data.recipe ? std::uint64_t{1} : 0; };
-  return {static_cast<std::uint64_t>(test_case.elements() + test_case.hidden_size()),
-          recipe(test_case.input) + recipe(test_case.residual) + recipe(test_case.weight),
-          features(test_case),
-          layout_extent(test_case.input_layout) + layout_extent(test_case.residual_layout) +
-              layout_extent(test_case.output_layout) + static_cast<std::uint64_t>(test_case.weight_offset),
-          data_cost(test_case.input, test_case.dtype, false) +
-              data_cost(test_case.residual, test_case.dtype, true) +
-              data_cost(test_case.weight, test_case.weight_dtype.value_or(test_case.dtype), false)};
+  Complexity sums = {static_cast<std::uint64_t>(test_case.elements() + test_case.hidden_size()), 0,
+                     features(test_case), 0, 0};
+  for (const Role role : kRoles) {
+    sums[1] += test_case[role].data.recipe ? 1 : 0;
+    sums[3] += layout_extent(test_case[role].layout);
+    sums[4] += data_cost(test_case, role);
+  }
+  return sums;
 }
 
 ShrinkSequence::ShrinkSequence(Case origin, bool sizes)
@@ -103,8 +99,8 @@ std::vector<Case> shrink_candidates(const Case& test_case) {
   while (bytes < kMostBytes) {
     std::optional<Case> candidate = sequence.next();
     if (!candidate) break;
-    bytes += sizeof(Case) + candidate->input.bytes.size() + candidate->residual.bytes.size() +
-             candidate->weight.bytes.size();
+    bytes += sizeof(Case);
+    for (const CaseTensor& tensor : candidate->tensors) bytes += tensor.data.bytes.size();
     candidates.push_back(*std::move(candidate));
   }
   return candidates;

@@ -8,11 +8,9 @@
 namespace normproof {
 namespace {
 
-constexpr std::array kLayouts = {&Case::input_layout, &Case::residual_layout, &Case::output_layout};
-
 void flatten(Case& test_case) {
   test_case.shape = {test_case.rows(), test_case.hidden_size()};
-  for (const auto layout : kLayouts) (test_case.*layout).strides.clear();
+  for (CaseTensor& tensor : test_case.tensors) tensor.layout.strides.clear();
 }
 
 void make_execution_plain(Case& test_case) {
@@ -21,8 +19,7 @@ void make_execution_plain(Case& test_case) {
 }
 
 void make_layout_plain(Case& test_case) {
-  for (const auto layout : kLayouts) test_case.*layout = {};
-  test_case.weight_offset = 0;
+  for (CaseTensor& tensor : test_case.tensors) tensor.layout = {};
 }
 
 std::uint32_t to_format(const FloatFormat& to, std::uint32_t fp32) {
@@ -41,13 +38,13 @@ std::optional<Case> narrow_weight(const Case& origin) {
   if (origin.weight_dtype != DType::fp32 || origin.dtype == DType::fp32) return std::nullopt;
   Case candidate = origin;
   candidate.weight_dtype = origin.dtype;
-  if (candidate.weight.recipe) return candidate;
+  if (candidate[Role::weight].data.recipe) return candidate;
   const FloatFormat format = format_of(origin.dtype);
-  candidate.weight.bytes.assign(static_cast<std::size_t>(origin.hidden_size()) * size_of(origin.dtype),
+  candidate[Role::weight].data.bytes.assign(static_cast<std::size_t>(origin.hidden_size()) * size_of(origin.dtype),
                                 std::byte{});
   for (std::int64_t i = 0; i < origin.hidden_size(); ++i) {
-    store_bits(candidate.weight.bytes, origin.dtype, i,
-               to_format(format, load_bits(origin.weight.bytes, DType::fp32, i)));
+    store_bits(candidate[Role::weight].data.bytes, origin.dtype, i,
+               to_format(format, load_bits(origin[Role::weight].data.bytes, DType::fp32, i)));
   }
   return candidate;
 }
@@ -60,8 +57,7 @@ std::optional<Case> feature_candidate(const Case& origin, std::int64_t index) {
       make_layout_plain(candidate);
       make_execution_plain(candidate);
       candidate.in_place = false;
-      candidate.epsilon_bits = Case{}.epsilon_bits;
-      candidate.scale_bits = Case{}.scale_bits;
+      candidate.parameter_bits = usual_parameters();
       break;
     case 1:
       make_execution_plain(candidate);
@@ -91,33 +87,30 @@ std::optional<Case> feature_candidate(const Case& origin, std::int64_t index) {
       candidate.schedule.seed = 0;
       break;
     case 10:
-      candidate.epsilon_bits = Case{}.epsilon_bits;
+      candidate.bits_of(Parameter::epsilon) = 0;
       break;
     case 11:
-      candidate.epsilon_bits = 0;
-      break;
-    case 12:
-      candidate.scale_bits = Case{}.scale_bits;
-      break;
-    case 13:
-      candidate.weight_offset = 0;
-      break;
-    case 14:
       candidate.weight_dtype.reset();
-      candidate.weight = {};
-      candidate.weight_offset = 0;
+      keep_what_it_has(candidate);
       break;
     default:
       return narrow_weight(origin);
   }
   return candidate;
 }
-constexpr std::int64_t kFeatureCandidates = 16;
+constexpr std::int64_t kFeatureCandidates = 13;
+
+std::optional<Case> usual_parameter(const Case& origin, std::int64_t index) {
+  const Parameter parameter = kParameters[static_cast<std::size_t>(index)];
+  Case candidate = origin;
+  candidate.bits_of(parameter) = spec_of(parameter).usual_bits;
+  return candidate;
+}
 
 // For one tensor: no strides, no offset; for one of its dimensions: gone where it has a single step.
 std::optional<Case> layout_candidate(const Case& origin, std::int64_t index) {
   Case candidate = origin;
-  TensorLayout& layout = candidate.*kLayouts[static_cast<std::size_t>(index / 2)];
+  TensorLayout& layout = candidate[kRoles[static_cast<std::size_t>(index / 2)]].layout;
   if (index % 2 == 0) {
     layout.strides.clear();
   } else {
@@ -130,8 +123,8 @@ std::optional<Case> without_dimension(const Case& origin, std::int64_t dim) {
   if (origin.shape.size() < 3 || origin.shape[static_cast<std::size_t>(dim)] != 1) return std::nullopt;
   Case candidate = origin;
   candidate.shape.erase(candidate.shape.begin() + dim);
-  for (const auto member : kLayouts) {
-    std::vector<std::int64_t>& strides = (candidate.*member).strides;
+  for (CaseTensor& tensor : candidate.tensors) {
+    std::vector<std::int64_t>& strides = tensor.layout.strides;
     if (!strides.empty()) strides.erase(strides.begin() + dim);
   }
   return candidate;
@@ -141,7 +134,7 @@ std::optional<Case> without_dimension(const Case& origin, std::int64_t dim) {
 // step.
 std::optional<Case> tighter_candidate(const Case& origin, std::int64_t index) {
   Case candidate = origin;
-  TensorLayout& layout = candidate.*kLayouts[static_cast<std::size_t>(index / 8)];
+  TensorLayout& layout = candidate[kRoles[static_cast<std::size_t>(index / 8)]].layout;
   const std::int64_t way = index % 8;
   if (way < 2) {
     layout.offset = way == 0 ? layout.offset / 2 : layout.offset - 1;
@@ -160,11 +153,13 @@ std::optional<Case> tighter_candidate(const Case& origin, std::int64_t index) {
 void append_feature_stages(const Case& origin, std::vector<ShrinkStage>& stages) {
   stages.push_back(
       {kFeatureCandidates, [&origin](std::int64_t index) { return feature_candidate(origin, index); }});
-  stages.push_back({2 * static_cast<std::int64_t>(kLayouts.size()),
+  stages.push_back({static_cast<std::int64_t>(kParameters.size()),
+                    [&origin](std::int64_t index) { return usual_parameter(origin, index); }});
+  stages.push_back({2 * static_cast<std::int64_t>(kRoles.size()),
                     [&origin](std::int64_t index) { return layout_candidate(origin, index); }});
   stages.push_back({static_cast<std::int64_t>(origin.shape.size()) - 1,
                     [&origin](std::int64_t index) { return without_dimension(origin, index); }});
-  stages.push_back({8 * static_cast<std::int64_t>(kLayouts.size()),
+  stages.push_back({8 * static_cast<std::int64_t>(kRoles.size()),
                     [&origin](std::int64_t index) { return tighter_candidate(origin, index); }});
 }
 

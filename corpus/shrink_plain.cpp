@@ -20,13 +20,13 @@ Case of_sums(const Case& test_case) {
   const CaseTensors tensors = materialize(test_case);
   const FloatFormat format = format_of(test_case.dtype);
   Case candidate = as_operation(test_case, *spec_of(test_case.operation).without_first_step);
-  candidate.input = {tensors.input, std::nullopt};
+  candidate[Role::input].data = {tensors[Role::input], std::nullopt};
   for (std::int64_t i = 0; i < test_case.elements(); ++i) {
     const auto value = [&](const std::vector<std::byte>& data) {
       return value_of(format, load_bits(data, test_case.dtype, i));
     };
-    store_bits(candidate.input.bytes, test_case.dtype, i,
-               rounded(format, value(tensors.input) + value(tensors.residual)));
+    store_bits(candidate[Role::input].data.bytes, test_case.dtype, i,
+               rounded(format, value(tensors[Role::input]) + value(tensors[Role::residual])));
   }
   return candidate;
 }
@@ -58,18 +58,17 @@ std::vector<Case> simpler_operations(const Case& test_case) {
 std::vector<Case> plain_values(const Case& test_case) {
   std::vector<Case> candidates;
   if (test_case.elements() == 0) return candidates;
-  const auto add = [&](TensorData Case::* tensor, const char* data_class) {
+  const CaseTensors before = materialize(test_case);
+  const auto add = [&](Role role, const char* data_class) {
+    if (!test_case.has_data(role)) return;
     Case candidate = test_case;
     candidate.outputs.reset();
-    candidate.*tensor = {{}, Recipe{data_class, 0}};
-    const CaseTensors before = materialize(test_case), after = materialize(candidate);
-    if (before.input == after.input && before.residual == after.residual && before.weight == after.weight)
-      return;
-    candidates.push_back(std::move(candidate));
+    candidate[role].data = {{}, Recipe{data_class, 0}};
+    if (materialize(candidate) != before) candidates.push_back(std::move(candidate));
   };
-  if (test_case.weight_dtype) add(&Case::weight, "ones");
-  if (adds_residual(test_case.operation)) add(&Case::residual, "zeros");
-  add(&Case::input, "ones");
+  add(Role::weight, "ones");
+  add(Role::residual, "zeros");
+  add(Role::input, "ones");
   return candidates;
 }
 

@@ -51,14 +51,12 @@ class Values {
   Case selected(const Indices& rows, const Indices& columns) {
     if (!tensors_) tensors_ = materialize(origin_);
     Case candidate = without_data();
-    const std::int64_t hidden = origin_.hidden_size();
     candidate.shape.back() = static_cast<std::int64_t>(columns.size());
-    candidate.input.bytes = gather(tensors_->input, size_of(origin_.dtype), hidden, rows, columns);
-    if (adds_residual(origin_.operation)) {
-      candidate.residual.bytes = gather(tensors_->residual, size_of(origin_.dtype), hidden, rows, columns);
-    }
-    if (origin_.weight_dtype) {
-      candidate.weight.bytes = gather(tensors_->weight, size_of(*origin_.weight_dtype), hidden, {0}, columns);
+    for (const Role role : kRoles) {
+      if (!origin_.has_data(role)) continue;
+      const bool has_rows = find_tensor(origin_.operation, role)->extent == Extent::elements;
+      candidate[role].data.bytes = gather((*tensors_)[role], size_of(origin_.dtype_of(role)),
+                                          origin_.hidden_size(), has_rows ? rows : Indices{0}, columns);
     }
     return candidate;
   }
@@ -67,23 +65,9 @@ class Values {
 
  private:
   Case without_data() const {
-    Case copy;
-    copy.name = origin_.name;
-    copy.description = origin_.description;
-    copy.operation = origin_.operation;
-    copy.dtype = origin_.dtype;
-    copy.weight_dtype = origin_.weight_dtype;
-    copy.quantized_dtype = origin_.quantized_dtype;
-    copy.shape = origin_.shape;
-    copy.input_layout = origin_.input_layout;
-    copy.residual_layout = origin_.residual_layout;
-    copy.output_layout = origin_.output_layout;
-    copy.weight_offset = origin_.weight_offset;
-    copy.in_place = origin_.in_place;
-    copy.epsilon_bits = origin_.epsilon_bits;
-    copy.scale_bits = origin_.scale_bits;
-    copy.schedule = origin_.schedule;
-    copy.launch = origin_.launch;
+    Case copy = origin_;
+    for (CaseTensor& tensor : copy.tensors) tensor.data = {};
+    copy.outputs.reset();
     return copy;
   }
 
@@ -92,9 +76,7 @@ class Values {
 };
 
 void clear_strides(Case& test_case) {
-  test_case.input_layout.strides.clear();
-  test_case.residual_layout.strides.clear();
-  test_case.output_layout.strides.clear();
+  for (CaseTensor& tensor : test_case.tensors) tensor.layout.strides.clear();
 }
 
 Case with_rows(Values& values, const Indices& rows) {
@@ -133,12 +115,12 @@ Case with_companion(Values& values, std::int64_t column, std::int64_t companion)
   const std::uint32_t eighths = static_cast<std::uint32_t>(companion) << (format.mantissa_bits - 3);
   const std::uint32_t bits = companion == kCompanions ? 0 : format.one() | eighths;
   for (std::int64_t row = 0; row < candidate.rows(); ++row) {
-    store_bits(candidate.input.bytes, candidate.dtype, 2 * row + 1, bits);
+    store_bits(candidate[Role::input].data.bytes, candidate.dtype, 2 * row + 1, bits);
     if (adds_residual(candidate.operation))
-      store_bits(candidate.residual.bytes, candidate.dtype, 2 * row + 1, 0);
+      store_bits(candidate[Role::residual].data.bytes, candidate.dtype, 2 * row + 1, 0);
   }
   if (candidate.weight_dtype) {
-    store_bits(candidate.weight.bytes, *candidate.weight_dtype, 1, format_of(*candidate.weight_dtype).one());
+    store_bits(candidate[Role::weight].data.bytes, *candidate.weight_dtype, 1, format_of(*candidate.weight_dtype).one());
   }
   return candidate;
 }
@@ -245,20 +227,21 @@ void append_shape_stages(const Case& origin, std::vector<ShrinkStage>& stages) {
   // recipes.
   stages.push_back({can_list ? 0 : 2,
                     [&origin](std::int64_t index) -> std::optional<Case> {
-                      if (!origin.input.bytes.empty()) return std::nullopt;
+                      if (!origin[Role::input].data.bytes.empty()) return std::nullopt;
                       Case candidate = origin;
                       if (index == 0) {
                         clear_strides(candidate);
                         candidate.shape = {origin.rows() / 2, origin.hidden_size()};
                         return candidate;
                       }
-                      if (!origin.weight.bytes.empty()) return std::nullopt;
+                      if (!origin[Role::weight].data.bytes.empty()) return std::nullopt;
                       candidate.shape.back() = (origin.hidden_size() + 1) / 2;
                       return candidate;
                     },
                     true});
   // The same values, listed.
-  const bool has_recipe = origin.input.recipe || origin.residual.recipe || origin.weight.recipe;
+  const bool has_recipe = std::ranges::any_of(
+      origin.tensors, [](const CaseTensor& tensor) { return tensor.data.recipe.has_value(); });
   stages.push_back({has_recipe && origin.elements() <= kMostElementsListedForReading &&
                             origin.hidden_size() <= kMostElementsListedForReading
                         ? 1

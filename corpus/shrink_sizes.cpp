@@ -1,16 +1,12 @@
 // Shrinking a case whose tensors are all made by recipes: the smallest sizes that still fail, found by
 // bisection and without listing an element. A bug of many rows depends on their number, not on values.
+#include <algorithm>
+
 #include "corpus/generate.h"
 #include "corpus/shrink.h"
 
 namespace normproof {
 namespace {
-
-bool is_recipe(const TensorData& data) { return data.recipe.has_value() || data.bytes.empty(); }
-
-void set_recipe(TensorData& data, const char* data_class) {
-  if (data.recipe) data.recipe = Recipe{data_class, 0};
-}
 
 class SizeShrinker {
  public:
@@ -21,19 +17,18 @@ class SizeShrinker {
     shrink_sizes();
     simplify([](Case& candidate) { make_plain(candidate); });
     simplify([](Case& candidate) {
-      candidate.input_layout.strides.clear();
-      candidate.output_layout.strides.clear();
+      for (CaseTensor& tensor : candidate.tensors) tensor.layout.strides.clear();
       candidate.shape = {candidate.rows(), candidate.hidden_size()};
     });
     simplify([](Case& candidate) {
       candidate.weight_dtype.reset();
-      candidate.weight = {};
-      candidate.weight_offset = 0;
+      keep_what_it_has(candidate);
     });
     const auto plain_values = [](Case& candidate) {
-      set_recipe(candidate.input, "ones");
-      set_recipe(candidate.residual, "zeros");
-      set_recipe(candidate.weight, "ones");
+      for (const Role role : kRoles) {
+        std::optional<Recipe>& recipe = candidate[role].data.recipe;
+        if (recipe) recipe = Recipe{role == Role::residual ? "zeros" : "ones", 0};
+      }
     };
     simplify(plain_values);
     shrink_sizes();
@@ -101,9 +96,9 @@ class SizeShrinker {
 }  // namespace
 
 bool shrink_sizes(Case& failing, const std::function<bool(const Case&)>& still_fails) {
-  if (failing.elements() == 0 || !failing.input.recipe || !is_recipe(failing.residual) ||
-      !is_recipe(failing.weight))
-    return false;
+  const bool has_listed =
+      std::ranges::any_of(failing.tensors, [](const CaseTensor& tensor) { return !tensor.data.bytes.empty(); });
+  if (failing.elements() == 0 || has_listed) return false;
   return SizeShrinker(failing, still_fails).run();
 }
 

@@ -31,8 +31,22 @@ void append_feature_stages(const Case& origin, std::vector<ShrinkStage>& stages)
 // Simpler elements.
 void append_value_stages(const Case& origin, std::vector<ShrinkStage>& stages);
 
-// The cost of an element as complexity() counts it; `simplest` is the one of the bits of 0 and 1 that costs
-// nothing.
-std::uint64_t element_cost(const FloatFormat& format, std::uint32_t bits, std::uint32_t simplest);
+// The listed elements of one of a case's tensors, and the cost of an element as complexity() counts it.
+struct ListedElements {
+  Role role;
+  DType dtype;
+  FloatFormat format;
+  std::int64_t count;
+  std::uint32_t simplest;  // bits of the value that costs nothing: 1, or 0 in a residual
+
+  ListedElements(const Case& test_case, Role of);
+  std::uint32_t get(const Case& test_case, std::int64_t index) const {
+    return load_bits(test_case[role].data.bytes, dtype, index);
+  }
+  void set(Case& test_case, std::int64_t index, std::uint32_t bits) const {
+    store_bits(test_case[role].data.bytes, dtype, index, bits);
+  }
+  std::uint64_t cost(std::uint32_t bits) const;
+};
 
 }  // namespace normproof

@@ -10,32 +10,11 @@
 namespace normproof {
 namespace {
 
-// One tensor's listed elements. Rows of a weight: one.
-struct Tensor {
-  TensorData Case::* data;
-  DType dtype;
-  FloatFormat format;
-  std::int64_t elements;
-  std::uint32_t simplest;  // bits of the value that costs nothing
-
-  std::uint32_t get(const Case& test_case, std::int64_t index) const {
-    return load_bits((test_case.*data).bytes, dtype, index);
-  }
-  void set(Case& test_case, std::int64_t index, std::uint32_t bits) const {
-    store_bits((test_case.*data).bytes, dtype, index, bits);
-  }
-  std::uint64_t cost(std::uint32_t bits) const { return element_cost(format, bits, simplest); }
-};
-
-std::array<Tensor, 3> tensors_of(const Case& origin) {
-  const auto tensor = [&](TensorData Case::* data, DType dtype, bool residual) {
-    const FloatFormat format = format_of(dtype);
-    const auto elements = static_cast<std::int64_t>((origin.*data).bytes.size() / size_of(dtype));
-    return Tensor{data, dtype, format, elements, residual ? 0 : format.one()};
-  };
-  return {tensor(&Case::input, origin.dtype, false),
-          tensor(&Case::weight, origin.weight_dtype.value_or(origin.dtype), false),
-          tensor(&Case::residual, origin.dtype, true)};
+std::vector<ListedElements> tensors_of(const Case& origin) {
+  std::vector<ListedElements> tensors;
+  for (const Role role : kRoles)
+    if (!origin[role].data.bytes.empty()) tensors.emplace_back(origin, role);
+  return tensors;
 }
 
 // Blocks of all, a half, a quarter, ... one of `size` elements.
@@ -46,14 +25,14 @@ std::int64_t block_count(std::int64_t size) {
 }
 
 // The elements of block `index` set to `bits` wherever that is simpler.
-std::optional<Case> with_block(const Case& origin, const Tensor& tensor, std::int64_t index,
+std::optional<Case> with_block(const Case& origin, const ListedElements& tensor, std::int64_t index,
                                std::uint32_t bits) {
-  std::int64_t length = tensor.elements;
-  while (index >= (tensor.elements + length - 1) / length) {
-    index -= (tensor.elements + length - 1) / length;
+  std::int64_t length = tensor.count;
+  while (index >= (tensor.count + length - 1) / length) {
+    index -= (tensor.count + length - 1) / length;
     length /= 2;
   }
-  const std::int64_t end = std::min(tensor.elements, (index + 1) * length);
+  const std::int64_t end = std::min(tensor.count, (index + 1) * length);
   std::optional<Case> candidate;
   for (std::int64_t i = index * length; i < end; ++i) {
     if (tensor.cost(bits) >= tensor.cost(tensor.get(origin, i))) continue;
@@ -99,7 +78,14 @@ std::uint32_t simpler(const FloatFormat& format, std::uint32_t bits, std::int64_
 
 }  // namespace
 
-std::uint64_t element_cost(const FloatFormat& format, std::uint32_t bits, std::uint32_t simplest) {
+ListedElements::ListedElements(const Case& test_case, Role of)
+    : role(of),
+      dtype(test_case.dtype_of(of)),
+      format(format_of(dtype)),
+      count(static_cast<std::int64_t>(test_case[of].data.bytes.size() / size_of(dtype))),
+      simplest(of == Role::residual ? 0 : format.one()) {}
+
+std::uint64_t ListedElements::cost(std::uint32_t bits) const {
   const std::uint32_t magnitude = format.magnitude(bits);
   const std::uint64_t sign = (bits & format.sign_bit()) != 0 ? 1 : 0;
   if (bits == simplest) return 0;
@@ -117,15 +103,15 @@ std::uint64_t element_cost(const FloatFormat& format, std::uint32_t bits, std::u
 
 void append_value_stages(const Case& origin, std::vector<ShrinkStage>& stages) {
   for (const bool other : {false, true}) {  // the simplest value, then the other one of 0 and 1
-    for (const Tensor& tensor : tensors_of(origin)) {
+    for (const ListedElements& tensor : tensors_of(origin)) {
       const std::uint32_t bits = other ? tensor.simplest ^ tensor.format.one() : tensor.simplest;
-      stages.push_back({block_count(tensor.elements), [&origin, tensor, bits](std::int64_t index) {
+      stages.push_back({block_count(tensor.count), [&origin, tensor, bits](std::int64_t index) {
                           return with_block(origin, tensor, index, bits);
                         }});
     }
   }
-  for (const Tensor& tensor : tensors_of(origin)) {
-    stages.push_back({tensor.elements * kWays, [&origin, tensor](std::int64_t index) -> std::optional<Case> {
+  for (const ListedElements& tensor : tensors_of(origin)) {
+    stages.push_back({tensor.count * kWays, [&origin, tensor](std::int64_t index) -> std::optional<Case> {
                         const std::uint32_t old = tensor.get(origin, index / kWays);
                         const std::uint32_t bits = simpler(tensor.format, old, index % kWays);
                         if (tensor.cost(bits) >= tensor.cost(old)) return std::nullopt;

@@ -249,7 +249,7 @@ std::uint32_t draw_known_scale(Random& random, const KnownRows& known, const Cas
   if (test_case.weight_dtype) {
     const auto index = static_cast<std::int64_t>(column);
     norm *= value_of(format_of(*test_case.weight_dtype),
-                     load_bits(test_case.weight.bytes, *test_case.weight_dtype, index));
+                     load_bits(test_case[Role::weight].data.bytes, *test_case.weight_dtype, index));
   }
   const FloatFormat activation = format_of(test_case.dtype);
   norm = std::fabs(value_of(activation, rounded(activation, value_of(kFp32, rounded(kFp32, norm)))));
@@ -281,14 +281,12 @@ void draw_recipes(Random& random, int special_percent, Case& test_case) {
     if (data_class.empty()) data_class = "near_ties";
     return Recipe{std::string(data_class), random.below(std::uint64_t{1} << 32)};
   };
-  if (test_case.elements() != 0) {
-    test_case.input.recipe = recipe(kInputDiet);
-    if (random.chance(static_cast<std::uint64_t>(special_percent), 100)) {
-      test_case.input.recipe->data_class = "special";
-    }
-    if (adds_residual(test_case.operation)) test_case.residual.recipe = recipe(kInputDiet);
+  for (const Role role : kRoles) {
+    if (!test_case.has_data(role) || test_case.elements_of(role) == 0) continue;
+    test_case[role].data.recipe = recipe(role == Role::weight ? kWeightDiet : kInputDiet);
+    if (role == Role::input && random.chance(static_cast<std::uint64_t>(special_percent), 100))
+      test_case[role].data.recipe->data_class = "special";
   }
-  if (test_case.weight_dtype) test_case.weight.recipe = recipe(kWeightDiet);
 }
 
 void draw_known_values(Random& random, Case& test_case) {
@@ -296,24 +294,24 @@ void draw_known_values(Random& random, Case& test_case) {
   static constexpr std::array kSmall = {std::pair{kEpsilon1e6, 3}, std::pair{kEpsilon1e5, 4},
                                         std::pair{0u, -6}, std::pair{1u, -6}, std::pair{0x80000000u, -6}};
   const auto [epsilon, lowest_scale] = random.pick(kSmall);
-  test_case.epsilon_bits = epsilon;
+  test_case.bits_of(Parameter::epsilon) = epsilon;
   const KnownRows known = draw_known_rows(random, test_case);
   const std::size_t row_bytes = known.integers.size() * size_of(test_case.dtype);
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
-    const RowView input(row_of(test_case.input.bytes, row, row_bytes), test_case.dtype);
+    const RowView input(row_of(test_case[Role::input].data.bytes, row, row_bytes), test_case.dtype);
     if (adds_residual(test_case.operation)) {
-      RowView residual(row_of(test_case.residual.bytes, row, row_bytes), test_case.dtype);
+      RowView residual(row_of(test_case[Role::residual].data.bytes, row, row_bytes), test_case.dtype);
       fill_known_row(random, known, lowest_scale, input, &residual);
     } else {
       fill_known_row(random, known, lowest_scale, input, nullptr);
     }
   }
   if (test_case.weight_dtype) {
-    fill_known_weights(random, known, test_case, {test_case.weight.bytes, *test_case.weight_dtype});
+    fill_known_weights(random, known, test_case, {test_case[Role::weight].data.bytes, *test_case.weight_dtype});
   }
   if (test_case.quantized_dtype) {
     const std::uint64_t way = random.below(8);
-    test_case.scale_bits = way < 3   ? kFp32.power_of_two(static_cast<int>(random.between(-3, 3)))
+    test_case.bits_of(Parameter::scale) = way < 3   ? kFp32.power_of_two(static_cast<int>(random.between(-3, 3)))
                            : way < 6 ? draw_known_scale(random, known, test_case)
                                      : draw_scale(random, *test_case.quantized_dtype);
   }
@@ -322,26 +320,26 @@ void draw_known_values(Random& random, Case& test_case) {
 void draw_plain_values(Random& random, Case& test_case) {
   const std::size_t row_bytes = static_cast<std::size_t>(test_case.hidden_size()) * size_of(test_case.dtype);
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
-    const std::span<std::byte> input = row_of(test_case.input.bytes, row, row_bytes);
+    const std::span<std::byte> input = row_of(test_case[Role::input].data.bytes, row, row_bytes);
     fill_row(random, kInputDiet, test_case.dtype, input);
     if (random.chance(1, 8)) sprinkle_bit_classes(random, {input, test_case.dtype});
     if (adds_residual(test_case.operation)) {
       fill_residual(random, test_case.dtype, {input, test_case.dtype},
-                    row_of(test_case.residual.bytes, row, row_bytes));
+                    row_of(test_case[Role::residual].data.bytes, row, row_bytes));
     }
   }
   if (test_case.weight_dtype) {
-    const std::span<std::byte> weight(test_case.weight.bytes);
+    const std::span<std::byte> weight(test_case[Role::weight].data.bytes);
     fill_row(random, kWeightDiet, *test_case.weight_dtype, weight);
     if (random.chance(1, 8)) sprinkle_bit_classes(random, {weight, *test_case.weight_dtype});
   }
   const auto mean_square_of_some_row = [&]() -> double {
     if (test_case.rows() == 0) return 1;
     const auto row = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(test_case.rows())));
-    return mean_square({row_of(test_case.input.bytes, row, row_bytes), test_case.dtype});
+    return mean_square({row_of(test_case[Role::input].data.bytes, row, row_bytes), test_case.dtype});
   };
-  test_case.epsilon_bits = draw_epsilon(random, mean_square_of_some_row);
-  if (test_case.quantized_dtype) test_case.scale_bits = draw_scale(random, *test_case.quantized_dtype);
+  test_case.bits_of(Parameter::epsilon) = draw_epsilon(random, mean_square_of_some_row);
+  if (test_case.quantized_dtype) test_case.bits_of(Parameter::scale) = draw_scale(random, *test_case.quantized_dtype);
 }
 
 }  // namespace
@@ -349,18 +347,12 @@ void draw_plain_values(Random& random, Case& test_case) {
 void draw_values(Random& random, int special_percent, Case& test_case) {
   if (test_case.elements() > kMostListedElements || random.chance(1, 16)) {
     draw_recipes(random, special_percent, test_case);
-    test_case.epsilon_bits = draw_epsilon(random, [] { return 1.0; });
-    if (test_case.quantized_dtype) test_case.scale_bits = draw_scale(random, *test_case.quantized_dtype);
+    test_case.bits_of(Parameter::epsilon) = draw_epsilon(random, [] { return 1.0; });
+    if (test_case.quantized_dtype) test_case.bits_of(Parameter::scale) = draw_scale(random, *test_case.quantized_dtype);
     return;
   }
-  const auto elements = static_cast<std::size_t>(test_case.elements());
-  test_case.input.bytes.resize(elements * size_of(test_case.dtype));
-  if (adds_residual(test_case.operation))
-    test_case.residual.bytes.resize(elements * size_of(test_case.dtype));
-  if (test_case.weight_dtype) {
-    test_case.weight.bytes.resize(static_cast<std::size_t>(test_case.hidden_size()) *
-                                  size_of(*test_case.weight_dtype));
-  }
+  for (const Role role : kRoles)
+    if (test_case.has_data(role)) test_case[role].data.bytes.resize(test_case.bytes_of(role));
   if (test_case.hidden_size() <= kLongestAimedRow && random.chance(1, 4)) {
     draw_known_values(random, test_case);
   } else {
@@ -370,7 +362,7 @@ void draw_values(Random& random, int special_percent, Case& test_case) {
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
     if (!random.chance(static_cast<std::uint64_t>(special_percent), 100)) continue;
     const bool in_residual = adds_residual(test_case.operation) && random.chance(1, 2);
-    std::vector<std::byte>& bytes = in_residual ? test_case.residual.bytes : test_case.input.bytes;
+    std::vector<std::byte>& bytes = in_residual ? test_case[Role::residual].data.bytes : test_case[Role::input].data.bytes;
     sprinkle_specials(random, {row_of(bytes, row, row_bytes), test_case.dtype});
   }
 }

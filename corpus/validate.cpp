@@ -9,6 +9,7 @@
 
 #include "corpus/case.h"
 #include "corpus/case_checks.h"
+#include "corpus/case_names.h"
 #include "corpus/limits.h"
 #include "corpus/message_text.h"
 #include "corpus/recipe.h"
@@ -88,10 +89,14 @@ void check_dtypes(const Case& test_case, Reasons& reasons) {
     add(reasons, "$.quantized_dtype",
         "an fp8 dtype, got " + std::string(name_of(*test_case.quantized_dtype)));
   }
-  if (!quantized && test_case.scale_bits != Case{}.scale_bits) {
-    add(reasons, "$.scale",
-        std::string(name_of(test_case.operation)) + " does not quantize, got bits " +
-            hexadecimal(test_case.scale_bits));
+  for (const Parameter parameter : kParameters) {
+    if (has(test_case.operation, parameter) ||
+        test_case.bits_of(parameter) == spec_of(parameter).usual_bits)
+      continue;
+    const std::string name(spec_of(parameter).name);
+    add(reasons, "$." + name,
+        std::string(name_of(test_case.operation)) + " has no " + name + ", got bits " +
+            hexadecimal(test_case.bits_of(parameter)));
   }
 }
 
@@ -180,33 +185,35 @@ void check_offset(std::string_view path, std::int64_t offset, Reasons& reasons) 
       "0 to " + std::to_string(kMaximumOffset) + " elements, got " + std::to_string(offset));
 }
 
-void check_layout(std::string_view path, const TensorLayout& layout, const Case& test_case, DType dtype,
-                  std::string_view unused_because, Reasons& reasons) {
-  if (!unused_because.empty()) {
-    if (layout != TensorLayout{}) {
-      add(reasons, path,
-          std::string(unused_because) + ", got " +
-              (layout.strides.empty() ? "offset " + std::to_string(layout.offset) : "strides"));
-    }
+// Why a tensor has no place of its own.
+std::string why_no_layout(const Case& test_case, Role role) {
+  if (!test_case.has(role)) return test_case.why_no(role);
+  const Role memory = test_case.memory_of(role);
+  if (memory == role) return std::string(name_of(role)) + " is a number of the call";
+  return std::string(name_of(role)) + " is written over " + std::string(name_of(memory)) +
+         " and has its layout";
+}
+
+void check_layout(const Case& test_case, Role role, Reasons& reasons) {
+  const TensorLayout& layout = test_case[role].layout;
+  const std::string path = "$.layout." + std::string(layout_name_of(role));
+  if (!test_case.has_layout(role)) {
+    if (layout == TensorLayout{}) return;
+    add(reasons, path,
+        why_no_layout(test_case, role) + ", got " +
+            (layout.strides.empty() ? "offset " + std::to_string(layout.offset) : "strides"));
     return;
   }
   check_offset(path, layout.offset, reasons);
-  check_strides(path, layout.strides, test_case, layout.offset, size_of(dtype), reasons);
+  if (find_tensor(test_case.operation, role)->extent == Extent::elements) {
+    check_strides(path, layout.strides, test_case, layout.offset, size_of(test_case.dtype_of(role)), reasons);
+  } else if (!layout.strides.empty()) {
+    add(reasons, in_path(path, "strides"), std::string(name_of(role)) + " has no rows, got strides");
+  }
 }
 
 void check_layouts(const Case& test_case, Reasons& reasons) {
-  check_layout("$.layout.input", test_case.input_layout, test_case, test_case.dtype, "", reasons);
-  check_layout("$.layout.residual", test_case.residual_layout, test_case, test_case.dtype,
-               adds_residual(test_case.operation) ? "" : "the operation adds no residual", reasons);
-  const bool writes_input = test_case.memory_of(Role::out) != Role::out;
-  check_layout("$.layout.output", test_case.output_layout, test_case, test_case.output_dtype(),
-               writes_input ? "the output is the input tensor and has its layout" : "", reasons);
-  if (test_case.weight_dtype) {
-    check_offset("$.layout.weight", test_case.weight_offset, reasons);
-  } else if (test_case.weight_offset != 0) {
-    add(reasons, "$.layout.weight",
-        "there is no weight, got offset " + std::to_string(test_case.weight_offset));
-  }
+  for (const Role role : kRoles) check_layout(test_case, role, reasons);
   if (test_case.in_place && !may_be_in_place(test_case.operation)) {
     add(reasons, "$.layout.in_place",
         std::string(name_of(test_case.operation)) + " leaves no choice, got true");
@@ -235,9 +242,18 @@ void check_execution(const Case& test_case, Reasons& reasons) {
   }
 }
 
-void check_data(std::string_view path, const TensorData& data, std::int64_t elements, DType dtype,
-                Reasons& reasons) {
-  if (elements == 0) {
+void check_data(const Case& test_case, Role role, Reasons& reasons) {
+  const TensorData& data = test_case[role].data;
+  const std::string path = "$." + std::string(name_of(role));
+  if (!test_case.has_data(role)) {
+    if (data == TensorData{}) return;
+    add(reasons, path,
+        (test_case.has(role) ? std::string(name_of(role)) + " has no values of its own"
+                             : test_case.why_no(role)) +
+            ", got data");
+    return;
+  }
+  if (test_case.elements_of(role) == 0) {
     if (!data.bytes.empty() || data.recipe)
       add(reasons, path, "the tensor is empty and has no data, got some");
     return;
@@ -250,23 +266,19 @@ void check_data(std::string_view path, const TensorData& data, std::int64_t elem
     }
   } else if (data.bytes.empty()) {
     add(reasons, path, "bits or a recipe, got neither");
-  } else if (data.bytes.size() != static_cast<std::size_t>(elements) * size_of(dtype)) {
+  } else if (data.bytes.size() != test_case.bytes_of(role)) {
     add(reasons, path,
-        std::to_string(static_cast<std::size_t>(elements) * size_of(dtype)) + " bytes, got " +
-            std::to_string(data.bytes.size()));
+        std::to_string(test_case.bytes_of(role)) + " bytes, got " + std::to_string(data.bytes.size()));
   }
 }
 
-void check_no_data(std::string_view path, const TensorData& data, std::string_view why, Reasons& reasons) {
-  if (!data.bytes.empty() || data.recipe) add(reasons, path, std::string(why) + ", got data");
-}
-
-void check_output(std::string_view path, const std::vector<std::byte>& bytes, std::int64_t elements,
-                  DType dtype, Reasons& reasons) {
-  const std::size_t wanted = static_cast<std::size_t>(elements) * size_of(dtype);
-  if (bytes.size() != wanted) {
-    add(reasons, path, std::to_string(wanted) + " bytes, got " + std::to_string(bytes.size()));
-  }
+void check_output(const Case& test_case, Role role, Reasons& reasons) {
+  const std::size_t wanted = test_case.has_output(role) ? test_case.bytes_of(role) : 0;
+  const std::size_t got = (*test_case.outputs)[role].size();
+  if (got == wanted) return;
+  add(reasons, "$.outputs." + std::string(name_of(role)),
+      test_case.has_output(role) ? std::to_string(wanted) + " bytes, got " + std::to_string(got)
+                                 : test_case.why_no(role) + ", got " + std::to_string(got) + " bytes");
 }
 
 }  // namespace
@@ -288,22 +300,9 @@ std::vector<std::string> validate_all_but_data(const Case& test_case) {
 std::vector<std::string> validate(const Case& test_case) {
   Reasons reasons = validate_all_but_data(test_case);
   if (!reasons.empty()) return reasons;  // sizes may be meaningless
-  const std::int64_t elements = test_case.elements();
-  check_data("$.input", test_case.input, elements, test_case.dtype, reasons);
-  if (adds_residual(test_case.operation)) {
-    check_data("$.residual", test_case.residual, elements, test_case.dtype, reasons);
-  } else {
-    check_no_data("$.residual", test_case.residual, "the operation adds no residual", reasons);
-  }
-  if (test_case.weight_dtype) {
-    check_data("$.weight", test_case.weight, test_case.hidden_size(), *test_case.weight_dtype, reasons);
-  } else {
-    check_no_data("$.weight", test_case.weight, "there is no weight_dtype", reasons);
-  }
-  if (test_case.outputs) {
-    check_output("$.outputs.out", test_case.outputs->out, elements, test_case.output_dtype(), reasons);
-    check_output("$.outputs.residual_out", test_case.outputs->residual_out,
-                 adds_residual(test_case.operation) ? elements : 0, test_case.dtype, reasons);
+  for (const Role role : kRoles) {
+    check_data(test_case, role, reasons);
+    if (test_case.outputs) check_output(test_case, role, reasons);
   }
   return reasons;
 }

@@ -32,18 +32,18 @@ struct TensorView {
 
 // Replaces recipes by the values that they stand for.
 void list_values(Case& test_case) {
-  if (!test_case.input.recipe && !test_case.residual.recipe && !test_case.weight.recipe) return;
+  if (!test_case[Role::input].data.recipe && !test_case[Role::residual].data.recipe && !test_case[Role::weight].data.recipe) return;
   CaseTensors tensors = materialize(test_case);
-  test_case.input = {std::move(tensors.input), {}};
-  test_case.residual = {std::move(tensors.residual), {}};
-  test_case.weight = {std::move(tensors.weight), {}};
+  test_case[Role::input].data = {std::move(tensors[Role::input]), {}};
+  test_case[Role::residual].data = {std::move(tensors[Role::residual]), {}};
+  test_case[Role::weight].data = {std::move(tensors[Role::weight]), {}};
 }
 
 std::array<TensorView, 3> tensors_of(Case& test_case) {
   const std::int64_t rows = test_case.rows();
-  return {{{&test_case.input, test_case.dtype, rows},
-           {&test_case.residual, test_case.dtype, rows},
-           {&test_case.weight, test_case.weight_dtype.value_or(test_case.dtype), 1}}};
+  return {{{&test_case[Role::input].data, test_case.dtype, rows},
+           {&test_case[Role::residual].data, test_case.dtype, rows},
+           {&test_case[Role::weight].data, test_case.weight_dtype.value_or(test_case.dtype), 1}}};
 }
 
 // Calls change(tensor, element) for a random element; false where the case has no elements.
@@ -71,7 +71,7 @@ void set_leading_sizes(Case& test_case, std::vector<std::int64_t> sizes) {
   test_case.shape = std::move(sizes);
   test_case.shape.push_back(columns);
   for (TensorLayout* layout :
-       {&test_case.input_layout, &test_case.residual_layout, &test_case.output_layout}) {
+       {&test_case[Role::input].layout, &test_case[Role::residual].layout, &test_case[Role::out].layout}) {
     layout->strides.clear();
   }
 }
@@ -82,12 +82,12 @@ void resize(Case& test_case, std::int64_t rows, std::int64_t columns, Random& ra
   list_values(test_case);
   const std::int64_t old_columns = test_case.hidden_size();
   for (TensorView& tensor : tensors_of(test_case)) {
-    if (tensor.elements() == 0 && !(tensor.data == &test_case.weight     ? test_case.weight_dtype.has_value()
-                                    : tensor.data == &test_case.residual ? adds_residual(test_case.operation)
+    if (tensor.elements() == 0 && !(tensor.data == &test_case[Role::weight].data     ? test_case.weight_dtype.has_value()
+                                    : tensor.data == &test_case[Role::residual].data ? adds_residual(test_case.operation)
                                                                          : true)) {
       continue;
     }
-    const std::int64_t new_rows = tensor.data == &test_case.weight ? 1 : rows;
+    const std::int64_t new_rows = tensor.data == &test_case[Role::weight].data ? 1 : rows;
     TensorData resized{
         std::vector<std::byte>(static_cast<std::size_t>(new_rows * columns) * size_of(tensor.dtype)), {}};
     for (std::int64_t row = 0; row < new_rows; ++row) {
@@ -107,7 +107,7 @@ void resize(Case& test_case, std::int64_t rows, std::int64_t columns, Random& ra
 bool mutate_epsilon(Case& test_case, Random& random, const CaseLimits&) {
   static constexpr std::array<std::uint32_t, 10> kClasses = {
       0x358637bd, 0x3727c5ac, 0, 0x80000000, 1, 0x7f800000, 0x7fc00000, 0xb58637bd, 0x3f800000, 0x7f7fffff};
-  test_case.epsilon_bits = random.chance(3, 4) ? random.pick(kClasses) : draw_bits(random, kFp32);
+  test_case.bits_of(Parameter::epsilon) = random.chance(3, 4) ? random.pick(kClasses) : draw_bits(random, kFp32);
   return true;
 }
 
@@ -115,7 +115,7 @@ bool mutate_scale(Case& test_case, Random& random, const CaseLimits&) {
   if (!quantizes(test_case.operation)) return false;
   static constexpr std::array<std::uint32_t, 10> kClasses = {
       0x3f800000, 0x3cf5c28f, 0, 0x80000000, 1, 0x7f800000, 0x7fc00000, 0xbf800000, 0x3b124925, 0x00800000};
-  test_case.scale_bits = random.chance(1, 2) ? random.pick(kClasses) : draw_near(random, kFp32, -8, 8);
+  test_case.bits_of(Parameter::scale) = random.chance(1, 2) ? random.pick(kClasses) : draw_near(random, kFp32, -8, 8);
   return true;
 }
 
@@ -134,11 +134,11 @@ bool mutate_launch(Case& test_case, Random& random, const CaseLimits& limits) {
 
 // A layout of a tensor that the case has.
 TensorLayout& random_layout(Case& test_case, Random& random) {
-  std::array<TensorLayout*, 3> layouts{&test_case.input_layout};
+  std::array<TensorLayout*, 3> layouts{&test_case[Role::input].layout};
   std::size_t count = 1;
-  if (adds_residual(test_case.operation)) layouts[count++] = &test_case.residual_layout;
+  if (adds_residual(test_case.operation)) layouts[count++] = &test_case[Role::residual].layout;
   if (test_case.memory_of(Role::out) == Role::out) {
-    layouts[count++] = &test_case.output_layout;
+    layouts[count++] = &test_case[Role::out].layout;
   }
   return *layouts[random.below(count)];
 }
@@ -146,7 +146,7 @@ TensorLayout& random_layout(Case& test_case, Random& random) {
 bool mutate_alignment(Case& test_case, Random& random, const CaseLimits&) {
   const auto offset = static_cast<std::int64_t>(random.below(17));
   if (test_case.weight_dtype && random.chance(1, 4)) {
-    test_case.weight_offset = offset;
+    test_case[Role::weight].layout.offset = offset;
   } else {
     random_layout(test_case, random).offset = offset;
   }
@@ -198,8 +198,8 @@ bool mutate_operation(Case& test_case, Random& random, const CaseLimits&) {
   if (quantizes(operation) && !test_case.quantized_dtype) {
     test_case.quantized_dtype = random.pick(kQuantizedDTypes);
   }
-  if (adds_residual(operation) && test_case.residual.bytes.empty()) {
-    draw_values_near_one(test_case.residual, test_case.dtype, test_case.elements(), random);
+  if (adds_residual(operation) && test_case[Role::residual].data.bytes.empty()) {
+    draw_values_near_one(test_case[Role::residual].data, test_case.dtype, test_case.elements(), random);
   }
   return true;
 }
@@ -238,20 +238,20 @@ bool mutate_types(Case& test_case, Random& random, const CaseLimits&) {
   const WeightKind weight = random.chance(1, 2) ? random.pick(kWeightKinds) : weight_kind(test_case);
   if (dtype == test_case.dtype && weight == weight_kind(test_case)) return false;
   list_values(test_case);
-  convert(test_case.input, test_case.dtype, dtype);
-  convert(test_case.residual, test_case.dtype, dtype);
+  convert(test_case[Role::input].data, test_case.dtype, dtype);
+  convert(test_case[Role::residual].data, test_case.dtype, dtype);
   test_case.dtype = dtype;
   if (weight == WeightKind::none) {
     test_case.weight_dtype.reset();
-    test_case.weight = {};
-    test_case.weight_offset = 0;
+    test_case[Role::weight].data = {};
+    test_case[Role::weight].layout.offset = 0;
     return true;
   }
   const DType weight_dtype = weight == WeightKind::fp32 ? DType::fp32 : dtype;
   if (test_case.weight_dtype) {
-    convert(test_case.weight, *test_case.weight_dtype, weight_dtype);
+    convert(test_case[Role::weight].data, *test_case.weight_dtype, weight_dtype);
   } else {
-    draw_values_near_one(test_case.weight, weight_dtype, test_case.hidden_size(), random);
+    draw_values_near_one(test_case[Role::weight].data, weight_dtype, test_case.hidden_size(), random);
   }
   test_case.weight_dtype = weight_dtype;
   return true;
@@ -319,7 +319,7 @@ bool shift_exponents(Case& test_case, Random& random, const CaseLimits&) {
 bool flip_in_place(Case& test_case, Random&, const CaseLimits&) {
   if (!may_be_in_place(test_case.operation)) return false;
   test_case.in_place = !test_case.in_place;
-  test_case.output_layout = {};
+  test_case[Role::out].layout = {};
   return true;
 }
 
@@ -403,9 +403,9 @@ Case cross_over(const Case& first, const Case& second, Random& random, const Cas
   Case other = second;
   list_values(child);
   list_values(other);
-  if (random.chance(1, 2)) child.epsilon_bits = other.epsilon_bits;
+  if (random.chance(1, 2)) child.bits_of(Parameter::epsilon) = other.bits_of(Parameter::epsilon);
   if (quantizes(child.operation) && quantizes(other.operation) && random.chance(1, 2))
-    child.scale_bits = other.scale_bits;
+    child.bits_of(Parameter::scale) = other.bits_of(Parameter::scale);
   if (random.chance(1, 2)) child.schedule = other.schedule;
   if (random.chance(1, 2)) child.launch = other.launch;
   // Values travel where the dtypes agree: the common prefix of the listed elements.

@@ -194,10 +194,10 @@ class Examination {
     if (admissible.interval.high - admissible.interval.low >= kMostRootsTried) return std::nullopt;
 
     const oracle::StandardFloatEnvironment environment;
-    oracle::FastRow fast(formula_, tensors_.weight);
+    oracle::FastRow fast(formula_, tensors_[Role::weight]);
     const std::size_t offset = static_cast<std::size_t>(row * case_.hidden_size()) * size_of(case_.dtype);
-    fast.load(tensors_.input.data() + offset,
-              adds_residual(case_.operation) ? tensors_.residual.data() + offset : nullptr);
+    fast.load(tensors_[Role::input].data() + offset,
+              adds_residual(case_.operation) ? tensors_[Role::residual].data() + offset : nullptr);
     const auto explains = [&](float r) {
       const std::span<const std::byte> outputs = fast.outputs(r);
       for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
@@ -256,7 +256,7 @@ class Examination {
     Outputs outputs = wanted_;
     switch (random_.below(6)) {
       case 0:
-        outputs.out.pop_back();
+        outputs[Role::out].pop_back();
         break;
       case 1:
         misfit.dtype = DType::fp8_e5m2;

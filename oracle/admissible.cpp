@@ -187,7 +187,7 @@ Admissible AdmissibleModel::admissible(const SquareSum& squares) const {
   Arithmetic arithmetic;
   const Value epsilon = row_of(formula_.policy.epsilon)
                             .operand(arithmetic, formula_.formats.activation,
-                                     round_to(format_, decode(DType::fp32, formula_.epsilon_bits)));
+                                     round_to(format_, decode(DType::fp32, formula_.bits_of(Parameter::epsilon))));
   if (squares.has_nan || epsilon.is_nan()) {
     result.nan = true;
     return result;
@@ -219,7 +219,7 @@ Admissible AdmissibleModel::admissible(const SquareSum& squares) const {
 // Far from overflow, and so far from underflow that what the squares could lose to it is below 2^-41 of the
 // sum.
 bool AdmissibleModel::hardware_can_follow(double sum) const {
-  const float epsilon = std::bit_cast<float>(formula_.epsilon_bits);
+  const float epsilon = std::bit_cast<float>(formula_.bits_of(Parameter::epsilon));
   const Policy& policy = formula_.policy;
   return policy.variance == VariancePolicy::fp32 && policy.mean == MeanPolicy::of_sum &&
          policy.epsilon == EpsilonPolicy::added && !row_of(policy.root).divides &&
@@ -229,7 +229,7 @@ bool AdmissibleModel::hardware_can_follow(double sum) const {
 
 // From the bounds of the computed sum on, the hardware's operations are those of the model.
 RootInterval AdmissibleModel::interval_by_hardware(float low_sum, float high_sum) const {
-  const float epsilon = std::bit_cast<float>(formula_.epsilon_bits);
+  const float epsilon = std::bit_cast<float>(formula_.bits_of(Parameter::epsilon));
   const auto count = static_cast<float>(formula_.hidden_size);
   const float inverse_count = 1.0f / count;
   const float low_m = std::min(low_sum / count, low_sum * inverse_count) + epsilon;
@@ -293,7 +293,7 @@ std::uint32_t correctly_rounded_root(const Formula& formula, const SquareSum& sq
   const EpsilonRow& row = row_of(formula.policy.epsilon);
   Arithmetic arithmetic;
   const Value epsilon =
-      count * row.operand(arithmetic, formula.formats.activation, decode(DType::fp32, formula.epsilon_bits));
+      count * row.operand(arithmetic, formula.formats.activation, decode(DType::fp32, formula.bits_of(Parameter::epsilon)));
   const Value m = !row.takes_maximum ? sum + epsilon : sum < epsilon || epsilon.is_nan() ? epsilon : sum;
   return static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), exact_unknown(formula, m, count)));
 }

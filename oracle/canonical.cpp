@@ -49,10 +49,8 @@ Formula formula_of(const Case& test_case, const Policy& policy) {
   Formula formula;
   const Operation operation = test_case.operation;
   formula.formats = {test_case.dtype, test_case.weight_dtype, test_case.quantized_dtype, policy.rounding};
-  formula.adds_residual = operation == Operation::fused_add_rms_norm ||
-                          operation == Operation::fused_add_rms_norm_static_fp8_quant;
-  const bool quantizes = operation == Operation::rms_norm_static_fp8_quant ||
-                         operation == Operation::fused_add_rms_norm_static_fp8_quant;
+  formula.adds_residual = has(operation, NormStep::add_residual);
+  const bool quantizes = has(operation, NormStep::quantize);
   const Format& activation = format_of(test_case.dtype);
   if (activation.bits == 8) {
     throw std::invalid_argument(fmt::format("dtype: {} is no activation dtype", activation.name));
@@ -73,27 +71,23 @@ Formula formula_of(const Case& test_case, const Policy& policy) {
     throw std::invalid_argument("shape: the last dimension must be at least 1");
   }
   formula.hidden_size = test_case.shape.back();
-  formula.epsilon_bits = test_case.epsilon_bits;
-  formula.scale_bits = test_case.scale_bits;
+  formula.parameter_bits = test_case.parameter_bits;
   formula.policy = policy;
   return formula;
 }
 
-void require_sizes(const Case& test_case, const CaseTensors& tensors) {
-  const std::int64_t count = element_count(test_case);
-  const Formula formula = formula_of(test_case, native());
-  require_bytes("input", tensors.input.size(), count, test_case.dtype);
-  require_bytes("residual", tensors.residual.size(), formula.adds_residual ? count : 0, test_case.dtype);
-  require_bytes("weight", tensors.weight.size(), test_case.weight_dtype ? formula.hidden_size : 0,
-                test_case.weight_dtype.value_or(test_case.dtype));
+void require_input_sizes(const Case& test_case, const CaseTensors& tensors) {
+  static_cast<void>(formula_of(test_case, native()));
+  for (const Role role : kRoles)
+    require_bytes(name_of(role), tensors[role].size(), test_case.has_data(role) ? test_case.elements_of(role) : 0,
+                  test_case.dtype_of(role));
 }
 
-void require_sizes(const Case& test_case, const Outputs& outputs) {
-  const std::int64_t count = element_count(test_case);
-  const Formula formula = formula_of(test_case, native());
-  require_bytes("outputs.out", outputs.out.size(), count, formula.output_dtype());
-  require_bytes("outputs.residual_out", outputs.residual_out.size(), formula.adds_residual ? count : 0,
-                test_case.dtype);
+void require_output_sizes(const Case& test_case, const Outputs& outputs) {
+  static_cast<void>(formula_of(test_case, native()));
+  for (const Role role : kRoles)
+    require_bytes(fmt::format("outputs.{}", name_of(role)), outputs[role].size(),
+                  test_case.has_output(role) ? test_case.elements_of(role) : 0, test_case.dtype_of(role));
 }
 
 SumParts exact_sum(Arithmetic& arithmetic, const Formula& formula, const Value& x, const Value& residual) {
@@ -149,7 +143,7 @@ RowScale exact_scale_of_sum(Arithmetic& arithmetic, const Formula& formula, cons
   } else {
     scale.mean = mean.of_terms ? sum : round(Step::mean, "v = sum / H", quotient(sum, count));
   }
-  Value epsilon = decode(DType::fp32, formula.epsilon_bits);
+  Value epsilon = decode(DType::fp32, formula.bits_of(Parameter::epsilon));
   if (row_of(formula.policy.variance).in_activation_dtype())
     epsilon = round(Step::epsilon, "rnd_T(eps)", epsilon);
   epsilon = epsilon_row.operand(arithmetic, formula.formats.activation, epsilon);
@@ -197,7 +191,7 @@ std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const
 
   const Format& target = format_of(*formats.quantized);
   Value scaled =
-      row_of(formula.policy.scaling).function(arithmetic, y, decode(DType::fp32, formula.scale_bits));
+      row_of(formula.policy.scaling).function(arithmetic, y, decode(DType::fp32, formula.bits_of(Parameter::scale)));
   if (row_of(formula.policy.fp8_rounding).through_bf16)
     scaled = arithmetic.round(Step::output_in_bf16, "rnd_bf16(...)", DType::bf16, scaled);
   const Value clamped =
@@ -229,9 +223,9 @@ ExactRow decode_row(const Formula& formula, const CaseTensors& tensors, std::int
   result.sums.reserve(static_cast<std::size_t>(formula.hidden_size));
   for (std::int64_t j = 0; j < formula.hidden_size; ++j) {
     const std::int64_t index = row * formula.hidden_size + j;
-    const Value x = decode(activation, bits_at(tensors.input, activation, index));
+    const Value x = decode(activation, bits_at(tensors[Role::input], activation, index));
     const Value residual =
-        formula.adds_residual ? decode(activation, bits_at(tensors.residual, activation, index)) : Value();
+        formula.adds_residual ? decode(activation, bits_at(tensors[Role::residual], activation, index)) : Value();
     result.sums.push_back(exact_sum(arithmetic, formula, x, residual));
   }
   return result;
@@ -239,7 +233,7 @@ ExactRow decode_row(const Formula& formula, const CaseTensors& tensors, std::int
 
 Value decode_weight(const Formula& formula, const CaseTensors& tensors, std::int64_t column) {
   if (!formula.formats.weight) return Value::integer(1);
-  return decode(*formula.formats.weight, bits_at(tensors.weight, *formula.formats.weight, column));
+  return decode(*formula.formats.weight, bits_at(tensors[Role::weight], *formula.formats.weight, column));
 }
 
 }  // namespace normproof::oracle

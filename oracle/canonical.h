@@ -17,19 +17,21 @@ struct Formula {
   Formats formats;
   bool adds_residual = false;
   std::int64_t hidden_size = 0;
-  std::uint32_t epsilon_bits = 0;  // fp32
-  std::uint32_t scale_bits = 0;    // fp32, used where formats.quantized
+  ParameterBits parameter_bits = usual_parameters();  // fp32
   Policy policy;
 
   DType output_dtype() const { return formats.quantized.value_or(formats.activation); }
+  std::uint32_t bits_of(Parameter parameter) const {
+    return parameter_bits[static_cast<std::size_t>(parameter)];
+  }
 };
 // Throws std::invalid_argument where the case's dtypes do not fit its operation.
 Formula formula_of(const Case& test_case, const Policy& policy);
 
 // Throws std::invalid_argument, naming tensor and sizes, unless the tensors have exactly the bytes of the
 // case.
-void require_sizes(const Case& test_case, const CaseTensors& tensors);
-void require_sizes(const Case& test_case, const Outputs& outputs);
+void require_input_sizes(const Case& test_case, const CaseTensors& tensors);
+void require_output_sizes(const Case& test_case, const Outputs& outputs);
 
 // The canonical order of a row's sum of squares: 16-byte chunks of T go to 1024 lanes in turn.
 inline constexpr std::int64_t kLanes = 1024;

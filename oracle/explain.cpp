@@ -48,10 +48,10 @@ class Element {
   SumParts sum(const Formula& formula, Arithmetic& arithmetic, std::int64_t column) const {
     const DType activation = formula.formats.activation;
     const std::int64_t index = row_ * formula.hidden_size + column;
-    const Value x = decode(activation, bits_at(tensors_.input, activation, index));
+    const Value x = decode(activation, bits_at(tensors_[Role::input], activation, index));
     if (!formula.adds_residual) return {x, x, x};
     return exact_sum(arithmetic, formula, x,
-                     decode(activation, bits_at(tensors_.residual, activation, index)));
+                     decode(activation, bits_at(tensors_[Role::residual], activation, index)));
   }
 
   const Case& test_case_;
@@ -132,7 +132,7 @@ void require_element(const Case& test_case, const CaseTensors& tensors, std::int
   const std::int64_t hidden_size = test_case.shape.back();
   const auto row_bytes =
       static_cast<std::size_t>(hidden_size) * static_cast<std::size_t>(format_of(test_case.dtype).bits / 8);
-  const auto rows = static_cast<std::int64_t>(tensors.input.size() / row_bytes);
+  const auto rows = static_cast<std::int64_t>(tensors[Role::input].size() / row_bytes);
   if (row < 0 || row >= rows) {
     throw std::invalid_argument(fmt::format("row: {} is not in 0 .. {}", row, rows - 1));
   }
@@ -148,7 +148,7 @@ std::vector<std::string> causes_of_root(const Case& test_case, const CaseTensors
   // A lone short row leaves much to luck; here the element is known to be wrong, and causes are all it lacks.
   constexpr double kChance = 1;
   const auto rows = static_cast<std::ptrdiff_t>(
-      std::max<std::size_t>(tensors.input.size() / static_cast<std::size_t>(test_case.shape.back()) /
+      std::max<std::size_t>(tensors[Role::input].size() / static_cast<std::size_t>(test_case.shape.back()) /
                                 static_cast<std::size_t>(format_of(test_case.dtype).bits / 8),
                             1));
   const auto own = [&](const std::vector<std::byte>& data) {
@@ -157,10 +157,10 @@ std::vector<std::string> causes_of_root(const Case& test_case, const CaseTensors
   };
   Case one = test_case;
   one.shape = {1, test_case.shape.back()};
-  const CaseTensors operands{own(tensors.input), own(tensors.residual), tensors.weight};
+  const CaseTensors operands{own(tensors[Role::input]), own(tensors[Role::residual]), tensors[Role::weight]};
   const std::vector<ShownRow> shown =
-      shown_rows(one, operands, {own(outputs.out), own(outputs.residual_out)}, policy);
-  const double epsilon = to_double(decode(DType::fp32, test_case.epsilon_bits));
+      shown_rows(one, operands, {own(outputs[Role::out]), own(outputs[Role::residual_out])}, policy);
+  const double epsilon = to_double(decode(DType::fp32, test_case.bits_of(Parameter::epsilon)));
   return root_hints({shown, epsilon, &format_of(test_case.dtype)}, kMostCauses, kChance);
 }
 
@@ -181,7 +181,7 @@ std::string step_text(const ExplainedStep& step) {
 
 Explanation explain(const Case& test_case, const CaseTensors& tensors, const std::optional<Outputs>& outputs,
                     std::int64_t row, std::int64_t column, const Policy& policy) {
-  require_sizes(test_case, tensors);
+  require_input_sizes(test_case, tensors);
   if (outputs) require_sizes(test_case, *outputs);
   require_element(test_case, tensors, row, column);
   const Formula formula = formula_of(test_case, policy);
@@ -197,12 +197,12 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
     explanation.operands.push_back(
         fmt::format("{} = {}", name, bits_and_value(dtype, bits_at(data, dtype, i))));
   };
-  operand("x", activation, tensors.input, index);
-  if (formula.adds_residual) operand("residual", activation, tensors.residual, index);
-  if (formula.formats.weight) operand("w", *formula.formats.weight, tensors.weight, column);
-  explanation.operands.push_back("epsilon = " + bits_and_value(DType::fp32, formula.epsilon_bits));
+  operand("x", activation, tensors[Role::input], index);
+  if (formula.adds_residual) operand("residual", activation, tensors[Role::residual], index);
+  if (formula.formats.weight) operand("w", *formula.formats.weight, tensors[Role::weight], column);
+  explanation.operands.push_back("epsilon = " + bits_and_value(DType::fp32, formula.bits_of(Parameter::epsilon)));
   if (formula.formats.quantized) {
-    explanation.operands.push_back("scale = " + bits_and_value(DType::fp32, formula.scale_bits));
+    explanation.operands.push_back("scale = " + bits_and_value(DType::fp32, formula.bits_of(Parameter::scale)));
   }
 
   std::vector<StepRecord> record;
@@ -217,14 +217,14 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
   explanation.exact_sum_of_squares = sum;
   explanation.canonical_sum_of_squares = scale.sum;
   explanation.correctly_rounded_inverse_root =
-      decode(DType::fp32, inverse_root_bits(sum + count * decode(DType::fp32, formula.epsilon_bits), count));
+      decode(DType::fp32, inverse_root_bits(sum + count * decode(DType::fp32, formula.bits_of(Parameter::epsilon)), count));
 
   ExplainedOutput out{"out", formula.output_dtype(), static_cast<std::uint32_t>(wanted.out), {}, {}};
   ExplainedOutput residual_out{
       "residual_out", activation, static_cast<std::uint32_t>(wanted.residual_out), {}, {}};
   if (outputs) {
-    out.got = bits_at(outputs->out, out.dtype, index);
-    if (formula.adds_residual) residual_out.got = bits_at(outputs->residual_out, activation, index);
+    out.got = bits_at((*outputs)[Role::out], out.dtype, index);
+    if (formula.adds_residual) residual_out.got = bits_at((*outputs)[Role::residual_out], activation, index);
   }
   const auto differs = [](const ExplainedOutput& o) { return o.got && !same(o.dtype, *o.got, o.wanted); };
   if (differs(out) || differs(residual_out)) {

@@ -44,7 +44,7 @@ FastRow::FastRow(const Formula& formula, std::span<const std::byte> weight, cons
   rounds_root_ = root.rounds_to_activation;
   if (formula.formats.weight) load_factor(weight);
   if (formula.formats.quantized) {
-    const float scale = std::bit_cast<float>(formula.scale_bits);
+    const float scale = std::bit_cast<float>(formula.bits_of(Parameter::scale));
     const bool divides = formula.policy.scaling == ScalingPolicy::divide;
     order_.rounds_output = formula.policy.before_quantization == BeforeQuantization::rounded;
     quantization_ = {divides ? scale : 1.0f / scale, divides,
@@ -131,7 +131,7 @@ FastRow::Scale FastRow::canonical_scale() const {
     const std::int64_t per_chunk = elements_per_chunk(formula_.formats.activation);
     const float mean =
         kernels_.sum_fp32(variance_operands().data(), count, per_chunk) / static_cast<float>(count);
-    const float m = mean + std::bit_cast<float>(formula_.epsilon_bits);
+    const float m = mean + std::bit_cast<float>(formula_.bits_of(Parameter::epsilon));
     scale.mean = static_cast<double>(mean);
     scale.mean_plus_epsilon = static_cast<double>(m);
     // Rounding the fp64 root to fp32 is correct for every fp32 number (oracle/test/inverse_root_test.cpp).

@@ -22,15 +22,15 @@ float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<st
 template <typename Look>
 void for_each_row(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                   const Formula& formula, Look look) {
-  require_sizes(test_case, tensors);
-  require_sizes(test_case, outputs);
+  require_input_sizes(test_case, tensors);
+  require_output_sizes(test_case, outputs);
   const StandardFloatEnvironment environment;
-  FastRow fast(formula, tensors.weight);
+  FastRow fast(formula, tensors[Role::weight]);
   const std::size_t input_bytes =
       static_cast<std::size_t>(formula.hidden_size * format_of(formula.formats.activation).bits / 8);
-  for (std::size_t row = 0; row * input_bytes < tensors.input.size(); ++row) {
-    fast.load(tensors.input.data() + row * input_bytes,
-              formula.adds_residual ? tensors.residual.data() + row * input_bytes : nullptr);
+  for (std::size_t row = 0; row * input_bytes < tensors[Role::input].size(); ++row) {
+    fast.load(tensors[Role::input].data() + row * input_bytes,
+              formula.adds_residual ? tensors[Role::residual].data() + row * input_bytes : nullptr);
     if (!look(fast, row)) return;
   }
 }
@@ -71,7 +71,7 @@ std::vector<ShownRow> shown_rows(const Case& test_case, const CaseTensors& tenso
     row.operands.assign(fast.variance_operands().begin(), fast.variance_operands().end());
     row.honest_root = fast.canonical_scale().inverse_root;
     row.roots =
-        witness_row.explaining_roots(fast, std::span(outputs.out).subspan(index * row_bytes, row_bytes));
+        witness_row.explaining_roots(fast, std::span(outputs[Role::out]).subspan(index * row_bytes, row_bytes));
     const bool goes_on = !explained || !row.roots.empty() || !has_neighbours(row.honest_root);
     rows.push_back(std::move(row));
     if (!goes_on) rows.clear();
@@ -87,7 +87,7 @@ std::vector<RowFit> best_fits(const Case& test_case, const CaseTensors& tensors,
   std::vector<RowFit> fits;
   for_each_row(test_case, tensors, outputs, formula, [&](FastRow& fast, std::size_t row) {
     const auto got = [&](std::int64_t column) {
-      return bits_at(outputs.out, formula.output_dtype(),
+      return bits_at(outputs[Role::out], formula.output_dtype(),
                      static_cast<std::int64_t>(row) * formula.hidden_size + column);
     };
     const float honest = fast.canonical_scale().inverse_root;

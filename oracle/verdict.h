@@ -9,11 +9,9 @@
 
 namespace normproof::oracle {
 
-enum class OutputTensor : std::uint8_t { out, residual_out };
-
 // One output element that is not what the contract demands.
 struct Mismatch {
-  OutputTensor tensor = OutputTensor::out;
+  Role tensor = Role::out;
   std::int64_t row = 0;
   std::int64_t column = 0;
   DType dtype = DType::bf16;

@@ -22,22 +22,22 @@ class Judge {
       : formula_(formula_of(test_case, policy)),
         tensors_(tensors),
         outputs_(outputs),
-        fast_(formula_, tensors.weight),
+        fast_(formula_, tensors[Role::weight]),
         witness_row_(formula_) {}
 
   WitnessVerdict judge(const WitnessOptions& options) {
     const std::size_t input_bytes = row_bytes(formula_, formula_.formats.activation);
     const std::size_t output_bytes = row_bytes(formula_, formula_.output_dtype());
-    const auto rows = static_cast<std::int64_t>(tensors_.input.size() / input_bytes);
+    const auto rows = static_cast<std::int64_t>(tensors_[Role::input].size() / input_bytes);
     for (std::int64_t row = 0; row < rows; ++row) {
       if (options.stop_after >= 0 && violations() >= std::max<std::int64_t>(options.stop_after, 1)) break;
       const std::size_t offset = static_cast<std::size_t>(row) * input_bytes;
-      fast_.load(tensors_.input.data() + offset,
-                 formula_.adds_residual ? tensors_.residual.data() + offset : nullptr);
+      fast_.load(tensors_[Role::input].data() + offset,
+                 formula_.adds_residual ? tensors_[Role::residual].data() + offset : nullptr);
       if (formula_.adds_residual)
-        judge_residual(row, std::span(outputs_.residual_out).subspan(offset, input_bytes), options.listed);
+        judge_residual(row, std::span(outputs_[Role::residual_out]).subspan(offset, input_bytes), options.listed);
       const RowFinding finding = witness_row_.judge(
-          fast_, std::span(outputs_.out).subspan(static_cast<std::size_t>(row) * output_bytes, output_bytes),
+          fast_, std::span(outputs_[Role::out]).subspan(static_cast<std::size_t>(row) * output_bytes, output_bytes),
           verdict_.first_violations.size() < options.listed);
       ++verdict_.rows;
       verdict_.elements += formula_.hidden_size * (formula_.adds_residual ? 2 : 1);
@@ -83,7 +83,7 @@ class Judge {
     certificate.row = row;
     for (CertificateElement& element : certificate.elements) {
       if (formula_.formats.weight)
-        element.weight = bits_at(tensors_.weight, *formula_.formats.weight, element.column);
+        element.weight = bits_at(tensors_[Role::weight], *formula_.formats.weight, element.column);
     }
     if (confirm) require_valid(certificate, formula_, tensors_);
     verdict_.first_violations.push_back(std::move(certificate));
@@ -96,7 +96,7 @@ class Judge {
     const auto size = static_cast<std::size_t>(format_of(dtype).bits / 8);
     for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
       Mismatch mismatch;
-      mismatch.tensor = OutputTensor::residual_out;
+      mismatch.tensor = Role::residual_out;
       mismatch.row = row;
       mismatch.column = column;
       mismatch.dtype = dtype;
@@ -114,8 +114,8 @@ class Judge {
   void confirm(const Mismatch& mismatch) const {
     Arithmetic arithmetic;
     const std::int64_t index = mismatch.row * formula_.hidden_size + mismatch.column;
-    const Value x = decode(mismatch.dtype, bits_at(tensors_.input, mismatch.dtype, index));
-    const Value residual = decode(mismatch.dtype, bits_at(tensors_.residual, mismatch.dtype, index));
+    const Value x = decode(mismatch.dtype, bits_at(tensors_[Role::input], mismatch.dtype, index));
+    const Value residual = decode(mismatch.dtype, bits_at(tensors_[Role::residual], mismatch.dtype, index));
     const Format& format = format_of(mismatch.dtype);
     const std::uint64_t exact = round_bits(format, exact_sum(arithmetic, formula_, x, residual).residual_out);
     if (same(format, exact, mismatch.wanted)) return;
@@ -136,8 +136,8 @@ class Judge {
 
 WitnessVerdict judge_witness(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                              const Policy& policy, const WitnessOptions& options) {
-  require_sizes(test_case, tensors);
-  require_sizes(test_case, outputs);
+  require_input_sizes(test_case, tensors);
+  require_output_sizes(test_case, outputs);
   const StandardFloatEnvironment environment;
   return Judge(test_case, tensors, outputs, policy).judge(options);
 }

@@ -7,7 +7,7 @@
 
 namespace normproof {
 
-void Comparison::add_row(oracle::OutputTensor tensor, DType dtype, std::int64_t columns,
+void Comparison::add_row(Role tensor, DType dtype, std::int64_t columns,
                          const std::vector<std::byte>& got, std::int64_t row,
                          const std::vector<std::byte>& wanted, std::int64_t wanted_row, bool count) {
   if (count) count_row();
@@ -24,7 +24,7 @@ void Comparison::add_row(oracle::OutputTensor tensor, DType dtype, std::int64_t 
   }
 }
 
-void Comparison::add_element(oracle::OutputTensor tensor, DType dtype, std::int64_t row, std::int64_t column,
+void Comparison::add_element(Role tensor, DType dtype, std::int64_t row, std::int64_t column,
                              std::uint32_t got, std::uint32_t wanted) {
   verdict_.elements += 1;
   if (bits::equal(dtype, got, wanted)) return;

@@ -90,9 +90,9 @@ Call first_columns(const Call& call, std::int64_t columns) {
       kept.insert(kept.end(), data.begin() + row * wide, data.begin() + row * wide + narrow);
     data = std::move(kept);
   };
-  cut(shorter.tensors.input, call.how.dtype);
-  cut(shorter.tensors.residual, call.how.dtype);
-  if (call.how.weight_dtype) cut(shorter.tensors.weight, *call.how.weight_dtype);
+  cut(shorter.tensors[Role::input], call.how.dtype);
+  cut(shorter.tensors[Role::residual], call.how.dtype);
+  if (call.how.weight_dtype) cut(shorter.tensors[Role::weight], *call.how.weight_dtype);
   shorter.how.shape.back() = columns;
   // Rows stay as far apart from each other's ends as they were.
   for (TensorLayout* layout :
@@ -135,11 +135,11 @@ Case Comparer::case_of_size(const Combination& combination, const Size& size, st
   test_case.weight_dtype = combination.weight_dtype;
   test_case.quantized_dtype = combination.quantized_dtype;
   test_case.shape = {size.rows, size.hidden_size};
-  if (quantizes(combination.operation)) test_case.scale_bits = std::bit_cast<std::uint32_t>(kScale);
+  if (quantizes(combination.operation)) test_case.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(kScale);
   const std::uint64_t seed = context_.seed + 4 * round;
-  test_case.input.bytes = spiked_rows(combination.dtype, size.rows, size.hidden_size, Random(seed));
-  if (adds_residual(combination.operation)) test_case.residual.recipe = {"zeros", seed + 1};
-  if (combination.weight_dtype) test_case.weight.recipe = {"model_weights", seed + 2};
+  test_case[Role::input].data.bytes = spiked_rows(combination.dtype, size.rows, size.hidden_size, Random(seed));
+  if (adds_residual(combination.operation)) test_case[Role::residual].data.recipe = {"zeros", seed + 1};
+  if (combination.weight_dtype) test_case[Role::weight].data.recipe = {"model_weights", seed + 2};
   return test_case;
 }
 
@@ -234,10 +234,10 @@ void Comparer::compare_layouts(const Call& call) {
   const auto laid_out = [&](std::int64_t stride, std::int64_t offset, std::int64_t weight_offset) {
     Call variant = few;
     const TensorLayout layout = {{stride}, offset};
-    variant.how.input_layout = layout;
-    if (adds_residual(call.how.operation)) variant.how.residual_layout = layout;
-    if (call.how.operation != Operation::fused_add_rms_norm) variant.how.output_layout = layout;
-    if (call.how.weight_dtype) variant.how.weight_offset = weight_offset;
+    variant.how[Role::input].layout = layout;
+    if (adds_residual(call.how.operation)) variant.how[Role::residual].layout = layout;
+    if (call.how.operation != Operation::fused_add_rms_norm) variant.how[Role::out].layout = layout;
+    if (call.how.weight_dtype) variant.how[Role::weight].layout.offset = weight_offset;
     return variant;
   };
   std::vector<Call> variants = {laid_out(hidden, 1, 0), laid_out(hidden, 0, 1),
@@ -317,11 +317,11 @@ std::string difference_between(const Case& first, const RunResult& wanted, const
                                const RunResult& got) {
   Comparison comparison("the first call");
   for (std::int64_t row = 0; row < std::min(first.rows(), second.rows()); ++row) {
-    comparison.add_row(oracle::OutputTensor::out, second.output_dtype(), second.hidden_size(),
-                       got.outputs.out, row, wanted.outputs.out, row);
+    comparison.add_row(Role::out, second.output_dtype(), second.hidden_size(),
+                       got.outputs[Role::out], row, wanted.outputs[Role::out], row);
     if (adds_residual(second.operation))
-      comparison.add_row(oracle::OutputTensor::residual_out, second.dtype, second.hidden_size(),
-                         got.outputs.residual_out, row, wanted.outputs.residual_out, row, false);
+      comparison.add_row(Role::residual_out, second.dtype, second.hidden_size(),
+                         got.outputs[Role::residual_out], row, wanted.outputs[Role::residual_out], row, false);
   }
   if (comparison.agrees()) return {};
   return fmt::format("the first call:  {}\nthe second call: {}\n{}", summary(first), summary(second),

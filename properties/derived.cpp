@@ -30,16 +30,14 @@ std::string layout_text(std::string_view name, const TensorLayout& layout) {
 Call call_of(const Case& test_case) {
   Call call{test_case, materialize(test_case)};
   // Data travel in the tensors; a copy in every derived case would only cost time.
-  call.how.input = call.how.residual = call.how.weight = {};
+  forget_data(call.how);
   call.how.outputs.reset();
   return call;
 }
 
 Case case_of(const Call& call) {
   Case test_case = call.how;
-  test_case.input.bytes = call.tensors.input;
-  test_case.residual.bytes = call.tensors.residual;
-  test_case.weight.bytes = call.tensors.weight;
+  set_data(test_case, call.tensors);
   return test_case;
 }
 
@@ -54,9 +52,9 @@ Call with_rows(const Call& call, const std::vector<std::int64_t>& rows) {
   Call picked = flattened(call);
   picked.how.shape[0] = static_cast<std::int64_t>(rows.size());
   const std::size_t row_bytes = static_cast<std::size_t>(call.how.hidden_size()) * size_of(call.how.dtype);
-  picked.tensors.input = pick_rows(call.tensors.input, row_bytes, rows);
+  picked.tensors[Role::input] = pick_rows(call.tensors[Role::input], row_bytes, rows);
   if (adds_residual(call.how.operation))
-    picked.tensors.residual = pick_rows(call.tensors.residual, row_bytes, rows);
+    picked.tensors[Role::residual] = pick_rows(call.tensors[Role::residual], row_bytes, rows);
   return picked;
 }
 
@@ -65,13 +63,13 @@ Call through(const Call& call, Operation operation) {
   other.how.operation = operation;
   other.how.launch.path = KernelPath::automatic;  // another set of tensors may not allow the path
   keep_what_it_has(other.how);
-  if (!adds_residual(operation)) other.tensors.residual.clear();
+  if (!adds_residual(operation)) other.tensors[Role::residual].clear();
   return other;
 }
 
 Call norm_of(const Call& call, Operation operation, std::vector<std::byte> input) {
   Call norm = through(call, operation);
-  norm.tensors.input = std::move(input);
+  norm.tensors[Role::input] = std::move(input);
   return norm;
 }
 
@@ -88,10 +86,10 @@ RunResult run(const Call& call, Target& target) {
 std::string summary(const Case& test_case) {
   std::string text = fmt::format("{} {}, shape [{}]", name_of(test_case.operation), name_of(test_case.dtype),
                                  fmt::join(test_case.shape, ", "));
-  text += layout_text("input", test_case.input_layout);
-  text += layout_text("residual", test_case.residual_layout);
-  text += layout_text("out", test_case.output_layout);
-  if (test_case.weight_offset != 0) text += fmt::format(", weight offset {}", test_case.weight_offset);
+  text += layout_text("input", test_case[Role::input].layout);
+  text += layout_text("residual", test_case[Role::residual].layout);
+  text += layout_text("out", test_case[Role::out].layout);
+  if (test_case[Role::weight].layout.offset != 0) text += fmt::format(", weight offset {}", test_case[Role::weight].layout.offset);
   if (test_case.in_place) text += ", in place";
   switch (test_case.launch.path) {
     case KernelPath::vectorized:

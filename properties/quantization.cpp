@@ -16,8 +16,6 @@
 namespace normproof {
 namespace {
 
-using oracle::OutputTensor;
-
 // One element before and after quantization.
 struct Pair {
   double y = 0;
@@ -37,7 +35,7 @@ Quantized run_both(const Case& test_case, Target& target) {
   both.result = run(call, target);
   both.norm_call =
       through(call, adds_residual(test_case.operation) ? Operation::fused_add_rms_norm : Operation::rms_norm);
-  both.norm = run(both.norm_call, target).outputs.out;
+  both.norm = run(both.norm_call, target).outputs[Role::out];
   return both;
 }
 
@@ -50,13 +48,13 @@ std::string element_text(const Case& test_case, const Pair& pair) {
 CaseFinding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
   if (test_case.rows() == 0) return CaseFinding::not_applicable();
   const DType dtype = *test_case.quantized_dtype;
-  const double inverse = 1.0f / test_case.scale();
+  const double inverse = 1.0f / test_case.value_of(Parameter::scale);
   if (!std::isfinite(inverse) || inverse == 0) return CaseFinding::not_applicable();
   const Quantized both = run_both(test_case, context.target);
   std::vector<Pair> pairs;
   for (std::int64_t index = 0; index < test_case.elements(); ++index) {
     const double y = bits::value(test_case.dtype, load_bits(both.norm, test_case.dtype, index));
-    if (!std::isnan(y)) pairs.push_back({y, load_bits(both.result.outputs.out, dtype, index), index});
+    if (!std::isnan(y)) pairs.push_back({y, load_bits(both.result.outputs[Role::out], dtype, index), index});
   }
   if (pairs.size() < 2) return CaseFinding::not_applicable();
   std::ranges::sort(pairs, [inverse](const Pair& a, const Pair& b) { return a.y * inverse < b.y * inverse; });
@@ -73,7 +71,7 @@ CaseFinding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
                       "  {}\n  {}\n",
                       inverse, element_text(test_case, pairs[i - 1]), element_text(test_case, pairs[i])));
     }
-    comparison.add_element(OutputTensor::out, dtype, 0, 0, pairs[i].code, pairs[i].code);
+    comparison.add_element(Role::out, dtype, 0, 0, pairs[i].code, pairs[i].code);
   }
   comparison.add_to(context.tally, test_case, both.result);
   return CaseFinding::holds();
@@ -82,7 +80,7 @@ CaseFinding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
 CaseFinding fp8_saturates(const Case& test_case, PropertyContext& context) {
   if (test_case.rows() == 0) return CaseFinding::not_applicable();
   const DType dtype = *test_case.quantized_dtype;
-  const double inverse = 1.0f / test_case.scale();
+  const double inverse = 1.0f / test_case.value_of(Parameter::scale);
   const double maximum = bits::value(dtype, bits::largest(dtype, false));
   const Quantized both = run_both(test_case, context.target);
   Comparison comparison("saturation");
@@ -91,7 +89,7 @@ CaseFinding fp8_saturates(const Case& test_case, PropertyContext& context) {
     comparison.count_row();
     for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
       const std::int64_t index = row * test_case.hidden_size() + column;
-      const std::uint32_t got = load_bits(both.result.outputs.out, dtype, index);
+      const std::uint32_t got = load_bits(both.result.outputs[Role::out], dtype, index);
       // A product of two fp32 numbers is exact in a double, but for underflow, which is far from the maximum.
       const double y = bits::value(test_case.dtype, load_bits(both.norm, test_case.dtype, index));
       const double scaled = y * inverse;
@@ -104,7 +102,7 @@ CaseFinding fp8_saturates(const Case& test_case, PropertyContext& context) {
       } else if (bits::is_nan(dtype, got) || bits::is_infinite(dtype, got)) {
         wanted = bits::zero(dtype, false);  // stands for any number
       }
-      comparison.add_element(OutputTensor::out, dtype, row, column, got, wanted);
+      comparison.add_element(Role::out, dtype, row, column, got, wanted);
     }
   }
   if (comparison.agrees() && !saturated) return CaseFinding::not_applicable();
@@ -130,18 +128,18 @@ Call representable(const Case& test_case, const std::vector<std::uint32_t>& code
   call.how.quantized_dtype = quantized;
   call.how.shape = {1, columns};
   call.how.schedule = test_case.schedule;
-  call.tensors.input.resize(codes.size() * size_of(test_case.dtype));
-  if (test_case.weight_dtype) call.tensors.weight.resize(codes.size() * size_of(*test_case.weight_dtype));
-  call.how.epsilon_bits = test_case.weight_dtype ? 0 : 0x5d800000;                     // 0, 2^60
-  call.how.scale_bits = test_case.weight_dtype ? bits::one(DType::fp32) : 0x30800000;  // 1, 2^-30
+  call.tensors[Role::input].resize(codes.size() * size_of(test_case.dtype));
+  if (test_case.weight_dtype) call.tensors[Role::weight].resize(codes.size() * size_of(*test_case.weight_dtype));
+  call.how.bits_of(Parameter::epsilon) = test_case.weight_dtype ? 0 : 0x5d800000;                     // 0, 2^60
+  call.how.bits_of(Parameter::scale) = test_case.weight_dtype ? bits::one(DType::fp32) : 0x30800000;  // 1, 2^-30
   for (std::int64_t column = 0; column < columns; ++column) {
     const double number = bits::value(quantized, codes[static_cast<std::size_t>(column)]);
     if (test_case.weight_dtype) {
-      store_bits(call.tensors.input, test_case.dtype, column, bits::one(test_case.dtype));
-      store_bits(call.tensors.weight, *test_case.weight_dtype, column,
+      store_bits(call.tensors[Role::input], test_case.dtype, column, bits::one(test_case.dtype));
+      store_bits(call.tensors[Role::weight], *test_case.weight_dtype, column,
                  bits::exactly(*test_case.weight_dtype, number).value());
     } else {
-      store_bits(call.tensors.input, test_case.dtype, column, bits::exactly(test_case.dtype, number).value());
+      store_bits(call.tensors[Role::input], test_case.dtype, column, bits::exactly(test_case.dtype, number).value());
     }
   }
   return call;
@@ -155,8 +153,8 @@ CaseFinding check_representable(const Case& test_case, const std::vector<std::ui
   comparison.count_row();
   for (std::size_t column = 0; column < codes.size(); ++column) {
     const auto index = static_cast<std::int64_t>(column);
-    comparison.add_element(OutputTensor::out, *test_case.quantized_dtype, 0, index,
-                           load_bits(result.outputs.out, *test_case.quantized_dtype, index), codes[column]);
+    comparison.add_element(Role::out, *test_case.quantized_dtype, 0, index,
+                           load_bits(result.outputs[Role::out], *test_case.quantized_dtype, index), codes[column]);
   }
   comparison.add_to(context.tally, call.how, result);
   if (comparison.agrees()) return CaseFinding::holds();
@@ -173,7 +171,7 @@ CaseFinding fp8_is_idempotent(const Case& test_case, PropertyContext& context) {
   std::vector<std::uint32_t> codes;
   const RunResult first = run(call_of(test_case), context.target);
   for (std::int64_t index = 0; index < test_case.elements(); ++index) {
-    const std::uint32_t code = load_bits(first.outputs.out, quantized, index);
+    const std::uint32_t code = load_bits(first.outputs[Role::out], quantized, index);
     if (test_case.weight_dtype || !bits::is_nan(quantized, code)) codes.push_back(code);
   }
   if (!codes.empty()) {
@@ -219,7 +217,7 @@ PropertyResult check_fp8_saturates(PropertyContext& context) {
         bits::value(*test_case.quantized_dtype, bits::largest(*test_case.quantized_dtype, false));
     const int exponent = 127 - static_cast<int>(std::log2(maximum)) - static_cast<int>(random.below(4));
     if (random.chance(3, 4))
-      test_case.scale_bits =
+      test_case.bits_of(Parameter::scale) =
           static_cast<std::uint32_t>(exponent) << 23 | static_cast<std::uint32_t>(random.below(1 << 23));
   };
   property.check = fp8_saturates;

@@ -16,8 +16,6 @@
 namespace normproof {
 namespace {
 
-using oracle::OutputTensor;
-
 // Rows of a run and where they stand in the original case's output.
 struct RowPair {
   std::int64_t row;
@@ -44,11 +42,11 @@ CaseFinding compare_rows(const Case& original_case, const RunResult& original, c
   const RunResult result = run(varied, context.target);
   Comparison comparison(std::move(authority));
   for (const auto& [row, original_row] : pairs) {
-    comparison.add_row(OutputTensor::out, varied.how.output_dtype(), varied.how.hidden_size(),
-                       result.outputs.out, row, original.outputs.out, original_row);
+    comparison.add_row(Role::out, varied.how.output_dtype(), varied.how.hidden_size(),
+                       result.outputs[Role::out], row, original.outputs[Role::out], original_row);
     if (adds_residual(varied.how.operation)) {
-      comparison.add_row(OutputTensor::residual_out, varied.how.dtype, varied.how.hidden_size(),
-                         result.outputs.residual_out, row, original.outputs.residual_out, original_row,
+      comparison.add_row(Role::residual_out, varied.how.dtype, varied.how.hidden_size(),
+                         result.outputs[Role::residual_out], row, original.outputs[Role::residual_out], original_row,
                          false);
     }
   }
@@ -140,7 +138,7 @@ CaseFinding rows_are_independent(const Case& test_case, PropertyContext& context
         continue;
       }
       for (std::int64_t column = 0; column < test_case.hidden_size(); ++column)
-        store_bits(poisoned.tensors.input, test_case.dtype, row * test_case.hidden_size() + column,
+        store_bits(poisoned.tensors[Role::input], test_case.dtype, row * test_case.hidden_size() + column,
                    bits::nan(test_case.dtype));
     }
     CaseFinding finding =
@@ -161,10 +159,10 @@ CaseFinding layout_changes_nothing(const Case& test_case, PropertyContext& conte
     Call variant = call;
     variant.how.launch.path = KernelPath::automatic;  // not every layout allows every path
     variant.how.in_place = false;
-    variant.how.input_layout = input;
-    if (adds_residual(test_case.operation)) variant.how.residual_layout = residual;
-    variant.how.output_layout = separate_output ? output : TensorLayout{};
-    variant.how.weight_offset = test_case.weight_dtype ? weight_offset : 0;
+    variant.how[Role::input].layout = input;
+    if (adds_residual(test_case.operation)) variant.how[Role::residual].layout = residual;
+    variant.how[Role::out].layout = separate_output ? output : TensorLayout{};
+    variant.how[Role::weight].layout.offset = test_case.weight_dtype ? weight_offset : 0;
     return variant;
   };
   const auto& shape = test_case.shape;

@@ -19,8 +19,6 @@
 namespace normproof {
 namespace {
 
-using oracle::OutputTensor;
-
 // One row as the norm reads it, in exact values.
 struct Row {
   std::vector<double> values;
@@ -143,7 +141,7 @@ std::optional<std::uint32_t> output_bits(const Case& test_case, double y) {
   // The norm is rounded to its own type before it is quantized: a weight of fp32 may overflow there.
   if (!bits::exactly(test_case.dtype, y)) return std::nullopt;
   const DType dtype = *test_case.quantized_dtype;
-  const float inverse = 1.0f / test_case.scale();
+  const float inverse = 1.0f / test_case.value_of(Parameter::scale);
   const double scaled = y * static_cast<double>(inverse);
   if (std::isnan(scaled)) return bits::nan(dtype);
   if (scaled == 0)
@@ -156,11 +154,11 @@ CaseFinding special_values(const Case& test_case, PropertyContext& context) {
   const Call call = call_of(test_case);
   const RunResult result = run(call, context.target);
   const bool adds = adds_residual(test_case.operation);
-  const double epsilon = static_cast<double>(test_case.epsilon());
+  const double epsilon = static_cast<double>(test_case.value_of(Parameter::epsilon));
   std::optional<Comparison> comparison;
   for (std::int64_t row_index = 0; row_index < test_case.rows(); ++row_index) {
     const std::int64_t columns = test_case.hidden_size();
-    const Row row = read_row(adds ? result.outputs.residual_out : call.tensors.input, test_case.dtype,
+    const Row row = read_row(adds ? result.outputs[Role::residual_out] : call.tensors[Role::input], test_case.dtype,
                              row_index, columns);
     const auto rule =
         std::ranges::find_if(kRules, [&](const Rule& each) { return each.applies(row, epsilon); });
@@ -175,24 +173,24 @@ CaseFinding special_values(const Case& test_case, PropertyContext& context) {
         const auto is_nan = [&](const std::vector<std::byte>& data) {
           return bits::is_nan(test_case.dtype, load_bits(data, test_case.dtype, index));
         };
-        if (is_nan(call.tensors.input) || is_nan(call.tensors.residual)) {
-          of_row.add_element(OutputTensor::residual_out, test_case.dtype, row_index, column,
-                             load_bits(result.outputs.residual_out, test_case.dtype, index),
+        if (is_nan(call.tensors[Role::input]) || is_nan(call.tensors[Role::residual])) {
+          of_row.add_element(Role::residual_out, test_case.dtype, row_index, column,
+                             load_bits(result.outputs[Role::residual_out], test_case.dtype, index),
                              bits::nan(test_case.dtype));
         }
       }
       std::optional<double> weight;
       if (test_case.weight_dtype)
         weight = bits::value(*test_case.weight_dtype,
-                             load_bits(call.tensors.weight, *test_case.weight_dtype, column));
+                             load_bits(call.tensors[Role::weight], *test_case.weight_dtype, column));
       const double x = row.values[static_cast<std::size_t>(column)];
       const std::optional<double> y =
           cancelled ? std::copysign(std::numeric_limits<double>::infinity(), x) * weight.value_or(1)
                     : norm_value(rule->says, x, weight);
       const auto wanted = y ? output_bits(test_case, *y) : std::nullopt;
       if (!wanted) continue;
-      of_row.add_element(OutputTensor::out, test_case.output_dtype(), row_index, column,
-                         load_bits(result.outputs.out, test_case.output_dtype(), index), *wanted);
+      of_row.add_element(Role::out, test_case.output_dtype(), row_index, column,
+                         load_bits(result.outputs[Role::out], test_case.output_dtype(), index), *wanted);
     }
     of_row.add_to(context.tally, test_case, result);
     if (!of_row.agrees()) return CaseFinding::fails(of_row.describe(test_case, result));
@@ -218,9 +216,9 @@ void sprinkle(Case& test_case, Random& random, const Fill& value) {
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
     if (random.chance(1, 2)) continue;
     const std::int64_t column = random.between(0, test_case.hidden_size() - 1);
-    store_bits(tensors.input, test_case.dtype, row * test_case.hidden_size() + column, value(random));
+    store_bits(tensors[Role::input], test_case.dtype, row * test_case.hidden_size() + column, value(random));
   }
-  test_case.input = {std::move(tensors.input), {}};
+  test_case[Role::input].data = {std::move(tensors[Role::input]), {}};
 }
 
 void make_special(Case& test_case, Random& random) {
@@ -231,11 +229,11 @@ void make_special(Case& test_case, Random& random) {
   static constexpr std::array<std::uint32_t, 15> kEpsilons = {
       0x00000000, 0x80000000, 0x00000001, 0x80000001, 0x00400000, 0x807fffff, 0x00800000, 0x358637bd,
       0x3f800000, 0xbf800000, 0x7f7fffff, 0xff7fffff, 0x7f800000, 0xff800000, 0x7fc00000};
-  test_case.epsilon_bits = random.pick(kEpsilons);
+  test_case.bits_of(Parameter::epsilon) = random.pick(kEpsilons);
   if (quantizes(test_case.operation) && random.chance(1, 4)) {
     static constexpr std::array<std::uint32_t, 6> kScales = {0x00000000, 0x80000000, 0x7f800000,
                                                              0xff800000, 0x7fc00000, 0xbf800000};
-    test_case.scale_bits = random.pick(kScales);
+    test_case.bits_of(Parameter::scale) = random.pick(kScales);
   }
   const std::uint32_t one = bits::one(dtype);
   const auto signed_bits = [](DType of, std::uint32_t magnitude) {
@@ -246,14 +244,14 @@ void make_special(Case& test_case, Random& random) {
   // The addition of -0 changes nothing, not even the sign of a zero.
   const auto drop_residual = [&] {
     if (!adds_residual(test_case.operation)) return;
-    fill(test_case.residual, dtype, test_case.elements(), random,
+    fill(test_case[Role::residual].data, dtype, test_case.elements(), random,
          [dtype](Random&) { return bits::zero(dtype, true); });
   };
   switch (random.below(7)) {
     case 0:  // any data with an odd epsilon
       break;
     case 1:
-      fill(test_case.input, dtype, test_case.elements(), random, signed_bits(dtype, 0));
+      fill(test_case[Role::input].data, dtype, test_case.elements(), random, signed_bits(dtype, 0));
       drop_residual();
       break;
     case 2:
@@ -263,25 +261,25 @@ void make_special(Case& test_case, Random& random) {
       sprinkle(test_case, random, signed_bits(dtype, bits::infinity(dtype, false)));
       break;
     case 4:
-      test_case.input = {{}, Recipe{"large", random.next() >> 32}};
+      test_case[Role::input].data = {{}, Recipe{"large", random.next() >> 32}};
       drop_residual();
       break;
     case 5: {  // one magnitude, a power of two
       const int power = static_cast<int>(random.between(dtype == DType::fp16 ? -24 : -60, 15));
-      fill(test_case.input, dtype, test_case.elements(), random,
+      fill(test_case[Role::input].data, dtype, test_case.elements(), random,
            signed_bits(dtype, bits::times_power_of_two(dtype, one, power).value()));
       drop_residual();
       const std::uint32_t square =
           bits::times_power_of_two(DType::fp32, bits::one(DType::fp32), 2 * power).value();
-      test_case.epsilon_bits = random.chance(1, 2) ? 0 : bits::negated(DType::fp32, square);
+      test_case.bits_of(Parameter::epsilon) = random.chance(1, 2) ? 0 : bits::negated(DType::fp32, square);
       break;
     }
     default:
-      test_case.input = {{}, Recipe{"subnormal", random.next() >> 32}};
+      test_case[Role::input].data = {{}, Recipe{"subnormal", random.next() >> 32}};
       drop_residual();
-      test_case.epsilon_bits = bits::one(DType::fp32);
+      test_case.bits_of(Parameter::epsilon) = bits::one(DType::fp32);
       if (test_case.weight_dtype)
-        fill(test_case.weight, *test_case.weight_dtype, test_case.hidden_size(), random,
+        fill(test_case[Role::weight].data, *test_case.weight_dtype, test_case.hidden_size(), random,
              signed_bits(*test_case.weight_dtype, bits::one(*test_case.weight_dtype)));
       break;
   }

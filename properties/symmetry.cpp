@@ -16,8 +16,6 @@
 namespace normproof {
 namespace {
 
-using oracle::OutputTensor;
-
 // --- x * 2^k with eps * 4^k ---
 
 // Magnitudes of the elements that are not zero.
@@ -47,7 +45,7 @@ constexpr double kBound = 0x1p127;
 std::optional<Call> scaled(const Call& call, int power) {
   Call result = call;
   const DType dtype = call.how.dtype;
-  for (std::vector<std::byte>* data : {&result.tensors.input, &result.tensors.residual}) {
+  for (std::vector<std::byte>* data : {&result.tensors[Role::input], &result.tensors[Role::residual]}) {
     const auto elements = static_cast<std::int64_t>(data->size() / size_of(dtype));
     for (std::int64_t index = 0; index < elements; ++index) {
       const auto times = bits::times_power_of_two(dtype, load_bits(*data, dtype, index), power);
@@ -55,9 +53,9 @@ std::optional<Call> scaled(const Call& call, int power) {
       store_bits(*data, dtype, index, *times);
     }
   }
-  const auto epsilon = bits::times_power_of_two(DType::fp32, call.how.epsilon_bits, 2 * power);
+  const auto epsilon = bits::times_power_of_two(DType::fp32, call.how.bits_of(Parameter::epsilon), 2 * power);
   if (!epsilon) return std::nullopt;
-  result.how.epsilon_bits = *epsilon;
+  result.how.bits_of(Parameter::epsilon) = *epsilon;
   return result;
 }
 
@@ -67,7 +65,7 @@ std::optional<Call> scaled(const Call& call, int power) {
 // exactly too.
 int largest_power(const Call& call, const std::vector<std::byte>& normed) {
   const auto range = range_of(normed, call.how.dtype);
-  const double epsilon = std::fabs(bits::value(DType::fp32, call.how.epsilon_bits));
+  const double epsilon = std::fabs(bits::value(DType::fp32, call.how.bits_of(Parameter::epsilon)));
   if (!range || !std::isfinite(epsilon)) return 0;
   const auto hidden = static_cast<double>(call.how.hidden_size());
   if (range->largest > 0 && range->smallest * range->smallest / hidden < 2 * kLeastNormal) return 0;
@@ -82,7 +80,7 @@ CaseFinding power_of_two_scaling(const Case& test_case, PropertyContext& context
   const Call call = call_of(test_case);
   const bool adds = adds_residual(test_case.operation);
   const RunResult original = run(call, context.target);
-  int power = largest_power(call, adds ? original.outputs.residual_out : call.tensors.input);
+  int power = largest_power(call, adds ? original.outputs[Role::residual_out] : call.tensors[Role::input]);
   while (power > 0 && !scaled(call, power)) --power;
   if (power <= 0) return CaseFinding::not_applicable();
 
@@ -91,7 +89,7 @@ CaseFinding power_of_two_scaling(const Case& test_case, PropertyContext& context
     const std::optional<Call> variant = scaled(call, each);
     if (!variant) continue;
     const RunResult result = run(*variant, context.target);
-    std::vector<std::byte> sums = original.outputs.residual_out;
+    std::vector<std::byte> sums = original.outputs[Role::residual_out];
     if (adds) {
       for (std::int64_t index = 0; index < test_case.elements(); ++index) {
         const std::uint32_t sum = load_bits(sums, test_case.dtype, index);
@@ -101,11 +99,11 @@ CaseFinding power_of_two_scaling(const Case& test_case, PropertyContext& context
       }
     }
     for (std::int64_t row = 0; row < test_case.rows(); ++row) {
-      comparison.add_row(OutputTensor::out, test_case.output_dtype(), test_case.hidden_size(),
-                         result.outputs.out, row, original.outputs.out, row);
+      comparison.add_row(Role::out, test_case.output_dtype(), test_case.hidden_size(),
+                         result.outputs[Role::out], row, original.outputs[Role::out], row);
       if (adds) {
-        comparison.add_row(OutputTensor::residual_out, test_case.dtype, test_case.hidden_size(),
-                           result.outputs.residual_out, row, sums, row, false);
+        comparison.add_row(Role::residual_out, test_case.dtype, test_case.hidden_size(),
+                           result.outputs[Role::residual_out], row, sums, row, false);
       }
     }
     if (!comparison.agrees()) {
@@ -127,8 +125,8 @@ CaseFinding negation(const Case& test_case, PropertyContext& context) {
   const auto negate = [dtype](std::uint32_t value) { return bits::negated(dtype, value); };
   const Call call = call_of(test_case);
   Call negated = call;
-  negated.tensors.input = map_bits(call.tensors.input, dtype, negate);
-  negated.tensors.residual = map_bits(call.tensors.residual, dtype, negate);
+  negated.tensors[Role::input] = map_bits(call.tensors[Role::input], dtype, negate);
+  negated.tensors[Role::residual] = map_bits(call.tensors[Role::residual], dtype, negate);
   const RunResult original = run(call, context.target);
   const RunResult result = run(negated, context.target);
 
@@ -136,8 +134,8 @@ CaseFinding negation(const Case& test_case, PropertyContext& context) {
   const bool adds = adds_residual(test_case.operation);
   const auto cancels = [&](std::int64_t index) {
     if (!adds) return false;
-    const std::uint32_t x = load_bits(call.tensors.input, dtype, index);
-    const std::uint32_t residual = load_bits(call.tensors.residual, dtype, index);
+    const std::uint32_t x = load_bits(call.tensors[Role::input], dtype, index);
+    const std::uint32_t residual = load_bits(call.tensors[Role::residual], dtype, index);
     return x == bits::negated(dtype, residual) && !bits::is_infinite(dtype, x);
   };
   Comparison comparison("the negated output of the negated input");
@@ -145,16 +143,16 @@ CaseFinding negation(const Case& test_case, PropertyContext& context) {
     comparison.count_row();
     for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
       const std::int64_t index = row * test_case.hidden_size() + column;
-      const auto compare = [&](OutputTensor tensor, DType of, const std::vector<std::byte>& got,
+      const auto compare = [&](Role tensor, DType of, const std::vector<std::byte>& got,
                                const std::vector<std::byte>& first) {
         const std::uint32_t before = load_bits(first, of, index);
         comparison.add_element(tensor, of, row, column, load_bits(got, of, index),
                                cancels(index) ? before : bits::negated(of, before));
       };
-      compare(OutputTensor::out, test_case.output_dtype(), result.outputs.out, original.outputs.out);
+      compare(Role::out, test_case.output_dtype(), result.outputs[Role::out], original.outputs[Role::out]);
       if (adds)
-        compare(OutputTensor::residual_out, dtype, result.outputs.residual_out,
-                original.outputs.residual_out);
+        compare(Role::residual_out, dtype, result.outputs[Role::residual_out],
+                original.outputs[Role::residual_out]);
     }
   }
   comparison.add_to(context.tally, test_case, result);
@@ -179,10 +177,10 @@ PropertyResult check_power_of_two_scaling(PropertyContext& context) {
     const auto recipe = [&random] {
       return TensorData{{}, Recipe{std::string(random.pick(kClasses)), random.next() >> 32}};
     };
-    test_case.input = recipe();
-    if (adds_residual(test_case.operation)) test_case.residual = recipe();
+    test_case[Role::input].data = recipe();
+    if (adds_residual(test_case.operation)) test_case[Role::residual].data = recipe();
     static constexpr std::array<std::uint32_t, 4> kEpsilons = {0, 0x358637bd, 0x3727c5ac, 0x3f800000};
-    test_case.epsilon_bits = random.pick(kEpsilons);
+    test_case.bits_of(Parameter::epsilon) = random.pick(kEpsilons);
   };
   property.check = power_of_two_scaling;
   return check_property(property, context);

@@ -124,18 +124,18 @@ TEST(RandomCase, HitsTiesOfProducts) {
   std::int64_t products = 0;
   for (int i = 0; i < 2000; ++i) {
     const Case test_case = random_case(random, limits);
-    if (test_case.input.bytes.empty()) continue;
+    if (test_case[Role::input].data.bytes.empty()) continue;
     const std::int64_t hidden = test_case.hidden_size();
     double squares = 0;
     for (std::int64_t j = 0; j < hidden; ++j) {
-      const double x = std::abs(value_by_hand(kBf16, load_bits(test_case.input.bytes, DType::bf16, j)));
+      const double x = std::abs(value_by_hand(kBf16, load_bits(test_case[Role::input].data.bytes, DType::bf16, j)));
       squares += x * x;
     }
     int exponent = 0;
     if (!(squares > 0) || std::frexp(squares / static_cast<double>(hidden), &exponent) != 0.5) continue;
     for (std::int64_t j = 0; j < hidden; ++j) {
-      const double n = value_by_hand(kBf16, load_bits(test_case.input.bytes, DType::bf16, j));
-      const double w = value_by_hand(kBf16, load_bits(test_case.weight.bytes, DType::bf16, j));
+      const double n = value_by_hand(kBf16, load_bits(test_case[Role::input].data.bytes, DType::bf16, j));
+      const double w = value_by_hand(kBf16, load_bits(test_case[Role::weight].data.bytes, DType::bf16, j));
       int ignored = 0;
       const double significand = std::abs(std::frexp(n * w, &ignored)) * 256;  // 8 bits before the point
       ++products;

@@ -46,12 +46,8 @@ TEST(CaseBytes, LeaveOutWhatIsForPeople) {
   test_case.name = "name";
   test_case.description = "description";
   test_case.outputs.emplace();
-  test_case.outputs->out.resize(static_cast<std::size_t>(test_case.elements()) *
-                                size_of(test_case.output_dtype()));
-  if (adds_residual(test_case.operation)) {
-    test_case.outputs->residual_out.resize(static_cast<std::size_t>(test_case.elements()) *
-                                           size_of(test_case.dtype));
-  }
+  for (const Role role : kRoles)
+    if (test_case.has_output(role)) (*test_case.outputs)[role].resize(test_case.bytes_of(role));
   ASSERT_TRUE(validate(test_case).empty());
   EXPECT_EQ(case_to_bytes(test_case), bytes);
 }
@@ -76,7 +72,7 @@ TEST(CaseBytes, AnyBytesAreAValidCaseWithinTheLimits) {
     ASSERT_EQ(case_from_bytes(case_to_bytes(test_case).value(), limits), test_case) << i;
     operations.insert(test_case.operation);
     hidden.insert(test_case.hidden_size());
-    strided += test_case.input_layout.strides.empty() ? 0 : 1;
+    strided += test_case[Role::input].layout.strides.empty() ? 0 : 1;
   }
   EXPECT_EQ(operations.size(), 4u);
   EXPECT_GT(hidden.size(), 90u);
@@ -86,13 +82,13 @@ TEST(CaseBytes, AnyBytesAreAValidCaseWithinTheLimits) {
 TEST(CaseBytes, NothingAtAllIsOneRowOfOneZero) {
   const Case test_case = case_from_bytes({}, CaseLimits{});
   EXPECT_EQ(test_case.shape, (std::vector<std::int64_t>{1, 1}));
-  EXPECT_EQ(test_case.input.bytes, std::vector<std::byte>(2));
-  EXPECT_EQ(test_case.epsilon_bits, 0u);
+  EXPECT_EQ(test_case[Role::input].data.bytes, std::vector<std::byte>(2));
+  EXPECT_EQ(test_case.bits_of(Parameter::epsilon), 0u);
 }
 
-// Where the fields of the documented header lie.
-TEST(CaseBytes, HaveAHeaderOfFixedFields) {
-  std::vector<std::uint8_t> bytes(kCaseHeaderBytes);
+// Where the fields of version 1 lie, in which old corpora are written.
+TEST(CaseBytes, VersionOneIsReadAsBefore) {
+  std::vector<std::uint8_t> bytes(144);
   bytes[0] = 3;  // fused_add_rms_norm_static_fp8_quant
   bytes[1] = 2;  // fp32
   bytes[2] = 1;  // weight of the activation's dtype
@@ -121,29 +117,93 @@ TEST(CaseBytes, HaveAHeaderOfFixedFields) {
   EXPECT_EQ(test_case.dtype, DType::fp32);
   EXPECT_EQ(test_case.weight_dtype, DType::fp32);
   EXPECT_EQ(test_case.quantized_dtype, DType::fp8_e5m2);
-  EXPECT_TRUE(test_case.input_layout.strides.empty());
-  EXPECT_EQ(test_case.residual_layout.strides, std::vector<std::int64_t>{8});
+  EXPECT_TRUE(test_case[Role::input].layout.strides.empty());
+  EXPECT_EQ(test_case[Role::residual].layout.strides, std::vector<std::int64_t>{8});
   EXPECT_EQ(test_case.schedule, (Schedule{ThreadOrder::random, 0x11}));
   EXPECT_EQ(test_case.launch, (LaunchChoice{KernelPath::scalar, 96}));
-  EXPECT_EQ(test_case.input_layout.offset, 5);
-  EXPECT_EQ(test_case.residual_layout.offset, 6);
-  EXPECT_EQ(test_case.output_layout.offset, 7);
-  EXPECT_EQ(test_case.weight_offset, 9);
-  EXPECT_EQ(test_case.input.recipe, (Recipe{"normal", 0x22}));
-  EXPECT_EQ(test_case.weight.recipe, (Recipe{"model_weights", 0x33}));
-  EXPECT_EQ(test_case.epsilon_bits, 0xabu);
-  EXPECT_EQ(test_case.scale_bits, 0xcdu);
+  EXPECT_EQ(test_case[Role::input].layout.offset, 5);
+  EXPECT_EQ(test_case[Role::residual].layout.offset, 6);
+  EXPECT_EQ(test_case[Role::out].layout.offset, 7);
+  EXPECT_EQ(test_case[Role::weight].layout.offset, 9);
+  EXPECT_EQ(test_case[Role::input].data.recipe, (Recipe{"normal", 0x22}));
+  EXPECT_EQ(test_case[Role::weight].data.recipe, (Recipe{"model_weights", 0x33}));
+  EXPECT_EQ(test_case.bits_of(Parameter::epsilon), 0xabu);
+  EXPECT_EQ(test_case.bits_of(Parameter::scale), 0xcdu);
   EXPECT_EQ(test_case.shape, (std::vector<std::int64_t>{2, 5}));
-  EXPECT_EQ(load_bits(test_case.residual.bytes, DType::fp32, 0), 0x44u);
+  EXPECT_EQ(load_bits(test_case[Role::residual].data.bytes, DType::fp32, 0), 0x44u);
+}
+
+// Where the fields of the documented header lie.
+TEST(CaseBytes, HaveAHeaderOfFixedFields) {
+  std::vector<std::uint8_t> bytes(kCaseHeaderBytes);
+  bytes[0] = kBinaryVersion;
+  bytes[1] = kRoles.size();
+  bytes[2] = kParameters.size();
+  bytes[3] = 3;      // fused_add_rms_norm_static_fp8_quant
+  bytes[4] = 2;      // fp32
+  bytes[5] = 1;      // weight of the activation's dtype
+  bytes[6] = 1;      // e5m2
+  bytes[9] = 2;      // random order
+  bytes[10] = 2;     // scalar
+  bytes[11] = 3;     // 96 threads
+  bytes[12] = 0x11;  // schedule seed
+  bytes[20] = 3;     // two rows
+  bytes[32] = 4;     // five columns
+  bytes[36] = 0xab;  // epsilon
+  bytes[40] = 0xcd;  // scale
+  const std::size_t input = 44, residual = input + 35, out = residual + 35, weight = out + 2 * 35;
+  bytes[input] = 5;
+  bytes[input + 2] = 128;  // the first class
+  bytes[input + 3] = 0x22;
+  bytes[residual] = 6;
+  bytes[residual + 1] = 1;   // strided
+  bytes[residual + 11] = 8;  // its first stride
+  bytes[out] = 7;
+  bytes[weight] = 9;
+  bytes[weight + 2] = 130;
+  bytes[weight + 3] = 0x33;
+  bytes.push_back(0x44);
+  const Case test_case = case_from_bytes(bytes, CaseLimits{});
+  EXPECT_EQ(test_case.operation, Operation::fused_add_rms_norm_static_fp8_quant);
+  EXPECT_EQ(test_case.dtype, DType::fp32);
+  EXPECT_EQ(test_case.quantized_dtype, DType::fp8_e5m2);
+  EXPECT_EQ(test_case.shape, (std::vector<std::int64_t>{2, 5}));
+  EXPECT_EQ(test_case.schedule, (Schedule{ThreadOrder::random, 0x11}));
+  EXPECT_EQ(test_case.launch, (LaunchChoice{KernelPath::scalar, 96}));
+  EXPECT_EQ(test_case[Role::input].layout, (TensorLayout{{}, 5}));
+  EXPECT_EQ(test_case[Role::residual].layout, (TensorLayout{{8}, 6}));
+  EXPECT_EQ(test_case[Role::out].layout, (TensorLayout{{}, 7}));
+  EXPECT_EQ(test_case[Role::weight].layout, (TensorLayout{{}, 9}));
+  EXPECT_EQ(test_case[Role::input].data.recipe, (Recipe{"normal", 0x22}));
+  EXPECT_EQ(test_case[Role::weight].data.recipe, (Recipe{"model_weights", 0x33}));
+  EXPECT_EQ(test_case.bits_of(Parameter::epsilon), 0xabu);
+  EXPECT_EQ(test_case.bits_of(Parameter::scale), 0xcdu);
+  EXPECT_EQ(load_bits(test_case[Role::residual].data.bytes, DType::fp32, 0), 0x44u);
+}
+
+// What a program with fewer roles and parameters wrote.
+TEST(CaseBytes, RolesThatAreNotDescribedAreEmpty) {
+  std::vector<std::uint8_t> bytes(36 + 4 + 35);
+  bytes[0] = kBinaryVersion;
+  bytes[1] = 1;  // input
+  bytes[2] = 1;  // epsilon
+  bytes[3] = 2;  // rms_norm_static_fp8_quant
+  bytes[36] = 0xab;
+  bytes.push_back(0x80);
+  bytes.push_back(0x3f);
+  const Case test_case = case_from_bytes(bytes, CaseLimits{});
+  EXPECT_EQ(load_bits(test_case[Role::input].data.bytes, DType::bf16, 0), 0x3f80u);
+  EXPECT_EQ(test_case.bits_of(Parameter::epsilon), 0xabu);
+  EXPECT_EQ(test_case.bits_of(Parameter::scale), spec_of(Parameter::scale).usual_bits);
 }
 
 TEST(CaseBytes, RefuseWhatIsTooLargeOrNotValid) {
   Case test_case;
   test_case.shape = {1024, 1024};
-  test_case.input.bytes.resize(2 * 1024 * 1024);
+  test_case[Role::input].data.bytes.resize(2 * 1024 * 1024);
   ASSERT_TRUE(validate(test_case).empty());
   EXPECT_EQ(case_to_bytes(test_case), std::nullopt);
-  test_case.input = {{}, Recipe{"normal", 1}};
+  test_case[Role::input].data = {{}, Recipe{"normal", 1}};
   EXPECT_TRUE(case_to_bytes(test_case).has_value());
   test_case.shape = {1024, 0};
   EXPECT_EQ(case_to_bytes(test_case), std::nullopt);

@@ -20,21 +20,21 @@ TEST(CaseJson, ReadsEveryKey) {
   EXPECT_EQ(test_case.weight_dtype, DType::fp32);
   EXPECT_EQ(test_case.quantized_dtype, DType::fp8_e5m2);
   EXPECT_EQ(test_case.shape, (std::vector<std::int64_t>{2, 3}));
-  EXPECT_EQ(test_case.input_layout, (TensorLayout{{8}, 1}));
-  EXPECT_EQ(test_case.residual_layout, (TensorLayout{{}, 2}));
-  EXPECT_EQ(test_case.output_layout, (TensorLayout{{std::int64_t{1} << 31}, 0}));
-  EXPECT_EQ(test_case.weight_offset, 3);
+  EXPECT_EQ(test_case[Role::input].layout, (TensorLayout{{8}, 1}));
+  EXPECT_EQ(test_case[Role::residual].layout, (TensorLayout{{}, 2}));
+  EXPECT_EQ(test_case[Role::out].layout, (TensorLayout{{std::int64_t{1} << 31}, 0}));
+  EXPECT_EQ(test_case[Role::weight].layout.offset, 3);
   EXPECT_FALSE(test_case.in_place);
-  EXPECT_EQ(test_case.epsilon_bits, 0x358637bdu);
-  EXPECT_EQ(test_case.scale_bits, 0x7fc00000u);
-  EXPECT_EQ(load_bits(test_case.input.bytes, DType::bf16, 1), 0x3f84u);
-  EXPECT_EQ(load_bits(test_case.input.bytes, DType::bf16, 5), 0x8000u);
-  EXPECT_EQ(test_case.residual.recipe, (Recipe{"normal", 18446744073709551615u}));
-  EXPECT_EQ(load_bits(test_case.weight.bytes, DType::fp32, 2), 0xdeadbeefu);
+  EXPECT_EQ(test_case.bits_of(Parameter::epsilon), 0x358637bdu);
+  EXPECT_EQ(test_case.bits_of(Parameter::scale), 0x7fc00000u);
+  EXPECT_EQ(load_bits(test_case[Role::input].data.bytes, DType::bf16, 1), 0x3f84u);
+  EXPECT_EQ(load_bits(test_case[Role::input].data.bytes, DType::bf16, 5), 0x8000u);
+  EXPECT_EQ(test_case[Role::residual].data.recipe, (Recipe{"normal", 18446744073709551615u}));
+  EXPECT_EQ(load_bits(test_case[Role::weight].data.bytes, DType::fp32, 2), 0xdeadbeefu);
   EXPECT_EQ(test_case.schedule, (Schedule{ThreadOrder::random, 3}));
   EXPECT_EQ(test_case.launch, (LaunchChoice{KernelPath::vectorized, 64}));
-  EXPECT_EQ(load_bits(test_case.outputs->out, DType::fp8_e5m2, 5), 0x80u);
-  EXPECT_EQ(load_bits(test_case.outputs->residual_out, DType::bf16, 4), 4u);
+  EXPECT_EQ(load_bits((*test_case.outputs)[Role::out], DType::fp8_e5m2, 5), 0x80u);
+  EXPECT_EQ(load_bits((*test_case.outputs)[Role::residual_out], DType::bf16, 4), 4u);
 }
 
 TEST(CaseJson, WritesCanonicalText) {
@@ -86,7 +86,7 @@ TEST(CaseJson, EpsilonIsRoundedOnce) {
   const auto bits = [](std::string_view number) {
     return case_from_json(
                replaced(std::string(kMinimal), "\"epsilon\": 0", "\"epsilon\": " + std::string(number)))
-        .epsilon_bits;
+        .bits_of(Parameter::epsilon);
   };
   EXPECT_EQ(bits("1e-6"), 0x358637bdu);
   EXPECT_EQ(bits("0.00001"), 0x3727c5acu);
@@ -106,12 +106,12 @@ TEST(CaseJson, EpsilonIsRoundedOnce) {
 TEST(CaseJson, WritesScalarsThatReadBack) {
   Case test_case = example_case();
   for (std::uint64_t bits = 0; bits < std::uint64_t{1} << 32; bits += 999'983) {
-    test_case.epsilon_bits = static_cast<std::uint32_t>(bits);
-    ASSERT_EQ(case_from_json(case_to_json(test_case)).epsilon_bits, bits);
+    test_case.bits_of(Parameter::epsilon) = static_cast<std::uint32_t>(bits);
+    ASSERT_EQ(case_from_json(case_to_json(test_case)).bits_of(Parameter::epsilon), bits);
   }
   for (const std::uint32_t bits : {0u, 0x80000000u, 1u, 0x7fffffu, 0x7f7fffffu, 0x7f800000u, 0xffc12345u}) {
-    test_case.epsilon_bits = bits;
-    EXPECT_EQ(case_from_json(case_to_json(test_case)).epsilon_bits, bits);
+    test_case.bits_of(Parameter::epsilon) = bits;
+    EXPECT_EQ(case_from_json(case_to_json(test_case)).bits_of(Parameter::epsilon), bits);
   }
 }
 
@@ -150,15 +150,15 @@ Case draw_case(std::mt19937_64& draw) {
     return below(2) == 0 ? TensorLayout{} : result;
   };
   c.in_place = c.operation == Operation::rms_norm && below(2) == 0;
-  c.input_layout = layout();
-  if (adds_residual(c.operation)) c.residual_layout = layout();
-  if (!c.in_place && c.operation != Operation::fused_add_rms_norm) c.output_layout = layout();
-  if (c.weight_dtype) c.weight_offset = static_cast<std::int64_t>(below(128));
-  c.epsilon_bits = static_cast<std::uint32_t>(draw());
-  if (quantizes(c.operation)) c.scale_bits = static_cast<std::uint32_t>(draw());
-  c.input = data(c.elements(), c.dtype);
-  if (adds_residual(c.operation)) c.residual = data(c.elements(), c.dtype);
-  if (c.weight_dtype) c.weight = data(c.hidden_size(), *c.weight_dtype);
+  c[Role::input].layout = layout();
+  if (adds_residual(c.operation)) c[Role::residual].layout = layout();
+  if (!c.in_place && c.operation != Operation::fused_add_rms_norm) c[Role::out].layout = layout();
+  if (c.weight_dtype) c[Role::weight].layout.offset = static_cast<std::int64_t>(below(128));
+  c.bits_of(Parameter::epsilon) = static_cast<std::uint32_t>(draw());
+  if (quantizes(c.operation)) c.bits_of(Parameter::scale) = static_cast<std::uint32_t>(draw());
+  c[Role::input].data = data(c.elements(), c.dtype);
+  if (adds_residual(c.operation)) c[Role::residual].data = data(c.elements(), c.dtype);
+  if (c.weight_dtype) c[Role::weight].data = data(c.hidden_size(), *c.weight_dtype);
   c.schedule.order = static_cast<ThreadOrder>(below(3));
   if (c.schedule.order == ThreadOrder::random) c.schedule.seed = draw();
   c.launch = {static_cast<KernelPath>(below(3)), static_cast<int>(32 * below(33))};
@@ -169,8 +169,8 @@ Case draw_case(std::mt19937_64& draw) {
       return result;
     };
     c.outputs.emplace();
-    c.outputs->out = bytes(c.output_dtype());
-    if (adds_residual(c.operation)) c.outputs->residual_out = bytes(c.dtype);
+    (*c.outputs)[Role::out] = bytes(c.output_dtype());
+    if (adds_residual(c.operation)) (*c.outputs)[Role::residual_out] = bytes(c.dtype);
   }
   return c;
 }

@@ -72,7 +72,7 @@ TEST(CaseRefusal, LargeShapesCostNothing) {
   const Case test_case = case_from_json(R"({"normproof_case": 1, "operation": "rms_norm", "dtype": "fp32",
       "shape": [256, 1048576], "epsilon": 0, "input": {"recipe": {"class": "normal", "seed": 1}}})");
   EXPECT_EQ(test_case.elements(), kMaximumElements);
-  EXPECT_TRUE(test_case.input.bytes.empty());
+  EXPECT_TRUE(test_case[Role::input].data.bytes.empty());
 }
 
 struct Damage {

@@ -60,10 +60,10 @@ TEST(Case, CountsDoNotOverflow) {
 
 TEST(Case, ScalarsAreTheirBits) {
   Case test_case;
-  EXPECT_EQ(test_case.epsilon(), 1e-6f);
-  EXPECT_EQ(test_case.scale(), 1.0f);
-  test_case.scale_bits = 0x7f800000;
-  EXPECT_EQ(test_case.scale(), std::numeric_limits<float>::infinity());
+  EXPECT_EQ(test_case.value_of(Parameter::epsilon), 1e-6f);
+  EXPECT_EQ(test_case.value_of(Parameter::scale), 1.0f);
+  test_case.bits_of(Parameter::scale) = 0x7f800000;
+  EXPECT_EQ(test_case.value_of(Parameter::scale), std::numeric_limits<float>::infinity());
 }
 
 TEST(Case, PackedBitsAreLittleEndian) {

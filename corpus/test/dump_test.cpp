@@ -17,8 +17,8 @@ Case case_with_outputs(Operation operation, DType dtype = DType::bf16) {
   Case test_case = example_case(operation, dtype);
   test_case.name.clear();
   test_case.outputs.emplace();
-  test_case.outputs->out = counting_data(test_case.output_dtype(), 6, 0x11).bytes;
-  if (adds_residual(operation)) test_case.outputs->residual_out = counting_data(dtype, 6, 0x22).bytes;
+  (*test_case.outputs)[Role::out] = counting_data(test_case.output_dtype(), 6, 0x11).bytes;
+  if (adds_residual(operation)) (*test_case.outputs)[Role::residual_out] = counting_data(dtype, 6, 0x22).bytes;
   return test_case;
 }
 
@@ -87,8 +87,8 @@ TEST_F(DumpTest, EveryOperationSurvivesWritingAndReading) {
         for (const DType quantized : kQuantizedDTypes) {
           Case test_case = case_with_outputs(operation, dtype);
           test_case.weight_dtype = weight;
-          test_case.weight = weight ? counting_data(*weight, 3, 0x3f80) : TensorData{};
-          test_case.epsilon_bits = 0x3727c5ac;
+          test_case[Role::weight].data = weight ? counting_data(*weight, 3, 0x3f80) : TensorData{};
+          test_case.bits_of(Parameter::epsilon) = 0x3727c5ac;
           if (quantizes(operation)) test_case.quantized_dtype = quantized;
           write_dump(path(), test_case, "weight=fp32");
           const Dump dump = read_dump(path());
@@ -104,8 +104,8 @@ TEST_F(DumpTest, LeadingDimensionsBecomeRows) {
   const Dump dump = read(raw_dump(Operation::fused_add_rms_norm_static_fp8_quant));
   EXPECT_EQ(dump.test_case.shape, (std::vector<std::int64_t>{6, 4}));
   EXPECT_EQ(dump.test_case.quantized_dtype, DType::fp8_e5m2);
-  EXPECT_EQ(dump.test_case.scale_bits, 0x3c3c3c3cu);
-  EXPECT_EQ(dump.test_case.epsilon_bits, 0x358637bdu);
+  EXPECT_EQ(dump.test_case.bits_of(Parameter::scale), 0x3c3c3c3cu);
+  EXPECT_EQ(dump.test_case.bits_of(Parameter::epsilon), 0x358637bdu);
   EXPECT_FALSE(dump.policy);
   RawDump row = raw_dump(Operation::rms_norm);
   row.set("x", DType::fp16, {4});
@@ -119,12 +119,12 @@ TEST_F(DumpTest, LeadingDimensionsBecomeRows) {
 
 TEST_F(DumpTest, LayoutsAndRecipesAreWrittenOut) {
   Case test_case = case_with_outputs(Operation::rms_norm);
-  test_case.input_layout = {{16}, 3};
-  test_case.input = {{}, Recipe{"ones", 0}};
+  test_case[Role::input].layout = {{16}, 3};
+  test_case[Role::input].data = {{}, Recipe{"ones", 0}};
   write_dump(path(), test_case);
   const Dump dump = read_dump(path());
-  EXPECT_EQ(dump.test_case.input_layout, TensorLayout{});
-  EXPECT_EQ(load_bits(dump.test_case.input.bytes, DType::bf16, 5), 0x3f80u);
+  EXPECT_EQ(dump.test_case[Role::input].layout, TensorLayout{});
+  EXPECT_EQ(load_bits(dump.test_case[Role::input].data.bytes, DType::bf16, 5), 0x3f80u);
   test_case.outputs.reset();
   EXPECT_THROW(write_dump(path(), test_case), std::invalid_argument);
 }
@@ -134,7 +134,7 @@ TEST_F(DumpTest, OptionsWinOverMetadata) {
   dump.metadata = {{"op", "layer_norm"}, {"epsilon", "small"}};
   const Dump read_back = read(dump, {Operation::rms_norm, 0x3f800000});
   EXPECT_EQ(read_back.test_case.operation, Operation::rms_norm);
-  EXPECT_EQ(read_back.test_case.epsilon_bits, 0x3f800000u);
+  EXPECT_EQ(read_back.test_case.bits_of(Parameter::epsilon), 0x3f800000u);
 }
 
 TEST_F(DumpTest, ErrorsNameTheMetadata) {

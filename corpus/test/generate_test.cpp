@@ -74,14 +74,14 @@ TEST(RandomCase, HasEveryKindOfLayoutExecutionAndScalar) {
     ++seen["hidden " + std::to_string(test_case.hidden_size())];
     ++seen["rows " + std::to_string(test_case.rows())];
     if (test_case.in_place) ++seen["in place"];
-    if (test_case.input.recipe) ++seen["recipe"];
-    const TensorLayout& layout = test_case.input_layout;
+    if (test_case[Role::input].data.recipe) ++seen["recipe"];
+    const TensorLayout& layout = test_case[Role::input].layout;
     ++seen["offset " + std::to_string(layout.offset)];
     if (!layout.strides.empty() && layout.strides[0] > test_case.hidden_size()) ++seen["padded"];
     if (layout.strides.size() > 1 && test_case.shape[0] > 1 && layout.strides[0] < layout.strides[1]) {
       ++seen["transposed"];
     }
-    const std::uint32_t epsilon = test_case.epsilon_bits;
+    const std::uint32_t epsilon = test_case.bits_of(Parameter::epsilon);
     ++seen[kFp32.is_nan(epsilon)         ? "epsilon nan"
            : kFp32.is_infinite(epsilon)  ? "epsilon infinite"
            : epsilon == 0                ? "epsilon 0"
@@ -90,7 +90,7 @@ TEST(RandomCase, HasEveryKindOfLayoutExecutionAndScalar) {
            : (epsilon >> 31) != 0        ? "epsilon negative"
                                          : "epsilon positive"];
     if (test_case.quantized_dtype) {
-      const std::uint32_t scale = test_case.scale_bits;
+      const std::uint32_t scale = test_case.bits_of(Parameter::scale);
       ++seen[kFp32.is_nan(scale)         ? "scale nan"
              : kFp32.is_infinite(scale)  ? "scale infinite"
              : kFp32.is_zero(scale)      ? "scale 0"
@@ -104,7 +104,7 @@ TEST(RandomCase, HasEveryKindOfLayoutExecutionAndScalar) {
       bool special = false;
       for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
         const std::int64_t index = row * test_case.hidden_size() + column;
-        for (const std::vector<std::byte>* tensor : {&tensors.input, &tensors.residual}) {
+        for (const std::vector<std::byte>* tensor : {&tensors[Role::input], &tensors[Role::residual]}) {
           if (tensor->empty()) continue;
           const std::uint32_t bits = load_bits(*tensor, test_case.dtype, index);
           special = special || format.magnitude(bits) >= format.infinity() || bits == format.sign_bit() ||
@@ -183,12 +183,12 @@ TEST(RandomCase, SprinklesSpecialsOverTheRowsAskedFor) {
     int special_rows = 0;
     for (int i = 0; i < 2000; ++i) {
       const Case test_case = random_case(random, limits);
-      if (test_case.input.recipe) continue;
+      if (test_case[Role::input].data.recipe) continue;
       for (std::int64_t row = 0; row < test_case.rows(); ++row) {
         bool special = false;
         for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
           const std::uint32_t bits =
-              load_bits(test_case.input.bytes, DType::bf16, row * test_case.hidden_size() + column);
+              load_bits(test_case[Role::input].data.bytes, DType::bf16, row * test_case.hidden_size() + column);
           special = special || kBf16.magnitude(bits) >= kBf16.infinity() || kBf16.is_zero(bits) ||
                     kBf16.is_subnormal(bits);
         }
@@ -211,12 +211,12 @@ TEST(RandomCase, IsReproducible) {
     const Case test_case = random_case(first);
     ASSERT_EQ(test_case, random_case(second));
     const CaseTensors tensors = materialize(test_case);
-    for (const auto* data : {&tensors.input, &tensors.residual, &tensors.weight}) {
+    for (const auto* data : {&tensors[Role::input], &tensors[Role::residual], &tensors[Role::weight]}) {
       for (const std::byte byte : *data) add(std::to_integer<std::uint64_t>(byte));
     }
-    for (const std::int64_t stride : test_case.input_layout.strides) add(static_cast<std::uint64_t>(stride));
-    add(test_case.epsilon_bits);
-    add(test_case.scale_bits);
+    for (const std::int64_t stride : test_case[Role::input].layout.strides) add(static_cast<std::uint64_t>(stride));
+    add(test_case.bits_of(Parameter::epsilon));
+    add(test_case.bits_of(Parameter::scale));
   }
   EXPECT_EQ(hash, 12304735230288594264u);  // the same on every machine
 }
@@ -229,7 +229,7 @@ TEST(RandomCase, HasGiantStridesOnDemandOnly) {
   limits.giant_strides = true;
   int beyond_int32 = 0;
   for (int i = 0; i < 1000; ++i) {
-    for (const std::int64_t stride : random_case(random, limits).input_layout.strides) {
+    for (const std::int64_t stride : random_case(random, limits)[Role::input].layout.strides) {
       beyond_int32 += stride > INT32_MAX ? 1 : 0;
     }
   }
@@ -258,10 +258,10 @@ TEST(Vectorizable, NeedsWholeChunksAndEveryAlignment) {
   good.weight_dtype = DType::fp32;
   good.quantized_dtype = DType::fp8_e5m2;
   good.shape = {2, 16};
-  good.input_layout = {{24}, 8};
-  good.residual_layout = {{16}, 16};
-  good.output_layout = {{32}, 8};
-  good.weight_offset = 4;  // 16 bytes of fp32
+  good[Role::input].layout = {{24}, 8};
+  good[Role::residual].layout = {{16}, 16};
+  good[Role::out].layout = {{32}, 8};
+  good[Role::weight].layout.offset = 4;  // 16 bytes of fp32
   ASSERT_TRUE(vectorizable(good));
   const auto spoiled = [&](auto change) {
     Case test_case = good;
@@ -269,18 +269,18 @@ TEST(Vectorizable, NeedsWholeChunksAndEveryAlignment) {
     return !vectorizable(test_case);
   };
   EXPECT_TRUE(spoiled([](Case& c) { c.shape[1] = 12; }));
-  EXPECT_TRUE(spoiled([](Case& c) { c.input_layout.offset = 4; }));
-  EXPECT_TRUE(spoiled([](Case& c) { c.input_layout.strides[0] = 20; }));
-  EXPECT_TRUE(spoiled([](Case& c) { c.residual_layout.offset = 1; }));
-  EXPECT_TRUE(spoiled([](Case& c) { c.residual_layout.strides[0] = 18; }));
-  EXPECT_TRUE(spoiled([](Case& c) { c.output_layout.offset = 4; }));
-  EXPECT_TRUE(spoiled([](Case& c) { c.output_layout.strides[0] = 20; }));
-  EXPECT_TRUE(spoiled([](Case& c) { c.weight_offset = 2; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c[Role::input].layout.offset = 4; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c[Role::input].layout.strides[0] = 20; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c[Role::residual].layout.offset = 1; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c[Role::residual].layout.strides[0] = 18; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c[Role::out].layout.offset = 4; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c[Role::out].layout.strides[0] = 20; }));
+  EXPECT_TRUE(spoiled([](Case& c) { c[Role::weight].layout.offset = 2; }));
   EXPECT_TRUE(spoiled([](Case& c) { c.weight_dtype = DType::bf16; }));  // 4 elements are 8 bytes then
   EXPECT_FALSE(spoiled([](Case& c) {
     c.dtype = DType::fp32;
     c.shape[1] = 12;
-    c.input_layout = {{20}, 4};
+    c[Role::input].layout = {{20}, 4};
   }));
 }
 
@@ -321,7 +321,7 @@ TEST(RandomCase, ScalesAimAtMidpoints) {
   int midpoints = 0;
   constexpr int kCases = 4000;
   for (int i = 0; i < kCases; ++i) {
-    const float inverse = 1.0f / random_case(random, limits).scale();
+    const float inverse = 1.0f / random_case(random, limits).value_of(Parameter::scale);
     int exponent = 0;
     const float five_bits = std::ldexp(std::frexp(inverse, &exponent), 5);
     midpoints += five_bits == std::floor(five_bits) && std::fmod(five_bits, 2.0f) == 1.0f ? 1 : 0;

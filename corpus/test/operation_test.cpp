@@ -71,10 +71,10 @@ TEST(Operations, AnotherOperationKeepsOnlyWhatItHas) {
   Case test_case;
   test_case.operation = Operation::fused_add_rms_norm_static_fp8_quant;
   test_case.quantized_dtype = DType::fp8_e5m2;
-  test_case.scale_bits = 0x40000000;
-  test_case.residual.bytes.resize(4);
-  test_case.residual_layout.offset = 1;
-  test_case.output_layout.offset = 2;
+  test_case.bits_of(Parameter::scale) = 0x40000000;
+  test_case[Role::residual].data.bytes.resize(4);
+  test_case[Role::residual].layout.offset = 1;
+  test_case[Role::out].layout.offset = 2;
   Case same = test_case;
   keep_what_it_has(same);
   EXPECT_EQ(same, test_case);
@@ -82,9 +82,9 @@ TEST(Operations, AnotherOperationKeepsOnlyWhatItHas) {
   test_case.in_place = true;
   keep_what_it_has(test_case);
   EXPECT_FALSE(test_case.quantized_dtype || test_case.in_place);
-  EXPECT_EQ(test_case.scale_bits, Case{}.scale_bits);
-  EXPECT_EQ(test_case.output_layout, TensorLayout{});  // it writes over its input
-  EXPECT_EQ(test_case.residual_layout.offset, 1);
+  EXPECT_EQ(test_case.bits_of(Parameter::scale), Case{}.bits_of(Parameter::scale));
+  EXPECT_EQ(test_case[Role::out].layout, TensorLayout{});  // it writes over its input
+  EXPECT_EQ(test_case[Role::residual].layout.offset, 1);
   test_case.operation = Operation::rms_norm;
   keep_what_it_has(test_case);
   EXPECT_EQ(test_case, Case{});

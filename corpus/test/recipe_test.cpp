@@ -382,23 +382,23 @@ TEST(Materialize, CarriesOutRecipesAndKeepsListedValues) {
   test_case.dtype = DType::fp16;
   test_case.weight_dtype = DType::fp32;
   test_case.shape = {2, 3};
-  test_case.input.recipe = Recipe{"normal", 5};
-  test_case.residual.bytes.resize(12);
-  store_bits(test_case.residual.bytes, DType::fp16, 5, 0x3c01);
-  test_case.weight.recipe = Recipe{"model_weights", 6};
+  test_case[Role::input].data.recipe = Recipe{"normal", 5};
+  test_case[Role::residual].data.bytes.resize(12);
+  store_bits(test_case[Role::residual].data.bytes, DType::fp16, 5, 0x3c01);
+  test_case[Role::weight].data.recipe = Recipe{"model_weights", 6};
   const CaseTensors tensors = materialize(test_case);
   std::vector<std::byte> wanted;
-  generate(*test_case.input.recipe, DType::fp16, 2, 3, wanted);
-  EXPECT_EQ(tensors.input, wanted);
-  EXPECT_EQ(tensors.residual, test_case.residual.bytes);
-  generate(*test_case.weight.recipe, DType::fp32, 1, 3, wanted);
-  EXPECT_EQ(tensors.weight, wanted);
+  generate(*test_case[Role::input].data.recipe, DType::fp16, 2, 3, wanted);
+  EXPECT_EQ(tensors[Role::input], wanted);
+  EXPECT_EQ(tensors[Role::residual], test_case[Role::residual].data.bytes);
+  generate(*test_case[Role::weight].data.recipe, DType::fp32, 1, 3, wanted);
+  EXPECT_EQ(tensors[Role::weight], wanted);
   test_case.operation = Operation::rms_norm;
-  test_case.residual = {};
+  test_case[Role::residual].data = {};
   test_case.weight_dtype.reset();
-  test_case.weight = {};
-  EXPECT_TRUE(materialize(test_case).residual.empty());
-  EXPECT_TRUE(materialize(test_case).weight.empty());
+  test_case[Role::weight].data = {};
+  EXPECT_TRUE(materialize(test_case)[Role::residual].empty());
+  EXPECT_TRUE(materialize(test_case)[Role::weight].empty());
 }
 
 }  // namespace

@@ -28,9 +28,9 @@ Case simplest_case(Operation operation, DType dtype) {
   simplest.operation = operation;
   simplest.dtype = dtype;
   simplest.shape = {1, 1};
-  simplest.input.bytes.resize(size_of(dtype));
-  store_bits(simplest.input.bytes, dtype, 0, format_of(dtype).one());
-  if (adds_residual(operation)) simplest.residual.bytes.resize(size_of(dtype));
+  simplest[Role::input].data.bytes.resize(size_of(dtype));
+  store_bits(simplest[Role::input].data.bytes, dtype, 0, format_of(dtype).one());
+  if (adds_residual(operation)) simplest[Role::residual].data.bytes.resize(size_of(dtype));
   return simplest;
 }
 
@@ -69,11 +69,11 @@ TEST(SimplerOperations, AreValidAndEndAtRmsNorm) {
 
 TEST(SimplerOperations, TakeTheSumsForTheInput) {
   Case fused = simplest_case(Operation::fused_add_rms_norm, DType::bf16);
-  store_bits(fused.residual.bytes, DType::bf16, 0, 0x4040);  // 1 + 3
+  store_bits(fused[Role::residual].data.bytes, DType::bf16, 0, 0x4040);  // 1 + 3
   const std::vector<Case> candidates = simpler_operations(fused);
   ASSERT_EQ(candidates.size(), 2u);
-  EXPECT_EQ(load_bits(candidates[0].input.bytes, DType::bf16, 0), 0x3f80u);
-  EXPECT_EQ(load_bits(candidates[1].input.bytes, DType::bf16, 0), 0x4080u);
+  EXPECT_EQ(load_bits(candidates[0][Role::input].data.bytes, DType::bf16, 0), 0x3f80u);
+  EXPECT_EQ(load_bits(candidates[1][Role::input].data.bytes, DType::bf16, 0), 0x4080u);
 }
 
 TEST(PlainValues, OffersEachTensorOnce) {
@@ -115,9 +115,9 @@ TEST(ShrinkSequence, EveryRandomWalkEndsAtTheEmptyCase) {
 TEST(ShrinkSequence, DropsOutputsOfTheOrigin) {
   Case origin;
   origin.shape = {1, 2};
-  origin.input.bytes.resize(4);
+  origin[Role::input].data.bytes.resize(4);
   origin.outputs.emplace();
-  origin.outputs->out.resize(4);
+  (*origin.outputs)[Role::out].resize(4);
   ASSERT_TRUE(validate(origin).empty());
   for (const Case& candidate : shrink_candidates(origin)) EXPECT_FALSE(candidate.outputs.has_value());
 }
@@ -134,14 +134,14 @@ TEST(ShrinkCandidates, ListTheSequence) {
 TEST(ShrinkCandidates, KeepTheValuesOfRecipes) {
   Case origin;
   origin.shape = {3, 5};
-  origin.input.recipe = Recipe{"normal", 7};
+  origin[Role::input].data.recipe = Recipe{"normal", 7};
   origin.weight_dtype = DType::bf16;
-  origin.weight.recipe = Recipe{"model_weights", 8};
+  origin[Role::weight].data.recipe = Recipe{"model_weights", 8};
   const CaseTensors values = materialize(origin);
   bool listed = false;
   for (const Case& candidate : shrink_candidates(origin)) {
-    if (candidate.shape == origin.shape && !candidate.input.recipe && candidate.weight_dtype) {
-      listed = listed || (candidate.input.bytes == values.input && candidate.weight.bytes == values.weight);
+    if (candidate.shape == origin.shape && !candidate[Role::input].data.recipe && candidate.weight_dtype) {
+      listed = listed || (candidate[Role::input].data.bytes == values[Role::input] && candidate[Role::weight].data.bytes == values[Role::weight]);
     }
   }
   EXPECT_TRUE(listed);
@@ -152,24 +152,24 @@ TEST(ShrinkCandidates, RemoveTheSameColumnFromEveryTensor) {
   origin.operation = Operation::fused_add_rms_norm;
   origin.weight_dtype = DType::fp32;
   origin.shape = {2, 3};
-  origin.input.bytes.resize(12);
-  origin.residual.bytes.resize(12);
-  origin.weight.bytes.resize(12);
+  origin[Role::input].data.bytes.resize(12);
+  origin[Role::residual].data.bytes.resize(12);
+  origin[Role::weight].data.bytes.resize(12);
   for (std::int64_t i = 0; i < 6; ++i) {
-    store_bits(origin.input.bytes, DType::bf16, i, static_cast<std::uint32_t>(10 + i));
-    store_bits(origin.residual.bytes, DType::bf16, i, static_cast<std::uint32_t>(20 + i));
-    if (i < 3) store_bits(origin.weight.bytes, DType::fp32, i, static_cast<std::uint32_t>(30 + i));
+    store_bits(origin[Role::input].data.bytes, DType::bf16, i, static_cast<std::uint32_t>(10 + i));
+    store_bits(origin[Role::residual].data.bytes, DType::bf16, i, static_cast<std::uint32_t>(20 + i));
+    if (i < 3) store_bits(origin[Role::weight].data.bytes, DType::fp32, i, static_cast<std::uint32_t>(30 + i));
   }
   bool found = false;
   for (const Case& candidate : shrink_candidates(origin)) {
     if (candidate.shape != std::vector<std::int64_t>{2, 2} || !candidate.weight_dtype) continue;
     // A companion, which comes from no column, has weight 1.
-    if (load_bits(candidate.weight.bytes, DType::fp32, 1) == kFp32.one()) continue;
+    if (load_bits(candidate[Role::weight].data.bytes, DType::fp32, 1) == kFp32.one()) continue;
     std::int64_t kept = 0;
     for (std::int64_t i = 0; i < 4; ++i) {
-      const std::uint32_t input = load_bits(candidate.input.bytes, DType::bf16, i);
-      EXPECT_EQ(load_bits(candidate.residual.bytes, DType::bf16, i), input + 10);
-      EXPECT_EQ(load_bits(candidate.weight.bytes, DType::fp32, i % 2), 30 + (input - 10) % 3);
+      const std::uint32_t input = load_bits(candidate[Role::input].data.bytes, DType::bf16, i);
+      EXPECT_EQ(load_bits(candidate[Role::residual].data.bytes, DType::bf16, i), input + 10);
+      EXPECT_EQ(load_bits(candidate[Role::weight].data.bytes, DType::fp32, i % 2), 30 + (input - 10) % 3);
       kept += static_cast<std::int64_t>(input);
     }
     found = found || kept == 10 + 12 + 13 + 15;  // without the middle column
@@ -207,21 +207,21 @@ TEST(Minimize, AsksAtMostItsBudgetAndNeverReturnsWhatDoesNotFail) {
 TEST(Minimize, KeepsTheLayoutThatMatters) {
   Case failing;
   failing.shape = {2, 3, 16};
-  failing.input_layout = {{16, 40}, 7};
-  failing.output_layout = {{60, 20}, 3};
-  failing.input.recipe = Recipe{"model_rows", 3};
+  failing[Role::input].layout = {{16, 40}, 7};
+  failing[Role::out].layout = {{60, 20}, 3};
+  failing[Role::input].data.recipe = Recipe{"model_rows", 3};
   failing.launch = {KernelPath::scalar, 128};
   failing.schedule = {ThreadOrder::random, 99};
   ASSERT_TRUE(validate(failing).empty());
   // Something that happens with transposed leading dimensions only.
   const Case found = minimize(failing, [](const Case& candidate) {
     return candidate.shape.size() == 3 && candidate.shape[0] > 1 && candidate.shape[1] > 1 &&
-           !candidate.input_layout.strides.empty() &&
-           candidate.input_layout.strides[0] < candidate.input_layout.strides[1];
+           !candidate[Role::input].layout.strides.empty() &&
+           candidate[Role::input].layout.strides[0] < candidate[Role::input].layout.strides[1];
   });
   EXPECT_EQ(found.shape, (std::vector<std::int64_t>{2, 2, 1}));
-  EXPECT_EQ(found.input_layout, (TensorLayout{{1, 2}, 0}));
-  EXPECT_EQ(found.output_layout, TensorLayout{});
+  EXPECT_EQ(found[Role::input].layout, (TensorLayout{{1, 2}, 0}));
+  EXPECT_EQ(found[Role::out].layout, TensorLayout{});
   EXPECT_EQ(found.launch, LaunchChoice{});
   EXPECT_EQ(found.schedule, Schedule{});
 }
@@ -229,15 +229,15 @@ TEST(Minimize, KeepsTheLayoutThatMatters) {
 TEST(Minimize, FindsTheSmallestGiantStride) {
   Case failing;
   failing.shape = {3, 8};
-  failing.input_layout.strides = {(std::int64_t{1} << 32) + 24};
-  failing.input.recipe = Recipe{"normal", 3};
+  failing[Role::input].layout.strides = {(std::int64_t{1} << 32) + 24};
+  failing[Role::input].data.recipe = Recipe{"normal", 3};
   const Case found = minimize(failing, [](const Case& candidate) {
-    return candidate.rows() > 1 && !candidate.input_layout.strides.empty() &&
-           candidate.input_layout.strides[0] >= std::int64_t{1} << 31;
+    return candidate.rows() > 1 && !candidate[Role::input].layout.strides.empty() &&
+           candidate[Role::input].layout.strides[0] >= std::int64_t{1} << 31;
   });
   EXPECT_EQ(found.shape, (std::vector<std::int64_t>{2, 1}));
   // Half the way, as often as it goes, then single steps.
-  EXPECT_LT(found.input_layout.strides[0], (std::int64_t{1} << 31) + 1000);
+  EXPECT_LT(found[Role::input].layout.strides[0], (std::int64_t{1} << 31) + 1000);
 }
 
 TEST(Minimize, FindsTheOneElementAmongMany) {
@@ -245,21 +245,21 @@ TEST(Minimize, FindsTheOneElementAmongMany) {
     Case failing;
     failing.dtype = DType::fp16;
     failing.shape = {5, hidden};
-    failing.input.recipe = Recipe{"model_rows", 11};
-    failing.input.bytes = materialize(failing).input;
-    failing.input.recipe.reset();
+    failing[Role::input].data.recipe = Recipe{"model_rows", 11};
+    failing[Role::input].data.bytes = materialize(failing)[Role::input];
+    failing[Role::input].data.recipe.reset();
     const std::int64_t place = 3 * hidden + hidden / 2 + 7;
-    store_bits(failing.input.bytes, DType::fp16, place, 0x7c01);  // a NaN
+    store_bits(failing[Role::input].data.bytes, DType::fp16, place, 0x7c01);  // a NaN
     int calls = 0;
     const Case found = minimize(failing, [&](const Case& candidate) {
       ++calls;
       for (std::int64_t i = 0; i < candidate.elements(); ++i) {
-        if (kFp16.is_nan(load_bits(candidate.input.bytes, DType::fp16, i))) return true;
+        if (kFp16.is_nan(load_bits(candidate[Role::input].data.bytes, DType::fp16, i))) return true;
       }
       return false;
     });
     EXPECT_EQ(found.elements(), 1);
-    EXPECT_EQ(load_bits(found.input.bytes, DType::fp16, 0), kFp16.quiet_nan());
+    EXPECT_EQ(load_bits(found[Role::input].data.bytes, DType::fp16, 0), kFp16.quiet_nan());
     EXPECT_LT(calls, 3000) << hidden;
   }
 }
@@ -267,18 +267,18 @@ TEST(Minimize, FindsTheOneElementAmongMany) {
 TEST(Minimize, ResetsElementsByTheBlock) {
   Case failing;
   failing.shape = {1, 600};
-  failing.input.recipe = Recipe{"model_rows", 12};
-  failing.input.bytes = materialize(failing).input;
-  failing.input.recipe.reset();
-  store_bits(failing.input.bytes, DType::bf16, 300, 0x7fc1);
+  failing[Role::input].data.recipe = Recipe{"model_rows", 12};
+  failing[Role::input].data.bytes = materialize(failing)[Role::input];
+  failing[Role::input].data.recipe.reset();
+  store_bits(failing[Role::input].data.bytes, DType::bf16, 300, 0x7fc1);
   int calls = 0;
   const Case found = minimize(failing, [&](const Case& candidate) {
     if (candidate.shape != failing.shape) return false;
     ++calls;
-    return kBf16.is_nan(load_bits(candidate.input.bytes, DType::bf16, 300));
+    return kBf16.is_nan(load_bits(candidate[Role::input].data.bytes, DType::bf16, 300));
   });
   for (std::int64_t i = 0; i < 600; ++i) {
-    ASSERT_EQ(load_bits(found.input.bytes, DType::bf16, i), i == 300 ? kBf16.quiet_nan() : kBf16.one()) << i;
+    ASSERT_EQ(load_bits(found[Role::input].data.bytes, DType::bf16, i), i == 300 ? kBf16.quiet_nan() : kBf16.one()) << i;
   }
   EXPECT_LT(calls, 120);
 }
@@ -297,14 +297,14 @@ bool weight_multiply_differs(const Case& test_case) {
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
     double squares = 0;
     for (std::int64_t j = 0; j < hidden; ++j) {
-      const double x = from_bf16(load_bits(tensors.input, DType::bf16, row * hidden + j));
+      const double x = from_bf16(load_bits(tensors[Role::input], DType::bf16, row * hidden + j));
       squares += x * x;
     }
     const auto r =
-        static_cast<float>(1 / std::sqrt(squares / static_cast<double>(hidden) + test_case.epsilon()));
+        static_cast<float>(1 / std::sqrt(squares / static_cast<double>(hidden) + test_case.value_of(Parameter::epsilon)));
     for (std::int64_t j = 0; j < hidden; ++j) {
-      const float n = from_bf16(load_bits(tensors.input, DType::bf16, row * hidden + j)) * r;
-      const float w = from_bf16(load_bits(tensors.weight, DType::bf16, j));
+      const float n = from_bf16(load_bits(tensors[Role::input], DType::bf16, row * hidden + j)) * r;
+      const float w = from_bf16(load_bits(tensors[Role::weight], DType::bf16, j));
       if (to_bf16(to_bf16(n) * w) != to_bf16(n * w)) return true;
     }
   }
@@ -335,9 +335,9 @@ TEST(Minimize, ReducesAWrongWeightMultiplyToOneRowAndTwoElements) {
     ASSERT_TRUE(weight_multiply_differs(found));
     EXPECT_EQ(found.rows(), 1);
     EXPECT_LE(found.hidden_size(), 2);
-    EXPECT_LE(not_one(found.input.bytes), 2);
-    EXPECT_LE(not_one(found.weight.bytes), 1);
-    EXPECT_EQ(found.input_layout, TensorLayout{});
+    EXPECT_LE(not_one(found[Role::input].data.bytes), 2);
+    EXPECT_LE(not_one(found[Role::weight].data.bytes), 1);
+    EXPECT_EQ(found[Role::input].layout, TensorLayout{});
     EXPECT_EQ(found.launch, LaunchChoice{});
   }
 }
@@ -356,8 +356,8 @@ TEST(Minimize, FindsTheThresholdOfRowsAndColumns) {
     failing.shape = shape;
     failing.dtype = DType::fp32;
     failing.weight_dtype = DType::fp32;
-    failing.input.recipe = Recipe{"small_integers", 3};
-    failing.weight.recipe = Recipe{"model_weights", 4};
+    failing[Role::input].data.recipe = Recipe{"small_integers", 3};
+    failing[Role::weight].data.recipe = Recipe{"model_weights", 4};
     int calls = 0;
     const Case smallest = minimize(failing, [&, wanted = least](const Case& candidate) {
       ++calls;
@@ -368,7 +368,7 @@ TEST(Minimize, FindsTheThresholdOfRowsAndColumns) {
     });
     EXPECT_EQ(smallest.shape, least);
     if (smallest.elements() > 4096) {
-      EXPECT_EQ(smallest.input.recipe, (Recipe{"ones", 0}));
+      EXPECT_EQ(smallest[Role::input].data.recipe, (Recipe{"ones", 0}));
       EXPECT_LT(calls, 150);
     }
     EXPECT_FALSE(smallest.weight_dtype);

@@ -42,8 +42,8 @@ TEST(StoredCases, MaterializeWithoutSurprise) {
     const Case test_case = read_case(file);
     const CaseTensors tensors = materialize(test_case);
     const auto bytes = static_cast<std::size_t>(test_case.elements()) * size_of(test_case.dtype);
-    EXPECT_EQ(tensors.input.size(), bytes) << file;
-    EXPECT_EQ(tensors.residual.size(), adds_residual(test_case.operation) ? bytes : 0) << file;
+    EXPECT_EQ(tensors[Role::input].size(), bytes) << file;
+    EXPECT_EQ(tensors[Role::residual].size(), adds_residual(test_case.operation) ? bytes : 0) << file;
   }
 }
 
@@ -73,7 +73,7 @@ TEST(StoredCases, ModelsCoverOperationsSizesAndEpsilons) {
     operations.insert(test_case.operation);
     dtypes.insert(test_case.dtype);
     if (test_case.quantized_dtype) quantized_dtypes.insert(*test_case.quantized_dtype);
-    epsilons.insert(test_case.epsilon_bits);
+    epsilons.insert(test_case.bits_of(Parameter::epsilon));
     ranks.insert(test_case.shape.size());
   }
   EXPECT_EQ(hidden_sizes,

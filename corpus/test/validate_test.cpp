@@ -44,7 +44,7 @@ const std::vector<Refusal>& refusals() {
        "$.quantized_dtype: rms_norm_static_fp8_quant needs one, got none"},
       {kQuantize, [](Case& c) { c.quantized_dtype = DType::bf16; },
        "$.quantized_dtype: an fp8 dtype, got bf16"},
-      {kNorm, [](Case& c) { c.scale_bits = 0x40000000; },
+      {kNorm, [](Case& c) { c.bits_of(Parameter::scale) = 0x40000000; },
        "$.scale: rms_norm does not quantize, got bits 0x40000000"},
       {kNorm, [](Case& c) { c.shape = {}; }, "$.shape: rank 2 to 4 for rms_norm, got rank 0"},
       {kNorm, [](Case& c) { c.shape = {6}; }, "$.shape: rank 2 to 4 for rms_norm, got rank 1"},
@@ -57,36 +57,36 @@ const std::vector<Refusal>& refusals() {
       {kNorm, [](Case& c) { c.shape = {65537, 4096}; }, "$.shape: at most 268435456 elements, got 268439552"},
       {kNorm, [](Case& c) { c.shape = {kHuge, kHuge, 3}; },
        "$.shape: at most 268435456 elements, got 2^63 or more"},
-      {kNorm, [](Case& c) { c.input_layout.strides = {3, 3}; },
+      {kNorm, [](Case& c) { c[Role::input].layout.strides = {3, 3}; },
        "$.layout.input.strides: one stride per leading dimension (1), got 2"},
-      {kNorm, [](Case& c) { c.input_layout.strides = {2}; },
+      {kNorm, [](Case& c) { c[Role::input].layout.strides = {2}; },
        "$.layout.input.strides[0]: rows overlap: each step must clear 3 elements, got 2"},
-      {kNorm, [](Case& c) { c.output_layout.strides = {-8}; },
+      {kNorm, [](Case& c) { c[Role::out].layout.strides = {-8}; },
        "$.layout.output.strides[0]: a stride is at least 1 element, got -8"},
-      {kNorm, [](Case& c) { c.shape = {2, 1, 3}, c.input_layout.strides = {8, 0}; },
+      {kNorm, [](Case& c) { c.shape = {2, 1, 3}, c[Role::input].layout.strides = {8, 0}; },
        "$.layout.input.strides[1]: a stride is at least 1 element, got 0"},
-      {kNorm, [](Case& c) { c.shape = {2, 2, 3}, c.input_layout.strides = {5, 3}; },
+      {kNorm, [](Case& c) { c.shape = {2, 2, 3}, c[Role::input].layout.strides = {5, 3}; },
        "$.layout.input.strides[0]: rows overlap: each step must clear 6 elements, got 5"},
-      {kNorm, [](Case& c) { c.shape = {2, 2, 3}, c.input_layout.strides = {3, 5}; },
+      {kNorm, [](Case& c) { c.shape = {2, 2, 3}, c[Role::input].layout.strides = {3, 5}; },
        "$.layout.input.strides[1]: rows overlap: each step must clear 6 elements, got 5"},
-      {kNorm, [](Case& c) { c.input_layout.strides = {kHuge}; },
+      {kNorm, [](Case& c) { c[Role::input].layout.strides = {kHuge}; },
        "$.layout.input.strides[0]: the tensor's extent in bytes must fit in 63 bits, got stride "
        "4611686018427387904 for size 2"},
-      {kNorm, [](Case& c) { c.shape[0] = 3, c.input_layout.strides = {kHuge}; },
+      {kNorm, [](Case& c) { c.shape[0] = 3, c[Role::input].layout.strides = {kHuge}; },
        "$.layout.input.strides[0]: the tensor's extent in bytes must fit in 63 bits, got stride "
        "4611686018427387904 for size 3"},
-      {kNorm, [](Case& c) { c.input_layout.offset = 128; },
+      {kNorm, [](Case& c) { c[Role::input].layout.offset = 128; },
        "$.layout.input.offset: 0 to 127 elements, got 128"},
-      {kAdd, [](Case& c) { c.residual_layout.offset = -1; },
+      {kAdd, [](Case& c) { c[Role::residual].layout.offset = -1; },
        "$.layout.residual.offset: 0 to 127 elements, got -1"},
-      {kNorm, [](Case& c) { c.weight_offset = 999; }, "$.layout.weight.offset: 0 to 127 elements, got 999"},
-      {kNorm, [](Case& c) { c.weight_dtype.reset(), c.weight = {}, c.weight_offset = 1; },
+      {kNorm, [](Case& c) { c[Role::weight].layout.offset = 999; }, "$.layout.weight.offset: 0 to 127 elements, got 999"},
+      {kNorm, [](Case& c) { c.weight_dtype.reset(), c[Role::weight].data = {}, c[Role::weight].layout.offset = 1; },
        "$.layout.weight: there is no weight, got offset 1"},
-      {kNorm, [](Case& c) { c.residual_layout.offset = 1; },
+      {kNorm, [](Case& c) { c[Role::residual].layout.offset = 1; },
        "$.layout.residual: the operation adds no residual, got offset 1"},
-      {kAdd, [](Case& c) { c.output_layout.strides = {3}; },
+      {kAdd, [](Case& c) { c[Role::out].layout.strides = {3}; },
        "$.layout.output: the output is the input tensor and has its layout, got strides"},
-      {kNorm, [](Case& c) { c.in_place = true, c.output_layout.offset = 2; },
+      {kNorm, [](Case& c) { c.in_place = true, c[Role::out].layout.offset = 2; },
        "$.layout.output: the output is the input tensor and has its layout, got offset 2"},
       {kQuantize, [](Case& c) { c.in_place = true; },
        "$.layout.in_place: rms_norm_static_fp8_quant leaves no choice, got true"},
@@ -101,26 +101,26 @@ const std::vector<Refusal>& refusals() {
        "$.launch.threads_per_block: 0, or a multiple of 32 up to 1024, got 1056"},
       {kNorm, [](Case& c) { c.launch.threads_per_block = -32; },
        "$.launch.threads_per_block: 0, or a multiple of 32 up to 1024, got -32"},
-      {kNorm, [](Case& c) { c.input = {}; }, "$.input: bits or a recipe, got neither"},
-      {kNorm, [](Case& c) { c.input.bytes.pop_back(); }, "$.input: 12 bytes, got 11"},
-      {kNorm, [](Case& c) { c.input.recipe = {"zeros", 0}; }, "$.input: either bits or a recipe, got both"},
-      {kNorm, [](Case& c) { c.input = {{}, Recipe{"gaussian", 0}}; },
+      {kNorm, [](Case& c) { c[Role::input].data = {}; }, "$.input: bits or a recipe, got neither"},
+      {kNorm, [](Case& c) { c[Role::input].data.bytes.pop_back(); }, "$.input: 12 bytes, got 11"},
+      {kNorm, [](Case& c) { c[Role::input].data.recipe = {"zeros", 0}; }, "$.input: either bits or a recipe, got both"},
+      {kNorm, [](Case& c) { c[Role::input].data = {{}, Recipe{"gaussian", 0}}; },
        R"($.input.recipe.class: unknown class "gaussian")"},
       {kNorm, [](Case& c) { c.shape[0] = 0; }, "$.input: the tensor is empty and has no data, got some"},
-      {kNorm, [](Case& c) { c.shape[0] = 0, c.input = {{}, Recipe{"zeros", 0}}; },
+      {kNorm, [](Case& c) { c.shape[0] = 0, c[Role::input].data = {{}, Recipe{"zeros", 0}}; },
        "$.input: the tensor is empty and has no data, got some"},
-      {kAdd, [](Case& c) { c.residual = {}; }, "$.residual: bits or a recipe, got neither"},
-      {kNorm, [](Case& c) { c.residual = c.input; }, "$.residual: the operation adds no residual, got data"},
-      {kNorm, [](Case& c) { c.weight_dtype.reset(); }, "$.weight: there is no weight_dtype, got data"},
-      {kNorm, [](Case& c) { c.weight = {}; }, "$.weight: bits or a recipe, got neither"},
+      {kAdd, [](Case& c) { c[Role::residual].data = {}; }, "$.residual: bits or a recipe, got neither"},
+      {kNorm, [](Case& c) { c[Role::residual].data = c[Role::input].data; }, "$.residual: rms_norm has no residual, got data"},
+      {kNorm, [](Case& c) { c.weight_dtype.reset(); }, "$.weight: the case has no weight_dtype, got data"},
+      {kNorm, [](Case& c) { c[Role::weight].data = {}; }, "$.weight: bits or a recipe, got neither"},
       {kNorm, [](Case& c) { c.weight_dtype = DType::fp32; }, "$.weight: 12 bytes, got 6"},
       {kNorm, [](Case& c) { c.outputs.emplace(); }, "$.outputs.out: 12 bytes, got 0"},
-      {kQuantize, [](Case& c) { c.outputs = Outputs{std::vector<std::byte>(12), {}}; },
+      {kQuantize, [](Case& c) { c.outputs = Outputs{{Role::out, std::vector<std::byte>(12)}}; },
        "$.outputs.out: 6 bytes, got 12"},
-      {kAdd, [](Case& c) { c.outputs = Outputs{std::vector<std::byte>(12), {}}; },
+      {kAdd, [](Case& c) { c.outputs = Outputs{{Role::out, std::vector<std::byte>(12)}}; },
        "$.outputs.residual_out: 12 bytes, got 0"},
-      {kNorm, [](Case& c) { c.outputs = Outputs{std::vector<std::byte>(12), std::vector<std::byte>(12)}; },
-       "$.outputs.residual_out: 0 bytes, got 12"},
+      {kNorm, [](Case& c) { c.outputs = Outputs{{Role::out, std::vector<std::byte>(12)}, {Role::residual_out, std::vector<std::byte>(12)}}; },
+       "$.outputs.residual_out: rms_norm has no residual_out, got 12 bytes"},
   };
   return kRefusals;
 }
@@ -140,7 +140,7 @@ TEST(Validate, ReportsEveryFaultAtOnce) {
   Case test_case = example_case();
   test_case.launch.threads_per_block = 1;
   test_case.schedule.seed = 1;
-  test_case.input_layout.offset = -1;
+  test_case[Role::input].layout.offset = -1;
   EXPECT_EQ(validate(test_case).size(), 3u);
 }
 
@@ -150,10 +150,10 @@ TEST(Validate, AcceptsWhatTheOperationsTake) {
       Case test_case = example_case(operation, dtype);
       EXPECT_EQ(validate(test_case), std::vector<std::string>{});
       test_case.weight_dtype = DType::fp32;
-      test_case.weight = counting_data(DType::fp32, 3);
+      test_case[Role::weight].data = counting_data(DType::fp32, 3);
       EXPECT_EQ(validate(test_case), std::vector<std::string>{});
       test_case.weight_dtype.reset();
-      test_case.weight = {};
+      test_case[Role::weight].data = {};
       EXPECT_EQ(validate(test_case), std::vector<std::string>{});
     }
   }
@@ -161,19 +161,19 @@ TEST(Validate, AcceptsWhatTheOperationsTake) {
 
 TEST(Validate, AcceptsUnusualLayouts) {
   const std::vector<Change> changes = {
-      [](Case& c) { c.input_layout.strides = {std::int64_t{1} << 31}; },
-      [](Case& c) { c.input_layout.strides = {std::int64_t{1} << 61}; },
-      [](Case& c) { c.input_layout = {{3}, 127}; },
+      [](Case& c) { c[Role::input].layout.strides = {std::int64_t{1} << 31}; },
+      [](Case& c) { c[Role::input].layout.strides = {std::int64_t{1} << 61}; },
+      [](Case& c) { c[Role::input].layout = {{3}, 127}; },
       [](Case& c) {
-        c.shape = {2, 1, 3}, c.input_layout.strides = {3, 1};
+        c.shape = {2, 1, 3}, c[Role::input].layout.strides = {3, 1};
       },  // a single step may have any stride
       [](Case& c) {
-        c.shape = {1, 2, 1, 3}, c.input_layout.strides = {1, 3, std::numeric_limits<std::int64_t>::max()};
+        c.shape = {1, 2, 1, 3}, c[Role::input].layout.strides = {1, 3, std::numeric_limits<std::int64_t>::max()};
       },
-      [](Case& c) { c.shape = {2, 1, 1, 3}, c.in_place = true, c.input_layout.strides = {4, 1, 1}; },
-      [](Case& c) { c.shape = {1, 2, 3}, c.output_layout.strides = {6, 3}; },
-      [](Case& c) { c.shape = {0, 3}, c.input = {}; },
-      [](Case& c) { c.shape = {0, kHuge, 3}, c.input = {}; },
+      [](Case& c) { c.shape = {2, 1, 1, 3}, c.in_place = true, c[Role::input].layout.strides = {4, 1, 1}; },
+      [](Case& c) { c.shape = {1, 2, 3}, c[Role::out].layout.strides = {6, 3}; },
+      [](Case& c) { c.shape = {0, 3}, c[Role::input].data = {}; },
+      [](Case& c) { c.shape = {0, kHuge, 3}, c[Role::input].data = {}; },
       [](Case& c) { c.launch.threads_per_block = 1024; },
       [](Case& c) { c.schedule = {ThreadOrder::random, std::numeric_limits<std::uint64_t>::max()}; },
   };
@@ -185,16 +185,16 @@ TEST(Validate, AcceptsUnusualLayouts) {
   // Two dimensions exchanged: the outer one steps by less than the inner one.
   Case transposed = example_case();
   transposed.shape = {2, 3, 1};
-  transposed.weight = counting_data(DType::bf16, 1);
-  transposed.input_layout.strides = {1, 2};
+  transposed[Role::weight].data = counting_data(DType::bf16, 1);
+  transposed[Role::input].layout.strides = {1, 2};
   EXPECT_EQ(validate(transposed), std::vector<std::string>{});
 }
 
 TEST(Validate, LargeRecipesCostNothing) {
   Case test_case = example_case();
   test_case.shape = {kMaximumElements / kMaximumHiddenSize, kMaximumHiddenSize};
-  test_case.input = {{}, Recipe{"normal", 1}};
-  test_case.weight = {{}, Recipe{"ones", 1}};
+  test_case[Role::input].data = {{}, Recipe{"normal", 1}};
+  test_case[Role::weight].data = {{}, Recipe{"ones", 1}};
   EXPECT_EQ(validate(test_case), std::vector<std::string>{});
 }
 

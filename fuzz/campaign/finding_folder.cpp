@@ -125,7 +125,7 @@ std::string report_text(const Fuzzer& fuzzer, const std::optional<Case>& test_ca
         "## What was run\n\n`{}` on {} rows of {}, {}{}, epsilon {}. The minimized case:\n\n",
         name_of(test_case->operation), test_case->rows(), test_case->hidden_size(), name_of(test_case->dtype),
         test_case->weight_dtype ? fmt::format(", weight {}", name_of(*test_case->weight_dtype)) : "",
-        test_case->epsilon());
+        test_case->value_of(Parameter::epsilon));
     text += markdown_block(case_to_json(*test_case), "json") + "\n";
   }
   text += "## What was expected, what came\n\n";

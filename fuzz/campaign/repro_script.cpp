@@ -215,14 +215,14 @@ std::string repro_script(const Case& test_case, const Outputs& got, const Output
   text += fmt::format("TARGET = {}\nDTYPE = \"{}\"\nWEIGHT_DTYPE = {}\nQUANTIZED_DTYPE = {}\nHIDDEN = {}\n",
                       python_quoted(target), name_of(test_case.dtype), quoted(test_case.weight_dtype),
                       quoted(test_case.quantized_dtype), test_case.hidden_size());
-  text += fmt::format("EPSILON = 0x{:08x}  # bits\nSCALE = 0x{:08x}\n", test_case.epsilon_bits,
-                      test_case.scale_bits);
+  text += fmt::format("EPSILON = 0x{:08x}  # bits\nSCALE = 0x{:08x}\n", test_case.bits_of(Parameter::epsilon),
+                      test_case.bits_of(Parameter::scale));
   const auto list = [&](const char* name, const std::vector<std::byte>& bytes, DType dtype) {
     text += fmt::format("{} = {}\n", name, list_of(bytes, dtype));
   };
-  list("INPUT", tensors.input, test_case.dtype);
-  list("RESIDUAL", tensors.residual, test_case.dtype);
-  list("WEIGHT", tensors.weight, weight);
+  list("INPUT", tensors[Role::input], test_case.dtype);
+  list("RESIDUAL", tensors[Role::residual], test_case.dtype);
+  list("WEIGHT", tensors[Role::weight], weight);
   list("GOT_OUT", got.out, test_case.output_dtype());
   list("GOT_RESIDUAL_OUT", got.residual_out, test_case.dtype);
   list("WANTED_OUT", wanted.out, test_case.output_dtype());

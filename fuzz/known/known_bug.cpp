@@ -33,7 +33,7 @@ std::optional<Case> part_of(const Case& test_case, Target& target) {
     case Operation::fused_add_rms_norm: {
       if (fused_add_is_add_then_norm(test_case, context).kind != CaseFinding::Kind::holds)
         return std::nullopt;
-      return case_of(norm_of(call, Operation::rms_norm, run(call, target).outputs.residual_out));
+      return case_of(norm_of(call, Operation::rms_norm, run(call, target).outputs[Role::residual_out]));
     }
     case Operation::rms_norm_static_fp8_quant:
       if (fp8_is_quantized_norm(test_case, context).kind != CaseFinding::Kind::holds) return std::nullopt;

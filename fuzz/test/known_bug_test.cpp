@@ -45,7 +45,7 @@ TEST(Kind, OfAFailureSaysWhatTheTargetSays) {
 RunResult off_in_the_norm(Target& right, const Case& test_case, const CaseTensors& tensors) {
   RunResult result = right.run(test_case, tensors);
   if (result.status != RunResult::Status::completed || quantizes(test_case.operation)) return result;
-  if (!result.outputs.out.empty()) result.outputs.out[0] ^= std::byte{1};
+  if (!result.outputs[Role::out].empty()) result.outputs[Role::out][0] ^= std::byte{1};
   return result;
 }
 
@@ -73,7 +73,7 @@ TEST(Part, ABugOfTheNormIsFollowedFromTheFusedAdd) {
 TEST(Part, ABugOfTheAddStaysThere) {
   WrongTarget target([](Target& right, const Case& test_case, const CaseTensors& tensors) {
     RunResult result = right.run(test_case, tensors);
-    if (!result.outputs.residual_out.empty()) result.outputs.residual_out[0] ^= std::byte{1};
+    if (!result.outputs[Role::residual_out].empty()) result.outputs[Role::residual_out][0] ^= std::byte{1};
     return result;
   });
   const KnownBug of_norm{"a", "wrong-bits", Operation::rms_norm, {}, {}};

@@ -17,7 +17,7 @@ Formula formula(std::int64_t hidden_size, std::uint32_t epsilon_bits, const std:
   Formula result;
   result.formats = {DType::bf16, {}, {}};
   result.hidden_size = hidden_size;
-  result.epsilon_bits = epsilon_bits;
+  result.parameter_bits[static_cast<std::size_t>(Parameter::epsilon)] = epsilon_bits;
   result.policy = parse_policy(policy);
   return result;
 }

@@ -20,7 +20,7 @@ constexpr std::uint32_t kScale03 = 0x3cf5c28fu;  // fp32 0.03
 
 std::uint32_t out_bits(const Built& built, std::int64_t index, const char* policy = "native") {
   const Outputs outputs = expected_outputs(built.test_case, built.tensors, parse_policy(policy));
-  return load_bits(outputs.out, built.test_case.output_dtype(), index);
+  return load_bits(outputs[Role::out], built.test_case.output_dtype(), index);
 }
 
 // x = (1.03125, 1), w0 = 1.2578125.
@@ -37,7 +37,7 @@ TEST(CanonicalJudge, B1WeightMultiply) {
 TEST(CanonicalJudge, B3UnroundedSum) {
   const Built built =
       build(Operation::fused_add_rms_norm, DType::bf16, 2, {kOne, 0x4040}, {0x3b30, 0x0000}, {}, {});
-  EXPECT_EQ(value_text(DType::bf16, load_bits(built.tensors.residual, DType::bf16, 0)), "0.0026855469");
+  EXPECT_EQ(value_text(DType::bf16, load_bits(built.tensors[Role::residual], DType::bf16, 0)), "0.0026855469");
   EXPECT_EQ(value_text(DType::bf16, out_bits(built, 0)), "0.44726562");
   EXPECT_EQ(value_text(DType::bf16, out_bits(built, 0, "sum=fp32")), "0.44921875");
 }
@@ -53,7 +53,7 @@ TEST(CanonicalJudge, B4UnroundedQuantization) {
 Built one_quantized(std::uint32_t weight_bits, std::uint32_t scale_bits, DType quantized) {
   Built built = build(Operation::rms_norm_static_fp8_quant, DType::bf16, 1, {kOne}, {}, DType::bf16,
                       {weight_bits}, quantized);
-  built.test_case.scale_bits = scale_bits;
+  built.test_case.bits_of(Parameter::scale) = scale_bits;
   return built;
 }
 
@@ -93,10 +93,10 @@ TEST(CanonicalJudge, B21NanReachesFp8) {
 TEST(CanonicalJudge, B22ZeroRow) {
   Built built = build(Operation::rms_norm, DType::bf16, 2, {0x0000, 0x8000}, {}, {}, {});
   EXPECT_TRUE(is_nan(DType::bf16, out_bits(built, 0)));  // 0 * infinity
-  built.test_case.epsilon_bits = 0x358637bdu;
+  built.test_case.bits_of(Parameter::epsilon) = 0x358637bdu;
   EXPECT_EQ(out_bits(built, 0), 0x0000u);
   EXPECT_EQ(out_bits(built, 1), 0x8000u);
-  built.test_case.epsilon_bits = 0xbf800000u;  // v + eps < 0
+  built.test_case.bits_of(Parameter::epsilon) = 0xbf800000u;  // v + eps < 0
   EXPECT_TRUE(is_nan(DType::bf16, out_bits(built, 0)));
 }
 
@@ -142,7 +142,7 @@ TEST(CanonicalJudge, FindsOneWrongElement) {
     Outputs outputs = expected_outputs(c, built.tensors);
     const bool in_residual = adds_residual(c.operation) && random.one_in(2);
     const DType dtype = in_residual ? c.dtype : c.output_dtype();
-    auto& data = in_residual ? outputs.residual_out : outputs.out;
+    auto& data = in_residual ? outputs[Role::residual_out] : outputs[Role::out];
     const auto index = static_cast<std::int64_t>(random.below(static_cast<std::uint32_t>(c.elements())));
     const std::uint32_t wanted = load_bits(data, dtype, index);
     const auto got = static_cast<std::uint32_t>(next_up(format_of(dtype), wanted));
@@ -153,7 +153,7 @@ TEST(CanonicalJudge, FindsOneWrongElement) {
     ASSERT_EQ(verdict.mismatches, 1);
     ASSERT_EQ(verdict.first_mismatches.size(), 1u);
     const Mismatch& mismatch = verdict.first_mismatches[0];
-    EXPECT_EQ(mismatch.tensor, in_residual ? OutputTensor::residual_out : OutputTensor::out);
+    EXPECT_EQ(mismatch.tensor, in_residual ? Role::residual_out : Role::out);
     EXPECT_EQ(mismatch.row, index / c.hidden_size());
     EXPECT_EQ(mismatch.column, index % c.hidden_size());
     EXPECT_EQ(mismatch.dtype, dtype);
@@ -167,7 +167,7 @@ TEST(CanonicalJudge, FindsOneWrongElement) {
 TEST(CanonicalJudge, ListsTheFirstMismatchesInOrderAndCountsAll) {
   Built built = build(Operation::rms_norm, DType::bf16, 4, std::vector<std::uint32_t>(20, kOne), {}, {}, {});
   Outputs outputs = expected_outputs(built.test_case, built.tensors);
-  for (std::int64_t i = 3; i < 20; ++i) store_bits(outputs.out, DType::bf16, i, 0x4000);
+  for (std::int64_t i = 3; i < 20; ++i) store_bits(outputs[Role::out], DType::bf16, i, 0x4000);
   const Verdict verdict = judge_canonical(built.test_case, built.tensors, outputs);
   EXPECT_EQ(verdict.mismatches, 17);
   ASSERT_EQ(verdict.first_mismatches.size(), kMaximumListed);
@@ -180,17 +180,17 @@ TEST(CanonicalJudge, ListsTheFirstMismatchesInOrderAndCountsAll) {
 TEST(CanonicalJudge, AnyNanEqualsAnyNanButZerosKeepTheirSigns) {
   const Built nan = build(Operation::rms_norm, DType::bf16, 2, {0x7fc0, kOne}, {}, {}, {});
   Outputs outputs = expected_outputs(nan.test_case, nan.tensors);
-  store_bits(outputs.out, DType::bf16, 0, 0xff81);
+  store_bits(outputs[Role::out], DType::bf16, 0, 0xff81);
   EXPECT_TRUE(judge_canonical(nan.test_case, nan.tensors, outputs).conforms());
-  store_bits(outputs.out, DType::bf16, 0, 0x7f80);
+  store_bits(outputs[Role::out], DType::bf16, 0, 0x7f80);
   const Verdict verdict = judge_canonical(nan.test_case, nan.tensors, outputs);
   ASSERT_EQ(verdict.mismatches, 1);
   EXPECT_EQ(verdict.first_mismatches[0].ulp_distance, std::numeric_limits<std::uint64_t>::max());
 
   const Built zero = build(Operation::rms_norm, DType::bf16, 2, {0x8000, kOne}, {}, {}, {});
   outputs = expected_outputs(zero.test_case, zero.tensors);
-  EXPECT_EQ(load_bits(outputs.out, DType::bf16, 0), 0x8000u);
-  store_bits(outputs.out, DType::bf16, 0, 0x0000);
+  EXPECT_EQ(load_bits(outputs[Role::out], DType::bf16, 0), 0x8000u);
+  store_bits(outputs[Role::out], DType::bf16, 0, 0x0000);
   EXPECT_EQ(judge_canonical(zero.test_case, zero.tensors, outputs).mismatches, 1);
 }
 
@@ -210,7 +210,7 @@ TEST(CanonicalJudge, WrongSizesAreNamed) {
   Built built = b1();
   const Outputs outputs = expected_outputs(built.test_case, built.tensors);
   Outputs longer = outputs;
-  longer.out.push_back(std::byte{0});
+  longer[Role::out].push_back(std::byte{0});
   try {
     judge_canonical(built.test_case, built.tensors, longer);
     FAIL() << "not refused";
@@ -218,9 +218,9 @@ TEST(CanonicalJudge, WrongSizesAreNamed) {
     EXPECT_STREQ(error.what(), "outputs.out: 5 bytes given, but 2 elements of bf16 take 4 bytes");
   }
   Outputs residual = outputs;
-  residual.residual_out.resize(4);
+  residual[Role::residual_out].resize(4);
   EXPECT_THROW(judge_canonical(built.test_case, built.tensors, residual), std::invalid_argument);
-  built.tensors.weight.resize(2);
+  built.tensors[Role::weight].resize(2);
   EXPECT_THROW(expected_outputs(built.test_case, built.tensors), std::invalid_argument);
   built = b1();
   built.test_case.weight_dtype = DType::fp16;
@@ -236,7 +236,7 @@ TEST(CanonicalJudge, WrongSizesAreNamed) {
 TEST(CanonicalJudge, NoRowsAreNothingToJudge) {
   Built built = b1();
   built.test_case.shape = {0, 2};
-  built.tensors.input.clear();
+  built.tensors[Role::input].clear();
   const Verdict verdict = judge_canonical(built.test_case, built.tensors, {});
   EXPECT_TRUE(verdict.conforms());
   EXPECT_EQ(verdict.rows, 0);

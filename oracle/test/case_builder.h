@@ -43,8 +43,10 @@ inline Built build(Operation operation, DType dtype, std::int64_t hidden_size,
   built.test_case.weight_dtype = weight_dtype;
   built.test_case.quantized_dtype = quantized;
   built.test_case.shape = {static_cast<std::int64_t>(x.size()) / hidden_size, hidden_size};
-  built.test_case.epsilon_bits = 0;
-  built.tensors = {pack(dtype, x), pack(dtype, residual), pack(weight_dtype.value_or(dtype), weight)};
+  built.test_case.bits_of(Parameter::epsilon) = 0;
+  built.tensors = {{Role::input, pack(dtype, x)},
+                   {Role::residual, pack(dtype, residual)},
+                   {Role::weight, pack(weight_dtype.value_or(dtype), weight)}};
   return built;
 }
 
@@ -163,11 +165,11 @@ class RandomCases {
     }
     if (quantizes(c.operation)) c.quantized_dtype = kQuantizedDTypes[below(4)];
     c.shape = {rows, hidden_size};
-    c.epsilon_bits = one_in(2) ? 0x358637bdu : scalar_bits();
-    c.scale_bits = scalar_bits();
-    built.tensors.input = tensor(c.dtype, rows * hidden_size);
-    if (adds_residual(c.operation)) built.tensors.residual = tensor(c.dtype, rows * hidden_size);
-    if (c.weight_dtype) built.tensors.weight = tensor(*c.weight_dtype, hidden_size);
+    c.bits_of(Parameter::epsilon) = one_in(2) ? 0x358637bdu : scalar_bits();
+    c.bits_of(Parameter::scale) = scalar_bits();
+    built.tensors[Role::input] = tensor(c.dtype, rows * hidden_size);
+    if (adds_residual(c.operation)) built.tensors[Role::residual] = tensor(c.dtype, rows * hidden_size);
+    if (c.weight_dtype) built.tensors[Role::weight] = tensor(*c.weight_dtype, hidden_size);
     return built;
   }
 

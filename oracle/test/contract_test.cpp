@@ -126,7 +126,7 @@ std::vector<std::byte> packed(DType dtype, const std::vector<std::string>& hex) 
 
 void expect_example(const std::vector<std::string>& lines) {
   Case c;
-  c.epsilon_bits = 0;
+  c.bits_of(Parameter::epsilon) = 0;
   std::map<std::string, std::vector<std::string>> tensors;
   struct Demand {
     std::string tensor, policy;
@@ -147,9 +147,9 @@ void expect_example(const std::vector<std::string>& lines) {
     } else if (key == "quantized_dtype") {
       c.quantized_dtype.emplace(dtype_from_name(word[0]).value());
     } else if (key == "epsilon") {
-      c.epsilon_bits = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
+      c.bits_of(Parameter::epsilon) = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
     } else if (key == "scale") {
-      c.scale_bits = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
+      c.bits_of(Parameter::scale) = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
     } else if (key == "out" || key == "residual_out") {
       demands.push_back({key, word[0], {word.begin() + 1, word.end()}});
     } else {
@@ -158,8 +158,9 @@ void expect_example(const std::vector<std::string>& lines) {
     }
   }
   c.shape = {1, static_cast<std::int64_t>(tensors["x"].size())};
-  const CaseTensors data = {packed(c.dtype, tensors["x"]), packed(c.dtype, tensors["residual"]),
-                            packed(c.weight_dtype.value_or(c.dtype), tensors["weight"])};
+  CaseTensors data;
+  for (const Role role : {Role::input, Role::residual, Role::weight})
+    data[role] = packed(c.dtype_of(role), tensors[role == Role::input ? "x" : std::string(name_of(role))]);
   ASSERT_FALSE(demands.empty());
   for (const Demand& demand : demands) {
     const Outputs outputs = expected_outputs(c, data, parse_policy(demand.policy));
@@ -168,7 +169,7 @@ void expect_example(const std::vector<std::string>& lines) {
     std::vector<std::string> got;
     for (std::int64_t j = 0; j < c.hidden_size(); ++j) {
       got.push_back(
-          hex_bits(format_of(dtype), load_bits(residual ? outputs.residual_out : outputs.out, dtype, j)));
+          hex_bits(format_of(dtype), load_bits(residual ? outputs[Role::residual_out] : outputs[Role::out], dtype, j)));
     }
     EXPECT_EQ(got, demand.bits) << demand.tensor << " " << demand.policy << " of " << name_of(c.operation);
   }

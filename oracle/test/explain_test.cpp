@@ -81,7 +81,7 @@ TEST(Explain, NamesThePolicyThatGivesTheBits) {
   expect_named(unrounded, "before_quantization=unrounded");
   Built divided = build(Operation::rms_norm_static_fp8_quant, DType::bf16, 1, {0x3f80}, {}, DType::bf16,
                         {0x3e40}, DType::fp8_e4m3fn);
-  divided.test_case.scale_bits = 0x3cf5c28fu;
+  divided.test_case.bits_of(Parameter::scale) = 0x3cf5c28fu;
   expect_named(divided, "scaling=divide");
   const Built nan =
       build(Operation::rms_norm_static_fp8_quant, DType::bf16, 1, {0x7fc0}, {}, {}, {}, DType::fp8_e4m3fn);
@@ -90,13 +90,13 @@ TEST(Explain, NamesThePolicyThatGivesTheBits) {
 
 TEST(Explain, NamesTheAlteredStep) {
   Outputs outputs = expected_outputs(b1().test_case, b1().tensors);
-  store_bits(outputs.out, DType::bf16, 0, 0x3fa3);  // the product truncated
+  store_bits(outputs[Role::out], DType::bf16, 0, 0x3fa3);  // the product truncated
   const Explanation explanation = explain(b1().test_case, b1().tensors, outputs, 0, 0);
   EXPECT_TRUE(names(explanation.outputs[0], "step \"product\" truncated"));
   EXPECT_FALSE(names(explanation.outputs[0], "step \"normalized\" truncated"));
   EXPECT_NE(to_text(explanation).find("got 1.2734375 (0x3fa3): 1 ulp apart"), std::string::npos);
 
-  store_bits(outputs.out, DType::bf16, 0, 0x4000);
+  store_bits(outputs[Role::out], DType::bf16, 0, 0x4000);
   const Explanation corrupted = explain(b1().test_case, b1().tensors, outputs, 0, 0);
   EXPECT_TRUE(corrupted.outputs[0].reproduced_by.empty());
   EXPECT_NE(to_text(corrupted).find("no single change of policy or rounding"), std::string::npos);
@@ -155,13 +155,13 @@ TEST(Explain, SaysWhatAnotherRootOfTheRowComesFrom) {
       sum += value * value;
       if (j < 32) first_half += value * value;
     }
-    const auto epsilon = static_cast<double>(std::bit_cast<float>(built.test_case.epsilon_bits));
+    const auto epsilon = static_cast<double>(std::bit_cast<float>(built.test_case.bits_of(Parameter::epsilon)));
     const auto r = static_cast<float>(root(sum, first_half, epsilon));
     Outputs outputs;
-    outputs.out.resize(4 * x.size());
+    outputs[Role::out].resize(4 * x.size());
     for (std::size_t j = 0; j < x.size(); ++j) {
       const float out = std::bit_cast<float>(x[j]) * r * std::bit_cast<float>(w[j]);
-      std::memcpy(outputs.out.data() + 4 * j, &out, 4);
+      std::memcpy(outputs[Role::out].data() + 4 * j, &out, 4);
     }
     return explain(built.test_case, built.tensors, outputs, 0, 5).outputs[0];
   };
@@ -178,7 +178,7 @@ TEST(Explain, NamesTiesAwayFromZero) {
       build(Operation::rms_norm_static_fp8_quant, DType::bf16, 1, {0x3f80}, {}, DType::bf16, {0x3f88},
             DType::fp8_e4m3fn);  // y = 1.0625, a tie of e4m3fn
   Outputs outputs;
-  outputs.out = {std::byte{0x39}};
+  outputs[Role::out] = {std::byte{0x39}};
   const Explanation explanation = explain(built.test_case, built.tensors, outputs, 0, 0);
   EXPECT_TRUE(
       names(explanation.outputs[0], "step \"quantized\" rounded to nearest with ties away from zero"));

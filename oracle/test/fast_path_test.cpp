@@ -36,8 +36,8 @@ void expect_row_equal(const test::Built& built, const Policy& policy, std::int64
   const DType activation = formula.formats.activation;
   const std::size_t row_bytes = static_cast<std::size_t>(formula.hidden_size) * size_of(activation);
   const std::size_t offset = static_cast<std::size_t>(row) * row_bytes;
-  fast.load(built.tensors.input.data() + offset,
-            formula.adds_residual ? built.tensors.residual.data() + offset : nullptr);
+  fast.load(built.tensors[Role::input].data() + offset,
+            formula.adds_residual ? built.tensors[Role::residual].data() + offset : nullptr);
   const FastRow::Scale fast_scale = fast.canonical_scale();
 
   Arithmetic arithmetic;
@@ -81,7 +81,7 @@ void expect_random_rows_equal(const RowKernels& kernels, int cases, std::uint64_
     const std::int64_t hidden_size = 1 + random.below(1 + random.below(longest));
     const test::Built built = random.any_case(2, hidden_size);
     const Policy policy = any_policy(random);
-    FastRow fast(formula_of(built.test_case, policy), built.tensors.weight, kernels);
+    FastRow fast(formula_of(built.test_case, policy), built.tensors[Role::weight], kernels);
     for (std::int64_t row = 0; row < 2; ++row) expect_row_equal(built, policy, row, fast);
   }
 }
@@ -104,7 +104,7 @@ TEST(FastPath, EqualsTheExactPathWhereLanesWrap) {
       std::vector<std::uint32_t> x;
       for (std::int64_t j = 0; j < hidden_size; ++j) x.push_back(random.ordinary_bits(format_of(dtype), 1));
       const test::Built built = test::build(Operation::rms_norm, dtype, hidden_size, x, {}, {}, {});
-      FastRow fast(formula_of(built.test_case, native()), built.tensors.weight);
+      FastRow fast(formula_of(built.test_case, native()), built.tensors[Role::weight]);
       expect_row_equal(built, native(), 0, fast);
     }
   }
@@ -118,8 +118,8 @@ TEST(FastPath, EqualsTheExactPathForEverySixteenBitInput) {
     for (std::uint32_t i = 0; i < patterns.size(); ++i) patterns[i] = i;
     test::Built built = test::build(Operation::rms_norm_static_fp8_quant, dtype, 1, patterns, {}, dtype,
                                     {dtype == DType::bf16 ? 0x3fcdu : 0x3e6bu}, DType::fp8_e5m2);
-    built.test_case.epsilon_bits = 0x3f800000u;
-    FastRow fast(formula_of(built.test_case, native()), built.tensors.weight);
+    built.test_case.bits_of(Parameter::epsilon) = 0x3f800000u;
+    FastRow fast(formula_of(built.test_case, native()), built.tensors[Role::weight]);
     for (std::int64_t row = 0; row < 1 << 16; row += 3) expect_row_equal(built, native(), row, fast);
   }
 }

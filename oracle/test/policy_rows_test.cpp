@@ -16,7 +16,7 @@ using test::build;
 using test::Built;
 
 WitnessVerdict judged(const Built& built, const std::vector<std::uint32_t>& out, std::string_view policy) {
-  const Outputs outputs = {test::pack(built.test_case.output_dtype(), out), {}};
+  const Outputs outputs = {{Role::out, test::pack(built.test_case.output_dtype(), out)}};
   return judge_witness(built.test_case, built.tensors, outputs, parse_policy(policy), {.keep_rows = true});
 }
 
@@ -35,7 +35,7 @@ TEST(PolicyRows, AWeightOfMinusZeroActsAsPlusZeroInFlashInfer) {
 TEST(PolicyRows, TheProductWithTheWeightMayComeFirst) {
   Built built =
       build(Operation::rms_norm, DType::bf16, 2, {0xbe95, 0x3e98}, {}, DType::bf16, {0x3f88, 0x3f95});
-  built.test_case.epsilon_bits = 0x3f333f80u;  // 0.70018768
+  built.test_case.bits_of(Parameter::epsilon) = 0x3f333f80u;  // 0.70018768
   const std::vector<std::uint32_t> out = {0xbeb2, 0x3ec8};
   const WitnessVerdict verdict = judged(built, out, "weight=product_first");
   ASSERT_TRUE(verdict.conforms());
@@ -43,7 +43,7 @@ TEST(PolicyRows, TheProductWithTheWeightMayComeFirst) {
   EXPECT_EQ(verdict.row_witnesses.at(0).width, 1u);
   EXPECT_EQ(judged(built, out, "weight=fp32").rounding_violations, 1);
   // With another epsilon it is the scale alone that is wrong.
-  built.test_case.epsilon_bits = 0x358637bdu;
+  built.test_case.bits_of(Parameter::epsilon) = 0x358637bdu;
   EXPECT_EQ(judged(built, out, "weight=product_first").scale_violations, 1);
   EXPECT_EQ(judged(built, out, "weight=fp32").rounding_violations, 1);
 }
@@ -103,11 +103,11 @@ TEST(PolicyRows, DivisionByTheRootIsAnUnknownOfItsOwn) {
 
 TEST(PolicyRows, EpsilonTakesPartInFourWays) {
   Built built = build(Operation::rms_norm, DType::fp32, 1, {0x3f800000u}, {}, {}, {});
-  built.test_case.epsilon_bits = 0x3f800000u;
+  built.test_case.bits_of(Parameter::epsilon) = 0x3f800000u;
   EXPECT_TRUE(judged(built, {0x3f800000u}, "epsilon=maximum").conforms());
   EXPECT_FALSE(judged(built, {0x3f800000u}, "native").conforms());
   Built half = build(Operation::rms_norm, DType::fp16, 1, {0x0001u}, {}, {}, {});
-  half.test_case.epsilon_bits = 0x233877aau;  // 1e-17
+  half.test_case.bits_of(Parameter::epsilon) = 0x233877aau;  // 1e-17
   EXPECT_TRUE(judged(half, {0x3bfdu}, "native").conforms());
   EXPECT_TRUE(judged(half, {0x3c00u}, "epsilon=activation").conforms());
   EXPECT_FALSE(judged(half, {0x3c00u}, "native").conforms());

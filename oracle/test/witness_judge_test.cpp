@@ -24,8 +24,8 @@ float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<st
 // A loaded row with what a brute force needs.
 struct LoadedRow {
   LoadedRow(const Built& built, const Policy& policy)
-      : formula(formula_of(built.test_case, policy)), fast(formula, built.tensors.weight) {
-    fast.load(built.tensors.input.data(), formula.adds_residual ? built.tensors.residual.data() : nullptr);
+      : formula(formula_of(built.test_case, policy)), fast(formula, built.tensors[Role::weight]) {
+    fast.load(built.tensors[Role::input].data(), formula.adds_residual ? built.tensors[Role::residual].data() : nullptr);
   }
   Admissible admissible() const {
     std::vector<Value> operands;
@@ -42,7 +42,8 @@ struct LoadedRow {
     return {out.begin(), out.end()};
   }
   Outputs all_outputs(float r) {
-    return {outputs(r), {fast.residual_out().begin(), fast.residual_out().end()}};
+    const auto residual_out = fast.residual_out();
+    return {{Role::out, outputs(r)}, {Role::residual_out, {residual_out.begin(), residual_out.end()}}};
   }
   bool explains(float r, const std::vector<std::byte>& got) {
     const std::vector<std::byte> wanted = outputs(r);
@@ -98,8 +99,8 @@ Outputs any_outputs(RandomCases& random, LoadedRow& row, const Admissible& admis
   if (random.one_in(3)) {
     const DType dtype = row.formula.output_dtype();
     const std::int64_t j = random.below(static_cast<std::uint32_t>(row.formula.hidden_size));
-    const std::uint32_t old = load_bits(outputs.out, dtype, j);
-    store_bits(outputs.out, dtype, j,
+    const std::uint32_t old = load_bits(outputs[Role::out], dtype, j);
+    store_bits(outputs[Role::out], dtype, j,
                static_cast<std::uint32_t>(random.one_in(2) ? next_up(format_of(dtype), old)
                                                            : random.any_bits(format_of(dtype))));
   }
@@ -117,7 +118,7 @@ TEST(WitnessJudge, AgreesWithBruteForce) {
     const Admissible admissible = row.admissible();
     if (admissible.interval.high - admissible.interval.low > 2000) continue;
     const Outputs outputs = any_outputs(random, row, admissible);
-    const BruteForce expected = brute_force(row, admissible, outputs.out);
+    const BruteForce expected = brute_force(row, admissible, outputs[Role::out]);
     const WitnessVerdict verdict =
         judge_witness(built.test_case, built.tensors, outputs, policy, {.keep_rows = true});
     ++judged;
@@ -130,7 +131,7 @@ TEST(WitnessJudge, AgreesWithBruteForce) {
     if (!expected.conforms) continue;
     const RowWitness& witness = verdict.row_witnesses.at(0);
     ASSERT_EQ(witness.width, expected.width) << to_text(admissible);
-    ASSERT_TRUE(row.explains(root_value(witness.witness), outputs.out));
+    ASSERT_TRUE(row.explains(root_value(witness.witness), outputs[Role::out]));
   }
   EXPECT_GT(judged, 30000);
   EXPECT_GT(conforming, 10000);
@@ -212,8 +213,8 @@ Built gaussian(RandomCases& random, DType dtype, std::int64_t rows, std::int64_t
   std::optional<DType> quantized;
   if (quantizes(operation)) quantized = kQuantizedDTypes[random.below(4)];
   Built built = build(operation, dtype, hidden_size, x, residual, dtype, weight, quantized);
-  built.test_case.epsilon_bits = 0x358637bdu;
-  built.test_case.scale_bits = 0x3c23d70au;
+  built.test_case.bits_of(Parameter::epsilon) = 0x358637bdu;
+  built.test_case.bits_of(Parameter::scale) = 0x3c23d70au;
   return built;
 }
 
@@ -221,17 +222,17 @@ Built gaussian(RandomCases& random, DType dtype, std::int64_t rows, std::int64_t
 template <typename Root>
 Outputs kernel_outputs(const Built& built, const Policy& policy, Root root) {
   const Formula formula = formula_of(built.test_case, policy);
-  FastRow fast(formula, built.tensors.weight);
+  FastRow fast(formula, built.tensors[Role::weight]);
   Outputs outputs;
   const std::size_t bytes =
       static_cast<std::size_t>(formula.hidden_size) * size_of(formula.formats.activation);
   for (std::int64_t row = 0; row < built.test_case.rows(); ++row) {
     const std::size_t offset = static_cast<std::size_t>(row) * bytes;
-    fast.load(built.tensors.input.data() + offset,
-              formula.adds_residual ? built.tensors.residual.data() + offset : nullptr);
+    fast.load(built.tensors[Role::input].data() + offset,
+              formula.adds_residual ? built.tensors[Role::residual].data() + offset : nullptr);
     const auto out = fast.outputs(root(fast));
-    outputs.out.insert(outputs.out.end(), out.begin(), out.end());
-    outputs.residual_out.insert(outputs.residual_out.end(), fast.residual_out().begin(),
+    outputs[Role::out].insert(outputs[Role::out].end(), out.begin(), out.end());
+    outputs[Role::residual_out].insert(outputs[Role::residual_out].end(), fast.residual_out().begin(),
                                 fast.residual_out().end());
   }
   return outputs;
@@ -246,7 +247,7 @@ TEST(WitnessJudge, NeverRejectsHonestKernels) {
         const Operation operation = kOperations[random.below(4)];
         const Built built = gaussian(random, dtype, 6 * test::scale(), hidden_size, operation);
         const Outputs outputs = kernel_outputs(built, native(), [&](const FastRow& fast) {
-          return test::honest_root(fast.variance_operands(), built.test_case.epsilon(), order, 2, random);
+          return test::honest_root(fast.variance_operands(), built.test_case.value_of(Parameter::epsilon), order, 2, random);
         });
         const WitnessVerdict verdict = judge_witness(built.test_case, built.tensors, outputs);
         ASSERT_TRUE(verdict.conforms())
@@ -303,8 +304,8 @@ TEST(WitnessJudge, JudgesResidualOutBitwise) {
   RandomCases random(54);
   const Built built = gaussian(random, DType::bf16, 2, 16, Operation::fused_add_rms_norm);
   Outputs outputs = expected_outputs(built.test_case, built.tensors);
-  const std::uint32_t wanted = load_bits(outputs.residual_out, DType::bf16, 21);
-  store_bits(outputs.residual_out, DType::bf16, 21, wanted ^ 1);
+  const std::uint32_t wanted = load_bits(outputs[Role::residual_out], DType::bf16, 21);
+  store_bits(outputs[Role::residual_out], DType::bf16, 21, wanted ^ 1);
   const WitnessVerdict verdict = judge_witness(built.test_case, built.tensors, outputs);
   EXPECT_FALSE(verdict.conforms());
   EXPECT_EQ(verdict.conforming_rows(), 2);
@@ -336,14 +337,15 @@ TEST(WitnessJudge, CountsTheSameWhatItDoesNotList) {
     const Outputs half = kernel_outputs(built, native(), [&](const FastRow& fast) {
       return test::honest_root(fast.variance_operands().first(24), 1e-6f, SummationOrder::serial, 0, unused);
     });
-    const std::size_t row_bytes = outputs.out.size() / 60;
+    const std::size_t row_bytes = outputs[Role::out].size() / 60;
     for (std::size_t row = 0; row < 60; ++row) {  // right, another policy, another scale, one bit
       const auto at = static_cast<std::ptrdiff_t>(row * row_bytes);
       const auto end = at + static_cast<std::ptrdiff_t>(row_bytes);
-      if (row % 4 == 1)
-        std::copy(otherwise.out.begin() + at, otherwise.out.begin() + end, outputs.out.begin() + at);
-      if (row % 4 == 2) std::copy(half.out.begin() + at, half.out.begin() + end, outputs.out.begin() + at);
-      if (row % 4 == 3) outputs.out[row * row_bytes + size_of(dtype)] ^= std::byte{4};
+      if (row % 4 == 1 || row % 4 == 2) {
+        const std::vector<std::byte>& wrong = (row % 4 == 1 ? otherwise : half)[Role::out];
+        std::copy(wrong.begin() + at, wrong.begin() + end, outputs[Role::out].begin() + at);
+      }
+      if (row % 4 == 3) outputs[Role::out][row * row_bytes + size_of(dtype)] ^= std::byte{4};
     }
     const WitnessVerdict none =
         judge_witness(built.test_case, built.tensors, outputs, native(), {.keep_rows = true, .listed = 0});
@@ -391,7 +393,7 @@ TEST(WitnessJudge, CertificatesAgainstConformingRowsAreRefused) {
   const Outputs outputs = expected_outputs(built.test_case, built.tensors);
   CertificateElement element;
   element.operand = std::bit_cast<std::uint32_t>(row.fast.output_operands()[0]);
-  element.got = load_bits(outputs.out, DType::bf16, 0);
+  element.got = load_bits(outputs[Role::out], DType::bf16, 0);
   element.needs = feasible_interval(format_of(DType::bf16), element.got, {0, kInfiniteRoot},
                                     [&](std::int64_t r) { return row.fast.output(root_value(r), 0); });
   Certificate certificate;

@@ -56,8 +56,8 @@ class Study {
     if (test_case.rows() == 0) return;
     CaseTensors tensors = materialize(test_case);
     if (random_.chance(1, 2)) {
-      keep_few_bits(tensors.input, test_case.dtype);
-      keep_few_bits(tensors.residual, test_case.dtype);
+      keep_few_bits(tensors[Role::input], test_case.dtype);
+      keep_few_bits(tensors[Role::residual], test_case.dtype);
     }
     const std::vector<Policy> policies = oracle::all_policies(test_case);
     for (int pair = 0; pair < kPairsOfRow; ++pair) {
@@ -153,7 +153,7 @@ class Study {
         PlainKernel other(test_case, tensors, random_.pick(policies));
         other.load(0);
         Outputs outputs = outputs_for(other, any_root(admissible));
-        outputs.residual_out = outputs_for(kernel, 1).residual_out;
+        outputs[Role::residual_out] = outputs_for(kernel, 1)[Role::residual_out];
         return outputs;
       }
       default: {
@@ -161,10 +161,10 @@ class Study {
         const DType dtype = test_case.output_dtype();
         const auto column =
             static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(test_case.hidden_size())));
-        const std::uint32_t old = load_bits(outputs.out, dtype, column);
+        const std::uint32_t old = load_bits(outputs[Role::out], dtype, column);
         const std::uint64_t any = random_.next();
         const bool up = random_.chance(1, 2);
-        store_bits(outputs.out, dtype, column,
+        store_bits(outputs[Role::out], dtype, column,
                    random_.chance(2, 3) ? (up ? old + 1 : old - 1) : static_cast<std::uint32_t>(any));
         return outputs;
       }
@@ -174,7 +174,7 @@ class Study {
   static bool explains(const PlainKernel& kernel, const Case& test_case, float r, const Outputs& outputs) {
     const DType dtype = test_case.output_dtype();
     for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
-      if (!bits::equal(dtype, kernel.output(r, column), load_bits(outputs.out, dtype, column))) return false;
+      if (!bits::equal(dtype, kernel.output(r, column), load_bits(outputs[Role::out], dtype, column))) return false;
     }
     return true;
   }
@@ -186,7 +186,7 @@ class Study {
     const auto gives = [&](std::int64_t r) {
       return bits::equal(dtype, kernel.output(root_value(r), element.column), element.got);
     };
-    if (load_bits(outputs.out, dtype, element.column) != element.got) return false;
+    if (load_bits(outputs[Role::out], dtype, element.column) != element.got) return false;
     const oracle::RootInterval& needs = element.needs;
     if (needs.empty()) {
       for (int i = 0; i < 16; ++i) {

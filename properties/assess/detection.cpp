@@ -96,7 +96,7 @@ Case inputs(const FaultRow& fault, DType dtype, std::uint64_t seed) {
   test_case.operation = fault.operation;
   test_case.quantized_dtype = DType::fp8_e4m3fn;
   Random random(seed);
-  test_case.scale_bits =
+  test_case.bits_of(Parameter::scale) =
       std::bit_cast<std::uint32_t>(0.01f + 1e-6f * static_cast<float>(random.below(30'000)));
   return test_case;
 }
@@ -140,7 +140,7 @@ class Trial {
     PlainKernel kernel(case_, tensors_, Policy());
     for (std::int64_t row = 0; row < kRowsOfTrial; ++row) {
       kernel.load(row);
-      kernel.append_outputs(computed_root(kernel, case_.epsilon()), outputs);
+      kernel.append_outputs(computed_root(kernel, case_.value_of(Parameter::epsilon)), outputs);
     }
     return outputs;
   }
@@ -148,9 +148,9 @@ class Trial {
   Outputs wrong_outputs(const Outputs& right) {
     if (fault_.kind == Kind::element) return with_wrong_elements(right);
     Outputs outputs;
-    const float epsilon = fault_.kind != Kind::epsilon ? case_.epsilon()
-                          : random_.chance(1, 2)       ? case_.epsilon() * 10
-                                                       : case_.epsilon() / 10;
+    const float epsilon = fault_.kind != Kind::epsilon ? case_.value_of(Parameter::epsilon)
+                          : random_.chance(1, 2)       ? case_.value_of(Parameter::epsilon) * 10
+                                                       : case_.value_of(Parameter::epsilon) / 10;
     PlainKernel kernel(case_, tensors_, oracle::parse_policy(fault_.policy), fault_.fault);
     for (std::int64_t row = 0; row < kRowsOfTrial; ++row) {
       kernel.load(row);
@@ -169,10 +169,10 @@ class Trial {
       const auto column =
           static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(case_.hidden_size())));
       const std::int64_t index = row * case_.hidden_size() + column;
-      const std::uint32_t bits = load_bits(outputs.out, case_.output_dtype(), index);
+      const std::uint32_t bits = load_bits(outputs[Role::out], case_.output_dtype(), index);
       const std::uint64_t wrong =
           random_.chance(1, 2) ? oracle::next_up(format, bits) : oracle::next_down(format, bits);
-      store_bits(outputs.out, case_.output_dtype(), index, static_cast<std::uint32_t>(wrong));
+      store_bits(outputs[Role::out], case_.output_dtype(), index, static_cast<std::uint32_t>(wrong));
     }
     return outputs;
   }

@@ -61,7 +61,7 @@ class Study {
     PlainKernel kernel(drawn, tensors, policy);
     Case judged = drawn;
     CaseTensors judged_tensors;
-    judged_tensors.weight = tensors.weight;
+    judged_tensors[Role::weight] = tensors[Role::weight];
     Outputs outputs;
     std::vector<std::size_t> order_of_row;
     for (std::size_t order = 0; order < kSummationOrders.size(); ++order) {
@@ -71,8 +71,8 @@ class Study {
       for (int step = -kUlp; step <= kUlp; ++step) {
         const float r = oracle::root_off_by(computed, step);
         if (step != 0 && !(r > 0 && std::isfinite(r))) continue;  // zero, infinity and NaN are exact
-        append_row(tensors.input, row, judged_tensors.input);
-        append_row(tensors.residual, row, judged_tensors.residual);
+        append_row(tensors[Role::input], row, judged_tensors[Role::input]);
+        append_row(tensors[Role::residual], row, judged_tensors[Role::residual]);
         kernel.append_outputs(r, outputs);
         order_of_row.push_back(order);
       }

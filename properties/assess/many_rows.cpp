@@ -37,9 +37,9 @@ Outputs outputs_of(const Case& test_case, const CaseTensors& tensors, const Size
   const std::int64_t written = leaves_out ? bug->grid : test_case.rows();
   for (std::int64_t row = 0; row < written; ++row) {
     kernel.load(row);
-    kernel.append_outputs(root_of(kernel, bug, test_case.epsilon()), outputs);
+    kernel.append_outputs(root_of(kernel, bug, test_case.value_of(Parameter::epsilon)), outputs);
   }
-  outputs.out.resize(static_cast<std::size_t>(test_case.rows()) * row_bytes, kUnwritten);
+  outputs[Role::out].resize(static_cast<std::size_t>(test_case.rows()) * row_bytes, kUnwritten);
   return outputs;
 }
 

@@ -93,7 +93,7 @@ PlainKernel::PlainKernel(const Case& test_case, const CaseTensors& tensors, cons
     : case_(test_case), tensors_(tensors), policy_(policy), fault_(fault) {
   if (!case_.weight_dtype) return;
   for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
-    const double w = bits::value(*case_.weight_dtype, load_bits(tensors.weight, *case_.weight_dtype, column));
+    const double w = bits::value(*case_.weight_dtype, load_bits(tensors[Role::weight], *case_.weight_dtype, column));
     weight_.push_back(weight_factor(w));
   }
 }
@@ -131,10 +131,10 @@ void PlainKernel::load(std::int64_t row) {
   residual_out_.clear();
   for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
     const std::int64_t index = row * case_.hidden_size() + column;
-    const double x = bits::value(case_.dtype, load_bits(tensors_.input, case_.dtype, index));
+    const double x = bits::value(case_.dtype, load_bits(tensors_[Role::input], case_.dtype, index));
     double for_variance = x, for_output = x;
     if (adds_residual(case_.operation)) {
-      const double sum = x + bits::value(case_.dtype, load_bits(tensors_.residual, case_.dtype, index));
+      const double sum = x + bits::value(case_.dtype, load_bits(tensors_[Role::residual], case_.dtype, index));
       const double rounded = to_activation(sum);
       for_variance = policy_.sum == SumPolicy::rounded ? rounded : fl(sum);
       for_output = policy_.sum == SumPolicy::fp32 ? fl(sum) : rounded;
@@ -147,7 +147,7 @@ void PlainKernel::load(std::int64_t row) {
 }
 
 float PlainKernel::root(oracle::SummationOrder order, Random& random) const {
-  return honest_unknown({variance_operands_, case_.epsilon(), case_.dtype, policy_}, order, random);
+  return honest_unknown({variance_operands_, case_.value_of(Parameter::epsilon), case_.dtype, policy_}, order, random);
 }
 
 // y before the quantization, or the output itself.
@@ -182,7 +182,7 @@ double PlainKernel::product(double x, double r, std::int64_t column) const {
 
 std::uint32_t PlainKernel::quantized(double y) const {
   const DType dtype = *case_.quantized_dtype;
-  const auto scale = static_cast<double>(case_.scale());
+  const auto scale = static_cast<double>(case_.value_of(Parameter::scale));
   double scaled = policy_.scaling == ScalingPolicy::divide ? fl(y / scale) : fl(y * fl(1 / scale));
   if (policy_.fp8_rounding == Fp8Rounding::through_bf16) scaled = round_to(DType::bf16, scaled);
   const double largest = bits::value(dtype, bits::largest(dtype, false));
@@ -206,10 +206,10 @@ void PlainKernel::append_outputs(float r, Outputs& outputs) const {
       store_bits(data, dtype, first + column, bits_of(column));
   };
   append(
-      outputs.out, case_.output_dtype(), [&](std::int64_t column) { return output(r, column); },
+      outputs[Role::out], case_.output_dtype(), [&](std::int64_t column) { return output(r, column); },
       case_.hidden_size());
   append(
-      outputs.residual_out, case_.dtype,
+      outputs[Role::residual_out], case_.dtype,
       [&](std::int64_t column) { return residual_out_[static_cast<std::size_t>(column)]; },
       static_cast<std::int64_t>(residual_out_.size()));
 }

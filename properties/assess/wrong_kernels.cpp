@@ -80,7 +80,7 @@ template <typename Change>
 void change_each(const Case& test_case, Outputs& outputs, Change change) {
   const DType dtype = test_case.output_dtype();
   for (std::int64_t index = 0; index < test_case.elements(); ++index)
-    store_bits(outputs.out, dtype, index, change(load_bits(outputs.out, dtype, index), index));
+    store_bits(outputs[Role::out], dtype, index, change(load_bits(outputs[Role::out], dtype, index), index));
 }
 std::uint32_t next_from_zero(DType dtype, std::uint32_t bits) {
   return bits::is_nan(dtype, bits) || bits::is_infinite(dtype, bits) ? bits : bits + 1;
@@ -105,9 +105,9 @@ void permute(const Case& test_case, Outputs& outputs, Source source) {
 // Weight (column) becomes that of source(column).
 template <typename Source>
 void permute_weight(const Case& test_case, CaseTensors& tensors, Source source) {
-  const std::vector<std::byte> weight = tensors.weight;
+  const std::vector<std::byte> weight = tensors[Role::weight];
   for (std::int64_t column = 0; column < test_case.hidden_size(); ++column)
-    store_bits(tensors.weight, *test_case.weight_dtype, column,
+    store_bits(tensors[Role::weight], *test_case.weight_dtype, column,
                load_bits(weight, *test_case.weight_dtype, source(column)));
 }
 
@@ -184,7 +184,7 @@ std::vector<WrongKernel> make_kernels() {
   });
   weight("weight not applied", [](const Case& test_case, CaseTensors& tensors) {
     for (std::int64_t column = 0; column < test_case.hidden_size(); ++column)
-      store_bits(tensors.weight, *test_case.weight_dtype, column, bits::one(*test_case.weight_dtype));
+      store_bits(tensors[Role::weight], *test_case.weight_dtype, column, bits::one(*test_case.weight_dtype));
   });
   output("last column zero", [](const Case& test_case, Outputs& outputs) {
     change_each(test_case, outputs, [&](std::uint32_t value, std::int64_t index) {
@@ -219,7 +219,7 @@ std::vector<WrongKernel> make_kernels() {
     });
   });
   output("all outputs zero",
-         [](const Case&, Outputs& outputs) { std::ranges::fill(outputs.out, std::byte{0}); });
+         [](const Case&, Outputs& outputs) { std::ranges::fill(outputs[Role::out], std::byte{0}); });
   const auto residual = [&](std::string_view name, std::function<void(const Case&, CaseTensors&)> operands,
                             std::function<void(const Case&, Outputs&)> outputs) {
     kernels.push_back({.name = name,
@@ -230,12 +230,12 @@ std::vector<WrongKernel> make_kernels() {
                        .policy = {}});
   };
   residual("residual not added",
-           [](const Case&, CaseTensors& tensors) { std::ranges::fill(tensors.residual, std::byte{0}); }, {});
+           [](const Case&, CaseTensors& tensors) { std::ranges::fill(tensors[Role::residual], std::byte{0}); }, {});
   residual("residual in place of x",
-           [](const Case&, CaseTensors& tensors) { tensors.input = tensors.residual; }, {});
+           [](const Case&, CaseTensors& tensors) { tensors[Role::input] = tensors[Role::residual]; }, {});
   residual("residual_out one row late", {}, [](const Case& test_case, Outputs& outputs) {
-    const auto row = outputs.residual_out.size() / static_cast<std::size_t>(test_case.rows());
-    std::ranges::rotate(outputs.residual_out, outputs.residual_out.end() - static_cast<std::ptrdiff_t>(row));
+    const auto row = outputs[Role::residual_out].size() / static_cast<std::size_t>(test_case.rows());
+    std::ranges::rotate(outputs[Role::residual_out], outputs[Role::residual_out].end() - static_cast<std::ptrdiff_t>(row));
   });
   const auto fault = [&](std::string_view name, Fault which) {
     kernels.push_back(
@@ -349,7 +349,7 @@ Outputs outputs_of(const WrongKernel& wrong, const Case& test_case, const CaseTe
   Outputs outputs;
   Random random(1);
   for (std::size_t row = 0; row < operands.size(); ++row) {
-    const Row own{operands[row], operands, row, static_cast<double>(test_case.epsilon())};
+    const Row own{operands[row], operands, row, static_cast<double>(test_case.value_of(Parameter::epsilon))};
     kernel.load(static_cast<std::int64_t>(row));
     const float honest = kernel.root(oracle::SummationOrder::pairwise, random);
     kernel.append_outputs(wrong.root ? wrong_root(honest, wrong.root(own), right(own)) : honest, outputs);

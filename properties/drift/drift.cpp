@@ -117,8 +117,9 @@ class Stack {
     test_case.dtype = model_.dtype;
     test_case.weight_dtype = model_.dtype;
     test_case.shape = {model_.tokens, model_.hidden_size};
-    test_case.epsilon_bits = model_.epsilon_bits;
-    const CaseTensors tensors{stream.delta, stream.residual, weight};
+    test_case.bits_of(Parameter::epsilon) = model_.epsilon_bits;
+    const CaseTensors tensors{
+        {Role::input, stream.delta}, {Role::residual, stream.residual}, {Role::weight, weight}};
     Outputs outputs;
     if (subject.target == nullptr) {
       outputs = oracle::expected_outputs(test_case, tensors, subject.policy);
@@ -130,8 +131,8 @@ class Stack {
       }
       outputs = std::move(result.outputs);
     }
-    stream.residual = std::move(outputs.residual_out);
-    return std::move(outputs.out);
+    stream.residual = std::move(outputs[Role::residual_out]);
+    return std::move(outputs[Role::out]);
   }
 
   // Each element is added up in the order of the inner dimension, however many elements are handled side by

@@ -58,8 +58,8 @@ Repro check_repro(const std::string& target, const Cell& verify, std::uint64_t s
   if (!verify.repro.empty()) {
     const Case found = read_case(verify.repro);
     Case before = found;
-    before.epsilon_bits = std::bit_cast<std::uint32_t>(0.5f);
-    if (quantizes(found.operation)) before.scale_bits = std::bit_cast<std::uint32_t>(3.0f);
+    before.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(0.5f);
+    if (quantizes(found.operation)) before.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(3.0f);
     for (const auto& [kind, cases] :
          {std::pair("case", std::vector{found}), std::pair("second call", std::vector{before, found})}) {
       if (!last_violates(cases, target)) continue;

@@ -44,17 +44,17 @@ ToleranceCall make_call(const ToleranceTest& test, Operation operation, DType dt
   how.dtype = dtype;
   how.weight_dtype = dtype;
   if (quantizes(operation)) how.quantized_dtype = DType::fp8_e4m3fn;
-  how.scale_bits = std::bit_cast<std::uint32_t>(quantization_scale);
+  how.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(quantization_scale);
   how.shape = {rows, hidden};
-  if (strided) how.input_layout.strides = {2 * hidden};
-  how.input.recipe = Recipe{"normal", kSeed};
-  if (adds_residual(operation)) how.residual.recipe = Recipe{"normal", kSeed + 1};
-  how.weight.recipe = Recipe{std::string(test.weights), kSeed + 2};
+  if (strided) how[Role::input].layout.strides = {2 * hidden};
+  how[Role::input].data.recipe = Recipe{"normal", kSeed};
+  if (adds_residual(operation)) how[Role::residual].data.recipe = Recipe{"normal", kSeed + 1};
+  how[Role::weight].data.recipe = Recipe{std::string(test.weights), kSeed + 2};
   call.tensors = materialize(how);
   if (test.small_inputs) {
     const float factor = 1.0f / (2.0f * static_cast<float>(hidden));
-    scale(call.tensors.input, dtype, factor);
-    scale(call.tensors.residual, dtype, factor);
+    scale(call.tensors[Role::input], dtype, factor);
+    scale(call.tensors[Role::residual], dtype, factor);
   }
   if (!test.own_reference) call.reference = oracle::expected_outputs(how, call.tensors);
   return call;
@@ -86,18 +86,18 @@ std::optional<Outputs> own_reference(const ToleranceCall& call, Target& target) 
   const RunResult result = target.run(unfused, call.tensors);
   if (result.status != RunResult::Status::completed) return std::nullopt;
   Outputs outputs;
-  outputs.residual_out = result.outputs.residual_out;
-  outputs.out.resize(static_cast<std::size_t>(unfused.elements()));
-  const float inverse = 1.0f / call.test_case.scale();
+  outputs[Role::residual_out] = result.outputs[Role::residual_out];
+  outputs[Role::out].resize(static_cast<std::size_t>(unfused.elements()));
+  const float inverse = 1.0f / call.test_case.value_of(Parameter::scale);
   const auto largest =
       static_cast<float>(bits::value(DType::fp8_e4m3fn, bits::largest(DType::fp8_e4m3fn, false)));
   for (std::int64_t index = 0; index < unfused.elements(); ++index) {
     auto value =
-        static_cast<float>(bits::value(unfused.dtype, load_bits(result.outputs.out, unfused.dtype, index)));
+        static_cast<float>(bits::value(unfused.dtype, load_bits(result.outputs[Role::out], unfused.dtype, index)));
     value *= inverse;
     if (value > largest) value = largest;
     if (value < -largest) value = -largest;
-    store_bits(outputs.out, DType::fp8_e4m3fn, index, nearest_code(value));
+    store_bits(outputs[Role::out], DType::fp8_e4m3fn, index, nearest_code(value));
   }
   return outputs;
 }
@@ -242,12 +242,12 @@ std::optional<std::string> failure(const ToleranceTest& test, const ToleranceCal
   if (result.status != RunResult::Status::completed) return "the call failed: " + result.message;
   const std::optional<Outputs> reference = call.reference ? call.reference : own_reference(call, target);
   if (!reference) return "the unfused call failed";
-  if (auto found = difference(test, "out", call.test_case.output_dtype(), result.outputs.out, reference->out))
+  if (auto found = difference(test, "out", call.test_case.output_dtype(), result.outputs[Role::out], (*reference)[Role::out]))
     return found;
   ToleranceTest residual_test = test;
   if (test.own_reference) residual_test.absolute = residual_test.relative = 1e-2;
-  return difference(residual_test, "residual_out", call.test_case.dtype, result.outputs.residual_out,
-                    reference->residual_out);
+  return difference(residual_test, "residual_out", call.test_case.dtype, result.outputs[Role::residual_out],
+                    (*reference)[Role::residual_out]);
 }
 
 }  // namespace normproof::matrix

@@ -83,7 +83,7 @@ class Search {
       const KnownElement& element = elements_[random_.below(elements_.size())];
       const auto odd = static_cast<double>(
           2 * random_.between(std::int64_t{1} << (precision - 1), (std::int64_t{1} << precision) - 1) + 1);
-      double product = static_cast<double>(case_.scale()) *
+      double product = static_cast<double>(case_.value_of(Parameter::scale)) *
                        std::ldexp(odd, static_cast<int>(random_.between(-1, 1)) - precision);
       const double binade = std::exp2(std::floor(std::log2(product)));
       const auto halves = static_cast<double>(random_.between(-2, 2));

@@ -64,7 +64,7 @@ std::vector<std::string> hints_at_roots(const RowSlice& rows, const oracle::Inve
         oracle::shown_rows(sample.test_case, sample.tensors, sample.outputs, policy, true);
     if (shown.empty()) continue;
     std::vector<std::string> hints = ask(oracle::RootQuestion{
-        shown, static_cast<double>(sample.test_case.epsilon()), &oracle::format_of(sample.test_case.dtype)});
+        shown, static_cast<double>(sample.test_case.value_of(Parameter::epsilon)), &oracle::format_of(sample.test_case.dtype)});
     if (hints.empty()) continue;
     for (std::string& hint : hints) hint = joined(policy, hint);
     return hints;

@@ -48,14 +48,14 @@ class ComparedTarget final : public CallableTarget {
                       first_->name(), second_->name(), result.message, other.message);
     } else if (result.status == RunResult::Status::completed) {
       result.disagreement = first_difference("out", test_case.output_dtype(), test_case, *first_,
-                                             result.outputs.out, *second_, other.outputs.out);
+                                             result.outputs[Role::out], *second_, other.outputs[Role::out]);
       if (result.disagreement.empty()) {
         result.disagreement =
-            first_difference("residual_out", test_case.dtype, test_case, *first_, result.outputs.residual_out,
-                             *second_, other.outputs.residual_out);
+            first_difference("residual_out", test_case.dtype, test_case, *first_, result.outputs[Role::residual_out],
+                             *second_, other.outputs[Role::residual_out]);
       }
-      elements_ += static_cast<std::int64_t>(result.outputs.out.size() / size_of(test_case.output_dtype()) +
-                                             result.outputs.residual_out.size() / size_of(test_case.dtype));
+      elements_ += static_cast<std::int64_t>(result.outputs[Role::out].size() / size_of(test_case.output_dtype()) +
+                                             result.outputs[Role::residual_out].size() / size_of(test_case.dtype));
     }
     ++cases_;
     if (!result.disagreement.empty()) ++disagreements_;

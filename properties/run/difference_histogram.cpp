@@ -72,7 +72,7 @@ void compare(std::span<const std::byte> got, std::span<const std::byte> wanted, 
       const std::int64_t row = first_row + index / columns, column = index % columns;
       if (map != nullptr) map->add(row, column);
       if (histogram.first.size() < oracle::kMaximumListed)
-        histogram.first.push_back({oracle::OutputTensor::out, row, column, dtype, a, b, apart});
+        histogram.first.push_back({Role::out, row, column, dtype, a, b, apart});
     }
     histogram.elements[0] += equal;
   });
@@ -184,7 +184,7 @@ DifferenceHistogram difference_histogram(const Case& test_case, const CaseTensor
   std::mutex mutex;  // guards `map`
   in_parallel(blocks, threads, [&](std::int64_t block) {
     const oracle::StandardFloatEnvironment environment;
-    oracle::FastRow fast(oracle::formula_of(test_case, policy), tensors.weight);
+    oracle::FastRow fast(oracle::formula_of(test_case, policy), tensors[Role::weight]);
     std::optional<DifferenceMap> part;
     if (map != nullptr) part.emplace(test_case.rows(), columns);
     std::vector<std::byte> at_lowest;
@@ -194,9 +194,9 @@ DifferenceHistogram difference_histogram(const Case& test_case, const CaseTensor
       const std::int64_t row = rows[static_cast<std::size_t>(index)];
       const std::size_t first = static_cast<std::size_t>(row) * hidden;
       const std::size_t input = first * size_of(test_case.dtype);
-      fast.load(tensors.input.data() + input,
-                tensors.residual.empty() ? nullptr : tensors.residual.data() + input);
-      const auto got = std::span(outputs.out).subspan(first * size_of(dtype), hidden * size_of(dtype));
+      fast.load(tensors[Role::input].data() + input,
+                tensors[Role::residual].empty() ? nullptr : tensors[Role::residual].data() + input);
+      const auto got = std::span(outputs[Role::out]).subspan(first * size_of(dtype), hidden * size_of(dtype));
       const float root = best_root(fast, dtype, got, at_lowest, moving);
       compare(got, fast.outputs(root), dtype, row, columns, histograms[static_cast<std::size_t>(block)],
               part ? &*part : nullptr);

@@ -119,13 +119,13 @@ class Builder {
     case_.weight_dtype = shape.weight_dtype;
     case_.quantized_dtype = shape.quantized_dtype;
     case_.shape = {shape.rows, shape.hidden_size};
-    case_.epsilon_bits = std::bit_cast<std::uint32_t>(kEpsilon);
+    case_.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(kEpsilon);
   }
 
   Case build() {
     const auto elements = static_cast<std::size_t>(shape_.rows * shape_.hidden_size);
-    case_.input.bytes.resize(elements * size_of(shape_.dtype));
-    if (adds_residual(shape_.operation)) case_.residual.bytes.resize(elements * size_of(shape_.dtype));
+    case_[Role::input].data.bytes.resize(elements * size_of(shape_.dtype));
+    if (adds_residual(shape_.operation)) case_[Role::residual].data.bytes.resize(elements * size_of(shape_.dtype));
     if (quantizes(shape_.operation)) draw_scale();
     if (shape_.weight_dtype) draw_weight();
     for (std::int64_t row = 0; row < shape_.rows; ++row) draw_row(row);
@@ -148,7 +148,7 @@ class Builder {
       if (score <= most) continue;
       most = score;
       scale_integer_ = odd;
-      case_.scale_bits = std::bit_cast<std::uint32_t>(scale);
+      case_.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(scale);
     }
   }
 
@@ -180,7 +180,7 @@ class Builder {
   // Whether x * first and x * second are different numbers in the end, rounded to T or not, divided by the
   // scale or multiplied by its inverse.
   bool all_tell_apart(float x, float first, float second) const {
-    const float scale = case_.scale();
+    const float scale = case_.value_of(Parameter::scale);
     for (const bool rounds : {false, true}) {
       for (const bool divides : {false, true}) {
         const auto output = [&](float r) {
@@ -205,7 +205,7 @@ class Builder {
   void draw_weight() {
     const FloatFormat format = format_of(*shape_.weight_dtype);
     const auto columns = static_cast<std::size_t>(shape_.hidden_size);
-    case_.weight.bytes.resize(columns * size_of(*shape_.weight_dtype));
+    case_[Role::weight].data.bytes.resize(columns * size_of(*shape_.weight_dtype));
     std::array<std::vector<double>, 2> aimed;  // for even columns, for odd ones
     for (const std::int64_t parity : {0, 1}) {
       if (!quantizes(shape_.operation)) break;
@@ -220,7 +220,7 @@ class Builder {
       if (column % 8 < 6 && !choice.empty())
         weight = choice[(column / 8 * 3 + column % 8 / 2) % choice.size()];
       const std::uint32_t bits = round_to(format, weight);
-      store_bits(case_.weight.bytes, *shape_.weight_dtype, static_cast<std::int64_t>(column), bits);
+      store_bits(case_[Role::weight].data.bytes, *shape_.weight_dtype, static_cast<std::int64_t>(column), bits);
       weights_.push_back(weight);
     }
   }
@@ -260,7 +260,7 @@ class Builder {
       if (column < aimed) {
         // Half of them for 1 + w, where there is a weight.
         const double weight = weights_.empty() ? 1 : weights_[column] + (column % 2 == 0 ? 0 : 1);
-        const double target = std::abs(value) * r * std::abs(weight) / case_.scale();
+        const double target = std::abs(value) * r * std::abs(weight) / case_.value_of(Parameter::scale);
         const int precision = precision_of_quantized(*shape_.quantized_dtype);
         int exponent = 0;
         const double odd = 2 * std::floor(std::ldexp(std::frexp(target, &exponent), precision)) + 1;
@@ -336,14 +336,14 @@ class Builder {
   // x, and where the operation has one the residual; otherwise their sum.
   void store(std::int64_t index, double x, double residual) {
     const bool adds = adds_residual(shape_.operation);
-    store_bits(case_.input.bytes, shape_.dtype, index, round_to(format_, adds ? x : x + residual));
-    if (adds) store_bits(case_.residual.bytes, shape_.dtype, index, round_to(format_, residual));
+    store_bits(case_[Role::input].data.bytes, shape_.dtype, index, round_to(format_, adds ? x : x + residual));
+    if (adds) store_bits(case_[Role::residual].data.bytes, shape_.dtype, index, round_to(format_, residual));
   }
 
   void put_nan() {
     const std::int64_t last_row = (shape_.rows - 1) * shape_.hidden_size;
     store_bits(
-        case_.input.bytes, shape_.dtype,
+        case_[Role::input].data.bytes, shape_.dtype,
         last_row + static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(shape_.hidden_size))),
         format_.quiet_nan());
   }

@@ -32,28 +32,28 @@ GuardedCall::GuardedCall(const Case& test_case, const CaseTensors& tensors, Memo
     : test_case_(test_case),
       tensors_(tensors),
       writes_input_(test_case.memory_of(Role::out) != Role::out),
-      scale_bytes_(fp32_bytes(test_case.scale_bits)),
-      input_tensor_(memory.input, "input", test_case.dtype, test_case.shape, test_case.input_layout) {
-  input_tensor_.scatter(tensors.input);
+      scale_bytes_(fp32_bytes(test_case.bits_of(Parameter::scale))),
+      input_tensor_(memory.input, "input", test_case.dtype, test_case.shape, test_case[Role::input].layout) {
+  input_tensor_.scatter(tensors[Role::input]);
   input_description = describe_tensor(input_tensor_);
   input = &input_description;
   if (adds_residual(test_case.operation)) {
     residual_tensor_.emplace(memory.residual, "residual", test_case.dtype, test_case.shape,
-                             test_case.residual_layout);
-    residual_tensor_->scatter(tensors.residual);
+                             test_case[Role::residual].layout);
+    residual_tensor_->scatter(tensors[Role::residual]);
     residual_description = describe_tensor(*residual_tensor_);
     residual = &residual_description;
   }
   if (test_case.weight_dtype) {
     weight_tensor_.emplace(memory.weight, "weight", *test_case.weight_dtype,
-                           std::span(&test_case.shape.back(), 1), TensorLayout{{}, test_case.weight_offset});
-    weight_tensor_->scatter(tensors.weight);
+                           std::span(&test_case.shape.back(), 1), TensorLayout{{}, test_case[Role::weight].layout.offset});
+    weight_tensor_->scatter(tensors[Role::weight]);
     weight_description = describe_tensor(*weight_tensor_);
     weight = &weight_description;
   }
   if (!writes_input_) {
     out_tensor_.emplace(memory.output, "out", test_case.output_dtype(), test_case.shape,
-                        test_case.output_layout);
+                        test_case[Role::out].layout);
   }
   out_description = out_tensor_ ? describe_tensor(*out_tensor_) : input_description;
   out = &out_description;
@@ -69,7 +69,7 @@ GuardedCall::GuardedCall(const Case& test_case, const CaseTensors& tensors, Memo
 
 normproof_status GuardedCall::invoke(const KernelFunctions& functions) {
   const normproof_message message{text_.data(), text_.size()};
-  const float epsilon = test_case_.epsilon();
+  const float epsilon = test_case_.value_of(Parameter::epsilon);
   // No demand at all is passed as the absence of one. As bytes: the path may be a number that names none.
   static constexpr normproof_launch kAutomatic{NORMPROOF_PATH_AUTOMATIC, 0};
   const bool automatic = std::memcmp(&launch, &kAutomatic, sizeof launch) == 0;
@@ -111,14 +111,14 @@ std::vector<std::string> GuardedCall::memory_violations(bool refused) const {
     if (!text.empty()) violations.push_back(std::move(text));
   };
   note(input_tensor_.find_stray_write());
-  if (!writes_input_ || refused) note(input_tensor_.find_change(tensors_.input));
+  if (!writes_input_ || refused) note(input_tensor_.find_change(tensors_[Role::input]));
   if (residual_tensor_) {
     note(residual_tensor_->find_stray_write());
-    if (refused) note(residual_tensor_->find_change(tensors_.residual));
+    if (refused) note(residual_tensor_->find_change(tensors_[Role::residual]));
   }
   if (weight_tensor_) {
     note(weight_tensor_->find_stray_write());
-    note(weight_tensor_->find_change(tensors_.weight));
+    note(weight_tensor_->find_change(tensors_[Role::weight]));
   }
   if (scale_tensor_) {
     note(scale_tensor_->find_stray_write());
@@ -136,8 +136,8 @@ std::vector<std::string> GuardedCall::memory_violations(bool refused) const {
 
 Outputs GuardedCall::outputs() const {
   Outputs outputs;
-  outputs.out = (out_tensor_ ? *out_tensor_ : input_tensor_).gather();
-  if (residual_tensor_) outputs.residual_out = residual_tensor_->gather();
+  outputs[Role::out] = (out_tensor_ ? *out_tensor_ : input_tensor_).gather();
+  if (residual_tensor_) outputs[Role::residual_out] = residual_tensor_->gather();
   return outputs;
 }
 

@@ -109,20 +109,20 @@ RowSlice slice_rows(const Case& test_case, const CaseTensors& tensors, const Out
   slice.test_case.dtype = test_case.dtype;
   slice.test_case.weight_dtype = test_case.weight_dtype;
   slice.test_case.quantized_dtype = test_case.quantized_dtype;
-  slice.test_case.epsilon_bits = test_case.epsilon_bits;
-  slice.test_case.scale_bits = test_case.scale_bits;
+  slice.test_case.bits_of(Parameter::epsilon) = test_case.bits_of(Parameter::epsilon);
+  slice.test_case.bits_of(Parameter::scale) = test_case.bits_of(Parameter::scale);
   slice.test_case.shape = {count, test_case.hidden_size()};
   const auto rows_of = [&](const std::vector<std::byte>& data, DType dtype) {
     const auto row_bytes = test_case.hidden_size() * static_cast<std::int64_t>(size_of(dtype));
     return std::vector<std::byte>(data.begin() + first * row_bytes,
                                   data.begin() + (first + count) * row_bytes);
   };
-  slice.tensors.input = rows_of(tensors.input, test_case.dtype);
-  slice.tensors.weight = tensors.weight;
-  slice.outputs.out = rows_of(outputs.out, test_case.output_dtype());
+  slice.tensors[Role::input] = rows_of(tensors[Role::input], test_case.dtype);
+  slice.tensors[Role::weight] = tensors[Role::weight];
+  slice.outputs[Role::out] = rows_of(outputs[Role::out], test_case.output_dtype());
   if (adds_residual(test_case.operation)) {
-    slice.tensors.residual = rows_of(tensors.residual, test_case.dtype);
-    slice.outputs.residual_out = rows_of(outputs.residual_out, test_case.dtype);
+    slice.tensors[Role::residual] = rows_of(tensors[Role::residual], test_case.dtype);
+    slice.outputs[Role::residual_out] = rows_of(outputs[Role::residual_out], test_case.dtype);
   }
   return slice;
 }
@@ -155,7 +155,7 @@ std::string mismatch_line(const oracle::Mismatch& mismatch, std::string_view aut
   };
   const std::string line =
       fmt::format("{}[row {}, column {}]: got {}, {} says {}",
-                  mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out", mismatch.row,
+                  name_of(mismatch.tensor), mismatch.row,
                   mismatch.column, number(mismatch.got), authority, number(mismatch.wanted));
   return mismatch.ulp_distance == UINT64_MAX ? line
                                              : fmt::format("{}, {} ulp apart", line, mismatch.ulp_distance);

@@ -34,11 +34,11 @@ Case extract(const Case& whole, std::int64_t row, const std::vector<std::int64_t
     data = std::move(picked);
   };
   const std::int64_t first = row * whole.hidden_size();
-  pick(part.input.bytes, part.dtype, first);
-  pick(part.residual.bytes, part.dtype, first);
-  if (part.weight_dtype) pick(part.weight.bytes, *part.weight_dtype, 0);
-  pick(part.outputs->out, part.output_dtype(), first);
-  pick(part.outputs->residual_out, part.dtype, first);
+  pick(part[Role::input].data.bytes, part.dtype, first);
+  pick(part[Role::residual].data.bytes, part.dtype, first);
+  if (part.weight_dtype) pick(part[Role::weight].data.bytes, *part.weight_dtype, 0);
+  pick((*part.outputs)[Role::out], part.output_dtype(), first);
+  pick((*part.outputs)[Role::residual_out], part.dtype, first);
   make_plain(part);
   return part;
 }
@@ -76,8 +76,8 @@ std::optional<Story> story_of(const Case& row, const oracle::Policy& policy) {
 std::vector<double> squares_of(const Case& row, const oracle::Policy& policy) {
   const oracle::StandardFloatEnvironment environment;
   const CaseTensors tensors = materialize(row);
-  oracle::FastRow fast(oracle::formula_of(row, policy), tensors.weight);
-  fast.load(tensors.input.data(), tensors.residual.empty() ? nullptr : tensors.residual.data());
+  oracle::FastRow fast(oracle::formula_of(row, policy), tensors[Role::weight]);
+  fast.load(tensors[Role::input].data(), tensors[Role::residual].empty() ? nullptr : tensors[Role::residual].data());
   std::vector<double> squares;
   for (const float operand : fast.variance_operands())
     squares.push_back(static_cast<double>(operand) * static_cast<double>(operand));
@@ -132,7 +132,7 @@ std::optional<MinimizedOutputs> minimize_outputs(const Case& whole, const oracle
     const std::vector<double> squares = squares_of(result.test_case, policy);
     // Without a finite mean square there is no r to keep.
     if (std::ranges::all_of(squares, [](double square) { return std::isfinite(square); })) {
-      part_of_same_root(squares, static_cast<double>(whole.epsilon()), violation->columns, tells_the_same);
+      part_of_same_root(squares, static_cast<double>(whole.value_of(Parameter::epsilon)), violation->columns, tells_the_same);
     } else {
       tells_the_same(violation->columns);
     }

@@ -21,7 +21,7 @@ class SpoiledRows {
  public:
   // `rows` must outlive this.
   SpoiledRows(const oracle::Policy& policy, const RowSlice& rows)
-      : rows_(rows), fast_(oracle::formula_of(rows.test_case, policy), rows.tensors.weight) {
+      : rows_(rows), fast_(oracle::formula_of(rows.test_case, policy), rows.tensors[Role::weight]) {
     const oracle::StandardFloatEnvironment environment;
     for (std::int64_t row = 0; row < rows.test_case.rows(); ++row) {
       load(row);
@@ -34,7 +34,7 @@ class SpoiledRows {
     for (std::size_t row = 0; row < roots_.size(); ++row) {
       if (roots_.size() > 1) load(static_cast<std::int64_t>(row));
       const auto packed = fast_.outputs(factor * roots_[row]);
-      std::memcpy(outputs.out.data() + row * packed.size(), packed.data(), packed.size());
+      std::memcpy(outputs[Role::out].data() + row * packed.size(), packed.data(), packed.size());
     }
     return outputs;
   }
@@ -44,8 +44,8 @@ class SpoiledRows {
     const std::size_t offset =
         static_cast<std::size_t>(row * rows_.test_case.hidden_size()) * size_of(rows_.test_case.dtype);
     const CaseTensors& tensors = rows_.tensors;
-    fast_.load(tensors.input.data() + offset,
-               tensors.residual.empty() ? nullptr : tensors.residual.data() + offset);
+    fast_.load(tensors[Role::input].data() + offset,
+               tensors[Role::residual].empty() ? nullptr : tensors[Role::residual].data() + offset);
   }
 
   const RowSlice& rows_;

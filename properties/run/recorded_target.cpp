@@ -4,19 +4,17 @@ namespace normproof {
 namespace {
 
 std::size_t bytes_of(const Case& test_case) {
-  return test_case.input.bytes.size() + test_case.residual.bytes.size() + test_case.weight.bytes.size();
+  std::size_t bytes = 0;
+  for (const CaseTensor& tensor : test_case.tensors) bytes += tensor.data.bytes.size();
+  return bytes;
 }
 
 // A call's case may have no data of its own: then they are in its tensors alone.
 Case with_data(const Case& test_case, const CaseTensors& tensors) {
   Case complete = test_case;
   complete.outputs.reset();
-  const auto fill = [](TensorData& data, const std::vector<std::byte>& values) {
-    if (!data.recipe) data.bytes = values;
-  };
-  fill(complete.input, tensors.input);
-  fill(complete.residual, tensors.residual);
-  fill(complete.weight, tensors.weight);
+  for (const Role role : kRoles)
+    if (!complete[role].data.recipe) complete[role].data.bytes = tensors[role];
   return complete;
 }
 
@@ -39,7 +37,7 @@ std::vector<RunResult> RecordedTarget::run_all(std::span<const RunRequest> reque
 
 void RecordedTarget::remember(const Case& test_case, const CaseTensors& tensors) {
   // What is too large is left out: the calls around it may be enough.
-  if (tensors.input.size() + tensors.residual.size() + tensors.weight.size() > kMostBytes / 4) return;
+  if (tensors[Role::input].size() + tensors[Role::residual].size() + tensors[Role::weight].size() > kMostBytes / 4) return;
   Case complete = with_data(test_case, tensors);
   const std::lock_guard lock(mutex_);
   bytes_ += bytes_of(complete);

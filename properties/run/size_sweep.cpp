@@ -58,9 +58,9 @@ void set_values(Random& random, bool exact, Case& test_case) {
     return data;
   };
   const bool adds = adds_residual(test_case.operation);
-  test_case.input = recipe(!exact ? "model_rows" : adds ? "ones" : "small_integers");
-  if (adds) test_case.residual = recipe(exact ? "small_integers" : "model_rows");
-  if (test_case.weight_dtype) test_case.weight = recipe("model_weights");
+  test_case[Role::input].data = recipe(!exact ? "model_rows" : adds ? "ones" : "small_integers");
+  if (adds) test_case[Role::residual].data = recipe(exact ? "small_integers" : "model_rows");
+  if (test_case.weight_dtype) test_case[Role::weight].data = recipe("model_weights");
 }
 
 }  // namespace

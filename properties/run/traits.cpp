@@ -69,13 +69,13 @@ class Observer {
       const auto bytes = static_cast<std::ptrdiff_t>(data.size()) / test_case.rows();
       data = std::vector<std::byte>(data.begin() + row * bytes, data.begin() + (row + 1) * bytes);
     };
-    cut(single.input.bytes);
-    cut(single.residual.bytes);
+    cut(single[Role::input].data.bytes);
+    cut(single[Role::residual].data.bytes);
     return single;
   }
   static std::vector<std::byte> output_row(const RunResult& result, const Case& test_case, std::int64_t row) {
-    const auto bytes = static_cast<std::ptrdiff_t>(result.outputs.out.size()) / test_case.rows();
-    return {result.outputs.out.begin() + row * bytes, result.outputs.out.begin() + (row + 1) * bytes};
+    const auto bytes = static_cast<std::ptrdiff_t>(result.outputs[Role::out].size()) / test_case.rows();
+    return {result.outputs[Role::out].begin() + row * bytes, result.outputs[Role::out].begin() + (row + 1) * bytes};
   }
   RunResult run(const Case& test_case) const { return target_.run(test_case, materialize(test_case)); }
 
@@ -88,7 +88,7 @@ class Observer {
       const Case single = row_of(all, row);
       const RunResult alone = run(single);
       if (!completed(alone)) return why_not(alone);
-      different += alone.outputs.out != output_row(together, all, row);
+      different += alone.outputs[Role::out] != output_row(together, all, row);
     }
     return different == 0 ? "same bits" : fmt::format("other bits in {} of {} rows", different, kManyRows);
   }
@@ -96,10 +96,10 @@ class Observer {
   std::string alignment() const {
     const Case aligned = random_case(shape_.rows);
     Case shifted = aligned;
-    shifted.input_layout.offset = 1;
-    if (adds_residual(shape_.operation)) shifted.residual_layout.offset = 1;
-    if (shape_.operation != Operation::fused_add_rms_norm) shifted.output_layout.offset = 1;
-    if (shape_.weight_dtype) shifted.weight_offset = 1;
+    shifted[Role::input].layout.offset = 1;
+    if (adds_residual(shape_.operation)) shifted[Role::residual].layout.offset = 1;
+    if (shape_.operation != Operation::fused_add_rms_norm) shifted[Role::out].layout.offset = 1;
+    if (shape_.weight_dtype) shifted[Role::weight].layout.offset = 1;
     const RunResult first = run(aligned), second = run(shifted);
     if (!completed(first)) return why_not(first);
     if (!completed(second)) return why_not(second);
@@ -115,13 +115,13 @@ class Observer {
     test_case.weight_dtype = shape_.weight_dtype;
     test_case.quantized_dtype = shape_.quantized_dtype;
     test_case.shape = {1, kShortHidden};
-    test_case.epsilon_bits = std::bit_cast<std::uint32_t>(epsilon);
+    test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(epsilon);
     const bool adds = adds_residual(shape_.operation);
     const std::uint32_t bits = value == 0 ? 0 : power_of_two(shape_.dtype, adds ? -1 : 0);
-    fill(test_case.input, shape_.dtype, bits);
-    if (adds) fill(test_case.residual, shape_.dtype, bits);
+    fill(test_case[Role::input].data, shape_.dtype, bits);
+    if (adds) fill(test_case[Role::residual].data, shape_.dtype, bits);
     if (shape_.weight_dtype)
-      fill(test_case.weight, *shape_.weight_dtype, power_of_two(*shape_.weight_dtype, 0));
+      fill(test_case[Role::weight].data, *shape_.weight_dtype, power_of_two(*shape_.weight_dtype, 0));
     return test_case;
   }
   static std::uint32_t power_of_two(DType dtype, int exponent) {
@@ -138,7 +138,7 @@ class Observer {
     const DType dtype = shape_.quantized_dtype.value_or(shape_.dtype);
     std::map<std::string, int> counts;
     for (std::int64_t column = 0; column < kShortHidden; ++column) {
-      const std::uint32_t bits = load_bits(result.outputs.out, dtype, column);
+      const std::uint32_t bits = load_bits(result.outputs[Role::out], dtype, column);
       ++counts[oracle::is_nan(dtype, bits) ? "NaN" : oracle::value_text(dtype, bits)];
     }
     std::string text;
@@ -150,7 +150,7 @@ class Observer {
 
   std::string special_value(std::uint32_t bits) const {
     Case test_case = uniform_case(1, 1e-6f);
-    store_bits(test_case.input.bytes, shape_.dtype, 3, bits);
+    store_bits(test_case[Role::input].data.bytes, shape_.dtype, 3, bits);
     const RunResult result = run(test_case);
     return completed(result) ? output_values(result) : why_not(result);
   }
@@ -161,8 +161,8 @@ class Observer {
   std::string no_rows() const {
     Case test_case = uniform_case(1, 1e-6f);
     test_case.shape[0] = 0;
-    test_case.input = {};
-    test_case.residual = {};
+    test_case[Role::input].data = {};
+    test_case[Role::residual].data = {};
     const RunResult result = run(test_case);
     return completed(result) ? "accepted" : why_not(result);
   }
@@ -173,17 +173,17 @@ class Observer {
     const RunResult result = run(uniform_case(value, epsilon));
     if (!completed(result)) return std::nullopt;
     const DType dtype = shape_.quantized_dtype.value_or(shape_.dtype);
-    const double output = oracle::to_double(oracle::decode(dtype, load_bits(result.outputs.out, dtype, 0)));
+    const double output = oracle::to_double(oracle::decode(dtype, load_bits(result.outputs[Role::out], dtype, 0)));
     return output / weight_factor();
   }
   // 1, or 2 where weights of zero do not give zero.
   double weight_factor() const {
     if (!shape_.weight_dtype) return 1;
     Case test_case = uniform_case(1, 0);
-    fill(test_case.weight, *shape_.weight_dtype, 0);
+    fill(test_case[Role::weight].data, *shape_.weight_dtype, 0);
     const RunResult result = run(test_case);
     const DType dtype = shape_.quantized_dtype.value_or(shape_.dtype);
-    return completed(result) && load_bits(result.outputs.out, dtype, 0) != 0 ? 2 : 1;
+    return completed(result) && load_bits(result.outputs[Role::out], dtype, 0) != 0 ? 2 : 1;
   }
 
   struct Hypothesis {

@@ -25,9 +25,9 @@ Case uniform_case(const Case& like, std::int64_t hidden, float epsilon) {
   Case test_case = like;
   test_case.name = "one-magnitude";
   test_case.shape = {2, hidden};
-  test_case.input_layout = test_case.residual_layout = test_case.output_layout = {};
-  test_case.weight_offset = 0;
-  test_case.epsilon_bits = std::bit_cast<std::uint32_t>(epsilon);
+  test_case[Role::input].layout = test_case[Role::residual].layout = test_case[Role::out].layout = {};
+  test_case[Role::weight].layout.offset = 0;
+  test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(epsilon);
   const auto fill = [&](TensorData& data, DType dtype, int exponent, std::int64_t count, bool weights) {
     const oracle::Format& format = oracle::format_of(dtype);
     const auto bits = static_cast<std::uint32_t>(exponent + format.bias) << format.mantissa_bits();
@@ -42,9 +42,9 @@ Case uniform_case(const Case& like, std::int64_t hidden, float epsilon) {
     }
   };
   const bool adds = adds_residual(like.operation);
-  fill(test_case.input, like.dtype, adds ? 0 : 1, 2 * hidden, false);
-  if (adds) fill(test_case.residual, like.dtype, 0, 2 * hidden, false);
-  if (like.weight_dtype) fill(test_case.weight, *like.weight_dtype, 0, hidden, true);
+  fill(test_case[Role::input].data, like.dtype, adds ? 0 : 1, 2 * hidden, false);
+  if (adds) fill(test_case[Role::residual].data, like.dtype, 0, 2 * hidden, false);
+  if (like.weight_dtype) fill(test_case[Role::weight].data, *like.weight_dtype, 0, hidden, true);
   return test_case;
 }
 

@@ -36,12 +36,12 @@ std::string wrong_bits(const Evaluation& evaluation) {
   if (!evaluation.certificates.empty()) return std::string(name_of(evaluation.certificates.front().kind));
   const auto& mismatches = evaluation.verdict.first_mismatches;
   if (mismatches.empty()) return {};
-  const oracle::OutputTensor tensor = mismatches.front().tensor;
+  const Role tensor = mismatches.front().tensor;
   std::uint64_t farthest = 0;
   for (const oracle::Mismatch& mismatch : mismatches)
     if (mismatch.tensor == tensor) farthest = std::max(farthest, mismatch.ulp_distance);
-  std::string text = tensor == oracle::OutputTensor::out ? "out" : "residual_out";
-  return text + (farthest == UINT64_MAX          ? ", NaN on one side"
+  return std::string(name_of(tensor)) +
+         (farthest == UINT64_MAX          ? ", NaN on one side"
                  : farthest <= kFarthestRounding ? ", a rounding"
                                                  : ", far off");
 }

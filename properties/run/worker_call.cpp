@@ -70,7 +70,7 @@ void put_call(const GuardedCall& call, bool as_is, worker::Round& round, std::by
   worker::Call& request = round.call[slot.call];
   request = {};
   request.operation = static_cast<std::int32_t>(call.test_case().operation);
-  request.epsilon = call.test_case().epsilon();
+  request.epsilon = call.test_case().value_of(Parameter::epsilon);
   request.launch = call.launch;
   request.thread_order = static_cast<std::int32_t>(call.test_case().schedule.order);
   request.thread_order_seed = call.test_case().schedule.seed;

@@ -139,8 +139,8 @@ TEST_F(CheckProperty, ShrinksShapesLayoutsAndLaunch) {
   EXPECT_EQ(smallest.rows(), 2) << case_to_json(smallest);
   EXPECT_EQ(smallest.hidden_size(), 5);
   EXPECT_EQ(smallest.shape.size(), 2u);
-  EXPECT_EQ(smallest.input_layout, TensorLayout{});
-  EXPECT_EQ(smallest.output_layout, TensorLayout{});
+  EXPECT_EQ(smallest[Role::input].layout, TensorLayout{});
+  EXPECT_EQ(smallest[Role::out].layout, TensorLayout{});
   EXPECT_EQ(smallest.launch, LaunchChoice{});
   EXPECT_EQ(smallest.schedule, Schedule{});
   EXPECT_TRUE(validate(smallest).empty());
@@ -151,7 +151,7 @@ TEST_F(CheckProperty, ShrinksValues) {
   const auto has_nan = [](const Case& test_case) {
     const CaseTensors tensors = materialize(test_case);
     for (std::int64_t index = 0; index < test_case.elements(); ++index) {
-      if (bits::is_nan(test_case.dtype, load_bits(tensors.input, test_case.dtype, index))) return true;
+      if (bits::is_nan(test_case.dtype, load_bits(tensors[Role::input], test_case.dtype, index))) return true;
     }
     return false;
   };

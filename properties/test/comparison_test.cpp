@@ -7,8 +7,6 @@
 namespace normproof {
 namespace {
 
-using oracle::OutputTensor;
-
 std::vector<std::byte> bf16(std::initializer_list<std::uint32_t> elements) {
   std::vector<std::byte> data(2 * elements.size());
   std::int64_t index = 0;
@@ -24,15 +22,15 @@ Case two_by_two() {
 
 TEST(Comparison, AnyNanEqualsAnyNanAndZerosDiffer) {
   Comparison comparison("the other run");
-  comparison.add_row(OutputTensor::out, DType::bf16, 2, bf16({0x7fc0, 0x0000}), 0, bf16({0xffff, 0x0000}), 0);
+  comparison.add_row(Role::out, DType::bf16, 2, bf16({0x7fc0, 0x0000}), 0, bf16({0xffff, 0x0000}), 0);
   EXPECT_TRUE(comparison.agrees());
-  comparison.add_row(OutputTensor::out, DType::bf16, 2, bf16({0x7fc0, 0x0000}), 0, bf16({0x7fc0, 0x8000}), 0);
+  comparison.add_row(Role::out, DType::bf16, 2, bf16({0x7fc0, 0x0000}), 0, bf16({0x7fc0, 0x8000}), 0);
   EXPECT_FALSE(comparison.agrees());
 }
 
 TEST(Comparison, NamesTheElementTheBitsAndTheDistance) {
   Comparison comparison("the other run");
-  comparison.add_row(OutputTensor::out, DType::bf16, 2, bf16({0, 0, 0x3f80, 0x3f83}), 1,
+  comparison.add_row(Role::out, DType::bf16, 2, bf16({0, 0, 0x3f80, 0x3f83}), 1,
                      bf16({0x3f80, 0x3f80}), 0);
   const std::string text = comparison.describe(two_by_two(), {});
   EXPECT_NE(text.find("out[row 1, column 1]: got 0x3f83"), std::string::npos) << text;
@@ -43,7 +41,7 @@ TEST(Comparison, NamesTheElementTheBitsAndTheDistance) {
 TEST(Comparison, CountsEveryElementAndListsTheFirst) {
   Comparison comparison("the other run");
   for (int i = 0; i < 20; ++i)
-    comparison.add_row(OutputTensor::out, DType::bf16, 2, bf16({1, 1}), 0, bf16({1, 2}), 0);
+    comparison.add_row(Role::out, DType::bf16, 2, bf16({1, 1}), 0, bf16({1, 2}), 0);
   Tally tally;
   comparison.add_to(tally, two_by_two(), {});
   const Counts counts = tally.total();

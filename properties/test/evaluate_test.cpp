@@ -19,14 +19,14 @@ using Outcome = Evaluation::Outcome;
 Case ones(std::int64_t rows, std::int64_t hidden) {
   Case test_case;
   test_case.shape = {rows, hidden};
-  if (rows > 0) test_case.input.recipe = Recipe{"ones", 0};
+  if (rows > 0) test_case[Role::input].data.recipe = Recipe{"ones", 0};
   return test_case;
 }
 
 // Demands what its layout forbids.
 Case forbidden() {
   Case test_case = ones(1, 8);
-  test_case.input_layout.offset = 1;
+  test_case[Role::input].layout.offset = 1;
   test_case.launch.path = KernelPath::vectorized;
   return test_case;
 }
@@ -60,7 +60,7 @@ TEST(Evaluate, RefusedAsDemanded) {
 TEST(Evaluate, WrongBits) {
   const Case test_case = ones(2, 3);
   const Evaluation evaluation =
-      with(test_case, [](RunResult& result) { result.outputs.out[2] ^= std::byte{1}; });
+      with(test_case, [](RunResult& result) { result.outputs[Role::out][2] ^= std::byte{1}; });
   EXPECT_EQ(evaluation.outcome, Outcome::wrong_bits);
   EXPECT_EQ(evaluation.verdict.mismatches, 1);
   const std::string text = describe(test_case, evaluation);
@@ -79,13 +79,13 @@ TEST(Evaluate, ShowsTheElementThatIsWrong) {
     return data;
   };
   for (const bool swapped : {false, true}) {
-    test_case.input = swapped ? bits(0x3fce, 0x3f06) : bits(0x3f06, 0x3fce);
-    test_case.weight = swapped ? bits(0x3f80, 0x3ffc) : bits(0x3ffc, 0x3f80);
-    test_case.epsilon_bits = std::bit_cast<std::uint32_t>(1e-6F);
+    test_case[Role::input].data = swapped ? bits(0x3fce, 0x3f06) : bits(0x3f06, 0x3fce);
+    test_case[Role::weight].data = swapped ? bits(0x3f80, 0x3ffc) : bits(0x3ffc, 0x3f80);
+    test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(1e-6F);
     for (std::int64_t column = 0; column < 2; ++column) {
       WrongTarget target([&](Target& right, const Case& how, const CaseTensors& given) {
         RunResult result = right.run(how, given);
-        std::vector<std::byte>& out = result.outputs.out;
+        std::vector<std::byte>& out = result.outputs[Role::out];
         store_bits(out, DType::bf16, column, load_bits(out, DType::bf16, column) + 1);
         return result;
       });

@@ -24,8 +24,8 @@ template <class Function>
 void map_numbers(const Case& test_case, RunResult& result, Function function) {
   const DType dtype = test_case.output_dtype();
   for (std::int64_t index = 0; index < test_case.elements(); ++index) {
-    const std::uint32_t bits = load_bits(result.outputs.out, dtype, index);
-    if (!bits::is_nan(dtype, bits)) store_bits(result.outputs.out, dtype, index, function(bits));
+    const std::uint32_t bits = load_bits(result.outputs[Role::out], dtype, index);
+    if (!bits::is_nan(dtype, bits)) store_bits(result.outputs[Role::out], dtype, index, function(bits));
   }
 }
 
@@ -120,8 +120,8 @@ const std::vector<WrongFor>& wrong_targets() {
        [] {
          return spoiled([](const Case& test_case, RunResult& result) {
            if (test_case.hidden_size() < 5) return;
-           const std::uint32_t bits = load_bits(result.outputs.out, test_case.output_dtype(), 4);
-           store_bits(result.outputs.out, test_case.output_dtype(), 4, bits ^ 1u);
+           const std::uint32_t bits = load_bits(result.outputs[Role::out], test_case.output_dtype(), 4);
+           store_bits(result.outputs[Role::out], test_case.output_dtype(), 4, bits ^ 1u);
          });
        },
        5},
@@ -129,14 +129,14 @@ const std::vector<WrongFor>& wrong_targets() {
       {"fused-add-is-add-then-norm", "the residual is one bit off",
        [] {
          return spoiled([](const Case& test_case, RunResult& result) {
-           if (test_case.operation == Operation::fused_add_rms_norm) flip_first(result.outputs.residual_out);
+           if (test_case.operation == Operation::fused_add_rms_norm) flip_first(result.outputs[Role::residual_out]);
          });
        },
        1},
       {"fused-add-is-add-then-norm", "the norm is one bit off",
        [] {
          return spoiled([](const Case& test_case, RunResult& result) {
-           if (test_case.operation == Operation::fused_add_rms_norm) flip_first(result.outputs.out);
+           if (test_case.operation == Operation::fused_add_rms_norm) flip_first(result.outputs[Role::out]);
          });
        },
        1},
@@ -154,7 +154,7 @@ const std::vector<WrongFor>& wrong_targets() {
              [](Target& right, const Case& test_case, const CaseTensors& tensors) {
                RunResult result = right.run(test_case, tensors);
                if (test_case.operation == Operation::fused_add_rms_norm_static_fp8_quant)
-                 result.outputs.residual_out = tensors.residual;
+                 result.outputs[Role::residual_out] = tensors[Role::residual];
                return result;
              }));
        },
@@ -163,49 +163,49 @@ const std::vector<WrongFor>& wrong_targets() {
        [] {
          return spoiled([](const Case& test_case, RunResult& result) {
            if (test_case.operation == Operation::fused_add_rms_norm_static_fp8_quant)
-             flip_first(result.outputs.out);
+             flip_first(result.outputs[Role::out]);
          });
        },
        1},
       {"rows-are-independent", "other bits from three rows on",
        [] {
          return spoiled([](const Case& test_case, RunResult& result) {
-           if (test_case.rows() >= 3) flip_first(result.outputs.out);
+           if (test_case.rows() >= 3) flip_first(result.outputs[Role::out]);
          });
        },
        1},
       {"rows-are-independent", "other bits from 256 rows on",
        [] {
          return spoiled([](const Case& test_case, RunResult& result) {
-           if (test_case.rows() >= 256) flip_first(result.outputs.out);
+           if (test_case.rows() >= 256) flip_first(result.outputs[Role::out]);
          });
        },
        1},
       {"layout-changes-nothing", "other bits off the alignment",
        [] {
          return spoiled([](const Case& test_case, RunResult& result) {
-           if (test_case.input_layout.offset % 2 == 1) flip_first(result.outputs.out);
+           if (test_case[Role::input].layout.offset % 2 == 1) flip_first(result.outputs[Role::out]);
          });
        },
        1},
       {"layout-changes-nothing", "other bits in place",
        [] {
          return spoiled([](const Case& test_case, RunResult& result) {
-           if (test_case.in_place) flip_first(result.outputs.out);
+           if (test_case.in_place) flip_first(result.outputs[Role::out]);
          });
        },
        1},
       {"launch-changes-nothing", "other bits on the scalar path",
        [] {
          return spoiled([](const Case& test_case, RunResult& result) {
-           if (test_case.launch.path == KernelPath::scalar) flip_first(result.outputs.out);
+           if (test_case.launch.path == KernelPath::scalar) flip_first(result.outputs[Role::out]);
          });
        },
        1},
       {"launch-changes-nothing", "other bits under a random schedule",
        [] {
          return spoiled([](const Case& test_case, RunResult& result) {
-           if (test_case.schedule.order == ThreadOrder::random) flip_first(result.outputs.out);
+           if (test_case.schedule.order == ThreadOrder::random) flip_first(result.outputs[Role::out]);
          });
        },
        1},
@@ -214,9 +214,9 @@ const std::vector<WrongFor>& wrong_targets() {
          return std::unique_ptr<Target>(std::make_unique<WrongTarget>(
              [first = std::optional<std::uint32_t>()](Target& right, const Case& test_case,
                                                       const CaseTensors& tensors) mutable {
-               if (!first) first = test_case.epsilon_bits;
+               if (!first) first = test_case.bits_of(Parameter::epsilon);
                Case kept = test_case;
-               kept.epsilon_bits = *first;
+               kept.bits_of(Parameter::epsilon) = *first;
                return right.run(kept, tensors);
              }));
        },
@@ -226,7 +226,7 @@ const std::vector<WrongFor>& wrong_targets() {
          return std::unique_ptr<Target>(std::make_unique<WrongTarget>(
              [](Target& right, const Case& test_case, const CaseTensors& tensors) {
                Case fixed = test_case;
-               fixed.epsilon_bits = 0x3727c5ac;
+               fixed.bits_of(Parameter::epsilon) = 0x3727c5ac;
                return right.run(fixed, tensors);
              }));
        },
@@ -274,8 +274,8 @@ const std::vector<WrongFor>& wrong_targets() {
          return spoiled([](const Case& test_case, RunResult& result) {
            const DType dtype = test_case.output_dtype();
            for (std::int64_t index = 0; index < test_case.elements(); ++index) {
-             if (bits::is_nan(dtype, load_bits(result.outputs.out, dtype, index)))
-               store_bits(result.outputs.out, dtype, index, bits::largest(dtype, false));
+             if (bits::is_nan(dtype, load_bits(result.outputs[Role::out], dtype, index)))
+               store_bits(result.outputs[Role::out], dtype, index, bits::largest(dtype, false));
            }
          });
        },

@@ -70,11 +70,11 @@ std::int64_t columns_that_matter(const Case& test_case) {
   std::int64_t columns = 0;
   for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
     const bool plain_residual =
-        !adds_residual(test_case.operation) || is_one(tensors.residual, test_case.dtype, column) ||
-        bits::is_zero(test_case.dtype, load_bits(tensors.residual, test_case.dtype, column));
+        !adds_residual(test_case.operation) || is_one(tensors[Role::residual], test_case.dtype, column) ||
+        bits::is_zero(test_case.dtype, load_bits(tensors[Role::residual], test_case.dtype, column));
     const bool plain_weight =
-        !test_case.weight_dtype || is_one(tensors.weight, *test_case.weight_dtype, column);
-    if (!is_one(tensors.input, test_case.dtype, column) || !plain_residual || !plain_weight) ++columns;
+        !test_case.weight_dtype || is_one(tensors[Role::weight], *test_case.weight_dtype, column);
+    if (!is_one(tensors[Role::input], test_case.dtype, column) || !plain_residual || !plain_weight) ++columns;
   }
   return columns;
 }

@@ -49,7 +49,7 @@ TEST(ViolationIdentity, ACallWithoutRowsIsAnotherOne) {
 }
 
 TEST(ViolationIdentity, TellsARoundingFromAnElementFarOff) {
-  const auto off_by = [](std::uint64_t ulp, oracle::OutputTensor tensor = oracle::OutputTensor::out) {
+  const auto off_by = [](std::uint64_t ulp, Role tensor = Role::out) {
     Case test_case;
     test_case.shape = {1, 8};
     Evaluation evaluation;
@@ -62,7 +62,7 @@ TEST(ViolationIdentity, TellsARoundingFromAnElementFarOff) {
   EXPECT_EQ(off_by(3), off_by(1000));
   EXPECT_NE(off_by(1), off_by(1000));
   EXPECT_NE(off_by(UINT64_MAX), off_by(1000));
-  EXPECT_NE(off_by(1), off_by(1, oracle::OutputTensor::residual_out));
+  EXPECT_NE(off_by(1), off_by(1, Role::residual_out));
 }
 
 }  // namespace

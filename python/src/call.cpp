@@ -68,9 +68,9 @@ bool is_finite(const std::vector<std::byte>& data, DType dtype) {
 }
 bool is_finite(const Call& call) {
   const Case& test_case = call.test_case;
-  return is_finite(call.tensors.input, test_case.dtype) &&
-         is_finite(call.tensors.residual, test_case.dtype) &&
-         is_finite(call.tensors.weight, test_case.weight_dtype.value_or(test_case.dtype));
+  return is_finite(call.tensors[Role::input], test_case.dtype) &&
+         is_finite(call.tensors[Role::residual], test_case.dtype) &&
+         is_finite(call.tensors[Role::weight], test_case.weight_dtype.value_or(test_case.dtype));
 }
 
 constexpr std::int64_t kLeastDiscriminatingRows = 4, kLeastDiscriminatingColumns = 64;
@@ -102,7 +102,7 @@ Call call_of(Case test_case) {
   Call call;
   call.outputs = std::exchange(test_case.outputs, std::nullopt);
   call.tensors = materialize(test_case);
-  test_case.input = test_case.residual = test_case.weight = {};
+  forget_data(test_case);
   make_plain(test_case);
   call.test_case = std::move(test_case);
   return call;
@@ -110,9 +110,7 @@ Call call_of(Case test_case) {
 
 Case whole_case(const Call& call) {
   Case test_case = call.test_case;
-  test_case.input.bytes = call.tensors.input;
-  test_case.residual.bytes = call.tensors.residual;
-  test_case.weight.bytes = call.tensors.weight;
+  set_data(test_case, call.tensors);
   test_case.outputs = call.outputs;
   return test_case;
 }
@@ -138,7 +136,7 @@ Call random_call(const CaseDemand& demand, std::uint64_t seed, std::int64_t inde
     test_case.name = "case-" + std::to_string(index);
     test_case.description =
         "Case " + std::to_string(index) + " of seed " + std::to_string(seed) + " of the Python package.";
-    if (demand.epsilon_bits) test_case.epsilon_bits = *demand.epsilon_bits;
+    if (demand.epsilon_bits) test_case.bits_of(Parameter::epsilon) = *demand.epsilon_bits;
     Call call = call_of(std::move(test_case));
     if (!demand.finite || is_finite(call)) return call;
     random = random.split(0);

@@ -134,21 +134,20 @@ Call make_call(const std::string& operation, const std::string& dtype,
   test_case.weight_dtype = dtype_of(weight_dtype);
   test_case.quantized_dtype = dtype_of(quantized_dtype);
   test_case.shape = shape;
-  test_case.epsilon_bits = fp32_bits(epsilon);
-  test_case.scale_bits = fp32_bits(scale);
-  test_case.input.bytes = bytes_of(x);
-  test_case.residual.bytes = bytes_of(residual);
-  test_case.weight.bytes = bytes_of(weight);
+  test_case.bits_of(Parameter::epsilon) = fp32_bits(epsilon);
+  test_case.bits_of(Parameter::scale) = fp32_bits(scale);
+  test_case[Role::input].data.bytes = bytes_of(x);
+  test_case[Role::residual].data.bytes = bytes_of(residual);
+  test_case[Role::weight].data.bytes = bytes_of(weight);
   require_valid(test_case);
-  call.tensors = {std::move(test_case.input.bytes), std::move(test_case.residual.bytes),
-                  std::move(test_case.weight.bytes)};
-  test_case.input = test_case.residual = test_case.weight = {};
+  call.tensors = materialize(test_case);
+  forget_data(test_case);
   return call;
 }
 
 void set_outputs(Call& call, const AnyArray& out, const std::optional<AnyArray>& residual_out) {
-  Outputs outputs{bytes_of(out), bytes_of(residual_out)};
-  oracle::require_sizes(call.test_case, outputs);
+  Outputs outputs{{Role::out, bytes_of(out)}, {Role::residual_out, bytes_of(residual_out)}};
+  oracle::require_output_sizes(call.test_case, outputs);
   call.outputs = std::move(outputs);
 }
 
@@ -159,11 +158,11 @@ const Outputs& outputs_of(const Call& call) {
 
 nb::object bits_of(const Call& call, const std::string& tensor) {
   const auto array = [](const std::vector<std::byte>& data) { return nb::cast(numpy_bytes(data)); };
-  if (tensor == "x") return array(call.tensors.input);
-  if (tensor == "residual") return array(call.tensors.residual);
-  if (tensor == "weight") return array(call.tensors.weight);
-  if (tensor == "out") return array(outputs_of(call).out);
-  if (tensor == "residual_out") return array(outputs_of(call).residual_out);
+  if (tensor == "x") return array(call.tensors[Role::input]);
+  if (tensor == "residual") return array(call.tensors[Role::residual]);
+  if (tensor == "weight") return array(call.tensors[Role::weight]);
+  if (tensor == "out") return array(outputs_of(call)[Role::out]);
+  if (tensor == "residual_out") return array(outputs_of(call)[Role::residual_out]);
   throw std::invalid_argument("a call has no tensor '" + tensor + "'");
 }
 
@@ -179,8 +178,8 @@ nb::dict properties_of(const Call& call) {
   result["weight_dtype"] = name(test_case.weight_dtype);
   result["quantized_dtype"] = name(test_case.quantized_dtype);
   result["shape"] = test_case.shape;
-  result["epsilon"] = static_cast<double>(test_case.epsilon());
-  result["scale"] = static_cast<double>(test_case.scale());
+  result["epsilon"] = static_cast<double>(test_case.value_of(Parameter::epsilon));
+  result["scale"] = static_cast<double>(test_case.value_of(Parameter::scale));
   result["has_outputs"] = call.outputs.has_value();
   result["subject"] = subject_of(test_case);
   return result;
@@ -195,7 +194,7 @@ nb::object interval(const oracle::RootInterval& roots) {
 
 nb::dict dictionary(const oracle::Mismatch& mismatch) {
   nb::dict result;
-  result["tensor"] = mismatch.tensor == oracle::OutputTensor::out ? "out" : "residual_out";
+  result["tensor"] = name_of(mismatch.tensor);
   result["row"] = mismatch.row;
   result["column"] = mismatch.column;
   result["got"] = mismatch.got;
@@ -350,7 +349,7 @@ nb::dict explained(const Call& call, std::int64_t row, std::int64_t column, cons
 }
 
 nb::tuple arrays(Outputs outputs) {
-  return nb::make_tuple(numpy_bytes(std::move(outputs.out)), numpy_bytes(std::move(outputs.residual_out)));
+  return nb::make_tuple(numpy_bytes(std::move(outputs[Role::out])), numpy_bytes(std::move(outputs[Role::residual_out])));
 }
 
 nb::tuple run(const Call& call) {

@@ -63,7 +63,7 @@ void expect_same_row(const Case& test_case, const CaseTensors& tensors, const or
     const DType dtype = test_case.output_dtype();
     const auto wanted = static_cast<std::uint32_t>(oracle::exact_output(
         arithmetic, formula, sums.output_operand, oracle::decode_weight(formula, tensors, column), exact_r));
-    ASSERT_TRUE(bits::equal(dtype, wanted, load_bits(outputs.out, dtype, column)))
+    ASSERT_TRUE(bits::equal(dtype, wanted, load_bits(outputs[Role::out], dtype, column)))
         << name_of(test_case.operation) << " " << name_of(test_case.dtype) << " " << oracle::to_string(policy)
         << " r " << r;
     oracle::Value operand = sums.variance_operand;
@@ -76,7 +76,7 @@ void expect_same_row(const Case& test_case, const CaseTensors& tensors, const or
     const auto residual =
         static_cast<std::uint32_t>(oracle::round_bits(oracle::format_of(test_case.dtype), sums.residual_out));
     ASSERT_TRUE(
-        bits::equal(test_case.dtype, residual, load_bits(outputs.residual_out, test_case.dtype, column)));
+        bits::equal(test_case.dtype, residual, load_bits(outputs[Role::residual_out], test_case.dtype, column)));
   }
 }
 

@@ -20,7 +20,7 @@ namespace {
 
 Case random_case(std::int64_t rows, std::int64_t hidden, float epsilon = 1e-6f) {
   Case test_case = discriminating_case({Operation::rms_norm, DType::bf16, DType::bf16, {}, rows, hidden}, 7);
-  test_case.epsilon_bits = std::bit_cast<std::uint32_t>(epsilon);
+  test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(epsilon);
   return test_case;
 }
 
@@ -110,7 +110,7 @@ TEST(WrongKernels, ATrueVarianceInTheActivationDTypeIsNamed) {
 
 TEST(WrongKernels, RowsOfZerosSayNothing) {
   Case test_case = random_case(4, 64);
-  std::ranges::fill(test_case.input.bytes, std::byte{0});
+  std::ranges::fill(test_case[Role::input].data.bytes, std::byte{0});
   const CaseTensors tensors = materialize(test_case);
   const Identification found = identify(test_case, tensors, oracle::expected_outputs(test_case, tensors));
   EXPECT_FALSE(found.identified());
@@ -123,8 +123,8 @@ TEST(WrongKernels, AMixtureIsSplitByRows) {
   const CaseTensors tensors = materialize(test_case);
   Outputs outputs = oracle::expected_outputs(test_case, tensors);
   const Outputs others = oracle::expected_outputs(test_case, tensors, oracle::parse_policy("weight=fp32"));
-  const auto half = static_cast<std::ptrdiff_t>(outputs.out.size() / 2);
-  std::copy(others.out.begin() + half, others.out.end(), outputs.out.begin() + half);
+  const auto half = static_cast<std::ptrdiff_t>(outputs[Role::out].size() / 2);
+  std::copy(others[Role::out].begin() + half, others[Role::out].end(), outputs[Role::out].begin() + half);
   const std::string said = to_text(identify(test_case, tensors, outputs), test_case);
   EXPECT_NE(said.find("rows 0-7: native"), std::string::npos) << said;
   EXPECT_NE(said.find("rows 8-15: weight=fp32"), std::string::npos) << said;
@@ -136,8 +136,8 @@ TEST(WrongKernels, TiesOfRowsAreRankedByElements) {
   const CaseTensors tensors = materialize(test_case);
   Outputs outputs = oracle::expected_outputs(test_case, tensors, oracle::parse_policy("weight=fp32"));
   for (std::int64_t row = 0; row < 16; ++row) {
-    const std::uint32_t bits = load_bits(outputs.out, DType::bf16, 512 * row);
-    store_bits(outputs.out, DType::bf16, 512 * row, bits ^ 0x8000u);
+    const std::uint32_t bits = load_bits(outputs[Role::out], DType::bf16, 512 * row);
+    store_bits(outputs[Role::out], DType::bf16, 512 * row, bits ^ 0x8000u);
   }
   const Identification found = identify(test_case, tensors, outputs);
   EXPECT_EQ(found.best, oracle::parse_policy("weight=fp32"));

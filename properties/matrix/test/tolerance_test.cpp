@@ -19,8 +19,8 @@ class Changed final : public Target {
     RunResult result = host_->run(test_case, tensors);
     const DType dtype = test_case.output_dtype();
     for (std::int64_t index = 0; index < test_case.elements(); ++index)
-      store_bits(result.outputs.out, dtype, index,
-                 change_(dtype, load_bits(result.outputs.out, dtype, index)));
+      store_bits(result.outputs[Role::out], dtype, index,
+                 change_(dtype, load_bits(result.outputs[Role::out], dtype, index)));
     return result;
   }
 
@@ -102,7 +102,7 @@ TEST(ToleranceTests, KeepInputsAndNamesApart) {
   double largest = 0;
   for (std::int64_t index = 0; index < call.test_case.elements(); ++index)
     largest = std::max(largest, bits::value(call.test_case.dtype,
-                                            load_bits(call.tensors.input, call.test_case.dtype, index)));
+                                            load_bits(call.tensors[Role::input], call.test_case.dtype, index)));
   const double bound = 3.5 / (2.0 * static_cast<double>(call.test_case.hidden_size()));
   EXPECT_GT(largest, bound / 10);
   EXPECT_LT(largest, bound);

@@ -46,8 +46,8 @@ TEST(Discriminate, TheFirstRowHasAMeanSquareOfFour) {
     };
     double sum = 0;
     for (std::int64_t column = 0; column < shape.hidden_size; ++column) {
-      double x = value(test_case.input, column);
-      if (adds_residual(shape.operation)) x += value(test_case.residual, column);
+      double x = value(test_case[Role::input].data, column);
+      if (adds_residual(shape.operation)) x += value(test_case[Role::residual].data, column);
       sum += x * x;
     }
     EXPECT_EQ(sum, 4.0 * static_cast<double>(shape.hidden_size))

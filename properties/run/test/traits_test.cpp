@@ -37,22 +37,22 @@ class OddTarget final : public Target {
     }
     const std::int64_t hidden = test_case.hidden_size();
     const DType dtype = test_case.output_dtype();
-    result.outputs.out.resize(static_cast<std::size_t>(test_case.elements()) * size_of(dtype));
+    result.outputs[Role::out].resize(static_cast<std::size_t>(test_case.elements()) * size_of(dtype));
     for (std::int64_t row = 0; row < test_case.rows(); ++row) {
       double sum = 0;
       for (std::int64_t column = 0; column < hidden; ++column)
         sum += std::pow(x(test_case, tensors, row, column), 2);
-      double r = root(sum, static_cast<double>(hidden), test_case.epsilon());
+      double r = root(sum, static_cast<double>(hidden), test_case.value_of(Parameter::epsilon));
       if (depends_on_rows && test_case.rows() > 1 && row % 3 == 0) r *= 1.01;
-      if (depends_on_alignment && test_case.input_layout.offset != 0) r *= 1.01;
+      if (depends_on_alignment && test_case[Role::input].layout.offset != 0) r *= 1.01;
       for (std::int64_t column = 0; column < hidden; ++column) {
         double y = x(test_case, tensors, row, column) * r;
         if (test_case.weight_dtype) {
-          const double w = number(tensors.weight, *test_case.weight_dtype, column);
+          const double w = number(tensors[Role::weight], *test_case.weight_dtype, column);
           y *= adds_one_to_weight ? 1 + w : w;
         }
         if (swallows_nan && std::isnan(y)) y = 448;
-        store_bits(result.outputs.out, dtype, row * hidden + column, bits(dtype, y));
+        store_bits(result.outputs[Role::out], dtype, row * hidden + column, bits(dtype, y));
       }
     }
     return result;
@@ -73,8 +73,8 @@ class OddTarget final : public Target {
   }
   static double x(const Case& test_case, const CaseTensors& tensors, std::int64_t row, std::int64_t column) {
     const std::int64_t index = row * test_case.hidden_size() + column;
-    return number(tensors.input, test_case.dtype, index) +
-           (tensors.residual.empty() ? 0 : number(tensors.residual, test_case.dtype, index));
+    return number(tensors[Role::input], test_case.dtype, index) +
+           (tensors[Role::residual].empty() ? 0 : number(tensors[Role::residual], test_case.dtype, index));
   }
   static std::uint32_t bits(DType dtype, double value) {
     const oracle::Format& format = oracle::format_of(dtype);

@@ -35,7 +35,7 @@ Case ones(std::int64_t rows, std::int64_t hidden) {
   Case test_case;
   test_case.name = "ones";
   test_case.shape = {rows, hidden};
-  test_case.input.recipe = Recipe{"ones", 1};
+  test_case[Role::input].data.recipe = Recipe{"ones", 1};
   return test_case;
 }
 
@@ -89,8 +89,8 @@ TEST(CudaTarget, ServesManyThreadsAtOnceInSharedRounds) {
 TEST(CudaTarget, CarriesOutStridesOfBillionsOfElements) {
   const auto target = make_cuda_target(stand_in());
   Case test_case = ones(3, 24);
-  test_case.input_layout.strides = {std::int64_t{1} << 31};
-  test_case.output_layout.strides = {(std::int64_t{1} << 32) + 24};
+  test_case[Role::input].layout.strides = {std::int64_t{1} << 31};
+  test_case[Role::out].layout.strides = {(std::int64_t{1} << 32) + 24};
   const Evaluation evaluation = evaluate(test_case, *target);
   EXPECT_EQ(evaluation.outcome, Outcome::conforms) << describe(test_case, evaluation);
   EXPECT_EQ(evaluation.verdict.elements, 72);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -10,6 +11,7 @@
 
 #include "corpus/generate.h"
 #include "properties/run/interface_dtype.h"
+#include "properties/run/kernel_functions.h"
 #include "properties/run/plugin_target.h"
 
 namespace normproof::bench {
@@ -38,44 +40,53 @@ Case case_of(const Row& row) {
   return test_case;
 }
 
+normproof_tensor dense_tensor(std::byte* data, DType dtype, const std::vector<std::int64_t>& shape) {
+  normproof_tensor description{data, interface_dtype(dtype), static_cast<std::int32_t>(shape.size()), {}, {}};
+  std::int64_t stride = 1;
+  for (std::size_t dim = shape.size(); dim-- > 0; stride *= shape[dim]) {
+    description.sizes[dim] = shape[dim];
+    description.strides[dim] = stride;
+  }
+  return description;
+}
+
 worker::Tensor tensor_of(const normproof_tensor* description) {
   if (description == nullptr) return {};
   return {true, *description, {-1, reinterpret_cast<std::uintptr_t>(description->data)}};
 }
 
-worker::Call call_of(Operation operation, const normproof_tensor* out, const normproof_tensor* input,
-                     const normproof_tensor* residual, const normproof_tensor* weight, const float* scale) {
+worker::Call call_of(Operation operation, const KernelTensors& tensors) {
   worker::Call call;
   call.operation = static_cast<std::int32_t>(operation);
-  call.epsilon = kEpsilon;
-  call.input = tensor_of(input);
-  call.residual = tensor_of(residual);
-  call.weight = tensor_of(weight);
-  call.out = tensor_of(out);
-  call.scale = {-1, reinterpret_cast<std::uintptr_t>(scale)};
+  call.parameters[static_cast<std::size_t>(Parameter::epsilon)] = kEpsilon;
+  for (const Role role : kRoles) call.tensor[static_cast<std::size_t>(role)] = tensor_of(tensors[role]);
   return call;
 }
 
-// The tensors of one call in host memory.
-struct HostTensors {
-  CaseTensors inputs;
-  std::vector<std::byte> out;
-  float scale = 1.0f;
-};
+// The memory of one call's tensors on the host.
+TensorBytes host_memory(const Case& test_case) {
+  TensorBytes memory = materialize(test_case);
+  for (const Role role : kRoles) {
+    if (!test_case.has(role) || test_case.memory_of(role) != role) continue;
+    memory[role].resize(test_case.bytes_of(role));
+    for (const Parameter parameter : kParameters)
+      if (spec_of(parameter).lies_in == role)
+        store_bits(memory[role], DType::fp32, 0, test_case.bits_of(parameter));
+  }
+  return memory;
+}
 
-worker::Call call_on(HostTensors& tensors, const Case& test_case) {
-  const std::int64_t rows = test_case.rows(), hidden = test_case.hidden_size();
-  const auto matrix = [&](std::vector<std::byte>& data, DType dtype) {
-    return normproof_tensor{data.data(), interface_dtype(dtype), 2, {rows, hidden, 0, 0}, {hidden, 1, 0, 0}};
-  };
-  const DType dtype = test_case.dtype;
-  const normproof_tensor input = matrix(tensors.inputs.input, dtype);
-  const normproof_tensor residual = matrix(tensors.inputs.residual, dtype);
-  const normproof_tensor out = matrix(tensors.out, test_case.output_dtype());
-  const normproof_tensor weight = {
-      tensors.inputs.weight.data(), interface_dtype(dtype), 1, {hidden, 0, 0, 0}, {1, 0, 0, 0}};
-  return call_of(test_case.operation, tensors.out.empty() ? nullptr : &out, &input,
-                 adds_residual(test_case.operation) ? &residual : nullptr, &weight, &tensors.scale);
+worker::Call call_on(TensorBytes& memory, const Case& test_case) {
+  std::array<normproof_tensor, kRoles.size()> descriptions{};
+  KernelTensors tensors;
+  for (const Role role : kRoles) {
+    if (!test_case.has(role)) continue;
+    normproof_tensor& description = descriptions[static_cast<std::size_t>(role)];
+    description = dense_tensor(memory[test_case.memory_of(role)].data(), test_case.dtype_of(role),
+                               test_case.shape_of(role));
+    tensors[role] = &description;
+  }
+  return call_of(test_case.operation, tensors);
 }
 
 // Seconds for each of `count` times of work(index).
@@ -102,7 +113,15 @@ std::int32_t call_plugin(void* context, const normproof_tensor* out, const normp
                          const normproof_tensor* residual, const normproof_tensor* weight, const float* scale,
                          void* stream, normproof_message message) {
   const auto& attached = *static_cast<Attached*>(context);
-  worker::Call call = call_of(attached.operation, out, input, residual, weight, scale);
+  normproof_tensor scale_tensor = dense_tensor(nullptr, DType::fp32, {1});
+  scale_tensor.data = const_cast<float*>(scale);
+  KernelTensors tensors;
+  tensors[Role::out] = out;
+  tensors[Role::input] = input;
+  tensors[Role::residual] = residual;
+  tensors[Role::weight] = weight;
+  tensors[Role::scale] = scale == nullptr ? nullptr : &scale_tensor;
+  worker::Call call = call_of(attached.operation, tensors);
   call.stream = reinterpret_cast<std::uintptr_t>(stream);
   attached.callee->invoke(call, {});
   if (call.plugin_answer == worker::PluginAnswer::completed) return 0;
@@ -139,13 +158,9 @@ std::optional<normproof_measure_result> PluginBench::measure(const Row& row) {
   const std::size_t bytes = bytes_of(row);
   const std::size_t sets = row.cold ? std::max<std::size_t>(2, kCacheBytes / bytes + 1) : 1;
   const Case test_case = case_of(row);
-  HostTensors first{materialize(test_case), {}};
-  // Without quantization the fused operation writes over its input.
-  if (row.quantizes() || !row.adds_residual())
-    first.out.resize(static_cast<std::size_t>(test_case.elements()) * size_of(test_case.output_dtype()));
-  std::vector<HostTensors> tensors(sets, first);
+  std::vector<TensorBytes> tensors(sets, host_memory(test_case));
   std::vector<worker::Call> calls;
-  for (HostTensors& each : tensors) calls.push_back(call_on(each, test_case));
+  for (TensorBytes& each : tensors) calls.push_back(call_on(each, test_case));
   const auto call = [&](std::int64_t i) {
     worker::Call& each = calls[static_cast<std::size_t>(i) % sets];
     callee_->invoke(each, {});

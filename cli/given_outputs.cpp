@@ -104,23 +104,15 @@ GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& o
   Case& test_case = read.test_case;
   given.outputs = std::move(*test_case.outputs);
   test_case.outputs.reset();
-  const auto take = [](TensorData& data, const std::vector<std::byte>& made) {
-    return data.recipe ? made : std::exchange(data.bytes, {});
-  };
-  const bool has_recipe = test_case[Role::input].data.recipe || test_case[Role::residual].data.recipe || test_case[Role::weight].data.recipe;
-  const CaseTensors made = has_recipe ? materialize(test_case) : CaseTensors{};
-  given.tensors[Role::input] = take(test_case[Role::input].data, made.input);
-  given.tensors[Role::residual] = take(test_case[Role::residual].data, made.residual);
-  given.tensors[Role::weight] = take(test_case[Role::weight].data, made.weight);
+  given.tensors = materialize(test_case);
+  forget_data(test_case);
   given.test_case = std::move(test_case);
   return given;
 }
 
 Case whole_case(const GivenOutputs& given) {
   Case test_case = given.test_case;
-  test_case[Role::input].data = {given.tensors[Role::input], std::nullopt};
-  test_case[Role::residual].data = {given.tensors[Role::residual], std::nullopt};
-  test_case[Role::weight].data = {given.tensors[Role::weight], std::nullopt};
+  set_data(test_case, given.tensors);
   test_case.outputs = given.outputs;
   return test_case;
 }

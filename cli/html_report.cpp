@@ -293,7 +293,7 @@ std::string finding_section(const VerifyOptions& options, const Judging& judging
     DifferencePicture picture{{},
                               DifferenceMap(test_case.rows(), test_case.hidden_size()),
                               "Elements of out, compared with the contract."};
-    picture.histogram = difference_histogram((*finding.outputs)[Role::out], wanted.out, test_case.output_dtype(),
+    picture.histogram = difference_histogram((*finding.outputs)[Role::out], wanted[Role::out], test_case.output_dtype(),
                                              test_case.hidden_size(), &picture.map);
     text += picture_html(picture);
     if (!verdict.first_mismatches.empty()) {

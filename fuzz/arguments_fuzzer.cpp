@@ -34,7 +34,7 @@ void check(const Case& test_case, Random random) {
   static GuardedCall::Memory memory;
   const CaseTensors tensors = materialize(test_case);
   GuardedCall call(test_case, tensors, memory);
-  const normproof_tensor valid_out = call.out_description;
+  const normproof_tensor valid_out = call.description(Role::out);
   std::vector<Refusal> wanted;
   std::string ways;
   const InvalidArgument* first = nullptr;
@@ -50,8 +50,8 @@ void check(const Case& test_case, Random random) {
   if (wanted.empty()) return;
   // One may undo the other: a row more, a row less.
   const auto about_out = [](const Refusal& refusal) { return refusal.argument == "out"; };
-  if (wanted.size() > 1 && std::ranges::all_of(wanted, about_out) && call.out != nullptr &&
-      same(call.out_description, valid_out)) {
+  if (wanted.size() > 1 && std::ranges::all_of(wanted, about_out) && call.argument(Role::out) != nullptr &&
+      same(call.description(Role::out), valid_out)) {
     return;
   }
   const normproof_status status = call.invoke(*functions);

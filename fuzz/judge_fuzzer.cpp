@@ -89,11 +89,11 @@ class Examination {
       const std::uint64_t out = oracle::exact_output(arithmetic, formula_, sums.output_operand,
                                                      oracle::decode_weight(formula_, tensors_, column), root);
       const std::int64_t index = row * case_.hidden_size() + column;
-      require(oracle::same(case_.output_dtype(), out, load_bits(wanted_.out, case_.output_dtype(), index)),
+      require(oracle::same(case_.output_dtype(), out, load_bits(wanted_[Role::out], case_.output_dtype(), index)),
               "exact and fast path disagree on out");
       if (!adds_residual(case_.operation)) continue;
       const std::uint64_t residual = oracle::round_bits(oracle::format_of(case_.dtype), sums.residual_out);
-      require(oracle::same(case_.dtype, residual, load_bits(wanted_.residual_out, case_.dtype, index)),
+      require(oracle::same(case_.dtype, residual, load_bits(wanted_[Role::residual_out], case_.dtype, index)),
               "exact and fast path disagree on residual_out");
     }
   }
@@ -105,7 +105,7 @@ class Examination {
     for (std::uint64_t count = 1 + random_.below(4); count > 0; --count) {
       const bool in_residual = adds_residual(case_.operation) && random_.chance(1, 8);
       const DType dtype = in_residual ? case_.dtype : case_.output_dtype();
-      std::vector<std::byte>& bytes = in_residual ? altered.residual_out : altered.out;
+      std::vector<std::byte>& bytes = in_residual ? altered[Role::residual_out] : altered[Role::out];
       const auto index =
           static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(case_.elements())));
       const auto mask = static_cast<std::uint32_t>((std::uint64_t{1} << 8 * size_of(dtype)) - 1);
@@ -129,8 +129,8 @@ class Examination {
         count += oracle::same(dtype, load_bits(a, dtype, i), load_bits(b, dtype, i)) ? 0 : 1;
       }
     };
-    add(wanted_.out, altered.out, case_.output_dtype());
-    add(wanted_.residual_out, altered.residual_out, case_.dtype);
+    add(wanted_[Role::out], altered[Role::out], case_.output_dtype());
+    add(wanted_[Role::residual_out], altered[Role::residual_out], case_.dtype);
     return count;
   }
 
@@ -140,8 +140,8 @@ class Examination {
     const std::int64_t index = row * case_.hidden_size() + column;
     for (const oracle::ExplainedOutput& output : explanation.outputs) {
       const bool out = output.name == "out";
-      const std::uint32_t wanted = load_bits(out ? wanted_.out : wanted_.residual_out, output.dtype, index);
-      const std::uint32_t got = load_bits(out ? altered.out : altered.residual_out, output.dtype, index);
+      const std::uint32_t wanted = load_bits(out ? wanted_[Role::out] : wanted_[Role::residual_out], output.dtype, index);
+      const std::uint32_t got = load_bits(out ? altered[Role::out] : altered[Role::residual_out], output.dtype, index);
       require(oracle::same(output.dtype, output.wanted, wanted), "explain wants other bits than the judge");
       require(output.got == got, "explain was given other bits");
     }
@@ -170,10 +170,10 @@ class Examination {
     require(verdict.conforming_rows() == conforming, "rows that conform were counted wrongly");
     const auto quickly = oracle::judge_witness(case_, tensors_, altered, policy_, {.stop_after = 1});
     require(quickly.conforms() == verdict.conforms(), "the verdict depends on where the judge stops");
-    const std::size_t row_bytes = altered.out.size() / static_cast<std::size_t>(case_.rows());
+    const std::size_t row_bytes = altered[Role::out].size() / static_cast<std::size_t>(case_.rows());
     for (const oracle::RowWitness& row : verdict.row_witnesses) {
       const std::span got =
-          std::span(altered.out).subspan(static_cast<std::size_t>(row.row) * row_bytes, row_bytes);
+          std::span(altered[Role::out]).subspan(static_cast<std::size_t>(row.row) * row_bytes, row_bytes);
       const std::optional<bool> explained = explained_by_some_root(row.row, got);
       if (explained) require(*explained == !row.violation, "the witness judge and brute force disagree");
     }

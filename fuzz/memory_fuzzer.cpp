@@ -43,22 +43,23 @@ class GuardPagesTarget final : public CallableTarget {
   }
   normproof_status invoke(GuardedCall& call) override {
     const Case& test_case = call.test_case();
-    const bool writes_input = test_case.memory_of(Role::out) != Role::out;
-    const std::vector<const GuardedTensor*> tensors = call.tensors();
-    for (std::size_t i = 0; i < tensors.size(); ++i) {
-      const std::string_view tensor = tensors[i]->name();
-      const bool read_only = tensor == "weight" || tensor == "scale" || (tensor == "input" && !writes_input);
-      std::byte* const data = pages_[i].move_in(*tensors[i], side_, read_only);
-      if (tensor == "input") call.input_description.data = data;
-      if (tensor == "residual") call.residual_description.data = data;
-      if (tensor == "weight") call.weight_description.data = data;
-      if (tensor == "out" || (tensor == "input" && writes_input)) call.out_description.data = data;
-      if (tensor == "scale") call.scale = reinterpret_cast<const float*>(data);
+    std::size_t page = 0;
+    for (const Role memory : kRoles) {
+      const GuardedTensor* tensor = call.tensor(memory);
+      if (tensor == nullptr) continue;
+      const auto lies_there = [&](Role role) {
+        return test_case.has(role) && test_case.memory_of(role) == memory;
+      };
+      const bool read_only = std::ranges::none_of(
+          kRoles, [&](Role role) { return test_case.has_output(role) && lies_there(role); });
+      std::byte* const data = pages_[page++].move_in(*tensor, side_, read_only);
+      for (const Role role : kRoles)
+        if (lies_there(role)) call.description(role).data = data;
     }
     running_ = &test_case;
     const normproof_status status = call.invoke(functions_);
     running_ = nullptr;
-    for (std::size_t i = 0; i < tensors.size(); ++i) pages_[i].move_out();
+    while (page > 0) pages_[--page].move_out();
     return status;
   }
 
@@ -75,7 +76,7 @@ class GuardPagesTarget final : public CallableTarget {
   KernelFunctions functions_;
   GuardPages::Side side_;
   GuardedCall::Memory memory_;
-  std::array<GuardPages, 5> pages_;  // of the tensors in the order of GuardedCall::tensors
+  std::array<GuardPages, kRoles.size()> pages_;
   const Case* running_ = nullptr;
 };
 

@@ -87,7 +87,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Case test_case = case_from_bytes(rest, limits());
   const Outputs wanted = oracle::expected_outputs(test_case, materialize(test_case));
   Outputs got = wanted;
-  if (!got.out.empty()) got.out[size % got.out.size()] ^= std::byte{1};
+  if (!got[Role::out].empty()) got[Role::out][size % got[Role::out].size()] ^= std::byte{1};
 
   const std::string script = campaign::repro_script(test_case, got, wanted, target);
   require(std::ranges::all_of(script, [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); }),

@@ -223,10 +223,10 @@ std::string repro_script(const Case& test_case, const Outputs& got, const Output
   list("INPUT", tensors[Role::input], test_case.dtype);
   list("RESIDUAL", tensors[Role::residual], test_case.dtype);
   list("WEIGHT", tensors[Role::weight], weight);
-  list("GOT_OUT", got.out, test_case.output_dtype());
-  list("GOT_RESIDUAL_OUT", got.residual_out, test_case.dtype);
-  list("WANTED_OUT", wanted.out, test_case.output_dtype());
-  list("WANTED_RESIDUAL_OUT", wanted.residual_out, test_case.dtype);
+  list("GOT_OUT", got[Role::out], test_case.output_dtype());
+  list("GOT_RESIDUAL_OUT", got[Role::residual_out], test_case.dtype);
+  list("WANTED_OUT", wanted[Role::out], test_case.output_dtype());
+  list("WANTED_RESIDUAL_OUT", wanted[Role::residual_out], test_case.dtype);
   return text + "\n" + std::string(kArithmetic);
 }
 

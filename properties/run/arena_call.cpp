@@ -49,25 +49,19 @@ ArenaTensor draw_tensor(const NumberSource& below, std::byte* arena, const std::
 }
 
 normproof_status invoke(const ArenaCall& call, const KernelFunctions& functions, normproof_message message) {
-  const normproof_tensor* weight = call.has_weight ? &call.weight.tensor : nullptr;
   const normproof_launch launch{NORMPROOF_PATH_AUTOMATIC, 32};
-  const float epsilon = 1e-6f;
-  switch (call.operation) {
-    case Operation::rms_norm:
-      return functions.rms_norm(&call.out.tensor, &call.input.tensor, weight, epsilon, &launch, nullptr,
-                                nullptr, message);
-    case Operation::fused_add_rms_norm:
-      return functions.fused_add_rms_norm(&call.input.tensor, &call.residual.tensor, weight, epsilon, &launch,
-                                          nullptr, nullptr, message);
-    case Operation::rms_norm_static_fp8_quant:
-      return functions.rms_norm_static_fp8_quant(&call.out.tensor, &call.input.tensor, weight, call.scale,
-                                                 epsilon, &launch, nullptr, nullptr, message);
-    case Operation::fused_add_rms_norm_static_fp8_quant:
-      return functions.fused_add_rms_norm_static_fp8_quant(&call.out.tensor, &call.input.tensor,
-                                                           &call.residual.tensor, weight, call.scale, epsilon,
-                                                           &launch, nullptr, nullptr, message);
-  }
-  std::abort();
+  normproof_tensor scale{};
+  scale.data = const_cast<float*>(call.scale);
+  KernelCall kernel_call;
+  kernel_call.tensors[Role::input] = &call.input.tensor;
+  kernel_call.tensors[Role::residual] = &call.residual.tensor;
+  kernel_call.tensors[Role::out] = &call.out.tensor;
+  kernel_call.tensors[Role::scale] = &scale;
+  if (call.has_weight) kernel_call.tensors[Role::weight] = &call.weight.tensor;
+  kernel_call.epsilon = 1e-6f;
+  kernel_call.launch = &launch;
+  kernel_call.message = message;
+  return call_kernel(functions, call.operation, kernel_call);
 }
 
 std::string describe(const ArenaCall& call, const std::byte* arena) {

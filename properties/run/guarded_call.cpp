@@ -20,82 +20,54 @@ normproof_tensor describe_tensor(const GuardedTensor& tensor) {
   return description;
 }
 
-std::vector<std::byte> fp32_bytes(std::uint32_t bits) {
+// What the case gives the tensor: its data, or the parameter that it holds.
+std::vector<std::byte> given_values(const Case& test_case, const CaseTensors& tensors, Role role) {
+  if (!holds_parameter(role)) return tensors[role];
   std::vector<std::byte> bytes(sizeof(float));
-  store_bits(bytes, DType::fp32, 0, bits);
+  for (const Parameter parameter : kParameters)
+    if (spec_of(parameter).lies_in == role) store_bits(bytes, DType::fp32, 0, test_case.bits_of(parameter));
   return bytes;
 }
 
 }  // namespace
 
 GuardedCall::GuardedCall(const Case& test_case, const CaseTensors& tensors, Memory& memory)
-    : test_case_(test_case),
-      tensors_(tensors),
-      writes_input_(test_case.memory_of(Role::out) != Role::out),
-      scale_bytes_(fp32_bytes(test_case.bits_of(Parameter::scale))),
-      input_tensor_(memory.input, "input", test_case.dtype, test_case.shape, test_case[Role::input].layout) {
-  input_tensor_.scatter(tensors[Role::input]);
-  input_description = describe_tensor(input_tensor_);
-  input = &input_description;
-  if (adds_residual(test_case.operation)) {
-    residual_tensor_.emplace(memory.residual, "residual", test_case.dtype, test_case.shape,
-                             test_case[Role::residual].layout);
-    residual_tensor_->scatter(tensors[Role::residual]);
-    residual_description = describe_tensor(*residual_tensor_);
-    residual = &residual_description;
+    : test_case_(test_case), tensors_(tensors) {
+  for (const Role role : kRoles) {
+    if (!test_case.has(role) || test_case.memory_of(role) != role) continue;
+    std::optional<GuardedTensor>& guarded = guarded_[static_cast<std::size_t>(role)];
+    guarded.emplace(memory[role], name_of(role), test_case.dtype_of(role), test_case.shape_of(role),
+                    test_case[role].layout);
+    if (!is_output(test_case.operation, role)) guarded->scatter(given_values(test_case, tensors, role));
+    description(role) = describe_tensor(*guarded);
   }
-  if (test_case.weight_dtype) {
-    weight_tensor_.emplace(memory.weight, "weight", *test_case.weight_dtype,
-                           std::span(&test_case.shape.back(), 1), TensorLayout{{}, test_case[Role::weight].layout.offset});
-    weight_tensor_->scatter(tensors[Role::weight]);
-    weight_description = describe_tensor(*weight_tensor_);
-    weight = &weight_description;
-  }
-  if (!writes_input_) {
-    out_tensor_.emplace(memory.output, "out", test_case.output_dtype(), test_case.shape,
-                        test_case[Role::out].layout);
-  }
-  out_description = out_tensor_ ? describe_tensor(*out_tensor_) : input_description;
-  out = &out_description;
-  if (quantizes(test_case.operation)) {
-    static constexpr std::int64_t kOne = 1;
-    scale_tensor_.emplace(memory.scale, "scale", DType::fp32, std::span(&kOne, 1), TensorLayout{});
-    scale_tensor_->scatter(scale_bytes_);
-    scale = reinterpret_cast<const float*>(scale_tensor_->data());
+  for (const Role role : kRoles) {
+    if (!test_case.has(role)) continue;
+    description(role) = description(test_case.memory_of(role));
+    argument(role) = &description(role);
   }
   launch.path = static_cast<normproof_path>(test_case.launch.path);
   launch.threads_per_block = test_case.launch.threads_per_block;
 }
 
 normproof_status GuardedCall::invoke(const KernelFunctions& functions) {
-  const normproof_message message{text_.data(), text_.size()};
-  const float epsilon = test_case_.value_of(Parameter::epsilon);
   // No demand at all is passed as the absence of one. As bytes: the path may be a number that names none.
   static constexpr normproof_launch kAutomatic{NORMPROOF_PATH_AUTOMATIC, 0};
   const bool automatic = std::memcmp(&launch, &kAutomatic, sizeof launch) == 0;
-  const normproof_launch* demand = automatic ? nullptr : &launch;
   functions.set_thread_order(static_cast<std::int32_t>(test_case_.schedule.order), test_case_.schedule.seed);
-  switch (test_case_.operation) {
-    case Operation::rms_norm:
-      return functions.rms_norm(out, input, weight, epsilon, demand, nullptr, &report, message);
-    case Operation::fused_add_rms_norm:
-      return functions.fused_add_rms_norm(input, residual, weight, epsilon, demand, nullptr, &report,
-                                          message);
-    case Operation::rms_norm_static_fp8_quant:
-      return functions.rms_norm_static_fp8_quant(out, input, weight, scale, epsilon, demand, nullptr, &report,
-                                                 message);
-    case Operation::fused_add_rms_norm_static_fp8_quant:
-      return functions.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale, epsilon,
-                                                           demand, nullptr, &report, message);
-  }
-  std::abort();
+  KernelCall call;
+  call.tensors = arguments_;
+  call.epsilon = test_case_.value_of(Parameter::epsilon);
+  call.launch = automatic ? nullptr : &launch;
+  call.report = &report;
+  call.message = {text_.data(), text_.size()};
+  return call_kernel(functions, test_case_.operation, call);
 }
 
 std::vector<const GuardedTensor*> GuardedCall::tensors() const {
-  std::vector<const GuardedTensor*> present = {&input_tensor_};
-  for (const auto* tensor : {&residual_tensor_, &weight_tensor_, &out_tensor_, &scale_tensor_}) {
-    if (*tensor) present.push_back(&**tensor);
-  }
+  std::vector<const GuardedTensor*> present;
+  for (const std::optional<GuardedTensor>& each : guarded_)
+    if (each) present.push_back(&*each);
   return present;
 }
 
@@ -110,34 +82,29 @@ std::vector<std::string> GuardedCall::memory_violations(bool refused) const {
   const auto note = [&violations](std::string text) {
     if (!text.empty()) violations.push_back(std::move(text));
   };
-  note(input_tensor_.find_stray_write());
-  if (!writes_input_ || refused) note(input_tensor_.find_change(tensors_[Role::input]));
-  if (residual_tensor_) {
-    note(residual_tensor_->find_stray_write());
-    if (refused) note(residual_tensor_->find_change(tensors_[Role::residual]));
-  }
-  if (weight_tensor_) {
-    note(weight_tensor_->find_stray_write());
-    note(weight_tensor_->find_change(tensors_[Role::weight]));
-  }
-  if (scale_tensor_) {
-    note(scale_tensor_->find_stray_write());
-    note(scale_tensor_->find_change(scale_bytes_));
-  }
-  if (out_tensor_) {
-    note(out_tensor_->find_stray_write());
-    if (refused) {
-      const auto elements = static_cast<std::size_t>(test_case_.elements());
-      note(out_tensor_->find_change(std::vector(elements * size_of(test_case_.output_dtype()), kCanary)));
-    }
+  for (const Role role : kRoles) {
+    if (!tensor(role)) continue;
+    note(tensor(role)->find_stray_write());
+    if (refused || !is_written(role)) note(tensor(role)->find_change(values_before(role)));
   }
   return violations;
 }
 
+std::vector<std::byte> GuardedCall::values_before(Role role) const {
+  if (!is_output(test_case_.operation, role)) return given_values(test_case_, tensors_, role);
+  return std::vector(test_case_.bytes_of(role), kCanary);
+}
+
+bool GuardedCall::is_written(Role role) const {
+  return std::ranges::any_of(kRoles, [&](Role each) {
+    return test_case_.has_output(each) && test_case_.memory_of(each) == role;
+  });
+}
+
 Outputs GuardedCall::outputs() const {
   Outputs outputs;
-  outputs[Role::out] = (out_tensor_ ? *out_tensor_ : input_tensor_).gather();
-  if (residual_tensor_) outputs[Role::residual_out] = residual_tensor_->gather();
+  for (const Role role : kRoles)
+    if (test_case_.has_output(role)) outputs[role] = tensor(test_case_.memory_of(role))->gather();
   return outputs;
 }
 

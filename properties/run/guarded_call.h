@@ -19,9 +19,10 @@ class GuardedCall {
  public:
   // What the tensors of a call lie in; one call at a time.
   struct Memory {
-    TensorMemory input, residual, weight, output, scale;
+    std::array<TensorMemory, kRoles.size()> tensors;
+    TensorMemory& operator[](Role role) { return tensors[static_cast<std::size_t>(role)]; }
     void draw_from(MemorySpace* space) {
-      for (TensorMemory* each : {&input, &residual, &weight, &output, &scale}) each->draw_from(space);
+      for (TensorMemory& each : tensors) each.draw_from(space);
     }
   };
 
@@ -30,14 +31,15 @@ class GuardedCall {
   GuardedCall(const GuardedCall&) = delete;
   GuardedCall& operator=(const GuardedCall&) = delete;
 
-  // The arguments of the call: pointers to the descriptions below, null where the case has no such argument.
-  const normproof_tensor* input = nullptr;
-  const normproof_tensor* residual = nullptr;
-  const normproof_tensor* weight = nullptr;
-  const normproof_tensor* out = nullptr;
-  const float* scale = nullptr;
+  // The arguments of the call: pointers to the descriptions, null where the case has no such argument. An
+  // output that is written over an input has that input's description.
+  const normproof_tensor*& argument(Role role) { return arguments_[role]; }
+  const normproof_tensor* argument(Role role) const { return arguments_[role]; }
+  normproof_tensor& description(Role role) { return descriptions_[static_cast<std::size_t>(role)]; }
+  const normproof_tensor& description(Role role) const {
+    return descriptions_[static_cast<std::size_t>(role)];
+  }
   normproof_launch launch{};
-  normproof_tensor input_description{}, residual_description{}, weight_description{}, out_description{};
 
   normproof_status invoke(const KernelFunctions& functions);
 
@@ -45,6 +47,11 @@ class GuardedCall {
   // goes.
   const Case& test_case() const { return test_case_; }
   std::vector<const GuardedTensor*> tensors() const;
+  // Null where it has no memory of its own.
+  const GuardedTensor* tensor(Role role) const {
+    const auto& guarded = guarded_[static_cast<std::size_t>(role)];
+    return guarded ? &*guarded : nullptr;
+  }
   void set_message(std::string_view text);
 
   // After the call.
@@ -57,10 +64,12 @@ class GuardedCall {
  private:
   const Case& test_case_;
   const CaseTensors& tensors_;
-  bool writes_input_;
-  std::vector<std::byte> scale_bytes_;
-  GuardedTensor input_tensor_;
-  std::optional<GuardedTensor> residual_tensor_, weight_tensor_, out_tensor_, scale_tensor_;
+  // What the tensor holds before the call.
+  std::vector<std::byte> values_before(Role role) const;
+  bool is_written(Role memory) const;
+  KernelTensors arguments_;
+  std::array<normproof_tensor, kRoles.size()> descriptions_{};
+  std::array<std::optional<GuardedTensor>, kRoles.size()> guarded_;
   std::array<char, 512> text_{};
 };
 

@@ -55,10 +55,10 @@ std::string memory_of(const normproof_tensor& tensor, std::size_t element_bytes)
 // Gives all tensors of the call so many rows, in the first dimension and perhaps the second, all others
 // being 1.
 void set_rows(GuardedCall& call, std::int64_t first, std::int64_t second = 1) {
-  for (normproof_tensor* tensor :
-       {&call.input_description, &call.out_description, &call.residual_description}) {
-    const std::int64_t hidden = tensor->sizes[call.input_description.rank - 1];
-    for (std::int32_t dim = 0; dim + 1 < call.input_description.rank; ++dim) {
+  for (const Role role : {Role::input, Role::out, Role::residual}) {
+    normproof_tensor* tensor = &call.description(role);
+    const std::int64_t hidden = tensor->sizes[call.description(Role::input).rank - 1];
+    for (std::int32_t dim = 0; dim + 1 < call.description(Role::input).rank; ++dim) {
       tensor->sizes[dim] = dim == 0 ? first : dim == 1 ? second : 1;
       tensor->strides[dim] = std::max(tensor->strides[dim], hidden);  // with one row it might have been any
     }
@@ -69,8 +69,8 @@ void set_rows(GuardedCall& call, std::int64_t first, std::int64_t second = 1) {
 void stretch_input(GuardedCall& call, std::uint64_t elements) {
   set_rows(call, 2);
   const auto hidden =
-      static_cast<std::uint64_t>(call.input_description.sizes[call.input_description.rank - 1]);
-  call.input_description.strides[0] = static_cast<std::int64_t>(elements - hidden);
+      static_cast<std::uint64_t>(call.description(Role::input).sizes[call.description(Role::input).rank - 1]);
+  call.description(Role::input).strides[0] = static_cast<std::int64_t>(elements - hidden);
 }
 
 // Gives the enumeration a value that names nothing.
@@ -92,7 +92,7 @@ Refusal unknown_path(GuardedCall& call, std::int32_t number) {
 
 // The refusal of an input that is too large by what it names, sizes and strides and all.
 Refusal too_large(const GuardedCall& call, std::string_view what) {
-  const normproof_tensor& input = call.input_description;
+  const normproof_tensor& input = call.description(Role::input);
   std::string shape;
   for (std::int32_t dim = 0; dim < input.rank; ++dim)
     shape += fmt::format("{}{} x stride {}", dim == 0 ? "" : ", ", input.sizes[dim], input.strides[dim]);
@@ -111,139 +111,137 @@ constexpr std::array kInvalidArguments = {
     // Pointers.
     InvalidArgument{"no input description",
                     [](GuardedCall& call, const Case&) {
-                      call.input = nullptr;
+                      call.argument(Role::input) = nullptr;
                       return std::optional(Refusal{NORMPROOF_NULL_POINTER, "input", "0x0"});
                     }},
     InvalidArgument{"no out description",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (test_case.operation == Operation::fused_add_rms_norm) return std::nullopt;
-                      call.out = nullptr;
+                      call.argument(Role::out) = nullptr;
                       return Refusal{NORMPROOF_NULL_POINTER, "out", "0x0"};
                     }},
     InvalidArgument{"no residual description",
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
-                      if (call.residual == nullptr) return std::nullopt;
-                      call.residual = nullptr;
+                      if (call.argument(Role::residual) == nullptr) return std::nullopt;
+                      call.argument(Role::residual) = nullptr;
                       return Refusal{NORMPROOF_NULL_POINTER, "residual", "0x0"};
                     }},
     InvalidArgument{"no scale",
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
-                      if (call.scale == nullptr) return std::nullopt;
-                      call.scale = nullptr;
+                      if (call.argument(Role::scale) == nullptr) return std::nullopt;
+                      call.argument(Role::scale) = nullptr;
                       return Refusal{NORMPROOF_NULL_POINTER, "scale", "0x0"};
                     }},
-    InvalidArgument{"input without data", [](GuardedCall& call, const Case&) { return no_data("input", call.input_description); }},
+    InvalidArgument{"input without data", [](GuardedCall& call, const Case&) { return no_data("input", call.description(Role::input)); }},
     InvalidArgument{"out without data",
                     [](GuardedCall& call, const Case& test_case) {
-                      return writes_out(test_case) ? no_data("out", call.out_description) : std::nullopt;
+                      return writes_out(test_case) ? no_data("out", call.description(Role::out)) : std::nullopt;
                     }},
     InvalidArgument{"residual without data",
                     [](GuardedCall& call, const Case&) {
-                      return call.residual ? no_data("residual", call.residual_description) : std::nullopt;
+                      return call.argument(Role::residual) ? no_data("residual", call.description(Role::residual)) : std::nullopt;
                     }},
     InvalidArgument{"weight without data",
                     [](GuardedCall& call, const Case&) {
-                      return call.weight ? no_data("weight", call.weight_description) : std::nullopt;
+                      return call.argument(Role::weight) ? no_data("weight", call.description(Role::weight)) : std::nullopt;
                     }},
     // Alignment to the element size.
-    InvalidArgument{"misaligned input", [](GuardedCall& call, const Case&) { return misalign("input", call.input_description); }},
+    InvalidArgument{"misaligned input", [](GuardedCall& call, const Case&) { return misalign("input", call.description(Role::input)); }},
     InvalidArgument{"misaligned out",
                     [](GuardedCall& call, const Case& test_case) {
                       const bool possible = writes_out(test_case) && size_of(test_case.output_dtype()) > 1;
-                      return possible ? misalign("out", call.out_description) : std::nullopt;
+                      return possible ? misalign("out", call.description(Role::out)) : std::nullopt;
                     }},
     InvalidArgument{"misaligned residual",
                     [](GuardedCall& call, const Case&) {
-                      return call.residual ? misalign("residual", call.residual_description) : std::nullopt;
+                      return call.argument(Role::residual) ? misalign("residual", call.description(Role::residual)) : std::nullopt;
                     }},
     InvalidArgument{"misaligned weight",
                     [](GuardedCall& call, const Case&) {
-                      return call.weight ? misalign("weight", call.weight_description) : std::nullopt;
+                      return call.argument(Role::weight) ? misalign("weight", call.description(Role::weight)) : std::nullopt;
                     }},
     InvalidArgument{"misaligned scale",
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
-                      if (call.scale == nullptr) return std::nullopt;
-                      const auto address = reinterpret_cast<std::uintptr_t>(call.scale) + 1;
-                      call.scale = reinterpret_cast<const float*>(address);
-                      return Refusal{NORMPROOF_MISALIGNED_POINTER, "scale", fmt::format("0x{:x}", address)};
+                      if (call.argument(Role::scale) == nullptr) return std::nullopt;
+                      return misalign("scale", call.description(Role::scale));
                     }},
     // Rank and sizes.
     InvalidArgument{"input of rank 1",
                     [](GuardedCall& call, const Case&) {
-                      call.input_description.rank = 1;
+                      call.description(Role::input).rank = 1;
                       return std::optional(Refusal{NORMPROOF_INVALID_RANK, "input", "rank is 1"});
                     }},
     InvalidArgument{"input of rank 5",
                     [](GuardedCall& call, const Case&) {
-                      call.input_description.rank = 5;
+                      call.description(Role::input).rank = 5;
                       return std::optional(Refusal{NORMPROOF_INVALID_RANK, "input", "rank is 5"});
                     }},
     InvalidArgument{"rank 3 where rows have one stride",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (test_case.operation == Operation::rms_norm) return std::nullopt;
-                      call.input_description.rank = 3;
-                      call.input_description.sizes[2] = call.input_description.sizes[1];
-                      call.input_description.strides[2] = 1;
+                      call.description(Role::input).rank = 3;
+                      call.description(Role::input).sizes[2] = call.description(Role::input).sizes[1];
+                      call.description(Role::input).strides[2] = 1;
                       return Refusal{NORMPROOF_INVALID_RANK, "input", "rank is 3"};
                     }},
     InvalidArgument{
         "out of another rank",
         [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
           if (!writes_out(test_case)) return std::nullopt;
-          normproof_tensor& out = call.out_description;
+          normproof_tensor& out = call.description(Role::out);
           out.rank = out.rank < 4 ? out.rank + 1 : 3;
           return Refusal{NORMPROOF_INVALID_RANK, "out", fmt::format("rank is {}", out.rank)};
         }},
     InvalidArgument{"residual of another rank",
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
-                      if (call.residual == nullptr) return std::nullopt;
-                      call.residual_description.rank = 3;
+                      if (call.argument(Role::residual) == nullptr) return std::nullopt;
+                      call.description(Role::residual).rank = 3;
                       return Refusal{NORMPROOF_INVALID_RANK, "residual", "rank is 3"};
                     }},
     InvalidArgument{"weight of rank 2",
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
-                      if (call.weight == nullptr) return std::nullopt;
-                      call.weight_description.rank = 2;
+                      if (call.argument(Role::weight) == nullptr) return std::nullopt;
+                      call.description(Role::weight).rank = 2;
                       return Refusal{NORMPROOF_INVALID_RANK, "weight", "rank is 2"};
                     }},
     InvalidArgument{"negative number of rows",
                     [](GuardedCall& call, const Case&) {
-                      call.input_description.sizes[0] = call.out_description.sizes[0] =
-                          call.residual_description.sizes[0] = -7;
+                      call.description(Role::input).sizes[0] = call.description(Role::out).sizes[0] =
+                          call.description(Role::residual).sizes[0] = -7;
                       return std::optional(Refusal{NORMPROOF_INVALID_SIZE, "input", "sizes[0] is -7"});
                     }},
     InvalidArgument{"hidden size 0",
                     [](GuardedCall& call, const Case&) {
                       for (normproof_tensor* tensor :
-                           {&call.input_description, &call.out_description, &call.residual_description})
-                        tensor->sizes[call.input_description.rank - 1] = 0;
-                      call.weight_description.sizes[0] = 0;
+                           {&call.description(Role::input), &call.description(Role::out), &call.description(Role::residual)})
+                        tensor->sizes[call.description(Role::input).rank - 1] = 0;
+                      call.description(Role::weight).sizes[0] = 0;
                       return std::optional(Refusal{NORMPROOF_INVALID_SIZE, "input",
                                                    fmt::format("sizes[{}], the hidden size, is 0",
-                                                               call.input_description.rank - 1)});
+                                                               call.description(Role::input).rank - 1)});
                     }},
     InvalidArgument{"out of another shape",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (!writes_out(test_case)) return std::nullopt;
-                      const std::int64_t size = ++call.out_description.sizes[0];
+                      const std::int64_t size = ++call.description(Role::out).sizes[0];
                       return Refusal{NORMPROOF_INVALID_SIZE, "out", fmt::format("sizes[0] is {}", size)};
                     }},
     InvalidArgument{"out of a smaller shape",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (!writes_out(test_case)) return std::nullopt;
-                      const std::int64_t size = --call.out_description.sizes[0];
+                      const std::int64_t size = --call.description(Role::out).sizes[0];
                       return Refusal{NORMPROOF_INVALID_SIZE, "out", fmt::format("sizes[0] is {}", size)};
                     }},
     InvalidArgument{"residual of another shape",
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
-                      if (call.residual == nullptr) return std::nullopt;
-                      const std::int64_t size = ++call.residual_description.sizes[1];
+                      if (call.argument(Role::residual) == nullptr) return std::nullopt;
+                      const std::int64_t size = ++call.description(Role::residual).sizes[1];
                       return Refusal{NORMPROOF_INVALID_SIZE, "residual", fmt::format("sizes[1] is {}", size)};
                     }},
     InvalidArgument{"weight of another size",
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
-                      if (call.weight == nullptr) return std::nullopt;
-                      const std::int64_t size = ++call.weight_description.sizes[0];
+                      if (call.argument(Role::weight) == nullptr) return std::nullopt;
+                      const std::int64_t size = ++call.description(Role::weight).sizes[0];
                       return Refusal{NORMPROOF_INVALID_SIZE, "weight", fmt::format("sizes[0] is {}", size)};
                     }},
     InvalidArgument{"rows beyond 63 bits",
@@ -265,17 +263,17 @@ constexpr std::array kInvalidArguments = {
     InvalidArgument{"an extent below 2^63 bytes of input without data",
                     [](GuardedCall& call, const Case& test_case) {
                       stretch_input(call, (std::uint64_t{1} << 63) / size_of(test_case.dtype) - 1);
-                      return no_data("input", call.input_description);
+                      return no_data("input", call.description(Role::input));
                     }},
     InvalidArgument{"2^64 rows in little memory",
                     [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
-                      if (call.input_description.rank < 3) return std::nullopt;
+                      if (call.description(Role::input).rank < 3) return std::nullopt;
                       set_rows(call, std::int64_t{1} << 32, std::int64_t{1} << 32);
                       return too_large(call, "the number of elements");
                     }},
     InvalidArgument{"2^63 bytes of elements in little memory",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
-                      if (call.input_description.rank < 3) return std::nullopt;
+                      if (call.description(Role::input).rank < 3) return std::nullopt;
                       const std::int64_t rows = std::int64_t{1} << 31;
                       set_rows(call, rows, rows / test_case.hidden_size() + 1);
                       return too_large(call, "the extent in bytes");
@@ -283,68 +281,68 @@ constexpr std::array kInvalidArguments = {
     InvalidArgument{"input past the end of the address space",
                     [](GuardedCall& call, const Case& test_case) {
                       const auto last = std::uintptr_t{0} - size_of(test_case.dtype);
-                      call.input_description.data = reinterpret_cast<void*>(last);
+                      call.description(Role::input).data = reinterpret_cast<void*>(last);
                       return std::optional(
                           Refusal{NORMPROOF_SIZE_OVERFLOW, "input", fmt::format("0x{:x}", last)});
                     }},
     // Strides.
-    InvalidArgument{"input rows that overlap", [](GuardedCall& call, const Case&) { return narrow_stride("input", call.input_description); }},
+    InvalidArgument{"input rows that overlap", [](GuardedCall& call, const Case&) { return narrow_stride("input", call.description(Role::input)); }},
     InvalidArgument{"input with a negative stride",
                     [](GuardedCall& call, const Case& test_case) {
-                      return invalid_stride("input", call.input_description, -test_case.hidden_size());
+                      return invalid_stride("input", call.description(Role::input), -test_case.hidden_size());
                     }},
     InvalidArgument{"out rows that overlap",
                     [](GuardedCall& call, const Case& test_case) {
-                      return writes_out(test_case) ? narrow_stride("out", call.out_description) : std::nullopt;
+                      return writes_out(test_case) ? narrow_stride("out", call.description(Role::out)) : std::nullopt;
                     }},
     InvalidArgument{"residual rows that overlap",
                     [](GuardedCall& call, const Case&) {
-                      return call.residual ? narrow_stride("residual", call.residual_description) : std::nullopt;
+                      return call.argument(Role::residual) ? narrow_stride("residual", call.description(Role::residual)) : std::nullopt;
                     }},
     InvalidArgument{"input with a gap between elements",
-                    [](GuardedCall& call, const Case&) { return wide_last_stride("input", call.input_description); }},
+                    [](GuardedCall& call, const Case&) { return wide_last_stride("input", call.description(Role::input)); }},
     InvalidArgument{"weight with a gap between elements",
                     [](GuardedCall& call, const Case&) {
-                      return call.weight ? wide_last_stride("weight", call.weight_description) : std::nullopt;
+                      return call.argument(Role::weight) ? wide_last_stride("weight", call.description(Role::weight)) : std::nullopt;
                     }},
     // Dtypes.
     InvalidArgument{"fp8 input",
                     [](GuardedCall& call, const Case&) {
-                      call.input_description.dtype = NORMPROOF_FP8_E5M2;
+                      call.description(Role::input).dtype = NORMPROOF_FP8_E5M2;
                       return std::optional(Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "input", "fp8_e5m2"});
                     }},
     InvalidArgument{"unknown input dtype",
                     [](GuardedCall& call, const Case&) {
-                      return std::optional(unknown_dtype("input", call.input_description, 99));
+                      return std::optional(unknown_dtype("input", call.description(Role::input), 99));
                     }},
     InvalidArgument{"negative input dtype",
                     [](GuardedCall& call, const Case&) {
-                      return std::optional(unknown_dtype("input", call.input_description, -1));
+                      return std::optional(unknown_dtype("input", call.description(Role::input), -1));
                     }},
     InvalidArgument{"unknown out dtype",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (!writes_out(test_case)) return std::nullopt;
-                      return unknown_dtype("out", call.out_description, 98);
+                      return unknown_dtype("out", call.description(Role::out), 98);
                     }},
     InvalidArgument{"out of the wrong kind of dtype",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (!writes_out(test_case)) return std::nullopt;
                       const bool quantized = quantizes(test_case.operation);
-                      call.out_description.dtype = quantized ? NORMPROOF_FP32 : NORMPROOF_FP8_E4M3FN;
+                      call.description(Role::out).dtype = quantized ? NORMPROOF_FP32 : NORMPROOF_FP8_E4M3FN;
                       return Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "out", quantized ? "fp32" : "fp8_e4m3fn"};
                     }},
     InvalidArgument{"residual of another dtype",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
-                      if (call.residual == nullptr) return std::nullopt;
+                      if (call.argument(Role::residual) == nullptr) return std::nullopt;
                       const bool is_half = test_case.dtype == DType::fp16;
-                      call.residual_description.dtype = is_half ? NORMPROOF_BF16 : NORMPROOF_FP16;
+                      call.description(Role::residual).dtype = is_half ? NORMPROOF_BF16 : NORMPROOF_FP16;
                       return Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "residual", is_half ? "bf16" : "fp16"};
                     }},
     InvalidArgument{"weight of a third dtype",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
-                      if (call.weight == nullptr) return std::nullopt;
+                      if (call.argument(Role::weight) == nullptr) return std::nullopt;
                       const bool is_half = test_case.dtype == DType::fp16;
-                      call.weight_description.dtype = is_half ? NORMPROOF_BF16 : NORMPROOF_FP16;
+                      call.description(Role::weight).dtype = is_half ? NORMPROOF_BF16 : NORMPROOF_FP16;
                       return Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "weight", is_half ? "bf16" : "fp16"};
                     }},
     // Overlap. Messages name the tensor that would be written.
@@ -354,48 +352,48 @@ constexpr std::array kInvalidArguments = {
                       // The same first byte is a legal in-place call only where the layouts agree too.
                       if (!quantizes(test_case.operation) && test_case.hidden_size() < 2) return std::nullopt;
                       const bool shifted = !quantizes(test_case.operation);
-                      call.out_description.data = static_cast<std::byte*>(call.input_description.data) +
+                      call.description(Role::out).data = static_cast<std::byte*>(call.description(Role::input).data) +
                                                   (shifted ? size_of(test_case.dtype) : 0);
                       return Refusal{NORMPROOF_OVERLAP, "out",
-                                     memory_of(call.out_description, size_of(test_case.output_dtype()))};
+                                     memory_of(call.description(Role::out), size_of(test_case.output_dtype()))};
                     }},
     InvalidArgument{"residual over input",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
-                      if (call.residual == nullptr) return std::nullopt;
-                      call.residual_description = call.input_description;
+                      if (call.argument(Role::residual) == nullptr) return std::nullopt;
+                      call.description(Role::residual) = call.description(Role::input);
                       return Refusal{NORMPROOF_OVERLAP, "",
-                                     memory_of(call.input_description, size_of(test_case.dtype))};
+                                     memory_of(call.description(Role::input), size_of(test_case.dtype))};
                     }},
     InvalidArgument{"weight over the output",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
-                      if (call.weight == nullptr || quantizes(test_case.operation)) return std::nullopt;
+                      if (call.argument(Role::weight) == nullptr || quantizes(test_case.operation)) return std::nullopt;
                       if (*test_case.weight_dtype != test_case.dtype) return std::nullopt;
                       normproof_tensor& written =
-                          writes_out(test_case) ? call.out_description : call.input_description;
-                      call.weight_description.data = written.data;
+                          writes_out(test_case) ? call.description(Role::out) : call.description(Role::input);
+                      call.description(Role::weight).data = written.data;
                       return Refusal{NORMPROOF_OVERLAP, "", memory_of(written, size_of(test_case.dtype))};
                     }},
     InvalidArgument{"weight over the last row of the output",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
-                      if (call.weight == nullptr || quantizes(test_case.operation)) return std::nullopt;
+                      if (call.argument(Role::weight) == nullptr || quantizes(test_case.operation)) return std::nullopt;
                       if (*test_case.weight_dtype != test_case.dtype || test_case.rows() < 2) return std::nullopt;
                       normproof_tensor& written =
-                          writes_out(test_case) ? call.out_description : call.input_description;
+                          writes_out(test_case) ? call.description(Role::out) : call.description(Role::input);
                       std::int64_t last_row = 0;
                       for (std::int32_t dim = 0; dim + 1 < written.rank; ++dim)
                         last_row += (written.sizes[dim] - 1) * written.strides[dim];
-                      call.weight_description.data = static_cast<std::byte*>(written.data) +
+                      call.description(Role::weight).data = static_cast<std::byte*>(written.data) +
                                                      last_row * static_cast<std::int64_t>(size_of(test_case.dtype));
                       return Refusal{NORMPROOF_OVERLAP, "", memory_of(written, size_of(test_case.dtype))};
                     }},
     InvalidArgument{"out so interleaved with input that nobody can tell",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
-                      if (!writes_out(test_case) || call.residual != nullptr) return std::nullopt;
+                      if (!writes_out(test_case) || call.argument(Role::residual) != nullptr) return std::nullopt;
                       // Both rows fit into the grain, and all their addresses are multiples of it or lie halfway.
                       const auto grain = static_cast<std::int64_t>(
                           2 * std::bit_ceil(static_cast<std::uint64_t>(test_case.hidden_size()) * sizeof(float)));
                       set_rows(call, std::int64_t{1} << 30);
-                      normproof_tensor &input = call.input_description, &out = call.out_description;
+                      normproof_tensor &input = call.description(Role::input), &out = call.description(Role::out);
                       input.strides[0] = 1'000'003 * (grain / static_cast<std::int64_t>(size_of(test_case.dtype)));
                       out.strides[0] =
                           1'000'033 * (grain / static_cast<std::int64_t>(size_of(test_case.output_dtype())));

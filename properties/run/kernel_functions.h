@@ -1,7 +1,12 @@
-// The C interface of kernels/normproof_kernels.h as pointers: linked into this program or loaded from a
-// shared library.
+// The C interface of kernels/normproof_kernels.h as pointers, linked into this program or loaded from a shared
+// library; and a call of it by role. The one place that knows each operation's function.
 #pragma once
 
+#include <array>
+#include <cstddef>
+#include <cstdlib>
+
+#include "corpus/operation.h"
 #include "kernels/normproof_kernels.h"
 
 namespace normproof {
@@ -18,6 +23,62 @@ struct KernelFunctions {
 inline KernelFunctions linked_kernels() {
   return {&normproof_rms_norm, &normproof_fused_add_rms_norm, &normproof_rms_norm_static_fp8_quant,
           &normproof_fused_add_rms_norm_static_fp8_quant, &normproof_set_thread_order};
+}
+
+// The operations' functions of a SharedLibrary, which remembers what is missing.
+template <class Library>
+KernelFunctions find_operations(Library& library) {
+  KernelFunctions functions;
+  library.find(functions.rms_norm, "normproof_rms_norm");
+  library.find(functions.fused_add_rms_norm, "normproof_fused_add_rms_norm");
+  library.find(functions.rms_norm_static_fp8_quant, "normproof_rms_norm_static_fp8_quant");
+  library.find(functions.fused_add_rms_norm_static_fp8_quant,
+               "normproof_fused_add_rms_norm_static_fp8_quant");
+  return functions;
+}
+
+// The tensors of a call by role, null where one is not passed. Of a tensor that holds a parameter only the
+// address is passed.
+class KernelTensors {
+ public:
+  const normproof_tensor*& operator[](Role role) { return tensors_[static_cast<std::size_t>(role)]; }
+  const normproof_tensor* operator[](Role role) const { return tensors_[static_cast<std::size_t>(role)]; }
+
+ private:
+  std::array<const normproof_tensor*, kRoles.size()> tensors_{};
+};
+
+struct KernelCall {
+  KernelTensors tensors;
+  float epsilon = 0;
+  const normproof_launch* launch = nullptr;
+  normproof_stream stream = nullptr;
+  normproof_launch_report* report = nullptr;
+  normproof_message message{};
+};
+
+inline normproof_status call_kernel(const KernelFunctions& functions, Operation operation,
+                                    const KernelCall& call) {
+  const normproof_tensor *input = call.tensors[Role::input], *residual = call.tensors[Role::residual],
+                         *weight = call.tensors[Role::weight], *out = call.tensors[Role::out];
+  const normproof_tensor* scale_tensor = call.tensors[Role::scale];
+  const auto* scale = scale_tensor == nullptr ? nullptr : static_cast<const float*>(scale_tensor->data);
+  switch (operation) {
+    case Operation::rms_norm:
+      return functions.rms_norm(out, input, weight, call.epsilon, call.launch, call.stream, call.report,
+                                call.message);
+    case Operation::fused_add_rms_norm:
+      return functions.fused_add_rms_norm(input, residual, weight, call.epsilon, call.launch, call.stream,
+                                          call.report, call.message);
+    case Operation::rms_norm_static_fp8_quant:
+      return functions.rms_norm_static_fp8_quant(out, input, weight, scale, call.epsilon, call.launch,
+                                                 call.stream, call.report, call.message);
+    case Operation::fused_add_rms_norm_static_fp8_quant:
+      return functions.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale, call.epsilon,
+                                                           call.launch, call.stream, call.report,
+                                                           call.message);
+  }
+  std::abort();
 }
 
 }  // namespace normproof

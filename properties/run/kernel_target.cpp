@@ -56,12 +56,7 @@ KernelFunctions load_kernels(const std::string& library_path) {
   SharedLibrary library(library_path);
   if (!library.problem().empty())
     throw TargetError(fmt::format("cannot load {}: {}", library_path, library.problem()));
-  KernelFunctions functions;
-  library.find(functions.rms_norm, "normproof_rms_norm");
-  library.find(functions.fused_add_rms_norm, "normproof_fused_add_rms_norm");
-  library.find(functions.rms_norm_static_fp8_quant, "normproof_rms_norm_static_fp8_quant");
-  library.find(functions.fused_add_rms_norm_static_fp8_quant,
-               "normproof_fused_add_rms_norm_static_fp8_quant");
+  KernelFunctions functions = find_operations(library);
   library.find(functions.set_thread_order, "normproof_set_thread_order");
   if (!library.missing().empty())
     throw TargetError(fmt::format("{} has no symbol {}", library_path, library.missing()));

@@ -70,16 +70,14 @@ void put_call(const GuardedCall& call, bool as_is, worker::Round& round, std::by
   worker::Call& request = round.call[slot.call];
   request = {};
   request.operation = static_cast<std::int32_t>(call.test_case().operation);
-  request.epsilon = call.test_case().value_of(Parameter::epsilon);
+  for (const Parameter parameter : kParameters)
+    request.parameters[static_cast<std::size_t>(parameter)] = call.test_case().value_of(parameter);
   request.launch = call.launch;
   request.thread_order = static_cast<std::int32_t>(call.test_case().schedule.order);
   request.thread_order_seed = call.test_case().schedule.seed;
   request.regions = static_cast<std::uint32_t>(tensors.size());
-  request.input = translate(call.input, tensors, as_is);
-  request.residual = translate(call.residual, tensors, as_is);
-  request.weight = translate(call.weight, tensors, as_is);
-  request.out = translate(call.out, tensors, as_is);
-  request.scale = translate(call.scale, tensors, as_is);
+  for (const Role role : kRoles)
+    request.tensor[static_cast<std::size_t>(role)] = translate(call.argument(role), tensors, as_is);
   std::size_t offset = slot.data_offset;
   std::uint32_t extent = slot.first_extent;
   for (std::size_t i = 0; i < tensors.size(); ++i) {

@@ -64,17 +64,17 @@ class ForbiddenSurroundings {
  public:
   ForbiddenSurroundings(const Call& call, const Addresses& addresses) {
     if (poison_memory == nullptr || unpoison_memory == nullptr) return;
-    for (const Tensor* tensor : {&call.input, &call.residual, &call.weight, &call.out}) {
-      if (!tensor->present || tensor->data.region < 0) continue;
-      const normproof_tensor& description = tensor->description;
+    for (const Tensor& tensor : call.tensor) {
+      if (!tensor.present || tensor.data.region < 0) continue;
+      const normproof_tensor& description = tensor.description;
       std::uint64_t elements = 1, last = 0;
       for (int dim = 0; dim < description.rank; ++dim) {
         elements *= static_cast<std::uint64_t>(description.sizes[dim]);
         last += static_cast<std::uint64_t>((description.sizes[dim] - 1) * description.strides[dim]);
       }
       const std::uint64_t end = elements == 0 ? 0 : (last + 1) * (data_type(description.dtype).bits / 8u);
-      forbid(call.region[tensor->data.region], addresses[static_cast<std::size_t>(tensor->data.region)],
-             tensor->data.offset, tensor->data.offset + end);
+      forbid(call.region[tensor.data.region], addresses[static_cast<std::size_t>(tensor.data.region)],
+             tensor.data.offset, tensor.data.offset + end);
     }
   }
   ~ForbiddenSurroundings() {
@@ -126,29 +126,35 @@ class PluginCallee final : public Callee {
 
  private:
   void run(Call& call, const Addresses& addresses) {
-    std::array<DLTensor, 4> room{};
-    const DLTensor* input = describe(call.input, addresses, room[0]);
-    const DLTensor* residual = describe(call.residual, addresses, room[1]);
-    const DLTensor* weight = describe(call.weight, addresses, room[2]);
-    const DLTensor* out = describe(call.out, addresses, room[3]);
-    const auto* scale = static_cast<const float*>(address_of(call.scale, addresses));
+    std::array<DLTensor, kRoles.size()> room{};
+    const auto tensor = [&](Role role) {
+      const auto index = static_cast<std::size_t>(role);
+      return describe(call.tensor[index], addresses, room[index]);
+    };
+    const DLTensor* input = tensor(Role::input);
+    const DLTensor* residual = tensor(Role::residual);
+    const DLTensor* weight = tensor(Role::weight);
+    const DLTensor* out = tensor(Role::out);
+    const DLTensor* scale_tensor = tensor(Role::scale);
+    const auto* scale = scale_tensor == nullptr ? nullptr : static_cast<const float*>(scale_tensor->data);
+    const float epsilon = call.parameters[static_cast<std::size_t>(Parameter::epsilon)];
     const normproof_plugin_call context{reinterpret_cast<void*>(call.stream), call.message,
                                         sizeof call.message};
     // The program asks for no operation that is not there.
     switch (static_cast<Operation>(call.operation)) {
       case Operation::rms_norm:
-        call.plugin_status = info_.rms_norm(out, input, weight, call.epsilon, &context);
+        call.plugin_status = info_.rms_norm(out, input, weight, epsilon, &context);
         break;
       case Operation::fused_add_rms_norm:
-        call.plugin_status = info_.fused_add_rms_norm(input, residual, weight, call.epsilon, &context);
+        call.plugin_status = info_.fused_add_rms_norm(input, residual, weight, epsilon, &context);
         break;
       case Operation::rms_norm_static_fp8_quant:
         call.plugin_status =
-            info_.rms_norm_static_fp8_quant(out, input, weight, scale, call.epsilon, &context);
+            info_.rms_norm_static_fp8_quant(out, input, weight, scale, epsilon, &context);
         break;
       case Operation::fused_add_rms_norm_static_fp8_quant:
         call.plugin_status = info_.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale,
-                                                                       call.epsilon, &context);
+                                                                       epsilon, &context);
         break;
     }
     call.plugin_answer = answer_of(call.plugin_status);

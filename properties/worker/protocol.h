@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "corpus/operation.h"
 #include "kernels/device/normproof_device.h"
 
 namespace normproof::worker {
@@ -23,7 +24,7 @@ struct Message {
 
 inline constexpr std::size_t kMaximumCalls = 128;
 inline constexpr std::size_t kMaximumExtents = 8192;
-inline constexpr std::size_t kMaximumRegions = 5;  // input, residual, weight, out, scale
+inline constexpr std::size_t kMaximumRegions = kRoles.size();
 inline constexpr std::size_t kMessageBytes = 512;
 inline constexpr std::size_t kPlaceBytes = 128;
 
@@ -57,7 +58,7 @@ enum class PluginAnswer : std::int32_t { completed, not_taken, failed, not_a_sta
 
 struct Call {
   std::int32_t operation = 0;  // of corpus/case.h
-  float epsilon = 0;
+  float parameters[kParameters.size()] = {};
   normproof_launch launch{};
   std::uint64_t stream = 0;  // cudaStream_t, 0 for the default stream; benchmarks alone name one
   // How a kernel whose threads run on the CPU is to order them, as in corpus/case.h; others do not look at
@@ -66,8 +67,7 @@ struct Call {
   std::uint64_t thread_order_seed = 0;
   std::uint32_t regions = 0;
   Region region[kMaximumRegions];
-  Tensor input, residual, weight, out;
-  Pointer scale;
+  Tensor tensor[kRoles.size()];  // by role
   // The answer.
   normproof_status status = NORMPROOF_OK;  // of the kernels' C interface
   PluginAnswer plugin_answer = PluginAnswer::completed;
@@ -109,7 +109,7 @@ struct Greeting {
 };
 
 inline constexpr std::size_t kDataOffset = (sizeof(Round) + 4095) / 4096 * 4096;
-// Four tensors of the largest case fit. Pages that are never touched cost nothing.
+// The tensors of the largest case fit. Pages that are never touched cost nothing.
 inline constexpr std::size_t kDataBytes = std::size_t{5} << 30;
 inline constexpr std::size_t kArenaBytes = kDataOffset + kDataBytes;
 // So much of each arena is pinned; ordinary rounds fit.

@@ -221,7 +221,7 @@ TEST(CudaTarget, RefusesSpoiledCallsWithoutTouchingTheDevice) {
   const CaseTensors tensors = materialize(test_case);
   GuardedCall::Memory memory;
   GuardedCall call(test_case, tensors, memory);
-  call.input = nullptr;
+  call.argument(Role::input) = nullptr;
   EXPECT_EQ(callable.invoke(call), NORMPROOF_NULL_POINTER);
   EXPECT_TRUE(call.message().starts_with("input: ")) << call.message();
   // Carried out, it would read where only this process has memory.

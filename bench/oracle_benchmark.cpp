@@ -100,7 +100,8 @@ void plain_quad(benchmark::State& state) {
       const float w = as_float(load_bits(subject.tensors[Role::weight], DType::bf16, j));
       const float y = to_bf16(cpp_bin_float_quad(n) * w);
       different +=
-          std::bit_cast<std::uint32_t>(y) >> 16 != load_bits(subject.outputs[Role::out], DType::bf16, j) ? 1 : 0;
+          std::bit_cast<std::uint32_t>(y) >> 16 != load_bits(subject.outputs[Role::out], DType::bf16, j) ? 1
+                                                                                                         : 0;
     }
     benchmark::DoNotOptimize(different);
   }
@@ -144,7 +145,8 @@ void fp64_and_allclose(benchmark::State& state, DType dtype) {
       double sum = 0;
       for (std::size_t j = 0; j < kHiddenSize; ++j)
         sum += x[row * kHiddenSize + j] * x[row * kHiddenSize + j];
-      const double r = 1 / std::sqrt(sum / kHiddenSize + static_cast<double>(subject.test_case.value_of(Parameter::epsilon)));
+      const double r = 1 / std::sqrt(sum / kHiddenSize +
+                                     static_cast<double>(subject.test_case.value_of(Parameter::epsilon)));
       for (std::size_t j = 0; j < kHiddenSize; ++j) {
         const double wanted = x[row * kHiddenSize + j] * r * w[j];
         outside += std::fabs(got[row * kHiddenSize + j] - wanted) <= 1e-2 + 1e-2 * std::fabs(wanted) ? 0 : 1;

@@ -117,8 +117,8 @@ DifferencePicture canonical_picture_of(const GivenOutputs& given) {
   DifferencePicture picture{{},
                             DifferenceMap(test_case.rows(), test_case.hidden_size()),
                             "Elements of out, compared with the policy in the canonical order."};
-  picture.histogram = difference_histogram(given.outputs[Role::out], wanted[Role::out], test_case.output_dtype(),
-                                           test_case.hidden_size(), &picture.map);
+  picture.histogram = difference_histogram(given.outputs[Role::out], wanted[Role::out],
+                                           test_case.output_dtype(), test_case.hidden_size(), &picture.map);
   return picture;
 }
 

@@ -78,7 +78,8 @@ std::pair<std::int64_t, std::int64_t> wrong_element(const Given& given, const Ou
   const DType dtype = given.test_case.output_dtype();
   for (const oracle::CertificateElement& element : certificate.elements) {
     const std::int64_t index = certificate.row * given.test_case.hidden_size() + element.column;
-    if (!oracle::same(dtype, load_bits(outputs[Role::out], dtype, index), load_bits(expected[Role::out], dtype, index)))
+    if (!oracle::same(dtype, load_bits(outputs[Role::out], dtype, index),
+                      load_bits(expected[Role::out], dtype, index)))
       return {certificate.row, element.column};
   }
   return *wrong;

@@ -104,8 +104,7 @@ GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& o
   Case& test_case = read.test_case;
   given.outputs = std::move(*test_case.outputs);
   test_case.outputs.reset();
-  given.tensors = materialize(test_case);
-  forget_data(test_case);
+  given.tensors = take_data(test_case);
   given.test_case = std::move(test_case);
   return given;
 }

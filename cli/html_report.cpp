@@ -60,8 +60,7 @@ std::string mismatches_html(const std::vector<oracle::Mismatch>& mismatches) {
   if (mismatches.empty()) return {};
   Rows rows = {{"tensor", "row", "column", "got", "wanted", "ulp apart"}};
   for (const oracle::Mismatch& mismatch : mismatches) {
-    rows.push_back({name_of(mismatch.tensor),
-                    std::to_string(mismatch.row), std::to_string(mismatch.column),
+    rows.push_back({name_of(mismatch.tensor), std::to_string(mismatch.row), std::to_string(mismatch.column),
                     number(mismatch.dtype, mismatch.got), number(mismatch.dtype, mismatch.wanted),
                     mismatch.ulp_distance == UINT64_MAX ? "-" : std::to_string(mismatch.ulp_distance)});
   }
@@ -293,8 +292,8 @@ std::string finding_section(const VerifyOptions& options, const Judging& judging
     DifferencePicture picture{{},
                               DifferenceMap(test_case.rows(), test_case.hidden_size()),
                               "Elements of out, compared with the contract."};
-    picture.histogram = difference_histogram((*finding.outputs)[Role::out], wanted[Role::out], test_case.output_dtype(),
-                                             test_case.hidden_size(), &picture.map);
+    picture.histogram = difference_histogram((*finding.outputs)[Role::out], wanted[Role::out],
+                                             test_case.output_dtype(), test_case.hidden_size(), &picture.map);
     text += picture_html(picture);
     if (!verdict.first_mismatches.empty()) {
       const oracle::Mismatch& first = verdict.first_mismatches.front();

@@ -124,7 +124,8 @@ std::vector<Question> questions(const IdentifyOptions& options) {
 Case case_of(const Question& question, std::uint64_t seed) {
   Case test_case = discriminating_case(question.shape, seed);
   test_case[Role::input].layout.offset = question.offset;
-  if (test_case.operation != Operation::fused_add_rms_norm) test_case[Role::out].layout.offset = question.offset;
+  if (test_case.operation != Operation::fused_add_rms_norm)
+    test_case[Role::out].layout.offset = question.offset;
   return test_case;
 }
 

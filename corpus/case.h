@@ -99,8 +99,7 @@ struct Case {
   std::optional<DType> weight_dtype;     // W: T or fp32; nothing: no weight
   std::optional<DType> quantized_dtype;  // Q: exactly where the operation quantizes
 
-  std::vector<std::int64_t>
-      shape;
+  std::vector<std::int64_t> shape;
   std::array<CaseTensor, kRoles.size()> tensors;
   bool in_place = false;  // where the operation leaves the choice: the output is the input tensor
   ParameterBits parameter_bits = usual_parameters();
@@ -152,6 +151,8 @@ void forget_data(Case& test_case);
 
 // Carries out the recipes. Requires a valid case.
 CaseTensors materialize(const Case& test_case);
+// The same values, which the case then has no longer; listed ones are not copied.
+CaseTensors take_data(Case& test_case);
 
 // Reasons why `test_case` is not a well-formed case, each as "path: what, with the value"; empty when it is
 // valid. A well-formed case may still ask for a call that the kernels must refuse only by alignment or

@@ -35,8 +35,7 @@ class Object {
  public:
   Object(const Value& value, std::initializer_list<std::string_view> known)
       : Object(value, std::span(known.begin(), known.size())) {}
-  Object(const Value& value, std::span<const std::string_view> known)
-      : node_(value.node), path_(value.path) {
+  Object(const Value& value, std::span<const std::string_view> known) : node_(value.node), path_(value.path) {
     if (node_.kind != JsonNode::Kind::object) value.expected("an object");
     for (std::size_t i = 0; i < node_.keys.size(); ++i) {
       if (std::ranges::find(known, node_.keys[i]) != known.end()) continue;
@@ -233,10 +232,9 @@ std::vector<std::string_view> role_names(Direction direction) {
 }
 
 std::vector<std::string_view> document_keys() {
-  std::vector<std::string_view> keys = {"normproof_case", "name",            "description", "operation",
-                                        "dtype",          "weight_dtype",    "quantized_dtype",
-                                        "shape",          "layout",          "schedule",    "launch",
-                                        "outputs"};
+  std::vector<std::string_view> keys = {"normproof_case", "name",         "description",     "operation",
+                                        "dtype",          "weight_dtype", "quantized_dtype", "shape",
+                                        "layout",         "schedule",     "launch",          "outputs"};
   for (const Parameter parameter : kParameters) keys.push_back(spec_of(parameter).name);
   for (const std::string_view name : role_names(Direction::in)) keys.push_back(name);
   return keys;

@@ -248,8 +248,9 @@ void write_dump(const std::filesystem::path& file, const Case& test_case,
                           test_case.has_output(role) ? (*test_case.outputs)[role] : tensors[role]});
     }
   }
-  std::map<std::string, std::string> metadata = {{"op", std::string(name_of(test_case.operation))},
-                                                 {"epsilon", fp32_text(test_case.bits_of(Parameter::epsilon))}};
+  std::map<std::string, std::string> metadata = {
+      {"op", std::string(name_of(test_case.operation))},
+      {"epsilon", fp32_text(test_case.bits_of(Parameter::epsilon))}};
   if (policy) metadata["policy"] = *policy;
   write_safetensors(file, contents, metadata);
 }

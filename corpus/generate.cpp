@@ -289,8 +289,8 @@ bool within(const Case& test_case, const CaseLimits& limits) {
     return false;
   }
   if (test_case.launch.threads_per_block > limits.max_threads_per_block) return false;
-  return std::ranges::all_of(
-      kRoles, [&](Role role) { return fits(test_case[role].layout, test_case, limits); });
+  return std::ranges::all_of(kRoles,
+                             [&](Role role) { return fits(test_case[role].layout, test_case, limits); });
 }
 
 Case random_case(Random& random, const CaseLimits& limits) {

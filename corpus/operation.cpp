@@ -74,8 +74,8 @@ constexpr std::array<ParameterSpec, kParameters.size()> kParameterTable = {{
     {Parameter::scale, "scale", 0x3f800000, Role::scale},  // 1
 }};
 
-constexpr std::array<std::string_view, kRoles.size()> kRoleNames = {
-    "input", "residual", "out", "residual_out", "weight", "scale"};
+constexpr std::array<std::string_view, kRoles.size()> kRoleNames = {"input",        "residual", "out",
+                                                                    "residual_out", "weight",   "scale"};
 
 // Tables are read by number.
 constexpr bool tables_are_in_order() {

@@ -6,6 +6,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "corpus/bit_classes.h"
 #include "corpus/float_format.h"
@@ -302,19 +303,24 @@ void generate(const Recipe& recipe, DType dtype, std::int64_t rows, std::int64_t
   }
 }
 
-CaseTensors materialize(const Case& test_case) {
+CaseTensors take_data(Case& test_case) {
   CaseTensors tensors;
   for (const Role role : kRoles) {
     if (!test_case.has_data(role)) continue;
-    const TensorData& data = test_case[role].data;
+    TensorData data = std::exchange(test_case[role].data, {});
     if (data.recipe) {
       generate(*data.recipe, test_case.dtype_of(role), test_case.rows_of(role), test_case.columns_of(role),
                tensors[role]);
     } else {
-      tensors[role] = data.bytes;
+      tensors[role] = std::move(data.bytes);
     }
   }
   return tensors;
+}
+
+CaseTensors materialize(const Case& test_case) {
+  Case copy = test_case;
+  return take_data(copy);
 }
 
 }  // namespace normproof

@@ -40,8 +40,8 @@ std::optional<Case> narrow_weight(const Case& origin) {
   candidate.weight_dtype = origin.dtype;
   if (candidate[Role::weight].data.recipe) return candidate;
   const FloatFormat format = format_of(origin.dtype);
-  candidate[Role::weight].data.bytes.assign(static_cast<std::size_t>(origin.hidden_size()) * size_of(origin.dtype),
-                                std::byte{});
+  candidate[Role::weight].data.bytes.assign(
+      static_cast<std::size_t>(origin.hidden_size()) * size_of(origin.dtype), std::byte{});
   for (std::int64_t i = 0; i < origin.hidden_size(); ++i) {
     store_bits(candidate[Role::weight].data.bytes, origin.dtype, i,
                to_format(format, load_bits(origin[Role::weight].data.bytes, DType::fp32, i)));

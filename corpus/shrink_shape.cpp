@@ -120,7 +120,8 @@ Case with_companion(Values& values, std::int64_t column, std::int64_t companion)
       store_bits(candidate[Role::residual].data.bytes, candidate.dtype, 2 * row + 1, 0);
   }
   if (candidate.weight_dtype) {
-    store_bits(candidate[Role::weight].data.bytes, *candidate.weight_dtype, 1, format_of(*candidate.weight_dtype).one());
+    store_bits(candidate[Role::weight].data.bytes, *candidate.weight_dtype, 1,
+               format_of(*candidate.weight_dtype).one());
   }
   return candidate;
 }

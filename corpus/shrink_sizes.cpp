@@ -96,8 +96,8 @@ class SizeShrinker {
 }  // namespace
 
 bool shrink_sizes(Case& failing, const std::function<bool(const Case&)>& still_fails) {
-  const bool has_listed =
-      std::ranges::any_of(failing.tensors, [](const CaseTensor& tensor) { return !tensor.data.bytes.empty(); });
+  const bool has_listed = std::ranges::any_of(
+      failing.tensors, [](const CaseTensor& tensor) { return !tensor.data.bytes.empty(); });
   if (failing.elements() == 0 || has_listed) return false;
   return SizeShrinker(failing, still_fails).run();
 }

@@ -307,13 +307,15 @@ void draw_known_values(Random& random, Case& test_case) {
     }
   }
   if (test_case.weight_dtype) {
-    fill_known_weights(random, known, test_case, {test_case[Role::weight].data.bytes, *test_case.weight_dtype});
+    fill_known_weights(random, known, test_case,
+                       {test_case[Role::weight].data.bytes, *test_case.weight_dtype});
   }
   if (test_case.quantized_dtype) {
     const std::uint64_t way = random.below(8);
-    test_case.bits_of(Parameter::scale) = way < 3   ? kFp32.power_of_two(static_cast<int>(random.between(-3, 3)))
-                           : way < 6 ? draw_known_scale(random, known, test_case)
-                                     : draw_scale(random, *test_case.quantized_dtype);
+    test_case.bits_of(Parameter::scale) = way < 3
+                                              ? kFp32.power_of_two(static_cast<int>(random.between(-3, 3)))
+                                          : way < 6 ? draw_known_scale(random, known, test_case)
+                                                    : draw_scale(random, *test_case.quantized_dtype);
   }
 }
 
@@ -339,7 +341,8 @@ void draw_plain_values(Random& random, Case& test_case) {
     return mean_square({row_of(test_case[Role::input].data.bytes, row, row_bytes), test_case.dtype});
   };
   test_case.bits_of(Parameter::epsilon) = draw_epsilon(random, mean_square_of_some_row);
-  if (test_case.quantized_dtype) test_case.bits_of(Parameter::scale) = draw_scale(random, *test_case.quantized_dtype);
+  if (test_case.quantized_dtype)
+    test_case.bits_of(Parameter::scale) = draw_scale(random, *test_case.quantized_dtype);
 }
 
 }  // namespace
@@ -348,7 +351,8 @@ void draw_values(Random& random, int special_percent, Case& test_case) {
   if (test_case.elements() > kMostListedElements || random.chance(1, 16)) {
     draw_recipes(random, special_percent, test_case);
     test_case.bits_of(Parameter::epsilon) = draw_epsilon(random, [] { return 1.0; });
-    if (test_case.quantized_dtype) test_case.bits_of(Parameter::scale) = draw_scale(random, *test_case.quantized_dtype);
+    if (test_case.quantized_dtype)
+      test_case.bits_of(Parameter::scale) = draw_scale(random, *test_case.quantized_dtype);
     return;
   }
   for (const Role role : kRoles)
@@ -362,7 +366,8 @@ void draw_values(Random& random, int special_percent, Case& test_case) {
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
     if (!random.chance(static_cast<std::uint64_t>(special_percent), 100)) continue;
     const bool in_residual = adds_residual(test_case.operation) && random.chance(1, 2);
-    std::vector<std::byte>& bytes = in_residual ? test_case[Role::residual].data.bytes : test_case[Role::input].data.bytes;
+    std::vector<std::byte>& bytes =
+        in_residual ? test_case[Role::residual].data.bytes : test_case[Role::input].data.bytes;
     sprinkle_specials(random, {row_of(bytes, row, row_bytes), test_case.dtype});
   }
 }

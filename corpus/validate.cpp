@@ -90,8 +90,7 @@ void check_dtypes(const Case& test_case, Reasons& reasons) {
         "an fp8 dtype, got " + std::string(name_of(*test_case.quantized_dtype)));
   }
   for (const Parameter parameter : kParameters) {
-    if (has(test_case.operation, parameter) ||
-        test_case.bits_of(parameter) == spec_of(parameter).usual_bits)
+    if (has(test_case.operation, parameter) || test_case.bits_of(parameter) == spec_of(parameter).usual_bits)
       continue;
     const std::string name(spec_of(parameter).name);
     add(reasons, "$." + name,

@@ -32,7 +32,9 @@ struct TensorView {
 
 // Replaces recipes by the values that they stand for.
 void list_values(Case& test_case) {
-  if (!test_case[Role::input].data.recipe && !test_case[Role::residual].data.recipe && !test_case[Role::weight].data.recipe) return;
+  if (!test_case[Role::input].data.recipe && !test_case[Role::residual].data.recipe &&
+      !test_case[Role::weight].data.recipe)
+    return;
   CaseTensors tensors = materialize(test_case);
   test_case[Role::input].data = {std::move(tensors[Role::input]), {}};
   test_case[Role::residual].data = {std::move(tensors[Role::residual]), {}};
@@ -82,9 +84,10 @@ void resize(Case& test_case, std::int64_t rows, std::int64_t columns, Random& ra
   list_values(test_case);
   const std::int64_t old_columns = test_case.hidden_size();
   for (TensorView& tensor : tensors_of(test_case)) {
-    if (tensor.elements() == 0 && !(tensor.data == &test_case[Role::weight].data     ? test_case.weight_dtype.has_value()
-                                    : tensor.data == &test_case[Role::residual].data ? adds_residual(test_case.operation)
-                                                                         : true)) {
+    if (tensor.elements() == 0 &&
+        !(tensor.data == &test_case[Role::weight].data     ? test_case.weight_dtype.has_value()
+          : tensor.data == &test_case[Role::residual].data ? adds_residual(test_case.operation)
+                                                           : true)) {
       continue;
     }
     const std::int64_t new_rows = tensor.data == &test_case[Role::weight].data ? 1 : rows;
@@ -107,7 +110,8 @@ void resize(Case& test_case, std::int64_t rows, std::int64_t columns, Random& ra
 bool mutate_epsilon(Case& test_case, Random& random, const CaseLimits&) {
   static constexpr std::array<std::uint32_t, 10> kClasses = {
       0x358637bd, 0x3727c5ac, 0, 0x80000000, 1, 0x7f800000, 0x7fc00000, 0xb58637bd, 0x3f800000, 0x7f7fffff};
-  test_case.bits_of(Parameter::epsilon) = random.chance(3, 4) ? random.pick(kClasses) : draw_bits(random, kFp32);
+  test_case.bits_of(Parameter::epsilon) =
+      random.chance(3, 4) ? random.pick(kClasses) : draw_bits(random, kFp32);
   return true;
 }
 
@@ -115,7 +119,8 @@ bool mutate_scale(Case& test_case, Random& random, const CaseLimits&) {
   if (!quantizes(test_case.operation)) return false;
   static constexpr std::array<std::uint32_t, 10> kClasses = {
       0x3f800000, 0x3cf5c28f, 0, 0x80000000, 1, 0x7f800000, 0x7fc00000, 0xbf800000, 0x3b124925, 0x00800000};
-  test_case.bits_of(Parameter::scale) = random.chance(1, 2) ? random.pick(kClasses) : draw_near(random, kFp32, -8, 8);
+  test_case.bits_of(Parameter::scale) =
+      random.chance(1, 2) ? random.pick(kClasses) : draw_near(random, kFp32, -8, 8);
   return true;
 }
 

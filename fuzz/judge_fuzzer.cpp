@@ -89,8 +89,9 @@ class Examination {
       const std::uint64_t out = oracle::exact_output(arithmetic, formula_, sums.output_operand,
                                                      oracle::decode_weight(formula_, tensors_, column), root);
       const std::int64_t index = row * case_.hidden_size() + column;
-      require(oracle::same(case_.output_dtype(), out, load_bits(wanted_[Role::out], case_.output_dtype(), index)),
-              "exact and fast path disagree on out");
+      require(
+          oracle::same(case_.output_dtype(), out, load_bits(wanted_[Role::out], case_.output_dtype(), index)),
+          "exact and fast path disagree on out");
       if (!adds_residual(case_.operation)) continue;
       const std::uint64_t residual = oracle::round_bits(oracle::format_of(case_.dtype), sums.residual_out);
       require(oracle::same(case_.dtype, residual, load_bits(wanted_[Role::residual_out], case_.dtype, index)),
@@ -140,8 +141,10 @@ class Examination {
     const std::int64_t index = row * case_.hidden_size() + column;
     for (const oracle::ExplainedOutput& output : explanation.outputs) {
       const bool out = output.name == "out";
-      const std::uint32_t wanted = load_bits(out ? wanted_[Role::out] : wanted_[Role::residual_out], output.dtype, index);
-      const std::uint32_t got = load_bits(out ? altered[Role::out] : altered[Role::residual_out], output.dtype, index);
+      const std::uint32_t wanted =
+          load_bits(out ? wanted_[Role::out] : wanted_[Role::residual_out], output.dtype, index);
+      const std::uint32_t got =
+          load_bits(out ? altered[Role::out] : altered[Role::residual_out], output.dtype, index);
       require(oracle::same(output.dtype, output.wanted, wanted), "explain wants other bits than the judge");
       require(output.got == got, "explain was given other bits");
     }

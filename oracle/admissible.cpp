@@ -185,9 +185,10 @@ RootInterval AdmissibleModel::unknowns(const Value& low_m, const Value& high_m) 
 Admissible AdmissibleModel::admissible(const SquareSum& squares) const {
   Admissible result;
   Arithmetic arithmetic;
-  const Value epsilon = row_of(formula_.policy.epsilon)
-                            .operand(arithmetic, formula_.formats.activation,
-                                     round_to(format_, decode(DType::fp32, formula_.bits_of(Parameter::epsilon))));
+  const Value epsilon =
+      row_of(formula_.policy.epsilon)
+          .operand(arithmetic, formula_.formats.activation,
+                   round_to(format_, decode(DType::fp32, formula_.bits_of(Parameter::epsilon))));
   if (squares.has_nan || epsilon.is_nan()) {
     result.nan = true;
     return result;
@@ -292,8 +293,8 @@ std::uint32_t correctly_rounded_root(const Formula& formula, const SquareSum& sq
   const Value sum = squares.has_infinity ? Value::infinity(false) : squares.sum;
   const EpsilonRow& row = row_of(formula.policy.epsilon);
   Arithmetic arithmetic;
-  const Value epsilon =
-      count * row.operand(arithmetic, formula.formats.activation, decode(DType::fp32, formula.bits_of(Parameter::epsilon)));
+  const Value epsilon = count * row.operand(arithmetic, formula.formats.activation,
+                                            decode(DType::fp32, formula.bits_of(Parameter::epsilon)));
   const Value m = !row.takes_maximum ? sum + epsilon : sum < epsilon || epsilon.is_nan() ? epsilon : sum;
   return static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), exact_unknown(formula, m, count)));
 }

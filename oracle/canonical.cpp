@@ -79,8 +79,8 @@ Formula formula_of(const Case& test_case, const Policy& policy) {
 void require_input_sizes(const Case& test_case, const CaseTensors& tensors) {
   static_cast<void>(formula_of(test_case, native()));
   for (const Role role : kRoles)
-    require_bytes(name_of(role), tensors[role].size(), test_case.has_data(role) ? test_case.elements_of(role) : 0,
-                  test_case.dtype_of(role));
+    require_bytes(name_of(role), tensors[role].size(),
+                  test_case.has_data(role) ? test_case.elements_of(role) : 0, test_case.dtype_of(role));
 }
 
 void require_output_sizes(const Case& test_case, const Outputs& outputs) {
@@ -190,8 +190,8 @@ std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const
   if (!quantizes) return round_bits(format_of(formats.activation), y);
 
   const Format& target = format_of(*formats.quantized);
-  Value scaled =
-      row_of(formula.policy.scaling).function(arithmetic, y, decode(DType::fp32, formula.bits_of(Parameter::scale)));
+  Value scaled = row_of(formula.policy.scaling)
+                     .function(arithmetic, y, decode(DType::fp32, formula.bits_of(Parameter::scale)));
   if (row_of(formula.policy.fp8_rounding).through_bf16)
     scaled = arithmetic.round(Step::output_in_bf16, "rnd_bf16(...)", DType::bf16, scaled);
   const Value clamped =
@@ -224,8 +224,9 @@ ExactRow decode_row(const Formula& formula, const CaseTensors& tensors, std::int
   for (std::int64_t j = 0; j < formula.hidden_size; ++j) {
     const std::int64_t index = row * formula.hidden_size + j;
     const Value x = decode(activation, bits_at(tensors[Role::input], activation, index));
-    const Value residual =
-        formula.adds_residual ? decode(activation, bits_at(tensors[Role::residual], activation, index)) : Value();
+    const Value residual = formula.adds_residual
+                               ? decode(activation, bits_at(tensors[Role::residual], activation, index))
+                               : Value();
     result.sums.push_back(exact_sum(arithmetic, formula, x, residual));
   }
   return result;

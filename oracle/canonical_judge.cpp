@@ -53,7 +53,7 @@ class Judge {
       const auto out = fast_.outputs(fast_.canonical_scale().inverse_root);
       outputs[Role::out].insert(outputs[Role::out].end(), out.begin(), out.end());
       outputs[Role::residual_out].insert(outputs[Role::residual_out].end(), fast_.residual_out().begin(),
-                                  fast_.residual_out().end());
+                                         fast_.residual_out().end());
     }
     return outputs;
   }
@@ -105,10 +105,10 @@ class Judge {
             : round_bits(format_of(mismatch.dtype), sums.residual_out);
     if (same(mismatch.dtype, exact, mismatch.wanted)) return;
     const Format& format = format_of(mismatch.dtype);
-    throw std::logic_error(fmt::format(
-        "oracle: exact and fast path disagree at row {}, column {} ({}): exact {}, fast {}", mismatch.row,
-        mismatch.column, name_of(mismatch.tensor),
-        hex_bits(format, exact), hex_bits(format, mismatch.wanted)));
+    throw std::logic_error(
+        fmt::format("oracle: exact and fast path disagree at row {}, column {} ({}): exact {}, fast {}",
+                    mismatch.row, mismatch.column, name_of(mismatch.tensor), hex_bits(format, exact),
+                    hex_bits(format, mismatch.wanted)));
   }
 
   Formula formula_;

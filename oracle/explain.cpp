@@ -200,9 +200,11 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
   operand("x", activation, tensors[Role::input], index);
   if (formula.adds_residual) operand("residual", activation, tensors[Role::residual], index);
   if (formula.formats.weight) operand("w", *formula.formats.weight, tensors[Role::weight], column);
-  explanation.operands.push_back("epsilon = " + bits_and_value(DType::fp32, formula.bits_of(Parameter::epsilon)));
+  explanation.operands.push_back("epsilon = " +
+                                 bits_and_value(DType::fp32, formula.bits_of(Parameter::epsilon)));
   if (formula.formats.quantized) {
-    explanation.operands.push_back("scale = " + bits_and_value(DType::fp32, formula.bits_of(Parameter::scale)));
+    explanation.operands.push_back("scale = " +
+                                   bits_and_value(DType::fp32, formula.bits_of(Parameter::scale)));
   }
 
   std::vector<StepRecord> record;
@@ -216,8 +218,9 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
   const Value count = Value::integer(formula.hidden_size);
   explanation.exact_sum_of_squares = sum;
   explanation.canonical_sum_of_squares = scale.sum;
-  explanation.correctly_rounded_inverse_root =
-      decode(DType::fp32, inverse_root_bits(sum + count * decode(DType::fp32, formula.bits_of(Parameter::epsilon)), count));
+  explanation.correctly_rounded_inverse_root = decode(
+      DType::fp32,
+      inverse_root_bits(sum + count * decode(DType::fp32, formula.bits_of(Parameter::epsilon)), count));
 
   ExplainedOutput out{"out", formula.output_dtype(), static_cast<std::uint32_t>(wanted.out), {}, {}};
   ExplainedOutput residual_out{

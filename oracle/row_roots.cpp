@@ -70,8 +70,8 @@ std::vector<ShownRow> shown_rows(const Case& test_case, const CaseTensors& tenso
     ShownRow row;
     row.operands.assign(fast.variance_operands().begin(), fast.variance_operands().end());
     row.honest_root = fast.canonical_scale().inverse_root;
-    row.roots =
-        witness_row.explaining_roots(fast, std::span(outputs[Role::out]).subspan(index * row_bytes, row_bytes));
+    row.roots = witness_row.explaining_roots(
+        fast, std::span(outputs[Role::out]).subspan(index * row_bytes, row_bytes));
     const bool goes_on = !explained || !row.roots.empty() || !has_neighbours(row.honest_root);
     rows.push_back(std::move(row));
     if (!goes_on) rows.clear();

@@ -35,9 +35,11 @@ class Judge {
       fast_.load(tensors_[Role::input].data() + offset,
                  formula_.adds_residual ? tensors_[Role::residual].data() + offset : nullptr);
       if (formula_.adds_residual)
-        judge_residual(row, std::span(outputs_[Role::residual_out]).subspan(offset, input_bytes), options.listed);
+        judge_residual(row, std::span(outputs_[Role::residual_out]).subspan(offset, input_bytes),
+                       options.listed);
       const RowFinding finding = witness_row_.judge(
-          fast_, std::span(outputs_[Role::out]).subspan(static_cast<std::size_t>(row) * output_bytes, output_bytes),
+          fast_,
+          std::span(outputs_[Role::out]).subspan(static_cast<std::size_t>(row) * output_bytes, output_bytes),
           verdict_.first_violations.size() < options.listed);
       ++verdict_.rows;
       verdict_.elements += formula_.hidden_size * (formula_.adds_residual ? 2 : 1);

@@ -164,7 +164,8 @@ std::optional<RowFinding> WitnessRow::judge_quickly(FastRow& fast, bool with_cer
   if (!admissible) return std::nullopt;
 
   const auto count = static_cast<double>(formula_.hidden_size);
-  const double m = sum / count + static_cast<double>(std::bit_cast<float>(formula_.bits_of(Parameter::epsilon)));
+  const double m =
+      sum / count + static_cast<double>(std::bit_cast<float>(formula_.bits_of(Parameter::epsilon)));
   const double r = 1 / std::sqrt(m);
   const double error = r * (count + 16) * 0x1p-52;
   const std::int64_t rounded = root_bits(r);

@@ -7,9 +7,9 @@
 
 namespace normproof {
 
-void Comparison::add_row(Role tensor, DType dtype, std::int64_t columns,
-                         const std::vector<std::byte>& got, std::int64_t row,
-                         const std::vector<std::byte>& wanted, std::int64_t wanted_row, bool count) {
+void Comparison::add_row(Role tensor, DType dtype, std::int64_t columns, const std::vector<std::byte>& got,
+                         std::int64_t row, const std::vector<std::byte>& wanted, std::int64_t wanted_row,
+                         bool count) {
   if (count) count_row();
   const auto bytes = static_cast<std::size_t>(columns) * size_of(dtype);
   const std::byte* got_row = got.data() + static_cast<std::size_t>(row) * bytes;

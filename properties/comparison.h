@@ -18,12 +18,12 @@ class Comparison {
 
   // Compares row `row` of packed `got` with row `wanted_row` of packed `wanted`; any NaN equals any NaN.
   // The row is not counted when `count` is false, as for the second output of a row.
-  void add_row(Role tensor, DType dtype, std::int64_t columns,
-               const std::vector<std::byte>& got, std::int64_t row, const std::vector<std::byte>& wanted,
-               std::int64_t wanted_row, bool count = true);
+  void add_row(Role tensor, DType dtype, std::int64_t columns, const std::vector<std::byte>& got,
+               std::int64_t row, const std::vector<std::byte>& wanted, std::int64_t wanted_row,
+               bool count = true);
   // Compares one element.
-  void add_element(Role tensor, DType dtype, std::int64_t row, std::int64_t column,
-                   std::uint32_t got, std::uint32_t wanted);
+  void add_element(Role tensor, DType dtype, std::int64_t row, std::int64_t column, std::uint32_t got,
+                   std::uint32_t wanted);
   void count_row() { verdict_.rows += 1; }
 
   bool agrees() const { return verdict_.mismatches == 0; }

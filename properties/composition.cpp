@@ -21,12 +21,11 @@ std::uint32_t exactly_rounded(DType dtype, const oracle::Value& value) {
   return static_cast<std::uint32_t>(oracle::round_bits(oracle::format_of(dtype), value));
 }
 
-void add_rows(Comparison& comparison, Role tensor, const Case& test_case,
-              const std::vector<std::byte>& got, const std::vector<std::byte>& wanted) {
+void add_rows(Comparison& comparison, Role tensor, const Case& test_case, const std::vector<std::byte>& got,
+              const std::vector<std::byte>& wanted) {
   const DType dtype = tensor == Role::out ? test_case.output_dtype() : test_case.dtype;
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
-    comparison.add_row(tensor, dtype, test_case.hidden_size(), got, row, wanted, row,
-                       tensor == Role::out);
+    comparison.add_row(tensor, dtype, test_case.hidden_size(), got, row, wanted, row, tensor == Role::out);
   }
 }
 
@@ -47,7 +46,8 @@ std::vector<std::byte> quantized(const Case& test_case, const std::vector<std::b
   using oracle::Value;
   const DType dtype = *test_case.quantized_dtype;
   const Value inverse = oracle::round_to(
-      DType::fp32, oracle::quotient(Value::integer(1), oracle::decode(DType::fp32, test_case.bits_of(Parameter::scale))));
+      DType::fp32,
+      oracle::quotient(Value::integer(1), oracle::decode(DType::fp32, test_case.bits_of(Parameter::scale))));
   const Value highest = oracle::decode(dtype, bits::largest(dtype, false));
   const Value lowest = oracle::decode(dtype, bits::largest(dtype, true));
   std::vector<std::byte> codes(static_cast<std::size_t>(test_case.elements()) * size_of(dtype));
@@ -84,7 +84,8 @@ CaseFinding fp8_is_quantized_norm(const Case& test_case, PropertyContext& contex
   const Call unfused = through(fused, Operation::rms_norm);
   const RunResult norm = run(unfused, context.target);
   Comparison comparison("the exact quantization of rms_norm, on the same target,");
-  add_rows(comparison, Role::out, test_case, got.outputs[Role::out], quantized(test_case, norm.outputs[Role::out]));
+  add_rows(comparison, Role::out, test_case, got.outputs[Role::out],
+           quantized(test_case, norm.outputs[Role::out]));
   return finding(comparison, test_case, got, context, unfused);
 }
 
@@ -100,7 +101,8 @@ CaseFinding fused_fp8_is_composition(const Case& test_case, PropertyContext& con
   if (!residual.agrees()) return finding(residual, test_case, got, context, addition);
 
   Comparison from_sum("the exact quantization of fused_add_rms_norm, on the same target,");
-  add_rows(from_sum, Role::out, test_case, got.outputs[Role::out], quantized(test_case, sum.outputs[Role::out]));
+  add_rows(from_sum, Role::out, test_case, got.outputs[Role::out],
+           quantized(test_case, sum.outputs[Role::out]));
   if (!from_sum.agrees()) return finding(from_sum, test_case, got, context, addition);
 
   const Call unfused = norm_of(fused, Operation::rms_norm_static_fp8_quant, got.outputs[Role::residual_out]);

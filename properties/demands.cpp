@@ -95,8 +95,8 @@ Call first_columns(const Call& call, std::int64_t columns) {
   if (call.how.weight_dtype) cut(shorter.tensors[Role::weight], *call.how.weight_dtype);
   shorter.how.shape.back() = columns;
   // Rows stay as far apart from each other's ends as they were.
-  for (TensorLayout* layout :
-       {&shorter.how.input_layout, &shorter.how.residual_layout, &shorter.how.output_layout})
+  for (TensorLayout* layout : {&shorter.how[Role::input].layout, &shorter.how[Role::residual].layout,
+                               &shorter.how[Role::out].layout})
     for (std::int64_t& stride : layout->strides) stride -= hidden - columns;
   return shorter;
 }
@@ -135,9 +135,11 @@ Case Comparer::case_of_size(const Combination& combination, const Size& size, st
   test_case.weight_dtype = combination.weight_dtype;
   test_case.quantized_dtype = combination.quantized_dtype;
   test_case.shape = {size.rows, size.hidden_size};
-  if (quantizes(combination.operation)) test_case.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(kScale);
+  if (quantizes(combination.operation))
+    test_case.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(kScale);
   const std::uint64_t seed = context_.seed + 4 * round;
-  test_case[Role::input].data.bytes = spiked_rows(combination.dtype, size.rows, size.hidden_size, Random(seed));
+  test_case[Role::input].data.bytes =
+      spiked_rows(combination.dtype, size.rows, size.hidden_size, Random(seed));
   if (adds_residual(combination.operation)) test_case[Role::residual].data.recipe = {"zeros", seed + 1};
   if (combination.weight_dtype) test_case[Role::weight].data.recipe = {"model_weights", seed + 2};
   return test_case;
@@ -317,11 +319,12 @@ std::string difference_between(const Case& first, const RunResult& wanted, const
                                const RunResult& got) {
   Comparison comparison("the first call");
   for (std::int64_t row = 0; row < std::min(first.rows(), second.rows()); ++row) {
-    comparison.add_row(Role::out, second.output_dtype(), second.hidden_size(),
-                       got.outputs[Role::out], row, wanted.outputs[Role::out], row);
+    comparison.add_row(Role::out, second.output_dtype(), second.hidden_size(), got.outputs[Role::out], row,
+                       wanted.outputs[Role::out], row);
     if (adds_residual(second.operation))
       comparison.add_row(Role::residual_out, second.dtype, second.hidden_size(),
-                         got.outputs[Role::residual_out], row, wanted.outputs[Role::residual_out], row, false);
+                         got.outputs[Role::residual_out], row, wanted.outputs[Role::residual_out], row,
+                         false);
   }
   if (comparison.agrees()) return {};
   return fmt::format("the first call:  {}\nthe second call: {}\n{}", summary(first), summary(second),

@@ -89,7 +89,8 @@ std::string summary(const Case& test_case) {
   text += layout_text("input", test_case[Role::input].layout);
   text += layout_text("residual", test_case[Role::residual].layout);
   text += layout_text("out", test_case[Role::out].layout);
-  if (test_case[Role::weight].layout.offset != 0) text += fmt::format(", weight offset {}", test_case[Role::weight].layout.offset);
+  if (test_case[Role::weight].layout.offset != 0)
+    text += fmt::format(", weight offset {}", test_case[Role::weight].layout.offset);
   if (test_case.in_place) text += ", in place";
   switch (test_case.launch.path) {
     case KernelPath::vectorized:

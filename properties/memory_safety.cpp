@@ -27,9 +27,10 @@ PropertyResult check_memory_safety(PropertyContext& context) {
   property.adapt = [](Case& test_case, Random& random) {
     for (TensorLayout* layout :
          {&test_case[Role::input].layout, &test_case[Role::residual].layout, &test_case[Role::out].layout}) {
-      const bool used = layout == &test_case[Role::input].layout ||
-                        (layout == &test_case[Role::residual].layout ? adds_residual(test_case.operation)
-                                                              : test_case.memory_of(Role::out) == Role::out);
+      const bool used =
+          layout == &test_case[Role::input].layout ||
+          (layout == &test_case[Role::residual].layout ? adds_residual(test_case.operation)
+                                                       : test_case.memory_of(Role::out) == Role::out);
       if (!used || !layout->strides.empty() || test_case.shape.size() != 2) continue;
       layout->strides = {test_case.hidden_size() + random.between(1, 9)};
     }

@@ -129,9 +129,11 @@ Call representable(const Case& test_case, const std::vector<std::uint32_t>& code
   call.how.shape = {1, columns};
   call.how.schedule = test_case.schedule;
   call.tensors[Role::input].resize(codes.size() * size_of(test_case.dtype));
-  if (test_case.weight_dtype) call.tensors[Role::weight].resize(codes.size() * size_of(*test_case.weight_dtype));
-  call.how.bits_of(Parameter::epsilon) = test_case.weight_dtype ? 0 : 0x5d800000;                     // 0, 2^60
-  call.how.bits_of(Parameter::scale) = test_case.weight_dtype ? bits::one(DType::fp32) : 0x30800000;  // 1, 2^-30
+  if (test_case.weight_dtype)
+    call.tensors[Role::weight].resize(codes.size() * size_of(*test_case.weight_dtype));
+  call.how.bits_of(Parameter::epsilon) = test_case.weight_dtype ? 0 : 0x5d800000;  // 0, 2^60
+  call.how.bits_of(Parameter::scale) =
+      test_case.weight_dtype ? bits::one(DType::fp32) : 0x30800000;  // 1, 2^-30
   for (std::int64_t column = 0; column < columns; ++column) {
     const double number = bits::value(quantized, codes[static_cast<std::size_t>(column)]);
     if (test_case.weight_dtype) {
@@ -139,7 +141,8 @@ Call representable(const Case& test_case, const std::vector<std::uint32_t>& code
       store_bits(call.tensors[Role::weight], *test_case.weight_dtype, column,
                  bits::exactly(*test_case.weight_dtype, number).value());
     } else {
-      store_bits(call.tensors[Role::input], test_case.dtype, column, bits::exactly(test_case.dtype, number).value());
+      store_bits(call.tensors[Role::input], test_case.dtype, column,
+                 bits::exactly(test_case.dtype, number).value());
     }
   }
   return call;
@@ -154,7 +157,8 @@ CaseFinding check_representable(const Case& test_case, const std::vector<std::ui
   for (std::size_t column = 0; column < codes.size(); ++column) {
     const auto index = static_cast<std::int64_t>(column);
     comparison.add_element(Role::out, *test_case.quantized_dtype, 0, index,
-                           load_bits(result.outputs[Role::out], *test_case.quantized_dtype, index), codes[column]);
+                           load_bits(result.outputs[Role::out], *test_case.quantized_dtype, index),
+                           codes[column]);
   }
   comparison.add_to(context.tally, call.how, result);
   if (comparison.agrees()) return CaseFinding::holds();

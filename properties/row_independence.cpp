@@ -46,8 +46,8 @@ CaseFinding compare_rows(const Case& original_case, const RunResult& original, c
                        result.outputs[Role::out], row, original.outputs[Role::out], original_row);
     if (adds_residual(varied.how.operation)) {
       comparison.add_row(Role::residual_out, varied.how.dtype, varied.how.hidden_size(),
-                         result.outputs[Role::residual_out], row, original.outputs[Role::residual_out], original_row,
-                         false);
+                         result.outputs[Role::residual_out], row, original.outputs[Role::residual_out],
+                         original_row, false);
     }
   }
   comparison.add_to(context.tally, varied.how, result);

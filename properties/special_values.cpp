@@ -158,8 +158,8 @@ CaseFinding special_values(const Case& test_case, PropertyContext& context) {
   std::optional<Comparison> comparison;
   for (std::int64_t row_index = 0; row_index < test_case.rows(); ++row_index) {
     const std::int64_t columns = test_case.hidden_size();
-    const Row row = read_row(adds ? result.outputs[Role::residual_out] : call.tensors[Role::input], test_case.dtype,
-                             row_index, columns);
+    const Row row = read_row(adds ? result.outputs[Role::residual_out] : call.tensors[Role::input],
+                             test_case.dtype, row_index, columns);
     const auto rule =
         std::ranges::find_if(kRules, [&](const Rule& each) { return each.applies(row, epsilon); });
     const bool cancelled = rule == kRules.end() && cancels(row, epsilon);

@@ -128,7 +128,8 @@ TEST(RandomCase, HitsTiesOfProducts) {
     const std::int64_t hidden = test_case.hidden_size();
     double squares = 0;
     for (std::int64_t j = 0; j < hidden; ++j) {
-      const double x = std::abs(value_by_hand(kBf16, load_bits(test_case[Role::input].data.bytes, DType::bf16, j)));
+      const double x =
+          std::abs(value_by_hand(kBf16, load_bits(test_case[Role::input].data.bytes, DType::bf16, j)));
       squares += x * x;
     }
     int exponent = 0;

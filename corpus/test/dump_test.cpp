@@ -18,7 +18,8 @@ Case case_with_outputs(Operation operation, DType dtype = DType::bf16) {
   test_case.name.clear();
   test_case.outputs.emplace();
   (*test_case.outputs)[Role::out] = counting_data(test_case.output_dtype(), 6, 0x11).bytes;
-  if (adds_residual(operation)) (*test_case.outputs)[Role::residual_out] = counting_data(dtype, 6, 0x22).bytes;
+  if (adds_residual(operation))
+    (*test_case.outputs)[Role::residual_out] = counting_data(dtype, 6, 0x22).bytes;
   return test_case;
 }
 

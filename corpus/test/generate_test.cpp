@@ -187,8 +187,8 @@ TEST(RandomCase, SprinklesSpecialsOverTheRowsAskedFor) {
       for (std::int64_t row = 0; row < test_case.rows(); ++row) {
         bool special = false;
         for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
-          const std::uint32_t bits =
-              load_bits(test_case[Role::input].data.bytes, DType::bf16, row * test_case.hidden_size() + column);
+          const std::uint32_t bits = load_bits(test_case[Role::input].data.bytes, DType::bf16,
+                                               row * test_case.hidden_size() + column);
           special = special || kBf16.magnitude(bits) >= kBf16.infinity() || kBf16.is_zero(bits) ||
                     kBf16.is_subnormal(bits);
         }
@@ -214,7 +214,8 @@ TEST(RandomCase, IsReproducible) {
     for (const auto* data : {&tensors[Role::input], &tensors[Role::residual], &tensors[Role::weight]}) {
       for (const std::byte byte : *data) add(std::to_integer<std::uint64_t>(byte));
     }
-    for (const std::int64_t stride : test_case[Role::input].layout.strides) add(static_cast<std::uint64_t>(stride));
+    for (const std::int64_t stride : test_case[Role::input].layout.strides)
+      add(static_cast<std::uint64_t>(stride));
     add(test_case.bits_of(Parameter::epsilon));
     add(test_case.bits_of(Parameter::scale));
   }

@@ -15,7 +15,7 @@ Case call_of(std::int64_t rows, std::int64_t hidden = 2, DType dtype = DType::fp
   Case call;
   call.dtype = dtype;
   call.shape = {rows, hidden};
-  call.input.recipe = {"normal", 3};
+  call[Role::input].data.recipe = {"normal", 3};
   return call;
 }
 

@@ -141,7 +141,8 @@ TEST(ShrinkCandidates, KeepTheValuesOfRecipes) {
   bool listed = false;
   for (const Case& candidate : shrink_candidates(origin)) {
     if (candidate.shape == origin.shape && !candidate[Role::input].data.recipe && candidate.weight_dtype) {
-      listed = listed || (candidate[Role::input].data.bytes == values[Role::input] && candidate[Role::weight].data.bytes == values[Role::weight]);
+      listed = listed || (candidate[Role::input].data.bytes == values[Role::input] &&
+                          candidate[Role::weight].data.bytes == values[Role::weight]);
     }
   }
   EXPECT_TRUE(listed);
@@ -158,7 +159,8 @@ TEST(ShrinkCandidates, RemoveTheSameColumnFromEveryTensor) {
   for (std::int64_t i = 0; i < 6; ++i) {
     store_bits(origin[Role::input].data.bytes, DType::bf16, i, static_cast<std::uint32_t>(10 + i));
     store_bits(origin[Role::residual].data.bytes, DType::bf16, i, static_cast<std::uint32_t>(20 + i));
-    if (i < 3) store_bits(origin[Role::weight].data.bytes, DType::fp32, i, static_cast<std::uint32_t>(30 + i));
+    if (i < 3)
+      store_bits(origin[Role::weight].data.bytes, DType::fp32, i, static_cast<std::uint32_t>(30 + i));
   }
   bool found = false;
   for (const Case& candidate : shrink_candidates(origin)) {
@@ -278,7 +280,9 @@ TEST(Minimize, ResetsElementsByTheBlock) {
     return kBf16.is_nan(load_bits(candidate[Role::input].data.bytes, DType::bf16, 300));
   });
   for (std::int64_t i = 0; i < 600; ++i) {
-    ASSERT_EQ(load_bits(found[Role::input].data.bytes, DType::bf16, i), i == 300 ? kBf16.quiet_nan() : kBf16.one()) << i;
+    ASSERT_EQ(load_bits(found[Role::input].data.bytes, DType::bf16, i),
+              i == 300 ? kBf16.quiet_nan() : kBf16.one())
+        << i;
   }
   EXPECT_LT(calls, 120);
 }
@@ -300,8 +304,8 @@ bool weight_multiply_differs(const Case& test_case) {
       const double x = from_bf16(load_bits(tensors[Role::input], DType::bf16, row * hidden + j));
       squares += x * x;
     }
-    const auto r =
-        static_cast<float>(1 / std::sqrt(squares / static_cast<double>(hidden) + test_case.value_of(Parameter::epsilon)));
+    const auto r = static_cast<float>(
+        1 / std::sqrt(squares / static_cast<double>(hidden) + test_case.value_of(Parameter::epsilon)));
     for (std::int64_t j = 0; j < hidden; ++j) {
       const float n = from_bf16(load_bits(tensors[Role::input], DType::bf16, row * hidden + j)) * r;
       const float w = from_bf16(load_bits(tensors[Role::weight], DType::bf16, j));

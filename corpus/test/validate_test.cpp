@@ -79,8 +79,10 @@ const std::vector<Refusal>& refusals() {
        "$.layout.input.offset: 0 to 127 elements, got 128"},
       {kAdd, [](Case& c) { c[Role::residual].layout.offset = -1; },
        "$.layout.residual.offset: 0 to 127 elements, got -1"},
-      {kNorm, [](Case& c) { c[Role::weight].layout.offset = 999; }, "$.layout.weight.offset: 0 to 127 elements, got 999"},
-      {kNorm, [](Case& c) { c.weight_dtype.reset(), c[Role::weight].data = {}, c[Role::weight].layout.offset = 1; },
+      {kNorm, [](Case& c) { c[Role::weight].layout.offset = 999; },
+       "$.layout.weight.offset: 0 to 127 elements, got 999"},
+      {kNorm,
+       [](Case& c) { c.weight_dtype.reset(), c[Role::weight].data = {}, c[Role::weight].layout.offset = 1; },
        "$.layout.weight: there is no weight, got offset 1"},
       {kNorm, [](Case& c) { c[Role::residual].layout.offset = 1; },
        "$.layout.residual: the operation adds no residual, got offset 1"},
@@ -103,14 +105,16 @@ const std::vector<Refusal>& refusals() {
        "$.launch.threads_per_block: 0, or a multiple of 32 up to 1024, got -32"},
       {kNorm, [](Case& c) { c[Role::input].data = {}; }, "$.input: bits or a recipe, got neither"},
       {kNorm, [](Case& c) { c[Role::input].data.bytes.pop_back(); }, "$.input: 12 bytes, got 11"},
-      {kNorm, [](Case& c) { c[Role::input].data.recipe = {"zeros", 0}; }, "$.input: either bits or a recipe, got both"},
+      {kNorm, [](Case& c) { c[Role::input].data.recipe = {"zeros", 0}; },
+       "$.input: either bits or a recipe, got both"},
       {kNorm, [](Case& c) { c[Role::input].data = {{}, Recipe{"gaussian", 0}}; },
        R"($.input.recipe.class: unknown class "gaussian")"},
       {kNorm, [](Case& c) { c.shape[0] = 0; }, "$.input: the tensor is empty and has no data, got some"},
       {kNorm, [](Case& c) { c.shape[0] = 0, c[Role::input].data = {{}, Recipe{"zeros", 0}}; },
        "$.input: the tensor is empty and has no data, got some"},
       {kAdd, [](Case& c) { c[Role::residual].data = {}; }, "$.residual: bits or a recipe, got neither"},
-      {kNorm, [](Case& c) { c[Role::residual].data = c[Role::input].data; }, "$.residual: rms_norm has no residual, got data"},
+      {kNorm, [](Case& c) { c[Role::residual].data = c[Role::input].data; },
+       "$.residual: rms_norm has no residual, got data"},
       {kNorm, [](Case& c) { c.weight_dtype.reset(); }, "$.weight: the case has no weight_dtype, got data"},
       {kNorm, [](Case& c) { c[Role::weight].data = {}; }, "$.weight: bits or a recipe, got neither"},
       {kNorm, [](Case& c) { c.weight_dtype = DType::fp32; }, "$.weight: 12 bytes, got 6"},
@@ -119,7 +123,11 @@ const std::vector<Refusal>& refusals() {
        "$.outputs.out: 6 bytes, got 12"},
       {kAdd, [](Case& c) { c.outputs = Outputs{{Role::out, std::vector<std::byte>(12)}}; },
        "$.outputs.residual_out: 12 bytes, got 0"},
-      {kNorm, [](Case& c) { c.outputs = Outputs{{Role::out, std::vector<std::byte>(12)}, {Role::residual_out, std::vector<std::byte>(12)}}; },
+      {kNorm,
+       [](Case& c) {
+         c.outputs = Outputs{{Role::out, std::vector<std::byte>(12)},
+                             {Role::residual_out, std::vector<std::byte>(12)}};
+       },
        "$.outputs.residual_out: rms_norm has no residual_out, got 12 bytes"},
   };
   return kRefusals;
@@ -168,7 +176,8 @@ TEST(Validate, AcceptsUnusualLayouts) {
         c.shape = {2, 1, 3}, c[Role::input].layout.strides = {3, 1};
       },  // a single step may have any stride
       [](Case& c) {
-        c.shape = {1, 2, 1, 3}, c[Role::input].layout.strides = {1, 3, std::numeric_limits<std::int64_t>::max()};
+        c.shape = {1, 2, 1, 3},
+        c[Role::input].layout.strides = {1, 3, std::numeric_limits<std::int64_t>::max()};
       },
       [](Case& c) { c.shape = {2, 1, 1, 3}, c.in_place = true, c[Role::input].layout.strides = {4, 1, 1}; },
       [](Case& c) { c.shape = {1, 2, 3}, c[Role::out].layout.strides = {6, 3}; },

@@ -112,7 +112,8 @@ TEST(CaseMutator, TypesLeadFromEachToEachOther) {
     const CaseTensors before = materialize(parent);
     const CaseTensors after = materialize(child);
     for (std::int64_t index = 0; index < parent.elements(); ++index) {
-      const double value = value_of(format_of(parent.dtype), load_bits(before[Role::input], parent.dtype, index));
+      const double value =
+          value_of(format_of(parent.dtype), load_bits(before[Role::input], parent.dtype, index));
       const double converted = value_of(kFp32, load_bits(after[Role::input], DType::fp32, index));
       EXPECT_TRUE(converted == value || (std::isnan(converted) && std::isnan(value))) << value;
     }

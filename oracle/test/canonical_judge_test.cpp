@@ -37,7 +37,8 @@ TEST(CanonicalJudge, B1WeightMultiply) {
 TEST(CanonicalJudge, B3UnroundedSum) {
   const Built built =
       build(Operation::fused_add_rms_norm, DType::bf16, 2, {kOne, 0x4040}, {0x3b30, 0x0000}, {}, {});
-  EXPECT_EQ(value_text(DType::bf16, load_bits(built.tensors[Role::residual], DType::bf16, 0)), "0.0026855469");
+  EXPECT_EQ(value_text(DType::bf16, load_bits(built.tensors[Role::residual], DType::bf16, 0)),
+            "0.0026855469");
   EXPECT_EQ(value_text(DType::bf16, out_bits(built, 0)), "0.44726562");
   EXPECT_EQ(value_text(DType::bf16, out_bits(built, 0, "sum=fp32")), "0.44921875");
 }

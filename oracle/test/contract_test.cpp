@@ -169,7 +169,8 @@ void expect_example(const std::vector<std::string>& lines) {
     std::vector<std::string> got;
     for (std::int64_t j = 0; j < c.hidden_size(); ++j) {
       got.push_back(
-          hex_bits(format_of(dtype), load_bits(residual ? outputs[Role::residual_out] : outputs[Role::out], dtype, j)));
+          hex_bits(format_of(dtype),
+                   load_bits(residual ? outputs[Role::residual_out] : outputs[Role::out], dtype, j)));
     }
     EXPECT_EQ(got, demand.bits) << demand.tensor << " " << demand.policy << " of " << name_of(c.operation);
   }

@@ -155,7 +155,8 @@ TEST(Explain, SaysWhatAnotherRootOfTheRowComesFrom) {
       sum += value * value;
       if (j < 32) first_half += value * value;
     }
-    const auto epsilon = static_cast<double>(std::bit_cast<float>(built.test_case.bits_of(Parameter::epsilon)));
+    const auto epsilon =
+        static_cast<double>(std::bit_cast<float>(built.test_case.bits_of(Parameter::epsilon)));
     const auto r = static_cast<float>(root(sum, first_half, epsilon));
     Outputs outputs;
     outputs[Role::out].resize(4 * x.size());

@@ -25,7 +25,8 @@ float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<st
 struct LoadedRow {
   LoadedRow(const Built& built, const Policy& policy)
       : formula(formula_of(built.test_case, policy)), fast(formula, built.tensors[Role::weight]) {
-    fast.load(built.tensors[Role::input].data(), formula.adds_residual ? built.tensors[Role::residual].data() : nullptr);
+    fast.load(built.tensors[Role::input].data(),
+              formula.adds_residual ? built.tensors[Role::residual].data() : nullptr);
   }
   Admissible admissible() const {
     std::vector<Value> operands;
@@ -233,7 +234,7 @@ Outputs kernel_outputs(const Built& built, const Policy& policy, Root root) {
     const auto out = fast.outputs(root(fast));
     outputs[Role::out].insert(outputs[Role::out].end(), out.begin(), out.end());
     outputs[Role::residual_out].insert(outputs[Role::residual_out].end(), fast.residual_out().begin(),
-                                fast.residual_out().end());
+                                       fast.residual_out().end());
   }
   return outputs;
 }
@@ -247,7 +248,8 @@ TEST(WitnessJudge, NeverRejectsHonestKernels) {
         const Operation operation = kOperations[random.below(4)];
         const Built built = gaussian(random, dtype, 6 * test::scale(), hidden_size, operation);
         const Outputs outputs = kernel_outputs(built, native(), [&](const FastRow& fast) {
-          return test::honest_root(fast.variance_operands(), built.test_case.value_of(Parameter::epsilon), order, 2, random);
+          return test::honest_root(fast.variance_operands(), built.test_case.value_of(Parameter::epsilon),
+                                   order, 2, random);
         });
         const WitnessVerdict verdict = judge_witness(built.test_case, built.tensors, outputs);
         ASSERT_TRUE(verdict.conforms())

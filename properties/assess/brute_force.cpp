@@ -174,7 +174,8 @@ class Study {
   static bool explains(const PlainKernel& kernel, const Case& test_case, float r, const Outputs& outputs) {
     const DType dtype = test_case.output_dtype();
     for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
-      if (!bits::equal(dtype, kernel.output(r, column), load_bits(outputs[Role::out], dtype, column))) return false;
+      if (!bits::equal(dtype, kernel.output(r, column), load_bits(outputs[Role::out], dtype, column)))
+        return false;
     }
     return true;
   }

@@ -93,7 +93,8 @@ PlainKernel::PlainKernel(const Case& test_case, const CaseTensors& tensors, cons
     : case_(test_case), tensors_(tensors), policy_(policy), fault_(fault) {
   if (!case_.weight_dtype) return;
   for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
-    const double w = bits::value(*case_.weight_dtype, load_bits(tensors[Role::weight], *case_.weight_dtype, column));
+    const double w =
+        bits::value(*case_.weight_dtype, load_bits(tensors[Role::weight], *case_.weight_dtype, column));
     weight_.push_back(weight_factor(w));
   }
 }
@@ -134,7 +135,8 @@ void PlainKernel::load(std::int64_t row) {
     const double x = bits::value(case_.dtype, load_bits(tensors_[Role::input], case_.dtype, index));
     double for_variance = x, for_output = x;
     if (adds_residual(case_.operation)) {
-      const double sum = x + bits::value(case_.dtype, load_bits(tensors_[Role::residual], case_.dtype, index));
+      const double sum =
+          x + bits::value(case_.dtype, load_bits(tensors_[Role::residual], case_.dtype, index));
       const double rounded = to_activation(sum);
       for_variance = policy_.sum == SumPolicy::rounded ? rounded : fl(sum);
       for_output = policy_.sum == SumPolicy::fp32 ? fl(sum) : rounded;
@@ -147,7 +149,8 @@ void PlainKernel::load(std::int64_t row) {
 }
 
 float PlainKernel::root(oracle::SummationOrder order, Random& random) const {
-  return honest_unknown({variance_operands_, case_.value_of(Parameter::epsilon), case_.dtype, policy_}, order, random);
+  return honest_unknown({variance_operands_, case_.value_of(Parameter::epsilon), case_.dtype, policy_}, order,
+                        random);
 }
 
 // y before the quantization, or the output itself.

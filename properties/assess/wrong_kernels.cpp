@@ -99,7 +99,7 @@ void permute(const Case& test_case, Outputs& outputs, Source source) {
   const std::int64_t hidden = test_case.hidden_size();
   change_each(test_case, outputs, [&](std::uint32_t, std::int64_t index) {
     const auto [row, column] = source(index / hidden, index % hidden);
-    return load_bits(right_ones.out, dtype, row * hidden + column);
+    return load_bits(right_ones[Role::out], dtype, row * hidden + column);
   });
 }
 // Weight (column) becomes that of source(column).
@@ -229,13 +229,16 @@ std::vector<WrongKernel> make_kernels() {
                        .needs_residual = true,
                        .policy = {}});
   };
-  residual("residual not added",
-           [](const Case&, CaseTensors& tensors) { std::ranges::fill(tensors[Role::residual], std::byte{0}); }, {});
+  residual(
+      "residual not added",
+      [](const Case&, CaseTensors& tensors) { std::ranges::fill(tensors[Role::residual], std::byte{0}); },
+      {});
   residual("residual in place of x",
            [](const Case&, CaseTensors& tensors) { tensors[Role::input] = tensors[Role::residual]; }, {});
   residual("residual_out one row late", {}, [](const Case& test_case, Outputs& outputs) {
     const auto row = outputs[Role::residual_out].size() / static_cast<std::size_t>(test_case.rows());
-    std::ranges::rotate(outputs[Role::residual_out], outputs[Role::residual_out].end() - static_cast<std::ptrdiff_t>(row));
+    std::ranges::rotate(outputs[Role::residual_out],
+                        outputs[Role::residual_out].end() - static_cast<std::ptrdiff_t>(row));
   });
   const auto fault = [&](std::string_view name, Fault which) {
     kernels.push_back(

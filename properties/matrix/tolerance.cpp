@@ -92,8 +92,8 @@ std::optional<Outputs> own_reference(const ToleranceCall& call, Target& target) 
   const auto largest =
       static_cast<float>(bits::value(DType::fp8_e4m3fn, bits::largest(DType::fp8_e4m3fn, false)));
   for (std::int64_t index = 0; index < unfused.elements(); ++index) {
-    auto value =
-        static_cast<float>(bits::value(unfused.dtype, load_bits(result.outputs[Role::out], unfused.dtype, index)));
+    auto value = static_cast<float>(
+        bits::value(unfused.dtype, load_bits(result.outputs[Role::out], unfused.dtype, index)));
     value *= inverse;
     if (value > largest) value = largest;
     if (value < -largest) value = -largest;
@@ -242,7 +242,8 @@ std::optional<std::string> failure(const ToleranceTest& test, const ToleranceCal
   if (result.status != RunResult::Status::completed) return "the call failed: " + result.message;
   const std::optional<Outputs> reference = call.reference ? call.reference : own_reference(call, target);
   if (!reference) return "the unfused call failed";
-  if (auto found = difference(test, "out", call.test_case.output_dtype(), result.outputs[Role::out], (*reference)[Role::out]))
+  if (auto found = difference(test, "out", call.test_case.output_dtype(), result.outputs[Role::out],
+                              (*reference)[Role::out]))
     return found;
   ToleranceTest residual_test = test;
   if (test.own_reference) residual_test.absolute = residual_test.relative = 1e-2;

@@ -16,17 +16,17 @@ namespace {
 CaseTensors plain_tensors(const CallShape& shape) {
   const auto elements = static_cast<std::size_t>(shape.rows) * static_cast<std::size_t>(shape.hidden_size);
   CaseTensors tensors;
-  tensors.input.resize(elements * size_of(shape.dtype));
-  if (adds_residual(shape.operation)) tensors.residual.resize(elements * size_of(shape.dtype));
+  tensors[Role::input].resize(elements * size_of(shape.dtype));
+  if (adds_residual(shape.operation)) tensors[Role::residual].resize(elements * size_of(shape.dtype));
   if (shape.weight_dtype) {
-    tensors.weight.resize(static_cast<std::size_t>(shape.hidden_size) * size_of(*shape.weight_dtype));
+    tensors[Role::weight].resize(static_cast<std::size_t>(shape.hidden_size) * size_of(*shape.weight_dtype));
     for (std::int32_t j = 0; j < shape.hidden_size; ++j)
-      store_bits(tensors.weight, *shape.weight_dtype, j, format_of(*shape.weight_dtype).one());
+      store_bits(tensors[Role::weight], *shape.weight_dtype, j, format_of(*shape.weight_dtype).one());
   }
   return tensors;
 }
 
-std::span<const std::byte> read_output(const RunResult& result) { return result.outputs.out; }
+std::span<const std::byte> read_output(const RunResult& result) { return result.outputs[Role::out]; }
 
 class TargetBox final : public BlackBox {
  public:
@@ -101,7 +101,8 @@ class TargetBox final : public BlackBox {
   void write(std::span<const Probe> rows, CaseTensors& tensors, bool zeros) const {
     for (std::size_t row = 0; row < rows.size(); ++row)
       for (const Probe::Element& element : rows[row].elements)
-        store_bits(tensors.input, shape_.dtype, index_of(row, element.column), zeros ? 0 : element.bits);
+        store_bits(tensors[Role::input], shape_.dtype, index_of(row, element.column),
+                   zeros ? 0 : element.bits);
   }
 
   static void require_completed(const RunResult& result) {
@@ -138,12 +139,12 @@ Case case_of(const CallShape& shape, std::uint32_t epsilon_bits) {
   test_case.weight_dtype = shape.weight_dtype;
   test_case.quantized_dtype = shape.quantized_dtype;
   test_case.shape = {shape.rows, shape.hidden_size};
-  test_case.epsilon_bits = epsilon_bits;
+  test_case.bits_of(Parameter::epsilon) = epsilon_bits;
   test_case.launch.path = shape.path;
-  test_case.input_layout.offset = shape.offset;
-  if (adds_residual(shape.operation)) test_case.residual_layout.offset = shape.offset;
-  if (shape.operation != Operation::fused_add_rms_norm) test_case.output_layout.offset = shape.offset;
-  if (shape.weight_dtype) test_case.weight_offset = shape.offset;
+  test_case[Role::input].layout.offset = shape.offset;
+  if (adds_residual(shape.operation)) test_case[Role::residual].layout.offset = shape.offset;
+  if (shape.operation != Operation::fused_add_rms_norm) test_case[Role::out].layout.offset = shape.offset;
+  if (shape.weight_dtype) test_case[Role::weight].layout.offset = shape.offset;
   return test_case;
 }
 

@@ -63,8 +63,9 @@ std::vector<std::string> hints_at_roots(const RowSlice& rows, const oracle::Inve
     const std::vector<oracle::ShownRow> shown =
         oracle::shown_rows(sample.test_case, sample.tensors, sample.outputs, policy, true);
     if (shown.empty()) continue;
-    std::vector<std::string> hints = ask(oracle::RootQuestion{
-        shown, static_cast<double>(sample.test_case.value_of(Parameter::epsilon)), &oracle::format_of(sample.test_case.dtype)});
+    std::vector<std::string> hints =
+        ask(oracle::RootQuestion{shown, static_cast<double>(sample.test_case.value_of(Parameter::epsilon)),
+                                 &oracle::format_of(sample.test_case.dtype)});
     if (hints.empty()) continue;
     for (std::string& hint : hints) hint = joined(policy, hint);
     return hints;

@@ -51,11 +51,12 @@ class ComparedTarget final : public CallableTarget {
                                              result.outputs[Role::out], *second_, other.outputs[Role::out]);
       if (result.disagreement.empty()) {
         result.disagreement =
-            first_difference("residual_out", test_case.dtype, test_case, *first_, result.outputs[Role::residual_out],
-                             *second_, other.outputs[Role::residual_out]);
+            first_difference("residual_out", test_case.dtype, test_case, *first_,
+                             result.outputs[Role::residual_out], *second_, other.outputs[Role::residual_out]);
       }
-      elements_ += static_cast<std::int64_t>(result.outputs[Role::out].size() / size_of(test_case.output_dtype()) +
-                                             result.outputs[Role::residual_out].size() / size_of(test_case.dtype));
+      elements_ +=
+          static_cast<std::int64_t>(result.outputs[Role::out].size() / size_of(test_case.output_dtype()) +
+                                    result.outputs[Role::residual_out].size() / size_of(test_case.dtype));
     }
     ++cases_;
     if (!result.disagreement.empty()) ++disagreements_;

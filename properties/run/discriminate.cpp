@@ -125,7 +125,8 @@ class Builder {
   Case build() {
     const auto elements = static_cast<std::size_t>(shape_.rows * shape_.hidden_size);
     case_[Role::input].data.bytes.resize(elements * size_of(shape_.dtype));
-    if (adds_residual(shape_.operation)) case_[Role::residual].data.bytes.resize(elements * size_of(shape_.dtype));
+    if (adds_residual(shape_.operation))
+      case_[Role::residual].data.bytes.resize(elements * size_of(shape_.dtype));
     if (quantizes(shape_.operation)) draw_scale();
     if (shape_.weight_dtype) draw_weight();
     for (std::int64_t row = 0; row < shape_.rows; ++row) draw_row(row);
@@ -220,7 +221,8 @@ class Builder {
       if (column % 8 < 6 && !choice.empty())
         weight = choice[(column / 8 * 3 + column % 8 / 2) % choice.size()];
       const std::uint32_t bits = round_to(format, weight);
-      store_bits(case_[Role::weight].data.bytes, *shape_.weight_dtype, static_cast<std::int64_t>(column), bits);
+      store_bits(case_[Role::weight].data.bytes, *shape_.weight_dtype, static_cast<std::int64_t>(column),
+                 bits);
       weights_.push_back(weight);
     }
   }
@@ -336,7 +338,8 @@ class Builder {
   // x, and where the operation has one the residual; otherwise their sum.
   void store(std::int64_t index, double x, double residual) {
     const bool adds = adds_residual(shape_.operation);
-    store_bits(case_[Role::input].data.bytes, shape_.dtype, index, round_to(format_, adds ? x : x + residual));
+    store_bits(case_[Role::input].data.bytes, shape_.dtype, index,
+               round_to(format_, adds ? x : x + residual));
     if (adds) store_bits(case_[Role::residual].data.bytes, shape_.dtype, index, round_to(format_, residual));
   }
 

@@ -96,9 +96,8 @@ std::vector<std::byte> GuardedCall::values_before(Role role) const {
 }
 
 bool GuardedCall::is_written(Role role) const {
-  return std::ranges::any_of(kRoles, [&](Role each) {
-    return test_case_.has_output(each) && test_case_.memory_of(each) == role;
-  });
+  return std::ranges::any_of(
+      kRoles, [&](Role each) { return test_case_.has_output(each) && test_case_.memory_of(each) == role; });
 }
 
 Outputs GuardedCall::outputs() const {

@@ -154,8 +154,7 @@ std::string mismatch_line(const oracle::Mismatch& mismatch, std::string_view aut
                        oracle::value_text(mismatch.dtype, bits));
   };
   const std::string line =
-      fmt::format("{}[row {}, column {}]: got {}, {} says {}",
-                  name_of(mismatch.tensor), mismatch.row,
+      fmt::format("{}[row {}, column {}]: got {}, {} says {}", name_of(mismatch.tensor), mismatch.row,
                   mismatch.column, number(mismatch.got), authority, number(mismatch.wanted));
   return mismatch.ulp_distance == UINT64_MAX ? line
                                              : fmt::format("{}, {} ulp apart", line, mismatch.ulp_distance);

@@ -1,5 +1,5 @@
-// The C interface of kernels/normproof_kernels.h as pointers, linked into this program or loaded from a shared
-// library; and a call of it by role. The one place that knows each operation's function.
+// The C interface of kernels/normproof_kernels.h as pointers, linked into this program or loaded from a
+// shared library; and a call of it by role. The one place that knows each operation's function.
 #pragma once
 
 #include <array>

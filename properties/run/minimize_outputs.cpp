@@ -77,7 +77,8 @@ std::vector<double> squares_of(const Case& row, const oracle::Policy& policy) {
   const oracle::StandardFloatEnvironment environment;
   const CaseTensors tensors = materialize(row);
   oracle::FastRow fast(oracle::formula_of(row, policy), tensors[Role::weight]);
-  fast.load(tensors[Role::input].data(), tensors[Role::residual].empty() ? nullptr : tensors[Role::residual].data());
+  fast.load(tensors[Role::input].data(),
+            tensors[Role::residual].empty() ? nullptr : tensors[Role::residual].data());
   std::vector<double> squares;
   for (const float operand : fast.variance_operands())
     squares.push_back(static_cast<double>(operand) * static_cast<double>(operand));
@@ -132,7 +133,8 @@ std::optional<MinimizedOutputs> minimize_outputs(const Case& whole, const oracle
     const std::vector<double> squares = squares_of(result.test_case, policy);
     // Without a finite mean square there is no r to keep.
     if (std::ranges::all_of(squares, [](double square) { return std::isfinite(square); })) {
-      part_of_same_root(squares, static_cast<double>(whole.value_of(Parameter::epsilon)), violation->columns, tells_the_same);
+      part_of_same_root(squares, static_cast<double>(whole.value_of(Parameter::epsilon)), violation->columns,
+                        tells_the_same);
     } else {
       tells_the_same(violation->columns);
     }

@@ -37,7 +37,9 @@ std::vector<RunResult> RecordedTarget::run_all(std::span<const RunRequest> reque
 
 void RecordedTarget::remember(const Case& test_case, const CaseTensors& tensors) {
   // What is too large is left out: the calls around it may be enough.
-  if (tensors[Role::input].size() + tensors[Role::residual].size() + tensors[Role::weight].size() > kMostBytes / 4) return;
+  if (tensors[Role::input].size() + tensors[Role::residual].size() + tensors[Role::weight].size() >
+      kMostBytes / 4)
+    return;
   Case complete = with_data(test_case, tensors);
   const std::lock_guard lock(mutex_);
   bytes_ += bytes_of(complete);

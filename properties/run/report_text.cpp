@@ -15,10 +15,11 @@ std::string subject_of(const Case& test_case) {
       "{} {}, {}", name_of(test_case.operation), name_of(test_case.dtype),
       test_case.weight_dtype ? fmt::format("weight {}", name_of(*test_case.weight_dtype)) : "no weight");
   if (test_case.quantized_dtype) {
-    text += fmt::format(", out {}, scale {}", name_of(*test_case.quantized_dtype), test_case.value_of(Parameter::scale));
+    text += fmt::format(", out {}, scale {}", name_of(*test_case.quantized_dtype),
+                        test_case.value_of(Parameter::scale));
   }
-  return text +
-         fmt::format(", {} x {}, epsilon {}", test_case.rows(), test_case.hidden_size(), test_case.value_of(Parameter::epsilon));
+  return text + fmt::format(", {} x {}, epsilon {}", test_case.rows(), test_case.hidden_size(),
+                            test_case.value_of(Parameter::epsilon));
 }
 
 std::string indented(const std::string& text, const std::string& by) {

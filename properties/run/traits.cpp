@@ -75,7 +75,8 @@ class Observer {
   }
   static std::vector<std::byte> output_row(const RunResult& result, const Case& test_case, std::int64_t row) {
     const auto bytes = static_cast<std::ptrdiff_t>(result.outputs[Role::out].size()) / test_case.rows();
-    return {result.outputs[Role::out].begin() + row * bytes, result.outputs[Role::out].begin() + (row + 1) * bytes};
+    return {result.outputs[Role::out].begin() + row * bytes,
+            result.outputs[Role::out].begin() + (row + 1) * bytes};
   }
   RunResult run(const Case& test_case) const { return target_.run(test_case, materialize(test_case)); }
 
@@ -173,7 +174,8 @@ class Observer {
     const RunResult result = run(uniform_case(value, epsilon));
     if (!completed(result)) return std::nullopt;
     const DType dtype = shape_.quantized_dtype.value_or(shape_.dtype);
-    const double output = oracle::to_double(oracle::decode(dtype, load_bits(result.outputs[Role::out], dtype, 0)));
+    const double output =
+        oracle::to_double(oracle::decode(dtype, load_bits(result.outputs[Role::out], dtype, 0)));
     return output / weight_factor();
   }
   // 1, or 2 where weights of zero do not give zero.

@@ -40,10 +40,9 @@ std::string wrong_bits(const Evaluation& evaluation) {
   std::uint64_t farthest = 0;
   for (const oracle::Mismatch& mismatch : mismatches)
     if (mismatch.tensor == tensor) farthest = std::max(farthest, mismatch.ulp_distance);
-  return std::string(name_of(tensor)) +
-         (farthest == UINT64_MAX          ? ", NaN on one side"
-                 : farthest <= kFarthestRounding ? ", a rounding"
-                                                 : ", far off");
+  return std::string(name_of(tensor)) + (farthest == UINT64_MAX          ? ", NaN on one side"
+                                         : farthest <= kFarthestRounding ? ", a rounding"
+                                                                         : ", far off");
 }
 
 }  // namespace

@@ -30,8 +30,7 @@ TEST(Comparison, AnyNanEqualsAnyNanAndZerosDiffer) {
 
 TEST(Comparison, NamesTheElementTheBitsAndTheDistance) {
   Comparison comparison("the other run");
-  comparison.add_row(Role::out, DType::bf16, 2, bf16({0, 0, 0x3f80, 0x3f83}), 1,
-                     bf16({0x3f80, 0x3f80}), 0);
+  comparison.add_row(Role::out, DType::bf16, 2, bf16({0, 0, 0x3f80, 0x3f83}), 1, bf16({0x3f80, 0x3f80}), 0);
   const std::string text = comparison.describe(two_by_two(), {});
   EXPECT_NE(text.find("out[row 1, column 1]: got 0x3f83"), std::string::npos) << text;
   EXPECT_NE(text.find("the other run says 0x3f80"), std::string::npos) << text;

@@ -129,7 +129,8 @@ const std::vector<WrongFor>& wrong_targets() {
       {"fused-add-is-add-then-norm", "the residual is one bit off",
        [] {
          return spoiled([](const Case& test_case, RunResult& result) {
-           if (test_case.operation == Operation::fused_add_rms_norm) flip_first(result.outputs[Role::residual_out]);
+           if (test_case.operation == Operation::fused_add_rms_norm)
+             flip_first(result.outputs[Role::residual_out]);
          });
        },
        1},

@@ -37,13 +37,14 @@ Case one_number(std::int64_t rows) {
   Case call;
   call.dtype = DType::fp32;
   call.shape = {rows, 1};
-  call.input.recipe = {"ones", 1};
+  call[Role::input].data.recipe = {"ones", 1};
   return call;
 }
 
 // Moves the first output by so many numbers. By one, an r that is one number off explains it.
 void move_first(RunResult& result, std::uint32_t numbers) {
-  store_bits(result.outputs.out, DType::fp32, 0, load_bits(result.outputs.out, DType::fp32, 0) + numbers);
+  store_bits(result.outputs[Role::out], DType::fp32, 0,
+             load_bits(result.outputs[Role::out], DType::fp32, 0) + numbers);
 }
 
 TEST(SequenceRun, MakesEveryCallAsOftenAsItSays) {

@@ -149,12 +149,11 @@ class PluginCallee final : public Callee {
         call.plugin_status = info_.fused_add_rms_norm(input, residual, weight, epsilon, &context);
         break;
       case Operation::rms_norm_static_fp8_quant:
-        call.plugin_status =
-            info_.rms_norm_static_fp8_quant(out, input, weight, scale, epsilon, &context);
+        call.plugin_status = info_.rms_norm_static_fp8_quant(out, input, weight, scale, epsilon, &context);
         break;
       case Operation::fused_add_rms_norm_static_fp8_quant:
-        call.plugin_status = info_.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale,
-                                                                       epsilon, &context);
+        call.plugin_status =
+            info_.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale, epsilon, &context);
         break;
     }
     call.plugin_answer = answer_of(call.plugin_status);

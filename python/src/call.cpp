@@ -101,8 +101,7 @@ std::vector<std::byte> packed(const StridedTensor& tensor) {
 Call call_of(Case test_case) {
   Call call;
   call.outputs = std::exchange(test_case.outputs, std::nullopt);
-  call.tensors = materialize(test_case);
-  forget_data(test_case);
+  call.tensors = take_data(test_case);
   make_plain(test_case);
   call.test_case = std::move(test_case);
   return call;

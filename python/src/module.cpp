@@ -140,8 +140,7 @@ Call make_call(const std::string& operation, const std::string& dtype,
   test_case[Role::residual].data.bytes = bytes_of(residual);
   test_case[Role::weight].data.bytes = bytes_of(weight);
   require_valid(test_case);
-  call.tensors = materialize(test_case);
-  forget_data(test_case);
+  call.tensors = take_data(test_case);
   return call;
 }
 
@@ -349,7 +348,8 @@ nb::dict explained(const Call& call, std::int64_t row, std::int64_t column, cons
 }
 
 nb::tuple arrays(Outputs outputs) {
-  return nb::make_tuple(numpy_bytes(std::move(outputs[Role::out])), numpy_bytes(std::move(outputs[Role::residual_out])));
+  return nb::make_tuple(numpy_bytes(std::move(outputs[Role::out])),
+                        numpy_bytes(std::move(outputs[Role::residual_out])));
 }
 
 nb::tuple run(const Call& call) {

@@ -75,8 +75,8 @@ void expect_same_row(const Case& test_case, const CaseTensors& tensors, const or
     if (!adds_residual(test_case.operation)) continue;
     const auto residual =
         static_cast<std::uint32_t>(oracle::round_bits(oracle::format_of(test_case.dtype), sums.residual_out));
-    ASSERT_TRUE(
-        bits::equal(test_case.dtype, residual, load_bits(outputs[Role::residual_out], test_case.dtype, column)));
+    ASSERT_TRUE(bits::equal(test_case.dtype, residual,
+                            load_bits(outputs[Role::residual_out], test_case.dtype, column)));
   }
 }
 

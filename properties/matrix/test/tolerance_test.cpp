@@ -101,8 +101,8 @@ TEST(ToleranceTests, KeepInputsAndNamesApart) {
   const ToleranceCall& call = calls.front();  // N(0, 1) / (2 H)
   double largest = 0;
   for (std::int64_t index = 0; index < call.test_case.elements(); ++index)
-    largest = std::max(largest, bits::value(call.test_case.dtype,
-                                            load_bits(call.tensors[Role::input], call.test_case.dtype, index)));
+    largest = std::max(largest, bits::value(call.test_case.dtype, load_bits(call.tensors[Role::input],
+                                                                            call.test_case.dtype, index)));
   const double bound = 3.5 / (2.0 * static_cast<double>(call.test_case.hidden_size()));
   EXPECT_GT(largest, bound / 10);
   EXPECT_LT(largest, bound);

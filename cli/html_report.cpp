@@ -60,8 +60,9 @@ std::string mismatches_html(const std::vector<oracle::Mismatch>& mismatches) {
   if (mismatches.empty()) return {};
   Rows rows = {{"tensor", "row", "column", "got", "wanted", "ulp apart"}};
   for (const oracle::Mismatch& mismatch : mismatches) {
-    rows.push_back({name_of(mismatch.tensor), std::to_string(mismatch.row), std::to_string(mismatch.column),
-                    number(mismatch.dtype, mismatch.got), number(mismatch.dtype, mismatch.wanted),
+    rows.push_back({std::string(name_of(mismatch.tensor)), std::to_string(mismatch.row),
+                    std::to_string(mismatch.column), number(mismatch.dtype, mismatch.got),
+                    number(mismatch.dtype, mismatch.wanted),
                     mismatch.ulp_distance == UINT64_MAX ? "-" : std::to_string(mismatch.ulp_distance)});
   }
   return html::table(rows);

@@ -88,8 +88,7 @@ void print(const Entry& entry) {
     fmt::print("  root       {}\n", root_text(finding.root));
     if (finding.kind != Kind::trivial) {
       fmt::print("  certified  by {} rows, which no other binary tree passes\n", finding.certificate_rows);
-      fmt::print("  reader     epsilon {}\n",
-                 oracle::value_text(DType::fp32, finding.bits_of(Parameter::epsilon)));
+      fmt::print("  reader     epsilon {}\n", oracle::value_text(DType::fp32, finding.epsilon_bits));
     }
   } else {
     fmt::print("  no order is certified\n");

@@ -259,6 +259,14 @@ void generate_row(const DataClass& data_class, const Random& tensor, DType dtype
   }
 }
 
+// The values of one of the case's tensors, which are what `data` says.
+std::vector<std::byte> values_of(const Case& test_case, Role role, TensorData data) {
+  if (data.recipe)
+    generate(*data.recipe, test_case.dtype_of(role), test_case.rows_of(role), test_case.columns_of(role),
+             data.bytes);
+  return std::move(data.bytes);
+}
+
 Random tensor_random(const Recipe& recipe) { return Random(recipe.seed).split(fnv1a(recipe.data_class)); }
 
 }  // namespace
@@ -305,22 +313,17 @@ void generate(const Recipe& recipe, DType dtype, std::int64_t rows, std::int64_t
 
 CaseTensors take_data(Case& test_case) {
   CaseTensors tensors;
-  for (const Role role : kRoles) {
-    if (!test_case.has_data(role)) continue;
-    TensorData data = std::exchange(test_case[role].data, {});
-    if (data.recipe) {
-      generate(*data.recipe, test_case.dtype_of(role), test_case.rows_of(role), test_case.columns_of(role),
-               tensors[role]);
-    } else {
-      tensors[role] = std::move(data.bytes);
-    }
-  }
+  for (const Role role : kRoles)
+    if (test_case.has_data(role))
+      tensors[role] = values_of(test_case, role, std::exchange(test_case[role].data, {}));
   return tensors;
 }
 
 CaseTensors materialize(const Case& test_case) {
-  Case copy = test_case;
-  return take_data(copy);
+  CaseTensors tensors;
+  for (const Role role : kRoles)
+    if (test_case.has_data(role)) tensors[role] = values_of(test_case, role, test_case[role].data);
+  return tensors;
 }
 
 }  // namespace normproof

@@ -24,23 +24,12 @@ Value tree_sum(Arithmetic& arithmetic, const Format& format, std::span<Value> va
   return values[0];
 }
 
-void require_bytes(const char* what, std::size_t got, std::int64_t elements, DType dtype) {
+void require_bytes(std::string_view what, std::size_t got, std::int64_t elements, DType dtype) {
   const auto wanted =
       static_cast<std::size_t>(elements) * static_cast<std::size_t>(format_of(dtype).bits / 8);
   if (got == wanted) return;
   throw std::invalid_argument(fmt::format("{}: {} bytes given, but {} elements of {} take {} bytes", what,
                                           got, elements, format_of(dtype).name, wanted));
-}
-
-std::int64_t element_count(const Case& test_case) {
-  std::int64_t count = 1;
-  for (const std::int64_t size : test_case.shape) {
-    if (size < 0 || __builtin_mul_overflow(count, size, &count)) {
-      throw std::invalid_argument(
-          fmt::format("shape: size {} is negative or the product is too large", size));
-    }
-  }
-  return count;
 }
 
 }  // namespace

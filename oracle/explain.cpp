@@ -147,19 +147,20 @@ std::vector<std::string> causes_of_root(const Case& test_case, const CaseTensors
   constexpr std::size_t kMostCauses = 3;
   // A lone short row leaves much to luck; here the element is known to be wrong, and causes are all it lacks.
   constexpr double kChance = 1;
-  const auto rows = static_cast<std::ptrdiff_t>(
-      std::max<std::size_t>(tensors[Role::input].size() / static_cast<std::size_t>(test_case.shape.back()) /
-                                static_cast<std::size_t>(format_of(test_case.dtype).bits / 8),
-                            1));
-  const auto own = [&](const std::vector<std::byte>& data) {
-    const auto bytes = static_cast<std::ptrdiff_t>(data.size()) / rows;
-    return std::vector<std::byte>(data.begin() + row * bytes, data.begin() + (row + 1) * bytes);
-  };
   Case one = test_case;
   one.shape = {1, test_case.shape.back()};
-  const CaseTensors operands{own(tensors[Role::input]), own(tensors[Role::residual]), tensors[Role::weight]};
-  const std::vector<ShownRow> shown =
-      shown_rows(one, operands, {own(outputs[Role::out]), own(outputs[Role::residual_out])}, policy);
+  const auto own = [&](const TensorBytes& all, Role role) {
+    const auto bytes = static_cast<std::ptrdiff_t>(one.bytes_of(role));
+    const auto begin = all[role].begin() + (all[role].size() == one.bytes_of(role) ? 0 : row * bytes);
+    return std::vector<std::byte>(begin, begin + bytes);
+  };
+  CaseTensors operands;
+  Outputs results;
+  for (const Role role : kRoles) {
+    if (one.has_data(role)) operands[role] = own(tensors, role);
+    if (one.has_output(role)) results[role] = own(outputs, role);
+  }
+  const std::vector<ShownRow> shown = shown_rows(one, operands, results, policy);
   const double epsilon = to_double(decode(DType::fp32, test_case.bits_of(Parameter::epsilon)));
   return root_hints({shown, epsilon, &format_of(test_case.dtype)}, kMostCauses, kChance);
 }
@@ -182,7 +183,7 @@ std::string step_text(const ExplainedStep& step) {
 Explanation explain(const Case& test_case, const CaseTensors& tensors, const std::optional<Outputs>& outputs,
                     std::int64_t row, std::int64_t column, const Policy& policy) {
   require_input_sizes(test_case, tensors);
-  if (outputs) require_sizes(test_case, *outputs);
+  if (outputs) require_output_sizes(test_case, *outputs);
   require_element(test_case, tensors, row, column);
   const Formula formula = formula_of(test_case, policy);
   const DType activation = formula.formats.activation;

@@ -98,7 +98,7 @@ TEST(CaseRefusal, RefusesWithPathReasonAndValue) {
       {R"("dtype": "bf16")", R"("dtype": "fp8_e5m2")",
        "$.dtype: an activation dtype is bf16, fp16 or fp32, got fp8_e5m2"},
       {R"("weight_dtype": "fp32")", R"("weight_dtype": null)", "$.weight_dtype: a string, got null"},
-      {R"("weight_dtype": "fp32",)", "", "$.layout.weight: there is no weight, got offset 3"},
+      {R"("weight_dtype": "fp32",)", "", "$.layout.weight: the case has no weight_dtype, got offset 3"},
       {R"("quantized_dtype": "fp8_e5m2",)", "",
        "$.quantized_dtype: fused_add_rms_norm_static_fp8_quant needs one, got none"},
       {R"("shape": [2, 3])", R"("shape": 6)", "$.shape: an array of integers, got 6"},
@@ -120,7 +120,7 @@ TEST(CaseRefusal, RefusesWithPathReasonAndValue) {
        "$.layout.input.stride: unknown key, with the value an array of 1"},
       {R"({"offset": 2})", "[2]", "$.layout.residual: an object, got an array of 1"},
       {R"("weight": {"offset": 3})", R"("weight": {"strides": [3]})",
-       "$.layout.weight.strides: unknown key, with the value an array of 1"},
+       "$.layout.weight.strides: weight has no rows, got strides"},
       {R"("weight": {"offset": 3})", R"("in_place": 1)", "$.layout.in_place: true or false, got 1"},
       {R"("weight": {"offset": 3})", R"("in_place": true)",
        "$.layout.in_place: fused_add_rms_norm_static_fp8_quant leaves no choice, got true"},
@@ -195,15 +195,15 @@ TEST(CaseRefusal, RefusesWhatTheOperationHasNot) {
   const std::string example(kMinimal);
   const std::string data = R"({"bits": ["3c00 4000"]})";
   EXPECT_EQ(error_of(replaced(example, "\"epsilon\": 0", "\"epsilon\": 0, \"scale\": 1")),
-            "$.scale: nothing, because the operation does not quantize, got 1");
+            "$.scale: nothing, because rms_norm has no scale, got 1");
   EXPECT_EQ(error_of(replaced(example, "\"epsilon\": 0", "\"epsilon\": 0, \"residual\": " + data)),
-            "$.residual: nothing, because the operation adds no residual, got an object of 1");
+            "$.residual: nothing, because rms_norm has no residual, got an object of 1");
   EXPECT_EQ(error_of(replaced(example, "\"epsilon\": 0", "\"epsilon\": 0, \"weight\": " + data)),
-            "$.weight: there is no weight_dtype, got data");
+            "$.weight: nothing, because the case has no weight_dtype, got an object of 1");
   EXPECT_EQ(error_of(replaced(
                 example, "\"epsilon\": 0",
                 "\"epsilon\": 0, \"outputs\": {\"out\": " + data + ", \"residual_out\": " + data + "}")),
-            "$.outputs.residual_out: nothing, because the operation adds no residual, got an object of 1");
+            "$.outputs.residual_out: nothing, because rms_norm has no residual_out, got an object of 1");
 }
 
 }  // namespace

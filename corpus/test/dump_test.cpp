@@ -162,21 +162,21 @@ TEST_F(DumpTest, ErrorsNameMissingAndSurplusTensors) {
     return error_of(operation, [&](RawDump& dump) { dump.set(name, DType::fp16, {2, 3, 4}); });
   };
   EXPECT_EQ(without(Operation::rms_norm, "x"), "x: missing; the input before the call");
-  EXPECT_EQ(without(Operation::rms_norm, "out"), "out: missing; the normalized output is what is judged");
+  EXPECT_EQ(without(Operation::rms_norm, "out"), "out: missing; rms_norm writes it");
   EXPECT_EQ(without(Operation::rms_norm, "weight"), "no error");
   EXPECT_EQ(without(Operation::fused_add_rms_norm, "residual"),
-            "residual: missing; fused_add_rms_norm adds it to x");
+            "residual: missing; fused_add_rms_norm reads it");
   EXPECT_EQ(without(Operation::fused_add_rms_norm, "residual_out"),
-            "residual_out: missing; fused_add_rms_norm writes the new residual");
+            "residual_out: missing; fused_add_rms_norm writes it");
   EXPECT_EQ(without(Operation::rms_norm_static_fp8_quant, "scale"),
-            "scale: missing; rms_norm_static_fp8_quant divides by it");
-  EXPECT_EQ(with(Operation::rms_norm, "residual"), "residual: not expected: rms_norm adds no residual");
+            "scale: missing; rms_norm_static_fp8_quant reads it");
+  EXPECT_EQ(with(Operation::rms_norm, "residual"), "residual: not expected: rms_norm has no residual");
   EXPECT_EQ(with(Operation::rms_norm, "residual_out"),
-            "residual_out: not expected: rms_norm adds no residual");
+            "residual_out: not expected: rms_norm has no residual_out");
   EXPECT_EQ(with(Operation::fused_add_rms_norm, "scale"),
-            "scale: not expected: fused_add_rms_norm does not quantize");
+            "scale: not expected: fused_add_rms_norm has no scale");
   EXPECT_EQ(with(Operation::rms_norm, "Weight"),
-            "Weight: unknown tensor; a dump has x, weight, residual, scale, out, residual_out");
+            "Weight: unknown tensor; a dump has x, residual, out, residual_out, weight, scale");
 }
 
 TEST_F(DumpTest, ErrorsNameDTypesThatDoNotFit) {

@@ -42,7 +42,7 @@ TEST(Sequence, IsReadAsItWasWritten) {
 
 TEST(Sequence, KeepsOutputsThatWereSeen) {
   Sequence sequence{{call_of(1)}, 1, false};
-  sequence.calls[0].outputs = Outputs{{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}}, {}};
+  sequence.calls[0].outputs = Outputs{{Role::out, {std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}}}};
   EXPECT_EQ(sequence_from_json(text_of(sequence)), sequence);
 }
 

@@ -94,7 +94,7 @@ TEST(CaseMutator, OperationLeadsFromEachToEachOther) {
   for_each_child(mutation("operation"), [&](const Case& parent, const Case& child) {
     ASSERT_TRUE(validate(child).empty()) << validate(child).front() << '\n' << case_to_json(child);
     EXPECT_EQ(child.rows(), parent.rows());
-    EXPECT_EQ(materialize(child).input, materialize(parent).input);
+    EXPECT_EQ(materialize(child)[Role::input], materialize(parent)[Role::input]);
     ++steps[{parent.operation, child.operation}];
   });
   EXPECT_EQ(steps.size(), kOperations.size() * (kOperations.size() - 1));
@@ -127,7 +127,7 @@ TEST(CaseMutator, LeadingSizesKeepTheRows) {
   for_each_child(mutation("leading-sizes"), [&](const Case& parent, const Case& child) {
     ASSERT_TRUE(validate(child).empty()) << validate(child).front() << '\n' << case_to_json(child);
     EXPECT_EQ(child.rows(), parent.rows());
-    EXPECT_EQ(materialize(child).input, materialize(parent).input);
+    EXPECT_EQ(materialize(child)[Role::input], materialize(parent)[Role::input]);
     ranks.insert(child.shape.size());
   });
   EXPECT_EQ(ranks, (std::set<std::size_t>{2, 3, 4}));

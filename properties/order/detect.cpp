@@ -128,7 +128,7 @@ class Investigation {
     const auto reader = Reader::calibrate(box_, Reader::Scale::fp32, random_, why);
     if (!reader) return without_reader(why);
     finding_.negative_epsilon = reader->uses_negative_epsilon();
-    finding_.bits_of(Parameter::epsilon) = reader->bits_of(Parameter::epsilon)();
+    finding_.epsilon_bits = reader->epsilon_bits();
     const KindSample sample = sample_kind(box_, *reader, random_);
     finding_.histogram = sample.histogram;
     if (is_tree(sample)) return find_tree(*reader, SumTree::Precision::fp32, Kind::fp32_tree);
@@ -168,7 +168,7 @@ class Investigation {
       const KindSample sample = sample_kind(box_, *reader, random_);
       if (!is_tree(sample)) continue;
       finding_.histogram = sample.histogram;
-      finding_.bits_of(Parameter::epsilon) = reader->bits_of(Parameter::epsilon)();
+      finding_.epsilon_bits = reader->epsilon_bits();
       finding_.negative_epsilon = true;
       find_tree(*reader, SumTree::Precision::fp64, Kind::fp64_tree);
       if (finding_.tree) return true;

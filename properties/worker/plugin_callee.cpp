@@ -11,6 +11,7 @@
 #include "kernels/host/host_execution.h"
 #include "properties/plugin/normproof_plugin.h"
 #include "properties/run/shared_library.h"
+#include "properties/worker/plugin_abi_1.h"
 
 namespace normproof::worker {
 namespace {
@@ -105,10 +106,23 @@ class ForbiddenSurroundings {
   std::size_t count_ = 0;
 };
 
+// What a library exports, in the version that it was built for.
+struct Plugin {
+  DLDeviceType memory = kDLCPU;
+  const abi_1::Info* version_1 = nullptr;
+  // Of version 2; null where it has no such operation.
+  std::array<const normproof_plugin_operation*, kOperations.size()> operations{};
+
+  std::int32_t run(Operation operation, const normproof_plugin_call& call) const {
+    if (version_1 != nullptr) return abi_1::run(*version_1, operation, call);
+    return operations[static_cast<std::size_t>(operation)]->run(&call);
+  }
+};
+
 class PluginCallee final : public Callee {
  public:
-  PluginCallee(const normproof_plugin_info& info, const normproof_host_execution* execution)
-      : info_(info), execution_(execution) {}
+  PluginCallee(const Plugin& plugin, const normproof_host_execution* execution)
+      : plugin_(plugin), execution_(execution) {}
 
   void invoke(Call& call, const Addresses& addresses) override {
     if (execution_ == nullptr) return run(call, addresses);
@@ -127,42 +141,38 @@ class PluginCallee final : public Callee {
  private:
   void run(Call& call, const Addresses& addresses) {
     std::array<DLTensor, kRoles.size()> room{};
-    const auto tensor = [&](Role role) {
+    std::array<normproof_plugin_argument, kRoles.size()> arguments{};
+    std::size_t argument_count = 0;
+    for (const Role role : kRoles) {
       const auto index = static_cast<std::size_t>(role);
-      return describe(call.tensor[index], addresses, room[index]);
-    };
-    const DLTensor* input = tensor(Role::input);
-    const DLTensor* residual = tensor(Role::residual);
-    const DLTensor* weight = tensor(Role::weight);
-    const DLTensor* out = tensor(Role::out);
-    const DLTensor* scale_tensor = tensor(Role::scale);
-    const auto* scale = scale_tensor == nullptr ? nullptr : static_cast<const float*>(scale_tensor->data);
-    const float epsilon = call.parameters[static_cast<std::size_t>(Parameter::epsilon)];
-    const normproof_plugin_call context{reinterpret_cast<void*>(call.stream), call.message,
-                                        sizeof call.message};
-    // The program asks for no operation that is not there.
-    switch (static_cast<Operation>(call.operation)) {
-      case Operation::rms_norm:
-        call.plugin_status = info_.rms_norm(out, input, weight, epsilon, &context);
-        break;
-      case Operation::fused_add_rms_norm:
-        call.plugin_status = info_.fused_add_rms_norm(input, residual, weight, epsilon, &context);
-        break;
-      case Operation::rms_norm_static_fp8_quant:
-        call.plugin_status = info_.rms_norm_static_fp8_quant(out, input, weight, scale, epsilon, &context);
-        break;
-      case Operation::fused_add_rms_norm_static_fp8_quant:
-        call.plugin_status =
-            info_.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale, epsilon, &context);
-        break;
+      if (const DLTensor* tensor = describe(call.tensor[index], addresses, room[index]))
+        arguments[argument_count++] = {name_of(role).data(), tensor};
     }
+    // The program asks for no operation that is not there.
+    const auto operation = static_cast<Operation>(call.operation);
+    std::array<normproof_plugin_parameter, kParameters.size()> parameters{};
+    std::size_t parameter_count = 0;
+    for (const Parameter parameter : spec_of(operation).parameters) {
+      if (!spec_of(parameter).lies_in)
+        parameters[parameter_count++] = {spec_of(parameter).name.data(),
+                                         call.parameters[static_cast<std::size_t>(parameter)]};
+    }
+    const normproof_plugin_call context{sizeof(normproof_plugin_call),
+                                        reinterpret_cast<void*>(call.stream),
+                                        call.message,
+                                        sizeof call.message,
+                                        arguments.data(),
+                                        argument_count,
+                                        parameters.data(),
+                                        parameter_count};
+    call.plugin_status = plugin_.run(operation, context);
     call.plugin_answer = answer_of(call.plugin_status);
   }
 
   const DLTensor* describe(Tensor& tensor, const Addresses& addresses, DLTensor& place) const {
     if (!tensor.present) return nullptr;
     place.data = address_of(tensor.data, addresses);
-    place.device = {info_.memory, 0};
+    place.device = {plugin_.memory, 0};
     place.ndim = tensor.description.rank;
     place.dtype = data_type(tensor.description.dtype);
     place.shape = tensor.description.sizes;
@@ -170,7 +180,7 @@ class PluginCallee final : public Callee {
     return &place;
   }
 
-  const normproof_plugin_info& info_;
+  const Plugin plugin_;
   const normproof_host_execution* execution_;  // null where its threads do not run on the CPU
 };
 
@@ -197,11 +207,13 @@ std::string load(SharedLibrary& library, const normproof_plugin_info*& info) {
            "exports, and "
            "`normproof new-target NAME` writes an example";
   }
+  // Of any version: they begin alike.
   info = function();
   if (info == nullptr) return "normproof_plugin() returned NULL";
-  if (info->abi_version != NORMPROOF_PLUGIN_ABI) {
-    return "its ABI version is " + std::to_string(info->abi_version) + ", this program's is " +
-           std::to_string(NORMPROOF_PLUGIN_ABI) + ": build it again with this program's normproof_plugin.h";
+  if (info->abi_version != NORMPROOF_PLUGIN_ABI && info->abi_version != abi_1::kVersion) {
+    return "its ABI version is " + std::to_string(info->abi_version) + ", this program's are " +
+           std::to_string(abi_1::kVersion) + " and " + std::to_string(NORMPROOF_PLUGIN_ABI) +
+           ": build it again with this program's normproof_plugin.h";
   }
   if (info->name == nullptr || *info->name == '\0') return "its name is missing";
   if (info->memory != kDLCPU && info->memory != kDLCUDA) {
@@ -209,6 +221,57 @@ std::string load(SharedLibrary& library, const normproof_plugin_info*& info) {
            ", must be kDLCPU (" + std::to_string(static_cast<int>(kDLCPU)) + ") or kDLCUDA (" +
            std::to_string(static_cast<int>(kDLCUDA)) + ")";
   }
+  if (info->abi_version == NORMPROOF_PLUGIN_ABI && info->operations == nullptr)
+    return "its list of operations is missing";
+  return {};
+}
+
+// The member of a structure that may be shorter than this program knows it; zero where it has no such.
+template <class Structure, class Member>
+Member member_of(const Structure& structure, Member Structure::* member) {
+  const auto* begin = reinterpret_cast<const std::byte*>(&structure);
+  const auto* end = reinterpret_cast<const std::byte*>(&(structure.*member)) + sizeof(Member);
+  return static_cast<std::size_t>(end - begin) <= structure.struct_size ? structure.*member : Member{};
+}
+
+PluginLimits limits_of(const normproof_plugin_limits& limits) {
+  using Limits = normproof_plugin_limits;
+  PluginLimits read;
+  read.declared = 1;
+  read.hidden_multiple = member_of(limits, &Limits::hidden_multiple);
+  read.greatest_hidden = member_of(limits, &Limits::greatest_hidden);
+  read.greatest_rank = member_of(limits, &Limits::greatest_rank);
+  read.least_rows = member_of(limits, &Limits::least_rows);
+  read.greatest_rows = member_of(limits, &Limits::greatest_rows);
+  read.alignment = member_of(limits, &Limits::alignment);
+  read.contiguous = member_of(limits, &Limits::contiguous) != 0 ? 1 : 0;
+  read.not_in_place = member_of(limits, &Limits::not_in_place) != 0 ? 1 : 0;
+  read.epsilon_is_set = member_of(limits, &Limits::epsilon_is_set) != 0 ? 1 : 0;
+  read.epsilon = member_of(limits, &Limits::epsilon);
+  return read;
+}
+
+// Reads the operations into plugin and description. Returns what is wrong, or an empty string.
+std::string read_operations(const normproof_plugin_info& info, Plugin& plugin,
+                            PluginDescription& description) {
+  std::string unknown;
+  for (const normproof_plugin_operation* const* each = info.operations; *each != nullptr; ++each) {
+    const normproof_plugin_operation& entry = **each;
+    if (entry.name == nullptr || entry.run == nullptr)
+      return "an operation of its list has no name or no function";
+    const auto operation = operation_from_name(entry.name);
+    if (!operation) {
+      unknown += (unknown.empty() ? "" : ", ") + std::string(entry.name);
+      continue;
+    }
+    const auto index = static_cast<std::size_t>(*operation);
+    if (plugin.operations[index] != nullptr) return "it lists " + std::string(entry.name) + " twice";
+    plugin.operations[index] = &entry;
+    description.operations |= 1u << index;
+    if (const auto* limits = member_of(entry, &normproof_plugin_operation::limits))
+      description.limits[index] = limits_of(*limits);
+  }
+  std::snprintf(description.unknown_operations, sizeof description.unknown_operations, "%s", unknown.c_str());
   return {};
 }
 
@@ -223,21 +286,22 @@ std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& 
   const normproof_host_execution* execution = host_execution_of(library, problem);
   if (!problem.empty()) return nullptr;
   // No problem: `load` has found a description.
-  std::snprintf(description.name, sizeof description.name, "%s",
-                info->name);  // NOLINT(clang-analyzer-core.NullDereference)
+  Plugin plugin;
+  plugin.memory = info->memory;  // NOLINT(clang-analyzer-core.NullDereference)
+  std::snprintf(description.name, sizeof description.name, "%s", info->name);
   description.on_device = info->memory == kDLCUDA ? 1 : 0;
   description.no_weight = (info->takes & NORMPROOF_TAKES_NO_WEIGHT) != 0 ? 1 : 0;
   description.same_weight = (info->takes & NORMPROOF_TAKES_SAME_WEIGHT) != 0 ? 1 : 0;
   description.fp32_weight = (info->takes & NORMPROOF_TAKES_FP32_WEIGHT) != 0 ? 1 : 0;
-  const auto add = [](std::uint32_t& set, auto value, bool there) {
-    if (there) set |= 1u << static_cast<unsigned>(value);
-  };
-  add(description.operations, Operation::rms_norm, info->rms_norm != nullptr);
-  add(description.operations, Operation::fused_add_rms_norm, info->fused_add_rms_norm != nullptr);
-  add(description.operations, Operation::rms_norm_static_fp8_quant,
-      info->rms_norm_static_fp8_quant != nullptr);
-  add(description.operations, Operation::fused_add_rms_norm_static_fp8_quant,
-      info->fused_add_rms_norm_static_fp8_quant != nullptr);
+  if (info->abi_version == abi_1::kVersion) {
+    plugin.version_1 = reinterpret_cast<const abi_1::Info*>(info);
+    for (const Operation operation : kOperations)
+      if (abi_1::has(*plugin.version_1, operation))
+        description.operations |= 1u << static_cast<unsigned>(operation);
+  } else {
+    problem = read_operations(*info, plugin, description);
+    if (!problem.empty()) return nullptr;
+  }
   constexpr std::array<std::pair<DType, std::uint32_t>, 7> kFlags = {{
       {DType::bf16, NORMPROOF_TAKES_BF16},
       {DType::fp16, NORMPROOF_TAKES_FP16},
@@ -247,8 +311,9 @@ std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& 
       {DType::fp8_e4m3fnuz, NORMPROOF_TAKES_E4M3FNUZ},
       {DType::fp8_e5m2fnuz, NORMPROOF_TAKES_E5M2FNUZ},
   }};
-  for (const auto& [dtype, flag] : kFlags) add(description.dtypes, dtype, (info->takes & flag) != 0);
-  return std::make_unique<PluginCallee>(*info, execution);
+  for (const auto& [dtype, flag] : kFlags)
+    if ((info->takes & flag) != 0) description.dtypes |= 1u << static_cast<unsigned>(dtype);
+  return std::make_unique<PluginCallee>(plugin, execution);
 }
 
 }  // namespace normproof::worker

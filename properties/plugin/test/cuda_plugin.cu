@@ -80,8 +80,11 @@ void launch(const DLTensor* out, const DLTensor* input, const DLTensor* weight, 
       fault_for(columns));
 }
 
-int32_t rms_norm(const DLTensor* out, const DLTensor* input, const DLTensor* weight, float epsilon,
-                 const normproof_plugin_call* call) {
+int32_t rms_norm(const normproof_plugin_call* call) {
+  const DLTensor* out = normproof_tensor_of(call, "out");
+  const DLTensor* input = normproof_tensor_of(call, "input");
+  const DLTensor* weight = normproof_tensor_of(call, "weight");
+  const float epsilon = normproof_parameter_of(call, "epsilon");
   if (input->ndim != 2) {
     std::snprintf(call->message, call->message_capacity, "more than two dimensions");
     return NORMPROOF_PLUGIN_NOT_TAKEN;
@@ -101,15 +104,15 @@ int32_t rms_norm(const DLTensor* out, const DLTensor* input, const DLTensor* wei
 }  // namespace
 
 const normproof_plugin_info* normproof_plugin(void) {
+  static const normproof_plugin_operation entry = {sizeof entry, "rms_norm", &rms_norm, nullptr};
+  static const normproof_plugin_operation* const operations[] = {&entry, nullptr};
   static const normproof_plugin_info info = {
       NORMPROOF_PLUGIN_ABI,
       NORMPROOF_TAKES_BF16 | NORMPROOF_TAKES_FP32 | NORMPROOF_TAKES_NO_WEIGHT | NORMPROOF_TAKES_SAME_WEIGHT,
       "one block per row",
       kDLCUDA,
-      &rms_norm,
-      nullptr,
-      nullptr,
-      nullptr,
+      sizeof info,
+      operations,
   };
   return &info;
 }

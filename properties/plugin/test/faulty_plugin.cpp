@@ -1,5 +1,6 @@
-// The example of `normproof new-target` with a fault on demand: NORMPROOF_FAULT is "FAULT", or "FAULT:HIDDEN"
-// for every rms_norm of that hidden size. Faults that begin with "load-" happen while the library is loaded.
+// The example of `normproof new-target`, as it was with version 1 of the interface, with a fault on demand:
+// NORMPROOF_FAULT is "FAULT", or "FAULT:HIDDEN" for every rms_norm of that hidden size. Faults that begin
+// with "load-" happen while the library is loaded.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>

@@ -53,33 +53,48 @@ normproof_message message_of(const normproof_plugin_call* call) {
   return {call->message, call->message_capacity};
 }
 
-int32_t rms_norm(const DLTensor* out, const DLTensor* input, const DLTensor* weight, float epsilon,
-                 const normproof_plugin_call* call) {
-  return plugin_status(normproof_rms_norm(Tensor(out), Tensor(input), Tensor(weight), epsilon, nullptr,
-                                          call->stream, nullptr, message_of(call)));
+Tensor tensor(const normproof_plugin_call* call, const char* role) {
+  return Tensor(normproof_tensor_of(call, role));
 }
 
-int32_t fused_add_rms_norm(const DLTensor* input, const DLTensor* residual, const DLTensor* weight,
-                           float epsilon, const normproof_plugin_call* call) {
-  return plugin_status(normproof_fused_add_rms_norm(Tensor(input), Tensor(residual), Tensor(weight), epsilon,
-                                                    nullptr, call->stream, nullptr, message_of(call)));
+float epsilon(const normproof_plugin_call* call) { return normproof_parameter_of(call, "epsilon"); }
+
+const float* scale(const normproof_plugin_call* call) {
+  return static_cast<const float*>(normproof_tensor_of(call, "scale")->data);
 }
 
-int32_t rms_norm_static_fp8_quant(const DLTensor* out, const DLTensor* input, const DLTensor* weight,
-                                  const float* scale, float epsilon, const normproof_plugin_call* call) {
-  return plugin_status(normproof_rms_norm_static_fp8_quant(Tensor(out), Tensor(input), Tensor(weight), scale,
-                                                           epsilon, nullptr, call->stream, nullptr,
-                                                           message_of(call)));
+int32_t rms_norm(const normproof_plugin_call* call) {
+  return plugin_status(normproof_rms_norm(tensor(call, "out"), tensor(call, "input"), tensor(call, "weight"),
+                                          epsilon(call), nullptr, call->stream, nullptr, message_of(call)));
 }
 
-int32_t fused_add_rms_norm_static_fp8_quant(const DLTensor* out, const DLTensor* input,
-                                            const DLTensor* residual, const DLTensor* weight,
-                                            const float* scale, float epsilon,
-                                            const normproof_plugin_call* call) {
+int32_t fused_add_rms_norm(const normproof_plugin_call* call) {
+  return plugin_status(normproof_fused_add_rms_norm(tensor(call, "input"), tensor(call, "residual"),
+                                                    tensor(call, "weight"), epsilon(call), nullptr,
+                                                    call->stream, nullptr, message_of(call)));
+}
+
+int32_t rms_norm_static_fp8_quant(const normproof_plugin_call* call) {
+  return plugin_status(normproof_rms_norm_static_fp8_quant(tensor(call, "out"), tensor(call, "input"),
+                                                           tensor(call, "weight"), scale(call), epsilon(call),
+                                                           nullptr, call->stream, nullptr, message_of(call)));
+}
+
+int32_t fused_add_rms_norm_static_fp8_quant(const normproof_plugin_call* call) {
   return plugin_status(normproof_fused_add_rms_norm_static_fp8_quant(
-      Tensor(out), Tensor(input), Tensor(residual), Tensor(weight), scale, epsilon, nullptr, call->stream,
-      nullptr, message_of(call)));
+      tensor(call, "out"), tensor(call, "input"), tensor(call, "residual"), tensor(call, "weight"),
+      scale(call), epsilon(call), nullptr, call->stream, nullptr, message_of(call)));
 }
+
+constexpr normproof_plugin_operation entry(const char* name, int32_t (*run)(const normproof_plugin_call*)) {
+  return {sizeof(normproof_plugin_operation), name, run, nullptr};
+}
+constexpr normproof_plugin_operation kEntries[] = {
+    entry("rms_norm", &rms_norm), entry("fused_add_rms_norm", &fused_add_rms_norm),
+    entry("rms_norm_static_fp8_quant", &rms_norm_static_fp8_quant),
+    entry("fused_add_rms_norm_static_fp8_quant", &fused_add_rms_norm_static_fp8_quant)};
+constexpr const normproof_plugin_operation* kOperations[] = {&kEntries[0], &kEntries[1], &kEntries[2],
+                                                             &kEntries[3], nullptr};
 
 }  // namespace
 
@@ -90,10 +105,8 @@ const normproof_plugin_info* normproof_plugin(void) {
       kEverything,
       "the production kernels",
       std::getenv("NORMPROOF_KERNELS_PLUGIN_DEVICE") != nullptr ? kDLCUDA : kDLCPU,
-      &rms_norm,
-      &fused_add_rms_norm,
-      &rms_norm_static_fp8_quant,
-      &fused_add_rms_norm_static_fp8_quant,
+      sizeof(normproof_plugin_info),
+      kOperations,
   };
   return &info;
 }

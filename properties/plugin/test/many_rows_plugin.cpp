@@ -1,5 +1,5 @@
-// The example of `normproof new-target` with a bug that shows at some sizes only, as real kernels have them:
-// NORMPROOF_FAULT names one of kSizeBugs.
+// The example of `normproof new-target`, as it was with version 1 of the interface, with a bug that shows at
+// some sizes only, as real kernels have them: NORMPROOF_FAULT names one of kSizeBugs.
 #include <algorithm>
 #include <array>
 #include <cstdlib>

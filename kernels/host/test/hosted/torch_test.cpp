@@ -117,12 +117,14 @@ TEST(TorchStandIn, RegistrationsAreCollected) {
 
 TEST(TorchStandIn, ChecksBecomeFindings) {
   char message[300] = {};
-  const normproof_plugin_call call{nullptr, message, sizeof message};
   float numbers[6] = {};
   std::int64_t shape[] = {2, 3}, strides[] = {3, 1};
   const DLTensor tensor{numbers, {kDLCPU, 0}, 2, {kDLFloat, 32, 1}, shape, strides, 0};
+  const normproof_plugin_argument arguments[] = {{"out", &tensor}, {"input", &tensor}};
+  const normproof_plugin_parameter epsilon{"epsilon", 1e-6f};
+  const normproof_plugin_call call{sizeof call, nullptr, message, sizeof message, arguments, 2, &epsilon, 1};
   const auto run = [&](normproof_torch::Operation operation) {
-    return normproof_torch::run(operation, &tensor, &tensor, nullptr, nullptr, nullptr, 1e-6f, &call);
+    return normproof_torch::run(operation, &call);
   };
   EXPECT_EQ(run([](normproof_torch::Call given) {
               TORCH_CHECK(given.input.size(-1) == 3 && !given.has_weight());

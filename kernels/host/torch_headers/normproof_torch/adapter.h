@@ -7,6 +7,7 @@
 //                          call.epsilon); })
 #pragma once
 
+#include <cstddef>
 #include <cstdio>
 #include <exception>
 #include <optional>
@@ -56,22 +57,19 @@ inline at::Tensor tensor_of(const DLTensor* tensor) {
           scalar_type_of(tensor->dtype)};
 }
 
+inline Call given_by(const normproof_plugin_call* call) {
+  const auto tensor = [&](const char* role) { return tensor_of(normproof_tensor_of(call, role)); };
+  return {tensor("out"),    tensor("input"), tensor("residual"),
+          tensor("weight"), tensor("scale"), static_cast<double>(normproof_parameter_of(call, "epsilon"))};
+}
+
 // Runs the operation; what it throws, and a launch that failed, become the call's result.
-inline std::int32_t run(Operation operation, const DLTensor* out, const DLTensor* input,
-                        const DLTensor* residual, const DLTensor* weight, const float* scale, float epsilon,
-                        const normproof_plugin_call* call) {
+inline std::int32_t run(Operation operation, const normproof_plugin_call* call) {
   const auto say = [&](const char* what) {
     std::snprintf(call->message, call->message_capacity, "%s", what);
   };
   try {
-    Call given{tensor_of(out),
-               tensor_of(input),
-               tensor_of(residual),
-               tensor_of(weight),
-               {},
-               static_cast<double>(epsilon)};
-    if (scale != nullptr) given.scale = at::Tensor(const_cast<float*>(scale), {1}, {1}, c10::kFloat);
-    operation(std::move(given));
+    operation(given_by(call));
     return NORMPROOF_PLUGIN_OK;
   } catch (const c10::NotImplementedError& error) {
     say(error.what());
@@ -87,40 +85,30 @@ template <class Tag>
 struct Plugin {
   static inline Operations operations;
 
-  static std::int32_t rms_norm(const DLTensor* out, const DLTensor* input, const DLTensor* weight,
-                               float epsilon, const normproof_plugin_call* call) {
-    return run(operations.rms_norm, out, input, nullptr, weight, nullptr, epsilon, call);
+  template <Operation Operations::* member>
+  static std::int32_t run_member(const normproof_plugin_call* call) {
+    return run(operations.*member, call);
   }
-  static std::int32_t fused_add_rms_norm(const DLTensor* input, const DLTensor* residual,
-                                         const DLTensor* weight, float epsilon,
-                                         const normproof_plugin_call* call) {
-    return run(operations.fused_add_rms_norm, nullptr, input, residual, weight, nullptr, epsilon, call);
-  }
-  static std::int32_t rms_norm_static_fp8_quant(const DLTensor* out, const DLTensor* input,
-                                                const DLTensor* weight, const float* scale, float epsilon,
-                                                const normproof_plugin_call* call) {
-    return run(operations.rms_norm_static_fp8_quant, out, input, nullptr, weight, scale, epsilon, call);
-  }
-  static std::int32_t fused_add_rms_norm_static_fp8_quant(const DLTensor* out, const DLTensor* input,
-                                                          const DLTensor* residual, const DLTensor* weight,
-                                                          const float* scale, float epsilon,
-                                                          const normproof_plugin_call* call) {
-    return run(operations.fused_add_rms_norm_static_fp8_quant, out, input, residual, weight, scale, epsilon,
-               call);
+
+  template <Operation Operations::* member>
+  static const normproof_plugin_operation* entry(const char* name) {
+    static const normproof_plugin_operation entry = {sizeof entry, name, &run_member<member>, nullptr};
+    return operations.*member == nullptr ? nullptr : &entry;
   }
 
   static const normproof_plugin_info* info(const char* name, std::uint32_t takes, const Operations& given) {
     operations = given;
-    static const normproof_plugin_info info = {
-        NORMPROOF_PLUGIN_ABI,
-        takes,
-        name,
-        kDLCPU,
-        given.rms_norm != nullptr ? &rms_norm : nullptr,
-        given.fused_add_rms_norm != nullptr ? &fused_add_rms_norm : nullptr,
-        given.rms_norm_static_fp8_quant != nullptr ? &rms_norm_static_fp8_quant : nullptr,
-        given.fused_add_rms_norm_static_fp8_quant != nullptr ? &fused_add_rms_norm_static_fp8_quant
-                                                             : nullptr};
+    static const normproof_plugin_operation* listed[5] = {};
+    std::size_t count = 0;
+    for (const normproof_plugin_operation* each :
+         {entry<&Operations::rms_norm>("rms_norm"),
+          entry<&Operations::fused_add_rms_norm>("fused_add_rms_norm"),
+          entry<&Operations::rms_norm_static_fp8_quant>("rms_norm_static_fp8_quant"),
+          entry<&Operations::fused_add_rms_norm_static_fp8_quant>("fused_add_rms_norm_static_fp8_quant")}) {
+      if (each != nullptr) listed[count++] = each;
+    }
+    static const normproof_plugin_info info = {NORMPROOF_PLUGIN_ABI, takes, name, kDLCPU,
+                                               sizeof info,          listed};
     return &info;
   }
 };

@@ -302,8 +302,10 @@ Case random_case(Random& random, const CaseLimits& limits) {
        std::min(limits.max_hidden, limits.max_elements) >= chunk_elements(test_case.dtype));
   draw_shape(random, limits, whole_chunks, test_case);
   draw_layouts(random, limits, whole_chunks, test_case);
+  fit_to(limits.calls, test_case);
   draw_execution(random, limits, test_case);
   draw_values(random, limits.special_percent, test_case);
+  fit_to(limits.calls, test_case);  // its epsilon
   return test_case;
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "corpus/call_limits.h"
 #include "corpus/case.h"
 #include "corpus/random.h"
 
@@ -40,6 +41,7 @@ struct CaseLimits {
   int max_threads_per_block = 1024;
   std::int64_t max_padding = 1024;  // elements between rows, or between blocks of rows, without giant_strides
   int special_percent = 20;  // of the rows get NaN, infinity, zeros or subnormals on top of their values
+  CallLimits calls = {};     // what the target declares; where it says otherwise, it wins
   friend bool operator==(const CaseLimits&, const CaseLimits&) = default;
 };
 

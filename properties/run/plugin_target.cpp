@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -48,53 +47,6 @@ bool takes_weight(const worker::PluginDescription& plugin, const Case& test_case
          (plugin.fp32_weight && *test_case.weight_dtype == DType::fp32);
 }
 
-// Whether every row of the tensor begins on a multiple of so many bytes; `alignment` 0: of any.
-bool is_aligned(const TensorLayout& layout, const Case& test_case, std::size_t element_bytes,
-                std::int64_t alignment) {
-  const auto bytes = static_cast<std::int64_t>(element_bytes);
-  const auto fits = [&](std::int64_t elements) {
-    return alignment <= 0 || elements * bytes % alignment == 0;
-  };
-  if (!fits(layout.offset)) return false;
-  const bool one_row = test_case.rows() <= 1;
-  if (layout.strides.empty()) return one_row || fits(test_case.hidden_size());
-  for (std::size_t dim = 0; dim < layout.strides.size(); ++dim)
-    if (test_case.shape[dim] > 1 && !fits(layout.strides[dim])) return false;
-  return true;
-}
-
-// What of the call lies outside the declared limits of its operation, as "a hidden size of 5, no multiple of
-// 8".
-std::string what_is_outside(const worker::PluginLimits& limits, const Case& test_case) {
-  const std::int64_t hidden = test_case.hidden_size(), rows = test_case.rows();
-  const auto rank = static_cast<std::int64_t>(test_case.shape.size());
-  const auto over = [](std::int64_t value, std::int64_t limit) { return limit > 0 && value > limit; };
-  if (limits.hidden_multiple > 0 && hidden % limits.hidden_multiple != 0)
-    return fmt::format("hidden sizes that are no multiple of {}", limits.hidden_multiple);
-  if (over(hidden, limits.greatest_hidden))
-    return fmt::format("hidden sizes above {}", limits.greatest_hidden);
-  if (over(rank, limits.greatest_rank)) return fmt::format("more than {} dimensions", limits.greatest_rank);
-  if (rows < limits.least_rows) return fmt::format("fewer than {} rows", limits.least_rows);
-  if (over(rows, limits.greatest_rows)) return fmt::format("more than {} rows", limits.greatest_rows);
-  for (const Role role : kRoles) {
-    if (!test_case.has_layout(role)) continue;
-    const TensorLayout& layout = test_case[role].layout;
-    if (limits.contiguous != 0 && !layout.strides.empty()) return "rows with gaps";
-    if (find_tensor(test_case.operation, role)->extent == Extent::elements
-            ? !is_aligned(layout, test_case, size_of(test_case.dtype_of(role)), limits.alignment)
-            : limits.alignment > 0 && layout.offset *
-                                              static_cast<std::int64_t>(size_of(test_case.dtype_of(role))) %
-                                              limits.alignment !=
-                                          0)
-      return fmt::format("addresses and rows that are not aligned to {} bytes", limits.alignment);
-  }
-  if (limits.not_in_place != 0 && test_case.in_place) return "calls in place";
-  if (limits.epsilon_is_set != 0 &&
-      test_case.bits_of(Parameter::epsilon) != std::bit_cast<std::uint32_t>(limits.epsilon))
-    return fmt::format("another epsilon than {}", limits.epsilon);
-  return {};
-}
-
 }  // namespace
 
 std::string what_is_not_taken(const worker::PluginDescription& plugin, const Case& test_case) {
@@ -106,7 +58,7 @@ std::string what_is_not_taken(const worker::PluginDescription& plugin, const Cas
   }
   if (test_case.quantized_dtype && !contains(plugin.dtypes, *test_case.quantized_dtype))
     return std::string(name_of(*test_case.quantized_dtype));
-  return what_is_outside(plugin.limits[static_cast<std::size_t>(test_case.operation)], test_case);
+  return {};
 }
 
 namespace {
@@ -130,6 +82,9 @@ class PluginTarget final : public Target {
   const std::string& name() const override { return name_; }
   bool is_foreign() const override { return true; }
   bool takes(const Case& test_case) const override { return what_is_not_taken(plugin_, test_case).empty(); }
+  CallLimits limits_of(Operation operation) const override {
+    return plugin_.limits[static_cast<std::size_t>(operation)];
+  }
   RunResult run(const Case& test_case, const CaseTensors& tensors) override;
   std::vector<RunResult> run_all(std::span<const RunRequest> requests) override;
   // While one waits for its worker, another works.
@@ -325,7 +280,10 @@ std::vector<RunResult> PluginTarget::run_all(std::span<const RunRequest> request
   std::vector<std::size_t> places;  // of the calls among the results
   thread_local std::vector<std::unique_ptr<GuardedCall::Memory>> memory;
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    if (std::string what = what_is_not_taken(plugin_, *requests[i].test_case); !what.empty()) {
+    const Case& test_case = *requests[i].test_case;
+    std::string what = what_is_not_taken(plugin_, test_case);
+    if (what.empty()) what = what_is_outside(limits_of(test_case.operation), test_case);
+    if (!what.empty()) {
       results[i] = not_taken("it does not take " + what);
       continue;
     }
@@ -379,7 +337,7 @@ RunResult PluginTarget::result_of(const Pending& pending) {
         "{}",
         answer.printed);
   } else if (answer.answer == worker::PluginAnswer::not_taken &&
-             plugin_.limits[static_cast<std::size_t>(call.test_case().operation)].declared != 0) {
+             plugin_.has_limits[static_cast<std::size_t>(call.test_case().operation)] != 0) {
     result.status = RunResult::Status::failed;
     result.message = fmt::format("its limits say that it takes the call, but it does not: {}",
                                  result.message.empty() ? "it gives no reason" : result.message);

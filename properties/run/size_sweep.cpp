@@ -99,6 +99,7 @@ std::vector<Case> size_sweep(std::uint64_t seed, const std::vector<Combination>&
         // A foreign kernel may take rank 2 only.
         const std::size_t way = ways > 1 || variant == 0 ? variant : random.below(6);
         set_shape(test_case, rows, hidden, way);
+        fit_to(combination.limits, test_case);
         const bool cheap = test_case.elements() <= kCheap;
         set_values(random, variant == 0 || random.chance(1, 2), test_case);
         sweep.push_back({cheap ? 0 : variant, sweep.size(), std::move(test_case)});

@@ -74,8 +74,9 @@ std::vector<Combination> combinations_of(const Target& target, std::optional<Ope
     test_case.quantized_dtype = combination.quantized_dtype;
     return !target.takes(test_case) || (target.is_foreign() && combination.path != KernelPath::vectorized);
   });
-  if (target.is_foreign()) {
-    for (Combination& combination : combinations) combination.path = KernelPath::automatic;
+  for (Combination& combination : combinations) {
+    combination.limits = target.limits_of(combination.operation);
+    if (target.is_foreign()) combination.path = KernelPath::automatic;
   }
   return combinations;
 }

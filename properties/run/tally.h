@@ -32,6 +32,7 @@ struct Combination {
   std::optional<DType> weight_dtype;
   std::optional<DType> quantized_dtype;
   KernelPath path = KernelPath::vectorized;
+  CallLimits limits = {};  // of the target
   friend bool operator==(const Combination&, const Combination&) = default;
 };
 std::string to_string(const Combination& combination);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "corpus/call_limits.h"
 #include "corpus/case.h"
 #include "oracle/policy.h"
 
@@ -69,6 +70,8 @@ class Target {
   virtual bool is_foreign() const { return false; }
   // Whether it is made for cases of this operation and these dtypes; nothing else of the case is looked at.
   virtual bool takes(const Case&) const { return true; }
+  // What it declares of the calls of an operation: none is made outside.
+  virtual CallLimits limits_of(Operation) const { return {}; }
   // By default a foreign target is judged by the witness judge, by policy native.
   Judging judging() const { return judging_.value_or(Judging{!is_foreign(), {}}); }
   void judge_by(const Judging& judging) { judging_ = judging; }

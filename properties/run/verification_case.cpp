@@ -60,6 +60,7 @@ Case verification_case(std::uint64_t seed, std::int64_t index, const std::vector
                   : *combination.weight_dtype == combination.dtype ? WeightKind::activation
                                                                    : WeightKind::fp32;
   limits.quantized_dtype = combination.quantized_dtype;
+  limits.calls = combination.limits;
   limits.path = combination.path;
   // A foreign kernel may take none but aligned tensors: half of its cases are.
   if (limits.path == KernelPath::automatic && random.chance(1, 2)) limits.path = KernelPath::vectorized;

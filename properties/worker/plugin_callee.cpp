@@ -234,19 +234,18 @@ Member member_of(const Structure& structure, Member Structure::* member) {
   return static_cast<std::size_t>(end - begin) <= structure.struct_size ? structure.*member : Member{};
 }
 
-PluginLimits limits_of(const normproof_plugin_limits& limits) {
+CallLimits limits_of(const normproof_plugin_limits& limits) {
   using Limits = normproof_plugin_limits;
-  PluginLimits read;
-  read.declared = 1;
+  CallLimits read;
   read.hidden_multiple = member_of(limits, &Limits::hidden_multiple);
   read.greatest_hidden = member_of(limits, &Limits::greatest_hidden);
   read.greatest_rank = member_of(limits, &Limits::greatest_rank);
   read.least_rows = member_of(limits, &Limits::least_rows);
   read.greatest_rows = member_of(limits, &Limits::greatest_rows);
   read.alignment = member_of(limits, &Limits::alignment);
-  read.contiguous = member_of(limits, &Limits::contiguous) != 0 ? 1 : 0;
-  read.not_in_place = member_of(limits, &Limits::not_in_place) != 0 ? 1 : 0;
-  read.epsilon_is_set = member_of(limits, &Limits::epsilon_is_set) != 0 ? 1 : 0;
+  read.contiguous = member_of(limits, &Limits::contiguous) != 0;
+  read.not_in_place = member_of(limits, &Limits::not_in_place) != 0;
+  read.epsilon_is_set = member_of(limits, &Limits::epsilon_is_set) != 0;
   read.epsilon = member_of(limits, &Limits::epsilon);
   return read;
 }
@@ -268,8 +267,10 @@ std::string read_operations(const normproof_plugin_info& info, Plugin& plugin,
     if (plugin.operations[index] != nullptr) return "it lists " + std::string(entry.name) + " twice";
     plugin.operations[index] = &entry;
     description.operations |= 1u << index;
-    if (const auto* limits = member_of(entry, &normproof_plugin_operation::limits))
+    if (const auto* limits = member_of(entry, &normproof_plugin_operation::limits)) {
       description.limits[index] = limits_of(*limits);
+      description.has_limits[index] = 1;
+    }
   }
   std::snprintf(description.unknown_operations, sizeof description.unknown_operations, "%s", unknown.c_str());
   return {};

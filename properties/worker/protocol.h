@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "corpus/call_limits.h"
 #include "corpus/operation.h"
 #include "kernels/device/normproof_device.h"
 
@@ -89,15 +90,6 @@ struct Round {
   char message[kMessageBytes] = {};
 };
 
-// Which calls an operation is made for, as in properties/plugin/normproof_plugin.h; 0: any.
-struct PluginLimits {
-  std::uint8_t declared = 0;  // whether it says so at all
-  std::uint8_t contiguous = 0, not_in_place = 0, epsilon_is_set = 0;
-  float epsilon = 0;
-  std::int64_t hidden_multiple = 0, greatest_hidden = 0, greatest_rank = 0, least_rows = 0, greatest_rows = 0,
-               alignment = 0;
-};
-
 // What a plug-in says of itself. Bit i of a set: value i of the enumeration in corpus/case.h.
 struct PluginDescription {
   char name[64] = {};
@@ -106,7 +98,9 @@ struct PluginDescription {
   // Yes or no, in memory where others may write anything. What it takes as weight; its tensors lie in device
   // memory.
   std::uint8_t no_weight = 0, same_weight = 0, fp32_weight = 0, on_device = 0;
-  PluginLimits limits[kOperations.size()];
+  // Of each operation, and whether it declares them at all.
+  CallLimits limits[kOperations.size()];
+  std::uint8_t has_limits[kOperations.size()] = {};
   char unknown_operations[128] = {};  // names of operations that this program does not know
 };
 

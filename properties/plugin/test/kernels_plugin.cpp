@@ -1,7 +1,9 @@
 // The production kernels behind the plug-in interface: everything is taken. On the CPU, or, where
-// NORMPROOF_KERNELS_PLUGIN_DEVICE is set, in device memory.
+// NORMPROOF_KERNELS_PLUGIN_DEVICE is set, in device memory. NORMPROOF_PLUGIN_LIMITS is "kept" where rms_norm
+// has limits, and what lies outside ends the process; "broken" where it does not take what lies inside.
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 
 #include "kernels/normproof_kernels.h"
 #include "properties/plugin/normproof_plugin.h"
@@ -63,7 +65,46 @@ const float* scale(const normproof_plugin_call* call) {
   return static_cast<const float*>(normproof_tensor_of(call, "scale")->data);
 }
 
+constexpr normproof_plugin_limits kLimits = {.struct_size = sizeof(normproof_plugin_limits),
+                                             .hidden_multiple = 12,
+                                             .greatest_hidden = 2400,
+                                             .greatest_rank = 3,
+                                             .least_rows = 2,
+                                             .greatest_rows = 100,
+                                             .alignment = 16,
+                                             .contiguous = 0,
+                                             .not_in_place = 1,
+                                             .epsilon_is_set = 1,
+                                             .epsilon = 1e-5f};
+
+bool has_limits(const char* how) {
+  const char* limits = std::getenv("NORMPROOF_PLUGIN_LIMITS");
+  return limits != nullptr && (how == nullptr || std::string_view(limits) == how);
+}
+
+bool is_aligned(const DLTensor* tensor) {
+  const int64_t bytes = tensor->dtype.bits / 8;
+  bool aligned = reinterpret_cast<uintptr_t>(tensor->data) % 16 == 0;
+  for (int dim = 0; dim + 1 < tensor->ndim; ++dim)
+    aligned = aligned && (tensor->shape[dim] < 2 || tensor->strides[dim] * bytes % 16 == 0);
+  return aligned;
+}
+
+bool lies_inside(const normproof_plugin_call* call) {
+  const DLTensor *input = normproof_tensor_of(call, "input"), *out = normproof_tensor_of(call, "out");
+  int64_t rows = 1;
+  for (int dim = 0; dim + 1 < input->ndim; ++dim) rows *= input->shape[dim];
+  const int64_t hidden = input->shape[input->ndim - 1];
+  return hidden % 12 == 0 && hidden <= 2400 && input->ndim <= 3 && rows >= 2 && rows <= 100 &&
+         is_aligned(input) && is_aligned(out) && input->data != out->data && epsilon(call) == 1e-5f;
+}
+
 int32_t rms_norm(const normproof_plugin_call* call) {
+  if (has_limits(nullptr) && !lies_inside(call)) std::abort();
+  if (has_limits("broken")) {
+    std::snprintf(call->message, call->message_capacity, "not today");
+    return NORMPROOF_PLUGIN_NOT_TAKEN;
+  }
   return plugin_status(normproof_rms_norm(tensor(call, "out"), tensor(call, "input"), tensor(call, "weight"),
                                           epsilon(call), nullptr, call->stream, nullptr, message_of(call)));
 }
@@ -86,15 +127,18 @@ int32_t fused_add_rms_norm_static_fp8_quant(const normproof_plugin_call* call) {
       scale(call), epsilon(call), nullptr, call->stream, nullptr, message_of(call)));
 }
 
-constexpr normproof_plugin_operation entry(const char* name, int32_t (*run)(const normproof_plugin_call*)) {
-  return {sizeof(normproof_plugin_operation), name, run, nullptr};
+normproof_plugin_operation entry(const char* name, int32_t (*run)(const normproof_plugin_call*),
+                                 const normproof_plugin_limits* limits = nullptr) {
+  return {sizeof(normproof_plugin_operation), name, run, limits};
 }
-constexpr normproof_plugin_operation kEntries[] = {
-    entry("rms_norm", &rms_norm), entry("fused_add_rms_norm", &fused_add_rms_norm),
+const normproof_plugin_operation kEntries[] = {
+    entry("rms_norm", &rms_norm, has_limits(nullptr) ? &kLimits : nullptr),
+    entry("layer_norm", &rms_norm),  // of a later program
+    entry("fused_add_rms_norm", &fused_add_rms_norm),
     entry("rms_norm_static_fp8_quant", &rms_norm_static_fp8_quant),
     entry("fused_add_rms_norm_static_fp8_quant", &fused_add_rms_norm_static_fp8_quant)};
-constexpr const normproof_plugin_operation* kOperations[] = {&kEntries[0], &kEntries[1], &kEntries[2],
-                                                             &kEntries[3], nullptr};
+const normproof_plugin_operation* const kOperations[] = {&kEntries[0], &kEntries[1], &kEntries[2],
+                                                         &kEntries[3], &kEntries[4], nullptr};
 
 }  // namespace
 

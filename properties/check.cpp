@@ -71,6 +71,7 @@ Case Checker::draw(Random& random) const {
   CaseLimits limits = property_.limits;
   limits.operation = random.pick(operations_);
   limits.dtype = context_.dtype;
+  limits.calls = context_.target.limits_of(*limits.operation);
   Case test_case = random_case(random, limits);
   for (int draw = 1; draw < kDraws && !context_.target.takes(test_case); ++draw)
     test_case = random_case(random, limits);

@@ -250,17 +250,15 @@ class Plugins(unittest.TestCase):
 
     # The plug-in ends its process where a call lies outside its limits.
     def test_cases_are_drawn_within_declared_limits_and_one_inside_must_be_taken(self):
-        command = ["verify", "--target", KERNELS, "--operation", "rms_norm", "--seconds", "2", "--seed", "3"]
-        result = run(*command, "--json", "limits.json", cwd=self.folder, NORMPROOF_PLUGIN_LIMITS="kept")
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assertIn("it also has what this program does not know: layer_norm", result.stdout)
-        calls = int(re.search(r"memory\): (\d+) calls", result.stdout)[1])
-        outside = sum(int(count) for count in re.findall(r"not taken, (\d+) cases", result.stdout))
+        command = ["verify", "--target", KERNELS, "--op", "rms_norm", "--seconds", "2", "--seed", "3"]
+        text = self.run_program(*command, code=0, NORMPROOF_PLUGIN_LIMITS="kept")
+        self.assertIn("it also has what this program does not know: layer_norm", text)
+        calls = int(re.search(r"memory\): (\d+) calls", text)[1])
+        outside = sum(int(count) for count in re.findall(r"not taken, (\d+) cases", text))
         self.assertGreater(calls, 1000)
         self.assertLess(outside, calls)  # the corpus and the properties alone, whose cases are what they are
-        result = run(*command, "--corpus", "none", cwd=self.folder, NORMPROOF_PLUGIN_LIMITS="broken")
-        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
-        self.assertIn("its limits say that it takes the call, but it does not: not today", result.stdout)
+        text = self.run_program(*command, code=1, NORMPROOF_PLUGIN_LIMITS="broken")
+        self.assertIn("its limits say that it takes the call, but it does not: not today", text)
 
     def test_what_is_not_taken_is_neither_right_nor_wrong(self):
         text = self.replay("not-taken:24", 0)

@@ -73,6 +73,7 @@ class ComparedTarget final : public CallableTarget {
   bool takes(const Case& test_case) const override {
     return first_->takes(test_case) && second_->takes(test_case);
   }
+  CallLimits limits_of(Operation operation) const override { return first_->limits_of(operation); }
   bool prefers_long_cases() const override {
     return first_->prefers_long_cases() && second_->prefers_long_cases();
   }

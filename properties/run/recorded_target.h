@@ -24,6 +24,7 @@ class RecordedTarget final : public Target {
   std::int64_t requests_at_once() const override { return target_->requests_at_once(); }
   bool is_foreign() const override { return target_->is_foreign(); }
   bool takes(const Case& test_case) const override { return target_->takes(test_case); }
+  CallLimits limits_of(Operation operation) const override { return target_->limits_of(operation); }
   bool prefers_long_cases() const override { return target_->prefers_long_cases(); }
   int calls_at_once_per_core() const override { return target_->calls_at_once_per_core(); }
   std::string closing_words() const override { return target_->closing_words(); }

@@ -255,6 +255,8 @@ FileReport check_file(const std::string& file, const CheckOptions& options) {
 }
 
 int check(const CheckOptions& options) {
+  if (options.canonical && !options.judging.order.empty())
+    throw UsageError("--order and --canonical: the canonical order is another one");
   Json files = Json::array();
   HtmlReport page;
   int conforming = 0, doubtful = 0, violating = 0, unreadable = 0, not_run = 0;

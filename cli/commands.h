@@ -7,6 +7,7 @@
 #include <string>
 
 #include "corpus/quoting.h"
+#include "oracle/order_file.h"
 #include "properties/run/target.h"
 
 namespace CLI {
@@ -59,8 +60,13 @@ void add_target_option(CLI::App& command, std::string& target);
 struct JudgeOptions {
   std::string judge = "auto";  // "canonical", "witness"; auto: as the target's Judging says by itself
   std::string policy;          // empty: native
+  std::string order;           // a file of orders of summation; empty: none
 };
 void add_judge_options(CLI::App& command, JudgeOptions& options);
+// --order; for commands that say by what they judged.
+void add_order_option(CLI::App& command, std::string& order);
+// Reads the file. Throws UsageError where the policy sums otherwise than all of its orders.
+std::shared_ptr<const oracle::Orders> orders_for(const std::string& file, const oracle::Policy& policy);
 // Has the target judged as the options say. Throws UsageError where the policy makes no sense.
 std::unique_ptr<Target> judged(std::unique_ptr<Target> target, const JudgeOptions& options);
 // " --target NAME", and " --judge" and " --policy" where they are not the target's own: for commands that

@@ -38,6 +38,7 @@ struct Given {
 Given read(const ExplainOptions& options) {
   JudgingOptions judging;
   judging.policy = options.judge.policy;
+  judging.order = options.judge.order;
   if (options.file.ends_with(".json")) {
     Given given{read_case(options.file), {}, {}, {}};
     given.tensors = materialize(given.test_case);
@@ -54,13 +55,14 @@ Given read(const ExplainOptions& options) {
 Evaluation judge_given(const Given& given, const ExplainOptions& options) {
   Evaluation evaluation;
   evaluation.policy = given.policy;
+  const bool by_order = given.policy.inverse_root.order != nullptr;
   if (options.judge.judge != "canonical") {
     auto verdict = oracle::judge_witness(given.test_case, given.tensors, *given.outputs, given.policy);
     evaluation.verdict.mismatches =
         verdict.rounding_violations + verdict.scale_violations + verdict.residual_mismatches;
     evaluation.verdict.first_mismatches = std::move(verdict.first_residual_mismatches);
     evaluation.certificates = std::move(verdict.first_violations);
-    const bool case_file = options.file.ends_with(".json") && options.judge.judge == "auto";
+    const bool case_file = options.file.ends_with(".json") && options.judge.judge == "auto" && !by_order;
     if (evaluation.verdict.mismatches > 0 || !case_file) return evaluation;
   }
   evaluation.verdict = oracle::judge_canonical(given.test_case, given.tensors, *given.outputs, given.policy);
@@ -112,7 +114,7 @@ int explain_command(const ExplainOptions& options) {
     fmt::print("outputs: as given in {}\n", options.file);
   } else {
     const auto target = judged(make_target(options.target), options.judge);
-    policy = target->judging().policy;
+    policy = target->judging().policy_of(test_case);
     evaluation = evaluate(test_case, tensors, *target);
     if (evaluation.run.status == RunResult::Status::completed) outputs = evaluation.run.outputs;
     fmt::print("outputs: of target {}\n", target->name());
@@ -122,7 +124,11 @@ int explain_command(const ExplainOptions& options) {
       return kCouldNotRun;
     }
     if (evaluation.violates()) fmt::print("{}", describe(test_case, evaluation));
-    if (!target->judging().canonical) {
+    if (!options.judge.order.empty() && !evaluation.by_known_order())
+      fmt::print("{} has no order for the case\n", options.judge.order);
+    if (evaluation.by_known_order()) {
+      fmt::print("judged by an order in {}; the steps are those of that order\n", options.judge.order);
+    } else if (!target->judging().canonical) {
       fmt::print(
           "judged by the witness judge; the steps are those of the canonical order of summation, which the "
           "target need not follow\n");
@@ -144,6 +150,7 @@ Action add_explain(CLI::App& command) {
   command.add_option("file", options->file, "A case file (*.json), or a dump")->required();
   add_target_option(command, options->target);
   add_judge_options(command, options->judge);
+  add_order_option(command, options->judge.order);
   command.add_option("--row", options->row, "Row of the element, from 0; default: the first wrong element");
   command.add_option("--column", options->column, "Column of the element, from 0");
   return [options] { return explain_command(*options); };

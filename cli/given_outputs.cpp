@@ -69,6 +69,22 @@ oracle::Policy policy_of(const std::string& file, const JudgingOptions& options,
   return policy;
 }
 
+// The policy with the order that --order has for the case. Throws UsageError where it has none.
+oracle::Policy with_given_order(const std::string& file, const JudgingOptions& options, const Case& test_case,
+                                const oracle::Policy& policy) {
+  if (options.order.empty()) return policy;
+  const auto orders = orders_for(options.order, policy);
+  const oracle::GivenOrder* order = orders->find(test_case);
+  if (order == nullptr) {
+    throw UsageError(fmt::format("--order {}: has no order for {}, which is {} {}, {} rows of {}; it has: {}",
+                                 options.order, file, name_of(test_case.operation), name_of(test_case.dtype),
+                                 test_case.rows(), test_case.hidden_size(), orders->contents()));
+  }
+  oracle::Policy result = oracle::with_order(policy, *order);
+  if (options.inverse_root_ulp) result.inverse_root.ulp_bound = *options.inverse_root_ulp;
+  return result;
+}
+
 }  // namespace
 
 void add_judging_options(CLI::App& command, JudgingOptions& options, bool with_policy) {
@@ -93,6 +109,7 @@ void add_judging_options(CLI::App& command, JudgingOptions& options, bool with_p
           "--sum-depth", options.sum_depth,
           "Longest chain of additions in the kernel's sum of squares; default: any order of summation")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
+  add_order_option(command, options.order);
   command.add_flag("--flush-to-zero", options.flush_to_zero,
                    "The kernel may flush subnormal fp32 results to zero");
 }
@@ -100,8 +117,8 @@ void add_judging_options(CLI::App& command, JudgingOptions& options, bool with_p
 GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& options) {
   Dump read = read_file(file, options);
   GivenOutputs given;
-  given.policy = policy_of(file, options, read.policy);
   Case& test_case = read.test_case;
+  given.policy = with_given_order(file, options, test_case, policy_of(file, options, read.policy));
   given.outputs = std::move(*test_case.outputs);
   test_case.outputs.reset();
   given.tensors = take_data(test_case);

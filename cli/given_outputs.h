@@ -19,6 +19,7 @@ struct JudgingOptions {
   std::optional<int> inverse_root_ulp;
   std::optional<std::int64_t> sum_depth;
   bool flush_to_zero = false;
+  std::string order;  // a file of orders of summation; empty: none
 };
 // `with_policy`: whether the command judges by one policy, and so has --policy.
 void add_judging_options(CLI::App& command, JudgingOptions& options, bool with_policy);
@@ -27,7 +28,8 @@ struct GivenOutputs {
   Case test_case;  // its tensors' data lie in `tensors` and `outputs` only
   CaseTensors tensors;
   Outputs outputs;
-  oracle::Policy policy;  // of the option, else of the file, else native; with the options' inverse root
+  // Of the option, else of the file, else native; with the options' inverse root, and the order of --order.
+  oracle::Policy policy;
 };
 
 // Reads a case file (*.json) with outputs, or a dump (any other name; see DUMP.md). Throws UsageError for an

@@ -157,6 +157,7 @@ class Interrogation {
       : options_(options), target_(make_target(options.target)), corpus_(corpus_cases()) {
     if (options.judging.inverse_root_ulp) inverse_root_.ulp_bound = *options.judging.inverse_root_ulp;
     inverse_root_.sum_depth = options.judging.sum_depth;
+    if (!options.judging.order.empty()) orders_ = orders_for(options.judging.order, {});
     inverse_root_.flush_to_zero = options.judging.flush_to_zero;
   }
 
@@ -208,10 +209,23 @@ class Interrogation {
       calls_.push_back({where_of(question), run.memory_violations.front(), false, {}});
       ++damaging_;
     }
-    answer.found =
-        identify(answer.test_case, tensors, run.outputs, inverse_root_, options_.rows, options_.seed);
+    answer.found = identify(answer.test_case, tensors, run.outputs, model_for(answer.test_case),
+                            options_.rows, options_.seed);
     if (!shape_) shape_ = question;
     return answer;
+  }
+
+  // With the order of --order, where it has one for the case.
+  oracle::InverseRootModel model_for(const Case& test_case) {
+    const oracle::GivenOrder* order = orders_ ? orders_->find(test_case) : nullptr;
+    if (order == nullptr) return inverse_root_;
+    ++by_order_;
+    oracle::Policy policy;
+    policy.inverse_root = inverse_root_;
+    const bool asked = options_.judging.inverse_root_ulp.has_value();
+    oracle::InverseRootModel model = oracle::with_order(policy, *order).inverse_root;
+    if (asked) model.ulp_bound = inverse_root_.ulp_bound;
+    return model;
   }
 
   // Takes away the survivors that other cases refute. Where the two paths differ, a case may follow either.
@@ -314,6 +328,9 @@ class Interrogation {
   }
 
   int conclude(int asked) const {
+    if (orders_)
+      fmt::print("{} of {} questions were judged by an order in {}, the others by any order of summation\n",
+                 by_order_, asked, options_.judging.order);
     if (not_taken_ > 0) fmt::print("{} of {} questions not taken by the target\n", not_taken_, asked);
     if (failed_ > 0) fmt::print("{} of {} questions not answered by the target\n", failed_, asked);
     if (damaging_ > 0)
@@ -344,6 +361,8 @@ class Interrogation {
   std::unique_ptr<Target> target_;
   std::vector<Case> corpus_;
   oracle::InverseRootModel inverse_root_;
+  std::shared_ptr<const oracle::Orders> orders_;
+  int by_order_ = 0;
   Progress progress_;
   std::optional<Question> shape_;  // of the first answer, for the traits
   std::vector<Answer> identified_;

@@ -19,6 +19,7 @@
 #include "cli/stop_signals.h"
 #include "corpus/case_json.h"
 #include "corpus/safetensors.h"
+#include "oracle/known_sum.h"
 #include "properties/run/target.h"
 
 namespace normproof {
@@ -126,6 +127,26 @@ void add_judge_options(CLI::App& command, JudgeOptions& options) {
       "native");
 }
 
+void add_order_option(CLI::App& command, std::string& order) {
+  command
+      .add_option("--order", order,
+                  "Judge by the orders of summation in this file, which `normproof order --json` writes: the "
+                  "sum is then "
+                  "one number; cases that it has no order for are judged as without it")
+      ->check(CLI::ExistingFile);
+}
+
+std::shared_ptr<const oracle::Orders> orders_for(const std::string& file, const oracle::Policy& policy) {
+  auto orders = std::make_shared<const oracle::Orders>(oracle::read_orders(file));
+  if (orders->all().empty())
+    throw UsageError(fmt::format("--order {}: holds no order that is certified", file));
+  for (const oracle::GivenOrder& order : orders->all()) {
+    const std::string objection = oracle::objection_to_order(*order.tree, policy);
+    if (!objection.empty()) throw UsageError(fmt::format("--order {}: {}", file, objection));
+  }
+  return orders;
+}
+
 std::unique_ptr<Target> judged(std::unique_ptr<Target> target, const JudgeOptions& options) {
   Judging judging = target->judging();
   if (options.judge != "auto") judging.canonical = options.judge == "canonical";
@@ -136,16 +157,23 @@ std::unique_ptr<Target> judged(std::unique_ptr<Target> target, const JudgeOption
       throw UsageError(fmt::format("--policy: {}", error.what()));
     }
   }
+  if (!options.order.empty()) {
+    if (options.judge == "canonical")
+      throw UsageError("--order and --judge canonical: the canonical judge has an order of its own");
+    judging.orders = orders_for(options.order, judging.policy);
+    judging.canonical = false;
+  }
   target->judge_by(judging);
   return target;
 }
 
 std::string target_arguments(const std::string& target, bool is_foreign, const Judging& judging) {
   std::string text = fmt::format(" --target {}", shell_quoted(target));
-  if (judging.canonical == is_foreign)
+  if (judging.canonical == is_foreign && !judging.orders)
     text += fmt::format(" --judge {}", judging.canonical ? "canonical" : "witness");
   if (judging.policy != oracle::native())
     text += fmt::format(" --policy {}", shell_quoted(oracle::to_string(judging.policy)));
+  if (judging.orders) text += fmt::format(" --order {}", shell_quoted_file(judging.orders->name()));
   return text;
 }
 

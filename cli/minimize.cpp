@@ -40,7 +40,8 @@ void print_size(const char* what, const Case& test_case) {
 int minimize_on_target(const MinimizeOptions& options) {
   Case failing = read_case(options.file);
   failing.outputs.reset();
-  const auto target = judged(make_target(options.target), {options.judge, options.judging.policy});
+  const auto target =
+      judged(make_target(options.target), {options.judge, options.judging.policy, options.judging.order});
   const Evaluation before = evaluate(failing, *target);
   print_size(options.file.c_str(), failing);
   if (before.outcome == Evaluation::Outcome::not_taken) {
@@ -95,8 +96,12 @@ int minimize_given_outputs(const MinimizeOptions& options) {
     return exit_code_after_writing(kCouldNotRun, {written});
   }
   const std::string policy = oracle::to_string(given.policy);
-  fmt::print("check: {} check {}{}\n", program_name(), shell_quoted_file(options.output),
-             policy == "native" ? "" : " --policy " + shell_quoted(policy));
+  // A part of a row has no order of its own.
+  const bool by_order =
+      given.policy.inverse_root.order && orders_for(options.judging.order, {})->find(smallest);
+  fmt::print("check: {} check {}{}{}\n", program_name(), shell_quoted_file(options.output),
+             policy == "native" ? "" : " --policy " + shell_quoted(policy),
+             by_order ? " --order " + shell_quoted_file(options.judging.order) : "");
   return exit_code_after_writing(kViolationFound, {written});
 }
 

@@ -4,24 +4,20 @@
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/order_document.h"
 #include "cli/output_files.h"
 #include "cli/progress.h"
 #include "corpus/atomic_file.h"
-#include "corpus/json_text.h"
 #include "oracle/formats.h"
-#include "oracle/order_file.h"
-#include "properties/order/detect.h"
 #include "properties/order/target_box.h"
 
 namespace normproof {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using order::CallShape;
 using order::Finding;
 using order::Kind;
@@ -33,13 +29,6 @@ struct OrderOptions {
   bool aligned_only = false;
   std::uint64_t seed = 1;
   int threads = 1;
-};
-
-// What was found for one shape of call.
-struct Entry {
-  CallShape shape;
-  Finding finding;
-  bool same_as_first = false;  // the tree is that of the first entry, certified anew
 };
 
 std::string subject_of(const CallShape& shape) {
@@ -76,7 +65,7 @@ std::string root_text(const order::RootFinding& root) {
   return text;
 }
 
-void print(const Entry& entry) {
+void print(const OrderEntry& entry) {
   const Finding& finding = entry.finding;
   fmt::print("{}\n  {}\n", subject_of(entry.shape), place_of(entry.shape));
   fmt::print("  kind       {}{}\n", order::name_of(finding.kind),
@@ -94,55 +83,6 @@ void print(const Entry& entry) {
     fmt::print("  no order is certified\n");
   }
   fmt::print("  asked      {} rows, {} calls, {:.2f} s\n", finding.rows, finding.calls, finding.seconds);
-}
-
-// The place of a tree in the JSON document, which has its arrays on one line.
-std::string placeholder(std::size_t index) { return fmt::format("tree {}", index); }
-
-Json json_of(const Entry& entry, std::size_t index) {
-  const Finding& finding = entry.finding;
-  Json json = {
-      {"operation", name_of(entry.shape.operation)},
-      {"dtype", name_of(entry.shape.dtype)},
-      {"weight_dtype", entry.shape.weight_dtype ? Json(name_of(*entry.shape.weight_dtype)) : Json()},
-      {"quantized_dtype", entry.shape.quantized_dtype ? Json(name_of(*entry.shape.quantized_dtype)) : Json()},
-      {"hidden_size", entry.shape.hidden_size},
-      {"rows", entry.shape.rows},
-      {"offset", entry.shape.offset},
-      {"kind", order::code_of(finding.kind)},
-      {"reason", finding.reason},
-      {"certified", finding.certified()}};
-  if (finding.tree) {
-    json["family"] = finding.family;
-    json["depth"] = finding.tree->depth();
-    json["fma_known"] = finding.fma_known;
-    json["root"] = {{"formula", order::name_of(finding.root.root)}, {"mean", finding.root.mean}};
-    if (finding.root.farthest_ulp >= 0) json["root"]["farthest_ulp"] = finding.root.farthest_ulp;
-    json["certificate_rows"] = finding.certificate_rows;
-  }
-  json["rows_asked"] = finding.rows;
-  json["calls"] = finding.calls;
-  json["seconds"] = finding.seconds;
-  if (finding.tree) json["tree"] = placeholder(index);
-  return json;
-}
-
-std::string document_of(const OrderOptions& options, const std::vector<Entry>& entries) {
-  Json list = Json::array();
-  for (std::size_t i = 0; i < entries.size(); ++i) list.push_back(json_of(entries[i], i));
-  std::string text = json_text({{"normproof_order", 1},
-                                {"target", options.target},
-                                {"version", NORMPROOF_VERSION},
-                                {"seed", options.seed},
-                                {"orders", std::move(list)}},
-                               2) +
-                     "\n";
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    if (!entries[i].finding.tree) continue;
-    const std::string place = fmt::format("\"tree\": \"{}\"", placeholder(i));
-    text.replace(text.find(place), place.size(), "\"tree\": " + oracle::to_json(*entries[i].finding.tree));
-  }
-  return text;
 }
 
 class OrderCommand {
@@ -168,12 +108,14 @@ class OrderCommand {
     if (entries_.front().finding.tree) print_unseen(shape);
     fmt::print("{}", target_->closing_words());
     const bool certified =
-        std::ranges::all_of(entries_, [](const Entry& entry) { return entry.finding.certified(); });
+        std::ranges::all_of(entries_, [](const OrderEntry& entry) { return entry.finding.certified(); });
     const bool broken = options_.demand == "one-order" && changes_;
     const int exit_code = certified && !broken ? kAllGood : kViolationFound;
     return exit_code_after_writing(
-        exit_code,
-        {{options_.json, [&] { write_text_atomically(options_.json, document_of(options_, entries_)); }}});
+        exit_code, {{options_.json, [&] {
+                       write_text_atomically(options_.json,
+                                             order_document(options_.target, options_.seed, entries_));
+                     }}});
   }
 
  private:
@@ -182,7 +124,7 @@ class OrderCommand {
     order::DetectOptions options;
     options.seed = options_.seed;
     options.progress = [&](const char* stage, double share) { progress_.show(stage, share); };
-    Entry entry{shape, answered([&] { return order::detect(*box, options); })};
+    OrderEntry entry{shape, answered([&] { return order::detect(*box, options); })};
     progress_.clear();
     print(entry);
     std::fflush(stdout);
@@ -218,7 +160,7 @@ class OrderCommand {
     progress_.clear();
     if (same) {
       fmt::print("{}: the same order, certified\n", place_of(shape));
-      Entry entry{shape, first, true};
+      OrderEntry entry{shape, first};
       entry.finding.rows = box->rows_asked();
       entry.finding.calls = box->calls();
       entry.finding.seconds = 0;
@@ -243,7 +185,7 @@ class OrderCommand {
   const OrderOptions& options_;
   std::unique_ptr<Target> target_;
   Progress progress_;
-  std::vector<Entry> entries_;
+  std::vector<OrderEntry> entries_;
   bool changes_ = false;
 };
 

@@ -12,7 +12,6 @@
 #include "cli/crash_report.h"
 #include "cli/exit_codes.h"
 #include "cli/output_files.h"
-#include "properties/sequence_run.h"
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
 #include "corpus/dump.h"
@@ -22,6 +21,7 @@
 #include "oracle/canonical_judge.h"
 #include "properties/check.h"
 #include "properties/run/evaluate.h"
+#include "properties/sequence_run.h"
 
 namespace normproof {
 namespace {
@@ -68,7 +68,7 @@ int replay(const ReplayOptions& options) {
                     target->name()));
   }
   report_crashes("findings", options.target);
-  int violations = 0, unreadable = 0, replayed = 0, not_taken = 0;
+  int violations = 0, unreadable = 0, replayed = 0, not_taken = 0, by_order = 0;
   std::pair<Case, Evaluation> first;  // what --dump and --repro write
   for (const std::string& argument : options.files) {
     std::vector<std::filesystem::path> files;
@@ -113,6 +113,7 @@ int replay(const ReplayOptions& options) {
             fmt::format("--dump, --repro: take one case, got more: {}", options.dump + options.repro));
       }
       if (replayed++ == 0) first = {test_case, evaluation};
+      by_order += evaluation.by_known_order() ? 1 : 0;
       if (evaluation.outcome == Evaluation::Outcome::not_taken) {
         ++not_taken;
         if (!options.quiet) fmt::print("{}: not taken: {}\n", file.string(), evaluation.run.message);
@@ -129,7 +130,11 @@ int replay(const ReplayOptions& options) {
              replayed - violations - not_taken, violations);
   if (not_taken > 0) fmt::print(", {} not taken", not_taken);
   if (unreadable > 0) fmt::print(", {} files could not be read", unreadable);
-  fmt::print("\n{}", target->closing_words());
+  fmt::print("\n");
+  if (!options.judge.order.empty())
+    fmt::print("{} of {} cases were judged by an order in {}, the others by any order of summation\n",
+               by_order, replayed, options.judge.order);
+  fmt::print("{}", target->closing_words());
   const bool nothing_judged = replayed > 0 && replayed == not_taken;
   const int exit_code = violations > 0   ? kViolationFound
                         : unreadable > 0 ? kUsageError
@@ -151,6 +156,7 @@ Action add_replay(CLI::App& command) {
       ->required();
   add_target_option(command, options->target);
   add_judge_options(command, options->judge);
+  add_order_option(command, options->judge.order);
   command.add_option("--dump", options->dump, "Write the case's inputs and outputs to this safetensors file");
   command.add_option("--repro", options->repro,
                      "Write a Python script (numpy) that shows the case's differing elements by itself");

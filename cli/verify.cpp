@@ -13,6 +13,7 @@
 #include "cli/shard.h"
 #include "cli/stop_signals.h"
 #include "cli/verify_demands.h"
+#include "cli/verify_orders.h"
 #include "cli/verify_run.h"
 #include "corpus/atomic_file.h"
 
@@ -63,6 +64,14 @@ int run(CommandOptions& options) {
              shard.is_whole() ? "" : ", " + to_string(shard));
   std::fflush(stdout);
   finish_on_stop_signal();
+  std::string& order = verify_options.judge.order;
+  if (!order.empty() && !shard.is_whole())
+    throw UsageError(
+        fmt::format("--order {} and --shard: the orders are not part of a shard's result", order));
+  if (order == "auto") {
+    order = certified_orders(verify_options);
+    if (order.empty()) fmt::print("no order is certified: every order of summation is admitted\n");
+  }
   const VerifyResult result = verify(verify_options);
   fmt::print("{}", to_text(verify_options, result));
   return exit_code_after_writing(
@@ -105,6 +114,12 @@ Action add_verify(CLI::App& command) {
   verify_options.corpus = default_corpus_folder();
   add_target_option(command, verify_options.target);
   add_judge_options(command, verify_options.judge);
+  command
+      .add_option(
+          "--order", verify_options.judge.order,
+          "Judge by the orders of summation in this file, which `normproof order --json` writes, and run "
+          "cases that meet them; auto: certify the target's orders first")
+      ->check(CLI::IsMember({"auto"}) | CLI::ExistingFile);
   command.add_option("--seconds", verify_options.seconds, "Time for everything together")
       ->check(CLI::Range(0.0, 1e7))
       ->capture_default_str();

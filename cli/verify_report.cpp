@@ -15,6 +15,7 @@
 #include "corpus/case_json.h"
 #include "corpus/json_text.h"
 #include "properties/report/html.h"
+#include "properties/run/plugin_target.h"
 
 namespace normproof {
 namespace {
@@ -181,6 +182,9 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
                   "target {} conforms: in every row, one inverse RMS that a faithful evaluation can reach "
                   "explains every output bit{} (seed {})\n",
                   options.target, by, options.seed);
+    if (names_a_plugin(options.target) && !result.judging.orders)
+      text +=
+          "any order of summation was admitted; --order auto certifies the target's own and judges by it\n";
   }
   return text;
 }

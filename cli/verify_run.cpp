@@ -11,6 +11,7 @@
 #include "cli/progress.h"
 #include "cli/stop_signals.h"
 #include "cli/verify_demands.h"
+#include "cli/verify_orders.h"
 #include "cli/verify_stage.h"
 #include "cli/verify_violations.h"
 #include "corpus/case_json.h"
@@ -53,6 +54,7 @@ class Verification {
  private:
   void replay_corpus();
   void check_properties();
+  void judge_known_orders();
   void judge_sizes();
   void judge_random_cases();
   void observe_promises();
@@ -80,6 +82,7 @@ VerifyResult Verification::run() {
   replay_corpus();
   if (!stop()) observe_promises();
   if (!stop()) check_properties();
+  if (!stop()) judge_known_orders();
   if (!stop()) judge_sizes();
   if (!stop()) judge_random_cases();
   progress_.clear();
@@ -96,6 +99,7 @@ VerifyResult Verification::run() {
   result_.seconds = clock_.seconds();
   if (stop_is_requested()) note_stop();
   result_.closing_words = target_->closing_words();
+  if (result_.judging.orders) result_.closing_words += orders_text(*result_.judging.orders);
   return std::move(result_);
 }
 
@@ -222,6 +226,17 @@ void Verification::check_properties() {
     if (outcome.cases > 0 || !outcome.holds) result_.checks.push_back(std::move(check));
     if (stop()) return;
   }
+}
+
+void Verification::judge_known_orders() {
+  const Judging judging = target_->judging();
+  if (!judging.orders) return;
+  const std::vector<Case> cases = cases_of_orders(*judging.orders, *target_, options_);
+  if (cases.empty()) return;
+  CaseStage stage{"order", "case of a known order",
+                  [&](std::int64_t index) { return cases[static_cast<std::size_t>(index)]; }};
+  stage.count = static_cast<std::int64_t>(cases.size());
+  judge_cases(stage, stage_context_);
 }
 
 void Verification::judge_sizes() {

@@ -182,7 +182,7 @@ RootInterval AdmissibleModel::unknowns(const Value& low_m, const Value& high_m) 
   return result;
 }
 
-Admissible AdmissibleModel::admissible(const SquareSum& squares) const {
+Admissible AdmissibleModel::admissible(const SquareSum& squares, const std::optional<Value>& known) const {
   Admissible result;
   Arithmetic arithmetic;
   const Value epsilon =
@@ -193,7 +193,7 @@ Admissible AdmissibleModel::admissible(const SquareSum& squares) const {
     result.nan = true;
     return result;
   }
-  const SumRange sum = sum_range(squares);
+  const SumRange sum = known ? SumRange{*known, *known} : sum_range(squares);
   Value low = mean_plus_epsilon(sum.low, false, epsilon);
   Value high = mean_plus_epsilon(sum.high, true, epsilon);
   const Format& format_of_epsilon = format_.bits > 32 ? format_of(DType::fp32) : format_;
@@ -272,6 +272,12 @@ std::optional<RootInterval> AdmissibleModel::admissible_of_exact_sum(std::span<c
   if (2 * lowest < -126 || sum > std::ldexp(1.0, 2 * lowest + 24)) return std::nullopt;
   const auto exact = static_cast<float>(sum);
   return interval_by_hardware(exact, exact);
+}
+
+std::optional<RootInterval> AdmissibleModel::admissible_of_known_sum(double sum) const {
+  if (!hardware_can_follow(sum)) return std::nullopt;
+  const auto rounded = static_cast<float>(sum);
+  return interval_by_hardware(rounded, rounded);
 }
 
 bool AdmissibleModel::needs_more_bits(std::span<const float> operands, double sum) const {

@@ -54,8 +54,9 @@ class AdmissibleModel {
  public:
   explicit AdmissibleModel(const Formula& formula);
 
-  // Exact. For variance in T, `squares` must be those of the operands rounded to T.
-  Admissible admissible(const SquareSum& squares) const;
+  // Exact. For variance in T, `squares` must be those of the operands rounded to T. `sum`: the computed sum,
+  // where the policy's order says it (known_sum.h).
+  Admissible admissible(const SquareSum& squares, const std::optional<Value>& sum = {}) const;
 
   // The same interval from the fp64 sum of squares, for the fast path: nothing where fp64 cannot tell for
   // sure. The caller has made sure that the sum is not exact in every order (see needs_more_bits).
@@ -63,6 +64,8 @@ class AdmissibleModel {
   // The same where fp32 holds every partial sum in any order, such as of a row of ones; nothing where it may
   // not.
   std::optional<RootInterval> admissible_of_exact_sum(std::span<const float> operands, double sum) const;
+  // The same of a sum that the policy's order gives; `sum` is it, computed in the variance's precision.
+  std::optional<RootInterval> admissible_of_known_sum(double sum) const;
   // Whether adding all squares up certainly needs more bits than fp32 has, so that the sum depends on the
   // order.
   bool needs_more_bits(std::span<const float> operands, double sum) const;

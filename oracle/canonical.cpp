@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "oracle/formats.h"
+#include "oracle/known_sum.h"
 
 namespace normproof::oracle {
 namespace {
@@ -85,6 +86,7 @@ SumParts exact_sum(Arithmetic& arithmetic, const Formula& formula, const Value& 
 }
 
 RowScale exact_row_scale(Arithmetic& arithmetic, const Formula& formula, std::span<const Value> operands) {
+  if (const auto sum = known_sum(formula, operands)) return exact_scale_of_sum(arithmetic, formula, *sum);
   const DType activation = formula.formats.activation;
   const VarianceRow& variance = row_of(formula.policy.variance);
   const Format& format = variance.format(activation);

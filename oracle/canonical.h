@@ -41,7 +41,8 @@ inline std::int64_t elements_per_chunk(DType activation) { return 16 * 8 / forma
 // The terms of one element: x alone, or x and residual joined by the policy's sum.
 SumParts exact_sum(Arithmetic& arithmetic, const Formula& formula, const Value& x, const Value& residual);
 
-// The row's mean square v, m = v + eps and the unknown (r, or rms), each rounded, in the canonical order.
+// The row's mean square v, m = v + eps and the unknown (r, or rms), each rounded, in the canonical order, or
+// in the kernel's own where the policy's inverse root model has it.
 struct RowScale {
   Value sum;  // canonical, rounded
   Value mean;

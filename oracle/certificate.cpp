@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "oracle/feasible.h"
+#include "oracle/known_sum.h"
 
 namespace normproof::oracle {
 namespace {
@@ -98,7 +99,7 @@ void require_valid(const Certificate& certificate, const Formula& formula, const
     for (Value& operand : operands) operand = round_to(formula.formats.activation, operand);
   }
   const SquareSum squares = exact_square_sum(operands);
-  const Admissible admissible = AdmissibleModel(formula).admissible(squares);
+  const Admissible admissible = AdmissibleModel(formula).admissible(squares, known_sum(formula, operands));
   if (!(admissible == certificate.admissible)) {
     refuse(certificate,
            fmt::format("admissible is {}, not {}", to_text(admissible), to_text(certificate.admissible)));

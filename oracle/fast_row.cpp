@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "oracle/known_sum.h"
+
 namespace normproof::oracle {
 namespace {
 
@@ -104,6 +106,11 @@ std::span<const float> FastRow::output_operands() const {
 
 // The canonical sum in hardware arithmetic, where there are loops for it.
 std::optional<Value> FastRow::canonical_sum() const {
+  thread_local std::vector<double> scratch;
+  if (const auto known = known_sum(formula_, variance_operands(), scratch)) {
+    const Format& format = row_of(formula_.policy.variance).format(formula_.formats.activation);
+    return round_to(format, decode(kFp64, std::bit_cast<std::uint64_t>(*known)));
+  }
   const VarianceRow& variance = row_of(formula_.policy.variance);
   if (variance.compensated || row_of(formula_.policy.mean).of_terms) return std::nullopt;
   const std::int64_t count = formula_.hidden_size;
@@ -126,7 +133,7 @@ FastRow::Scale FastRow::canonical_scale() const {
   const Policy& policy = formula_.policy;
   Scale scale{};
   if (policy.variance == VariancePolicy::fp32 && policy.mean == MeanPolicy::of_sum &&
-      policy.epsilon == EpsilonPolicy::added) {
+      policy.epsilon == EpsilonPolicy::added && !policy.inverse_root.order) {
     const std::int64_t count = formula_.hidden_size;
     const std::int64_t per_chunk = elements_per_chunk(formula_.formats.activation);
     const float mean =

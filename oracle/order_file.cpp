@@ -162,6 +162,11 @@ GivenOrder read_order(const JsonNode& entry, const std::string& path) {
   if (const JsonNode* rows = find(entry, "rows"))
     order.rows = whole(*rows, json_path(path, "rows"), 1, kMaximumNumber);
   if (const JsonNode* family = find(entry, "family")) order.family = text(*family, json_path(path, "family"));
+  if (const JsonNode* root = find(entry, "root")) {
+    const std::string root_path = json_path(path, "root");
+    order.rounds_root_once =
+        text(member(*root, root_path, "code"), json_path(root_path, "code")) == "rounded_once";
+  }
   const JsonNode& tree = member(entry, path, "tree");
   const std::string tree_path = json_path(path, "tree");
   order.tree = std::make_shared<const SumTree>(read_tree(tree, tree_path));
@@ -182,6 +187,20 @@ std::string to_json(const SumTree& tree) {
   return fmt::format(R"({{"leaves": {}, "precision": "{}", "additions": {}, "fused": {}}})", tree.leaves,
                      tree.precision == SumTree::Precision::fp64 ? "fp64" : "fp32", text_of(additions),
                      text_of(fused));
+}
+
+Policy with_order(Policy policy, const GivenOrder& order) {
+  if (order.rounds_root_once && policy.inverse_root.ulp_bound == InverseRootModel{}.ulp_bound)
+    policy.inverse_root.ulp_bound = 0;
+  policy.inverse_root.order = order.tree;
+  return policy;
+}
+
+std::string to_text(const GivenOrder& order) {
+  std::string text = order.family.empty() ? fmt::format("an order of depth {}", order.tree->depth())
+                                          : fmt::format("the order \"{}\"", order.family);
+  if (order.rows > 0) text += fmt::format(", certified at {} rows per call", order.rows);
+  return text;
 }
 
 const GivenOrder* Orders::find(const Case& test_case) const {

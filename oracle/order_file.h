@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "corpus/case.h"
+#include "oracle/policy.h"
 #include "oracle/sum_tree.h"
 
 namespace normproof::oracle {
@@ -29,10 +30,17 @@ struct GivenOrder {
   Operation operation = Operation::rms_norm;
   DType dtype = DType::bf16;
   std::int64_t hidden_size = 0;
-  std::int64_t rows = 0;  // of the calls by which it was certified
-  std::string family;     // empty: none is named
+  std::int64_t rows = 0;          // of the calls by which it was certified
+  std::string family;             // empty: none is named
+  bool rounds_root_once = false;  // r is fl(1 / sqrt(m)), rounded once
   std::shared_ptr<const SumTree> tree;
 };
+
+// The policy with that order. Where the kernel is known to round r once and the policy says nothing else than
+// usual of it, no other r is admitted.
+Policy with_order(Policy policy, const GivenOrder& order);
+// "the order of serial, certified at 64 rows per call"
+std::string to_text(const GivenOrder& order);
 
 class Orders {
  public:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -37,6 +38,8 @@ enum class ScalingPolicy : std::uint8_t { inverse, divide };
 enum class Fp8Rounding : std::uint8_t { once, through_bf16 };
 enum class Fp8NanPolicy : std::uint8_t { propagate, saturate };
 
+struct SumTree;
+
 // What a kernel that is not bound to the canonical order may do before r is known. Read by the witness judge
 // alone.
 struct InverseRootModel {
@@ -46,6 +49,9 @@ struct InverseRootModel {
   bool flush_to_zero = false;
   // Longest chain of additions from a term to the sum of squares; nothing: any order of summation.
   std::optional<std::int64_t> sum_depth;
+  // The kernel's own order, where it is known (see sum_tree.h): the sum is then one number. It stands for
+  // rows of its own length, see known_sum().
+  std::shared_ptr<const SumTree> order = {};
   friend bool operator==(const InverseRootModel&, const InverseRootModel&) = default;
 };
 

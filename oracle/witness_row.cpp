@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "oracle/feasible.h"
+#include "oracle/known_sum.h"
 #include "oracle/row_kernels.h"
 
 namespace normproof::oracle {
@@ -158,7 +159,9 @@ void WitnessRow::widen(FastRow& fast, RootInterval& feasible, const RootInterval
 std::optional<RowFinding> WitnessRow::judge_quickly(FastRow& fast, bool with_certificate) {
   const double sum = fast.fp64_square_sum();
   const std::span<const float> operands = fast.variance_operands();
-  const std::optional<RootInterval> admissible = model_.needs_more_bits(operands, sum)
+  const std::optional<double> known = known_sum(formula_, operands, scratch_);
+  const std::optional<RootInterval> admissible = known ? model_.admissible_of_known_sum(*known)
+                                                 : model_.needs_more_bits(operands, sum)
                                                      ? model_.admissible_by_fp64(sum)
                                                      : model_.admissible_of_exact_sum(operands, sum);
   if (!admissible) return std::nullopt;
@@ -204,7 +207,7 @@ RowFinding WitnessRow::judge_fully(FastRow& fast, bool with_certificate) {
     operands = rounded_operands_;
   }
   const SquareSum squares = exact_square_sum(operands);
-  const Admissible admissible = model_.admissible(squares);
+  const Admissible admissible = model_.admissible(squares, exact_known_sum(operands));
   RowFinding finding;
   finding.correctly_rounded_root = oracle::correctly_rounded_root(formula_, squares);
   const Value mean = round_to(DType::fp32, quotient(squares.sum, Value::integer(formula_.hidden_size)));
@@ -227,6 +230,15 @@ RowFinding WitnessRow::judge_fully(FastRow& fast, bool with_certificate) {
   finding.certificate->correctly_rounded_root = finding.correctly_rounded_root;
   finding.violation = finding.certificate->kind;
   return finding;
+}
+
+std::optional<Value> WitnessRow::exact_known_sum(std::span<const float> operands) const {
+  if (!formula_.policy.inverse_root.order) return std::nullopt;
+  std::vector<Value> values;
+  values.reserve(operands.size());
+  for (const float operand : operands)
+    values.push_back(decode(DType::fp32, std::bit_cast<std::uint32_t>(operand)));
+  return known_sum(formula_, values);
 }
 
 // Whether an r explains a row that no admissible one does.

@@ -45,6 +45,7 @@ class WitnessRow {
 
   std::optional<RowFinding> judge_quickly(FastRow& fast, bool with_certificate);
   RowFinding judge_fully(FastRow& fast, bool with_certificate);
+  std::optional<Value> exact_known_sum(std::span<const float> operands) const;
   ViolationKind violation_kind(FastRow& fast);
   bool narrow(FastRow& fast, Window& window);
   bool collect_differing(FastRow& fast, const Window& window, std::size_t limit);
@@ -63,6 +64,7 @@ class WitnessRow {
   std::vector<std::byte> at_high_;
   std::vector<std::int64_t> columns_;
   std::vector<float> rounded_operands_;
+  std::vector<double> scratch_;
 };
 
 }  // namespace normproof::oracle

@@ -34,6 +34,7 @@ struct RootFinding {
   std::int64_t farthest_ulp = -1;  // where r itself can be read: from the root rounded once; else -1
 };
 std::string_view name_of(RootFinding::Root root);
+std::string_view code_of(RootFinding::Root root);  // for JSON
 
 struct Finding {
   Kind kind = Kind::no_reader;

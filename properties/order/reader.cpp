@@ -13,6 +13,7 @@ namespace normproof::order {
 namespace {
 
 constexpr std::size_t kControls = 6;  // of each kind, at places of their own
+constexpr int kMostSteps = 3;         // ulp that an epsilon may leave of the mean
 constexpr int kPositiveCalls = 600;   // epsilons that are tried
 
 std::uint32_t bits_of(DType dtype, double value) { return rounded(format_of(dtype), value); }
@@ -82,16 +83,16 @@ bool Reader::try_epsilon(BlackBox& box, std::uint32_t epsilon_bits, Random& rand
   return absorbed_ != survived_;
 }
 
-// eps = -(v - k ulp) for v = B / H, divided or multiplied by the rounded 1 / H.
-bool Reader::try_negative(BlackBox& box, double big, double ulp, Random& random) {
+// eps = -(v - k ulp) for v = B / H, divided or multiplied by the rounded 1 / H; k is at most `most_steps`,
+// from 1 on, or 0 where that is 0.
+bool Reader::try_negative(BlackBox& box, float big, int most_steps, Random& random) {
   const auto hidden = static_cast<float>(box.hidden_size());
-  const auto sum = static_cast<float>(big);
-  for (const float mean : {sum / hidden, sum * (1.0f / hidden)}) {
-    for (const int steps : {1, 2, 3}) {
-      float epsilon = mean;
-      for (int step = 0; step < steps; ++step) epsilon = std::nextafter(epsilon, 0.0f);
-      if (ulp == 0) epsilon = mean;
-      if (try_epsilon(box, std::bit_cast<std::uint32_t>(-epsilon), random)) return true;
+  for (const float mean : {big / hidden, big * (1.0f / hidden)}) {
+    float epsilon = mean;
+    for (int steps = 0; steps <= most_steps; ++steps) {
+      const bool is_tried = steps > 0 || most_steps == 0;
+      if (is_tried && try_epsilon(box, std::bit_cast<std::uint32_t>(-epsilon), random)) return true;
+      epsilon = std::nextafter(epsilon, 0.0f);
     }
   }
   return false;
@@ -141,17 +142,14 @@ bool Reader::try_positive(BlackBox& box, Random& random) {
 std::optional<Reader> Reader::calibrate(BlackBox& box, Scale scale, Random& random, std::string& why) {
   const DType dtype = box.dtype();
   Alphabet alphabet;
-  double big = 0, ulp = 0;
+  float big = 0x1p28f;
   if (scale == Scale::fp32) {
     // 2^24 and 0.9922, whose ulp is 2; 1.41 more is above half an ulp, whatever it meets first.
-    big = 0x1p24;
-    ulp = 2;
+    big = 0x1p24f;
     alphabet = {bits_of(dtype, 4096), bits_of(dtype, 0.99609375), 0, bits_of(dtype, 1.1875)};
   } else {
     // 2^28 and 0.4944 * 2^-24, whose ulp in fp64 is 2^-24. Either 16 makes the sum a tie of fp32, or one ulp
     // of fp64 is all that is left of the mean.
-    big = 0x1p28;
-    ulp = scale == Scale::fp64 ? 32 : 0;
     const double companion = scale == Scale::fp64 ? 4 : 0x1p-12;
     const double nudge = scale == Scale::fp64 ? 0x1p-11 : 0x1p-12;
     alphabet = {bits_of(dtype, 0x1p14), bits_of(dtype, 45 * 0x1p-18), bits_of(dtype, companion),
@@ -165,7 +163,7 @@ std::optional<Reader> Reader::calibrate(BlackBox& box, Scale scale, Random& rand
   }
   std::string refusal;
   try {
-    if (reader.try_negative(box, big, ulp, random)) return reader;
+    if (reader.try_negative(box, big, scale == Scale::fp64_kept ? 0 : kMostSteps, random)) return reader;
     why = "under a negative epsilon the control rows do not read as two different numbers";
   } catch (const NoAnswer& error) {
     if (!error.refused) throw;

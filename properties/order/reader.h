@@ -55,7 +55,7 @@ class Reader {
   explicit Reader(const Alphabet& alphabet) : alphabet_(alphabet) {}
   std::vector<Probe> controls(std::int32_t hidden, bool survived, std::size_t count, Random& random) const;
   bool try_epsilon(BlackBox& box, std::uint32_t epsilon_bits, Random& random);
-  bool try_negative(BlackBox& box, double big, double ulp, Random& random);
+  bool try_negative(BlackBox& box, float big, int most_steps, Random& random);
   bool try_positive(BlackBox& box, Random& random);
 
   Alphabet alphabet_;

@@ -1,35 +1,24 @@
 #include "properties/order/recover.h"
 
 #include <algorithm>
-#include <map>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "properties/order/families.h"
+#include "properties/order/subtrees.h"
 
 namespace normproof::order {
 namespace {
 
 constexpr std::int32_t kUnknown = -1;
-constexpr std::size_t kShapesTried = 3;   // of those that other subtrees of the same size have
 constexpr std::size_t kLeastChain = 12;   // leaves; fewer are sorted without a guess
 constexpr std::size_t kLeastFamily = 8;   // leaves; smaller subtrees are not guessed to be of a family
 constexpr std::size_t kAskedAtOnce = 64;  // leaves of a segment up to which both of its questions go together
 constexpr std::int64_t kFailuresAllowed = 8;  // guesses about shapes, before all subtrees are solved at once
 
 struct NoTree {};
-
-using Leaves = std::vector<std::int32_t>;
-
-// A subtree that is known by its leaves, and once it is solved by its two children.
-struct Slot {
-  std::int32_t first = kUnknown, second = kUnknown;
-  std::int32_t leaf = kUnknown;
-};
-
-// The shape of a subtree: a tree of the ranks of its leaves.
-using Shape = std::shared_ptr<const SumTree>;
 
 // Leaves among the others of a job, in the order in which they meet its first leaf.
 struct Segment {
@@ -46,10 +35,9 @@ struct Job {
   Leaves leaves;  // ascending
   enum class State { new_job, guessing, sorting, solved } state = State::new_job;
   std::vector<Shape> guesses = {};
+  std::size_t guesses_from_shapes = 0;  // the first so many
   std::vector<Segment> segments = {};
 };
-
-SumTree::Node as_node(std::int32_t first, std::int32_t second) { return {first, second}; }
 
 class Solver {
  public:
@@ -59,14 +47,13 @@ class Solver {
   std::optional<SumTree> solve() {
     Leaves all(static_cast<std::size_t>(box_.hidden_size()));
     for (std::size_t j = 0; j < all.size(); ++j) all[j] = static_cast<std::int32_t>(j);
-    slots_.emplace_back();
-    jobs_.push_back({0, std::move(all)});
+    jobs_.push_back({Subtrees::kRoot, std::move(all)});
     try {
       while (!jobs_.empty()) round();
     } catch (const NoTree&) {
       return std::nullopt;
     }
-    return tree_of(0);
+    return subtrees_.tree_of(Subtrees::kRoot);
   }
 
  private:
@@ -108,22 +95,16 @@ class Solver {
   template <class IsLater>
   static void divide(Segment& segment, const IsLater& is_later, std::vector<Segment>& segments);
   void finish(Job& job);
-  void graft(const Job& job, const SumTree& shape);
   std::vector<Triple> sample_of(const SumTree& shape, const Leaves& leaves);
   std::vector<Triple> chain_of(const Job& job, const Segment& segment, bool descending);
   std::vector<std::size_t> sampled(std::size_t count);
-  Leaves leaves_of(std::int32_t slot) const;
-  SumTree tree_of(std::int32_t slot) const;
-  void learn_shapes();
 
   BlackBox& box_;
   const Reader& reader_;
   Random& random_;
   const RecoverOptions& options_;
-  std::vector<Slot> slots_;
+  Subtrees subtrees_;
   std::vector<Job> jobs_;
-  std::vector<std::int32_t> unlearned_;  // solved without a guess; their shapes are not known yet
-  std::map<std::size_t, std::vector<Shape>> shapes_;
   std::int64_t right_guesses_ = 0, wrong_guesses_ = 0;
   std::size_t solved_leaves_ = 0;
 };
@@ -161,77 +142,6 @@ std::vector<Triple> Solver::chain_of(const Job& job, const Segment& segment, boo
   return triples;
 }
 
-Leaves Solver::leaves_of(std::int32_t slot) const {
-  Leaves leaves;
-  std::vector<std::int32_t> open = {slot};
-  while (!open.empty()) {
-    const Slot& top = slots_[static_cast<std::size_t>(open.back())];
-    open.pop_back();
-    if (top.leaf != kUnknown) leaves.push_back(top.leaf);
-    if (top.first == kUnknown) continue;
-    open.push_back(top.first);
-    open.push_back(top.second);
-  }
-  std::ranges::sort(leaves);
-  return leaves;
-}
-
-// Of the ranks of its leaves. All below the slot must be solved.
-SumTree Solver::tree_of(std::int32_t slot) const {
-  const Leaves leaves = leaves_of(slot);
-  const auto count = static_cast<std::int32_t>(leaves.size());
-  std::vector<SumTree::Node> nodes;
-  std::map<std::int32_t, std::int32_t> numbers;  // of the slots
-  std::vector<std::pair<std::int32_t, bool>> open = {{slot, false}};
-  while (!open.empty()) {
-    const auto [top, below_done] = open.back();
-    open.pop_back();
-    const Slot& at = slots_[static_cast<std::size_t>(top)];
-    if (at.leaf != kUnknown) {
-      numbers[top] = static_cast<std::int32_t>(std::ranges::lower_bound(leaves, at.leaf) - leaves.begin());
-    } else if (!below_done) {
-      open.push_back({top, true});
-      open.push_back({at.first, false});
-      open.push_back({at.second, false});
-    } else {
-      nodes.push_back(as_node(numbers[at.first], numbers[at.second]));
-      numbers[top] = count + static_cast<std::int32_t>(nodes.size()) - 1;
-    }
-  }
-  return oracle::make_tree(count, std::move(nodes));
-}
-
-// The shapes of subtrees that were solved without a guess, once all below them is solved and another subtree
-// of their size waits.
-void Solver::learn_shapes() {
-  if (unlearned_.empty()) return;
-  std::vector<std::int32_t> sizes(slots_.size(), 0);  // in leaves; 0: not solved
-  for (std::size_t i = slots_.size(); i-- > 0;) {     // children have larger numbers
-    const Slot& slot = slots_[i];
-    if (slot.leaf != kUnknown) sizes[i] = 1;
-    if (slot.first == kUnknown) continue;
-    const std::int32_t a = sizes[static_cast<std::size_t>(slot.first)],
-                       b = sizes[static_cast<std::size_t>(slot.second)];
-    sizes[i] = a != 0 && b != 0 ? a + b : 0;
-  }
-  std::map<std::int32_t, int>
-      wanted;  // sizes of subtrees that wait, and how many slots of each are looked at
-  for (const Job& job : jobs_) wanted[static_cast<std::int32_t>(job.leaves.size())] = 2;
-  std::vector<std::int32_t> left;
-  for (const std::int32_t slot : unlearned_) {
-    const std::int32_t size = sizes[static_cast<std::size_t>(slot)];
-    const auto waiting = wanted.find(size);
-    if (size == 0 || waiting == wanted.end()) left.push_back(slot);
-    if (size < 4 || waiting == wanted.end() || waiting->second-- <= 0) continue;
-    std::vector<Shape>& known = shapes_[static_cast<std::size_t>(size)];
-    if (known.size() >= kShapesTried) continue;
-    auto shape = std::make_shared<const SumTree>(tree_of(slot));
-    if (std::ranges::none_of(known, [&](const Shape& other) { return *other == *shape; }))
-      known.push_back(std::move(shape));
-  }
-  unlearned_ = std::move(left);
-}
-
 // The jobs that ask in this round: as long as shapes repeat, a subtree waits for a larger one to be solved.
 std::vector<Job*> Solver::runnable() {
   const bool all = wrong_guesses_ > kFailuresAllowed + right_guesses_;
@@ -242,8 +152,8 @@ std::vector<Job*> Solver::runnable() {
   });
   std::vector<Job*> chosen;
   for (Job& job : jobs_) {
-    const auto known = shapes_.find(job.leaves.size());
-    const bool has_shape = known != shapes_.end() && job.state == Job::State::new_job;
+    const bool has_shape =
+        !subtrees_.shapes_of(job.leaves.size()).empty() && job.state == Job::State::new_job;
     bool runs = all || job.state != Job::State::new_job || has_shape || job.leaves.size() <= 4;
     if (!runs && job.leaves.size() == largest && !has_leader) runs = has_leader = true;
     if (runs) chosen.push_back(&job);
@@ -252,7 +162,9 @@ std::vector<Job*> Solver::runnable() {
 }
 
 void Solver::round() {
-  learn_shapes();
+  std::vector<std::size_t> sizes;
+  for (const Job& job : jobs_) sizes.push_back(job.leaves.size());
+  subtrees_.learn(sizes);
   Batch batch;
   std::vector<Questions> all;
   for (Job* job : runnable()) {
@@ -276,7 +188,9 @@ void Solver::round() {
 void Solver::begin(Job& job) {
   job.state = Job::State::guessing;
   const auto count = static_cast<std::int32_t>(job.leaves.size());
-  if (const auto known = shapes_.find(job.leaves.size()); known != shapes_.end()) job.guesses = known->second;
+  const std::span<const Shape> shapes = subtrees_.shapes_of(job.leaves.size());
+  job.guesses.assign(shapes.begin(), shapes.end());
+  job.guesses_from_shapes = shapes.size();
   if (count < 4) return;
   for (const auto make : {serial, reverse, pairwise, pairwise_larger_first, numpy_pairwise}) {
     if (job.leaves.size() < kLeastFamily && make != serial) break;
@@ -315,43 +229,19 @@ void Solver::ask_guesses(const Job& job, Batch& batch, Questions& questions) {
 }
 
 bool Solver::take_guesses(Job& job, const Batch& batch, const Questions& questions) {
-  const auto known = shapes_.find(job.leaves.size());
-  const std::size_t from_shapes =
-      known == shapes_.end() ? 0 : std::min(known->second.size(), job.guesses.size());
   std::size_t next = questions.first;
   for (std::size_t guess = 0; guess < job.guesses.size(); ++guess) {
     bool right = true;
     for (std::size_t i = 0; i < questions.counts[guess]; ++i) right = batch.survived(next++) && right;
     if (!right) continue;
-    graft(job, *job.guesses[guess]);
-    right_guesses_ += guess < from_shapes ? 1 : 0;
+    subtrees_.graft(job.slot, job.leaves, *job.guesses[guess]);
+    right_guesses_ += guess < job.guesses_from_shapes ? 1 : 0;
     job.state = Job::State::solved;
     solved_leaves_ += job.leaves.size();
     return true;
   }
-  wrong_guesses_ += from_shapes > 0 ? 1 : 0;
+  wrong_guesses_ += job.guesses_from_shapes > 0 ? 1 : 0;
   return false;
-}
-
-// Puts a guessed subtree into the job's slot.
-void Solver::graft(const Job& job, const SumTree& shape) {
-  std::vector<std::int32_t> slot_of(static_cast<std::size_t>(shape.leaves) + shape.nodes.size());
-  slot_of.back() = job.slot;
-  // From the root down, so that children have larger numbers than their parents.
-  for (std::int32_t number = shape.root(); number >= shape.leaves; --number) {
-    const SumTree::Node& node = shape.node(number);
-    const std::int32_t parent = slot_of[static_cast<std::size_t>(number)];
-    const auto first = static_cast<std::int32_t>(slots_.size());
-    slots_[static_cast<std::size_t>(parent)].first = first;
-    slots_[static_cast<std::size_t>(parent)].second = first + 1;
-    slots_.emplace_back();
-    slots_.emplace_back();
-    slot_of[static_cast<std::size_t>(node.first)] = first;
-    slot_of[static_cast<std::size_t>(node.second)] = first + 1;
-  }
-  for (std::int32_t leaf = 0; leaf < shape.leaves; ++leaf)
-    slots_[static_cast<std::size_t>(slot_of[static_cast<std::size_t>(leaf)])].leaf =
-        job.leaves[static_cast<std::size_t>(leaf)];
 }
 
 // For each unsorted segment: that it is a chain; or which of its leaves meet a random one of them before the
@@ -466,29 +356,22 @@ void Solver::finish(Job& job) {
   std::int32_t at = job.slot;
   for (std::size_t s = job.segments.size(); s-- > 0;) {
     Segment& segment = job.segments[s];
-    const auto path = static_cast<std::int32_t>(slots_.size());
-    slots_.emplace_back();
-    slots_.emplace_back();
-    slots_[static_cast<std::size_t>(at)].first = path;
-    slots_[static_cast<std::size_t>(at)].second = path + 1;
-    unlearned_.push_back(at);
+    const auto [path, hanging] = subtrees_.divide(at);
     if (segment.leaves.size() == 1) {
-      slots_.back().leaf = segment.leaves.front();
+      subtrees_.set_leaf(hanging, segment.leaves.front());
       ++solved_leaves_;
     } else if (segment.leaves.size() == 2) {
-      const std::int32_t leaf = static_cast<std::int32_t>(slots_.size());
-      slots_.push_back({kUnknown, kUnknown, segment.leaves[0]});
-      slots_.push_back({kUnknown, kUnknown, segment.leaves[1]});
-      slots_[static_cast<std::size_t>(path) + 1].first = leaf;
-      slots_[static_cast<std::size_t>(path) + 1].second = leaf + 1;
+      const auto [first, second] = subtrees_.divide(hanging);
+      subtrees_.set_leaf(first, segment.leaves[0]);
+      subtrees_.set_leaf(second, segment.leaves[1]);
       solved_leaves_ += 2;
     } else {
       std::ranges::sort(segment.leaves);
-      jobs_.push_back({path + 1, std::move(segment.leaves)});
+      jobs_.push_back({hanging, std::move(segment.leaves)});
     }
     at = path;
   }
-  slots_[static_cast<std::size_t>(at)].leaf = job.leaves.front();
+  subtrees_.set_leaf(at, job.leaves.front());
 }
 
 }  // namespace

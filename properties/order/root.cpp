@@ -181,6 +181,22 @@ std::string_view name_of(RootFinding::Root root) {
   return "?";
 }
 
+std::string_view code_of(RootFinding::Root root) {
+  switch (root) {
+    case Root::not_looked_at:
+      return "unknown";
+    case Root::rounded_once:
+      return "rounded_once";
+    case Root::quotient:
+      return "quotient";
+    case Root::divides:
+      return "divides";
+    case Root::other:
+      return "other";
+  }
+  return "?";
+}
+
 RootFinding find_root(BlackBox& box, Random& random) {
   RootFinding finding;
   // Hardly any fp8 output shows one ulp of r.

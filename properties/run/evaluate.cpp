@@ -23,15 +23,16 @@ constexpr std::int64_t kFirstViolations = oracle::kMaximumListed;
 // limit.
 void judge(const Case& test_case, const CaseTensors& tensors, const Judging& judging, std::int64_t stop_after,
            Evaluation& evaluation) {
-  evaluation.policy = judging.policy;
-  if (judging.canonical) {
+  evaluation.policy = judging.policy_of(test_case);
+  const bool by_order = evaluation.policy.inverse_root.order != nullptr;
+  if (judging.canonical && !by_order) {
     evaluation.verdict = oracle::judge_canonical(test_case, tensors, evaluation.run.outputs, judging.policy);
     return;
   }
   oracle::WitnessOptions options;
   options.stop_after = stop_after;
   oracle::WitnessVerdict verdict =
-      oracle::judge_witness(test_case, tensors, evaluation.run.outputs, judging.policy, options);
+      oracle::judge_witness(test_case, tensors, evaluation.run.outputs, evaluation.policy, options);
   evaluation.verdict.rows = verdict.rows;
   evaluation.verdict.elements = verdict.elements;
   evaluation.verdict.special_rows = verdict.special_rows;

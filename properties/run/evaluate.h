@@ -33,6 +33,7 @@ struct Evaluation {
   oracle::Verdict verdict;
   std::vector<oracle::Certificate> certificates;
   oracle::Policy policy;  // by which it was judged
+  bool by_known_order() const { return policy.inverse_root.order != nullptr; }
   bool violates() const {
     return outcome != Outcome::conforms && outcome != Outcome::refused_as_demanded &&
            outcome != Outcome::not_taken;
@@ -51,8 +52,8 @@ Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& t
 Evaluation evaluate_until_violation(const Case& test_case, Target& target);
 // Judges what came of a run.
 Evaluation judge_run(const Case& test_case, const Target& target, RunResult result);
-// evaluate() of several; a violation among them is looked at again alone, since another case may have done the
-// damage.
+// evaluate() of several; a violation among them is looked at again alone, since another case may have done
+// the damage.
 std::vector<Evaluation> evaluate_all(std::span<const RunRequest> requests, Target& target);
 
 // Whether the kernels must refuse this valid case: the vectorized path demanded where the layout forbids it.

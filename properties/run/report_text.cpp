@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "oracle/sum_tree.h"
 #include "properties/run/policy_power.h"
 
 namespace normproof {
@@ -36,7 +37,9 @@ std::string indented(const std::string& text, const std::string& by) {
 std::string model_text(const oracle::InverseRootModel& model) {
   return fmt::format(
       "r within {} ulp, {}{}", model.ulp_bound,
-      model.sum_depth ? fmt::format("at most {} additions deep", *model.sum_depth) : "any order of summation",
+      model.order       ? fmt::format("the given order of summation, {} additions deep", model.order->depth())
+      : model.sum_depth ? fmt::format("at most {} additions deep", *model.sum_depth)
+                        : "any order of summation",
       model.flush_to_zero ? ", flush to zero allowed" : "");
 }
 

@@ -62,6 +62,11 @@ std::size_t find_divider(std::string_view name) {
 
 }  // namespace
 
+oracle::Policy Judging::policy_of(const Case& test_case) const {
+  const oracle::GivenOrder* given = orders ? orders->find(test_case) : nullptr;
+  return given != nullptr ? oracle::with_order(policy, *given) : policy;
+}
+
 std::vector<RunResult> Target::run_all(std::span<const RunRequest> requests) {
   std::vector<RunResult> results;
   for (const RunRequest& request : requests) results.push_back(run(*request.test_case, *request.tensors));

@@ -12,6 +12,7 @@
 
 #include "corpus/call_limits.h"
 #include "corpus/case.h"
+#include "oracle/order_file.h"
 #include "oracle/policy.h"
 
 namespace normproof {
@@ -47,6 +48,10 @@ struct Judging {
   // judges, who accepts any order.
   bool canonical = true;
   oracle::Policy policy;
+  // Orders of summation that are known: a case of one is judged by it, by the witness judge.
+  std::shared_ptr<const oracle::Orders> orders = {};
+  // The policy for the case: with the order that `orders` has for it, if any.
+  oracle::Policy policy_of(const Case& test_case) const;
 };
 
 class Target {

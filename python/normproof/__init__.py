@@ -9,18 +9,20 @@ speaks DLPack or the buffer protocol; those on a device are copied.
     explain   every rounding step behind one element
     expected  what the contract, or another policy, says
     run       our kernels, on the CPU
+    order     in which order a function adds the squares of a row, with a certificate
     cases     inputs that break norm kernels
     normproof.testing.assert_conforms   a property test of a function
     normproof.promises                  batch invariance, determinism, the same bits in all layouts, of two functions
 """
 from normproof._cases import Case, cases, read_case
 from normproof._functions import check, expected, explain, identify, policies, run, write_dump
+from normproof._order import KINDS as ORDER_KINDS, Order, order
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
                                 Mismatch, NamedPolicy, Outputs, RowGroup)
 from normproof._tensors import DTYPES, OPERATIONS, from_bits
 
 __all__ = [
     "Case", "Certificate", "CertificateElement", "CheckResult", "DTYPES", "Explanation", "Identification", "LoosePolicy",
-    "Mismatch", "NamedPolicy", "OPERATIONS", "Outputs", "RowGroup", "cases", "check", "expected", "explain", "from_bits", "identify",
-    "policies", "read_case", "run", "write_dump",
+    "Mismatch", "NamedPolicy", "OPERATIONS", "ORDER_KINDS", "Order", "Outputs", "RowGroup", "cases", "check", "expected", "explain", "from_bits", "identify",
+    "order", "policies", "read_case", "run", "write_dump",
 ]

@@ -32,6 +32,7 @@
 #include "properties/run/report_text.h"
 #include "python/src/call.h"
 #include "python/src/kernels_library.h"
+#include "python/src/order.h"
 
 namespace nb = nanobind;
 
@@ -443,6 +444,7 @@ NB_MODULE(_core, module) {
       nb::arg("flush_to_zero") = false, kStandardFloats);
   module.def("policy_table", &policy_table);
   bind_kernels_library(module);
+  bind_order(module);
 
   nb::class_<Call>(module, "Call")
       .def("properties", &properties_of, kStandardFloats)

@@ -85,6 +85,9 @@ class Box final : public BlackBox {
 
 }  // namespace
 
+double number_of(DType dtype, std::uint32_t bits) { return value_of(format_of(dtype), bits); }
+std::uint32_t bits_of(DType dtype, double number) { return rounded(format_of(dtype), number); }
+
 std::unique_ptr<BlackBox> make_box(std::int32_t hidden, RowSum sum, const BoxOptions& options) {
   return std::make_unique<Box>(hidden, std::move(sum), options);
 }

@@ -11,6 +11,10 @@
 
 namespace normproof::order {
 
+// The number of those bits, and the bits of the nearest number (corpus/float_format.h).
+double number_of(DType dtype, std::uint32_t bits);
+std::uint32_t bits_of(DType dtype, double number);
+
 // The sum of squares of a row; the number of the call, for orders that change from call to call.
 using RowSum = std::function<double(std::span<const float> row, std::int64_t call)>;
 

@@ -1,0 +1,70 @@
+#include "cli/order_document.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "corpus/json_text.h"
+#include "oracle/order_file.h"
+
+namespace normproof {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using order::Finding;
+
+// The place of a tree in the JSON document, which has its arrays on one line.
+std::string placeholder(std::size_t index) { return fmt::format("tree {}", index); }
+
+Json json_of(const OrderEntry& entry, std::size_t index) {
+  const Finding& finding = entry.finding;
+  Json json = {
+      {"operation", name_of(entry.shape.operation)},
+      {"dtype", name_of(entry.shape.dtype)},
+      {"weight_dtype", entry.shape.weight_dtype ? Json(name_of(*entry.shape.weight_dtype)) : Json()},
+      {"quantized_dtype", entry.shape.quantized_dtype ? Json(name_of(*entry.shape.quantized_dtype)) : Json()},
+      {"hidden_size", entry.shape.hidden_size},
+      {"rows", entry.shape.rows},
+      {"offset", entry.shape.offset},
+      {"kind", order::code_of(finding.kind)},
+      {"reason", finding.reason},
+      {"certified", finding.certified()}};
+  if (finding.tree) {
+    json["family"] = finding.family;
+    json["depth"] = finding.tree->depth();
+    json["fma_known"] = finding.fma_known;
+    json["root"] = {{"code", order::code_of(finding.root.root)},
+                    {"formula", order::name_of(finding.root.root)},
+                    {"mean", finding.root.mean}};
+    if (finding.root.farthest_ulp >= 0) json["root"]["farthest_ulp"] = finding.root.farthest_ulp;
+    json["certificate_rows"] = finding.certificate_rows;
+  }
+  json["rows_asked"] = finding.rows;
+  json["calls"] = finding.calls;
+  json["seconds"] = finding.seconds;
+  if (finding.tree) json["tree"] = placeholder(index);
+  return json;
+}
+
+}  // namespace
+
+std::string order_document(const std::string& target, std::uint64_t seed,
+                           const std::vector<OrderEntry>& entries) {
+  Json list = Json::array();
+  for (std::size_t i = 0; i < entries.size(); ++i) list.push_back(json_of(entries[i], i));
+  std::string text = json_text({{"normproof_order", 1},
+                                {"target", target},
+                                {"version", NORMPROOF_VERSION},
+                                {"seed", seed},
+                                {"orders", std::move(list)}},
+                               2) +
+                     "\n";
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (!entries[i].finding.tree) continue;
+    const std::string place = fmt::format("\"tree\": \"{}\"", placeholder(i));
+    text.replace(text.find(place), place.size(), "\"tree\": " + oracle::to_json(*entries[i].finding.tree));
+  }
+  return text;
+}
+
+}  // namespace normproof

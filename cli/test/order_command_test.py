@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Drives `normproof order`, and `--order` of other commands, as a user would.
+
+Usage: order_command_test.py NORMPROOF [UNITTEST-ARGUMENT...]
+"""
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = sys.argv[1]
+
+# One and nine times 2^-12: added to 1 each square of 2^-24 is lost, added to each other first they are not. In fp32 the
+# canonical order has three lanes of them (oracle/CONTRACT.md).
+ONE, SMALL = 0x3F800000, 0x39800000
+ROW = [ONE] + [SMALL] * 9
+CANONICAL, SERIAL = 0x404A62BF, 0x404A62C2  # of the first element
+EXPONENTS = 0x06000000  # 12 of them: of the other elements
+
+
+def serial_order(hidden, fused=True):
+    additions = [[0, 1]] + ([[hidden, 2, [hidden - 2, 1, 1]]] if hidden > 2 else [])
+    return {"normproof_order": 1, "orders": [{
+        "operation": "rms_norm", "dtype": "fp32", "hidden_size": hidden, "rows": 1, "family": "serial", "fma_known": True,
+        "root": {"code": "rounded_once"},
+        "tree": {"leaves": hidden, "precision": "fp32", "additions": additions,
+                 "fused": [[1, [hidden - 1, 1]]] if fused else []}}]}
+
+
+def dump(x, out):
+    """A dump of one fp32 row."""
+    hidden, header, data = len(x), {"__metadata__": {"op": "rms_norm", "epsilon": "0"}}, b""
+    for name, values in (("x", x), ("out", out)):
+        content = struct.pack(f"<{hidden}I", *values)
+        header[name] = {"dtype": "F32", "shape": [1, hidden], "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def outputs(first):
+    return [first] + [first - EXPONENTS] * 9
+
+
+class OrderCommand(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, content, name):
+        with open(self.path(name), "wb" if isinstance(content, bytes) else "w") as file:
+            file.write(content if isinstance(content, (bytes, str)) else json.dumps(content))
+        return self.path(name)
+
+    def run_program(self, *arguments, code=0):
+        run = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=300, cwd=self.folder)
+        self.assertEqual(run.returncode, code, f"{arguments}\n{run.stdout}\n{run.stderr}")
+        return run.stdout + run.stderr
+
+    def order_of_host(self, hidden, dtype="fp32"):
+        file = self.path(f"order-{hidden}.json")
+        self.run_program("order", "--hidden", str(hidden), "--dtype", dtype, "--json", file, "--aligned-only")
+        return file
+
+    def test_names_the_canonical_order_and_writes_it(self):
+        file = self.path("order.json")
+        text = self.run_program("order", "--hidden", "2048", "--json", file, "--rows-per-call", "64,1,3")
+        self.assertIn("binary fp32 tree", text)
+        self.assertIn("canonical of bf16 and fp16", text)
+        self.assertIn("1 row per call, aligned to 256 bytes: the same order, certified", text)
+        self.assertIn("3 rows per call, aligned to 256 bytes: the same order, certified", text)
+        self.assertIn("shifted by one element: the same order, certified", text)
+        self.assertIn("rounded once", text)
+        self.assertIn("not looked at:", text)
+        with open(file) as opened:
+            document = json.load(opened)
+        self.assertEqual([entry["rows"] for entry in document["orders"]], [64, 1, 3, 64])
+        first = document["orders"][0]
+        self.assertTrue(first["certified"])
+        self.assertEqual(first["depth"], 15)
+        self.assertEqual(first["tree"]["leaves"], 2048)
+        self.assertLess(os.path.getsize(file), 10000)
+
+    def test_fma_leaves_of_fp32(self):
+        text = self.run_program("order", "--hidden", "256", "--dtype", "fp32")
+        self.assertIn("192 of 256 leaves are added by an fma", text)
+
+    def test_the_same_seed_asks_the_same(self):
+        texts = [self.run_program("order", "--hidden", "100", "--seed", "9", "--aligned-only") for _ in range(2)]
+        asked = [[line.rsplit(",", 1)[0] for line in text.splitlines()] for text in texts]
+        self.assertEqual(asked[0], asked[1])
+
+    def test_check_predicts_every_bit(self):
+        canonical = self.order_of_host(10)
+        serial = self.write(serial_order(10), "serial.json")
+        for order, first in ((canonical, CANONICAL), (serial, SERIAL)):
+            good = self.write(dump(ROW, outputs(first)), "good.safetensors")
+            bad = self.write(dump(ROW, outputs(CANONICAL + SERIAL - first)), "bad.safetensors")
+            self.assertIn("given order of summation", self.run_program("check", good, "--order", order))
+            self.assertIn("scale violation", self.run_program("check", bad, "--order", order, code=1))
+        # Any order admits both.
+        self.run_program("check", self.path("good.safetensors"), self.path("bad.safetensors"))
+
+    def test_minimize_and_identify_take_an_order(self):
+        serial = self.write(serial_order(10), "serial.json")
+        bad = self.write(dump(ROW, outputs(CANONICAL)), "bad.safetensors")
+        text = self.run_program("minimize", bad, "--order", serial, "--output", self.path("small.json"), code=1)
+        self.assertIn("--order", text)
+        self.run_program("check", self.path("small.json"), "--order", serial, code=1)
+        self.assertIn("policy: native", self.run_program("identify", bad, "--order", self.order_of_host(10)))
+        run = subprocess.run([PROGRAM, "identify", bad, "--order", serial], capture_output=True, text=True, cwd=self.folder)
+        self.assertNotIn("policy: native", run.stdout)
+
+    def test_replay_and_explain_take_an_order(self):
+        case = self.write({"normproof_case": 1, "name": "ten", "operation": "rms_norm", "dtype": "fp32", "shape": [1, 10], "epsilon": 0,
+                           "input": {"bits": [" ".join(f"{bits:08x}" for bits in ROW)]}}, "case.json")
+        right, wrong = self.order_of_host(10), self.write(serial_order(10), "serial.json")
+        text = self.run_program("replay", case, "--order", right)
+        self.assertIn("1 of 1 cases were judged by an order", text)
+        self.run_program("replay", case, "--order", wrong, code=1)
+        self.assertIn("steps are those of that order", self.run_program("explain", case, "--order", right))
+        text = self.run_program("explain", case, "--order", wrong, code=1)
+        self.assertIn(f"{SERIAL:#010x}", text)
+        # An order of other rows says nothing about this case, which is said.
+        other = self.write(serial_order(12), "other.json")
+        self.assertIn("0 of 1 cases were judged by an order", self.run_program("replay", case, "--order", other))
+
+    def test_orders_that_cannot_be_used_are_refused(self):
+        good = self.write(dump(ROW, outputs(CANONICAL)), "good.safetensors")
+        other = self.write(serial_order(12), "other.json")
+        text = self.run_program("check", good, "--order", other, code=2)
+        self.assertIn("has no order for", text)
+        self.assertIn("it has: rms_norm fp32 H 12", text)
+        serial = self.write(serial_order(10), "serial.json")
+        text = self.run_program("check", good, "--order", serial, "--policy", "variance=kahan", code=2)
+        self.assertIn("variance=kahan sums otherwise", text)
+        self.run_program("check", good, "--order", serial, "--canonical", code=2)
+        self.run_program("check", good, "--order", self.path("missing.json"), code=2)
+        damaged = serial_order(10)
+        damaged["orders"][0]["tree"]["additions"][0] = [0, 11]
+        text = self.run_program("check", good, "--order", self.write(damaged, "damaged.json"), code=2)
+        self.assertIn("damaged.json: $.orders[0].tree.additions", text)
+        empty = self.write({"normproof_order": 1, "orders": []}, "empty.json")
+        self.assertIn("holds no order", self.run_program("check", good, "--order", empty, code=2))
+
+    def test_verify_certifies_and_judges_by_the_order(self):
+        result = self.path("result.json")
+        text = self.run_program("verify", "--target", "host", "--order", "auto", "--op", "rms_norm", "--dtype", "bf16",
+                                "--seconds", "2", "--seed", "3", "--json", result)
+        self.assertIn("rms_norm bf16: canonical of bf16 and fp16, certified", text)
+        self.assertIn("judged by the orders in findings/order.json: rms_norm bf16 H 4096", text)
+        self.run_program("verify", "--order", "auto", "--shard", "1/2", "--seed", "3", code=2)
+
+    def test_usage(self):
+        self.run_program("order", "--hidden", "0", code=2)
+        self.run_program("order", "--rows-per-call", "0", code=2)
+        self.run_program("order", "--target", "nobody", code=3)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])

@@ -1,0 +1,124 @@
+#include "cli/verify_orders.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <string_view>
+#include <thread>
+
+#include "cli/order_document.h"
+#include "cli/progress.h"
+#include "corpus/atomic_file.h"
+#include "corpus/random.h"
+
+namespace normproof {
+namespace {
+
+constexpr std::int32_t kHiddenSize = 4096;  // at which --order auto certifies
+constexpr std::array<std::string_view, 6> kClasses = {"model_rows", "normal",      "spike",
+                                                      "large",      "bit_classes", "near_ties"};
+constexpr int kCasesOfClass = 3;
+constexpr std::int64_t kMostElements = std::int64_t{1} << 18;
+
+bool is_selected(const VerifyOptions& options, Operation operation, DType dtype) {
+  return (!options.operation || *options.operation == operation) &&
+         (!options.dtype || *options.dtype == dtype);
+}
+
+// The order of one operation and dtype; nothing where the target does not take it or gives no answer.
+std::optional<OrderEntry> certified(Target& target, Operation operation, DType dtype, std::uint64_t seed) {
+  order::CallShape shape;
+  shape.operation = operation;
+  shape.dtype = dtype;
+  shape.hidden_size = kHiddenSize;
+  if (quantizes(operation)) shape.quantized_dtype = DType::fp8_e4m3fn;
+  try {
+    shape = order::with_weight_it_takes(target, shape);
+    const int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    const auto box = order::make_target_box(target, shape, threads);
+    order::DetectOptions options;
+    options.seed = seed;
+    return OrderEntry{shape, order::detect(*box, options)};
+  } catch (const TargetError&) {
+    return std::nullopt;
+  } catch (const order::NoAnswer& error) {
+    fmt::print("  {} {}: no answer: {}\n", name_of(operation), name_of(dtype), error.what());
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+std::string certified_orders(const VerifyOptions& options) {
+  const auto target = make_target(options.target);
+  Progress progress;
+  std::vector<OrderEntry> entries;
+  bool any = false;
+  fmt::print("orders of summation at H {}:\n", kHiddenSize);
+  for (const Operation operation : kOperations) {
+    for (const DType dtype : kActivationDTypes) {
+      if (!is_selected(options, operation, dtype)) continue;
+      progress.show("orders", 0);
+      auto entry = certified(*target, operation, dtype, options.seed);
+      progress.clear();
+      if (!entry) continue;
+      const order::Finding& finding = entry->finding;
+      fmt::print("  {} {}: {}\n", name_of(operation), name_of(dtype),
+                 !finding.tree
+                     ? fmt::format("none certified, {} {}", order::name_of(finding.kind), finding.reason)
+                 : finding.family.empty() ? fmt::format("a {} of depth {}, certified",
+                                                        order::name_of(finding.kind), finding.tree->depth())
+                                          : fmt::format("{}, certified", finding.family));
+      std::fflush(stdout);
+      any = any || finding.tree.has_value();
+      entries.push_back(std::move(*entry));
+    }
+  }
+  if (!any) return {};
+  const std::filesystem::path file = std::filesystem::path(options.findings) / "order.json";
+  std::filesystem::create_directories(options.findings);
+  write_text_atomically(file, order_document(options.target, options.seed, entries));
+  return file.string();
+}
+
+std::vector<Case> cases_of_orders(const oracle::Orders& orders, const Target& target,
+                                  const VerifyOptions& options) {
+  std::vector<Case> cases;
+  for (std::size_t i = 0; i < orders.all().size(); ++i) {
+    const oracle::GivenOrder& given = orders.all()[i];
+    if (!is_selected(options, given.operation, given.dtype)) continue;
+    Random random = Random(options.seed).split(i);
+    for (const std::string_view values : kClasses) {
+      for (int k = 0; k < kCasesOfClass; ++k) {
+        order::CallShape shape;
+        shape.operation = given.operation;
+        shape.dtype = given.dtype;
+        shape.hidden_size = static_cast<std::int32_t>(given.hidden_size);
+        shape.rows = std::clamp(given.rows, std::int64_t{1},
+                                std::max<std::int64_t>(1, kMostElements / given.hidden_size));
+        if (quantizes(given.operation)) shape.quantized_dtype = DType::fp8_e4m3fn;
+        Case test_case =
+            order::case_of(order::with_weight_it_takes(target, shape), 0x3727c5ac);  // epsilon 1e-5
+        const auto recipe = [&](std::string_view name) {
+          TensorData data;
+          data.recipe = Recipe{std::string(name), random.below(std::uint64_t{1} << 32)};
+          return data;
+        };
+        test_case[Role::input].data = recipe(values);
+        if (adds_residual(test_case.operation)) test_case[Role::residual].data = recipe(values);
+        if (test_case.weight_dtype) test_case[Role::weight].data = recipe("model_weights");
+        cases.push_back(std::move(test_case));
+      }
+    }
+  }
+  return cases;
+}
+
+std::string orders_text(const oracle::Orders& orders) {
+  return fmt::format("judged by the orders in {}: {}; all other cases by any order of summation\n",
+                     orders.name(), orders.contents());
+}
+
+}  // namespace normproof

@@ -194,7 +194,7 @@ nb::object interval(const oracle::RootInterval& roots) {
 
 nb::dict dictionary(const oracle::Mismatch& mismatch) {
   nb::dict result;
-  result["tensor"] = name_of(mismatch.tensor);
+  result["tensor"] = std::string(name_of(mismatch.tensor));
   result["row"] = mismatch.row;
   result["column"] = mismatch.column;
   result["got"] = mismatch.got;

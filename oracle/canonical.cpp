@@ -33,12 +33,68 @@ void require_bytes(std::string_view what, std::size_t got, std::int64_t elements
                                           got, elements, format_of(dtype).name, wanted));
 }
 
+// The steps for which this oracle has formulas, in the order in which they are carried out. Each switch names
+// all there are, so that the compiler stops at a new one: an operation whose steps, tensors or numbers are
+// not known here would be judged as if it had none.
+int place_of(NormStep step) {
+  switch (step) {
+    case NormStep::add_residual:
+      return 0;
+    case NormStep::normalize:
+      return 1;
+    case NormStep::quantize:
+      return 2;
+  }
+  throw std::invalid_argument(fmt::format("operation: no formula for step {}", static_cast<int>(step)));
+}
+
+bool is_known(Role role) {
+  switch (role) {
+    case Role::input:
+    case Role::residual:
+    case Role::out:
+    case Role::residual_out:
+    case Role::weight:
+    case Role::scale:
+      return true;
+  }
+  return false;
+}
+
+bool is_known(Parameter parameter) {
+  switch (parameter) {
+    case Parameter::epsilon:
+    case Parameter::scale:
+      return true;
+  }
+  return false;
+}
+
+void require_formula(Operation operation) {
+  const OperationSpec& spec = spec_of(operation);
+  int before = -1;
+  bool normalizes = false;
+  for (const NormStep step : spec.steps) {
+    if (place_of(step) <= before)
+      throw std::invalid_argument(
+          fmt::format("operation: no formula for the order of the steps of {}", spec.name));
+    before = place_of(step);
+    normalizes = normalizes || step == NormStep::normalize;
+  }
+  const bool known =
+      std::ranges::all_of(spec.tensors, [](const TensorSpec& tensor) { return is_known(tensor.role); }) &&
+      std::ranges::all_of(spec.parameters, [](Parameter parameter) { return is_known(parameter); });
+  if (!normalizes || !known)
+    throw std::invalid_argument(fmt::format("operation: no formula for {}", spec.name));
+}
+
 }  // namespace
 
 Formula formula_of(const Case& test_case, const Policy& policy) {
   Formula formula;
   const Operation operation = test_case.operation;
   formula.formats = {test_case.dtype, test_case.weight_dtype, test_case.quantized_dtype, policy.rounding};
+  require_formula(operation);
   formula.adds_residual = has(operation, NormStep::add_residual);
   const bool quantizes = has(operation, NormStep::quantize);
   const Format& activation = format_of(test_case.dtype);

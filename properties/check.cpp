@@ -50,6 +50,9 @@ class Checker {
 
  private:
   Case draw(Random& random) const;
+  // Whether some case lies within the target's limits, where it has any.
+  bool has_cases() const;
+  bool has_cases() const;
   CaseFinding check(const Case& test_case, PropertyContext& context) const;
   void check_next(const rc::Gen<Case>& generator);
   PropertyResult failure();
@@ -77,6 +80,18 @@ Case Checker::draw(Random& random) const {
     test_case = random_case(random, limits);
   if (property_.adapt) property_.adapt(test_case, random);
   return test_case;
+}
+
+bool Checker::has_cases() const {
+  const auto limits = [&](Operation operation) { return context_.target.limits_of(operation); };
+  if (std::ranges::any_of(operations_, [&](Operation each) { return limits(each) == CallLimits{}; }))
+    return true;
+  Random random(context_.seed);
+  for (int i = 0; i < kDraws; ++i) {
+    const Case test_case = draw(random);
+    if (what_is_outside(limits(test_case.operation), test_case).empty()) return true;
+  }
+  return false;
 }
 
 CaseFinding Checker::check(const Case& test_case, PropertyContext& context) const {
@@ -125,6 +140,11 @@ PropertyResult Checker::run() {
     result.holds = true;
     result.message = context_.target.is_foreign() ? "not about what the target takes"
                                                   : fmt::format("not about {}", name_of(*context_.operation));
+    return result;
+  }
+  if (!has_cases()) {
+    result.holds = true;
+    result.message = "not about what the target takes: no case lies within its limits";
     return result;
   }
   const auto generator = case_generator([this](Random& random) { return draw(random); });

@@ -19,13 +19,7 @@ class DeviceRounds final : public Rounds {
  private:
   normproof_device_status attempt(Round& round, std::byte* data, normproof_message message) {
     if (const auto status = reserve(round.data_bytes, message)) return status;
-    // In two pieces, because a copy must not reach across the end of pinned memory.
-    const std::size_t pinned = std::min<std::size_t>(round.data_bytes, kPinnedBytes),
-                      rest = round.data_bytes - pinned;
-    if (const auto status = library_.copy_in(device_, data, pinned, message)) return status;
-    if (rest > 0) {
-      if (const auto status = library_.copy_in(device_ + pinned, data + pinned, rest, message)) return status;
-    }
+    if (const auto status = copy_in(device_, data, 0, round.data_bytes, message)) return status;
     for (round.current_call = 0; round.current_call < round.calls; ++round.current_call) {
       Call& call = round.call[round.current_call];
       Addresses addresses{};
@@ -35,12 +29,24 @@ class DeviceRounds final : public Rounds {
     }
     // Copying back only what a device in good order has computed keeps the arena as it was after a failure.
     if (const auto status = library_.synchronize(message)) return status;
+    const std::size_t pinned = std::min<std::size_t>(round.data_bytes, kPinnedBytes);
     if (const auto status = library_.copy_out(data, device_, pinned, message)) return status;
-    if (rest > 0) {
-      if (const auto status = library_.copy_out(data + pinned, device_ + pinned, rest, message))
+    if (pinned < round.data_bytes) {
+      if (const auto status =
+              library_.copy_out(data + pinned, device_ + pinned, round.data_bytes - pinned, message))
         return status;
     }
     return library_.synchronize(message);
+  }
+
+  // Bytes of an arena's data from `offset` on, in two pieces where they reach across the end of its pinned
+  // memory, which one copy must not.
+  normproof_device_status copy_in(std::byte* device, const std::byte* data, std::size_t offset,
+                                  std::size_t bytes, normproof_message message) {
+    const std::size_t first = offset < kPinnedBytes ? std::min(bytes, kPinnedBytes - offset) : bytes;
+    if (const auto status = library_.copy_in(device, data + offset, first, message)) return status;
+    if (first == bytes) return NORMPROOF_DEVICE_OK;
+    return library_.copy_in(device + first, data + offset + first, bytes - first, message);
   }
 
   // The device's mirror of an arena's data.
@@ -79,10 +85,9 @@ class DeviceRounds final : public Rounds {
       // and rare.
       for (std::uint32_t k = 0; k < region.extents; ++k) {
         const Extent& extent = round.extent[region.first_extent + k];
-        const std::byte* packed =
-            reinterpret_cast<const std::byte*>(&round) + kDataOffset + extent.data_offset;
-        if (const auto status =
-                library_.copy_in(addresses[i] + extent.piece.offset, packed, extent.piece.bytes, message))
+        const std::byte* data = reinterpret_cast<const std::byte*>(&round) + kDataOffset;
+        if (const auto status = copy_in(addresses[i] + extent.piece.offset, data, extent.data_offset,
+                                        extent.piece.bytes, message))
           return status;
       }
     }

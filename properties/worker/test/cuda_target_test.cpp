@@ -67,6 +67,18 @@ TEST(CudaTarget, GivesTheResultsOfTheKernelsForEveryCombination) {
   EXPECT_NE(target->closing_words().find("0 cases differ"), std::string::npos) << target->closing_words();
 }
 
+// A tensor beyond the pinned part of the memory that is shared with the worker.
+TEST(CudaTarget, TakesATensorThatReachesAcrossTheEndOfPinnedMemory) {
+  const auto target = make_cuda_target(stand_in());
+  Case test_case;
+  test_case.shape = {1100, 16384};
+  test_case.dtype = DType::fp32;
+  test_case[Role::input].data.recipe = Recipe{"ones", 0};
+  const RunResult result = target->run(test_case, materialize(test_case));
+  ASSERT_EQ(result.status, RunResult::Status::completed) << result.message;
+  EXPECT_EQ(load_bits(result.outputs[Role::out], DType::fp32, test_case.elements() - 1), 0x3f7ffff8u);
+}
+
 TEST(CudaTarget, ServesManyThreadsAtOnceInSharedRounds) {
   const auto target = make_cuda_target(stand_in());
   const auto combinations = all_combinations();

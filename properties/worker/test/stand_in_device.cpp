@@ -4,12 +4,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "kernels/device/normproof_device.h"
 
@@ -58,6 +62,17 @@ normproof_device_status unmap_memory(void* address, normproof_message message) {
   munmap(found->first, found->second);
   mappings().erase(found);
   return NORMPROOF_DEVICE_OK;
+}
+
+// As CUDA does: a copy lies in pinned memory, or outside.
+std::vector<std::pair<const std::byte*, std::size_t>> pinned;
+bool crosses_pinned_memory(const void* host, std::size_t bytes) {
+  const auto* begin = static_cast<const std::byte*>(host);
+  return std::ranges::any_of(pinned, [&](const auto& range) {
+    const std::byte *from = range.first, *to = range.first + range.second;
+    const bool touches = begin < to && begin + bytes > from;
+    return touches && !(begin >= from && begin + bytes <= to);
+  });
 }
 
 }  // namespace
@@ -109,15 +124,22 @@ normproof_device_status normproof_device_map_sparse(uint64_t bytes, const normpr
 normproof_device_status normproof_device_unmap_sparse(void* address, normproof_message message) {
   return unmap_memory(address, message);
 }
-normproof_device_status normproof_device_pin(void*, size_t, normproof_message) { return NORMPROOF_DEVICE_OK; }
+normproof_device_status normproof_device_pin(void* host, size_t bytes, normproof_message) {
+  pinned.push_back({static_cast<const std::byte*>(host), bytes});
+  return NORMPROOF_DEVICE_OK;
+}
 
 normproof_device_status normproof_device_copy_in(void* device, const void* host, size_t bytes,
                                                  normproof_message message) {
+  if (crosses_pinned_memory(host, bytes))
+    return say(message, "stand-in: a copy across the end of pinned memory", NORMPROOF_DEVICE_FAILED);
   std::memcpy(device, host, bytes);
   return say(message, "", NORMPROOF_DEVICE_OK);
 }
 normproof_device_status normproof_device_copy_out(void* host, const void* device, size_t bytes,
                                                   normproof_message message) {
+  if (crosses_pinned_memory(host, bytes))
+    return say(message, "stand-in: a copy across the end of pinned memory", NORMPROOF_DEVICE_FAILED);
   std::memcpy(host, device, bytes);
   return say(message, "", NORMPROOF_DEVICE_OK);
 }

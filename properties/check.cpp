@@ -52,7 +52,6 @@ class Checker {
   Case draw(Random& random) const;
   // Whether some case lies within the target's limits, where it has any.
   bool has_cases() const;
-  bool has_cases() const;
   CaseFinding check(const Case& test_case, PropertyContext& context) const;
   void check_next(const rc::Gen<Case>& generator);
   PropertyResult failure();

@@ -2,8 +2,14 @@
 #include "adapter.h"
 
 // The kernel keeps a row in shared memory, of which a block has 227 KiB.
-static constexpr normproof_plugin_limits kShortRows = {
-    .struct_size = sizeof(normproof_plugin_limits), .greatest_hidden = 58000, .greatest_rank = 2};
+static normproof_plugin_limits short_rows() {
+  normproof_plugin_limits limits{};
+  limits.struct_size = sizeof limits;
+  limits.greatest_hidden = 58000;
+  limits.greatest_rank = 2;
+  return limits;
+}
+static const normproof_plugin_limits kShortRows = short_rows();
 
 const normproof_plugin_info* normproof_plugin(void) {
   static const normproof_plugin_operation rms_norm = {sizeof rms_norm, "rms_norm", &adapter::run_rms_norm, nullptr};

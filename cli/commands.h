@@ -61,6 +61,7 @@ struct JudgeOptions {
   std::string judge = "auto";  // "canonical", "witness"; auto: as the target's Judging says by itself
   std::string policy;          // empty: native
   std::string order;           // a file of orders of summation; empty: none
+  oracle::Orders::Match match = oracle::Orders::Match::same_length;
 };
 void add_judge_options(CLI::App& command, JudgeOptions& options);
 // --order; for commands that say by what they judged.

@@ -161,6 +161,7 @@ std::unique_ptr<Target> judged(std::unique_ptr<Target> target, const JudgeOption
     if (options.judge == "canonical")
       throw UsageError("--order and --judge canonical: the canonical judge has an order of its own");
     judging.orders = orders_for(options.order, judging.policy);
+    judging.match = options.match;
     judging.canonical = false;
   }
   target->judge_by(judging);

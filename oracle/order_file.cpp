@@ -145,6 +145,14 @@ SumTree read_tree(const JsonNode& node, const std::string& path) {
   }
 }
 
+std::optional<DType> read_dtype(const JsonNode& entry, const std::string& path, std::string_view key) {
+  const JsonNode* node = find(entry, key);
+  if (node == nullptr || node->kind == JsonNode::Kind::null) return std::nullopt;
+  const auto dtype = dtype_from_name(text(*node, json_path(path, key)));
+  if (!dtype) refuse(json_path(path, key), "no dtype: " + shown(*node));
+  return dtype;
+}
+
 GivenOrder read_order(const JsonNode& entry, const std::string& path) {
   GivenOrder order;
   const std::string& operation = text(member(entry, path, "operation"), json_path(path, "operation"));
@@ -161,6 +169,8 @@ GivenOrder read_order(const JsonNode& entry, const std::string& path) {
       whole(member(entry, path, "hidden_size"), json_path(path, "hidden_size"), 1, kMaximumTreeLeaves);
   if (const JsonNode* rows = find(entry, "rows"))
     order.rows = whole(*rows, json_path(path, "rows"), 1, kMaximumNumber);
+  order.weight_dtype = read_dtype(entry, path, "weight_dtype");
+  order.quantized_dtype = read_dtype(entry, path, "quantized_dtype");
   if (const JsonNode* family = find(entry, "family")) order.family = text(*family, json_path(path, "family"));
   if (const JsonNode* root = find(entry, "root")) {
     const std::string root_path = json_path(path, "root");
@@ -174,6 +184,24 @@ GivenOrder read_order(const JsonNode& entry, const std::string& path) {
     refuse(json_path(tree_path, "leaves"),
            fmt::format("is {}, but hidden_size is {}", order.tree->leaves, order.hidden_size));
   return order;
+}
+
+// Of fp32 rows only an order that knows which squares are added by an fma.
+bool says_the_sum(const GivenOrder& order, const JsonNode* fma_known) {
+  return order.dtype != DType::fp32 || order.hidden_size < 2 ||
+         order.tree->precision == SumTree::Precision::fp64 || fma_known == nullptr ||
+         fma_known->text == "true";
+}
+
+bool is_packed_and_aligned(const Case& test_case) {
+  return !test_case.in_place &&
+         std::ranges::all_of(kRoles, [&](Role role) { return test_case[role].layout == TensorLayout{}; });
+}
+
+bool is_same_call(const GivenOrder& order, const Case& test_case) {
+  return order.rows == test_case.rows() && test_case.shape.size() == 2 &&
+         order.weight_dtype == test_case.weight_dtype && order.quantized_dtype == test_case.quantized_dtype &&
+         test_case.launch == LaunchChoice{};
 }
 
 }  // namespace
@@ -203,7 +231,8 @@ std::string to_text(const GivenOrder& order) {
   return text;
 }
 
-const GivenOrder* Orders::find(const Case& test_case) const {
+const GivenOrder* Orders::find(const Case& test_case, Match match) const {
+  if (!is_packed_and_aligned(test_case)) return nullptr;
   const GivenOrder* found = nullptr;
   const GivenOrder* of_these_rows = nullptr;
   bool differ = false;
@@ -211,6 +240,7 @@ const GivenOrder* Orders::find(const Case& test_case) const {
     if (order.operation != test_case.operation || order.dtype != test_case.dtype ||
         order.hidden_size != test_case.hidden_size())
       continue;
+    if (match == Match::same_call && !is_same_call(order, test_case)) continue;
     differ = differ || (found != nullptr && *found->tree != *order.tree);
     if (found == nullptr) found = &order;
     if (of_these_rows == nullptr && order.rows == test_case.rows()) of_these_rows = &order;
@@ -242,8 +272,11 @@ Orders orders_from_json(std::string_view json, std::string name) {
     if (list.items[i].kind != JsonNode::Kind::object)
       refuse(at, "expected an object, got " + shown(list.items[i]));
     const JsonNode* tree = oracle::find(list.items[i], "tree");
-    if (tree != nullptr && tree->kind != JsonNode::Kind::null)
-      orders.push_back(read_order(list.items[i], at));
+    if (tree == nullptr || tree->kind == JsonNode::Kind::null) continue;
+    const JsonNode* offset = oracle::find(list.items[i], "offset");
+    if (offset != nullptr && whole(*offset, json_path(at, "offset"), 0, kMaximumNumber) != 0) continue;
+    GivenOrder order = read_order(list.items[i], at);
+    if (says_the_sum(order, oracle::find(list.items[i], "fma_known"))) orders.push_back(std::move(order));
   }
   return Orders(std::move(orders), std::move(name));
 }

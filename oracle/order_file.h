@@ -30,7 +30,9 @@ struct GivenOrder {
   Operation operation = Operation::rms_norm;
   DType dtype = DType::bf16;
   std::int64_t hidden_size = 0;
-  std::int64_t rows = 0;          // of the calls by which it was certified
+  // Of the calls by which it was certified.
+  std::int64_t rows = 0;
+  std::optional<DType> weight_dtype, quantized_dtype;
   std::string family;             // empty: none is named
   bool rounds_root_once = false;  // r is fl(1 / sqrt(m)), rounded once
   std::shared_ptr<const SumTree> tree;
@@ -47,9 +49,15 @@ class Orders {
   explicit Orders(std::vector<GivenOrder> orders, std::string name = {})
       : orders_(std::move(orders)), name_(std::move(name)) {}
 
-  // The order of the case's operation, dtype and hidden size, if the file has one. Where it has several that
-  // differ, that of the case's number of rows.
-  const GivenOrder* find(const Case& test_case) const;
+  // Whether an order stands for calls that were not looked at when it was certified.
+  enum class Match : std::uint8_t {
+    same_length,  // of the same operation, dtype and hidden size, as somebody claims; rows decide where
+                  // orders differ
+    same_call     // only calls of the very same shape, weight and output dtype, launched automatically
+  };
+  // The order for the case, if the file has one. Kernels choose another path for other layouts: a case whose
+  // tensors do not lie packed and aligned has none.
+  const GivenOrder* find(const Case& test_case, Match match = Match::same_length) const;
   const std::vector<GivenOrder>& all() const { return orders_; }
   const std::string& name() const { return name_; }  // of the file
   // "rms_norm bf16 H 4096, rms_norm bf16 H 8192"

@@ -155,7 +155,8 @@ class OrderCommand(unittest.TestCase):
         text = self.run_program("verify", "--target", "host", "--order", "auto", "--op", "rms_norm", "--dtype", "bf16",
                                 "--seconds", "2", "--seed", "3", "--json", result)
         self.assertIn("rms_norm bf16: canonical of bf16 and fp16, certified", text)
-        self.assertIn("judged by the orders in findings/order.json: rms_norm bf16 H 4096", text)
+        self.assertIn("judged by the orders in findings/order.json: calls of the shapes", text)
+        self.assertIn("(rms_norm bf16 H 4096)", text)
         self.run_program("verify", "--order", "auto", "--shard", "1/2", "--seed", "3", code=2)
 
     def test_usage(self):

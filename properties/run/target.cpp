@@ -63,7 +63,7 @@ std::size_t find_divider(std::string_view name) {
 }  // namespace
 
 oracle::Policy Judging::policy_of(const Case& test_case) const {
-  const oracle::GivenOrder* given = orders ? orders->find(test_case) : nullptr;
+  const oracle::GivenOrder* given = orders ? orders->find(test_case, match) : nullptr;
   return given != nullptr ? oracle::with_order(policy, *given) : policy;
 }
 

@@ -50,6 +50,7 @@ struct Judging {
   oracle::Policy policy;
   // Orders of summation that are known: a case of one is judged by it, by the witness judge.
   std::shared_ptr<const oracle::Orders> orders = {};
+  oracle::Orders::Match match = oracle::Orders::Match::same_length;
   // The policy for the case: with the order that `orders` has for it, if any.
   oracle::Policy policy_of(const Case& test_case) const;
 };

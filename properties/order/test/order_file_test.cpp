@@ -100,6 +100,42 @@ TEST(OrderFile, FindsTheOrderOfACase) {
   EXPECT_EQ(one.find(test_case), nullptr);
 }
 
+// Other layouts and other calls may take another path of the kernel.
+TEST(OrderFile, StandsForPackedAndAlignedTensors) {
+  oracle::GivenOrder order;
+  order.hidden_size = 8;
+  order.rows = 3;
+  order.tree = std::make_shared<const SumTree>(serial(8));
+  const oracle::Orders orders({order});
+  using Match = oracle::Orders::Match;
+  Case test_case;
+  test_case.shape = {3, 8};
+  EXPECT_NE(orders.find(test_case), nullptr);
+  EXPECT_NE(orders.find(test_case, Match::same_call), nullptr);
+  const auto both = [&](const auto& change) {
+    Case changed = test_case;
+    change(changed);
+    return std::pair(orders.find(changed) != nullptr, orders.find(changed, Match::same_call) != nullptr);
+  };
+  const std::pair neither(false, false), by_length(true, false);
+  EXPECT_EQ(both([](Case& c) { c[Role::input].layout.offset = 1; }), neither);
+  EXPECT_EQ(both([](Case& c) { c[Role::out].layout.strides = {16}; }), neither);
+  EXPECT_EQ(both([](Case& c) { c.in_place = true; }), neither);
+  EXPECT_EQ(both([](Case& c) { c.shape = {4, 8}; }), by_length);
+  EXPECT_EQ(both([](Case& c) { c.shape = {1, 3, 8}; }), by_length);
+  EXPECT_EQ(both([](Case& c) { c.weight_dtype = DType::bf16; }), by_length);
+  EXPECT_EQ(both([](Case& c) { c.launch.path = KernelPath::scalar; }), by_length);
+  const std::string shifted = file_of(to_json(serial(8)), R"("hidden_size": 8, "offset": 1)");
+  EXPECT_TRUE(oracle::orders_from_json(shifted).all().empty());
+  // Nor does an order of fp32 rows that does not know its fma.
+  for (const bool known : {false, true}) {
+    std::string text =
+        file_of(to_json(serial(8)), fmt::format(R"("hidden_size": 8, "fma_known": {})", known));
+    text.replace(text.find("bf16"), 4, "fp32");
+    EXPECT_EQ(oracle::orders_from_json(text).all().size(), known ? 1u : 0u);
+  }
+}
+
 TEST(RunLengths, RunsOfRuns) {
   std::vector<std::array<std::int64_t, 1>> items;
   for (std::int64_t block = 0; block < 5; ++block)

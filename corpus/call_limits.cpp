@@ -62,6 +62,7 @@ void fit_shape(const CallLimits& limits, Case& test_case) {
 }  // namespace
 
 std::string what_is_outside(const CallLimits& limits, const Case& test_case) {
+  if (limits == CallLimits{}) return {};  // as nearly all kernels have
   const std::int64_t hidden = test_case.hidden_size(), rows = test_case.rows();
   const auto rank = static_cast<std::int64_t>(test_case.shape.size());
   const auto text = [](std::int64_t value) { return std::to_string(value); };
@@ -86,6 +87,7 @@ std::string what_is_outside(const CallLimits& limits, const Case& test_case) {
 }
 
 void fit_to(const CallLimits& limits, Case& test_case) {
+  if (limits == CallLimits{}) return;
   fit_shape(limits, test_case);
   if (limits.not_in_place) test_case.in_place = false;
   if (limits.epsilon_is_set)

@@ -33,6 +33,17 @@ void require_bytes(std::string_view what, std::size_t got, std::int64_t elements
                                           got, elements, format_of(dtype).name, wanted));
 }
 
+// A size below 0, or more elements than 63 bits count, would pass for an empty tensor or another size.
+void require_shape(const Case& test_case) {
+  std::int64_t count = 1;
+  for (const std::int64_t size : test_case.shape) {
+    if (size < 0 || __builtin_mul_overflow(count, size, &count)) {
+      throw std::invalid_argument(
+          fmt::format("shape: size {} is negative or the product is too large", size));
+    }
+  }
+}
+
 // The steps for which this oracle has formulas, in the order in which they are carried out. Each switch names
 // all there are, so that the compiler stops at a new one: an operation whose steps, tensors or numbers are
 // not known here would be judged as if it had none.
@@ -123,6 +134,7 @@ Formula formula_of(const Case& test_case, const Policy& policy) {
 }
 
 void require_input_sizes(const Case& test_case, const CaseTensors& tensors) {
+  require_shape(test_case);
   static_cast<void>(formula_of(test_case, native()));
   for (const Role role : kRoles)
     require_bytes(name_of(role), tensors[role].size(),
@@ -130,6 +142,7 @@ void require_input_sizes(const Case& test_case, const CaseTensors& tensors) {
 }
 
 void require_output_sizes(const Case& test_case, const Outputs& outputs) {
+  require_shape(test_case);
   static_cast<void>(formula_of(test_case, native()));
   for (const Role role : kRoles)
     require_bytes(fmt::format("outputs.{}", name_of(role)), outputs[role].size(),

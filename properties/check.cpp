@@ -78,10 +78,11 @@ Case Checker::draw(Random& random) const {
   for (int draw = 1; draw < kDraws && !context_.target.takes(test_case); ++draw)
     test_case = random_case(random, limits);
   if (property_.adapt) property_.adapt(test_case, random);
+  if (what_is_outside(limits.calls, test_case).empty()) return test_case;
   // Back inside, unless that takes another shape, for which there would be no data.
   Case inside = test_case;
   fit_to(limits.calls, inside);
-  if (inside.shape == test_case.shape) test_case = std::move(inside);
+  if (inside.shape == test_case.shape) return inside;
   return test_case;
 }
 

@@ -221,6 +221,11 @@ TEST(CanonicalJudge, WrongSizesAreNamed) {
   Outputs residual = outputs;
   residual[Role::residual_out].resize(4);
   EXPECT_THROW(judge_canonical(built.test_case, built.tensors, residual), std::invalid_argument);
+  Case negative = built.test_case;
+  negative.shape = {-1, 2};
+  CaseTensors nothing = built.tensors;
+  nothing[Role::input].clear();
+  EXPECT_THROW(expected_outputs(negative, nothing), std::invalid_argument);
   built.tensors[Role::weight].resize(2);
   EXPECT_THROW(expected_outputs(built.test_case, built.tensors), std::invalid_argument);
   built = b1();

@@ -8,10 +8,6 @@
 namespace normproof {
 namespace {
 
-bool has_rows(const Case& test_case, Role role) {
-  return find_tensor(test_case.operation, role)->extent == Extent::elements;
-}
-
 // So many elements are the alignment of the tensor.
 std::int64_t aligned_elements(const CallLimits& limits, const Case& test_case, Role role) {
   const auto bytes = static_cast<std::int64_t>(size_of(test_case.dtype_of(role)));
@@ -22,7 +18,7 @@ std::int64_t aligned_elements(const CallLimits& limits, const Case& test_case, R
 bool is_aligned(const Case& test_case, Role role, std::int64_t elements) {
   const TensorLayout& layout = test_case[role].layout;
   if (layout.offset % elements != 0) return false;
-  if (!has_rows(test_case, role)) return true;
+  if (!test_case.has_strides(role)) return true;
   if (layout.strides.empty()) return test_case.rows() <= 1 || test_case.hidden_size() % elements == 0;
   for (std::size_t dim = 0; dim < layout.strides.size(); ++dim)
     if (test_case.shape[dim] > 1 && layout.strides[dim] % elements != 0) return false;

@@ -87,6 +87,11 @@ bool Case::has_layout(Role role) const {
   return has(role) && memory_of(role) == role && !holds_parameter(role);
 }
 
+bool Case::has_strides(Role role) const {
+  const TensorSpec* tensor = find_tensor(operation, role);
+  return tensor != nullptr && tensor->extent == Extent::elements;
+}
+
 std::string Case::why_no(Role role) const {
   if (find_tensor(operation, role) != nullptr)
     return "the case has no " + std::string(name_of(role)) + "_dtype";
@@ -115,20 +120,43 @@ std::vector<std::int64_t> Case::shape_of(Role role) const {
       return shape;
     case Extent::hidden:
       return {hidden_size()};
+    case Extent::row: {
+      std::vector<std::int64_t> sizes = shape;
+      sizes.back() = 1;
+      return sizes;
+    }
     case Extent::one:
       return {1};
   }
   return shape;
 }
 
-std::int64_t Case::rows_of(Role role) const {
+bool Case::has_rows(Role role) const {
   const TensorSpec* tensor = find_tensor(operation, role);
-  return tensor == nullptr || tensor->extent == Extent::elements ? rows() : 1;
+  switch (tensor == nullptr ? Extent::elements : tensor->extent) {
+    case Extent::elements:
+    case Extent::row:
+      return true;
+    case Extent::hidden:
+    case Extent::one:
+      return false;
+  }
+  return false;
 }
+
+std::int64_t Case::rows_of(Role role) const { return has_rows(role) ? rows() : 1; }
 
 std::int64_t Case::columns_of(Role role) const {
   const TensorSpec* tensor = find_tensor(operation, role);
-  return tensor != nullptr && tensor->extent == Extent::one ? 1 : hidden_size();
+  switch (tensor == nullptr ? Extent::elements : tensor->extent) {
+    case Extent::elements:
+    case Extent::hidden:
+      return hidden_size();
+    case Extent::row:
+    case Extent::one:
+      return 1;
+  }
+  return 1;
 }
 
 std::int64_t Case::elements_of(Role role) const {

@@ -129,6 +129,8 @@ struct Case {
   bool has_output(Role role) const { return has(role) && is_output(operation, role); }
   // Whether the tensor has a place of its own in memory, which the case may choose.
   bool has_layout(Role role) const;
+  // Whether its rows lie where strides say.
+  bool has_strides(Role role) const;
   // Why there is no such tensor, as "rms_norm has no residual".
   std::string why_no(Role role) const;
   // The tensor in whose memory an output lies: an input where it is written over it, else itself.
@@ -136,7 +138,8 @@ struct Case {
   // Of a tensor that the case has (of one that it lacks: what it would be).
   DType dtype_of(Role role) const;
   std::vector<std::int64_t> shape_of(Role role) const;
-  std::int64_t rows_of(Role role) const;  // 1 where the tensor is no matrix
+  bool has_rows(Role role) const;         // each row of the case has its own part of the tensor
+  std::int64_t rows_of(Role role) const;  // 1 where the tensor has no rows
   std::int64_t columns_of(Role role) const;
   std::int64_t elements_of(Role role) const;
   std::size_t bytes_of(Role role) const;

@@ -138,11 +138,12 @@ Header read_version_2(Reader& reader) {
 }
 
 void set_types(const Header& header, const CaseLimits& limits, Case& test_case) {
-  const bool only_quantizing = limits.quantized_dtype && !limits.operation;
-  test_case.operation = limits.operation ? *limits.operation
-                        : only_quantizing
-                            ? operations_that_quantize()[header.operation % operations_that_quantize().size()]
-                            : kOperations[header.operation % kOperations.size()];
+  const auto of_byte = [&](std::span<const Operation> operations) {
+    return operations[header.operation % operations.size()];
+  };
+  test_case.operation = limits.operation.value_or(of_byte(kOperations));
+  if (limits.quantized_dtype && !limits.operation && !quantizes(test_case.operation))
+    test_case.operation = of_byte(operations_that_quantize());
   test_case.dtype = limits.dtype ? *limits.dtype : kActivationDTypes[header.dtype % kActivationDTypes.size()];
   switch (limits.weight ? *limits.weight : kWeightKinds[header.weight % kWeightKinds.size()]) {
     case WeightKind::none:
@@ -192,7 +193,7 @@ void set_layouts(const Header& header, const CaseLimits& limits, Case& test_case
     return keep_aligned ? value - value % alignment : value;
   };
   const auto layout = [&](Role role) {
-    const bool has_rows = find_tensor(test_case.operation, role)->extent == Extent::elements;
+    const bool has_rows = test_case.has_strides(role);
     const std::int64_t alignment = chunk_elements(has_rows ? test_case.dtype : test_case.dtype_of(role));
     const TensorRecord& record = header[role];
     TensorLayout result;

@@ -143,6 +143,12 @@ class DumpReader {
       // [], [1], [1, 1]: they all hold one number.
       if (tensor.bytes == size_of(*tensor.dtype.dtype)) return;
       fail(tensor.name + ".shape", "expected one element, got " + shape_text(tensor.shape));
+    } else if (spec.extent == Extent::row) {
+      // [..., 1], or without the last dimension, as a maximum over it leaves it.
+      wanted.pop_back();
+      if (tensor.shape == wanted) return;
+      wanted.push_back(1);
+      what = "one element for each row of x, ";
     }
     if (tensor.shape == wanted) return;
     fail(tensor.name + ".shape",

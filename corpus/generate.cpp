@@ -17,7 +17,7 @@ constexpr std::int64_t kMaximumExtent = std::int64_t{1} << 60;  // elements: in 
 // Alignment, in elements, that one chunk's access to a tensor needs: a chunk has as many elements in each
 // tensor with rows, and a tensor of H elements is read in pieces of 16 bytes.
 std::int64_t alignment_of(const Case& test_case, Role role) {
-  const bool has_rows = find_tensor(test_case.operation, role)->extent == Extent::elements;
+  const bool has_rows = test_case.has_strides(role);
   return chunk_elements(has_rows ? test_case.dtype : test_case.dtype_of(role));
 }
 
@@ -154,7 +154,7 @@ TensorLayout draw_layout(Random& random, const CaseLimits& limits, const Case& t
                          bool keep_aligned) {
   TensorLayout layout;
   const std::int64_t unit = keep_aligned ? alignment_of(test_case, role) : 1;
-  const bool has_rows = find_tensor(test_case.operation, role)->extent == Extent::elements;
+  const bool has_rows = test_case.has_strides(role);
   if (has_rows && (limits.giant_strides ? random.chance(7, 8) : random.chance(1, 2)))
     layout.strides = draw_strides(random, limits, test_case, unit);
   if (random.chance(1, 2)) layout.offset = random.between(0, kCommonOffsets / unit - 1) * unit;

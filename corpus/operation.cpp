@@ -14,6 +14,7 @@ constexpr TensorSpec kInput = {Role::input, Direction::in, Extent::elements, DTy
 constexpr TensorSpec kResidual = {Role::residual, Direction::in, Extent::elements, DTypeRule::activation};
 constexpr TensorSpec kWeight = {Role::weight, Direction::in, Extent::hidden, DTypeRule::weight, true};
 constexpr TensorSpec kScale = {Role::scale, Direction::in, Extent::one, DTypeRule::fp32};
+constexpr TensorSpec kScales = {Role::scales, Direction::out, Extent::row, DTypeRule::fp32};
 constexpr TensorSpec out(Aliasing aliasing) {
   return {Role::out, Direction::out, Extent::elements, DTypeRule::output, false, aliasing, Role::input};
 }
@@ -26,6 +27,9 @@ constexpr std::array kFusedAddTensors = {out(Aliasing::always), kResidualOut, kI
 constexpr std::array kStaticQuantTensors = {out(Aliasing::never), kInput, kWeight, kScale};
 constexpr std::array kFusedAddStaticQuantTensors = {
     out(Aliasing::never), kResidualOut, kInput, kResidual, kWeight, kScale};
+constexpr std::array kDynamicQuantTensors = {out(Aliasing::never), kScales, kInput, kWeight};
+constexpr std::array kFusedAddDynamicQuantTensors = {
+    out(Aliasing::never), kScales, kResidualOut, kInput, kResidual, kWeight};
 
 constexpr std::array kEpsilon = {Parameter::epsilon};
 constexpr std::array kEpsilonAndScale = {Parameter::epsilon, Parameter::scale};
@@ -34,6 +38,9 @@ constexpr std::array kNormalize = {NormStep::normalize};
 constexpr std::array kAddAndNormalize = {NormStep::add_residual, NormStep::normalize};
 constexpr std::array kNormalizeAndQuantize = {NormStep::normalize, NormStep::quantize};
 constexpr std::array kAllThree = {NormStep::add_residual, NormStep::normalize, NormStep::quantize};
+constexpr std::array kNormalizeAndQuantizeByRow = {NormStep::normalize, NormStep::quantize_by_row};
+constexpr std::array kAddNormalizeAndQuantizeByRow = {NormStep::add_residual, NormStep::normalize,
+                                                      NormStep::quantize_by_row};
 
 constexpr std::array<OperationSpec, kOperations.size()> kTable = {{
     {Operation::rms_norm,
@@ -67,6 +74,19 @@ constexpr std::array<OperationSpec, kOperations.size()> kTable = {{
      "adds the residual, keeps the sum, normalizes and quantizes it by one scale that is given",
      kFusedAddStaticQuantTensors, kEpsilonAndScale, kAllThree, 2, Operation::fused_add_rms_norm,
      Operation::rms_norm_static_fp8_quant},
+    {Operation::rms_norm_dynamic_quant,
+     "rms_norm_dynamic_quant",
+     "normalizes, then quantizes each row by a scale of its own, which comes out",
+     kDynamicQuantTensors,
+     kEpsilon,
+     kNormalizeAndQuantizeByRow,
+     2,
+     Operation::rms_norm,
+     {}},
+    {Operation::fused_add_rms_norm_dynamic_quant, "fused_add_rms_norm_dynamic_quant",
+     "adds the residual, keeps the sum, normalizes and quantizes it by a scale for each row",
+     kFusedAddDynamicQuantTensors, kEpsilon, kAddNormalizeAndQuantizeByRow, 2, Operation::fused_add_rms_norm,
+     Operation::rms_norm_dynamic_quant},
 }};
 
 constexpr std::array<ParameterSpec, kParameters.size()> kParameterTable = {{
@@ -74,8 +94,8 @@ constexpr std::array<ParameterSpec, kParameters.size()> kParameterTable = {{
     {Parameter::scale, "scale", 0x3f800000, Role::scale},  // 1
 }};
 
-constexpr std::array<std::string_view, kRoles.size()> kRoleNames = {"input",        "residual", "out",
-                                                                    "residual_out", "weight",   "scale"};
+constexpr std::array<std::string_view, kRoles.size()> kRoleNames = {
+    "input", "residual", "out", "residual_out", "weight", "scale", "scales"};
 
 // Tables are read by number.
 constexpr bool tables_are_in_order() {
@@ -111,6 +131,8 @@ constexpr bool is_complete(const OperationSpec& spec) {
   for (const NormStep step : spec.steps) {
     if (step == NormStep::add_residual)
       steps_have_tensors &= has_role(Role::residual) && has_role(Role::residual_out);
+    if (step == NormStep::quantize) steps_have_tensors &= has_role(Role::scale);
+    if (step == NormStep::quantize_by_row) steps_have_tensors &= has_role(Role::scales);
   }
   for (const Parameter parameter : spec.parameters) {
     const ParameterSpec& of = kParameterTable[static_cast<std::size_t>(parameter)];

@@ -19,15 +19,20 @@ enum class Operation : std::uint8_t {
   fused_add_rms_norm,
   rms_norm_static_fp8_quant,
   fused_add_rms_norm_static_fp8_quant,
+  rms_norm_dynamic_quant,
+  fused_add_rms_norm_dynamic_quant,
 };
-inline constexpr std::array kOperations = {Operation::rms_norm, Operation::fused_add_rms_norm,
+inline constexpr std::array kOperations = {Operation::rms_norm,
+                                           Operation::fused_add_rms_norm,
                                            Operation::rms_norm_static_fp8_quant,
-                                           Operation::fused_add_rms_norm_static_fp8_quant};
+                                           Operation::fused_add_rms_norm_static_fp8_quant,
+                                           Operation::rms_norm_dynamic_quant,
+                                           Operation::fused_add_rms_norm_dynamic_quant};
 
 // What a tensor is to an operation.
-enum class Role : std::uint8_t { input, residual, out, residual_out, weight, scale };
-inline constexpr std::array kRoles = {Role::input,        Role::residual, Role::out,
-                                      Role::residual_out, Role::weight,   Role::scale};
+enum class Role : std::uint8_t { input, residual, out, residual_out, weight, scale, scales };
+inline constexpr std::array kRoles = {Role::input,  Role::residual, Role::out,   Role::residual_out,
+                                      Role::weight, Role::scale,    Role::scales};
 
 enum class Direction : std::uint8_t { in, out };
 
@@ -35,6 +40,7 @@ enum class Direction : std::uint8_t { in, out };
 enum class Extent : std::uint8_t {
   elements,  // the shape of the case, rows with strides
   hidden,    // [H], without gaps
+  row,       // one element for each row: the shape of the case with 1 for H, without gaps
   one        // [1]
 };
 
@@ -74,7 +80,12 @@ struct ParameterSpec {
 };
 
 // The steps of an operation in order. The oracle has a formula for each.
-enum class NormStep : std::uint8_t { add_residual, normalize, quantize };
+enum class NormStep : std::uint8_t {
+  add_residual,
+  normalize,
+  quantize,        // by one scale that is given
+  quantize_by_row  // by the row's largest value, which gives the scale that comes out
+};
 
 struct OperationSpec {
   Operation operation;
@@ -115,6 +126,10 @@ bool is_output(Operation operation, Role role);
 bool holds_parameter(Role role);
 
 inline bool adds_residual(Operation operation) { return has(operation, NormStep::add_residual); }
-inline bool quantizes(Operation operation) { return has(operation, NormStep::quantize); }
+// Whether `out` has a quantized dtype.
+inline bool quantizes(Operation operation) {
+  return has(operation, NormStep::quantize) || has(operation, NormStep::quantize_by_row);
+}
+inline bool quantizes_by_row(Operation operation) { return has(operation, NormStep::quantize_by_row); }
 
 }  // namespace normproof

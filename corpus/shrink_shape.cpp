@@ -54,7 +54,7 @@ class Values {
     candidate.shape.back() = static_cast<std::int64_t>(columns.size());
     for (const Role role : kRoles) {
       if (!origin_.has_data(role)) continue;
-      const bool has_rows = find_tensor(origin_.operation, role)->extent == Extent::elements;
+      const bool has_rows = origin_.has_strides(role);
       candidate[role].data.bytes = gather((*tensors_)[role], size_of(origin_.dtype_of(role)),
                                           origin_.hidden_size(), has_rows ? rows : Indices{0}, columns);
     }

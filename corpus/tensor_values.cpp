@@ -310,7 +310,7 @@ void draw_known_values(Random& random, Case& test_case) {
     fill_known_weights(random, known, test_case,
                        {test_case[Role::weight].data.bytes, *test_case.weight_dtype});
   }
-  if (test_case.quantized_dtype) {
+  if (has(test_case.operation, Parameter::scale)) {
     const std::uint64_t way = random.below(8);
     test_case.bits_of(Parameter::scale) = way < 3
                                               ? kFp32.power_of_two(static_cast<int>(random.between(-3, 3)))
@@ -341,7 +341,7 @@ void draw_plain_values(Random& random, Case& test_case) {
     return mean_square({row_of(test_case[Role::input].data.bytes, row, row_bytes), test_case.dtype});
   };
   test_case.bits_of(Parameter::epsilon) = draw_epsilon(random, mean_square_of_some_row);
-  if (test_case.quantized_dtype)
+  if (has(test_case.operation, Parameter::scale))
     test_case.bits_of(Parameter::scale) = draw_scale(random, *test_case.quantized_dtype);
 }
 
@@ -351,7 +351,7 @@ void draw_values(Random& random, int special_percent, Case& test_case) {
   if (test_case.elements() > kMostListedElements || random.chance(1, 16)) {
     draw_recipes(random, special_percent, test_case);
     test_case.bits_of(Parameter::epsilon) = draw_epsilon(random, [] { return 1.0; });
-    if (test_case.quantized_dtype)
+    if (has(test_case.operation, Parameter::scale))
       test_case.bits_of(Parameter::scale) = draw_scale(random, *test_case.quantized_dtype);
     return;
   }

@@ -204,10 +204,10 @@ void check_layout(const Case& test_case, Role role, Reasons& reasons) {
     return;
   }
   check_offset(path, layout.offset, reasons);
-  if (find_tensor(test_case.operation, role)->extent == Extent::elements) {
+  if (test_case.has_strides(role)) {
     check_strides(path, layout.strides, test_case, layout.offset, size_of(test_case.dtype_of(role)), reasons);
   } else if (!layout.strides.empty()) {
-    add(reasons, in_path(path, "strides"), std::string(name_of(role)) + " has no rows, got strides");
+    add(reasons, in_path(path, "strides"), std::string(name_of(role)) + " has no strides, got some");
   }
 }
 

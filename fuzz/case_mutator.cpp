@@ -72,10 +72,7 @@ void set_leading_sizes(Case& test_case, std::vector<std::int64_t> sizes) {
   const std::int64_t columns = test_case.hidden_size();
   test_case.shape = std::move(sizes);
   test_case.shape.push_back(columns);
-  for (TensorLayout* layout :
-       {&test_case[Role::input].layout, &test_case[Role::residual].layout, &test_case[Role::out].layout}) {
-    layout->strides.clear();
-  }
+  for (CaseTensor& tensor : test_case.tensors) tensor.layout.strides.clear();
 }
 
 // Gives every tensor `columns` columns and `rows` rows: what is there stays in its place, what is new is
@@ -116,7 +113,7 @@ bool mutate_epsilon(Case& test_case, Random& random, const CaseLimits&) {
 }
 
 bool mutate_scale(Case& test_case, Random& random, const CaseLimits&) {
-  if (!quantizes(test_case.operation)) return false;
+  if (!has(test_case.operation, Parameter::scale)) return false;
   static constexpr std::array<std::uint32_t, 10> kClasses = {
       0x3f800000, 0x3cf5c28f, 0, 0x80000000, 1, 0x7f800000, 0x7fc00000, 0xbf800000, 0x3b124925, 0x00800000};
   test_case.bits_of(Parameter::scale) =
@@ -139,12 +136,10 @@ bool mutate_launch(Case& test_case, Random& random, const CaseLimits& limits) {
 
 // A layout of a tensor that the case has.
 TensorLayout& random_layout(Case& test_case, Random& random) {
-  std::array<TensorLayout*, 3> layouts{&test_case[Role::input].layout};
-  std::size_t count = 1;
-  if (adds_residual(test_case.operation)) layouts[count++] = &test_case[Role::residual].layout;
-  if (test_case.memory_of(Role::out) == Role::out) {
-    layouts[count++] = &test_case[Role::out].layout;
-  }
+  std::array<TensorLayout*, kRoles.size()> layouts{};
+  std::size_t count = 0;
+  for (const Role role : kRoles)
+    if (test_case.has_layout(role) && test_case.has_strides(role)) layouts[count++] = &test_case[role].layout;
   return *layouts[random.below(count)];
 }
 
@@ -409,7 +404,7 @@ Case cross_over(const Case& first, const Case& second, Random& random, const Cas
   list_values(child);
   list_values(other);
   if (random.chance(1, 2)) child.bits_of(Parameter::epsilon) = other.bits_of(Parameter::epsilon);
-  if (quantizes(child.operation) && quantizes(other.operation) && random.chance(1, 2))
+  if (has(child.operation, Parameter::scale) && has(other.operation, Parameter::scale) && random.chance(1, 2))
     child.bits_of(Parameter::scale) = other.bits_of(Parameter::scale);
   if (random.chance(1, 2)) child.schedule = other.schedule;
   if (random.chance(1, 2)) child.launch = other.launch;

@@ -18,18 +18,7 @@ int normproof::fuzz::check_case(const Case& test_case, std::uint64_t) {
     check_conformance(test_case);
     return 0;
   }
-  switch (test_case.operation) {
-    case Operation::rms_norm:
-      return kNotForTheCorpus;
-    case Operation::fused_add_rms_norm:
-      check_relation(test_case, fused_add_is_add_then_norm);
-      break;
-    case Operation::rms_norm_static_fp8_quant:
-      check_relation(test_case, fp8_is_quantized_norm);
-      break;
-    case Operation::fused_add_rms_norm_static_fp8_quant:
-      check_relation(test_case, fused_fp8_is_composition);
-      break;
-  }
+  if (!has_parts(test_case.operation)) return kNotForTheCorpus;
+  check_relation(test_case, is_what_its_parts_are);
   return 0;
 }

@@ -56,6 +56,7 @@ struct Argument {
   const char* name;
   const Tensor* tensor;
   bool written;
+  bool in_chunks = true;  // it is read or written in chunks of a row
 
   int leading() const { return tensor->rank - 1; }
   std::int64_t hidden() const { return tensor->sizes[leading()]; }
@@ -212,8 +213,23 @@ Status check_dtypes(const Call& call) {
     return unsupported("out", *call.out, "one of the fp8 dtypes");
   if (!call.quantizes && call.out->dtype != dtype)
     return unsupported("out", *call.out, std::string(name_of(dtype)) + " like input");
+  if (call.scales != nullptr && call.scales->dtype != DType::fp32)
+    return unsupported("scales", *call.scales, "fp32");
   if (call.weight != nullptr && call.weight->dtype != dtype && call.weight->dtype != DType::fp32)
     return unsupported("weight", *call.weight, std::string(name_of(dtype)) + " like input, or fp32");
+  return {};
+}
+
+Status check_scales_shape(const Argument& scales, const Argument& input) {
+  if (scales.tensor->rank != input.tensor->rank)
+    return refusal(StatusCode::invalid_rank, "scales: rank is ", scales.tensor->rank,
+                   ", but that of input is ", input.tensor->rank);
+  for (int i = 0; i < input.tensor->rank; ++i) {
+    const std::int64_t wanted = i == input.leading() ? 1 : input.tensor->sizes[i];
+    if (scales.tensor->sizes[i] != wanted)
+      return refusal(StatusCode::invalid_size, "scales: sizes[", i, "] is ", scales.tensor->sizes[i],
+                     ", must be ", wanted);
+  }
   return {};
 }
 
@@ -226,7 +242,7 @@ Status check_weight_shape(const Argument& weight, std::int64_t hidden) {
 }
 
 Status check_scale(const Call& call) {
-  if (!call.quantizes) return {};
+  if (!call.quantizes || call.scales != nullptr) return {};
   if (call.scale == nullptr) return refusal(StatusCode::null_pointer, "scale: is null (0x0)");
   if (reinterpret_cast<std::uintptr_t>(call.scale) % alignof(float) != 0)
     return refusal(StatusCode::misaligned_pointer, "scale: ", call.scale,
@@ -253,6 +269,7 @@ Status check_vectorizable(const std::vector<Argument>& arguments) {
     return refusal(StatusCode::invalid_launch, "launch: path is vectorized, but the hidden size ",
                    input.hidden(), " of input is not a multiple of ", chunk_elements);
   for (const Argument& argument : arguments) {
+    if (!argument.in_chunks) continue;
     const std::int64_t alignment =
         std::min<std::int64_t>(kChunkBytes, chunk_elements * argument.element_bytes());
     if (argument.address() % alignment != 0)
@@ -315,6 +332,10 @@ NormArguments norm_arguments(const Call& call, const Argument& input) {
   arguments.out = call.out->data;
   arguments.weight = call.weight != nullptr ? call.weight->data : nullptr;
   arguments.scale = call.scale;
+  if (call.scales != nullptr) {
+    arguments.scales = static_cast<float*>(call.scales->data);
+    arguments.scales_stride = call.scales->strides[0];
+  }
   arguments.hidden_as_float = static_cast<float>(arguments.hidden);
   arguments.epsilon = call.epsilon;
   if (call.quantizes) {
@@ -328,12 +349,13 @@ NormArguments norm_arguments(const Call& call, const Argument& input) {
 }  // namespace
 
 Status check(const Call& call, Problem& problem) {
-  // Of the four operations, the fused add alone has no tensor `out`: it writes over input.
+  // Of all operations, the fused add alone has no tensor `out`: it writes over input.
   const bool in_place = call.residual != nullptr && !call.quantizes;
   std::vector<Argument> arguments = {{"input", call.input, in_place}};
   if (call.residual != nullptr) arguments.push_back({"residual", call.residual, true});
   if (!in_place) arguments.push_back({"out", call.out, true});
   const std::size_t matrices = arguments.size();
+  if (call.scales != nullptr) arguments.push_back({"scales", call.scales, true, false});
   if (call.weight != nullptr) arguments.push_back({"weight", call.weight, false});
   const Argument& input = arguments.front();
 
@@ -343,6 +365,9 @@ Status check(const Call& call, Problem& problem) {
   if (Status status = check_sizes(input); !status.ok()) return status;
   for (std::size_t i = 1; i < matrices; ++i) {
     if (Status status = check_equal_shape(arguments[i], input); !status.ok()) return status;
+  }
+  if (call.scales != nullptr) {
+    if (Status status = check_scales_shape(arguments[matrices], input); !status.ok()) return status;
   }
   if (call.weight != nullptr) {
     if (Status status = check_weight_shape(arguments.back(), input.hidden()); !status.ok()) return status;
@@ -363,6 +388,7 @@ Status check(const Call& call, Problem& problem) {
                    : call.weight->dtype == call.input->dtype ? WeightKind::same_as_activation
                                                              : WeightKind::fp32;
   problem.quantizes = call.quantizes;
+  problem.scales_rows = call.scales != nullptr;
   problem.adds_residual = call.residual != nullptr;
   problem.vectorized = vectorizable.ok() && call.launch.path != Path::scalar;
   problem.arguments = norm_arguments(call, input);

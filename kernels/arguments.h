@@ -14,6 +14,7 @@ struct Call {
   const Tensor* residual = nullptr;  // there: s = input + residual is normalized
   const Tensor* weight = nullptr;    // there: weighted
   const float* scale = nullptr;
+  const Tensor* scales = nullptr;  // there: rows get scales of their own
   bool quantizes = false;
   float epsilon = 0;
   Launch launch;
@@ -26,6 +27,7 @@ struct Problem {
   DType dtype = DType::fp32;
   WeightKind weight = WeightKind::none;
   bool quantizes = false;
+  bool scales_rows = false;
   bool adds_residual = false;
   bool vectorized = false;
   NormArguments arguments;  // rows may be 0
@@ -36,9 +38,10 @@ struct Problem {
 // Demands, in this order, each named with the offending value:
 //  - dtypes: fp32, fp16 or bf16 for input, the same for residual (and out, unless it is quantized: any fp8
 //  format),
-//    the same or fp32 for weight;
+//    the same or fp32 for weight, fp32 for scales;
 //  - ranks: 2 to 4 where the call is rms_norm, else 2; weight 1;
-//  - sizes: none negative, hidden size at least 1, all shapes equal, weight of the hidden size;
+//  - sizes: none negative, hidden size at least 1, all shapes equal, weight of the hidden size, scales with 1
+//  in its place;
 //  - strides: 1 in the last dimension; in the others at least the hidden size, unless the dimension has size
 //  0 or 1;
 //  - every tensor's number of rows and extent in bytes fit in 63 bits, and it ends within the address space;

@@ -17,6 +17,16 @@ namespace {
 
 constexpr int kWarpThreads = 32;
 
+// Of norm_kernel.cuh: the shape that holds a row in the registers of so many warps, where there is one.
+ShapeKind shape_of(const Problem& problem, bool within_warp, int warps) {
+  constexpr std::int64_t kLanes = 1024;
+  if (within_warp) return ShapeKind::within_warp;
+  const int slots = (problem.arguments.groups + warps - 1) / warps;
+  // The scalar path is compiled in the general shape only.
+  if (!problem.vectorized || problem.arguments.chunks > kLanes || slots > 4) return ShapeKind::two_pass;
+  return slots == 1 ? ShapeKind::cached_1 : slots == 2 ? ShapeKind::cached_2 : ShapeKind::cached_4;
+}
+
 }  // namespace
 
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
@@ -172,6 +182,8 @@ Configuration general_configuration(const Problem& problem, int threads) {
   const int own = within_warp ? kSmallRowThreads : std::min(kGeneralThreads, arguments.groups * kWarpThreads);
   configuration.threads_per_block = threads != 0 ? threads : own;
   configuration.shape = within_warp ? ShapeKind::within_warp : ShapeKind::two_pass;
+  if (problem.scales_rows)
+    configuration.shape = shape_of(problem, within_warp, configuration.threads_per_block / kWarpThreads);
   if (within_warp)
     configuration.rows_per_block = configuration.threads_per_block >> arguments.row_threads_log2;
   const std::int64_t rows_per_block = configuration.rows_per_block;
@@ -184,6 +196,7 @@ thread_local std::optional<WantedConfiguration> forced_configuration;
 thread_local Configuration last;
 
 Configuration choose(const Problem& problem, int threads) {
+  if (problem.scales_rows) return general_configuration(problem, threads);
   if (forced_configuration) {
     if (auto found = try_shape(problem, *forced_configuration)) return *found;
   } else if (threads != 0) {
@@ -233,16 +246,6 @@ namespace {
 
 // Starting the fibers of a block costs as much as a short row, so blocks go over many rows.
 constexpr std::int64_t kMaximumBlocks = 16;
-constexpr std::int64_t kLanes = 1024;
-
-ShapeKind shape_of(const Problem& problem, bool within_warp, int warps) {
-  if (within_warp) return ShapeKind::within_warp;
-  const int slots = (problem.arguments.groups + warps - 1) / warps;
-  // The scalar path is compiled in the general shape only.
-  if (!problem.vectorized || problem.arguments.chunks > kLanes || slots > 4) return ShapeKind::two_pass;
-  return slots == 1 ? ShapeKind::cached_1 : slots == 2 ? ShapeKind::cached_2 : ShapeKind::cached_4;
-}
-
 }  // namespace
 
 Configuration choose_configuration(const Problem& problem, int threads_per_block) {

@@ -24,5 +24,8 @@ KernelFunction fp16_kernel(const Selection& selection);
 KernelFunction fp16_to_fp8_kernel(const Selection& selection);
 KernelFunction fp32_kernel(const Selection& selection);
 KernelFunction fp32_to_fp8_kernel(const Selection& selection);
+KernelFunction bf16_to_scaled_rows_kernel(const Selection& selection);
+KernelFunction fp16_to_scaled_rows_kernel(const Selection& selection);
+KernelFunction fp32_to_scaled_rows_kernel(const Selection& selection);
 
 }  // namespace normproof::kernels

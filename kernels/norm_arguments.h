@@ -41,6 +41,8 @@ struct NormArguments {
   RowStrides input_strides;
   RowStrides residual_strides;
   RowStrides out_strides;
+  float* scales = nullptr;  // written: one for each row, where rows have scales of their own
+  std::int64_t scales_stride = 0;
 
   float hidden_as_float = 0;
   float inverse_hidden = 0;  // rnd(1 / hidden) where row_numbers.cuh may go its short ways, otherwise 0

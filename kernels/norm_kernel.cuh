@@ -1,4 +1,5 @@
-// The norm kernel: rms_norm, alone or after adding a residual, stored as it is or quantized to fp8.
+// The norm kernel: rms_norm, alone or after adding a residual, stored as it is or quantized to fp8, by one
+// scale that is given or by one for each row.
 //
 // A row passes twice through a thread's hands: first to sum the squares (and to write the sum with the
 // residual), then to scale, weight and store. In between the chunks wait in registers or are read again. A
@@ -13,6 +14,7 @@
 #include "kernels/cuda.h"
 #include "kernels/norm_arguments.h"
 #include "kernels/row_reduction.cuh"
+#include "kernels/row_scale.cuh"
 #include "kernels/storage_types.cuh"
 
 namespace normproof::kernels {
@@ -35,7 +37,8 @@ struct Shape {
 };
 
 // Everything that is fixed when a norm kernel is compiled.
-template <typename T_, typename W_, bool kQuantizes_, bool kAddsResidual_, bool kVectorized_, class Shape_>
+template <typename T_, typename W_, bool kQuantizes_, bool kAddsResidual_, bool kVectorized_, class Shape_,
+          bool kScalesRows_ = false>
 struct Variant {
   using T = T_;  // float, Bf16 or Fp16
   using W = W_;  // T, float or NoWeight
@@ -45,6 +48,7 @@ struct Variant {
   static constexpr bool kQuantizes = kQuantizes_;
   static constexpr bool kAddsResidual = kAddsResidual_;
   static constexpr bool kVectorized = kVectorized_;
+  static constexpr bool kScalesRows = kScalesRows_;  // each row is quantized by a scale of its own
 };
 
 // y = rnd_T(rnd_W(rnd_W(fl(x * r)) * w)); without a weight rnd_T(fl(x * r)).
@@ -146,6 +150,20 @@ class RowAccess {
     store(out_, chunk, result);
   }
 
+  // The largest |y| of the chunk, as magnitude_bits().
+  __device__ std::uint32_t largest(std::int64_t chunk, const Chunk<T>& x, float inverse_rms) const {
+    Pack<typename V::W, kElements> weight{};
+    if constexpr (V::kWeighted) weight = load(static_cast<const typename V::W*>(arguments_.weight), chunk);
+    std::uint32_t result = 0;
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) {
+      // Beyond the end of a row lies 0, which is normalized to 0, or to NaN where r or a weight is infinite.
+      if (!V::kVectorized && chunk * kElements + i >= arguments_.hidden) break;
+      result = larger(result, magnitude_bits(normalize<V>(x.elements[i], inverse_rms, weight.elements[i])));
+    }
+    return result;
+  }
+
  private:
   template <typename Element>
   __device__ Pack<Element, kElements> load(const Element* array, std::int64_t chunk) const {
@@ -178,6 +196,12 @@ __device__ inline void norm_rows_within_warp(const NormArguments& arguments, flo
     if (present) x = access.take(thread);
     const float sum = tree_sum(add_squares(0.0f, x), row_threads);
     const float r = inverse_rms(sum, arguments.hidden_as_float, arguments.epsilon);
+    if constexpr (V::kScalesRows) {
+      const std::uint32_t largest = largest_of_threads(present ? access.largest(thread, x, r) : 0, row_threads);
+      const float scale = row_scale(largest, arguments.fp8_format);
+      if (present && thread == 0) arguments.scales[row * arguments.scales_stride] = scale;
+      inverse_scale = __fdiv_rn(1.0f, scale);
+    }
     if (present) access.finish(thread, x, r, inverse_scale);
   }
 }
@@ -227,6 +251,27 @@ __device__ inline void norm_row_per_block(const NormArguments& arguments, float 
     const float sum = tree_over_groups(group_sums, arguments.groups, arguments.group_tree_width, thread);
     const float r = inverse_rms(sum, arguments.hidden_as_float, arguments.epsilon);
 
+    if constexpr (V::kScalesRows) {
+      std::uint32_t largest = 0;
+      const auto look = [&](int slot, std::int64_t chunk) {
+        largest = larger(largest, access.largest(chunk, chunks[slot], r));
+      };
+      if constexpr (Shape::kCached) {
+        visit_slots(warp, 0, look);
+      } else {
+        for (int first_group = warp; first_group < arguments.groups; first_group += warps * kSlots) {
+          for (std::int64_t round = 0; round * kLanes < arguments.chunks; ++round) {
+            visit_slots(first_group, round,
+                        [&](int slot, std::int64_t chunk) { chunks[slot] = access.take_again(chunk); });
+            visit_slots(first_group, round, look);
+          }
+        }
+      }
+      const float scale = row_scale(largest_of_block(largest, warp, warps, thread), arguments.fp8_format);
+      if (threadIdx.x == 0) arguments.scales[row * arguments.scales_stride] = scale;
+      inverse_scale = __fdiv_rn(1.0f, scale);
+    }
+
     if constexpr (Shape::kCached) {
       visit_slots(warp, 0, [&](int slot, std::int64_t chunk) {
         access.finish(chunk, chunks[slot], r, inverse_scale);
@@ -254,6 +299,16 @@ __global__ void __launch_bounds__(1024) norm_kernel(NormArguments arguments) {
     norm_row_per_block<V>(arguments, inverse_scale);
   } else {
     norm_rows_within_warp<V>(arguments, inverse_scale);
+  }
+}
+
+// The same where each row gets a scale of its own.
+template <class V>
+__global__ void __launch_bounds__(1024) row_scaling_kernel(NormArguments arguments) {
+  if constexpr (V::Shape::kBlockPerRow) {
+    norm_row_per_block<V>(arguments, 1.0f);
+  } else {
+    norm_rows_within_warp<V>(arguments, 1.0f);
   }
 }
 

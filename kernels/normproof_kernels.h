@@ -122,6 +122,22 @@ NORMPROOF_EXPORT normproof_status normproof_fused_add_rms_norm_static_fp8_quant(
     const normproof_tensor* weight, const float* scale, float epsilon, const normproof_launch* launch,
     normproof_stream stream, normproof_launch_report* report, normproof_message message);
 
+/* scales[row] = s = fl(a / max) with a the largest |y| of the row, y = rms_norm(input, weight, epsilon), and
+ * max the largest finite number of out's dtype; s is at least fl(1 / (512 max)), and NaN where y has a NaN.
+ * out (fp8) = quantize(y, s). Rank 2; scales is fp32 and has the shape [rows, 1]. */
+NORMPROOF_EXPORT normproof_status normproof_rms_norm_dynamic_quant(
+    const normproof_tensor* out, const normproof_tensor* scales, const normproof_tensor* input,
+    const normproof_tensor* weight, float epsilon, const normproof_launch* launch, normproof_stream stream,
+    normproof_launch_report* report, normproof_message message);
+
+/* s = round(input + residual); residual = s; out and scales as above, of rms_norm(s, weight, epsilon). Rank 2.
+ * input is not modified. */
+NORMPROOF_EXPORT normproof_status normproof_fused_add_rms_norm_dynamic_quant(
+    const normproof_tensor* out, const normproof_tensor* scales, const normproof_tensor* input,
+    const normproof_tensor* residual, const normproof_tensor* weight, float epsilon,
+    const normproof_launch* launch, normproof_stream stream, normproof_launch_report* report,
+    normproof_message message);
+
 /* Host build only: the order in which the calling OS thread's later launches resume the threads of a block.
  * order 0 forward, 1 reverse, 2 random priorities drawn from seed. The CUDA build ignores it. */
 NORMPROOF_EXPORT void normproof_set_thread_order(int32_t order, uint64_t seed);

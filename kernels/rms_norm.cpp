@@ -8,8 +8,20 @@
 namespace normproof::kernels {
 namespace {
 
+KernelFunction find_row_scaling_kernel(DType dtype, const Selection& selection) {
+  switch (dtype) {
+    case DType::bf16:
+      return bf16_to_scaled_rows_kernel(selection);
+    case DType::fp16:
+      return fp16_to_scaled_rows_kernel(selection);
+    default:
+      return fp32_to_scaled_rows_kernel(selection);
+  }
+}
+
 KernelFunction find_kernel(const Problem& problem, const Configuration& configuration) {
   const Selection selection{problem.weight, problem.adds_residual, problem.vectorized, configuration.shape};
+  if (problem.scales_rows) return find_row_scaling_kernel(problem.dtype, selection);
   switch (problem.dtype) {
     case DType::bf16:
       return problem.quantizes ? bf16_to_fp8_kernel(selection) : bf16_kernel(selection);
@@ -85,6 +97,35 @@ Status fused_add_rms_norm_static_fp8_quant(const Tensor& out, const Tensor& inpu
   call.residual = &residual;
   call.weight = weight;
   call.scale = scale;
+  call.quantizes = true;
+  call.epsilon = epsilon;
+  call.launch = launch;
+  return carry_out(call, stream, report);
+}
+
+Status rms_norm_dynamic_quant(const Tensor& out, const Tensor& scales, const Tensor& input,
+                              const Tensor* weight, float epsilon, const Launch& launch, Stream stream,
+                              LaunchReport* report) {
+  Call call;
+  call.out = &out;
+  call.scales = &scales;
+  call.input = &input;
+  call.weight = weight;
+  call.quantizes = true;
+  call.epsilon = epsilon;
+  call.launch = launch;
+  return carry_out(call, stream, report);
+}
+
+Status fused_add_rms_norm_dynamic_quant(const Tensor& out, const Tensor& scales, const Tensor& input,
+                                        const Tensor& residual, const Tensor* weight, float epsilon,
+                                        const Launch& launch, Stream stream, LaunchReport* report) {
+  Call call;
+  call.out = &out;
+  call.scales = &scales;
+  call.input = &input;
+  call.residual = &residual;
+  call.weight = weight;
   call.quantizes = true;
   call.epsilon = epsilon;
   call.launch = launch;

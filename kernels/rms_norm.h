@@ -1,4 +1,4 @@
-// The C++ interface of the production kernels: the four operations of the numeric contract on strided
+// The C++ interface of the production kernels: the operations of the numeric contract on strided
 // tensors. Every function checks its arguments before anything is written and says what it refuses. Pointers
 // are device pointers in the CUDA build (work is enqueued on `stream`), ordinary pointers in the host build
 // (work is done when the function returns). normproof_kernels.h is the same in C.
@@ -85,6 +85,18 @@ Status fused_add_rms_norm_static_fp8_quant(const Tensor& out, const Tensor& inpu
                                            const Tensor* weight, const float* scale, float epsilon,
                                            const Launch& launch = {}, Stream stream = nullptr,
                                            LaunchReport* report = nullptr);
+
+// scales = s, one for each row: fl(a / max_Q) with a = max |y| of the row, y as above, and at least
+// fl(1 / (512 max_Q)); out (fp8) = y quantized by it, as above. Rank 2; `scales` is fp32, [rows, 1].
+Status rms_norm_dynamic_quant(const Tensor& out, const Tensor& scales, const Tensor& input,
+                              const Tensor* weight, float epsilon, const Launch& launch = {},
+                              Stream stream = nullptr, LaunchReport* report = nullptr);
+
+// residual = s = rnd_T(input + residual); out and scales as above, of rms_norm(s, weight, epsilon). Rank 2.
+Status fused_add_rms_norm_dynamic_quant(const Tensor& out, const Tensor& scales, const Tensor& input,
+                                        const Tensor& residual, const Tensor* weight, float epsilon,
+                                        const Launch& launch = {}, Stream stream = nullptr,
+                                        LaunchReport* report = nullptr);
 
 // "host" or "cuda".
 const char* backend();

@@ -10,6 +10,7 @@
 
 #include "oracle/formats.h"
 #include "oracle/known_sum.h"
+#include "oracle/quantization_scale.h"
 
 namespace normproof::oracle {
 namespace {
@@ -54,6 +55,7 @@ int place_of(NormStep step) {
     case NormStep::normalize:
       return 1;
     case NormStep::quantize:
+    case NormStep::quantize_by_row:
       return 2;
   }
   throw std::invalid_argument(fmt::format("operation: no formula for step {}", static_cast<int>(step)));
@@ -67,6 +69,7 @@ bool is_known(Role role) {
     case Role::residual_out:
     case Role::weight:
     case Role::scale:
+    case Role::scales:
       return true;
   }
   return false;
@@ -107,7 +110,8 @@ Formula formula_of(const Case& test_case, const Policy& policy) {
   formula.formats = {test_case.dtype, test_case.weight_dtype, test_case.quantized_dtype, policy.rounding};
   require_formula(operation);
   formula.adds_residual = has(operation, NormStep::add_residual);
-  const bool quantizes = has(operation, NormStep::quantize);
+  formula.quantizes_by_row = quantizes_by_row(operation);
+  const bool quantizes = normproof::quantizes(operation);
   const Format& activation = format_of(test_case.dtype);
   if (activation.bits == 8) {
     throw std::invalid_argument(fmt::format("dtype: {} is no activation dtype", activation.name));
@@ -227,8 +231,8 @@ Value exact_unknown(const Formula& formula, const Value& numerator, const Value&
                                              : inverse_root(numerator, denominator);
 }
 
-std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const Value& s, const Value& w,
-                           const Value& unknown) {
+Value exact_normalized(Arithmetic& arithmetic, const Formula& formula, BeforeQuantization rounding,
+                       const Value& s, const Value& w, const Value& unknown) {
   const Formats& formats = formula.formats;
   const RootRow& root = row_of(formula.policy.root);
   RowUnknown u{unknown, root.divides};
@@ -242,10 +246,16 @@ std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const
     const char* text = u.divides ? "fl(x / rms)" : "fl(x * r)";
     product = {arithmetic.round(Step::scaled, text, DType::fp32, u.applied_to(s)), DType::fp32};
   }
+  return row_of(rounding).function(arithmetic, formats, product);
+}
+
+std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const Value& s, const Value& w,
+                           const Value& unknown) {
+  const Formats& formats = formula.formats;
   const bool quantizes = formats.quantized.has_value();
-  const BeforeQuantization before =
-      quantizes ? formula.policy.before_quantization : BeforeQuantization::rounded;
-  const Value y = row_of(before).function(arithmetic, formats, product);
+  const Value y = exact_normalized(
+      arithmetic, formula, quantizes ? formula.policy.before_quantization : BeforeQuantization::rounded, s, w,
+      unknown);
   // Altered steps may leave y between the numbers of T; its bits are then those of the nearest one.
   if (!quantizes) return round_bits(format_of(formats.activation), y);
 
@@ -254,8 +264,7 @@ std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const
                      .function(arithmetic, y, decode(DType::fp32, formula.bits_of(Parameter::scale)));
   if (row_of(formula.policy.fp8_rounding).through_bf16)
     scaled = arithmetic.round(Step::output_in_bf16, "rnd_bf16(...)", DType::bf16, scaled);
-  const Value clamped =
-      row_of(formula.policy.fp8_nan).clamp(scaled, decode(target, target.max_finite_bits()));
+  const Value clamped = row_of(formula.policy.fp8_nan).clamp(scaled, quantized_range(formula));
   const Value q = arithmetic.round(Step::quantized, "q = rnd_Q(clamp(...))", *formats.quantized, clamped);
   return round_bits(target, q);
 }
@@ -290,6 +299,10 @@ ExactRow decode_row(const Formula& formula, const CaseTensors& tensors, std::int
     result.sums.push_back(exact_sum(arithmetic, formula, x, residual));
   }
   return result;
+}
+
+std::uint32_t row_scale_bits(const Formula& formula, const Outputs& outputs, std::int64_t row) {
+  return formula.quantizes_by_row ? bits_at(outputs[Role::scales], DType::fp32, row) : 0;
 }
 
 Value decode_weight(const Formula& formula, const CaseTensors& tensors, std::int64_t column) {

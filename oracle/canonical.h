@@ -16,6 +16,7 @@ namespace normproof::oracle {
 struct Formula {
   Formats formats;
   bool adds_residual = false;
+  bool quantizes_by_row = false;
   std::int64_t hidden_size = 0;
   ParameterBits parameter_bits = usual_parameters();  // fp32
   Policy policy;
@@ -23,6 +24,12 @@ struct Formula {
   DType output_dtype() const { return formats.quantized.value_or(formats.activation); }
   std::uint32_t bits_of(Parameter parameter) const {
     return parameter_bits[static_cast<std::size_t>(parameter)];
+  }
+  // The formula of a row with this scale: what it says of codes is what it says with a scale that is given.
+  Formula with_scale(std::uint32_t bits) const {
+    Formula result = *this;
+    result.parameter_bits[static_cast<std::size_t>(Parameter::scale)] = bits;
+    return result;
   }
 };
 // Throws std::invalid_argument where the case's dtypes do not fit its operation.
@@ -58,7 +65,12 @@ RowScale exact_scale_of_sum(Arithmetic& arithmetic, const Formula& formula, cons
 Value exact_unknown(const Formula& formula, const Value& numerator,
                     const Value& denominator = Value::integer(1));
 
-// Output bits of one element for a given unknown (r, or rms). `w` is ignored where the case has no weight.
+// y of one element for a given unknown (r, or rms): rounded to T, or as fl(n * w). `w` is ignored where the
+// case has no weight.
+Value exact_normalized(Arithmetic& arithmetic, const Formula& formula, BeforeQuantization rounding,
+                       const Value& s, const Value& w, const Value& unknown);
+// Output bits of one element for a given unknown. Where the row's scale is computed, `formula` must be that
+// of the row (Formula::with_scale).
 std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const Value& s, const Value& w,
                            const Value& unknown);
 
@@ -68,6 +80,8 @@ struct ExactRow {
   std::vector<Value> variance_operands() const;
 };
 ExactRow decode_row(const Formula& formula, const CaseTensors& tensors, std::int64_t row);
+// The scale that came out with a row; 0 where rows have none of their own.
+std::uint32_t row_scale_bits(const Formula& formula, const Outputs& outputs, std::int64_t row);
 Value decode_weight(const Formula& formula, const CaseTensors& tensors, std::int64_t column);
 
 // Bits of element `index` of packed data.

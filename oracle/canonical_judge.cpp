@@ -11,6 +11,7 @@
 
 #include "oracle/canonical.h"
 #include "oracle/fast_row.h"
+#include "oracle/quantization_scale.h"
 
 namespace normproof::oracle {
 namespace {
@@ -26,6 +27,7 @@ class Judge {
  public:
   Judge(const Case& test_case, const CaseTensors& tensors, const Policy& policy)
       : formula_(formula_of(test_case, policy)), tensors_(tensors), fast_(formula_, tensors[Role::weight]) {
+    if (formula_.quantizes_by_row) scale_rule_.emplace(formula_);
     rows_ = static_cast<std::int64_t>(tensors[Role::input].size() / row_bytes(formula_.formats.activation));
   }
 
@@ -39,7 +41,11 @@ class Judge {
       const FastRow::Scale scale = fast_.canonical_scale();
       const bool special_mean = scale.mean == 0 || !std::isfinite(scale.mean);
       verdict.special_rows += fast_.has_special_operand() || special_mean ? 1 : 0;
+      const float row_scale = set_row_scale(scale.inverse_root);
       compare_row(Role::out, row, fast_.outputs(scale.inverse_root), outputs[Role::out], verdict);
+      if (scale_rule_)
+        compare_row(Role::scales, row, std::as_bytes(std::span(&row_scale, 1)), outputs[Role::scales],
+                    verdict);
       compare_row(Role::residual_out, row, fast_.residual_out(), outputs[Role::residual_out], verdict);
     }
     return verdict;
@@ -50,10 +56,14 @@ class Judge {
     outputs[Role::out].reserve(static_cast<std::size_t>(rows_) * row_bytes(formula_.output_dtype()));
     for (std::int64_t row = 0; row < rows_; ++row) {
       load(row);
-      const auto out = fast_.outputs(fast_.canonical_scale().inverse_root);
-      outputs[Role::out].insert(outputs[Role::out].end(), out.begin(), out.end());
-      outputs[Role::residual_out].insert(outputs[Role::residual_out].end(), fast_.residual_out().begin(),
-                                         fast_.residual_out().end());
+      const float inverse_root = fast_.canonical_scale().inverse_root;
+      const float row_scale = set_row_scale(inverse_root);
+      const auto append = [&](Role role, std::span<const std::byte> packed) {
+        outputs[role].insert(outputs[role].end(), packed.begin(), packed.end());
+      };
+      append(Role::out, fast_.outputs(inverse_root));
+      append(Role::residual_out, fast_.residual_out());
+      if (scale_rule_) append(Role::scales, std::as_bytes(std::span(&row_scale, 1)));
     }
     return outputs;
   }
@@ -70,15 +80,29 @@ class Judge {
                formula_.adds_residual ? tensors_[Role::residual].data() + offset : nullptr);
   }
 
+  // The scale of the loaded row, with which outputs are made from then on; 1 where it is not the row's own.
+  float set_row_scale(float inverse_root) {
+    if (!scale_rule_) return 1;
+    const float scale = scale_rule_->of(fast_.row_maximum(inverse_root));
+    fast_.set_quantization_scale(scale);
+    return scale;
+  }
+
+  DType dtype_of(Role tensor) const {
+    if (tensor == Role::scales) return DType::fp32;
+    return tensor == Role::out ? formula_.output_dtype() : formula_.formats.activation;
+  }
+
   void compare_row(Role tensor, std::int64_t row, std::span<const std::byte> wanted,
                    const std::vector<std::byte>& outputs, Verdict& verdict) {
     if (wanted.empty()) return;
-    verdict.elements += formula_.hidden_size;
+    const DType dtype = dtype_of(tensor);
+    const auto columns = static_cast<std::int64_t>(wanted.size()) / (format_of(dtype).bits / 8);
+    verdict.elements += columns;
     const std::span got =
         std::span(outputs).subspan(static_cast<std::size_t>(row) * wanted.size(), wanted.size());
     if (std::memcmp(got.data(), wanted.data(), wanted.size()) == 0) return;
-    const DType dtype = tensor == Role::out ? formula_.output_dtype() : formula_.formats.activation;
-    for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
+    for (std::int64_t column = 0; column < columns; ++column) {
       const std::uint32_t a = packed_bits(got, dtype, column), b = packed_bits(wanted, dtype, column);
       if (same(dtype, a, b)) continue;
       ++verdict.mismatches;
@@ -96,13 +120,15 @@ class Judge {
       exact_row_ = decode_row(formula_, tensors_, mismatch.row);
       exact_inverse_root_ =
           exact_row_scale(arithmetic, formula_, exact_row_->variance_operands()).inverse_root;
+      row_formula_ = formula_;
+      if (scale_rule_) {
+        const Value scale = exact_quantization_scale(
+            arithmetic, formula_, exact_row_maximum(formula_, *exact_row_, tensors_, exact_inverse_root_));
+        row_formula_ = formula_.with_scale(
+            static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), scale)));
+      }
     }
-    const SumParts& sums = exact_row_->sums[static_cast<std::size_t>(mismatch.column)];
-    const std::uint64_t exact =
-        mismatch.tensor == Role::out
-            ? exact_output(arithmetic, formula_, sums.output_operand,
-                           decode_weight(formula_, tensors_, mismatch.column), exact_inverse_root_)
-            : round_bits(format_of(mismatch.dtype), sums.residual_out);
+    const std::uint64_t exact = exact_bits(arithmetic, mismatch);
     if (same(mismatch.dtype, exact, mismatch.wanted)) return;
     const Format& format = format_of(mismatch.dtype);
     throw std::logic_error(
@@ -111,13 +137,24 @@ class Judge {
                     hex_bits(format, mismatch.wanted)));
   }
 
+  std::uint64_t exact_bits(Arithmetic& arithmetic, const Mismatch& mismatch) const {
+    if (mismatch.tensor == Role::scales) return row_formula_.bits_of(Parameter::scale);
+    const SumParts& sums = exact_row_->sums[static_cast<std::size_t>(mismatch.column)];
+    if (mismatch.tensor == Role::residual_out)
+      return round_bits(format_of(mismatch.dtype), sums.residual_out);
+    return exact_output(arithmetic, row_formula_, sums.output_operand,
+                        decode_weight(formula_, tensors_, mismatch.column), exact_inverse_root_);
+  }
+
   Formula formula_;
   const CaseTensors& tensors_;
   FastRow fast_;
+  std::optional<ScaleRule> scale_rule_;  // where rows have scales of their own
   std::int64_t rows_ = 0;
   std::size_t listed_ = kMaximumListed;
   std::optional<ExactRow> exact_row_;  // of the row at hand, once it is needed
   Value exact_inverse_root_;
+  Formula row_formula_;  // with the row's exact scale
 };
 
 }  // namespace

@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "oracle/feasible.h"
 #include "oracle/known_sum.h"
+#include "oracle/quantization_scale.h"
 
 namespace normproof::oracle {
 namespace {
@@ -47,6 +49,71 @@ void require_valid_element(const Certificate& certificate, const CertificateElem
   }
 }
 
+// The formula of the row, its own scale included.
+Formula of_row(const Formula& formula, const Certificate& certificate) {
+  return formula.quantizes_by_row ? formula.with_scale(certificate.row_scale) : formula;
+}
+
+std::uint32_t exact_scale_at(const Formula& formula, const ExactRow& row, const CaseTensors& tensors,
+                             const Value& root) {
+  Arithmetic arithmetic;
+  const Value maximum = exact_row_maximum(formula, row, tensors, root);
+  return static_cast<std::uint32_t>(
+      round_bits(format_of(DType::fp32), exact_quantization_scale(arithmetic, formula, maximum)));
+}
+
+void require_valid_scale(const Certificate& certificate, const CertificateElement& element,
+                         const Formula& formula, const ExactRow& row, const CaseTensors& tensors) {
+  const auto has_it = [&](std::int64_t r) {
+    const Value root = decode(DType::fp32, static_cast<std::uint32_t>(r));
+    return same(DType::fp32, exact_scale_at(formula, row, tensors, root), certificate.row_scale);
+  };
+  if (element.got != certificate.row_scale) refuse(certificate, "its scale is another");
+  const RootInterval& needs = element.needs;
+  const bool bounded = (needs.low == 0 || needs.low > kInfiniteRoot || !has_it(needs.low - 1)) &&
+                       (needs.high >= kInfiniteRoot || needs.high < 0 || !has_it(needs.high + 1));
+  if (!bounded) refuse(certificate, "its scale has more r than " + to_text(needs));
+  if (needs.empty() ? has_it(0) || has_it(kInfiniteRoot) : !has_it(needs.low) || !has_it(needs.high))
+    refuse(certificate, fmt::format("its scale {} has other r than {}", hex_bits(DType::fp32, element.got), to_text(needs)));
+}
+
+// No r is left that the scale, the elements and, for a scale violation, the admissible interval allow.
+bool excludes_every_root(const Certificate& certificate) {
+  const RootInterval all{0, kInfiniteRoot};
+  RootInterval common = certificate.kind == ViolationKind::scale ? certificate.admissible.interval : all;
+  std::vector<RootInterval> pieces;
+  const auto meet = [](const RootInterval& a, const RootInterval& b) {
+    return RootInterval{std::max(a.low, b.low), std::min(a.high, b.high)};
+  };
+  for (const CertificateElement& element : certificate.elements) {
+    if (element.tensor == Role::scales) {
+      pieces.push_back(element.needs);
+    } else {
+      common = meet(common, element.needs);
+    }
+  }
+  if (pieces.empty()) pieces.push_back(all);
+  return std::ranges::all_of(pieces,
+                             [&](const RootInterval& piece) { return meet(piece, common).empty(); });
+}
+
+// Two elements that exclude each other, one that no r explains, or one that misses what is admissible.
+void require_exclusion_by_elements(const Certificate& certificate) {
+  const std::vector<CertificateElement>& elements = certificate.elements;
+  if (certificate.kind == ViolationKind::rounding) {
+    const bool one = elements.size() == 1 && elements[0].needs.empty();
+    const bool two = elements.size() == 2 && elements[0].needs.high < elements[1].needs.low;
+    if (!one && !two) refuse(certificate, "its elements do not exclude each other");
+    return;
+  }
+  const std::size_t most = certificate.admissible.nan ? 2 : 1;
+  if (elements.empty() || elements.size() > most) refuse(certificate, "it does not have one element");
+  const RootInterval& needs = elements[0].needs;
+  const RootInterval& allowed = certificate.admissible.interval;
+  const bool disjoint = allowed.empty() || needs.high < allowed.low || allowed.high < needs.low;
+  if (!disjoint) refuse(certificate, "its element meets the admissible interval");
+}
+
 // Which of the elements is wrong, if the kernel's r is right: what the correctly rounded r gives there.
 std::string at_root_text(const CertificateElement& element, const Formula& formula, std::uint32_t root) {
   const std::string_view unknown = unknown_name(formula.policy);
@@ -64,6 +131,15 @@ std::string at_root_text(const CertificateElement& element, const Formula& formu
 }
 
 std::string element_text(const CertificateElement& element, const Formula& formula, std::uint32_t root) {
+  if (element.tensor == Role::scales) {
+    return fmt::format("  scale of the row, from the largest |y| in column {}: got {} ({}), which {}\n",
+                       element.column, value_text(DType::fp32, element.got),
+                       hex_bits(DType::fp32, element.got),
+                       element.needs.empty()
+                           ? fmt::format("no {} gives", unknown_name(formula.policy))
+                           : fmt::format("takes {} in {}", unknown_name(formula.policy),
+                                         to_text(element.needs)));
+  }
   const auto number = [](DType dtype, std::uint32_t bits) {
     return fmt::format("{} ({})", value_text(dtype, bits), hex_bits(format_of(dtype), bits));
   };
@@ -83,9 +159,14 @@ std::string_view name_of(ViolationKind kind) {
   return kind == ViolationKind::rounding ? "rounding violation" : "scale violation";
 }
 
-void require_valid(const Certificate& certificate, const Formula& formula, const CaseTensors& tensors) {
+void require_valid(const Certificate& certificate, const Formula& general, const CaseTensors& tensors) {
+  const Formula formula = of_row(general, certificate);
   const ExactRow row = decode_row(formula, tensors, certificate.row);
   for (const CertificateElement& element : certificate.elements) {
+    if (element.tensor == Role::scales) {
+      require_valid_scale(certificate, element, formula, row, tensors);
+      continue;
+    }
     const Value& operand = row.sums[static_cast<std::size_t>(element.column)].output_operand;
     if (!identical(operand, decode(DType::fp32, element.operand))) {
       refuse(certificate, fmt::format("column {} has another operand", element.column));
@@ -108,33 +189,27 @@ void require_valid(const Certificate& certificate, const Formula& formula, const
     refuse(certificate, "the correctly rounded r is another");
   }
 
-  if (certificate.kind == ViolationKind::rounding) {
-    const bool one = certificate.elements.size() == 1 && certificate.elements[0].needs.empty();
-    const bool two = certificate.elements.size() == 2 &&
-                     certificate.elements[0].needs.high < certificate.elements[1].needs.low;
-    if (!one && !two) refuse(certificate, "its elements do not exclude each other");
-    return;
+  if (formula.quantizes_by_row) {
+    if (!excludes_every_root(certificate)) refuse(certificate, "its elements leave an r");
+  } else {
+    require_exclusion_by_elements(certificate);
   }
-  const std::size_t most = certificate.admissible.nan ? 2 : 1;
-  if (certificate.elements.empty() || certificate.elements.size() > most) {
-    refuse(certificate, "it does not have one element");
-  }
-  const RootInterval& needs = certificate.elements[0].needs;
-  const RootInterval& allowed = certificate.admissible.interval;
-  const bool disjoint = allowed.empty() || needs.high < allowed.low || allowed.high < needs.low;
-  if (!disjoint) refuse(certificate, "its element meets the admissible interval");
   const auto refutes_nan = [&](const CertificateElement& element) {
     Arithmetic arithmetic;
+    if (element.tensor == Role::scales)
+      return !same(DType::fp32, exact_scale_at(formula, row, tensors, Value::nan()), element.got);
     const std::uint64_t with_nan =
         exact_output(arithmetic, formula, row.sums[static_cast<std::size_t>(element.column)].output_operand,
                      decode_weight(formula, tensors, element.column), Value::nan());
     return !same(formula.output_dtype(), with_nan, element.got);
   };
-  if (certificate.admissible.nan && !refutes_nan(certificate.elements.back()))
+  if (certificate.kind == ViolationKind::scale && certificate.admissible.nan &&
+      std::ranges::none_of(certificate.elements, refutes_nan))
     refuse(certificate, "its element allows r = NaN");
 }
 
-std::string to_text(const Certificate& certificate, const Formula& formula) {
+std::string to_text(const Certificate& certificate, const Formula& general) {
+  const Formula formula = of_row(general, certificate);
   const std::string_view unknown = unknown_name(formula.policy);
   std::string text = fmt::format("{} in row {} (policy {}): ", name_of(certificate.kind), certificate.row,
                                  to_string(formula.policy));

@@ -17,6 +17,9 @@ enum class ViolationKind : std::uint8_t {
 std::string_view name_of(ViolationKind kind);
 
 struct CertificateElement {
+  // Role::out, or Role::scales: then it is the row's own scale, and the column is one that has the largest
+  // |y| at the low end.
+  Role tensor = Role::out;
   std::int64_t column = 0;
   std::uint32_t operand = 0;  // fp32 bits of x, or of the sum with the residual, as the output reads it
   std::uint32_t weight = 0;   // bits of the weight's dtype; 0 without one
@@ -33,9 +36,12 @@ struct Certificate {
   // rounding: two elements whose intervals are disjoint, the lower one first, or one whose interval is empty.
   // scale: one element whose interval misses `admissible`; where r may be NaN and that element allows it, a
   // second one that does not.
+  // Where rows have scales of their own the scale may be one of them. Two intervals of r can give it (a NaN
+  // scale, a floor that jumps): then both are listed, and elements that together miss both.
   std::vector<CertificateElement> elements;
   Admissible admissible;
   std::uint32_t correctly_rounded_root = 0;  // fp32 bits
+  std::uint32_t row_scale = 0;  // fp32 bits of the scale that came out, where rows have scales of their own
 };
 
 // Checks a certificate by exact arithmetic alone: each element's bits come from its whole interval and not

@@ -9,6 +9,7 @@
 
 #include "oracle/canonical.h"
 #include "oracle/inverse_root.h"
+#include "oracle/quantization_scale.h"
 #include "oracle/root_hint.h"
 #include "oracle/row_roots.h"
 
@@ -18,6 +19,7 @@ namespace {
 struct ElementBits {
   std::uint64_t out = 0;
   std::uint64_t residual_out = 0;
+  std::uint64_t row_scale = 0;  // where rows have scales of their own
 };
 
 // One element computed with a policy and at most one altered step.
@@ -39,12 +41,25 @@ class Element {
     const SumParts own = sum(formula, arithmetic, column_);
     const RowScale scale = exact_row_scale(arithmetic, formula, operands);
     if (scale_out != nullptr) *scale_out = scale;
-    return {exact_output(arithmetic, formula, own.output_operand, decode_weight(formula, tensors_, column_),
+    const std::uint32_t row_scale =
+        formula.quantizes_by_row ? row_scale_of(formula, altered, arithmetic, scale.inverse_root) : 0;
+    const Formula of_row = formula.quantizes_by_row ? formula.with_scale(row_scale) : formula;
+    return {exact_output(arithmetic, of_row, own.output_operand, decode_weight(formula, tensors_, column_),
                          scale.inverse_root),
-            round_bits(format_of(activation), own.residual_out)};
+            round_bits(format_of(activation), own.residual_out), row_scale};
   }
 
  private:
+  std::uint32_t row_scale_of(const Formula& formula, std::optional<AlteredStep> altered,
+                             Arithmetic& arithmetic, const Value& root) const {
+    Arithmetic silent(nullptr, altered);
+    ExactRow row;
+    for (std::int64_t j = 0; j < formula.hidden_size; ++j) row.sums.push_back(sum(formula, silent, j));
+    const Value maximum = exact_row_maximum(formula, row, tensors_, root, altered);
+    return static_cast<std::uint32_t>(round_bits(
+        format_of(DType::fp32), exact_quantization_scale(arithmetic, formula, maximum)));
+  }
+
   SumParts sum(const Formula& formula, Arithmetic& arithmetic, std::int64_t column) const {
     const DType activation = formula.formats.activation;
     const std::int64_t index = row_ * formula.hidden_size + column;
@@ -83,10 +98,7 @@ std::string bits_and_value(const Format& format, std::uint64_t bits) {
 std::string bits_and_value(DType dtype, std::uint64_t bits) { return bits_and_value(format_of(dtype), bits); }
 
 std::string subject_of(const Case& test_case, const Policy& policy) {
-  constexpr std::array<std::string_view, kOperations.size()> kNames = {
-      "rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant", "fused_add_rms_norm_static_fp8_quant"};
-  std::string text = fmt::format("{}, T = {}", kNames[static_cast<std::size_t>(test_case.operation)],
-                                 format_of(test_case.dtype).name);
+  std::string text = fmt::format("{}, T = {}", name_of(test_case.operation), format_of(test_case.dtype).name);
   text += test_case.weight_dtype ? fmt::format(", W = {}", format_of(*test_case.weight_dtype).name)
                                  : ", no weight";
   if (test_case.quantized_dtype) text += fmt::format(", Q = {}", format_of(*test_case.quantized_dtype).name);
@@ -203,7 +215,7 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
   if (formula.formats.weight) operand("w", *formula.formats.weight, tensors[Role::weight], column);
   explanation.operands.push_back("epsilon = " +
                                  bits_and_value(DType::fp32, formula.bits_of(Parameter::epsilon)));
-  if (formula.formats.quantized) {
+  if (formula.formats.quantized && !formula.quantizes_by_row) {
     explanation.operands.push_back("scale = " +
                                    bits_and_value(DType::fp32, formula.bits_of(Parameter::scale)));
   }
@@ -226,18 +238,22 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
   ExplainedOutput out{"out", formula.output_dtype(), static_cast<std::uint32_t>(wanted.out), {}, {}};
   ExplainedOutput residual_out{
       "residual_out", activation, static_cast<std::uint32_t>(wanted.residual_out), {}, {}};
+  ExplainedOutput row_scale{"scales", DType::fp32, static_cast<std::uint32_t>(wanted.row_scale), {}, {}};
   if (outputs) {
+    if (formula.quantizes_by_row) row_scale.got = row_scale_bits(formula, *outputs, row);
     out.got = bits_at((*outputs)[Role::out], out.dtype, index);
     if (formula.adds_residual) residual_out.got = bits_at((*outputs)[Role::residual_out], activation, index);
   }
   const auto differs = [](const ExplainedOutput& o) { return o.got && !same(o.dtype, *o.got, o.wanted); };
-  if (differs(out) || differs(residual_out)) {
+  if (differs(out) || differs(residual_out) || differs(row_scale)) {
     for (const Change& change : single_changes(test_case, policy, record)) {
       const ElementBits changed = element.compute(change.policy, change.altered);
       if (differs(out) && same(out.dtype, *out.got, changed.out)) out.reproduced_by.push_back(change.name);
       if (differs(residual_out) && same(activation, *residual_out.got, changed.residual_out)) {
         residual_out.reproduced_by.push_back(change.name);
       }
+      if (differs(row_scale) && same(DType::fp32, *row_scale.got, changed.row_scale))
+        row_scale.reproduced_by.push_back(change.name);
     }
     if (differs(out)) {
       for (const std::string& cause : causes_of_root(test_case, tensors, *outputs, row, policy))
@@ -246,6 +262,7 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
   }
   explanation.outputs.push_back(std::move(out));
   if (formula.adds_residual) explanation.outputs.push_back(std::move(residual_out));
+  if (formula.quantizes_by_row) explanation.outputs.push_back(std::move(row_scale));
   return explanation;
 }
 

@@ -1,11 +1,13 @@
 // The fast path's row: which loops run for which policy.
 #include "oracle/fast_row.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
 
 #include "oracle/known_sum.h"
+#include "oracle/quantization_scale.h"
 
 namespace normproof::oracle {
 namespace {
@@ -45,18 +47,27 @@ FastRow::FastRow(const Formula& formula, std::span<const std::byte> weight, cons
             formula.policy.rounding};
   rounds_root_ = root.rounds_to_activation;
   if (formula.formats.weight) load_factor(weight);
-  if (formula.formats.quantized) {
-    const float scale = std::bit_cast<float>(formula.bits_of(Parameter::scale));
-    const bool divides = formula.policy.scaling == ScalingPolicy::divide;
-    order_.rounds_output = formula.policy.before_quantization == BeforeQuantization::rounded;
-    quantization_ = {divides ? scale : 1.0f / scale, divides,
-                     formula.policy.fp8_nan == Fp8NanPolicy::saturate};
-    quantize_ = kernels_.quantize[index_of_quantized(*formula.formats.quantized)];
-    through_bf16_ = row_of(formula.policy.fp8_rounding).through_bf16;
-  }
+  if (formula.formats.quantized) load_quantization();
   in_any_order_ = order_.first != RowKernels::AnyOrder::First::x_and_unknown || root.divides ||
                   formula.policy.rounding != ActivationRounding::nearest_even;
   if (formula.formats.quantized || in_any_order_) wide_.resize(count);
+}
+
+void FastRow::load_quantization() {
+  const Policy& policy = formula_.policy;
+  divides_by_scale_ = policy.scaling == ScalingPolicy::divide;
+  order_.rounds_output = policy.before_quantization == BeforeQuantization::rounded;
+  maximum_of_rounded_ = order_.rounds_output != row_of(policy.row_maximum).of_other;
+  drops_nan_ = row_of(policy.maximum_nan).drops;
+  quantization_ = {1.0f, divides_by_scale_, policy.fp8_nan == Fp8NanPolicy::saturate,
+                   as_float(quantized_range(formula_))};
+  set_quantization_scale(std::bit_cast<float>(formula_.bits_of(Parameter::scale)));
+  quantize_ = kernels_.quantize[index_of_quantized(*formula_.formats.quantized)];
+  through_bf16_ = row_of(policy.fp8_rounding).through_bf16;
+}
+
+void FastRow::set_quantization_scale(float scale) {
+  quantization_.scale = divides_by_scale_ ? scale : 1.0f / scale;
 }
 
 // What takes the place of w, and which product comes first.
@@ -161,25 +172,33 @@ FastRow::Scale FastRow::canonical_scale() const {
   return {as_double(steps.mean), as_double(steps.mean_plus_epsilon), as_float(steps.inverse_root)};
 }
 
-void FastRow::evaluate(const float* values, const float* factor, std::int64_t count, float r, float* wide,
-                       std::byte* packed) const {
+// y as an fp32 number, rounded to T where `rounds`.
+void FastRow::evaluate_wide(const float* values, const float* factor, std::int64_t count, float r,
+                            bool rounds, float* wide) const {
   if (rounds_root_) kernels_.round_values[activation_](&r, 1, order_.rounding);
-  const RowKernels::Scaling scaling{r, factor, order_.rounds_first};
   if (in_any_order_) {
     RowKernels::AnyOrder order = order_;
     order.unknown = r;
     order.factor = factor;
-    kernels_.in_any_order[activation_](values, count, order, wide);
-    if (quantize_ == nullptr) return kernels_.pack[activation_](wide, count, packed);
-  } else if (quantize_ == nullptr) {
-    return kernels_.normalize[activation_](values, count, scaling, packed);
-  } else {
-    kernels_.normalize_to_fp32[activation_](values, count, scaling, order_.rounds_output, wide);
+    order.rounds_output = rounds;
+    return kernels_.in_any_order[activation_](values, count, order, wide);
   }
+  kernels_.normalize_to_fp32[activation_](values, count, {r, factor, order_.rounds_first}, rounds, wide);
+}
+
+void FastRow::evaluate(const float* values, const float* factor, std::int64_t count, float r, float* wide,
+                       std::byte* packed) const {
+  if (quantize_ == nullptr && !in_any_order_) {
+    if (rounds_root_) kernels_.round_values[activation_](&r, 1, order_.rounding);
+    return kernels_.normalize[activation_](values, count, {r, factor, order_.rounds_first}, packed);
+  }
+  evaluate_wide(values, factor, count, r, order_.rounds_output, wide);
+  if (quantize_ == nullptr) return kernels_.pack[activation_](wide, count, packed);
   RowKernels::Quantization quantization = quantization_;
   if (through_bf16_) {
     kernels_.scale_to_bf16(wide, count, quantization);
-    quantization = {1.0f, false, quantization.saturates_nan};
+    quantization.scale = 1.0f;
+    quantization.divides = false;
   }
   quantize_(wide, count, quantization, packed);
 }
@@ -190,16 +209,34 @@ std::span<const std::byte> FastRow::outputs(float r) {
 }
 
 void FastRow::outputs(float r, std::int64_t begin, std::int64_t count, std::byte* packed) {
-  evaluate(output_operands().data() + begin, factor_.empty() ? nullptr : factor_.data() + begin, count, r,
-           wide_.data(), packed);
+  evaluate(output_operands().data() + begin, factor_from(begin), count, r, wide_.data(), packed);
 }
 
 std::uint32_t FastRow::output(float r, std::int64_t column) const {
   std::uint32_t bits = 0;
   float wide = 0;
-  evaluate(output_operands().data() + column, factor_.empty() ? nullptr : factor_.data() + column, 1, r,
-           &wide, reinterpret_cast<std::byte*>(&bits));
+  evaluate(output_operands().data() + column, factor_from(column), 1, r, &wide,
+           reinterpret_cast<std::byte*>(&bits));
   return bits;
+}
+
+float FastRow::row_maximum(float r) {
+  // In pieces that stay in the first cache.
+  constexpr std::int64_t kPiece = 512;
+  std::uint32_t maximum = 0;
+  for (std::int64_t begin = 0; begin < formula_.hidden_size; begin += kPiece) {
+    const std::int64_t count = std::min(kPiece, formula_.hidden_size - begin);
+    evaluate_wide(output_operands().data() + begin, factor_from(begin), count, r, maximum_of_rounded_,
+                  wide_.data());
+    maximum = std::max(maximum, kernels_.largest_magnitude(wide_.data(), count, drops_nan_));
+  }
+  return std::bit_cast<float>(maximum);
+}
+
+float FastRow::magnitude(float r, std::int64_t column) const {
+  float wide = 0;
+  evaluate_wide(output_operands().data() + column, factor_from(column), 1, r, maximum_of_rounded_, &wide);
+  return drops_nan_ && std::isnan(wide) ? -1.0f : std::fabs(wide);
 }
 
 }  // namespace normproof::oracle

@@ -33,6 +33,13 @@ class FastRow {
   };
   Scale canonical_scale() const;
 
+  // Where rows have scales of their own: the row's largest |y| for a given r, and the scale with which
+  // outputs are made from then on.
+  float row_maximum(float r);
+  // |y| as the maximum takes it; NaN counts as -1 where it is dropped, so that it never is the largest.
+  float magnitude(float r, std::int64_t column) const;
+  void set_quantization_scale(float scale);
+
   // The row's packed output for a given r.
   std::span<const std::byte> outputs(float r);
   // The `count` elements from `begin` on, packed into `packed`.
@@ -52,9 +59,15 @@ class FastRow {
 
  private:
   void load_factor(std::span<const std::byte> weight);
+  void load_quantization();
   std::optional<Value> canonical_sum() const;
   void evaluate(const float* values, const float* factor, std::int64_t count, float r, float* wide,
                 std::byte* packed) const;
+  void evaluate_wide(const float* values, const float* factor, std::int64_t count, float r, bool rounds,
+                     float* wide) const;
+  const float* factor_from(std::int64_t column) const {
+    return factor_.empty() ? nullptr : factor_.data() + column;
+  }
 
   Formula formula_;
   const RowKernels& kernels_;
@@ -64,6 +77,9 @@ class FastRow {
   bool in_any_order_ = false;  // or one of the widespread orders, for which there are faster loops
   bool rounds_root_ = false;
   bool through_bf16_ = false;
+  bool divides_by_scale_ = false;
+  bool maximum_of_rounded_ = false;
+  bool drops_nan_ = false;
   RowKernels::Quantization quantization_{};
   RowKernels::Quantize quantize_ = nullptr;
   bool has_special_operand_ = false;

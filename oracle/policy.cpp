@@ -16,6 +16,8 @@ bool always(const Case&) { return true; }
 bool with_weight(const Case& test_case) { return test_case.weight_dtype.has_value(); }
 bool with_residual(const Case& test_case) { return adds_residual(test_case.operation); }
 bool with_fp8(const Case& test_case) { return test_case.quantized_dtype.has_value(); }
+bool with_row_scale(const Case& test_case) { return quantizes_by_row(test_case.operation); }
+bool with_fnuz(const Case& test_case) { return test_case.quantized_dtype == DType::fp8_e4m3fnuz; }
 
 template <auto kMember, typename Rows>
 PolicyAxis axis(std::string_view name, const Rows& rows, std::size_t combined, bool (*applies)(const Case&)) {
@@ -67,6 +69,17 @@ constexpr std::array kNamed = {
                 rms_norm_static_fp8_quant},
     NamedPolicy{"vllm.fused_add_rms_norm_static_fp8_quant", "weight=fp32,fp8_nan=saturate",
                 "vLLM CUDA, mid 2026", fused_add_rms_norm_static_fp8_quant},
+    NamedPolicy{"vllm.rms_norm_dynamic_quant", "scaling=divide,fp8_nan=saturate,maximum_nan=drop",
+                "vLLM CUDA, mid 2026, built without fast math", rms_norm_dynamic_quant},
+    NamedPolicy{"vllm.fused_add_rms_norm_dynamic_quant",
+                "sum=fp32,scaling=divide,fp8_nan=saturate,maximum_nan=drop",
+                "vLLM CUDA, mid 2026, built without fast math", fused_add_rms_norm_dynamic_quant},
+    NamedPolicy{"vllm_rocm.rms_norm_dynamic_quant",
+                "scaling=divide,fp8_nan=saturate,range=fnuz_224,maximum_nan=drop", "vLLM ROCm, mid 2026",
+                rms_norm_dynamic_quant},
+    NamedPolicy{"pytorch.rms_norm_dynamic_quant", "weight=fp32,scaling=divide,scale_floor=none",
+                "F.rms_norm, then torch.amax, a division and a cast",
+                rms_norm_dynamic_quant},
     NamedPolicy{"vllm_0.19.rms_norm", "weight=native", "vLLM CUDA <= 0.19.1", rms_norm},
     NamedPolicy{"vllm_0.19.fused_add_rms_norm", "weight=native", "vLLM CUDA <= 0.19.1", fused_add_rms_norm},
     NamedPolicy{"vllm_ir.rms_norm", "weight=native", "vLLM IR spec", rms_norm},
@@ -106,6 +119,11 @@ std::span<const PolicyAxis> policy_axes() {
       axis<&Policy::scaling>("scaling", scaling_rows(), 2, with_fp8),
       axis<&Policy::fp8_rounding>("fp8_rounding", fp8_rounding_rows(), 1, with_fp8),
       axis<&Policy::fp8_nan>("fp8_nan", fp8_nan_rows(), 2, with_fp8),
+      axis<&Policy::range>("range", range_rows(), 1, with_fnuz),
+      axis<&Policy::row_maximum>("row_maximum", row_maximum_rows(), 1, with_row_scale),
+      axis<&Policy::maximum_nan>("maximum_nan", maximum_nan_rows(), 1, with_row_scale),
+      axis<&Policy::row_scale>("row_scale", row_scale_rows(), 1, with_row_scale),
+      axis<&Policy::scale_floor>("scale_floor", scale_floor_rows(), 1, with_row_scale),
   };
   return axes;
 }

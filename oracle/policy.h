@@ -37,6 +37,11 @@ enum class BeforeQuantization : std::uint8_t { rounded, unrounded };
 enum class ScalingPolicy : std::uint8_t { inverse, divide };
 enum class Fp8Rounding : std::uint8_t { once, through_bf16 };
 enum class Fp8NanPolicy : std::uint8_t { propagate, saturate };
+enum class RangePolicy : std::uint8_t { largest, fnuz_224 };
+enum class RowMaximumPolicy : std::uint8_t { of_quantized, of_other };
+enum class MaximumNanPolicy : std::uint8_t { propagate, drop };
+enum class RowScalePolicy : std::uint8_t { quotient, product };
+enum class ScaleFloor : std::uint8_t { range_512, none, maximum_1e_4, scale_1e_10 };
 
 struct SumTree;
 
@@ -67,6 +72,11 @@ struct Policy {
   ScalingPolicy scaling = ScalingPolicy::inverse;
   Fp8Rounding fp8_rounding = Fp8Rounding::once;
   Fp8NanPolicy fp8_nan = Fp8NanPolicy::propagate;
+  RangePolicy range = RangePolicy::largest;
+  RowMaximumPolicy row_maximum = RowMaximumPolicy::of_quantized;
+  MaximumNanPolicy maximum_nan = MaximumNanPolicy::propagate;
+  RowScalePolicy row_scale = RowScalePolicy::quotient;
+  ScaleFloor scale_floor = ScaleFloor::range_512;
   InverseRootModel inverse_root;
   friend bool operator==(const Policy&, const Policy&) = default;
 };

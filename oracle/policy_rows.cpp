@@ -310,6 +310,38 @@ constexpr std::array<Fp8NanRow, 2> kFp8Nan = {{
     {{"saturate", "the clamp turns NaN into +max", "vLLM, FlashInfer"}, saturating_clamp},
 }};
 
+constexpr std::array<RangeRow, 2> kRange = {{
+    {{"largest", "max_Q is the largest number of Q", "all but those below"}, false},
+    {{"fnuz_224", "max_Q of e4m3fnuz is 224, not 240", "vLLM on ROCm"}, true},
+}};
+constexpr std::array<RowMaximumRow, 2> kRowMaximum = {{
+    {{"of_quantized", "a = max abs(y) of the y that is quantized", "all but those below"}, false},
+    {{"of_other", "a of the unrounded y where rnd_T(y) is quantized, and the other way round",
+      "FlashInfer generalLayerNorm without shared memory"},
+     true},
+}};
+constexpr std::array<MaximumNanRow, 2> kMaximumNan = {{
+    {{"propagate", "a row with a NaN has a NaN scale", "this contract, torch.amax"}, false},
+    {{"drop", "a is the largest of what is no NaN, or 0", "fmaxf: vLLM, FlashInfer"}, true},
+}};
+constexpr std::array<RowScaleRow, 2> kRowScale = {{
+    {{"quotient", "s = fl(a / max_Q)", "vLLM, FlashInfer, PyTorch"}, false},
+    {{"product", "s = fl(a * fl(1 / max_Q))", "vLLM built with fast math"}, true},
+}};
+std::uint32_t no_floor(std::uint32_t) { return 0; }
+std::uint32_t smallest_step(std::uint32_t range_bits) {
+  const Value range = decode(DType::fp32, range_bits);
+  return static_cast<std::uint32_t>(
+      round_bits(format_of(DType::fp32), quotient(Value::integer(1), range * Value::integer(512))));
+}
+std::uint32_t bits_of_1e_10(std::uint32_t) { return 0x2edbe6ffu; }
+constexpr std::array<ScaleFloorRow, 4> kScaleFloor = {{
+    {{"range_512", "s is at least fl(1 / (512 max_Q))", "vLLM"}, 0, smallest_step, false},
+    {{"none", "a row of zeros has scale 0", "PyTorch without a floor"}, 0, no_floor, false},
+    {{"maximum_1e-4", "a is at least 1e-4", "FlashInfer, DeepGEMM"}, 0x38d1b717u, no_floor, false},
+    {{"scale_1e-10", "s = fl(a / max_Q) where a > 1e-10, else 1e-10", "AITER"}, 0, bits_of_1e_10, true},
+}};
+
 template <typename Table, typename Enum>
 const auto& at(const Table& table, Enum value) {
   const auto index = static_cast<std::size_t>(value);
@@ -351,6 +383,11 @@ std::span<const BeforeQuantizationRow> before_quantization_rows() { return kBefo
 std::span<const ScalingRow> scaling_rows() { return kScaling; }
 std::span<const Fp8RoundingRow> fp8_rounding_rows() { return kFp8Rounding; }
 std::span<const Fp8NanRow> fp8_nan_rows() { return kFp8Nan; }
+std::span<const RangeRow> range_rows() { return kRange; }
+std::span<const RowMaximumRow> row_maximum_rows() { return kRowMaximum; }
+std::span<const MaximumNanRow> maximum_nan_rows() { return kMaximumNan; }
+std::span<const RowScaleRow> row_scale_rows() { return kRowScale; }
+std::span<const ScaleFloorRow> scale_floor_rows() { return kScaleFloor; }
 
 const WeightRow& row_of(WeightPolicy value) { return at(kWeight, value); }
 const VarianceRow& row_of(VariancePolicy value) { return at(kVariance, value); }
@@ -363,6 +400,11 @@ const BeforeQuantizationRow& row_of(BeforeQuantization value) { return at(kBefor
 const ScalingRow& row_of(ScalingPolicy value) { return at(kScaling, value); }
 const Fp8RoundingRow& row_of(Fp8Rounding value) { return at(kFp8Rounding, value); }
 const Fp8NanRow& row_of(Fp8NanPolicy value) { return at(kFp8Nan, value); }
+const RangeRow& row_of(RangePolicy value) { return at(kRange, value); }
+const RowMaximumRow& row_of(RowMaximumPolicy value) { return at(kRowMaximum, value); }
+const MaximumNanRow& row_of(MaximumNanPolicy value) { return at(kMaximumNan, value); }
+const RowScaleRow& row_of(RowScalePolicy value) { return at(kRowScale, value); }
+const ScaleFloorRow& row_of(ScaleFloor value) { return at(kScaleFloor, value); }
 
 std::string_view unknown_name(const Policy& policy) { return row_of(policy.root).divides ? "rms" : "r"; }
 

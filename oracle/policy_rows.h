@@ -115,6 +115,32 @@ struct Fp8NanRow {
   PolicyValue text;
   Value (*clamp)(const Value& scaled, const Value& maximum);
 };
+struct RangeRow {
+  PolicyValue text;
+  bool fnuz_ends_at_224;  // the largest number of e4m3fnuz that is used
+};
+// The row's scale s(r) rises with r, or falls where r is a divisor: |y| does for every element, so its largest
+// does, and so does every step from there to s. What NaN does to that is in witness_row.cpp.
+struct RowMaximumRow {
+  PolicyValue text;
+  bool of_other;  // of rnd_T(y) where the unrounded y is quantized, and the other way round
+};
+struct MaximumNanRow {
+  PolicyValue text;
+  bool drops;
+};
+struct RowScaleRow {
+  PolicyValue text;
+  bool multiplies;  // by the rounded inverse of the range
+};
+struct ScaleFloorRow {
+  PolicyValue text;
+  // The least maximum that is used, and the least scale; fp32 bits, 0 where there is none.
+  std::uint32_t least_maximum;
+  std::uint32_t (*least_scale)(std::uint32_t range_bits);
+  // A maximum up to the least scale gives that scale, whatever its quotient is.
+  bool compares_maximum;
+};
 
 // Each axis's rows, in the order of its enumeration.
 std::span<const WeightRow> weight_rows();
@@ -128,6 +154,11 @@ std::span<const BeforeQuantizationRow> before_quantization_rows();
 std::span<const ScalingRow> scaling_rows();
 std::span<const Fp8RoundingRow> fp8_rounding_rows();
 std::span<const Fp8NanRow> fp8_nan_rows();
+std::span<const RangeRow> range_rows();
+std::span<const RowMaximumRow> row_maximum_rows();
+std::span<const MaximumNanRow> maximum_nan_rows();
+std::span<const RowScaleRow> row_scale_rows();
+std::span<const ScaleFloorRow> scale_floor_rows();
 
 // The row of one value. Throws std::invalid_argument for a value outside the enumeration.
 const WeightRow& row_of(WeightPolicy value);
@@ -141,6 +172,11 @@ const BeforeQuantizationRow& row_of(BeforeQuantization value);
 const ScalingRow& row_of(ScalingPolicy value);
 const Fp8RoundingRow& row_of(Fp8Rounding value);
 const Fp8NanRow& row_of(Fp8NanPolicy value);
+const RangeRow& row_of(RangePolicy value);
+const RowMaximumRow& row_of(RowMaximumPolicy value);
+const MaximumNanRow& row_of(MaximumNanPolicy value);
+const RowScaleRow& row_of(RowScalePolicy value);
+const ScaleFloorRow& row_of(ScaleFloor value);
 
 // "r" or "rms": what the unknown of a row is called.
 std::string_view unknown_name(const Policy& policy);

@@ -72,6 +72,7 @@ struct RowKernels {
     float scale;  // y * scale, or y / scale
     bool divides;
     bool saturates_nan;
+    float maximum;  // scaled values are clamped to it
   };
   using Quantize = void (*)(const float* values, std::int64_t count, const Quantization& quantization,
                             std::byte* packed);
@@ -80,6 +81,8 @@ struct RowKernels {
   void (*scale_to_bf16)(float* values, std::int64_t count, const Quantization& quantization);
   // The canonical sum of squares in fp64.
   double (*canonical_sum_fp64)(const float* values, std::int64_t count, std::int64_t per_chunk);
+  // The fp32 bits of the largest magnitude, those of a NaN if there is one; where `drops_nan`, of the others.
+  std::uint32_t (*largest_magnitude)(const float* values, std::int64_t count, bool drops_nan);
 };
 
 // The fastest table that this processor can run.

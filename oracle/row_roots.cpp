@@ -71,7 +71,8 @@ std::vector<ShownRow> shown_rows(const Case& test_case, const CaseTensors& tenso
     row.operands.assign(fast.variance_operands().begin(), fast.variance_operands().end());
     row.honest_root = fast.canonical_scale().inverse_root;
     row.roots = witness_row.explaining_roots(
-        fast, std::span(outputs[Role::out]).subspan(index * row_bytes, row_bytes));
+        fast, std::span(outputs[Role::out]).subspan(index * row_bytes, row_bytes),
+        row_scale_bits(formula, outputs, static_cast<std::int64_t>(index)));
     const bool goes_on = !explained || !row.roots.empty() || !has_neighbours(row.honest_root);
     rows.push_back(std::move(row));
     if (!goes_on) rows.clear();
@@ -90,6 +91,9 @@ std::vector<RowFit> best_fits(const Case& test_case, const CaseTensors& tensors,
       return bits_at(outputs[Role::out], formula.output_dtype(),
                      static_cast<std::int64_t>(row) * formula.hidden_size + column);
     };
+    if (formula.quantizes_by_row)
+      fast.set_quantization_scale(
+          std::bit_cast<float>(row_scale_bits(formula, outputs, static_cast<std::int64_t>(row))));
     const float honest = fast.canonical_scale().inverse_root;
     std::int64_t best = std::bit_cast<std::uint32_t>(honest);
     if (has_neighbours(honest)) {

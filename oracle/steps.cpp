@@ -8,7 +8,7 @@ namespace normproof::oracle {
 namespace {
 
 // In the order of Step and of Alteration.
-constexpr std::array<std::string_view, 19> kSteps = {"sum with the residual",
+constexpr std::array<std::string_view, 21> kSteps = {"sum with the residual",
                                                      "residual out",
                                                      "operand of the variance",
                                                      "sum of squares",
@@ -23,7 +23,9 @@ constexpr std::array<std::string_view, 19> kSteps = {"sum with the residual",
                                                      "product with the weight",
                                                      "product",
                                                      "output",
-                                                     "inverse scale",
+                                                     "inverse of the range",
+"scale of the row",
+"inverse scale",
                                                      "scaled output",
                                                      "scaled output in bf16",
                                                      "quantized"};

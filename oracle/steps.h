@@ -28,6 +28,8 @@ enum class Step : std::uint8_t {
   weighted,           // x * w or r * w, where that product comes first
   product,            // n * w
   output,             // y
+  inverse_range,      // 1 / max_Q
+  row_scale,          // s, from the row's largest |y|
   inverse_scale,      // 1 / scale
   scaled_output,      // y * inv, or y / scale
   output_in_bf16,     // that rounded to bf16 on the way to fp8

@@ -56,7 +56,9 @@ WitnessRow::WitnessRow(const Formula& formula)
       model_(formula),
       first_window_(expected_width(formula.hidden_size, output_format_)),
       at_low_(static_cast<std::size_t>(kBlock * output_bytes_)),
-      at_high_(at_low_.size()) {}
+      at_high_(at_low_.size()) {
+  if (formula.quantizes_by_row) scale_.emplace(formula);
+}
 
 std::uint32_t WitnessRow::got_bits(std::int64_t column) const {
   std::uint32_t bits = 0;
@@ -64,20 +66,32 @@ std::uint32_t WitnessRow::got_bits(std::int64_t column) const {
   return bits;
 }
 
-RowFinding WitnessRow::judge(FastRow& fast, std::span<const std::byte> got, bool with_certificate) {
+void WitnessRow::aim_at(FastRow& fast, std::span<const std::byte> got, std::uint32_t scale) {
   got_ = got;
+  if (!scale_) return;
+  scale_->aim_at(scale);
+  fast.set_quantization_scale(std::bit_cast<float>(scale));
+}
+
+bool WitnessRow::is_scale_at(FastRow& fast, float r) const { return !scale_ || scale_->is_scale_at(fast, r); }
+
+RowFinding WitnessRow::judge(FastRow& fast, std::span<const std::byte> got, std::uint32_t scale,
+                             bool with_certificate) {
+  aim_at(fast, got, scale);
   if (auto finding = judge_quickly(fast, with_certificate)) return *finding;
   return judge_fully(fast, with_certificate);
 }
 
-RootInterval WitnessRow::explaining_roots(FastRow& fast, std::span<const std::byte> got) {
-  got_ = got;
+RootInterval WitnessRow::explaining_roots(FastRow& fast, std::span<const std::byte> got,
+                                          std::uint32_t scale) {
+  aim_at(fast, got, scale);
   Window all{{0, kInfiniteRoot}};
   narrow(fast, all);
   return all.roots;
 }
 
 bool WitnessRow::explains(FastRow& fast, float r) {
+  if (!is_scale_at(fast, r)) return false;
   const std::span<const std::byte> wanted = fast.outputs(r);
   if (std::memcmp(wanted.data(), got_.data(), got_.size()) == 0) return true;
   for (std::int64_t j = 0; j < formula_.hidden_size; ++j) {
@@ -123,6 +137,19 @@ bool WitnessRow::collect_differing(FastRow& fast, const Window& window, std::siz
 
 // Narrows the window to those of its r that explain the row. False where none is left.
 bool WitnessRow::narrow(FastRow& fast, Window& window) {
+  if (!scale_) return narrow_to_elements(fast, window);
+  for (const RootInterval& piece : scale_->within(fast, window.roots)) {
+    Window part{piece, window.low_is_proven && piece.low == window.roots.low,
+                window.high_is_proven && piece.high == window.roots.high};
+    if (!narrow_to_elements(fast, part)) continue;
+    window = part;
+    return true;
+  }
+  window.roots = {window.roots.high + 1, window.roots.low - 1};
+  return false;
+}
+
+bool WitnessRow::narrow_to_elements(FastRow& fast, Window& window) {
   for (std::size_t limit = kFirstColumns;; limit *= 4) {
     if (window.low_is_proven && window.high_is_proven) return true;
     const bool all = collect_differing(fast, window, limit);
@@ -226,7 +253,7 @@ RowFinding WitnessRow::judge_fully(FastRow& fast, bool with_certificate) {
     finding.violation = violation_kind(fast);
     return finding;
   }
-  finding.certificate = violation(fast, admissible);
+  finding.certificate = scale_ ? violation_with_scale(fast, admissible) : violation(fast, admissible);
   finding.certificate->correctly_rounded_root = finding.correctly_rounded_root;
   finding.violation = finding.certificate->kind;
   return finding;
@@ -243,21 +270,30 @@ std::optional<Value> WitnessRow::exact_known_sum(std::span<const float> operands
 
 // Whether an r explains a row that no admissible one does.
 ViolationKind WitnessRow::violation_kind(FastRow& fast) {
-  return explaining_roots(fast, got_).empty() ? ViolationKind::rounding : ViolationKind::scale;
+  Window all{{0, kInfiniteRoot}};
+  return narrow(fast, all) ? ViolationKind::scale : ViolationKind::rounding;
+}
+
+CertificateElement WitnessRow::element_at(FastRow& fast, std::int64_t column) const {
+  CertificateElement result;
+  result.column = column;
+  result.operand = std::bit_cast<std::uint32_t>(fast.output_operands()[static_cast<std::size_t>(column)]);
+  result.got = got_bits(column);
+  result.needs = feasible_interval(output_format_, result.got, {0, kInfiniteRoot}, [&](std::int64_t r) {
+    return fast.output(root_value(r), column);
+  });
+  return result;
+}
+
+bool WitnessRow::refutes_nan(FastRow& fast, std::int64_t column) const {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  return !same(output_format_, fast.output(nan, column), got_bits(column));
 }
 
 Certificate WitnessRow::violation(FastRow& fast, const Admissible& admissible) {
   const RootInterval all{0, kInfiniteRoot};
   const auto output = [&](std::int64_t r, std::int64_t column) { return fast.output(root_value(r), column); };
-  const auto element = [&](std::int64_t column) {
-    CertificateElement result;
-    result.column = column;
-    result.operand = std::bit_cast<std::uint32_t>(fast.output_operands()[static_cast<std::size_t>(column)]);
-    result.got = got_bits(column);
-    result.needs =
-        feasible_interval(output_format_, result.got, all, [&](std::int64_t r) { return output(r, column); });
-    return result;
-  };
+  const auto element = [&](std::int64_t column) { return element_at(fast, column); };
   Certificate certificate;
   certificate.admissible = admissible;
   const CommonRoots common = common_roots(
@@ -279,19 +315,86 @@ Certificate WitnessRow::violation(FastRow& fast, const Admissible& admissible) {
   }
   certificate.kind = ViolationKind::scale;
   const RootInterval& allowed = admissible.interval;
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  const auto refutes_nan = [&](std::int64_t j) {
-    return !same(output_format_, fast.output(nan, j), got_bits(j));
-  };
   if (!allowed.empty()) {
     const std::int64_t column = common.interval.low > allowed.high ? common.begins_last : common.ends_first;
     certificate.elements = {element(column)};
-    if (!admissible.nan || refutes_nan(column)) return certificate;
+    if (!admissible.nan || refutes_nan(fast, column)) return certificate;
   }
   // NaN is refuted by an element of its own.
   for (std::int64_t j = 0; j < formula_.hidden_size; ++j) {
-    if (!refutes_nan(j)) continue;
+    if (!refutes_nan(fast, j)) continue;
     certificate.elements.push_back(element(j));
+    break;
+  }
+  return certificate;
+}
+
+// The same where the row's scale is one more unit. Every r is excluded by the elements' common interval, by the
+// scale's intervals, or by what is admissible.
+Certificate WitnessRow::violation_with_scale(FastRow& fast, const Admissible& admissible) {
+  const RootInterval all{0, kInfiniteRoot};
+  const CommonRoots common = common_roots(
+      output_format_, formula_.hidden_size, all, [&](std::int64_t column) { return got_bits(column); },
+      [&](std::int64_t r, std::int64_t column) { return fast.output(root_value(r), column); });
+  if (common.impossible >= 0 || common.interval.empty()) return violation(fast, admissible);
+
+  Certificate certificate;
+  certificate.admissible = admissible;
+  const auto add_scale = [&](const RootInterval& interval) {
+    CertificateElement element;
+    element.tensor = Role::scales;
+    element.got = scale_->scale_bits();
+    element.needs = interval;
+    const auto at = std::clamp<std::int64_t>(interval.low, 0, kInfiniteRoot);
+    for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
+      if (fast.magnitude(root_value(at), column) >
+          fast.magnitude(root_value(at), element.column))
+        element.column = column;
+    }
+    element.operand =
+        std::bit_cast<std::uint32_t>(fast.output_operands()[static_cast<std::size_t>(element.column)]);
+    certificate.elements.push_back(element);
+  };
+  const std::vector<RootInterval> pieces = scale_->within(fast, all);
+  if (pieces.empty()) {
+    add_scale(scale_->gap(fast));
+    return certificate;
+  }
+  const bool meets = std::ranges::any_of(
+      pieces, [&](const RootInterval& piece) { return !intersection(piece, common.interval).empty(); });
+  certificate.kind = meets ? ViolationKind::scale : ViolationKind::rounding;
+  const RootInterval allowed = meets ? admissible.interval : all;
+  // What is needed to exclude all that is allowed: the scale, and the ends of the elements' common interval.
+  bool needs_low = false, needs_high = false, needs_scale = false;
+  const auto exclude = [&](const RootInterval& left) {
+    if (!left.empty()) (left.high < common.interval.low ? needs_low : needs_high) = true;
+  };
+  if (intersection(common.interval, allowed).empty()) {
+    exclude(allowed);
+  } else {
+    needs_scale = true;
+    for (const RootInterval& piece : pieces) exclude(intersection(piece, allowed));
+  }
+  if (needs_scale)
+    for (const RootInterval& piece : pieces) add_scale(piece);
+  if (needs_low) certificate.elements.push_back(element_at(fast, common.begins_last));
+  if (needs_high && !(needs_low && common.ends_first == common.begins_last))
+    certificate.elements.push_back(element_at(fast, common.ends_first));
+  if (!meets || !admissible.nan) return certificate;
+
+  // NaN is refuted by one of these, by the scale, or by an element of its own.
+  const auto refutes = [&](const CertificateElement& element) {
+    return element.tensor == Role::scales ? !is_scale_at(fast, std::numeric_limits<float>::quiet_NaN())
+                                          : refutes_nan(fast, element.column);
+  };
+  if (std::ranges::any_of(certificate.elements, refutes)) return certificate;
+  if (!needs_scale && !is_scale_at(fast, std::numeric_limits<float>::quiet_NaN())) {
+    for (const RootInterval& piece : pieces) add_scale(piece);
+    return certificate;
+  }
+  for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
+    if (!refutes_nan(fast, column)) continue;
+    certificate.elements.push_back(element_at(fast, column));
     break;
   }
   return certificate;

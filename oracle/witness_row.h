@@ -9,6 +9,7 @@
 #include "oracle/admissible.h"
 #include "oracle/certificate.h"
 #include "oracle/fast_row.h"
+#include "oracle/scale_roots.h"
 
 namespace normproof::oracle {
 
@@ -27,13 +28,14 @@ class WitnessRow {
  public:
   explicit WitnessRow(const Formula& formula);
 
-  // Judges the row that `fast` has loaded against its packed outputs. The certificate's row and weights are
-  // left to the caller. A certificate costs a look at every element; without one a violation costs no more
-  // than a row that conforms.
-  RowFinding judge(FastRow& fast, std::span<const std::byte> got, bool with_certificate);
+  // Judges the row that `fast` has loaded against its packed outputs and, where the row has a scale of its
+  // own, that scale. The certificate's row and weights are left to the caller. A certificate costs a look at
+  // every element; without one a violation costs no more than a row that conforms.
+  RowFinding judge(FastRow& fast, std::span<const std::byte> got, std::uint32_t scale, bool with_certificate);
 
-  // Every r, admissible or not, that explains the row; empty: none does.
-  RootInterval explaining_roots(FastRow& fast, std::span<const std::byte> got);
+  // Every r, admissible or not, that explains the row; empty: none does. (Of two intervals, which only
+  // special rows have, the lower one.)
+  RootInterval explaining_roots(FastRow& fast, std::span<const std::byte> got, std::uint32_t scale);
 
  private:
   // A range of r under examination, and which of its ends are known to explain the row.
@@ -46,11 +48,17 @@ class WitnessRow {
   std::optional<RowFinding> judge_quickly(FastRow& fast, bool with_certificate);
   RowFinding judge_fully(FastRow& fast, bool with_certificate);
   std::optional<Value> exact_known_sum(std::span<const float> operands) const;
+  void aim_at(FastRow& fast, std::span<const std::byte> got, std::uint32_t scale);
+  bool is_scale_at(FastRow& fast, float r) const;
   ViolationKind violation_kind(FastRow& fast);
   bool narrow(FastRow& fast, Window& window);
+  bool narrow_to_elements(FastRow& fast, Window& window);
   bool collect_differing(FastRow& fast, const Window& window, std::size_t limit);
   void widen(FastRow& fast, RootInterval& feasible, const RootInterval& limit);
   Certificate violation(FastRow& fast, const Admissible& admissible);
+  Certificate violation_with_scale(FastRow& fast, const Admissible& admissible);
+  CertificateElement element_at(FastRow& fast, std::int64_t column) const;
+  bool refutes_nan(FastRow& fast, std::int64_t column) const;
   bool explains(FastRow& fast, float r);
   std::uint32_t got_bits(std::int64_t column) const;
 
@@ -60,6 +68,7 @@ class WitnessRow {
   AdmissibleModel model_;
   std::int64_t first_window_;  // numbers on each side of the correctly rounded r to try first
   std::span<const std::byte> got_;
+  std::optional<ScaleRoots> scale_;  // where rows have scales of their own
   std::vector<std::byte> at_low_;
   std::vector<std::byte> at_high_;
   std::vector<std::int64_t> columns_;

@@ -31,6 +31,14 @@ constexpr std::array kProperties = {
              "fused_add_rms_norm_static_fp8_quant is the addition, the norm and the quantization, one after "
              "the other.",
              &check_fused_fp8_is_composition},
+    Property{"dynamic-quant-is-quantized-norm",
+             "rms_norm_dynamic_quant gives the scale of each row and the exactly rounded quantization by it of "
+             "what rms_norm gives.",
+             &check_dynamic_quant_is_quantized_norm},
+    Property{"fused-dynamic-quant-is-composition",
+             "fused_add_rms_norm_dynamic_quant is the addition, the norm and the quantization of each row, one "
+             "after the other.",
+             &check_fused_dynamic_quant_is_composition},
     Property{"rows-are-independent",
              "A row's bits do not depend on the other rows, on how many there are, or on their order.",
              &check_rows_are_independent},
@@ -54,6 +62,12 @@ constexpr std::array kProperties = {
     Property{"fp8-saturates",
              "Values beyond the largest fp8 number become that number, and only NaN becomes NaN.",
              &check_fp8_saturates},
+    Property{"row-maximum-gets-the-largest-code",
+             "The largest values of a row become the largest numbers, and none becomes more.",
+             &check_row_maximum_gets_the_largest_code},
+    Property{"power-of-two-weights",
+             "Weights times 2^k give scales times 2^k and the same numbers, absent overflow and underflow.",
+             &check_power_of_two_weights},
     Property{"special-values",
              "NaN, infinities, zeros, subnormals and odd epsilons give what the contract lists.",
              &check_special_values},

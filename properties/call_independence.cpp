@@ -21,7 +21,7 @@ CaseFinding calls_leave_no_trace(const Case& test_case, PropertyContext& context
   if (test_case.rows() == 0) return CaseFinding::not_applicable();
   Case other = test_case;
   other.bits_of(Parameter::epsilon) = another(test_case.bits_of(Parameter::epsilon));
-  if (quantizes(test_case.operation))
+  if (has(test_case.operation, Parameter::scale))
     other.bits_of(Parameter::scale) = another(test_case.bits_of(Parameter::scale));
   for (const Case* call : {&test_case, static_cast<const Case*>(&other), &test_case}) {
     const Evaluation evaluation = evaluate(*call, context.target);

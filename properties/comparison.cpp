@@ -24,6 +24,16 @@ void Comparison::add_row(Role tensor, DType dtype, std::int64_t columns, const s
   }
 }
 
+void Comparison::add_outputs(const Case& test_case, const Outputs& got, std::int64_t row,
+                             const Outputs& wanted, std::int64_t wanted_row) {
+  count_row();
+  for (const Role role : kRoles) {
+    if (test_case.has_output(role))
+      add_row(role, test_case.dtype_of(role), test_case.columns_of(role), got[role], row, wanted[role],
+              wanted_row, false);
+  }
+}
+
 void Comparison::add_element(Role tensor, DType dtype, std::int64_t row, std::int64_t column,
                              std::uint32_t got, std::uint32_t wanted) {
   verdict_.elements += 1;

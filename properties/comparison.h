@@ -21,6 +21,10 @@ class Comparison {
   void add_row(Role tensor, DType dtype, std::int64_t columns, const std::vector<std::byte>& got,
                std::int64_t row, const std::vector<std::byte>& wanted, std::int64_t wanted_row,
                bool count = true);
+  // Compares row `row` of every output of `test_case` with row `wanted_row` of those that are wanted, and
+  // counts the row.
+  void add_outputs(const Case& test_case, const Outputs& got, std::int64_t row, const Outputs& wanted,
+                   std::int64_t wanted_row);
   // Compares one element.
   void add_element(Role tensor, DType dtype, std::int64_t row, std::int64_t column, std::uint32_t got,
                    std::uint32_t wanted);

@@ -1,4 +1,9 @@
 // Fused operations are what their parts are, one after the other.
+#include <fmt/format.h>
+
+#include <initializer_list>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "oracle/exact.h"
@@ -23,9 +28,9 @@ std::uint32_t exactly_rounded(DType dtype, const oracle::Value& value) {
 
 void add_rows(Comparison& comparison, Role tensor, const Case& test_case, const std::vector<std::byte>& got,
               const std::vector<std::byte>& wanted) {
-  const DType dtype = tensor == Role::out ? test_case.output_dtype() : test_case.dtype;
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
-    comparison.add_row(tensor, dtype, test_case.hidden_size(), got, row, wanted, row, tensor == Role::out);
+    comparison.add_row(tensor, test_case.dtype_of(tensor), test_case.columns_of(tensor), got, row, wanted, row,
+                       tensor == Role::out);
   }
 }
 
@@ -41,75 +46,93 @@ std::vector<std::byte> rounded_sums(const Call& call) {
   return sums;
 }
 
-// Packed norm values, each exactly scaled, clamped and rounded to the quantized dtype.
-std::vector<std::byte> quantized(const Case& test_case, const std::vector<std::byte>& norm) {
+// The scale of a row, as fp32 bits: the one that is given, or the row's own.
+std::uint32_t scale_of_row(const Case& test_case, const std::vector<std::byte>& norm, std::int64_t row) {
+  using oracle::Value;
+  if (!quantizes_by_row(test_case.operation)) return test_case.bits_of(Parameter::scale);
+  Value maximum;
+  for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
+    const Value y = oracle::decode(
+        test_case.dtype, load_bits(norm, test_case.dtype, row * test_case.hidden_size() + column));
+    if (y.is_nan()) return exactly_rounded(DType::fp32, y);
+    const Value magnitude = y.negative() ? -y : y;
+    if (magnitude > maximum) maximum = magnitude;
+  }
+  const DType dtype = *test_case.quantized_dtype;
+  const Value range = oracle::decode(dtype, bits::largest(dtype, false));
+  const Value least =
+      oracle::round_to(DType::fp32, oracle::quotient(Value::integer(1), range * Value::integer(512)));
+  const Value scale = oracle::round_to(DType::fp32, oracle::quotient(maximum, range));
+  return exactly_rounded(DType::fp32, scale < least ? least : scale);
+}
+
+// What quantization makes of packed norm values: each exactly scaled, clamped and rounded.
+Outputs quantized(const Case& test_case, const std::vector<std::byte>& norm) {
   using oracle::Value;
   const DType dtype = *test_case.quantized_dtype;
-  const Value inverse = oracle::round_to(
-      DType::fp32,
-      oracle::quotient(Value::integer(1), oracle::decode(DType::fp32, test_case.bits_of(Parameter::scale))));
   const Value highest = oracle::decode(dtype, bits::largest(dtype, false));
   const Value lowest = oracle::decode(dtype, bits::largest(dtype, true));
-  std::vector<std::byte> codes(static_cast<std::size_t>(test_case.elements()) * size_of(dtype));
-  for (std::int64_t index = 0; index < test_case.elements(); ++index) {
-    const Value y = oracle::decode(test_case.dtype, load_bits(norm, test_case.dtype, index));
-    Value scaled = oracle::round_to(DType::fp32, y * inverse);
-    if (scaled > highest) scaled = highest;
-    if (scaled < lowest) scaled = lowest;
-    store_bits(codes, dtype, index, exactly_rounded(dtype, scaled));
+  Outputs result;
+  for (const Role role : {Role::out, Role::scales}) result[role].resize(test_case.bytes_of(role));
+  for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+    const std::uint32_t scale = scale_of_row(test_case, norm, row);
+    if (test_case.has(Role::scales)) store_bits(result[Role::scales], DType::fp32, row, scale);
+    const Value inverse = oracle::round_to(
+        DType::fp32, oracle::quotient(Value::integer(1), oracle::decode(DType::fp32, scale)));
+    for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
+      const std::int64_t index = row * test_case.hidden_size() + column;
+      const Value y = oracle::decode(test_case.dtype, load_bits(norm, test_case.dtype, index));
+      Value scaled = oracle::round_to(DType::fp32, y * inverse);
+      if (scaled > highest) scaled = highest;
+      if (scaled < lowest) scaled = lowest;
+      store_bits(result[Role::out], dtype, index, exactly_rounded(dtype, scaled));
+    }
   }
-  return codes;
+  return result;
+}
+
+std::string on_the_same_target(std::string_view what, Operation operation) {
+  return fmt::format("{}{}, on the same target,", what, name_of(operation));
 }
 
 }  // namespace
 
-CaseFinding fused_add_is_add_then_norm(const Case& test_case, PropertyContext& context) {
+CaseFinding is_what_its_parts_are(const Case& test_case, PropertyContext& context) {
+  const OperationSpec& spec = spec_of(test_case.operation);
   const Call fused = call_of(test_case);
   const RunResult got = run(fused, context.target);
-  std::vector<std::byte> sums = rounded_sums(fused);
-  Comparison residual("the exactly rounded sum");
-  add_rows(residual, Role::residual_out, test_case, got.outputs[Role::residual_out], sums);
-  if (!residual.agrees()) return finding(residual, test_case, got, context, fused);
-
-  const Call unfused = norm_of(fused, Operation::rms_norm, std::move(sums));
-  const RunResult norm = run(unfused, context.target);
-  Comparison comparison("rms_norm of the rounded sums, on the same target,");
-  add_rows(comparison, Role::out, test_case, got.outputs[Role::out], norm.outputs[Role::out]);
-  return finding(comparison, test_case, got, context, unfused);
-}
-
-CaseFinding fp8_is_quantized_norm(const Case& test_case, PropertyContext& context) {
-  const Call fused = call_of(test_case);
-  const RunResult got = run(fused, context.target);
-  const Call unfused = through(fused, Operation::rms_norm);
-  const RunResult norm = run(unfused, context.target);
-  Comparison comparison("the exact quantization of rms_norm, on the same target,");
-  add_rows(comparison, Role::out, test_case, got.outputs[Role::out],
-           quantized(test_case, norm.outputs[Role::out]));
-  return finding(comparison, test_case, got, context, unfused);
-}
-
-CaseFinding fused_fp8_is_composition(const Case& test_case, PropertyContext& context) {
-  const Call fused = call_of(test_case);
-  const RunResult got = run(fused, context.target);
-  // The addition through one unfused operation, the norm and quantization through the other.
-  const Call addition = through(fused, Operation::fused_add_rms_norm);
-  const RunResult sum = run(addition, context.target);
-  Comparison residual("fused_add_rms_norm, on the same target,");
-  add_rows(residual, Role::residual_out, test_case, got.outputs[Role::residual_out],
-           sum.outputs[Role::residual_out]);
-  if (!residual.agrees()) return finding(residual, test_case, got, context, addition);
-
-  Comparison from_sum("the exact quantization of fused_add_rms_norm, on the same target,");
-  add_rows(from_sum, Role::out, test_case, got.outputs[Role::out],
-           quantized(test_case, sum.outputs[Role::out]));
-  if (!from_sum.agrees()) return finding(from_sum, test_case, got, context, addition);
-
-  const Call unfused = norm_of(fused, Operation::rms_norm_static_fp8_quant, got.outputs[Role::residual_out]);
-  const RunResult norm = run(unfused, context.target);
-  Comparison comparison("rms_norm_static_fp8_quant of the sums, on the same target,");
-  add_rows(comparison, Role::out, test_case, got.outputs[Role::out], norm.outputs[Role::out]);
-  return finding(comparison, test_case, got, context, unfused);
+  const auto compare = [&](std::string wanted_name, const Outputs& wanted, std::initializer_list<Role> roles) {
+    Comparison comparison(std::move(wanted_name));
+    for (const Role role : roles)
+      if (test_case.has_output(role)) add_rows(comparison, role, test_case, got.outputs[role], wanted[role]);
+    return comparison;
+  };
+  std::optional<std::pair<Comparison, Call>> last;
+  if (spec.without_last_step) {
+    const Call unfused = through(fused, *spec.without_last_step);
+    const RunResult norm = run(unfused, context.target);
+    if (test_case.has(Role::residual_out)) {
+      const Comparison residual =
+          compare(on_the_same_target("", *spec.without_last_step), norm.outputs, {Role::residual_out});
+      if (!residual.agrees()) return finding(residual, test_case, got, context, unfused);
+    }
+    last.emplace(compare(on_the_same_target("the exact quantization of ", *spec.without_last_step),
+                         quantized(test_case, norm.outputs[Role::out]), {Role::out, Role::scales}),
+                 unfused);
+    if (!last->first.agrees()) return finding(last->first, test_case, got, context, last->second);
+  }
+  if (spec.without_first_step) {
+    std::vector<std::byte> sums = rounded_sums(fused);
+    const Comparison residual =
+        compare("the exactly rounded sum", {{Role::residual_out, sums}}, {Role::residual_out});
+    if (!residual.agrees()) return finding(residual, test_case, got, context, fused);
+    const Call unfused = norm_of(fused, *spec.without_first_step, std::move(sums));
+    const RunResult norm = run(unfused, context.target);
+    last.emplace(compare(on_the_same_target("of the rounded sums, ", *spec.without_first_step), norm.outputs,
+                         {Role::out, Role::scales}),
+                 unfused);
+  }
+  return finding(last.value().first, test_case, got, context, last->second);
 }
 
 }  // namespace normproof

@@ -238,13 +238,13 @@ void Comparer::compare_layouts(const Call& call) {
     const TensorLayout layout = {{stride}, offset};
     variant.how[Role::input].layout = layout;
     if (adds_residual(call.how.operation)) variant.how[Role::residual].layout = layout;
-    if (call.how.operation != Operation::fused_add_rms_norm) variant.how[Role::out].layout = layout;
+    if (variant.how.has_layout(Role::out)) variant.how[Role::out].layout = layout;
     if (call.how.weight_dtype) variant.how[Role::weight].layout.offset = weight_offset;
     return variant;
   };
   std::vector<Call> variants = {laid_out(hidden, 1, 0), laid_out(hidden, 0, 1),
                                 laid_out(hidden + chunk, 0, 0), laid_out(hidden + 1, 0, 0)};
-  if (call.how.operation == Operation::rms_norm) {
+  if (may_be_in_place(call.how.operation)) {
     variants.push_back(few);
     variants.back().how.in_place = true;
   }
@@ -319,12 +319,7 @@ std::string difference_between(const Case& first, const RunResult& wanted, const
                                const RunResult& got) {
   Comparison comparison("the first call");
   for (std::int64_t row = 0; row < std::min(first.rows(), second.rows()); ++row) {
-    comparison.add_row(Role::out, second.output_dtype(), second.hidden_size(), got.outputs[Role::out], row,
-                       wanted.outputs[Role::out], row);
-    if (adds_residual(second.operation))
-      comparison.add_row(Role::residual_out, second.dtype, second.hidden_size(),
-                         got.outputs[Role::residual_out], row, wanted.outputs[Role::residual_out], row,
-                         false);
+    comparison.add_outputs(second, got.outputs, row, wanted.outputs, row);
   }
   if (comparison.agrees()) return {};
   return fmt::format("the first call:  {}\nthe second call: {}\n{}", summary(first), summary(second),

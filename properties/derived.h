@@ -15,9 +15,8 @@ namespace normproof {
 // Thrown where a foreign target is not made for a call.
 struct NotTaken {};
 
-inline constexpr std::array kResidualOperations = {Operation::fused_add_rms_norm,
-                                                   Operation::fused_add_rms_norm_static_fp8_quant};
-inline constexpr std::array kQuantizingOperations = {Operation::rms_norm_static_fp8_quant,
+// Of one scale that is given.
+inline constexpr std::array kScalingOperations = {Operation::rms_norm_static_fp8_quant,
                                                      Operation::fused_add_rms_norm_static_fp8_quant};
 
 // A call, ready to run: the case says how, the tensors hold the data (the case's own data are ignored).

@@ -13,11 +13,12 @@ PropertyResult check_empty_batch(PropertyContext& context);
 // refused_calls.cpp
 PropertyResult check_refused_calls(PropertyContext& context);
 PropertyResult check_shared_memory(PropertyContext& context);
-// composition.cpp
+// relation_properties.cpp
 PropertyResult check_fused_add_is_add_then_norm(PropertyContext& context);
 PropertyResult check_fp8_is_quantized_norm(PropertyContext& context);
 PropertyResult check_fused_fp8_is_composition(PropertyContext& context);
-// row_independence.cpp
+PropertyResult check_dynamic_quant_is_quantized_norm(PropertyContext& context);
+PropertyResult check_fused_dynamic_quant_is_composition(PropertyContext& context);
 PropertyResult check_rows_are_independent(PropertyContext& context);
 PropertyResult check_layout_changes_nothing(PropertyContext& context);
 PropertyResult check_launch_changes_nothing(PropertyContext& context);
@@ -30,6 +31,9 @@ PropertyResult check_negation(PropertyContext& context);
 PropertyResult check_fp8_is_monotone(PropertyContext& context);
 PropertyResult check_fp8_is_idempotent(PropertyContext& context);
 PropertyResult check_fp8_saturates(PropertyContext& context);
+// row_scaling.cpp
+PropertyResult check_row_maximum_gets_the_largest_code(PropertyContext& context);
+PropertyResult check_power_of_two_weights(PropertyContext& context);
 // special_values.cpp
 PropertyResult check_special_values(PropertyContext& context);
 

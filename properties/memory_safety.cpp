@@ -25,14 +25,11 @@ PropertyResult check_memory_safety(PropertyContext& context) {
   property.limits.max_hidden = 1024;
   // Rows apart, and first elements off the vector alignment: gaps and ends are where stray writes go.
   property.adapt = [](Case& test_case, Random& random) {
-    for (TensorLayout* layout :
-         {&test_case[Role::input].layout, &test_case[Role::residual].layout, &test_case[Role::out].layout}) {
-      const bool used =
-          layout == &test_case[Role::input].layout ||
-          (layout == &test_case[Role::residual].layout ? adds_residual(test_case.operation)
-                                                       : test_case.memory_of(Role::out) == Role::out);
-      if (!used || !layout->strides.empty() || test_case.shape.size() != 2) continue;
-      layout->strides = {test_case.hidden_size() + random.between(1, 9)};
+    for (const Role role : kRoles) {
+      if (!test_case.has_layout(role) || !test_case.has_strides(role)) continue;
+      TensorLayout& layout = test_case[role].layout;
+      if (!layout.strides.empty() || test_case.shape.size() != 2) continue;
+      layout.strides = {test_case.hidden_size() + random.between(1, 9)};
     }
     if (must_be_refused(test_case)) test_case.launch.path = KernelPath::automatic;
   };

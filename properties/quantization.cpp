@@ -193,7 +193,7 @@ CaseFinding fp8_is_idempotent(const Case& test_case, PropertyContext& context) {
 PropertyCheck quantizing_property(std::string_view name) {
   PropertyCheck property;
   property.name = name;
-  property.operations = kQuantizingOperations;
+  property.operations = kScalingOperations;
   property.limits.max_elements = 1 << 12;
   property.limits.max_threads_per_block = 256;
   return property;

@@ -8,40 +8,40 @@
 namespace normproof {
 namespace {
 
-PropertyCheck composition_property() {
+template <Operation kOperation>
+PropertyResult check_composition(std::string_view name, PropertyContext& context) {
+  static constexpr std::array kOperations = {kOperation};
   PropertyCheck property;
+  property.name = name;
+  property.operations = kOperations;
   property.limits.max_hidden = 2048;
   property.limits.max_elements = 1 << 13;
-  return property;
+  property.check = is_what_its_parts_are;
+  return check_property(property, context);
 }
 
 }  // namespace
 
 PropertyResult check_fused_add_is_add_then_norm(PropertyContext& context) {
-  static constexpr std::array kOperation = {Operation::fused_add_rms_norm};
-  PropertyCheck property = composition_property();
-  property.name = "fused-add-is-add-then-norm";
-  property.operations = kOperation;
-  property.check = fused_add_is_add_then_norm;
-  return check_property(property, context);
+  return check_composition<Operation::fused_add_rms_norm>("fused-add-is-add-then-norm", context);
 }
 
 PropertyResult check_fp8_is_quantized_norm(PropertyContext& context) {
-  static constexpr std::array kOperation = {Operation::rms_norm_static_fp8_quant};
-  PropertyCheck property = composition_property();
-  property.name = "fp8-is-quantized-norm";
-  property.operations = kOperation;
-  property.check = fp8_is_quantized_norm;
-  return check_property(property, context);
+  return check_composition<Operation::rms_norm_static_fp8_quant>("fp8-is-quantized-norm", context);
 }
 
 PropertyResult check_fused_fp8_is_composition(PropertyContext& context) {
-  static constexpr std::array kOperation = {Operation::fused_add_rms_norm_static_fp8_quant};
-  PropertyCheck property = composition_property();
-  property.name = "fused-fp8-is-composition";
-  property.operations = kOperation;
-  property.check = fused_fp8_is_composition;
-  return check_property(property, context);
+  return check_composition<Operation::fused_add_rms_norm_static_fp8_quant>("fused-fp8-is-composition",
+                                                                           context);
+}
+
+PropertyResult check_dynamic_quant_is_quantized_norm(PropertyContext& context) {
+  return check_composition<Operation::rms_norm_dynamic_quant>("dynamic-quant-is-quantized-norm", context);
+}
+
+PropertyResult check_fused_dynamic_quant_is_composition(PropertyContext& context) {
+  return check_composition<Operation::fused_add_rms_norm_dynamic_quant>("fused-dynamic-quant-is-composition",
+                                                                        context);
 }
 
 PropertyResult check_rows_are_independent(PropertyContext& context) {

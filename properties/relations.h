@@ -8,10 +8,12 @@
 
 namespace normproof {
 
-// composition.cpp: each of one operation; for targets whose bits are determined by the contract.
-CaseFinding fused_add_is_add_then_norm(const Case& test_case, PropertyContext& context);
-CaseFinding fp8_is_quantized_norm(const Case& test_case, PropertyContext& context);
-CaseFinding fused_fp8_is_composition(const Case& test_case, PropertyContext& context);
+// composition.cpp: of an operation with parts (OperationSpec::without_last_step, without_first_step); for
+// targets whose bits are determined by the contract.
+inline bool has_parts(Operation operation) {
+  return spec_of(operation).without_last_step || spec_of(operation).without_first_step;
+}
+CaseFinding is_what_its_parts_are(const Case& test_case, PropertyContext& context);
 
 // row_independence.cpp: of any operation, for any target.
 CaseFinding rows_are_independent(const Case& test_case, PropertyContext& context);

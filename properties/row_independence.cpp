@@ -42,13 +42,7 @@ CaseFinding compare_rows(const Case& original_case, const RunResult& original, c
   const RunResult result = run(varied, context.target);
   Comparison comparison(std::move(authority));
   for (const auto& [row, original_row] : pairs) {
-    comparison.add_row(Role::out, varied.how.output_dtype(), varied.how.hidden_size(),
-                       result.outputs[Role::out], row, original.outputs[Role::out], original_row);
-    if (adds_residual(varied.how.operation)) {
-      comparison.add_row(Role::residual_out, varied.how.dtype, varied.how.hidden_size(),
-                         result.outputs[Role::residual_out], row, original.outputs[Role::residual_out],
-                         original_row, false);
-    }
+    comparison.add_outputs(varied.how, result.outputs, row, original.outputs, original_row);
   }
   comparison.add_to(context.tally, varied.how, result);
   if (comparison.agrees()) return CaseFinding::holds();

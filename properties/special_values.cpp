@@ -136,17 +136,24 @@ std::optional<double> norm_value(Says says, double x, std::optional<double> weig
 }
 
 // Bits of the output for an exact y; nothing where rounding would be needed.
-std::optional<std::uint32_t> output_bits(const Case& test_case, double y) {
+std::optional<std::uint32_t> output_bits(const Case& test_case, double y, float scale) {
   if (!test_case.quantized_dtype) return bits::exactly(test_case.dtype, y);
   // The norm is rounded to its own type before it is quantized: a weight of fp32 may overflow there.
   if (!bits::exactly(test_case.dtype, y)) return std::nullopt;
   const DType dtype = *test_case.quantized_dtype;
-  const float inverse = 1.0f / test_case.value_of(Parameter::scale);
+  const float inverse = 1.0f / scale;
   const double scaled = y * static_cast<double>(inverse);
   if (std::isnan(scaled)) return bits::nan(dtype);
   if (scaled == 0)
     return y == 0 || inverse == 0 ? std::optional(bits::zero(dtype, std::signbit(scaled))) : std::nullopt;
   return std::nullopt;
+}
+
+// The scale by which a row was quantized.
+float scale_of_row(const Case& test_case, const RunResult& result, std::int64_t row) {
+  if (!quantizes_by_row(test_case.operation)) return test_case.value_of(Parameter::scale);
+  return static_cast<float>(
+      bits::value(DType::fp32, load_bits(result.outputs[Role::scales], DType::fp32, row)));
 }
 
 CaseFinding special_values(const Case& test_case, PropertyContext& context) {
@@ -167,6 +174,7 @@ CaseFinding special_values(const Case& test_case, PropertyContext& context) {
     const char* sentence = cancelled ? kCancelled : rule->sentence;
     Comparison of_row(fmt::format("\"{}\"", sentence));
     of_row.count_row();
+    const float scale = scale_of_row(test_case, result, row_index);
     for (std::int64_t column = 0; column < columns; ++column) {
       const std::int64_t index = row_index * columns + column;
       if (adds) {
@@ -187,7 +195,7 @@ CaseFinding special_values(const Case& test_case, PropertyContext& context) {
       const std::optional<double> y =
           cancelled ? std::copysign(std::numeric_limits<double>::infinity(), x) * weight.value_or(1)
                     : norm_value(rule->says, x, weight);
-      const auto wanted = y ? output_bits(test_case, *y) : std::nullopt;
+      const auto wanted = y ? output_bits(test_case, *y, scale) : std::nullopt;
       if (!wanted) continue;
       of_row.add_element(Role::out, test_case.output_dtype(), row_index, column,
                          load_bits(result.outputs[Role::out], test_case.output_dtype(), index), *wanted);
@@ -230,7 +238,7 @@ void make_special(Case& test_case, Random& random) {
       0x00000000, 0x80000000, 0x00000001, 0x80000001, 0x00400000, 0x807fffff, 0x00800000, 0x358637bd,
       0x3f800000, 0xbf800000, 0x7f7fffff, 0xff7fffff, 0x7f800000, 0xff800000, 0x7fc00000};
   test_case.bits_of(Parameter::epsilon) = random.pick(kEpsilons);
-  if (quantizes(test_case.operation) && random.chance(1, 4)) {
+  if (has(test_case.operation, Parameter::scale) && random.chance(1, 4)) {
     static constexpr std::array<std::uint32_t, 6> kScales = {0x00000000, 0x80000000, 0x7f800000,
                                                              0xff800000, 0x7fc00000, 0xbf800000};
     test_case.bits_of(Parameter::scale) = random.pick(kScales);

@@ -99,12 +99,9 @@ CaseFinding power_of_two_scaling(const Case& test_case, PropertyContext& context
       }
     }
     for (std::int64_t row = 0; row < test_case.rows(); ++row) {
-      comparison.add_row(Role::out, test_case.output_dtype(), test_case.hidden_size(),
-                         result.outputs[Role::out], row, original.outputs[Role::out], row);
-      if (adds) {
-        comparison.add_row(Role::residual_out, test_case.dtype, test_case.hidden_size(),
-                           result.outputs[Role::residual_out], row, sums, row, false);
-      }
+      Outputs wanted = original.outputs;
+      if (adds) wanted[Role::residual_out] = sums;
+      comparison.add_outputs(test_case, result.outputs, row, wanted, row);
     }
     if (!comparison.agrees()) {
       comparison.add_to(context.tally, variant->how, result);
@@ -154,6 +151,11 @@ CaseFinding negation(const Case& test_case, PropertyContext& context) {
         compare(Role::residual_out, dtype, result.outputs[Role::residual_out],
                 original.outputs[Role::residual_out]);
     }
+  }
+  if (test_case.has(Role::scales)) {
+    for (std::int64_t row = 0; row < test_case.rows(); ++row)
+      comparison.add_row(Role::scales, DType::fp32, 1, result.outputs[Role::scales], row,
+                         original.outputs[Role::scales], row, false);
   }
   comparison.add_to(context.tally, test_case, result);
   if (comparison.agrees()) return CaseFinding::holds();

@@ -94,7 +94,8 @@ TEST(CaseRefusal, RefusesWithPathReasonAndValue) {
       {R"("operation": "fused_add_rms_norm_static_fp8_quant",)", "", "$.operation: missing"},
       {R"("operation": "fused_add_rms_norm_static_fp8_quant")", R"("operation": "layer_norm")",
        "$.operation: one of rms_norm, fused_add_rms_norm, rms_norm_static_fp8_quant, "
-       "fused_add_rms_norm_static_fp8_quant, got \"layer_norm\""},
+       "fused_add_rms_norm_static_fp8_quant, rms_norm_dynamic_quant, "
+            "fused_add_rms_norm_dynamic_quant, got \"layer_norm\""},
       {R"("dtype": "bf16")", R"("dtype": "fp8_e5m2")",
        "$.dtype: an activation dtype is bf16, fp16 or fp32, got fp8_e5m2"},
       {R"("weight_dtype": "fp32")", R"("weight_dtype": null)", "$.weight_dtype: a string, got null"},
@@ -120,7 +121,7 @@ TEST(CaseRefusal, RefusesWithPathReasonAndValue) {
        "$.layout.input.stride: unknown key, with the value an array of 1"},
       {R"({"offset": 2})", "[2]", "$.layout.residual: an object, got an array of 1"},
       {R"("weight": {"offset": 3})", R"("weight": {"strides": [3]})",
-       "$.layout.weight.strides: weight has no rows, got strides"},
+       "$.layout.weight.strides: weight has no strides, got some"},
       {R"("weight": {"offset": 3})", R"("in_place": 1)", "$.layout.in_place: true or false, got 1"},
       {R"("weight": {"offset": 3})", R"("in_place": true)",
        "$.layout.in_place: fused_add_rms_norm_static_fp8_quant leaves no choice, got true"},

@@ -20,6 +20,7 @@ Case case_with_outputs(Operation operation, DType dtype = DType::bf16) {
   (*test_case.outputs)[Role::out] = counting_data(test_case.output_dtype(), 6, 0x11).bytes;
   if (adds_residual(operation))
     (*test_case.outputs)[Role::residual_out] = counting_data(dtype, 6, 0x22).bytes;
+  if (quantizes_by_row(operation)) (*test_case.outputs)[Role::scales] = counting_data(DType::fp32, 2, 0x33).bytes;
   return test_case;
 }
 
@@ -148,7 +149,8 @@ TEST_F(DumpTest, ErrorsNameTheMetadata) {
   EXPECT_EQ(with("op", {}), "op: missing: neither metadata nor an option names the operation");
   EXPECT_EQ(with("op", "layer_norm"),
             "op: expected one of rms_norm, fused_add_rms_norm, rms_norm_static_fp8_quant, "
-            "fused_add_rms_norm_static_fp8_quant, got \"layer_norm\"");
+            "fused_add_rms_norm_static_fp8_quant, rms_norm_dynamic_quant, "
+            "fused_add_rms_norm_dynamic_quant, got \"layer_norm\"");
   EXPECT_EQ(with("epsilon", {}), "epsilon: missing: neither metadata nor an option gives it");
   EXPECT_EQ(with("epsilon", "1e-6x"),
             "epsilon: expected an fp32 number such as \"1e-6\" or \"0x358637bd\", got \"1e-6x\"");
@@ -176,7 +178,7 @@ TEST_F(DumpTest, ErrorsNameMissingAndSurplusTensors) {
   EXPECT_EQ(with(Operation::fused_add_rms_norm, "scale"),
             "scale: not expected: fused_add_rms_norm has no scale");
   EXPECT_EQ(with(Operation::rms_norm, "Weight"),
-            "Weight: unknown tensor; a dump has x, residual, out, residual_out, weight, scale");
+            "Weight: unknown tensor; a dump has x, residual, out, residual_out, weight, scale, scales");
 }
 
 TEST_F(DumpTest, ErrorsNameDTypesThatDoNotFit) {

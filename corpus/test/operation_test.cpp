@@ -28,8 +28,11 @@ TEST(Operations, AStepBringsItsTensorsAndParameters) {
   for (const Operation operation : kOperations) {
     EXPECT_EQ(adds_residual(operation), has(operation, Role::residual)) << name_of(operation);
     EXPECT_EQ(adds_residual(operation), has(operation, Role::residual_out)) << name_of(operation);
-    EXPECT_EQ(quantizes(operation), has(operation, Parameter::scale)) << name_of(operation);
-    EXPECT_EQ(quantizes(operation), has(operation, Role::scale)) << name_of(operation);
+    const bool by_given_scale = has(operation, NormStep::quantize);
+    EXPECT_EQ(by_given_scale, has(operation, Parameter::scale)) << name_of(operation);
+    EXPECT_EQ(by_given_scale, has(operation, Role::scale)) << name_of(operation);
+    EXPECT_EQ(quantizes_by_row(operation), is_output(operation, Role::scales)) << name_of(operation);
+    EXPECT_EQ(by_given_scale || quantizes_by_row(operation), quantizes(operation)) << name_of(operation);
     EXPECT_TRUE(is_output(operation, Role::out) && is_data(operation, Role::input)) << name_of(operation);
     EXPECT_FALSE(is_data(operation, Role::scale)) << name_of(operation);
   }

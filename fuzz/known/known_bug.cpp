@@ -26,23 +26,13 @@ using Outcome = Evaluation::Outcome;
 std::optional<Case> part_of(const Case& test_case, Target& target) {
   Tally tally;
   PropertyContext context{.target = target, .tally = tally, .operation = {}, .dtype = {}};
+  if (!has_parts(test_case.operation)) return std::nullopt;
+  if (is_what_its_parts_are(test_case, context).kind != CaseFinding::Kind::holds) return std::nullopt;
   const Call call = call_of(test_case);
-  switch (test_case.operation) {
-    case Operation::rms_norm:
-      return std::nullopt;
-    case Operation::fused_add_rms_norm: {
-      if (fused_add_is_add_then_norm(test_case, context).kind != CaseFinding::Kind::holds)
-        return std::nullopt;
-      return case_of(norm_of(call, Operation::rms_norm, run(call, target).outputs[Role::residual_out]));
-    }
-    case Operation::rms_norm_static_fp8_quant:
-      if (fp8_is_quantized_norm(test_case, context).kind != CaseFinding::Kind::holds) return std::nullopt;
-      return case_of(through(call, Operation::rms_norm));
-    case Operation::fused_add_rms_norm_static_fp8_quant:
-      if (fused_fp8_is_composition(test_case, context).kind != CaseFinding::Kind::holds) return std::nullopt;
-      return case_of(through(call, Operation::fused_add_rms_norm));
-  }
-  return std::nullopt;
+  const OperationSpec& spec = spec_of(test_case.operation);
+  if (spec.without_last_step) return case_of(through(call, *spec.without_last_step));
+  return case_of(
+      norm_of(call, *spec.without_first_step, run(call, target).outputs[Role::residual_out]));
 }
 
 // The part whatever the outputs: of a call that gives none.

@@ -150,7 +150,7 @@ void expect_example(const std::vector<std::string>& lines) {
       c.bits_of(Parameter::epsilon) = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
     } else if (key == "scale") {
       c.bits_of(Parameter::scale) = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
-    } else if (key == "out" || key == "residual_out") {
+    } else if (key == "out" || key == "residual_out" || key == "scales") {
       demands.push_back({key, word[0], {word.begin() + 1, word.end()}});
     } else {
       ASSERT_TRUE(key == "x" || key == "residual" || key == "weight") << line;
@@ -164,14 +164,11 @@ void expect_example(const std::vector<std::string>& lines) {
   ASSERT_FALSE(demands.empty());
   for (const Demand& demand : demands) {
     const Outputs outputs = expected_outputs(c, data, parse_policy(demand.policy));
-    const bool residual = demand.tensor == "residual_out";
-    const DType dtype = residual ? c.dtype : c.output_dtype();
+    const Role role = *std::ranges::find(kRoles, demand.tensor, [](Role each) { return name_of(each); });
+    const DType dtype = c.dtype_of(role);
     std::vector<std::string> got;
-    for (std::int64_t j = 0; j < c.hidden_size(); ++j) {
-      got.push_back(
-          hex_bits(format_of(dtype),
-                   load_bits(residual ? outputs[Role::residual_out] : outputs[Role::out], dtype, j)));
-    }
+    for (std::int64_t j = 0; j < c.elements_of(role); ++j)
+      got.push_back(hex_bits(format_of(dtype), load_bits(outputs[role], dtype, j)));
     EXPECT_EQ(got, demand.bits) << demand.tensor << " " << demand.policy << " of " << name_of(c.operation);
   }
 }

@@ -9,6 +9,7 @@
 #include "oracle/canonical.h"
 #include "oracle/canonical_judge.h"
 #include "oracle/fast_row.h"
+#include "oracle/quantization_scale.h"
 #include "oracle/test/case_builder.h"
 
 namespace normproof::oracle {
@@ -53,12 +54,23 @@ void expect_row_equal(const test::Built& built, const Policy& policy, std::int64
   expect_scalar("mean plus epsilon", scale.mean_plus_epsilon, fast_scale.mean_plus_epsilon);
   expect_scalar("inverse root", scale.inverse_root, static_cast<double>(fast_scale.inverse_root));
 
+  Formula of_row = formula;
+  if (formula.quantizes_by_row) {
+    const float maximum = fast.row_maximum(fast_scale.inverse_root);
+    const Value exact_maximum = exact_row_maximum(formula, exact, built.tensors, scale.inverse_root);
+    expect_scalar("row maximum", exact_maximum, static_cast<double>(maximum));
+    const float row_scale = ScaleRule(formula).of(maximum);
+    expect_scalar("row scale", exact_quantization_scale(arithmetic, formula, exact_maximum),
+                  static_cast<double>(row_scale));
+    fast.set_quantization_scale(row_scale);
+    of_row = formula.with_scale(std::bit_cast<std::uint32_t>(row_scale));
+  }
   const auto out = fast.outputs(fast_scale.inverse_root);
   const std::vector<std::byte> out_bytes(out.begin(), out.end());
   const std::vector<std::byte> residual_bytes(fast.residual_out().begin(), fast.residual_out().end());
   for (std::int64_t j = 0; j < formula.hidden_size; ++j) {
     const SumParts& sums = exact.sums[static_cast<std::size_t>(j)];
-    const std::uint64_t wanted = exact_output(arithmetic, formula, sums.output_operand,
+    const std::uint64_t wanted = exact_output(arithmetic, of_row, sums.output_operand,
                                               decode_weight(formula, built.tensors, j), scale.inverse_root);
     const DType dtype = formula.output_dtype();
     const std::uint32_t got = load_bits(out_bytes, dtype, j);
@@ -129,6 +141,7 @@ TEST(FastPath, QuantizesEveryMidpointLikeTheExactPath) {
   const StandardFloatEnvironment environment;
   for (std::size_t q = 0; q < kQuantizedDTypes.size(); ++q) {
     const Format& format = format_of(kQuantizedDTypes[q]);
+    const auto maximum = static_cast<float>(to_double(decode(format, format.max_finite_bits())));
     std::vector<float> values;
     for (std::uint64_t bits = 0; bits < format.max_finite_bits(); ++bits) {
       const Value middle = (decode(format, bits) + decode(format, bits + 1)) * Value::finite(false, 1, -1);
@@ -139,7 +152,7 @@ TEST(FastPath, QuantizesEveryMidpointLikeTheExactPath) {
       }
     }
     std::vector<std::byte> packed(values.size());
-    row_kernels().quantize[q](values.data(), static_cast<std::int64_t>(values.size()), {1.0f, false, false},
+    row_kernels().quantize[q](values.data(), static_cast<std::int64_t>(values.size()), {1.0f, false, false, maximum},
                               packed.data());
     for (std::size_t i = 0; i < values.size(); ++i) {
       const Value value = decode(DType::fp32, std::bit_cast<std::uint32_t>(values[i]));

@@ -31,9 +31,9 @@ TEST(Policy, ReadsTheModelOfTheInverseRoot) {
 
 TEST(Policy, EveryPolicyReadsBackFromItsText) {
   Case test_case;
-  test_case.operation = Operation::fused_add_rms_norm_static_fp8_quant;
+  test_case.operation = Operation::fused_add_rms_norm_dynamic_quant;
   test_case.weight_dtype = DType::bf16;
-  test_case.quantized_dtype = DType::fp8_e4m3fn;
+  test_case.quantized_dtype = DType::fp8_e4m3fnuz;
   test_case.shape = {1, 1};
   const std::vector<Policy> policies = all_policies(test_case);
   EXPECT_GE(policies.size(), 4u * 2 * 3 * 2 * 2 * 2);
@@ -54,9 +54,9 @@ TEST(Policy, EveryPolicyReadsBackFromItsText) {
 
 TEST(Policy, EveryValueIsSearchedAlone) {
   Case test_case;
-  test_case.operation = Operation::fused_add_rms_norm_static_fp8_quant;
+  test_case.operation = Operation::fused_add_rms_norm_dynamic_quant;
   test_case.weight_dtype = DType::bf16;
-  test_case.quantized_dtype = DType::fp8_e4m3fn;
+  test_case.quantized_dtype = DType::fp8_e4m3fnuz;
   test_case.shape = {1, 1};
   const std::vector<Policy> policies = all_policies(test_case);
   std::size_t neighbours_of_native = 0;
@@ -126,7 +126,8 @@ TEST(Policy, ErrorsNameWhatIsWrongAndWhatIsPossible) {
   EXPECT_EQ(error_of("wait=fp32"),
             "policy: \"wait\" is none of weight, variance, mean, epsilon, root, rounding, sum, "
             "before_quantization, "
-            "scaling, fp8_rounding, fp8_nan, inverse_root_ulp, flush_to_zero, sum_depth");
+            "scaling, fp8_rounding, fp8_nan, range, row_maximum, maximum_nan, row_scale, scale_floor, "
+            "inverse_root_ulp, flush_to_zero, sum_depth");
   EXPECT_EQ(error_of("inverse_root_ulp=-1"),
             "policy: inverse_root_ulp must be an integer from 0 to 1048576, not \"-1\"");
   EXPECT_EQ(error_of("flush_to_zero=yes"), "policy: flush_to_zero is on or off, not \"yes\"");

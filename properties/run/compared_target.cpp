@@ -12,10 +12,13 @@ namespace normproof {
 namespace {
 
 // Describes the first element that differs, any NaN being equal to any other, or returns an empty string.
-std::string first_difference(std::string_view tensor, DType dtype, const Case& test_case, const Target& first,
+std::string first_difference(Role role, const Case& test_case, const Target& first,
                              const std::vector<std::byte>& one, const Target& second,
                              const std::vector<std::byte>& other) {
   if (one == other) return {};
+  const std::string_view tensor = name_of(role);
+  const DType dtype = test_case.dtype_of(role);
+  const std::int64_t columns = test_case.columns_of(role);
   if (one.size() != other.size())
     return fmt::format("{}: {} bytes on {}, {} on {}", tensor, one.size(), first.name(), other.size(),
                        second.name());
@@ -23,8 +26,8 @@ std::string first_difference(std::string_view tensor, DType dtype, const Case& t
   for (std::int64_t i = 0; i < elements; ++i) {
     const std::uint32_t a = load_bits(one, dtype, i), b = load_bits(other, dtype, i);
     if (a == b || (oracle::is_nan(dtype, a) && oracle::is_nan(dtype, b))) continue;
-    return fmt::format("{}[row {}, column {}]: {} on {}, {} on {}", tensor, i / test_case.hidden_size(),
-                       i % test_case.hidden_size(), oracle::hex_bits(dtype, a), first.name(),
+    return fmt::format("{}[row {}, column {}]: {} on {}, {} on {}", tensor, i / columns,
+                       i % columns, oracle::hex_bits(dtype, a), first.name(),
                        oracle::hex_bits(dtype, b), second.name());
   }
   return {};
@@ -47,16 +50,13 @@ class ComparedTarget final : public CallableTarget {
           fmt::format("{} and {} do not agree on whether to carry the call out: \"{}\", \"{}\"",
                       first_->name(), second_->name(), result.message, other.message);
     } else if (result.status == RunResult::Status::completed) {
-      result.disagreement = first_difference("out", test_case.output_dtype(), test_case, *first_,
-                                             result.outputs[Role::out], *second_, other.outputs[Role::out]);
-      if (result.disagreement.empty()) {
-        result.disagreement =
-            first_difference("residual_out", test_case.dtype, test_case, *first_,
-                             result.outputs[Role::residual_out], *second_, other.outputs[Role::residual_out]);
+      for (const Role role : kRoles) {
+        if (!test_case.has_output(role)) continue;
+        if (result.disagreement.empty())
+          result.disagreement = first_difference(role, test_case, *first_, result.outputs[role], *second_,
+                                                 other.outputs[role]);
+        elements_ += test_case.elements_of(role);
       }
-      elements_ +=
-          static_cast<std::int64_t>(result.outputs[Role::out].size() / size_of(test_case.output_dtype()) +
-                                    result.outputs[Role::residual_out].size() / size_of(test_case.dtype));
     }
     ++cases_;
     if (!result.disagreement.empty()) ++disagreements_;

@@ -109,20 +109,18 @@ RowSlice slice_rows(const Case& test_case, const CaseTensors& tensors, const Out
   slice.test_case.dtype = test_case.dtype;
   slice.test_case.weight_dtype = test_case.weight_dtype;
   slice.test_case.quantized_dtype = test_case.quantized_dtype;
-  slice.test_case.bits_of(Parameter::epsilon) = test_case.bits_of(Parameter::epsilon);
-  slice.test_case.bits_of(Parameter::scale) = test_case.bits_of(Parameter::scale);
+  slice.test_case.parameter_bits = test_case.parameter_bits;
   slice.test_case.shape = {count, test_case.hidden_size()};
-  const auto rows_of = [&](const std::vector<std::byte>& data, DType dtype) {
-    const auto row_bytes = test_case.hidden_size() * static_cast<std::int64_t>(size_of(dtype));
+  const auto rows_of = [&](Role role, const std::vector<std::byte>& data) {
+    if (!test_case.has_rows(role)) return data;
+    const auto row_bytes =
+        test_case.columns_of(role) * static_cast<std::int64_t>(size_of(test_case.dtype_of(role)));
     return std::vector<std::byte>(data.begin() + first * row_bytes,
                                   data.begin() + (first + count) * row_bytes);
   };
-  slice.tensors[Role::input] = rows_of(tensors[Role::input], test_case.dtype);
-  slice.tensors[Role::weight] = tensors[Role::weight];
-  slice.outputs[Role::out] = rows_of(outputs[Role::out], test_case.output_dtype());
-  if (adds_residual(test_case.operation)) {
-    slice.tensors[Role::residual] = rows_of(tensors[Role::residual], test_case.dtype);
-    slice.outputs[Role::residual_out] = rows_of(outputs[Role::residual_out], test_case.dtype);
+  for (const Role role : kRoles) {
+    if (test_case.has_data(role)) slice.tensors[role] = rows_of(role, tensors[role]);
+    if (test_case.has_output(role)) slice.outputs[role] = rows_of(role, outputs[role]);
   }
   return slice;
 }

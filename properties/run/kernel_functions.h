@@ -16,13 +16,16 @@ struct KernelFunctions {
   decltype(&normproof_fused_add_rms_norm) fused_add_rms_norm = nullptr;
   decltype(&normproof_rms_norm_static_fp8_quant) rms_norm_static_fp8_quant = nullptr;
   decltype(&normproof_fused_add_rms_norm_static_fp8_quant) fused_add_rms_norm_static_fp8_quant = nullptr;
+  decltype(&normproof_rms_norm_dynamic_quant) rms_norm_dynamic_quant = nullptr;
+  decltype(&normproof_fused_add_rms_norm_dynamic_quant) fused_add_rms_norm_dynamic_quant = nullptr;
   decltype(&normproof_set_thread_order) set_thread_order = nullptr;
 };
 
 // The functions that are linked into this program.
 inline KernelFunctions linked_kernels() {
   return {&normproof_rms_norm, &normproof_fused_add_rms_norm, &normproof_rms_norm_static_fp8_quant,
-          &normproof_fused_add_rms_norm_static_fp8_quant, &normproof_set_thread_order};
+          &normproof_fused_add_rms_norm_static_fp8_quant, &normproof_rms_norm_dynamic_quant,
+          &normproof_fused_add_rms_norm_dynamic_quant, &normproof_set_thread_order};
 }
 
 // The operations' functions of a SharedLibrary, which remembers what is missing.
@@ -34,6 +37,8 @@ KernelFunctions find_operations(Library& library) {
   library.find(functions.rms_norm_static_fp8_quant, "normproof_rms_norm_static_fp8_quant");
   library.find(functions.fused_add_rms_norm_static_fp8_quant,
                "normproof_fused_add_rms_norm_static_fp8_quant");
+  library.find(functions.rms_norm_dynamic_quant, "normproof_rms_norm_dynamic_quant");
+  library.find(functions.fused_add_rms_norm_dynamic_quant, "normproof_fused_add_rms_norm_dynamic_quant");
   return functions;
 }
 
@@ -61,7 +66,7 @@ inline normproof_status call_kernel(const KernelFunctions& functions, Operation 
                                     const KernelCall& call) {
   const normproof_tensor *input = call.tensors[Role::input], *residual = call.tensors[Role::residual],
                          *weight = call.tensors[Role::weight], *out = call.tensors[Role::out];
-  const normproof_tensor* scale_tensor = call.tensors[Role::scale];
+  const normproof_tensor *scale_tensor = call.tensors[Role::scale], *scales = call.tensors[Role::scales];
   const auto* scale = scale_tensor == nullptr ? nullptr : static_cast<const float*>(scale_tensor->data);
   switch (operation) {
     case Operation::rms_norm:
@@ -77,6 +82,12 @@ inline normproof_status call_kernel(const KernelFunctions& functions, Operation 
       return functions.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale, call.epsilon,
                                                            call.launch, call.stream, call.report,
                                                            call.message);
+    case Operation::rms_norm_dynamic_quant:
+      return functions.rms_norm_dynamic_quant(out, scales, input, weight, call.epsilon, call.launch,
+                                              call.stream, call.report, call.message);
+    case Operation::fused_add_rms_norm_dynamic_quant:
+      return functions.fused_add_rms_norm_dynamic_quant(out, scales, input, residual, weight, call.epsilon,
+                                                        call.launch, call.stream, call.report, call.message);
   }
   std::abort();
 }

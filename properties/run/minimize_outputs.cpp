@@ -24,21 +24,22 @@ Case extract(const Case& whole, std::int64_t row, const std::vector<std::int64_t
   Case part = whole;
   part.name = "minimized";
   part.shape = {1, static_cast<std::int64_t>(columns.size())};
-  const auto pick = [&](std::vector<std::byte>& data, DType dtype, std::int64_t first) {
+  const auto pick = [&](Role role, std::vector<std::byte>& data) {
     if (data.empty()) return;
-    std::vector<std::byte> picked(columns.size() * size_of(dtype));
-    for (std::size_t index = 0; index < columns.size(); ++index) {
-      store_bits(picked, dtype, static_cast<std::int64_t>(index),
-                 load_bits(data, dtype, first + columns[index]));
+    const DType dtype = part.dtype_of(role);
+    const std::int64_t first = whole.has_rows(role) ? row * whole.columns_of(role) : 0;
+    std::vector<std::byte> picked(part.bytes_of(role));
+    for (std::int64_t index = 0; index < part.elements_of(role); ++index) {
+      const std::int64_t column =
+          whole.columns_of(role) == 1 ? 0 : columns[static_cast<std::size_t>(index)];
+      store_bits(picked, dtype, index, load_bits(data, dtype, first + column));
     }
     data = std::move(picked);
   };
-  const std::int64_t first = row * whole.hidden_size();
-  pick(part[Role::input].data.bytes, part.dtype, first);
-  pick(part[Role::residual].data.bytes, part.dtype, first);
-  if (part.weight_dtype) pick(part[Role::weight].data.bytes, *part.weight_dtype, 0);
-  pick((*part.outputs)[Role::out], part.output_dtype(), first);
-  pick((*part.outputs)[Role::residual_out], part.dtype, first);
+  for (const Role role : kRoles) {
+    if (part.has_data(role)) pick(role, part[role].data.bytes);
+    if (part.has_output(role)) pick(role, (*part.outputs)[role]);
+  }
   make_plain(part);
   return part;
 }

@@ -1,0 +1,58 @@
+// Chooses among the kernels of one activation dtype that scale each row, and thereby compiles them.
+#pragma once
+
+#include <type_traits>
+
+#include "kernels/instances.h"
+#include "kernels/norm_kernel.cuh"
+
+namespace normproof::kernels {
+
+template <typename T, typename W, bool kAddsResidual, bool kVectorized, class Shape>
+KernelFunction row_scaling_instance() {
+  return &row_scaling_kernel<Variant<T, W, true, kAddsResidual, kVectorized, Shape, true>>;
+}
+
+template <typename T, typename W, bool kAddsResidual>
+KernelFunction find_row_scaling_shape(const Selection& selection) {
+  constexpr int kTwoPassSlots = 4;
+  const bool vectorized = selection.vectorized;
+  switch (selection.shape) {
+    case ShapeKind::within_warp:
+      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<false, 1, true>>()
+                        : row_scaling_instance<T, W, kAddsResidual, false, Shape<false, 1, true>>();
+    case ShapeKind::cached_1:
+      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, 1, true>>() : nullptr;
+    case ShapeKind::cached_2:
+      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, 2, true>>() : nullptr;
+    case ShapeKind::cached_4:
+      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, 4, true>>() : nullptr;
+    case ShapeKind::two_pass:
+      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, kTwoPassSlots, false>>()
+                        : row_scaling_instance<T, W, kAddsResidual, false, Shape<true, kTwoPassSlots, false>>();
+    default:
+      return nullptr;
+  }
+}
+
+template <typename T, typename W>
+KernelFunction find_row_scaling_addition(const Selection& selection) {
+  return selection.adds_residual ? find_row_scaling_shape<T, W, true>(selection)
+                                 : find_row_scaling_shape<T, W, false>(selection);
+}
+
+template <typename T>
+KernelFunction find_row_scaling_kernel(const Selection& selection) {
+  switch (selection.weight) {
+    case WeightKind::none:
+      return find_row_scaling_addition<T, NoWeight>(selection);
+    case WeightKind::same_as_activation:
+      return find_row_scaling_addition<T, T>(selection);
+    case WeightKind::fp32:
+      if constexpr (!std::is_same_v<T, float>) return find_row_scaling_addition<T, float>(selection);
+      break;
+  }
+  return nullptr;
+}
+
+}  // namespace normproof::kernels

@@ -1,0 +1,106 @@
+// The row's scale, forwards and backwards.
+#include "oracle/quantization_scale.h"
+
+#include <limits>
+
+#include "oracle/feasible.h"
+
+namespace normproof::oracle {
+namespace {
+
+constexpr std::int64_t kInfinity = 0x7f800000;
+
+float as_float(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
+std::uint32_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value); }
+std::uint32_t fp32_bits(const Value& value) {
+  return static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), value));
+}
+
+// Of the y that the maximum is taken of.
+BeforeQuantization rounding_of_maximum(const Policy& policy) {
+  const bool rounded = policy.before_quantization == BeforeQuantization::rounded;
+  return rounded != row_of(policy.row_maximum).of_other ? BeforeQuantization::rounded
+                                                        : BeforeQuantization::unrounded;
+}
+
+}  // namespace
+
+Value quantized_range(const Formula& formula) {
+  const DType quantized = *formula.formats.quantized;
+  if (quantized == DType::fp8_e4m3fnuz && row_of(formula.policy.range).fnuz_ends_at_224)
+    return Value::integer(224);
+  const Format& format = format_of(quantized);
+  return decode(format, format.max_finite_bits());
+}
+
+Value exact_row_maximum(const Formula& formula, const ExactRow& row, const CaseTensors& tensors,
+                        const Value& unknown, std::optional<AlteredStep> altered) {
+  const BeforeQuantization rounding = rounding_of_maximum(formula.policy);
+  const bool drops_nan = row_of(formula.policy.maximum_nan).drops;
+  Arithmetic arithmetic(nullptr, altered);
+  Value maximum;
+  for (std::size_t column = 0; column < row.sums.size(); ++column) {
+    const Value y = exact_normalized(arithmetic, formula, rounding, row.sums[column].output_operand,
+                                     decode_weight(formula, tensors, static_cast<std::int64_t>(column)),
+                                     unknown);
+    if (y.is_nan()) {
+      if (!drops_nan) return y;
+      continue;
+    }
+    const Value magnitude = y.negative() ? -y : y;
+    if (magnitude > maximum) maximum = magnitude;
+  }
+  return maximum;
+}
+
+Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, const Value& maximum) {
+  const Value range = quantized_range(formula);
+  const ScaleFloorRow& floor = row_of(formula.policy.scale_floor);
+  const Value least_scale = decode(DType::fp32, floor.least_scale(fp32_bits(range)));
+  if (floor.compares_maximum && !(maximum > least_scale)) return least_scale;
+  const Value least_maximum = decode(DType::fp32, floor.least_maximum);
+  const Value& a = maximum < least_maximum ? least_maximum : maximum;
+  Value scale;
+  if (row_of(formula.policy.row_scale).multiplies) {
+    const Value inverse = arithmetic.round(Step::inverse_range, "fl(1 / max_Q)", DType::fp32,
+                                           quotient(Value::integer(1), range));
+    scale = arithmetic.round(Step::row_scale, "s = fl(a * fl(1 / max_Q))", DType::fp32, a * inverse);
+  } else {
+    scale = arithmetic.round(Step::row_scale, "s = fl(a / max_Q)", DType::fp32, quotient(a, range));
+  }
+  return !floor.compares_maximum && scale < least_scale ? least_scale : scale;
+}
+
+ScaleRule::ScaleRule(const Formula& formula)
+    : floor_(row_of(formula.policy.scale_floor)),
+      multiplies_(row_of(formula.policy.row_scale).multiplies),
+      drops_nan_(row_of(formula.policy.maximum_nan).drops),
+      range_(as_float(fp32_bits(quantized_range(formula)))),
+      inverse_range_(1.0f / range_),
+      least_maximum_(as_float(floor_.least_maximum)),
+      least_scale_(as_float(floor_.least_scale(bits_of(range_)))) {}
+
+std::vector<MaximumInterval> ScaleRule::maxima_of(std::uint32_t scale_bits) const {
+  if (is_nan(DType::fp32, scale_bits) || (scale_bits >> 31) != 0) return {};
+  // The rule rises throughout, or is constant up to the least scale and rises from there on.
+  const std::int64_t first_rising = floor_.compares_maximum ? std::int64_t{bits_of(least_scale_)} + 1 : 0;
+  std::vector<MaximumInterval> intervals;
+  if (first_rising > 0 && scale_bits == bits_of(least_scale_))
+    intervals.push_back({0, static_cast<std::uint32_t>(first_rising - 1)});
+  const auto reaches = [&](std::int64_t maximum, std::uint32_t wanted) {
+    return bits_of(of(as_float(maximum))) >= wanted;
+  };
+  const std::int64_t low =
+      first_where(first_rising, kInfinity, [&](std::int64_t a) { return reaches(a, scale_bits); });
+  const std::int64_t beyond =
+      first_where(low, kInfinity, [&](std::int64_t a) { return reaches(a, scale_bits + 1); });
+  if (low < beyond)
+    intervals.push_back({static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(beyond - 1)});
+  return intervals;
+}
+
+bool ScaleRule::is_scale_of_nan(std::uint32_t scale_bits) const {
+  return !drops_nan_ && same(DType::fp32, bits_of(of(std::numeric_limits<float>::quiet_NaN())), scale_bits);
+}
+
+}  // namespace normproof::oracle

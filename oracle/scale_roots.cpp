@@ -1,0 +1,135 @@
+// From a row's scale back to its unknown.
+#include "oracle/scale_roots.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "oracle/feasible.h"
+
+namespace normproof::oracle {
+namespace {
+
+float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
+std::int64_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value); }
+
+}  // namespace
+
+ScaleRoots::ScaleRoots(const Formula& formula) : rule_(formula), hidden_size_(formula.hidden_size) {}
+
+void ScaleRoots::aim_at(std::uint32_t scale_bits) {
+  scale_bits_ = scale_bits;
+  if (known_bits_ == scale_bits) return;
+  known_bits_ = scale_bits;
+  maxima_ = rule_.maxima_of(scale_bits);
+  nan_gives_it_ = rule_.is_scale_of_nan(scale_bits);
+}
+
+bool ScaleRoots::is_scale_at(FastRow& fast, float r) const {
+  const float scale = rule_.of(fast.row_maximum(r));
+  return same(DType::fp32, std::bit_cast<std::uint32_t>(scale), scale_bits_);
+}
+
+RootInterval ScaleRoots::gap(FastRow& fast) const {
+  const auto at = [&](std::int64_t r) { return bits_of(rule_.of(fast.row_maximum(root_value(r)))); };
+  const std::int64_t wanted = scale_bits_;
+  const RootInterval none{kInfiniteRoot + 1, -1};
+  NanEnds ends{0, kInfiniteRoot};
+  if (std::isnan(fast.row_maximum(root_value(0))) || std::isnan(fast.row_maximum(root_value(kInfiniteRoot))))
+    ends = ends_of_nan(fast, {0, kInfiniteRoot});
+  if (ends.first > ends.last || is_nan(DType::fp32, scale_bits_)) return none;
+  const bool falls = at(ends.last) < at(ends.first);
+  const auto beyond = [&](std::int64_t r) { return falls ? at(r) < wanted : at(r) > wanted; };
+  if (beyond(ends.first) || !beyond(ends.last)) return none;
+  const std::int64_t first = first_where(ends.first, ends.last, beyond);
+  return {first, first - 1};
+}
+
+// Where no r of the range is free of NaN: first > last.
+ScaleRoots::NanEnds ScaleRoots::ends_of_nan(FastRow& fast, const RootInterval& range) const {
+  NanEnds ends{range.low, range.high};
+  for (std::int64_t column = 0; column < hidden_size_; ++column) {
+    const auto nan_at = [&](std::int64_t r) { return std::isnan(fast.magnitude(root_value(r), column)); };
+    const bool at_low = nan_at(range.low), at_high = nan_at(range.high);
+    if (at_low && at_high) return {range.high + 1, range.low - 1};
+    if (at_low)
+      ends.first = std::max(
+          ends.first, first_where(range.low, range.high, [&](std::int64_t r) { return !nan_at(r); }));
+    if (at_high) ends.last = std::min(ends.last, first_where(range.low, range.high, nan_at) - 1);
+  }
+  return ends;
+}
+
+void ScaleRoots::collect_largest(FastRow& fast, const RootInterval& range, float least) {
+  columns_.clear();
+  for (std::int64_t column = 0; column < hidden_size_; ++column) {
+    const float most = std::max(fast.magnitude(root_value(range.low), column),
+                                fast.magnitude(root_value(range.high), column));
+    if (most >= least) columns_.push_back(column);
+  }
+}
+
+float ScaleRoots::largest_of_collected(const FastRow& fast, std::int64_t r) const {
+  float largest = 0;
+  for (const std::int64_t column : columns_)
+    largest = std::max(largest, fast.magnitude(root_value(r), column));
+  return largest;
+}
+
+// `low` and `high` are the maxima at the ends of the range, which has no NaN.
+RootInterval ScaleRoots::interval_of(FastRow& fast, const RootInterval& range, const MaximumInterval& maxima,
+                                     float low, float high) const {
+  const bool falls = high < low;
+  const auto before = [&](std::int64_t maximum) {  // whether it lies before the interval, as r grows
+    return falls ? maximum > std::int64_t{maxima.high} : maximum < std::int64_t{maxima.low};
+  };
+  const auto beyond = [&](std::int64_t maximum) {
+    return falls ? maximum < std::int64_t{maxima.low} : maximum > std::int64_t{maxima.high};
+  };
+  const auto maximum = [&](std::int64_t r) { return bits_of(largest_of_collected(fast, r)); };
+  const std::int64_t first = !before(bits_of(low))
+                                 ? range.low
+                                 : first_where(range.low, range.high,
+                                               [&](std::int64_t r) { return !before(maximum(r)); });
+  if (first > range.high) return {range.high + 1, range.high};
+  const std::int64_t end =
+      !beyond(bits_of(high))
+          ? range.high + 1
+          : first_where(first, range.high, [&](std::int64_t r) { return beyond(maximum(r)); });
+  return {first, end - 1};
+}
+
+std::vector<RootInterval> ScaleRoots::within(FastRow& fast, const RootInterval& range) {
+  if (range.empty()) return {};
+  float low = fast.row_maximum(root_value(range.low));
+  float high = fast.row_maximum(root_value(range.high));
+  RootInterval numbers = range;
+  std::vector<RootInterval> result;
+  if (std::isnan(low) || std::isnan(high)) {
+    const NanEnds ends = ends_of_nan(fast, range);
+    numbers = {ends.first, ends.last};
+    if (numbers.empty()) return nan_gives_it_ ? std::vector{range} : std::vector<RootInterval>();
+    if (nan_gives_it_ && range.low < numbers.low) result.push_back({range.low, numbers.low - 1});
+    low = fast.row_maximum(root_value(numbers.low));
+    high = fast.row_maximum(root_value(numbers.high));
+  }
+  const auto whole = [&](const MaximumInterval& maxima) {
+    return maxima.contains(low) && maxima.contains(high);
+  };
+  if (std::ranges::any_of(maxima_, whole)) {
+    result.push_back(numbers);
+  } else if (!maxima_.empty()) {
+    collect_largest(fast, numbers, std::min(low, high));
+    std::vector<RootInterval> found;
+    for (const MaximumInterval& maxima : maxima_) {
+      const RootInterval interval = interval_of(fast, numbers, maxima, low, high);
+      if (!interval.empty()) found.push_back(interval);
+    }
+    std::ranges::sort(found, {}, &RootInterval::low);
+    result.insert(result.end(), found.begin(), found.end());
+  }
+  if (nan_gives_it_ && numbers.high < range.high) result.push_back({numbers.high + 1, range.high});
+  return result;
+}
+
+}  // namespace normproof::oracle

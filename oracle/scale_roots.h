@@ -1,0 +1,55 @@
+// Which r give a row the scale that came out with it.
+//
+// The row's maximum a(r) = max |y_j(r)| rises with r (falls, where r is a divisor), because every |y_j| does: a
+// product with a constant, its magnitude and a rounding are monotone. So the r of one interval of maxima are an
+// interval. Not so NaN, where it makes a NaN: an element is NaN from some r on (0 times infinity, once x * r is
+// infinite), or up to some r (infinity times 0), or always. So the r without NaN lie between two ends, and a
+// NaN scale may come from both sides of them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "oracle/admissible.h"
+#include "oracle/fast_row.h"
+#include "oracle/quantization_scale.h"
+
+namespace normproof::oracle {
+
+class ScaleRoots {
+ public:
+  explicit ScaleRoots(const Formula& formula);
+
+  // The scale, as fp32 bits, that is looked for from now on.
+  void aim_at(std::uint32_t scale_bits);
+  std::uint32_t scale_bits() const { return scale_bits_; }
+
+  // The r of `range` for which the loaded row gets that scale: at most three intervals, in order.
+  std::vector<RootInterval> within(FastRow& fast, const RootInterval& range);
+  bool is_scale_at(FastRow& fast, float r) const;
+  // Where no r gives it: the two neighbours between which it is skipped, as {the second, the first}; or an
+  // interval beyond all r where the scales do not run past it.
+  RootInterval gap(FastRow& fast) const;
+
+ private:
+  struct NanEnds {
+    std::int64_t first = 0;  // the r from here on,
+    std::int64_t last = 0;   // up to here, give no NaN
+  };
+  NanEnds ends_of_nan(FastRow& fast, const RootInterval& range) const;
+  void collect_largest(FastRow& fast, const RootInterval& range, float least);
+  RootInterval interval_of(FastRow& fast, const RootInterval& range, const MaximumInterval& maxima, float low,
+                           float high) const;
+  float largest_of_collected(const FastRow& fast, std::int64_t r) const;
+
+  ScaleRule rule_;
+  std::int64_t hidden_size_;
+  std::uint32_t scale_bits_ = 0;
+  std::optional<std::uint32_t> known_bits_;  // that maxima_ belong to
+  std::vector<MaximumInterval> maxima_;
+  bool nan_gives_it_ = false;
+  std::vector<std::int64_t> columns_;  // that can have the largest |y|
+};
+
+}  // namespace normproof::oracle

@@ -22,7 +22,7 @@ function(normproof_add_cuda_host_target name)
     set(arg_ARCHITECTURE 800)
   endif()
   # What normproof found is not to be seen where it was added as a subdirectory.
-  if(NOT TARGET Boost::context)
+  if(NOT TARGET Boost::context AND NOT TARGET normproof::boost_context)
     find_package(Boost 1.81 REQUIRED COMPONENTS context)
   endif()
   if(NOT TARGET dlpack::dlpack)

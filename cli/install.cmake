@@ -30,7 +30,7 @@ install(EXPORT normproofTargets NAMESPACE normproof:: DESTINATION ${package_fold
 # Libraries that the program loads lie beside it.
 foreach(library IN ITEMS kernels_cuda proofs_cuda bench_cuda)
   if(TARGET ${library})
-    install(TARGETS ${library} LIBRARY DESTINATION ${CMAKE_INSTALL_BINDIR})
+    install(TARGETS ${library} LIBRARY DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT cuda)
   endif()
 endforeach()
 

@@ -68,7 +68,8 @@ class Wheel(unittest.TestCase):
         self.assertEqual(run(self.program, "list", cwd=self.empty), run(self.python, "-m", "normproof", "list", cwd=self.empty))
         self.assertNotIn(str(SOURCE), run(self.program, "verify", "--help", cwd=self.empty))
         # Exit codes are the program's.
-        run(self.program, "check", "no-such-file.json", cwd=self.empty, status=2)
+        run(self.program, "check", cwd=self.empty, status=2)
+        run(self.program, "check", "no-such-file.json", cwd=self.empty, status=3)
 
     def test_folders_for_the_build_of_a_plug_in(self):
         include, cmake = self.in_python("print(normproof.include_dir()); print(normproof.cmake_dir())").splitlines()

@@ -45,7 +45,8 @@ foreach(room IN LISTS installed_rooms)
   file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${room}/*.h)
   install(FILES ${headers} DESTINATION ${include_folder}/${room})
 endforeach()
-install(FILES ${PROJECT_SOURCE_DIR}/kernels/host/host_execution.cpp DESTINATION ${include_folder}/kernels/host)
+install(FILES ${PROJECT_SOURCE_DIR}/kernels/host/host_execution.cpp ${PROJECT_SOURCE_DIR}/kernels/host/empty_program.cpp
+        DESTINATION ${include_folder}/kernels/host)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/kernels/host/cuda_headers ${PROJECT_SOURCE_DIR}/kernels/host/torch_headers
         DESTINATION ${include_folder}/kernels/host)
 install(FILES ${PROJECT_SOURCE_DIR}/properties/plugin/normproof_plugin.h DESTINATION ${include_folder})

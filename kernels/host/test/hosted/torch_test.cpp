@@ -198,6 +198,13 @@ TEST(TorchStandIn, AnAdapterHasOperationsAndLimits) {
                     .limits = {.hidden_multiple = 8, .contiguous = true, .epsilon = 1e-5f}});
   ASSERT_NE(info->operations[0], nullptr);
   EXPECT_EQ(info->operations[1], nullptr);
+  struct Unlimited;
+  EXPECT_EQ(normproof_torch::Plugin<Unlimited>::info("tested", NORMPROOF_TAKES_FP32,
+                                                     {.rms_norm = [](normproof_torch::Call) {}})
+                ->operations[0]
+                ->limits,
+            nullptr)
+      << "what it is made for it says call by call";
   EXPECT_EQ(std::string(info->operations[0]->name), "fused_add_rms_norm");
   EXPECT_EQ(info->operations[0]->limits->hidden_multiple, 8);
   EXPECT_EQ(info->operations[0]->limits->contiguous, 1);

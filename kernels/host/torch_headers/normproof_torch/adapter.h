@@ -48,9 +48,10 @@ struct Limits {
   bool contiguous = false;
   bool not_in_place = false;
   std::optional<float> epsilon = {};  // the kernel's own
+  bool operator==(const Limits&) const = default;
 };
 
-// Null where there is none; `limits` are those of all.
+// Null where there is none. `limits` are those of all: where there are some, a call inside must be taken.
 struct Operations {
   Operation rms_norm = nullptr;
   Operation fused_add_rms_norm = nullptr;
@@ -120,7 +121,8 @@ struct Plugin {
 
   template <Operation Operations::* member>
   static const normproof_plugin_operation* entry(const char* name) {
-    static const normproof_plugin_operation entry = {sizeof entry, name, &run_member<member>, &limits};
+    static const normproof_plugin_operation entry = {sizeof entry, name, &run_member<member>,
+                                                     operations.limits == Limits{} ? nullptr : &limits};
     return operations.*member == nullptr ? nullptr : &entry;
   }
 

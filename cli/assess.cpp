@@ -293,13 +293,13 @@ Action add_assess(CLI::App& command) {
   const auto options = std::make_shared<AssessOptions>();
   options->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command.add_option("--seed", options->seed, "Seed of every random choice")->capture_default_str();
-  command.add_flag("--quick", options->quick, "About a hundredth of everything, in a few seconds");
-  command.add_option("--threads", options->threads, "Threads; the figures do not depend on them")
+  command.add_flag("--quick", options->quick, "Run about 1 % of the trials (a few seconds)");
+  command.add_option("--jobs,--threads", options->threads, "Threads; the figures do not depend on them")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command.add_option("--json", options->json, "Write the figures to this file");
   command.add_flag("--plant-wrong-policy", options->plant_wrong_policy,
-                   "Give the judge a policy that the rows do not follow: every figure must then fail");
+                   "Self-test: judge by a wrong policy; every figure must fail");
   return [options] { return run(*options); };
 }
 

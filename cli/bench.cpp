@@ -395,26 +395,25 @@ Action add_bench(CLI::App& command) {
   const auto options = std::make_shared<BenchOptions>();
   command.add_option("--target", options->target, "What is measured: cuda, or the path of a plug-in")
       ->capture_default_str();
-  command.add_option("--op", options->operations, "Only these: rms, add, rmsq, addq")
+  command.add_option("--op", options->operations, "Restrict to these operations")
       ->delimiter(',')
       ->check(CLI::IsMember({"rms", "add", "rmsq", "addq"}));
   command.add_option("--dtype", options->dtypes, "Activation dtypes")
       ->delimiter(',')
       ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
       ->capture_default_str();
-  command.add_option("--hidden", options->hidden, "Only these hidden sizes")->delimiter(',');
-  command.add_option("--tokens", options->tokens, "Only these numbers of tokens")->delimiter(',');
+  command.add_option("--hidden", options->hidden, "Restrict to these hidden sizes")->delimiter(',');
+  command.add_option("--tokens", options->tokens, "Restrict to these numbers of tokens")->delimiter(',');
   command.add_option("--peers", options->peers, "Rows to measure and what other kernels reached on them")
       ->capture_default_str();
   command.add_flag("--interrupted", options->interrupted,
                    "On a GPU, let another kernel run before every replay of the graph that is timed; the "
                    "peers' figures are without");
-  auto* hot_sets =
-      command
-          .add_option("--hot-sets", options->hot_sets,
-                      "On a GPU, let the launches of a hot row go through so many sets of tensors in turn, "
-                      "which the L2 cache may not hold; the kernels' table is made for one")
-          ->check(CLI::Range(1, 1024));
+  auto* hot_sets = command
+                       .add_option("--hot-sets", options->hot_sets,
+                                   "On a GPU, rotate through N tensor sets per hot row; without it 1, what "
+                                   "the tuned table assumes")
+                       ->check(CLI::Range(1, 1024));
   command.add_option("--json", options->json, "Write the table to this file");
   command.add_option("--csv", options->csv, "Write the table to this file");
   command.add_option("--svg", options->svg, "Write a plot of copy / kernel to this file");

@@ -314,12 +314,12 @@ Action add_check(CLI::App& command) {
   add_judging_options(command, options->judging, true);
   command.add_flag("--canonical", options->canonical,
                    "Demand the canonical order of summation: every bit is then determined");
-  command.add_option("--rows", options->rows, "Judge only the first so many rows")
+  command.add_option("--rows", options->rows, "Judge only the first N rows")
       ->check(CLI::Range(std::int64_t{0}, INT64_MAX));
   command.add_option("--json", options->json, "Write the verdicts to this file");
   command.add_option("--html", options->html,
                      "Write a page with verdicts, certificates and plots to this file");
-  command.add_option("--threads", options->threads, "Threads that judge")
+  command.add_option("--jobs,--threads", options->threads, "Threads that judge")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command.add_flag("--quiet", options->quiet, "Print only violations and the summary");

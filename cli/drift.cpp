@@ -75,7 +75,7 @@ Action add_drift(CLI::App& command) {
   command.add_option("--dtype", options->dtype, "The dtype of activations and weights")
       ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
       ->capture_default_str();
-  command.add_option("--hidden-size", model.hidden_size, "H")
+  command.add_option("--hidden,--hidden-size", model.hidden_size, "H")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{16384}))
       ->capture_default_str();
   command.add_option("--layers", model.layers, "Layers")
@@ -90,7 +90,7 @@ Action add_drift(CLI::App& command) {
   command.add_option("--seed", model.seed, "Seed of weights and inputs")->capture_default_str();
   command.add_option("--json", options->json, "Write the figures to this file");
   command.add_option("--svg", options->svg, "Write a plot to this file");
-  command.add_option("--threads", options->threads, "Threads for the matrix products")
+  command.add_option("--jobs,--threads", options->threads, "Threads for the matrix products")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   return [options] { return run(*options); };

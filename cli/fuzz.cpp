@@ -158,18 +158,19 @@ Action add_fuzz(CLI::App& command) {
   command.add_option("--jobs", campaign.jobs, "Processes at a time")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  command.add_option("--seed", campaign.seed, "Of the fuzzers' random numbers")->capture_default_str();
+  command.add_option("--seed", campaign.seed, "Seed for all fuzzers")->capture_default_str();
   command.add_option("--target", campaign.target, "Who runs the cases: host, a mutant, or a plug-in")
       ->capture_default_str();
-  command.add_option("--fuzzer", campaign.names, "Only these, for instance conformance; all without");
+  command.add_option("--fuzzer", campaign.names,
+                     "Run only these fuzzers, for instance conformance (default: all)");
   command.add_option("--folder", campaign.folder, "Corpora and findings; a later campaign goes on from here")
       ->capture_default_str();
   command.add_option("--fuzzers", campaign.fuzzers, "Folder of the built fuzzers")->capture_default_str();
   command.add_option("--corpus", campaign.corpus, "Folder of the case files to start from")
       ->capture_default_str();
   command.add_option("--regressions", campaign.regressions,
-                     "Where minimized cases go as well; CORPUS/regressions without");
-  command.add_flag("--no-regressions", options->no_regressions, "Leave that folder alone");
+                     "Also copy minimized cases here (default: CORPUS/regressions)");
+  command.add_flag("--no-regressions", options->no_regressions, "Do not write regressions");
   add_shard_option(command, campaign.shard);
   command.add_option("--json", options->json, "Write the result to this file");
   command.add_option("--sarif", options->sarif,

@@ -399,7 +399,7 @@ Action add_identify(CLI::App& command) {
   command.add_option("--rows", options->rows, "Rows to look at; with --target at most 32")
       ->check(CLI::Range(std::int64_t{8}, INT64_MAX))
       ->capture_default_str();
-  command.add_option("--hidden-size", options->hidden_size, "With --target: the hidden size")
+  command.add_option("--hidden,--hidden-size", options->hidden_size, "With --target: the hidden size")
       ->check(CLI::Range(std::int64_t{64}, std::int64_t{65536}))
       ->capture_default_str();
   command

@@ -1,13 +1,24 @@
 # What `cmake --install` lays down: the program with its worker and its files, the libraries with their headers, host
-# execution of CUDA sources, and the CMake package that `find_package(normproof)` finds.
+# execution of CUDA sources, and the CMake package that `find_package(normproof)` finds. A wheel holds the same inside the
+# Python package, but for the oracle's and the kernels' libraries: it judges kernels, and needs no library of the machine.
 include(CMakePackageConfigHelpers)
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/normproof)
 set(include_folder ${CMAKE_INSTALL_INCLUDEDIR}/normproof)
 set(share_folder ${CMAKE_INSTALL_DATADIR}/normproof)
 
-set(installed_targets normproof_corpus normproof_fmt normproof_host normproof_kernels normproof_oracle normproof_plugin
-                      normproof-cuda-source-pass)
+set(installed_targets normproof_host normproof_plugin normproof-cuda-source-pass)
+set(installed_rooms kernels/host)
+if(NOT SKBUILD)
+  list(APPEND installed_targets normproof_corpus normproof_fmt normproof_kernels normproof_oracle)
+  list(APPEND installed_rooms corpus kernels oracle)
+endif()
+# Host execution then finds its fibers beside it.
+set(own_context OFF)
+if(NORMPROOF_STATIC)
+  set(own_context ON)
+  install(FILES $<TARGET_FILE:Boost::context> DESTINATION ${CMAKE_INSTALL_LIBDIR} RENAME libnormproof_boost_context.a)
+endif()
 foreach(program IN ITEMS normproof normproof-worker)
   if(TARGET ${program})
     list(APPEND installed_targets ${program})
@@ -19,21 +30,23 @@ install(EXPORT normproofTargets NAMESPACE normproof:: DESTINATION ${package_fold
 # Libraries that the program loads lie beside it.
 foreach(library IN ITEMS kernels_cuda proofs_cuda bench_cuda)
   if(TARGET ${library})
-    install(TARGETS ${library} LIBRARY DESTINATION ${CMAKE_INSTALL_BINDIR})
+    install(TARGETS ${library} LIBRARY DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT cuda)
   endif()
 endforeach()
 
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/normproofConfig.cmake.in
-  ${PROJECT_BINARY_DIR}/normproofConfig.cmake INSTALL_DESTINATION ${package_folder} PATH_VARS include_folder)
+  ${PROJECT_BINARY_DIR}/normproofConfig.cmake INSTALL_DESTINATION ${package_folder}
+  PATH_VARS include_folder CMAKE_INSTALL_LIBDIR)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/normproofConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/normproofConfig.cmake ${PROJECT_BINARY_DIR}/normproofConfigVersion.cmake
               ${PROJECT_SOURCE_DIR}/kernels/host/cuda_host_target.cmake DESTINATION ${package_folder})
 
-foreach(room IN ITEMS corpus kernels kernels/host oracle)
+foreach(room IN LISTS installed_rooms)
   file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${room}/*.h)
   install(FILES ${headers} DESTINATION ${include_folder}/${room})
 endforeach()
-install(FILES ${PROJECT_SOURCE_DIR}/kernels/host/host_execution.cpp DESTINATION ${include_folder}/kernels/host)
+install(FILES ${PROJECT_SOURCE_DIR}/kernels/host/host_execution.cpp ${PROJECT_SOURCE_DIR}/kernels/host/empty_program.cpp
+        DESTINATION ${include_folder}/kernels/host)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/kernels/host/cuda_headers ${PROJECT_SOURCE_DIR}/kernels/host/torch_headers
         DESTINATION ${include_folder}/kernels/host)
 install(FILES ${PROJECT_SOURCE_DIR}/properties/plugin/normproof_plugin.h DESTINATION ${include_folder})

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -13,11 +14,15 @@
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/exit_codes.h"
+#include "cli/help.h"
 #include "cli/option_values.h"
 #include "cli/output_options.h"
 #include "cli/resources.h"
 #include "cli/stop_signals.h"
+#include "cli/suggestion.h"
+#include "cli/version.h"
 #include "corpus/case_json.h"
+#include "corpus/message_text.h"
 #include "corpus/safetensors.h"
 #include "oracle/known_sum.h"
 #include "properties/run/target.h"
@@ -36,17 +41,18 @@ constexpr Subcommand kSubcommands[] = {
      add_verify},
     {"replay", "Run cases from JSON files on a target and judge them", add_replay},
     {"check", "Judge outputs of any kernel, from dumps or case files, without running one", add_check},
-    {"identify", "Find out which rounding policy outputs, or a target, follow", add_identify},
-    {"order", "Find out in which order a target adds the squares of a row, with a certificate", add_order},
+    {"identify", "Tell which rounding policy outputs, or a target, follow", add_identify},
+    {"order", "Tell in which order a target adds the squares of a row, with a certificate", add_order},
     {"minimize", "Write the smallest case that still violates", add_minimize},
     {"explain", "Print every rounding step behind one output element of a case", add_explain},
-    {"assess", "Measure the witness judge itself: false rejections, agreement with brute force, detection",
+    {"assess", "Measure how reliable check is: false rejections, agreement with brute force, detection",
      add_assess},
-    {"drift", "Show what becomes of one ulp in a stack of layers: native policy against another norm",
+    {"drift",
+     "Show how a one-ulp difference grows through a stack of layers: native policy against another norm",
      add_drift},
     {"fuzz", "Run the fuzzers for some minutes; what they find becomes bug reports", add_fuzz},
-    {"mutants", "Measure the suite itself: which check sees which planted bug", add_mutants},
-    {"merge", "Unite the results of all shards of a run of verify, mutants or fuzz", add_merge},
+    {"mutants", "Measure the suite itself: which check detects which planted bug", add_mutants},
+    {"merge", "Merge the results of all shards of a run of verify, mutants or fuzz", add_merge},
     {"new-target", "Write a folder with an example of a plug-in, to put your kernel into", add_new_target},
     {"prove", "Compare every input of the elementary operations with integer arithmetic", add_prove},
     {"bench", "Measure the speed of the kernels on a GPU, or of a plug-in, beside a copy and other kernels",
@@ -56,26 +62,80 @@ constexpr Subcommand kSubcommands[] = {
 
 std::string all_arguments;
 
-int run(int argument_count, char** arguments) {
-  for (int index = 1; index < argument_count; ++index) all_arguments += " " + shell_quoted(arguments[index]);
-  CLI::App app{"Proves which arithmetic an RMSNorm kernel computes: bit for bit, against an exact oracle.",
-               "normproof"};
-  app.footer(
-      "The script adds: `normproof test` builds and runs all tests, `normproof coverage` measures line "
-      "coverage.\n"
-      "Exit codes: 0 all good, 1 a violation was found, 2 usage, 3 could not run.");
+// `help`, `help COMMAND` and `version` as the options that they stand for.
+std::vector<std::string> with_words_as_options(std::vector<std::string> arguments) {
+  if (arguments.empty()) return arguments;
+  if (arguments.front() == "version") arguments.front() = "--version";
+  if (arguments.front() != "help") return arguments;
+  arguments.erase(arguments.begin());
+  arguments.resize(std::min<std::size_t>(arguments.size(), 1));
+  arguments.emplace_back("--help");
+  return arguments;
+}
+
+// Throws UsageError where the command line begins with the name of no command.
+void require_known_command(const std::vector<std::string>& arguments) {
+  if (arguments.front().starts_with('-')) return;
+  std::vector<std::string> names;
+  for (const Subcommand& subcommand : kSubcommands) names.emplace_back(subcommand.name);
+  if (std::ranges::count(names, arguments.front())) return;
+  throw UsageError(fmt::format("there is no command {}{} ({} --help lists them)",
+                               in_quotes(arguments.front()), suggestion(arguments.front(), names),
+                               program_name()));
+}
+
+// What to say of options that the command does not have; empty where what is too much is no option.
+std::string unknown_option(const CLI::App& app, const std::vector<std::string>& arguments) {
+  const CLI::App* command = app.get_subcommands().empty() ? &app : app.get_subcommands().front();
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command->get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  for (const std::string& argument : arguments) {
+    const std::string name = argument.substr(0, argument.find('='));
+    if (!name.starts_with("--") || name == "--" || std::ranges::count(names, name)) continue;
+    return fmt::format("{} has no option {}{}", command->get_name(), in_quotes(name),
+                       suggestion(name, names));
+  }
+  return {};
+}
+
+int run(int argument_count, char** given) {
+  const std::vector<std::string> words(given + 1, given + argument_count);
+  for (const std::string& word : words) all_arguments += " " + shell_quoted(word);
+  CLI::App app{
+      "Tells whether an RMSNorm kernel rounds the way it should, bit for bit, and which rounding it uses if "
+      "not",
+      "normproof"};
+  use_help_format(app);
   app.require_subcommand(1);
-  app.set_version_flag("--version", NORMPROOF_VERSION);
+  app.set_version_flag("--version", version_text);
   int exit_code = kAllGood;
   for (const Subcommand& subcommand : kSubcommands) {
     CLI::App* command = app.add_subcommand(subcommand.name, subcommand.description);
     const Action action = subcommand.add(*command);
     read_values_strictly(*command);
     try_outputs_first(*command);
+    group_help(*command);
     command->callback([action, &exit_code] { exit_code = action(); });
   }
+  app.footer(
+      fmt::format("`{0} COMMAND --help` lists the options of a command. From a clone, the script ./normproof "
+                  "adds `test`, which builds and runs "
+                  "all tests, and `coverage`, which measures line coverage.",
+                  program_name()));
+  group_help(app);
+  if (words.empty()) {
+    fmt::print("{}", app.help());
+    return kUsageError;
+  }
+  std::vector<std::string> arguments = with_words_as_options(words);
+  require_known_command(arguments);
+  std::ranges::reverse(arguments);  // as the library wants them
   try {
-    app.parse(argument_count, arguments);
+    app.parse(arguments);
+  } catch (const CLI::ExtrasError& error) {
+    const std::string unknown = unknown_option(app, words);
+    throw UsageError(unknown.empty() ? error.what() : unknown);
   } catch (const CLI::ParseError& error) {
     std::ostringstream help, complaint;
     const int status = app.exit(error, help, complaint);
@@ -103,14 +163,15 @@ std::string command_line() { return program_name() + all_arguments; }
 
 void add_target_option(CLI::App& command, std::string& target) {
   command
-      .add_option(
-          "--target", target,
-          "Who runs the cases; `normproof list` names the targets, and any plug-in is one: ./libmine.so")
+      .add_option("--target", target,
+                  "Kernel under test: host, cuda, mutant:NAME, or the path of a plug-in, ./libmine.so; "
+                  "`normproof list` names them")
       ->capture_default_str();
   // Read after --target: a target of two, whose bits are compared.
   command.add_option_function<std::string>(
       "--also", [&target](const std::string& other) { target += "+" + other; },
-      "Run every case on this target too and demand the same bits, for instance --target cuda --also host");
+      "Also run every case on this target and require identical bits, for instance --target cuda --also "
+      "host");
 }
 
 void add_judge_options(CLI::App& command, JudgeOptions& options) {

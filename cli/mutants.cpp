@@ -120,16 +120,14 @@ Action add_mutants(CLI::App& command) {
   const auto options = std::make_shared<MutantsOptions>();
   matrix::MatrixSettings& settings = options->matrix;
   settings.jobs = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  command.add_option("--folder", options->folder, "Keeps results, repros and the page")
+  command.add_option("--folder", options->folder, "Folder for results, repros and the HTML page")
       ->capture_default_str();
   command.add_option(
       "--target", settings.target,
-      "Your kernels, a plug-in: what does each check say of them? Without the mutants that --only "
-      "does not name");
+      "Run the checks on this plug-in instead of the mutants; add --only to include mutants as well");
   command.add_option("--only", settings.only_mutants, "Regular expression: only mutants whose names match");
   command.add_option("--checks", settings.only_checks, "Regular expression: only checks whose names match");
-  command.add_flag("--fresh", settings.fresh,
-                   "Run everything anew; else what is kept and still true is not run");
+  command.add_flag("--fresh", settings.fresh, "Ignore cached results and rerun everything");
   command.add_option("--jobs", settings.jobs, "Cells at the same time")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -77,9 +77,7 @@ int new_target(const std::filesystem::path& given) {
 
 Action add_new_target(CLI::App& command) {
   const auto folder = std::make_shared<std::string>();
-  command
-      .add_option("name", *folder,
-                  "Name of the plug-in, and of the folder that is written; or a path ending in it")
+  command.add_option("name", *folder, "Name or path of the folder to create; the plug-in is named after it")
       ->required();
   return [folder] { return new_target(*folder); };
 }

@@ -231,7 +231,7 @@ Action add_order(CLI::App& command) {
       ->check(CLI::IsMember({"one-order"}));
   command.add_option("--json", options->json, "Write the orders to this file, for --order of other commands");
   command.add_option("--seed", options->seed, "Seed of the questions")->capture_default_str();
-  command.add_option("--threads", options->threads, "Threads that call the target")
+  command.add_option("--jobs,--threads", options->threads, "Threads that call the target")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   return [options] { return OrderCommand(*options).run(); };

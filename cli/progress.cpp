@@ -4,12 +4,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 
 #include "cli/console.h"
+#include "cli/help.h"
 
 namespace normproof {
 
-Progress::Progress() : is_terminal_(isatty(STDERR_FILENO) == 1) {}
+Progress::Progress() : is_terminal_(isatty(STDERR_FILENO) == 1) {
+  // Such a terminal shows control sequences as text.
+  const char* terminal = std::getenv("TERM");
+  if (terminal == nullptr || std::string_view(terminal) == "dumb") is_terminal_ = false;
+}
 
 Progress::~Progress() { clear(); }
 
@@ -37,16 +44,25 @@ std::string Progress::time_left(double fraction) const {
 void Progress::show(const std::string& stage, std::int64_t cases, std::int64_t elements, double fraction) {
   if (!due(stage)) return;
   const double elapsed = std::chrono::duration<double>(last_ - start_).count();
-  draw(fmt::format("\r\033[K{:<22} {:>9} cases {:>12} elements {:>9.0f} elements/s {:>6.1f} s  {}", stage,
-                   cases, elements, static_cast<double>(elements) / std::max(elapsed, 1e-3), elapsed,
-                   time_left(fraction)));
+  draw_line({fmt::format("{:<22} {:>9} cases {:>12} elements", stage, cases, elements),
+             fmt::format(" {:>9.0f} elements/s", static_cast<double>(elements) / std::max(elapsed, 1e-3)),
+             fmt::format(" {:>6.1f} s", elapsed), "  " + time_left(fraction)});
 }
 
 void Progress::show(const std::string& stage, double fraction) {
   if (!due(stage)) return;
   const double elapsed = std::chrono::duration<double>(last_ - start_).count();
-  draw(fmt::format("\r\033[K{:<22} {:>3.0f} % {:>6.1f} s  {}", stage, 100 * fraction, elapsed,
-                   time_left(fraction)));
+  draw_line({fmt::format("{:<22} {:>3.0f} %", stage, 100 * fraction), fmt::format(" {:>6.1f} s", elapsed),
+             "  " + time_left(fraction)});
+}
+
+void Progress::draw_line(const std::vector<std::string>& parts) {
+  // A line that reaches the last column may wrap, and then \r does not lead back to its beginning.
+  const auto columns = static_cast<std::size_t>(std::max(columns_of(STDERR_FILENO) - 1, 1));
+  std::string line;
+  for (const std::string& part : parts)
+    if (line.empty() || line.size() + part.size() <= columns) line += part;
+  draw("\r\033[K" + line.substr(0, columns));
 }
 
 void Progress::clear() {

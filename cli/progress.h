@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace normproof {
 
@@ -27,6 +28,8 @@ class Progress {
   // Whether it is time to print again; notes that it is done.
   bool due(const std::string& stage);
   std::string time_left(double fraction) const;
+  // As many of the parts as the terminal's width holds.
+  void draw_line(const std::vector<std::string>& parts);
 
   bool is_terminal_;
   bool shown_ = false;

@@ -166,12 +166,12 @@ std::vector<std::string> proof_names() {
 Action add_prove(CLI::App& command) {
   const auto options = std::make_shared<ProveOptions>();
   command.add_option("--target", options->target, "Whose operations: host, cuda")->capture_default_str();
-  command.add_option("--proof", options->proofs, "Only these")
+  command.add_option("--proof", options->proofs, "Restrict to these proofs")
       ->delimiter(',')
       ->check(CLI::IsMember(proof_names()));
   command
       .add_option("--stride", options->stride,
-                  "Take every so manieth block of 8 inputs; default: 1, all of them, on cuda, and 61 on host")
+                  "Test every N-th block of 8 inputs (default: 1, all of them, on cuda, and 61 on host)")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 28));
   command.add_option("--certificate", options->certificate, "Write counts and hashes to this file as JSON");
   return [options] { return run(*options); };

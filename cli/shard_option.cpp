@@ -33,7 +33,7 @@ void add_shard_option(CLI::App& command, Shard& shard) {
   command
       .add_option_function<std::string>(
           "--shard", [&shard](const std::string& text) { shard = parse_shard(text); },
-          "Do part K of N of the run; `merge` unites the parts' --json results")
+          "Run shard K of N; combine the --json results with `merge`")
       ->type_name("K/N");
 }
 

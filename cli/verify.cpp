@@ -134,7 +134,7 @@ Action add_verify(CLI::App& command) {
                   "Check exactly this many cases of each property, however long it takes")
       ->check(CLI::PositiveNumber);
   add_shard_option(command, verify_options.shard);
-  command.add_option("--seed", options->seed, "Seed of every random choice; default: a fresh one, printed");
+  command.add_option("--seed", options->seed, "Seed of every random choice (default: a fresh one, printed)");
   command.add_option("--op", options->operation, "Only this operation")
       ->check(CLI::IsMember(names(kOperations)));
   command.add_option("--dtype", options->dtype, "Only this activation dtype")
@@ -142,9 +142,7 @@ Action add_verify(CLI::App& command) {
   command.add_option("--corpus", verify_options.corpus, "Folder of case files")->capture_default_str();
   command.add_option("--findings", verify_options.findings, "Folder for the repros of violations")
       ->capture_default_str();
-  command
-      .add_option("--jobs", verify_options.threads,
-                  "Threads for the random cases; default: what keeps target and cores busy")
+  command.add_option("--jobs", verify_options.threads, "Worker threads (default: automatic)")
       ->check(CLI::Range(1, 1024));
   command.add_flag("--witness,!--no-witness", verify_options.witness,
                    "Judge the random cases with the witness judge too; default: for target cuda");

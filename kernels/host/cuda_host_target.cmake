@@ -22,7 +22,7 @@ function(normproof_add_cuda_host_target name)
     set(arg_ARCHITECTURE 800)
   endif()
   # What normproof found is not to be seen where it was added as a subdirectory.
-  if(NOT TARGET Boost::context)
+  if(NOT TARGET Boost::context AND NOT TARGET normproof::boost_context)
     find_package(Boost 1.81 REQUIRED COMPONENTS context)
   endif()
   if(NOT TARGET dlpack::dlpack)
@@ -71,12 +71,21 @@ function(normproof_add_cuda_host_target name)
   if(TARGET dlpack::dlpack)
     target_link_libraries(${name} PRIVATE dlpack::dlpack)
   endif()
+  # Functions that the adapter does not reach are left out, and what only they call need not be defined.
+  target_compile_options(${name} PRIVATE -ffunction-sections -fdata-sections)
+  target_link_options(${name} PRIVATE -Wl,--gc-sections)
+  # What is not defined is named here, not when the library is loaded.
   if(NORMPROOF_SANITIZERS)
     target_compile_options(${name} PRIVATE -fsanitize=${NORMPROOF_SANITIZERS} -fno-sanitize-recover=all
                                            -fno-omit-frame-pointer -g1)
     target_link_options(${name} PRIVATE -fsanitize=${NORMPROOF_SANITIZERS})
+    # A sanitizer's runtime is in the program: a program that does nothing is linked with the library.
+    add_custom_command(
+      TARGET ${name} POST_BUILD
+      COMMAND ${CMAKE_CXX_COMPILER} -fsanitize=${NORMPROOF_SANITIZERS} -Wl,--no-allow-shlib-undefined
+              -o ${folder}.linked -x c++ ${NORMPROOF_CUDA_HOST_FOLDER}/empty_program.cpp -x none $<TARGET_FILE:${name}>
+      VERBATIM)
   else()
-    # What is not defined is named here, not when the library is loaded. A sanitizer's runtime is in the program.
     target_link_options(${name} PRIVATE -Wl,--no-undefined)
   endif()
   # kernels/host itself answers where an access is misaligned.

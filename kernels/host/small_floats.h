@@ -23,10 +23,18 @@ inline constexpr SmallFloat kFp16{10, 15, 0x7c00, 0x7fff};
 inline constexpr SmallFloat kBf16{7, 127, 0x7f80, 0x7fff};
 inline constexpr SmallFloat kE4m3{3, 7, 0x7f, 0x7f};
 inline constexpr SmallFloat kE5m2{2, 15, 0x7c, 0x7f};
+// Formats with one zero and no infinity: NaN is what would be the negative zero.
+inline constexpr SmallFloat kE4m3fnuz{3, 8, 0x80, 0x80};
+inline constexpr SmallFloat kE5m2fnuz{2, 16, 0x80, 0x80};
 // Formats without infinity and NaN: whoever rounds to them clamps first.
 inline constexpr SmallFloat kE2m3{3, 1, 0x20, 0x1f};
 inline constexpr SmallFloat kE3m2{2, 3, 0x20, 0x1f};
 inline constexpr SmallFloat kE2m1{1, 1, 0x8, 0x7};
+
+// Of the formats with one zero: the sign alone is NaN.
+constexpr bool has_one_zero(const SmallFloat& format, int sign_bit) {
+  return format.nan == std::uint32_t{1} << sign_bit;
+}
 
 // Exact for every value of the format. Whatever lies from `infinity` on is read as infinity or NaN of IEEE
 // 754, where the format has these.
@@ -35,6 +43,9 @@ constexpr float value_of_bits(std::uint32_t bits, const SmallFloat& format, int 
   constexpr int kFloatMantissa = 23, kFloatBias = 127;
   const std::uint32_t sign = (bits >> sign_bit & 1) << 31;
   const std::uint32_t magnitude = bits & ((std::uint32_t{1} << sign_bit) - 1);
+  if (has_one_zero(format, sign_bit) && magnitude == 0) {
+    return std::bit_cast<float>(sign != 0 ? 0x7fffffffu : 0u);
+  }
   if (magnitude >= format.infinity) {
     const bool infinite = magnitude == format.infinity && magnitude != format.nan;
     return std::bit_cast<float>(sign | (infinite ? 0x7f800000u : 0x7fffffffu));
@@ -58,7 +69,7 @@ inline std::uint32_t round_to_bits(double value, const SmallFloat& format, int s
   const bool negative = std::signbit(value);
   const std::uint32_t sign = static_cast<std::uint32_t>(negative) << sign_bit;
   const double magnitude = std::fabs(value);
-  if (magnitude == 0) return sign;
+  if (magnitude == 0) return has_one_zero(format, sign_bit) ? 0 : sign;
   if (std::isinf(magnitude)) return sign | format.infinity;
   const bool away = rounding == (negative ? Rounding::kDown : Rounding::kUp);
   constexpr int kDoubleBias = 1023, kDoubleMantissa = 52;
@@ -85,6 +96,7 @@ inline std::uint32_t round_to_bits(double value, const SmallFloat& format, int s
   const std::uint32_t steps = static_cast<std::uint32_t>(std::max(exponent, least) - least)
                               << format.mantissa_bits;
   const std::uint32_t most = rounding == Rounding::kNearest || away ? format.infinity : format.infinity - 1;
+  if (steps + units == 0 && has_one_zero(format, sign_bit)) return 0;
   return sign | std::min(steps + units, most);
 }
 

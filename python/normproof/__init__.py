@@ -13,16 +13,21 @@ speaks DLPack or the buffer protocol; those on a device are copied.
     cases     inputs that break norm kernels
     normproof.testing.assert_conforms   a property test of a function
     normproof.promises                  batch invariance, determinism, the same bits in all layouts, of two functions
+
+``python -m normproof`` is the program; ``include_dir`` and ``cmake_dir`` say where a plug-in's build finds normproof.
 """
+from normproof._core import __version__
 from normproof._cases import Case, cases, read_case
 from normproof._functions import check, expected, explain, identify, policies, run, write_dump
 from normproof._order import KINDS as ORDER_KINDS, Order, order
+from normproof._program import cmake_dir, include_dir
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
                                 Mismatch, NamedPolicy, Outputs, RowGroup)
 from normproof._tensors import DTYPES, OPERATIONS, from_bits
 
 __all__ = [
     "Case", "Certificate", "CertificateElement", "CheckResult", "DTYPES", "Explanation", "Identification", "LoosePolicy",
-    "Mismatch", "NamedPolicy", "OPERATIONS", "ORDER_KINDS", "Order", "Outputs", "RowGroup", "cases", "check", "expected", "explain", "from_bits", "identify",
-    "order", "policies", "read_case", "run", "write_dump",
+    "Mismatch", "NamedPolicy", "OPERATIONS", "ORDER_KINDS", "Order", "Outputs", "RowGroup", "__version__", "cases", "check",
+    "cmake_dir", "expected", "explain", "from_bits", "identify", "include_dir", "order", "policies", "read_case", "run",
+    "write_dump",
 ]

@@ -2,6 +2,8 @@ from typing import Any, Callable, Optional, Sequence
 
 import numpy
 
+__version__: str
+
 class Policy:
     def __str__(self) -> str: ...
 

@@ -427,6 +427,7 @@ NB_MODULE(_core, module) {
     }
   });
   module.doc() = "Calls of norm operations, and the judges of normproof";
+  module.attr("__version__") = NORMPROOF_VERSION;
   nb::class_<oracle::Policy>(module, "Policy").def("__str__", [](const oracle::Policy& policy) {
     return oracle::to_string(policy);
   });

@@ -40,11 +40,12 @@ class Lexer {
     return at_ + ahead < source_.size() ? source_[at_ + ahead] : '\0';
   }
 
-  // The length of a backslash and the end of line behind it, 0 where there is none.
+  // The length of a backslash and the end of line behind it, 0 where there is none. Compilers take blanks
+  // between the two.
   std::size_t continuation(std::size_t at) const {
     if (at >= source_.size() || source_[at] != '\\') return 0;
-    if (source_.substr(at + 1, 1) == "\n") return 2;
-    return source_.substr(at + 1, 2) == "\r\n" ? 3 : 0;
+    const std::size_t end = source_.find_first_not_of(" \t\r\v\f", at + 1);
+    return end != std::string_view::npos && source_[end] == '\n' ? end + 1 - at : 0;
   }
 
   TokenKind next() {

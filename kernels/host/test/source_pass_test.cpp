@@ -64,11 +64,21 @@ TEST(SourcePassLaunch, OverSeveralLinesInMacrosAndLambdas) {
   EXPECT_TRUE(has(rewritten("D(t, [&] { k<t><<<g, b>>>(p); });"), launched("k<t>", "g, b")));
 }
 
+// Blanks behind the backslash that continues a line, which compilers take. The brace of the macro opens no
+// scope of the file: an extern array behind it is one of the namespace.
+TEST(SourcePassLaunch, LinesContinuedInSpiteOfBlanks) {
+  const std::string macro = "#define LAUNCH(V) \\   \n  { k<V><<<g, b>>>(p); \\\t\n  }\nint x;";
+  EXPECT_EQ(rewritten(macro),
+            "#define LAUNCH(V) \\   \n  { " + launched("k<V>", "g, b") + "(p); \\\t\n  }\nint x;");
+  EXPECT_TRUE(has(rewritten("#define OPEN { \\  \n  {\nextern __shared__ float s[];"), "DynamicSharedArray"));
+}
+
 TEST(SourcePassLaunch, WhatIsNone) {
   expect_untouched("// k<<<1, 2>>>(p)\n/* __shared__ int x[2]; k<<<1,\n1>>>() */ int a = 1 << 2;");
   expect_untouched("const char* s = \"k<<<1, 2>>>(p) \\\" __shared__\"; char c = '\"'; int b = 1'000'000;");
   expect_untouched("auto r = R\"x(k<<<1,\n1>>>(p) __shared__ int y; )\" )x\"; int e = 0x1p-3f;");
   expect_untouched("// continued \\\n __shared__ int x;\nint y;");
+  expect_untouched("// continued in spite of blanks \\ \t\n __shared__ int x;\nint y;");
   expect_untouched("#if defined(asm) // __shared__\n#error k<<<1, 1>>>()\n#endif\n#pragma unroll\n");
 }
 

@@ -8,6 +8,7 @@
 #include <cooperative_groups/reduce.h>
 #include <cooperative_groups/scan.h>
 #include <cublas_v2.h>
+#include <cuda.h>
 #include <cuda_pipeline.h>
 #include <cuda_profiler_api.h>
 #include <cudnn.h>
@@ -156,6 +157,16 @@ Outcome library_call(const char* library) {
   if (std::string(library) == "cublas") {
     cublasHandle_t handle = nullptr;
     if (cublasCreate(&handle) == CUBLAS_STATUS_SUCCESS) return {};
+  } else if (std::string(library) == "driver") {
+    CUcontext context = nullptr;
+    int device = -1, processors = 0;
+    const char* text = nullptr;
+    if (cuInit(0) != CUDA_SUCCESS || cuDeviceGet(&device, 0) != CUDA_SUCCESS) return {};
+    if (cuDeviceGetAttribute(&processors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device) != CUDA_SUCCESS ||
+        processors != 132)
+      return {};
+    const CUresult result = cuCtxGetCurrent(&context);
+    if (cuGetErrorString(result, &text) != CUDA_SUCCESS || std::string(text) == "no error") return {};
   } else if (std::string(library) == "cudnn") {
     cudnnHandle_t handle = nullptr;
     if (cudnnCreate(&handle) == CUDNN_STATUS_SUCCESS) return {};

@@ -80,8 +80,10 @@ TEST(StandIns, AsynchronousCopiesHappenWhenTheyAreWaitedFor) {
 }
 
 TEST(StandIns, LibrariesFailByName) {
-  for (const auto& [library, name] :
-       {std::pair("cublas", "cublasCreate"), {"cudnn", "cudnnCreate"}, {"graphs", "cudaGraphCreate"}}) {
+  for (const auto& [library, name] : {std::pair("cublas", "cublasCreate"),
+                                      {"cudnn", "cudnnCreate"},
+                                      {"graphs", "cudaGraphCreate"},
+                                      {"driver", "cuCtxGetCurrent"}}) {
     const Outcome outcome = library_call(library);
     EXPECT_NE(outcome.error, 0);
     EXPECT_TRUE(has(outcome.message, std::string(name) + " cannot be had on the CPU")) << outcome.message;

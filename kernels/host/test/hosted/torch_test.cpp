@@ -71,6 +71,80 @@ TEST(TorchStandIn, SmallNumbersRoundOnceAnOperation) {
   static_assert(std::is_same_v<at::acc_type<c10::Half, true>, float>);
 }
 
+TEST(TorchStandIn, SmallNumbersCompareAsFloats) {
+  const c10::Half one(1.0f), two(2.0f), nan(NAN);
+  EXPECT_TRUE(one < two && two > one && one <= one && one >= one && one == one && one != two);
+  EXPECT_TRUE(!(nan < one) && !(nan >= one) && nan != nan);
+  EXPECT_TRUE(one < 1.5f && 1.5 > one && one == 1 && 0 <= one && one != 2);
+  EXPECT_TRUE(c10::Half(0.0f) == c10::Half(-0.0f));
+  EXPECT_TRUE(c10::BFloat16(3.0f) > c10::BFloat16(2.0f) && c10::Float8_e4m3fn(1.0f) < 2.0f);
+  EXPECT_TRUE(-two < one);
+}
+
+// Every value of a format with one zero is read as what its bits mean and rounded to them again.
+template <class Small>
+void expect_one_zero(int bias, int mantissa_bits) {
+  for (int bits = 0; bits < 256; ++bits) {
+    const Small small(static_cast<unsigned char>(bits), Small::from_bits());
+    const float value = small;
+    if (bits == 0x80) {
+      EXPECT_TRUE(std::isnan(value));
+      continue;
+    }
+    const int exponent = (bits & 0x7f) >> mantissa_bits, fraction = bits & ((1 << mantissa_bits) - 1);
+    const double magnitude =
+        exponent == 0 ? std::ldexp(fraction, 1 - bias - mantissa_bits)
+                      : std::ldexp((1 << mantissa_bits) + fraction, exponent - bias - mantissa_bits);
+    EXPECT_EQ(value, bits < 128 ? magnitude : -magnitude) << bits;
+    EXPECT_EQ(int(Small(value).x), bits);
+    EXPECT_EQ(float(-small), -value) << bits;
+  }
+  EXPECT_EQ(Small(-0.0f).x, 0);
+  EXPECT_EQ(Small(-0x1p-40f).x, 0) << "rounded to the one zero";
+  EXPECT_EQ((-Small(0.0f)).x, 0);
+  EXPECT_EQ(Small(NAN).x, 0x80);
+  EXPECT_EQ(Small(INFINITY).x, 0x80);
+  EXPECT_EQ(Small(-INFINITY).x, 0x80);
+  const float largest = std::numeric_limits<Small>::max();
+  EXPECT_EQ(Small(std::nextafter(largest, INFINITY)).x, 0x7f);
+  EXPECT_EQ(Small(2 * largest).x, 0x80) << "an overflow is NaN";
+  EXPECT_TRUE(std::isnan(float(std::numeric_limits<Small>::quiet_NaN())));
+  EXPECT_EQ(float(std::numeric_limits<Small>::lowest()), -largest);
+}
+TEST(TorchStandIn, FormatsWithOneZero) {
+  expect_one_zero<c10::Float8_e4m3fnuz>(8, 3);
+  expect_one_zero<c10::Float8_e5m2fnuz>(16, 2);
+  EXPECT_EQ(float(std::numeric_limits<c10::Float8_e4m3fnuz>::max()), 240);
+  EXPECT_EQ(float(std::numeric_limits<c10::Float8_e5m2fnuz>::max()), 57344);
+  EXPECT_EQ(float(std::numeric_limits<c10::Float8_e4m3fn>::max()), 448);
+  EXPECT_EQ(float(std::numeric_limits<c10::Float8_e5m2>::infinity()), INFINITY);
+  EXPECT_EQ(1 + float(std::numeric_limits<c10::Float8_e4m3fnuz>::epsilon()),
+            float(c10::Float8_e4m3fnuz(1.1f)));
+}
+
+TEST(TorchStandIn, WhatIsPrinted) {
+  std::ostringstream text;
+  text << counting({2, 3}).options() << ' ' << counting({2, 3}).sizes() << ' ' << c10::Half(1.5f);
+  EXPECT_EQ(text.str(), "TensorOptions(dtype=Float, device=cuda:0) [2, 3] 1.5");
+}
+
+TEST(TorchStandIn, TheStableInterface) {
+  const Tensor tensor = counting({2, 3});
+  EXPECT_EQ(tensor.get_device_index(), 0);
+  const torch::stable::accelerator::DeviceGuard guard(tensor.get_device_index());
+  void* stream = &stream;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(0, &stream));
+  EXPECT_EQ(stream, nullptr);
+  EXPECT_EQ(
+      torch::stable::new_zeros(tensor, {4}, torch::headeronly::ScalarType::Half).data_ptr<c10::Half>()[3],
+      c10::Half(0.0f));
+  EXPECT_EQ(torch::stable::select(tensor, 0, 1).data_ptr<float>()[2], 5);
+  EXPECT_EQ(torch::stable::narrow(torch::stable::flatten(tensor), 0, 4, 2).data_ptr<float>()[0], 4);
+  EXPECT_EQ(torch::stable::clone(tensor).data_ptr<float>()[1], 1);
+  EXPECT_TRUE(has(thrown_by([&] { TORCH_ERROR_CODE_CHECK(torch_get_current_cuda_blas_handle(&stream)); }),
+                  "torch_get_current_cuda_blas_handle(&stream) API call failed"));
+}
+
 // Vectors of CUDA's types are copied as bits, and chosen by torch's types.
 template <class T>
 struct VectorOf {
@@ -113,6 +187,36 @@ TEST(TorchStandIn, RegistrationsAreCollected) {
   EXPECT_EQ(operations[0].name, "norm(Tensor x) -> Tensor");
   EXPECT_EQ(operations[1].name, "norm");
   EXPECT_FALSE(operations[1].type.empty());
+}
+
+TEST(TorchStandIn, AnAdapterHasOperationsAndLimits) {
+  struct Tag;
+  using Plugin = normproof_torch::Plugin<Tag>;
+  const normproof_plugin_info* info =
+      Plugin::info("tested", NORMPROOF_TAKES_FP32,
+                   {.fused_add_rms_norm = [](normproof_torch::Call) {},
+                    .limits = {.hidden_multiple = 8, .contiguous = true, .epsilon = 1e-5f}});
+  ASSERT_NE(info->operations[0], nullptr);
+  EXPECT_EQ(info->operations[1], nullptr);
+  struct Unlimited;
+  EXPECT_EQ(normproof_torch::Plugin<Unlimited>::info("tested", NORMPROOF_TAKES_FP32,
+                                                     {.rms_norm = [](normproof_torch::Call) {}})
+                ->operations[0]
+                ->limits,
+            nullptr)
+      << "what it is made for it says call by call";
+  EXPECT_EQ(std::string(info->operations[0]->name), "fused_add_rms_norm");
+  EXPECT_EQ(info->operations[0]->limits->hidden_multiple, 8);
+  EXPECT_EQ(info->operations[0]->limits->contiguous, 1);
+  EXPECT_EQ(info->operations[0]->limits->not_in_place, 0);
+  EXPECT_EQ(info->operations[0]->limits->epsilon_is_set, 1);
+  EXPECT_EQ(info->operations[0]->limits->epsilon, 1e-5f);
+  EXPECT_EQ(info->operations[0]->limits->struct_size, sizeof(normproof_plugin_limits));
+  const auto type_of = [](unsigned char code) { return normproof_torch::scalar_type_of({code, 8, 1}); };
+  EXPECT_EQ(type_of(NORMPROOF_DL_FLOAT8_E4M3FNUZ), c10::kFloat8_e4m3fnuz);
+  EXPECT_EQ(type_of(NORMPROOF_DL_FLOAT8_E5M2FNUZ), c10::kFloat8_e5m2fnuz);
+  EXPECT_EQ(type_of(NORMPROOF_DL_FLOAT8_E5M2), c10::kFloat8_e5m2);
+  EXPECT_EQ(type_of(NORMPROOF_DL_FLOAT8_E4M3FN), c10::kFloat8_e4m3fn);
 }
 
 TEST(TorchStandIn, ChecksBecomeFindings) {

@@ -1,10 +1,12 @@
 // A plug-in from functions that take torch tensors: the adapter says how each of its operations is called,
 // and this turns DLPack's tensors into torch's, and what is thrown into findings. See kernels/host/README.md.
 //
-//   void rms_norm(torch::Tensor& out, torch::Tensor& input, torch::Tensor& weight, double epsilon);  // of
-//   the source NORMPROOF_TORCH_PLUGIN("mine", NORMPROOF_TAKES_BF16 | NORMPROOF_TAKES_SAME_WEIGHT,
-//                          .rms_norm = [](auto call) { rms_norm(call.out, call.input, call.weight,
-//                          call.epsilon); })
+//   // Of the source:
+//   void rms_norm(torch::Tensor& out, torch::Tensor& input, torch::Tensor& weight, double epsilon);
+//   NORMPROOF_TORCH_PLUGIN(
+//       "mine", NORMPROOF_TAKES_BF16 | NORMPROOF_TAKES_SAME_WEIGHT,
+//       .rms_norm = [](auto call) { rms_norm(call.out, call.input, call.weight, call.epsilon); },
+//       .limits = {.hidden_multiple = 8})  // where it has some: Limits
 #pragma once
 
 #include <cstddef>
@@ -35,16 +37,42 @@ struct Call {
 };
 using Operation = void (*)(Call call);
 
-// Null where there is none.
+// normproof_plugin_limits, each member with the value that limits nothing.
+struct Limits {
+  std::int64_t hidden_multiple = 0;
+  std::int64_t greatest_hidden = 0;
+  std::int64_t greatest_rank = 0;
+  std::int64_t least_rows = 0;
+  std::int64_t greatest_rows = 0;
+  std::int64_t alignment = 0;
+  bool contiguous = false;
+  bool not_in_place = false;
+  std::optional<float> epsilon = {};  // the kernel's own
+  bool operator==(const Limits&) const = default;
+};
+
+// Null where there is none. `limits` are those of all: where there are some, a call inside must be taken.
 struct Operations {
   Operation rms_norm = nullptr;
   Operation fused_add_rms_norm = nullptr;
   Operation rms_norm_static_fp8_quant = nullptr;
   Operation fused_add_rms_norm_static_fp8_quant = nullptr;
+  Limits limits = {};
 };
 
 inline c10::ScalarType scalar_type_of(const DLDataType& type) {
-  if (type.bits == 8) return type.code == NORMPROOF_DL_FLOAT8_E5M2 ? c10::kFloat8_e5m2 : c10::kFloat8_e4m3fn;
+  if (type.bits == 8) {
+    switch (type.code) {
+      case NORMPROOF_DL_FLOAT8_E5M2:
+        return c10::kFloat8_e5m2;
+      case NORMPROOF_DL_FLOAT8_E4M3FNUZ:
+        return c10::kFloat8_e4m3fnuz;
+      case NORMPROOF_DL_FLOAT8_E5M2FNUZ:
+        return c10::kFloat8_e5m2fnuz;
+      default:
+        return c10::kFloat8_e4m3fn;
+    }
+  }
   if (type.code == kDLBfloat) return c10::kBFloat16;
   return type.bits == 16 ? c10::kHalf : type.bits == 64 ? c10::kDouble : c10::kFloat;
 }
@@ -84,6 +112,7 @@ inline std::int32_t run(Operation operation, const normproof_plugin_call* call) 
 template <class Tag>
 struct Plugin {
   static inline Operations operations;
+  static inline normproof_plugin_limits limits;
 
   template <Operation Operations::* member>
   static std::int32_t run_member(const normproof_plugin_call* call) {
@@ -92,12 +121,25 @@ struct Plugin {
 
   template <Operation Operations::* member>
   static const normproof_plugin_operation* entry(const char* name) {
-    static const normproof_plugin_operation entry = {sizeof entry, name, &run_member<member>, nullptr};
+    static const normproof_plugin_operation entry = {sizeof entry, name, &run_member<member>,
+                                                     operations.limits == Limits{} ? nullptr : &limits};
     return operations.*member == nullptr ? nullptr : &entry;
   }
 
   static const normproof_plugin_info* info(const char* name, std::uint32_t takes, const Operations& given) {
     operations = given;
+    const Limits& own = given.limits;
+    limits = {sizeof limits,
+              own.hidden_multiple,
+              own.greatest_hidden,
+              own.greatest_rank,
+              own.least_rows,
+              own.greatest_rows,
+              own.alignment,
+              own.contiguous,
+              own.not_in_place,
+              own.epsilon.has_value(),
+              own.epsilon.value_or(0.0f)};
     static const normproof_plugin_operation* listed[5] = {};
     std::size_t count = 0;
     for (const normproof_plugin_operation* each :
@@ -116,7 +158,7 @@ struct Plugin {
 }  // namespace normproof_torch
 
 // Exports normproof_plugin(). takes: NORMPROOF_TAKES_...; then the operations, .rms_norm = [](auto call) {
-// ... }.
+// ... }, and .limits = {...} behind them.
 #define NORMPROOF_TORCH_PLUGIN(name, takes, ...)                                                             \
   struct normproof_torch_tag;                                                                                \
   extern "C" NORMPROOF_PLUGIN_EXPORT const normproof_plugin_info* normproof_plugin(void) {                   \

@@ -7,6 +7,7 @@
 #include <cuda_fp16.h>
 #include <cuda_fp8.h>
 
+#include <compare>
 #include <complex>
 #include <cstdint>
 #include <limits>
@@ -19,20 +20,31 @@ namespace c10 {
 
 struct from_bits_t {};
 
-// `Cuda` is CUDA's own type with the same bits, or void where there is none for it.
+// Where CUDA has no type of its own with the same bits.
+struct NoCudaType {};
+template <class Cuda>
+inline constexpr bool kHasCudaType = !std::is_same_v<Cuda, NoCudaType>;
+
 template <class Self, class Bits, const normproof::host::SmallFloat& kFormat, class Cuda>
 struct SmallNumber {
+  static constexpr const normproof::host::SmallFloat& kNumberFormat = kFormat;
   Bits x;
 
   SmallNumber() = default;
   constexpr SmallNumber(Bits bits, from_bits_t) : x(bits) {}
   SmallNumber(float value)
       : x(static_cast<Bits>(normproof::host::round_to_bits(value, kFormat, 8 * int(sizeof(Bits)) - 1))) {}
-  SmallNumber(const Cuda& value) : x(__builtin_bit_cast(Bits, value)) {}
+  SmallNumber(const Cuda& value)
+    requires kHasCudaType<Cuda>
+      : x(__builtin_bit_cast(Bits, value)) {}
   constexpr operator float() const {
     return normproof::host::value_of_bits(x, kFormat, 8 * int(sizeof(Bits)) - 1);
   }
-  operator Cuda() const { return __builtin_bit_cast(Cuda, x); }
+  operator Cuda() const
+    requires kHasCudaType<Cuda>
+  {
+    return __builtin_bit_cast(Cuda, x);
+  }
   static constexpr from_bits_t from_bits() { return {}; }
 
   friend Self operator+(const Self& a, const Self& b) { return float(a) + float(b); }
@@ -40,12 +52,17 @@ struct SmallNumber {
   friend Self operator*(const Self& a, const Self& b) { return float(a) * float(b); }
   friend Self operator/(const Self& a, const Self& b) { return float(a) / float(b); }
   friend Self operator-(const Self& a) {
-    return Self(static_cast<Bits>(a.x ^ Bits(1u << (8 * sizeof(Bits) - 1))), from_bits_t());
+    constexpr int kSignBit = 8 * int(sizeof(Bits)) - 1;
+    if (normproof::host::has_one_zero(kFormat, kSignBit) && float(a) == 0) return a;
+    return Self(static_cast<Bits>(a.x ^ Bits(1u << kSignBit)), from_bits_t());
   }
   friend Self& operator+=(Self& a, const Self& b) { return a = a + b; }
   friend Self& operator-=(Self& a, const Self& b) { return a = a - b; }
   friend Self& operator*=(Self& a, const Self& b) { return a = a * b; }
   friend Self& operator/=(Self& a, const Self& b) { return a = a / b; }
+  // As floats: CUDA's comparisons of its own types would do as well, so that neither would be chosen.
+  friend bool operator==(const Self& a, const Self& b) { return float(a) == float(b); }
+  friend auto operator<=>(const Self& a, const Self& b) { return float(a) <=> float(b); }
   friend std::ostream& operator<<(std::ostream& out, const Self& a) { return out << float(a); }
 };
 
@@ -65,26 +82,41 @@ struct SmallNumber {
     return std::conditional_t<std::is_integral_v<T>, Self, T>(static_cast<Wide>(a)                   \
                                                                   sign static_cast<Wide>(float(b))); \
   }
+#define NORMPROOF_MIXED_COMPARISON(Self, sign) \
+  template <class T>                           \
+    requires std::is_arithmetic_v<T>           \
+  bool operator sign(const Self& a, T b) {     \
+    return float(a) sign b;                    \
+  }                                            \
+  template <class T>                           \
+    requires std::is_arithmetic_v<T>           \
+  bool operator sign(T a, const Self& b) {     \
+    return a sign float(b);                    \
+  }
 #define NORMPROOF_SMALL_NUMBER(Name, Bits, format, Cuda)                 \
   struct Name : SmallNumber<Name, Bits, normproof::host::format, Cuda> { \
     using SmallNumber::SmallNumber;                                      \
   };                                                                     \
-  NORMPROOF_MIXED(Name, +) NORMPROOF_MIXED(Name, -) NORMPROOF_MIXED(Name, *) NORMPROOF_MIXED(Name, /)
+  NORMPROOF_MIXED(Name, +)                                               \
+  NORMPROOF_MIXED(Name, -)                                               \
+  NORMPROOF_MIXED(Name, *)                                               \
+  NORMPROOF_MIXED(Name, /)                                               \
+  NORMPROOF_MIXED_COMPARISON(Name, <)                                    \
+  NORMPROOF_MIXED_COMPARISON(Name, <=)                                   \
+  NORMPROOF_MIXED_COMPARISON(Name, >)                                    \
+  NORMPROOF_MIXED_COMPARISON(Name, >=)                                   \
+  NORMPROOF_MIXED_COMPARISON(Name, ==)                                   \
+  NORMPROOF_MIXED_COMPARISON(Name, !=)
 NORMPROOF_SMALL_NUMBER(Half, unsigned short, kFp16, __half)
 NORMPROOF_SMALL_NUMBER(BFloat16, unsigned short, kBf16, __nv_bfloat16)
 NORMPROOF_SMALL_NUMBER(Float8_e4m3fn, unsigned char, kE4m3, __nv_fp8_e4m3)
 NORMPROOF_SMALL_NUMBER(Float8_e5m2, unsigned char, kE5m2, __nv_fp8_e5m2)
+NORMPROOF_SMALL_NUMBER(Float8_e4m3fnuz, unsigned char, kE4m3fnuz, NoCudaType)
+NORMPROOF_SMALL_NUMBER(Float8_e5m2fnuz, unsigned char, kE5m2fnuz, NoCudaType)
 #undef NORMPROOF_SMALL_NUMBER
 #undef NORMPROOF_MIXED
+#undef NORMPROOF_MIXED_COMPARISON
 static_assert(sizeof(Half) == 2 && alignof(Half) == 2 && std::is_trivially_copyable_v<Half>);
-
-// Not what the CPU judges: they have names, so that sources compile.
-struct Float8_e4m3fnuz {
-  unsigned char x;
-};
-struct Float8_e5m2fnuz {
-  unsigned char x;
-};
 
 enum class ScalarType : std::int8_t {
   Byte = 0,
@@ -179,7 +211,7 @@ inline std::size_t elementSize(ScalarType type) {
 inline std::ostream& operator<<(std::ostream& out, ScalarType type) { return out << toString(type); }
 inline bool isFloatingType(ScalarType type) {
   return type == kHalf || type == kFloat || type == kDouble || type == kBFloat16 || type == kFloat8_e4m3fn ||
-         type == kFloat8_e5m2;
+         type == kFloat8_e5m2 || type == kFloat8_e4m3fnuz || type == kFloat8_e5m2fnuz;
 }
 inline bool isReducedFloatingType(ScalarType type) {
   return isFloatingType(type) && type != kFloat && type != kDouble;
@@ -209,17 +241,26 @@ struct std::numeric_limits<c10::BFloat16> {
   static constexpr c10::BFloat16 infinity() { return of(0x7f80); }
   static constexpr c10::BFloat16 quiet_NaN() { return of(0x7fc0); }
 };
-template <>
-struct std::numeric_limits<c10::Float8_e4m3fn> {
-  static constexpr bool is_specialized = true, is_signed = true, has_infinity = false, has_quiet_NaN = true;
-  static constexpr c10::Float8_e4m3fn of(unsigned char bits) {
-    return c10::Float8_e4m3fn(bits, c10::from_bits_t());
-  }
-  static constexpr c10::Float8_e4m3fn min() { return of(0x08); }
-  static constexpr c10::Float8_e4m3fn max() { return of(0x7e); }
-  static constexpr c10::Float8_e4m3fn lowest() { return of(0xfe); }
-  static constexpr c10::Float8_e4m3fn epsilon() { return of(0x20); }
-};
+#define NORMPROOF_LIMITS_OF_FP8(Type, has_infinity_, smallest, largest, most_negative, step)          \
+  template <>                                                                                         \
+  struct std::numeric_limits<c10::Type> {                                                             \
+    static constexpr bool is_specialized = true, is_signed = true, has_quiet_NaN = true;              \
+    static constexpr bool has_infinity = has_infinity_;                                               \
+    static constexpr c10::Type of(unsigned char bits) { return c10::Type(bits, c10::from_bits_t()); } \
+    static constexpr c10::Type min() { return of(smallest); }                                         \
+    static constexpr c10::Type max() { return of(largest); }                                          \
+    static constexpr c10::Type lowest() { return of(most_negative); }                                 \
+    static constexpr c10::Type epsilon() { return of(step); }                                         \
+    static constexpr c10::Type infinity() { return of(has_infinity_ ? 0x7c : 0); }                    \
+    static constexpr c10::Type quiet_NaN() {                                                          \
+      return of(normproof::host::has_one_zero(c10::Type::kNumberFormat, 7) ? 0x80 : 0x7f);            \
+    }                                                                                                 \
+  };
+NORMPROOF_LIMITS_OF_FP8(Float8_e4m3fn, false, 0x08, 0x7e, 0xfe, 0x20)
+NORMPROOF_LIMITS_OF_FP8(Float8_e5m2, true, 0x04, 0x7b, 0xfb, 0x34)
+NORMPROOF_LIMITS_OF_FP8(Float8_e4m3fnuz, false, 0x08, 0x7f, 0xff, 0x28)
+NORMPROOF_LIMITS_OF_FP8(Float8_e5m2fnuz, false, 0x04, 0x7f, 0xff, 0x38)
+#undef NORMPROOF_LIMITS_OF_FP8
 
 namespace at {
 using c10::BFloat16;
@@ -244,6 +285,14 @@ struct OpMathType<c10::Float8_e4m3fn> {
 };
 template <>
 struct OpMathType<c10::Float8_e5m2> {
+  using type = float;
+};
+template <>
+struct OpMathType<c10::Float8_e4m3fnuz> {
+  using type = float;
+};
+template <>
+struct OpMathType<c10::Float8_e5m2fnuz> {
   using type = float;
 };
 template <class T>

@@ -2,15 +2,29 @@
 // or of its own, filled with 0xFF (NaN of floats) where torch leaves it as it was.
 #pragma once
 
+// What sources rely on torch's headers to bring, too.
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <initializer_list>
+#include <iostream>
+#include <limits>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <numeric>
 #include <optional>
+#include <sstream>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <tuple>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <normproof_torch/check.h>
@@ -49,6 +63,7 @@ class ArrayRef {
   std::size_t size_ = 0;
 };
 using IntArrayRef = ArrayRef<std::int64_t>;
+using IntList = IntArrayRef;
 using SymInt = std::int64_t;
 template <class T>
 std::ostream& operator<<(std::ostream& out, const ArrayRef<T>& values) {
@@ -109,7 +124,11 @@ struct TensorOptions {
   TensorOptions memory_format(MemoryFormat) const { return *this; }
   ScalarType dtype() const { return dtype_; }
   Device device() const { return device_; }
+  DeviceIndex device_index() const { return device_.index(); }
 };
+inline std::ostream& operator<<(std::ostream& out, const TensorOptions& options) {
+  return out << "TensorOptions(dtype=" << options.dtype() << ", device=" << options.device() << ")";
+}
 
 }  // namespace c10
 
@@ -145,6 +164,7 @@ class Tensor {
   std::size_t nbytes() const { return static_cast<std::size_t>(numel() * element_size()); }
   Device device() const { return {}; }
   DeviceIndex get_device() const { return 0; }
+  std::int32_t get_device_index() const { return 0; }
   bool is_cuda() const { return true; }
   bool is_cpu() const { return false; }
   bool is_floating_point() const { return isFloatingType(impl().type); }

@@ -1,0 +1,127 @@
+"""--help, --version, slips of the finger, and the progress line on terminals of all kinds.
+
+Usage: help_test.py NORMPROOF
+"""
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import unittest
+
+PROGRAM = sys.argv.pop(1)
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("NORMPROOF_")}
+
+
+def run(*arguments, **environment):
+    done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, env={**ENVIRONMENT, **environment})
+    return done.returncode, done.stdout, done.stderr
+
+
+def commands():
+    """Those that the help names, with a word on each."""
+    return re.findall(r"^  ([a-z][a-z-]+)  +[A-Z]", run("--help", COLUMNS="100")[1], re.MULTILINE)
+
+
+class Help(unittest.TestCase):
+    def test_every_line_fits(self):
+        for command in ("", *commands()):
+            for columns in (60, 80, 100):
+                status, text, _ = run(*filter(None, [command]), "--help", COLUMNS=str(columns))
+                self.assertEqual(status, 0)
+                for line in text.splitlines():
+                    # What holds no blank cannot be broken; commands are copied.
+                    if " " in line.strip() and not line.startswith(("  normproof", "Usage:", "  --")):
+                        self.assertLessEqual(len(line), columns, f"{command}: {line}")
+
+    def test_nothing_of_the_library_shows(self):
+        for command in commands():
+            text = run(command, "--help")[1]
+            self.assertIsNone(re.search(r"TEXT|\bINT\b|UINT|FLOAT|\{false\}|\{|REQUIRED|OPTIONS|Excludes", text), f"{command}: {text}")
+            self.assertNotIn(os.path.dirname(os.path.dirname(PROGRAM)), text, "a path of this machine")
+
+    def test_options_stand_in_groups_and_examples_are_real(self):
+        self.assertGreaterEqual(len(commands()), 16)
+        for command in commands():
+            text = run(command, "--help")[1]
+            others = text.split("Other options:\n")[1].split("\n\n")[0].splitlines()
+            self.assertEqual(len(others), 1, f"{command}: give these a row in cli/help_tables.cpp: {others}")
+            self.assertIn("Exit codes: 0 all good", text)
+            examples = re.findall(r"^  normproof (.*)", text.split("Examples:\n")[1], re.MULTILINE)
+            self.assertGreaterEqual(len(examples), 2, f"{command}: two examples belong into cli/help_tables.cpp")
+            for example in examples:
+                self.assertEqual(example.split()[0], command)
+                for option in re.findall(r"--[a-z-]+", example):
+                    self.assertRegex(text, rf"(?m)^  .*{option}\b", f"the example {example}")
+
+    def test_the_same_thing_has_the_same_name(self):
+        for command in ("verify", "check", "assess", "drift", "order", "mutants", "fuzz"):
+            self.assertIn("--jobs N", run(command, "--help")[1], command)
+        # Old command lines go on working.
+        self.assertNotIn("expected", run("check", "--threads", "1", "no-such-file.json")[2])
+        self.assertNotIn("no option", run("check", "--threads", "1", "no-such-file.json")[2])
+
+    def test_words_for_help_and_version(self):
+        self.assertEqual(run("help")[:2], run("--help")[:2])
+        self.assertEqual(run("help", "verify")[:2], run("verify", "--help")[:2])
+        self.assertEqual(run()[:2], (2, run("--help")[1]))
+        status, text, _ = run("--version")
+        self.assertEqual((status, text), run("version")[:2])
+        self.assertRegex(text, r"^normproof \d+\.\d+\.\d+ \(commit ([0-9a-f]{7,}(\+changes)?|unknown), (clang|g\+\+) \d+\.\d+\.\d+, "
+                               r"(CUDA \d+\.\d+\S*|no CUDA), corpus [0-9a-f]{16}: \d+ files\)\n$")
+        self.assertIn("no corpus", run("--version", NORMPROOF_CORPUS="/nowhere")[1])
+
+    def test_slips_of_the_finger(self):
+        for words, said in ((["verifi"], "did you mean 'verify'?"), (["verifi", "--help"], "did you mean 'verify'?"),
+                            (["new_target", "x"], "did you mean 'new-target'?"), (["help", "chek"], "did you mean 'check'?"),
+                            (["verify", "--secnds", "3"], "did you mean '--seconds'?"), (["check", "x.json", "--jsno=a"], "did you mean '--json'?"),
+                            (["verify", "--sede", "1"], "did you mean '--seed'?"), (["frobnicate"], "there is no command")):
+            status, out, errors = run(*words)
+            self.assertEqual((status, out), (2, ""), words)
+            self.assertIn(said, errors)
+        self.assertNotIn("did you mean", run("frobnicate")[2])
+        self.assertNotIn("\x1b", run("veri\x1b[31mfy")[2])
+
+
+class Progress(unittest.TestCase):
+    def on_terminal(self, columns, **environment):
+        """What a terminal of that width gets to see of a run."""
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen([PROGRAM, "verify", "--seed", "1", "--cases", "3000", "--property-cases", "5", "--op", "rms_norm",
+                                    "--dtype", "bf16"], stdout=subprocess.DEVNULL, stderr=follower, stdin=subprocess.DEVNULL,
+                                   env={**ENVIRONMENT, **environment})
+        os.close(follower)
+        seen = b""
+        while True:
+            try:
+                piece = os.read(leader, 65536)
+            except OSError:  # Linux: the other side has closed
+                break
+            if not piece:
+                break
+            seen += piece
+        process.wait()
+        os.close(leader)
+        return seen.decode()
+
+    def test_the_line_fits_and_is_removed(self):
+        for columns in (20, 60, 79, 120):
+            seen = self.on_terminal(columns, TERM="xterm")
+            lines = [line for line in seen.split("\r\x1b[K") if line]
+            self.assertGreater(len(lines), 0, columns)
+            for line in lines:
+                self.assertNotIn("\n", line)
+                self.assertLess(len(line), columns)
+            self.assertTrue(seen.endswith("\r\x1b[K"), columns)
+        self.assertIn("elements/s", seen)
+
+    def test_a_terminal_without_control_sequences_gets_none(self):
+        self.assertEqual(self.on_terminal(80, TERM="dumb"), "")
+
+
+if __name__ == "__main__":
+    unittest.main()

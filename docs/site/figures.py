@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""Writes the figures of the pages from saved results, so that nobody types a number twice.
+
+Usage: docs/site/figures.py [--check]    --check: writes nothing, ends with 1 where a page and its results disagree
+
+In a page a block stands between `<!-- figures: NAME -->` and `<!-- end of figures -->`; NAME is a function below. Results
+are in docs/results/ and bench/results/; each says the date, the machine and the command.
+"""
+import argparse
+import csv
+import functools
+import json
+import lzma
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "docs/results"
+H200_BENCH = "bench/results/2026-11-29-h200-bench.csv"
+H200_VERIFY = "bench/results/2026-11-29-h200-verify-cuda.json.xz"
+OPERATIONS = {"rms": "rms_norm", "add": "fused add", "rmsq": "rms_norm, fp8", "addq": "fused add, fp8"}
+BLOCK = re.compile(r"(<!-- figures: ([a-z_0-9]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+
+
+def saved(name):
+    return json.loads((RESULTS / name).read_text())
+
+
+def table(head, rows):
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]).replace("| --- ", "|---").replace(
+        "|--- ", "|---").replace("--- |", "---|") + "\n"
+
+
+def percent(part, whole):
+    return f"{100 * part / whole:.0f} %"
+
+
+def measured(part):
+    found = saved("measured.json")[part]
+    return f"On {found['machine']}.\n\n" + table(
+        ["what", "figure", "command", "date"],
+        [[row["what"], row["figure"], row["command"], row["date"]] for row in found["rows"]])
+
+
+def measured_cpu():
+    return measured("cpu")
+
+
+def measured_gpu():
+    return measured("gpu")
+
+
+def assess():
+    found = saved("assess.json")
+    dates = sorted({row["date"] for row in found["rows"]})
+    return f"`{found['command']}` on {found['machine']}, {dates[0]} to {dates[-1]}.\n\n" + table(
+        ["question", "figure"], [[row["question"], row["figure"]] for row in found["rows"]])
+
+
+def mutants():
+    found = saved("mutants.json")
+    total = found["mutants"]
+    return f"`{found['command']}` on {found['machine']}, {found['date']}.\n\n" + table(
+        ["check", f"of {total} mutants it detects", "share"],
+        [[row["check"], ", ".join(map(str, row["killed"])), ", ".join(percent(killed, total) for killed in row["killed"])]
+         for row in found["rows"]])
+
+
+def mutants_in_a_line():
+    found = saved("mutants.json")
+    ours, theirs = found["rows"][0]["killed"][0], found["rows"][-1]["killed"][0]
+    return (f"Of {found['mutants']} real bugs planted in a copy of the kernels, `verify` finds {ours}; the published tolerance tests of "
+            f"vLLM, FlashInfer, Liger and QuACK together find {theirs} ([details](docs/mutants.md)).\n")
+
+
+@functools.cache
+def bench():
+    lines = (ROOT / H200_BENCH).read_text().splitlines()
+    return lines[0].removeprefix("# "), list(csv.DictReader(lines[1:]))
+
+
+def row_of(operation, hidden, tokens, mode):
+    found = [row for row in bench()[1] if (row["op"], row["dtype"], row["H"], row["tokens"], row["mode"])
+             == (operation, "bf16", str(hidden), str(tokens), mode)]
+    return found[0] if found else None
+
+
+def speed_8192():
+    def cell(hidden, operation):
+        row = row_of(operation, hidden, 8192, "cold")
+        return f"{float(row['ratio']):.2f} ({float(row['best_peer_ratio']):.2f})" if row else ""
+    return table(["8192 tokens, cold", *OPERATIONS.values()],
+                 [[f"H = {hidden}, 32 heads" if hidden == 128 else str(hidden), *(cell(hidden, operation) for operation in OPERATIONS)]
+                  for hidden in (128, 1024, 2048, 4096, 5120, 7168, 8192, 16384)])
+
+
+@functools.cache
+def peer_microseconds():
+    """The fastest peer of each row, of the peers' own table, by operation, hidden size, tokens and mode."""
+    fastest = {}
+    for row in csv.DictReader(line for line in (ROOT / "bench/peers.csv").read_text().splitlines() if not line.startswith("#")):
+        times = [float(time) for peer, time in row.items() if peer not in ("op", "H", "tokens", "mode", "copy") and time
+                 and not peer.startswith("prototype")]
+        if times:
+            fastest[row["op"], row["H"], row["tokens"], row["mode"]] = min(times)
+    return fastest
+
+
+def speed_1():
+    def cell(hidden, operation):
+        row = row_of(operation, hidden, 1, "hot")
+        if not row:
+            return ""
+        peer = peer_microseconds()[operation, str(hidden), "1", "hot"]
+        return f"{float(row['kernel_us']):.2f} ({peer:.2f})"
+    return table(["1 token, microseconds (best peer)", *OPERATIONS.values()],
+                 [[f"H = {hidden}", *(cell(hidden, operation) for operation in OPERATIONS)]
+                  for hidden in (2048, 4096, 5120, 7168, 8192, 16384)])
+
+
+def speed_summary():
+    head, rows = bench()
+    compared = [row for row in rows if row["dtype"] == "bf16"]
+    fast = sum(float(row["ratio"]) >= float(row["best_peer_ratio"]) for row in compared)
+    in_time = sum(float(row["kernel_us"]) <= peer_microseconds()[row["op"], row["H"], row["tokens"], row["mode"]] for row in compared)
+    large = [float(row["ratio"]) for row in rows if int(row["tokens"]) >= 8192 and row["mode"] == "cold"]
+    return (f"{head.split(': ')[0]}, bf16: in microseconds {in_time} of {len(compared)} rows are at least as fast as the best peer, "
+            f"relative to a copy {fast}. From 8192 tokens on, beyond the cache, every row of every dtype takes at most "
+            f"{1 / min(large):.2f} times a copy of its bytes.\n")
+
+
+def verify_cuda():
+    found = json.loads(lzma.decompress((ROOT / H200_VERIFY).read_bytes()))
+    total = found["total"]
+    return (f"{total['elements']:,} output elements in {total['rows']:,} rows, {total['mismatches']} mismatches, "
+            f"{len(found['combinations'])} combinations of operation, dtypes, weight and path, in {found['seconds']:.0f} s "
+            f"(seed {found['seed']}).\n")
+
+
+@functools.cache
+def contract_table(heading):
+    """The rows of the first table below a heading of the contract."""
+    below = (ROOT / "oracle/CONTRACT.md").read_text().split(f"\n{heading}\n", 1)[1]
+    lines = re.search(r"(?:^\|.*\n)+", below, re.MULTILINE)[0].splitlines()[2:]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def policies_by_engine():
+    operations = re.findall(r'^ +(?:\{Operation::\w+, )?"(\w*rms_norm\w*)",', (ROOT / "corpus/operation.cpp").read_text(), re.MULTILINE)
+    engines = {}
+    for name, policy, source in contract_table("### Named policies"):
+        engine, dot, operation = name.strip("`").rpartition(".")
+        if operation not in operations:  # a kind of its own: gemma_rms_norm, rms_norm_none
+            base = next((each for each in operations if each in operation), None)
+            engine, operation = (f"{engine}, {operation.replace(base, '').strip('_')}", base) if dot and base else (None, None)
+        if engine:
+            engines.setdefault((engine, source), {})[operation] = f"`{policy}`"
+    return table(["engine", *(f"`{operation}`" for operation in operations)],
+                 [[f"{engine} ({source})", *(of.get(operation, "") for operation in operations)]
+                  for (engine, source), of in sorted(engines.items())])
+
+
+def engines_by_value():
+    return table(["axis", "value", "formula", "seen in"], contract_table("## Policies"))
+
+
+FIGURES = {function.__name__: function for function in (measured_cpu, measured_gpu, assess, mutants, mutants_in_a_line, speed_8192,
+                                                        speed_1, speed_summary, verify_cuda, policies_by_engine, engines_by_value)}
+
+
+def in_page(text, page):
+    """Links in results are from the root; those of a page, from where it lies."""
+    depth = len(page.relative_to(ROOT).parts) - 1
+    return re.sub(r"\]\((?!https?:|#)", "](" + "../" * depth, text) if depth else text
+
+
+def rendered(page):
+    def block(found):
+        if found[2] not in FIGURES:
+            sys.exit(f"{page.relative_to(ROOT)}: there are no figures '{found[2]}', but {', '.join(FIGURES)}")
+        return found[1] + in_page(FIGURES[found[2]](), page) + found[3]
+    return BLOCK.sub(block, page.read_text())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    check = parser.parse_args().check
+    used, stale = set(), []
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]:
+        used |= {found[2] for found in BLOCK.finditer(page.read_text())}
+        text = rendered(page)
+        if text != page.read_text():
+            stale.append(str(page.relative_to(ROOT)))
+            if not check:
+                page.write_text(text)
+                print(f"wrote {stale[-1]}")
+    unused = sorted(set(FIGURES) - used)
+    if unused:
+        sys.exit(f"no page shows {', '.join(unused)}")
+    if check and stale:
+        sys.exit(f"these pages and their results disagree: {', '.join(stale)} (docs/site/figures.py writes them)")
+    print(f"{len(used)} blocks of figures agree with their results")
+
+
+if __name__ == "__main__":
+    main()

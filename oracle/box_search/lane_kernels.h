@@ -1,0 +1,41 @@
+// Loops over blocks of elements, one table of functions per instruction set.
+#pragma once
+
+#include <cstdint>
+
+namespace normproof::oracle::box_search {
+
+inline constexpr int kBlock = 64;  // elements
+
+struct LaneRange {  // kBlock numbers each
+  const float* low;
+  const float* high;
+};
+
+// In fp64, in a fixed order of eight lanes.
+struct Moments {
+  double sum = 0;       // of value - shift
+  double absolute = 0;  // of |value|
+  double squares = 0;   // of (value - shift)^2
+  float largest = 0;    // |value|; infinite or NaN where any value is
+};
+
+struct LaneKernels {
+  using Binary = void (*)(LaneRange a, LaneRange b, float* low, float* high);
+  Binary add;
+  Binary subtract;
+  Binary multiply;
+  void (*scale)(LaneRange a, const float* factor, float* low, float* high);
+  void (*fused)(LaneRange a, const float* factor, LaneRange b, float* low, float* high);  // a * factor + b
+  // One bit per lane that is not, at both ends, the finite number `got`.
+  std::uint64_t (*unsatisfied)(LaneRange a, const float* got);
+  void (*moments)(const float* values, std::int64_t count, double shift, Moments* result);
+  // The sum of a[j] * b[j] and of its magnitudes; each product of two fp32 numbers is exact.
+  void (*products)(const float* a, const float* b, std::int64_t count, Moments* result);
+};
+
+// The fastest table that this processor can run.
+const LaneKernels& lane_kernels();
+const LaneKernels& baseline_lane_kernels();
+
+}  // namespace normproof::oracle::box_search

@@ -1,0 +1,97 @@
+// LayerNorm's judge: reads rows, finds their window, searches.
+#include "oracle/box_search/layer_norm.h"
+
+#include <array>
+#include <cmath>
+#include <stdexcept>
+
+#include "oracle/box_search/canonical_order.h"
+#include "oracle/box_search/layer_norm_window.h"
+#include "oracle/box_search/packed_row.h"
+
+namespace normproof::oracle::box_search {
+
+std::string_view name_of(Statistics statistics) {
+  static constexpr std::array<std::string_view, 4> kNames = {"two_pass", "one_pass", "one_pass_clamped",
+                                                             "welford"};
+  return kNames.at(static_cast<std::size_t>(statistics));
+}
+
+LayerNormJudge::LayerNormJudge(const LayerNormRule& rule, std::int64_t hidden_size,
+                               std::span<const std::byte> weight, std::span<const std::byte> bias)
+    : rule_(rule), count_(hidden_size), row_(rule, hidden_size, nullptr, nullptr, nullptr, nullptr) {
+  if (hidden_size < 1)
+    throw std::invalid_argument(fmt::format("hidden size {} is not positive", hidden_size));
+  if (rule.weight) {
+    widen("weight", weight, *rule.weight, count_, weight_);
+  } else {
+    require_size("weight", weight, DType::fp32, 0);
+    weight_.assign(in_blocks(count_), rule.weight_plus_one ? 0.0f : 1.0f);
+  }
+  if (rule.weight_plus_one) {
+    for (float& value : weight_) value = 1 + value;
+  }
+  if (rule.bias) {
+    widen("bias", bias, *rule.bias, count_, bias_);
+  } else {
+    require_size("bias", bias, DType::fp32, 0);
+    bias_.assign(in_blocks(count_), -0.0f);
+  }
+}
+
+void LayerNormJudge::load(std::span<const std::byte> x) {
+  widen("input", x, rule_.activation, count_, x_);
+  got_.resize(in_blocks(count_));
+  row_ = LayerNormRow(rule_, count_, x_.data(), weight_.data(), bias_.data(), got_.data());
+}
+
+RowVerdict LayerNormJudge::judge(std::span<const std::byte> x, std::span<const std::byte> out,
+                                 const StoredStatistics& stored, bool with_refutation) {
+  widen("out", out, rule_.activation, count_, got_);
+  load(x);
+  LayerNormWindow window = layer_norm_window(rule_, operands());
+  if (stored.mean) window.likely.first = position_of(*stored.mean);
+  if (stored.inverse_root) window.likely.second = position_of(*stored.inverse_root);
+  return judge_row(row_, restricted(window.boxes, stored), window.likely, with_refutation);
+}
+
+void LayerNormJudge::require_exact(const RowVerdict& verdict, const StoredStatistics& stored) const {
+  if (!covers(verdict.window, restricted(exact_layer_norm_window(rule_, operands()), stored))) {
+    throw std::logic_error("oracle: exact arithmetic admits statistics beyond the window");
+  }
+  box_search::require_exact(row_, verdict);
+}
+
+std::vector<std::byte> LayerNormJudge::outputs(std::span<const std::byte> x, float mean, float inverse_root) {
+  load(x);
+  const HardwareRanges ranges(rule_.activation);
+  const auto m = ranges.range(position_of(mean), position_of(mean));
+  const auto r = ranges.range(position_of(inverse_root), position_of(inverse_root));
+  std::vector<float> values;
+  for (std::int64_t j = 0; j < count_; ++j) {
+    const auto result = row_.evaluate(ranges, j, m, r);
+    values.push_back(result.numbers ? result.low : number_at(kNanPosition));
+  }
+  return pack(values, rule_.activation, count_);
+}
+
+LayerNormJudge::Canonical LayerNormJudge::canonical_statistics(std::span<const std::byte> x) {
+  load(x);
+  const auto add = [](float a, float b) { return a + b; };
+  const auto value = [&](std::int64_t j) { return x_[static_cast<std::size_t>(j)]; };
+  const auto count = static_cast<float>(count_);
+  const float sum = canonical_sum<float>(
+      count_, rule_.activation, [&](float total, std::int64_t j) { return total + value(j); }, add);
+  const float mean = sum / count;
+  const float squares = canonical_sum<float>(
+      count_, rule_.activation,
+      [&](float total, std::int64_t j) {
+        const float deviation = value(j) - mean;
+        return std::fma(deviation, deviation, total);
+      },
+      add);
+  const float m = squares / count + std::bit_cast<float>(rule_.epsilon);
+  return {mean, static_cast<float>(1 / std::sqrt(static_cast<double>(m)))};
+}
+
+}  // namespace normproof::oracle::box_search

@@ -1,0 +1,134 @@
+// LayerNorm: which mean m and inverse deviation r, if any, explain a row of a kernel's outputs bit for bit.
+//
+//   y = rnd_T(fl(fl(n * w) + b)), or with one rounding rnd_T(fma(n, w, b)),   n = fl(fl(x - m) * r)
+//
+// n is rounded to T first where the policy says so; w may be 1 + w. m and r are fp32 numbers that an honest
+// evaluation can arrive at, whatever its order of summation (layer_norm_window.h). A kernel that stores them
+// says which they are: then every bit is determined, and they are judged by the window.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "corpus/dtype.h"
+#include "oracle/box_search/row_search.h"
+
+namespace normproof::oracle::box_search {
+
+enum class Statistics : std::uint8_t {
+  two_pass,          // mean of (x - m)^2
+  one_pass,          // mean of x^2, less m^2
+  one_pass_clamped,  // the same, and max(.., 0), which may turn NaN into 0
+  welford            // running mean and squared deviations, joined in any tree
+};
+std::string_view name_of(Statistics statistics);
+
+struct LayerNormRule {
+  DType activation = DType::bf16;
+  std::optional<DType> weight;  // nothing: there is none
+  std::optional<DType> bias;
+  Statistics statistics = Statistics::two_pass;
+  bool fused = true;                      // fma(n, w, b)
+  bool rounds_normalized = false;         // n = rnd_T(fl(fl(x - m) * r))
+  bool weight_plus_one = false;           // fl(1 + w) in the place of w
+  std::uint32_t epsilon = 0;              // fp32 bits
+  int inverse_root_ulp = 2;               // representable numbers between r and the correctly rounded root
+  std::optional<std::int64_t> sum_depth;  // longest chain of additions (or merges); nothing: any order
+  // Welford: how many times larger than the first part of a merge the second may be, where the difference
+  // of the means is multiplied by the second's share.
+  int merge_ratio = 4;
+};
+
+// What a kernel stored beside its outputs.
+struct StoredStatistics {
+  std::optional<float> mean;
+  std::optional<float> inverse_root;
+};
+
+// The row as the search reads it: arrays of fp32 numbers in whole blocks.
+class LayerNormRow {
+ public:
+  static constexpr bool kInBlocks = true;
+
+  LayerNormRow(const LayerNormRule& rule, std::int64_t count, const float* x, const float* weight,
+               const float* bias, const float* got)
+      : rule_(rule), count_(count), x_(x), weight_(weight), bias_(bias), got_(got) {}
+
+  DType output() const { return rule_.activation; }
+  std::int64_t count() const { return count_; }
+  const float* got() const { return got_; }
+
+  template <typename Arithmetic>
+  typename Arithmetic::Result evaluate(const Arithmetic& a, std::int64_t j,
+                                       const typename Arithmetic::Result& mean,
+                                       const typename Arithmetic::Result& root) const {
+    auto n = a.multiply(a.subtract(a.range(a.constant(x_, j)), mean), root);
+    if (rule_.rounds_normalized) n = a.round(n);
+    const auto weight = a.constant(weight_, j);
+    const auto bias = a.range(a.constant(bias_, j));
+    return a.round(rule_.fused ? a.fused(n, weight, bias) : a.add(a.multiply(n, weight), bias));
+  }
+
+  // How far n runs: dm * r against dr / r.
+  double spread(const Box& box, bool second) const {
+    const auto width = [](const Side& side) {
+      return static_cast<double>(number_at(side.high)) - static_cast<double>(number_at(side.low));
+    };
+    const auto root = static_cast<double>(number_at(box.second.high));
+    return second ? width(box.second) / root : width(box.first) * root;
+  }
+
+ private:
+  LayerNormRule rule_;
+  std::int64_t count_;
+  const float* x_;
+  const float* weight_;  // the factor: 1 without a weight
+  const float* bias_;    // -0 without a bias, which changes no sum
+  const float* got_;
+};
+
+class LayerNormJudge {
+ public:
+  // Packed weight and bias, empty where the rule has none. Throws std::invalid_argument where a size is
+  // wrong.
+  LayerNormJudge(const LayerNormRule& rule, std::int64_t hidden_size, std::span<const std::byte> weight,
+                 std::span<const std::byte> bias);
+
+  // One packed row of inputs and outputs. Within a StandardFloatEnvironment.
+  RowVerdict judge(std::span<const std::byte> x, std::span<const std::byte> out,
+                   const StoredStatistics& stored = {}, bool with_refutation = true);
+
+  // Confirms the verdict of the row that was judged last by exact arithmetic, its window included; throws
+  // std::logic_error where that is not so.
+  void require_exact(const RowVerdict& verdict, const StoredStatistics& stored = {}) const;
+
+  // The outputs of the row of x for a given m and r, packed.
+  std::vector<std::byte> outputs(std::span<const std::byte> x, float mean, float inverse_root);
+
+  // The statistics in the canonical order of SEARCH.md.
+  struct Canonical {
+    float mean;
+    float inverse_root;
+  };
+  Canonical canonical_statistics(std::span<const std::byte> x);
+
+  // What was judged last.
+  std::span<const float> operands() const { return {x_.data(), static_cast<std::size_t>(count_)}; }
+  const LayerNormRow& row() const { return row_; }
+
+ private:
+  void load(std::span<const std::byte> x);
+
+  LayerNormRule rule_;
+  std::int64_t count_;
+  std::vector<float> weight_;
+  std::vector<float> bias_;
+  std::vector<float> x_;
+  std::vector<float> got_;
+  LayerNormRow row_;
+};
+
+}  // namespace normproof::oracle::box_search

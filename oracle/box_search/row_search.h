@@ -1,0 +1,162 @@
+// One row before the search: which elements a box satisfies, kills or leaves open, in hardware floats or in
+// exact values; the verdict, and the certificate of a row that does not conform.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <stdexcept>
+#include <string_view>
+#include <vector>
+
+#include "oracle/box_search/lanes.h"
+#include "oracle/box_search/range.h"
+#include "oracle/box_search/search.h"
+
+namespace normproof::oracle::box_search {
+
+// A Row has
+//   DType output() const;
+//   std::int64_t count() const;
+//   const float* got() const;                                      the outputs, in whole blocks
+//   template evaluate(const Arithmetic&, element, first, second)   the range of one element's output
+//   double spread(const Box&, bool second) const;
+//   static constexpr bool kInBlocks;                               whether evaluate also takes whole blocks
+
+inline Position end_of(float number) { return order_of(number); }
+inline Position end_of(const Value& number) { return position_of(number); }
+
+// The search's problem for a row, in the arithmetic of `Ranges`.
+template <typename Ranges, typename Row>
+class RowProblem {
+ public:
+  explicit RowProblem(const Row& row) : row_(row), ranges_(row.output()) {}
+
+  Status status(std::int32_t element, const Box& box) const {
+    const auto result = row_.evaluate(ranges_, element, ranges_.range(box.first.low, box.first.high),
+                                      ranges_.range(box.second.low, box.second.high));
+    const Position got = position_of(row_.got()[element]);
+    if (got == kNanPosition) {
+      if (!result.nan) return Status::dead;
+      return result.numbers ? Status::active : Status::satisfied;
+    }
+    if (!result.numbers) return Status::dead;
+    const Position low = end_of(result.low);
+    const Position high = end_of(result.high);
+    if (got < low || high < got) return Status::dead;
+    return low == high && !result.nan ? Status::satisfied : Status::active;
+  }
+
+  double spread(const Box& box, bool second) const { return row_.spread(box, second); }
+
+ private:
+  const Row& row_;
+  Ranges ranges_;
+};
+
+template <typename Row>
+using HardwareProblem = RowProblem<HardwareRanges, Row>;
+template <typename Row>
+using ExactProblem = RowProblem<ExactRanges, Row>;
+
+struct RowVerdict {
+  bool conforms = false;
+  Point witness;           // of a conforming row
+  std::int64_t boxes = 0;  // that the search looked at
+  std::vector<Box> window;
+  // Of another row, where asked for: elements that no point of the window explains together, none of which
+  // can be left out. None: the window itself is empty, since stored statistics lie outside of it.
+  std::vector<std::int32_t> refutation;
+};
+
+// Sets the elements that `box` does not satisfy for sure.
+template <typename Row>
+void collect_elements(const Row& row, const HardwareProblem<Row>& problem, const Box& box,
+                      std::vector<std::int32_t>& elements) {
+  elements.clear();
+  const auto count = static_cast<std::int32_t>(row.count());
+  if constexpr (Row::kInBlocks) {
+    if (box.first.low == kNanPosition || box.second.low == kNanPosition) {
+      for (std::int32_t j = 0; j < count; ++j) elements.push_back(j);
+      return;
+    }
+    const LaneArithmetic lanes(row.output());
+    const LaneRange first = lanes.range(box.first.low, box.first.high);
+    const LaneRange second = lanes.range(box.second.low, box.second.high);
+    const int mark = lanes.mark();
+    for (std::int32_t begin = 0; begin < count; begin += kBlock) {
+      lanes.rewind(mark);
+      std::uint64_t open = lanes.unsatisfied(row.evaluate(lanes, begin, first, second), row.got() + begin);
+      if (count - begin < kBlock) open &= (std::uint64_t{1} << (count - begin)) - 1;
+      for (; open != 0; open &= open - 1) elements.push_back(begin + std::countr_zero(open));
+    }
+  } else {
+    for (std::int32_t j = 0; j < count; ++j) {
+      if (problem.status(j, box) != Status::satisfied) elements.push_back(j);
+    }
+  }
+}
+
+// Whether a point of `window` explains the whole row; `near` is tried first.
+template <typename Row>
+RowVerdict judge_row(const Row& row, std::vector<Box> window, const Point& near, bool with_refutation) {
+  RowVerdict verdict;
+  verdict.window = std::move(window);
+  const HardwareProblem<Row> problem(row);
+  const auto collect = [&](const Box& box, std::vector<std::int32_t>& elements) {
+    collect_elements(row, problem, box, elements);
+  };
+  for (const Box& box : verdict.window) {
+    if (!contains(box, near)) continue;
+    std::vector<std::int32_t> elements;
+    collect(near.box(), elements);
+    std::erase_if(elements,
+                  [&](std::int32_t j) { return problem.status(j, near.box()) == Status::satisfied; });
+    if (elements.empty()) {
+      verdict.conforms = true;
+      verdict.witness = near;
+      verdict.boxes = 1;
+      return verdict;
+    }
+    break;
+  }
+  Search<HardwareProblem<Row>> search(problem);
+  const SearchResult result = search.run(verdict.window, collect);
+  verdict.boxes = result.boxes;
+  verdict.conforms = result.witness.has_value();
+  if (result.witness) verdict.witness = *result.witness;
+  if (!result.witness && with_refutation) {
+    verdict.refutation = irreducible(problem, verdict.window, result.used);
+  }
+  return verdict;
+}
+
+// Confirms a verdict by exact arithmetic alone: a witness explains every element; the elements of a
+// refutation leave no point of the window. Throws std::logic_error where that is not so.
+template <typename Row>
+void require_exact(const Row& row, const RowVerdict& verdict) {
+  const ExactProblem<Row> problem(row);
+  if (verdict.conforms) {
+    for (std::int32_t j = 0; j < static_cast<std::int32_t>(row.count()); ++j) {
+      if (problem.status(j, verdict.witness.box()) != Status::satisfied) {
+        throw std::logic_error("oracle: exact arithmetic does not confirm the witness");
+      }
+    }
+    return;
+  }
+  Search<ExactProblem<Row>> search(problem);
+  if (search.run(verdict.window, verdict.refutation).witness) {
+    throw std::logic_error("oracle: exact arithmetic does not confirm the certificate");
+  }
+}
+
+// Whether every box of `inner` lies in one of `outer`.
+inline bool covers(const std::vector<Box>& outer, const std::vector<Box>& inner) {
+  return std::ranges::all_of(inner, [&](const Box& box) {
+    return std::ranges::any_of(outer, [&](const Box& other) {
+      return contains(other, {box.first.low, box.second.low}) &&
+             contains(other, {box.first.high, box.second.high});
+    });
+  });
+}
+
+}  // namespace normproof::oracle::box_search

@@ -1,0 +1,237 @@
+// The search for unknowns that explain a row: fp32 numbers, one or two of them, that give every output
+// element its bits. It works on boxes, a range of numbers for each unknown, and ends with a witness or with
+// the proof that there is none; SEARCH.md says why.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "oracle/box_search/line.h"
+#include "oracle/feasible.h"
+
+namespace normproof::oracle::box_search {
+
+// A range of fp32 numbers, or NaN alone (low = high = kNanPosition).
+struct Side {
+  Position low = 0;
+  Position high = 0;
+  bool is_point() const { return low == high; }
+  bool contains(Position p) const { return low <= p && p <= high; }
+  friend bool operator==(const Side&, const Side&) = default;
+};
+inline constexpr Side kNanSide{kNanPosition, kNanPosition};
+inline constexpr Side kWholeLine{kMinusInfinity, kPlusInfinity};
+
+// A problem of one unknown has a second side of one point.
+struct Box {
+  Side first;
+  Side second;
+  bool is_point() const { return first.is_point() && second.is_point(); }
+  friend bool operator==(const Box&, const Box&) = default;
+};
+struct Point {
+  Position first = 0;
+  Position second = 0;
+  Box box() const { return {{first, first}, {second, second}}; }
+  friend bool operator==(const Point&, const Point&) = default;
+};
+inline bool contains(const Box& box, const Point& point) {
+  return box.first.contains(point.first) && box.second.contains(point.second);
+}
+
+// What a box says of one element.
+enum class Status : std::uint8_t {
+  satisfied,  // every point of the box gives the element's bits
+  active,     // some may, some may not; never of a box of one point
+  dead        // none does
+};
+
+struct SearchResult {
+  std::optional<Point> witness;
+  std::int64_t boxes = 0;
+  // Elements that ever killed or cut a box, each once: these alone refute what the search refuted.
+  std::vector<std::int32_t> used;
+};
+
+// Problem: Status status(std::int32_t element, const Box&), and double spread(const Box&, bool second), by
+// which of the two sides the outputs run further. A box within another one must never be satisfied or active
+// where the other is dead.
+template <typename Problem>
+class Search {
+ public:
+  explicit Search(const Problem& problem) : problem_(problem) {}
+
+  // Looks for a witness in any of `start`. `collect(box, elements)` sets the elements of the row that `box`
+  // does not satisfy, and may add some that it does.
+  template <typename Collect>
+  SearchResult run(const std::vector<Box>& start, const Collect& collect) {
+    result_ = {};
+    for (const Box& box : start) {
+      if (search_box(box, collect)) break;
+    }
+    std::ranges::sort(result_.used);
+    const auto repeated = std::ranges::unique(result_.used);
+    result_.used.erase(repeated.begin(), repeated.end());
+    return std::move(result_);
+  }
+
+  // The same for some elements alone.
+  SearchResult run(const std::vector<Box>& start, const std::vector<std::int32_t>& elements) {
+    return run(start, [&](const Box&, std::vector<std::int32_t>& out) { out = elements; });
+  }
+
+ private:
+  struct Node {
+    Box box;
+    std::vector<std::int32_t> elements;
+  };
+  // Of many elements these cut the box first; most of the others are satisfied by what is left.
+  static constexpr std::size_t kFirstElements = 24;
+  static constexpr int kPasses = 12;
+
+  template <typename Collect>
+  bool search_box(const Box& start, const Collect& collect) {
+    Node root{start, {}};
+    collect(root.box, root.elements);
+    if (root.elements.size() > 2 * kFirstElements) {
+      std::vector<std::int32_t> first;
+      for (std::size_t i = 0; i < kFirstElements; ++i) {
+        first.push_back(root.elements[i * root.elements.size() / kFirstElements]);
+      }
+      if (!contract(root.box, first)) {
+        ++result_.boxes;
+        return false;
+      }
+      collect(root.box, root.elements);
+    }
+    std::vector<Node> open;
+    open.push_back(std::move(root));
+    while (!open.empty()) {
+      Node node = std::move(open.back());
+      open.pop_back();
+      ++result_.boxes;
+      if (!contract(node.box, node.elements)) continue;
+      if (is_witness(node)) return true;
+      split(std::move(node), open);
+    }
+    return false;
+  }
+
+  bool is_witness(const Node& node) {
+    const Point point{middle(node.box.first), middle(node.box.second)};
+    const Box box = point.box();
+    for (const std::int32_t element : node.elements) {
+      if (problem_.status(element, box) != Status::satisfied) return false;
+    }
+    result_.witness = point;
+    return true;
+  }
+
+  // Cuts off what one element alone excludes at an end of a side, until nothing moves or it is time to halve
+  // the box; drops satisfied elements. False: the box has no witness.
+  bool contract(Box& box, std::vector<std::int32_t>& elements) {
+    bool moved = true;
+    for (int pass = 0; pass < kPasses && moved && !elements.empty(); ++pass) {
+      moved = false;
+      std::size_t kept = 0;
+      for (const std::int32_t element : elements) {
+        const Status status = problem_.status(element, box);
+        if (status == Status::satisfied) continue;
+        if (status == Status::dead) {
+          note(element);
+          return false;
+        }
+        const Box before = box;
+        if (!cut(element, box, &Box::first) || !cut(element, box, &Box::second)) return false;
+        moved = moved || !(box == before);
+        elements[kept++] = element;
+      }
+      elements.resize(kept);
+    }
+    return true;
+  }
+
+  // The range that is left of one side of a box once every slab at its ends in which `element` is dead is
+  // gone. False: nothing is left.
+  bool cut(std::int32_t element, Box& box, Side Box::* side) {
+    Side& range = box.*side;
+    if (range.is_point()) return true;
+    Box slab = box;
+    const auto is_dead = [&](std::int64_t low, std::int64_t high) {
+      slab.*side = {static_cast<Position>(low), static_cast<Position>(high)};
+      return problem_.status(element, slab) == Status::dead;
+    };
+    if (is_dead(range.low, range.low)) {
+      note(element);
+      const std::int64_t low = first_where(std::int64_t{range.low} + 1, range.high,
+                                           [&](std::int64_t p) { return !is_dead(range.low, p); });
+      if (low > range.high) return false;
+      range.low = static_cast<Position>(low);
+    }
+    if (!range.is_point() && is_dead(range.high, range.high)) {
+      note(element);
+      const std::int64_t beyond = first_where(std::int64_t{range.low}, std::int64_t{range.high} - 1,
+                                              [&](std::int64_t p) { return is_dead(p, range.high); });
+      if (beyond == range.low) return false;
+      range.high = static_cast<Position>(beyond - 1);
+    }
+    return true;
+  }
+
+  // Two halves of the side along which the outputs run further. Halves by value, since a window around zero
+  // holds a billion floats that are all but zero.
+  void split(Node node, std::vector<Node>& open) {
+    const bool second =
+        node.box.first.is_point() ||
+        (!node.box.second.is_point() && problem_.spread(node.box, true) > problem_.spread(node.box, false));
+    const auto side = second ? &Box::second : &Box::first;
+    const Side range = node.box.*side;
+    const Position last_below = std::min(middle(range), range.high - 1);
+    Node below{node.box, node.elements};
+    (below.box.*side).high = last_below;
+    (node.box.*side).low = last_below + 1;
+    open.push_back(std::move(node));
+    open.push_back(std::move(below));
+  }
+
+  // The number halfway between the ends; next to an infinity, which is a case of its own.
+  static Position middle(const Side& range) {
+    if (range.is_point()) return range.low;
+    if (range.high == kPlusInfinity) return range.high - 1;
+    if (range.low == kMinusInfinity) return range.low;
+    const double sum = static_cast<double>(number_at(range.low)) + static_cast<double>(number_at(range.high));
+    return std::clamp(order_of(static_cast<float>(sum / 2)), range.low, range.high);
+  }
+
+  void note(std::int32_t element) {
+    if (result_.used.empty() || result_.used.back() != element) result_.used.push_back(element);
+  }
+
+  const Problem& problem_;
+  SearchResult result_;
+};
+
+// Elements of `used` that refute `start` without a witness, and of which none can be left out.
+template <typename Problem>
+std::vector<std::int32_t> irreducible(const Problem& problem, const std::vector<Box>& start,
+                                      std::vector<std::int32_t> used) {
+  Search<Problem> search(problem);
+  for (std::size_t next = 0; next < used.size();) {
+    std::vector<std::int32_t> rest = used;
+    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(next));
+    const SearchResult without = search.run(start, rest);
+    if (without.witness) {
+      ++next;  // needed, and still so among fewer elements
+      continue;
+    }
+    // Those before `next` are needed by any refutation within `rest`, so they are among the used ones.
+    used = without.used;
+  }
+  return used;
+}
+
+}  // namespace normproof::oracle::box_search

@@ -1,0 +1,275 @@
+// LayerNorm's judge: honest kernels of all kinds conform; on small rows its verdict is that of trying every
+// pair of the window; which faults it sees is measured. NORMPROOF_TEST_SCALE=N makes N times as many rows,
+// NORMPROOF_TEST_SEED=N others.
+#include "oracle/box_search/layer_norm.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <map>
+#include <string>
+
+#include "oracle/box_search/layer_norm_window.h"
+#include "oracle/box_search/test/honest_sums.h"
+#include "oracle/box_search/test/random_rows.h"
+
+namespace normproof::oracle::box_search {
+namespace {
+
+using test::random_row;
+using test::RowClass;
+
+// A row with everything that a kernel is given. The formula is written here once more, plainly.
+struct Subject {
+  LayerNormRule rule;
+  std::vector<float> x, weight, bias;
+
+  std::int64_t count() const { return static_cast<std::int64_t>(x.size()); }
+  std::vector<float> plain(float mean, float root) const {
+    std::vector<float> y;
+    for (std::size_t j = 0; j < x.size(); ++j) y.push_back((x[j] - mean) * root);
+    if (rule.rounds_normalized) test::round_to_format(y, rule.activation);
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      const float w = rule.weight_plus_one ? 1 + weight[j] : weight[j];
+      if (!rule.bias) {
+        y[j] = y[j] * w;
+      } else {
+        y[j] = rule.fused ? std::fma(y[j], w, bias[j]) : y[j] * w + bias[j];
+      }
+    }
+    test::round_to_format(y, rule.activation);
+    return y;
+  }
+  LayerNormJudge judge() const {
+    const auto bytes = [](const std::vector<float>& values, const std::optional<DType>& dtype) {
+      return dtype ? test::packed(values, *dtype) : std::vector<std::byte>();
+    };
+    return LayerNormJudge(rule, count(), bytes(weight, rule.weight), bytes(bias, rule.bias));
+  }
+  std::vector<std::byte> input() const { return test::packed(x, rule.activation); }
+  std::vector<std::byte> output(const std::vector<float>& y) const {
+    return test::packed(y, rule.activation);
+  }
+};
+
+Subject random_subject(Random& random, std::int64_t count, RowClass row_class) {
+  Subject subject;
+  LayerNormRule& rule = subject.rule;
+  rule.activation = random.pick(std::array{DType::bf16, DType::fp16, DType::fp32});
+  const auto some = [&]() -> std::optional<DType> {
+    const auto kind = random.below(3);
+    if (kind == 0) return std::nullopt;
+    return kind == 1 ? rule.activation : DType::fp32;
+  };
+  rule.weight = some();
+  rule.bias = some();
+  rule.statistics = static_cast<Statistics>(random.below(4));
+  rule.fused = random.chance(1, 2);
+  rule.rounds_normalized = random.chance(1, 4);
+  rule.weight_plus_one = random.chance(1, 8);
+  rule.epsilon = std::bit_cast<std::uint32_t>(random.pick(std::array{1e-5f, 1e-6f, 1e-12f, 0.0f}));
+  subject.x = random_row(random, rule.activation, count, row_class);
+  const auto n = static_cast<std::size_t>(count);
+  subject.weight.assign(n, rule.weight_plus_one ? 0.0f : 1.0f);
+  subject.bias.assign(n, 0.0f);
+  if (rule.weight) subject.weight = test::random_weight(random, *rule.weight, count);
+  if (rule.bias) subject.bias = test::random_weight(random, *rule.bias, count);
+  return subject;
+}
+
+std::string text_of(const Subject& subject, RowClass row_class) {
+  const LayerNormRule& rule = subject.rule;
+  return fmt::format("{} H={} {} fused={} rounds={} plus_one={} eps={} weight={} bias={} class={}",
+                     name_of(rule.activation), subject.count(), name_of(rule.statistics), rule.fused,
+                     rule.rounds_normalized, rule.weight_plus_one, std::bit_cast<float>(rule.epsilon),
+                     rule.weight ? name_of(*rule.weight) : "none", rule.bias ? name_of(*rule.bias) : "none",
+                     static_cast<int>(row_class));
+}
+
+TEST(LayerNormSearch, HonestRowsConform) {
+  const std::uint64_t seed = test::seed(1);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  const std::int64_t rows = 4000 * test::scale();
+  std::int64_t most_boxes = 0, elements = 0;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const std::int64_t count = random.log_between(1, random.chance(1, 20) ? 8192 : 512);
+    const auto row_class = static_cast<RowClass>(random.below(test::kRowClasses));
+    Subject subject = random_subject(random, count, row_class);
+    const SummationOrder order = random.pick(kSummationOrders);
+    const test::MeanAndVariance honest =
+        test::honest_statistics(subject.x, subject.rule.statistics, order, random);
+    const int off = static_cast<int>(random.between(-2, 2));
+    const float root = test::inverse_root_off_by(honest.variance, subject.rule.epsilon, off);
+    StoredStatistics stored;
+    if (random.chance(1, 4)) stored.mean = honest.mean;
+    if (random.chance(1, 4)) stored.inverse_root = root;
+    const std::vector<float> y = subject.plain(honest.mean, root);
+    LayerNormJudge judge = subject.judge();
+    const RowVerdict verdict = judge.judge(subject.input(), subject.output(y), stored);
+    ASSERT_TRUE(verdict.conforms) << "seed " << seed << " row " << i << ": " << text_of(subject, row_class)
+                                  << " order " << name_of(order) << " mean " << honest.mean << " root "
+                                  << root;
+    if (random.chance(1, 40)) judge.require_exact(verdict, stored);
+    most_boxes = std::max(most_boxes, verdict.boxes);
+    elements += count;
+  }
+  fmt::print("LayerNorm, honest: {} rows, {} elements, 0 refused, at most {} boxes (seed {})\n", rows,
+             elements, most_boxes, seed);
+}
+
+// Every pair of the window that explains the elements.
+std::int64_t points_of(const std::vector<Box>& window) {
+  std::int64_t points = 0;
+  for (const Box& box : window) {
+    points += (std::int64_t{box.first.high} - box.first.low + 1) *
+              (std::int64_t{box.second.high} - box.second.low + 1);
+  }
+  return points;
+}
+bool explained(const Subject& subject, const std::vector<Box>& window, const std::vector<float>& got) {
+  for (const Box& box : window) {
+    for (Position m = box.first.low; m <= box.first.high; ++m) {
+      for (Position r = box.second.low; r <= box.second.high; ++r) {
+        const std::vector<float> y = subject.plain(number_at(m), number_at(r));
+        bool all = true;
+        for (std::size_t j = 0; j < y.size() && all; ++j) {
+          all = position_of(y[j]) == position_of(got[j]);
+        }
+        if (all) return true;
+      }
+    }
+  }
+  return false;
+}
+
+// What a wrong kernel may give: the formula changed, the statistics off, bits changed.
+std::vector<float> faulty(const Subject& subject, float mean, float root, int fault, Random& random) {
+  Subject other = subject;
+  std::vector<float> y = subject.plain(mean, root);
+  const auto at = static_cast<std::size_t>(random.below(y.size()));
+  switch (fault) {
+    case 0: {  // one element, one number up
+      const auto bytes = subject.output(y);
+      const DType dtype = subject.rule.activation;
+      const Format& format = format_of(dtype);
+      const auto bits = static_cast<std::uint32_t>(
+          round_bits(format, decode(DType::fp32, std::bit_cast<std::uint32_t>(y[at]))));
+      const Value next = decode(format, next_up(format, bits));
+      y[at] = next.is_nan() ? NAN : static_cast<float>(to_double(next));
+      return y;
+    }
+    case 1:    // half the row with another root
+    case 2: {  // half the row with another mean
+      const float other_root = fault == 1 ? std::nextafter(root, INFINITY) : root;
+      const float other_mean = fault == 2 ? std::nextafter(mean, INFINITY) : mean;
+      const std::vector<float> z = subject.plain(other_mean, other_root);
+      std::copy(z.begin() + static_cast<std::ptrdiff_t>(z.size() / 2), z.end(),
+                y.begin() + static_cast<std::ptrdiff_t>(z.size() / 2));
+      return y;
+    }
+    case 3:
+      other.rule.fused = !other.rule.fused;
+      return other.plain(mean, root);
+    case 4:
+      other.rule.rounds_normalized = !other.rule.rounds_normalized;
+      return other.plain(mean, root);
+    case 5: {  // x * r - m * r
+      for (std::size_t j = 0; j < y.size(); ++j) {
+        const float w = subject.rule.weight_plus_one ? 1 + subject.weight[j] : subject.weight[j];
+        const float n = subject.x[j] * root - mean * root;
+        y[j] = n * w + (subject.rule.bias ? subject.bias[j] : -0.0f);
+      }
+      test::round_to_format(y, subject.rule.activation);
+      return y;
+    }
+    default:  // statistics a few numbers away, beyond the window perhaps
+      return subject.plain(number_at(position_of(mean) + static_cast<Position>(random.between(-40, 40))),
+                           number_at(position_of(root) + static_cast<Position>(random.between(-40, 40))));
+  }
+}
+constexpr std::array<const char*, 7> kFaults = {
+    "one element one number up", "half the row with the next r", "half the row with the next m",
+    "the other contraction",     "the other rounding of n",      "x*r - m*r",
+    "m and r off by up to 40"};
+
+TEST(LayerNormSearch, AgreesWithEnumeration) {
+  const std::uint64_t seed = test::seed(2);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  const std::int64_t rows = 1500 * test::scale();
+  std::int64_t judged = 0, refuted = 0, most_boxes = 0;
+  std::map<std::size_t, std::int64_t> sizes;
+  while (judged < rows) {
+    const std::int64_t count = 1 + static_cast<std::int64_t>(random.below(16));
+    const auto row_class = static_cast<RowClass>(
+        random.chance(1, 6) ? random.below(test::kRowClasses) : random.below(test::kOrdinaryRowClasses));
+    Subject subject = random_subject(random, count, row_class);
+    if (random.chance(1, 2)) subject.rule.sum_depth = 4;
+    subject.rule.inverse_root_ulp = static_cast<int>(random.below(3));
+    if (points_of(layer_norm_window(subject.rule, subject.x).boxes) > 4000) continue;
+    const test::MeanAndVariance honest =
+        test::honest_statistics(subject.x, subject.rule.statistics, random.pick(kSummationOrders), random);
+    const float root = test::inverse_root_off_by(honest.variance, subject.rule.epsilon, 0);
+    const std::vector<float> y =
+        faulty(subject, honest.mean, root, static_cast<int>(random.below(kFaults.size())), random);
+    LayerNormJudge judge = subject.judge();
+    const RowVerdict verdict = judge.judge(subject.input(), subject.output(y));
+    ASSERT_EQ(verdict.conforms, explained(subject, verdict.window, y))
+        << "seed " << seed << ": " << text_of(subject, row_class);
+    ++judged;
+    most_boxes = std::max(most_boxes, verdict.boxes);
+    if (!verdict.conforms) {
+      ++refuted;
+      ++sizes[verdict.refutation.size()];
+    }
+    if (random.chance(1, 20)) judge.require_exact(verdict);
+  }
+  EXPECT_GT(refuted, rows / 5);
+  std::string text;
+  for (const auto& [size, times] : sizes) text += fmt::format(" {}: {}", size, times);
+  fmt::print(
+      "LayerNorm, faulty: {} rows, {} refuted, 0 differ from enumeration, at most {} boxes; certificates by "
+      "size:{} (seed {})\n",
+      judged, refuted, most_boxes, text, seed);
+}
+
+TEST(LayerNormSearch, DetectionTable) {
+  const std::uint64_t seed = test::seed(3);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  const std::int64_t rows = 60 * test::scale();
+  for (const DType dtype : {DType::bf16, DType::fp16, DType::fp32}) {
+    for (std::size_t fault = 0; fault + 1 < kFaults.size(); ++fault) {
+      std::int64_t changed = 0, seen = 0;
+      for (std::int64_t i = 0; i < rows; ++i) {
+        const std::int64_t count = random.log_between(16, 1024);
+        const auto row_class = static_cast<RowClass>(random.below(test::kOrdinaryRowClasses));
+        Subject subject = random_subject(random, count, row_class);
+        subject.rule.activation = dtype;
+        subject.rule.statistics = static_cast<Statistics>(random.below(2) * 3);
+        subject.rule.weight = subject.rule.bias = dtype;
+        subject.x = random_row(random, dtype, count, row_class);
+        subject.weight = test::random_weight(random, dtype, count);
+        subject.bias = test::random_weight(random, dtype, count);
+        const test::MeanAndVariance honest = test::honest_statistics(subject.x, subject.rule.statistics,
+                                                                     random.pick(kSummationOrders), random);
+        const float root = test::inverse_root_off_by(honest.variance, subject.rule.epsilon, 0);
+        const std::vector<float> right = subject.plain(honest.mean, root);
+        const std::vector<float> wrong = faulty(subject, honest.mean, root, static_cast<int>(fault), random);
+        if (subject.output(right) == subject.output(wrong)) continue;
+        ++changed;
+        const RowVerdict verdict = subject.judge().judge(subject.input(), subject.output(wrong), {}, false);
+        seen += verdict.conforms ? 0 : 1;
+      }
+      fmt::print("| LayerNorm | {} | {} | {} / {} |\n", name_of(dtype), kFaults[fault], seen, changed);
+      if (dtype == DType::fp32 && changed > 0) {
+        EXPECT_GT(2 * seen, changed) << kFaults[fault];
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace normproof::oracle::box_search

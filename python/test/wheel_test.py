@@ -1,0 +1,117 @@
+"""The wheel, installed into an environment that has nothing else of normproof, and used from an empty folder.
+
+Usage: wheel_test.py --built BUILD_FOLDER SOURCE_FOLDER CXX_COMPILER    packs what is built there (python/reuse.cmake)
+       wheel_test.py --wheel FILE SOURCE_FOLDER CXX_COMPILER            a wheel that `pip wheel` has compiled
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+KIND, SUBJECT, SOURCE, COMPILER = (sys.argv.pop(1) for _ in range(4))
+SUBJECT, SOURCE = pathlib.Path(SUBJECT).absolute(), pathlib.Path(SOURCE)
+if KIND not in ("--built", "--wheel"):
+    sys.exit(f"wheel_test.py: the first argument is --built or --wheel, not '{KIND}'")
+EXAMPLES = SOURCE / "kernels/host/examples"
+# A program that finds the source tree would pass without what the wheel has to bring.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("NORMPROOF_", "PYTHON", "CMAKE_PREFIX"))}
+
+
+def run(*command, status=0, **options):
+    done = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          **{"env": ENVIRONMENT, **options})
+    if done.returncode != status:
+        raise AssertionError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout[-6000:]}")
+    return done.stdout
+
+
+class Wheel(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        wheel = SUBJECT
+        if KIND == "--built":
+            run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check",
+                "-C", f"build-dir={cls.folder / 'build'}", "-C", f"cmake.define.NORMPROOF_BUILT={SUBJECT}",
+                "--wheel-dir", cls.folder, SOURCE, cwd=cls.folder)
+            wheel, = cls.folder.glob("normproof-*.whl")
+        run(sys.executable, "-m", "venv", "--without-pip", cls.folder / "environment")
+        cls.python = cls.folder / "environment/bin/python"
+        cls.program = cls.folder / "environment/bin/normproof"
+        run(sys.executable, "-m", "pip", "--python", cls.python, "install", "--quiet", "--no-deps", "--no-index",
+            "--disable-pip-version-check", wheel)
+        # numpy and ml_dtypes are those of the environment that runs this; normproof is not in it.
+        packages = run(cls.python, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))").strip()
+        numpy_folder = run(sys.executable, "-c", "import numpy; print(numpy.__path__[0])").strip()
+        pathlib.Path(packages, "numpy.pth").write_text(str(pathlib.Path(numpy_folder).parent) + "\n")
+        cls.empty = cls.folder / "empty"
+        cls.empty.mkdir()
+
+    def in_python(self, code):
+        return run(self.python, "-W", "error", "-c", f"import normproof; {code}", cwd=self.empty).strip()
+
+    def build(self, source, *arguments):
+        run("cmake", "-S", source, "-B", source / "build", f"-DCMAKE_CXX_COMPILER={COMPILER}", "-DCMAKE_BUILD_TYPE=Release",
+            "-DCMAKE_CXX_FLAGS_RELEASE=-O1", *arguments)
+        run("cmake", "--build", source / "build")
+
+    def test_the_program_is_there_under_both_names(self):
+        version = self.in_python("print(normproof.__version__)")
+        self.assertRegex(version, r"^\d+\.\d+\.\d+$")
+        self.assertIn(version, run(self.program, "--version", cwd=self.empty))
+        self.assertEqual(run(self.program, "list", cwd=self.empty), run(self.python, "-m", "normproof", "list", cwd=self.empty))
+        self.assertNotIn(str(SOURCE), run(self.program, "verify", "--help", cwd=self.empty))
+        # Exit codes are the program's.
+        run(self.program, "check", cwd=self.empty, status=2)
+        run(self.program, "check", "no-such-file.json", cwd=self.empty, status=3)
+
+    def test_folders_for_the_build_of_a_plug_in(self):
+        include, cmake = self.in_python("print(normproof.include_dir()); print(normproof.cmake_dir())").splitlines()
+        self.assertTrue(pathlib.Path(include, "normproof_plugin.h").is_file())
+        self.assertTrue(pathlib.Path(cmake, "normproofConfig.cmake").is_file())
+        self.assertEqual(run(self.python, "-m", "normproof", "--include-dir", cwd=self.empty).strip(), include)
+        self.assertEqual(run(self.program, "--cmake-dir", cwd=self.empty).strip(), cmake)
+
+    def test_a_new_plug_in_is_judged_without_a_source_tree(self):
+        written = run(self.program, "new-target", "mine", cwd=self.empty)
+        self.build(self.empty / "mine")
+        # The command that it printed, run as it stands. The program is not on the PATH.
+        command = re.search(r"^  (\S+) verify --target", written, re.MULTILINE)[1]
+        self.assertEqual(command, str(self.program))
+        run(self.program, "verify", "--target", "mine/build/libmine.so", "--seconds", 2, "--seed", 1, "--json", "result.json",
+            cwd=self.empty)
+        checks = json.loads((self.empty / "result.json").read_text())["checks"]
+        self.assertGreater(sum(check["group"] == "corpus" for check in checks), 50)
+
+    def test_a_cuda_source_runs_on_the_cpu(self):
+        project = self.folder / "project"
+        project.mkdir()
+        for file in ("warp_norm.cu", "warp_adapter.cpp", *(file.name for file in [*EXAMPLES.glob("*.h"), *EXAMPLES.glob("*.cuh")])):
+            shutil.copy(EXAMPLES / file, project)
+        (project / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.25)\nproject(project LANGUAGES CXX)\nfind_package(normproof REQUIRED)\n"
+            "normproof_add_cuda_host_target(norm SOURCES warp_norm.cu warp_adapter.cpp)\n")
+        self.build(project, f"-Dnormproof_DIR={self.in_python('print(normproof.cmake_dir())')}")
+        run(self.program, "identify", "--target", project / "build/libnorm.so", cwd=self.empty)
+
+    def test_python_judges(self):
+        said = self.in_python("case = next(normproof.cases('rms_norm')); out = case.run().out; print(bool(case.check(out)))")
+        self.assertEqual(said, "True")
+
+    @unittest.skipUnless(KIND == "--wheel", "a wheel of a development build links to the machine's libraries")
+    def test_a_compiled_wheel_needs_neither_boost_nor_fmt(self):
+        packages = pathlib.Path(self.in_python("print(normproof.__path__[0])"))
+        files = [*packages.glob("_installed/bin/*"), *packages.glob("_core*.so")]
+        self.assertGreaterEqual(len(files), 4)
+        for file in files:
+            self.assertNotRegex(run("ldd", file), r"libboost|libfmt|not found", file)
+
+
+if __name__ == "__main__":
+    unittest.main()

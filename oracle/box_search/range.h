@@ -115,16 +115,18 @@ class RangeArithmetic {
 
   Result multiply(const Result& a, const Result& b) const {
     if (!a.numbers || !b.numbers) return {{}, {}, false, true};
-    Result product{{}, {}, false, a.nan || b.nan || infinity_times_zero(a, b)};
-    include(product, Numbers::multiply(a.low, b.low));
-    include(product, Numbers::multiply(a.low, b.high));
-    include(product, Numbers::multiply(a.high, b.low));
-    include(product, Numbers::multiply(a.high, b.high));
+    Result product{{}, {}, false, a.nan || b.nan};
+    include_corners(product, a, b);
+    if (infinity_times_zero(a, b)) {
+      product.nan = true;
+      include_finite_corners(product, a, b);
+    }
     return product;
   }
   Result multiply(const Result& a, const Constant& b) const {
     if (!a.numbers || Numbers::is_nan(b.value)) return {{}, {}, false, true};
-    Result product{{}, {}, false, a.nan || infinity_times_zero(a, single(b.value))};
+    if (Numbers::is_infinite(b.value) || has_infinity(a)) return multiply(a, single(b.value));
+    Result product{{}, {}, false, a.nan};
     include(product, Numbers::multiply(a.low, b.value));
     include(product, Numbers::multiply(a.high, b.value));
     return product;
@@ -170,8 +172,28 @@ class RangeArithmetic {
     return Numbers::is_infinite(high) && !Numbers::is_negative(high);
   }
 
-  // A corner that is NaN (0 * infinity) stands for no number: the corner beside it has the product that is
-  // left.
+  static void include_corners(Result& product, const Result& a, const Result& b) {
+    include(product, Numbers::multiply(a.low, b.low));
+    include(product, Numbers::multiply(a.low, b.high));
+    include(product, Numbers::multiply(a.high, b.low));
+    include(product, Numbers::multiply(a.high, b.high));
+  }
+  // Where 0 * infinity leaves corners without a number, those of the finite parts of the ranges.
+  static void include_finite_corners(Result& product, const Result& a, const Result& b) {
+    const Result finite_a = finite_part(a), finite_b = finite_part(b);
+    if (finite_a.numbers) include_corners(product, finite_a, b);
+    if (finite_b.numbers) include_corners(product, a, finite_b);
+    if (finite_a.numbers && finite_b.numbers) include_corners(product, finite_a, finite_b);
+  }
+  static Result finite_part(Result a) {
+    const Number largest = Numbers::from_float(number_at(kPlusInfinity - 1));
+    if (has_minus_infinity(a.low)) a.low = Numbers::negate(largest);
+    if (has_plus_infinity(a.high)) a.high = largest;
+    a.numbers = !Numbers::less(a.high, a.low) && !has_infinity(a);
+    return a;
+  }
+
+  // A corner that is NaN stands for no number.
   static void include(Result& product, const Number& corner) {
     if (Numbers::is_nan(corner)) return;
     if (!product.numbers || Numbers::less(corner, product.low)) product.low = corner;
@@ -209,13 +231,9 @@ class RangeArithmetic {
       const bool reached = negative ? has_minus_infinity(a.low) : has_plus_infinity(a.high);
       if (reached) join(add(multiply(single(infinity(negative)), b), c));
     }
-    const Number largest = Numbers::from_float(number_at(kPlusInfinity - 1));
-    Result finite = a;
-    if (has_minus_infinity(finite.low)) finite.low = Numbers::negate(largest);
-    if (has_plus_infinity(finite.high)) finite.high = largest;
-    const bool any_finite = !Numbers::less(finite.high, finite.low) && !Numbers::is_infinite(finite.low) &&
-                            !Numbers::is_infinite(finite.high);
-    if (any_finite) join(Numbers::is_infinite(b.value) ? add(multiply(finite, b), c) : fused(finite, b, c));
+    const Result finite = finite_part(a);
+    if (finite.numbers)
+      join(Numbers::is_infinite(b.value) ? add(multiply(finite, b), c) : fused(finite, b, c));
     result.nan = result.nan || a.nan || c.nan;
     return result;
   }

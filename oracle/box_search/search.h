@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <stdexcept>
 #include <vector>
 
 #include "oracle/box_search/line.h"
@@ -185,6 +186,7 @@ class Search {
   // Two halves of the side along which the outputs run further. Halves by value, since a window around zero
   // holds a billion floats that are all but zero.
   void split(Node node, std::vector<Node>& open) {
+    if (node.box.is_point()) throw std::logic_error("oracle: a single point is neither right nor wrong");
     const bool second =
         node.box.first.is_point() ||
         (!node.box.second.is_point() && problem_.spread(node.box, true) > problem_.spread(node.box, false));

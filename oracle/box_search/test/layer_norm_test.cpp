@@ -119,15 +119,7 @@ TEST(LayerNormSearch, HonestRowsConform) {
              elements, most_boxes, seed);
 }
 
-// Every pair of the window that explains the elements.
-std::int64_t points_of(const std::vector<Box>& window) {
-  std::int64_t points = 0;
-  for (const Box& box : window) {
-    points += (std::int64_t{box.first.high} - box.first.low + 1) *
-              (std::int64_t{box.second.high} - box.second.low + 1);
-  }
-  return points;
-}
+// Whether any pair of the window explains the elements.
 bool explained(const Subject& subject, const std::vector<Box>& window, const std::vector<float>& got) {
   for (const Box& box : window) {
     for (Position m = box.first.low; m <= box.first.high; ++m) {
@@ -208,7 +200,7 @@ TEST(LayerNormSearch, AgreesWithEnumeration) {
     Subject subject = random_subject(random, count, row_class);
     if (random.chance(1, 2)) subject.rule.sum_depth = 4;
     subject.rule.inverse_root_ulp = static_cast<int>(random.below(3));
-    if (points_of(layer_norm_window(subject.rule, subject.x).boxes) > 4000) continue;
+    if (test::points_of(layer_norm_window(subject.rule, subject.x).boxes) > 4000) continue;
     const test::MeanAndVariance honest =
         test::honest_statistics(subject.x, subject.rule.statistics, random.pick(kSummationOrders), random);
     const float root = test::inverse_root_off_by(honest.variance, subject.rule.epsilon, 0);

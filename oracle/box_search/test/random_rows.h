@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "corpus/random.h"
+#include "oracle/box_search/search.h"
 #include "oracle/row_kernels.h"
 
 namespace normproof::oracle::box_search::test {
@@ -42,6 +43,14 @@ inline float bell(Random& random) {
   std::int64_t sum = 0;
   for (int i = 0; i < 4; ++i) sum += random.between(-(1 << 22), 1 << 22);
   return static_cast<float>(sum) * 0x1.bb67aep-23f;  // standard deviation 1
+}
+
+// How many points there are to try.
+inline double points_of(const std::vector<Box>& window) {
+  const auto width = [](const Side& side) { return static_cast<double>(side.high) - side.low + 1; };
+  double points = 0;
+  for (const Box& box : window) points += width(box.first) * width(box.second);
+  return points;
 }
 
 enum class RowClass : std::uint8_t {

@@ -101,6 +101,53 @@ TEST(Ranges, AreWhatEveryPointGives) {
   }
 }
 
+// Wide ranges hold what the points within them give.
+TEST(Ranges, HoldWhatTheirPointsGive) {
+  const std::uint64_t seed = test::seed(15);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  const HardwareRanges ranges(DType::bf16);
+  const auto wide = [&] {
+    const Position a = order_of(any_number(random)), b = order_of(any_number(random));
+    return Side{std::min(a, b), std::max(a, b)};
+  };
+  const auto inside = [&](const Side& side) {
+    switch (random.below(4)) {
+      case 0:
+        return side.low;
+      case 1:
+        return side.high;
+      case 2:
+        return std::clamp(order_of(any_number(random)), side.low, side.high);
+      default:
+        return static_cast<Position>(random.between(side.low, side.high));
+    }
+  };
+  for (std::int64_t i = 0; i < 100000 * test::scale(); ++i) {
+    const Side a = wide(), b = random.chance(1, 4) ? Side{inside(a), 0} : wide(), c = wide();
+    const Side second = b.high < b.low ? Side{b.low, b.low} : b;
+    const float factor = any_number(random);
+    const auto x = ranges.range(a.low, a.high), y = ranges.range(second.low, second.high),
+               z = ranges.range(c.low, c.high);
+    const auto w = ranges.constant(factor);
+    for (int point = 0; point < 4; ++point) {
+      const float p = number_at(inside(a)), q = number_at(inside(second)), t = number_at(inside(c));
+      const auto expect_holds = [&](const auto& range, float value, const char* what) {
+        const bool holds = std::isnan(value) ? range.nan
+                                             : range.numbers && order_of(range.low) <= order_of(value) &&
+                                                   order_of(value) <= order_of(range.high);
+        ASSERT_TRUE(holds) << what << " seed " << seed << " trial " << i << ": " << p << " " << q << " " << t
+                           << " " << factor << " gives " << value;
+      };
+      expect_holds(ranges.add(x, y), p + q, "add");
+      expect_holds(ranges.multiply(x, y), p * q, "multiply");
+      expect_holds(ranges.multiply(x, w), p * factor, "scale");
+      expect_holds(ranges.fused(x, w, z), std::fma(p, factor, t), "fused");
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+  }
+}
+
 // Where a block says that all is satisfied, so do the ranges of single elements.
 TEST(Ranges, BlocksNeverSatisfyWhatElementsDoNot) {
   const std::uint64_t seed = test::seed(12);

@@ -1,0 +1,501 @@
+// The judges of dx, dw and db: honest kernels of all kinds conform; on small rows the verdict on dx is that
+// of trying every pair of the window; which faults they see is measured. NORMPROOF_TEST_SCALE=N makes N times
+// as many rows, NORMPROOF_TEST_SEED=N others.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <map>
+#include <string>
+
+#include "oracle/box_search/norm_gradient.h"
+#include "oracle/box_search/norm_gradient_window.h"
+#include "oracle/box_search/test/honest_sums.h"
+#include "oracle/box_search/test/random_rows.h"
+#include "oracle/box_search/weight_gradient.h"
+
+namespace normproof::oracle::box_search {
+namespace {
+
+using test::random_row;
+using test::RowClass;
+
+// A row with everything that a kernel is given. The formulas are written here once more, plainly.
+struct Subject {
+  NormGradientRule rule;
+  std::vector<float> dy, x, weight, added;
+  float mean = 0, root = 0;
+
+  std::size_t size() const { return x.size(); }
+  float factor(std::size_t j) const { return rule.weight_plus_one ? 1 + weight[j] : weight[j]; }
+  float normalized(std::size_t j) const { return (rule.centred ? x[j] - mean : x[j]) * root; }
+
+  // z of the header, for one element.
+  float difference(std::size_t j, float c1, float c2) const {
+    const float n = rule.of_sums ? static_cast<float>(size()) : 1.0f;
+    const float w = n * factor(j), xh = normalized(j);
+    const bool correction = rule.contraction == GradientContraction::correction;
+    const bool gradient = rule.contraction == GradientContraction::gradient;
+    const float wdy = dy[j] * w;
+    if (!rule.centred || rule.order == GradientOrder::correction_first) {
+      const float first = correction ? std::fma(-xh, c1, wdy)
+                          : gradient ? std::fma(dy[j], w, -(xh * c1))
+                                     : wdy - xh * c1;
+      return rule.centred ? first - c2 : first;
+    }
+    if (rule.order == GradientOrder::mean_first) {
+      const float first = gradient ? std::fma(dy[j], w, -c2) : wdy - c2;
+      return correction ? std::fma(-xh, c1, first) : first - xh * c1;
+    }
+    const float both = correction ? std::fma(xh, c1, c2) : xh * c1 + c2;
+    return gradient ? std::fma(dy[j], w, -both) : wdy - both;
+  }
+  std::vector<float> plain(float c1, float c2) const {
+    std::vector<float> dx;
+    for (std::size_t j = 0; j < size(); ++j) {
+      const float scale = rule.of_sums ? 1.0f / static_cast<float>(size()) * root : root;
+      float value = difference(j, c1, c2) * scale;
+      if (rule.added == AddedGradient::before_rounding) value += added[j];
+      dx.push_back(value);
+    }
+    test::round_to_format(dx, rule.activation);
+    if (rule.added == AddedGradient::after_rounding) {
+      for (std::size_t j = 0; j < size(); ++j) dx[j] += added[j];
+      test::round_to_format(dx, rule.activation);
+    }
+    return dx;
+  }
+
+  // c1 and c2 as a kernel has them.
+  std::pair<float, float> honest(SummationOrder order, Random& random) const {
+    std::vector<float> xh, wdy, ones(size(), 1.0f), terms;
+    const auto association = random.below(3);
+    for (std::size_t j = 0; j < size(); ++j) {
+      xh.push_back(normalized(j));
+      wdy.push_back(dy[j] * factor(j));
+      const float centred = rule.centred ? x[j] - mean : x[j];
+      terms.push_back(association == 0 ? ((dy[j] * factor(j)) * centred) * root
+                                       : (dy[j] * xh[j]) * factor(j));
+    }
+    const float s1 =
+        association == 2 ? test::sum_of_products(xh, wdy, order, random) : test::sum_of(terms, order, random);
+    const float s2 = random.chance(1, 2) ? test::sum_of(wdy, order, random)
+                                         : test::sum_of_products(dy, weights(), order, random);
+    if (rule.of_sums) return {s1, rule.centred ? s2 : 0};
+    const bool multiplies = random.chance(1, 2);
+    return {test::mean_of_sum(s1, size(), multiplies),
+            rule.centred ? test::mean_of_sum(s2, size(), multiplies) : 0};
+  }
+  std::vector<float> weights() const {
+    std::vector<float> result;
+    for (std::size_t j = 0; j < size(); ++j) result.push_back(factor(j));
+    return result;
+  }
+
+  std::vector<std::byte> bytes(const std::vector<float>& values) const {
+    return test::packed(values, rule.activation);
+  }
+};
+
+// The packed operands of a subject, and the judge that reads them.
+struct Judged {
+  explicit Judged(const Subject& subject)
+      : dy(subject.bytes(subject.dy)),
+        x(subject.bytes(subject.x)),
+        added(subject.rule.added == AddedGradient::none ? std::vector<std::byte>()
+                                                        : subject.bytes(subject.added)),
+        judge(subject.rule, static_cast<std::int64_t>(subject.size()),
+              subject.rule.weight ? test::packed(subject.weight, *subject.rule.weight)
+                                  : std::vector<std::byte>()),
+        operands{dy, x, added, subject.mean, subject.root} {}
+  std::vector<std::byte> dy, x, added;
+  NormGradientJudge judge;
+  GradientOperands operands;
+};
+
+Subject random_subject(Random& random, std::int64_t count, RowClass row_class) {
+  Subject subject;
+  NormGradientRule& rule = subject.rule;
+  rule.activation = random.pick(std::array{DType::bf16, DType::fp16, DType::fp32});
+  rule.centred = random.chance(1, 2);
+  rule.contraction = static_cast<GradientContraction>(random.below(3));
+  rule.order = static_cast<GradientOrder>(random.below(3));
+  rule.of_sums = random.chance(1, 3);
+  rule.added = static_cast<AddedGradient>(random.below(3));
+  rule.weight_plus_one = random.chance(1, 8);
+  if (random.chance(3, 4)) rule.weight = random.chance(1, 2) ? rule.activation : DType::fp32;
+  subject.x = random_row(random, rule.activation, count, row_class);
+  subject.dy = random_row(
+      random, rule.activation, count,
+      random.chance(1, 12) ? static_cast<RowClass>(random.below(test::kRowClasses)) : RowClass::centred);
+  subject.added = random_row(random, rule.activation, count, RowClass::centred);
+  const auto n = static_cast<std::size_t>(count);
+  subject.weight.assign(n, rule.weight_plus_one ? 0.0f : 1.0f);
+  if (rule.weight) subject.weight = test::random_weight(random, *rule.weight, count);
+  const test::MeanAndVariance honest =
+      test::honest_statistics(subject.x, Statistics::two_pass, random.pick(kSummationOrders), random);
+  subject.mean = rule.centred ? honest.mean : 0.0f;
+  const float square = rule.centred ? honest.variance : honest.variance + honest.mean * honest.mean;
+  subject.root = test::inverse_root_off_by(square, std::bit_cast<std::uint32_t>(1e-5f), 0);
+  return subject;
+}
+
+std::string text_of(const Subject& subject, RowClass row_class) {
+  const NormGradientRule& rule = subject.rule;
+  return fmt::format("{} H={} centred={} contraction={} order={} of_sums={} added={} weight={} class={}",
+                     name_of(rule.activation), subject.size(), rule.centred, name_of(rule.contraction),
+                     name_of(rule.order), rule.of_sums, static_cast<int>(rule.added),
+                     rule.weight ? name_of(*rule.weight) : "none", static_cast<int>(row_class));
+}
+
+TEST(NormGradientSearch, HonestRowsConform) {
+  const std::uint64_t seed = test::seed(21);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  const std::int64_t rows = 4000 * test::scale();
+  std::int64_t most_boxes = 0, elements = 0;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const std::int64_t count = random.log_between(1, random.chance(1, 20) ? 8192 : 512);
+    const auto row_class = static_cast<RowClass>(random.below(test::kRowClasses));
+    const Subject subject = random_subject(random, count, row_class);
+    const SummationOrder order = random.pick(kSummationOrders);
+    const auto [c1, c2] = subject.honest(order, random);
+    Judged judged(subject);
+    const std::vector<float> dx = subject.plain(c1, c2);
+    const RowVerdict verdict = judged.judge.judge(judged.operands, subject.bytes(dx));
+    ASSERT_TRUE(verdict.conforms) << "seed " << seed << " row " << i << ": " << text_of(subject, row_class)
+                                  << " order " << name_of(order) << " c1 " << c1 << " c2 " << c2;
+    if (random.chance(1, 40)) judged.judge.require_exact(verdict);
+    most_boxes = std::max(most_boxes, verdict.boxes);
+    elements += count;
+  }
+  fmt::print("dx, honest: {} rows, {} elements, 0 refused, at most {} boxes (seed {})\n", rows, elements,
+             most_boxes, seed);
+}
+
+bool explained(const Subject& subject, const std::vector<Box>& window, const std::vector<float>& got) {
+  for (const Box& box : window) {
+    for (Position p = box.first.low; p <= box.first.high; ++p) {
+      for (Position q = box.second.low; q <= box.second.high; ++q) {
+        const std::vector<float> dx = subject.plain(number_at(p), number_at(q));
+        bool all = true;
+        for (std::size_t j = 0; j < dx.size() && all; ++j) all = position_of(dx[j]) == position_of(got[j]);
+        if (all) return true;
+      }
+    }
+  }
+  return false;
+}
+
+std::vector<float> faulty(const Subject& subject, float c1, float c2, int fault, Random& random) {
+  Subject other = subject;
+  std::vector<float> dx = subject.plain(c1, c2);
+  const auto replace_second_half = [&](const std::vector<float>& by) {
+    const auto half = static_cast<std::ptrdiff_t>(dx.size() / 2);
+    std::copy(by.begin() + half, by.end(), dx.begin() + half);
+    return dx;
+  };
+  switch (fault) {
+    case 0: {
+      const Format& format = format_of(subject.rule.activation);
+      float& value = dx[random.below(dx.size())];
+      const std::uint64_t bits = round_bits(format, decode(DType::fp32, std::bit_cast<std::uint32_t>(value)));
+      const Value next = decode(format, next_up(format, bits));
+      value = next.is_nan() ? NAN : static_cast<float>(to_double(next));
+      return dx;
+    }
+    case 1:
+      return replace_second_half(subject.plain(std::nextafter(c1, INFINITY), c2));
+    case 2:
+      return subject.plain(0, c2);
+    case 3:
+      other.rule.contraction = static_cast<GradientContraction>(
+          (static_cast<int>(subject.rule.contraction) + 1 + random.below(2)) % 3);
+      return other.plain(c1, c2);
+    case 4:
+      for (float& value : other.dy) value *= 1 + 0x1p-9f;  // wdy off by its rounding to bf16, about
+      return other.plain(c1, c2);
+    case 5:
+      if (other.rule.added == AddedGradient::none) return dx;
+      other.rule.added = other.rule.added == AddedGradient::before_rounding ? AddedGradient::after_rounding
+                                                                            : AddedGradient::before_rounding;
+      return other.plain(c1, c2);
+    default:
+      return subject.plain(number_at(position_of(c1) + static_cast<Position>(random.between(-40, 40))),
+                           subject.rule.centred
+                               ? number_at(position_of(c2) + static_cast<Position>(random.between(-40, 40)))
+                               : c2);
+  }
+}
+constexpr std::array<const char*, 7> kFaults = {"one element one number up",
+                                                "half the row with the next c1",
+                                                "c1 dropped",
+                                                "another contraction",
+                                                "dy off by 2^-9",
+                                                "added before for after rounding",
+                                                "c1 and c2 off by up to 40"};
+
+TEST(NormGradientSearch, AgreesWithEnumeration) {
+  const std::uint64_t seed = test::seed(22);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  const std::int64_t rows = 1500 * test::scale();
+  std::int64_t judged_rows = 0, refuted = 0, most_boxes = 0;
+  std::map<std::size_t, std::int64_t> sizes;
+  while (judged_rows < rows) {
+    const std::int64_t count = 1 + static_cast<std::int64_t>(random.below(16));
+    const auto row_class = static_cast<RowClass>(
+        random.chance(1, 6) ? random.below(test::kRowClasses) : random.below(test::kOrdinaryRowClasses));
+    Subject subject = random_subject(random, count, row_class);
+    if (random.chance(1, 2)) subject.rule.sum_depth = 4;
+    const auto [c1, c2] = subject.honest(random.pick(kSummationOrders), random);
+    const std::vector<float> dx =
+        faulty(subject, c1, c2, static_cast<int>(random.below(kFaults.size())), random);
+    Judged judged(subject);
+    const RowVerdict verdict = judged.judge.judge(judged.operands, subject.bytes(dx));
+    if (test::points_of(verdict.window) > 4000) continue;
+    ASSERT_EQ(verdict.conforms, explained(subject, verdict.window, dx))
+        << "seed " << seed << ": " << text_of(subject, row_class);
+    ++judged_rows;
+    most_boxes = std::max(most_boxes, verdict.boxes);
+    if (!verdict.conforms) {
+      ++refuted;
+      ++sizes[verdict.refutation.size()];
+    }
+    if (random.chance(1, 20)) judged.judge.require_exact(verdict);
+  }
+  EXPECT_GT(refuted, rows / 5);
+  std::string text;
+  for (const auto& [size, times] : sizes) text += fmt::format(" {}: {}", size, times);
+  fmt::print(
+      "dx, faulty: {} rows, {} refuted, 0 differ from enumeration, at most {} boxes; certificates by size:{} "
+      "(seed {})\n",
+      judged_rows, refuted, most_boxes, text, seed);
+}
+
+TEST(NormGradientSearch, DetectionTable) {
+  const std::uint64_t seed = test::seed(23);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  const std::int64_t rows = 60 * test::scale();
+  for (const DType dtype : {DType::bf16, DType::fp16, DType::fp32}) {
+    for (std::size_t fault = 0; fault + 1 < kFaults.size(); ++fault) {
+      std::int64_t changed = 0, seen = 0;
+      for (std::int64_t i = 0; i < rows; ++i) {
+        const std::int64_t count = random.log_between(16, 1024);
+        const auto row_class = static_cast<RowClass>(random.below(test::kOrdinaryRowClasses));
+        Subject subject;
+        do {
+          subject = random_subject(random, count, row_class);
+        } while (subject.rule.activation != dtype);
+        const auto [c1, c2] = subject.honest(random.pick(kSummationOrders), random);
+        const std::vector<float> right = subject.plain(c1, c2);
+        const std::vector<float> wrong = faulty(subject, c1, c2, static_cast<int>(fault), random);
+        if (subject.bytes(right) == subject.bytes(wrong)) continue;
+        ++changed;
+        Judged judged(subject);
+        seen += judged.judge.judge(judged.operands, subject.bytes(wrong), false).conforms ? 0 : 1;
+      }
+      fmt::print("| dx | {} | {} | {} / {} |\n", name_of(dtype), kFaults[fault], seen, changed);
+      if (dtype == DType::fp32 && changed > 0) EXPECT_GT(2 * seen, changed) << kFaults[fault];
+    }
+  }
+}
+
+// Columns of one sum each.
+struct Columns {
+  WeightGradientRule rule;
+  std::int64_t rows = 0, columns = 0;
+  std::vector<float> dy, x, mean, root;
+
+  std::size_t at(std::int64_t row, std::int64_t column) const {
+    return static_cast<std::size_t>(row * columns + column);
+  }
+  float normalized(std::int64_t row, std::int64_t column) const {
+    const auto r = static_cast<std::size_t>(row);
+    return (rule.centred ? x[at(row, column)] - mean[r] : x[at(row, column)]) * root[r];
+  }
+  // The sum of the first `used` rows.
+  float honest(std::int64_t column, std::int64_t used, SummationOrder order, Random& random) const {
+    std::vector<float> a, b;
+    const auto association = random.below(2);
+    for (std::int64_t row = 0; row < used; ++row) {
+      const float gradient = dy[at(row, column)];
+      if (rule.of_bias) {
+        a.push_back(gradient);
+        b.push_back(1);
+      } else if (association == 0) {
+        a.push_back(gradient);
+        b.push_back(normalized(row, column));
+      } else {
+        const auto r = static_cast<std::size_t>(row);
+        a.push_back(gradient * (rule.centred ? x[at(row, column)] - mean[r] : x[at(row, column)]));
+        b.push_back(root[r]);
+      }
+    }
+    return test::sum_of_products(a, b, order, random);
+  }
+};
+
+Columns random_columns(Random& random) {
+  Columns result;
+  WeightGradientRule& rule = result.rule;
+  rule.activation = random.pick(std::array{DType::bf16, DType::fp16, DType::fp32});
+  rule.weight = random.chance(1, 2) ? rule.activation : DType::fp32;
+  rule.centred = random.chance(1, 2);
+  rule.of_bias = random.chance(1, 3);
+  result.rows = random.log_between(1, 300);
+  result.columns = random.log_between(1, 16);
+  const auto dy_class =
+      random.chance(1, 4) ? static_cast<RowClass>(random.below(test::kRowClasses)) : RowClass::centred;
+  result.dy = random_row(random, rule.activation, result.rows * result.columns, dy_class);
+  result.x = random_row(random, rule.activation, result.rows * result.columns, RowClass::offset_5);
+  for (std::int64_t row = 0; row < result.rows; ++row) {
+    result.mean.push_back(test::bell(random));
+    result.root.push_back(1 + 0.1f * test::bell(random));
+  }
+  return result;
+}
+
+WeightGradientVerdict judged(const Columns& c, std::vector<float> sums) {
+  const auto dy = test::packed(c.dy, c.rule.activation);
+  const auto x = c.rule.of_bias ? std::vector<std::byte>() : test::packed(c.x, c.rule.activation);
+  WeightGradientOperands operands{dy, x, {}, {}};
+  if (!c.rule.of_bias) {
+    operands.inverse_root = c.root;
+    if (c.rule.centred) operands.mean = c.mean;
+  }
+  return judge_weight_gradient(c.rule, c.rows, c.columns, operands,
+                               test::packed(std::move(sums), c.rule.weight));
+}
+
+TEST(WeightGradient, HonestSumsConform) {
+  const std::uint64_t seed = test::seed(24);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  std::int64_t columns = 0, exactly = 0;
+  for (std::int64_t i = 0; i < 1500 * test::scale(); ++i) {
+    const Columns c = random_columns(random);
+    std::vector<float> sums;
+    for (std::int64_t column = 0; column < c.columns; ++column) {
+      sums.push_back(c.honest(column, c.rows, random.pick(kSummationOrders), random));
+    }
+    const WeightGradientVerdict verdict = judged(c, sums);
+    ASSERT_TRUE(verdict.conforms()) << "seed " << seed << " trial " << i << " column "
+                                    << verdict.violations[0].column << " got " << verdict.violations[0].got
+                                    << " wants [" << verdict.violations[0].low << ", "
+                                    << verdict.violations[0].high << "]";
+    columns += verdict.columns;
+    exactly += verdict.decided_exactly;
+  }
+  fmt::print("dw and db, honest: {} columns, 0 refused, {} decided exactly (seed {})\n", columns, exactly,
+             seed);
+}
+
+// The verdict is that of the interval in exact arithmetic, at its ends too.
+TEST(WeightGradient, EndsOfTheIntervalAreExact) {
+  const std::uint64_t seed = test::seed(25);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  std::int64_t outside = 0;
+  for (std::int64_t i = 0; i < 400 * test::scale(); ++i) {
+    Columns c = random_columns(random);
+    c.rule.sum_depth = random.between(1, 20);
+    c.columns = 1;
+    c.rows = std::min<std::int64_t>(c.rows, 40);
+    const auto used = static_cast<std::size_t>(c.rows);
+    c.dy.resize(used);
+    c.x.resize(used);
+    c.mean.resize(used);
+    c.root.resize(used);
+    for (float& value : c.dy) value = std::fabs(value) < 1e30f ? value : 1.0f;
+    // (1 + u)^k - 1 by hand, and the terms as exact values.
+    Value sum, absolute, growth = Value::integer(1);
+    const Value step = Value::integer(1) + Value::finite(false, 1, -24);
+    const std::int64_t factors = std::min(c.rows - 1, *c.rule.sum_depth) + (c.rule.of_bias ? 0 : 3);
+    for (std::int64_t k = 0; k < factors; ++k) growth = growth * step;
+    growth = growth + Value::integer(-1);
+    for (std::size_t row = 0; row < used; ++row) {
+      const auto value = [](float v) { return decode(DType::fp32, std::bit_cast<std::uint32_t>(v)); };
+      Value term = value(c.dy[row]);
+      if (!c.rule.of_bias) {
+        term = term * (c.rule.centred ? value(c.x[row]) + -value(c.mean[row]) : value(c.x[row])) *
+               value(c.root[row]);
+      }
+      sum = sum + term;
+      absolute = absolute + (term.negative() ? -term : term);
+    }
+    const auto rounded = [&](const Value& end) {
+      return position_of(round_to(c.rule.weight, round_to(DType::fp32, end)));
+    };
+    const Position low = rounded(sum + -(absolute * growth)), high = rounded(sum + absolute * growth);
+    for (const Position tried : {low, high}) {
+      const float end = number_at(tried);
+      if (!std::isfinite(end) || std::fabs(end) < 1e-3f || c.rule.weight != DType::fp32) continue;
+      // An exact sum has a shorter interval, of one number.
+      EXPECT_TRUE(judged(c, {end}).conforms() || c.rule.of_bias) << "seed " << seed << " trial " << i;
+      const float beyond = number_at(tried == low ? low - 1 : high + 1);
+      EXPECT_FALSE(judged(c, {beyond}).conforms()) << "seed " << seed << " trial " << i;
+      ++outside;
+    }
+  }
+  EXPECT_GT(outside, 100);
+}
+
+TEST(WeightGradient, DetectionTable) {
+  const std::uint64_t seed = test::seed(26);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  for (const bool with_depth : {false, true}) {
+    std::int64_t dropped = 0, in_bf16 = 0, columns = 0;
+    for (std::int64_t i = 0; i < 40 * test::scale(); ++i) {
+      Columns c = random_columns(random);
+      c.rule.activation = c.rule.weight = DType::bf16;
+      c.rule.of_bias = false;
+      c.rows = 1024;
+      c.columns = 1;
+      c.dy = random_row(random, DType::bf16, c.rows, RowClass::centred);
+      c.x = random_row(random, DType::bf16, c.rows, RowClass::centred);
+      c.mean.assign(static_cast<std::size_t>(c.rows), 0.0f);
+      c.root.assign(static_cast<std::size_t>(c.rows), 1.0f);
+      if (with_depth) c.rule.sum_depth = canonical_weight_gradient_depth(c.rows);
+      const float right = c.honest(0, c.rows, SummationOrder::pairwise, random);
+      const float short_sum = c.honest(0, c.rows - 1, SummationOrder::pairwise, random);
+      std::vector<float> total(1, 0.0f);
+      for (std::int64_t row = 0; row < c.rows; ++row) {
+        total[0] += c.dy[c.at(row, 0)] * c.normalized(row, 0);
+        test::round_to_format(total, DType::bf16);
+      }
+      ASSERT_TRUE(judged(c, {right}).conforms());
+      dropped += judged(c, {short_sum}).conforms() ? 0 : 1;
+      in_bf16 += judged(c, {total[0]}).conforms() ? 0 : 1;
+      ++columns;
+    }
+    fmt::print("| dw of 1024 rows, {} | bf16 | a row left out | {} / {} |\n",
+               with_depth ? "depth stated" : "any order", dropped, columns);
+    fmt::print("| dw of 1024 rows, {} | bf16 | accumulated in bf16 | {} / {} |\n",
+               with_depth ? "depth stated" : "any order", in_bf16, columns);
+    EXPECT_GT(2 * in_bf16, columns);
+  }
+}
+
+TEST(WeightGradient, CanonicalOrderConformsToItsDepth) {
+  const std::uint64_t seed = test::seed(27);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  for (int i = 0; i < 200; ++i) {
+    Columns c = random_columns(random);
+    c.rule.sum_depth = canonical_weight_gradient_depth(c.rows);
+    const auto dy = test::packed(c.dy, c.rule.activation);
+    const auto x = c.rule.of_bias ? std::vector<std::byte>() : test::packed(c.x, c.rule.activation);
+    WeightGradientOperands operands{dy, x, {}, {}};
+    if (!c.rule.of_bias) operands.inverse_root = c.root;
+    if (!c.rule.of_bias && c.rule.centred) operands.mean = c.mean;
+    const auto sums = canonical_weight_gradient(c.rule, c.rows, c.columns, operands);
+    ASSERT_TRUE(judge_weight_gradient(c.rule, c.rows, c.columns, operands, sums).conforms())
+        << "seed " << seed << " trial " << i << " rows " << c.rows;
+  }
+}
+
+}  // namespace
+}  // namespace normproof::oracle::box_search

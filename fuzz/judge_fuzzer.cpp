@@ -84,9 +84,18 @@ class Examination {
     const oracle::ExactRow exact = oracle::decode_row(formula_, tensors_, row);
     const oracle::Value root =
         oracle::exact_row_scale(arithmetic, formula_, exact.variance_operands()).inverse_root;
+    oracle::Formula of_row = formula_;
+    if (formula_.quantizes_by_row) {
+      const oracle::Value maximum = oracle::exact_row_maximum(formula_, exact, tensors_, root);
+      const auto scale = static_cast<std::uint32_t>(oracle::round_bits(
+          oracle::format_of(DType::fp32), oracle::exact_quantization_scale(arithmetic, formula_, maximum)));
+      require(oracle::same(DType::fp32, scale, oracle::row_scale_bits(formula_, wanted_, row)),
+              "exact and fast path disagree on scales");
+      of_row = formula_.with_scale(scale);
+    }
     for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
       const oracle::SumParts& sums = exact.sums[static_cast<std::size_t>(column)];
-      const std::uint64_t out = oracle::exact_output(arithmetic, formula_, sums.output_operand,
+      const std::uint64_t out = oracle::exact_output(arithmetic, of_row, sums.output_operand,
                                                      oracle::decode_weight(formula_, tensors_, column), root);
       const std::int64_t index = row * case_.hidden_size() + column;
       require(
@@ -117,6 +126,10 @@ class Examination {
       row = index / case_.hidden_size();
       column = index % case_.hidden_size();
     }
+    if (formula_.quantizes_by_row && random_.chance(1, 3)) {
+      const std::uint32_t scale = load_bits(altered[Role::scales], DType::fp32, row);
+      store_bits(altered[Role::scales], DType::fp32, row, random_.chance(1, 2) ? scale + 1 : scale - 1);
+    }
     const auto verdict = oracle::judge_canonical(case_, tensors_, altered, policy_);
     require(verdict.mismatches == count_differences(altered), "the canonical judge counts other mismatches");
     explain(altered, row, column);
@@ -130,8 +143,8 @@ class Examination {
         count += oracle::same(dtype, load_bits(a, dtype, i), load_bits(b, dtype, i)) ? 0 : 1;
       }
     };
-    add(wanted_[Role::out], altered[Role::out], case_.output_dtype());
-    add(wanted_[Role::residual_out], altered[Role::residual_out], case_.dtype);
+    for (const Role role : kRoles)
+      if (case_.has_output(role)) add(wanted_[role], altered[role], case_.dtype_of(role));
     return count;
   }
 
@@ -140,11 +153,10 @@ class Examination {
     require(!oracle::to_text(explanation).empty(), "an explanation without text");
     const std::int64_t index = row * case_.hidden_size() + column;
     for (const oracle::ExplainedOutput& output : explanation.outputs) {
-      const bool out = output.name == "out";
-      const std::uint32_t wanted =
-          load_bits(out ? wanted_[Role::out] : wanted_[Role::residual_out], output.dtype, index);
-      const std::uint32_t got =
-          load_bits(out ? altered[Role::out] : altered[Role::residual_out], output.dtype, index);
+      const Role role = *std::ranges::find(kRoles, output.name, [](Role each) { return name_of(each); });
+      const std::int64_t place = role == Role::scales ? row : index;
+      const std::uint32_t wanted = load_bits(wanted_[role], output.dtype, place);
+      const std::uint32_t got = load_bits(altered[role], output.dtype, place);
       require(oracle::same(output.dtype, output.wanted, wanted), "explain wants other bits than the judge");
       require(output.got == got, "explain was given other bits");
     }
@@ -177,7 +189,8 @@ class Examination {
     for (const oracle::RowWitness& row : verdict.row_witnesses) {
       const std::span got =
           std::span(altered[Role::out]).subspan(static_cast<std::size_t>(row.row) * row_bytes, row_bytes);
-      const std::optional<bool> explained = explained_by_some_root(row.row, got);
+      const std::optional<bool> explained =
+          explained_by_some_root(row.row, got, oracle::row_scale_bits(formula_, altered, row.row));
       if (explained) require(*explained == !row.violation, "the witness judge and brute force disagree");
     }
     for (const oracle::Certificate& certificate : verdict.first_violations) {
@@ -187,7 +200,8 @@ class Examination {
   }
 
   // Whether an admissible r gives these outputs; nothing where there are too many to try.
-  std::optional<bool> explained_by_some_root(std::int64_t row, std::span<const std::byte> got) {
+  std::optional<bool> explained_by_some_root(std::int64_t row, std::span<const std::byte> got,
+                                             std::uint32_t scale) {
     std::vector<oracle::Value> operands = oracle::decode_row(formula_, tensors_, row).variance_operands();
     if (oracle::row_of(policy_.variance).in_activation_dtype()) {
       for (oracle::Value& operand : operands) operand = oracle::round_to(case_.dtype, operand);
@@ -202,6 +216,9 @@ class Examination {
     fast.load(tensors_[Role::input].data() + offset,
               adds_residual(case_.operation) ? tensors_[Role::residual].data() + offset : nullptr);
     const auto explains = [&](float r) {
+      if (formula_.quantizes_by_row &&
+          !oracle::same(DType::fp32, std::bit_cast<std::uint32_t>(fast.set_own_scale(r)), scale))
+        return false;
       const std::span<const std::byte> outputs = fast.outputs(r);
       for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
         const DType dtype = case_.output_dtype();

@@ -197,7 +197,8 @@ __device__ inline void norm_rows_within_warp(const NormArguments& arguments, flo
     const float sum = tree_sum(add_squares(0.0f, x), row_threads);
     const float r = inverse_rms(sum, arguments.hidden_as_float, arguments.epsilon);
     if constexpr (V::kScalesRows) {
-      const std::uint32_t largest = largest_of_threads(present ? access.largest(thread, x, r) : 0, row_threads);
+      const std::uint32_t largest =
+          largest_of_threads(present ? access.largest(thread, x, r) : 0, row_threads);
       const float scale = row_scale(largest, arguments.fp8_format);
       if (present && thread == 0) arguments.scales[row * arguments.scales_stride] = scale;
       inverse_scale = __fdiv_rn(1.0f, scale);

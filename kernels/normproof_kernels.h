@@ -130,8 +130,8 @@ NORMPROOF_EXPORT normproof_status normproof_rms_norm_dynamic_quant(
     const normproof_tensor* weight, float epsilon, const normproof_launch* launch, normproof_stream stream,
     normproof_launch_report* report, normproof_message message);
 
-/* s = round(input + residual); residual = s; out and scales as above, of rms_norm(s, weight, epsilon). Rank 2.
- * input is not modified. */
+/* s = round(input + residual); residual = s; out and scales as above, of rms_norm(s, weight, epsilon).
+ * Rank 2. input is not modified. */
 NORMPROOF_EXPORT normproof_status normproof_fused_add_rms_norm_dynamic_quant(
     const normproof_tensor* out, const normproof_tensor* scales, const normproof_tensor* input,
     const normproof_tensor* residual, const normproof_tensor* weight, float epsilon,

@@ -1,5 +1,5 @@
-// The scale that a row gets from its largest |y|. The largest of numbers does not depend on the order in which
-// they are compared, so any threads may compare any of them.
+// The scale that a row gets from its largest |y|. The largest of numbers does not depend on the order in
+// which they are compared, so any threads may compare any of them.
 #pragma once
 
 #include <cstdint>

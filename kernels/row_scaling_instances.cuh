@@ -28,8 +28,9 @@ KernelFunction find_row_scaling_shape(const Selection& selection) {
     case ShapeKind::cached_4:
       return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, 4, true>>() : nullptr;
     case ShapeKind::two_pass:
-      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, kTwoPassSlots, false>>()
-                        : row_scaling_instance<T, W, kAddsResidual, false, Shape<true, kTwoPassSlots, false>>();
+      return vectorized
+                 ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, kTwoPassSlots, false>>()
+                 : row_scaling_instance<T, W, kAddsResidual, false, Shape<true, kTwoPassSlots, false>>();
     default:
       return nullptr;
   }

@@ -27,7 +27,6 @@ class Judge {
  public:
   Judge(const Case& test_case, const CaseTensors& tensors, const Policy& policy)
       : formula_(formula_of(test_case, policy)), tensors_(tensors), fast_(formula_, tensors[Role::weight]) {
-    if (formula_.quantizes_by_row) scale_rule_.emplace(formula_);
     rows_ = static_cast<std::int64_t>(tensors[Role::input].size() / row_bytes(formula_.formats.activation));
   }
 
@@ -41,9 +40,9 @@ class Judge {
       const FastRow::Scale scale = fast_.canonical_scale();
       const bool special_mean = scale.mean == 0 || !std::isfinite(scale.mean);
       verdict.special_rows += fast_.has_special_operand() || special_mean ? 1 : 0;
-      const float row_scale = set_row_scale(scale.inverse_root);
+      const float row_scale = fast_.set_own_scale(scale.inverse_root);
       compare_row(Role::out, row, fast_.outputs(scale.inverse_root), outputs[Role::out], verdict);
-      if (scale_rule_)
+      if (formula_.quantizes_by_row)
         compare_row(Role::scales, row, std::as_bytes(std::span(&row_scale, 1)), outputs[Role::scales],
                     verdict);
       compare_row(Role::residual_out, row, fast_.residual_out(), outputs[Role::residual_out], verdict);
@@ -57,13 +56,13 @@ class Judge {
     for (std::int64_t row = 0; row < rows_; ++row) {
       load(row);
       const float inverse_root = fast_.canonical_scale().inverse_root;
-      const float row_scale = set_row_scale(inverse_root);
+      const float row_scale = fast_.set_own_scale(inverse_root);
       const auto append = [&](Role role, std::span<const std::byte> packed) {
         outputs[role].insert(outputs[role].end(), packed.begin(), packed.end());
       };
       append(Role::out, fast_.outputs(inverse_root));
       append(Role::residual_out, fast_.residual_out());
-      if (scale_rule_) append(Role::scales, std::as_bytes(std::span(&row_scale, 1)));
+      if (formula_.quantizes_by_row) append(Role::scales, std::as_bytes(std::span(&row_scale, 1)));
     }
     return outputs;
   }
@@ -78,14 +77,6 @@ class Judge {
     const std::size_t offset = static_cast<std::size_t>(row) * row_bytes(formula_.formats.activation);
     fast_.load(tensors_[Role::input].data() + offset,
                formula_.adds_residual ? tensors_[Role::residual].data() + offset : nullptr);
-  }
-
-  // The scale of the loaded row, with which outputs are made from then on; 1 where it is not the row's own.
-  float set_row_scale(float inverse_root) {
-    if (!scale_rule_) return 1;
-    const float scale = scale_rule_->of(fast_.row_maximum(inverse_root));
-    fast_.set_quantization_scale(scale);
-    return scale;
   }
 
   DType dtype_of(Role tensor) const {
@@ -121,11 +112,11 @@ class Judge {
       exact_inverse_root_ =
           exact_row_scale(arithmetic, formula_, exact_row_->variance_operands()).inverse_root;
       row_formula_ = formula_;
-      if (scale_rule_) {
+      if (formula_.quantizes_by_row) {
         const Value scale = exact_quantization_scale(
             arithmetic, formula_, exact_row_maximum(formula_, *exact_row_, tensors_, exact_inverse_root_));
-        row_formula_ = formula_.with_scale(
-            static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), scale)));
+        row_formula_ =
+            formula_.with_scale(static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), scale)));
       }
     }
     const std::uint64_t exact = exact_bits(arithmetic, mismatch);
@@ -149,7 +140,6 @@ class Judge {
   Formula formula_;
   const CaseTensors& tensors_;
   FastRow fast_;
-  std::optional<ScaleRule> scale_rule_;  // where rows have scales of their own
   std::int64_t rows_ = 0;
   std::size_t listed_ = kMaximumListed;
   std::optional<ExactRow> exact_row_;  // of the row at hand, once it is needed

@@ -74,7 +74,8 @@ void require_valid_scale(const Certificate& certificate, const CertificateElemen
                        (needs.high >= kInfiniteRoot || needs.high < 0 || !has_it(needs.high + 1));
   if (!bounded) refuse(certificate, "its scale has more r than " + to_text(needs));
   if (needs.empty() ? has_it(0) || has_it(kInfiniteRoot) : !has_it(needs.low) || !has_it(needs.high))
-    refuse(certificate, fmt::format("its scale {} has other r than {}", hex_bits(DType::fp32, element.got), to_text(needs)));
+    refuse(certificate, fmt::format("its scale {} has other r than {}", hex_bits(DType::fp32, element.got),
+                                    to_text(needs)));
 }
 
 // No r is left that the scale, the elements and, for a scale violation, the admissible interval allow.
@@ -93,8 +94,7 @@ bool excludes_every_root(const Certificate& certificate) {
     }
   }
   if (pieces.empty()) pieces.push_back(all);
-  return std::ranges::all_of(pieces,
-                             [&](const RootInterval& piece) { return meet(piece, common).empty(); });
+  return std::ranges::all_of(pieces, [&](const RootInterval& piece) { return meet(piece, common).empty(); });
 }
 
 // Two elements that exclude each other, one that no r explains, or one that misses what is admissible.
@@ -132,13 +132,12 @@ std::string at_root_text(const CertificateElement& element, const Formula& formu
 
 std::string element_text(const CertificateElement& element, const Formula& formula, std::uint32_t root) {
   if (element.tensor == Role::scales) {
-    return fmt::format("  scale of the row, from the largest |y| in column {}: got {} ({}), which {}\n",
-                       element.column, value_text(DType::fp32, element.got),
-                       hex_bits(DType::fp32, element.got),
-                       element.needs.empty()
-                           ? fmt::format("no {} gives", unknown_name(formula.policy))
-                           : fmt::format("takes {} in {}", unknown_name(formula.policy),
-                                         to_text(element.needs)));
+    return fmt::format(
+        "  scale of the row, from the largest |y| in column {}: got {} ({}), which {}\n", element.column,
+        value_text(DType::fp32, element.got), hex_bits(DType::fp32, element.got),
+        element.needs.empty()
+            ? fmt::format("no {} gives", unknown_name(formula.policy))
+            : fmt::format("takes {} in {}", unknown_name(formula.policy), to_text(element.needs)));
   }
   const auto number = [](DType dtype, std::uint32_t bits) {
     return fmt::format("{} ({})", value_text(dtype, bits), hex_bits(format_of(dtype), bits));

@@ -56,8 +56,8 @@ class Element {
     ExactRow row;
     for (std::int64_t j = 0; j < formula.hidden_size; ++j) row.sums.push_back(sum(formula, silent, j));
     const Value maximum = exact_row_maximum(formula, row, tensors_, root, altered);
-    return static_cast<std::uint32_t>(round_bits(
-        format_of(DType::fp32), exact_quantization_scale(arithmetic, formula, maximum)));
+    return static_cast<std::uint32_t>(
+        round_bits(format_of(DType::fp32), exact_quantization_scale(arithmetic, formula, maximum)));
   }
 
   SumParts sum(const Formula& formula, Arithmetic& arithmetic, std::int64_t column) const {

@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "oracle/known_sum.h"
-#include "oracle/quantization_scale.h"
 
 namespace normproof::oracle {
 namespace {
@@ -64,6 +63,14 @@ void FastRow::load_quantization() {
   set_quantization_scale(std::bit_cast<float>(formula_.bits_of(Parameter::scale)));
   quantize_ = kernels_.quantize[index_of_quantized(*formula_.formats.quantized)];
   through_bf16_ = row_of(policy.fp8_rounding).through_bf16;
+  if (formula_.quantizes_by_row) scale_rule_.emplace(formula_);
+}
+
+float FastRow::set_own_scale(float r) {
+  if (!scale_rule_) return 1;
+  const float scale = scale_rule_->of(row_maximum(r));
+  set_quantization_scale(scale);
+  return scale;
 }
 
 void FastRow::set_quantization_scale(float scale) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "oracle/canonical.h"
+#include "oracle/quantization_scale.h"
 #include "oracle/row_kernels.h"
 
 namespace normproof::oracle {
@@ -39,6 +40,9 @@ class FastRow {
   // |y| as the maximum takes it; NaN counts as -1 where it is dropped, so that it never is the largest.
   float magnitude(float r, std::int64_t column) const;
   void set_quantization_scale(float scale);
+  // Sets the scale that the row itself gets for a given r, and returns it; 1 where rows have none of their
+  // own.
+  float set_own_scale(float r);
 
   // The row's packed output for a given r.
   std::span<const std::byte> outputs(float r);
@@ -81,6 +85,7 @@ class FastRow {
   bool maximum_of_rounded_ = false;
   bool drops_nan_ = false;
   RowKernels::Quantization quantization_{};
+  std::optional<ScaleRule> scale_rule_;  // where rows have scales of their own
   RowKernels::Quantize quantize_ = nullptr;
   bool has_special_operand_ = false;
   std::vector<float> factor_;  // empty without a weight

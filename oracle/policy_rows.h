@@ -119,8 +119,8 @@ struct RangeRow {
   PolicyValue text;
   bool fnuz_ends_at_224;  // the largest number of e4m3fnuz that is used
 };
-// The row's scale s(r) rises with r, or falls where r is a divisor: |y| does for every element, so its largest
-// does, and so does every step from there to s. What NaN does to that is in witness_row.cpp.
+// The row's scale s(r) rises with r, or falls where r is a divisor: |y| does for every element, so its
+// largest does, and so does every step from there to s. What NaN does to that is in witness_row.cpp.
 struct RowMaximumRow {
   PolicyValue text;
   bool of_other;  // of rnd_T(y) where the unrounded y is quantized, and the other way round

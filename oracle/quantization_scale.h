@@ -1,5 +1,5 @@
-// The scale that a row gets from its largest |y|: exactly, in hardware arithmetic, and backwards, from a scale
-// to the maxima that give it.
+// The scale that a row gets from its largest |y|: exactly, in hardware arithmetic, and backwards, from a
+// scale to the maxima that give it.
 #pragma once
 
 #include <bit>

@@ -53,8 +53,8 @@ ScaleRoots::NanEnds ScaleRoots::ends_of_nan(FastRow& fast, const RootInterval& r
     const bool at_low = nan_at(range.low), at_high = nan_at(range.high);
     if (at_low && at_high) return {range.high + 1, range.low - 1};
     if (at_low)
-      ends.first = std::max(
-          ends.first, first_where(range.low, range.high, [&](std::int64_t r) { return !nan_at(r); }));
+      ends.first = std::max(ends.first,
+                            first_where(range.low, range.high, [&](std::int64_t r) { return !nan_at(r); }));
     if (at_high) ends.last = std::min(ends.last, first_where(range.low, range.high, nan_at) - 1);
   }
   return ends;
@@ -87,10 +87,10 @@ RootInterval ScaleRoots::interval_of(FastRow& fast, const RootInterval& range, c
     return falls ? maximum < std::int64_t{maxima.low} : maximum > std::int64_t{maxima.high};
   };
   const auto maximum = [&](std::int64_t r) { return bits_of(largest_of_collected(fast, r)); };
-  const std::int64_t first = !before(bits_of(low))
-                                 ? range.low
-                                 : first_where(range.low, range.high,
-                                               [&](std::int64_t r) { return !before(maximum(r)); });
+  const std::int64_t first =
+      !before(bits_of(low))
+          ? range.low
+          : first_where(range.low, range.high, [&](std::int64_t r) { return !before(maximum(r)); });
   if (first > range.high) return {range.high + 1, range.high};
   const std::int64_t end =
       !beyond(bits_of(high))

@@ -1,10 +1,10 @@
 // Which r give a row the scale that came out with it.
 //
-// The row's maximum a(r) = max |y_j(r)| rises with r (falls, where r is a divisor), because every |y_j| does: a
-// product with a constant, its magnitude and a rounding are monotone. So the r of one interval of maxima are an
-// interval. Not so NaN, where it makes a NaN: an element is NaN from some r on (0 times infinity, once x * r is
-// infinite), or up to some r (infinity times 0), or always. So the r without NaN lie between two ends, and a
-// NaN scale may come from both sides of them.
+// The row's maximum a(r) = max |y_j(r)| rises with r (falls, where r is a divisor), because every |y_j| does:
+// a product with a constant, its magnitude and a rounding are monotone. So the r of one interval of maxima
+// are an interval. Not so NaN, where it makes a NaN: an element is NaN from some r on (0 times infinity, once
+// x * r is infinite), or up to some r (infinity times 0), or always. So the r without NaN lie between two
+// ends, and a NaN scale may come from both sides of them.
 #pragma once
 
 #include <cstdint>

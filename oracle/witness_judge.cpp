@@ -40,11 +40,10 @@ class Judge {
       const RowFinding finding = witness_row_.judge(
           fast_,
           std::span(outputs_[Role::out]).subspan(static_cast<std::size_t>(row) * output_bytes, output_bytes),
-          row_scale_bits(formula_, outputs_, row),
-          verdict_.first_violations.size() < options.listed);
+          row_scale_bits(formula_, outputs_, row), verdict_.first_violations.size() < options.listed);
       ++verdict_.rows;
-      verdict_.elements += formula_.hidden_size * (formula_.adds_residual ? 2 : 1) +
-                           (formula_.quantizes_by_row ? 1 : 0);
+      verdict_.elements +=
+          formula_.hidden_size * (formula_.adds_residual ? 2 : 1) + (formula_.quantizes_by_row ? 1 : 0);
       verdict_.special_rows += fast_.has_special_operand() || finding.zero_or_special_mean ? 1 : 0;
       const RowWitness witness = summarize(row, finding);
       if (options.keep_rows) verdict_.row_witnesses.push_back(witness);

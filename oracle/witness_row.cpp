@@ -279,9 +279,8 @@ CertificateElement WitnessRow::element_at(FastRow& fast, std::int64_t column) co
   result.column = column;
   result.operand = std::bit_cast<std::uint32_t>(fast.output_operands()[static_cast<std::size_t>(column)]);
   result.got = got_bits(column);
-  result.needs = feasible_interval(output_format_, result.got, {0, kInfiniteRoot}, [&](std::int64_t r) {
-    return fast.output(root_value(r), column);
-  });
+  result.needs = feasible_interval(output_format_, result.got, {0, kInfiniteRoot},
+                                   [&](std::int64_t r) { return fast.output(root_value(r), column); });
   return result;
 }
 
@@ -329,8 +328,8 @@ Certificate WitnessRow::violation(FastRow& fast, const Admissible& admissible) {
   return certificate;
 }
 
-// The same where the row's scale is one more unit. Every r is excluded by the elements' common interval, by the
-// scale's intervals, or by what is admissible.
+// The same where the row's scale is one more unit. Every r is excluded by the elements' common interval, by
+// the scale's intervals, or by what is admissible.
 Certificate WitnessRow::violation_with_scale(FastRow& fast, const Admissible& admissible) {
   const RootInterval all{0, kInfiniteRoot};
   const CommonRoots common = common_roots(
@@ -347,8 +346,7 @@ Certificate WitnessRow::violation_with_scale(FastRow& fast, const Admissible& ad
     element.needs = interval;
     const auto at = std::clamp<std::int64_t>(interval.low, 0, kInfiniteRoot);
     for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
-      if (fast.magnitude(root_value(at), column) >
-          fast.magnitude(root_value(at), element.column))
+      if (fast.magnitude(root_value(at), column) > fast.magnitude(root_value(at), element.column))
         element.column = column;
     }
     element.operand =

@@ -31,14 +31,16 @@ constexpr std::array kProperties = {
              "fused_add_rms_norm_static_fp8_quant is the addition, the norm and the quantization, one after "
              "the other.",
              &check_fused_fp8_is_composition},
-    Property{"dynamic-quant-is-quantized-norm",
-             "rms_norm_dynamic_quant gives the scale of each row and the exactly rounded quantization by it of "
-             "what rms_norm gives.",
-             &check_dynamic_quant_is_quantized_norm},
-    Property{"fused-dynamic-quant-is-composition",
-             "fused_add_rms_norm_dynamic_quant is the addition, the norm and the quantization of each row, one "
-             "after the other.",
-             &check_fused_dynamic_quant_is_composition},
+    Property{
+        "dynamic-quant-is-quantized-norm",
+        "rms_norm_dynamic_quant gives the scale of each row and the exactly rounded quantization by it of "
+        "what rms_norm gives.",
+        &check_dynamic_quant_is_quantized_norm},
+    Property{
+        "fused-dynamic-quant-is-composition",
+        "fused_add_rms_norm_dynamic_quant is the addition, the norm and the quantization of each row, one "
+        "after the other.",
+        &check_fused_dynamic_quant_is_composition},
     Property{"rows-are-independent",
              "A row's bits do not depend on the other rows, on how many there are, or on their order.",
              &check_rows_are_independent},

@@ -29,8 +29,8 @@ std::uint32_t exactly_rounded(DType dtype, const oracle::Value& value) {
 void add_rows(Comparison& comparison, Role tensor, const Case& test_case, const std::vector<std::byte>& got,
               const std::vector<std::byte>& wanted) {
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
-    comparison.add_row(tensor, test_case.dtype_of(tensor), test_case.columns_of(tensor), got, row, wanted, row,
-                       tensor == Role::out);
+    comparison.add_row(tensor, test_case.dtype_of(tensor), test_case.columns_of(tensor), got, row, wanted,
+                       row, tensor == Role::out);
   }
 }
 
@@ -52,8 +52,8 @@ std::uint32_t scale_of_row(const Case& test_case, const std::vector<std::byte>& 
   if (!quantizes_by_row(test_case.operation)) return test_case.bits_of(Parameter::scale);
   Value maximum;
   for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
-    const Value y = oracle::decode(
-        test_case.dtype, load_bits(norm, test_case.dtype, row * test_case.hidden_size() + column));
+    const Value y = oracle::decode(test_case.dtype,
+                                   load_bits(norm, test_case.dtype, row * test_case.hidden_size() + column));
     if (y.is_nan()) return exactly_rounded(DType::fp32, y);
     const Value magnitude = y.negative() ? -y : y;
     if (magnitude > maximum) maximum = magnitude;
@@ -101,7 +101,8 @@ CaseFinding is_what_its_parts_are(const Case& test_case, PropertyContext& contex
   const OperationSpec& spec = spec_of(test_case.operation);
   const Call fused = call_of(test_case);
   const RunResult got = run(fused, context.target);
-  const auto compare = [&](std::string wanted_name, const Outputs& wanted, std::initializer_list<Role> roles) {
+  const auto compare = [&](std::string wanted_name, const Outputs& wanted,
+                           std::initializer_list<Role> roles) {
     Comparison comparison(std::move(wanted_name));
     for (const Role role : roles)
       if (test_case.has_output(role)) add_rows(comparison, role, test_case, got.outputs[role], wanted[role]);

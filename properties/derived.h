@@ -17,7 +17,7 @@ struct NotTaken {};
 
 // Of one scale that is given.
 inline constexpr std::array kScalingOperations = {Operation::rms_norm_static_fp8_quant,
-                                                     Operation::fused_add_rms_norm_static_fp8_quant};
+                                                  Operation::fused_add_rms_norm_static_fp8_quant};
 
 // A call, ready to run: the case says how, the tensors hold the data (the case's own data are ignored).
 struct Call {

@@ -20,7 +20,9 @@ namespace {
 constexpr std::array kRowScalingOperations = {Operation::rms_norm_dynamic_quant,
                                               Operation::fused_add_rms_norm_dynamic_quant};
 
-double least_scale(DType quantized) { return 1 / (512 * bits::value(quantized, bits::largest(quantized, false))); }
+double least_scale(DType quantized) {
+  return 1 / (512 * bits::value(quantized, bits::largest(quantized, false)));
+}
 
 double scale_of(const RunResult& result, std::int64_t row) {
   return bits::value(DType::fp32, load_bits(result.outputs[Role::scales], DType::fp32, row));
@@ -32,8 +34,8 @@ std::optional<std::vector<double>> plain_row(const Case& test_case, const std::v
   const double least = test_case.dtype == DType::fp16 ? 0x1p-14 : 0x1p-126;  // normal number
   std::vector<double> values;
   for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
-    const double y = bits::value(
-        test_case.dtype, load_bits(norm, test_case.dtype, row * test_case.hidden_size() + column));
+    const double y = bits::value(test_case.dtype,
+                                 load_bits(norm, test_case.dtype, row * test_case.hidden_size() + column));
     if (!std::isfinite(y) || (y != 0 && std::fabs(y) < least)) return std::nullopt;
     values.push_back(y);
   }

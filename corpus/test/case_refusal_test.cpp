@@ -95,7 +95,7 @@ TEST(CaseRefusal, RefusesWithPathReasonAndValue) {
       {R"("operation": "fused_add_rms_norm_static_fp8_quant")", R"("operation": "layer_norm")",
        "$.operation: one of rms_norm, fused_add_rms_norm, rms_norm_static_fp8_quant, "
        "fused_add_rms_norm_static_fp8_quant, rms_norm_dynamic_quant, "
-            "fused_add_rms_norm_dynamic_quant, got \"layer_norm\""},
+       "fused_add_rms_norm_dynamic_quant, got \"layer_norm\""},
       {R"("dtype": "bf16")", R"("dtype": "fp8_e5m2")",
        "$.dtype: an activation dtype is bf16, fp16 or fp32, got fp8_e5m2"},
       {R"("weight_dtype": "fp32")", R"("weight_dtype": null)", "$.weight_dtype: a string, got null"},

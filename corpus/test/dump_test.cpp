@@ -20,7 +20,8 @@ Case case_with_outputs(Operation operation, DType dtype = DType::bf16) {
   (*test_case.outputs)[Role::out] = counting_data(test_case.output_dtype(), 6, 0x11).bytes;
   if (adds_residual(operation))
     (*test_case.outputs)[Role::residual_out] = counting_data(dtype, 6, 0x22).bytes;
-  if (quantizes_by_row(operation)) (*test_case.outputs)[Role::scales] = counting_data(DType::fp32, 2, 0x33).bytes;
+  if (quantizes_by_row(operation))
+    (*test_case.outputs)[Role::scales] = counting_data(DType::fp32, 2, 0x33).bytes;
   return test_case;
 }
 

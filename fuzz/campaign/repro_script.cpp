@@ -148,24 +148,44 @@ def norm_row(x, residual):
     mean = fl("fp32", DIVIDE, sum_of_squares(s), float(len(s)))
     r = inverse_root(fl("fp32", ADD, mean, decode(EPSILON, "fp32")))
     weight_format = WEIGHT_DTYPE or DTYPE
-    out = []
+    values = []
     for j, value in enumerate(s):
         y = fl("fp32", MULTIPLY, value, r)
         if WEIGHT_DTYPE:
             n = fl(weight_format, MULTIPLY, y, 1.0)
             y = fl(weight_format, MULTIPLY, n, decode(WEIGHT[j], WEIGHT_DTYPE))
-        y = fl(DTYPE, MULTIPLY, y, 1.0)
-        if QUANTIZED_DTYPE:
-            inverse = fl("fp32", DIVIDE, 1.0, decode(SCALE, "fp32"))
-            y = fl("fp32", MULTIPLY, y, inverse)
-            if y > MAXIMUM[QUANTIZED_DTYPE]:
-                y = float(MAXIMUM[QUANTIZED_DTYPE])
-            if y < -MAXIMUM[QUANTIZED_DTYPE]:
-                y = -float(MAXIMUM[QUANTIZED_DTYPE])
-            out.append(round_bits(y if special(y) else Fraction(y), QUANTIZED_DTYPE))
-        else:
-            out.append(round_bits(y if special(y) else Fraction(y), DTYPE))
-    return out, None if residual is None else [round_bits(v if special(v) else Fraction(v), DTYPE) for v in s]
+        values.append(fl(DTYPE, MULTIPLY, y, 1.0))
+    scale = row_scale(values) if SCALE is None else decode(SCALE, "fp32")
+    out = bits_of(quantized(values, scale), QUANTIZED_DTYPE) if QUANTIZED_DTYPE else bits_of(values, DTYPE)
+    return (out, None if residual is None else bits_of(s, DTYPE),
+            bits_of([scale], "fp32") if SCALE is None else None)
+
+
+def bits_of(values, name):
+    return [round_bits(v if special(v) else Fraction(v), name) for v in values]
+
+
+def row_scale(values):
+    """Of the row's largest magnitude."""
+    maximum = 0.0
+    for y in values:
+        if np.isnan(y):
+            maximum = y
+            break
+        maximum = max(maximum, abs(y))
+    largest = float(MAXIMUM[QUANTIZED_DTYPE])
+    scale, least = fl("fp32", DIVIDE, maximum, largest), fl("fp32", DIVIDE, 1.0, 512 * largest)
+    return least if scale < least else scale
+
+
+def quantized(values, scale):
+    inverse = fl("fp32", DIVIDE, 1.0, scale)
+    largest = float(MAXIMUM[QUANTIZED_DTYPE])
+    result = []
+    for y in values:
+        y = fl("fp32", MULTIPLY, y, inverse)
+        result.append(largest if y > largest else -largest if y < -largest else y)
+    return result
 
 
 def same(a, b, name):
@@ -181,9 +201,10 @@ def main():
         outputs = norm_row([decode(b, DTYPE) for b in INPUT[span]], residual)
         for name, computed, wanted, got, dtype in (
                 ("out", outputs[0], WANTED_OUT, GOT_OUT, QUANTIZED_DTYPE or DTYPE),
-                ("residual_out", outputs[1], WANTED_RESIDUAL_OUT, GOT_RESIDUAL_OUT, DTYPE)):
-            for j in range(HIDDEN if computed else 0):
-                index = row * HIDDEN + j
+                ("residual_out", outputs[1], WANTED_RESIDUAL_OUT, GOT_RESIDUAL_OUT, DTYPE),
+                ("scales", outputs[2], WANTED_SCALES, GOT_SCALES, "fp32")):
+            for j in range(len(computed or ())):
+                index = row * len(computed) + j
                 assert same(computed[j], wanted[index], dtype), f"this script and the oracle differ at {name}[{row}, {j}]"
                 if same(computed[j], got[index], dtype):
                     continue
@@ -192,7 +213,7 @@ def main():
                 print(f"{name}[row {row}, column {j}]: {TARGET} gave {decode(got[index], dtype)!r}"
                       f" (0x{got[index]:0{digits}x}), the contract says {decode(computed[j], dtype)!r}"
                       f" (0x{computed[j]:0{digits}x})")
-    print(f"{differing} of {len(GOT_OUT) + len(GOT_RESIDUAL_OUT)} output elements differ")
+    print(f"{differing} of {len(GOT_OUT) + len(GOT_RESIDUAL_OUT) + len(GOT_SCALES)} output elements differ")
     return 1 if differing else 0
 
 
@@ -215,8 +236,10 @@ std::string repro_script(const Case& test_case, const Outputs& got, const Output
   text += fmt::format("TARGET = {}\nDTYPE = \"{}\"\nWEIGHT_DTYPE = {}\nQUANTIZED_DTYPE = {}\nHIDDEN = {}\n",
                       python_quoted(target), name_of(test_case.dtype), quoted(test_case.weight_dtype),
                       quoted(test_case.quantized_dtype), test_case.hidden_size());
-  text += fmt::format("EPSILON = 0x{:08x}  # bits\nSCALE = 0x{:08x}\n", test_case.bits_of(Parameter::epsilon),
-                      test_case.bits_of(Parameter::scale));
+  text += fmt::format("EPSILON = 0x{:08x}  # bits\n", test_case.bits_of(Parameter::epsilon));
+  text += quantizes_by_row(test_case.operation)
+              ? "SCALE = None  # each row's own\n"
+              : fmt::format("SCALE = 0x{:08x}\n", test_case.bits_of(Parameter::scale));
   const auto list = [&](const char* name, const std::vector<std::byte>& bytes, DType dtype) {
     text += fmt::format("{} = {}\n", name, list_of(bytes, dtype));
   };
@@ -227,6 +250,8 @@ std::string repro_script(const Case& test_case, const Outputs& got, const Output
   list("GOT_RESIDUAL_OUT", got[Role::residual_out], test_case.dtype);
   list("WANTED_OUT", wanted[Role::out], test_case.output_dtype());
   list("WANTED_RESIDUAL_OUT", wanted[Role::residual_out], test_case.dtype);
+  list("GOT_SCALES", got[Role::scales], DType::fp32);
+  list("WANTED_SCALES", wanted[Role::scales], DType::fp32);
   return text + "\n" + std::string(kArithmetic);
 }
 

@@ -31,8 +31,7 @@ std::optional<Case> part_of(const Case& test_case, Target& target) {
   const Call call = call_of(test_case);
   const OperationSpec& spec = spec_of(test_case.operation);
   if (spec.without_last_step) return case_of(through(call, *spec.without_last_step));
-  return case_of(
-      norm_of(call, *spec.without_first_step, run(call, target).outputs[Role::residual_out]));
+  return case_of(norm_of(call, *spec.without_first_step, run(call, target).outputs[Role::residual_out]));
 }
 
 // The part whatever the outputs: of a call that gives none.

@@ -131,8 +131,7 @@ TEST(CanonicalJudge, AgreesWithItsOwnExpectation) {
     std::int64_t elements = 0;
     for (const Role role : kRoles)
       if (built.test_case.has_output(role)) elements += built.test_case.elements_of(role);
-    ASSERT_EQ(verdict.elements,
-              elements);
+    ASSERT_EQ(verdict.elements, elements);
   }
 }
 

@@ -152,8 +152,8 @@ TEST(FastPath, QuantizesEveryMidpointLikeTheExactPath) {
       }
     }
     std::vector<std::byte> packed(values.size());
-    row_kernels().quantize[q](values.data(), static_cast<std::int64_t>(values.size()), {1.0f, false, false, maximum},
-                              packed.data());
+    row_kernels().quantize[q](values.data(), static_cast<std::int64_t>(values.size()),
+                              {1.0f, false, false, maximum}, packed.data());
     for (std::size_t i = 0; i < values.size(); ++i) {
       const Value value = decode(DType::fp32, std::bit_cast<std::uint32_t>(values[i]));
       ASSERT_EQ(std::to_integer<std::uint64_t>(packed[i]), round_bits(format, value))

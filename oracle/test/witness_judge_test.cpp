@@ -47,8 +47,7 @@ struct LoadedRow {
   Outputs all_outputs(float r) {
     Outputs all;
     if (formula.quantizes_by_row) {
-      const float scale = row_scale(r);
-      fast.set_quantization_scale(scale);
+      const float scale = fast.set_own_scale(r);
       const auto bytes = std::as_bytes(std::span(&scale, 1));
       all[Role::scales].assign(bytes.begin(), bytes.end());
     }
@@ -260,8 +259,7 @@ Outputs kernel_outputs(const Built& built, const Policy& policy, Root root) {
               formula.adds_residual ? built.tensors[Role::residual].data() + offset : nullptr);
     const float r = root(fast);
     if (formula.quantizes_by_row) {
-      const float scale = ScaleRule(formula).of(fast.row_maximum(r));
-      fast.set_quantization_scale(scale);
+      const float scale = fast.set_own_scale(r);
       const auto packed = std::as_bytes(std::span(&scale, 1));
       outputs[Role::scales].insert(outputs[Role::scales].end(), packed.begin(), packed.end());
     }

@@ -87,14 +87,17 @@ class Study {
     const bool alters = random_.chance(1, 2);
     const Outputs outputs = alters ? altered_outputs(test_case, tensors, policy, policies, admissible)
                                    : outputs_for(kernel, any_root(admissible));
+    if (quantizes_by_row(test_case.operation)) kernel.set_scale(scale_of(outputs));
     const std::uint64_t explaining = search(kernel, test_case, admissible, outputs);
     const auto verdict = oracle::judge_witness(test_case, tensors, outputs, judged_policy(policy, options_),
                                                {.keep_rows = true});
     const oracle::RowWitness& witness = verdict.row_witnesses.front();
     bool agrees = witness.violation.has_value() == (explaining == 0) && verdict.residual_mismatches == 0;
     if (agrees && explaining > 0) {
-      agrees =
-          witness.width == explaining && explains(kernel, test_case, root_value(witness.witness), outputs);
+      // A NaN scale may come from two intervals of r, of which one is reported.
+      const bool whole =
+          quantizes_by_row(test_case.operation) ? witness.width <= explaining : witness.width == explaining;
+      agrees = whole && explains(kernel, test_case, root_value(witness.witness), outputs);
     }
     for (const oracle::Certificate& certificate : verdict.first_violations) {
       ++result_.certificates;
@@ -158,6 +161,11 @@ class Study {
       }
       default: {
         Outputs outputs = outputs_for(kernel, any_root(admissible));
+        if (quantizes_by_row(test_case.operation) && random_.chance(1, 3)) {
+          const std::uint32_t old = load_bits(outputs[Role::scales], DType::fp32, 0);
+          store_bits(outputs[Role::scales], DType::fp32, 0, random_.chance(1, 2) ? old + 1 : old - 1);
+          return outputs;
+        }
         const DType dtype = test_case.output_dtype();
         const auto column =
             static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(test_case.hidden_size())));
@@ -171,8 +179,19 @@ class Study {
     }
   }
 
+  static float scale_of(const Outputs& outputs) {
+    return std::bit_cast<float>(load_bits(outputs[Role::scales], DType::fp32, 0));
+  }
+
+  static bool gives_scale(const PlainKernel& kernel, float r, std::uint32_t scale) {
+    return bits::equal(DType::fp32, std::bit_cast<std::uint32_t>(kernel.row_scale(r)), scale);
+  }
+
   static bool explains(const PlainKernel& kernel, const Case& test_case, float r, const Outputs& outputs) {
     const DType dtype = test_case.output_dtype();
+    if (quantizes_by_row(test_case.operation) &&
+        !gives_scale(kernel, r, load_bits(outputs[Role::scales], DType::fp32, 0)))
+      return false;
     for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
       if (!bits::equal(dtype, kernel.output(r, column), load_bits(outputs[Role::out], dtype, column)))
         return false;
@@ -183,11 +202,13 @@ class Study {
   // Whether the element's bits come from exactly the r that it is said to need.
   bool holds(const oracle::CertificateElement& element, const PlainKernel& kernel, const Case& test_case,
              const Outputs& outputs) {
-    const DType dtype = test_case.output_dtype();
+    const bool is_scale = element.tensor == Role::scales;
+    const DType dtype = test_case.dtype_of(element.tensor);
     const auto gives = [&](std::int64_t r) {
-      return bits::equal(dtype, kernel.output(root_value(r), element.column), element.got);
+      return is_scale ? gives_scale(kernel, root_value(r), element.got)
+                      : bits::equal(dtype, kernel.output(root_value(r), element.column), element.got);
     };
-    if (load_bits(outputs[Role::out], dtype, element.column) != element.got) return false;
+    if (load_bits(outputs[element.tensor], dtype, is_scale ? 0 : element.column) != element.got) return false;
     const oracle::RootInterval& needs = element.needs;
     if (needs.empty()) {
       for (int i = 0; i < 16; ++i) {
@@ -205,6 +226,7 @@ class Study {
       if (!holds(element, kernel, test_case, outputs)) return false;
     }
     const auto& elements = certificate.elements;
+    if (quantizes_by_row(test_case.operation)) return excludes_all(certificate, kernel, test_case);
     if (certificate.kind == oracle::ViolationKind::rounding && elements.size() == 2) {
       const oracle::RootInterval& first = elements[0].needs;
       const oracle::RootInterval& second = elements[1].needs;
@@ -222,6 +244,38 @@ class Study {
     const oracle::RootInterval& needs = elements[0].needs;
     const oracle::RootInterval& allowed = certificate.admissible.interval;
     return !needs.empty() && (allowed.empty() || needs.high < allowed.low || allowed.high < needs.low);
+  }
+
+  // Where the scale is one more unit: its intervals, the elements' and the admissible one have no r in
+  // common.
+  static bool excludes_all(const oracle::Certificate& certificate, const PlainKernel& kernel,
+                           const Case& test_case) {
+    const bool of_scale = certificate.kind == oracle::ViolationKind::scale;
+    const auto allows = [&](std::int64_t r) {
+      bool has_scale = false, in_scale = false;
+      if (of_scale && !certificate.admissible.interval.contains(r)) return false;
+      for (const oracle::CertificateElement& element : certificate.elements) {
+        const bool inside = element.needs.contains(r);
+        if (element.tensor == Role::scales) {
+          has_scale = true;
+          in_scale = in_scale || inside;
+        } else if (!inside) {
+          return false;
+        }
+      }
+      return !has_scale || in_scale;
+    };
+    // The lowest r of an intersection of intervals is the low end of one of them.
+    if (allows(0) || (of_scale && allows(certificate.admissible.interval.low))) return false;
+    for (const oracle::CertificateElement& element : certificate.elements)
+      if (allows(element.needs.low)) return false;
+    if (!of_scale || !certificate.admissible.nan) return true;
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    return std::ranges::any_of(certificate.elements, [&](const oracle::CertificateElement& element) {
+      return element.tensor == Role::scales
+                 ? !gives_scale(kernel, nan, element.got)
+                 : !bits::equal(test_case.output_dtype(), kernel.output(nan, element.column), element.got);
+    });
   }
 
   // How many admissible r explain the outputs; NaN counts as one, and alone.

@@ -90,7 +90,11 @@ double round_to(DType dtype, double number, Rounding rounding) {
 
 PlainKernel::PlainKernel(const Case& test_case, const CaseTensors& tensors, const oracle::Policy& policy,
                          Fault fault)
-    : case_(test_case), tensors_(tensors), policy_(policy), fault_(fault) {
+    : case_(test_case),
+      tensors_(tensors),
+      policy_(policy),
+      fault_(fault),
+      scale_(static_cast<double>(test_case.value_of(Parameter::scale))) {
   if (!case_.weight_dtype) return;
   for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
     const double w =
@@ -153,10 +157,12 @@ float PlainKernel::root(oracle::SummationOrder order, Random& random) const {
                         random);
 }
 
+bool PlainKernel::quantizes_unrounded() const {
+  return case_.quantized_dtype && policy_.before_quantization == BeforeQuantization::unrounded;
+}
+
 // y before the quantization, or the output itself.
-double PlainKernel::product(double x, double r, std::int64_t column) const {
-  const bool unrounded =
-      case_.quantized_dtype && policy_.before_quantization == BeforeQuantization::unrounded;
+double PlainKernel::product(double x, double r, std::int64_t column, bool unrounded) const {
   if (policy_.root == RootPolicy::activation) r = to_activation(r);
   const auto applied = [&](double number) {
     return fl(policy_.root == RootPolicy::divide ? number / r : number * r);
@@ -183,22 +189,58 @@ double PlainKernel::product(double x, double r, std::int64_t column) const {
   return to_activation(product_in_activation ? to_activation(exact, Fault::truncated_product) : fl(exact));
 }
 
-std::uint32_t PlainKernel::quantized(double y) const {
+double PlainKernel::range() const {
   const DType dtype = *case_.quantized_dtype;
-  const auto scale = static_cast<double>(case_.value_of(Parameter::scale));
+  if (dtype == DType::fp8_e4m3fnuz && policy_.range == oracle::RangePolicy::fnuz_224) return 224;
+  return bits::value(dtype, bits::largest(dtype, false));
+}
+
+float PlainKernel::row_scale(float r) const {
+  const bool unrounded = quantizes_unrounded() != (policy_.row_maximum == oracle::RowMaximumPolicy::of_other);
+  double maximum = 0;
+  for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
+    const double y = product(output_operands_[static_cast<std::size_t>(column)], static_cast<double>(r),
+                             column, unrounded);
+    if (!std::isnan(y)) {
+      maximum = std::max(maximum, std::fabs(y));
+    } else if (policy_.maximum_nan == oracle::MaximumNanPolicy::propagate) {
+      maximum = y;
+      break;
+    }
+  }
+  const double largest = range();
+  const auto divided = [&](double a) {
+    return policy_.row_scale == oracle::RowScalePolicy::product ? fl(a * fl(1 / largest)) : fl(a / largest);
+  };
+  const auto at_least = [](double a, double least) { return a < least ? least : a; };
+  switch (policy_.scale_floor) {
+    case oracle::ScaleFloor::none:
+      return static_cast<float>(divided(maximum));
+    case oracle::ScaleFloor::maximum_1e_4:
+      return static_cast<float>(divided(at_least(maximum, static_cast<double>(1e-4f))));
+    case oracle::ScaleFloor::scale_1e_10:
+      return maximum > static_cast<double>(1e-10f) ? static_cast<float>(divided(maximum)) : 1e-10f;
+    case oracle::ScaleFloor::range_512:
+      break;
+  }
+  return static_cast<float>(at_least(divided(maximum), fl(1 / (512 * largest))));
+}
+
+std::uint32_t PlainKernel::quantized(double y, double scale) const {
+  const DType dtype = *case_.quantized_dtype;
   double scaled = policy_.scaling == ScalingPolicy::divide ? fl(y / scale) : fl(y * fl(1 / scale));
   if (policy_.fp8_rounding == Fp8Rounding::through_bf16) scaled = round_to(DType::bf16, scaled);
-  const double largest = bits::value(dtype, bits::largest(dtype, false));
+  const double largest = range();
   if (std::isnan(scaled)) {
-    return policy_.fp8_nan == Fp8NanPolicy::saturate ? bits::largest(dtype, false) : bits::nan(dtype);
+    return policy_.fp8_nan == Fp8NanPolicy::saturate ? encode(dtype, largest) : bits::nan(dtype);
   }
   return encode(dtype, round_to(dtype, std::clamp(scaled, -largest, largest)));
 }
 
-std::uint32_t PlainKernel::output(float r, std::int64_t column) const {
-  const double y =
-      product(output_operands_[static_cast<std::size_t>(column)], static_cast<double>(r), column);
-  return case_.quantized_dtype ? quantized(y) : encode(case_.dtype, y);
+std::uint32_t PlainKernel::output(float r, std::int64_t column, double scale) const {
+  const double y = product(output_operands_[static_cast<std::size_t>(column)], static_cast<double>(r), column,
+                           quantizes_unrounded());
+  return case_.quantized_dtype ? quantized(y, scale) : encode(case_.dtype, y);
 }
 
 void PlainKernel::append_outputs(float r, Outputs& outputs) const {
@@ -208,8 +250,16 @@ void PlainKernel::append_outputs(float r, Outputs& outputs) const {
     for (std::int64_t column = 0; column < count; ++column)
       store_bits(data, dtype, first + column, bits_of(column));
   };
+  double scale = scale_;
+  if (quantizes_by_row(case_.operation)) {
+    const float own = row_scale(r);
+    scale = static_cast<double>(own);
+    append(
+        outputs[Role::scales], DType::fp32, [&](std::int64_t) { return std::bit_cast<std::uint32_t>(own); },
+        1);
+  }
   append(
-      outputs[Role::out], case_.output_dtype(), [&](std::int64_t column) { return output(r, column); },
+      outputs[Role::out], case_.output_dtype(), [&](std::int64_t column) { return output(r, column, scale); },
       case_.hidden_size());
   append(
       outputs[Role::residual_out], case_.dtype,

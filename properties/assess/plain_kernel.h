@@ -38,7 +38,11 @@ class PlainKernel {
   // r (or rms, where the policy divides) with the roots and quotients rounded correctly, in the given order
   // of summation; a compensated sum has an order of its own.
   float root(oracle::SummationOrder order, Random& random) const;
-  std::uint32_t output(float r, std::int64_t column) const;
+  std::uint32_t output(float r, std::int64_t column) const { return output(r, column, scale_); }
+  // Where rows have scales of their own: that of the loaded row for this r, and the one with which output()
+  // quantizes from then on.
+  float row_scale(float r) const;
+  void set_scale(float scale) { scale_ = static_cast<double>(scale); }
 
   // Appends the loaded row's outputs for this r.
   void append_outputs(float r, Outputs& outputs) const;
@@ -46,8 +50,11 @@ class PlainKernel {
  private:
   double weight_factor(double w) const;
   double to_activation(double number, Fault where = Fault::none) const;
-  double product(double x, double r, std::int64_t column) const;
-  std::uint32_t quantized(double y) const;
+  bool quantizes_unrounded() const;
+  double product(double x, double r, std::int64_t column, bool unrounded) const;
+  double range() const;
+  std::uint32_t quantized(double y, double scale) const;
+  std::uint32_t output(float r, std::int64_t column, double scale) const;
 
   const Case& case_;
   const CaseTensors& tensors_;
@@ -57,6 +64,7 @@ class PlainKernel {
   std::vector<float> variance_operands_;
   std::vector<double> output_operands_;
   std::vector<std::uint32_t> residual_out_;  // bits
+  double scale_;
 };
 
 }  // namespace normproof::assess

@@ -59,7 +59,8 @@ Repro check_repro(const std::string& target, const Cell& verify, std::uint64_t s
     const Case found = read_case(verify.repro);
     Case before = found;
     before.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(0.5f);
-    if (has(found.operation, Parameter::scale)) before.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(3.0f);
+    if (has(found.operation, Parameter::scale))
+      before.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(3.0f);
     for (const auto& [kind, cases] :
          {std::pair("case", std::vector{found}), std::pair("second call", std::vector{before, found})}) {
       if (!last_violates(cases, target)) continue;

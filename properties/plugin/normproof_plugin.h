@@ -97,18 +97,25 @@ typedef struct normproof_plugin_limits {
   float epsilon;
 } normproof_plugin_limits;
 
-/* The operations, by name. Each tensor but the weight, [H], and the scale, [1], has the same shape [..., H],
- * which may hold no rows; the weight may be left out. 2 dimensions, and up to 4 for rms_norm.
+/* The operations, by name. Each tensor has the same shape [..., H], which may hold no rows, but the weight,
+ * [H], which may be left out, the scale, [1], and the scales, [..., 1]. 2 dimensions, and up to 4 for
+ * rms_norm.
  *
  * rms_norm: out = rms_norm(input, weight, epsilon). `out` may be the very same memory as `input`.
  *
- * fused_add_rms_norm: residual_out = input + residual; out = rms_norm(residual_out, weight, epsilon). `out` is
- * the memory of `input`, `residual_out` that of `residual`.
+ * fused_add_rms_norm: residual_out = input + residual; out = rms_norm(residual_out, weight, epsilon). `out`
+ * is the memory of `input`, `residual_out` that of `residual`.
  *
  * rms_norm_static_fp8_quant: out (fp8) = quantize(rms_norm(input, weight, epsilon) / *scale).
  *
  * fused_add_rms_norm_static_fp8_quant: residual_out = input + residual, the memory of `residual`;
  * out (fp8) = quantize(rms_norm(residual_out, weight, epsilon) / *scale). `input` stays as it is.
+ *
+ * rms_norm_dynamic_quant: y = rms_norm(input, weight, epsilon); scales (fp32) = the scale that each row gets
+ * from its largest |y|; out (fp8) = quantize(y / scales).
+ *
+ * fused_add_rms_norm_dynamic_quant: residual_out = input + residual, the memory of `residual`; out and scales
+ * as above, of rms_norm(residual_out, weight, epsilon). `input` stays as it is.
  *
  * Roles are named as here, parameters too. */
 typedef struct normproof_plugin_operation {
@@ -133,11 +140,11 @@ enum {
 };
 
 typedef struct normproof_plugin_info {
-  uint32_t abi_version; /* NORMPROOF_PLUGIN_ABI */
-  uint32_t takes;       /* NORMPROOF_TAKES_... */
-  const char* name;     /* for reports: "mine 2.1" */
-  DLDeviceType memory;  /* of all tensors: kDLCPU or kDLCUDA */
-  size_t struct_size;   /* sizeof(normproof_plugin_info) */
+  uint32_t abi_version;                                /* NORMPROOF_PLUGIN_ABI */
+  uint32_t takes;                                      /* NORMPROOF_TAKES_... */
+  const char* name;                                    /* for reports: "mine 2.1" */
+  DLDeviceType memory;                                 /* of all tensors: kDLCPU or kDLCUDA */
+  size_t struct_size;                                  /* sizeof(normproof_plugin_info) */
   const normproof_plugin_operation* const* operations; /* NULL after the last */
 } normproof_plugin_info;
 

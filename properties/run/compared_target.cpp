@@ -26,9 +26,8 @@ std::string first_difference(Role role, const Case& test_case, const Target& fir
   for (std::int64_t i = 0; i < elements; ++i) {
     const std::uint32_t a = load_bits(one, dtype, i), b = load_bits(other, dtype, i);
     if (a == b || (oracle::is_nan(dtype, a) && oracle::is_nan(dtype, b))) continue;
-    return fmt::format("{}[row {}, column {}]: {} on {}, {} on {}", tensor, i / columns,
-                       i % columns, oracle::hex_bits(dtype, a), first.name(),
-                       oracle::hex_bits(dtype, b), second.name());
+    return fmt::format("{}[row {}, column {}]: {} on {}, {} on {}", tensor, i / columns, i % columns,
+                       oracle::hex_bits(dtype, a), first.name(), oracle::hex_bits(dtype, b), second.name());
   }
   return {};
 }
@@ -53,8 +52,8 @@ class ComparedTarget final : public CallableTarget {
       for (const Role role : kRoles) {
         if (!test_case.has_output(role)) continue;
         if (result.disagreement.empty())
-          result.disagreement = first_difference(role, test_case, *first_, result.outputs[role], *second_,
-                                                 other.outputs[role]);
+          result.disagreement =
+              first_difference(role, test_case, *first_, result.outputs[role], *second_, other.outputs[role]);
         elements_ += test_case.elements_of(role);
       }
     }

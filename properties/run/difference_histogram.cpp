@@ -184,7 +184,8 @@ DifferenceHistogram difference_histogram(const Case& test_case, const CaseTensor
   std::mutex mutex;  // guards `map`
   in_parallel(blocks, threads, [&](std::int64_t block) {
     const oracle::StandardFloatEnvironment environment;
-    oracle::FastRow fast(oracle::formula_of(test_case, policy), tensors[Role::weight]);
+    const oracle::Formula formula = oracle::formula_of(test_case, policy);
+    oracle::FastRow fast(formula, tensors[Role::weight]);
     std::optional<DifferenceMap> part;
     if (map != nullptr) part.emplace(test_case.rows(), columns);
     std::vector<std::byte> at_lowest;
@@ -196,6 +197,8 @@ DifferenceHistogram difference_histogram(const Case& test_case, const CaseTensor
       const std::size_t input = first * size_of(test_case.dtype);
       fast.load(tensors[Role::input].data() + input,
                 tensors[Role::residual].empty() ? nullptr : tensors[Role::residual].data() + input);
+      if (formula.quantizes_by_row)
+        fast.set_quantization_scale(std::bit_cast<float>(oracle::row_scale_bits(formula, outputs, row)));
       const auto got = std::span(outputs[Role::out]).subspan(first * size_of(dtype), hidden * size_of(dtype));
       const float root = best_root(fast, dtype, got, at_lowest, moving);
       compare(got, fast.outputs(root), dtype, row, columns, histograms[static_cast<std::size_t>(block)],

@@ -127,7 +127,7 @@ class Builder {
     case_[Role::input].data.bytes.resize(elements * size_of(shape_.dtype));
     if (adds_residual(shape_.operation))
       case_[Role::residual].data.bytes.resize(elements * size_of(shape_.dtype));
-    if (quantizes(shape_.operation)) draw_scale();
+    if (has(shape_.operation, Parameter::scale)) draw_scale();
     if (shape_.weight_dtype) draw_weight();
     for (std::int64_t row = 0; row < shape_.rows; ++row) draw_row(row);
     if (quantizes(shape_.operation)) put_nan();

@@ -23,9 +23,13 @@ struct KernelFunctions {
 
 // The functions that are linked into this program.
 inline KernelFunctions linked_kernels() {
-  return {&normproof_rms_norm, &normproof_fused_add_rms_norm, &normproof_rms_norm_static_fp8_quant,
-          &normproof_fused_add_rms_norm_static_fp8_quant, &normproof_rms_norm_dynamic_quant,
-          &normproof_fused_add_rms_norm_dynamic_quant, &normproof_set_thread_order};
+  return {&normproof_rms_norm,
+          &normproof_fused_add_rms_norm,
+          &normproof_rms_norm_static_fp8_quant,
+          &normproof_fused_add_rms_norm_static_fp8_quant,
+          &normproof_rms_norm_dynamic_quant,
+          &normproof_fused_add_rms_norm_dynamic_quant,
+          &normproof_set_thread_order};
 }
 
 // The operations' functions of a SharedLibrary, which remembers what is missing.

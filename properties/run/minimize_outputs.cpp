@@ -30,8 +30,7 @@ Case extract(const Case& whole, std::int64_t row, const std::vector<std::int64_t
     const std::int64_t first = whole.has_rows(role) ? row * whole.columns_of(role) : 0;
     std::vector<std::byte> picked(part.bytes_of(role));
     for (std::int64_t index = 0; index < part.elements_of(role); ++index) {
-      const std::int64_t column =
-          whole.columns_of(role) == 1 ? 0 : columns[static_cast<std::size_t>(index)];
+      const std::int64_t column = whole.columns_of(role) == 1 ? 0 : columns[static_cast<std::size_t>(index)];
       store_bits(picked, dtype, index, load_bits(data, dtype, first + column));
     }
     data = std::move(picked);

@@ -33,6 +33,9 @@ class SpoiledRows {
     Outputs outputs = rows_.outputs;
     for (std::size_t row = 0; row < roots_.size(); ++row) {
       if (roots_.size() > 1) load(static_cast<std::int64_t>(row));
+      const float scale = fast_.set_own_scale(factor * roots_[row]);
+      if (!outputs[Role::scales].empty())
+        std::memcpy(outputs[Role::scales].data() + row * sizeof scale, &scale, sizeof scale);
       const auto packed = fast_.outputs(factor * roots_[row]);
       std::memcpy(outputs[Role::out].data() + row * packed.size(), packed.data(), packed.size());
     }

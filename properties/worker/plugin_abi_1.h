@@ -44,8 +44,9 @@ inline bool has(const Info& info, Operation operation) {
       return info.rms_norm_static_fp8_quant != nullptr;
     case Operation::fused_add_rms_norm_static_fp8_quant:
       return info.fused_add_rms_norm_static_fp8_quant != nullptr;
+    default:  // of a later version
+      return false;
   }
-  return false;
 }
 
 // Carries out a call of version 2, of an operation that it has.
@@ -65,8 +66,9 @@ inline std::int32_t run(const Info& info, Operation operation, const normproof_p
       return info.rms_norm_static_fp8_quant(out, input, weight, scale, epsilon, &context);
     case Operation::fused_add_rms_norm_static_fp8_quant:
       return info.fused_add_rms_norm_static_fp8_quant(out, input, residual, weight, scale, epsilon, &context);
+    default:
+      return NORMPROOF_PLUGIN_FAILED;
   }
-  return NORMPROOF_PLUGIN_FAILED;
 }
 
 }  // namespace normproof::worker::abi_1

@@ -127,6 +127,18 @@ int32_t fused_add_rms_norm_static_fp8_quant(const normproof_plugin_call* call) {
       scale(call), epsilon(call), nullptr, call->stream, nullptr, message_of(call)));
 }
 
+int32_t rms_norm_dynamic_quant(const normproof_plugin_call* call) {
+  return plugin_status(normproof_rms_norm_dynamic_quant(
+      tensor(call, "out"), tensor(call, "scales"), tensor(call, "input"), tensor(call, "weight"),
+      epsilon(call), nullptr, call->stream, nullptr, message_of(call)));
+}
+
+int32_t fused_add_rms_norm_dynamic_quant(const normproof_plugin_call* call) {
+  return plugin_status(normproof_fused_add_rms_norm_dynamic_quant(
+      tensor(call, "out"), tensor(call, "scales"), tensor(call, "input"), tensor(call, "residual"),
+      tensor(call, "weight"), epsilon(call), nullptr, call->stream, nullptr, message_of(call)));
+}
+
 normproof_plugin_operation entry(const char* name, int32_t (*run)(const normproof_plugin_call*),
                                  const normproof_plugin_limits* limits = nullptr) {
   return {sizeof(normproof_plugin_operation), name, run, limits};
@@ -136,9 +148,12 @@ const normproof_plugin_operation kEntries[] = {
     entry("layer_norm", &rms_norm),  // of a later program
     entry("fused_add_rms_norm", &fused_add_rms_norm),
     entry("rms_norm_static_fp8_quant", &rms_norm_static_fp8_quant),
-    entry("fused_add_rms_norm_static_fp8_quant", &fused_add_rms_norm_static_fp8_quant)};
+    entry("fused_add_rms_norm_static_fp8_quant", &fused_add_rms_norm_static_fp8_quant),
+    entry("rms_norm_dynamic_quant", &rms_norm_dynamic_quant),
+    entry("fused_add_rms_norm_dynamic_quant", &fused_add_rms_norm_dynamic_quant)};
 const normproof_plugin_operation* const kOperations[] = {&kEntries[0], &kEntries[1], &kEntries[2],
-                                                         &kEntries[3], &kEntries[4], nullptr};
+                                                         &kEntries[3], &kEntries[4], &kEntries[5],
+                                                         &kEntries[6], nullptr};
 
 }  // namespace
 

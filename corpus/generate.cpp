@@ -21,6 +21,11 @@ std::int64_t alignment_of(const Case& test_case, Role role) {
   return chunk_elements(has_rows ? test_case.dtype : test_case.dtype_of(role));
 }
 
+// Whether a kernel may read or write it in chunks of a row.
+bool lies_in_chunks(const Case& test_case, Role role) {
+  return test_case.has_layout(role) && find_tensor(test_case.operation, role)->extent != Extent::row;
+}
+
 // The stride of a dimension that is never stepped along does not matter.
 bool aligned(const TensorLayout& layout, const Case& test_case, std::int64_t alignment) {
   if (layout.offset % alignment != 0) return false;
@@ -219,7 +224,7 @@ std::int64_t chunk_elements(DType activation) { return 16 / static_cast<std::int
 bool vectorizable(const Case& test_case) {
   return test_case.hidden_size() % chunk_elements(test_case.dtype) == 0 &&
          std::ranges::all_of(kRoles, [&](Role role) {
-           return !test_case.has_layout(role) ||
+           return !lies_in_chunks(test_case, role) ||
                   aligned(test_case[role].layout, test_case, alignment_of(test_case, role));
          });
 }

@@ -20,8 +20,10 @@ namespace {
 constexpr std::array kRowScalingOperations = {Operation::rms_norm_dynamic_quant,
                                               Operation::fused_add_rms_norm_dynamic_quant};
 
+// The scale of rows of zeros and near it.
 double least_scale(DType quantized) {
-  return 1 / (512 * bits::value(quantized, bits::largest(quantized, false)));
+  const double largest = bits::value(quantized, bits::largest(quantized, false));
+  return static_cast<double>(static_cast<float>(1 / (512 * largest)));
 }
 
 double scale_of(const RunResult& result, std::int64_t row) {

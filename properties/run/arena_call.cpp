@@ -57,6 +57,7 @@ normproof_status invoke(const ArenaCall& call, const KernelFunctions& functions,
   kernel_call.tensors[Role::residual] = &call.residual.tensor;
   kernel_call.tensors[Role::out] = &call.out.tensor;
   kernel_call.tensors[Role::scale] = &scale;
+  kernel_call.tensors[Role::scales] = &call.scales.tensor;
   if (call.has_weight) kernel_call.tensors[Role::weight] = &call.weight.tensor;
   kernel_call.epsilon = 1e-6f;
   kernel_call.launch = &launch;
@@ -77,7 +78,8 @@ std::string describe(const ArenaCall& call, const std::byte* arena) {
   if (adds_residual(call.operation)) add("residual", call.residual);
   if (call.has_weight) add("weight", call.weight);
   if (call.has_out()) add("out", call.out);
-  if (quantizes(call.operation))
+  if (quantizes_by_row(call.operation)) add("scales", call.scales);
+  if (has(call.operation, Parameter::scale))
     fmt::format_to(std::back_inserter(text), "\n  scale: from byte {}",
                    reinterpret_cast<const std::byte*>(call.scale) - arena);
   return text;
@@ -88,7 +90,7 @@ std::string describe(const ArenaCall& call, const std::byte* arena) {
 ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
   std::fill_n(arena, kArenaBytes, kFill);
   ArenaCall call;
-  call.operation = kOperations[static_cast<std::size_t>(below(4))];
+  call.operation = kOperations[static_cast<std::size_t>(below(std::int64_t{kOperations.size()}))];
   constexpr std::array kDTypes = {DType::fp32, DType::fp16, DType::bf16};
   call.dtype = kDTypes[static_cast<std::size_t>(below(3))];
   const std::size_t rank = call.operation == Operation::rms_norm ? 2 + static_cast<std::size_t>(below(3)) : 2;
@@ -114,6 +116,9 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
   call.has_weight = below(2) != 0;
   call.weight = draw_tensor(below, arena, {sizes.back()}, call.dtype);
   call.scale = reinterpret_cast<float*>(arena + 4 * below(256));
+  std::vector<std::int64_t> scale_sizes = sizes;
+  scale_sizes.back() = 1;
+  call.scales = draw_tensor(below, arena, scale_sizes, DType::fp32);
   if (combs) {
     // Between even rows there is room for odd ones.
     for (ArenaTensor* tensor : {&call.input, &call.residual, &call.out})
@@ -173,7 +178,8 @@ bool must_be_refused(const ArenaCall& call, const std::byte* arena) {
   if (adds_residual(call.operation)) mark(call.residual, writers);
   if (call.has_out()) mark(call.out, writers);
   if (call.has_weight) mark(call.weight, readers);
-  if (quantizes(call.operation)) {
+  if (quantizes_by_row(call.operation)) mark(call.scales, writers);
+  if (has(call.operation, Parameter::scale)) {
     const auto offset = static_cast<std::size_t>(reinterpret_cast<const std::byte*>(call.scale) - arena);
     for (std::size_t byte = 0; byte < sizeof(float); ++byte) ++readers[offset + byte];
   }

@@ -25,7 +25,7 @@ struct ArenaTensor {
 struct ArenaCall {
   Operation operation = Operation::rms_norm;
   DType dtype = DType::bf16;  // of all tensors but a quantized output, which is kArenaQuantizedDType
-  ArenaTensor input, residual, weight, out;
+  ArenaTensor input, residual, weight, out, scales;
   bool has_weight = false;
   const float* scale = nullptr;
   std::size_t message_capacity = 48;  // less than the messages of refusals need, or nothing

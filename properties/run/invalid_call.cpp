@@ -55,7 +55,7 @@ std::string memory_of(const normproof_tensor& tensor, std::size_t element_bytes)
 // Gives all tensors of the call so many rows, in the first dimension and perhaps the second, all others
 // being 1.
 void set_rows(GuardedCall& call, std::int64_t first, std::int64_t second = 1) {
-  for (const Role role : {Role::input, Role::out, Role::residual}) {
+  for (const Role role : {Role::input, Role::out, Role::residual, Role::scales}) {
     normproof_tensor* tensor = &call.description(role);
     const std::int64_t hidden = tensor->sizes[call.description(Role::input).rank - 1];
     for (std::int32_t dim = 0; dim + 1 < call.description(Role::input).rank; ++dim) {
@@ -144,6 +144,56 @@ constexpr std::array kInvalidArguments = {
     InvalidArgument{"weight without data",
                     [](GuardedCall& call, const Case&) {
                       return call.argument(Role::weight) ? no_data("weight", call.description(Role::weight)) : std::nullopt;
+                    }},
+    InvalidArgument{"no scales description",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.argument(Role::scales) == nullptr) return std::nullopt;
+                      call.argument(Role::scales) = nullptr;
+                      return Refusal{NORMPROOF_NULL_POINTER, "scales", "0x0"};
+                    }},
+    InvalidArgument{"scales without data",
+                    [](GuardedCall& call, const Case&) {
+                      return call.argument(Role::scales) ? no_data("scales", call.description(Role::scales))
+                                                         : std::nullopt;
+                    }},
+    InvalidArgument{"misaligned scales",
+                    [](GuardedCall& call, const Case&) {
+                      return call.argument(Role::scales) ? misalign("scales", call.description(Role::scales))
+                                                         : std::nullopt;
+                    }},
+    InvalidArgument{"scales of another rank",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.argument(Role::scales) == nullptr) return std::nullopt;
+                      call.description(Role::scales).rank = 1;
+                      return Refusal{NORMPROOF_INVALID_RANK, "scales", "rank is 1"};
+                    }},
+    InvalidArgument{"scales for fewer rows",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.argument(Role::scales) == nullptr) return std::nullopt;
+                      const std::int64_t size = --call.description(Role::scales).sizes[0];
+                      return Refusal{NORMPROOF_INVALID_SIZE, "scales", fmt::format("sizes[0] is {}", size)};
+                    }},
+    InvalidArgument{"several scales for a row",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.argument(Role::scales) == nullptr) return std::nullopt;
+                      call.description(Role::scales).sizes[1] = 2;
+                      return Refusal{NORMPROOF_INVALID_SIZE, "scales", "sizes[1] is 2"};
+                    }},
+    InvalidArgument{"scales of another dtype",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.argument(Role::scales) == nullptr) return std::nullopt;
+                      call.description(Role::scales).dtype = NORMPROOF_FP16;
+                      return Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "scales", "fp16"};
+                    }},
+    InvalidArgument{"scales over the input",
+                    [](GuardedCall& call, const Case&) -> std::optional<Refusal> {
+                      if (call.argument(Role::scales) == nullptr) return std::nullopt;
+                      normproof_tensor& scales = call.description(Role::scales);
+                      const auto address =
+                          reinterpret_cast<std::uintptr_t>(call.description(Role::input).data);
+                      if (address % sizeof(float) != 0) return std::nullopt;
+                      scales.data = call.description(Role::input).data;
+                      return Refusal{NORMPROOF_OVERLAP, "scales", memory_of(scales, sizeof(float))};
                     }},
     // Alignment to the element size.
     InvalidArgument{"misaligned input", [](GuardedCall& call, const Case&) { return misalign("input", call.description(Role::input)); }},

@@ -273,7 +273,7 @@ class Values(World):
 
     def test_numbers_are_decimal(self):
         for seed, read in (("010", 10), ("0", 0), ("18446744073709551615", 2**64 - 1), ("00000000000000000000007", 7)):
-            text = self.run_program("drift", "--policy", "weight=fp32", "--layers", "01", "--tokens", "1", "--hidden-size", "8",
+            text = self.run_program("drift", "--policy", "weight=fp32", "--layers", "01", "--tokens", "1", "--hidden", "8",
                                     "--vocabulary", "2", "--seed", seed, code=0)
             self.assertIn(f"seed {read}\n", text)
 

@@ -298,7 +298,7 @@ class Cases(World):
         # One of them hides nothing of the others.
         (self.folder / "missing.json").symlink_to("nowhere")
         printed = self.run_program("replay", ".", "--target", "./faulty.so", code=1, fault="failed")
-        self.assertIn("1 cases on target ./faulty.so: 0 conform, 1 violate, 5 files could not be read", printed)
+        self.assertIn("1 case on target ./faulty.so: 0 conform, 1 violate, 5 files could not be read", printed)
         printed = self.run_program("verify", *QUICK, "--corpus", ".", code=3)
         self.assertEqual(printed.count("NOT CHECKED"), 5, printed)
 

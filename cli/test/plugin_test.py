@@ -210,8 +210,14 @@ cudaError_t RMSNorm(T* input, T* weight, T* output, uint32_t batch_size, uint32_
                                 "--seed", "1", code=0)
         self.assertIn("3 of 3 combinations", text)
         self.from_source("bad", "--define", "EPSILON=1e-5f")
-        text = self.run_program("verify", "--target", "bad/build/libbad.so", "--cases", "100", "--seed", "1", code=1)
+        text = self.run_program("verify", "--target", "bad/build/libbad.so", "--cases", "100", "--seed", "1", "--keep-going",
+                                "--json", "v.json", code=1)
         self.assertIn("wrong bits", text)
+        self.assertRegex(text, r"by cause, 1 of them:\n +[0-9]+ x wrong bits; rms_norm [^\n]*\n +[0-9]+ x findings/")
+        self.assertIn("epsilon: its own, 1e-05, whatever the call says", text)
+        self.assertIn("say so and the rest is judged: .limits = {.epsilon = 1e-05f}", text)
+        learnt = self.read("v.json")["learnt"]
+        self.assertEqual([row["limits"] for row in learnt], [".epsilon = 1e-05f"])
 
     def test_what_a_plugin_cannot_be_written_of_is_said(self):
         with open(os.path.join(self.folder, "kernels.cu"), "w") as file:

@@ -12,6 +12,8 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/given_outputs.h"
+#include "cli/output_files.h"
+#include "cli/result_json.h"
 #include "corpus/case_json.h"
 #include "oracle/canonical_judge.h"
 #include "oracle/witness_judge.h"
@@ -21,7 +23,7 @@ namespace normproof {
 namespace {
 
 struct ExplainOptions {
-  std::string file;
+  std::string file, json;
   std::string target = "host";
   JudgeOptions judge;
   std::optional<std::int64_t> row, column;
@@ -140,7 +142,13 @@ int explain_command(const ExplainOptions& options) {
     std::tie(row, column) = wrong_element(given, *outputs, evaluation);
   const auto explanation = oracle::explain(test_case, tensors, outputs, row, column, policy);
   fmt::print("{}", oracle::to_text(explanation));
-  return evaluation.violates() || !evaluation.verdict.conforms() ? kViolationFound : kAllGood;
+  const int exit_code = evaluation.violates() || !evaluation.verdict.conforms() ? kViolationFound : kAllGood;
+  return exit_code_after_writing(exit_code, {{options.json, [&] {
+                                                ResultJson result = result_document("explain");
+                                                result.update(to_json(explanation));
+                                                result["exit_code"] = exit_code;
+                                                write_result(options.json, result);
+                                              }}});
 }
 
 }  // namespace
@@ -153,6 +161,7 @@ Action add_explain(CLI::App& command) {
   add_order_option(command, options->judge.order);
   command.add_option("--row", options->row, "Row of the element, from 0; default: the first wrong element");
   command.add_option("--column", options->column, "Column of the element, from 0");
+  command.add_option("--json", options->json, "Write the steps to this file");
   return [options] { return explain_command(*options); };
 }
 

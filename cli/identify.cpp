@@ -15,6 +15,7 @@
 #include "cli/html_report.h"
 #include "cli/output_files.h"
 #include "cli/progress.h"
+#include "cli/result_json.h"
 #include "corpus/case_json.h"
 #include "corpus/safetensors.h"
 #include "properties/run/discriminate.h"
@@ -30,7 +31,7 @@ namespace {
 struct IdentifyOptions {
   std::vector<std::string> files;
   JudgingOptions judging;
-  std::string target, html, demand;
+  std::string target, html, json, demand;
   std::string dtype, weight, quantized = "fp8_e4m3fn";
   std::int64_t rows = 256;
   std::int64_t hidden_size = 512;
@@ -40,8 +41,11 @@ struct IdentifyOptions {
 int identify_files(const IdentifyOptions& options) {
   int unexplained = 0, unreadable = 0, not_run = 0;
   HtmlReport page;
+  ResultJson result = result_document("identify");
+  result["files"] = ResultJson::array();
   const auto could_not_read = [&](const std::string& file, const std::exception& error, int& count) {
     fmt::print(stderr, "normproof: {}\n", error.what());
+    result["files"].push_back({{"file", file}, {"error", error.what()}});
     page.sections.push_back(error_section(file, error.what()));
     ++count;
   };
@@ -67,6 +71,9 @@ int identify_files(const IdentifyOptions& options) {
                                          sample.test_case.rows(), given.test_case.rows()),
                              found, sample.test_case));
       }
+      ResultJson entry = {{"file", file}, {"subject", subject_of(given.test_case)}};
+      entry.update(to_json(found, sample.test_case));
+      result["files"].push_back(std::move(entry));
       unexplained += !found.identified();
     } catch (const CaseError& error) {
       could_not_read(file, error, unreadable);
@@ -84,7 +91,9 @@ int identify_files(const IdentifyOptions& options) {
                         : unreadable > 0 ? kUsageError
                         : not_run > 0    ? kCouldNotRun
                                          : kAllGood;
-  return exit_code_after_writing(exit_code, {{options.html, [&] { write_html(options.html, page); }}});
+  result["exit_code"] = exit_code;
+  return exit_code_after_writing(exit_code, {{options.html, [&] { write_html(options.html, page); }},
+                                             {options.json, [&] { write_result(options.json, result); }}});
 }
 
 // The shapes that a target is asked about: aligned rows, and rows that no 16-byte access fits.
@@ -354,7 +363,28 @@ class Interrogation {
                  target_->name(), asked);
     }
     const int exit_code = nothing_answered ? kCouldNotRun : page.good ? kAllGood : kViolationFound;
-    return exit_code_after_writing(exit_code, {{options_.html, [&] { write_html(options_.html, page); }}});
+    return exit_code_after_writing(
+        exit_code, {{options_.html, [&] { write_html(options_.html, page); }},
+                    {options_.json, [&] { write_result(options_.json, result(asked, exit_code)); }}});
+  }
+
+  ResultJson result(int asked, int exit_code) const {
+    ResultJson document = result_document("identify");
+    document.update({{"target", target_->name()},
+                     {"seed", options_.seed},
+                     {"questions", asked},
+                     {"not_taken", not_taken_},
+                     {"not_answered", failed_},
+                     {"one_policy", !inconsistent_},
+                     {"calls", ResultJson::array()},
+                     {"traits", ResultJson::array()}});
+    for (const IdentifiedCall& call : calls_)
+      document["calls"].push_back(
+          {{"call", call.call}, {"answer", call.policy}, {"identified", call.identified}});
+    for (const Trait& trait : traits_)
+      document["traits"].push_back({{"question", trait.question}, {"answer", trait.answer}});
+    document["exit_code"] = exit_code;
+    return document;
   }
 
   const IdentifyOptions& options_;
@@ -406,6 +436,7 @@ Action add_identify(CLI::App& command) {
       .add_option("--demand", options->demand,
                   "With --target: one-policy, a violation where the operations and dtypes do not share one")
       ->check(CLI::IsMember({"one-policy"}));
+  command.add_option("--json", options->json, "Write the findings to this file");
   command.add_option("--html", options->html, "Write a page with the findings to this file");
   command.add_option("--seed", options->seed, "With --target: the seed of the inputs")->capture_default_str();
   return [options] { return identify_command(*options); };

@@ -13,6 +13,7 @@
 #include "cli/finding.h"
 #include "cli/given_outputs.h"
 #include "cli/output_files.h"
+#include "cli/result_json.h"
 #include "corpus/case_json.h"
 #include "corpus/limits.h"
 #include "corpus/message_text.h"
@@ -28,9 +29,31 @@ struct MinimizeOptions {
   JudgingOptions judging;
   std::string target;
   std::string judge = "auto";
-  std::string output = "minimized.json";
+  std::string output = "minimized.json", json;
   ShrinkOptions shrinking;
 };
+
+// `violates`: whether there was something to minimize; then `text` says what the smallest case shows.
+ResultJson result_of(const MinimizeOptions& options, bool violates, const Case& smallest,
+                     const std::string& text, int exit_code) {
+  ResultJson result = result_document("minimize");
+  result.update({{"file", options.file}, {"violates", violates}});
+  if (violates) {
+    result.update({{"output", options.output},
+                   {"operation", name_of(smallest.operation)},
+                   {"rows", smallest.rows()},
+                   {"hidden_size", smallest.hidden_size()},
+                   {"text", text}});
+  }
+  result["exit_code"] = exit_code;
+  return result;
+}
+
+int nothing_to_minimize(const MinimizeOptions& options) {
+  return exit_code_after_writing(
+      kAllGood,
+      {{options.json, [&] { write_result(options.json, result_of(options, false, {}, "", kAllGood)); }}});
+}
 
 void print_size(const char* what, const Case& test_case) {
   fmt::print("{}: {} x {}\n", what, test_case.rows(), test_case.hidden_size());
@@ -51,7 +74,7 @@ int minimize_on_target(const MinimizeOptions& options) {
   }
   if (!before.violates()) {
     fmt::print("does not violate the contract on target {}: nothing to minimize\n", target->name());
-    return kAllGood;
+    return nothing_to_minimize(options);
   }
   Evaluation after = before;
   const auto [shrunk, stopped_early] =
@@ -66,8 +89,12 @@ int minimize_on_target(const MinimizeOptions& options) {
   if (stopped_early) fmt::print("{}", stopped_early_text(options.shrinking));
   fmt::print("replay: {} replay {}{}\n", program_name(), shell_quoted_file(options.output),
              target_arguments(*target));
+  const auto result = [&] {
+    return result_of(options, true, smallest, describe(smallest, after), kViolationFound);
+  };
   return exit_code_after_writing(kViolationFound,
-                                 {{options.output, [&] { write_case(options.output, smallest); }}});
+                                 {{options.output, [&] { write_case(options.output, smallest); }},
+                                  {options.json, [&] { write_result(options.json, result()); }}});
 }
 
 int minimize_given_outputs(const MinimizeOptions& options) {
@@ -77,7 +104,7 @@ int minimize_given_outputs(const MinimizeOptions& options) {
   const auto minimized = minimize_outputs(whole, given.policy);
   if (!minimized) {
     fmt::print("conforms to policy {}: nothing to minimize\n", oracle::to_string(given.policy));
-    return kAllGood;
+    return nothing_to_minimize(options);
   }
   const OutputsViolation& violation = minimized->violation;
   fmt::print("{}", violation.text);
@@ -102,7 +129,9 @@ int minimize_given_outputs(const MinimizeOptions& options) {
   fmt::print("check: {} check {}{}{}\n", program_name(), shell_quoted_file(options.output),
              policy == "native" ? "" : " --policy " + shell_quoted(policy),
              by_order ? " --order " + shell_quoted_file(options.judging.order) : "");
-  return exit_code_after_writing(kViolationFound, {written});
+  const auto result = [&] { return result_of(options, true, smallest, violation.text, kViolationFound); };
+  return exit_code_after_writing(kViolationFound,
+                                 {written, {options.json, [&] { write_result(options.json, result()); }}});
 }
 
 }  // namespace
@@ -127,6 +156,7 @@ Action add_minimize(CLI::App& command) {
   command.add_flag("--keep-operation", options->shrinking.keep_operation,
                    "With --target: not a simpler operation that shows the violation too");
   command.add_option("--output", options->output, "Where to write the smallest case")->capture_default_str();
+  command.add_option("--json", options->json, "Write what was found to this file");
   return [options] {
     return options->target.empty() ? minimize_given_outputs(*options) : minimize_on_target(*options);
   };

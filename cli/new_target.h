@@ -1,4 +1,6 @@
-// The files that `normproof new-target` writes, from properties/plugin/, with @NAME@ where the name goes.
+// The files that `normproof new-target` writes, from properties/plugin/, with @NAME@ where the name goes, and
+// with
+// --from @SOURCE@ and the folders beside it.
 #pragma once
 
 #include <span>
@@ -11,5 +13,7 @@ struct NewTargetFile {
   std::string_view text;
 };
 std::span<const NewTargetFile> new_target_files();
+// With --from: all but the adapter.
+std::span<const NewTargetFile> source_target_files();
 
 }  // namespace normproof

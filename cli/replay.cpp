@@ -12,6 +12,7 @@
 #include "cli/crash_report.h"
 #include "cli/exit_codes.h"
 #include "cli/output_files.h"
+#include "cli/result_json.h"
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
 #include "corpus/dump.h"
@@ -30,8 +31,7 @@ struct ReplayOptions {
   std::vector<std::string> files;
   std::string target = "host";
   JudgeOptions judge;
-  std::string dump;
-  std::string repro;
+  std::string dump, repro, json;
   bool quiet = false;
 };
 
@@ -59,94 +59,147 @@ void write_repro(const std::string& file, const Case& test_case, const Evaluatio
   write_text_atomically(file, campaign::repro_script(test_case, got, wanted, target.name()));
 }
 
-int replay(const ReplayOptions& options) {
-  const auto target = judged(make_target(options.target), options.judge);
-  if (!options.repro.empty() && !bits_are_determined(*target)) {
-    throw UsageError(
-        fmt::format("--repro: the script computes every bit in the canonical order by policy native, which "
-                    "is not demanded of target {}; --judge canonical demands it",
-                    target->name()));
+// One run of the command: what became of each file.
+class Replay {
+ public:
+  explicit Replay(const ReplayOptions& options)
+      : options_(options), target_(judged(make_target(options.target), options.judge)) {
+    if (!options.repro.empty() && !bits_are_determined(*target_)) {
+      throw UsageError(
+          fmt::format("--repro: the script computes every bit in the canonical order by policy native, which "
+                      "is not demanded of target {}; --judge canonical demands it",
+                      target_->name()));
+    }
+    result_.update({{"target", target_->name()}, {"cases", ResultJson::array()}});
   }
-  report_crashes("findings", options.target);
-  int violations = 0, unreadable = 0, replayed = 0, not_taken = 0, by_order = 0;
-  std::pair<Case, Evaluation> first;  // what --dump and --repro write
-  for (const std::string& argument : options.files) {
-    std::vector<std::filesystem::path> files;
+
+  int run() {
+    report_crashes("findings", options_.target);
+    for (const std::string& argument : options_.files)
+      for (const auto& file : files_of(argument)) is_sequence_file(file) ? sequence(file) : one_case(file);
+    return conclude();
+  }
+
+ private:
+  bool writes_outputs() const { return !(options_.dump.empty() && options_.repro.empty()); }
+
+  // None where the argument names none: the others may still hold a violation.
+  std::vector<std::filesystem::path> files_of(const std::string& argument) {
     try {
-      files = find_case_files(argument);
+      auto files = find_case_files(argument);
       if (files.empty())
         throw std::runtime_error(fmt::format("{}: there is no case file (*.json)", argument));
+      return files;
     } catch (const std::exception& error) {
-      // The other arguments may still hold a violation.
-      fmt::print(stderr, "normproof: {}\n", error.what());
-      ++unreadable;
-    }
-    for (const auto& file : files) {
-      if (is_sequence_file(file)) {
-        if (!(options.dump.empty() && options.repro.empty())) {
-          throw UsageError(
-              fmt::format("--dump, --repro: take one case, got a sequence of calls: {}", file.string()));
-        }
-        try {
-          const SequenceRun run = run_sequence(read_sequence(file), *target);
-          ++replayed;
-          violations += run.violates ? 1 : 0;
-          not_taken += run.not_taken == run.calls ? 1 : 0;
-          if (run.violates || !options.quiet) fmt::print("{}: {}", file.string(), run.message);
-        } catch (const CaseError& error) {
-          fmt::print(stderr, "normproof: {}\n", error.what());
-          ++unreadable;
-        }
-        continue;
-      }
-      Case test_case;
-      try {
-        test_case = read_case(file);
-      } catch (const std::exception& error) {
-        fmt::print(stderr, "normproof: {}\n", error.what());
-        ++unreadable;
-        continue;
-      }
-      const Evaluation evaluation = evaluate(test_case, *target);
-      if (replayed > 0 && !(options.dump.empty() && options.repro.empty())) {
-        throw UsageError(
-            fmt::format("--dump, --repro: take one case, got more: {}", options.dump + options.repro));
-      }
-      if (replayed++ == 0) first = {test_case, evaluation};
-      by_order += evaluation.by_known_order() ? 1 : 0;
-      if (evaluation.outcome == Evaluation::Outcome::not_taken) {
-        ++not_taken;
-        if (!options.quiet) fmt::print("{}: not taken: {}\n", file.string(), evaluation.run.message);
-      } else if (evaluation.violates()) {
-        ++violations;
-        fmt::print("{}: {}", file.string(), describe(test_case, evaluation));
-      } else if (!options.quiet) {
-        fmt::print("{}: {} ({} rows, {} elements)\n", file.string(), name_of(evaluation.outcome),
-                   evaluation.verdict.rows, evaluation.verdict.elements);
-      }
+      not_read(argument, error);
+      return {};
     }
   }
-  fmt::print("{} cases on target {}: {} conform, {} violate", replayed, target->name(),
-             replayed - violations - not_taken, violations);
-  if (not_taken > 0) fmt::print(", {} not taken", not_taken);
-  if (unreadable > 0) fmt::print(", {} files could not be read", unreadable);
-  fmt::print("\n");
-  if (!options.judge.order.empty())
-    fmt::print("{} of {} cases were judged by an order in {}, the others by any order of summation\n",
-               by_order, replayed, options.judge.order);
-  fmt::print("{}", target->closing_words());
-  const bool nothing_judged = replayed > 0 && replayed == not_taken;
-  const int exit_code = violations > 0   ? kViolationFound
-                        : unreadable > 0 ? kUsageError
-                        : nothing_judged ? kCouldNotRun
-                                         : kAllGood;
-  if (exit_code == kCouldNotRun)
-    fmt::print(stderr, "normproof: target {} took none of the cases: nothing was judged\n", target->name());
-  if (replayed == 0) return exit_code;
-  return exit_code_after_writing(
-      exit_code, {{options.dump, [&] { write_outputs(options.dump, first.first, first.second); }},
-                  {options.repro, [&] { write_repro(options.repro, first.first, first.second, *target); }}});
-}
+
+  void note(const std::string& file, std::string_view outcome, const std::string& message) {
+    ResultJson entry = {{"file", file}, {"outcome", outcome}};
+    if (!message.empty()) entry["message"] = message;
+    result_["cases"].push_back(std::move(entry));
+  }
+
+  void not_read(const std::string& file, const std::exception& error) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    note(file, "not read", error.what());
+    ++unreadable_;
+  }
+
+  void sequence(const std::filesystem::path& file) {
+    if (writes_outputs()) {
+      throw UsageError(
+          fmt::format("--dump, --repro: take one case, got a sequence of calls: {}", file.string()));
+    }
+    try {
+      const SequenceRun run = run_sequence(read_sequence(file), *target_);
+      const bool none_taken = run.not_taken == run.calls;
+      ++replayed_;
+      violations_ += run.violates ? 1 : 0;
+      not_taken_ += none_taken ? 1 : 0;
+      note(file.string(), run.violates ? "violates" : none_taken ? "not taken" : "conforms", run.message);
+      if (run.violates || !options_.quiet) fmt::print("{}: {}", file.string(), run.message);
+    } catch (const CaseError& error) {
+      not_read(file.string(), error);
+    }
+  }
+
+  void one_case(const std::filesystem::path& file) {
+    Case test_case;
+    try {
+      test_case = read_case(file);
+    } catch (const std::exception& error) {
+      not_read(file.string(), error);
+      return;
+    }
+    const Evaluation evaluation = evaluate(test_case, *target_);
+    if (replayed_ > 0 && writes_outputs()) {
+      throw UsageError(
+          fmt::format("--dump, --repro: take one case, got more: {}", options_.dump + options_.repro));
+    }
+    if (replayed_++ == 0) first_ = {test_case, evaluation};
+    by_order_ += evaluation.by_known_order() ? 1 : 0;
+    if (evaluation.outcome == Evaluation::Outcome::not_taken) {
+      ++not_taken_;
+      note(file.string(), "not taken", evaluation.run.message);
+      if (!options_.quiet) fmt::print("{}: not taken: {}\n", file.string(), evaluation.run.message);
+    } else if (evaluation.violates()) {
+      ++violations_;
+      const std::string description = describe(test_case, evaluation);
+      note(file.string(), "violates", description);
+      fmt::print("{}: {}", file.string(), description);
+    } else {
+      note(file.string(), "conforms", "");
+      if (!options_.quiet)
+        fmt::print("{}: {} ({} rows, {} elements)\n", file.string(), name_of(evaluation.outcome),
+                   evaluation.verdict.rows, evaluation.verdict.elements);
+    }
+  }
+
+  void print_summary() const {
+    fmt::print("{} case{} on target {}: {} conform, {} violate", replayed_, replayed_ == 1 ? "" : "s",
+               target_->name(), replayed_ - violations_ - not_taken_, violations_);
+    if (not_taken_ > 0) fmt::print(", {} not taken", not_taken_);
+    if (unreadable_ > 0) fmt::print(", {} files could not be read", unreadable_);
+    fmt::print("\n");
+    if (!options_.judge.order.empty())
+      fmt::print("{} of {} cases were judged by an order in {}, the others by any order of summation\n",
+                 by_order_, replayed_, options_.judge.order);
+    fmt::print("{}", target_->closing_words());
+  }
+
+  int conclude() {
+    print_summary();
+    const bool nothing_judged = replayed_ > 0 && replayed_ == not_taken_;
+    const int exit_code = violations_ > 0   ? kViolationFound
+                          : unreadable_ > 0 ? kUsageError
+                          : nothing_judged  ? kCouldNotRun
+                                            : kAllGood;
+    if (exit_code == kCouldNotRun)
+      fmt::print(stderr, "normproof: target {} took none of the cases: nothing was judged\n",
+                 target_->name());
+    result_.update({{"conform", replayed_ - violations_ - not_taken_},
+                    {"violate", violations_},
+                    {"not_taken", not_taken_},
+                    {"not_read", unreadable_},
+                    {"exit_code", exit_code}});
+    const OutputFile written{options_.json, [&] { write_result(options_.json, result_); }};
+    if (replayed_ == 0) return exit_code_after_writing(exit_code, {written});
+    return exit_code_after_writing(
+        exit_code,
+        {written,
+         {options_.dump, [&] { write_outputs(options_.dump, first_.first, first_.second); }},
+         {options_.repro, [&] { write_repro(options_.repro, first_.first, first_.second, *target_); }}});
+  }
+
+  const ReplayOptions& options_;
+  std::unique_ptr<Target> target_;
+  int violations_ = 0, unreadable_ = 0, replayed_ = 0, not_taken_ = 0, by_order_ = 0;
+  std::pair<Case, Evaluation> first_;  // what --dump and --repro write
+  ResultJson result_ = result_document("replay");
+};
 
 }  // namespace
 
@@ -160,8 +213,9 @@ Action add_replay(CLI::App& command) {
   command.add_option("--dump", options->dump, "Write the case's inputs and outputs to this safetensors file");
   command.add_option("--repro", options->repro,
                      "Write a Python script (numpy) that shows the case's differing elements by itself");
+  command.add_option("--json", options->json, "Write the outcome of every case to this file");
   command.add_flag("--quiet", options->quiet, "Print only violations and the summary");
-  return [options] { return replay(*options); };
+  return [options] { return Replay(*options).run(); };
 }
 
 }  // namespace normproof

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "cli/exit_codes.h"
 #include "cli/shard.h"
@@ -16,6 +17,7 @@
 #include "corpus/json_text.h"
 #include "properties/report/html.h"
 #include "properties/run/plugin_target.h"
+#include "properties/run/violation_identity.h"
 
 namespace normproof {
 namespace {
@@ -93,6 +95,56 @@ nlohmann::ordered_json to_json(const SizesReached& sizes) {
   return rows;
 }
 
+// What went wrong in a few words: what the target says, or the kind of violation.
+std::string headline_of(const Finding& finding) {
+  constexpr std::string_view kSays = "the target says: ";
+  std::string_view text = finding.message;
+  const std::size_t says = text.find(kSays);
+  if (says != std::string_view::npos) {
+    text.remove_prefix(says + kSays.size());
+    text = text.substr(0, text.find('\n'));
+    return std::string(text.substr(0, text.find(", in block (")));
+  }
+  if (finding.causes.empty()) return finding.found_by;
+  const std::size_t subject = text.find(fmt::format(", {} ", name_of(finding.test_case.operation)));
+  text = text.substr(0, std::min(subject, text.find('\n')));
+  return std::string(text.substr(text.rfind('\n') + 1));
+}
+
+// Findings that differ in operation, dtype and numbers alone are one line, the most frequent first.
+std::string causes_text(const std::vector<Finding>& findings) {
+  struct Group {
+    std::string headline;
+    std::size_t first = 0;
+    std::int64_t count = 0;
+    std::vector<std::string> subjects;
+    std::vector<const Finding*> findings;
+  };
+  std::vector<Group> groups;
+  for (const Finding& finding : findings) {
+    const std::string headline = headline_of(finding);
+    auto group = std::ranges::find_if(groups, [&](const Group& each) {
+      return without_numbers(each.headline) == without_numbers(headline);
+    });
+    if (group == groups.end()) group = groups.insert(group, {headline, groups.size(), 0, {}, {}});
+    group->count += finding.count();
+    const Case& shown = finding.test_case;
+    const std::string subject = fmt::format("{} {}", name_of(shown.operation), name_of(shown.dtype));
+    if (!finding.causes.empty() && std::ranges::find(group->subjects, subject) == group->subjects.end())
+      group->subjects.push_back(subject);
+    if (!finding.file.empty()) group->findings.push_back(&finding);
+  }
+  std::ranges::sort(groups, {}, [](const Group& group) { return std::pair(-group.count, group.first); });
+  std::string text = fmt::format("by cause, {} of them:\n", groups.size());
+  for (const Group& group : groups) {
+    text += fmt::format("{:>6} x {}{}{}\n", group.count, group.headline, group.subjects.empty() ? "" : "; ",
+                        fmt::join(group.subjects, ", "));
+    for (const Finding* finding : group.findings)
+      text += fmt::format("    {:>6} x {}\n", finding->count(), finding->file.string());
+  }
+  return text;
+}
+
 std::string violations_text(const VerifyResult& result) {
   std::string text =
       fmt::format("{} violation{} found, the first after {} cases and {:.2f} s{}\n", result.violations,
@@ -100,17 +152,25 @@ std::string violations_text(const VerifyResult& result) {
                   result.seconds_to_first_violation, result.stopped_early ? "; stopped there" : "");
   std::int64_t stored = 0;
   for (const Finding& finding : result.findings) stored += finding.count();
-  if (stored > static_cast<std::int64_t>(result.findings.size())) {
-    text += fmt::format("by cause, {} of them:\n", result.findings.size());
-    for (const Finding& finding : result.findings) {
-      text += fmt::format("{:>6} x {}\n", finding.count(),
-                          finding.file.empty() ? finding.found_by : finding.file.string());
-    }
-  }
+  if (stored > static_cast<std::int64_t>(result.findings.size())) text += causes_text(result.findings);
   if (result.violations > stored) {
     text += fmt::format(
         "{} of them are shown above: of random cases a run shrinks and stores the first {}{}\n", stored,
         kMostRandomFindings, result.merged_from > 0 ? ", and the same repro of several shards is one" : "");
+  }
+  return text;
+}
+
+std::string learnt_text(const VerifyResult& result) {
+  std::string text;
+  for (const Learnt& learnt : result.learnt) {
+    text += fmt::format("learnt from {} more calls of {} {}, which are not judged{}:\n", learnt.found.calls,
+                        name_of(learnt.operation), name_of(learnt.dtype),
+                        learnt.found.stopped_early ? "; the time was up" : "");
+    for (const std::string& line : learnt.found.lines) text += fmt::format("  {}\n", line);
+    if (const std::string limits = limits_text(learnt.found.limits); !limits.empty())
+      text += fmt::format("  if it is not made for them, say so and the rest is judged: .limits = {{{}}}\n",
+                          limits);
   }
   return text;
 }
@@ -160,10 +220,8 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   text += promises_text(result.promises);
   text += result.closing_words;
   for (const std::string& reason : result.unchecked) text += fmt::format("NOT CHECKED: {}\n", reason);
-  if (!result.findings.empty()) {
-    text += violations_text(result);
-    return text;
-  }
+  if (!result.findings.empty()) return text + violations_text(result) + learnt_text(result);
+  text += learnt_text(result);
   for (const Combination& combination : result.uncovered) {
     text += fmt::format("NOT REACHED: {}\n", to_string(combination));
   }
@@ -243,6 +301,13 @@ std::string to_json_text(const VerifyOptions& options, const VerifyResult& resul
   }
   document["promises"] = promises_json(result.promises);
   document["target_says"] = result.closing_words;
+  for (const Learnt& learnt : result.learnt) {
+    document["learnt"].push_back({{"operation", name_of(learnt.operation)},
+                                  {"dtype", name_of(learnt.dtype)},
+                                  {"calls", learnt.found.calls},
+                                  {"found", learnt.found.lines},
+                                  {"limits", limits_text(learnt.found.limits)}});
+  }
   if (!result.findings.empty()) {
     document["first_violation"] = {{"cases", result.cases_to_first_violation},
                                    {"seconds", result.seconds_to_first_violation},

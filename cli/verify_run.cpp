@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "cli/crash_report.h"
@@ -32,6 +33,8 @@ constexpr double kPropertyShare = 0.3;
 constexpr double kLeastPropertySeconds = 0.1;
 // So many random cases follow in any case, so that every combination is reached on a slow machine too.
 constexpr std::int64_t kRoundsOfCombinations = 4;
+// What a foreign kernel does not take is tried for so long, for each operation.
+constexpr double kLearningSeconds = 2;
 // The cases that reach every size may run until this share of the time is over.
 constexpr double kSizesUntil = 0.85;
 
@@ -58,6 +61,7 @@ class Verification {
   void judge_sizes();
   void judge_random_cases();
   void observe_promises();
+  void learn();
   std::unique_ptr<Target> recorded(std::unique_ptr<Target> target);
   void note_stop();
   bool stop() const { return result_.stopped_early || stop_is_requested(); }
@@ -100,7 +104,39 @@ VerifyResult Verification::run() {
   if (stop_is_requested()) note_stop();
   result_.closing_words = target_->closing_words();
   if (result_.judging.orders) result_.closing_words += orders_text(*result_.judging.orders);
+  if (target_->is_foreign() && options_.shard.is_whole()) learn();
   return std::move(result_);
+}
+
+// Of an operation that a violation was found in, or that the target takes but not each call of: what the
+// calls have in common that it does not take. They are not judged and not counted.
+void Verification::learn() {
+  std::vector<Case> asked;
+  const auto ask = [&](Operation operation, DType dtype, std::optional<DType> weight,
+                       std::optional<DType> quantized) {
+    if (std::ranges::any_of(asked, [&](const Case& each) { return each.operation == operation; })) return;
+    Case like;
+    like.operation = operation;
+    like.dtype = dtype;
+    like.weight_dtype = weight;
+    like.quantized_dtype = quantized;
+    asked.push_back(std::move(like));
+  };
+  for (const Finding& finding : result_.findings) {
+    const Case& found = finding.test_case;
+    if (!finding.causes.empty()) ask(found.operation, found.dtype, found.weight_dtype, found.quantized_dtype);
+  }
+  if (result_.findings.empty() && result_.tally.total().not_taken > 0) {
+    for (const Combination& each : combinations_)
+      ask(each.operation, each.dtype, each.weight_dtype, each.quantized_dtype);
+  }
+  for (const Case& like : asked) {
+    if (stop_is_requested()) return;
+    Learnt learnt{like.operation, like.dtype, learn_limits(*target_, like, kLearningSeconds)};
+    const bool slow = learnt.found.stopped_early;
+    if (!learnt.found.lines.empty()) result_.learnt.push_back(std::move(learnt));
+    if (slow) return;
+  }
 }
 
 // What was not done is said as a whole, not combination by combination.

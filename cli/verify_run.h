@@ -11,6 +11,7 @@
 #include "corpus/case.h"
 #include "corpus/shard.h"
 #include "properties/demands.h"
+#include "properties/run/learned_limits.h"
 #include "properties/run/tally.h"
 #include "properties/run/target.h"
 
@@ -47,6 +48,13 @@ struct Check {
   std::string skipped{};  // why it has no answer, though nothing failed: "not compared: ..."
 };
 
+// What was learnt of the calls that a foreign target does not take.
+struct Learnt {
+  Operation operation = Operation::rms_norm;
+  DType dtype = DType::bf16;
+  LearnedLimits found;
+};
+
 struct VerifyResult {
   Tally tally;
   std::vector<Check> checks;
@@ -57,6 +65,7 @@ struct VerifyResult {
       uncovered;  // of these, those that no compared row has reached; of a whole run only
   std::vector<std::string> unchecked;  // corpus files and properties, with the reason
   std::string closing_words;           // of the target
+  std::vector<Learnt> learnt;          // where something was
   Observations promises;               // by promise
   std::int64_t corpus_files = 0;       // all that were there, also those of other shards
   Judging judging;

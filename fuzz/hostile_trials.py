@@ -13,7 +13,7 @@ import subprocess
 
 SECONDS = 40  # for one trial, on a busy machine
 QUICK = ["--seconds", "0", "--cases", "1", "--property-cases", "1", "--seed", "1"]
-DRIFT = ["drift", "--policy", "weight=fp32", "--layers", "1", "--tokens", "1", "--hidden-size", "8", "--vocabulary", "2"]
+DRIFT = ["drift", "--policy", "weight=fp32", "--layers", "1", "--tokens", "1", "--hidden", "8", "--vocabulary", "2"]
 HOSTILE_NAMES = [
     "x;touch PWN;", "$(touch PWN)", "`touch PWN`", "it's", 'a"b', "a b", "-x", "--help", "a+b", "host+x", "new\nline",
     "\x1b[31mred", "\x9b31m", "\u202egnp", "tab\t", "\\", "*", "~", "#", "%s%n", "{}", "{0:>99999}", "<b>&", "]]>",
@@ -192,7 +192,7 @@ def options(_draw, _program, _plugin):
         ("drift", "--layers"),
         ("check", "--rows"),
         ("fuzz", "--minutes"),
-        ("identify", "--hidden-size"),
+        ("identify", "--hidden"),
         ("explain", "--row"),
     ]
     for command, option in numbers:
@@ -401,7 +401,7 @@ def plugins(_draw, program, plugin):
                 "bf16",
                 "--rows",
                 "8",
-                "--hidden-size",
+                "--hidden",
                 "64",
                 "--op",
                 "rms_norm",

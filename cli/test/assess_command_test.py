@@ -30,7 +30,7 @@ class AssessCommand(unittest.TestCase):
             return result.stdout, json.load(figures)
 
     def test_the_figures_are_reached(self):
-        output, figures = self.assess("--quick", "--threads", "1", expect=0)
+        output, figures = self.assess("--quick", "--jobs", "1", expect=0)
         self.assertTrue(figures["passed"])
         honest = figures["false_rejections"]
         self.assertEqual(honest["rejected"], 0)
@@ -65,7 +65,7 @@ class AssessCommand(unittest.TestCase):
         self.assertIn("named from one dump", output)
         self.assertIn("every figure is reached", output)
         # Neither the number of threads nor anything but the seed changes a figure.
-        self.assertEqual(self.assess("--quick", "--threads", "3", expect=0)[1], figures)
+        self.assertEqual(self.assess("--quick", "--jobs", "3", expect=0)[1], figures)
         self.assertNotEqual(self.assess("--quick", "--seed", "2", expect=0)[1]["brute_force"], search)
 
     def test_a_judge_with_the_wrong_policy_fails_every_figure(self):
@@ -85,7 +85,7 @@ class AssessCommand(unittest.TestCase):
         self.assertIn("a figure is not reached", output)
 
     def test_wrong_usage(self):
-        self.assertIn("--threads", self.assess("--threads", "0", expect=2)[0])
+        self.assertIn("--jobs", self.assess("--jobs", "0", expect=2)[0])
         self.assertIn("--seed", self.assess("--seed", "one", expect=2)[0])
 
 

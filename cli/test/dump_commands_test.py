@@ -225,7 +225,7 @@ class DumpCommands(unittest.TestCase):
         out[9 * hidden + 7] = TWO
         file = self.write(rms_dump([ONE] * (rows * hidden), [ONE] * hidden, out, [rows, hidden]))
         for threads in ("1", "3"):
-            output = self.run_program("check", file, "--threads", threads, "--json", self.path("r.json"), expect=1)
+            output = self.run_program("check", file, "--jobs", threads, "--json", self.path("r.json"), expect=1)
             with open(self.path("r.json")) as report_file:
                 report = json.load(report_file)["files"][0]
             self.assertEqual(report["conforming_rows"], rows - 2)

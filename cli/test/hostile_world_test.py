@@ -273,7 +273,7 @@ class Values(World):
 
     def test_numbers_are_decimal(self):
         for seed, read in (("010", 10), ("0", 0), ("18446744073709551615", 2**64 - 1), ("00000000000000000000007", 7)):
-            text = self.run_program("drift", "--policy", "weight=fp32", "--layers", "01", "--tokens", "1", "--hidden-size", "8",
+            text = self.run_program("drift", "--policy", "weight=fp32", "--layers", "01", "--tokens", "1", "--hidden", "8",
                                     "--vocabulary", "2", "--seed", seed, code=0)
             self.assertIn(f"seed {read}\n", text)
 
@@ -298,7 +298,7 @@ class Cases(World):
         # One of them hides nothing of the others.
         (self.folder / "missing.json").symlink_to("nowhere")
         printed = self.run_program("replay", ".", "--target", "./faulty.so", code=1, fault="failed")
-        self.assertIn("1 cases on target ./faulty.so: 0 conform, 1 violate, 5 files could not be read", printed)
+        self.assertIn("1 case on target ./faulty.so: 0 conform, 1 violate, 5 files could not be read", printed)
         printed = self.run_program("verify", *QUICK, "--corpus", ".", code=3)
         self.assertEqual(printed.count("NOT CHECKED"), 5, printed)
 

@@ -153,6 +153,81 @@ class Plugins(unittest.TestCase):
         self.assertIn("'9lives'", self.run_program("new-target", "9lives", code=2))
         self.assertIn("nowhere", self.run_program("new-target", "nowhere/mine", code=3))
 
+    # A source that somebody has: pointers, sizes and strides, a template over the type, launched from one function.
+    SOURCE = """
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+namespace theirs {
+template <typename T>
+__global__ void norm_kernel(T* out, const T* in, const T* weight, int columns, int in_stride, int out_stride, float eps) {
+  __shared__ float squares[256];
+  float sum = 0;
+  for (int i = threadIdx.x; i < columns; i += blockDim.x)
+    sum += float(in[blockIdx.x * in_stride + i]) * float(in[blockIdx.x * in_stride + i]);
+  squares[threadIdx.x] = sum;
+  __syncthreads();
+  sum = 0;
+  for (int i = 0; i < blockDim.x; ++i) sum += squares[i];
+  const float r = rsqrtf(sum / columns + eps);
+  for (int i = threadIdx.x; i < columns; i += blockDim.x)
+    out[blockIdx.x * out_stride + i] = T(float(in[blockIdx.x * in_stride + i]) * r) * weight[i];
+}
+template <typename T>
+cudaError_t RMSNorm(T* input, T* weight, T* output, uint32_t batch_size, uint32_t d, uint32_t stride_input,
+                    uint32_t stride_output, float eps, bool enable_pdl, cudaStream_t stream) {
+  if (batch_size == 0) return cudaSuccess;
+  norm_kernel<<<batch_size, 64, 0, stream>>>(output, input, weight, int(d), int(stride_input), int(stride_output), EPSILON);
+  return cudaGetLastError();
+}
+}  // namespace theirs
+"""
+
+    def from_source(self, folder, *more):
+        text = self.run_program("new-target", folder, "--from", "their/norm.cuh", *more, code=0)
+        build = os.path.join(self.folder, folder, "build")
+        for command in (["cmake", "-S", folder, "-B", build, f"-DCMAKE_CXX_COMPILER={COMPILER}",
+                         "-DCMAKE_BUILD_TYPE=Debug"],
+                        ["cmake", "--build", build]):
+            done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return text
+
+    def test_a_plugin_of_a_cuda_source_is_written_built_and_judged(self):
+        os.mkdir(os.path.join(self.folder, "their"))
+        with open(os.path.join(self.folder, "their", "norm.cuh"), "w") as file:
+            file.write(self.SOURCE)
+        text = self.from_source("good", "--define", "EPSILON=eps")
+        self.assertIn("theirs::RMSNorm(input, weight, out, rows, columns, input_stride, out_stride, epsilon, flag, stream), "
+                      "the argument order of FlashInfer", text)
+        self.assertIn("set without knowing: enable_pdl = false", text)
+        self.assertIn("verify --target ./good/build/libgood.so", text)
+        with open(os.path.join(self.folder, "good", "adapter.cu")) as file:
+            lines = [line for line in file.read().splitlines() if line and not line.startswith("//")]
+        self.assertLessEqual(len(lines), 15, lines)
+        text = self.run_program("verify", "--target", "good/build/libgood.so", "--cases", "100", "--property-cases", "4",
+                                "--seed", "1", code=0)
+        self.assertIn("3 of 3 combinations", text)
+        self.from_source("bad", "--define", "EPSILON=1e-5f")
+        text = self.run_program("verify", "--target", "bad/build/libbad.so", "--cases", "100", "--seed", "1", "--keep-going",
+                                "--json", "v.json", code=1)
+        self.assertIn("wrong bits", text)
+        self.assertRegex(text, r"by cause, 1 of them:\n +[0-9]+ x wrong bits; rms_norm [^\n]*\n +[0-9]+ x findings/")
+        self.assertIn("epsilon: its own, 1e-05, whatever the call says", text)
+        self.assertIn("say so and the rest is judged: .limits = {.epsilon = 1e-05f}", text)
+        learnt = self.read("v.json")["learnt"]
+        self.assertEqual([row["limits"] for row in learnt], [".epsilon = 1e-05f"])
+
+    def test_what_a_plugin_cannot_be_written_of_is_said(self):
+        with open(os.path.join(self.folder, "kernels.cu"), "w") as file:
+            file.write("__global__ void rms_norm_kernel(float* x) {}\nvoid rms_norm(float* out, float* x, Context& c) {}\n")
+        text = self.run_program("new-target", "mine", "--from", "kernels.cu", code=2)
+        self.assertIn("rms_norm, line 2: what is 'Context& c'?", text)
+        self.assertIn("cannot read", self.run_program("new-target", "mine", "--from", "nowhere.cu", code=3))
+        self.assertIn("belong to --from", self.run_program("new-target", "mine", "--define", "A=1", code=2))
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "mine")))
+
     def test_the_header_is_c(self):
         subprocess.run([COMPILER, "-x", "c", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only",
                         "-I", ROOT, os.path.join(ROOT, "properties", "plugin", "test", "header_test.c")], check=True)

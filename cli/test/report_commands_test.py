@@ -131,7 +131,7 @@ class Reports(unittest.TestCase):
             self.assertIn(text, good.text)
 
     def test_drift(self):
-        small = ("--hidden-size", 64, "--layers", 4, "--tokens", 8, "--vocabulary", 32)
+        small = ("--hidden", 64, "--layers", 4, "--tokens", 8, "--vocabulary", 32)
         printed = self.run_program("drift", "--policy", "weight=fp32", *small, "--json", "drift.json", "--svg", "drift.svg",
                                    status=0)
         self.assertIn("random weights", printed)

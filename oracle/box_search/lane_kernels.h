@@ -20,6 +20,13 @@ struct Moments {
   float largest = 0;    // |value|; infinite or NaN where any value is
 };
 
+struct ProductSums {
+  double two = 0;
+  double two_absolute = 0;
+  double all = 0;
+  double all_absolute = 0;
+};
+
 struct LaneKernels {
   using Binary = void (*)(LaneRange a, LaneRange b, float* low, float* high);
   Binary add;
@@ -30,8 +37,10 @@ struct LaneKernels {
   // One bit per lane that is not, at both ends, the finite number `got`.
   std::uint64_t (*unsatisfied)(LaneRange a, const float* got);
   void (*moments)(const float* values, std::int64_t count, double shift, Moments* result);
-  // The sum of a[j] * b[j] and of its magnitudes; each product of two fp32 numbers is exact.
-  void (*products)(const float* a, const float* b, std::int64_t count, Moments* result);
+  // Sums of a[j] * b[j] and of a[j] * b[j] * (values[j] - shift) * factor; the products are off by at most
+  // three roundings of fp64.
+  void (*products)(const float* a, const float* b, const float* values, double shift, double factor,
+                   std::int64_t count, ProductSums* result);
 };
 
 // The fastest table that this processor can run.

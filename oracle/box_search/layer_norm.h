@@ -51,14 +51,13 @@ struct StoredStatistics {
 // The row as the search reads it: arrays of fp32 numbers in whole blocks.
 class LayerNormRow {
  public:
-  static constexpr bool kInBlocks = true;
-
   LayerNormRow(const LayerNormRule& rule, std::int64_t count, const float* x, const float* weight,
                const float* bias, const float* got)
       : rule_(rule), count_(count), x_(x), weight_(weight), bias_(bias), got_(got) {}
 
   DType output() const { return rule_.activation; }
-  std::int64_t count() const { return count_; }
+  std::int64_t slots() const { return count_; }
+  std::uint64_t elements_of(std::int64_t begin) const { return elements_before(count_, begin); }
   const float* got() const { return got_; }
 
   template <typename Arithmetic>

@@ -48,8 +48,6 @@ struct NormGradientRule {
 
 // The row as the search reads it: arrays of fp32 numbers in whole blocks.
 struct NormGradientRow {
-  static constexpr bool kInBlocks = true;
-
   NormGradientRule rule;
   std::int64_t elements = 0;
   std::vector<float> normalized;  // xh
@@ -62,7 +60,8 @@ struct NormGradientRow {
   float factor = 0;  // r, or fl(fl(1 / H) * r)
 
   DType output() const { return rule.activation; }
-  std::int64_t count() const { return elements; }
+  std::int64_t slots() const { return elements; }
+  std::uint64_t elements_of(std::int64_t begin) const { return elements_before(elements, begin); }
   const float* got() const { return outputs.data(); }
 
   template <typename Arithmetic>

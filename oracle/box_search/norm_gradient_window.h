@@ -1,14 +1,13 @@
 // Which c1 and c2 (or sums S1 and S2) an honest evaluation can arrive at: outer bounds.
 //
-// Let u = 2^-24 and d the longest chain of additions. A term of S2 is dy * w with one rounding; one of S1 the
-// product of dy, w, x - m and r with at most 4, in any order, and so within (1 + u)^(4 + 4) of the exact
-// product of the rounded xh and wdy, three roundings away from it ((1 - u)^-3 < (1 + u)^4). Each passes
-// through at most d additions, so that the computed sums are off by at most ((1 + u)^(d + 1) - 1) sum |wdy|
-// and
-// ((1 + u)^(d + 8) - 1) sum |xh wdy|. A product that underflows is off by 2^-150, and that error is
-// multiplied by the factors that follow: by less than 32 (1 + |dy|)(1 + |w|)(1 + |x| + |m|)(1 + |r|) in all.
-// The quotient by H, or the product with fl(1/H), is monotone. Where an operand is infinite or NaN, so is the
-// sum. Where a term or sum may overflow, c may be any number or NaN.
+// Let u = 2^-24 and d the longest chain of additions. A term of S2 is dy * w with one rounding, one of S1 the
+// product of dy, w, x - m and r with at most 4, in any order. Each passes through at most d additions, so
+// that the computed sums are off by at most ((1 + u)^(d + 1) - 1) sum |dy w| and
+// ((1 + u)^(d + 4) - 1) sum |dy w (x - m) r|. A product that underflows is off by 2^-150, and that error is
+// multiplied by the factors that follow: by less than 32 (1 + |dy|)(1 + |w|)(1 + |x| + |m|)(1 + |r|) in all,
+// roundings included. The quotient by H, or the product with fl(1/H), is monotone. Where a product or sum
+// overflows the unknown is infinite or NaN, since no later operation makes it finite again; so it is where an
+// operand is.
 #pragma once
 
 #include <vector>

@@ -16,11 +16,19 @@ namespace normproof::oracle::box_search {
 
 // A Row has
 //   DType output() const;
-//   std::int64_t count() const;
-//   const float* got() const;                                      the outputs, in whole blocks
-//   template evaluate(const Arithmetic&, element, first, second)   the range of one element's output
+//   std::int64_t slots() const;                                    places of elements, in whole blocks
+//   std::uint64_t elements_of(std::int64_t begin) const;           which slots of a block have an element
+//   const float* got() const;                                      the outputs, one per slot
+//   template evaluate(const Arithmetic&, slot, first, second)      the range of one element's output, or of
+//                                                                  a block's that begins there
 //   double spread(const Box&, bool second) const;
-//   static constexpr bool kInBlocks;                               whether evaluate also takes whole blocks
+
+// Where the first `count` slots have an element.
+inline std::uint64_t elements_before(std::int64_t count, std::int64_t begin) {
+  const std::int64_t left = count - begin;
+  if (left <= 0) return 0;
+  return left >= kBlock ? ~std::uint64_t{0} : (std::uint64_t{1} << left) - 1;
+}
 
 inline Position end_of(float number) { return order_of(number); }
 inline Position end_of(const Value& number) { return position_of(number); }
@@ -68,30 +76,34 @@ struct RowVerdict {
   std::vector<std::int32_t> refutation;
 };
 
+template <typename Row, typename Visit>
+void for_each_element(const Row& row, const Visit& visit) {
+  for (std::int64_t begin = 0; begin < row.slots(); begin += kBlock) {
+    for (std::uint64_t open = row.elements_of(begin); open != 0; open &= open - 1) {
+      visit(static_cast<std::int32_t>(begin + std::countr_zero(open)));
+    }
+  }
+}
+
 // Sets the elements that `box` does not satisfy for sure.
 template <typename Row>
-void collect_elements(const Row& row, const HardwareProblem<Row>& problem, const Box& box,
-                      std::vector<std::int32_t>& elements) {
+void collect_elements(const Row& row, const Box& box, std::vector<std::int32_t>& elements) {
   elements.clear();
-  const auto count = static_cast<std::int32_t>(row.count());
-  if constexpr (Row::kInBlocks) {
-    if (box.first.low == kNanPosition || box.second.low == kNanPosition) {
-      for (std::int32_t j = 0; j < count; ++j) elements.push_back(j);
-      return;
-    }
-    const LaneArithmetic lanes(row.output());
-    const LaneRange first = lanes.range(box.first.low, box.first.high);
-    const LaneRange second = lanes.range(box.second.low, box.second.high);
-    const int mark = lanes.mark();
-    for (std::int32_t begin = 0; begin < count; begin += kBlock) {
-      lanes.rewind(mark);
-      std::uint64_t open = lanes.unsatisfied(row.evaluate(lanes, begin, first, second), row.got() + begin);
-      if (count - begin < kBlock) open &= (std::uint64_t{1} << (count - begin)) - 1;
-      for (; open != 0; open &= open - 1) elements.push_back(begin + std::countr_zero(open));
-    }
-  } else {
-    for (std::int32_t j = 0; j < count; ++j) {
-      if (problem.status(j, box) != Status::satisfied) elements.push_back(j);
+  if (box.first.low == kNanPosition || box.second.low == kNanPosition) {
+    for_each_element(row, [&](std::int32_t element) { elements.push_back(element); });
+    return;
+  }
+  const LaneArithmetic lanes(row.output());
+  const LaneRange first = lanes.range(box.first.low, box.first.high);
+  const LaneRange second = lanes.range(box.second.low, box.second.high);
+  const int mark = lanes.mark();
+  for (std::int64_t begin = 0; begin < row.slots(); begin += kBlock) {
+    lanes.rewind(mark);
+    std::uint64_t open = row.elements_of(begin);
+    if (open == 0) continue;
+    open &= lanes.unsatisfied(row.evaluate(lanes, begin, first, second), row.got() + begin);
+    for (; open != 0; open &= open - 1) {
+      elements.push_back(static_cast<std::int32_t>(begin + std::countr_zero(open)));
     }
   }
 }
@@ -103,7 +115,7 @@ RowVerdict judge_row(const Row& row, std::vector<Box> window, const Point& near,
   verdict.window = std::move(window);
   const HardwareProblem<Row> problem(row);
   const auto collect = [&](const Box& box, std::vector<std::int32_t>& elements) {
-    collect_elements(row, problem, box, elements);
+    collect_elements(row, box, elements);
   };
   for (const Box& box : verdict.window) {
     if (!contains(box, near)) continue;
@@ -136,11 +148,11 @@ template <typename Row>
 void require_exact(const Row& row, const RowVerdict& verdict) {
   const ExactProblem<Row> problem(row);
   if (verdict.conforms) {
-    for (std::int32_t j = 0; j < static_cast<std::int32_t>(row.count()); ++j) {
-      if (problem.status(j, verdict.witness.box()) != Status::satisfied) {
+    for_each_element(row, [&](std::int32_t element) {
+      if (problem.status(element, verdict.witness.box()) != Status::satisfied) {
         throw std::logic_error("oracle: exact arithmetic does not confirm the witness");
       }
-    }
+    });
     return;
   }
   Search<ExactProblem<Row>> search(problem);

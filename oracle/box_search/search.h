@@ -54,6 +54,7 @@ enum class Status : std::uint8_t {
 struct SearchResult {
   std::optional<Point> witness;
   std::int64_t boxes = 0;
+  bool gave_up = false;  // only where a limit was set
   // Elements that ever killed or cut a box, each once: these alone refute what the search refuted.
   std::vector<std::int32_t> used;
 };
@@ -64,7 +65,9 @@ struct SearchResult {
 template <typename Problem>
 class Search {
  public:
-  explicit Search(const Problem& problem) : problem_(problem) {}
+  // The search may look at so many boxes; negative: at as many as it takes.
+  explicit Search(const Problem& problem, std::int64_t most_boxes = -1)
+      : problem_(problem), most_boxes_(most_boxes) {}
 
   // Looks for a witness in any of `start`. `collect(box, elements)` sets the elements of the row that `box`
   // does not satisfy, and may add some that it does.
@@ -115,21 +118,37 @@ class Search {
       Node node = std::move(open.back());
       open.pop_back();
       ++result_.boxes;
+      if (most_boxes_ >= 0 && result_.boxes > most_boxes_) {
+        result_.gave_up = true;
+        return true;
+      }
       if (!contract(node.box, node.elements)) continue;
-      if (is_witness(node)) return true;
-      split(std::move(node), open);
+      const Point tried{middle(node.box.first), middle(node.box.second)};
+      const std::optional<std::int32_t> open_element = first_open(tried, node.elements);
+      if (!open_element) {
+        result_.witness = tried;
+        return true;
+      }
+      if (node.box.is_point()) {
+        note(*open_element);
+      } else {
+        split(std::move(node), open);
+      }
     }
     return false;
   }
 
-  bool is_witness(const Node& node) {
-    const Point point{middle(node.box.first), middle(node.box.second)};
-    const Box box = point.box();
-    for (const std::int32_t element : node.elements) {
-      if (problem_.status(element, box) != Status::satisfied) return false;
+  // An element whose bits the point does not give.
+  std::optional<std::int32_t> first_open(const Point& point,
+                                         const std::vector<std::int32_t>& elements) const {
+    for (const std::int32_t element : elements) {
+      const Status status = problem_.status(element, point.box());
+      if (status == Status::active) {
+        throw std::logic_error("oracle: a single point neither gives an element's bits nor does not");
+      }
+      if (status == Status::dead) return element;
     }
-    result_.witness = point;
-    return true;
+    return std::nullopt;
   }
 
   // Cuts off what one element alone excludes at an end of a side, until nothing moves or it is time to halve
@@ -186,7 +205,6 @@ class Search {
   // Two halves of the side along which the outputs run further. Halves by value, since a window around zero
   // holds a billion floats that are all but zero.
   void split(Node node, std::vector<Node>& open) {
-    if (node.box.is_point()) throw std::logic_error("oracle: a single point is neither right nor wrong");
     const bool second =
         node.box.first.is_point() ||
         (!node.box.second.is_point() && problem_.spread(node.box, true) > problem_.spread(node.box, false));
@@ -214,23 +232,31 @@ class Search {
   }
 
   const Problem& problem_;
+  std::int64_t most_boxes_;
   SearchResult result_;
 };
+
+// Without an element the others may need a long search: bits of which each alone excludes nearly all, but
+// together no box of any size. Then the element stays.
+inline constexpr std::int64_t kMostBoxesWithout = 5000;
 
 // Elements of `used` that refute `start` without a witness, and of which none can be left out.
 template <typename Problem>
 std::vector<std::int32_t> irreducible(const Problem& problem, const std::vector<Box>& start,
                                       std::vector<std::int32_t> used) {
-  Search<Problem> search(problem);
+  Search<Problem> search(problem, kMostBoxesWithout);
   for (std::size_t next = 0; next < used.size();) {
     std::vector<std::int32_t> rest = used;
     rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(next));
     const SearchResult without = search.run(start, rest);
-    if (without.witness) {
+    if (without.witness || without.gave_up) {
       ++next;  // needed, and still so among fewer elements
       continue;
     }
-    // Those before `next` are needed by any refutation within `rest`, so they are among the used ones.
+    // What a refutation within `rest` uses can take the place of all of `rest`. Elements before `next` that
+    // it does without are gone as well.
+    next =
+        static_cast<std::size_t>(std::ranges::lower_bound(without.used, used[next]) - without.used.begin());
     used = without.used;
   }
   return used;

@@ -22,12 +22,12 @@ from normproof._functions import check, expected, explain, identify, policies, r
 from normproof._order import KINDS as ORDER_KINDS, Order, order
 from normproof._program import cmake_dir, include_dir
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
-                                Mismatch, NamedPolicy, Outputs, RowGroup)
+                                Mismatch, NamedPolicy, Outputs, RowGroup, ViolationError)
 from normproof._tensors import DTYPES, OPERATIONS, from_bits
 
 __all__ = [
     "Case", "Certificate", "CertificateElement", "CheckResult", "DTYPES", "Explanation", "Identification", "LoosePolicy",
-    "Mismatch", "NamedPolicy", "OPERATIONS", "ORDER_KINDS", "Order", "Outputs", "RowGroup", "__version__", "cases", "check",
+    "Mismatch", "NamedPolicy", "OPERATIONS", "ORDER_KINDS", "Order", "Outputs", "RowGroup", "ViolationError", "__version__", "cases", "check",
     "cmake_dir", "expected", "explain", "from_bits", "identify", "include_dir", "order", "policies", "read_case", "run",
     "write_dump",
 ]

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Any, Iterator, Optional
+from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional
 
 from normproof import _core
 from normproof._functions import as_outputs, check_call, make_policy, set_outputs
 from normproof._results import CheckResult, Outputs
-from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, adds_residual, as_numpy, quantizes,
+from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, adds_residual, as_numpy, dtype_name, quantizes,
                                 require_operation)
+from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, WeightDType
 
 if TYPE_CHECKING:
     import numpy
@@ -42,21 +43,21 @@ class Case:
         """Exactly an fp32 number; None where the operation does not quantize."""
         return self._properties["scale"] if quantizes(self.operation) else None
 
-    def _tensor(self, name: str, dtype: str, shape: tuple[int, ...]) -> "numpy.ndarray":
+    def _tensor(self, name: str, dtype: str, shape: tuple[int, ...]) -> "numpy.ndarray[Any, Any]":
         return as_numpy(self._call.bits(name), dtype, shape)
 
     @property
-    def x(self) -> "numpy.ndarray":
+    def x(self) -> "numpy.ndarray[Any, Any]":
         """``shape``, in ``dtype``."""
         return self._tensor("x", self.dtype, self.shape)
 
     @property
-    def residual(self) -> "Optional[numpy.ndarray]":
+    def residual(self) -> "Optional[numpy.ndarray[Any, Any]]":
         """As x; None where the operation adds no residual."""
         return self._tensor("residual", self.dtype, self.shape) if adds_residual(self.operation) else None
 
     @property
-    def weight(self) -> "Optional[numpy.ndarray]":
+    def weight(self) -> "Optional[numpy.ndarray[Any, Any]]":
         """``[H]`` in ``weight_dtype``, or None."""
         return self._tensor("weight", self.weight_dtype, self.shape[-1:]) if self.weight_dtype else None
 
@@ -66,7 +67,7 @@ class Case:
         scale = (self.scale,) if quantizes(self.operation) else ()
         return (self.x, *residual, self.weight, *scale, self.epsilon)
 
-    def check(self, out: Any, residual_out: Any = None, policy: str = "native", canonical: bool = False) -> CheckResult:
+    def check(self, out: Any, residual_out: Any = None, policy: Policy = "native", canonical: bool = False) -> CheckResult:
         """Judges what a kernel made of these inputs; as ``normproof.check``."""
         return check_call(self._with_outputs(out, residual_out), make_policy(policy), canonical)
 
@@ -80,7 +81,7 @@ class Case:
         """What our kernels make of it, on the CPU."""
         return as_outputs(self._call, self._call.run(), self.shape)
 
-    def expected(self, policy: str = "native") -> Outputs:
+    def expected(self, policy: Policy = "native") -> Outputs:
         """What `policy` says, in the canonical order of summation."""
         return as_outputs(self._call, self._call.expected(make_policy(policy)), self.shape)
 
@@ -92,26 +93,38 @@ class Case:
         return f"<Case {self.name}: {self._properties['subject']}>"
 
 
-def require_dtypes(operation: str, dtype: str, weight: Optional[str], quantized_dtype: str) -> tuple[str, Optional[str]]:
-    """The kind of weight and the quantized dtype, as _core wants them."""
-    if dtype not in ACTIVATION_DTYPES:
-        raise ValueError(f"dtype: expected one of {', '.join(ACTIVATION_DTYPES)}, got {dtype!r}")
-    if weight not in ("same", "fp32", None, dtype):
-        raise ValueError(f"weight: expected 'same', 'fp32' or None, got {weight!r}")
-    if quantized_dtype not in QUANTIZED_DTYPES:
-        raise ValueError(f"quantized_dtype: expected one of {', '.join(QUANTIZED_DTYPES)}, got {quantized_dtype!r}")
-    kind = {None: "none", "fp32": "fp32"}.get(weight, "activation")
-    return kind, quantized_dtype if quantizes(operation) else None
+class DTypes(NamedTuple):
+    """What `dtype`, `weight` and `quantized_dtype` ask for, by the names in the contract."""
+    dtype: str
+    weight: Optional[str]  # "same", "fp32", None
+    quantized: str
+
+    @property
+    def weight_kind(self) -> str:
+        return {None: "none", "fp32": "fp32"}.get(self.weight, "activation")
+
+    def quantized_of(self, operation: str) -> Optional[str]:
+        return self.quantized if quantizes(operation) else None
 
 
-def cases(operation: str, dtype: str = "bf16", *, count: int = 100, seed: int = 0, first: int = 0,
-          weight: Optional[str] = "same", quantized_dtype: str = "fp8_e4m3fn", epsilon: Optional[float] = None,
+def require_dtypes(dtype: Any, weight: Any, quantized_dtype: Any) -> DTypes:
+    """Raises ValueError and TypeError naming the argument and its value."""
+    dtype = dtype_name("dtype", dtype, ACTIVATION_DTYPES)
+    if weight is not None and not (isinstance(weight, str) and weight == "same"):
+        weight = dtype_name("weight", weight, tuple(dict.fromkeys((dtype, "fp32"))), ", 'same', None")
+        weight = weight if weight == "fp32" else "same"
+    return DTypes(dtype, weight, dtype_name("quantized_dtype", quantized_dtype, QUANTIZED_DTYPES))
+
+
+def cases(operation: Operation, dtype: ActivationDType = "bf16", *, count: int = 100, seed: int = 0, first: int = 0,
+          weight: WeightDType = "same", quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: Optional[float] = None,
           max_rows: int = 8, max_hidden: int = 4096, finite: bool = False) -> Iterator[Case]:
     """Inputs that break norm kernels: values on rounding ties, at extreme scales, special ones, odd sizes.
 
     Case i of a seed is the same on every machine, whatever `count`. One in four is made to tell rounding policies apart.
 
-    operation: one of ``normproof.OPERATIONS``; dtype: of x, "bf16", "fp16" or "fp32".
+    operation: one of ``normproof.OPERATIONS``.
+    dtype: of x, "bf16", "fp16" or "fp32", or a framework's own, as torch.bfloat16.
     count, first: cases `first` to `first + count - 1` of the seed.
     weight: "same" (the dtype of x), "fp32", or None for a norm without a weight.
     quantized_dtype: of out, where the operation quantizes.
@@ -120,7 +133,7 @@ def cases(operation: str, dtype: str = "bf16", *, count: int = 100, seed: int = 
     finite: no infinity and no NaN in the inputs.
     """
     require_operation(operation)
-    kind, quantized = require_dtypes(operation, dtype, weight, quantized_dtype)
+    wanted = require_dtypes(dtype, weight, quantized_dtype)
     for name, value, low, high in (("count", count, 0, 1 << 62), ("first", first, 0, 1 << 62),
                                    ("seed", seed, 0, (1 << 64) - 1), ("max_rows", max_rows, 1, 1 << 16),
                                    ("max_hidden", max_hidden, 1, 1 << 16)):
@@ -131,7 +144,8 @@ def cases(operation: str, dtype: str = "bf16", *, count: int = 100, seed: int = 
 
     def generate() -> Iterator[Case]:
         for index in range(first, first + count):
-            call = _core.random_call(operation, dtype, kind, quantized, epsilon, max_rows, max_hidden, finite, seed, index)
+            call = _core.random_call(operation, wanted.dtype, wanted.weight_kind, wanted.quantized_of(operation), epsilon, max_rows,
+                                     max_hidden, finite, seed, index)
             yield Case(call, seed, index)
 
     return generate()

@@ -6,9 +6,10 @@ from typing import Any, Optional
 
 from normproof import _core
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
-                                Mismatch, NamedPolicy, Outputs, RowGroup)
-from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, Tensor, adds_residual, as_numpy, quantizes, read,
-                                real, require_operation)
+                                Mismatch, NamedPolicy, Outputs, RowGroup, ViolationError)
+from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, Tensor, adds_residual, as_numpy, dtype_name, quantizes,
+                                read, real, require_operation)
+from normproof._types import Operation, Policy, QuantizedDType
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:
@@ -33,9 +34,10 @@ def _only_where(condition: bool, name: str, value: Any, operation: str) -> None:
 
 
 def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any,
-              quantized_dtype: Optional[str]) -> tuple["_core.Call", Tensor]:
+              quantized_dtype: Any) -> tuple["_core.Call", Tensor]:
     """The call without outputs, and x. Raises TypeError and ValueError naming the argument and its value."""
     require_operation(operation)
+    quantized = None if quantized_dtype is None else dtype_name("quantized_dtype", quantized_dtype, QUANTIZED_DTYPES)
     _only_where(adds_residual(operation), "residual", residual, operation)
     _only_where(quantizes(operation), "scale", scale, operation)
     x = read("x", x)
@@ -55,7 +57,7 @@ def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, ep
         _require_shape("residual", residual, x.shape, "that of x")
     call = _core.make_call(
         operation=operation, dtype=x.dtype, weight_dtype=weight.dtype if weight else None,
-        quantized_dtype=quantized_dtype, shape=[x.elements // hidden, hidden], epsilon=real("epsilon", epsilon),
+        quantized_dtype=quantized, shape=[x.elements // hidden, hidden], epsilon=real("epsilon", epsilon),
         scale=1.0 if scale is None else real("scale", scale), x=x.array, residual=residual.array if residual else None,
         weight=weight.array if weight else None)
     return call, x
@@ -127,10 +129,10 @@ def check_call(call: "_core.Call", policy: "_core.Policy", canonical: bool = Fal
                        first_mismatches=mismatches, _repro=repro, _policy=policy, **found)
 
 
-def check(operation: str, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
-          residual_out: Any = None, scale: Any = None, policy: str = "native", canonical: bool = False,
+def check(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
+          residual_out: Any = None, scale: Any = None, policy: Policy = "native", canonical: bool = False,
           inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None, flush_to_zero: bool = False,
-          threads: int = 0) -> CheckResult:
+          threads: int = 0, raises: bool = False) -> CheckResult:
     """Judges the outputs that any kernel gave, bit for bit, on all cores.
 
     A row conforms if one fp32 inverse RMS that a faithful evaluation can reach, in any order of summation, explains
@@ -149,11 +151,16 @@ def check(operation: str, *, x: Any, out: Any, epsilon: float, weight: Any = Non
     sum_depth: the longest chain of additions in the kernel's sum of squares; None: any order of summation.
     flush_to_zero: the kernel may flush subnormal fp32 results to zero.
     threads: 0 for one per core.
+    raises: raise ViolationError, an AssertionError with the certificate, where the outputs do not conform.
 
     Raises ValueError and TypeError naming the argument and its value.
     """
+    __tracebackhide__ = True  # pytest shows the caller's line
     call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out, residual_out)
-    return check_call(call, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, threads)
+    result = check_call(call, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, threads)
+    if raises and not result.conforms:
+        raise ViolationError(result)
+    return result
 
 
 def identify_call(call: "_core.Call", model: "_core.Policy") -> Identification:
@@ -164,7 +171,7 @@ def identify_call(call: "_core.Call", model: "_core.Policy") -> Identification:
                           names=tuple(found.pop("names")), loose=loose, split=split, hints=tuple(found.pop("hints")), **found)
 
 
-def identify(operation: str, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
+def identify(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
              residual_out: Any = None, scale: Any = None, rows: int = 256, inverse_root_ulp: Optional[int] = None,
              sum_depth: Optional[int] = None, flush_to_zero: bool = False) -> Identification:
     """Which of the world's rounding policies explains the outputs, and why not the others.
@@ -176,15 +183,15 @@ def identify(operation: str, *, x: Any, out: Any, epsilon: float, weight: Any = 
     if rows < 1:
         raise ValueError(f"rows: expected at least 1, got {rows}")
     if total == 0:
-        raise ValueError("x: there are no rows to tell a policy from")
+        raise ValueError("x: expected at least one row, got none")
     if rows < total:
         call = call.first_rows(rows)
     return identify_call(call, make_policy("native", inverse_root_ulp, sum_depth, flush_to_zero))
 
 
-def explain(operation: str, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
+def explain(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
             out: Any = None, residual_out: Any = None, row: Optional[int] = None, column: Optional[int] = None,
-            policy: str = "native", quantized_dtype: str = "fp8_e4m3fn") -> Explanation:
+            policy: Policy = "native", quantized_dtype: QuantizedDType = "fp8_e4m3fn") -> Explanation:
     """Every rounding step behind one output element, in the canonical order of summation.
 
     Arguments as for ``check``. With `out`, what was got is explained too: which change of policy or rounding gives
@@ -204,7 +211,7 @@ def explain(operation: str, *, x: Any, epsilon: float, weight: Any = None, resid
         if value is not None and not 0 <= value < size:
             raise ValueError(f"{name}: expected 0 to {size - 1}, got {value}")
     if rows == 0:
-        raise ValueError("x: there are no elements to explain")
+        raise ValueError("x: expected at least one row, got none")
     if out is not None and row is None and column is None:
         mismatches = call.check_canonical(chosen)["first_mismatches"]
         if mismatches:
@@ -223,8 +230,8 @@ def as_outputs(call: "_core.Call", arrays: tuple[Any, Any], shape: tuple[int, ..
     return Outputs(out, as_numpy(arrays[1], properties["dtype"], shape))
 
 
-def run(operation: str, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
-        quantized_dtype: str = "fp8_e4m3fn") -> Outputs:
+def run(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
+        quantized_dtype: QuantizedDType = "fp8_e4m3fn") -> Outputs:
     """What our CUDA kernels give, their threads run one by one on the CPU: bit for bit what they give on a GPU.
 
     Arguments as for ``check``; `quantized_dtype`: of the result, where the operation quantizes. Nothing is modified:
@@ -235,16 +242,16 @@ def run(operation: str, *, x: Any, epsilon: float, weight: Any = None, residual:
     return as_outputs(call, call.run(), x.shape)
 
 
-def expected(operation: str, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
-             policy: str = "native", quantized_dtype: str = "fp8_e4m3fn") -> Outputs:
+def expected(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
+             policy: Policy = "native", quantized_dtype: QuantizedDType = "fp8_e4m3fn") -> Outputs:
     """What `policy` says, in the canonical order of summation, computed without kernel code. Arguments as for ``run``."""
     call, x = make_call(operation, x, weight, residual, scale, epsilon,
                         quantized_dtype if quantizes(operation) else None)
     return as_outputs(call, call.expected(make_policy(policy)), x.shape)
 
 
-def write_dump(file: "str | os.PathLike[str]", operation: str, *, x: Any, out: Any, epsilon: float, weight: Any = None,
-               residual: Any = None, residual_out: Any = None, scale: Any = None, policy: Optional[str] = None) -> None:
+def write_dump(file: "str | os.PathLike[str]", operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any = None,
+               residual: Any = None, residual_out: Any = None, scale: Any = None, policy: Optional[Policy] = None) -> None:
     """Writes a call and its outputs as a safetensors file for ``normproof check`` and ``identify``.
 
     Arguments as for ``check``.

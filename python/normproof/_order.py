@@ -4,10 +4,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional
 
 from normproof import _core
-from normproof._tensors import ACTIVATION_DTYPES, as_numpy, read
+from normproof._tensors import ACTIVATION_DTYPES, as_numpy, dtype_name, read
+from normproof._types import ActivationDType, Tensors
 
 KINDS = {"trivial": "trivial", "fp32_tree": "binary fp32 tree", "fp64_tree": "binary fp64 tree",
          "wide": "wider than fp32, or compensated", "fused_adder": "fused adder", "mixed": "mixed",
@@ -59,8 +60,8 @@ class Order:
         return f"{text}, {self.family or 'no known family'}, depth {self.depth}, certified by {self.certificate_rows} rows"
 
 
-def order(fn: Callable[..., Any], *, dtype: str = "bf16", hidden: int = 1024, rows: int = 64, seed: int = 0,
-          tensors: Union[str, Callable[[Any], Any]] = "numpy") -> Order:
+def order(fn: Callable[..., Any], *, dtype: ActivationDType = "bf16", hidden: int = 1024, rows: int = 64, seed: int = 0,
+          tensors: Tensors = "numpy") -> Order:
     """Finds the order of summation of ``fn(x, weight, epsilon)``, a norm without a weight: `weight` is None.
 
     Every call has `rows` rows of `hidden` elements, mostly zero; what `fn` returns is looked at and nothing else. Where
@@ -71,8 +72,7 @@ def order(fn: Callable[..., Any], *, dtype: str = "bf16", hidden: int = 1024, ro
     Raises RuntimeError where `fn` gives no outputs at all, TypeError and ValueError for outputs that do not fit.
     """
     from normproof.testing import _to_framework
-    if dtype not in ACTIVATION_DTYPES:
-        raise ValueError(f"dtype: expected one of {', '.join(ACTIVATION_DTYPES)}, got {dtype!r}")
+    wanted = dtype_name("dtype", dtype, ACTIVATION_DTYPES)
     for name, value, low, high in (("hidden", hidden, 1, 1 << 17), ("rows", rows, 1, 1 << 16), ("seed", seed, 0, (1 << 64) - 1)):
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {value!r}")
@@ -81,20 +81,20 @@ def order(fn: Callable[..., Any], *, dtype: str = "bf16", hidden: int = 1024, ro
     convert = _to_framework(tensors)
 
     def call(data: Any, epsilon: float) -> Any:
-        x = convert(as_numpy(data, dtype, (rows, hidden)))
+        x = convert(as_numpy(data, wanted, (rows, hidden)))
         try:
             returned = fn(x, None, epsilon)
         except Exception as error:  # it refuses, whatever its reason
             return f"{type(error).__name__}: {error}"
         out = read("out", returned)
-        if out.dtype != dtype:
-            raise TypeError(f"out: expected dtype {dtype}, got {out.dtype}")
+        if out.dtype != wanted:
+            raise TypeError(f"out: expected dtype {wanted}, got {out.dtype}")
         if out.shape != (rows, hidden):
             raise ValueError(f"out: expected shape ({rows}, {hidden}), that of x, got {out.shape}")
-        packed = _core.make_call(operation="rms_norm", dtype=dtype, weight_dtype=None, quantized_dtype=None,
+        packed = _core.make_call(operation="rms_norm", dtype=wanted, weight_dtype=None, quantized_dtype=None,
                                  shape=[rows, hidden], epsilon=1e-6, scale=1.0, x=out.array, residual=None, weight=None)
         return packed.bits("x")
 
-    found = _core.find_order(call, dtype, hidden, rows, seed)
+    found = _core.find_order(call, wanted, hidden, rows, seed)
     tree = found.pop("tree")
-    return Order(**found, tree=None if tree is None else json.loads(tree), dtype=dtype, hidden=hidden, rows_per_call=rows)
+    return Order(**found, tree=None if tree is None else json.loads(tree), dtype=wanted, hidden=hidden, rows_per_call=rows)

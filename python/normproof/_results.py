@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 if TYPE_CHECKING:
     import numpy
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 class Outputs(NamedTuple):
     """Outputs of an operation, as numpy arrays in the shape of x."""
-    out: "numpy.ndarray"
-    residual_out: "Optional[numpy.ndarray]" = None
+    out: "numpy.ndarray[Any, Any]"
+    residual_out: "Optional[numpy.ndarray[Any, Any]]" = None
     """In the dtype of x; None where the operation adds no residual."""
 
 
@@ -73,6 +73,10 @@ class Mismatch:
 
     def __str__(self) -> str:
         return self.text
+
+
+# Where the pytest plugin collects the results that a test has found false.
+note_false: "Optional[Callable[[CheckResult], None]]" = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,11 +147,13 @@ class CheckResult:
         """A case file with outputs, for a bug report, `normproof check` and `read_case`: of the first violation the
         columns of its row that show the same; the first row where nothing violates."""
         if self._repro is None:
-            raise ValueError("a call without rows has no repro")
-        smallest = None if self.conforms else self._repro.smallest_violation(self._policy)
+            raise ValueError("x: expected at least one row, got none: a call without rows has no repro")
+        smallest = None if self.conforms or self._policy is None else self._repro.smallest_violation(self._policy)
         return (smallest or self._repro).to_json()
 
     def __bool__(self) -> bool:
+        if not self.conforms and note_false:
+            note_false(self)
         return self.conforms
 
     def __repr__(self) -> str:
@@ -158,6 +164,10 @@ class CheckResult:
         return f"<CheckResult: {self.subject}: {verdict}>"
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, violations: Optional[int] = None) -> str:
+        """The verdict, with so many of the violations that are known, all without."""
         lines = [self.subject, f"  policy {self.policy}; {self.judge} judge"]
         if self.judge == "witness":
             lines.append(f"  rows: {self.rows}, conforming {self.conforming_rows}, rounding violations "
@@ -166,9 +176,17 @@ class CheckResult:
             lines.append("  " + self.doubt)
         if self.mismatches:
             lines.append(f"  differing elements: {self.mismatches} of {self.elements}")
-        for found in self.certificates + self.first_mismatches:
+        for found in (self.certificates + self.first_mismatches)[:violations]:
             lines += ["  " + line for line in found.text.splitlines()]
         return "\n".join(lines)
+
+
+class ViolationError(AssertionError):
+    """Outputs do not conform; ``result`` is the verdict, the message says it with the first certificate."""
+
+    def __init__(self, result: CheckResult) -> None:
+        super().__init__(result.text(violations=1))
+        self.result = result
 
 
 class LoosePolicy(NamedTuple):

@@ -3,16 +3,17 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from normproof import _core
+from normproof._types import ActivationName, AnyDType, Operation, QuantizedName
 
 if TYPE_CHECKING:
     import numpy
 
-OPERATIONS = ("rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant", "fused_add_rms_norm_static_fp8_quant")
-ACTIVATION_DTYPES = ("bf16", "fp16", "fp32")
-QUANTIZED_DTYPES = ("fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz")
+OPERATIONS: tuple[str, ...] = get_args(Operation)
+ACTIVATION_DTYPES: tuple[str, ...] = get_args(ActivationName)
+QUANTIZED_DTYPES: tuple[str, ...] = get_args(QuantizedName)
 DTYPES = ACTIVATION_DTYPES + QUANTIZED_DTYPES
 
 # What numpy, ml_dtypes, torch and jax call the dtypes.
@@ -22,6 +23,24 @@ FRAMEWORK_NAMES = {
 }
 _NAMES = {framework_name: name for name, framework_name in FRAMEWORK_NAMES.items()}
 ITEM_SIZES = {"fp32": 4, "fp16": 2, "bf16": 2} | dict.fromkeys(QUANTIZED_DTYPES, 1)
+
+
+def dtype_name(name: str, value: Any, allowed: "tuple[str, ...]", also: str = "") -> str:
+    """The dtype's name in the contract. `value` is that, or what a framework calls it: "bfloat16", torch.bfloat16,
+    numpy.dtype("float16"), jax.numpy.float32. `also`: what else the argument `name` may be, for the message."""
+    if isinstance(value, str):
+        found = _NAMES.get(value.rpartition(".")[2], value)
+    elif type(value).__module__ == "torch":
+        found = _NAMES.get(str(value).rpartition(".")[2], "")
+    elif hasattr(value, "itemsize") and hasattr(value, "name"):  # numpy.dtype
+        found = _NAMES.get(value.name, "")
+    elif isinstance(value, type) or hasattr(value, "dtype"):  # numpy.float16, ml_dtypes.bfloat16, jax.numpy.bfloat16
+        found = _NAMES.get(getattr(value, "__name__", ""), "")
+    else:
+        raise TypeError(f"{name}: expected a dtype, as \"bf16\" or torch.bfloat16, got {type(value).__name__} {value!r}")
+    if found not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(allowed)}{also}, got {value!r}")
+    return found
 
 
 def adds_residual(operation: str) -> bool:
@@ -47,14 +66,12 @@ class Bits:
     dtype: str
 
 
-def from_bits(array: Any, dtype: str) -> Bits:
+def from_bits(array: Any, dtype: AnyDType) -> Bits:
     """A tensor given by its bits, for use without ml_dtypes.
 
     `array`: integers as wide as `dtype` (32, 16 or 8 bits), any shape. `dtype`: one of ``DTYPES``.
     """
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-    return Bits(array, dtype)
+    return Bits(array, dtype_name("dtype", dtype, DTYPES))
 
 
 @dataclass(frozen=True)
@@ -96,7 +113,7 @@ def _dtype(name: str, framework_name: str) -> str:
 
 
 def _read_torch(name: str, value: Any) -> Tensor:
-    import torch
+    import torch  # type: ignore[import-not-found, unused-ignore]
     dtype = _dtype(name, str(value.dtype))
     integers = {4: torch.int32, 2: torch.int16, 1: torch.uint8}[ITEM_SIZES[dtype]]
     return Tensor(dtype, tuple(value.shape), value.detach().cpu().view(integers))
@@ -166,7 +183,7 @@ def real(name: str, value: Any) -> float:
     raise TypeError(f"{name}: expected a number, got {type(value).__name__} {value!r}")
 
 
-def numpy_dtype(dtype: str) -> "numpy.dtype":
+def numpy_dtype(dtype: str) -> "numpy.dtype[Any]":
     import numpy
     if dtype in ("fp32", "fp16"):
         return numpy.dtype(FRAMEWORK_NAMES[dtype])
@@ -174,9 +191,10 @@ def numpy_dtype(dtype: str) -> "numpy.dtype":
         import ml_dtypes
     except ImportError as error:
         raise ImportError(f"arrays of {dtype} need the package ml_dtypes") from error
-    return numpy.dtype(getattr(ml_dtypes, FRAMEWORK_NAMES[dtype]))
+    made: numpy.dtype[Any] = numpy.dtype(getattr(ml_dtypes, FRAMEWORK_NAMES[dtype]))
+    return made
 
 
-def as_numpy(data: "numpy.ndarray", dtype: str, shape: tuple[int, ...]) -> "numpy.ndarray":
+def as_numpy(data: "numpy.ndarray[Any, Any]", dtype: str, shape: tuple[int, ...]) -> "numpy.ndarray[Any, Any]":
     """Bytes, as _core gives them, as an array of `dtype`."""
     return data.view(numpy_dtype(dtype)).reshape(shape)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Union
 
+from normproof import _replay
 from normproof._cases import require_dtypes
 from normproof._tensors import adds_residual, numpy_dtype, quantizes, read, require_operation
-from normproof.testing import _to_framework, defaults
+from normproof._types import ActivationDType, Operation, QuantizedDType, Tensors, WeightDType
+from normproof.testing import _to_framework, defaults, outputs_of
 
 if TYPE_CHECKING:
     import numpy
@@ -44,7 +46,7 @@ class PromiseError(AssertionError):
         self.seed = seed
 
 
-def _aligned(elements: int, dtype: Any) -> "numpy.ndarray":
+def _aligned(elements: int, dtype: Any) -> "numpy.ndarray[Any, Any]":
     """So many elements from a multiple of 64 bytes on."""
     import numpy
     memory = numpy.zeros(elements * dtype.itemsize + 64, "u1")
@@ -52,12 +54,12 @@ def _aligned(elements: int, dtype: Any) -> "numpy.ndarray":
     return memory[first:first + elements * dtype.itemsize].view(dtype)
 
 
-def _copy(array: "numpy.ndarray") -> "numpy.ndarray":
+def _copy(array: "numpy.ndarray[Any, Any]") -> "numpy.ndarray[Any, Any]":
     """The same elements, strides and alignment in other memory."""
     return _place(array, array.strides[0] // array.itemsize if array.ndim > 1 else 0, array.ctypes.data % 64 // array.itemsize)
 
 
-def _place(array: "numpy.ndarray", row: int = 0, offset: int = 0) -> "numpy.ndarray":
+def _place(array: "numpy.ndarray[Any, Any]", row: int = 0, offset: int = 0) -> "numpy.ndarray[Any, Any]":
     """The same elements, rows `row` elements apart (0: side by side), the first `offset` elements behind an aligned address."""
     import numpy
     if array.ndim != 2:
@@ -73,7 +75,7 @@ def _place(array: "numpy.ndarray", row: int = 0, offset: int = 0) -> "numpy.ndar
 
 def _keeping_strides(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The conversion; raises ValueError where it changes the layout, so that nothing would be compared."""
-    def kept(array: "numpy.ndarray") -> Any:
+    def kept(array: "numpy.ndarray[Any, Any]") -> Any:
         tensor = convert(array)
         strides = [size // array.itemsize for size in array.strides]
         found = list(tensor.stride()) if callable(getattr(tensor, "stride", None)) else [
@@ -103,12 +105,13 @@ def _laid_out(arguments: tuple[Any, ...], layout: str) -> tuple[Any, ...]:
 class _Calls:
     """Makes inputs, calls functions, compares what comes out."""
 
-    def __init__(self, operation: str, dtype: str, weight: Optional[str], quantized_dtype: str, epsilon: float,
-                 seed: Optional[int], tensors: Union[str, Callable[[Any], Any]]) -> None:
+    def __init__(self, operation: str, dtype: Any, weight: Any, quantized_dtype: Any, epsilon: float, seed: Optional[int],
+                 tensors: Tensors) -> None:
         self.operation = require_operation(operation)
-        require_dtypes(operation, dtype, weight, quantized_dtype)
-        self.dtype, self.quantized_dtype, self.epsilon = dtype, quantized_dtype, epsilon
-        self.weight_dtype = {"same": dtype, None: None}.get(weight, weight)
+        wanted = require_dtypes(dtype, weight, quantized_dtype)
+        self.dtype, self.weight, self.quantized_dtype = wanted
+        self.weight_dtype = wanted.dtype if wanted.weight == "same" else wanted.weight
+        self.epsilon, self.tensors = epsilon, tensors
         self.seed = defaults.seed if seed is None else seed
         self.convert = _to_framework(tensors)
         self.pairs = self.rows = self.elements = 0
@@ -118,14 +121,15 @@ class _Calls:
         import numpy
         random = numpy.random.RandomState((self.seed * 1000003 + hidden) % (1 << 32))
 
-        def spiked() -> "numpy.ndarray":
+        def spiked() -> "numpy.ndarray[Any, Any]":
             # Squares just below half an ulp of 64^2: each is lost after the large element, and none before it.
             values = random.uniform(0.625, 0.9375, (rows, hidden)) / 64 * random.choice([-1, 1], (rows, hidden))
             places = random.randint(0, hidden, rows)
             places[0::3], places[1::3] = 0, hidden - 1
             # Another one in every row, so that r differs and products come near other midpoints.
             values[numpy.arange(rows), places] = 64 * random.uniform(1, 1.4, rows)
-            return values.astype(numpy_dtype(self.dtype))
+            rounded: numpy.ndarray[Any, Any] = values.astype(numpy_dtype(self.dtype))
+            return rounded
         weight = (1 + 0.1 * random.standard_normal(hidden)).astype(numpy_dtype(self.weight_dtype)) if self.weight_dtype else None
         residual = (numpy.zeros((rows, hidden), numpy_dtype(self.dtype)),) if adds_residual(self.operation) else ()
         scale = (1 / 256,) if quantizes(self.operation) else ()
@@ -134,14 +138,12 @@ class _Calls:
     def of_rows(self, arguments: tuple[Any, ...], rows: "list[int]") -> tuple[Any, ...]:
         return tuple(value[rows] if getattr(value, "ndim", 0) == 2 else value for value in arguments)
 
-    def outputs(self, fn: Callable[..., Any], arguments: tuple[Any, ...]) -> "list[tuple[str, numpy.ndarray]]":
+    def outputs(self, fn: Callable[..., Any], arguments: tuple[Any, ...]) -> "list[tuple[str, numpy.ndarray[Any, Any]]]":
         """What `fn` makes of a copy of the arguments, as rows."""
         import numpy
-        returned = fn(*(self.convert(_copy(value)) if hasattr(value, "dtype") else value for value in arguments))
-        if not adds_residual(self.operation):
-            returned = (returned,)
-        elif not (isinstance(returned, (tuple, list)) and len(returned) == 2):
-            raise TypeError(f"{self.operation}: the function must return (out, residual_out), got {type(returned).__name__}")
+        __tracebackhide__ = True
+        passed = [self.convert(_copy(value)) if hasattr(value, "dtype") else value for value in arguments]
+        returned = outputs_of(self.operation, fn(*passed), passed)
         found = []
         dtypes = (self.quantized_dtype if quantizes(self.operation) else self.dtype, self.dtype)
         for name, value, dtype in zip(("out", "residual_out"), returned, dtypes):
@@ -152,7 +154,7 @@ class _Calls:
             found.append((name, rows.view(numpy_dtype(dtype))))
         return found
 
-    def difference(self, wanted: "list[tuple[str, numpy.ndarray]]", got: "list[tuple[str, numpy.ndarray]]") -> str:
+    def difference(self, wanted: "list[tuple[str, numpy.ndarray[Any, Any]]]", got: "list[tuple[str, numpy.ndarray[Any, Any]]]") -> str:
         """Of the first rows that both have; empty where every bit is the same, any NaN being any other."""
         import numpy
         self.pairs += 1
@@ -173,14 +175,14 @@ class _Calls:
 
     def comparison(self) -> Comparison:
         if self.pairs == 0:
-            raise ValueError("no pair of calls was compared")
+            raise ValueError("batches: expected a pair of calls to compare, got none")
         return Comparison(self.pairs, self.rows, self.elements, self.seed)
 
 
 def _name(fn: Callable[..., Any]) -> str:
     if not callable(fn):
         raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
-    return getattr(fn, "__name__", type(fn).__name__)
+    return str(getattr(fn, "__name__", type(fn).__name__))
 
 
 def _sizes(name: str, values: Union[int, Iterable[int]]) -> tuple[int, ...]:
@@ -189,40 +191,46 @@ def _sizes(name: str, values: Union[int, Iterable[int]]) -> tuple[int, ...]:
         if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= 1 << 20:
             raise ValueError(f"{name}: expected sizes from 1 to {1 << 20}, got {size!r}")
     if not sizes:
-        raise ValueError(f"{name}: there were none")
+        raise ValueError(f"{name}: expected at least one size, got none")
     return sizes
 
 
-def _raise(calls: _Calls, what: str, said: str, again: str, first: tuple[Any, ...], second: tuple[Any, ...]) -> None:
+def _raise(calls: _Calls, what: str, said: str, assertion: str, functions: "tuple[Callable[..., Any], ...]", again: "dict[str, Any]",
+           first: tuple[Any, ...], second: tuple[Any, ...]) -> None:
+    """`again`: what the smallest call of `assertion` has beside what every one has."""
+    __tracebackhide__ = True
+    lines = _replay.call(assertion, functions, calls.operation, {
+        "dtype": (calls.dtype, None), "weight": (calls.weight, "same"), "quantized_dtype": (calls.quantized_dtype, "fp8_e4m3fn"),
+        "epsilon": (calls.epsilon, 1e-6), "tensors": (calls.tensors, "numpy"),
+        **{name: (value, None) for name, value in again.items()}, "seed": (calls.seed, None)})
     shapes = " and ".join(str(tuple(arguments[0].shape)) for arguments in (first, second))
     raise PromiseError(f"{what}\n  {calls.operation} {calls.dtype}, x of shape {shapes}, seed {calls.seed}\n  {said}\n"
-                       f"  again: {again}", first, second, calls.seed)
+                       f"  again: " + "\n         ".join(lines), first, second, calls.seed)
 
 
-def assert_deterministic(fn: Callable[..., Any], op: str = "rms_norm", *, dtype: str = "bf16", weight: Optional[str] = "same",
-                         quantized_dtype: str = "fp8_e4m3fn", epsilon: float = 1e-6, hidden: Union[int, Iterable[int]] = HIDDEN,
+def assert_deterministic(fn: Callable[..., Any], op: Operation = "rms_norm", *, dtype: ActivationDType = "bf16", weight: WeightDType = "same",
+                         quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: float = 1e-6, hidden: Union[int, Iterable[int]] = HIDDEN,
                          rows: int = 64, calls: int = 8, seed: Optional[int] = None,
-                         tensors: Union[str, Callable[[Any], Any]] = "numpy") -> Comparison:
+                         tensors: Tensors = "numpy") -> Comparison:
     """Asserts that `fn`, called `calls` times with the same arguments, gives the same bits. See ``assert_batch_invariant``."""
     __tracebackhide__ = True
     name = _name(fn)
     made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors)
     for size in _sizes("hidden", hidden):
-        arguments = made.arguments(*_sizes("rows", rows), size)
+        arguments = made.arguments(_sizes("rows", rows)[0], size)
         wanted = made.outputs(fn, arguments)
         for call in range(2, calls + 1):
             said = made.difference(wanted, made.outputs(fn, arguments))
             if said:
                 _raise(made, f"{name} is not deterministic: call {call} differs from call 1", said,
-                       f"assert_deterministic({name}, {op!r}, dtype={dtype!r}, weight={weight!r}, hidden={size}, rows={rows}, "
-                       f"calls={calls}, seed={made.seed})", arguments, arguments)
+                       "assert_deterministic", (fn,), {"hidden": size, "rows": rows, "calls": calls}, arguments, arguments)
     return made.comparison()
 
 
-def assert_batch_invariant(fn: Callable[..., Any], op: str = "rms_norm", *, dtype: str = "bf16", weight: Optional[str] = "same",
-                           quantized_dtype: str = "fp8_e4m3fn", epsilon: float = 1e-6,
+def assert_batch_invariant(fn: Callable[..., Any], op: Operation = "rms_norm", *, dtype: ActivationDType = "bf16", weight: WeightDType = "same",
+                           quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: float = 1e-6,
                            hidden: Union[int, Iterable[int]] = HIDDEN, batches: Union[int, Iterable[int]] = BATCHES,
-                           seed: Optional[int] = None, tensors: Union[str, Callable[[Any], Any]] = "numpy") -> Comparison:
+                           seed: Optional[int] = None, tensors: Tensors = "numpy") -> Comparison:
     """Asserts that the bits of a row do not depend on how many rows there are: the first rows of the largest batch are
     computed in each smaller batch, and the first eight of them alone.
 
@@ -244,8 +252,7 @@ def assert_batch_invariant(fn: Callable[..., Any], op: str = "rms_norm", *, dtyp
                 said = made.difference(by_batch[fewer], by_batch[rows])
                 if said:
                     _raise(made, f"{name} is not batch invariant: the first {fewer} of {rows} rows have other bits", said,
-                           f"assert_batch_invariant({name}, {op!r}, dtype={dtype!r}, weight={weight!r}, hidden={size}, "
-                           f"batches=({fewer}, {rows}), seed={made.seed})",
+                           "assert_batch_invariant", (fn,), {"hidden": size, "batches": (fewer, rows)},
                            made.of_rows(arguments, list(range(fewer))), made.of_rows(arguments, list(range(rows))))
         for row in range(1, min(ROWS_ALONE, sizes[-1])):
             alone = made.of_rows(arguments, [row])
@@ -253,15 +260,14 @@ def assert_batch_invariant(fn: Callable[..., Any], op: str = "rms_norm", *, dtyp
             said = made.difference(made.outputs(fn, alone), made.outputs(fn, together))
             if said:
                 _raise(made, f"{name} is not batch invariant: a row alone and among {sizes[-1]} has other bits", said,
-                       f"assert_batch_invariant({name}, {op!r}, dtype={dtype!r}, weight={weight!r}, hidden={size}, "
-                       f"batches={tuple(sizes)}, seed={made.seed})", alone, together)
+                       "assert_batch_invariant", (fn,), {"hidden": size, "batches": tuple(sizes)}, alone, together)
     return made.comparison()
 
 
-def assert_same_bits(f: Callable[..., Any], g: Callable[..., Any], op: str = "rms_norm", *, dtype: str = "bf16",
-                     weight: Optional[str] = "same", quantized_dtype: str = "fp8_e4m3fn", epsilon: float = 1e-6,
+def assert_same_bits(f: Callable[..., Any], g: Callable[..., Any], op: Operation = "rms_norm", *, dtype: ActivationDType = "bf16",
+                     weight: WeightDType = "same", quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: float = 1e-6,
                      hidden: Union[int, Iterable[int]] = HIDDEN, batches: Union[int, Iterable[int]] = (1, 3, 64, 65),
-                     seed: Optional[int] = None, tensors: Union[str, Callable[[Any], Any]] = "numpy") -> Comparison:
+                     seed: Optional[int] = None, tensors: Tensors = "numpy") -> Comparison:
     """Asserts that `f` and `g`, say eager and compiled, or called and replayed from a CUDA graph, give the same bits. See
     ``assert_batch_invariant``."""
     __tracebackhide__ = True
@@ -273,16 +279,15 @@ def assert_same_bits(f: Callable[..., Any], g: Callable[..., Any], op: str = "rm
             said = made.difference(made.outputs(f, arguments), made.outputs(g, arguments))
             if said:
                 _raise(made, f"{names[0]} and {names[1]} give other bits", said,
-                       f"assert_same_bits({names[0]}, {names[1]}, {op!r}, dtype={dtype!r}, weight={weight!r}, hidden={size}, "
-                       f"batches={rows}, seed={made.seed})", arguments, arguments)
+                       "assert_same_bits", (f, g), {"hidden": size, "batches": rows}, arguments, arguments)
     return made.comparison()
 
 
-def assert_layout_invariant(fn: Callable[..., Any], op: str = "rms_norm", *, dtype: str = "bf16",
-                            weight: Optional[str] = "same", quantized_dtype: str = "fp8_e4m3fn", epsilon: float = 1e-6,
+def assert_layout_invariant(fn: Callable[..., Any], op: Operation = "rms_norm", *, dtype: ActivationDType = "bf16",
+                            weight: WeightDType = "same", quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: float = 1e-6,
                             hidden: Union[int, Iterable[int]] = HIDDEN, batches: Union[int, Iterable[int]] = (1, 4, 64),
                             layouts: Iterable[str] = LAYOUTS, seed: Optional[int] = None,
-                            tensors: Union[str, Callable[[Any], Any]] = "numpy") -> Comparison:
+                            tensors: Tensors = "numpy") -> Comparison:
     """Asserts that the bits do not depend on where the tensors lie: contiguous and aligned, or in each of `layouts`. What
     `fn` raises goes through: leave out the layouts that it does not take. ValueError where `tensors` makes tensors of a layout
     of their own, as jax does. See ``assert_batch_invariant``."""
@@ -303,6 +308,5 @@ def assert_layout_invariant(fn: Callable[..., Any], op: str = "rms_norm", *, dty
                 said = made.difference(wanted, made.outputs(fn, other))
                 if said:
                     _raise(made, f"{name} is not layout invariant: contiguous and {layout} have other bits", said,
-                           f"assert_layout_invariant({name}, {op!r}, dtype={dtype!r}, weight={weight!r}, hidden={size}, "
-                           f"batches={rows}, layouts=({layout!r},), seed={made.seed})", arguments, other)
+                           "assert_layout_invariant", (fn,), {"hidden": size, "batches": rows, "layouts": (layout,)}, arguments, other)
     return made.comparison()

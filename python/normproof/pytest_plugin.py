@@ -1,4 +1,7 @@
-"""The pytest plugin: options for the cases, a fixture, and the certificate and repro of a violation in the reports."""
+"""The pytest plugin: options for the cases, a fixture, and the certificate and repro of a violation in the reports.
+
+With several processes (xdist) each test has the same cases as in one: they depend on the seed alone.
+"""
 from __future__ import annotations
 
 import functools
@@ -6,7 +9,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from normproof import testing
+from normproof import _results, testing
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,6 +20,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                     help="cases per assert_conforms (default: %(default)s)")
     group.addoption("--normproof-findings", default=testing.Defaults.findings, metavar="FOLDER",
                     help="where the repros of violations go (default: %(default)s)")
+    group.addoption("--normproof-case", default=None, metavar="FILE",
+                    help="a case file, as a failure prints it: the only case of every assert_conforms of its operation")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--normproof-seed: expected 0 or more, got {seed}")
     if cases < 1:
         raise pytest.UsageError(f"--normproof-cases: expected 1 or more, got {cases}")
-    testing.defaults = testing.Defaults(cases, seed, config.getoption("--normproof-findings"))
+    testing.defaults = testing.Defaults(cases, seed, config.getoption("--normproof-findings"), config.getoption("--normproof-case"))
 
 
 def pytest_unconfigure() -> None:
@@ -33,34 +38,52 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_report_header() -> str:
+    if testing.defaults.case is not None:
+        return f"normproof: case {testing.defaults.case}"
     return f"normproof: seed {testing.defaults.seed}, {testing.defaults.cases} cases"
 
 
 @pytest.fixture(name="assert_conforms")
-def assert_conforms_fixture(record_property: Callable[[str, Any], None]) -> Callable[..., testing.Conformance]:
+def assert_conforms_fixture(request: pytest.FixtureRequest) -> Callable[..., testing.Conformance]:
     """``normproof.testing.assert_conforms``; what was judged goes into the JUnit report."""
 
     @functools.wraps(testing.assert_conforms)
     def assert_conforms(*arguments: Any, **keywords: Any) -> testing.Conformance:
+        __tracebackhide__ = True
         conformance = testing.assert_conforms(*arguments, **keywords)
-        record_property("normproof_cases", conformance.cases)
-        record_property("normproof_elements", conformance.elements)
-        record_property("normproof_seed", conformance.seed)
+        # Not by record_property, which warns where JUnit's schema has no properties of tests.
+        request.node.user_properties += [("normproof_cases", conformance.cases), ("normproof_elements", conformance.elements),
+                                         ("normproof_seed", conformance.seed)]
         return conformance
 
     return assert_conforms
 
 
+# The verdicts that the test in progress has found false, the last one last.
+_false_results: "list[_results.CheckResult]" = []
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    _false_results.clear()
+    _results.note_false = _false_results.append
+    try:
+        yield
+    finally:
+        _results.note_false = None
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Iterator[None]:
-    outcome = yield
+    outcome: Any = yield
     error = call.excinfo.value if call.excinfo else None
-    if not isinstance(error, testing.ConformanceError):
-        return
-    outcome.get_result().sections.append(("normproof", str(error)))
-    # The report of the teardown, which JUnit's properties are taken from, is made from these.
-    item.user_properties.append(("normproof_seed", error.seed))
-    if error.repro:
-        item.user_properties.append(("normproof_repro", str(error.repro)))
-    if error.result is not None:
-        item.user_properties.append(("normproof_certificate", error.result.certificate))
+    if isinstance(error, testing.ConformanceError):
+        # The report of the teardown, which JUnit's properties are taken from, is made from these.
+        item.user_properties.append(("normproof_seed", error.seed))
+        if error.repro:
+            item.user_properties.append(("normproof_repro", str(error.repro)))
+        if error.result is not None:
+            item.user_properties.append(("normproof_certificate", error.result.certificate))
+    elif isinstance(error, AssertionError) and "<CheckResult: " in str(error) and _false_results:
+        # pytest shows no more than a line of what was asserted.
+        outcome.get_result().sections.append(("normproof", _false_results[-1].text(violations=1)))

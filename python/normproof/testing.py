@@ -9,11 +9,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Optional, Union
 
-from normproof import _core
-from normproof._cases import Case, cases as generate_cases
+from normproof import _core, _replay
+from normproof._cases import Case, cases as generate_cases, read_case, require_dtypes
 from normproof._functions import check_call, identify_call, make_policy
 from normproof._results import CheckResult, Identification
-from normproof._tensors import FRAMEWORK_NAMES, adds_residual, read, require_operation
+from normproof._tensors import FRAMEWORK_NAMES, adds_residual, quantizes, read, require_operation
+from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, Tensors, WeightDType
 
 SHRINKING_SECONDS = 10.0
 REPETITIONS = 16
@@ -26,6 +27,8 @@ class Defaults:
     cases: int = 100
     seed: int = 0
     findings: str = "findings"
+    case: Optional[str] = None
+    """A case file that stands for the cases of every test of its operation."""
 
 
 defaults = Defaults()
@@ -61,7 +64,7 @@ class ConformanceError(AssertionError):
         self.seed = case.seed
 
 
-def _to_framework(tensors: Union[str, Callable[[Any], Any]]) -> Callable[[Any], Any]:
+def _to_framework(tensors: Tensors) -> Callable[[Any], Any]:
     """The conversion of numpy arrays into what the function takes."""
     if callable(tensors):
         return tensors
@@ -69,14 +72,15 @@ def _to_framework(tensors: Union[str, Callable[[Any], Any]]) -> Callable[[Any], 
     if framework == "numpy" and not device:
         return lambda array: array
     if framework == "torch":
-        import torch
+        import torch  # type: ignore[import-not-found, unused-ignore]
         names = {name: getattr(torch, name) for name in FRAMEWORK_NAMES.values() if hasattr(torch, name)}
         integers = {4: "i4", 2: "i2", 1: "u1"}
         return lambda array: torch.from_numpy(array.view(integers[array.dtype.itemsize])).view(
             names[array.dtype.name]).to(device or "cpu")
     if framework == "jax" and not device:
-        import jax.numpy
-        return jax.numpy.asarray
+        import jax.numpy  # type: ignore[import-not-found, unused-ignore]
+        make: Callable[[Any], Any] = jax.numpy.asarray
+        return make
     raise ValueError(f"tensors: expected 'numpy', 'torch', 'torch:DEVICE', 'jax' or a function, got {tensors!r}")
 
 
@@ -87,6 +91,7 @@ class _Attempt:
     result: Optional[CheckResult] = None
     error: Optional[Exception] = None  # raised by the function
     misfit: str = ""  # what is wrong with the outputs' dtype or shape
+    in_place: bool = False  # nothing was returned: the outputs are what became of the inputs
 
     @property
     def violates(self) -> bool:
@@ -98,39 +103,50 @@ class _Attempt:
         same kind of certificate. Numbers in texts, which change with the case, do not count."""
         if self.error:
             return f"{type(self.error).__module__}.{type(self.error).__qualname__}: {_NUMBER.sub('#', str(self.error))}"
-        if self.misfit:
+        if self.misfit or self.result is None:
             return "misfit: " + _NUMBER.sub("#", self.misfit)
         if self.result.certificates:
             return self.result.certificates[0].kind
         return "mismatch in " + self.result.first_mismatches[0].tensor
 
 
+def outputs_of(operation: str, returned: Any, arguments: "list[Any]") -> tuple[Any, ...]:
+    """out, and residual_out where there is one, of a function that was called with `arguments`. One that works in place and
+    returns nothing has left them in x and the residual."""
+    __tracebackhide__ = True
+    wanted = 1 + adds_residual(operation)
+    if returned is None and not quantizes(operation):
+        return tuple(arguments[:wanted])
+    if wanted == 1:
+        return (returned,)
+    if not (isinstance(returned, (tuple, list)) and len(returned) == wanted):
+        raise TypeError(f"{operation}: the function must return (out, residual_out), or None where it works in place, got "
+                        f"{type(returned).__name__}")
+    return tuple(returned)
+
+
 class _Subject:
     """The function under test and how it is called and judged."""
 
-    def __init__(self, fn: Callable[..., Any], operation: str, policy: "_core.Policy", canonical: bool,
-                 tensors: Union[str, Callable[[Any], Any]]) -> None:
-        self.fn, self.operation, self.policy, self.canonical = fn, operation, policy, canonical
+    def __init__(self, fn: Callable[..., Any], operation: str, policy: "_core.Policy", canonical: bool, tensors: Tensors) -> None:
+        self.fn, self.operation, self.policy, self.canonical, self.tensors = fn, operation, policy, canonical, tensors
         self.convert = _to_framework(tensors)
 
     def attempt(self, case: Case) -> _Attempt:
+        __tracebackhide__ = True
         arguments = [self.convert(value) if hasattr(value, "dtype") else value for value in case.arguments()]
         try:
             returned = self.fn(*arguments)
         except Exception as error:  # whatever it is, it is a finding
             return _Attempt(error=error)
-        if not adds_residual(self.operation):
-            returned = (returned, None)
-        elif not (isinstance(returned, (tuple, list)) and len(returned) == 2):
-            raise TypeError(f"{self.operation}: the function must return (out, residual_out), got "
-                            f"{type(returned).__name__}")
-        for value in returned[:1 + adds_residual(self.operation)]:
+        outputs = outputs_of(self.operation, returned, arguments)
+        for value in outputs:
             read("the function's result", value)  # a TypeError where it is no tensor at all
         try:
-            call = case._with_outputs(*returned)
+            call = case._with_outputs(*outputs, *(() if adds_residual(self.operation) else (None,)))
         except (TypeError, ValueError) as error:
             return _Attempt(misfit=str(error))
-        return _Attempt(call, check_call(call, self.policy, self.canonical))
+        return _Attempt(call, check_call(call, self.policy, self.canonical), in_place=returned is None)
 
     def repeat(self, case: Case, kind: str) -> int:
         """In how many of REPETITIONS more calls `case` fails in the same way."""
@@ -164,6 +180,20 @@ def _write_repro(case: Case, attempt: _Attempt, name: str, findings: str) -> Opt
     return file
 
 
+def _repro_lines(subject: _Subject, attempt: _Attempt, repro: str, reproduced: bool) -> "list[str]":
+    """Where the repro is, and every way to see the violation again."""
+    lines = [f"repro:  {repro}"]
+    if attempt.call:
+        lines.append(f"check:  {_replay.check_command(repro, str(subject.policy), subject.canonical)}"
+                     + ("" if reproduced else "    (judges the outputs that were seen)"))
+    again = _replay.call("assert_conforms", (subject.fn,), subject.operation, {
+        "policy": (str(subject.policy), "native"), "canonical": (subject.canonical, False), "tensors": (subject.tensors, "numpy"),
+        "cases": (_replay.Expression(f"[normproof.read_case({repro!r})]"), None)})
+    lines += [f"{'replay' if reproduced else 'again'}: {again[0]}", *("        " + line for line in again[1:])]
+    command = _replay.pytest_command(repro)
+    return lines + ([f"pytest: {command}"] if command else [])
+
+
 def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt: _Attempt, count: int,
              identification: Optional[Identification], repro: Optional[pathlib.Path], stopped_after: Optional[float],
              seen_again: Optional[int]) -> str:
@@ -180,32 +210,29 @@ def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt:
         lines.append(f"  it raised {type(attempt.error).__name__}: {attempt.error}")
     elif attempt.misfit:
         lines.append(f"  {attempt.misfit}")
-    else:
+    elif attempt.result is not None:
         lines += ["  " + line for line in attempt.result.certificate.splitlines()]
+    if attempt.in_place:
+        lines.append(f"  it returned None: x{' and the residual are its outputs' if adds_residual(subject.operation) else ' is its output'}")
     if identification:
         names = f" ({identification.names[0]})" if identification.names else ""
         lines.append(f"  its outputs follow policy {identification.policy}{names}")
     if repro:
-        lines.append(f"  repro:  {repro}")
-        if attempt.call:
-            lines.append(f"  check:  normproof check {repro}"
-                         + ("" if seen_again is None else "    (judges the outputs that were seen)"))
-        lines.append(f"  {'replay' if seen_again is None else 'again'}: assert_conforms({name}, {subject.operation!r}, "
-                     f"cases=[normproof.read_case({str(repro)!r})])")
+        lines += ["  " + line for line in _repro_lines(subject, attempt, str(repro), seen_again is None)]
     return "\n".join(lines)
 
 
-def assert_conforms(fn: Callable[..., Any], op: str, *, dtype: str = "bf16", weight: Optional[str] = "same",
-                    quantized_dtype: str = "fp8_e4m3fn", policy: str = "native", canonical: bool = False,
+def assert_conforms(fn: Callable[..., Any], op: Operation, *, dtype: ActivationDType = "bf16", weight: WeightDType = "same",
+                    quantized_dtype: QuantizedDType = "fp8_e4m3fn", policy: Policy = "native", canonical: bool = False,
                     cases: Union[int, Iterable[Case], None] = None, seed: Optional[int] = None,
                     epsilon: Optional[float] = None, max_rows: int = 8, max_hidden: int = 4096, finite: bool = False,
                     inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None,
-                    flush_to_zero: bool = False, tensors: Union[str, Callable[[Any], Any]] = "numpy",
-                    shrink: bool = True, shrink_seconds: float = SHRINKING_SECONDS, findings: "Union[str, os.PathLike[str], None]" = None) -> Conformance:
+                    flush_to_zero: bool = False, tensors: Tensors = "numpy", shrink: bool = True,
+                    shrink_seconds: float = SHRINKING_SECONDS, findings: "Union[str, os.PathLike[str], None]" = None) -> Conformance:
     """Asserts that `fn` computes `op` under `policy`, bit for bit, on inputs that break norm kernels.
 
     `fn` is called with positional arguments and returns a tensor, or ``(out, residual_out)`` where the operation adds a
-    residual. It may work in place on what it is given.
+    residual. It may work in place on what it is given, and return None where x (and the residual) become its outputs.
 
         rms_norm                             fn(x, weight, epsilon)
         fused_add_rms_norm                   fn(x, residual, weight, epsilon)
@@ -232,6 +259,9 @@ def assert_conforms(fn: Callable[..., Any], op: str, *, dtype: str = "bf16", wei
         raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
     subject = _Subject(fn, op, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, tensors)
     name = getattr(fn, "__name__", type(fn).__name__)
+    require_dtypes(dtype, weight, quantized_dtype)
+    if defaults.case is not None and (given := read_case(defaults.case)).operation == op:
+        cases = [given]
     if cases is None or isinstance(cases, int):
         seed = defaults.seed if seed is None else seed
         count = defaults.cases if cases is None else cases
@@ -246,7 +276,7 @@ def assert_conforms(fn: Callable[..., Any], op: str, *, dtype: str = "bf16", wei
             raise ValueError(f"cases: expected cases of {op}, got {case!r}")
         attempt = subject.attempt(case)
         judged += 1
-        if not attempt.violates:
+        if attempt.result is not None and attempt.result.conforms:
             rows += attempt.result.rows
             elements += attempt.result.elements
             continue
@@ -264,5 +294,5 @@ def assert_conforms(fn: Callable[..., Any], op: str, *, dtype: str = "bf16", wei
                      shrink_seconds if stopped else None, seen_again), case=smallest, result=last.result,
             identification=identification, repro=repro, reproduced=seen_again != 0) from last.error
     if judged == 0:
-        raise ValueError("cases: there were none")
+        raise ValueError("cases: expected at least 1, got none")
     return Conformance(judged, rows, elements, seed)

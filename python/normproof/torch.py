@@ -18,7 +18,7 @@ import functools
 import os
 from typing import Optional
 
-import torch
+import torch  # type: ignore[import-not-found, unused-ignore]
 
 from normproof import _core
 

@@ -1,5 +1,7 @@
 """The pytest plugin, in a pytest of its own."""
 import pathlib
+import re
+import shlex
 import xml.etree.ElementTree
 
 import pytest
@@ -24,6 +26,28 @@ def test_wrong():
     normproof.testing.assert_conforms(kernels.fp32_weight_multiply, "rms_norm")
 """
 
+CHECKS = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+import kernels
+import normproof
+
+case = next(normproof.cases("rms_norm", seed=1))
+call = dict(x=case.x, weight=case.weight, epsilon=case.epsilon)
+wrong = dict(call, out=kernels.fp32_weight_multiply(*case.arguments()))
+
+def test_asserted():
+    assert normproof.check("rms_norm", **call, out=case.run().out)
+    assert normproof.check("rms_norm", **wrong)
+
+def test_raised():
+    normproof.check("rms_norm", **wrong, raises=True)
+
+def test_other():
+    assert not normproof.check("rms_norm", **wrong)
+    assert 1 == 2
+"""
+
 
 @pytest.fixture
 def run(pytester):
@@ -36,7 +60,10 @@ def test_reports_show_certificate_and_repro(run, pytester):
     result = run("--normproof-seed=5", "--normproof-cases=12", "--normproof-findings=found", "--junitxml=junit.xml")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["normproof: seed 5, 12 cases", "*ConformanceError: fp32_weight_multiply does not conform*",
-                                 "*- normproof -*", "*rounding violation in row 0*", "*repro:  found/*.json"])
+                                 "*rounding violation in row 0*", "*repro:  found/*.json"])
+    text = result.stdout.str()
+    assert text.count("rounding violation in row 0") == 1  # no message twice
+    assert "testing.py" not in text  # frames of normproof
     files = list((pytester.path / "found").glob("*.json"))
     assert len(files) == 1
     properties = {(case.get("name"), entry.get("name")): entry.get("value")
@@ -46,6 +73,29 @@ def test_reports_show_certificate_and_repro(run, pytester):
     assert properties["test_wrong", "normproof_repro"] == f"found/{files[0].name}"
     assert properties["test_wrong", "normproof_seed"] == "5"
     assert "rounding violation" in properties["test_wrong", "normproof_certificate"]
+
+
+def test_nothing_warns(run):
+    # pytest's default schema of JUnit has no properties of tests: record_property would warn.
+    run("-W", "error", "--normproof-seed=5", "--normproof-cases=12", "--junitxml=junit.xml", "-o", "junit_family=xunit2", "-k", "right").assert_outcomes(passed=1)
+
+
+def test_the_printed_command_shows_the_violation_alone(run, pytester):
+    result = run("--normproof-seed=5", "--normproof-cases=12", "--normproof-findings=it's here")
+    command = shlex.split(re.search(r"pytest: (pytest .*)", result.stdout.str())[1])
+    again = run(*command[1:])
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["normproof: case it's here/*.json", "*the violation after 1 case;*"])
+
+
+def test_asserted_verdicts_show_their_certificate(pytester):
+    pytester.makepyfile(CHECKS)
+    result = pytester.runpytest_subprocess("-p", "normproof.pytest_plugin", "-p", "no:cacheprovider", "-W", "error")
+    result.assert_outcomes(failed=3)
+    asserted, raised, other = re.split(r"_+ test_\w+ _+", result.stdout.str())[1:]
+    assert "- normproof -" in asserted and asserted.count("admissible r: ") == 1
+    assert "ViolationError" in raised and raised.count("admissible r: ") == 1 and "_functions.py" not in raised
+    assert "assert 1 == 2" in other and "admissible r: " not in other
 
 
 @pytest.mark.parametrize("option", ["--normproof-cases=0", "--normproof-seed=-1", "--normproof-cases=many"])

@@ -1,12 +1,17 @@
 """assert_conforms: right kernels pass, wrong ones fail with the right certificate and a repro that replays."""
+import functools
 import json
+import re
+import shlex
 import time
 
 import kernels
+import ml_dtypes
 import numpy
 import pytest
 
 import normproof
+from normproof.promises import PromiseError, assert_same_bits
 from normproof.testing import ConformanceError, assert_conforms
 
 
@@ -75,6 +80,81 @@ def test_a_kernel_that_works_in_place_is_judged_by_its_inputs():
         x[...], residual[...] = kernels.fused_add_rms_norm(x, residual, weight, epsilon)
         return x, residual
     assert_conforms(in_place, "fused_add_rms_norm", cases=20)
+
+
+def test_a_kernel_that_works_in_place_and_returns_nothing_is_read_from_its_arguments():
+    def fused(x, residual, weight, epsilon):
+        x[...], residual[...] = kernels.fused_add_rms_norm(x, residual, weight, epsilon)
+
+    def plain(x, weight, epsilon):
+        x[...] = kernels.rms_norm(x, weight, epsilon)
+    assert assert_conforms(fused, "fused_add_rms_norm", cases=20).elements > 100
+    assert assert_conforms(plain, "rms_norm", cases=20).elements > 100
+    assert assert_same_bits(plain, kernels.rms_norm, "rms_norm", hidden=64)
+
+    def wrong(x, weight, epsilon):
+        x[...] = kernels.fp32_weight_multiply(x, weight, epsilon)
+    assert "it returned None: x is its output" in str(failure(wrong, "rms_norm"))
+    assert "it returned None: x and the residual are its outputs" in str(failure(lambda *arguments: None, "fused_add_rms_norm"))
+
+
+def printed(error, label):
+    return re.search(rf"^  {label}: +(.*?)(?:    \(|$)", str(error), re.MULTILINE)[1]
+
+
+def test_printed_lines_are_complete_and_quoted(tmp_path, program):
+    findings = tmp_path / "it's a folder"
+    error = failure(kernels.rms_norm, "rms_norm", policy="gemma.rms_norm", flush_to_zero=True, sum_depth=9, findings=findings)
+    again = printed(error, "replay")
+    assert again.startswith("assert_conforms(rms_norm, 'rms_norm', policy='weight=fp32_plus_one,")
+    assert "from kernels import rms_norm" in str(error)
+    with pytest.raises(ConformanceError):
+        exec(f"from kernels import rms_norm\n{again}", {"normproof": normproof, "assert_conforms": assert_conforms})
+    words = shlex.split(printed(error, "check"))
+    assert words[:3] == ["normproof", "check", str(error.repro)] and words[4] == str(error.result.policy)
+    assert "flush_to_zero=on" in words[4] and "sum_depth=9" in words[4]
+    assert program(*words[1:])[0] == 1
+    assert shlex.split(printed(error, "pytest"))[-1] == f"--normproof-case={error.repro}"
+    error = failure(kernels.dropped_tail, "rms_norm", canonical=True, tensors=numpy.asarray)
+    assert "--canonical" in printed(error, "check") and "canonical=True, tensors=asarray" in printed(error, "replay")
+    assert "from numpy import asarray" in str(error)
+
+
+def test_functions_without_a_name_get_a_line_that_says_where_they_are():
+    line = "assert_conforms(fn, 'rms_norm', cases=[normproof.read_case("
+    for function, place in ((lambda x, weight, epsilon: x, "fn: <lambda> of "), (functools.partial(kernels.fp32_weight_multiply), "fn: functools.partial("),
+                            (WrongInCall(lambda call: True), "fn: WrongInCall of ")):
+        error = failure(function, "rms_norm", shrink=False)
+        assert printed(error, "replay").startswith(line) and place in str(error)
+    assert "testing_test.py:" in str(error)
+    with pytest.raises(PromiseError) as raised:
+        assert_same_bits(lambda x, weight, epsilon: kernels.rms_norm(x, weight, epsilon), kernels.fp32_weight_multiply, "rms_norm", hidden=64,
+                         epsilon=1e-3)
+    assert "assert_same_bits(f, fp32_weight_multiply, 'rms_norm', dtype='bf16', epsilon=0.001, hidden=64, batches=" in str(raised.value)
+    assert "f: <lambda> of " in str(raised.value) and "from kernels import fp32_weight_multiply" in str(raised.value)
+
+
+def test_dtypes_of_frameworks():
+    class Torch:
+        """What torch.bfloat16 is, as far as can be told from its type and text."""
+        itemsize = 2
+
+        def __str__(self):
+            return "torch.bfloat16"
+    Torch.__module__ = "torch"
+    wanted = [case.to_json() for case in normproof.cases("rms_norm", "bf16", weight="fp32", count=3)]
+    for dtype in ("bfloat16", "torch.bfloat16", ml_dtypes.bfloat16, numpy.dtype(ml_dtypes.bfloat16), Torch()):
+        for weight in ("fp32", "float32", numpy.float32, numpy.dtype("f4")):
+            assert [case.to_json() for case in normproof.cases("rms_norm", dtype, weight=weight, count=3)] == wanted
+    assert assert_conforms(kernels.rms_norm, "rms_norm", dtype=numpy.float16, weight=None, cases=5)
+    for quantized in ("float8_e5m2", ml_dtypes.float8_e5m2):
+        case = next(normproof.cases("rms_norm_static_fp8_quant", quantized_dtype=quantized))
+        assert case.quantized_dtype == "fp8_e5m2"
+    for dtype, error, message in (("bf15", ValueError, "dtype: expected one of bf16, fp16, fp32, got 'bf15'"),
+                                  (numpy.int8, ValueError, "dtype: expected one of .*int8"), (16, TypeError, "dtype: expected a dtype, .*int 16"),
+                                  ("fp8_e5m2", ValueError, "dtype: expected one of .*'fp8_e5m2'")):
+        with pytest.raises(error, match=message):
+            assert_conforms(kernels.rms_norm, "rms_norm", dtype=dtype)
 
 
 def test_exceptions_and_misfits_are_findings():
@@ -147,14 +227,14 @@ def test_a_repro_that_cannot_be_written_is_left_out(tmp_path):
 
 
 def test_bad_arguments_are_named():
-    for keywords, message in ((dict(cases=0), "cases: .*0"), (dict(cases=[]), "cases: there were none"),
+    for keywords, message in ((dict(cases=0), "cases: .*0"), (dict(cases=[]), "cases: expected at least 1, got none"),
                               (dict(tensors="lists"), "tensors: .*'lists'"), (dict(policy="nativ"), "policy: .*nativ"),
                               (dict(cases=normproof.cases("fused_add_rms_norm", count=1)), "cases: .*fused_add")):
         with pytest.raises(ValueError, match=message):
             assert_conforms(kernels.rms_norm, "rms_norm", **keywords)
     with pytest.raises(TypeError, match="fn: .*int"):
         assert_conforms(3, "rms_norm")
-    with pytest.raises(TypeError, match="must return .out, residual_out., got ndarray"):
-        assert_conforms(lambda x, residual, weight, epsilon: x, "fused_add_rms_norm")
     with pytest.raises(TypeError, match="result: .*NoneType"):
-        assert_conforms(lambda x, weight, epsilon: None, "rms_norm")
+        assert_conforms(lambda x, weight, scale, epsilon: None, "rms_norm_static_fp8_quant")
+    with pytest.raises(TypeError, match="must return .out, residual_out., or None where it works in place, got ndarray"):
+        assert_conforms(lambda x, residual, weight, epsilon: x, "fused_add_rms_norm")

@@ -13,11 +13,24 @@ import sys
 import tempfile
 import unittest
 
-KIND, SUBJECT, SOURCE, COMPILER = (sys.argv.pop(1) for _ in range(4))
-SUBJECT, SOURCE = pathlib.Path(SUBJECT).absolute(), pathlib.Path(SOURCE)
+KIND, SUBJECT, CLONE, COMPILER = (sys.argv.pop(1) for _ in range(4))
+SUBJECT, CLONE = pathlib.Path(SUBJECT).absolute(), pathlib.Path(CLONE)
 if KIND not in ("--built", "--wheel"):
     sys.exit(f"wheel_test.py: the first argument is --built or --wheel, not '{KIND}'")
-EXAMPLES = SOURCE / "kernels/host/examples"
+SOURCE = """
+#include <cuda_runtime.h>
+__global__ void rms_norm_kernel(float* out, const float* input, const float* weight, float epsilon, int hidden_size) {
+  const float* x = input + blockIdx.x * hidden_size;
+  float sum = 0;
+  for (int i = 0; i < hidden_size; ++i) sum += x[i] * x[i];
+  __syncthreads();  // out may be input
+  const float r = rsqrtf(sum / hidden_size + epsilon);
+  for (int i = threadIdx.x; i < hidden_size; i += blockDim.x) out[blockIdx.x * hidden_size + i] = x[i] * r * weight[i];
+}
+void rms_norm(float* out, const float* input, const float* weight, float epsilon, int num_tokens, int hidden_size, cudaStream_t stream) {
+  if (num_tokens > 0) rms_norm_kernel<<<num_tokens, 32, 0, stream>>>(out, input, weight, epsilon, hidden_size);
+}
+"""
 # A program that finds the source tree would pass without what the wheel has to bring.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("NORMPROOF_", "PYTHON", "CMAKE_PREFIX"))}
 
@@ -39,7 +52,7 @@ class Wheel(unittest.TestCase):
         if KIND == "--built":
             run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check",
                 "-C", f"build-dir={cls.folder / 'build'}", "-C", f"cmake.define.NORMPROOF_BUILT={SUBJECT}",
-                "--wheel-dir", cls.folder, SOURCE, cwd=cls.folder)
+                "--wheel-dir", cls.folder, CLONE, cwd=cls.folder)
             wheel, = cls.folder.glob("normproof-*.whl")
         run(sys.executable, "-m", "venv", "--without-pip", cls.folder / "environment")
         cls.python = cls.folder / "environment/bin/python"
@@ -66,7 +79,7 @@ class Wheel(unittest.TestCase):
         self.assertRegex(version, r"^\d+\.\d+\.\d+$")
         self.assertIn(version, run(self.program, "--version", cwd=self.empty))
         self.assertEqual(run(self.program, "list", cwd=self.empty), run(self.python, "-m", "normproof", "list", cwd=self.empty))
-        self.assertNotIn(str(SOURCE), run(self.program, "verify", "--help", cwd=self.empty))
+        self.assertNotIn(str(CLONE), run(self.program, "verify", "--help", cwd=self.empty))
         # Exit codes are the program's.
         run(self.program, "check", cwd=self.empty, status=2)
         run(self.program, "check", "no-such-file.json", cwd=self.empty, status=3)
@@ -90,15 +103,11 @@ class Wheel(unittest.TestCase):
         self.assertGreater(sum(check["group"] == "corpus" for check in checks), 50)
 
     def test_a_cuda_source_runs_on_the_cpu(self):
-        project = self.folder / "project"
-        project.mkdir()
-        for file in ("warp_norm.cu", "warp_adapter.cpp", *(file.name for file in [*EXAMPLES.glob("*.h"), *EXAMPLES.glob("*.cuh")])):
-            shutil.copy(EXAMPLES / file, project)
-        (project / "CMakeLists.txt").write_text(
-            "cmake_minimum_required(VERSION 3.25)\nproject(project LANGUAGES CXX)\nfind_package(normproof REQUIRED)\n"
-            "normproof_add_cuda_host_target(norm SOURCES warp_norm.cu warp_adapter.cpp)\n")
-        self.build(project, f"-Dnormproof_DIR={self.in_python('print(normproof.cmake_dir())')}")
-        run(self.program, "identify", "--target", project / "build/libnorm.so", cwd=self.empty)
+        # What --from writes finds the package of the wheel by itself.
+        (self.empty / "norm.cu").write_text(SOURCE)
+        run(self.program, "new-target", "hosted", "--from", "norm.cu", cwd=self.empty)
+        self.build(self.empty / "hosted")
+        run(self.program, "identify", "--target", "hosted/build/libhosted.so", "--op", "rms_norm", cwd=self.empty)
 
     def test_python_judges(self):
         said = self.in_python("case = next(normproof.cases('rms_norm')); out = case.run().out; print(bool(case.check(out)))")

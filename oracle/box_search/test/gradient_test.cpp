@@ -297,7 +297,9 @@ TEST(NormGradientSearch, DetectionTable) {
         seen += judged.judge.judge(judged.operands, subject.bytes(wrong), false).conforms ? 0 : 1;
       }
       fmt::print("| dx | {} | {} | {} / {} |\n", name_of(dtype), kFaults[fault], seen, changed);
-      if (dtype == DType::fp32 && changed > 0) EXPECT_GT(2 * seen, changed) << kFaults[fault];
+      if (dtype == DType::fp32 && changed > 0) {
+        EXPECT_GT(2 * seen, changed) << kFaults[fault];
+      }
     }
   }
 }

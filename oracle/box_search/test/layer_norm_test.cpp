@@ -227,6 +227,91 @@ TEST(LayerNormSearch, AgreesWithEnumeration) {
       judged, refuted, most_boxes, text, seed);
 }
 
+// What a kernel stores must be in the window, and must give every bit.
+TEST(LayerNormSearch, StoredStatisticsAreJudged) {
+  const std::uint64_t seed = test::seed(4);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  std::int64_t tried = 0, refused = 0;
+  while (tried < 300) {
+    Subject subject = random_subject(random, random.log_between(16, 400), RowClass::offset_5);
+    if (subject.rule.activation != DType::fp32 || subject.rule.rounds_normalized) continue;
+    const test::MeanAndVariance honest =
+        test::honest_statistics(subject.x, subject.rule.statistics, SummationOrder::pairwise, random);
+    const float root = test::inverse_root_off_by(honest.variance, subject.rule.epsilon, 0);
+    const std::vector<std::byte> input = subject.input();
+    const std::vector<std::byte> out = subject.output(subject.plain(honest.mean, root));
+    LayerNormJudge judge = subject.judge();
+    ASSERT_TRUE(judge.judge(input, out, {honest.mean, root}).conforms);
+    // Far away: no honest kernel arrives there, whatever the outputs are.
+    const RowVerdict far =
+        judge.judge(input, subject.output(subject.plain(honest.mean, 2 * root)), {honest.mean, 2 * root});
+    if (subject.rule.statistics != Statistics::one_pass &&
+        subject.rule.statistics != Statistics::one_pass_clamped) {
+      ASSERT_FALSE(far.conforms) << "seed " << seed;
+      ASSERT_TRUE(far.refutation.empty());
+      judge.require_exact(far, {honest.mean, 2 * root});
+    }
+    // The neighbour: admissible, but not what the outputs were made with.
+    const StoredStatistics next{honest.mean, std::nextafter(root, INFINITY)};
+    const RowVerdict other = judge.judge(input, out, next);
+    refused += other.conforms ? 0 : 1;
+    if (!other.conforms) {
+      ASSERT_EQ(other.refutation.size(), 1u);
+      judge.require_exact(other, next);
+    }
+    ++tried;
+  }
+  EXPECT_GT(refused, 250);
+}
+
+// Rows so short that the verdict can be followed by hand.
+TEST(LayerNormSearch, Examples) {
+  const StandardFloatEnvironment environment;
+  LayerNormRule rule;
+  rule.activation = DType::fp32;
+  LayerNormJudge judge(rule, 2, {}, {});
+  const auto row = [](float a, float b) { return test::packed({a, b}, DType::fp32); };
+  EXPECT_TRUE(judge.judge(row(1, 3), row(-1, 1)).conforms);
+  EXPECT_FALSE(judge.judge(row(1, 3), row(-1, 1.0000001f)).conforms);
+  // mean 0, variance 0, epsilon 0: 0 * infinity.
+  EXPECT_TRUE(judge.judge(row(0, 0), row(NAN, NAN)).conforms);
+  EXPECT_FALSE(judge.judge(row(0, 0), row(0, NAN)).conforms);
+  rule.epsilon = std::bit_cast<std::uint32_t>(1.0f);
+  LayerNormJudge with_epsilon(rule, 2, {}, {});
+  EXPECT_TRUE(with_epsilon.judge(row(0, 0), row(0, 0)).conforms);
+  // x - m of equal zeros is +0; -0 - +0 is -0.
+  EXPECT_TRUE(with_epsilon.judge(row(-0.0f, -0.0f), row(-0.0f, -0.0f)).conforms);
+  EXPECT_FALSE(with_epsilon.judge(row(-0.0f, -0.0f), row(0.0f, -0.0f)).conforms);
+  EXPECT_TRUE(with_epsilon.judge(row(INFINITY, 1), row(NAN, NAN)).conforms);
+  EXPECT_FALSE(with_epsilon.judge(row(INFINITY, 1), row(NAN, -INFINITY)).conforms);
+  rule.statistics = Statistics::one_pass_clamped;
+  LayerNormJudge clamped(rule, 2, {}, {});
+  EXPECT_TRUE(clamped.judge(row(INFINITY, 1), row(NAN, -INFINITY)).conforms);
+  EXPECT_THROW(judge.judge(row(1, 2), {}), std::invalid_argument);
+  EXPECT_THROW(LayerNormJudge({}, 0, {}, {}), std::invalid_argument);
+}
+
+TEST(LayerNormSearch, CanonicalRowsConform) {
+  const std::uint64_t seed = test::seed(5);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  for (int i = 0; i < 300; ++i) {
+    const auto row_class = random.below(test::kRowClasses);
+    Subject subject = random_subject(random, random.log_between(1, 5000), static_cast<RowClass>(row_class));
+    subject.rule.statistics = Statistics::two_pass;
+    subject.rule.sum_depth = subject.count() / 1024 + 8 + 10;  // a lane's additions and the butterfly's
+    LayerNormJudge judge = subject.judge();
+    const LayerNormJudge::Canonical statistics = judge.canonical_statistics(subject.input());
+    const auto out = judge.outputs(subject.input(), statistics.mean, statistics.inverse_root);
+    if (std::isfinite(statistics.mean) && std::isfinite(statistics.inverse_root)) {  // no NaN, of either sign
+      ASSERT_EQ(out, subject.output(subject.plain(statistics.mean, statistics.inverse_root)));
+    }
+    ASSERT_TRUE(judge.judge(subject.input(), out, {statistics.mean, statistics.inverse_root}).conforms)
+        << "seed " << seed << " row " << i << ": " << text_of(subject, static_cast<RowClass>(row_class));
+  }
+}
+
 TEST(LayerNormSearch, DetectionTable) {
   const std::uint64_t seed = test::seed(3);
   Random random(seed);

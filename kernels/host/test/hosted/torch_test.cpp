@@ -189,6 +189,25 @@ TEST(TorchStandIn, RegistrationsAreCollected) {
   EXPECT_FALSE(operations[1].type.empty());
 }
 
+TEST(TorchStandIn, CallsForLaunchersOfPointers) {
+  normproof_torch::Call call;
+  call.input = counting({2, 3, 4});
+  EXPECT_EQ(call.rows(), 6);
+  EXPECT_EQ(call.columns(), 4);
+  const float* floats = call.pointer(call.input);
+  void* bytes = call.pointer(call.input);
+  EXPECT_EQ(floats[5], 5);
+  EXPECT_EQ(bytes, floats);
+  const float* absent = call.pointer(call.weight);
+  EXPECT_EQ(absent, nullptr);
+  std::size_t size = 0;
+  call.with<__half, float>([&](auto type) { size = sizeof type; });
+  EXPECT_EQ(size, 4u);
+  EXPECT_TRUE(has(thrown_by([&] { call.with<__half, __nv_bfloat16>([](auto) {}); }), "not for Float"));
+  call.input = torch::empty({0, 0});
+  EXPECT_EQ(call.rows(), 0);
+}
+
 TEST(TorchStandIn, AnAdapterHasOperationsAndLimits) {
   struct Tag;
   using Plugin = normproof_torch::Plugin<Tag>;

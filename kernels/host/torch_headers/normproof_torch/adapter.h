@@ -21,6 +21,15 @@
 
 namespace normproof_torch {
 
+// Becomes a pointer to whatever a launcher takes.
+struct AnyPointer {
+  void* address;
+  template <class T>
+  operator T*() const {
+    return static_cast<T*>(address);
+  }
+};
+
 // What a call of the plug-in brings, as torch has it. What an operation has no use for, and an absent weight,
 // is undefined.
 struct Call {
@@ -33,6 +42,27 @@ struct Call {
   }
   std::optional<at::Tensor> optional_residual() const {
     return residual.defined() ? std::optional(residual) : std::nullopt;
+  }
+
+  // For launchers that take pointers and sizes. An absent tensor is null.
+  static AnyPointer pointer(const at::Tensor& tensor) {
+    return {tensor.defined() ? tensor.data_ptr() : nullptr};
+  }
+  std::int64_t columns() const { return input.size(-1); }
+  std::int64_t rows() const { return columns() == 0 ? 0 : input.numel() / columns(); }
+  // Calls use(T()) with CUDA's type of the input: one of Types, else the call is not taken.
+  template <class... Types, class Use>
+  void with(Use use) const {
+    const bool taken = ((type_of<Types>() == input.scalar_type() && (use(Types()), true)) || ...);
+    TORCH_CHECK_NOT_IMPLEMENTED(taken, "not for ", input.scalar_type());
+  }
+
+ private:
+  template <class T>
+  static constexpr c10::ScalarType type_of() {
+    if (std::is_same_v<T, __half>) return c10::kHalf;
+    if (std::is_same_v<T, __nv_bfloat16>) return c10::kBFloat16;
+    return c10::CppTypeToScalarType<T>::value;
   }
 };
 using Operation = void (*)(Call call);

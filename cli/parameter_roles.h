@@ -1,0 +1,57 @@
+// What a parameter of a norm's launcher is, by its type and name, as people call them.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/source_functions.h"
+
+namespace normproof {
+
+enum class LauncherRole {
+  unknown,
+  out,
+  residual_out,
+  input,
+  residual,
+  weight,
+  scale,
+  inverse_rms,  // an output of one number a row, which nobody judges
+  absent,       // a tensor that may be left out and is: a bias, a mask
+  epsilon,
+  gain,  // one number in the place of the weight
+  rows,
+  columns,
+  size_n,  // n: columns or rows, as the others say
+  input_stride,
+  out_stride,
+  residual_stride,
+  shape,
+  type,
+  one,
+  zero,
+  flag,
+  stream,
+};
+enum class ParameterForm { number, tensor, tensor_pointer, optional_tensor, pointer };
+
+struct ParameterRole {
+  LauncherRole role = LauncherRole::unknown;
+  ParameterForm form = ParameterForm::number;
+  std::string name, type;
+  bool left_out = false;  // it has a value of its own
+};
+
+std::string_view name_of(LauncherRole role);
+// Set without knowing what it means.
+bool is_assumed(LauncherRole role);
+
+// `quantizes`: of a function that says so, in which a tensor called scale is no weight.
+ParameterRole role_of(const SourceParameter& parameter, bool quantizes);
+
+// n is the number of rows beside k, d or the like, and that of columns beside m or alone. Parameters with
+// values of their own are left out from the last on.
+void settle_sizes(std::vector<ParameterRole>& parameters);
+
+}  // namespace normproof

@@ -1,0 +1,258 @@
+// What `new-target --from` reads out of sources of several styles, and the calls that it writes.
+#include "cli/norm_adapter.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+namespace normproof {
+namespace {
+
+// Lines that say something, one blank after another where the text has line ends.
+std::ptrdiff_t lines_of(const std::string& text) {
+  std::ptrdiff_t lines = 0;
+  for (std::size_t begin = 0; begin < text.size(); begin = text.find('\n', begin) + 1) {
+    if (text[begin] != '\n' && text[begin] != '/') ++lines;
+  }
+  return lines;
+}
+std::string in_one_line(const std::string& text) {
+  std::string line;
+  for (const char c : text) {
+    const char blank = c == '\n' ? ' ' : c;
+    if (blank != ' ' || line.empty() || line.back() != ' ') line += blank;
+  }
+  return line;
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return in_one_line(text).find(part) != std::string::npos;
+}
+NormAdapter read(const std::string& source) { return adapter_of(source, "norm.cu", "mine"); }
+
+TEST(SourceFunctions, NamesNamespacesAndParameters) {
+  const auto functions = functions_of(R"(
+#include <x.h>
+namespace a { namespace {
+template <typename T, int width> __global__ void __launch_bounds__(256) kernel(T* out) { f(out); }
+__device__ float only_on_the_device(float x) { return x; }
+__host__ __device__ inline float on_both(float x) { return x; }
+struct S { void member(int x) {} };
+void S::member(int x) {}
+} namespace b {
+static void __attribute__((noinline)) launch(const T* __restrict__ in, unsigned, std::vector<int, A<int>> sizes,
+                                             float epsilon = f(1, 2), int counts[4] = nullptr) {
+  if (x) { y(); }
+}
+} }
+extern "C" { int plain(void) { return 0; } }
+int table[] = {1, 2};
+PYBIND11_MODULE(name, m) { m.def("launch", &launch); }
+auto lambda = [](int x) { return x; };
+)");
+  ASSERT_EQ(functions.size(), 4u);
+  EXPECT_EQ(functions[0].name, "a::kernel");
+  EXPECT_TRUE(functions[0].is_kernel);
+  EXPECT_EQ(functions[0].template_parameters, (std::vector<std::string>{"typename T", "int width"}));
+  EXPECT_EQ(functions[1].name, "a::on_both");
+  const SourceFunction& launch = functions[2];
+  EXPECT_EQ(launch.name, "a::b::launch");
+  EXPECT_EQ(launch.result, "void");
+  EXPECT_EQ(launch.line, 10);
+  ASSERT_EQ(launch.parameters.size(), 5u);
+  EXPECT_EQ(launch.parameters[0].type, "const T*");
+  EXPECT_EQ(launch.parameters[0].name, "in");
+  EXPECT_EQ(launch.parameters[1].type, "unsigned");
+  EXPECT_EQ(launch.parameters[2].name, "sizes");
+  EXPECT_TRUE(launch.parameters[3].has_default && launch.parameters[4].has_default);
+  EXPECT_EQ(launch.parameters[4].name, "counts");
+  EXPECT_EQ(functions[3].name, "plain");
+  EXPECT_TRUE(functions[3].parameters.empty());
+}
+
+TEST(SourceFunctions, OfBranchesTheOneOfCuda) {
+  const auto functions = functions_of(R"(
+#ifdef USE_ROCM
+void for_hip(int x) {}
+#else
+void for_cuda(int x,
+#ifdef SOME_VERSION
+  at::IntArrayRef shape
+#else
+  at::IntList shape
+#endif
+) {}
+#endif
+#if 0
+void never() {}
+#elif defined(A)
+void perhaps() {}
+#else
+void otherwise() {}
+#endif
+#ifndef USE_ROCM
+void again() {}
+#endif
+)");
+  std::vector<std::string> names;
+  for (const SourceFunction& function : functions) names.push_back(function.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"for_cuda", "perhaps", "again"}));
+  EXPECT_EQ(functions[0].parameters.size(), 2u);
+}
+
+// --- argument orders ---
+
+TEST(NormAdapter, TensorsInTheOrderOfVllm) {
+  const NormAdapter adapter = read(R"(
+void rms_norm(torch::Tensor& out, torch::Tensor& input, torch::Tensor& weight, double epsilon) {}
+void fused_add_rms_norm(torch::Tensor& input, torch::Tensor& residual, torch::Tensor& weight, double epsilon) {}
+void rms_norm_static_fp8_quant(torch::Tensor& out, torch::Tensor& input, torch::Tensor& weight, torch::Tensor& scale,
+                               double epsilon) {}
+void layer_norm(torch::Tensor& out, torch::Tensor& input) {}
+)");
+  ASSERT_EQ(adapter.operations.size(), 3u);
+  for (const AdaptedOperation& operation : adapter.operations) EXPECT_EQ(operation.order_of, "vLLM");
+  EXPECT_TRUE(has(adapter.text, "rms_norm(call.out, call.input, call.weight, call.epsilon);"))
+      << adapter.text;
+  EXPECT_TRUE(has(adapter.text, "fused_add_rms_norm(call.input, call.residual, call.weight, call.epsilon);"));
+  EXPECT_TRUE(has(adapter.text, "call.weight, call.scale, call.epsilon);"));
+  EXPECT_TRUE(has(adapter.text, "NORMPROOF_TAKES_E4M3FN")) << adapter.text;
+  EXPECT_FALSE(has(adapter.text, ".limits =")) << adapter.text;
+  EXPECT_FALSE(has(adapter.text, "NO_WEIGHT"));
+  ASSERT_EQ(adapter.not_used.size(), 1u);
+  EXPECT_EQ(adapter.not_used[0], "layer_norm, line 6: another operation");
+  EXPECT_LE(lines_of(adapter.text), 15) << adapter.text;
+}
+
+TEST(NormAdapter, PointersInTheOrderOfFlashInfer) {
+  const NormAdapter adapter = read(R"(
+namespace lib { namespace norm {
+template <typename T>
+cudaError_t RMSNorm(T* input, T* weight, T* output, uint32_t batch_size, uint32_t d, uint32_t stride_input,
+                    uint32_t stride_output, float eps = 1e-5, bool enable_pdl = false, cudaStream_t stream = 0) {}
+template <typename T>
+cudaError_t FusedAddRMSNorm(T* input, T* residual, T* weight, uint32_t batch_size, uint32_t d, uint32_t stride_input,
+                            uint32_t stride_residual, float eps, bool enable_pdl, cudaStream_t stream) {}
+} }
+)");
+  ASSERT_EQ(adapter.operations.size(), 2u);
+  EXPECT_TRUE(has(adapter.text,
+                  "lib::norm::RMSNorm<decltype(type)>(call.pointer(call.input), call.pointer(call.weight), "))
+      << adapter.text;
+  EXPECT_TRUE(has(adapter.text, "call.with<__nv_bfloat16, __half, float>([&](auto type) {"));
+  EXPECT_TRUE(has(adapter.text, ".greatest_rank = 2")) << adapter.text;
+  EXPECT_EQ(adapter.operations[0].signature,
+            "input, weight, out, rows, columns, input_stride, out_stride, epsilon")
+      << "what has a value of its own behind the epsilon is left out";
+  EXPECT_EQ(adapter.operations[1].order_of, "FlashInfer");
+  EXPECT_EQ(adapter.operations[1].assumed, std::vector<std::string>{"enable_pdl = false"});
+  EXPECT_LE(lines_of(adapter.text), 15) << adapter.text;
+}
+
+TEST(NormAdapter, PointersToTensorsInTheOrderOfApex) {
+  const NormAdapter adapter = read(R"(
+void cuda_rms_norm(at::Tensor* output, at::Tensor* invvar, at::Tensor* input, int n1, int n2,
+    #ifdef VERSION_GE_1_1
+    at::IntArrayRef normalized_shape,
+    #else
+    at::IntList normalized_shape,
+    #endif
+    at::Tensor* gamma, double epsilon) {}
+void cuda_rms_norm_gradient(at::Tensor* dout, at::Tensor* input, double epsilon) {}
+)");
+  ASSERT_EQ(adapter.operations.size(), 1u);
+  EXPECT_EQ(adapter.operations[0].order_of, "Apex");
+  EXPECT_TRUE(has(adapter.text, "at::Tensor inverse_rms = at::empty({call.rows()}, at::kFloat);"))
+      << adapter.text;
+  EXPECT_TRUE(has(adapter.text,
+                  "cuda_rms_norm(&call.out, &inverse_rms, &call.input, call.rows(), call.columns(), {"));
+  EXPECT_TRUE(has(adapter.text, "call.has_weight() ? &call.weight : nullptr"));
+  EXPECT_TRUE(has(adapter.text, "NORMPROOF_TAKES_NO_WEIGHT") && has(adapter.text, ".contiguous = true"));
+}
+
+TEST(NormAdapter, OneLauncherForBothInTheOrderOfDeepSpeed) {
+  const NormAdapter adapter = read(R"(
+template <typename T>
+void launch_rms_norm(T* norm_output, T* res_output, const T* vals, const T* residual, const T* gamma, float epsilon,
+                     int rows, int elems_per_row, cudaStream_t stream) { using half_t = __half; }
+)");
+  ASSERT_EQ(adapter.operations.size(), 2u);
+  EXPECT_EQ(adapter.operations[0].operation, "rms_norm");
+  EXPECT_EQ(adapter.operations[1].operation, "fused_add_rms_norm");
+  EXPECT_EQ(adapter.operations[1].order_of, "DeepSpeed");
+  EXPECT_TRUE(has(adapter.text, "(call.pointer(call.out), nullptr, call.pointer(call.input), nullptr,"))
+      << adapter.text;
+  EXPECT_TRUE(
+      has(adapter.text, "(call.pointer(call.input), call.pointer(call.residual), call.pointer(call.input),"))
+      << "in place: " << adapter.text;
+  EXPECT_TRUE(has(adapter.text, "call.with<__half, float>")) << "the types that the source speaks of";
+}
+
+TEST(NormAdapter, NamesOfOtherPeople) {
+  EXPECT_TRUE(has(
+      read("void rmsnorm(const half* x, const half* w, half* y, const float eps, const int rows, const int "
+           "dim)"
+           " {}")
+          .text,
+      "rmsnorm(call.pointer(call.input), call.pointer(call.weight), call.pointer(call.out), call.epsilon,"));
+  const NormAdapter returned =
+      read("at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& w, double eps) { return x; }");
+  EXPECT_TRUE(has(returned.text, "call.out.copy_(rms_norm(call.input, call.weight, call.epsilon));"))
+      << returned.text;
+  const NormAdapter optional = read(
+      "void rms_norm(Tensor& out, const Tensor& in, const std::optional<Tensor>& gamma, double eps, "
+      "std::optional<Tensor> scale_ub) {}");
+  EXPECT_TRUE(has(optional.text, "call.optional_weight(), call.epsilon, std::nullopt")) << optional.text;
+  EXPECT_TRUE(has(optional.text, "NO_WEIGHT"));
+  const NormAdapter sizes =
+      read("void rms_norm(float* d_out, const float* d_in, const float* gamma, int n, int d, float eps) {}");
+  EXPECT_TRUE(has(sizes.text, "call.rows(), call.columns(), call.epsilon")) << sizes.text;
+  EXPECT_TRUE(has(sizes.text, "NORMPROOF_TAKES_FP32 | NORMPROOF_TAKES_SAME_WEIGHT")) << sizes.text;
+}
+
+TEST(NormAdapter, AnEpsilonOfItsOwn) {
+  const NormAdapter adapter = read(R"(
+__global__ void k(half* x) { const float epsilon = 1e-5f; }
+void rms_norm_f16_f32(torch::Tensor x, torch::Tensor y, float g) {}
+void rms_norm_f32(torch::Tensor x, torch::Tensor y, float g) {}
+)");
+  EXPECT_TRUE(adapter.epsilon_is_fixed);
+  EXPECT_EQ(adapter.limits, ".epsilon = 1e-5f");
+  EXPECT_TRUE(has(adapter.text, "rms_norm_f16_f32(call.input, call.out, 1.0f);")) << adapter.text;
+  EXPECT_TRUE(has(adapter.text, "NORMPROOF_TAKES_FP16 | NORMPROOF_TAKES_NO_WEIGHT,")) << adapter.text;
+  EXPECT_EQ(adapter.operations[0].others, std::vector<std::string>{"rms_norm_f32"});
+}
+
+TEST(NormAdapter, WhatCannotBeCalled) {
+  const NormAdapter adapter = read(R"(
+__global__ void rms_norm_kernel(float* x) {}
+void rms_norm(float* out, const float* in, Context& context) {}
+template <int N> void rms_norm_of(float* out, const float* in) {}
+void rms_norm_dynamic_per_token_quant(at::Tensor& out, const at::Tensor& input, at::Tensor& scales) {}
+void rms_norm_nothing(int rows) {}
+int main() {}
+)");
+  EXPECT_TRUE(adapter.operations.empty() && adapter.text.empty());
+  ASSERT_EQ(adapter.not_used.size(), 4u);
+  EXPECT_EQ(adapter.not_used[0], "rms_norm, line 3: what is 'Context& context'?");
+  EXPECT_EQ(adapter.not_used[1], "rms_norm_of, line 4: a template<int N>");
+  EXPECT_TRUE(has(adapter.not_used[2], "a scale for each row"));
+  EXPECT_TRUE(has(adapter.not_used[3], "no input and output"));
+}
+
+TEST(NormAdapter, LinesAreNotTooLong) {
+  const std::string text = read(
+                               "void rms_norm(float* out, const float* in, const float* weight, int rows, "
+                               "int cols, float eps, bool a_flag, "
+                               "bool another_flag, cudaStream_t stream) {}")
+                               .text;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = text.find('\n', begin);
+    EXPECT_LE(end - begin, 120u) << text.substr(begin, end - begin);
+    begin = end + 1;
+  }
+}
+
+}  // namespace
+}  // namespace normproof

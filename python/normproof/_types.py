@@ -1,0 +1,47 @@
+"""What arguments may be, for type checkers: they refuse `dtype="bf15"` and complete the names of policies."""
+from __future__ import annotations
+
+from typing import Any, Callable, Literal, Protocol, Union
+
+Operation = Literal["rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant", "fused_add_rms_norm_static_fp8_quant"]
+ActivationName = Literal["bf16", "fp16", "fp32"]
+QuantizedName = Literal["fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"]
+FrameworkActivationName = Literal["bfloat16", "float16", "float32"]
+FrameworkQuantizedName = Literal["float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"]
+
+
+class _HasItemsize(Protocol):
+    """numpy.dtype, torch.dtype."""
+    @property
+    def itemsize(self) -> int: ...
+
+
+class _HasDtype(Protocol):
+    """jax.numpy.bfloat16."""
+    @property
+    def dtype(self) -> Any: ...
+
+
+_FrameworkDType = Union[_HasItemsize, _HasDtype, "type[Any]"]
+ActivationDType = Union[ActivationName, FrameworkActivationName, _FrameworkDType]
+"""A name in the contract or in a framework, numpy.dtype("float16"), numpy.float32, ml_dtypes.bfloat16, torch.bfloat16, jax.numpy.bfloat16."""
+QuantizedDType = Union[QuantizedName, FrameworkQuantizedName, _FrameworkDType]
+AnyDType = Union[ActivationDType, QuantizedDType]
+WeightDType = Union[Literal["same"], ActivationDType, None]
+"""Of the weight: the activations' ("same"), fp32, or None for a norm without a weight."""
+
+PolicyName = Literal[
+    "native", "apex.rms_norm", "deepspeed.rms_norm", "flashinfer.rms_norm", "flashinfer.gemma_rms_norm",
+    "flashinfer.fused_add_rms_norm", "flashinfer.rms_norm_static_fp8_quant", "flashinfer.fused_add_rms_norm_static_fp8_quant",
+    "gemma.rms_norm", "hugging_face.llama_rms_norm", "liger.rms_norm", "liger.rms_norm_none", "liger.fused_add_rms_norm",
+    "onnx.rms_norm", "openvino.rms_norm", "pytorch.rms_norm", "quack.rms_norm", "quack.fused_add_rms_norm", "sglang.rms_norm",
+    "tensorrt_llm.rms_norm", "transformer_engine.rms_norm", "vllm.rms_norm", "vllm.fused_add_rms_norm",
+    "vllm.rms_norm_static_fp8_quant", "vllm.fused_add_rms_norm_static_fp8_quant", "vllm_0.19.rms_norm",
+    "vllm_0.19.fused_add_rms_norm", "vllm_ir.rms_norm", "vllm_ir.fused_add_rms_norm", "vllm_cpu.fused_add_rms_norm",
+    "mlx_metal.rms_norm", "mlx_cuda.rms_norm", "mlx_cpu.rms_norm", "hugging_face_llama", "gemma", "vllm_ir", "vllm_cpu",
+    "flashinfer"]
+Policy = Union[PolicyName, str]
+"""A name of ``normproof.policies()``, or axes: "weight=fp32,sum=mixed"."""
+
+Tensors = Union[Literal["numpy", "torch", "jax"], str, Callable[[Any], Any]]
+"""What a function takes: "numpy", "torch", "torch:cuda", "jax", or a function that makes it of a numpy array."""

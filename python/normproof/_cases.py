@@ -9,7 +9,7 @@ from normproof import _core
 from normproof._functions import as_outputs, check_call, make_policy, set_outputs
 from normproof._results import CheckResult, Outputs
 from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, adds_residual, as_numpy, dtype_name, quantizes,
-                                require_operation)
+                                require_operation, takes_scale)
 from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, WeightDType
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class Case:
 
     @property
     def scale(self) -> Optional[float]:
-        """Exactly an fp32 number; None where the operation does not quantize."""
-        return self._properties["scale"] if quantizes(self.operation) else None
+        """Exactly an fp32 number; None where the operation takes none."""
+        return self._properties["scale"] if takes_scale(self.operation) else None
 
     def _tensor(self, name: str, dtype: str, shape: tuple[int, ...]) -> "numpy.ndarray[Any, Any]":
         return as_numpy(self._call.bits(name), dtype, shape)
@@ -64,17 +64,19 @@ class Case:
     def arguments(self) -> tuple[Any, ...]:
         """x, the residual if there is one, weight (may be None), the scale if there is one, epsilon."""
         residual = (self.residual,) if adds_residual(self.operation) else ()
-        scale = (self.scale,) if quantizes(self.operation) else ()
+        scale = (self.scale,) if takes_scale(self.operation) else ()
         return (self.x, *residual, self.weight, *scale, self.epsilon)
 
-    def check(self, out: Any, residual_out: Any = None, policy: Policy = "native", canonical: bool = False) -> CheckResult:
+    def check(self, out: Any, residual_out: Any = None, policy: Policy = "native", canonical: bool = False,
+              scales: Any = None) -> CheckResult:
         """Judges what a kernel made of these inputs; as ``normproof.check``."""
-        return check_call(self._with_outputs(out, residual_out), make_policy(policy), canonical)
+        call = self._with_outputs(out=out, residual_out=residual_out, scales=scales)
+        return check_call(call, make_policy(policy), canonical)
 
-    def _with_outputs(self, out: Any, residual_out: Any) -> "_core.Call":
+    def _with_outputs(self, **outputs: Any) -> "_core.Call":
         """The call with these outputs. Raises ValueError and TypeError naming what does not fit."""
         call = self._call.copy()
-        set_outputs(call, self.shape, out, residual_out)
+        set_outputs(call, self.shape, **outputs)
         return call
 
     def run(self) -> Outputs:

@@ -7,8 +7,8 @@ from typing import Any, Optional
 from normproof import _core
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
                                 Mismatch, NamedPolicy, Outputs, RowGroup, ViolationError)
-from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, Tensor, adds_residual, as_numpy, dtype_name, quantizes,
-                                read, real, require_operation)
+from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, Tensor, adds_residual, as_numpy, dtype_name,
+                                output_names, quantizes, read, real, require_operation, takes_scale)
 from normproof._types import Operation, Policy, QuantizedDType
 
 
@@ -39,7 +39,7 @@ def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, ep
     require_operation(operation)
     quantized = None if quantized_dtype is None else dtype_name("quantized_dtype", quantized_dtype, QUANTIZED_DTYPES)
     _only_where(adds_residual(operation), "residual", residual, operation)
-    _only_where(quantizes(operation), "scale", scale, operation)
+    _only_where(takes_scale(operation), "scale", scale, operation)
     x = read("x", x)
     _require_dtype("x", x, ACTIVATION_DTYPES)
     if not x.shape:
@@ -63,33 +63,42 @@ def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, ep
     return call, x
 
 
-def set_outputs(call: "_core.Call", shape: tuple[int, ...], out: Any, residual_out: Any) -> None:
-    """Gives the call its outputs, tensors in `shape`, that of x. Raises TypeError and ValueError naming what does not
-    fit."""
+def set_outputs(call: "_core.Call", shape: tuple[int, ...], **outputs: Any) -> None:
+    """Gives the call its outputs, tensors in `shape`, that of x, but for the scales. Raises TypeError and ValueError naming
+    what does not fit."""
     properties = call.properties()
     operation, dtype = properties["operation"], properties["dtype"]
-    _only_where(adds_residual(operation), "residual_out", residual_out, operation)
-    arrays = []
-    for name, value, wanted in (("out", out, properties["quantized_dtype"] or dtype), ("residual_out", residual_out, dtype)):
-        tensor = None if value is None and name == "residual_out" else read(name, value)
-        if tensor:
-            _require_dtype(name, tensor, (wanted,))
+    dtypes = {"out": properties["quantized_dtype"] or dtype, "residual_out": dtype, "scales": "fp32"}
+    arrays = {}
+    for name, wanted in dtypes.items():
+        value = outputs.get(name)
+        if name != "out":
+            _only_where(name in output_names(operation), name, value, operation)
+        if value is None and name != "out":
+            continue
+        tensor = read(name, value)
+        _require_dtype(name, tensor, (wanted,))
+        if name != "scales":
             _require_shape(name, tensor, shape, "that of x")
-        arrays.append(tensor.array if tensor else None)
-    call.set_outputs(*arrays)
+        elif tensor.shape not in (shape[:-1], (*shape[:-1], 1)):
+            raise ValueError(f"scales: expected shape {_shape_text((*shape[:-1], 1))}, one for each row of x, got "
+                             f"{_shape_text(tensor.shape)}")
+        arrays[name] = tensor.array
+    call.set_outputs(**arrays)
 
 
-def _call_with_outputs(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any, out: Any,
-                       residual_out: Any) -> "_core.Call":
+def _call_with_outputs(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any,
+                       **outputs: Any) -> "_core.Call":
     require_operation(operation)
-    _only_where(adds_residual(operation), "residual_out", residual_out, operation)
+    for name in ("residual_out", "scales"):
+        _only_where(name in output_names(operation), name, outputs.get(name), operation)
     quantized_dtype = None
     if quantizes(operation):
-        tensor = read("out", out)
+        tensor = read("out", outputs["out"])
         _require_dtype("out", tensor, QUANTIZED_DTYPES)
         quantized_dtype = tensor.dtype
     call, x = make_call(operation, x, weight, residual, scale, epsilon, quantized_dtype)
-    set_outputs(call, x.shape, out, residual_out)
+    set_outputs(call, x.shape, **outputs)
     return call
 
 
@@ -130,7 +139,7 @@ def check_call(call: "_core.Call", policy: "_core.Policy", canonical: bool = Fal
 
 
 def check(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
-          residual_out: Any = None, scale: Any = None, policy: Policy = "native", canonical: bool = False,
+          residual_out: Any = None, scale: Any = None, scales: Any = None, policy: Policy = "native", canonical: bool = False,
           inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None, flush_to_zero: bool = False,
           threads: int = 0, raises: bool = False) -> CheckResult:
     """Judges the outputs that any kernel gave, bit for bit, on all cores.
@@ -144,7 +153,8 @@ def check(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any
     epsilon: what is added to the mean square; rounded to fp32.
     weight: ``[H]`` in the dtype of x or in fp32; None for a norm without a weight.
     residual, residual_out: ``[..., H]`` in the dtype of x, where the operation adds a residual; before and after.
-    scale: one number, where the operation quantizes: out is y / scale.
+    scale: one number, where the operation quantizes by a scale that is given: out is y / scale.
+    scales: ``[..., 1]`` in fp32, where each row gets a scale of its own: what the kernel gave.
     policy: a name of ``policies()``, or a list such as ``"weight=fp32,sum=mixed"``.
     canonical: demand the contract's order of summation; every bit is then determined.
     inverse_root_ulp: representable numbers that the kernel's inverse root may lie from the correctly rounded one (2).
@@ -156,7 +166,7 @@ def check(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any
     Raises ValueError and TypeError naming the argument and its value.
     """
     __tracebackhide__ = True  # pytest shows the caller's line
-    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out, residual_out)
+    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
     result = check_call(call, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, threads)
     if raises and not result.conforms:
         raise ViolationError(result)
@@ -172,13 +182,13 @@ def identify_call(call: "_core.Call", model: "_core.Policy") -> Identification:
 
 
 def identify(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
-             residual_out: Any = None, scale: Any = None, rows: int = 256, inverse_root_ulp: Optional[int] = None,
+             residual_out: Any = None, scale: Any = None, scales: Any = None, rows: int = 256, inverse_root_ulp: Optional[int] = None,
              sum_depth: Optional[int] = None, flush_to_zero: bool = False) -> Identification:
     """Which of the world's rounding policies explains the outputs, and why not the others.
 
     Arguments as for ``check``; `rows`: so many rows from the first are looked at.
     """
-    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out, residual_out)
+    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
     total = call.properties()["shape"][0]
     if rows < 1:
         raise ValueError(f"rows: expected at least 1, got {rows}")
@@ -190,7 +200,7 @@ def identify(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: 
 
 
 def explain(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
-            out: Any = None, residual_out: Any = None, row: Optional[int] = None, column: Optional[int] = None,
+            out: Any = None, residual_out: Any = None, scales: Any = None, row: Optional[int] = None, column: Optional[int] = None,
             policy: Policy = "native", quantized_dtype: QuantizedDType = "fp8_e4m3fn") -> Explanation:
     """Every rounding step behind one output element, in the canonical order of summation.
 
@@ -200,10 +210,11 @@ def explain(operation: Operation, *, x: Any, epsilon: float, weight: Any = None,
     """
     chosen = make_policy(policy)
     if out is not None:
-        call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out, residual_out)
+        call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
     else:
-        if residual_out is not None:
-            raise TypeError("residual_out: expected together with out, got it alone")
+        for name, value in (("residual_out", residual_out), ("scales", scales)):
+            if value is not None:
+                raise TypeError(f"{name}: expected together with out, got it alone")
         call, _ = make_call(operation, x, weight, residual, scale, epsilon,
                             quantized_dtype if quantizes(operation) else None)
     rows, hidden = call.properties()["shape"]
@@ -222,12 +233,11 @@ def explain(operation: Operation, *, x: Any, epsilon: float, weight: Any = None,
                        reproduced_by=tuple(output["reproduced_by"]), text=found["text"])
 
 
-def as_outputs(call: "_core.Call", arrays: tuple[Any, Any], shape: tuple[int, ...]) -> Outputs:
+def as_outputs(call: "_core.Call", arrays: "dict[str, Any]", shape: tuple[int, ...]) -> Outputs:
     properties = call.properties()
-    out = as_numpy(arrays[0], properties["quantized_dtype"] or properties["dtype"], shape)
-    if not adds_residual(properties["operation"]):
-        return Outputs(out)
-    return Outputs(out, as_numpy(arrays[1], properties["dtype"], shape))
+    dtypes = {"out": properties["quantized_dtype"] or properties["dtype"], "residual_out": properties["dtype"], "scales": "fp32"}
+    return Outputs(**{name: as_numpy(arrays[name], dtypes[name], (*shape[:-1], 1) if name == "scales" else shape)
+                      for name in output_names(properties["operation"])})
 
 
 def run(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
@@ -251,12 +261,12 @@ def expected(operation: Operation, *, x: Any, epsilon: float, weight: Any = None
 
 
 def write_dump(file: "str | os.PathLike[str]", operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any = None,
-               residual: Any = None, residual_out: Any = None, scale: Any = None, policy: Optional[Policy] = None) -> None:
+               residual: Any = None, residual_out: Any = None, scale: Any = None, scales: Any = None, policy: Optional[Policy] = None) -> None:
     """Writes a call and its outputs as a safetensors file for ``normproof check`` and ``identify``.
 
     Arguments as for ``check``.
     """
-    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out, residual_out)
+    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
     _core.write_dump(call, os.fspath(file), None if policy is None else str(make_policy(policy)))
 
 

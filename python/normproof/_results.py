@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
 
 class Outputs(NamedTuple):
-    """Outputs of an operation, as numpy arrays in the shape of x."""
+    """Outputs of an operation, as numpy arrays in the shape of x, but for the scales."""
     out: "numpy.ndarray[Any, Any]"
     residual_out: "Optional[numpy.ndarray[Any, Any]]" = None
     """In the dtype of x; None where the operation adds no residual."""
+    scales: "Optional[numpy.ndarray[Any, Any]]" = None
+    """``[..., 1]`` in fp32; None where rows get no scales of their own."""
 
 
 class NamedPolicy(NamedTuple):
@@ -28,6 +30,8 @@ class NamedPolicy(NamedTuple):
 @dataclass(frozen=True)
 class CertificateElement:
     """One element of a certificate; every number is bits."""
+    tensor: str
+    """"out", or "scales": the row's own scale."""
     column: int
     operand: int
     """fp32 bits of x, or of the sum with the residual, as the output reads it."""

@@ -43,12 +43,26 @@ def dtype_name(name: str, value: Any, allowed: "tuple[str, ...]", also: str = ""
     return found
 
 
+# The program's own table: each operation's tensors in the order of the call, and what it takes besides.
+_TABLE = {entry["name"]: entry for entry in _core.operation_table()}
+
+
 def adds_residual(operation: str) -> bool:
-    return operation.startswith("fused_add")
+    return "residual" in _TABLE[operation]["inputs"]
 
 
 def quantizes(operation: str) -> bool:
-    return operation.endswith("fp8_quant")
+    return bool(_TABLE[operation]["quantizes"])
+
+
+def takes_scale(operation: str) -> bool:
+    """Whether it quantizes by a scale that is given."""
+    return "scale" in _TABLE[operation]["inputs"]
+
+
+def output_names(operation: str) -> "tuple[str, ...]":
+    """What it writes, in the order in which a function returns it: "out", "scales", "residual_out"."""
+    return tuple(_TABLE[operation]["outputs"])
 
 
 def require_operation(operation: Any) -> str:

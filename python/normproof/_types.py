@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Literal, Protocol, Union
 
-Operation = Literal["rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant", "fused_add_rms_norm_static_fp8_quant"]
+Operation = Literal["rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant", "fused_add_rms_norm_static_fp8_quant",
+                    "rms_norm_dynamic_quant", "fused_add_rms_norm_dynamic_quant"]
 ActivationName = Literal["bf16", "fp16", "fp32"]
 QuantizedName = Literal["fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"]
 FrameworkActivationName = Literal["bfloat16", "float16", "float32"]
@@ -36,7 +37,9 @@ PolicyName = Literal[
     "gemma.rms_norm", "hugging_face.llama_rms_norm", "liger.rms_norm", "liger.rms_norm_none", "liger.fused_add_rms_norm",
     "onnx.rms_norm", "openvino.rms_norm", "pytorch.rms_norm", "quack.rms_norm", "quack.fused_add_rms_norm", "sglang.rms_norm",
     "tensorrt_llm.rms_norm", "transformer_engine.rms_norm", "vllm.rms_norm", "vllm.fused_add_rms_norm",
-    "vllm.rms_norm_static_fp8_quant", "vllm.fused_add_rms_norm_static_fp8_quant", "vllm_0.19.rms_norm",
+    "vllm.rms_norm_static_fp8_quant", "vllm.fused_add_rms_norm_static_fp8_quant", "vllm.rms_norm_dynamic_quant",
+    "vllm.fused_add_rms_norm_dynamic_quant", "vllm_rocm.rms_norm_dynamic_quant", "pytorch.rms_norm_dynamic_quant",
+    "vllm_0.19.rms_norm",
     "vllm_0.19.fused_add_rms_norm", "vllm_ir.rms_norm", "vllm_ir.fused_add_rms_norm", "vllm_cpu.fused_add_rms_norm",
     "mlx_metal.rms_norm", "mlx_cuda.rms_norm", "mlx_cpu.rms_norm", "hugging_face_llama", "gemma", "vllm_ir", "vllm_cpu",
     "flashinfer"]

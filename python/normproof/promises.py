@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Union
 
 from normproof import _replay
 from normproof._cases import require_dtypes
-from normproof._tensors import adds_residual, numpy_dtype, quantizes, read, require_operation
+from normproof._tensors import adds_residual, numpy_dtype, output_names, quantizes, read, require_operation, takes_scale
 from normproof._types import ActivationDType, Operation, QuantizedDType, Tensors, WeightDType
 from normproof.testing import _to_framework, defaults, outputs_of
 
@@ -132,7 +132,7 @@ class _Calls:
             return rounded
         weight = (1 + 0.1 * random.standard_normal(hidden)).astype(numpy_dtype(self.weight_dtype)) if self.weight_dtype else None
         residual = (numpy.zeros((rows, hidden), numpy_dtype(self.dtype)),) if adds_residual(self.operation) else ()
-        scale = (1 / 256,) if quantizes(self.operation) else ()
+        scale = (1 / 256,) if takes_scale(self.operation) else ()
         return (spiked(), *residual, weight, *scale, self.epsilon)
 
     def of_rows(self, arguments: tuple[Any, ...], rows: "list[int]") -> tuple[Any, ...]:
@@ -145,12 +145,15 @@ class _Calls:
         passed = [self.convert(_copy(value)) if hasattr(value, "dtype") else value for value in arguments]
         returned = outputs_of(self.operation, fn(*passed), passed)
         found = []
-        dtypes = (self.quantized_dtype if quantizes(self.operation) else self.dtype, self.dtype)
-        for name, value, dtype in zip(("out", "residual_out"), returned, dtypes):
-            tensor = read(name, value)
-            if tensor.dtype != dtype or tensor.shape != arguments[0].shape:
-                raise TypeError(f"{name}: expected {dtype} of shape {arguments[0].shape}, got {tensor.dtype} of {tensor.shape}")
-            rows = numpy.array(tensor.array, copy=True, order="C").reshape(-1, tensor.shape[-1])
+        shape = arguments[0].shape
+        dtypes = {"out": self.quantized_dtype if quantizes(self.operation) else self.dtype, "residual_out": self.dtype,
+                  "scales": "fp32"}
+        for name, value in zip(output_names(self.operation), returned):
+            dtype, tensor = dtypes[name], read(name, value)
+            shapes = ((*shape[:-1], 1), shape[:-1]) if name == "scales" else (shape,)
+            if tensor.dtype != dtype or tensor.shape not in shapes:
+                raise TypeError(f"{name}: expected {dtype} of shape {shapes[0]}, got {tensor.dtype} of {tensor.shape}")
+            rows = numpy.array(tensor.array, copy=True, order="C").reshape(-1, 1 if name == "scales" else shape[-1])
             found.append((name, rows.view(numpy_dtype(dtype))))
         return found
 

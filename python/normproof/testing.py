@@ -13,7 +13,7 @@ from normproof import _core, _replay
 from normproof._cases import Case, cases as generate_cases, read_case, require_dtypes
 from normproof._functions import check_call, identify_call, make_policy
 from normproof._results import CheckResult, Identification
-from normproof._tensors import FRAMEWORK_NAMES, adds_residual, quantizes, read, require_operation
+from normproof._tensors import FRAMEWORK_NAMES, adds_residual, output_names, quantizes, read, require_operation
 from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, Tensors, WeightDType
 
 SHRINKING_SECONDS = 10.0
@@ -111,17 +111,18 @@ class _Attempt:
 
 
 def outputs_of(operation: str, returned: Any, arguments: "list[Any]") -> tuple[Any, ...]:
-    """out, and residual_out where there is one, of a function that was called with `arguments`. One that works in place and
-    returns nothing has left them in x and the residual."""
+    """What a function that was called with `arguments` returned, in the order of ``output_names``. One that works in place
+    and returns nothing has left them in x and the residual."""
     __tracebackhide__ = True
-    wanted = 1 + adds_residual(operation)
+    names = output_names(operation)
+    wanted = len(names)
     if returned is None and not quantizes(operation):
         return tuple(arguments[:wanted])
     if wanted == 1:
         return (returned,)
     if not (isinstance(returned, (tuple, list)) and len(returned) == wanted):
-        raise TypeError(f"{operation}: the function must return (out, residual_out), or None where it works in place, got "
-                        f"{type(returned).__name__}")
+        in_place = "" if quantizes(operation) else ", or None where it works in place"
+        raise TypeError(f"{operation}: the function must return ({', '.join(names)}){in_place}, got {type(returned).__name__}")
     return tuple(returned)
 
 
@@ -143,7 +144,7 @@ class _Subject:
         for value in outputs:
             read("the function's result", value)  # a TypeError where it is no tensor at all
         try:
-            call = case._with_outputs(*outputs, *(() if adds_residual(self.operation) else (None,)))
+            call = case._with_outputs(**dict(zip(output_names(self.operation), outputs)))
         except (TypeError, ValueError) as error:
             return _Attempt(misfit=str(error))
         return _Attempt(call, check_call(call, self.policy, self.canonical), in_place=returned is None)

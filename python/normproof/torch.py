@@ -1,12 +1,14 @@
-"""The four kernels as PyTorch ops, ``torch.ops.normproof.*``: bit for bit what the contract says, on CPU and GPU.
+"""The kernels as PyTorch ops, ``torch.ops.normproof.*``: bit for bit what the contract says, on CPU and GPU.
 
     rms_norm(x, weight, epsilon) -> out
     fused_add_rms_norm(x, residual, weight, epsilon)             in place: x becomes out, residual the sum
     rms_norm_static_fp8_quant(x, weight, scale, epsilon, dtype) -> out
     fused_add_rms_norm_static_fp8_quant(x, residual, weight, scale, epsilon, dtype) -> out    residual becomes the sum
+    rms_norm_dynamic_quant(x, weight, epsilon, dtype) -> (out, scales)
+    fused_add_rms_norm_dynamic_quant(x, residual, weight, epsilon, dtype) -> (out, scales)    residual becomes the sum
 
 x and residual are ``[..., H]`` in bf16, fp16 or fp32, weight is ``[H]`` in that dtype or fp32, or None; scale is one fp32
-number on x's device; dtype is an fp8 dtype (torch.float8_e4m3fn). The ops work under torch.compile and in CUDA graphs: they
+number on x's device; scales are ``[..., 1]`` in fp32; dtype is an fp8 dtype (torch.float8_e4m3fn). The ops work under torch.compile and in CUDA graphs: they
 launch on the current stream and wait for nothing. They have no gradients.
 
 On a GPU they need libkernels_cuda.so of a build with CUDA (`cmake --preset release-cuda`, target kernels_cuda), named by the
@@ -86,6 +88,28 @@ def _fused_add_rms_norm_static_fp8_quant(x: torch.Tensor, residual: torch.Tensor
     return out
 
 
+def _row_scaled(x: torch.Tensor, dtype: Optional[torch.dtype]) -> "tuple[torch.Tensor, torch.Tensor]":
+    return (torch.empty(x.shape, dtype=dtype or torch.float8_e4m3fn, device=x.device),
+            torch.empty((*x.shape[:-1], 1), dtype=torch.float32, device=x.device))
+
+
+def _rms_norm_dynamic_quant(x: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float,
+                            dtype: Optional[torch.dtype] = None) -> "tuple[torch.Tensor, torch.Tensor]":
+    out, scales = _row_scaled(x, dtype)
+    tensors = {"out": _rows(out), "scales": _rows(scales), "x": _rows(x), "weight": weight}
+    _call(x, "call", "rms_norm_dynamic_quant", tensors, epsilon)
+    return out, scales
+
+
+def _fused_add_rms_norm_dynamic_quant(x: torch.Tensor, residual: torch.Tensor, weight: Optional[torch.Tensor],
+                                      epsilon: float, dtype: Optional[torch.dtype] = None
+                                      ) -> "tuple[torch.Tensor, torch.Tensor]":
+    out, scales = _row_scaled(x, dtype)
+    tensors = {"out": _rows(out), "scales": _rows(scales), "x": _rows(x), "residual": _rows(residual), "weight": weight}
+    _call(x, "call", "fused_add_rms_norm_dynamic_quant", tensors, epsilon)
+    return out, scales
+
+
 # What torch.compile needs to know: shapes, strides and dtypes, without a launch.
 def _like_x(x: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float) -> torch.Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
@@ -105,6 +129,16 @@ def _fused_quantized(x: torch.Tensor, residual: torch.Tensor, weight: Optional[t
     return x.new_empty(x.shape, dtype=dtype or torch.float8_e4m3fn)
 
 
+def _dynamically_quantized(x: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float,
+                           dtype: Optional[torch.dtype] = None) -> "tuple[torch.Tensor, torch.Tensor]":
+    return x.new_empty(x.shape, dtype=dtype or torch.float8_e4m3fn), x.new_empty((*x.shape[:-1], 1), dtype=torch.float32)
+
+
+def _fused_dynamically_quantized(x: torch.Tensor, residual: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float,
+                                 dtype: Optional[torch.dtype] = None) -> "tuple[torch.Tensor, torch.Tensor]":
+    return _dynamically_quantized(x, weight, epsilon, dtype)
+
+
 _library = torch.library.Library("normproof", "DEF")
 for _schema, _function, _meta in (
         ("rms_norm(Tensor x, Tensor? weight, float epsilon) -> Tensor", _rms_norm, _like_x),
@@ -113,7 +147,11 @@ for _schema, _function, _meta in (
         ("rms_norm_static_fp8_quant(Tensor x, Tensor? weight, Tensor scale, float epsilon, ScalarType? dtype=None) -> Tensor",
          _rms_norm_static_fp8_quant, _quantized),
         ("fused_add_rms_norm_static_fp8_quant(Tensor x, Tensor(a!) residual, Tensor? weight, Tensor scale, float epsilon, "
-         "ScalarType? dtype=None) -> Tensor", _fused_add_rms_norm_static_fp8_quant, _fused_quantized)):
+         "ScalarType? dtype=None) -> Tensor", _fused_add_rms_norm_static_fp8_quant, _fused_quantized),
+        ("rms_norm_dynamic_quant(Tensor x, Tensor? weight, float epsilon, ScalarType? dtype=None) -> (Tensor, Tensor)",
+         _rms_norm_dynamic_quant, _dynamically_quantized),
+        ("fused_add_rms_norm_dynamic_quant(Tensor x, Tensor(a!) residual, Tensor? weight, float epsilon, "
+         "ScalarType? dtype=None) -> (Tensor, Tensor)", _fused_add_rms_norm_dynamic_quant, _fused_dynamically_quantized)):
     _library.define(_schema)
     _name = _schema.partition("(")[0]
     _library.impl(_name, _function, "CPU")
@@ -124,3 +162,5 @@ rms_norm = torch.ops.normproof.rms_norm.default
 fused_add_rms_norm = torch.ops.normproof.fused_add_rms_norm.default
 rms_norm_static_fp8_quant = torch.ops.normproof.rms_norm_static_fp8_quant.default
 fused_add_rms_norm_static_fp8_quant = torch.ops.normproof.fused_add_rms_norm_static_fp8_quant.default
+rms_norm_dynamic_quant = torch.ops.normproof.rms_norm_dynamic_quant.default
+fused_add_rms_norm_dynamic_quant = torch.ops.normproof.fused_add_rms_norm_dynamic_quant.default

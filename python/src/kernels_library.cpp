@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "oracle/row_kernels.h"
 #include "properties/run/kernel_target.h"
@@ -150,6 +151,36 @@ class KernelsLibrary {
         stream);
   }
 
+  // Any operation, its tensors by name.
+  void call_operation(const std::string& name, nb::dict tensors, double epsilon,
+                      std::uintptr_t stream) const {
+    const auto operation = operation_from_name(name);
+    if (!operation) throw std::invalid_argument("operation: there is no " + name);
+    std::vector<Argument> arguments;
+    std::vector<Role> roles;
+    for (const TensorSpec& tensor : spec_of(*operation).tensors) {
+      if (tensor.aliasing == Aliasing::always) continue;
+      const char* key = tensor.role == Role::input ? "x" : name_of(tensor.role).data();
+      arguments.push_back(tensors.contains(key) ? reader_.read(key, tensors[key]) : Argument{.name = key, .object = {}});
+      roles.push_back(tensor.role);
+    }
+    const auto input = std::ranges::find(roles, Role::input) - roles.begin();
+    KernelCall kernel_call;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+      reader_.require_same_device({&arguments[i], &arguments[static_cast<std::size_t>(input)]});
+      kernel_call.tensors[roles[i]] = arguments[i].get();
+    }
+    kernel_call.epsilon = static_cast<float>(epsilon);
+    call(
+        [&](const normproof_launch*, normproof_stream where, normproof_launch_report*,
+            normproof_message message) {
+          kernel_call.stream = where;
+          kernel_call.message = message;
+          return call_kernel(functions_, *operation, kernel_call);
+        },
+        stream);
+  }
+
  private:
   Argument read_scale(nb::handle scale) const {
     const Argument argument = reader_.read("scale", scale);
@@ -195,6 +226,8 @@ void bind_kernels_library(nb::module_& module) {
            standard_floats)
       .def("fused_add_rms_norm_static_fp8_quant", &KernelsLibrary::fused_add_rms_norm_static_fp8_quant,
            nb::arg("out"), nb::arg("x"), nb::arg("residual"), nb::arg("weight").none(), nb::arg("scale"),
+           nb::arg("epsilon"), nb::arg("stream"), standard_floats)
+      .def("call", &KernelsLibrary::call_operation, nb::arg("operation"), nb::arg("tensors"),
            nb::arg("epsilon"), nb::arg("stream"), standard_floats);
 }
 

@@ -145,8 +145,11 @@ Call make_call(const std::string& operation, const std::string& dtype,
   return call;
 }
 
-void set_outputs(Call& call, const AnyArray& out, const std::optional<AnyArray>& residual_out) {
-  Outputs outputs{{Role::out, bytes_of(out)}, {Role::residual_out, bytes_of(residual_out)}};
+void set_outputs(Call& call, const AnyArray& out, const std::optional<AnyArray>& residual_out,
+                 const std::optional<AnyArray>& scales) {
+  Outputs outputs{{Role::out, bytes_of(out)},
+                  {Role::residual_out, bytes_of(residual_out)},
+                  {Role::scales, bytes_of(scales)}};
   oracle::require_output_sizes(call.test_case, outputs);
   call.outputs = std::move(outputs);
 }
@@ -157,12 +160,11 @@ const Outputs& outputs_of(const Call& call) {
 }
 
 nb::object bits_of(const Call& call, const std::string& tensor) {
-  const auto array = [](const std::vector<std::byte>& data) { return nb::cast(numpy_bytes(data)); };
-  if (tensor == "x") return array(call.tensors[Role::input]);
-  if (tensor == "residual") return array(call.tensors[Role::residual]);
-  if (tensor == "weight") return array(call.tensors[Role::weight]);
-  if (tensor == "out") return array(outputs_of(call)[Role::out]);
-  if (tensor == "residual_out") return array(outputs_of(call)[Role::residual_out]);
+  for (const Role role : kRoles) {
+    if ((role == Role::input ? "x" : name_of(role)) != tensor || holds_parameter(role)) continue;
+    const bool is_output = call.test_case.has_output(role);
+    return nb::cast(numpy_bytes(is_output ? outputs_of(call)[role] : call.tensors[role]));
+  }
   throw std::invalid_argument("a call has no tensor '" + tensor + "'");
 }
 
@@ -214,6 +216,7 @@ nb::dict dictionary(const oracle::Certificate& certificate, const oracle::Formul
   nb::list elements;
   for (const oracle::CertificateElement& element : certificate.elements) {
     nb::dict entry;
+    entry["tensor"] = std::string(name_of(element.tensor));
     entry["column"] = element.column;
     entry["operand"] = element.operand;
     entry["weight"] = element.weight;
@@ -348,27 +351,31 @@ nb::dict explained(const Call& call, std::int64_t row, std::int64_t column, cons
   return result;
 }
 
-nb::tuple arrays(Outputs outputs) {
-  return nb::make_tuple(numpy_bytes(std::move(outputs[Role::out])),
-                        numpy_bytes(std::move(outputs[Role::residual_out])));
+nb::dict arrays(const Call& call, Outputs outputs) {
+  nb::dict result;
+  for (const Role role : kRoles) {
+    if (call.test_case.has_output(role))
+      result[std::string(name_of(role)).c_str()] = numpy_bytes(std::move(outputs[role]));
+  }
+  return result;
 }
 
-nb::tuple run(const Call& call) {
+nb::dict run(const Call& call) {
   Outputs outputs;
   {
     const nb::gil_scoped_release unlocked;
     outputs = run_on_host(call);
   }
-  return arrays(std::move(outputs));
+  return arrays(call, std::move(outputs));
 }
 
-nb::tuple expected(const Call& call, const oracle::Policy& policy) {
+nb::dict expected(const Call& call, const oracle::Policy& policy) {
   Outputs outputs;
   {
     const nb::gil_scoped_release unlocked;
     outputs = oracle::expected_outputs(call.test_case, call.tensors, policy);
   }
-  return arrays(std::move(outputs));
+  return arrays(call, std::move(outputs));
 }
 
 // The smallest part of the call that violates, as a call; where it conforms, nothing.
@@ -383,6 +390,25 @@ Call with_description(Call call, const std::string& name, const std::string& des
   call.test_case.description = description;
   require_valid(whole_case(call));
   return call;
+}
+
+// Each operation's tensors by direction, in the order of the call, as Python names them.
+nb::list operation_table() {
+  nb::list result;
+  for (const OperationSpec& spec : operation_specs()) {
+    nb::list inputs, outputs;
+    for (const TensorSpec& tensor : spec.tensors) {
+      const std::string name(tensor.role == Role::input ? "x" : name_of(tensor.role));
+      (tensor.direction == Direction::in ? inputs : outputs).append(name);
+    }
+    nb::dict entry;
+    entry["name"] = std::string(spec.name);
+    entry["inputs"] = inputs;
+    entry["outputs"] = outputs;
+    entry["quantizes"] = quantizes(spec.operation);
+    result.append(entry);
+  }
+  return result;
 }
 
 nb::list policy_table() {
@@ -443,6 +469,7 @@ NB_MODULE(_core, module) {
       },
       nb::arg("text"), nb::arg("inverse_root_ulp") = nb::none(), nb::arg("sum_depth") = nb::none(),
       nb::arg("flush_to_zero") = false, kStandardFloats);
+  module.def("operation_table", &operation_table);
   module.def("policy_table", &policy_table);
   bind_kernels_library(module);
   bind_order(module);
@@ -451,7 +478,8 @@ NB_MODULE(_core, module) {
       .def("properties", &properties_of, kStandardFloats)
       .def("copy", [](const Call& call) { return call; })
       .def("bits", &bits_of, nb::arg("tensor"))
-      .def("set_outputs", &set_outputs, nb::arg("out"), nb::arg("residual_out") = nb::none(), kStandardFloats)
+      .def("set_outputs", &set_outputs, nb::arg("out"), nb::arg("residual_out") = nb::none(),
+           nb::arg("scales") = nb::none(), kStandardFloats)
       .def("check", &check_witness, nb::arg("policy"), nb::arg("threads") = 0, kStandardFloats)
       .def("check_canonical", &check_canonical, nb::arg("policy"), nb::arg("threads") = 0, kStandardFloats)
       .def(

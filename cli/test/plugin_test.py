@@ -235,7 +235,7 @@ cudaError_t RMSNorm(T* input, T* weight, T* output, uint32_t batch_size, uint32_
     def test_our_kernels_as_a_plugin_reach_every_combination_by_either_judge(self):
         for judge in ("witness", "canonical"):
             text = self.run_program("verify", "--target", KERNELS, "--judge", judge, "--seconds", "1", "--seed", "2", code=0)
-            self.assertIn("80 of 80 combinations", text)
+            self.assertIn("144 of 144 combinations", text)
         text = self.run_program("replay", os.path.join(CORPUS, "seeds"), "--quiet", "--target", KERNELS, "--also", "host",
                                 code=0)
         self.assertIn("0 cases differ", text)

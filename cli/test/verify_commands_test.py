@@ -36,12 +36,12 @@ class VerifyCommands(unittest.TestCase):
         # So many random cases, on a slow machine too: the properties, which take their time first, have few special values.
         text = self.run_program("verify", "--seconds", "0", "--cases", "3000", "--seed", "1", "--json", "v.json", "--junit",
                                 "v.xml", code=0)
-        self.assertIn("160 of 160 combinations", text)
+        self.assertIn("288 of 288 combinations", text)
         with open(self.path("v.json")) as file:
             report = json.load(file)
         self.assertEqual(report["exit_code"], 0)
         self.assertEqual(report["seed"], 1)
-        self.assertEqual(len(report["combinations"]), 160)
+        self.assertEqual(len(report["combinations"]), 288)
         self.assertTrue(all(row["rows"] > 0 for row in report["combinations"]))
         self.assertEqual(sum(row["elements"] for row in report["combinations"]), report["total"]["elements"])
         self.assertGreater(report["total"]["special_rows"] * 10, report["total"]["rows"])

@@ -58,7 +58,8 @@ class KnownBugs(unittest.TestCase):
         sizes = ["0", "1", "2"] + [f"{2 ** k // 2 + 1} to {2 ** k}" for k in range(2, 40)]
         dtypes = ["bf16", "fp16", "fp32", "none", "fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"]
         everything = {
-            "operation": ["rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant", "fused_add_rms_norm_static_fp8_quant"],
+            "operation": ["rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant", "fused_add_rms_norm_static_fp8_quant",
+                          "rms_norm_dynamic_quant", "fused_add_rms_norm_dynamic_quant"],
             "dtype": dtypes, "weight": dtypes, "out": dtypes, "rows": sizes, "hidden size": sizes,
             "path": ["automatic", "vectorized", "scalar"], "vectors": ["possible", "impossible"], "in place": ["yes", "no"]}
         self.assertEqual(self.run_fuzzer(FP32 | {"region": everything}).returncode, 0)

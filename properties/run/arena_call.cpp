@@ -124,6 +124,7 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
     for (ArenaTensor* tensor : {&call.input, &call.residual, &call.out})
       tensor->tensor.strides[0] = 2 + 2 * below(5);
   }
+  if (combs) call.scales.tensor.strides[0] = 1 + below(3);  // so that all of them lie in the arena
   if (grids) {
     for (ArenaTensor* tensor : {&call.input, &call.out}) {
       std::int64_t* strides = tensor->tensor.strides;

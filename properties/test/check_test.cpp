@@ -56,7 +56,7 @@ TEST_F(CheckProperty, DrawsValidCasesOfAllOperationsAndDtypes) {
     return reasons.empty() ? CaseFinding::holds() : CaseFinding::fails(reasons.front());
   });
   EXPECT_TRUE(result.holds) << result.message;
-  EXPECT_EQ(seen.size(), 12u);
+  EXPECT_EQ(seen.size(), kOperations.size() * kActivationDTypes.size());
 }
 
 TEST_F(CheckProperty, KeepsToTheOperationAndDtypeAskedFor) {

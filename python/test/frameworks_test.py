@@ -60,6 +60,8 @@ def test_its_tensors_are_judged(framework, dtype, operation):
         right = normproof.run(operation, x=case.x, residual=case.residual, weight=case.weight, epsilon=case.epsilon,
                               quantized_dtype=case.quantized_dtype, **scale)
         residual_out = {} if right.residual_out is None else {"residual_out": convert(right.residual_out)}
+        if right.scales is not None:
+            residual_out["scales"] = convert(right.scales)
         result = normproof.check(operation, out=convert(right.out), epsilon=case.epsilon, canonical=True, **inputs, **scale,
                                  **residual_out)
         assert result.conforms and result.elements >= case.x.size

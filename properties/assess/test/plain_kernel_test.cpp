@@ -7,6 +7,7 @@
 
 #include "corpus/generate.h"
 #include "oracle/canonical.h"
+#include "oracle/quantization_scale.h"
 #include "oracle/witness_judge.h"
 #include "properties/bits.h"
 
@@ -58,11 +59,20 @@ void expect_same_row(const Case& test_case, const CaseTensors& tensors, const or
   const oracle::ExactRow exact = oracle::decode_row(formula, tensors, row);
   oracle::Arithmetic arithmetic;
   const oracle::Value exact_r = oracle::decode(DType::fp32, std::bit_cast<std::uint32_t>(r));
+  oracle::Formula of_row = formula;
+  if (formula.quantizes_by_row) {
+    const std::uint32_t scale = load_bits(outputs[Role::scales], DType::fp32, 0);
+    const oracle::Value wanted = oracle::exact_quantization_scale(
+        arithmetic, formula, oracle::exact_row_maximum(formula, exact, tensors, exact_r));
+    ASSERT_TRUE(oracle::identical(wanted, oracle::decode(DType::fp32, scale)))
+        << name_of(test_case.operation) << " " << oracle::to_string(policy) << " r " << r;
+    of_row = formula.with_scale(scale);
+  }
   for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
     const oracle::SumParts& sums = exact.sums[static_cast<std::size_t>(column)];
     const DType dtype = test_case.output_dtype();
     const auto wanted = static_cast<std::uint32_t>(oracle::exact_output(
-        arithmetic, formula, sums.output_operand, oracle::decode_weight(formula, tensors, column), exact_r));
+        arithmetic, of_row, sums.output_operand, oracle::decode_weight(formula, tensors, column), exact_r));
     ASSERT_TRUE(bits::equal(dtype, wanted, load_bits(outputs[Role::out], dtype, column)))
         << name_of(test_case.operation) << " " << name_of(test_case.dtype) << " " << oracle::to_string(policy)
         << " r " << r;

@@ -21,6 +21,7 @@ SumTree canonical_with_fma(std::int32_t leaves, std::int32_t per_chunk) {
 TEST(TargetBox, ProductionKernelsAreCanonical) {
   const auto target = make_target("host");
   for (const Operation operation : kOperations) {
+    if (quantizes_by_row(operation)) continue;  // see ScalesAreNotRead
     for (const DType dtype : kActivationDTypes) {
       CallShape shape;
       shape.operation = operation;
@@ -34,6 +35,22 @@ TEST(TargetBox, ProductionKernelsAreCanonical) {
       EXPECT_EQ(*finding.tree, dtype == DType::fp32 ? canonical_with_fma(130, 4) : canonical(130, 8));
       EXPECT_TRUE(dtype != DType::fp32 || finding.fma_known);
     }
+  }
+}
+
+// The scale of a row cancels r in its numbers: that must be said, and no order reported.
+TEST(TargetBox, ScalesAreNotRead) {
+  const auto target = make_target("host");
+  CallShape shape;
+  shape.operation = Operation::rms_norm_dynamic_quant;
+  shape.hidden_size = 16;
+  shape.quantized_dtype = DType::fp8_e4m3fn;
+  const auto box = make_target_box(*target, shape, 1);
+  try {
+    detect(*box);
+    FAIL() << "an order was looked for";
+  } catch (const NoAnswer& error) {
+    EXPECT_NE(std::string(error.what()).find("scale"), std::string::npos) << error.what();
   }
 }
 

@@ -206,10 +206,9 @@ std::vector<float> faulty(const Subject& subject, float root, int fault, Random&
   }
 }
 constexpr std::array<const char*, 9> kFaults = {
-    "one element one number up",      "half the head with the next r",
-    "the other rounding of the norm", "another contraction",
-    "another order of the products",  "rotated backwards",
-    "neox for interleaved",           "r off by up to 300"};
+    "one element one number up", "half the head with the next r",      "the other rounding of the norm",
+    "another contraction",       "another order of the products",      "rotated backwards",
+    "neox for interleaved",      "the other rounding of the rotation", "r off by up to 300"};
 
 TEST(QkNormRopeSearch, AgreesWithEnumeration) {
   const std::uint64_t seed = test::seed(32);

@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cmath>
+#include <span>
 #include <vector>
 
 #include "corpus/case.h"
@@ -48,7 +49,21 @@ void report(benchmark::State& state, std::int64_t elements) {
                          benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
-void layer_norm(benchmark::State& state, DType dtype, std::int64_t size, float offset, bool faulty) {
+enum class Rows { canonical, serial, faulty };
+
+// The statistics of one loop over the row, each operation rounded.
+LayerNormJudge::Canonical serial_statistics(std::span<const float> x, float epsilon) {
+  const auto count = static_cast<float>(x.size());
+  float sum = 0;
+  for (const float value : x) sum += value;
+  const float mean = sum / count;
+  float squares = 0;
+  for (const float value : x) squares += (value - mean) * (value - mean);
+  return {mean, 1 / std::sqrt(squares / count + epsilon)};
+}
+
+void layer_norm(benchmark::State& state, DType dtype, std::int64_t size, float offset, Rows rows) {
+  const bool faulty = rows == Rows::faulty;
   const StandardFloatEnvironment environment;
   Random random(1);
   LayerNormRule rule;
@@ -59,7 +74,8 @@ void layer_norm(benchmark::State& state, DType dtype, std::int64_t size, float o
   std::vector<std::vector<std::byte>> x, out;
   for (std::int64_t row = 0; row < kRows; ++row) {
     x.push_back(numbers(random, dtype, size, offset));
-    const LayerNormJudge::Canonical statistics = judge.canonical_statistics(x.back());
+    LayerNormJudge::Canonical statistics = judge.canonical_statistics(x.back());
+    if (rows == Rows::serial) statistics = serial_statistics(judge.operands(), 1e-5f);
     out.push_back(judge.outputs(x.back(), statistics.mean, statistics.inverse_root));
     if (faulty) spoil(random, dtype, out.back());
   }
@@ -136,14 +152,16 @@ void rope(benchmark::State& state, DType dtype, std::int64_t size, bool faulty) 
   report(state, kRows * size);
 }
 
-BENCHMARK_CAPTURE(layer_norm, bf16_128, DType::bf16, 128, 0.5f, false);
-BENCHMARK_CAPTURE(layer_norm, bf16_1024, DType::bf16, 1024, 0.5f, false);
-BENCHMARK_CAPTURE(layer_norm, bf16_4096, DType::bf16, 4096, 0.5f, false);
-BENCHMARK_CAPTURE(layer_norm, bf16_4096_offset_30, DType::bf16, 4096, 30.0f, false);
-BENCHMARK_CAPTURE(layer_norm, bf16_4096_faulty, DType::bf16, 4096, 0.5f, true);
-BENCHMARK_CAPTURE(layer_norm, fp16_4096, DType::fp16, 4096, 0.5f, false);
-BENCHMARK_CAPTURE(layer_norm, fp32_4096, DType::fp32, 4096, 0.5f, false);
-BENCHMARK_CAPTURE(layer_norm, fp32_4096_faulty, DType::fp32, 4096, 0.5f, true);
+BENCHMARK_CAPTURE(layer_norm, bf16_128, DType::bf16, 128, 0.5f, Rows::canonical);
+BENCHMARK_CAPTURE(layer_norm, bf16_1024, DType::bf16, 1024, 0.5f, Rows::canonical);
+BENCHMARK_CAPTURE(layer_norm, bf16_4096, DType::bf16, 4096, 0.5f, Rows::canonical);
+BENCHMARK_CAPTURE(layer_norm, bf16_4096_serial, DType::bf16, 4096, 0.5f, Rows::serial);
+BENCHMARK_CAPTURE(layer_norm, bf16_4096_offset_30, DType::bf16, 4096, 30.0f, Rows::canonical);
+BENCHMARK_CAPTURE(layer_norm, bf16_4096_faulty, DType::bf16, 4096, 0.5f, Rows::faulty);
+BENCHMARK_CAPTURE(layer_norm, fp16_4096, DType::fp16, 4096, 0.5f, Rows::canonical);
+BENCHMARK_CAPTURE(layer_norm, fp32_4096, DType::fp32, 4096, 0.5f, Rows::canonical);
+BENCHMARK_CAPTURE(layer_norm, fp32_4096_serial, DType::fp32, 4096, 0.5f, Rows::serial);
+BENCHMARK_CAPTURE(layer_norm, fp32_4096_faulty, DType::fp32, 4096, 0.5f, Rows::faulty);
 BENCHMARK_CAPTURE(gradient, rms_norm_bf16_4096, DType::bf16, 4096, false, false);
 BENCHMARK_CAPTURE(gradient, rms_norm_fp32_4096, DType::fp32, 4096, false, false);
 BENCHMARK_CAPTURE(gradient, layer_norm_bf16_4096, DType::bf16, 4096, true, false);

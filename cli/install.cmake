@@ -47,7 +47,8 @@ foreach(room IN LISTS installed_rooms)
 endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/kernels/host/host_execution.cpp ${PROJECT_SOURCE_DIR}/kernels/host/empty_program.cpp
         DESTINATION ${include_folder}/kernels/host)
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/kernels/host/cuda_headers ${PROJECT_SOURCE_DIR}/kernels/host/torch_headers
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/kernels/host/cuda_headers ${PROJECT_SOURCE_DIR}/kernels/host/hip_headers
+                  ${PROJECT_SOURCE_DIR}/kernels/host/torch_headers
         DESTINATION ${include_folder}/kernels/host)
 install(FILES ${PROJECT_SOURCE_DIR}/properties/plugin/normproof_plugin.h DESTINATION ${include_folder})
 

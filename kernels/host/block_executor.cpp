@@ -46,6 +46,8 @@ LaunchResult BlockExecutor::prepare(const LaunchConfig& config) {
     result.error = LaunchError::kInvalidConfiguration;
     return result;
   }
+  lanes_per_warp_ = config.lanes_per_warp;
+  lane_bits_ = static_cast<unsigned>(std::countr_zero(lanes_per_warp_));
   const dim3 extent = config.block;
   block_threads_ = extent.x * extent.y * extent.z;
   for (; fibers_ < block_threads_; ++fibers_) {
@@ -106,11 +108,14 @@ LaunchResult BlockExecutor::run_grid(const LaunchConfig& config, void (*run_thre
 
 void BlockExecutor::set_order(Schedule schedule, std::uint64_t block) {
   const bool random = schedule.order == ThreadOrder::kRandomPriorities;
-  if (!random && drawn_order_ == schedule.order && drawn_threads_ == block_threads_) return;
+  if (!random && drawn_order_ == schedule.order && drawn_threads_ == block_threads_ &&
+      drawn_lanes_ == lanes_per_warp_)
+    return;
   drawn_order_ = schedule.order;
   drawn_threads_ = block_threads_;
+  drawn_lanes_ = lanes_per_warp_;
   std::array<std::uint16_t, kMaxThreads> by_priority;
-  draw_priorities(schedule, block, {by_priority.data(), block_threads_});
+  draw_priorities(schedule, block, {by_priority.data(), block_threads_}, lanes_per_warp_);
   for (unsigned i = 0; i < block_threads_; ++i) {
     thread_at_priority_[i] = &threads_[by_priority[i]];
     priority_of_thread_[by_priority[i]] = static_cast<std::uint16_t>(i);
@@ -122,9 +127,9 @@ void BlockExecutor::run_block() {
   live_set_.fill(block_threads_);
   ready_.fill(block_threads_);
   arrivals_ = true_predicates_ = 0;
-  for (unsigned i = 0; i * kLanesPerWarp < block_threads_; ++i) {
-    const unsigned lanes = block_threads_ - i * kLanesPerWarp;
-    warps_[i].live = lanes >= kLanesPerWarp ? ~0u : (1u << lanes) - 1;
+  for (unsigned i = 0; i << lane_bits_ < block_threads_; ++i) {
+    const unsigned lanes = std::min(block_threads_ - (i << lane_bits_), lanes_per_warp_);
+    warps_[i].live = ~LaneBits{0} >> (kMaxLanesPerWarp - lanes);
     warps_[i].rendezvous_count = 0;
   }
   shared_memory_.begin_block();
@@ -162,15 +167,15 @@ void BlockExecutor::run_kernel() {
 // The running thread has finished its block. Returns when it is to run another, or to quit.
 void BlockExecutor::retire() {
   Thread& self = *running_;
-  Warp& warp = warps_[self.linear_index / kLanesPerWarp];
-  warp.live &= ~(1u << self.linear_index % kLanesPerWarp);
+  Warp& warp = warp_of(self);
+  warp.live &= ~(LaneBits{1} << lane());
   live_set_.erase(priority_of_thread_[self.linear_index]);
   --live_;
   if (live_ != 0) {
     // Those who waited for this thread no longer do.
     if (arrivals_ == live_) release_barrier();
     for (unsigned i = warp.rendezvous_count; i-- > 0;) complete_if_all_arrived(warp, i);
-    if (ready_.empty()) [[unlikely]]
+    if (ready_.empty() && !complete_one_branch()) [[unlikely]]
       report_stuck();
   }
   release_order(&block_end_);
@@ -188,7 +193,7 @@ inline void BlockExecutor::resume(Thread& next) {
 
 // Suspends the running thread, which may have been made ready meanwhile, until its turn comes.
 inline void BlockExecutor::wait(Thread& self) {
-  if (ready_.empty()) [[unlikely]]
+  if (ready_.empty() && !complete_one_branch()) [[unlikely]]
     report_stuck();
   if (!aborting_) [[likely]]
     resume(take_next_ready());
@@ -234,29 +239,31 @@ void BlockExecutor::release_barrier() {
   ready_ = live_set_;  // all that live were waiting here
 }
 
-std::uint64_t BlockExecutor::exchange(Operation operation, std::uint32_t mask, std::uint64_t value,
+std::uint64_t BlockExecutor::exchange(Operation operation, Lanes lanes, std::uint64_t value,
                                       unsigned source_lane, std::source_location site) {
   if (aborting_) [[unlikely]]
     throw BlockAborted{};
   Thread& self = *running_;
-  const unsigned own_lane = self.linear_index % kLanesPerWarp;
-  Warp& warp = warps_[self.linear_index / kLanesPerWarp];
-  if ((mask >> own_lane & 1) == 0) [[unlikely]]
+  const unsigned own_lane = lane();
+  Warp& warp = warp_of(self);
+  const LaneBits mask = lanes.mask;
+  if ((mask >> own_lane & 1) == 0 && !lanes.together) [[unlikely]]
     fail_outside_mask(operation, mask, site);
   warp.given[own_lane] = value;
   warp.source[own_lane] = static_cast<std::uint8_t>(source_lane);
   unsigned index = 0;
   while (index < warp.rendezvous_count &&
-         (warp.rendezvous[index].mask != mask || warp.rendezvous[index].operation != operation)) {
+         (warp.rendezvous[index].mask != mask || warp.rendezvous[index].operation != operation ||
+          (mask == 0 && !same_site(warp.rendezvous[index].site, site)))) {
     ++index;
   }
   Rendezvous& rendezvous = warp.rendezvous[index];
   if (index == warp.rendezvous_count) {
     ++warp.rendezvous_count;
     rendezvous = {mask, 0, operation,
-                  static_cast<std::uint8_t>(warp.rendezvous_started++ % warp.order.size())};
+                  static_cast<std::uint8_t>(warp.rendezvous_started++ % warp.order.size()), site};
   }
-  rendezvous.arrived |= 1u << own_lane;
+  rendezvous.arrived |= LaneBits{1} << own_lane;
   char* const order = &warp.order[rendezvous.order_slot];
   release_order(order);
   self.operation = operation;
@@ -268,7 +275,7 @@ std::uint64_t BlockExecutor::exchange(Operation operation, std::uint32_t mask, s
   return warp.received[own_lane];
 }
 
-void BlockExecutor::fail_outside_mask(Operation operation, std::uint32_t mask, std::source_location site) {
+void BlockExecutor::fail_outside_mask(Operation operation, LaneBits mask, std::source_location site) {
   fail(LaunchError::kInvalidWarpOperation, describe(operation, mask, site) + " called by lane " +
                                                std::to_string(lane()) + ", which is not in the mask");
 }
@@ -281,18 +288,18 @@ void BlockExecutor::abort_inactive_source(const Rendezvous& rendezvous, const Th
 }
 
 // What `lane` gets of what the lanes that arrived gave; see combine().
-std::uint64_t BlockExecutor::combined(const Warp& warp, const Rendezvous& rendezvous, unsigned lane) {
+std::uint64_t BlockExecutor::combined(const Warp& warp, const Rendezvous& rendezvous, unsigned lane) const {
   if (rendezvous.operation == Operation::kMatchAny || rendezvous.operation == Operation::kMatchAll) {
-    std::uint32_t same = 0;
-    for (std::uint32_t rest = rendezvous.arrived; rest != 0; rest &= rest - 1) {
+    LaneBits same = 0;
+    for (LaneBits rest = rendezvous.arrived; rest != 0; rest &= rest - 1) {
       const auto other = static_cast<unsigned>(std::countr_zero(rest));
-      same |= static_cast<std::uint32_t>(warp.given[other] == warp.given[lane]) << other;
+      same |= LaneBits{warp.given[other] == warp.given[lane]} << other;
     }
     return rendezvous.operation == Operation::kMatchAny || same == rendezvous.arrived ? same : 0;
   }
   auto result =
       static_cast<std::uint32_t>(warp.given[static_cast<unsigned>(std::countr_zero(rendezvous.arrived))]);
-  for (std::uint32_t rest = rendezvous.arrived & (rendezvous.arrived - 1); rest != 0; rest &= rest - 1) {
+  for (LaneBits rest = rendezvous.arrived & (rendezvous.arrived - 1); rest != 0; rest &= rest - 1) {
     const auto value = static_cast<std::uint32_t>(warp.given[static_cast<unsigned>(std::countr_zero(rest))]);
     const bool below = static_cast<std::int32_t>(value) < static_cast<std::int32_t>(result);
     switch (rendezvous.operation) {
@@ -327,21 +334,27 @@ std::uint64_t BlockExecutor::combined(const Warp& warp, const Rendezvous& rendez
 // Hands every lane what it gets and makes it ready. Lanes get it now, since one that runs ahead overwrites
 // what it gave. A lane that reads from one which takes no part ends the launch.
 void BlockExecutor::complete_if_all_arrived(Warp& warp, unsigned index) {
+  const Rendezvous& rendezvous = warp.rendezvous[index];
+  const LaneBits awaited = rendezvous.mask == 0 ? warp.live : rendezvous.mask & warp.live;
+  if (awaited == rendezvous.arrived) complete(warp, index);
+}
+
+void BlockExecutor::complete(Warp& warp, unsigned index) {
   const Rendezvous rendezvous = warp.rendezvous[index];
-  if ((rendezvous.mask & warp.live) != rendezvous.arrived) return;
   warp.rendezvous[index] = warp.rendezvous[--warp.rendezvous_count];
-  const auto first_thread = static_cast<unsigned>(&warp - warps_.get()) * kLanesPerWarp;
-  std::uint64_t true_lanes = 0;
+  const auto first_thread = static_cast<unsigned>(&warp - warps_.get()) << lane_bits_;
+  LaneBits true_lanes = 0;
   if (is_vote(rendezvous.operation)) {
-    for (std::uint32_t rest = rendezvous.arrived; rest != 0; rest &= rest - 1) {
+    for (LaneBits rest = rendezvous.arrived; rest != 0; rest &= rest - 1) {
       const int lane = std::countr_zero(rest);
       true_lanes |= (warp.given[static_cast<unsigned>(lane)] & 1) << lane;
     }
   }
-  for (std::uint32_t rest = rendezvous.arrived; rest != 0; rest &= rest - 1) {
+  for (LaneBits rest = rendezvous.arrived; rest != 0; rest &= rest - 1) {
     const auto lane = static_cast<unsigned>(std::countr_zero(rest));
     if (is_vote(rendezvous.operation)) {
-      warp.received[lane] = std::uint64_t{rendezvous.arrived} << 32 | true_lanes;
+      warp.received[lane] = true_lanes;
+      warp.took_part[lane] = rendezvous.arrived;
     } else if (is_combination(rendezvous.operation)) {
       warp.received[lane] = combined(warp, rendezvous, lane);
     } else if ((rendezvous.arrived >> warp.source[lane] & 1) != 0) {
@@ -351,6 +364,28 @@ void BlockExecutor::complete_if_all_arrived(Warp& warp, unsigned index) {
     }
     make_ready(first_thread + lane);
   }
+}
+
+// Nobody can go on: the lanes that run together at one place do, those furthest behind in the source first,
+// as the hardware takes the branches of a warp one after the other.
+bool BlockExecutor::complete_one_branch() {
+  if (aborting_) return true;
+  Warp* chosen = nullptr;
+  unsigned chosen_index = 0;
+  for (unsigned i = 0; i << lane_bits_ < block_threads_; ++i) {
+    for (unsigned k = 0; k < warps_[i].rendezvous_count; ++k) {
+      const Rendezvous& rendezvous = warps_[i].rendezvous[k];
+      if (rendezvous.mask != 0) continue;
+      if (chosen != nullptr && chosen->rendezvous[chosen_index].site.line() <= rendezvous.site.line())
+        continue;
+      chosen = &warps_[i];
+      chosen_index = k;
+    }
+    if (chosen != nullptr) break;
+  }
+  if (chosen == nullptr) return false;
+  complete(*chosen, chosen_index);
+  return true;
 }
 
 void* BlockExecutor::shared_memory(const void* declaration, std::size_t bytes, std::size_t alignment) {
@@ -385,7 +420,7 @@ void BlockExecutor::begin_abort(LaunchError error, const Thread& thread, const s
   }
   aborting_ = true;
   arrivals_ = 0;
-  for (unsigned i = 0; i * kLanesPerWarp < block_threads_; ++i) warps_[i].rendezvous_count = 0;
+  for (unsigned i = 0; i << lane_bits_ < block_threads_; ++i) warps_[i].rendezvous_count = 0;
   ready_ = live_set_;
   ready_.erase(priority_of_thread_[running_->linear_index]);
 }
@@ -396,7 +431,7 @@ void BlockExecutor::report_stuck() {
   const Thread* first = nullptr;
   for (unsigned i = 0; i < block_threads_; ++i) {
     const Thread& thread = threads_[i];
-    const bool live = (warps_[i / kLanesPerWarp].live >> i % kLanesPerWarp & 1) != 0;
+    const bool live = (warps_[i >> lane_bits_].live >> (i & (lanes_per_warp_ - 1)) & 1) != 0;
     if (!live || thread.operation == Operation::kNone) continue;
     if (first == nullptr) first = &thread;
     summary.add(thread.operation, thread.mask, thread.site, thread.index);

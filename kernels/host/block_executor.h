@@ -17,10 +17,10 @@
 
 namespace normproof::host::internal {
 
-constexpr unsigned kLanesPerWarp = 32;
+constexpr unsigned kMaxLanesPerWarp = 64;
 constexpr unsigned kMaxThreads = 1024;
 constexpr unsigned kMaxThreadsUnderThreadSanitizer = 128;  // its runtime keeps few fibers apart
-constexpr unsigned kMaxWarps = kMaxThreads / kLanesPerWarp;
+constexpr unsigned kMaxWarps = kMaxThreads / 32;
 
 // Thrown through a kernel to end its thread after an error. Not a std::exception, so that kernels let it
 // pass.
@@ -66,10 +66,13 @@ class BlockExecutor {
   // Called by the running CUDA thread; see block_operations.h.
   BarrierVote wait_at_barrier(Operation operation, bool predicate, std::source_location site);
   // `value` is what the lane gives; for votes, whether its predicate holds. Returns the shuffled value, or
-  // participants << 32 | true lanes.
-  std::uint64_t exchange(Operation operation, std::uint32_t mask, std::uint64_t value, unsigned source_lane,
+  // the lanes where it does.
+  std::uint64_t exchange(Operation operation, Lanes lanes, std::uint64_t value, unsigned source_lane,
                          std::source_location site);
-  unsigned lane() const { return running_->linear_index % kLanesPerWarp; }
+  // The lanes that took part in the last vote of the running thread.
+  LaneBits lanes_of_vote() const { return warp_of(*running_).took_part[lane()]; }
+  unsigned lane() const { return running_->linear_index & (lanes_per_warp_ - 1); }
+  unsigned lanes_per_warp() const { return lanes_per_warp_; }
   void* shared_memory(const void* declaration, std::size_t bytes, std::size_t alignment);
   void* dynamic_shared_memory();
   [[noreturn]] void fail(LaunchError error, const std::string& what);
@@ -87,26 +90,28 @@ class BlockExecutor {
     bool abandoned = false;  // its stack holds frames that nobody will return to
     // What it waits at; kNone if it does not.
     Operation operation = Operation::kNone;
-    std::uint32_t mask = 0;
+    LaneBits mask = 0;
     std::source_location site;
   };
 
   // Lanes of a warp that have called one operation with one mask and wait for the rest of it.
   struct Rendezvous {
-    std::uint32_t mask = 0;
-    std::uint32_t arrived = 0;
+    LaneBits mask = 0;  // 0: those that run together, at one place in the source
+    LaneBits arrived = 0;
     Operation operation = Operation::kNone;
     std::uint8_t order_slot = 0;
+    std::source_location site;
   };
 
   struct Warp {
-    std::uint32_t live = 0;  // lanes that exist and have not exited
+    LaneBits live = 0;  // lanes that exist and have not exited
     std::uint32_t rendezvous_count = 0;
     std::uint32_t rendezvous_started = 0;
-    std::array<Rendezvous, kLanesPerWarp> rendezvous{};
-    std::array<std::uint64_t, kLanesPerWarp> given{};
-    std::array<std::uint64_t, kLanesPerWarp> received{};
-    std::array<std::uint8_t, kLanesPerWarp> source{};
+    std::array<Rendezvous, kMaxLanesPerWarp> rendezvous{};
+    std::array<std::uint64_t, kMaxLanesPerWarp> given{};
+    std::array<std::uint64_t, kMaxLanesPerWarp> received{};
+    std::array<LaneBits, kMaxLanesPerWarp> took_part{};
+    std::array<std::uint8_t, kMaxLanesPerWarp> source{};
     // Addresses for ThreadSanitizer: consecutive rendezvous use different ones, so that a lane that ran ahead
     // to the next does not seem ordered before those which still leave this one.
     std::array<char, 64> order{};
@@ -119,18 +124,21 @@ class BlockExecutor {
   void run_kernel();
   void retire();
 
+  Warp& warp_of(const Thread& thread) const { return warps_[thread.linear_index >> lane_bits_]; }
   void make_ready(unsigned thread) { ready_.insert(priority_of_thread_[thread]); }
   Thread& take_next_ready() { return *thread_at_priority_[ready_.take_highest()]; }
   void resume(Thread& next);
   void wait(Thread& self);
   [[noreturn, gnu::cold]] void fail_at_other_barrier(Operation operation, std::source_location site);
-  [[noreturn, gnu::cold]] void fail_outside_mask(Operation operation, std::uint32_t mask,
+  [[noreturn, gnu::cold]] void fail_outside_mask(Operation operation, LaneBits mask,
                                                  std::source_location site);
   [[gnu::cold]] void abort_inactive_source(const Rendezvous& rendezvous, const Thread& reader,
                                            unsigned source);
   void release_barrier();
-  static std::uint64_t combined(const Warp& warp, const Rendezvous& rendezvous, unsigned lane);
+  std::uint64_t combined(const Warp& warp, const Rendezvous& rendezvous, unsigned lane) const;
   void complete_if_all_arrived(Warp& warp, unsigned index);
+  void complete(Warp& warp, unsigned index);
+  [[gnu::cold]] bool complete_one_branch();
   [[gnu::cold]] void begin_abort(LaunchError error, const Thread& thread, const std::string& what);
   [[gnu::cold]] void report_stuck();
 
@@ -145,6 +153,7 @@ class BlockExecutor {
   const void* closure_ = nullptr;
   std::size_t dynamic_shared_bytes_ = 0;
   unsigned block_threads_ = 0;
+  unsigned lanes_per_warp_ = 32, lane_bits_ = 5;  // 2^lane_bits_ lanes
   dim3 block_extent_{0, 0, 0};
   // threadIdx of the OS thread that launches: found once, not at every switch.
   uint3* thread_index_ = nullptr;
@@ -162,6 +171,7 @@ class BlockExecutor {
   std::array<std::uint16_t, kMaxThreads> priority_of_thread_{};
   ThreadOrder drawn_order_ = ThreadOrder::kRandomPriorities;
   unsigned drawn_threads_ = 0;
+  unsigned drawn_lanes_ = 0;
 
   // The barrier. Its outcome is read before the next one can be reached by all.
   unsigned arrivals_ = 0;

@@ -18,8 +18,6 @@
 namespace normproof::host {
 namespace {
 
-constexpr unsigned kLanes = internal::kLanesPerWarp;
-
 // The executor of the launch that the calling OS thread is in.
 constinit thread_local internal::BlockExecutor* active_executor = nullptr;
 
@@ -44,26 +42,28 @@ BarrierVote wait_at_barrier(Operation operation, bool predicate, std::source_loc
   return executor().wait_at_barrier(operation, predicate, site);
 }
 
-void sync_lanes(std::uint32_t mask, std::source_location site) {
+void sync_lanes(Lanes lanes, std::source_location site) {
   internal::BlockExecutor& block = executor();
-  block.exchange(Operation::kSyncwarp, mask, 0, block.lane(), site);
+  block.exchange(Operation::kSyncwarp, lanes, 0, block.lane(), site);
 }
 
-LaneVote vote(Operation operation, std::uint32_t mask, bool predicate, std::source_location site) {
-  const std::uint64_t lanes = executor().exchange(operation, mask, predicate, 0, site);
-  return {static_cast<std::uint32_t>(lanes), static_cast<std::uint32_t>(lanes >> 32)};
+LaneVote vote(Operation operation, Lanes lanes, bool predicate, std::source_location site) {
+  internal::BlockExecutor& block = executor();
+  const LaneBits true_lanes = block.exchange(operation, lanes, predicate, 0, site);
+  return {true_lanes, block.lanes_of_vote()};
 }
 
 // The segment of a lane is the aligned run of `width` lanes around it (CUDA C++ Programming Guide, "Warp
 // Shuffle Functions"): an index is taken within the segment; up, down and xor yield the own value where they
 // leave it.
-std::uint64_t shuffle(Operation operation, std::uint32_t mask, std::uint64_t value, int operand, int width,
+std::uint64_t shuffle(Operation operation, Lanes lanes, std::uint64_t value, int operand, int width,
                       std::source_location site) {
   internal::BlockExecutor& block = executor();
-  if (width < 1 || width > static_cast<int>(kLanes) || (width & (width - 1)) != 0) [[unlikely]] {
-    block.fail(LaunchError::kInvalidWarpOperation, internal::describe(operation, mask, site) +
-                                                       " with width " + std::to_string(width) +
-                                                       ", not a power of two up to 32");
+  if (width < 1 || width > static_cast<int>(block.lanes_per_warp()) || (width & (width - 1)) != 0)
+      [[unlikely]] {
+    block.fail(LaunchError::kInvalidWarpOperation,
+               internal::describe(operation, lanes.mask, site) + " with width " + std::to_string(width) +
+                   ", not a power of two up to " + std::to_string(block.lanes_per_warp()));
   }
   const unsigned lane = block.lane();
   const auto amount = static_cast<unsigned>(operand);
@@ -84,15 +84,15 @@ std::uint64_t shuffle(Operation operation, std::uint32_t mask, std::uint64_t val
     default:
       source = first | (amount & within);
   }
-  return block.exchange(operation, mask, value, source, site);
+  return block.exchange(operation, lanes, value, source, site);
 }
 
-std::uint32_t combine(Operation operation, std::uint32_t mask, std::uint64_t value,
-                      std::source_location site) {
-  return static_cast<std::uint32_t>(executor().exchange(operation, mask, value, 0, site));
+LaneBits combine(Operation operation, Lanes lanes, std::uint64_t value, std::source_location site) {
+  return executor().exchange(operation, lanes, value, 0, site);
 }
 
 unsigned lane_index() { return executor().lane(); }
+unsigned lanes_per_warp() { return executor().lanes_per_warp(); }
 
 void* shared_memory(const void* declaration, std::size_t bytes, std::size_t alignment) {
   return executor().shared_memory(declaration, bytes, alignment);

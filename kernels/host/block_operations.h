@@ -47,27 +47,40 @@ struct BarrierVote {
 };
 BarrierVote wait_at_barrier(Operation operation, bool predicate, std::source_location site);
 
-// Waits until every lane in `mask` that has not exited has called the same operation with the same mask.
-void sync_lanes(std::uint32_t mask, std::source_location site);
-// The lanes of `mask` that took part, and those among them whose predicate was true.
-struct LaneVote {
-  std::uint32_t true_lanes, lanes;
+// One bit for each lane of a warp: 32, or 64 where a launch says so.
+using LaneBits = std::uint64_t;
+// Who takes part in an operation of a warp: the lanes of a mask, or those that run together. These are the
+// ones that have arrived at the same place when all that live have, or when nobody in the block can go on:
+// then the others are in another branch.
+struct Lanes {
+  LaneBits mask = 0;
+  bool together = false;
+  constexpr Lanes(LaneBits lanes) : mask(lanes) {}
+  constexpr Lanes(LaneBits lanes, bool run_together) : mask(lanes), together(run_together) {}
 };
-LaneVote vote(Operation operation, std::uint32_t mask, bool predicate, std::source_location site);
+inline constexpr Lanes kLanesTogether{0, true};
+
+// Waits until every lane of them that has not exited has called the same operation with the same mask.
+void sync_lanes(Lanes lanes, std::source_location site);
+// The lanes that took part, and those among them whose predicate was true.
+struct LaneVote {
+  LaneBits true_lanes, lanes;
+};
+LaneVote vote(Operation operation, Lanes lanes, bool predicate, std::source_location site);
 // The value that the lane chosen by CUDA's rule for operation, operand (source lane, delta or lane mask) and
 // width gave. A read from a lane that does not take part is an error; reading out of the segment yields the
 // own value.
-std::uint64_t shuffle(Operation operation, std::uint32_t mask, std::uint64_t value, int operand, int width,
+std::uint64_t shuffle(Operation operation, Lanes lanes, std::uint64_t value, int operand, int width,
                       std::source_location site);
 
-// What the lanes of `mask` that take part gave, combined: 32 bits of a sum, minimum, ... . For kMatchAny the
+// What the lanes that take part gave, combined: 32 bits of a sum, minimum, ... . For kMatchAny the
 // lanes that gave the same value as the calling one; for kMatchAll those that take part if all gave the same,
 // else none.
-std::uint32_t combine(Operation operation, std::uint32_t mask, std::uint64_t value,
-                      std::source_location site);
+LaneBits combine(Operation operation, Lanes lanes, std::uint64_t value, std::source_location site);
 
-// The lane of the calling thread within its warp.
+// The lane of the calling thread within its warp, and how many lanes a warp of this launch has.
 unsigned lane_index();
+unsigned lanes_per_warp();
 
 // The block's memory for a declaration, identified by the address `declaration`; filled with 0xFF when first
 // asked for in a block.

@@ -1,11 +1,12 @@
 # normproof_add_cuda_host_target(NAME SOURCES FILE... [INCLUDE_DIRECTORIES FOLDER...] [DEFINITIONS NAME=VALUE...]
-#                                [ARCHITECTURE 800] [TORCH]): unmodified CUDA sources as a shared library that runs on the CPU.
+#                                [ARCHITECTURE 800] [TORCH] [HIP [WAVE 64]]): unmodified CUDA or HIP sources as a shared library
+# that runs on the CPU.
 #
-# The .cu files among the sources, and headers of theirs that lie beside them or in the include directories, go through the
+# The .cu and .hip files among the sources, and headers of theirs that lie beside them or in the include directories, go through the
 # source pass; all is compiled by the plain C++ compiler with stand-ins for CUDA's headers. Where the sources export
 # normproof_plugin(), `normproof verify --target ./libNAME.so` judges them. The sanitizers are those of the build
 # (NORMPROOF_SANITIZERS); misaligned accesses are found in any. ARCHITECTURE is what __CUDA_ARCH__ says. TORCH adds stand-ins for
-# the headers of torch; no torch is linked.
+# the headers of torch; no torch is linked. HIP adds those of HIP, and waves of 64 lanes, or of 32 (WAVE 32).
 include_guard(GLOBAL)
 # normproofConfig.cmake says where it was installed.
 if(NOT NORMPROOF_INSTALLED_CUDA_HOST_FOLDER)
@@ -13,10 +14,15 @@ if(NOT NORMPROOF_INSTALLED_CUDA_HOST_FOLDER)
 endif()
 
 function(normproof_add_cuda_host_target name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH" "ARCHITECTURE" "SOURCES;INCLUDE_DIRECTORIES;DEFINITIONS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH;HIP" "ARCHITECTURE;WAVE" "SOURCES;INCLUDE_DIRECTORIES;DEFINITIONS")
   if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
     message(FATAL_ERROR "normproof_add_cuda_host_target(${name}): wanted SOURCES, INCLUDE_DIRECTORIES, DEFINITIONS, "
-                        "ARCHITECTURE, TORCH, not '${arg_UNPARSED_ARGUMENTS}'")
+                        "ARCHITECTURE, TORCH, HIP, WAVE, not '${arg_UNPARSED_ARGUMENTS}'")
+  endif()
+  if(NOT arg_WAVE)
+    set(arg_WAVE 64)
+  elseif(NOT arg_HIP OR NOT arg_WAVE MATCHES "^(32|64)$")
+    message(FATAL_ERROR "normproof_add_cuda_host_target(${name}): WAVE ${arg_WAVE}: 32 or 64, with HIP")
   endif()
   if(NOT arg_ARCHITECTURE)
     set(arg_ARCHITECTURE 800)
@@ -38,7 +44,7 @@ function(normproof_add_cuda_host_target name)
   set(compiled)
   foreach(source IN LISTS arg_SOURCES)
     get_filename_component(source ${source} ABSOLUTE)
-    if(source MATCHES "\\.cu$")
+    if(source MATCHES "\\.(cu|hip)$")
       # Under its real path, which the source pass uses; it need not be there yet.
       get_filename_component(real ${source} REALPATH)
       list(APPEND cuda_sources ${real})
@@ -48,14 +54,15 @@ function(normproof_add_cuda_host_target name)
     endif()
   endforeach()
   set(generated ${compiled})
-  list(FILTER generated INCLUDE REGEX "\\.cu\\.cpp$")
+  list(FILTER generated INCLUDE REGEX "\\.(cu|hip)\\.cpp$")
   if(cuda_sources)
     add_custom_command(
       OUTPUT ${generated}
-      COMMAND $<TARGET_FILE:normproof::cuda-source-pass> --output ${folder} --depfile ${folder}.d
+      COMMAND $<TARGET_FILE:normproof::cuda-source-pass> --output ${folder} --depfile ${folder}.d $<$<BOOL:${arg_HIP}>:--hip>
               --include ${include_folders} -- ${cuda_sources}
       DEPENDS ${cuda_sources} $<TARGET_FILE:normproof::cuda-source-pass>
       DEPFILE ${folder}.d
+      COMMAND_EXPAND_LISTS
       COMMENT "CUDA sources of ${name} for the CPU"
       VERBATIM)
   endif()
@@ -65,8 +72,19 @@ function(normproof_add_cuda_host_target name)
   if(arg_TORCH)
     target_include_directories(${name} SYSTEM BEFORE PRIVATE ${NORMPROOF_CUDA_HOST_FOLDER}/torch_headers)
   endif()
+  if(arg_HIP)
+    target_include_directories(${name} SYSTEM BEFORE PRIVATE ${NORMPROOF_CUDA_HOST_FOLDER}/hip_headers)
+    # hipcc includes the runtime's header by itself.
+    target_compile_options(${name} PRIVATE "SHELL:-include hip/hip_runtime.h")
+    set(platform NORMPROOF_HIP NORMPROOF_WAVE_LANES=${arg_WAVE} __HIP_PLATFORM_AMD__=1)
+    if(arg_TORCH)
+      list(APPEND platform USE_ROCM=1)
+    endif()
+  else()
+    set(platform __CUDA_ARCH__=${arg_ARCHITECTURE})
+  endif()
   target_include_directories(${name} PRIVATE ${include_folders})
-  target_compile_definitions(${name} PRIVATE __CUDA_ARCH__=${arg_ARCHITECTURE} ${arg_DEFINITIONS})
+  target_compile_definitions(${name} PRIVATE ${platform} ${arg_DEFINITIONS})
   target_link_libraries(${name} PRIVATE normproof::host normproof::plugin)
   if(TARGET dlpack::dlpack)
     target_link_libraries(${name} PRIVATE dlpack::dlpack)

@@ -45,7 +45,11 @@ extern constinit thread_local uint3 threadIdx;
 extern constinit thread_local uint3 blockIdx;
 extern constinit thread_local dim3 blockDim;
 extern constinit thread_local dim3 gridDim;
+#ifdef NORMPROOF_HIP
+inline int warpSize = NORMPROOF_WAVE_LANES;  // known at run time alone
+#else
 inline constexpr int warpSize = 32;
+#endif
 
 template <class T>
 __attribute__((no_sanitize("alignment")))  // who made the pointer is what has to be named: pointer_cast.h

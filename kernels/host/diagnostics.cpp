@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 
 namespace normproof::host::internal {
 namespace {
@@ -30,11 +31,15 @@ std::string describe(uint3 index) {
   return text;
 }
 
-std::string describe(Operation operation, std::uint32_t mask, std::source_location site) {
+std::string describe(Operation operation, LaneBits mask, std::source_location site) {
   std::string text = kCudaNames[static_cast<std::size_t>(operation)];
-  if (is_warp_operation(operation)) {
-    char digits[32];
-    std::snprintf(digits, sizeof digits, "(mask 0x%08x)", mask);
+  constexpr std::string_view kSync = "_sync";
+  if (is_warp_operation(operation) && mask == 0 && text.ends_with(kSync)) {
+    text.resize(text.size() - kSync.size());
+  } else if (is_warp_operation(operation)) {
+    char digits[48];
+    std::snprintf(digits, sizeof digits, mask >> 32 == 0 ? "(mask 0x%08llx)" : "(mask 0x%016llx)",
+                  static_cast<unsigned long long>(mask));
     text += digits;
   }
   return text + " at " + site.file_name() + ":" + std::to_string(site.line());
@@ -55,11 +60,12 @@ std::string configuration_fault(const LaunchConfig& config, unsigned max_threads
   if (fault.empty()) fault = extent_fault("block.z", block.z, 64);
   if (fault.empty())
     fault = extent_fault("the number of threads in a block", block.x * block.y * block.z, max_threads);
+  if (fault.empty() && config.lanes_per_warp != 32 && config.lanes_per_warp != 64)
+    fault = "a warp of " + std::to_string(config.lanes_per_warp) + " lanes, neither 32 nor 64";
   return fault;
 }
 
-void WaitSummary::add(Operation operation, std::uint32_t mask, const std::source_location& site,
-                      uint3 thread) {
+void WaitSummary::add(Operation operation, LaneBits mask, const std::source_location& site, uint3 thread) {
   for (Place& place : places_) {
     if (place.operation == operation && place.mask == mask && same_site(place.site, site)) {
       ++place.threads;

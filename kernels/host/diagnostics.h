@@ -21,8 +21,8 @@ inline bool is_warp_operation(Operation operation) { return operation >= Operati
 
 // "(x,y,z)"
 std::string describe(uint3 index);
-// "__shfl_sync(mask 0x0000ffff) at file:line"
-std::string describe(Operation operation, std::uint32_t mask, std::source_location site);
+// "__shfl_sync(mask 0x0000ffff) at file:line"; "__shfl at file:line" of lanes that run together.
+std::string describe(Operation operation, LaneBits mask, std::source_location site);
 bool same_place(const std::source_location& a, const std::source_location& b);
 inline bool same_site(const std::source_location& a, const std::source_location& b) {
   return std::memcmp(&a, &b, sizeof a) == 0 || same_place(a, b);
@@ -35,13 +35,13 @@ std::string configuration_fault(const LaunchConfig& config, unsigned max_threads
 class WaitSummary {
  public:
   explicit WaitSummary(unsigned exited_threads) : exited_threads_(exited_threads) {}
-  void add(Operation operation, std::uint32_t mask, const std::source_location& site, uint3 thread);
+  void add(Operation operation, LaneBits mask, const std::source_location& site, uint3 thread);
   std::string text() const;
 
  private:
   struct Place {
     Operation operation;
-    std::uint32_t mask;
+    LaneBits mask;
     std::source_location site;
     uint3 first_thread;
     unsigned threads;

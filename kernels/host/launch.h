@@ -10,14 +10,16 @@
 
 #include "kernels/host/schedule.h"
 #include "kernels/host/vector_types.h"
+#include "kernels/host/wave_lanes.h"
 
 namespace normproof::host {
 
 struct LaunchConfig {
   dim3 grid;   // 1 to 2^31 - 1, 65535, 65535 blocks
   dim3 block;  // 1 to 1024, 1024, 64 threads; at most 1024 in all, 128 under ThreadSanitizer
-  std::size_t dynamic_shared_bytes = 0;  // what NORMPROOF_DYNAMIC_SHARED gives each block
-  std::optional<Schedule> schedule{};    // absent: the calling thread's, see set_thread_schedule
+  std::size_t dynamic_shared_bytes = 0;            // what NORMPROOF_DYNAMIC_SHARED gives each block
+  std::optional<Schedule> schedule{};              // absent: the calling thread's, see set_thread_schedule
+  unsigned lanes_per_warp = NORMPROOF_WAVE_LANES;  // 32 or 64
 };
 
 enum class LaunchError {

@@ -154,6 +154,7 @@ struct cudaDeviceProp {
   int l2CacheSize, persistingL2CacheMaxSize, memoryBusWidth;
   std::size_t totalConstMem, reservedSharedMemPerBlock;
   int integrated, cooperativeLaunch, concurrentKernels;
+  char gcnArchName[256];  // of HIP
 };
 
 cudaError_t cudaGetDeviceCount(int* count);

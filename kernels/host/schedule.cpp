@@ -9,7 +9,7 @@ namespace {
 
 __extension__ using Wide = unsigned __int128;
 
-constexpr unsigned kLanesPerWarp = 32;
+constexpr unsigned kMostWarps = 1024 / 32;
 
 constinit thread_local Schedule current_schedule{};
 
@@ -39,15 +39,16 @@ void shuffle(std::span<std::uint16_t> items, Random& random) {
 // Warps in random order; their lanes forward, in reverse, or in random order.
 enum class LaneOrder { kForward, kReverse, kRandom };
 
-void draw_by_warp(LaneOrder lane_order, Random& random, std::span<std::uint16_t> threads) {
-  std::uint16_t warps[kLanesPerWarp];
-  const std::size_t warp_count = (threads.size() + kLanesPerWarp - 1) / kLanesPerWarp;
+void draw_by_warp(LaneOrder lane_order, unsigned lanes_per_warp, Random& random,
+                  std::span<std::uint16_t> threads) {
+  std::uint16_t warps[kMostWarps];
+  const std::size_t warp_count = (threads.size() + lanes_per_warp - 1) / lanes_per_warp;
   std::iota(warps, warps + warp_count, std::uint16_t{0});
   shuffle({warps, warp_count}, random);
   std::size_t filled = 0;
   for (std::size_t i = 0; i < warp_count; ++i) {
-    const std::size_t first = std::size_t{warps[i]} * kLanesPerWarp;
-    const std::size_t lanes = std::min<std::size_t>(kLanesPerWarp, threads.size() - first);
+    const std::size_t first = std::size_t{warps[i]} * lanes_per_warp;
+    const std::size_t lanes = std::min<std::size_t>(lanes_per_warp, threads.size() - first);
     const auto warp = threads.subspan(filled, lanes);
     std::iota(warp.begin(), warp.end(), static_cast<std::uint16_t>(first));
     if (lane_order == LaneOrder::kReverse) std::reverse(warp.begin(), warp.end());
@@ -61,7 +62,8 @@ void draw_by_warp(LaneOrder lane_order, Random& random, std::span<std::uint16_t>
 void set_thread_schedule(Schedule schedule) { current_schedule = schedule; }
 Schedule thread_schedule() { return current_schedule; }
 
-void draw_priorities(Schedule schedule, std::uint64_t block, std::span<std::uint16_t> threads) {
+void draw_priorities(Schedule schedule, std::uint64_t block, std::span<std::uint16_t> threads,
+                     unsigned lanes_per_warp) {
   if (schedule.order != ThreadOrder::kRandomPriorities) {
     std::iota(threads.begin(), threads.end(), std::uint16_t{0});
     if (schedule.order == ThreadOrder::kReverse) std::reverse(threads.begin(), threads.end());
@@ -71,11 +73,11 @@ void draw_priorities(Schedule schedule, std::uint64_t block, std::span<std::uint
   Random random(mixer() ^ (block * 0xd1342543de82ef95u));
   switch (random.below(4)) {
     case 0:
-      return draw_by_warp(LaneOrder::kForward, random, threads);
+      return draw_by_warp(LaneOrder::kForward, lanes_per_warp, random, threads);
     case 1:
-      return draw_by_warp(LaneOrder::kReverse, random, threads);
+      return draw_by_warp(LaneOrder::kReverse, lanes_per_warp, random, threads);
     case 2:
-      return draw_by_warp(LaneOrder::kRandom, random, threads);
+      return draw_by_warp(LaneOrder::kRandom, lanes_per_warp, random, threads);
     default:
       std::iota(threads.begin(), threads.end(), std::uint16_t{0});
       return shuffle(threads, random);

@@ -39,7 +39,8 @@ class ScopedSchedule {
 };
 
 // Fills `threads` with the thread indices 0..size-1 of a block, highest priority first. Size 1 to 1024.
-void draw_priorities(Schedule schedule, std::uint64_t block, std::span<std::uint16_t> threads);
+void draw_priorities(Schedule schedule, std::uint64_t block, std::span<std::uint16_t> threads,
+                     unsigned lanes_per_warp = 32);
 
 // The order of the blocks of a grid, without memory: a bijection of 0..count-1.
 class BlockOrder {

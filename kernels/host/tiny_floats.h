@@ -19,6 +19,9 @@ struct TinyFormat {
 };
 inline constexpr TinyFormat kTinyE4m3{kE4m3, 7, 448, true, 8};
 inline constexpr TinyFormat kTinyE5m2{kE5m2, 7, 57344, true, 8};
+// Of these an infinity is NaN, saturated or not.
+inline constexpr TinyFormat kTinyE4m3fnuz{kE4m3fnuz, 7, 240, true, 8};
+inline constexpr TinyFormat kTinyE5m2fnuz{kE5m2fnuz, 7, 57344, true, 8};
 inline constexpr TinyFormat kTinyE2m3{kE2m3, 5, 7.5, false, 8};
 inline constexpr TinyFormat kTinyE3m2{kE3m2, 5, 28, false, 8};
 inline constexpr TinyFormat kTinyE2m1{kE2m1, 3, 6, false, 4};
@@ -26,14 +29,16 @@ inline constexpr TinyFormat kTinyE2m1{kE2m1, 3, 6, false, 4};
 // Saturated, what is too large, infinity included, becomes the largest finite number. NaN stays NaN.
 inline unsigned char to_tiny(double value, const TinyFormat& format, bool saturate,
                              Rounding rounding = Rounding::kNearest) {
-  if ((saturate || !format.has_nan) && std::fabs(value) > format.largest)
+  const bool infinity_is_nan = std::isinf(value) && has_one_zero(format.bits, format.sign_bit);
+  if ((saturate || !format.has_nan) && std::fabs(value) > format.largest && !infinity_is_nan)
     value = std::copysign(format.largest, value);
   return static_cast<unsigned char>(round_to_bits(value, format.bits, format.sign_bit, rounding));
 }
 // The same of a double: of a NaN the sign and the highest bits of the payload stay.
 inline unsigned char double_to_tiny(double value, const TinyFormat& format, bool saturate,
                                     Rounding rounding = Rounding::kNearest) {
-  if (!std::isnan(value) || !format.has_nan) return to_tiny(value, format, saturate, rounding);
+  if (!std::isnan(value) || !format.has_nan || has_one_zero(format.bits, format.sign_bit))
+    return to_tiny(value, format, saturate, rounding);
   const auto second_bit = static_cast<int>(std::bit_cast<std::uint64_t>(value) >> 50 & 1);
   const int nan = format.bits.mantissa_bits == 2 ? 0x7e | second_bit : 0x7f;
   return static_cast<unsigned char>((std::signbit(value) ? 0x80 : 0) | nan);

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "kernels/host/block_operations.h"
+#include "kernels/host/wave_lanes.h"
 
 inline void __syncthreads(std::source_location site = std::source_location::current()) {
   normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreads, false, site);
@@ -32,27 +33,28 @@ inline void __barrier_sync(unsigned, std::source_location site = std::source_loc
   normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreads, false, site);
 }
 
-inline void __syncwarp(unsigned mask = 0xffffffffu,
+inline void __syncwarp(normproof::host::LaneMask mask = normproof::host::kEveryLane,
                        std::source_location site = std::source_location::current()) {
   normproof::host::sync_lanes(mask, site);
 }
 
-inline unsigned __ballot_sync(unsigned mask, int predicate,
-                              std::source_location site = std::source_location::current()) {
-  return normproof::host::vote(normproof::host::Operation::kBallot, mask, predicate != 0, site).true_lanes;
+inline normproof::host::LaneMask __ballot_sync(normproof::host::LaneMask mask, int predicate,
+                                               std::source_location site = std::source_location::current()) {
+  return static_cast<normproof::host::LaneMask>(
+      normproof::host::vote(normproof::host::Operation::kBallot, mask, predicate != 0, site).true_lanes);
 }
-inline int __any_sync(unsigned mask, int predicate,
+inline int __any_sync(normproof::host::LaneMask mask, int predicate,
                       std::source_location site = std::source_location::current()) {
   return normproof::host::vote(normproof::host::Operation::kAny, mask, predicate != 0, site).true_lanes != 0;
 }
-inline int __all_sync(unsigned mask, int predicate,
+inline int __all_sync(normproof::host::LaneMask mask, int predicate,
                       std::source_location site = std::source_location::current()) {
   const auto vote = normproof::host::vote(normproof::host::Operation::kAll, mask, predicate != 0, site);
   return vote.true_lanes == vote.lanes;
 }
 
 // Whether the predicate is the same in all lanes of the mask.
-inline int __uni_sync(unsigned mask, int predicate,
+inline int __uni_sync(normproof::host::LaneMask mask, int predicate,
                       std::source_location site = std::source_location::current()) {
   const auto vote = normproof::host::vote(normproof::host::Operation::kAll, mask, predicate != 0, site);
   return vote.true_lanes == vote.lanes || vote.true_lanes == 0;
@@ -60,7 +62,9 @@ inline int __uni_sync(unsigned mask, int predicate,
 
 // CUDA promises no more than that the calling lane is in it: a kernel that expects others is wrong, and fails
 // here.
-inline unsigned __activemask() { return 1u << normproof::host::lane_index(); }
+inline normproof::host::LaneMask __activemask() {
+  return normproof::host::LaneMask{1} << normproof::host::lane_index();
+}
 
 namespace normproof::host {
 // Types that are no numbers of the language but whose bits a shuffle moves, up to 8 bytes.
@@ -75,8 +79,7 @@ template <class T>
 concept Promoted = std::is_integral_v<T> && sizeof(T) < 4;
 
 template <Shuffleable T>
-T shuffle_value(Operation operation, unsigned mask, T value, int operand, int width,
-                std::source_location site) {
+T shuffle_value(Operation operation, Lanes mask, T value, int operand, int width, std::source_location site) {
   std::uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof value);
   bits = shuffle(operation, mask, bits, operand, width, site);
@@ -86,16 +89,16 @@ T shuffle_value(Operation operation, unsigned mask, T value, int operand, int wi
 }  // namespace internal
 }  // namespace normproof::host
 
-// A width of 32 or a smaller power of two splits the warp into segments.
+// A width of the warp or a smaller power of two splits it into segments.
 #define NORMPROOF_HOST_SHUFFLE(name, operation, Operand, operand)                                       \
   template <normproof::host::internal::Shuffleable T>                                                   \
-  T name(unsigned mask, T value, Operand operand, int width = 32,                                       \
+  T name(normproof::host::LaneMask mask, T value, Operand operand, int width = NORMPROOF_WAVE_LANES,    \
          std::source_location site = std::source_location::current()) {                                 \
     return normproof::host::internal::shuffle_value(normproof::host::Operation::operation, mask, value, \
                                                     static_cast<int>(operand), width, site);            \
   }                                                                                                     \
   template <normproof::host::internal::Promoted T>                                                      \
-  int name(unsigned mask, T value, Operand operand, int width = 32,                                     \
+  int name(normproof::host::LaneMask mask, T value, Operand operand, int width = NORMPROOF_WAVE_LANES,  \
            std::source_location site = std::source_location::current()) {                               \
     return name(mask, static_cast<int>(value), operand, width, site);                                   \
   }
@@ -107,10 +110,11 @@ NORMPROOF_HOST_SHUFFLE(__shfl_xor_sync, kShuffleXor, int, lane_mask)
 
 // --- reductions over the lanes of a mask, and lanes with the same value ---
 
-#define NORMPROOF_HOST_REDUCE(name, type, operation)                                                         \
-  inline type name(unsigned mask, type value, std::source_location site = std::source_location::current()) { \
-    return static_cast<type>(normproof::host::combine(normproof::host::Operation::operation, mask,           \
-                                                      static_cast<unsigned>(value), site));                  \
+#define NORMPROOF_HOST_REDUCE(name, type, operation)                                               \
+  inline type name(normproof::host::LaneMask mask, type value,                                     \
+                   std::source_location site = std::source_location::current()) {                  \
+    return static_cast<type>(normproof::host::combine(normproof::host::Operation::operation, mask, \
+                                                      static_cast<unsigned>(value), site));        \
   }
 NORMPROOF_HOST_REDUCE(__reduce_add_sync, unsigned, kReduceAdd)
 NORMPROOF_HOST_REDUCE(__reduce_add_sync, int, kReduceAdd)
@@ -125,19 +129,21 @@ NORMPROOF_HOST_REDUCE(__reduce_xor_sync, unsigned, kReduceXor)
 
 template <class T>
   requires(std::is_arithmetic_v<T> && (sizeof(T) == 4 || sizeof(T) == 8))
-unsigned __match_any_sync(unsigned mask, T value,
-                          std::source_location site = std::source_location::current()) {
+normproof::host::LaneMask __match_any_sync(normproof::host::LaneMask mask, T value,
+                                           std::source_location site = std::source_location::current()) {
   std::uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof value);
-  return normproof::host::combine(normproof::host::Operation::kMatchAny, mask, bits, site);
+  return static_cast<normproof::host::LaneMask>(
+      normproof::host::combine(normproof::host::Operation::kMatchAny, mask, bits, site));
 }
 template <class T>
   requires(std::is_arithmetic_v<T> && (sizeof(T) == 4 || sizeof(T) == 8))
-unsigned __match_all_sync(unsigned mask, T value, int* all,
-                          std::source_location site = std::source_location::current()) {
+normproof::host::LaneMask __match_all_sync(normproof::host::LaneMask mask, T value, int* all,
+                                           std::source_location site = std::source_location::current()) {
   std::uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof value);
-  const unsigned lanes = normproof::host::combine(normproof::host::Operation::kMatchAll, mask, bits, site);
+  const auto lanes = static_cast<normproof::host::LaneMask>(
+      normproof::host::combine(normproof::host::Operation::kMatchAll, mask, bits, site));
   *all = lanes != 0;
   return lanes;
 }

@@ -4,7 +4,10 @@
 
 #include <bit>
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -84,6 +87,11 @@ void for_each_element(const Row& row, const Visit& visit) {
     }
   }
 }
+
+// What a verdict says, in words: the witness, or the elements that no point of the window explains.
+// `unknowns` are the names of one or two; `column_of`, where given, says which element a slot has.
+std::string to_text(const RowVerdict& verdict, std::span<const std::string_view> unknowns,
+                    const std::function<std::int64_t(std::int64_t)>& column_of = {});
 
 // Sets the elements that `box` does not satisfy for sure.
 template <typename Row>

@@ -102,11 +102,7 @@ class Search {
     Node root{start, {}};
     collect(root.box, root.elements);
     if (root.elements.size() > 2 * kFirstElements) {
-      std::vector<std::int32_t> first;
-      for (std::size_t i = 0; i < kFirstElements; ++i) {
-        first.push_back(root.elements[i * root.elements.size() / kFirstElements]);
-      }
-      if (!contract(root.box, first)) {
+      if (!contract_by_few(root)) {
         ++result_.boxes;
         return false;
       }
@@ -122,7 +118,7 @@ class Search {
         result_.gave_up = true;
         return true;
       }
-      if (!contract(node.box, node.elements)) continue;
+      if (!contract_by_few(node) || !contract(node.box, node.elements)) continue;
       const Point tried{middle(node.box.first), middle(node.box.second)};
       const std::optional<std::int32_t> open_element = first_open(tried, node.elements);
       if (!open_element) {
@@ -136,6 +132,18 @@ class Search {
       }
     }
     return false;
+  }
+
+  // Cuts the box by some of its elements, where it has many: those that cut other boxes last, and others.
+  bool contract_by_few(Node& node) {
+    if (node.elements.size() <= 2 * kFirstElements) return true;
+    const std::size_t known = std::min(kFirstElements, result_.used.size());
+    std::vector<std::int32_t> few(result_.used.end() - static_cast<std::ptrdiff_t>(known),
+                                  result_.used.end());
+    for (std::size_t i = 0; i < kFirstElements; ++i) {
+      few.push_back(node.elements[i * node.elements.size() / kFirstElements]);
+    }
+    return contract(node.box, few);
   }
 
   // An element whose bits the point does not give.

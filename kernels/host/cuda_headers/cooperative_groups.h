@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cuda_runtime.h>
+#include <bit>
 
 #include <cstring>
 #include <source_location>
@@ -58,10 +59,12 @@ class thread_block_tile;
 
 namespace details {
 
-// `Size` lanes of a warp, a power of two up to 32, that begin at a multiple of it.
+using normproof::host::LaneMask;
+
+// `Size` lanes of a warp, a power of two up to all, that begin at a multiple of it.
 template <unsigned Size>
 class Tile {
-  static_assert(Size >= 1 && Size <= 32 && (Size & (Size - 1)) == 0,
+  static_assert(Size >= 1 && Size <= NORMPROOF_WAVE_LANES && (Size & (Size - 1)) == 0,
                 "larger tiles span warps: not on the CPU");
   static constexpr int kWidth = static_cast<int>(Size);
 
@@ -94,20 +97,22 @@ class Tile {
   }
   int any(int predicate, Site site = Site::current()) const { return __any_sync(mask(), predicate, site); }
   int all(int predicate, Site site = Site::current()) const { return __all_sync(mask(), predicate, site); }
-  unsigned ballot(int predicate, Site site = Site::current()) const {
+  LaneMask ballot(int predicate, Site site = Site::current()) const {
     return __ballot_sync(mask(), predicate, site) >> first_lane();
   }
   template <class T>
-  unsigned match_any(T value, Site site = Site::current()) const {
+  LaneMask match_any(T value, Site site = Site::current()) const {
     return __match_any_sync(mask(), value, site) >> first_lane();
   }
   template <class T>
-  unsigned match_all(T value, int& all, Site site = Site::current()) const {
+  LaneMask match_all(T value, int& all, Site site = Site::current()) const {
     return __match_all_sync(mask(), value, &all, site) >> first_lane();
   }
 
-  static unsigned first_lane() { return rank_in_block() % 32 / Size * Size; }
-  static unsigned mask() { return (Size == 32 ? 0xffffffffu : (1u << Size % 32) - 1u) << first_lane(); }
+  static unsigned first_lane() { return rank_in_block() % NORMPROOF_WAVE_LANES / Size * Size; }
+  static LaneMask mask() {
+    return normproof::host::kEveryLane >> (NORMPROOF_WAVE_LANES - Size) << first_lane();
+  }
 };
 
 }  // namespace details
@@ -143,14 +148,15 @@ thread_block_tile<Size, Parent> tiled_partition(const Parent&) {
 // Lanes of a warp that were found equal, ranked by their order.
 class coalesced_group {
  public:
-  explicit coalesced_group(unsigned lanes, unsigned number = 0, unsigned groups = 1)
+  explicit coalesced_group(details::LaneMask lanes, unsigned number = 0, unsigned groups = 1)
       : lanes_(lanes), number_(number), groups_(groups) {}
 
   void sync(details::Site site = details::Site::current()) const { __syncwarp(lanes_, site); }
-  unsigned size() const { return static_cast<unsigned>(__popc(lanes_)); }
+  unsigned size() const { return static_cast<unsigned>(std::popcount(lanes_)); }
   unsigned num_threads() const { return size(); }
   unsigned thread_rank() const {
-    return static_cast<unsigned>(__popc(lanes_ & ((1u << normproof::host::lane_index()) - 1u)));
+    const details::LaneMask below = (details::LaneMask{1} << normproof::host::lane_index()) - 1;
+    return static_cast<unsigned>(std::popcount(lanes_ & below));
   }
   unsigned meta_group_rank() const { return number_; }
   unsigned meta_group_size() const { return groups_; }
@@ -158,8 +164,9 @@ class coalesced_group {
   template <class T>
   T shfl(const T& value, unsigned source, details::Site site = details::Site::current()) const {
     const unsigned lane = lane_of(source % size());
-    return details::shuffle_words(
-        value, [&](unsigned word) { return __shfl_sync(lanes_, word, static_cast<int>(lane), 32, site); });
+    return details::shuffle_words(value, [&](unsigned word) {
+      return __shfl_sync(lanes_, word, static_cast<int>(lane), NORMPROOF_WAVE_LANES, site);
+    });
   }
   template <class T>
   T shfl_down(const T& value, unsigned delta, details::Site site = details::Site::current()) const {
@@ -177,37 +184,44 @@ class coalesced_group {
   int all(int predicate, details::Site site = details::Site::current()) const {
     return __all_sync(lanes_, predicate, site);
   }
-  unsigned ballot(int predicate, details::Site site = details::Site::current()) const {
+  details::LaneMask ballot(int predicate, details::Site site = details::Site::current()) const {
     return packed(__ballot_sync(lanes_, predicate, site));
   }
 
  private:
-  unsigned lane_of(unsigned rank) const { return __fns(lanes_, 0, static_cast<int>(rank) + 1); }
+  unsigned lane_of(unsigned rank) const {
+    details::LaneMask rest = lanes_;
+    for (; rank > 0; --rank) rest &= rest - 1;
+    return static_cast<unsigned>(std::countr_zero(rest));
+  }
   // The bits of the group's lanes side by side.
-  unsigned packed(unsigned lanes) const {
-    unsigned result = 0;
+  details::LaneMask packed(details::LaneMask lanes) const {
+    details::LaneMask result = 0;
     for (unsigned rank = 0; rank < size(); ++rank) result |= (lanes >> lane_of(rank) & 1u) << rank;
     return result;
   }
 
-  unsigned lanes_, number_, groups_;
+  details::LaneMask lanes_;
+  unsigned number_, groups_;
 };
 
 // Lanes of the tile with the same label; groups are numbered by their first lanes.
 template <unsigned Size, class Parent, class Label>
 coalesced_group labeled_partition(const thread_block_tile<Size, Parent>& tile, Label label,
                                   details::Site site = details::Site::current()) {
-  const unsigned same = __match_any_sync(tile.mask(), static_cast<int>(label), site);
-  const unsigned first = same & (0u - same);
-  const unsigned firsts = __ballot_sync(tile.mask(), first == 1u << normproof::host::lane_index(), site);
-  return coalesced_group(same, static_cast<unsigned>(__popc(firsts & (first - 1u))),
-                         static_cast<unsigned>(__popc(firsts)));
+  using details::LaneMask;
+  const LaneMask same = __match_any_sync(tile.mask(), static_cast<int>(label), site);
+  const LaneMask first = same & (LaneMask{0} - same);
+  const LaneMask own = LaneMask{1} << normproof::host::lane_index();
+  const LaneMask firsts = __ballot_sync(tile.mask(), first == own, site);
+  return coalesced_group(same, static_cast<unsigned>(std::popcount(firsts & (first - 1))),
+                         static_cast<unsigned>(std::popcount(firsts)));
 }
 template <unsigned Size, class Parent>
 coalesced_group binary_partition(const thread_block_tile<Size, Parent>& tile, bool predicate,
                                  details::Site site = details::Site::current()) {
-  const unsigned holds = __ballot_sync(tile.mask(), predicate, site);
-  const unsigned exists = __ballot_sync(tile.mask(), 1, site);
+  const details::LaneMask holds = __ballot_sync(tile.mask(), predicate, site);
+  const details::LaneMask exists = __ballot_sync(tile.mask(), 1, site);
   return coalesced_group(predicate ? holds : exists & ~holds, predicate ? 1 : 0, 2);
 }
 

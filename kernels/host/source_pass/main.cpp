@@ -1,7 +1,7 @@
 // normproof-cuda-source-pass: makes CUDA sources compile with a plain C++ compiler, and their headers. Called
 // by the CMake function normproof_add_cuda_host_target().
 //
-//   normproof-cuda-source-pass --output FOLDER --depfile FILE [--include FOLDER...] -- SOURCE...
+//   normproof-cuda-source-pass --output FOLDER --depfile FILE [--hip] [--include FOLDER...] -- SOURCE...
 //
 // Each SOURCE becomes FOLDER/<its path>.cpp; headers that need a change too, wherever they are found beside
 // the file that includes them or in an --include folder, become FOLDER/<their path>.
@@ -32,6 +32,7 @@ using std::filesystem::path;
 struct Options {
   path output, depfile;
   std::vector<path> includes, sources;
+  bool hip = false;
 };
 
 std::string read(const path& file) {
@@ -55,6 +56,9 @@ class Pass {
 
   void run() {
     for (const path& source : options_.sources) find(canonical(source));
+    // HIP has what CUDA has no more.
+    if (options_.hip)
+      defined_.insert({"__shfl", "__shfl_up", "__shfl_down", "__shfl_xor", "__any", "__all", "__ballot"});
     for (auto& [file, input] : files_) add_defined_names(input.tokens, defined_);
     for (auto& [file, input] : files_) input.changed = rewrite(input.tokens, defined_);
     // Whoever includes a changed file is changed.
@@ -145,7 +149,9 @@ Options parse(const std::vector<std::string>& arguments) {
   Options options;
   std::string current;
   for (const std::string& argument : arguments) {
-    if (argument.starts_with("--")) {
+    if (argument == "--hip" && current != "--") {
+      options.hip = true;
+    } else if (argument.starts_with("--")) {
       current = argument;
     } else if (current == "--output") {
       options.output = argument;
@@ -160,7 +166,8 @@ Options parse(const std::vector<std::string>& arguments) {
     }
   }
   if (options.output.empty() || options.depfile.empty() || options.sources.empty())
-    throw std::invalid_argument("wanted: --output FOLDER --depfile FILE [--include FOLDER...] -- SOURCE...");
+    throw std::invalid_argument(
+        "wanted: --output FOLDER --depfile FILE [--hip] [--include FOLDER...] -- SOURCE...");
   return options;
 }
 

@@ -188,8 +188,7 @@ std::vector<float> faulty(const Subject& subject, float root, int fault, Random&
       return other.plain(root);
     case 3:
       other.rule.first = static_cast<RopeContraction>((static_cast<int>(other.rule.first) + 1) % 3);
-      other.rule.rounds_steps = false;
-      return other.plain(root);
+      return other.plain(root);  // the same where both products are rounded to T
     case 4:
       other.rule.order = static_cast<NormOrder>((static_cast<int>(other.rule.order) + 1) % 3);
       return other.plain(root);
@@ -199,15 +198,17 @@ std::vector<float> faulty(const Subject& subject, float root, int fault, Random&
     case 6:
       other.rule.interleaved = !other.rule.interleaved;
       return other.plain(root);
+    case 7:
+      other.rule.rounds_steps = !other.rule.rounds_steps;
+      return other.plain(root);
     default:
       return subject.plain(number_at(position_of(root) + static_cast<Position>(random.between(-300, 300))));
   }
 }
-constexpr std::array<const char*, 8> kFaults = {
-    "one element one number up",      "half the head with the next r",
-    "the other rounding of the norm", "another contraction",
-    "another order of the products",  "rotated backwards",
-    "neox for interleaved",           "r off by up to 300"};
+constexpr std::array<const char*, 9> kFaults = {
+    "one element one number up", "half the head with the next r",      "the other rounding of the norm",
+    "another contraction",       "another order of the products",      "rotated backwards",
+    "neox for interleaved",      "the other rounding of the rotation", "r off by up to 300"};
 
 TEST(QkNormRopeSearch, AgreesWithEnumeration) {
   const std::uint64_t seed = test::seed(32);

@@ -9,5 +9,5 @@
 #include <cub/warp/warp_scan.cuh>
 
 #ifndef CUB_PTX_WARP_THREADS
-#define CUB_PTX_WARP_THREADS 32
+#define CUB_PTX_WARP_THREADS NORMPROOF_WAVE_LANES
 #endif

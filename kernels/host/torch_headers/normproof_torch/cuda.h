@@ -3,6 +3,9 @@
 
 #include <cublas_v2.h>
 #include <normproof_torch/tensor.h>
+#ifdef NORMPROOF_HIP
+#include <hip/hip_runtime.h>
+#endif
 
 namespace c10::cuda {
 
@@ -49,7 +52,11 @@ using namespace c10::cuda;
 inline const cudaDeviceProp* getDeviceProperties(std::int64_t) {
   static const cudaDeviceProp properties = [] {
     cudaDeviceProp found;
+#ifdef NORMPROOF_HIP
+    hipGetDeviceProperties(&found, 0);
+#else
     cudaGetDeviceProperties(&found, 0);
+#endif
     return found;
   }();
   return &properties;
@@ -59,7 +66,7 @@ inline cublasHandle_t getCurrentCUDABlasHandle() {
   normproof::host::note_unavailable("at::cuda::getCurrentCUDABlasHandle");
   return nullptr;
 }
-inline int warp_size() { return 32; }
+inline int warp_size() { return NORMPROOF_WAVE_LANES; }
 inline bool is_available() { return true; }
 }  // namespace at::cuda
 namespace torch::cuda {
@@ -80,7 +87,7 @@ using namespace at::cuda;
 #define C10_LAUNCH_BOUNDS_1(...)
 #define C10_LAUNCH_BOUNDS_2(...)
 #define C10_LAUNCH_BOUNDS(...)
-#define C10_WARP_SIZE 32
+#define C10_WARP_SIZE NORMPROOF_WAVE_LANES
 #define C10_RESTRICT __restrict__
 #define C10_ALWAYS_INLINE inline __attribute__((always_inline))
 #define C10_LIKELY(condition) (condition)
@@ -93,22 +100,26 @@ using namespace at::cuda;
 
 // Shuffles under torch's names.
 template <class T>
-T WARP_SHFL_XOR(T value, int lanes, int width = 32, unsigned mask = 0xffffffffu,
+T WARP_SHFL_XOR(T value, int lanes, int width = NORMPROOF_WAVE_LANES,
+                normproof::host::LaneMask mask = normproof::host::kEveryLane,
                 std::source_location site = std::source_location::current()) {
   return __shfl_xor_sync(mask, value, lanes, width, site);
 }
 template <class T>
-T WARP_SHFL(T value, int lane, int width = 32, unsigned mask = 0xffffffffu,
+T WARP_SHFL(T value, int lane, int width = NORMPROOF_WAVE_LANES,
+            normproof::host::LaneMask mask = normproof::host::kEveryLane,
             std::source_location site = std::source_location::current()) {
   return __shfl_sync(mask, value, lane, width, site);
 }
 template <class T>
-T WARP_SHFL_DOWN(T value, unsigned delta, int width = 32, unsigned mask = 0xffffffffu,
+T WARP_SHFL_DOWN(T value, unsigned delta, int width = NORMPROOF_WAVE_LANES,
+                 normproof::host::LaneMask mask = normproof::host::kEveryLane,
                  std::source_location site = std::source_location::current()) {
   return __shfl_down_sync(mask, value, delta, width, site);
 }
 template <class T>
-T WARP_SHFL_UP(T value, unsigned delta, int width = 32, unsigned mask = 0xffffffffu,
+T WARP_SHFL_UP(T value, unsigned delta, int width = NORMPROOF_WAVE_LANES,
+               normproof::host::LaneMask mask = normproof::host::kEveryLane,
                std::source_location site = std::source_location::current()) {
   return __shfl_up_sync(mask, value, delta, width, site);
 }

@@ -17,7 +17,8 @@ template <class T, int BLOCK_DIM_X, BlockReduceAlgorithm = BLOCK_REDUCE_WARP_RED
           int BLOCK_DIM_Z = 1>
 class BlockReduce {
   static constexpr int kThreads = BLOCK_DIM_X * BLOCK_DIM_Y * BLOCK_DIM_Z;
-  static constexpr int kWarps = (kThreads + 31) / 32;
+  static constexpr int kLanes = NORMPROOF_WAVE_LANES;
+  static constexpr int kWarps = (kThreads + kLanes - 1) / kLanes;
   using Warp = WarpReduce<T>;
 
  public:
@@ -53,12 +54,12 @@ class BlockReduce {
   T Reduce(T input, Operation operation, int valid_items,
            std::source_location site = std::source_location::current()) {
     const int thread = static_cast<int>(threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z));
-    const int warp = thread / 32;
+    const int warp = thread / kLanes;
     const int valid = valid_items < kThreads ? valid_items : kThreads;
-    const int warps = (valid + 31) / 32;
+    const int warps = (valid + kLanes - 1) / kLanes;
     typename Warp::TempStorage none;
-    T reduced = reduce_warp(none, input, operation, valid - warp * 32, site);
-    if (thread % 32 == 0 && warp < warps) std::memcpy(storage_.of_warp[warp], &reduced, sizeof(T));
+    T reduced = reduce_warp(none, input, operation, valid - warp * kLanes, site);
+    if (thread % kLanes == 0 && warp < warps) std::memcpy(storage_.of_warp[warp], &reduced, sizeof(T));
     normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreads, false, site);
     if (thread == 0) {
       for (int other = 1; other < warps; ++other) {

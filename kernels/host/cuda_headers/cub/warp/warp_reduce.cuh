@@ -15,20 +15,24 @@ namespace cub {
 namespace internal {
 // Any trivially copyable type, in words of 32 bits, from this lane.
 template <class T>
-T shuffled_words(const T& value, unsigned mask, int source, std::source_location site) {
+T shuffled_words(const T& value, normproof::host::LaneMask mask, int source, std::source_location site) {
   static_assert(std::is_trivially_copyable_v<T>);
   unsigned words[(sizeof(T) + 3) / 4] = {};
   std::memcpy(words, &value, sizeof(T));
-  for (unsigned& word : words) word = __shfl_sync(mask, word, source, 32, site);
+  for (unsigned& word : words) word = __shfl_sync(mask, word, source, NORMPROOF_WAVE_LANES, site);
   T result;
   std::memcpy(static_cast<void*>(&result), words, sizeof(T));
   return result;
 }
+// The first `lanes` lanes of a warp.
+constexpr normproof::host::LaneMask first_lanes(int lanes) {
+  return normproof::host::kEveryLane >> (NORMPROOF_WAVE_LANES - lanes);
+}
 }  // namespace internal
 
-template <class T, int LOGICAL_WARP_THREADS = 32>
+template <class T, int LOGICAL_WARP_THREADS = NORMPROOF_WAVE_LANES>
 class WarpReduce {
-  static_assert(LOGICAL_WARP_THREADS >= 1 && LOGICAL_WARP_THREADS <= 32);
+  static_assert(LOGICAL_WARP_THREADS >= 1 && LOGICAL_WARP_THREADS <= NORMPROOF_WAVE_LANES);
 
  public:
   struct TempStorage {
@@ -53,7 +57,7 @@ class WarpReduce {
            std::source_location site = std::source_location::current()) {
     const int lane = static_cast<int>(normproof::host::lane_index()) % LOGICAL_WARP_THREADS;
     const int first = static_cast<int>(normproof::host::lane_index()) - lane;
-    const unsigned all = LOGICAL_WARP_THREADS == 32 ? 0xffffffffu : (1u << LOGICAL_WARP_THREADS) - 1u;
+    constexpr normproof::host::LaneMask all = internal::first_lanes(LOGICAL_WARP_THREADS);
     const int count = valid_items < LOGICAL_WARP_THREADS ? valid_items : LOGICAL_WARP_THREADS;
     T reduced = input;
     for (int offset = 1; offset < LOGICAL_WARP_THREADS; offset *= 2) {

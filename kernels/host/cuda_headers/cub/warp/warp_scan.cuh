@@ -5,7 +5,7 @@
 
 namespace cub {
 
-template <class T, int LOGICAL_WARP_THREADS = 32>
+template <class T, int LOGICAL_WARP_THREADS = NORMPROOF_WAVE_LANES>
 class WarpScan {
   using Site = std::source_location;
 
@@ -57,9 +57,7 @@ class WarpScan {
  private:
   static int lane() { return static_cast<int>(normproof::host::lane_index()) % LOGICAL_WARP_THREADS; }
   static int first() { return static_cast<int>(normproof::host::lane_index()) - lane(); }
-  static unsigned mask() {
-    return (LOGICAL_WARP_THREADS == 32 ? 0xffffffffu : (1u << LOGICAL_WARP_THREADS % 32) - 1u) << first();
-  }
+  static normproof::host::LaneMask mask() { return internal::first_lanes(LOGICAL_WARP_THREADS) << first(); }
   template <class Operation>
   void scan(T input, T& before, T& inclusive, Operation operation, T& aggregate, Site site) {
     T sum = internal::shuffled_words(input, mask(), first(), site);

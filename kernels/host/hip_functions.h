@@ -1,0 +1,69 @@
+// HIP's operations of a wave. They have no mask: the lanes that run together take part, which are those of
+// one branch. Included by the stand-in for hip_runtime.h.
+#ifndef NORMPROOF_KERNELS_HOST_HIP_FUNCTIONS_H
+#define NORMPROOF_KERNELS_HOST_HIP_FUNCTIONS_H
+
+#include <source_location>
+
+#include "kernels/host/warp_intrinsics.h"
+
+#define NORMPROOF_HIP_SHUFFLE(name, operation, Operand, operand)                             \
+  template <normproof::host::internal::Shuffleable T>                                        \
+  T name(T value, Operand operand, int width = NORMPROOF_WAVE_LANES,                         \
+         std::source_location site = std::source_location::current()) {                      \
+    return normproof::host::internal::shuffle_value(normproof::host::Operation::operation,   \
+                                                    normproof::host::kLanesTogether, value,  \
+                                                    static_cast<int>(operand), width, site); \
+  }                                                                                          \
+  template <normproof::host::internal::Promoted T>                                           \
+  int name(T value, Operand operand, int width = NORMPROOF_WAVE_LANES,                       \
+           std::source_location site = std::source_location::current()) {                    \
+    return name(static_cast<int>(value), operand, width, site);                              \
+  }
+NORMPROOF_HIP_SHUFFLE(__shfl, kShuffle, int, source_lane)
+NORMPROOF_HIP_SHUFFLE(__shfl_up, kShuffleUp, unsigned, delta)
+NORMPROOF_HIP_SHUFFLE(__shfl_down, kShuffleDown, unsigned, delta)
+NORMPROOF_HIP_SHUFFLE(__shfl_xor, kShuffleXor, int, lane_mask)
+#undef NORMPROOF_HIP_SHUFFLE
+
+inline unsigned long long __ballot(int predicate,
+                                   std::source_location site = std::source_location::current()) {
+  return normproof::host::vote(normproof::host::Operation::kBallot, normproof::host::kLanesTogether,
+                               predicate != 0, site)
+      .true_lanes;
+}
+inline unsigned long long __ballot64(int predicate,
+                                     std::source_location site = std::source_location::current()) {
+  return __ballot(predicate, site);
+}
+inline int __any(int predicate, std::source_location site = std::source_location::current()) {
+  return __ballot(predicate, site) != 0;
+}
+inline int __all(int predicate, std::source_location site = std::source_location::current()) {
+  const auto vote = normproof::host::vote(normproof::host::Operation::kAll, normproof::host::kLanesTogether,
+                                          predicate != 0, site);
+  return vote.true_lanes == vote.lanes;
+}
+inline unsigned __lane_id() { return normproof::host::lane_index(); }
+
+// What sources take from the compiler for AMD's GPUs.
+inline int __builtin_amdgcn_readfirstlane(int value,
+                                          std::source_location site = std::source_location::current()) {
+  const unsigned long long together = __ballot(1, site);
+  return __shfl(value, __builtin_ctzll(together), NORMPROOF_WAVE_LANES, site);
+}
+inline int __builtin_amdgcn_ds_bpermute(int address, int value,
+                                        std::source_location site = std::source_location::current()) {
+  return __shfl(value, address / 4 % NORMPROOF_WAVE_LANES, NORMPROOF_WAVE_LANES, site);
+}
+inline int __builtin_amdgcn_wavefrontsize() { return NORMPROOF_WAVE_LANES; }
+inline void __builtin_amdgcn_s_barrier(std::source_location site = std::source_location::current()) {
+  normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreads, false, site);
+}
+inline void __builtin_amdgcn_wave_barrier(std::source_location site = std::source_location::current()) {
+  normproof::host::sync_lanes(normproof::host::kLanesTogether, site);
+}
+inline float __builtin_amdgcn_rcpf(float value) { return 1.0f / value; }
+inline float __builtin_amdgcn_rsqf(float value) { return rsqrtf(value); }
+
+#endif

@@ -85,8 +85,8 @@ class TargetBox final : public BlackBox {
       write(of_call, kept.tensors[call], true);
       require_completed(results[call]);
       for (std::size_t row = 0; row < of_call.size(); ++row)
-        read[(first_call + call) * static_cast<std::size_t>(shape_.rows) + row] = load_bits(
-            results[call].outputs[shown_output(shape_)], output_dtype(), index_of(row, of_call[row].read));
+        read[(first_call + call) * static_cast<std::size_t>(shape_.rows) + row] =
+            load_bits(read_output(results[call]), output_dtype(), index_of(row, of_call[row].read));
     }
   }
 

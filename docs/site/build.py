@@ -88,14 +88,27 @@ def help_of(program):
     return "\n\n".join(f"## {command}\n\n```text\n{said(command)}\n```" for command in commands)
 
 
+def navigation(source):
+    """The pages that mkdocs.yml does not name, for the end of its navigation."""
+    settings = (ROOT / "docs/site/mkdocs.yml").read_text()
+    lines = []
+    for page in sorted(source.glob("**/*.md")):
+        path = page.relative_to(source)
+        if f": {path}\n" not in settings:
+            heading = re.search(r"^# (.*)", page.read_text(), re.MULTILINE)
+            title = re.sub(r'["\\\\]', "", heading[1] if heading else str(path))
+            lines.append(f'      - "{title}": {path}\n')
+    return "".join(lines)
+
+
 def build(source, output):
     """Runs mkdocs; what it says on the way is shown where it fails."""
     config = source.parent / "mkdocs.yml"
     config.write_text((ROOT / "docs/site/mkdocs.yml").read_text()
                       .replace("handlers:\n        python:\n", f"handlers:\n        python:\n          paths: [{ROOT / 'python'}]\n")
                       .replace("ARGUMENT_LISTS", str(ROOT / "docs/site/argument_lists.py"))
-                      + f"docs_dir: {source}\nsite_dir: {output}\n")
-    done = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--clean", "--config-file", config],
+                      + navigation(source) + f"docs_dir: {source}\nsite_dir: {output}\n")
+    done = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--clean", "--config-file", config],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
     if done.returncode:
         sys.exit(f"mkdocs:\n{done.stdout}")

@@ -44,6 +44,17 @@ class Site(unittest.TestCase):
                                ("oracle/CONTRACT.html", "rnd_D(z)")):
                 self.assertIn(said, pathlib.Path(folder, page).read_text(), page)
 
+    def test_a_link_that_leads_nowhere_stops_the_build(self):
+        with tempfile.TemporaryDirectory() as folder:
+            source = pathlib.Path(folder, "pages")
+            build.Site(source).write("")
+            page = source / "limits.md"
+            page.write_text(page.read_text() + "\n[nowhere](glossary.md#nowhere)\n")
+            made = subprocess.run([environment(), "-c", f"import pathlib, build; build.build(pathlib.Path({str(source)!r}), {folder + '/site'!r})"],
+                                  cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            self.assertNotEqual(made.returncode, 0)
+            self.assertIn("#nowhere", made.stdout)
+
     def test_a_page_that_loads_from_elsewhere_is_found(self):
         with tempfile.TemporaryDirectory() as folder:
             for number, text in enumerate(('<a href="https://example.org">read</a> <link rel="canonical" href="https://example.org/">',

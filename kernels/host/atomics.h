@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <concepts>
+#include <cstring>
 #include <type_traits>
 
 namespace normproof::host::internal {
@@ -70,6 +71,43 @@ inline unsigned int atomicInc(unsigned int* address, unsigned int bound) {
 inline unsigned int atomicDec(unsigned int* address, unsigned int bound) {
   return normproof::host::internal::change_atomically(
       address, [&](unsigned old) { return old == 0 || old > bound ? bound : old - 1; });
+}
+
+namespace normproof::host::internal {
+// 16 bytes that are copied as they are and lie at a multiple of 16.
+template <class T>
+concept WideAtomic = sizeof(T) == 16 && alignof(T) >= 16 && std::is_trivially_copyable_v<T>;
+
+// Processors that cannot change 16 bytes at once do it behind a lock, all OS threads the same.
+class WideLock {
+ public:
+  WideLock() {
+    while (taken_.test_and_set(std::memory_order_acquire)) {
+    }
+  }
+  ~WideLock() { taken_.clear(std::memory_order_release); }
+  WideLock(const WideLock&) = delete;
+  WideLock& operator=(const WideLock&) = delete;
+
+ private:
+  static inline std::atomic_flag taken_;
+};
+}  // namespace normproof::host::internal
+
+template <normproof::host::internal::WideAtomic T>
+T atomicExch(T* address, std::type_identity_t<T> value) {
+  const normproof::host::internal::WideLock lock;
+  const T old = *address;
+  *address = value;
+  return old;
+}
+// By the bits, whatever the numbers are.
+template <normproof::host::internal::WideAtomic T>
+T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
+  const normproof::host::internal::WideLock lock;
+  const T old = *address;
+  if (std::memcmp(&old, &expected, sizeof old) == 0) *address = value;
+  return old;
 }
 
 // Among the threads of a block, or of all devices: the same.

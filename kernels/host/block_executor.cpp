@@ -127,6 +127,7 @@ void BlockExecutor::run_block() {
   live_set_.fill(block_threads_);
   ready_.fill(block_threads_);
   arrivals_ = true_predicates_ = 0;
+  for (NamedBarrier& barrier : named_barriers_) barrier.arrived = 0;
   for (unsigned i = 0; i << lane_bits_ < block_threads_; ++i) {
     const unsigned lanes = std::min(block_threads_ - (i << lane_bits_), lanes_per_warp_);
     warps_[i].live = ~LaneBits{0} >> (kMaxLanesPerWarp - lanes);
@@ -223,6 +224,45 @@ BarrierVote BlockExecutor::wait_at_barrier(Operation operation, bool predicate, 
   wait(self);
   acquire_order(order);
   return barrier_vote_;
+}
+
+void BlockExecutor::wait_at_named_barrier(unsigned barrier, unsigned threads, bool only_arrives,
+                                          std::source_location site) {
+  if (aborting_) [[unlikely]]
+    throw BlockAborted{};
+  const auto refuse = [&](const std::string& why) {
+    fail(LaunchError::kDivergentBarrier, describe(Operation::kNamedBarrier, 0, site) + ": " + why);
+  };
+  if (barrier >= named_barriers_.size()) refuse("barrier " + std::to_string(barrier) + ", there are 0 to 15");
+  if (threads == 0 || threads % lanes_per_warp_ != 0 || threads > block_threads_)
+    refuse(std::to_string(threads) + " threads, of a block of " + std::to_string(block_threads_) +
+           ", are no multiple of a warp");
+  NamedBarrier& named = named_barriers_[barrier];
+  if (named.arrived != 0 && named.threads != threads)
+    refuse(std::to_string(threads) + " threads, while others wait for " + std::to_string(named.threads));
+  named.threads = threads;
+  ++named.arrived;
+  char* const order = &named.order[named.passed % 2];
+  release_order(order);
+  Thread& self = *running_;
+  if (!only_arrives) {
+    self.operation = Operation::kNamedBarrier;
+    self.mask = barrier;
+    self.site = site;
+  }
+  if (named.arrived == threads) {
+    named.arrived = 0;
+    ++named.passed;
+    for (unsigned i = 0; i < block_threads_; ++i) {
+      if (threads_[i].operation == Operation::kNamedBarrier && threads_[i].mask == barrier) {
+        threads_[i].operation = Operation::kNone;
+        make_ready(i);
+      }
+    }
+  }
+  if (only_arrives) return;
+  wait(self);
+  acquire_order(order);
 }
 
 void BlockExecutor::fail_at_other_barrier(Operation operation, std::source_location site) {

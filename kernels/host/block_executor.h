@@ -65,6 +65,8 @@ class BlockExecutor {
 
   // Called by the running CUDA thread; see block_operations.h.
   BarrierVote wait_at_barrier(Operation operation, bool predicate, std::source_location site);
+  void wait_at_named_barrier(unsigned barrier, unsigned threads, bool only_arrives,
+                             std::source_location site);
   // `value` is what the lane gives; for votes, whether its predicate holds. Returns the shuffled value, or
   // the lanes where it does.
   std::uint64_t exchange(Operation operation, Lanes lanes, std::uint64_t value, unsigned source_lane,
@@ -180,6 +182,14 @@ class BlockExecutor {
   Operation barrier_operation_ = Operation::kNone;
   std::source_location barrier_site_;
   BarrierVote barrier_vote_{};
+
+  // Barriers of some threads: how many have arrived, of how many.
+  struct NamedBarrier {
+    unsigned arrived = 0, threads = 0;
+    char order[2] = {};  // for ThreadSanitizer, taken in turns
+    unsigned passed = 0;
+  };
+  std::array<NamedBarrier, 16> named_barriers_{};
 
   // Addresses for ThreadSanitizer.
   char block_start_ = 0;

@@ -42,6 +42,10 @@ BarrierVote wait_at_barrier(Operation operation, bool predicate, std::source_loc
   return executor().wait_at_barrier(operation, predicate, site);
 }
 
+void wait_at_named_barrier(unsigned barrier, unsigned threads, bool only_arrives, std::source_location site) {
+  executor().wait_at_named_barrier(barrier, threads, only_arrives, site);
+}
+
 void sync_lanes(Lanes lanes, std::source_location site) {
   internal::BlockExecutor& block = executor();
   block.exchange(Operation::kSyncwarp, lanes, 0, block.lane(), site);

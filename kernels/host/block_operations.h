@@ -16,6 +16,7 @@ enum class Operation : std::uint8_t {
   kSyncthreadsOr,
   kSyncthreadsAnd,
   kSyncthreadsCount,
+  kNamedBarrier,
   kSyncwarp,
   kBallot,
   kAny,
@@ -59,6 +60,11 @@ struct Lanes {
   constexpr Lanes(LaneBits lanes, bool run_together) : mask(lanes), together(run_together) {}
 };
 inline constexpr Lanes kLanesTogether{0, true};
+
+// One of the block's barriers 0 to 15, for some of its threads: `threads` arrive at it, among them the
+// calling one, which waits for the others unless it only arrives. So many are a multiple of the lanes of a
+// warp.
+void wait_at_named_barrier(unsigned barrier, unsigned threads, bool only_arrives, std::source_location site);
 
 // Waits until every lane of them that has not exited has called the same operation with the same mask.
 void sync_lanes(Lanes lanes, std::source_location site);

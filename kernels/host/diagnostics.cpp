@@ -10,12 +10,15 @@ namespace normproof::host::internal {
 namespace {
 
 // In the order of Operation.
-constexpr std::array<const char*, 23> kCudaNames = {
-    "nothing",           "__syncthreads",     "__syncthreads_or",  "__syncthreads_and", "__syncthreads_count",
-    "__syncwarp",        "__ballot_sync",     "__any_sync",        "__all_sync",        "__shfl_sync",
-    "__shfl_up_sync",    "__shfl_down_sync",  "__shfl_xor_sync",   "__reduce_add_sync", "__reduce_min_sync",
-    "__reduce_max_sync", "__reduce_min_sync", "__reduce_max_sync", "__reduce_and_sync", "__reduce_or_sync",
-    "__reduce_xor_sync", "__match_any_sync",  "__match_all_sync"};
+constexpr std::array<const char*, 24> kCudaNames = {
+    "nothing",           "__syncthreads",       "__syncthreads_or",
+    "__syncthreads_and", "__syncthreads_count", "bar.sync of some threads",
+    "__syncwarp",        "__ballot_sync",       "__any_sync",
+    "__all_sync",        "__shfl_sync",         "__shfl_up_sync",
+    "__shfl_down_sync",  "__shfl_xor_sync",     "__reduce_add_sync",
+    "__reduce_min_sync", "__reduce_max_sync",   "__reduce_min_sync",
+    "__reduce_max_sync", "__reduce_and_sync",   "__reduce_or_sync",
+    "__reduce_xor_sync", "__match_any_sync",    "__match_all_sync"};
 static_assert(kCudaNames.size() == static_cast<std::size_t>(Operation::kMatchAll) + 1);
 
 std::string extent_fault(const char* what, unsigned int value, unsigned int limit) {

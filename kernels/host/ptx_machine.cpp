@@ -27,14 +27,37 @@ bool among(const std::array<std::string_view, Count>& names, std::string_view na
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+// No thread runs while another is in a statement, so a loop that waits for one would never end.
+constexpr std::size_t kMostBranches = 1 << 20;
+
+std::size_t place_of(const std::vector<PtxInstruction>& program, const PtxInstruction& branch) {
+  const std::string& label = branch.operands.at(0).name;
+  const auto place = std::find_if(program.begin(), program.end(), [&](const PtxInstruction& each) {
+    return each.is_label && each.text == label;
+  });
+  if (place == program.end()) throw std::runtime_error("there is no label: " + branch.text);
+  return static_cast<std::size_t>(place - program.begin());
+}
+
 }  // namespace
 
 void PtxMachine::run(const std::vector<PtxInstruction>& program) {
-  for (const PtxInstruction& instruction : program) {
+  std::size_t branches_left = kMostBranches;
+  for (std::size_t next = 0; next < program.size();) {
+    const PtxInstruction& instruction = program[next++];
+    if (instruction.is_label) continue;
     if (!instruction.guard.empty()) {
       const PtxOperand& guard = instruction.guard[0];
       if ((cell(guard) != 0) == guard.negated) continue;
     }
+    if (instruction.words[0] == "bra") {
+      if (branches_left-- == 0)
+        throw std::runtime_error("a loop that does not end after " + std::to_string(kMostBranches) +
+                                 " branches: " + instruction.text);
+      next = place_of(program, instruction);
+      continue;
+    }
+    if (instruction.words[0] == "ret") return;
     if (among(kWithoutEffect, instruction.words[0])) continue;
     if (!run_data(instruction) && !run_memory(instruction) && !run_warp(instruction))
       throw std::runtime_error("not known: " + instruction.text);

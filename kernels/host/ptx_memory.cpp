@@ -127,8 +127,14 @@ bool PtxMachine::run_warp(const PtxInstruction& instruction) {
     return true;
   }
   // bar.sync 0: the whole block. With a number of threads it is a barrier of some of them.
-  const bool sync = instruction.has("sync") && !instruction.has("red") && !instruction.has("arrive");
-  if (!sync || instruction.operands.size() > 1) return false;
+  const bool arrives = instruction.has("arrive");
+  if ((!instruction.has("sync") && !arrives) || instruction.has("red")) return false;
+  if (instruction.operands.size() > 1) {
+    wait_at_named_barrier(static_cast<unsigned>(read(instruction.operands[0])),
+                          static_cast<unsigned>(read(instruction.operands[1])), arrives, site_);
+    return true;
+  }
+  if (arrives) return false;
   wait_at_barrier(Operation::kSyncthreads, false, site_);
   return true;
 }

@@ -142,6 +142,15 @@ PtxInstruction parse_instruction(const std::string& text) {
   return instruction;
 }
 
+// DONE, $L__BB0_1, and L%=, which stands for a number of the statement.
+bool is_label(const std::string& text) {
+  const auto fits = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '$' || c == '%' || c == '=';
+  };
+  return !text.empty() && std::isdigit(static_cast<unsigned char>(text[0])) == 0 &&
+         std::all_of(text.begin(), text.end(), fits);
+}
+
 }  // namespace
 
 bool PtxInstruction::has(std::string_view word) const {
@@ -158,10 +167,17 @@ std::vector<PtxInstruction> parse_ptx(std::string_view text) {
     statement.clear();
     if (!one.empty() && !one.starts_with(".reg")) program.push_back(parse_instruction(one));
   };
-  for (const char c : plain) {
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    const char c = plain[i];
     const bool begins = trimmed(statement).empty();
     if (c == ';') {
       finish();
+    } else if (c == ':' && plain.substr(i, 2) != "::" && is_label(trimmed(statement))) {
+      PtxInstruction label;
+      label.text = trimmed(statement);
+      label.is_label = true;
+      program.push_back(std::move(label));
+      statement.clear();
     } else if (c == '{' && begins) {
       continue;
     } else if (c == '}' && depth == 0) {

@@ -27,6 +27,7 @@ struct PtxInstruction {
   std::vector<std::string> words;  // ld, global, v4, u32
   std::vector<PtxOperand> operands;
   std::vector<PtxOperand> guard;  // of @p or @!p; empty where there is none
+  bool is_label = false;          // a place to branch to, of that text
 
   bool has(std::string_view word) const;
   const std::string& type() const { return words.back(); }

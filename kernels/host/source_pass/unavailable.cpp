@@ -34,7 +34,7 @@ constexpr std::array kUnavailable = {
     Unavailable{"__barrier_sync_count", "a barrier of some of a block's threads is not here"},
     Unavailable{"cyl_bessel_i0* cyl_bessel_i1* erfcinv* erfcx* erfinv* normcdfinv*",
                 "the C++ library does not have it, and no norm needs it"},
-    Unavailable{"__u128Atomic*", "128-bit atomics are not here"},
+    Unavailable{"__u128Atomic*", "take atomicCAS and atomicExch of a type of 16 bytes"},
 };
 
 bool matches(std::string_view pattern, std::string_view name) {

@@ -10,6 +10,7 @@
 #include <map>
 #include <string>
 
+#include "oracle/box_search/canonical_order.h"
 #include "oracle/box_search/layer_norm_window.h"
 #include "oracle/box_search/test/honest_sums.h"
 #include "oracle/box_search/test/random_rows.h"
@@ -299,6 +300,38 @@ TEST(LayerNormSearch, Examples) {
   EXPECT_TRUE(clamped.judge(row(INFINITY, 1), row(NAN, -INFINITY)).conforms);
   EXPECT_THROW(judge.judge(row(1, 2), {}), std::invalid_argument);
   EXPECT_THROW(LayerNormJudge({}, 0, {}, {}), std::invalid_argument);
+}
+
+// The canonical statistics by exact arithmetic, one rounding at a time.
+TEST(LayerNormSearch, CanonicalStatisticsAreExact) {
+  const std::uint64_t seed = test::seed(6);
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  for (int i = 0; i < 60; ++i) {
+    const Subject subject = random_subject(random, random.log_between(1, 3000),
+                                           static_cast<RowClass>(random.below(test::kOrdinaryRowClasses)));
+    const auto value = [&](std::int64_t j) {
+      return ExactNumbers::from_float(subject.x[static_cast<std::size_t>(j)]);
+    };
+    const Value count = Value::integer(subject.count());
+    const auto over_count = [&](const Value& sum) { return ExactNumbers::fl(quotient(sum, count)); };
+    const auto add = [](const Value& a, const Value& b) { return ExactNumbers::add(a, b); };
+    const DType dtype = subject.rule.activation;
+    const Value mean = over_count(canonical_sum<Value>(
+        subject.count(), dtype, [&](const Value& sum, std::int64_t j) { return add(sum, value(j)); }, add));
+    const Value v = over_count(canonical_sum<Value>(
+        subject.count(), dtype,
+        [&](const Value& sum, std::int64_t j) {
+          const Value deviation = add(value(j), -mean);
+          return ExactNumbers::fused(deviation, deviation, sum);
+        },
+        add));
+    const Value epsilon = decode(DType::fp32, subject.rule.epsilon);
+    const Value root = ExactNumbers::fl(inverse_root(add(v, epsilon)));
+    const LayerNormJudge::Canonical statistics = subject.judge().canonical_statistics(subject.input());
+    ASSERT_EQ(position_of(statistics.mean), position_of(mean)) << "seed " << seed << " row " << i;
+    ASSERT_EQ(position_of(statistics.inverse_root), position_of(root)) << "seed " << seed << " row " << i;
+  }
 }
 
 TEST(LayerNormSearch, CanonicalRowsConform) {

@@ -8,6 +8,7 @@
 #include <cuda_fp8.h>
 
 #include "kernels/host/approximate_math.h"
+#include "kernels/host/schedule.h"
 
 __global__ void arithmetic_kernel(float* out) {
   asm volatile("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(out[0]) : "f"(4.f));
@@ -160,5 +161,80 @@ __global__ void wrong_kernel(float* out) { asm("add.f32 %0, %1, %2;" : "=f"(out[
 Outcome ptx_that_is_wrong() {
   std::vector<float> out(1);
   wrong_kernel<<<1, 1>>>(out.data());
+  return outcome_of(out);
+}
+
+__global__ void branches_kernel(float* out) {
+  int sum, power;
+  asm("{ .reg .pred p; .reg .s32 i; mov.s32 i, %1; mov.s32 %0, 0;\n"
+      "LOOP%=: add.s32 %0, %0, i; add.s32 i, i, -1; setp.gt.s32 p, i, 0;\n"
+      "@p bra LOOP%=; }"
+      : "=r"(sum)
+      : "r"(10));
+  asm("{ .reg .pred big; setp.gt.s32 big, %1, 5; @big bra.uni BIG; mov.s32 %0, 1; bra DONE;\n"
+      "BIG: mov.s32 %0, 2;\n"
+      "DONE: }"
+      : "=r"(power)
+      : "r"(int(threadIdx.x)));
+  int left = 3;
+  asm("{ .reg .pred p; setp.eq.s32 p, %1, 0; @p ret; mov.s32 %0, 4; }" : "+r"(left) : "r"(int(threadIdx.x)));
+  out[3 * threadIdx.x] = sum;
+  out[3 * threadIdx.x + 1] = power;
+  out[3 * threadIdx.x + 2] = left;
+}
+Outcome ptx_branches() {
+  std::vector<float> out(24);
+  branches_kernel<<<1, 8>>>(out.data());
+  return outcome_of(out);
+}
+__global__ void endless_kernel() { asm volatile("AGAIN: bra AGAIN;"); }
+__global__ void nowhere_kernel() { asm volatile("bra NOWHERE;"); }
+Outcome ptx_endless(bool nowhere) {
+  if (nowhere) {
+    nowhere_kernel<<<1, 1>>>();
+  } else {
+    endless_kernel<<<1, 1>>>();
+  }
+  return outcome_of();
+}
+
+// The first half of the block produces for the second, which waits at barrier 1; both go on separately.
+__global__ void named_barriers_kernel(float* out, bool with_barrier, int threads) {
+  __shared__ float shared[64];
+  __shared__ float others[64];
+  if (threadIdx.x < 64) {
+    shared[threadIdx.x] = threadIdx.x;
+    if (with_barrier) asm volatile("bar.arrive 1, %0;" ::"r"(threads) : "memory");
+    others[threadIdx.x] = 1;
+    asm volatile("barrier.sync 2, 64;" ::: "memory");
+    out[threadIdx.x] = others[63 - threadIdx.x];
+  } else {
+    if (with_barrier) asm volatile("bar.sync 1, 128;" ::: "memory");
+    out[threadIdx.x] = shared[127 - threadIdx.x];
+  }
+}
+Outcome ptx_named_barriers(bool with_barrier, int threads, unsigned seed) {
+  using namespace normproof::host;
+  const ScopedSchedule scoped(Schedule{ThreadOrder::kRandomPriorities, seed});
+  std::vector<float> out(128);
+  named_barriers_kernel<<<1, 128>>>(out.data(), with_barrier, threads);
+  return outcome_of(out);
+}
+
+__global__ void wide_atomics_kernel(float4* shared, float* out) {
+  const float4 old = atomicExch(shared, make_float4(threadIdx.x, 0, 0, 1));
+  atomicAdd(&out[int(old.x)], 1.f);
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  const float4 is = *shared, wanted = make_float4(7, 7, 7, 7);
+  const float4 first = atomicCAS(shared, is, wanted);
+  const float4 second = atomicCAS(shared, is, make_float4(8, 8, 8, 8));
+  out[32] = first.w + second.w;
+  out[33] = shared->z;
+}
+Outcome wide_atomics() {
+  std::vector<float> out(34);
+  alignas(16) float4 shared = make_float4(31, 0, 0, 1);
+  wide_atomics_kernel<<<1, 32>>>(&shared, out.data());
   return outcome_of(out);
 }

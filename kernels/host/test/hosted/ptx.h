@@ -16,3 +16,11 @@ VOCABULARY Outcome ptx_memory(int offset);
 VOCABULARY Outcome ptx_predicates();
 // An operand that there is not.
 VOCABULARY Outcome ptx_that_is_wrong();
+// A loop, two branches, and an end before the end, in 8 threads: three numbers of each.
+VOCABULARY Outcome ptx_branches();
+VOCABULARY Outcome ptx_endless(bool nowhere);
+// Half of a block waits for what the other wrote at a barrier of 128 threads, at which that one arrives with so many;
+// under the thread order of the seed.
+VOCABULARY Outcome ptx_named_barriers(bool with_barrier, int threads, unsigned seed = 1);
+// Exchanges and compare-and-swaps of 16 bytes.
+VOCABULARY Outcome wide_atomics();

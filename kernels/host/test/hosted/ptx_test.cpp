@@ -66,6 +66,59 @@ TEST(InlinePtx, WhatIsWrongIsNamed) {
   EXPECT_TRUE(has(outcome.message, "ptx.cu:")) << outcome.message;
 }
 
+TEST(InlinePtx, LabelsAndBranches) {
+  const Outcome outcome = ptx_branches();
+  ASSERT_EQ(outcome.error, 0) << outcome.message;
+  for (std::size_t thread = 0; thread < 8; ++thread) {
+    EXPECT_EQ(outcome.values[3 * thread], 55);
+    EXPECT_EQ(outcome.values[3 * thread + 1], thread > 5 ? 2 : 1) << thread;
+    EXPECT_EQ(outcome.values[3 * thread + 2], thread == 0 ? 3 : 4) << thread;
+  }
+  EXPECT_TRUE(has(ptx_endless(false).message, "a loop that does not end after 1048576 branches: bra AGAIN"));
+  EXPECT_TRUE(has(ptx_endless(true).message, "there is no label: bra NOWHERE"));
+}
+
+TEST(InlinePtx, BarriersOfSomeThreads) {
+  const std::vector<float> right = [] {
+    std::vector<float> values(128, 1);
+    for (std::size_t i = 64; i < 128; ++i) values[i] = static_cast<float>(127 - i);
+    return values;
+  }();
+  bool seen = false;
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    const Outcome outcome = ptx_named_barriers(true, 128, seed);
+    ASSERT_EQ(outcome.error, 0) << outcome.message;
+    EXPECT_EQ(outcome.values, right) << seed;
+    seen = seen || ptx_named_barriers(false, 128, seed).values != right;
+  }
+  EXPECT_TRUE(seen) << "without the barrier some order shows it";
+  const Outcome other = ptx_named_barriers(true, 96);
+  EXPECT_NE(other.error, 0);
+  EXPECT_TRUE(has(other.message, " threads, while others wait for ")) << other.message;
+  EXPECT_TRUE(
+      has(ptx_named_barriers(true, 40).message, "40 threads, of a block of 128, are no multiple of a warp"));
+}
+
+TEST(Atomics, Of16Bytes) {
+  const Outcome outcome = wide_atomics();
+  ASSERT_EQ(outcome.error, 0) << outcome.message;
+  float sum = 0;
+  for (std::size_t i = 0; i < 32; ++i) sum += outcome.values[i];
+  EXPECT_EQ(sum, 32) << "each exchange gives what another had put";
+  EXPECT_EQ(outcome.values[32], 8) << "the first is a swap, the second is none";
+  EXPECT_EQ(outcome.values[33], 7);
+}
+
+TEST(PtxProgram, Labels) {
+  const auto program =
+      normproof::host::parse_ptx("$L_1: add.s32 %0, %0, 1; @p bra $L_1; ld.shared::cta.u32 %0, [%1];");
+  ASSERT_EQ(program.size(), 4u);
+  EXPECT_TRUE(program[0].is_label);
+  EXPECT_EQ(program[0].text, "$L_1");
+  EXPECT_EQ(program[2].operands[0].name, "$L_1");
+  EXPECT_EQ(program[3].words[1], "shared::cta");
+}
+
 TEST(PtxProgram, StatementsAndOperands) {
   const auto program =
       normproof::host::parse_ptx("{ .reg .pred p; @!p st.global.v2.f32 [%0 + 8], {%1, %[b]}; bar.sync 0; }");

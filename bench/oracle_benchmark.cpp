@@ -163,6 +163,8 @@ BENCHMARK_CAPTURE(canonical_judge, rms_norm_fp32, Operation::rms_norm, DType::fp
 BENCHMARK_CAPTURE(canonical_judge, fused_add_rms_norm_bf16, Operation::fused_add_rms_norm, DType::bf16);
 BENCHMARK_CAPTURE(canonical_judge, rms_norm_static_fp8_quant_bf16, Operation::rms_norm_static_fp8_quant,
                   DType::bf16);
+BENCHMARK_CAPTURE(canonical_judge, rms_norm_dynamic_quant_bf16, Operation::rms_norm_dynamic_quant,
+                  DType::bf16);
 BENCHMARK(plain_quad);
 BENCHMARK_CAPTURE(witness_judge, rms_norm_bf16, Operation::rms_norm, DType::bf16);
 BENCHMARK_CAPTURE(witness_judge, rms_norm_fp16, Operation::rms_norm, DType::fp16);
@@ -170,6 +172,7 @@ BENCHMARK_CAPTURE(witness_judge, rms_norm_fp32, Operation::rms_norm, DType::fp32
 BENCHMARK_CAPTURE(witness_judge, fused_add_rms_norm_bf16, Operation::fused_add_rms_norm, DType::bf16);
 BENCHMARK_CAPTURE(witness_judge, rms_norm_static_fp8_quant_bf16, Operation::rms_norm_static_fp8_quant,
                   DType::bf16);
+BENCHMARK_CAPTURE(witness_judge, rms_norm_dynamic_quant_bf16, Operation::rms_norm_dynamic_quant, DType::bf16);
 BENCHMARK_CAPTURE(fp64_and_allclose, bf16, DType::bf16);
 BENCHMARK_CAPTURE(fp64_and_allclose, fp32, DType::fp32);
 

@@ -106,7 +106,9 @@ DType Case::dtype_of(Role role) const {
     case DTypeRule::weight:
       return weight_dtype.value_or(dtype);
     case DTypeRule::output:
-      return quantized_dtype.value_or(dtype);
+      return quantized_dtype.value_or(fp32_output ? DType::fp32 : dtype);
+    case DTypeRule::residual:
+      return fp32_residual ? DType::fp32 : dtype;
     case DTypeRule::fp32:
       return DType::fp32;
   }
@@ -183,6 +185,8 @@ void make_plain(Case& test_case) {
 void keep_what_it_has(Case& test_case) {
   const Operation operation = test_case.operation;
   if (!quantizes(operation)) test_case.quantized_dtype.reset();
+  if (quantizes(operation)) test_case.fp32_output = false;
+  if (!adds_residual(operation)) test_case.fp32_residual = false;
   for (const Parameter parameter : kParameters)
     if (!has(operation, parameter)) test_case.bits_of(parameter) = spec_of(parameter).usual_bits;
   if (!may_be_in_place(operation)) test_case.in_place = false;

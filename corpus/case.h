@@ -98,6 +98,10 @@ struct Case {
   DType dtype = DType::bf16;             // activation dtype T
   std::optional<DType> weight_dtype;     // W: T or fp32; nothing: no weight
   std::optional<DType> quantized_dtype;  // Q: exactly where the operation quantizes
+  // fp32 in the place of a 16-bit T: of `out` (beside a weight that is fp32, or none), and of the residual
+  // and its sum. Only such outputs of somebody else are judged; no target writes them.
+  bool fp32_output = false;
+  bool fp32_residual = false;
 
   std::vector<std::int64_t> shape;
   std::array<CaseTensor, kRoles.size()> tensors;

@@ -233,8 +233,9 @@ std::vector<std::string_view> role_names(Direction direction) {
 
 std::vector<std::string_view> document_keys() {
   std::vector<std::string_view> keys = {"normproof_case", "name",         "description",     "operation",
-                                        "dtype",          "weight_dtype", "quantized_dtype", "shape",
-                                        "layout",         "schedule",     "launch",          "outputs"};
+                                        "dtype",          "weight_dtype", "quantized_dtype", "output_dtype",
+                                        "residual_dtype", "shape",        "layout",          "schedule",
+                                        "launch",         "outputs"};
   for (const Parameter parameter : kParameters) keys.push_back(spec_of(parameter).name);
   for (const std::string_view name : role_names(Direction::in)) keys.push_back(name);
   return keys;
@@ -264,6 +265,11 @@ void read_execution(const Object& document, Case& test_case) {
       test_case.launch.threads_per_block = integer_of<int>(*threads);
     }
   }
+}
+
+bool is_fp32(const std::optional<Value>& value) {
+  if (value && string_of(*value) != name_of(DType::fp32)) value->expected("\"fp32\", or nothing for T");
+  return value.has_value();
 }
 
 [[noreturn]] void expected_nothing(const Value& value, const Case& test_case, Role role) {
@@ -344,6 +350,9 @@ Case case_from_json(std::string_view text) {
   if (const auto dtype = document.find("quantized_dtype")) {
     test_case.quantized_dtype = enumerator_of(*dtype, kDTypeNames);
   }
+  test_case.fp32_output = is_fp32(document.find("output_dtype"));
+  test_case.fp32_residual = is_fp32(document.find("residual_dtype"));
+  if (document.find("outputs")) test_case.outputs.emplace();  // read below
   test_case.shape = integers_of(document.at("shape"));
   if (const auto layout = document.find("layout")) read_layouts(*layout, test_case);
   read_parameters(document, test_case);

@@ -164,6 +164,8 @@ std::string case_to_json(const Case& test_case) {
   if (test_case.weight_dtype) document.add("weight_dtype", json_string(name_of(*test_case.weight_dtype)));
   if (test_case.quantized_dtype)
     document.add("quantized_dtype", json_string(name_of(*test_case.quantized_dtype)));
+  if (test_case.fp32_output) document.add("output_dtype", json_string(name_of(DType::fp32)));
+  if (test_case.fp32_residual) document.add("residual_dtype", json_string(name_of(DType::fp32)));
   document.add("shape", json_integers(test_case.shape));
   add_layouts(document, test_case);
   for (const Parameter parameter : kParameters) {

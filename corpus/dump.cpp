@@ -41,7 +41,9 @@ class DumpReader {
     read_scalars();
     read_input();
     for (const Role role : kRoles)
-      if (role != Role::input) read_tensor(role);
+      if (role != Role::input && !is_output(case_.operation, role)) read_tensor(role);
+    for (const Role role : kRoles)  // what may be wide depends on the weight and the residual
+      if (is_output(case_.operation, role)) read_tensor(role);
     if (const auto reasons = validate(case_); !reasons.empty()) fail("dump", reasons.front());
     Dump dump;
     dump.test_case = std::move(case_);
@@ -129,6 +131,11 @@ class DumpReader {
     if (spec.dtype == DTypeRule::weight && case_.dtype != DType::fp32) return {case_.dtype, DType::fp32};
     if (spec.dtype == DTypeRule::output && quantizes(case_.operation))
       return {kQuantizedDTypes.begin(), kQuantizedDTypes.end()};
+    const bool narrow_weight = case_.weight_dtype && *case_.weight_dtype != DType::fp32;
+    const bool may_be_wide =
+        spec.dtype == DTypeRule::residual || (spec.dtype == DTypeRule::output && !narrow_weight);
+    if (may_be_wide && case_.dtype != DType::fp32 && spec.role != Role::residual_out)
+      return {case_.dtype, DType::fp32};
     return {case_.dtype_of(spec.role)};
   }
 
@@ -170,6 +177,8 @@ class DumpReader {
     const DType dtype = demand_dtype(*tensor, dtypes_of(*spec));
     if (spec->dtype == DTypeRule::weight) case_.weight_dtype = dtype;
     if (spec->dtype == DTypeRule::output && quantizes(case_.operation)) case_.quantized_dtype = dtype;
+    if (role == Role::out && !quantizes(case_.operation)) case_.fp32_output = dtype != case_.dtype;
+    if (role == Role::residual) case_.fp32_residual = dtype != case_.dtype;
     demand_shape(*tensor, *spec);
     if (holds_parameter(role)) {
       set_parameter(role, load_bits(file_.read(*tensor), dtype, 0));

@@ -11,15 +11,15 @@ namespace normproof {
 namespace {
 
 constexpr TensorSpec kInput = {Role::input, Direction::in, Extent::elements, DTypeRule::activation};
-constexpr TensorSpec kResidual = {Role::residual, Direction::in, Extent::elements, DTypeRule::activation};
+constexpr TensorSpec kResidual = {Role::residual, Direction::in, Extent::elements, DTypeRule::residual};
 constexpr TensorSpec kWeight = {Role::weight, Direction::in, Extent::hidden, DTypeRule::weight, true};
 constexpr TensorSpec kScale = {Role::scale, Direction::in, Extent::one, DTypeRule::fp32};
 constexpr TensorSpec kScales = {Role::scales, Direction::out, Extent::row, DTypeRule::fp32};
 constexpr TensorSpec out(Aliasing aliasing) {
   return {Role::out, Direction::out, Extent::elements, DTypeRule::output, false, aliasing, Role::input};
 }
-constexpr TensorSpec kResidualOut = {Role::residual_out,    Direction::out, Extent::elements,
-                                     DTypeRule::activation, false,          Aliasing::always,
+constexpr TensorSpec kResidualOut = {Role::residual_out,  Direction::out, Extent::elements,
+                                     DTypeRule::residual, false,          Aliasing::always,
                                      Role::residual};
 
 constexpr std::array kRmsNormTensors = {out(Aliasing::may), kInput, kWeight};

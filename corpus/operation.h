@@ -48,7 +48,8 @@ enum class Extent : std::uint8_t {
 enum class DTypeRule : std::uint8_t {
   activation,  // T
   weight,      // W: T or fp32
-  output,      // Q where the operation quantizes, else T
+  output,      // Q where the operation quantizes, else T, or fp32 where the case says so
+  residual,    // T, or fp32 where the case says so
   fp32
 };
 

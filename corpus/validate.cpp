@@ -67,6 +67,24 @@ void check_texts(const Case& test_case, Reasons& reasons) {
   }
 }
 
+// fp32 in the place of a narrower T.
+void check_wide_tensors(const Case& test_case, Reasons& reasons) {
+  const auto check = [&](bool wide, std::string_view key, bool possible, std::string_view what) {
+    if (!wide) return;
+    const std::string path = "$." + std::string(key);
+    if (test_case.dtype == DType::fp32) add(reasons, path, "the activations are fp32 already, got fp32");
+    if (!possible) add(reasons, path, std::string(what) + ", got fp32");
+    if (!test_case.outputs)
+      add(reasons, path, "no target writes it: only outputs that are given are judged, got none");
+  };
+  const bool narrow_weight = test_case.weight_dtype && *test_case.weight_dtype != DType::fp32;
+  const std::string operation(name_of(test_case.operation));
+  check(test_case.fp32_output, "output_dtype", !quantizes(test_case.operation) && !narrow_weight,
+        narrow_weight ? "only beside an fp32 weight, or none" : operation + " quantizes");
+  check(test_case.fp32_residual, "residual_dtype", adds_residual(test_case.operation),
+        operation + " has no residual");
+}
+
 void check_dtypes(const Case& test_case, Reasons& reasons) {
   if (!contains(kActivationDTypes, test_case.dtype)) {
     add(reasons, "$.dtype",
@@ -89,6 +107,7 @@ void check_dtypes(const Case& test_case, Reasons& reasons) {
     add(reasons, "$.quantized_dtype",
         "an fp8 dtype, got " + std::string(name_of(*test_case.quantized_dtype)));
   }
+  check_wide_tensors(test_case, reasons);
   for (const Parameter parameter : kParameters) {
     if (has(test_case.operation, parameter) || test_case.bits_of(parameter) == spec_of(parameter).usual_bits)
       continue;

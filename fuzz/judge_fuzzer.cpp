@@ -212,9 +212,7 @@ class Examination {
 
     const oracle::StandardFloatEnvironment environment;
     oracle::FastRow fast(formula_, tensors_[Role::weight]);
-    const std::size_t offset = static_cast<std::size_t>(row * case_.hidden_size()) * size_of(case_.dtype);
-    fast.load(tensors_[Role::input].data() + offset,
-              adds_residual(case_.operation) ? tensors_[Role::residual].data() + offset : nullptr);
+    fast.load_row(tensors_, row);
     const auto explains = [&](float r) {
       if (formula_.quantizes_by_row &&
           !oracle::same(DType::fp32, std::bit_cast<std::uint32_t>(fast.set_own_scale(r)), scale))

@@ -107,7 +107,8 @@ void require_formula(Operation operation) {
 Formula formula_of(const Case& test_case, const Policy& policy) {
   Formula formula;
   const Operation operation = test_case.operation;
-  formula.formats = {test_case.dtype, test_case.weight_dtype, test_case.quantized_dtype, policy.rounding};
+  formula.formats = {test_case.dtype, test_case.weight_dtype, test_case.quantized_dtype,
+                     policy.rounding, test_case.fp32_output,  test_case.fp32_residual};
   require_formula(operation);
   formula.adds_residual = has(operation, NormStep::add_residual);
   formula.quantizes_by_row = quantizes_by_row(operation);
@@ -249,15 +250,19 @@ Value exact_normalized(Arithmetic& arithmetic, const Formula& formula, BeforeQua
   return row_of(rounding).function(arithmetic, formats, product);
 }
 
+// What is not quantized is rounded to T, or left as the fp32 product.
+BeforeQuantization rounding_of_output(const Formula& formula) {
+  if (formula.formats.quantized) return formula.policy.before_quantization;
+  return formula.formats.fp32_output ? BeforeQuantization::unrounded : BeforeQuantization::rounded;
+}
+
 std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const Value& s, const Value& w,
                            const Value& unknown) {
   const Formats& formats = formula.formats;
   const bool quantizes = formats.quantized.has_value();
-  const Value y = exact_normalized(
-      arithmetic, formula, quantizes ? formula.policy.before_quantization : BeforeQuantization::rounded, s, w,
-      unknown);
+  const Value y = exact_normalized(arithmetic, formula, rounding_of_output(formula), s, w, unknown);
   // Altered steps may leave y between the numbers of T; its bits are then those of the nearest one.
-  if (!quantizes) return round_bits(format_of(formats.activation), y);
+  if (!quantizes) return round_bits(format_of(formula.output_dtype()), y);
 
   const Format& target = format_of(*formats.quantized);
   Value scaled = row_of(formula.policy.scaling)
@@ -293,8 +298,9 @@ ExactRow decode_row(const Formula& formula, const CaseTensors& tensors, std::int
   for (std::int64_t j = 0; j < formula.hidden_size; ++j) {
     const std::int64_t index = row * formula.hidden_size + j;
     const Value x = decode(activation, bits_at(tensors[Role::input], activation, index));
+    const DType of_residual = formula.formats.residual();
     const Value residual = formula.adds_residual
-                               ? decode(activation, bits_at(tensors[Role::residual], activation, index))
+                               ? decode(of_residual, bits_at(tensors[Role::residual], of_residual, index))
                                : Value();
     result.sums.push_back(exact_sum(arithmetic, formula, x, residual));
   }

@@ -21,7 +21,9 @@ struct Formula {
   ParameterBits parameter_bits = usual_parameters();  // fp32
   Policy policy;
 
-  DType output_dtype() const { return formats.quantized.value_or(formats.activation); }
+  DType output_dtype() const {
+    return formats.quantized.value_or(formats.fp32_output ? DType::fp32 : formats.activation);
+  }
   std::uint32_t bits_of(Parameter parameter) const {
     return parameter_bits[static_cast<std::size_t>(parameter)];
   }

@@ -73,15 +73,11 @@ class Judge {
            static_cast<std::size_t>(format_of(dtype).bits / 8);
   }
 
-  void load(std::int64_t row) {
-    const std::size_t offset = static_cast<std::size_t>(row) * row_bytes(formula_.formats.activation);
-    fast_.load(tensors_[Role::input].data() + offset,
-               formula_.adds_residual ? tensors_[Role::residual].data() + offset : nullptr);
-  }
+  void load(std::int64_t row) { fast_.load_row(tensors_, row); }
 
   DType dtype_of(Role tensor) const {
     if (tensor == Role::scales) return DType::fp32;
-    return tensor == Role::out ? formula_.output_dtype() : formula_.formats.activation;
+    return tensor == Role::out ? formula_.output_dtype() : formula_.formats.residual();
   }
 
   void compare_row(Role tensor, std::int64_t row, std::span<const std::byte> wanted,

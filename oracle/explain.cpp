@@ -31,7 +31,6 @@ class Element {
   ElementBits compute(const Policy& policy, std::optional<AlteredStep> altered,
                       std::vector<StepRecord>* record = nullptr, RowScale* scale_out = nullptr) const {
     const Formula formula = formula_of(test_case_, policy);
-    const DType activation = formula.formats.activation;
     Arithmetic silent(nullptr, altered);
     Arithmetic arithmetic(record, altered);
     std::vector<Value> operands;
@@ -46,7 +45,7 @@ class Element {
     const Formula of_row = formula.quantizes_by_row ? formula.with_scale(row_scale) : formula;
     return {exact_output(arithmetic, of_row, own.output_operand, decode_weight(formula, tensors_, column_),
                          scale.inverse_root),
-            round_bits(format_of(activation), own.residual_out), row_scale};
+            round_bits(format_of(formula.formats.residual()), own.residual_out), row_scale};
   }
 
  private:
@@ -66,7 +65,8 @@ class Element {
     const Value x = decode(activation, bits_at(tensors_[Role::input], activation, index));
     if (!formula.adds_residual) return {x, x, x};
     return exact_sum(arithmetic, formula, x,
-                     decode(activation, bits_at(tensors_[Role::residual], activation, index)));
+                     decode(formula.formats.residual(),
+                            bits_at(tensors_[Role::residual], formula.formats.residual(), index)));
   }
 
   const Case& test_case_;
@@ -211,7 +211,7 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
         fmt::format("{} = {}", name, bits_and_value(dtype, bits_at(data, dtype, i))));
   };
   operand("x", activation, tensors[Role::input], index);
-  if (formula.adds_residual) operand("residual", activation, tensors[Role::residual], index);
+  if (formula.adds_residual) operand("residual", formula.formats.residual(), tensors[Role::residual], index);
   if (formula.formats.weight) operand("w", *formula.formats.weight, tensors[Role::weight], column);
   explanation.operands.push_back("epsilon = " +
                                  bits_and_value(DType::fp32, formula.bits_of(Parameter::epsilon)));
@@ -237,19 +237,20 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
 
   ExplainedOutput out{"out", formula.output_dtype(), static_cast<std::uint32_t>(wanted.out), {}, {}};
   ExplainedOutput residual_out{
-      "residual_out", activation, static_cast<std::uint32_t>(wanted.residual_out), {}, {}};
+      "residual_out", formula.formats.residual(), static_cast<std::uint32_t>(wanted.residual_out), {}, {}};
   ExplainedOutput row_scale{"scales", DType::fp32, static_cast<std::uint32_t>(wanted.row_scale), {}, {}};
   if (outputs) {
     if (formula.quantizes_by_row) row_scale.got = row_scale_bits(formula, *outputs, row);
     out.got = bits_at((*outputs)[Role::out], out.dtype, index);
-    if (formula.adds_residual) residual_out.got = bits_at((*outputs)[Role::residual_out], activation, index);
+    if (formula.adds_residual)
+      residual_out.got = bits_at((*outputs)[Role::residual_out], residual_out.dtype, index);
   }
   const auto differs = [](const ExplainedOutput& o) { return o.got && !same(o.dtype, *o.got, o.wanted); };
   if (differs(out) || differs(residual_out) || differs(row_scale)) {
     for (const Change& change : single_changes(test_case, policy, record)) {
       const ElementBits changed = element.compute(change.policy, change.altered);
       if (differs(out) && same(out.dtype, *out.got, changed.out)) out.reproduced_by.push_back(change.name);
-      if (differs(residual_out) && same(activation, *residual_out.got, changed.residual_out)) {
+      if (differs(residual_out) && same(residual_out.dtype, *residual_out.got, changed.residual_out)) {
         residual_out.reproduced_by.push_back(change.name);
       }
       if (differs(row_scale) && same(DType::fp32, *row_scale.got, changed.row_scale))

@@ -34,7 +34,7 @@ FastRow::FastRow(const Formula& formula, std::span<const std::byte> weight, cons
     residual_.resize(count);
     sum_.resize(count);
     rounded_sum_.resize(count);
-    residual_out_.resize(count * activation_bytes_);
+    residual_out_.resize(count * static_cast<std::size_t>(format_of(formula.formats.residual()).bits / 8));
   }
   const RootRow& root = row_of(formula.policy.root);
   order_ = {0,
@@ -49,7 +49,8 @@ FastRow::FastRow(const Formula& formula, std::span<const std::byte> weight, cons
   if (formula.formats.quantized) load_quantization();
   in_any_order_ = order_.first != RowKernels::AnyOrder::First::x_and_unknown || root.divides ||
                   formula.policy.rounding != ActivationRounding::nearest_even;
-  if (formula.formats.quantized || in_any_order_) wide_.resize(count);
+  if (formula.formats.quantized || formula.formats.fp32_output || in_any_order_) wide_.resize(count);
+  if (formula.formats.fp32_output) order_.rounds_output = false;
 }
 
 void FastRow::load_quantization() {
@@ -97,16 +98,24 @@ void FastRow::load_factor(std::span<const std::byte> weight) {
                         (row.intermediate == WeightRow::Intermediate::weight && dtype != DType::fp32);
 }
 
+void FastRow::load_row(const CaseTensors& tensors, std::int64_t row) {
+  const auto offset = [&](DType dtype) { return row * formula_.hidden_size * format_of(dtype).bits / 8; };
+  load(tensors[Role::input].data() + offset(formula_.formats.activation),
+       formula_.adds_residual ? tensors[Role::residual].data() + offset(formula_.formats.residual())
+                              : nullptr);
+}
+
 void FastRow::load(const std::byte* input, const std::byte* residual) {
   const std::int64_t count = formula_.hidden_size;
   kernels_.widen[activation_](input, count, input_.data());
   has_special_operand_ = kernels_.any_special[activation_](input, count);
   if (!formula_.adds_residual) return;
-  kernels_.widen[activation_](residual, count, residual_.data());
-  has_special_operand_ = has_special_operand_ || kernels_.any_special[activation_](residual, count);
-  kernels_.add_residual[activation_](input_.data(), residual_.data(), count, sum_.data(), rounded_sum_.data(),
-                                     residual_out_.data());
-  if (formula_.policy.rounding == ActivationRounding::nearest_even) return;
+  const auto format = static_cast<std::size_t>(formula_.formats.residual());
+  kernels_.widen[format](residual, count, residual_.data());
+  has_special_operand_ = has_special_operand_ || kernels_.any_special[format](residual, count);
+  kernels_.add_residual[format](input_.data(), residual_.data(), count, sum_.data(), rounded_sum_.data(),
+                                residual_out_.data());
+  if (formula_.formats.fp32_residual || formula_.policy.rounding == ActivationRounding::nearest_even) return;
   rounded_sum_ = sum_;
   kernels_.round_values[activation_](rounded_sum_.data(), count, formula_.policy.rounding);
   kernels_.pack[activation_](rounded_sum_.data(), count, residual_out_.data());
@@ -195,12 +204,13 @@ void FastRow::evaluate_wide(const float* values, const float* factor, std::int64
 
 void FastRow::evaluate(const float* values, const float* factor, std::int64_t count, float r, float* wide,
                        std::byte* packed) const {
-  if (quantize_ == nullptr && !in_any_order_) {
+  if (quantize_ == nullptr && !in_any_order_ && !formula_.formats.fp32_output) {
     if (rounds_root_) kernels_.round_values[activation_](&r, 1, order_.rounding);
     return kernels_.normalize[activation_](values, count, {r, factor, order_.rounds_first}, packed);
   }
   evaluate_wide(values, factor, count, r, order_.rounds_output, wide);
-  if (quantize_ == nullptr) return kernels_.pack[activation_](wide, count, packed);
+  if (quantize_ == nullptr)
+    return kernels_.pack[static_cast<std::size_t>(formula_.output_dtype())](wide, count, packed);
   RowKernels::Quantization quantization = quantization_;
   if (through_bf16_) {
     kernels_.scale_to_bf16(wide, count, quantization);

@@ -23,6 +23,8 @@ class FastRow {
 
   // Reads a row: hidden_size packed elements each; `residual` is nullptr where the operation has none.
   void load(const std::byte* input, const std::byte* residual);
+  // Row `row` of whole tensors.
+  void load_row(const CaseTensors& tensors, std::int64_t row);
 
   // The loaded row's canonical mean square, m = v + eps, and r.
   // The first two are fp32 numbers, or fp64 ones where the policy accumulates in fp64. The unknown is r, or

@@ -121,17 +121,17 @@ Value floored_epsilon(Arithmetic& a, DType activation, const Value& epsilon) {
 }
 
 SumParts rounded_sum(Arithmetic& a, const Formats& formats, const Value& x, const Value& residual) {
-  const Value s = round_narrow(a, formats, Step::residual_out, "s = rnd_T(x + residual)", formats.activation,
+  const Value s = round_narrow(a, formats, Step::residual_out, "s = rnd_T(x + residual)", formats.residual(),
                                x + residual);
   return {s, s, s};
 }
 SumParts fp32_sum(Arithmetic& a, const Formats& formats, const Value& x, const Value& residual) {
   const Value s = a.round(Step::residual_sum, "s = fl(x + residual)", DType::fp32, x + residual);
-  return {s, s, round_narrow(a, formats, Step::residual_out, "rnd_T(s)", formats.activation, s)};
+  return {s, s, round_narrow(a, formats, Step::residual_out, "rnd_T(s)", formats.residual(), s)};
 }
 SumParts mixed_sum(Arithmetic& a, const Formats& formats, const Value& x, const Value& residual) {
   const Value unrounded = a.round(Step::residual_sum, "fl(x + residual)", DType::fp32, x + residual);
-  const Value s = round_narrow(a, formats, Step::residual_out, "s = rnd_T(x + residual)", formats.activation,
+  const Value s = round_narrow(a, formats, Step::residual_out, "s = rnd_T(x + residual)", formats.residual(),
                                x + residual);
   return {unrounded, s, s};
 }

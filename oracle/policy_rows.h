@@ -14,6 +14,10 @@ struct Formats {
   std::optional<DType> weight;
   std::optional<DType> quantized;
   ActivationRounding rounding = ActivationRounding::nearest_even;  // to T, from fp32
+  bool fp32_output = false;                                        // y is fp32 where T is narrower
+  bool fp32_residual = false;                                      // so are the residual and its sum
+
+  DType residual() const { return fp32_residual ? DType::fp32 : activation; }
 };
 // `exact` rounded to T (or to W = T) as the policy rounds. To anything but the nearest even number it is
 // rounded to fp32 first, as kernels do that cut bits off an fp32 number.

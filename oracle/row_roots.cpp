@@ -29,8 +29,7 @@ void for_each_row(const Case& test_case, const CaseTensors& tensors, const Outpu
   const std::size_t input_bytes =
       static_cast<std::size_t>(formula.hidden_size * format_of(formula.formats.activation).bits / 8);
   for (std::size_t row = 0; row * input_bytes < tensors[Role::input].size(); ++row) {
-    fast.load(tensors[Role::input].data() + row * input_bytes,
-              formula.adds_residual ? tensors[Role::residual].data() + row * input_bytes : nullptr);
+    fast.load_row(tensors, static_cast<std::int64_t>(row));
     if (!look(fast, row)) return;
   }
 }

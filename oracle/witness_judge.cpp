@@ -31,12 +31,14 @@ class Judge {
     const auto rows = static_cast<std::int64_t>(tensors_[Role::input].size() / input_bytes);
     for (std::int64_t row = 0; row < rows; ++row) {
       if (options.stop_after >= 0 && violations() >= std::max<std::int64_t>(options.stop_after, 1)) break;
-      const std::size_t offset = static_cast<std::size_t>(row) * input_bytes;
-      fast_.load(tensors_[Role::input].data() + offset,
-                 formula_.adds_residual ? tensors_[Role::residual].data() + offset : nullptr);
-      if (formula_.adds_residual)
-        judge_residual(row, std::span(outputs_[Role::residual_out]).subspan(offset, input_bytes),
-                       options.listed);
+      fast_.load_row(tensors_, row);
+      if (formula_.adds_residual) {
+        const std::size_t bytes = fast_.residual_out().size();
+        judge_residual(
+            row,
+            std::span(outputs_[Role::residual_out]).subspan(static_cast<std::size_t>(row) * bytes, bytes),
+            options.listed);
+      }
       const RowFinding finding = witness_row_.judge(
           fast_,
           std::span(outputs_[Role::out]).subspan(static_cast<std::size_t>(row) * output_bytes, output_bytes),
@@ -96,7 +98,7 @@ class Judge {
   void judge_residual(std::int64_t row, std::span<const std::byte> got, std::size_t listed) {
     const std::span<const std::byte> wanted = fast_.residual_out();
     if (std::memcmp(wanted.data(), got.data(), got.size()) == 0) return;
-    const DType dtype = formula_.formats.activation;
+    const DType dtype = formula_.formats.residual();
     const auto size = static_cast<std::size_t>(format_of(dtype).bits / 8);
     for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
       Mismatch mismatch;
@@ -118,7 +120,8 @@ class Judge {
   void confirm(const Mismatch& mismatch) const {
     Arithmetic arithmetic;
     const std::int64_t index = mismatch.row * formula_.hidden_size + mismatch.column;
-    const Value x = decode(mismatch.dtype, bits_at(tensors_[Role::input], mismatch.dtype, index));
+    const DType activation = formula_.formats.activation;
+    const Value x = decode(activation, bits_at(tensors_[Role::input], activation, index));
     const Value residual = decode(mismatch.dtype, bits_at(tensors_[Role::residual], mismatch.dtype, index));
     const Format& format = format_of(mismatch.dtype);
     const std::uint64_t exact = round_bits(format, exact_sum(arithmetic, formula_, x, residual).residual_out);

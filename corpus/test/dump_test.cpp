@@ -190,7 +190,8 @@ TEST_F(DumpTest, ErrorsNameDTypesThatDoNotFit) {
   EXPECT_EQ(with(add, "x", DType::fp8_e5m2), "x.dtype: expected BF16, F16, F32, got F8_E5M2");
   EXPECT_EQ(with(add, "weight", DType::bf16), "weight.dtype: expected F16, F32, got BF16");
   EXPECT_EQ(with(add, "weight", DType::fp32), "no error");
-  EXPECT_EQ(with(add, "residual", DType::fp32), "residual.dtype: expected F16, got F32");
+  EXPECT_EQ(with(add, "residual", DType::bf16), "residual.dtype: expected F16, F32, got BF16");
+  EXPECT_EQ(with(add, "residual", DType::fp32), "residual_out.dtype: expected F32, got F16");
   EXPECT_EQ(with(add, "residual_out", DType::bf16), "residual_out.dtype: expected F16, got BF16");
   EXPECT_EQ(with(add, "out", DType::fp32), "out.dtype: expected F16, got F32");
   EXPECT_EQ(with(quant, "out", DType::fp16),

@@ -144,7 +144,7 @@ TEST(CanonicalJudge, FindsOneWrongElement) {
     const Case& c = built.test_case;
     Outputs outputs = expected_outputs(c, built.tensors);
     const bool in_residual = adds_residual(c.operation) && random.one_in(2);
-    const DType dtype = in_residual ? c.dtype : c.output_dtype();
+    const DType dtype = c.dtype_of(in_residual ? Role::residual_out : Role::out);
     auto& data = in_residual ? outputs[Role::residual_out] : outputs[Role::out];
     const auto index = static_cast<std::int64_t>(random.below(static_cast<std::uint32_t>(c.elements())));
     const std::uint32_t wanted = load_bits(data, dtype, index);

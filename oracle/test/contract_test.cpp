@@ -146,6 +146,9 @@ void expect_example(const std::vector<std::string>& lines) {
       c.weight_dtype.emplace(dtype_from_name(word[0]).value());
     } else if (key == "quantized_dtype") {
       c.quantized_dtype.emplace(dtype_from_name(word[0]).value());
+    } else if (key == "output_dtype" || key == "residual_dtype") {
+      ASSERT_EQ(word[0], "fp32") << line;
+      (key == "output_dtype" ? c.fp32_output : c.fp32_residual) = true;
     } else if (key == "epsilon") {
       c.bits_of(Parameter::epsilon) = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
     } else if (key == "scale") {

@@ -34,11 +34,7 @@ std::string describe(const test::Built& built, const Policy& policy, std::int64_
 
 void expect_row_equal(const test::Built& built, const Policy& policy, std::int64_t row, FastRow& fast) {
   const Formula formula = formula_of(built.test_case, policy);
-  const DType activation = formula.formats.activation;
-  const std::size_t row_bytes = static_cast<std::size_t>(formula.hidden_size) * size_of(activation);
-  const std::size_t offset = static_cast<std::size_t>(row) * row_bytes;
-  fast.load(built.tensors[Role::input].data() + offset,
-            formula.adds_residual ? built.tensors[Role::residual].data() + offset : nullptr);
+  fast.load_row(built.tensors, row);
   const FastRow::Scale fast_scale = fast.canonical_scale();
 
   Arithmetic arithmetic;
@@ -78,8 +74,9 @@ void expect_row_equal(const test::Built& built, const Policy& policy, std::int64
         << "exact " << hex_bits(format_of(dtype), wanted) << ", fast " << hex_bits(format_of(dtype), got)
         << "; " << describe(built, policy, row, j);
     if (formula.adds_residual) {
-      const std::uint64_t residual = round_bits(format_of(activation), sums.residual_out);
-      ASSERT_TRUE(same(activation, residual, load_bits(residual_bytes, activation, j)))
+      const DType of_residual = formula.formats.residual();
+      const std::uint64_t residual = round_bits(format_of(of_residual), sums.residual_out);
+      ASSERT_TRUE(same(of_residual, residual, load_bits(residual_bytes, of_residual, j)))
           << describe(built, policy, row, j);
     }
   }

@@ -194,9 +194,7 @@ DifferenceHistogram difference_histogram(const Case& test_case, const CaseTensor
          ++index) {
       const std::int64_t row = rows[static_cast<std::size_t>(index)];
       const std::size_t first = static_cast<std::size_t>(row) * hidden;
-      const std::size_t input = first * size_of(test_case.dtype);
-      fast.load(tensors[Role::input].data() + input,
-                tensors[Role::residual].empty() ? nullptr : tensors[Role::residual].data() + input);
+      fast.load_row(tensors, row);
       if (formula.quantizes_by_row)
         fast.set_quantization_scale(std::bit_cast<float>(oracle::row_scale_bits(formula, outputs, row)));
       const auto got = std::span(outputs[Role::out]).subspan(first * size_of(dtype), hidden * size_of(dtype));

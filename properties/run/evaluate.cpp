@@ -126,17 +126,32 @@ Evaluation evaluated(const Case& test_case, const CaseTensors& tensors, const Ta
 
 }  // namespace
 
+namespace {
+
+// No target writes fp32 beside narrower activations: such outputs are judged as they were given.
+RunResult run_on(Target& target, const Case& test_case, const CaseTensors& tensors) {
+  if (test_case.fp32_output || test_case.fp32_residual) {
+    throw TargetError(fmt::format(
+        "the case has fp32 {} beside {} activations, which no target writes: `normproof check` judges "
+        "its outputs",
+        test_case.fp32_output ? "outputs" : "residuals", name_of(test_case.dtype)));
+  }
+  return target.run(test_case, tensors);
+}
+
+}  // namespace
+
 Evaluation evaluate(const Case& test_case, Target& target) {
   return evaluate(test_case, materialize(test_case), target);
 }
 
 Evaluation evaluate(const Case& test_case, const CaseTensors& tensors, Target& target) {
-  return evaluated(test_case, tensors, target, target.run(test_case, tensors));
+  return evaluated(test_case, tensors, target, run_on(target, test_case, tensors));
 }
 
 Evaluation evaluate_until_violation(const Case& test_case, Target& target) {
   const CaseTensors tensors = materialize(test_case);
-  return evaluated(test_case, tensors, target, target.run(test_case, tensors), kFirstViolations);
+  return evaluated(test_case, tensors, target, run_on(target, test_case, tensors), kFirstViolations);
 }
 
 Evaluation judge_run(const Case& test_case, const Target& target, RunResult result) {

@@ -77,8 +77,7 @@ std::vector<double> squares_of(const Case& row, const oracle::Policy& policy) {
   const oracle::StandardFloatEnvironment environment;
   const CaseTensors tensors = materialize(row);
   oracle::FastRow fast(oracle::formula_of(row, policy), tensors[Role::weight]);
-  fast.load(tensors[Role::input].data(),
-            tensors[Role::residual].empty() ? nullptr : tensors[Role::residual].data());
+  fast.load_row(tensors, 0);
   std::vector<double> squares;
   for (const float operand : fast.variance_operands())
     squares.push_back(static_cast<double>(operand) * static_cast<double>(operand));

@@ -43,13 +43,7 @@ class SpoiledRows {
   }
 
  private:
-  void load(std::int64_t row) {
-    const std::size_t offset =
-        static_cast<std::size_t>(row * rows_.test_case.hidden_size()) * size_of(rows_.test_case.dtype);
-    const CaseTensors& tensors = rows_.tensors;
-    fast_.load(tensors[Role::input].data() + offset,
-               tensors[Role::residual].empty() ? nullptr : tensors[Role::residual].data() + offset);
-  }
+  void load(std::int64_t row) { fast_.load_row(rows_.tensors, row); }
 
   const RowSlice& rows_;
   oracle::FastRow fast_;

@@ -33,9 +33,10 @@ def _only_where(condition: bool, name: str, value: Any, operation: str) -> None:
         raise TypeError(f"{name}: {operation} has none, got {type(value).__name__}")
 
 
-def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any,
-              quantized_dtype: Any) -> tuple["_core.Call", Tensor]:
-    """The call without outputs, and x. Raises TypeError and ValueError naming the argument and its value."""
+def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any, quantized_dtype: Any,
+              output_dtype: Optional[str] = None) -> tuple["_core.Call", Tensor]:
+    """The call without outputs, and x. `output_dtype`: of out, where it is another than that of x and not quantized. Raises
+    TypeError and ValueError naming the argument and its value."""
     require_operation(operation)
     quantized = None if quantized_dtype is None else dtype_name("quantized_dtype", quantized_dtype, QUANTIZED_DTYPES)
     _only_where(adds_residual(operation), "residual", residual, operation)
@@ -53,11 +54,12 @@ def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, ep
         _require_shape("weight", weight, (hidden,), "the hidden size")
     if residual is not None:
         residual = read("residual", residual)
-        _require_dtype("residual", residual, (x.dtype,))
+        _require_dtype("residual", residual, (x.dtype, "fp32"))
         _require_shape("residual", residual, x.shape, "that of x")
     call = _core.make_call(
         operation=operation, dtype=x.dtype, weight_dtype=weight.dtype if weight else None,
-        quantized_dtype=quantized, shape=[x.elements // hidden, hidden], epsilon=real("epsilon", epsilon),
+        quantized_dtype=quantized, fp32_output=output_dtype == "fp32" != x.dtype,
+        fp32_residual=residual is not None and residual.dtype != x.dtype, shape=[x.elements // hidden, hidden], epsilon=real("epsilon", epsilon),
         scale=1.0 if scale is None else real("scale", scale), x=x.array, residual=residual.array if residual else None,
         weight=weight.array if weight else None)
     return call, x
@@ -67,8 +69,8 @@ def set_outputs(call: "_core.Call", shape: tuple[int, ...], **outputs: Any) -> N
     """Gives the call its outputs, tensors in `shape`, that of x, but for the scales. Raises TypeError and ValueError naming
     what does not fit."""
     properties = call.properties()
-    operation, dtype = properties["operation"], properties["dtype"]
-    dtypes = {"out": properties["quantized_dtype"] or dtype, "residual_out": dtype, "scales": "fp32"}
+    operation = properties["operation"]
+    dtypes = {"out": properties["output_dtype"], "residual_out": properties["residual_dtype"], "scales": "fp32"}
     arrays = {}
     for name, wanted in dtypes.items():
         value = outputs.get(name)
@@ -92,12 +94,14 @@ def _call_with_outputs(operation: str, x: Any, weight: Any, residual: Any, scale
     require_operation(operation)
     for name in ("residual_out", "scales"):
         _only_where(name in output_names(operation), name, outputs.get(name), operation)
-    quantized_dtype = None
+    quantized_dtype = output_dtype = None
+    tensor = read("out", outputs["out"])
     if quantizes(operation):
-        tensor = read("out", outputs["out"])
         _require_dtype("out", tensor, QUANTIZED_DTYPES)
         quantized_dtype = tensor.dtype
-    call, x = make_call(operation, x, weight, residual, scale, epsilon, quantized_dtype)
+    elif weight is None or read("weight", weight).dtype == "fp32":
+        output_dtype = tensor.dtype  # an fp32 weight may leave fp32
+    call, x = make_call(operation, x, weight, residual, scale, epsilon, quantized_dtype, output_dtype)
     set_outputs(call, x.shape, **outputs)
     return call
 
@@ -149,10 +153,12 @@ def check(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any
 
     operation: one of ``normproof.OPERATIONS``.
     x: the input before the call, ``[..., H]`` in bf16, fp16 or fp32; leading dimensions are rows.
-    out: ``[..., H]`` in the dtype of x, or in an fp8 dtype where the operation quantizes.
+    out: ``[..., H]`` in the dtype of x, or in an fp8 dtype where the operation quantizes; in fp32, too, where the weight is
+        fp32 or there is none.
     epsilon: what is added to the mean square; rounded to fp32.
     weight: ``[H]`` in the dtype of x or in fp32; None for a norm without a weight.
-    residual, residual_out: ``[..., H]`` in the dtype of x, where the operation adds a residual; before and after.
+    residual, residual_out: ``[..., H]`` in the dtype of x or both in fp32, where the operation adds a residual; before and
+        after.
     scale: one number, where the operation quantizes by a scale that is given: out is y / scale.
     scales: ``[..., 1]`` in fp32, where each row gets a scale of its own: what the kernel gave.
     policy: a name of ``policies()``, or a list such as ``"weight=fp32,sum=mixed"``.
@@ -235,7 +241,7 @@ def explain(operation: Operation, *, x: Any, epsilon: float, weight: Any = None,
 
 def as_outputs(call: "_core.Call", arrays: "dict[str, Any]", shape: tuple[int, ...]) -> Outputs:
     properties = call.properties()
-    dtypes = {"out": properties["quantized_dtype"] or properties["dtype"], "residual_out": properties["dtype"], "scales": "fp32"}
+    dtypes = {"out": properties["output_dtype"], "residual_out": properties["residual_dtype"], "scales": "fp32"}
     return Outputs(**{name: as_numpy(arrays[name], dtypes[name], (*shape[:-1], 1) if name == "scales" else shape)
                       for name in output_names(properties["operation"])})
 

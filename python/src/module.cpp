@@ -123,24 +123,35 @@ nb::object describe(const nb::object& object) {
   return nb::make_tuple(kind, static_cast<int>(array.dtype().bits), strided(array).shape);
 }
 
+Outputs zero_outputs(const Case& test_case) {
+  Outputs outputs;
+  for (const Role role : kRoles)
+    if (test_case.has_output(role)) outputs[role].resize(test_case.bytes_of(role));
+  return outputs;
+}
+
 Call make_call(const std::string& operation, const std::string& dtype,
                const std::optional<std::string>& weight_dtype,
-               const std::optional<std::string>& quantized_dtype, const std::vector<std::int64_t>& shape,
-               double epsilon, double scale, const AnyArray& x, const std::optional<AnyArray>& residual,
-               const std::optional<AnyArray>& weight) {
+               const std::optional<std::string>& quantized_dtype, bool fp32_output, bool fp32_residual,
+               const std::vector<std::int64_t>& shape, double epsilon, double scale, const AnyArray& x,
+               const std::optional<AnyArray>& residual, const std::optional<AnyArray>& weight) {
   Call call;
   Case& test_case = call.test_case;
   test_case.operation = operation_of(operation);
   test_case.dtype = dtype_of(dtype);
   test_case.weight_dtype = dtype_of(weight_dtype);
   test_case.quantized_dtype = dtype_of(quantized_dtype);
+  test_case.fp32_output = fp32_output;
+  test_case.fp32_residual = fp32_residual;
   test_case.shape = shape;
   test_case.bits_of(Parameter::epsilon) = fp32_bits(epsilon);
   test_case.bits_of(Parameter::scale) = fp32_bits(scale);
   test_case[Role::input].data.bytes = bytes_of(x);
   test_case[Role::residual].data.bytes = bytes_of(residual);
   test_case[Role::weight].data.bytes = bytes_of(weight);
-  require_valid(test_case);
+  Case complete = test_case;
+  if (fp32_output || fp32_residual) complete.outputs = zero_outputs(complete);  // they are given later
+  require_valid(complete);
   call.tensors = take_data(test_case);
   return call;
 }
@@ -179,6 +190,8 @@ nb::dict properties_of(const Call& call) {
   result["dtype"] = std::string(name_of(test_case.dtype));
   result["weight_dtype"] = name(test_case.weight_dtype);
   result["quantized_dtype"] = name(test_case.quantized_dtype);
+  result["output_dtype"] = std::string(name_of(test_case.output_dtype()));
+  result["residual_dtype"] = std::string(name_of(test_case.dtype_of(Role::residual)));
   result["shape"] = test_case.shape;
   result["epsilon"] = static_cast<double>(test_case.value_of(Parameter::epsilon));
   result["scale"] = static_cast<double>(test_case.value_of(Parameter::scale));
@@ -502,8 +515,9 @@ NB_MODULE(_core, module) {
       .def("to_json", [](const Call& call) { return case_to_json(whole_case(call)); }, kStandardFloats);
   module.def("describe", &describe, nb::arg("object").none());
   module.def("make_call", &make_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight_dtype").none(),
-             nb::arg("quantized_dtype").none(), nb::arg("shape"), nb::arg("epsilon"), nb::arg("scale"),
-             nb::arg("x"), nb::arg("residual").none(), nb::arg("weight").none(), kStandardFloats);
+             nb::arg("quantized_dtype").none(), nb::arg("fp32_output"), nb::arg("fp32_residual"),
+             nb::arg("shape"), nb::arg("epsilon"), nb::arg("scale"), nb::arg("x"), nb::arg("residual").none(),
+             nb::arg("weight").none(), kStandardFloats);
   module.def("random_call", &generate_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight"),
              nb::arg("quantized_dtype").none(), nb::arg("epsilon").none(), nb::arg("max_rows"),
              nb::arg("max_hidden"), nb::arg("finite"), nb::arg("seed"), nb::arg("index"), kStandardFloats);

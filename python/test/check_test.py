@@ -217,3 +217,28 @@ def test_run_gives_the_bits_of_the_program(program, tmp_path):
 def not_nan_bytes(data, dtype):
     values = numpy.frombuffer(data, dtype)
     return numpy.where(numpy.isnan(values.astype("f4")), dtype.type("nan"), values).tobytes()
+
+
+def test_outputs_and_residuals_wider_than_x_are_judged():
+    """An fp32 weight that leaves fp32, as in Hugging Face, JAX and MLX; an fp32 residual stream."""
+    random = numpy.random.RandomState(5)
+    x = random.standard_normal((6, 48)).astype("f2")
+    weight = (1 + 0.1 * random.standard_normal(48)).astype("f4")
+    residual = random.standard_normal((6, 48)).astype("f4")
+
+    def norm(s):
+        r = (1 / numpy.sqrt((s.astype("f8") ** 2).mean(-1, keepdims=True) + 1e-6)).astype("f4")
+        return (s.astype("f4") * r).astype("f2").astype("f4") * weight
+    arguments = dict(x=x, weight=weight, epsilon=1e-6, policy="weight=activation")
+    assert normproof.check("rms_norm", out=norm(x), **arguments)
+    wrong = norm(x)
+    wrong[3, 7] = numpy.nextafter(wrong[3, 7], numpy.float32(9))
+    assert not normproof.check("rms_norm", out=wrong, **arguments)
+
+    total = x.astype("f4") + residual
+    r = (1 / numpy.sqrt((total.astype("f8") ** 2).mean(-1, keepdims=True) + 1e-6)).astype("f4")
+    out = (total * r * weight).astype("f2")
+    fused = dict(x=x, weight=weight, residual=residual, epsilon=1e-6, policy="weight=fp32")
+    assert normproof.check("fused_add_rms_norm", out=out, residual_out=total, **fused)
+    total[2, 5] = numpy.nextafter(total[2, 5], numpy.float32(9))
+    assert not normproof.check("fused_add_rms_norm", out=out, residual_out=total, **fused)

@@ -36,6 +36,7 @@ Action add_drift(CLI::App& command);
 Action add_fuzz(CLI::App& command);
 Action add_merge(CLI::App& command);
 Action add_new_target(CLI::App& command);
+Action add_completion(CLI::App& command);
 
 // An option that makes no sense; what() names it and its value. The program ends with kUsageError.
 class UsageError : public std::runtime_error {

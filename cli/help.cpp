@@ -83,7 +83,9 @@ std::string value_of(const CLI::Option& option) {
   return type.starts_with("TEXT") ? "VALUE" : type;
 }
 
-std::string name_of_option(const CLI::Option& option) {
+}  // namespace
+
+std::string option_names(const CLI::Option& option) {
   std::string names;
   for (const std::string& name : option.get_snames()) names += '-' + name + ", ";
   for (const std::string& name : option.get_lnames())
@@ -96,7 +98,7 @@ std::string name_of_option(const CLI::Option& option) {
   return names + ' ' + value_of(option) + (several ? " ..." : "");
 }
 
-std::string meaning_of(const CLI::Option& option) {
+std::string option_meaning(const CLI::Option& option) {
   std::string meaning = option.get_description();
   const OptionHelp* help = help_of(option);
   // Choices that do not stand beside the name.
@@ -115,6 +117,19 @@ std::string meaning_of(const CLI::Option& option) {
     meaning += fmt::format(" (default: {})", value);
   return meaning;
 }
+
+std::vector<std::string> option_choices(const CLI::Option& option) {
+  std::vector<std::string> result;
+  std::string choices = choices_of(option);
+  while (!choices.empty()) {
+    const std::size_t comma = std::min(choices.find(','), choices.size());
+    result.push_back(choices.substr(0, comma));
+    choices.erase(0, comma + 1);
+  }
+  return result;
+}
+
+namespace {
 
 class HelpFormat : public CLI::Formatter {
  public:
@@ -149,7 +164,7 @@ class HelpFormat : public CLI::Formatter {
       std::string options;
       for (const CLI::Option* option : app->get_options(
                [&](const CLI::Option* o) { return o->nonpositional() && o->get_group() == group; }))
-        options += entry(name_of_option(*option), meaning_of(*option), kColumn);
+        options += entry(option_names(*option), option_meaning(*option), kColumn);
       if (!options.empty()) text += '\n' + group + ":\n" + options;
     }
     return text;
@@ -197,6 +212,8 @@ class HelpFormat : public CLI::Formatter {
 };
 
 }  // namespace
+
+std::string_view exit_codes_text() { return kExitCodes; }
 
 void use_help_format(CLI::App& app) {
   app.formatter(std::make_shared<HelpFormat>());

@@ -40,6 +40,14 @@ void use_help_format(CLI::App& app);
 // Puts the command and its options into their groups.
 void group_help(CLI::App& command);
 
+// "--op OPERATION", what it means, and what it takes where that is one of a few.
+std::string option_names(const CLI::Option& option);
+std::string option_meaning(const CLI::Option& option);
+std::vector<std::string> option_choices(const CLI::Option& option);
+
+// "Exit codes: 0 all good, ...".
+std::string_view exit_codes_text();
+
 // Columns of the terminal of `descriptor`; where it is none, those that COLUMNS says, else 80.
 int columns_of(int descriptor);
 

@@ -55,4 +55,11 @@ install(FILES ${PROJECT_SOURCE_DIR}/properties/plugin/normproof_plugin.h DESTINA
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/corpus DESTINATION ${share_folder} FILES_MATCHING PATTERN "*.json" PATTERN test EXCLUDE)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/properties/mutants DESTINATION ${share_folder} FILES_MATCHING PATTERN "*.patch")
 install(FILES ${PROJECT_SOURCE_DIR}/bench/peers.csv DESTINATION ${share_folder})
+# Completion and the man page come from the program's own words (cli/CMakeLists.txt).
+if(TARGET normproof AND NOT CMAKE_CROSSCOMPILING)
+  set(completions ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  set(manual ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES ${PROJECT_BINARY_DIR}/normproof.bash DESTINATION ${completions} RENAME normproof)
+  install(FILES ${PROJECT_BINARY_DIR}/normproof.1 DESTINATION ${manual})
+endif()
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -57,6 +57,7 @@ constexpr Subcommand kSubcommands[] = {
     {"prove", "Compare every input of the elementary operations with integer arithmetic", add_prove},
     {"bench", "Measure the speed of the kernels on a GPU, or of a plug-in, beside a copy and other kernels",
      add_bench},
+    {"completion", "Print a completion script for bash, or the man page", add_completion},
     {"list", "Print the operations, dtypes, policies, properties, data classes and targets", add_list},
 };
 

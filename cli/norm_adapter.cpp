@@ -38,6 +38,7 @@ constexpr std::array kKnownOrders = {
     KnownOrder{"vLLM", "input, residual, weight, epsilon"},
     KnownOrder{"vLLM", "out, input, weight, scale, epsilon"},
     KnownOrder{"vLLM", "out, input, residual, weight, scale, epsilon"},
+    KnownOrder{"vLLM", "out, input, weight, scales, epsilon, absent, residual"},
     KnownOrder{"FlashInfer", "out, input, weight, epsilon, flag"},
     KnownOrder{"FlashInfer", "input, residual, weight, epsilon, flag"},
     KnownOrder{"FlashInfer",
@@ -61,7 +62,7 @@ std::string project_of(const std::string& roles) {
 struct Candidate {
   const SourceFunction* function = nullptr;
   std::vector<ParameterRole> roles;
-  bool quantizes = false;
+  Quantization quantization = Quantization::none;
 
   bool has(LauncherRole role) const {
     return std::any_of(roles.begin(), roles.end(),
@@ -100,10 +101,16 @@ std::string another_operation(const std::string& name) {
        {"grad", "backward", "bwd", "_back", "qk", "rope", "gemma", "gated", "silu"}) {
     if (contains(name, other)) return "another operation";
   }
-  for (const std::string_view other : {"dynamic", "per_token", "per_block", "group_quant"}) {
-    if (contains(name, other)) return "a scale for each row is not judged by this adapter";
+  for (const std::string_view other : {"per_block", "per_group", "group_quant"}) {
+    if (contains(name, other)) return "a scale for each part of a row is not judged here";
   }
   return {};
+}
+
+Quantization quantization_of(std::string_view name) {
+  if (!contains(name, "quant") && !contains(name, "fp8")) return Quantization::none;
+  const bool by_row = contains(name, "dynamic") || contains(name, "per_token") || contains(name, "per_row");
+  return by_row ? Quantization::by_row : Quantization::by_given_scale;
 }
 
 // Null with a reason where it is none that can be called.
@@ -111,10 +118,9 @@ std::optional<Candidate> candidate_of(const SourceFunction& function, std::strin
   const std::string name = lower(function.name);
   if (function.is_kernel || (!contains(name, "norm") && !contains(name, "rms"))) return std::nullopt;
   if (why_not = another_operation(name); !why_not.empty()) return std::nullopt;
-  Candidate candidate{
-      .function = &function, .roles = {}, .quantizes = contains(name, "quant") || contains(name, "fp8")};
+  Candidate candidate{.function = &function, .roles = {}, .quantization = quantization_of(name)};
   for (const SourceParameter& parameter : function.parameters) {
-    candidate.roles.push_back(role_of(parameter, candidate.quantizes));
+    candidate.roles.push_back(role_of(parameter, candidate.quantization));
     if (candidate.roles.back().role == LauncherRole::unknown) {
       why_not =
           fmt::format("what is '{}{}{}'?", parameter.type, parameter.name.empty() ? "" : " ", parameter.name);
@@ -163,9 +169,9 @@ std::string tensor_argument(const ParameterRole& parameter, std::string_view mem
   }
 }
 
-std::string argument(const ParameterRole& parameter, bool adds, bool quantizes) {
+std::string argument(const ParameterRole& parameter, bool adds, Quantization quantization) {
   // In place: what is normalized lies where the input did, the sum where the residual did.
-  const std::string_view output = adds && !quantizes ? "input" : "out";
+  const std::string_view output = adds && quantization == Quantization::none ? "input" : "out";
   const std::string null = parameter.form == ParameterForm::optional_tensor ? "std::nullopt" : "nullptr";
   switch (parameter.role) {
     case LauncherRole::out:
@@ -179,6 +185,8 @@ std::string argument(const ParameterRole& parameter, bool adds, bool quantizes) 
       return tensor_argument(parameter, "weight");
     case LauncherRole::scale:
       return tensor_argument(parameter, "scale");
+    case LauncherRole::scales:
+      return tensor_argument(parameter, "scales");
     case LauncherRole::inverse_rms:
       return parameter.form == ParameterForm::pointer          ? "call.pointer(inverse_rms)"
              : parameter.form == ParameterForm::tensor_pointer ? "&inverse_rms"
@@ -217,7 +225,7 @@ std::string argument(const ParameterRole& parameter, bool adds, bool quantizes) 
 std::string call_text(const Candidate& candidate, bool adds) {
   std::vector<std::string> arguments;
   for (const ParameterRole& parameter : candidate.roles) {
-    if (!parameter.left_out) arguments.push_back(argument(parameter, adds, candidate.quantizes));
+    if (!parameter.left_out) arguments.push_back(argument(parameter, adds, candidate.quantization));
   }
   const std::string function = candidate.function->name + (candidate.is_template() ? "<decltype(type)>" : "");
   std::string call = fmt::format("{}({});", function, fmt::join(arguments, ", "));
@@ -228,8 +236,11 @@ std::string call_text(const Candidate& candidate, bool adds) {
   return call;
 }
 
-std::string operation_name(bool adds, bool quantizes) {
-  return std::string(adds ? "fused_add_rms_norm" : "rms_norm") + (quantizes ? "_static_fp8_quant" : "");
+std::string operation_name(bool adds, Quantization quantization) {
+  const std::string norm = adds ? "fused_add_rms_norm" : "rms_norm";
+  return quantization == Quantization::none             ? norm
+         : quantization == Quantization::by_given_scale ? norm + "_static_fp8_quant"
+                                                        : norm + "_dynamic_quant";
 }
 
 // --- what the source speaks of ---
@@ -298,26 +309,29 @@ class Writer {
     const auto is_rms = [](const Candidate& each) { return contains(lower(each.function->name), "rms"); };
     if (std::any_of(candidates_.begin(), candidates_.end(), is_rms))
       std::erase_if(candidates_, [&](const Candidate& each) { return !is_rms(each); });
-    for (const bool quantizes : {false, true}) {
-      for (const bool adds : {false, true}) choose(adds, quantizes);
+    for (const Quantization quantization :
+         {Quantization::none, Quantization::by_given_scale, Quantization::by_row}) {
+      for (const bool adds : {false, true}) choose(adds, quantization);
     }
     if (!adapter_.operations.empty()) write();
     return std::move(adapter_);
   }
 
  private:
-  static bool does(const Candidate& candidate, bool adds, bool quantizes) {
-    if (candidate.quantizes != quantizes || (quantizes && !candidate.has(LauncherRole::scale))) return false;
+  static bool does(const Candidate& candidate, bool adds, Quantization quantization) {
+    if (candidate.quantization != quantization) return false;
+    if (quantization == Quantization::by_given_scale && !candidate.has(LauncherRole::scale)) return false;
+    if (quantization == Quantization::by_row && !candidate.has(LauncherRole::scales)) return false;
     if (adds) return candidate.has(LauncherRole::residual);
     return !candidate.has(LauncherRole::residual) ||
            (candidate.may_be_null(LauncherRole::residual) && candidate.has(LauncherRole::out));
   }
 
-  void choose(bool adds, bool quantizes) {
+  void choose(bool adds, Quantization quantization) {
     AdaptedOperation operation;
     const Candidate* chosen = nullptr;
     for (const Candidate& candidate : candidates_) {
-      if (!does(candidate, adds, quantizes)) continue;
+      if (!does(candidate, adds, quantization)) continue;
       if (chosen == nullptr) {
         chosen = &candidate;
       } else {
@@ -325,14 +339,14 @@ class Writer {
       }
     }
     if (chosen == nullptr) return;
-    operation.operation = operation_name(adds, quantizes);
+    operation.operation = operation_name(adds, quantization);
     operation.function = chosen->function->name;
     operation.signature = chosen->signature();
     operation.order_of = project_of(operation.signature);
     for (const ParameterRole& parameter : chosen->roles) {
       if (!parameter.left_out && is_assumed(parameter.role))
         operation.assumed.push_back(
-            fmt::format("{} = {}", parameter.name, argument(parameter, adds, quantizes)));
+            fmt::format("{} = {}", parameter.name, argument(parameter, adds, quantization)));
     }
     note(*chosen, adds);
     calls_ += member_text(*chosen, operation.operation, adds);
@@ -363,7 +377,7 @@ class Writer {
     if (!chosen.has(LauncherRole::weight)) without_weight_ = true;
     if (chosen.has(LauncherRole::weight)) with_weight_ = true;
     if (chosen.may_be_null(LauncherRole::weight) && !chosen.takes_pointers()) without_weight_ = true;
-    quantizes_ = quantizes_ || chosen.quantizes;
+    quantizes_ = quantizes_ || chosen.quantization != Quantization::none;
     if (named_type_.empty()) named_type_ = type_in(lower(chosen.function->name));
     for (const ParameterRole& parameter : chosen.roles) {
       if (parameter.role == LauncherRole::input && parameter.form == ParameterForm::pointer &&

@@ -107,11 +107,11 @@ LauncherRole role_of_number(const std::string& type, const std::string& name) {
 }  // namespace
 
 std::string_view name_of(LauncherRole role) {
-  constexpr std::array<std::string_view, 23> kNames = {
+  constexpr std::array<std::string_view, 24> kNames = {
       "unknown",      "out",        "residual_out",    "input", "residual", "weight",  "scale",
       "inverse_rms",  "absent",     "epsilon",         "gain",  "rows",     "columns", "n",
       "input_stride", "out_stride", "residual_stride", "shape", "type",     "one",     "zero",
-      "flag",         "stream"};
+      "flag",         "stream",     "scales"};
   return kNames.at(static_cast<std::size_t>(role));
 }
 
@@ -120,7 +120,7 @@ bool is_assumed(LauncherRole role) {
          role == LauncherRole::one || role == LauncherRole::absent;
 }
 
-ParameterRole role_of(const SourceParameter& parameter, bool quantizes) {
+ParameterRole role_of(const SourceParameter& parameter, Quantization quantization) {
   ParameterRole result{.role = LauncherRole::unknown,
                        .form = form_of(parameter.type),
                        .name = parameter.name,
@@ -133,7 +133,9 @@ ParameterRole role_of(const SourceParameter& parameter, bool quantizes) {
   } else if (result.form == ParameterForm::number) {
     result.role = role_of_number(parameter.type, name);
   } else if (name == "scale" || name == "scales") {
-    result.role = quantizes ? LauncherRole::scale : LauncherRole::weight;
+    result.role = quantization == Quantization::by_row           ? LauncherRole::scales
+                  : quantization == Quantization::by_given_scale ? LauncherRole::scale
+                                                                 : LauncherRole::weight;
   } else {
     result.role = called(kTensors, name);
     if (result.role == LauncherRole::unknown && result.form == ParameterForm::optional_tensor)

@@ -33,6 +33,7 @@ enum class LauncherRole {
   zero,
   flag,
   stream,
+  scales,  // an output of one number a row, which is judged
 };
 enum class ParameterForm { number, tensor, tensor_pointer, optional_tensor, pointer };
 
@@ -47,8 +48,11 @@ std::string_view name_of(LauncherRole role);
 // Set without knowing what it means.
 bool is_assumed(LauncherRole role);
 
-// `quantizes`: of a function that says so, in which a tensor called scale is no weight.
-ParameterRole role_of(const SourceParameter& parameter, bool quantizes);
+// What a function says of the scale that it quantizes by.
+enum class Quantization { none, by_given_scale, by_row };
+
+// Where it quantizes, a tensor called scale is no weight.
+ParameterRole role_of(const SourceParameter& parameter, Quantization quantization);
 
 // n is the number of rows beside k, d or the like, and that of columns beside m or alone. Parameters with
 // values of their own are left out from the last on.

@@ -6,6 +6,8 @@ import fcntl
 import os
 import pty
 import re
+import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -61,7 +63,7 @@ class Help(unittest.TestCase):
         for command in ("verify", "check", "assess", "drift", "order", "mutants", "fuzz"):
             self.assertIn("--jobs N", run(command, "--help")[1], command)
         for command in commands():
-            if command not in ("list", "new-target", "prove"):  # prove writes a certificate
+            if command not in ("completion", "list", "new-target", "prove"):  # prove writes a certificate
                 self.assertIn("--json FILE", run(command, "--help")[1], command)
         # Old command lines go on working.
         self.assertNotIn("expected", run("check", "--threads", "1", "no-such-file.json")[2])
@@ -87,6 +89,37 @@ class Help(unittest.TestCase):
             self.assertIn(said, errors)
         self.assertNotIn("did you mean", run("frobnicate")[2])
         self.assertNotIn("\x1b", run("veri\x1b[31mfy")[2])
+
+
+class Completion(unittest.TestCase):
+    def completed(self, *words):
+        """What bash offers for the last word."""
+        status, script, _ = run("completion", "bash")
+        self.assertEqual(status, 0)
+        line = f"COMP_WORDS=({' '.join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}; _normproof; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        done = subprocess.run(["bash", "--norc", "-c", script + line], capture_output=True, text=True, check=True)
+        self.assertEqual(done.stderr, "")
+        return done.stdout.split()
+
+    def test_commands_options_and_values_are_completed(self):
+        self.assertEqual(self.completed("normproof", "veri"), ["verify"])
+        self.assertEqual(set(commands()) - set(self.completed("normproof", "")), set())
+        self.assertEqual(self.completed("normproof", "verify", "--sec"), ["--seconds"])
+        self.assertEqual(sorted(self.completed("normproof", "check", "--j")), ["--jobs", "--json"])
+        self.assertIn("--no-witness", self.completed("normproof", "verify", "--no"))
+        self.assertEqual(self.completed("normproof", "verify", "--judge", "w"), ["witness"])
+        self.assertEqual(self.completed("normproof", "help", "mer"), ["merge"])
+        self.assertIn(PROGRAM, self.completed("normproof", "check", PROGRAM[:-2]))
+
+    def test_the_man_page_says_what_help_says(self):
+        page = run("completion", "man")[1].replace("\\-", "-")
+        for command in commands():
+            self.assertIn(f".SH {command}\n", page)
+            for option in re.findall(r"^  (--[a-z-]+)", run(command, "--help")[1], re.MULTILINE):
+                self.assertIn(f"\\fB{option}", page)
+        if shutil.which("man"):
+            done = subprocess.run(["man", "-l", "--warnings=all", "-Tutf8", "-"], input=run("completion", "man")[1], capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
 class Progress(unittest.TestCase):

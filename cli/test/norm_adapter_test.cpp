@@ -211,6 +211,22 @@ TEST(NormAdapter, NamesOfOtherPeople) {
   EXPECT_TRUE(has(sizes.text, "NORMPROOF_TAKES_FP32 | NORMPROOF_TAKES_SAME_WEIGHT")) << sizes.text;
 }
 
+TEST(NormAdapter, AScaleForEachRow) {
+  const NormAdapter adapter = read(R"(
+void rms_norm_dynamic_per_token_quant(torch::Tensor& out, torch::Tensor const& input, torch::Tensor const& weight,
+                                      torch::Tensor& scales, double const var_epsilon,
+                                      std::optional<at::Tensor> scale_ub, std::optional<at::Tensor> residual) {}
+)");
+  ASSERT_EQ(adapter.operations.size(), 2u);
+  EXPECT_EQ(adapter.operations[0].operation, "rms_norm_dynamic_quant");
+  EXPECT_EQ(adapter.operations[1].operation, "fused_add_rms_norm_dynamic_quant");
+  EXPECT_EQ(adapter.operations[1].order_of, "vLLM");
+  EXPECT_TRUE(has(adapter.text, "call.weight, call.scales, call.epsilon, std::nullopt, std::nullopt);"))
+      << adapter.text;
+  EXPECT_TRUE(has(adapter.text, "call.scales, call.epsilon, std::nullopt, call.optional_residual());"))
+      << adapter.text;
+}
+
 TEST(NormAdapter, AnEpsilonOfItsOwn) {
   const NormAdapter adapter = read(R"(
 __global__ void k(half* x) { const float epsilon = 1e-5f; }
@@ -229,7 +245,7 @@ TEST(NormAdapter, WhatCannotBeCalled) {
 __global__ void rms_norm_kernel(float* x) {}
 void rms_norm(float* out, const float* in, Context& context) {}
 template <int N> void rms_norm_of(float* out, const float* in) {}
-void rms_norm_dynamic_per_token_quant(at::Tensor& out, const at::Tensor& input, at::Tensor& scales) {}
+void rms_norm_per_block_quant(at::Tensor& out, const at::Tensor& input, at::Tensor& scales) {}
 void rms_norm_nothing(int rows) {}
 int main() {}
 )");
@@ -237,7 +253,7 @@ int main() {}
   ASSERT_EQ(adapter.not_used.size(), 4u);
   EXPECT_EQ(adapter.not_used[0], "rms_norm, line 3: what is 'Context& context'?");
   EXPECT_EQ(adapter.not_used[1], "rms_norm_of, line 4: a template<int N>");
-  EXPECT_TRUE(has(adapter.not_used[2], "a scale for each row"));
+  EXPECT_TRUE(has(adapter.not_used[2], "a scale for each part of a row"));
   EXPECT_TRUE(has(adapter.not_used[3], "no input and output"));
 }
 

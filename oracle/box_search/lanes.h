@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <stdexcept>
 
 #include "oracle/box_search/lane_kernels.h"
 #include "oracle/box_search/range.h"
@@ -80,7 +81,10 @@ class LaneArithmetic {
     operation(a, b, low, high);
     return {low, high};
   }
-  float* buffer() const { return buffers_.data() + (used_++) * kBlock; }
+  float* buffer() const {
+    if (used_ == kBuffers) throw std::logic_error("oracle: a formula has more steps than there are buffers");
+    return buffers_.data() + (used_++) * kBlock;
+  }
 
   const LaneKernels& kernels_;
   RowKernels::RoundValues round_values_;

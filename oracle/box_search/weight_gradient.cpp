@@ -94,8 +94,9 @@ Ends<Bound> ends_of(const Bound& sum, const Bound& absolute, const Bound& growth
 
 class Judge {
  public:
-  Judge(const WeightGradientRule& rule, const Terms& terms)
+  Judge(const WeightGradientRule& rule, const Terms& terms, bool exactly)
       : rule_(rule),
+        exactly_(exactly),
         terms_(terms),
         roundings_(
             std::max<std::int64_t>(std::min(terms.rows() - 1, rule.sum_depth.value_or(terms.rows())), 0) +
@@ -121,7 +122,7 @@ class Judge {
                               is_exact ? HardwareBound() : growth_, underflow);
     const Position position = position_of(got);
     const Side low = rounded(ends.low.fl()), high = rounded(ends.high.fl());
-    if (low.high <= position && position <= high.low) return;
+    if (!exactly_ && low.high <= position && position <= high.low) return;
     ++verdict.decided_exactly;
     judge_exactly(column, got, underflow, is_exact, verdict);
   }
@@ -184,6 +185,7 @@ class Judge {
   }
 
   const WeightGradientRule& rule_;
+  bool exactly_;
   const Terms& terms_;
   std::int64_t roundings_;
   HardwareBound growth_;
@@ -193,13 +195,13 @@ class Judge {
 
 WeightGradientVerdict judge_weight_gradient(const WeightGradientRule& rule, std::int64_t rows,
                                             std::int64_t columns, const WeightGradientOperands& operands,
-                                            std::span<const std::byte> got) {
+                                            std::span<const std::byte> got, bool exactly) {
   const Terms terms(rule, rows, columns, operands);
   std::vector<float> values;
   widen("weight gradient", got, rule.weight, columns, values);
   WeightGradientVerdict verdict;
   verdict.columns = columns;
-  const Judge judge(rule, terms);
+  const Judge judge(rule, terms, exactly);
   for (std::int64_t column = 0; column < columns; ++column) {
     judge.judge(column, values[static_cast<std::size_t>(column)], verdict);
   }

@@ -52,10 +52,11 @@ struct WeightGradientVerdict {
   bool conforms() const { return violations.empty(); }
 };
 
-// Throws std::invalid_argument where a size is wrong. Within a StandardFloatEnvironment.
+// Throws std::invalid_argument where a size is wrong. Within a StandardFloatEnvironment. `exactly`: every
+// column by exact arithmetic, for the same verdict.
 WeightGradientVerdict judge_weight_gradient(const WeightGradientRule& rule, std::int64_t rows,
                                             std::int64_t columns, const WeightGradientOperands& operands,
-                                            std::span<const std::byte> got);
+                                            std::span<const std::byte> got, bool exactly = false);
 
 // In the canonical order: rows in groups of kCanonicalGroup, one after the other in a group, acc = fma(dy,
 // xh, acc) or acc + dy from +0; then neighbouring groups are joined in pairs, again and again, an odd last

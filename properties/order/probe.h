@@ -26,7 +26,7 @@ struct Probe {
 // instance); otherwise the call went wrong.
 class NoAnswer : public std::runtime_error {
  public:
-  NoAnswer(const std::string& what, bool refused) : std::runtime_error(what), refused(refused) {}
+  NoAnswer(const std::string& what, bool is_refusal) : std::runtime_error(what), refused(is_refusal) {}
   bool refused;
 };
 

@@ -400,7 +400,7 @@ Columns random_columns(Random& random) {
   return result;
 }
 
-WeightGradientVerdict judged(const Columns& c, std::vector<float> sums) {
+WeightGradientVerdict judged(const Columns& c, std::vector<float> sums, bool exactly = false) {
   const auto dy = test::packed(c.dy, c.rule.activation);
   const auto x = c.rule.of_bias ? std::vector<std::byte>() : test::packed(c.x, c.rule.activation);
   WeightGradientOperands operands{dy, x, {}, {}};
@@ -409,7 +409,7 @@ WeightGradientVerdict judged(const Columns& c, std::vector<float> sums) {
     if (c.rule.centred) operands.mean = c.mean;
   }
   return judge_weight_gradient(c.rule, c.rows, c.columns, operands,
-                               test::packed(std::move(sums), c.rule.weight));
+                               test::packed(std::move(sums), c.rule.weight), exactly);
 }
 
 TEST(WeightGradient, HonestSumsConform) {
@@ -428,6 +428,9 @@ TEST(WeightGradient, HonestSumsConform) {
                                     << verdict.violations[0].column << " got " << verdict.violations[0].got
                                     << " wants [" << verdict.violations[0].low << ", "
                                     << verdict.violations[0].high << "]";
+    if (i % 10 == 0) {
+      ASSERT_TRUE(judged(c, sums, true).conforms()) << "seed " << seed << " trial " << i;
+    }
     columns += verdict.columns;
     exactly += verdict.decided_exactly;
   }
@@ -476,7 +479,10 @@ TEST(WeightGradient, EndsOfTheIntervalAreExact) {
       const float end = number_at(tried);
       if (!std::isfinite(end) || std::fabs(end) < 1e-3f || c.rule.weight != DType::fp32) continue;
       // An exact sum has a shorter interval, of one number.
-      EXPECT_TRUE(judged(c, {end}).conforms() || c.rule.of_bias) << "seed " << seed << " trial " << i;
+      for (const bool exactly : {false, true}) {
+        EXPECT_TRUE(judged(c, {end}, exactly).conforms() || c.rule.of_bias)
+            << "seed " << seed << " trial " << i;
+      }
       const float beyond = number_at(tried == low ? low - 1 : high + 1);
       EXPECT_FALSE(judged(c, {beyond}).conforms()) << "seed " << seed << " trial " << i;
       ++outside;

@@ -226,6 +226,13 @@ TEST(TorchStandIn, AnAdapterHasOperationsAndLimits) {
       << "what it is made for it says call by call";
   EXPECT_EQ(std::string(info->operations[0]->name), "fused_add_rms_norm");
   EXPECT_EQ(info->operations[0]->limits->hidden_multiple, 8);
+  struct Dynamic;
+  EXPECT_EQ(std::string(normproof_torch::Plugin<Dynamic>::info(
+                            "tested", NORMPROOF_TAKES_FP32,
+                            {.fused_add_rms_norm_dynamic_quant = [](normproof_torch::Call) {}})
+                            ->operations[0]
+                            ->name),
+            "fused_add_rms_norm_dynamic_quant");
   EXPECT_EQ(info->operations[0]->limits->contiguous, 1);
   EXPECT_EQ(info->operations[0]->limits->not_in_place, 0);
   EXPECT_EQ(info->operations[0]->limits->epsilon_is_set, 1);

@@ -34,7 +34,8 @@ struct AnyPointer {
 // is undefined.
 struct Call {
   at::Tensor out, input, residual, weight;
-  at::Tensor scale;  // one fp32 number
+  at::Tensor scale;   // one fp32 number
+  at::Tensor scales;  // an output, one fp32 number a row
   double epsilon = 0;
   bool has_weight() const { return weight.defined(); }
   std::optional<at::Tensor> optional_weight() const {
@@ -87,6 +88,8 @@ struct Operations {
   Operation fused_add_rms_norm = nullptr;
   Operation rms_norm_static_fp8_quant = nullptr;
   Operation fused_add_rms_norm_static_fp8_quant = nullptr;
+  Operation rms_norm_dynamic_quant = nullptr;
+  Operation fused_add_rms_norm_dynamic_quant = nullptr;
   Limits limits = {};
 };
 
@@ -117,8 +120,15 @@ inline at::Tensor tensor_of(const DLTensor* tensor) {
 
 inline Call given_by(const normproof_plugin_call* call) {
   const auto tensor = [&](const char* role) { return tensor_of(normproof_tensor_of(call, role)); };
-  return {tensor("out"),    tensor("input"), tensor("residual"),
-          tensor("weight"), tensor("scale"), static_cast<double>(normproof_parameter_of(call, "epsilon"))};
+  Call given;
+  given.out = tensor("out");
+  given.input = tensor("input");
+  given.residual = tensor("residual");
+  given.weight = tensor("weight");
+  given.scale = tensor("scale");
+  given.scales = tensor("scales");
+  given.epsilon = static_cast<double>(normproof_parameter_of(call, "epsilon"));
+  return given;
 }
 
 // Runs the operation; what it throws, and a launch that failed, become the call's result.
@@ -170,13 +180,15 @@ struct Plugin {
               own.not_in_place,
               own.epsilon.has_value(),
               own.epsilon.value_or(0.0f)};
-    static const normproof_plugin_operation* listed[5] = {};
+    static const normproof_plugin_operation* listed[7] = {};
     std::size_t count = 0;
     for (const normproof_plugin_operation* each :
          {entry<&Operations::rms_norm>("rms_norm"),
           entry<&Operations::fused_add_rms_norm>("fused_add_rms_norm"),
           entry<&Operations::rms_norm_static_fp8_quant>("rms_norm_static_fp8_quant"),
-          entry<&Operations::fused_add_rms_norm_static_fp8_quant>("fused_add_rms_norm_static_fp8_quant")}) {
+          entry<&Operations::fused_add_rms_norm_static_fp8_quant>("fused_add_rms_norm_static_fp8_quant"),
+          entry<&Operations::rms_norm_dynamic_quant>("rms_norm_dynamic_quant"),
+          entry<&Operations::fused_add_rms_norm_dynamic_quant>("fused_add_rms_norm_dynamic_quant")}) {
       if (each != nullptr) listed[count++] = each;
     }
     static const normproof_plugin_info info = {NORMPROOF_PLUGIN_ABI, takes, name, kDLCPU,

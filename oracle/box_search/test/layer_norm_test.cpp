@@ -266,6 +266,31 @@ TEST(LayerNormSearch, StoredStatisticsAreJudged) {
   EXPECT_GT(refused, 250);
 }
 
+TEST(LayerNormSearch, ExactArithmeticRefusesWrongVerdicts) {
+  const StandardFloatEnvironment environment;
+  LayerNormRule rule;
+  rule.activation = DType::fp32;
+  LayerNormJudge judge(rule, 2, {}, {});
+  const auto row = [](float a, float b) { return test::packed({a, b}, DType::fp32); };
+  const RowVerdict right = judge.judge(row(1, 3), row(-1, 1));
+  judge.require_exact(right);
+  RowVerdict refuted = right;
+  refuted.conforms = false;
+  refuted.refutation = {0, 1};
+  EXPECT_THROW(judge.require_exact(refuted), std::logic_error);
+  RowVerdict moved = right;
+  ++moved.witness.second;
+  EXPECT_THROW(judge.require_exact(moved), std::logic_error);
+  RowVerdict narrowed = right;
+  narrowed.window[0].second.low = narrowed.window[0].second.high;
+  EXPECT_THROW(judge.require_exact(narrowed), std::logic_error);
+  const RowVerdict wrong = judge.judge(row(1, 3), row(-1, 1.0000001f));
+  judge.require_exact(wrong);
+  RowVerdict too_little = wrong;
+  too_little.refutation.pop_back();
+  EXPECT_THROW(judge.require_exact(too_little), std::logic_error);
+}
+
 // Rows so short that the verdict can be followed by hand.
 TEST(LayerNormSearch, Examples) {
   const StandardFloatEnvironment environment;

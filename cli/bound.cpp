@@ -119,8 +119,8 @@ class BoundCommand {
     question_.policies = policies_from_list(options_.policies, "--policies");
     for (oracle::Policy& policy : question_.policies) {
       if (options_.sum_depth) policy.inverse_root.sum_depth = options_.sum_depth;
-      if (options_.inverse_root_ulp) policy.inverse_root.ulp_bound = *options_.inverse_root_ulp;
       if (!options_.order.empty()) policy = with_order(policy);
+      if (options_.inverse_root_ulp) policy.inverse_root.ulp_bound = *options_.inverse_root_ulp;
     }
   }
 
@@ -262,7 +262,7 @@ class BoundCommand {
     const CaseTensors tensors = materialize(test_case);
     bound::Intervals found;
     try {
-      found = output_intervals(test_case, tensors, question_.policies);
+      found = bound::output_intervals(test_case, tensors, question_.policies);
     } catch (const std::invalid_argument& error) {
       throw CaseError(options_.case_file, CaseError("$", error.what()));
     }

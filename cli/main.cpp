@@ -44,6 +44,8 @@ constexpr Subcommand kSubcommands[] = {
     {"identify", "Tell which rounding policy outputs, or a target, follow", add_identify},
     {"order", "Tell in which order a target adds the squares of a row, with a certificate", add_order},
     {"bound", "Tell the largest difference of two conforming kernels: the tolerance of a test", add_bound},
+    {"certify", "Write down which arithmetic a target computes, or compare two such certificates",
+     add_certify},
     {"minimize", "Write the smallest case that still violates", add_minimize},
     {"explain", "Print every rounding step behind one output element of a case", add_explain},
     {"assess", "Measure how reliable check is: false rejections, agreement with brute force, detection",

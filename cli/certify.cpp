@@ -130,7 +130,7 @@ Action add_certify(CLI::App& command) {
   command
       .add_option("--seed", certify_options.seed, "Seed of the inputs; certificates are compared by one seed")
       ->capture_default_str();
-  command.add_option("--threads", certify_options.threads, "Threads that call the target")
+  command.add_option("--jobs,--threads", certify_options.threads, "Threads that call the target")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command.add_option("--json", options->json, "The file of the certificate")->capture_default_str();

@@ -5,9 +5,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, Optional, Sequence, Union
 
+import numpy
+
 from normproof import _core
+from normproof._cases import require_dtypes
 from normproof._functions import make_call, make_policy
-from normproof._tensors import ACTIVATION_DTYPES, QUANTIZED_DTYPES, as_numpy, quantizes, require_operation
+from normproof._tensors import QUANTIZED_DTYPES, as_numpy, dtype_name, quantizes, require_operation
+from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, WeightDType
 
 
 @dataclass(frozen=True)
@@ -57,21 +61,15 @@ class NoBoundError(ValueError):
     """No bound exists, or none is known; the message says why."""
 
 
-def _weight_dtype(weight: Optional[str], dtype: str) -> Optional[str]:
-    if weight not in ("same", "fp32", None):
-        raise ValueError(f"weight: expected 'same', 'fp32' or None, got {weight!r}")
-    return dtype if weight == "same" else weight
-
-
-def _policies(policies: Union[str, Sequence[str]], inverse_root_ulp: Optional[int], sum_depth: Optional[int]) -> list["_core.Policy"]:
+def _policies(policies: Union[Policy, Sequence[Policy]], inverse_root_ulp: Optional[int], sum_depth: Optional[int]) -> list["_core.Policy"]:
     names = [policies] if isinstance(policies, str) else list(policies)
     if not names:
-        raise ValueError("policies: there are none")
+        raise ValueError("policies: expected at least one, got none")
     return [make_policy(name, inverse_root_ulp, sum_depth) for name in names]
 
 
-def bound(operation: str, *, dtype: str = "bf16", hidden: int = 4096, weight: Optional[str] = "same",
-          quantized_dtype: str = "fp8_e4m3fn", policies: Union[str, Sequence[str]] = "native", sum_depth: Optional[int] = None,
+def bound(operation: Operation, *, dtype: ActivationDType = "bf16", hidden: int = 4096, weight: WeightDType = "same",
+          quantized_dtype: QuantizedDType = "fp8_e4m3fn", policies: Union[Policy, Sequence[Policy]] = "native", sum_depth: Optional[int] = None,
           inverse_root_ulp: Optional[int] = None, max_weight: float = 16.0, search: bool = True) -> Bound:
     """The largest difference that two conforming kernels can show, whose policies are any of `policies`.
 
@@ -82,18 +80,15 @@ def bound(operation: str, *, dtype: str = "bf16", hidden: int = 4096, weight: Op
     Raises NoBoundError where there is none, ValueError and TypeError for arguments that make no sense.
     """
     require_operation(operation)
-    if dtype not in ACTIVATION_DTYPES:
-        raise ValueError(f"dtype: expected one of {', '.join(ACTIVATION_DTYPES)}, got {dtype!r}")
-    if quantized_dtype not in QUANTIZED_DTYPES:
-        raise ValueError(f"quantized_dtype: expected one of {', '.join(QUANTIZED_DTYPES)}, got {quantized_dtype!r}")
+    wanted = require_dtypes(dtype, weight, quantized_dtype)
     if not isinstance(hidden, int) or isinstance(hidden, bool):
         raise TypeError(f"hidden: expected an integer, got {type(hidden).__name__} {hidden!r}")
     if not 1 <= hidden <= 1 << 20:
         raise ValueError(f"hidden: expected 1 to {1 << 20}, got {hidden}")
     if not (isinstance(max_weight, (int, float)) and math.isfinite(max_weight) and max_weight >= 0):
         raise ValueError(f"max_weight: expected a finite number that is not negative, got {max_weight!r}")
-    found = _core.bound(operation, dtype, _weight_dtype(weight, dtype), quantized_dtype if quantizes(operation) else None,
-                        hidden, _policies(policies, inverse_root_ulp, sum_depth), float(max_weight), search)
+    found = _core.bound(operation, wanted.dtype, wanted.dtype if wanted.weight == "same" else wanted.weight, wanted.quantized_of(operation), hidden,
+                        _policies(policies, inverse_root_ulp, sum_depth), float(max_weight), search)
     if found["no_bound"]:
         raise NoBoundError(found["no_bound"])
     pairs = tuple(PairBound(ulp=pair.pop("apart"), residual_ulp=pair.pop("residual_apart"), **pair) for pair in found["pairs"])
@@ -101,14 +96,16 @@ def bound(operation: str, *, dtype: str = "bf16", hidden: int = 4096, weight: Op
                  {"rtol": float(found["rtol_text"]), "atol": float(found["atol_text"])})
 
 
-def intervals(operation: str, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
-              policies: Union[str, Sequence[str]] = "native", quantized_dtype: str = "fp8_e4m3fn",
-              sum_depth: Optional[int] = None, inverse_root_ulp: Optional[int] = None) -> tuple[Any, Any]:
+def intervals(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
+              policies: Union[Policy, Sequence[Policy]] = "native", quantized_dtype: QuantizedDType = "fp8_e4m3fn",
+              sum_depth: Optional[int] = None, inverse_root_ulp: Optional[int] = None) -> "tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]":
     """For given inputs the smallest and the largest output of conforming kernels, as two numpy arrays of the shape of x.
 
     Both are NaN where nothing is said. Tensors as for ``check``.
     """
-    call, read = make_call(operation, x, weight, residual, scale, epsilon, quantized_dtype if quantizes(operation) else None)
-    dtype = quantized_dtype if quantizes(operation) else read.dtype
+    require_operation(operation)
+    quantized = dtype_name("quantized_dtype", quantized_dtype, QUANTIZED_DTYPES) if quantizes(operation) else None
+    call, read = make_call(operation, x, weight, residual, scale, epsilon, quantized)
+    dtype = quantized or read.dtype
     low, high = _core.intervals(call, _policies(policies, inverse_root_ulp, sum_depth))
     return as_numpy(low, dtype, read.shape), as_numpy(high, dtype, read.shape)

@@ -35,7 +35,7 @@ class Defaults:
 defaults = Defaults()
 
 
-def tolerance(op: str, *, dtype: str = "bf16", hidden: int = 4096, **kernels: Any) -> dict[str, float]:
+def tolerance(op: Operation, *, dtype: ActivationDType = "bf16", hidden: int = 4096, **kernels: Any) -> dict[str, float]:
     """rtol and atol for ``assert_close(a, b, **tolerance(...))``: the smallest that never reject one of two conforming
     kernels. Arguments as for ``normproof.bound``, which also says for which inputs they hold. They see no rounding policy, and
     little else: ``normproof.intervals`` and ``assert_conforms`` do.

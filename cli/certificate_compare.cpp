@@ -274,9 +274,9 @@ class Comparison {
                order.hidden_size == one.hidden_size && order.rows == one.rows && order.offset == one.offset;
       });
       if (other == second_.orders.end()) continue;
-      const std::string call =
-          fmt::format("{} {} H {}, {} rows, {}", name_of(one.kind.operation), name_of(one.kind.dtype),
-                      one.hidden_size, one.rows, one.offset == 0 ? "aligned" : "shifted");
+      const std::string call = fmt::format("{} {} H {}, {} row{}, {}", name_of(one.kind.operation),
+                                           name_of(one.kind.dtype), one.hidden_size, one.rows,
+                                           one.rows == 1 ? "" : "s", one.offset == 0 ? "aligned" : "shifted");
       if (one.tree.is_null() || other->tree.is_null()) {
         compare_kinds(call, one, *other);
         continue;

@@ -13,6 +13,7 @@
 #include "oracle/certificate.h"
 #include "oracle/known_sum.h"
 #include "oracle/order_file.h"
+#include "oracle/policy_rows.h"
 #include "oracle/witness_judge.h"
 #include "properties/run/discriminate.h"
 #include "properties/run/identify.h"
@@ -75,6 +76,7 @@ class Certifier {
     }
     for (const CallKind& kind : kinds) identify_policies(kind);
     find_orders(kinds.front());
+    for (const CallKind& kind : kinds) narrow_by_orders(kind);
     for (const CallKind& kind : kinds) run_inputs(kind);
   }
 
@@ -102,7 +104,8 @@ class Certifier {
       fmt::print("{}, {}: {}\n", to_text(kind), offset == 0 ? "aligned" : "shifted",
                  statement.policies.empty()
                      ? "no policy: " + statement.reason
-                     : fmt::format("policy {}", fmt::join(statement.policies, " or ")));
+                     : fmt::format("policy {}{}", fmt::join(statement.policies, " or "),
+                                   statement.reason.empty() ? "" : ", " + statement.reason));
       std::fflush(stdout);
       result_.policies.push_back(std::move(statement));
     }
@@ -116,10 +119,11 @@ class Certifier {
     for (std::size_t i = 0; i < refuted.size(); ++i)
       if (!refuted[i]) statement.policies.push_back(to_string(found.survivors[i]));
     if (!statement.policies.empty()) return;
-    statement.reason =
-        found.survivors.empty()
-            ? "none of the known ones explains the outputs"
-            : fmt::format("{} is refuted by {}", to_string(found.survivors.front()), *refuted.front());
+    statement.reason = "none of the known ones explains the outputs";
+    if (found.survivors.empty()) return;
+    // It follows the policy here and not there, which is a bug of the target.
+    statement.policies.push_back(to_string(found.survivors.front()));
+    statement.reason = "refuted by " + *refuted.front();
   }
 
   void find_orders(const CallKind& kind) {
@@ -146,10 +150,40 @@ class Certifier {
     }
   }
 
+  // A certified tree of fp32 additions is no compensated or wider sum, and a root whose formula was found no
+  // other.
+  void narrow_by_orders(const CallKind& kind) {
+    for (PolicyStatement& statement : result_.policies) {
+      if (statement.kind != kind) continue;
+      std::vector<std::string> left;
+      for (const std::string& policy : statement.policies)
+        if (std::ranges::all_of(result_.orders, [&](const OrderEntry& entry) {
+              return !contradicts(entry, statement, oracle::parse_policy(policy));
+            }))
+          left.push_back(policy);
+      if (!left.empty()) statement.policies = std::move(left);
+    }
+  }
+
+  static bool contradicts(const OrderEntry& entry, const PolicyStatement& statement,
+                          const oracle::Policy& policy) {
+    const order::Finding& finding = entry.finding;
+    if (entry.shape.operation != statement.kind.operation || entry.shape.dtype != statement.kind.dtype ||
+        entry.shape.offset != statement.offset || !finding.tree || finding.kind == order::Kind::trivial)
+      return false;
+    const bool is_fp64 = finding.kind == order::Kind::fp64_tree;
+    const auto wanted = is_fp64 ? oracle::VariancePolicy::fp64 : oracle::VariancePolicy::fp32;
+    if (policy.variance != wanted) return true;
+    const bool divides = oracle::row_of(policy.root).divides;
+    using Root = order::RootFinding::Root;
+    return (finding.root.root == Root::divides && !divides) ||
+           ((finding.root.root == Root::rounded_once || finding.root.root == Root::quotient) && divides);
+  }
+
   void print(const CallKind& kind, const OrderEvent& event) {
-    const std::string call = fmt::format("{} {} H {}, {} rows, {}", name_of(kind.operation),
-                                         name_of(kind.dtype), event.shape.hidden_size, event.shape.rows,
-                                         event.shape.offset == 0 ? "aligned" : "shifted");
+    const std::string call = fmt::format(
+        "{} {} H {}, {} row{}, {}", name_of(kind.operation), name_of(kind.dtype), event.shape.hidden_size,
+        event.shape.rows, event.shape.rows == 1 ? "" : "s", event.shape.offset == 0 ? "aligned" : "shifted");
     if (event.kind == OrderEvent::Kind::no_answer) open(fmt::format("{}: no order: {}", call, event.why));
     if (event.entry == nullptr) return;
     const order::Finding& finding = event.entry->finding;
@@ -251,7 +285,7 @@ class Certifier {
     for (const PolicyStatement& statement : result_.policies) {
       const std::string call =
           fmt::format("{}, {}", to_text(statement.kind), statement.offset == 0 ? "aligned" : "shifted");
-      if (statement.policies.empty()) open(fmt::format("{}: the policy: {}", call, statement.reason));
+      if (!statement.reason.empty()) open(fmt::format("{}: the policy: {}", call, statement.reason));
       if (statement.policies.size() > 1)
         open(fmt::format("{}: which of {} it is", call, fmt::join(statement.policies, ", ")));
     }

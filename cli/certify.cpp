@@ -45,9 +45,13 @@ int certify_target(const CommandOptions& options) {
   fmt::print("{}", target->closing_words());
   fmt::print("not established:\n");
   for (const std::string& what : certificate.not_established) fmt::print("  {}\n", what);
-  const bool explained = std::ranges::all_of(certificate.inputs, [](const InputStatement& input) {
-    return input.status == "completed" && input.explained != "no";
-  });
+  const bool explained = std::ranges::all_of(certificate.inputs,
+                                             [](const InputStatement& input) {
+                                               return input.status == "completed" && input.explained != "no";
+                                             }) &&
+                         std::ranges::all_of(certificate.policies, [](const PolicyStatement& statement) {
+                           return statement.reason.empty();
+                         });
   return exit_code_after_writing(
       explained ? kAllGood : kViolationFound,
       {{options.json, [&] { write_text_atomically(options.json, to_json(certificate)); }}});

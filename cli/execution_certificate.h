@@ -29,7 +29,7 @@ struct PolicyStatement {
   std::int64_t offset = 0;  // elements by which the tensors are shifted: another path of many kernels
   // Those that explain every row, the best first; several where the outputs do not tell them apart.
   std::vector<std::string> policies;
-  std::string reason;  // without policies: why there are none
+  std::string reason;  // why there are none, or which case refutes the one that is named
 };
 
 // A fixed input and what the target gave of it.

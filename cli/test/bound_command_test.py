@@ -11,7 +11,7 @@ import sys
 import tempfile
 import unittest
 
-PROGRAM = sys.argv[1]
+PROGRAM = os.path.abspath(sys.argv[1])
 
 
 def serial_order(hidden):
@@ -65,7 +65,10 @@ class BoundCommand(unittest.TestCase):
                                  "no-bound-1-second.json", "no-bound-2-first.json", "no-bound-2-second.json"])
         text = self.run_program("check", *(os.path.join("found", name) for name in names))
         self.assertIn("files: 6, conforming 6", text)
-        cases = [json.load(open(os.path.join(self.path("found"), f"attained-0-0-{side}.json"))) for side in ("first", "second")]
+        cases = []
+        for side in ("first", "second"):
+            with open(os.path.join(self.path("found"), f"attained-0-0-{side}.json")) as file:
+                cases.append(json.load(file))
         self.assertEqual(cases[0]["input"], cases[1]["input"])
         self.assertNotEqual(cases[0]["outputs"], cases[1]["outputs"])
 

@@ -25,8 +25,9 @@ class CertifyCommand(unittest.TestCase):
         cls.texts = {}
         for name, target, fault in (("host", "host", ""), ("plugin", PLUGIN, ""), ("weight", PLUGIN, "fp32-weight"),
                                     ("order", PLUGIN, "other-order"), ("alignment", PLUGIN, "order-by-alignment"),
-                                    ("rows", PLUGIN, "order-from-64-rows"), ("bug", PLUGIN, "right-ten-times")):
-            code = 1 if name == "bug" else 0
+                                    ("rows", PLUGIN, "order-from-64-rows"), ("bug", PLUGIN, "fp32-weight:16"),
+                                    ("lost", PLUGIN, "right-ten-times")):
+            code = 1 if name in ("bug", "lost") else 0
             cls.texts[name] = cls.run_program("certify", "--target", target, *SIZE, "--json", f"{name}.json", code=code, fault=fault)
 
     @classmethod
@@ -71,13 +72,18 @@ class CertifyCommand(unittest.TestCase):
     def test_the_same_bits(self):
         text = self.compare("host", "host", 0)
         self.assertIn("the same bits on all of these inputs, the same policies, the same certified orders", text)
-        # The plug-in computes with our kernels where no fault is planted.
-        text = self.compare("host", "plugin", 0)
+        text = self.compare("plugin", "plugin", 0)
         self.assertIn(" 0 rows differ", text)
+
+    def test_the_same_policy_in_another_order(self):
+        text = self.compare("host", "plugin", 1)
+        self.assertIn("order: rms_norm bf16 H 256, 64 rows, aligned: host.json sums as canonical of bf16 and fp16, plugin.json as serial", text)
+        self.assertNotIn("policy:", text)
+        self.assertNotIn("bug:", text)
 
     def test_another_policy(self):
         text = self.compare("plugin", "weight", 1)
-        self.assertIn("policy: rms_norm bf16, weight bf16, aligned: plugin.json has policy native, weight.json has weight=fp32", text)
+        self.assertRegex(text, "policy: rms_norm bf16, weight bf16, aligned: plugin.json has policy native.*, weight.json has weight=fp32")
         self.assertIn("not the same bits", text)
         example = os.path.join(self.folder, "plugin-weight", "policy-1.json")
         with open(example) as file:
@@ -89,7 +95,7 @@ class CertifyCommand(unittest.TestCase):
 
     def test_another_order(self):
         text = self.compare("plugin", "order", 1)
-        self.assertIn("plugin.json sums as canonical of bf16 and fp16, order.json as reverse serial", text)
+        self.assertIn("plugin.json sums as serial, order.json as reverse serial", text)
         self.assertNotIn("policy:", text)
         self.assertNotIn("bug:", text)
         example = os.path.join(self.folder, "plugin-order", "order-1.json")
@@ -102,17 +108,28 @@ class CertifyCommand(unittest.TestCase):
 
     def test_an_order_of_some_calls_alone(self):
         text = self.compare("plugin", "alignment", 1)
-        self.assertIn("rms_norm bf16 H 256, 64 rows, shifted: plugin.json sums as canonical", text)
+        self.assertIn("rms_norm bf16 H 256, 64 rows, shifted: plugin.json sums as serial", text)
         self.assertNotIn("64 rows, aligned", text)
         text = self.compare("plugin", "rows", 1)
-        self.assertIn("rms_norm bf16 H 256, 64 rows, aligned: plugin.json sums as canonical", text)
-        self.assertNotIn("1 rows, aligned", text)
+        self.assertIn("rms_norm bf16 H 256, 64 rows, aligned: plugin.json sums as serial", text)
+        self.assertNotIn("1 row, aligned", text)
 
     def test_a_bug(self):
         self.assertIn("fixed inputs are what its policy and order say", self.texts["bug"])
         text = self.compare("plugin", "bug", 1)
-        self.assertIn("bug.json", text)
+        self.assertIn("bug: rms_norm bf16, weight bf16, input 8x16-", text)
+        self.assertIn("bug.json does not do what its policy and order say: rounding violation", text)
+        self.assertNotIn("plugin.json does not do", text)
         self.assertIn("not the same bits", text)
+        (example,) = os.listdir(os.path.join(self.folder, "plugin-bug"))
+        replay = ("replay", os.path.join("plugin-bug", example), "--target", PLUGIN)
+        self.run_program(*replay, code=0)
+        self.run_program(*replay, code=1, fault="fp32-weight:16")
+
+    def test_outputs_that_change_from_call_to_call(self):
+        self.assertIn("policy native, refuted by", self.texts["lost"])
+        text = self.compare("plugin", "lost", 1)
+        self.assertIn("lost.json does not do what its policy and order say", text)
 
     def test_what_is_no_certificate_is_refused(self):
         other = self.document("host")

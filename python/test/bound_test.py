@@ -71,7 +71,7 @@ def test_nothing_is_said_of_rows_without_a_root():
 
 
 def test_wrong_arguments_are_named():
-    for arguments, message in (({"dtype": "fp8"}, "dtype"), ({"hidden": 0}, "hidden"), ({"weight": "bf16"}, "weight"),
+    for arguments, message in (({"dtype": "fp8"}, "dtype"), ({"hidden": 0}, "hidden"), ({"weight": "fp8"}, "weight"),
                                ({"policies": []}, "policies"), ({"policies": "nobody"}, "policy"), ({"max_weight": -1}, "max_weight"),
                                ({"quantized_dtype": "int8"}, "quantized_dtype")):
         with pytest.raises(ValueError, match=message):

@@ -40,14 +40,21 @@ class Row:
 
 
 def look_at(function: Any, dtype: str, hidden: int, rows: int, seed: int) -> Row:
+    import numpy
+
     import normproof
     started = time.monotonic()
     norm = function.make()
-    call = lambda x, weight, epsilon: norm(x, epsilon)
+
+    def call(x: Any, weight: Any, epsilon: float) -> Any:
+        with numpy.errstate(all="ignore"):
+            return norm(x, epsilon)
+
     found = normproof.order(call, dtype=dtype, hidden=hidden, rows=rows, seed=seed)
     alone = normproof.order(call, dtype=dtype, hidden=hidden, rows=1, seed=seed)
     same = found.kind == alone.kind and found.tree == alone.tree
-    return Row(function.library, function.name, dtype, hidden, found, "the same" if same else str(alone),
+    other = f"{alone.family or 'another one'}, depth {alone.depth}" if alone.certified else alone.kind
+    return Row(function.library, function.name, dtype, hidden, found, "the same" if same else other,
                time.monotonic() - started)
 
 

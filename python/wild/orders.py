@@ -106,7 +106,7 @@ def main() -> int:
     parser.add_argument("--package", help="folder of a built normproof; without it, pip installs this repository")
     parser.add_argument("--libraries", nargs="+", help="only these")
     parser.add_argument("--torch", action="store_true", help="install torch, too (6 GiB)")
-    parser.add_argument("--hidden", nargs="+", type=int, default=[64, 1000, 4096])
+    parser.add_argument("--hidden", nargs="+", type=int, default=[64, 1000])
     parser.add_argument("--rows", type=int, default=64, help="per call")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--page", help="write the table to this file")

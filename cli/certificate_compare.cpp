@@ -56,16 +56,19 @@ InputStatement read_input(const ResultFields& fields) {
   input.status = fields.text("status");
   if (fields.has("message")) input.message = fields.text("message");
   if (fields.has("explained")) input.explained = fields.text("explained");
-  input.out = fields.texts("out");
-  if (fields.has("residual_out")) input.residual_out = fields.texts("residual_out");
   try {
     input.test_case = case_from_json(json_text(fields.at("case")));
   } catch (const CaseError& error) {
     fields.refuse("case", error.what());
   }
   const auto rows = static_cast<std::size_t>(input.test_case.rows());
-  if (input.status == "completed" && input.out.size() != rows)
-    fields.refuse("out", fmt::format("must have a digest of each of {} rows", rows));
+  for (const Role role : kRoles) {
+    if (!input.test_case.has_output(role) || input.status != "completed") continue;
+    const std::string key(name_of(role));
+    input.digests.emplace_back(role, fields.texts(key.c_str()));
+    if (input.digests.back().second.size() != rows)
+      fields.refuse(key.c_str(), fmt::format("must have a digest of each of {} rows", rows));
+  }
   return input;
 }
 
@@ -322,10 +325,13 @@ class Comparison {
 
   static std::vector<std::int64_t> differing_rows(const InputStatement& one, const InputStatement& other) {
     std::vector<std::int64_t> rows;
-    for (std::size_t row = 0; row < one.out.size(); ++row) {
-      const bool residual = row < one.residual_out.size() && row < other.residual_out.size() &&
-                            one.residual_out[row] != other.residual_out[row];
-      if (one.out[row] != other.out[row] || residual) rows.push_back(static_cast<std::int64_t>(row));
+    for (std::int64_t row = 0; row < one.test_case.rows(); ++row) {
+      const auto at = static_cast<std::size_t>(row);
+      for (std::size_t k = 0; k < one.digests.size(); ++k) {
+        if (one.digests[k].second[at] == other.digests[k].second[at]) continue;
+        rows.push_back(row);
+        break;
+      }
     }
     return rows;
   }

@@ -215,7 +215,7 @@ class Certifier {
     std::int64_t explained = 0, done = 0;
     for (const Case& test_case : fixed_inputs(kind, options_.hidden_sizes, options_.rows, options_.seed)) {
       progress_.show("inputs", 0);
-      InputStatement statement{test_case, "completed", {}, {}, {}, {}};
+      InputStatement statement{test_case, "completed", {}, {}, {}};
       const CaseTensors tensors = materialize(test_case);
       const RunResult run = target_.run(test_case, tensors);
       if (run.status == RunResult::Status::completed) {
@@ -238,9 +238,9 @@ class Certifier {
   void take_outputs(const CaseTensors& tensors, const Outputs& outputs, const oracle::Orders& orders,
                     InputStatement& statement) {
     Case& test_case = statement.test_case;
-    statement.out = row_digests(test_case, outputs[Role::out], Role::out);
-    if (test_case.has_output(Role::residual_out))
-      statement.residual_out = row_digests(test_case, outputs[Role::residual_out], Role::residual_out);
+    for (const Role role : kRoles)
+      if (test_case.has_output(role))
+        statement.digests.emplace_back(role, row_digests(test_case, outputs[role], role));
     explain(tensors, outputs, orders, statement);
     if (test_case.hidden_size() <= kShortRow) test_case.outputs = outputs;
   }

@@ -68,12 +68,12 @@ std::vector<std::string> row_digests(const Case& test_case, const std::vector<st
                                      Role role) {
   const DType dtype = test_case.dtype_of(role);
   const oracle::Format& format = oracle::format_of(dtype);
-  const std::size_t row_bytes = static_cast<std::size_t>(test_case.hidden_size()) * size_of(dtype);
+  const std::size_t row_bytes = static_cast<std::size_t>(test_case.columns_of(role)) * size_of(dtype);
   std::vector<std::string> digests;
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
     const std::byte* first = outputs.data() + static_cast<std::size_t>(row) * row_bytes;
     std::vector<std::byte> bytes(first, first + row_bytes);
-    for (std::int64_t j = 0; j < test_case.hidden_size(); ++j)
+    for (std::int64_t j = 0; j < test_case.columns_of(role); ++j)
       if (is_nan(format, load_bits(bytes, dtype, j)))
         store_bits(bytes, dtype, j, static_cast<std::uint32_t>(format.nan_bits()));
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -113,8 +113,7 @@ std::string to_json(const ExecutionCertificate& certificate) {
     Json entry = {{"status", statement.status}};
     if (!statement.message.empty()) entry["message"] = statement.message;
     if (!statement.explained.empty()) entry["explained"] = statement.explained;
-    entry["out"] = statement.out;
-    if (!statement.residual_out.empty()) entry["residual_out"] = statement.residual_out;
+    for (const auto& [role, digests] : statement.digests) entry[name_of(role)] = digests;
     entry["case"] = Json::parse(case_to_json(statement.test_case));
     inputs.push_back(std::move(entry));
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/order_document.h"
@@ -39,7 +40,8 @@ struct InputStatement {
   std::string explained;  // "order", "policy": by the policy and its certified order, or by the policy in any
                           // order; "no"
   std::string message;    // why it was refused or failed; the first violation where it is not explained
-  std::vector<std::string> out, residual_out;  // a digest of each row
+  // Of each output a digest of each row.
+  std::vector<std::pair<Role, std::vector<std::string>>> digests;
 };
 
 struct ExecutionCertificate {

@@ -143,7 +143,8 @@ std::optional<Boundless> subnormal_fp8(const Question& question) {
 
 std::vector<Boundless> boundless_examples(const Question& question) {
   std::vector<Boundless> all;
-  const bool has_tree = question.hidden_size >= 4 && question.hidden_size <= oracle::kMaximumTreeLeaves &&
+  const bool has_tree = !quantizes_by_row(question.operation) && question.hidden_size >= 4 &&
+                        question.hidden_size <= oracle::kMaximumTreeLeaves &&
                         objection_to_order(oracle::SumTree{}, question.policies.front()).empty();
   if (!has_tree) return all;
   Question plain = question;  // the examples choose epsilon

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <optional>
+#include <stdexcept>
 #include <vector>
 
 #include "oracle/admissible.h"
@@ -131,6 +132,8 @@ class Collector {
 
 Intervals output_intervals(const Case& test_case, const CaseTensors& tensors,
                            std::span<const oracle::Policy> policies) {
+  if (quantizes_by_row(test_case.operation))
+    throw std::invalid_argument("operation: a code and the row's scale are no interval");
   oracle::require_input_sizes(test_case, tensors);
   Intervals result;
   result.elements = test_case.elements();

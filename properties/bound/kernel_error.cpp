@@ -138,6 +138,8 @@ bool rounds_first(const Formula& formula) {
 }  // namespace
 
 std::string objection_to_pair(const Formula& first, const Formula& second) {
+  if (first.quantizes_by_row)
+    return "each row has a scale of its own, which comes out too: no bound is derived";
   for (const Formula* formula : {&first, &second}) {
     if (row_of(formula->policy.variance).in_activation_dtype())
       return "variance=activation adds in T: an order can lose any share of the sum there";

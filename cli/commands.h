@@ -28,6 +28,8 @@ Action add_check(CLI::App& command);
 Action add_identify(CLI::App& command);
 Action add_minimize(CLI::App& command);
 Action add_order(CLI::App& command);
+Action add_bound(CLI::App& command);
+Action add_certify(CLI::App& command);
 Action add_mutants(CLI::App& command);
 Action add_bench(CLI::App& command);
 Action add_prove(CLI::App& command);

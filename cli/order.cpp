@@ -1,6 +1,6 @@
 // `normproof order --target X`: in which order a kernel adds the squares of a row, from its outputs alone.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <memory>
@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/order_document.h"
+#include "cli/order_survey.h"
 #include "cli/output_files.h"
 #include "cli/progress.h"
 #include "corpus/atomic_file.h"
@@ -100,11 +101,14 @@ class OrderCommand {
     shape = order::with_weight_it_takes(*target_, shape);
     fmt::print("normproof order: target {}, seed {}\n", target_->name(), options_.seed);
     std::fflush(stdout);
-    investigate(shape);
-    if (entries_.front().finding.tree && entries_.front().finding.kind != Kind::trivial) {
-      for (std::size_t i = 1; i < options_.rows.size(); ++i) compare(shape, options_.rows[i], 0);
-      if (!options_.aligned_only) compare(shape, shape.rows, 1);
-    }
+    OrderSurveyOptions survey_options;
+    survey_options.rows = options_.rows;
+    survey_options.aligned_only = options_.aligned_only;
+    survey_options.seed = options_.seed;
+    survey_options.threads = options_.threads;
+    OrderSurvey survey = survey_orders(*target_, shape, survey_options, progress_, tell);
+    entries_ = std::move(survey.entries);
+    changes_ = survey.changes;
     if (entries_.front().finding.tree) print_unseen(shape);
     fmt::print("{}", target_->closing_words());
     const bool certified =
@@ -119,57 +123,22 @@ class OrderCommand {
   }
 
  private:
-  void investigate(const CallShape& shape) {
-    const auto box = order::make_target_box(*target_, shape, options_.threads);
-    order::DetectOptions options;
-    options.seed = options_.seed;
-    options.progress = [&](const char* stage, double share) { progress_.show(stage, share); };
-    OrderEntry entry{shape, answered([&] { return order::detect(*box, options); })};
-    progress_.clear();
-    print(entry);
-    std::fflush(stdout);
-    entries_.push_back(std::move(entry));
-  }
-
-  // A target that answers nothing could not be run.
-  template <class Ask>
-  static auto answered(const Ask& ask) -> decltype(ask()) {
-    try {
-      return ask();
-    } catch (const order::NoAnswer& error) {
-      throw TargetError(fmt::format("the target does not answer: {}", error.what()));
+  static void tell(const OrderEvent& event) {
+    switch (event.kind) {
+      case OrderEvent::Kind::found:
+        print(*event.entry);
+        std::fflush(stdout);
+        return;
+      case OrderEvent::Kind::same:
+        fmt::print("{}: the same order, certified\n", place_of(event.shape));
+        return;
+      case OrderEvent::Kind::differs:
+        fmt::print("{}: not the order above ({})\n", place_of(event.shape), event.why);
+        return;
+      case OrderEvent::Kind::no_answer:
+        fmt::print("{}: no answer: {}\n", place_of(event.shape), event.why);
+        return;
     }
-  }
-
-  // Whether calls of another number of rows, or of another alignment, have the first tree too.
-  void compare(CallShape shape, std::int64_t rows, std::int64_t offset) {
-    shape.rows = rows;
-    shape.offset = offset;
-    const auto box = order::make_target_box(*target_, shape, options_.threads);
-    const Finding& first = entries_.front().finding;
-    std::string why;
-    bool same = false;
-    try {
-      progress_.show("certificate", 0);
-      same = order::has_tree(*box, *first.tree, options_.seed, why);
-    } catch (const order::NoAnswer& error) {
-      progress_.clear();
-      fmt::print("{}: no answer: {}\n", place_of(shape), error.what());
-      return;
-    }
-    progress_.clear();
-    if (same) {
-      fmt::print("{}: the same order, certified\n", place_of(shape));
-      OrderEntry entry{shape, first};
-      entry.finding.rows = box->rows_asked();
-      entry.finding.calls = box->calls();
-      entry.finding.seconds = 0;
-      entries_.push_back(std::move(entry));
-      return;
-    }
-    changes_ = true;
-    fmt::print("{}: not the order above ({})\n", place_of(shape), why);
-    investigate(shape);
   }
 
   void print_unseen(const CallShape& shape) const {

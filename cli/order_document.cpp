@@ -48,23 +48,31 @@ Json json_of(const OrderEntry& entry, std::size_t index) {
 
 }  // namespace
 
-std::string order_document(const std::string& target, std::uint64_t seed,
-                           const std::vector<OrderEntry>& entries) {
+Json list_of(const std::vector<OrderEntry>& entries) {
   Json list = Json::array();
   for (std::size_t i = 0; i < entries.size(); ++i) list.push_back(json_of(entries[i], i));
-  std::string text = json_text({{"normproof_order", 1},
-                                {"target", target},
-                                {"version", NORMPROOF_VERSION},
-                                {"seed", seed},
-                                {"orders", std::move(list)}},
-                               2) +
-                     "\n";
+  return list;
+}
+
+std::string with_trees(std::string text, const std::vector<OrderEntry>& entries) {
   for (std::size_t i = 0; i < entries.size(); ++i) {
     if (!entries[i].finding.tree) continue;
     const std::string place = fmt::format("\"tree\": \"{}\"", placeholder(i));
     text.replace(text.find(place), place.size(), "\"tree\": " + oracle::to_json(*entries[i].finding.tree));
   }
   return text;
+}
+
+std::string order_document(const std::string& target, std::uint64_t seed,
+                           const std::vector<OrderEntry>& entries) {
+  const std::string text = json_text({{"normproof_order", 1},
+                                      {"target", target},
+                                      {"version", NORMPROOF_VERSION},
+                                      {"seed", seed},
+                                      {"orders", list_of(entries)}},
+                                     2) +
+                           "\n";
+  return with_trees(text, entries);
 }
 
 }  // namespace normproof

@@ -22,7 +22,8 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 12> kFiles = {"--json",        "--junit", "--html",   "--sarif",
                                                      "--csv",         "--svg",   "--tune",   "--dump",
                                                      "--certificate", "--repro", "--output", "--markdown"};
-constexpr std::array<std::string_view, 3> kFolders = {"--findings", "--folder", "--regressions"};
+constexpr std::array<std::string_view, 4> kFolders = {"--findings", "--folder", "--regressions",
+                                                      "--examples"};
 
 std::string why_no_file_in(const fs::path& folder) {
   const fs::path trial = folder / fmt::format(".normproof-trial.{}", getpid());

@@ -144,9 +144,10 @@ SizesReached sizes_from(const ResultFields& part) {
 Check check_from(const ResultFields& row) {
   Check check{row.text("group"),  row.text("name"),       row.flag("passed"),
               row.count("cases"), row.seconds("seconds"), row.text("message")};
-  if (check.group != "corpus" && check.group != "property" && check.group != "sizes" &&
-      check.group != "random" && check.group != "promise")
-    row.refuse("group", "must be corpus, property, sizes, random or promise");
+  constexpr std::array<std::string_view, 6> kGroups = {"corpus", "property", "order",
+                                                       "sizes",  "random",   "promise"};
+  if (std::ranges::find(kGroups, check.group) == kGroups.end())
+    row.refuse("group", "must be corpus, property, order, sizes, random or promise");
   if (row.has("skipped")) check.skipped = row.text("skipped");
   return check;
 }
@@ -285,8 +286,9 @@ void sort_checks(std::vector<Check>& checks) {
   const auto key = [](const Check& check) {
     const int group = check.group == "corpus"     ? 0
                       : check.group == "property" ? 1
-                      : check.group == "sizes"    ? 2
-                                                  : 3;
+                      : check.group == "order"    ? 2
+                      : check.group == "sizes"    ? 3
+                                                  : 4;
     return std::tuple(group, !check.name.starts_with("seeds/"), check.name);
   };
   std::ranges::sort(checks, {}, key);
@@ -300,6 +302,7 @@ Merged merge_verify(const std::vector<ResultPart>& parts) {
   VerifyResult result;
   result.merged_from = parts.size();
   result.judging = judging_from(run);
+  if (run.has("orders")) result.orders = run.text("orders");
   result.corpus_files = run.count("corpus_files");
   result.combinations = combinations_from(parts.front().fields());
   for (const ResultPart& part : parts) {

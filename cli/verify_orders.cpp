@@ -10,7 +10,9 @@
 
 #include "cli/order_document.h"
 #include "cli/progress.h"
+#include "cli/shard.h"
 #include "corpus/atomic_file.h"
+#include "corpus/hash.h"
 #include "corpus/random.h"
 
 namespace normproof {
@@ -76,8 +78,9 @@ std::string certified_orders(const VerifyOptions& options) {
     }
   }
   if (!any) return {};
-  const std::filesystem::path file = std::filesystem::path(options.findings) / "order.json";
-  std::filesystem::create_directories(options.findings);
+  const std::filesystem::path folder = folder_of_shard(options.findings, options.shard);
+  const std::filesystem::path file = folder / "order.json";
+  std::filesystem::create_directories(folder);
   write_text_atomically(file, order_document(options.target, options.seed, entries));
   return file.string();
 }
@@ -113,6 +116,17 @@ std::vector<Case> cases_of_orders(const oracle::Orders& orders, const Target& ta
     }
   }
   return cases;
+}
+
+std::string digest_of(const oracle::Orders& orders) {
+  std::string text;
+  for (const oracle::GivenOrder& order : orders.all()) {
+    const auto name = [](const std::optional<DType>& dtype) { return dtype ? name_of(*dtype) : "none"; };
+    text += fmt::format("{} {} {} {} {} {} {}\n", name_of(order.operation), name_of(order.dtype), order.rows,
+                        name(order.weight_dtype), name(order.quantized_dtype), order.rounds_root_once,
+                        oracle::to_json(*order.tree));
+  }
+  return fmt::format("{:016x}", fnv1a(text));
 }
 
 std::string orders_text(const oracle::Orders& orders) {

@@ -19,6 +19,10 @@ std::string certified_orders(const VerifyOptions& options);
 std::vector<Case> cases_of_orders(const oracle::Orders& orders, const Target& target,
                                   const VerifyOptions& options);
 
+// The same for the same orders of the same calls, as 16 hexadecimal digits: shards that judged by other
+// orders are not parts of one run.
+std::string digest_of(const oracle::Orders& orders);
+
 // Which cases were judged by what.
 std::string orders_text(const oracle::Orders& orders);
 

@@ -184,6 +184,7 @@ nlohmann::ordered_json what_is_run(const VerifyOptions& options, const VerifyRes
                                 {"seconds", options.seconds},
                                 {"corpus_files", result.corpus_files},
                                 {"keep_going", options.keep_going}};
+  if (!result.orders.empty()) run["orders"] = result.orders;
   if (options.cases) run["cases"] = *options.cases;
   if (options.property_cases) run["property_cases"] = *options.property_cases;
   if (options.operation) run["operation"] = name_of(*options.operation);
@@ -240,7 +241,7 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
                   "target {} conforms: in every row, one inverse RMS that a faithful evaluation can reach "
                   "explains every output bit{} (seed {})\n",
                   options.target, by, options.seed);
-    if (names_a_plugin(options.target) && !result.judging.orders)
+    if (names_a_plugin(options.target) && result.orders.empty())
       text +=
           "any order of summation was admitted; --order auto certifies the target's own and judges by it\n";
   }

@@ -103,7 +103,10 @@ VerifyResult Verification::run() {
   result_.seconds = clock_.seconds();
   if (stop_is_requested()) note_stop();
   result_.closing_words = target_->closing_words();
-  if (result_.judging.orders) result_.closing_words += orders_text(*result_.judging.orders);
+  if (result_.judging.orders) {
+    result_.closing_words += orders_text(*result_.judging.orders);
+    result_.orders = digest_of(*result_.judging.orders);
+  }
   if (target_->is_foreign() && options_.shard.is_whole()) learn();
   return std::move(result_);
 }

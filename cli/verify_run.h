@@ -69,6 +69,7 @@ struct VerifyResult {
   Observations promises;               // by promise
   std::int64_t corpus_files = 0;       // all that were there, also those of other shards
   Judging judging;
+  std::string orders;  // digest of the orders of summation by which was judged; empty: any order was admitted
   double seconds = 0;
   double seconds_to_first_violation = 0;  // of target and judge, before shrinking
   double processor_seconds_to_first_violation = 0;

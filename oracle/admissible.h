@@ -66,6 +66,10 @@ class AdmissibleModel {
   std::optional<RootInterval> admissible_of_exact_sum(std::span<const float> operands, double sum) const;
   // The same of a sum that the policy's order gives; `sum` is it, computed in the variance's precision.
   std::optional<RootInterval> admissible_of_known_sum(double sum) const;
+  // Bounds of the computed sum as a multiple of the exact one (where a term is divided by H before it is
+  // added, of the computed mean), in any order the policy allows, where nothing underflows or overflows.
+  const Value& least_of_sum() const { return shrinking_; }
+  const Value& greatest_of_sum() const { return growing_; }
   // Whether adding all squares up certainly needs more bits than fp32 has, so that the sum depends on the
   // order.
   bool needs_more_bits(std::span<const float> operands, double sum) const;

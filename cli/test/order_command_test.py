@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Drives `normproof order`, and `--order` of other commands, as a user would.
 
-Usage: order_command_test.py NORMPROOF [UNITTEST-ARGUMENT...]
+Usage: order_command_test.py NORMPROOF [PLUGIN [UNITTEST-ARGUMENT...]]
+PLUGIN is properties/plugin/test/faulty_plugin.cpp as a library.
 """
 import json
 import os
@@ -11,7 +12,8 @@ import sys
 import tempfile
 import unittest
 
-PROGRAM = sys.argv[1]
+PROGRAM = os.path.abspath(sys.argv[1])
+PLUGIN = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
 
 # One and nine times 2^-12: added to 1 each square of 2^-24 is lost, added to each other first they are not. In fp32 the
 # canonical order has three lanes of them (oracle/CONTRACT.md).
@@ -58,6 +60,10 @@ class OrderCommand(unittest.TestCase):
         with open(self.path(name), "wb" if isinstance(content, bytes) else "w") as file:
             file.write(content if isinstance(content, (bytes, str)) else json.dumps(content))
         return self.path(name)
+
+    def read(self, name):
+        with open(self.path(name)) as file:
+            return json.load(file)
 
     def run_program(self, *arguments, code=0):
         run = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=300, cwd=self.folder)
@@ -157,7 +163,50 @@ class OrderCommand(unittest.TestCase):
         self.assertIn("rms_norm bf16: canonical of bf16 and fp16, certified", text)
         self.assertIn("judged by the orders in findings/order.json: calls of the shapes", text)
         self.assertIn("(rms_norm bf16 H 4096)", text)
-        self.run_program("verify", "--order", "auto", "--shard", "1/2", "--seed", "3", code=2)
+
+    def test_shards_of_a_run_by_orders_are_the_run(self):
+        run = ("verify", "--target", "host", "--op", "rms_norm", "--dtype", "bf16", "--seconds", "0", "--cases", "20",
+               "--property-cases", "1", "--seed", "3")
+        self.run_program(*run, "--order", "auto", "--json", "whole.json")
+        for index in (1, 2):
+            self.run_program(*run, "--order", "auto", "--shard", f"{index}/2", "--json", f"{index}.json")
+        self.run_program("merge", "1.json", "2.json", "--json", "merged.json")
+        whole, merged = self.read("whole.json"), self.read("merged.json")
+        self.assertEqual(merged["run"], whole["run"])
+        self.assertRegex(whole["run"]["orders"], "^[0-9a-f]{16}$")
+        known = [[c for c in result["checks"] if c["group"] == "order"] for result in (whole, merged)]
+        self.assertEqual([(c["name"], c["cases"], c["passed"]) for c in known[0]], [(c["name"], c["cases"], c["passed"]) for c in known[1]])
+        self.assertGreater(known[0][0]["cases"], 10)
+        # Of another order, or of none, no part of that run can be.
+        self.order_of_host(64, "bf16")
+        self.run_program(*run, "--order", self.path("order-64.json"), "--shard", "2/2", "--json", "other.json")
+        self.assertIn("results of different runs: orders", self.run_program("merge", "1.json", "other.json", code=2))
+        self.run_program(*run, "--shard", "2/2", "--json", "none.json")
+        self.assertIn("results of different runs", self.run_program("merge", "1.json", "none.json", code=2))
+
+    @unittest.skipIf(PLUGIN is None, "no plug-in is given")
+    def test_a_path_that_alignment_chooses_has_an_order_of_its_own(self):
+        os.environ["NORMPROOF_FAULT"] = "order-by-alignment"
+        self.addCleanup(os.environ.pop, "NORMPROOF_FAULT")
+        # Both paths are found, each certified.
+        text = self.run_program("order", "--target", PLUGIN, "--dtype", "bf16", "--hidden", "512", "--demand", "one-order",
+                                "--json", "order.json", code=1)
+        self.assertIn("shifted by one element: not the order above", text)
+        self.assertIn("reverse serial", text)
+        orders = self.read("order.json")["orders"]
+        self.assertEqual([(one["offset"], one["family"]) for one in orders], [(0, "serial"), (1, "reverse serial")])
+        # `verify --order auto` judges the aligned calls by theirs: the shifted ones, in any order, are no violation.
+        text = self.run_program("verify", "--target", PLUGIN, "--order", "auto", "--op", "rms_norm", "--dtype", "bf16", "--seconds", "3",
+                                "--seed", "3", "--json", "result.json")
+        self.assertIn("rms_norm bf16: serial, certified", text)
+        known = [c for c in self.read("result.json")["checks"] if c["group"] == "order"]
+        self.assertGreater(known[0]["cases"], 10)
+        # Judged by the order of the other path, aligned calls are wrong: the judge does look.
+        os.environ["NORMPROOF_FAULT"] = "other-order"
+        self.run_program("order", "--target", PLUGIN, "--dtype", "bf16", "--hidden", "4096", "--aligned-only", "--json", "reverse.json")
+        os.environ["NORMPROOF_FAULT"] = "order-by-alignment"
+        self.run_program("verify", "--target", PLUGIN, "--order", "reverse.json", "--op", "rms_norm", "--dtype", "bf16", "--seconds", "3",
+                         "--seed", "3", "--no-shrink", code=1)
 
     def test_usage(self):
         self.run_program("order", "--hidden", "0", code=2)
@@ -166,4 +215,4 @@ class OrderCommand(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

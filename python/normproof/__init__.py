@@ -9,13 +9,17 @@ speaks DLPack or the buffer protocol; those on a device are copied.
     explain   every rounding step behind one element
     expected  what the contract, or another policy, says
     run       our kernels, on the CPU
+    bound     the largest difference of two conforming kernels
+    intervals for given inputs, between which numbers each output lies
     order     in which order a function adds the squares of a row, with a certificate
     cases     inputs that break norm kernels
+    normproof.testing.tolerance         rtol and atol that never reject a conforming kernel
     normproof.testing.assert_conforms   a property test of a function
     normproof.promises                  batch invariance, determinism, the same bits in all layouts, of two functions
 
 ``python -m normproof`` is the program; ``include_dir`` and ``cmake_dir`` say where a plug-in's build finds normproof.
 """
+from normproof._bound import Bound, NoBoundError, PairBound, bound, intervals
 from normproof._core import __version__
 from normproof._cases import Case, cases, read_case
 from normproof._functions import check, expected, explain, identify, policies, run, write_dump
@@ -26,8 +30,8 @@ from normproof._results import (Certificate, CertificateElement, CheckResult, Ex
 from normproof._tensors import DTYPES, OPERATIONS, from_bits
 
 __all__ = [
-    "Case", "Certificate", "CertificateElement", "CheckResult", "DTYPES", "Explanation", "Identification", "LoosePolicy",
-    "Mismatch", "NamedPolicy", "OPERATIONS", "ORDER_KINDS", "Order", "Outputs", "RowGroup", "ViolationError", "__version__", "cases", "check",
-    "cmake_dir", "expected", "explain", "from_bits", "identify", "include_dir", "order", "policies", "read_case", "run",
-    "write_dump",
+    "Bound", "Case", "Certificate", "CertificateElement", "CheckResult", "DTYPES", "Explanation", "Identification", "LoosePolicy",
+    "Mismatch", "NamedPolicy", "NoBoundError", "OPERATIONS", "ORDER_KINDS", "Order", "Outputs", "PairBound", "RowGroup", "ViolationError",
+    "__version__", "bound", "cases", "check", "cmake_dir", "expected", "explain", "from_bits", "identify", "include_dir", "intervals",
+    "order", "policies", "read_case", "run", "write_dump",
 ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Optional, Union
 
 from normproof import _core, _replay
+from normproof._bound import bound
 from normproof._cases import Case, cases as generate_cases, read_case, require_dtypes
 from normproof._functions import check_call, identify_call, make_policy
 from normproof._results import CheckResult, Identification
@@ -32,6 +33,14 @@ class Defaults:
 
 
 defaults = Defaults()
+
+
+def tolerance(op: Operation, *, dtype: ActivationDType = "bf16", hidden: int = 4096, **kernels: Any) -> dict[str, float]:
+    """rtol and atol for ``assert_close(a, b, **tolerance(...))``: the smallest that never reject one of two conforming
+    kernels. Arguments as for ``normproof.bound``, which also says for which inputs they hold. They see no rounding policy, and
+    little else: ``normproof.intervals`` and ``assert_conforms`` do.
+    """
+    return bound(op, dtype=dtype, hidden=hidden, search=False, **kernels).tolerance
 
 
 @dataclass(frozen=True)

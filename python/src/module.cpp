@@ -30,6 +30,7 @@
 #include "properties/run/minimize_outputs.h"
 #include "properties/run/policy_power.h"
 #include "properties/run/report_text.h"
+#include "python/src/bound.h"
 #include "python/src/call.h"
 #include "python/src/kernels_library.h"
 #include "python/src/order.h"
@@ -485,6 +486,7 @@ NB_MODULE(_core, module) {
   module.def("operation_table", &operation_table);
   module.def("policy_table", &policy_table);
   bind_kernels_library(module);
+  bind_bound(module);
   bind_order(module);
 
   nb::class_<Call>(module, "Call")

@@ -134,17 +134,18 @@ def page(found: list[Row], command: str, arguments: argparse.Namespace) -> str:
     return "\n".join(lines) + "\n"
 
 
-def environment(folder: pathlib.Path, package: Optional[str]) -> pathlib.Path:
+def environment(folder: pathlib.Path, package: Optional[str], requirements: pathlib.Path = REQUIREMENTS,
+                disk_gib: int = DISK_GIB) -> pathlib.Path:
     """The interpreter of a virtual environment with the libraries, made where it is missing."""
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     python = folder / "bin" / "python"
     if not (folder / wanted).exists():
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free >> 30
-        if free < DISK_GIB:
-            raise OSError(f"{folder}: the libraries take up to {DISK_GIB} GiB, {free} GiB are free")
+        if free < disk_gib:
+            raise OSError(f"{folder}: the libraries take up to {disk_gib} GiB, {free} GiB are free")
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--requirement", REQUIREMENTS],
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--requirement", requirements],
                        check=True)
         (folder / wanted).touch()
     if package is None:

@@ -2,13 +2,17 @@
 // certificate.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "oracle/row_kernels.h"
 #include "properties/order/certify.h"
+#include "properties/order/detect.h"
 #include "properties/order/families.h"
 #include "properties/order/test/boxes.h"
 
@@ -84,43 +88,63 @@ TEST(SumTree, DepthOfFamilies) {
   EXPECT_EQ(cub_block_reduce(16384, 1024, 8).depth(), 51);
 }
 
-// Leaves in pre-order of a tree whose subtrees are written from the root, with two things changed at a time.
-SumTree with_leaves_swapped(const SumTree& tree, std::int32_t a, std::int32_t b) {
-  std::vector<SumTree::Node> nodes = tree.nodes;
-  for (SumTree::Node& node : nodes)
-    for (std::int32_t* child : {&node.first, &node.second})
-      *child = *child == a ? b : *child == b ? a : *child;
-  return oracle::make_tree(tree.leaves, nodes);
-}
-
-// Two subtrees, none of which holds the other, in each other's place: "depth off by one" if one is a leaf.
-SumTree with_subtrees_swapped(const SumTree& tree, std::int32_t a, std::int32_t b) {
-  std::vector<SumTree::Node> nodes = tree.nodes;
-  for (SumTree::Node& node : nodes)
-    for (std::int32_t* child : {&node.first, &node.second})
-      *child = *child == a ? b : *child == b ? a : *child;
-  // Parents may now come before their children: sort by what must come first.
+// The tree of these additions, whose numbers stand for themselves although parents may come before their
+// children. The other tree where it is none: one subtree would hold itself.
+SumTree sorted_tree(const SumTree& other, const std::vector<SumTree::Node>& nodes) {
   std::vector<SumTree::Node> sorted;
-  std::vector<std::int32_t> renamed(static_cast<std::size_t>(tree.leaves) + nodes.size(), -1);
-  for (std::int32_t leaf = 0; leaf < tree.leaves; ++leaf) renamed[static_cast<std::size_t>(leaf)] = leaf;
+  std::vector<std::int32_t> renamed(static_cast<std::size_t>(other.leaves) + nodes.size(), -1);
+  for (std::int32_t leaf = 0; leaf < other.leaves; ++leaf) renamed[static_cast<std::size_t>(leaf)] = leaf;
   while (sorted.size() < nodes.size()) {
     const std::size_t before = sorted.size();
     for (std::size_t k = 0; k < nodes.size(); ++k) {
-      const auto number = static_cast<std::size_t>(tree.leaves) + k;
+      const auto number = static_cast<std::size_t>(other.leaves) + k;
       const std::int32_t first = renamed[static_cast<std::size_t>(nodes[k].first)];
       const std::int32_t second = renamed[static_cast<std::size_t>(nodes[k].second)];
       if (renamed[number] != -1 || first == -1 || second == -1) continue;
       sorted.push_back({first, second});
-      renamed[number] = tree.leaves + static_cast<std::int32_t>(sorted.size()) - 1;
+      renamed[number] = other.leaves + static_cast<std::int32_t>(sorted.size()) - 1;
     }
-    if (sorted.size() == before) return tree;  // one holds the other
+    if (sorted.size() == before) return other;
   }
-  return oracle::make_tree(tree.leaves, sorted);
+  return oracle::make_tree(other.leaves, sorted);
 }
 
+std::int32_t any_below(Random& random, std::int32_t bound) {
+  return static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(bound)));
+}
+
+// Each gives a tree that differs from `tree` in one thing, or `tree` itself where the draw changes nothing.
+SumTree with_swapped(const SumTree& tree, std::int32_t a, std::int32_t b) {
+  std::vector<SumTree::Node> nodes = tree.nodes;
+  for (SumTree::Node& node : nodes)
+    for (std::int32_t* child : {&node.first, &node.second})
+      *child = *child == a ? b : *child == b ? a : *child;
+  return sorted_tree(tree, nodes);
+}
+SumTree with_leaves_swapped(const SumTree& tree, Random& random) {
+  const std::int32_t a = any_below(random, tree.leaves);
+  return with_swapped(tree, a, any_below(random, tree.leaves));
+}
+SumTree with_subtrees_swapped(const SumTree& tree, Random& random) {
+  const std::int32_t a = any_below(random, tree.root());
+  return with_swapped(tree, a, any_below(random, tree.root()));
+}
+// a + (b + c) becomes (a + b) + c: two subtrees lie one addition deeper, or less deep.
+SumTree with_depth_off_by_one(const SumTree& tree, Random& random) {
+  std::vector<SumTree::Node> nodes = tree.nodes;
+  SumTree::Node& outer = nodes[random.below(nodes.size())];
+  if (random.below(2) != 0) std::swap(outer.first, outer.second);
+  if (tree.is_leaf(outer.second)) return tree;
+  SumTree::Node& inner = nodes[static_cast<std::size_t>(outer.second - tree.leaves)];
+  if (random.below(2) != 0) std::swap(inner.first, inner.second);
+  const std::int32_t number = outer.second, a = outer.first, b = inner.first, c = inner.second;
+  inner = {a, b};
+  outer = {number, c};
+  return sorted_tree(tree, nodes);
+}
 // The leaves below a node in the opposite order.
-SumTree with_subtree_reversed(const SumTree& tree, std::int32_t of) {
-  std::vector<std::int32_t> leaves, open = {of};
+SumTree with_subtree_reversed(const SumTree& tree, Random& random) {
+  std::vector<std::int32_t> leaves, open = {tree.leaves + any_below(random, tree.leaves - 1)};
   while (!open.empty()) {
     const std::int32_t number = open.back();
     open.pop_back();
@@ -142,31 +166,81 @@ SumTree with_subtree_reversed(const SumTree& tree, std::int32_t of) {
   }
   return oracle::make_tree(tree.leaves, nodes);
 }
+SumTree with_fma_flag_flipped(const SumTree& tree, Random& random) {
+  std::vector<std::uint8_t> fused = tree.fused;
+  fused.resize(static_cast<std::size_t>(tree.leaves), 0);
+  std::uint8_t& flag = fused[random.below(fused.size())];
+  flag = flag == 0 ? 1 : 0;
+  try {
+    return oracle::make_tree(tree.leaves, tree.nodes, fused);
+  } catch (const std::invalid_argument&) {  // both children of one addition would be fused
+    return tree;
+  }
+}
+
+SumTree random_truth(Random& random) {
+  const std::int32_t hidden = 4 + any_below(random, 29);
+  const std::uint64_t seed = random.next();
+  switch (random.below(3)) {
+    case 0:
+      return random_tree(hidden, seed);
+    case 1:
+      return numpy_pairwise(hidden);
+    default:
+      return warp_shuffles(hidden, 32, 4);
+  }
+}
+
+// Of each kind; with NORMPROOF_LONG_TESTS, by night, ten thousand.
+std::int64_t lies_of_a_kind() { return std::getenv("NORMPROOF_LONG_TESTS") != nullptr ? 10000 : 1000; }
 
 TEST(Certificate, RefusesPlantedLies) {
-  Random random(11);
+  struct Kind {
+    const char* name;
+    SumTree (*lie)(const SumTree&, Random&);
+  };
+  constexpr int kLiesOfATruth = 20;
+  for (const Kind& kind :
+       {Kind{"two leaves swapped", with_leaves_swapped}, Kind{"two subtrees swapped", with_subtrees_swapped},
+        Kind{"one subtree reversed", with_subtree_reversed},
+        Kind{"depth off by one", with_depth_off_by_one}}) {
+    Random random(11);
+    std::int64_t lies = 0, refused = 0;
+    while (lies < lies_of_a_kind()) {
+      const SumTree truth = random_truth(random);
+      const auto box = make_tree_box(truth);
+      std::string why;
+      const auto reader = Reader::calibrate(*box, Reader::Scale::fp32, random, why);
+      ASSERT_TRUE(reader) << why;
+      ASSERT_TRUE(certify(*box, *reader, truth, random).holds);
+      for (int i = 0; i < kLiesOfATruth; ++i) {
+        const SumTree lie = kind.lie(truth, random);
+        if (lie == truth) continue;
+        ++lies;
+        refused += certify(*box, *reader, lie, random).holds ? 0 : 1;
+      }
+    }
+    EXPECT_EQ(refused, lies) << kind.name;
+  }
+}
+
+// Flags show in rows of fp32, and are looked at once the tree is certified.
+TEST(Certificate, RefusesAFlippedFmaFlag) {
+  Random random(12);
+  BoxOptions options;
+  options.dtype = options.output_dtype = DType::fp32;
   std::int64_t lies = 0, refused = 0;
-  for (int trial = 0; lies < 10000; ++trial) {
-    const auto hidden = static_cast<std::int32_t>(4 + random.below(29));
-    const std::uint64_t seed = random.next();
-    const SumTree truth = trial % 3 == 0   ? random_tree(hidden, seed)
-                          : trial % 3 == 1 ? numpy_pairwise(hidden)
-                                           : warp_shuffles(hidden, 32, 4);
-    const auto box = make_tree_box(truth);
+  while (lies < lies_of_a_kind()) {
+    SumTree truth = random_truth(random);
+    for (int i = 0; i < truth.leaves; ++i) truth = with_fma_flag_flipped(truth, random);
+    const auto box = make_tree_box(truth, options);
     std::string why;
-    const auto reader = Reader::calibrate(*box, Reader::Scale::fp32, random, why);
-    ASSERT_TRUE(reader) << why;
-    ASSERT_TRUE(certify(*box, *reader, truth, random).holds);
-    const auto any = [&](std::int32_t bound) {
-      return static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(bound)));
-    };
-    for (int kind = 0; kind < 30; ++kind) {
-      const SumTree lie = kind % 3 == 0   ? with_leaves_swapped(truth, any(hidden), any(hidden))
-                          : kind % 3 == 1 ? with_subtrees_swapped(truth, any(truth.root()), any(truth.root()))
-                                          : with_subtree_reversed(truth, hidden + any(hidden - 1));
+    ASSERT_TRUE(has_tree(*box, truth, random.next(), why)) << why;
+    for (int i = 0; i < 10; ++i) {
+      const SumTree lie = with_fma_flag_flipped(truth, random);
       if (lie == truth) continue;
       ++lies;
-      refused += certify(*box, *reader, lie, random).holds ? 0 : 1;
+      refused += has_tree(*box, lie, random.next(), why) ? 0 : 1;
     }
   }
   EXPECT_EQ(refused, lies);

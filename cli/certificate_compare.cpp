@@ -1,0 +1,417 @@
+#include "cli/certificate_compare.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/execution_certificate.h"
+#include "cli/result_fields.h"
+#include "corpus/case_json.h"
+#include "corpus/json_text.h"
+#include "corpus/random.h"
+#include "corpus/recipe.h"
+#include "oracle/canonical_judge.h"
+#include "oracle/order_file.h"
+#include "properties/bound/attain.h"
+#include "properties/order/certify.h"
+#include "properties/run/judge_rows.h"
+
+namespace normproof {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct OrderRecord {
+  CallKind kind;
+  std::int64_t hidden_size = 0, rows = 0, offset = 0;
+  std::string what;  // kind and family, for people
+  std::string root;
+  Json tree;  // null: not certified
+};
+
+struct Record {
+  std::string name;
+  std::uint64_t seed = 0;
+  std::vector<PolicyStatement> policies;
+  std::vector<OrderRecord> orders;
+  std::vector<InputStatement> inputs;
+};
+
+CallKind read_kind(const ResultFields& fields) {
+  CallKind kind;
+  kind.operation = fields.named("operation", operation_from_name);
+  kind.dtype = fields.named("dtype", dtype_from_name);
+  kind.weight_dtype = fields.named_or_null("weight_dtype", dtype_from_name);
+  kind.quantized_dtype = fields.named_or_null("quantized_dtype", dtype_from_name);
+  return kind;
+}
+
+InputStatement read_input(const ResultFields& fields) {
+  InputStatement input;
+  input.status = fields.text("status");
+  if (fields.has("message")) input.message = fields.text("message");
+  if (fields.has("explained")) input.explained = fields.text("explained");
+  try {
+    input.test_case = case_from_json(json_text(fields.at("case")));
+  } catch (const CaseError& error) {
+    fields.refuse("case", error.what());
+  }
+  const auto rows = static_cast<std::size_t>(input.test_case.rows());
+  for (const Role role : kRoles) {
+    if (!input.test_case.has_output(role) || input.status != "completed") continue;
+    const std::string key(name_of(role));
+    input.digests.emplace_back(role, fields.texts(key.c_str()));
+    if (input.digests.back().second.size() != rows)
+      fields.refuse(key.c_str(), fmt::format("must have a digest of each of {} rows", rows));
+  }
+  return input;
+}
+
+OrderRecord read_order(const ResultFields& fields) {
+  OrderRecord order;
+  order.kind = read_kind(fields);
+  order.hidden_size = fields.count("hidden_size");
+  order.rows = fields.count("rows");
+  order.offset = fields.count("offset");
+  const std::string family = fields.has("family") ? fields.text("family") : "";
+  order.what = family.empty() ? fields.text("kind") : family;
+  if (fields.has("root")) order.root = fields.fields("root").text("code");
+  if (fields.flag("certified")) order.tree = fields.at("tree");
+  return order;
+}
+
+Record read_record(std::string_view text, const std::string& name) {
+  if (const std::string objection = json_objection(text); !objection.empty())
+    throw UsageError(fmt::format("{}: not JSON: {}", name, objection));
+  Json document;
+  try {
+    document = Json::parse(text);
+  } catch (const Json::exception& error) {
+    throw UsageError(fmt::format("{}: not JSON: {}", name, error.what()));
+  }
+  const ResultFields fields(document, name);
+  if (!fields.has("normproof_certificate"))
+    fields.refuse("is no certificate of `normproof certify`: normproof_certificate is missing");
+  fields.count("normproof_certificate", 1, 1);
+  Record record;
+  record.name = name;
+  record.seed = fields.seed("seed");
+  for (const ResultFields& row : fields.rows("policies")) {
+    PolicyStatement statement;
+    statement.kind = read_kind(row);
+    statement.hidden_size = row.count("hidden_size");
+    statement.offset = row.count("offset");
+    statement.policies = row.texts("policies");
+    record.policies.push_back(std::move(statement));
+  }
+  for (const ResultFields& row : fields.rows("orders")) record.orders.push_back(read_order(row));
+  for (const ResultFields& row : fields.rows("inputs")) record.inputs.push_back(read_input(row));
+  return record;
+}
+
+std::string call_text(const CallKind& kind, std::int64_t offset) {
+  return fmt::format("{}, {}", to_text(kind), offset == 0 ? "aligned" : "shifted");
+}
+
+// One row of a case, with its data listed.
+Case one_row(const Case& test_case, std::int64_t row) {
+  const CaseTensors tensors = materialize(test_case);
+  Outputs outputs = test_case.outputs.value_or(Outputs());
+  for (const Role role : kRoles)
+    if (test_case.has_output(role)) outputs[role].resize(test_case.bytes_of(role));
+  RowSlice slice = slice_rows(test_case, tensors, outputs, row, 1);
+  set_data(slice.test_case, slice.tensors);
+  slice.test_case.outputs.reset();
+  return slice.test_case;
+}
+
+// The shortest row on which two policies say different bits, in the canonical order.
+std::optional<Case> telling_row(const CallKind& kind, const oracle::Policy& first,
+                                const oracle::Policy& second) {
+  Random random(1);
+  for (const std::int64_t hidden : {1, 2, 3, 4, 8, 16, 64}) {
+    for (int trial = 0; trial < 200; ++trial) {
+      Case test_case;
+      test_case.name = "policies-differ";
+      test_case.operation = kind.operation;
+      test_case.dtype = kind.dtype;
+      test_case.weight_dtype = kind.weight_dtype;
+      test_case.quantized_dtype = kind.quantized_dtype;
+      test_case.shape = {1, hidden};
+      for (const Role role : {Role::input, Role::residual, Role::weight})
+        if (test_case.has_data(role)) test_case[role].data.recipe = Recipe{"near_ties", random.next()};
+      const CaseTensors tensors = materialize(test_case);
+      const Outputs one = expected_outputs(test_case, tensors, first),
+                    other = expected_outputs(test_case, tensors, second);
+      if (one == other) continue;
+      set_data(test_case, tensors);
+      return test_case;
+    }
+  }
+  return std::nullopt;
+}
+
+std::shared_ptr<const oracle::SumTree> tree_of(const OrderRecord& order) {
+  const Json document = {{"normproof_order", 1},
+                         {"orders",
+                          {{{"operation", "rms_norm"},
+                            {"dtype", "bf16"},
+                            {"hidden_size", order.hidden_size},
+                            {"tree", order.tree}}}}};
+  return oracle::orders_from_json(json_text(document)).all().front().tree;
+}
+
+// Three elements that are not zero, and an epsilon that leaves one ulp of their sum: the two orders give
+// outputs that differ by a factor.
+std::optional<Case> telling_row(const OrderRecord& first, const OrderRecord& second,
+                                const oracle::Policy& policy) {
+  const auto one = tree_of(first), other = tree_of(second);
+  for (const order::Triple& triple : order::certificate(*one)) {
+    Case test_case;
+    test_case.name = "orders-differ";
+    test_case.operation = first.kind.operation;
+    test_case.dtype = first.kind.dtype;
+    test_case.weight_dtype = first.kind.weight_dtype;
+    test_case.quantized_dtype = first.kind.quantized_dtype;
+    test_case.shape = {1, first.hidden_size};
+    CaseTensors tensors;
+    for (const Role role : {Role::input, Role::residual, Role::weight})
+      if (test_case.has_data(role)) tensors[role].resize(test_case.bytes_of(role));
+    const auto store = [&](Role role, std::int64_t column, float value) {
+      const oracle::Value number = oracle::decode(DType::fp32, std::bit_cast<std::uint32_t>(value));
+      const DType dtype = test_case.dtype_of(role);
+      store_bits(tensors[role], dtype, column,
+                 static_cast<std::uint32_t>(round_bits(oracle::format_of(dtype), number)));
+    };
+    store(Role::input, triple.big, 4096);
+    store(Role::input, triple.first, 255.0f / 256);
+    store(Role::input, triple.second, 255.0f / 256);
+    for (std::int64_t j = 0; j < first.hidden_size && test_case.weight_dtype; ++j) store(Role::weight, j, 1);
+    const float mean = 0x1p24f / static_cast<float>(first.hidden_size);
+    test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(-std::nextafter(mean, 0.0f));
+    const bound::HonestKernel a{policy, "the first's", one, 0}, b{policy, "the second's", other, 0};
+    if (outputs_of(a, test_case, tensors) == outputs_of(b, test_case, tensors)) continue;
+    set_data(test_case, tensors);
+    return test_case;
+  }
+  return std::nullopt;
+}
+
+class Comparison {
+ public:
+  Comparison(const Record& first, const Record& second) : first_(first), second_(second) {}
+
+  CertificateComparison run() {
+    if (first_.seed != second_.seed)
+      throw UsageError(fmt::format("{} was made with --seed {}, {} with {}: their inputs are others",
+                                   first_.name, first_.seed, second_.name, second_.seed));
+    compare_policies();
+    compare_orders();
+    compare_inputs();
+    if (result_.inputs == 0)
+      throw UsageError(fmt::format("{} and {} have no input in common", first_.name, second_.name));
+    return std::move(result_);
+  }
+
+ private:
+  static const PolicyStatement* find(const Record& record, const CallKind& kind, std::int64_t offset) {
+    for (const PolicyStatement& statement : record.policies)
+      if (statement.kind == kind && statement.offset == offset) return &statement;
+    return nullptr;
+  }
+
+  // A policy that both may have; nothing where there is none.
+  std::optional<std::string> common_policy(const CallKind& kind, std::int64_t offset) const {
+    const PolicyStatement* one = find(first_, kind, offset);
+    const PolicyStatement* other = find(second_, kind, offset);
+    if (one == nullptr || other == nullptr) return std::nullopt;
+    for (const std::string& policy : one->policies)
+      if (std::ranges::find(other->policies, policy) != other->policies.end()) return policy;
+    return std::nullopt;
+  }
+
+  void compare_policies() {
+    for (const PolicyStatement& one : first_.policies) {
+      const std::string call = call_text(one.kind, one.offset);
+      const PolicyStatement* other = find(second_, one.kind, one.offset);
+      if (other == nullptr) {
+        result_.not_compared.push_back(fmt::format("{}: {} says nothing of it", call, second_.name));
+        continue;
+      }
+      if (one.policies.empty() || other->policies.empty()) {
+        if (one.policies.empty() != other->policies.empty()) {
+          const bool first_known = !one.policies.empty();
+          result_.differences.push_back(
+              {"policy",
+               fmt::format("{}: {} follows {}, {} none that is known", call,
+                           first_known ? first_.name : second_.name,
+                           first_known ? one.policies.front() : other->policies.front(),
+                           first_known ? second_.name : first_.name),
+               std::nullopt});
+        }
+        continue;
+      }
+      if (common_policy(one.kind, one.offset)) continue;
+      result_.differences.push_back(
+          {"policy",
+           fmt::format("{}: {} has policy {}, {} has {}", call, first_.name, fmt::join(one.policies, " or "),
+                       second_.name, fmt::join(other->policies, " or ")),
+           telling_row(one.kind, oracle::parse_policy(one.policies.front()),
+                       oracle::parse_policy(other->policies.front()))});
+    }
+    for (const PolicyStatement& other : second_.policies)
+      if (find(first_, other.kind, other.offset) == nullptr)
+        result_.not_compared.push_back(
+            fmt::format("{}: {} says nothing of it", call_text(other.kind, other.offset), first_.name));
+  }
+
+  void compare_orders() {
+    for (const OrderRecord& one : first_.orders) {
+      const auto other = std::ranges::find_if(second_.orders, [&](const OrderRecord& order) {
+        return order.kind.operation == one.kind.operation && order.kind.dtype == one.kind.dtype &&
+               order.hidden_size == one.hidden_size && order.rows == one.rows && order.offset == one.offset;
+      });
+      if (other == second_.orders.end()) continue;
+      const std::string call = fmt::format("{} {} H {}, {} row{}, {}", name_of(one.kind.operation),
+                                           name_of(one.kind.dtype), one.hidden_size, one.rows,
+                                           one.rows == 1 ? "" : "s", one.offset == 0 ? "aligned" : "shifted");
+      if (one.tree.is_null() || other->tree.is_null()) {
+        compare_kinds(call, one, *other);
+        continue;
+      }
+      ++result_.orders;
+      if (one.tree != other->tree) {
+        const auto policy = common_policy(one.kind, one.offset);
+        result_.differences.push_back(
+            {"order",
+             fmt::format("{}: {} sums as {}, {} as {}", call, first_.name, one.what, second_.name,
+                         other->what),
+             telling_row(one, *other, oracle::parse_policy(policy.value_or("native")))});
+      } else if (one.root != other->root) {
+        result_.differences.push_back({"root",
+                                       fmt::format("{}: the root of {} is {}, of {} {}", call, first_.name,
+                                                   one.root, second_.name, other->root),
+                                       differing_row(one.kind)});
+      }
+    }
+  }
+
+  void compare_kinds(const std::string& call, const OrderRecord& one, const OrderRecord& other) {
+    if (one.tree.is_null() != other.tree.is_null() || one.what != other.what)
+      result_.differences.push_back(
+          {"order",
+           fmt::format("{}: {} is {}, {} is {}", call, first_.name, one.what, second_.name, other.what),
+           std::nullopt});
+    else
+      result_.not_compared.push_back(fmt::format("{}: neither order is certified", call));
+  }
+
+  const InputStatement* same_input(const InputStatement& one) const {
+    for (const InputStatement& other : second_.inputs) {
+      if (kind_of(other.test_case) != kind_of(one.test_case) || other.test_case.name != one.test_case.name)
+        continue;
+      Case a = one.test_case, b = other.test_case;
+      a.outputs.reset();
+      b.outputs.reset();
+      if (a == b) return &other;
+    }
+    return nullptr;
+  }
+
+  static std::vector<std::int64_t> differing_rows(const InputStatement& one, const InputStatement& other) {
+    std::vector<std::int64_t> rows;
+    for (std::int64_t row = 0; row < one.test_case.rows(); ++row) {
+      const auto at = static_cast<std::size_t>(row);
+      for (std::size_t k = 0; k < one.digests.size(); ++k) {
+        if (one.digests[k].second[at] == other.digests[k].second[at]) continue;
+        rows.push_back(row);
+        break;
+      }
+    }
+    return rows;
+  }
+
+  // Of the inputs of this operation and dtype the shortest row in which the two differ.
+  std::optional<Case> differing_row(const CallKind& kind) const {
+    std::optional<Case> smallest;
+    for (const InputStatement& one : first_.inputs) {
+      const CallKind own = kind_of(one.test_case);
+      if (own.operation != kind.operation || own.dtype != kind.dtype || one.status != "completed") continue;
+      const InputStatement* other = same_input(one);
+      if (other == nullptr || other->status != "completed") continue;
+      const auto rows = differing_rows(one, *other);
+      if (rows.empty() || (smallest && smallest->hidden_size() <= one.test_case.hidden_size())) continue;
+      smallest = one_row(one.test_case, rows.front());
+    }
+    return smallest;
+  }
+
+  void compare_inputs() {
+    for (const InputStatement& one : first_.inputs) {
+      const InputStatement* other = same_input(one);
+      if (other == nullptr) continue;
+      const std::string input =
+          fmt::format("{}, input {}", to_text(kind_of(one.test_case)), one.test_case.name);
+      if (one.status != "completed" || other->status != "completed") {
+        if (one.status != other->status)
+          result_.differences.push_back(
+              {"bug",
+               fmt::format("{}: {} {}, {} {}", input, first_.name, one.status, second_.name, other->status),
+               one_row(one.test_case, 0)});
+        continue;
+      }
+      ++result_.inputs;
+      result_.rows += one.test_case.rows();
+      const auto rows = differing_rows(one, *other);
+      if (rows.empty()) continue;
+      ++result_.different_inputs;
+      result_.different_rows += static_cast<std::int64_t>(rows.size());
+      explain(one, *other, rows.front(), input);
+    }
+  }
+
+  // What differs is named once; bits that no such difference explains are a bug of the one whose own policy
+  // and order do not explain them.
+  void explain(const InputStatement& one, const InputStatement& other, std::int64_t row,
+               const std::string& input) {
+    const CallKind kind = kind_of(one.test_case);
+    const std::string call = fmt::format("{} {}", name_of(kind.operation), name_of(kind.dtype));
+    const auto is_about = [&](const Difference& difference) { return difference.text.starts_with(call); };
+    const bool first_wrong = one.explained == "no", second_wrong = other.explained == "no";
+    const bool known = std::ranges::any_of(result_.differences, is_about);
+    if (known && !(first_wrong || second_wrong)) return;
+    const std::string key = fmt::format("{}, ", to_text(kind));
+    const std::string cause = first_wrong || second_wrong ? "bug" : "unknown";
+    for (const Difference& difference : result_.differences)
+      if (difference.cause == cause && difference.text.starts_with(key))
+        return;  // the shortest row came first
+    std::string why;
+    if (first_wrong)
+      why += fmt::format("; {} does not do what its policy and order say: {}", first_.name, one.message);
+    if (second_wrong)
+      why += fmt::format("; {} does not do what its policy and order say: {}", second_.name, other.message);
+    if (why.empty())
+      why = "; both do what their policies say, in orders or with roots that were not told apart";
+    result_.differences.push_back(
+        {cause, fmt::format("{}, row {}: other bits{}", input, row, why), one_row(one.test_case, row)});
+  }
+
+  const Record& first_;
+  const Record& second_;
+  CertificateComparison result_;
+};
+
+}  // namespace
+
+CertificateComparison compare_certificates(std::string_view first, const std::string& first_name,
+                                           std::string_view second, const std::string& second_name) {
+  const Record one = read_record(first, first_name), other = read_record(second, second_name);
+  return Comparison(one, other).run();
+}
+
+}  // namespace normproof

@@ -1,0 +1,28 @@
+// Makes an execution certificate of a target.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/execution_certificate.h"
+#include "cli/progress.h"
+#include "properties/run/target.h"
+
+namespace normproof {
+
+struct CertifyOptions {
+  std::string target = "host";
+  std::optional<Operation> operation;
+  std::optional<DType> dtype;
+  DType quantized = DType::fp8_e4m3fn;
+  std::vector<std::int64_t> hidden_sizes = {4096};
+  std::vector<std::int64_t> rows = {64, 1};  // of a call
+  std::uint64_t seed = 1;
+  int threads = 1;
+};
+
+// Prints what it finds as it goes. Throws TargetError where the target answers nothing at all.
+ExecutionCertificate certify(Target& target, const CertifyOptions& options, Progress& progress);
+
+}  // namespace normproof

@@ -1,0 +1,134 @@
+#include "cli/execution_certificate.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string_view>
+
+#include "corpus/case_json.h"
+#include "corpus/hash.h"
+#include "corpus/json_text.h"
+#include "corpus/random.h"
+#include "oracle/formats.h"
+
+namespace normproof {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kClasses[] = {"near_ties", "model_rows", "spike"};
+constexpr std::int64_t kShortRows[] = {1, 2, 3, 4, 5, 8, 16};
+constexpr std::int64_t kRowsOfShort = 8;
+
+Json dtype_or_null(const std::optional<DType>& dtype) { return dtype ? Json(name_of(*dtype)) : Json(); }
+
+Json json_of(const CallKind& kind) {
+  return {{"operation", name_of(kind.operation)},
+          {"dtype", name_of(kind.dtype)},
+          {"weight_dtype", dtype_or_null(kind.weight_dtype)},
+          {"quantized_dtype", dtype_or_null(kind.quantized_dtype)}};
+}
+
+Case input_case(const CallKind& kind, std::int64_t rows, std::int64_t hidden, std::int64_t offset,
+                std::string_view values, Random& random) {
+  Case test_case;
+  test_case.operation = kind.operation;
+  test_case.dtype = kind.dtype;
+  test_case.weight_dtype = kind.weight_dtype;
+  test_case.quantized_dtype = kind.quantized_dtype;
+  test_case.shape = {rows, hidden};
+  test_case.name = fmt::format("{}x{}-{}-{}", rows, hidden, values, offset == 0 ? "aligned" : "shifted");
+  const auto fill = [&](Role role, std::string_view name) {
+    if (!test_case.has_data(role)) return;
+    test_case[role].data.recipe = Recipe{std::string(name), random.below(std::uint64_t{1} << 32)};
+  };
+  fill(Role::input, values);
+  fill(Role::residual, values);
+  fill(Role::weight, values == "near_ties" ? "near_ties" : "model_weights");
+  for (const Role role : kRoles)
+    if (test_case.has_layout(role) && role != Role::scale) test_case[role].layout.offset = offset;
+  return test_case;
+}
+
+}  // namespace
+
+CallKind kind_of(const Case& test_case) {
+  return {test_case.operation, test_case.dtype, test_case.weight_dtype, test_case.quantized_dtype};
+}
+
+std::string to_text(const CallKind& kind) {
+  std::string text = fmt::format("{} {}", name_of(kind.operation), name_of(kind.dtype));
+  text += kind.weight_dtype ? fmt::format(", weight {}", name_of(*kind.weight_dtype)) : ", no weight";
+  if (kind.quantized_dtype) text += fmt::format(", out {}", name_of(*kind.quantized_dtype));
+  return text;
+}
+
+std::vector<std::string> row_digests(const Case& test_case, const std::vector<std::byte>& outputs,
+                                     Role role) {
+  const DType dtype = test_case.dtype_of(role);
+  const oracle::Format& format = oracle::format_of(dtype);
+  const std::size_t row_bytes = static_cast<std::size_t>(test_case.columns_of(role)) * size_of(dtype);
+  std::vector<std::string> digests;
+  for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+    const std::byte* first = outputs.data() + static_cast<std::size_t>(row) * row_bytes;
+    std::vector<std::byte> bytes(first, first + row_bytes);
+    for (std::int64_t j = 0; j < test_case.columns_of(role); ++j)
+      if (is_nan(format, load_bits(bytes, dtype, j)))
+        store_bits(bytes, dtype, j, static_cast<std::uint32_t>(format.nan_bits()));
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    digests.push_back(fmt::format("{:016x}", fnv1a(text)));
+  }
+  return digests;
+}
+
+std::vector<Case> fixed_inputs(const CallKind& kind, const std::vector<std::int64_t>& hidden_sizes,
+                               const std::vector<std::int64_t>& rows, std::uint64_t seed) {
+  std::vector<Case> cases;
+  Random random(seed);
+  for (const std::int64_t hidden : kShortRows)
+    for (const std::string_view values : {"near_ties", "model_rows"})
+      cases.push_back(input_case(kind, kRowsOfShort, hidden, 0, values, random));
+  cases.push_back(input_case(kind, kRowsOfShort, 8, 0, "special", random));
+  for (const std::int64_t hidden : hidden_sizes) {
+    for (const std::int64_t count : rows)
+      for (const std::string_view values : kClasses)
+        cases.push_back(input_case(kind, count, hidden, 0, values, random));
+    cases.push_back(input_case(kind, rows.front(), hidden, 1, "model_rows", random));
+  }
+  return cases;
+}
+
+std::string to_json(const ExecutionCertificate& certificate) {
+  Json policies = Json::array(), inputs = Json::array();
+  for (const PolicyStatement& statement : certificate.policies) {
+    Json entry = json_of(statement.kind);
+    entry["hidden_size"] = statement.hidden_size;
+    entry["offset"] = statement.offset;
+    entry["policies"] = statement.policies;
+    if (!statement.reason.empty()) entry["reason"] = statement.reason;
+    policies.push_back(std::move(entry));
+  }
+  for (const InputStatement& statement : certificate.inputs) {
+    Json entry = {{"status", statement.status}};
+    if (!statement.message.empty()) entry["message"] = statement.message;
+    if (!statement.explained.empty()) entry["explained"] = statement.explained;
+    for (const auto& [role, digests] : statement.digests) entry[name_of(role)] = digests;
+    entry["case"] = Json::parse(case_to_json(statement.test_case));
+    inputs.push_back(std::move(entry));
+  }
+  const Json document = {{"normproof_certificate", 1},
+                         {"normproof_order", 1},
+                         {"target", certificate.target},
+                         {"target_digest", certificate.target_digest},
+                         {"version", certificate.version},
+                         {"compiler", certificate.compiler},
+                         {"seed", certificate.seed},
+                         {"policies", std::move(policies)},
+                         {"orders", list_of(certificate.orders)},
+                         {"inputs", std::move(inputs)},
+                         {"not_established", certificate.not_established}};
+  return with_trees(json_text(document, 1) + "\n", certificate.orders);
+}
+
+}  // namespace normproof

@@ -1,0 +1,181 @@
+#include "properties/bound/bound.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <stdexcept>
+
+#include "oracle/known_sum.h"
+
+namespace normproof::bound {
+namespace {
+
+using oracle::Formula;
+
+std::string objection_to_epsilon(const Question& question) {
+  if (!question.epsilon_bits) return {};
+  const float epsilon = std::bit_cast<float>(*question.epsilon_bits);
+  if (epsilon >= 0 && std::isfinite(epsilon)) return {};
+  const std::string text = oracle::value_text(DType::fp32, *question.epsilon_bits);
+  if (!(epsilon < 0)) return fmt::format("epsilon is {}: every output is NaN or zero", text);
+  return fmt::format(
+      "epsilon is {}, negative: it cancels the mean square, and one ulp of the sum becomes any factor", text);
+}
+
+void require_order(const Question& question, const oracle::Policy& policy) {
+  const auto& order = policy.inverse_root.order;
+  if (order == nullptr) return;
+  const std::string objection = oracle::objection_to_order(*order, policy);
+  if (!objection.empty()) throw std::invalid_argument(objection);
+  if (order->leaves != question.hidden_size)
+    throw std::invalid_argument(fmt::format("the order is one of rows of {} elements, not of {}",
+                                            order->leaves, question.hidden_size));
+}
+
+double ratio_of_roots(const Formula& first, const Formula& second) {
+  const Factor a = error_of_root(first, second), b = error_of_root(second, first);
+  return std::max(quotient_up(a.high, b.low), quotient_up(b.high, a.low));
+}
+
+// The same order, root and mean: one kernel, whose outputs cannot differ.
+bool are_one_kernel(const Formula& first, const Formula& second) {
+  return first.policy == second.policy && ratio_of_roots(first, second) == 1;
+}
+
+double smallest_subnormal(const oracle::Format& format) {
+  return std::ldexp(1.0, format.min_exponent() - format.mantissa_bits());
+}
+
+PairBound pair_bound(const Question& question, std::size_t first, std::size_t second) {
+  const Formula a = formula_of(question, question.policies[first]),
+                b = formula_of(question, question.policies[second]);
+  PairBound bound;
+  bound.first = first;
+  bound.second = second;
+  bound.root_ratio = ratio_of_roots(a, b);
+  bound.residual_apart = residual_apart(a, b);
+  if (are_one_kernel(a, b)) return bound;
+  const Spread spread = exact_spread(a, b);
+  bound.atol = std::max(1.0, question.largest_weight) *
+               smallest_subnormal(oracle::format_of(question.dtype)) *
+               static_cast<double>(spread.apart_subnormal);
+  bound.places = spread.places;
+  bound.apart = spread.apart;
+  bound.rtol = spread.ratio - 1;
+  if (!question.quantized_dtype) return bound;
+  const oracle::Format& codes_format = oracle::format_of(*question.quantized_dtype);
+  const Factor scaling_a = error_of_scaling(a, b), scaling_b = error_of_scaling(b, a);
+  const double scaling =
+      std::max(quotient_up(scaling_a.high, scaling_b.low), quotient_up(scaling_b.high, scaling_a.low));
+  const CodeSpread codes = code_spread(codes_format, product_up(spread.ratio, scaling));
+  bound.apart_before = spread.apart;
+  bound.rtol_before = spread.ratio - 1;
+  bound.apart = codes.apart;
+  bound.rtol = codes.ratio - 1;
+  bound.atol = static_cast<double>(codes.apart) * smallest_subnormal(codes_format);
+  return bound;
+}
+
+}  // namespace
+
+Case case_of(const Question& question) {
+  Case test_case;
+  test_case.name = "bound";
+  test_case.operation = question.operation;
+  test_case.dtype = question.dtype;
+  test_case.weight_dtype = question.weight_dtype;
+  test_case.quantized_dtype = question.quantized_dtype;
+  test_case.shape = {1, question.hidden_size};
+  if (question.epsilon_bits) test_case.bits_of(Parameter::epsilon) = *question.epsilon_bits;
+  return test_case;
+}
+
+Formula formula_of(const Question& question, const oracle::Policy& policy) {
+  return oracle::formula_of(case_of(question), policy);
+}
+
+std::int64_t Bound::apart() const {
+  std::int64_t greatest = 0;
+  for (const PairBound& pair : pairs) greatest = std::max(greatest, pair.apart);
+  return greatest;
+}
+
+double Bound::rtol() const {
+  double greatest = 0;
+  for (const PairBound& pair : pairs) greatest = std::max(greatest, pair.rtol);
+  return greatest;
+}
+
+double Bound::atol() const {
+  double greatest = 0;
+  for (const PairBound& pair : pairs) greatest = std::max(greatest, pair.atol);
+  return greatest;
+}
+
+const PairBound& Bound::worst() const {
+  return *std::ranges::max_element(pairs, [](const PairBound& a, const PairBound& b) {
+    return a.apart != b.apart ? a.apart < b.apart : a.rtol < b.rtol;
+  });
+}
+
+Bound bound_of(const Question& question) {
+  if (question.policies.empty()) throw std::invalid_argument("policies: none is given");
+  Bound bound;
+  bound.no_bound = objection_to_epsilon(question);
+  for (const oracle::Policy& policy : question.policies) require_order(question, policy);
+  for (std::size_t i = 0; i < question.policies.size() && bound.exists(); ++i) {
+    for (std::size_t j = i; j < question.policies.size() && bound.exists(); ++j) {
+      bound.no_bound = objection_to_pair(formula_of(question, question.policies[i]),
+                                         formula_of(question, question.policies[j]));
+      if (bound.exists()) bound.pairs.push_back(pair_bound(question, i, j));
+    }
+  }
+  if (!bound.exists()) bound.pairs.clear();
+  return bound;
+}
+
+std::vector<std::string> conditions(const Question& question) {
+  const std::string_view dtype = name_of(question.dtype);
+  std::vector<std::string> list = {
+      "epsilon >= 0; below 1e-30, or with a known order, the mean square and every square but 0 are at least "
+      "2^-126",
+      "no NaN, no infinity, no sum of squares that could overflow",
+      fmt::format("outputs{} finite in {}", question.quantized_dtype ? " before scaling" : "", dtype)};
+  if (question.quantized_dtype)
+    list.push_back(fmt::format(
+        "before scaling n and y are 0 or normal numbers of {}; scale and 1 / scale are normal", dtype));
+  else if (question.weight_dtype)
+    list.push_back(fmt::format("atol: weights up to {:g}", question.largest_weight));
+  const auto any = [&](const auto& holds) { return std::ranges::any_of(question.policies, holds); };
+  if (any([](const oracle::Policy& policy) { return row_of(policy.root).rounds_to_activation; }))
+    list.push_back(fmt::format("r is a normal number of {}", dtype));
+  if (!question.weight_dtype) return list;
+  using oracle::WeightRow;
+  if (any([](const oracle::Policy& policy) { return !row_of(policy.weight).is_plain(); }))
+    list.push_back("the product with the weight that comes first is 0 or normal");
+  if (any([](const oracle::Policy& policy) {
+        const WeightRow::Factor factor = row_of(policy.weight).factor;
+        return factor == WeightRow::Factor::activation || factor == WeightRow::Factor::one_plus_activation;
+      }))
+    list.push_back(fmt::format("weights, or 1 + w, that are rounded to {} are 0 or normal", dtype));
+  return list;
+}
+
+std::string rounded_up(double number, int digits) {
+  if (!(number > 0) || !std::isfinite(number)) return fmt::format("{}", number);
+  for (int shown = 1; shown <= digits; ++shown) {
+    const std::string text = fmt::format("{:.{}g}", number, shown);
+    if (std::stod(text) == number) return text;
+  }
+  const int exponent = static_cast<int>(std::floor(std::log10(number))) - digits + 1;
+  // Of the decimals around it the first that is not less.
+  const auto near = static_cast<std::int64_t>(std::floor(number / std::pow(10.0, exponent)));
+  for (std::int64_t count = std::max<std::int64_t>(near - 1, 1);; ++count) {
+    const double value = std::stod(fmt::format("{}e{}", count, exponent));
+    if (value >= number) return fmt::format("{}", value);
+  }
+}
+
+}  // namespace normproof::bound

@@ -1,0 +1,103 @@
+// Kernels whose order of summation and root are known, carried out by the exact oracle.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "oracle/fast_row.h"
+#include "oracle/known_sum.h"
+#include "oracle/row_kernels.h"
+#include "properties/bound/attain.h"
+
+namespace normproof::bound {
+namespace {
+
+using oracle::Format;
+using oracle::Formula;
+using oracle::Value;
+
+// A finite number above 0 moved by so many numbers of fp32.
+std::uint32_t moved(const Value& unknown, int off) {
+  const auto bits = static_cast<std::uint32_t>(round_bits(oracle::format_of(DType::fp32), unknown));
+  if (!unknown.is_finite() || unknown.is_zero() || unknown.negative()) return bits;
+  return static_cast<std::uint32_t>(static_cast<std::int64_t>(bits) + off);
+}
+
+Formula with_order(Formula formula, const HonestKernel& kernel) {
+  formula.policy = kernel.policy;
+  formula.policy.inverse_root.order = kernel.tree;
+  return formula;
+}
+
+}  // namespace
+
+std::string to_text(const HonestKernel& kernel) {
+  std::string text = fmt::format("policy {}, {} order", to_string(kernel.policy), kernel.order);
+  const bool divides = row_of(kernel.policy.root).divides;
+  if (kernel.root_off != 0)
+    text += fmt::format(", {} {} number{} {} the root rounded once", divides ? "rms" : "r",
+                        std::abs(kernel.root_off), std::abs(kernel.root_off) == 1 ? "" : "s",
+                        kernel.root_off > 0 ? "above" : "below");
+  return text;
+}
+
+Value sum_of(const HonestKernel& kernel, const Formula& formula, const CaseTensors& tensors) {
+  const Formula own = with_order(formula, kernel);
+  if (kernel.tree != nullptr) {
+    const oracle::StandardFloatEnvironment environment;
+    oracle::FastRow row(own, tensors[Role::weight]);
+    row.load(tensors[Role::input].data(), own.adds_residual ? tensors[Role::residual].data() : nullptr);
+    std::vector<double> scratch;
+    if (const auto sum = known_sum(own, row.variance_operands(), scratch))
+      return oracle::decode(DType::fp32, std::bit_cast<std::uint32_t>(static_cast<float>(*sum)));
+  }
+  const oracle::ExactRow row = decode_row(own, tensors, 0);
+  oracle::Arithmetic arithmetic;
+  return exact_row_scale(arithmetic, own, row.variance_operands()).sum;
+}
+
+std::uint32_t unknown_of(const HonestKernel& kernel, const Formula& formula, const Value& sum) {
+  oracle::Arithmetic arithmetic;
+  Formula own = formula;
+  own.policy = kernel.policy;
+  return moved(exact_scale_of_sum(arithmetic, own, sum).inverse_root, kernel.root_off);
+}
+
+Outputs outputs_of(const HonestKernel& kernel, const Case& test_case, const CaseTensors& tensors) {
+  const Formula formula = oracle::formula_of(test_case, kernel.policy);
+  const Value sum = sum_of(kernel, formula, tensors);
+  const float unknown = std::bit_cast<float>(unknown_of(kernel, formula, sum));
+  const oracle::StandardFloatEnvironment environment;
+  oracle::FastRow row(formula, tensors[Role::weight]);
+  row.load(tensors[Role::input].data(), formula.adds_residual ? tensors[Role::residual].data() : nullptr);
+  Outputs outputs;
+  const auto out = row.outputs(unknown);
+  outputs[Role::out].assign(out.begin(), out.end());
+  if (!formula.adds_residual) return outputs;
+  const auto residual = row.residual_out();
+  outputs[Role::residual_out].assign(residual.begin(), residual.end());
+  return outputs;
+}
+
+Example example_of(const Case& test_case, const CaseTensors& tensors, const HonestKernel& first,
+                   const HonestKernel& second, std::int64_t column) {
+  Example example{
+      test_case, first, second, outputs_of(first, test_case, tensors), outputs_of(second, test_case, tensors),
+      column,    0,     1};
+  set_data(example.test_case, tensors);
+  const DType dtype = test_case.output_dtype();
+  const std::uint32_t a = load_bits(example.first_outputs[Role::out], dtype, column),
+                      b = load_bits(example.second_outputs[Role::out], dtype, column);
+  const std::uint64_t apart = oracle::ulp_distance(dtype, a, b);
+  example.apart = static_cast<std::int64_t>(
+      std::min(apart, static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())));
+  const double one = std::abs(to_double(oracle::decode(dtype, a))),
+               other = std::abs(to_double(oracle::decode(dtype, b)));
+  example.ratio = one == other ? 1 : std::max(one, other) / std::min(one, other);
+  return example;
+}
+
+}  // namespace normproof::bound

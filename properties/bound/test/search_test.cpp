@@ -1,0 +1,228 @@
+// Honest kernels search for a larger difference than the bound says: rows on which orders of summation differ
+// most, elements and weights beside rounding ties, epsilons that slide the root across them, roots at the
+// ends of what is allowed, numbers near and below the smallest normal ones.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "corpus/generate.h"
+#include "corpus/random.h"
+#include "corpus/recipe.h"
+#include "oracle/fast_row.h"
+#include "oracle/honest_root.h"
+#include "oracle/row_kernels.h"
+#include "properties/bound/bound.h"
+
+namespace normproof::bound {
+namespace {
+
+using oracle::Formula;
+using oracle::Policy;
+using oracle::SummationOrder;
+
+struct Subject {
+  Operation operation;
+  DType dtype;
+  std::optional<DType> weight;
+  std::optional<DType> quantized;
+  std::vector<std::string> policies;
+};
+
+const std::vector<Subject>& subjects() {
+  using enum DType;
+  using enum Operation;
+  static const std::vector<Subject> kSubjects = {
+      {rms_norm, bf16, bf16, {}, {"native", "weight=fp32"}},
+      {rms_norm, fp16, fp16, {}, {"native", "weight=fp32"}},
+      {rms_norm, fp32, fp32, {}, {"native", "root=divide"}},
+      {rms_norm, bf16, std::nullopt, {}, {"native", "root=divide"}},
+      {rms_norm, bf16, fp32, {}, {"native", "weight=activation", "weight=cast"}},
+      {rms_norm, bf16, bf16, {}, {"weight=product_first_activation", "weight=factor_first"}},
+      {rms_norm,
+       fp16,
+       fp32,
+       {},
+       {"weight=fp32_plus_one", "weight=plus_one_activation", "weight=native_plus_one"}},
+      {rms_norm, bf16, bf16, {}, {"native", "root=activation"}},
+      {rms_norm, bf16, bf16, {}, {"native", "rounding=truncate", "rounding=ties_away"}},
+      {rms_norm, bf16, bf16, {}, {"native,sum_depth=25", "native,sum_depth=25,inverse_root_ulp=0"}},
+      {fused_add_rms_norm, bf16, bf16, {}, {"native", "sum=fp32", "sum=mixed"}},
+      {fused_add_rms_norm, fp16, fp16, {}, {"weight=fp32", "weight=fp32,sum=fp32,rounding=truncate"}},
+      {rms_norm_static_fp8_quant, bf16, bf16, fp8_e4m3fn, {"native", "before_quantization=unrounded"}},
+      {rms_norm_static_fp8_quant,
+       fp16,
+       fp16,
+       fp8_e5m2,
+       {"native", "scaling=divide", "fp8_rounding=through_bf16"}},
+      {fused_add_rms_norm_static_fp8_quant, bf16, bf16, fp8_e4m3fnuz, {"native", "weight=fp32,sum=fp32"}},
+  };
+  return kSubjects;
+}
+
+// Of one row: the operands of all kernels, as a case has them.
+struct Row {
+  Case test_case;
+  CaseTensors tensors;
+};
+
+void fill(Row& row, Role role, std::string_view data_class, Random& random) {
+  if (!row.test_case.has_data(role)) return;
+  generate({std::string(data_class), random.next()}, row.test_case.dtype_of(role), 1,
+           row.test_case.hidden_size(), row.tensors[role]);
+}
+
+// Whether the bound is about subnormal outputs too (conditions()).
+bool claims_subnormal(const Question& asked) {
+  return !asked.quantized_dtype && std::ranges::all_of(asked.policies, [](const Policy& policy) {
+    return row_of(policy.weight).is_plain();
+  });
+}
+
+Row random_row(const Question& asked, Random& random) {
+  constexpr std::string_view kClasses[] = {"near_ties", "normal", "model_rows", "small_integers", "spike"};
+  Row row{case_of(asked), {}};
+  const std::string_view values = kClasses[random.below(std::size(kClasses))];
+  for (const Role role : {Role::input, Role::residual}) fill(row, role, values, random);
+  fill(row, Role::weight, random.chance(1, 2) ? "near_ties" : "model_weights", random);
+  const DType dtype = asked.dtype;
+  const auto one = [&](double value) {
+    return static_cast<std::uint32_t>(round_bits(
+        oracle::format_of(dtype), oracle::decode(oracle::kFp64, std::bit_cast<std::uint64_t>(value))));
+  };
+  if (random.chance(1,
+                    3)) {  // one big element and units that it absorbs one by one, some elements as they were
+    for (std::int64_t j = 4; j < row.test_case.hidden_size(); ++j) {
+      store_bits(row.tensors[Role::input], dtype, j, one(j == 4 ? 4096 : 255.0 / 256));
+      if (row.test_case.has_data(Role::residual)) store_bits(row.tensors[Role::residual], dtype, j, 0);
+    }
+  }
+  if (claims_subnormal(asked) && random.chance(1, 3)) {  // outputs below the normal numbers
+    for (std::int64_t j = 0; j < 4; ++j) {
+      store_bits(row.tensors[Role::input], dtype, j, static_cast<std::uint32_t>(random.below(1u << 11)));
+      if (row.test_case.has_data(Role::residual)) store_bits(row.tensors[Role::residual], dtype, j, 0);
+    }
+  }
+  row.test_case.bits_of(Parameter::epsilon) =
+      std::bit_cast<std::uint32_t>(std::ldexp(1.0f + static_cast<float>(random.below(1u << 20)) * 0x1p-20f,
+                                              static_cast<int>(random.between(-20, 6))));
+  row.test_case.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(std::ldexp(
+      1.0f + static_cast<float>(random.below(1u << 20)) * 0x1p-20f, static_cast<int>(random.between(-6, 3))));
+  return row;
+}
+
+// r, or rms where the policy divides, in some order, of these operands.
+float honest_unknown(const Policy& policy, std::span<const float> operands, float epsilon, Random& random) {
+  SummationOrder order = oracle::kSummationOrders[random.below(oracle::kSummationOrders.size())];
+  if (policy.inverse_root.sum_depth) order = SummationOrder::pairwise;  // at most 12 additions
+  const float sum = oracle::sum_of_squares(operands, order, random, oracle::Fp32Steps());
+  const auto count = static_cast<float>(operands.size());
+  const float mean = random.chance(1, 2) ? sum / count : sum * (1.0f / count);
+  const auto m = static_cast<double>(mean + epsilon);
+  const bool divides = row_of(policy.root).divides;
+  const auto unknown = static_cast<float>(divides ? std::sqrt(m) : 1 / std::sqrt(m));
+  const auto bound = static_cast<std::int64_t>(policy.inverse_root.ulp_bound);
+  return oracle::root_off_by(unknown, static_cast<int>(random.between(-bound, bound)));
+}
+
+std::vector<std::byte> outputs_of(const Question& asked, const Policy& policy, const Row& row,
+                                  Random& random) {
+  const Formula formula = formula_of(asked, policy);
+  Formula own = formula;
+  own.parameter_bits = row.test_case.parameter_bits;
+  oracle::FastRow fast(own, row.tensors[Role::weight]);
+  fast.load(row.tensors[Role::input].data(),
+            own.adds_residual ? row.tensors[Role::residual].data() : nullptr);
+  const float unknown =
+      honest_unknown(policy, fast.variance_operands(), row.test_case.value_of(Parameter::epsilon), random);
+  const auto out = fast.outputs(unknown);
+  return {out.begin(), out.end()};
+}
+
+struct Seen {
+  std::int64_t apart = 0;
+  double rtol = 0;
+  std::int64_t compared = 0, different = 0;
+};
+
+// Whether y before it is quantized could be subnormal: then nothing is claimed of its code. Outputs are about
+// x times w there, times at most 2^10.
+void compare(const Question& asked, const PairBound& bound, const std::vector<std::byte>& first,
+             const std::vector<std::byte>& second, Seen& seen) {
+  const DType dtype = asked.quantized_dtype.value_or(asked.dtype);
+  const oracle::Format& format = oracle::format_of(dtype);
+  const double smallest = std::ldexp(1.0, format.min_exponent());
+  for (std::int64_t j = 0; j < asked.hidden_size; ++j) {
+    const std::uint32_t a = load_bits(first, dtype, j), b = load_bits(second, dtype, j);
+    ++seen.compared;
+    if (a == b) continue;
+    ++seen.different;
+    const double x = to_double(oracle::decode(format, a)), y = to_double(oracle::decode(format, b));
+    if (!std::isfinite(x) || !std::isfinite(y)) continue;  // beyond the largest number of T
+    const double less = std::min(std::abs(x), std::abs(y)), difference = std::abs(x - y);
+    EXPECT_LE(difference, bound.atol + bound.rtol * less) << x << " " << y;
+    const auto apart = static_cast<std::int64_t>(oracle::ulp_distance(format, a, b));
+    // Above 2^7 times the smallest normal number n is normal too, for such weights.
+    const bool is_normal = asked.quantized_dtype || less >= 0x1p7 * smallest;
+    if (!is_normal) continue;
+    EXPECT_LE(apart, bound.apart) << x << " " << y;
+    seen.apart = std::max(seen.apart, apart);
+    if (less >= smallest) seen.rtol = std::max(seen.rtol, difference / less);
+  }
+}
+
+Question question_of(const Subject& subject, std::int64_t hidden) {
+  Question asked;
+  asked.operation = subject.operation;
+  asked.dtype = subject.dtype;
+  asked.weight_dtype = subject.weight;
+  asked.quantized_dtype = subject.quantized;
+  asked.hidden_size = hidden;
+  asked.policies.clear();
+  for (const std::string& policy : subject.policies) asked.policies.push_back(oracle::parse_policy(policy));
+  return asked;
+}
+
+Seen search(const Question& asked, const Bound& bound, int rows, std::uint64_t seed) {
+  Seen seen;
+  Random random(seed);
+  const oracle::StandardFloatEnvironment environment;
+  for (int i = 0; i < rows && !testing::Test::HasFailure(); ++i) {
+    const Row row = random_row(asked, random);
+    const PairBound& pair = bound.pairs[random.below(bound.pairs.size())];
+    const auto first = outputs_of(asked, asked.policies[pair.first], row, random);
+    const auto second = outputs_of(asked, asked.policies[pair.second], row, random);
+    compare(asked, pair, first, second, seen);
+  }
+  return seen;
+}
+
+TEST(Search, FindsNothingBeyondTheBound) {
+  std::uint64_t seed = 1;
+  for (const Subject& subject : subjects()) {
+    std::int64_t different = 0;
+    for (const std::int64_t hidden : {5, 64, 1000}) {
+      const Question asked = question_of(subject, hidden);
+      const Bound bound = bound_of(asked);
+      ASSERT_TRUE(bound.exists()) << bound.no_bound;
+      const Seen seen = search(asked, bound, hidden < 100 ? 3000 : 600, ++seed);
+      const std::string what = std::string(name_of(subject.operation)) + " " +
+                               std::string(name_of(subject.dtype)) + " " + subject.policies.back() + " H " +
+                               std::to_string(hidden);
+      ASSERT_FALSE(HasFailure()) << what << ", seed " << seed;
+      different += seen.different;
+      if (std::getenv("NORMPROOF_LONG_TESTS") != nullptr)
+        printf("%s: seen %lld of %lld apart, rtol %.3g of %.3g, %lld of %lld differ\n", what.c_str(),
+               static_cast<long long>(seen.apart), static_cast<long long>(bound.apart()), seen.rtol,
+               bound.rtol(), static_cast<long long>(seen.different), static_cast<long long>(seen.compared));
+    }
+    EXPECT_GT(different, 0) << subject.policies.back();
+  }
+}
+
+}  // namespace
+}  // namespace normproof::bound

@@ -1,0 +1,120 @@
+#include "python/src/bound.h"
+
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "corpus/case_json.h"
+#include "oracle/formats.h"
+#include "oracle/row_kernels.h"
+#include "properties/bound/attain.h"
+#include "properties/bound/bound.h"
+#include "properties/bound/intervals.h"
+#include "python/src/call.h"
+
+namespace nb = nanobind;
+
+namespace normproof::python {
+namespace {
+
+using bound::Question;
+
+std::optional<DType> dtype_of(const std::optional<std::string>& name) {
+  return name ? dtype_from_name(*name) : std::nullopt;
+}
+
+// The case with the outputs of one of the two kernels, as JSON.
+std::string case_with(const bound::Example& example, bool first) {
+  Case test_case = example.test_case;
+  test_case.description = to_text(first ? example.first : example.second);
+  test_case.outputs = first ? example.first_outputs : example.second_outputs;
+  return case_to_json(test_case);
+}
+
+nb::dict entry_of(const Question& question, const bound::PairBound& pair, bool search) {
+  nb::dict entry;
+  entry["first"] = to_string(question.policies[pair.first]);
+  entry["second"] = to_string(question.policies[pair.second]);
+  entry["apart"] = pair.apart;
+  entry["rtol"] = pair.rtol;
+  entry["atol"] = pair.atol;
+  entry["root_ratio"] = pair.root_ratio;
+  entry["residual_apart"] = pair.residual_apart;
+  const bound::Attainment found = search ? attain(question, pair) : bound::Attainment();
+  entry["best_found"] = found.by_apart ? nb::object(nb::int_(found.by_apart->apart))
+                                       : nb::object(search ? nb::object(nb::int_(0)) : nb::none());
+  entry["best_rtol"] =
+      found.by_rtol ? nb::object(nb::float_(found.by_rtol->ratio - 1)) : nb::object(nb::none());
+  entry["column"] = nb::none();
+  entry["cases"] = nb::none();
+  if (!found.by_apart) return entry;
+  const bool is_as_far = found.by_rtol->apart >= found.by_apart->apart;
+  const bound::Example& example = is_as_far ? *found.by_rtol : *found.by_apart;
+  entry["column"] = example.column;
+  entry["cases"] = nb::make_tuple(case_with(example, true), case_with(example, false));
+  return entry;
+}
+
+nb::dict bound_of_kernels(const std::string& operation, const std::string& dtype,
+                          const std::optional<std::string>& weight_dtype,
+                          const std::optional<std::string>& quantized_dtype, std::int64_t hidden,
+                          const std::vector<oracle::Policy>& policies, double largest_weight, bool search) {
+  Question question;
+  question.operation = operation_from_name(operation).value();
+  question.dtype = dtype_from_name(dtype).value();
+  question.weight_dtype = dtype_of(weight_dtype);
+  question.quantized_dtype = dtype_of(quantized_dtype);
+  question.hidden_size = hidden;
+  question.policies = policies;
+  question.largest_weight = largest_weight;
+  const bound::Bound found = bound_of(question);
+  nb::dict result;
+  result["no_bound"] = found.no_bound;
+  result["apart"] = found.apart();
+  result["rtol"] = found.rtol();
+  result["atol"] = found.atol();
+  result["rtol_text"] = bound::rounded_up(found.rtol());
+  result["atol_text"] = bound::rounded_up(found.atol());
+  result["conditions"] = bound::conditions(question);
+  nb::list pairs;
+  for (const bound::PairBound& pair : found.pairs) pairs.append(entry_of(question, pair, search));
+  result["pairs"] = pairs;
+  return result;
+}
+
+// Bytes that Python owns.
+nb::object as_array(std::vector<std::byte>&& bytes) {
+  auto* owned = new std::vector<std::byte>(std::move(bytes));
+  const nb::capsule owner(owned,
+                          [](void* data) noexcept { delete static_cast<std::vector<std::byte>*>(data); });
+  const std::size_t shape[1] = {owned->size()};
+  return nb::cast(nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>>(owned->data(), 1, shape, owner));
+}
+
+nb::tuple intervals(const Call& call, const std::vector<oracle::Policy>& policies) {
+  bound::Intervals found;
+  {
+    const nb::gil_scoped_release unlocked;
+    found = bound::output_intervals(call.test_case, call.tensors, policies);
+  }
+  return nb::make_tuple(as_array(std::move(found.low[Role::out])),
+                        as_array(std::move(found.high[Role::out])));
+}
+
+}  // namespace
+
+void bind_bound(nb::module_& module) {
+  constexpr nb::call_guard<oracle::StandardFloatEnvironment> kStandardFloats;
+  module.def("bound", &bound_of_kernels, nb::arg("operation"), nb::arg("dtype"),
+             nb::arg("weight_dtype").none(), nb::arg("quantized_dtype").none(), nb::arg("hidden"),
+             nb::arg("policies"), nb::arg("largest_weight"), nb::arg("search"), kStandardFloats);
+  module.def("intervals", &intervals, nb::arg("call"), nb::arg("policies"), kStandardFloats);
+}
+
+}  // namespace normproof::python

@@ -3,15 +3,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Optional, Sequence, Union
-
-import numpy
+from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
 
 from normproof import _core
 from normproof._cases import require_dtypes
 from normproof._functions import make_call, make_policy
 from normproof._tensors import QUANTIZED_DTYPES, as_numpy, dtype_name, quantizes, require_operation
 from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, WeightDType
+
+if TYPE_CHECKING:
+    import numpy
 
 
 @dataclass(frozen=True)

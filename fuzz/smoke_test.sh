@@ -11,5 +11,7 @@ cp -r "$seeds" "$copy/seeds"
 cd "$copy"
 "$run" "$fuzzer" -runs=0 seeds
 if (( runs > 0 )); then
-  "$run" "$fuzzer" -runs="$runs" -seed=1 -rss_limit_mb=4096 -timeout=30 -print_final_stats=1 seeds 2>&1 | tail -n 20
+  # A failure's log shows the finding too, which stands above the engine's stack trace.
+  "$run" "$fuzzer" -runs="$runs" -seed=1 -rss_limit_mb=4096 -timeout=30 -print_final_stats=1 seeds >log 2>&1 || { status=$?; tail -n 120 log; exit "$status"; }
+  tail -n 20 log
 fi

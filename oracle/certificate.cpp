@@ -162,13 +162,13 @@ void require_valid(const Certificate& certificate, const Formula& general, const
   const Formula formula = of_row(general, certificate);
   const ExactRow row = decode_row(formula, tensors, certificate.row);
   for (const CertificateElement& element : certificate.elements) {
-    if (element.tensor == Role::scales) {
-      require_valid_scale(certificate, element, formula, row, tensors);
-      continue;
-    }
     const Value& operand = row.sums[static_cast<std::size_t>(element.column)].output_operand;
     if (!identical(operand, decode(DType::fp32, element.operand))) {
       refuse(certificate, fmt::format("column {} has another operand", element.column));
+    }
+    if (element.tensor == Role::scales) {
+      require_valid_scale(certificate, element, formula, row, tensors);
+      continue;
     }
     require_valid_element(certificate, element, formula, operand,
                           decode_weight(formula, tensors, element.column));

@@ -18,7 +18,7 @@ std::string_view name_of(ViolationKind kind);
 
 struct CertificateElement {
   // Role::out, or Role::scales: then it is the row's own scale, and the column is one that has the largest
-  // |y| at the low end.
+  // |y| at the low end. The column explains; the proof takes the maximum of the whole row.
   Role tensor = Role::out;
   std::int64_t column = 0;
   std::uint32_t operand = 0;  // fp32 bits of x, or of the sum with the residual, as the output reads it

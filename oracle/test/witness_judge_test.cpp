@@ -417,6 +417,35 @@ TEST(WitnessJudge, TamperedCertificatesAreRefused) {
   refused([](Certificate& c) { c.kind = ViolationKind::scale; });
 }
 
+// The same where a row's own scale is one of the elements: what stands beside its interval is checked too.
+TEST(WitnessJudge, TamperedCertificatesOfRowsScalesAreRefused) {
+  const Built built = build(Operation::rms_norm_dynamic_quant, DType::bf16, 4,
+                            {0x3f80, 0x4010, 0xbf20, 0x3e99}, {}, {}, {}, DType::fp8_e4m3fn);
+  const Formula formula = formula_of(built.test_case, native());
+  Outputs outputs = expected_outputs(built.test_case, built.tensors);
+  const std::uint32_t scale = load_bits(outputs[Role::scales], DType::fp32, 0);
+  int scales = 0;
+  // A few ulp off, twice, and half of it: no r gives it, or none that explains the elements.
+  for (const std::uint32_t wrong : {scale + 3, scale + 4000, scale + 0x00800000, scale - 0x00800000}) {
+    store_bits(outputs[Role::scales], DType::fp32, 0, wrong);
+    const WitnessVerdict verdict = judge_witness(built.test_case, built.tensors, outputs, native());
+    for (const Certificate& good : verdict.first_violations) {
+      EXPECT_NO_THROW(require_valid(good, formula, built.tensors));
+      for (std::size_t place = 0; place < good.elements.size(); ++place) {
+        if (good.elements[place].tensor != Role::scales) continue;
+        ++scales;
+        Certificate bad = good;
+        bad.elements[place].operand ^= 1;
+        EXPECT_THROW(require_valid(bad, formula, built.tensors), std::logic_error) << to_text(good, formula);
+        bad = good;
+        bad.elements[place].got ^= 1;
+        EXPECT_THROW(require_valid(bad, formula, built.tensors), std::logic_error) << to_text(good, formula);
+      }
+    }
+  }
+  EXPECT_GT(scales, 0);
+}
+
 // A certificate that is right in every part but accuses a conforming row: its element meets the admissible
 // interval.
 TEST(WitnessJudge, CertificatesAgainstConformingRowsAreRefused) {

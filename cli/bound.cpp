@@ -190,9 +190,7 @@ class BoundCommand {
       fmt::print("    not attained: best found 0 of {}\n", apart_text(question_, pair.apart));
       return;
     }
-    // The one that shows more of both, if there is one.
-    const bool steeper_is_as_far = found.by_rtol->apart >= found.by_apart->apart;
-    const Example& example = steeper_is_as_far ? *found.by_rtol : *found.by_apart;
+    const Example& example = found.shown();
     entry["best_rtol"] = found.by_rtol->ratio - 1;
     entry["example"] = json_of(question_, example);
     fmt::print("    {}: {} and {} in column {}\n",
@@ -205,9 +203,8 @@ class BoundCommand {
       fmt::print("    of rtol {} best found {:.3g}\n", bound::rounded_up(pair.rtol),
                  found.by_rtol->ratio - 1);
     fmt::print("      {}\n      {}\n", to_text(example.first), to_text(example.second));
-    const std::string usual = "1e-2";
     if (!question_.quantized_dtype && is_beyond(example, 1e-2))
-      fmt::print("      assert_close(rtol={0}, atol={0}) rejects one of these two right kernels\n", usual);
+      fmt::print("      assert_close(rtol=1e-2, atol=1e-2) rejects one of these two right kernels\n");
     write_example(example, fmt::format("attained-{}-{}", pair.first, pair.second));
   }
 

@@ -114,10 +114,6 @@ Record read_record(std::string_view text, const std::string& name) {
   return record;
 }
 
-std::string call_text(const CallKind& kind, std::int64_t offset) {
-  return fmt::format("{}, {}", to_text(kind), offset == 0 ? "aligned" : "shifted");
-}
-
 // One row of a case, with its data listed.
 Case one_row(const Case& test_case, std::int64_t row) {
   const CaseTensors tensors = materialize(test_case);

@@ -77,7 +77,8 @@ class Certifier {
     for (const CallKind& kind : kinds) identify_policies(kind);
     find_orders(kinds.front());
     for (const CallKind& kind : kinds) narrow_by_orders(kind);
-    for (const CallKind& kind : kinds) run_inputs(kind);
+    const oracle::Orders orders = known_orders();
+    for (const CallKind& kind : kinds) run_inputs(kind, orders);
   }
 
   bool is_taken(const CallKind& kind) const {
@@ -101,7 +102,7 @@ class Certifier {
         statement.reason = run.message;
       }
       progress_.clear();
-      fmt::print("{}, {}: {}\n", to_text(kind), offset == 0 ? "aligned" : "shifted",
+      fmt::print("{}: {}\n", call_text(kind, offset),
                  statement.policies.empty()
                      ? "no policy: " + statement.reason
                      : fmt::format("policy {}{}", fmt::join(statement.policies, " or "),
@@ -156,11 +157,13 @@ class Certifier {
     for (PolicyStatement& statement : result_.policies) {
       if (statement.kind != kind) continue;
       std::vector<std::string> left;
-      for (const std::string& policy : statement.policies)
-        if (std::ranges::all_of(result_.orders, [&](const OrderEntry& entry) {
-              return !contradicts(entry, statement, oracle::parse_policy(policy));
+      for (const std::string& name : statement.policies) {
+        const oracle::Policy policy = oracle::parse_policy(name);
+        if (std::ranges::none_of(result_.orders, [&](const OrderEntry& entry) {
+              return contradicts(entry, statement, policy);
             }))
-          left.push_back(policy);
+          left.push_back(name);
+      }
       if (!left.empty()) statement.policies = std::move(left);
     }
   }
@@ -210,8 +213,7 @@ class Certifier {
     return nullptr;
   }
 
-  void run_inputs(const CallKind& kind) {
-    const oracle::Orders orders = known_orders();
+  void run_inputs(const CallKind& kind, const oracle::Orders& orders) {
     std::int64_t explained = 0, done = 0;
     for (const Case& test_case : fixed_inputs(kind, options_.hidden_sizes, options_.rows, options_.seed)) {
       progress_.show("inputs", 0);
@@ -283,8 +285,7 @@ class Certifier {
 
   void note_what_is_open() {
     for (const PolicyStatement& statement : result_.policies) {
-      const std::string call =
-          fmt::format("{}, {}", to_text(statement.kind), statement.offset == 0 ? "aligned" : "shifted");
+      const std::string call = call_text(statement.kind, statement.offset);
       if (!statement.reason.empty()) open(fmt::format("{}: the policy: {}", call, statement.reason));
       if (statement.policies.size() > 1)
         open(fmt::format("{}: which of {} it is", call, fmt::join(statement.policies, ", ")));

@@ -64,6 +64,10 @@ std::string to_text(const CallKind& kind) {
   return text;
 }
 
+std::string call_text(const CallKind& kind, std::int64_t offset) {
+  return fmt::format("{}, {}", to_text(kind), offset == 0 ? "aligned" : "shifted");
+}
+
 std::vector<std::string> row_digests(const Case& test_case, const std::vector<std::byte>& outputs,
                                      Role role) {
   const DType dtype = test_case.dtype_of(role);

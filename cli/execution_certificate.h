@@ -22,7 +22,8 @@ struct CallKind {
   friend bool operator==(const CallKind&, const CallKind&) = default;
 };
 CallKind kind_of(const Case& test_case);
-std::string to_text(const CallKind& kind);  // "rms_norm bf16, weight bf16"
+std::string to_text(const CallKind& kind);                         // "rms_norm bf16, weight bf16"
+std::string call_text(const CallKind& kind, std::int64_t offset);  // and "aligned" or "shifted"
 
 struct PolicyStatement {
   CallKind kind;

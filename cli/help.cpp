@@ -171,7 +171,7 @@ class HelpFormat : public CLI::Formatter {
   }
 
   std::string make_subcommands(const CLI::App* app, CLI::AppFormatMode) const override {
-    std::string text, group;
+    std::string text;
     for (const std::string& heading : command_groups(*app)) {
       text += '\n' + heading + ":\n";
       for (const CLI::App* command : app->get_subcommands({}))

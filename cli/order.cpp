@@ -106,19 +106,17 @@ class OrderCommand {
     survey_options.aligned_only = options_.aligned_only;
     survey_options.seed = options_.seed;
     survey_options.threads = options_.threads;
-    OrderSurvey survey = survey_orders(*target_, shape, survey_options, progress_, tell);
-    entries_ = std::move(survey.entries);
-    changes_ = survey.changes;
-    if (entries_.front().finding.tree) print_unseen(shape);
+    const OrderSurvey survey = survey_orders(*target_, shape, survey_options, progress_, tell);
+    if (survey.entries.front().finding.tree) print_unseen(shape);
     fmt::print("{}", target_->closing_words());
-    const bool certified =
-        std::ranges::all_of(entries_, [](const OrderEntry& entry) { return entry.finding.certified(); });
-    const bool broken = options_.demand == "one-order" && changes_;
+    const bool certified = std::ranges::all_of(
+        survey.entries, [](const OrderEntry& entry) { return entry.finding.certified(); });
+    const bool broken = options_.demand == "one-order" && survey.changes;
     const int exit_code = certified && !broken ? kAllGood : kViolationFound;
     return exit_code_after_writing(
         exit_code, {{options_.json, [&] {
                        write_text_atomically(options_.json,
-                                             order_document(options_.target, options_.seed, entries_));
+                                             order_document(options_.target, options_.seed, survey.entries));
                      }}});
   }
 
@@ -145,8 +143,7 @@ class OrderCommand {
     std::string unseen = "other lengths of rows";
     if (options_.rows.size() == 1) unseen += ", other numbers of rows (--rows-per-call 1,2,16,64,256,1024)";
     if (options_.aligned_only) unseen += ", other alignments";
-    unseen += fmt::format(
-        ", other operations and dtypes (--op, --dtype), values that are NaN, infinite or underflow");
+    unseen += ", other operations and dtypes (--op, --dtype), values that are NaN, infinite or underflow";
     if (shape.dtype != DType::fp32) unseen += ", fma";
     fmt::print("not looked at: {}\n", unseen);
   }
@@ -154,8 +151,6 @@ class OrderCommand {
   const OrderOptions& options_;
   std::unique_ptr<Target> target_;
   Progress progress_;
-  std::vector<OrderEntry> entries_;
-  bool changes_ = false;
 };
 
 }  // namespace

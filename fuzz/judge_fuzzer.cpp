@@ -86,9 +86,7 @@ class Examination {
         oracle::exact_row_scale(arithmetic, formula_, exact.variance_operands()).inverse_root;
     oracle::Formula of_row = formula_;
     if (formula_.quantizes_by_row) {
-      const oracle::Value maximum = oracle::exact_row_maximum(formula_, exact, tensors_, root);
-      const auto scale = static_cast<std::uint32_t>(oracle::round_bits(
-          oracle::format_of(DType::fp32), oracle::exact_quantization_scale(arithmetic, formula_, maximum)));
+      const std::uint32_t scale = exact_scale_bits(arithmetic, formula_, exact, tensors_, root);
       require(oracle::same(DType::fp32, scale, oracle::row_scale_bits(formula_, wanted_, row)),
               "exact and fast path disagree on scales");
       of_row = formula_.with_scale(scale);

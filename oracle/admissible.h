@@ -21,6 +21,8 @@
 // the roots of GPUs is proved for every m by properties/proofs (near-root).
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -41,6 +43,13 @@ struct RootInterval {
   bool contains(std::int64_t bits) const { return low <= bits && bits <= high; }
   friend bool operator==(const RootInterval&, const RootInterval&) = default;
 };
+
+inline RootInterval intersection(const RootInterval& a, const RootInterval& b) {
+  return {std::max(a.low, b.low), std::min(a.high, b.high)};
+}
+inline float root_value(std::int64_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits));
+}
 
 // What r may be. Where the sum may overflow the interval begins at r = 0 and so includes the numbers between
 // 0 and the smallest r of a finite sum.

@@ -108,12 +108,9 @@ class Judge {
       exact_inverse_root_ =
           exact_row_scale(arithmetic, formula_, exact_row_->variance_operands()).inverse_root;
       row_formula_ = formula_;
-      if (formula_.quantizes_by_row) {
-        const Value scale = exact_quantization_scale(
-            arithmetic, formula_, exact_row_maximum(formula_, *exact_row_, tensors_, exact_inverse_root_));
-        row_formula_ =
-            formula_.with_scale(static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), scale)));
-      }
+      if (formula_.quantizes_by_row)
+        row_formula_ = formula_.with_scale(
+            exact_scale_bits(arithmetic, formula_, *exact_row_, tensors_, exact_inverse_root_));
     }
     const std::uint64_t exact = exact_bits(arithmetic, mismatch);
     if (same(mismatch.dtype, exact, mismatch.wanted)) return;

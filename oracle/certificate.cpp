@@ -57,9 +57,7 @@ Formula of_row(const Formula& formula, const Certificate& certificate) {
 std::uint32_t exact_scale_at(const Formula& formula, const ExactRow& row, const CaseTensors& tensors,
                              const Value& root) {
   Arithmetic arithmetic;
-  const Value maximum = exact_row_maximum(formula, row, tensors, root);
-  return static_cast<std::uint32_t>(
-      round_bits(format_of(DType::fp32), exact_quantization_scale(arithmetic, formula, maximum)));
+  return exact_scale_bits(arithmetic, formula, row, tensors, root);
 }
 
 void require_valid_scale(const Certificate& certificate, const CertificateElement& element,
@@ -83,18 +81,16 @@ bool excludes_every_root(const Certificate& certificate) {
   const RootInterval all{0, kInfiniteRoot};
   RootInterval common = certificate.kind == ViolationKind::scale ? certificate.admissible.interval : all;
   std::vector<RootInterval> pieces;
-  const auto meet = [](const RootInterval& a, const RootInterval& b) {
-    return RootInterval{std::max(a.low, b.low), std::min(a.high, b.high)};
-  };
   for (const CertificateElement& element : certificate.elements) {
     if (element.tensor == Role::scales) {
       pieces.push_back(element.needs);
     } else {
-      common = meet(common, element.needs);
+      common = intersection(common, element.needs);
     }
   }
   if (pieces.empty()) pieces.push_back(all);
-  return std::ranges::all_of(pieces, [&](const RootInterval& piece) { return meet(piece, common).empty(); });
+  return std::ranges::all_of(pieces,
+                             [&](const RootInterval& piece) { return intersection(piece, common).empty(); });
 }
 
 // Two elements that exclude each other, one that no r explains, or one that misses what is admissible.

@@ -3,6 +3,7 @@
 // hardware.
 #pragma once
 
+#include <bit>
 #include <boost/multiprecision/cpp_int.hpp>
 #include <compare>
 #include <cstdint>
@@ -84,5 +85,10 @@ inline Value round_to(DType dtype, const Value& value, Rounding rounding = Round
 // Up to 17 significant decimal digits, for people. Not part of any decision.
 std::string to_decimal(const Value& value);
 double to_double(const Value& value);
+inline Value from_double(double number) { return decode(kFp64, std::bit_cast<std::uint64_t>(number)); }
+// The number of T nearest to `number`, as bits.
+inline std::uint32_t bits_of(DType dtype, double number) {
+  return static_cast<std::uint32_t>(round_bits(oracle::format_of(dtype), from_double(number)));
+}
 
 }  // namespace normproof::oracle

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <stdexcept>
 
 #include "oracle/canonical.h"
@@ -33,15 +32,15 @@ class Element {
     const Formula formula = formula_of(test_case_, policy);
     Arithmetic silent(nullptr, altered);
     Arithmetic arithmetic(record, altered);
-    std::vector<Value> operands;
-    for (std::int64_t j = 0; j < formula.hidden_size; ++j) {
-      operands.push_back(sum(formula, silent, j).variance_operand);
-    }
+    ExactRow row;
+    for (std::int64_t j = 0; j < formula.hidden_size; ++j) row.sums.push_back(sum(formula, silent, j));
     const SumParts own = sum(formula, arithmetic, column_);
-    const RowScale scale = exact_row_scale(arithmetic, formula, operands);
+    const RowScale scale = exact_row_scale(arithmetic, formula, row.variance_operands());
     if (scale_out != nullptr) *scale_out = scale;
     const std::uint32_t row_scale =
-        formula.quantizes_by_row ? row_scale_of(formula, altered, arithmetic, scale.inverse_root) : 0;
+        formula.quantizes_by_row
+            ? exact_scale_bits(arithmetic, formula, row, tensors_, scale.inverse_root, altered)
+            : 0;
     const Formula of_row = formula.quantizes_by_row ? formula.with_scale(row_scale) : formula;
     return {exact_output(arithmetic, of_row, own.output_operand, decode_weight(formula, tensors_, column_),
                          scale.inverse_root),
@@ -49,16 +48,6 @@ class Element {
   }
 
  private:
-  std::uint32_t row_scale_of(const Formula& formula, std::optional<AlteredStep> altered,
-                             Arithmetic& arithmetic, const Value& root) const {
-    Arithmetic silent(nullptr, altered);
-    ExactRow row;
-    for (std::int64_t j = 0; j < formula.hidden_size; ++j) row.sums.push_back(sum(formula, silent, j));
-    const Value maximum = exact_row_maximum(formula, row, tensors_, root, altered);
-    return static_cast<std::uint32_t>(
-        round_bits(format_of(DType::fp32), exact_quantization_scale(arithmetic, formula, maximum)));
-  }
-
   SumParts sum(const Formula& formula, Arithmetic& arithmetic, std::int64_t column) const {
     const DType activation = formula.formats.activation;
     const std::int64_t index = row_ * formula.hidden_size + column;

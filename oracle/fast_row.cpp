@@ -25,8 +25,7 @@ std::size_t index_of_quantized(DType dtype) {
 FastRow::FastRow(const Formula& formula, std::span<const std::byte> weight, const RowKernels& kernels)
     : formula_(formula),
       kernels_(kernels),
-      activation_(static_cast<std::size_t>(formula.formats.activation)),
-      activation_bytes_(static_cast<std::size_t>(format_of(formula.formats.activation).bits / 8)) {
+      activation_(static_cast<std::size_t>(formula.formats.activation)) {
   const auto count = static_cast<std::size_t>(formula.hidden_size);
   input_.resize(count);
   outputs_.resize(count * static_cast<std::size_t>(format_of(formula.output_dtype()).bits / 8));
@@ -55,11 +54,10 @@ FastRow::FastRow(const Formula& formula, std::span<const std::byte> weight, cons
 
 void FastRow::load_quantization() {
   const Policy& policy = formula_.policy;
-  divides_by_scale_ = policy.scaling == ScalingPolicy::divide;
   order_.rounds_output = policy.before_quantization == BeforeQuantization::rounded;
   maximum_of_rounded_ = order_.rounds_output != row_of(policy.row_maximum).of_other;
   drops_nan_ = row_of(policy.maximum_nan).drops;
-  quantization_ = {1.0f, divides_by_scale_, policy.fp8_nan == Fp8NanPolicy::saturate,
+  quantization_ = {1.0f, policy.scaling == ScalingPolicy::divide, policy.fp8_nan == Fp8NanPolicy::saturate,
                    as_float(quantized_range(formula_))};
   set_quantization_scale(std::bit_cast<float>(formula_.bits_of(Parameter::scale)));
   quantize_ = kernels_.quantize[index_of_quantized(*formula_.formats.quantized)];
@@ -75,7 +73,7 @@ float FastRow::set_own_scale(float r) {
 }
 
 void FastRow::set_quantization_scale(float scale) {
-  quantization_.scale = divides_by_scale_ ? scale : 1.0f / scale;
+  quantization_.scale = quantization_.divides ? scale : 1.0f / scale;
 }
 
 // What takes the place of w, and which product comes first.
@@ -88,10 +86,10 @@ void FastRow::load_factor(std::span<const std::byte> weight) {
   if (row.factor == Factor::zero_plus) {
     for (float& factor : factor_) factor = 0.0f + factor;
   }
-  if (row.factor == Factor::one_plus || row.factor == Factor::one_plus_activation) {
+  if (row.adds_one()) {
     for (float& factor : factor_) factor = 1.0f + factor;
   }
-  if (row.factor == Factor::activation || row.factor == Factor::one_plus_activation)
+  if (row.rounds_to_activation())
     kernels_.round_values[activation_](factor_.data(), formula_.hidden_size, formula_.policy.rounding);
   order_.first = static_cast<RowKernels::AnyOrder::First>(row.first);
   order_.rounds_first = row.intermediate == WeightRow::Intermediate::activation ||
@@ -136,7 +134,7 @@ std::optional<Value> FastRow::canonical_sum() const {
   thread_local std::vector<double> scratch;
   if (const auto known = known_sum(formula_, variance_operands(), scratch)) {
     const Format& format = row_of(formula_.policy.variance).format(formula_.formats.activation);
-    return round_to(format, decode(kFp64, std::bit_cast<std::uint64_t>(*known)));
+    return round_to(format, from_double(*known));
   }
   const VarianceRow& variance = row_of(formula_.policy.variance);
   if (variance.compensated || row_of(formula_.policy.mean).of_terms) return std::nullopt;
@@ -146,7 +144,7 @@ std::optional<Value> FastRow::canonical_sum() const {
   switch (variance.precision) {
     case VarianceRow::Precision::fp64: {
       const double sum = kernels_.canonical_sum_fp64(operands, count, per_chunk);
-      return decode(kFp64, std::bit_cast<std::uint64_t>(sum));
+      return from_double(sum);
     }
     case VarianceRow::Precision::activation:
       return exact(kernels_.sum_activation[activation_](operands, count, per_chunk));
@@ -250,10 +248,10 @@ float FastRow::row_maximum(float r) {
   return std::bit_cast<float>(maximum);
 }
 
-float FastRow::magnitude(float r, std::int64_t column) const {
-  float wide = 0;
-  evaluate_wide(output_operands().data() + column, factor_from(column), 1, r, maximum_of_rounded_, &wide);
-  return drops_nan_ && std::isnan(wide) ? -1.0f : std::fabs(wide);
+void FastRow::magnitudes(float r, std::int64_t begin, std::int64_t count, float* result) const {
+  evaluate_wide(output_operands().data() + begin, factor_from(begin), count, r, maximum_of_rounded_, result);
+  for (std::int64_t i = 0; i < count; ++i)
+    result[i] = drops_nan_ && std::isnan(result[i]) ? -1.0f : std::fabs(result[i]);
 }
 
 }  // namespace normproof::oracle

@@ -40,7 +40,12 @@ class FastRow {
   // outputs are made from then on.
   float row_maximum(float r);
   // |y| as the maximum takes it; NaN counts as -1 where it is dropped, so that it never is the largest.
-  float magnitude(float r, std::int64_t column) const;
+  float magnitude(float r, std::int64_t column) const {
+    float result = 0;
+    magnitudes(r, column, 1, &result);
+    return result;
+  }
+  void magnitudes(float r, std::int64_t begin, std::int64_t count, float* result) const;
   void set_quantization_scale(float scale);
   // Sets the scale that the row itself gets for a given r, and returns it; 1 where rows have none of their
   // own.
@@ -78,12 +83,10 @@ class FastRow {
   Formula formula_;
   const RowKernels& kernels_;
   std::size_t activation_;  // index of T in the kernels' tables
-  std::size_t activation_bytes_;
   RowKernels::AnyOrder order_{};
   bool in_any_order_ = false;  // or one of the widespread orders, for which there are faster loops
   bool rounds_root_ = false;
   bool through_bf16_ = false;
-  bool divides_by_scale_ = false;
   bool maximum_of_rounded_ = false;
   bool drops_nan_ = false;
   RowKernels::Quantization quantization_{};

@@ -65,6 +65,10 @@ struct WeightRow {
   enum class First : std::uint8_t { x_and_unknown, x_and_weight, weight_and_unknown } first;
   enum class Intermediate : std::uint8_t { weight, activation, fp32 } intermediate;  // N
   enum class Factor : std::uint8_t { weight, activation, zero_plus, one_plus, one_plus_activation } factor;
+  bool adds_one() const { return factor == Factor::one_plus || factor == Factor::one_plus_activation; }
+  bool rounds_to_activation() const {
+    return factor == Factor::activation || factor == Factor::one_plus_activation;
+  }
   // The widespread orders, for which there are vectorized loops.
   bool is_plain() const { return first == First::x_and_unknown; }
 };
@@ -124,7 +128,7 @@ struct RangeRow {
   bool fnuz_ends_at_224;  // the largest number of e4m3fnuz that is used
 };
 // The row's scale s(r) rises with r, or falls where r is a divisor: |y| does for every element, so its
-// largest does, and so does every step from there to s. What NaN does to that is in witness_row.cpp.
+// largest does, and so does every step from there to s. What NaN does to that is in scale_roots.h.
 struct RowMaximumRow {
   PolicyValue text;
   bool of_other;  // of rnd_T(y) where the unrounded y is quantized, and the other way round

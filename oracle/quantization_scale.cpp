@@ -71,6 +71,13 @@ Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, c
   return !floor.compares_maximum && scale < least_scale ? least_scale : scale;
 }
 
+std::uint32_t exact_scale_bits(Arithmetic& arithmetic, const Formula& formula, const ExactRow& row,
+                               const CaseTensors& tensors, const Value& unknown,
+                               std::optional<AlteredStep> altered) {
+  return fp32_bits(exact_quantization_scale(arithmetic, formula,
+                                            exact_row_maximum(formula, row, tensors, unknown, altered)));
+}
+
 ScaleRule::ScaleRule(const Formula& formula)
     : floor_(row_of(formula.policy.scale_floor)),
       multiplies_(row_of(formula.policy.row_scale).multiplies),

@@ -18,6 +18,10 @@ Value quantized_range(const Formula& formula);
 Value exact_row_maximum(const Formula& formula, const ExactRow& row, const CaseTensors& tensors,
                         const Value& unknown, std::optional<AlteredStep> altered = {});
 Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, const Value& maximum);
+// Both: the row's scale for a given unknown, as fp32 bits.
+std::uint32_t exact_scale_bits(Arithmetic& arithmetic, const Formula& formula, const ExactRow& row,
+                               const CaseTensors& tensors, const Value& unknown,
+                               std::optional<AlteredStep> altered = {});
 
 // Numbers from `low` to `high`, both included, as bits of fp32 numbers >= 0.
 struct MaximumInterval {
@@ -39,7 +43,6 @@ class ScaleRule {
     const float scale = divided(maximum < least_maximum_ ? least_maximum_ : maximum);
     return scale < least_scale_ ? least_scale_ : scale;
   }
-  bool drops_nan() const { return drops_nan_; }
 
   // All numbers >= 0, infinity among them, that give this scale; at most two intervals, in order.
   std::vector<MaximumInterval> maxima_of(std::uint32_t scale_bits) const;

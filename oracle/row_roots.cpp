@@ -16,7 +16,6 @@
 namespace normproof::oracle {
 namespace {
 
-float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
 
 // Calls `look` for each row, which `fast` has loaded, until it returns false.
 template <typename Look>

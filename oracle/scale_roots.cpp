@@ -2,6 +2,7 @@
 #include "oracle/scale_roots.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 
@@ -10,7 +11,6 @@
 namespace normproof::oracle {
 namespace {
 
-float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
 std::int64_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value); }
 
 }  // namespace
@@ -18,54 +18,58 @@ std::int64_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value); 
 ScaleRoots::ScaleRoots(const Formula& formula) : rule_(formula), hidden_size_(formula.hidden_size) {}
 
 void ScaleRoots::aim_at(std::uint32_t scale_bits) {
+  if (scale_bits_ == scale_bits) return;
   scale_bits_ = scale_bits;
-  if (known_bits_ == scale_bits) return;
-  known_bits_ = scale_bits;
   maxima_ = rule_.maxima_of(scale_bits);
   nan_gives_it_ = rule_.is_scale_of_nan(scale_bits);
 }
 
 bool ScaleRoots::is_scale_at(FastRow& fast, float r) const {
   const float scale = rule_.of(fast.row_maximum(r));
-  return same(DType::fp32, std::bit_cast<std::uint32_t>(scale), scale_bits_);
+  return same(DType::fp32, std::bit_cast<std::uint32_t>(scale), *scale_bits_);
 }
 
 RootInterval ScaleRoots::gap(FastRow& fast) const {
   const auto at = [&](std::int64_t r) { return bits_of(rule_.of(fast.row_maximum(root_value(r)))); };
-  const std::int64_t wanted = scale_bits_;
+  const std::int64_t wanted = *scale_bits_;
   const RootInterval none{kInfiniteRoot + 1, -1};
-  NanEnds ends{0, kInfiniteRoot};
+  RootInterval numbers{0, kInfiniteRoot};
   if (std::isnan(fast.row_maximum(root_value(0))) || std::isnan(fast.row_maximum(root_value(kInfiniteRoot))))
-    ends = ends_of_nan(fast, {0, kInfiniteRoot});
-  if (ends.first > ends.last || is_nan(DType::fp32, scale_bits_)) return none;
-  const bool falls = at(ends.last) < at(ends.first);
+    numbers = without_nan(fast, numbers);
+  if (numbers.empty() || is_nan(DType::fp32, *scale_bits_)) return none;
+  const bool falls = at(numbers.high) < at(numbers.low);
   const auto beyond = [&](std::int64_t r) { return falls ? at(r) < wanted : at(r) > wanted; };
-  if (beyond(ends.first) || !beyond(ends.last)) return none;
-  const std::int64_t first = first_where(ends.first, ends.last, beyond);
+  if (beyond(numbers.low) || !beyond(numbers.high)) return none;
+  const std::int64_t first = first_where(numbers.low, numbers.high, beyond);
   return {first, first - 1};
 }
 
-// Where no r of the range is free of NaN: first > last.
-ScaleRoots::NanEnds ScaleRoots::ends_of_nan(FastRow& fast, const RootInterval& range) const {
-  NanEnds ends{range.low, range.high};
+RootInterval ScaleRoots::without_nan(FastRow& fast, const RootInterval& range) const {
+  RootInterval numbers = range;
   for (std::int64_t column = 0; column < hidden_size_; ++column) {
     const auto nan_at = [&](std::int64_t r) { return std::isnan(fast.magnitude(root_value(r), column)); };
     const bool at_low = nan_at(range.low), at_high = nan_at(range.high);
     if (at_low && at_high) return {range.high + 1, range.low - 1};
     if (at_low)
-      ends.first = std::max(ends.first,
-                            first_where(range.low, range.high, [&](std::int64_t r) { return !nan_at(r); }));
-    if (at_high) ends.last = std::min(ends.last, first_where(range.low, range.high, nan_at) - 1);
+      numbers.low = std::max(numbers.low, first_where(range.low, range.high,
+                                                      [&](std::int64_t r) { return !nan_at(r); }));
+    if (at_high) numbers.high = std::min(numbers.high, first_where(range.low, range.high, nan_at) - 1);
   }
-  return ends;
+  return numbers;
 }
 
 void ScaleRoots::collect_largest(FastRow& fast, const RootInterval& range, float least) {
+  constexpr std::int64_t kPiece = 512;
+  std::array<float, kPiece> low, high;
   columns_.clear();
-  for (std::int64_t column = 0; column < hidden_size_; ++column) {
-    const float most = std::max(fast.magnitude(root_value(range.low), column),
-                                fast.magnitude(root_value(range.high), column));
-    if (most >= least) columns_.push_back(column);
+  for (std::int64_t begin = 0; begin < hidden_size_; begin += kPiece) {
+    const std::int64_t count = std::min(kPiece, hidden_size_ - begin);
+    fast.magnitudes(root_value(range.low), begin, count, low.data());
+    fast.magnitudes(root_value(range.high), begin, count, high.data());
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto place = static_cast<std::size_t>(i);
+      if (std::max(low[place], high[place]) >= least) columns_.push_back(begin + i);
+    }
   }
 }
 
@@ -106,8 +110,7 @@ std::vector<RootInterval> ScaleRoots::within(FastRow& fast, const RootInterval& 
   RootInterval numbers = range;
   std::vector<RootInterval> result;
   if (std::isnan(low) || std::isnan(high)) {
-    const NanEnds ends = ends_of_nan(fast, range);
-    numbers = {ends.first, ends.last};
+    numbers = without_nan(fast, range);
     if (numbers.empty()) return nan_gives_it_ ? std::vector{range} : std::vector<RootInterval>();
     if (nan_gives_it_ && range.low < numbers.low) result.push_back({range.low, numbers.low - 1});
     low = fast.row_maximum(root_value(numbers.low));

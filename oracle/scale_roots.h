@@ -23,7 +23,7 @@ class ScaleRoots {
 
   // The scale, as fp32 bits, that is looked for from now on.
   void aim_at(std::uint32_t scale_bits);
-  std::uint32_t scale_bits() const { return scale_bits_; }
+  std::uint32_t scale_bits() const { return *scale_bits_; }
 
   // The r of `range` for which the loaded row gets that scale: at most three intervals, in order.
   std::vector<RootInterval> within(FastRow& fast, const RootInterval& range);
@@ -33,11 +33,8 @@ class ScaleRoots {
   RootInterval gap(FastRow& fast) const;
 
  private:
-  struct NanEnds {
-    std::int64_t first = 0;  // the r from here on,
-    std::int64_t last = 0;   // up to here, give no NaN
-  };
-  NanEnds ends_of_nan(FastRow& fast, const RootInterval& range) const;
+  // Those of the range that give no NaN.
+  RootInterval without_nan(FastRow& fast, const RootInterval& range) const;
   void collect_largest(FastRow& fast, const RootInterval& range, float least);
   RootInterval interval_of(FastRow& fast, const RootInterval& range, const MaximumInterval& maxima, float low,
                            float high) const;
@@ -45,8 +42,7 @@ class ScaleRoots {
 
   ScaleRule rule_;
   std::int64_t hidden_size_;
-  std::uint32_t scale_bits_ = 0;
-  std::optional<std::uint32_t> known_bits_;  // that maxima_ belong to
+  std::optional<std::uint32_t> scale_bits_;  // that maxima_ belong to
   std::vector<MaximumInterval> maxima_;
   bool nan_gives_it_ = false;
   std::vector<std::int64_t> columns_;  // that can have the largest |y|

@@ -20,7 +20,6 @@ namespace {
 constexpr std::int64_t kBlock = 512;       // elements evaluated before the next look at what differs
 constexpr std::size_t kFirstColumns = 32;  // differing elements to look at in the first pass
 
-float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
 
 std::int64_t root_bits(double r) { return std::bit_cast<std::uint32_t>(static_cast<float>(r)); }
 
@@ -41,10 +40,6 @@ std::int64_t expected_width(std::int64_t hidden_size, const Format& format) {
   const std::int64_t mantissas = std::min(hidden_size, std::int64_t{1} << format.mantissa_bits());
   return std::max<std::int64_t>(
       2, (std::int64_t{2} << (format_of(DType::fp32).precision - format.precision)) / mantissas);
-}
-
-RootInterval intersection(const RootInterval& a, const RootInterval& b) {
-  return {std::max(a.low, b.low), std::min(a.high, b.high)};
 }
 
 }  // namespace
@@ -253,7 +248,13 @@ RowFinding WitnessRow::judge_fully(FastRow& fast, bool with_certificate) {
     finding.violation = violation_kind(fast);
     return finding;
   }
-  finding.certificate = scale_ ? violation_with_scale(fast, admissible) : violation(fast, admissible);
+  const CommonRoots common = common_roots(
+      output_format_, formula_.hidden_size, {0, kInfiniteRoot},
+      [&](std::int64_t column) { return got_bits(column); },
+      [&](std::int64_t r, std::int64_t column) { return fast.output(root_value(r), column); });
+  const bool elements_suffice = !scale_ || common.impossible >= 0 || common.interval.empty();
+  finding.certificate = elements_suffice ? violation(fast, admissible, common)
+                                         : violation_with_scale(fast, admissible, common);
   finding.certificate->correctly_rounded_root = finding.correctly_rounded_root;
   finding.violation = finding.certificate->kind;
   return finding;
@@ -289,21 +290,24 @@ bool WitnessRow::refutes_nan(FastRow& fast, std::int64_t column) const {
   return !same(output_format_, fast.output(nan, column), got_bits(column));
 }
 
-Certificate WitnessRow::violation(FastRow& fast, const Admissible& admissible) {
-  const RootInterval all{0, kInfiniteRoot};
-  const auto output = [&](std::int64_t r, std::int64_t column) { return fast.output(root_value(r), column); };
-  const auto element = [&](std::int64_t column) { return element_at(fast, column); };
+void WitnessRow::add_refutation_of_nan(FastRow& fast, Certificate& certificate) const {
+  for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
+    if (!refutes_nan(fast, column)) continue;
+    certificate.elements.push_back(element_at(fast, column));
+    return;
+  }
+}
+
+Certificate WitnessRow::violation(FastRow& fast, const Admissible& admissible,
+                                  const CommonRoots& common) const {
   Certificate certificate;
   certificate.admissible = admissible;
-  const CommonRoots common = common_roots(
-      output_format_, formula_.hidden_size, all, [&](std::int64_t column) { return got_bits(column); },
-      output);
   if (common.impossible >= 0) {  // this element alone is the proof
-    certificate.elements = {element(common.impossible)};
+    certificate.elements = {element_at(fast, common.impossible)};
     return certificate;
   }
   if (common.interval.empty()) {
-    certificate.elements = {element(common.ends_first), element(common.begins_last)};
+    certificate.elements = {element_at(fast, common.ends_first), element_at(fast, common.begins_last)};
     // One of them may be empty by itself.
     for (const std::size_t i : {0u, 1u}) {
       if (!certificate.elements[i].needs.empty()) continue;
@@ -316,27 +320,18 @@ Certificate WitnessRow::violation(FastRow& fast, const Admissible& admissible) {
   const RootInterval& allowed = admissible.interval;
   if (!allowed.empty()) {
     const std::int64_t column = common.interval.low > allowed.high ? common.begins_last : common.ends_first;
-    certificate.elements = {element(column)};
+    certificate.elements = {element_at(fast, column)};
     if (!admissible.nan || refutes_nan(fast, column)) return certificate;
   }
-  // NaN is refuted by an element of its own.
-  for (std::int64_t j = 0; j < formula_.hidden_size; ++j) {
-    if (!refutes_nan(fast, j)) continue;
-    certificate.elements.push_back(element(j));
-    break;
-  }
+  add_refutation_of_nan(fast, certificate);  // by an element of its own
   return certificate;
 }
 
 // The same where the row's scale is one more unit. Every r is excluded by the elements' common interval, by
 // the scale's intervals, or by what is admissible.
-Certificate WitnessRow::violation_with_scale(FastRow& fast, const Admissible& admissible) {
+Certificate WitnessRow::violation_with_scale(FastRow& fast, const Admissible& admissible,
+                                             const CommonRoots& common) {
   const RootInterval all{0, kInfiniteRoot};
-  const CommonRoots common = common_roots(
-      output_format_, formula_.hidden_size, all, [&](std::int64_t column) { return got_bits(column); },
-      [&](std::int64_t r, std::int64_t column) { return fast.output(root_value(r), column); });
-  if (common.impossible >= 0 || common.interval.empty()) return violation(fast, admissible);
-
   Certificate certificate;
   certificate.admissible = admissible;
   const auto add_scale = [&](const RootInterval& interval) {
@@ -344,10 +339,13 @@ Certificate WitnessRow::violation_with_scale(FastRow& fast, const Admissible& ad
     element.tensor = Role::scales;
     element.got = scale_->scale_bits();
     element.needs = interval;
-    const auto at = std::clamp<std::int64_t>(interval.low, 0, kInfiniteRoot);
-    for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
-      if (fast.magnitude(root_value(at), column) > fast.magnitude(root_value(at), element.column))
-        element.column = column;
+    const float at = root_value(std::clamp<std::int64_t>(interval.low, 0, kInfiniteRoot));
+    float largest = fast.magnitude(at, 0);
+    for (std::int64_t column = 1; column < formula_.hidden_size; ++column) {
+      const float magnitude = fast.magnitude(at, column);
+      if (!(magnitude > largest)) continue;
+      largest = magnitude;
+      element.column = column;
     }
     element.operand =
         std::bit_cast<std::uint32_t>(fast.output_operands()[static_cast<std::size_t>(element.column)]);
@@ -390,11 +388,7 @@ Certificate WitnessRow::violation_with_scale(FastRow& fast, const Admissible& ad
     for (const RootInterval& piece : pieces) add_scale(piece);
     return certificate;
   }
-  for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
-    if (!refutes_nan(fast, column)) continue;
-    certificate.elements.push_back(element_at(fast, column));
-    break;
-  }
+  add_refutation_of_nan(fast, certificate);
   return certificate;
 }
 

@@ -9,6 +9,7 @@
 #include "oracle/admissible.h"
 #include "oracle/certificate.h"
 #include "oracle/fast_row.h"
+#include "oracle/feasible.h"
 #include "oracle/scale_roots.h"
 
 namespace normproof::oracle {
@@ -55,8 +56,10 @@ class WitnessRow {
   bool narrow_to_elements(FastRow& fast, Window& window);
   bool collect_differing(FastRow& fast, const Window& window, std::size_t limit);
   void widen(FastRow& fast, RootInterval& feasible, const RootInterval& limit);
-  Certificate violation(FastRow& fast, const Admissible& admissible);
-  Certificate violation_with_scale(FastRow& fast, const Admissible& admissible);
+  // `common`: the r that the elements have in common, of all there are.
+  Certificate violation(FastRow& fast, const Admissible& admissible, const CommonRoots& common) const;
+  Certificate violation_with_scale(FastRow& fast, const Admissible& admissible, const CommonRoots& common);
+  void add_refutation_of_nan(FastRow& fast, Certificate& certificate) const;
   CertificateElement element_at(FastRow& fast, std::int64_t column) const;
   bool refutes_nan(FastRow& fast, std::int64_t column) const;
   bool explains(FastRow& fast, float r);

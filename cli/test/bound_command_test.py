@@ -6,12 +6,10 @@ Usage: bound_command_test.py NORMPROOF [UNITTEST-ARGUMENT...]
 import json
 import os
 import struct
-import subprocess
 import sys
-import tempfile
 import unittest
 
-PROGRAM = os.path.abspath(sys.argv[1])
+from program_test_case import ProgramTest
 
 
 def serial_order(hidden):
@@ -24,20 +22,7 @@ def bf16(bits):
     return struct.unpack("<f", struct.pack("<I", int(bits, 16) << 16))[0]
 
 
-class BoundCommand(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def run_program(self, *arguments, code=0):
-        run = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=300, cwd=self.folder)
-        self.assertEqual(run.returncode, code, f"{arguments}\n{run.stdout}\n{run.stderr}")
-        return run.stdout + run.stderr
-
+class BoundCommand(ProgramTest):
     def bound(self, *arguments, code=0):
         self.run_program("bound", *arguments, "--json", self.path("bound.json"), code=code)
         with open(self.path("bound.json")) as file:

@@ -9,10 +9,10 @@ import os
 import struct
 import subprocess
 import sys
-import tempfile
 import unittest
 
-PROGRAM = os.path.abspath(sys.argv[1])
+from program_test_case import PROGRAM, ProgramTest
+
 PLUGIN = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
 
 # One and nine times 2^-12: added to 1 each square of 2^-24 is lost, added to each other first they are not. In fp32 the
@@ -47,15 +47,7 @@ def outputs(first):
     return [first] + [first - EXPONENTS] * 9
 
 
-class OrderCommand(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
+class OrderCommand(ProgramTest):
     def write(self, content, name):
         with open(self.path(name), "wb" if isinstance(content, bytes) else "w") as file:
             file.write(content if isinstance(content, (bytes, str)) else json.dumps(content))
@@ -64,11 +56,6 @@ class OrderCommand(unittest.TestCase):
     def read(self, name):
         with open(self.path(name)) as file:
             return json.load(file)
-
-    def run_program(self, *arguments, code=0):
-        run = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=300, cwd=self.folder)
-        self.assertEqual(run.returncode, code, f"{arguments}\n{run.stdout}\n{run.stderr}")
-        return run.stdout + run.stderr
 
     def order_of_host(self, hidden, dtype="fp32"):
         file = self.path(f"order-{hidden}.json")

@@ -9,11 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
-PROGRAM, BUILD, COMPILER, CORPUS = sys.argv[1:5]
+from program_test_case import PROGRAM, ProgramTest
+
+BUILD, COMPILER, CORPUS = sys.argv[2:5]
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FAULTY = os.path.join(BUILD, "properties", "plugin", "libfaulty_plugin.so")
 MANY_ROWS = os.path.join(BUILD, "properties", "plugin", "libmany_rows_plugin.so")
@@ -28,11 +29,9 @@ def ones(rows, hidden):
             "input": {"bits": [row] * rows}}
 
 
-class Plugins(unittest.TestCase):
+class Plugins(ProgramTest):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
+        super().setUp()
         # In a folder with a plus sign, which also divides the names of two targets.
         os.mkdir(os.path.join(self.folder, "c++"))
         self.faulty = "./c++/libfaulty.so"
@@ -47,13 +46,6 @@ class Plugins(unittest.TestCase):
     def read(self, name):
         with open(os.path.join(self.folder, name)) as file:
             return json.load(file)
-
-    def run_program(self, *arguments, code, fault="", **environment):
-        environment = {**os.environ, "NORMPROOF_FAULT": fault, **environment}
-        done = subprocess.run([PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=280,
-                              env=environment)
-        self.assertEqual(done.returncode, code, f"{fault} {arguments}\n{done.stdout}\n{done.stderr}")
-        return done.stdout + done.stderr
 
     def test_mutants_says_what_each_check_sees_in_a_plug_in(self):
         def mutants(target, checks, *more, code, fault=""):

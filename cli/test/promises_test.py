@@ -7,24 +7,22 @@ import glob
 import json
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import unittest
 import xml.etree.ElementTree
 
-PROGRAM, BUILD = map(os.path.abspath, sys.argv[1:3])
+from program_test_case import ProgramTest
+
+BUILD = os.path.abspath(sys.argv[2])
 FAULTY = os.path.join(BUILD, "properties", "plugin", "libfaulty_plugin.so")
 BREACHES = {"deterministic": "bits differ between two calls of the same",
             "batch-invariant": "bits differ between batch sizes", "layout-invariant": "bits differ between layouts",
             "graph-replay": "bits differ in a replayed CUDA graph"}
 
 
-class Promises(unittest.TestCase):
+class Promises(ProgramTest):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
+        super().setUp()
         shutil.copy(FAULTY, os.path.join(self.folder, "libfaulty.so"))
         os.mkdir(os.path.join(self.folder, "corpus"))
         self.write("corpus/one.json", {"normproof_case": 1, "operation": "rms_norm", "dtype": "bf16", "shape": [1, 8],
@@ -37,12 +35,6 @@ class Promises(unittest.TestCase):
     def read(self, name):
         with open(os.path.join(self.folder, name)) as file:
             return json.load(file)
-
-    def run_program(self, *arguments, code, fault=""):
-        done = subprocess.run([PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=280,
-                              env={**os.environ, "NORMPROOF_FAULT": fault})
-        self.assertEqual(done.returncode, code, f"{fault} {arguments}\n{done.stdout}\n{done.stderr}")
-        return done.stdout + done.stderr
 
     def verify(self, fault, code, *more, seconds="0.4"):
         return self.run_program("verify", "--target", "./libfaulty.so", "--corpus", "corpus", "--op", "rms_norm", "--seed", "1",

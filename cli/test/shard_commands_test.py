@@ -9,30 +9,17 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
-PROGRAM = os.path.abspath(sys.argv[1])
+from program_test_case import PROGRAM, ProgramTest
+
 CORPUS = sys.argv[2]
 MUTANT = "mutant:B1-fp32-weight-multiply-vectorized"
 # A run whose end no clock decides.
 EXACT = ("verify", "--op", "rms_norm", "--dtype", "fp16", "--seconds", "0", "--cases", "100", "--property-cases", "3")
 
 
-class ShardCommands(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def run_program(self, *arguments, code):
-        done = subprocess.run([PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=280)
-        self.assertEqual(done.returncode, code, f"{arguments}\n{done.stdout}\n{done.stderr}")
-        return done.stdout + done.stderr
-
+class ShardCommands(ProgramTest):
     def result(self, name):
         with open(self.path(name)) as file:
             return json.load(file)

@@ -6,32 +6,18 @@ The mutants of the story must have been built beside the program.
 """
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import unittest
 import xml.etree.ElementTree as xml
 
-PROGRAM = sys.argv[1]
+from program_test_case import ProgramTest
+
 CORPUS = sys.argv[2]
 STORY = ["B1-fp32-weight-multiply-vectorized", "B1-fp32-weight-multiply-scalar", "B1-fp32-weight-multiply-fp8"]
 ONE = {"bf16": "3f80", "fp16": "3c00", "fp32": "3f800000"}
 
 
-class VerifyCommands(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def run_program(self, *arguments, code):
-        done = subprocess.run([PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=280)
-        self.assertEqual(done.returncode, code, f"{arguments}\n{done.stdout}\n{done.stderr}")
-        return done.stdout + done.stderr
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
+class VerifyCommands(ProgramTest):
     def test_verify_covers_every_combination_and_reports_it(self):
         # So many random cases, on a slow machine too: the properties, which take their time first, have few special values.
         text = self.run_program("verify", "--seconds", "0", "--cases", "3000", "--seed", "1", "--json", "v.json", "--junit",

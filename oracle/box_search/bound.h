@@ -51,9 +51,6 @@ class HardwareBound {
   HardwareBound at_least(const HardwareBound& b) const {
     return exactly(std::max(low_, b.low_), std::max(high_, b.high_));
   }
-  HardwareBound no_more_than(const HardwareBound& b) const {
-    return exactly(std::min(low_, b.low_), std::min(high_, b.high_));
-  }
   HardwareBound least() const { return exactly(low_, low_); }
   HardwareBound most() const { return exactly(high_, high_); }
   // From -|a| to |a|.
@@ -95,8 +92,7 @@ class HardwareBound {
 
 class ExactBound {
  public:
-  explicit ExactBound(double exact = 0)
-      : low_(decode(kFp64, std::bit_cast<std::uint64_t>(exact))), high_(low_) {}
+  explicit ExactBound(double exact = 0) : low_(from_double(exact)), high_(low_) {}
   explicit ExactBound(const Value& exact) : low_(exact), high_(exact) {}
 
   friend ExactBound operator+(const ExactBound& a, const ExactBound& b) {
@@ -111,7 +107,7 @@ class ExactBound {
     return outward(least, most);
   }
   ExactBound divided_by(double positive) const {
-    const Value divisor = decode(kFp64, std::bit_cast<std::uint64_t>(positive));
+    const Value divisor = from_double(positive);
     return outward(quotient(low_, divisor), quotient(high_, divisor));
   }
   ExactBound root() const {
@@ -125,9 +121,6 @@ class ExactBound {
   ExactBound at_least_zero() const { return at_least(ExactBound()); }
   ExactBound at_least(const ExactBound& b) const {
     return exactly(std::max(low_, b.low_, less), std::max(high_, b.high_, less));
-  }
-  ExactBound no_more_than(const ExactBound& b) const {
-    return exactly(std::min(low_, b.low_, less), std::min(high_, b.high_, less));
   }
   ExactBound least() const { return exactly(low_, low_); }
   ExactBound most() const { return exactly(high_, high_); }

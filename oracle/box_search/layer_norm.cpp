@@ -22,21 +22,8 @@ LayerNormJudge::LayerNormJudge(const LayerNormRule& rule, std::int64_t hidden_si
     : rule_(rule), count_(hidden_size), row_(rule, hidden_size, nullptr, nullptr, nullptr, nullptr) {
   if (hidden_size < 1)
     throw std::invalid_argument(fmt::format("hidden size {} is not positive", hidden_size));
-  if (rule.weight) {
-    widen("weight", weight, *rule.weight, count_, weight_);
-  } else {
-    require_size("weight", weight, DType::fp32, 0);
-    weight_.assign(in_blocks(count_), rule.weight_plus_one ? 0.0f : 1.0f);
-  }
-  if (rule.weight_plus_one) {
-    for (float& value : weight_) value = 1 + value;
-  }
-  if (rule.bias) {
-    widen("bias", bias, *rule.bias, count_, bias_);
-  } else {
-    require_size("bias", bias, DType::fp32, 0);
-    bias_.assign(in_blocks(count_), -0.0f);
-  }
+  widen_weight(weight, rule.weight, rule.weight_plus_one, count_, weight_);
+  widen_if_given("bias", bias, rule.bias, count_, -0.0f, bias_);
 }
 
 void LayerNormJudge::load(std::span<const std::byte> x) {

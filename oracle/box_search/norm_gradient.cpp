@@ -25,15 +25,7 @@ NormGradientJudge::NormGradientJudge(const NormGradientRule& rule, std::int64_t 
     : rule_(rule), count_(hidden_size) {
   if (hidden_size < 1)
     throw std::invalid_argument(fmt::format("hidden size {} is not positive", hidden_size));
-  if (rule.weight) {
-    widen("weight", weight, *rule.weight, count_, plain_weight_);
-  } else {
-    require_size("weight", weight, DType::fp32, 0);
-    plain_weight_.assign(in_blocks(count_), rule.weight_plus_one ? 0.0f : 1.0f);
-  }
-  if (rule.weight_plus_one) {
-    for (float& value : plain_weight_) value = 1 + value;
-  }
+  widen_weight(weight, rule.weight, rule.weight_plus_one, count_, plain_weight_);
   row_.rule = rule;
   row_.elements = count_;
   row_.weight = plain_weight_;

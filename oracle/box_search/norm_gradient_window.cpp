@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "oracle/box_search/bound.h"
+#include "oracle/row_kernels.h"
 
 namespace normproof::oracle::box_search {
 namespace {
@@ -55,11 +56,7 @@ GradientSums<ExactBound> exact_sums(const NormGradientRow& row, const GradientSt
 
 // The largest magnitude; NaN or infinite where any value is.
 float largest(const float* values, std::int64_t count) {
-  std::uint32_t most = 0;
-  for (std::int64_t j = 0; j < count; ++j) {
-    most = std::max(most, std::bit_cast<std::uint32_t>(values[j]) & 0x7fffffffu);
-  }
-  return std::bit_cast<float>(most);
+  return std::bit_cast<float>(row_kernels().largest_magnitude(values, count, false));
 }
 
 class Magnitudes {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string_view>
@@ -36,6 +37,27 @@ inline void widen(std::string_view tensor, std::span<const std::byte> packed, DT
   values.resize(in_blocks(count));
   row_kernels().widen[static_cast<std::size_t>(dtype)](packed.data(), count, values.data());
   std::fill(values.begin() + count, values.end(), 0.0f);
+}
+
+// The same where the tensor has a dtype; else it must be empty, and every element is `absent`.
+inline void widen_if_given(std::string_view tensor, std::span<const std::byte> packed,
+                           std::optional<DType> dtype, std::int64_t count, float absent,
+                           std::vector<float>& values) {
+  if (dtype) {
+    widen(tensor, packed, *dtype, count, values);
+  } else {
+    require_size(tensor, packed, DType::fp32, 0);
+    values.assign(in_blocks(count), absent);
+  }
+}
+
+// The factors w, or 1 + w in fp32; 1 without a weight.
+inline void widen_weight(std::span<const std::byte> packed, std::optional<DType> dtype, bool plus_one,
+                         std::int64_t count, std::vector<float>& values) {
+  widen_if_given("weight", packed, dtype, count, plus_one ? 0.0f : 1.0f, values);
+  if (plus_one) {
+    for (float& value : values) value = 1 + value;
+  }
 }
 
 inline std::vector<std::byte> pack(std::vector<float>& values, DType dtype, std::int64_t count) {

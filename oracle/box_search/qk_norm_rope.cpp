@@ -112,15 +112,8 @@ QkNormRopeJudge::QkNormRopeJudge(const QkNormRopeRule& rule, std::int64_t head_s
   if (rule.rounds_steps && fuses) {
     throw std::invalid_argument("a product that is rounded to the activation dtype cannot be fused");
   }
-  std::vector<float> values(static_cast<std::size_t>(count_), rule.weight_plus_one ? 0.0f : 1.0f);
-  if (rule.weight) {
-    widen("weight", weight, *rule.weight, count_, values);
-  } else {
-    require_size("weight", weight, DType::fp32, 0);
-  }
-  if (rule.weight_plus_one) {
-    for (float& value : values) value = 1 + value;
-  }
+  std::vector<float> values;
+  widen_weight(weight, rule.weight, rule.weight_plus_one, count_, values);
   row_.load_weight(values);
 }
 

@@ -25,7 +25,6 @@ struct Side {
   friend bool operator==(const Side&, const Side&) = default;
 };
 inline constexpr Side kNanSide{kNanPosition, kNanPosition};
-inline constexpr Side kWholeLine{kMinusInfinity, kPlusInfinity};
 
 // A problem of one unknown has a second side of one point.
 struct Box {

@@ -131,10 +131,9 @@ class Judge {
   // The positions of rnd_W of both bounds.
   Side rounded(const auto& bound) const {
     const Side side = bound.positions();
-    std::vector<float> ends = {number_at(side.low), number_at(side.high)};
-    row_kernels().round_values[static_cast<std::size_t>(rule_.weight)](ends.data(), 2,
-                                                                       ActivationRounding::nearest_even);
-    return {position_of(ends[0]), position_of(ends[1])};
+    float low = number_at(side.low), high = number_at(side.high);
+    HardwareNumbers(rule_.weight).round(low, high);
+    return {position_of(low), position_of(high)};
   }
 
   // Of db: every partial sum is a multiple of the lowest bit of any term, and has no more than 24 bits.

@@ -101,7 +101,6 @@ TEST(Contract, NamedPolicies) {
 }
 
 TEST(Contract, Roundings) {
-  constexpr Format kBinary64 = {"fp64", 64, 53, 1023, NanEncoding::ieee};
   const auto found = blocks("roundings");
   ASSERT_EQ(found.size(), 1u);
   EXPECT_GE(found[0].size(), 16u);
@@ -110,7 +109,7 @@ TEST(Contract, Roundings) {
     ASSERT_GE(word.size(), 3u) << line;
     const std::optional<DType> dtype = dtype_from_name(word[0]);
     ASSERT_TRUE(dtype) << line;
-    const Value value = decode(kBinary64, std::bit_cast<std::uint64_t>(std::stod(word[1])));
+    const Value value = from_double(std::stod(word[1]));
     EXPECT_EQ(hex_bits(format_of(*dtype), round_bits(format_of(*dtype), value)), word[2]) << line;
   }
 }

@@ -20,7 +20,6 @@ using test::build;
 using test::Built;
 using test::RandomCases;
 
-float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
 
 // A loaded row with what a brute force needs.
 struct LoadedRow {
@@ -224,11 +223,7 @@ Built gaussian(RandomCases& random, DType dtype, std::int64_t rows, std::int64_t
     const double v = static_cast<double>(random.draw() >> 11) * 0x1p-53;
     return std::sqrt(-2 * std::log(u)) * std::cos(6.283185307179586 * v);
   };
-  constexpr Format kBinary64 = {"fp64", 64, 53, 1023, NanEncoding::ieee};
-  const auto bits = [&](double value) {
-    return static_cast<std::uint32_t>(
-        round_bits(format_of(dtype), decode(kBinary64, std::bit_cast<std::uint64_t>(value))));
-  };
+  const auto bits = [&](double value) { return bits_of(dtype, value); };
   std::vector<std::uint32_t> x, residual, weight;
   for (std::int64_t row = 0; row < rows; ++row) {
     const double scale = std::exp2(4 * (static_cast<double>(random.draw() >> 11) * 0x1p-53) - 2);

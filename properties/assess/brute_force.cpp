@@ -18,6 +18,7 @@ namespace {
 
 using oracle::Admissible;
 using oracle::Policy;
+using oracle::root_value;
 
 constexpr std::int64_t kLongestRow = 8;
 constexpr int kPairsOfRow = 6;
@@ -25,8 +26,6 @@ constexpr int kPairsOfRow = 6;
 // never.
 constexpr std::int64_t kUsualWidth = 1024;
 constexpr std::int64_t kLargestWidth = 1 << 17;
-
-float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
 
 // Every bit class, but only the two highest mantissa bits: sums of such squares are exact, and so the
 // admissible interval is narrow where the variance is in T.

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <stdexcept>
@@ -17,8 +18,14 @@
 #include "properties/order/families.h"
 
 namespace normproof::bound {
+
+double floor_to(DType dtype, double value) {
+  return to_double(round_to(dtype, oracle::from_double(value), oracle::Rounding::toward_zero));
+}
+
 namespace {
 
+using oracle::bits_of;
 using oracle::Formula;
 using oracle::SumTree;
 using oracle::Value;
@@ -26,17 +33,6 @@ using oracle::Value;
 constexpr double kBig = 4096;          // its square's ulp is 2
 constexpr double kUnit = 255.0 / 256;  // its square is 0.992
 constexpr std::int64_t kColumn = 0;    // of the element that is looked at
-
-std::uint32_t bits_of(DType dtype, double value) {
-  const Value number = oracle::decode(oracle::kFp64, std::bit_cast<std::uint64_t>(value));
-  return static_cast<std::uint32_t>(round_bits(oracle::format_of(dtype), number));
-}
-
-// The largest number of T that is not above the value.
-double floor_to(DType dtype, double value) {
-  const Value number = oracle::decode(oracle::kFp64, std::bit_cast<std::uint64_t>(value));
-  return to_double(round_to(oracle::format_of(dtype), number, oracle::Rounding::toward_zero));
-}
 
 struct NamedTree {
   std::string name;
@@ -84,7 +80,11 @@ std::vector<NamedTree> orders_for(const oracle::Policy& policy, std::int64_t hid
 class Search {
  public:
   Search(const Question& question, const PairBound& bound)
-      : question_(question), bound_(bound), test_case_(case_of(question)) {
+      : question_(question),
+        bound_(bound),
+        orders_{orders_for(policy(true), question.hidden_size),
+                orders_for(policy(false), question.hidden_size)},
+        test_case_(case_of(question)) {
     if (!question.epsilon_bits) test_case_.bits_of(Parameter::epsilon) = 0;
   }
 
@@ -187,7 +187,7 @@ class Search {
     Side result;
     result.formula = oracle::formula_of(test_case_, own);
     bool any = false;
-    for (const NamedTree& named_tree : orders_for(own, question_.hidden_size)) {
+    for (const NamedTree& named_tree : orders_[first ? 0 : 1]) {
       HonestKernel kernel{own, named_tree.name, named_tree.tree, 0};
       const Value sum = sum_of(kernel, result.formula, tensors_);
       // The larger sum gives the lower r.
@@ -361,6 +361,7 @@ class Search {
 
   const Question& question_;
   const PairBound& bound_;
+  const std::array<std::vector<NamedTree>, 2> orders_;  // of the first policy and of the second
   Case test_case_;
   CaseTensors tensors_;
   Attainment found_;

@@ -38,12 +38,17 @@ struct Example {
 };
 
 struct Attainment {
-  std::optional<Example> by_apart, by_rtol;
+  std::optional<Example> by_apart, by_rtol;  // both or neither
+  // The one that shows more of both, if there is one. Requires that there are any.
+  const Example& shown() const { return by_rtol->apart >= by_apart->apart ? *by_rtol : *by_apart; }
 };
 
 // Searches. Outputs of what it finds conform under the policies of the question, which is made sure of by the
 // witness judge. Throws std::logic_error should that not be so.
 Attainment attain(const Question& question, const PairBound& bound);
+
+// The number of T next to the value, on the side of 0.
+double floor_to(DType dtype, double value);
 
 // Carries out a kernel on the case's data, every output.
 Outputs outputs_of(const HonestKernel& kernel, const Case& test_case, const CaseTensors& tensors);

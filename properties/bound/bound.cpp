@@ -152,13 +152,9 @@ std::vector<std::string> conditions(const Question& question) {
   if (any([](const oracle::Policy& policy) { return row_of(policy.root).rounds_to_activation; }))
     list.push_back(fmt::format("r is a normal number of {}", dtype));
   if (!question.weight_dtype) return list;
-  using oracle::WeightRow;
   if (any([](const oracle::Policy& policy) { return !row_of(policy.weight).is_plain(); }))
     list.push_back("the product with the weight that comes first is 0 or normal");
-  if (any([](const oracle::Policy& policy) {
-        const WeightRow::Factor factor = row_of(policy.weight).factor;
-        return factor == WeightRow::Factor::activation || factor == WeightRow::Factor::one_plus_activation;
-      }))
+  if (any([](const oracle::Policy& policy) { return row_of(policy.weight).rounds_to_activation(); }))
     list.push_back(fmt::format("weights, or 1 + w, that are rounded to {} are 0 or normal", dtype));
   return list;
 }

@@ -13,17 +13,8 @@
 namespace normproof::bound {
 namespace {
 
+using oracle::bits_of;
 using oracle::Value;
-
-std::uint32_t bits_of(DType dtype, double value) {
-  const Value number = oracle::decode(oracle::kFp64, std::bit_cast<std::uint64_t>(value));
-  return static_cast<std::uint32_t>(round_bits(oracle::format_of(dtype), number));
-}
-
-double floor_to(DType dtype, double value) {
-  const Value number = oracle::decode(oracle::kFp64, std::bit_cast<std::uint64_t>(value));
-  return to_double(round_to(oracle::format_of(dtype), number, oracle::Rounding::toward_zero));
-}
 
 // A case of one row with these elements, then zeros; weights of 1.
 struct Row {
@@ -41,9 +32,7 @@ Row row_of(const Question& question, const std::vector<double>& elements) {
   for (std::size_t j = 0; j < elements.size(); ++j) row.set(static_cast<std::int64_t>(j), elements[j]);
   if (!question.weight_dtype) return row;
   // 1 + w where the policy adds one: then a weight of 0.
-  const auto factor = oracle::row_of(question.policies.front().weight).factor;
-  const bool adds_one = factor == oracle::WeightRow::Factor::one_plus ||
-                        factor == oracle::WeightRow::Factor::one_plus_activation;
+  const bool adds_one = oracle::row_of(question.policies.front().weight).adds_one();
   for (std::int64_t j = 0; j < question.hidden_size; ++j)
     store_bits(row.tensors[Role::weight], *question.weight_dtype, j,
                bits_of(*question.weight_dtype, adds_one ? 0 : 1));

@@ -93,17 +93,13 @@ Factor error_of_mean(const Formula& formula) {
   return mean.fused ? rounded_inverse : hull(within(unit), rounded_inverse * within(unit));
 }
 
-// The factor by which the weight is multiplied, as one of two kinds: around w, and around 1 + w.
-bool adds_one(WeightRow::Factor factor) {
-  return factor == WeightRow::Factor::one_plus || factor == WeightRow::Factor::one_plus_activation;
-}
-
 // 0 + w is w but for the sign of a zero.
 WeightRow::Factor plain(WeightRow::Factor factor) {
   return factor == WeightRow::Factor::zero_plus ? WeightRow::Factor::weight : factor;
 }
 
-WeightRow::Factor factor_of(const Formula& formula) { return plain(row_of(formula.policy.weight).factor); }
+const WeightRow& weight_row(const Formula& formula) { return row_of(formula.policy.weight); }
+WeightRow::Factor factor_of(const Formula& formula) { return plain(weight_row(formula).factor); }
 
 Factor error_of_weight(const Formula& kernel, const Formula& other) {
   const WeightRow::Factor factor = factor_of(kernel);
@@ -148,7 +144,7 @@ std::string objection_to_pair(const Formula& first, const Formula& second) {
   }
   if (first.policy.epsilon != second.policy.epsilon)
     return "the policies add epsilon in different ways: how far apart they are depends on epsilon";
-  if (first.formats.weight && adds_one(factor_of(first)) != adds_one(factor_of(second)))
+  if (first.formats.weight && weight_row(first).adds_one() != weight_row(second).adds_one())
     return "one policy multiplies by w, the other by 1 + w: they are different functions";
   return {};
 }
@@ -208,9 +204,9 @@ bool weight_is_in_activation(const Formula& first, const Formula& second) {
   const WeightRow::Factor factor = factor_of(first);
   if (factor != factor_of(second) || !same_rounding(first, second)) {
     // w itself, which one of the two does not round because it is a number of T.
-    return first.formats.weight == first.formats.activation && !adds_one(factor);
+    return first.formats.weight == first.formats.activation && !weight_row(first).adds_one();
   }
-  return factor == WeightRow::Factor::activation || factor == WeightRow::Factor::one_plus_activation ||
+  return weight_row(first).rounds_to_activation() ||
          (factor == WeightRow::Factor::weight && first.formats.weight == first.formats.activation);
 }
 

@@ -124,10 +124,6 @@ Evaluation evaluated(const Case& test_case, const CaseTensors& tensors, const Ta
   return evaluation;
 }
 
-}  // namespace
-
-namespace {
-
 // No target writes fp32 beside narrower activations: such outputs are judged as they were given.
 RunResult run_on(Target& target, const Case& test_case, const CaseTensors& tensors) {
   if (test_case.fp32_output || test_case.fp32_residual) {

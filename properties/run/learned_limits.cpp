@@ -224,8 +224,7 @@ class Learner {
 
   bool has_rows(Role role) const {
     const Case call = call_of(*hidden_);
-    return call.has_layout(role) && call.rows_of(role) == kRows &&
-           find_tensor(call.operation, role)->extent == Extent::elements;
+    return call.has_layout(role) && find_tensor(call.operation, role)->extent == Extent::elements;
   }
 
   // --- epsilon ---

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
 from normproof import _core
 from normproof._cases import require_dtypes
 from normproof._functions import make_call, make_policy
-from normproof._tensors import QUANTIZED_DTYPES, as_numpy, dtype_name, quantizes, require_operation
+from normproof._tensors import QUANTIZED_DTYPES, as_numpy, dtype_name, quantizes, require_operation, require_whole
 from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, WeightDType
 
 if TYPE_CHECKING:
@@ -82,10 +82,7 @@ def bound(operation: Operation, *, dtype: ActivationDType = "bf16", hidden: int 
     """
     require_operation(operation)
     wanted = require_dtypes(dtype, weight, quantized_dtype)
-    if not isinstance(hidden, int) or isinstance(hidden, bool):
-        raise TypeError(f"hidden: expected an integer, got {type(hidden).__name__} {hidden!r}")
-    if not 1 <= hidden <= 1 << 20:
-        raise ValueError(f"hidden: expected 1 to {1 << 20}, got {hidden}")
+    require_whole("hidden", hidden, 1, 1 << 20)
     if not (isinstance(max_weight, (int, float)) and math.isfinite(max_weight) and max_weight >= 0):
         raise ValueError(f"max_weight: expected a finite number that is not negative, got {max_weight!r}")
     found = _core.bound(operation, wanted.dtype, wanted.dtype if wanted.weight == "same" else wanted.weight, wanted.quantized_of(operation), hidden,

@@ -9,7 +9,7 @@ from normproof import _core
 from normproof._functions import as_outputs, check_call, make_policy, set_outputs
 from normproof._results import CheckResult, Outputs
 from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, adds_residual, as_numpy, dtype_name, quantizes,
-                                require_operation, takes_scale)
+                                require_operation, require_whole, takes_scale)
 from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, WeightDType
 
 if TYPE_CHECKING:
@@ -139,10 +139,7 @@ def cases(operation: Operation, dtype: ActivationDType = "bf16", *, count: int =
     for name, value, low, high in (("count", count, 0, 1 << 62), ("first", first, 0, 1 << 62),
                                    ("seed", seed, 0, (1 << 64) - 1), ("max_rows", max_rows, 1, 1 << 16),
                                    ("max_hidden", max_hidden, 1, 1 << 16)):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {value!r}")
-        if not low <= value <= high:
-            raise ValueError(f"{name}: expected {low} to {high}, got {value}")
+        require_whole(name, value, low, high)
 
     def generate() -> Iterator[Case]:
         for index in range(first, first + count):

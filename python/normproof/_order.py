@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from normproof import _core
-from normproof._tensors import ACTIVATION_DTYPES, as_numpy, dtype_name, read
+from normproof._tensors import ACTIVATION_DTYPES, as_numpy, dtype_name, read, require_whole
 from normproof._types import ActivationDType, Tensors
 
 KINDS = {"trivial": "trivial", "fp32_tree": "binary fp32 tree", "fp64_tree": "binary fp64 tree",
@@ -74,10 +74,7 @@ def order(fn: Callable[..., Any], *, dtype: ActivationDType = "bf16", hidden: in
     from normproof.testing import _to_framework
     wanted = dtype_name("dtype", dtype, ACTIVATION_DTYPES)
     for name, value, low, high in (("hidden", hidden, 1, 1 << 17), ("rows", rows, 1, 1 << 16), ("seed", seed, 0, (1 << 64) - 1)):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {value!r}")
-        if not low <= value <= high:
-            raise ValueError(f"{name}: expected {low} to {high}, got {value}")
+        require_whole(name, value, low, high)
     convert = _to_framework(tensors)
 
     def call(data: Any, epsilon: float) -> Any:

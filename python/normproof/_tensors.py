@@ -197,6 +197,14 @@ def real(name: str, value: Any) -> float:
     raise TypeError(f"{name}: expected a number, got {type(value).__name__} {value!r}")
 
 
+def require_whole(name: str, value: Any, low: int, high: int) -> None:
+    """Refuses what is no integer from `low` to `high`."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__} {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{name}: expected {low} to {high}, got {value}")
+
+
 def numpy_dtype(dtype: str) -> "numpy.dtype[Any]":
     import numpy
     if dtype in ("fp32", "fp16"):

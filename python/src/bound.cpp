@@ -1,6 +1,5 @@
 #include "python/src/bound.h"
 
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -17,6 +16,7 @@
 #include "properties/bound/bound.h"
 #include "properties/bound/intervals.h"
 #include "python/src/call.h"
+#include "python/src/numpy_bytes.h"
 
 namespace nb = nanobind;
 
@@ -54,8 +54,7 @@ nb::dict entry_of(const Question& question, const bound::PairBound& pair, bool s
   entry["column"] = nb::none();
   entry["cases"] = nb::none();
   if (!found.by_apart) return entry;
-  const bool is_as_far = found.by_rtol->apart >= found.by_apart->apart;
-  const bound::Example& example = is_as_far ? *found.by_rtol : *found.by_apart;
+  const bound::Example& example = found.shown();
   entry["column"] = example.column;
   entry["cases"] = nb::make_tuple(case_with(example, true), case_with(example, false));
   return entry;
@@ -88,23 +87,14 @@ nb::dict bound_of_kernels(const std::string& operation, const std::string& dtype
   return result;
 }
 
-// Bytes that Python owns.
-nb::object as_array(std::vector<std::byte>&& bytes) {
-  auto* owned = new std::vector<std::byte>(std::move(bytes));
-  const nb::capsule owner(owned,
-                          [](void* data) noexcept { delete static_cast<std::vector<std::byte>*>(data); });
-  const std::size_t shape[1] = {owned->size()};
-  return nb::cast(nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>>(owned->data(), 1, shape, owner));
-}
-
 nb::tuple intervals(const Call& call, const std::vector<oracle::Policy>& policies) {
   bound::Intervals found;
   {
     const nb::gil_scoped_release unlocked;
     found = bound::output_intervals(call.test_case, call.tensors, policies);
   }
-  return nb::make_tuple(as_array(std::move(found.low[Role::out])),
-                        as_array(std::move(found.high[Role::out])));
+  return nb::make_tuple(numpy_bytes(std::move(found.low[Role::out])),
+                        numpy_bytes(std::move(found.high[Role::out])));
 }
 
 }  // namespace

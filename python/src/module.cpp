@@ -33,6 +33,7 @@
 #include "python/src/bound.h"
 #include "python/src/call.h"
 #include "python/src/kernels_library.h"
+#include "python/src/numpy_bytes.h"
 #include "python/src/order.h"
 
 namespace nb = nanobind;
@@ -41,7 +42,6 @@ namespace normproof::python {
 namespace {
 
 using AnyArray = nb::ndarray<nb::ro, nb::device::cpu>;
-using Bytes = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>>;
 
 Operation operation_of(const std::string& name) {
   const auto operation = operation_from_name(name);
@@ -78,14 +78,6 @@ std::vector<std::byte> bytes_of(const std::optional<AnyArray>& array) {
   const StridedTensor tensor = strided(*array);
   const nb::gil_scoped_release unlocked;
   return packed(tensor);
-}
-
-// A new numpy array of bytes that owns them.
-Bytes numpy_bytes(std::vector<std::byte> data) {
-  auto* owned = new std::vector<std::byte>(std::move(data));
-  const nb::capsule owner(
-      owned, [](void* pointer) noexcept { delete static_cast<std::vector<std::byte>*>(pointer); });
-  return Bytes(owned->data(), {owned->size()}, owner);
 }
 
 // What an object that speaks DLPack or the buffer protocol holds: ("float", bits, shape), ("int", bits,

@@ -13,13 +13,12 @@
 #include "oracle/order_file.h"
 #include "oracle/row_kernels.h"
 #include "properties/order/detect.h"
+#include "python/src/numpy_bytes.h"
 
 namespace nb = nanobind;
 
 namespace normproof::python {
 namespace {
-
-using Bytes = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>>;
 
 // Calls function(bytes of the rows, epsilon), which returns the bytes of the outputs, or a text: why there
 // are none.
@@ -66,12 +65,7 @@ class FunctionBox final : public order::BlackBox {
 
   std::vector<std::byte> call(float epsilon) {
     if (PyErr_CheckSignals() != 0) throw nb::python_error();
-    auto* copy = new std::vector<std::byte>(input_);
-    const nb::capsule owner(copy,
-                            [](void* data) noexcept { delete static_cast<std::vector<std::byte>*>(data); });
-    const std::size_t shape[1] = {copy->size()};
-    const Bytes input(copy->data(), 1, shape, owner);
-    const nb::object returned = function_(input, static_cast<double>(epsilon));
+    const nb::object returned = function_(numpy_bytes(input_), static_cast<double>(epsilon));
     if (nb::isinstance<nb::str>(returned)) throw order::NoAnswer(nb::cast<std::string>(returned), true);
     const auto array =
         nb::cast<nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>>(returned);

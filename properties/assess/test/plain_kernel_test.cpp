@@ -21,7 +21,6 @@ constexpr std::array kAllDTypes = {DType::fp32,        DType::fp16,     DType::b
 // Around every number of a format and every midpoint, and far outside.
 TEST(PlainKernel, RoundsLikeTheExactArithmetic) {
   Random random(1);
-  constexpr oracle::Format kFp64 = {"fp64", 64, 53, 1023, oracle::NanEncoding::ieee};
   for (const DType dtype : kAllDTypes) {
     const oracle::Format& format = oracle::format_of(dtype);
     for (int i = 0; i < 40'000; ++i) {
@@ -33,7 +32,7 @@ TEST(PlainKernel, RoundsLikeTheExactArithmetic) {
                                   low + (high - low) * 0.25 * static_cast<double>(random.below(5))};
       for (double number : numbers) {
         if (random.chance(1, 2)) number = -number;
-        const oracle::Value exact = oracle::decode(kFp64, std::bit_cast<std::uint64_t>(number));
+        const oracle::Value exact = oracle::from_double(number);
         for (const auto& [rounding, oracles] :
              {std::pair(Rounding::nearest_even, oracle::Rounding::nearest_even),
               std::pair(Rounding::toward_zero, oracle::Rounding::toward_zero)}) {

@@ -90,10 +90,7 @@ Row random_row(const Question& asked, Random& random) {
   for (const Role role : {Role::input, Role::residual}) fill(row, role, values, random);
   fill(row, Role::weight, random.chance(1, 2) ? "near_ties" : "model_weights", random);
   const DType dtype = asked.dtype;
-  const auto one = [&](double value) {
-    return static_cast<std::uint32_t>(round_bits(
-        oracle::format_of(dtype), oracle::decode(oracle::kFp64, std::bit_cast<std::uint64_t>(value))));
-  };
+  const auto one = [&](double value) { return oracle::bits_of(dtype, value); };
   if (random.chance(1,
                     3)) {  // one big element and units that it absorbs one by one, some elements as they were
     for (std::int64_t j = 4; j < row.test_case.hidden_size(); ++j) {

@@ -22,6 +22,7 @@
 namespace normproof::bound {
 namespace {
 
+using oracle::bits_of;
 using oracle::Policy;
 using oracle::SummationOrder;
 
@@ -71,11 +72,6 @@ double normal(Random& random) {
   return sum;
 }
 
-std::uint32_t bits_of(DType dtype, double value) {
-  return static_cast<std::uint32_t>(round_bits(
-      oracle::format_of(dtype), oracle::decode(oracle::kFp64, std::bit_cast<std::uint64_t>(value))));
-}
-
 Question question_of(DType dtype) {
   Question asked;
   asked.dtype = dtype;
@@ -121,9 +117,8 @@ Sample sample_of(const Kernel& kernel, DType dtype, Random& random) {
   const oracle::StandardFloatEnvironment environment;
   oracle::FastRow row(oracle::formula_of(sample.test_case, oracle::parse_policy(kernel.policy)),
                       sample.tensors[Role::weight]);
-  const std::size_t bytes = static_cast<std::size_t>(kHidden) * size_of(dtype);
   for (std::int64_t r = 0; r < kRows; ++r) {
-    row.load(sample.tensors[Role::input].data() + static_cast<std::size_t>(r) * bytes, nullptr);
+    row.load_row(sample.tensors, r);
     // Blocks of 256 threads: a depth of at most 24.
     const auto summed = row.variance_operands().first(static_cast<std::size_t>(kernel.summed));
     const float sum = kernel.order == SummationOrder::serial

@@ -1,0 +1,30 @@
+"""What tests of the program share: a folder of their own, and one way to run the program there.
+
+The first argument of such a test is the program.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = os.path.abspath(sys.argv[1])
+
+
+class ProgramTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def run_program(self, *arguments, code=0, fault=None, **environment):
+        """What the program prints; its exit code must be `code`. Test plug-ins do wrong what `fault` says."""
+        if fault is not None:
+            environment["NORMPROOF_FAULT"] = fault
+        done = subprocess.run([PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=300,
+                              env={**os.environ, **environment})
+        self.assertEqual(done.returncode, code, f"{fault or ''} {arguments}\n{done.stdout}\n{done.stderr}")
+        return done.stdout + done.stderr

@@ -49,7 +49,7 @@ Value sum_of(const HonestKernel& kernel, const Formula& formula, const CaseTenso
   if (kernel.tree != nullptr) {
     const oracle::StandardFloatEnvironment environment;
     oracle::FastRow row(own, tensors[Role::weight]);
-    row.load(tensors[Role::input].data(), own.adds_residual ? tensors[Role::residual].data() : nullptr);
+    row.load_row(tensors, 0);
     std::vector<double> scratch;
     if (const auto sum = known_sum(own, row.variance_operands(), scratch))
       return oracle::decode(DType::fp32, std::bit_cast<std::uint32_t>(static_cast<float>(*sum)));
@@ -72,7 +72,7 @@ Outputs outputs_of(const HonestKernel& kernel, const Case& test_case, const Case
   const float unknown = std::bit_cast<float>(unknown_of(kernel, formula, sum));
   const oracle::StandardFloatEnvironment environment;
   oracle::FastRow row(formula, tensors[Role::weight]);
-  row.load(tensors[Role::input].data(), formula.adds_residual ? tensors[Role::residual].data() : nullptr);
+  row.load_row(tensors, 0);
   Outputs outputs;
   const auto out = row.outputs(unknown);
   outputs[Role::out].assign(out.begin(), out.end());

@@ -23,14 +23,11 @@ class PolicyRows {
       : formula_(oracle::formula_of(test_case, policy)),
         model_(formula_),
         fast_(formula_, tensors[Role::weight]),
-        tensors_(tensors),
-        row_bytes_(static_cast<std::size_t>(test_case.hidden_size()) * size_of(test_case.dtype)) {}
+        tensors_(tensors) {}
 
   // The roots that the row may have; nothing where NaN is among them.
   std::optional<oracle::RootInterval> load(std::int64_t row) {
-    const std::size_t first = static_cast<std::size_t>(row) * row_bytes_;
-    fast_.load(tensors_[Role::input].data() + first,
-               formula_.adds_residual ? tensors_[Role::residual].data() + first : nullptr);
+    fast_.load_row(tensors_, row);
     const std::span<const float> operands = fast_.variance_operands();
     if (row_of(formula_.policy.variance).in_activation_dtype()) return exactly(row);
     const double fp64_sum = fast_.fp64_square_sum();
@@ -38,8 +35,7 @@ class PolicyRows {
     if (any_order && model_.needs_more_bits(operands, fp64_sum))
       if (const auto interval = model_.admissible_by_fp64(fp64_sum)) return interval;
     std::optional<oracle::Value> sum;
-    if (const auto known = known_sum(formula_, operands, scratch_))
-      sum = oracle::decode(oracle::kFp64, std::bit_cast<std::uint64_t>(*known));
+    if (const auto known = known_sum(formula_, operands, scratch_)) sum = oracle::from_double(*known);
     return of(model_.admissible(oracle::exact_square_sum(operands), sum));
   }
   std::span<const std::byte> outputs(std::int64_t root) {
@@ -63,7 +59,6 @@ class PolicyRows {
   oracle::AdmissibleModel model_;
   oracle::FastRow fast_;
   const CaseTensors& tensors_;
-  std::size_t row_bytes_;
   std::vector<double> scratch_;
 };
 
@@ -80,8 +75,10 @@ class Collector {
     for (std::int64_t j = 0; j < hidden_; ++j) {
       const std::uint32_t bits = load_bits(outputs, dtype_, j);
       const std::int64_t index = row * hidden_ + j;
-      if (is_nan(format_, bits)) is_nan_[static_cast<std::size_t>(j)] = true;
-      if (is_nan(format_, bits)) continue;
+      if (is_nan(format_, bits)) {
+        is_nan_[static_cast<std::size_t>(j)] = true;
+        continue;
+      }
       const std::uint32_t low = load_bits(result_.low[Role::out], dtype_, index),
                           high = load_bits(result_.high[Role::out], dtype_, index);
       const std::int64_t position = line_position(format_, bits);

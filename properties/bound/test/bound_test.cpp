@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "corpus/random.h"
+#include "oracle/canonical_judge.h"
 #include "properties/bound/attain.h"
 #include "properties/bound/boundless.h"
+#include "properties/bound/intervals.h"
 #include "properties/order/families.h"
 
 namespace normproof::bound {
@@ -226,8 +228,7 @@ TEST(CodeSpread, HoldsForAllValues) {
       const double largest = to_double(decode(format, format.max_finite_bits()));
       const auto code = [&](double value) {
         const double clamped = std::min(value, largest);
-        return static_cast<std::int64_t>(
-            round_bits(format, oracle::decode(oracle::kFp64, std::bit_cast<std::uint64_t>(clamped))));
+        return static_cast<std::int64_t>(round_bits(format, oracle::from_double(clamped)));
       };
       for (int trial = 0; trial < 20000; ++trial) {
         const double low = std::exp2(-12 + 21 * static_cast<double>(random.below(1u << 30)) * 0x1p-30);
@@ -250,6 +251,30 @@ TEST(Bound, DecimalsAreNotLess) {
     const double shown = std::stod(rounded_up(number));
     EXPECT_GE(shown, number);
     EXPECT_LE(shown, number * 1.0101);
+  }
+}
+
+// A residual stream of another dtype has rows of another size.
+TEST(Intervals, HoldTheContractsOutputs) {
+  for (const bool fp32_residual : {false, true}) {
+    Case test_case;
+    test_case.operation = Operation::fused_add_rms_norm;
+    test_case.shape = {5, 48};
+    test_case.weight_dtype = DType::bf16;
+    test_case.fp32_residual = fp32_residual;
+    for (const Role role : {Role::input, Role::residual, Role::weight})
+      test_case[role].data.recipe = Recipe{"normal", 7};
+    const CaseTensors tensors = materialize(test_case);
+    const Outputs expected = oracle::expected_outputs(test_case, tensors);
+    const std::vector<oracle::Policy> policies = {oracle::native()};
+    const Intervals intervals = output_intervals(test_case, tensors, policies);
+    const auto position = [](const Outputs& outputs, std::int64_t i) {
+      return line_position(oracle::format_of(DType::bf16), load_bits(outputs[Role::out], DType::bf16, i));
+    };
+    for (std::int64_t i = 0; i < test_case.elements(); ++i) {
+      EXPECT_LE(position(intervals.low, i), position(expected, i)) << "element " << i;
+      EXPECT_GE(position(intervals.high, i), position(expected, i)) << "element " << i;
+    }
   }
 }
 

@@ -7,11 +7,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <map>
 #include <string>
 
 #include "oracle/box_search/canonical_order.h"
 #include "oracle/box_search/layer_norm_window.h"
+#include "oracle/box_search/test/enumeration_tally.h"
 #include "oracle/box_search/test/honest_sums.h"
 #include "oracle/box_search/test/random_rows.h"
 
@@ -192,12 +192,10 @@ TEST(LayerNormSearch, AgreesWithEnumeration) {
   Random random(seed);
   const StandardFloatEnvironment environment;
   const std::int64_t rows = 1500 * test::scale();
-  std::int64_t judged = 0, refuted = 0, most_boxes = 0;
-  std::map<std::size_t, std::int64_t> sizes;
-  while (judged < rows) {
+  test::EnumerationTally tally;
+  while (tally.judged() < rows) {
     const std::int64_t count = 1 + static_cast<std::int64_t>(random.below(16));
-    const auto row_class = static_cast<RowClass>(
-        random.chance(1, 6) ? random.below(test::kRowClasses) : random.below(test::kOrdinaryRowClasses));
+    const auto row_class = test::mostly_ordinary(random);
     Subject subject = random_subject(random, count, row_class);
     if (random.chance(1, 2)) subject.rule.sum_depth = 4;
     subject.rule.inverse_root_ulp = static_cast<int>(random.below(3));
@@ -208,24 +206,15 @@ TEST(LayerNormSearch, AgreesWithEnumeration) {
         faulty(subject, honest.mean, root, static_cast<int>(random.below(kFaults.size())), random);
     LayerNormJudge judge = subject.judge();
     const RowVerdict verdict = judge.judge(subject.input(), subject.output(y));
-    most_boxes = std::max(most_boxes, verdict.boxes);
+    tally.look_at(verdict);
     if (test::points_of(verdict.window) > 4000) continue;
     ASSERT_EQ(verdict.conforms, explained(subject, verdict.window, y))
         << "seed " << seed << ": " << text_of(subject, row_class);
-    ++judged;
-    if (!verdict.conforms) {
-      ++refuted;
-      ++sizes[verdict.refutation.size()];
-    }
+    tally.add_agreed(verdict);
     if (random.chance(1, 20)) judge.require_exact(verdict);
   }
-  EXPECT_GT(refuted, rows / 5);
-  std::string text;
-  for (const auto& [size, times] : sizes) text += fmt::format(" {}: {}", size, times);
-  fmt::print(
-      "LayerNorm, faulty: {} rows, {} refuted, 0 differ from enumeration, at most {} boxes; certificates by "
-      "size:{} (seed {})\n",
-      judged, refuted, most_boxes, text, seed);
+  EXPECT_GT(tally.refuted(), rows / 5);
+  tally.print("LayerNorm", "rows", seed);
 }
 
 // What a kernel stores must be in the window, and must give every bit.

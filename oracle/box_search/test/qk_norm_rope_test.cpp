@@ -7,9 +7,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <map>
 #include <string>
 
+#include "oracle/box_search/test/enumeration_tally.h"
 #include "oracle/box_search/test/honest_sums.h"
 #include "oracle/box_search/test/random_rows.h"
 
@@ -215,12 +215,10 @@ TEST(QkNormRopeSearch, AgreesWithEnumeration) {
   Random random(seed);
   const StandardFloatEnvironment environment;
   const std::int64_t heads = 1500 * test::scale();
-  std::int64_t judged = 0, refuted = 0, most_boxes = 0;
-  std::map<std::size_t, std::int64_t> sizes;
-  while (judged < heads) {
+  test::EnumerationTally tally;
+  while (tally.judged() < heads) {
     const std::int64_t count = random.log_between(1, 128);
-    const auto row_class = static_cast<RowClass>(
-        random.chance(1, 6) ? random.below(test::kRowClasses) : random.below(test::kOrdinaryRowClasses));
+    const auto row_class = test::mostly_ordinary(random);
     const Subject subject = random_subject(random, count, row_class);
     const float root = subject.honest_root(random.pick(kSummationOrders), 0, random);
     const std::vector<float> y =
@@ -230,21 +228,12 @@ TEST(QkNormRopeSearch, AgreesWithEnumeration) {
     if (test::points_of(verdict.window) > 2000) continue;
     ASSERT_EQ(verdict.conforms, explained(subject, verdict.window, y))
         << "seed " << seed << ": " << text_of(subject, row_class);
-    ++judged;
-    most_boxes = std::max(most_boxes, verdict.boxes);
-    if (!verdict.conforms) {
-      ++refuted;
-      ++sizes[verdict.refutation.size()];
-    }
+    tally.look_at(verdict);
+    tally.add_agreed(verdict);
     if (random.chance(1, 20)) judge.require_exact(verdict);
   }
-  EXPECT_GT(refuted, heads / 5);
-  std::string text;
-  for (const auto& [size, times] : sizes) text += fmt::format(" {}: {}", size, times);
-  fmt::print(
-      "q/k norm + rope, faulty: {} heads, {} refuted, 0 differ from enumeration, at most {} boxes; "
-      "certificates by size:{} (seed {})\n",
-      judged, refuted, most_boxes, text, seed);
+  EXPECT_GT(tally.refuted(), heads / 5);
+  tally.print("q/k norm + rope", "heads", seed);
 }
 
 TEST(QkNormRopeSearch, DetectionTable) {

@@ -125,6 +125,12 @@ inline std::vector<float> random_row(Random& random, DType dtype, std::int64_t c
   return row;
 }
 
+// An ordinary class; one time in six any.
+inline RowClass mostly_ordinary(Random& random) {
+  return static_cast<RowClass>(random.chance(1, 6) ? random.below(kRowClasses)
+                                                   : random.below(kOrdinaryRowClasses));
+}
+
 inline std::vector<float> random_weight(Random& random, DType dtype, std::int64_t count) {
   const int kind = static_cast<int>(random.below(4));
   std::vector<float> weight;

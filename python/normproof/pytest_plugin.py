@@ -77,6 +77,11 @@ def pytest_runtest_call() -> Iterator[None]:
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Iterator[None]:
     outcome: Any = yield
     error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, (testing.ConformanceError, _results.ViolationError)):
+        # Where CI is set, pytest's summary would repeat the whole message.
+        crash = getattr(outcome.get_result().longrepr, "reprcrash", None)
+        if crash is not None:
+            crash.message = crash.message.split("\n", 1)[0]
     if isinstance(error, testing.ConformanceError):
         # The report of the teardown, which JUnit's properties are taken from, is made from these.
         item.user_properties.append(("normproof_seed", error.seed))

@@ -49,6 +49,15 @@ def test_other():
 """
 
 
+# A summary of pytest's is longer where CI is set: both must say each thing once.
+@pytest.fixture(autouse=True, params=["a terminal", "CI"])
+def surroundings(request, monkeypatch):
+    for name in ("CI", "BUILD_NUMBER"):
+        monkeypatch.delenv(name, raising=False)
+    if request.param == "CI":
+        monkeypatch.setenv("CI", "true")
+
+
 @pytest.fixture
 def run(pytester):
     pytester.makepyfile(TESTS)

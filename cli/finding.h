@@ -32,6 +32,7 @@ struct Finding {
   // Where the case alone shows the violation: of the cases that were found, and of the shrunk one, whose
   // operation may be a simpler one.
   std::vector<Cause> causes{};
+  bool known = false;  // its cause is in the baseline: neither shrunk nor stored
   // More violations of the same cause, which are neither shrunk nor stored: what found them.
   std::vector<std::string> also_found_by{};
   std::int64_t count() const { return 1 + static_cast<std::int64_t>(also_found_by.size()); }

@@ -19,9 +19,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // Whatever command has an option of these names writes there.
-constexpr std::array<std::string_view, 12> kFiles = {"--json",        "--junit", "--html",   "--sarif",
-                                                     "--csv",         "--svg",   "--tune",   "--dump",
-                                                     "--certificate", "--repro", "--output", "--markdown"};
+constexpr std::array<std::string_view, 13> kFiles = {
+    "--json", "--junit",       "--html",  "--sarif",  "--csv",      "--svg",           "--tune",
+    "--dump", "--certificate", "--repro", "--output", "--markdown", "--write-baseline"};
 constexpr std::array<std::string_view, 4> kFolders = {"--findings", "--folder", "--regressions",
                                                       "--examples"};
 

@@ -34,11 +34,14 @@ std::string uri_of(const std::string& file) {
 
 Json result_of(const SarifResult& result) {
   const Json place = {{"physicalLocation", {{"artifactLocation", {{"uri", uri_of(result.file)}}}}}};
-  return {{"ruleId", result.rule},
-          {"level", "error"},
-          {"message", {{"text", result.message}}},
-          {"locations", Json::array({place})},
-          {"partialFingerprints", {{"normproofSignature/v1", result.rule}}}};
+  const bool is_known = !result.baseline_state.empty() && result.baseline_state != "new";
+  Json json = {{"ruleId", result.rule},
+               {"level", is_known ? "note" : "error"},
+               {"message", {{"text", result.message}}},
+               {"locations", Json::array({place})},
+               {"partialFingerprints", {{"normproofSignature/v1", result.rule}}}};
+  if (!result.baseline_state.empty()) json["baselineState"] = result.baseline_state;
+  return json;
 }
 
 }  // namespace

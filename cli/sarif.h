@@ -10,6 +10,8 @@ struct SarifResult {
   std::string rule;     // what kind of finding it is; the same words for the same bug
   std::string message;  // what is wrong, with the certificate
   std::string file;     // the repro or the report; a path
+  // "new", "unchanged" or "absent", against a baseline; empty: there is none.
+  std::string baseline_state{};
 };
 
 struct SarifLog {

@@ -23,12 +23,18 @@ namespace {
 struct CommandOptions {
   VerifyOptions verify;
   std::optional<std::uint64_t> seed;
-  std::string operation, dtype, json, junit, html, sarif;
+  std::string operation, dtype, json, junit, html, sarif, write_baseline;
 };
 
 std::uint64_t fresh_seed() {
   std::random_device device;
   return device() & 0x7fffffffu;  // short enough to type
+}
+
+// The same words for the same bug, known or not.
+std::string rule_of(const Finding& finding) {
+  const bool has_case = !finding.file.empty() || (finding.known && !finding.test_case.name.empty());
+  return has_case ? finding.test_case.name : finding.found_by.substr(0, finding.found_by.find(':'));
 }
 
 SarifLog sarif_log_of(const VerifyOptions& options, const VerifyResult& result) {
@@ -37,18 +43,36 @@ SarifLog sarif_log_of(const VerifyOptions& options, const VerifyResult& result) 
   for (const Finding& finding : result.findings) {
     const bool has_case = !finding.file.empty();
     log.results.push_back(
-        {has_case ? finding.test_case.name : finding.found_by.substr(0, finding.found_by.find(':')),
+        {rule_of(finding),
          fmt::format("target {}, found by {}{}: {}", options.target, finding.found_by,
                      finding.also_found_by.empty()
                          ? ""
                          : fmt::format(" and {} more of the same cause", finding.also_found_by.size()),
                      finding.message),
-         has_case ? finding.file.string() : options.findings});
+         finding.known ? options.baseline
+         : has_case    ? finding.file.string()
+                       : options.findings,
+         !result.baseline ? ""
+         : finding.known  ? "unchanged"
+                          : "new"});
+  }
+  if (result.baseline) {
+    for (const BaselineEntry& entry : result.baseline->entries)
+      if (entry.state == BaselineEntry::State::not_seen)
+        log.results.push_back({entry.repro ? entry.repro->name : entry.says, "not seen again: " + entry.says,
+                               options.baseline, "absent"});
   }
   log.not_done = result.unchecked;
   for (const Combination& combination : result.uncovered)
     log.not_done.push_back("not reached: " + to_string(combination));
   return log;
+}
+
+void write_baseline(const std::string& file, const VerifyOptions& options, const VerifyResult& result) {
+  const std::vector<BaselineEntry> before =
+      result.baseline ? result.baseline->entries : std::vector<BaselineEntry>{};
+  const BaselineJudging judging = {result.judging.canonical, oracle::to_string(result.judging.policy)};
+  write_text_atomically(file, baseline_text(options.target, judging, before, result.findings));
 }
 
 int run(CommandOptions& options) {
@@ -57,6 +81,12 @@ int run(CommandOptions& options) {
   if (!options.operation.empty()) verify_options.operation = operation_from_name(options.operation);
   if (!options.dtype.empty()) verify_options.dtype = dtype_from_name(options.dtype);
   const Shard& shard = verify_options.shard;
+  if (!options.write_baseline.empty()) {
+    if (!shard.is_whole())
+      throw UsageError(fmt::format("--write-baseline {} needs a whole run, not {}", options.write_baseline,
+                                   to_string(shard)));
+    verify_options.keep_going = verify_options.every_cause = true;  // what was not found is not known
+  }
   if (!shard.is_whole() && !options.seed) {
     throw UsageError(fmt::format("{} of a run needs the run's --seed", to_string(shard)));
   }
@@ -75,7 +105,8 @@ int run(CommandOptions& options) {
   fmt::print("{}", to_text(verify_options, result));
   return exit_code_after_writing(
       exit_code_of(result),
-      {{options.json, [&] { write_text_atomically(options.json, to_json_text(verify_options, result)); }},
+      {{options.write_baseline, [&] { write_baseline(options.write_baseline, verify_options, result); }},
+       {options.json, [&] { write_text_atomically(options.json, to_json_text(verify_options, result)); }},
        {options.junit, [&] { write_junit(options.junit, verify_options, result); }},
        {options.html, [&] { write_html(options.html, verify_report(verify_options, result)); }},
        {options.sarif, [&] { write_sarif(options.sarif, sarif_log_of(verify_options, result)); }}});
@@ -146,6 +177,12 @@ Action add_verify(CLI::App& command) {
   add_demand_option(command, verify_options.demands);
   command.add_flag("--keep-going", verify_options.keep_going, "Do not stop at the first violation");
   command.add_flag("!--no-shrink", verify_options.shrink, "Store violating cases as they were found");
+  command
+      .add_option("--baseline", verify_options.baseline,
+                  "Violations whose cause is in this file are known: they are counted and do not fail")
+      ->check(CLI::ExistingFile);
+  command.add_option("--write-baseline", options->write_baseline,
+                     "Write what is known after this run to this file, for --baseline; implies --keep-going");
   command.add_option("--json", options->json, "Write the result to this file");
   command.add_option("--junit", options->junit, "Write the result to this file as JUnit XML");
   command.add_option("--html", options->html, "Write a page with verdict, findings and plots to this file");

@@ -108,6 +108,10 @@ void conclude_promises(const VerifyOptions& options, VerifyResult& result) {
     const bool broken = observation.state == State::seen && demanded(options, promise);
     Check check{"promise", std::string(name_of(promise)), !broken, observation.comparisons, 0, {}};
     if (broken) check.message = observation.message;
+    check.known =
+        broken && std::ranges::any_of(result.findings, [&](const Finding& finding) {
+          return finding.known && finding.found_by.starts_with(fmt::format("--demand {}:", name_of(promise)));
+        });
     check.skipped = why_skipped(options, promise, observation);
     result.checks.push_back(std::move(check));
     const bool mine = options.shard.takes(0) || promise == Promise::graph_replay;

@@ -149,6 +149,7 @@ Check check_from(const ResultFields& row) {
   if (std::ranges::find(kGroups, check.group) == kGroups.end())
     row.refuse("group", "must be corpus, property, order, sizes, random or promise");
   if (row.has("skipped")) check.skipped = row.text("skipped");
+  if (row.has("known")) check.known = row.flag("known");
   return check;
 }
 
@@ -159,6 +160,8 @@ void add_check(std::vector<Check>& checks, Check check) {
     checks.push_back(std::move(check));
     return;
   }
+  same->known =
+      (same->passed || same->known) && (check.passed || check.known) && (same->known || check.known);
   // The random cases of one operation and dtype, of which every shard has some.
   same->passed = same->passed && check.passed;
   same->cases += check.cases;
@@ -172,6 +175,7 @@ void add_finding(std::vector<Finding>& findings, const ResultFields& row) {
   finding.found_by = row.text("found_by");
   finding.message = row.text("message");
   finding.file = row.text("file");
+  if (row.has("known")) finding.known = row.flag("known");
   finding.also_found_by = row.texts("also_found_by");
   if (row.count("count") != finding.count())
     row.refuse("count", fmt::format("must be {}, with also_found_by", finding.count()));
@@ -186,8 +190,9 @@ void add_finding(std::vector<Finding>& findings, const ResultFields& row) {
   const auto key = [](const Finding& each) {
     return each.file.empty() ? each.message : each.file.filename().string();
   };
-  const auto same =
-      std::ranges::find_if(findings, [&](const Finding& other) { return key(other) == key(finding); });
+  const auto same = std::ranges::find_if(findings, [&](const Finding& other) {
+    return key(other) == key(finding) && other.known == finding.known;
+  });
   if (same == findings.end()) {
     findings.push_back(std::move(finding));
     return;
@@ -195,6 +200,36 @@ void add_finding(std::vector<Finding>& findings, const ResultFields& row) {
   same->also_found_by.push_back(finding.found_by);
   same->also_found_by.insert(same->also_found_by.end(), finding.also_found_by.begin(),
                              finding.also_found_by.end());
+}
+
+// The baseline of the run, as its parts found it before they began.
+BaselineUse baseline_from(const ResultFields& run) {
+  BaselineUse baseline{run.text("file"), run.text("digest"), {}};
+  baseline.entries.resize(static_cast<std::size_t>(run.count("entries", 0, kMostBaselineEntries)));
+  return baseline;
+}
+
+std::optional<BaselineEntry::State> baseline_state_from_name(std::string_view name) {
+  for (const auto state :
+       {BaselineEntry::State::not_looked_at, BaselineEntry::State::not_seen, BaselineEntry::State::seen})
+    if (name_of(state) == name) return state;
+  return std::nullopt;
+}
+
+// An entry that one shard has seen is seen.
+void add_baseline(VerifyResult& all, const ResultFields& part) {
+  const std::vector<ResultFields> rows = part.rows("entries");
+  std::vector<BaselineEntry>& entries = all.baseline->entries;
+  if (rows.size() != entries.size())
+    part.refuse("entries", fmt::format("must be {}, as many as the run has", entries.size()));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::string says = rows[i].text("says");
+    if (!entries[i].says.empty() && entries[i].says != says)
+      rows[i].refuse("says", "must be what the other shards say");
+    entries[i].says = says;
+    entries[i].state = std::max(entries[i].state, rows[i].named("state", baseline_state_from_name));
+  }
+  all.known_violations += part.count("known_violations");
 }
 
 // Of a promise the shard speaks that compared calls.
@@ -228,19 +263,24 @@ void add_what_it_says_itself(VerifyResult& all, const ResultPart& part, std::int
   std::vector<std::string> says;
   const int code = stated_exit_code(part);
   if (code == kViolationFound) says.push_back("its exit code is 1");
-  if (violating_cases > 0) says.push_back(fmt::format("{} of its cases violate", violating_cases));
+  const std::vector<ResultFields> findings = part.fields().rows("findings");
+  const bool has_new = std::ranges::any_of(
+      findings, [](const ResultFields& row) { return !row.has("known") || !row.flag("known"); });
+  if (violating_cases > 0 && findings.empty())
+    says.push_back(fmt::format("{} of its cases violate", violating_cases));
   if (!failed_checks.empty()) says.push_back(fmt::format("it failed {}", fmt::join(failed_checks, ", ")));
   const ResultFields fields = part.fields();
-  if (const auto found = fields.count("violations_found"); found > 0 && says.empty())
+  const std::int64_t known = fields.has("baseline") ? fields.fields("baseline").count("known_violations") : 0;
+  if (const auto found = fields.count("violations_found"); found > known && says.empty())
     says.push_back(fmt::format("violations found: {}", found));
-  if (!says.empty() && fields.rows("findings").empty())
+  if (!says.empty() && !has_new)
     all.findings.push_back({{}, part.name(), fmt::format("{}; it has no repro", fmt::join(says, ", ")), {}});
   if (code != kAllGood && says.empty() && fields.texts("unchecked").empty())
     all.unchecked.push_back(
         fmt::format("{}: its exit code is {}, and it does not say why", part.name(), code));
   if (!fields.flag("stopped_early")) return;
   all.stopped_early = true;
-  if (says.empty() && fields.rows("findings").empty() && fields.texts("unchecked").empty())
+  if (says.empty() && !has_new && fields.texts("unchecked").empty())
     all.unchecked.push_back(fmt::format("{}: it stopped early, and does not say why", part.name()));
 }
 
@@ -248,7 +288,7 @@ void add(VerifyResult& all, const ResultPart& part) {
   const ResultFields fields = part.fields();
   add_counts(all.tally, fields);
   all.tally.add(sizes_from(fields));
-  const bool found_before = !all.findings.empty();
+  const bool found_before = found_new(all);
   std::vector<std::string> failed;
   const std::vector<std::string> unchecked = fields.texts("unchecked");
   if (fields.has("checks")) {
@@ -256,7 +296,7 @@ void add(VerifyResult& all, const ResultPart& part) {
       Check check = check_from(row);
       // A property that could check no case fails as well, and is named among what is unchecked.
       const bool is_unchecked = check.cases == 0 && !unchecked.empty();
-      if (!check.passed && !is_unchecked) failed.push_back(check.group + " " + check.name);
+      if (!check.passed && !check.known && !is_unchecked) failed.push_back(check.group + " " + check.name);
       // Those of promises are made again from what all shards have seen.
       if (check.group != "promise") add_check(all.checks, std::move(check));
     }
@@ -272,6 +312,7 @@ void add(VerifyResult& all, const ResultPart& part) {
   // Shards run at the same time.
   all.seconds = std::max(all.seconds, fields.seconds("seconds"));
   all.violations += fields.count("violations_found");
+  if (all.baseline) add_baseline(all, fields.fields("baseline"));
   if (!fields.has("first_violation")) return;
   const ResultFields first = fields.fields("first_violation");
   const double seconds = first.seconds("seconds");
@@ -303,6 +344,7 @@ Merged merge_verify(const std::vector<ResultPart>& parts) {
   result.merged_from = parts.size();
   result.judging = judging_from(run);
   if (run.has("orders")) result.orders = run.text("orders");
+  if (run.has("baseline")) result.baseline = baseline_from(run.fields("baseline"));
   result.corpus_files = run.count("corpus_files");
   result.combinations = combinations_from(parts.front().fields());
   for (const ResultPart& part : parts) {
@@ -315,10 +357,15 @@ Merged merge_verify(const std::vector<ResultPart>& parts) {
   // What each shard says of its own calls does not hold of all, where one found a violation.
   if (result.judging.canonical && options.demands.empty()) result.promises = {};
   conclude_promises(options, result);
-  result.uncovered = result.tally.uncovered(result.combinations);
+  conclude_coverage(result);
   Merged merged;
   merged.exit_code = exit_code_of(result);
   for (const Finding& finding : result.findings) {
+    if (finding.known) {
+      merged.text += fmt::format("known: {} (found by {})\n",
+                                 finding.message.substr(0, finding.message.find('\n')), finding.found_by);
+      continue;
+    }
     merged.text += fmt::format("VIOLATION found by {}\n{}{}", finding.found_by, finding.message,
                                finding.message.ends_with('\n') ? "" : "\n");
     if (!finding.file.empty()) merged.text += fmt::format("  repro:   {}\n", finding.file.string());

@@ -3,8 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstring>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "cli/exit_codes.h"
@@ -13,8 +11,6 @@
 #include "cli/verify_demands.h"
 #include "cli/verify_run.h"
 #include "corpus/atomic_file.h"
-#include "corpus/case_json.h"
-#include "corpus/json_text.h"
 #include "properties/report/html.h"
 #include "properties/run/plugin_target.h"
 #include "properties/run/violation_identity.h"
@@ -43,32 +39,6 @@ std::int64_t count_of(const VerifyResult& result, std::string_view group) {
                        [group](const Check& check) { return check.group == group; });
 }
 
-nlohmann::ordered_json to_json(const Counts& counts) {
-  return {{"cases", counts.cases},
-          {"rows", counts.rows},
-          {"elements", counts.elements},
-          {"special_rows", counts.special_rows},
-          {"mismatches", counts.mismatches},
-          {"violations", counts.violations},
-          {"refused_as_demanded", counts.refusals},
-          {"not_taken", counts.not_taken}};
-}
-
-nlohmann::ordered_json to_json(const Combination& combination, const Counts& counts) {
-  const auto name_or_null = [](const std::optional<DType>& dtype) {
-    return dtype ? nlohmann::ordered_json(name_of(*dtype)) : nullptr;
-  };
-  nlohmann::ordered_json row = {{"operation", name_of(combination.operation)},
-                                {"dtype", name_of(combination.dtype)},
-                                {"weight_dtype", name_or_null(combination.weight_dtype)},
-                                {"quantized_dtype", name_or_null(combination.quantized_dtype)},
-                                {"path", combination.path == KernelPath::vectorized ? "vectorized"
-                                         : combination.path == KernelPath::scalar   ? "scalar"
-                                                                                    : "unknown"}};
-  row.update(to_json(counts));
-  return row;
-}
-
 // The bands of sizes that the run has not reached.
 std::string missing_sizes_text(const SizesReached& sizes) {
   std::string text;
@@ -77,22 +47,6 @@ std::string missing_sizes_text(const SizesReached& sizes) {
       text += fmt::format("SIZE NOT REACHED: {} rows with H {}\n", to_string(kRowBands[band]), missing);
   }
   return text;
-}
-
-// For each band of rows the bands of H that were reached, and those that were not.
-nlohmann::ordered_json to_json(const SizesReached& sizes) {
-  auto rows = nlohmann::ordered_json::array();
-  for (std::size_t row_band = 0; row_band < kRowBands.size(); ++row_band) {
-    auto reached = nlohmann::ordered_json::array(), missing = reached;
-    for (std::size_t hidden_band = 0; hidden_band < kHiddenBands.size(); ++hidden_band) {
-      const SizeCell cell{row_band, hidden_band};
-      if (!is_wanted(cell)) continue;
-      (sizes.has(cell) ? reached : missing).push_back(to_string(kHiddenBands[hidden_band]));
-    }
-    rows.push_back(
-        {{"rows", to_string(kRowBands[row_band])}, {"reached", reached}, {"not_reached", missing}});
-  }
-  return rows;
 }
 
 // What went wrong in a few words: what the target says, or the kind of violation.
@@ -122,6 +76,7 @@ std::string causes_text(const std::vector<Finding>& findings) {
   };
   std::vector<Group> groups;
   for (const Finding& finding : findings) {
+    if (finding.known) continue;
     const std::string headline = headline_of(finding);
     auto group = std::ranges::find_if(groups, [&](const Group& each) {
       return without_numbers(each.headline) == without_numbers(headline);
@@ -145,19 +100,77 @@ std::string causes_text(const std::vector<Finding>& findings) {
   return text;
 }
 
-std::string violations_text(const VerifyResult& result) {
+std::string violations_text(const VerifyOptions& options, const VerifyResult& result) {
+  const std::int64_t violations = result.violations - result.known_violations;
   std::string text =
-      fmt::format("{} violation{} found, the first after {} cases and {:.2f} s{}\n", result.violations,
-                  result.violations == 1 ? "" : "s", result.cases_to_first_violation,
+      fmt::format("{} {}violation{} found, the first after {} cases and {:.2f} s{}\n", violations,
+                  result.baseline ? "new " : "", violations == 1 ? "" : "s", result.cases_to_first_violation,
                   result.seconds_to_first_violation, result.stopped_early ? "; stopped there" : "");
-  std::int64_t stored = 0;
-  for (const Finding& finding : result.findings) stored += finding.count();
-  if (stored > static_cast<std::int64_t>(result.findings.size())) text += causes_text(result.findings);
-  if (result.violations > stored) {
+  std::int64_t stored = 0, findings = 0;
+  for (const Finding& finding : result.findings) {
+    if (finding.known) continue;
+    stored += finding.count();
+    ++findings;
+  }
+  if (stored > findings) text += causes_text(result.findings);
+  if (violations > stored && (result.baseline || options.every_cause)) {
+    text +=
+        fmt::format("{} of them are shown above: of random cases a run stores one of each cause\n", stored);
+  } else if (violations > stored) {
     text += fmt::format(
         "{} of them are shown above: of random cases a run shrinks and stores the first {}{}\n", stored,
         kMostRandomFindings, result.merged_from > 0 ? ", and the same repro of several shards is one" : "");
   }
+  return text;
+}
+
+// What the run says of the violations that were known before it.
+std::string baseline_text(const VerifyResult& result) {
+  if (!result.baseline) return {};
+  const BaselineUse& baseline = *result.baseline;
+  const auto in = [&](BaselineEntry::State state) {
+    return std::ranges::count(baseline.entries, state, &BaselineEntry::state);
+  };
+  std::string text;
+  for (const BaselineEntry& entry : baseline.entries) {
+    if (entry.state == BaselineEntry::State::not_seen)
+      text +=
+          fmt::format("NOT SEEN AGAIN: {}{}\n", entry.says, entry.repro ? "; its repro conforms now" : "");
+  }
+  for (const Check& check : result.checks) {
+    if (check.known && check.group == "property")
+      text += fmt::format("property {}: ended at a known violation, and has looked no further\n", check.name);
+  }
+  for (const Combination& combination : result.hidden)
+    text += fmt::format("not compared, every call ended in a known violation: {}\n", to_string(combination));
+  const auto left = in(BaselineEntry::State::not_looked_at);
+  return text + fmt::format("known: {} violation{}, of {} of the {} causes in {}{}\n",
+                            result.known_violations, result.known_violations == 1 ? "" : "s",
+                            in(BaselineEntry::State::seen), baseline.entries.size(), baseline.file,
+                            left > 0 ? fmt::format("; not looked for: {}", left) : "");
+}
+
+// The last line of a run that ends with 0.
+std::string conforms_text(const VerifyOptions& options, const VerifyResult& result) {
+  const std::string but = result.known_violations == 0
+                              ? ""
+                              : fmt::format(" but for {} known violation{}", result.known_violations,
+                                            result.known_violations == 1 ? "" : "s");
+  if (!options.shard.is_whole())
+    return fmt::format("{}: target {} conforms so far{} (seed {})\n", to_string(options.shard),
+                       options.target, but, options.seed);
+  const std::string policy = oracle::to_string(result.judging.policy);
+  const std::string_view other = but.empty() ? "" : "other ";
+  std::string text = fmt::format("target {} conforms{}: ", options.target, but);
+  text += result.judging.canonical
+              ? fmt::format("every {}output bit is what the contract says", other)
+              : fmt::format(
+                    "in every {}row, one inverse RMS that a faithful evaluation can reach explains every "
+                    "output bit",
+                    other);
+  text += fmt::format("{} (seed {})\n", policy == "native" ? "" : " by policy " + policy, options.seed);
+  if (names_a_plugin(options.target) && result.orders.empty())
+    text += "any order of summation was admitted; --order auto certifies the target's own and judges by it\n";
   return text;
 }
 
@@ -173,25 +186,6 @@ std::string learnt_text(const VerifyResult& result) {
                           limits);
   }
   return text;
-}
-
-// Everything that decides which cases a run judges and when it ends.
-nlohmann::ordered_json what_is_run(const VerifyOptions& options, const VerifyResult& result) {
-  nlohmann::ordered_json run = {{"target", options.target},
-                                {"judge", result.judging.canonical ? "canonical" : "witness"},
-                                {"policy", oracle::to_string(result.judging.policy)},
-                                {"seed", options.seed},
-                                {"seconds", options.seconds},
-                                {"corpus_files", result.corpus_files},
-                                {"keep_going", options.keep_going}};
-  if (!result.orders.empty()) run["orders"] = result.orders;
-  if (options.cases) run["cases"] = *options.cases;
-  if (options.property_cases) run["property_cases"] = *options.property_cases;
-  if (options.operation) run["operation"] = name_of(*options.operation);
-  if (options.dtype) run["dtype"] = name_of(*options.dtype);
-  if (options.witness) run["witness"] = *options.witness;
-  for (const Promise promise : options.demands) run["demand"].push_back(name_of(promise));
-  return run;
 }
 
 }  // namespace
@@ -221,113 +215,25 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   text += promises_text(result.promises);
   text += result.closing_words;
   for (const std::string& reason : result.unchecked) text += fmt::format("NOT CHECKED: {}\n", reason);
-  if (!result.findings.empty()) return text + violations_text(result) + learnt_text(result);
+  if (found_new(result))
+    return text + baseline_text(result) + violations_text(options, result) + learnt_text(result);
   text += learnt_text(result);
   for (const Combination& combination : result.uncovered) {
     text += fmt::format("NOT REACHED: {}\n", to_string(combination));
   }
   if (options.shard.is_whole()) text += missing_sizes_text(result.tally.sizes());
-  if (!options.shard.is_whole() && exit_code_of(result) == kAllGood) {
-    text += fmt::format("{}: target {} conforms so far (seed {})\n", to_string(options.shard), options.target,
-                        options.seed);
-  } else if (exit_code_of(result) == kAllGood) {
-    const std::string policy = oracle::to_string(result.judging.policy);
-    const std::string by = policy == "native" ? "" : fmt::format(" by policy {}", policy);
-    text +=
-        result.judging.canonical
-            ? fmt::format("target {} conforms: every output bit is what the contract says{} (seed {})\n",
-                          options.target, by, options.seed)
-            : fmt::format(
-                  "target {} conforms: in every row, one inverse RMS that a faithful evaluation can reach "
-                  "explains every output bit{} (seed {})\n",
-                  options.target, by, options.seed);
-    if (names_a_plugin(options.target) && result.orders.empty())
-      text +=
-          "any order of summation was admitted; --order auto certifies the target's own and judges by it\n";
-  }
+  text += baseline_text(result);
+  if (exit_code_of(result) == kAllGood) text += conforms_text(options, result);
   return text;
-}
-
-std::string to_json_text(const VerifyOptions& options, const VerifyResult& result) {
-  nlohmann::ordered_json document;
-  document["normproof_verify"] = 1;
-  document["target"] = options.target;
-  document["judge"] = result.judging.canonical ? "canonical" : "witness";
-  document["policy"] = oracle::to_string(result.judging.policy);
-  document["seed"] = options.seed;
-  document["seconds"] = result.seconds;
-  document["exit_code"] = exit_code_of(result);
-  document["total"] = to_json(result.tally.total());
-  const auto& wanted = result.combinations;
-  for (const Combination& combination : wanted) {
-    document["combinations"].push_back(to_json(combination, result.tally.of(combination)));
-  }
-  // Calls that no kernel ran or took, and what properties called besides the operation or dtype asked for.
-  document["other_calls"] = nlohmann::ordered_json::array();
-  const auto add_other = [&](const Combination& combination) {
-    const Counts counts = result.tally.of(combination);
-    if (counts.cases + counts.not_taken > 0 && std::ranges::find(wanted, combination) == wanted.end())
-      document["other_calls"].push_back(to_json(combination, counts));
-  };
-  for (Combination combination : all_combinations()) {
-    add_other(combination);
-    if (combination.path != KernelPath::vectorized) continue;
-    combination.path = KernelPath::automatic;
-    add_other(combination);
-  }
-  document["sizes"] = to_json(result.tally.sizes());
-  for (const Check& check : result.checks) {
-    document["checks"].push_back({{"group", check.group},
-                                  {"name", check.name},
-                                  {"passed", check.passed},
-                                  {"cases", check.cases},
-                                  {"seconds", check.seconds},
-                                  {"message", check.message}});
-    if (!check.skipped.empty()) document["checks"].back()["skipped"] = check.skipped;
-  }
-  document["stopped_early"] = result.stopped_early;
-  if (result.stopped_by != 0) document["stopped_by"] = fmt::format("SIG{}", sigabbrev_np(result.stopped_by));
-  document["violations_found"] = result.violations;
-  document["findings"] = nlohmann::ordered_json::array();
-  for (const Finding& finding : result.findings) {
-    document["findings"].push_back({{"found_by", finding.found_by},
-                                    {"message", finding.message},
-                                    {"file", finding.file.string()},
-                                    {"count", finding.count()},
-                                    {"also_found_by", finding.also_found_by}});
-    // The repro itself, for who has only this file.
-    if (!finding.file.empty()) {
-      document["findings"].back()["case"] = nlohmann::ordered_json::parse(case_to_json(finding.test_case));
-    }
-  }
-  document["promises"] = promises_json(result.promises);
-  document["target_says"] = result.closing_words;
-  for (const Learnt& learnt : result.learnt) {
-    document["learnt"].push_back({{"operation", name_of(learnt.operation)},
-                                  {"dtype", name_of(learnt.dtype)},
-                                  {"calls", learnt.found.calls},
-                                  {"found", learnt.found.lines},
-                                  {"limits", limits_text(learnt.found.limits)}});
-  }
-  if (!result.findings.empty()) {
-    document["first_violation"] = {{"cases", result.cases_to_first_violation},
-                                   {"seconds", result.seconds_to_first_violation},
-                                   {"processor_seconds", result.processor_seconds_to_first_violation}};
-  }
-  document["unchecked"] = result.unchecked;
-  describe_run(document, options.shard, what_is_run(options, result));
-  if (result.merged_from > 0) document["shard"]["merged_from"] = result.merged_from;
-  return json_text(document, 2) + "\n";
 }
 
 void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result) {
   const auto failures = std::count_if(result.checks.begin(), result.checks.end(),
-                                      [](const Check& check) { return !check.passed; });
+                                      [](const Check& check) { return !check.passed && !check.known; });
   const auto skipped = std::count_if(result.checks.begin(), result.checks.end(), [](const Check& check) {
-    return check.passed && !check.skipped.empty();
+    return check.known || (check.passed && !check.skipped.empty());
   });
-  const std::size_t errors =
-      result.unchecked.size() + (result.findings.empty() ? result.uncovered.size() : 0);
+  const std::size_t errors = result.unchecked.size() + (found_new(result) ? 0 : result.uncovered.size());
   std::string text = fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n"
       "  <testsuite name=\"normproof verify {}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" "
@@ -338,7 +244,9 @@ void write_junit(const std::string& path, const VerifyOptions& options, const Ve
   for (const Check& check : result.checks) {
     text += fmt::format("    <testcase classname=\"{}\" name=\"{}\" time=\"{:.3f}\"", check.group,
                         html::escaped(check.name), check.seconds);
-    text += check.passed && !check.skipped.empty()
+    text += check.known ? fmt::format("><skipped message=\"known, in {}\"/></testcase>\n",
+                                      html::escaped(result.baseline->file))
+            : check.passed && !check.skipped.empty()
                 ? fmt::format("><skipped message=\"{}\"/></testcase>\n", html::escaped(check.skipped))
             : check.passed ? "/>\n"
                            : fmt::format("><failure message=\"violation\">{}</failure></testcase>\n",
@@ -349,7 +257,7 @@ void write_junit(const std::string& path, const VerifyOptions& options, const Ve
                         group, html::escaped(name), html::escaped(message));
   };
   for (const std::string& reason : result.unchecked) error_case("unchecked", reason, "not checked");
-  if (result.findings.empty()) {
+  if (!found_new(result)) {
     for (const Combination& combination : result.uncovered) {
       error_case("coverage", to_string(combination), "no row was compared");
     }
@@ -358,8 +266,23 @@ void write_junit(const std::string& path, const VerifyOptions& options, const Ve
   write_text_atomically(path, text);
 }
 
+bool found_new(const VerifyResult& result) {
+  return std::ranges::any_of(result.findings, [](const Finding& finding) { return !finding.known; });
+}
+
+void conclude_coverage(VerifyResult& result) {
+  result.uncovered = result.tally.uncovered(result.combinations);
+  result.hidden.clear();
+  if (!result.baseline) return;
+  std::erase_if(result.uncovered, [&](const Combination& combination) {
+    const bool ends_in_violations = result.tally.of(combination).violations > 0;
+    if (ends_in_violations) result.hidden.push_back(combination);
+    return ends_in_violations;
+  });
+}
+
 int exit_code_of(const VerifyResult& result) {
-  if (!result.findings.empty()) return kViolationFound;
+  if (found_new(result)) return kViolationFound;
   if (result.stopped_by != 0) return exit_code_of_stop(result.stopped_by);
   return result.uncovered.empty() && result.unchecked.empty() ? kAllGood : kCouldNotRun;
 }

@@ -44,6 +44,11 @@ class Verification {
       : options_(options),
         target_(judged(recorded(make_target(options.target)), options.judge)),
         combinations_(combinations_of(*target_, options.operation, options.dtype)) {
+    if (!options.baseline.empty()) {
+      const Judging judging = target_->judging();
+      result_.baseline =
+          read_baseline(options.baseline, {judging.canonical, oracle::to_string(judging.policy)});
+    }
     if (combinations_.empty()) {
       throw TargetError(fmt::format("target {} takes {}", options.target,
                                     options.operation || options.dtype
@@ -61,6 +66,7 @@ class Verification {
   void judge_sizes();
   void judge_random_cases();
   void observe_promises();
+  void try_unseen_entries();
   void learn();
   std::unique_ptr<Target> recorded(std::unique_ptr<Target> target);
   void note_stop();
@@ -89,11 +95,12 @@ VerifyResult Verification::run() {
   if (!stop()) judge_known_orders();
   if (!stop()) judge_sizes();
   if (!stop()) judge_random_cases();
+  if (!stop() && result_.baseline) try_unseen_entries();
   progress_.clear();
   result_.combinations = combinations_;
   // What one shard does not reach, or the target does not take of it, another may.
   if (options_.shard.is_whole()) {
-    result_.uncovered = result_.tally.uncovered(combinations_);
+    conclude_coverage(result_);
     const Counts total = result_.tally.total();
     if (!stop() && total.rows == 0 && total.not_taken > 0)
       result_.unchecked.push_back(fmt::format("the target took none of {} cases", total.not_taken));
@@ -127,9 +134,10 @@ void Verification::learn() {
   };
   for (const Finding& finding : result_.findings) {
     const Case& found = finding.test_case;
-    if (!finding.causes.empty()) ask(found.operation, found.dtype, found.weight_dtype, found.quantized_dtype);
+    if (!finding.known && !finding.causes.empty())
+      ask(found.operation, found.dtype, found.weight_dtype, found.quantized_dtype);
   }
-  if (result_.findings.empty() && result_.tally.total().not_taken > 0) {
+  if (!found_new(result_) && result_.tally.total().not_taken > 0) {
     for (const Combination& each : combinations_)
       ask(each.operation, each.dtype, each.weight_dtype, each.quantized_dtype);
   }
@@ -206,7 +214,7 @@ void Verification::replay_corpus() {
     if (evaluation.violates()) {
       check.message = describe(test_case, evaluation);
       violations_.note_first();
-      violations_.record(test_case, "corpus case " + name, {}, evaluation);
+      check.known = violations_.record(test_case, "corpus case " + name, {}, evaluation);
     }
     result_.checks.push_back(std::move(check));
     const Counts total = result_.tally.total();
@@ -255,15 +263,42 @@ void Verification::check_properties() {
       violations_.note_first();
       const std::string found_by = fmt::format("property {}: {}", property.name, property.sentence);
       if (outcome.counterexample) {
-        violations_.record(*outcome.counterexample, found_by, outcome.message, outcome.seen);
+        check.known = violations_.record(*outcome.counterexample, found_by, outcome.message, outcome.seen);
       } else {
-        violations_.record({{}, found_by, outcome.message, {}},
-                           fmt::format("VIOLATION found by {}\n{}", found_by, outcome.message));
+        check.known = violations_.record({{}, found_by, outcome.message, {}},
+                                         fmt::format("VIOLATION found by {}\n{}", found_by, outcome.message));
       }
     }
     // Of an operation that was not asked for, or nothing that the target takes: not a check.
     if (outcome.cases > 0 || !outcome.holds) result_.checks.push_back(std::move(check));
     if (stop()) return;
+  }
+}
+
+// A known violation that did not show up: its own repro shows whether it is there.
+void Verification::try_unseen_entries() {
+  std::vector<BaselineEntry>& entries = result_.baseline->entries;
+  for (std::size_t i = 0; i < entries.size() && !stop(); ++i) {
+    BaselineEntry& entry = entries[i];
+    const std::optional<Case> repro = entry.repro;
+    if (entry.state == BaselineEntry::State::seen || !options_.shard.takes(static_cast<std::int64_t>(i)))
+      continue;
+    if (!repro) {
+      const Cause& cause = entry.causes.front();
+      if ((!options_.operation || cause.operation == *options_.operation) &&
+          (!options_.dtype || cause.dtype == *options_.dtype))
+        entry.state = BaselineEntry::State::not_seen;
+      continue;
+    }
+    if (!selected(*repro)) continue;
+    const Evaluation evaluation = evaluate(*repro, *target_);
+    result_.tally.add(*repro, evaluation);
+    if (evaluation.outcome == Evaluation::Outcome::not_taken) continue;
+    if (evaluation.violates()) {
+      violations_.note_first();
+      violations_.record(*repro, "its repro in " + options_.baseline, {}, evaluation);
+    }
+    if (entry.state != BaselineEntry::State::seen) entry.state = BaselineEntry::State::not_seen;
   }
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/baseline.h"
 #include "cli/commands.h"
 #include "cli/finding.h"
 #include "corpus/case.h"
@@ -33,7 +34,9 @@ struct VerifyOptions {
   // Judge the random cases with the witness judge too; not given: where the target is not the CPU's own.
   std::optional<bool> witness;
   std::vector<Promise> demands;  // promises about several calls whose breach is a violation
-  bool keep_going = false;       // do not stop at the first violation; count all
+  bool keep_going = false;       // do not stop at the first violation that is not known; count all
+  bool every_cause = false;      // of random cases one finding of each cause, in place of the first few
+  std::string baseline;          // file of violations that are known; empty: none is
   bool shrink = true;            // violating cases, before they are stored
 };
 
@@ -46,6 +49,7 @@ struct Check {
   double seconds = 0;
   std::string message;    // of a failure
   std::string skipped{};  // why it has no answer, though nothing failed: "not compared: ..."
+  bool known = false;     // it failed by known violations alone
 };
 
 // What was learnt of the calls that a foreign target does not take.
@@ -60,9 +64,12 @@ struct VerifyResult {
   std::vector<Check> checks;
   std::vector<Finding> findings;
   std::int64_t violations = 0;  // corpus cases, properties and random cases; not all need be among `findings`
+  std::int64_t known_violations = 0;      // of them, those whose cause is in the baseline
+  std::optional<BaselineUse> baseline;    // where one was given
   std::vector<Combination> combinations;  // that the target must reach
   std::vector<Combination>
-      uncovered;  // of these, those that no compared row has reached; of a whole run only
+      uncovered;                    // of these, those that no compared row has reached; of a whole run only
+  std::vector<Combination> hidden;  // the same, where each call ended in a known violation
   std::vector<std::string> unchecked;  // corpus files and properties, with the reason
   std::string closing_words;           // of the target
   std::vector<Learnt> learnt;          // where something was
@@ -92,8 +99,12 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result);
 std::string to_json_text(const VerifyOptions& options, const VerifyResult& result);
 // Written atomically. Throws std::system_error naming the file.
 void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result);
-// kAllGood, kViolationFound, kCouldNotRun where something was left unchecked, or that of a signal that
-// stopped the run before a violation was found.
+// Whether there is a finding that is not known.
+bool found_new(const VerifyResult& result);
+// Fills in `uncovered` and `hidden`.
+void conclude_coverage(VerifyResult& result);
+// kAllGood, kViolationFound where one was found that is not known, kCouldNotRun where something was left
+// unchecked, or that of a signal that stopped the run before a violation was found.
 int exit_code_of(const VerifyResult& result);
 
 }  // namespace normproof

@@ -37,7 +37,10 @@ struct Failure {
   Case test_case;
   std::string message;  // of the witness judge alone
   Evaluation seen;
+  std::optional<Cause> cause{};  // where causes are told apart
+  bool known = false;
 };
+constexpr std::size_t kMostNewCauses = 64;
 
 // What a case costs, in elements: a row has a cost of its own. From so much on the time can be measured.
 constexpr double kCostOfRow = 16, kMeasurableCost = 1 << 16;
@@ -51,6 +54,11 @@ struct NumberedCase {
   CaseTensors tensors;
 };
 
+struct CauseCount {
+  Cause cause;
+  std::int64_t count = 0;
+};
+
 class StageRun {
  public:
   StageRun(const CaseStage& stage, const StageContext& context)
@@ -58,6 +66,7 @@ class StageRun {
         context_(context),
         begin_(context.clock.seconds()),
         before_(context.result.tally),
+        by_cause_(context.options.every_cause || context.result.baseline),
         witness_(context.target.judging().canonical &&
                  context.options.witness.value_or(context.target.prefers_long_cases())) {}
 
@@ -65,10 +74,24 @@ class StageRun {
     const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     const int threads = context_.options.threads > 0 ? context_.options.threads
                                                      : cores * context_.target.calls_at_once_per_core();
-    on_threads(threads, [this] { work(); });
-    if (error_) std::rethrow_exception(error_);
+    const std::int64_t violations = context_.result.violations, known = context_.result.known_violations;
+    do {
+      stop_workers_ = false;
+      on_threads(threads, [this] { work(); });
+      if (error_) std::rethrow_exception(error_);
+      seconds_ = context_.clock.seconds() - begin_;
+      record_failures();
+      // What has stopped the workers may, when it is small, be known.
+    } while (stop_workers_ && !context_.result.stopped_early && !stop_is_requested());
     add_checks();
-    record_failures();
+    VerifyResult& result = context_.result;
+    const std::int64_t known_here = known_failing();
+    // Who stops at the first new one counts no more of them.
+    const std::int64_t new_here = result.stopped_early
+                                      ? (result.violations - violations) - (result.known_violations - known)
+                                      : failing_ - known_here;
+    result.known_violations = known + known_here;
+    result.violations = violations + known_here + new_here;
   }
 
  private:
@@ -77,6 +100,8 @@ class StageRun {
   void judge_batch(const std::vector<NumberedCase>& batch, double now, Tally& tally);
   void note(const NumberedCase& failing, std::string objection, const Evaluation& evaluation);
   void show(std::int64_t index, double now);
+  void keep(std::int64_t index, Failure failure, const Evaluation& seen);
+  std::int64_t known_failing(std::optional<std::pair<Operation, DType>> of = {}) const;
   void add_checks();
   void record_failures();
 
@@ -84,7 +109,9 @@ class StageRun {
   const StageContext& context_;
   const double begin_;
   const Tally before_;
-  const bool witness_;  // judge by the witness judge, too
+  double seconds_ = 0;
+  const bool by_cause_;  // tell the causes of what fails apart
+  const bool witness_;   // judge by the witness judge, too
   std::atomic<std::int64_t> next_{0};
   std::atomic<bool> stop_workers_{false};
   std::atomic<std::int64_t> elements_{0};
@@ -92,6 +119,7 @@ class StageRun {
   std::mutex mutex_;                          // guards what follows, and printing
   std::map<std::int64_t, Failure> failures_;  // by index: the lowest, at most kMostRandomFindings
   std::int64_t failing_ = 0;                  // all of them
+  std::vector<CauseCount> causes_;            // of all that fail, where they are told apart
   std::exception_ptr error_;
 };
 
@@ -135,12 +163,44 @@ void StageRun::judge_batch(const std::vector<NumberedCase>& batch, double now, T
 
 void StageRun::note(const NumberedCase& failing, std::string objection, const Evaluation& evaluation) {
   const std::lock_guard lock(mutex_);
-  context_.violations.note_first();
   ++failing_;
-  if (!context_.options.keep_going) stop_workers_ = true;
-  if (failures_.size() == kMostRandomFindings && failing.index > failures_.rbegin()->first) return;
-  failures_[failing.index] = {failing.test_case, std::move(objection), evaluation};
-  if (failures_.size() > kMostRandomFindings) failures_.erase(std::prev(failures_.end()));
+  Failure failure{failing.test_case, std::move(objection), {}};
+  if (by_cause_ && evaluation.violates()) {
+    const Case& shown = failing.test_case;
+    failure.cause = {identity_of(shown, evaluation), shown.operation, shown.dtype};
+    failure.known = context_.violations.is_known(*failure.cause);
+    const auto same = std::ranges::find(causes_, *failure.cause, &CauseCount::cause);
+    if (same != causes_.end())
+      ++same->count;
+    else
+      causes_.push_back({*failure.cause, 1});
+  }
+  if (!failure.known) {
+    context_.violations.note_first();
+    if (!context_.options.keep_going) stop_workers_ = true;
+  }
+  keep(failing.index, std::move(failure), evaluation);
+}
+
+// The lowest numbers; where causes are told apart, the lowest of each. New ones are limited: they have
+// outputs, which take memory.
+void StageRun::keep(std::int64_t index, Failure failure, const Evaluation& seen) {
+  if (failure.cause) {
+    const auto same =
+        std::ranges::find_if(failures_, [&](const auto& each) { return each.second.cause == failure.cause; });
+    if (same != failures_.end() && index > same->first) return;
+    if (same != failures_.end()) failures_.erase(same);
+  }
+  const auto is_new = [](const auto& each) { return !each.second.known; };
+  const std::size_t most = by_cause_ ? kMostNewCauses : kMostRandomFindings;
+  if (!failure.known && static_cast<std::size_t>(std::ranges::count_if(failures_, is_new)) == most) {
+    const auto last = std::prev(std::ranges::find_if(failures_.rbegin(), failures_.rend(), is_new).base());
+    if (index > last->first) return;
+    failures_.erase(last);
+  }
+  failure.seen = seen;
+  if (failure.known) failure.seen.run.outputs = {};  // nobody looks at them
+  failures_.insert_or_assign(index, std::move(failure));
 }
 
 void StageRun::show(std::int64_t index, double now) {
@@ -181,17 +241,28 @@ void StageRun::add_checks() {
                   fmt::format("{} {}", name_of(operation), name_of(dtype)),
                   now.violations == then.violations,
                   now.cases - then.cases,
-                  context_.clock.seconds() - begin_,
+                  seconds_,
                   {}};
-      if (!check.passed) check.message = fmt::format("{} cases violate", now.violations - then.violations);
+      const std::int64_t violating = now.violations - then.violations;
+      if (!check.passed) check.message = fmt::format("{} cases violate", violating);
+      check.known = violating > 0 && violating == known_failing(std::pair(operation, dtype));
       context_.result.checks.push_back(std::move(check));
     }
   }
 }
 
+// Of the failing cases, of one operation and dtype or of all, those whose cause is known by now.
+std::int64_t StageRun::known_failing(std::optional<std::pair<Operation, DType>> of) const {
+  std::int64_t count = 0;
+  for (const CauseCount& each : causes_) {
+    const bool counts = !of || *of == std::pair(each.cause.operation, each.cause.dtype);
+    if (counts && context_.violations.is_known(each.cause)) count += each.count;
+  }
+  return count;
+}
+
 // The lowest index first: what is reported does not depend on which worker was faster.
 void StageRun::record_failures() {
-  const auto violations_before = context_.result.violations;
   for (const auto& [index, failure] : failures_) {
     context_.violations.record(failure.test_case,
                                fmt::format("{} {} of seed {}", stage_.name, index, context_.options.seed),
@@ -199,7 +270,7 @@ void StageRun::record_failures() {
     // Who is stopped by a signal records all the same, without shrinking.
     if (context_.result.stopped_early) return;
   }
-  context_.result.violations = violations_before + failing_;
+  failures_.clear();
 }
 
 }  // namespace

@@ -20,19 +20,55 @@ void Violations::note_first() {
   result_.cases_to_first_violation = std::max<std::int64_t>(result_.tally.total().cases, 1);
 }
 
-// Where a finding of this cause is there already, counts the violation with it: it has a repro.
-bool Violations::counts_as_known(const Cause& cause, const Cause& found, const std::string& found_by) {
-  const auto known = std::ranges::find_if(result_.findings, [&](const Finding& finding) {
-    return std::ranges::find(finding.causes, cause) != finding.causes.end();
-  });
-  if (known == result_.findings.end()) return false;
-  if (cause != found) known->causes.push_back(found);
-  known->also_found_by.push_back(found_by);
-  ++result_.violations;
-  return true;
+namespace {
+
+bool has(const std::vector<Cause>& causes, const Cause& cause) {
+  return std::ranges::find(causes, cause) != causes.end();
 }
 
-void Violations::record(const Case& failing, std::string found_by, const std::string& message,
+}  // namespace
+
+bool Violations::is_known(const Cause& cause) const {
+  return result_.baseline && std::ranges::any_of(result_.baseline->entries, [&](const BaselineEntry& entry) {
+           return has(entry.causes, cause);
+         });
+}
+
+std::optional<bool> Violations::join(const Cause& cause, const Cause& found, Finding& finding) {
+  const auto of_cause = [&](const auto& each) { return has(each.causes, cause); };
+  const auto same = std::ranges::find_if(result_.findings, of_cause);
+  if (same == result_.findings.end()) {
+    if (!is_known(cause)) return std::nullopt;
+    record_known(*std::ranges::find_if(result_.baseline->entries, of_cause), found, std::move(finding));
+    return true;
+  }
+  if (cause != found) same->causes.push_back(found);
+  same->also_found_by.push_back(finding.found_by);
+  ++result_.violations;
+  if (same->known) ++result_.known_violations;
+  return same->known;
+}
+
+void Violations::record_known(BaselineEntry& entry, const Cause& found, Finding finding) {
+  entry.state = BaselineEntry::State::seen;
+  if (!has(entry.causes, found)) entry.causes.push_back(found);
+  finding.known = true;
+  finding.causes = entry.causes;
+  finding.message = entry.says + "\n";
+  finding.test_case.name = entry.repro ? entry.repro->name : "";
+  fmt::print("known: {} (found by {})\n", entry.says, finding.found_by);
+  std::fflush(stdout);
+  // What the clock said of it was not the first violation of the run.
+  if (!found_new(result_)) {
+    result_.cases_to_first_violation = 0;
+    result_.seconds_to_first_violation = result_.processor_seconds_to_first_violation = 0;
+  }
+  result_.findings.push_back(std::move(finding));
+  ++result_.violations;
+  ++result_.known_violations;
+}
+
+bool Violations::record(const Case& failing, std::string found_by, const std::string& message,
                         std::optional<Evaluation> seen) {
   progress_.clear();
   const std::vector<Case> before = recorder_ != nullptr ? recorder_->recent() : std::vector<Case>{};
@@ -44,7 +80,7 @@ void Violations::record(const Case& failing, std::string found_by, const std::st
   finding.message = message.empty() ? "" : message + "\n";
   if (evaluation.violates()) {
     const Cause found{identity_of(failing, evaluation), failing.operation, failing.dtype};
-    if (counts_as_known(found, found, finding.found_by)) return;
+    if (const auto known = join(found, found, finding)) return *known;
     Shrunk shrunk{failing, false};
     if (options_.shrink) {
       shrunk = shrink_violation(failing, found.violation, target_, evaluation,
@@ -52,10 +88,13 @@ void Violations::record(const Case& failing, std::string found_by, const std::st
       finding.test_case = shrunk.test_case;
     }
     const Cause smallest{found.violation, finding.test_case.operation, finding.test_case.dtype};
-    if (counts_as_known(smallest, found, finding.found_by)) return;
+    if (const auto known = join(smallest, found, finding)) return *known;
     finding.causes = {found, smallest};
     finding.message += describe(finding.test_case, evaluation);
     if (shrunk.stopped_early) finding.message += "  " + stopped_early_text({});
+  } else {
+    const Cause cause = causes_of(finding).front();
+    if (const auto known = join(cause, cause, finding)) return *known;
   }
   try {
     store_finding(finding, options_.findings, target_, evaluation);
@@ -66,16 +105,21 @@ void Violations::record(const Case& failing, std::string found_by, const std::st
                                             : fmt::format("  it could not be replayed: {}\n", error.what());
   }
   const std::string text = finding_text(finding, target_);
-  record(std::move(finding), text);
+  return record(std::move(finding), text);
 }
 
-void Violations::record(Finding finding, const std::string& text) {
+bool Violations::record(Finding finding, const std::string& text) {
   progress_.clear();
+  if (finding.causes.empty()) {
+    const Cause cause = causes_of(finding).front();
+    if (const auto known = join(cause, cause, finding)) return *known;
+  }
   fmt::print("{}\n", text);
   std::fflush(stdout);
   result_.findings.push_back(std::move(finding));
   ++result_.violations;
   if (!options_.keep_going) result_.stopped_early = true;
+  return false;
 }
 
 }  // namespace normproof

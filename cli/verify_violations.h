@@ -45,14 +45,20 @@ class Violations {
   void note_first();
   // Shrinks and stores a violating case, judged from what was seen when it was found: the target need not do
   // it again. `message` comes before the judge's description where the judge alone does not see the violation
-  // (a property about two runs, say); then nothing may have been `seen` of the case by itself.
-  void record(const Case& failing, std::string found_by, const std::string& message,
+  // (a property about two runs, say); then nothing may have been `seen` of the case by itself. Returns
+  // whether it is known.
+  bool record(const Case& failing, std::string found_by, const std::string& message,
               std::optional<Evaluation> seen);
   // One without a case of its own; prints `text`.
-  void record(Finding finding, const std::string& text);
+  bool record(Finding finding, const std::string& text);
+  // Whether a violation of this cause is known.
+  bool is_known(const Cause& cause) const;
 
  private:
-  bool counts_as_known(const Cause& cause, const Cause& found, const std::string& found_by);
+  // Adds the violation to the finding of its cause, which is made where the cause is in the baseline. Returns
+  // whether it is known; nothing where it is a finding of its own.
+  std::optional<bool> join(const Cause& cause, const Cause& found, Finding& finding);
+  void record_known(BaselineEntry& entry, const Cause& found, Finding finding);
 
   const VerifyOptions& options_;
   Target& target_;

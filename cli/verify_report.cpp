@@ -267,7 +267,8 @@ void write_junit(const std::string& path, const VerifyOptions& options, const Ve
 }
 
 bool found_new(const VerifyResult& result) {
-  return std::ranges::any_of(result.findings, [](const Finding& finding) { return !finding.known; });
+  return result.violations > result.known_violations ||
+         std::ranges::any_of(result.findings, [](const Finding& finding) { return !finding.known; });
 }
 
 void conclude_coverage(VerifyResult& result) {

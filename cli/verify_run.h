@@ -99,7 +99,7 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result);
 std::string to_json_text(const VerifyOptions& options, const VerifyResult& result);
 // Written atomically. Throws std::system_error naming the file.
 void write_junit(const std::string& path, const VerifyOptions& options, const VerifyResult& result);
-// Whether there is a finding that is not known.
+// Whether there is a violation that is not known.
 bool found_new(const VerifyResult& result);
 // Fills in `uncovered` and `hidden`.
 void conclude_coverage(VerifyResult& result);

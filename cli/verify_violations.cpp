@@ -37,11 +37,16 @@ bool Violations::is_known(const Cause& cause) const {
 std::optional<bool> Violations::join(const Cause& cause, const Cause& found, Finding& finding) {
   const auto of_cause = [&](const auto& each) { return has(each.causes, cause); };
   const auto same = std::ranges::find_if(result_.findings, of_cause);
-  if (same == result_.findings.end()) {
-    if (!is_known(cause)) return std::nullopt;
-    record_known(*std::ranges::find_if(result_.baseline->entries, of_cause), found, std::move(finding));
-    return true;
+  if (is_known(cause)) {
+    // What shrinks to a known violation is known from now on.
+    BaselineEntry& entry = *std::ranges::find_if(result_.baseline->entries, of_cause);
+    if (!has(entry.causes, found)) entry.causes.push_back(found);
+    if (same == result_.findings.end()) {
+      record_known(entry, std::move(finding));
+      return true;
+    }
   }
+  if (same == result_.findings.end()) return std::nullopt;
   if (cause != found) same->causes.push_back(found);
   same->also_found_by.push_back(finding.found_by);
   ++result_.violations;
@@ -49,9 +54,8 @@ std::optional<bool> Violations::join(const Cause& cause, const Cause& found, Fin
   return same->known;
 }
 
-void Violations::record_known(BaselineEntry& entry, const Cause& found, Finding finding) {
+void Violations::record_known(BaselineEntry& entry, Finding finding) {
   entry.state = BaselineEntry::State::seen;
-  if (!has(entry.causes, found)) entry.causes.push_back(found);
   finding.known = true;
   finding.causes = entry.causes;
   finding.message = entry.says + "\n";

@@ -58,7 +58,7 @@ class Violations {
   // Adds the violation to the finding of its cause, which is made where the cause is in the baseline. Returns
   // whether it is known; nothing where it is a finding of its own.
   std::optional<bool> join(const Cause& cause, const Cause& found, Finding& finding);
-  void record_known(BaselineEntry& entry, const Cause& found, Finding finding);
+  void record_known(BaselineEntry& entry, Finding finding);
 
   const VerifyOptions& options_;
   Target& target_;

@@ -66,6 +66,21 @@ class VerifyCommands(ProgramTest):
                 explanation = self.run_program("explain", repro, "--target", target, code=1)
                 self.assertIn("weight=fp32", explanation)
 
+    def test_what_shrinks_to_a_known_violation_is_known(self):
+        os.mkdir(self.path("none"))
+        with open(self.path("none/one.json"), "w") as file:
+            json.dump({"normproof_case": 1, "operation": "rms_norm", "dtype": "bf16", "shape": [1, 1], "epsilon": 1e-6,
+                       "input": {"bits": ["3f80"]}}, file)
+        run = ("verify", "--target", f"mutant:{STORY[0]}", "--corpus", "none", "--seconds", "0", "--property-cases", "1")
+        self.run_program(*run, "--op", "rms_norm", "--cases", "400", "--seed", "1", "--write-baseline", "known.json", code=1)
+        # The fused operation has the same bug, and its cases shrink to the unfused one.
+        self.run_program(*run, "--cases", "600", "--seed", "2", "--baseline", "known.json", "--json", "v.json", code=0)
+        with open(self.path("v.json")) as file:
+            report = json.load(file)
+        known = [check["name"] for check in report["checks"] if check.get("known") and check["group"] == "random"]
+        self.assertIn("fused_add_rms_norm bf16", known)
+        self.assertEqual(report["violations_found"], report["baseline"]["known_violations"])
+
     def test_wrong_usage_is_2_and_names_the_value(self):
         self.assertIn("nonsense", self.run_program("verify", "--op", "nonsense", code=2))
         self.assertIn("-1", self.run_program("verify", "--seconds", "-1", code=2))

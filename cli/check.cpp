@@ -34,7 +34,7 @@ struct CheckOptions {
   std::vector<std::string> files;
   JudgingOptions judging;
   std::optional<std::int64_t> rows;
-  bool canonical = false;
+  bool canonical = false, witness = false;  // neither: as the file says
   std::string json, html;
   bool quiet = false;
   int threads = 1;
@@ -138,6 +138,14 @@ std::string print_differences(const DifferenceHistogram& histogram, const std::s
                      shell_quoted(file), first.row, first.column);
 }
 
+// Which of what is demanded the file says.
+std::string demand_text(const GivenOutputs& given, const CheckOptions& options) {
+  const bool judge_of_file = given.canonical_of_file && !options.canonical && !options.witness;
+  if (given.policy_of_file && judge_of_file) return ", both as the file demands";
+  if (given.policy_of_file) return ", policy as the file demands";
+  return judge_of_file ? ", order as the file demands" : "";
+}
+
 FileReport check_by_witness(const std::string& file, const GivenOutputs& given, const CheckOptions& options,
                             const JudgeRowsOptions& judge_options) {
   const Case& test_case = given.test_case;
@@ -172,7 +180,8 @@ FileReport check_by_witness(const std::string& file, const GivenOutputs& given, 
   if (options.quiet && !report.violates) return report;
 
   fmt::print("{}: {}\n", file, subject_of(test_case));
-  fmt::print("  policy {}; {}\n", oracle::to_string(given.policy), model_text(given.policy.inverse_root));
+  fmt::print("  policy {}; {}{}\n", oracle::to_string(given.policy), model_text(given.policy.inverse_root),
+             demand_text(given, options));
   fmt::print("  rows: {}, conforming {}, rounding violations {}, scale violations {}", verdict.rows,
              verdict.conforming_rows(), verdict.rounding_violations, verdict.scale_violations);
   if (verdict.conforming_rows() > 0) {
@@ -215,8 +224,8 @@ FileReport check_canonically(const std::string& file, const GivenOutputs& given,
     report.html = check_section(file, given, verdict, picture ? &*picture : nullptr);
   }
   if (options.quiet && !report.violates) return report;
-  fmt::print("{}: {}\n  policy {}; canonical order\n", file, subject_of(given.test_case),
-             oracle::to_string(given.policy));
+  fmt::print("{}: {}\n  policy {}; canonical order{}\n", file, subject_of(given.test_case),
+             oracle::to_string(given.policy), demand_text(given, options));
   fmt::print("  rows: {}, elements {}, differing {}\n", verdict.rows, verdict.elements, verdict.mismatches);
   for (const auto& mismatch : verdict.first_mismatches) fmt::print("  {}\n", mismatch_line(mismatch));
   const auto listed = static_cast<std::int64_t>(verdict.first_mismatches.size());
@@ -227,7 +236,10 @@ FileReport check_canonically(const std::string& file, const GivenOutputs& given,
 GivenOutputs first_rows(GivenOutputs given, std::int64_t rows) {
   if (rows >= given.test_case.rows()) return given;
   RowSlice slice = slice_rows(given.test_case, given.tensors, given.outputs, 0, rows);
-  return {std::move(slice.test_case), std::move(slice.tensors), std::move(slice.outputs), given.policy};
+  given.test_case = std::move(slice.test_case);
+  given.tensors = std::move(slice.tensors);
+  given.outputs = std::move(slice.outputs);
+  return given;
 }
 
 FileReport check_file(const std::string& file, const CheckOptions& options) {
@@ -241,13 +253,17 @@ FileReport check_file(const std::string& file, const CheckOptions& options) {
                   static_cast<double>(rows) / static_cast<double>(given.test_case.rows()));
     if (rows == given.test_case.rows()) progress.clear();
   };
-  FileReport report = options.canonical ? check_canonically(file, given, options, judge_options)
-                                        : check_by_witness(file, given, options, judge_options);
+  // An order that is given is a demand, too.
+  const bool as_file = given.canonical_of_file && !options.witness && options.judging.order.empty();
+  const bool canonical = options.canonical || as_file;
+  FileReport report = canonical ? check_canonically(file, given, options, judge_options)
+                                : check_by_witness(file, given, options, judge_options);
   Json json = {{"file", file},
                {"operation", name_of(given.test_case.operation)},
                {"dtype", name_of(given.test_case.dtype)},
                {"hidden_size", given.test_case.hidden_size()},
                {"policy", oracle::to_string(given.policy)},
+               {"policy_of_file", given.policy_of_file},
                {"conforms", !report.violates}};
   json.update(report.json);
   report.json = std::move(json);
@@ -312,8 +328,14 @@ Action add_check(CLI::App& command) {
   command.add_option("files", options->files, "Dumps (*.safetensors), or case files (*.json) with outputs")
       ->required();
   add_judging_options(command, options->judging, true);
-  command.add_flag("--canonical", options->canonical,
-                   "Demand the canonical order of summation: every bit is then determined");
+  CLI::Option* canonical =
+      command.add_flag("--canonical", options->canonical,
+                       "Demand the canonical order of summation: every bit is then determined");
+  command
+      .add_flag(
+          "--witness", options->witness,
+          "Demand no order of summation, whatever the file says (default: what the file says, else none)")
+      ->excludes(canonical);
   command.add_option("--rows", options->rows, "Judge only the first N rows")
       ->check(CLI::Range(std::int64_t{0}, INT64_MAX));
   command.add_option("--json", options->json, "Write the verdicts to this file");

@@ -14,6 +14,8 @@
 namespace normproof {
 namespace {
 
+bool is_case_file(const std::string& file) { return std::filesystem::path(file).extension() == ".json"; }
+
 std::optional<std::uint32_t> epsilon_bits(const JudgingOptions& options) {
   if (options.epsilon.empty()) return std::nullopt;
   const auto bits = fp32_bits_from_text(options.epsilon);
@@ -24,13 +26,20 @@ std::optional<std::uint32_t> epsilon_bits(const JudgingOptions& options) {
   return bits;
 }
 
-// Case and, where the file has one, its policy as text.
-Dump read_file(const std::string& file, const JudgingOptions& options) {
+// Case and what the file demands of it.
+struct FileContents {
+  Case test_case;
+  Demand demand;
+};
+
+FileContents read_file(const std::string& file, const JudgingOptions& options) {
   const auto epsilon = epsilon_bits(options);
-  if (std::filesystem::path(file).extension() != ".json") {
-    return read_dump(file, {operation_from_name(options.operation), epsilon});
+  if (!is_case_file(file)) {
+    Dump dump = read_dump(file, {operation_from_name(options.operation), epsilon});
+    return {std::move(dump.test_case), {std::move(dump.policy), false}};
   }
-  Dump result{read_case(file), std::nullopt};
+  FileContents result;
+  result.test_case = read_case(file, &result.demand);
   Case& test_case = result.test_case;
   if (!test_case.outputs) {
     throw CaseError(file, CaseError("$.outputs",
@@ -60,6 +69,7 @@ oracle::Policy policy_of(const std::string& file, const JudgingOptions& options,
     try {
       policy = oracle::parse_policy(*of_file);
     } catch (const std::invalid_argument& error) {
+      if (is_case_file(file)) throw CaseError(file, CaseError("$.demand.policy", error.what()));
       throw SafetensorsError(file, "policy", error.what());
     }
   }
@@ -115,10 +125,12 @@ void add_judging_options(CLI::App& command, JudgingOptions& options, bool with_p
 }
 
 GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& options) {
-  Dump read = read_file(file, options);
+  FileContents read = read_file(file, options);
   GivenOutputs given;
   Case& test_case = read.test_case;
-  given.policy = with_given_order(file, options, test_case, policy_of(file, options, read.policy));
+  given.policy = with_given_order(file, options, test_case, policy_of(file, options, read.demand.policy));
+  given.policy_of_file = options.policy.empty() && read.demand.policy.has_value();
+  given.canonical_of_file = read.demand.canonical;
   given.outputs = std::move(*test_case.outputs);
   test_case.outputs.reset();
   given.tensors = take_data(test_case);

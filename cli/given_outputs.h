@@ -30,6 +30,8 @@ struct GivenOutputs {
   Outputs outputs;
   // Of the option, else of the file, else native; with the options' inverse root, and the order of --order.
   oracle::Policy policy;
+  bool policy_of_file = false;     // no option said otherwise
+  bool canonical_of_file = false;  // the file demands the canonical order, whatever the options say
 };
 
 // Reads a case file (*.json) with outputs, or a dump (any other name; see DUMP.md). Throws UsageError for an

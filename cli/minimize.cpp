@@ -115,14 +115,16 @@ int minimize_given_outputs(const MinimizeOptions& options) {
     fmt::print("no smaller part with the same inverse RMS shows the same: the row is kept whole\n");
   }
   const Case& smallest = minimized->test_case;
+  const std::string policy = oracle::to_string(given.policy);
+  const bool as_always = policy == "native" || given.policy.inverse_root.order;
+  const Demand demand{as_always ? std::nullopt : std::optional(policy), false};
   print_size(options.output.c_str(), smallest);
-  const OutputFile written{options.output, [&] { write_case(options.output, smallest); }};
+  const OutputFile written{options.output, [&] { write_case(options.output, smallest, demand); }};
   const auto still = first_violation(smallest, given.policy);
   if (!still) {
     fmt::print(stderr, "normproof: {} does not violate by itself\n", options.output);
     return exit_code_after_writing(kCouldNotRun, {written});
   }
-  const std::string policy = oracle::to_string(given.policy);
   // A part of a row has no order of its own.
   const bool by_order =
       given.policy.inverse_root.order && orders_for(options.judging.order, {})->find(smallest);

@@ -63,16 +63,16 @@ std::string read_text(const fs::path& path) {
 
 }  // namespace
 
-Case read_case(const fs::path& file) {
+Case read_case(const fs::path& file, Demand* demand) {
   try {
-    return case_from_json(read_text(file));
+    return case_from_json(read_text(file), demand);
   } catch (const CaseError& error) {
     throw CaseError(file, error);
   }
 }
 
-void write_case(const fs::path& file, const Case& test_case) {
-  write_text_atomically(file, case_to_json(test_case));
+void write_case(const fs::path& file, const Case& test_case, const Demand& demand) {
+  write_text_atomically(file, case_to_json(test_case, demand));
 }
 
 Sequence read_sequence(const fs::path& file) {

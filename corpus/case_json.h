@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -28,21 +29,31 @@ class CaseError : public std::runtime_error {
   std::string reason_;
 };
 
+// How the outputs that a case stores are to be judged, as the file says itself. The policy's axes are the
+// oracle's: here they are text.
+struct Demand {
+  std::optional<std::string> policy;
+  bool canonical = false;  // in the canonical order of summation, which determines every bit
+  friend bool operator==(const Demand&, const Demand&) = default;
+};
+inline constexpr std::size_t kMaximumPolicyBytes = 1024;
+
 // Reads one document. Strict: throws CaseError for anything that is not a valid case (see validate()),
 // unknown and duplicate keys included. Memory is bounded by a small multiple of the text's size: recipes are
-// not carried out.
-Case case_from_json(std::string_view text);
+// not carried out. `demand`: gets what the document says of that.
+Case case_from_json(std::string_view text, Demand* demand = nullptr);
 
 // Canonical text: fixed order of keys, one row of data per line, default values left out, newline at the end.
-// case_from_json() gives the same case back. Throws std::invalid_argument where validate() finds fault.
-std::string case_to_json(const Case& test_case);
+// case_from_json() gives the same case back. Throws std::invalid_argument where validate() finds fault, or the
+// demand's policy is empty or too long.
+std::string case_to_json(const Case& test_case, const Demand& demand = {});
 
 // Throws CaseError, and std::system_error where the file cannot be read.
-Case read_case(const std::filesystem::path& file);
+Case read_case(const std::filesystem::path& file, Demand* demand = nullptr);
 
 // Replaces `file` as a whole or not at all, also when the machine fails in between. Throws std::system_error
 // with the path and the reason; std::invalid_argument as case_to_json().
-void write_case(const std::filesystem::path& file, const Case& test_case);
+void write_case(const std::filesystem::path& file, const Case& test_case, const Demand& demand = {});
 
 // The file itself; or all *.json files in the folder and below it, *.schema.json apart, sorted by path.
 // Throws std::system_error where there is no such file or folder.

@@ -235,7 +235,7 @@ std::vector<std::string_view> document_keys() {
   std::vector<std::string_view> keys = {"normproof_case", "name",         "description",     "operation",
                                         "dtype",          "weight_dtype", "quantized_dtype", "output_dtype",
                                         "residual_dtype", "shape",        "layout",          "schedule",
-                                        "launch",         "outputs"};
+                                        "launch",         "demand",       "outputs"};
   for (const Parameter parameter : kParameters) keys.push_back(spec_of(parameter).name);
   for (const std::string_view name : role_names(Direction::in)) keys.push_back(name);
   return keys;
@@ -315,6 +315,22 @@ void read_outputs(const Object& document, Case& test_case) {
   }
 }
 
+// "witness": any order of summation; "canonical": the contract's.
+Demand demand_of(const Value& value) {
+  const Object object(value, {"policy", "judge"});
+  Demand demand;
+  if (const auto policy = object.find("policy")) {
+    demand.policy = string_of(*policy);
+    if (demand.policy->empty() || demand.policy->size() > kMaximumPolicyBytes)
+      policy->expected("a policy of at most " + std::to_string(kMaximumPolicyBytes) + " bytes");
+  }
+  if (const auto judge = object.find("judge")) {
+    demand.canonical = string_of(*judge) == "canonical";
+    if (!demand.canonical && string_of(*judge) != "witness") judge->expected("\"witness\" or \"canonical\"");
+  }
+  return demand;
+}
+
 Operation operation_of(const Value& value) {
   if (const auto operation = operation_from_name(string_of(value))) return *operation;
   std::string known;
@@ -330,7 +346,7 @@ void demand_none(const std::vector<std::string>& reasons) {
 
 }  // namespace
 
-Case case_from_json(std::string_view text) {
+Case case_from_json(std::string_view text, Demand* demand) {
   if (text.size() > kMaximumCaseTextBytes) {
     throw CaseError("$", "at most " + std::to_string(kMaximumCaseTextBytes) + " bytes of text, got " +
                              std::to_string(text.size()));
@@ -361,6 +377,9 @@ Case case_from_json(std::string_view text) {
   read_data(document, test_case);
   read_outputs(document, test_case);
   demand_none(validate(test_case));
+  const auto asked = document.find("demand");
+  const Demand found = asked ? demand_of(*asked) : Demand{};
+  if (demand != nullptr) *demand = found;
   return test_case;
 }
 

@@ -150,9 +150,23 @@ void add_outputs(Block& document, const Case& test_case) {
   document.add("outputs", outputs.text());
 }
 
+void add_demand(Block& document, const Demand& demand) {
+  if (demand == Demand{}) return;
+  Block entry(2);
+  if (demand.policy) {
+    if (demand.policy->empty() || demand.policy->size() > kMaximumPolicyBytes) {
+      throw std::invalid_argument("$.demand.policy: expected 1 to " + std::to_string(kMaximumPolicyBytes) +
+                                  " bytes, got " + std::to_string(demand.policy->size()));
+    }
+    entry.add("policy", json_string(*demand.policy));
+  }
+  if (demand.canonical) entry.add("judge", json_string("canonical"));
+  document.add("demand", entry.text());
+}
+
 }  // namespace
 
-std::string case_to_json(const Case& test_case) {
+std::string case_to_json(const Case& test_case, const Demand& demand) {
   if (const auto reasons = validate(test_case); !reasons.empty())
     throw std::invalid_argument(reasons.front());
   Block document(0);
@@ -174,6 +188,7 @@ std::string case_to_json(const Case& test_case) {
   }
   add_data(document, test_case);
   add_execution(document, test_case);
+  add_demand(document, demand);
   add_outputs(document, test_case);
   std::string text = document.text() + "\n";
   if (text.size() > kMaximumCaseTextBytes) {

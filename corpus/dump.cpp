@@ -34,7 +34,8 @@ std::string names_of(std::span<const DType> dtypes) {
 
 class DumpReader {
  public:
-  DumpReader(const SafetensorsFile& file, const DumpOptions& options) : file_(file), options_(options) {}
+  DumpReader(const SafetensorsFile& file, const DumpOptions& options, std::string prefix)
+      : file_(file), options_(options), prefix_(std::move(prefix)) {}
 
   Dump read() {
     demand_known_names();
@@ -53,12 +54,17 @@ class DumpReader {
 
  private:
   [[noreturn]] void fail(std::string_view field, std::string reason) const {
-    throw SafetensorsError(file_.path(), field.empty() ? in_quotes(field) : shortened(field),
+    throw SafetensorsError(file_.path(),
+                           field.empty() ? in_quotes(field) : shortened(prefix_ + std::string(field)),
                            std::move(reason));
   }
 
+  const SafetensorsTensor* find(std::string_view name) const {
+    return file_.find(prefix_ + std::string(name));
+  }
+
   const std::string* metadata(const std::string& key) const {
-    const auto found = file_.metadata().find(key);
+    const auto found = file_.metadata().find(prefix_ + key);
     return found == file_.metadata().end() ? nullptr : &found->second;
   }
 
@@ -66,15 +72,19 @@ class DumpReader {
     std::string known;
     for (const Role role : kRoles) known += (known.empty() ? "" : ", ") + std::string(dump_name_of(role));
     for (const SafetensorsTensor& tensor : file_.tensors()) {
-      if (std::ranges::find(kRoles, tensor.name, dump_name_of) == kRoles.end())
-        fail(tensor.name, "unknown tensor; a dump has " + known);
+      if (!tensor.name.starts_with(prefix_)) continue;
+      const std::string name = tensor.name.substr(prefix_.size());
+      if (std::ranges::find(kRoles, name, dump_name_of) == kRoles.end())
+        fail(name, "unknown tensor; a dump has " + known);
     }
   }
+
+  std::string own_name(const SafetensorsTensor& tensor) const { return tensor.name.substr(prefix_.size()); }
 
   DType demand_dtype(const SafetensorsTensor& tensor, std::span<const DType> allowed) const {
     const auto dtype = tensor.dtype.dtype;
     if (!dtype || std::ranges::find(allowed, *dtype) == allowed.end()) {
-      fail(tensor.name + ".dtype",
+      fail(own_name(tensor) + ".dtype",
            "expected " + names_of(allowed) + ", got " + std::string(tensor.dtype.name));
     }
     return *dtype;
@@ -107,7 +117,7 @@ class DumpReader {
   }
 
   void read_input() {
-    const SafetensorsTensor* found = file_.find("x");
+    const SafetensorsTensor* found = find("x");
     if (found == nullptr) fail("x", "missing; the input before the call");
     const SafetensorsTensor& x = *found;
     case_.dtype = demand_dtype(x, kActivationDTypes);
@@ -140,7 +150,7 @@ class DumpReader {
   }
 
   void demand_shape(const SafetensorsTensor& tensor, const TensorSpec& spec) const {
-    const std::vector<std::int64_t>& x = file_.find("x")->shape;
+    const std::vector<std::int64_t>& x = find("x")->shape;
     std::vector<std::int64_t> wanted = x;
     std::string_view what = "the shape of x, ";
     if (spec.extent == Extent::hidden) {
@@ -149,7 +159,7 @@ class DumpReader {
     } else if (spec.extent == Extent::one) {
       // [], [1], [1, 1]: they all hold one number.
       if (tensor.bytes == size_of(*tensor.dtype.dtype)) return;
-      fail(tensor.name + ".shape", "expected one element, got " + shape_text(tensor.shape));
+      fail(own_name(tensor) + ".shape", "expected one element, got " + shape_text(tensor.shape));
     } else if (spec.extent == Extent::row) {
       // [..., 1], or without the last dimension, as a maximum over it leaves it.
       wanted.pop_back();
@@ -158,13 +168,13 @@ class DumpReader {
       what = "one element for each row of x, ";
     }
     if (tensor.shape == wanted) return;
-    fail(tensor.name + ".shape",
+    fail(own_name(tensor) + ".shape",
          "expected " + std::string(what) + shape_text(wanted) + ", got " + shape_text(tensor.shape));
   }
 
   void read_tensor(Role role) {
     const TensorSpec* spec = find_tensor(case_.operation, role);
-    const SafetensorsTensor* tensor = file_.find(dump_name_of(role));
+    const SafetensorsTensor* tensor = find(dump_name_of(role));
     if (spec == nullptr) {
       if (tensor != nullptr) fail(dump_name_of(role), "not expected: " + case_.why_no(role));
       return;
@@ -197,6 +207,7 @@ class DumpReader {
 
   const SafetensorsFile& file_;
   const DumpOptions& options_;
+  std::string prefix_;
   Case case_;
 };
 
@@ -234,40 +245,53 @@ std::optional<std::uint32_t> fp32_bits_from_text(std::string_view text) {
   return std::bit_cast<std::uint32_t>(number);
 }
 
-Dump dump_from_safetensors(const SafetensorsFile& file, const DumpOptions& options) {
-  return DumpReader(file, options).read();
+Dump dump_from_safetensors(const SafetensorsFile& file, const DumpOptions& options,
+                           const std::string& prefix) {
+  return DumpReader(file, options, prefix).read();
 }
 
 Dump read_dump(const std::filesystem::path& file, const DumpOptions& options) {
   return dump_from_safetensors(read_safetensors(file), options);
 }
 
-void write_dump(const std::filesystem::path& file, const Case& test_case,
-                const std::optional<std::string>& policy) {
+DumpContents dump_contents(const Case& test_case, const std::optional<std::string>& policy,
+                           const std::string& prefix) {
   if (const auto reasons = validate(test_case); !reasons.empty())
     throw std::invalid_argument(reasons.front());
   if (!test_case.outputs) throw std::invalid_argument("$.outputs: a dump needs outputs, the case has none");
-  CaseTensors tensors = materialize(test_case);
+  DumpContents result{materialize(test_case), {}, {}};
   for (const Parameter parameter : kParameters) {
     const auto role = spec_of(parameter).lies_in;
     if (!role || !test_case.has(*role)) continue;
-    tensors[*role].resize(sizeof(float));
-    store_bits(tensors[*role], DType::fp32, 0, test_case.bits_of(parameter));
+    result.tensors[*role].resize(sizeof(float));
+    store_bits(result.tensors[*role], DType::fp32, 0, test_case.bits_of(parameter));
   }
-  // Wider elements first, so that every tensor is aligned to its elements.
-  std::vector<SafetensorsContent> contents;
+  for (const Role role : kRoles) {
+    if (!test_case.has(role)) continue;
+    result.contents.push_back(
+        {prefix + std::string(dump_name_of(role)), test_case.dtype_of(role), test_case.shape_of(role),
+         test_case.has_output(role) ? (*test_case.outputs)[role] : result.tensors[role]});
+  }
+  result.metadata = {{prefix + "op", std::string(name_of(test_case.operation))},
+                     {prefix + "epsilon", fp32_text(test_case.bits_of(Parameter::epsilon))}};
+  if (policy) result.metadata[prefix + "policy"] = *policy;
+  return result;
+}
+
+void write_dump(const std::filesystem::path& file, const Case& test_case,
+                const std::optional<std::string>& policy) {
+  DumpContents dump = dump_contents(test_case, policy);
+  align(dump.contents);
+  write_safetensors(file, dump.contents, dump.metadata);
+}
+
+void align(std::vector<SafetensorsContent>& contents) {
+  std::vector<SafetensorsContent> aligned;
   for (const std::size_t size : {4, 2, 1}) {
-    for (const Role role : kRoles) {
-      if (!test_case.has(role) || size_of(test_case.dtype_of(role)) != size) continue;
-      contents.push_back({std::string(dump_name_of(role)), test_case.dtype_of(role), test_case.shape_of(role),
-                          test_case.has_output(role) ? (*test_case.outputs)[role] : tensors[role]});
-    }
+    for (const SafetensorsContent& tensor : contents)
+      if (size_of(tensor.dtype) == size) aligned.push_back(tensor);
   }
-  std::map<std::string, std::string> metadata = {
-      {"op", std::string(name_of(test_case.operation))},
-      {"epsilon", fp32_text(test_case.bits_of(Parameter::epsilon))}};
-  if (policy) metadata["policy"] = *policy;
-  write_safetensors(file, contents, metadata);
+  contents = std::move(aligned);
 }
 
 }  // namespace normproof

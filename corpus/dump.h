@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "corpus/case.h"
 #include "corpus/safetensors.h"
@@ -31,8 +33,22 @@ struct Dump {
 // of a case; and as read_safetensors().
 Dump read_dump(const std::filesystem::path& file, const DumpOptions& options = {});
 
-// The same from an open file.
-Dump dump_from_safetensors(const SafetensorsFile& file, const DumpOptions& options = {});
+// The same from an open file. `prefix`: of the names of its tensors and of its metadata.
+Dump dump_from_safetensors(const SafetensorsFile& file, const DumpOptions& options = {},
+                           const std::string& prefix = {});
+
+// What write_dump() writes of a case, without the file.
+struct DumpContents {
+  CaseTensors tensors;  // the contents' data lie in these, and in the case's outputs
+  std::vector<SafetensorsContent> contents;
+  std::map<std::string, std::string> metadata;
+};
+// Throws std::invalid_argument as write_dump(). Refers to `test_case`.
+DumpContents dump_contents(const Case& test_case, const std::optional<std::string>& policy,
+                           const std::string& prefix = {});
+
+// Wider elements first, so that in the file every tensor is aligned to its elements.
+void align(std::vector<SafetensorsContent>& contents);
 
 // Writes a valid case with outputs as a dump; recipes are carried out. Throws std::invalid_argument where the
 // case is invalid or has no outputs, std::system_error where the file cannot be written.

@@ -76,6 +76,28 @@ class DumpCommands(unittest.TestCase):
         self.assertIn("r at most 0 ulp from the correctly rounded root", output)
         self.run_program("check", "--canonical", file, expect=0)
 
+    def test_a_case_file_says_how_it_is_judged(self):
+        def file(name, demand, out):
+            case = {"normproof_case": 1, "operation": "rms_norm", "dtype": "bf16", "weight_dtype": "bf16", "shape": [1, 2], "epsilon": 1e-6,
+                    "input": {"bits": ["3f84 3f80"]}, "weight": {"bits": ["3fa1 3f80"]}, "outputs": {"out": {"bits": [out]}}, "demand": demand}
+            with open(self.path(name), "w") as opened:
+                json.dump(case, opened)
+            return self.path(name)
+        fp32 = file("fp32.json", {"policy": "weight=fp32"}, "3fa3 3f7c")
+        self.assertIn("any order of summation, policy as the file demands", self.run_program("check", fp32, expect=0))
+        output = self.run_program("check", fp32, "--policy", "native", expect=1)
+        self.assertNotIn("as the file demands", output)
+        both = file("both.json", {"policy": "weight=fp32", "judge": "canonical"}, "3fa3 3f7c")
+        self.assertIn("canonical order, both as the file demands", self.run_program("check", both, expect=0))
+        output = self.run_program("check", both, "--witness", expect=0)
+        self.assertIn("any order of summation, policy as the file demands", output)
+        native = file("native.json", {"judge": "canonical"}, "3fa4 3f7c")
+        self.assertIn("canonical order, order as the file demands", self.run_program("check", native, expect=0))
+        self.run_program("minimize", file("violating.json", {"policy": "weight=fp32"}, "3fa4 3f7c"), "--output", self.path("small.json"), expect=1)
+        self.assertIn("policy as the file demands", self.run_program("check", self.path("small.json"), expect=1))
+        refused = self.run_program("check", file("wrong.json", {"policy": "wait=fp32"}, "3fa4 3f7c"), expect=2)
+        self.assertIn("$.demand.policy: ", refused)
+
     def test_violating_outputs_come_with_a_certificate(self):
         file = self.write(rms_dump(**B1, out=B1_FP32))
         output = self.run_program("check", file, "--json", self.path("report.json"), expect=1)

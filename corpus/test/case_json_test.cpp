@@ -46,6 +46,29 @@ TEST(CaseJson, WritesCanonicalText) {
                                              "[1, 2],\n  \"layout\": {\n    \"in_place\": true\n  },"));
 }
 
+TEST(CaseJson, TheDemandIsReadAndWritten) {
+  const std::string text =
+      replaced(std::string(kMinimal), "\"input\"",
+               "\"demand\": {\"policy\": \"weight=fp32\", \"judge\": \"canonical\"}, \"input\"");
+  Demand demand;
+  const Case test_case = case_from_json(text, &demand);
+  EXPECT_EQ(demand, (Demand{"weight=fp32", true}));
+  EXPECT_EQ(test_case, case_from_json(kMinimal));
+  Demand again;
+  case_from_json(case_to_json(test_case, demand), &again);
+  EXPECT_EQ(again, demand);
+  case_from_json(kMinimal, &again);
+  EXPECT_EQ(again, Demand{});
+  const auto with = [&](std::string_view value) {
+    return error_of(replaced(std::string(kMinimal), "\"input\"",
+                             "\"demand\": " + std::string(value) + ", \"input\""));
+  };
+  EXPECT_EQ(with("{\"judge\": \"any\"}"), "$.demand.judge: \"witness\" or \"canonical\", got \"any\"");
+  EXPECT_EQ(with("{\"policy\": \"\"}"), "$.demand.policy: a policy of at most 1024 bytes, got \"\"");
+  EXPECT_EQ(with("{\"judge\": \"witness\"}"), "accepted");
+  EXPECT_THROW(case_to_json(test_case, {std::string(1025, 'a'), false}), std::invalid_argument);
+}
+
 TEST(CaseJson, ReadsFreeSpellings) {
   // Any order of keys and spacing, upper-case digits, defaults spelt out.
   const Case expected = case_from_json(kMinimal);

@@ -41,6 +41,7 @@ VALID = [
      "layout": {"input": {"strides": [9, 3, 3], "offset": 127}, "weight": {"offset": 1}, "in_place": True},
      "epsilon": 0, "input": {"bits": ["3c00 7e00 0001", "0000 8000 ffff"]}, "weight": ONE_ROW_FP32,
      "schedule": {"order": "random", "seed": 3}, "launch": {"path": "scalar", "threads_per_block": 96},
+     "demand": {"policy": "weight=fp32", "judge": "canonical"},
      "outputs": {"out": {"bits": ["3c00 7e00 0001", "0000 8000 ffff"]}}},
     {"normproof_case": 1, "operation": "rms_norm", "dtype": "fp32", "shape": [2, 0, 3], "epsilon": -1,
      "layout": {"output": {"strides": [6, 3]}, "in_place": False}, "outputs": {"out": {"bits": []}},

@@ -27,11 +27,12 @@ from normproof._order import KINDS as ORDER_KINDS, Order, order
 from normproof._program import cmake_dir, include_dir
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
                                 Mismatch, NamedPolicy, Outputs, RowGroup, ViolationError)
+from normproof._takes import NotTakenError, Takes
 from normproof._tensors import DTYPES, OPERATIONS, from_bits
 
 __all__ = [
     "Bound", "Case", "Certificate", "CertificateElement", "CheckResult", "DTYPES", "Explanation", "Identification", "LoosePolicy",
-    "Mismatch", "NamedPolicy", "NoBoundError", "OPERATIONS", "ORDER_KINDS", "Order", "Outputs", "PairBound", "RowGroup", "ViolationError",
+    "Mismatch", "NamedPolicy", "NoBoundError", "NotTakenError", "OPERATIONS", "ORDER_KINDS", "Order", "Outputs", "PairBound", "RowGroup", "Takes", "ViolationError",
     "__version__", "bound", "cases", "check", "cmake_dir", "expected", "explain", "from_bits", "identify", "include_dir", "intervals",
     "order", "policies", "read_case", "run", "write_dump",
 ]

@@ -10,6 +10,7 @@ from normproof._functions import as_outputs, check_call, make_policy, set_output
 from normproof._results import CheckResult, Outputs
 from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, adds_residual, as_numpy, dtype_name, quantizes,
                                 require_operation, require_whole, takes_scale)
+from normproof._takes import Takes, require_takes, taken_dtypes
 from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, WeightDType
 
 if TYPE_CHECKING:
@@ -87,6 +88,12 @@ class Case:
         """What `policy` says, in the canonical order of summation."""
         return as_outputs(self._call, self._call.expected(make_policy(policy)), self.shape)
 
+    def _outside(self, takes: Takes) -> str:
+        """Why `takes` does not have the case; empty where it has."""
+        if takes.dtypes and self.dtype not in takes.dtypes:
+            return f"dtype {self.dtype}"
+        return self._call.outside(takes._limits())
+
     def to_json(self) -> str:
         """A case file, for ``read_case`` and the normproof program."""
         return self._call.to_json()
@@ -118,33 +125,38 @@ def require_dtypes(dtype: Any, weight: Any, quantized_dtype: Any) -> DTypes:
     return DTypes(dtype, weight, dtype_name("quantized_dtype", quantized_dtype, QUANTIZED_DTYPES))
 
 
-def cases(operation: Operation, dtype: ActivationDType = "bf16", *, count: int = 100, seed: int = 0, first: int = 0,
+def cases(operation: Operation, dtype: Optional[ActivationDType] = None, *, count: int = 100, seed: int = 0, first: int = 0,
           weight: WeightDType = "same", quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: Optional[float] = None,
-          max_rows: int = 8, max_hidden: int = 4096, finite: bool = False) -> Iterator[Case]:
+          max_rows: int = 8, max_hidden: int = 4096, finite: bool = False, takes: Optional[Takes] = None) -> Iterator[Case]:
     """Inputs that break norm kernels: values on rounding ties, at extreme scales, special ones, odd sizes.
 
     Case i of a seed is the same on every machine, whatever `count`. One in four is made to tell rounding policies apart.
 
     operation: one of ``normproof.OPERATIONS``.
-    dtype: of x, "bf16", "fp16" or "fp32", or a framework's own, as torch.bfloat16.
+    dtype: of x, "bf16", "fp16" or "fp32", or a framework's own, as torch.bfloat16; default: those of `takes` in turn, else bf16.
     count, first: cases `first` to `first + count - 1` of the seed.
     weight: "same" (the dtype of x), "fp32", or None for a norm without a weight.
     quantized_dtype: of out, where the operation quantizes.
     epsilon: fixed; None: drawn, mostly 1e-6 and 1e-5.
     max_rows, max_hidden: largest sizes; there may be no row at all.
     finite: no infinity and no NaN in the inputs.
+    takes: which calls the function takes; where it says otherwise, it wins.
     """
     require_operation(operation)
-    wanted = require_dtypes(dtype, weight, quantized_dtype)
+    taken = require_takes(takes, operation)
+    turns = [require_dtypes(each, weight, quantized_dtype) for each in taken_dtypes(taken, dtype)]
     for name, value, low, high in (("count", count, 0, 1 << 62), ("first", first, 0, 1 << 62),
                                    ("seed", seed, 0, (1 << 64) - 1), ("max_rows", max_rows, 1, 1 << 16),
                                    ("max_hidden", max_hidden, 1, 1 << 16)):
         require_whole(name, value, low, high)
 
+    limits = taken._limits()
+
     def generate() -> Iterator[Case]:
         for index in range(first, first + count):
+            wanted = turns[index % len(turns)]
             call = _core.random_call(operation, wanted.dtype, wanted.weight_kind, wanted.quantized_of(operation), epsilon, max_rows,
-                                     max_hidden, finite, seed, index)
+                                     max_hidden, finite, limits, seed, index)
             yield Case(call, seed, index)
 
     return generate()

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from normproof import _core
 
 
+def demanded(policy: str) -> Optional[str]:
+    """A policy as case files store it: None for what is demanded anyway."""
+    return None if policy == "native" else policy
+
+
 class Outputs(NamedTuple):
     """Outputs of an operation, as numpy arrays in the shape of x, but for the scales."""
     out: "numpy.ndarray[Any, Any]"
@@ -153,7 +158,7 @@ class CheckResult:
         if self._repro is None:
             raise ValueError("x: expected at least one row, got none: a call without rows has no repro")
         smallest = None if self.conforms or self._policy is None else self._repro.smallest_violation(self._policy)
-        return (smallest or self._repro).to_json()
+        return (smallest or self._repro).to_json(demanded(self.policy), self.judge == "canonical")
 
     def __bool__(self) -> bool:
         if not self.conforms and note_false:

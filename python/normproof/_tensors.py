@@ -55,6 +55,11 @@ def quantizes(operation: str) -> bool:
     return bool(_TABLE[operation]["quantizes"])
 
 
+def greatest_rank(operation: str) -> int:
+    """Dimensions of x, at most."""
+    return int(_TABLE[operation]["greatest_rank"])
+
+
 def takes_scale(operation: str) -> bool:
     """Whether it quantizes by a scale that is given."""
     return "scale" in _TABLE[operation]["inputs"]

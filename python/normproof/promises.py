@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Union
 from normproof import _replay
 from normproof._cases import require_dtypes
 from normproof._tensors import adds_residual, numpy_dtype, output_names, quantizes, read, require_operation, takes_scale
+from normproof._takes import NotTaken, NotTakenError, Takes, require_takes, taken_dtypes
 from normproof._types import ActivationDType, Operation, QuantizedDType, Tensors, WeightDType
 from normproof.testing import _to_framework, defaults, outputs_of
 
@@ -34,6 +35,10 @@ class Comparison:
     rows: int
     elements: int
     seed: int
+    not_taken: int = 0
+    """Calls that the function did not take, by NotImplementedError or since `takes` has them not: nothing of them was compared."""
+    not_taken_because: "tuple[str, ...]" = ()
+    """Each reason with the number of its calls."""
 
 
 class PromiseError(AssertionError):
@@ -106,8 +111,11 @@ class _Calls:
     """Makes inputs, calls functions, compares what comes out."""
 
     def __init__(self, operation: str, dtype: Any, weight: Any, quantized_dtype: Any, epsilon: float, seed: Optional[int],
-                 tensors: Tensors) -> None:
+                 tensors: Tensors, takes: Optional[Takes]) -> None:
         self.operation = require_operation(operation)
+        self.takes, self.not_taken = require_takes(takes, operation), NotTaken()
+        self._limits = self.takes._limits()
+        taken_dtypes(self.takes, dtype)
         wanted = require_dtypes(dtype, weight, quantized_dtype)
         self.dtype, self.weight, self.quantized_dtype = wanted
         self.weight_dtype = wanted.dtype if wanted.weight == "same" else wanted.weight
@@ -138,12 +146,20 @@ class _Calls:
     def of_rows(self, arguments: tuple[Any, ...], rows: "list[int]") -> tuple[Any, ...]:
         return tuple(value[rows] if getattr(value, "ndim", 0) == 2 else value for value in arguments)
 
-    def outputs(self, fn: Callable[..., Any], arguments: tuple[Any, ...]) -> "list[tuple[str, numpy.ndarray[Any, Any]]]":
-        """What `fn` makes of a copy of the arguments, as rows."""
+    def outputs(self, fn: Callable[..., Any], arguments: tuple[Any, ...]) -> "Optional[list[tuple[str, numpy.ndarray[Any, Any]]]]":
+        """What `fn` makes of a copy of the arguments, as rows; None where it does not take them."""
         import numpy
         __tracebackhide__ = True
+        outside = self._limits.outside(self.operation, list(arguments[0].shape))
+        if outside:
+            self.not_taken.add(outside + ", which `takes` has not")
+            return None
         passed = [self.convert(_copy(value)) if hasattr(value, "dtype") else value for value in arguments]
-        returned = outputs_of(self.operation, fn(*passed), passed)
+        try:
+            returned = outputs_of(self.operation, fn(*passed), passed)
+        except NotImplementedError as error:
+            self.not_taken.add("NotImplementedError" + (f": {error}" if str(error) else ""))
+            return None
         found = []
         shape = arguments[0].shape
         dtypes = {"out": self.quantized_dtype if quantizes(self.operation) else self.dtype, "residual_out": self.dtype,
@@ -157,9 +173,12 @@ class _Calls:
             found.append((name, rows.view(numpy_dtype(dtype))))
         return found
 
-    def difference(self, wanted: "list[tuple[str, numpy.ndarray[Any, Any]]]", got: "list[tuple[str, numpy.ndarray[Any, Any]]]") -> str:
-        """Of the first rows that both have; empty where every bit is the same, any NaN being any other."""
+    def difference(self, wanted: "Optional[list[tuple[str, numpy.ndarray[Any, Any]]]]",
+                   got: "Optional[list[tuple[str, numpy.ndarray[Any, Any]]]]") -> str:
+        """Of the first rows that both have; empty where every bit is the same, any NaN being any other, or a call was not taken."""
         import numpy
+        if wanted is None or got is None:
+            return ""
         self.pairs += 1
         for (name, one), (_, other) in zip(wanted, got):
             rows = min(len(one), len(other))
@@ -176,10 +195,13 @@ class _Calls:
                         f"0x{second[row, column]:0{digits}x}; {differ.sum()} of {one.size} elements differ")
         return ""
 
-    def comparison(self) -> Comparison:
+    def comparison(self, name: str) -> Comparison:
+        __tracebackhide__ = True
+        if self.pairs == 0 and self.not_taken.count:
+            raise NotTakenError(name, f"the pairs of calls of {self.operation}", self.not_taken.texts())
         if self.pairs == 0:
             raise ValueError("batches: expected a pair of calls to compare, got none")
-        return Comparison(self.pairs, self.rows, self.elements, self.seed)
+        return Comparison(self.pairs, self.rows, self.elements, self.seed, self.not_taken.count, self.not_taken.texts())
 
 
 def _name(fn: Callable[..., Any]) -> str:
@@ -204,7 +226,7 @@ def _raise(calls: _Calls, what: str, said: str, assertion: str, functions: "tupl
     __tracebackhide__ = True
     lines = _replay.call(assertion, functions, calls.operation, {
         "dtype": (calls.dtype, None), "weight": (calls.weight, "same"), "quantized_dtype": (calls.quantized_dtype, "fp8_e4m3fn"),
-        "epsilon": (calls.epsilon, 1e-6), "tensors": (calls.tensors, "numpy"),
+        "epsilon": (calls.epsilon, 1e-6), "tensors": (calls.tensors, "numpy"), "takes": (calls.takes, Takes()),
         **{name: (value, None) for name, value in again.items()}, "seed": (calls.seed, None)})
     shapes = " and ".join(str(tuple(arguments[0].shape)) for arguments in (first, second))
     raise PromiseError(f"{what}\n  {calls.operation} {calls.dtype}, x of shape {shapes}, seed {calls.seed}\n  {said}\n"
@@ -214,11 +236,11 @@ def _raise(calls: _Calls, what: str, said: str, assertion: str, functions: "tupl
 def assert_deterministic(fn: Callable[..., Any], op: Operation = "rms_norm", *, dtype: ActivationDType = "bf16", weight: WeightDType = "same",
                          quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: float = 1e-6, hidden: Union[int, Iterable[int]] = HIDDEN,
                          rows: int = 64, calls: int = 8, seed: Optional[int] = None,
-                         tensors: Tensors = "numpy") -> Comparison:
+                         tensors: Tensors = "numpy", takes: Optional[Takes] = None) -> Comparison:
     """Asserts that `fn`, called `calls` times with the same arguments, gives the same bits. See ``assert_batch_invariant``."""
     __tracebackhide__ = True
     name = _name(fn)
-    made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors)
+    made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors, takes)
     for size in _sizes("hidden", hidden):
         arguments = made.arguments(_sizes("rows", rows)[0], size)
         wanted = made.outputs(fn, arguments)
@@ -227,22 +249,23 @@ def assert_deterministic(fn: Callable[..., Any], op: Operation = "rms_norm", *, 
             if said:
                 _raise(made, f"{name} is not deterministic: call {call} differs from call 1", said,
                        "assert_deterministic", (fn,), {"hidden": size, "rows": rows, "calls": calls}, arguments, arguments)
-    return made.comparison()
+    return made.comparison(name)
 
 
 def assert_batch_invariant(fn: Callable[..., Any], op: Operation = "rms_norm", *, dtype: ActivationDType = "bf16", weight: WeightDType = "same",
                            quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: float = 1e-6,
                            hidden: Union[int, Iterable[int]] = HIDDEN, batches: Union[int, Iterable[int]] = BATCHES,
-                           seed: Optional[int] = None, tensors: Tensors = "numpy") -> Comparison:
+                           seed: Optional[int] = None, tensors: Tensors = "numpy", takes: Optional[Takes] = None) -> Comparison:
     """Asserts that the bits of a row do not depend on how many rows there are: the first rows of the largest batch are
     computed in each smaller batch, and the first eight of them alone.
 
-    `fn` is called as by ``assert_conforms``; hidden, batches: one size or several; tensors: as there. Raises PromiseError
+    `fn` is called as by ``assert_conforms``; hidden, batches: one size or several; tensors, takes: as there; what is not taken is
+    left out and counted. Raises NotTakenError where that is everything, and PromiseError
     with the smallest pair of batches found. Sums that lose the same bits in two orders are not told apart.
     """
     __tracebackhide__ = True
     name = _name(fn)
-    made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors)
+    made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors, takes)
     sizes = sorted(set(_sizes("batches", batches)) | {1})
     if len(sizes) < 2:
         raise ValueError(f"batches: expected one of more than 1 row, got {batches!r}")
@@ -264,18 +287,18 @@ def assert_batch_invariant(fn: Callable[..., Any], op: Operation = "rms_norm", *
             if said:
                 _raise(made, f"{name} is not batch invariant: a row alone and among {sizes[-1]} has other bits", said,
                        "assert_batch_invariant", (fn,), {"hidden": size, "batches": tuple(sizes)}, alone, together)
-    return made.comparison()
+    return made.comparison(name)
 
 
 def assert_same_bits(f: Callable[..., Any], g: Callable[..., Any], op: Operation = "rms_norm", *, dtype: ActivationDType = "bf16",
                      weight: WeightDType = "same", quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: float = 1e-6,
                      hidden: Union[int, Iterable[int]] = HIDDEN, batches: Union[int, Iterable[int]] = (1, 3, 64, 65),
-                     seed: Optional[int] = None, tensors: Tensors = "numpy") -> Comparison:
+                     seed: Optional[int] = None, tensors: Tensors = "numpy", takes: Optional[Takes] = None) -> Comparison:
     """Asserts that `f` and `g`, say eager and compiled, or called and replayed from a CUDA graph, give the same bits. See
     ``assert_batch_invariant``."""
     __tracebackhide__ = True
     names = _name(f), _name(g)
-    made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors)
+    made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors, takes)
     for size in _sizes("hidden", hidden):
         for rows in _sizes("batches", batches):
             arguments = made.arguments(rows, size)
@@ -283,14 +306,14 @@ def assert_same_bits(f: Callable[..., Any], g: Callable[..., Any], op: Operation
             if said:
                 _raise(made, f"{names[0]} and {names[1]} give other bits", said,
                        "assert_same_bits", (f, g), {"hidden": size, "batches": rows}, arguments, arguments)
-    return made.comparison()
+    return made.comparison(" and ".join(names))
 
 
 def assert_layout_invariant(fn: Callable[..., Any], op: Operation = "rms_norm", *, dtype: ActivationDType = "bf16",
                             weight: WeightDType = "same", quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: float = 1e-6,
                             hidden: Union[int, Iterable[int]] = HIDDEN, batches: Union[int, Iterable[int]] = (1, 4, 64),
                             layouts: Iterable[str] = LAYOUTS, seed: Optional[int] = None,
-                            tensors: Tensors = "numpy") -> Comparison:
+                            tensors: Tensors = "numpy", takes: Optional[Takes] = None) -> Comparison:
     """Asserts that the bits do not depend on where the tensors lie: contiguous and aligned, or in each of `layouts`. What
     `fn` raises goes through: leave out the layouts that it does not take. ValueError where `tensors` makes tensors of a layout
     of their own, as jax does. See ``assert_batch_invariant``."""
@@ -300,7 +323,7 @@ def assert_layout_invariant(fn: Callable[..., Any], op: Operation = "rms_norm", 
     for layout in layouts:
         if layout not in LAYOUTS:
             raise ValueError(f"layouts: expected some of {', '.join(LAYOUTS)}, got {layout!r}")
-    made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors)
+    made = _Calls(op, dtype, weight, quantized_dtype, epsilon, seed, tensors, takes)
     made.convert = _keeping_strides(made.convert)
     for size in _sizes("hidden", hidden):
         for rows in sorted(_sizes("batches", batches)):  # from the smallest: the first that differs is the smallest
@@ -312,4 +335,4 @@ def assert_layout_invariant(fn: Callable[..., Any], op: Operation = "rms_norm", 
                 if said:
                     _raise(made, f"{name} is not layout invariant: contiguous and {layout} have other bits", said,
                            "assert_layout_invariant", (fn,), {"hidden": size, "batches": rows, "layouts": (layout,)}, arguments, other)
-    return made.comparison()
+    return made.comparison(name)

@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from normproof import _results, testing
+from normproof import _results, _takes, testing
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,9 +54,22 @@ def assert_conforms_fixture(request: pytest.FixtureRequest) -> Callable[..., tes
         # Not by record_property, which warns where JUnit's schema has no properties of tests.
         request.node.user_properties += [("normproof_cases", conformance.cases), ("normproof_elements", conformance.elements),
                                          ("normproof_seed", conformance.seed)]
+        if conformance.not_taken:
+            request.node.user_properties.append(("normproof_not_taken", f"{conformance.not_taken} of "
+                                                 f"{conformance.not_taken + conformance.cases} cases: " + "; ".join(conformance.not_taken_because)))
         return conformance
 
     return assert_conforms
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What passing tests did not judge. From the reports, so that xdist's processes are heard, too."""
+    lines = [f"{report.nodeid}: not taken, {value}" for report in terminalreporter.getreports("passed") if report.when == "call"
+             for name, value in report.user_properties if name == "normproof_not_taken"]
+    if lines:
+        terminalreporter.section("normproof")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 # The verdicts that the test in progress has found false, the last one last.
@@ -77,7 +90,7 @@ def pytest_runtest_call() -> Iterator[None]:
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Iterator[None]:
     outcome: Any = yield
     error = call.excinfo.value if call.excinfo else None
-    if isinstance(error, (testing.ConformanceError, _results.ViolationError)):
+    if isinstance(error, (testing.ConformanceError, _results.ViolationError, _takes.NotTakenError)):
         # Where CI is set, pytest's summary would repeat the whole message.
         crash = getattr(outcome.get_result().longrepr, "reprcrash", None)
         if crash is not None:

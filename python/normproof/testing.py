@@ -13,7 +13,8 @@ from normproof import _core, _replay
 from normproof._bound import bound
 from normproof._cases import Case, cases as generate_cases, read_case, require_dtypes
 from normproof._functions import check_call, identify_call, make_policy
-from normproof._results import CheckResult, Identification
+from normproof._results import CheckResult, Identification, demanded
+from normproof._takes import NotTaken, NotTakenError, Takes, require_takes, taken_dtypes
 from normproof._tensors import FRAMEWORK_NAMES, adds_residual, output_names, quantizes, read, require_operation
 from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, Tensors, WeightDType
 
@@ -51,6 +52,12 @@ class Conformance:
     elements: int
     seed: Optional[int]
     """None where the cases were given."""
+    ranks: "tuple[int, ...]" = ()
+    """How many dimensions x had."""
+    not_taken: int = 0
+    """Cases that the function did not take, by NotImplementedError or since `takes` has them not: nothing of them was judged."""
+    not_taken_because: "tuple[str, ...]" = ()
+    """Each reason with the number of its cases."""
 
 
 class ConformanceError(AssertionError):
@@ -101,10 +108,11 @@ class _Attempt:
     error: Optional[Exception] = None  # raised by the function
     misfit: str = ""  # what is wrong with the outputs' dtype or shape
     in_place: bool = False  # nothing was returned: the outputs are what became of the inputs
+    not_taken: str = ""  # why the function does not take the case
 
     @property
     def violates(self) -> bool:
-        return self.result is None or not self.result.conforms
+        return not self.not_taken and (self.result is None or not self.result.conforms)
 
     @property
     def kind(self) -> str:
@@ -138,15 +146,22 @@ def outputs_of(operation: str, returned: Any, arguments: "list[Any]") -> tuple[A
 class _Subject:
     """The function under test and how it is called and judged."""
 
-    def __init__(self, fn: Callable[..., Any], operation: str, policy: "_core.Policy", canonical: bool, tensors: Tensors) -> None:
+    def __init__(self, fn: Callable[..., Any], operation: str, policy: "_core.Policy", canonical: bool, tensors: Tensors,
+                 takes: Optional[Takes] = None) -> None:
         self.fn, self.operation, self.policy, self.canonical, self.tensors = fn, operation, policy, canonical, tensors
+        self.takes = require_takes(takes, operation)
         self.convert = _to_framework(tensors)
 
     def attempt(self, case: Case) -> _Attempt:
         __tracebackhide__ = True
+        outside = case._outside(self.takes)
+        if outside:
+            return _Attempt(not_taken=outside + ", which `takes` has not")
         arguments = [self.convert(value) if hasattr(value, "dtype") else value for value in case.arguments()]
         try:
             returned = self.fn(*arguments)
+        except NotImplementedError as error:
+            return _Attempt(not_taken="NotImplementedError" + (f": {_NUMBER.sub('#', str(error))}" if str(error) else ""))
         except Exception as error:  # whatever it is, it is a finding
             return _Attempt(error=error)
         outputs = outputs_of(self.operation, returned, arguments)
@@ -176,11 +191,12 @@ class _Subject:
         return Case(smallest, case.seed, case.index), time.monotonic() - begin > seconds
 
 
-def _write_repro(case: Case, attempt: _Attempt, name: str, findings: str) -> Optional[pathlib.Path]:
-    """The case file; None where the folder cannot be written to."""
+def _write_repro(subject: _Subject, case: Case, attempt: _Attempt, name: str, findings: str) -> Optional[pathlib.Path]:
+    """The case file, with what is demanded; None where the folder cannot be written to."""
     description = f"Violates the contract: {name}, {case.name}" + (
         f" of seed {case.seed}." if case.seed is not None else ".")
-    text = (attempt.call or case._call).with_description(f"{case.operation}-{case.dtype}", description).to_json()
+    text = (attempt.call or case._call).with_description(f"{case.operation}-{case.dtype}", description).to_json(
+        demanded(str(subject.policy)), subject.canonical)
     file = pathlib.Path(findings) / f"{case.operation}-{case.dtype}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -198,15 +214,16 @@ def _repro_lines(subject: _Subject, attempt: _Attempt, repro: str, reproduced: b
                      + ("" if reproduced else "    (judges the outputs that were seen)"))
     again = _replay.call("assert_conforms", (subject.fn,), subject.operation, {
         "policy": (str(subject.policy), "native"), "canonical": (subject.canonical, False), "tensors": (subject.tensors, "numpy"),
-        "cases": (_replay.Expression(f"[normproof.read_case({repro!r})]"), None)})
+        "takes": (subject.takes, Takes()), "cases": (_replay.Expression(f"[normproof.read_case({repro!r})]"), None)})
     lines += [f"{'replay' if reproduced else 'again'}: {again[0]}", *("        " + line for line in again[1:])]
-    command = _replay.pytest_command(repro)
-    return lines + ([f"pytest: {command}"] if command else [])
+    for label, command in (("pytest", _replay.pytest_command(repro)), ("script", _replay.script_command(repro))):
+        lines += [f"{label}: {command}"] if command else []
+    return lines
 
 
 def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt: _Attempt, count: int,
              identification: Optional[Identification], repro: Optional[pathlib.Path], stopped_after: Optional[float],
-             seen_again: Optional[int]) -> str:
+             seen_again: Optional[int], not_taken: NotTaken) -> str:
     where = first.name if first.seed is None else f"case {first.index} of seed {first.seed}"
     lines = [f"{name} does not conform to {subject.operation} under policy {subject.policy}", f"  {where}, the "
              f"violation after {count} case{'s' if count != 1 else ''}; smallest found: {smallest._properties['subject']}"]
@@ -216,6 +233,7 @@ def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt:
     if seen_again is not None:
         lines.append(f"  not reproduced: of the same call made {REPETITIONS} times more "
                      f"{f'only {seen_again} violate' if seen_again else 'none violates'} in this way")
+    lines += [f"  not taken: {text}" for text in not_taken.texts()]
     if attempt.error:
         lines.append(f"  it raised {type(attempt.error).__name__}: {attempt.error}")
     elif attempt.misfit:
@@ -232,13 +250,14 @@ def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt:
     return "\n".join(lines)
 
 
-def assert_conforms(fn: Callable[..., Any], op: Operation, *, dtype: ActivationDType = "bf16", weight: WeightDType = "same",
+def assert_conforms(fn: Callable[..., Any], op: Operation, *, dtype: Optional[ActivationDType] = None, weight: WeightDType = "same",
                     quantized_dtype: QuantizedDType = "fp8_e4m3fn", policy: Policy = "native", canonical: bool = False,
                     cases: Union[int, Iterable[Case], None] = None, seed: Optional[int] = None,
                     epsilon: Optional[float] = None, max_rows: int = 8, max_hidden: int = 4096, finite: bool = False,
                     inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None,
                     flush_to_zero: bool = False, tensors: Tensors = "numpy", shrink: bool = True,
-                    shrink_seconds: float = SHRINKING_SECONDS, findings: "Union[str, os.PathLike[str], None]" = None) -> Conformance:
+                    shrink_seconds: float = SHRINKING_SECONDS, findings: "Union[str, os.PathLike[str], None]" = None,
+                    takes: Optional[Takes] = None) -> Conformance:
     """Asserts that `fn` computes `op` under `policy`, bit for bit, on inputs that break norm kernels.
 
     `fn` is called with positional arguments and returns a tensor, or ``(out, residual_out)`` where the operation adds a
@@ -258,19 +277,23 @@ def assert_conforms(fn: Callable[..., Any], op: Operation, *, dtype: ActivationD
     shrink: look for the smallest inputs that violate in the same way, for at most `shrink_seconds`. What the caller fixed
         stays: the operation, dtypes, whether there is a weight and its dtype, and an `epsilon` that was given.
     findings: the folder for the repros of violations ("findings").
+    takes: which calls `fn` is made for, as ``normproof.Takes(hidden_multiple=8, least_rows=1)``: cases are drawn inside, and
+        shrinking stays there. A case for which `fn` raises NotImplementedError is not taken either; such cases are counted.
     The others as for ``normproof.cases`` and ``normproof.check``.
 
-    Raises ConformanceError, an AssertionError, with the certificate, the seed, and the repro's path. Returns what was
-    judged.
+    Raises NotTakenError, an AssertionError, where no case at all was taken, and ConformanceError, an AssertionError, with the certificate, the seed, and the repro's path. Returns what was
+    judged, and how many cases were not taken.
     """
     __tracebackhide__ = True  # pytest shows the caller's line
     require_operation(op)
     if not callable(fn):
         raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
-    subject = _Subject(fn, op, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, tensors)
+    subject = _Subject(fn, op, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, tensors, takes)
     name = getattr(fn, "__name__", type(fn).__name__)
-    require_dtypes(dtype, weight, quantized_dtype)
-    if defaults.case is not None and (given := read_case(defaults.case)).operation == op:
+    for each in taken_dtypes(subject.takes, dtype):
+        require_dtypes(each, weight, quantized_dtype)
+    case_file = defaults.case or _replay.only_case()
+    if case_file and (given := read_case(case_file)).operation == op:
         cases = [given]
     if cases is None or isinstance(cases, int):
         seed = defaults.seed if seed is None else seed
@@ -278,14 +301,19 @@ def assert_conforms(fn: Callable[..., Any], op: Operation, *, dtype: ActivationD
         if count < 1:
             raise ValueError(f"cases: expected at least 1, got {count}")
         cases = generate_cases(op, dtype, count=count, seed=seed, weight=weight, quantized_dtype=quantized_dtype,
-                               epsilon=epsilon, max_rows=max_rows, max_hidden=max_hidden, finite=finite)
+                               epsilon=epsilon, max_rows=max_rows, max_hidden=max_hidden, finite=finite, takes=takes)
     fixed = ("operation", "dtype", "quantized_dtype", "weight_dtype") + (("epsilon",) if epsilon is not None else ())
     judged = rows = elements = 0
+    ranks, not_taken = set(), NotTaken()
     for case in cases:
         if case.operation != op:
             raise ValueError(f"cases: expected cases of {op}, got {case!r}")
         attempt = subject.attempt(case)
+        if attempt.not_taken:
+            not_taken.add(attempt.not_taken)
+            continue
         judged += 1
+        ranks.add(len(case.shape))
         if attempt.result is not None and attempt.result.conforms:
             rows += attempt.result.rows
             elements += attempt.result.elements
@@ -298,11 +326,13 @@ def assert_conforms(fn: Callable[..., Any], op: Operation, *, dtype: ActivationD
             seen_again = subject.repeat(case, attempt.kind)
             seen_again = None if seen_again == REPETITIONS else seen_again
         identification = identify_call(attempt.call, subject.policy) if attempt.call and case.shape[0] else None
-        repro = _write_repro(smallest, last, name, os.fspath(findings or defaults.findings))
+        repro = _write_repro(subject, smallest, last, name, os.fspath(findings or defaults.findings))
         raise ConformanceError(
             _message(subject, name, case, smallest, last, judged, identification, repro,
-                     shrink_seconds if stopped else None, seen_again), case=smallest, result=last.result,
+                     shrink_seconds if stopped else None, seen_again, not_taken), case=smallest, result=last.result,
             identification=identification, repro=repro, reproduced=seen_again != 0) from last.error
+    if not_taken.count and not judged:
+        raise NotTakenError(name, f"{not_taken.count} cases of {op}", not_taken.texts())
     if judged == 0:
         raise ValueError("cases: expected at least 1, got none")
-    return Conformance(judged, rows, elements, seed)
+    return Conformance(judged, rows, elements, seed, tuple(sorted(ranks)), not_taken.count, not_taken.texts())

@@ -1,6 +1,7 @@
 #include "python/src/call.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <stdexcept>
@@ -55,6 +56,7 @@ Case random_case_of(const CaseDemand& demand, Random random) {
   limits.max_rows = demand.max_rows;
   limits.max_hidden = draw_size(random, 128, 512, demand.max_hidden);
   if (demand.finite) limits.special_percent = 0;
+  limits.calls = demand.takes.limits;
   return random_case(random, limits);
 }
 
@@ -75,6 +77,18 @@ bool is_finite(const Call& call) {
 
 constexpr std::int64_t kLeastDiscriminatingRows = 4, kLeastDiscriminatingColumns = 64;
 
+// The shape nearest to this one that is taken; nothing where such cases need a larger one.
+std::optional<std::vector<std::int64_t>> discriminating_shape(const CaseDemand& demand, std::int64_t rows,
+                                                              std::int64_t hidden) {
+  Case place;
+  place.operation = demand.operation;
+  place.shape = {rows, hidden};
+  fit_to(demand.takes.limits, place);
+  const bool large =
+      place.rows() >= kLeastDiscriminatingRows && place.hidden_size() >= kLeastDiscriminatingColumns;
+  return large ? std::optional(place.shape) : std::nullopt;
+}
+
 Case discriminating_case_of(const CaseDemand& demand, Random random) {
   DiscriminatingShape shape;
   shape.operation = demand.operation;
@@ -82,10 +96,45 @@ Case discriminating_case_of(const CaseDemand& demand, Random random) {
   if (demand.weight != WeightKind::none)
     shape.weight_dtype = demand.weight == WeightKind::fp32 ? DType::fp32 : demand.dtype;
   shape.quantized_dtype = demand.quantized_dtype;
-  shape.rows = std::clamp<std::int64_t>(demand.max_rows, kLeastDiscriminatingRows, 8);
-  shape.hidden_size =
+  const auto rows = std::clamp<std::int64_t>(demand.max_rows, kLeastDiscriminatingRows, 8);
+  const std::int64_t hidden =
       random.between(kLeastDiscriminatingColumns, draw_size(random, 128, 512, demand.max_hidden));
+  const auto fitting = discriminating_shape(demand, rows, hidden);
+  if (!fitting) return random_case_of(demand, random);
+  shape.rows = fitting->front();
+  shape.hidden_size = fitting->back();
   return discriminating_case(shape, random.next());
+}
+
+constexpr std::array kInputs = {Role::input, Role::residual, Role::weight};
+
+// The bits of the zero of the same sign where the number is subnormal.
+std::uint32_t without_subnormal(DType dtype, std::uint32_t bits) {
+  const oracle::Format& format = oracle::format_of(dtype);
+  return oracle::is_subnormal(format, bits) ? bits & static_cast<std::uint32_t>(format.sign_bit()) : bits;
+}
+
+// The call with zeros for its subnormal elements and numbers.
+void remove_subnormals(Call& call) {
+  for (const Role role : kInputs) {
+    std::vector<std::byte>& data = call.tensors[role];
+    const DType dtype = call.test_case.dtype_of(role);
+    const auto elements = static_cast<std::int64_t>(data.size() / size_of(dtype));
+    for (std::int64_t index = 0; index < elements; ++index)
+      store_bits(data, dtype, index, without_subnormal(dtype, load_bits(data, dtype, index)));
+  }
+  for (std::uint32_t& bits : call.test_case.parameter_bits) bits = without_subnormal(DType::fp32, bits);
+}
+
+bool has_subnormals(const Call& call) {
+  Call without = call;
+  remove_subnormals(without);
+  return !(without.tensors == call.tensors && without.test_case == call.test_case);
+}
+
+// With more dimensions of one step where it has too few.
+void raise_rank(std::vector<std::int64_t>& shape, std::int64_t least_rank) {
+  while (static_cast<std::int64_t>(shape.size()) < least_rank) shape.insert(shape.begin(), 1);
 }
 
 }  // namespace
@@ -124,6 +173,13 @@ Call row_of(const Call& call, std::int64_t row) {
   return {std::move(slice.test_case), std::move(slice.tensors), std::move(slice.outputs)};
 }
 
+std::string what_is_outside(const Takes& takes, const Call& call) {
+  const auto rank = static_cast<std::int64_t>(call.test_case.shape.size());
+  if (rank < takes.least_rank) return "fewer than " + std::to_string(takes.least_rank) + " dimensions";
+  if (std::string outside = what_is_outside(takes.limits, call.test_case); !outside.empty()) return outside;
+  return !takes.subnormals && has_subnormals(call) ? "subnormal numbers" : "";
+}
+
 Call random_call(const CaseDemand& demand, std::uint64_t seed, std::int64_t index) {
   Random random = Random(seed).split(static_cast<std::uint64_t>(index));
   // A discriminating case of a quantized output has a NaN.
@@ -135,8 +191,10 @@ Call random_call(const CaseDemand& demand, std::uint64_t seed, std::int64_t inde
     test_case.name = "case-" + std::to_string(index);
     test_case.description =
         "Case " + std::to_string(index) + " of seed " + std::to_string(seed) + " of the Python package.";
-    if (demand.epsilon_bits) test_case.bits_of(Parameter::epsilon) = *demand.epsilon_bits;
     Call call = call_of(std::move(test_case));
+    raise_rank(call.test_case.shape, demand.takes.least_rank);
+    if (!demand.takes.subnormals) remove_subnormals(call);
+    if (demand.epsilon_bits) call.test_case.bits_of(Parameter::epsilon) = *demand.epsilon_bits;
     if (!demand.finite || is_finite(call)) return call;
     random = random.split(0);
   }

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "corpus/call_limits.h"
 #include "corpus/case.h"
 #include "corpus/generate.h"
 #include "oracle/policy.h"
@@ -47,6 +48,16 @@ void require_valid(const Case& test_case);
 // Row `row` as a call of its own.
 Call row_of(const Call& call, std::int64_t row);
 
+// Which calls a function takes, as its caller says: the limits of a plug-in, and what only Python asks about.
+struct Takes {
+  CallLimits limits;
+  std::int64_t least_rank = 0;
+  bool subnormals = true;  // among the inputs' elements and numbers
+};
+
+// What of the call lies outside, as "hidden sizes that are no multiple of 8"; empty where nothing does.
+std::string what_is_outside(const Takes& takes, const Call& call);
+
 // What a random case may be; the rest is drawn.
 struct CaseDemand {
   Operation operation = Operation::rms_norm;
@@ -57,6 +68,7 @@ struct CaseDemand {
   std::int64_t max_rows = 8;
   std::int64_t max_hidden = 4096;
   bool finite = false;  // no infinity and no NaN in the tensors
+  Takes takes = {};     // where it says otherwise, it wins
 };
 
 // Case `index` of a seed, the same on every machine. One in four is made to tell rounding policies apart, the

@@ -412,6 +412,7 @@ nb::list operation_table() {
     entry["inputs"] = inputs;
     entry["outputs"] = outputs;
     entry["quantizes"] = quantizes(spec.operation);
+    entry["greatest_rank"] = spec.greatest_rank;
     result.append(entry);
   }
   return result;
@@ -427,8 +428,8 @@ nb::list policy_table() {
 
 Call generate_call(const std::string& operation, const std::string& dtype, const std::string& weight,
                    const std::optional<std::string>& quantized_dtype, std::optional<double> epsilon,
-                   std::int64_t max_rows, std::int64_t max_hidden, bool finite, std::uint64_t seed,
-                   std::int64_t index) {
+                   std::int64_t max_rows, std::int64_t max_hidden, bool finite, const Takes& takes,
+                   std::uint64_t seed, std::int64_t index) {
   CaseDemand demand;
   demand.operation = operation_of(operation);
   demand.dtype = dtype_of(dtype);
@@ -440,8 +441,17 @@ Call generate_call(const std::string& operation, const std::string& dtype, const
   demand.max_rows = max_rows;
   demand.max_hidden = max_hidden;
   demand.finite = finite;
+  demand.takes = takes;
   const nb::gil_scoped_release unlocked;
   return random_call(demand, seed, index);
+}
+
+// A limit of what a function takes.
+auto limit(std::int64_t CallLimits::* member) {
+  return [member](const Takes& takes) { return takes.limits.*member; };
+}
+auto set_limit(std::int64_t CallLimits::* member) {
+  return [member](Takes& takes, std::int64_t value) { takes.limits.*member = value; };
 }
 
 }  // namespace
@@ -481,6 +491,27 @@ NB_MODULE(_core, module) {
   bind_bound(module);
   bind_order(module);
 
+  nb::class_<Takes>(module, "Takes")
+      .def(nb::init<>())
+      .def(
+          "outside",
+          [](const Takes& takes, const std::string& operation, const std::vector<std::int64_t>& shape) {
+            Call call;
+            call.test_case.operation = operation_of(operation);
+            call.test_case.shape = shape;
+            return what_is_outside(takes, call);
+          },
+          nb::arg("operation"), nb::arg("shape"))
+      .def_rw("subnormals", &Takes::subnormals)
+      .def_rw("least_rank", &Takes::least_rank)
+      .def_prop_rw("greatest_rank", limit(&CallLimits::greatest_rank), set_limit(&CallLimits::greatest_rank))
+      .def_prop_rw("hidden_multiple", limit(&CallLimits::hidden_multiple),
+                   set_limit(&CallLimits::hidden_multiple))
+      .def_prop_rw("greatest_hidden", limit(&CallLimits::greatest_hidden),
+                   set_limit(&CallLimits::greatest_hidden))
+      .def_prop_rw("least_rows", limit(&CallLimits::least_rows), set_limit(&CallLimits::least_rows))
+      .def_prop_rw("greatest_rows", limit(&CallLimits::greatest_rows), set_limit(&CallLimits::greatest_rows));
+
   nb::class_<Call>(module, "Call")
       .def("properties", &properties_of, kStandardFloats)
       .def("copy", [](const Call& call) { return call; })
@@ -505,8 +536,16 @@ NB_MODULE(_core, module) {
           },
           nb::arg("rows"))
       .def("smallest_violation", &smallest_violation, nb::arg("policy"), kStandardFloats)
+      .def(
+          "outside", [](const Call& call, const Takes& takes) { return what_is_outside(takes, call); },
+          nb::arg("takes"))
       .def("with_description", &with_description, nb::arg("name"), nb::arg("description"))
-      .def("to_json", [](const Call& call) { return case_to_json(whole_case(call)); }, kStandardFloats);
+      .def(
+          "to_json",
+          [](const Call& call, const std::optional<std::string>& policy, bool canonical) {
+            return case_to_json(whole_case(call), {policy, canonical});
+          },
+          nb::arg("policy") = nb::none(), nb::arg("canonical") = false, kStandardFloats);
   module.def("describe", &describe, nb::arg("object").none());
   module.def("make_call", &make_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight_dtype").none(),
              nb::arg("quantized_dtype").none(), nb::arg("fp32_output"), nb::arg("fp32_residual"),
@@ -514,7 +553,8 @@ NB_MODULE(_core, module) {
              nb::arg("weight").none(), kStandardFloats);
   module.def("random_call", &generate_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight"),
              nb::arg("quantized_dtype").none(), nb::arg("epsilon").none(), nb::arg("max_rows"),
-             nb::arg("max_hidden"), nb::arg("finite"), nb::arg("seed"), nb::arg("index"), kStandardFloats);
+             nb::arg("max_hidden"), nb::arg("finite"), nb::arg("takes"), nb::arg("seed"), nb::arg("index"),
+             kStandardFloats);
   module.def(
       "call_from_json", [](const std::string& text) { return call_of(case_from_json(text)); },
       nb::arg("text"), kStandardFloats);

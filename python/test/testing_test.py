@@ -1,8 +1,11 @@
 """assert_conforms: right kernels pass, wrong ones fail with the right certificate and a repro that replays."""
 import functools
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import time
 
 import kernels
@@ -122,7 +125,8 @@ def test_printed_lines_are_complete_and_quoted(tmp_path, program):
 
 def test_functions_without_a_name_get_a_line_that_says_where_they_are():
     line = "assert_conforms(fn, 'rms_norm', cases=[normproof.read_case("
-    for function, place in ((lambda x, weight, epsilon: x, "fn: <lambda> of "), (functools.partial(kernels.fp32_weight_multiply), "fn: functools.partial("),
+    unchanged = 1
+    for function, place in ((lambda x, weight, epsilon: x * unchanged, "fn: <lambda> of "), (functools.partial(WrongInCall.__call__, None), "fn: functools.partial("),
                             (WrongInCall(lambda call: True), "fn: WrongInCall of ")):
         error = failure(function, "rms_norm", shrink=False)
         assert printed(error, "replay").startswith(line) and place in str(error)
@@ -130,8 +134,43 @@ def test_functions_without_a_name_get_a_line_that_says_where_they_are():
     with pytest.raises(PromiseError) as raised:
         assert_same_bits(lambda x, weight, epsilon: kernels.rms_norm(x, weight, epsilon), kernels.fp32_weight_multiply, "rms_norm", hidden=64,
                          epsilon=1e-3)
-    assert "assert_same_bits(f, fp32_weight_multiply, 'rms_norm', dtype='bf16', epsilon=0.001, hidden=64, batches=" in str(raised.value)
-    assert "f: <lambda> of " in str(raised.value) and "from kernels import fp32_weight_multiply" in str(raised.value)
+    assert ("assert_same_bits(lambda x, weight, epsilon: kernels.rms_norm(x, weight, epsilon), fp32_weight_multiply, 'rms_norm', dtype='bf16', "
+            "epsilon=0.001, hidden=64, batches=") in str(raised.value)
+    assert "from testing_test import kernels\n" in str(raised.value) and "from kernels import fp32_weight_multiply" in str(raised.value)
+
+
+def scaled(x, weight, epsilon, factor):
+    return (kernels.rms_norm(x, weight, epsilon).astype("f4") * factor).astype(x.dtype)
+
+
+def test_lambdas_and_partials_get_a_line_that_runs():
+    for function in (lambda x, weight, epsilon: kernels.fp32_weight_multiply(x,
+                                                                             weight, epsilon),
+                     functools.partial(scaled, factor=2.0), functools.partial(functools.partial(scaled), factor=2.0)):
+        error = failure(function, "rms_norm", epsilon=1e-3)
+        lines = [line.strip() for line in str(error).splitlines()]
+        first = next(number for number, line in enumerate(lines) if line.startswith("replay: "))
+        imports = [line for line in lines[first + 1:] if line.startswith(("from ", "import "))]
+        assert imports
+        with pytest.raises(ConformanceError):
+            exec("\n".join([*imports, lines[first].removeprefix("replay: ")]), {"normproof": normproof, "assert_conforms": assert_conforms})
+
+
+def test_a_script_is_run_again_with_the_case_alone(tmp_path):
+    script = tmp_path / "a script.py"
+    script.write_text("import sys\nsys.path.insert(0, sys.argv[1])\nimport kernels\nfrom normproof.testing import assert_conforms\n"
+                      "def make(wrong):\n    return lambda x, weight, epsilon: wrong(x, weight, epsilon)\n"
+                      "assert_conforms(make(kernels.fp32_weight_multiply), 'rms_norm')\n")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    command, cases = [sys.executable, str(script), os.path.dirname(kernels.__file__)], []
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
+        assert "fn: <lambda> of a script.py:6" in done.stderr, done.stderr
+        variable, _, *command = shlex.split(re.search("script: (.*)", done.stderr)[1])
+        command.insert(0, sys.executable)
+        environment |= dict([variable.split("=", 1)])
+        cases.append(re.search("the violation after (\\d+) case", done.stderr)[1])
+    assert variable.startswith("NORMPROOF_ONLY_CASE=findings/") and cases[1] == "1"
 
 
 def test_dtypes_of_frameworks():
@@ -155,6 +194,15 @@ def test_dtypes_of_frameworks():
                                   ("fp8_e5m2", ValueError, "dtype: expected one of .*'fp8_e5m2'")):
         with pytest.raises(error, match=message):
             assert_conforms(kernels.rms_norm, "rms_norm", dtype=dtype)
+
+
+def test_the_case_file_holds_what_was_demanded(program):
+    error = failure(kernels.rms_norm, "rms_norm", policy="gemma.rms_norm", canonical=True)
+    demand = json.loads(error.repro.read_text())["demand"]
+    assert demand["judge"] == "canonical" and demand["policy"] == str(error.result.policy)
+    status, output = program("check", error.repro)
+    assert status == 1 and "as the file demands" in output and "weight=fp32_plus_one" in output
+    assert "demand" not in json.loads(failure(kernels.fp32_weight_multiply, "rms_norm").repro.read_text())
 
 
 def test_exceptions_and_misfits_are_findings():

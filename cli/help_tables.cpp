@@ -78,6 +78,7 @@ constexpr auto kOptions = std::to_array<OptionHelp>({
     {"--junit", kOutput, "FILE"},
     {"--html", kOutput, "FILE"},
     {"--sarif", kOutput, "FILE"},
+    {"--sarif-source", kOutput, "FILE"},
     {"--csv", kOutput, "FILE"},
     {"--svg", kOutput, "FILE"},
     {"--markdown", kOutput, "FILE"},

@@ -32,14 +32,20 @@ std::string uri_of(const std::string& file) {
   return uri;
 }
 
-Json result_of(const SarifResult& result) {
-  const Json place = {{"physicalLocation", {{"artifactLocation", {{"uri", uri_of(result.file)}}}}}};
+// With a line, since GitHub's code scanning takes none without.
+Json place_of(const std::string& file) {
+  return {
+      {"physicalLocation", {{"artifactLocation", {{"uri", uri_of(file)}}}, {"region", {{"startLine", 1}}}}}};
+}
+
+Json result_of(const SarifResult& result, const std::string& source) {
   const bool is_known = !result.baseline_state.empty() && result.baseline_state != "new";
   Json json = {{"ruleId", result.rule},
                {"level", is_known ? "note" : "error"},
                {"message", {{"text", result.message}}},
-               {"locations", Json::array({place})},
+               {"locations", Json::array({place_of(source.empty() ? result.file : source)})},
                {"partialFingerprints", {{"normproofSignature/v1", result.rule}}}};
+  if (!source.empty()) json["relatedLocations"] = Json::array({place_of(result.file)});
   if (!result.baseline_state.empty()) json["baselineState"] = result.baseline_state;
   return json;
 }
@@ -50,7 +56,7 @@ void write_sarif(const std::string& path, const SarifLog& log) {
   Json rules = Json::array(), results = Json::array(), notifications = Json::array();
   std::vector<std::string> named;
   for (const SarifResult& result : log.results) {
-    results.push_back(result_of(result));
+    results.push_back(result_of(result, log.source));
     if (std::ranges::count(named, result.rule) > 0) continue;
     named.push_back(result.rule);
     rules.push_back(

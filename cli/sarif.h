@@ -18,6 +18,8 @@ struct SarifLog {
   std::vector<SarifResult> results;
   std::vector<std::string> not_done;  // what was left unchecked; the log says so
   int exit_code = 0;
+  // At which file services show them all, with their own files beside it; empty: at their own files.
+  std::string source{};
 };
 
 // Throws std::system_error naming the file.

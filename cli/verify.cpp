@@ -23,7 +23,7 @@ namespace {
 struct CommandOptions {
   VerifyOptions verify;
   std::optional<std::uint64_t> seed;
-  std::string operation, dtype, json, junit, html, sarif, write_baseline;
+  std::string operation, dtype, json, junit, html, sarif, sarif_source, write_baseline;
 };
 
 std::uint64_t fresh_seed() {
@@ -109,7 +109,11 @@ int run(CommandOptions& options) {
        {options.json, [&] { write_text_atomically(options.json, to_json_text(verify_options, result)); }},
        {options.junit, [&] { write_junit(options.junit, verify_options, result); }},
        {options.html, [&] { write_html(options.html, verify_report(verify_options, result)); }},
-       {options.sarif, [&] { write_sarif(options.sarif, sarif_log_of(verify_options, result)); }}});
+       {options.sarif, [&] {
+          SarifLog log = sarif_log_of(verify_options, result);
+          log.source = options.sarif_source;
+          write_sarif(options.sarif, log);
+        }}});
 }
 
 template <class Range>
@@ -188,6 +192,8 @@ Action add_verify(CLI::App& command) {
   command.add_option("--html", options->html, "Write a page with verdict, findings and plots to this file");
   command.add_option("--sarif", options->sarif,
                      "Write the findings to this file in SARIF, for code scanning services");
+  command.add_option("--sarif-source", options->sarif_source,
+                     "The kernel's source: at this file SARIF shows the findings, their repros beside it");
   return [options] { return run(*options); };
 }
 

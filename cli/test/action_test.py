@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""action.yml: its shell steps, taken out of it and run, with stand-ins for apt and pip and with the real program.
+"""action.yml, and the jobs on the pages about CI: their shell steps, taken out and run, with stand-ins for apt, pip and cmake and
+with the real program.
 
 Usage: action_test.py NORMPROOF BUILD-FOLDER [UNITTEST-ARGUMENT...]
 """
@@ -7,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -18,15 +20,19 @@ BUILD = pathlib.Path(sys.argv[2]).resolve()
 FAULTY = BUILD / "properties" / "plugin" / "libfaulty_plugin.so"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ACTION = (ROOT / "action.yml").read_text()
+PAGES = {name: (ROOT / "docs/howto" / name).read_text() for name in ("ci.md", "nightly.md")}
 INPUTS, STEPS = ACTION.split("\ninputs:\n")[1].split("\nruns:\n")
 # As GitHub runs `shell: bash`.
 SHELL = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c")
+DECLARED = set(re.findall(r"^  ([\w-]+):$", INPUTS.split("\noutputs:\n")[0], re.MULTILINE))
 # What the stand-ins for programs do: write down how they were called, and for `-m venv`, `pip wheel` and `pip install` leave
 # something behind.
 STAND_IN = """#!/bin/bash
 echo "${0##*/} $*" >>"$LOG"
 case "${0##*/} $*" in
   "apt-cache show"*) [[ -z ${NO_BOOST:-} ]] ;;
+  "git clone "*) mkdir "${@: -1}" ;;
+  "cmake --build "*) mkdir -p "$2"; cp "$BUILT" "$2/libjudge.so" ;;
   "python3 -m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
   "python -m pip wheel --no-deps --wheel-dir "*) mkdir -p "$6"; touch "$6/normproof-1-py3.whl" ;;
   "python -m pip install"*) cp "$0" "${0%/*}/normproof" ;;
@@ -53,7 +59,7 @@ class Action(ProgramTest):
             os.mkdir(self.path(name))
         for name in ("output", "path", "summary", "log"):
             open(self.path(name), "w").close()
-        for name in ("apt-get", "apt-cache", "python3", "sudo"):
+        for name in ("apt-get", "apt-cache", "python3", "sudo", "git", "cmake"):
             stand_in = pathlib.Path(self.path(os.path.join("bin", name)))
             stand_in.write_text(STAND_IN)
             stand_in.chmod(0o755)
@@ -84,8 +90,7 @@ class Action(ProgramTest):
         return printed
 
     def test_every_input_is_declared_used_and_no_part_of_a_script(self):
-        declared = set(re.findall(r"^  ([\w-]+):$", INPUTS.split("\noutputs:\n")[0], re.MULTILINE))
-        self.assertEqual(set(re.findall(r"inputs\.([\w-]+)", ACTION)), declared)
+        self.assertEqual(set(re.findall(r"inputs\.([\w-]+)", ACTION)), DECLARED)
         for name in steps():
             if "run:" not in steps()[name]:
                 continue
@@ -156,6 +161,51 @@ class Action(ProgramTest):
         self.assertIn("nowhere", self.verify(3, TARGET="./nowhere.so"))
         self.verify(2, ARGUMENTS="--cases\nmany\n")
         self.run_step("Verdict", code=3, CODE="3", SOURCE="", ARTIFACT="a")
+
+    # --- the pages ---
+
+    def test_the_pages_name_the_inputs(self):
+        table = PAGES["ci.md"].split("| input | |\n|---|---|\n")[1].split("\n\n")[0]
+        first = [row.split("|")[1] for row in table.splitlines()]
+        self.assertEqual({name for cell in first for name in re.findall(r"`([\w-]+)`", cell)}, DECLARED)
+        for name, page in PAGES.items():
+            uses = re.findall(r"uses: OWNER/normproof@REF\n( +)with:\n((?:\1  .*\n)+)", page)
+            self.assertEqual(len(uses), page.count("uses: OWNER/normproof@REF\n"), name)
+            for indent, block in uses:
+                self.assertLessEqual(set(re.findall(rf"^{indent}  ([\w-]+):", block, re.MULTILINE)), DECLARED, name)
+
+    def test_the_pages_commands_have_the_options_that_they_use(self):
+        helps, seen = {}, set()
+        for name, page in PAGES.items():
+            for command, rest in re.findall(r"normproof (verify|fuzz|new-target|merge)\b((?:[^`\n]|\n +--)*)", page):
+                if command not in helps:
+                    helps[command] = self.run_program(command, "--help")
+                for option in re.findall(r"(?<!\S)--[\w-]+", rest):
+                    seen.add(option)
+                    self.assertRegex(helps[command], rf"{option}\b", f"{name}: normproof {command}{rest}")
+        self.assertGreater(len(seen), 10)
+
+    def test_the_gitlab_job(self):
+        job = next(block for block in re.findall(r"```yaml\n(.*?)```", PAGES["ci.md"], re.DOTALL) if "before_script:" in block)
+        lines = {part: re.findall(r"^    - (.*)", job.split(f"\n  {part}:\n")[1].split("\n  artifacts")[0].split("\n  script")[0], re.MULTILINE)
+                 for part in ("before_script", "script")}
+        os.mkdir(self.path("csrc"))
+        shutil.copy(ROOT / "kernels/host/examples/torch_norm.cu", self.path("csrc/norm.cu"))
+        script = "\n".join(lines["before_script"] + lines["script"]).replace("--seconds 60", "--seconds 0 --cases 8 --property-cases 1")
+        environment = {"BUILT": str(FAULTY), "LOG": self.path("log"), "NORMPROOF": "https://example.org/normproof.git"}
+        # The program of the stand-in for a venv.
+        script = script.replace("export PATH=", f"ln -sf {PROGRAM} normproof-venv/bin/normproof; export PATH=")
+        for fault, code in (("", 0), ("crash", 1)):
+            done = subprocess.run([*SHELL, script], cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+                                  env={**os.environ, "PATH": self.path("bin") + ":" + os.environ["PATH"], "NORMPROOF_FAULT": fault, **environment})
+            self.assertEqual(done.returncode, code, done.stdout)
+            for name in ("verify.xml", "verify.html"):
+                self.assertTrue(os.path.exists(self.path(name)))
+                self.assertIn(name, job.split("artifacts:")[1])
+            shutil.rmtree(self.path("judge"))
+            shutil.rmtree(self.path("normproof-source"))
+        self.assertTrue(os.path.isdir(self.path("findings")))
+        self.assertEqual(self.text("log").count("pip wheel"), 1)
 
 
 if __name__ == "__main__":

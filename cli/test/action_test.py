@@ -33,9 +33,9 @@ case "${0##*/} $*" in
   "apt-cache show"*) [[ -z ${NO_BOOST:-} ]] ;;
   "git clone "*) mkdir "${@: -1}" ;;
   "cmake --build "*) mkdir -p "$2"; cp "$BUILT" "$2/libjudge.so" ;;
-  "python3 -m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
+  "python3 -m venv "*) mkdir -p "$3/bin"; cp --remove-destination "$0" "$3/bin/python" ;;
   "python -m pip wheel --no-deps --wheel-dir "*) mkdir -p "$6"; touch "$6/normproof-1-py3.whl" ;;
-  "python -m pip install"*) cp "$0" "${0%/*}/normproof" ;;
+  "python -m pip install"*) cp --remove-destination "$0" "${0%/*}/normproof" ;;  # not through a link
   "sudo "*) exec "$@" ;;
 esac
 """

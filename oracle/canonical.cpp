@@ -135,6 +135,9 @@ Formula formula_of(const Case& test_case, const Policy& policy) {
   formula.hidden_size = test_case.shape.back();
   formula.parameter_bits = test_case.parameter_bits;
   formula.policy = policy;
+  // Where the scale is given there is no maximum.
+  if (!formula.quantizes_by_row && row_of(policy.scaling).from_maximum)
+    formula.policy.scaling = ScalingPolicy::inverse;
   return formula;
 }
 
@@ -265,8 +268,11 @@ std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const
   if (!quantizes) return round_bits(format_of(formula.output_dtype()), y);
 
   const Format& target = format_of(*formats.quantized);
-  Value scaled = row_of(formula.policy.scaling)
-                     .function(arithmetic, y, decode(DType::fp32, formula.bits_of(Parameter::scale)));
+  Value scaled = formula.factor_bits
+                     ? arithmetic.round(Step::scaled_output, "fl(y * f)", DType::fp32,
+                                        y * decode(DType::fp32, *formula.factor_bits))
+                     : row_of(formula.policy.scaling)
+                           .function(arithmetic, y, decode(DType::fp32, formula.bits_of(Parameter::scale)));
   if (row_of(formula.policy.fp8_rounding).through_bf16)
     scaled = arithmetic.round(Step::output_in_bf16, "rnd_bf16(...)", DType::bf16, scaled);
   const Value clamped = row_of(formula.policy.fp8_nan).clamp(scaled, quantized_range(formula));

@@ -27,12 +27,17 @@ struct Formula {
   std::uint32_t bits_of(Parameter parameter) const {
     return parameter_bits[static_cast<std::size_t>(parameter)];
   }
+  // What the codes are multiplied by (fp32 bits), where the scale alone does not say it (code_factor.h).
+  std::optional<std::uint32_t> factor_bits;
+
   // The formula of a row with this scale: what it says of codes is what it says with a scale that is given.
-  Formula with_scale(std::uint32_t bits) const {
+  Formula with_scale(std::uint32_t bits, std::optional<std::uint32_t> factor = {}) const {
     Formula result = *this;
     result.parameter_bits[static_cast<std::size_t>(Parameter::scale)] = bits;
+    result.factor_bits = factor;
     return result;
   }
+  Formula with_factor(std::uint32_t bits) const { return with_scale(bits_of(Parameter::scale), bits); }
 };
 // Throws std::invalid_argument where the case's dtypes do not fit its operation.
 Formula formula_of(const Case& test_case, const Policy& policy);

@@ -10,8 +10,8 @@
 #include <stdexcept>
 
 #include "oracle/canonical.h"
+#include "oracle/code_factor.h"
 #include "oracle/fast_row.h"
-#include "oracle/quantization_scale.h"
 
 namespace normproof::oracle {
 namespace {
@@ -41,6 +41,7 @@ class Judge {
       const bool special_mean = scale.mean == 0 || !std::isfinite(scale.mean);
       verdict.special_rows += fast_.has_special_operand() || special_mean ? 1 : 0;
       const float row_scale = fast_.set_own_scale(scale.inverse_root);
+      choose_factor(row_scale, scale.inverse_root, row, outputs[Role::out]);
       compare_row(Role::out, row, fast_.outputs(scale.inverse_root), outputs[Role::out], verdict);
       if (formula_.quantizes_by_row)
         compare_row(Role::scales, row, std::as_bytes(std::span(&row_scale, 1)), outputs[Role::scales],
@@ -80,6 +81,36 @@ class Judge {
     return tensor == Role::out ? formula_.output_dtype() : formula_.formats.residual();
   }
 
+  // Where the scale leaves two factors: the one with which fewer outputs differ.
+  void choose_factor(float row_scale, float inverse_root, std::int64_t row,
+                     const std::vector<std::byte>& outputs) {
+    factor_.reset();
+    if (!leaves_factor_open(formula_) || follows_from_maximum(formula_)) return;
+    const std::uint32_t scale = formula_.quantizes_by_row ? std::bit_cast<std::uint32_t>(row_scale)
+                                                          : formula_.bits_of(Parameter::scale);
+    std::int64_t fewest = formula_.hidden_size + 1;
+    for (const CodeFactor& each : code_factors(formula_, nullptr, scale)) {
+      fast_.set_code_factor(each.factor);
+      const std::int64_t differing = count_differing(row, fast_.outputs(inverse_root), outputs);
+      if (differing >= fewest) continue;
+      fewest = differing;
+      factor_ = factor_bits(each.factor);
+    }
+    fast_.set_code_factor(std::bit_cast<float>(*factor_));
+  }
+
+  std::int64_t count_differing(std::int64_t row, std::span<const std::byte> wanted,
+                               const std::vector<std::byte>& outputs) const {
+    const std::span got =
+        std::span(outputs).subspan(static_cast<std::size_t>(row) * wanted.size(), wanted.size());
+    if (std::memcmp(got.data(), wanted.data(), wanted.size()) == 0) return 0;
+    const DType dtype = formula_.output_dtype();
+    std::int64_t count = 0;
+    for (std::int64_t column = 0; column < formula_.hidden_size; ++column)
+      count += same(dtype, packed_bits(got, dtype, column), packed_bits(wanted, dtype, column)) ? 0 : 1;
+    return count;
+  }
+
   void compare_row(Role tensor, std::int64_t row, std::span<const std::byte> wanted,
                    const std::vector<std::byte>& outputs, Verdict& verdict) {
     if (wanted.empty()) return;
@@ -108,9 +139,12 @@ class Judge {
       exact_inverse_root_ =
           exact_row_scale(arithmetic, formula_, exact_row_->variance_operands()).inverse_root;
       row_formula_ = formula_;
-      if (formula_.quantizes_by_row)
-        row_formula_ = formula_.with_scale(
-            exact_scale_bits(arithmetic, formula_, *exact_row_, tensors_, exact_inverse_root_));
+      if (formula_.quantizes_by_row) {
+        const RowQuantization own =
+            exact_row_quantization(arithmetic, formula_, *exact_row_, tensors_, exact_inverse_root_);
+        row_formula_ = formula_.with_scale(own.scale, own.factor);
+      }
+      if (factor_) row_formula_ = row_formula_.with_factor(*factor_);
     }
     const std::uint64_t exact = exact_bits(arithmetic, mismatch);
     if (same(mismatch.dtype, exact, mismatch.wanted)) return;
@@ -137,7 +171,8 @@ class Judge {
   std::size_t listed_ = kMaximumListed;
   std::optional<ExactRow> exact_row_;  // of the row at hand, once it is needed
   Value exact_inverse_root_;
-  Formula row_formula_;  // with the row's exact scale
+  std::optional<std::uint32_t> factor_;  // of the row at hand, where its scale leaves two
+  Formula row_formula_;                  // with the row's exact scale
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "oracle/code_factor.h"
 #include "oracle/feasible.h"
 #include "oracle/known_sum.h"
 #include "oracle/quantization_scale.h"
@@ -53,18 +54,25 @@ void require_valid_element(const Certificate& certificate, const CertificateElem
 Formula of_row(const Formula& formula, const Certificate& certificate) {
   return formula.quantizes_by_row ? formula.with_scale(certificate.row_scale) : formula;
 }
+// And with the factor that an element is about.
+Formula of_element(const Formula& of_row, const Certificate& certificate, const CertificateElement& element) {
+  return certificate.factors.empty() ? of_row : of_row.with_factor(element.factor);
+}
 
-std::uint32_t exact_scale_at(const Formula& formula, const ExactRow& row, const CaseTensors& tensors,
-                             const Value& root) {
+// Whether the row has its scale, and the element's factor with it, at this r.
+bool has_scale_at(const Certificate& certificate, const CertificateElement& element, const Formula& formula,
+                  const ExactRow& row, const CaseTensors& tensors, const Value& root) {
   Arithmetic arithmetic;
-  return exact_scale_bits(arithmetic, formula, row, tensors, root);
+  const RowQuantization at = exact_row_quantization(arithmetic, formula, row, tensors, root);
+  if (!same(DType::fp32, at.scale, certificate.row_scale)) return false;
+  return !at.factor || certificate.factors.empty() || same(DType::fp32, *at.factor, element.factor);
 }
 
 void require_valid_scale(const Certificate& certificate, const CertificateElement& element,
                          const Formula& formula, const ExactRow& row, const CaseTensors& tensors) {
   const auto has_it = [&](std::int64_t r) {
-    const Value root = decode(DType::fp32, static_cast<std::uint32_t>(r));
-    return same(DType::fp32, exact_scale_at(formula, row, tensors, root), certificate.row_scale);
+    return has_scale_at(certificate, element, formula, row, tensors,
+                        decode(DType::fp32, static_cast<std::uint32_t>(r)));
   };
   if (element.got != certificate.row_scale) refuse(certificate, "its scale is another");
   const RootInterval& needs = element.needs;
@@ -76,12 +84,14 @@ void require_valid_scale(const Certificate& certificate, const CertificateElemen
                                     to_text(needs)));
 }
 
-// No r is left that the scale, the elements and, for a scale violation, the admissible interval allow.
-bool excludes_every_root(const Certificate& certificate) {
+// No r is left that the scale, the elements and, for a scale violation, the admissible interval allow; of
+// several factors the elements of this one.
+bool excludes_every_root(const Certificate& certificate, std::uint32_t factor) {
   const RootInterval all{0, kInfiniteRoot};
   RootInterval common = certificate.kind == ViolationKind::scale ? certificate.admissible.interval : all;
   std::vector<RootInterval> pieces;
   for (const CertificateElement& element : certificate.elements) {
+    if (!certificate.factors.empty() && element.factor != factor) continue;
     if (element.tensor == Role::scales) {
       pieces.push_back(element.needs);
     } else {
@@ -91,6 +101,22 @@ bool excludes_every_root(const Certificate& certificate) {
   if (pieces.empty()) pieces.push_back(all);
   return std::ranges::all_of(pieces,
                              [&](const RootInterval& piece) { return intersection(piece, common).empty(); });
+}
+
+// The factors are all that the scale leaves, and each is excluded.
+void require_exclusion_of_factors(const Certificate& certificate, const Formula& formula) {
+  const std::uint32_t scale = formula.bits_of(Parameter::scale);
+  const std::vector<std::uint32_t> all =
+      leaves_factor_open(formula) ? exact_code_factors(formula, scale) : std::vector<std::uint32_t>();
+  if (!std::ranges::is_permutation(all, certificate.factors))
+    refuse(certificate, "the scale leaves other factors");
+  for (const CertificateElement& element : certificate.elements) {
+    if (!all.empty() && std::ranges::find(all, element.factor) == all.end())
+      refuse(certificate, fmt::format("column {} is of no factor", element.column));
+  }
+  for (const std::uint32_t factor : all.empty() ? std::vector<std::uint32_t>{0} : all) {
+    if (!excludes_every_root(certificate, factor)) refuse(certificate, "its elements leave an r");
+  }
 }
 
 // Two elements that exclude each other, one that no r explains, or one that misses what is admissible.
@@ -166,7 +192,7 @@ void require_valid(const Certificate& certificate, const Formula& general, const
       require_valid_scale(certificate, element, formula, row, tensors);
       continue;
     }
-    require_valid_element(certificate, element, formula, operand,
+    require_valid_element(certificate, element, of_element(formula, certificate, element), operand,
                           decode_weight(formula, tensors, element.column));
   }
 
@@ -184,23 +210,29 @@ void require_valid(const Certificate& certificate, const Formula& general, const
     refuse(certificate, "the correctly rounded r is another");
   }
 
-  if (formula.quantizes_by_row) {
-    if (!excludes_every_root(certificate)) refuse(certificate, "its elements leave an r");
+  if (formula.quantizes_by_row || leaves_factor_open(formula)) {
+    require_exclusion_of_factors(certificate, formula);
   } else {
     require_exclusion_by_elements(certificate);
   }
+  if (certificate.kind != ViolationKind::scale || !certificate.admissible.nan) return;
   const auto refutes_nan = [&](const CertificateElement& element) {
     Arithmetic arithmetic;
     if (element.tensor == Role::scales)
-      return !same(DType::fp32, exact_scale_at(formula, row, tensors, Value::nan()), element.got);
+      return !has_scale_at(certificate, element, formula, row, tensors, Value::nan());
     const std::uint64_t with_nan =
-        exact_output(arithmetic, formula, row.sums[static_cast<std::size_t>(element.column)].output_operand,
+        exact_output(arithmetic, of_element(formula, certificate, element),
+                     row.sums[static_cast<std::size_t>(element.column)].output_operand,
                      decode_weight(formula, tensors, element.column), Value::nan());
     return !same(formula.output_dtype(), with_nan, element.got);
   };
-  if (certificate.kind == ViolationKind::scale && certificate.admissible.nan &&
-      std::ranges::none_of(certificate.elements, refutes_nan))
-    refuse(certificate, "its element allows r = NaN");
+  for (const std::uint32_t factor :
+       certificate.factors.empty() ? std::vector<std::uint32_t>{0} : certificate.factors) {
+    if (std::ranges::none_of(certificate.elements, [&](const CertificateElement& element) {
+          return (certificate.factors.empty() || element.factor == factor) && refutes_nan(element);
+        }))
+      refuse(certificate, "its element allows r = NaN");
+  }
 }
 
 std::string to_text(const Certificate& certificate, const Formula& general) {
@@ -208,15 +240,26 @@ std::string to_text(const Certificate& certificate, const Formula& general) {
   const std::string_view unknown = unknown_name(formula.policy);
   std::string text = fmt::format("{} in row {} (policy {}): ", name_of(certificate.kind), certificate.row,
                                  to_string(formula.policy));
-  if (certificate.kind == ViolationKind::scale) {
+  if (!certificate.factors.empty()) {
+    text += fmt::format("no {} explains the row, whichever factor its codes are made with\n",
+                        certificate.kind == ViolationKind::scale ? fmt::format("admissible {}", unknown)
+                                                                 : std::string(unknown));
+  } else if (certificate.kind == ViolationKind::scale) {
     text += fmt::format("the element takes an {} that no order of summation gives\n", unknown);
   } else if (certificate.elements.size() == 2) {
     text += fmt::format("no single {} explains both elements\n", unknown);
   } else {
     text += fmt::format("no {} explains the element\n", unknown);
   }
-  for (const CertificateElement& element : certificate.elements)
-    text += element_text(element, formula, certificate.correctly_rounded_root);
+  const CertificateElement* before = nullptr;
+  for (const CertificateElement& element : certificate.elements) {
+    if (!certificate.factors.empty() && (before == nullptr || before->factor != element.factor))
+      text += fmt::format("  with the factor {} ({}):\n", value_text(DType::fp32, element.factor),
+                          hex_bits(DType::fp32, element.factor));
+    before = &element;
+    text +=
+        element_text(element, of_element(formula, certificate, element), certificate.correctly_rounded_root);
+  }
   text += fmt::format(
       "  admissible {}: {}; correctly rounded: {} (0x{:08x})\n", unknown, to_text(certificate.admissible),
       value_text(DType::fp32, certificate.correctly_rounded_root), certificate.correctly_rounded_root);

@@ -24,6 +24,7 @@ struct CertificateElement {
   std::uint32_t operand = 0;  // fp32 bits of x, or of the sum with the residual, as the output reads it
   std::uint32_t weight = 0;   // bits of the weight's dtype; 0 without one
   std::uint32_t got = 0;      // bits of the output dtype
+  std::uint32_t factor = 0;   // the one of Certificate::factors that it refutes
   // The r that give these bits. Empty where none does: those up to `high` fall short of them, those from
   // `low` on exceed them, in the order in which the outputs run; {1, ...} below 0 where the outputs do not
   // run past them at all.
@@ -38,7 +39,10 @@ struct Certificate {
   // second one that does not.
   // Where rows have scales of their own the scale may be one of them. Two intervals of r can give it (a NaN
   // scale, a floor that jumps): then both are listed, and elements that together miss both.
+  // Where a scale leaves more than one factor for the codes (code_factor.h), there is such a group of
+  // elements for each factor.
   std::vector<CertificateElement> elements;
+  std::vector<std::uint32_t> factors;  // fp32 bits; empty where the scale says the factor
   Admissible admissible;
   std::uint32_t correctly_rounded_root = 0;  // fp32 bits
   std::uint32_t row_scale = 0;  // fp32 bits of the scale that came out, where rows have scales of their own

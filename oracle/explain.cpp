@@ -7,8 +7,8 @@
 #include <stdexcept>
 
 #include "oracle/canonical.h"
+#include "oracle/code_factor.h"
 #include "oracle/inverse_root.h"
-#include "oracle/quantization_scale.h"
 #include "oracle/root_hint.h"
 #include "oracle/row_roots.h"
 
@@ -27,24 +27,31 @@ class Element {
   Element(const Case& test_case, const CaseTensors& tensors, std::int64_t row, std::int64_t column)
       : test_case_(test_case), tensors_(tensors), row_(row), column_(column) {}
 
+  // `factor`: which of the factors that the scale leaves, the nearest inverse being the first.
   ElementBits compute(const Policy& policy, std::optional<AlteredStep> altered,
-                      std::vector<StepRecord>* record = nullptr, RowScale* scale_out = nullptr) const {
+                      std::vector<StepRecord>* record = nullptr, RowScale* scale_out = nullptr,
+                      std::size_t factor = 0) const {
     const Formula formula = formula_of(test_case_, policy);
     Arithmetic silent(nullptr, altered);
     Arithmetic arithmetic(record, altered);
     ExactRow row;
     for (std::int64_t j = 0; j < formula.hidden_size; ++j) row.sums.push_back(sum(formula, silent, j));
-    const SumParts own = sum(formula, arithmetic, column_);
+    const SumParts own_sums = sum(formula, arithmetic, column_);
     const RowScale scale = exact_row_scale(arithmetic, formula, row.variance_operands());
     if (scale_out != nullptr) *scale_out = scale;
-    const std::uint32_t row_scale =
-        formula.quantizes_by_row
-            ? exact_scale_bits(arithmetic, formula, row, tensors_, scale.inverse_root, altered)
-            : 0;
-    const Formula of_row = formula.quantizes_by_row ? formula.with_scale(row_scale) : formula;
-    return {exact_output(arithmetic, of_row, own.output_operand, decode_weight(formula, tensors_, column_),
-                         scale.inverse_root),
-            round_bits(format_of(formula.formats.residual()), own.residual_out), row_scale};
+    RowQuantization own;
+    Formula of_row = formula;
+    if (formula.quantizes_by_row) {
+      own = exact_row_quantization(arithmetic, formula, row, tensors_, scale.inverse_root, altered);
+      of_row = formula.with_scale(own.scale, own.factor);
+    }
+    if (factor > 0) {
+      const auto factors = exact_code_factors(formula, of_row.bits_of(Parameter::scale));
+      of_row = of_row.with_factor(factors[std::min(factor, factors.size() - 1)]);
+    }
+    return {exact_output(arithmetic, of_row, own_sums.output_operand,
+                         decode_weight(formula, tensors_, column_), scale.inverse_root),
+            round_bits(format_of(formula.formats.residual()), own_sums.residual_out), own.scale};
   }
 
  private:
@@ -99,6 +106,7 @@ struct Change {
   std::string name;
   Policy policy;
   std::optional<AlteredStep> altered;
+  std::size_t factor = 0;  // which of those that the scale leaves
 };
 std::vector<Change> single_changes(const Case& test_case, const Policy& policy,
                                    const std::vector<StepRecord>& record) {
@@ -114,6 +122,8 @@ std::vector<Change> single_changes(const Case& test_case, const Policy& policy,
                          {}});
     }
   }
+  if (test_case.quantized_dtype && row_of(policy.scaling).approximate)
+    changes.push_back({"the other number next to 1/scale", policy, {}, 1});
   std::vector<Step> steps = {Step::accumulate};
   for (const StepRecord& entry : record) {
     if (std::ranges::find(steps, entry.step) == steps.end()) steps.push_back(entry.step);
@@ -237,7 +247,8 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
   const auto differs = [](const ExplainedOutput& o) { return o.got && !same(o.dtype, *o.got, o.wanted); };
   if (differs(out) || differs(residual_out) || differs(row_scale)) {
     for (const Change& change : single_changes(test_case, policy, record)) {
-      const ElementBits changed = element.compute(change.policy, change.altered);
+      const ElementBits changed =
+          element.compute(change.policy, change.altered, nullptr, nullptr, change.factor);
       if (differs(out) && same(out.dtype, *out.got, changed.out)) out.reproduced_by.push_back(change.name);
       if (differs(residual_out) && same(residual_out.dtype, *residual_out.got, changed.residual_out)) {
         residual_out.reproduced_by.push_back(change.name);

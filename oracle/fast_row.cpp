@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "oracle/code_factor.h"
 #include "oracle/known_sum.h"
 
 namespace normproof::oracle {
@@ -57,19 +58,30 @@ void FastRow::load_quantization() {
   order_.rounds_output = policy.before_quantization == BeforeQuantization::rounded;
   maximum_of_rounded_ = order_.rounds_output != row_of(policy.row_maximum).of_other;
   drops_nan_ = row_of(policy.maximum_nan).drops;
-  quantization_ = {1.0f, policy.scaling == ScalingPolicy::divide, policy.fp8_nan == Fp8NanPolicy::saturate,
+  quantization_ = {1.0f, row_of(policy.scaling).divides, policy.fp8_nan == Fp8NanPolicy::saturate,
                    as_float(quantized_range(formula_))};
   set_quantization_scale(std::bit_cast<float>(formula_.bits_of(Parameter::scale)));
   quantize_ = kernels_.quantize[index_of_quantized(*formula_.formats.quantized)];
   through_bf16_ = row_of(policy.fp8_rounding).through_bf16;
   if (formula_.quantizes_by_row) scale_rule_.emplace(formula_);
+  factor_follows_ = follows_from_maximum(formula_);
 }
 
 float FastRow::set_own_scale(float r) {
   if (!scale_rule_) return 1;
-  const float scale = scale_rule_->of(row_maximum(r));
-  set_quantization_scale(scale);
+  const float maximum = row_maximum(r);
+  const float scale = scale_rule_->of(maximum);
+  if (factor_follows_) {
+    set_code_factor(scale_rule_->factor_of(maximum));
+  } else {
+    set_quantization_scale(scale);
+  }
   return scale;
+}
+
+void FastRow::set_stored_scale(float scale) {
+  if (!factor_follows_) return set_quantization_scale(scale);
+  set_code_factor(scale_rule_->factor_of(row_maximum(canonical_scale().inverse_root)));
 }
 
 void FastRow::set_quantization_scale(float scale) {

@@ -46,7 +46,13 @@ class FastRow {
     return result;
   }
   void magnitudes(float r, std::int64_t begin, std::int64_t count, float* result) const;
+  // With the factor that the scale itself says, or of two the nearest one.
   void set_quantization_scale(float scale);
+  // With one of code_factors(): what codes are multiplied by, or divided by.
+  void set_code_factor(float factor) { quantization_.scale = factor; }
+  // The scale that came out with the row. A factor that follows from the row's maximum is that of the
+  // canonical r.
+  void set_stored_scale(float scale);
   // Sets the scale that the row itself gets for a given r, and returns it; 1 where rows have none of their
   // own.
   float set_own_scale(float r);
@@ -91,6 +97,7 @@ class FastRow {
   bool drops_nan_ = false;
   RowKernels::Quantization quantization_{};
   std::optional<ScaleRule> scale_rule_;  // where rows have scales of their own
+  bool factor_follows_ = false;          // from the row's maximum
   RowKernels::Quantize quantize_ = nullptr;
   bool has_special_operand_ = false;
   std::vector<float> factor_;  // empty without a weight

@@ -34,7 +34,7 @@ enum class RootPolicy : std::uint8_t { multiply, activation, divide };
 enum class ActivationRounding : std::uint8_t { nearest_even, truncate, ties_away };
 enum class SumPolicy : std::uint8_t { rounded, fp32, mixed };
 enum class BeforeQuantization : std::uint8_t { rounded, unrounded };
-enum class ScalingPolicy : std::uint8_t { inverse, divide };
+enum class ScalingPolicy : std::uint8_t { inverse, divide, approximate_inverse, range_over_maximum };
 enum class Fp8Rounding : std::uint8_t { once, through_bf16 };
 enum class Fp8NanPolicy : std::uint8_t { propagate, saturate };
 enum class RangePolicy : std::uint8_t { largest, fnuz_224 };

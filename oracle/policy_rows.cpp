@@ -297,9 +297,21 @@ constexpr std::array<BeforeQuantizationRow, 2> kBeforeQuantization = {{
       "FlashInfer, torch.compile; with native weight bug B4"},
      unrounded_before_quantization},
 }};
-constexpr std::array<ScalingRow, 2> kScaling = {{
-    {{"inverse", "fl(y * fl(1/scale))", "vLLM static FP8"}, inverse_scaling},
-    {{"divide", "fl(y / scale)", "vLLM dynamic FP8"}, divide_scaling},
+constexpr std::array<ScalingRow, 4> kScaling = {{
+    {{"inverse", "fl(y * fl(1/scale))", "vLLM static FP8"}, inverse_scaling, false, false, false},
+    {{"divide", "fl(y / scale)", "vLLM dynamic FP8"}, divide_scaling, true, false, false},
+    {{"approximate_inverse", "fl(y * f), f one of the two numbers of fp32 next to 1/scale",
+      "rcp.approx: vLLM built with fast math"},
+     inverse_scaling,
+     false,
+     true,
+     false},
+    {{"range_over_maximum", "fl(y * fl(max_Q / a)) with the a that s is made of; at most fl(1 / least s)",
+      "FlashInfer, a scale for each row or block"},
+     inverse_scaling,
+     false,
+     false,
+     true},
 }};
 constexpr std::array<Fp8RoundingRow, 2> kFp8Rounding = {{
     {{"once", "the scaled value is rounded to fp8", "all but those below"}, false},

@@ -113,7 +113,11 @@ struct BeforeQuantizationRow {
 };
 struct ScalingRow {
   PolicyValue text;
+  // The scaled value where the scale alone says with what it is made; else see code_factor.h.
   Value (*function)(Arithmetic&, const Value& y, const Value& scale);
+  bool divides;
+  bool approximate;   // the factor is one of the two fp32 numbers next to 1 / scale
+  bool from_maximum;  // the factor is max_Q / a, of the maximum that the scale is made of
 };
 struct Fp8RoundingRow {
   PolicyValue text;

@@ -3,12 +3,11 @@
 
 #include <limits>
 
+#include "oracle/code_factor.h"
 #include "oracle/feasible.h"
 
 namespace normproof::oracle {
 namespace {
-
-constexpr std::int64_t kInfinity = 0x7f800000;
 
 float as_float(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
 std::uint32_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value); }
@@ -71,11 +70,32 @@ Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, c
   return !floor.compares_maximum && scale < least_scale ? least_scale : scale;
 }
 
-std::uint32_t exact_scale_bits(Arithmetic& arithmetic, const Formula& formula, const ExactRow& row,
-                               const CaseTensors& tensors, const Value& unknown,
-                               std::optional<AlteredStep> altered) {
-  return fp32_bits(exact_quantization_scale(arithmetic, formula,
-                                            exact_row_maximum(formula, row, tensors, unknown, altered)));
+Value exact_factor_of_maximum(Arithmetic& arithmetic, const Formula& formula, const Value& maximum) {
+  const Value range = quantized_range(formula);
+  const ScaleFloorRow& floor = row_of(formula.policy.scale_floor);
+  const Value least_scale = decode(DType::fp32, floor.least_scale(fp32_bits(range)));
+  const Value least_maximum = decode(DType::fp32, floor.least_maximum);
+  const auto greatest = [&] {
+    return arithmetic.round(Step::inverse_scale, "inv = fl(1 / least s)", DType::fp32,
+                            quotient(Value::integer(1), least_scale));
+  };
+  if (floor.compares_maximum && !(maximum > least_scale)) return greatest();
+  const Value& a = maximum < least_maximum ? least_maximum : maximum;
+  const Value factor =
+      arithmetic.round(Step::inverse_scale, "inv = fl(max_Q / a)", DType::fp32, quotient(range, a));
+  const bool bounded = !floor.compares_maximum && !least_scale.is_zero();
+  if (!bounded || !(factor > round_to(DType::fp32, quotient(Value::integer(1), least_scale)))) return factor;
+  return greatest();
+}
+
+RowQuantization exact_row_quantization(Arithmetic& arithmetic, const Formula& formula, const ExactRow& row,
+                                       const CaseTensors& tensors, const Value& unknown,
+                                       std::optional<AlteredStep> altered) {
+  const Value maximum = exact_row_maximum(formula, row, tensors, unknown, altered);
+  RowQuantization result{fp32_bits(exact_quantization_scale(arithmetic, formula, maximum)), {}};
+  if (follows_from_maximum(formula))
+    result.factor = fp32_bits(exact_factor_of_maximum(arithmetic, formula, maximum));
+  return result;
 }
 
 ScaleRule::ScaleRule(const Formula& formula)
@@ -87,23 +107,16 @@ ScaleRule::ScaleRule(const Formula& formula)
       least_maximum_(as_float(floor_.least_maximum)),
       least_scale_(as_float(floor_.least_scale(bits_of(range_)))) {}
 
+float ScaleRule::factor_of(float maximum) const {
+  if (floor_.compares_maximum) return maximum > least_scale_ ? range_ / maximum : 1.0f / least_scale_;
+  const float factor = range_ / (maximum < least_maximum_ ? least_maximum_ : maximum);
+  const float greatest = 1.0f / least_scale_;  // infinity where there is no least scale
+  return factor > greatest ? greatest : factor;
+}
+
 std::vector<MaximumInterval> ScaleRule::maxima_of(std::uint32_t scale_bits) const {
-  if (is_nan(DType::fp32, scale_bits) || (scale_bits >> 31) != 0) return {};
-  // The rule rises throughout, or is constant up to the least scale and rises from there on.
-  const std::int64_t first_rising = floor_.compares_maximum ? std::int64_t{bits_of(least_scale_)} + 1 : 0;
-  std::vector<MaximumInterval> intervals;
-  if (first_rising > 0 && scale_bits == bits_of(least_scale_))
-    intervals.push_back({0, static_cast<std::uint32_t>(first_rising - 1)});
-  const auto reaches = [&](std::int64_t maximum, std::uint32_t wanted) {
-    return bits_of(of(as_float(maximum))) >= wanted;
-  };
-  const std::int64_t low =
-      first_where(first_rising, kInfinity, [&](std::int64_t a) { return reaches(a, scale_bits); });
-  const std::int64_t beyond =
-      first_where(low, kInfinity, [&](std::int64_t a) { return reaches(a, scale_bits + 1); });
-  if (low < beyond)
-    intervals.push_back({static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(beyond - 1)});
-  return intervals;
+  return maxima_where(floor_, bits_of(least_scale_), scale_bits,
+                      [&](std::int64_t maximum) { return bits_of(of(as_float(maximum))); });
 }
 
 bool ScaleRule::is_scale_of_nan(std::uint32_t scale_bits) const {

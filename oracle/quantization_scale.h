@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "oracle/canonical.h"
+#include "oracle/feasible.h"
 
 namespace normproof::oracle {
 
@@ -18,10 +19,17 @@ Value quantized_range(const Formula& formula);
 Value exact_row_maximum(const Formula& formula, const ExactRow& row, const CaseTensors& tensors,
                         const Value& unknown, std::optional<AlteredStep> altered = {});
 Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, const Value& maximum);
-// Both: the row's scale for a given unknown, as fp32 bits.
-std::uint32_t exact_scale_bits(Arithmetic& arithmetic, const Formula& formula, const ExactRow& row,
-                               const CaseTensors& tensors, const Value& unknown,
-                               std::optional<AlteredStep> altered = {});
+// What the codes are multiplied by where it follows from that maximum (follows_from_maximum, code_factor.h).
+Value exact_factor_of_maximum(Arithmetic& arithmetic, const Formula& formula, const Value& maximum);
+// All of it: with what a row is quantized for a given unknown, as fp32 bits. The factor stands there only
+// where it follows from the maximum.
+struct RowQuantization {
+  std::uint32_t scale = 0;
+  std::optional<std::uint32_t> factor;
+};
+RowQuantization exact_row_quantization(Arithmetic& arithmetic, const Formula& formula, const ExactRow& row,
+                                       const CaseTensors& tensors, const Value& unknown,
+                                       std::optional<AlteredStep> altered = {});
 
 // Numbers from `low` to `high`, both included, as bits of fp32 numbers >= 0.
 struct MaximumInterval {
@@ -33,6 +41,27 @@ struct MaximumInterval {
   }
 };
 
+// All numbers >= 0, infinity among them, that give this scale, where scale_of(bits) is the scale of one: at
+// most two intervals, in order. A scale rises with the maximum throughout, or is the least scale up to a
+// maximum of that size and rises from there on.
+template <typename ScaleOf>
+std::vector<MaximumInterval> maxima_where(const ScaleFloorRow& floor, std::uint32_t least_scale,
+                                          std::uint32_t scale_bits, ScaleOf scale_of) {
+  constexpr std::int64_t kInfinity = 0x7f800000;
+  if (is_nan(DType::fp32, scale_bits) || (scale_bits >> 31) != 0) return {};
+  const std::int64_t first_rising = floor.compares_maximum ? std::int64_t{least_scale} + 1 : 0;
+  std::vector<MaximumInterval> intervals;
+  if (first_rising > 0 && scale_bits == least_scale)
+    intervals.push_back({0, static_cast<std::uint32_t>(first_rising - 1)});
+  const std::int64_t low =
+      first_where(first_rising, kInfinity, [&](std::int64_t a) { return scale_of(a) >= scale_bits; });
+  const std::int64_t beyond =
+      first_where(low, kInfinity, [&](std::int64_t a) { return scale_of(a) > scale_bits; });
+  if (low < beyond)
+    intervals.push_back({static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(beyond - 1)});
+  return intervals;
+}
+
 // exact_quantization_scale() in hardware arithmetic, bit for bit.
 class ScaleRule {
  public:
@@ -43,6 +72,9 @@ class ScaleRule {
     const float scale = divided(maximum < least_maximum_ ? least_maximum_ : maximum);
     return scale < least_scale_ ? least_scale_ : scale;
   }
+
+  // exact_factor_of_maximum().
+  float factor_of(float maximum) const;
 
   // All numbers >= 0, infinity among them, that give this scale; at most two intervals, in order.
   std::vector<MaximumInterval> maxima_of(std::uint32_t scale_bits) const;

@@ -16,7 +16,6 @@
 namespace normproof::oracle {
 namespace {
 
-
 // Calls `look` for each row, which `fast` has loaded, until it returns false.
 template <typename Look>
 void for_each_row(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
@@ -90,7 +89,7 @@ std::vector<RowFit> best_fits(const Case& test_case, const CaseTensors& tensors,
                      static_cast<std::int64_t>(row) * formula.hidden_size + column);
     };
     if (formula.quantizes_by_row)
-      fast.set_quantization_scale(
+      fast.set_stored_scale(
           std::bit_cast<float>(row_scale_bits(formula, outputs, static_cast<std::int64_t>(row))));
     const float honest = fast.canonical_scale().inverse_root;
     std::int64_t best = std::bit_cast<std::uint32_t>(honest);

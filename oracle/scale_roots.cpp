@@ -5,6 +5,8 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <span>
+#include <utility>
 
 #include "oracle/feasible.h"
 
@@ -15,23 +17,34 @@ std::int64_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value); 
 
 }  // namespace
 
-ScaleRoots::ScaleRoots(const Formula& formula) : rule_(formula), hidden_size_(formula.hidden_size) {}
+ScaleRoots::ScaleRoots(const Formula& formula)
+    : formula_(formula), rule_(formula), factor_follows_(follows_from_maximum(formula)) {}
 
 void ScaleRoots::aim_at(std::uint32_t scale_bits) {
+  chosen_ = 0;
   if (scale_bits_ == scale_bits) return;
   scale_bits_ = scale_bits;
-  maxima_ = rule_.maxima_of(scale_bits);
-  nan_gives_it_ = rule_.is_scale_of_nan(scale_bits);
+  factors_ = code_factors(formula_, &rule_, scale_bits);
 }
 
 bool ScaleRoots::is_scale_at(FastRow& fast, float r) const {
-  const float scale = rule_.of(fast.row_maximum(r));
-  return same(DType::fp32, std::bit_cast<std::uint32_t>(scale), *scale_bits_);
+  const float maximum = fast.row_maximum(r);
+  const float scale = rule_.of(maximum);
+  if (!same(DType::fp32, std::bit_cast<std::uint32_t>(scale), *scale_bits_)) return false;
+  if (!factor_follows_ || chosen() == nullptr) return true;
+  const float factor = rule_.factor_of(maximum), wanted = chosen()->factor;
+  return factor == wanted || (std::isnan(factor) && std::isnan(wanted));
 }
 
 RootInterval ScaleRoots::gap(FastRow& fast) const {
-  const auto at = [&](std::int64_t r) { return bits_of(rule_.of(fast.row_maximum(root_value(r)))); };
-  const std::int64_t wanted = *scale_bits_;
+  // As the maximum rises the scale rises, and among maxima of one scale the factor falls.
+  const auto at = [&](std::int64_t r) {
+    const float maximum = fast.row_maximum(root_value(r));
+    const float factor = factor_follows_ && chosen() != nullptr ? rule_.factor_of(maximum) : 0.0f;
+    return std::pair(bits_of(rule_.of(maximum)), -factor);
+  };
+  const std::pair wanted(std::int64_t{*scale_bits_},
+                         factor_follows_ && chosen() != nullptr ? -chosen()->factor : -0.0f);
   const RootInterval none{kInfiniteRoot + 1, -1};
   RootInterval numbers{0, kInfiniteRoot};
   if (std::isnan(fast.row_maximum(root_value(0))) || std::isnan(fast.row_maximum(root_value(kInfiniteRoot))))
@@ -46,13 +59,13 @@ RootInterval ScaleRoots::gap(FastRow& fast) const {
 
 RootInterval ScaleRoots::without_nan(FastRow& fast, const RootInterval& range) const {
   RootInterval numbers = range;
-  for (std::int64_t column = 0; column < hidden_size_; ++column) {
+  for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
     const auto nan_at = [&](std::int64_t r) { return std::isnan(fast.magnitude(root_value(r), column)); };
     const bool at_low = nan_at(range.low), at_high = nan_at(range.high);
     if (at_low && at_high) return {range.high + 1, range.low - 1};
     if (at_low)
-      numbers.low = std::max(numbers.low, first_where(range.low, range.high,
-                                                      [&](std::int64_t r) { return !nan_at(r); }));
+      numbers.low = std::max(numbers.low,
+                             first_where(range.low, range.high, [&](std::int64_t r) { return !nan_at(r); }));
     if (at_high) numbers.high = std::min(numbers.high, first_where(range.low, range.high, nan_at) - 1);
   }
   return numbers;
@@ -62,8 +75,8 @@ void ScaleRoots::collect_largest(FastRow& fast, const RootInterval& range, float
   constexpr std::int64_t kPiece = 512;
   std::array<float, kPiece> low, high;
   columns_.clear();
-  for (std::int64_t begin = 0; begin < hidden_size_; begin += kPiece) {
-    const std::int64_t count = std::min(kPiece, hidden_size_ - begin);
+  for (std::int64_t begin = 0; begin < formula_.hidden_size; begin += kPiece) {
+    const std::int64_t count = std::min(kPiece, formula_.hidden_size - begin);
     fast.magnitudes(root_value(range.low), begin, count, low.data());
     fast.magnitudes(root_value(range.high), begin, count, high.data());
     for (std::int64_t i = 0; i < count; ++i) {
@@ -111,27 +124,29 @@ std::vector<RootInterval> ScaleRoots::within(FastRow& fast, const RootInterval& 
   std::vector<RootInterval> result;
   if (std::isnan(low) || std::isnan(high)) {
     numbers = without_nan(fast, range);
-    if (numbers.empty()) return nan_gives_it_ ? std::vector{range} : std::vector<RootInterval>();
-    if (nan_gives_it_ && range.low < numbers.low) result.push_back({range.low, numbers.low - 1});
+    if (numbers.empty()) return nan_gives_it() ? std::vector{range} : std::vector<RootInterval>();
+    if (nan_gives_it() && range.low < numbers.low) result.push_back({range.low, numbers.low - 1});
     low = fast.row_maximum(root_value(numbers.low));
     high = fast.row_maximum(root_value(numbers.high));
   }
   const auto whole = [&](const MaximumInterval& maxima) {
     return maxima.contains(low) && maxima.contains(high);
   };
-  if (std::ranges::any_of(maxima_, whole)) {
+  const std::span<const MaximumInterval> all =
+      chosen() == nullptr ? std::span<const MaximumInterval>() : chosen()->maxima;
+  if (std::ranges::any_of(all, whole)) {
     result.push_back(numbers);
-  } else if (!maxima_.empty()) {
+  } else if (!all.empty()) {
     collect_largest(fast, numbers, std::min(low, high));
     std::vector<RootInterval> found;
-    for (const MaximumInterval& maxima : maxima_) {
+    for (const MaximumInterval& maxima : all) {
       const RootInterval interval = interval_of(fast, numbers, maxima, low, high);
       if (!interval.empty()) found.push_back(interval);
     }
     std::ranges::sort(found, {}, &RootInterval::low);
     result.insert(result.end(), found.begin(), found.end());
   }
-  if (nan_gives_it_ && numbers.high < range.high) result.push_back({numbers.high + 1, range.high});
+  if (nan_gives_it() && numbers.high < range.high) result.push_back({numbers.high + 1, range.high});
   return result;
 }
 

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "oracle/admissible.h"
+#include "oracle/code_factor.h"
 #include "oracle/fast_row.h"
-#include "oracle/quantization_scale.h"
 
 namespace normproof::oracle {
 
@@ -21,11 +21,14 @@ class ScaleRoots {
  public:
   explicit ScaleRoots(const Formula& formula);
 
-  // The scale, as fp32 bits, that is looked for from now on.
+  // The scale, as fp32 bits, that is looked for from now on, and the factors that go with it.
   void aim_at(std::uint32_t scale_bits);
   std::uint32_t scale_bits() const { return *scale_bits_; }
+  const std::vector<CodeFactor>& factors() const { return factors_; }
+  // From now on both: the scale with this one of the factors. (aim_at() chooses the first.)
+  void choose(std::size_t factor) { chosen_ = factor; }
 
-  // The r of `range` for which the loaded row gets that scale: at most three intervals, in order.
+  // The r of `range` for which the loaded row gets that scale: three intervals as a rule at most, in order.
   std::vector<RootInterval> within(FastRow& fast, const RootInterval& range);
   bool is_scale_at(FastRow& fast, float r) const;
   // Where no r gives it: the two neighbours between which it is skipped, as {the second, the first}; or an
@@ -40,11 +43,16 @@ class ScaleRoots {
                            float high) const;
   float largest_of_collected(const FastRow& fast, std::int64_t r) const;
 
+  // What is looked for; nothing where no maximum gives the scale.
+  const CodeFactor* chosen() const { return chosen_ < factors_.size() ? &factors_[chosen_] : nullptr; }
+  bool nan_gives_it() const { return chosen() != nullptr && chosen()->with_nan; }
+
+  Formula formula_;
   ScaleRule rule_;
-  std::int64_t hidden_size_;
-  std::optional<std::uint32_t> scale_bits_;  // that maxima_ belong to
-  std::vector<MaximumInterval> maxima_;
-  bool nan_gives_it_ = false;
+  bool factor_follows_;                      // from the maximum
+  std::optional<std::uint32_t> scale_bits_;  // that factors_ belong to
+  std::vector<CodeFactor> factors_;
+  std::size_t chosen_ = 0;
   std::vector<std::int64_t> columns_;  // that can have the largest |y|
 };
 

@@ -20,7 +20,6 @@ namespace {
 constexpr std::int64_t kBlock = 512;       // elements evaluated before the next look at what differs
 constexpr std::size_t kFirstColumns = 32;  // differing elements to look at in the first pass
 
-
 std::int64_t root_bits(double r) { return std::bit_cast<std::uint32_t>(static_cast<float>(r)); }
 
 // The next `size` bytes, at most 8, the first lowest.
@@ -49,10 +48,15 @@ WitnessRow::WitnessRow(const Formula& formula)
       output_format_(format_of(formula.output_dtype())),
       output_bytes_(output_format_.bits / 8),
       model_(formula),
+      factor_is_open_(leaves_factor_open(formula)),
       first_window_(expected_width(formula.hidden_size, output_format_)),
       at_low_(static_cast<std::size_t>(kBlock * output_bytes_)),
       at_high_(at_low_.size()) {
-  if (formula.quantizes_by_row) scale_.emplace(formula);
+  if (formula.quantizes_by_row) {
+    scale_.emplace(formula);
+  } else if (formula.formats.quantized) {
+    factors_ = code_factors(formula, nullptr, formula.bits_of(Parameter::scale));
+  }
 }
 
 std::uint32_t WitnessRow::got_bits(std::int64_t column) const {
@@ -63,9 +67,16 @@ std::uint32_t WitnessRow::got_bits(std::int64_t column) const {
 
 void WitnessRow::aim_at(FastRow& fast, std::span<const std::byte> got, std::uint32_t scale) {
   got_ = got;
-  if (!scale_) return;
-  scale_->aim_at(scale);
-  fast.set_quantization_scale(std::bit_cast<float>(scale));
+  if (scale_) {
+    scale_->aim_at(scale);
+    factors_ = scale_->factors();
+  }
+  use(fast, 0);
+}
+
+void WitnessRow::use(FastRow& fast, std::size_t factor) {
+  if (scale_) scale_->choose(factor);
+  if (factor < factors_.size()) fast.set_code_factor(factors_[factor].factor);
 }
 
 bool WitnessRow::is_scale_at(FastRow& fast, float r) const { return !scale_ || scale_->is_scale_at(fast, r); }
@@ -73,15 +84,75 @@ bool WitnessRow::is_scale_at(FastRow& fast, float r) const { return !scale_ || s
 RowFinding WitnessRow::judge(FastRow& fast, std::span<const std::byte> got, std::uint32_t scale,
                              bool with_certificate) {
   aim_at(fast, got, scale);
+  return factor_is_open_ ? judge_with_each_factor(fast, with_certificate)
+                         : judge_with_one_factor(fast, with_certificate);
+}
+
+RowFinding WitnessRow::judge_with_one_factor(FastRow& fast, bool with_certificate) {
   if (auto finding = judge_quickly(fast, with_certificate)) return *finding;
   return judge_fully(fast, with_certificate);
+}
+
+// A row conforms if one of the factors explains it. Where none does, each is refuted; but that is looked for
+// only once all were tried.
+RowFinding WitnessRow::judge_with_each_factor(FastRow& fast, bool with_certificate) {
+  RowFinding result;
+  for (std::size_t factor = 0; factor < factors(); ++factor) {
+    use(fast, factor);
+    const RowFinding finding = judge_with_one_factor(fast, false);
+    if (!finding.violation) return finding;
+    const bool of_scale = result.violation == ViolationKind::scale;
+    result = finding;
+    if (of_scale) result.violation = ViolationKind::scale;
+  }
+  if (!with_certificate) return result;
+  std::vector<Certificate> parts;
+  for (std::size_t factor = 0; factor < factors(); ++factor) {
+    use(fast, factor);
+    result = judge_fully(fast, true);
+    if (!result.violation) return result;
+    parts.push_back(std::move(*result.certificate));
+  }
+  result.certificate = joined(fast, std::move(parts));
+  result.violation = result.certificate->kind;
+  return result;
+}
+
+// The certificates of all factors as one: the elements of each refute their own factor.
+Certificate WitnessRow::joined(FastRow& fast, std::vector<Certificate> parts) {
+  Certificate result = parts.front();
+  result.elements.clear();
+  for (const Certificate& part : parts) {
+    if (part.kind == ViolationKind::scale) result.kind = ViolationKind::scale;
+  }
+  for (std::size_t factor = 0; factor < parts.size(); ++factor) {
+    use(fast, factor);
+    Certificate& part = parts[factor];
+    // Where r is limited to what is admissible, NaN has to be refuted too.
+    const auto refutes = [&](const CertificateElement& element) {
+      return element_refutes_nan(fast, element);
+    };
+    if (result.kind == ViolationKind::scale && result.admissible.nan &&
+        std::ranges::none_of(part.elements, refutes))
+      add_refutation_of_nan(fast, part);
+    if (factor < factors_.size()) result.factors.push_back(factor_bits(factors_[factor].factor));
+    for (CertificateElement& element : part.elements) {
+      if (factor < factors_.size()) element.factor = result.factors.back();
+      result.elements.push_back(element);
+    }
+  }
+  return result;
 }
 
 RootInterval WitnessRow::explaining_roots(FastRow& fast, std::span<const std::byte> got,
                                           std::uint32_t scale) {
   aim_at(fast, got, scale);
   Window all{{0, kInfiniteRoot}};
-  narrow(fast, all);
+  for (std::size_t factor = 0; factor < factors(); ++factor) {
+    use(fast, factor);
+    all = {{0, kInfiniteRoot}};
+    if (narrow(fast, all)) break;
+  }
   return all.roots;
 }
 
@@ -248,13 +319,19 @@ RowFinding WitnessRow::judge_fully(FastRow& fast, bool with_certificate) {
     finding.violation = violation_kind(fast);
     return finding;
   }
-  const CommonRoots common = common_roots(
-      output_format_, formula_.hidden_size, {0, kInfiniteRoot},
-      [&](std::int64_t column) { return got_bits(column); },
-      [&](std::int64_t r, std::int64_t column) { return fast.output(root_value(r), column); });
-  const bool elements_suffice = !scale_ || common.impossible >= 0 || common.interval.empty();
-  finding.certificate = elements_suffice ? violation(fast, admissible, common)
-                                         : violation_with_scale(fast, admissible, common);
+  // Without a factor nothing can be said of the elements.
+  const bool has_factor = !scale_ || !scale_->factors().empty();
+  const CommonRoots common =
+      !has_factor
+          ? CommonRoots{}
+          : common_roots(
+                output_format_, formula_.hidden_size, {0, kInfiniteRoot},
+                [&](std::int64_t column) { return got_bits(column); },
+                [&](std::int64_t r, std::int64_t column) { return fast.output(root_value(r), column); });
+  const bool elements_suffice =
+      !scale_ || (has_factor && (common.impossible >= 0 || common.interval.empty()));
+  finding.certificate =
+      elements_suffice ? violation(fast, admissible, common) : violation_with_scale(fast, admissible, common);
   finding.certificate->correctly_rounded_root = finding.correctly_rounded_root;
   finding.violation = finding.certificate->kind;
   return finding;
@@ -288,6 +365,11 @@ CertificateElement WitnessRow::element_at(FastRow& fast, std::int64_t column) co
 bool WitnessRow::refutes_nan(FastRow& fast, std::int64_t column) const {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   return !same(output_format_, fast.output(nan, column), got_bits(column));
+}
+
+bool WitnessRow::element_refutes_nan(FastRow& fast, const CertificateElement& element) const {
+  return element.tensor == Role::scales ? !is_scale_at(fast, std::numeric_limits<float>::quiet_NaN())
+                                        : refutes_nan(fast, element.column);
 }
 
 void WitnessRow::add_refutation_of_nan(FastRow& fast, Certificate& certificate) const {
@@ -379,10 +461,7 @@ Certificate WitnessRow::violation_with_scale(FastRow& fast, const Admissible& ad
   if (!meets || !admissible.nan) return certificate;
 
   // NaN is refuted by one of these, by the scale, or by an element of its own.
-  const auto refutes = [&](const CertificateElement& element) {
-    return element.tensor == Role::scales ? !is_scale_at(fast, std::numeric_limits<float>::quiet_NaN())
-                                          : refutes_nan(fast, element.column);
-  };
+  const auto refutes = [&](const CertificateElement& element) { return element_refutes_nan(fast, element); };
   if (std::ranges::any_of(certificate.elements, refutes)) return certificate;
   if (!needs_scale && !is_scale_at(fast, std::numeric_limits<float>::quiet_NaN())) {
     for (const RootInterval& piece : pieces) add_scale(piece);

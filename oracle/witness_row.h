@@ -1,6 +1,7 @@
 // The witness judge's work on one row: find the r that explain it, or the elements that no r can.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -34,8 +35,8 @@ class WitnessRow {
   // every element; without one a violation costs no more than a row that conforms.
   RowFinding judge(FastRow& fast, std::span<const std::byte> got, std::uint32_t scale, bool with_certificate);
 
-  // Every r, admissible or not, that explains the row; empty: none does. (Of two intervals, which only
-  // special rows have, the lower one.)
+  // Every r, admissible or not, that explains the row; empty: none does. (Of two intervals the lower one:
+  // special rows have two. Of several factors the first that does.)
   RootInterval explaining_roots(FastRow& fast, std::span<const std::byte> got, std::uint32_t scale);
 
  private:
@@ -50,6 +51,12 @@ class WitnessRow {
   RowFinding judge_fully(FastRow& fast, bool with_certificate);
   std::optional<Value> exact_known_sum(std::span<const float> operands) const;
   void aim_at(FastRow& fast, std::span<const std::byte> got, std::uint32_t scale);
+  // How many factors the scale leaves; from use() on codes are made with one of them.
+  std::size_t factors() const { return std::max<std::size_t>(1, factors_.size()); }
+  void use(FastRow& fast, std::size_t factor);
+  RowFinding judge_with_one_factor(FastRow& fast, bool with_certificate);
+  RowFinding judge_with_each_factor(FastRow& fast, bool with_certificate);
+  Certificate joined(FastRow& fast, std::vector<Certificate> parts);
   bool is_scale_at(FastRow& fast, float r) const;
   ViolationKind violation_kind(FastRow& fast);
   bool narrow(FastRow& fast, Window& window);
@@ -62,6 +69,7 @@ class WitnessRow {
   void add_refutation_of_nan(FastRow& fast, Certificate& certificate) const;
   CertificateElement element_at(FastRow& fast, std::int64_t column) const;
   bool refutes_nan(FastRow& fast, std::int64_t column) const;
+  bool element_refutes_nan(FastRow& fast, const CertificateElement& element) const;
   bool explains(FastRow& fast, float r);
   std::uint32_t got_bits(std::int64_t column) const;
 
@@ -69,9 +77,11 @@ class WitnessRow {
   const Format& output_format_;
   std::int64_t output_bytes_;
   AdmissibleModel model_;
+  bool factor_is_open_;        // a scale leaves more than one
   std::int64_t first_window_;  // numbers on each side of the correctly rounded r to try first
   std::span<const std::byte> got_;
   std::optional<ScaleRoots> scale_;  // where rows have scales of their own
+  std::vector<CodeFactor> factors_;  // of the scale at hand
   std::vector<std::byte> at_low_;
   std::vector<std::byte> at_high_;
   std::vector<std::int64_t> columns_;

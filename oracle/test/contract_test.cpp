@@ -12,6 +12,7 @@
 #include "oracle/canonical_judge.h"
 #include "oracle/exact.h"
 #include "oracle/policy.h"
+#include "oracle/witness_judge.h"
 
 namespace normproof::oracle {
 namespace {
@@ -152,7 +153,7 @@ void expect_example(const std::vector<std::string>& lines) {
       c.bits_of(Parameter::epsilon) = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
     } else if (key == "scale") {
       c.bits_of(Parameter::scale) = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
-    } else if (key == "out" || key == "residual_out" || key == "scales") {
+    } else if (key == "out" || key == "residual_out" || key == "scales" || key == "also") {
       demands.push_back({key, word[0], {word.begin() + 1, word.end()}});
     } else {
       ASSERT_TRUE(key == "x" || key == "residual" || key == "weight") << line;
@@ -165,7 +166,14 @@ void expect_example(const std::vector<std::string>& lines) {
     data[role] = packed(c.dtype_of(role), tensors[role == Role::input ? "x" : std::string(name_of(role))]);
   ASSERT_FALSE(demands.empty());
   for (const Demand& demand : demands) {
-    const Outputs outputs = expected_outputs(c, data, parse_policy(demand.policy));
+    Outputs outputs = expected_outputs(c, data, parse_policy(demand.policy));
+    if (demand.tensor == "also") {
+      outputs[Role::out] = packed(c.dtype_of(Role::out), demand.bits);
+      EXPECT_TRUE(judge_canonical(c, data, outputs, parse_policy(demand.policy)).conforms()) << demand.policy;
+      EXPECT_TRUE(judge_witness(c, data, outputs, parse_policy(demand.policy)).conforms()) << demand.policy;
+      EXPECT_FALSE(judge_canonical(c, data, outputs).conforms()) << "native has these bits too";
+      continue;
+    }
     const Role role = *std::ranges::find(kRoles, demand.tensor, [](Role each) { return name_of(each); });
     const DType dtype = c.dtype_of(role);
     std::vector<std::string> got;
@@ -177,7 +185,7 @@ void expect_example(const std::vector<std::string>& lines) {
 
 TEST(Contract, Examples) {
   const auto examples = blocks("example");
-  EXPECT_GE(examples.size(), 21u);
+  EXPECT_GE(examples.size(), 23u);
   for (const auto& example : examples) expect_example(example);
 }
 

@@ -8,8 +8,8 @@
 
 #include "oracle/canonical.h"
 #include "oracle/canonical_judge.h"
+#include "oracle/code_factor.h"
 #include "oracle/fast_row.h"
-#include "oracle/quantization_scale.h"
 #include "oracle/test/case_builder.h"
 
 namespace normproof::oracle {
@@ -58,8 +58,18 @@ void expect_row_equal(const test::Built& built, const Policy& policy, std::int64
     const float row_scale = ScaleRule(formula).of(maximum);
     expect_scalar("row scale", exact_quantization_scale(arithmetic, formula, exact_maximum),
                   static_cast<double>(row_scale));
-    fast.set_quantization_scale(row_scale);
-    of_row = formula.with_scale(std::bit_cast<std::uint32_t>(row_scale));
+    EXPECT_EQ(std::bit_cast<std::uint32_t>(fast.set_own_scale(fast_scale.inverse_root)),
+              std::bit_cast<std::uint32_t>(row_scale));
+    const RowQuantization own =
+        exact_row_quantization(arithmetic, formula, exact, built.tensors, scale.inverse_root);
+    ASSERT_TRUE(same(DType::fp32, own.scale, std::bit_cast<std::uint32_t>(row_scale)));
+    of_row = formula.with_scale(own.scale, own.factor);
+  }
+  if (leaves_factor_open(formula) && !follows_from_maximum(formula)) {
+    // Any of the factors: the last, which is not the nearest inverse as a rule.
+    const std::uint32_t factor = exact_code_factors(formula, of_row.bits_of(Parameter::scale)).back();
+    of_row = of_row.with_factor(factor);
+    fast.set_code_factor(std::bit_cast<float>(factor));
   }
   const auto out = fast.outputs(fast_scale.inverse_root);
   const std::vector<std::byte> out_bytes(out.begin(), out.end());

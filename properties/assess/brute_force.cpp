@@ -83,20 +83,22 @@ class Study {
       return;
     }
 
+    kernel.choose(random_.pick(kReciprocals));
     const bool alters = random_.chance(1, 2);
     const Outputs outputs = alters ? altered_outputs(test_case, tensors, policy, policies, admissible)
                                    : outputs_for(kernel, any_root(admissible));
     if (quantizes_by_row(test_case.operation)) kernel.set_scale(scale_of(outputs));
-    const std::uint64_t explaining = search(kernel, test_case, admissible, outputs);
+    const std::uint64_t explaining = search(kernel, policy, test_case, admissible, outputs);
     const auto verdict = oracle::judge_witness(test_case, tensors, outputs, judged_policy(policy, options_),
                                                {.keep_rows = true});
     const oracle::RowWitness& witness = verdict.row_witnesses.front();
     bool agrees = witness.violation.has_value() == (explaining == 0) && verdict.residual_mismatches == 0;
     if (agrees && explaining > 0) {
-      // A NaN scale may come from two intervals of r, of which one is reported.
-      const bool whole =
-          quantizes_by_row(test_case.operation) ? witness.width <= explaining : witness.width == explaining;
-      agrees = whole && explains(kernel, test_case, root_value(witness.witness), outputs);
+      // A NaN scale may come from two intervals of r, of which one is reported; so of several factors.
+      const bool whole = quantizes_by_row(test_case.operation) || is_approximate(policy)
+                             ? witness.width <= explaining
+                             : witness.width == explaining;
+      agrees = whole && explains(kernel, policy, test_case, root_value(witness.witness), outputs);
     }
     for (const oracle::Certificate& certificate : verdict.first_violations) {
       ++result_.certificates;
@@ -115,6 +117,10 @@ class Study {
         oracle::to_string(policy), explaining,
         witness.violation ? std::string(name_of(*witness.violation)) : fmt::format("{}", witness.width),
         verdict.first_violations.empty() ? "" : oracle::to_text(verdict.first_violations.front(), formula));
+  }
+
+  static bool is_approximate(const Policy& policy) {
+    return policy.scaling == oracle::ScalingPolicy::approximate_inverse;
   }
 
   static std::string axes_of(Policy policy) {
@@ -154,6 +160,7 @@ class Study {
       case 1: {
         PlainKernel other(test_case, tensors, random_.pick(policies));
         other.load(0);
+        other.choose(random_.pick(kReciprocals));
         Outputs outputs = outputs_for(other, any_root(admissible));
         outputs[Role::residual_out] = outputs_for(kernel, 1)[Role::residual_out];
         return outputs;
@@ -186,7 +193,19 @@ class Study {
     return bits::equal(DType::fp32, std::bit_cast<std::uint32_t>(kernel.row_scale(r)), scale);
   }
 
-  static bool explains(const PlainKernel& kernel, const Case& test_case, float r, const Outputs& outputs) {
+  // With the factor of this r, or with any reciprocal of the scale.
+  static bool explains(PlainKernel& kernel, const Policy& policy, const Case& test_case, float r,
+                       const Outputs& outputs) {
+    if (!is_approximate(policy)) return explains_as_it_is(kernel, test_case, r, outputs);
+    for (const Reciprocal reciprocal : kReciprocals) {
+      kernel.choose(reciprocal);
+      if (explains_as_it_is(kernel, test_case, r, outputs)) return true;
+    }
+    return false;
+  }
+
+  static bool explains_as_it_is(const PlainKernel& kernel, const Case& test_case, float r,
+                                const Outputs& outputs) {
     const DType dtype = test_case.output_dtype();
     if (quantizes_by_row(test_case.operation) &&
         !gives_scale(kernel, r, load_bits(outputs[Role::scales], DType::fp32, 0)))
@@ -198,14 +217,33 @@ class Study {
     return true;
   }
 
+  // The same for an element of a certificate: with its factor where it has one.
+  static bool gives_scale_of(const oracle::CertificateElement& element, PlainKernel kernel, float r,
+                             bool has_factors) {
+    if (!gives_scale(kernel, r, element.got)) return false;
+    if (!has_factors) return true;
+    for (const Reciprocal reciprocal : kReciprocals) {
+      kernel.choose(reciprocal);
+      if (bits::equal(DType::fp32, std::bit_cast<std::uint32_t>(kernel.code_factor(r)), element.factor))
+        return true;
+    }
+    return false;
+  }
+  static std::uint32_t output_of(const oracle::CertificateElement& element, const PlainKernel& kernel,
+                                 float r, bool has_factors) {
+    return has_factors ? kernel.output_with_factor(r, element.column, std::bit_cast<float>(element.factor))
+                       : kernel.output(r, element.column);
+  }
+
   // Whether the element's bits come from exactly the r that it is said to need.
   bool holds(const oracle::CertificateElement& element, const PlainKernel& kernel, const Case& test_case,
-             const Outputs& outputs) {
+             const Outputs& outputs, bool has_factors) {
     const bool is_scale = element.tensor == Role::scales;
     const DType dtype = test_case.dtype_of(element.tensor);
     const auto gives = [&](std::int64_t r) {
-      return is_scale ? gives_scale(kernel, root_value(r), element.got)
-                      : bits::equal(dtype, kernel.output(root_value(r), element.column), element.got);
+      return is_scale
+                 ? gives_scale_of(element, kernel, root_value(r), has_factors)
+                 : bits::equal(dtype, output_of(element, kernel, root_value(r), has_factors), element.got);
     };
     if (load_bits(outputs[element.tensor], dtype, is_scale ? 0 : element.column) != element.got) return false;
     const oracle::RootInterval& needs = element.needs;
@@ -222,9 +260,16 @@ class Study {
   bool holds(const oracle::Certificate& certificate, const PlainKernel& kernel, const Case& test_case,
              const Outputs& outputs) {
     for (const oracle::CertificateElement& element : certificate.elements) {
-      if (!holds(element, kernel, test_case, outputs)) return false;
+      if (!holds(element, kernel, test_case, outputs, !certificate.factors.empty())) return false;
     }
     const auto& elements = certificate.elements;
+    if (!certificate.factors.empty()) {
+      return std::ranges::all_of(certificate.factors, [&](std::uint32_t factor) {
+        oracle::Certificate part = certificate;
+        std::erase_if(part.elements, [&](const auto& element) { return element.factor != factor; });
+        return excludes_all(part, kernel, test_case);
+      });
+    }
     if (quantizes_by_row(test_case.operation)) return excludes_all(certificate, kernel, test_case);
     if (certificate.kind == oracle::ViolationKind::rounding && elements.size() == 2) {
       const oracle::RootInterval& first = elements[0].needs;
@@ -271,23 +316,26 @@ class Study {
     if (!of_scale || !certificate.admissible.nan) return true;
     const float nan = std::numeric_limits<float>::quiet_NaN();
     return std::ranges::any_of(certificate.elements, [&](const oracle::CertificateElement& element) {
+      const bool has_factors = !certificate.factors.empty();
       return element.tensor == Role::scales
-                 ? !gives_scale(kernel, nan, element.got)
-                 : !bits::equal(test_case.output_dtype(), kernel.output(nan, element.column), element.got);
+                 ? !gives_scale_of(element, kernel, nan, has_factors)
+                 : !bits::equal(test_case.output_dtype(), output_of(element, kernel, nan, has_factors),
+                                element.got);
     });
   }
 
   // How many admissible r explain the outputs; NaN counts as one, and alone.
-  std::uint64_t search(const PlainKernel& kernel, const Case& test_case, const Admissible& admissible,
-                       const Outputs& outputs) {
+  std::uint64_t search(PlainKernel& kernel, const Policy& policy, const Case& test_case,
+                       const Admissible& admissible, const Outputs& outputs) {
     ++result_.tried_roots;
-    if (admissible.nan && explains(kernel, test_case, std::numeric_limits<float>::quiet_NaN(), outputs)) {
+    if (admissible.nan &&
+        explains(kernel, policy, test_case, std::numeric_limits<float>::quiet_NaN(), outputs)) {
       return 1;
     }
     std::uint64_t count = 0;
     for (std::int64_t r = admissible.interval.low; r <= admissible.interval.high; ++r) {
       ++result_.tried_roots;
-      count += explains(kernel, test_case, root_value(r), outputs) ? 1 : 0;
+      count += explains(kernel, policy, test_case, root_value(r), outputs) ? 1 : 0;
     }
     return count;
   }

@@ -73,6 +73,7 @@ class Study {
         if (step != 0 && !(r > 0 && std::isfinite(r))) continue;  // zero, infinity and NaN are exact
         append_row(tensors[Role::input], row, judged_tensors[Role::input]);
         append_row(tensors[Role::residual], row, judged_tensors[Role::residual]);
+        kernel.choose(random_.pick(kReciprocals));
         kernel.append_outputs(r, outputs);
         order_of_row.push_back(order);
       }

@@ -195,7 +195,7 @@ double PlainKernel::range() const {
   return bits::value(dtype, bits::largest(dtype, false));
 }
 
-float PlainKernel::row_scale(float r) const {
+double PlainKernel::row_maximum(float r) const {
   const bool unrounded = quantizes_unrounded() != (policy_.row_maximum == oracle::RowMaximumPolicy::of_other);
   double maximum = 0;
   for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
@@ -204,10 +204,14 @@ float PlainKernel::row_scale(float r) const {
     if (!std::isnan(y)) {
       maximum = std::max(maximum, std::fabs(y));
     } else if (policy_.maximum_nan == oracle::MaximumNanPolicy::propagate) {
-      maximum = y;
-      break;
+      return y;
     }
   }
+  return maximum;
+}
+
+float PlainKernel::row_scale(float r) const {
+  const double maximum = row_maximum(r);
   const double largest = range();
   const auto divided = [&](double a) {
     return policy_.row_scale == oracle::RowScalePolicy::product ? fl(a * fl(1 / largest)) : fl(a / largest);
@@ -226,9 +230,61 @@ float PlainKernel::row_scale(float r) const {
   return static_cast<float>(at_least(divided(maximum), fl(1 / (512 * largest))));
 }
 
-std::uint32_t PlainKernel::quantized(double y, double scale) const {
+// Of the scale, as it was chosen.
+double PlainKernel::reciprocal(double scale) const {
+  const double nearest = fl(1 / scale);
+  if (policy_.scaling != ScalingPolicy::approximate_inverse || std::isnan(nearest)) return nearest;
+  const double apart = 1 / scale - nearest;
+  const bool exact = !(apart < 0) && !(apart > 0);
+  const double other =
+      exact ? nearest
+            : static_cast<double>(std::nextafter(static_cast<float>(nearest),
+                                                 static_cast<float>(std::copysign(HUGE_VAL, apart))));
+  const auto is_subnormal = [](double number) { return number != 0 && std::fabs(number) < 0x1p-126; };
+  const bool flushes = policy_.inverse_root.flush_to_zero;
+  switch (reciprocal_) {
+    case Reciprocal::nearest:
+      break;
+    case Reciprocal::other:
+      return other;
+    case Reciprocal::of_flushed_scale:
+      return flushes && is_subnormal(scale) ? std::copysign(HUGE_VAL, scale) : nearest;
+    case Reciprocal::flushed:
+      return flushes && (is_subnormal(nearest) || is_subnormal(other)) ? std::copysign(0.0, scale) : nearest;
+  }
+  return nearest;
+}
+
+// max_Q / a with the floors of the scale, or the inverse of the scale.
+double PlainKernel::factor_of(double maximum, double scale) const {
+  if (policy_.scaling != ScalingPolicy::range_over_maximum || !quantizes_by_row(case_.operation))
+    return reciprocal(scale);
+  const double largest = range();
+  switch (policy_.scale_floor) {
+    case oracle::ScaleFloor::none:
+      return fl(largest / maximum);
+    case oracle::ScaleFloor::maximum_1e_4:
+      return fl(largest / (maximum < static_cast<double>(1e-4f) ? static_cast<double>(1e-4f) : maximum));
+    case oracle::ScaleFloor::scale_1e_10:
+      return maximum > static_cast<double>(1e-10f) ? fl(largest / maximum)
+                                                   : fl(1 / static_cast<double>(1e-10f));
+    case oracle::ScaleFloor::range_512:
+      break;
+  }
+  const double greatest = fl(1 / fl(1 / (512 * largest)));
+  const double factor = fl(largest / maximum);
+  return factor > greatest ? greatest : factor;
+}
+
+double PlainKernel::code_factor(float r, double scale) const {
+  const bool follows =
+      policy_.scaling == ScalingPolicy::range_over_maximum && quantizes_by_row(case_.operation);
+  return factor_of(follows ? row_maximum(r) : 0, scale);
+}
+
+// The code of a scaled value.
+std::uint32_t PlainKernel::quantized(double scaled) const {
   const DType dtype = *case_.quantized_dtype;
-  double scaled = policy_.scaling == ScalingPolicy::divide ? fl(y / scale) : fl(y * fl(1 / scale));
   if (policy_.fp8_rounding == Fp8Rounding::through_bf16) scaled = round_to(DType::bf16, scaled);
   const double largest = range();
   if (std::isnan(scaled)) {
@@ -237,11 +293,26 @@ std::uint32_t PlainKernel::quantized(double y, double scale) const {
   return encode(dtype, round_to(dtype, std::clamp(scaled, -largest, largest)));
 }
 
-std::uint32_t PlainKernel::output(float r, std::int64_t column, double scale) const {
-  const double y = product(output_operands_[static_cast<std::size_t>(column)], static_cast<double>(r), column,
-                           quantizes_unrounded());
-  return case_.quantized_dtype ? quantized(y, scale) : encode(case_.dtype, y);
+double PlainKernel::normalized(float r, std::int64_t column) const {
+  return product(output_operands_[static_cast<std::size_t>(column)], static_cast<double>(r), column,
+                 quantizes_unrounded());
 }
+
+std::uint32_t PlainKernel::output(float r, std::int64_t column, double scale, double factor) const {
+  const double y = normalized(r, column);
+  if (!case_.quantized_dtype) return encode(case_.dtype, y);
+  return quantized(policy_.scaling == ScalingPolicy::divide ? fl(y / scale) : fl(y * factor));
+}
+
+std::uint32_t PlainKernel::output(float r, std::int64_t column) const {
+  return output(r, column, scale_, case_.quantized_dtype ? code_factor(r, scale_) : 1);
+}
+
+std::uint32_t PlainKernel::output_with_factor(float r, std::int64_t column, float factor) const {
+  return output(r, column, scale_, static_cast<double>(factor));
+}
+
+float PlainKernel::code_factor(float r) const { return static_cast<float>(code_factor(r, scale_)); }
 
 void PlainKernel::append_outputs(float r, Outputs& outputs) const {
   const auto append = [](std::vector<std::byte>& data, DType dtype, auto bits_of, std::int64_t count) {
@@ -258,9 +329,10 @@ void PlainKernel::append_outputs(float r, Outputs& outputs) const {
         outputs[Role::scales], DType::fp32, [&](std::int64_t) { return std::bit_cast<std::uint32_t>(own); },
         1);
   }
+  const double factor = case_.quantized_dtype ? code_factor(r, scale) : 1;
   append(
-      outputs[Role::out], case_.output_dtype(), [&](std::int64_t column) { return output(r, column, scale); },
-      case_.hidden_size());
+      outputs[Role::out], case_.output_dtype(),
+      [&](std::int64_t column) { return output(r, column, scale, factor); }, case_.hidden_size());
   append(
       outputs[Role::residual_out], case_.dtype,
       [&](std::int64_t column) { return residual_out_[static_cast<std::size_t>(column)]; },

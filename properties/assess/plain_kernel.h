@@ -3,6 +3,7 @@
 // oracle's paths, so that a mistake there does not hide here.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -26,6 +27,12 @@ double round_to(DType dtype, double number, Rounding rounding = Rounding::neares
 // A rounding that truncates where it should go to nearest; every rounding to T stochastic.
 enum class Fault : std::uint8_t { none, truncated_normalized, truncated_product, stochastic };
 
+// Which number an approximate reciprocal of the scale is: of the two next to it, or what becomes of it where
+// a build flushes the scale, or the reciprocal, to zero. Where there is no such number: the nearest.
+enum class Reciprocal : std::uint8_t { nearest, other, of_flushed_scale, flushed };
+inline constexpr std::array kReciprocals = {Reciprocal::nearest, Reciprocal::other,
+                                            Reciprocal::of_flushed_scale, Reciprocal::flushed};
+
 class PlainKernel {
  public:
   // Case and tensors must outlive the kernel.
@@ -38,7 +45,12 @@ class PlainKernel {
   // r (or rms, where the policy divides) with the roots and quotients rounded correctly, in the given order
   // of summation; a compensated sum has an order of its own.
   float root(oracle::SummationOrder order, Random& random) const;
-  std::uint32_t output(float r, std::int64_t column) const { return output(r, column, scale_); }
+  std::uint32_t output(float r, std::int64_t column) const;
+  // The same with codes made by this factor, whatever the policy says.
+  std::uint32_t output_with_factor(float r, std::int64_t column, float factor) const;
+  // What codes are multiplied by for this r (scaling=divide has none).
+  float code_factor(float r) const;
+  void choose(Reciprocal reciprocal) { reciprocal_ = reciprocal; }
   // Where rows have scales of their own: that of the loaded row for this r, and the one with which output()
   // quantizes from then on.
   float row_scale(float r) const;
@@ -53,8 +65,13 @@ class PlainKernel {
   bool quantizes_unrounded() const;
   double product(double x, double r, std::int64_t column, bool unrounded) const;
   double range() const;
-  std::uint32_t quantized(double y, double scale) const;
-  std::uint32_t output(float r, std::int64_t column, double scale) const;
+  double row_maximum(float r) const;
+  double reciprocal(double scale) const;
+  double factor_of(double maximum, double scale) const;
+  double code_factor(float r, double scale) const;
+  std::uint32_t output(float r, std::int64_t column, double scale, double factor) const;
+  std::uint32_t quantized(double scaled) const;
+  double normalized(float r, std::int64_t column) const;
 
   const Case& case_;
   const CaseTensors& tensors_;
@@ -65,6 +82,7 @@ class PlainKernel {
   std::vector<double> output_operands_;
   std::vector<std::uint32_t> residual_out_;  // bits
   double scale_;
+  Reciprocal reciprocal_ = Reciprocal::nearest;
 };
 
 }  // namespace normproof::assess

@@ -218,9 +218,11 @@ int residual_apart(const Formula& first, const Formula& second) {
 
 Factor error_of_scaling(const Formula& kernel, const Formula& other) {
   Factor error = kFl;
-  if (kernel.policy.scaling != other.policy.scaling &&
-      kernel.policy.scaling == oracle::ScalingPolicy::inverse)
+  if (row_of(kernel.policy.scaling).approximate) {
+    error = error * within(0x1p-23);  // one of the two numbers next to the inverse
+  } else if (kernel.policy.scaling != other.policy.scaling && !row_of(kernel.policy.scaling).divides) {
     error = error * kFl;
+  }
   if (row_of(kernel.policy.fp8_rounding).through_bf16) error = error * within(0x1p-8);
   return error;
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "oracle/policy_rows.h"
+
 namespace normproof {
 
 using oracle::ActivationRounding;
@@ -61,6 +63,9 @@ Policy representative(const Policy& policy, const Case& test_case) {
   for (std::size_t axis = 0; axis < oracle::policy_axes().size(); ++axis) {
     if (!oracle::axis_applies(axis, test_case)) result = oracle::with_axis_value(result, axis, 0);
   }
+  // There is no maximum where the scale is given.
+  if (!quantizes_by_row(test_case.operation) && oracle::row_of(result.scaling).from_maximum)
+    result.scaling = oracle::ScalingPolicy::inverse;
   if (test_case.dtype == DType::fp32) {
     simplify_fp32(result);
     return result;
@@ -79,8 +84,9 @@ Policy representative(const Policy& policy, const Case& test_case) {
 }
 
 std::string why_the_same(std::size_t axis, const Policy& policy, const Case& test_case) {
-  if (test_case.dtype == DType::fp32) return "the same arithmetic: the activation dtype is fp32";
   const std::string_view name = oracle::policy_axes()[axis].name;
+  if (name == "scaling") return "the same arithmetic: the scale is given, there is no maximum";
+  if (test_case.dtype == DType::fp32) return "the same arithmetic: the activation dtype is fp32";
   if (name == "weight") {
     return fmt::format("the same arithmetic: the weight's dtype is {}", name_of(*test_case.weight_dtype));
   }

@@ -3,11 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "corpus/generate.h"
 #include "oracle/canonical.h"
-#include "oracle/quantization_scale.h"
+#include "oracle/code_factor.h"
 #include "oracle/witness_judge.h"
 #include "properties/bits.h"
 
@@ -52,6 +53,7 @@ void expect_same_row(const Case& test_case, const CaseTensors& tensors, const or
                      std::int64_t row, float r) {
   const oracle::Formula formula = oracle::formula_of(test_case, policy);
   PlainKernel kernel(test_case, tensors, policy);
+  kernel.choose(static_cast<Reciprocal>(std::bit_cast<std::uint32_t>(r) % kReciprocals.size()));
   kernel.load(row);
   Outputs outputs;
   kernel.append_outputs(r, outputs);
@@ -61,11 +63,19 @@ void expect_same_row(const Case& test_case, const CaseTensors& tensors, const or
   oracle::Formula of_row = formula;
   if (formula.quantizes_by_row) {
     const std::uint32_t scale = load_bits(outputs[Role::scales], DType::fp32, 0);
-    const oracle::Value wanted = oracle::exact_quantization_scale(
-        arithmetic, formula, oracle::exact_row_maximum(formula, exact, tensors, exact_r));
-    ASSERT_TRUE(oracle::identical(wanted, oracle::decode(DType::fp32, scale)))
+    const oracle::RowQuantization own =
+        oracle::exact_row_quantization(arithmetic, formula, exact, tensors, exact_r);
+    ASSERT_TRUE(oracle::same(DType::fp32, own.scale, scale))
         << name_of(test_case.operation) << " " << oracle::to_string(policy) << " r " << r;
-    of_row = formula.with_scale(scale);
+    of_row = formula.with_scale(own.scale, own.factor);
+    kernel.set_scale(std::bit_cast<float>(scale));
+  }
+  if (test_case.quantized_dtype && oracle::row_of(policy.scaling).approximate) {
+    const std::uint32_t factor = oracle::factor_bits(kernel.code_factor(r));
+    const auto factors = oracle::exact_code_factors(formula, of_row.bits_of(Parameter::scale));
+    ASSERT_NE(std::ranges::find(factors, factor), factors.end())
+        << "scale " << of_row.bits_of(Parameter::scale);
+    of_row = of_row.with_factor(factor);
   }
   for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
     const oracle::SumParts& sums = exact.sums[static_cast<std::size_t>(column)];
@@ -116,6 +126,7 @@ TEST(PlainKernel, HonestRowsConformUnderEveryPolicy) {
       Outputs outputs;
       for (std::int64_t row = 0; row < test_case.rows(); ++row, ++rows) {
         kernel.load(row);
+        kernel.choose(random.pick(kReciprocals));
         kernel.append_outputs(kernel.root(random.pick(oracle::kSummationOrders), random), outputs);
       }
       const auto verdict = oracle::judge_witness(test_case, tensors, outputs, policy);

@@ -58,10 +58,13 @@ Json json_of(const oracle::RootInterval& interval) {
 Json json_of(const oracle::Certificate& certificate, const Case& test_case) {
   Json elements = Json::array();
   for (const auto& element : certificate.elements) {
-    Json entry = {{"column", element.column}, {"operand", oracle::hex_bits(DType::fp32, element.operand)}};
+    Json entry = {{"tensor", name_of(element.tensor)},
+                  {"column", element.column},
+                  {"operand", oracle::hex_bits(DType::fp32, element.operand)}};
     if (test_case.weight_dtype) entry["weight"] = oracle::hex_bits(*test_case.weight_dtype, element.weight);
-    entry["got"] = oracle::hex_bits(test_case.output_dtype(), element.got);
+    entry["got"] = oracle::hex_bits(test_case.dtype_of(element.tensor), element.got);
     entry["needs"] = json_of(element.needs);
+    if (!certificate.factors.empty()) entry["factor"] = oracle::hex_bits(DType::fp32, element.factor);
     elements.push_back(std::move(entry));
   }
   return {{"kind", name_of(certificate.kind)},

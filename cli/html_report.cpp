@@ -41,11 +41,14 @@ std::string roots(const oracle::RootInterval& interval) {
 }
 
 std::string certificate_html(const oracle::Certificate& certificate, const oracle::Formula& formula) {
-  Rows rows = {{"column", "x, or its sum with the residual", "weight", "got", "inverse RMS that gives it"}};
+  Rows rows = {
+      {"tensor", "column", "x, or its sum with the residual", "weight", "got", "inverse RMS that gives it"}};
   for (const oracle::CertificateElement& element : certificate.elements) {
-    rows.push_back({std::to_string(element.column), number(DType::fp32, element.operand),
+    const DType dtype = element.tensor == Role::scales ? DType::fp32 : formula.output_dtype();
+    rows.push_back({std::string(name_of(element.tensor)), std::to_string(element.column),
+                    number(DType::fp32, element.operand),
                     formula.formats.weight ? number(*formula.formats.weight, element.weight) : "-",
-                    number(formula.output_dtype(), element.got), roots(element.needs)});
+                    number(dtype, element.got), roots(element.needs)});
   }
   std::string text = fmt::format("<h3>Row {}: {}</h3>\n", certificate.row, name_of(certificate.kind));
   text += html::table(rows);

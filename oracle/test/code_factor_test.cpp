@@ -11,6 +11,7 @@
 #include <set>
 
 #include "oracle/canonical_judge.h"
+#include "oracle/explain.h"
 #include "oracle/fast_row.h"
 #include "oracle/test/case_builder.h"
 #include "oracle/witness_judge.h"
@@ -119,7 +120,9 @@ TEST(CodeFactor, ValuesOfRangeOverMaximumAreAllThereAre) {
     }
     ASSERT_FALSE(seen.empty());
     // An ordinary scale belongs to one or two maxima, all of them within the window.
-    if (center > 0x3f800000u) ASSERT_EQ(seen.size(), factors.size()) << to_string(policy);
+    if (center > 0x3f800000u) {
+      ASSERT_EQ(seen.size(), factors.size()) << to_string(policy);
+    }
     several += factors.size() > 1 ? 1 : 0;
   }
   EXPECT_GT(several, 20);
@@ -181,6 +184,21 @@ TEST(CodeFactor, TheCanonicalJudgeTakesEitherReciprocalForAWholeRow) {
         nearest[Role::out][static_cast<std::size_t>(column)];
     EXPECT_GT(mismatches(mixture, "scaling=approximate_inverse"), 0);
   }
+}
+
+TEST(CodeFactor, ExplainNamesTheOtherReciprocal) {
+  RandomCases random(5);
+  const StandardFloatEnvironment environment;
+  const auto [built, nearest, other, column] = told_apart(random, Operation::rms_norm_dynamic_quant);
+  const auto explained =
+      explain(built.test_case, built.tensors, other, 0, column, parse_policy("scaling=approximate_inverse"));
+  const std::vector<std::string>& causes = explained.outputs.front().reproduced_by;
+  EXPECT_NE(std::ranges::find(causes, "the other number next to 1/scale"), causes.end());
+  // And the witness judge has both.
+  for (const Outputs& outputs : {nearest, other})
+    EXPECT_TRUE(
+        judge_witness(built.test_case, built.tensors, outputs, parse_policy("scaling=approximate_inverse"))
+            .conforms());
 }
 
 // Each factor is refuted by elements of its own, and the checker asks for every one of them.

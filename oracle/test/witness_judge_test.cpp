@@ -200,8 +200,9 @@ Tally agreement(RandomCases& random, int cases, DrawCase draw_case, DrawPolicy d
     if (!expected.conforms || !verdict.conforms()) continue;
     const RowWitness& witness = verdict.row_witnesses.at(0);
     // Of special rows whose scale comes from two intervals of r one is reported; of several factors too.
-    if (!row.formula.quantizes_by_row && !leaves_factor_open(row.formula))
+    if (!row.formula.quantizes_by_row && !leaves_factor_open(row.formula)) {
       EXPECT_EQ(witness.width, expected.width) << what();
+    }
     EXPECT_LE(witness.width, expected.width) << what();
     EXPECT_TRUE(row.explains(root_value(witness.witness), outputs)) << what();
     if (::testing::Test::HasFailure()) break;

@@ -46,6 +46,9 @@ class CertificateElement:
     """Bits of the output's dtype."""
     needs: Optional[tuple[int, int]]
     """fp32 bits of the smallest and the largest inverse RMS that give `got`; None where none does."""
+    factor: Optional[int] = None
+    """fp32 bits of the factor that its code is made with, where the scale leaves more than one: each factor has elements
+    of its own. Else None."""
 
 
 @dataclass(frozen=True)

@@ -228,6 +228,7 @@ nb::dict dictionary(const oracle::Certificate& certificate, const oracle::Formul
     entry["weight"] = element.weight;
     entry["got"] = element.got;
     entry["needs"] = interval(element.needs);
+    if (!certificate.factors.empty()) entry["factor"] = element.factor;
     elements.append(entry);
   }
   nb::dict result;

@@ -22,12 +22,14 @@ LayerNormJudge::LayerNormJudge(const LayerNormRule& rule, std::int64_t hidden_si
     : rule_(rule), count_(hidden_size), row_(rule, hidden_size, nullptr, nullptr, nullptr, nullptr) {
   if (hidden_size < 1)
     throw std::invalid_argument(fmt::format("hidden size {} is not positive", hidden_size));
+  if (rule.rounds_product && rule.fused)
+    throw std::invalid_argument("a product that is rounded to the activation dtype cannot be fused");
   widen_weight(weight, rule.weight, rule.weight_plus_one, count_, weight_);
   widen_if_given("bias", bias, rule.bias, count_, -0.0f, bias_);
 }
 
 void LayerNormJudge::load(std::span<const std::byte> x) {
-  widen("input", x, rule_.activation, count_, x_);
+  widen("input", x, rule_.operand.value_or(rule_.activation), count_, x_);
   got_.resize(in_blocks(count_));
   row_ = LayerNormRow(rule_, count_, x_.data(), weight_.data(), bias_.data(), got_.data());
 }

@@ -2,7 +2,7 @@
 //
 //   y = rnd_T(fl(fl(n * w) + b)), or with one rounding rnd_T(fma(n, w, b)),   n = fl(fl(x - m) * r)
 //
-// n is rounded to T first where the policy says so; w may be 1 + w. m and r are fp32 numbers that an honest
+// n, and n * w, are rounded to T first where the policy says so; w may be 1 + w. m and r are fp32 numbers that an honest
 // evaluation can arrive at, whatever its order of summation (layer_norm_window.h). A kernel that stores them
 // says which they are: then every bit is determined, and they are judged by the window.
 #pragma once
@@ -28,11 +28,13 @@ std::string_view name_of(Statistics statistics);
 
 struct LayerNormRule {
   DType activation = DType::bf16;
-  std::optional<DType> weight;  // nothing: there is none
+  std::optional<DType> operand;  // of x, where it is another: an fp32 sum with a residual
+  std::optional<DType> weight;   // nothing: there is none
   std::optional<DType> bias;
   Statistics statistics = Statistics::two_pass;
   bool fused = true;                      // fma(n, w, b)
-  bool rounds_normalized = false;         // n = rnd_T(fl(fl(x - m) * r))
+  bool rounds_normalized = false;         // n is rounded to T
+  bool rounds_product = false;            // so is n * w; then it is not fused
   bool weight_plus_one = false;           // fl(1 + w) in the place of w
   std::uint32_t epsilon = 0;              // fp32 bits
   int inverse_root_ulp = 2;               // representable numbers between r and the correctly rounded root
@@ -68,6 +70,7 @@ class LayerNormRow {
     if (rule_.rounds_normalized) n = a.round(n);
     const auto weight = a.constant(weight_, j);
     const auto bias = a.range(a.constant(bias_, j));
+    if (rule_.rounds_product) return a.round(a.add(a.round(a.multiply(n, weight)), bias));
     return a.round(rule_.fused ? a.fused(n, weight, bias) : a.add(a.multiply(n, weight), bias));
   }
 

@@ -43,8 +43,8 @@ std::vector<Box> boxes_of(const Admissible& admissible) {
 }  // namespace
 
 std::string_view name_of(NormOrder order) {
-  static constexpr std::array<std::string_view, 3> kNames = {"normalized_first", "product_first",
-                                                             "factor_first"};
+  static constexpr std::array<std::string_view, 4> kNames = {"normalized_first", "product_first",
+                                                             "factor_first", "rounded_first"};
   return kNames.at(static_cast<std::size_t>(order));
 }
 std::string_view name_of(RopeContraction contraction) {

@@ -24,7 +24,8 @@ namespace normproof::oracle::box_search {
 enum class NormOrder : std::uint8_t {
   normalized_first,  // fl(fl(x * r) * w)
   product_first,     // fl(fl(x * w) * r)
-  factor_first       // fl(x * fl(r * w))
+  factor_first,      // fl(x * fl(r * w))
+  rounded_first      // fl(rnd_T(fl(x * r)) * w)
 };
 enum class RopeContraction : std::uint8_t {
   none,
@@ -109,9 +110,11 @@ class RopeRow {
         case NormOrder::product_first:
           return a.multiply(root, a.constant(product_.data(), slot));
         case NormOrder::factor_first:
+          return a.multiply(a.multiply(root, weight), x);
+        case NormOrder::rounded_first:
           break;
       }
-      return a.multiply(a.multiply(root, weight), x);
+      return a.multiply(a.round(a.multiply(root, x)), weight);
     }();
     return rule_.rounds_norm ? a.round(product) : product;
   }

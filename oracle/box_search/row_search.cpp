@@ -24,6 +24,12 @@ std::string box_text(const Box& box, std::span<const std::string_view> unknowns)
 
 }  // namespace
 
+std::string window_text(std::span<const Box> window, std::span<const std::string_view> unknowns) {
+  std::string text;
+  for (const Box& box : window) text += (text.empty() ? "" : ", or ") + box_text(box, unknowns);
+  return text;
+}
+
 std::string to_text(const RowVerdict& verdict, std::span<const std::string_view> unknowns,
                     const std::function<std::int64_t(std::int64_t)>& column_of) {
   const bool two = unknowns.size() > 1;
@@ -42,12 +48,7 @@ std::string to_text(const RowVerdict& verdict, std::span<const std::string_view>
     before = ", ";
   }
   text += several ? " together; an honest evaluation arrives at " : "; an honest evaluation arrives at ";
-  before = "";
-  for (const Box& box : verdict.window) {
-    text += fmt::format("{}{}", before, box_text(box, unknowns));
-    before = ", or ";
-  }
-  return text;
+  return text + window_text(verdict.window, unknowns);
 }
 
 }  // namespace normproof::oracle::box_search

@@ -93,6 +93,9 @@ void for_each_element(const Row& row, const Visit& visit) {
 std::string to_text(const RowVerdict& verdict, std::span<const std::string_view> unknowns,
                     const std::function<std::int64_t(std::int64_t)>& column_of = {});
 
+// "m in [.., ..] with r in [.., ..], or ..".
+std::string window_text(std::span<const Box> window, std::span<const std::string_view> unknowns);
+
 // Sets the elements that `box` does not satisfy for sure.
 template <typename Row>
 void collect_elements(const Row& row, const Box& box, std::vector<std::int32_t>& elements) {

@@ -1,7 +1,8 @@
 """Which arithmetic does a norm kernel really compute? Judges RMSNorm outputs bit for bit, without a tolerance.
 
 The operations are ``rms_norm``, ``fused_add_rms_norm``, ``rms_norm_static_fp8_quant`` and
-``fused_add_rms_norm_static_fp8_quant``. Tensors come from any framework: numpy (with ml_dtypes), torch, jax, whatever
+``fused_add_rms_norm_static_fp8_quant``; ``check``, ``identify`` and ``assert_conforms`` take ``JUDGED_OPERATIONS``, too: LayerNorm,
+gradients, q/k norm with rotary embedding. Tensors come from any framework: numpy (with ml_dtypes), torch, jax, whatever
 speaks DLPack or the buffer protocol; those on a device are copied.
 
     check     judge outputs: does one inverse RMS explain every bit of a row?
@@ -23,6 +24,7 @@ from normproof._bound import Bound, NoBoundError, PairBound, bound, intervals
 from normproof._core import __version__
 from normproof._cases import Case, cases, read_case
 from normproof._functions import check, expected, explain, identify, policies, run, write_dump
+from normproof._judged import JUDGED_OPERATIONS
 from normproof._order import KINDS as ORDER_KINDS, Order, order
 from normproof._program import cmake_dir, include_dir
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
@@ -31,8 +33,9 @@ from normproof._takes import NotTakenError, Takes
 from normproof._tensors import DTYPES, OPERATIONS, from_bits
 
 __all__ = [
-    "Bound", "Case", "Certificate", "CertificateElement", "CheckResult", "DTYPES", "Explanation", "Identification", "LoosePolicy",
-    "Mismatch", "NamedPolicy", "NoBoundError", "NotTakenError", "OPERATIONS", "ORDER_KINDS", "Order", "Outputs", "PairBound", "RowGroup", "Takes", "ViolationError",
+    "Bound", "Case", "Certificate", "CertificateElement", "CheckResult", "DTYPES", "Explanation", "Identification", "JUDGED_OPERATIONS",
+    "LoosePolicy", "Mismatch", "NamedPolicy", "NoBoundError", "NotTakenError", "OPERATIONS", "ORDER_KINDS", "Order", "Outputs", "PairBound",
+    "RowGroup", "Takes", "ViolationError",
     "__version__", "bound", "cases", "check", "cmake_dir", "expected", "explain", "from_bits", "identify", "include_dir", "intervals",
     "order", "policies", "read_case", "run", "write_dump",
 ]

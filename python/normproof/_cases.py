@@ -3,15 +3,17 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional, Union
 
 from normproof import _core
 from normproof._functions import as_outputs, check_call, make_policy, set_outputs
+from normproof._judged import (check_judged, has_subnormals, is_judged, judged_inputs, judged_policy, require_usual, takes_epsilon, tensor_of,
+                               with_outputs)
 from normproof._results import CheckResult, Outputs
 from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, adds_residual, as_numpy, dtype_name, quantizes,
                                 require_operation, require_whole, takes_scale)
 from normproof._takes import Takes, require_takes, taken_dtypes
-from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, WeightDType
+from normproof._types import ActivationDType, JudgedOperation, Operation, Policy, QuantizedDType, WeightDType
 
 if TYPE_CHECKING:
     import numpy
@@ -102,6 +104,76 @@ class Case:
         return f"<Case {self.name}: {self._properties['subject']}>"
 
 
+class JudgedCase(Case):
+    """The inputs of one call of an operation that is judged where outputs are given."""
+
+    def __init__(self, call: "_core.JudgedCall", seed: Optional[int] = None, index: Optional[int] = None) -> None:
+        self._judged = call
+        self._properties = call.properties()
+        self.seed = seed
+        self.index = index
+
+    scale = None
+
+    def tensor(self, name: str) -> "Optional[numpy.ndarray[Any, Any]]":
+        """A new array; None where the case has no such tensor."""
+        return tensor_of(self._judged, name)
+
+    @property
+    def x(self) -> "numpy.ndarray[Any, Any]":
+        """``shape``, in ``dtype``."""
+        x = self.tensor("x")
+        assert x is not None
+        return x
+
+    @property
+    def residual(self) -> "Optional[numpy.ndarray[Any, Any]]":
+        """As x; None where the operation adds no residual."""
+        return self.tensor("residual")
+
+    @property
+    def weight(self) -> "Optional[numpy.ndarray[Any, Any]]":
+        """``[H]`` in ``weight_dtype``, or None."""
+        return self.tensor("weight")
+
+    def arguments(self) -> tuple[Any, ...]:
+        """The operation's inputs in the order of its table (weight and bias may be None, dresidual is there where the case has
+        one), then epsilon if it takes one."""
+        names = (name for name in judged_inputs(self.operation) if name != "dresidual" or name in self._properties["tensors"])
+        return (*map(self.tensor, names), *((self.epsilon,) if takes_epsilon(self.operation) else ()))
+
+    def check(self, out: Any = None, residual_out: Any = None, policy: Policy = "native", canonical: bool = False,
+              scales: Any = None, **outputs: Any) -> CheckResult:
+        """Judges what a kernel made of these inputs; as ``normproof.check``. Without outputs: those that the case file holds."""
+        require_usual(self.operation, canonical=(canonical, False), scales=(scales, None))
+        given = {name: value for name, value in dict(out=out, residual_out=residual_out, **outputs).items() if value is not None}
+        call = with_outputs(self._judged, given) if given or not self._properties["has_outputs"] else self._judged
+        return check_judged(call, judged_policy(self.operation, policy, None, None))
+
+    def run(self) -> Outputs:
+        """Nothing runs these operations: ValueError."""
+        raise ValueError(f"operation: expected one that runs, got {self.operation!r}")
+
+    def expected(self, policy: Policy = "native") -> Outputs:
+        """Nothing runs these operations: ValueError."""
+        raise ValueError(f"operation: expected one that runs, got {self.operation!r}")
+
+    def _outside(self, takes: Takes) -> str:
+        limits = (("dtypes", self.dtype, not takes.dtypes or self.dtype in takes.dtypes),
+                  ("hidden_multiple", self.shape[-1], self.shape[-1] % max(takes.hidden_multiple, 1) == 0),
+                  ("greatest_hidden", self.shape[-1], self.shape[-1] <= (takes.greatest_hidden or self.shape[-1])),
+                  ("least_rows", self.rows, self.rows >= takes.least_rows),
+                  ("greatest_rows", self.rows, self.rows <= (takes.greatest_rows or self.rows)),
+                  ("least_rank", len(self.shape), len(self.shape) >= takes.least_rank),
+                  ("greatest_rank", len(self.shape), len(self.shape) <= (takes.greatest_rank or len(self.shape))),
+                  ("subnormals", "of a tensor", takes.subnormals or not has_subnormals(self._judged)))
+        return next((f"{name} {value}" for name, value, fits in limits if not fits), "")
+
+    def to_json(self) -> str:
+        """A case file, for ``read_case`` and the normproof program."""
+        return self._judged.to_json()
+
+
 class DTypes(NamedTuple):
     """What `dtype`, `weight` and `quantized_dtype` ask for, by the names in the contract."""
     dtype: str
@@ -112,27 +184,32 @@ class DTypes(NamedTuple):
     def weight_kind(self) -> str:
         return {None: "none", "fp32": "fp32"}.get(self.weight, "activation")
 
+    @property
+    def weight_dtype(self) -> Optional[str]:
+        return self.dtype if self.weight == "same" else self.weight
+
     def quantized_of(self, operation: str) -> Optional[str]:
         return self.quantized if quantizes(operation) else None
 
 
-def require_dtypes(dtype: Any, weight: Any, quantized_dtype: Any) -> DTypes:
-    """Raises ValueError and TypeError naming the argument and its value."""
+def require_dtypes(dtype: Any, weight: Any, quantized_dtype: Any, name: str = "weight") -> DTypes:
+    """Raises ValueError and TypeError naming the argument and its value. `name`: of the argument `weight`."""
     dtype = dtype_name("dtype", dtype, ACTIVATION_DTYPES)
     if weight is not None and not (isinstance(weight, str) and weight == "same"):
-        weight = dtype_name("weight", weight, tuple(dict.fromkeys((dtype, "fp32"))), ", 'same', None")
+        weight = dtype_name(name, weight, tuple(dict.fromkeys((dtype, "fp32"))), ", 'same', None")
         weight = weight if weight == "fp32" else "same"
     return DTypes(dtype, weight, dtype_name("quantized_dtype", quantized_dtype, QUANTIZED_DTYPES))
 
 
-def cases(operation: Operation, dtype: Optional[ActivationDType] = None, *, count: int = 100, seed: int = 0, first: int = 0,
-          weight: WeightDType = "same", quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: Optional[float] = None,
-          max_rows: int = 8, max_hidden: int = 4096, finite: bool = False, takes: Optional[Takes] = None) -> Iterator[Case]:
+def cases(operation: Union[Operation, JudgedOperation], dtype: Optional[ActivationDType] = None, *, count: int = 100, seed: int = 0,
+          first: int = 0, weight: WeightDType = "same", quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: Optional[float] = None,
+          max_rows: int = 8, max_hidden: int = 4096, finite: bool = False, takes: Optional[Takes] = None, bias: WeightDType = "same",
+          rotation: WeightDType = "same") -> Iterator[Case]:
     """Inputs that break norm kernels: values on rounding ties, at extreme scales, special ones, odd sizes.
 
     Case i of a seed is the same on every machine, whatever `count`. One in four is made to tell rounding policies apart.
 
-    operation: one of ``normproof.OPERATIONS``.
+    operation: one of ``normproof.OPERATIONS`` or ``normproof.JUDGED_OPERATIONS``.
     dtype: of x, "bf16", "fp16" or "fp32", or a framework's own, as torch.bfloat16; default: those of `takes` in turn, else bf16.
     count, first: cases `first` to `first + count - 1` of the seed.
     weight: "same" (the dtype of x), "fp32", or None for a norm without a weight.
@@ -141,10 +218,19 @@ def cases(operation: Operation, dtype: Optional[ActivationDType] = None, *, coun
     max_rows, max_hidden: largest sizes; there may be no row at all.
     finite: no infinity and no NaN in the inputs.
     takes: which calls the function takes; where it says otherwise, it wins.
+    bias, rotation: as `weight`, of layer_norm's bias and of the cos and sin of a rotary embedding (which cannot be None).
     """
-    require_operation(operation)
+    if not is_judged(operation):
+        require_operation(operation)
+        for argument, wanted_dtype in (("bias", bias), ("rotation", rotation)):
+            if wanted_dtype != "same":
+                raise TypeError(f"{argument}: {operation} has none, got {wanted_dtype!r}")
+    if rotation is None:
+        raise ValueError("rotation: expected a dtype or 'same', got None")
     taken = require_takes(takes, operation)
     turns = [require_dtypes(each, weight, quantized_dtype) for each in taken_dtypes(taken, dtype)]
+    of_bias = [require_dtypes(each.dtype, bias, quantized_dtype, "bias").weight_dtype for each in turns]
+    of_rotation = [require_dtypes(each.dtype, rotation, quantized_dtype, "rotation").weight_dtype for each in turns]
     for name, value, low, high in (("count", count, 0, 1 << 62), ("first", first, 0, 1 << 62),
                                    ("seed", seed, 0, (1 << 64) - 1), ("max_rows", max_rows, 1, 1 << 16),
                                    ("max_hidden", max_hidden, 1, 1 << 16)):
@@ -154,7 +240,14 @@ def cases(operation: Operation, dtype: Optional[ActivationDType] = None, *, coun
 
     def generate() -> Iterator[Case]:
         for index in range(first, first + count):
-            wanted = turns[index % len(turns)]
+            turn = index % len(turns)
+            wanted = turns[turn]
+            if is_judged(operation):
+                yield JudgedCase(_core.random_judged_call(
+                    operation, wanted.dtype, wanted.weight_dtype, of_bias[turn], of_rotation[turn], epsilon,
+                    min(max_rows, taken.greatest_rows or max_rows), max(taken.least_rows, 1),
+                    min(max_hidden, taken.greatest_hidden or max_hidden), max(taken.hidden_multiple, 1), finite, seed, index), seed, index)
+                continue
             call = _core.random_call(operation, wanted.dtype, wanted.weight_kind, wanted.quantized_of(operation), epsilon, max_rows,
                                      max_hidden, finite, limits, seed, index)
             yield Case(call, seed, index)
@@ -163,5 +256,8 @@ def cases(operation: Operation, dtype: Optional[ActivationDType] = None, *, coun
 
 
 def read_case(file: "str | os.PathLike[str]") -> Case:
-    """A case file (JSON); layout and launch choices in it are left out. Raises ValueError naming file and field."""
+    """A case file (JSON), or a dump of one of ``normproof.JUDGED_OPERATIONS``; layout and launch choices in it are left out. Raises
+    ValueError naming file and field."""
+    if os.path.isfile(file) and (judged := _core.read_judged_call(os.fspath(file))):
+        return JudgedCase(judged[0])
     return Case(_core.read_call(os.fspath(file)))

@@ -2,14 +2,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Optional
+from typing import Any, Optional, Union, overload
 
 from normproof import _core
+from normproof._judged import check_judged, identify_judged, is_judged, judged_call, judged_policy, require_usual
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
                                 Mismatch, NamedPolicy, Outputs, RowGroup, ViolationError)
 from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, Tensor, adds_residual, as_numpy, dtype_name,
                                 output_names, quantizes, read, real, require_operation, takes_scale)
-from normproof._types import Operation, Policy, QuantizedDType
+from normproof._types import JudgedOperation, Operation, Policy, QuantizedDType
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:
@@ -142,16 +143,51 @@ def check_call(call: "_core.Call", policy: "_core.Policy", canonical: bool = Fal
                        first_mismatches=mismatches, _repro=repro, _policy=policy, **found)
 
 
+def _judged_tensors(operation: str, tensors: dict[str, Any]) -> dict[str, Any]:
+    """Those that were given."""
+    for name in ("scale", "scales"):
+        _only_where(False, name, tensors.pop(name), operation)
+    return {name: value for name, value in tensors.items() if value is not None}
+
+
+def _no_more_tensors(operation: str, tensors: dict[str, Any]) -> None:
+    require_operation(operation)
+    for name, value in tensors.items():
+        raise TypeError(f"{name}: {operation} has none, got {type(value).__name__}")
+
+
+def _needed(operation: str, out: Any, epsilon: Any) -> None:
+    _only_where(True, "out", out, operation)
+    _only_where(True, "epsilon", epsilon, operation)
+
+
+@overload
 def check(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
           residual_out: Any = None, scale: Any = None, scales: Any = None, policy: Policy = "native", canonical: bool = False,
           inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None, flush_to_zero: bool = False,
-          threads: int = 0, raises: bool = False) -> CheckResult:
+          threads: int = 0, raises: bool = False) -> CheckResult: ...
+
+
+@overload
+def check(operation: JudgedOperation, *, x: Any, epsilon: Optional[float] = None, policy: Policy = "native",
+          inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None, threads: int = 0, raises: bool = False,
+          **tensors: Any) -> CheckResult: ...
+
+
+def check(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = None, epsilon: Optional[float] = None,
+          weight: Any = None, residual: Any = None, residual_out: Any = None, scale: Any = None, scales: Any = None,
+          policy: Policy = "native", canonical: bool = False, inverse_root_ulp: Optional[int] = None,
+          sum_depth: Optional[int] = None, flush_to_zero: bool = False, threads: int = 0, raises: bool = False,
+          **tensors: Any) -> CheckResult:
     """Judges the outputs that any kernel gave, bit for bit, on all cores.
 
     A row conforms if one fp32 inverse RMS that a faithful evaluation can reach, in any order of summation, explains
     every bit of it under `policy`. There is no tolerance.
 
-    operation: one of ``normproof.OPERATIONS``.
+    operation: one of ``normproof.OPERATIONS``, or of ``normproof.JUDGED_OPERATIONS``: layer_norm, gradients, q/k norm + rope.
+    tensors: those of the judged operations by their names, as `bias`, `mean`, `rstd`, `dy`, `dx`, `dweight`, `dbias`, `cos`, `sin`
+        (docs/howto/layer-norm-and-backward.md); `out`, `weight`, `residual` and `residual_out` as below. They have neither
+        `canonical` nor `flush_to_zero`; gradients have no `epsilon`.
     x: the input before the call, ``[..., H]`` in bf16, fp16 or fp32; leading dimensions are rows.
     out: ``[..., H]`` in the dtype of x, or in an fp8 dtype where the operation quantizes; in fp32, too, where the weight is
         fp32 or there is none.
@@ -172,8 +208,16 @@ def check(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any
     Raises ValueError and TypeError naming the argument and its value.
     """
     __tracebackhide__ = True  # pytest shows the caller's line
-    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
-    result = check_call(call, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, threads)
+    if is_judged(operation):
+        require_usual(operation, canonical=(canonical, False), flush_to_zero=(flush_to_zero, False))
+        judged = judged_call(operation, _judged_tensors(operation, dict(
+            x=x, out=out, weight=weight, residual=residual, residual_out=residual_out, scale=scale, scales=scales, **tensors)), epsilon)
+        result = check_judged(judged, judged_policy(operation, policy, inverse_root_ulp, sum_depth), threads)
+    else:
+        _no_more_tensors(operation, tensors)
+        _needed(operation, out, epsilon)
+        call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
+        result = check_call(call, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, threads)
     if raises and not result.conforms:
         raise ViolationError(result)
     return result
@@ -187,17 +231,38 @@ def identify_call(call: "_core.Call", model: "_core.Policy") -> Identification:
                           names=tuple(found.pop("names")), loose=loose, split=split, hints=tuple(found.pop("hints")), **found)
 
 
+@overload
 def identify(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
              residual_out: Any = None, scale: Any = None, scales: Any = None, rows: int = 256, inverse_root_ulp: Optional[int] = None,
-             sum_depth: Optional[int] = None, flush_to_zero: bool = False) -> Identification:
+             sum_depth: Optional[int] = None, flush_to_zero: bool = False) -> Identification: ...
+
+
+@overload
+def identify(operation: JudgedOperation, *, x: Any, epsilon: Optional[float] = None, rows: int = 256,
+             inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None, **tensors: Any) -> Identification: ...
+
+
+def identify(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = None, epsilon: Optional[float] = None,
+             weight: Any = None, residual: Any = None, residual_out: Any = None, scale: Any = None, scales: Any = None,
+             rows: int = 256, inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None,
+             flush_to_zero: bool = False, **tensors: Any) -> Identification:
     """Which of the world's rounding policies explains the outputs, and why not the others.
 
     Arguments as for ``check``; `rows`: so many rows from the first are looked at.
     """
-    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
-    total = call.properties()["shape"][0]
     if rows < 1:
         raise ValueError(f"rows: expected at least 1, got {rows}")
+    if is_judged(operation):
+        require_usual(operation, flush_to_zero=(flush_to_zero, False))
+        judged = judged_call(operation, _judged_tensors(operation, dict(
+            x=x, out=out, weight=weight, residual=residual, residual_out=residual_out, scale=scale, scales=scales, **tensors)), epsilon)
+        if 0 in judged.properties()["shape"]:
+            raise ValueError("x: expected at least one row, got none")
+        return identify_judged(judged, judged_policy(operation, "native", inverse_root_ulp, sum_depth), rows)
+    _no_more_tensors(operation, tensors)
+    _needed(operation, out, epsilon)
+    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
+    total = call.properties()["shape"][0]
     if total == 0:
         raise ValueError("x: expected at least one row, got none")
     if rows < total:
@@ -266,16 +331,24 @@ def expected(operation: Operation, *, x: Any, epsilon: float, weight: Any = None
     return as_outputs(call, call.expected(make_policy(policy)), x.shape)
 
 
-def write_dump(file: "str | os.PathLike[str]", operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any = None,
-               residual: Any = None, residual_out: Any = None, scale: Any = None, scales: Any = None, policy: Optional[Policy] = None) -> None:
+def write_dump(file: "str | os.PathLike[str]", operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = None,
+               epsilon: Optional[float] = None, weight: Any = None, residual: Any = None, residual_out: Any = None, scale: Any = None,
+               scales: Any = None, policy: Optional[Policy] = None, **tensors: Any) -> None:
     """Writes a call and its outputs as a safetensors file for ``normproof check`` and ``identify``.
 
     Arguments as for ``check``.
     """
+    if is_judged(operation):
+        judged = judged_call(operation, _judged_tensors(operation, dict(
+            x=x, out=out, weight=weight, residual=residual, residual_out=residual_out, scale=scale, scales=scales, **tensors)), epsilon)
+        judged.write_dump(os.fspath(file), None if policy is None else str(judged_policy(operation, policy, None, None)))
+        return
+    _no_more_tensors(operation, tensors)
+    _needed(operation, out, epsilon)
     call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
     _core.write_dump(call, os.fspath(file), None if policy is None else str(make_policy(policy)))
 
 
 def policies() -> tuple[NamedPolicy, ...]:
     """The rounding policies that have a name: those of the world's norm kernels."""
-    return tuple(NamedPolicy(*row) for row in _core.policy_table())
+    return tuple(NamedPolicy(*row) for row in _core.policy_table() + _core.judged_policy_table())

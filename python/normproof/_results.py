@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional
 
 if TYPE_CHECKING:
     import numpy
@@ -49,6 +49,9 @@ class CertificateElement:
     factor: Optional[int] = None
     """fp32 bits of the factor that its code is made with, where the scale leaves more than one: each factor has elements
     of its own. Else None."""
+    values: "Mapping[str, int]" = field(default_factory=dict)
+    """Of operations that are judged from given outputs alone: the bits of the element in every tensor that it reads, each in its
+    tensor's dtype, "got", and "canonical", what the canonical order of summation gives. There `operand` is x's, in its dtype."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,9 @@ class Certificate:
     """The proof that no inverse RMS explains a row: at most two elements, or one and the admissible interval."""
     kind: str
     """"rounding": two elements (or one) that no single inverse RMS explains. "scale": one explains all elements, but no
-    honest evaluation arrives at it."""
+    honest evaluation arrives at it. Of operations that are judged from given outputs alone, "rounding": a few elements that no
+    statistics explain together; "statistics": the stored mean or rstd is none that an honest evaluation arrives at; "interval":
+    a sum over rows is none of the honest ones; "mismatch": the kept sum is another."""
     row: int
     elements: tuple[CertificateElement, ...]
     admissible: Optional[tuple[int, int]]
@@ -64,6 +69,9 @@ class Certificate:
     correctly_rounded_root: int
     """fp32 bits."""
     text: str
+    window: "tuple[Mapping[str, tuple[int, int]], ...]" = ()
+    """Of operations that are judged from given outputs alone, in place of the two above: for each unknown the fp32 bits of the
+    smallest and the largest number that an honest evaluation may arrive at; several where there are special cases."""
 
     def __str__(self) -> str:
         return self.text
@@ -98,8 +106,10 @@ class CheckResult:
     """Operation, dtypes, rows x columns, epsilon."""
     policy: str
     judge: str
-    """"witness": any order of summation; "canonical": the contract's order, which determines every bit."""
+    """"witness": any order of summation; "canonical": the contract's order, which determines every bit; "search": the operations
+    that are judged from given outputs alone, in any order of summation."""
     rows: int
+    """By the search judge: rows, heads and columns of sums over rows, whatever is judged together."""
     elements: int
     """That were compared, residual_out included."""
     special_rows: int
@@ -120,7 +130,12 @@ class CheckResult:
     well, of the first 16 rows. Where it is large, the verdict says little."""
     doubt: str = ""
     """Says so in words; else empty."""
+    parts: str = ""
+    """By the search judge: how much of which output conforms."""
+    not_looked_at: tuple[str, ...] = ()
+    """By the search judge: what the verdict says nothing about."""
     _repro: "Optional[_core.Call]" = field(default=None, compare=False)
+    _judged_repro: "Optional[_core.JudgedCall]" = field(default=None, compare=False)
     _policy: "Optional[_core.Policy]" = field(default=None, compare=False)
 
     @property
@@ -145,19 +160,21 @@ class CheckResult:
     def column(self) -> Optional[int]:
         """Of the first violation's first element."""
         if isinstance(self._first, Certificate):
-            return self._first.elements[0].column
+            return self._first.elements[0].column if self._first.elements else None
         return self._first.column if self._first else None
 
     @property
     def bits(self) -> Optional[int]:
         """What that element is, in the bits of its dtype."""
         if isinstance(self._first, Certificate):
-            return self._first.elements[0].got
+            return self._first.elements[0].got if self._first.elements else None
         return self._first.got if self._first else None
 
     def to_json(self) -> str:
         """A case file with outputs, for a bug report, `normproof check` and `read_case`: of the first violation the
         columns of its row that show the same; the first row where nothing violates."""
+        if self._judged_repro is not None:
+            return self._judged_repro.to_json(self.policy)
         if self._repro is None:
             raise ValueError("x: expected at least one row, got none: a call without rows has no repro")
         smallest = None if self.conforms or self._policy is None else self._repro.smallest_violation(self._policy)
@@ -184,12 +201,16 @@ class CheckResult:
         if self.judge == "witness":
             lines.append(f"  rows: {self.rows}, conforming {self.conforming_rows}, rounding violations "
                          f"{self.rounding_violations}, scale violations {self.scale_violations}")
+        if self.parts:
+            lines.append("  " + self.parts)
         if self.doubt:
             lines.append("  " + self.doubt)
         if self.mismatches:
             lines.append(f"  differing elements: {self.mismatches} of {self.elements}")
         for found in (self.certificates + self.first_mismatches)[:violations]:
             lines += ["  " + line for line in found.text.splitlines()]
+        if self.not_looked_at:
+            lines += ["  not looked at:", *("    " + line for line in self.not_looked_at)]
         return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Iterable, Optional
 
 from normproof import _core
-from normproof._tensors import ACTIVATION_DTYPES, dtype_name, greatest_rank, require_whole
+from normproof._tensors import ACTIVATION_DTYPES, OPERATIONS, dtype_name, greatest_rank, require_whole
 from normproof._types import ActivationDType
 
 LARGEST = 1 << 62
@@ -66,7 +66,7 @@ def require_takes(takes: Any, operation: str) -> Takes:
         return EVERYTHING
     if not isinstance(takes, Takes):
         raise TypeError(f"takes: expected normproof.Takes(...), got {type(takes).__name__} {takes!r}")
-    if takes.least_rank > greatest_rank(operation):
+    if operation in OPERATIONS and takes.least_rank > greatest_rank(operation):
         raise ValueError(f"takes.least_rank: expected at most {greatest_rank(operation)}, the greatest of {operation}, got {takes.least_rank}")
     return takes
 

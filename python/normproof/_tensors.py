@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from normproof import _core
-from normproof._types import ActivationName, AnyDType, Operation, QuantizedName
+from normproof._types import ActivationName, AnyDType, JudgedOperation, Operation, QuantizedName
 
 if TYPE_CHECKING:
     import numpy
@@ -73,6 +73,9 @@ def output_names(operation: str) -> "tuple[str, ...]":
 def require_operation(operation: Any) -> str:
     if not isinstance(operation, str):
         raise TypeError(f"operation: expected its name, got {type(operation).__name__} {operation!r}")
+    if operation in get_args(JudgedOperation):
+        raise ValueError(f"operation: expected one that runs, {', '.join(OPERATIONS)}, got {operation!r}, whose outputs check, identify "
+                         "and assert_conforms judge where they are given")
     if operation not in OPERATIONS:
         raise ValueError(f"operation: expected one of {', '.join(OPERATIONS)}, got {operation!r}")
     return operation

@@ -5,6 +5,8 @@ from typing import Any, Callable, Literal, Protocol, Union
 
 Operation = Literal["rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant", "fused_add_rms_norm_static_fp8_quant",
                     "rms_norm_dynamic_quant", "fused_add_rms_norm_dynamic_quant"]
+JudgedOperation = Literal["layer_norm", "fused_add_layer_norm", "rms_norm_backward", "layer_norm_backward", "qk_norm_rope"]
+"""Judged where outputs are given; no target runs them."""
 ActivationName = Literal["bf16", "fp16", "fp32"]
 QuantizedName = Literal["fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"]
 FrameworkActivationName = Literal["bfloat16", "float16", "float32"]
@@ -43,7 +45,10 @@ PolicyName = Literal[
     "vllm_0.19.rms_norm",
     "vllm_0.19.fused_add_rms_norm", "vllm_ir.rms_norm", "vllm_ir.fused_add_rms_norm", "vllm_cpu.fused_add_rms_norm",
     "mlx_metal.rms_norm", "mlx_cuda.rms_norm", "mlx_cpu.rms_norm", "hugging_face_llama", "gemma", "vllm_ir", "vllm_cpu",
-    "flashinfer"]
+    "flashinfer",
+    "pytorch.layer_norm", "apex.layer_norm", "quack.layer_norm", "flashinfer.layer_norm",
+    "tensorrt_llm.layer_norm", "transformer_engine.layer_norm", "quack.rms_norm_backward", "pytorch.rms_norm_backward",
+    "transformer_engine.rms_norm_backward", "vllm.qk_norm_rope", "sglang.qk_norm_rope", "hugging_face.qk_norm_rope"]
 Policy = Union[PolicyName, str]
 """A name of ``normproof.policies()``, or axes: "weight=fp32,sum=mixed"."""
 

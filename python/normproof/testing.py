@@ -11,12 +11,14 @@ from typing import Any, Callable, Iterable, Optional, Union
 
 from normproof import _core, _replay
 from normproof._bound import bound
-from normproof._cases import Case, cases as generate_cases, read_case, require_dtypes
+from normproof._cases import Case, JudgedCase, cases as generate_cases, read_case, require_dtypes
 from normproof._functions import check_call, identify_call, make_policy
+from normproof._judged import (check_judged, identify_judged, is_judged, judged_policy, require_usual, returned_outputs,
+                               with_outputs)
 from normproof._results import CheckResult, Identification, demanded
 from normproof._takes import NotTaken, NotTakenError, Takes, require_takes, taken_dtypes
 from normproof._tensors import FRAMEWORK_NAMES, adds_residual, output_names, quantizes, read, require_operation
-from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, Tensors, WeightDType
+from normproof._types import ActivationDType, JudgedOperation, Operation, Policy, QuantizedDType, Tensors, WeightDType
 
 SHRINKING_SECONDS = 10.0
 REPETITIONS = 16
@@ -103,7 +105,7 @@ def _to_framework(tensors: Tensors) -> Callable[[Any], Any]:
 @dataclass
 class _Attempt:
     """What came of one call of the function under test."""
-    call: Optional["_core.Call"] = None  # with its outputs
+    call: Any = None  # of _core, with its outputs
     result: Optional[CheckResult] = None
     error: Optional[Exception] = None  # raised by the function
     misfit: str = ""  # what is wrong with the outputs' dtype or shape
@@ -146,11 +148,26 @@ def outputs_of(operation: str, returned: Any, arguments: "list[Any]") -> tuple[A
 class _Subject:
     """The function under test and how it is called and judged."""
 
-    def __init__(self, fn: Callable[..., Any], operation: str, policy: "_core.Policy", canonical: bool, tensors: Tensors,
+    def __init__(self, fn: Callable[..., Any], operation: str, policy: Any, canonical: bool, tensors: Tensors,
                  takes: Optional[Takes] = None) -> None:
         self.fn, self.operation, self.policy, self.canonical, self.tensors = fn, operation, policy, canonical, tensors
         self.takes = require_takes(takes, operation)
         self.convert = _to_framework(tensors)
+
+    def outputs(self, returned: Any, arguments: "list[Any]") -> dict[str, Any]:
+        __tracebackhide__ = True
+        return dict(zip(output_names(self.operation), outputs_of(self.operation, returned, arguments)))
+
+    def judge(self, case: Any, outputs: dict[str, Any]) -> tuple[Any, CheckResult]:
+        call = case._with_outputs(**outputs)
+        return call, check_call(call, self.policy, self.canonical)
+
+    def identify(self, call: Any) -> Identification:
+        return identify_call(call, self.policy)
+
+    def smaller(self, case: Any, still_fails: Callable[[Case], bool], seconds: float) -> Case:
+        smallest = _core.minimized(case._call, lambda call: still_fails(Case(call)), seconds)
+        return Case(smallest, case.seed, case.index)
 
     def attempt(self, case: Case) -> _Attempt:
         __tracebackhide__ = True
@@ -164,14 +181,14 @@ class _Subject:
             return _Attempt(not_taken="NotImplementedError" + (f": {_NUMBER.sub('#', str(error))}" if str(error) else ""))
         except Exception as error:  # whatever it is, it is a finding
             return _Attempt(error=error)
-        outputs = outputs_of(self.operation, returned, arguments)
-        for value in outputs:
+        outputs = self.outputs(returned, arguments)
+        for value in outputs.values():
             read("the function's result", value)  # a TypeError where it is no tensor at all
         try:
-            call = case._with_outputs(**dict(zip(output_names(self.operation), outputs)))
+            call, result = self.judge(case, outputs)
         except (TypeError, ValueError) as error:
             return _Attempt(misfit=str(error))
-        return _Attempt(call, check_call(call, self.policy, self.canonical), in_place=returned is None)
+        return _Attempt(call, result, in_place=returned is None)
 
     def repeat(self, case: Case, kind: str) -> int:
         """In how many of REPETITIONS more calls `case` fails in the same way."""
@@ -181,22 +198,42 @@ class _Subject:
     def shrink(self, case: Case, kind: str, fixed: tuple[str, ...], seconds: float) -> tuple[Case, bool]:
         """The smallest case found that fails in the same way and has the same properties `fixed`, and whether the time was
         up. A case with rows keeps one: a call without rows fails in ways of its own."""
-        def still_fails(call: "_core.Call") -> bool:
-            candidate = Case(call)
+        def still_fails(candidate: Case) -> bool:
             same = all(getattr(candidate, name) == getattr(case, name) for name in fixed)
             attempt = self.attempt(candidate) if same and bool(candidate.rows) == bool(case.rows) else None
             return attempt is not None and attempt.violates and attempt.kind == kind
         begin = time.monotonic()
-        smallest = _core.minimized(case._call, still_fails, seconds)
-        return Case(smallest, case.seed, case.index), time.monotonic() - begin > seconds
+        smallest = self.smaller(case, still_fails, seconds)
+        return smallest, time.monotonic() - begin > seconds
+
+
+class _GivenSubject(_Subject):
+    """The same of an operation that is judged where outputs are given."""
+
+    def outputs(self, returned: Any, arguments: "list[Any]") -> dict[str, Any]:
+        __tracebackhide__ = True
+        return returned_outputs(self.operation, returned)
+
+    def judge(self, case: Any, outputs: dict[str, Any]) -> tuple[Any, CheckResult]:
+        call = with_outputs(case._judged, outputs)
+        return call, check_judged(call, self.policy)
+
+    def identify(self, call: Any) -> Identification:
+        return identify_judged(call, judged_policy(self.operation, "native", None, None), 64)
+
+    def smaller(self, case: Any, still_fails: Callable[[Case], bool], seconds: float) -> Case:
+        smallest = _core.minimized_judged(case._judged, self.policy, lambda call: still_fails(JudgedCase(call)), seconds)
+        return JudgedCase(smallest, case.seed, case.index)
 
 
 def _write_repro(subject: _Subject, case: Case, attempt: _Attempt, name: str, findings: str) -> Optional[pathlib.Path]:
     """The case file, with what is demanded; None where the folder cannot be written to."""
     description = f"Violates the contract: {name}, {case.name}" + (
         f" of seed {case.seed}." if case.seed is not None else ".")
-    text = (attempt.call or case._call).with_description(f"{case.operation}-{case.dtype}", description).to_json(
-        demanded(str(subject.policy)), subject.canonical)
+    call = attempt.call or (case._judged if isinstance(case, JudgedCase) else case._call)
+    named = call.with_description(f"{case.operation}-{case.dtype}", description)
+    policy = demanded(str(subject.policy))
+    text = named.to_json(policy) if isinstance(case, JudgedCase) else named.to_json(policy, subject.canonical)
     file = pathlib.Path(findings) / f"{case.operation}-{case.dtype}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -250,14 +287,14 @@ def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt:
     return "\n".join(lines)
 
 
-def assert_conforms(fn: Callable[..., Any], op: Operation, *, dtype: Optional[ActivationDType] = None, weight: WeightDType = "same",
+def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation], *, dtype: Optional[ActivationDType] = None, weight: WeightDType = "same",
                     quantized_dtype: QuantizedDType = "fp8_e4m3fn", policy: Policy = "native", canonical: bool = False,
                     cases: Union[int, Iterable[Case], None] = None, seed: Optional[int] = None,
                     epsilon: Optional[float] = None, max_rows: int = 8, max_hidden: int = 4096, finite: bool = False,
                     inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None,
                     flush_to_zero: bool = False, tensors: Tensors = "numpy", shrink: bool = True,
                     shrink_seconds: float = SHRINKING_SECONDS, findings: "Union[str, os.PathLike[str], None]" = None,
-                    takes: Optional[Takes] = None) -> Conformance:
+                    takes: Optional[Takes] = None, bias: WeightDType = "same", rotation: WeightDType = "same") -> Conformance:
     """Asserts that `fn` computes `op` under `policy`, bit for bit, on inputs that break norm kernels.
 
     `fn` is called with positional arguments and returns a tensor, or ``(out, residual_out)`` where the operation adds a
@@ -267,6 +304,15 @@ def assert_conforms(fn: Callable[..., Any], op: Operation, *, dtype: Optional[Ac
         fused_add_rms_norm                   fn(x, residual, weight, epsilon)
         rms_norm_static_fp8_quant            fn(x, weight, scale, epsilon)
         fused_add_rms_norm_static_fp8_quant  fn(x, residual, weight, scale, epsilon)
+        layer_norm                           fn(x, weight, bias, epsilon)
+        fused_add_layer_norm                 fn(x, residual, weight, bias, epsilon)
+        rms_norm_backward                    fn(dy, x, weight, rstd)
+        layer_norm_backward                  fn(dy, x, weight, mean, rstd)
+        qk_norm_rope                         fn(x, weight, cos, sin, epsilon)
+
+    The last five, which are judged where outputs are given, return a tensor or a tuple: ``(out, mean, rstd)``,
+    ``(out, residual_out, mean, rstd)``, ``(dx, dweight, dbias)``; None, or what is missing at the end, is not judged. mean and
+    rstd are ``[..., 1]`` in fp32. Generated cases have no dresidual.
 
     x and residual are ``[..., H]`` in `dtype`, weight is ``[H]`` or None, scale and epsilon are numbers.
 
@@ -285,10 +331,15 @@ def assert_conforms(fn: Callable[..., Any], op: Operation, *, dtype: Optional[Ac
     judged, and how many cases were not taken.
     """
     __tracebackhide__ = True  # pytest shows the caller's line
-    require_operation(op)
+    if not is_judged(op):
+        require_operation(op)
     if not callable(fn):
         raise TypeError(f"fn: expected a function, got {type(fn).__name__}")
-    subject = _Subject(fn, op, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, tensors, takes)
+    if is_judged(op):
+        require_usual(op, canonical=(canonical, False), flush_to_zero=(flush_to_zero, False))
+        subject: _Subject = _GivenSubject(fn, op, judged_policy(op, policy, inverse_root_ulp, sum_depth), False, tensors, takes)
+    else:
+        subject = _Subject(fn, op, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, tensors, takes)
     name = getattr(fn, "__name__", type(fn).__name__)
     for each in taken_dtypes(subject.takes, dtype):
         require_dtypes(each, weight, quantized_dtype)
@@ -301,7 +352,8 @@ def assert_conforms(fn: Callable[..., Any], op: Operation, *, dtype: Optional[Ac
         if count < 1:
             raise ValueError(f"cases: expected at least 1, got {count}")
         cases = generate_cases(op, dtype, count=count, seed=seed, weight=weight, quantized_dtype=quantized_dtype,
-                               epsilon=epsilon, max_rows=max_rows, max_hidden=max_hidden, finite=finite, takes=takes)
+                               epsilon=epsilon, max_rows=max_rows, max_hidden=max_hidden, finite=finite, takes=takes, bias=bias,
+                               rotation=rotation)
     fixed = ("operation", "dtype", "quantized_dtype", "weight_dtype") + (("epsilon",) if epsilon is not None else ())
     judged = rows = elements = 0
     ranks, not_taken = set(), NotTaken()
@@ -325,7 +377,7 @@ def assert_conforms(fn: Callable[..., Any], op: Operation, *, dtype: Optional[Ac
             smallest, last = case, attempt
             seen_again = subject.repeat(case, attempt.kind)
             seen_again = None if seen_again == REPETITIONS else seen_again
-        identification = identify_call(attempt.call, subject.policy) if attempt.call and case.shape[0] else None
+        identification = subject.identify(attempt.call) if attempt.call and case.shape[0] else None
         repro = _write_repro(subject, smallest, last, name, os.fspath(findings or defaults.findings))
         raise ConformanceError(
             _message(subject, name, case, smallest, last, judged, identification, repro,

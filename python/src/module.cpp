@@ -30,8 +30,10 @@
 #include "properties/run/minimize_outputs.h"
 #include "properties/run/policy_power.h"
 #include "properties/run/report_text.h"
+#include "python/src/arrays.h"
 #include "python/src/bound.h"
 #include "python/src/call.h"
+#include "python/src/judged.h"
 #include "python/src/kernels_library.h"
 #include "python/src/numpy_bytes.h"
 #include "python/src/order.h"
@@ -40,8 +42,6 @@ namespace nb = nanobind;
 
 namespace normproof::python {
 namespace {
-
-using AnyArray = nb::ndarray<nb::ro, nb::device::cpu>;
 
 Operation operation_of(const std::string& name) {
   const auto operation = operation_from_name(name);
@@ -64,21 +64,6 @@ constexpr nb::call_guard<oracle::StandardFloatEnvironment> kStandardFloats;
 std::uint32_t fp32_bits(double value) { return std::bit_cast<std::uint32_t>(static_cast<float>(value)); }
 
 // --- Tensors in and out. ---
-
-StridedTensor strided(const AnyArray& array) {
-  StridedTensor tensor;
-  tensor.data = static_cast<const std::byte*>(array.data());
-  tensor.element_size = array.itemsize();
-  tensor.shape.assign(array.shape_ptr(), array.shape_ptr() + array.ndim());
-  tensor.strides.assign(array.stride_ptr(), array.stride_ptr() + array.ndim());
-  return tensor;
-}
-std::vector<std::byte> bytes_of(const std::optional<AnyArray>& array) {
-  if (!array) return {};
-  const StridedTensor tensor = strided(*array);
-  const nb::gil_scoped_release unlocked;
-  return packed(tensor);
-}
 
 // What an object that speaks DLPack or the buffer protocol holds: ("float", bits, shape), ("int", bits,
 // shape), or the name of a dtype that has no other. None where it is no tensor.
@@ -490,6 +475,7 @@ NB_MODULE(_core, module) {
   module.def("policy_table", &policy_table);
   bind_kernels_library(module);
   bind_bound(module);
+  bind_judged(module);
   bind_order(module);
 
   nb::class_<Takes>(module, "Takes")

@@ -28,7 +28,7 @@ normproof.cases("rms_norm_static_fp8_quant", quantized_dtype="fp8_e5m2")
 """
 WRONG = [
     'assert_conforms(norm, "rms_norm", dtype="bf15")',
-    'assert_conforms(norm, "layer_norm")',
+    'assert_conforms(norm, "layernorm")',
     'assert_conforms(norm, "rms_norm", weight="none")',
     'assert_same_bits(norm, norm, "rms_norm", dtype="fp8_e5m2")',
     'normproof.cases("rms_norm", quantized_dtype="fp8")',
@@ -59,6 +59,7 @@ def test_the_package_and_programs_are_checked_strictly(tmp_path, monkeypatch):
 def test_the_names_that_a_checker_knows_are_those_of_the_tables():
     assert set(typing.get_args(_types.PolicyName)) == {policy.name for policy in normproof.policies()}
     assert typing.get_args(_types.Operation) == normproof.OPERATIONS
+    assert typing.get_args(_types.JudgedOperation) == tuple(entry["name"] for entry in normproof._core.judged_operation_table())
 
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.glob("*.py")), ids=lambda file: file.name)

@@ -33,7 +33,11 @@ struct Subject {
     if (rule.rounds_normalized) test::round_to_format(y, rule.activation);
     for (std::size_t j = 0; j < x.size(); ++j) {
       const float w = rule.weight_plus_one ? 1 + weight[j] : weight[j];
-      if (!rule.bias) {
+      if (rule.rounds_product) {
+        std::vector<float> product = {y[j] * w};
+        test::round_to_format(product, rule.activation);
+        y[j] = rule.bias ? product[0] + bias[j] : product[0];
+      } else if (!rule.bias) {
         y[j] = y[j] * w;
       } else {
         y[j] = rule.fused ? std::fma(y[j], w, bias[j]) : y[j] * w + bias[j];
@@ -48,7 +52,7 @@ struct Subject {
     };
     return LayerNormJudge(rule, count(), bytes(weight, rule.weight), bytes(bias, rule.bias));
   }
-  std::vector<std::byte> input() const { return test::packed(x, rule.activation); }
+  std::vector<std::byte> input() const { return test::packed(x, rule.operand.value_or(rule.activation)); }
   std::vector<std::byte> output(const std::vector<float>& y) const {
     return test::packed(y, rule.activation);
   }
@@ -69,8 +73,10 @@ Subject random_subject(Random& random, std::int64_t count, RowClass row_class) {
   rule.fused = random.chance(1, 2);
   rule.rounds_normalized = random.chance(1, 4);
   rule.weight_plus_one = random.chance(1, 8);
+  rule.rounds_product = !rule.fused && random.chance(1, 4);
+  if (random.chance(1, 8)) rule.operand = DType::fp32;
   rule.epsilon = std::bit_cast<std::uint32_t>(random.pick(std::array{1e-5f, 1e-6f, 1e-12f, 0.0f}));
-  subject.x = random_row(random, rule.activation, count, row_class);
+  subject.x = random_row(random, rule.operand.value_or(rule.activation), count, row_class);
   const auto n = static_cast<std::size_t>(count);
   subject.weight.assign(n, rule.weight_plus_one ? 0.0f : 1.0f);
   subject.bias.assign(n, 0.0f);

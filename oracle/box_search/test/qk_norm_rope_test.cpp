@@ -41,6 +41,9 @@ struct Subject {
         case NormOrder::factor_first:
           n.push_back(x[j] * (root * w));
           break;
+        case NormOrder::rounded_first:
+          n.push_back(in_format(x[j] * root) * w);
+          break;
       }
     }
     if (rule.rounds_norm) test::round_to_format(n, rule.activation);
@@ -92,7 +95,7 @@ Subject random_subject(Random& random, std::int64_t count, RowClass row_class) {
   QkNormRopeRule& rule = subject.rule;
   rule.activation = random.pick(std::array{DType::bf16, DType::fp16, DType::fp32});
   rule.rotation = random.chance(1, 2) ? rule.activation : DType::fp32;
-  rule.order = static_cast<NormOrder>(random.below(3));
+  rule.order = static_cast<NormOrder>(random.below(4));
   rule.rounds_norm = random.chance(1, 3);
   rule.rounds_steps = random.chance(1, 4);
   if (!rule.rounds_steps) {
@@ -190,7 +193,7 @@ std::vector<float> faulty(const Subject& subject, float root, int fault, Random&
       other.rule.first = static_cast<RopeContraction>((static_cast<int>(other.rule.first) + 1) % 3);
       return other.plain(root);  // the same where both products are rounded to T
     case 4:
-      other.rule.order = static_cast<NormOrder>((static_cast<int>(other.rule.order) + 1) % 3);
+      other.rule.order = static_cast<NormOrder>((static_cast<int>(other.rule.order) + 1) % 4);
       return other.plain(root);
     case 5:
       for (float& value : other.sine) value = -value;

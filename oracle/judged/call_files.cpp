@@ -1,0 +1,294 @@
+// Calls of judged operations: safetensors and JSON to Call and back.
+#include "oracle/judged/call_files.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "corpus/case.h"
+#include "corpus/case_json.h"
+#include "corpus/dump.h"
+#include "corpus/json_text.h"
+#include "corpus/json_tree.h"
+#include "corpus/limits.h"
+#include "corpus/message_text.h"
+#include "corpus/safetensors.h"
+#include "oracle/formats.h"
+
+namespace normproof::oracle::judged {
+namespace {
+
+constexpr std::string_view kVersionKey = "normproof_call";
+
+bool is_json(const std::filesystem::path& file) { return file.extension() == ".json"; }
+
+std::string read_text(const std::filesystem::path& file, std::size_t at_most) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream)
+    throw std::system_error(errno, std::generic_category(), file.string());
+  std::error_code no_size;  // a pipe has none
+  const std::uintmax_t size = std::filesystem::file_size(file, no_size);
+  std::string text(no_size ? at_most : std::min<std::uintmax_t>(at_most, size), '\0');
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(stream.gcount()));
+  if (stream.bad()) throw std::system_error(errno, std::generic_category(), file.string());
+  return text;
+}
+
+std::string known_operations() {
+  std::string names;
+  for (const JudgedOperation* operation : judged_operations())
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", operation->name);
+  return names;
+}
+
+// The epsilon as text; a decimal where there is one.
+std::string epsilon_text(std::uint32_t bits) {
+  const Format& format = format_of(DType::fp32);
+  return is_nan(format, bits) || is_infinite(format, bits) ? hex_bits(format, bits) : value_text(format, bits);
+}
+
+// What a file says beside its tensors. `fail(field, reason)` does not return.
+template <typename Find, typename Fail>
+StoredCall call_without_tensors(const FileOptions& options, const Find& find, const Fail& fail) {
+  StoredCall stored;
+  const std::optional<std::string> name = find("op"), epsilon = find("epsilon");
+  stored.call.operation = options.operation;
+  if (options.operation == nullptr) {
+    if (!name) fail("op", "missing: nothing names the operation");
+    stored.call.operation = find_judged_operation(*name);
+    if (stored.call.operation == nullptr)
+      fail("op", "expected one of " + known_operations() + ", got " + in_quotes(*name));
+  }
+  stored.policy = find("policy");
+  if (options.epsilon) {
+    stored.call.epsilon = *options.epsilon;
+  } else if (!epsilon) {
+    if (stored.call.operation->takes_epsilon) fail("epsilon", "missing: nothing gives it");
+  } else if (const auto bits = fp32_bits_from_text(*epsilon)) {
+    stored.call.epsilon = *bits;
+  } else {
+    fail("epsilon", "expected an fp32 number such as 1e-6 or 0x358637bd, got " + in_quotes(*epsilon));
+  }
+  return stored;
+}
+
+StoredCall call_from_dump(const SafetensorsFile& file, const FileOptions& options, bool with_outputs) {
+  const auto fail = [&](std::string_view field, const std::string& reason) {
+    throw SafetensorsError(file.path(), shortened(field), reason);
+  };
+  const auto metadata = [&](const std::string& key) -> std::optional<std::string> {
+    const auto found = file.metadata().find(key);
+    return found == file.metadata().end() ? std::nullopt : std::optional(found->second);
+  };
+  StoredCall stored = call_without_tensors(options, metadata, fail);
+  for (const SafetensorsTensor& tensor : file.tensors()) {
+    if (!tensor.dtype.dtype)
+      fail(tensor.name + ".dtype", "no tensor of these operations has dtype " + std::string(tensor.dtype.name));
+    const bool known = find_tensor(*stored.call.operation, tensor.name) != nullptr;
+    stored.call.tensors[tensor.name] = {*tensor.dtype.dtype, tensor.shape,
+                                        known ? file.read(tensor) : std::vector<std::byte>()};
+  }
+  try {
+    require_valid(stored.call, with_outputs);
+  } catch (const ArgumentError& error) {
+    fail(error.field(), error.reason());
+  }
+  return stored;
+}
+
+// --- JSON. ---
+
+const JsonNode* find(const JsonNode& object, std::string_view key) {
+  const auto found = std::ranges::find(object.keys, key);
+  return found == object.keys.end() ? nullptr
+                                    : &object.items[static_cast<std::size_t>(found - object.keys.begin())];
+}
+
+void require_object(const JsonNode& node, const std::string& path, std::span<const std::string_view> known) {
+  if (node.kind != JsonNode::Kind::object) throw CaseError(path, "an object, got " + shown(node));
+  for (const std::string& key : node.keys) {
+    if (!known.empty() && std::ranges::find(known, key) == known.end())
+      throw CaseError(json_path(path, key), "unknown key");
+  }
+}
+
+const JsonNode& require(const JsonNode& object, const std::string& path, std::string_view key,
+                        JsonNode::Kind kind, std::string_view what) {
+  const JsonNode* node = find(object, key);
+  if (node == nullptr) throw CaseError(json_path(path, key), "missing");
+  if (node->kind != kind) throw CaseError(json_path(path, key), fmt::format("{}, got {}", what, shown(*node)));
+  return *node;
+}
+
+std::vector<std::int64_t> shape_from(const JsonNode& node, const std::string& path) {
+  std::vector<std::int64_t> shape;
+  std::int64_t elements = 1;
+  for (std::size_t i = 0; i < node.items.size(); ++i) {
+    std::int64_t size = -1;
+    const std::string& text = node.items[i].text;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), size);
+    if (node.items[i].kind != JsonNode::Kind::number || parsed.ec != std::errc() ||
+        parsed.ptr != text.data() + text.size() || size < 0 || size > kMaximumElements ||
+        (elements *= std::max<std::int64_t>(size, 1)) > kMaximumElements)
+      throw CaseError(json_path(path, i), fmt::format("a size, 0 to {} elements in all, got {}",
+                                                      kMaximumElements, shown(node.items[i])));
+    shape.push_back(size);
+  }
+  return shape;
+}
+
+// One string of hexadecimal elements for each row.
+std::vector<std::byte> bits_from(const JsonNode& node, const std::string& path, DType dtype,
+                                 std::int64_t elements) {
+  const std::size_t digits = 2 * size_of(dtype);
+  std::vector<std::byte> bytes;
+  for (std::size_t row = 0; row < node.items.size(); ++row) {
+    const std::string_view text = node.items[row].text;
+    const std::string where = json_path(path, row);
+    if (node.items[row].kind != JsonNode::Kind::string)
+      throw CaseError(where, "a string, got " + shown(node.items[row]));
+    for (std::size_t begin = 0; begin < text.size(); begin += digits + 1) {
+      const std::string_view word = text.substr(begin, digits);
+      std::uint32_t bits = 0;
+      const auto parsed = std::from_chars(word.data(), word.data() + word.size(), bits, 16);
+      const bool ends = begin + digits == text.size() || (begin + digits < text.size() && text[begin + digits] == ' ');
+      if (word.size() != digits || parsed.ec != std::errc() || parsed.ptr != word.data() + word.size() || !ends)
+        throw CaseError(where, fmt::format("{} hexadecimal digits for each element of {}, one space between, got {}",
+                                           digits, name_of(dtype), in_quotes(word)));
+      const std::size_t at = bytes.size() / size_of(dtype);
+      bytes.resize(bytes.size() + size_of(dtype));
+      store_bits(bytes, dtype, static_cast<std::int64_t>(at), bits);
+    }
+  }
+  const auto got = static_cast<std::int64_t>(bytes.size() / size_of(dtype));
+  if (got != elements) throw CaseError(path, fmt::format("{} elements, got {}", elements, got));
+  return bytes;
+}
+
+Tensor tensor_from(const JsonNode& node, const std::string& path) {
+  static constexpr std::array<std::string_view, 3> kKeys = {"dtype", "shape", "bits"};
+  require_object(node, path, kKeys);
+  Tensor tensor;
+  const JsonNode& dtype = require(node, path, "dtype", JsonNode::Kind::string, "a dtype");
+  const auto known = dtype_from_name(dtype.text);
+  if (!known) throw CaseError(json_path(path, "dtype"), "a dtype, got " + in_quotes(dtype.text));
+  tensor.dtype = *known;
+  tensor.shape = shape_from(require(node, path, "shape", JsonNode::Kind::array, "an array"), json_path(path, "shape"));
+  tensor.bytes = bits_from(require(node, path, "bits", JsonNode::Kind::array, "an array"), json_path(path, "bits"),
+                           tensor.dtype, tensor.elements());
+  return tensor;
+}
+
+std::string json_bits(const Tensor& tensor) {
+  const std::int64_t columns = tensor.shape.empty() ? 1 : std::max<std::int64_t>(tensor.shape.back(), 1);
+  std::string text = "[";
+  for (std::int64_t element = 0; element < tensor.elements(); ++element) {
+    const bool begins = element % columns == 0;
+    if (begins) text += element == 0 ? "\n      \"" : ",\n      \"";
+    text += fmt::format("{}{:0{}x}", begins ? "" : " ", load_bits(tensor.bytes, tensor.dtype, element),
+                        2 * size_of(tensor.dtype));
+    if (element % columns == columns - 1) text += '"';
+  }
+  return text + (tensor.elements() > 0 ? "\n    ]" : "]");
+}
+
+}  // namespace
+
+const JudgedOperation* judged_operation_of(const std::filesystem::path& file, std::string_view operation) {
+  if (!operation.empty()) return find_judged_operation(operation);
+  if (!is_json(file)) {
+    const SafetensorsFile opened = read_safetensors(file);
+    const auto found = opened.metadata().find("op");
+    return found == opened.metadata().end() ? nullptr : find_judged_operation(found->second);
+  }
+  // Our own documents begin with it; a case of another operation may be long.
+  const std::string text = read_text(file, 256);
+  if (text.find(fmt::format("\"{}\"", kVersionKey)) == std::string::npos) return nullptr;
+  return read_call(file, {}, false).call.operation;
+}
+
+StoredCall call_from_json(std::string_view text, const FileOptions& options, bool with_outputs) {
+  static constexpr std::array<std::string_view, 7> kKeys = {kVersionKey, "name",    "description", "op",
+                                                            "policy",    "epsilon", "tensors"};
+  const JsonNode document = parse_json(text);
+  require_object(document, "$", kKeys);
+  if (require(document, "$", kVersionKey, JsonNode::Kind::number, "1").text != "1")
+    throw CaseError(json_path("$", kVersionKey), "expected 1, got " + shown(*find(document, kVersionKey)));
+  const auto fail = [](std::string_view field, const std::string& reason) {
+    throw CaseError(json_path("$", field), reason);
+  };
+  const auto string_of = [&](std::string_view key) -> std::optional<std::string> {
+    const JsonNode* node = find(document, key);
+    if (node == nullptr) return std::nullopt;
+    if (node->kind != JsonNode::Kind::string && node->kind != JsonNode::Kind::number)
+      fail(key, "a string, got " + shown(*node));
+    return node->text;
+  };
+  StoredCall stored = call_without_tensors(options, string_of, fail);
+  stored.call.name = string_of("name").value_or("");
+  stored.call.description = string_of("description").value_or("");
+  const JsonNode& tensors = require(document, "$", "tensors", JsonNode::Kind::object, "an object");
+  for (std::size_t i = 0; i < tensors.keys.size(); ++i)
+    stored.call.tensors[tensors.keys[i]] = tensor_from(tensors.items[i], json_path("$.tensors", tensors.keys[i]));
+  try {
+    require_valid(stored.call, with_outputs);
+  } catch (const ArgumentError& error) {
+    throw CaseError(json_path("$.tensors", error.field()), error.reason());
+  }
+  return stored;
+}
+
+StoredCall read_call(const std::filesystem::path& file, const FileOptions& options, bool with_outputs) {
+  if (!is_json(file)) return call_from_dump(read_safetensors(file), options, with_outputs);
+  try {
+    return call_from_json(read_text(file, kMaximumCaseTextBytes), options, with_outputs);
+  } catch (const CaseError& error) {
+    throw CaseError(file, error);
+  }
+}
+
+std::string call_to_json(const Call& call, const std::optional<std::string>& policy) {
+  const auto quoted = [](std::string_view text) { return json_text(nlohmann::ordered_json(std::string(text))); };
+  std::string text = fmt::format("{{\n  \"{}\": 1", kVersionKey);
+  const auto add = [&](std::string_view key, std::string_view value) {
+    if (!value.empty()) text += fmt::format(",\n  \"{}\": {}", key, quoted(value));
+  };
+  add("name", call.name);
+  add("description", call.description);
+  add("op", call.operation->name);
+  add("policy", policy.value_or(""));
+  if (call.operation->takes_epsilon) add("epsilon", epsilon_text(call.epsilon));
+  text += ",\n  \"tensors\": {";
+  std::string_view before = "";
+  for (const TensorSpec& spec : call.operation->tensors) {
+    const Tensor* tensor = call.find(spec.name);
+    if (tensor == nullptr) continue;
+    text += fmt::format("{}\n    \"{}\": {{\"dtype\": \"{}\", \"shape\": [{}], \"bits\": {}}}", before, spec.name,
+                        name_of(tensor->dtype), fmt::join(tensor->shape, ", "), json_bits(*tensor));
+    before = ",";
+  }
+  return text + "\n  }\n}\n";
+}
+
+void write_call_dump(const std::filesystem::path& file, const Call& call,
+                     const std::optional<std::string>& policy) {
+  std::vector<SafetensorsContent> contents;
+  for (const auto& [name, tensor] : call.tensors)
+    contents.push_back({name, tensor.dtype, tensor.shape, tensor.bytes});
+  // Wider elements first, so that every tensor is aligned to its elements.
+  std::ranges::sort(contents, [](const SafetensorsContent& a, const SafetensorsContent& b) {
+    return std::pair(size_of(b.dtype), a.name) < std::pair(size_of(a.dtype), b.name);
+  });
+  std::map<std::string, std::string> metadata = {{"op", std::string(call.operation->name)}};
+  if (call.operation->takes_epsilon) metadata["epsilon"] = epsilon_text(call.epsilon);
+  if (policy) metadata["policy"] = *policy;
+  write_safetensors(file, contents, metadata);
+}
+
+}  // namespace normproof::oracle::judged

@@ -1,0 +1,306 @@
+// layer_norm and fused_add_layer_norm: rows of the table. The latter is the former of a sum that is kept.
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+
+#include "oracle/box_search/layer_norm.h"
+#include "oracle/box_search/layer_norm_window.h"
+#include "oracle/box_search/packed_row.h"
+#include "oracle/formats.h"
+#include "oracle/judged/rows.h"
+#include "oracle/judged/search_violation.h"
+
+namespace normproof::oracle::judged {
+namespace {
+
+namespace search = box_search;
+
+constexpr TensorSpec kX = {"x",          Direction::in, Extent::elements, DTypeRule::activation,
+                           Need::always, "the input before the call"};
+constexpr TensorSpec kBias = {"bias",         Direction::in, Extent::hidden, DTypeRule::activation_or_fp32,
+                              Need::optional, "the bias; without one nothing is added"};
+constexpr TensorSpec kOut = {"out",        Direction::out, Extent::elements, DTypeRule::activation,
+                             Need::always, "the normalized rows"};
+constexpr TensorSpec kMean = {"mean",         Direction::out, Extent::row, DTypeRule::fp32,
+                              Need::optional, "the mean of each row, where the kernel stores it"};
+constexpr TensorSpec kRstd = {"rstd",         Direction::out, Extent::row, DTypeRule::fp32,
+                              Need::optional, "the inverse deviation of each row, where the kernel stores it"};
+constexpr std::array kTensors = {kX, kWeightSpec, kBias, kOut, kMean, kRstd};
+constexpr std::array kFusedAddTensors = {
+    kX,
+    TensorSpec{"residual", Direction::in, Extent::elements, DTypeRule::activation, Need::always,
+               "what is added to x, before the call"},
+    kWeightSpec,
+    kBias,
+    kOut,
+    TensorSpec{"residual_out", Direction::out, Extent::elements, DTypeRule::activation, Need::always,
+               "the sum, rounded to T"},
+    kMean,
+    kRstd};
+
+constexpr std::array<AxisValue, 4> kStatistics = {{
+    {"two_pass", "mean of (x - mean)^2"},
+    {"one_pass", "mean of x^2, less mean^2; NaN below -eps"},
+    {"one_pass_clamped", "max(mean of x^2 less mean^2, 0)"},
+    {"welford", "running mean and squared deviations, joined in any tree"},
+}};
+constexpr std::array<AxisValue, 2> kNormalized = {{
+    {"fp32", "n = fl(fl(x - mean) * rstd)"}, {"activation", "n = rnd_T(fl(fl(x - mean) * rstd))"}}};
+constexpr std::array<AxisValue, 2> kWeight = {{{"fp32", "w"}, {"fp32_plus_one", "fl(1 + w)"}}};
+constexpr std::array<AxisValue, 3> kAffine = {{
+    {"fma", "rnd_T(fma(n, w, b))"},
+    {"fp32", "rnd_T(fl(fl(n * w) + b))"},
+    {"activation", "rnd_T(rnd_T(n * w) + b)"},
+}};
+constexpr std::array<AxisValue, 2> kSum = {{
+    {"rounded", "rnd_T(x + residual) is normalized"},
+    {"fp32", "fl(x + residual) is normalized; residual_out is rounded from it"},
+}};
+constexpr Axis kStatisticsAxis = {"statistics", kStatistics, {}, true};
+constexpr std::array kAxes = {kStatisticsAxis, Axis{"normalized", kNormalized},
+                              Axis{"weight", kWeight, "weight"}, Axis{"affine", kAffine, "bias"}};
+constexpr std::array kFusedAddAxes = {Axis{"sum", kSum}, kStatisticsAxis,
+                                      Axis{"normalized", kNormalized}, Axis{"weight", kWeight, "weight"},
+                                      Axis{"affine", kAffine, "bias"}};
+constexpr std::array kBounds = {kInverseRootUlp, kSumDepth, Bound{"merge_ratio", 1, 1 << 20, 4}};
+
+constexpr std::array<NamedPolicy, 6> kPolicies = {{
+    {"pytorch.layer_norm", "statistics=welford", "PyTorch F.layer_norm, CUDA"},
+    {"apex.layer_norm", "statistics=welford,normalized=activation,affine=activation",
+     "Apex FusedLayerNorm with a weight in T"},
+    {"quack.layer_norm", "", "QuACK layernorm"},
+    {"flashinfer.layer_norm", "", "FlashInfer layernorm; one_pass with USE_DIFF_OF_SQUARES"},
+    {"tensorrt_llm.layer_norm", "statistics=one_pass", "TensorRT-LLM layernorm with USE_DIFF_OF_SQUARES"},
+    {"transformer_engine.layer_norm", "statistics=welford", "Transformer Engine LayerNorm"},
+}};
+
+search::LayerNormRule rule_of(const Call& call, const Policy& policy) {
+  search::LayerNormRule rule;
+  rule.activation = call.dtype();
+  if (call.has("residual") && policy.is("sum", "fp32")) rule.operand = DType::fp32;
+  rule.weight = dtype_of(call.find("weight"));
+  rule.bias = dtype_of(call.find("bias"));
+  const auto statistics = [&](std::string_view name) { return policy.is("statistics", name); };
+  rule.statistics = statistics("welford")            ? search::Statistics::welford
+                    : statistics("one_pass")         ? search::Statistics::one_pass
+                    : statistics("one_pass_clamped") ? search::Statistics::one_pass_clamped
+                                                     : search::Statistics::two_pass;
+  rule.fused = policy.is("affine", "fma");
+  rule.rounds_product = policy.is("affine", "activation");
+  rule.rounds_normalized = policy.is("normalized", "activation");
+  rule.weight_plus_one = policy.is("weight", "fp32_plus_one");
+  rule.epsilon = call.epsilon;
+  rule.inverse_root_ulp = static_cast<int>(policy.bound("inverse_root_ulp").value_or(2));
+  rule.sum_depth = policy.bound("sum_depth");
+  rule.merge_ratio = static_cast<int>(policy.bound("merge_ratio").value_or(4));
+  return rule;
+}
+
+// fl(x + residual) of a row, and that rounded to T.
+struct RowSum {
+  std::vector<float> unrounded;
+  std::vector<std::byte> rounded;
+};
+RowSum sum_of_row(const Call& call, std::int64_t row) {
+  const std::int64_t count = call.hidden_size();
+  std::vector<float> x, residual;
+  search::widen("x", call.at("x").row(row, count), call.dtype(), count, x);
+  search::widen("residual", call.at("residual").row(row, count), call.dtype(), count, residual);
+  for (std::size_t j = 0; j < x.size(); ++j) x[j] += residual[j];
+  RowSum sum{x, {}};
+  // A sum of two numbers of T has so few bits that rounding it to fp32 first changes nothing.
+  row_kernels().round_values[static_cast<std::size_t>(call.dtype())](
+      x.data(), static_cast<std::int64_t>(x.size()), ActivationRounding::nearest_even);
+  sum.rounded = search::pack(x, call.dtype(), count);
+  return sum;
+}
+
+constexpr std::array<std::string_view, 2> kUnknowns = {"mean", "rstd"};
+
+class RowJudge : public UnitJudge {
+ public:
+  RowJudge(const Call& call, const Policy& policy)
+      : call_(call),
+        rule_(rule_of(call, policy)),
+        judge_(rule_, call.hidden_size(), bytes_of(call.find("weight")), bytes_of(call.find("bias"))) {}
+
+  bool conforms(std::int64_t row) override {
+    return judge_.judge(operand(row), got(row), stored(row), false).conforms;
+  }
+
+  Violation violation(std::int64_t row) override {
+    const search::StoredStatistics given = stored(row);
+    const search::RowVerdict verdict = judge_.judge(operand(row), got(row), given);
+    judge_.require_exact(verdict, given);
+    Violation violation = violation_of(verdict, kUnknowns);
+    violation.tensor = "out";
+    violation.place = fmt::format("row {}", row);
+    violation.row = row;
+    if (verdict.window.empty()) tell_stored(given, violation);
+    const Tensor right{call_.dtype(), {call_.hidden_size()}, canonical(row)};
+    for (Element& element : violation.elements) {
+      const std::int64_t j = element.column, at = row * call_.hidden_size() + j;
+      for (const std::string_view name : {"x", "residual"})
+        if (const Tensor* tensor = call_.find(name)) element.values.push_back(named(name, *tensor, at));
+      for (const std::string_view name : {"weight", "bias"})
+        if (const Tensor* tensor = call_.find(name)) element.values.push_back(named(name, *tensor, j));
+      element.values.push_back(named("got", call_.at("out"), at));
+      element.values.push_back(named("canonical", right, j));
+    }
+    return violation;
+  }
+
+  std::vector<std::byte> canonical(std::int64_t row) override {
+    const auto usual = judge_.canonical_statistics(operand(row));
+    return judge_.outputs(operand(row), usual.mean, usual.inverse_root);
+  }
+
+  bool accepts_wrong(std::int64_t row, Random& random) override {
+    const auto usual = judge_.canonical_statistics(operand(row));
+    const auto root = static_cast<float>(usual.inverse_root * std::exp2(2 * signed_unit(random)));
+    const auto mean = static_cast<float>(usual.mean + signed_unit(random) / root);
+    const std::vector<std::byte> wrong = judge_.outputs(operand(row), mean, root);
+    return judge_.judge(operand(row), wrong, stored(row), false).conforms;
+  }
+
+ private:
+  std::span<const std::byte> operand(std::int64_t row) {
+    if (!call_.has("residual")) return call_.at("x").row(row, call_.hidden_size());
+    const RowSum sum = sum_of_row(call_, row);
+    operand_ = sum.rounded;
+    if (rule_.operand) {
+      const auto bytes = std::as_bytes(std::span(sum.unrounded).first(
+          static_cast<std::size_t>(call_.hidden_size())));
+      operand_.assign(bytes.begin(), bytes.end());
+    }
+    return operand_;
+  }
+  std::span<const std::byte> got(std::int64_t row) const { return call_.at("out").row(row, call_.hidden_size()); }
+  search::StoredStatistics stored(std::int64_t row) const {
+    search::StoredStatistics result;
+    if (const Tensor* mean = call_.find("mean")) result.mean = fp32_at(*mean, row);
+    if (const Tensor* rstd = call_.find("rstd")) result.inverse_root = fp32_at(*rstd, row);
+    return result;
+  }
+  // What was stored, and what an honest evaluation stores.
+  void tell_stored(const search::StoredStatistics& given, Violation& violation) const {
+    std::string text;
+    const auto add = [&](std::string_view name, const std::optional<float>& value) {
+      if (!value) return;
+      const auto bits = std::bit_cast<std::uint32_t>(*value);
+      text += fmt::format("{}{} = {} ({})", text.empty() ? "" : ", ", name, value_text(DType::fp32, bits),
+                          hex_bits(DType::fp32, bits));
+    };
+    add("mean", given.mean);
+    add("rstd", given.inverse_root);
+    const auto window = search::layer_norm_window(rule_, judge_.operands()).boxes;
+    violation.reason = fmt::format("the kernel stored {}; an honest evaluation arrives at {}", text,
+                                   search::window_text(window, kUnknowns));
+  }
+
+  const Call& call_;
+  search::LayerNormRule rule_;
+  search::LayerNormJudge judge_;
+  std::vector<std::byte> operand_;
+};
+
+// The sum that is kept, bit for bit.
+class SumJudge : public UnitJudge {
+ public:
+  explicit SumJudge(const Call& call) : call_(call) {}
+  bool conforms(std::int64_t row) override { return differing(row).empty(); }
+  Violation violation(std::int64_t row) override {
+    Violation violation;
+    violation.tensor = "residual_out";
+    violation.kind = "mismatch";
+    violation.place = fmt::format("row {}", row);
+    violation.row = row;
+    violation.elements = differing(row);
+    violation.reason = fmt::format("{} of {} elements are not rnd_T(x + residual)", violation.elements.size(),
+                                   call_.hidden_size());
+    return violation;
+  }
+  std::vector<std::byte> canonical(std::int64_t row) override { return sum_of_row(call_, row).rounded; }
+  bool accepts_wrong(std::int64_t, Random&) override { return false; }
+
+ private:
+  std::vector<Element> differing(std::int64_t row) const {
+    const Tensor wanted{call_.dtype(), {call_.hidden_size()}, sum_of_row(call_, row).rounded};
+    std::vector<Element> elements;
+    for (std::int64_t j = 0; j < call_.hidden_size(); ++j) {
+      const std::int64_t at = row * call_.hidden_size() + j;
+      const NamedBits got = named("got", call_.at("residual_out"), at), right = named("canonical", wanted, j);
+      if (same(call_.dtype(), got.bits, right.bits)) continue;
+      elements.push_back(
+          {j, {named("x", call_.at("x"), at), named("residual", call_.at("residual"), at), got, right}});
+    }
+    return elements;
+  }
+  const Call& call_;
+};
+
+std::vector<Part> parts(const Call& call, const Policy& policy) {
+  std::vector<Part> result;
+  result.push_back({"out", "row", call.rows(), call.hidden_size(), 1,
+                    [&call, &policy] { return std::make_unique<RowJudge>(call, policy); }});
+  if (call.has("residual"))
+    result.push_back({"residual_out", "row", call.rows(), call.hidden_size(), 1,
+                      [&call] { return std::make_unique<SumJudge>(call); }});
+  return result;
+}
+
+std::vector<std::string> not_looked_at(const Call& call) {
+  std::vector<std::string> result = {"the order of summation (any that the policy's statistics admit)",
+                                     "memory beside the outputs, and other calls: shapes, strides, streams"};
+  if (!call.has("mean") || !call.has("rstd"))
+    result.push_back(fmt::format("{}, which {} not given: the outputs alone bound them",
+                                 !call.has("mean") && !call.has("rstd") ? "mean and rstd"
+                                 : call.has("mean")                     ? "rstd"
+                                                                        : "mean",
+                                 !call.has("mean") && !call.has("rstd") ? "were" : "was"));
+  result.emplace_back("subnormal results that are flushed to zero (they are refused)");
+  return result;
+}
+
+std::string no_objection(const Call&) { return {}; }
+std::string no_policy_objection(const Policy&) { return {}; }
+void nothing_to_complete(Call&, std::uint32_t) {}
+
+}  // namespace
+
+const JudgedOperation& layer_norm() {
+  static constexpr JudgedOperation kRow = {"layer_norm",
+                                           "normalizes each row by its mean and standard deviation",
+                                           kTensors,
+                                           true,
+                                           kAxes,
+                                           kBounds,
+                                           kPolicies,
+                                           no_objection,
+                                           no_policy_objection,
+                                           parts,
+                                           not_looked_at,
+                                           single_columns,
+                                           nothing_to_complete};
+  return kRow;
+}
+
+const JudgedOperation& fused_add_layer_norm() {
+  static constexpr JudgedOperation kRow = {"fused_add_layer_norm",
+                                           "adds the residual, keeps the sum, normalizes it by mean and deviation",
+                                           kFusedAddTensors,
+                                           true,
+                                           kFusedAddAxes,
+                                           kBounds,
+                                           {},
+                                           no_objection,
+                                           no_policy_objection,
+                                           parts,
+                                           not_looked_at,
+                                           single_columns,
+                                           nothing_to_complete};
+  return kRow;
+}
+
+}  // namespace normproof::oracle::judged

@@ -1,0 +1,225 @@
+// Operations whose outputs are judged where somebody gives them, though no target runs them: LayerNorm,
+// gradients, q/k norm with rotary embedding. Each is a row of a table: its tensors, its parameters, the axes
+// of its policies, the policies that have a name, and the judges of its outputs. Adding one is a file with a
+// row; checks of arguments, dumps, case files, identification and the Python package read the rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "corpus/dtype.h"
+#include "corpus/operation.h"
+#include "corpus/random.h"
+
+namespace normproof::oracle::judged {
+
+// How many elements a tensor has.
+enum class Extent : std::uint8_t {
+  elements,  // the shape of x
+  hidden,    // [H], the last dimension of x
+  row,       // one for each row of x
+  rotation   // the shape of x without heads, and half the rotated elements of a head for its last dimension
+};
+enum class DTypeRule : std::uint8_t {
+  activation,          // T, that of x
+  activation_or_fp32,  // T or fp32, each tensor its own
+  fp32
+};
+enum class Need : std::uint8_t {
+  always,
+  optional,
+  some_output  // an output that may be missing, but not all of them
+};
+
+struct TensorSpec {
+  std::string_view name;
+  Direction direction;
+  Extent extent;
+  DTypeRule dtype;
+  Need need;
+  std::string_view sentence;
+};
+
+struct AxisValue {
+  std::string_view name;
+  std::string_view formula;
+};
+struct Axis {
+  std::string_view name;
+  std::span<const AxisValue> values;  // the contract's own choice first
+  std::string_view tensor = {};       // only calls with this tensor have the axis; empty: all have it
+  bool of_statistics = false;         // it says which unknowns are admissible, not what is made of them
+};
+// A number that bounds what an honest evaluation may arrive at.
+struct Bound {
+  std::string_view name;
+  std::int64_t least, most;
+  std::optional<std::int64_t> usual;  // nothing: no bound
+};
+struct NamedPolicy {
+  std::string_view name;
+  std::string_view text;  // for parse_policy
+  std::string_view source;
+};
+
+struct JudgedOperation;
+
+struct Tensor {
+  DType dtype = DType::fp32;
+  std::vector<std::int64_t> shape;
+  std::vector<std::byte> bytes;  // row-major, little-endian, without gaps
+
+  std::int64_t elements() const;
+  // Row `row` of rows of `columns` elements.
+  std::span<const std::byte> row(std::int64_t row, std::int64_t columns) const;
+};
+
+// One call: what went in and, where somebody ran it, what came out.
+struct Call {
+  const JudgedOperation* operation = nullptr;
+  std::uint32_t epsilon = 0;  // fp32 bits
+  std::map<std::string, Tensor, std::less<>> tensors;
+  std::string name, description;  // for people
+
+  const Tensor* find(std::string_view tensor) const;
+  const Tensor& at(std::string_view tensor) const;  // throws std::out_of_range
+  bool has(std::string_view tensor) const { return find(tensor) != nullptr; }
+  DType dtype() const { return at("x").dtype; }
+  std::int64_t hidden_size() const { return at("x").shape.back(); }
+  std::int64_t rows() const;  // of x
+  bool has_outputs() const;
+};
+
+// One value of each axis of the operation, and its bounds.
+struct Policy {
+  const JudgedOperation* operation = nullptr;
+  std::vector<std::size_t> values;
+  std::vector<std::optional<std::int64_t>> bounds;
+
+  std::string_view value(std::string_view axis) const;
+  bool is(std::string_view axis, std::string_view value_name) const { return value(axis) == value_name; }
+  std::optional<std::int64_t> bound(std::string_view name) const;
+  friend bool operator==(const Policy&, const Policy&) = default;
+};
+
+// Something of a certificate's element, for instance x and what it is.
+struct NamedBits {
+  std::string_view name;
+  DType dtype;
+  std::uint32_t bits;
+};
+struct Element {
+  std::int64_t column = 0;
+  std::vector<NamedBits> values;  // operands, then "got", then "canonical": what the canonical order gives
+};
+struct UnknownRange {
+  std::string_view name;
+  std::uint32_t low, high;  // fp32 bits
+};
+// Why a unit does not conform, confirmed by exact arithmetic.
+struct Violation {
+  std::string_view tensor;  // "out"
+  std::string_view kind;    // "rounding", "statistics", "interval", "mismatch"
+  std::string place;        // "row 3", "head 1 of row 3", "column 17"
+  std::int64_t row = 0;     // of x; 0 for a gradient that has no rows
+  std::vector<Element> elements;
+  std::vector<std::vector<UnknownRange>> window;  // what an honest evaluation arrives at: one of these
+  std::string reason;                             // a line
+  std::string text() const;                       // lines
+};
+
+// Judges an output in the units that are judged together: rows, heads, columns. For one thread, within a
+// StandardFloatEnvironment.
+class UnitJudge {
+ public:
+  virtual ~UnitJudge() = default;
+  virtual bool conforms(std::int64_t unit) = 0;
+  // Of a unit that does not conform.
+  virtual Violation violation(std::int64_t unit) = 0;
+  // What the canonical order of summation gives under the policy, packed.
+  virtual std::vector<std::byte> canonical(std::int64_t unit) = 0;
+  // Whether the unit would conform with outputs that follow the policy but for unknowns that are wrong.
+  virtual bool accepts_wrong(std::int64_t unit, Random& random) = 0;
+};
+struct Part {
+  std::string_view tensor;
+  std::string_view unit;  // "row"
+  std::int64_t units = 0;
+  std::int64_t elements_per_unit = 0;
+  std::int64_t units_per_row = 1;  // 0: a unit goes through all rows
+  std::function<std::unique_ptr<UnitJudge>()> judge;
+};
+
+// Elements that a case cannot lose alone: of hidden and, where there is one, of the rotation.
+struct ColumnGroup {
+  std::vector<std::int64_t> hidden;
+  std::optional<std::int64_t> rotation;
+};
+
+struct JudgedOperation {
+  std::string_view name;
+  std::string_view sentence;
+  std::span<const TensorSpec> tensors;
+  bool takes_epsilon;
+  std::span<const Axis> axes;
+  std::span<const Bound> bounds;
+  std::span<const NamedPolicy> policies;
+  // What a call must fulfil beside dtypes and shapes: nothing, or "tensor: reason".
+  std::string (*objection)(const Call&);
+  // Whether the values of a policy go together; a reason where not.
+  std::string (*policy_objection)(const Policy&);
+  // Of the outputs that the call has. Call and policy must outlive the parts.
+  std::vector<Part> (*parts)(const Call&, const Policy&);
+  std::vector<std::string> (*not_looked_at)(const Call&);
+  std::vector<ColumnGroup> (*columns)(const Call&, const Policy&);
+  // Sets inputs that are made of other inputs: the mean and rstd of x, as the canonical order has them.
+  void (*complete)(Call&, std::uint32_t epsilon);
+};
+
+std::span<const JudgedOperation* const> judged_operations();
+// nullptr where there is none.
+const JudgedOperation* find_judged_operation(std::string_view name);
+const TensorSpec* find_tensor(const JudgedOperation& operation, std::string_view name);
+
+// An argument that does not fit; what() is "field: expected ..., got ...".
+class ArgumentError : public std::invalid_argument {
+ public:
+  enum class Kind : std::uint8_t { value, type };  // type: a wrong dtype, a tensor too few or too many
+  ArgumentError(std::string field, std::string reason, Kind kind)
+      : std::invalid_argument(field + ": " + reason), field_(std::move(field)), reason_(std::move(reason)),
+        kind_(kind) {}
+  const std::string& field() const { return field_; }
+  const std::string& reason() const { return reason_; }
+  bool is_type() const { return kind_ == Kind::type; }
+
+ private:
+  std::string field_, reason_;
+  Kind kind_;
+};
+// Throws ArgumentError where the tensors do not fit together. `with_outputs`: there is something to judge.
+void require_valid(const Call& call, bool with_outputs);
+// "layer_norm bf16, weight bf16, bias bf16, 8 x 4096, epsilon 1e-05".
+std::string subject_of(const Call& call);
+// Some rows of x and of all that has a row for each; `columns` where given: of these groups alone.
+Call slice_of_rows(const Call& call, std::span<const std::int64_t> rows);
+Call slice_of_columns(const Call& call, std::span<const ColumnGroup> groups);
+
+// "native", a named policy, or either followed by axis=value and bound=number. Throws std::invalid_argument.
+Policy parse_policy(const JudgedOperation& operation, std::string_view text);
+// What parse_policy takes; "native" where nothing is other than usual.
+std::string to_string(const Policy& policy);
+// Every policy of calls like this one, with the bounds of `model`; what the call does not have is as usual.
+std::vector<Policy> all_policies(const Call& call, const Policy& model);
+// The policy with what the call does not have as usual, so that equal arithmetic is equal.
+Policy as_seen_by(const Call& call, Policy policy);
+
+}  // namespace normproof::oracle::judged

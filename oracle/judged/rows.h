@@ -1,0 +1,14 @@
+// The rows of the table of judged operations, each in the file of its operation.
+#pragma once
+
+#include "oracle/judged/operation.h"
+
+namespace normproof::oracle::judged {
+
+const JudgedOperation& layer_norm();
+const JudgedOperation& fused_add_layer_norm();
+const JudgedOperation& rms_norm_backward();
+const JudgedOperation& layer_norm_backward();
+const JudgedOperation& qk_norm_rope();
+
+}  // namespace normproof::oracle::judged

@@ -1,0 +1,48 @@
+// What a search found, as a violation; and fp32 numbers out of packed tensors.
+#pragma once
+
+#include <bit>
+#include <functional>
+#include <span>
+#include <string_view>
+
+#include "corpus/case.h"
+#include "oracle/box_search/row_search.h"
+#include "oracle/judged/operation.h"
+
+namespace normproof::oracle::judged {
+
+// Kind, reason, columns and window of a row, head or the like that does not conform.
+Violation violation_of(const box_search::RowVerdict& verdict, std::span<const std::string_view> unknowns,
+                       const std::function<std::int64_t(std::int64_t)>& column_of = {});
+
+// Element `index` of a tensor, or of the tensor's row.
+inline NamedBits named(std::string_view name, const Tensor& tensor, std::int64_t index) {
+  return {name, tensor.dtype, load_bits(tensor.bytes, tensor.dtype, index)};
+}
+
+inline float fp32_at(const Tensor& tensor, std::int64_t index) {
+  return std::bit_cast<float>(load_bits(tensor.bytes, DType::fp32, index));
+}
+inline std::span<const std::byte> bytes_of(const Tensor* tensor) {
+  return tensor == nullptr ? std::span<const std::byte>() : std::span<const std::byte>(tensor->bytes);
+}
+inline std::optional<DType> dtype_of(const Tensor* tensor) {
+  return tensor == nullptr ? std::nullopt : std::optional(tensor->dtype);
+}
+
+// In [-1, 1].
+inline double signed_unit(Random& random) {
+  return static_cast<double>(random.between(-(1 << 24), 1 << 24)) * 0x1p-24;
+}
+
+// Hidden elements one by one.
+std::vector<ColumnGroup> single_columns(const Call& call, const Policy& policy);
+// The bounds of r, and of sums over a row.
+inline constexpr Bound kInverseRootUlp = {"inverse_root_ulp", 0, 1 << 20, 2};
+inline constexpr Bound kSumDepth = {"sum_depth", 0, std::int64_t{1} << 40, std::nullopt};
+
+inline constexpr TensorSpec kWeightSpec = {"weight",       Direction::in, Extent::hidden, DTypeRule::activation_or_fp32,
+                                           Need::optional, "the weight; without one: 1"};
+
+}  // namespace normproof::oracle::judged

@@ -1,0 +1,147 @@
+#include "properties/judged/judge.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "oracle/row_kernels.h"
+#include "properties/run/in_parallel.h"
+#include "properties/run/policy_power.h"
+#include "properties/run/report_text.h"
+
+namespace normproof::judged {
+namespace {
+
+using oracle::judged::Part;
+using oracle::judged::UnitJudge;
+
+// Elements of a block of units: enough that making a judge costs little beside them.
+constexpr std::int64_t kBlockElements = 1 << 16;
+
+// Units that do not conform, ascending.
+std::vector<std::int64_t> violating_units(const Call& call, const Part& part, std::int64_t threads) {
+  const std::int64_t cost =
+      part.units_per_row == 0 ? std::max<std::int64_t>(call.rows(), 1) : part.elements_per_unit;
+  const std::int64_t per_block = std::max<std::int64_t>(1, kBlockElements / cost);
+  std::vector<std::int64_t> violating;
+  std::mutex mutex;  // guards it
+  in_parallel((part.units + per_block - 1) / per_block, threads, [&](std::int64_t block) {
+    const oracle::StandardFloatEnvironment environment;
+    const std::unique_ptr<UnitJudge> judge = part.judge();
+    for (std::int64_t unit = block * per_block; unit < std::min(part.units, (block + 1) * per_block); ++unit) {
+      if (judge->conforms(unit)) continue;
+      const std::lock_guard lock(mutex);
+      violating.push_back(unit);
+    }
+  });
+  std::ranges::sort(violating);
+  return violating;
+}
+
+}  // namespace
+
+bool Judgement::conforms() const { return conforming() == units(); }
+std::int64_t Judgement::units() const {
+  std::int64_t total = 0;
+  for (const PartVerdict& part : parts) total += part.units;
+  return total;
+}
+std::int64_t Judgement::conforming() const {
+  std::int64_t total = 0;
+  for (const PartVerdict& part : parts) total += part.conforming;
+  return total;
+}
+std::int64_t Judgement::elements() const {
+  std::int64_t total = 0;
+  for (const PartVerdict& part : parts) total += part.elements;
+  return total;
+}
+
+Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& options) {
+  const oracle::StandardFloatEnvironment environment;
+  Judgement judgement;
+  judgement.not_looked_at = call.operation->not_looked_at(call);
+  for (const Part& part : call.operation->parts(call, policy)) {
+    const std::vector<std::int64_t> violating = violating_units(call, part, options.threads);
+    const auto wrong = static_cast<std::int64_t>(violating.size());
+    judgement.parts.push_back(
+        {part.tensor, part.unit, part.units, part.units - wrong, part.units * part.elements_per_unit});
+    const std::unique_ptr<UnitJudge> judge = part.judge();
+    for (const std::int64_t unit : violating) {
+      if (judgement.first_violations.size() == options.listed) break;
+      judgement.first_violations.push_back(judge->violation(unit));
+    }
+  }
+  if (judgement.conforms()) judgement.wrong_accepted = wrong_accepted(call, policy);
+  return judgement;
+}
+
+Call with_canonical_outputs(Call call, const Policy& policy, std::span<const std::string> outputs) {
+  const oracle::StandardFloatEnvironment environment;
+  for (const std::string& name : outputs) {
+    oracle::judged::Tensor& tensor = call.tensors[name];
+    const oracle::judged::Tensor* weight = call.find("weight");
+    const bool of_weight = name == "dweight" || name == "dbias";
+    tensor.dtype = of_weight && weight != nullptr ? weight->dtype : call.dtype();
+    tensor.shape = of_weight ? std::vector{call.hidden_size()} : call.at("x").shape;
+    tensor.bytes.assign(static_cast<std::size_t>(tensor.elements()) * size_of(tensor.dtype), std::byte{0});
+  }
+  for (const Part& part : call.operation->parts(call, policy)) {
+    const std::unique_ptr<UnitJudge> judge = part.judge();
+    std::vector<std::byte> bytes;
+    for (std::int64_t unit = 0; unit < part.units; ++unit) {
+      const std::vector<std::byte> of_unit = judge->canonical(unit);
+      bytes.insert(bytes.end(), of_unit.begin(), of_unit.end());
+    }
+    call.tensors.find(part.tensor)->second.bytes = std::move(bytes);
+  }
+  return call;
+}
+
+double wrong_accepted(const Call& call, const Policy& policy) {
+  const oracle::StandardFloatEnvironment environment;
+  const std::vector<Part> parts = call.operation->parts(call, policy);
+  int accepted = 0;
+  for (int trial = 0; trial < kWrongOutputs; ++trial) {
+    accepted += std::ranges::all_of(parts, [&](const Part& part) {
+      const std::unique_ptr<UnitJudge> judge = part.judge();
+      for (std::int64_t unit = 0; unit < std::min(part.units, kPowerRows); ++unit) {
+        Random random = Random(1).split(static_cast<std::uint64_t>(trial));  // wrong in the same way everywhere
+        if (!judge->accepts_wrong(unit, random)) return false;
+      }
+      return true;
+    });
+  }
+  return static_cast<double>(accepted) / kWrongOutputs;
+}
+
+std::string parts_text(const Judgement& judgement) {
+  std::string text;
+  for (const PartVerdict& part : judgement.parts) {
+    text += fmt::format("{}{} of {} {}s of {} conform", text.empty() ? "" : ", ", part.conforming, part.units,
+                        part.unit, part.tensor);
+  }
+  return text;
+}
+
+std::string doubt_of(const Judgement& judgement) {
+  if (!judgement.conforms() || judgement.units() == 0 || judgement.wrong_accepted <= kMostWrongExplained)
+    return {};
+  return fmt::format("this says little: {:.0f} % of outputs with random statistics or sums conform as well",
+                     100 * judgement.wrong_accepted);
+}
+
+std::string to_text(const Judgement& judgement, const Policy& policy) {
+  std::string text = fmt::format("policy {}; search judge\n{}\n", to_string(policy), parts_text(judgement));
+  if (const std::string doubt = doubt_of(judgement); !doubt.empty()) text += doubt + "\n";
+  for (const Violation& violation : judgement.first_violations) text += violation.text();
+  const std::int64_t more =
+      judgement.units() - judgement.conforming() - static_cast<std::int64_t>(judgement.first_violations.size());
+  if (more > 0 && !judgement.first_violations.empty()) text += fmt::format("more violations: {}\n", more);
+  text += "not looked at:\n";
+  for (const std::string& blind : judgement.not_looked_at) text += fmt::format("  {}\n", blind);
+  return indented(text, "  ");
+}
+
+}  // namespace normproof::judged

@@ -1,0 +1,59 @@
+// The verdict on the outputs of a judged operation: all its parts, on several threads.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "oracle/judged/operation.h"
+
+namespace normproof::judged {
+
+using oracle::judged::Call;
+using oracle::judged::Policy;
+using oracle::judged::Violation;
+
+struct PartVerdict {
+  std::string_view tensor;
+  std::string_view unit;  // "row", "head", "column"
+  std::int64_t units = 0;
+  std::int64_t conforming = 0;
+  std::int64_t elements = 0;
+};
+
+struct Judgement {
+  std::vector<PartVerdict> parts;
+  std::vector<Violation> first_violations;  // confirmed by exact arithmetic
+  std::vector<std::string> not_looked_at;
+  double wrong_accepted = 0;  // of outputs that conform: the share of wrong ones that would as well
+  bool conforms() const;
+  std::int64_t units() const;
+  std::int64_t conforming() const;
+  std::int64_t elements() const;
+};
+
+struct JudgeOptions {
+  std::int64_t threads = 1;
+  std::size_t listed = 8;
+};
+
+// The outputs must be there and fit (require_valid).
+Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& options = {});
+
+// The call with these outputs as the policy has them in the canonical order of summation. The inputs must fit.
+Call with_canonical_outputs(Call call, const Policy& policy, std::span<const std::string> outputs);
+
+// The share of kWrongOutputs outputs with wrong unknowns that would conform in the first units of every part.
+double wrong_accepted(const Call& call, const Policy& policy);
+
+// "5 of 8 rows of out conform", part by part.
+std::string parts_text(const Judgement& judgement);
+// The lines of a verdict under the subject: parts, doubt, certificates, and what was not looked at. Every
+// line is indented by two spaces.
+std::string to_text(const Judgement& judgement, const Policy& policy);
+// Where "conforms" says little, a line; else empty.
+std::string doubt_of(const Judgement& judgement);
+
+}  // namespace normproof::judged

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/given_calls.h"
 #include "cli/exit_codes.h"
 #include "cli/output_files.h"
 #include "cli/policy_list.h"
@@ -316,7 +317,7 @@ Action add_bound(CLI::App& command) {
   for (const Operation operation : kOperations) operations.emplace_back(name_of(operation));
   command.add_option("operation", options->operation, "The operation of the two kernels")
       ->required()
-      ->check(CLI::IsMember(operations));
+      ->check(is_run_by_targets());
   command.add_option("--dtype", options->dtype, "The activation dtype")
       ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
       ->capture_default_str();

@@ -13,6 +13,7 @@
 #include "cli/certificate_compare.h"
 #include "cli/certifier.h"
 #include "cli/commands.h"
+#include "cli/given_calls.h"
 #include "cli/exit_codes.h"
 #include "cli/output_files.h"
 #include "corpus/atomic_file.h"
@@ -117,7 +118,7 @@ Action add_certify(CLI::App& command) {
       ->capture_default_str();
   std::vector<std::string> operations;
   for (const Operation operation : kOperations) operations.emplace_back(name_of(operation));
-  command.add_option("--op", options->operation, "Only this operation")->check(CLI::IsMember(operations));
+  command.add_option("--op", options->operation, "Only this operation")->check(is_run_by_targets());
   command.add_option("--dtype", options->dtype, "Only this activation dtype")
       ->check(CLI::IsMember({"bf16", "fp16", "fp32"}));
   command.add_option("--quantized", options->quantized, "The output dtype of the fp8 operations")

@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/given_calls.h"
 #include "cli/given_outputs.h"
 #include "cli/html_report.h"
 #include "cli/output_files.h"
@@ -245,7 +246,16 @@ GivenOutputs first_rows(GivenOutputs given, std::int64_t rows) {
   return given;
 }
 
+FileReport check_call(const std::string& file, const CheckOptions& options) {
+  if (options.canonical)
+    throw UsageError(fmt::format("--canonical: {} is judged in any order of summation alone", file));
+  GivenCallReport given = check_given_call(file, options.judging, options.rows, options.threads);
+  if (!options.quiet || !given.good) fmt::print("{}", given.text);
+  return {std::move(given.json), std::move(given.html), !given.good, {}, std::move(given.doubt)};
+}
+
 FileReport check_file(const std::string& file, const CheckOptions& options) {
+  if (is_given_call(file, options.judging)) return check_call(file, options);
   GivenOutputs given = read_given_outputs(file, options.judging);
   if (options.rows) given = first_rows(std::move(given), *options.rows);
   Progress progress;

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "corpus/case_json.h"
 #include "corpus/dump.h"
+#include "oracle/judged/call_files.h"
 
 namespace normproof {
 namespace {
@@ -100,6 +101,7 @@ oracle::Policy with_given_order(const std::string& file, const JudgingOptions& o
 void add_judging_options(CLI::App& command, JudgingOptions& options, bool with_policy) {
   std::vector<std::string> operations;
   for (const Operation operation : kOperations) operations.emplace_back(name_of(operation));
+  for (const auto* operation : oracle::judged::judged_operations()) operations.emplace_back(operation->name);
   command.add_option("--op", options.operation, "The operation, instead of what the file says")
       ->check(CLI::IsMember(operations));
   command.add_option("--epsilon", options.epsilon,
@@ -125,6 +127,9 @@ void add_judging_options(CLI::App& command, JudgingOptions& options, bool with_p
 }
 
 GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& options) {
+  if (const auto* judged = oracle::judged::judged_operation_of(file, options.operation))
+    throw UsageError(
+        fmt::format("{}: {} is taken by check and identify alone: no target runs it", file, judged->name));
   FileContents read = read_file(file, options);
   GivenOutputs given;
   Case& test_case = read.test_case;

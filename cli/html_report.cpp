@@ -219,8 +219,13 @@ std::string check_section(const std::string& file, const GivenOutputs& given, co
   return text + (good ? "" : check_commands(file));
 }
 
+std::string text_section(const std::string& file, const std::string& verdict, bool good,
+                         const std::string& text) {
+  return file_heading(file, verdict, good) + html::preformatted(text);
+}
+
 std::string error_section(const std::string& file, const std::string& error) {
-  return file_heading(file, "not judged", false) + html::preformatted(error);
+  return text_section(file, "not judged", false, error);
 }
 
 std::string identify_section(const std::string& file, const std::string& subject, const Identification& found,

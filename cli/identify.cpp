@@ -11,6 +11,7 @@
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/given_calls.h"
 #include "cli/given_outputs.h"
 #include "cli/html_report.h"
 #include "cli/output_files.h"
@@ -51,6 +52,14 @@ int identify_files(const IdentifyOptions& options) {
   };
   for (const std::string& file : options.files) {
     try {
+      if (is_given_call(file, options.judging)) {
+        GivenCallReport report = identify_given_call(file, options.judging, options.rows);
+        fmt::print("{}", report.text);
+        page.sections.push_back(std::move(report.html));
+        result["files"].push_back(std::move(report.json));
+        unexplained += !report.good;
+        continue;
+      }
       const GivenOutputs given = read_given_outputs(file, options.judging);
       const RowSlice sample = slice_rows(given.test_case, given.tensors, given.outputs, 0,
                                          std::min(options.rows, given.test_case.rows()));

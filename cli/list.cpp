@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "corpus/recipe.h"
+#include "oracle/judged/operation.h"
 #include "oracle/policy.h"
 #include "properties/property.h"
 #include "properties/run/target.h"
@@ -15,6 +16,9 @@ namespace {
 int list() {
   fmt::print("operations\n");
   for (const Operation operation : kOperations) fmt::print("  {}\n", name_of(operation));
+  fmt::print("operations judged from given outputs (check, identify, Python); no target runs them\n");
+  for (const auto* operation : oracle::judged::judged_operations())
+    fmt::print("  {:<48} {}\n", operation->name, operation->sentence);
   fmt::print("activation dtypes (weights: the same, fp32, or none)\n");
   for (const DType dtype : kActivationDTypes) fmt::print("  {}\n", name_of(dtype));
   fmt::print("quantized dtypes\n");
@@ -28,6 +32,16 @@ int list() {
   fmt::print("named policies\n");
   for (const oracle::NamedPolicy& policy : oracle::named_policies()) {
     fmt::print("  {:<48} {}\n", policy.name, policy.source);
+  }
+  for (const auto* operation : oracle::judged::judged_operations()) {
+    fmt::print("policy axes of {}\n", operation->name);
+    for (const oracle::judged::Axis& axis : operation->axes) {
+      for (const oracle::judged::AxisValue& value : axis.values)
+        fmt::print("  {:<48} {}\n", fmt::format("{}={}", axis.name, value.name), value.formula);
+    }
+    if (!operation->policies.empty()) fmt::print("named policies of {}\n", operation->name);
+    for (const oracle::judged::NamedPolicy& policy : operation->policies)
+      fmt::print("  {:<48} {}\n", policy.name, policy.source);
   }
   fmt::print("targets (a mutant is there once a command has named it)\n");
   for (const auto& target : available_targets()) fmt::print("  {:<48} {}\n", target.name, target.description);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "cli/commands.h"
+#include "cli/given_calls.h"
 #include "cli/exit_codes.h"
 #include "cli/order_document.h"
 #include "cli/order_survey.h"
@@ -166,7 +167,7 @@ Action add_order(CLI::App& command) {
   std::vector<std::string> operations;
   for (const Operation operation : kOperations) operations.emplace_back(name_of(operation));
   command.add_option("--op", options->operation, "The operation")
-      ->check(CLI::IsMember(operations))
+      ->check(is_run_by_targets())
       ->capture_default_str();
   command
       .add_option("--dtype", options->dtype,

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "cli/commands.h"
+#include "cli/given_calls.h"
 #include "cli/html_report.h"
 #include "cli/output_files.h"
 #include "cli/sarif.h"
@@ -168,7 +169,7 @@ Action add_verify(CLI::App& command) {
   add_shard_option(command, verify_options.shard);
   command.add_option("--seed", options->seed, "Seed of every random choice (default: a fresh one, printed)");
   command.add_option("--op", options->operation, "Only this operation")
-      ->check(CLI::IsMember(names(kOperations)));
+      ->check(is_run_by_targets());
   command.add_option("--dtype", options->dtype, "Only this activation dtype")
       ->check(CLI::IsMember(names(kActivationDTypes)));
   command.add_option("--corpus", verify_options.corpus, "Folder of case files")->capture_default_str();

@@ -13,7 +13,7 @@
 #include "oracle/formats.h"
 #include "oracle/row_kernels.h"
 
-namespace normproof::judged {
+namespace normproof::judging {
 namespace {
 
 using oracle::box_search::RowClass;
@@ -180,4 +180,4 @@ Call violating_part(const Call& call, const Violation& violation) {
   return part;
 }
 
-}  // namespace normproof::judged
+}  // namespace normproof::judging

@@ -7,7 +7,7 @@
 
 #include "properties/judged/judge.h"
 
-namespace normproof::judged {
+namespace normproof::judging {
 
 struct CaseDemand {
   const oracle::judged::JudgedOperation* operation = nullptr;
@@ -37,4 +37,4 @@ Call without_outputs(const Call& call);
 // The part of a call with outputs that shows a violation: the row, or the column of a sum over rows.
 Call violating_part(const Call& call, const Violation& violation);
 
-}  // namespace normproof::judged
+}  // namespace normproof::judging

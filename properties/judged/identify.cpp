@@ -10,7 +10,7 @@
 #include "properties/run/policy_power.h"
 #include "properties/run/report_text.h"
 
-namespace normproof::judged {
+namespace normproof::judging {
 namespace {
 
 using oracle::judged::Axis;
@@ -183,4 +183,4 @@ std::string to_text(const Identification& found) {
   return indented(text, "  ");
 }
 
-}  // namespace normproof::judged
+}  // namespace normproof::judging

@@ -8,7 +8,7 @@
 
 #include "properties/judged/judge.h"
 
-namespace normproof::judged {
+namespace normproof::judging {
 
 struct ValueFinding {
   std::string_view name;
@@ -44,4 +44,4 @@ Identification identify(const Call& call, const Policy& model, std::int64_t rows
 // Every line is indented by two spaces.
 std::string to_text(const Identification& found);
 
-}  // namespace normproof::judged
+}  // namespace normproof::judging

@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <mutex>
+#include <numeric>
 
 #include "oracle/row_kernels.h"
 #include "properties/run/in_parallel.h"
 #include "properties/run/policy_power.h"
 #include "properties/run/report_text.h"
 
-namespace normproof::judged {
+namespace normproof::judging {
 namespace {
 
 using oracle::judged::Part;
@@ -99,6 +100,21 @@ Call with_canonical_outputs(Call call, const Policy& policy, std::span<const std
   return call;
 }
 
+Call first_rows(const Call& call, std::int64_t rows) {
+  const std::vector<std::int64_t> heads = call.at("x").shape;
+  const bool has_heads = call.has("cos");
+  const std::int64_t all = has_heads ? call.rows() / heads.end()[-2] : call.rows();
+  if (rows >= all) return call;
+  std::vector<std::int64_t> chosen(static_cast<std::size_t>(rows));
+  std::iota(chosen.begin(), chosen.end(), 0);
+  Call result = slice_of_rows(call, chosen);
+  for (const oracle::judged::TensorSpec& spec : call.operation->tensors) {
+    if (spec.direction == Direction::out && spec.extent == oracle::judged::Extent::hidden)
+      result.tensors.erase(std::string(spec.name));
+  }
+  return result;
+}
+
 double wrong_accepted(const Call& call, const Policy& policy) {
   const oracle::StandardFloatEnvironment environment;
   const std::vector<Part> parts = call.operation->parts(call, policy);
@@ -144,4 +160,4 @@ std::string to_text(const Judgement& judgement, const Policy& policy) {
   return indented(text, "  ");
 }
 
-}  // namespace normproof::judged
+}  // namespace normproof::judging

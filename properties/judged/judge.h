@@ -9,7 +9,7 @@
 
 #include "oracle/judged/operation.h"
 
-namespace normproof::judged {
+namespace normproof::judging {
 
 using oracle::judged::Call;
 using oracle::judged::Policy;
@@ -45,6 +45,9 @@ Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& opti
 // The call with these outputs as the policy has them in the canonical order of summation. The inputs must fit.
 Call with_canonical_outputs(Call call, const Policy& policy, std::span<const std::string> outputs);
 
+// The first rows of a call, without its sums over rows.
+Call first_rows(const Call& call, std::int64_t rows);
+
 // The share of kWrongOutputs outputs with wrong unknowns that would conform in the first units of every part.
 double wrong_accepted(const Call& call, const Policy& policy);
 
@@ -56,4 +59,4 @@ std::string to_text(const Judgement& judgement, const Policy& policy);
 // Where "conforms" says little, a line; else empty.
 std::string doubt_of(const Judgement& judgement);
 
-}  // namespace normproof::judged
+}  // namespace normproof::judging

@@ -11,7 +11,7 @@
 #include "oracle/formats.h"
 #include "properties/judged/cases.h"
 
-namespace normproof::judged {
+namespace normproof::judging {
 namespace {
 
 using oracle::judged::ColumnGroup;
@@ -181,4 +181,4 @@ Call minimized(const Call& failing, const Policy& policy, const std::function<bo
   return Minimizer(without_outputs(failing), policy, still_fails, seconds).run();
 }
 
-}  // namespace normproof::judged
+}  // namespace normproof::judging

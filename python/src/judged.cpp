@@ -73,7 +73,7 @@ JudgedCall make_call(const std::string& operation, const std::vector<Given>& ten
 }
 
 JudgedCall with_outputs(const JudgedCall& call, const std::vector<Given>& tensors) {
-  JudgedCall result = normproof::judged::without_outputs(call);
+  JudgedCall result = normproof::judging::without_outputs(call);
   set_tensors(result, tensors);
   require_valid(result, true);
   return result;
@@ -120,10 +120,10 @@ nb::dict dictionary(const judged::Violation& violation) {
 }
 
 nb::dict check(const JudgedCall& call, const JudgedPolicy& policy, int threads) {
-  normproof::judged::Judgement judgement;
+  normproof::judging::Judgement judgement;
   {
     const nb::gil_scoped_release unlocked;
-    judgement = normproof::judged::judge(call, policy, {thread_count(threads), 8});
+    judgement = normproof::judging::judge(call, policy, {thread_count(threads), 8});
   }
   nb::list certificates;
   for (const judged::Violation& violation : judgement.first_violations) certificates.append(dictionary(violation));
@@ -133,26 +133,26 @@ nb::dict check(const JudgedCall& call, const JudgedPolicy& policy, int threads) 
   result["elements"] = judgement.elements();
   result["certificates"] = certificates;
   result["not_looked_at"] = judgement.not_looked_at;
-  result["parts"] = normproof::judged::parts_text(judgement);
+  result["parts"] = normproof::judging::parts_text(judgement);
   result["random_outputs_accepted"] =
       judgement.conforms() && judgement.units() > 0 ? std::optional(judgement.wrong_accepted) : std::nullopt;
-  result["doubt"] = normproof::judged::doubt_of(judgement);
+  result["doubt"] = normproof::judging::doubt_of(judgement);
   result["repro"] = judgement.first_violations.empty()
                         ? nb::cast(call)
-                        : nb::cast(normproof::judged::violating_part(call, judgement.first_violations.front()));
+                        : nb::cast(normproof::judging::violating_part(call, judgement.first_violations.front()));
   return result;
 }
 
 nb::dict identified(const JudgedCall& call, const JudgedPolicy& model, std::int64_t rows) {
-  normproof::judged::Identification found;
+  normproof::judging::Identification found;
   {
     const nb::gil_scoped_release unlocked;
-    found = normproof::judged::identify(call, model, rows, thread_count(0));
+    found = normproof::judging::identify(call, model, rows, thread_count(0));
   }
   nb::dict axes;
-  for (const normproof::judged::AxisFinding& axis : found.axes) {
+  for (const normproof::judging::AxisFinding& axis : found.axes) {
     nb::dict values;
-    for (const normproof::judged::ValueFinding& value : axis.values)
+    for (const normproof::judging::ValueFinding& value : axis.values)
       values[text_of(value.name)] = nb::make_tuple(value.survives, value.reason);
     axes[text_of(axis.name)] = values;
   }
@@ -234,7 +234,7 @@ JudgedCall generate_call(const std::string& operation, const std::string& dtype,
                        std::int64_t max_rows, std::int64_t least_rows,
                          std::int64_t max_hidden, std::int64_t hidden_multiple, bool finite, std::uint64_t seed,
                        std::int64_t index) {
-  normproof::judged::CaseDemand demand;
+  normproof::judging::CaseDemand demand;
   demand.operation = &operation_of(operation);
   demand.dtype = dtype_from_name(dtype).value();
   demand.weight = dtype_of(weight);
@@ -247,7 +247,7 @@ JudgedCall generate_call(const std::string& operation, const std::string& dtype,
   demand.hidden_multiple = hidden_multiple;
   demand.finite = finite;
   const nb::gil_scoped_release unlocked;
-  return normproof::judged::random_call(demand, seed, index);
+  return normproof::judging::random_call(demand, seed, index);
 }
 
 }  // namespace
@@ -274,7 +274,7 @@ void bind_judged(nb::module_& module) {
       .def(
           "expected",
           [](const JudgedCall& call, const JudgedPolicy& policy, const std::vector<std::string>& outputs) {
-            return normproof::judged::with_canonical_outputs(normproof::judged::without_outputs(call), policy, outputs);
+            return normproof::judging::with_canonical_outputs(normproof::judging::without_outputs(call), policy, outputs);
           },
           nb::arg("policy"), nb::arg("outputs"), kStandardFloats)
       .def(
@@ -307,7 +307,7 @@ void bind_judged(nb::module_& module) {
              nb::arg("bias").none(), nb::arg("rotation").none(), nb::arg("epsilon").none(), nb::arg("max_rows"),
              nb::arg("least_rows"), nb::arg("max_hidden"), nb::arg("hidden_multiple"), nb::arg("finite"), nb::arg("seed"), nb::arg("index"), kStandardFloats);
   // Without kStandardFloats: the function is the caller's.
-  module.def("minimized_judged", &normproof::judged::minimized, nb::arg("failing"), nb::arg("policy"),
+  module.def("minimized_judged", &normproof::judging::minimized, nb::arg("failing"), nb::arg("policy"),
              nb::arg("still_fails"), nb::arg("seconds"));
   module.def(
       "read_judged_call",

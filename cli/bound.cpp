@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
-#include "cli/given_calls.h"
 #include "cli/exit_codes.h"
+#include "cli/given_calls.h"
 #include "cli/output_files.h"
 #include "cli/policy_list.h"
 #include "corpus/atomic_file.h"

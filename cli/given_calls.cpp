@@ -22,7 +22,8 @@ using Json = nlohmann::ordered_json;
 using oracle::judged::Call;
 using oracle::judged::Policy;
 
-Policy policy_of(const JudgingOptions& options, const oracle::judged::StoredCall& stored, const std::string& file) {
+Policy policy_of(const JudgingOptions& options, const oracle::judged::StoredCall& stored,
+                 const std::string& file) {
   const oracle::judged::JudgedOperation& operation = *stored.call.operation;
   Policy policy;
   const bool given = !options.policy.empty();
@@ -86,7 +87,7 @@ Json json_of(const oracle::judged::Violation& violation) {
                                          oracle::hex_bits(DType::fp32, range.high)};
     window.push_back(std::move(ranges));
   }
-  return {{"tensor", violation.tensor}, {"kind", violation.kind},         {"place", violation.place},
+  return {{"tensor", violation.tensor}, {"kind", violation.kind},          {"place", violation.place},
           {"row", violation.row},       {"elements", std::move(elements)}, {"window", std::move(window)}};
 }
 
@@ -104,10 +105,14 @@ GivenCallReport check_given_call(const std::string& file, const JudgingOptions& 
   GivenCallReport report;
   report.good = judgement.conforms();
   report.doubt = judging::doubt_of(judgement);
-  report.text = fmt::format("{}: {}\n{}", file, subject_of(given.call), judging::to_text(judgement, given.policy));
+  report.text =
+      fmt::format("{}: {}\n{}", file, subject_of(given.call), judging::to_text(judgement, given.policy));
   Json parts = Json::array();
   for (const judging::PartVerdict& part : judgement.parts)
-    parts.push_back({{"tensor", part.tensor}, {"unit", part.unit}, {"units", part.units}, {"conforming", part.conforming},
+    parts.push_back({{"tensor", part.tensor},
+                     {"unit", part.unit},
+                     {"units", part.units},
+                     {"conforming", part.conforming},
                      {"elements", part.elements}});
   report.json = {{"file", file},
                  {"operation", given.call.operation->name},
@@ -126,7 +131,8 @@ GivenCallReport check_given_call(const std::string& file, const JudgingOptions& 
   return report;
 }
 
-GivenCallReport identify_given_call(const std::string& file, const JudgingOptions& options, std::int64_t rows) {
+GivenCallReport identify_given_call(const std::string& file, const JudgingOptions& options,
+                                    std::int64_t rows) {
   const Given given = read_given(file, options);
   if (given.call.rows() == 0)
     throw UsageError(fmt::format("{}: there are no rows to tell a policy from", file));
@@ -142,7 +148,7 @@ GivenCallReport identify_given_call(const std::string& file, const JudgingOption
   for (const judging::AxisFinding& axis : found.axes) {
     for (const judging::ValueFinding& value : axis.values)
       axes[std::string(axis.name)][std::string(value.name)] = {{"survives", value.survives},
-                                                                {"reason", value.reason}};
+                                                               {"reason", value.reason}};
   }
   report.json = {{"file", file},
                  {"subject", subject_of(given.call)},
@@ -166,7 +172,8 @@ CLI::Validator is_run_by_targets() {
   const auto refuse_given = [](const std::string& name) -> std::string {
     if (oracle::judged::find_judged_operation(name) == nullptr) return {};
     return fmt::format(
-        "no target runs {}: it is judged where outputs are given, by `normproof check DUMP` and `identify DUMP`, and "
+        "no target runs {}: it is judged where outputs are given, by `normproof check DUMP` and `identify "
+        "DUMP`, and "
         "in Python by check, identify and testing.assert_conforms",
         name);
   };

@@ -1,4 +1,5 @@
-// Files of operations that are judged where outputs are given and that no target runs: for `check` and `identify`.
+// Files of operations that are judged where outputs are given and that no target runs: for `check` and
+// `identify`.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -23,11 +24,12 @@ struct GivenCallReport {
 // Whether the file, or --op, is about such an operation. Throws as the readers of dumps do.
 bool is_given_call(const std::string& file, const JudgingOptions& options);
 
-// The verdict. `rows`: of the first so many alone. Throws CaseError and SafetensorsError for files that hold no
-// call with outputs, UsageError for options that do not fit.
+// The verdict. `rows`: of the first so many alone. Throws CaseError and SafetensorsError for files that hold
+// no call with outputs, UsageError for options that do not fit.
 GivenCallReport check_given_call(const std::string& file, const JudgingOptions& options,
                                  std::optional<std::int64_t> rows, std::int64_t threads);
-GivenCallReport identify_given_call(const std::string& file, const JudgingOptions& options, std::int64_t rows);
+GivenCallReport identify_given_call(const std::string& file, const JudgingOptions& options,
+                                    std::int64_t rows);
 
 // Names an operation that a target runs; says of the others which commands take them.
 CLI::Validator is_run_by_targets();

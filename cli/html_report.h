@@ -46,7 +46,8 @@ std::string check_section(const std::string& file, const GivenOutputs& given, co
 std::string error_section(const std::string& file, const std::string& error);
 
 // A file of which text says all; `verdict` in a few words.
-std::string text_section(const std::string& file, const std::string& verdict, bool good, const std::string& text);
+std::string text_section(const std::string& file, const std::string& verdict, bool good,
+                         const std::string& text);
 
 // What `identify` found of a file; `subject` says what was looked at.
 std::string identify_section(const std::string& file, const std::string& subject, const Identification& found,

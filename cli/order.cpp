@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "cli/commands.h"
-#include "cli/given_calls.h"
 #include "cli/exit_codes.h"
+#include "cli/given_calls.h"
 #include "cli/order_document.h"
 #include "cli/order_survey.h"
 #include "cli/output_files.h"

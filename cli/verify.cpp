@@ -168,8 +168,7 @@ Action add_verify(CLI::App& command) {
       ->check(CLI::PositiveNumber);
   add_shard_option(command, verify_options.shard);
   command.add_option("--seed", options->seed, "Seed of every random choice (default: a fresh one, printed)");
-  command.add_option("--op", options->operation, "Only this operation")
-      ->check(is_run_by_targets());
+  command.add_option("--op", options->operation, "Only this operation")->check(is_run_by_targets());
   command.add_option("--dtype", options->dtype, "Only this activation dtype")
       ->check(CLI::IsMember(names(kActivationDTypes)));
   command.add_option("--corpus", verify_options.corpus, "Folder of case files")->capture_default_str();

@@ -2,9 +2,9 @@
 //
 //   y = rnd_T(fl(fl(n * w) + b)), or with one rounding rnd_T(fma(n, w, b)),   n = fl(fl(x - m) * r)
 //
-// n, and n * w, are rounded to T first where the policy says so; w may be 1 + w. m and r are fp32 numbers that an honest
-// evaluation can arrive at, whatever its order of summation (layer_norm_window.h). A kernel that stores them
-// says which they are: then every bit is determined, and they are judged by the window.
+// n, and n * w, are rounded to T first where the policy says so; w may be 1 + w. m and r are fp32 numbers
+// that an honest evaluation can arrive at, whatever its order of summation (layer_norm_window.h). A kernel
+// that stores them says which they are: then every bit is determined, and they are judged by the window.
 #pragma once
 
 #include <cstdint>

@@ -25,10 +25,9 @@ std::string names_of(const JudgedOperation& operation) {
 void require_known(const Call& call) {
   for (const auto& [name, tensor] : call.tensors) {
     if (find_tensor(*call.operation, name) != nullptr) continue;
-    throw ArgumentError(name,
-                        fmt::format("{} has none; its tensors are {}", call.operation->name,
-                                    names_of(*call.operation)),
-                        Kind::type);
+    throw ArgumentError(
+        name, fmt::format("{} has none; its tensors are {}", call.operation->name, names_of(*call.operation)),
+        Kind::type);
   }
 }
 
@@ -116,12 +115,14 @@ void require_valid(const Call& call, bool with_outputs) {
     const std::size_t wanted = static_cast<std::size_t>(tensor->elements()) * size_of(tensor->dtype);
     if (tensor->bytes.size() != wanted)
       throw ArgumentError(std::string(spec.name),
-                          fmt::format("expected {} bytes, got {}", wanted, tensor->bytes.size()), Kind::value);
+                          fmt::format("expected {} bytes, got {}", wanted, tensor->bytes.size()),
+                          Kind::value);
   }
   if (with_outputs && !call.has_outputs()) {
     std::string outputs;
     for (const TensorSpec& spec : call.operation->tensors) {
-      if (spec.need == Need::some_output) outputs += fmt::format("{}{}", outputs.empty() ? "" : ", ", spec.name);
+      if (spec.need == Need::some_output)
+        outputs += fmt::format("{}{}", outputs.empty() ? "" : ", ", spec.name);
     }
     throw ArgumentError(outputs, "expected at least one of them, got none: there is nothing to judge",
                         Kind::type);

@@ -29,8 +29,7 @@ bool is_json(const std::filesystem::path& file) { return file.extension() == ".j
 
 std::string read_text(const std::filesystem::path& file, std::size_t at_most) {
   std::ifstream stream(file, std::ios::binary);
-  if (!stream)
-    throw std::system_error(errno, std::generic_category(), file.string());
+  if (!stream) throw std::system_error(errno, std::generic_category(), file.string());
   std::error_code no_size;  // a pipe has none
   const std::uintmax_t size = std::filesystem::file_size(file, no_size);
   std::string text(no_size ? at_most : std::min<std::uintmax_t>(at_most, size), '\0');
@@ -50,7 +49,8 @@ std::string known_operations() {
 // The epsilon as text; a decimal where there is one.
 std::string epsilon_text(std::uint32_t bits) {
   const Format& format = format_of(DType::fp32);
-  return is_nan(format, bits) || is_infinite(format, bits) ? hex_bits(format, bits) : value_text(format, bits);
+  return is_nan(format, bits) || is_infinite(format, bits) ? hex_bits(format, bits)
+                                                           : value_text(format, bits);
 }
 
 // What a file says beside its tensors. `fail(field, reason)` does not return.
@@ -89,7 +89,8 @@ StoredCall call_from_dump(const SafetensorsFile& file, const FileOptions& option
   StoredCall stored = call_without_tensors(options, metadata, fail);
   for (const SafetensorsTensor& tensor : file.tensors()) {
     if (!tensor.dtype.dtype)
-      fail(tensor.name + ".dtype", "no tensor of these operations has dtype " + std::string(tensor.dtype.name));
+      fail(tensor.name + ".dtype",
+           "no tensor of these operations has dtype " + std::string(tensor.dtype.name));
     const bool known = find_tensor(*stored.call.operation, tensor.name) != nullptr;
     stored.call.tensors[tensor.name] = {*tensor.dtype.dtype, tensor.shape,
                                         known ? file.read(tensor) : std::vector<std::byte>()};
@@ -122,7 +123,8 @@ const JsonNode& require(const JsonNode& object, const std::string& path, std::st
                         JsonNode::Kind kind, std::string_view what) {
   const JsonNode* node = find(object, key);
   if (node == nullptr) throw CaseError(json_path(path, key), "missing");
-  if (node->kind != kind) throw CaseError(json_path(path, key), fmt::format("{}, got {}", what, shown(*node)));
+  if (node->kind != kind)
+    throw CaseError(json_path(path, key), fmt::format("{}, got {}", what, shown(*node)));
   return *node;
 }
 
@@ -157,10 +159,13 @@ std::vector<std::byte> bits_from(const JsonNode& node, const std::string& path, 
       const std::string_view word = text.substr(begin, digits);
       std::uint32_t bits = 0;
       const auto parsed = std::from_chars(word.data(), word.data() + word.size(), bits, 16);
-      const bool ends = begin + digits == text.size() || (begin + digits < text.size() && text[begin + digits] == ' ');
-      if (word.size() != digits || parsed.ec != std::errc() || parsed.ptr != word.data() + word.size() || !ends)
-        throw CaseError(where, fmt::format("{} hexadecimal digits for each element of {}, one space between, got {}",
-                                           digits, name_of(dtype), in_quotes(word)));
+      const bool ends =
+          begin + digits == text.size() || (begin + digits < text.size() && text[begin + digits] == ' ');
+      if (word.size() != digits || parsed.ec != std::errc() || parsed.ptr != word.data() + word.size() ||
+          !ends)
+        throw CaseError(where,
+                        fmt::format("{} hexadecimal digits for each element of {}, one space between, got {}",
+                                    digits, name_of(dtype), in_quotes(word)));
       const std::size_t at = bytes.size() / size_of(dtype);
       bytes.resize(bytes.size() + size_of(dtype));
       store_bits(bytes, dtype, static_cast<std::int64_t>(at), bits);
@@ -179,9 +184,10 @@ Tensor tensor_from(const JsonNode& node, const std::string& path) {
   const auto known = dtype_from_name(dtype.text);
   if (!known) throw CaseError(json_path(path, "dtype"), "a dtype, got " + in_quotes(dtype.text));
   tensor.dtype = *known;
-  tensor.shape = shape_from(require(node, path, "shape", JsonNode::Kind::array, "an array"), json_path(path, "shape"));
-  tensor.bytes = bits_from(require(node, path, "bits", JsonNode::Kind::array, "an array"), json_path(path, "bits"),
-                           tensor.dtype, tensor.elements());
+  tensor.shape =
+      shape_from(require(node, path, "shape", JsonNode::Kind::array, "an array"), json_path(path, "shape"));
+  tensor.bytes = bits_from(require(node, path, "bits", JsonNode::Kind::array, "an array"),
+                           json_path(path, "bits"), tensor.dtype, tensor.elements());
   return tensor;
 }
 
@@ -235,7 +241,8 @@ StoredCall call_from_json(std::string_view text, const FileOptions& options, boo
   stored.call.description = string_of("description").value_or("");
   const JsonNode& tensors = require(document, "$", "tensors", JsonNode::Kind::object, "an object");
   for (std::size_t i = 0; i < tensors.keys.size(); ++i)
-    stored.call.tensors[tensors.keys[i]] = tensor_from(tensors.items[i], json_path("$.tensors", tensors.keys[i]));
+    stored.call.tensors[tensors.keys[i]] =
+        tensor_from(tensors.items[i], json_path("$.tensors", tensors.keys[i]));
   try {
     require_valid(stored.call, with_outputs);
   } catch (const ArgumentError& error) {
@@ -254,7 +261,9 @@ StoredCall read_call(const std::filesystem::path& file, const FileOptions& optio
 }
 
 std::string call_to_json(const Call& call, const std::optional<std::string>& policy) {
-  const auto quoted = [](std::string_view text) { return json_text(nlohmann::ordered_json(std::string(text))); };
+  const auto quoted = [](std::string_view text) {
+    return json_text(nlohmann::ordered_json(std::string(text)));
+  };
   std::string text = fmt::format("{{\n  \"{}\": 1", kVersionKey);
   const auto add = [&](std::string_view key, std::string_view value) {
     if (!value.empty()) text += fmt::format(",\n  \"{}\": {}", key, quoted(value));
@@ -269,8 +278,9 @@ std::string call_to_json(const Call& call, const std::optional<std::string>& pol
   for (const TensorSpec& spec : call.operation->tensors) {
     const Tensor* tensor = call.find(spec.name);
     if (tensor == nullptr) continue;
-    text += fmt::format("{}\n    \"{}\": {{\"dtype\": \"{}\", \"shape\": [{}], \"bits\": {}}}", before, spec.name,
-                        name_of(tensor->dtype), fmt::join(tensor->shape, ", "), json_bits(*tensor));
+    text +=
+        fmt::format("{}\n    \"{}\": {{\"dtype\": \"{}\", \"shape\": [{}], \"bits\": {}}}", before, spec.name,
+                    name_of(tensor->dtype), fmt::join(tensor->shape, ", "), json_bits(*tensor));
     before = ",";
   }
   return text + "\n  }\n}\n";

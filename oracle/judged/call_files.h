@@ -22,9 +22,10 @@ struct FileOptions {
   std::optional<std::uint32_t> epsilon;  // fp32 bits
 };
 
-// The judged operation that a file is about, by what it says or by its option; nullptr for other files. Throws
-// SafetensorsError for a dump that cannot be read, std::system_error where the file cannot be.
-const JudgedOperation* judged_operation_of(const std::filesystem::path& file, std::string_view operation = {});
+// The judged operation that a file is about, by what it says or by its option; nullptr for other files.
+// Throws SafetensorsError for a dump that cannot be read, std::system_error where the file cannot be.
+const JudgedOperation* judged_operation_of(const std::filesystem::path& file,
+                                           std::string_view operation = {});
 
 // Throws CaseError or SafetensorsError for what is no call, std::system_error where the file cannot be read.
 // `with_outputs`: the file must hold what there is to judge.

@@ -16,16 +16,19 @@ namespace {
 
 namespace search = box_search;
 
-constexpr TensorSpec kX = {"x",          Direction::in, Extent::elements, DTypeRule::activation,
-                           Need::always, "the input before the call"};
-constexpr TensorSpec kBias = {"bias",         Direction::in, Extent::hidden, DTypeRule::activation_or_fp32,
+constexpr TensorSpec kX = {
+    "x", Direction::in, Extent::elements, DTypeRule::activation, Need::always, "the input before the call"};
+constexpr TensorSpec kBias = {"bias",         Direction::in,
+                              Extent::hidden, DTypeRule::activation_or_fp32,
                               Need::optional, "the bias; without one nothing is added"};
-constexpr TensorSpec kOut = {"out",        Direction::out, Extent::elements, DTypeRule::activation,
+constexpr TensorSpec kOut = {"out",        Direction::out,       Extent::elements, DTypeRule::activation,
                              Need::always, "the normalized rows"};
-constexpr TensorSpec kMean = {"mean",         Direction::out, Extent::row, DTypeRule::fp32,
+constexpr TensorSpec kMean = {"mean",         Direction::out,
+                              Extent::row,    DTypeRule::fp32,
                               Need::optional, "the mean of each row, where the kernel stores it"};
-constexpr TensorSpec kRstd = {"rstd",         Direction::out, Extent::row, DTypeRule::fp32,
-                              Need::optional, "the inverse deviation of each row, where the kernel stores it"};
+constexpr TensorSpec kRstd = {
+    "rstd",          Direction::out, Extent::row,
+    DTypeRule::fp32, Need::optional, "the inverse deviation of each row, where the kernel stores it"};
 constexpr std::array kTensors = {kX, kWeightSpec, kBias, kOut, kMean, kRstd};
 constexpr std::array kFusedAddTensors = {
     kX,
@@ -45,8 +48,8 @@ constexpr std::array<AxisValue, 4> kStatistics = {{
     {"one_pass_clamped", "max(mean of x^2 less mean^2, 0)"},
     {"welford", "running mean and squared deviations, joined in any tree"},
 }};
-constexpr std::array<AxisValue, 2> kNormalized = {{
-    {"fp32", "n = fl(fl(x - mean) * rstd)"}, {"activation", "n = rnd_T(fl(fl(x - mean) * rstd))"}}};
+constexpr std::array<AxisValue, 2> kNormalized = {
+    {{"fp32", "n = fl(fl(x - mean) * rstd)"}, {"activation", "n = rnd_T(fl(fl(x - mean) * rstd))"}}};
 constexpr std::array<AxisValue, 2> kWeight = {{{"fp32", "w"}, {"fp32_plus_one", "fl(1 + w)"}}};
 constexpr std::array<AxisValue, 3> kAffine = {{
     {"fma", "rnd_T(fma(n, w, b))"},
@@ -60,9 +63,8 @@ constexpr std::array<AxisValue, 2> kSum = {{
 constexpr Axis kStatisticsAxis = {"statistics", kStatistics, {}, true};
 constexpr std::array kAxes = {kStatisticsAxis, Axis{"normalized", kNormalized},
                               Axis{"weight", kWeight, "weight"}, Axis{"affine", kAffine, "bias"}};
-constexpr std::array kFusedAddAxes = {Axis{"sum", kSum}, kStatisticsAxis,
-                                      Axis{"normalized", kNormalized}, Axis{"weight", kWeight, "weight"},
-                                      Axis{"affine", kAffine, "bias"}};
+constexpr std::array kFusedAddAxes = {Axis{"sum", kSum}, kStatisticsAxis, Axis{"normalized", kNormalized},
+                                      Axis{"weight", kWeight, "weight"}, Axis{"affine", kAffine, "bias"}};
 constexpr std::array kBounds = {kInverseRootUlp, kSumDepth, Bound{"merge_ratio", 1, 1 << 20, 4}};
 
 constexpr std::array<NamedPolicy, 6> kPolicies = {{
@@ -170,13 +172,15 @@ class RowJudge : public UnitJudge {
     const RowSum sum = sum_of_row(call_, row);
     operand_ = sum.rounded;
     if (rule_.operand) {
-      const auto bytes = std::as_bytes(std::span(sum.unrounded).first(
-          static_cast<std::size_t>(call_.hidden_size())));
+      const auto bytes =
+          std::as_bytes(std::span(sum.unrounded).first(static_cast<std::size_t>(call_.hidden_size())));
       operand_.assign(bytes.begin(), bytes.end());
     }
     return operand_;
   }
-  std::span<const std::byte> got(std::int64_t row) const { return call_.at("out").row(row, call_.hidden_size()); }
+  std::span<const std::byte> got(std::int64_t row) const {
+    return call_.at("out").row(row, call_.hidden_size());
+  }
   search::StoredStatistics stored(std::int64_t row) const {
     search::StoredStatistics result;
     if (const Tensor* mean = call_.find("mean")) result.mean = fp32_at(*mean, row);
@@ -287,19 +291,20 @@ const JudgedOperation& layer_norm() {
 }
 
 const JudgedOperation& fused_add_layer_norm() {
-  static constexpr JudgedOperation kRow = {"fused_add_layer_norm",
-                                           "adds the residual, keeps the sum, normalizes it by mean and deviation",
-                                           kFusedAddTensors,
-                                           true,
-                                           kFusedAddAxes,
-                                           kBounds,
-                                           {},
-                                           no_objection,
-                                           no_policy_objection,
-                                           parts,
-                                           not_looked_at,
-                                           single_columns,
-                                           nothing_to_complete};
+  static constexpr JudgedOperation kRow = {
+      "fused_add_layer_norm",
+      "adds the residual, keeps the sum, normalizes it by mean and deviation",
+      kFusedAddTensors,
+      true,
+      kFusedAddAxes,
+      kBounds,
+      {},
+      no_objection,
+      no_policy_objection,
+      parts,
+      not_looked_at,
+      single_columns,
+      nothing_to_complete};
   return kRow;
 }
 

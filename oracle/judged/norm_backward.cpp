@@ -1,5 +1,5 @@
-// rms_norm_backward and layer_norm_backward: rows of the table. dx is judged by rows, bit for bit; dweight and
-// dbias are sums over rows, and judged by the interval of the honest ones.
+// rms_norm_backward and layer_norm_backward: rows of the table. dx is judged by rows, bit for bit; dweight
+// and dbias are sums over rows, and judged by the interval of the honest ones.
 #include <fmt/format.h>
 
 #include <array>
@@ -18,21 +18,29 @@ namespace {
 
 namespace search = box_search;
 
-constexpr TensorSpec kDy = {"dy",         Direction::in, Extent::elements, DTypeRule::activation,
-                            Need::always, "the gradient of the output"};
-constexpr TensorSpec kX = {"x",          Direction::in, Extent::elements, DTypeRule::activation,
-                           Need::always, "the input of the forward pass"};
-constexpr TensorSpec kMean = {"mean",       Direction::in, Extent::row, DTypeRule::fp32,
-                              Need::always, "the mean of each row that the kernel read"};
-constexpr TensorSpec kRstd = {"rstd",       Direction::in, Extent::row, DTypeRule::fp32,
+constexpr TensorSpec kDy = {
+    "dy", Direction::in, Extent::elements, DTypeRule::activation, Need::always, "the gradient of the output"};
+constexpr TensorSpec kX = {"x",
+                           Direction::in,
+                           Extent::elements,
+                           DTypeRule::activation,
+                           Need::always,
+                           "the input of the forward pass"};
+constexpr TensorSpec kMean = {"mean",          Direction::in, Extent::row,
+                              DTypeRule::fp32, Need::always,  "the mean of each row that the kernel read"};
+constexpr TensorSpec kRstd = {"rstd",       Direction::in,
+                              Extent::row,  DTypeRule::fp32,
                               Need::always, "the inverse root or deviation of each row that the kernel read"};
-constexpr TensorSpec kDresidual = {"dresidual",    Direction::in, Extent::elements, DTypeRule::activation,
-                                   Need::optional, "a further gradient, which is added to dx"};
-constexpr TensorSpec kDx = {"dx",              Direction::out, Extent::elements, DTypeRule::activation,
-                            Need::some_output, "the gradient of x"};
-constexpr TensorSpec kDweight = {"dweight",         Direction::out, Extent::hidden, DTypeRule::activation_or_fp32,
+constexpr TensorSpec kDresidual = {"dresidual",      Direction::in,
+                                   Extent::elements, DTypeRule::activation,
+                                   Need::optional,   "a further gradient, which is added to dx"};
+constexpr TensorSpec kDx = {
+    "dx", Direction::out, Extent::elements, DTypeRule::activation, Need::some_output, "the gradient of x"};
+constexpr TensorSpec kDweight = {"dweight",         Direction::out,
+                                 Extent::hidden,    DTypeRule::activation_or_fp32,
                                  Need::some_output, "the gradient of the weight, summed over all rows"};
-constexpr TensorSpec kDbias = {"dbias",           Direction::out, Extent::hidden, DTypeRule::activation_or_fp32,
+constexpr TensorSpec kDbias = {"dbias",           Direction::out,
+                               Extent::hidden,    DTypeRule::activation_or_fp32,
                                Need::some_output, "the gradient of the bias, summed over all rows"};
 constexpr std::array kRmsTensors = {kDy, kX, kWeightSpec, kRstd, kDresidual, kDx, kDweight};
 constexpr std::array kLayerTensors = {kDy, kX, kWeightSpec, kMean, kRstd, kDresidual, kDx, kDweight, kDbias};
@@ -58,8 +66,9 @@ constexpr std::array<AxisValue, 2> kAdded = {{
 }};
 constexpr std::array kRmsAxes = {Axis{"contraction", kContraction}, Axis{"means", kMeans},
                                  Axis{"weight", kWeight, "weight"}, Axis{"dresidual", kAdded, "dresidual"}};
-constexpr std::array kLayerAxes = {Axis{"contraction", kContraction}, Axis{"order", kOrder}, Axis{"means", kMeans},
-                                   Axis{"weight", kWeight, "weight"}, Axis{"dresidual", kAdded, "dresidual"}};
+constexpr std::array kLayerAxes = {Axis{"contraction", kContraction}, Axis{"order", kOrder},
+                                   Axis{"means", kMeans}, Axis{"weight", kWeight, "weight"},
+                                   Axis{"dresidual", kAdded, "dresidual"}};
 constexpr std::array kBounds = {kSumDepth, Bound{"row_sum_depth", 0, std::int64_t{1} << 40, std::nullopt}};
 
 constexpr std::array<NamedPolicy, 3> kRmsPolicies = {{
@@ -114,7 +123,8 @@ class RowJudge : public UnitJudge {
     const Tensor right{call_.dtype(), {call_.hidden_size()}, canonical(row)};
     for (Element& element : violation.elements) {
       const std::int64_t j = element.column, at = row * call_.hidden_size() + j;
-      for (const std::string_view name : {"dy", "x"}) element.values.push_back(named(name, call_.at(name), at));
+      for (const std::string_view name : {"dy", "x"})
+        element.values.push_back(named(name, call_.at(name), at));
       if (const Tensor* weight = call_.find("weight")) element.values.push_back(named("weight", *weight, j));
       if (const Tensor* added = call_.find("dresidual"))
         element.values.push_back(named("dresidual", *added, at));
@@ -134,7 +144,8 @@ class RowJudge : public UnitJudge {
     const search::NormGradientRow& loaded = judge_.row();
     double correction = 0, mean = 0;
     for (std::size_t j = 0; j < static_cast<std::size_t>(loaded.elements); ++j) {
-      correction += std::fabs(static_cast<double>(loaded.normalized[j]) * static_cast<double>(loaded.weighted[j]));
+      correction +=
+          std::fabs(static_cast<double>(loaded.normalized[j]) * static_cast<double>(loaded.weighted[j]));
       mean += std::fabs(static_cast<double>(loaded.weighted[j]));
     }
     const double count = static_cast<double>(loaded.elements);
@@ -155,7 +166,9 @@ class RowJudge : public UnitJudge {
     result.inverse_root = fp32_at(call_.at("rstd"), row);
     return result;
   }
-  std::span<const std::byte> got(std::int64_t row) const { return call_.at("dx").row(row, call_.hidden_size()); }
+  std::span<const std::byte> got(std::int64_t row) const {
+    return call_.at("dx").row(row, call_.hidden_size());
+  }
 
   const Call& call_;
   search::NormGradientRule rule_;
@@ -245,7 +258,8 @@ class ColumnJudge : public UnitJudge {
     const std::size_t size = size_of(tensor.dtype);
     std::vector<std::byte> result(static_cast<std::size_t>(call_.rows()) * size);
     for (std::size_t row = 0; row < static_cast<std::size_t>(call_.rows()); ++row) {
-      const std::size_t at = row * static_cast<std::size_t>(call_.hidden_size()) + static_cast<std::size_t>(column);
+      const std::size_t at =
+          row * static_cast<std::size_t>(call_.hidden_size()) + static_cast<std::size_t>(column);
       std::copy_n(tensor.bytes.begin() + static_cast<std::ptrdiff_t>(at * size), size,
                   result.begin() + static_cast<std::ptrdiff_t>(row * size));
     }
@@ -287,15 +301,17 @@ std::vector<Part> parts(const Call& call, const Policy& policy) {
 
 std::vector<std::string> not_looked_at(const Call& call) {
   std::vector<std::string> result = {
-      is_centred(call) ? "the statistics themselves: dx and dweight are judged for the mean and rstd that are given"
-                       : "rstd itself: dx and dweight are judged for the one that is given"};
+      is_centred(call)
+          ? "the statistics themselves: dx and dweight are judged for the mean and rstd that are given"
+          : "rstd itself: dx and dweight are judged for the one that is given"};
   for (const TensorSpec& spec : call.operation->tensors) {
     if (spec.need == Need::some_output && !call.has(spec.name))
       result.push_back(fmt::format("{}, which was not given", spec.name));
   }
   if (call.has("dweight") || call.has("dbias"))
     result.emplace_back(
-        "single roundings in dweight and dbias: a sum over rows is only held within the interval of all honest sums "
+        "single roundings in dweight and dbias: a sum over rows is only held within the interval of all "
+        "honest sums "
         "(the policy's row_sum_depth narrows it)");
   result.emplace_back("the order of summation, memory beside the outputs, and other calls");
   result.emplace_back("subnormal results that are flushed to zero (they are refused)");
@@ -353,19 +369,20 @@ const JudgedOperation& rms_norm_backward() {
 }
 
 const JudgedOperation& layer_norm_backward() {
-  static constexpr JudgedOperation kRow = {"layer_norm_backward",
-                                           "the gradients dx, dweight and dbias of layer_norm, given mean and rstd",
-                                           kLayerTensors,
-                                           false,
-                                           kLayerAxes,
-                                           kBounds,
-                                           {},
-                                           no_objection,
-                                           no_policy_objection,
-                                           parts,
-                                           not_looked_at,
-                                           single_columns,
-                                           complete};
+  static constexpr JudgedOperation kRow = {
+      "layer_norm_backward",
+      "the gradients dx, dweight and dbias of layer_norm, given mean and rstd",
+      kLayerTensors,
+      false,
+      kLayerAxes,
+      kBounds,
+      {},
+      no_objection,
+      no_policy_objection,
+      parts,
+      not_looked_at,
+      single_columns,
+      complete};
   return kRow;
 }
 

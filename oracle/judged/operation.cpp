@@ -88,7 +88,8 @@ std::string Violation::text() const {
     }
     text += '\n';
   }
-  if (elements.size() > kMostElements) text += fmt::format("  and {} more\n", elements.size() - kMostElements);
+  if (elements.size() > kMostElements)
+    text += fmt::format("  and {} more\n", elements.size() - kMostElements);
   return text;
 }
 
@@ -102,8 +103,7 @@ std::string subject_of(const Call& call) {
                               : fmt::format(", {} {}", spec.name, name_of(tensor->dtype));
   }
   text += fmt::format(", {} x {}", call.rows(), call.hidden_size());
-  if (operation.takes_epsilon)
-    text += fmt::format(", epsilon {}", value_text(DType::fp32, call.epsilon));
+  if (operation.takes_epsilon) text += fmt::format(", epsilon {}", value_text(DType::fp32, call.epsilon));
   return text;
 }
 
@@ -142,7 +142,7 @@ Call slice_of_rows(const Call& call, std::span<const std::int64_t> rows) {
   for (const TensorSpec& spec : call.operation->tensors) {
     const Tensor* tensor = call.find(spec.name);
     if (tensor == nullptr || spec.extent == Extent::hidden) continue;
-    const std::int64_t columns = spec.extent == Extent::row ? 1
+    const std::int64_t columns = spec.extent == Extent::row        ? 1
                                  : spec.extent == Extent::elements ? heads * call.hidden_size()
                                                                    : tensor->shape.back();
     std::vector<std::int64_t> shape = {count};

@@ -195,7 +195,9 @@ class ArgumentError : public std::invalid_argument {
  public:
   enum class Kind : std::uint8_t { value, type };  // type: a wrong dtype, a tensor too few or too many
   ArgumentError(std::string field, std::string reason, Kind kind)
-      : std::invalid_argument(field + ": " + reason), field_(std::move(field)), reason_(std::move(reason)),
+      : std::invalid_argument(field + ": " + reason),
+        field_(std::move(field)),
+        reason_(std::move(reason)),
         kind_(kind) {}
   const std::string& field() const { return field_; }
   const std::string& reason() const { return reason_; }

@@ -32,7 +32,8 @@ void assign(Policy& policy, std::string_view key, std::string_view value) {
       return;
     }
     std::string names;
-    for (const AxisValue& one : axis.values) names += fmt::format("{}{}", names.empty() ? "" : ", ", one.name);
+    for (const AxisValue& one : axis.values)
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", one.name);
     fail(fmt::format("{} is one of {}, not \"{}\"", key, names, value));
   }
   for (std::size_t i = 0; i < operation.bounds.size(); ++i) {
@@ -43,7 +44,8 @@ void assign(Policy& policy, std::string_view key, std::string_view value) {
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
     if (error != std::errc() || end != value.data() + value.size() || number < bound.least ||
         number > bound.most)
-      fail(fmt::format("{} must be an integer from {} to {}, not \"{}\"", key, bound.least, bound.most, value));
+      fail(fmt::format("{} must be an integer from {} to {}, not \"{}\"", key, bound.least, bound.most,
+                       value));
     policy.bounds[i] = number;
     return;
   }
@@ -95,7 +97,8 @@ std::string to_string(const Policy& policy) {
     text += fmt::format("{}{}={}", text.empty() ? "" : ",", key, value);
   };
   for (std::size_t i = 0; i < policy.values.size(); ++i) {
-    if (policy.values[i] != 0) append(operation.axes[i].name, operation.axes[i].values[policy.values[i]].name);
+    if (policy.values[i] != 0)
+      append(operation.axes[i].name, operation.axes[i].values[policy.values[i]].name);
   }
   for (std::size_t i = 0; i < policy.bounds.size(); ++i) {
     if (policy.bounds[i] != operation.bounds[i].usual && policy.bounds[i])

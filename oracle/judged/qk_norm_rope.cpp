@@ -44,8 +44,7 @@ constexpr std::array<AxisValue, 3> kContraction = {{
     {"cosine", "the product with cos is fused"},
     {"sine", "the product with sin is fused"},
 }};
-constexpr std::array<AxisValue, 2> kPairs = {
-    {{"neox", "(i, i + R/2)"}, {"interleaved", "(2i, 2i + 1)"}}};
+constexpr std::array<AxisValue, 2> kPairs = {{{"neox", "(i, i + R/2)"}, {"interleaved", "(2i, 2i + 1)"}}};
 constexpr std::array kAxes = {Axis{"pairs", kPairs},
                               Axis{"weight", kWeight, "weight"},
                               Axis{"normalized", kNormalized},
@@ -138,13 +137,16 @@ class HeadJudge : public UnitJudge {
   }
 
  private:
-  std::span<const std::byte> x(std::int64_t head) const { return call_.at("x").row(head, call_.hidden_size()); }
+  std::span<const std::byte> x(std::int64_t head) const {
+    return call_.at("x").row(head, call_.hidden_size());
+  }
   std::span<const std::byte> got(std::int64_t head) const {
     return call_.at("out").row(head, call_.hidden_size());
   }
   void set_rotation(std::int64_t head) {
     const std::int64_t token = head / heads_of(call_);
-    judge_.set_rotation(call_.at("cos").row(token, pairs_of(call_)), call_.at("sin").row(token, pairs_of(call_)));
+    judge_.set_rotation(call_.at("cos").row(token, pairs_of(call_)),
+                        call_.at("sin").row(token, pairs_of(call_)));
   }
   void tell(std::int64_t head, const Tensor& right, Element& element) const {
     const std::int64_t j = element.column, pairs = pairs_of(call_), base = head * call_.hidden_size();
@@ -211,9 +213,9 @@ std::vector<ColumnGroup> columns(const Call& call, const Policy& policy) {
   const bool interleaved = policy.is("pairs", "interleaved");
   std::vector<ColumnGroup> groups;
   for (std::int64_t i = 0; i < pairs; ++i) {
-    groups.push_back({interleaved ? std::vector<std::int64_t>{2 * i, 2 * i + 1}
-                                  : std::vector<std::int64_t>{i, i + pairs},
-                      i});
+    groups.push_back(
+        {interleaved ? std::vector<std::int64_t>{2 * i, 2 * i + 1} : std::vector<std::int64_t>{i, i + pairs},
+         i});
   }
   for (std::int64_t j = 2 * pairs; j < call.hidden_size(); ++j) groups.push_back({{j}, {}});
   return groups;

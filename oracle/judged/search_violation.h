@@ -42,7 +42,8 @@ std::vector<ColumnGroup> single_columns(const Call& call, const Policy& policy);
 inline constexpr Bound kInverseRootUlp = {"inverse_root_ulp", 0, 1 << 20, 2};
 inline constexpr Bound kSumDepth = {"sum_depth", 0, std::int64_t{1} << 40, std::nullopt};
 
-inline constexpr TensorSpec kWeightSpec = {"weight",       Direction::in, Extent::hidden, DTypeRule::activation_or_fp32,
+inline constexpr TensorSpec kWeightSpec = {"weight",       Direction::in,
+                                           Extent::hidden, DTypeRule::activation_or_fp32,
                                            Need::optional, "the weight; without one: 1"};
 
 }  // namespace normproof::oracle::judged

@@ -24,7 +24,8 @@ using oracle::judged::Tensor;
 using oracle::judged::TensorSpec;
 
 constexpr std::array<std::int64_t, 9> kModelSizes = {64, 128, 256, 512, 768, 1024, 2048, 4096, 8192};
-constexpr std::array<std::uint32_t, 4> kEpsilons = {0x358637bd, 0x3727c5ac, 0x2b8cbccc, 0};  // 1e-6, 1e-5, 1e-12, 0
+constexpr std::array<std::uint32_t, 4> kEpsilons = {0x358637bd, 0x3727c5ac, 0x2b8cbccc,
+                                                    0};  // 1e-6, 1e-5, 1e-12, 0
 
 std::int64_t draw_hidden(Random& random, std::int64_t most) {
   const std::uint64_t ticket = random.below(10);
@@ -45,7 +46,8 @@ class Draw {
     if (demand_.epsilon) call.epsilon = *demand_.epsilon;
     draw_shape();
     for (const TensorSpec& spec : call.operation->tensors) {
-      if (spec.direction == Direction::out || spec.name == "dresidual" || spec.extent == Extent::row) continue;
+      if (spec.direction == Direction::out || spec.name == "dresidual" || spec.extent == Extent::row)
+        continue;
       if (const auto dtype = dtype_of(spec)) call.tensors[std::string(spec.name)] = tensor(spec, *dtype);
     }
     make_rotation(call);

@@ -70,7 +70,8 @@ AxisFinding finding_of(std::size_t index, const Call& call, const Identification
         found.survivors, [&](const Policy& policy) { return policy.values[index] == value; });
     const bool is_best = found.best.values[index] == value;
     if (finding.survives && !is_best) {
-      finding.reason = axis.of_statistics ? "admits these statistics as well" : "these outputs do not tell it apart";
+      finding.reason =
+          axis.of_statistics ? "admits these statistics as well" : "these outputs do not tell it apart";
     } else if (!finding.survives) {
       Policy other = found.best;
       other.values[index] = value;
@@ -159,20 +160,23 @@ Identification identify(const Call& whole, const Policy& model, std::int64_t row
 std::string to_text(const Identification& found) {
   std::string text;
   if (!found.explained()) {
-    text = fmt::format("none of the {} known policies; closest: {}, to which {} of {} units conform\n{}",
-                       found.policies, to_string(found.best), found.best_units, found.units, found.certificate);
+    text =
+        fmt::format("none of the {} known policies; closest: {}, to which {} of {} units conform\n{}",
+                    found.policies, to_string(found.best), found.best_units, found.units, found.certificate);
     return indented(text, "  ");
   }
   if (!found.identified()) {
     text = fmt::format(
-        "no policy is named: {} of {} explain every unit, {} for instance, but {:.0f} % of outputs with random "
+        "no policy is named: {} of {} explain every unit, {} for instance, but {:.0f} % of outputs with "
+        "random "
         "statistics or sums, too, so this says nothing\n",
         found.survivors.size(), found.policies, to_string(found.best), 100 * found.wrong_explained);
     return indented(text, "  ");
   }
   text = fmt::format("policy {}{}\n", to_string(found.best),
-                     found.unique() ? "" : fmt::format(", and {} more that these outputs do not tell apart",
-                                                       found.survivors.size() - 1));
+                     found.unique() ? ""
+                                    : fmt::format(", and {} more that these outputs do not tell apart",
+                                                  found.survivors.size() - 1));
   for (const std::string& name : found.names) text += fmt::format("as {}\n", name);
   for (const AxisFinding& axis : found.axes) {
     for (const ValueFinding& value : axis.values) {

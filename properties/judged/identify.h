@@ -27,10 +27,10 @@ struct Identification {
   std::vector<Policy> survivors;  // explain every unit, the best first
   Policy best;                    // without survivors the one with most units
   std::int64_t best_units = 0;
-  double wrong_explained = 0;        // with survivors: the share of wrong outputs that the best explains as well
-  std::vector<std::string> names;    // of survivors
-  std::vector<AxisFinding> axes;     // with survivors
-  std::string certificate;           // without: the best policy's first violation
+  double wrong_explained = 0;  // with survivors: the share of wrong outputs that the best explains as well
+  std::vector<std::string> names;  // of survivors
+  std::vector<AxisFinding> axes;   // with survivors
+  std::string certificate;         // without: the best policy's first violation
   bool explained() const { return !survivors.empty(); }
   // A policy is named only where it would not explain wrong outputs too.
   bool identified() const;

@@ -30,7 +30,8 @@ std::vector<std::int64_t> violating_units(const Call& call, const Part& part, st
   in_parallel((part.units + per_block - 1) / per_block, threads, [&](std::int64_t block) {
     const oracle::StandardFloatEnvironment environment;
     const std::unique_ptr<UnitJudge> judge = part.judge();
-    for (std::int64_t unit = block * per_block; unit < std::min(part.units, (block + 1) * per_block); ++unit) {
+    for (std::int64_t unit = block * per_block; unit < std::min(part.units, (block + 1) * per_block);
+         ++unit) {
       if (judge->conforms(unit)) continue;
       const std::lock_guard lock(mutex);
       violating.push_back(unit);
@@ -123,7 +124,8 @@ double wrong_accepted(const Call& call, const Policy& policy) {
     accepted += std::ranges::all_of(parts, [&](const Part& part) {
       const std::unique_ptr<UnitJudge> judge = part.judge();
       for (std::int64_t unit = 0; unit < std::min(part.units, kPowerRows); ++unit) {
-        Random random = Random(1).split(static_cast<std::uint64_t>(trial));  // wrong in the same way everywhere
+        Random random =
+            Random(1).split(static_cast<std::uint64_t>(trial));  // wrong in the same way everywhere
         if (!judge->accepts_wrong(unit, random)) return false;
       }
       return true;
@@ -152,8 +154,8 @@ std::string to_text(const Judgement& judgement, const Policy& policy) {
   std::string text = fmt::format("policy {}; search judge\n{}\n", to_string(policy), parts_text(judgement));
   if (const std::string doubt = doubt_of(judgement); !doubt.empty()) text += doubt + "\n";
   for (const Violation& violation : judgement.first_violations) text += violation.text();
-  const std::int64_t more =
-      judgement.units() - judgement.conforming() - static_cast<std::int64_t>(judgement.first_violations.size());
+  const std::int64_t more = judgement.units() - judgement.conforming() -
+                            static_cast<std::int64_t>(judgement.first_violations.size());
   if (more > 0 && !judgement.first_violations.empty()) text += fmt::format("more violations: {}\n", more);
   text += "not looked at:\n";
   for (const std::string& blind : judgement.not_looked_at) text += fmt::format("  {}\n", blind);

@@ -92,7 +92,8 @@ class Minimizer {
     return fewer(static_cast<std::int64_t>(groups.size()),
                  [&](const Call& call, const std::vector<std::int64_t>& kept) {
                    std::vector<ColumnGroup> some;
-                   for (const std::int64_t group : kept) some.push_back(groups[static_cast<std::size_t>(group)]);
+                   for (const std::int64_t group : kept)
+                     some.push_back(groups[static_cast<std::size_t>(group)]);
                    return slice_of_columns(call, some);
                  });
   }
@@ -103,7 +104,8 @@ class Minimizer {
       Call some = call;
       Tensor& x = some.tensors.at("x");
       const std::vector<std::byte> all = std::exchange(x.bytes, {});
-      const auto head = static_cast<std::ptrdiff_t>(static_cast<std::size_t>(x.shape.back()) * size_of(x.dtype));
+      const auto head =
+          static_cast<std::ptrdiff_t>(static_cast<std::size_t>(x.shape.back()) * size_of(x.dtype));
       for (const std::int64_t i : kept)
         x.bytes.insert(x.bytes.end(), all.begin() + i * head, all.begin() + (i + 1) * head);
       x.shape.end()[-2] = static_cast<std::int64_t>(kept.size());
@@ -153,7 +155,8 @@ class Minimizer {
     std::vector<float> simpler = {1.0f, 0.0f};
     if (std::isfinite(value) && value != 0) {
       simpler.push_back(static_cast<float>(std::nearbyint(value)));
-      simpler.push_back(static_cast<float>(std::copysign(std::exp2(std::floor(std::log2(std::fabs(value)))), value)));
+      simpler.push_back(
+          static_cast<float>(std::copysign(std::exp2(std::floor(std::log2(std::fabs(value)))), value)));
     }
     for (const float candidate : simpler) {
       const std::uint32_t other = bits_of(tensor.dtype, candidate);

@@ -279,6 +279,7 @@ def explain(operation: Operation, *, x: Any, epsilon: float, weight: Any = None,
     exactly these bits. `row` (leading dimensions flattened) and `column` default to the first element of `out` that the
     contract says otherwise, else to 0. `quantized_dtype`: of the result, where there is no `out` to say it.
     """
+    require_operation(operation)
     chosen = make_policy(policy)
     if out is not None:
         call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
@@ -318,6 +319,7 @@ def run(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, res
     Arguments as for ``check``; `quantized_dtype`: of the result, where the operation quantizes. Nothing is modified:
     the outputs are new numpy arrays.
     """
+    require_operation(operation)
     call, x = make_call(operation, x, weight, residual, scale, epsilon,
                         quantized_dtype if quantizes(operation) else None)
     return as_outputs(call, call.run(), x.shape)
@@ -326,6 +328,7 @@ def run(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, res
 def expected(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
              policy: Policy = "native", quantized_dtype: QuantizedDType = "fp8_e4m3fn") -> Outputs:
     """What `policy` says, in the canonical order of summation, computed without kernel code. Arguments as for ``run``."""
+    require_operation(operation)
     call, x = make_call(operation, x, weight, residual, scale, epsilon,
                         quantized_dtype if quantizes(operation) else None)
     return as_outputs(call, call.expected(make_policy(policy)), x.shape)

@@ -77,7 +77,8 @@ def require_operation(operation: Any) -> str:
         raise ValueError(f"operation: expected one that runs, {', '.join(OPERATIONS)}, got {operation!r}, whose outputs check, identify "
                          "and assert_conforms judge where they are given")
     if operation not in OPERATIONS:
-        raise ValueError(f"operation: expected one of {', '.join(OPERATIONS)}, got {operation!r}")
+        raise ValueError(f"operation: expected one of {', '.join(OPERATIONS)}, or, judged from given outputs, "
+                         f"{', '.join(get_args(JudgedOperation))}, got {operation!r}")
     return operation
 
 

@@ -1,5 +1,5 @@
-// Operations that are judged where outputs are given (oracle/judged): calls made of arrays, and verdicts as plain
-// dictionaries of the same form as those of module.cpp.
+// Operations that are judged where outputs are given (oracle/judged): calls made of arrays, and verdicts as
+// plain dictionaries of the same form as those of module.cpp.
 #include "python/src/judged.h"
 
 #include <nanobind/stl/function.h>
@@ -106,7 +106,8 @@ nb::dict dictionary(const judged::Violation& violation) {
   }
   for (const auto& box : violation.window) {
     nb::dict ranges;
-    for (const judged::UnknownRange& range : box) ranges[text_of(range.name)] = nb::make_tuple(range.low, range.high);
+    for (const judged::UnknownRange& range : box)
+      ranges[text_of(range.name)] = nb::make_tuple(range.low, range.high);
     window.append(ranges);
   }
   nb::dict result;
@@ -126,7 +127,8 @@ nb::dict check(const JudgedCall& call, const JudgedPolicy& policy, int threads) 
     judgement = normproof::judging::judge(call, policy, {thread_count(threads), 8});
   }
   nb::list certificates;
-  for (const judged::Violation& violation : judgement.first_violations) certificates.append(dictionary(violation));
+  for (const judged::Violation& violation : judgement.first_violations)
+    certificates.append(dictionary(violation));
   nb::dict result;
   result["units"] = judgement.units();
   result["conforming"] = judgement.conforming();
@@ -137,9 +139,10 @@ nb::dict check(const JudgedCall& call, const JudgedPolicy& policy, int threads) 
   result["random_outputs_accepted"] =
       judgement.conforms() && judgement.units() > 0 ? std::optional(judgement.wrong_accepted) : std::nullopt;
   result["doubt"] = normproof::judging::doubt_of(judgement);
-  result["repro"] = judgement.first_violations.empty()
-                        ? nb::cast(call)
-                        : nb::cast(normproof::judging::violating_part(call, judgement.first_violations.front()));
+  result["repro"] =
+      judgement.first_violations.empty()
+          ? nb::cast(call)
+          : nb::cast(normproof::judging::violating_part(call, judgement.first_violations.front()));
   return result;
 }
 
@@ -162,7 +165,8 @@ nb::dict identified(const JudgedCall& call, const JudgedPolicy& model, std::int6
     if (found.identified()) {
       survivors.push_back(to_string(policy));
     } else {
-      loose.emplace_back(to_string(policy), found.wrong_explained, "random statistics or sums conform as well");
+      loose.emplace_back(to_string(policy), found.wrong_explained,
+                         "random statistics or sums conform as well");
     }
   }
   nb::dict result;
@@ -175,7 +179,8 @@ nb::dict identified(const JudgedCall& call, const JudgedPolicy& model, std::int6
   result["names"] = found.names;
   result["axes"] = axes;
   result["certificate"] = found.certificate;
-  result["random_outputs_explained"] = found.explained() ? std::optional(found.wrong_explained) : std::nullopt;
+  result["random_outputs_explained"] =
+      found.explained() ? std::optional(found.wrong_explained) : std::nullopt;
   result["loose"] = loose;
   result["text"] = to_text(found);
   return result;
@@ -212,7 +217,8 @@ nb::list policy_table() {
 }
 
 JudgedPolicy make_policy(const std::string& operation, const std::string& text,
-                         std::optional<std::int64_t> inverse_root_ulp, std::optional<std::int64_t> sum_depth) {
+                         std::optional<std::int64_t> inverse_root_ulp,
+                         std::optional<std::int64_t> sum_depth) {
   JudgedPolicy policy = judged::parse_policy(operation_of(operation), text);
   const auto set = [&](std::string_view name, const std::optional<std::int64_t>& value) {
     if (!value) return;
@@ -229,11 +235,10 @@ JudgedPolicy make_policy(const std::string& operation, const std::string& text,
 }
 
 JudgedCall generate_call(const std::string& operation, const std::string& dtype,
-                       const std::optional<std::string>& weight, const std::optional<std::string>& bias,
-                       const std::optional<std::string>& rotation, std::optional<double> epsilon,
-                       std::int64_t max_rows, std::int64_t least_rows,
-                         std::int64_t max_hidden, std::int64_t hidden_multiple, bool finite, std::uint64_t seed,
-                       std::int64_t index) {
+                         const std::optional<std::string>& weight, const std::optional<std::string>& bias,
+                         const std::optional<std::string>& rotation, std::optional<double> epsilon,
+                         std::int64_t max_rows, std::int64_t least_rows, std::int64_t max_hidden,
+                         std::int64_t hidden_multiple, bool finite, std::uint64_t seed, std::int64_t index) {
   normproof::judging::CaseDemand demand;
   demand.operation = &operation_of(operation);
   demand.dtype = dtype_from_name(dtype).value();
@@ -267,14 +272,18 @@ void bind_judged(nb::module_& module) {
       .def("properties", &properties_of, kStandardFloats)
       .def("with_outputs", &with_outputs, nb::arg("tensors"), kStandardFloats)
       .def(
-          "bits", [](const JudgedCall& call, const std::string& tensor) { return numpy_bytes(std::vector(call.at(tensor).bytes)); },
+          "bits",
+          [](const JudgedCall& call, const std::string& tensor) {
+            return numpy_bytes(std::vector(call.at(tensor).bytes));
+          },
           nb::arg("tensor"))
       .def("check", &check, nb::arg("policy"), nb::arg("threads") = 0, kStandardFloats)
       .def("identify", &identified, nb::arg("model"), nb::arg("rows"), kStandardFloats)
       .def(
           "expected",
           [](const JudgedCall& call, const JudgedPolicy& policy, const std::vector<std::string>& outputs) {
-            return normproof::judging::with_canonical_outputs(normproof::judging::without_outputs(call), policy, outputs);
+            return normproof::judging::with_canonical_outputs(normproof::judging::without_outputs(call),
+                                                              policy, outputs);
           },
           nb::arg("policy"), nb::arg("outputs"), kStandardFloats)
       .def(
@@ -303,9 +312,11 @@ void bind_judged(nb::module_& module) {
              nb::arg("inverse_root_ulp") = nb::none(), nb::arg("sum_depth") = nb::none());
   module.def("make_judged_call", &make_call, nb::arg("operation"), nb::arg("tensors"), nb::arg("epsilon"),
              nb::arg("with_outputs"), kStandardFloats);
-  module.def("random_judged_call", &generate_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight").none(),
-             nb::arg("bias").none(), nb::arg("rotation").none(), nb::arg("epsilon").none(), nb::arg("max_rows"),
-             nb::arg("least_rows"), nb::arg("max_hidden"), nb::arg("hidden_multiple"), nb::arg("finite"), nb::arg("seed"), nb::arg("index"), kStandardFloats);
+  module.def("random_judged_call", &generate_call, nb::arg("operation"), nb::arg("dtype"),
+             nb::arg("weight").none(), nb::arg("bias").none(), nb::arg("rotation").none(),
+             nb::arg("epsilon").none(), nb::arg("max_rows"), nb::arg("least_rows"), nb::arg("max_hidden"),
+             nb::arg("hidden_multiple"), nb::arg("finite"), nb::arg("seed"), nb::arg("index"),
+             kStandardFloats);
   // Without kStandardFloats: the function is the caller's.
   module.def("minimized_judged", &normproof::judging::minimized, nb::arg("failing"), nb::arg("policy"),
              nb::arg("still_fails"), nb::arg("seconds"));

@@ -214,7 +214,7 @@ FP8 = dict(GOOD, scale=1.0, out=X.astype(ml_dtypes.float8_e5m2))
 
 
 @pytest.mark.parametrize("operation, change, error, message", [
-    ("layer_norm", {}, ValueError, "operation: .*'layer_norm'"),
+    ("layernorm", {}, ValueError, "operation: .*'layernorm'"),
     (3, {}, TypeError, "operation: .*int 3"),
     ("rms_norm", dict(x=[1.0]), TypeError, "x: .*list"),
     ("rms_norm", dict(x=X.astype(int)), TypeError, "x: .*int64"),

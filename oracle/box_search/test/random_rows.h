@@ -1,4 +1,5 @@
-// How many random rows the tests of the searching judges take, of which seed; and how many points a window has.
+// How many random rows the tests of the searching judges take, of which seed; and how many points a window
+// has.
 #pragma once
 
 #include <algorithm>
@@ -11,15 +12,15 @@
 
 namespace normproof::oracle::box_search::test {
 
+using box_search::bell;
+using box_search::kOrdinaryRowClasses;
+using box_search::kRowClasses;
 using box_search::mostly_ordinary;
 using box_search::packed;
 using box_search::random_row;
 using box_search::random_weight;
 using box_search::round_to_format;
 using box_search::RowClass;
-using box_search::bell;
-using box_search::kOrdinaryRowClasses;
-using box_search::kRowClasses;
 
 // How many times the usual number of random rows: NORMPROOF_TEST_SCALE, 1 unless set.
 inline std::int64_t scale() {

@@ -1,0 +1,218 @@
+"""Operations that are judged where outputs are given: honest kernels conform under their policy, wrong ones do not; files, the program,
+identification, arguments."""
+import json
+
+import ml_dtypes
+import numpy
+import pytest
+
+import judged_kernels as kernels
+import normproof
+from normproof.testing import ConformanceError, assert_conforms
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+BF16 = ml_dtypes.bfloat16
+
+HONEST = [
+    ("layer_norm", kernels.layer_norm, "affine=fp32"),
+    ("layer_norm", kernels.fused_multiply_add, "quack.layer_norm"),
+    ("layer_norm", kernels.one_pass, "statistics=one_pass,affine=fp32"),
+    ("layer_norm", kernels.welford, "pytorch.layer_norm,affine=fp32"),
+    ("layer_norm", kernels.in_activation, "apex.layer_norm"),
+    ("fused_add_layer_norm", kernels.fused_add, "affine=fp32"),
+    ("fused_add_layer_norm", kernels.fused_add_in_fp32, "sum=fp32,affine=fp32"),
+    ("rms_norm_backward", kernels.rms_backward, "contraction=none"),
+    ("layer_norm_backward", kernels.layer_backward, "contraction=none"),
+    ("qk_norm_rope", kernels.rope, "native"),
+    ("qk_norm_rope", kernels.rope_interleaved, "pairs=interleaved"),
+    ("qk_norm_rope", kernels.rope_of_rounded_norm, "sglang.qk_norm_rope"),
+    ("qk_norm_rope", kernels.rope_in_activation, "hugging_face.qk_norm_rope"),
+]
+WRONG = [
+    ("layer_norm", kernels.with_statistics(statistics), "affine=fp32") for statistics in
+    (kernels.epsilon_outside, kernels.sample_variance, kernels.of_rms, kernels.dropped_tail, kernels.mean_in_bf16, kernels.no_mean)
+] + [
+    ("layer_norm", kernels.one_pass, "affine=fp32"),
+    ("layer_norm", kernels.in_activation, "affine=fp32"),
+    ("layer_norm", kernels.layer_norm, "apex.layer_norm"),
+    ("layer_norm", kernels.bias_before_weight, "affine=fp32"),
+    ("layer_norm", kernels.no_bias, "affine=fp32"),
+    ("layer_norm", kernels.shifted_weight, "affine=fp32"),
+    ("layer_norm", kernels.stores_deviation, "affine=fp32"),
+    ("fused_add_layer_norm", kernels.fused_add, "sum=fp32,affine=fp32"),
+    ("fused_add_layer_norm", kernels.fused_add_in_fp32, "affine=fp32"),
+    ("fused_add_layer_norm", kernels.keeps_the_residual, "affine=fp32"),
+    ("rms_norm_backward", kernels.no_mean_term, "contraction=none"),
+    ("rms_norm_backward", kernels.no_weight, "contraction=none"),
+    ("rms_norm_backward", kernels.rstd_of_another_row, "contraction=none"),
+    ("rms_norm_backward", kernels.dweight_with_rstd_of_another_row, "contraction=none"),
+    ("rms_norm_backward", kernels.dweight_summed_in_the_activation, "contraction=none"),
+    ("rms_norm_backward", kernels.dweight_without_the_last_row, "contraction=none"),
+    ("layer_norm_backward", kernels.no_c2, "contraction=none"),
+    ("layer_norm_backward", kernels.dweight_of_plain_x, "contraction=none"),
+    ("layer_norm_backward", kernels.dbias_with_weight, "contraction=none"),
+    ("qk_norm_rope", kernels.rotated_backwards, "native"),
+    ("qk_norm_rope", kernels.rope, "pairs=interleaved"),
+    ("qk_norm_rope", kernels.rope_of_rounded_norm, "native"),
+    ("qk_norm_rope", kernels.rope_in_activation, "sglang.qk_norm_rope"),
+    ("qk_norm_rope", kernels.swapped_cos_and_sin, "native"),
+    ("qk_norm_rope", kernels.of_the_next_token, "native"),
+    ("qk_norm_rope", kernels.not_normalized, "native"),
+    ("qk_norm_rope", kernels.norm_over_all_heads, "native"),
+]
+
+
+@pytest.mark.parametrize("operation,kernel,policy", HONEST, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize("dtype", ["bf16", "fp16", "fp32"])
+def test_honest_kernels_conform(operation, kernel, policy, dtype):
+    count = 10 if kernel is kernels.welford else 30
+    found = assert_conforms(kernel, operation, dtype=dtype, policy=policy, cases=count, finite=True, max_hidden=512)
+    assert found.cases == count and found.elements > 1000
+
+
+@pytest.mark.parametrize("weight", ["fp32", None])
+def test_dtypes_of_weight_and_bias(weight):
+    for operation, kernel, policy in HONEST:
+        if kernel is not kernels.in_activation and kernel is not kernels.rope_in_activation:
+            assert_conforms(kernel, operation, policy=policy, weight=weight, bias=weight, cases=5, finite=True, max_hidden=64)
+
+
+def test_special_values_conform():
+    assert_conforms(kernels.layer_norm, "layer_norm", policy="affine=fp32", cases=60, max_hidden=64)
+    assert_conforms(kernels.rope, "qk_norm_rope", cases=60)
+
+
+@pytest.mark.parametrize("operation,kernel,policy", WRONG, ids=lambda value: getattr(value, "__name__", value))
+def test_wrong_kernels_do_not_conform(operation, kernel, policy, tmp_path):
+    with pytest.raises(ConformanceError) as caught:
+        assert_conforms(kernel, operation, policy=policy, finite=True, max_hidden=1024, shrink_seconds=0.5, findings=tmp_path)
+    error = caught.value
+    assert error.result is not None and "violation in" in error.result.certificate and error.reproduced
+    assert error.case.x.size <= 64, error  # shrinking leaves little
+    case = normproof.read_case(error.repro)
+    assert not case.check(policy=policy)
+    assert "replay: assert_conforms(" in str(error) and f"check:  normproof check {error.repro}" in str(error)
+
+
+def example(operation, seed=3, **choices):
+    """A case with several rows."""
+    for case in normproof.cases(operation, seed=seed, finite=True, max_hidden=512, **choices):
+        if case.rows >= 4 and case.shape[-1] >= 32:
+            return case
+    raise AssertionError("no such case")
+
+
+def named(operation, values):
+    names = normproof._judged.judged_outputs(operation)
+    return dict(zip(names, values if isinstance(values, tuple) else (values,)))
+
+
+def inputs_of(case):
+    given = {name: case.tensor(name) for name in normproof._judged.judged_inputs(case.operation)}
+    return {name: value for name, value in given.items() if value is not None} | (
+        {"epsilon": case.epsilon} if normproof._judged.takes_epsilon(case.operation) else {})
+
+
+@pytest.mark.parametrize("operation,kernel,policy", [HONEST[0], HONEST[5], HONEST[7], HONEST[8], HONEST[9]])
+def test_a_bit_is_seen_and_the_program_says_the_same(operation, kernel, policy, program, tmp_path):
+    case = example(operation)
+    for tensor in normproof._judged.judged_outputs(operation)[:2]:
+        outputs = named(operation, kernel(*case.arguments()))
+        assert normproof.check(operation, policy=policy, **inputs_of(case), **outputs)
+        if tensor == "mean":
+            continue
+        flat = outputs[tensor].reshape(-1).view("u2")
+        flat[flat.size // 2] ^= 64
+        result = normproof.check(operation, policy=policy, **inputs_of(case), **outputs)
+        assert not result and tensor in result.certificate and result.not_looked_at
+        assert result.bits == int(flat[flat.size // 2])
+        with pytest.raises(normproof.ViolationError):
+            normproof.check(operation, policy=policy, raises=True, **inputs_of(case), **outputs)
+        dump, repro, verdict = tmp_path / "dump.safetensors", tmp_path / "repro.json", tmp_path / "verdict.json"
+        normproof.write_dump(dump, operation, policy=policy, **inputs_of(case), **outputs)
+        repro.write_text(result.to_json())
+        for file in (dump, repro):
+            status, text = program("check", file, "--json", verdict)
+            assert status == 1 and "not looked at:" in text, text
+            found = json.loads(verdict.read_text())["files"][0]
+            assert (found["operation"], found["policy"], found["conforms"]) == (operation, result.policy, False)
+            assert found["certificates"][0]["tensor"] == tensor
+        assert not normproof.read_case(repro).check(policy=policy)
+
+
+def test_the_program_on_good_dumps(program, tmp_path):
+    case = example("layer_norm")
+    dump = tmp_path / "dump.safetensors"
+    normproof.write_dump(dump, "layer_norm", policy="affine=fp32", out=kernels.layer_norm(*case.arguments())[0], **inputs_of(case))
+    assert program("check", dump)[0] == 0
+    status, text = program("identify", dump)
+    assert status == 0 and "policy " in text and "quack.layer_norm" in text
+    assert program("check", dump, "--op", "rms_norm_backward")[0] == 2
+    assert program("check", dump, "--canonical")[0] == 2
+    status, text = program("explain", dump, "--row", "0", "--column", "0")
+    assert status == 2 and "check and identify" in text
+    status, text = program("verify", "--op", "layer_norm")
+    assert status == 2 and "no target runs layer_norm" in text and "normproof check" in text
+    assert "no target runs them" in program("list")[1]
+
+
+def test_identify_names_what_explains_the_outputs():
+    for operation, kernel, policy in HONEST:
+        case = example(operation, dtype="fp32")
+        found = normproof.identify(operation, **inputs_of(case), **named(operation, kernel(*case.arguments())))
+        wanted = str(normproof._core.judged_policy(operation, policy))
+        assert found, found
+        assert wanted in found.survivors or kernel in (kernels.in_activation, kernels.rope_in_activation, kernels.rope_of_rounded_norm,
+                                                       kernels.fused_add_in_fp32, kernels.rope_interleaved), (kernel, found.text)
+    case = example("layer_norm")
+    found = normproof.identify("layer_norm", **inputs_of(case), out=kernels.in_activation(*case.arguments()))
+    assert any(name.startswith("apex.layer_norm ") for name in found.names) and found.axes["affine"]["activation"][0]
+    assert found.axes["normalized"]["fp32"][0] is False and "violation" in found.axes["normalized"]["fp32"][1]
+    found = normproof.identify("layer_norm", **inputs_of(case), out=kernels.bias_before_weight(*case.arguments()))
+    assert not found and "violation" in found.certificate and "closest" in str(found)
+
+
+def test_what_says_little_says_so():
+    zeros = numpy.zeros((4, 8), BF16)
+    result = normproof.check("layer_norm", x=zeros, weight=zeros[0], bias=zeros[0], out=zeros, epsilon=1e-5)
+    assert result and "says little" in result.doubt
+    found = normproof.identify("layer_norm", x=zeros, weight=zeros[0], bias=zeros[0], out=zeros, epsilon=1e-5)
+    assert not found and found.loose and "says nothing" in str(found)
+
+
+def test_arguments_are_refused_by_name():
+    x, weight = numpy.zeros((2, 4), BF16), numpy.zeros(4, BF16)
+    for error, message, arguments in (
+            (TypeError, "out: layer_norm needs it, got None", dict(x=x, epsilon=1e-5)),
+            (TypeError, "epsilon: layer_norm needs it, got None", dict(x=x, out=x)),
+            (TypeError, "beta: layer_norm has none", dict(x=x, out=x, beta=weight, epsilon=1e-5)),
+            (TypeError, "scales: layer_norm has none", dict(x=x, out=x, scales=weight, epsilon=1e-5)),
+            (TypeError, "weight: expected dtype bf16 or fp32, got fp16", dict(x=x, out=x, weight=weight.astype("f2"), epsilon=1e-5)),
+            (ValueError, r"bias: expected shape \(4\), the hidden size, got \(3\)", dict(x=x, out=x, bias=weight[:3], epsilon=1e-5)),
+            (ValueError, r"mean: expected shape \(2, 1\), one for each row", dict(x=x, out=x, mean=numpy.zeros(3, "f4"), epsilon=1e-5)),
+            (ValueError, "policy: \"pytorch.rms_norm\" is neither", dict(x=x, out=x, epsilon=1e-5, policy="pytorch.rms_norm")),
+            (ValueError, "canonical: expected False for layer_norm", dict(x=x, out=x, epsilon=1e-5, canonical=True))):
+        with pytest.raises(error, match=message):
+            normproof.check("layer_norm", **arguments)
+    with pytest.raises(TypeError, match="dx, dweight: expected at least one of them"):
+        normproof.check("rms_norm_backward", x=x, dy=x, rstd=numpy.ones(2, "f4"))
+    with pytest.raises(TypeError, match="epsilon: rms_norm_backward has none"):
+        normproof.check("rms_norm_backward", x=x, dy=x, dx=x, rstd=numpy.ones(2, "f4"), epsilon=1e-5)
+    with pytest.raises(TypeError, match="bias: rms_norm has none, got ndarray"):
+        normproof.check("rms_norm", x=x, out=x, bias=weight, epsilon=1e-5)
+    with pytest.raises(ValueError, match="cos: expected at most 2 numbers"):
+        normproof.check("qk_norm_rope", x=x[None], out=x[None], cos=weight[None], sin=weight[None], epsilon=1e-5)
+    with pytest.raises(ValueError, match="whose outputs check"):
+        normproof.run("layer_norm", x=x, epsilon=1e-5)
+    with pytest.raises(TypeError, match="must return out or a tuple"):
+        assert_conforms(lambda *arguments: None, "layer_norm")
+
+
+def test_cases_are_the_same_for_a_seed_and_aim_at_what_breaks():
+    first, again = (list(normproof.cases("layer_norm", seed=5, count=40)) for _ in range(2))
+    assert [case.to_json() for case in first] == [case.to_json() for case in again]
+    assert {case.shape[-1] for case in first} & set(range(1, 9)) and max(case.shape[-1] for case in first) >= 1024
+    f = [case.x.astype("f8") for case in first]
+    assert any((abs(x.mean(-1)) > 50 * x.std(-1)).any() for x in f if numpy.isfinite(x).all() and x.shape[-1] > 8)
+    assert any((x.std(-1) == 0).any() for x in f) and any(not numpy.isfinite(x).all() for x in f)
+    assert all(numpy.isfinite(case.x.astype("f4")).all() for case in normproof.cases("layer_norm", seed=5, count=40, finite=True))

@@ -177,7 +177,7 @@ class DumpCommands(unittest.TestCase):
         self.run_program("check", file, "--epsilon=0x40400000", expect=0)
         self.assertIn("--epsilon", self.run_program("check", file, "--epsilon", "three", expect=2))
         self.assertIn("residual: missing", self.run_program("check", file, "--op", "fused_add_rms_norm", expect=2))
-        self.run_program("check", file, "--op", "layer_norm", expect=2)
+        self.run_program("check", file, "--op", "batch_norm", expect=2)
 
     def test_the_inverse_root_model(self):
         # fp32, no weight: y = x * r shows r itself. The mean square of (1, 7) is 25: r = 0.2 = 0x3e4ccccd.

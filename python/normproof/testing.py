@@ -230,7 +230,7 @@ def _write_repro(subject: _Subject, case: Case, attempt: _Attempt, name: str, fi
     """The case file, with what is demanded; None where the folder cannot be written to."""
     description = f"Violates the contract: {name}, {case.name}" + (
         f" of seed {case.seed}." if case.seed is not None else ".")
-    call = attempt.call or (case._judged if isinstance(case, JudgedCase) else case._call)
+    call: Any = attempt.call or (case._judged if isinstance(case, JudgedCase) else case._call)
     named = call.with_description(f"{case.operation}-{case.dtype}", description)
     policy = demanded(str(subject.policy))
     text = named.to_json(policy) if isinstance(case, JudgedCase) else named.to_json(policy, subject.canonical)

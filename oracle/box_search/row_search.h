@@ -153,6 +153,19 @@ RowVerdict judge_row(const Row& row, std::vector<Box> window, const Point& near,
   return verdict;
 }
 
+// A point of `box`, wider than any window, that explains the whole row; nothing where none was found in few
+// boxes.
+template <typename Row>
+std::optional<Point> witness_in(const Row& row, const Box& box) {
+  constexpr std::int64_t kMostBoxes = 200;
+  const HardwareProblem<Row> problem(row);
+  Search<HardwareProblem<Row>> search(problem, kMostBoxes);
+  return search
+      .run({box}, [&](const Box& part,
+                      std::vector<std::int32_t>& elements) { collect_elements(row, part, elements); })
+      .witness;
+}
+
 // Confirms a verdict by exact arithmetic alone: a witness explains every element; the elements of a
 // refutation leave no point of the window. Throws std::logic_error where that is not so.
 template <typename Row>

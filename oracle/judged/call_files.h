@@ -1,5 +1,5 @@
 // Calls of judged operations in files: dumps (safetensors), which any framework writes, and JSON documents,
-// which hold a small repro in a form that people read. CALLS.md documents both.
+// which hold a small repro in a form that people read. README.md documents both.
 #pragma once
 
 #include <filesystem>

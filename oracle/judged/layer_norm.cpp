@@ -139,7 +139,11 @@ class RowJudge : public UnitJudge {
     violation.tensor = "out";
     violation.place = fmt::format("row {}", row);
     violation.row = row;
-    if (verdict.window.empty()) tell_stored(given, violation);
+    if (verdict.window.empty()) {
+      tell_stored(given, violation);
+    } else {
+      tell_beyond(row, violation);
+    }
     const Tensor right{call_.dtype(), {call_.hidden_size()}, canonical(row)};
     for (Element& element : violation.elements) {
       const std::int64_t j = element.column, at = row * call_.hidden_size() + j;
@@ -167,6 +171,15 @@ class RowJudge : public UnitJudge {
   }
 
  private:
+  // Other statistics, which explain the whole row though no honest evaluation arrives at them.
+  void tell_beyond(std::int64_t row, Violation& violation) {
+    const auto usual = judge_.canonical_statistics(operand(row));
+    if (!(usual.inverse_root > 0) || !std::isfinite(usual.inverse_root) || !std::isfinite(usual.mean)) return;
+    const search::Box box{around(usual.mean, 4 / usual.inverse_root), around(usual.inverse_root)};
+    tell_witness(search::witness_in(judge_.row(), box),
+                 {search::order_of(usual.mean), search::order_of(usual.inverse_root)}, kUnknowns, violation);
+  }
+
   std::span<const std::byte> operand(std::int64_t row) {
     if (!call_.has("residual")) return call_.at("x").row(row, call_.hidden_size());
     const RowSum sum = sum_of_row(call_, row);

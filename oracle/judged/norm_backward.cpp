@@ -117,6 +117,7 @@ class RowJudge : public UnitJudge {
     static constexpr std::array<std::string_view, 2> kDivided = {"c1", "c2"}, kSums = {"S1", "S2"};
     const std::span<const std::string_view> names = rule_.of_sums ? kSums : kDivided;
     Violation violation = violation_of(verdict, names.first(rule_.centred ? 2 : 1));
+    tell_beyond(row, names.first(rule_.centred ? 2 : 1), violation);
     violation.tensor = "dx";
     violation.place = fmt::format("row {}", row);
     violation.row = row;
@@ -141,21 +142,41 @@ class RowJudge : public UnitJudge {
 
   bool accepts_wrong(std::int64_t row, Random& random) override {
     const auto usual = judge_.canonical_unknowns(operands(row));
-    const search::NormGradientRow& loaded = judge_.row();
-    double correction = 0, mean = 0;
-    for (std::size_t j = 0; j < static_cast<std::size_t>(loaded.elements); ++j) {
-      correction +=
-          std::fabs(static_cast<double>(loaded.normalized[j]) * static_cast<double>(loaded.weighted[j]));
-      mean += std::fabs(static_cast<double>(loaded.weighted[j]));
-    }
-    const double count = static_cast<double>(loaded.elements);
-    const auto c1 = static_cast<float>(usual.c1 + signed_unit(random) * correction / count);
-    const auto c2 = rule_.centred ? static_cast<float>(usual.c2 + signed_unit(random) * mean / count) : 0.0f;
+    const Reach reach = reach_of_row();
+    const auto c1 = static_cast<float>(usual.c1 + signed_unit(random) * reach.correction);
+    const auto c2 = rule_.centred ? static_cast<float>(usual.c2 + signed_unit(random) * reach.mean) : 0.0f;
     const std::vector<std::byte> wrong = judge_.outputs(operands(row), c1, c2);
     return judge_.judge(operands(row), wrong, false).conforms;
   }
 
  private:
+  // The magnitudes of the terms that the unknowns are means, or sums, of; of the row that is loaded.
+  struct Reach {
+    double correction = 0, mean = 0;
+  };
+  Reach reach_of_row() const {
+    const search::NormGradientRow& loaded = judge_.row();
+    Reach reach;
+    for (std::size_t j = 0; j < static_cast<std::size_t>(loaded.elements); ++j) {
+      const double weighted = std::fabs(static_cast<double>(loaded.weighted[j]));
+      reach.correction += std::fabs(static_cast<double>(loaded.normalized[j])) * weighted;
+      reach.mean += weighted;
+    }
+    const double divisor = rule_.of_sums ? 1 : static_cast<double>(loaded.elements);
+    return {reach.correction / divisor, reach.mean / divisor};
+  }
+
+  // Other c1 and c2, which explain the whole row though no honest evaluation arrives at them.
+  void tell_beyond(std::int64_t row, std::span<const std::string_view> unknowns, Violation& violation) {
+    const auto usual = judge_.canonical_unknowns(operands(row));
+    const Reach reach = reach_of_row();
+    if (!std::isfinite(reach.correction + reach.mean) || !std::isfinite(usual.c1 + usual.c2)) return;
+    search::Box box{around(usual.c1, static_cast<float>(4 * reach.correction)), {0, 0}};
+    if (rule_.centred) box.second = around(usual.c2, static_cast<float>(4 * reach.mean));
+    tell_witness(search::witness_in(judge_.row(), box),
+                 {search::order_of(usual.c1), search::order_of(usual.c2)}, unknowns, violation);
+  }
+
   search::GradientOperands operands(std::int64_t row) const {
     const std::int64_t count = call_.hidden_size();
     search::GradientOperands result;

@@ -128,7 +128,7 @@ struct UnknownRange {
 // Why a unit does not conform, confirmed by exact arithmetic.
 struct Violation {
   std::string_view tensor;  // "out"
-  std::string_view kind;    // "rounding", "statistics", "interval", "mismatch"
+  std::string_view kind;    // "rounding", "scale", "statistics", "interval", "mismatch"
   std::string place;        // "row 3", "head 1 of row 3", "column 17"
   std::int64_t row = 0;     // of x; 0 for a gradient that has no rows
   std::vector<Element> elements;

@@ -115,6 +115,11 @@ class HeadJudge : public UnitJudge {
       return judge_.row().column_of(slot);
     };
     Violation violation = violation_of(verdict, kUnknown, column_of);
+    const float usual = judge_.canonical_root(x(head));
+    if (usual > 0 && std::isfinite(usual)) {
+      tell_witness(search::witness_in(judge_.row(), {around(usual), {0, 0}}), {search::order_of(usual), 0},
+                   kUnknown, violation);
+    }
     violation.tensor = "out";
     const std::int64_t heads = heads_of(call_);
     violation.row = head / heads;

@@ -1,6 +1,12 @@
 // What a search found, as a violation.
 #include "oracle/judged/search_violation.h"
 
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "oracle/formats.h"
+
 namespace normproof::oracle::judged {
 namespace {
 
@@ -24,6 +30,23 @@ Violation violation_of(const box_search::RowVerdict& verdict, std::span<const st
       ranges.push_back({unknowns[1], bits_at(box.second.low), bits_at(box.second.high)});
   }
   return violation;
+}
+
+void tell_witness(const std::optional<box_search::Point>& witness, const box_search::Point& usual,
+                  std::span<const std::string_view> unknowns, Violation& violation) {
+  if (!witness) return;
+  std::string text;
+  for (std::size_t i = 0; i < unknowns.size(); ++i) {
+    const box_search::Position found = i == 0 ? witness->first : witness->second;
+    const auto given = static_cast<double>(box_search::number_at(found));
+    const auto wanted = static_cast<double>(box_search::number_at(i == 0 ? usual.first : usual.second));
+    text +=
+        fmt::format("{}{} = {}", i == 0 ? "" : ", ", unknowns[i], value_text(DType::fp32, bits_at(found)));
+    if (std::fabs(given - wanted) > std::fabs(wanted) * 1e-6)
+      text += fmt::format(" ({:.6g} times what the canonical order gives)", given / wanted);
+  }
+  violation.kind = "scale";
+  violation.reason += fmt::format("; the whole row would be explained by {}", text);
 }
 
 std::vector<ColumnGroup> single_columns(const Call& call, const Policy&) {

@@ -1,6 +1,7 @@
 // What a search found, as a violation; and fp32 numbers out of packed tensors.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <functional>
 #include <span>
@@ -15,6 +16,22 @@ namespace normproof::oracle::judged {
 // Kind, reason, columns and window of a row, head or the like that does not conform.
 Violation violation_of(const box_search::RowVerdict& verdict, std::span<const std::string_view> unknowns,
                        const std::function<std::int64_t(std::int64_t)>& column_of = {});
+
+// Says in the violation which unknowns would explain the whole row, had an honest evaluation arrived at them;
+// `usual`: what the canonical order arrives at. The kind is then "scale".
+void tell_witness(const std::optional<box_search::Point>& witness, const box_search::Point& usual,
+                  std::span<const std::string_view> unknowns, Violation& violation);
+
+// From a quarter of a positive number to four times it; both ends are finite.
+inline box_search::Side around(float number) {
+  return {box_search::order_of(number / 4),
+          std::min(box_search::order_of(number * 4), box_search::kPlusInfinity - 1)};
+}
+// From number - reach to number + reach.
+inline box_search::Side around(float number, float reach) {
+  return {std::max(box_search::order_of(number - reach), box_search::kMinusInfinity + 1),
+          std::min(box_search::order_of(number + reach), box_search::kPlusInfinity - 1)};
+}
 
 // Element `index` of a tensor, or of the tensor's row.
 inline NamedBits named(std::string_view name, const Tensor& tensor, std::int64_t index) {

@@ -59,7 +59,8 @@ class Draw {
  private:
   void draw_shape() {
     hidden_ = draw_hidden(random_, demand_.max_hidden);
-    const std::int64_t rows = std::max(demand_.least_rows, random_.chance(1, 2) ? 1 : random_.between(1, demand_.max_rows));
+    const std::int64_t rows =
+        std::max(demand_.least_rows, random_.chance(1, 2) ? 1 : random_.between(1, demand_.max_rows));
     const std::int64_t multiple = demand_.hidden_multiple;
     hidden_ = std::max(hidden_ / multiple * multiple, multiple);
     shape_ = {rows, hidden_};

@@ -19,7 +19,7 @@ struct CaseDemand {
   std::int64_t least_rows = 1;  // wins over max_rows
   std::int64_t max_hidden = 4096;
   std::int64_t hidden_multiple = 1;  // wins over max_hidden
-  bool finite = false;  // no infinity and no NaN in the tensors
+  bool finite = false;               // no infinity and no NaN in the tensors
 };
 
 // Case `index` of a seed, the same on every machine: no outputs. Half of them are small (H 1 to 8), others

@@ -60,7 +60,7 @@ class Certificate:
     kind: str
     """"rounding": two elements (or one) that no single inverse RMS explains. "scale": one explains all elements, but no
     honest evaluation arrives at it. Of operations that are judged from given outputs alone, "rounding": a few elements that no
-    statistics explain together; "statistics": the stored mean or rstd is none that an honest evaluation arrives at; "interval":
+    statistics explain together; "scale": the same, but statistics that no honest evaluation arrives at would explain the row; "statistics": the stored mean or rstd is none that an honest evaluation arrives at; "interval":
     a sum over rows is none of the honest ones; "mismatch": the kept sum is another."""
     row: int
     elements: tuple[CertificateElement, ...]

@@ -172,6 +172,19 @@ def test_identify_names_what_explains_the_outputs():
     assert not found and "violation" in found.certificate and "closest" in str(found)
 
 
+def test_statistics_that_would_explain_the_row_are_told():
+    case = example("layer_norm", seed=4)
+    wrong = kernels.with_statistics(kernels.sample_variance)(*case.arguments())
+    small = next(case for case in normproof.cases("layer_norm", finite=True, max_hidden=8) if case.shape[-1] == 4)
+    result = normproof.check("layer_norm", policy="affine=fp32", **inputs_of(small),
+                             out=kernels.with_statistics(kernels.sample_variance)(*small.arguments()))
+    assert result.certificates[0].kind == "scale" and "the whole row would be explained by mean = " in result.certificate
+    assert "0.86" in result.certificate  # sqrt(3 / 4)
+    wrong.view("u2")[0, 0] ^= 64
+    result = normproof.check("layer_norm", policy="affine=fp32", **inputs_of(case), out=wrong)
+    assert result.certificates[0].kind == "rounding"
+
+
 def test_what_says_little_says_so():
     zeros = numpy.zeros((4, 8), BF16)
     result = normproof.check("layer_norm", x=zeros, weight=zeros[0], bias=zeros[0], out=zeros, epsilon=1e-5)

@@ -68,6 +68,10 @@ def in_activation(x, weight, bias, epsilon):
     return n if bias is None else (wide(n) + wide(bias)).astype(x.dtype)
 
 
+def plus_one(x, weight, bias, epsilon):
+    return layer_norm(x, None if weight is None else F(1) + wide(weight), bias, epsilon)[0]
+
+
 def with_statistics(mean_and_rstd):
     """A layer_norm whose statistics are wrong."""
     def wrong(x, weight, bias, epsilon):
@@ -175,6 +179,34 @@ def layer_backward(dy, x, weight, mean, rstd):
     return dx.astype(x.dtype), in_dtype(dweight, weight, x), in_dtype(dbias, weight, x)
 
 
+def fma(a, b, c):
+    """Products of fp32 numbers are exact in fp64; that their sums are rounded there first does not show in these cases."""
+    return (a.astype("f8") * b.astype("f8") + c.astype("f8")).astype(F)
+
+
+def rms_backward_with_fused_correction(dy, x, weight, rstd):
+    xh, wdy = normalized(x, None, rstd), weighted(dy, weight)
+    return (fma(-xh, mean_of(xh * wdy), wdy) * rstd).astype(x.dtype)
+
+
+def rms_backward_of_sums(dy, x, weight, rstd):
+    """As PyTorch on a GPU: H in the weight, 1 / H in rstd, the product with dy fused."""
+    hidden = F(x.shape[-1])
+    xh, factor = normalized(x, None, rstd), hidden * (numpy.ones_like(x[0], F) if weight is None else wide(weight))
+    total = (xh * weighted(dy, weight)).sum(-1, keepdims=True, dtype=F)
+    return (fma(factor, wide(dy), -(xh * total)) * (F(1) / hidden * rstd)).astype(x.dtype)
+
+
+def layer_backward_mean_first(dy, x, weight, mean, rstd):
+    xh, wdy = normalized(x, mean, rstd), weighted(dy, weight)
+    return (((wdy - mean_of(wdy)) - xh * mean_of(xh * wdy)) * rstd).astype(x.dtype)
+
+
+def layer_backward_together(dy, x, weight, mean, rstd):
+    xh, wdy = normalized(x, mean, rstd), weighted(dy, weight)
+    return ((wdy - (xh * mean_of(xh * wdy) + mean_of(wdy))) * rstd).astype(x.dtype)
+
+
 def no_mean_term(dy, x, weight, rstd):
     return (weighted(dy, weight) * rstd).astype(x.dtype)
 
@@ -252,6 +284,28 @@ def rope_in_activation(x, weight, cos, sin, epsilon):
     n = head_norm(x, None, epsilon).astype(x.dtype)
     n = wide(n) if weight is None else wide((wide(n) * wide(weight)).astype(x.dtype))
     return rotated(n, cos, sin, step=lambda value: value.astype(x.dtype).astype(F)).astype(x.dtype)
+
+
+def rope_of(norm):
+    def kernel(x, weight, cos, sin, epsilon):
+        f = wide(x)
+        w = None if weight is None else wide(weight)
+        return rotated(norm(f, root_of(mean_of(f * f), epsilon), w), cos, sin).astype(x.dtype)
+    return kernel
+
+
+product_first = rope_of(lambda f, root, w: f * root if w is None else (f * w) * root)
+factor_first = rope_of(lambda f, root, w: f * root if w is None else f * (root * w))
+norm_plus_one = rope_of(lambda f, root, w: f * root if w is None else (f * root) * (F(1) + w))
+
+
+def rope_as_nvcc_fuses(x, weight, cos, sin, epsilon):
+    """The first product of each sum of the source: a cos - b sin, a sin + b cos."""
+    n, half, c, s = head_norm(x, weight, epsilon), cos.shape[-1], wide(cos)[:, None], wide(sin)[:, None]
+    out, a, b = n.copy(), n[..., :half], n[..., half:2 * half]
+    out[..., :half] = fma(a, c, -(b * s))
+    out[..., half:2 * half] = fma(a, s, b * c)
+    return out.astype(x.dtype)
 
 
 def rotated_backwards(x, weight, cos, sin, epsilon):

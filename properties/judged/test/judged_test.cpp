@@ -120,6 +120,32 @@ TEST(JudgedOperations, CanonicalOutputsConformUnderEveryPolicyAndOneBitMoreDoesN
   EXPECT_GT(refused, tried / 5 * 6 / 10) << tried;
 }
 
+// What an axis says is done: its values differ in some output of fp32 or bf16 cases.
+TEST(JudgedOperations, EveryValueOfAnAxisChangesSomeOutput) {
+  for (const JudgedOperation* operation : judged_operations()) {
+    const Policy native = parse_policy(*operation, "native");
+    for (std::size_t axis = 0; axis < operation->axes.size(); ++axis) {
+      if (operation->axes[axis].of_statistics) continue;
+      for (std::size_t value = 1; value < operation->axes[axis].values.size(); ++value) {
+        Policy other = native;
+        other.values[axis] = value;
+        int differing = 0;
+        for (const DType dtype : {DType::fp32, DType::bf16}) {
+          for (int index = 0; index < 20; ++index) {
+            Call call = random_call(demand_of(*operation, dtype), 9, index);
+            if (find_tensor(*operation, "dresidual") != nullptr) call.tensors["dresidual"] = call.at("dy");
+            const auto outputs = outputs_of(*operation);
+            const Call first = with_canonical_outputs(call, native, outputs);
+            const Call second = with_canonical_outputs(call, other, outputs);
+            differing += first.at(outputs[0]).bytes != second.at(outputs[0]).bytes ? 1 : 0;
+          }
+        }
+        EXPECT_GT(differing, 0) << operation->name << " " << to_string(other);
+      }
+    }
+  }
+}
+
 TEST(JudgedOperations, FilesKeepACall) {
   const std::filesystem::path dump = std::filesystem::temp_directory_path() /
                                      ("normproof-judged-test-" + std::to_string(::getpid()) + ".safetensors");

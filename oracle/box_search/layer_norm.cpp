@@ -39,8 +39,10 @@ RowVerdict LayerNormJudge::judge(std::span<const std::byte> x, std::span<const s
   widen("out", out, rule_.activation, count_, got_);
   load(x);
   LayerNormWindow window = layer_norm_window(rule_, operands());
-  if (stored.mean) window.likely.first = position_of(*stored.mean);
-  if (stored.inverse_root) window.likely.second = position_of(*stored.inverse_root);
+  const auto is_exact = [](DType dtype) { return dtype == DType::fp32; };
+  if (stored.mean && is_exact(stored.mean_dtype)) window.likely.first = position_of(*stored.mean);
+  if (stored.inverse_root && is_exact(stored.inverse_root_dtype))
+    window.likely.second = position_of(*stored.inverse_root);
   return judge_row(row_, restricted(window.boxes, stored), window.likely, with_refutation);
 }
 

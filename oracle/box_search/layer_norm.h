@@ -48,6 +48,9 @@ struct LayerNormRule {
 struct StoredStatistics {
   std::optional<float> mean;
   std::optional<float> inverse_root;
+  // What each was rounded to: then any number that rounds to the stored one may have been computed with.
+  DType mean_dtype = DType::fp32;
+  DType inverse_root_dtype = DType::fp32;
 };
 
 // The row as the search reads it: arrays of fp32 numbers in whole blocks.

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "oracle/box_search/bound.h"
+#include "oracle/box_search/range.h"
 
 namespace normproof::oracle::box_search {
 namespace {
@@ -277,16 +278,35 @@ std::vector<Box> exact_layer_norm_window(const LayerNormRule& rule, std::span<co
 }
 
 std::vector<Box> restricted(const std::vector<Box>& window, const StoredStatistics& stored) {
-  const auto restrict = [](Side& side, const std::optional<float>& value) {
+  const auto restrict = [](Side& side, const std::optional<float>& value, DType dtype) {
     if (!value) return true;
     const Position position = position_of(*value);
-    if (!side.contains(position)) return false;
-    side = {position, position};
+    if (dtype == DType::fp32 || position == kNanPosition || side.low == kNanPosition) {
+      if (!side.contains(position)) return false;
+      side = {position, position};
+      return true;
+    }
+    // Rounding is monotone: what rounds to the value is a range.
+    const HardwareNumbers numbers(dtype);
+    const auto rounded = [&](std::int64_t p) {
+      float number = number_at(static_cast<Position>(p)), same = number;
+      numbers.round(number, same);
+      return position_of(number);
+    };
+    const std::int64_t last = std::int64_t{side.high};
+    const std::int64_t low =
+        first_where(side.low, last, [&](std::int64_t p) { return rounded(p) >= position; });
+    const std::int64_t beyond =
+        first_where(side.low, last, [&](std::int64_t p) { return rounded(p) > position; });
+    if (low >= beyond) return false;
+    side = {static_cast<Position>(low), static_cast<Position>(beyond - 1)};
     return true;
   };
   std::vector<Box> result;
   for (Box box : window) {
-    if (restrict(box.first, stored.mean)&& restrict(box.second, stored.inverse_root)) result.push_back(box);
+    if (restrict(box.first, stored.mean, stored.mean_dtype)&& restrict(box.second, stored.inverse_root,
+                                                                       stored.inverse_root_dtype))
+      result.push_back(box);
   }
   return result;
 }

@@ -24,11 +24,12 @@ constexpr TensorSpec kBias = {"bias",         Direction::in,
 constexpr TensorSpec kOut = {"out",        Direction::out,       Extent::elements, DTypeRule::activation,
                              Need::always, "the normalized rows"};
 constexpr TensorSpec kMean = {"mean",         Direction::out,
-                              Extent::row,    DTypeRule::fp32,
+                              Extent::row,    DTypeRule::activation_or_fp32,
                               Need::optional, "the mean of each row, where the kernel stores it"};
 constexpr TensorSpec kRstd = {
-    "rstd",          Direction::out, Extent::row,
-    DTypeRule::fp32, Need::optional, "the inverse deviation of each row, where the kernel stores it"};
+    "rstd",         Direction::out,
+    Extent::row,    DTypeRule::activation_or_fp32,
+    Need::optional, "the inverse deviation of each row, where the kernel stores it"};
 constexpr std::array kTensors = {kX, kWeightSpec, kBias, kOut, kMean, kRstd};
 constexpr std::array kFusedAddTensors = {
     kX,
@@ -196,8 +197,14 @@ class RowJudge : public UnitJudge {
   }
   search::StoredStatistics stored(std::int64_t row) const {
     search::StoredStatistics result;
-    if (const Tensor* mean = call_.find("mean")) result.mean = fp32_at(*mean, row);
-    if (const Tensor* rstd = call_.find("rstd")) result.inverse_root = fp32_at(*rstd, row);
+    if (const Tensor* mean = call_.find("mean")) {
+      result.mean = number_at(*mean, row);
+      result.mean_dtype = mean->dtype;
+    }
+    if (const Tensor* rstd = call_.find("rstd")) {
+      result.inverse_root = number_at(*rstd, row);
+      result.inverse_root_dtype = rstd->dtype;
+    }
     return result;
   }
   // What was stored, and what an honest evaluation stores.

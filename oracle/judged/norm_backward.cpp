@@ -26,10 +26,11 @@ constexpr TensorSpec kX = {"x",
                            DTypeRule::activation,
                            Need::always,
                            "the input of the forward pass"};
-constexpr TensorSpec kMean = {"mean",          Direction::in, Extent::row,
-                              DTypeRule::fp32, Need::always,  "the mean of each row that the kernel read"};
+constexpr TensorSpec kMean = {"mean",       Direction::in,
+                              Extent::row,  DTypeRule::activation_or_fp32,
+                              Need::always, "the mean of each row that the kernel read"};
 constexpr TensorSpec kRstd = {"rstd",       Direction::in,
-                              Extent::row,  DTypeRule::fp32,
+                              Extent::row,  DTypeRule::activation_or_fp32,
                               Need::always, "the inverse root or deviation of each row that the kernel read"};
 constexpr TensorSpec kDresidual = {"dresidual",      Direction::in,
                                    Extent::elements, DTypeRule::activation,
@@ -183,8 +184,8 @@ class RowJudge : public UnitJudge {
     result.gradient = call_.at("dy").row(row, count);
     result.x = call_.at("x").row(row, count);
     if (const Tensor* added = call_.find("dresidual")) result.added = added->row(row, count);
-    if (rule_.centred) result.mean = fp32_at(call_.at("mean"), row);
-    result.inverse_root = fp32_at(call_.at("rstd"), row);
+    if (rule_.centred) result.mean = number_at(call_.at("mean"), row);
+    result.inverse_root = number_at(call_.at("rstd"), row);
     return result;
   }
   std::span<const std::byte> got(std::int64_t row) const {
@@ -207,8 +208,8 @@ class ColumnJudge : public UnitJudge {
     rule_.centred = is_centred(call) && !rule_.of_bias;
     rule_.sum_depth = policy.bound("row_sum_depth");
     for (std::int64_t row = 0; row < call.rows(); ++row) {
-      if (rule_.centred) mean_.push_back(fp32_at(call.at("mean"), row));
-      if (!rule_.of_bias) root_.push_back(fp32_at(call.at("rstd"), row));
+      if (rule_.centred) mean_.push_back(number_at(call.at("mean"), row));
+      if (!rule_.of_bias) root_.push_back(number_at(call.at("rstd"), row));
     }
   }
 
@@ -249,7 +250,7 @@ class ColumnJudge : public UnitJudge {
     double reach = 0;
     for (std::int64_t row = 0; row < call_.rows(); ++row) reach += std::fabs(term(row, column));
     const Tensor total{DType::fp32, {1}, sum};
-    const auto wrong = static_cast<float>(fp32_at(total, 0) + signed_unit(random) * reach);
+    const auto wrong = static_cast<float>(number_at(total, 0) + signed_unit(random) * reach);
     std::vector<std::byte> packed(size_of(got_.dtype));
     store_bits(packed, got_.dtype, 0, bits_of(wrong));
     return judge(column, packed).conforms();

@@ -98,6 +98,7 @@ std::string subject_of(const Call& call) {
   std::string text = fmt::format("{} {}", operation.name, name_of(call.dtype()));
   for (const TensorSpec& spec : operation.tensors) {
     if (spec.dtype != DTypeRule::activation_or_fp32 || spec.direction == Direction::out) continue;
+    if (spec.extent == Extent::row) continue;
     const Tensor* tensor = call.find(spec.name);
     text += tensor == nullptr ? fmt::format(", no {}", spec.name)
                               : fmt::format(", {} {}", spec.name, name_of(tensor->dtype));

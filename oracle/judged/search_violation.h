@@ -9,6 +9,7 @@
 
 #include "corpus/case.h"
 #include "oracle/box_search/row_search.h"
+#include "oracle/exact.h"
 #include "oracle/judged/operation.h"
 
 namespace normproof::oracle::judged {
@@ -38,8 +39,8 @@ inline NamedBits named(std::string_view name, const Tensor& tensor, std::int64_t
   return {name, tensor.dtype, load_bits(tensor.bytes, tensor.dtype, index)};
 }
 
-inline float fp32_at(const Tensor& tensor, std::int64_t index) {
-  return std::bit_cast<float>(load_bits(tensor.bytes, DType::fp32, index));
+inline float number_at(const Tensor& tensor, std::int64_t index) {
+  return static_cast<float>(to_double(decode(tensor.dtype, load_bits(tensor.bytes, tensor.dtype, index))));
 }
 inline std::span<const std::byte> bytes_of(const Tensor* tensor) {
   return tensor == nullptr ? std::span<const std::byte>() : std::span<const std::byte>(tensor->bytes);

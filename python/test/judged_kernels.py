@@ -68,6 +68,16 @@ def in_activation(x, weight, bias, epsilon):
     return n if bias is None else (wide(n) + wide(bias)).astype(x.dtype)
 
 
+def statistics_in_activation(x, weight, bias, epsilon):
+    out, mean, rstd = layer_norm(x, weight, bias, epsilon)
+    return out, mean.astype(x.dtype), rstd.astype(x.dtype)
+
+
+def stores_the_next_rstd(x, weight, bias, epsilon):
+    out, mean, rstd = statistics_in_activation(x, weight, bias, epsilon)
+    return out, mean, (rstd.view("u2") + 1).astype("u2").view(rstd.dtype)
+
+
 def plus_one(x, weight, bias, epsilon):
     return layer_norm(x, None if weight is None else F(1) + wide(weight), bias, epsilon)[0]
 

@@ -112,6 +112,11 @@ TEST(LayerNormSearch, HonestRowsConform) {
     StoredStatistics stored;
     if (random.chance(1, 4)) stored.mean = honest.mean;
     if (random.chance(1, 4)) stored.inverse_root = root;
+    if (random.chance(1, 8)) {  // stored in T
+      std::vector<float> rounded = {honest.mean, root};
+      test::round_to_format(rounded, subject.rule.activation);
+      stored = {rounded[0], rounded[1], subject.rule.activation, subject.rule.activation};
+    }
     const std::vector<float> y = subject.plain(honest.mean, root);
     LayerNormJudge judge = subject.judge();
     const RowVerdict verdict = judge.judge(subject.input(), subject.output(y), stored);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -238,6 +239,10 @@ TEST(JudgedOperations, FailingCallsBecomeSmall) {
     require_valid(smallest, false);
     EXPECT_TRUE(has_a_large_x(smallest));
     EXPECT_LE(smallest.at("x").elements(), 2) << subject_of(smallest);
+    // Whatever fails, it ends.
+    const auto begin = std::chrono::steady_clock::now();
+    minimized(call, policy, [](const Call& candidate) { return candidate.hidden_size() >= 8; }, 60);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10)) << operation->name;
   }
 }
 

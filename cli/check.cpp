@@ -295,7 +295,8 @@ int check(const CheckOptions& options) {
     page.sections.push_back(error_section(file, error.what()));
     ++count;
   };
-  for (const std::string& file : options.files) {
+  const std::vector<std::string> calls = with_calls_of_models(options.files);
+  for (const std::string& file : calls) {
     try {
       FileReport report = check_file(file, options);
       ++(report.violates ? violating : conforming);
@@ -316,7 +317,7 @@ int check(const CheckOptions& options) {
     }
   }
   const std::string doubt = doubtful > 0 ? fmt::format(" (which says little of {})", doubtful) : "";
-  fmt::print("files: {}, conforming {}{}, violating {}", options.files.size(), conforming, doubt, violating);
+  fmt::print("files: {}, conforming {}{}, violating {}", calls.size(), conforming, doubt, violating);
   if (unreadable + not_run > 0) fmt::print(", not judged {}", unreadable + not_run);
   fmt::print("\n");
   page.title = "normproof check";

@@ -25,6 +25,7 @@ Action add_replay(CLI::App& command);
 Action add_explain(CLI::App& command);
 Action add_list(CLI::App& command);
 Action add_check(CLI::App& command);
+Action add_compare(CLI::App& command);
 Action add_identify(CLI::App& command);
 Action add_minimize(CLI::App& command);
 Action add_order(CLI::App& command);

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "corpus/case_json.h"
 #include "corpus/dump.h"
+#include "corpus/model_dump.h"
 #include "oracle/judged/call_files.h"
 
 namespace normproof {
@@ -27,6 +28,21 @@ std::optional<std::uint32_t> epsilon_bits(const JudgingOptions& options) {
   return bits;
 }
 
+// A dump; where there is no such file and the name is FILE#MODULE, a call of a dump of a model.
+Dump read_call(const std::string& file, const DumpOptions& options) {
+  const std::size_t module = file.rfind('#');
+  if (module == std::string::npos || std::filesystem::exists(file)) {
+    const SafetensorsFile opened = read_safetensors(file);
+    if (is_model_dump(opened)) {
+      throw SafetensorsError(file, "modules",
+                             fmt::format("this is a dump of a model: {}#{} is one of its calls", file,
+                                         modules_of(opened).front()));
+    }
+    return dump_from_safetensors(opened, options);
+  }
+  return read_module_call(read_safetensors(file.substr(0, module)), file.substr(module + 1), options).dump;
+}
+
 // Case and what the file demands of it.
 struct FileContents {
   Case test_case;
@@ -36,7 +52,7 @@ struct FileContents {
 FileContents read_file(const std::string& file, const JudgingOptions& options) {
   const auto epsilon = epsilon_bits(options);
   if (!is_case_file(file)) {
-    Dump dump = read_dump(file, {operation_from_name(options.operation), epsilon});
+    Dump dump = read_call(file, {operation_from_name(options.operation), epsilon});
     return {std::move(dump.test_case), {std::move(dump.policy), false}};
   }
   FileContents result;
@@ -124,6 +140,23 @@ void add_judging_options(CLI::App& command, JudgingOptions& options, bool with_p
   add_order_option(command, options.order);
   command.add_flag("--flush-to-zero", options.flush_to_zero,
                    "The kernel may flush subnormal fp32 results to zero");
+}
+
+std::vector<std::string> with_calls_of_models(const std::vector<std::string>& files) {
+  std::vector<std::string> calls;
+  for (const std::string& file : files) {
+    std::vector<std::string> modules;
+    try {
+      if (!is_case_file(file) && std::filesystem::exists(file)) {
+        const SafetensorsFile opened = read_safetensors(file);
+        if (is_model_dump(opened)) modules = modules_of(opened);
+      }
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): whoever reads it says why not
+    }
+    for (const std::string& module : modules) calls.push_back(file + "#" + module);
+    if (modules.empty()) calls.push_back(file);
+  }
+  return calls;
 }
 
 GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& options) {

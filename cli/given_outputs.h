@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "corpus/case.h"
 #include "oracle/policy.h"
@@ -34,9 +35,12 @@ struct GivenOutputs {
   bool canonical_of_file = false;  // the file demands the canonical order, whatever the options say
 };
 
-// Reads a case file (*.json) with outputs, or a dump (any other name; see DUMP.md). Throws UsageError for an
-// option that makes no sense, CaseError and SafetensorsError naming file and field, std::system_error where
-// the file cannot be read.
+// The same files; for a dump of a model "FILE#MODULE" of each of its calls. A file that cannot be read stays.
+std::vector<std::string> with_calls_of_models(const std::vector<std::string>& files);
+
+// Reads a case file (*.json) with outputs, or a dump (any other name; see DUMP.md), of a model one call:
+// FILE#MODULE. Throws UsageError for an option that makes no sense, CaseError and SafetensorsError naming
+// file and field, std::system_error where the file cannot be read.
 GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& options);
 
 // The same as a case with all its data, for shrinking and writing.

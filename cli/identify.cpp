@@ -50,7 +50,7 @@ int identify_files(const IdentifyOptions& options) {
     page.sections.push_back(error_section(file, error.what()));
     ++count;
   };
-  for (const std::string& file : options.files) {
+  for (const std::string& file : with_calls_of_models(options.files)) {
     try {
       if (is_given_call(file, options.judging)) {
         GivenCallReport report = identify_given_call(file, options.judging, options.rows);

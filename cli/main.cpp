@@ -41,6 +41,8 @@ constexpr Subcommand kSubcommands[] = {
      add_verify},
     {"replay", "Run cases from JSON files on a target and judge them", add_replay},
     {"check", "Judge outputs of any kernel, from dumps or case files, without running one", add_check},
+    {"compare", "Tell which norm of a model computes otherwise in one dump than in another, and why",
+     add_compare},
     {"identify", "Tell which rounding policy outputs, or a target, follow", add_identify},
     {"order", "Tell in which order a target adds the squares of a row, with a certificate", add_order},
     {"bound", "Tell the largest difference of two conforming kernels: the tolerance of a test", add_bound},

@@ -100,10 +100,10 @@ AnyVerdict judge_in_blocks(const Case& test_case, const CaseTensors& tensors, co
   return total;
 }
 
-}  // namespace
-
-RowSlice slice_rows(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
-                    std::int64_t first, std::int64_t count) {
+// `take(data, bytes of a row)` gives the bytes of the `count` rows.
+template <class Take>
+RowSlice slice_of(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
+                  std::int64_t count, const Take& take) {
   RowSlice slice;
   slice.test_case.operation = test_case.operation;
   slice.test_case.dtype = test_case.dtype;
@@ -117,14 +117,37 @@ RowSlice slice_rows(const Case& test_case, const CaseTensors& tensors, const Out
     if (!test_case.has_rows(role)) return data;
     const auto row_bytes =
         test_case.columns_of(role) * static_cast<std::int64_t>(size_of(test_case.dtype_of(role)));
-    return std::vector<std::byte>(data.begin() + first * row_bytes,
-                                  data.begin() + (first + count) * row_bytes);
+    return take(data, row_bytes);
   };
   for (const Role role : kRoles) {
     if (test_case.has_data(role)) slice.tensors[role] = rows_of(role, tensors[role]);
     if (test_case.has_output(role)) slice.outputs[role] = rows_of(role, outputs[role]);
   }
   return slice;
+}
+
+}  // namespace
+
+RowSlice slice_rows(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
+                    std::int64_t first, std::int64_t count) {
+  return slice_of(test_case, tensors, outputs, count,
+                  [&](const std::vector<std::byte>& data, std::int64_t row_bytes) {
+                    return std::vector<std::byte>(data.begin() + first * row_bytes,
+                                                  data.begin() + (first + count) * row_bytes);
+                  });
+}
+
+RowSlice select_rows(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
+                     std::span<const std::int64_t> rows) {
+  return slice_of(test_case, tensors, outputs, static_cast<std::int64_t>(rows.size()),
+                  [&](const std::vector<std::byte>& data, std::int64_t row_bytes) {
+                    std::vector<std::byte> selected;
+                    selected.reserve(rows.size() * static_cast<std::size_t>(row_bytes));
+                    for (const std::int64_t row : rows)
+                      selected.insert(selected.end(), data.begin() + row * row_bytes,
+                                      data.begin() + (row + 1) * row_bytes);
+                    return selected;
+                  });
 }
 
 oracle::WitnessVerdict judge_witness_rows(const Case& test_case, const CaseTensors& tensors,

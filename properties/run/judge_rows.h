@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,9 @@ struct RowSlice {
 // Requires 0 <= first, 0 <= count, first + count <= rows. The slice has rank 2.
 RowSlice slice_rows(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                     std::int64_t first, std::int64_t count);
+// The rows of these numbers, in this order.
+RowSlice select_rows(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
+                     std::span<const std::int64_t> rows);
 
 struct JudgeRowsOptions {
   int threads = 1;

@@ -14,6 +14,8 @@ speaks DLPack or the buffer protocol; those on a device are copied.
     intervals for given inputs, between which numbers each output lies
     order     in which order a function adds the squares of a row, with a certificate
     cases     inputs that break norm kernels
+    watch     a model's norms while it runs: whose arithmetic is each? With a dump for
+    compare   which norm computes otherwise in one dump than in another, although its inputs agree, and why
     normproof.testing.tolerance         rtol and atol that never reject a conforming kernel
     normproof.testing.assert_conforms   a property test of a function
     normproof.promises                  batch invariance, determinism, the same bits in all layouts, of two functions
@@ -25,17 +27,19 @@ from normproof._core import __version__
 from normproof._cases import Case, cases, read_case
 from normproof._functions import check, expected, explain, identify, policies, run, write_dump
 from normproof._judged import JUDGED_OPERATIONS
+from normproof._model import ComparedNorm, ModelComparison, Watched, WatchedNorm, compare
 from normproof._order import KINDS as ORDER_KINDS, Order, order
 from normproof._program import cmake_dir, include_dir
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
                                 Mismatch, NamedPolicy, Outputs, RowGroup, ViolationError)
 from normproof._takes import NotTakenError, Takes
 from normproof._tensors import DTYPES, OPERATIONS, from_bits
+from normproof._watch import watch
 
 __all__ = [
-    "Bound", "Case", "Certificate", "CertificateElement", "CheckResult", "DTYPES", "Explanation", "Identification", "JUDGED_OPERATIONS",
-    "LoosePolicy", "Mismatch", "NamedPolicy", "NoBoundError", "NotTakenError", "OPERATIONS", "ORDER_KINDS", "Order", "Outputs", "PairBound",
-    "RowGroup", "Takes", "ViolationError",
-    "__version__", "bound", "cases", "check", "cmake_dir", "expected", "explain", "from_bits", "identify", "include_dir", "intervals",
-    "order", "policies", "read_case", "run", "write_dump",
+    "Bound", "Case", "Certificate", "CertificateElement", "CheckResult", "ComparedNorm", "DTYPES", "Explanation", "Identification",
+    "JUDGED_OPERATIONS", "LoosePolicy", "Mismatch", "ModelComparison", "NamedPolicy", "NoBoundError", "NotTakenError", "OPERATIONS",
+    "ORDER_KINDS", "Order", "Outputs", "PairBound", "RowGroup", "Takes", "ViolationError", "Watched", "WatchedNorm",
+    "__version__", "bound", "cases", "check", "cmake_dir", "compare", "expected", "explain", "from_bits", "identify", "include_dir", "intervals",
+    "order", "policies", "read_case", "run", "watch", "write_dump",
 ]

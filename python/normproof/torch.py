@@ -11,6 +11,8 @@ x and residual are ``[..., H]`` in bf16, fp16 or fp32, weight is ``[H]`` in that
 number on x's device; scales are ``[..., 1]`` in fp32; dtype is an fp8 dtype (torch.float8_e4m3fn). The ops work under torch.compile and in CUDA graphs: they
 launch on the current stream and wait for nothing. They have no gradients.
 
+``watch`` records and judges a model's norms, with any torch; the ops need 2.4 or newer.
+
 On a GPU they need libkernels_cuda.so of a build with CUDA (`cmake --preset release-cuda`, target kernels_cuda), named by the
 environment variable NORMPROOF_KERNELS_CUDA.
 """
@@ -18,15 +20,40 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import Optional
+from typing import Any, ContextManager, Iterable, Optional, Union
 
 import torch  # type: ignore[import-not-found, unused-ignore]
 
-from normproof import _core
+from normproof import _core, _watch
+from normproof._model import Watched
+from normproof._types import Policy
 
 # As in kernels/normproof_kernels.h.
-_DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2, torch.float8_e4m3fn: 3, torch.float8_e5m2: 4,
-           torch.float8_e4m3fnuz: 5, torch.float8_e5m2fnuz: 6}
+_DTYPES = {getattr(torch, name): number for number, name in enumerate(
+    ("float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")) if hasattr(torch, name)}
+
+
+def watch(model: Any, *, dump: "Union[str, os.PathLike[str], None]" = None, classes: "Union[str, Iterable[str]]" = _watch.CLASSES,
+          names: "Union[str, Iterable[str]]" = _watch.NAMES, rows: int = 32, calls: int = 4,
+          policy: Optional[Policy] = None) -> "ContextManager[Watched]":
+    """Records and judges what a model's norms compute while the block runs:
+
+        with normproof.torch.watch(model, dump="eager.safetensors") as watched:
+            model(tokens)
+        print(watched)
+
+    model: a module; its norms are those whose class matches one of the patterns `classes`, or whose name's last part matches one of
+        `names`. They may be called with x, or with x and a residual, as vLLM's are.
+    dump: a file for ``normproof compare``, ``check`` and ``identify``, with one call for each norm.
+    rows, calls: so many rows of each of a norm's first calls are kept, evenly spaced, which bounds the memory.
+    policy: what every norm is to follow; None: each norm's is named, and the result is true where all have one.
+
+    Nothing is changed in the model; a compiled one breaks its graph at each norm. What is not judged, such as norms with a bias, is
+    listed with the reason.
+    """
+    compiler = getattr(torch, "compiler", None)
+    wrap = getattr(compiler, "disable", lambda hook: hook)
+    return _watch.watch(model, dump=dump, classes=classes, names=names, rows=rows, calls=calls, policy=policy, wrap=wrap)
 
 
 @functools.cache
@@ -139,28 +166,33 @@ def _fused_dynamically_quantized(x: torch.Tensor, residual: torch.Tensor, weight
     return _dynamically_quantized(x, weight, epsilon, dtype)
 
 
-_library = torch.library.Library("normproof", "DEF")
-for _schema, _function, _meta in (
-        ("rms_norm(Tensor x, Tensor? weight, float epsilon) -> Tensor", _rms_norm, _like_x),
-        ("fused_add_rms_norm(Tensor(a!) x, Tensor(b!) residual, Tensor? weight, float epsilon) -> ()",
-         _fused_add_rms_norm, _nothing),
-        ("rms_norm_static_fp8_quant(Tensor x, Tensor? weight, Tensor scale, float epsilon, ScalarType? dtype=None) -> Tensor",
-         _rms_norm_static_fp8_quant, _quantized),
-        ("fused_add_rms_norm_static_fp8_quant(Tensor x, Tensor(a!) residual, Tensor? weight, Tensor scale, float epsilon, "
-         "ScalarType? dtype=None) -> Tensor", _fused_add_rms_norm_static_fp8_quant, _fused_quantized),
-        ("rms_norm_dynamic_quant(Tensor x, Tensor? weight, float epsilon, ScalarType? dtype=None) -> (Tensor, Tensor)",
-         _rms_norm_dynamic_quant, _dynamically_quantized),
-        ("fused_add_rms_norm_dynamic_quant(Tensor x, Tensor(a!) residual, Tensor? weight, float epsilon, "
-         "ScalarType? dtype=None) -> (Tensor, Tensor)", _fused_add_rms_norm_dynamic_quant, _fused_dynamically_quantized)):
-    _library.define(_schema)
-    _name = _schema.partition("(")[0]
-    _library.impl(_name, _function, "CPU")
-    _library.impl(_name, _function, "CUDA")
-    torch.library.register_fake(f"normproof::{_name}", _meta, lib=_library)
+_OPERATIONS = (
+    ("rms_norm(Tensor x, Tensor? weight, float epsilon) -> Tensor", _rms_norm, _like_x),
+    ("fused_add_rms_norm(Tensor(a!) x, Tensor(b!) residual, Tensor? weight, float epsilon) -> ()",
+     _fused_add_rms_norm, _nothing),
+    ("rms_norm_static_fp8_quant(Tensor x, Tensor? weight, Tensor scale, float epsilon, ScalarType? dtype=None) -> Tensor",
+     _rms_norm_static_fp8_quant, _quantized),
+    ("fused_add_rms_norm_static_fp8_quant(Tensor x, Tensor(a!) residual, Tensor? weight, Tensor scale, float epsilon, "
+     "ScalarType? dtype=None) -> Tensor", _fused_add_rms_norm_static_fp8_quant, _fused_quantized),
+    ("rms_norm_dynamic_quant(Tensor x, Tensor? weight, float epsilon, ScalarType? dtype=None) -> (Tensor, Tensor)",
+     _rms_norm_dynamic_quant, _dynamically_quantized),
+    ("fused_add_rms_norm_dynamic_quant(Tensor x, Tensor(a!) residual, Tensor? weight, float epsilon, "
+     "ScalarType? dtype=None) -> (Tensor, Tensor)", _fused_add_rms_norm_dynamic_quant, _fused_dynamically_quantized))
 
-rms_norm = torch.ops.normproof.rms_norm.default
-fused_add_rms_norm = torch.ops.normproof.fused_add_rms_norm.default
-rms_norm_static_fp8_quant = torch.ops.normproof.rms_norm_static_fp8_quant.default
-fused_add_rms_norm_static_fp8_quant = torch.ops.normproof.fused_add_rms_norm_static_fp8_quant.default
-rms_norm_dynamic_quant = torch.ops.normproof.rms_norm_dynamic_quant.default
-fused_add_rms_norm_dynamic_quant = torch.ops.normproof.fused_add_rms_norm_dynamic_quant.default
+if hasattr(torch.library, "register_fake") and hasattr(torch, "float8_e4m3fn"):
+    _library = torch.library.Library("normproof", "DEF")
+    for _schema, _function, _meta in _OPERATIONS:
+        _library.define(_schema)
+        _name = _schema.partition("(")[0]
+        _library.impl(_name, _function, "CPU")
+        _library.impl(_name, _function, "CUDA")
+        torch.library.register_fake(f"normproof::{_name}", _meta, lib=_library)
+    rms_norm = torch.ops.normproof.rms_norm.default
+    fused_add_rms_norm = torch.ops.normproof.fused_add_rms_norm.default
+    rms_norm_static_fp8_quant = torch.ops.normproof.rms_norm_static_fp8_quant.default
+    fused_add_rms_norm_static_fp8_quant = torch.ops.normproof.fused_add_rms_norm_static_fp8_quant.default
+    rms_norm_dynamic_quant = torch.ops.normproof.rms_norm_dynamic_quant.default
+    fused_add_rms_norm_dynamic_quant = torch.ops.normproof.fused_add_rms_norm_dynamic_quant.default
+else:
+    def __getattr__(name: str) -> Any:
+        raise AttributeError(f"normproof.torch.{name}: torch 2.4 or newer is needed for the ops, this is {torch.__version__}")

@@ -35,6 +35,7 @@
 #include "python/src/call.h"
 #include "python/src/judged.h"
 #include "python/src/kernels_library.h"
+#include "python/src/model.h"
 #include "python/src/numpy_bytes.h"
 #include "python/src/order.h"
 
@@ -450,6 +451,8 @@ NB_MODULE(_core, module) {
       std::rethrow_exception(error);
     } catch (const CaseError& refused) {
       PyErr_SetString(PyExc_ValueError, refused.what());
+    } catch (const SafetensorsError& refused) {
+      PyErr_SetString(PyExc_ValueError, refused.what());
     } catch (const std::system_error& failed) {
       PyErr_SetString(PyExc_OSError, failed.what());
     }
@@ -533,6 +536,7 @@ NB_MODULE(_core, module) {
             return case_to_json(whole_case(call), {policy, canonical});
           },
           nb::arg("policy") = nb::none(), nb::arg("canonical") = false, kStandardFloats);
+  bind_model(module);
   module.def("describe", &describe, nb::arg("object").none());
   module.def("make_call", &make_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight_dtype").none(),
              nb::arg("quantized_dtype").none(), nb::arg("fp32_output"), nb::arg("fp32_residual"),

@@ -1,0 +1,115 @@
+// `normproof compare A B`: which norm of a model computes otherwise in one dump than in another, although its
+// inputs agree, and why?
+#include "properties/run/compare_models.h"
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <thread>
+
+#include "cli/commands.h"
+#include "cli/exit_codes.h"
+#include "cli/output_files.h"
+#include "cli/result_json.h"
+#include "corpus/safetensors.h"
+#include "properties/run/report_text.h"
+
+namespace normproof {
+namespace {
+
+struct CompareOptions {
+  std::string one, other, json;
+  int threads = 1;
+};
+
+ResultJson json_of(const NormSide& side) {
+  if (!side.asked) return nullptr;
+  ResultJson entry = {{"policy", nullptr}, {"names", side.names}};
+  if (side.policy) entry["policy"] = axes_text(*side.policy);
+  if (!side.why_none.empty()) entry["why_none"] = side.why_none;
+  return entry;
+}
+
+ResultJson json_of(const ComparedNorm& norm, const std::array<std::string, 2>& names) {
+  ResultJson entry = {{"module", norm.module},
+                      {"subject", norm.subject},
+                      {"difference", name_of(norm.difference)},
+                      {"is_arithmetic", is_arithmetic(norm.difference)},
+                      {"rows", norm.rows},
+                      {"same_inputs", norm.same_inputs},
+                      {"different", norm.different},
+                      {"sides", ResultJson::array()},
+                      {"text", to_text(norm, names)}};
+  for (const NormSide& side : norm.sides) entry["sides"].push_back(json_of(side));
+  if (norm.shift) {
+    entry["shift_of_r"] = {{"larger", norm.shift->larger},
+                           {"smaller", norm.shift->smaller},
+                           {"greatest_ulp", norm.shift->greatest},
+                           {"one_sided", norm.shift->one_sided()}};
+  }
+  return entry;
+}
+
+ResultJson json_of(const ModelComparison& found, const std::array<std::string, 2>& names) {
+  const auto module_of = [&](const std::optional<std::size_t>& norm) -> ResultJson {
+    return norm ? ResultJson(found.norms[*norm].module) : nullptr;
+  };
+  ResultJson result = result_document("compare");
+  result.update({{"files", names},
+                 {"rows", found.rows},
+                 {"same_inputs", found.same_inputs},
+                 {"first", module_of(found.first)},
+                 {"first_other_inputs", module_of(found.first_other_inputs)},
+                 {"norms", ResultJson::array()},
+                 {"not_compared", found.not_compared}});
+  for (const ComparedNorm& norm : found.norms) result["norms"].push_back(json_of(norm, names));
+  return result;
+}
+
+int compare(const CompareOptions& options) {
+  const std::array<std::string, 2> names = {options.one, options.other};
+  ModelComparison found;
+  try {
+    found = compare_models(read_model_dump(options.one), read_model_dump(options.other), options.threads);
+  } catch (const SafetensorsError& error) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    return kUsageError;
+  } catch (const std::system_error& error) {
+    fmt::print(stderr, "normproof: {}\n", error.what());
+    return kCouldNotRun;
+  }
+  fmt::print("{}", to_text(found, names));
+  if (found.norms.empty()) fmt::print("the two have no row of any norm in common: nothing was compared\n");
+  if (found.first) {
+    fmt::print("one norm alone: {0} check '{1}#MODULE', {0} identify '{1}#MODULE'\n", program_name(),
+               options.other);
+  }
+  const int exit_code = found.norms.empty() ? kCouldNotRun : found.first ? kViolationFound : kAllGood;
+  ResultJson result = json_of(found, names);
+  result["exit_code"] = exit_code;
+  return exit_code_after_writing(exit_code, {{options.json, [&] { write_result(options.json, result); }}});
+}
+
+}  // namespace
+
+Action add_compare(CLI::App& command) {
+  const auto options = std::make_shared<CompareOptions>();
+  options->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  command
+      .add_option("one", options->one,
+                  "A dump of a model's norms (*.safetensors), as normproof.torch.watch writes it")
+      ->required();
+  command.add_option("other", options->other, "Another: of another engine, version, or way to run the model")
+      ->required();
+  command.add_option("--json", options->json, "Write what was found to this file");
+  command.add_option("--jobs,--threads", options->threads, "Threads that compare norms")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  return [options] { return compare(*options); };
+}
+
+}  // namespace normproof

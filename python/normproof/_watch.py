@@ -1,0 +1,153 @@
+"""Watching a model's norm modules, whatever made them: anything with ``named_modules`` whose modules have torch's forward hooks."""
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import math
+import os
+from typing import Any, Callable, Iterable, Iterator, Optional, Union
+
+from normproof._model import Watched
+from normproof._tensors import OPERATIONS
+from normproof._types import Policy
+
+CLASSES = ("*RMSNorm*", "*LayerNorm*")
+NAMES = ("*norm",)
+
+# Classes that are called LayerNorm and subtract no mean.
+_RMS_CLASSES = ("*RMS*", "*T5LayerNorm*", "Pop2PianoLayerNorm", "Pix2StructLayerNorm", "SwitchTransformersLayerNorm", "UdopLayerNorm")
+_EPSILONS = ("variance_epsilon", "eps", "epsilon", "norm_eps", "rms_norm_eps", "layer_norm_epsilon")
+_WEIGHTS = ("weight", "scale", "gamma")
+# What torch.nn.RMSNorm adds where it is told nothing: torch.finfo(x.dtype).eps.
+_USUAL_EPSILON = {"bf16": math.ldexp(1, -7), "fp16": math.ldexp(1, -10), "fp32": math.ldexp(1, -23)}
+# What wrappers put before a module's name.
+_WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+
+
+def _matches(name: str, patterns: "tuple[str, ...]") -> bool:
+    return any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+
+
+def _plain_name(name: str) -> str:
+    for wrapper in _WRAPPERS:
+        name = name.replace(wrapper, "")
+    return name.removeprefix("module.") or "(model)"
+
+
+def norm_modules(model: Any, classes: "tuple[str, ...]", names: "tuple[str, ...]") -> "dict[str, Any]":
+    """The modules whose class, or whose name's last part, matches a pattern; of one within another the inner."""
+    found = {name: module for name, module in model.named_modules()
+             if _matches(type(module).__name__, classes) or _matches(name.rpartition(".")[2], names)}
+    return {_plain_name(name): module for name, module in found.items()
+            if not any(other.startswith(name + ".") for other in found if other != name)}
+
+
+def _operation(module: Any, residual: bool) -> str:
+    """Raises ValueError where no operation stands for the module."""
+    name = type(module).__name__
+    subtracts = _matches(name, ("*LayerNorm*",)) and not _matches(name, _RMS_CLASSES)
+    biased = getattr(module, "bias", None) is not None
+    operation = ("fused_add_" if residual else "") + ("layer_norm" if subtracts or biased else "rms_norm")
+    if operation not in OPERATIONS or biased:
+        raise ValueError(f"{name}: {'a norm with a bias' if biased else operation} is not judged")
+    return operation
+
+
+def _epsilon(module: Any, dtype: str) -> float:
+    for name in _EPSILONS:
+        if hasattr(module, name):
+            value = getattr(module, name)
+            return _USUAL_EPSILON[dtype] if value is None else float(value)
+    raise ValueError(f"{type(module).__name__}: has none of {', '.join(_EPSILONS)}")
+
+
+def _weight(module: Any) -> Any:
+    for name in _WEIGHTS:
+        value = getattr(module, name, None)
+        if hasattr(value, "shape"):
+            return value
+    return None
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype") and len(value.shape) >= 1
+
+
+class _Hooks:
+    """Of one module: what is done before and after its calls."""
+
+    def __init__(self, watched: Watched, name: str, module: Any) -> None:
+        self.watched, self.name, self.module = watched, name, module
+        self._taken: "list[Any]" = []
+
+    def before(self, module: Any, arguments: "tuple[Any, ...]", keywords: "Optional[dict[str, Any]]" = None) -> None:
+        self._taken.clear()  # of a call that raised
+        tensors = [value for value in (*arguments, *(keywords or {}).values()) if _is_tensor(value)]
+        if self.name in self.watched.not_judged:
+            return
+        if not tensors or len(tensors) > 2 or tuple(tensors[0].shape) != tuple(tensors[-1].shape):
+            self.watched.not_judged[self.name] = f"{type(module).__name__}: expected x, or x and a residual, got {len(tensors)} tensors"
+            return
+        try:
+            self._taken.append(self.watched.before(self.name, *tensors))
+        except (TypeError, ValueError) as error:
+            self.watched.not_judged[self.name] = str(error)
+
+    def after(self, module: Any, arguments: "tuple[Any, ...]", returned: Any) -> None:
+        taken = self._taken.pop() if self._taken else None
+        if taken is None:
+            return
+        residual = "residual" in taken
+        outputs = tuple(returned) if isinstance(returned, (tuple, list)) else (returned,)
+        try:
+            if len(outputs) != (2 if residual else 1) or not all(map(_is_tensor, outputs)):
+                raise ValueError(f"{type(module).__name__}: expected {'(out, residual)' if residual else 'a tensor'} from it, got "
+                                 f"{len(outputs)} of {type(returned).__name__}")
+            operation: Any = _operation(module, residual)
+            self.watched.after(self.name, operation, taken, epsilon=_epsilon(module, taken["x"].dtype), weight=_weight(module),
+                               **dict(zip(("out", "residual_out"), outputs)))
+        except (TypeError, ValueError) as error:
+            self.watched.not_judged[self.name] = str(error)
+
+
+def _hook(module: Any, hooks: _Hooks, wrap: Callable[[Any], Any]) -> "list[Any]":
+    """Handles to remove them by. Old torch has no keywords for hooks: what is given by keyword is then not seen."""
+    try:
+        before = module.register_forward_pre_hook(wrap(hooks.before), with_kwargs=True)
+    except TypeError:
+        before = module.register_forward_pre_hook(wrap(hooks.before))
+    return [before, module.register_forward_hook(wrap(hooks.after))]
+
+
+def _patterns(name: str, patterns: "Union[str, Iterable[str]]") -> "tuple[str, ...]":
+    made = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    if not all(isinstance(pattern, str) for pattern in made):
+        raise TypeError(f"{name}: expected patterns as \"*RMSNorm*\", got {made!r}")
+    return made
+
+
+@contextlib.contextmanager
+def watch(model: Any, *, dump: "Union[str, os.PathLike[str], None]" = None, classes: "Union[str, Iterable[str]]" = CLASSES,
+          names: "Union[str, Iterable[str]]" = NAMES, rows: int = 32, calls: int = 4, policy: Optional[Policy] = None,
+          wrap: Callable[[Any], Any] = lambda hook: hook) -> "Iterator[Watched]":
+    """As ``normproof.torch.watch``, for any model with ``named_modules`` whose modules have torch's forward hooks. `wrap`: around
+    each hook."""
+    watched = Watched(rows, calls, policy)
+    modules = norm_modules(model, _patterns("classes", classes), _patterns("names", names))
+    if not modules:
+        raise ValueError(f"model: expected a module whose class matches {classes!r} or whose name matches {names!r}, got none in "
+                         f"{type(model).__name__}")
+    handles: "list[Any]" = []
+    try:
+        for name, module in modules.items():
+            handles += _hook(module, _Hooks(watched, name, module), wrap)
+        yield watched
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name in modules:
+        if name not in watched._recorded:
+            watched.not_judged.setdefault(name, "did not run")
+    watched.judge()
+    if dump is not None:
+        watched.write(dump)

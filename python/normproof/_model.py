@@ -99,7 +99,8 @@ def _digests(tensors: "dict[str, Any]") -> int:
 class _Recorded:
     """What is kept of one module."""
     operation: str
-    epsilon: float
+    epsilons: "tuple[float, ...]"
+    """The epsilon, or all that it may be."""
     weight: Optional[Bits]
     tensors: "dict[str, list[Bits]]" = field(default_factory=lambda: collections.defaultdict(list))
     places: "list[tuple[int, int]]" = field(default_factory=list)
@@ -108,13 +109,13 @@ class _Recorded:
     recorded_calls: int = 0
     rows: int = 0
 
-    def has_parameters(self, weight: Any, epsilon: float) -> bool:
+    def has_parameters(self, weight: Any, epsilons: "tuple[float, ...]") -> bool:
         import numpy
-        if (weight is None) != (self.weight is None) or float(epsilon) != self.epsilon:
+        if (weight is None) != (self.weight is None) or epsilons != self.epsilons:
             return False
         return self.weight is None or bool(numpy.array_equal(_take("weight", weight, None).array, self.weight.array))
 
-    def call(self) -> "_core.Call":
+    def call(self, epsilon: float) -> "_core.Call":
         import numpy
 
         def whole(name: str) -> Any:
@@ -125,7 +126,7 @@ class _Recorded:
                 raise TypeError(f"{name}: expected one dtype in all calls, got {', '.join(sorted({part.dtype for part in parts}))}")
             return Bits(numpy.concatenate([part.array for part in parts]), parts[0].dtype)
         outputs = {name: whole(name) for name in output_names(self.operation)}
-        return _call_with_outputs(self.operation, whole("x"), self.weight, whole("residual"), None, self.epsilon, **outputs)
+        return _call_with_outputs(self.operation, whole("x"), self.weight, whole("residual"), None, epsilon, **outputs)
 
 
 @dataclass(frozen=True)
@@ -184,18 +185,20 @@ class Watched:
         taken |= {name: _take(name, value, rows) for name, value in inputs.items()}
         return taken
 
-    def after(self, module: str, operation: Operation, taken: "dict[str, Any]", *, epsilon: float, weight: Any = None,
-              **outputs: Any) -> None:
-        """What the call made of them: `out` and, where the operation has them, `residual_out` and `scales`."""
+    def after(self, module: str, operation: Operation, taken: "dict[str, Any]", *, epsilon: "float | tuple[float, ...]",
+              weight: Any = None, **outputs: Any) -> None:
+        """What the call made of them: `out` and, where the operation has them, `residual_out` and `scales`. `epsilon`: several where
+        the outputs are to tell which it is."""
+        epsilons = tuple(map(float, epsilon)) if isinstance(epsilon, tuple) else (float(epsilon),)
         seen = self._recorded.get(module)
         if seen is None:
-            seen = _Recorded(require_operation(operation), float(epsilon), None if weight is None else _take("weight", weight, None),
+            seen = _Recorded(require_operation(operation), epsilons, None if weight is None else _take("weight", weight, None),
                              calls=1, rows=taken["total"])
             self._recorded[module] = seen
         if seen.operation != operation:
             self.not_judged[module] = f"is called as {seen.operation} and as {operation}"
             return
-        if seen.places and not seen.has_parameters(weight, epsilon):
+        if seen.places and not seen.has_parameters(weight, epsilons):
             return  # trained meanwhile: one call has one weight
         for name in ("x", "residual"):
             if name in taken:
@@ -221,15 +224,16 @@ class Watched:
         for module, recorded in self._recorded.items():
             if module in self.not_judged:
                 continue
-            try:
-                call = recorded.call()
-            except (TypeError, ValueError) as error:
-                self.not_judged[module] = str(error)
-                continue
             if not recorded.places:
                 self.not_judged[module] = "no rows"
                 continue
-            found = identify_call(call, make_policy("native"))
+            try:
+                calls = [recorded.call(epsilon) for epsilon in recorded.epsilons]
+            except (TypeError, ValueError) as error:
+                self.not_judged[module] = str(error)
+                continue
+            tried = [(call, identify_call(call, make_policy("native"))) for call in calls]
+            call, found = next((each for each in tried if each[1].identified), tried[0])
             demanded = self._demanded or make_policy(found.policy if found.identified else "native")
             norms.append(WatchedNorm(module, recorded.operation, len(recorded.places), recorded.rows, recorded.calls, found,
                                      check_call(call, demanded), call, tuple(recorded.places), tuple(recorded.digests)))

@@ -18,10 +18,15 @@ NAMES = ("*norm",)
 _RMS_CLASSES = ("*RMS*", "*T5LayerNorm*", "Pop2PianoLayerNorm", "Pix2StructLayerNorm", "SwitchTransformersLayerNorm", "UdopLayerNorm")
 _EPSILONS = ("variance_epsilon", "eps", "epsilon", "norm_eps", "rms_norm_eps", "layer_norm_epsilon")
 _WEIGHTS = ("weight", "scale", "gamma")
-# What torch.nn.RMSNorm adds where it is told nothing: torch.finfo(x.dtype).eps.
+# What torch.nn.RMSNorm adds where it is told nothing: torch.finfo(x.dtype).eps, as its documentation has it, or that of the dtype
+# in which it computes. Its outputs tell.
 _USUAL_EPSILON = {"bf16": math.ldexp(1, -7), "fp16": math.ldexp(1, -10), "fp32": math.ldexp(1, -23)}
 # What wrappers put before a module's name.
 _WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+
+
+class _NotJudged(Exception):
+    """Why nothing is said of a module."""
 
 
 def _matches(name: str, patterns: "tuple[str, ...]") -> bool:
@@ -43,22 +48,22 @@ def norm_modules(model: Any, classes: "tuple[str, ...]", names: "tuple[str, ...]
 
 
 def _operation(module: Any, residual: bool) -> str:
-    """Raises ValueError where no operation stands for the module."""
+    """Raises _NotJudged where no operation stands for the module."""
     name = type(module).__name__
     subtracts = _matches(name, ("*LayerNorm*",)) and not _matches(name, _RMS_CLASSES)
     biased = getattr(module, "bias", None) is not None
     operation = ("fused_add_" if residual else "") + ("layer_norm" if subtracts or biased else "rms_norm")
     if operation not in OPERATIONS or biased:
-        raise ValueError(f"{name}: {'a norm with a bias' if biased else operation} is not judged")
+        raise _NotJudged(f"{name}: {'a norm with a bias' if biased else operation} is not judged")
     return operation
 
 
-def _epsilon(module: Any, dtype: str) -> float:
+def _epsilon(module: Any, dtype: str) -> "float | tuple[float, ...]":
     for name in _EPSILONS:
         if hasattr(module, name):
             value = getattr(module, name)
-            return _USUAL_EPSILON[dtype] if value is None else float(value)
-    raise ValueError(f"{type(module).__name__}: has none of {', '.join(_EPSILONS)}")
+            return (_USUAL_EPSILON[dtype], _USUAL_EPSILON["fp32"]) if value is None else float(value)
+    raise _NotJudged(f"{type(module).__name__}: has none of {', '.join(_EPSILONS)}")
 
 
 def _weight(module: Any) -> Any:
@@ -101,12 +106,12 @@ class _Hooks:
         outputs = tuple(returned) if isinstance(returned, (tuple, list)) else (returned,)
         try:
             if len(outputs) != (2 if residual else 1) or not all(map(_is_tensor, outputs)):
-                raise ValueError(f"{type(module).__name__}: expected {'(out, residual)' if residual else 'a tensor'} from it, got "
+                raise _NotJudged(f"{type(module).__name__}: expected {'(out, residual)' if residual else 'a tensor'} from it, got "
                                  f"{len(outputs)} of {type(returned).__name__}")
             operation: Any = _operation(module, residual)
             self.watched.after(self.name, operation, taken, epsilon=_epsilon(module, taken["x"].dtype), weight=_weight(module),
                                **dict(zip(("out", "residual_out"), outputs)))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, _NotJudged) as error:
             self.watched.not_judged[self.name] = str(error)
 
 

@@ -253,6 +253,15 @@ def test_what_is_not_judged_is_said():
             pass
 
 
+@pytest.mark.parametrize("exponent", [-7, -23])
+def test_an_epsilon_that_is_not_said_is_told_by_the_outputs(exponent):
+    """torch.nn.RMSNorm(eps=None) adds the machine epsilon of x, or of fp32, as its version has it."""
+    norm = models.TinyRMSNorm(numpy.full(64, 1.375, BF16), None, models.with_epsilon(2.0**exponent))
+    with normproof.watch(norm) as found:
+        norm((numpy.random.RandomState(0).standard_normal((9, 64)) / 8).astype(BF16))
+    assert found["(model)"].policy == "native" and f"epsilon {2.0**exponent:.8g}" in found["(model)"].result.subject
+
+
 def test_an_engine_without_modules_records_its_calls(tmp_path):
     case = next(normproof.cases("fused_add_rms_norm", finite=True, max_hidden=64))
     found = normproof.Watched()
@@ -322,3 +331,37 @@ def test_the_program_says_the_same(plain, tmp_path, program):
     assert status == 1 and "files: 1, conforming 0" in said
     assert "weight=fp32" in program("identify", f"{files[1]}#{POST.format(2)}")[1]
     assert program("check", f"{files[1]}#nowhere")[0] == 2
+
+
+def test_a_torch_model(tmp_path):
+    torch = pytest.importorskip("torch")
+    import normproof.torch
+    torch.manual_seed(0)
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm1, self.linear, self.norm2 = torch.nn.RMSNorm(64), torch.nn.Linear(64, 64), torch.nn.RMSNorm(64, eps=1e-5)
+
+        def forward(self, x):
+            return self.norm2(self.linear(self.norm1(x)))
+    net = Net().bfloat16()
+    with torch.no_grad():
+        for norm in (net.norm1, net.norm2):
+            norm.weight += .2 * torch.randn(64)
+    x = torch.randn(2, 20, 64).bfloat16()
+    with torch.no_grad(), normproof.torch.watch(net, dump=tmp_path / "eager.safetensors") as found:
+        net(x)
+    assert found and [norm.module for norm in found.norms] == ["norm1", "norm2"] and found["norm1"].policy == "weight=fp32"
+    assert found["norm1"].rows == 32 and found["norm1"].of_rows == 40
+    # The digest of a tensor is the same in torch and in numpy.
+    bits = normproof.from_bits(x.view(torch.int16).numpy(), "bf16")
+    assert normproof._model._digest("x", x) == normproof._model._digest("x", bits) == found["norm1"]._digests[0][0]
+    with torch.no_grad(), normproof.torch.watch(net) as again:
+        net(x)
+    assert all(norm.difference == "same bits" for norm in normproof.compare(tmp_path / "eager.safetensors", again).norms)
+    net.norm2.forward = lambda x: net.norm2.weight * (x.float() * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + 1e-5)).bfloat16()
+    with torch.no_grad(), normproof.torch.watch(net) as other:
+        net(x)
+    found = normproof.compare(again, other)
+    assert (found.first.module, found.first.difference, found.first.policies) == ("norm2", "policy", ("weight=fp32", "native"))

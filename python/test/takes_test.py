@@ -34,10 +34,10 @@ def narrow(x, weight, epsilon):
 
 
 def test_cases_are_drawn_inside():
-    conformance = assert_conforms(narrow, "rms_norm", takes=NARROW, cases=200)
-    assert (conformance.cases, conformance.not_taken, conformance.ranks) == (200, 0, (2,))
-    cases = list(normproof.cases("rms_norm", count=200, takes=NARROW))
-    assert {case.dtype for case in cases} == {"bf16", "fp16"} and len({case.shape for case in cases}) > 50
+    conformance = assert_conforms(narrow, "rms_norm", takes=NARROW, cases=80)
+    assert (conformance.cases, conformance.not_taken, conformance.ranks) == (80, 0, (2,))
+    cases = list(normproof.cases("rms_norm", count=100, takes=NARROW))
+    assert {case.dtype for case in cases} == {"bf16", "fp16"} and len({case.shape for case in cases}) > 30
     assert any(is_narrow(case.x, case.weight) is False for case in normproof.cases("rms_norm", count=20))  # the check itself
     for case in normproof.cases("rms_norm", count=50, takes=Takes(least_rank=3)):
         assert 3 <= len(case.shape) <= 4
@@ -48,17 +48,15 @@ def test_cases_are_drawn_inside():
 
 @pytest.mark.parametrize("operation", normproof.OPERATIONS)
 def test_cases_of_all_operations_are_drawn_inside(operation):
-    for case in normproof.cases(operation, count=60, takes=NARROW):
+    for case in normproof.cases(operation, count=24, takes=NARROW):
         assert is_narrow(case.x, case.weight) and case._outside(NARROW) == ""
 
 
 def test_shrinking_stays_inside():
-    def wrong(x, weight, epsilon):
-        assert is_narrow(x, weight), (x.shape, x.dtype)
-        return kernels.fp32_weight_multiply(x, weight, epsilon)
     with pytest.raises(ConformanceError) as raised:
-        assert_conforms(wrong, "rms_norm", takes=NARROW, seed=1)
+        assert_conforms(kernels.fp32_weight_multiply, "rms_norm", takes=NARROW, seed=1)
     assert raised.value.case.shape == (2, 8)
+    assert is_narrow(raised.value.case.x, raised.value.case.weight)
     assert "takes=normproof.Takes(hidden_multiple=8, greatest_hidden=1024, greatest_rank=2, least_rows=2, " in str(raised.value)
 
 

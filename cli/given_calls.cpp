@@ -94,7 +94,7 @@ Json json_of(const oracle::judged::Violation& violation) {
 }  // namespace
 
 bool is_given_call(const std::string& file, const JudgingOptions& options) {
-  return oracle::judged::judged_operation_of(file, options.operation) != nullptr;
+  return !is_call_of_model(file) && oracle::judged::judged_operation_of(file, options.operation) != nullptr;
 }
 
 GivenCallReport check_given_call(const std::string& file, const JudgingOptions& options,

@@ -31,7 +31,7 @@ std::optional<std::uint32_t> epsilon_bits(const JudgingOptions& options) {
 // A dump; where there is no such file and the name is FILE#MODULE, a call of a dump of a model.
 Dump read_call(const std::string& file, const DumpOptions& options) {
   const std::size_t module = file.rfind('#');
-  if (module == std::string::npos || std::filesystem::exists(file)) {
+  if (!is_call_of_model(file)) {
     const SafetensorsFile opened = read_safetensors(file);
     if (is_model_dump(opened)) {
       throw SafetensorsError(file, "modules",
@@ -142,6 +142,12 @@ void add_judging_options(CLI::App& command, JudgingOptions& options, bool with_p
                    "The kernel may flush subnormal fp32 results to zero");
 }
 
+bool is_call_of_model(const std::string& file) {
+  const std::size_t module = file.rfind('#');
+  return module != std::string::npos && !std::filesystem::exists(file) &&
+         std::filesystem::exists(file.substr(0, module));
+}
+
 std::vector<std::string> with_calls_of_models(const std::vector<std::string>& files) {
   std::vector<std::string> calls;
   for (const std::string& file : files) {
@@ -160,7 +166,9 @@ std::vector<std::string> with_calls_of_models(const std::vector<std::string>& fi
 }
 
 GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& options) {
-  if (const auto* judged = oracle::judged::judged_operation_of(file, options.operation))
+  const auto* judged =
+      is_call_of_model(file) ? nullptr : oracle::judged::judged_operation_of(file, options.operation);
+  if (judged != nullptr)
     throw UsageError(
         fmt::format("{}: {} is taken by check and identify alone: no target runs it", file, judged->name));
   FileContents read = read_file(file, options);

@@ -35,6 +35,8 @@ struct GivenOutputs {
   bool canonical_of_file = false;  // the file demands the canonical order, whatever the options say
 };
 
+// Whether it is FILE#MODULE, a call of a dump of a model.
+bool is_call_of_model(const std::string& file);
 // The same files; for a dump of a model "FILE#MODULE" of each of its calls. A file that cannot be read stays.
 std::vector<std::string> with_calls_of_models(const std::vector<std::string>& files);
 

@@ -54,7 +54,8 @@ def _operation(module: Any, residual: bool) -> str:
     biased = getattr(module, "bias", None) is not None
     operation = ("fused_add_" if residual else "") + ("layer_norm" if subtracts or biased else "rms_norm")
     if operation not in OPERATIONS or biased:
-        raise _NotJudged(f"{name}: {'a norm with a bias' if biased else operation} is not judged")
+        what = "a norm with a bias" if biased else "a LayerNorm"
+        raise _NotJudged(f"{name}: {what} is not watched; normproof.check judges layer_norm")
     return operation
 
 

@@ -169,15 +169,16 @@ GivenCallReport identify_given_call(const std::string& file, const JudgingOption
 CLI::Validator is_run_by_targets() {
   std::vector<std::string> names;
   for (const Operation operation : kOperations) names.emplace_back(name_of(operation));
-  const auto refuse_given = [](const std::string& name) -> std::string {
-    if (oracle::judged::find_judged_operation(name) == nullptr) return {};
+  const CLI::IsMember member(names);
+  const auto objection = [member](std::string& name) -> std::string {
+    if (oracle::judged::find_judged_operation(name) == nullptr) return member(name);
     return fmt::format(
         "no target runs {}: it is judged where outputs are given, by `normproof check DUMP` and `identify "
         "DUMP`, and "
         "in Python by check, identify and testing.assert_conforms",
         name);
   };
-  return CLI::Validator(refuse_given, "") & CLI::IsMember(names);
+  return CLI::Validator(objection, member.get_description());
 }
 
 }  // namespace normproof

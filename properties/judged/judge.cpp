@@ -102,9 +102,9 @@ Call with_canonical_outputs(Call call, const Policy& policy, std::span<const std
 }
 
 Call first_rows(const Call& call, std::int64_t rows) {
-  const std::vector<std::int64_t> heads = call.at("x").shape;
   const bool has_heads = call.has("cos");
-  const std::int64_t all = has_heads ? call.rows() / heads.end()[-2] : call.rows();
+  const std::int64_t heads = has_heads ? std::max<std::int64_t>(call.at("x").shape.end()[-2], 1) : 1;
+  const std::int64_t all = call.rows() / heads;
   if (rows >= all) return call;
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(rows));
   std::iota(chosen.begin(), chosen.end(), 0);

@@ -17,6 +17,7 @@
 #include <tuple>
 #include <utility>
 
+#include "corpus/safetensors.h"
 #include "oracle/exact.h"
 #include "oracle/formats.h"
 #include "oracle/judged/call_files.h"
@@ -263,6 +264,8 @@ void bind_judged(nb::module_& module) {
       std::rethrow_exception(error);
     } catch (const judged::ArgumentError& refused) {
       PyErr_SetString(refused.is_type() ? PyExc_TypeError : PyExc_ValueError, refused.what());
+    } catch (const SafetensorsError& refused) {
+      PyErr_SetString(PyExc_ValueError, refused.what());
     }
   });
   nb::class_<JudgedPolicy>(module, "JudgedPolicy").def("__str__", [](const JudgedPolicy& policy) {

@@ -135,10 +135,11 @@ std::vector<std::int64_t> shape_from(const JsonNode& node, const std::string& pa
     std::int64_t size = -1;
     const std::string& text = node.items[i].text;
     const auto parsed = std::from_chars(text.data(), text.data() + text.size(), size);
-    if (node.items[i].kind != JsonNode::Kind::number || parsed.ec != std::errc() ||
-        parsed.ptr != text.data() + text.size() || size < 0 || size > kMaximumElements ||
-        (elements *= std::max<std::int64_t>(size, 1)) > kMaximumElements)
-      throw CaseError(json_path(path, i), fmt::format("a size, 0 to {} elements in all, got {}",
+    const bool is_size = node.items[i].kind == JsonNode::Kind::number && parsed.ec == std::errc() &&
+                         parsed.ptr == text.data() + text.size() && size >= 0 && size <= kMaximumElements;
+    if (is_size) elements *= std::max<std::int64_t>(size, 1);
+    if (!is_size || elements > kMaximumElements)
+      throw CaseError(json_path(path, i), fmt::format("a size, {} elements in all at most, got {}",
                                                       kMaximumElements, shown(node.items[i])));
     shape.push_back(size);
   }

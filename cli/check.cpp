@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "cli/commands.h"
+#include "cli/diagnosis.h"
 #include "cli/exit_codes.h"
 #include "cli/given_calls.h"
 #include "cli/given_outputs.h"
@@ -44,10 +45,11 @@ struct CheckOptions {
 // What the report says of one file.
 struct FileReport {
   Json json;
-  std::string html;  // where a page is written
+  HtmlSection html;  // where a page is written
   bool violates = false;
-  std::string hint;   // what to ask next; empty: which policy it is
-  std::string doubt;  // a line: why "conforms" says little
+  std::string hint;       // what to ask next; empty: which policy it is
+  std::string doubt;      // a line: why "conforms" says little
+  std::string diagnosis;  // what a violation is
 };
 
 Json json_of(const oracle::RootInterval& interval) {
@@ -96,13 +98,18 @@ Json json_of(const DifferenceHistogram& histogram) {
   return {{"bins", std::move(bins)}, {"nan_on_one_side", histogram.nan_mismatches}};
 }
 
-// How the violating rows differ from the policy; nothing where there are none.
-std::optional<DifferencePicture> picture_of(const GivenOutputs& given, const oracle::WitnessVerdict& verdict,
-                                            const CheckOptions& options) {
+std::vector<std::int64_t> violating_rows(const oracle::WitnessVerdict& verdict) {
   std::vector<std::int64_t> rows;
   for (const auto& witness : verdict.row_witnesses) {
     if (witness.violation) rows.push_back(witness.row);
   }
+  return rows;
+}
+
+// How the violating rows differ from the policy; nothing where there are none.
+std::optional<DifferencePicture> picture_of(const GivenOutputs& given, const oracle::WitnessVerdict& verdict,
+                                            const CheckOptions& options) {
+  const std::vector<std::int64_t> rows = violating_rows(verdict);
   if (rows.empty()) return std::nullopt;
   const Case& test_case = given.test_case;
   DifferencePicture picture{
@@ -178,9 +185,14 @@ FileReport check_by_witness(const std::string& file, const GivenOutputs& given, 
     report.doubt = says_little_text(accepted);
   }
   const auto picture = picture_of(given, verdict, options);
-  if (picture) report.json["differences"] = json_of(picture->histogram);
+  if (picture) {
+    report.json["differences"] = json_of(picture->histogram);
+    report.diagnosis = diagnosis_of(given, violating_rows(verdict), picture->histogram);
+    report.json["diagnosis"] = report.diagnosis;
+  }
   if (!options.html.empty())
-    report.html = check_section(file, given, verdict, picture ? &*picture : nullptr, report.doubt);
+    report.html = check_section(file, given, verdict, picture ? &*picture : nullptr,
+                                picture ? report.diagnosis : report.doubt);
   if (options.quiet && !report.violates) return report;
 
   fmt::print("{}: {}\n", file, subject_of(test_case));
@@ -205,7 +217,10 @@ FileReport check_by_witness(const std::string& file, const GivenOutputs& given, 
     for (const auto& mismatch : verdict.first_residual_mismatches)
       fmt::print("  {}\n", mismatch_line(mismatch));
   }
-  if (picture) report.hint = print_differences(picture->histogram, file, test_case);
+  if (picture) {
+    report.hint = print_differences(picture->histogram, file, test_case);
+    fmt::print("  diagnosis: {}\n", report.diagnosis);
+  }
   return report;
 }
 
@@ -308,6 +323,8 @@ int check(const CheckOptions& options) {
       }
       files.push_back(std::move(report.json));
       page.sections.push_back(std::move(report.html));
+      if (page.diagnosis.empty() && !report.diagnosis.empty() && options.files.size() > 1)
+        page.diagnosis = file + ": " + report.diagnosis;
     } catch (const CaseError& error) {
       could_not_read(file, error, unreadable);
     } catch (const SafetensorsError& error) {
@@ -321,6 +338,7 @@ int check(const CheckOptions& options) {
   if (unreadable + not_run > 0) fmt::print(", not judged {}", unreadable + not_run);
   fmt::print("\n");
   page.title = "normproof check";
+  page.summary_head = check_summary_head();
   page.good = violating + unreadable + not_run == 0;
   page.verdict = fmt::format("{} conforming{}, {} violating", conforming, doubt, violating);
   if (unreadable + not_run > 0) page.verdict += fmt::format(", {} not judged", unreadable + not_run);

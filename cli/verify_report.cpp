@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cli/exit_codes.h"
+#include "cli/finding_groups.h"
 #include "cli/shard.h"
 #include "cli/stop_signals.h"
 #include "cli/verify_demands.h"
@@ -49,53 +50,17 @@ std::string missing_sizes_text(const SizesReached& sizes) {
   return text;
 }
 
-// What went wrong in a few words: what the target says, or the kind of violation.
-std::string headline_of(const Finding& finding) {
-  constexpr std::string_view kSays = "the target says: ";
-  std::string_view text = finding.message;
-  const std::size_t says = text.find(kSays);
-  if (says != std::string_view::npos) {
-    text.remove_prefix(says + kSays.size());
-    text = text.substr(0, text.find('\n'));
-    return std::string(text.substr(0, text.find(", in block (")));
-  }
-  if (finding.causes.empty()) return finding.found_by;
-  const std::size_t subject = text.find(fmt::format(", {} ", name_of(finding.test_case.operation)));
-  text = text.substr(0, std::min(subject, text.find('\n')));
-  return std::string(text.substr(text.rfind('\n') + 1));
-}
-
 // Findings that differ in operation, dtype and numbers alone are one line, the most frequent first.
 std::string causes_text(const std::vector<Finding>& findings) {
-  struct Group {
-    std::string headline;
-    std::size_t first = 0;
-    std::int64_t count = 0;
-    std::vector<std::string> subjects;
-    std::vector<const Finding*> findings;
-  };
-  std::vector<Group> groups;
-  for (const Finding& finding : findings) {
-    if (finding.known) continue;
-    const std::string headline = headline_of(finding);
-    auto group = std::ranges::find_if(groups, [&](const Group& each) {
-      return without_numbers(each.headline) == without_numbers(headline);
-    });
-    if (group == groups.end()) group = groups.insert(group, {headline, groups.size(), 0, {}, {}});
-    group->count += finding.count();
-    const Case& shown = finding.test_case;
-    const std::string subject = fmt::format("{} {}", name_of(shown.operation), name_of(shown.dtype));
-    if (!finding.causes.empty() && std::ranges::find(group->subjects, subject) == group->subjects.end())
-      group->subjects.push_back(subject);
-    if (!finding.file.empty()) group->findings.push_back(&finding);
-  }
-  std::ranges::sort(groups, {}, [](const Group& group) { return std::pair(-group.count, group.first); });
+  const std::vector<FindingGroup> groups = groups_of(findings);
   std::string text = fmt::format("by cause, {} of them:\n", groups.size());
-  for (const Group& group : groups) {
+  for (const FindingGroup& group : groups) {
     text += fmt::format("{:>6} x {}{}{}\n", group.count, group.headline, group.subjects.empty() ? "" : "; ",
                         fmt::join(group.subjects, ", "));
-    for (const Finding* finding : group.findings)
-      text += fmt::format("    {:>6} x {}\n", finding->count(), finding->file.string());
+    for (const Finding* finding : group.findings) {
+      if (!finding->file.empty())
+        text += fmt::format("    {:>6} x {}\n", finding->count(), finding->file.string());
+    }
   }
   return text;
 }

@@ -136,15 +136,19 @@ void require_exclusion_by_elements(const Certificate& certificate) {
   if (!disjoint) refuse(certificate, "its element meets the admissible interval");
 }
 
-// Which of the elements is wrong, if the kernel's r is right: what the correctly rounded r gives there.
-std::string at_root_text(const CertificateElement& element, const Formula& formula, std::uint32_t root) {
-  const std::string_view unknown = unknown_name(formula.policy);
+std::uint32_t output_at(const CertificateElement& element, const Formula& formula, std::uint32_t root) {
   Arithmetic arithmetic;
   const Value weight =
       formula.formats.weight ? decode(*formula.formats.weight, element.weight) : Value::integer(1);
+  return static_cast<std::uint32_t>(exact_output(arithmetic, formula, decode(DType::fp32, element.operand),
+                                                 weight, decode(DType::fp32, root)));
+}
+
+// Which of the elements is wrong, if the kernel's r is right: what the correctly rounded r gives there.
+std::string at_root_text(const CertificateElement& element, const Formula& formula, std::uint32_t root) {
+  const std::string_view unknown = unknown_name(formula.policy);
   const DType dtype = formula.output_dtype();
-  const auto wanted = static_cast<std::uint32_t>(exact_output(
-      arithmetic, formula, decode(DType::fp32, element.operand), weight, decode(DType::fp32, root)));
+  const std::uint32_t wanted = output_at(element, formula, root);
   if (same(dtype, wanted, element.got)) return fmt::format("right at the correctly rounded {}", unknown);
   std::string text = fmt::format("the correctly rounded {} gives {} ({})", unknown, value_text(dtype, wanted),
                                  hex_bits(format_of(dtype), wanted));
@@ -264,6 +268,11 @@ std::string to_text(const Certificate& certificate, const Formula& general) {
       "  admissible {}: {}; correctly rounded: {} (0x{:08x})\n", unknown, to_text(certificate.admissible),
       value_text(DType::fp32, certificate.correctly_rounded_root), certificate.correctly_rounded_root);
   return text;
+}
+
+std::uint32_t bits_at_root(const Certificate& certificate, const CertificateElement& element,
+                           const Formula& formula) {
+  return output_at(element, of_row(formula, certificate), certificate.correctly_rounded_root);
 }
 
 }  // namespace normproof::oracle

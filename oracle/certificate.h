@@ -55,4 +55,8 @@ void require_valid(const Certificate& certificate, const Formula& formula, const
 
 std::string to_text(const Certificate& certificate, const Formula& formula);
 
+// What the correctly rounded r gives for an element of `out` in the certificate: bits of the output dtype.
+std::uint32_t bits_at_root(const Certificate& certificate, const CertificateElement& element,
+                           const Formula& formula);
+
 }  // namespace normproof::oracle

@@ -22,7 +22,7 @@ table.map td.name:hover { text-decoration: underline; }
 table.map td.cell { width: 23px; min-width: 23px; height: 17px; border-radius: 2px; text-align: center; font-size: 10px; line-height: 17px; cursor: pointer; color: #fff; }
 table.map td.miss { background: var(--miss); color: var(--missink); }
 table.map td.none { background: var(--side); color: var(--soft); }
-table.map td.clean { background: #eef6ee; color: #2e7d32; }
+table.map td.clean { background: var(--goodside); color: var(--good); }
 table.map td.gap, table.map th.gap { width: 8px; min-width: 8px; }
 table.map tr.total td { font-size: 10px; color: var(--soft); text-align: center; padding-top: 3px; font-variant-numeric: tabular-nums; }
 table.map tr.open td.name { font-weight: 700; }
@@ -33,7 +33,7 @@ table.map td.detail { padding: 12px 0 18px; }
 .card dt { color: var(--soft); }
 .card dd { margin: 0; }
 .card pre { background: var(--paper); border: 1px solid var(--line); border-radius: 6px; padding: 8px 10px; overflow: auto; max-height: 360px; font: 12px/1.45 ui-monospace, "DejaVu Sans Mono", monospace; margin: 4px 0 12px; white-space: pre; }
-.add { color: #1b7f3b; } .del { color: #b3261e; }
+.add { color: var(--good); } .del { color: var(--bad); }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 16px; }
 table.list { border-collapse: collapse; font-size: 12px; }
 table.list td, table.list th { padding: 1px 12px 1px 0; text-align: left; vertical-align: top; }
@@ -58,7 +58,7 @@ constexpr const char* kTail = R"html(</script>
 <script>
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
-const groups = { verify: "", ours: "parts of it alone", witness: "outputs alone", fuzzer: "fuzzer", theirs: "tolerance tests of the world" };
+const groups = { verify: "", ours: "parts of it alone", witness: "outputs alone", fuzzer: "fuzzer", theirs: "tolerance tests of other projects" };
 const element = (tag, attributes = {}, ...children) => {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) name in node ? node[name] = value : node.setAttribute(name, value);
@@ -72,6 +72,8 @@ const color = executions => {
   const low = Math.min(stops.length - 2, Math.floor(place)), part = place - low;
   return "rgb(" + stops[low].map((from, i) => Math.round(from + (stops[low + 1][i] - from) * part)).join(",") + ")";
 };
+// Marks are dark on what is pale.
+const ground = executions => "background:" + color(executions) + (executions > 40 ? ";color:#08192c" : "");
 const percent = (part, whole) => whole ? Math.round(100 * part / whole) + " %" : "";
 const s = data.summary;
 const share = killed => killed === null ? "not run" : killed + " (" + percent(killed, s.mutants) + ")";
@@ -157,7 +159,7 @@ for (const row of data.rows) {
     const cell = row.cells[check.name];
     if (!cell || cell.outcome.startsWith("not ")) { line.append(element("td", { className: "cell none", title: cell ? cell.message : "" }, cell && cell.outcome === "not taken" ? "-" : "?")); continue; }
     const text = check.name + ": " + cell.outcome + ", " + cell.executions.toLocaleString("en") + " calls, " + cell.seconds.toFixed(3) + " s\n" + cell.message.slice(0, 400);
-    if (kills(cell)) line.append(element("td", { className: "cell", style: "background:" + (planted ? color(cell.executions) : "#b3261e"), title: text }, cell.outcome === "killed" ? "" : cell.outcome === "crashed" ? "!" : "~"));
+    if (kills(cell)) line.append(element("td", { className: "cell", style: planted ? ground(cell.executions) : "background:#b3261e", title: text }, cell.outcome === "killed" ? "" : cell.outcome === "crashed" ? "!" : "~"));
     else line.append(element("td", { className: "cell " + (planted ? "miss" : "clean"), title: text }, planted ? "\u00b7" : "\u2713"));
   }
   let opened = null;

@@ -26,9 +26,11 @@ struct Figure {
 };
 std::string figures(std::span<const Figure> figures);
 
-// Rows of cells that are HTML; the first row is the header. Cells that are a plain number are set right.
+// Rows of cells that are HTML; the first row, which must be there, is the header, with a word in each cell. Cells that are a plain number are set right.
 std::string table(std::span<const std::vector<std::string>> rows);
 
+// A command to copy. Text.
+std::string command(std::string_view text);
 // Text as it is, in a frame.
 std::string preformatted(std::string_view text);
 // What a click on `summary`, text, shows.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "properties/report/html.h"
 
@@ -16,11 +17,12 @@ using html::escaped;
 constexpr const char* kFont = "font-family=\"system-ui, DejaVu Sans, sans-serif\"";
 constexpr std::array kColors = {"#2171b5", "#c0392b", "#1b7f3b", "#8e6bbf", "#b9770e"};
 
+// On a background of its own: in a dark page, too, it is dark on white.
 std::string begin(double width, double height) {
   return fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
-      "height=\"{1:.0f}\" "
-      "{2} font-size=\"12\" fill=\"#1c2330\">\n",
+      "height=\"{1:.0f}\" {2} font-size=\"12\" fill=\"#1c2330\">\n"
+      "<rect width=\"{0:.0f}\" height=\"{1:.0f}\" fill=\"#ffffff\"/>\n",
       width, height, kFont);
 }
 
@@ -37,6 +39,22 @@ std::string color_of(double share) {
     return static_cast<int>(std::lround(from + (to - from) * part));
   };
   return fmt::format("#{:02x}{:02x}{:02x}", mix(0xfd, 0xb3), mix(0xe4, 0x1a), mix(0xe1, 0x1e));
+}
+
+// What the colours of a heat map stand for.
+std::string legend(double x, double y) {
+  constexpr std::array<std::pair<double, const char*>, 4> kSteps = {
+      {{0, "none"}, {0.01, "1 %"}, {0.1, "10 %"}, {1, "all"}}};
+  std::string text = text_at(x, y + 12, "start", "of a cell's elements differ:", "fill=\"#596273\"");
+  x += 160;
+  for (const auto& [share, label] : kSteps) {
+    text += fmt::format(
+        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"14\" height=\"14\" fill=\"{}\" stroke=\"#596273\"/>\n", x,
+        y + 1, share > 0 ? color_of(share) : "#f6f7f9");
+    text += text_at(x + 20, y + 12, "start", label, "fill=\"#596273\"");
+    x += 64;
+  }
+  return text;
 }
 
 // The axis of values of one plot.
@@ -98,7 +116,7 @@ std::string draw(const LinePlot& plot, double top) {
     text +=
         fmt::format("<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#e3e6ec\"/>\n",
                     kLeft, kLeft + kPlotWidth, height_of(tick.place), height_of(tick.place));
-    text += text_at(kLeft - 8, height_of(tick.place) + 4, "end", tick.label, "fill=\"#667085\"");
+    text += text_at(kLeft - 8, height_of(tick.place) + 4, "end", tick.label, "fill=\"#596273\"");
   }
   std::size_t places = 1;
   for (const Line& line : plot.lines) places = std::max(places, line.values.size());
@@ -108,9 +126,9 @@ std::string draw(const LinePlot& plot, double top) {
   };
   const std::size_t step = std::max<std::size_t>(1, (places + 15) / 16);
   for (std::size_t index = 0; index < places; index += step)
-    text += text_at(place_at(index), bottom + 16, "middle", std::to_string(index + 1), "fill=\"#667085\"");
-  text += text_at(kLeft + kPlotWidth, bottom + 32, "end", plot.place_title, "fill=\"#667085\"");
-  text += text_at(kLeft, bottom + 32, "start", plot.value_title, "fill=\"#667085\"");
+    text += text_at(place_at(index), bottom + 16, "middle", std::to_string(index + 1), "fill=\"#596273\"");
+  text += text_at(kLeft + kPlotWidth, bottom + 32, "end", plot.place_title, "fill=\"#596273\"");
+  text += text_at(kLeft, bottom + 32, "start", plot.value_title, "fill=\"#596273\"");
   double legend = kLeft + kPlotWidth;
   for (std::size_t number = 0; number < plot.lines.size(); ++number) {
     const Line& line = plot.lines[number];
@@ -146,8 +164,8 @@ std::string bars(std::span<const Bar> bars) {
     const double width = bar.share > 0 ? std::max(1.5, bar.share * kWidth) : 0;
     text += text_at(kLabel - 8, y + 14, "end", bar.label);
     text += fmt::format("<rect x=\"{}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{}\" rx=\"2\" fill=\"{}\"/>\n",
-                        kLabel, y + 2, width, kStep - 6, index == 0 ? "#9ecae1" : "#c0392b");
-    text += text_at(kLabel + width + 8, y + 14, "start", bar.text, "fill=\"#667085\"");
+                        kLabel, y + 2, width, kStep - 6, index == 0 ? "#4c8fbd" : "#c0392b");
+    text += text_at(kLabel + width + 8, y + 14, "start", bar.text, "fill=\"#596273\"");
   }
   return text + "</svg>\n";
 }
@@ -159,7 +177,7 @@ std::string heat_map(const Grid& grid) {
   const double cell_height = std::clamp(cell_width, kSmallestHeight, kLargestCell);
   const double width = cell_width * static_cast<double>(grid.columns),
                height = cell_height * static_cast<double>(grid.rows);
-  std::string text = begin(kMargin + std::max(width, 260.0) + 10, height + 44);
+  std::string text = begin(kMargin + std::max(width, 420.0) + 10, height + 66);
   text += fmt::format(
       "<rect x=\"{}\" y=\"20\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"#f6f7f9\" stroke=\"#e3e6ec\"/>\n",
       kMargin, width, height);
@@ -175,12 +193,13 @@ std::string heat_map(const Grid& grid) {
       text += "</rect>\n";
     }
   }
-  text += text_at(kMargin - 6, 20 + std::min(12.0, height), "end", grid.first_row, "fill=\"#667085\"");
-  if (grid.rows > 1) text += text_at(kMargin - 6, 20 + height, "end", grid.last_row, "fill=\"#667085\"");
-  text += text_at(kMargin, 14, "start", grid.first_column, "fill=\"#667085\"");
-  if (width > 120) text += text_at(kMargin + width, 14, "end", grid.last_column, "fill=\"#667085\"");
+  text += text_at(kMargin - 6, 20 + std::min(12.0, height), "end", grid.first_row, "fill=\"#596273\"");
+  if (grid.rows > 1) text += text_at(kMargin - 6, 20 + height, "end", grid.last_row, "fill=\"#596273\"");
+  text += text_at(kMargin, 14, "start", grid.first_column, "fill=\"#596273\"");
+  if (width > 120) text += text_at(kMargin + width, 14, "end", grid.last_column, "fill=\"#596273\"");
   text += text_at(kMargin, height + 38, "start", grid.row_title + " down, " + grid.column_title + " across",
-                  "fill=\"#667085\"");
+                  "fill=\"#596273\"");
+  text += legend(kMargin, height + 46);
   return text + "</svg>\n";
 }
 

@@ -59,6 +59,7 @@ void compare(std::span<const std::byte> got, std::span<const std::byte> wanted, 
   with_bits_of(dtype, [&](auto bits) {
     using Bits = decltype(bits);
     const auto count = static_cast<std::int64_t>(got.size() / sizeof(Bits));
+    if (map != nullptr) map->add_rows(count / columns);
     std::int64_t equal = 0;
     for (std::int64_t index = 0; index < count; ++index) {
       const std::uint32_t a = bits_at<Bits>(got, index), b = bits_at<Bits>(wanted, index);
@@ -70,7 +71,7 @@ void compare(std::span<const std::byte> got, std::span<const std::byte> wanted, 
       histogram.add(apart);
       if (apart == 0) continue;
       const std::int64_t row = first_row + index / columns, column = index % columns;
-      if (map != nullptr) map->add(row, column);
+      if (map != nullptr) map->add(row, column, apart);
       if (histogram.first.size() < oracle::kMaximumListed)
         histogram.first.push_back({Role::out, row, column, dtype, a, b, apart});
     }

@@ -24,7 +24,8 @@ TEST(HtmlTest, TextIsEscaped) {
   const std::vector<html::Figure> figures = {{hostile, hostile, true}};
   const std::string body = html::preformatted(hostile) + html::details(hostile, "") +
                            html::badge(hostile, false) + html::table(rows) + html::figures(figures);
-  EXPECT_EQ(count_of(html::page(hostile, "", body), "<script"), 0);
+  EXPECT_EQ(count_of(html::page(hostile, "", body), "<script"), 1);  // its own
+  EXPECT_EQ(count_of(html::page(hostile, "", body), "alert(1)&lt;/script"), 7);
 }
 
 TEST(HtmlTest, ScriptsCannotBeLeftByTheirData) {
@@ -36,7 +37,7 @@ TEST(HtmlTest, NumbersAreSetRight) {
   const std::string text = html::table(rows);
   EXPECT_EQ(count_of(text, "<td class=\"number\">17</td>"), 1);
   EXPECT_EQ(count_of(text, "<td>text</td>"), 1);
-  EXPECT_EQ(count_of(text, "<th>1 head</th>"), 1);
+  EXPECT_EQ(count_of(text, "<th scope=\"col\">1 head</th>"), 1);
 }
 
 TEST(SvgTest, BarsAreAsLongAsTheirShares) {
@@ -57,7 +58,8 @@ TEST(SvgTest, MarkedCellsOfAGridAreDrawn) {
   const std::string text = svg::heat_map(grid);
   EXPECT_EQ(count_of(text, "<title>"), 2);
   EXPECT_EQ(count_of(text, "all &lt;of&gt; it"), 1);
-  EXPECT_EQ(count_of(text, "fill=\"#b31a1e\""), 1);  // of the full cell alone
+  EXPECT_EQ(count_of(text, "fill=\"#b31a1e\""), 2);  // of the full cell, and of the legend
+  EXPECT_EQ(count_of(text, "fill=\"#ffffff\"/>"), 1);  // readable on any page
 }
 
 TEST(SvgTest, LogarithmicPlotsLeaveZerosOut) {

@@ -7,7 +7,6 @@
 #include <thread>
 
 #include "cli/commands.h"
-#include "cli/html_report.h"
 #include "corpus/dump.h"
 #include "oracle/formats.h"
 #include "oracle/judged/call_files.h"

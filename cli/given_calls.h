@@ -9,13 +9,14 @@
 #include <string>
 
 #include "cli/given_outputs.h"
+#include "cli/html_report.h"
 
 namespace normproof {
 
 // What a command says of one such file.
 struct GivenCallReport {
   nlohmann::ordered_json json;
-  std::string html;
+  HtmlSection html;
   std::string text;  // what is printed: the subject, and lines below it
   bool good = true;
   std::string doubt;

@@ -50,17 +50,16 @@ std::pair<std::string, std::string> expected_html(const oracle::Certificate& cer
 }  // namespace
 
 std::string certificate_html(const oracle::Certificate& certificate, const oracle::Formula& formula) {
-  Rows rows = {{"column", "x, or its sum with the residual", "weight", "got", "expected", "ulp apart",
-                "inverse RMS that gives what was got"}};
+  Rows rows = {{"tensor", "column", "x, or its sum with the residual", "weight", "got", "expected",
+                "ulp apart", "inverse RMS that gives what was got"}};
   for (const oracle::CertificateElement& element : certificate.elements) {
     const bool is_scale = element.tensor == Role::scales;
     const auto [expected, apart] = expected_html(certificate, element, formula);
-    rows.push_back(
-        {is_scale ? fmt::format("{} (the row's scale)", element.column) : std::to_string(element.column),
-         number(DType::fp32, element.operand),
-         formula.formats.weight ? number(*formula.formats.weight, element.weight) : "-",
-         number(is_scale ? DType::fp32 : formula.output_dtype(), element.got), expected, apart,
-         roots(element.needs)});
+    rows.push_back({std::string(name_of(element.tensor)), std::to_string(element.column),
+                    number(DType::fp32, element.operand),
+                    formula.formats.weight ? number(*formula.formats.weight, element.weight) : "-",
+                    number(is_scale ? DType::fp32 : formula.output_dtype(), element.got), expected, apart,
+                    roots(element.needs)});
   }
   std::string text = fmt::format("<h3>Row {}: {}</h3>\n", certificate.row, name_of(certificate.kind));
   text += html::table(rows);

@@ -199,8 +199,12 @@ HtmlSection check_section(const std::string& file, const GivenOutputs& given, co
   return section;
 }
 
+HtmlSection text_section(const std::string& file, const std::string& verdict, bool good,
+                         const std::string& text) {
+  return {file, verdict, good, html::preformatted(text)};
+}
 HtmlSection error_section(const std::string& file, const std::string& error) {
-  return {file, "not judged", false, html::preformatted(error)};
+  return text_section(file, "not judged", false, error);
 }
 
 HtmlSection identify_section(const std::string& file, const std::string& subject, const Identification& found,

@@ -51,7 +51,7 @@ std::vector<std::string> check_summary_head();
 HtmlSection error_section(const std::string& file, const std::string& error);
 
 // A file of which text says all; `verdict` in a few words.
-std::string text_section(const std::string& file, const std::string& verdict, bool good,
+HtmlSection text_section(const std::string& file, const std::string& verdict, bool good,
                          const std::string& text);
 
 // What `identify` found of a file; `subject` says what was looked at.

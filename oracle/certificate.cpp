@@ -272,7 +272,8 @@ std::string to_text(const Certificate& certificate, const Formula& general) {
 
 std::uint32_t bits_at_root(const Certificate& certificate, const CertificateElement& element,
                            const Formula& formula) {
-  return output_at(element, of_row(formula, certificate), certificate.correctly_rounded_root);
+  return output_at(element, of_element(of_row(formula, certificate), certificate, element),
+                   certificate.correctly_rounded_root);
 }
 
 }  // namespace normproof::oracle

@@ -266,7 +266,7 @@ FileReport check_call(const std::string& file, const CheckOptions& options) {
     throw UsageError(fmt::format("--canonical: {} is judged in any order of summation alone", file));
   GivenCallReport given = check_given_call(file, options.judging, options.rows, options.threads);
   if (!options.quiet || !given.good) fmt::print("{}", given.text);
-  return {std::move(given.json), std::move(given.html), !given.good, {}, std::move(given.doubt)};
+  return {std::move(given.json), std::move(given.html), !given.good, {}, std::move(given.doubt), {}};
 }
 
 FileReport check_file(const std::string& file, const CheckOptions& options) {

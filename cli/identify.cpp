@@ -349,7 +349,7 @@ class Interrogation {
     if (orders_)
       fmt::print("{} of {} questions were judged by an order in {}, the others by any order of summation\n",
                  by_order_, asked, options_.judging.order);
-    if (not_taken_ > 0) fmt::print("{} of {} questions not taken by the target\n", not_taken_, asked);
+    if (not_taken_ > 0) fmt::print("{} of {} calls not supported by the target\n", not_taken_, asked);
     if (failed_ > 0) fmt::print("{} of {} questions not answered by the target\n", failed_, asked);
     if (damaging_ > 0)
       fmt::print("{} of {} answers changed memory that is not the output's\n", damaging_, asked);

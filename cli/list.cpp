@@ -43,7 +43,7 @@ int list() {
     for (const oracle::judged::NamedPolicy& policy : operation->policies)
       fmt::print("  {:<48} {}\n", policy.name, policy.source);
   }
-  fmt::print("targets (a mutant is there once a command has named it)\n");
+  fmt::print("targets (mutants are built on first use)\n");
   for (const auto& target : available_targets()) fmt::print("  {:<48} {}\n", target.name, target.description);
   fmt::print("properties\n");
   for (const Property& property : all_properties())

@@ -49,7 +49,7 @@ Part read_part(const ResultText& result) {
   const auto kind =
       std::ranges::find_if(kKinds, [&](const Kind& each) { return part.document.contains(each.key); });
   if (kind == std::ranges::end(kKinds))
-    throw UsageError(fmt::format("{}: no result of verify, mutants or fuzz", file));
+    throw UsageError(fmt::format("{}: not a result file of verify, mutants or fuzz", file));
   part.kind = &*kind;
   const ResultFields fields = part.fields();
   static_cast<void>(fields.count(kind->key, kFormatVersion, kFormatVersion));
@@ -131,7 +131,7 @@ Merged merge_results(const std::vector<ResultText>& results) {
     merged.text = fmt::format("{} shards merged\n", in_order.size()) + merged.text;
     return merged;
   } catch (const Json::exception& error) {
-    throw UsageError(fmt::format("a damaged result: {}", error.what()));
+    throw UsageError(fmt::format("corrupt result file: {}", error.what()));
   }
 }
 

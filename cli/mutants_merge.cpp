@@ -56,7 +56,7 @@ Merged merge_mutants(const std::vector<ResultPart>& parts) {
     if (all.rows.size() == before) break;
   }
   if (all.rows.size() != all.all_rows) {
-    throw UsageError(fmt::format("a damaged result: {} rows of {}", all.rows.size(), all.all_rows));
+    throw UsageError(fmt::format("corrupt result file: {} rows of {}", all.rows.size(), all.all_rows));
   }
   for (const matrix::Matrix& matrix : matrices) all.seconds = std::max(all.seconds, matrix.seconds);
   auto document = nlohmann::ordered_json::parse(matrix::to_json_text(all));

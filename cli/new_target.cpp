@@ -66,7 +66,7 @@ void write_folder(const std::filesystem::path& folder, const std::vector<Written
   std::error_code error;
   if (!std::filesystem::create_directory(folder, error)) {
     if (!error)
-      throw UsageError(fmt::format("new-target: {} is there already, and stays as it is", folder.string()));
+      throw UsageError(fmt::format("new-target: {} already exists; not overwritten", folder.string()));
     throw std::system_error(error, fmt::format("new-target: cannot make the folder {}", folder.string()));
   }
   try {

@@ -89,7 +89,7 @@ void ResultFields::refuse(const char* key, std::string_view demand) const {
 }
 
 void ResultFields::refuse(std::string_view problem) const {
-  throw UsageError(fmt::format("{}: a damaged result: {}", where_, problem));
+  throw UsageError(fmt::format("{}: corrupt result file: {}", where_, problem));
 }
 
 }  // namespace normproof

@@ -68,9 +68,10 @@ std::string causes_text(const std::vector<Finding>& findings) {
 std::string violations_text(const VerifyOptions& options, const VerifyResult& result) {
   const std::int64_t violations = result.violations - result.known_violations;
   std::string text =
-      fmt::format("{} {}violation{} found, the first after {} cases and {:.2f} s{}\n", violations,
+      fmt::format("{} {}violation{} found, the first after {} case{} and {:.2f} s{}\n", violations,
                   result.baseline ? "new " : "", violations == 1 ? "" : "s", result.cases_to_first_violation,
-                  result.seconds_to_first_violation, result.stopped_early ? "; stopped there" : "");
+                  result.cases_to_first_violation == 1 ? "" : "s", result.seconds_to_first_violation,
+                  result.stopped_early ? "; stopped there" : "");
   std::int64_t stored = 0, findings = 0;
   for (const Finding& finding : result.findings) {
     if (finding.known) continue;
@@ -176,7 +177,8 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   text += fmt::format("{} of {} sizes (bands of rows x bands of H); not among them: {}\n",
                       result.tally.sizes().count(), SizesReached::wanted_count(), sizes_left_out());
   if (total.not_taken > 0)
-    text += fmt::format("not taken by the target: {} cases\n", grouped(total.not_taken));
+    text += fmt::format("not taken by the target: {} case{}\n", grouped(total.not_taken),
+                        total.not_taken == 1 ? "" : "s");
   text += promises_text(result.promises);
   text += result.closing_words;
   for (const std::string& reason : result.unchecked) text += fmt::format("NOT CHECKED: {}\n", reason);

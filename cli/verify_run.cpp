@@ -52,7 +52,7 @@ class Verification {
     if (combinations_.empty()) {
       throw TargetError(fmt::format("target {} takes {}", options.target,
                                     options.operation || options.dtype
-                                        ? "nothing of what --op and --dtype leave"
+                                        ? "none of the calls selected by --op and --dtype"
                                         : "no operation with any dtype"));
     }
   }

@@ -244,7 +244,8 @@ void StageRun::add_checks() {
                   seconds_,
                   {}};
       const std::int64_t violating = now.violations - then.violations;
-      if (!check.passed) check.message = fmt::format("{} cases violate", violating);
+      if (!check.passed)
+        check.message = fmt::format("{} case{}", violating, violating == 1 ? " violates" : "s violate");
       check.known = violating > 0 && violating == known_failing(std::pair(operation, dtype));
       context_.result.checks.push_back(std::move(check));
     }

@@ -139,7 +139,7 @@ class Plugins(ProgramTest):
 
         with open(os.path.join(self.folder, "mine", "adapter.cpp"), "a") as file:
             file.write("// mine\n")
-        self.assertIn("is there already", self.run_program("new-target", "mine", code=2))
+        self.assertIn("already exists", self.run_program("new-target", "mine", code=2))
         with open(os.path.join(self.folder, "mine", "adapter.cpp")) as file:
             self.assertTrue(file.read().endswith("// mine\n"))
         self.assertIn("'9lives'", self.run_program("new-target", "9lives", code=2))
@@ -341,7 +341,7 @@ cudaError_t RMSNorm(T* input, T* weight, T* output, uint32_t batch_size, uint32_
         self.assertIn("does not take fp16", self.run_program("explain", "fp16.json", "--target", self.faulty, code=3))
         self.assertIn("NOT REACHED: rms_norm bf16", self.run_program("verify", "--target", self.faulty, "--seconds", "0.5",
                                                                     code=3, fault="not-taken"))
-        self.assertIn("nothing of what --op and --dtype leave",
+        self.assertIn("none of the calls selected by --op and --dtype",
                       self.run_program("verify", "--target", self.faulty, "--dtype", "fp16", code=3))
         self.assertIn("takes no operation", self.run_program("verify", "--target", self.faulty, code=3,
                                                              fault="load-nothing"))

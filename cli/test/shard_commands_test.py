@@ -192,7 +192,7 @@ class ShardCommands(ProgramTest):
         refused("text.json: not a result in JSON", merge=["text.json"])
         with open(self.path("other.json"), "w") as file:
             file.write("{}")
-        refused("other.json: no result of verify, mutants or fuzz", merge=["other.json"])
+        refused("other.json: not a result file of verify, mutants or fuzz", merge=["other.json"])
 
     def small_run(self):
         return self.shards(3, "verify", "--op", "rms_norm", "--dtype", "fp32", "--seconds", "0", "--cases", "60",
@@ -255,7 +255,7 @@ class ShardCommands(ProgramTest):
                               (lambda r: r["checks"][0].update(group="mood"), 'group is "mood"'),
                               (lambda r: r["checks"][0].update(passed="yes"), 'passed is "yes"'),
                               (lambda r: r.update(findings=[{"found_by": 3}]), "found_by is 3"),
-                              (lambda r: r.update(findings=["bad"]), 'findings[0]: a damaged result: "bad" is no object'),
+                              (lambda r: r.update(findings=["bad"]), 'findings[0]: corrupt result file: "bad" is no object'),
                               (lambda r: r["shard"].update(count=10 ** 9), "count is 1000000000"),
                               (lambda r: r["shard"].update(count=1e9), "count is 1000000000.0"),
                               (lambda r: r["shard"].update(index=1.5), "index is 1.5"),

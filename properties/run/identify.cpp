@@ -195,7 +195,7 @@ class Detective {
     if (std::ranges::find(result_.survivors, same_as) != result_.survivors.end()) {
       finding.survives = true;
       finding.reason = only_leaves_more_freedom(same_as, result_.best)
-                           ? "explains every row as well, but only because it bounds r less"
+                           ? "also consistent, but only because this value is looser about r"
                        : differs_before_root_alone(same_as, result_.best)
                            ? "explains every row as well: both arrive at such an r"
                            : reason_in_the_data(axis, same_as);
@@ -206,7 +206,7 @@ class Detective {
       finding.survives = true;
       finding.reason = fmt::format(
           "explains every row as well, as part of {}{}", oracle::to_string(survivor),
-          only_leaves_more_freedom(survivor, result_.best) ? ", but only because that bounds r less" : "");
+          only_leaves_more_freedom(survivor, result_.best) ? ", but only because that is looser about r" : "");
       return;
     }
     for (const LoosePolicy& loose : result_.loose) {

@@ -364,7 +364,7 @@ std::string PluginTarget::closing_words() const {
                   failures_ == 0 ? "" : fmt::format(", {} of which ended it", failures_.load()));
   const std::lock_guard lock(mutex_);
   for (const auto& [reason, count] : reasons_)
-    text += fmt::format("not taken, {} cases: {}\n", count, reason);
+    text += fmt::format("not taken, {} case{}: {}\n", count, count == 1 ? "" : "s", reason);
   if (plugin_.unknown_operations[0] != '\0')
     text += fmt::format("it also has what this program does not know: {}\n",
                         text_of(plugin_.unknown_operations, sizeof plugin_.unknown_operations));

@@ -345,7 +345,7 @@ cudaError_t RMSNorm(T* input, T* weight, T* output, uint32_t batch_size, uint32_
                       self.run_program("verify", "--target", self.faulty, "--dtype", "fp16", code=3))
         self.assertIn("takes no operation", self.run_program("verify", "--target", self.faulty, code=3,
                                                              fault="load-nothing"))
-        self.assertIn("not taken by the target", self.run_program("identify", "--target", self.faulty, "--dtype", "fp16",
+        self.assertIn("not supported by the target", self.run_program("identify", "--target", self.faulty, "--dtype", "fp16",
                                                                   code=3))
         self.assertIn("memory violation", self.replay("written-not-taken:24", 1))
 

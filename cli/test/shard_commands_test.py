@@ -183,9 +183,9 @@ class ShardCommands(ProgramTest):
         refused('target is "host"', merge=altered(lambda r: r["run"].update(target="mutant:x")))
         refused("cases is 0", "absent", merge=altered(lambda r: r["run"].pop("cases")))
         refused("number of shards is 3", merge=altered(lambda r: r["shard"].update(count=4)))
-        refused("damaged", merge=altered(lambda r: r["shard"].update(index=5)))
+        refused("corrupt result file", merge=altered(lambda r: r["shard"].update(index=5)))
         refused("the totals say", merge=altered(lambda r: r["combinations"][0].update(cases=10 ** 6)))
-        refused("damaged", merge=altered(lambda r: r["combinations"][0].pop("rows")))
+        refused("corrupt result file", merge=altered(lambda r: r["combinations"][0].pop("rows")))
         refused("missing.json: cannot be read", merge=["missing.json"])
         with open(self.path("text.json"), "w") as file:
             file.write("no JSON")

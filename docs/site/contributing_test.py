@@ -70,6 +70,11 @@ class PlacesToChange(unittest.TestCase):
         self.assertGreater(len(POLICY_VALUES), 30)
         self.holds("a rounding policy", "oracle/policy_rows.cpp", [f'"{value}"' for value in POLICY_VALUES])
         self.holds("a rounding policy", "oracle/policy.h", ["enum class WeightPolicy"])
+        self.holds("a rounding policy", "properties/assess/plain_kernel.cpp", ["switch (policy_.weight)", "default:"])
+        self.holds("a rounding policy", "properties/run/policy_class.cpp", ["WeightPolicy::"])
+        engines = names_in(r"NamedPolicy\{\"([\w.]+)\"", "oracle/policy.cpp")
+        self.assertGreater(len(engines), 10)
+        self.holds("a rounding policy", "python/normproof/_types.py", [f'"{engine}"' for engine in engines])
 
     def test_properties(self):
         self.assertGreaterEqual(len(PROPERTIES), 15)

@@ -22,6 +22,7 @@
 #include "corpus/safetensors.h"
 #include "oracle/canonical_judge.h"
 #include "oracle/formats.h"
+#include "properties/report/html.h"
 #include "properties/run/difference_histogram.h"
 #include "properties/run/judge_rows.h"
 #include "properties/run/policy_power.h"
@@ -37,7 +38,7 @@ struct CheckOptions {
   JudgingOptions judging;
   std::optional<std::int64_t> rows;
   bool canonical = false, witness = false;  // neither: as the file says
-  std::string json, html;
+  std::string json, html, junit;
   bool quiet = false;
   int threads = 1;
 };
@@ -298,6 +299,29 @@ FileReport check_file(const std::string& file, const CheckOptions& options) {
   return report;
 }
 
+// A test case for each file: a violation is a failure, what could not be judged an error.
+std::string junit_text(const Json& files, int violating, int not_judged) {
+  std::string text = fmt::format(
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n"
+      "  <testsuite name=\"normproof check\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"0\">\n",
+      files.size(), violating, not_judged);
+  for (const Json& file : files) {
+    text += fmt::format("    <testcase classname=\"check\" name=\"{}\"",
+                        html::escaped(file.at("file").get<std::string>()));
+    if (file.contains("error")) {
+      text += fmt::format("><error message=\"{}\"/></testcase>\n",
+                          html::escaped(file.at("error").get<std::string>()));
+    } else if (!file.at("conforms").get<bool>()) {
+      const std::string diagnosis = file.value("diagnosis", "violates the policy");
+      text += fmt::format("><failure message=\"{}\">policy {}</failure></testcase>\n",
+                          html::escaped(diagnosis), html::escaped(file.value("policy", "")));
+    } else {
+      text += "/>\n";
+    }
+  }
+  return text + "  </testsuite>\n</testsuites>\n";
+}
+
 int check(const CheckOptions& options) {
   if (options.canonical && !options.judging.order.empty())
     throw UsageError("--order and --canonical: the canonical order is another one");
@@ -346,10 +370,12 @@ int check(const CheckOptions& options) {
                         : unreadable > 0 ? kUsageError
                         : not_run > 0    ? kCouldNotRun
                                          : kAllGood;
+  const std::string junit = junit_text(files, violating, unreadable + not_run);
   const Json document = {{"normproof_check", 1}, {"files", std::move(files)}};
   return exit_code_after_writing(
       exit_code, {{options.json, [&] { write_text_atomically(options.json, json_text(document, 2) + "\n"); }},
-                  {options.html, [&] { write_html(options.html, page); }}});
+                  {options.html, [&] { write_html(options.html, page); }},
+                  {options.junit, [&] { write_text_atomically(options.junit, junit); }}});
 }
 
 }  // namespace
@@ -371,6 +397,7 @@ Action add_check(CLI::App& command) {
   command.add_option("--rows", options->rows, "Judge only the first N rows")
       ->check(CLI::Range(std::int64_t{0}, INT64_MAX));
   command.add_option("--json", options->json, "Write the verdicts to this file");
+  command.add_option("--junit", options->junit, "Write the verdicts to this file as JUnit XML");
   command.add_option("--html", options->html,
                      "Write a page with verdicts, certificates and plots to this file");
   command.add_option("--jobs,--threads", options->threads, "Threads that judge")

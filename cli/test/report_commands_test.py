@@ -183,7 +183,13 @@ class Reports(unittest.TestCase):
     def test_a_page_of_several_files_begins_with_a_summary(self):
         self.dump("a.safetensors")
         self.run_program("replay", CORPUS / "models" / "h2048-rms-norm.json", "--dump", "b.safetensors", status=0)
-        self.run_program("check", "a.safetensors", "b.safetensors", "nowhere.json", "--html", "page.html", status=1)
+        self.run_program("check", "a.safetensors", "b.safetensors", "nowhere.json", "--html", "page.html", "--junit", "check.xml",
+                         status=1)
+        suite = xml.etree.ElementTree.parse(self.folder / "check.xml").getroot()[0]
+        self.assertEqual([suite.get(name) for name in ("tests", "failures", "errors")], ["3", "1", "1"])
+        self.assertEqual([(case.get("name"), [child.tag for child in case]) for case in suite],
+                         [("a.safetensors", ["failure"]), ("b.safetensors", []), ("nowhere.json", ["error"])])
+        self.assertIn("weight=fp32", suite[0][0].get("message"))
         page = self.page()
         self.assertRegex(page.text, r"a\.safetensors violates 3 3 \d+ all 3 violating rows follow .* b\.safetensors conforms 3 0 0 .*"
                                     r"nowhere\.json not judged")

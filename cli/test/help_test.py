@@ -105,7 +105,7 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.completed("normproof", "veri"), ["verify"])
         self.assertEqual(set(commands()) - set(self.completed("normproof", "")), set())
         self.assertEqual(self.completed("normproof", "verify", "--sec"), ["--seconds"])
-        self.assertEqual(sorted(self.completed("normproof", "check", "--j")), ["--jobs", "--json"])
+        self.assertEqual(sorted(self.completed("normproof", "check", "--j")), ["--jobs", "--json", "--junit"])
         self.assertIn("--no-witness", self.completed("normproof", "verify", "--no"))
         self.assertEqual(self.completed("normproof", "verify", "--judge", "w"), ["witness"])
         self.assertEqual(self.completed("normproof", "help", "mer"), ["merge"])

@@ -45,9 +45,9 @@ struct Record {
 CallKind read_kind(const ResultFields& fields) {
   CallKind kind;
   kind.operation = fields.named("operation", operation_from_name);
-  kind.dtype = fields.named("dtype", dtype_from_name);
-  kind.weight_dtype = fields.named_or_null("weight_dtype", dtype_from_name);
-  kind.quantized_dtype = fields.named_or_null("quantized_dtype", dtype_from_name);
+  kind.dtype = fields.named("dtype", target_dtype_from_name);
+  kind.weight_dtype = fields.named_or_null("weight_dtype", target_dtype_from_name);
+  kind.quantized_dtype = fields.named_or_null("quantized_dtype", target_dtype_from_name);
   return kind;
 }
 

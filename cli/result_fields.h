@@ -9,7 +9,15 @@
 #include <string_view>
 #include <vector>
 
+#include "corpus/dtype.h"
+
 namespace normproof {
+
+// Of what targets read and write: dtype_from_name() but for int8, which none does.
+inline std::optional<DType> target_dtype_from_name(std::string_view name) {
+  const std::optional<DType> dtype = dtype_from_name(name);
+  return dtype == DType::int8 ? std::nullopt : dtype;
+}
 
 // Every method but has() throws UsageError where the field is missing or has another value than it may have.
 class ResultFields {

@@ -62,9 +62,9 @@ std::optional<KernelPath> path_from_name(std::string_view name) {
 
 Combination combination_from(const ResultFields& row) {
   const Combination combination{
-      row.named("operation", operation_from_name), row.named("dtype", dtype_from_name),
-      row.named_or_null("weight_dtype", dtype_from_name),
-      row.named_or_null("quantized_dtype", dtype_from_name), row.named("path", path_from_name)};
+      row.named("operation", operation_from_name), row.named("dtype", target_dtype_from_name),
+      row.named_or_null("weight_dtype", target_dtype_from_name),
+      row.named_or_null("quantized_dtype", target_dtype_from_name), row.named("path", path_from_name)};
   // Path automatic: of a target that has none of ours, or of no call.
   Combination of_tables = combination;
   if (of_tables.path == KernelPath::automatic) of_tables.path = KernelPath::vectorized;

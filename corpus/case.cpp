@@ -41,6 +41,7 @@ std::size_t size_of(DType dtype) {
     case DType::fp8_e5m2:
     case DType::fp8_e4m3fnuz:
     case DType::fp8_e5m2fnuz:
+    case DType::int8:
       return 1;
   }
   return 1;
@@ -96,6 +97,14 @@ std::string Case::why_no(Role role) const {
   if (find_tensor(operation, role) != nullptr)
     return "the case has no " + std::string(name_of(role)) + "_dtype";
   return std::string(name_of(operation)) + " has no " + std::string(name_of(role));
+}
+
+std::string Case::what_no_target_has() const {
+  const std::string beside = " beside " + std::string(name_of(dtype)) + " activations";
+  if (fp32_output) return "fp32 outputs" + beside;
+  if (fp32_residual) return "fp32 residuals" + beside;
+  if (quantized_dtype == DType::int8) return "int8 outputs";
+  return scale_ub_bits ? "an upper bound of scales (scale_ub)" : "";
 }
 
 DType Case::dtype_of(Role role) const {
@@ -187,6 +196,9 @@ void keep_what_it_has(Case& test_case) {
   if (!quantizes(operation)) test_case.quantized_dtype.reset();
   if (quantizes(operation)) test_case.fp32_output = false;
   if (!adds_residual(operation)) test_case.fp32_residual = false;
+  if (!quantizes_by_row(operation)) test_case.scale_ub_bits.reset();
+  if (test_case.quantized_dtype && !may_quantize_to(operation, *test_case.quantized_dtype))
+    test_case.quantized_dtype = kQuantizedDTypes.front();
   for (const Parameter parameter : kParameters)
     if (!has(operation, parameter)) test_case.bits_of(parameter) = spec_of(parameter).usual_bits;
   if (!may_be_in_place(operation)) test_case.in_place = false;

@@ -102,6 +102,9 @@ struct Case {
   // and its sum. Only such outputs of somebody else are judged; no target writes them.
   bool fp32_output = false;
   bool fp32_residual = false;
+  // Where rows get scales of their own: the upper bound of the maxima that they are made of (fp32 bits of a
+  // number above 0). Likewise judged only.
+  std::optional<std::uint32_t> scale_ub_bits;
 
   std::vector<std::int64_t> shape;
   std::array<CaseTensor, kRoles.size()> tensors;
@@ -148,6 +151,9 @@ struct Case {
   std::int64_t elements_of(Role role) const;
   std::size_t bytes_of(Role role) const;
   DType output_dtype() const { return dtype_of(Role::out); }
+  // What no target writes or takes, so that only outputs that are given are judged: "int8 outputs". Empty: a
+  // target can be called.
+  std::string what_no_target_has() const;
 
   friend bool operator==(const Case&, const Case&) = default;
 };

@@ -299,7 +299,7 @@ Case case_from_bytes(std::span<const std::uint8_t> bytes, const CaseLimits& limi
 }
 
 std::optional<std::vector<std::uint8_t>> case_to_bytes(const Case& test_case) {
-  if (!validate(test_case).empty() || test_case.fp32_output || test_case.fp32_residual) return std::nullopt;
+  if (!validate(test_case).empty() || !test_case.what_no_target_has().empty()) return std::nullopt;
   std::size_t data_bytes = 0;
   for (const CaseTensor& tensor : test_case.tensors) data_bytes += tensor.data.bytes.size();
   if (data_bytes > kMaximumCaseBytes - kCaseHeaderBytes) return std::nullopt;

@@ -235,7 +235,7 @@ std::vector<std::string_view> document_keys() {
   std::vector<std::string_view> keys = {"normproof_case", "name",         "description",     "operation",
                                         "dtype",          "weight_dtype", "quantized_dtype", "output_dtype",
                                         "residual_dtype", "shape",        "layout",          "schedule",
-                                        "launch",         "demand",       "outputs"};
+                                        "launch",         "demand",       "outputs",         "scale_ub"};
   for (const Parameter parameter : kParameters) keys.push_back(spec_of(parameter).name);
   for (const std::string_view name : role_names(Direction::in)) keys.push_back(name);
   return keys;
@@ -372,6 +372,7 @@ Case case_from_json(std::string_view text, Demand* demand) {
   test_case.shape = integers_of(document.at("shape"));
   if (const auto layout = document.find("layout")) read_layouts(*layout, test_case);
   read_parameters(document, test_case);
+  if (const auto bound = document.find("scale_ub")) test_case.scale_ub_bits = fp32_bits_of(*bound);
   read_execution(document, test_case);
   demand_none(validate_all_but_data(test_case));
   read_data(document, test_case);

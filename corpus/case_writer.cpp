@@ -186,6 +186,7 @@ std::string case_to_json(const Case& test_case, const Demand& demand) {
     if (has(test_case.operation, parameter))
       document.add(spec_of(parameter).name, json_fp32(test_case.bits_of(parameter)));
   }
+  if (test_case.scale_ub_bits) document.add("scale_ub", json_fp32(*test_case.scale_ub_bits));
   add_data(document, test_case);
   add_execution(document, test_case);
   add_demand(document, demand);

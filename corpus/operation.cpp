@@ -192,6 +192,11 @@ bool has(Operation operation, NormStep step) {
   return std::ranges::find(steps, step) != steps.end();
 }
 
+bool may_quantize_to(Operation operation, DType dtype) {
+  if (dtype == DType::int8) return quantizes_by_row(operation);
+  return quantizes(operation) && std::ranges::find(kQuantizedDTypes, dtype) != kQuantizedDTypes.end();
+}
+
 bool may_be_in_place(Operation operation) {
   return std::ranges::any_of(spec_of(operation).tensors,
                              [](const TensorSpec& tensor) { return tensor.aliasing == Aliasing::may; });

@@ -132,5 +132,7 @@ inline bool quantizes(Operation operation) {
   return has(operation, NormStep::quantize) || has(operation, NormStep::quantize_by_row);
 }
 inline bool quantizes_by_row(Operation operation) { return has(operation, NormStep::quantize_by_row); }
+// Whether `out` may have this dtype where it is quantized.
+bool may_quantize_to(Operation operation, DType dtype);
 
 }  // namespace normproof

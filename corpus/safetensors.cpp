@@ -36,7 +36,7 @@ constexpr std::array<SafetensorsDType, 22> kDTypes = {{
     {"U32", 32, std::nullopt},
     {"I16", 16, std::nullopt},
     {"U16", 16, std::nullopt},
-    {"I8", 8, std::nullopt},
+    {"I8", 8, DType::int8},
     {"U8", 8, std::nullopt},
     {"BOOL", 8, std::nullopt},
     {"F8_E8M0", 8, std::nullopt},

@@ -85,6 +85,19 @@ void check_wide_tensors(const Case& test_case, Reasons& reasons) {
         operation + " has no residual");
 }
 
+void check_upper_bound(const Case& test_case, Reasons& reasons) {
+  if (!test_case.scale_ub_bits) return;
+  const std::uint32_t bits = *test_case.scale_ub_bits;
+  if (!quantizes_by_row(test_case.operation)) {
+    add(reasons, "$.scale_ub",
+        std::string(name_of(test_case.operation)) + " has no scales of rows, got bits " + hexadecimal(bits));
+  }
+  if (bits == 0 || bits > 0x7f800000u)
+    add(reasons, "$.scale_ub", "a number above 0, or infinity, got bits " + hexadecimal(bits));
+  if (!test_case.outputs)
+    add(reasons, "$.scale_ub", "no target takes it: only outputs that are given are judged, got none");
+}
+
 void check_dtypes(const Case& test_case, Reasons& reasons) {
   if (!contains(kActivationDTypes, test_case.dtype)) {
     add(reasons, "$.dtype",
@@ -97,17 +110,23 @@ void check_dtypes(const Case& test_case, Reasons& reasons) {
             std::string(name_of(*test_case.weight_dtype)));
   }
   const bool quantized = quantizes(test_case.operation);
+  const bool is_int8 = test_case.quantized_dtype == DType::int8;
   if (quantized && !test_case.quantized_dtype) {
     add(reasons, "$.quantized_dtype", std::string(name_of(test_case.operation)) + " needs one, got none");
   } else if (!quantized && test_case.quantized_dtype) {
     add(reasons, "$.quantized_dtype",
         std::string(name_of(test_case.operation)) + " does not quantize, got " +
             std::string(name_of(*test_case.quantized_dtype)));
-  } else if (quantized && !contains(kQuantizedDTypes, *test_case.quantized_dtype)) {
+  } else if (quantized && !may_quantize_to(test_case.operation, *test_case.quantized_dtype)) {
     add(reasons, "$.quantized_dtype",
-        "an fp8 dtype, got " + std::string(name_of(*test_case.quantized_dtype)));
+        std::string(quantizes_by_row(test_case.operation) ? "an fp8 dtype or int8" : "an fp8 dtype") +
+            ", got " + std::string(name_of(*test_case.quantized_dtype)));
+  } else if (is_int8 && !test_case.outputs) {
+    add(reasons, "$.quantized_dtype",
+        "no target writes int8: only outputs that are given are judged, got none");
   }
   check_wide_tensors(test_case, reasons);
+  check_upper_bound(test_case, reasons);
   for (const Parameter parameter : kParameters) {
     if (has(test_case.operation, parameter) || test_case.bits_of(parameter) == spec_of(parameter).usual_bits)
       continue;

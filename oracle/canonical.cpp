@@ -84,6 +84,17 @@ bool is_known(Parameter parameter) {
   return false;
 }
 
+std::uint32_t upper_bound_of(const Case& test_case) {
+  constexpr std::uint32_t kInfinity = 0x7f800000u;
+  if (!test_case.scale_ub_bits) return kInfinity;
+  const std::uint32_t bits = *test_case.scale_ub_bits;
+  if (!quantizes_by_row(test_case.operation) || bits == 0 || bits > kInfinity)
+    throw std::invalid_argument(
+        fmt::format("scale_ub: {} of {}: a number above 0 or infinity, where rows have scales of their own",
+                    hex_bits(DType::fp32, bits), name_of(test_case.operation)));
+  return bits;
+}
+
 void require_formula(Operation operation) {
   const OperationSpec& spec = spec_of(operation);
   int before = -1;
@@ -125,10 +136,12 @@ Formula formula_of(const Case& test_case, const Policy& policy) {
   if (quantizes != test_case.quantized_dtype.has_value()) {
     throw std::invalid_argument("quantized_dtype: must be given exactly where the operation quantizes");
   }
-  if (quantizes && format_of(*test_case.quantized_dtype).bits != 8) {
-    throw std::invalid_argument(
-        fmt::format("quantized_dtype: {} is no fp8 dtype", format_of(*test_case.quantized_dtype).name));
+  if (quantizes && !may_quantize_to(operation, *test_case.quantized_dtype)) {
+    throw std::invalid_argument(fmt::format("quantized_dtype: {} is no {}",
+                                            format_of(*test_case.quantized_dtype).name,
+                                            formula.quantizes_by_row ? "fp8 dtype, nor int8" : "fp8 dtype"));
   }
+  formula.scale_ub_bits = upper_bound_of(test_case);
   if (test_case.shape.empty() || test_case.shape.back() < 1) {
     throw std::invalid_argument("shape: the last dimension must be at least 1");
   }
@@ -138,6 +151,10 @@ Formula formula_of(const Case& test_case, const Policy& policy) {
   // Where the scale is given there is no maximum.
   if (!formula.quantizes_by_row && row_of(policy.scaling).from_maximum)
     formula.policy.scaling = ScalingPolicy::inverse;
+  if (test_case.quantized_dtype == DType::int8) {
+    formula.policy.fp8_nan = Fp8NanPolicy::propagate;
+    formula.policy.fp8_rounding = Fp8Rounding::once;
+  }
   return formula;
 }
 
@@ -259,6 +276,12 @@ BeforeQuantization rounding_of_output(const Formula& formula) {
   return formula.formats.fp32_output ? BeforeQuantization::unrounded : BeforeQuantization::rounded;
 }
 
+// NaN stays, and becomes 0 where it is rounded.
+Value clamp_to_int8(const Value& scaled, const Policy& policy) {
+  const Value least = Value::integer(row_of(policy.int8_low).least), most = Value::integer(127);
+  return scaled < least ? least : scaled > most ? most : scaled;
+}
+
 std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const Value& s, const Value& w,
                            const Value& unknown) {
   const Formats& formats = formula.formats;
@@ -275,7 +298,9 @@ std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const
                            .function(arithmetic, y, decode(DType::fp32, formula.bits_of(Parameter::scale)));
   if (row_of(formula.policy.fp8_rounding).through_bf16)
     scaled = arithmetic.round(Step::output_in_bf16, "rnd_bf16(...)", DType::bf16, scaled);
-  const Value clamped = row_of(formula.policy.fp8_nan).clamp(scaled, quantized_range(formula));
+  const Value clamped = *formats.quantized == DType::int8
+                            ? clamp_to_int8(scaled, formula.policy)
+                            : row_of(formula.policy.fp8_nan).clamp(scaled, quantized_range(formula));
   const Value q = arithmetic.round(Step::quantized, "q = rnd_Q(clamp(...))", *formats.quantized, clamped);
   return round_bits(target, q);
 }

@@ -19,6 +19,7 @@ struct Formula {
   bool quantizes_by_row = false;
   std::int64_t hidden_size = 0;
   ParameterBits parameter_bits = usual_parameters();  // fp32
+  std::uint32_t scale_ub_bits = 0x7f800000u;          // upper bound of the rows' maxima; infinity: none
   Policy policy;
 
   DType output_dtype() const {

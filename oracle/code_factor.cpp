@@ -144,7 +144,7 @@ std::vector<std::uint32_t> exact_code_factors(const Formula& formula, std::uint3
   std::vector<std::uint32_t> factors;
   const auto nan = static_cast<std::uint32_t>(format_of(DType::fp32).nan_bits());
   const ScaleFloorRow& floor = row_of(formula.policy.scale_floor);
-  const std::uint32_t least_scale = floor.least_scale(bits_of(quantized_range(formula)));
+  const std::uint32_t least_scale = least_scale_bits(formula);
   for (const MaximumInterval& maxima : maxima_where(floor, least_scale, scale_bits, scale_of)) {
     for (const auto& piece : cut(maxima, factor_of)) add_once(factors, piece.first);
   }

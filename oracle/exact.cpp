@@ -171,7 +171,41 @@ bool identical(const Value& a, const Value& b) {
   return a == b && a.negative() == b.negative();
 }
 
+namespace {
+
+// To a two's complement integer: saturates, and NaN becomes 0.
+std::uint64_t round_to_integer(const Format& format, const Value& value, Rounding rounding) {
+  if (value.is_nan() || value.is_zero()) return 0;
+  const auto least = static_cast<std::int64_t>(format.sign_bit());  // its magnitude
+  const Value bound = value.negative() ? Value::integer(least) : Value::integer(least - 1);
+  const Value magnitude = value.negative() ? -value : value;
+  if (!(magnitude < bound)) return value.negative() ? format.sign_bit() : format.max_finite_bits();
+  // The whole part, the bit below it, and whether anything follows.
+  const cpp_int& digits = magnitude.magnitude();
+  const std::int64_t exponent = magnitude.exponent();
+  std::int64_t whole = 0;
+  bool half = false, rest = false;
+  if (exponent >= 0) {
+    whole = static_cast<std::int64_t>(digits << static_cast<unsigned>(exponent));
+  } else {
+    const auto cut = static_cast<unsigned>(std::min<std::int64_t>(-exponent, bit_length(digits) + 2));
+    whole = static_cast<std::int64_t>(cpp_int(digits >> cut));
+    half = bit_test(digits, cut - 1);
+    rest = static_cast<std::int64_t>(boost::multiprecision::lsb(digits)) < static_cast<std::int64_t>(cut) - 1;
+  }
+  const bool away = rounding == (value.negative() ? Rounding::down : Rounding::up);
+  const bool goes_up = rounding == Rounding::nearest_even   ? half && (rest || (whole & 1) != 0)
+                       : rounding == Rounding::nearest_away ? half
+                                                            : away && (half || rest);
+  const std::int64_t rounded = whole + (goes_up ? 1 : 0);
+  const std::int64_t result = value.negative() ? -rounded : std::min(rounded, least - 1);
+  return static_cast<std::uint64_t>(result) & (format.sign_bit() | format.magnitude_mask());
+}
+
+}  // namespace
+
 std::uint64_t round_bits(const Format& format, const Value& value, Rounding rounding) {
+  if (format.is_integer) return round_to_integer(format, value, rounding);
   if (value.is_nan()) return format.nan_bits();
   const std::uint64_t sign = value.negative() ? format.sign_bit() : 0;
   const std::uint64_t overflow = format.has_infinity() ? format.infinity_bits() | sign : format.nan_bits();
@@ -224,6 +258,7 @@ std::uint64_t round_bits(const Format& format, const Value& value, Rounding roun
 }
 
 Value decode(const Format& format, std::uint64_t bits) {
+  if (format.is_integer) return Value::integer(line_position(format, bits));
   const bool negative = is_negative(format, bits);
   if (is_nan(format, bits)) return Value::nan();
   if (is_infinite(format, bits)) return Value::infinity(negative);

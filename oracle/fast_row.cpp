@@ -54,12 +54,13 @@ FastRow::FastRow(const Formula& formula, std::span<const std::byte> weight, cons
 }
 
 void FastRow::load_quantization() {
+  static_assert(static_cast<std::size_t>(DType::int8) == static_cast<std::size_t>(DType::fp8_e4m3fn) + 4);
   const Policy& policy = formula_.policy;
   order_.rounds_output = policy.before_quantization == BeforeQuantization::rounded;
   maximum_of_rounded_ = order_.rounds_output != row_of(policy.row_maximum).of_other;
   drops_nan_ = row_of(policy.maximum_nan).drops;
   quantization_ = {1.0f, row_of(policy.scaling).divides, policy.fp8_nan == Fp8NanPolicy::saturate,
-                   as_float(quantized_range(formula_))};
+                   as_float(quantized_range(formula_)), static_cast<float>(row_of(policy.int8_low).least)};
   set_quantization_scale(std::bit_cast<float>(formula_.bits_of(Parameter::scale)));
   quantize_ = kernels_.quantize[index_of_quantized(*formula_.formats.quantized)];
   through_bf16_ = row_of(policy.fp8_rounding).through_bf16;

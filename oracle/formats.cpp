@@ -11,15 +11,26 @@ namespace {
 
 std::uint64_t magnitude(const Format& format, std::uint64_t bits) { return bits & format.magnitude_mask(); }
 
+// Of a two's complement integer.
+std::int64_t integer_of(const Format& format, std::uint64_t bits) {
+  const auto value = static_cast<std::int64_t>(magnitude(format, bits));
+  return is_negative(format, bits) ? value - static_cast<std::int64_t>(format.sign_bit()) : value;
+}
+std::uint64_t integer_bits(const Format& format, std::int64_t value) {
+  return static_cast<std::uint64_t>(value) & (format.sign_bit() | format.magnitude_mask());
+}
+
 }  // namespace
 
 const Format& format_of(DType dtype) {
+  if (dtype == DType::int8) return kInt8;
   const auto index = static_cast<std::size_t>(dtype);
   if (index >= kFormats.size()) throw std::invalid_argument(fmt::format("dtype: {} is not a DType", index));
   return kFormats[index];
 }
 
 bool is_nan(const Format& format, std::uint64_t bits) {
+  if (format.is_integer) return false;
   switch (format.nan_encoding) {
     case NanEncoding::ieee:
       return magnitude(format, bits) > format.infinity_bits();
@@ -36,10 +47,12 @@ bool is_infinite(const Format& format, std::uint64_t bits) {
 }
 
 bool is_zero(const Format& format, std::uint64_t bits) {
+  if (format.is_integer) return bits == 0;
   return magnitude(format, bits) == 0 && !is_nan(format, bits);
 }
 
 bool is_subnormal(const Format& format, std::uint64_t bits) {
+  if (format.is_integer) return false;
   const std::uint64_t m = magnitude(format, bits);
   return m != 0 && m <= format.mantissa_mask();
 }
@@ -49,6 +62,7 @@ bool same(const Format& format, std::uint64_t a, std::uint64_t b) {
 }
 
 std::int64_t line_position(const Format& format, std::uint64_t bits) {
+  if (format.is_integer) return integer_of(format, bits);
   const auto m = static_cast<std::int64_t>(magnitude(format, bits));
   if (!is_negative(format, bits)) return m;
   return format.has_negative_zero() ? -m - 1 : -m;
@@ -62,6 +76,10 @@ std::uint64_t ulp_distance(const Format& format, std::uint64_t a, std::uint64_t 
 }
 
 std::uint64_t next_up(const Format& format, std::uint64_t bits) {
+  if (format.is_integer) {
+    const std::int64_t value = integer_of(format, bits);
+    return bits == format.max_finite_bits() ? bits : integer_bits(format, value + 1);
+  }
   if (is_nan(format, bits)) return bits;
   const std::uint64_t m = magnitude(format, bits);
   if (m == 0) return 1;
@@ -74,6 +92,10 @@ std::uint64_t next_up(const Format& format, std::uint64_t bits) {
 }
 
 std::uint64_t next_down(const Format& format, std::uint64_t bits) {
+  if (format.is_integer) {
+    const std::int64_t value = integer_of(format, bits);
+    return bits == format.sign_bit() ? bits : integer_bits(format, value - 1);
+  }
   if (is_nan(format, bits)) return bits;
   const std::uint64_t m = magnitude(format, bits);
   if (m == 0) return format.sign_bit() | 1;

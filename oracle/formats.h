@@ -24,6 +24,7 @@ struct Format {
   int precision;  // significant bits of a normal number, the hidden one included
   int bias;
   NanEncoding nan_encoding;
+  bool is_integer = false;  // two's complement: no exponent, NaN, infinity or -0
 
   constexpr int mantissa_bits() const { return precision - 1; }
   constexpr int min_exponent() const { return 1 - bias; }  // of the smallest normal number
@@ -37,7 +38,8 @@ struct Format {
   constexpr std::uint64_t mantissa_mask() const { return (std::uint64_t{1} << mantissa_bits()) - 1; }
   // Exponent all ones. An infinity only where has_infinity().
   constexpr std::uint64_t infinity_bits() const { return magnitude_mask() & ~mantissa_mask(); }
-  constexpr std::uint64_t nan_bits() const {  // the quiet NaN that the oracle writes
+  constexpr std::uint64_t nan_bits() const {  // the quiet NaN that the oracle writes; of an integer 0
+    if (is_integer) return 0;
     switch (nan_encoding) {
       case NanEncoding::ieee:
         return infinity_bits() | (std::uint64_t{1} << (mantissa_bits() - 1));
@@ -49,6 +51,7 @@ struct Format {
     return sign_bit();
   }
   constexpr std::uint64_t max_finite_bits() const {
+    if (is_integer) return magnitude_mask();
     switch (nan_encoding) {
       case NanEncoding::ieee:
         return infinity_bits() - 1;
@@ -61,7 +64,7 @@ struct Format {
   }
 };
 
-// One row per DType, in the order of the enumeration.
+// One row per floating-point DType, in the order of the enumeration.
 inline constexpr std::array<Format, 7> kFormats = {{
     {"fp32", 32, 24, 127, NanEncoding::ieee},
     {"fp16", 16, 11, 15, NanEncoding::ieee},
@@ -71,6 +74,9 @@ inline constexpr std::array<Format, 7> kFormats = {{
     {"fp8_e4m3fnuz", 8, 4, 8, NanEncoding::negative_zero},
     {"fp8_e5m2fnuz", 8, 3, 16, NanEncoding::negative_zero},
 }};
+
+// Integers as `cvt.rni.sat` makes them: what is beyond saturates, NaN becomes 0.
+inline constexpr Format kInt8 = {"int8", 8, 7, 0, NanEncoding::negative_zero, true};
 
 // The format of wider accumulators; no tensor has it.
 inline constexpr Format kFp64 = {"fp64", 64, 53, 1023, NanEncoding::ieee};

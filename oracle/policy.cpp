@@ -15,7 +15,9 @@ namespace {
 bool always(const Case&) { return true; }
 bool with_weight(const Case& test_case) { return test_case.weight_dtype.has_value(); }
 bool with_residual(const Case& test_case) { return adds_residual(test_case.operation); }
-bool with_fp8(const Case& test_case) { return test_case.quantized_dtype.has_value(); }
+bool with_quantization(const Case& test_case) { return test_case.quantized_dtype.has_value(); }
+bool with_int8(const Case& test_case) { return test_case.quantized_dtype == DType::int8; }
+bool with_fp8(const Case& test_case) { return with_quantization(test_case) && !with_int8(test_case); }
 bool with_row_scale(const Case& test_case) { return quantizes_by_row(test_case.operation); }
 bool with_fnuz(const Case& test_case) { return test_case.quantized_dtype == DType::fp8_e4m3fnuz; }
 
@@ -70,16 +72,20 @@ constexpr std::array kNamed = {
     NamedPolicy{"vllm.fused_add_rms_norm_static_fp8_quant", "weight=fp32,fp8_nan=saturate",
                 "vLLM CUDA, mid 2026", fused_add_rms_norm_static_fp8_quant},
     NamedPolicy{"vllm.rms_norm_dynamic_quant", "scaling=divide,fp8_nan=saturate,maximum_nan=drop",
-                "vLLM CUDA, mid 2026, built without fast math", rms_norm_dynamic_quant},
+                "vLLM CUDA, mid 2026, fp8, built without fast math", rms_norm_dynamic_quant},
     NamedPolicy{"vllm.fused_add_rms_norm_dynamic_quant",
                 "sum=fp32,scaling=divide,fp8_nan=saturate,maximum_nan=drop",
-                "vLLM CUDA, mid 2026, built without fast math", fused_add_rms_norm_dynamic_quant},
+                "vLLM CUDA, mid 2026, fp8, built without fast math", fused_add_rms_norm_dynamic_quant},
+    NamedPolicy{"vllm_int8.rms_norm_dynamic_quant", "maximum_nan=drop",
+                "vLLM CUDA, mid 2026, int8, built without fast math", rms_norm_dynamic_quant},
+    NamedPolicy{"vllm_int8.fused_add_rms_norm_dynamic_quant", "sum=fp32,maximum_nan=drop",
+                "vLLM CUDA, mid 2026, int8, built without fast math", fused_add_rms_norm_dynamic_quant},
     NamedPolicy{"vllm_fast_math.rms_norm_dynamic_quant",
                 "scaling=approximate_inverse,fp8_nan=saturate,maximum_nan=drop,row_scale=product",
-                "vLLM CUDA, mid 2026, built with fast math", rms_norm_dynamic_quant},
+                "vLLM CUDA, mid 2026, fp8 and int8, built with fast math", rms_norm_dynamic_quant},
     NamedPolicy{"vllm_fast_math.fused_add_rms_norm_dynamic_quant",
                 "sum=fp32,scaling=approximate_inverse,fp8_nan=saturate,maximum_nan=drop,row_scale=product",
-                "vLLM CUDA, mid 2026, built with fast math", fused_add_rms_norm_dynamic_quant},
+                "vLLM CUDA, mid 2026, fp8 and int8, built with fast math", fused_add_rms_norm_dynamic_quant},
     NamedPolicy{"vllm_rocm.rms_norm_dynamic_quant",
                 "scaling=divide,fp8_nan=saturate,range=fnuz_224,maximum_nan=drop", "vLLM ROCm, mid 2026",
                 rms_norm_dynamic_quant},
@@ -120,8 +126,9 @@ std::span<const PolicyAxis> policy_axes() {
       axis<&Policy::root>("root", root_rows(), 1, always),
       axis<&Policy::rounding>("rounding", rounding_rows(), 1, always),
       axis<&Policy::sum>("sum", sum_rows(), 3, with_residual),
-      axis<&Policy::before_quantization>("before_quantization", before_quantization_rows(), 2, with_fp8),
-      axis<&Policy::scaling>("scaling", scaling_rows(), 2, with_fp8),
+      axis<&Policy::before_quantization>("before_quantization", before_quantization_rows(), 2,
+                                         with_quantization),
+      axis<&Policy::scaling>("scaling", scaling_rows(), 2, with_quantization),
       axis<&Policy::fp8_rounding>("fp8_rounding", fp8_rounding_rows(), 1, with_fp8),
       axis<&Policy::fp8_nan>("fp8_nan", fp8_nan_rows(), 2, with_fp8),
       axis<&Policy::range>("range", range_rows(), 1, with_fnuz),
@@ -129,6 +136,7 @@ std::span<const PolicyAxis> policy_axes() {
       axis<&Policy::maximum_nan>("maximum_nan", maximum_nan_rows(), 1, with_row_scale),
       axis<&Policy::row_scale>("row_scale", row_scale_rows(), 1, with_row_scale),
       axis<&Policy::scale_floor>("scale_floor", scale_floor_rows(), 1, with_row_scale),
+      axis<&Policy::int8_low>("int8_low", int8_low_rows(), 1, with_int8),
   };
   return axes;
 }

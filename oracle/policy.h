@@ -41,6 +41,7 @@ enum class RangePolicy : std::uint8_t { largest, fnuz_224 };
 enum class RowMaximumPolicy : std::uint8_t { of_quantized, of_other };
 enum class MaximumNanPolicy : std::uint8_t { propagate, drop };
 enum class RowScalePolicy : std::uint8_t { quotient, product };
+enum class Int8Low : std::uint8_t { minus_128, minus_127 };
 enum class ScaleFloor : std::uint8_t { range_512, none, maximum_1e_4, scale_1e_10 };
 
 struct SumTree;
@@ -77,6 +78,7 @@ struct Policy {
   MaximumNanPolicy maximum_nan = MaximumNanPolicy::propagate;
   RowScalePolicy row_scale = RowScalePolicy::quotient;
   ScaleFloor scale_floor = ScaleFloor::range_512;
+  Int8Low int8_low = Int8Low::minus_128;
   InverseRootModel inverse_root;
   friend bool operator==(const Policy&, const Policy&) = default;
 };

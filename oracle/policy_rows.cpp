@@ -340,18 +340,24 @@ constexpr std::array<RowScaleRow, 2> kRowScale = {{
     {{"quotient", "s = fl(a / max_Q)", "vLLM, FlashInfer, PyTorch"}, false},
     {{"product", "s = fl(a * fl(1 / max_Q))", "vLLM built with fast math"}, true},
 }};
-std::uint32_t no_floor(std::uint32_t) { return 0; }
-std::uint32_t smallest_step(std::uint32_t range_bits) {
+std::uint32_t no_floor(DType, std::uint32_t) { return 0; }
+std::uint32_t smallest_step(DType quantized, std::uint32_t range_bits) {
+  if (quantized == DType::int8) return 0x34000000u;  // FLT_EPSILON
   const Value range = decode(DType::fp32, range_bits);
   return static_cast<std::uint32_t>(
       round_bits(format_of(DType::fp32), quotient(Value::integer(1), range * Value::integer(512))));
 }
-std::uint32_t bits_of_1e_10(std::uint32_t) { return 0x2edbe6ffu; }
+std::uint32_t bits_of_1e_10(DType, std::uint32_t) { return 0x2edbe6ffu; }
 constexpr std::array<ScaleFloorRow, 4> kScaleFloor = {{
-    {{"range_512", "s is at least fl(1 / (512 max_Q))", "vLLM"}, 0, smallest_step, false},
+    {{"range_512", "s is at least fl(1 / (512 max_Q)), of int8 2^-23", "vLLM"}, 0, smallest_step, false},
     {{"none", "a row of zeros has scale 0", "PyTorch without a floor"}, 0, no_floor, false},
     {{"maximum_1e-4", "a is at least 1e-4", "FlashInfer, DeepGEMM"}, 0x38d1b717u, no_floor, false},
     {{"scale_1e-10", "s = fl(a / max_Q) where a > 1e-10, else 1e-10", "AITER"}, 0, bits_of_1e_10, true},
+}};
+
+constexpr std::array<Int8LowRow, 2> kInt8Low = {{
+    {{"minus_128", "int8 codes are -128 to 127", "cvt.rni.sat.s8.f32: vLLM"}, -128},
+    {{"minus_127", "int8 codes are -127 to 127", "kernels that keep the range symmetric"}, -127},
 }};
 
 template <typename Table, typename Enum>
@@ -400,6 +406,7 @@ std::span<const RowMaximumRow> row_maximum_rows() { return kRowMaximum; }
 std::span<const MaximumNanRow> maximum_nan_rows() { return kMaximumNan; }
 std::span<const RowScaleRow> row_scale_rows() { return kRowScale; }
 std::span<const ScaleFloorRow> scale_floor_rows() { return kScaleFloor; }
+std::span<const Int8LowRow> int8_low_rows() { return kInt8Low; }
 
 const WeightRow& row_of(WeightPolicy value) { return at(kWeight, value); }
 const VarianceRow& row_of(VariancePolicy value) { return at(kVariance, value); }
@@ -417,6 +424,7 @@ const RowMaximumRow& row_of(RowMaximumPolicy value) { return at(kRowMaximum, val
 const MaximumNanRow& row_of(MaximumNanPolicy value) { return at(kMaximumNan, value); }
 const RowScaleRow& row_of(RowScalePolicy value) { return at(kRowScale, value); }
 const ScaleFloorRow& row_of(ScaleFloor value) { return at(kScaleFloor, value); }
+const Int8LowRow& row_of(Int8Low value) { return at(kInt8Low, value); }
 
 std::string_view unknown_name(const Policy& policy) { return row_of(policy.root).divides ? "rms" : "r"; }
 

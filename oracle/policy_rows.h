@@ -119,6 +119,7 @@ struct ScalingRow {
   bool approximate;   // the factor is one of the two fp32 numbers next to 1 / scale
   bool from_maximum;  // the factor is max_Q / a, of the maximum that the scale is made of
 };
+// Of fp8 alone: an int8 code is rounded once, and NaN becomes 0.
 struct Fp8RoundingRow {
   PolicyValue text;
   bool through_bf16;
@@ -147,11 +148,17 @@ struct RowScaleRow {
 };
 struct ScaleFloorRow {
   PolicyValue text;
-  // The least maximum that is used, and the least scale; fp32 bits, 0 where there is none.
+  // The least maximum that is used, and the least scale of a dtype with this max_Q; fp32 bits, 0 where there
+  // is none.
   std::uint32_t least_maximum;
-  std::uint32_t (*least_scale)(std::uint32_t range_bits);
+  std::uint32_t (*least_scale)(DType quantized, std::uint32_t range_bits);
   // A maximum up to the least scale gives that scale, whatever its quotient is.
   bool compares_maximum;
+};
+
+struct Int8LowRow {
+  PolicyValue text;
+  std::int64_t least;  // int8 codes end here
 };
 
 // Each axis's rows, in the order of its enumeration.
@@ -171,6 +178,7 @@ std::span<const RowMaximumRow> row_maximum_rows();
 std::span<const MaximumNanRow> maximum_nan_rows();
 std::span<const RowScaleRow> row_scale_rows();
 std::span<const ScaleFloorRow> scale_floor_rows();
+std::span<const Int8LowRow> int8_low_rows();
 
 // The row of one value. Throws std::invalid_argument for a value outside the enumeration.
 const WeightRow& row_of(WeightPolicy value);
@@ -189,6 +197,7 @@ const RowMaximumRow& row_of(RowMaximumPolicy value);
 const MaximumNanRow& row_of(MaximumNanPolicy value);
 const RowScaleRow& row_of(RowScalePolicy value);
 const ScaleFloorRow& row_of(ScaleFloor value);
+const Int8LowRow& row_of(Int8Low value);
 
 // "r" or "rms": what the unknown of a row is called.
 std::string_view unknown_name(const Policy& policy);

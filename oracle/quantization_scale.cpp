@@ -52,10 +52,22 @@ Value exact_row_maximum(const Formula& formula, const ExactRow& row, const CaseT
   return maximum;
 }
 
-Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, const Value& maximum) {
+// The maximum that counts: at most the upper bound. NaN stays.
+Value bounded(const Formula& formula, const Value& maximum) {
+  const Value bound = decode(DType::fp32, formula.scale_ub_bits);
+  return maximum > bound ? bound : maximum;
+}
+
+std::uint32_t least_scale_bits(const Formula& formula) {
+  return row_of(formula.policy.scale_floor)
+      .least_scale(*formula.formats.quantized, fp32_bits(quantized_range(formula)));
+}
+
+Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, const Value& row_maximum) {
+  const Value maximum = bounded(formula, row_maximum);
   const Value range = quantized_range(formula);
   const ScaleFloorRow& floor = row_of(formula.policy.scale_floor);
-  const Value least_scale = decode(DType::fp32, floor.least_scale(fp32_bits(range)));
+  const Value least_scale = decode(DType::fp32, least_scale_bits(formula));
   if (floor.compares_maximum && !(maximum > least_scale)) return least_scale;
   const Value least_maximum = decode(DType::fp32, floor.least_maximum);
   const Value& a = maximum < least_maximum ? least_maximum : maximum;
@@ -70,10 +82,11 @@ Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, c
   return !floor.compares_maximum && scale < least_scale ? least_scale : scale;
 }
 
-Value exact_factor_of_maximum(Arithmetic& arithmetic, const Formula& formula, const Value& maximum) {
+Value exact_factor_of_maximum(Arithmetic& arithmetic, const Formula& formula, const Value& row_maximum) {
+  const Value maximum = bounded(formula, row_maximum);
   const Value range = quantized_range(formula);
   const ScaleFloorRow& floor = row_of(formula.policy.scale_floor);
-  const Value least_scale = decode(DType::fp32, floor.least_scale(fp32_bits(range)));
+  const Value least_scale = decode(DType::fp32, least_scale_bits(formula));
   const Value least_maximum = decode(DType::fp32, floor.least_maximum);
   const auto greatest = [&] {
     return arithmetic.round(Step::inverse_scale, "inv = fl(1 / least s)", DType::fp32,
@@ -105,9 +118,11 @@ ScaleRule::ScaleRule(const Formula& formula)
       range_(as_float(fp32_bits(quantized_range(formula)))),
       inverse_range_(1.0f / range_),
       least_maximum_(as_float(floor_.least_maximum)),
-      least_scale_(as_float(floor_.least_scale(bits_of(range_)))) {}
+      least_scale_(as_float(least_scale_bits(formula))),
+      bound_(as_float(formula.scale_ub_bits)) {}
 
-float ScaleRule::factor_of(float maximum) const {
+float ScaleRule::factor_of(float row_maximum) const {
+  const float maximum = bounded(row_maximum);
   if (floor_.compares_maximum) return maximum > least_scale_ ? range_ / maximum : 1.0f / least_scale_;
   const float factor = range_ / (maximum < least_maximum_ ? least_maximum_ : maximum);
   const float greatest = 1.0f / least_scale_;  // infinity where there is no least scale

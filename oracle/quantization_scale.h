@@ -18,9 +18,11 @@ Value quantized_range(const Formula& formula);
 // a, the largest |y| of the row for a given unknown (r, or rms), and the scale that it gives.
 Value exact_row_maximum(const Formula& formula, const ExactRow& row, const CaseTensors& tensors,
                         const Value& unknown, std::optional<AlteredStep> altered = {});
-Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, const Value& maximum);
+Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, const Value& row_maximum);
+// The floor of that scale, fp32 bits; 0 where there is none.
+std::uint32_t least_scale_bits(const Formula& formula);
 // What the codes are multiplied by where it follows from that maximum (follows_from_maximum, code_factor.h).
-Value exact_factor_of_maximum(Arithmetic& arithmetic, const Formula& formula, const Value& maximum);
+Value exact_factor_of_maximum(Arithmetic& arithmetic, const Formula& formula, const Value& row_maximum);
 // All of it: with what a row is quantized for a given unknown, as fp32 bits. The factor stands there only
 // where it follows from the maximum.
 struct RowQuantization {
@@ -67,7 +69,8 @@ class ScaleRule {
  public:
   explicit ScaleRule(const Formula& formula);
 
-  float of(float maximum) const {
+  float of(float row_maximum) const {
+    const float maximum = bounded(row_maximum);
     if (floor_.compares_maximum) return maximum > least_scale_ ? divided(maximum) : least_scale_;
     const float scale = divided(maximum < least_maximum_ ? least_maximum_ : maximum);
     return scale < least_scale_ ? least_scale_ : scale;
@@ -82,6 +85,7 @@ class ScaleRule {
   bool is_scale_of_nan(std::uint32_t scale_bits) const;
 
  private:
+  float bounded(float maximum) const { return maximum > bound_ ? bound_ : maximum; }
   float divided(float maximum) const { return multiplies_ ? maximum * inverse_range_ : maximum / range_; }
 
   const ScaleFloorRow& floor_;
@@ -91,6 +95,7 @@ class ScaleRule {
   float inverse_range_;
   float least_maximum_;
   float least_scale_;
+  float bound_;
 };
 
 }  // namespace normproof::oracle

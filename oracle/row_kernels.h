@@ -72,11 +72,12 @@ struct RowKernels {
     float scale;  // y * scale, or y / scale
     bool divides;
     bool saturates_nan;
-    float maximum;  // scaled values are clamped to it
+    float maximum;      // scaled values are clamped to it
+    float minimum = 0;  // of int8; else -maximum
   };
   using Quantize = void (*)(const float* values, std::int64_t count, const Quantization& quantization,
                             std::byte* packed);
-  std::array<Quantize, 4> quantize;  // in the order of kQuantizedDTypes
+  std::array<Quantize, 5> quantize;  // in the order of kQuantizedDTypes, then int8
   // In place: y * scale or y / scale, rounded to bf16.
   void (*scale_to_bf16)(float* values, std::int64_t count, const Quantization& quantization);
   // The canonical sum of squares in fp64.

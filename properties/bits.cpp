@@ -8,7 +8,8 @@ namespace {
 
 // `special`: the all-ones exponent holds infinity and NaN (ieee), only the all-ones mantissa is NaN (fn), or
 // the pattern of -0 is the only NaN (fnuz).
-enum class Special { ieee, fn, fnuz };
+// An integer in two's complement has none of them.
+enum class Special { ieee, fn, fnuz, integer };
 struct Format {
   int exponent_bits;
   int mantissa_bits;
@@ -32,6 +33,8 @@ constexpr Format format_of(DType dtype) {
       return {4, 3, 8, Special::fnuz};
     case DType::fp8_e5m2fnuz:
       return {5, 2, 16, Special::fnuz};
+    case DType::int8:
+      return {0, 7, 0, Special::integer};
   }
   return {};
 }
@@ -42,6 +45,9 @@ constexpr std::uint32_t sign_bit(const Format& format) {
 constexpr std::uint32_t magnitude(const Format& format, std::uint32_t bits) {
   return bits & (sign_bit(format) - 1);
 }
+bool is_integer(DType dtype) { return format_of(dtype).special == Special::integer; }
+std::int64_t signed_value(std::uint32_t bits) { return static_cast<std::int8_t>(bits); }
+
 constexpr std::uint32_t infinity_magnitude(const Format& format) {
   return ((1u << format.exponent_bits) - 1) << format.mantissa_bits;
 }
@@ -57,6 +63,8 @@ bool is_nan(DType dtype, std::uint32_t bits) {
       return magnitude(format, bits) == sign_bit(format) - 1;
     case Special::fnuz:
       return bits == sign_bit(format);
+    case Special::integer:
+      break;
   }
   return false;
 }
@@ -67,6 +75,7 @@ bool is_infinite(DType dtype, std::uint32_t bits) {
 }
 
 bool is_zero(DType dtype, std::uint32_t bits) {
+  if (is_integer(dtype)) return bits == 0;
   return magnitude(format_of(dtype), bits) == 0 && !is_nan(dtype, bits);
 }
 
@@ -78,12 +87,14 @@ bool equal(DType dtype, std::uint32_t left, std::uint32_t right) {
 
 std::uint32_t negated(DType dtype, std::uint32_t bits) {
   const Format format = format_of(dtype);
+  if (format.special == Special::integer) return (0x100 - bits) & 0xff;
   if (format.special == Special::fnuz && magnitude(format, bits) == 0) return bits;  // zero, or the NaN
   return bits ^ sign_bit(format);
 }
 
 std::uint32_t one(DType dtype) {
   const Format format = format_of(dtype);
+  if (format.special == Special::integer) return 1;
   return static_cast<std::uint32_t>(format.bias) << format.mantissa_bits;
 }
 
@@ -96,13 +107,16 @@ std::uint32_t nan(DType dtype) {
       return sign_bit(format) - 1;
     case Special::fnuz:
       break;
+    case Special::integer:
+      return 0;  // what it becomes
   }
   return sign_bit(format);
 }
 
 std::uint32_t zero(DType dtype, bool negative) {
   const Format format = format_of(dtype);
-  return negative && format.special != Special::fnuz ? sign_bit(format) : 0;
+  const bool has_negative_zero = format.special == Special::ieee || format.special == Special::fn;
+  return negative && has_negative_zero ? sign_bit(format) : 0;
 }
 
 std::uint32_t infinity(DType dtype, bool negative) {
@@ -112,6 +126,7 @@ std::uint32_t infinity(DType dtype, bool negative) {
 
 std::uint32_t largest(DType dtype, bool negative) {
   const Format format = format_of(dtype);
+  if (format.special == Special::integer) return negative ? 0x80 : 0x7f;
   const std::uint32_t finite = format.special == Special::ieee ? infinity_magnitude(format) - 1
                                : format.special == Special::fn ? sign_bit(format) - 2
                                                                : sign_bit(format) - 1;
@@ -119,6 +134,7 @@ std::uint32_t largest(DType dtype, bool negative) {
 }
 
 std::int64_t ordinal(DType dtype, std::uint32_t bits) {
+  if (is_integer(dtype)) return signed_value(bits);
   const auto position = static_cast<std::int64_t>(magnitude(format_of(dtype), bits));
   return is_negative(dtype, bits) ? -position - 1 : position;
 }
@@ -131,6 +147,7 @@ std::uint64_t ulp_distance(DType dtype, std::uint32_t left, std::uint32_t right)
 
 double value(DType dtype, std::uint32_t bits) {
   if (is_nan(dtype, bits)) return std::numeric_limits<double>::quiet_NaN();
+  if (is_integer(dtype)) return static_cast<double>(signed_value(bits));
   const Format format = format_of(dtype);
   const double sign = is_negative(dtype, bits) ? -1 : 1;
   if (is_infinite(dtype, bits)) return sign * std::numeric_limits<double>::infinity();
@@ -143,6 +160,10 @@ double value(DType dtype, std::uint32_t bits) {
 
 std::optional<std::uint32_t> exactly(DType dtype, double number) {
   if (std::isnan(number)) return nan(dtype);
+  if (is_integer(dtype)) {
+    if (number < -128 || number > 127 || number != std::floor(number)) return std::nullopt;
+    return static_cast<std::uint32_t>(static_cast<std::int32_t>(number)) & 0xff;
+  }
   const bool negative = std::signbit(number);
   if (std::isinf(number)) return infinity(dtype, negative);
   if (number == 0) return zero(dtype, negative);

@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "corpus/case_bytes.h"
 #include "corpus/test/example_cases.h"
 #include "corpus/test/example_documents.h"
 
@@ -46,6 +47,29 @@ TEST(CaseJson, WritesCanonicalText) {
                                              "[1, 2],\n  \"layout\": {\n    \"in_place\": true\n  },"));
 }
 
+TEST(CaseJson, Int8AndTheUpperBoundAreJudgedOnly) {
+  const std::string text = R"({"normproof_case": 1, "operation": "rms_norm_dynamic_quant", "dtype": "bf16",
+    "quantized_dtype": "int8", "scale_ub": 1.5, "shape": [1, 2], "epsilon": 0, "input": {"bits": ["3f80 c000"]},
+    "outputs": {"out": {"bits": ["7f 80"]}, "scales": {"bits": ["3c010204"]}}})";
+  const Case test_case = case_from_json(text);
+  EXPECT_EQ(test_case.quantized_dtype, DType::int8);
+  EXPECT_EQ(test_case.scale_ub_bits, 0x3fc00000u);
+  EXPECT_EQ(test_case.what_no_target_has(), "int8 outputs");
+  EXPECT_EQ(case_from_json(case_to_json(test_case)), test_case);
+  EXPECT_EQ(case_to_bytes(test_case), std::nullopt);
+  Case called = test_case;
+  called.outputs.reset();
+  const auto reasons = validate(called);
+  ASSERT_EQ(reasons.size(), 2u);
+  EXPECT_EQ(reasons[0],
+            "$.quantized_dtype: no target writes int8: only outputs that are given are judged, got none");
+  EXPECT_EQ(reasons[1], "$.scale_ub: no target takes it: only outputs that are given are judged, got none");
+  called.operation = Operation::rms_norm_static_fp8_quant;
+  keep_what_it_has(called);
+  EXPECT_EQ(called.quantized_dtype, DType::fp8_e4m3fn);
+  EXPECT_FALSE(called.scale_ub_bits);
+}
+
 TEST(CaseJson, TheDemandIsReadAndWritten) {
   const std::string text =
       replaced(std::string(kMinimal), "\"input\"",
@@ -60,8 +84,8 @@ TEST(CaseJson, TheDemandIsReadAndWritten) {
   case_from_json(kMinimal, &again);
   EXPECT_EQ(again, Demand{});
   const auto with = [&](std::string_view value) {
-    return error_of(replaced(std::string(kMinimal), "\"input\"",
-                             "\"demand\": " + std::string(value) + ", \"input\""));
+    return error_of(
+        replaced(std::string(kMinimal), "\"input\"", "\"demand\": " + std::string(value) + ", \"input\""));
   };
   EXPECT_EQ(with("{\"judge\": \"any\"}"), "$.demand.judge: \"witness\" or \"canonical\", got \"any\"");
   EXPECT_EQ(with("{\"policy\": \"\"}"), "$.demand.policy: a policy of at most 1024 bytes, got \"\"");

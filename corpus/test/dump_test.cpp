@@ -103,6 +103,56 @@ TEST_F(DumpTest, EveryOperationSurvivesWritingAndReading) {
   }
 }
 
+// What no target has is in dumps alone.
+TEST_F(DumpTest, Int8AndTheUpperBoundSurviveWritingAndReading) {
+  for (const Operation operation :
+       {Operation::rms_norm_dynamic_quant, Operation::fused_add_rms_norm_dynamic_quant}) {
+    for (const std::optional<std::uint32_t> bound :
+         std::initializer_list<std::optional<std::uint32_t>>{{}, 0x3fc00000u, 0x7f800000u, 1u}) {
+      Case test_case = case_with_outputs(operation, DType::bf16);
+      test_case.quantized_dtype = DType::int8;
+      test_case.scale_ub_bits = bound;
+      write_dump(path(), test_case);
+      EXPECT_EQ(read_dump(path()).test_case, test_case);
+    }
+  }
+}
+
+TEST_F(DumpTest, Int8AndTheUpperBoundAreForScalesOfRows) {
+  const auto error = [&](Operation operation, const std::function<void(RawDump&)>& spoil) {
+    return error_of(operation, [&](RawDump& dump) {
+      dump.tensors.erase("scale");
+      if (quantizes_by_row(operation)) dump.set("scales", DType::fp32, {2, 3, 1});
+      spoil(dump);
+    });
+  };
+  const auto bound = [](std::uint32_t bits) {
+    return [bits](RawDump& dump) {
+      dump.set("scale_ub", DType::fp32, {1});
+      store_bits(dump.data.at("scale_ub"), DType::fp32, 0, bits);
+    };
+  };
+  const auto int8 = [](RawDump& dump) { dump.set("out", DType::int8, {2, 3, 4}); };
+  EXPECT_EQ(error(Operation::rms_norm_dynamic_quant, bound(0x3fc00000u)), "no error");
+  EXPECT_EQ(error(Operation::rms_norm_dynamic_quant, int8), "no error");
+  for (const std::uint32_t bits : {0u, 0x80000000u, 0xbf800000u, 0x7fc00000u}) {
+    EXPECT_NE(error(Operation::rms_norm_dynamic_quant, bound(bits)).find("$.scale_ub: a number above 0"),
+              std::string::npos)
+        << bits;
+  }
+  EXPECT_NE(error(Operation::rms_norm, bound(0x3fc00000u)).find("rms_norm has no scales of rows"),
+            std::string::npos);
+  EXPECT_NE(error(Operation::rms_norm, int8).find("out.dtype: expected"), std::string::npos);
+  EXPECT_EQ(
+      error(Operation::rms_norm_dynamic_quant, [](RawDump& dump) { dump.set("scale_ub", DType::fp32, {2}); }),
+      "scale_ub.shape: expected one element, got [2]");
+  EXPECT_EQ(
+      error(Operation::rms_norm_dynamic_quant, [](RawDump& dump) { dump.set("scale_ub", DType::bf16, {1}); }),
+      "scale_ub.dtype: expected F32, got BF16");
+  EXPECT_NE(error_of(Operation::rms_norm_static_fp8_quant, int8).find("out.dtype: expected"),
+            std::string::npos);
+}
+
 TEST_F(DumpTest, LeadingDimensionsBecomeRows) {
   const Dump dump = read(raw_dump(Operation::fused_add_rms_norm_static_fp8_quant));
   EXPECT_EQ(dump.test_case.shape, (std::vector<std::int64_t>{6, 4}));
@@ -178,8 +228,9 @@ TEST_F(DumpTest, ErrorsNameMissingAndSurplusTensors) {
             "residual_out: not expected: rms_norm has no residual_out");
   EXPECT_EQ(with(Operation::fused_add_rms_norm, "scale"),
             "scale: not expected: fused_add_rms_norm has no scale");
-  EXPECT_EQ(with(Operation::rms_norm, "Weight"),
-            "Weight: unknown tensor; a dump has x, residual, out, residual_out, weight, scale, scales");
+  EXPECT_EQ(
+      with(Operation::rms_norm, "Weight"),
+      "Weight: unknown tensor; a dump has x, residual, out, residual_out, weight, scale, scales, scale_ub");
 }
 
 TEST_F(DumpTest, ErrorsNameDTypesThatDoNotFit) {

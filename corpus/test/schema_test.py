@@ -67,6 +67,13 @@ VALID = [
      "quantized_dtype": "fp8_e5m2", "shape": [1, 3], "epsilon": 0, "input": RECIPE, "residual": RECIPE,
      "outputs": {"out": {"bits": ["3c 80 FF"]}, "scales": {"bits": ["00000000"]},
                  "residual_out": {"bits": ["3c00 7e00 0001"]}}},
+    {"normproof_case": 1, "operation": "rms_norm_dynamic_quant", "dtype": "bf16", "quantized_dtype": "int8",
+     "scale_ub": 1.5, "shape": [1, 3], "epsilon": 0, "input": ONE_ROW,
+     "outputs": {"out": {"bits": ["7f 80 00"]}, "scales": {"bits": ["3c000000"]}}},
+    {"normproof_case": 1, "operation": "fused_add_rms_norm_dynamic_quant", "dtype": "bf16",
+     "quantized_dtype": "fp8_e4m3fn", "scale_ub": "0x7F800000", "shape": [1, 3], "epsilon": 0, "input": ONE_ROW,
+     "residual": RECIPE, "outputs": {"out": {"bits": ["7e 80 00"]}, "scales": {"bits": ["3c000000"]},
+                                     "residual_out": ONE_ROW}},
     {"normproof_case": 1, "operation": "fused_add_rms_norm_static_fp8_quant", "dtype": "fp16",
      "quantized_dtype": "fp8_e5m2", "shape": [0, 3], "epsilon": 3.4e38, "scale": "0x00000000",
      "layout": {"residual": {"offset": 1}, "output": {"strides": [3]}}, "input": {"bits": []},
@@ -76,7 +83,8 @@ VALID = [
 
 REPLACEMENTS = [
     None, True, False, 0, 1, 3, -1, 7, 48, 96, 127, 128, 1024, 1056, 1048577, 2**63, 2**64, 1.5, 1e39, -1e39, 1e-50,
-    "", "x", "a b", "x" * 129, "x" * 4097, "random", "scalar", "ones", "gaussian", "bf16", "fp16", "fp32", "fp8_e4m3fn",
+    "", "x", "a b", "x" * 129, "x" * 4097, "random", "scalar", "ones", "gaussian", "bf16", "fp16", "fp32", "fp8_e4m3fn", "int8",
+    "0x00000000", "0x7f800000", "0x7f800001", "0x80000001", "0xbf800000", "0x00000001",
     "rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant",
     "0x3f80000", "0x3f800000", "3f80", "3f80 3f80 3f80", "3f80  3f80", "3f80 ",
     [], [0], [1], [3], [1, 3], [0, 3], [1, 0], [1, 1, 3], [2, 2, 2, 2, 2],

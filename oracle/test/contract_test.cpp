@@ -104,7 +104,7 @@ TEST(Contract, NamedPolicies) {
 TEST(Contract, Roundings) {
   const auto found = blocks("roundings");
   ASSERT_EQ(found.size(), 1u);
-  EXPECT_GE(found[0].size(), 16u);
+  EXPECT_GE(found[0].size(), 21u);
   for (const std::string& line : found[0]) {
     const std::vector<std::string> word = words(line);
     ASSERT_GE(word.size(), 3u) << line;
@@ -153,6 +153,8 @@ void expect_example(const std::vector<std::string>& lines) {
       c.bits_of(Parameter::epsilon) = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
     } else if (key == "scale") {
       c.bits_of(Parameter::scale) = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
+    } else if (key == "scale_ub") {
+      c.scale_ub_bits = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
     } else if (key == "out" || key == "residual_out" || key == "scales" || key == "also") {
       demands.push_back({key, word[0], {word.begin() + 1, word.end()}});
     } else {
@@ -185,7 +187,7 @@ void expect_example(const std::vector<std::string>& lines) {
 
 TEST(Contract, Examples) {
   const auto examples = blocks("example");
-  EXPECT_GE(examples.size(), 23u);
+  EXPECT_GE(examples.size(), 29u);
   for (const auto& example : examples) expect_example(example);
 }
 

@@ -2,8 +2,11 @@
 // with the loops of every instruction set that this processor has.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cfenv>
+#include <cmath>
+#include <limits>
 #include <string>
 
 #include "oracle/canonical.h"
@@ -165,6 +168,37 @@ TEST(FastPath, QuantizesEveryMidpointLikeTheExactPath) {
       const Value value = decode(DType::fp32, std::bit_cast<std::uint32_t>(values[i]));
       ASSERT_EQ(std::to_integer<std::uint64_t>(packed[i]), round_bits(format, value))
           << format.name << " " << values[i];
+    }
+  }
+}
+
+// Every number that int8 has, half a step beside it and a trace beside that; far outside; NaN.
+TEST(FastPath, QuantizesToInt8LikeTheExactPath) {
+  const StandardFloatEnvironment environment;
+  std::vector<float> values = {1e30f, -1e30f, std::numeric_limits<float>::infinity(),
+                               -std::numeric_limits<float>::infinity(), std::nanf("")};
+  for (int twice = -262; twice <= 262; ++twice) {
+    const float value = static_cast<float>(twice) / 2;
+    for (const float toward : {-1000.0f, 1000.0f, value}) values.push_back(std::nextafter(value, toward));
+  }
+  for (const Int8Low low : {Int8Low::minus_128, Int8Low::minus_127}) {
+    const std::int64_t least = row_of(low).least;
+    for (const RowKernels* kernels : {&row_kernels(), &baseline_row_kernels()}) {
+      std::vector<std::byte> packed(values.size());
+      kernels->quantize[4](values.data(), static_cast<std::int64_t>(values.size()),
+                           {1.0f, false, false, 127.0f, static_cast<float>(least)}, packed.data());
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        // The nearest integer, of two the even one, by the library's own rounding.
+        const double nearest = std::nearbyint(static_cast<double>(values[i]));
+        const double wanted =
+            std::isnan(nearest) ? 0 : std::clamp(nearest, static_cast<double>(least), 127.0);
+        ASSERT_EQ(static_cast<double>(static_cast<std::int8_t>(packed[i])), wanted) << values[i];
+        if (low != Int8Low::minus_128) continue;
+        const Value value = decode(DType::fp32, std::bit_cast<std::uint32_t>(values[i]));
+        ASSERT_EQ(std::to_integer<std::uint64_t>(packed[i]), round_bits(kInt8, value)) << values[i];
+        ASSERT_LE(round_bits(kInt8, value, Rounding::down) ^ 0x80, round_bits(kInt8, value) ^ 0x80);
+        ASSERT_GE(round_bits(kInt8, value, Rounding::up) ^ 0x80, round_bits(kInt8, value) ^ 0x80);
+      }
     }
   }
 }

@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "oracle/exact.h"
@@ -51,6 +53,8 @@ double reference_value(DType dtype, std::uint32_t pattern) {
       return pattern == 0x80 ? kNan : plain_value(8, 4, 3, 8, pattern);
     case DType::fp8_e5m2fnuz:
       return pattern == 0x80 ? kNan : plain_value(8, 5, 2, 16, pattern);
+    case DType::int8:
+      return static_cast<double>(static_cast<std::int8_t>(pattern));
   }
   return kNan;
 }
@@ -165,7 +169,38 @@ TEST(Formats, ValueText) {
 }
 
 TEST(Formats, UnknownDTypeIsRefused) {
-  EXPECT_THROW(format_of(static_cast<DType>(7)), std::invalid_argument);
+  EXPECT_THROW(format_of(static_cast<DType>(8)), std::invalid_argument);
+}
+
+TEST(Formats, Int8IsALineOfIntegers) {
+  for (std::uint32_t pattern = 0; pattern < 256; ++pattern) {
+    const double value = reference_value(DType::int8, pattern);
+    EXPECT_EQ(to_double(decode(DType::int8, pattern)), value);
+    EXPECT_EQ(static_cast<double>(line_position(kInt8, pattern)), value);
+    EXPECT_EQ(value_text(DType::int8, pattern), std::to_string(static_cast<int>(value)));
+    EXPECT_EQ(round_bits(kInt8, from_double(value)), pattern);
+    EXPECT_FALSE(is_nan(kInt8, pattern) || is_infinite(kInt8, pattern) || is_subnormal(kInt8, pattern));
+    EXPECT_EQ(is_zero(kInt8, pattern), pattern == 0);
+    for (std::uint32_t other = 0; other < 256; ++other)
+      EXPECT_EQ(same(kInt8, pattern, other), pattern == other);
+    const auto next = [](std::uint64_t bits) {
+      return reference_value(DType::int8, static_cast<std::uint32_t>(bits));
+    };
+    EXPECT_EQ(next(next_up(kInt8, pattern)), std::min(value + 1, 127.0));
+    EXPECT_EQ(next(next_down(kInt8, pattern)), std::max(value - 1, -128.0));
+  }
+  EXPECT_EQ(ulp_distance(DType::int8, 0x80, 0x7f), 255u);
+  EXPECT_EQ(round_bits(kInt8, Value::nan()), 0u);
+  EXPECT_EQ(round_bits(kInt8, Value::infinity(true)), 0x80u);
+  // Directed, as a step is explained: the neighbours of what is no integer.
+  for (const double value : {0.25, -0.25, 63.5, -63.5, 126.999, -127.5, 1e-30, -1e-30}) {
+    EXPECT_EQ(to_double(round_to(kInt8, from_double(value), Rounding::down)), std::floor(value)) << value;
+    EXPECT_EQ(to_double(round_to(kInt8, from_double(value), Rounding::up)), std::ceil(value)) << value;
+    EXPECT_EQ(to_double(round_to(kInt8, from_double(value), Rounding::toward_zero)), std::trunc(value))
+        << value;
+    EXPECT_EQ(to_double(round_to(kInt8, from_double(value), Rounding::nearest_away)), std::round(value))
+        << value;
+  }
 }
 
 }  // namespace

@@ -58,17 +58,28 @@ TEST(Policy, EveryValueIsSearchedAlone) {
   test_case.weight_dtype = DType::bf16;
   test_case.quantized_dtype = DType::fp8_e4m3fnuz;
   test_case.shape = {1, 1};
+  Case int8 = test_case;
+  int8.quantized_dtype = DType::int8;
   const std::vector<Policy> policies = all_policies(test_case);
-  std::size_t neighbours_of_native = 0;
+  const std::vector<Policy> policies_of_int8 = all_policies(int8);
+  std::size_t neighbours_of_native = 0, neighbours_of_int8 = 0;
   for (std::size_t axis = 0; axis < policy_axes().size(); ++axis) {
     for (std::size_t value = 0; value < policy_axes()[axis].values.size(); ++value) {
       const Policy policy = with_axis_value(native(), axis, value);
       EXPECT_EQ(axis_value(policy, axis), value);
-      EXPECT_EQ(std::ranges::count(policies, policy), 1) << to_string(policy);
-      neighbours_of_native += value != 0;
+      // Some axes are fp8's, one is int8's.
+      const bool of_fp8 = axis_applies(axis, test_case), of_int8 = axis_applies(axis, int8);
+      EXPECT_TRUE(of_fp8 || of_int8) << to_string(policy);
+      EXPECT_EQ(std::ranges::count(policies, policy), of_fp8 || value == 0 ? 1 : 0) << to_string(policy);
+      EXPECT_EQ(std::ranges::count(policies_of_int8, policy), of_int8 || value == 0 ? 1 : 0)
+          << to_string(policy);
+      neighbours_of_native += value != 0 && of_fp8;
+      neighbours_of_int8 += value != 0 && of_int8;
     }
   }
   EXPECT_EQ(neighbours(native(), test_case).size(), neighbours_of_native);
+  EXPECT_EQ(neighbours(native(), int8).size(), neighbours_of_int8);
+  EXPECT_EQ(neighbours_of_native, neighbours_of_int8 + 2);  // fp8_rounding, fp8_nan, range; int8_low
   EXPECT_THROW(axis_value(native(), policy_axes().size()), std::invalid_argument);
 }
 
@@ -127,7 +138,7 @@ TEST(Policy, ErrorsNameWhatIsWrongAndWhatIsPossible) {
             "policy: \"wait\" is none of weight, variance, mean, epsilon, root, rounding, sum, "
             "before_quantization, "
             "scaling, fp8_rounding, fp8_nan, range, row_maximum, maximum_nan, row_scale, scale_floor, "
-            "inverse_root_ulp, flush_to_zero, sum_depth");
+            "int8_low, inverse_root_ulp, flush_to_zero, sum_depth");
   EXPECT_EQ(error_of("inverse_root_ulp=-1"),
             "policy: inverse_root_ulp must be an integer from 0 to 1048576, not \"-1\"");
   EXPECT_EQ(error_of("flush_to_zero=yes"), "policy: flush_to_zero is on or off, not \"yes\"");

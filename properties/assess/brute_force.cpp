@@ -51,13 +51,14 @@ class Study {
     CaseLimits limits;
     limits.max_rows = 1;
     limits.max_hidden = kLongestRow;
-    const Case test_case = random_case(random_, limits);
+    Case test_case = random_case(random_, limits);
     if (test_case.rows() == 0) return;
     CaseTensors tensors = materialize(test_case);
     if (random_.chance(1, 2)) {
       keep_few_bits(tensors[Role::input], test_case.dtype);
       keep_few_bits(tensors[Role::residual], test_case.dtype);
     }
+    draw_what_no_target_has(random_, test_case);
     const std::vector<Policy> policies = oracle::all_policies(test_case);
     for (int pair = 0; pair < kPairsOfRow; ++pair) {
       Policy policy = random_.pick(policies);

@@ -51,8 +51,9 @@ class Study {
  private:
   // Elements judged.
   std::int64_t judge_one_case() {
-    const Case drawn = draw_case(random_);
+    Case drawn = draw_case(random_);
     const CaseTensors tensors = materialize(drawn);
+    draw_what_no_target_has(random_, drawn);
     Policy policy;
     if (random_.chance(1, 4)) policy = random_.pick(oracle::all_policies(drawn));
     if (random_.chance(1, 8)) policy = random_.pick(oracle::neighbours(policy, drawn));

@@ -42,6 +42,8 @@ constexpr Format format_of(DType dtype) {
       return {3, -7};
     case DType::fp8_e5m2fnuz:
       return {2, -15};
+    case DType::int8:
+      return {7, 7};  // whole numbers
   }
   throw std::invalid_argument("dtype: not a dtype");
 }
@@ -86,6 +88,15 @@ double round_to(DType dtype, double number, Rounding rounding) {
   const double largest = bits::value(dtype, bits::largest(dtype, false));
   if (std::abs(whole) <= largest) return whole;
   return std::copysign(rounding == Rounding::toward_zero ? largest : HUGE_VAL, number);
+}
+
+void draw_what_no_target_has(Random& random, Case& test_case) {
+  if (!quantizes_by_row(test_case.operation)) return;
+  if (random.chance(1, 3)) test_case.quantized_dtype = DType::int8;
+  if (!random.chance(1, 3)) return;
+  const bool near = random.chance(3, 4);
+  test_case.scale_ub_bits =
+      static_cast<std::uint32_t>(near ? 0x3f000000 + random.below(0x02000000) : 1 + random.below(0x7f800000));
 }
 
 PlainKernel::PlainKernel(const Case& test_case, const CaseTensors& tensors, const oracle::Policy& policy,
@@ -189,13 +200,25 @@ double PlainKernel::product(double x, double r, std::int64_t column, bool unroun
   return to_activation(product_in_activation ? to_activation(exact, Fault::truncated_product) : fl(exact));
 }
 
+double PlainKernel::least_scale() const {
+  return case_.quantized_dtype == DType::int8 ? 0x1p-23 : fl(1 / (512 * range()));
+}
+
 double PlainKernel::range() const {
   const DType dtype = *case_.quantized_dtype;
   if (dtype == DType::fp8_e4m3fnuz && policy_.range == oracle::RangePolicy::fnuz_224) return 224;
   return bits::value(dtype, bits::largest(dtype, false));
 }
 
+// At most the upper bound of the call.
 double PlainKernel::row_maximum(float r) const {
+  const double maximum = unbounded_maximum(r);
+  if (!case_.scale_ub_bits) return maximum;
+  const auto bound = static_cast<double>(std::bit_cast<float>(*case_.scale_ub_bits));
+  return maximum > bound ? bound : maximum;
+}
+
+double PlainKernel::unbounded_maximum(float r) const {
   const bool unrounded = quantizes_unrounded() != (policy_.row_maximum == oracle::RowMaximumPolicy::of_other);
   double maximum = 0;
   for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
@@ -227,7 +250,7 @@ float PlainKernel::row_scale(float r) const {
     case oracle::ScaleFloor::range_512:
       break;
   }
-  return static_cast<float>(at_least(divided(maximum), fl(1 / (512 * largest))));
+  return static_cast<float>(at_least(divided(maximum), least_scale()));
 }
 
 // Of the scale, as it was chosen.
@@ -271,7 +294,7 @@ double PlainKernel::factor_of(double maximum, double scale) const {
     case oracle::ScaleFloor::range_512:
       break;
   }
-  const double greatest = fl(1 / fl(1 / (512 * largest)));
+  const double greatest = fl(1 / least_scale());
   const double factor = fl(largest / maximum);
   return factor > greatest ? greatest : factor;
 }
@@ -285,6 +308,11 @@ double PlainKernel::code_factor(float r, double scale) const {
 // The code of a scaled value.
 std::uint32_t PlainKernel::quantized(double scaled) const {
   const DType dtype = *case_.quantized_dtype;
+  if (dtype == DType::int8) {
+    if (std::isnan(scaled)) return 0;
+    const double least = policy_.int8_low == oracle::Int8Low::minus_127 ? -127 : -128;
+    return encode(dtype, std::nearbyint(std::clamp(scaled, least, 127.0)));
+  }
   if (policy_.fp8_rounding == Fp8Rounding::through_bf16) scaled = round_to(DType::bf16, scaled);
   const double largest = range();
   if (std::isnan(scaled)) {

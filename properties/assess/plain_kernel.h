@@ -33,6 +33,10 @@ enum class Reciprocal : std::uint8_t { nearest, other, of_flushed_scale, flushed
 inline constexpr std::array kReciprocals = {Reciprocal::nearest, Reciprocal::other,
                                             Reciprocal::of_flushed_scale, Reciprocal::flushed};
 
+// What is judged though no target has it: int8 codes, and an upper bound of the maxima of rows, often one
+// that shows.
+void draw_what_no_target_has(Random& random, Case& test_case);
+
 class PlainKernel {
  public:
   // Case and tensors must outlive the kernel.
@@ -65,7 +69,9 @@ class PlainKernel {
   bool quantizes_unrounded() const;
   double product(double x, double r, std::int64_t column, bool unrounded) const;
   double range() const;
+  double least_scale() const;
   double row_maximum(float r) const;
+  double unbounded_maximum(float r) const;
   double reciprocal(double scale) const;
   double factor_of(double maximum, double scale) const;
   double code_factor(float r, double scale) const;

@@ -124,14 +124,11 @@ Evaluation evaluated(const Case& test_case, const CaseTensors& tensors, const Ta
   return evaluation;
 }
 
-// No target writes fp32 beside narrower activations: such outputs are judged as they were given.
+// Of what no target has outputs are judged as they were given.
 RunResult run_on(Target& target, const Case& test_case, const CaseTensors& tensors) {
-  if (test_case.fp32_output || test_case.fp32_residual) {
-    throw TargetError(fmt::format(
-        "the case has fp32 {} beside {} activations, which no target writes: `normproof check` judges "
-        "its outputs",
-        test_case.fp32_output ? "outputs" : "residuals", name_of(test_case.dtype)));
-  }
+  if (const std::string what = test_case.what_no_target_has(); !what.empty())
+    throw TargetError(
+        fmt::format("the case has {}, which no target has: `normproof check` judges its outputs", what));
   return target.run(test_case, tensors);
 }
 

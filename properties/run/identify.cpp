@@ -239,7 +239,8 @@ class Detective {
     if (name == "weight" && adds_zero(other) != adds_zero(result_.best))
       return same + "no weight of -0 shows";
     if (name == "weight" && weights_are_powers_of_two()) return same + "all weights are powers of two";
-    if (name == "scaling" && is_power_of_two(case_.value_of(Parameter::scale)))
+    if (name == "scaling" && has(case_.operation, Parameter::scale) &&
+        is_power_of_two(case_.value_of(Parameter::scale)))
       return same + "the scale is a power of two";
     if (name == "scaling") {
       return same +

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <stdexcept>
 
 #include "corpus/case.h"
 #include "kernels/normproof_kernels.h"
@@ -24,6 +25,8 @@ inline normproof_dtype interface_dtype(DType dtype) {
       return NORMPROOF_FP8_E4M3FNUZ;
     case DType::fp8_e5m2fnuz:
       return NORMPROOF_FP8_E5M2FNUZ;
+    case DType::int8:
+      throw std::invalid_argument("dtype: no kernel reads or writes int8");
   }
   std::abort();
 }

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <bit>
 #include <vector>
 
 #include "oracle/sum_tree.h"
@@ -15,10 +16,11 @@ std::string subject_of(const Case& test_case) {
   std::string text = fmt::format(
       "{} {}, {}", name_of(test_case.operation), name_of(test_case.dtype),
       test_case.weight_dtype ? fmt::format("weight {}", name_of(*test_case.weight_dtype)) : "no weight");
-  if (test_case.quantized_dtype) {
-    text += fmt::format(", out {}, scale {}", name_of(*test_case.quantized_dtype),
-                        test_case.value_of(Parameter::scale));
-  }
+  if (test_case.quantized_dtype) text += fmt::format(", out {}", name_of(*test_case.quantized_dtype));
+  if (has(test_case.operation, Parameter::scale))
+    text += fmt::format(", scale {}", test_case.value_of(Parameter::scale));
+  if (test_case.scale_ub_bits)
+    text += fmt::format(", scale_ub {}", std::bit_cast<float>(*test_case.scale_ub_bits));
   return text + fmt::format(", {} x {}, epsilon {}", test_case.rows(), test_case.hidden_size(),
                             test_case.value_of(Parameter::epsilon));
 }

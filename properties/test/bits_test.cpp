@@ -78,5 +78,25 @@ TEST(Bits, PowersOfTwoAreExactOrNothing) {
   EXPECT_EQ(bits::exactly(DType::fp32, 0.1f), 0x3dcccccdu);
 }
 
+TEST(Bits, Int8IsAnIntegerInTwosComplement) {
+  for (int value = -128; value <= 127; ++value) {
+    const auto code = static_cast<std::uint32_t>(value) & 0xff;
+    EXPECT_EQ(bits::value(DType::int8, code), value);
+    EXPECT_EQ(bits::ordinal(DType::int8, code), value);
+    EXPECT_EQ(bits::exactly(DType::int8, value), code);
+    EXPECT_FALSE(bits::is_nan(DType::int8, code) || bits::is_infinite(DType::int8, code));
+    EXPECT_EQ(bits::is_zero(DType::int8, code), value == 0);
+    EXPECT_EQ(bits::is_negative(DType::int8, code), value < 0);
+    if (value > -128) {
+      EXPECT_EQ(bits::value(DType::int8, bits::negated(DType::int8, code)), -value);
+    }
+  }
+  for (const double none : {0.5, 128.0, -129.0}) EXPECT_EQ(bits::exactly(DType::int8, none), std::nullopt);
+  EXPECT_EQ(bits::ulp_distance(DType::int8, 0x80, 0x7f), 255u);
+  EXPECT_EQ(bits::largest(DType::int8, false), 0x7fu);
+  EXPECT_EQ(bits::largest(DType::int8, true), 0x80u);
+  EXPECT_EQ(bits::zero(DType::int8, true), 0u);
+}
+
 }  // namespace
 }  // namespace normproof

@@ -8,9 +8,9 @@ from normproof import _core
 from normproof._judged import check_judged, identify_judged, is_judged, judged_call, judged_policy, require_usual
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
                                 Mismatch, NamedPolicy, Outputs, RowGroup, ViolationError)
-from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, Tensor, adds_residual, as_numpy, dtype_name,
-                                output_names, quantizes, read, real, require_operation, takes_scale)
-from normproof._types import JudgedOperation, Operation, Policy, QuantizedDType
+from normproof._tensors import (ACTIVATION_DTYPES, Tensor, adds_residual, as_numpy, code_dtypes, dtype_name, output_names,
+                                quantizes, read, real, require_operation, takes_scale)
+from normproof._types import CodeDType, JudgedOperation, Operation, Policy, QuantizedDType
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:
@@ -35,11 +35,17 @@ def _only_where(condition: bool, name: str, value: Any, operation: str) -> None:
 
 
 def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any, quantized_dtype: Any,
-              output_dtype: Optional[str] = None) -> tuple["_core.Call", Tensor]:
+              output_dtype: Optional[str] = None, scale_ub: Any = None) -> tuple["_core.Call", Tensor]:
     """The call without outputs, and x. `output_dtype`: of out, where it is another than that of x and not quantized. Raises
     TypeError and ValueError naming the argument and its value."""
     require_operation(operation)
-    quantized = None if quantized_dtype is None else dtype_name("quantized_dtype", quantized_dtype, QUANTIZED_DTYPES)
+    quantized = None if quantized_dtype is None else dtype_name("quantized_dtype", quantized_dtype, code_dtypes(operation))
+    if scale_ub is not None:
+        if "scales" not in output_names(operation):
+            raise TypeError(f"scale_ub: {operation} has none, got {type(scale_ub).__name__}")
+        scale_ub = real("scale_ub", scale_ub)
+        if not scale_ub > 0:
+            raise ValueError(f"scale_ub: expected a number above 0, got {scale_ub}")
     _only_where(adds_residual(operation), "residual", residual, operation)
     _only_where(takes_scale(operation), "scale", scale, operation)
     x = read("x", x)
@@ -61,7 +67,7 @@ def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, ep
         operation=operation, dtype=x.dtype, weight_dtype=weight.dtype if weight else None,
         quantized_dtype=quantized, fp32_output=output_dtype == "fp32" != x.dtype,
         fp32_residual=residual is not None and residual.dtype != x.dtype, shape=[x.elements // hidden, hidden], epsilon=real("epsilon", epsilon),
-        scale=1.0 if scale is None else real("scale", scale), x=x.array, residual=residual.array if residual else None,
+        scale=1.0 if scale is None else real("scale", scale), scale_ub=scale_ub, x=x.array, residual=residual.array if residual else None,
         weight=weight.array if weight else None)
     return call, x
 
@@ -90,7 +96,7 @@ def set_outputs(call: "_core.Call", shape: tuple[int, ...], **outputs: Any) -> N
     call.set_outputs(**arrays)
 
 
-def _call_with_outputs(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any,
+def _call_with_outputs(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any, scale_ub: Any = None,
                        **outputs: Any) -> "_core.Call":
     require_operation(operation)
     for name in ("residual_out", "scales"):
@@ -98,11 +104,11 @@ def _call_with_outputs(operation: str, x: Any, weight: Any, residual: Any, scale
     quantized_dtype = output_dtype = None
     tensor = read("out", outputs["out"])
     if quantizes(operation):
-        _require_dtype("out", tensor, QUANTIZED_DTYPES)
+        _require_dtype("out", tensor, code_dtypes(operation))
         quantized_dtype = tensor.dtype
     elif weight is None or read("weight", weight).dtype == "fp32":
         output_dtype = tensor.dtype  # an fp32 weight may leave fp32
-    call, x = make_call(operation, x, weight, residual, scale, epsilon, quantized_dtype, output_dtype)
+    call, x = make_call(operation, x, weight, residual, scale, epsilon, quantized_dtype, output_dtype, scale_ub)
     set_outputs(call, x.shape, **outputs)
     return call
 
@@ -145,7 +151,7 @@ def check_call(call: "_core.Call", policy: "_core.Policy", canonical: bool = Fal
 
 def _judged_tensors(operation: str, tensors: dict[str, Any]) -> dict[str, Any]:
     """Those that were given."""
-    for name in ("scale", "scales"):
+    for name in ("scale", "scales", "scale_ub"):
         _only_where(False, name, tensors.pop(name), operation)
     return {name: value for name, value in tensors.items() if value is not None}
 
@@ -163,8 +169,8 @@ def _needed(operation: str, out: Any, epsilon: Any) -> None:
 
 @overload
 def check(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
-          residual_out: Any = None, scale: Any = None, scales: Any = None, policy: Policy = "native", canonical: bool = False,
-          inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None, flush_to_zero: bool = False,
+          residual_out: Any = None, scale: Any = None, scales: Any = None, scale_ub: Any = None, policy: Policy = "native",
+          canonical: bool = False, inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None, flush_to_zero: bool = False,
           threads: int = 0, raises: bool = False) -> CheckResult: ...
 
 
@@ -176,7 +182,7 @@ def check(operation: JudgedOperation, *, x: Any, epsilon: Optional[float] = None
 
 def check(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = None, epsilon: Optional[float] = None,
           weight: Any = None, residual: Any = None, residual_out: Any = None, scale: Any = None, scales: Any = None,
-          policy: Policy = "native", canonical: bool = False, inverse_root_ulp: Optional[int] = None,
+          scale_ub: Any = None, policy: Policy = "native", canonical: bool = False, inverse_root_ulp: Optional[int] = None,
           sum_depth: Optional[int] = None, flush_to_zero: bool = False, threads: int = 0, raises: bool = False,
           **tensors: Any) -> CheckResult:
     """Judges the outputs that any kernel gave, bit for bit, on all cores.
@@ -189,7 +195,7 @@ def check(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = No
         (docs/howto/layer-norm-and-backward.md); `out`, `weight`, `residual` and `residual_out` as below. They have neither
         `canonical` nor `flush_to_zero`; gradients have no `epsilon`.
     x: the input before the call, ``[..., H]`` in bf16, fp16 or fp32; leading dimensions are rows.
-    out: ``[..., H]`` in the dtype of x, or in an fp8 dtype where the operation quantizes; in fp32, too, where the weight is
+    out: ``[..., H]`` in the dtype of x, or in an fp8 dtype where the operation quantizes, or int8 where each row gets a scale; in fp32, too, where the weight is
         fp32 or there is none.
     epsilon: what is added to the mean square; rounded to fp32.
     weight: ``[H]`` in the dtype of x or in fp32; None for a norm without a weight.
@@ -197,6 +203,7 @@ def check(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = No
         after.
     scale: one number, where the operation quantizes by a scale that is given: out is y / scale.
     scales: ``[..., 1]`` in fp32, where each row gets a scale of its own: what the kernel gave.
+    scale_ub: one number above 0: the upper bound of the maximum that a row's scale is made of. None: there is none.
     policy: a name of ``policies()``, or a list such as ``"weight=fp32,sum=mixed"``.
     canonical: demand the contract's order of summation; every bit is then determined.
     inverse_root_ulp: representable numbers that the kernel's inverse root may lie from the correctly rounded one (2).
@@ -211,12 +218,14 @@ def check(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = No
     if is_judged(operation):
         require_usual(operation, canonical=(canonical, False), flush_to_zero=(flush_to_zero, False))
         judged = judged_call(operation, _judged_tensors(operation, dict(
-            x=x, out=out, weight=weight, residual=residual, residual_out=residual_out, scale=scale, scales=scales, **tensors)), epsilon)
+            x=x, out=out, weight=weight, residual=residual, residual_out=residual_out, scale=scale, scales=scales, scale_ub=scale_ub,
+            **tensors)), epsilon)
         result = check_judged(judged, judged_policy(operation, policy, inverse_root_ulp, sum_depth), threads)
     else:
         _no_more_tensors(operation, tensors)
         _needed(operation, out, epsilon)
-        call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
+        call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, scale_ub, out=out, residual_out=residual_out,
+                                  scales=scales)
         result = check_call(call, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, threads)
     if raises and not result.conforms:
         raise ViolationError(result)
@@ -233,8 +242,8 @@ def identify_call(call: "_core.Call", model: "_core.Policy") -> Identification:
 
 @overload
 def identify(operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
-             residual_out: Any = None, scale: Any = None, scales: Any = None, rows: int = 256, inverse_root_ulp: Optional[int] = None,
-             sum_depth: Optional[int] = None, flush_to_zero: bool = False) -> Identification: ...
+             residual_out: Any = None, scale: Any = None, scales: Any = None, scale_ub: Any = None, rows: int = 256,
+             inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None, flush_to_zero: bool = False) -> Identification: ...
 
 
 @overload
@@ -244,7 +253,7 @@ def identify(operation: JudgedOperation, *, x: Any, epsilon: Optional[float] = N
 
 def identify(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = None, epsilon: Optional[float] = None,
              weight: Any = None, residual: Any = None, residual_out: Any = None, scale: Any = None, scales: Any = None,
-             rows: int = 256, inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None,
+             scale_ub: Any = None, rows: int = 256, inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None,
              flush_to_zero: bool = False, **tensors: Any) -> Identification:
     """Which of the world's rounding policies explains the outputs, and why not the others.
 
@@ -255,13 +264,15 @@ def identify(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any =
     if is_judged(operation):
         require_usual(operation, flush_to_zero=(flush_to_zero, False))
         judged = judged_call(operation, _judged_tensors(operation, dict(
-            x=x, out=out, weight=weight, residual=residual, residual_out=residual_out, scale=scale, scales=scales, **tensors)), epsilon)
+            x=x, out=out, weight=weight, residual=residual, residual_out=residual_out, scale=scale, scales=scales, scale_ub=scale_ub,
+            **tensors)), epsilon)
         if 0 in judged.properties()["shape"]:
             raise ValueError("x: expected at least one row, got none")
         return identify_judged(judged, judged_policy(operation, "native", inverse_root_ulp, sum_depth), rows)
     _no_more_tensors(operation, tensors)
     _needed(operation, out, epsilon)
-    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
+    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, scale_ub, out=out, residual_out=residual_out,
+                                  scales=scales)
     total = call.properties()["shape"][0]
     if total == 0:
         raise ValueError("x: expected at least one row, got none")
@@ -272,7 +283,7 @@ def identify(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any =
 
 def explain(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
             out: Any = None, residual_out: Any = None, scales: Any = None, row: Optional[int] = None, column: Optional[int] = None,
-            policy: Policy = "native", quantized_dtype: QuantizedDType = "fp8_e4m3fn") -> Explanation:
+            policy: Policy = "native", quantized_dtype: CodeDType = "fp8_e4m3fn", scale_ub: Any = None) -> Explanation:
     """Every rounding step behind one output element, in the canonical order of summation.
 
     Arguments as for ``check``. With `out`, what was got is explained too: which change of policy or rounding gives
@@ -282,13 +293,14 @@ def explain(operation: Operation, *, x: Any, epsilon: float, weight: Any = None,
     require_operation(operation)
     chosen = make_policy(policy)
     if out is not None:
-        call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
+        call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, scale_ub, out=out, residual_out=residual_out,
+                              scales=scales)
     else:
         for name, value in (("residual_out", residual_out), ("scales", scales)):
             if value is not None:
                 raise TypeError(f"{name}: expected together with out, got it alone")
         call, _ = make_call(operation, x, weight, residual, scale, epsilon,
-                            quantized_dtype if quantizes(operation) else None)
+                            quantized_dtype if quantizes(operation) else None, scale_ub=scale_ub)
     rows, hidden = call.properties()["shape"]
     for name, value, size in (("row", row, rows), ("column", column, hidden)):
         if value is not None and not 0 <= value < size:
@@ -326,29 +338,32 @@ def run(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, res
 
 
 def expected(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
-             policy: Policy = "native", quantized_dtype: QuantizedDType = "fp8_e4m3fn") -> Outputs:
-    """What `policy` says, in the canonical order of summation, computed without kernel code. Arguments as for ``run``."""
+             policy: Policy = "native", quantized_dtype: CodeDType = "fp8_e4m3fn", scale_ub: Any = None) -> Outputs:
+    """What `policy` says, in the canonical order of summation, computed without kernel code. Arguments as for ``run``, and
+    `scale_ub` as for ``check``; `quantized_dtype` may be int8 where each row gets a scale of its own."""
     require_operation(operation)
     call, x = make_call(operation, x, weight, residual, scale, epsilon,
-                        quantized_dtype if quantizes(operation) else None)
+                        quantized_dtype if quantizes(operation) else None, scale_ub=scale_ub)
     return as_outputs(call, call.expected(make_policy(policy)), x.shape)
 
 
 def write_dump(file: "str | os.PathLike[str]", operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = None,
                epsilon: Optional[float] = None, weight: Any = None, residual: Any = None, residual_out: Any = None, scale: Any = None,
-               scales: Any = None, policy: Optional[Policy] = None, **tensors: Any) -> None:
+               scales: Any = None, scale_ub: Any = None, policy: Optional[Policy] = None, **tensors: Any) -> None:
     """Writes a call and its outputs as a safetensors file for ``normproof check`` and ``identify``.
 
     Arguments as for ``check``.
     """
     if is_judged(operation):
         judged = judged_call(operation, _judged_tensors(operation, dict(
-            x=x, out=out, weight=weight, residual=residual, residual_out=residual_out, scale=scale, scales=scales, **tensors)), epsilon)
+            x=x, out=out, weight=weight, residual=residual, residual_out=residual_out, scale=scale, scales=scales, scale_ub=scale_ub,
+            **tensors)), epsilon)
         judged.write_dump(os.fspath(file), None if policy is None else str(judged_policy(operation, policy, None, None)))
         return
     _no_more_tensors(operation, tensors)
     _needed(operation, out, epsilon)
-    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, out=out, residual_out=residual_out, scales=scales)
+    call = _call_with_outputs(operation, x, weight, residual, scale, epsilon, scale_ub, out=out, residual_out=residual_out,
+                                  scales=scales)
     _core.write_dump(call, os.fspath(file), None if policy is None else str(make_policy(policy)))
 
 

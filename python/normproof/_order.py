@@ -89,7 +89,7 @@ def order(fn: Callable[..., Any], *, dtype: ActivationDType = "bf16", hidden: in
         if out.shape != (rows, hidden):
             raise ValueError(f"out: expected shape ({rows}, {hidden}), that of x, got {out.shape}")
         packed = _core.make_call(operation="rms_norm", dtype=wanted, weight_dtype=None, quantized_dtype=None, fp32_output=False, fp32_residual=False,
-                                 shape=[rows, hidden], epsilon=1e-6, scale=1.0, x=out.array, residual=None, weight=None)
+                                 shape=[rows, hidden], epsilon=1e-6, scale=1.0, scale_ub=None, x=out.array, residual=None, weight=None)
         return packed.bits("x")
 
     found = _core.find_order(call, wanted, hidden, rows, seed)

@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 OPERATIONS: tuple[str, ...] = get_args(Operation)
 ACTIVATION_DTYPES: tuple[str, ...] = get_args(ActivationName)
 QUANTIZED_DTYPES: tuple[str, ...] = get_args(QuantizedName)
-DTYPES = ACTIVATION_DTYPES + QUANTIZED_DTYPES
+CODE_DTYPES: tuple[str, ...] = (*QUANTIZED_DTYPES, "int8")
+DTYPES = ACTIVATION_DTYPES + CODE_DTYPES
 
 # What numpy, ml_dtypes, torch and jax call the dtypes.
 FRAMEWORK_NAMES = {
     "fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "fp8_e4m3fn": "float8_e4m3fn", "fp8_e5m2": "float8_e5m2",
     "fp8_e4m3fnuz": "float8_e4m3fnuz", "fp8_e5m2fnuz": "float8_e5m2fnuz",
+    "int8": "int8",
 }
 _NAMES = {framework_name: name for name, framework_name in FRAMEWORK_NAMES.items()}
-ITEM_SIZES = {"fp32": 4, "fp16": 2, "bf16": 2} | dict.fromkeys(QUANTIZED_DTYPES, 1)
+ITEM_SIZES = {"fp32": 4, "fp16": 2, "bf16": 2} | dict.fromkeys(CODE_DTYPES, 1)
 
 
 def dtype_name(name: str, value: Any, allowed: "tuple[str, ...]", also: str = "") -> str:
@@ -58,6 +60,11 @@ def quantizes(operation: str) -> bool:
 def greatest_rank(operation: str) -> int:
     """Dimensions of x, at most."""
     return int(_TABLE[operation]["greatest_rank"])
+
+
+def code_dtypes(operation: str) -> "tuple[str, ...]":
+    """What its outputs may be where it quantizes."""
+    return CODE_DTYPES if "scales" in _TABLE[operation]["outputs"] else QUANTIZED_DTYPES
 
 
 def takes_scale(operation: str) -> bool:
@@ -216,7 +223,7 @@ def require_whole(name: str, value: Any, low: int, high: int) -> None:
 
 def numpy_dtype(dtype: str) -> "numpy.dtype[Any]":
     import numpy
-    if dtype in ("fp32", "fp16"):
+    if dtype in ("fp32", "fp16", "int8"):
         return numpy.dtype(FRAMEWORK_NAMES[dtype])
     try:
         import ml_dtypes

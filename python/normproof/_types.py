@@ -29,7 +29,9 @@ _FrameworkDType = Union[_HasItemsize, _HasDtype, "type[Any]"]
 ActivationDType = Union[ActivationName, FrameworkActivationName, _FrameworkDType]
 """A name in the contract or in a framework, numpy.dtype("float16"), numpy.float32, ml_dtypes.bfloat16, torch.bfloat16, jax.numpy.bfloat16."""
 QuantizedDType = Union[QuantizedName, FrameworkQuantizedName, _FrameworkDType]
-AnyDType = Union[ActivationDType, QuantizedDType]
+CodeDType = Union[QuantizedDType, Literal["int8"]]
+"""Of outputs that are judged: int8, too, where each row gets a scale of its own. Our kernels write fp8 alone."""
+AnyDType = Union[ActivationDType, CodeDType]
 WeightDType = Union[Literal["same"], ActivationDType, None]
 """Of the weight: the activations' ("same"), fp32, or None for a norm without a weight."""
 
@@ -40,7 +42,8 @@ PolicyName = Literal[
     "onnx.rms_norm", "openvino.rms_norm", "pytorch.rms_norm", "quack.rms_norm", "quack.fused_add_rms_norm", "sglang.rms_norm",
     "tensorrt_llm.rms_norm", "transformer_engine.rms_norm", "vllm.rms_norm", "vllm.fused_add_rms_norm",
     "vllm.rms_norm_static_fp8_quant", "vllm.fused_add_rms_norm_static_fp8_quant", "vllm.rms_norm_dynamic_quant",
-    "vllm.fused_add_rms_norm_dynamic_quant", "vllm_fast_math.rms_norm_dynamic_quant",
+    "vllm.fused_add_rms_norm_dynamic_quant", "vllm_int8.rms_norm_dynamic_quant",
+    "vllm_int8.fused_add_rms_norm_dynamic_quant", "vllm_fast_math.rms_norm_dynamic_quant",
     "vllm_fast_math.fused_add_rms_norm_dynamic_quant", "vllm_rocm.rms_norm_dynamic_quant", "pytorch.rms_norm_dynamic_quant",
     "vllm_0.19.rms_norm",
     "vllm_0.19.fused_add_rms_norm", "vllm_ir.rms_norm", "vllm_ir.fused_add_rms_norm", "vllm_cpu.fused_add_rms_norm",

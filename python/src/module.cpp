@@ -112,8 +112,9 @@ Outputs zero_outputs(const Case& test_case) {
 Call make_call(const std::string& operation, const std::string& dtype,
                const std::optional<std::string>& weight_dtype,
                const std::optional<std::string>& quantized_dtype, bool fp32_output, bool fp32_residual,
-               const std::vector<std::int64_t>& shape, double epsilon, double scale, const AnyArray& x,
-               const std::optional<AnyArray>& residual, const std::optional<AnyArray>& weight) {
+               const std::vector<std::int64_t>& shape, double epsilon, double scale,
+               std::optional<double> scale_ub, const AnyArray& x, const std::optional<AnyArray>& residual,
+               const std::optional<AnyArray>& weight) {
   Call call;
   Case& test_case = call.test_case;
   test_case.operation = operation_of(operation);
@@ -125,11 +126,13 @@ Call make_call(const std::string& operation, const std::string& dtype,
   test_case.shape = shape;
   test_case.bits_of(Parameter::epsilon) = fp32_bits(epsilon);
   test_case.bits_of(Parameter::scale) = fp32_bits(scale);
+  if (scale_ub) test_case.scale_ub_bits = fp32_bits(*scale_ub);
   test_case[Role::input].data.bytes = bytes_of(x);
   test_case[Role::residual].data.bytes = bytes_of(residual);
   test_case[Role::weight].data.bytes = bytes_of(weight);
   Case complete = test_case;
-  if (fp32_output || fp32_residual) complete.outputs = zero_outputs(complete);  // they are given later
+  // What no target has is judged only: outputs are given later.
+  if (!complete.what_no_target_has().empty()) complete.outputs = zero_outputs(complete);
   require_valid(complete);
   call.tensors = take_data(test_case);
   return call;
@@ -174,6 +177,9 @@ nb::dict properties_of(const Call& call) {
   result["shape"] = test_case.shape;
   result["epsilon"] = static_cast<double>(test_case.value_of(Parameter::epsilon));
   result["scale"] = static_cast<double>(test_case.value_of(Parameter::scale));
+  result["scale_ub"] = test_case.scale_ub_bits
+                           ? nb::cast(static_cast<double>(std::bit_cast<float>(*test_case.scale_ub_bits)))
+                           : nb::none();
   result["has_outputs"] = call.outputs.has_value();
   result["subject"] = subject_of(test_case);
   return result;
@@ -354,6 +360,8 @@ nb::dict arrays(const Call& call, Outputs outputs) {
 }
 
 nb::dict run(const Call& call) {
+  if (const std::string what = call.test_case.what_no_target_has(); !what.empty())
+    throw std::invalid_argument("the call has " + what + ", which our kernels do not have");
   Outputs outputs;
   {
     const nb::gil_scoped_release unlocked;
@@ -540,8 +548,8 @@ NB_MODULE(_core, module) {
   module.def("describe", &describe, nb::arg("object").none());
   module.def("make_call", &make_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight_dtype").none(),
              nb::arg("quantized_dtype").none(), nb::arg("fp32_output"), nb::arg("fp32_residual"),
-             nb::arg("shape"), nb::arg("epsilon"), nb::arg("scale"), nb::arg("x"), nb::arg("residual").none(),
-             nb::arg("weight").none(), kStandardFloats);
+             nb::arg("shape"), nb::arg("epsilon"), nb::arg("scale"), nb::arg("scale_ub").none(), nb::arg("x"),
+             nb::arg("residual").none(), nb::arg("weight").none(), kStandardFloats);
   module.def("random_call", &generate_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight"),
              nb::arg("quantized_dtype").none(), nb::arg("epsilon").none(), nb::arg("max_rows"),
              nb::arg("max_hidden"), nb::arg("finite"), nb::arg("takes"), nb::arg("seed"), nb::arg("index"),

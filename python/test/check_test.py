@@ -242,3 +242,71 @@ def test_outputs_and_residuals_wider_than_x_are_judged():
     assert normproof.check("fused_add_rms_norm", out=out, residual_out=total, **fused)
     total[2, 5] = numpy.nextafter(total[2, 5], numpy.float32(9))
     assert not normproof.check("fused_add_rms_norm", out=out, residual_out=total, **fused)
+
+
+def dynamic_int8(x, weight, epsilon, scale_ub=None, low=-128):
+    """What vLLM does, built without fast math: the codes by the inverse of the scale, rounded to even, saturated."""
+    y = kernels.rms_norm(x, weight, epsilon).astype(numpy.float32)
+    largest = numpy.max(numpy.abs(y), axis=-1, keepdims=True)
+    if scale_ub is not None:
+        largest = numpy.minimum(largest, numpy.float32(scale_ub))
+    scales = numpy.maximum(largest / numpy.float32(127), numpy.float32(2**-23))
+    codes = numpy.clip(numpy.rint(y * (numpy.float32(1) / scales)), low, 127)
+    return codes.astype(numpy.int8), scales
+
+
+@pytest.mark.parametrize("scale_ub", [None, 1.5])
+def test_int8_codes_and_an_upper_bound_are_judged(scale_ub):
+    x, weight = random_inputs()
+    out, scales = dynamic_int8(x, weight, 1e-5, scale_ub)
+    judged = {"x": x, "weight": weight, "epsilon": 1e-5, "out": out, "scales": scales, "scale_ub": scale_ub}
+    assert normproof.check("rms_norm_dynamic_quant", **judged).conforms
+    wrong = out.copy()
+    wrong[1, 7] += 1 if wrong[1, 7] < 127 else -1
+    result = normproof.check("rms_norm_dynamic_quant", **(judged | {"out": wrong}))
+    assert not result.conforms and result.row == 1
+    # Another bound is another scale; without one nothing saturates.
+    assert not normproof.check("rms_norm_dynamic_quant", **(judged | {"scale_ub": 1.25}))
+    if scale_ub is not None:
+        assert not normproof.check("rms_norm_dynamic_quant", **(judged | {"scale_ub": None}))
+        assert (out == -128).any() and (out == 127).any()
+        symmetric = dynamic_int8(x, weight, 1e-5, scale_ub, low=-127)[0]
+        assert normproof.check("rms_norm_dynamic_quant", policy="int8_low=minus_127", **(judged | {"out": symmetric}))
+        assert not normproof.check("rms_norm_dynamic_quant", **(judged | {"out": symmetric}))
+
+
+def test_int8_and_the_upper_bound_elsewhere(tmp_path):
+    x, weight = random_inputs(rows=2, hidden=64)
+    call = {"x": x, "weight": weight, "epsilon": 1e-5}
+    expected = normproof.expected("rms_norm_dynamic_quant", **call, quantized_dtype="int8", scale_ub=numpy.float32(1.5))
+    assert expected.out.dtype == numpy.int8 and expected.scales.max() <= numpy.float32(1.5) / numpy.float32(127)
+    found = normproof.identify("rms_norm_dynamic_quant", **call, out=expected.out, scales=expected.scales, scale_ub=1.5)
+    assert found.survivors
+    text = normproof.explain("rms_norm_dynamic_quant", **call, quantized_dtype="int8", scale_ub=1.5).text
+    assert "scale_ub = 1.5" in text and "Q = int8" in text
+    file = tmp_path / "dump.safetensors"
+    normproof.write_dump(file, "rms_norm_dynamic_quant", **call, out=expected.out, scales=expected.scales, scale_ub=1.5)
+    assert b'"scale_ub"' in file.read_bytes() and b'"I8"' in file.read_bytes()
+    with pytest.raises(ValueError, match="int8 outputs, which our kernels do not have"):
+        normproof.run("rms_norm_dynamic_quant", **call, quantized_dtype="int8")
+    with pytest.raises(ValueError, match="quantized_dtype: expected one of fp8_e4m3fn"):
+        normproof.expected("rms_norm_static_fp8_quant", **call, scale=1.0, quantized_dtype="int8")
+    with pytest.raises(ValueError, match="scale_ub: expected a number above 0, got -1.0"):
+        normproof.expected("rms_norm_dynamic_quant", **call, scale_ub=-1)
+    with pytest.raises(TypeError, match="scale_ub: rms_norm has none, got float"):
+        normproof.expected("rms_norm", **call, scale_ub=1.5)
+
+
+def test_fast_math_codes_follow_a_policy_of_their_own():
+    x, weight = random_inputs(rows=64, hidden=256)
+    _, scales = dynamic_int8(x, weight, 1e-5)
+    y = kernels.rms_norm(x, weight, 1e-5).astype(numpy.float32)
+    nearest = numpy.float32(1) / scales
+    exact = 1 / scales.astype(numpy.float64)
+    other = numpy.where(exact > nearest, numpy.nextafter(nearest, numpy.float32(numpy.inf)),
+                        numpy.nextafter(nearest, numpy.float32(0))).astype(numpy.float32)
+    out = numpy.clip(numpy.rint(y * other), -128, 127).astype(numpy.int8)
+    judged = {"x": x, "weight": weight, "epsilon": 1e-5, "out": out, "scales": scales}
+    assert normproof.check("rms_norm_dynamic_quant", policy="scaling=approximate_inverse", **judged)
+    result = normproof.check("rms_norm_dynamic_quant", **judged)
+    assert 0 < result.conforming_rows < 64

@@ -391,13 +391,32 @@ int run(const BenchOptions& options) {
 
 }  // namespace
 
+namespace {
+
+// The tables' names for operations that other commands call by their whole names.
+std::string short_operation(const std::string& name) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kNames = {
+      {{"rms_norm", "rms"},
+       {"fused_add_rms_norm", "add"},
+       {"rms_norm_static_fp8_quant", "rmsq"},
+       {"fused_add_rms_norm_static_fp8_quant", "addq"}}};
+  for (const auto& [whole, abbreviated] : kNames)
+    if (name == whole) return std::string(abbreviated);
+  return name;
+}
+
+}  // namespace
+
 Action add_bench(CLI::App& command) {
   const auto options = std::make_shared<BenchOptions>();
   command.add_option("--target", options->target, "What is measured: cuda, or the path of a plug-in")
       ->capture_default_str();
-  command.add_option("--op", options->operations, "Restrict to these operations")
+  command
+      .add_option("--op", options->operations,
+                  "Restrict to these operations; rms_norm and the other names of `verify` mean the same")
       ->delimiter(',')
-      ->check(CLI::IsMember({"rms", "add", "rmsq", "addq"}));
+      ->check(CLI::IsMember({"rms", "add", "rmsq", "addq"}))
+      ->transform(short_operation);
   command.add_option("--dtype", options->dtypes, "Activation dtypes")
       ->delimiter(',')
       ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))

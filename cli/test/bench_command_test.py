@@ -74,7 +74,7 @@ class BenchCommand(unittest.TestCase):
         self.assertEqual(len(list(csv.DictReader(table))), 8)
         self.assertIn("<svg", self.read("b.svg"))
 
-        self.bench("--op", "rms", "--hidden", "1024", "--tokens", "1")
+        self.bench("--op", "rms_norm", "--hidden", "1024", "--tokens", "1")
         self.assertEqual([(r["rows"], r["hidden"]) for r in self.requests], [(1, 1024)])
         self.assertIn("no row", self.bench("--hidden", "77", code=2))
 

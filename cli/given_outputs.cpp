@@ -153,7 +153,7 @@ std::vector<std::string> with_calls_of_models(const std::vector<std::string>& fi
   for (const std::string& file : files) {
     std::vector<std::string> modules;
     try {
-      if (!is_case_file(file) && std::filesystem::exists(file)) {
+      if (!is_case_file(file) && std::filesystem::is_regular_file(file)) {
         const SafetensorsFile opened = read_safetensors(file);
         if (is_model_dump(opened)) modules = modules_of(opened);
       }

@@ -214,6 +214,7 @@ const JudgedOperation* judged_operation_of(const std::filesystem::path& file, st
     const auto found = opened.metadata().find("op");
     return found == opened.metadata().end() ? nullptr : find_judged_operation(found->second);
   }
+  if (!std::filesystem::is_regular_file(file)) return nullptr;  // who reads cases says what it is
   // Our own documents begin with it; a case of another operation may be long.
   const std::string text = read_text(file, 256);
   if (text.find(fmt::format("\"{}\"", kVersionKey)) == std::string::npos) return nullptr;

@@ -50,7 +50,7 @@ std::string fma_text(const Finding& finding, DType dtype) {
   if (finding.tree->precision == oracle::SumTree::Precision::fp64) return "not looked at in fp64";
   if (dtype != DType::fp32)
     return fmt::format("cannot show: a square of {} is exact in fp32, unless it underflows", name_of(dtype));
-  if (!finding.fma_known) return "not looked at: no row shows it";
+  if (!finding.fma_known) return "not told: no row shows it, or not every row has the same";
   return fmt::format("{} of {} leaves are added by an fma", finding.tree->fused_leaves(),
                      finding.tree->leaves);
 }

@@ -93,17 +93,17 @@ std::vector<Finding> broken_demands(const VerifyOptions& options, const Observat
 void conclude_promises(const VerifyOptions& options, VerifyResult& result) {
   for (const Promise promise : kPromises) {
     Observation& observation = result.promises[static_cast<std::size_t>(promise)];
-    const bool by_judging = options.demands.empty() && result.judging.canonical &&
-                            promise != Promise::graph_replay && result.violations == 0 &&
+    const bool by_one_call = options.demands.empty() && result.judging.canonical;
+    const bool by_judging = by_one_call && promise != Promise::graph_replay && result.violations == 0 &&
                             result.tally.total().rows > 0;
     if (by_judging) {
       observation.state = State::not_seen;
       observation.message = "by the canonical judge each call has the bits of the contract";
     } else if (observation.state == State::not_compared && observation.message.empty()) {
-      observation.message = promise == Promise::graph_replay ? std::string(kNoGraphs)
-                            : result.violations > 0          ? "a violation was found"
-                            : !options.shard.is_whole()      ? "it is the part of another shard"
-                                                             : "no call was compared";
+      observation.message = result.violations > 0       ? "a violation was found"
+                            : !options.shard.is_whole() ? "it is the part of another shard"
+                            : by_one_call ? fmt::format("--demand {} asks for it", name_of(promise))
+                                          : "no call was compared";
     }
     const bool broken = observation.state == State::seen && demanded(options, promise);
     Check check{"promise", std::string(name_of(promise)), !broken, observation.comparisons, 0, {}};

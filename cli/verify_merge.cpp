@@ -355,7 +355,10 @@ Merged merge_verify(const std::vector<ResultPart>& parts) {
   result.violations = std::max(result.violations, static_cast<std::int64_t>(result.findings.size()));
   sort_checks(result.checks);
   // What each shard says of its own calls does not hold of all, where one found a violation.
-  if (result.judging.canonical && options.demands.empty()) result.promises = {};
+  if (result.judging.canonical && options.demands.empty()) {
+    for (const Promise promise : kPromises)
+      if (promise != Promise::graph_replay) result.promises[static_cast<std::size_t>(promise)] = {};
+  }
   conclude_promises(options, result);
   conclude_coverage(result);
   Merged merged;

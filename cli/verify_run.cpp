@@ -106,6 +106,8 @@ VerifyResult Verification::run() {
       result_.unchecked.push_back(fmt::format("the target took none of {} cases", total.not_taken));
   }
   result_.judging = target_->judging();
+  if (!target_->replays_graphs())
+    result_.promises[static_cast<std::size_t>(Promise::graph_replay)].message = kNoGraphs;
   conclude_promises(options_, result_);
   result_.seconds = clock_.seconds();
   if (stop_is_requested()) note_stop();

@@ -56,6 +56,8 @@ enum class KernelPath : std::uint8_t { automatic, vectorized, scalar };
 struct LaunchChoice {
   KernelPath path = KernelPath::automatic;
   int threads_per_block = 0;  // 0: the launch code chooses; otherwise a multiple of 32, at most 1024
+  // Recorded in a CUDA graph while its tensors are zeros, and replayed when they are the case's.
+  bool in_graph = false;
   friend bool operator==(const LaunchChoice&, const LaunchChoice&) = default;
 };
 

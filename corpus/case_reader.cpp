@@ -259,11 +259,12 @@ void read_execution(const Object& document, Case& test_case) {
     if (const auto seed = schedule.find("seed")) test_case.schedule.seed = integer_of<std::uint64_t>(*seed);
   }
   if (const auto value = document.find("launch")) {
-    const Object launch(*value, {"path", "threads_per_block"});
+    const Object launch(*value, {"path", "threads_per_block", "in_graph"});
     if (const auto path = launch.find("path")) test_case.launch.path = enumerator_of(*path, kKernelPathNames);
     if (const auto threads = launch.find("threads_per_block")) {
       test_case.launch.threads_per_block = integer_of<int>(*threads);
     }
+    if (const auto in_graph = launch.find("in_graph")) test_case.launch.in_graph = boolean_of(*in_graph);
   }
 }
 

@@ -136,6 +136,7 @@ void add_execution(Block& document, const Case& test_case) {
   if (test_case.launch.threads_per_block != 0) {
     launch.add("threads_per_block", std::to_string(test_case.launch.threads_per_block));
   }
+  if (test_case.launch.in_graph) launch.add("in_graph", "true");
   if (!launch.empty()) document.add("launch", launch.text());
 }
 

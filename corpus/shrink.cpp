@@ -21,6 +21,7 @@ std::uint64_t features(const Case& test_case) {
   count += static_cast<std::uint64_t>(test_case.schedule.order) + (test_case.schedule.seed == 0 ? 0 : 1);
   count += test_case.launch.path == KernelPath::automatic ? 0 : 1;
   count += test_case.launch.threads_per_block == 0 ? 0 : 1;
+  count += test_case.launch.in_graph ? 1 : 0;
   count += static_cast<std::uint64_t>(weight_kind(test_case));
   for (const Parameter parameter : kParameters) {
     const std::uint32_t bits = test_case.bits_of(parameter);

@@ -93,12 +93,15 @@ std::optional<Case> feature_candidate(const Case& origin, std::int64_t index) {
       candidate.weight_dtype.reset();
       keep_what_it_has(candidate);
       break;
+    case 12:
+      candidate.launch.in_graph = false;
+      break;
     default:
       return narrow_weight(origin);
   }
   return candidate;
 }
-constexpr std::int64_t kFeatureCandidates = 13;
+constexpr std::int64_t kFeatureCandidates = 14;
 
 std::optional<Case> usual_parameter(const Case& origin, std::int64_t index) {
   const Parameter parameter = kParameters[static_cast<std::size_t>(index)];

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <utility>
 
+#include "corpus/call_limits.h"
 #include "corpus/generate.h"
 #include "corpus/random.h"
 #include "oracle/formats.h"
@@ -120,6 +122,7 @@ class Comparer {
   void compare_repetitions(const Call& call, const RunResult& wanted);
   void compare_batches(const Call& call);
   void compare_layouts(const Call& call);
+  void compare_graphs(const Call& call, const RunResult& wanted);
   void reduce(Promise promise, Call first, Call second);
   void compare_all_of(const Combination& combination, std::uint64_t round);
 
@@ -137,16 +140,25 @@ Case Comparer::case_of_size(const Combination& combination, const Size& size, st
   test_case.shape = {size.rows, size.hidden_size};
   if (quantizes(combination.operation))
     test_case.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(kScale);
+  fit_to(context_.target.limits_of(combination.operation), test_case);
   const std::uint64_t seed = context_.seed + 4 * round;
   test_case[Role::input].data.bytes =
-      spiked_rows(combination.dtype, size.rows, size.hidden_size, Random(seed));
+      spiked_rows(combination.dtype, test_case.rows(), test_case.hidden_size(), Random(seed));
   if (adds_residual(combination.operation)) test_case[Role::residual].data.recipe = {"zeros", seed + 1};
   if (combination.weight_dtype) test_case[Role::weight].data.recipe = {"model_weights", seed + 2};
   return test_case;
 }
 
 std::optional<RunResult> Comparer::run(const Call& call) {
+  const std::string outside = what_is_outside(context_.target.limits_of(call.how.operation), call.how);
+  if (!outside.empty()) {
+    not_taken_ = outside;
+    return std::nullopt;
+  }
   Evaluation evaluation = evaluate(call.how, call.tensors, context_.target);
+  // Nobody has said that it can be recorded.
+  if (call.how.launch.in_graph && evaluation.outcome == Evaluation::Outcome::failed)
+    return std::move(evaluation.run);
   context_.tally.add(call.how, evaluation);
   if (evaluation.outcome == Evaluation::Outcome::not_taken) {
     not_taken_ = evaluation.run.message;
@@ -255,6 +267,20 @@ void Comparer::compare_layouts(const Call& call) {
   }
 }
 
+// The first rows and all of them: a graph holds one launch or another.
+void Comparer::compare_graphs(const Call& call, const RunResult& wanted) {
+  constexpr Promise kPromise = Promise::graph_replay;
+  if (!context_.target.replays_graphs()) return;
+  const auto replayed = [](Call variant) {
+    variant.how.launch.in_graph = true;
+    return variant;
+  };
+  if (!seen(kPromise)) compare_pair(kPromise, call, wanted, replayed(call));
+  const Call row = with_rows(call, {0});
+  if (seen(kPromise)) return;
+  if (const auto alone = run(row)) compare_pair(kPromise, row, *alone, replayed(row));
+}
+
 void Comparer::compare_all_of(const Combination& combination, std::uint64_t round) {
   if (combination.path == KernelPath::scalar) return;  // as the same combination of the other path
   const Size& size = round == 0 && !context_.target.is_foreign() ? kSmallSize : kSizes[round % kSizes.size()];
@@ -266,6 +292,7 @@ void Comparer::compare_all_of(const Combination& combination, std::uint64_t roun
   compare_repetitions(call, *wanted);
   compare_batches(call);
   compare_layouts(call);
+  compare_graphs(call, *wanted);
 }
 
 PromiseRun Comparer::compare() {
@@ -275,7 +302,9 @@ PromiseRun Comparer::compare() {
         compare_all_of(combination, round);
         if (round > 0 && context_.out_of_time()) break;
       }
-      const auto open = [&](Promise promise) { return promise != Promise::graph_replay && !seen(promise); };
+      const auto open = [&](Promise promise) {
+        return !seen(promise) && (promise != Promise::graph_replay || context_.target.replays_graphs());
+      };
       if (std::ranges::none_of(kPromises, open)) break;
     }
   } catch (Found& found) {
@@ -289,7 +318,6 @@ PromiseRun Comparer::compare() {
                               ? "no call was made"
                               : fmt::format("the target took none of the calls: {}", not_taken_);
   }
-  of(Promise::graph_replay).message = kNoGraphs;
   if (seen(Promise::deterministic)) {
     for (const Promise promise : {Promise::batch_invariant, Promise::layout_invariant})
       if (seen(promise)) of(promise).message += "  (two calls of the same differ as well)\n";
@@ -317,6 +345,10 @@ std::optional<Promise> promise_from_name(std::string_view name) {
 
 std::string difference_between(const Case& first, const RunResult& wanted, const Case& second,
                                const RunResult& got) {
+  for (const auto& [how, run] : {std::pair(&first, &wanted), std::pair(&second, &got)}) {
+    if (run->status == RunResult::Status::completed) continue;
+    return fmt::format("one call:  {}\n{}\n", summary(*how), run->message);
+  }
   Comparison comparison("the first call");
   for (std::int64_t row = 0; row < std::min(first.rows(), second.rows()); ++row) {
     comparison.add_outputs(second, got.outputs, row, wanted.outputs, row);

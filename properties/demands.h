@@ -51,9 +51,7 @@ struct PromiseContext {
   std::function<bool()> out_of_time = [] { return true; };
 };
 
-// Graphs are replayed only where speed is measured, and nobody compares what comes out.
-inline constexpr std::string_view kNoGraphs =
-    "no target replays CUDA graphs here; `bench` does, for their time";
+inline constexpr std::string_view kNoGraphs = "it runs on the CPU, where no CUDA graph is replayed";
 
 // A call among those compared that violates by itself.
 struct WrongCall {

@@ -104,6 +104,7 @@ std::string summary(const Case& test_case) {
   }
   if (test_case.launch.threads_per_block != 0)
     text += fmt::format(", {} threads", test_case.launch.threads_per_block);
+  if (test_case.launch.in_graph) text += ", in a replayed CUDA graph";
   if (test_case.schedule.order == ThreadOrder::reverse) text += ", reverse thread order";
   if (test_case.schedule.order == ThreadOrder::random)
     text += fmt::format(", random thread order {}", test_case.schedule.seed);

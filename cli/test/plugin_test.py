@@ -327,6 +327,11 @@ cudaError_t RMSNorm(T* input, T* weight, T* output, uint32_t batch_size, uint32_
         outside = sum(int(count) for count in re.findall(r"not taken, (\d+) cases", text))
         self.assertGreater(calls, 1000)
         self.assertLess(outside, calls)  # the corpus and the properties alone, whose cases are what they are
+        # So are the calls that are compared with each other.
+        text = self.run_program(*command, "--demand", "batch-invariant,deterministic,layout-invariant", "--json", "v.json", code=0,
+                                NORMPROOF_PLUGIN_LIMITS="kept")
+        compared = {row["name"]: row["comparisons"] for row in self.read("v.json")["promises"]}
+        self.assertGreater(min(compared["batch-invariant"], compared["deterministic"]), 10, compared)
         text = self.run_program(*command, code=1, NORMPROOF_PLUGIN_LIMITS="broken")
         self.assertIn("its limits say that it takes the call, but it does not: not today", text)
 

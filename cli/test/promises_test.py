@@ -14,6 +14,7 @@ import xml.etree.ElementTree
 from program_test_case import ProgramTest
 
 BUILD = os.path.abspath(sys.argv[2])
+STAND_IN = os.path.join(BUILD, "properties", "worker", "libstand_in_device.so")
 FAULTY = os.path.join(BUILD, "properties", "plugin", "libfaulty_plugin.so")
 BREACHES = {"deterministic": "bits differ between two calls of the same",
             "batch-invariant": "bits differ between batch sizes", "layout-invariant": "bits differ between layouts",
@@ -100,6 +101,30 @@ class Promises(ProgramTest):
         self.assertIn("bits differ between batch sizes: not seen (by the canonical judge", text)
         text = self.run_program(*options, "--demand", "batch-invariant,deterministic,layout-invariant", code=0)
         self.assertRegex(text, r"bits differ between batch sizes: not seen \(in [1-9]\d* pairs of calls\)")
+
+    def test_a_graph_is_replayed_where_the_kernels_run_on_a_device(self):
+        def verify(code, *more, fault=""):
+            return self.run_program("verify", "--target", "cuda", "--corpus", "corpus", "--op", "rms_norm", "--dtype", "bf16",
+                                    "--seed", "1", "--seconds", "0.4", *more, code=code, NORMPROOF_KERNELS_CUDA=STAND_IN,
+                                    NORMPROOF_STAND_IN_FAULT=fault)
+        breach = BREACHES["graph-replay"]
+        self.assertIn(f"{breach}: not compared (--demand graph-replay asks for it)", verify(0))
+        self.assertRegex(verify(0, "--demand", "graph-replay"), breach + r": not seen \(in [1-9]\d* pairs of calls\)")
+        # Wrong outputs are a violation, asked for or not; that it cannot be recorded breaks the promise.
+        text = verify(1, "--demand", "graph-replay", fault="default-stream:96")
+        self.assertIn("comparing calls", text)
+        self.assertIn("in a replayed CUDA graph", text)
+        text = verify(1, "--demand", "graph-replay", fault="waits:96")
+        self.assertIn("VIOLATION found by --demand graph-replay", text)
+        self.assertIn("cannot be recorded in a CUDA graph", text)
+        (file,) = glob.glob(os.path.join(self.folder, "findings", "*.sequence"))
+        with open(file) as content:
+            calls = json.load(content)["calls"]
+        self.assertEqual([call["shape"] for call in calls], [[1, 96]] * 2)
+        self.assertEqual([call.get("launch") for call in calls], [None, {"in_graph": True}])
+        for fault, code in (("waits:96", 1), ("", 0)):
+            self.run_program("replay", os.path.relpath(file, self.folder), "--target", "cuda", code=code,
+                             NORMPROOF_KERNELS_CUDA=STAND_IN, NORMPROOF_STAND_IN_FAULT=fault)
 
     def test_shards_merge_what_they_have_seen(self):
         for shard in ("1/2", "2/2"):

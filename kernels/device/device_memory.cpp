@@ -250,3 +250,49 @@ normproof_device_status normproof_device_copy_out(void* host, const void* device
 normproof_device_status normproof_device_synchronize(normproof_message message) {
   return report(cudaStreamSynchronize(nullptr), "the device reports", message);
 }
+
+namespace {
+
+// Not ordered with the default stream: what a kernel enqueues there is not recorded.
+cudaStream_t graph_stream = nullptr;
+
+}  // namespace
+
+normproof_device_status normproof_device_begin_graph(normproof_stream* stream, normproof_message message) {
+  if (const auto status = normproof_device_synchronize(message)) return status;
+  if (graph_stream == nullptr) {
+    if (const auto status = report(cudaStreamCreateWithFlags(&graph_stream, cudaStreamNonBlocking),
+                                   "creating a stream", message))
+      return status;
+  }
+  *stream = graph_stream;
+  return report(cudaStreamBeginCapture(graph_stream, cudaStreamCaptureModeThreadLocal), "recording a graph",
+                message);
+}
+
+normproof_device_status normproof_device_end_graph(void** graph, normproof_message message) {
+  *graph = nullptr;
+  cudaGraph_t recorded = nullptr;
+  cudaError_t error = cudaStreamEndCapture(graph_stream, &recorded);
+  cudaGraphExec_t executable = nullptr;
+  if (error == cudaSuccess) error = cudaGraphInstantiate(&executable, recorded, 0);
+  if (recorded != nullptr) cudaGraphDestroy(recorded);
+  if (error == cudaSuccess) {
+    *graph = executable;
+    write(message, "");
+    return NORMPROOF_DEVICE_OK;
+  }
+  cudaGetLastError();  // what cannot be recorded spoils nothing else
+  write(message, std::string("it cannot be recorded in a CUDA graph: ") + cudaGetErrorString(error));
+  return NORMPROOF_DEVICE_OK;
+}
+
+normproof_device_status normproof_device_replay_graph(void* graph, normproof_message message) {
+  auto* executable = static_cast<cudaGraphExec_t>(graph);
+  if (const auto status = normproof_device_synchronize(message)) return status;
+  if (const auto status = report(cudaGraphLaunch(executable, graph_stream), "replaying a graph", message))
+    return status;
+  if (const auto status = report(cudaStreamSynchronize(graph_stream), "the device reports", message))
+    return status;
+  return report(cudaGraphExecDestroy(executable), "destroying a graph", message);
+}

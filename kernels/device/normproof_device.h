@@ -63,6 +63,16 @@ NORMPROOF_EXPORT normproof_device_status normproof_device_copy_out(void* host, c
 /* Waits for all that was enqueued and reports what went wrong in it. */
 NORMPROOF_EXPORT normproof_device_status normproof_device_synchronize(normproof_message message);
 
+/* Has what is enqueued on the stream that it gives recorded in a graph instead of carried out, until the end.
+ * Waits first for all that was enqueued. */
+NORMPROOF_EXPORT normproof_device_status normproof_device_begin_graph(normproof_stream* stream,
+                                                                      normproof_message message);
+/* Gives the graph, or null and a message where something was called that cannot be recorded. */
+NORMPROOF_EXPORT normproof_device_status normproof_device_end_graph(void** graph, normproof_message message);
+/* Carries the graph out once, after all that was enqueued, and destroys it. */
+NORMPROOF_EXPORT normproof_device_status normproof_device_replay_graph(void* graph,
+                                                                       normproof_message message);
+
 /* For benchmarks and tests: the calling thread's later calls use shape number `shape` with `threads` threads
  * (0: the shape's own number) wherever it fits the call, instead of the table's choice; a negative shape
  * means the table again. */

@@ -64,6 +64,16 @@ std::optional<std::vector<std::uint8_t>> ask(BlackBox& box, std::span<const Prob
   return fused;
 }
 
+// Whether two squares that are added to each other were both seen as not rounded. Then which of them is
+// rounded differs from row to row, as where a compiler unrolls a loop over rows.
+bool differs_by_row(const oracle::SumTree& tree, const std::vector<std::uint8_t>& fused) {
+  return std::ranges::any_of(tree.nodes, [&](const oracle::SumTree::Node& node) {
+    return tree.is_leaf(node.first) && tree.is_leaf(node.second) &&
+           fused[static_cast<std::size_t>(node.first)] != 0 &&
+           fused[static_cast<std::size_t>(node.second)] != 0;
+  });
+}
+
 }  // namespace
 
 std::optional<std::vector<std::uint8_t>> fused_leaves(BlackBox& box, const oracle::SumTree& tree,
@@ -97,7 +107,10 @@ std::optional<std::vector<std::uint8_t>> fused_leaves(BlackBox& box, const oracl
   }
   for (const float epsilon : likely_epsilons(hidden)) {
     try {
-      if (auto fused = ask(box, rows, bits(epsilon))) return fused;
+      auto fused = ask(box, rows, bits(epsilon));
+      if (!fused) continue;
+      if (differs_by_row(tree, *fused)) return std::nullopt;
+      return fused;
     } catch (const NoAnswer& error) {
       if (!error.refused) throw;
     }

@@ -69,6 +69,7 @@ class ComparedTarget final : public CallableTarget {
   }
 
   bool is_foreign() const override { return first_->is_foreign(); }
+  bool replays_graphs() const override { return first_->replays_graphs() && second_->replays_graphs(); }
   bool takes(const Case& test_case) const override {
     return first_->takes(test_case) && second_->takes(test_case);
   }

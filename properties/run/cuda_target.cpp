@@ -35,6 +35,7 @@ class CudaTarget final : public CallableTarget {
     return NORMPROOF_LAUNCH_FAILED;
   }
 
+  bool replays_graphs() const override { return true; }
   bool prefers_long_cases() const override { return true; }
   int calls_at_once_per_core() const override { return 4; }
 

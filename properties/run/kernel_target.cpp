@@ -19,6 +19,12 @@ class KernelTarget final : public CallableTarget {
   const std::string& name() const override { return name_; }
   const KernelFunctions& functions() const { return functions_; }
   RunResult run(const Case& test_case, const CaseTensors& tensors) override {
+    if (test_case.launch.in_graph) {
+      RunResult result;
+      result.status = RunResult::Status::not_taken;
+      result.message = "target " + name_ + " does not take calls in a CUDA graph: it runs on the CPU";
+      return result;
+    }
     thread_local GuardedCall::Memory memory;
     GuardedCall call(test_case, tensors, memory);
     return result_of(call, invoke(call));

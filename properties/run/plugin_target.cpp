@@ -85,6 +85,7 @@ class PluginTarget final : public Target {
   CallLimits limits_of(Operation operation) const override {
     return plugin_.limits[static_cast<std::size_t>(operation)];
   }
+  bool replays_graphs() const override { return plugin_.on_device != 0; }
   RunResult run(const Case& test_case, const CaseTensors& tensors) override;
   std::vector<RunResult> run_all(std::span<const RunRequest> requests) override;
   // While one waits for its worker, another works.
@@ -283,6 +284,8 @@ std::vector<RunResult> PluginTarget::run_all(std::span<const RunRequest> request
     const Case& test_case = *requests[i].test_case;
     std::string what = what_is_not_taken(plugin_, test_case);
     if (what.empty()) what = what_is_outside(limits_of(test_case.operation), test_case);
+    if (what.empty() && test_case.launch.in_graph && !replays_graphs())
+      what = "calls in a CUDA graph: it runs on the CPU";
     if (!what.empty()) {
       results[i] = not_taken("it does not take " + what);
       continue;

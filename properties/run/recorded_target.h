@@ -23,6 +23,7 @@ class RecordedTarget final : public Target {
   std::vector<RunResult> run_all(std::span<const RunRequest> requests) override;
   std::int64_t requests_at_once() const override { return target_->requests_at_once(); }
   bool is_foreign() const override { return target_->is_foreign(); }
+  bool replays_graphs() const override { return target_->replays_graphs(); }
   bool takes(const Case& test_case) const override { return target_->takes(test_case); }
   CallLimits limits_of(Operation operation) const override { return target_->limits_of(operation); }
   bool prefers_long_cases() const override { return target_->prefers_long_cases(); }

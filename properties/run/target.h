@@ -82,6 +82,9 @@ class Target {
   Judging judging() const { return judging_.value_or(Judging{!is_foreign(), {}}); }
   void judge_by(const Judging& judging) { judging_ = judging; }
 
+  // Whether it can carry out a case that is launched in a CUDA graph; others do not take such cases.
+  virtual bool replays_graphs() const { return false; }
+
   // Whether long rows and many of them cost it little.
   virtual bool prefers_long_cases() const { return false; }
   // How many threads per core should call run() so that neither they nor the target wait.

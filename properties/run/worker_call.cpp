@@ -73,6 +73,7 @@ void put_call(const GuardedCall& call, bool as_is, worker::Round& round, std::by
   for (const Parameter parameter : kParameters)
     request.parameters[static_cast<std::size_t>(parameter)] = call.test_case().value_of(parameter);
   request.launch = call.launch;
+  request.in_graph = call.test_case().launch.in_graph ? 1 : 0;
   request.thread_order = static_cast<std::int32_t>(call.test_case().schedule.order);
   request.thread_order_seed = call.test_case().schedule.seed;
   request.regions = static_cast<std::uint32_t>(tensors.size());

@@ -1,6 +1,8 @@
 #include "properties/worker/device_rounds.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstdio>
 #include <vector>
 
 #include "properties/run/shared_library.h"
@@ -24,7 +26,11 @@ class DeviceRounds final : public Rounds {
       Call& call = round.call[round.current_call];
       Addresses addresses{};
       if (const auto status = place(round, call, addresses, message)) return status;
-      callee_.invoke(call, addresses);
+      if (call.in_graph == 0) {
+        callee_.invoke(call, addresses);
+      } else if (const auto status = invoke_in_graph(round, call, addresses, message)) {
+        return status;
+      }
       if (const auto status = take_back(round, call, addresses, message)) return status;
     }
     // Copying back only what a device in good order has computed keeps the arena as it was after a failure.
@@ -47,6 +53,59 @@ class DeviceRounds final : public Rounds {
     if (const auto status = library_.copy_in(device, data + offset, first, message)) return status;
     if (first == bytes) return NORMPROOF_DEVICE_OK;
     return library_.copy_in(device + first, data + offset + first, bytes - first, message);
+  }
+
+  // Records the call while its tensors are zeros, so that whatever it reads then is not what it has to read,
+  // and replays it on the data. The first call, which is not recorded, loads the kernel.
+  normproof_device_status invoke_in_graph(const Round& round, Call& call, const Addresses& addresses,
+                                          normproof_message message) {
+    if (const auto status = write_tensors(round, call, addresses, true, message)) return status;
+    const Call asked = call;
+    callee_.invoke(call, addresses);
+    if (!was_carried_out(call)) return write_tensors(round, call, addresses, false, message);
+    call = asked;
+    normproof_stream stream = nullptr;
+    if (const auto status = library_.begin_graph(&stream, message)) return status;
+    call.stream = reinterpret_cast<std::uintptr_t>(stream);
+    callee_.invoke(call, addresses);
+    void* graph = nullptr;
+    if (const auto status = library_.end_graph(&graph, message)) return status;
+    if (graph == nullptr) {
+      call.status = NORMPROOF_LAUNCH_FAILED;
+      call.plugin_answer = PluginAnswer::failed;
+      std::snprintf(call.message, sizeof call.message, "%s", message.data);
+    }
+    if (const auto status = write_tensors(round, call, addresses, false, message)) return status;
+    return graph == nullptr ? NORMPROOF_DEVICE_OK : library_.replay_graph(graph, message);
+  }
+
+  static bool was_carried_out(const Call& call) {
+    return call.status == NORMPROOF_OK && call.plugin_answer == PluginAnswer::completed;
+  }
+
+  // Gives the call's tensors, with the memory around them, the round's data, or zeros.
+  normproof_device_status write_tensors(const Round& round, const Call& call, const Addresses& addresses,
+                                        bool zeros, normproof_message message) {
+    const std::byte* data = reinterpret_cast<const std::byte*>(&round) + kDataOffset;
+    const auto write = [&](std::byte* device, std::size_t offset, std::size_t bytes) {
+      if (!zeros) return copy_in(device, data, offset, bytes, message);
+      const std::vector<std::byte> nothing(bytes);
+      const auto status = library_.copy_in(device, nothing.data(), bytes, message);
+      return status != NORMPROOF_DEVICE_OK ? status : library_.synchronize(message);
+    };
+    for (std::uint32_t i = 0; i < call.regions; ++i) {
+      const Region& region = call.region[i];
+      if (region.extents == 0) {
+        if (const auto status = write(addresses[i], region.data_offset, region.bytes)) return status;
+      }
+      for (std::uint32_t k = 0; k < region.extents; ++k) {
+        const Extent& extent = round.extent[region.first_extent + k];
+        if (const auto status =
+                write(addresses[i] + extent.piece.offset, extent.data_offset, extent.piece.bytes))
+          return status;
+      }
+    }
+    return NORMPROOF_DEVICE_OK;
   }
 
   // The device's mirror of an arena's data.
@@ -143,6 +202,9 @@ std::string load_device_functions(const char* path, DeviceFunctions& functions) 
   library.find(functions.copy_in, "normproof_device_copy_in");
   library.find(functions.copy_out, "normproof_device_copy_out");
   library.find(functions.synchronize, "normproof_device_synchronize");
+  library.find(functions.begin_graph, "normproof_device_begin_graph");
+  library.find(functions.end_graph, "normproof_device_end_graph");
+  library.find(functions.replay_graph, "normproof_device_replay_graph");
   return library.missing().empty() ? "" : std::string(path) + " has no function " + library.missing();
 }
 

@@ -19,6 +19,9 @@ struct DeviceFunctions {
   decltype(&normproof_device_copy_in) copy_in = nullptr;
   decltype(&normproof_device_copy_out) copy_out = nullptr;
   decltype(&normproof_device_synchronize) synchronize = nullptr;
+  decltype(&normproof_device_begin_graph) begin_graph = nullptr;
+  decltype(&normproof_device_end_graph) end_graph = nullptr;
+  decltype(&normproof_device_replay_graph) replay_graph = nullptr;
 };
 // Returns what is wrong, or an empty string.
 std::string load_device_functions(const char* path, DeviceFunctions& functions);

@@ -31,6 +31,7 @@ class KernelsCallee final : public Callee {
       kernel_call.tensors[role] = describe(call.tensor[static_cast<std::size_t>(role)], addresses);
     kernel_call.epsilon = call.parameters[static_cast<std::size_t>(Parameter::epsilon)];
     kernel_call.launch = &call.launch;
+    kernel_call.stream = reinterpret_cast<void*>(call.stream);  // NOLINT(performance-no-int-to-ptr)
     kernel_call.report = &call.report;
     kernel_call.message = {call.message, sizeof call.message};
     return call_kernel(functions_, static_cast<Operation>(call.operation), kernel_call);

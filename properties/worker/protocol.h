@@ -61,7 +61,8 @@ struct Call {
   std::int32_t operation = 0;  // of corpus/case.h
   float parameters[kParameters.size()] = {};
   normproof_launch launch{};
-  std::uint64_t stream = 0;  // cudaStream_t, 0 for the default stream; benchmarks alone name one
+  std::uint64_t stream = 0;   // cudaStream_t, 0 for the default stream; benchmarks and graphs name one
+  std::uint8_t in_graph = 0;  // as in corpus/case.h; on a device alone
   // How a kernel whose threads run on the CPU is to order them, as in corpus/case.h; others do not look at
   // it.
   std::int32_t thread_order = 0;

@@ -265,6 +265,23 @@ TEST(Detect, FusedLeavesOfFp32) {
   EXPECT_EQ(detect(*without).tree->fused_leaves(), 0);
 }
 
+// Which of the first two squares is rounded depends on the row.
+TEST(Detect, FmaThatDiffersFromRowToRowIsNotTold) {
+  BoxOptions options;
+  options.dtype = options.output_dtype = DType::fp32;
+  const auto sum = [](std::span<const float> row, std::int64_t) {
+    const float a = row[0], b = row[1];
+    float total = std::abs(a) < std::abs(b) ? std::fma(a, a, b * b) : std::fma(b, b, a * a);
+    for (const float x : row.subspan(2)) total += x * x;
+    return static_cast<double>(total);
+  };
+  const auto box = make_box(64, sum, options);
+  const Finding finding = detect(*box);
+  ASSERT_TRUE(finding.tree) << finding.reason;
+  EXPECT_FALSE(finding.fma_known);
+  EXPECT_EQ(finding.tree->nodes, serial(64).nodes);
+}
+
 TEST(Detect, Roots) {
   using Root = RootFinding::Root;
   for (const DType dtype : kDTypes) {

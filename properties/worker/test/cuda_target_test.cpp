@@ -241,6 +241,38 @@ TEST(CudaTarget, RefusesSpoiledCallsWithoutTouchingTheDevice) {
   EXPECT_EQ(callable.invoke(accepted), NORMPROOF_LAUNCH_FAILED);
 }
 
+Evaluation replayed_in_a_graph(Target& target) {
+  Case test_case = ones(2, 24);
+  test_case.launch.in_graph = true;
+  return evaluate(test_case, target);
+}
+
+TEST(CudaTarget, ReplaysAGraphOnTheDataOfTheCase) {
+  const auto target = make_cuda_target(stand_in());
+  const Evaluation evaluation = replayed_in_a_graph(*target);
+  EXPECT_EQ(evaluation.outcome, Outcome::conforms) << evaluation.run.message;
+  EXPECT_EQ(evaluation.run.outputs, evaluate(ones(2, 24), *target).run.outputs);
+}
+
+TEST(CudaTarget, AGraphShowsWhatACallDoesNot) {
+  for (const char* name : {"default-stream", "epsilon-of-the-recording"}) {
+    const Fault fault(name);
+    const auto target = make_cuda_target(stand_in());
+    EXPECT_EQ(evaluate(ones(2, 24), *target).outcome, Outcome::conforms) << name;
+    EXPECT_EQ(replayed_in_a_graph(*target).outcome, Outcome::wrong_bits) << name;
+  }
+  const Fault fault("waits");
+  const auto target = make_cuda_target(stand_in());
+  const Evaluation evaluation = replayed_in_a_graph(*target);
+  EXPECT_EQ(evaluation.outcome, Outcome::failed);
+  EXPECT_NE(evaluation.run.message.find("cannot be recorded"), std::string::npos) << evaluation.run.message;
+  EXPECT_EQ(evaluate(ones(2, 24), *target).outcome, Outcome::conforms);
+}
+
+TEST(HostTarget, TakesNoCallInAGraph) {
+  EXPECT_EQ(replayed_in_a_graph(*make_target("host")).outcome, Outcome::not_taken);
+}
+
 TEST(ComparedTarget, NamesTheFirstElementThatDiffers) {
   const Fault fault("wrong-bits");
   const auto target = make_compared_target(make_target("host"), make_cuda_target(stand_in()));

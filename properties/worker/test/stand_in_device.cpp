@@ -75,6 +75,17 @@ bool crosses_pinned_memory(const void* host, std::size_t bytes) {
   });
 }
 
+// A graph of rms_norm: what was enqueued on the stream kGraphStream.
+const normproof_stream kGraphStream = &device_is_spoiled;
+struct RecordedCall {
+  normproof_tensor out, input, weight;
+  bool has_weight;
+  float epsilon;
+  normproof_launch launch;
+};
+std::vector<RecordedCall> recorded;
+bool cannot_be_recorded = false;
+
 }  // namespace
 
 extern "C" {
@@ -92,6 +103,13 @@ NORMPROOF_EXPORT normproof_status normproof_rms_norm(const normproof_tensor* out
   if (fault_is("exit", input)) std::_Exit(9);
   while (fault_is("hang", input)) usleep(10000);
   if (fault_is("illegal-address", input)) device_is_spoiled = true;
+  if (stream == kGraphStream && !fault_is("default-stream", input)) {
+    cannot_be_recorded = fault_is("waits", input);
+    recorded.push_back({*out, *input, weight != nullptr ? *weight : normproof_tensor{}, weight != nullptr,
+                        fault_is("epsilon-of-the-recording", input) ? 0.5f : epsilon,
+                        launch != nullptr ? *launch : normproof_launch{}});
+    return NORMPROOF_OK;
+  }
   const normproof_status status =
       faultless_rms_norm(out, input, weight, epsilon, launch, stream, report, message);
   if (fault_is("wrong-bits", input)) static_cast<char*>(out->data)[0] ^= 1;
@@ -145,6 +163,24 @@ normproof_device_status normproof_device_copy_out(void* host, const void* device
 }
 normproof_device_status normproof_device_synchronize(normproof_message message) {
   if (device_is_spoiled) return say(message, "stand-in: an illegal memory access", NORMPROOF_DEVICE_FAILED);
+  return say(message, "", NORMPROOF_DEVICE_OK);
+}
+
+normproof_device_status normproof_device_begin_graph(normproof_stream* stream, normproof_message message) {
+  recorded.clear();
+  cannot_be_recorded = false;
+  *stream = kGraphStream;
+  return say(message, "", NORMPROOF_DEVICE_OK);
+}
+normproof_device_status normproof_device_end_graph(void** graph, normproof_message message) {
+  *graph = cannot_be_recorded ? nullptr : &recorded;
+  return say(message, cannot_be_recorded ? "it cannot be recorded in a CUDA graph: stand-in" : "",
+             NORMPROOF_DEVICE_OK);
+}
+normproof_device_status normproof_device_replay_graph(void*, normproof_message message) {
+  for (const RecordedCall& call : recorded)
+    faultless_rms_norm(&call.out, &call.input, call.has_weight ? &call.weight : nullptr, call.epsilon,
+                       &call.launch, nullptr, nullptr, {});
   return say(message, "", NORMPROOF_DEVICE_OK);
 }
 

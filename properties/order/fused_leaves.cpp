@@ -64,9 +64,16 @@ std::optional<std::vector<std::uint8_t>> ask(BlackBox& box, std::span<const Prob
   return fused;
 }
 
-// Whether two squares that are added to each other were both seen as not rounded. Then which of them is
-// rounded differs from row to row, as where a compiler unrolls a loop over rows.
-bool differs_by_row(const oracle::SumTree& tree, const std::vector<std::uint8_t>& fused) {
+// Whether what is rounded differs from row to row, as where a compiler unrolls a loop over rows: each leaf is
+// asked once more, in another row of the calls; and of two leaves that are added to each other one is
+// rounded.
+bool differs_by_row(BlackBox& box, const oracle::SumTree& tree, std::vector<Probe> rows,
+                    const std::vector<std::uint8_t>& fused, std::uint32_t epsilon) {
+  std::reverse(rows.begin() + 2 * kControls, rows.end());
+  auto again = ask(box, rows, epsilon);
+  if (!again) return true;
+  std::ranges::reverse(*again);
+  if (*again != fused) return true;
   return std::ranges::any_of(tree.nodes, [&](const oracle::SumTree::Node& node) {
     return tree.is_leaf(node.first) && tree.is_leaf(node.second) &&
            fused[static_cast<std::size_t>(node.first)] != 0 &&
@@ -109,7 +116,7 @@ std::optional<std::vector<std::uint8_t>> fused_leaves(BlackBox& box, const oracl
     try {
       auto fused = ask(box, rows, bits(epsilon));
       if (!fused) continue;
-      if (differs_by_row(tree, *fused)) return std::nullopt;
+      if (differs_by_row(box, tree, rows, *fused, bits(epsilon))) return std::nullopt;
       return fused;
     } catch (const NoAnswer& error) {
       if (!error.refused) throw;

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import os
 import pathlib
 import subprocess
@@ -79,7 +80,7 @@ python3 python/wild/gpu_orders.py --program build/ci/bin/normproof --bridge buil
 
 The functions are those of `python/wild/gpu_functions.py`; the program asks them through
 [the bridge](../properties/plugin/bridge/README.md). 64 rows per call; the last column says whether calls of one row have
-that order too. A kind that is no tree, or a reason, stands where nothing could be certified.
+that order too. A kind that is no tree, or a reason, stands where nothing could be certified. {note}
 
 | function | dtype | H | kind | order | depth | fma | root | asked | one row per call |
 |---|---|---:|---|---|---:|---|---|---|---|
@@ -100,7 +101,7 @@ def described(row: "dict[str, object]") -> "dict[str, str]":
 
 
 def page(result: "dict[str, object]", date: str) -> str:
-    text = PAGE.format(device=result["device"], date=date, **result["versions"])
+    text = PAGE.format(device=result["device"], date=date, note=result.get("note", ""), **result["versions"])
     for row in result["rows"]:
         found = described(row)
         cells = [f"`{row['function']}`", row["dtype"], row["hidden"], found.get("kind", found.get("reason", "?"))]
@@ -129,7 +130,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=480, help="begin nothing after so long")
     options = parser.parse_args()
     if options.page:
-        saved = json.loads(pathlib.Path(options.output).read_text())
+        data = pathlib.Path(options.output).read_bytes()
+        saved = json.loads(lzma.decompress(data) if options.output.endswith(".xz") else data)
         pathlib.Path(options.page).write_text(page(saved, saved["date"]))
         return 0
     if not options.program or not options.bridge:

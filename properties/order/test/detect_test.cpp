@@ -282,6 +282,22 @@ TEST(Detect, FmaThatDiffersFromRowToRowIsNotTold) {
   EXPECT_EQ(finding.tree->nodes, serial(64).nodes);
 }
 
+// The box is asked by calls of 64 rows; of each second row the squares are rounded first.
+TEST(Detect, FmaOfEverySecondRowIsNotTold) {
+  BoxOptions options;
+  options.dtype = options.output_dtype = DType::fp32;
+  int row_number = 0;
+  const auto box = make_box(
+      64,
+      [&row_number](std::span<const float> row, std::int64_t index) {
+        return row_number++ % 2 == 0 ? serial_sum(row, index) : serial_fma_sum(row, index);
+      },
+      options);
+  const Finding finding = detect(*box);
+  ASSERT_TRUE(finding.tree) << finding.reason;
+  EXPECT_FALSE(finding.fma_known);
+}
+
 TEST(Detect, Roots) {
   using Root = RootFinding::Root;
   for (const DType dtype : kDTypes) {

@@ -159,7 +159,9 @@ Action add_fuzz(CLI::App& command) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command.add_option("--seed", campaign.seed, "Seed for all fuzzers")->capture_default_str();
-  command.add_option("--target", campaign.target, "Kernel under test: host, mutant:NAME, or the path of a plug-in (.so)")
+  command
+      .add_option("--target", campaign.target,
+                  "Kernel under test: host, mutant:NAME, or the path of a plug-in (.so)")
       ->capture_default_str();
   command.add_option("--fuzzer", campaign.names,
                      "Run only these fuzzers, for instance conformance (default: all)");

@@ -22,12 +22,14 @@ std::string known_text(const campaign::CampaignResult& result) {
     all.left_out += fuzzer.left_out;
   }
   if (all.known_violations > 0) {
-    text += fmt::format("{} executions met bugs that were known by then, and went on: {:.1f} of {:.1f} s, {:.0f} %\n",
-               all.known_violations, all.known_seconds, all.run_seconds,
-               100 * all.known_seconds / std::max(all.run_seconds, 1e-3));
+    text += fmt::format(
+        "{} executions met bugs that were known by then, and went on: {:.1f} of {:.1f} s, {:.0f} %\n",
+        all.known_violations, all.known_seconds, all.run_seconds,
+        100 * all.known_seconds / std::max(all.run_seconds, 1e-3));
   }
   if (all.left_out > 0) {
-    text += fmt::format("{} executions, {:.0f} %, were of cases that are left out since a known bug ends the process:\n",
+    text += fmt::format(
+        "{} executions, {:.0f} %, were of cases that are left out since a known bug ends the process:\n",
         all.left_out,
         100 * static_cast<double>(all.left_out) /
             static_cast<double>(std::max<std::int64_t>(result.executions(), 1)));
@@ -45,31 +47,32 @@ int exit_code_of(const campaign::CampaignResult& result) {
 }
 
 std::string to_text(const campaign::CampaignResult& result) {
-  std::string text = fmt::format("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9} {:>8} {:>9}\n", "fuzzer", "runs", "executions", "edges",
-             "inputs", "bytes", "replay", "failures");
+  std::string text = fmt::format("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9} {:>8} {:>9}\n", "fuzzer", "runs",
+                                 "executions", "edges", "inputs", "bytes", "replay", "failures");
   campaign::FuzzerTally corpora;
   for (const auto& fuzzer : result.fuzzers) {
     text += fmt::format("{:<12} {:>6} {:>12} {:>8} {:>8} {:>9} {:>6.2f} s {:>9}\n", fuzzer.name, fuzzer.runs,
-               fuzzer.executions, fuzzer.coverage, fuzzer.inputs, fuzzer.bytes, fuzzer.replay_seconds,
-               fuzzer.failures);
+                        fuzzer.executions, fuzzer.coverage, fuzzer.inputs, fuzzer.bytes,
+                        fuzzer.replay_seconds, fuzzer.failures);
     corpora.inputs += fuzzer.inputs;
     corpora.bytes += fuzzer.bytes;
     corpora.replay_seconds += fuzzer.replay_seconds;
   }
   text += fmt::format("{} executions in {:.0f} s\n", result.executions(), result.seconds);
-  text += fmt::format("the corpora: {} inputs, {} bytes, replayed in {:.1f} s of processor time\n", corpora.inputs,
-             corpora.bytes, corpora.replay_seconds);
+  text += fmt::format("the corpora: {} inputs, {} bytes, replayed in {:.1f} s of processor time\n",
+                      corpora.inputs, corpora.bytes, corpora.replay_seconds);
   text += known_text(result);
   for (const auto& finding : result.findings) {
     text += fmt::format("FINDING {}{}: {}\n", finding.signature, finding.is_new ? "" : " (known)",
-               (finding.folder / "report.md").string());
+                        (finding.folder / "report.md").string());
   }
   text += fmt::format("{} findings, {} problems\n", result.findings.size(), result.problems.size());
   return text;
 }
 
 nlohmann::ordered_json to_json(const campaign::CampaignResult& result) {
-  nlohmann::ordered_json document = {{"normproof_fuzz", 1}, {"seconds", result.seconds}, {"exit_code", exit_code_of(result)}};
+  nlohmann::ordered_json document = {
+      {"normproof_fuzz", 1}, {"seconds", result.seconds}, {"exit_code", exit_code_of(result)}};
   document["fuzzers"] = nlohmann::ordered_json::array();
   for (const auto& fuzzer : result.fuzzers) {
     document["fuzzers"].push_back({{"name", fuzzer.name},

@@ -1,6 +1,6 @@
 // `normproof merge`: one result from the results of all shards of a run.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <fstream>

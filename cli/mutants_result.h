@@ -5,8 +5,8 @@
 
 namespace normproof {
 
-// kViolationFound where verify missed a mutant, a check of ours was alarmed by the production kernels, a repro
-// is none, or the plug-in fails a check; kCouldNotRun where a cell was not run.
+// kViolationFound where verify missed a mutant, a check of ours was alarmed by the production kernels, a
+// repro is none, or the plug-in fails a check; kCouldNotRun where a cell was not run.
 int exit_code_of(const matrix::Matrix& matrix);
 
 }  // namespace normproof

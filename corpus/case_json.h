@@ -44,8 +44,8 @@ inline constexpr std::size_t kMaximumPolicyBytes = 1024;
 Case case_from_json(std::string_view text, Demand* demand = nullptr);
 
 // Canonical text: fixed order of keys, one row of data per line, default values left out, newline at the end.
-// case_from_json() gives the same case back. Throws std::invalid_argument where validate() finds fault, or the
-// demand's policy is empty or too long.
+// case_from_json() gives the same case back. Throws std::invalid_argument where validate() finds fault, or
+// the demand's policy is empty or too long.
 std::string case_to_json(const Case& test_case, const Demand& demand = {});
 
 // Throws CaseError, and std::system_error where the file cannot be read.

@@ -47,9 +47,7 @@ struct RootInterval {
 inline RootInterval intersection(const RootInterval& a, const RootInterval& b) {
   return {std::max(a.low, b.low), std::min(a.high, b.high)};
 }
-inline float root_value(std::int64_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits));
-}
+inline float root_value(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
 
 // What r may be. Where the sum may overflow the interval begins at r = 0 and so includes the numbers between
 // 0 and the smallest r of a finite sum.

@@ -152,7 +152,8 @@ class Minimizer {
     const Tensor& tensor = smallest_.at(name);
     const std::uint32_t bits = load_bits(tensor.bytes, tensor.dtype, index);
     const double value = oracle::to_double(oracle::decode(tensor.dtype, bits));
-    if (value == 0 || value == 1) return false;  // of two plain values none is simpler, or they would take turns
+    if (value == 0 || value == 1)
+      return false;  // of two plain values none is simpler, or they would take turns
     std::vector<float> simpler = {1.0f, 0.0f};
     if (std::isfinite(value) && value != 0) {
       simpler.push_back(static_cast<float>(std::nearbyint(value)));

@@ -26,7 +26,8 @@ struct Figure {
 };
 std::string figures(std::span<const Figure> figures);
 
-// Rows of cells that are HTML; the first row, which must be there, is the header, with a word in each cell. Cells that are a plain number are set right.
+// Rows of cells that are HTML; the first row, which must be there, is the header, with a word in each cell.
+// Cells that are a plain number are set right.
 std::string table(std::span<const std::vector<std::string>> rows);
 
 // A command to copy. Text.

@@ -204,9 +204,10 @@ class Detective {
     for (const Policy& survivor : result_.survivors) {
       if (oracle::axis_value(survivor, axis) != oracle::axis_value(changed, axis)) continue;
       finding.survives = true;
-      finding.reason = fmt::format(
-          "explains every row as well, as part of {}{}", oracle::to_string(survivor),
-          only_leaves_more_freedom(survivor, result_.best) ? ", but only because that is looser about r" : "");
+      finding.reason = fmt::format("explains every row as well, as part of {}{}", oracle::to_string(survivor),
+                                   only_leaves_more_freedom(survivor, result_.best)
+                                       ? ", but only because that is looser about r"
+                                       : "");
       return;
     }
     for (const LoosePolicy& loose : result_.loose) {

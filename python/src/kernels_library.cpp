@@ -161,7 +161,8 @@ class KernelsLibrary {
     for (const TensorSpec& tensor : spec_of(*operation).tensors) {
       if (tensor.aliasing == Aliasing::always) continue;
       const char* key = tensor.role == Role::input ? "x" : name_of(tensor.role).data();
-      arguments.push_back(tensors.contains(key) ? reader_.read(key, tensors[key]) : Argument{.name = key, .object = {}});
+      arguments.push_back(tensors.contains(key) ? reader_.read(key, tensors[key])
+                                                : Argument{.name = key, .object = {}});
       roles.push_back(tensor.role);
     }
     const auto input = std::ranges::find(roles, Role::input) - roles.begin();

@@ -58,7 +58,7 @@ TEST(SvgTest, MarkedCellsOfAGridAreDrawn) {
   const std::string text = svg::heat_map(grid);
   EXPECT_EQ(count_of(text, "<title>"), 2);
   EXPECT_EQ(count_of(text, "all &lt;of&gt; it"), 1);
-  EXPECT_EQ(count_of(text, "fill=\"#b31a1e\""), 2);  // of the full cell, and of the legend
+  EXPECT_EQ(count_of(text, "fill=\"#b31a1e\""), 2);    // of the full cell, and of the legend
   EXPECT_EQ(count_of(text, "fill=\"#ffffff\"/>"), 1);  // readable on any page
 }
 

@@ -166,7 +166,8 @@ TEST(Identify, NamesEveryQuantizedPolicyOfBf16) {
   expect_every_quantized_policy_named(DType::bf16, DType::fp8_e4m3fn, 4096);
 }
 TEST(Identify, NamesEveryQuantizedPolicyOfFp16) {
-  expect_every_quantized_policy_named(DType::fp16, DType::fp8_e4m3fn, 512);  // long rows are bf16's and fp32's
+  expect_every_quantized_policy_named(DType::fp16, DType::fp8_e4m3fn,
+                                      512);  // long rows are bf16's and fp32's
 }
 TEST(Identify, NamesEveryQuantizedPolicyOfFp32) {
   expect_every_quantized_policy_named(DType::fp32, DType::fp8_e4m3fn, 4096);

@@ -55,7 +55,7 @@ class Bridge(ProgramTest):
         with open(os.path.join(self.folder, "mine.py"), "w") as file:
             file.write(FUNCTIONS)
 
-    def verify(self, function, code, *more, serve=(), seconds="0.3"):
+    def verify(self, function, code, *more, serve=(), seconds="1"):
         path = os.path.join(self.folder, "socket")
         server = subprocess.Popen(["/usr/bin/python3", SERVER, f"mine.py:{function}", "--socket", path, "--arrays", "--dtypes",
                                    "float32,float16", "--weights", "none,same", "--idle", "60", *serve], cwd=self.folder,

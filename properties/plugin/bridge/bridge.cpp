@@ -70,7 +70,9 @@ bool connect_to_server() {
   } else {
     std::memcpy(address.sun_path, path, std::strlen(path));
     connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(connection, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return true;
+    if (connection >= 0 &&
+        connect(connection, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
+      return true;
     problem = std::string(path) + ": " + std::strerror(errno);
   }
   return false;
@@ -93,13 +95,14 @@ std::string_view dtype_name(DLDataType type) {
 
 // Roles of what comes out, and whose memory it has where it has none of its own.
 struct OutputRole {
-  std::string_view role, place;
+  const char* role;
+  const char* place;
 };
 constexpr std::array kOutputs = {OutputRole{"out", "input"}, OutputRole{"residual_out", "residual"},
                                  OutputRole{"scales", ""}};
 
 bool is_output(std::string_view role) {
-  return std::ranges::find(kOutputs, role, &OutputRole::role) != kOutputs.end();
+  return std::ranges::any_of(kOutputs, [&](const OutputRole& output) { return role == output.role; });
 }
 
 std::size_t row_bytes(const DLTensor& tensor) {
@@ -172,14 +175,14 @@ int32_t receive_answer(const normproof_plugin_call& call) {
     return NORMPROOF_PLUGIN_FAILED;
   }
   for (const OutputRole& output : kOutputs) {
-    const DLTensor* tensor = normproof_tensor_of(&call, output.role.data());
-    if (tensor == nullptr) tensor = normproof_tensor_of(&call, output.place.data());
+    const DLTensor* tensor = normproof_tensor_of(&call, output.role);
+    if (tensor == nullptr) tensor = normproof_tensor_of(&call, output.place);
     if (tensor == nullptr) continue;
     bool complete = true;
     for_each_row(*tensor, [&](char* row) { complete = complete && receive_all(row, row_bytes(*tensor)); });
     if (complete) continue;
     std::snprintf(call.message, call.message_capacity, "the process behind the bridge ended within %s",
-                  output.role.data());
+                  output.role);
     return NORMPROOF_PLUGIN_FAILED;
   }
   return NORMPROOF_PLUGIN_OK;

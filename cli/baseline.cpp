@@ -97,7 +97,7 @@ Json document_in(const std::string& file) {
   }
 }
 
-constexpr std::string_view kFormat = "normproof_baseline";
+constexpr const char* kFormat = "normproof_baseline";
 constexpr std::int64_t kFormatVersion = 1;
 
 std::string_view judge_name(const BaselineJudging& judging) {
@@ -139,7 +139,7 @@ BaselineUse read_baseline(const std::string& file, const BaselineJudging& judgin
     throw UsageError(
         fmt::format("{}: no baseline; `normproof verify --write-baseline FILE` writes one", where));
   const ResultFields fields(document, where);
-  static_cast<void>(fields.count(kFormat.data(), kFormatVersion, kFormatVersion));
+  static_cast<void>(fields.count(kFormat, kFormatVersion, kFormatVersion));
   const auto demand = [&](const char* key, std::string_view wanted) {
     if (const std::string stated = fields.text(key); stated != wanted)
       throw UsageError(

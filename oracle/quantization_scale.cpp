@@ -67,7 +67,7 @@ Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, c
   const Value maximum = bounded(formula, row_maximum);
   const Value range = quantized_range(formula);
   const ScaleFloorRow& floor = row_of(formula.policy.scale_floor);
-  const Value least_scale = decode(DType::fp32, least_scale_bits(formula));
+  Value least_scale = decode(DType::fp32, least_scale_bits(formula));
   if (floor.compares_maximum && !(maximum > least_scale)) return least_scale;
   const Value least_maximum = decode(DType::fp32, floor.least_maximum);
   const Value& a = maximum < least_maximum ? least_maximum : maximum;
@@ -94,7 +94,7 @@ Value exact_factor_of_maximum(Arithmetic& arithmetic, const Formula& formula, co
   };
   if (floor.compares_maximum && !(maximum > least_scale)) return greatest();
   const Value& a = maximum < least_maximum ? least_maximum : maximum;
-  const Value factor =
+  Value factor =
       arithmetic.round(Step::inverse_scale, "inv = fl(max_Q / a)", DType::fp32, quotient(range, a));
   const bool bounded = !floor.compares_maximum && !least_scale.is_zero();
   if (!bounded || !(factor > round_to(DType::fp32, quotient(Value::integer(1), least_scale)))) return factor;

@@ -1,28 +1,22 @@
 // The smallest call that still fails: rows, columns and heads are left out, then values made simple.
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <chrono>
 #include <cmath>
 #include <numeric>
 
 #include "corpus/case.h"
 #include "oracle/exact.h"
-#include "oracle/formats.h"
 #include "properties/judged/cases.h"
 
 namespace normproof::judging {
 namespace {
 
+using oracle::bits_of;
 using oracle::judged::ColumnGroup;
 using oracle::judged::Extent;
 using oracle::judged::Tensor;
 using oracle::judged::TensorSpec;
-
-std::uint32_t bits_of(DType dtype, float value) {
-  return static_cast<std::uint32_t>(oracle::round_bits(
-      oracle::format_of(dtype), oracle::decode(DType::fp32, std::bit_cast<std::uint32_t>(value))));
-}
 
 class Minimizer {
  public:

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 
+from honest_kernels import versions
+
 HERE = pathlib.Path(__file__).resolve().parent
 SERVER = HERE.parent.parent / "properties/plugin/bridge/serve.py"
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -54,17 +56,6 @@ def run(options: argparse.Namespace, served: Served, *arguments: str) -> "tuple[
                           env={**os.environ, "NORMPROOF_BRIDGE": str(served.path), "NORMPROOF_PATIENCE": "300",
                                "NORMPROOF_MEMORY": "16384"})
     return done.returncode, done.stdout, time.monotonic() - started
-
-
-def versions() -> "dict[str, str]":
-    import importlib.metadata
-    found = {}
-    for package in ("torch", "triton", "liger_kernel"):
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 PAGE = """# Orders of summation on a GPU
@@ -141,11 +132,11 @@ def main() -> int:
         print("gpu_orders.py: torch sees no GPU", file=sys.stderr)
         return 3
     begun = time.monotonic()
-    result = {"device": torch.cuda.get_device_name(), "versions": versions(), "date": time.strftime("%Y-%m-%d"), "rows": [], "policies": [], "not_asked": []}
+    result = {"device": torch.cuda.get_device_name(), "versions": versions(["torch", "triton", "liger_kernel"]), "date": time.strftime("%Y-%m-%d"), "rows": [], "policies": [], "not_asked": []}
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         for function in options.functions.split(","):
-            if function == "liger" and result["versions"]["liger_kernel"] == "not installed":
+            if function == "liger" and not result["versions"]["liger_kernel"]:
                 result["not_asked"].append("liger: not installed")
                 continue
             with Served(function, pathlib.Path(folder)) as served:

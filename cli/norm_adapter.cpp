@@ -114,9 +114,10 @@ Quantization quantization_of(std::string_view name) {
 }
 
 // Null with a reason where it is none that can be called.
-std::optional<Candidate> candidate_of(const SourceFunction& function, std::string& why_not) {
+std::optional<Candidate> candidate_of(const SourceFunction& function, bool kernels, std::string& why_not) {
   const std::string name = lower(function.name);
-  if (function.is_kernel || (!contains(name, "norm") && !contains(name, "rms"))) return std::nullopt;
+  if (function.is_kernel != kernels || (!contains(name, "norm") && !contains(name, "rms")))
+    return std::nullopt;
   if (why_not = another_operation(name); !why_not.empty()) return std::nullopt;
   Candidate candidate{.function = &function, .roles = {}, .quantization = quantization_of(name)};
   for (const SourceParameter& parameter : function.parameters) {
@@ -222,12 +223,17 @@ std::string argument(const ParameterRole& parameter, bool adds, Quantization qua
   }
 }
 
+// How a kernel is launched that comes without a function that does.
+constexpr const char* kLaunch = "<<<call.rows(), 256>>>";
+
 std::string call_text(const Candidate& candidate, bool adds) {
   std::vector<std::string> arguments;
   for (const ParameterRole& parameter : candidate.roles) {
     if (!parameter.left_out) arguments.push_back(argument(parameter, adds, candidate.quantization));
   }
-  const std::string function = candidate.function->name + (candidate.is_template() ? "<decltype(type)>" : "");
+  const std::string function = candidate.function->name +
+                               (candidate.is_template() ? "<decltype(type)>" : "") +
+                               (candidate.function->is_kernel ? kLaunch : "");
   std::string call = fmt::format("{}({});", function, fmt::join(arguments, ", "));
   if (candidate.returns_tensor())
     call = fmt::format("call.{}.copy_({});", adds ? "input" : "out", call.substr(0, call.size() - 1));
@@ -294,14 +300,9 @@ class Writer {
       : words_(words_of(source)), source_name_(source_name), name_(name), functions_(functions_of(source)) {}
 
   NormAdapter run() {
-    for (const SourceFunction& function : functions_) {
-      std::string why_not;
-      if (const auto candidate = candidate_of(function, why_not)) {
-        candidates_.push_back(*candidate);
-      } else if (!why_not.empty()) {
-        adapter_.not_used.push_back(fmt::format("{}, line {}: {}", function.name, function.line, why_not));
-      }
-    }
+    find_candidates(false);
+    // The source of a cupy.RawKernel has kernels alone.
+    if (candidates_.empty() && adapter_.not_used.empty()) find_candidates(true);
     std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
       return merit(a) != merit(b) ? merit(a) > merit(b) : a.function->line < b.function->line;
     });
@@ -318,6 +319,17 @@ class Writer {
   }
 
  private:
+  void find_candidates(bool kernels) {
+    for (const SourceFunction& function : functions_) {
+      std::string why_not;
+      if (const auto candidate = candidate_of(function, kernels, why_not)) {
+        candidates_.push_back(*candidate);
+      } else if (!why_not.empty()) {
+        adapter_.not_used.push_back(fmt::format("{}, line {}: {}", function.name, function.line, why_not));
+      }
+    }
+  }
+
   static bool does(const Candidate& candidate, bool adds, Quantization quantization) {
     if (candidate.quantization != quantization) return false;
     if (quantization == Quantization::by_given_scale && !candidate.has(LauncherRole::scale)) return false;
@@ -348,6 +360,7 @@ class Writer {
         operation.assumed.push_back(
             fmt::format("{} = {}", parameter.name, argument(parameter, adds, quantization)));
     }
+    if (chosen->function->is_kernel) operation.assumed.push_back(kLaunch);
     note(*chosen, adds);
     calls_ += member_text(*chosen, operation.operation, adds);
     adapter_.operations.push_back(std::move(operation));

@@ -71,6 +71,25 @@ auto lambda = [](int x) { return x; };
   EXPECT_TRUE(functions[3].parameters.empty());
 }
 
+TEST(NormAdapter, AKernelWithoutALauncherIsLaunched) {
+  const std::string kernel = R"(
+extern "C" __global__ void rms_norm_fp16(const __half* x, const __half* weight, __half* out, long long hidden, float epsilon) {
+}
+)";
+  const NormAdapter adapter = read(kernel);
+  ASSERT_EQ(adapter.operations.size(), 1u);
+  EXPECT_EQ(adapter.operations[0].assumed, (std::vector<std::string>{"<<<call.rows(), 256>>>"}));
+  EXPECT_TRUE(has(adapter.text,
+                  "rms_norm_fp16<<<call.rows(), 256>>>(call.pointer(call.input), call.pointer(call.weight), "
+                  "call.pointer(call.out), call.columns(), call.epsilon);"))
+      << adapter.text;
+  // Where something launches it, that is called.
+  const NormAdapter launched = read(
+      kernel + "void rms_norm(void* x, void* weight, void* out, int rows, int hidden, float epsilon) {}");
+  ASSERT_EQ(launched.operations.size(), 1u);
+  EXPECT_EQ(launched.operations[0].function, "rms_norm");
+}
+
 TEST(SourceFunctions, OfBranchesTheOneOfCuda) {
   const auto functions = functions_of(R"(
 #ifdef USE_ROCM

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""A Triton RMSNorm, checked in ten lines. Needs a GPU, torch and Triton."""
-import torch
+"""A Triton RMSNorm, checked. `TRITON_INTERPRET=1 triton_norm.py` runs it on the CPU and needs Triton alone; else a GPU and torch."""
+import math
+import os
+
 import triton
 import triton.language as tl
 
+import normproof
 from normproof.testing import assert_conforms
 
 
@@ -19,14 +22,33 @@ def rms_norm_kernel(x, weight, out, hidden, inverse_hidden, epsilon, BLOCK: tl.c
     tl.store(out + row * hidden + columns, normalized.to(out.dtype.element_ty), mask=mask)
 
 
-def rms_norm(x, weight, epsilon):
-    x, out = x.contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
+def rms_norm_into(x, weight, out, epsilon):
     hidden = x.shape[-1]
-    rows = x.numel() // hidden
-    if rows:
+    if rows := math.prod(x.shape[:-1]):
         rms_norm_kernel[(rows,)](x, weight, out, hidden, 1 / hidden, epsilon, BLOCK=triton.next_power_of_2(hidden))
     return out
 
 
-# Triton's rsqrt flushes subnormal numbers to zero.
-print(assert_conforms(rms_norm, "rms_norm", dtype="bf16", tensors="torch:cuda", flush_to_zero=True))
+def on_a_gpu():
+    import torch
+
+    def rms_norm(x, weight, epsilon):
+        return rms_norm_into(x.contiguous(), weight, torch.empty_like(x, memory_format=torch.contiguous_format), epsilon)
+    # Triton's rsqrt flushes subnormal numbers to zero.
+    return assert_conforms(rms_norm, "rms_norm", dtype="bf16", tensors="torch:cuda", flush_to_zero=True)
+
+
+def in_the_interpreter(cases=100):
+    import numpy
+
+    import normproof.triton
+
+    def rms_norm(x, weight, epsilon):
+        return rms_norm_into(x, weight, normproof.triton.tensor(numpy.empty_like(x.array)), epsilon)
+    # Triton's interpreter truncates to bf16. Without `exact` the first case shows it.
+    with normproof.triton.exact(), numpy.errstate(all="ignore"):
+        return assert_conforms(rms_norm, "rms_norm", dtype="bf16", tensors=normproof.triton.tensor, cases=cases)
+
+
+if __name__ == "__main__":
+    print(in_the_interpreter() if os.environ.get("TRITON_INTERPRET") else on_a_gpu())

@@ -57,6 +57,7 @@ def assert_conforms_fixture(request: pytest.FixtureRequest) -> Callable[..., tes
         if conformance.not_taken:
             request.node.user_properties.append(("normproof_not_taken", f"{conformance.not_taken} of "
                                                  f"{conformance.not_taken + conformance.cases} cases: " + "; ".join(conformance.not_taken_because)))
+        request.node.user_properties += [("normproof_note", note) for note in conformance.notes]
         return conformance
 
     return assert_conforms
@@ -64,8 +65,9 @@ def assert_conforms_fixture(request: pytest.FixtureRequest) -> Callable[..., tes
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """What passing tests did not judge. From the reports, so that xdist's processes are heard, too."""
-    lines = [f"{report.nodeid}: not taken, {value}" for report in terminalreporter.getreports("passed") if report.when == "call"
-             for name, value in report.user_properties if name == "normproof_not_taken"]
+    before = {"normproof_not_taken": "not taken, ", "normproof_note": "note: "}
+    lines = [f"{report.nodeid}: {before[name]}{value}" for report in terminalreporter.getreports("passed") if report.when == "call"
+             for name, value in report.user_properties if name in before]
     if lines:
         terminalreporter.section("normproof")
         for line in lines:

@@ -13,6 +13,7 @@ from normproof import _core, _replay
 from normproof._bound import bound
 from normproof._cases import Case, JudgedCase, cases as generate_cases, read_case, require_dtypes
 from normproof._functions import check_call, identify_call, make_policy
+from normproof._interpreter import interpreter_notes
 from normproof._judged import (check_judged, identify_judged, is_judged, judged_policy, require_usual, returned_outputs,
                                with_outputs)
 from normproof._results import CheckResult, Identification, demanded
@@ -60,6 +61,8 @@ class Conformance:
     """Cases that the function did not take, by NotImplementedError or since `takes` has them not: nothing of them was judged."""
     not_taken_because: "tuple[str, ...]" = ()
     """Each reason with the number of its cases."""
+    notes: "tuple[str, ...]" = ()
+    """What else is to be known of the verdict: that Triton's interpreter, where kernels ran in it, computes otherwise than a GPU."""
 
 
 class ConformanceError(AssertionError):
@@ -258,9 +261,13 @@ def _repro_lines(subject: _Subject, attempt: _Attempt, repro: str, reproduced: b
     return lines
 
 
+def _dtypes_of(case: Any) -> "set[str]":
+    return {dtype for dtype in (case.dtype, case.weight_dtype, case.quantized_dtype) if dtype}
+
+
 def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt: _Attempt, count: int,
              identification: Optional[Identification], repro: Optional[pathlib.Path], stopped_after: Optional[float],
-             seen_again: Optional[int], not_taken: NotTaken) -> str:
+             seen_again: Optional[int], not_taken: NotTaken, notes: "tuple[str, ...]") -> str:
     where = first.name if first.seed is None else f"case {first.index} of seed {first.seed}"
     lines = [f"{name} does not conform to {subject.operation} under policy {subject.policy}", f"  {where}, the "
              f"violation after {count} case{'s' if count != 1 else ''}; smallest found: {smallest._properties['subject']}"]
@@ -271,6 +278,7 @@ def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt:
         lines.append(f"  not reproduced: of the same call made {REPETITIONS} times more "
                      f"{f'only {seen_again} violate' if seen_again else 'none violates'} in this way")
     lines += [f"  not taken: {text}" for text in not_taken.texts()]
+    lines += [f"  note: {text}" for text in notes]
     if attempt.error:
         lines.append(f"  it raised {type(attempt.error).__name__}: {attempt.error}")
     elif attempt.misfit:
@@ -357,6 +365,7 @@ def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation
     fixed = ("operation", "dtype", "quantized_dtype", "weight_dtype") + (("epsilon",) if epsilon is not None else ())
     judged = rows = elements = 0
     ranks, not_taken = set(), NotTaken()
+    dtypes: "set[str]" = set()
     for case in cases:
         if case.operation != op:
             raise ValueError(f"cases: expected cases of {op}, got {case!r}")
@@ -366,6 +375,7 @@ def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation
             continue
         judged += 1
         ranks.add(len(case.shape))
+        dtypes |= _dtypes_of(case)
         if attempt.result is not None and attempt.result.conforms:
             rows += attempt.result.rows
             elements += attempt.result.elements
@@ -381,10 +391,10 @@ def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation
         repro = _write_repro(subject, smallest, last, name, os.fspath(findings or defaults.findings))
         raise ConformanceError(
             _message(subject, name, case, smallest, last, judged, identification, repro,
-                     shrink_seconds if stopped else None, seen_again, not_taken), case=smallest, result=last.result,
+                     shrink_seconds if stopped else None, seen_again, not_taken, interpreter_notes(_dtypes_of(case))), case=smallest, result=last.result,
             identification=identification, repro=repro, reproduced=seen_again != 0) from last.error
     if not_taken.count and not judged:
         raise NotTakenError(name, f"{not_taken.count} cases of {op}", not_taken.texts())
     if judged == 0:
         raise ValueError("cases: expected at least 1, got none")
-    return Conformance(judged, rows, elements, seed, tuple(sorted(ranks)), not_taken.count, not_taken.texts())
+    return Conformance(judged, rows, elements, seed, tuple(sorted(ranks)), not_taken.count, not_taken.texts(), interpreter_notes(dtypes))

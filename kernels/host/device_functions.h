@@ -13,7 +13,7 @@
 #include "kernels/host/approximate_math.h"
 #include "kernels/host/block_operations.h"
 #include "kernels/host/float_intrinsics.h"
-#include "kernels/host/inline_ptx.h"
+#include "kernels/host/inline_assembly.h"
 #include "kernels/host/integer_functions.h"
 #include "kernels/host/rounded_functions.h"
 #include "kernels/host/simd_functions.h"

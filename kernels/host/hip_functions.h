@@ -1,5 +1,5 @@
 // HIP's operations of a wave. They have no mask: the lanes that run together take part, which are those of
-// one branch. Included by the stand-in for hip_runtime.h.
+// one branch. Included by the stand-in for hip_runtime.h, as are the compiler's functions, amd_builtins.h.
 #ifndef NORMPROOF_KERNELS_HOST_HIP_FUNCTIONS_H
 #define NORMPROOF_KERNELS_HOST_HIP_FUNCTIONS_H
 
@@ -45,25 +45,5 @@ inline int __all(int predicate, std::source_location site = std::source_location
   return vote.true_lanes == vote.lanes;
 }
 inline unsigned __lane_id() { return normproof::host::lane_index(); }
-
-// What sources take from the compiler for AMD's GPUs.
-inline int __builtin_amdgcn_readfirstlane(int value,
-                                          std::source_location site = std::source_location::current()) {
-  const unsigned long long together = __ballot(1, site);
-  return __shfl(value, __builtin_ctzll(together), NORMPROOF_WAVE_LANES, site);
-}
-inline int __builtin_amdgcn_ds_bpermute(int address, int value,
-                                        std::source_location site = std::source_location::current()) {
-  return __shfl(value, address / 4 % NORMPROOF_WAVE_LANES, NORMPROOF_WAVE_LANES, site);
-}
-inline int __builtin_amdgcn_wavefrontsize() { return NORMPROOF_WAVE_LANES; }
-inline void __builtin_amdgcn_s_barrier(std::source_location site = std::source_location::current()) {
-  normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreads, false, site);
-}
-inline void __builtin_amdgcn_wave_barrier(std::source_location site = std::source_location::current()) {
-  normproof::host::sync_lanes(normproof::host::kLanesTogether, site);
-}
-inline float __builtin_amdgcn_rcpf(float value) { return 1.0f / value; }
-inline float __builtin_amdgcn_rsqf(float value) { return rsqrtf(value); }
 
 #endif

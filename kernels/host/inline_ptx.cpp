@@ -1,4 +1,4 @@
-#include "kernels/host/inline_ptx.h"
+#include "kernels/host/inline_assembly.h"
 
 #include <cstdint>
 #include <stdexcept>
@@ -36,14 +36,16 @@ void* shared_pointer_of(std::size_t address) {
 
 void InlinePtx::run() {
   try {
+    for (const AssemblyOperand& operand : operands_) {
+      if (operand.bytes > 8)
+        throw std::runtime_error("an operand has " + std::to_string(operand.bytes) + " bytes");
+    }
     PtxMachine(operands_, site_).run(program_of(text_));
   } catch (const std::runtime_error& error) {
     throw std::runtime_error("inline PTX at " + std::string(site_.file_name()) + ":" +
                              std::to_string(site_.line()) + " cannot run on the CPU: " + error.what());
   }
-  for (const Operand& operand : operands_) {
-    if (operand.target != nullptr) std::memcpy(operand.target, &operand.bits, operand.bytes);
-  }
+  write_back();
 }
 
 }  // namespace normproof::host

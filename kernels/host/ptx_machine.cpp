@@ -68,11 +68,11 @@ std::uint64_t& PtxMachine::cell(const PtxOperand& operand) {
   if (operand.kind == Kind::kOperand) {
     if (operand.index >= operands_.size())
       throw std::runtime_error("there is no operand %" + std::to_string(operand.index));
-    return operands_[operand.index].bits;
+    return operands_[operand.index].bits[0];
   }
   if (operand.kind == Kind::kNamed) {
-    for (InlinePtx::Operand& given : operands_) {
-      if (operand.name == given.name) return given.bits;
+    for (AssemblyOperand& given : operands_) {
+      if (operand.name == given.name) return given.bits[0];
     }
     throw std::runtime_error("there is no operand %[" + operand.name + "]");
   }

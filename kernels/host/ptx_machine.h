@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/host/inline_ptx.h"
+#include "kernels/host/inline_assembly.h"
 #include "kernels/host/ptx_arithmetic.h"
 #include "kernels/host/ptx_program.h"
 
@@ -18,7 +18,7 @@ namespace normproof::host {
 
 class PtxMachine {
  public:
-  PtxMachine(std::span<InlinePtx::Operand> operands, std::source_location site)
+  PtxMachine(std::span<AssemblyOperand> operands, std::source_location site)
       : operands_(operands), site_(site) {}
 
   // Throws std::runtime_error for what is not known.
@@ -50,7 +50,7 @@ class PtxMachine {
   void reduce_lanes(const PtxInstruction& instruction);
   void vote_of_lanes(const PtxInstruction& instruction);
 
-  std::span<InlinePtx::Operand> operands_;
+  std::span<AssemblyOperand> operands_;
   std::source_location site_;
   std::map<std::string, std::uint64_t> registers_;
 };

@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "kernels/host/cuda_on_host.h"
-#include "kernels/host/inline_ptx.h"
+#include "kernels/host/inline_assembly.h"
 #include "kernels/host/launch.h"
 #include "kernels/host/pointer_cast.h"
 #include "kernels/host/shared_variable.h"

@@ -31,7 +31,7 @@ class PtxRewriter : public TokenEditor {
         if (i == kNone) return;
       }
     }
-    replace(at, "::normproof::host::InlinePtx");
+    replace(at, "::normproof::host::InlineAssembly");
     replace(close, section == 0 ? ").run()" : ".run()");
   }
 

@@ -1,5 +1,5 @@
 // Inline PTX, asm("..." : outputs : inputs : clobbers), becomes a call that carries out what kernels/host
-// knows (kernels/host/inline_ptx.h) and names anything else once it is reached.
+// knows (kernels/host/inline_assembly.h) and names anything else once it is reached.
 #pragma once
 
 #include <cstddef>

@@ -161,17 +161,17 @@ TEST(SourcePassErrors, IntrinsicsThatAreNotHere) {
 TEST(SourcePassPtx, BecomesACall) {
   const auto in_function = [](const std::string& text) { return "void f() { " + text + " }"; };
   EXPECT_EQ(rewritten(in_function("asm volatile(\"ex2.approx.ftz.f32 %0, %1;\" : \"=f\"(y) : \"f\"(x));")),
-            in_function("::normproof::host::InlinePtx (\"ex2.approx.ftz.f32 %0, %1;\" ) .output(\"=f\", y)  "
+            in_function("::normproof::host::InlineAssembly (\"ex2.approx.ftz.f32 %0, %1;\" ) .output(\"=f\", y)  "
                         ".input(\"f\", x).run();"));
   EXPECT_EQ(rewritten(in_function("asm(\"bar.sync 0;\");")),
-            in_function("::normproof::host::InlinePtx(\"bar.sync 0;\").run();"));
+            in_function("::normproof::host::InlineAssembly(\"bar.sync 0;\").run();"));
   EXPECT_EQ(
       rewritten(in_function(
           "asm(\"a\" \"b\" : [d] \"=r\"(d), \"+r\"(e) : \"l\"(g(p, 1)), \"n\"(N) : \"memory\", \"cc\");")),
-      in_function("::normproof::host::InlinePtx(\"a\" \"b\" )  .output(\"=r\", d, \"d\") .output(\"+r\", e) "
+      in_function("::normproof::host::InlineAssembly(\"a\" \"b\" )  .output(\"=r\", d, \"d\") .output(\"+r\", e) "
                   " .input(\"l\", g(p, 1)) .input(\"n\", N)   .run();"));
   EXPECT_EQ(rewritten(in_function("__asm__ __volatile__(\"x;\" ::: \"memory\");")),
-            in_function("::normproof::host::InlinePtx (\"x;\" ) .run();"));
+            in_function("::normproof::host::InlineAssembly (\"x;\" ) .run();"));
 }
 
 TEST(SourcePassPragma, InAMacro) {

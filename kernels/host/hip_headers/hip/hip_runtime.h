@@ -5,6 +5,7 @@
 
 #include <hip/hip_runtime_api.h>
 
+#include "kernels/host/amd_builtins.h"
 #include "kernels/host/hip_functions.h"
 #include "kernels/host/hip_vector_operators.h"
 

@@ -150,7 +150,8 @@ inline unsigned __builtin_amdgcn_ubfe(unsigned value, unsigned offset, unsigned 
   }                                                                                                        \
   inline normproof::host::AmdFloat2 __builtin_amdgcn_cvt_pk_f32_##name(int bits, bool upper) {             \
     const std::uint32_t pair = static_cast<std::uint32_t>(bits) >> (upper ? 16 : 0);                       \
-    return {normproof::host::amd_of_fp8(pair, e5m2), normproof::host::amd_of_fp8(pair >> 8, e5m2)};        \
+    return normproof::host::AmdFloat2{normproof::host::amd_of_fp8(pair, e5m2),                             \
+                                      normproof::host::amd_of_fp8(pair >> 8, e5m2)};                       \
   }
 namespace normproof::host {
 typedef float AmdFloat2 __attribute__((vector_size(8)));

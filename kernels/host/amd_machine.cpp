@@ -86,6 +86,13 @@ void AmdMachine::run(const std::vector<AmdInstruction>& program) {
 }
 
 void AmdMachine::run_one(const AmdInstruction& instruction) {
+  if (!instruction.given_modifiers.empty()) {
+    AmdInstruction given = instruction;
+    given.given_modifiers.clear();
+    for (const auto& [name, argument] : instruction.given_modifiers)
+      given.modifiers[name] = {static_cast<int>(read(argument)[0])};
+    return run_one(given);
+  }
   if (!run_lanes(instruction) && !run_memory(instruction) && !run_comparison(instruction) &&
       !run_packed(instruction) && !run_conversion(instruction) && !run_words(instruction))
     throw std::runtime_error("not known: " + instruction.text);

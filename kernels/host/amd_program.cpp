@@ -84,6 +84,10 @@ void parse_modifier(AmdInstruction& instruction, const std::string& text) {
   std::vector<int>& numbers = instruction.modifiers[text.substr(0, colon)];
   if (colon == std::string::npos) return;
   std::string rest = text.substr(colon + 1);
+  if (rest.starts_with('%')) {
+    instruction.given_modifiers[text.substr(0, colon)] = parse_argument(rest);
+    return;
+  }
   if (rest.starts_with('[')) rest = rest.substr(1, rest.size() - 2);
   for (const std::string& each : split(rest, [](char c) { return c == ','; })) {
     char* end = nullptr;

@@ -27,7 +27,8 @@ struct AmdInstruction {
   std::string text;  // as it was written
   std::string name;  // without _e32, _e64, _dpp
   std::vector<AmdArgument> arguments;
-  std::map<std::string, std::vector<int>> modifiers;  // offset:16, op_sel:[0,1]; of a word alone no number
+  std::map<std::string, std::vector<int>> modifiers;   // offset:16, op_sel:[0,1]; of a word alone no number
+  std::map<std::string, AmdArgument> given_modifiers;  // offset:%3
 
   bool has(const std::string& modifier) const { return modifiers.contains(modifier); }
   int modifier(const std::string& name, int otherwise, std::size_t index = 0) const;

@@ -1,5 +1,7 @@
 #include "kernels/host/source_pass/inline_ptx.h"
 
+#include <algorithm>
+
 #include "kernels/host/source_pass/token_editor.h"
 
 namespace normproof::source_pass {
@@ -14,6 +16,9 @@ class PtxRewriter : public TokenEditor {
     std::size_t open = next(at);
     while (is(open, "volatile") || is(open, "__volatile__") || is(open, "__volatile")) open = next(open);
     if (!is(open, "(")) return;
+    // int f(int) __asm("llvm.amdgcn.sad.u8"): by that name the compiler's own function, which kernels/host
+    // defines under a name of C; other names of declarations stay as they are.
+    if (!in_function_ && is(previous(at), ")")) return label(open);
     if (!in_function_)
       return error(at, "inline PTX outside a function: " + excerpt(at) + std::string(kRemedy));
     const std::size_t close = closing(open);
@@ -36,6 +41,14 @@ class PtxRewriter : public TokenEditor {
   }
 
  private:
+  void label(std::size_t open) {
+    const std::size_t name = next(open);
+    std::string text = tokens_[name].text;
+    if (text.find("llvm.amdgcn.") == std::string::npos) return;
+    std::replace(text.begin(), text.end(), '.', '_');
+    replace(name, "\"normproof_" + text.substr(text.find("llvm")));
+  }
+
   // The partner of the parenthesis at i.
   std::size_t closing(std::size_t i) const {
     int depth = 0;

@@ -140,6 +140,15 @@ void BlockExecutor::run_block() {
   *thread_index_ = first.index;
   launcher_.switch_to(first.fiber);
   acquire_order(&block_end_);
+  if (const std::size_t bytes = aborting_ ? 0 : shared_memory_.overrun(); bytes != 0) {
+    aborting_ = true;
+    result_ = {LaunchError::kKernelException,
+               "a write behind the end of a shared array of " + std::to_string(bytes) +
+                   " bytes (built with AddressSanitizer it is stopped at its line), in block " +
+                   describe(blockIdx),
+               blockIdx,
+               {}};
+  }
 }
 
 void BlockExecutor::thread_main(Fiber& fiber, void* argument) {

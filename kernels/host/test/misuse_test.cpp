@@ -55,6 +55,34 @@ TEST_P(Misuse, BarrierInOneBranchOnly) {
   EXPECT_EQ(result.block.x, 1u);
 }
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define NORMPROOF_TEST_HAS_ASAN
+#endif
+#endif
+#if !defined(NORMPROOF_TEST_HAS_ASAN) && !defined(__SANITIZE_ADDRESS__)
+// AddressSanitizer stops it at the write.
+TEST_P(Misuse, WritesBehindSharedArrays) {
+  for (const unsigned written : {32u, 33u, 64u}) {
+    const LaunchResult result = launch({.grid = 4, .block = 64}, [&] {
+      NORMPROOF_SHARED(float, sums, 32);
+      if (blockIdx.x == 2 && threadIdx.x < written) *(volatile float*)&sums[threadIdx.x] = 1;
+    });
+    if (written == 32) {
+      EXPECT_TRUE(result) << result.message;
+    } else {
+      expect_error(result, LaunchError::kKernelException,
+                   {"a write behind the end of a shared array of 128 bytes", "block (2,0,0)"});
+    }
+  }
+  const LaunchResult dynamic = launch({.grid = 1, .block = 4, .dynamic_shared_bytes = 12}, [] {
+    NORMPROOF_DYNAMIC_SHARED(float, sums);
+    *(volatile float*)&sums[threadIdx.x] = 1;
+  });
+  expect_error(dynamic, LaunchError::kKernelException, {"of 12 bytes"});
+}
+#endif
+
 TEST_P(Misuse, DifferentKindsOfBarrier) {
   const LaunchResult result = launch({.grid = 1, .block = 32}, [] {
     if (threadIdx.x % 2 == 0) {

@@ -28,6 +28,8 @@ struct AnyPointer {
   operator T*() const {
     return static_cast<T*>(address);
   }
+  // For (float*)call.pointer(...), which the source pass makes a checked cast of.
+  explicit operator std::uintptr_t() const { return reinterpret_cast<std::uintptr_t>(address); }
 };
 
 // What a call of the plug-in brings, as torch has it. What an operation has no use for, and an absent weight,

@@ -101,7 +101,44 @@ void require_needed(const Call& call, const TensorSpec& spec, bool with_outputs)
                       Kind::type);
 }
 
+void require_places(const Call& call) {
+  for (const auto& [name, place] : call.places) {
+    const TensorSpec* spec = find_tensor(*call.operation, name);
+    if (spec == nullptr)
+      throw ArgumentError(name, "a place, but the operation has no such tensor", Kind::value);
+    if (place.offset < 0 || place.offset > kMaximumOffset || place.gap < 0 || place.gap > kMaximumElements)
+      throw ArgumentError(name,
+                          fmt::format("its offset is 0 to {} and its gap at least 0, got {} and {}",
+                                      kMaximumOffset, place.offset, place.gap),
+                          Kind::value);
+    if (const Tensor* tensor = call.find(name);
+        place.gap != 0 && tensor != nullptr && tensor->shape.size() < 2)
+      throw ArgumentError(name, "a gap between the slices of a tensor of one dimension", Kind::value);
+    if (!place.in_place) continue;
+    if (spec->in_place_of.empty())
+      throw ArgumentError(name, "it is no output that may lie in the memory of an input", Kind::value);
+    if (place.offset != 0 || place.gap != 0)
+      throw ArgumentError(name, "in place, it lies where the input lies", Kind::value);
+  }
+}
+
 }  // namespace
+
+std::vector<std::int64_t> shape_of(const Call& call, const TensorSpec& spec) {
+  std::vector<std::int64_t> shape = call.at("x").shape;
+  switch (spec.extent) {
+    case Extent::elements:
+      return shape;
+    case Extent::hidden:
+      return {shape.back()};
+    case Extent::row:
+      shape.back() = 1;
+      return shape;
+    case Extent::rotation:
+      break;
+  }
+  throw std::logic_error("oracle: x does not say the shape of " + std::string(spec.name));
+}
 
 void require_valid(const Call& call, bool with_outputs) {
   require_known(call);
@@ -127,6 +164,7 @@ void require_valid(const Call& call, bool with_outputs) {
     throw ArgumentError(outputs, "expected at least one of them, got none: there is nothing to judge",
                         Kind::type);
   }
+  require_places(call);
   const std::string objection = call.operation->objection(call);
   if (!objection.empty()) {
     const std::size_t colon = objection.find(": ");

@@ -192,6 +192,50 @@ Tensor tensor_from(const JsonNode& node, const std::string& path) {
   return tensor;
 }
 
+// "places": {"x": {"offset": 1, "gap": 3}, "out": {"in_place": true}}.
+std::map<std::string, Place, std::less<>> places_from(const JsonNode& node, const std::string& path) {
+  static constexpr std::array<std::string_view, 3> kKeys = {"offset", "gap", "in_place"};
+  require_object(node, path, {});
+  std::map<std::string, Place, std::less<>> places;
+  for (std::size_t i = 0; i < node.keys.size(); ++i) {
+    const JsonNode& given = node.items[i];
+    const std::string where = json_path(path, node.keys[i]);
+    require_object(given, where, kKeys);
+    const auto number = [&](std::string_view key) -> std::int64_t {
+      const JsonNode* found = find(given, key);
+      if (found == nullptr) return 0;
+      std::int64_t value = -1;
+      const char* end = found->text.data() + found->text.size();
+      const auto parsed = std::from_chars(found->text.data(), end, value);
+      if (found->kind != JsonNode::Kind::number || parsed.ec != std::errc() || parsed.ptr != end || value < 0)
+        throw CaseError(json_path(where, key), "a number of elements, got " + shown(*found));
+      return value;
+    };
+    Place place{number("offset"), number("gap"), false};
+    if (const JsonNode* flag = find(given, "in_place")) {
+      if (flag->kind != JsonNode::Kind::boolean)
+        throw CaseError(json_path(where, "in_place"), "true or false, got " + shown(*flag));
+      place.in_place = flag->text == "true";
+    }
+    places[node.keys[i]] = place;
+  }
+  return places;
+}
+
+std::string json_places(const Call& call) {
+  std::string text;
+  for (const auto& [name, place] : call.places) {
+    if (place == Place{}) continue;
+    std::string members;
+    const auto add = [&](const std::string& member) { members += (members.empty() ? "" : ", ") + member; };
+    if (place.offset != 0) add(fmt::format("\"offset\": {}", place.offset));
+    if (place.gap != 0) add(fmt::format("\"gap\": {}", place.gap));
+    if (place.in_place) add("\"in_place\": true");
+    text += fmt::format("{}\n    \"{}\": {{{}}}", text.empty() ? "" : ",", name, members);
+  }
+  return text;
+}
+
 std::string json_bits(const Tensor& tensor) {
   const std::int64_t columns = tensor.shape.empty() ? 1 : std::max<std::int64_t>(tensor.shape.back(), 1);
   std::string text = "[";
@@ -222,8 +266,8 @@ const JudgedOperation* judged_operation_of(const std::filesystem::path& file, st
 }
 
 StoredCall call_from_json(std::string_view text, const FileOptions& options, bool with_outputs) {
-  static constexpr std::array<std::string_view, 7> kKeys = {kVersionKey, "name",    "description", "op",
-                                                            "policy",    "epsilon", "tensors"};
+  static constexpr std::array<std::string_view, 8> kKeys = {kVersionKey, "name",    "description", "op",
+                                                            "policy",    "epsilon", "tensors",     "places"};
   const JsonNode document = parse_json(text);
   require_object(document, "$", kKeys);
   if (require(document, "$", kVersionKey, JsonNode::Kind::number, "1").text != "1")
@@ -245,6 +289,8 @@ StoredCall call_from_json(std::string_view text, const FileOptions& options, boo
   for (std::size_t i = 0; i < tensors.keys.size(); ++i)
     stored.call.tensors[tensors.keys[i]] =
         tensor_from(tensors.items[i], json_path("$.tensors", tensors.keys[i]));
+  if (const JsonNode* places = find(document, "places"))
+    stored.call.places = places_from(*places, json_path("$", "places"));
   try {
     require_valid(stored.call, with_outputs);
   } catch (const ArgumentError& error) {
@@ -275,6 +321,8 @@ std::string call_to_json(const Call& call, const std::optional<std::string>& pol
   add("op", call.operation->name);
   add("policy", policy.value_or(""));
   if (call.operation->takes_epsilon) add("epsilon", epsilon_text(call.epsilon));
+  if (const std::string places = json_places(call); !places.empty())
+    text += ",\n  \"places\": {" + places + "\n  }";
   text += ",\n  \"tensors\": {";
   std::string_view before = "";
   for (const TensorSpec& spec : call.operation->tensors) {

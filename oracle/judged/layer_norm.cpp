@@ -21,8 +21,8 @@ constexpr TensorSpec kX = {
 constexpr TensorSpec kBias = {"bias",         Direction::in,
                               Extent::hidden, DTypeRule::activation_or_fp32,
                               Need::optional, "the bias; without one nothing is added"};
-constexpr TensorSpec kOut = {"out",        Direction::out,       Extent::elements, DTypeRule::activation,
-                             Need::always, "the normalized rows"};
+constexpr TensorSpec kOut = {
+    "out", Direction::out, Extent::elements, DTypeRule::activation, Need::always, "the normalized rows", "x"};
 constexpr TensorSpec kMean = {"mean",         Direction::out,
                               Extent::row,    DTypeRule::activation_or_fp32,
                               Need::optional, "the mean of each row, where the kernel stores it"};
@@ -39,7 +39,7 @@ constexpr std::array kFusedAddTensors = {
     kBias,
     kOut,
     TensorSpec{"residual_out", Direction::out, Extent::elements, DTypeRule::activation, Need::always,
-               "the sum, rounded to T"},
+               "the sum, rounded to T", "residual"},
     kMean,
     kRstd};
 
@@ -275,8 +275,7 @@ std::vector<Part> parts(const Call& call, const Policy& policy) {
 }
 
 std::vector<std::string> not_looked_at(const Call& call) {
-  std::vector<std::string> result = {"the order of summation (any that the policy's statistics admit)",
-                                     "memory beside the outputs, and other calls: shapes, strides, streams"};
+  std::vector<std::string> result = {"the order of summation (any that the policy's statistics admit)"};
   if (!call.has("mean") || !call.has("rstd"))
     result.push_back(fmt::format("{}, which {} not given: the outputs alone bound them",
                                  !call.has("mean") && !call.has("rstd") ? "mean and rstd"

@@ -36,7 +36,8 @@ constexpr TensorSpec kDresidual = {"dresidual",      Direction::in,
                                    Extent::elements, DTypeRule::activation,
                                    Need::optional,   "a further gradient, which is added to dx"};
 constexpr TensorSpec kDx = {
-    "dx", Direction::out, Extent::elements, DTypeRule::activation, Need::some_output, "the gradient of x"};
+    "dx", Direction::out, Extent::elements, DTypeRule::activation, Need::some_output, "the gradient of x",
+    "dy"};
 constexpr TensorSpec kDweight = {"dweight",         Direction::out,
                                  Extent::hidden,    DTypeRule::activation_or_fp32,
                                  Need::some_output, "the gradient of the weight, summed over all rows"};
@@ -335,7 +336,7 @@ std::vector<std::string> not_looked_at(const Call& call) {
         "single roundings in dweight and dbias: a sum over rows is only held within the interval of all "
         "honest sums "
         "(the policy's row_sum_depth narrows it)");
-  result.emplace_back("the order of summation, memory beside the outputs, and other calls");
+  result.emplace_back("the order of summation");
   result.emplace_back("subnormal results that are flushed to zero (they are refused)");
   return result;
 }

@@ -47,6 +47,10 @@ const Tensor& Call::at(std::string_view tensor) const {
   throw std::out_of_range("the call has no tensor " + std::string(tensor));
 }
 std::int64_t Call::rows() const { return at("x").elements() / hidden_size(); }
+Place Call::place_of(std::string_view tensor) const {
+  const auto found = places.find(tensor);
+  return found == places.end() ? Place{} : found->second;
+}
 bool Call::has_outputs() const {
   return std::ranges::any_of(operation->tensors, [&](const TensorSpec& spec) {
     return spec.direction == Direction::out && has(spec.name);

@@ -1,7 +1,8 @@
-// Operations whose outputs are judged where somebody gives them, though no target runs them: LayerNorm,
-// gradients, q/k norm with rotary embedding. Each is a row of a table: its tensors, its parameters, the axes
-// of its policies, the policies that have a name, and the judges of its outputs. Adding one is a file with a
-// row; checks of arguments, dumps, case files, identification and the Python package read the rows.
+// Operations that this project has no kernels for and judges all the same, where somebody gives outputs or a
+// plug-in runs them: LayerNorm, gradients, q/k norm with rotary embedding. Each is a row of a table: its
+// tensors, its parameters, the axes of its policies, the policies that have a name, and the judges of its
+// outputs. Adding one is a file with a row; checks of arguments, dumps, case files, identification, plug-ins
+// and the Python package read the rows.
 #pragma once
 
 #include <cstddef>
@@ -47,6 +48,7 @@ struct TensorSpec {
   DTypeRule dtype;
   Need need;
   std::string_view sentence;
+  std::string_view in_place_of = {};  // of an output: the input whose memory it may be
 };
 
 struct AxisValue {
@@ -83,12 +85,21 @@ struct Tensor {
   std::span<const std::byte> row(std::int64_t row, std::int64_t columns) const;
 };
 
+// Where a tensor lies when a target runs the call. Verdicts do not depend on it.
+struct Place {
+  std::int64_t offset = 0;  // elements between a 256-byte boundary and the first
+  std::int64_t gap = 0;     // elements between the outermost slices
+  bool in_place = false;    // of an output: it is the memory of TensorSpec::in_place_of
+  friend bool operator==(const Place&, const Place&) = default;
+};
+
 // One call: what went in and, where somebody ran it, what came out.
 struct Call {
   const JudgedOperation* operation = nullptr;
   std::uint32_t epsilon = 0;  // fp32 bits
   std::map<std::string, Tensor, std::less<>> tensors;
-  std::string name, description;  // for people
+  std::string name, description;                          // for people
+  std::map<std::string, Place, std::less<>> places = {};  // of tensors that do not lie as usual
 
   const Tensor* find(std::string_view tensor) const;
   const Tensor& at(std::string_view tensor) const;  // throws std::out_of_range
@@ -97,6 +108,7 @@ struct Call {
   std::int64_t hidden_size() const { return at("x").shape.back(); }
   std::int64_t rows() const;  // of x
   bool has_outputs() const;
+  Place place_of(std::string_view tensor) const;
 };
 
 // One value of each axis of the operation, and its bounds.
@@ -179,6 +191,7 @@ struct JudgedOperation {
   std::string (*policy_objection)(const Policy&);
   // Of the outputs that the call has. Call and policy must outlive the parts.
   std::vector<Part> (*parts)(const Call&, const Policy&);
+  // What the judges of such a call do not look at.
   std::vector<std::string> (*not_looked_at)(const Call&);
   std::vector<ColumnGroup> (*columns)(const Call&, const Policy&);
   // Sets inputs that are made of other inputs: the mean and rstd of x, as the canonical order has them.
@@ -209,6 +222,8 @@ class ArgumentError : public std::invalid_argument {
 };
 // Throws ArgumentError where the tensors do not fit together. `with_outputs`: there is something to judge.
 void require_valid(const Call& call, bool with_outputs);
+// The shape of a tensor of a call that has x. Requires that the shape of x determines it.
+std::vector<std::int64_t> shape_of(const Call& call, const TensorSpec& spec);
 // "layer_norm bf16, weight bf16, bias bf16, 8 x 4096, epsilon 1e-05".
 std::string subject_of(const Call& call);
 // Some rows of x and of all that has a row for each; `columns` where given: of these groups alone.

@@ -24,7 +24,7 @@ constexpr std::array kTensors = {
     TensorSpec{"sin", Direction::in, Extent::rotation, DTypeRule::activation_or_fp32, Need::always,
                "one sine for each rotated pair of a token"},
     TensorSpec{"out", Direction::out, Extent::elements, DTypeRule::activation, Need::always,
-               "normalized and rotated heads"}};
+               "normalized and rotated heads", "x"}};
 
 constexpr std::array<AxisValue, 5> kWeight = {{
     {"fp32", "fl(fl(x * r) * w)"},
@@ -185,8 +185,7 @@ std::vector<Part> parts(const Call& call, const Policy& policy) {
 
 std::vector<std::string> not_looked_at(const Call&) {
   return {"v, and heads that are not in x", "whether cos and sin are those of the tokens' positions",
-          "the order of summation, memory beside the outputs, and other calls",
-          "subnormal results that are flushed to zero (they are refused)"};
+          "the order of summation", "subnormal results that are flushed to zero (they are refused)"};
 }
 
 std::string objection(const Call& call) {

@@ -117,7 +117,13 @@ typedef struct normproof_plugin_limits {
  * fused_add_rms_norm_dynamic_quant: residual_out = input + residual, the memory of `residual`; out and scales
  * as above, of rms_norm(residual_out, weight, epsilon). `input` stays as it is.
  *
- * Roles are named as here, parameters too. */
+ * Roles are named as here, parameters too.
+ *
+ * Judged operations, layer_norm and the like, may be listed as well: normproof has no kernels for them and
+ * judges them all the same. Their tensors and shapes are those of oracle/judged/README.md, for instance
+ *
+ * layer_norm: out = layer_norm(x, weight, bias, epsilon); mean and rstd (fp32, [..., 1]) = the statistics of
+ * each row, where the call asks for them. `out` may be the very same memory as `x`. */
 typedef struct normproof_plugin_operation {
   size_t struct_size; /* sizeof(normproof_plugin_operation) */
   const char* name;

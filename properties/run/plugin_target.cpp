@@ -17,6 +17,7 @@
 
 #include "properties/run/cuda_target.h"
 #include "properties/run/guarded_call.h"
+#include "properties/run/judged_target.h"
 #include "properties/run/library_file.h"
 #include "properties/run/worker_call.h"
 #ifdef NORMPROOF_IN_PROCESS_PLUGINS
@@ -72,7 +73,10 @@ std::unique_ptr<Worker> make_worker(const WorkerSettings& settings) {
   return std::make_unique<WorkerProcess>(settings);
 }
 
-class PluginTarget final : public Target {
+using oracle::judged::find_judged_operation;
+using oracle::judged::JudgedOperation;
+
+class PluginTarget final : public Target, public JudgedTarget {
  public:
   PluginTarget(std::string_view name, const WorkerSettings& settings) : name_(name), settings_(settings) {
     auto first = make_worker(settings_);
@@ -93,6 +97,14 @@ class PluginTarget final : public Target {
   // To go to another process and back takes longer than a small case.
   std::int64_t requests_at_once() const override { return plugin_.on_device ? 1 : kRequestsAtOnce; }
   std::string closing_words() const override;
+
+  JudgedTarget* judged_target() override { return judged_operations().empty() ? nullptr : this; }
+  std::vector<const JudgedOperation*> judged_operations() const override;
+  JudgedTakes judged_takes() const override;
+  CallLimits judged_limits(const JudgedOperation& operation) const override {
+    return plugin_.named[*place_of(operation)].limits;
+  }
+  JudgedRun run_judged(const oracle::judged::Call& call, std::byte fill) override;
 
  private:
   // What came of one try: `failure` where the worker did not survive it.
@@ -117,16 +129,46 @@ class PluginTarget final : public Target {
       lay_out();
     }
   };
+  // The same of a judged operation.
+  struct PendingNamed {
+    const oracle::judged::Call* request;
+    std::byte fill;
+    std::size_t operation;  // its place in the plug-in's list
+    NamedCall::Memory* memory = nullptr;
+    std::unique_ptr<NamedCall> call = {};
+    std::size_t data_offset = 0;
+    Attempt attempt = {};
+    void lay_out() { call = std::make_unique<NamedCall>(*request, fill, *memory); }
+    void lay_out_elsewhere() {
+      memory->draw_from(nullptr);
+      lay_out();
+    }
+  };
+  static void put(const Pending& pending, worker::Round& round, std::byte* data, Slot slot) {
+    put_call(*pending.call, false, round, data, slot);
+  }
+  static void put(const PendingNamed& pending, worker::Round& round, std::byte* data, Slot slot) {
+    put_call(*pending.call, pending.operation, round, data, slot);
+  }
   // Bytes at the beginning of a round's data in which tensors are laid out; a device has its own memory.
   std::size_t space_bytes() const { return plugin_.on_device ? 0 : kSpaceBytes; }
-  std::size_t put_round(Worker& worker, std::span<Pending> calls);
-  static Attempt answer_of(const Worker& worker, std::size_t index, Pending& pending);
-  Attempt attempt(Worker& worker, Pending& pending);
-  Attempt attempt_twice(Worker& worker, Pending& pending);
-  Attempt repeated_alone(Worker& worker, Pending& pending, Attempt first, bool was_alone);
+  template <class AnyPending>
+  std::size_t put_round(Worker& worker, std::span<AnyPending> calls);
+  template <class AnyPending>
+  static Attempt answer_of(const Worker& worker, std::size_t index, AnyPending& pending);
+  template <class AnyPending>
+  Attempt attempt(Worker& worker, AnyPending& pending);
+  template <class AnyPending>
+  Attempt attempt_twice(Worker& worker, AnyPending& pending);
+  template <class AnyPending>
+  Attempt repeated_alone(Worker& worker, AnyPending& pending, Attempt first, bool was_alone);
   void attempt_all(Worker& worker, std::span<Pending> calls);
   RunResult result_of(const Pending& pending);
+  RunResult answer_to(const Attempt& answer, std::string message, bool has_limits);
   RunResult not_taken(std::string reason);
+  std::unique_ptr<Worker> take_worker();
+  void give_back(std::unique_ptr<Worker> worker);
+  std::optional<std::size_t> place_of(const JudgedOperation& operation) const;
 
   const std::string name_;
   const WorkerSettings settings_;
@@ -141,20 +183,21 @@ class PluginTarget final : public Target {
 
 // Puts as many of the calls into one round as it is to have: the first, whatever its size, and none where
 // even that is too large. Returns how many.
-std::size_t PluginTarget::put_round(Worker& worker, std::span<Pending> calls) {
+template <class AnyPending>
+std::size_t PluginTarget::put_round(Worker& worker, std::span<AnyPending> calls) {
   worker::Round& round = *worker::round_of(worker.memory(), kArena);
   std::byte* data = worker::data_of(worker.memory(), kArena);
   round.current_call = 0;
   // Counted here: a thread that the plug-in left behind may write to the round.
   std::uint32_t count = 0, extents = 0;
   std::size_t bytes = space_bytes();
-  for (Pending& pending : calls) {
-    const Need need = need_of(*pending.call, data);
+  for (AnyPending& pending : calls) {
+    const Need need = need_of(pending.call->tensors(), data);
     const Need total{bytes + need.bytes, extents + need.extents};
     if (!too_large(total).empty()) break;
     if (count > 0 && (count == kRequestsAtOnce || total.bytes > space_bytes() + kRoundBytes)) break;
     pending.data_offset = bytes;
-    put_call(*pending.call, false, round, data, {count, bytes, extents});
+    put(pending, round, data, {count, bytes, extents});
     ++count;
     bytes = total.bytes;
     extents = total.extents;
@@ -166,16 +209,18 @@ std::size_t PluginTarget::put_round(Worker& worker, std::span<Pending> calls) {
 }
 
 // What the worker says of the call of that index of its round.
-PluginTarget::Attempt PluginTarget::answer_of(const Worker& worker, std::size_t index, Pending& pending) {
+template <class AnyPending>
+PluginTarget::Attempt PluginTarget::answer_of(const Worker& worker, std::size_t index, AnyPending& pending) {
   const worker::Call& answer = worker::round_of(worker.memory(), kArena)->call[index];
   pending.call->set_message(text_of(answer.message, sizeof answer.message));
-  take_tensors(*pending.call, worker::data_of(worker.memory(), kArena), pending.data_offset);
+  take_tensors(pending.call->tensors(), worker::data_of(worker.memory(), kArena), pending.data_offset);
   return {{}, answer.plugin_answer, answer.plugin_status, {}};
 }
 
-PluginTarget::Attempt PluginTarget::attempt(Worker& worker, Pending& pending) {
-  if (put_round(worker, {&pending, 1}) == 0) {
-    Need need = need_of(*pending.call, worker::data_of(worker.memory(), kArena));
+template <class AnyPending>
+PluginTarget::Attempt PluginTarget::attempt(Worker& worker, AnyPending& pending) {
+  if (put_round(worker, std::span(&pending, 1)) == 0) {
+    Need need = need_of(pending.call->tensors(), worker::data_of(worker.memory(), kArena));
     need.bytes += space_bytes();
     return {.failure = too_large(need)};
   }
@@ -188,7 +233,8 @@ PluginTarget::Attempt PluginTarget::attempt(Worker& worker, Pending& pending) {
   return attempt;
 }
 
-PluginTarget::Attempt PluginTarget::attempt_twice(Worker& worker, Pending& pending) {
+template <class AnyPending>
+PluginTarget::Attempt PluginTarget::attempt_twice(Worker& worker, AnyPending& pending) {
   const bool fresh = worker.rounds() == 0;
   Attempt first = attempt(worker, pending);
   if (first.failure.empty()) return first;
@@ -197,7 +243,8 @@ PluginTarget::Attempt PluginTarget::attempt_twice(Worker& worker, Pending& pendi
 
 // A call that the worker does not survive is repeated alone in a fresh one: an earlier call may have done the
 // damage.
-PluginTarget::Attempt PluginTarget::repeated_alone(Worker& worker, Pending& pending, Attempt first,
+template <class AnyPending>
+PluginTarget::Attempt PluginTarget::repeated_alone(Worker& worker, AnyPending& pending, Attempt first,
                                                    bool was_alone) {
   pending.lay_out_elsewhere();
   if (first.stopped) return first;
@@ -295,15 +342,7 @@ std::vector<RunResult> PluginTarget::run_all(std::span<const RunRequest> request
     places.push_back(i);
   }
   if (calls.empty()) return results;
-  std::unique_ptr<Worker> worker;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!idle_.empty()) {
-      worker = std::move(idle_.back());
-      idle_.pop_back();
-    }
-  }
-  if (!worker) worker = make_worker(settings_);
+  std::unique_ptr<Worker> worker = take_worker();
   MemorySpace space(worker::data_of(worker->memory(), kArena), kSpaceBytes);
   for (Pending& pending : calls) {
     pending.memory->draw_from(plugin_.on_device ? nullptr : &space);
@@ -315,18 +354,91 @@ std::vector<RunResult> PluginTarget::run_all(std::span<const RunRequest> request
     results[places[i]] = result_of(calls[i]);
     calls[i].memory->draw_from(nullptr);
   }
-  {
-    const std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(worker));
-  }
+  give_back(std::move(worker));
   return results;
+}
+
+std::unique_ptr<Worker> PluginTarget::take_worker() {
+  const std::lock_guard lock(mutex_);
+  if (idle_.empty()) return make_worker(settings_);
+  std::unique_ptr<Worker> worker = std::move(idle_.back());
+  idle_.pop_back();
+  return worker;
+}
+
+void PluginTarget::give_back(std::unique_ptr<Worker> worker) {
+  const std::lock_guard lock(mutex_);
+  idle_.push_back(std::move(worker));
+}
+
+// --- judged operations ---
+
+std::optional<std::size_t> PluginTarget::place_of(const JudgedOperation& operation) const {
+  const std::size_t count = std::min<std::size_t>(plugin_.named_operations, worker::kMaximumNamedOperations);
+  for (std::size_t i = 0; i < count; ++i)
+    if (text_of(plugin_.named[i].name, sizeof plugin_.named[i].name) == operation.name) return i;
+  return std::nullopt;
+}
+
+std::vector<const JudgedOperation*> PluginTarget::judged_operations() const {
+  std::vector<const JudgedOperation*> present;
+  for (const JudgedOperation* operation : oracle::judged::judged_operations())
+    if (place_of(*operation)) present.push_back(operation);
+  return present;
+}
+
+JudgedTakes PluginTarget::judged_takes() const {
+  JudgedTakes takes{{}, plugin_.no_weight != 0, plugin_.same_weight != 0, plugin_.fp32_weight != 0};
+  for (const DType dtype : kActivationDTypes)
+    if (contains(plugin_.dtypes, dtype)) takes.dtypes.push_back(dtype);
+  return takes;
+}
+
+JudgedRun PluginTarget::run_judged(const oracle::judged::Call& call, std::byte fill) {
+  const std::optional<std::size_t> place = place_of(*call.operation);
+  std::string what =
+      place ? what_is_outside(plugin_.named[*place].limits, call) : std::string(call.operation->name);
+  if (what.empty() && !contains(plugin_.dtypes, call.dtype())) what = name_of(call.dtype());
+  if (what.empty()) what = NamedCall::what_does_not_fit(call);
+  if (!what.empty())
+    return {RunResult::Status::not_taken, not_taken("it does not take " + what).message, {}, {}};
+  thread_local NamedCall::Memory memory;
+  std::unique_ptr<Worker> worker = take_worker();
+  MemorySpace space(worker::data_of(worker->memory(), kArena), kSpaceBytes);
+  memory.draw_from(plugin_.on_device ? nullptr : &space);
+  PendingNamed pending{&call, fill, *place, &memory};
+  pending.lay_out();
+  const Attempt answer = stopped_ ? Attempt{.stopped = true} : attempt_twice(*worker, pending);
+  const bool has_limits = plugin_.named[*place].has_limits != 0;
+  RunResult result = answer_to(answer, pending.call->message(), has_limits);
+  JudgedRun run{result.status, std::move(result.message), {}, {}};
+  // While the worker's memory is this thread's.
+  if (answer.failure.empty() && !answer.stopped) {
+    const bool completed = run.status == RunResult::Status::completed;
+    if (completed) run.call = pending.call->with_outputs();
+    run.memory_violations = pending.call->memory_violations(!completed);
+  }
+  pending.call.reset();
+  memory.draw_from(nullptr);
+  give_back(std::move(worker));
+  return run;
 }
 
 RunResult PluginTarget::result_of(const Pending& pending) {
   const GuardedCall& call = *pending.call;
   const Attempt& answer = pending.attempt;
+  const bool has_limits = plugin_.has_limits[static_cast<std::size_t>(call.test_case().operation)] != 0;
+  RunResult result = answer_to(answer, call.message(), has_limits);
+  if (answer.stopped || !answer.failure.empty()) return result;
+  if (result.status == RunResult::Status::completed) result.outputs = call.outputs();
+  result.memory_violations = call.memory_violations(result.status != RunResult::Status::completed);
+  return result;
+}
+
+// Status and message of what came back.
+RunResult PluginTarget::answer_to(const Attempt& answer, std::string message, bool has_limits) {
   RunResult result;
-  result.message = call.message();
+  result.message = std::move(message);
   if (answer.stopped) return not_taken("it had not answered when the run was stopped");
   if (!answer.failure.empty()) {
     result.status = RunResult::Status::failed;
@@ -339,16 +451,13 @@ RunResult PluginTarget::result_of(const Pending& pending) {
         "it printed to standard output, which is its caller's (standard error is free): "
         "{}",
         answer.printed);
-  } else if (answer.answer == worker::PluginAnswer::not_taken &&
-             plugin_.has_limits[static_cast<std::size_t>(call.test_case().operation)] != 0) {
+  } else if (answer.answer == worker::PluginAnswer::not_taken && has_limits) {
     result.status = RunResult::Status::failed;
     result.message = fmt::format("its limits say that it takes the call, but it does not: {}",
                                  result.message.empty() ? "it gives no reason" : result.message);
   } else if (answer.answer == worker::PluginAnswer::not_taken) {
     result = not_taken(result.message.empty() ? "it gives no reason" : result.message);
-  } else if (answer.answer == worker::PluginAnswer::completed) {
-    result.outputs = call.outputs();
-  } else {
+  } else if (answer.answer != worker::PluginAnswer::completed) {
     result.status = RunResult::Status::failed;
     if (answer.answer == worker::PluginAnswer::not_a_status) {
       result.message = fmt::format("it returned {}, which is no normproof_plugin_status", answer.status);
@@ -356,7 +465,6 @@ RunResult PluginTarget::result_of(const Pending& pending) {
       result.message = "it says that the call failed, and gives no reason";
     }
   }
-  result.memory_violations = call.memory_violations(result.status != RunResult::Status::completed);
   return result;
 }
 
@@ -368,9 +476,15 @@ std::string PluginTarget::closing_words() const {
   const std::lock_guard lock(mutex_);
   for (const auto& [reason, count] : reasons_)
     text += fmt::format("not taken, {} case{}: {}\n", count, count == 1 ? "" : "s", reason);
-  if (plugin_.unknown_operations[0] != '\0')
-    text += fmt::format("it also has what this program does not know: {}\n",
-                        text_of(plugin_.unknown_operations, sizeof plugin_.unknown_operations));
+  std::vector<std::string> unknown;
+  for (const worker::NamedOperation& named :
+       std::span(plugin_.named)
+           .first(std::min<std::size_t>(plugin_.named_operations, worker::kMaximumNamedOperations))) {
+    std::string operation = text_of(named.name, sizeof named.name);
+    if (find_judged_operation(operation) == nullptr) unknown.push_back(std::move(operation));
+  }
+  if (!unknown.empty())
+    text += fmt::format("it also has what this program does not know: {}\n", fmt::join(unknown, ", "));
   if (other_reasons_ > 0) text += fmt::format("not taken, {} cases: for other reasons\n", other_reasons_);
   return text;
 }

@@ -26,6 +26,7 @@ class RecordedTarget final : public Target {
   bool replays_graphs() const override { return target_->replays_graphs(); }
   bool takes(const Case& test_case) const override { return target_->takes(test_case); }
   CallLimits limits_of(Operation operation) const override { return target_->limits_of(operation); }
+  JudgedTarget* judged_target() override { return target_->judged_target(); }
   bool prefers_long_cases() const override { return target_->prefers_long_cases(); }
   int calls_at_once_per_core() const override { return target_->calls_at_once_per_core(); }
   std::string closing_words() const override { return target_->closing_words(); }

@@ -25,6 +25,15 @@ std::string subject_of(const Case& test_case) {
                             test_case.value_of(Parameter::epsilon));
 }
 
+std::string with_spaces(std::int64_t number) {
+  std::string digits = std::to_string(number);
+  for (std::size_t position = digits.size(); position > 3;) {
+    position -= 3;
+    digits.insert(position, " ");
+  }
+  return digits;
+}
+
 std::string indented(const std::string& text, const std::string& by) {
   std::string result;
   std::size_t begin = 0;

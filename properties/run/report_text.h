@@ -18,6 +18,9 @@ std::string subject_of(const Case& test_case);
 // Every line of `text` behind `by`.
 std::string indented(const std::string& text, const std::string& by);
 
+// Thousands apart: 12 345 678.
+std::string with_spaces(std::int64_t number);
+
 // "r within 2 ulp, any order of summation".
 std::string model_text(const oracle::InverseRootModel& model);
 

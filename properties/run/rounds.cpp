@@ -72,7 +72,7 @@ Rounds::Place Rounds::reserve(const Need& need, bool alone, std::size_t& data_of
 }
 
 Rounds::Result Rounds::attempt(GuardedCall& call, bool as_is, bool alone, bool& was_alone) {
-  const Need need = need_of(call, nullptr);
+  const Need need = need_of(call.tensors(), nullptr);
   if (std::string problem = too_large(need); !problem.empty()) return {NORMPROOF_OK, std::move(problem)};
   std::size_t offset = 0;
   std::uint32_t extent = 0;
@@ -98,7 +98,7 @@ Rounds::Result Rounds::attempt(GuardedCall& call, bool as_is, bool alone, bool& 
     result.status = request.status;
     call.report = request.report;
     call.set_message(request.message);
-    take_tensors(call, data, offset);
+    take_tensors(call.tensors(), data, offset);
   }
   {
     const std::lock_guard lock(mutex_);

@@ -55,6 +55,8 @@ struct Judging {
   oracle::Policy policy_of(const Case& test_case) const;
 };
 
+class JudgedTarget;
+
 class Target {
  public:
   Target() = default;
@@ -81,6 +83,9 @@ class Target {
   // By default a foreign target is judged by the witness judge, by policy native.
   Judging judging() const { return judging_.value_or(Judging{!is_foreign(), {}}); }
   void judge_by(const Judging& judging) { judging_ = judging; }
+
+  // What of it runs judged operations (judged_target.h); null where it has none.
+  virtual JudgedTarget* judged_target() { return nullptr; }
 
   // Whether it can carry out a case that is launched in a CUDA graph; others do not take such cases.
   virtual bool replays_graphs() const { return false; }

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 namespace normproof {
@@ -47,11 +50,39 @@ worker::Tensor translate(const normproof_tensor* description,
   return {true, *description, translate(description->data, tensors, as_is)};
 }
 
+// The regions of the call's tensors, and their bytes unless they lie there already.
+void put_tensors(const std::vector<const GuardedTensor*>& tensors, worker::Round& round, std::byte* data,
+                 Slot slot) {
+  worker::Call& request = round.call[slot.call];
+  request.regions = static_cast<std::uint32_t>(tensors.size());
+  std::size_t offset = slot.data_offset;
+  std::uint32_t extent = slot.first_extent;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    worker::Region& region = request.region[i];
+    const auto memory = tensors[i]->memory();
+    if (lies_in(*tensors[i], data)) {
+      region = {size_of(memory), static_cast<std::uint64_t>(memory.begin - data), 0, 0};
+      continue;
+    }
+    region = {size_of(memory), offset, extent, static_cast<std::uint32_t>(tensors[i]->pieces().size())};
+    for_each_piece(*tensors[i], [&](const std::byte* begin, std::size_t bytes) {
+      if (region.extents > 0)
+        round.extent[extent++] = {{static_cast<std::uint64_t>(begin - memory.begin), bytes}, offset};
+      std::memcpy(data + offset, begin, bytes);
+      offset += aligned(bytes);
+    });
+  }
+}
+
+void put_text(std::string_view text, char (&place)[worker::kNameBytes]) {
+  std::memcpy(place, text.data(), std::min(text.size(), sizeof place - 1));
+}
+
 }  // namespace
 
-Need need_of(const GuardedCall& call, const std::byte* data) {
+Need need_of(const std::vector<const GuardedTensor*>& tensors, const std::byte* data) {
   Need need;
-  for (const GuardedTensor* tensor : call.tensors()) {
+  for (const GuardedTensor* tensor : tensors) {
     if (lies_in(*tensor, data)) continue;
     for_each_piece(*tensor, [&](const std::byte*, std::size_t bytes) { need.bytes += aligned(bytes); });
     need.extents += static_cast<std::uint32_t>(tensor->pieces().size());
@@ -76,30 +107,39 @@ void put_call(const GuardedCall& call, bool as_is, worker::Round& round, std::by
   request.in_graph = call.test_case().launch.in_graph ? 1 : 0;
   request.thread_order = static_cast<std::int32_t>(call.test_case().schedule.order);
   request.thread_order_seed = call.test_case().schedule.seed;
-  request.regions = static_cast<std::uint32_t>(tensors.size());
   for (const Role role : kRoles)
     request.tensor[static_cast<std::size_t>(role)] = translate(call.argument(role), tensors, as_is);
-  std::size_t offset = slot.data_offset;
-  std::uint32_t extent = slot.first_extent;
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    worker::Region& region = request.region[i];
-    const auto memory = tensors[i]->memory();
-    if (lies_in(*tensors[i], data)) {
-      region = {size_of(memory), static_cast<std::uint64_t>(memory.begin - data), 0, 0};
-      continue;
-    }
-    region = {size_of(memory), offset, extent, static_cast<std::uint32_t>(tensors[i]->pieces().size())};
-    for_each_piece(*tensors[i], [&](const std::byte* begin, std::size_t bytes) {
-      if (region.extents > 0)
-        round.extent[extent++] = {{static_cast<std::uint64_t>(begin - memory.begin), bytes}, offset};
-      std::memcpy(data + offset, begin, bytes);
-      offset += aligned(bytes);
-    });
-  }
+  put_tensors(tensors, round, data, slot);
 }
 
-void take_tensors(GuardedCall& call, const std::byte* data, std::size_t data_offset) {
-  for (const GuardedTensor* tensor : call.tensors()) {
+void put_call(const NamedCall& call, std::size_t operation, worker::Round& round, std::byte* data,
+              Slot slot) {
+  const auto tensors = call.tensors();
+  worker::Call& request = round.call[slot.call];
+  request = {};
+  request.operation = static_cast<std::int32_t>(operation);
+  request.is_named = 1;
+  if (call.call().operation->takes_epsilon) {
+    put_text("epsilon", request.number[request.numbers].name);
+    request.number[request.numbers++].value = std::bit_cast<float>(call.call().epsilon);
+  }
+  std::size_t next = 0;
+  for (const auto& [spec, tensor] : call.arguments()) {
+    worker::Tensor& place = request.tensor[next++];
+    place.present = true;
+    place.dtype = static_cast<std::int32_t>(tensor->dtype());
+    place.description.rank = static_cast<std::int32_t>(tensor->shape().size());
+    std::ranges::copy(tensor->shape(), place.description.sizes);
+    std::ranges::copy(tensor->strides(), place.description.strides);
+    place.data = translate(tensor->data(), tensors, false);
+    put_text(spec->name, place.role);
+  }
+  put_tensors(tensors, round, data, slot);
+}
+
+void take_tensors(const std::vector<const GuardedTensor*>& tensors, const std::byte* data,
+                  std::size_t data_offset) {
+  for (const GuardedTensor* tensor : tensors) {
     if (lies_in(*tensor, data)) continue;
     for_each_piece(*tensor, [&](std::byte* begin, std::size_t bytes) {
       std::memcpy(begin, data + data_offset, bytes);

@@ -1,12 +1,14 @@
-// A GuardedCall as a call of a worker's round: its tensors go into the memory shared with the worker, and
-// come back.
+// A GuardedCall, or a NamedCall, as a call of a worker's round: its tensors go into the memory shared with
+// the worker, and come back.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "properties/run/guarded_call.h"
+#include "properties/run/named_call.h"
 #include "properties/worker/protocol.h"
 
 namespace normproof {
@@ -17,7 +19,7 @@ struct Need {
   std::size_t bytes = 0;
   std::uint32_t extents = 0;
 };
-Need need_of(const GuardedCall& call, const std::byte* data);
+Need need_of(const std::vector<const GuardedTensor*>& tensors, const std::byte* data);
 // Says so where it is more than a whole round has; otherwise empty.
 std::string too_large(const Need& need);
 
@@ -30,8 +32,11 @@ struct Slot {
 // Writes the call and its tensors, unless they lie there already. `as_is`: pointers are passed on as they
 // are, not translated.
 void put_call(const GuardedCall& call, bool as_is, worker::Round& round, std::byte* data, Slot slot);
+// `operation`: its place among the plug-in's named operations.
+void put_call(const NamedCall& call, std::size_t operation, worker::Round& round, std::byte* data, Slot slot);
 
-// Copies the tensors back over those of the call, which but for those that lie there are somewhere else.
-void take_tensors(GuardedCall& call, const std::byte* data, std::size_t data_offset);
+// Copies the tensors of a call back over them, which but for those that lie there are somewhere else.
+void take_tensors(const std::vector<const GuardedTensor*>& tensors, const std::byte* data,
+                  std::size_t data_offset);
 
 }  // namespace normproof

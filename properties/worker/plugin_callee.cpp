@@ -5,11 +5,13 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "corpus/case.h"
 #include "kernels/host/host_execution.h"
 #include "properties/plugin/normproof_plugin.h"
+#include "properties/run/interface_dtype.h"
 #include "properties/run/shared_library.h"
 #include "properties/worker/plugin_abi_1.h"
 
@@ -37,6 +39,13 @@ DLDataType data_type(normproof_dtype dtype) {
       return of(NORMPROOF_DL_FLOAT8_E5M2FNUZ, 8);
   }
   std::abort();
+}
+
+// That of a named operation's tensor may be one that the kernels' interface does not have.
+DLDataType data_type(const Tensor& tensor) {
+  if (tensor.dtype < 0) return data_type(tensor.description.dtype);
+  const auto dtype = static_cast<DType>(tensor.dtype);
+  return dtype == DType::int8 ? DLDataType{kDLInt, 8, 1} : data_type(interface_dtype(dtype));
 }
 
 PluginAnswer answer_of(std::int32_t status) {
@@ -73,7 +82,7 @@ class ForbiddenSurroundings {
         elements *= static_cast<std::uint64_t>(description.sizes[dim]);
         last += static_cast<std::uint64_t>((description.sizes[dim] - 1) * description.strides[dim]);
       }
-      const std::uint64_t end = elements == 0 ? 0 : (last + 1) * (data_type(description.dtype).bits / 8u);
+      const std::uint64_t end = elements == 0 ? 0 : (last + 1) * (data_type(tensor).bits / 8u);
       forbid(call.region[tensor.data.region], addresses[static_cast<std::size_t>(tensor.data.region)],
              tensor.data.offset, tensor.data.offset + end);
     }
@@ -112,10 +121,14 @@ struct Plugin {
   const abi_1::Info* version_1 = nullptr;
   // Of version 2; null where it has no such operation.
   std::array<const normproof_plugin_operation*, kOperations.size()> operations{};
+  std::array<const normproof_plugin_operation*, kMaximumNamedOperations> named{};
 
-  std::int32_t run(Operation operation, const normproof_plugin_call& call) const {
-    if (version_1 != nullptr) return abi_1::run(*version_1, operation, call);
-    return operations[static_cast<std::size_t>(operation)]->run(&call);
+  // The program asks for no operation that is not there.
+  std::int32_t run(const Call& request, const normproof_plugin_call& call) const {
+    const auto index = static_cast<std::size_t>(request.operation);
+    if (request.is_named != 0) return named[index]->run(&call);
+    if (version_1 != nullptr) return abi_1::run(*version_1, static_cast<Operation>(request.operation), call);
+    return operations[index]->run(&call);
   }
 };
 
@@ -140,23 +153,17 @@ class PluginCallee final : public Callee {
 
  private:
   void run(Call& call, const Addresses& addresses) {
-    std::array<DLTensor, kRoles.size()> room{};
-    std::array<normproof_plugin_argument, kRoles.size()> arguments{};
+    std::array<DLTensor, kMaximumTensors> room{};
+    std::array<normproof_plugin_argument, kMaximumTensors> arguments{};
     std::size_t argument_count = 0;
-    for (const Role role : kRoles) {
-      const auto index = static_cast<std::size_t>(role);
-      if (const DLTensor* tensor = describe(call.tensor[index], addresses, room[index]))
-        arguments[argument_count++] = {name_of(role).data(), tensor};
+    for (std::size_t index = 0; index < kMaximumTensors; ++index) {
+      const DLTensor* tensor = describe(call.tensor[index], addresses, room[index]);
+      if (tensor == nullptr) continue;
+      const char* role = call.is_named != 0 ? call.tensor[index].role : name_of(kRoles[index]).data();
+      arguments[argument_count++] = {role, tensor};
     }
-    // The program asks for no operation that is not there.
-    const auto operation = static_cast<Operation>(call.operation);
-    std::array<normproof_plugin_parameter, kParameters.size()> parameters{};
-    std::size_t parameter_count = 0;
-    for (const Parameter parameter : spec_of(operation).parameters) {
-      if (!spec_of(parameter).lies_in)
-        parameters[parameter_count++] = {spec_of(parameter).name.data(),
-                                         call.parameters[static_cast<std::size_t>(parameter)]};
-    }
+    std::array<normproof_plugin_parameter, kMaximumNumbers> parameters{};
+    const std::size_t parameter_count = read_parameters(call, parameters);
     const normproof_plugin_call context{sizeof(normproof_plugin_call),
                                         reinterpret_cast<void*>(call.stream),
                                         call.message,
@@ -165,8 +172,25 @@ class PluginCallee final : public Callee {
                                         argument_count,
                                         parameters.data(),
                                         parameter_count};
-    call.plugin_status = plugin_.run(operation, context);
+    call.plugin_status = plugin_.run(call, context);
     call.plugin_answer = answer_of(call.plugin_status);
+  }
+
+  static std::size_t read_parameters(const Call& call,
+                                     std::array<normproof_plugin_parameter, kMaximumNumbers>& parameters) {
+    static_assert(kMaximumNumbers >= kParameters.size());
+    std::size_t count = 0;
+    if (call.is_named != 0) {
+      for (; count < call.numbers && count < parameters.size(); ++count)
+        parameters[count] = {call.number[count].name, call.number[count].value};
+      return count;
+    }
+    for (const Parameter parameter : spec_of(static_cast<Operation>(call.operation)).parameters) {
+      if (!spec_of(parameter).lies_in)
+        parameters[count++] = {spec_of(parameter).name.data(),
+                               call.parameters[static_cast<std::size_t>(parameter)]};
+    }
+    return count;
   }
 
   const DLTensor* describe(Tensor& tensor, const Addresses& addresses, DLTensor& place) const {
@@ -174,7 +198,7 @@ class PluginCallee final : public Callee {
     place.data = address_of(tensor.data, addresses);
     place.device = {plugin_.memory, 0};
     place.ndim = tensor.description.rank;
-    place.dtype = data_type(tensor.description.dtype);
+    place.dtype = data_type(tensor);
     place.shape = tensor.description.sizes;
     place.strides = tensor.description.strides;
     return &place;
@@ -250,17 +274,35 @@ CallLimits limits_of(const normproof_plugin_limits& limits) {
   return read;
 }
 
+// An operation that this process knows by nothing but its name. Returns what is wrong, or an empty string.
+std::string add_named(const normproof_plugin_operation& entry, Plugin& plugin,
+                      PluginDescription& description) {
+  std::uint32_t& count = description.named_operations;
+  for (std::uint32_t i = 0; i < count; ++i)
+    if (std::strcmp(plugin.named[i]->name, entry.name) == 0)
+      return "it lists " + std::string(entry.name) + " twice";
+  if (count == kMaximumNamedOperations) return "it lists too many operations";
+  NamedOperation& named = description.named[count];
+  plugin.named[count++] = &entry;
+  std::snprintf(named.name, sizeof named.name, "%s", entry.name);
+  if (const auto* limits = member_of(entry, &normproof_plugin_operation::limits)) {
+    named.limits = limits_of(*limits);
+    named.has_limits = 1;
+  }
+  return {};
+}
+
 // Reads the operations into plugin and description. Returns what is wrong, or an empty string.
 std::string read_operations(const normproof_plugin_info& info, Plugin& plugin,
                             PluginDescription& description) {
-  std::string unknown;
   for (const normproof_plugin_operation* const* each = info.operations; *each != nullptr; ++each) {
     const normproof_plugin_operation& entry = **each;
     if (entry.name == nullptr || entry.run == nullptr)
       return "an operation of its list has no name or no function";
     const auto operation = operation_from_name(entry.name);
     if (!operation) {
-      unknown += (unknown.empty() ? "" : ", ") + std::string(entry.name);
+      const std::string problem = add_named(entry, plugin, description);
+      if (!problem.empty()) return problem;
       continue;
     }
     const auto index = static_cast<std::size_t>(*operation);
@@ -272,7 +314,6 @@ std::string read_operations(const normproof_plugin_info& info, Plugin& plugin,
       description.has_limits[index] = 1;
     }
   }
-  std::snprintf(description.unknown_operations, sizeof description.unknown_operations, "%s", unknown.c_str());
   return {};
 }
 

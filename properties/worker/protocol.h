@@ -3,6 +3,7 @@
 // worker to carry out an arena's round, and comes back when it has.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -25,7 +26,13 @@ struct Message {
 
 inline constexpr std::size_t kMaximumCalls = 128;
 inline constexpr std::size_t kMaximumExtents = 8192;
-inline constexpr std::size_t kMaximumRegions = kRoles.size();
+// Tensors of a call. Those of the operations of corpus/operation.h stand by role; those of a named operation,
+// one that the worker knows by nothing but its name, in any order.
+inline constexpr std::size_t kMaximumTensors = std::max<std::size_t>(16, kRoles.size());
+inline constexpr std::size_t kMaximumRegions = kMaximumTensors;
+inline constexpr std::size_t kMaximumNumbers = 8;
+inline constexpr std::size_t kNameBytes = 48;
+inline constexpr std::size_t kMaximumNamedOperations = 32;
 inline constexpr std::size_t kMessageBytes = 512;
 inline constexpr std::size_t kPlaceBytes = 128;
 
@@ -53,12 +60,25 @@ struct Tensor {
   bool present = false;  // whether a description is passed at all
   normproof_tensor description{};
   Pointer data;
+  // Of a named operation: what it is to it, and its dtype, of corpus/dtype.h, which the description cannot
+  // always say.
+  char role[kNameBytes] = {};
+  std::int32_t dtype = -1;
+};
+
+// A number of a call of a named operation.
+struct Number {
+  char name[kNameBytes] = {};
+  float value = 0;
 };
 
 enum class PluginAnswer : std::int32_t { completed, not_taken, failed, not_a_status };
 
 struct Call {
-  std::int32_t operation = 0;  // of corpus/case.h
+  std::int32_t operation = 0;  // of corpus/case.h, or the place among the plug-in's named operations
+  std::uint8_t is_named = 0;
+  std::uint32_t numbers = 0;  // of a named operation
+  Number number[kMaximumNumbers];
   float parameters[kParameters.size()] = {};
   normproof_launch launch{};
   std::uint64_t stream = 0;   // cudaStream_t, 0 for the default stream; benchmarks and graphs name one
@@ -69,7 +89,7 @@ struct Call {
   std::uint64_t thread_order_seed = 0;
   std::uint32_t regions = 0;
   Region region[kMaximumRegions];
-  Tensor tensor[kRoles.size()];  // by role
+  Tensor tensor[kMaximumTensors];
   // The answer.
   normproof_status status = NORMPROOF_OK;  // of the kernels' C interface
   PluginAnswer plugin_answer = PluginAnswer::completed;
@@ -91,6 +111,13 @@ struct Round {
   char message[kMessageBytes] = {};
 };
 
+// An operation of a plug-in that only its name tells.
+struct NamedOperation {
+  char name[kNameBytes] = {};
+  std::uint8_t has_limits = 0;
+  CallLimits limits;
+};
+
 // What a plug-in says of itself. Bit i of a set: value i of the enumeration in corpus/case.h.
 struct PluginDescription {
   char name[64] = {};
@@ -102,7 +129,8 @@ struct PluginDescription {
   // Of each operation, and whether it declares them at all.
   CallLimits limits[kOperations.size()];
   std::uint8_t has_limits[kOperations.size()] = {};
-  char unknown_operations[128] = {};  // names of operations that this program does not know
+  std::uint32_t named_operations = 0;
+  NamedOperation named[kMaximumNamedOperations];
 };
 
 // The first thing that a worker sends, at the beginning of the memory; the arenas follow it.
@@ -121,7 +149,8 @@ inline constexpr std::size_t kArenaBytes = kDataOffset + kDataBytes;
 // So much of each arena is pinned; ordinary rounds fit.
 inline constexpr std::size_t kPinnedBytes = std::size_t{48} << 20;
 
-inline constexpr std::size_t kGreetingBytes = 4096;
+inline constexpr std::size_t kGreetingBytes = 8192;
+static_assert(sizeof(Greeting) <= kGreetingBytes);
 inline constexpr std::size_t kMemoryBytes = kGreetingBytes + kArenas * kArenaBytes;
 
 inline Round* round_of(std::byte* memory, std::size_t arena) {

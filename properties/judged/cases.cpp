@@ -46,8 +46,9 @@ class Draw {
     if (demand_.epsilon) call.epsilon = *demand_.epsilon;
     draw_shape();
     for (const TensorSpec& spec : call.operation->tensors) {
-      if (spec.direction == Direction::out || spec.name == "dresidual" || spec.extent == Extent::row)
-        continue;
+      const bool is_left_out =
+          spec.need == Need::optional && spec.extent == Extent::elements && !demand_.with_optional;
+      if (spec.direction == Direction::out || is_left_out || spec.extent == Extent::row) continue;
       if (const auto dtype = dtype_of(spec)) call.tensors[std::string(spec.name)] = tensor(spec, *dtype);
     }
     make_rotation(call);

@@ -19,6 +19,7 @@ struct CaseDemand {
   std::int64_t least_rows = 1;  // wins over max_rows
   std::int64_t max_hidden = 4096;
   std::int64_t hidden_multiple = 1;  // wins over max_hidden
+  bool with_optional = false;        // also inputs of the shape of x that may be missing, such as dresidual
   bool finite = false;               // no infinity and no NaN in the tensors
 };
 

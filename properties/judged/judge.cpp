@@ -64,6 +64,9 @@ Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& opti
   const oracle::StandardFloatEnvironment environment;
   Judgement judgement;
   judgement.not_looked_at = call.operation->not_looked_at(call);
+  if (!options.of_target)
+    judgement.not_looked_at.emplace_back(
+        "memory beside the outputs, and other calls: shapes, strides, streams");
   for (const Part& part : call.operation->parts(call, policy)) {
     const std::vector<std::int64_t> violating = violating_units(call, part, options.threads);
     const auto wrong = static_cast<std::int64_t>(violating.size());
@@ -75,7 +78,7 @@ Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& opti
       judgement.first_violations.push_back(judge->violation(unit));
     }
   }
-  if (judgement.conforms()) judgement.wrong_accepted = wrong_accepted(call, policy);
+  if (options.doubts && judgement.conforms()) judgement.wrong_accepted = wrong_accepted(call, policy);
   return judgement;
 }
 

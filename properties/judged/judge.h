@@ -37,6 +37,8 @@ struct Judgement {
 struct JudgeOptions {
   std::int64_t threads = 1;
   std::size_t listed = 8;
+  bool doubts = true;      // find wrong_accepted
+  bool of_target = false;  // who runs the calls looks at memory and at other calls
 };
 
 // The outputs must be there and fit (require_valid).

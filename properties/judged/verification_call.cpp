@@ -1,0 +1,230 @@
+#include "properties/judged/verification_call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <numeric>
+
+#include "properties/judged/cases.h"
+
+namespace normproof::judging {
+namespace {
+
+using oracle::judged::DTypeRule;
+using oracle::judged::Extent;
+using oracle::judged::JudgedOperation;
+using oracle::judged::Need;
+using oracle::judged::Place;
+using oracle::judged::Tensor;
+using Spec = oracle::judged::TensorSpec;
+
+struct Size {
+  std::int64_t rows, hidden;
+};
+// No rows; H around warps, vectors and blocks; then many rows, as grids and row loops divide them.
+constexpr std::array kSizes = {
+    Size{0, 8},    Size{1, 1},   Size{2, 2},    Size{3, 7},    Size{2, 8},    Size{3, 9},    Size{2, 15},
+    Size{2, 16},   Size{2, 17},  Size{2, 31},   Size{2, 32},   Size{2, 33},   Size{2, 63},   Size{2, 64},
+    Size{2, 65},   Size{2, 127}, Size{3, 128},  Size{2, 129},  Size{2, 255},  Size{3, 256},  Size{2, 257},
+    Size{2, 511},  Size{2, 512}, Size{2, 513},  Size{2, 768},  Size{2, 1023}, Size{2, 1024}, Size{2, 1025},
+    Size{33, 8},   Size{65, 16}, Size{129, 8},  Size{257, 8},  Size{2, 2048}, Size{1, 2049}, Size{2, 4096},
+    Size{1, 5120}, Size{513, 4}, Size{1025, 2}, Size{1, 8192}, Size{4097, 2}};
+// Beyond a grid's second dimension; of the first combination of an operation.
+constexpr Size kGreatRows = {65537, 1};
+
+std::int64_t up_to(std::int64_t limit, std::int64_t value) {
+  return limit > 0 ? std::min(limit, value) : value;
+}
+
+bool has_heads(const JudgedOperation& operation) {
+  return std::ranges::any_of(operation.tensors,
+                             [](const Spec& spec) { return spec.extent == Extent::rotation; });
+}
+
+CaseDemand demand_of(const Combination& combination, Random& random) {
+  const CallLimits& limits = combination.limits;
+  CaseDemand demand;
+  demand.operation = combination.operation;
+  demand.dtype = combination.dtype;
+  demand.weight = combination.weight;
+  if (combination.weight && random.chance(3, 4)) demand.bias = combination.weight;
+  demand.rotation = random.chance(1, 2) ? combination.dtype : DType::fp32;
+  demand.with_optional = random.chance(1, 2);
+  demand.hidden_multiple = hidden_multiple_of(limits, combination.dtype);
+  if (limits.epsilon_is_set) demand.epsilon = std::bit_cast<std::uint32_t>(limits.epsilon);
+  return demand;
+}
+
+void set_size(const Combination& combination, const Size& size, CaseDemand& demand) {
+  const CallLimits& limits = combination.limits;
+  const std::int64_t multiple = demand.hidden_multiple;
+  const std::int64_t hidden = up_to(limits.greatest_hidden, size.hidden) / multiple * multiple;
+  demand.hidden_multiple = demand.max_hidden = std::max(hidden, multiple);
+  demand.least_rows = demand.max_rows =
+      up_to(limits.greatest_rows, std::max({size.rows, limits.least_rows, std::int64_t{1}}));
+}
+
+void draw_size(const Combination& combination, Random& random, CaseDemand& demand) {
+  const CallLimits& limits = combination.limits;
+  const std::uint64_t ticket = random.below(16);
+  demand.max_rows = up_to(limits.greatest_rows, ticket == 0 ? 300 : ticket < 3 ? 40 : 8);
+  demand.max_hidden = up_to(limits.greatest_hidden, ticket == 0 ? 64 : ticket < 3 ? 512 : 8192);
+  demand.least_rows = std::max<std::int64_t>(limits.least_rows, 1);
+}
+
+DType dtype_of_output(const Call& call, const Spec& spec) {
+  if (spec.dtype == DTypeRule::activation) return call.dtype();
+  if (spec.dtype == DTypeRule::fp32 || spec.extent == Extent::row) return DType::fp32;
+  const Tensor* weight = call.find("weight");
+  return weight == nullptr ? call.dtype() : weight->dtype;
+}
+
+void ask_for_outputs(Call& call, Random& random) {
+  const bool all = random.chance(1, 2), optional = random.chance(1, 2);
+  std::vector<const Spec*> some, asked;
+  for (const Spec& spec : call.operation->tensors) {
+    if (spec.direction != Direction::out) continue;
+    if (spec.need == Need::some_output) some.push_back(&spec);
+    if (spec.need == Need::always || (spec.need == Need::optional && optional) ||
+        (spec.need == Need::some_output && (all || random.chance(1, 2))))
+      asked.push_back(&spec);
+  }
+  if (asked.empty()) asked.push_back(some.at(random.below(some.size())));
+  for (const Spec* spec : asked)
+    call.tensors[std::string(spec->name)] = {dtype_of_output(call, *spec), shape_of(call, *spec), {}};
+}
+
+void draw_places(Call& call, Random& random) {
+  if (random.chance(1, 2)) return;
+  for (const Spec& spec : call.operation->tensors) {
+    const Tensor* tensor = call.find(spec.name);
+    if (tensor == nullptr) continue;
+    Place place;
+    if (!spec.in_place_of.empty() && call.has(spec.in_place_of) && random.chance(1, 4)) {
+      place.in_place = true;
+    } else {
+      if (random.chance(1, 3)) place.offset = random.between(1, 15);
+      if (spec.extent == Extent::elements && tensor->shape.size() > 1 && random.chance(1, 3))
+        place.gap = random.chance(1, 2) ? random.between(1, 9) : 8 * random.between(1, 4);
+    }
+    if (place != Place{}) call.places[std::string(spec.name)] = place;
+  }
+}
+
+std::optional<Call> finished(const Combination& combination, Call call, Random& random) {
+  call.description.clear();
+  ask_for_outputs(call, random);
+  draw_places(call, random);
+  fit_to(combination.limits, call);
+  if (!what_is_outside(combination.limits, call).empty()) return std::nullopt;
+  return call;
+}
+
+}  // namespace
+
+std::string to_string(const Combination& combination) {
+  std::string text = fmt::format("{} {}", combination.operation->name, name_of(combination.dtype));
+  if (find_tensor(*combination.operation, "weight") != nullptr)
+    text += fmt::format(", weight {}", combination.weight ? name_of(*combination.weight) : "none");
+  return text;
+}
+
+std::vector<Combination> combinations_of(const JudgedTarget& target, const JudgedOperation* operation,
+                                         std::optional<DType> dtype) {
+  std::vector<Combination> combinations;
+  const JudgedTakes takes = target.judged_takes();
+  for (const JudgedOperation* each : target.judged_operations()) {
+    if (operation != nullptr && each != operation) continue;
+    const CallLimits limits = target.judged_limits(*each);
+    const Spec* weight = find_tensor(*each, "weight");
+    for (const DType x : takes.dtypes) {
+      if (dtype && x != *dtype) continue;
+      if (weight == nullptr || (takes.no_weight && weight->need == Need::optional))
+        combinations.push_back({each, x, {}, limits});
+      if (weight == nullptr) continue;
+      if (takes.same_weight) combinations.push_back({each, x, x, limits});
+      if (takes.fp32_weight && !(takes.same_weight && x == DType::fp32))
+        combinations.push_back({each, x, DType::fp32, limits});
+    }
+  }
+  return combinations;
+}
+
+std::int64_t chosen_sizes() { return static_cast<std::int64_t>(kSizes.size()) + 1; }
+
+std::optional<Call> verification_call(const Combination& combination, std::uint64_t seed,
+                                      std::int64_t index) {
+  Random random = Random(seed).split(static_cast<std::uint64_t>(index)).split(1);
+  CaseDemand demand = demand_of(combination, random);
+  const bool chosen = index < chosen_sizes();
+  const auto place = static_cast<std::size_t>(index);
+  const Size size = !chosen ? Size{} : place < kSizes.size() ? kSizes[place] : kGreatRows;
+  if (chosen) {
+    // A head is short, and a token has several.
+    set_size(combination, has_heads(*combination.operation) ? Size{size.rows > 8 ? size.rows / 4 : size.rows, size.hidden} : size,
+             demand);
+  } else {
+    draw_size(combination, random, demand);
+  }
+  Call call = random_call(demand, seed, index);
+  if (chosen && size.rows == 0 && combination.limits.least_rows == 0) call = slice_of_rows(call, {});
+  call.name = fmt::format("call-{}", index);
+  return finished(combination, std::move(call), random);
+}
+
+std::optional<Call> telling_call(const Combination& combination, std::uint64_t seed) {
+  constexpr Size kTelling = {16, 64};
+  Random random = Random(seed).split(2);
+  CaseDemand demand = demand_of(combination, random);
+  set_size(combination, kTelling, demand);
+  demand.finite = true;
+  return finished(combination, random_call(demand, seed, 0), random);
+}
+
+Call asking_like(Call inputs, const Call& like) {
+  for (const Spec& spec : like.operation->tensors) {
+    const Tensor* tensor = like.find(spec.name);
+    if (spec.direction != Direction::out || tensor == nullptr) continue;
+    inputs.tensors[std::string(spec.name)] = {tensor->dtype, shape_of(inputs, spec), {}};
+  }
+  return inputs;
+}
+
+Call asking_for_all(Call inputs) {
+  for (const Spec& spec : inputs.operation->tensors)
+    if (spec.direction == Direction::out)
+      inputs.tensors[std::string(spec.name)] = {dtype_of_output(inputs, spec), shape_of(inputs, spec), {}};
+  return inputs;
+}
+
+Call without_contents(Call call) {
+  for (const Spec& spec : call.operation->tensors) {
+    const auto found = call.tensors.find(spec.name);
+    if (spec.direction != Direction::out || found == call.tensors.end()) continue;
+    Tensor& tensor = found->second;
+    tensor.bytes.assign(static_cast<std::size_t>(tensor.elements()) * size_of(tensor.dtype), kCanary);
+  }
+  return call;
+}
+
+std::optional<Call> row_alone(const Call& call, std::int64_t row) {
+  const std::array<std::int64_t, 1> rows = {row};
+  Call like = call;
+  for (const Spec& spec : call.operation->tensors)
+    if (spec.direction == Direction::out && spec.extent == Extent::hidden)
+      like.tensors.erase(std::string(spec.name));
+  if (!like.has_outputs()) return std::nullopt;
+  return asking_like(slice_of_rows(without_outputs(call), rows), like);
+}
+
+Call lying_elsewhere(const Combination& combination, Call call, Random& random) {
+  const bool as_usual = !call.places.empty();
+  call.places.clear();
+  for (int tries = 0; tries < 8 && !as_usual && call.places.empty(); ++tries) draw_places(call, random);
+  fit_to(combination.limits, call);
+  return call;
+}
+
+}  // namespace normproof::judging

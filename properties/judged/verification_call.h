@@ -1,0 +1,47 @@
+// Calls of judged operations that a run of verify makes on a target, within what the target takes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "properties/judged/judge.h"
+#include "properties/run/judged_target.h"
+
+namespace normproof::judging {
+
+// What a run must reach: an operation with an activation dtype and a weight.
+struct Combination {
+  const oracle::judged::JudgedOperation* operation = nullptr;
+  DType dtype = DType::bf16;
+  std::optional<DType> weight;
+  CallLimits limits = {};
+};
+std::string to_string(const Combination& combination);
+
+// Of all that the target takes, or of one operation or dtype.
+std::vector<Combination> combinations_of(const JudgedTarget& target,
+                                         const oracle::judged::JudgedOperation* operation = nullptr,
+                                         std::optional<DType> dtype = {});
+
+// Call `index` of a seed: first one of each size where kernels change how they work, then random ones. With
+// the outputs that are asked for, and places in memory. Nothing where no such call lies inside the limits.
+std::optional<Call> verification_call(const Combination& combination, std::uint64_t seed, std::int64_t index);
+// Of these calls so many are of chosen sizes.
+std::int64_t chosen_sizes();
+// An ordinary call with as many rows and columns as tell policies apart.
+std::optional<Call> telling_call(const Combination& combination, std::uint64_t seed);
+
+// The call with outputs asked for: those of `like`; all that the operation has.
+Call asking_like(Call inputs, const Call& like);
+Call asking_for_all(Call inputs);
+// The call with outputs that hold what lies there before a run.
+Call without_contents(Call call);
+// A row, or token, of the call as a call of its own, with the outputs that do not sum over rows; nothing
+// where there are none.
+std::optional<Call> row_alone(const Call& call, std::int64_t row);
+// The same call with its tensors elsewhere, as usual or not, within the limits.
+Call lying_elsewhere(const Combination& combination, Call call, Random& random);
+
+}  // namespace normproof::judging

@@ -23,12 +23,13 @@ struct Cause {
 };
 
 struct Finding {
-  Case test_case;                    // shrunk
-  std::string found_by;              // "corpus seeds/B1.json", "property bitwise-equality", "random case 17"
-  std::string message;               // what is wrong, with the certificate
-  std::filesystem::path file;        // the JSON; empty where it could not be written
-  std::optional<Outputs> outputs{};  // of the target on the stored case, those that were judged
-  std::filesystem::path sequence{};  // the calls that show it, where the case alone does not
+  Case test_case;                     // shrunk
+  std::string found_by;               // "corpus seeds/B1.json", "property bitwise-equality", "random case 17"
+  std::string message;                // what is wrong, with the certificate
+  std::filesystem::path file;         // the JSON; empty where it could not be written
+  std::optional<Outputs> outputs{};   // of the target on the stored case, those that were judged
+  std::filesystem::path call_file{};  // of a judged operation: its call, in place of a case
+  std::filesystem::path sequence{};   // the calls that show it, where the case alone does not
   // Where the case alone shows the violation: of the cases that were found, and of the shrunk one, whose
   // operation may be a simpler one.
   std::vector<Cause> causes{};

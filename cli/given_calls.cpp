@@ -172,12 +172,20 @@ CLI::Validator is_run_by_targets() {
   const auto objection = [member](std::string& name) -> std::string {
     if (oracle::judged::find_judged_operation(name) == nullptr) return member(name);
     return fmt::format(
-        "no target runs {}: it is judged where outputs are given, by `normproof check DUMP` and `identify "
-        "DUMP`, and "
-        "in Python by check, identify and testing.assert_conforms",
+        "this command does not know {}: it is judged where a plug-in runs it, by `normproof verify` and "
+        "`replay`, or where outputs are given, by `check DUMP` and `identify DUMP`, and in Python by check, "
+        "identify and testing.assert_conforms",
         name);
   };
   return CLI::Validator(objection, member.get_description());
+}
+
+CLI::Validator is_run_by_plugins() {
+  std::vector<std::string> names;
+  for (const Operation operation : kOperations) names.emplace_back(name_of(operation));
+  for (const oracle::judged::JudgedOperation* operation : oracle::judged::judged_operations())
+    names.emplace_back(operation->name);
+  return CLI::IsMember(names);
 }
 
 }  // namespace normproof

@@ -1,5 +1,4 @@
-// Files of operations that are judged where outputs are given and that no target runs: for `check` and
-// `identify`.
+// Files of judged operations, for which there are no kernels of ours: for `check` and `identify`.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -32,7 +31,9 @@ GivenCallReport check_given_call(const std::string& file, const JudgingOptions& 
 GivenCallReport identify_given_call(const std::string& file, const JudgingOptions& options,
                                     std::int64_t rows);
 
-// Names an operation that a target runs; says of the others which commands take them.
+// Names an operation that our own kernels have; says of the others which commands take them.
 CLI::Validator is_run_by_targets();
+// Names any operation: a plug-in may have it.
+CLI::Validator is_run_by_plugins();
 
 }  // namespace normproof

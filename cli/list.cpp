@@ -16,7 +16,9 @@ namespace {
 int list() {
   fmt::print("operations\n");
   for (const Operation operation : kOperations) fmt::print("  {}\n", name_of(operation));
-  fmt::print("operations judged from given outputs (check, identify, Python); no target runs them\n");
+  fmt::print(
+      "operations judged from given outputs (check, identify, Python) and of plug-ins (verify, replay); there "
+      "are no kernels of ours\n");
   for (const auto* operation : oracle::judged::judged_operations())
     fmt::print("  {:<48} {}\n", operation->name, operation->sentence);
   fmt::print("activation dtypes (weights: the same, fp32, or none)\n");

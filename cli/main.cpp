@@ -15,6 +15,7 @@
 #include "cli/console.h"
 #include "cli/exit_codes.h"
 #include "cli/help.h"
+#include "cli/judged_calls.h"
 #include "cli/option_values.h"
 #include "cli/output_options.h"
 #include "cli/resources.h"
@@ -190,8 +191,8 @@ void add_judge_options(CLI::App& command, JudgeOptions& options) {
       ->capture_default_str();
   command.add_option(
       "--policy", options.policy,
-      "Rounding policy to judge by, for instance weight=fp32; `normproof list` names them; default: "
-      "native");
+      "Rounding policy to judge by, for instance weight=fp32; `normproof list` names them; for a plug-in with "
+      "several kinds of operations also OPERATION:POLICY, ';' between them; default: native");
 }
 
 void add_order_option(CLI::App& command, std::string& order) {
@@ -217,9 +218,10 @@ std::shared_ptr<const oracle::Orders> orders_for(const std::string& file, const 
 std::unique_ptr<Target> judged(std::unique_ptr<Target> target, const JudgeOptions& options) {
   Judging judging = target->judging();
   if (options.judge != "auto") judging.canonical = options.judge == "canonical";
-  if (!options.policy.empty()) {
+  // What is about judged operations alone is read where they are judged.
+  if (const std::string policy = policies_from(options.policy, *target).of_cases; !policy.empty()) {
     try {
-      judging.policy = oracle::parse_policy(options.policy);
+      judging.policy = oracle::parse_policy(policy);
     } catch (const std::invalid_argument& error) {
       throw UsageError(fmt::format("--policy: {}", error.what()));
     }

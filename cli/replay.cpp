@@ -11,6 +11,8 @@
 #include "cli/commands.h"
 #include "cli/crash_report.h"
 #include "cli/exit_codes.h"
+#include "cli/given_calls.h"
+#include "cli/judged_calls.h"
 #include "cli/output_files.h"
 #include "cli/result_json.h"
 #include "corpus/atomic_file.h"
@@ -20,6 +22,7 @@
 #include "corpus/sequence.h"
 #include "fuzz/campaign/repro_script.h"
 #include "oracle/canonical_judge.h"
+#include "oracle/judged/call_files.h"
 #include "properties/check.h"
 #include "properties/run/evaluate.h"
 #include "properties/sequence_run.h"
@@ -126,7 +129,33 @@ class Replay {
     }
   }
 
+  // Of a judged operation.
+  void one_call(const std::filesystem::path& file) {
+    if (!options_.repro.empty())
+      throw UsageError(
+          fmt::format("--repro: takes a case, got a call of a judged operation: {}", file.string()));
+    if (replayed_ > 0 && writes_outputs())
+      throw UsageError(fmt::format("--dump: takes one case, got more: {}", options_.dump));
+    ReplayedCall call;
+    try {
+      call = replay_call(file.string(), *target_, options_.judge);
+    } catch (const CaseError& error) {
+      not_read(file.string(), error);
+      return;
+    }
+    ++replayed_;
+    violations_ += call.outcome == "violates" ? 1 : 0;
+    not_taken_ += call.outcome == "not taken" ? 1 : 0;
+    note(file.string(), call.outcome, call.message);
+    if (call.outcome == "violates" || !options_.quiet) fmt::print("{}: {}", file.string(), call.text);
+    first_call_ = std::move(call);
+  }
+
   void one_case(const std::filesystem::path& file) {
+    if (is_given_call(file.string(), {})) {
+      one_call(file);
+      return;
+    }
     Case test_case;
     try {
       test_case = read_case(file);
@@ -190,14 +219,23 @@ class Replay {
     return exit_code_after_writing(
         exit_code,
         {written,
-         {options_.dump, [&] { write_outputs(options_.dump, first_.first, first_.second); }},
+         {options_.dump, [&] { write_first_outputs(); }},
          {options_.repro, [&] { write_repro(options_.repro, first_.first, first_.second, *target_); }}});
+  }
+
+  void write_first_outputs() const {
+    if (!first_call_) return write_outputs(options_.dump, first_.first, first_.second);
+    if (!first_call_->with_outputs)
+      throw UsageError(
+          fmt::format("--dump {}: the target gave no outputs: {}", options_.dump, first_call_->message));
+    write_call_dump(options_.dump, *first_call_->with_outputs, std::nullopt);
   }
 
   const ReplayOptions& options_;
   std::unique_ptr<Target> target_;
   int violations_ = 0, unreadable_ = 0, replayed_ = 0, not_taken_ = 0, by_order_ = 0;
   std::pair<Case, Evaluation> first_;  // what --dump and --repro write
+  std::optional<ReplayedCall> first_call_;
   ResultJson result_ = result_document("replay");
 };
 

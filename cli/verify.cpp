@@ -42,7 +42,8 @@ SarifLog sarif_log_of(const VerifyOptions& options, const VerifyResult& result) 
   SarifLog log;
   log.exit_code = exit_code_of(result);
   for (const Finding& finding : result.findings) {
-    const bool has_case = !finding.file.empty();
+    const std::filesystem::path& repro = finding.call_file.empty() ? finding.file : finding.call_file;
+    const bool has_case = !repro.empty();
     log.results.push_back(
         {rule_of(finding),
          fmt::format("target {}, found by {}{}: {}", options.target, finding.found_by,
@@ -51,7 +52,7 @@ SarifLog sarif_log_of(const VerifyOptions& options, const VerifyResult& result) 
                          : fmt::format(" and {} more of the same cause", finding.also_found_by.size()),
                      finding.message),
          finding.known ? options.baseline
-         : has_case    ? finding.file.string()
+         : has_case    ? repro.string()
                        : options.findings,
          !result.baseline ? ""
          : finding.known  ? "unchanged"
@@ -80,6 +81,8 @@ int run(CommandOptions& options) {
   VerifyOptions& verify_options = options.verify;
   verify_options.seed = options.seed ? *options.seed : fresh_seed();
   if (!options.operation.empty()) verify_options.operation = operation_from_name(options.operation);
+  if (!options.operation.empty() && !verify_options.operation)
+    verify_options.judged_operation = options.operation;
   if (!options.dtype.empty()) verify_options.dtype = dtype_from_name(options.dtype);
   const Shard& shard = verify_options.shard;
   if (!options.write_baseline.empty()) {
@@ -168,7 +171,7 @@ Action add_verify(CLI::App& command) {
       ->check(CLI::PositiveNumber);
   add_shard_option(command, verify_options.shard);
   command.add_option("--seed", options->seed, "Seed of every random choice (default: a fresh one, printed)");
-  command.add_option("--op", options->operation, "Only this operation")->check(is_run_by_targets());
+  command.add_option("--op", options->operation, "Only this operation")->check(is_run_by_plugins());
   command.add_option("--dtype", options->dtype, "Only this activation dtype")
       ->check(CLI::IsMember(names(kActivationDTypes)));
   command.add_option("--corpus", verify_options.corpus, "Folder of case files")->capture_default_str();

@@ -73,6 +73,7 @@ nlohmann::ordered_json what_is_run(const VerifyOptions& options, const VerifyRes
   if (options.cases) run["cases"] = *options.cases;
   if (options.property_cases) run["property_cases"] = *options.property_cases;
   if (options.operation) run["operation"] = name_of(*options.operation);
+  if (!options.judged_operation.empty()) run["judged_operation"] = options.judged_operation;
   if (options.dtype) run["dtype"] = name_of(*options.dtype);
   if (options.witness) run["witness"] = *options.witness;
   for (const Promise promise : options.demands) run["demand"].push_back(name_of(promise));
@@ -103,6 +104,7 @@ nlohmann::ordered_json findings_json(const VerifyResult& result) {
                     {"count", finding.count()},
                     {"also_found_by", finding.also_found_by}});
     if (result.baseline) rows.back()["known"] = finding.known;
+    if (!finding.call_file.empty()) rows.back()["call_file"] = finding.call_file.string();
     // The repro itself, for who has only this file.
     if (!finding.file.empty()) {
       rows.back()["case"] = nlohmann::ordered_json::parse(case_to_json(finding.test_case));
@@ -132,6 +134,7 @@ std::string to_json_text(const VerifyOptions& options, const VerifyResult& resul
   document["seconds"] = result.seconds;
   document["exit_code"] = exit_code_of(result);
   document["total"] = to_json(result.tally.total());
+  document["combinations"] = nlohmann::ordered_json::array();
   const auto& wanted = result.combinations;
   for (const Combination& combination : wanted) {
     document["combinations"].push_back(to_json(combination, result.tally.of(combination)));
@@ -149,6 +152,7 @@ std::string to_json_text(const VerifyOptions& options, const VerifyResult& resul
     combination.path = KernelPath::automatic;
     add_other(combination);
   }
+  if (!result.judged.combinations.empty()) document["judged"] = judged_json(result.judged);
   document["sizes"] = to_json(result.tally.sizes());
   if (!result.checks.empty()) document["checks"] = checks_json(result);
   document["stopped_early"] = result.stopped_early;

@@ -28,6 +28,7 @@ VerifyOptions options_from(const ResultFields& run) {
   if (run.has("property_cases"))
     options.property_cases = static_cast<int>(run.count("property_cases", 1, INT32_MAX));
   if (run.has("operation")) options.operation = run.named("operation", operation_from_name);
+  if (run.has("judged_operation")) options.judged_operation = run.text("judged_operation");
   if (run.has("dtype")) options.dtype = run.named("dtype", dtype_from_name);
   if (run.has("witness")) options.witness = run.flag("witness");
   if (run.has("demand")) {
@@ -90,7 +91,8 @@ Counts counts_from(const ResultFields& row) {
 std::vector<Combination> combinations_from(const ResultFields& part) {
   std::vector<Combination> combinations;
   for (const ResultFields& row : part.rows("combinations")) combinations.push_back(combination_from(row));
-  if (combinations.empty()) part.refuse("combinations", "must name what the target has to reach");
+  if (combinations.empty() && !part.has("judged"))
+    part.refuse("combinations", "must name what the target has to reach");
   return combinations;
 }
 
@@ -144,10 +146,10 @@ SizesReached sizes_from(const ResultFields& part) {
 Check check_from(const ResultFields& row) {
   Check check{row.text("group"),  row.text("name"),       row.flag("passed"),
               row.count("cases"), row.seconds("seconds"), row.text("message")};
-  constexpr std::array<std::string_view, 6> kGroups = {"corpus", "property", "order",
-                                                       "sizes",  "random",   "promise"};
+  constexpr std::array<std::string_view, 7> kGroups = {"corpus", "property", "order", "sizes",
+                                                       "random", "promise",  "judged"};
   if (std::ranges::find(kGroups, check.group) == kGroups.end())
-    row.refuse("group", "must be corpus, property, order, sizes, random or promise");
+    row.refuse("group", "must be corpus, property, order, sizes, random, promise or judged");
   if (row.has("skipped")) check.skipped = row.text("skipped");
   if (row.has("known")) check.known = row.flag("known");
   return check;
@@ -175,6 +177,7 @@ void add_finding(std::vector<Finding>& findings, const ResultFields& row) {
   finding.found_by = row.text("found_by");
   finding.message = row.text("message");
   finding.file = row.text("file");
+  if (row.has("call_file")) finding.call_file = row.text("call_file");
   if (row.has("known")) finding.known = row.flag("known");
   finding.also_found_by = row.texts("also_found_by");
   if (row.count("count") != finding.count())
@@ -188,7 +191,9 @@ void add_finding(std::vector<Finding>& findings, const ResultFields& row) {
   }
   if (!finding.file.empty() && !row.has("case")) row.refuse("the case of its file is missing");
   const auto key = [](const Finding& each) {
-    return each.file.empty() ? each.message : each.file.filename().string();
+    return !each.call_file.empty() ? each.call_file.filename().string()
+           : each.file.empty()     ? each.message
+                                   : each.file.filename().string();
   };
   const auto same = std::ranges::find_if(findings, [&](const Finding& other) {
     return key(other) == key(finding) && other.known == finding.known;
@@ -287,6 +292,7 @@ void add_what_it_says_itself(VerifyResult& all, const ResultPart& part, std::int
 void add(VerifyResult& all, const ResultPart& part) {
   const ResultFields fields = part.fields();
   add_counts(all.tally, fields);
+  if (fields.has("judged")) add_judged(all.judged, fields.fields("judged"));
   all.tally.add(sizes_from(fields));
   const bool found_before = found_new(all);
   std::vector<std::string> failed;
@@ -359,8 +365,9 @@ Merged merge_verify(const std::vector<ResultPart>& parts) {
     for (const Promise promise : kPromises)
       if (promise != Promise::graph_replay) result.promises[static_cast<std::size_t>(promise)] = {};
   }
-  conclude_promises(options, result);
+  if (!result.combinations.empty()) conclude_promises(options, result);
   conclude_coverage(result);
+  if (!found_new(result)) conclude_judged_coverage(result);
   Merged merged;
   merged.exit_code = exit_code_of(result);
   for (const Finding& finding : result.findings) {
@@ -371,7 +378,8 @@ Merged merge_verify(const std::vector<ResultPart>& parts) {
     }
     merged.text += fmt::format("VIOLATION found by {}\n{}{}", finding.found_by, finding.message,
                                finding.message.ends_with('\n') ? "" : "\n");
-    if (!finding.file.empty()) merged.text += fmt::format("  repro:   {}\n", finding.file.string());
+    const auto& repro = finding.call_file.empty() ? finding.file : finding.call_file;
+    if (!repro.empty()) merged.text += fmt::format("  repro:   {}\n", repro.string());
   }
   merged.text += to_text(options, result);
   merged.json = to_json_text(options, result);

@@ -14,25 +14,16 @@
 #include "corpus/atomic_file.h"
 #include "properties/report/html.h"
 #include "properties/run/plugin_target.h"
+#include "properties/run/report_text.h"
 #include "properties/run/violation_identity.h"
 
 namespace normproof {
 namespace {
 
-// Thousands apart: 12 345 678.
-std::string grouped(std::int64_t number) {
-  std::string digits = std::to_string(number);
-  for (std::size_t position = digits.size(); position > 3;) {
-    position -= 3;
-    digits.insert(position, " ");
-  }
-  return digits;
-}
-
 std::string table_line(std::string_view operation, std::string_view dtype, const Counts& counts) {
   return fmt::format("{:<36} {:<5} {:>10} {:>11} {:>14} {:>13} {:>11}\n", operation, dtype,
-                     grouped(counts.cases), grouped(counts.rows), grouped(counts.elements),
-                     grouped(counts.special_rows), grouped(counts.mismatches));
+                     with_spaces(counts.cases), with_spaces(counts.rows), with_spaces(counts.elements),
+                     with_spaces(counts.special_rows), with_spaces(counts.mismatches));
 }
 
 std::int64_t count_of(const VerifyResult& result, std::string_view group) {
@@ -116,6 +107,25 @@ std::string baseline_text(const VerifyResult& result) {
                             left > 0 ? fmt::format("; not looked for: {}", left) : "");
 }
 
+// What is said of the operations of cases; nothing where the target has none.
+std::string cases_text(const VerifyResult& result) {
+  const std::size_t wanted = result.combinations.size();
+  if (wanted == 0) return fmt::format("{:.1f} s\n", result.seconds);
+  const Counts total = result.tally.total();
+  const std::size_t reached = wanted - result.tally.uncovered(result.combinations).size();
+  const bool of_paths = result.combinations.front().path != KernelPath::automatic;
+  std::string text =
+      fmt::format("{} corpus cases, {} properties, {} of {} combinations of operation, dtype, {}, {:.1f} s\n",
+                  count_of(result, "corpus"), count_of(result, "property"), reached, wanted,
+                  of_paths ? "weight and path" : "and weight that the target takes", result.seconds);
+  text += fmt::format("{} of {} sizes (bands of rows x bands of H); not among them: {}\n",
+                      result.tally.sizes().count(), SizesReached::wanted_count(), sizes_left_out());
+  if (total.not_taken > 0)
+    text += fmt::format("not taken by the target: {} case{}\n", with_spaces(total.not_taken),
+                        total.not_taken == 1 ? "" : "s");
+  return text + promises_text(result.promises);
+}
+
 // The last line of a run that ends with 0.
 std::string conforms_text(const VerifyOptions& options, const VerifyResult& result) {
   const std::string but = result.known_violations == 0
@@ -128,6 +138,11 @@ std::string conforms_text(const VerifyOptions& options, const VerifyResult& resu
   const std::string policy = oracle::to_string(result.judging.policy);
   const std::string_view other = but.empty() ? "" : "other ";
   std::string text = fmt::format("target {} conforms{}: ", options.target, but);
+  if (result.combinations.empty())
+    return text + fmt::format(
+                      "in every {}call, statistics or sums that an honest evaluation can arrive at "
+                      "explain every output bit (seed {})\n",
+                      other, options.seed);
   text += result.judging.canonical
               ? fmt::format("every {}output bit is what the contract says", other)
               : fmt::format(
@@ -135,6 +150,8 @@ std::string conforms_text(const VerifyOptions& options, const VerifyResult& resu
                     "output bit",
                     other);
   text += fmt::format("{} (seed {})\n", policy == "native" ? "" : " by policy " + policy, options.seed);
+  if (!result.judged.combinations.empty())
+    text += "so do, of judged operations, statistics and sums that an honest evaluation can arrive at\n";
   if (names_a_plugin(options.target) && result.orders.empty())
     text += "any order of summation was admitted; --order auto certifies the target's own and judges by it\n";
   return text;
@@ -165,21 +182,12 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
       if (counts.cases > 0) text += table_line(name_of(operation), name_of(dtype), counts);
     }
   }
-  const Counts total = result.tally.total();
-  text += table_line("total", "", total);
-  const std::size_t wanted = result.combinations.size();
-  const std::size_t reached = wanted - result.tally.uncovered(result.combinations).size();
-  const bool of_paths = result.combinations.front().path != KernelPath::automatic;
-  text +=
-      fmt::format("{} corpus cases, {} properties, {} of {} combinations of operation, dtype, {}, {:.1f} s\n",
-                  count_of(result, "corpus"), count_of(result, "property"), reached, wanted,
-                  of_paths ? "weight and path" : "and weight that the target takes", result.seconds);
-  text += fmt::format("{} of {} sizes (bands of rows x bands of H); not among them: {}\n",
-                      result.tally.sizes().count(), SizesReached::wanted_count(), sizes_left_out());
-  if (total.not_taken > 0)
-    text += fmt::format("not taken by the target: {} case{}\n", grouped(total.not_taken),
-                        total.not_taken == 1 ? "" : "s");
-  text += promises_text(result.promises);
+  text += judged_table_text(result.judged);
+  Counts all = result.tally.total();
+  all += result.judged.total();
+  text += table_line("total", "", all);
+  text += cases_text(result);
+  text += judged_text(result.judged);
   text += result.closing_words;
   for (const std::string& reason : result.unchecked) text += fmt::format("NOT CHECKED: {}\n", reason);
   if (found_new(result))
@@ -188,7 +196,8 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   for (const Combination& combination : result.uncovered) {
     text += fmt::format("NOT REACHED: {}\n", to_string(combination));
   }
-  if (options.shard.is_whole()) text += missing_sizes_text(result.tally.sizes());
+  if (options.shard.is_whole() && !result.combinations.empty())
+    text += missing_sizes_text(result.tally.sizes());
   text += baseline_text(result);
   if (exit_code_of(result) == kAllGood) text += conforms_text(options, result);
   return text;
@@ -247,6 +256,14 @@ void conclude_coverage(VerifyResult& result) {
     if (ends_in_violations) result.hidden.push_back(combination);
     return ends_in_violations;
   });
+}
+
+void conclude_judged_coverage(VerifyResult& result) {
+  for (const JudgedCombination& each : result.judged.combinations) {
+    if (each.counts.cases > 0) continue;
+    result.unchecked.push_back(fmt::format("no call of {} was judged{}", to_string(each),
+                                           each.counts.not_taken > 0 ? ": the target took none" : ""));
+  }
 }
 
 int exit_code_of(const VerifyResult& result) {

@@ -12,6 +12,7 @@
 #include "cli/progress.h"
 #include "cli/stop_signals.h"
 #include "cli/verify_demands.h"
+#include "cli/verify_judged.h"
 #include "cli/verify_orders.h"
 #include "cli/verify_stage.h"
 #include "cli/verify_violations.h"
@@ -41,17 +42,23 @@ constexpr double kSizesUntil = 0.85;
 class Verification {
  public:
   explicit Verification(const VerifyOptions& options)
-      : options_(options),
-        target_(judged(recorded(make_target(options.target)), options.judge)),
-        combinations_(combinations_of(*target_, options.operation, options.dtype)) {
+      : options_(options), target_(judged(recorded(make_target(options.target)), options.judge)) {
+    if (options.judged_operation.empty())
+      combinations_ = combinations_of(*target_, options.operation, options.dtype);
+    if (JudgedTarget* of_judged = target_->judged_target(); of_judged != nullptr && !options.operation) {
+      policies_ = policies_from(options.judge.policy, *target_).judged;
+      const auto* only = oracle::judged::find_judged_operation(options.judged_operation);
+      judged_combinations_ = judging::combinations_of(*of_judged, only, options.dtype);
+    }
     if (!options.baseline.empty()) {
       const Judging judging = target_->judging();
       result_.baseline =
           read_baseline(options.baseline, {judging.canonical, oracle::to_string(judging.policy)});
     }
-    if (combinations_.empty()) {
+    share_time();
+    if (combinations_.empty() && judged_combinations_.empty()) {
       throw TargetError(fmt::format("target {} takes {}", options.target,
-                                    options.operation || options.dtype
+                                    options.operation || options.dtype || !options.judged_operation.empty()
                                         ? "none of the calls selected by --op and --dtype"
                                         : "no operation with any dtype"));
     }
@@ -60,6 +67,9 @@ class Verification {
   VerifyResult run();
 
  private:
+  void share_time();
+  void verify_cases();
+  void verify_judged_calls();
   void replay_corpus();
   void check_properties();
   void judge_known_orders();
@@ -76,10 +86,13 @@ class Verification {
            (!options_.dtype || test_case.dtype == *options_.dtype);
   }
 
-  const VerifyOptions& options_;
+  VerifyOptions options_;  // `seconds`: until when the stage that runs may go on
+  double seconds_of_all_ = 0;
   const RecordedTarget* recorder_ = nullptr;  // of a foreign target
   std::unique_ptr<Target> target_;
   std::vector<Combination> combinations_;
+  JudgedPolicies policies_;
+  std::vector<judging::Combination> judged_combinations_;
   RunClock clock_;
   Progress progress_;
   VerifyResult result_;
@@ -87,8 +100,24 @@ class Verification {
   const StageContext stage_context_{options_, *target_, clock_, progress_, violations_, result_};
 };
 
-VerifyResult Verification::run() {
-  report_crashes(options_.findings, options_.target);
+// Each operation of the target gets the same.
+void Verification::share_time() {
+  seconds_of_all_ = options_.seconds;
+  std::vector<std::string_view> operations;
+  std::int64_t of_cases = 0;
+  const auto add = [&](std::string_view name) {
+    const bool is_new = std::ranges::find(operations, name) == operations.end();
+    if (is_new) operations.push_back(name);
+    return is_new;
+  };
+  for (const Combination& each : combinations_) of_cases += add(name_of(each.operation)) ? 1 : 0;
+  for (const judging::Combination& each : judged_combinations_) add(each.operation->name);
+  if (operations.empty()) return;
+  options_.seconds *= static_cast<double>(of_cases) / static_cast<double>(operations.size());
+}
+
+void Verification::verify_cases() {
+  if (combinations_.empty()) return;
   replay_corpus();
   if (!stop()) observe_promises();
   if (!stop()) check_properties();
@@ -96,6 +125,24 @@ VerifyResult Verification::run() {
   if (!stop()) judge_sizes();
   if (!stop()) judge_random_cases();
   if (!stop() && result_.baseline) try_unseen_entries();
+}
+
+void Verification::verify_judged_calls() {
+  if (judged_combinations_.empty()) return;
+  if (stop()) {
+    if (!stop_is_requested())
+      result_.unchecked.emplace_back("judged operations: the run stopped at a violation before them");
+    return;
+  }
+  options_.seconds = seconds_of_all_;
+  verify_judged(
+      {options_, *target_, policies_, judged_combinations_, clock_, progress_, violations_, result_});
+}
+
+VerifyResult Verification::run() {
+  report_crashes(options_.findings, options_.target);
+  verify_cases();
+  verify_judged_calls();
   progress_.clear();
   result_.combinations = combinations_;
   // What one shard does not reach, or the target does not take of it, another may.
@@ -106,9 +153,9 @@ VerifyResult Verification::run() {
       result_.unchecked.push_back(fmt::format("the target took none of {} cases", total.not_taken));
   }
   result_.judging = target_->judging();
-  if (!target_->replays_graphs())
+  if (!target_->replays_graphs() || combinations_.empty())
     result_.promises[static_cast<std::size_t>(Promise::graph_replay)].message = kNoGraphs;
-  conclude_promises(options_, result_);
+  if (!combinations_.empty()) conclude_promises(options_, result_);
   result_.seconds = clock_.seconds();
   if (stop_is_requested()) note_stop();
   result_.closing_words = target_->closing_words();

@@ -9,6 +9,7 @@
 #include "cli/baseline.h"
 #include "cli/commands.h"
 #include "cli/finding.h"
+#include "cli/judged_result.h"
 #include "corpus/case.h"
 #include "corpus/shard.h"
 #include "properties/demands.h"
@@ -27,6 +28,7 @@ struct VerifyOptions {
   std::uint64_t seed = 0;
   Shard shard;
   std::optional<Operation> operation;
+  std::string judged_operation;  // only this one, in place of `operation`; empty: all
   std::optional<DType> dtype;
   std::string corpus;
   std::string findings = "findings";  // folder for the repros
@@ -42,7 +44,7 @@ struct VerifyOptions {
 
 // One line of the reports: a corpus case, a property, or the random cases of one operation and dtype.
 struct Check {
-  std::string group;  // "corpus", "promise", "property", "order", "sizes", "random"
+  std::string group;  // "corpus", "promise", "property", "order", "sizes", "random", "judged"
   std::string name;
   bool passed = true;
   std::int64_t cases = 0;
@@ -61,6 +63,7 @@ struct Learnt {
 
 struct VerifyResult {
   Tally tally;
+  JudgedResult judged;  // of a target that has judged operations
   std::vector<Check> checks;
   std::vector<Finding> findings;
   std::int64_t violations = 0;  // corpus cases, properties and random cases; not all need be among `findings`
@@ -103,6 +106,8 @@ void write_junit(const std::string& path, const VerifyOptions& options, const Ve
 bool found_new(const VerifyResult& result);
 // Fills in `uncovered` and `hidden`.
 void conclude_coverage(VerifyResult& result);
+// Adds the combinations of judged operations that no call has reached to what is unchecked.
+void conclude_judged_coverage(VerifyResult& result);
 // kAllGood, kViolationFound where one was found that is not known, kCouldNotRun where something was left
 // unchecked, or that of a signal that stopped the run before a violation was found.
 int exit_code_of(const VerifyResult& result);

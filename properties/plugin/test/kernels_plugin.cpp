@@ -145,7 +145,7 @@ normproof_plugin_operation entry(const char* name, int32_t (*run)(const normproo
 }
 const normproof_plugin_operation kEntries[] = {
     entry("rms_norm", &rms_norm, has_limits(nullptr) ? &kLimits : nullptr),
-    entry("layer_norm", &rms_norm),  // of a later program
+    entry("weight_norm", &rms_norm),  // of a later program
     entry("fused_add_rms_norm", &fused_add_rms_norm),
     entry("rms_norm_static_fp8_quant", &rms_norm_static_fp8_quant),
     entry("fused_add_rms_norm_static_fp8_quant", &fused_add_rms_norm_static_fp8_quant),

@@ -1,0 +1,60 @@
+// What a run of verify has seen of judged operations, and how it is said.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/result_fields.h"
+#include "properties/demands.h"
+#include "properties/run/tally.h"
+
+namespace normproof {
+
+struct JudgedCombination {
+  std::string operation;
+  DType dtype = DType::bf16;
+  std::string weight{};  // "bf16", "none"; empty for an operation that has none
+  Counts counts{};       // elements: of outputs; mismatches: rows, heads or columns that do not conform
+  friend bool operator==(const JudgedCombination&, const JudgedCombination&) = default;
+};
+std::string to_string(const JudgedCombination& combination);
+
+struct JudgedOperationResult {
+  std::string operation, policy;
+  double seconds = 0;                        // its share of the time
+  std::int64_t looked_at = 0;                // calls that conform of which it was asked how much that says
+  std::int64_t saying_little = 0;            // of them: outputs with random statistics would conform as well
+  std::vector<std::string> not_looked_at{};  // by any call
+  std::map<std::string, std::int64_t> not_taken{};  // by reason
+};
+
+// Of the promises about several calls those that need no device.
+inline constexpr std::array kJudgedPromises = {Promise::deterministic, Promise::batch_invariant,
+                                               Promise::layout_invariant};
+struct JudgedPromise {
+  std::int64_t comparisons = 0;
+  std::int64_t differing = 0;
+  std::string first{};  // the first pair that differs
+};
+
+struct JudgedResult {
+  std::vector<JudgedCombination> combinations;
+  std::vector<JudgedOperationResult> operations;
+  std::array<JudgedPromise, kJudgedPromises.size()> promises;
+  double seconds = 0;
+  Counts total() const;
+};
+
+// Lines of the table of `verify`, in its columns.
+std::string judged_table_text(const JudgedResult& result);
+// By which policy each operation was judged, what was not looked at; promises.
+std::string judged_text(const JudgedResult& result);
+nlohmann::ordered_json judged_json(const JudgedResult& result);
+// Adds what a shard says. Refuses what cannot be.
+void add_judged(JudgedResult& all, const ResultFields& part);
+
+}  // namespace normproof

@@ -1,4 +1,4 @@
-"""Operations that are judged where outputs are given, though no target runs them: layer_norm, gradients, q/k norm + rope."""
+"""Operations that are judged where outputs are given, though there are no kernels for them: layer_norm, gradients, q/k norm + rope."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional, get_args

@@ -6,7 +6,7 @@ from typing import Any, Callable, Literal, Protocol, Union
 Operation = Literal["rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant", "fused_add_rms_norm_static_fp8_quant",
                     "rms_norm_dynamic_quant", "fused_add_rms_norm_dynamic_quant"]
 JudgedOperation = Literal["layer_norm", "fused_add_layer_norm", "rms_norm_backward", "layer_norm_backward", "qk_norm_rope"]
-"""Judged where outputs are given; no target runs them."""
+"""Judged where outputs are given or a plug-in runs them; there are no kernels for them."""
 ActivationName = Literal["bf16", "fp16", "fp32"]
 QuantizedName = Literal["fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"]
 FrameworkActivationName = Literal["bfloat16", "float16", "float32"]

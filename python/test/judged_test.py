@@ -162,10 +162,12 @@ def test_the_program_on_good_dumps(program, tmp_path):
     assert program("check", dump, "--op", "rms_norm_backward")[0] == 2
     assert program("check", dump, "--canonical")[0] == 2
     status, text = program("explain", dump, "--row", "0", "--column", "0")
-    assert status == 2 and "check and identify" in text
+    assert status == 2 and "check, identify and replay" in text
     status, text = program("verify", "--op", "layer_norm")
-    assert status == 2 and "no target runs layer_norm" in text and "normproof check" in text
-    assert "no target runs them" in program("list")[1]
+    assert status == 3 and "takes none of the calls" in text
+    status, text = program("certify", "--target", "host", "--op", "layer_norm")
+    assert status == 2 and "does not know layer_norm" in text and "normproof verify" in text
+    assert "of plug-ins" in program("list")[1]
 
 
 def test_identify_names_what_explains_the_outputs():

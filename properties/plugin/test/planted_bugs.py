@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""The bugs that judged_plugin.cpp has on demand, and after how many calls `verify` finds each with its defaults.
+
+Usage: planted_bugs.py NORMPROOF PLUGIN [--seeds N] [--table]    prints a line for each; with --table the rows of the page
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+# Name, operation, what is planted, where it is from: the kinds of the bug catalogue (B...), or a report.
+BUGS = [
+    ("variance-over-h-minus-1", "layer_norm", "variance divided by H - 1", "torch.var's default"),
+    ("eps-outside-root", "layer_norm", "1 / (sqrt(variance) + eps)", "B8"),
+    ("eps-twice", "layer_norm", "eps added twice", ""),
+    ("eps-hardcoded", "layer_norm", "eps is 1e-5, whatever the call says", "B8"),
+    ("eps-of-the-first-call", "layer_norm", "eps of the first call is kept", "B9"),
+    ("mean-in-16-bits", "layer_norm", "mean rounded to bf16", "B6"),
+    ("variance-in-16-bits", "layer_norm", "squared deviations added up in T", "B6"),
+    ("rstd-in-16-bits", "layer_norm", "rstd rounded to bf16", "B7"),
+    ("mean-of-previous-row", "layer_norm", "the mean of the row before", "B17"),
+    ("tail-not-summed", "layer_norm", "elements beyond a multiple of 8 are not in the mean", "B15"),
+    ("beyond-512-not-summed", "layer_norm", "elements beyond a multiple of 512 are not in the mean", "B41"),
+    ("bias-dropped-in-last-vector", "layer_norm", "no bias in the last vector of 8", "B15"),
+    ("weight-shifted", "layer_norm", "the weight of the next column", ""),
+    ("one-pass-absolute", "layer_norm", "the absolute value of E[x^2] - E[x]^2", "burn#5607"),
+    ("one-pass-clamped-to-eps", "layer_norm", "one-pass variance, at least eps, and eps added", "onnxruntime#31973"),
+    ("truncated", "layer_norm", "bf16 outputs truncated", "B5"),
+    ("nan-swallowed", "layer_norm", "NaN becomes 0", "B21"),
+    ("rstd-stored-as-variance", "layer_norm", "the variance stored as rstd", ""),
+    ("mean-not-stored", "layer_norm", "mean is not written", "B25"),
+    ("last-row-skipped", "layer_norm", "the last row is not written", ""),
+    ("rows-rounded-up", "layer_norm", "rows rounded up to a multiple of 4", "B40"),
+    ("rows-in-16-bits", "layer_norm", "row count in 16 bits", "B37"),
+    ("store-beyond-row", "layer_norm", "one element stored beyond each row", "B15"),
+    ("gaps-ignored", "layer_norm", "row * H in place of row * stride for x", "B12"),
+    ("scratch-in-out", "layer_norm", "out holds a first pass while x is still read: wrong in place", "B24"),
+    ("crash-at-513", "layer_norm", "a segmentation fault at H = 513", "B16"),
+    ("sum-not-rounded", "fused_add_layer_norm", "the unrounded sum is normalized", "B3"),
+    ("residual-added-after-norm", "fused_add_layer_norm", "the residual is added to the normalized row", ""),
+    ("residual-out-not-written", "fused_add_layer_norm", "residual_out is not written", "B25"),
+    ("normalized-rounded", "fused_add_layer_norm", "the normalized value rounded to T", ""),
+    ("c1-dropped", "rms_norm_backward", "dx without its correction term", ""),
+    ("c1-not-a-mean", "rms_norm_backward", "the correction's sum is not divided by H", ""),
+    ("dresidual-dropped", "rms_norm_backward", "dresidual is not added", ""),
+    ("dweight-in-16-bits", "rms_norm_backward", "dweight added up in T from row to row", "[PyTorch on CPUs](howto/layer-norm-and-backward.md#what-real-implementations-do)"),
+    ("dweight-of-x", "rms_norm_backward", "dweight of x in place of the normalized x", ""),
+    ("row-dropped-in-dweight", "rms_norm_backward", "the last row is not in dweight", ""),
+    ("c2-dropped", "layer_norm_backward", "dx without the mean of the gradient", ""),
+    ("dbias-is-dweight", "layer_norm_backward", "dweight written as dbias", "torch-xpu-ops#4790"),
+    ("interleaved", "qk_norm_rope", "pairs (2i, 2i + 1) in place of (i, i + R/2)", ""),
+    ("cos-sin-swapped", "qk_norm_rope", "cos and sin exchanged", ""),
+    ("sine-negated", "qk_norm_rope", "rotated backwards", ""),
+    ("tail-rotated", "qk_norm_rope", "elements beyond the rotated ones are rotated as well", "vllm#43676, #53115"),
+    ("norm-over-all-heads", "qk_norm_rope", "one norm over all heads of a token", ""),
+    ("norm-rounded", "qk_norm_rope", "the norm rounded to T before it is rotated", ""),
+    ("position-of-first-token", "qk_norm_rope", "each token has the position of the first", ""),
+]
+
+
+def verify(program, plugin, fault, folder, *arguments):
+    """Exit code, result and text of a run."""
+    result = os.path.join(folder, "verify.json")
+    done = subprocess.run([program, "verify", "--target", plugin, "--findings", os.path.join(folder, "findings"), "--json",
+                           result, *arguments], capture_output=True, text=True, timeout=600, cwd=folder,
+                          env={**os.environ, "NORMPROOF_FAULT": fault})
+    with open(result) as file:
+        return done.returncode, json.load(file), done.stdout + done.stderr
+
+
+def kind_of(result):
+    """'rounding violation in out', of the first finding."""
+    return result["findings"][0]["found_by"].split(", ", 1)[1].split(": call ")[0]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program", type=os.path.abspath)
+    parser.add_argument("plugin", type=os.path.abspath)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    missed = 0
+    for fault, operation, planted, source in BUGS:
+        calls, kinds = [], []
+        for seed in range(1, options.seeds + 1):
+            with tempfile.TemporaryDirectory() as folder:
+                code, result, _ = verify(options.program, options.plugin, fault, folder, "--seed", str(seed), "--no-shrink")
+            if code != 1:
+                missed += 1
+                continue
+            calls.append(result["first_violation"]["cases"])
+            kinds.append(kind_of(result))
+        found = f"{min(calls)} to {max(calls)}, median {statistics.median_low(calls)}" if calls else "not found"
+        kind = max(set(kinds), key=kinds.count) if kinds else ""
+        if options.table:
+            print(f"| {planted} | `{operation}` | {source} | {found} | {kind} |", flush=True)
+        else:
+            print(f"{fault}: {found} ({kind})", flush=True)
+    print(f"{len(BUGS)} bugs, {options.seeds} seeds, {missed} runs without a finding", file=sys.stderr)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -77,6 +77,12 @@ function(normproof_add_cuda_host_target name)
     # hipcc includes the runtime's header by itself.
     target_compile_options(${name} PRIVATE "SHELL:-include hip/hip_runtime.h")
     set(platform NORMPROOF_HIP NORMPROOF_WAVE_LANES=${arg_WAVE} __HIP_PLATFORM_AMD__=1)
+    # What the compiler says of the GPU: that of hip_runtime_api.h for 64 lanes, and one with 32.
+    if(arg_WAVE EQUAL 64)
+      list(APPEND platform __GFX9__=1 __gfx942__=1)
+    else()
+      list(APPEND platform __GFX11__=1 __gfx1100__=1)
+    endif()
     if(arg_TORCH)
       list(APPEND platform USE_ROCM=1)
     endif()

@@ -1,12 +1,24 @@
 // The type __half, or __nv_bfloat16, its pair and the raw forms of both. Included by cuda_fp16.h and
 // cuda_bf16.h, once each, with NORMPROOF_HALF and its relatives defined: no guard.
 
+#ifdef NORMPROOF_HALF_RAW_HAS_DATA  // in HIP a raw number can be computed with
+struct alignas(2) NORMPROOF_HALF_RAW {
+  union {
+    unsigned short x;
+    _Float16 data;
+  };
+};
+struct alignas(4) NORMPROOF_HALF2_RAW {
+  NORMPROOF_HALF_RAW x, y;
+};
+#else
 struct alignas(2) NORMPROOF_HALF_RAW {
   unsigned short x;
 };
 struct alignas(4) NORMPROOF_HALF2_RAW {
   unsigned short x, y;
 };
+#endif
 
 struct alignas(2) NORMPROOF_HALF {
   unsigned short x;

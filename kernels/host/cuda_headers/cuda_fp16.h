@@ -17,6 +17,9 @@ struct __nv_bfloat16;
 #define NORMPROOF_HALF __half
 #define NORMPROOF_HALF2 __half2
 #define NORMPROOF_HALF_RAW __half_raw
+#if defined(NORMPROOF_HIP) && (defined(__clang__) || __GNUC__ >= 13)
+#define NORMPROOF_HALF_RAW_HAS_DATA
+#endif
 #define NORMPROOF_HALF2_RAW __half2_raw
 #define NORMPROOF_OTHER_HALF const __nv_bfloat16&
 #define NORMPROOF_HALF_FORMAT kFp16

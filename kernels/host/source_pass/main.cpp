@@ -21,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/host/source_pass/overloads.h"
 #include "kernels/host/source_pass/rewrite.h"
 #include "kernels/host/source_pass/unavailable.h"
 
@@ -60,7 +61,10 @@ class Pass {
     if (options_.hip)
       defined_.insert({"__shfl", "__shfl_up", "__shfl_down", "__shfl_xor", "__any", "__all", "__ballot"});
     for (auto& [file, input] : files_) add_defined_names(input.tokens, defined_);
-    for (auto& [file, input] : files_) input.changed = rewrite(input.tokens, defined_);
+    for (auto& [file, input] : files_) {
+      const bool dropped = options_.hip && drop_host_overloads(input.tokens);
+      input.changed = rewrite(input.tokens, defined_) || dropped;
+    }
     // Whoever includes a changed file is changed.
     for (bool more = true; more;) {
       more = false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "kernels/host/source_pass/overloads.h"
 #include "kernels/host/source_pass/rewrite.h"
 
 namespace normproof::source_pass {
@@ -30,6 +31,24 @@ const std::string kEnd = "(normproof_arguments...); })";
 
 std::string launched(const std::string& kernel, const std::string& configuration) {
   return kBegin + kernel + kEnd + ".configured(" + configuration + ")";
+}
+
+TEST(SourcePassOverloads, OfHostAndDeviceTheDevicesStays) {
+  const auto dropped = [](const std::string& source) {
+    std::vector<Token> tokens = tokens_of(source);
+    drop_host_overloads(tokens);
+    return text_of(tokens);
+  };
+  EXPECT_EQ(
+      dropped("struct U {\n static __host__ int lanes() { if (x) { y(); }\n return 1; }\n"
+              " static __device__ constexpr int lanes() { return 64; }\n int lanes;\n};"),
+      "struct U {\n          \n   \n static __device__ constexpr int lanes() { return 64; }\n int lanes;\n};");
+  for (const std::string both : {"__host__ int f(int x) { return 1; } __device__ int f(long x) { return 2; }",
+                                 "__host__ __device__ int f() { return 1; } __device__ int g() { return 2; }",
+                                 "__host__ int f(); __device__ int f() { return 2; }",
+                                 "template <class T> __host__ int f() { return 1; } "
+                                 "template <class T> __device__ int f() { return 2; }"})
+    EXPECT_EQ(dropped(both), both);
 }
 
 TEST(SourcePassLaunch, KernelsOfEveryForm) {
@@ -160,16 +179,18 @@ TEST(SourcePassErrors, IntrinsicsThatAreNotHere) {
 
 TEST(SourcePassPtx, BecomesACall) {
   const auto in_function = [](const std::string& text) { return "void f() { " + text + " }"; };
-  EXPECT_EQ(rewritten(in_function("asm volatile(\"ex2.approx.ftz.f32 %0, %1;\" : \"=f\"(y) : \"f\"(x));")),
-            in_function("::normproof::host::InlineAssembly (\"ex2.approx.ftz.f32 %0, %1;\" ) .output(\"=f\", y)  "
-                        ".input(\"f\", x).run();"));
+  EXPECT_EQ(
+      rewritten(in_function("asm volatile(\"ex2.approx.ftz.f32 %0, %1;\" : \"=f\"(y) : \"f\"(x));")),
+      in_function("::normproof::host::InlineAssembly (\"ex2.approx.ftz.f32 %0, %1;\" ) .output(\"=f\", y)  "
+                  ".input(\"f\", x).run();"));
   EXPECT_EQ(rewritten(in_function("asm(\"bar.sync 0;\");")),
             in_function("::normproof::host::InlineAssembly(\"bar.sync 0;\").run();"));
   EXPECT_EQ(
       rewritten(in_function(
           "asm(\"a\" \"b\" : [d] \"=r\"(d), \"+r\"(e) : \"l\"(g(p, 1)), \"n\"(N) : \"memory\", \"cc\");")),
-      in_function("::normproof::host::InlineAssembly(\"a\" \"b\" )  .output(\"=r\", d, \"d\") .output(\"+r\", e) "
-                  " .input(\"l\", g(p, 1)) .input(\"n\", N)   .run();"));
+      in_function(
+          "::normproof::host::InlineAssembly(\"a\" \"b\" )  .output(\"=r\", d, \"d\") .output(\"+r\", e) "
+          " .input(\"l\", g(p, 1)) .input(\"n\", N)   .run();"));
   EXPECT_EQ(rewritten(in_function("__asm__ __volatile__(\"x;\" ::: \"memory\");")),
             in_function("::normproof::host::InlineAssembly (\"x;\" ) .run();"));
 }

@@ -146,4 +146,8 @@ inline hipError_t hipDeviceGetAttribute(int* value, hipDeviceAttribute_t attribu
   return error;
 }
 
+// Sources that are turned into HIP when they are built have CUDA's names until then.
+#define cudaGetDeviceProperties hipGetDeviceProperties
+#define cudaDeviceGetAttribute hipDeviceGetAttribute
+
 #endif

@@ -120,6 +120,8 @@ Outcome device_properties() {
       hipDeviceGetAttribute(&lanes, hipDeviceAttributeWarpSize, 0) != hipSuccess)
     return {};
   const bool gfx942 = std::string(properties.gcnArchName).find("gfx94") == 0;
+  hipDeviceProp_t by_other_name;
+  if (cudaGetDeviceProperties(&by_other_name, 0) != cudaSuccess || by_other_name.warpSize != properties.warpSize) return {};
   return outcome_of({float(properties.warpSize), float(lanes), float(warpSize), float(gfx942)});
 }
 

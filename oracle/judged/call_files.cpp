@@ -266,8 +266,8 @@ const JudgedOperation* judged_operation_of(const std::filesystem::path& file, st
 }
 
 StoredCall call_from_json(std::string_view text, const FileOptions& options, bool with_outputs) {
-  static constexpr std::array<std::string_view, 8> kKeys = {kVersionKey, "name",    "description", "op",
-                                                            "policy",    "epsilon", "tensors",     "places"};
+  static constexpr std::array<std::string_view, 9> kKeys = {
+      kVersionKey, "name", "description", "op", "policy", "epsilon", "tensors", "places", "thread_order"};
   const JsonNode document = parse_json(text);
   require_object(document, "$", kKeys);
   if (require(document, "$", kVersionKey, JsonNode::Kind::number, "1").text != "1")
@@ -291,6 +291,12 @@ StoredCall call_from_json(std::string_view text, const FileOptions& options, boo
         tensor_from(tensors.items[i], json_path("$.tensors", tensors.keys[i]));
   if (const JsonNode* places = find(document, "places"))
     stored.call.places = places_from(*places, json_path("$", "places"));
+  if (const JsonNode* order = find(document, "thread_order")) {
+    const char* end = order->text.data() + order->text.size();
+    const auto parsed = std::from_chars(order->text.data(), end, stored.call.thread_order);
+    if (order->kind != JsonNode::Kind::number || parsed.ec != std::errc() || parsed.ptr != end)
+      fail("thread_order", "a whole number from 0 on, got " + shown(*order));
+  }
   try {
     require_valid(stored.call, with_outputs);
   } catch (const ArgumentError& error) {
@@ -321,6 +327,7 @@ std::string call_to_json(const Call& call, const std::optional<std::string>& pol
   add("op", call.operation->name);
   add("policy", policy.value_or(""));
   if (call.operation->takes_epsilon) add("epsilon", epsilon_text(call.epsilon));
+  if (call.thread_order != 0) text += fmt::format(",\n  \"thread_order\": {}", call.thread_order);
   if (const std::string places = json_places(call); !places.empty())
     text += ",\n  \"places\": {" + places + "\n  }";
   text += ",\n  \"tensors\": {";

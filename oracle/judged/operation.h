@@ -100,6 +100,9 @@ struct Call {
   std::map<std::string, Tensor, std::less<>> tensors;
   std::string name, description;                          // for people
   std::map<std::string, Place, std::less<>> places = {};  // of tensors that do not lie as usual
+  // Of a kernel whose CUDA threads run on the CPU: 0 as they are numbered, 1 the other way round, others are
+  // seeds of random orders.
+  std::uint64_t thread_order = 0;
 
   const Tensor* find(std::string_view tensor) const;
   const Tensor& at(std::string_view tensor) const;  // throws std::out_of_range

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "corpus/case.h"
 #include "oracle/formats.h"
@@ -133,6 +134,7 @@ SmallerCall smaller_call(JudgedTarget& target, const Call& failing, const CallEv
   };
   // Where it lies first: then all smaller calls lie as usual.
   const auto lie_as_usual = [&] {
+    if (Call in_order = smallest.call; std::exchange(in_order.thread_order, 0) != 0) still_fails(in_order);
     Call plain = smallest.call;
     plain.places.clear();
     if (smallest.call.places.empty() || still_fails(plain)) return;

@@ -117,6 +117,7 @@ std::optional<Call> finished(const Combination& combination, Call call, Random& 
   call.description.clear();
   ask_for_outputs(call, random);
   draw_places(call, random);
+  if (random.chance(1, 2)) call.thread_order = 1 + random.below(1 << 16);
   fit_to(combination.limits, call);
   if (!what_is_outside(combination.limits, call).empty()) return std::nullopt;
   return call;
@@ -163,7 +164,9 @@ std::optional<Call> verification_call(const Combination& combination, std::uint6
   const Size size = !chosen ? Size{} : place < kSizes.size() ? kSizes[place] : kGreatRows;
   if (chosen) {
     // A head is short, and a token has several.
-    set_size(combination, has_heads(*combination.operation) ? Size{size.rows > 8 ? size.rows / 4 : size.rows, size.hidden} : size,
+    set_size(combination,
+             has_heads(*combination.operation) ? Size{size.rows > 8 ? size.rows / 4 : size.rows, size.hidden}
+                                               : size,
              demand);
   } else {
     draw_size(combination, random, demand);

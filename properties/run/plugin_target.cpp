@@ -409,8 +409,8 @@ JudgedRun PluginTarget::run_judged(const oracle::judged::Call& call, std::byte f
   PendingNamed pending{&call, fill, *place, &memory};
   pending.lay_out();
   const Attempt answer = stopped_ ? Attempt{.stopped = true} : attempt_twice(*worker, pending);
-  const bool has_limits = plugin_.named[*place].has_limits != 0;
-  RunResult result = answer_to(answer, pending.call->message(), has_limits);
+  // Which optional tensors it takes no limits say, so it may decline a call inside.
+  RunResult result = answer_to(answer, pending.call->message(), false);
   JudgedRun run{result.status, std::move(result.message), {}, {}};
   // While the worker's memory is this thread's.
   if (answer.failure.empty() && !answer.stopped) {

@@ -285,10 +285,8 @@ std::string add_named(const normproof_plugin_operation& entry, Plugin& plugin,
   NamedOperation& named = description.named[count];
   plugin.named[count++] = &entry;
   std::snprintf(named.name, sizeof named.name, "%s", entry.name);
-  if (const auto* limits = member_of(entry, &normproof_plugin_operation::limits)) {
+  if (const auto* limits = member_of(entry, &normproof_plugin_operation::limits))
     named.limits = limits_of(*limits);
-    named.has_limits = 1;
-  }
   return {};
 }
 

@@ -114,7 +114,6 @@ struct Round {
 // An operation of a plug-in that only its name tells.
 struct NamedOperation {
   char name[kNameBytes] = {};
-  std::uint8_t has_limits = 0;
   CallLimits limits;
 };
 

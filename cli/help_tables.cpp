@@ -137,7 +137,7 @@ const std::vector<CommandHelp>& commands() {
        kOfTargets},
       {"new-target",
        kJudgeKernels,
-       {"new-target mine", "new-target mine --from norm.cu --include include --define ENABLE_FP8"},
+       {"new-target mine", "new-target mine --op layer_norm", "new-target mine --from norm.cu --include include --define ENABLE_FP8"},
        {}},
       {"check",
        kJudgeOutputs,

@@ -1,5 +1,5 @@
-// `normproof new-target NAME`: a folder with an example of a plug-in that builds and conforms, to put a
-// kernel into. With --from a plug-in of the norms of a CUDA source, for the CPU.
+// `normproof new-target NAME [--op layer_norm]`: a folder with an example of a plug-in that builds and
+// conforms, to put a kernel into. With --from a plug-in of the norms of a CUDA source, for the CPU.
 #include "cli/new_target.h"
 
 #include <fmt/format.h>
@@ -59,6 +59,23 @@ std::vector<WrittenFile> filled(std::span<const NewTargetFile> files, const Plac
   std::vector<WrittenFile> result;
   for (const NewTargetFile& file : files) result.push_back({file.name, filled(file.text, places)});
   return result;
+}
+
+// The example: of RMSNorm, or of a judged operation.
+std::vector<WrittenFile> example_files(const std::string& name, const std::string& operation) {
+  constexpr std::string_view kKernel = "// --- the kernel ---";
+  std::vector<WrittenFile> files = filled(new_target_files(), {{"@NAME@", name}});
+  if (operation == "rms_norm") return files;
+  for (WrittenFile& file : files) {
+    if (file.name == "adapter.cpp") {
+      file.text.resize(file.text.find(kKernel));
+      file.text += filled(layer_norm_example(), {{"@NAME@", name}});
+    } else if (file.name == "README.md") {
+      const std::size_t begin = file.text.find("normproof identify"), end = file.text.find('\n', begin);
+      file.text.erase(begin, end + 1 - begin);
+    }
+  }
+  return files;
 }
 
 // Whole or not at all: a folder that a full disk left half written would be in the way of the next try.
@@ -152,7 +169,7 @@ std::vector<WrittenFile> files_from(const FromSource& from, const std::string& n
   return files;
 }
 
-int new_target(const std::filesystem::path& given, const FromSource& from) {
+int new_target(const std::filesystem::path& given, const FromSource& from, const std::string& operation) {
   const std::filesystem::path folder = given.has_filename() ? given : given.parent_path();
   const std::string name = folder.filename().string();
   if (!is_good_name(name)) {
@@ -163,8 +180,7 @@ int new_target(const std::filesystem::path& given, const FromSource& from) {
     throw UsageError("new-target: --include and --define belong to --from");
   const bool example = from.source.empty();
   NormAdapter adapter;
-  write_folder(folder,
-               example ? filled(new_target_files(), {{"@NAME@", name}}) : files_from(from, name, adapter));
+  write_folder(folder, example ? example_files(name, operation) : files_from(from, name, adapter));
   const std::string path = folder.string();
   fmt::print("wrote {}/: {} is what you edit\n", path, example ? "adapter.cpp" : "adapter.cu");
   describe(adapter);
@@ -191,7 +207,12 @@ Action add_new_target(CLI::App& command) {
       ->allow_extra_args(false);
   command.add_option("--define", from->definitions, "A macro that its build defines")
       ->allow_extra_args(false);
-  return [folder, from] { return new_target(*folder, *from); };
+  const auto operation = std::make_shared<std::string>("rms_norm");
+  CLI::Option* of_example =
+      command.add_option("--op", *operation, "The operation of the example")->capture_default_str();
+  of_example->check(CLI::IsMember({"rms_norm", "layer_norm"}));
+  command.get_option("--from")->excludes(of_example);
+  return [folder, from, operation] { return new_target(*folder, *from, *operation); };
 }
 
 }  // namespace normproof

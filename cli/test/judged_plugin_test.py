@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """Judged operations of a plug-in: what `verify`, `replay` and `merge` make of them, and planted bugs.
 
-Usage: judged_plugin_test.py NORMPROOF BUILD-FOLDER SOURCE-FOLDER [UNITTEST-ARGUMENT...]
+Usage: judged_plugin_test.py NORMPROOF BUILD-FOLDER SOURCE-FOLDER COMPILER [UNITTEST-ARGUMENT...]
 """
 import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 import unittest
 
 from program_test_case import PROGRAM, ProgramTest
 
 BUILD, SOURCES = (os.path.abspath(argument) for argument in sys.argv[2:4])
+COMPILER = sys.argv[4]
 PLUGIN = os.path.join(BUILD, "properties", "plugin", "libjudged_plugin.so")
 sys.path.insert(0, os.path.join(SOURCES, "properties", "plugin", "test"))
 import planted_bugs  # noqa: E402
@@ -117,12 +119,26 @@ class JudgedPlugin(ProgramTest):
         self.verify("", 0, "--op", "layer_norm", "--demand", "batch-invariant,deterministic,layout-invariant")
 
     def test_both_kinds_of_operations_share_the_time(self):
-        text = self.verify("both-kinds", 0, seconds="3")
+        text = self.verify("both-kinds", 0, seconds="1.5")
         self.assertIn("layer_norm: policy native", text)
         result = self.read()
         self.assertGreater(result["total"]["cases"], 100)
         self.assertGreater(sum(row["calls"] for row in result["judged"]["combinations"]), 100)
         self.assertNotIn("layer_norm:", self.verify("both-kinds", 0, "--op", "rms_norm"))
+
+    def test_a_new_target_of_layer_norm_compiles_and_conforms(self):
+        self.assertIn("adapter.cpp", self.run_program("new-target", "mine", "--op", "layer_norm", code=0))
+        done = subprocess.run([COMPILER, "-std=c++17", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                               "-shared", "-fPIC", "-o", "libmine.so", "mine/adapter.cpp"], cwd=self.folder,
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        text = self.run_program("verify", "--target", "./libmine.so", "--seconds", "0.5", "--seed", "1", code=0)
+        self.assertIn("mine (host memory)", text)
+        self.assertIn("conforms", text)
+        with open(self.path("mine/README.md")) as file:
+            self.assertNotIn("identify", file.read())
+        self.run_program("new-target", "other", "--op", "layer_norm", "--from", "norm.cu", code=2)
+        self.run_program("new-target", "other", "--op", "qk_norm_rope", code=2)
 
     def test_shards_add_up(self):
         for shard in ("1/2", "2/2"):
@@ -136,4 +152,4 @@ class JudgedPlugin(ProgramTest):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
+    unittest.main(argv=sys.argv[:1] + sys.argv[5:])

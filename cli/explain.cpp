@@ -11,6 +11,8 @@
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/explain_call.h"
+#include "cli/given_calls.h"
 #include "cli/given_outputs.h"
 #include "cli/output_files.h"
 #include "cli/result_json.h"
@@ -90,6 +92,9 @@ std::pair<std::int64_t, std::int64_t> wrong_element(const Given& given, const Ou
 }
 
 int explain_command(const ExplainOptions& options) {
+  if (is_given_call(options.file, {}))
+    return explain_call(options.file, options.target, options.judge, options.row, options.column,
+                        options.json);
   const Given given = read(options);
   const Case& test_case = given.test_case;
   if (test_case.elements() == 0) {
@@ -155,7 +160,7 @@ int explain_command(const ExplainOptions& options) {
 
 Action add_explain(CLI::App& command) {
   const auto options = std::make_shared<ExplainOptions>();
-  command.add_option("file", options->file, "A case file (*.json), or a dump")->required();
+  command.add_option("file", options->file, "A case file or call file (*.json), or a dump")->required();
   add_target_option(command, options->target);
   add_judge_options(command, options->judge);
   add_order_option(command, options->judge.order);

@@ -170,7 +170,7 @@ GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& o
       is_call_of_model(file) ? nullptr : oracle::judged::judged_operation_of(file, options.operation);
   if (judged != nullptr)
     throw UsageError(
-        fmt::format("{}: {} is taken by check, identify and replay alone", file, judged->name));
+        fmt::format("{}: {} is taken by check, identify, replay and explain alone", file, judged->name));
   FileContents read = read_file(file, options);
   GivenOutputs given;
   Case& test_case = read.test_case;

@@ -168,8 +168,9 @@ JudgedFinding judged_finding(const JudgedViolation& violation, const std::vector
   result.text = fmt::format("VIOLATION found by {}\n{}", finding.found_by, finding.message);
   if (!files.empty()) result.text += fmt::format("  replay:  {}\n", store.command("replay", files));
   if (!finding.call_file.empty() && evaluation.outcome == CallEvaluation::Outcome::wrong_bits)
-    result.text += fmt::format("  check:   {} check {}\n", program_name(),
-                               shell_quoted_file(finding.call_file.string()));
+    for (const std::string_view command : {"explain", "check"})
+      result.text += fmt::format("  {:<9}{} {} {}\n", fmt::format("{}:", command), program_name(), command,
+                                 shell_quoted_file(finding.call_file.string()));
   return result;
 }
 

@@ -21,7 +21,7 @@ import planted_bugs  # noqa: E402
 
 
 class JudgedPlugin(ProgramTest):
-    def verify(self, fault, code, *more, seconds="0.5", **environment):
+    def verify(self, fault, code, *more, seconds="0.3", **environment):
         return self.run_program("verify", "--target", PLUGIN, "--seed", "1", "--seconds", seconds, "--json", "v.json", *more,
                                 code=code, fault=fault, **environment)
 
@@ -72,6 +72,9 @@ class JudgedPlugin(ProgramTest):
         self.run_program("check", replay[1], code=1)  # the outputs that were seen
         self.run_program(*replay, "--dump", "honest.safetensors", code=0, fault="")
         self.run_program("check", "honest.safetensors", code=0)
+        text = self.run_program("explain", replay[1], "--json", "e.json", code=1)
+        self.assertRegex(text, r"n = fl\(fl\(x - mean\) \* rstd\)\n(.*\n)*  mean = .*, rstd = .*\n  out = .*; the file has .* ulp apart")
+        self.assertEqual(self.read("e.json")["outputs"][0]["tensor"], "out")
         # Our own kernels have no such operation.
         self.assertIn("layer_norm", self.run_program("replay", replay[1], code=3))
 
@@ -125,6 +128,10 @@ class JudgedPlugin(ProgramTest):
         self.assertGreater(result["total"]["cases"], 100)
         self.assertGreater(sum(row["calls"] for row in result["judged"]["combinations"]), 100)
         self.assertNotIn("layer_norm:", self.verify("both-kinds", 0, "--op", "rms_norm"))
+
+    def test_device_memory_is_copied_there_and_back(self):
+        stand_in = os.path.join(BUILD, "properties", "worker", "libstand_in_device.so")
+        self.assertIn("(device memory)", self.verify("device", 0, NORMPROOF_KERNELS_CUDA=stand_in))
 
     def test_a_new_target_of_layer_norm_compiles_and_conforms(self):
         self.assertIn("adapter.cpp", self.run_program("new-target", "mine", "--op", "layer_norm", code=0))

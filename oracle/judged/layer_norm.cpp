@@ -163,6 +163,11 @@ class RowJudge : public UnitJudge {
     return judge_.outputs(operand(row), usual.mean, usual.inverse_root);
   }
 
+  std::vector<NamedBits> unknowns(std::int64_t row) override {
+    const auto usual = judge_.canonical_statistics(operand(row));
+    return {named(kUnknowns[0], usual.mean), named(kUnknowns[1], usual.inverse_root)};
+  }
+
   bool accepts_wrong(std::int64_t row, Random& random) override {
     const auto usual = judge_.canonical_statistics(operand(row));
     const auto root = static_cast<float>(usual.inverse_root * std::exp2(2 * signed_unit(random)));

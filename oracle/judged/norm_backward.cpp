@@ -142,6 +142,13 @@ class RowJudge : public UnitJudge {
     return judge_.outputs(operands(row), usual.c1, usual.c2);
   }
 
+  std::vector<NamedBits> unknowns(std::int64_t row) override {
+    const auto usual = judge_.canonical_unknowns(operands(row));
+    std::vector<NamedBits> result = {named(rule_.of_sums ? "S1" : "c1", usual.c1)};
+    if (rule_.centred) result.push_back(named(rule_.of_sums ? "S2" : "c2", usual.c2));
+    return result;
+  }
+
   bool accepts_wrong(std::int64_t row, Random& random) override {
     const auto usual = judge_.canonical_unknowns(operands(row));
     const Reach reach = reach_of_row();

@@ -162,6 +162,8 @@ class UnitJudge {
   virtual Violation violation(std::int64_t unit) = 0;
   // What the canonical order of summation gives under the policy, packed.
   virtual std::vector<std::byte> canonical(std::int64_t unit) = 0;
+  // What the canonical order arrives at, in fp32: "mean" and "rstd", for instance.
+  virtual std::vector<NamedBits> unknowns(std::int64_t) { return {}; }
   // Whether the unit would conform with outputs that follow the policy but for unknowns that are wrong.
   virtual bool accepts_wrong(std::int64_t unit, Random& random) = 0;
 };

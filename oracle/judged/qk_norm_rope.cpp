@@ -134,6 +134,10 @@ class HeadJudge : public UnitJudge {
     return judge_.outputs(x(head), judge_.canonical_root(x(head)));
   }
 
+  std::vector<NamedBits> unknowns(std::int64_t head) override {
+    return {named("r", judge_.canonical_root(x(head)))};
+  }
+
   bool accepts_wrong(std::int64_t head, Random& random) override {
     set_rotation(head);
     const auto root = static_cast<float>(judge_.canonical_root(x(head)) * std::exp2(2 * signed_unit(random)));

@@ -39,6 +39,10 @@ inline NamedBits named(std::string_view name, const Tensor& tensor, std::int64_t
   return {name, tensor.dtype, load_bits(tensor.bytes, tensor.dtype, index)};
 }
 
+inline NamedBits named(std::string_view name, float number) {
+  return {name, DType::fp32, std::bit_cast<std::uint32_t>(number)};
+}
+
 inline float number_at(const Tensor& tensor, std::int64_t index) {
   return static_cast<float>(to_double(decode(tensor.dtype, load_bits(tensor.bytes, tensor.dtype, index))));
 }

@@ -195,6 +195,17 @@ TEST(JudgedOperations, WrongDocumentsAreRefusedByPath) {
   refused("\"bits\": [\n      \"", "\"bits\": [\n      \"g", "hexadecimal");
   refused("\"shape\": [", "\"shape\": [2, ", "elements, got");
   refused("\"out\":", "\"mean\":", "out");
+  const auto with = [&](const std::string& member, std::string_view message) {
+    refused("\"tensors\":", member + ", \"tensors\":", message);
+  };
+  with(R"("places": {"y": {"gap": 1}})", "y: a place, but the operation has no such tensor");
+  with(R"("places": {"x": {"gap": -1}})", "$.places.x.gap: a number of elements");
+  with(R"("places": {"x": {"offset": 1000}})", "its offset is 0 to 127");
+  with(R"("places": {"x": {"in_place": true}})", "may lie in the memory of an input");
+  with(R"("places": {"out": {"in_place": true, "gap": 1}})", "it lies where the input lies");
+  with(R"("places": {"out": {"in_place": "yes"}})", "$.places.out.in_place: true or false");
+  with(R"("places": {"out": {"stride": 1}})", "$.places.out.stride: unknown key");
+  with(R"("thread_order": -1)", "$.thread_order");
 }
 
 TEST(JudgedOperations, ViolationsAreCutToTheirRowOrColumn) {

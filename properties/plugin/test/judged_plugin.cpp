@@ -411,6 +411,7 @@ normproof_plugin_info info = {
 
 const normproof_plugin_info* normproof_plugin(void) {
   if (fault("both-kinds")) info.operations = kBothKinds;
+  if (fault("device")) info.memory = kDLCUDA;
   if (fault("limits")) info.operations = kLimitedOperations;
   return &info;
 }

@@ -1,0 +1,161 @@
+// Calls that verify makes of every row of the table: valid, within the limits, kept by files, and conforming
+// where a target computes what the canonical order gives; what a target does not write is seen.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "oracle/judged/call_files.h"
+#include "oracle/row_kernels.h"
+#include "properties/judged/call_evaluation.h"
+#include "properties/judged/cases.h"
+#include "properties/run/named_call.h"
+
+namespace normproof::judging {
+namespace {
+
+using oracle::judged::Extent;
+using oracle::judged::JudgedOperation;
+using oracle::judged::Part;
+using oracle::judged::Tensor;
+using Spec = oracle::judged::TensorSpec;
+
+constexpr std::int64_t kCalls = 44;
+
+// Gives what the canonical order of summation gives, by policy native, but for the tensor `unwritten`.
+class CanonicalTarget final : public JudgedTarget {
+ public:
+  std::vector<const JudgedOperation*> judged_operations() const override {
+    const auto all = oracle::judged::judged_operations();
+    return {all.begin(), all.end()};
+  }
+  JudgedTakes judged_takes() const override {
+    return {{kActivationDTypes.begin(), kActivationDTypes.end()}, true, true, true};
+  }
+  CallLimits judged_limits(const JudgedOperation&) const override { return limits; }
+
+  JudgedRun run_judged(const Call& asked, std::byte fill) override {
+    const oracle::StandardFloatEnvironment environment;
+    const Policy policy = parse_policy(*asked.operation, "native");
+    JudgedRun run{RunResult::Status::completed, {}, without_contents(asked), {}};
+    for (const Spec& spec : asked.operation->tensors)
+      if (spec.direction == Direction::out && asked.has(spec.name))
+        std::ranges::fill(run.call.tensors.find(spec.name)->second.bytes, fill);
+    const Call filled = run.call;
+    for (const Part& part : asked.operation->parts(filled, policy)) {
+      const auto judge = part.judge();
+      std::vector<std::byte> bytes;
+      for (std::int64_t unit = 0; unit < part.units; ++unit) {
+        const std::vector<std::byte> of_unit = judge->canonical(unit);
+        bytes.insert(bytes.end(), of_unit.begin(), of_unit.end());
+        for (const auto& unknown : judge->unknowns(unit)) {
+          const auto found = run.call.tensors.find(unknown.name);
+          const Spec* spec = find_tensor(*asked.operation, unknown.name);
+          if (spec == nullptr || spec->direction != Direction::out || found == run.call.tensors.end())
+            continue;
+          store_bits(found->second.bytes, found->second.dtype, unit, unknown.bits);
+        }
+      }
+      if (part.tensor != unwritten) run.call.tensors.find(part.tensor)->second.bytes = std::move(bytes);
+    }
+    return run;
+  }
+
+  CallLimits limits;
+  std::string_view unwritten;
+};
+
+template <class Visit>
+void for_each_call(const CanonicalTarget& target, const Visit& visit) {
+  for (const Combination& combination : combinations_of(target)) {
+    for (std::int64_t index = 0; index < kCalls; ++index) {
+      if (index == chosen_sizes() - 1) continue;  // very many rows
+      if (const auto call = verification_call(combination, 5, index)) visit(combination, *call);
+    }
+  }
+}
+
+TEST(VerificationCalls, ConformWhereATargetDoesAsTheCanonicalOrder) {
+  CanonicalTarget target;
+  std::set<std::string_view> operations;
+  for_each_call(target, [&](const Combination& combination, const Call& call) {
+    const Call held = without_contents(call);
+    require_valid(held, true);
+    EXPECT_EQ(NamedCall::what_does_not_fit(call), "");
+    const Policy policy = parse_policy(*call.operation, "native");
+    const CallEvaluation evaluation = evaluate_call(target, call, policy, {1, 1, false});
+    EXPECT_EQ(evaluation.outcome, CallEvaluation::Outcome::conforms)
+        << to_string(combination) << "\n"
+        << describe(call, evaluation) << call_to_json(held, {});
+    operations.insert(call.operation->name);
+  });
+  EXPECT_EQ(operations.size(), oracle::judged::judged_operations().size());
+}
+
+TEST(VerificationCalls, AreKeptByFiles) {
+  for_each_call(CanonicalTarget(), [&](const Combination&, const Call& call) {
+    const Call held = without_contents(call);
+    if (held.at("x").elements() > 512) return;
+    const Call read = oracle::judged::call_from_json(call_to_json(held, {}), {}, true).call;
+    EXPECT_EQ(read.places, held.places);
+    EXPECT_EQ(read.thread_order, held.thread_order);
+    for (const auto& [name, tensor] : held.tensors) {
+      EXPECT_EQ(read.at(name).shape, tensor.shape);
+      EXPECT_EQ(read.at(name).bytes, tensor.bytes);
+    }
+  });
+}
+
+TEST(VerificationCalls, LieWithinTheLimits) {
+  CanonicalTarget target;
+  target.limits = {.hidden_multiple = 8,
+                   .greatest_hidden = 200,
+                   .greatest_rank = 3,
+                   .least_rows = 2,
+                   .greatest_rows = 50,
+                   .alignment = 16,
+                   .contiguous = true,
+                   .not_in_place = true,
+                   .epsilon_is_set = true,
+                   .epsilon = 1e-5f};
+  std::int64_t calls = 0;
+  for_each_call(target, [&](const Combination&, const Call& call) {
+    ++calls;
+    EXPECT_EQ(call.hidden_size() % 8, 0);
+    EXPECT_LE(call.hidden_size(), 200);
+    EXPECT_TRUE(call.rows() >= 2 && call.rows() <= 50) << call.rows();
+    for (const auto& [name, place] : call.places) {
+      EXPECT_EQ(place.offset * static_cast<std::int64_t>(size_of(call.at(name).dtype)) % 16, 0);
+      EXPECT_EQ(place.gap, 0);
+      EXPECT_FALSE(place.in_place);
+    }
+  });
+  EXPECT_GT(calls, 500);
+}
+
+TEST(VerificationCalls, SeeWhatWasNotWrittenWhateverItHoldsByChance) {
+  CanonicalTarget target;
+  const auto* operation = oracle::judged::find_judged_operation("layer_norm_backward");
+  target.unwritten = "dweight";
+  std::int64_t seen = 0;
+  for_each_call(target, [&](const Combination&, const Call& call) {
+    if (call.operation != operation || !call.has("dweight")) return;
+    const JudgedRun run = run_and_see_all_written(target, call);
+    ASSERT_EQ(run.memory_violations.size(), 1u);
+    EXPECT_TRUE(run.memory_violations.front().starts_with("dweight: ")) << run.memory_violations.front();
+    ++seen;
+  });
+  EXPECT_GT(seen, 20);
+  // An output that is what lay there: written all the same.
+  target.unwritten = {};
+  const Call drawn = without_outputs(*verification_call(combinations_of(target, operation).front(), 5, 1));
+  Call call = slice_of_rows(drawn, std::array<std::int64_t, 1>{0});
+  std::ranges::fill(call.tensors.at("dy").bytes, kCanary);
+  call.tensors["dbias"] = {call.dtype(), {call.hidden_size()}, {}};
+  call.places.clear();
+  EXPECT_TRUE(run_and_see_all_written(target, call).memory_violations.empty());
+}
+
+}  // namespace
+}  // namespace normproof::judging

@@ -235,8 +235,14 @@ std::string call_text(const Candidate& candidate, bool adds) {
                                (candidate.is_template() ? "<decltype(type)>" : "") +
                                (candidate.function->is_kernel ? kLaunch : "");
   std::string call = fmt::format("{}({});", function, fmt::join(arguments, ", "));
-  if (candidate.returns_tensor())
-    call = fmt::format("call.{}.copy_({});", adds ? "input" : "out", call.substr(0, call.size() - 1));
+  if (candidate.returns_tensor()) {
+    // Of several tensors the first.
+    const std::string& result = candidate.function->result;
+    call.pop_back();
+    if (contains(result, "vector<") || contains(result, "array<")) call += "[0]";
+    if (contains(result, "tuple<") || contains(result, "pair<")) call = fmt::format("std::get<0>({})", call);
+    call = fmt::format("call.{}.copy_({});", adds ? "input" : "out", call);
+  }
   if (candidate.has(LauncherRole::inverse_rms))
     call = "at::Tensor inverse_rms = at::empty({call.rows()}, at::kFloat);\n      " + call;
   return call;

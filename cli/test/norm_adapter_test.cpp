@@ -71,6 +71,17 @@ auto lambda = [](int x) { return x; };
   EXPECT_TRUE(functions[3].parameters.empty());
 }
 
+TEST(NormAdapter, OfSeveralTensorsThatAreReturnedTheFirst) {
+  const std::string parameters =
+      "(at::Tensor input, at::IntArrayRef normalized_shape, at::Tensor gamma, double epsilon) {}";
+  EXPECT_TRUE(
+      has(read("std::vector<at::Tensor> rms_norm_affine" + parameters).text,
+          "call.out.copy_(rms_norm_affine(call.input, {call.columns()}, call.weight, call.epsilon)[0]);"));
+  EXPECT_TRUE(has(read("std::tuple<at::Tensor, at::Tensor> rms_norm_affine" + parameters).text,
+                  "call.out.copy_(std::get<0>(rms_norm_affine(call.input, {call.columns()}, call.weight, "
+                  "call.epsilon)));"));
+}
+
 TEST(NormAdapter, AKernelWithoutALauncherIsLaunched) {
   const std::string kernel = R"(
 extern "C" __global__ void rms_norm_fp16(const __half* x, const __half* weight, __half* out, long long hidden, float epsilon) {

@@ -95,13 +95,15 @@ function(normproof_add_cuda_host_target name)
   if(TARGET dlpack::dlpack)
     target_link_libraries(${name} PRIVATE dlpack::dlpack)
   endif()
+  # So that a fault names its line.
+  target_compile_options(${name} PRIVATE -g1)
   # Functions that the adapter does not reach are left out, and what only they call need not be defined.
   target_compile_options(${name} PRIVATE -ffunction-sections -fdata-sections)
   target_link_options(${name} PRIVATE -Wl,--gc-sections)
   # What is not defined is named here, not when the library is loaded.
   if(NORMPROOF_SANITIZERS)
     target_compile_options(${name} PRIVATE -fsanitize=${NORMPROOF_SANITIZERS} -fno-sanitize-recover=all
-                                           -fno-omit-frame-pointer -g1)
+                                           -fno-omit-frame-pointer)
     target_link_options(${name} PRIVATE -fsanitize=${NORMPROOF_SANITIZERS})
     # A sanitizer's runtime is in the program: a program that does nothing is linked with the library.
     add_custom_command(

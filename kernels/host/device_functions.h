@@ -7,7 +7,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <source_location>
 #include <stdexcept>
+#include <string>
 #include <type_traits>
 
 #include "kernels/host/approximate_math.h"
@@ -139,7 +141,9 @@ inline long long clock64() {
   static thread_local long long asked = 0;
   return ++asked;
 }
-[[noreturn]] inline void __trap() { throw std::runtime_error("__trap()"); }
+[[noreturn]] inline void __trap(std::source_location site = std::source_location::current()) {
+  throw std::runtime_error(std::string("__trap() at ") + site.file_name() + ":" + std::to_string(site.line()));
+}
 
 // All memory is one address space: a shared address is the whole pointer.
 inline std::size_t __cvta_generic_to_shared(const void* pointer) {

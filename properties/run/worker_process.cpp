@@ -15,6 +15,7 @@
 #include <cctype>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string_view>
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "properties/run/process_memory.h"
+#include "properties/run/source_line.h"
 #include "properties/run/stop_request.h"
 #include "properties/run/target.h"
 
@@ -287,7 +289,14 @@ std::string WorkerProcess::crash_place() const {
     return std::isalnum(static_cast<unsigned char>(character)) != 0 ||
            std::string_view("._+-").find(character) != std::string_view::npos;
   });
-  return place.empty() || !is_place ? "" : " at " + place;
+  if (place.empty() || !is_place) return "";
+  // Of another module only its name is known.
+  const std::size_t plus = place.rfind('+');
+  if (place.substr(0, plus) != settings_.library.filename() || plus == std::string::npos)
+    return " at " + place;
+  const std::uint64_t offset = std::strtoull(place.c_str() + plus + 1, nullptr, 16);
+  const std::string line = source_line_of(settings_.library, offset);
+  return line.empty() ? " at " + place : fmt::format(" at {} ({})", place, line);
 }
 
 std::string WorkerProcess::end() {

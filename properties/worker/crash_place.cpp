@@ -50,8 +50,11 @@ void handle(int number, siginfo_t*, void* context) {
   std::array<void*, kMostFrames> frames{};
   const int count = backtrace(frames.data(), kMostFrames);
   bool found = false;
-  for (int i = 0; i < count && !found; ++i)
-    found = write_place(frames[static_cast<std::size_t>(i)], library_path);
+  for (int i = 0; i < count && !found; ++i) {
+    // All but the place of the signal itself are where calls return to: behind the call.
+    const auto* frame = static_cast<const std::byte*>(frames[static_cast<std::size_t>(i)]);
+    found = write_place(frame == instruction_of(context) ? frame : frame - 1, library_path);
+  }
   if (!found) write_place(instruction_of(context), nullptr);
   raise(number);
 }

@@ -42,6 +42,7 @@ std::size_t size_of(DType dtype) {
     case DType::fp8_e4m3fnuz:
     case DType::fp8_e5m2fnuz:
     case DType::int8:
+    case DType::uint8:
       return 1;
   }
   return 1;

@@ -12,7 +12,7 @@ namespace normproof {
 template <class Enumeration, std::size_t size>
 using EnumeratorNames = std::array<std::pair<Enumeration, std::string_view>, size>;
 
-inline constexpr EnumeratorNames<DType, 8> kDTypeNames = {{
+inline constexpr EnumeratorNames<DType, 9> kDTypeNames = {{
     {DType::fp32, "fp32"},
     {DType::fp16, "fp16"},
     {DType::bf16, "bf16"},
@@ -21,6 +21,7 @@ inline constexpr EnumeratorNames<DType, 8> kDTypeNames = {{
     {DType::fp8_e4m3fnuz, "fp8_e4m3fnuz"},
     {DType::fp8_e5m2fnuz, "fp8_e5m2fnuz"},
     {DType::int8, "int8"},
+    {DType::uint8, "uint8"},
 }};
 
 inline constexpr EnumeratorNames<ThreadOrder, 3> kThreadOrderNames = {{

@@ -24,6 +24,7 @@ std::uint64_t integer_bits(const Format& format, std::int64_t value) {
 
 const Format& format_of(DType dtype) {
   if (dtype == DType::int8) return kInt8;
+  if (dtype == DType::uint8) throw std::invalid_argument("dtype: uint8 is no number format");
   const auto index = static_cast<std::size_t>(dtype);
   if (index >= kFormats.size()) throw std::invalid_argument(fmt::format("dtype: {} is not a DType", index));
   return kFormats[index];
@@ -36,6 +37,8 @@ bool is_nan(const Format& format, std::uint64_t bits) {
       return magnitude(format, bits) > format.infinity_bits();
     case NanEncoding::all_ones:
       return magnitude(format, bits) == format.magnitude_mask();
+    case NanEncoding::none:
+      return false;
     case NanEncoding::negative_zero:
       break;
   }

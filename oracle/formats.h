@@ -12,9 +12,10 @@ namespace normproof::oracle {
 
 // How a format spends its topmost bit patterns.
 enum class NanEncoding : std::uint8_t {
-  ieee,          // exponent all ones: zero mantissa is an infinity, any other mantissa a NaN
-  all_ones,      // only the pattern with exponent and mantissa all ones is a NaN (either sign); no infinity
-  negative_zero  // the pattern of -0 is the only NaN; no infinity and no negative zero
+  ieee,           // exponent all ones: zero mantissa is an infinity, any other mantissa a NaN
+  all_ones,       // only the pattern with exponent and mantissa all ones is a NaN (either sign); no infinity
+  negative_zero,  // the pattern of -0 is the only NaN; no infinity and no negative zero
+  none            // every pattern is a number; a NaN that is rounded becomes the largest one
 };
 
 // A binary floating-point format: sign bit, biased exponent, mantissa, gradual underflow.
@@ -45,6 +46,8 @@ struct Format {
         return infinity_bits() | (std::uint64_t{1} << (mantissa_bits() - 1));
       case NanEncoding::all_ones:
         return magnitude_mask();
+      case NanEncoding::none:
+        return magnitude_mask();
       case NanEncoding::negative_zero:
         break;
     }
@@ -58,6 +61,7 @@ struct Format {
       case NanEncoding::all_ones:
         return magnitude_mask() - 1;
       case NanEncoding::negative_zero:
+      case NanEncoding::none:
         break;
     }
     return magnitude_mask();
@@ -77,6 +81,9 @@ inline constexpr std::array<Format, 7> kFormats = {{
 
 // Integers as `cvt.rni.sat` makes them: what is beyond saturates, NaN becomes 0.
 inline constexpr Format kInt8 = {"int8", 8, 7, 0, NanEncoding::negative_zero, true};
+
+// Four bits, two to a byte in tensors of bytes.
+inline constexpr Format kE2m1 = {"e2m1", 4, 2, 1, NanEncoding::none};
 
 // The format of wider accumulators; no tensor has it.
 inline constexpr Format kFp64 = {"fp64", 64, 53, 1023, NanEncoding::ieee};

@@ -35,6 +35,8 @@ constexpr Format format_of(DType dtype) {
       return {5, 2, 16, Special::fnuz};
     case DType::int8:
       return {0, 7, 0, Special::integer};
+    case DType::uint8:  // no number
+      break;
   }
   return {};
 }

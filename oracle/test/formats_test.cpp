@@ -55,6 +55,8 @@ double reference_value(DType dtype, std::uint32_t pattern) {
       return pattern == 0x80 ? kNan : plain_value(8, 5, 2, 16, pattern);
     case DType::int8:
       return static_cast<double>(static_cast<std::int8_t>(pattern));
+    case DType::uint8:  // no numbers
+      break;
   }
   return kNan;
 }

@@ -44,6 +44,8 @@ constexpr Format format_of(DType dtype) {
       return {2, -15};
     case DType::int8:
       return {7, 7};  // whole numbers
+    case DType::uint8:  // no numbers
+      break;
   }
   throw std::invalid_argument("dtype: not a dtype");
 }

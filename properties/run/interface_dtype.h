@@ -26,7 +26,8 @@ inline normproof_dtype interface_dtype(DType dtype) {
     case DType::fp8_e5m2fnuz:
       return NORMPROOF_FP8_E5M2FNUZ;
     case DType::int8:
-      throw std::invalid_argument("dtype: no kernel reads or writes int8");
+    case DType::uint8:
+      throw std::invalid_argument("dtype: no kernel reads or writes integers of 8 bits");
   }
   std::abort();
 }

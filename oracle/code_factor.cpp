@@ -125,6 +125,12 @@ std::vector<CodeFactor> code_factors(const Formula& formula, const ScaleRule* ru
 }
 
 std::vector<std::uint32_t> exact_code_factors(const Formula& formula, std::uint32_t scale_bits) {
+  return exact_code_factors(formula, follows_from_maximum(formula) ? scale_recipe(formula) : ScaleRecipe(),
+                            scale_bits);
+}
+
+std::vector<std::uint32_t> exact_code_factors(const Formula& formula, const ScaleRecipe& recipe,
+                                              std::uint32_t scale_bits) {
   if (!follows_from_maximum(formula)) {
     std::vector<std::uint32_t> factors = exact_neighbours_of_inverse(scale_bits);
     if (formula.policy.inverse_root.flush_to_zero) add_flushed(factors, scale_bits);
@@ -135,21 +141,19 @@ std::vector<std::uint32_t> exact_code_factors(const Formula& formula, std::uint3
     return static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), value));
   };
   const auto scale_of = [&](std::int64_t maximum) {
-    return bits_of(exact_quantization_scale(arithmetic, formula,
+    return bits_of(exact_quantization_scale(arithmetic, recipe,
                                             decode(DType::fp32, static_cast<std::uint32_t>(maximum))));
   };
   const auto factor_of = [&](std::uint32_t maximum) {
-    return bits_of(exact_factor_of_maximum(arithmetic, formula, decode(DType::fp32, maximum)));
+    return bits_of(exact_factor_of_maximum(arithmetic, recipe, decode(DType::fp32, maximum)));
   };
   std::vector<std::uint32_t> factors;
   const auto nan = static_cast<std::uint32_t>(format_of(DType::fp32).nan_bits());
-  const ScaleFloorRow& floor = row_of(formula.policy.scale_floor);
-  const std::uint32_t least_scale = least_scale_bits(formula);
-  for (const MaximumInterval& maxima : maxima_where(floor, least_scale, scale_bits, scale_of)) {
+  for (const MaximumInterval& maxima :
+       maxima_where(*recipe.floor, recipe.least_scale, scale_bits, scale_of)) {
     for (const auto& piece : cut(maxima, factor_of)) add_once(factors, piece.first);
   }
-  if (!row_of(formula.policy.maximum_nan).drops && same(DType::fp32, scale_of(nan), scale_bits))
-    add_once(factors, factor_of(nan));
+  if (!recipe.drops_nan && same(DType::fp32, scale_of(nan), scale_bits)) add_once(factors, factor_of(nan));
   return factors;
 }
 

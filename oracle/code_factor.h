@@ -31,5 +31,7 @@ std::uint32_t factor_bits(float factor);
 std::vector<CodeFactor> code_factors(const Formula& formula, const ScaleRule* rule, std::uint32_t scale_bits);
 // Their bits once more by exact arithmetic, for the checks of certificates.
 std::vector<std::uint32_t> exact_code_factors(const Formula& formula, std::uint32_t scale_bits);
+std::vector<std::uint32_t> exact_code_factors(const Formula& formula, const ScaleRecipe& recipe,
+                                              std::uint32_t scale_bits);
 
 }  // namespace normproof::oracle

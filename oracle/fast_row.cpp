@@ -248,14 +248,15 @@ std::uint32_t FastRow::output(float r, std::int64_t column) const {
   return bits;
 }
 
-float FastRow::row_maximum(float r) {
+float FastRow::row_maximum(float r) { return maximum_of(r, 0, formula_.hidden_size); }
+
+float FastRow::maximum_of(float r, std::int64_t first, std::int64_t columns) {
   // In pieces that stay in the first cache.
   constexpr std::int64_t kPiece = 512;
   std::uint32_t maximum = 0;
-  for (std::int64_t begin = 0; begin < formula_.hidden_size; begin += kPiece) {
-    const std::int64_t count = std::min(kPiece, formula_.hidden_size - begin);
-    evaluate_wide(output_operands().data() + begin, factor_from(begin), count, r, maximum_of_rounded_,
-                  wide_.data());
+  for (std::int64_t begin = first; begin < first + columns; begin += kPiece) {
+    const std::int64_t count = std::min(kPiece, first + columns - begin);
+    normalized(r, begin, count, maximum_of_rounded_, wide_.data());
     maximum = std::max(maximum, kernels_.largest_magnitude(wide_.data(), count, drops_nan_));
   }
   return std::bit_cast<float>(maximum);

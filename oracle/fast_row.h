@@ -46,6 +46,12 @@ class FastRow {
     return result;
   }
   void magnitudes(float r, std::int64_t begin, std::int64_t count, float* result) const;
+  // The maximum of the `count` elements from `begin` on, as row_maximum() takes it.
+  float maximum_of(float r, std::int64_t begin, std::int64_t count);
+  // y of these elements in fp32, rounded to T where said.
+  void normalized(float r, std::int64_t begin, std::int64_t count, bool rounded, float* result) const {
+    evaluate_wide(output_operands().data() + begin, factor_from(begin), count, r, rounded, result);
+  }
   // With the factor that the scale itself says, or of two the nearest one.
   void set_quantization_scale(float scale);
   // With one of code_factors(): what codes are multiplied by, or divided by.

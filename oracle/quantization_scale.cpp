@@ -52,41 +52,59 @@ Value exact_row_maximum(const Formula& formula, const ExactRow& row, const CaseT
   return maximum;
 }
 
-// The maximum that counts: at most the upper bound. NaN stays.
-Value bounded(const Formula& formula, const Value& maximum) {
-  const Value bound = decode(DType::fp32, formula.scale_ub_bits);
-  return maximum > bound ? bound : maximum;
-}
-
 std::uint32_t least_scale_bits(const Formula& formula) {
   return row_of(formula.policy.scale_floor)
       .least_scale(*formula.formats.quantized, fp32_bits(quantized_range(formula)));
 }
 
-Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, const Value& row_maximum) {
-  const Value maximum = bounded(formula, row_maximum);
-  const Value range = quantized_range(formula);
-  const ScaleFloorRow& floor = row_of(formula.policy.scale_floor);
-  Value least_scale = decode(DType::fp32, least_scale_bits(formula));
+ScaleRecipe scale_recipe(const Formula& formula) {
+  ScaleRecipe recipe;
+  recipe.range = quantized_range(formula);
+  if (row_of(formula.policy.row_scale).multiplies)
+    recipe.inverse_range = quotient(Value::integer(1), recipe.range);
+  recipe.floor = &row_of(formula.policy.scale_floor);
+  recipe.least_scale = least_scale_bits(formula);
+  recipe.bound = formula.scale_ub_bits;
+  recipe.drops_nan = row_of(formula.policy.maximum_nan).drops;
+  return recipe;
+}
+
+namespace {
+
+// The maximum that counts: at most the upper bound. NaN stays.
+Value bounded(const ScaleRecipe& recipe, const Value& maximum) {
+  const Value bound = decode(DType::fp32, recipe.bound);
+  return maximum > bound ? bound : maximum;
+}
+
+}  // namespace
+
+Value exact_quantization_scale(Arithmetic& arithmetic, const ScaleRecipe& recipe, const Value& any_maximum) {
+  const Value maximum = bounded(recipe, any_maximum);
+  const ScaleFloorRow& floor = *recipe.floor;
+  Value least_scale = decode(DType::fp32, recipe.least_scale);
   if (floor.compares_maximum && !(maximum > least_scale)) return least_scale;
   const Value least_maximum = decode(DType::fp32, floor.least_maximum);
   const Value& a = maximum < least_maximum ? least_maximum : maximum;
   Value scale;
-  if (row_of(formula.policy.row_scale).multiplies) {
-    const Value inverse = arithmetic.round(Step::inverse_range, "fl(1 / max_Q)", DType::fp32,
-                                           quotient(Value::integer(1), range));
+  if (recipe.inverse_range) {
+    const Value inverse =
+        arithmetic.round(Step::inverse_range, "fl(1 / max_Q)", DType::fp32, *recipe.inverse_range);
     scale = arithmetic.round(Step::row_scale, "s = fl(a * fl(1 / max_Q))", DType::fp32, a * inverse);
   } else {
-    scale = arithmetic.round(Step::row_scale, "s = fl(a / max_Q)", DType::fp32, quotient(a, range));
+    scale = arithmetic.round(Step::row_scale, "s = fl(a / max_Q)", DType::fp32, quotient(a, recipe.range));
   }
   return !floor.compares_maximum && scale < least_scale ? least_scale : scale;
 }
 
-Value exact_factor_of_maximum(Arithmetic& arithmetic, const Formula& formula, const Value& row_maximum) {
-  const Value maximum = bounded(formula, row_maximum);
-  const Value range = quantized_range(formula);
-  const ScaleFloorRow& floor = row_of(formula.policy.scale_floor);
-  const Value least_scale = decode(DType::fp32, least_scale_bits(formula));
+Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, const Value& row_maximum) {
+  return exact_quantization_scale(arithmetic, scale_recipe(formula), row_maximum);
+}
+
+Value exact_factor_of_maximum(Arithmetic& arithmetic, const ScaleRecipe& recipe, const Value& any_maximum) {
+  const Value maximum = bounded(recipe, any_maximum);
+  const ScaleFloorRow& floor = *recipe.floor;
+  const Value least_scale = decode(DType::fp32, recipe.least_scale);
   const Value least_maximum = decode(DType::fp32, floor.least_maximum);
   const auto greatest = [&] {
     return arithmetic.round(Step::inverse_scale, "inv = fl(1 / least s)", DType::fp32,
@@ -95,10 +113,15 @@ Value exact_factor_of_maximum(Arithmetic& arithmetic, const Formula& formula, co
   if (floor.compares_maximum && !(maximum > least_scale)) return greatest();
   const Value& a = maximum < least_maximum ? least_maximum : maximum;
   Value factor =
-      arithmetic.round(Step::inverse_scale, "inv = fl(max_Q / a)", DType::fp32, quotient(range, a));
-  const bool bounded = !floor.compares_maximum && !least_scale.is_zero();
-  if (!bounded || !(factor > round_to(DType::fp32, quotient(Value::integer(1), least_scale)))) return factor;
+      arithmetic.round(Step::inverse_scale, "inv = fl(max_Q / a)", DType::fp32, quotient(recipe.range, a));
+  const bool is_bounded = !floor.compares_maximum && !least_scale.is_zero();
+  if (!is_bounded || !(factor > round_to(DType::fp32, quotient(Value::integer(1), least_scale))))
+    return factor;
   return greatest();
+}
+
+Value exact_factor_of_maximum(Arithmetic& arithmetic, const Formula& formula, const Value& row_maximum) {
+  return exact_factor_of_maximum(arithmetic, scale_recipe(formula), row_maximum);
 }
 
 RowQuantization exact_row_quantization(Arithmetic& arithmetic, const Formula& formula, const ExactRow& row,
@@ -111,15 +134,15 @@ RowQuantization exact_row_quantization(Arithmetic& arithmetic, const Formula& fo
   return result;
 }
 
-ScaleRule::ScaleRule(const Formula& formula)
-    : floor_(row_of(formula.policy.scale_floor)),
-      multiplies_(row_of(formula.policy.row_scale).multiplies),
-      drops_nan_(row_of(formula.policy.maximum_nan).drops),
-      range_(as_float(fp32_bits(quantized_range(formula)))),
-      inverse_range_(1.0f / range_),
+ScaleRule::ScaleRule(const ScaleRecipe& recipe)
+    : floor_(*recipe.floor),
+      multiplies_(recipe.inverse_range.has_value()),
+      drops_nan_(recipe.drops_nan),
+      range_(as_float(fp32_bits(recipe.range))),
+      inverse_range_(as_float(fp32_bits(recipe.inverse_range.value_or(Value::integer(1))))),
       least_maximum_(as_float(floor_.least_maximum)),
-      least_scale_(as_float(least_scale_bits(formula))),
-      bound_(as_float(formula.scale_ub_bits)) {}
+      least_scale_(as_float(recipe.least_scale)),
+      bound_(as_float(recipe.bound)) {}
 
 float ScaleRule::factor_of(float row_maximum) const {
   const float maximum = bounded(row_maximum);

@@ -15,13 +15,26 @@ namespace normproof::oracle {
 // max_Q: the largest number of the quantized dtype that is used. Requires a formula that quantizes.
 Value quantized_range(const Formula& formula);
 
+// How a scale is made of a maximum.
+struct ScaleRecipe {
+  Value range;                         // max_Q
+  std::optional<Value> inverse_range;  // rounded to fp32, the factor of the maximum; nothing: it is divided
+  const ScaleFloorRow* floor = nullptr;
+  std::uint32_t least_scale = 0;      // fp32 bits
+  std::uint32_t bound = 0x7f800000u;  // of the maxima, fp32 bits
+  bool drops_nan = false;
+};
+ScaleRecipe scale_recipe(const Formula& formula);
+
 // a, the largest |y| of the row for a given unknown (r, or rms), and the scale that it gives.
 Value exact_row_maximum(const Formula& formula, const ExactRow& row, const CaseTensors& tensors,
                         const Value& unknown, std::optional<AlteredStep> altered = {});
+Value exact_quantization_scale(Arithmetic& arithmetic, const ScaleRecipe& recipe, const Value& maximum);
 Value exact_quantization_scale(Arithmetic& arithmetic, const Formula& formula, const Value& row_maximum);
 // The floor of that scale, fp32 bits; 0 where there is none.
 std::uint32_t least_scale_bits(const Formula& formula);
 // What the codes are multiplied by where it follows from that maximum (follows_from_maximum, code_factor.h).
+Value exact_factor_of_maximum(Arithmetic& arithmetic, const ScaleRecipe& recipe, const Value& maximum);
 Value exact_factor_of_maximum(Arithmetic& arithmetic, const Formula& formula, const Value& row_maximum);
 // All of it: with what a row is quantized for a given unknown, as fp32 bits. The factor stands there only
 // where it follows from the maximum.
@@ -67,7 +80,8 @@ std::vector<MaximumInterval> maxima_where(const ScaleFloorRow& floor, std::uint3
 // exact_quantization_scale() in hardware arithmetic, bit for bit.
 class ScaleRule {
  public:
-  explicit ScaleRule(const Formula& formula);
+  explicit ScaleRule(const ScaleRecipe& recipe);
+  explicit ScaleRule(const Formula& formula) : ScaleRule(scale_recipe(formula)) {}
 
   float of(float row_maximum) const {
     const float maximum = bounded(row_maximum);

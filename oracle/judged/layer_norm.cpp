@@ -8,6 +8,7 @@
 #include "oracle/box_search/layer_norm_window.h"
 #include "oracle/box_search/packed_row.h"
 #include "oracle/formats.h"
+#include "oracle/judged/residual_sum.h"
 #include "oracle/judged/rows.h"
 #include "oracle/judged/search_violation.h"
 
@@ -98,25 +99,6 @@ search::LayerNormRule rule_of(const Call& call, const Policy& policy) {
   rule.sum_depth = policy.bound("sum_depth");
   rule.merge_ratio = static_cast<int>(policy.bound("merge_ratio").value_or(4));
   return rule;
-}
-
-// fl(x + residual) of a row, and that rounded to T.
-struct RowSum {
-  std::vector<float> unrounded;
-  std::vector<std::byte> rounded;
-};
-RowSum sum_of_row(const Call& call, std::int64_t row) {
-  const std::int64_t count = call.hidden_size();
-  std::vector<float> x, residual;
-  search::widen("x", call.at("x").row(row, count), call.dtype(), count, x);
-  search::widen("residual", call.at("residual").row(row, count), call.dtype(), count, residual);
-  for (std::size_t j = 0; j < x.size(); ++j) x[j] += residual[j];
-  RowSum sum{x, {}};
-  // A sum of two numbers of T has so few bits that rounding it to fp32 first changes nothing.
-  row_kernels().round_values[static_cast<std::size_t>(call.dtype())](
-      x.data(), static_cast<std::int64_t>(x.size()), ActivationRounding::nearest_even);
-  sum.rounded = search::pack(x, call.dtype(), count);
-  return sum;
 }
 
 constexpr std::array<std::string_view, 2> kUnknowns = {"mean", "rstd"};
@@ -234,48 +216,11 @@ class RowJudge : public UnitJudge {
   std::vector<std::byte> operand_;
 };
 
-// The sum that is kept, bit for bit.
-class SumJudge : public UnitJudge {
- public:
-  explicit SumJudge(const Call& call) : call_(call) {}
-  bool conforms(std::int64_t row) override { return differing(row).empty(); }
-  Violation violation(std::int64_t row) override {
-    Violation violation;
-    violation.tensor = "residual_out";
-    violation.kind = "mismatch";
-    violation.place = fmt::format("row {}", row);
-    violation.row = row;
-    violation.elements = differing(row);
-    violation.reason = fmt::format("{} of {} elements are not rnd_T(x + residual)", violation.elements.size(),
-                                   call_.hidden_size());
-    return violation;
-  }
-  std::vector<std::byte> canonical(std::int64_t row) override { return sum_of_row(call_, row).rounded; }
-  bool accepts_wrong(std::int64_t, Random&) override { return false; }
-
- private:
-  std::vector<Element> differing(std::int64_t row) const {
-    const Tensor wanted{call_.dtype(), {call_.hidden_size()}, sum_of_row(call_, row).rounded};
-    std::vector<Element> elements;
-    for (std::int64_t j = 0; j < call_.hidden_size(); ++j) {
-      const std::int64_t at = row * call_.hidden_size() + j;
-      const NamedBits got = named("got", call_.at("residual_out"), at), right = named("canonical", wanted, j);
-      if (same(call_.dtype(), got.bits, right.bits)) continue;
-      elements.push_back(
-          {j, {named("x", call_.at("x"), at), named("residual", call_.at("residual"), at), got, right}});
-    }
-    return elements;
-  }
-  const Call& call_;
-};
-
 std::vector<Part> parts(const Call& call, const Policy& policy) {
   std::vector<Part> result;
   result.push_back({"out", "row", call.rows(), call.hidden_size(), 1,
                     [&call, &policy] { return std::make_unique<RowJudge>(call, policy); }});
-  if (call.has("residual"))
-    result.push_back({"residual_out", "row", call.rows(), call.hidden_size(), 1,
-                      [&call] { return std::make_unique<SumJudge>(call); }});
+  if (call.has("residual")) result.push_back(residual_part(call));
   return result;
 }
 

@@ -99,7 +99,11 @@ bool is_given_call(const std::string& file, const JudgingOptions& options) {
 GivenCallReport check_given_call(const std::string& file, const JudgingOptions& options,
                                  std::optional<std::int64_t> rows, std::int64_t threads) {
   Given given = read_given(file, options);
-  if (rows) given.call = judging::first_rows(given.call, *rows);
+  if (given.call.operation->misfit != nullptr) {
+    if (const std::string misfit = given.call.operation->misfit(given.call, given.policy); !misfit.empty())
+      throw UsageError(fmt::format("{}: {}", file, misfit));
+  }
+  if (rows) given.call = judging::first_rows(given.call, *rows, given.policy);
   const judging::Judgement judgement = judging::judge(given.call, given.policy, {threads, 8});
   GivenCallReport report;
   report.good = judgement.conforms();

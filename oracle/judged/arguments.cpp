@@ -53,6 +53,14 @@ void require_input(const Call& call) {
 
 void require_dtype(const Call& call, const TensorSpec& spec, const Tensor& tensor) {
   const DType activation = call.dtype();
+  if (spec.dtype == DTypeRule::listed) {
+    if (std::ranges::find(spec.dtypes, tensor.dtype) != spec.dtypes.end()) return;
+    std::string names;
+    for (const DType dtype : spec.dtypes)
+      names += fmt::format("{}{}", names.empty() ? "" : " or ", name_of(dtype));
+    throw ArgumentError(std::string(spec.name),
+                        fmt::format("expected dtype {}, got {}", names, name_of(tensor.dtype)), Kind::type);
+  }
   const DType first = spec.dtype == DTypeRule::fp32 ? DType::fp32 : activation;
   const bool wide = spec.dtype == DTypeRule::activation_or_fp32;
   if (tensor.dtype == first || (wide && tensor.dtype == DType::fp32)) return;
@@ -86,6 +94,18 @@ void require_shape(const Call& call, const TensorSpec& spec, const Tensor& tenso
       what = "that of x without heads, and half of the rotated elements of a head";
       break;
     }
+    case Extent::codes:
+      if (tensor.dtype != DType::uint8) break;
+      wanted.back() /= 2;
+      what = "two elements of x in a byte";
+      break;
+    case Extent::blocks:  // the operation's own objection
+      return;
+    case Extent::one:
+      if (tensor.shape.empty()) return;
+      wanted = {1};
+      what = "a number";
+      break;
   }
   if (tensor.shape == wanted) return;
   throw ArgumentError(
@@ -134,6 +154,11 @@ std::vector<std::int64_t> shape_of(const Call& call, const TensorSpec& spec) {
     case Extent::row:
       shape.back() = 1;
       return shape;
+    case Extent::codes:
+      return shape;
+    case Extent::one:
+      return {1};
+    case Extent::blocks:
     case Extent::rotation:
       break;
   }

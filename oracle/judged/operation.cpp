@@ -12,8 +12,17 @@
 namespace normproof::oracle::judged {
 
 std::span<const JudgedOperation* const> judged_operations() {
-  static const std::array<const JudgedOperation*, 5> kTable = {
-      &layer_norm(), &fused_add_layer_norm(), &rms_norm_backward(), &layer_norm_backward(), &qk_norm_rope()};
+  static const std::array<const JudgedOperation*, 11> kTable = {&layer_norm(),
+                                                                &fused_add_layer_norm(),
+                                                                &rms_norm_backward(),
+                                                                &layer_norm_backward(),
+                                                                &qk_norm_rope(),
+                                                                &rms_norm_block_quant(),
+                                                                &fused_add_rms_norm_block_quant(),
+                                                                &rms_norm_mx_quant(),
+                                                                &fused_add_rms_norm_mx_quant(),
+                                                                &rms_norm_nvfp4_quant(),
+                                                                &fused_add_rms_norm_nvfp4_quant()};
   return kTable;
 }
 
@@ -74,17 +83,22 @@ std::string Violation::text() const {
   std::string text = fmt::format("{} violation in {} of {}: {}\n", kind, place, tensor, reason);
   constexpr std::size_t kMostElements = 8;
   for (const Element& element : std::span(elements).first(std::min(elements.size(), kMostElements))) {
-    text += fmt::format("  column {}:", element.column);
+    text += element.place.empty() ? fmt::format("  column {}:", element.column)
+                                  : fmt::format("  {}:", element.place);
     const NamedBits* got = nullptr;
     std::string_view before = " ";
     for (const NamedBits& value : element.values) {
       const std::string number =
-          fmt::format("{} ({})", value_text(value.dtype, value.bits), hex_bits(value.dtype, value.bits));
+          value.text.empty()
+              ? fmt::format("{} ({})", value_text(value.dtype, value.bits), hex_bits(value.dtype, value.bits))
+              : value.text;
       if (value.name == "got") got = &value;
       if (value.name != "canonical") {
         text += fmt::format("{}{}{}", before, value.name, value.name == "got" ? " " : " = ") + number;
-      } else if (got != nullptr && !same(value.dtype, value.bits, got->bits)) {
-        const std::uint64_t apart = ulp_distance(value.dtype, got->bits, value.bits);
+      } else if (got != nullptr &&
+                 (value.text.empty() ? !same(value.dtype, value.bits, got->bits) : value.bits != got->bits)) {
+        const std::uint64_t apart =
+            value.text.empty() ? ulp_distance(value.dtype, got->bits, value.bits) : UINT64_MAX;
         text += fmt::format("; the canonical order gives {}{}", number,
                             apart == UINT64_MAX ? "" : fmt::format(", {} ulp apart", apart));
       }
@@ -102,7 +116,7 @@ std::string subject_of(const Call& call) {
   std::string text = fmt::format("{} {}", operation.name, name_of(call.dtype()));
   for (const TensorSpec& spec : operation.tensors) {
     if (spec.dtype != DTypeRule::activation_or_fp32 || spec.direction == Direction::out) continue;
-    if (spec.extent == Extent::row) continue;
+    if (spec.extent == Extent::row || spec.extent == Extent::one) continue;
     const Tensor* tensor = call.find(spec.name);
     text += tensor == nullptr ? fmt::format(", no {}", spec.name)
                               : fmt::format(", {} {}", spec.name, name_of(tensor->dtype));
@@ -137,7 +151,7 @@ std::vector<std::int64_t> places_of(std::int64_t rows, std::int64_t columns,
 
 }  // namespace
 
-Call slice_of_rows(const Call& call, std::span<const std::int64_t> rows) {
+Call slice_of_rows(const Call& call, std::span<const std::int64_t> rows, const Policy* policy) {
   Call slice = call;
   // A call with heads is cut by its tokens; the shapes of the two kinds of rows differ by them.
   const bool has_heads = std::ranges::any_of(
@@ -146,7 +160,11 @@ Call slice_of_rows(const Call& call, std::span<const std::int64_t> rows) {
   const auto count = static_cast<std::int64_t>(rows.size());
   for (const TensorSpec& spec : call.operation->tensors) {
     const Tensor* tensor = call.find(spec.name);
-    if (tensor == nullptr || spec.extent == Extent::hidden) continue;
+    if (tensor == nullptr || spec.extent == Extent::hidden || spec.extent == Extent::one) continue;
+    if (spec.extent == Extent::blocks) {
+      slice.tensors[std::string(spec.name)] = call.operation->slice_blocks(call, spec.name, rows, policy);
+      continue;
+    }
     const std::int64_t columns = spec.extent == Extent::row        ? 1
                                  : spec.extent == Extent::elements ? heads * call.hidden_size()
                                                                    : tensor->shape.back();
@@ -173,7 +191,11 @@ Call slice_of_columns(const Call& call, std::span<const ColumnGroup> groups) {
   Call slice = call;
   for (const TensorSpec& spec : call.operation->tensors) {
     const Tensor* tensor = call.find(spec.name);
-    if (tensor == nullptr || spec.extent == Extent::row) continue;
+    if (tensor == nullptr || spec.extent == Extent::row || spec.extent == Extent::one) continue;
+    if (spec.extent == Extent::codes || spec.extent == Extent::blocks) {  // of whole blocks
+      slice.tensors.erase(std::string(spec.name));
+      continue;
+    }
     const auto& chosen = spec.extent == Extent::rotation ? rotation : hidden;
     const std::int64_t columns = tensor->shape.back();
     std::vector<std::int64_t> shape = tensor->shape;

@@ -28,12 +28,16 @@ enum class Extent : std::uint8_t {
   elements,  // the shape of x
   hidden,    // [H], the last dimension of x
   row,       // one for each row of x
-  rotation   // the shape of x without heads, and half the rotated elements of a head for its last dimension
+  rotation,  // the shape of x without heads, and half the rotated elements of a head for its last dimension
+  codes,     // the shape of x; of uint8, half as many in its last dimension, each two elements
+  blocks,    // one for each block of a row, in one of the layouts that the operation has
+  one        // a number
 };
 enum class DTypeRule : std::uint8_t {
   activation,          // T, that of x
   activation_or_fp32,  // T or fp32, each tensor its own
-  fp32
+  fp32,
+  listed  // one of those that the tensor lists
 };
 enum class Need : std::uint8_t {
   always,
@@ -48,9 +52,11 @@ struct TensorSpec {
   DTypeRule dtype;
   Need need;
   std::string_view sentence;
-  std::string_view in_place_of = {};  // of an output: the input whose memory it may be
+  std::string_view in_place_of = {};   // of an output: the input whose memory it may be
+  std::span<const DType> dtypes = {};  // where they are listed
 };
 
+struct Call;
 struct AxisValue {
   std::string_view name;
   std::string_view formula;
@@ -60,6 +66,10 @@ struct Axis {
   std::span<const AxisValue> values;  // the contract's own choice first
   std::string_view tensor = {};       // only calls with this tensor have the axis; empty: all have it
   bool of_statistics = false;         // it says which unknowns are admissible, not what is made of them
+  // Of an operation with many axes: how many values, the first ones, are combined with those of other axes.
+  // The others are tried with the named policies.
+  std::size_t combined = SIZE_MAX;
+  bool (*applies)(const Call&) = nullptr;  // what else calls must have; nullptr: nothing
 };
 // A number that bounds what an honest evaluation may arrive at.
 struct Bound {
@@ -131,10 +141,12 @@ struct NamedBits {
   std::string_view name;
   DType dtype;
   std::uint32_t bits;
+  std::string text = {};  // where the dtype does not say what the bits are
 };
 struct Element {
   std::int64_t column = 0;
   std::vector<NamedBits> values;  // operands, then "got", then "canonical": what the canonical order gives
+  std::string place = {};         // where it is no column: "scale of block 3"
 };
 struct UnknownRange {
   std::string_view name;
@@ -201,6 +213,15 @@ struct JudgedOperation {
   std::vector<ColumnGroup> (*columns)(const Call&, const Policy&);
   // Sets inputs that are made of other inputs: the mean and rstd of x, as the canonical order has them.
   void (*complete)(Call&, std::uint32_t epsilon);
+  // Why a call cannot be judged by a policy; empty where it can. nullptr: every call can.
+  std::string (*misfit)(const Call&, const Policy&) = nullptr;
+  // Sets these outputs as the canonical order has them, where parts cannot say it tensor by tensor.
+  void (*fill)(Call&, const Policy&, std::span<const std::string> outputs) = nullptr;
+  // The rows of a tensor with one element for each block.
+  Tensor (*slice_blocks)(const Call&, std::string_view tensor, std::span<const std::int64_t> rows,
+                         const Policy*) = nullptr;
+  // Whether plug-ins can list it: a call says the dtypes and shapes of its outputs.
+  bool runs_in_plugins() const { return fill == nullptr; }
 };
 
 std::span<const JudgedOperation* const> judged_operations();
@@ -232,7 +253,8 @@ std::vector<std::int64_t> shape_of(const Call& call, const TensorSpec& spec);
 // "layer_norm bf16, weight bf16, bias bf16, 8 x 4096, epsilon 1e-05".
 std::string subject_of(const Call& call);
 // Some rows of x and of all that has a row for each; `columns` where given: of these groups alone.
-Call slice_of_rows(const Call& call, std::span<const std::int64_t> rows);
+// `policy`: where the layout of a tensor is its axis.
+Call slice_of_rows(const Call& call, std::span<const std::int64_t> rows, const Policy* policy = nullptr);
 Call slice_of_columns(const Call& call, std::span<const ColumnGroup> groups);
 
 // "native", a named policy, or either followed by axis=value and bound=number. Throws std::invalid_argument.
@@ -241,6 +263,10 @@ Policy parse_policy(const JudgedOperation& operation, std::string_view text);
 std::string to_string(const Policy& policy);
 // Every policy of calls like this one, with the bounds of `model`; what the call does not have is as usual.
 std::vector<Policy> all_policies(const Call& call, const Policy& model);
+// Whether calls like this one have the axis.
+bool has_axis(const Call& call, const Axis& axis);
+// Policies that differ from `policy` in one axis that the call has.
+std::vector<Policy> neighbours(const Call& call, const Policy& policy);
 // The policy with what the call does not have as usual, so that equal arithmetic is equal.
 Policy as_seen_by(const Call& call, Policy policy);
 

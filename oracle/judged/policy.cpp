@@ -107,12 +107,43 @@ std::string to_string(const Policy& policy) {
   return text.empty() ? std::string(kNative) : text;
 }
 
+bool has_axis(const Call& call, const Axis& axis) {
+  return (axis.tensor.empty() || call.has(axis.tensor)) && (axis.applies == nullptr || axis.applies(call));
+}
+
 Policy as_seen_by(const Call& call, Policy policy) {
   for (std::size_t i = 0; i < policy.values.size(); ++i) {
-    const std::string_view tensor = policy.operation->axes[i].tensor;
-    if (!tensor.empty() && !call.has(tensor)) policy.values[i] = 0;
+    if (!has_axis(call, policy.operation->axes[i])) policy.values[i] = 0;
   }
   return policy;
+}
+
+namespace {
+
+bool is_possible(const Call& call, const Policy& policy) {
+  const JudgedOperation& operation = *call.operation;
+  return operation.policy_objection(policy).empty() &&
+         (operation.misfit == nullptr || operation.misfit(call, policy).empty());
+}
+
+void add_once(std::vector<Policy>& policies, const Policy& policy) {
+  if (std::ranges::find(policies, policy) == policies.end()) policies.push_back(policy);
+}
+
+}  // namespace
+
+std::vector<Policy> neighbours(const Call& call, const Policy& policy) {
+  std::vector<Policy> result;
+  for (std::size_t i = 0; i < policy.values.size(); ++i) {
+    const Axis& axis = policy.operation->axes[i];
+    if (!has_axis(call, axis)) continue;
+    for (std::size_t value = 0; value < axis.values.size(); ++value) {
+      Policy other = policy;
+      other.values[i] = value;
+      if (value != policy.values[i] && is_possible(call, other)) result.push_back(std::move(other));
+    }
+  }
+  return result;
 }
 
 std::vector<Policy> all_policies(const Call& call, const Policy& model) {
@@ -121,16 +152,29 @@ std::vector<Policy> all_policies(const Call& call, const Policy& model) {
   std::ranges::fill(policies.front().values, std::size_t{0});
   for (std::size_t i = 0; i < operation.axes.size(); ++i) {
     const Axis& axis = operation.axes[i];
-    if (!axis.tensor.empty() && !call.has(axis.tensor)) continue;
+    if (!has_axis(call, axis)) continue;
     const std::size_t known = policies.size();
-    for (std::size_t value = 1; value < axis.values.size(); ++value) {
+    for (std::size_t value = 1; value < std::min(axis.combined, axis.values.size()); ++value) {
       for (std::size_t p = 0; p < known; ++p) {
         policies.push_back(policies[p]);
         policies.back().values[i] = value;
       }
     }
   }
-  std::erase_if(policies, [&](const Policy& policy) { return !operation.policy_objection(policy).empty(); });
+  std::erase_if(policies, [&](const Policy& policy) { return !is_possible(call, policy); });
+  const auto is_combined = [](const Axis& axis) { return axis.combined >= axis.values.size(); };
+  if (std::ranges::all_of(operation.axes, is_combined)) return policies;
+  std::vector<Policy> named = {model};
+  std::ranges::fill(named.front().values, std::size_t{0});
+  for (const NamedPolicy& each : operation.policies) {
+    Policy policy = as_seen_by(call, parse_policy(operation, each.name));
+    policy.bounds = model.bounds;
+    if (is_possible(call, policy)) add_once(policies, policy);
+    named.push_back(policy);  // where it is not possible, a policy next to it may be
+  }
+  for (const Policy& each : named) {
+    for (const Policy& other : neighbours(call, each)) add_once(policies, other);
+  }
   return policies;
 }
 

@@ -10,5 +10,11 @@ const JudgedOperation& fused_add_layer_norm();
 const JudgedOperation& rms_norm_backward();
 const JudgedOperation& layer_norm_backward();
 const JudgedOperation& qk_norm_rope();
+const JudgedOperation& rms_norm_block_quant();
+const JudgedOperation& fused_add_rms_norm_block_quant();
+const JudgedOperation& rms_norm_mx_quant();
+const JudgedOperation& fused_add_rms_norm_mx_quant();
+const JudgedOperation& rms_norm_nvfp4_quant();
+const JudgedOperation& fused_add_rms_norm_nvfp4_quant();
 
 }  // namespace normproof::oracle::judged

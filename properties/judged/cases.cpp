@@ -49,6 +49,10 @@ class Draw {
       const bool is_left_out =
           spec.need == Need::optional && spec.extent == Extent::elements && !demand_.with_optional;
       if (spec.direction == Direction::out || is_left_out || spec.extent == Extent::row) continue;
+      if (spec.extent == Extent::one) {
+        draw_number(call, spec);
+        continue;
+      }
       if (const auto dtype = dtype_of(spec)) call.tensors[std::string(spec.name)] = tensor(spec, *dtype);
     }
     make_rotation(call);
@@ -64,6 +68,11 @@ class Draw {
         std::max(demand_.least_rows, random_.chance(1, 2) ? 1 : random_.between(1, demand_.max_rows));
     const std::int64_t multiple = demand_.hidden_multiple;
     hidden_ = std::max(hidden_ / multiple * multiple, multiple);
+    const bool needs_pairs = std::ranges::any_of(demand_.operation->tensors, [](const TensorSpec& spec) {
+      return std::ranges::find(spec.dtypes, DType::uint8) != spec.dtypes.end() &&
+             spec.extent == Extent::codes;
+    });  // a byte may hold two codes
+    if (needs_pairs && hidden_ % 2 != 0) hidden_ += multiple;
     shape_ = {rows, hidden_};
     const bool has_heads = std::ranges::any_of(
         demand_.operation->tensors, [](const TensorSpec& spec) { return spec.extent == Extent::rotation; });
@@ -77,6 +86,16 @@ class Draw {
     if (spec.dtype == DTypeRule::activation) return demand_.dtype;
     if (spec.extent == Extent::rotation) return demand_.rotation.value_or(demand_.dtype);
     return spec.name == "bias" ? demand_.bias : demand_.weight;
+  }
+
+  // A global scale as it is used, which brings the largest numbers of a tensor near the end of the codes.
+  void draw_number(Call& call, const TensorSpec& spec) {
+    if (spec.need == Need::optional) return;
+    const float value = std::ldexp(1 + static_cast<float>(random_.below(1 << 23)) * 0x1p-23f,
+                                   static_cast<int>(random_.between(4, 12)));
+    Tensor number{DType::fp32, {1}, std::vector<std::byte>(4)};
+    store_bits(number.bytes, DType::fp32, 0, std::bit_cast<std::uint32_t>(value));
+    call.tensors[std::string(spec.name)] = std::move(number);
   }
 
   RowClass row_class() {
@@ -165,7 +184,7 @@ Call without_outputs(const Call& call) {
   return result;
 }
 
-Call violating_part(const Call& call, const Violation& violation) {
+Call violating_part(const Call& call, const Violation& violation, const Policy& policy) {
   if (violation.kind == "interval") {
     Call part = call;
     for (const TensorSpec& spec : call.operation->tensors) {
@@ -176,7 +195,7 @@ Call violating_part(const Call& call, const Violation& violation) {
     return slice_of_columns(part, group);
   }
   const std::array<std::int64_t, 1> row = {violation.row};
-  Call part = slice_of_rows(call, row);
+  Call part = slice_of_rows(call, row, &policy);
   for (const TensorSpec& spec : call.operation->tensors) {  // sums over rows are not those of one row
     if (spec.direction == Direction::out && spec.extent == Extent::hidden)
       part.tensors.erase(std::string(spec.name));

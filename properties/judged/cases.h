@@ -37,6 +37,6 @@ Call minimized(const Call& failing, const Policy& policy, const std::function<bo
 Call without_outputs(const Call& call);
 
 // The part of a call with outputs that shows a violation: the row, or the column of a sum over rows.
-Call violating_part(const Call& call, const Violation& violation);
+Call violating_part(const Call& call, const Violation& violation, const Policy& policy);
 
 }  // namespace normproof::judging

@@ -76,6 +76,8 @@ AxisFinding finding_of(std::size_t index, const Call& call, const Identification
       Policy other = found.best;
       other.values[index] = value;
       finding.reason = call.operation->policy_objection(other);
+      if (finding.reason.empty() && call.operation->misfit != nullptr)
+        finding.reason = call.operation->misfit(call, other);
       if (finding.reason.empty()) finding.reason = first_line(certificate_of(call, other));
     }
     result.values.push_back(std::move(finding));
@@ -96,8 +98,7 @@ void conclude(const Call& call, const Policy& model, Identification& found) {
       found.names.push_back(fmt::format("{} ({})", named.name, named.source));
   }
   for (std::size_t i = 0; i < call.operation->axes.size(); ++i) {
-    const std::string_view tensor = call.operation->axes[i].tensor;
-    if (tensor.empty() || call.has(tensor)) found.axes.push_back(finding_of(i, call, found));
+    if (has_axis(call, call.operation->axes[i])) found.axes.push_back(finding_of(i, call, found));
   }
 }
 
@@ -121,16 +122,20 @@ Identification identify(const Call& whole, const Policy& model, std::int64_t row
       of_whole.empty() || is_sum_over_rows(of_whole.front()) ? 1 : of_whole.front().units_per_row;
   const std::int64_t all = whole.rows() / std::max<std::int64_t>(per_row, 1);
   const bool has_sums = std::ranges::any_of(of_whole, is_sum_over_rows);
+  // Of scales the layout is not known yet.
+  const bool is_cut = rows < all && !has_sums && whole.operation->slice_blocks == nullptr;
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(std::min(rows, all)));
   std::iota(chosen.begin(), chosen.end(), 0);
-  const Call call = rows < all && !has_sums ? slice_of_rows(whole, chosen) : whole;
+  const Call call = is_cut ? slice_of_rows(whole, chosen) : whole;
 
   Identification found;
-  found.rows = static_cast<std::int64_t>(has_sums ? all : static_cast<std::int64_t>(chosen.size()));
+  found.rows = is_cut ? rows : all;
   const std::vector<Policy> policies = all_policies(call, model);
   found.policies = static_cast<std::int64_t>(policies.size());
   std::int64_t of_sums = 0, sums = 0;
-  for (const PartVerdict& part : judge(call, model, {threads, 0}).parts) {
+  if (policies.empty()) throw std::invalid_argument(call.operation->misfit(call, model));
+  const bool fits = call.operation->misfit == nullptr || call.operation->misfit(call, model).empty();
+  for (const PartVerdict& part : judge(call, fits ? model : policies.front(), {threads, 0}).parts) {
     const bool is_sum = part.unit == "column";
     (is_sum ? sums : found.units) += part.units;
     of_sums += is_sum ? part.conforming : 0;

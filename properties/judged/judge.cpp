@@ -62,6 +62,10 @@ std::int64_t Judgement::elements() const {
 
 Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& options) {
   const oracle::StandardFloatEnvironment environment;
+  if (call.operation->misfit != nullptr) {
+    if (const std::string misfit = call.operation->misfit(call, policy); !misfit.empty())
+      throw std::invalid_argument(misfit);
+  }
   Judgement judgement;
   judgement.not_looked_at = call.operation->not_looked_at(call);
   if (!options.of_target)
@@ -84,6 +88,10 @@ Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& opti
 
 Call with_canonical_outputs(Call call, const Policy& policy, std::span<const std::string> outputs) {
   const oracle::StandardFloatEnvironment environment;
+  if (call.operation->fill != nullptr) {
+    call.operation->fill(call, policy, outputs);
+    return call;
+  }
   for (const std::string& name : outputs) {
     oracle::judged::Tensor& tensor = call.tensors[name];
     const oracle::judged::Tensor* weight = call.find("weight");
@@ -104,14 +112,14 @@ Call with_canonical_outputs(Call call, const Policy& policy, std::span<const std
   return call;
 }
 
-Call first_rows(const Call& call, std::int64_t rows) {
+Call first_rows(const Call& call, std::int64_t rows, const Policy& policy) {
   const bool has_heads = call.has("cos");
   const std::int64_t heads = has_heads ? std::max<std::int64_t>(call.at("x").shape.end()[-2], 1) : 1;
   const std::int64_t all = call.rows() / heads;
   if (rows >= all) return call;
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(rows));
   std::iota(chosen.begin(), chosen.end(), 0);
-  Call result = slice_of_rows(call, chosen);
+  Call result = slice_of_rows(call, chosen, &policy);
   for (const oracle::judged::TensorSpec& spec : call.operation->tensors) {
     if (spec.direction == Direction::out && spec.extent == oracle::judged::Extent::hidden)
       result.tensors.erase(std::string(spec.name));

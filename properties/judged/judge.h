@@ -49,7 +49,7 @@ Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& opti
 Call with_canonical_outputs(Call call, const Policy& policy, std::span<const std::string> outputs);
 
 // The first rows of a call, without its sums over rows.
-Call first_rows(const Call& call, std::int64_t rows);
+Call first_rows(const Call& call, std::int64_t rows, const Policy& policy);
 
 // The share of kWrongOutputs outputs with wrong unknowns that would conform in the first units of every part.
 double wrong_accepted(const Call& call, const Policy& policy);

@@ -383,7 +383,7 @@ std::optional<std::size_t> PluginTarget::place_of(const JudgedOperation& operati
 std::vector<const JudgedOperation*> PluginTarget::judged_operations() const {
   std::vector<const JudgedOperation*> present;
   for (const JudgedOperation* operation : oracle::judged::judged_operations())
-    if (place_of(*operation)) present.push_back(operation);
+    if (operation->runs_in_plugins() && place_of(*operation)) present.push_back(operation);
   return present;
 }
 

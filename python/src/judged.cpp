@@ -143,7 +143,7 @@ nb::dict check(const JudgedCall& call, const JudgedPolicy& policy, int threads) 
   result["repro"] =
       judgement.first_violations.empty()
           ? nb::cast(call)
-          : nb::cast(normproof::judging::violating_part(call, judgement.first_violations.front()));
+          : nb::cast(normproof::judging::violating_part(call, judgement.first_violations.front(), policy));
   return result;
 }
 

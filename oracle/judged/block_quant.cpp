@@ -1,0 +1,582 @@
+// What operations that quantize block by block have in common: the shapes of their scales, and the judge.
+#include "oracle/judged/block_quant.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <stdexcept>
+
+#include "oracle/judged/residual_sum.h"
+#include "oracle/judged/search_violation.h"
+#include "oracle/policy_rows.h"
+
+namespace normproof::oracle::judged {
+namespace {
+
+std::uint32_t no_least_scale(DType, std::uint32_t) { return 0; }
+std::uint32_t least_scale_1e_10(DType, std::uint32_t) { return 0x2edbe6ffu; }
+
+std::int64_t block_of(BlockFamily family) { return family == BlockFamily::mx ? 32 : 16; }
+std::int64_t ceil_to(std::int64_t number, std::int64_t multiple) {
+  return (number + multiple - 1) / multiple * multiple;
+}
+
+// The row of a policy table by the name of its value.
+template <typename Enum, typename Row>
+Enum enumerator(std::span<const Row> rows, std::string_view name) {
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (rows[i].text.name == name) return static_cast<Enum>(i);
+  throw std::logic_error("oracle: no value " + std::string(name));
+}
+
+bool has_axis_named(const Policy& policy, std::string_view name) {
+  return std::ranges::find(policy.operation->axes, name, &Axis::name) != policy.operation->axes.end();
+}
+// Also of a policy whose operation has no such axis.
+bool is(const Policy& policy, std::string_view axis, std::string_view value) {
+  return has_axis_named(policy, axis) && policy.is(axis, value);
+}
+
+std::uint32_t number_bits(const Tensor& tensor) { return load_bits(tensor.bytes, tensor.dtype, 0); }
+
+}  // namespace
+
+BlockFamily family_of(const JudgedOperation& operation) {
+  return operation.name.ends_with("_nvfp4_quant") ? BlockFamily::nvfp4
+         : operation.name.ends_with("_mx_quant")  ? BlockFamily::mx
+                                                  : BlockFamily::block;
+}
+
+const NamedFloor& floor_by_name(std::string_view name) {
+  static const std::vector<NamedFloor> kTable = [] {
+    std::vector<NamedFloor> rows;
+    for (const ScaleFloorRow& row : scale_floor_rows()) rows.push_back({row.text.name, row});
+    rows.push_back({"maximum_1e-10", {{}, 0x2edbe6ffu, no_least_scale, false}});
+    rows.push_back({"least_scale_1e-10", {{}, 0, least_scale_1e_10, false}});
+    return rows;
+  }();
+  return *std::ranges::find(kTable, name, &NamedFloor::name);
+}
+
+// --- Shapes. ---
+
+namespace {
+
+// What the shape of the scales says, given how many blocks there are; nothing: it fits no layout.
+std::optional<ScaleLayout> layout_of(const Tensor& scales, const Call& call, std::int64_t blocks,
+                                     std::string_view asked, bool may_be_swizzled) {
+  using Kind = ScaleLayout::Kind;
+  const std::int64_t rows = call.rows();
+  std::vector<std::int64_t> leading = call.at("x").shape;
+  leading.back() = blocks;
+  const std::vector<std::int64_t>& shape = scales.shape;
+  const ScaleLayout swizzled{Kind::swizzled, rows, blocks, 0};
+  const std::vector<std::int64_t> padded = swizzled.shape();
+  const bool is_row = shape == leading || shape == std::vector{rows, blocks};
+  const bool is_column = shape.size() == 2 && shape[0] == blocks &&
+                         (shape[1] == rows || shape[1] == ceil_to(rows, 4) || shape[1] == ceil_to(rows, 16));
+  const bool is_swizzled =
+      may_be_swizzled && (shape == padded || shape == std::vector{padded[0] * padded[1]});
+  if (asked == "swizzled_128x4") return is_swizzled ? std::optional(swizzled) : std::nullopt;
+  if (asked == "column_major") {
+    if (is_column) return ScaleLayout{Kind::column_major, rows, blocks, shape[1]};
+    return is_row ? std::optional(ScaleLayout{Kind::column_major, rows, blocks, rows}) : std::nullopt;
+  }
+  if (is_row) return ScaleLayout{Kind::row_major, rows, blocks, 0};
+  if (is_column) return ScaleLayout{Kind::column_major, rows, blocks, shape[1]};
+  return is_swizzled ? std::optional(swizzled) : std::nullopt;
+}
+
+// How many blocks the shape says where the size of a block is open.
+std::int64_t blocks_by_shape(const Tensor& scales, const Call& call) {
+  std::vector<std::int64_t> leading = call.at("x").shape;
+  if (scales.shape.empty()) return 0;
+  leading.back() = scales.shape.back();
+  if (scales.shape == leading || scales.shape == std::vector{call.rows(), scales.shape.back()})
+    return scales.shape.back();
+  return scales.shape.front();
+}
+
+std::int64_t usual_block(std::int64_t hidden) { return hidden < 512 ? 64 : 128; }
+
+// 128, 64, or an even division of H.
+std::int64_t block_by_count(std::int64_t hidden, std::int64_t blocks) {
+  for (const std::int64_t block : {128, 64})
+    if ((hidden + block - 1) / block == blocks) return block;
+  return blocks > 0 && hidden % blocks == 0 ? hidden / blocks : 0;
+}
+
+}  // namespace
+
+BlockShape block_shape_of(const Call& call, const Policy* policy) {
+  const BlockFamily family = family_of(*call.operation);
+  const std::int64_t hidden = call.hidden_size();
+  const std::string_view asked = policy == nullptr ? "as_shaped" : policy->value("scale_layout");
+  const Tensor* scales = call.find("scales");
+  BlockShape result;
+  const auto group =
+      policy != nullptr && family == BlockFamily::block ? policy->bound("group_size") : std::nullopt;
+  const auto count = [&](std::int64_t block) { return (hidden + block - 1) / block; };
+  if (family != BlockFamily::block) result.block = block_of(family);
+  if (group) result.block = *group;
+  if (scales == nullptr) {
+    if (result.block == 0) result.block = usual_block(hidden);
+    result.layout = {ScaleLayout::Kind::row_major, call.rows(), count(result.block), 0};
+    if (asked == "column_major")
+      result.layout = {ScaleLayout::Kind::column_major, call.rows(), count(result.block), call.rows()};
+    if (asked == "swizzled_128x4") result.layout.kind = ScaleLayout::Kind::swizzled;
+    return result;
+  }
+  const std::int64_t blocks = result.block != 0 ? count(result.block) : blocks_by_shape(*scales, call);
+  const auto layout = layout_of(*scales, call, blocks, asked, family != BlockFamily::block);
+  if (!layout || blocks < 1 || blocks > hidden) {
+    result.objection = fmt::format(
+        "scales: expected one for each row and block of {}, [rows, blocks] or [blocks, rows]{}, got shape "
+        "({})",
+        result.block == 0 ? "64 or 128" : std::to_string(result.block),
+        family == BlockFamily::block ? "" : " or the padded shape of the swizzled layout",
+        fmt::join(scales->shape, ", "));
+    return result;
+  }
+  result.layout = *layout;
+  if (result.block == 0) result.block = block_by_count(hidden, blocks);
+  if (result.block == 0 && policy != nullptr)
+    result.objection = fmt::format(
+        "scales: {} blocks of {} elements leave the size of a block open; group_size=... in the policy says "
+        "it",
+        blocks, hidden);
+  return result;
+}
+
+std::string block_objection(const Call& call) {
+  const BlockFamily family = family_of(*call.operation);
+  const Tensor* out = call.find("out");
+  const bool packed = family == BlockFamily::nvfp4 || (out != nullptr && out->dtype == DType::uint8);
+  if (packed && call.hidden_size() % 2 != 0)
+    return fmt::format("x: expected an even hidden size, since a byte holds two codes, got {}",
+                       call.hidden_size());
+  for (const std::string_view name : {"scale_ub", "global_scale"}) {
+    const Tensor* tensor = call.find(name);
+    if (tensor == nullptr) continue;
+    const float number = std::bit_cast<float>(number_bits(*tensor));
+    if (!(number > 0) || !std::isfinite(number))
+      return fmt::format("{}: expected a finite number above 0, got {}", name,
+                         value_text(DType::fp32, number_bits(*tensor)));
+  }
+  return block_shape_of(call, nullptr).objection;
+}
+
+std::string block_policy_objection(const Policy& policy) {
+  if (family_of(*policy.operation) == BlockFamily::block && !policy.is("scale_type", "fp32")) {
+    if (policy.is("scaling", "range_over_maximum"))
+      return "scaling=range_over_maximum makes codes of the maximum, not of a scale that is a power of two";
+    if (policy.is("scaling", "approximate_inverse"))
+      return "scaling=approximate_inverse: the inverse of a power of two is exact";
+  }
+  if (family_of(*policy.operation) == BlockFamily::nvfp4 && policy.is("reciprocals", "approximate") &&
+      policy.is("scaling", "quotient") && policy.value("scale_order").ends_with("_quotient"))
+    return "reciprocals=approximate: there is no reciprocal in quotients";
+  return {};
+}
+
+std::string block_misfit(const Call& call, const Policy& policy) {
+  const BlockShape shape = block_shape_of(call, &policy);
+  if (!shape.objection.empty()) return shape.objection;
+  const Tensor* scales = call.find("scales");
+  if (scales != nullptr && has_axis_named(policy, "scale_type") && policy.is("scale_type", "fp32") &&
+      scales->dtype == DType::uint8)
+    return "scales: a scale in a byte (e8m0) is a power of two; scale_type=ue8m0_ceil and others say which";
+  return {};
+}
+
+// --- The formula of a call. ---
+
+namespace {
+
+oracle::Policy formula_policy(const Policy& policy) {
+  oracle::Policy result;
+  result.weight = enumerator<WeightPolicy>(weight_rows(), policy.value("weight"));
+  if (is(policy, "sum", "fp32")) result.sum = SumPolicy::fp32;
+  result.before_quantization =
+      enumerator<BeforeQuantization>(before_quantization_rows(), policy.value("before_quantization"));
+  result.row_maximum = enumerator<RowMaximumPolicy>(row_maximum_rows(), policy.value("row_maximum"));
+  result.maximum_nan = enumerator<MaximumNanPolicy>(maximum_nan_rows(), policy.value("maximum_nan"));
+  if (has_axis_named(policy, "fp8_nan"))
+    result.fp8_nan = enumerator<Fp8NanPolicy>(fp8_nan_rows(), policy.value("fp8_nan"));
+  if (has_axis_named(policy, "range"))
+    result.range = enumerator<RangePolicy>(range_rows(), policy.value("range"));
+  if (has_axis_named(policy, "int8_low"))
+    result.int8_low = enumerator<Int8Low>(int8_low_rows(), policy.value("int8_low"));
+  if (family_of(*policy.operation) == BlockFamily::block)
+    result.scaling = enumerator<ScalingPolicy>(scaling_rows(), policy.value("scaling"));
+  result.inverse_root.ulp_bound = static_cast<int>(policy.bound("inverse_root_ulp").value_or(2));
+  result.inverse_root.sum_depth = policy.bound("sum_depth");
+  return result;
+}
+
+BlockScaleKind kind_of(const Policy& policy) {
+  static constexpr std::array<std::pair<std::string_view, BlockScaleKind>, 6> kKinds = {{
+      {"fp32", BlockScaleKind::fp32},
+      {"ue8m0_ceil", BlockScaleKind::ceil},
+      {"ue8m0_ceil_log2", BlockScaleKind::ceil_log2},
+      {"ue8m0_floor", BlockScaleKind::floor},
+      {"ue8m0_ceil_exponent", BlockScaleKind::ceil_exponent},
+      {"ue8m0_even", BlockScaleKind::even},
+  }};
+  const std::string_view name = policy.value("scale_type");
+  return std::ranges::find(kKinds, name, &std::pair<std::string_view, BlockScaleKind>::first)->second;
+}
+
+// The fp32 number on the other side of 1 / range, or the nearest one where that is exact.
+Value other_inverse(const Value& range) {
+  const Value inverse = quotient(Value::integer(1), range);
+  const Value nearest = round_to(DType::fp32, inverse);
+  return round_to(DType::fp32, inverse, nearest < inverse ? Rounding::up : Rounding::down);
+}
+
+ScaleRecipe recipe_of(const Call& call, const Policy& policy, const Value& range, DType quantized) {
+  ScaleRecipe recipe;
+  recipe.range = range;
+  recipe.drops_nan = policy.is("maximum_nan", "drop");
+  recipe.floor = &floor_by_name("none").row;
+  if (has_axis_named(policy, "scale_floor")) recipe.floor = &floor_by_name(policy.value("scale_floor")).row;
+  recipe.least_scale = recipe.floor->least_scale(
+      quantized, static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), range)));
+  if (const Tensor* bound = call.find("scale_ub")) recipe.bound = number_bits(*bound);
+  if (is(policy, "row_scale", "product")) recipe.inverse_range = quotient(Value::integer(1), range);
+  if (is(policy, "row_scale", "product_other")) recipe.inverse_range = other_inverse(range);
+  return recipe;
+}
+
+GlobalScaleForm scale_form(const Policy& policy) {
+  const auto order = [&](std::string_view name) { return policy.is("scale_order", name); };
+  return order("maximum_first")            ? GlobalScaleForm::maximum_first
+         : order("global_first_quotient")  ? GlobalScaleForm::global_first_quotient
+         : order("maximum_first_quotient") ? GlobalScaleForm::maximum_first_quotient
+                                           : GlobalScaleForm::global_first;
+}
+
+}  // namespace
+
+BlockSetup block_setup_of(const Call& call, const Policy& policy) {
+  const BlockFamily family = family_of(*call.operation);
+  BlockSetup setup;
+  const DType of_codes = call.at("out").dtype;
+  if (of_codes != DType::uint8) setup.quantized = of_codes;
+  Formula& formula = setup.formula;
+  formula.formats.activation = call.dtype();
+  formula.formats.weight = dtype_of(call.find("weight"));
+  formula.formats.quantized = setup.quantized.value_or(DType::fp8_e4m3fn);  // of e2m1: only y is made of it
+  formula.adds_residual = call.has("residual");
+  formula.quantizes_by_row = true;
+  formula.hidden_size = call.hidden_size();
+  formula.parameter_bits[static_cast<std::size_t>(Parameter::epsilon)] = call.epsilon;
+  formula.policy = formula_policy(policy);
+  const BlockCodes codes(setup.quantized, formula.policy);
+  BlockScaleSettings& scale = setup.scale;
+  scale.recipe = recipe_of(call, policy, codes.range(), *formula.formats.quantized);
+  formula.scale_ub_bits = scale.recipe.bound;
+  scale.formula = formula;
+  scale.element = &codes.format();
+  scale.kind = family == BlockFamily::nvfp4 ? BlockScaleKind::e4m3 : kind_of(policy);
+  scale.storage = family == BlockFamily::nvfp4              ? BlockScaleStorage::e4m3
+                  : call.at("scales").dtype == DType::uint8 ? BlockScaleStorage::e8m0
+                                                            : BlockScaleStorage::fp32;
+  if (family == BlockFamily::nvfp4) {
+    scale.global = number_bits(call.at("global_scale"));
+    scale.global_form = scale_form(policy);
+    scale.factor_form = policy.is("scaling", "inverse_of_product") ? GlobalFactorForm::inverse_of_product
+                        : policy.is("scaling", "quotient")         ? GlobalFactorForm::quotient
+                                                                   : GlobalFactorForm::inverse_times_global;
+    scale.approximate = policy.is("reciprocals", "approximate");
+  }
+  setup.block = block_shape_of(call, &policy).block;
+  return setup;
+}
+
+// --- The judge. ---
+
+namespace {
+
+std::string intervals_text(const RootIntervals& intervals) {
+  if (intervals.empty()) return "no r at all";
+  std::string text;
+  for (const RootInterval& each : intervals)
+    text += fmt::format("{}{}", text.empty() ? "" : " or ", to_text(each));
+  return "r in " + text;
+}
+
+class BlockJudge : public UnitJudge {
+ public:
+  BlockJudge(const Call& call, const Policy& policy)
+      : call_(call),
+        high_first_(is(policy, "nibbles", "high_first")),
+        layout_(block_shape_of(call, &policy).layout),
+        row_(block_setup_of(call, policy), bytes_of(call.find("weight"))) {}
+
+  bool conforms(std::int64_t row) override {
+    load(row);
+    return row_.conforms(got_);
+  }
+  Violation violation(std::int64_t row) override;
+  std::vector<std::byte> canonical(std::int64_t row) override {
+    load_inputs(row);
+    return packed(row_.outputs(row_.canonical_root()).codes);
+  }
+  bool accepts_wrong(std::int64_t row, Random& random) override {
+    load_inputs(row);
+    const auto wrong = static_cast<float>(row_.canonical_root() * std::exp2(2 * signed_unit(random)));
+    BlockOutputs outputs = row_.outputs(wrong);
+    const std::vector<std::byte> normalized = row_.normalized(wrong);
+    if (call_.has("normalized")) outputs.normalized = normalized;
+    return row_.conforms(outputs);
+  }
+
+  // What a row is in the canonical order, into the tensors of `result`.
+  void fill(std::int64_t row, Call& result);
+
+ private:
+  void load_inputs(std::int64_t row) {
+    const std::int64_t count = call_.hidden_size();
+    const Tensor* residual = call_.find("residual");
+    row_.load(call_.at("x").row(row, count).data(),
+              residual == nullptr ? nullptr : residual->row(row, count).data());
+  }
+  void load(std::int64_t row);
+  std::vector<std::byte> packed(const std::vector<std::uint8_t>& codes) const;
+  Element element_of(std::int64_t row, const BlockRefutation::Unit& unit, const BlockOutputs& right,
+                     std::span<const std::byte> normalized) const;
+  NamedBits code(std::string_view name, std::uint32_t bits) const;
+  NamedBits scale(std::string_view name, std::uint32_t bits) const {
+    return {name, call_.at("scales").dtype, bits, row_.scale_rule().text_of(bits)};
+  }
+
+  const Call& call_;
+  bool high_first_;
+  ScaleLayout layout_;
+  BlockRow row_;
+  BlockOutputs got_;
+};
+
+void BlockJudge::load(std::int64_t row) {
+  load_inputs(row);
+  const Tensor& scales = call_.at("scales");
+  got_.scales.clear();
+  for (std::int64_t block = 0; block < layout_.blocks; ++block)
+    got_.scales.push_back(load_bits(scales.bytes, scales.dtype, layout_.index(row, block)));
+  const Tensor& out = call_.at("out");
+  const std::int64_t count = call_.hidden_size();
+  got_.codes.clear();
+  if (out.dtype != DType::uint8) {
+    for (const std::byte byte : out.row(row, count))
+      got_.codes.push_back(std::to_integer<std::uint8_t>(byte));
+  } else {
+    for (const std::byte byte : out.row(row, count / 2)) {
+      const auto both = std::to_integer<std::uint8_t>(byte);
+      const auto low = static_cast<std::uint8_t>(both & 15), high = static_cast<std::uint8_t>(both >> 4);
+      got_.codes.push_back(high_first_ ? high : low);
+      got_.codes.push_back(high_first_ ? low : high);
+    }
+  }
+  if (const Tensor* normalized = call_.find("normalized")) got_.normalized = normalized->row(row, count);
+}
+
+std::vector<std::byte> BlockJudge::packed(const std::vector<std::uint8_t>& codes) const {
+  std::vector<std::byte> bytes;
+  if (row_.setup().quantized) {
+    for (const std::uint8_t each : codes) bytes.push_back(std::byte{each});
+    return bytes;
+  }
+  for (std::size_t i = 0; i + 1 < codes.size(); i += 2) {
+    const std::uint8_t low = codes[high_first_ ? i + 1 : i], high = codes[high_first_ ? i : i + 1];
+    bytes.push_back(static_cast<std::byte>(low | high << 4));
+  }
+  return bytes;
+}
+
+NamedBits BlockJudge::code(std::string_view name, std::uint32_t bits) const {
+  if (row_.setup().quantized) return {name, *row_.setup().quantized, bits};
+  return {name, DType::uint8, bits, fmt::format("{} ({})", value_text(kE2m1, bits), hex_bits(kE2m1, bits))};
+}
+
+Element BlockJudge::element_of(std::int64_t row, const BlockRefutation::Unit& unit, const BlockOutputs& right,
+                               std::span<const std::byte> normalized) const {
+  const std::int64_t count = call_.hidden_size();
+  if (!unit.element) {
+    const auto block = static_cast<std::size_t>(unit.block);
+    return {unit.block * row_.setup().block,
+            {scale("got", got_.scales[block]), scale("canonical", right.scales[block])},
+            fmt::format("scale of block {} (columns {} to {})", unit.block, unit.block * row_.setup().block,
+                        std::min((unit.block + 1) * row_.setup().block, count) - 1)};
+  }
+  const std::int64_t j = unit.element->column, at = row * count + j;
+  Element element{j, {}, {}};
+  for (const std::string_view name : {"x", "residual"})
+    if (const Tensor* tensor = call_.find(name)) element.values.push_back(named(name, *tensor, at));
+  if (const Tensor* weight = call_.find("weight")) element.values.push_back(named("weight", *weight, j));
+  if (unit.element->is_code) {
+    const auto column = static_cast<std::size_t>(j);
+    element.values.push_back(scale("scale", got_.scales[static_cast<std::size_t>(unit.block)]));
+    element.values.push_back(code("got", got_.codes[column]));
+    element.values.push_back(code("canonical", right.codes[column]));
+  } else {
+    element.place = fmt::format("column {} of normalized", j);
+    element.values.push_back(named("got", call_.at("normalized"), at));
+    element.values.push_back({"canonical", call_.dtype(), load_bits(normalized, call_.dtype(), j)});
+  }
+  return element;
+}
+
+Violation BlockJudge::violation(std::int64_t row) {
+  load(row);
+  const BlockRefutation found = row_.refutation(got_);
+  const float usual = row_.canonical_root();
+  const BlockOutputs right = row_.outputs(usual);
+  const std::vector<std::byte> normalized = row_.normalized(usual);
+  Violation violation;
+  violation.kind = found.others.empty() ? "rounding" : "scale";
+  violation.place = fmt::format("row {}", row);
+  violation.row = row;
+  const auto tensor_of = [](const BlockRefutation::Unit& unit) -> std::string_view {
+    return !unit.element ? "scales" : unit.element->is_code ? "out" : "normalized";
+  };
+  violation.tensor = tensor_of(found.units.front());
+  bool told = false;  // the first that is not what the canonical order gives
+  std::string text;
+  for (const BlockRefutation::Unit& unit : found.units) {
+    Element element = element_of(row, unit, right, normalized);
+    const std::size_t last = element.values.size() - 1;
+    if (!told && element.values[last].bits != element.values[last - 1].bits) {
+      violation.tensor = tensor_of(unit);
+      told = true;
+    }
+    text += fmt::format("{}{} needs {}", text.empty() ? "" : ", ",
+                        element.place.empty() ? fmt::format("column {}", element.column) : element.place,
+                        intervals_text(unit.roots));
+    violation.elements.push_back(std::move(element));
+  }
+  violation.reason = fmt::format("{}; an honest evaluation arrives at {}", text, to_text(found.admissible));
+  if (!found.others.empty())
+    violation.reason += fmt::format("; the whole row would be explained by {}", to_text(found.others));
+  if (!found.admissible.interval.empty()) {
+    violation.window = {{{"r", static_cast<std::uint32_t>(found.admissible.interval.low),
+                          static_cast<std::uint32_t>(found.admissible.interval.high)}}};
+  }
+  return violation;
+}
+
+void BlockJudge::fill(std::int64_t row, Call& result) {
+  load_inputs(row);
+  const float root = row_.canonical_root();
+  const BlockOutputs outputs = row_.outputs(root);
+  const auto put = [&](std::string_view name, const std::vector<std::byte>& bytes) {
+    const auto found = result.tensors.find(name);
+    if (found == result.tensors.end()) return;
+    std::ranges::copy(bytes, found->second.bytes.begin() + row * static_cast<std::ptrdiff_t>(bytes.size()));
+  };
+  put("out", packed(outputs.codes));
+  put("normalized", row_.normalized(root));
+  Tensor& scales = result.tensors.find("scales")->second;
+  for (std::int64_t block = 0; block < layout_.blocks; ++block)
+    store_bits(scales.bytes, scales.dtype, layout_.index(row, block),
+               outputs.scales[static_cast<std::size_t>(block)]);
+}
+
+}  // namespace
+
+std::vector<Part> block_parts(const Call& call, const Policy& policy) {
+  const std::int64_t elements = call.hidden_size() * (call.has("normalized") ? 2 : 1);
+  std::vector<Part> result;
+  result.push_back({"out", "row", call.rows(), elements + block_shape_of(call, &policy).layout.blocks, 1,
+                    [&call, &policy] { return std::make_unique<BlockJudge>(call, policy); }});
+  if (call.has("residual")) result.push_back(residual_part(call));
+  return result;
+}
+
+std::vector<std::string> block_not_looked_at(const Call& call) {
+  std::vector<std::string> result = {
+      "the order of summation (any that the policy admits)",
+      "memory beside the outputs, the padding of scales, and other calls: shapes, strides, streams",
+      "subnormal results that are flushed to zero (they are refused)"};
+  if (family_of(*call.operation) == BlockFamily::nvfp4)
+    result.emplace_back(
+        "with reciprocals=approximate: that a reciprocal of one number is the same one everywhere");
+  return result;
+}
+
+std::vector<ColumnGroup> block_columns(const Call& call, const Policy& policy) {
+  if (family_of(*call.operation) == BlockFamily::block) return single_columns(call, policy);
+  std::vector<ColumnGroup> groups;  // a byte holds two codes
+  for (std::int64_t column = 0; column + 1 < call.hidden_size(); column += 2)
+    groups.push_back({{column, column + 1}, {}});
+  if (call.hidden_size() % 2 != 0) groups.push_back({{call.hidden_size() - 1}, {}});
+  return groups;
+}
+
+void fill_blocks(Call& call, const Policy& policy, std::span<const std::string> outputs) {
+  const BlockFamily family = family_of(*call.operation);
+  const auto wanted = [&](std::string_view name) {
+    return std::ranges::find(outputs, name) != outputs.end();
+  };
+  const auto blank = [&](std::string_view name, DType dtype, std::vector<std::int64_t> shape) {
+    Tensor tensor{dtype, std::move(shape), {}};
+    tensor.bytes.resize(static_cast<std::size_t>(tensor.elements()) * size_of(dtype));
+    call.tensors[std::string(name)] = std::move(tensor);
+  };
+  std::vector<std::int64_t> shape = call.at("x").shape;
+  const Tensor* given = call.find("out");
+  const DType of_codes = given != nullptr               ? given->dtype
+                         : family == BlockFamily::nvfp4 ? DType::uint8
+                                                        : DType::fp8_e4m3fn;
+  DType of_scales = DType::fp32;
+  if (family == BlockFamily::nvfp4) of_scales = DType::fp8_e4m3fn;
+  if (family == BlockFamily::mx || (family == BlockFamily::block && !policy.is("scale_type", "fp32")))
+    of_scales = DType::uint8;
+  call.tensors.erase("scales");
+  const ScaleLayout layout = block_shape_of(call, &policy).layout;
+  std::vector<std::int64_t> of_layout = layout.shape();
+  if (layout.kind == ScaleLayout::Kind::row_major) {
+    of_layout = shape;
+    of_layout.back() = layout.blocks;
+  }
+  blank("scales", of_scales, of_layout);
+  if (wanted("normalized")) blank("normalized", call.dtype(), shape);
+  if (wanted("residual_out")) blank("residual_out", call.dtype(), shape);
+  if (of_codes == DType::uint8) shape.back() /= 2;
+  blank("out", of_codes, shape);
+  BlockJudge judge(call, policy);
+  Call result = call;
+  for (std::int64_t row = 0; row < call.rows(); ++row) {
+    judge.fill(row, result);
+    if (!wanted("residual_out")) continue;
+    const std::vector<std::byte> sum = sum_of_row(call, row).rounded;
+    std::ranges::copy(
+        sum, result.tensors.at("residual_out").bytes.begin() + row * static_cast<std::ptrdiff_t>(sum.size()));
+  }
+  for (const std::string_view name : {"out", "scales"})
+    if (!wanted(name)) result.tensors.erase(std::string(name));
+  call = std::move(result);
+}
+
+Tensor slice_of_blocks(const Call& call, std::string_view tensor, std::span<const std::int64_t> rows,
+                       const Policy* policy) {
+  const Tensor& scales = call.at(tensor);
+  const ScaleLayout from = block_shape_of(call, policy).layout;
+  ScaleLayout to = from;
+  to.rows = static_cast<std::int64_t>(rows.size());
+  if (to.kind == ScaleLayout::Kind::column_major) to.stride = to.rows;
+  Tensor result{scales.dtype, to.shape(), {}};
+  result.bytes.resize(static_cast<std::size_t>(result.elements()) * size_of(result.dtype));
+  for (std::int64_t row = 0; row < to.rows; ++row) {
+    for (std::int64_t block = 0; block < from.blocks; ++block)
+      store_bits(
+          result.bytes, result.dtype, to.index(row, block),
+          load_bits(scales.bytes, scales.dtype, from.index(rows[static_cast<std::size_t>(row)], block)));
+  }
+  return result;
+}
+
+}  // namespace normproof::oracle::judged

@@ -1,0 +1,47 @@
+// Operations that normalize and quantize block by block, as rows of the table: what their calls, their
+// policies and their judges have in common. block_quant_rows.cpp has the rows.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "oracle/blocks/block_row.h"
+#include "oracle/blocks/scale_layout.h"
+#include "oracle/judged/operation.h"
+
+namespace normproof::oracle::judged {
+
+enum class BlockFamily : std::uint8_t { block, mx, nvfp4 };
+BlockFamily family_of(const JudgedOperation& operation);
+
+// The floors of fp32 scales by their names: those of the policy table, and what blocks have besides.
+struct NamedFloor {
+  std::string_view name;
+  ScaleFloorRow row;
+};
+const NamedFloor& floor_by_name(std::string_view name);
+
+// Elements of a block, and where its scale lies; the reason where the tensors leave no choice.
+struct BlockShape {
+  std::int64_t block = 0;
+  ScaleLayout layout;
+  std::string objection;  // "scales: ..."; empty: there is none
+};
+// `policy`: nullptr for what the tensors alone say.
+BlockShape block_shape_of(const Call& call, const Policy* policy);
+
+BlockSetup block_setup_of(const Call& call, const Policy& policy);
+
+// For the rows of the table.
+std::string block_objection(const Call& call);
+std::string block_policy_objection(const Policy& policy);
+std::string block_misfit(const Call& call, const Policy& policy);
+std::vector<Part> block_parts(const Call& call, const Policy& policy);
+std::vector<std::string> block_not_looked_at(const Call& call);
+std::vector<ColumnGroup> block_columns(const Call& call, const Policy& policy);
+void fill_blocks(Call& call, const Policy& policy, std::span<const std::string> outputs);
+Tensor slice_of_blocks(const Call& call, std::string_view tensor, std::span<const std::int64_t> rows,
+                       const Policy* policy);
+
+}  // namespace normproof::oracle::judged

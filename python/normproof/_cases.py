@@ -137,16 +137,17 @@ class JudgedCase(Case):
         return self.tensor("weight")
 
     def arguments(self) -> tuple[Any, ...]:
-        """The operation's inputs in the order of its table (weight and bias may be None, dresidual is there where the case has
-        one), then epsilon if it takes one."""
-        names = (name for name in judged_inputs(self.operation) if name != "dresidual" or name in self._properties["tensors"])
+        """The operation's inputs in the order of its table (weight and bias may be None, dresidual and scale_ub are there where
+        the case has them), then epsilon if it takes one."""
+        names = (name for name in judged_inputs(self.operation)
+                 if name not in ("dresidual", "scale_ub") or name in self._properties["tensors"])
         return (*map(self.tensor, names), *((self.epsilon,) if takes_epsilon(self.operation) else ()))
 
     def check(self, out: Any = None, residual_out: Any = None, policy: Policy = "native", canonical: bool = False,
               scales: Any = None, **outputs: Any) -> CheckResult:
         """Judges what a kernel made of these inputs; as ``normproof.check``. Without outputs: those that the case file holds."""
-        require_usual(self.operation, canonical=(canonical, False), scales=(scales, None))
-        given = {name: value for name, value in dict(out=out, residual_out=residual_out, **outputs).items() if value is not None}
+        require_usual(self.operation, canonical=(canonical, False))
+        given = {name: value for name, value in dict(out=out, scales=scales, residual_out=residual_out, **outputs).items() if value is not None}
         call = with_outputs(self._judged, given) if given or not self._properties["has_outputs"] else self._judged
         return check_judged(call, judged_policy(self.operation, policy, None, None))
 

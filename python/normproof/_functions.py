@@ -5,7 +5,7 @@ import os
 from typing import Any, Optional, Union, overload
 
 from normproof import _core
-from normproof._judged import check_judged, identify_judged, is_judged, judged_call, judged_policy, require_usual
+from normproof._judged import check_judged, has_tensor, identify_judged, is_judged, judged_call, judged_policy, require_usual
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
                                 Mismatch, NamedPolicy, Outputs, RowGroup, ViolationError)
 from normproof._tensors import (ACTIVATION_DTYPES, Tensor, adds_residual, as_numpy, code_dtypes, dtype_name, output_names,
@@ -152,7 +152,8 @@ def check_call(call: "_core.Call", policy: "_core.Policy", canonical: bool = Fal
 def _judged_tensors(operation: str, tensors: dict[str, Any]) -> dict[str, Any]:
     """Those that were given."""
     for name in ("scale", "scales", "scale_ub"):
-        _only_where(False, name, tensors.pop(name), operation)
+        if not has_tensor(operation, name):
+            _only_where(False, name, tensors.pop(name), operation)
     return {name: value for name, value in tensors.items() if value is not None}
 
 
@@ -190,9 +191,10 @@ def check(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = No
     A row conforms if one fp32 inverse RMS that a faithful evaluation can reach, in any order of summation, explains
     every bit of it under `policy`. There is no tolerance.
 
-    operation: one of ``normproof.OPERATIONS``, or of ``normproof.JUDGED_OPERATIONS``: layer_norm, gradients, q/k norm + rope.
+    operation: one of ``normproof.OPERATIONS``, or of ``normproof.JUDGED_OPERATIONS``: layer_norm, gradients, q/k norm + rope, norms
+        that quantize by blocks.
     tensors: those of the judged operations by their names, as `bias`, `mean`, `rstd`, `dy`, `dx`, `dweight`, `dbias`, `cos`, `sin`
-        (docs/howto/layer-norm-and-backward.md); `out`, `weight`, `residual` and `residual_out` as below. They have neither
+        (docs/howto/layer-norm-and-backward.md), `scales`, `normalized`, `global_scale` (docs/howto/block-quantization.md); `out`, `weight`, `residual` and `residual_out` as below. They have neither
         `canonical` nor `flush_to_zero`; gradients have no `epsilon`.
     x: the input before the call, ``[..., H]`` in bf16, fp16 or fp32; leading dimensions are rows.
     out: ``[..., H]`` in the dtype of x, or in an fp8 dtype where the operation quantizes, or int8 where each row gets a scale; in fp32, too, where the weight is

@@ -1,6 +1,8 @@
-"""Operations that are judged where outputs are given, though there are no kernels for them: layer_norm, gradients, q/k norm + rope."""
+"""Operations that are judged where outputs are given, though there are no kernels for them: layer_norm, gradients, q/k norm + rope,
+norms that quantize by blocks."""
 from __future__ import annotations
 
+import numbers
 from typing import TYPE_CHECKING, Any, Optional, get_args
 
 from normproof import _core
@@ -32,9 +34,16 @@ def takes_epsilon(operation: str) -> bool:
     return bool(_TABLE[operation]["epsilon"])
 
 
+def has_tensor(operation: str, name: str) -> bool:
+    return name in judged_inputs(operation) + judged_outputs(operation)
+
+
 def _given(tensors: dict[str, Any]) -> list[tuple[str, str, list[int], Any]]:
     found = []
     for name, value in tensors.items():
+        if name in ("scale_ub", "global_scale") and isinstance(value, numbers.Real):
+            import numpy
+            value = numpy.array([value], "f4")
         if value is not None:
             tensor = read(name, value)
             found.append((name, tensor.dtype, list(tensor.shape), tensor.array))

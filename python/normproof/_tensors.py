@@ -15,16 +15,18 @@ OPERATIONS: tuple[str, ...] = get_args(Operation)
 ACTIVATION_DTYPES: tuple[str, ...] = get_args(ActivationName)
 QUANTIZED_DTYPES: tuple[str, ...] = get_args(QuantizedName)
 CODE_DTYPES: tuple[str, ...] = (*QUANTIZED_DTYPES, "int8")
-DTYPES = ACTIVATION_DTYPES + CODE_DTYPES
+DTYPES = ACTIVATION_DTYPES + CODE_DTYPES + ("uint8",)
 
 # What numpy, ml_dtypes, torch and jax call the dtypes.
 FRAMEWORK_NAMES = {
     "fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "fp8_e4m3fn": "float8_e4m3fn", "fp8_e5m2": "float8_e5m2",
     "fp8_e4m3fnuz": "float8_e4m3fnuz", "fp8_e5m2fnuz": "float8_e5m2fnuz",
-    "int8": "int8",
+    "int8": "int8", "uint8": "uint8",
 }
 _NAMES = {framework_name: name for name, framework_name in FRAMEWORK_NAMES.items()}
-ITEM_SIZES = {"fp32": 4, "fp16": 2, "bf16": 2} | dict.fromkeys(CODE_DTYPES, 1)
+# What is handed over as bytes: powers of two, and pairs of numbers of four bits.
+_BYTES = {"float8_e8m0fnu": "uint8", "float4_e2m1fn_x2": "uint8"}
+ITEM_SIZES = {"fp32": 4, "fp16": 2, "bf16": 2} | dict.fromkeys((*CODE_DTYPES, "uint8"), 1)
 
 
 def dtype_name(name: str, value: Any, allowed: "tuple[str, ...]", also: str = "") -> str:
@@ -136,7 +138,7 @@ def _framework_of(value: Any) -> str:
 
 
 def _dtype(name: str, framework_name: str) -> str:
-    dtype = _NAMES.get(framework_name.rpartition(".")[2])
+    dtype = (_NAMES | _BYTES).get(framework_name.rpartition(".")[2])
     if dtype is None:
         raise TypeError(f"{name}: expected a tensor of {', '.join(_NAMES)}, got dtype {framework_name}")
     return dtype
@@ -223,7 +225,7 @@ def require_whole(name: str, value: Any, low: int, high: int) -> None:
 
 def numpy_dtype(dtype: str) -> "numpy.dtype[Any]":
     import numpy
-    if dtype in ("fp32", "fp16", "int8"):
+    if dtype in ("fp32", "fp16", "int8", "uint8"):
         return numpy.dtype(FRAMEWORK_NAMES[dtype])
     try:
         import ml_dtypes

@@ -5,8 +5,10 @@ from typing import Any, Callable, Literal, Protocol, Union
 
 Operation = Literal["rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant", "fused_add_rms_norm_static_fp8_quant",
                     "rms_norm_dynamic_quant", "fused_add_rms_norm_dynamic_quant"]
-JudgedOperation = Literal["layer_norm", "fused_add_layer_norm", "rms_norm_backward", "layer_norm_backward", "qk_norm_rope"]
-"""Judged where outputs are given or a plug-in runs them; there are no kernels for them."""
+JudgedOperation = Literal["layer_norm", "fused_add_layer_norm", "rms_norm_backward", "layer_norm_backward", "qk_norm_rope",
+                          "rms_norm_block_quant", "fused_add_rms_norm_block_quant", "rms_norm_mx_quant", "fused_add_rms_norm_mx_quant",
+                          "rms_norm_nvfp4_quant", "fused_add_rms_norm_nvfp4_quant"]
+"""Judged where outputs are given, or a plug-in runs them (not those that quantize by blocks); there are no kernels for them."""
 ActivationName = Literal["bf16", "fp16", "fp32"]
 QuantizedName = Literal["fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"]
 FrameworkActivationName = Literal["bfloat16", "float16", "float32"]
@@ -31,7 +33,8 @@ ActivationDType = Union[ActivationName, FrameworkActivationName, _FrameworkDType
 QuantizedDType = Union[QuantizedName, FrameworkQuantizedName, _FrameworkDType]
 CodeDType = Union[QuantizedDType, Literal["int8"]]
 """Of outputs that are judged: int8, too, where each row gets a scale of its own. Our kernels write fp8 alone."""
-AnyDType = Union[ActivationDType, CodeDType]
+AnyDType = Union[ActivationDType, CodeDType, Literal["uint8"]]
+"""uint8: bytes that are powers of two (e8m0), or two codes of e2m1 each."""
 WeightDType = Union[Literal["same"], ActivationDType, None]
 """Of the weight: the activations' ("same"), fp32, or None for a norm without a weight."""
 
@@ -51,7 +54,21 @@ PolicyName = Literal[
     "flashinfer",
     "pytorch.layer_norm", "apex.layer_norm", "quack.layer_norm", "flashinfer.layer_norm",
     "tensorrt_llm.layer_norm", "transformer_engine.layer_norm", "quack.rms_norm_backward", "pytorch.rms_norm_backward",
-    "transformer_engine.rms_norm_backward", "vllm.qk_norm_rope", "sglang.qk_norm_rope", "hugging_face.qk_norm_rope"]
+    "transformer_engine.rms_norm_backward", "vllm.qk_norm_rope", "sglang.qk_norm_rope", "hugging_face.qk_norm_rope",
+    "vllm.rms_norm_block_quant", "vllm_int8.rms_norm_block_quant", "vllm_fast_math.rms_norm_block_quant",
+    "vllm_group_quant.rms_norm_block_quant", "vllm_ue8m0.rms_norm_block_quant", "flashinfer.rms_norm_block_quant",
+    "aiter.rms_norm_block_quant", "deepgemm.rms_norm_block_quant", "deepgemm_ue8m0.rms_norm_block_quant",
+    "vllm.fused_add_rms_norm_block_quant", "vllm_int8.fused_add_rms_norm_block_quant",
+    "vllm_fast_math.fused_add_rms_norm_block_quant", "vllm_group_quant.fused_add_rms_norm_block_quant",
+    "vllm_ue8m0.fused_add_rms_norm_block_quant", "flashinfer.fused_add_rms_norm_block_quant",
+    "aiter.fused_add_rms_norm_block_quant", "deepgemm.fused_add_rms_norm_block_quant",
+    "deepgemm_ue8m0.fused_add_rms_norm_block_quant", "ocp.rms_norm_mx_quant", "torchao_even.rms_norm_mx_quant",
+    "transformer_engine.rms_norm_mx_quant", "flashinfer.rms_norm_mx_quant", "ocp.fused_add_rms_norm_mx_quant",
+    "torchao_even.fused_add_rms_norm_mx_quant", "transformer_engine.fused_add_rms_norm_mx_quant",
+    "flashinfer.fused_add_rms_norm_mx_quant", "flashinfer.rms_norm_nvfp4_quant", "flashinfer_cluster.rms_norm_nvfp4_quant",
+    "vllm.rms_norm_nvfp4_quant", "vllm_reference.rms_norm_nvfp4_quant", "flashinfer.fused_add_rms_norm_nvfp4_quant",
+    "flashinfer_cluster.fused_add_rms_norm_nvfp4_quant", "vllm.fused_add_rms_norm_nvfp4_quant",
+    "vllm_reference.fused_add_rms_norm_nvfp4_quant"]
 Policy = Union[PolicyName, str]
 """A name of ``normproof.policies()``, or axes: "weight=fp32,sum=mixed"."""
 

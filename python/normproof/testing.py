@@ -317,10 +317,14 @@ def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation
         rms_norm_backward                    fn(dy, x, weight, rstd)
         layer_norm_backward                  fn(dy, x, weight, mean, rstd)
         qk_norm_rope                         fn(x, weight, cos, sin, epsilon)
+        rms_norm_block_quant                 fn(x, weight, epsilon)
+        rms_norm_mx_quant                    fn(x, weight, epsilon)
+        rms_norm_nvfp4_quant                 fn(x, weight, global_scale, epsilon)
 
-    The last five, which are judged where outputs are given, return a tensor or a tuple: ``(out, mean, rstd)``,
-    ``(out, residual_out, mean, rstd)``, ``(dx, dweight, dbias)``; None, or what is missing at the end, is not judged. mean and
-    rstd are ``[..., 1]`` in fp32. Generated cases have no dresidual.
+    Those from layer_norm on, which are judged where outputs are given, return a tensor or a tuple: ``(out, mean, rstd)``,
+    ``(out, residual_out, mean, rstd)``, ``(dx, dweight, dbias)``, ``(out, scales)``; None, or what is missing at the end, is not
+    judged. mean and rstd are ``[..., 1]`` in fp32, global_scale is ``[1]``. Generated cases have neither dresidual nor scale_ub.
+    Quantizing with a fused add: ``fn(x, residual, weight, ...)`` returns ``(out, scales, residual_out)``.
 
     x and residual are ``[..., H]`` in `dtype`, weight is ``[H]`` or None, scale and epsilon are numbers.
 

@@ -121,6 +121,11 @@ std::string subject_of(const Call& call) {
     text += tensor == nullptr ? fmt::format(", no {}", spec.name)
                               : fmt::format(", {} {}", spec.name, name_of(tensor->dtype));
   }
+  for (const TensorSpec& spec : operation.tensors) {
+    const Tensor* tensor = call.find(spec.name);
+    if (spec.dtype == DTypeRule::listed && tensor != nullptr)
+      text += fmt::format(", {} {}", spec.name, name_of(tensor->dtype));
+  }
   text += fmt::format(", {} x {}", call.rows(), call.hidden_size());
   if (operation.takes_epsilon) text += fmt::format(", epsilon {}", value_text(DType::fp32, call.epsilon));
   return text;

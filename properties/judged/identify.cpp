@@ -21,15 +21,15 @@ constexpr std::int64_t kFirstUnits = 16;
 
 bool is_sum_over_rows(const Part& part) { return part.units_per_row == 0; }
 
-// Units that conform, of all parts but sums over rows.
-std::int64_t conforming_units(const Call& call, const Policy& policy) {
+// Units that conform, of all parts but sums over rows; of each part at most `limit` are looked at.
+std::int64_t conforming_units(const Call& call, const Policy& policy, std::int64_t limit) {
   const oracle::StandardFloatEnvironment environment;
   std::int64_t conforming = 0;
   for (const Part& part : call.operation->parts(call, policy)) {
     if (is_sum_over_rows(part)) continue;
     const auto judge = part.judge();
     std::int64_t here = 0;
-    for (std::int64_t unit = 0; unit < part.units; ++unit) {
+    for (std::int64_t unit = 0; unit < std::min(part.units, limit); ++unit) {
       if (unit == kFirstUnits && here == 0) break;
       here += judge->conforms(unit) ? 1 : 0;
     }
@@ -53,11 +53,16 @@ std::pair<std::size_t, std::size_t> distance(const Policy& policy) {
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
+// The rows that are looked at, where the policy says how they lie.
+Call looked_at(const Call& call, const Policy& policy, std::int64_t rows) {
+  return call.operation->slice_blocks == nullptr ? call : first_rows(call, rows, policy);
+}
+
 // The first violation of a policy.
-std::string certificate_of(const Call& call, const Policy& policy) {
+std::string certificate_of(const Call& call, const Policy& policy, std::int64_t rows) {
   JudgeOptions options;
   options.listed = 1;
-  const Judgement judgement = judge(call, policy, options);
+  const Judgement judgement = judge(looked_at(call, policy, rows), policy, options);
   return judgement.first_violations.empty() ? std::string() : judgement.first_violations.front().text();
 }
 
@@ -78,7 +83,7 @@ AxisFinding finding_of(std::size_t index, const Call& call, const Identification
       finding.reason = call.operation->policy_objection(other);
       if (finding.reason.empty() && call.operation->misfit != nullptr)
         finding.reason = call.operation->misfit(call, other);
-      if (finding.reason.empty()) finding.reason = first_line(certificate_of(call, other));
+      if (finding.reason.empty()) finding.reason = first_line(certificate_of(call, other, found.rows));
     }
     result.values.push_back(std::move(finding));
   }
@@ -87,7 +92,7 @@ AxisFinding finding_of(std::size_t index, const Call& call, const Identification
 
 void conclude(const Call& call, const Policy& model, Identification& found) {
   if (!found.explained()) {
-    found.certificate = certificate_of(call, found.best);
+    found.certificate = certificate_of(call, found.best, found.rows);
     return;
   }
   found.wrong_explained = wrong_accepted(call, found.best);
@@ -122,20 +127,22 @@ Identification identify(const Call& whole, const Policy& model, std::int64_t row
       of_whole.empty() || is_sum_over_rows(of_whole.front()) ? 1 : of_whole.front().units_per_row;
   const std::int64_t all = whole.rows() / std::max<std::int64_t>(per_row, 1);
   const bool has_sums = std::ranges::any_of(of_whole, is_sum_over_rows);
-  // Of scales the layout is not known yet.
-  const bool is_cut = rows < all && !has_sums && whole.operation->slice_blocks == nullptr;
+  // Where the layout of scales is a policy's, each policy cuts for itself.
+  const bool has_layout = whole.operation->slice_blocks != nullptr;
+  const bool is_cut = rows < all && !has_sums && !has_layout;
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(std::min(rows, all)));
   std::iota(chosen.begin(), chosen.end(), 0);
   const Call call = is_cut ? slice_of_rows(whole, chosen) : whole;
 
   Identification found;
-  found.rows = is_cut ? rows : all;
+  found.rows = has_sums ? all : std::min(rows, all);
   const std::vector<Policy> policies = all_policies(call, model);
   found.policies = static_cast<std::int64_t>(policies.size());
   std::int64_t of_sums = 0, sums = 0;
   if (policies.empty()) throw std::invalid_argument(call.operation->misfit(call, model));
   const bool fits = call.operation->misfit == nullptr || call.operation->misfit(call, model).empty();
-  for (const PartVerdict& part : judge(call, fits ? model : policies.front(), {threads, 0}).parts) {
+  const Policy& first = fits ? model : policies.front();
+  for (const PartVerdict& part : judge(looked_at(call, first, found.rows), first, {threads, 0}).parts) {
     const bool is_sum = part.unit == "column";
     (is_sum ? sums : found.units) += part.units;
     of_sums += is_sum ? part.conforming : 0;
@@ -144,7 +151,7 @@ Identification identify(const Call& whole, const Policy& model, std::int64_t row
   std::vector<std::int64_t> conforming(policies.size());
   in_parallel(found.policies, threads, [&](std::int64_t index) {
     const auto at = static_cast<std::size_t>(index);
-    conforming[at] = of_sums + conforming_units(call, policies[at]);
+    conforming[at] = of_sums + conforming_units(call, policies[at], has_layout ? found.rows : INT64_MAX);
   });
   found.best = policies.front();
   found.best_units = -1;

@@ -207,3 +207,37 @@ def test_the_example_of_the_page():
     with pytest.raises(ConformanceError):
         exec(wrong.replace("found = assert_conforms(", "assert_conforms(").replace("policy=", "shrink=False, policy="), {})
     assert Takes(hidden_multiple=128)
+
+
+def test_tensors_of_torch():
+    torch = pytest.importorskip("torch")
+
+    def blocks(x, weight, epsilon):
+        f = x.float()
+        y = (f * torch.rsqrt(f.square().mean(-1, keepdim=True) + epsilon) * weight.float()).to(x.dtype).float()
+        y = y.reshape(*x.shape[:-1], -1, 128)
+        scales = y.abs().amax(-1).clamp(1e-4) / 448
+        return (y * (1 / scales[..., None])).to(torch.float8_e4m3fn).reshape(x.shape), scales
+
+    assert_conforms(blocks, "rms_norm_block_quant", tensors="torch", policy="deepgemm.rms_norm_block_quant", cases=10, finite=True,
+                    takes=Takes(hidden_multiple=128))
+    x, weight = example()
+    out, scales = ue8m0_blocks(x, weight, 1e-6)
+    policy = "weight=fp32,scale_type=ue8m0_ceil,scale_floor=maximum_1e-4"
+    stored = torch.from_numpy(scales.view("u1"))
+    for given in (stored, stored.view(torch.float8_e8m0fnu) if hasattr(torch, "float8_e8m0fnu") else stored, scales):
+        assert normproof.check("rms_norm_block_quant", x=x, weight=weight, epsilon=1e-6, out=out, scales=given, policy=policy)
+    codes, stored = mxfp4(x, weight, 1e-6)
+    codes = torch.from_numpy(codes)
+    for given in (codes, codes.view(torch.float4_e2m1fn_x2) if hasattr(torch, "float4_e2m1fn_x2") else codes):
+        assert normproof.check("rms_norm_mx_quant", x=x, weight=weight, epsilon=1e-6, out=given, scales=stored, policy="ocp.rms_norm_mx_quant")
+
+
+def test_identify_looks_at_the_first_rows():
+    x, weight = example(rows=40)
+    out, scales = fp8_blocks(x, weight, 1e-6)
+    out[30:] = 0
+    for given in (scales, scales.T.copy()):
+        found = normproof.identify("rms_norm_block_quant", x=x, weight=weight, epsilon=1e-6, out=out, scales=given, rows=20)
+        assert found and found.rows == 20, found.text
+        assert not normproof.identify("rms_norm_block_quant", x=x, weight=weight, epsilon=1e-6, out=out, scales=given)

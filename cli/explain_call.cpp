@@ -162,6 +162,9 @@ void explain_parts(const Question& question, const Place& place, std::string& te
 Question question_of(const std::string& file, const std::string& target_name, const JudgeOptions& options) {
   oracle::judged::StoredCall stored = oracle::judged::read_call(file, {}, false);
   const auto& operation = *stored.call.operation;
+  if (!operation.runs_in_plugins())
+    throw UsageError(fmt::format("{}: explain does not know {}; `normproof check` says what does not fit",
+                                 file, operation.name));
   Question question{std::move(stored.call), parse_policy(operation, stored.policy.value_or("native"))};
   try {
     if (question.call.has_outputs() && !options.policy.empty())

@@ -326,6 +326,10 @@ class BlockJudge : public UnitJudge {
     load_inputs(row);
     return packed(row_.outputs(row_.canonical_root()).codes);
   }
+  std::vector<NamedBits> unknowns(std::int64_t row) override {
+    load_inputs(row);
+    return {named("r", row_.canonical_root())};
+  }
   bool accepts_wrong(std::int64_t row, Random& random) override {
     load_inputs(row);
     const auto wrong = static_cast<float>(row_.canonical_root() * std::exp2(2 * signed_unit(random)));

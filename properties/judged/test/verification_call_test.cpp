@@ -27,8 +27,10 @@ constexpr std::int64_t kCalls = 44;
 class CanonicalTarget final : public JudgedTarget {
  public:
   std::vector<const JudgedOperation*> judged_operations() const override {
-    const auto all = oracle::judged::judged_operations();
-    return {all.begin(), all.end()};
+    std::vector<const JudgedOperation*> possible;
+    for (const JudgedOperation* each : oracle::judged::judged_operations())
+      if (each->runs_in_plugins()) possible.push_back(each);
+    return possible;
   }
   JudgedTakes judged_takes() const override {
     return {{kActivationDTypes.begin(), kActivationDTypes.end()}, true, true, true};
@@ -90,7 +92,7 @@ TEST(VerificationCalls, ConformWhereATargetDoesAsTheCanonicalOrder) {
         << describe(call, evaluation) << call_to_json(held, {});
     operations.insert(call.operation->name);
   });
-  EXPECT_EQ(operations.size(), oracle::judged::judged_operations().size());
+  EXPECT_EQ(operations.size(), target.judged_operations().size());
 }
 
 TEST(VerificationCalls, AreKeptByFiles) {

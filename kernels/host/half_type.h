@@ -1,6 +1,8 @@
 // The type __half, or __nv_bfloat16, its pair and the raw forms of both. Included by cuda_fp16.h and
 // cuda_bf16.h, once each, with NORMPROOF_HALF and its relatives defined: no guard.
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-braces"
 #ifdef NORMPROOF_HALF_RAW_HAS_DATA  // in HIP a raw number can be computed with
 struct alignas(2) NORMPROOF_HALF_RAW {
   union {
@@ -73,6 +75,7 @@ struct alignas(4) NORMPROOF_HALF2 {
       : x(NORMPROOF_HALF_RAW{raw.x}), y(NORMPROOF_HALF_RAW{raw.y}) {}
   constexpr operator NORMPROOF_HALF2_RAW() const { return {x.x, y.x}; }
 };
+#pragma GCC diagnostic pop
 
 namespace normproof::host {
 template <>

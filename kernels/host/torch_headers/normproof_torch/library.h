@@ -39,7 +39,7 @@ class Library {
 
  private:
   template <class... Rest>
-  void add(const char* name, const Rest&... rest) {
+  void add(const char* name, [[maybe_unused]] const Rest&... rest) {
     std::string type;
     ((type = std::is_function_v<std::remove_pointer_t<Rest>> ? typeid(Rest).name() : type), ...);
     registered_operations().push_back({name_, name, type});

@@ -4,6 +4,13 @@
 
 namespace {
 
+// nvcc -DNORM_ON_A_GPU makes a plug-in for a GPU of the same sources.
+#ifdef NORM_ON_A_GPU
+constexpr DLDeviceType kMemory = kDLCUDA;
+#else
+constexpr DLDeviceType kMemory = kDLCPU;
+#endif
+
 void* data_of(const DLTensor* tensor) { return tensor == nullptr ? nullptr : tensor->data; }
 
 int32_t run_layer_norm(const normproof_plugin_call* call) {
@@ -31,7 +38,7 @@ int32_t run_layer_norm(const normproof_plugin_call* call) {
 const normproof_plugin_info* normproof_plugin(void) {
   static const normproof_plugin_operation layer_norm_entry = adapter::entry("layer_norm", &run_layer_norm);
   static const normproof_plugin_operation* const operations[] = {&layer_norm_entry, nullptr};
-  static const normproof_plugin_info info = {NORMPROOF_PLUGIN_ABI, adapter::kTakes, "layer norm", kDLCPU,
+  static const normproof_plugin_info info = {NORMPROOF_PLUGIN_ABI, adapter::kTakes, "layer norm", kMemory,
                                              sizeof info,          operations};
   return &info;
 }

@@ -63,6 +63,7 @@ struct Candidate {
   const SourceFunction* function = nullptr;
   std::vector<ParameterRole> roles;
   Quantization quantization = Quantization::none;
+  bool layer_norm = false;
 
   bool has(LauncherRole role) const {
     return std::any_of(roles.begin(), roles.end(),
@@ -93,8 +94,7 @@ struct Candidate {
 
 // Why a function whose name speaks of a norm is not called; empty where it may be.
 std::string another_operation(const std::string& name) {
-  for (const std::string_view other :
-       {"layer_norm", "layernorm", "group_norm", "groupnorm", "batch_norm", "l2_norm"}) {
+  for (const std::string_view other : {"group_norm", "groupnorm", "batch_norm", "l2_norm"}) {
     if (contains(name, other) && !contains(name, "rms")) return "another operation";
   }
   for (const std::string_view other :
@@ -107,10 +107,22 @@ std::string another_operation(const std::string& name) {
   return {};
 }
 
+bool is_layer_norm(std::string_view name) {
+  return !contains(name, "rms") && (contains(name, "layer_norm") || contains(name, "layernorm"));
+}
+
 Quantization quantization_of(std::string_view name) {
   if (!contains(name, "quant") && !contains(name, "fp8")) return Quantization::none;
   const bool by_row = contains(name, "dynamic") || contains(name, "per_token") || contains(name, "per_row");
   return by_row ? Quantization::by_row : Quantization::by_given_scale;
+}
+
+// Of LayerNorm the plain one alone is called.
+std::string_view unfit_layer_norm(const Candidate& candidate) {
+  if (!candidate.layer_norm) return {};
+  if (candidate.quantization != Quantization::none) return "a LayerNorm that quantizes is not judged here";
+  if (candidate.has(LauncherRole::residual)) return "a LayerNorm of a sum: its call is yours to write";
+  return {};
 }
 
 // Null with a reason where it is none that can be called.
@@ -119,9 +131,12 @@ std::optional<Candidate> candidate_of(const SourceFunction& function, bool kerne
   if (function.is_kernel != kernels || (!contains(name, "norm") && !contains(name, "rms")))
     return std::nullopt;
   if (why_not = another_operation(name); !why_not.empty()) return std::nullopt;
-  Candidate candidate{.function = &function, .roles = {}, .quantization = quantization_of(name)};
+  Candidate candidate{.function = &function,
+                      .roles = {},
+                      .quantization = quantization_of(name),
+                      .layer_norm = is_layer_norm(name)};
   for (const SourceParameter& parameter : function.parameters) {
-    candidate.roles.push_back(role_of(parameter, candidate.quantization));
+    candidate.roles.push_back(role_of(parameter, candidate.quantization, candidate.layer_norm));
     if (candidate.roles.back().role == LauncherRole::unknown) {
       why_not =
           fmt::format("what is '{}{}{}'?", parameter.type, parameter.name.empty() ? "" : " ", parameter.name);
@@ -138,6 +153,7 @@ std::optional<Candidate> candidate_of(const SourceFunction& function, bool kerne
     why_not = fmt::format("a template<{}>", fmt::join(function.template_parameters, ", "));
     return std::nullopt;
   }
+  if (why_not = unfit_layer_norm(candidate); !why_not.empty()) return std::nullopt;
   if (!candidate.has(LauncherRole::input) ||
       (!candidate.has(LauncherRole::out) && !candidate.has(LauncherRole::residual) &&
        !candidate.returns_tensor())) {
@@ -160,10 +176,12 @@ std::string tensor_argument(const ParameterRole& parameter, std::string_view mem
     case ParameterForm::pointer:
       return fmt::format("call.pointer(call.{})", member);
     case ParameterForm::tensor_pointer:
-      if (member == "weight") return "call.has_weight() ? &call.weight : nullptr";
+      if (member == "weight" || member == "bias")
+        return fmt::format("call.has_{0}() ? &call.{0} : nullptr", member);
       return fmt::format("&call.{}", member);
     case ParameterForm::optional_tensor:
-      if (member == "weight" || member == "residual") return fmt::format("call.optional_{}()", member);
+      if (member == "weight" || member == "residual" || member == "bias")
+        return fmt::format("call.optional_{}()", member);
       return fmt::format("call.{}", member);
     default:
       return fmt::format("call.{}", member);
@@ -192,6 +210,14 @@ std::string argument(const ParameterRole& parameter, bool adds, Quantization qua
       return parameter.form == ParameterForm::pointer          ? "call.pointer(inverse_rms)"
              : parameter.form == ParameterForm::tensor_pointer ? "&inverse_rms"
                                                                : "inverse_rms";
+    case LauncherRole::bias:
+      return tensor_argument(parameter, "bias");
+    case LauncherRole::mean:
+    case LauncherRole::rstd:
+      return parameter.form == ParameterForm::pointer
+                 ? fmt::format("call.pointer({})", name_of(parameter.role))
+             : parameter.form == ParameterForm::tensor_pointer ? fmt::format("&{}", name_of(parameter.role))
+                                                               : std::string(name_of(parameter.role));
     case LauncherRole::absent:
       return null;
     case LauncherRole::epsilon:
@@ -226,6 +252,29 @@ std::string argument(const ParameterRole& parameter, bool adds, Quantization qua
 // How a kernel is launched that comes without a function that does.
 constexpr const char* kLaunch = "<<<call.rows(), 256>>>";
 
+// Of LayerNorm: what the function must have and does not give, and memory for what it always writes.
+std::string demands_text(const Candidate& candidate) {
+  std::string text;
+  const auto add = [&](const std::string& statement) { text += statement + ";\n      "; };
+  const auto must_be_there = [&](LauncherRole role) {
+    return std::any_of(candidate.roles.begin(), candidate.roles.end(), [&](const ParameterRole& each) {
+      return each.role == role && (each.form == ParameterForm::tensor || each.form == ParameterForm::pointer);
+    });
+  };
+  if (must_be_there(LauncherRole::weight)) add("call.needs(call.weight, \"weight\")");
+  if (must_be_there(LauncherRole::bias)) add("call.needs(call.bias, \"bias\")");
+  if (!candidate.has(LauncherRole::bias)) add("call.has_no(call.bias, \"it takes no bias\")");
+  for (const LauncherRole role : {LauncherRole::mean, LauncherRole::rstd}) {
+    const std::string_view name = name_of(role);
+    if (candidate.has(role)) {
+      add(fmt::format("at::Tensor {0} = call.for_each_row(call.{0})", name));
+    } else {
+      add(fmt::format("call.has_no(call.{0}, \"it stores no {0}\")", name));
+    }
+  }
+  return text;
+}
+
 std::string call_text(const Candidate& candidate, bool adds) {
   std::vector<std::string> arguments;
   for (const ParameterRole& parameter : candidate.roles) {
@@ -245,7 +294,7 @@ std::string call_text(const Candidate& candidate, bool adds) {
   }
   if (candidate.has(LauncherRole::inverse_rms))
     call = "at::Tensor inverse_rms = at::empty({call.rows()}, at::kFloat);\n      " + call;
-  return call;
+  return candidate.layer_norm ? demands_text(candidate) + call : call;
 }
 
 std::string operation_name(bool adds, Quantization quantization) {
@@ -315,11 +364,13 @@ class Writer {
     // Where some are called rms, the others are norms of another kind.
     const auto is_rms = [](const Candidate& each) { return contains(lower(each.function->name), "rms"); };
     if (std::any_of(candidates_.begin(), candidates_.end(), is_rms))
-      std::erase_if(candidates_, [&](const Candidate& each) { return !is_rms(each); });
+      std::erase_if(candidates_, [&](const Candidate& each) { return !is_rms(each) && !each.layer_norm; });
+    leave_out_other_layer_norms();
     for (const Quantization quantization :
          {Quantization::none, Quantization::by_given_scale, Quantization::by_row}) {
-      for (const bool adds : {false, true}) choose(adds, quantization);
+      for (const bool adds : {false, true}) choose(adds, quantization, false);
     }
+    choose(false, Quantization::none, true);
     if (!adapter_.operations.empty()) write();
     return std::move(adapter_);
   }
@@ -336,8 +387,23 @@ class Writer {
     }
   }
 
-  static bool does(const Candidate& candidate, bool adds, Quantization quantization) {
-    if (candidate.quantization != quantization) return false;
+  // What is taken and the limits are said once for all: beside an RMSNorm a LayerNorm without a weight or an
+  // epsilon would change what is said of that.
+  void leave_out_other_layer_norms() {
+    const bool alone = std::all_of(candidates_.begin(), candidates_.end(),
+                                   [](const Candidate& each) { return each.layer_norm; });
+    std::erase_if(candidates_, [&](const Candidate& each) {
+      const bool fits =
+          alone || !each.layer_norm || (each.has(LauncherRole::weight) && each.has(LauncherRole::epsilon));
+      if (!fits)
+        adapter_.not_used.push_back(
+            fmt::format("{}, line {}: another operation", each.function->name, each.function->line));
+      return !fits;
+    });
+  }
+
+  static bool does(const Candidate& candidate, bool adds, Quantization quantization, bool layer_norm) {
+    if (candidate.layer_norm != layer_norm || candidate.quantization != quantization) return false;
     if (quantization == Quantization::by_given_scale && !candidate.has(LauncherRole::scale)) return false;
     if (quantization == Quantization::by_row && !candidate.has(LauncherRole::scales)) return false;
     if (adds) return candidate.has(LauncherRole::residual);
@@ -345,11 +411,11 @@ class Writer {
            (candidate.may_be_null(LauncherRole::residual) && candidate.has(LauncherRole::out));
   }
 
-  void choose(bool adds, Quantization quantization) {
+  void choose(bool adds, Quantization quantization, bool layer_norm) {
     AdaptedOperation operation;
     const Candidate* chosen = nullptr;
     for (const Candidate& candidate : candidates_) {
-      if (!does(candidate, adds, quantization)) continue;
+      if (!does(candidate, adds, quantization, layer_norm)) continue;
       if (chosen == nullptr) {
         chosen = &candidate;
       } else {
@@ -357,7 +423,7 @@ class Writer {
       }
     }
     if (chosen == nullptr) return;
-    operation.operation = operation_name(adds, quantization);
+    operation.operation = layer_norm ? "layer_norm" : operation_name(adds, quantization);
     operation.function = chosen->function->name;
     operation.signature = chosen->signature();
     operation.order_of = project_of(operation.signature);

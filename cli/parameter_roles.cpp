@@ -28,13 +28,20 @@ constexpr std::array kTensors = {
     Called{LauncherRole::inverse_rms, " invvar rstd inv_rms inv_var rrms rsigma inverse_rms invvars "},
     Called{LauncherRole::absent, " bias beta b scale_ub mask mean "},
 };
+// What these are to LayerNorm.
+constexpr std::array kTensorsOfLayerNorm = {
+    Called{LauncherRole::bias, " bias biases beta b shift "},
+    Called{LauncherRole::mean, " mean means mu save_mean mean_out out_mean "},
+    Called{LauncherRole::rstd,
+           " invvar rstd inv_std invstd rsigma rstd_out out_rstd save_rstd save_invstd inverse_deviation "},
+};
 constexpr std::array kNumbers = {
     Called{
         LauncherRole::rows,
         " rows nrows n_rows num_rows row_count num_tokens ntokens n_tokens tokens batch batch_size bs m n1 "
         "outer outer_size num_vectors "},
     Called{LauncherRole::columns,
-           " hidden_size hidden hidden_dim h cols columns ncols n_cols num_cols n2 dim d k elems_per_row "
+           " c hidden_size hidden hidden_dim h cols columns ncols n_cols num_cols n2 dim d k elems_per_row "
            "elements_per_row feature_size features inner inner_size norm_size width row_size vec_size_row "
            "mul_ncols "},
     Called{LauncherRole::size_n, " n "},
@@ -107,11 +114,11 @@ LauncherRole role_of_number(const std::string& type, const std::string& name) {
 }  // namespace
 
 std::string_view name_of(LauncherRole role) {
-  constexpr std::array<std::string_view, 24> kNames = {
+  constexpr std::array<std::string_view, 27> kNames = {
       "unknown",      "out",        "residual_out",    "input", "residual", "weight",  "scale",
       "inverse_rms",  "absent",     "epsilon",         "gain",  "rows",     "columns", "n",
       "input_stride", "out_stride", "residual_stride", "shape", "type",     "one",     "zero",
-      "flag",         "stream",     "scales"};
+      "flag",         "stream",     "scales",          "bias",  "mean",     "rstd"};
   return kNames.at(static_cast<std::size_t>(role));
 }
 
@@ -120,7 +127,7 @@ bool is_assumed(LauncherRole role) {
          role == LauncherRole::one || role == LauncherRole::absent;
 }
 
-ParameterRole role_of(const SourceParameter& parameter, Quantization quantization) {
+ParameterRole role_of(const SourceParameter& parameter, Quantization quantization, bool layer_norm) {
   ParameterRole result{.role = LauncherRole::unknown,
                        .form = form_of(parameter.type),
                        .name = parameter.name,
@@ -137,7 +144,8 @@ ParameterRole role_of(const SourceParameter& parameter, Quantization quantizatio
                   : quantization == Quantization::by_given_scale ? LauncherRole::scale
                                                                  : LauncherRole::weight;
   } else {
-    result.role = called(kTensors, name);
+    if (layer_norm) result.role = called(kTensorsOfLayerNorm, name);
+    if (result.role == LauncherRole::unknown) result.role = called(kTensors, name);
     if (result.role == LauncherRole::unknown && result.form == ParameterForm::optional_tensor)
       result.role = LauncherRole::absent;
     // A tensor that must be there, and is not.
@@ -162,7 +170,7 @@ void settle_sizes(std::vector<ParameterRole>& parameters) {
   for (std::size_t i = parameters.size(); i-- > 0;) {
     ParameterRole& each = parameters[i];
     const bool worth_giving = each.role == LauncherRole::epsilon || each.role == LauncherRole::residual ||
-                              each.role == LauncherRole::weight;
+                              each.role == LauncherRole::weight || each.role == LauncherRole::bias;
     if (!each.left_out || worth_giving) last = false;
     each.left_out = each.left_out && last;
   }

@@ -34,6 +34,9 @@ enum class LauncherRole {
   flag,
   stream,
   scales,  // an output of one number a row, which is judged
+  bias,    // of LayerNorm, as the next ones
+  mean,
+  rstd,
 };
 enum class ParameterForm { number, tensor, tensor_pointer, optional_tensor, pointer };
 
@@ -51,8 +54,8 @@ bool is_assumed(LauncherRole role);
 // What a function says of the scale that it quantizes by.
 enum class Quantization { none, by_given_scale, by_row };
 
-// Where it quantizes, a tensor called scale is no weight.
-ParameterRole role_of(const SourceParameter& parameter, Quantization quantization);
+// Where it quantizes, a tensor called scale is no weight. LayerNorm has a bias and stores its statistics.
+ParameterRole role_of(const SourceParameter& parameter, Quantization quantization, bool layer_norm = false);
 
 // n is the number of rows beside k, d or the like, and that of columns beside m or alone. Parameters with
 // values of their own are left out from the last on.

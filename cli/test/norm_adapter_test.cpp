@@ -155,6 +155,41 @@ void layer_norm(torch::Tensor& out, torch::Tensor& input) {}
   EXPECT_LE(lines_of(adapter.text), 15) << adapter.text;
 }
 
+TEST(NormAdapter, LayerNormsWithAndWithoutStatistics) {
+  const NormAdapter pointers = read(R"(
+template <typename T>
+void launch_layer_norm(T* out, float* mean, float* rstd, const T* inp, const T* weight, const T* bias, int N, int C,
+                       float eps, cudaStream_t stream) {}
+void layernorm_backward(float* dx, const float* dout) {}
+void add_layer_norm(float* out, const float* input, const float* residual, const float* weight, int rows, int cols,
+                    float eps) {}
+)");
+  ASSERT_EQ(pointers.operations.size(), 1u);
+  EXPECT_EQ(pointers.operations[0].operation, "layer_norm");
+  EXPECT_EQ(pointers.operations[0].signature,
+            "out, mean, rstd, input, weight, bias, rows, columns, epsilon, stream");
+  EXPECT_TRUE(has(pointers.text, R"(call.needs(call.weight, "weight"); call.needs(call.bias, "bias");)"))
+      << pointers.text;
+  EXPECT_TRUE(has(pointers.text, "at::Tensor mean = call.for_each_row(call.mean);"));
+  EXPECT_TRUE(has(pointers.text,
+                  "launch_layer_norm<decltype(type)>(call.pointer(call.out), call.pointer(mean), "
+                  "call.pointer(rstd), call.pointer(call.input), call.pointer(call.weight), "
+                  "call.pointer(call.bias), call.rows(), call.columns(), call.epsilon, nullptr);"));
+  EXPECT_EQ(pointers.not_used.size(), 2u);
+  const NormAdapter tensors = read(R"(
+at::Tensor layer_norm(const at::Tensor& x, const std::optional<at::Tensor>& gamma,
+                      const std::optional<at::Tensor>& beta, double eps) {}
+void rms_norm(at::Tensor& out, at::Tensor& input, at::Tensor& weight, double epsilon) {}
+)");
+  ASSERT_EQ(tensors.operations.size(), 2u);
+  EXPECT_TRUE(has(tensors.text,
+                  "call.out.copy_(layer_norm(call.input, call.optional_weight(), call.optional_bias(), "
+                  "call.epsilon));"))
+      << tensors.text;
+  EXPECT_TRUE(has(tensors.text, R"(call.has_no(call.mean, "it stores no mean");)"));
+  EXPECT_FALSE(has(tensors.text, "call.needs"));
+}
+
 TEST(NormAdapter, PointersInTheOrderOfFlashInfer) {
   const NormAdapter adapter = read(R"(
 namespace lib { namespace norm {

@@ -40,6 +40,17 @@ std::string places_text(const Call& call) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+// The policy's names, for calls like this one.
+std::vector<std::string> names_of(const Policy& policy, const Call& call) {
+  std::vector<std::string> names;
+  for (const auto& named : call.operation->policies) {
+    Policy known = as_seen_by(call, parse_policy(*call.operation, named.name));
+    known.bounds = policy.bounds;
+    if (known == policy) names.push_back(fmt::format("{} ({})", named.name, named.source));
+  }
+  return names;
+}
+
 }  // namespace
 
 std::string_view name_of(Outcome outcome) {
@@ -193,7 +204,8 @@ std::string policies_text(JudgedTarget& target, const Combination& combination, 
                        to_string(model), subject, confirmed);
   const std::string best = to_string(found.survivors.front());
   std::string text = fmt::format("it follows {} in {} and in {} more calls", best, subject, confirmed);
-  if (!found.names.empty()) text += fmt::format("; known as {}", fmt::join(found.names, ", "));
+  if (const auto names = names_of(found.survivors.front(), run.call); !names.empty())
+    text += fmt::format("; known as {}", fmt::join(names, ", "));
   if (found.survivors.size() > 1)
     text += fmt::format("; {} other policies explain them as well", found.survivors.size() - 1);
   return text + fmt::format("\n  if that is meant: --policy '{}:{}'\n", combination.operation->name, best);

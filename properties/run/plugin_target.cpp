@@ -165,7 +165,8 @@ class PluginTarget final : public Target, public JudgedTarget {
   void attempt_all(Worker& worker, std::span<Pending> calls);
   RunResult result_of(const Pending& pending);
   RunResult answer_to(const Attempt& answer, std::string message, bool has_limits);
-  RunResult not_taken(std::string reason);
+  static RunResult not_taken(std::string reason);
+  void count_reason(const std::string& reason);
   std::unique_ptr<Worker> take_worker();
   void give_back(std::unique_ptr<Worker> worker);
   std::optional<std::size_t> place_of(const JudgedOperation& operation) const;
@@ -305,16 +306,20 @@ RunResult PluginTarget::not_taken(std::string reason) {
   RunResult result;
   result.status = RunResult::Status::not_taken;
   result.message = std::move(reason);
+  return result;
+}
+
+// Of cases; who runs judged operations counts for itself.
+void PluginTarget::count_reason(const std::string& reason) {
   const std::lock_guard lock(mutex_);
-  const auto known = reasons_.find(result.message);
+  const auto known = reasons_.find(reason);
   if (known != reasons_.end()) {
     ++known->second;
   } else if (reasons_.size() < kMaximumReasons) {
-    reasons_.emplace(result.message, 1);
+    reasons_.emplace(reason, 1);
   } else {
     ++other_reasons_;
   }
-  return result;
 }
 
 RunResult PluginTarget::run(const Case& test_case, const CaseTensors& tensors) {
@@ -335,6 +340,7 @@ std::vector<RunResult> PluginTarget::run_all(std::span<const RunRequest> request
       what = "calls in a CUDA graph: it runs on the CPU";
     if (!what.empty()) {
       results[i] = not_taken("it does not take " + what);
+      count_reason(results[i].message);
       continue;
     }
     if (memory.size() == calls.size()) memory.push_back(std::make_unique<GuardedCall::Memory>());
@@ -351,7 +357,8 @@ std::vector<RunResult> PluginTarget::run_all(std::span<const RunRequest> request
   attempt_all(*worker, calls);
   // While the worker's memory is this thread's.
   for (std::size_t i = 0; i < calls.size(); ++i) {
-    results[places[i]] = result_of(calls[i]);
+    RunResult& result = results[places[i]] = result_of(calls[i]);
+    if (result.status == RunResult::Status::not_taken) count_reason(result.message);
     calls[i].memory->draw_from(nullptr);
   }
   give_back(std::move(worker));

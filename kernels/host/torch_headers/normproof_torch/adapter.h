@@ -35,7 +35,8 @@ struct AnyPointer {
 // What a call of the plug-in brings, as torch has it. What an operation has no use for, and an absent weight,
 // is undefined.
 struct Call {
-  at::Tensor out, input, residual, weight;
+  at::Tensor out, input, residual, weight;  // input: also the x of layer_norm
+  at::Tensor bias, mean, rstd;              // of layer_norm; mean and rstd: outputs, one fp32 number a row
   at::Tensor scale;   // one fp32 number
   at::Tensor scales;  // an output, one fp32 number a row
   double epsilon = 0;
@@ -43,8 +44,24 @@ struct Call {
   std::optional<at::Tensor> optional_weight() const {
     return weight.defined() ? std::optional(weight) : std::nullopt;
   }
+  bool has_bias() const { return bias.defined(); }
+  std::optional<at::Tensor> optional_bias() const {
+    return bias.defined() ? std::optional(bias) : std::nullopt;
+  }
   std::optional<at::Tensor> optional_residual() const {
     return residual.defined() ? std::optional(residual) : std::nullopt;
+  }
+
+  // What a launcher must have, or does not give: other calls are not taken.
+  static void needs(const at::Tensor& tensor, const char* name) {
+    TORCH_CHECK_NOT_IMPLEMENTED(tensor.defined(), "a missing ", name);
+  }
+  static void has_no(const at::Tensor& tensor, const char* why) {
+    TORCH_CHECK_NOT_IMPLEMENTED(!tensor.defined(), why);
+  }
+  // For a launcher that always writes it: memory of its own where nobody asks for it.
+  at::Tensor for_each_row(const at::Tensor& tensor) const {
+    return tensor.defined() ? tensor : at::empty({rows()}, at::kFloat);
   }
 
   // For launchers that take pointers and sizes. An absent tensor is null.
@@ -92,6 +109,7 @@ struct Operations {
   Operation fused_add_rms_norm_static_fp8_quant = nullptr;
   Operation rms_norm_dynamic_quant = nullptr;
   Operation fused_add_rms_norm_dynamic_quant = nullptr;
+  Operation layer_norm = nullptr;
   Limits limits = {};
 };
 
@@ -125,6 +143,10 @@ inline Call given_by(const normproof_plugin_call* call) {
   Call given;
   given.out = tensor("out");
   given.input = tensor("input");
+  if (!given.input.defined()) given.input = tensor("x");
+  given.bias = tensor("bias");
+  given.mean = tensor("mean");
+  given.rstd = tensor("rstd");
   given.residual = tensor("residual");
   given.weight = tensor("weight");
   given.scale = tensor("scale");
@@ -182,7 +204,7 @@ struct Plugin {
               own.not_in_place,
               own.epsilon.has_value(),
               own.epsilon.value_or(0.0f)};
-    static const normproof_plugin_operation* listed[7] = {};
+    static const normproof_plugin_operation* listed[8] = {};
     std::size_t count = 0;
     for (const normproof_plugin_operation* each :
          {entry<&Operations::rms_norm>("rms_norm"),
@@ -190,7 +212,8 @@ struct Plugin {
           entry<&Operations::rms_norm_static_fp8_quant>("rms_norm_static_fp8_quant"),
           entry<&Operations::fused_add_rms_norm_static_fp8_quant>("fused_add_rms_norm_static_fp8_quant"),
           entry<&Operations::rms_norm_dynamic_quant>("rms_norm_dynamic_quant"),
-          entry<&Operations::fused_add_rms_norm_dynamic_quant>("fused_add_rms_norm_dynamic_quant")}) {
+          entry<&Operations::fused_add_rms_norm_dynamic_quant>("fused_add_rms_norm_dynamic_quant"),
+          entry<&Operations::layer_norm>("layer_norm")}) {
       if (each != nullptr) listed[count++] = each;
     }
     static const normproof_plugin_info info = {NORMPROOF_PLUGIN_ABI, takes, name, kDLCPU,

@@ -208,12 +208,47 @@ RootInterval BlockRow::narrowed(const Elements& differing, const BlockFactor& fa
   return common.interval;
 }
 
-RootInterval BlockRow::code_roots(std::int64_t block, const BlockFactor& factor, RootInterval range,
-                                  Elements* deciding) {
+// y of the block at both ends, as it is quantized.
+void BlockRow::evaluate_ends(std::int64_t block, const RootInterval& range) {
   const std::int64_t first = begin(block), count = end(block) - first;
   const bool rounded = setup_.formula.policy.before_quantization == BeforeQuantization::rounded;
   fast_.normalized(root_value(range.low), first, count, rounded, y_low_.data());
   fast_.normalized(root_value(range.high), first, count, rounded, y_high_.data());
+}
+
+bool BlockRow::holds_throughout(std::int64_t block, const RootInterval& range) {
+  const std::vector<BlockFactor>& factors = *factors_[static_cast<std::size_t>(block)];
+  if (factors.empty() || !got_->normalized.empty()) return false;
+  const std::int64_t first = begin(block), count = end(block) - first;
+  evaluate_ends(block, range);
+  const Policy& policy = setup_.formula.policy;
+  std::uint32_t low = 0, high = 0;
+  if (row_of(policy.row_maximum).of_other) {
+    Fast source(*this);
+    low = source.maximum(range.low, block);
+    high = source.maximum(range.high, block);
+  } else {
+    const bool drops = row_of(policy.maximum_nan).drops;
+    low = row_kernels().largest_magnitude(y_low_.data(), count, drops);
+    high = row_kernels().largest_magnitude(y_high_.data(), count, drops);
+  }
+  const BlockFactor& factor = factors.front();
+  const auto holds = [&](const MaximumInterval& each) {
+    return each.low <= low && low <= each.high && each.low <= high && high <= each.high;
+  };
+  if (std::ranges::none_of(factor.maxima, holds)) return false;
+  const std::uint8_t* got = got_->codes.data() + first;
+  for (const std::vector<float>* y : {&y_low_, &y_high_}) {
+    codes_.quantize(y->data(), count, factor.factor, factor.divides, codes_low_.data());
+    if (!std::equal(got, got + count, codes_low_.data())) return false;
+  }
+  return true;
+}
+
+RootInterval BlockRow::code_roots(std::int64_t block, const BlockFactor& factor, RootInterval range,
+                                  Elements* deciding) {
+  const std::int64_t first = begin(block), count = end(block) - first;
+  evaluate_ends(block, range);
   codes_.quantize(y_low_.data(), count, factor.factor, factor.divides, codes_low_.data());
   codes_.quantize(y_high_.data(), count, factor.factor, factor.divides, codes_high_.data());
   Elements differing;
@@ -263,6 +298,7 @@ RootIntervals BlockRow::block_roots(std::int64_t block, const RootInterval& rang
 
 RootIntervals BlockRow::row_roots(RootIntervals live) {
   for (std::int64_t block = 0; block < setup_.blocks() && !live.empty(); ++block) {
+    if (live.size() == 1 && holds_throughout(block, live.front())) continue;
     RootIntervals left;
     for (const RootInterval& range : live) {
       const RootIntervals found = block_roots(block, range, nullptr);

@@ -84,6 +84,9 @@ class BlockRow {
   const std::vector<BlockFactor>& factors_of(std::uint32_t stored, std::vector<BlockFactor>& place);
   RootIntervals row_roots(RootIntervals live);
   RootIntervals block_roots(std::int64_t block, const RootInterval& range, Elements* deciding);
+  // Whether all r of the range explain the block, as far as both ends tell at a glance.
+  bool holds_throughout(std::int64_t block, const RootInterval& range);
+  void evaluate_ends(std::int64_t block, const RootInterval& range);
   RootInterval code_roots(std::int64_t block, const BlockFactor& factor, RootInterval range,
                           Elements* deciding);
   RootInterval normalized_roots(std::int64_t block, RootInterval range, Elements* deciding);

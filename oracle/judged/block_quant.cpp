@@ -505,9 +505,12 @@ std::vector<std::string> block_not_looked_at(const Call& call) {
       "the order of summation (any that the policy admits)",
       "memory beside the outputs, the padding of scales, and other calls: shapes, strides, streams",
       "subnormal results that are flushed to zero (they are refused)"};
-  if (family_of(*call.operation) == BlockFamily::nvfp4)
+  const BlockFamily family = family_of(*call.operation);
+  if (family != BlockFamily::nvfp4)
     result.emplace_back(
-        "with reciprocals=approximate: that a reciprocal of one number is the same one everywhere");
+        "with scale_type=ue8m0_ceil_log2: which of two exponents a quotient next to a power of two gets");
+  if (family != BlockFamily::mx)
+    result.emplace_back("with approximate reciprocals: that the one of a number is the same everywhere");
   return result;
 }
 

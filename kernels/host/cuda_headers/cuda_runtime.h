@@ -21,6 +21,13 @@
 #include "kernels/host/pointer_cast.h"
 #include "kernels/host/shared_variable.h"
 
+// Of nvcc and clang, but not of gcc.
+#ifndef __clang__
+#define __builtin_assume(condition) static_cast<void>(0)
+#define __builtin_nontemporal_load(pointer) (*(pointer))
+#define __builtin_nontemporal_store(value, pointer) static_cast<void>(*(pointer) = (value))
+#endif
+
 // The standard library spells attributes with this name, in headers that come later too: the source pass
 // replaces it.
 #undef __noinline__

@@ -7,6 +7,9 @@
 #include <cooperative_groups/memcpy_async.h>
 #include <cooperative_groups/reduce.h>
 #include <cooperative_groups/scan.h>
+#include <cuda/barrier>
+#include <cuda/cmath>
+#include <thrust/tuple.h>
 #include <cublas_v2.h>
 #include <cuda.h>
 #include <cuda_pipeline.h>
@@ -263,5 +266,26 @@ Outcome symbols_and_rectangles() {
 Outcome too_much_for_a_symbol() {
   const float given[3] = {};
   cudaMemcpyToSymbol(factors, given, sizeof given);
+  return outcome_of();
+}
+
+__global__ void helpers_kernel(float* out) {
+  const thrust::pair<float, int> pair = thrust::make_pair(2.5f, 7);
+  const auto tuple = thrust::make_tuple(1, 4.5f);
+  __builtin_assume(pair.second == 7);
+  out[0] = cuda::ceil_div(9u, 4), out[1] = cuda::round_up(9, 4), out[2] = cuda::round_down(9, 4);
+  out[3] = pair.first + float(pair.second), out[4] = thrust::get<1>(tuple);
+}
+Outcome small_helpers() {
+  std::vector<float> out(5);
+  helpers_kernel<<<1, 1>>>(out.data());
+  return outcome_of(out);
+}
+__global__ void barrier_kernel() {
+  __shared__ cuda::barrier<cuda::thread_scope_block> barrier;
+  barrier.arrive_and_wait();
+}
+Outcome barrier_of_libcu() {
+  barrier_kernel<<<1, 1>>>();
   return outcome_of();
 }

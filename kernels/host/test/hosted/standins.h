@@ -26,3 +26,6 @@ VOCABULARY Outcome occupancy();
 // has.
 VOCABULARY Outcome symbols_and_rectangles();
 VOCABULARY Outcome too_much_for_a_symbol();
+// ceil_div(9, 4), round_up(9, 4), round_down(9, 4), and what a pair and a tuple of Thrust hold.
+VOCABULARY Outcome small_helpers();
+VOCABULARY Outcome barrier_of_libcu();

@@ -113,4 +113,11 @@ TEST(StandIns, SymbolsAndRectangles) {
   EXPECT_TRUE(has(too_much_for_a_symbol().message, "more bytes than the symbol has"));
 }
 
+TEST(StandIns, HelpersOfLibcuAndThrust) {
+  const Outcome outcome = small_helpers();
+  EXPECT_EQ(outcome.error, 0) << outcome.message;
+  EXPECT_EQ(outcome.values, (Values{3, 12, 8, 9.5f, 4.5f}));
+  EXPECT_TRUE(has(barrier_of_libcu().message, "cuda::barrier::arrive_and_wait cannot be had on the CPU"));
+}
+
 }  // namespace

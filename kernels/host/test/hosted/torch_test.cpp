@@ -2,9 +2,13 @@
 // them.
 #include <cstdlib>
 
+#include <ATen/ceil_div.h>
+#include <ATen/cuda/detail/KernelUtils.h>
 #include <normproof_torch/adapter.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/extension.h>
+#include <ATen/native/cuda/MemoryAccess.cuh>
+#include <ATen/native/cuda/block_reduce.cuh>
 
 #include <gtest/gtest.h>
 
@@ -274,6 +278,51 @@ TEST(TorchStandIn, ChecksBecomeFindings) {
             }),
             NORMPROOF_PLUGIN_NOT_TAKEN);
   EXPECT_TRUE(has(message, "\"reduced\" not implemented for 'Float'")) << message;
+}
+
+TEST(TorchStandIn, DimensionsAreJoinedAndSwapped) {
+  const at::Tensor x = at::full({2, 3, 4}, 1.5, at::kBFloat16);
+  EXPECT_EQ(x.flatten(0, -2).sizes().vec(), (std::vector<std::int64_t>{6, 4}));
+  EXPECT_EQ(x.flatten().size(0), 24);
+  EXPECT_EQ(static_cast<float>(x.data_ptr<at::BFloat16>()[23]), 1.5f);
+  const at::Tensor swapped = x.transpose(0, -1);
+  EXPECT_EQ(swapped.sizes().vec(), (std::vector<std::int64_t>{4, 3, 2}));
+  EXPECT_EQ(swapped.strides().vec(), (std::vector<std::int64_t>{1, 4, 12}));
+  EXPECT_FALSE(swapped.is_contiguous());
+  EXPECT_EQ(swapped.contiguous().stride(0), 6);
+  EXPECT_EQ(x.unsqueeze(0).squeeze().dim(), 3);
+  at::Tensor counts = at::zeros({3}, at::kInt);
+  counts.narrow(0, 1, 1).fill_(7);
+  EXPECT_EQ(counts.data_ptr<int>()[1], 7);
+  EXPECT_EQ(counts.data_ptr<int>()[2], 0);
+  EXPECT_THROW(x.flatten(2, 1), std::exception);
+}
+
+TEST(TorchStandIn, HelpersForKernels) {
+  EXPECT_EQ(at::ceil_div<std::int64_t>(9, 4), 3);
+  EXPECT_EQ(at::round_up(9, 4), 12);
+  EXPECT_EQ(at::cuda::detail::GET_BLOCKS(1025), 2);
+  const at::Tensor x = at::full({100}, 2, at::kFloat);
+  EXPECT_EQ(at::native::memory::can_vectorize_up_to<float>(static_cast<const char*>(x.data_ptr()) + 8), 2);
+  float sum = 0, most = 0;
+  int looped = 0;
+  const float* values = x.data_ptr<float>();
+  const auto launched = normproof::host::launch({.grid = 1, .block = 96}, [&] {
+    NORMPROOF_SHARED(float, shared, 32);
+    float mine = 0;
+    CUDA_KERNEL_LOOP(i, 100) {
+      mine += at::native::memory::load_vector<1>(values, static_cast<unsigned>(i)).val[0];
+      ++looped;
+    }
+    const float of_block = at::native::cuda_utils::BlockReduceSum<float>(mine, shared);
+    const float greatest =
+        at::native::cuda_utils::BlockReduceMax<float>(static_cast<float>(threadIdx.x), shared);
+    if (threadIdx.x == 0) sum = of_block, most = greatest;
+  });
+  EXPECT_TRUE(launched) << launched.message;
+  EXPECT_EQ(looped, 100);
+  EXPECT_EQ(sum, 200);
+  EXPECT_EQ(most, 95);
 }
 
 }  // namespace

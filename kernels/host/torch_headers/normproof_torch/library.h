@@ -35,7 +35,19 @@ class Library {
     add(name, first, rest...);
     return *this;
   }
-  const char* doc() const { return ""; }
+  // m.doc() = "..."; m.attr("name") = value;
+  struct Ignored {
+    template <class T>
+    Ignored& operator=(const T&) {
+      return *this;
+    }
+  };
+  Ignored doc() const { return {}; }
+  Ignored attr(const char*) const { return {}; }
+  template <class... Rest>
+  Library& class_(const Rest&...) {
+    return *this;
+  }
 
  private:
   template <class... Rest>
@@ -60,12 +72,20 @@ namespace torch {
 using Library = normproof_torch::Library;
 // Wraps a function for m.impl: the function itself here.
 template <class Function>
+Function wrap_pybind_function(Function function) {
+  return function;
+}
+template <class Function>
 Function dispatch(c10::DeviceType, Function function) {
   return function;
 }
 }  // namespace torch
 namespace pybind11 {
 using module_ = normproof_torch::Library;
+struct gil_scoped_release {};
+struct gil_scoped_acquire {};
+template <class... Guards>
+struct call_guard {};
 struct arg {
   explicit arg(const char*) {}
   template <class T>

@@ -57,7 +57,10 @@ inline Tensor narrow(const Tensor& tensor, std::int64_t dim, std::int64_t start,
 inline Tensor unsqueeze(const Tensor& tensor, std::int64_t dim) { return tensor.unsqueeze(dim); }
 inline Tensor squeeze(const Tensor& tensor, std::int64_t dim) { return tensor.squeeze(dim); }
 inline const Tensor& copy_(const Tensor& to, const Tensor& from) { return to.copy_(from); }
-inline Tensor& zero_(Tensor& tensor) { return tensor.zero_(); }
+inline Tensor& zero_(Tensor& tensor) {
+  tensor.zero_();
+  return tensor;
+}
 }  // namespace torch::stable
 
 // The C interface below it. There is one stream, and no cuBLAS.

@@ -218,9 +218,18 @@ class Tensor {
   Tensor contiguous(MemoryFormat = MemoryFormat::Contiguous) const;
   Tensor view(IntArrayRef sizes) const;
   Tensor reshape(IntArrayRef sizes) const { return is_contiguous() ? view(sizes) : contiguous().view(sizes); }
-  Tensor flatten() const { return reshape({-1}); }
+  Tensor flatten(std::int64_t first = 0, std::int64_t last = -1) const;
+  Tensor transpose(std::int64_t a, std::int64_t b) const;
+  Tensor t() const { return dim() < 2 ? *this : transpose(0, 1); }
+  Tensor view_as(const Tensor& other) const { return view(other.sizes()); }
+  Tensor reshape_as(const Tensor& other) const { return reshape(other.sizes()); }
   Tensor unsqueeze(std::int64_t dim) const;
   Tensor squeeze(std::int64_t dim) const;
+  Tensor squeeze() const {
+    Tensor result = *this;
+    for (std::int64_t i = dim(); i-- > 0;) result = result.squeeze(i);
+    return result;
+  }
   Tensor select(std::int64_t dim, std::int64_t index) const;
   Tensor narrow(std::int64_t dim, std::int64_t start, std::int64_t length) const;
   Tensor slice(std::int64_t dim, std::int64_t start, std::int64_t end) const {
@@ -232,7 +241,8 @@ class Tensor {
     return {impl().data, impl().sizes, impl().strides, type, impl().keeper};
   }
   Tensor clone(MemoryFormat = MemoryFormat::Contiguous) const;
-  Tensor& zero_();
+  const Tensor& zero_() const;
+  const Tensor& fill_(double value) const;
   const Tensor& copy_(const Tensor& from) const;
   Tensor detach() const { return *this; }
   Tensor to(ScalarType type) const {
@@ -296,6 +306,12 @@ inline Tensor zeros(IntArrayRef sizes, const TensorOptions& options = {}) {
   return empty(sizes, options).zero_();
 }
 inline Tensor zeros_like(const Tensor& tensor) { return zeros(tensor.sizes(), tensor.options()); }
+inline Tensor ones(IntArrayRef sizes, const TensorOptions& options = {}) {
+  return empty(sizes, options).fill_(1);
+}
+inline Tensor full(IntArrayRef sizes, double value, const TensorOptions& options = {}) {
+  return empty(sizes, options).fill_(value);
+}
 
 template <class Visit>
 void Tensor::for_each_offset(Visit visit) const {
@@ -326,7 +342,46 @@ inline Tensor Tensor::clone(MemoryFormat) const {
   return copy;
 }
 inline Tensor Tensor::contiguous(MemoryFormat) const { return is_contiguous() ? *this : clone(); }
-inline Tensor& Tensor::zero_() {
+inline const Tensor& Tensor::fill_(double value) const {
+  const auto store = [&](auto number) {
+    for_each_offset(
+        [&](std::int64_t offset) { static_cast<decltype(number)*>(data_ptr())[offset] = number; });
+  };
+  switch (scalar_type()) {
+    case kFloat:
+      store(static_cast<float>(value));
+      break;
+    case kDouble:
+      store(value);
+      break;
+    case kHalf:
+      store(__half(value).x);
+      break;
+    case kBFloat16:
+      store(__nv_bfloat16(value).x);
+      break;
+    case kInt:
+      store(static_cast<std::int32_t>(value));
+      break;
+    case kLong:
+      store(static_cast<std::int64_t>(value));
+      break;
+    case kByte:
+      store(static_cast<std::uint8_t>(value));
+      break;
+    case kChar:
+      store(static_cast<std::int8_t>(value));
+      break;
+    case kBool:
+      store(value != 0);
+      break;
+    default:
+      TORCH_CHECK_NOT_IMPLEMENTED(value == 0, "fill_ of ", scalar_type(), " by another number than 0");
+      zero_();
+  }
+  return *this;
+}
+inline const Tensor& Tensor::zero_() const {
   const auto bytes = static_cast<std::size_t>(element_size());
   for_each_offset([&](std::int64_t offset) {
     std::memset(static_cast<char*>(data_ptr()) + static_cast<std::size_t>(offset) * bytes, 0, bytes);
@@ -374,6 +429,23 @@ inline Tensor Tensor::view(IntArrayRef wanted) const {
                 " of strides ", this->strides());
     end = begin;
   }
+  return {impl().data, sizes, strides, impl().type, impl().keeper};
+}
+inline Tensor Tensor::flatten(std::int64_t first, std::int64_t last) const {
+  if (dim() == 0) return reshape({1});
+  const std::size_t begin = wrapped(first), end = wrapped(last) + 1;
+  TORCH_CHECK(begin < end, "flatten from dimension ", first, " to ", last);
+  std::vector<std::int64_t> wanted(impl().sizes.begin(),
+                                   impl().sizes.begin() + static_cast<std::ptrdiff_t>(begin));
+  wanted.push_back(1);
+  for (std::size_t i = begin; i < end; ++i) wanted.back() *= impl().sizes[i];
+  wanted.insert(wanted.end(), impl().sizes.begin() + static_cast<std::ptrdiff_t>(end), impl().sizes.end());
+  return reshape(wanted);
+}
+inline Tensor Tensor::transpose(std::int64_t a, std::int64_t b) const {
+  auto sizes = impl().sizes, strides = impl().strides;
+  std::swap(sizes[wrapped(a)], sizes[wrapped(b)]);
+  std::swap(strides[wrapped(a)], strides[wrapped(b)]);
   return {impl().data, sizes, strides, impl().type, impl().keeper};
 }
 inline Tensor Tensor::unsqueeze(std::int64_t dim) const {

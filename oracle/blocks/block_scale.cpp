@@ -326,22 +326,29 @@ std::vector<BlockFactor> BlockScaleRule::factors(std::uint32_t stored) const {
   const Pair of_nan = bounds(as_float(kNan));
   for (BlockFactor& each : result) {
     each.maxima = maxima;
-    each.with_nan = !settings_.recipe.drops_nan && stored == of_nan.least;
+    each.with_nan = !settings_.recipe.drops_nan && same_scale(stored, of_nan.least);
   }
   return result;
 }
 
 void BlockScaleRule::require_exact(std::uint32_t stored, const std::vector<BlockFactor>& factors) const {
-  const auto fail = [&](std::string_view what) {
-    throw std::logic_error(
-        fmt::format("oracle: exact and fast path disagree about the {} of scale {}", what, text_of(stored)));
-  };
+  require_exact_maxima(stored, factors);
+  require_exact_factors(stored, factors);
+}
+
+void BlockScaleRule::fail(std::string_view what, std::uint32_t stored) const {
+  throw std::logic_error(
+      fmt::format("oracle: exact and fast path disagree about the {} of scale {}", what, text_of(stored)));
+}
+
+// All maxima of all factors are those of the scale: at each end it is given, and just beyond it is not,
+// unless another interval goes on there.
+void BlockScaleRule::require_exact_maxima(std::uint32_t stored,
+                                          const std::vector<BlockFactor>& factors) const {
   const auto gives = [&](std::int64_t maximum) {
     const Pair pair = exact_bounds(decode(DType::fp32, static_cast<std::uint64_t>(maximum)));
     return pair.least <= stored && stored <= pair.most;
   };
-  // All maxima of all factors are those of the scale: at each end it is given, and just beyond it is not,
-  // unless another interval goes on there.
   std::vector<MaximumInterval> all;
   for (const BlockFactor& each : factors) all.insert(all.end(), each.maxima.begin(), each.maxima.end());
   const auto listed = [&](std::int64_t maximum) {
@@ -349,27 +356,21 @@ void BlockScaleRule::require_exact(std::uint32_t stored, const std::vector<Block
       return std::int64_t{each.low} <= maximum && maximum <= std::int64_t{each.high};
     });
   };
+  std::vector<std::int64_t> ends = {0, std::int64_t{kInfinity}};
   for (const MaximumInterval& each : all) {
-    for (const std::int64_t maximum : {std::int64_t{each.low} - 1, std::int64_t{each.low},
-                                       std::int64_t{each.high}, std::int64_t{each.high} + 1}) {
-      if (maximum < 0 || maximum > std::int64_t{kInfinity}) continue;
-      if (gives(maximum) != listed(maximum)) fail("maxima");
-    }
+    for (const std::int64_t end : {std::int64_t{each.low}, std::int64_t{each.high}})
+      ends.insert(ends.end(), {end - 1, end, end + 1});
   }
-  if (settings_.kind == BlockScaleKind::fp32 && follows_from_maximum(settings_.formula)) {
-    Arithmetic arithmetic;
-    for (const BlockFactor& each : factors) {
-      for (const MaximumInterval& maxima : each.maxima) {
-        for (const std::uint32_t end : {maxima.low, maxima.high}) {
-          const Value factor =
-              exact_factor_of_maximum(arithmetic, settings_.recipe, decode(DType::fp32, end));
-          if (fp32_bits(factor) != factor_bits(each.factor)) fail("factors");
-        }
-      }
-    }
+  for (const std::int64_t maximum : ends) {
+    if (maximum < 0 || maximum > std::int64_t{kInfinity}) continue;
+    if (gives(maximum) != listed(maximum)) fail("maxima", stored);
   }
-  for (const std::int64_t maximum : {std::int64_t{0}, std::int64_t{kInfinity}})
-    if (gives(maximum) != listed(maximum)) fail("maxima");
+  const bool of_nan = !settings_.recipe.drops_nan && same_scale(exact_bounds(Value::nan()).least, stored);
+  if (of_nan != std::ranges::any_of(factors, &BlockFactor::with_nan)) fail("NaN", stored);
+}
+
+void BlockScaleRule::require_exact_factors(std::uint32_t stored,
+                                           const std::vector<BlockFactor>& factors) const {
   std::vector<float> wanted;
   if (settings_.kind == BlockScaleKind::e4m3) {
     const float s = number(stored);
@@ -385,8 +386,31 @@ void BlockScaleRule::require_exact(std::uint32_t stored, const std::vector<Block
     const auto is_it = [&](const BlockFactor& each) {
       return factor_bits(each.factor) == factor_bits(factor);
     };
-    if (std::ranges::none_of(factors, is_it)) fail("factors");
+    if (std::ranges::none_of(factors, is_it)) fail("factors", stored);
   }
+  if (settings_.kind != BlockScaleKind::fp32 || !follows_from_maximum(settings_.formula)) return;
+  Arithmetic arithmetic;
+  for (const BlockFactor& each : factors) {
+    for (const MaximumInterval& maxima : each.maxima) {
+      for (const std::uint32_t end : {maxima.low, maxima.high}) {
+        const Value factor = exact_factor_of_maximum(arithmetic, settings_.recipe, decode(DType::fp32, end));
+        if (fp32_bits(factor) != factor_bits(each.factor)) fail("factors", stored);
+      }
+    }
+  }
+}
+
+// Any NaN is any other.
+bool BlockScaleRule::same_scale(std::uint32_t a, std::uint32_t b) const {
+  switch (settings_.storage) {
+    case BlockScaleStorage::fp32:
+      return same(DType::fp32, a, b);
+    case BlockScaleStorage::e8m0:
+      return a == b;
+    case BlockScaleStorage::e4m3:
+      break;
+  }
+  return same(kE4m3, a, b);
 }
 
 std::string BlockScaleRule::text_of(std::uint32_t stored) const {

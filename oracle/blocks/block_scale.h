@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "oracle/code_factor.h"
@@ -87,6 +88,10 @@ class BlockScaleRule {
   std::uint32_t stored_power(std::int64_t exponent) const;
   Pair e4m3_of(float maximum) const;
   std::vector<MaximumInterval> maxima_of(std::uint32_t stored) const;
+  [[noreturn]] void fail(std::string_view what, std::uint32_t stored) const;
+  void require_exact_maxima(std::uint32_t stored, const std::vector<BlockFactor>& factors) const;
+  void require_exact_factors(std::uint32_t stored, const std::vector<BlockFactor>& factors) const;
+  bool same_scale(std::uint32_t a, std::uint32_t b) const;
   std::vector<BlockFactor> candidates(std::uint32_t stored) const;
   float number(std::uint32_t stored) const;
 

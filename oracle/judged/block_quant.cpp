@@ -302,7 +302,6 @@ BlockSetup block_setup_of(const Call& call, const Policy& policy) {
 namespace {
 
 std::string intervals_text(const RootIntervals& intervals) {
-  if (intervals.empty()) return "no r at all";
   std::string text;
   for (const RootInterval& each : intervals)
     text += fmt::format("{}{}", text.empty() ? "" : " or ", to_text(each));
@@ -457,9 +456,11 @@ Violation BlockJudge::violation(std::int64_t row) {
       violation.tensor = tensor_of(unit);
       told = true;
     }
-    text += fmt::format("{}{} needs {}", text.empty() ? "" : ", ",
-                        element.place.empty() ? fmt::format("column {}", element.column) : element.place,
-                        intervals_text(unit.roots));
+    const std::string place =
+        element.place.empty() ? fmt::format("column {}", element.column) : element.place;
+    text += text.empty() ? "" : ", ";
+    text += unit.roots.empty() ? fmt::format("no r gives {}", place)
+                               : fmt::format("{} needs {}", place, intervals_text(unit.roots));
     violation.elements.push_back(std::move(element));
   }
   violation.reason = fmt::format("{}; an honest evaluation arrives at {}", text, to_text(found.admissible));
@@ -501,10 +502,9 @@ std::vector<Part> block_parts(const Call& call, const Policy& policy) {
 }
 
 std::vector<std::string> block_not_looked_at(const Call& call) {
-  std::vector<std::string> result = {
-      "the order of summation (any that the policy admits)",
-      "memory beside the outputs, the padding of scales, and other calls: shapes, strides, streams",
-      "subnormal results that are flushed to zero (they are refused)"};
+  std::vector<std::string> result = {"the order of summation (any that the policy admits)",
+                                     "the padding of scales",
+                                     "subnormal results that are flushed to zero (they are refused)"};
   const BlockFamily family = family_of(*call.operation);
   if (family != BlockFamily::nvfp4)
     result.emplace_back(
@@ -523,11 +523,15 @@ std::vector<ColumnGroup> block_columns(const Call& call, const Policy& policy) {
   return groups;
 }
 
-void fill_blocks(Call& call, const Policy& policy, std::span<const std::string> outputs) {
+namespace {
+
+bool names(std::span<const std::string> outputs, std::string_view name) {
+  return std::ranges::find(outputs, name) != outputs.end();
+}
+
+// Codes of the dtype that is there, or of the usual one; scales as the policy has them.
+void add_blank_outputs(Call& call, const Policy& policy, std::span<const std::string> outputs) {
   const BlockFamily family = family_of(*call.operation);
-  const auto wanted = [&](std::string_view name) {
-    return std::ranges::find(outputs, name) != outputs.end();
-  };
   const auto blank = [&](std::string_view name, DType dtype, std::vector<std::int64_t> shape) {
     Tensor tensor{dtype, std::move(shape), {}};
     tensor.bytes.resize(static_cast<std::size_t>(tensor.elements()) * size_of(dtype));
@@ -550,21 +554,27 @@ void fill_blocks(Call& call, const Policy& policy, std::span<const std::string> 
     of_layout.back() = layout.blocks;
   }
   blank("scales", of_scales, of_layout);
-  if (wanted("normalized")) blank("normalized", call.dtype(), shape);
-  if (wanted("residual_out")) blank("residual_out", call.dtype(), shape);
+  if (names(outputs, "normalized")) blank("normalized", call.dtype(), shape);
+  if (names(outputs, "residual_out")) blank("residual_out", call.dtype(), shape);
   if (of_codes == DType::uint8) shape.back() /= 2;
   blank("out", of_codes, shape);
+}
+
+}  // namespace
+
+void fill_blocks(Call& call, const Policy& policy, std::span<const std::string> outputs) {
+  add_blank_outputs(call, policy, outputs);
   BlockJudge judge(call, policy);
   Call result = call;
   for (std::int64_t row = 0; row < call.rows(); ++row) {
     judge.fill(row, result);
-    if (!wanted("residual_out")) continue;
+    if (!names(outputs, "residual_out")) continue;
     const std::vector<std::byte> sum = sum_of_row(call, row).rounded;
     std::ranges::copy(
         sum, result.tensors.at("residual_out").bytes.begin() + row * static_cast<std::ptrdiff_t>(sum.size()));
   }
   for (const std::string_view name : {"out", "scales"})
-    if (!wanted(name)) result.tensors.erase(std::string(name));
+    if (!names(outputs, name)) result.tensors.erase(std::string(name));
   call = std::move(result);
 }
 

@@ -19,7 +19,8 @@ import pathlib
 import re
 import sys
 
-NAMES = {"rms": "kPlain", "add": "kAdded", "rmsq": "kQuantized", "addq": "kAddedAndQuantized"}
+NAMES = {"rms": "kPlain", "add": "kAdded", "rmsq": "kQuantized", "addq": "kAddedAndQuantized", "rmsdq": "kScaled", "adddq": "kAddedAndScaled"}
+SCALED = ("rmsdq", "adddq")  # have no NORMPROOF_FURTHER_SHAPE
 TOLERANCE = 1.002
 OWN_LINE = 1.01
 LANES, WARP = 1024, 32
@@ -44,14 +45,14 @@ def own_threads(shape, slots, chunks):
     return -(-groups // slots) * WARP
 
 
-def read_times(files, shapes):
+def read_times(files, shapes, further):
     """place -> dtype -> mode -> configuration -> microseconds"""
     times = collections.defaultdict(lambda: collections.defaultdict(lambda: collections.defaultdict(dict)))
     for name in files:
         try:
             with lzma.open(name, "rt") if str(name).endswith(".xz") else open(name) as file:
                 for line in csv.DictReader(file):
-                    if line["shape"] not in shapes:
+                    if line["shape"] not in shapes or (line["op"] in SCALED and line["shape"] in further):
                         continue
                     hidden, tokens, dtype = int(line["H"]), int(line["tokens"]), line["dtype"]
                     place = Place(line["op"], hidden * BYTES[dtype] // 16, tokens * 32 if hidden == 128 else tokens)
@@ -90,20 +91,21 @@ def choose(times):
     losses = {place: {dtype: worst_losses(place, dtype, by_dtype[dtype]) for dtype in BYTES if dtype in by_dtype}
               for place, by_dtype in times.items()}
     popularity = collections.Counter(
-        configuration.shape for by_dtype in losses.values() for configuration in near_best(next(iter(by_dtype.values()))))
+        (place.operation in SCALED, configuration.shape)
+        for place, by_dtype in losses.items() for configuration in near_best(next(iter(by_dtype.values()))))
 
-    def best(own, others=()):
+    def best(place, own, others=()):
         def merit(configuration):
             elsewhere = max((excess(other, configuration) for other in others), default=1)
-            return -max(elsewhere, OWN_LINE), popularity[configuration.shape], -own[configuration], configuration
+            return -max(elsewhere, OWN_LINE), popularity[place.operation in SCALED, configuration.shape], -own[configuration], configuration
 
         return max(near_best(own), key=merit)
 
     chosen = {}
     for place, by_dtype in losses.items():
         first, *others = by_dtype.values()
-        general = best(first, others)
-        chosen[place] = {None: general} | {dtype: best(own) for dtype, own in by_dtype.items()
+        general = best(place, first, others)
+        chosen[place] = {None: general} | {dtype: best(place, own) for dtype, own in by_dtype.items()
                                            if own is not first and excess(own, general) > OWN_LINE}
     return chosen
 
@@ -125,14 +127,16 @@ def main():
     if len(sys.argv) < 3:
         print(__doc__, file=sys.stderr)
         return 2
-    shapes = {name: int(slots) for name, slots in
-              re.findall(r"^NORMPROOF_SHAPE\((\w+), \w+::\w+, (\d+)", SHAPES.read_text(), re.MULTILINE)}
-    shapes |= {"two_pass": 0, "within_warp": 0}
-    chosen = choose(read_times(sys.argv[2:], shapes))
+    lines = re.findall(r"^NORMPROOF_(FURTHER_)?SHAPE\((\w+), \w+::\w+, (\d+)", SHAPES.read_text(), re.MULTILINE)
+    shapes = {name: int(slots) for _, name, slots in lines} | {"two_pass": 0, "within_warp": 0}
+    further = {name for is_further, name, _ in lines if is_further}
+    chosen = choose(read_times(sys.argv[2:], shapes, further))
 
     print("// Lines {chunks, rows, dtype, {shape, threads, dependent}}, see configurations.cpp. Written by")
     print(f"// bench/choose_configurations.py from what `normproof bench --tune` measured on an NVIDIA {sys.argv[1].upper()}.")
     for operation, name in NAMES.items():
+        if operation in SCALED and not any(place.operation == operation for place in chosen):
+            continue  # configurations.cpp takes other lines
         print(f"constexpr Line {name}[] = {{")
         places = sorted(place for place in chosen if place.operation == operation)
         for place, following in zip(places, places[1:] + [None]):

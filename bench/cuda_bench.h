@@ -1,6 +1,7 @@
 // `normproof bench`: speed of kernels beside a copy of the same bytes and what other kernels reach on a GPU.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -9,22 +10,39 @@
 #include <vector>
 
 #include "bench/measure.h"
+#include "corpus/operation.h"
 
 namespace normproof::bench {
 
 // Of an activation, as on the command line.
 std::string_view dtype_name(normproof_dtype dtype);
 
+// The operations that are measured, by their names in the tables.
+struct MeasuredOperation {
+  std::string_view name;
+  Operation operation;
+};
+inline constexpr std::array<MeasuredOperation, 6> kMeasuredOperations = {{
+    {"rms", Operation::rms_norm},
+    {"add", Operation::fused_add_rms_norm},
+    {"rmsq", Operation::rms_norm_static_fp8_quant},
+    {"addq", Operation::fused_add_rms_norm_static_fp8_quant},
+    {"rmsdq", Operation::rms_norm_dynamic_quant},
+    {"adddq", Operation::fused_add_rms_norm_dynamic_quant},
+}};
+
 // What is measured: one row of the tables.
 struct Row {
-  std::string operation;  // "rms", "add", "rmsq", "addq", as in peers.csv
+  std::string operation;  // of kMeasuredOperations
   std::int64_t hidden = 0;
   std::int64_t tokens = 0;
   bool cold = false;
   normproof_dtype dtype = NORMPROOF_BF16;
 
-  bool adds_residual() const { return operation.starts_with("add"); }
-  bool quantizes() const { return operation.ends_with("q"); }
+  Operation kind() const;  // throws std::invalid_argument for another name
+  bool adds_residual() const { return normproof::adds_residual(kind()); }
+  bool quantizes() const { return normproof::quantizes(kind()); }
+  bool scales_rows() const { return quantizes_by_row(kind()); }
   // With H = 128 a token has 32 heads, each a row (q/k norm).
   std::int64_t rows() const { return hidden == 128 ? tokens * 32 : tokens; }
 };

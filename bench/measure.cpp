@@ -172,11 +172,16 @@ class Measurement {
     output_bytes_ = aligned(request.quantizes       ? elements
                             : request.adds_residual ? 0
                                                     : elements * size_of(request.dtype));
+    // Scales lie behind the output.
+    const std::size_t scales =
+        request.scales_rows ? static_cast<std::size_t>(request.rows) * sizeof(float) : 0;
+    scales_offset_ = output_bytes_;
+    output_bytes_ += aligned(scales);
     matrix_bytes_ = activation;
     set_bytes_ = matrix_bytes_ * (request.adds_residual ? 2 : 1) + output_bytes_;
     // Read: the activations. Written: the output, and the sum.
     const std::size_t written = (request.quantizes ? elements : elements * size_of(request.dtype));
-    moved_bytes_ = elements * size_of(request.dtype) * (request.adds_residual ? 3 : 1) + written;
+    moved_bytes_ = elements * size_of(request.dtype) * (request.adds_residual ? 3 : 1) + written + scales;
     int l2 = 0, device = 0;
     check(cudaGetDevice(&device), "device");
     check(cudaDeviceGetAttribute(&l2, cudaDevAttrL2CacheSize, device), "device");
@@ -297,6 +302,8 @@ class Measurement {
     const normproof_tensor out =
         matrix(base + set_bytes_ - output_bytes_, request_.quantizes ? NORMPROOF_FP8_E4M3FN : request_.dtype,
                request_.rows, request_.hidden);
+    const normproof_tensor scales =
+        matrix(base + set_bytes_ - output_bytes_ + scales_offset_, NORMPROOF_FP32, request_.rows, 1);
     std::byte* weights = weight_ + static_cast<std::size_t>(index % weights_) * weight_stride_;
     const normproof_tensor weight = {weights, request_.dtype, 1, {request_.hidden, 0, 0, 0}, {1, 0, 0, 0}};
     const auto* scale = reinterpret_cast<const float*>(weights + scale_offset_);
@@ -304,15 +311,24 @@ class Measurement {
     const normproof_message message{text, sizeof text};
     if (request_.function != nullptr) {
       const bool has_out = request_.quantizes != 0 || request_.adds_residual == 0;
-      if (request_.function(request_.context, has_out ? &out : nullptr, &input,
-                            request_.adds_residual != 0 ? &residual : nullptr, &weight, scale, stream,
-                            message) != 0)
-        throw std::runtime_error(text);
+      const normproof_measured_tensors tensors = {has_out ? &out : nullptr,
+                                                  request_.scales_rows != 0 ? &scales : nullptr,
+                                                  &input,
+                                                  request_.adds_residual != 0 ? &residual : nullptr,
+                                                  &weight,
+                                                  request_.scales_rows != 0 ? nullptr : scale};
+      if (request_.function(request_.context, &tensors, stream, message) != 0) throw std::runtime_error(text);
       return;
     }
     constexpr float kEpsilon = 1e-6f;
     normproof_status status = NORMPROOF_OK;
-    if (request_.quantizes && request_.adds_residual) {
+    if (request_.scales_rows && request_.adds_residual) {
+      status = normproof_fused_add_rms_norm_dynamic_quant(&out, &scales, &input, &residual, &weight, kEpsilon,
+                                                          nullptr, stream, report, message);
+    } else if (request_.scales_rows) {
+      status = normproof_rms_norm_dynamic_quant(&out, &scales, &input, &weight, kEpsilon, nullptr, stream,
+                                                report, message);
+    } else if (request_.quantizes && request_.adds_residual) {
       status = normproof_fused_add_rms_norm_static_fp8_quant(&out, &input, &residual, &weight, scale,
                                                              kEpsilon, nullptr, stream, report, message);
     } else if (request_.quantizes) {
@@ -365,6 +381,7 @@ class Measurement {
   }
 
   const normproof_measure_request& request_;
+  std::size_t scales_offset_ = 0;  // within the output
   std::size_t matrix_bytes_ = 0, output_bytes_ = 0, set_bytes_ = 0, moved_bytes_ = 0;
   // Sets of tensors that launches go through in turn, and how far each is from the next.
   std::int64_t sets_ = 1, weights_ = 1, launches_ = 1;

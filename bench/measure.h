@@ -10,17 +10,21 @@
 extern "C" {
 #endif
 
+/* What one call is given; null: the operation has no such tensor. */
+typedef struct normproof_measured_tensors {
+  const normproof_tensor *out, *scales, *input, *residual, *weight;
+  const float* scale;
+} normproof_measured_tensors;
+
 /* Enqueues the operation of a request on the stream, other than by the kernels of kernels_cuda. Returns 0, or
  * writes why not. */
-typedef int32_t (*normproof_measured_function)(void* context, const normproof_tensor* out,
-                                               const normproof_tensor* input,
-                                               const normproof_tensor* residual,
-                                               const normproof_tensor* weight, const float* scale,
+typedef int32_t (*normproof_measured_function)(void* context, const normproof_measured_tensors* tensors,
                                                void* stream, normproof_message message);
 
 typedef struct normproof_measure_request {
   int32_t adds_residual;
-  int32_t quantizes; /* to e4m3fn */
+  int32_t quantizes;   /* to e4m3fn */
+  int32_t scales_rows; /* each row by a scale of its own; only where it quantizes */
   normproof_dtype dtype;
   int64_t rows;
   int64_t hidden;

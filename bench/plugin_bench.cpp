@@ -25,10 +25,7 @@ constexpr std::size_t kCacheBytes = std::size_t{256} << 20;  // cold: more than 
 // The row as a case with a weight of its dtype.
 Case case_of(const Row& row) {
   Case test_case;
-  test_case.operation = row.quantizes() ? row.adds_residual() ? Operation::fused_add_rms_norm_static_fp8_quant
-                                                              : Operation::rms_norm_static_fp8_quant
-                        : row.adds_residual() ? Operation::fused_add_rms_norm
-                                              : Operation::rms_norm;
+  test_case.operation = row.kind();
   test_case.dtype = row.dtype == NORMPROOF_FP32   ? DType::fp32
                     : row.dtype == NORMPROOF_FP16 ? DType::fp16
                                                   : DType::bf16;
@@ -109,18 +106,18 @@ struct Attached {
   Operation operation = Operation::rms_norm;
 };
 
-std::int32_t call_plugin(void* context, const normproof_tensor* out, const normproof_tensor* input,
-                         const normproof_tensor* residual, const normproof_tensor* weight, const float* scale,
-                         void* stream, normproof_message message) {
+std::int32_t call_plugin(void* context, const normproof_measured_tensors* given, void* stream,
+                         normproof_message message) {
   const auto& attached = *static_cast<Attached*>(context);
   normproof_tensor scale_tensor = dense_tensor(nullptr, DType::fp32, {1});
-  scale_tensor.data = const_cast<float*>(scale);
+  scale_tensor.data = const_cast<float*>(given->scale);
   KernelTensors tensors;
-  tensors[Role::out] = out;
-  tensors[Role::input] = input;
-  tensors[Role::residual] = residual;
-  tensors[Role::weight] = weight;
-  tensors[Role::scale] = scale == nullptr ? nullptr : &scale_tensor;
+  tensors[Role::out] = given->out;
+  tensors[Role::scales] = given->scales;
+  tensors[Role::input] = given->input;
+  tensors[Role::residual] = given->residual;
+  tensors[Role::weight] = given->weight;
+  tensors[Role::scale] = given->scale == nullptr ? nullptr : &scale_tensor;
   worker::Call call = call_of(attached.operation, tensors);
   call.stream = reinterpret_cast<std::uintptr_t>(stream);
   attached.callee->invoke(call, {});
@@ -151,7 +148,8 @@ std::size_t PluginBench::bytes_of(const Row& row) {
   const std::size_t elements = static_cast<std::size_t>(row.rows() * row.hidden);
   const std::size_t size = size_of(case_of(row).dtype);
   // Read: the activations. Written: the output and the sum.
-  return elements * size * (row.adds_residual() ? 3 : 1) + (row.quantizes() ? elements : elements * size);
+  return elements * size * (row.adds_residual() ? 3 : 1) + (row.quantizes() ? elements : elements * size) +
+         (row.scales_rows() ? static_cast<std::size_t>(row.rows()) * sizeof(float) : 0);
 }
 
 std::optional<normproof_measure_result> PluginBench::measure(const Row& row) {

@@ -149,6 +149,7 @@ normproof_measure_request request_of(const bench::Row& row) {
   normproof_measure_request request{};
   request.adds_residual = row.adds_residual() ? 1 : 0;
   request.quantizes = row.quantizes() ? 1 : 0;
+  request.scales_rows = row.scales_rows() ? 1 : 0;
   request.dtype = row.dtype;
   request.rows = row.rows();
   request.hidden = row.hidden;
@@ -395,14 +396,15 @@ namespace {
 
 // The tables' names for operations that other commands call by their whole names.
 std::string short_operation(const std::string& name) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kNames = {
-      {{"rms_norm", "rms"},
-       {"fused_add_rms_norm", "add"},
-       {"rms_norm_static_fp8_quant", "rmsq"},
-       {"fused_add_rms_norm_static_fp8_quant", "addq"}}};
-  for (const auto& [whole, abbreviated] : kNames)
-    if (name == whole) return std::string(abbreviated);
+  for (const auto& [abbreviated, operation] : bench::kMeasuredOperations)
+    if (name == name_of(operation)) return std::string(abbreviated);
   return name;
+}
+
+std::vector<std::string> short_operations() {
+  std::vector<std::string> names;
+  for (const auto& each : bench::kMeasuredOperations) names.emplace_back(each.name);
+  return names;
 }
 
 }  // namespace
@@ -415,7 +417,7 @@ Action add_bench(CLI::App& command) {
       .add_option("--op", options->operations,
                   "Restrict to these operations; rms_norm and the other names of `verify` mean the same")
       ->delimiter(',')
-      ->check(CLI::IsMember({"rms", "add", "rmsq", "addq"}))
+      ->check(CLI::IsMember(short_operations()))
       ->transform(short_operation);
   command.add_option("--dtype", options->dtypes, "Activation dtypes")
       ->delimiter(',')

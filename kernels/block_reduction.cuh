@@ -9,6 +9,7 @@
 #include "kernels/cuda.h"
 #include "kernels/register_shape.h"
 #include "kernels/row_reduction.cuh"
+#include "kernels/row_scale.cuh"
 
 namespace normproof::kernels {
 
@@ -73,13 +74,14 @@ __device__ inline void wait_at_cluster_barrier() {
 #endif
 }
 
-// The place of `sum` in block `rank` of the cluster.
-template <Team kTeam>
-__device__ inline float* in_block([[maybe_unused]] int rank, float* sum) {
+// The place of a number of shared memory in block `rank` of the cluster.
+template <Team kTeam, typename Number>
+__device__ inline Number* in_block([[maybe_unused]] int rank, Number* place) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  if constexpr (kTeam == Team::cluster) return cooperative_groups::this_cluster().map_shared_rank(sum, rank);
+  if constexpr (kTeam == Team::cluster)
+    return cooperative_groups::this_cluster().map_shared_rank(place, rank);
 #endif
-  return sum;
+  return place;
 }
 
 // Sets the sums to 0 of groups that no warp has.
@@ -119,6 +121,25 @@ __device__ inline float row_sum(const RowBlocks& blocks, const float (&lane_sums
   }
   const GroupSums quarter = group_sums[thread % kSharers];
   return tree_sum(tree_over_own(quarter.elements), kSharers);
+}
+
+// The largest over all threads of a row that whole blocks hold; every thread gets it. `largest_of_warps` is
+// shared memory of kGroups numbers that nothing else uses. Warps that have no group have no element.
+template <class Shape>
+__device__ inline std::uint32_t row_largest(const RowBlocks& blocks, std::uint32_t own,
+                                            std::uint32_t* largest_of_warps) {
+  const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
+  const int warps_per_block = static_cast<int>(blockDim.x / kWarpThreads);
+  const int warp = blocks.rank * warps_per_block + static_cast<int>(threadIdx.x / kWarpThreads);
+  own = largest_of_warp(own);
+  if (thread < blocks.count && warp < kGroups) *in_block<Shape::kTeam>(thread, &largest_of_warps[warp]) = own;
+  if constexpr (Shape::kTeam == Team::cluster) {
+    arrive_at_cluster_barrier<Shape::kTeam>();
+    wait_at_cluster_barrier<Shape::kTeam>();
+  } else {
+    __syncthreads();
+  }
+  return largest_of_warp(thread < blocks.count * warps_per_block ? largest_of_warps[thread] : 0);
 }
 
 }  // namespace normproof::kernels

@@ -40,16 +40,23 @@ constexpr ShapeLimits kRegisterShapes[] = {
 #include "kernels/register_shapes.inc"
 #undef NORMPROOF_SHAPE
 };
+// Whether operations that give each row a scale have it.
+constexpr bool kScalesRows[] = {
+#define NORMPROOF_SHAPE(...) true,
+#define NORMPROOF_FURTHER_SHAPE(...) false,
+#include "kernels/register_shapes.inc"
+#undef NORMPROOF_SHAPE
+};
 constexpr std::size_t kFirstRegisterShape = static_cast<std::size_t>(ShapeKind::two_pass) + 1;
 
 // The shape that takes rows of any length in a full one's place: with as many chunks per thread, and
 // otherwise as like it as there is one.
-constexpr ShapeKind shape_for_any_row(const ShapeLimits& full) {
+constexpr ShapeKind shape_for_any_row(const ShapeLimits& full, bool scales_rows) {
   ShapeKind best = ShapeKind::two_pass;
   int best_likeness = -1;
   for (const ShapeLimits& each : kRegisterShapes) {
-    if (each.full || each.team != full.team || each.slots != full.slots || each.rounds != full.rounds ||
-        each.last_slots != full.last_slots)
+    if ((scales_rows && !kScalesRows[&each - kRegisterShapes]) || each.full || each.team != full.team ||
+        each.slots != full.slots || each.rounds != full.rounds || each.last_slots != full.last_slots)
       continue;
     const int likeness = (each.weights == full.weights) + (each.eviction == full.eviction) +
                          (each.maximum_threads == full.maximum_threads);
@@ -59,11 +66,13 @@ constexpr ShapeKind shape_for_any_row(const ShapeLimits& full) {
   }
   return best;
 }
-constexpr auto kForAnyRow = [] {
+constexpr auto shapes_for_any_row(bool scales_rows) {
   std::array<ShapeKind, std::size(kRegisterShapes)> found{};
-  std::transform(std::begin(kRegisterShapes), std::end(kRegisterShapes), found.begin(), shape_for_any_row);
+  std::transform(std::begin(kRegisterShapes), std::end(kRegisterShapes), found.begin(),
+                 [&](const ShapeLimits& full) { return shape_for_any_row(full, scales_rows); });
   return found;
-}();
+}
+constexpr auto kForAnyRow = shapes_for_any_row(false), kForAnyScaledRow = shapes_for_any_row(true);
 static_assert(std::find(kForAnyRow.begin(), kForAnyRow.end(), ShapeKind::two_pass) == kForAnyRow.end());
 
 // Blocks of rows that are smaller than a block have this many threads.
@@ -115,7 +124,7 @@ struct Line {
 constexpr std::int64_t kAnyRows = std::numeric_limits<std::int64_t>::max();
 constexpr std::optional<DType> kAnyDtype;
 struct Table {
-  std::span<const Line> plain, added, quantized, added_and_quantized;
+  std::span<const Line> plain, added, quantized, added_and_quantized, scaled, added_and_scaled;
 };
 
 // One table for each GPU that was measured. What matters is how much memory outruns the multiprocessors.
@@ -125,14 +134,20 @@ namespace h100 {
 namespace h200 {
 #include "kernels/configuration_table_h200.inc"
 }
-constexpr Table kForMemoryOfH100 = {h100::kPlain, h100::kAdded, h100::kQuantized, h100::kAddedAndQuantized};
-constexpr Table kForMemoryOfH200 = {h200::kPlain, h200::kAdded, h200::kQuantized, h200::kAddedAndQuantized};
+// On an H100 a scale for each row was not measured: the lines of one that is given serve.
+constexpr Table kForMemoryOfH100 = {h100::kPlain,     h100::kAdded,
+                                    h100::kQuantized, h100::kAddedAndQuantized,
+                                    h100::kQuantized, h100::kAddedAndQuantized};
+constexpr Table kForMemoryOfH200 = {h200::kPlain,     h200::kAdded,
+                                    h200::kQuantized, h200::kAddedAndQuantized,
+                                    h200::kScaled,    h200::kAddedAndScaled};
 constexpr double kBetweenThem = 4e12;  // bytes per second; an H100 has 3.35e12, an H200 4.9e12
 
 const Line* find_line(const Problem& problem) {
   const Table& table = memory_speed() > kBetweenThem ? kForMemoryOfH200 : kForMemoryOfH100;
   const std::span<const Line> lines =
-      problem.quantizes       ? problem.adds_residual ? table.added_and_quantized : table.quantized
+      problem.scales_rows     ? problem.adds_residual ? table.added_and_scaled : table.scaled
+      : problem.quantizes     ? problem.adds_residual ? table.added_and_quantized : table.quantized
       : problem.adds_residual ? table.added
                               : table.plain;
   const auto found = std::find_if(lines.begin(), lines.end(), [&](const Line& line) {
@@ -142,11 +157,12 @@ const Line* find_line(const Problem& problem) {
   return found == lines.end() ? nullptr : &*found;
 }
 
-// What a caller who demands a number of threads gets: the first that fits.
-constexpr ShapeKind kByThreads[] = {ShapeKind::part_1_early,     ShapeKind::block_1_early,
-                                    ShapeKind::block_2_early,    ShapeKind::block_4_early,
-                                    ShapeKind::block_2x2,        ShapeKind::block_1x4_early,
-                                    ShapeKind::block_4x2_middle, ShapeKind::block_2x4};
+// What a caller who demands a number of threads gets, and rows whose line names a shape that does not take
+// them: the first that fits.
+constexpr ShapeKind kInTurn[] = {
+    ShapeKind::part_1_early,     ShapeKind::block_1_early, ShapeKind::block_2_early,
+    ShapeKind::block_4_early,    ShapeKind::block_2x2,     ShapeKind::block_1x4_early,
+    ShapeKind::block_4x2_middle, ShapeKind::block_2x4,     ShapeKind::block_2x4_early};
 
 Configuration register_configuration(ShapeKind kind, const ShapeLimits& shape, const Problem& problem,
                                      int threads) {
@@ -164,7 +180,7 @@ Configuration register_configuration(ShapeKind kind, const ShapeLimits& shape, c
 
 std::optional<Configuration> try_shape(const Problem& problem, const WantedConfiguration& wanted) {
   const ShapeLimits* shape = register_shape(wanted.shape);
-  if (shape == nullptr) return {};
+  if (shape == nullptr || (problem.scales_rows && !kScalesRows[shape - kRegisterShapes])) return {};
   const int threads = wanted.threads != 0 ? wanted.threads : own_threads(*shape, problem.arguments.groups);
   if (!fits(*shape, problem, threads)) return {};
   Configuration configuration = register_configuration(wanted.shape, *shape, problem, threads);
@@ -195,21 +211,25 @@ Configuration general_configuration(const Problem& problem, int threads) {
 thread_local std::optional<WantedConfiguration> forced_configuration;
 thread_local Configuration last;
 
+std::optional<Configuration> try_line(const Problem& problem, const Line& line) {
+  if (auto found = try_shape(problem, line.wanted)) return found;
+  const ShapeLimits* shape = register_shape(line.wanted.shape);
+  if (shape == nullptr || !shape->full) return {};
+  const auto& of_shape = problem.scales_rows ? kForAnyScaledRow : kForAnyRow;
+  WantedConfiguration for_any_row = line.wanted;
+  for_any_row.shape = of_shape[static_cast<std::size_t>(shape - kRegisterShapes)];
+  return try_shape(problem, for_any_row);
+}
+
 Configuration choose(const Problem& problem, int threads) {
-  if (problem.scales_rows) return general_configuration(problem, threads);
   if (forced_configuration) {
-    if (auto found = try_shape(problem, *forced_configuration)) return *found;
-  } else if (threads != 0) {
-    for (const ShapeKind kind : kByThreads) {
-      if (auto found = try_shape(problem, {kind, threads, true})) return *found;
-    }
-  } else if (const Line* line = find_line(problem)) {
-    if (auto found = try_shape(problem, line->wanted)) return *found;
-    if (const ShapeLimits* shape = register_shape(line->wanted.shape); shape != nullptr && shape->full) {
-      WantedConfiguration for_any_row = line->wanted;
-      for_any_row.shape = kForAnyRow[static_cast<std::size_t>(shape - kRegisterShapes)];
-      if (auto found = try_shape(problem, for_any_row)) return *found;
-    }
+    return try_shape(problem, *forced_configuration).value_or(general_configuration(problem, threads));
+  }
+  if (const Line* line = threads == 0 ? find_line(problem) : nullptr) {
+    if (auto found = try_line(problem, *line)) return *found;
+  }
+  for (const ShapeKind kind : kInTurn) {
+    if (auto found = try_shape(problem, {kind, threads, true})) return *found;
   }
   return general_configuration(problem, threads);
 }

@@ -8,6 +8,7 @@
 
 #include "kernels/chunk.cuh"
 #include "kernels/cuda.h"
+#include "kernels/row_scale.cuh"
 #include "kernels/storage_types.cuh"
 
 namespace normproof::kernels {
@@ -122,6 +123,36 @@ __device__ inline Chunk<T> rounded_product(const Chunk<T>& a, const Chunk<T>& b)
     for (int i = 0; i < kChunkElements<T>; ++i)
       products[i] = __fmul_rn(to_float(a.elements[i]), to_float(b.elements[i]));
     return round_chunk<T>(products);
+  }
+}
+
+// The largest |y| of the elements seen so far, 0 at first: what larger_of_chunk() keeps, from which
+// bits_of_largest() makes the bits of an fp32 number. Bits of numbers without a sign are in the order of the
+// numbers, and those of NaN come last: so the largest of a row with a NaN is NaN.
+template <typename T>
+__device__ inline std::uint32_t larger_of_chunk(std::uint32_t so_far, const Chunk<T>& y) {
+  if constexpr (kInPairs<T>) {
+#if defined(__CUDACC__)
+    constexpr int kPairs = kChunkElements<T> / 2;
+    std::uint32_t words[kPairs];
+    __builtin_memcpy(words, &y, sizeof words);
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) so_far = __vmaxu2(so_far, words[i] & 0x7fff7fffu);
+#endif
+    return so_far;
+  } else {
+#pragma unroll
+    for (int i = 0; i < kChunkElements<T>; ++i) so_far = larger(so_far, magnitude_bits(y.elements[i]));
+    return so_far;
+  }
+}
+
+template <typename T>
+__device__ inline std::uint32_t bits_of_largest(std::uint32_t largest) {
+  if constexpr (kInPairs<T>) {
+    return magnitude_bits(T{static_cast<std::uint16_t>(larger(largest & 0xffffu, largest >> 16))});
+  } else {
+    return largest;
   }
 }
 

@@ -244,6 +244,27 @@ class RegisterRow {
     if constexpr (Shape::kWeights == Weights::middle) load_weights();
   }
 
+  // Normalizes the row in its registers and leaves the largest |y| of this thread's chunks, as fp32 bits.
+  __device__ std::uint32_t normalize_row(float inverse_rms) {
+    std::uint32_t largest = 0;
+    visit([&](int round, int slot, std::int64_t element, bool exists) {
+      Chunk<T>& y = x_[round][slot];
+      y = normalized(round, slot, element, inverse_rms);
+      const std::uint32_t with_chunk = larger_of_chunk<T>(largest, y);
+      largest = exists ? with_chunk : largest;
+    });
+    return bits_of_largest<T>(largest);
+  }
+
+  // Quantizes what normalize_row() has left.
+  template <Fp8Format kFormat>
+  __device__ void finish_normalized(float inverse_scale) {
+    visit([&](int round, int slot, std::int64_t element, bool exists) {
+      const QuantizedChunk<T> quantized = quantize_chunk<kFormat, T>(x_[round][slot], inverse_scale);
+      if (exists && present_) store_aligned(out_ + element, quantized);
+    });
+  }
+
   __device__ void finish(float inverse_rms, float inverse_scale) {
     // Decided once, not for each chunk.
     if (!V::kQuantizes || arguments_->fp8_format == Fp8Format::e4m3fn) {
@@ -254,21 +275,25 @@ class RegisterRow {
   }
 
  private:
+  // y of a chunk.
+  __device__ Chunk<T> normalized(int round, int slot, std::int64_t element, float inverse_rms) {
+    Pack<W, kElements> weight{};
+    if constexpr (Shape::kWeights != Weights::late) {
+      weight = weights_[round][slot];
+    } else if constexpr (V::kWeighted) {
+      weight = load_constant_pack<kElements>(weights(), element);
+    }
+    if constexpr (kUnpacked) {
+      return normalize_values<V>(unpacked_[round][slot], inverse_rms, weight);
+    } else {
+      return normalize_chunk<V>(x_[round][slot], inverse_rms, weight);
+    }
+  }
+
   template <Fp8Format kFormat>
   __device__ void finish_as(float inverse_rms, float inverse_scale) {
     visit([&](int round, int slot, std::int64_t element, bool exists) {
-      Pack<W, kElements> weight{};
-      if constexpr (Shape::kWeights != Weights::late) {
-        weight = weights_[round][slot];
-      } else if constexpr (V::kWeighted) {
-        weight = load_constant_pack<kElements>(weights(), element);
-      }
-      Chunk<T> y;
-      if constexpr (kUnpacked) {
-        y = normalize_values<V>(unpacked_[round][slot], inverse_rms, weight);
-      } else {
-        y = normalize_chunk<V>(x_[round][slot], inverse_rms, weight);
-      }
+      const Chunk<T> y = normalized(round, slot, element, inverse_rms);
       if constexpr (V::kQuantizes) {
         const QuantizedChunk<T> quantized = quantize_chunk<kFormat, T>(y, inverse_scale);
         if (exists && present_) store_aligned(out_ + element, quantized);
@@ -344,10 +369,31 @@ inline constexpr int kLog2 = 1 + kLog2<kPower / 2>;
 template <>
 inline constexpr int kLog2<1> = 0;
 
+// The numbers of a row, once its sum of squares is known, and the stores. `largest_of_row` makes of a
+// thread's largest |y| that of the row; `is_first` says whether the thread is the one that stores what a row
+// has once.
+template <class V, class LargestOfRow>
+__device__ inline void scale_row(const NormArguments& arguments, RegisterRow<V>& values, float sum,
+                                 std::int64_t row, bool is_first, const LargestOfRow& largest_of_row) {
+  const float inverse_rms = row_numbers<false>(arguments, sum, 1.0f, 1.0f).inverse_rms;
+  const std::uint32_t largest = largest_of_row(values.normalize_row(inverse_rms));
+  const auto give = [&]<Fp8Format kFormat>() {
+    const RowScale numbers = row_scale_and_inverse<kFormat>(arguments, largest);
+    if (is_first) arguments.scales[row * arguments.scales_stride] = numbers.scale;
+    values.template finish_normalized<kFormat>(numbers.inverse);
+  };
+  if (arguments.fp8_format == Fp8Format::e4m3fn) {
+    give.template operator()<Fp8Format::e4m3fn>();
+  } else {
+    give.template operator()<Fp8Format::e5m2>();
+  }
+}
+
 // A grid covers all rows at once.
 template <class V>
 __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
     register_kernel(NormArguments arguments) {
+  constexpr bool kGivenScale = V::kQuantizes && !V::kScalesRows;
   using Shape = typename V::Shape;
   constexpr int kSlots = Shape::kSlots;
   const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
@@ -359,13 +405,18 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
     wait_for_the_kernel_before();
     let_the_next_kernel_start();
     values.fetch();
-    if constexpr (V::kQuantizes) scale = *arguments.scale;
+    if constexpr (kGivenScale) scale = *arguments.scale;
     values.sum_squares(lane_sums);
-    if constexpr (V::kQuantizes) inverse_scale = settle(quick_inverse(scale));
+    if constexpr (kGivenScale) inverse_scale = settle(quick_inverse(scale));
   };
-  const auto give_row = [&](float sum) {
-    const RowNumbers numbers = row_numbers<V::kQuantizes>(arguments, sum, scale, inverse_scale);
-    values.finish(numbers.inverse_rms, numbers.inverse_scale);
+  const auto give_row = [&](float sum, [[maybe_unused]] std::int64_t row, [[maybe_unused]] bool is_first,
+                            [[maybe_unused]] const auto& largest_of_row) {
+    if constexpr (V::kScalesRows) {
+      scale_row<V>(arguments, values, sum, row, is_first, largest_of_row);
+    } else {
+      const RowNumbers numbers = row_numbers<kGivenScale>(arguments, sum, scale, inverse_scale);
+      values.finish(numbers.inverse_rms, numbers.inverse_scale);
+    }
   };
 
   if constexpr (!Shape::kBlockPerRow) {
@@ -375,14 +426,18 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
     const int row_threads = 1 << row_threads_log2;
     const std::int64_t row = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) >> row_threads_log2;
     const bool present = row < arguments.rows;
-    values.aim(arguments, present ? row : 0, thread & (row_threads - 1), row_threads, present);
+    const int first = thread & (row_threads - 1);
+    values.aim(arguments, present ? row : 0, first, row_threads, present);
     take_row();
+    const auto largest_of_row = [&](std::uint32_t own) {
+      return Shape::kTeam == Team::warp ? largest_of_warp(own) : largest_of_threads(own, row_threads);
+    };
     if constexpr (Shape::kTeam == Team::warp) {
 #pragma unroll
       for (int slot = 0; slot < kSlots; ++slot) lane_sums[slot] = tree_sum(lane_sums[slot], kWarpThreads);
-      give_row(tree_over_own(lane_sums));
+      give_row(tree_over_own(lane_sums), row, present && first == 0, largest_of_row);
     } else {
-      give_row(tree_sum(tree_over_own(lane_sums), row_threads));
+      give_row(tree_sum(tree_over_own(lane_sums), row_threads), row, present && first == 0, largest_of_row);
     }
   } else {
     NORMPROOF_SHARED(GroupSums, group_sums, kSharers);
@@ -398,7 +453,12 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
       values.aim(arguments, row, blocks.rank * threads + index, blocks.count * threads, true);
     }
     take_row();
-    give_row(row_sum<Shape>(blocks, lane_sums, group_sums));
+    NORMPROOF_SHARED(std::uint32_t, largest_of_warps, kGroups);
+    const auto largest_of_row = [&](std::uint32_t own) {
+      return row_largest<Shape>(blocks, own, largest_of_warps);
+    };
+    give_row(row_sum<Shape>(blocks, lane_sums, group_sums), row, blocks.rank == 0 && index == 0,
+             largest_of_row);
   }
 }
 

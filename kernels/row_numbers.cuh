@@ -10,6 +10,7 @@
 #include "kernels/norm_arguments.h"
 #include "kernels/quick_operands.h"
 #include "kernels/row_reduction.cuh"
+#include "kernels/row_scale.cuh"
 #include "kernels/storage_types.cuh"
 
 namespace normproof::kernels {
@@ -87,6 +88,41 @@ __device__ inline RowNumbers row_numbers(const NormArguments& arguments, float s
   if constexpr (kQuantizes) permitted &= has_quick_inverse(scale);
   if (__builtin_expect(permitted, 1)) return quick;
   return general_row_numbers<kQuantizes>(sum, arguments.hidden_as_float, arguments.epsilon, scale);
+}
+
+// The scale that a row gets from its largest |y|, and the scale's inverse.
+struct RowScale {
+  float scale;
+  float inverse;
+};
+
+// Whether its scale is quick: not of an infinity, and not of NaN.
+__device__ inline bool is_quick_largest(std::uint32_t largest) { return largest < 0x7f800000u; }
+
+// row_scale() and the inverse of what comes out, for a quick largest and a format of the hardware. Its
+// largest number is 7 times a power of two, so quotients are 1/14 ulp from ties: quick_mean() holds here as
+// well. What is so small that it does not is below the least scale in any case.
+template <Fp8Format kFormat>
+__device__ inline RowScale quick_row_scale(std::uint32_t largest) {
+  static_assert(kFormat == Fp8Format::e4m3fn || kFormat == Fp8Format::e5m2);
+  constexpr float kRange = kFormat == Fp8Format::e4m3fn ? 448.0f : 57344.0f;
+  constexpr float kLeast = 1.0f / (512.0f * kRange);
+  const float quotient = quick_mean(float_of(largest), kRange, 1.0f / kRange);
+  const float scale = quotient < kLeast ? kLeast : quotient;
+  return {scale, quick_inverse(scale)};
+}
+
+__device__ __noinline__ inline RowScale general_row_scale(std::uint32_t largest, Fp8Format format) {
+  const float scale = row_scale(largest, format);
+  return {scale, __frcp_rn(scale)};
+}
+
+template <Fp8Format kFormat>
+__device__ inline RowScale row_scale_and_inverse(const NormArguments& arguments, std::uint32_t largest) {
+  bool permitted = is_quick_largest(largest);
+  permitted &= arguments.inverse_hidden != 0.0f;
+  if (__builtin_expect(permitted, 1)) return quick_row_scale<kFormat>(largest);
+  return general_row_scale(largest, kFormat);
 }
 
 }  // namespace normproof::kernels

@@ -5,6 +5,9 @@
 
 #include "kernels/instances.h"
 #include "kernels/norm_kernel.cuh"
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+#include "kernels/register_kernel.cuh"
+#endif
 
 namespace normproof::kernels {
 
@@ -31,6 +34,16 @@ KernelFunction find_row_scaling_shape(const Selection& selection) {
       return vectorized
                  ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, kTwoPassSlots, false>>()
                  : row_scaling_instance<T, W, kAddsResidual, false, Shape<true, kTwoPassSlots, false>>();
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+#define NORMPROOF_SHAPE(name, ...)                                                                      \
+  case ShapeKind::name:                                                                                 \
+    return vectorized ? &register_kernel<                                                               \
+                            Variant<T, W, true, kAddsResidual, true, RegisterShape<__VA_ARGS__>, true>> \
+                      : nullptr;
+#define NORMPROOF_FURTHER_SHAPE(...)
+#include "kernels/register_shapes.inc"
+#undef NORMPROOF_SHAPE
+#endif
     default:
       return nullptr;
   }

@@ -18,8 +18,10 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs/results"
 H200_BENCH = "bench/results/2026-11-29-h200-bench.csv"
+H200_BENCH_SCALED = "bench/results/2026-11-30-h200-bench-scaled-rows.csv"
 H200_VERIFY = "bench/results/2026-11-29-h200-verify-cuda.json.xz"
 OPERATIONS = {"rms": "rms_norm", "add": "fused add", "rmsq": "rms_norm, fp8", "addq": "fused add, fp8"}
+SCALED_OPERATIONS = {"rmsdq": "rms_norm", "adddq": "fused add"}
 BLOCK = re.compile(r"(<!-- figures: ([a-z_0-9]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
@@ -75,8 +77,8 @@ def mutants_in_a_line():
 
 
 @functools.cache
-def bench():
-    lines = (ROOT / H200_BENCH).read_text().splitlines()
+def bench(name=H200_BENCH):
+    lines = (ROOT / name).read_text().splitlines()
     return lines[0].removeprefix("# "), list(csv.DictReader(lines[1:]))
 
 
@@ -130,6 +132,27 @@ def speed_summary():
             f"{1 / min(large):.2f} times a copy of its bytes.\n")
 
 
+def speed_scaled_rows():
+    """Operations that give each row a scale: by a copy where there are many tokens, in microseconds where there is one."""
+    head, rows = bench(H200_BENCH_SCALED)
+    of_bf16 = {(row["op"], row["H"], row["tokens"]): row for row in rows if row["dtype"] == "bf16"}
+
+    def cell(operation, hidden, tokens):
+        row = of_bf16[operation, str(hidden), str(tokens)]
+        peer = peer_microseconds().get((operation, str(hidden), str(tokens), row["mode"]))
+        if tokens == 1:
+            return f"{float(row['kernel_us']):.2f}" + (f" ({peer:.2f})" if peer else "")
+        return f"{float(row['ratio']):.2f}" + (f" ({float(row['best_peer_ratio']):.2f})" if peer else "")
+
+    columns = [(operation, tokens) for operation in SCALED_OPERATIONS for tokens in (1, 8192, 32768)]
+    heads = [f"{SCALED_OPERATIONS[operation]}, {'1 token, us' if tokens == 1 else f'{tokens} tokens'}" for operation, tokens in columns]
+    compared = [row for row in rows if row["best_peer"]]
+    in_time = sum(float(row["kernel_us"]) <= peer_microseconds()[row["op"], row["H"], row["tokens"], row["mode"]] for row in compared)
+    return (f"{head.split(': ')[0]}, bf16 to e4m3fn; {in_time} of {len(compared)} rows with a peer are at least as fast, in "
+            f"microseconds.\n\n" + table(["H", *heads], [[str(hidden), *(cell(operation, hidden, tokens) for operation, tokens in columns)]
+                                                        for hidden in (1024, 2048, 4096, 7168, 16384)]))
+
+
 def verify_cuda():
     found = json.loads(lzma.decompress((ROOT / H200_VERIFY).read_bytes()))
     total = found["total"]
@@ -166,7 +189,7 @@ def engines_by_value():
 
 
 FIGURES = {function.__name__: function for function in (measured_cpu, measured_gpu, assess, mutants, mutants_in_a_line, speed_8192,
-                                                        speed_1, speed_summary, verify_cuda, policies_by_engine, engines_by_value)}
+                                                        speed_1, speed_summary, speed_scaled_rows, verify_cuda, policies_by_engine, engines_by_value)}
 
 
 def in_page(text, page):

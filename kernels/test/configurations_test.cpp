@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "kernels/register_shape.h"
-#include "print.h"
+#include "norm_case.h"
 
 namespace normproof::kernels {
 namespace {
@@ -27,7 +27,8 @@ constexpr double kH100 = 3.35e12, kH200 = 4.9e12;
 constexpr std::int64_t kLongest = 16384;  // elements of a row that was measured
 
 // A call that check() accepts; its tensors are never touched.
-Problem problem_of(DType dtype, std::int64_t rows, std::int64_t hidden, bool adds, bool quantizes) {
+Problem problem_of(DType dtype, std::int64_t rows, std::int64_t hidden, bool adds, Output output) {
+  const bool quantizes = output != Output::activation, scales_rows = output == Output::quantized_by_row;
   const auto tensor_at = [&](std::uintptr_t address, DType of) {
     Tensor tensor;
     tensor.data = reinterpret_cast<void*>(address << 40);  // NOLINT(performance-no-int-to-ptr): far apart
@@ -43,13 +44,16 @@ Problem problem_of(DType dtype, std::int64_t rows, std::int64_t hidden, bool add
   weight.rank = 1;
   weight.sizes = {hidden};
   weight.strides = {1};
+  Tensor scales = tensor_at(5, DType::fp32);
+  scales.sizes[1] = scales.strides[0] = 1;
   const float scale = 1;
   Call call;
   call.input = &input;
   call.residual = adds ? &residual : nullptr;
   call.out = adds && !quantizes ? &input : &out;
   call.weight = &weight;
-  call.scale = quantizes ? &scale : nullptr;
+  call.scale = quantizes && !scales_rows ? &scale : nullptr;
+  call.scales = scales_rows ? &scales : nullptr;
   call.quantizes = quantizes;
   Problem problem;
   const Status status = check(call, problem);
@@ -68,11 +72,11 @@ void for_each_problem(std::int64_t rows, std::int64_t hidden, const Visit& visit
     speed = each_speed;
     for (const DType dtype : {DType::bf16, DType::fp16, DType::fp32}) {
       for (const bool adds : {false, true}) {
-        for (const bool quantizes : {false, true}) {
-          const Problem problem = problem_of(dtype, rows, hidden, adds, quantizes);
-          visit(problem, testing::Message()
-                             << rows << " x " << hidden << ", dtype " << text_of(dtype) << ", adds " << adds
-                             << ", quantizes " << quantizes << ", " << each_speed << " bytes per second");
+        for (const Output output : kOutputs) {
+          const Problem problem = problem_of(dtype, rows, hidden, adds, output);
+          visit(problem, testing::Message() << rows << " x " << hidden << ", dtype " << text_of(dtype)
+                                            << ", adds " << adds << ", output " << static_cast<int>(output)
+                                            << ", " << each_speed << " bytes per second");
           if (testing::Test::HasFailure()) return;
         }
       }

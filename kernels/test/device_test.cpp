@@ -29,6 +29,8 @@ struct DeviceKernels {
   decltype(&normproof_fused_add_rms_norm) fused_add = nullptr;
   decltype(&normproof_rms_norm_static_fp8_quant) fp8 = nullptr;
   decltype(&normproof_fused_add_rms_norm_static_fp8_quant) fused_add_fp8 = nullptr;
+  decltype(&normproof_rms_norm_dynamic_quant) dynamic = nullptr;
+  decltype(&normproof_fused_add_rms_norm_dynamic_quant) fused_add_dynamic = nullptr;
   decltype(&normproof_kernels_backend) backend = nullptr;
   decltype(&normproof_force_configuration) force_configuration = nullptr;
   decltype(&normproof_shape_name) shape_name = nullptr;
@@ -48,6 +50,8 @@ struct DeviceKernels {
       find(found.fused_add, "normproof_fused_add_rms_norm");
       find(found.fp8, "normproof_rms_norm_static_fp8_quant");
       find(found.fused_add_fp8, "normproof_fused_add_rms_norm_static_fp8_quant");
+      find(found.dynamic, "normproof_rms_norm_dynamic_quant");
+      find(found.fused_add_dynamic, "normproof_fused_add_rms_norm_dynamic_quant");
       find(found.backend, "normproof_kernels_backend");
       find(found.force_configuration, "normproof_force_configuration");
       find(found.shape_name, "normproof_shape_name");
@@ -58,11 +62,12 @@ struct DeviceKernels {
   }
 };
 
-// The memory of the tensors of a call, in the order input, residual, out, weight.
-using Storages = std::array<std::vector<std::byte>, 4>;
+// The memory of the tensors of a call, in the order input, residual, out, weight, scales.
+constexpr std::size_t kTensors = 5;
+using Storages = std::array<std::vector<std::byte>, kTensors>;
 
-std::array<TestTensor*, 4> tensors_of(NormTensors& tensors) {
-  return {&tensors.input, &tensors.residual, &tensors.out, &tensors.weight};
+std::array<TestTensor*, kTensors> tensors_of(NormTensors& tensors) {
+  return {&tensors.input, &tensors.residual, &tensors.out, &tensors.weight, &tensors.scales};
 }
 
 Storages storages_of(NormTensors& tensors) {
@@ -129,7 +134,7 @@ class Comparison {
 
   // Enqueues the call.
   normproof_launch_report launch(const Launch& how, cudaStream_t stream = nullptr) {
-    const auto& [input, residual, out, weight] = descriptions_;
+    const auto& [input, residual, out, weight, scales] = descriptions_;
     const normproof_tensor* weights = test_case_.weight_dtype ? &weight : nullptr;
     const normproof_tensor* target = test_case_.in_place ? &input : &out;
     const normproof_launch choice{static_cast<normproof_path>(how.path), how.threads_per_block};
@@ -139,7 +144,12 @@ class Comparison {
     const DeviceKernels& kernels = DeviceKernels::get();
     const float epsilon = test_case_.epsilon;
     const normproof_status status =
-        test_case_.quantized && test_case_.adds_residual
+        test_case_.scales_rows && test_case_.adds_residual
+            ? kernels.fused_add_dynamic(target, &scales, &input, &residual, weights, epsilon, &choice, stream,
+                                        &report, message)
+        : test_case_.scales_rows
+            ? kernels.dynamic(target, &scales, &input, weights, epsilon, &choice, stream, &report, message)
+        : test_case_.quantized && test_case_.adds_residual
             ? kernels.fused_add_fp8(target, &input, &residual, weights, scale_, epsilon, &choice, stream,
                                     &report, message)
         : test_case_.quantized
@@ -156,7 +166,7 @@ class Comparison {
     std::vector<std::byte> got(bytes_);
     EXPECT_CUDA(cudaDeviceSynchronize());
     EXPECT_CUDA(cudaMemcpy(got.data(), device_memory(bytes_), bytes_, cudaMemcpyDeviceToHost));
-    static constexpr std::array kNames = {"input", "residual", "out", "weight"};
+    static constexpr std::array kNames = {"input", "residual", "out", "weight", "scales"};
     for (std::size_t i = 0; i < wanted_.size(); ++i) {
       const std::vector<std::byte> storage(
           got.begin() + static_cast<std::ptrdiff_t>(offsets_[i]),
@@ -201,8 +211,8 @@ class Comparison {
   NormCase test_case_;
   NormTensors tensors_;
   Storages before_, wanted_;
-  std::array<std::size_t, 4> offsets_{}, first_{};
-  std::array<normproof_tensor, 4> descriptions_{};
+  std::array<std::size_t, kTensors> offsets_{}, first_{};
+  std::array<normproof_tensor, kTensors> descriptions_{};
   std::size_t bytes_ = 0;
   const float* scale_ = nullptr;
 };
@@ -223,8 +233,8 @@ class OnDevice : public testing::TestWithParam<Parameter> {
   }
 };
 
-// Every operation: dtype, adds a residual, quantizes.
-class Device : public OnDevice<std::tuple<DType, bool, bool>> {
+// Every operation: dtype, adds a residual, how it stores the output.
+class Device : public OnDevice<std::tuple<DType, bool, Output>> {
  protected:
   void for_each_combination(NormCase test_case, const std::function<void(const NormCase&)>& visit) {
     test_case.dtype = std::get<0>(GetParam());
@@ -271,6 +281,12 @@ TEST_P(Device, AgreesInEveryConfiguration) {
   for (int shape = 0; kernels.shape_name(shape) != nullptr; ++shape) {
     const std::string name = kernels.shape_name(shape);
     if (!name.starts_with("cached_")) waiting.insert(name);
+  }
+  if (std::get<2>(GetParam()) == Output::quantized_by_row) {
+#define NORMPROOF_SHAPE(...)
+#define NORMPROOF_FURTHER_SHAPE(name, ...) waiting.erase(#name);
+#include "kernels/register_shapes.inc"
+#undef NORMPROOF_SHAPE
   }
   for (const std::int64_t hidden : {64, 256, 512, 1024, 2048, 5120, 7168, 8192, 16384}) {
     NormCase test_case;
@@ -376,7 +392,8 @@ TEST_P(DeviceRmsNorm, AgreesInPlaceAndOnHigherRanks) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Device,
-                         testing::Combine(testing::ValuesIn(kActivations), testing::Bool(), testing::Bool()));
+                         testing::Combine(testing::ValuesIn(kActivations), testing::Bool(),
+                                          testing::ValuesIn(kOutputs)));
 INSTANTIATE_TEST_SUITE_P(All, DeviceRmsNorm, testing::ValuesIn(kActivations));
 
 }  // namespace

@@ -1,4 +1,4 @@
-// One call of any of the four operations with its tensors, and its comparison with the reference, bit for
+// One call of any of the operations with its tensors, and its comparison with the reference, bit for
 // bit.
 #pragma once
 
@@ -15,10 +15,15 @@ inline constexpr DType kActivations[] = {DType::bf16, DType::fp16, DType::fp32};
 inline constexpr DType kQuantized[] = {DType::fp8_e4m3fn, DType::fp8_e5m2, DType::fp8_e4m3fnuz,
                                        DType::fp8_e5m2fnuz};
 
+// How `out` is stored: as it is, quantized by a scale that is given, or by one that each row gets.
+enum class Output { activation, quantized, quantized_by_row };
+inline constexpr Output kOutputs[] = {Output::activation, Output::quantized, Output::quantized_by_row};
+
 struct NormCase {
   DType dtype = DType::bf16;
   std::optional<DType> weight_dtype;
   std::optional<DType> quantized;
+  bool scales_rows = false;  // where it quantizes
   bool adds_residual = false;
   bool in_place = false;  // rms_norm only
   std::vector<std::int64_t> sizes = {1, 8};
@@ -34,10 +39,10 @@ struct NormCase {
   std::string text() const {
     std::ostringstream text;
     text << "dtype " << text_of(dtype) << ", weight " << (weight_dtype ? text_of(*weight_dtype) : "none")
-         << ", quantized " << (quantized ? text_of(*quantized) : "no") << ", adds " << adds_residual
-         << ", in place " << in_place << ", offset " << offset << ", path " << static_cast<int>(launch.path)
-         << ", threads " << launch.threads_per_block << ", epsilon " << epsilon << ", scale " << scale
-         << ", sizes";
+         << ", quantized " << (quantized ? text_of(*quantized) : "no") << ", scales rows " << scales_rows
+         << ", adds " << adds_residual << ", in place " << in_place << ", offset " << offset << ", path "
+         << static_cast<int>(launch.path) << ", threads " << launch.threads_per_block << ", epsilon "
+         << epsilon << ", scale " << scale << ", sizes";
     for (const std::int64_t size : sizes) text << ' ' << size;
     return text.str();
   }
@@ -45,16 +50,17 @@ struct NormCase {
 
 // Calls visit with every weight of the case's dtype and, if the case is to quantize, every output format;
 // stops at the first failure.
-inline void for_each_combination(NormCase test_case, bool quantizes,
+inline void for_each_combination(NormCase test_case, Output output_kind,
                                  const std::function<void(const NormCase&)>& visit) {
   std::vector<std::optional<DType>> weights = {std::nullopt, test_case.dtype};
   if (test_case.dtype != DType::fp32) weights.emplace_back(DType::fp32);
   std::vector<std::optional<DType>> outputs = {std::nullopt};
-  if (quantizes) outputs.assign(std::begin(kQuantized), std::end(kQuantized));
+  if (output_kind != Output::activation) outputs.assign(std::begin(kQuantized), std::end(kQuantized));
   for (const auto& weight : weights) {
     for (const auto& output : outputs) {
       test_case.weight_dtype = weight;
       test_case.quantized = output;
+      test_case.scales_rows = output_kind == Output::quantized_by_row;
       ++test_case.seed;
       visit(test_case);
       if (testing::Test::HasFailure()) return;
@@ -70,6 +76,7 @@ struct NormTensors {
         out(test_case.quantized.value_or(test_case.dtype), test_case.sizes, test_case.out_strides,
             test_case.offset),
         weight(test_case.weight_dtype.value_or(DType::fp32), {test_case.sizes.back()}, {}, test_case.offset),
+        scales(DType::fp32, one_for_each_row(test_case.sizes), {}, 0),
         scale(test_case.scale) {
     const auto fill = [&](TestTensor& tensor, unsigned salt) {
       tensor.fill(Draw(tensor.tensor().dtype, test_case.seed * 16 + salt, test_case.binades,
@@ -79,7 +86,12 @@ struct NormTensors {
     fill(residual, 1);
     weight.fill(Draw(weight.tensor().dtype, test_case.seed * 16 + 2, 3, test_case.special_one_in));
   }
-  TestTensor input, residual, out, weight;
+  static std::vector<std::int64_t> one_for_each_row(std::vector<std::int64_t> sizes) {
+    sizes.back() = 1;
+    return sizes;
+  }
+
+  TestTensor input, residual, out, weight, scales;
   float scale;
 };
 
@@ -88,6 +100,12 @@ inline Status call(const NormCase& test_case, const NormTensors& tensors, Launch
   const Tensor& input = tensors.input.tensor();
   const Tensor& out = test_case.in_place ? input : tensors.out.tensor();
   const Launch& launch = test_case.launch;
+  if (test_case.scales_rows && test_case.adds_residual)
+    return fused_add_rms_norm_dynamic_quant(out, tensors.scales.tensor(), input, tensors.residual.tensor(),
+                                            weight, test_case.epsilon, launch, nullptr, report);
+  if (test_case.scales_rows)
+    return rms_norm_dynamic_quant(out, tensors.scales.tensor(), input, weight, test_case.epsilon, launch,
+                                  nullptr, report);
   if (test_case.quantized && test_case.adds_residual)
     return fused_add_rms_norm_static_fp8_quant(out, input, tensors.residual.tensor(), weight, &tensors.scale,
                                                test_case.epsilon, launch, nullptr, report);
@@ -115,13 +133,14 @@ inline LaunchReport expect_reference_bits(const NormCase& test_case) {
       reference_row.weight_dtype = *test_case.weight_dtype;
     }
     reference_row.quantized = test_case.quantized;
-    reference_row.scale = test_case.scale;
+    if (!test_case.scales_rows) reference_row.scale = test_case.scale;
     reference_row.epsilon = test_case.epsilon;
     wanted.push_back(reference::evaluate(reference_row));
   }
   const auto surroundings = [&] {
     return std::vector{tensors.input.surroundings(), tensors.residual.surroundings(),
-                       tensors.out.surroundings(), tensors.weight.surroundings()};
+                       tensors.out.surroundings(), tensors.weight.surroundings(),
+                       tensors.scales.surroundings()};
   };
   const auto surroundings_before = surroundings();
   const auto input_before = tensors.input.storage();
@@ -147,6 +166,7 @@ inline LaunchReport expect_reference_bits(const NormCase& test_case) {
     const auto& result = wanted[static_cast<std::size_t>(row)];
     expect_row("out", writes_input ? tensors.input : tensors.out, row, result.out);
     if (test_case.adds_residual) expect_row("residual", tensors.residual, row, result.residual);
+    if (test_case.scales_rows) expect_row("scales", tensors.scales, row, {result.scale});
   }
   EXPECT_EQ(surroundings(), surroundings_before) << "written between or beside rows\n" << test_case.text();
   if (!writes_input) {

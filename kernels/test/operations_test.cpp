@@ -1,4 +1,4 @@
-// The four operations against the reference: every dtype, weight and output format, on both paths, on short
+// The operations against the reference: every dtype, weight and output format, on both paths, on short
 // and long rows, on special values.
 #include <cmath>
 
@@ -7,7 +7,7 @@
 namespace normproof::kernels {
 namespace {
 
-class Operations : public testing::TestWithParam<std::tuple<DType, bool, bool>> {
+class Operations : public testing::TestWithParam<std::tuple<DType, bool, Output>> {
  protected:
   void for_each_combination(NormCase test_case, const std::function<void(const NormCase&)>& visit) {
     test_case.dtype = std::get<0>(GetParam());
@@ -87,7 +87,8 @@ TEST_P(Operations, HonourRowStrides) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Operations,
-                         testing::Combine(testing::ValuesIn(kActivations), testing::Bool(), testing::Bool()));
+                         testing::Combine(testing::ValuesIn(kActivations), testing::Bool(),
+                                          testing::ValuesIn(kOutputs)));
 
 TEST(Quantization, TakesAnyScale) {
   for (const DType dtype : kActivations) {
@@ -99,7 +100,8 @@ TEST(Quantization, TakesAnyScale) {
         test_case.sizes = {16, 24};
         test_case.scale = scale;
         test_case.special_one_in = 10;
-        for_each_combination(test_case, true, [](const NormCase& each) { expect_reference_bits(each); });
+        for_each_combination(test_case, Output::quantized,
+                             [](const NormCase& each) { expect_reference_bits(each); });
         if (HasFailure()) return;
       }
     }

@@ -137,6 +137,21 @@ float canonical_sum(DType dtype, const std::vector<std::uint32_t>& row) {
   return tree(groups);
 }
 
+namespace {
+
+// Of the row's largest |y|: NaN where one of them is.
+float scale_of(DType dtype, const std::vector<std::uint32_t>& y, float maximum) {
+  float largest = 0;
+  for (const std::uint32_t bits : y) {
+    const float magnitude = std::fabs(to_float(dtype, bits));
+    if (std::isnan(magnitude)) return magnitude;
+    largest = std::fmax(largest, magnitude);
+  }
+  return std::fmax(largest / maximum, 1.0f / (512.0f * maximum));
+}
+
+}  // namespace
+
 Result evaluate(const Row& row) {
   Result result;
   std::vector<std::uint32_t> values = row.input;
@@ -149,7 +164,6 @@ Result evaluate(const Row& row) {
   const float mean = canonical_sum(row.dtype, values) / static_cast<float>(values.size());
   const float shifted = mean + row.epsilon;
   const float r = static_cast<float>(1 / std::sqrt(static_cast<long double>(shifted)));
-  const float inverse_scale = 1.0f / row.scale;
   for (std::size_t j = 0; j < values.size(); ++j) {
     const float normalized = to_float(row.dtype, values[j]) * r;
     std::uint32_t y = 0;
@@ -160,13 +174,16 @@ Result evaluate(const Row& row) {
     } else {
       y = round(row.dtype, normalized);
     }
-    if (row.quantized) {
-      const float maximum = static_cast<float>(format_of(*row.quantized).maximum());
-      const float scaled = to_float(row.dtype, y) * inverse_scale;
-      y = round(*row.quantized,
-                std::isnan(scaled) ? scaled : std::fmax(-maximum, std::fmin(scaled, maximum)));
-    }
     result.out.push_back(y);
+  }
+  if (!row.quantized) return result;
+  const float maximum = static_cast<float>(format_of(*row.quantized).maximum());
+  const float scale = row.scale ? *row.scale : scale_of(row.dtype, result.out, maximum);
+  result.scale = std::bit_cast<std::uint32_t>(scale);
+  const float inverse_scale = 1.0f / scale;
+  for (std::uint32_t& y : result.out) {
+    const float scaled = to_float(row.dtype, y) * inverse_scale;
+    y = round(*row.quantized, std::isnan(scaled) ? scaled : std::fmax(-maximum, std::fmin(scaled, maximum)));
   }
   return result;
 }

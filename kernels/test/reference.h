@@ -54,12 +54,13 @@ struct Row {
   std::optional<std::vector<std::uint32_t>> weight;
   DType weight_dtype = DType::fp32;
   std::optional<DType> quantized;
-  float scale = 1;
+  std::optional<float> scale;  // to quantize by; without one the row's largest |y| gives it
   float epsilon = 0;
 };
 struct Result {
   std::vector<std::uint32_t> out;
   std::vector<std::uint32_t> residual;  // where there is one
+  std::uint32_t scale = 0;              // fp32 bits, where the row gives it
 };
 Result evaluate(const Row& row);
 

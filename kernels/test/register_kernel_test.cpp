@@ -44,7 +44,8 @@ Call call_of(const NormCase& test_case, const NormTensors& tensors) {
   call.residual = test_case.adds_residual ? &tensors.residual.tensor() : nullptr;
   call.out = test_case.adds_residual && !test_case.quantized ? call.input : &tensors.out.tensor();
   call.weight = test_case.weight_dtype ? &tensors.weight.tensor() : nullptr;
-  call.scale = test_case.quantized ? &tensors.scale : nullptr;
+  call.scale = test_case.quantized && !test_case.scales_rows ? &tensors.scale : nullptr;
+  call.scales = test_case.scales_rows ? &tensors.scales.tensor() : nullptr;
   call.quantizes = test_case.quantized.has_value();
   call.epsilon = test_case.epsilon;
   return call;
@@ -56,7 +57,7 @@ std::map<std::string, int>& rows_taken() {
   return taken;
 }
 
-template <typename T, typename W, bool kQuantizes, bool kAdds, class Shape>
+template <typename T, typename W, Output kOutput, bool kAdds, class Shape>
 void expect_the_general_kernels_bits(const char* name, const NormCase& test_case) {
   NormTensors general(test_case), tensors(test_case);
   ASSERT_TRUE(call(test_case, general).ok());
@@ -67,7 +68,9 @@ void expect_the_general_kernels_bits(const char* name, const NormCase& test_case
   problem.arguments.inverse_hidden = quick_inverse_hidden(problem.arguments);
   if (!fits<Shape>(problem.arguments)) return;
   ++rows_taken()[name];
-  const Status status = launch(&register_kernel<Variant<T, W, kQuantizes, kAdds, true, Shape>>,
+  constexpr bool kQuantizes = kOutput != Output::activation,
+                 kScalesRows = kOutput == Output::quantized_by_row;
+  const Status status = launch(&register_kernel<Variant<T, W, kQuantizes, kAdds, true, Shape, kScalesRows>>,
                                problem.arguments, configuration_of<Shape>(problem), nullptr);
   ASSERT_TRUE(status.ok()) << name << ": " << status.message;
   const auto expect_equal = [&](const char* tensor, const TestTensor& wanted, const TestTensor& got) {
@@ -78,10 +81,12 @@ void expect_the_general_kernels_bits(const char* name, const NormCase& test_case
   expect_equal("input", general.input, tensors.input);
   expect_equal("residual", general.residual, tensors.residual);
   expect_equal("out", general.out, tensors.out);
+  if (kScalesRows) expect_equal("scales", general.scales, tensors.scales);
 }
 
-template <typename T, typename W, bool kQuantizes, bool kAdds>
+template <typename T, typename W, Output kOutput, bool kAdds>
 void check_all_shapes(NormCase test_case) {
+  test_case.scales_rows = kOutput == Output::quantized_by_row;
   test_case.adds_residual = kAdds;
   test_case.binades = std::max(test_case.binades, 10);
   rows_taken().clear();
@@ -89,12 +94,18 @@ void check_all_shapes(NormCase test_case) {
     test_case.sizes = {hidden <= 512 ? 11 : 2, hidden};
     ++test_case.seed;
 #define NORMPROOF_SHAPE(name, ...) \
-  expect_the_general_kernels_bits<T, W, kQuantizes, kAdds, RegisterShape<__VA_ARGS__>>(#name, test_case);
+  expect_the_general_kernels_bits<T, W, kOutput, kAdds, RegisterShape<__VA_ARGS__>>(#name, test_case);
+#define NORMPROOF_FURTHER_SHAPE(...)                   \
+  if constexpr (kOutput != Output::quantized_by_row) { \
+    NORMPROOF_SHAPE(__VA_ARGS__)                       \
+  }
 #include "kernels/register_shapes.inc"
 #undef NORMPROOF_SHAPE
     if (testing::Test::HasFailure()) return;
   }
 #define NORMPROOF_SHAPE(name, ...) EXPECT_GT(rows_taken()[#name], 0) << #name << " took no row";
+#define NORMPROOF_FURTHER_SHAPE(...) \
+  if constexpr (kOutput != Output::quantized_by_row) NORMPROOF_SHAPE(__VA_ARGS__)
 #include "kernels/register_shapes.inc"
 #undef NORMPROOF_SHAPE
 }
@@ -102,28 +113,37 @@ void check_all_shapes(NormCase test_case) {
 TEST(RegisterKernel, GivesTheGeneralKernelsBits) {
   NormCase test_case;
   test_case.weight_dtype = DType::bf16;
-  check_all_shapes<Bf16, Bf16, false, false>(test_case);
+  check_all_shapes<Bf16, Bf16, Output::activation, false>(test_case);
 }
 
 TEST(RegisterKernel, GivesTheGeneralKernelsBitsWithAResidualAndAWiderWeight) {
   NormCase test_case;
   test_case.dtype = DType::fp16;
   test_case.weight_dtype = DType::fp32;
-  check_all_shapes<Fp16, float, false, true>(test_case);
+  check_all_shapes<Fp16, float, Output::activation, true>(test_case);
 }
 
 TEST(RegisterKernel, GivesTheGeneralKernelsBitsWithAResidualQuantized) {
   NormCase test_case;
   test_case.weight_dtype = DType::bf16;
   test_case.quantized = DType::fp8_e4m3fn;
-  check_all_shapes<Bf16, Bf16, true, true>(test_case);
+  check_all_shapes<Bf16, Bf16, Output::quantized, true>(test_case);
 }
 
 TEST(RegisterKernel, GivesTheGeneralKernelsBitsInFp32QuantizedWithoutAWeight) {
   NormCase test_case;
   test_case.dtype = DType::fp32;
   test_case.quantized = DType::fp8_e5m2;
-  check_all_shapes<float, NoWeight, true, false>(test_case);
+  check_all_shapes<float, NoWeight, Output::quantized, false>(test_case);
+}
+
+TEST(RegisterKernel, GivesTheGeneralKernelsBitsWithAScaleForEachRow) {
+  NormCase test_case;
+  test_case.weight_dtype = DType::bf16;
+  test_case.quantized = DType::fp8_e4m3fn;
+  check_all_shapes<Bf16, Bf16, Output::quantized_by_row, true>(test_case);
+  test_case.binades = 180;  // infinite rows
+  check_all_shapes<Bf16, Bf16, Output::quantized_by_row, true>(test_case);
 }
 
 // Sums and epsilons for which there is no short way to the root.
@@ -132,10 +152,10 @@ TEST(RegisterKernel, GivesTheGeneralKernelsBitsFarFromOne) {
   test_case.weight_dtype = DType::bf16;
   test_case.quantized = DType::fp8_e4m3fn;
   test_case.binades = 180;  // infinite sums
-  check_all_shapes<Bf16, Bf16, true, false>(test_case);
+  check_all_shapes<Bf16, Bf16, Output::quantized, false>(test_case);
   test_case.binades = 10;
   test_case.epsilon = 1e30f;
-  check_all_shapes<Bf16, Bf16, true, false>(test_case);
+  check_all_shapes<Bf16, Bf16, Output::quantized, false>(test_case);
 }
 
 }  // namespace

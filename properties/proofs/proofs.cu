@@ -158,6 +158,27 @@ struct InverseProof {
   static __device__ bool is_nan(std::uint32_t bits) { return integer::is_nan<integer::Fp32>(bits); }
 };
 
+// Inputs are the bits of a row's largest |y|.
+template <Fp8Format kFormat>
+struct RowScaleProof {
+  static __device__ void compare(std::uint64_t first, Comparison& comparison) {
+    using namespace normproof::kernels;
+    const std::uint32_t range = bits_of(maximum_of(kFormat));
+    const std::uint32_t least = integer::divide<integer::Fp32>(bits_of(1.0f), range + (9u << 23));
+    for (int i = 0; i < kBlock; ++i) {
+      const std::uint32_t largest = static_cast<std::uint32_t>(first) + static_cast<unsigned>(i);
+      comparison.second[i] = bits_of(row_scale(largest, kFormat));
+      comparison.got[i] = comparison.quick_ways && is_quick_largest(largest)
+                              ? bits_of(quick_row_scale<kFormat>(largest).scale)
+                              : comparison.second[i];
+      // Bits of positive numbers are in the order of the numbers, and those of NaN come last.
+      const std::uint32_t quotient = integer::divide<integer::Fp32>(largest, range);
+      comparison.wanted[i] = quotient < least ? least : quotient;
+    }
+  }
+  static __device__ bool is_nan(std::uint32_t bits) { return integer::is_nan<integer::Fp32>(bits); }
+};
+
 // The lower 23 bits of an input are those of a sum from 1 to 2, the upper ones are the number of an odd H.
 // Other exponents of sums, as long as they are quick, and of H change nothing.
 struct MeanProof {
@@ -337,6 +358,10 @@ constexpr Row kProofs[] = {
     {"inverse-root", "rnd(1 / sqrt(m)) of all fp32 numbers without a sign", std::uint64_t{1} << 31,
      &prove<InverseRootProof>},
     {"inverse", "rnd(1 / scale) of all fp32 numbers", kPairs, &prove<InverseProof>},
+    {"row-scale-e4m3fn", "rnd(a / 448), at least rnd(1 / (512 * 448)), of all fp32 numbers without a sign",
+     std::uint64_t{1} << 31, &prove<RowScaleProof<Fp8Format::e4m3fn>>},
+    {"row-scale-e5m2", "rnd(a / 57344), at least rnd(1 / (512 * 57344)), of all fp32 numbers without a sign",
+     std::uint64_t{1} << 31, &prove<RowScaleProof<Fp8Format::e5m2>>},
     {"mean", "rnd(sum / H) of all sums from 1 to 2 and all odd H below 2048",
      std::uint64_t{1} << (MeanProof::kSumBits + MeanProof::kHiddenBits), &prove<MeanProof>},
     {"near-root", "rsqrt(m) and 1 / sqrt(m), at most 2 numbers from rnd(1 / sqrt(m)), of the same",

@@ -47,6 +47,7 @@ constexpr auto kOptions = std::to_array<OptionHelp>({
     {"--from", kKernel, "FILE"},
     {"--include", kKernel, "DIR"},
     {"--define", kKernel, "NAME[=VALUE]"},
+    {"--hip", kKernel, ""},
     {"--only", kRun, "REGEX"},
     {"--checks", kRun, "REGEX"},
     {"--proof", kRun, "NAME"},

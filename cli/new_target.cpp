@@ -100,6 +100,7 @@ void write_folder(const std::filesystem::path& folder, const std::vector<Written
 struct FromSource {
   std::string source;  // empty: the example
   std::vector<std::string> includes, definitions;
+  bool hip = false;
 };
 
 // The clone that the program was built in, or where it is installed; empty where neither can be told.
@@ -146,7 +147,8 @@ void describe(const NormAdapter& adapter) {
 std::vector<WrittenFile> files_from(const FromSource& from, const std::string& name, NormAdapter& adapter) {
   const std::filesystem::path source = std::filesystem::absolute(from.source).lexically_normal();
   const std::string text = text_of(source), source_name = source.filename().string();
-  adapter = adapter_of(text, source_name, name);
+  const bool hip = from.hip || source.extension() == ".hip";
+  adapter = adapter_of(text, source_name, name, hip);
   if (adapter.operations.empty()) {
     throw UsageError(fmt::format(
         "new-target: {} has no function that launches a norm, from tensors or from pointers and sizes{}{}",
@@ -164,6 +166,7 @@ std::vector<WrittenFile> files_from(const FromSource& from, const std::string& n
                                      {"@SOURCE@", source_name},
                                      {"@NORMPROOF_FOLDER@", folder_of_normproof()},
                                      {"@INCLUDES@", includes},
+                                     {"@HIP@", hip ? " HIP" : ""},
                                      {"@DEFINITIONS@", definitions}});
   files.push_back({"adapter.cu", adapter.text});
   return files;
@@ -176,15 +179,15 @@ int new_target(const std::filesystem::path& given, const FromSource& from, const
     throw UsageError(fmt::format(
         "new-target: '{}' is not a name: a letter, then letters, digits, '_' and '-'", given.string()));
   }
-  if (from.source.empty() && !(from.includes.empty() && from.definitions.empty()))
-    throw UsageError("new-target: --include and --define belong to --from");
+  if (from.source.empty() && (from.hip || !(from.includes.empty() && from.definitions.empty())))
+    throw UsageError("new-target: --include, --define and --hip belong to --from");
   const bool example = from.source.empty();
   NormAdapter adapter;
   write_folder(folder, example ? example_files(name, operation) : files_from(from, name, adapter));
   const std::string path = folder.string();
   fmt::print("wrote {}/: {} is what you edit\n", path, example ? "adapter.cpp" : "adapter.cu");
   describe(adapter);
-  fmt::print("\n  cmake -S {0} -B {1} {2} && cmake --build {1}\n", shell_quoted_file(path),
+  fmt::print("\n  cmake -S {0} -B {1} {2} && cmake --build {1} --parallel 2\n", shell_quoted_file(path),
              shell_quoted_file(path + "/build"),
              example ? "-DCMAKE_BUILD_TYPE=Release" : "-DCMAKE_CXX_COMPILER=clang++-19");
   const std::string named = folder.is_absolute() || path.starts_with("./") ? path : "./" + path;
@@ -212,6 +215,7 @@ Action add_new_target(CLI::App& command) {
       command.add_option("--op", *operation, "The operation of the example")->capture_default_str();
   of_example->check(CLI::IsMember({"rms_norm", "layer_norm"}));
   command.get_option("--from")->excludes(of_example);
+  command.add_flag("--hip", from->hip, "The source is HIP, or CUDA that a build turns into it; FILE.hip is");
   return [folder, from, operation] { return new_target(*folder, *from, *operation); };
 }
 

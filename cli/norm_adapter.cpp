@@ -351,8 +351,12 @@ std::string wrapped(const std::string& text) {
 
 class Writer {
  public:
-  Writer(std::string_view source, const std::string& source_name, const std::string& name)
-      : words_(words_of(source)), source_name_(source_name), name_(name), functions_(functions_of(source)) {}
+  Writer(std::string_view source, const std::string& source_name, const std::string& name, bool hip)
+      : hip_(hip),
+        words_(words_of(source)),
+        source_name_(source_name),
+        name_(name),
+        functions_(functions_of(source)) {}
 
   NormAdapter run() {
     find_candidates(false);
@@ -518,7 +522,7 @@ class Writer {
     std::vector<std::string> takes = types();
     if (with_weight_) takes.emplace_back("SAME_WEIGHT");
     if (without_weight_) takes.emplace_back("NO_WEIGHT");
-    if (quantizes_) takes.emplace_back("E4M3FN");
+    if (quantizes_) takes.emplace_back(hip_ ? "E4M3FNUZ" : "E4M3FN");
     for (std::string& one : takes) one = "NORMPROOF_TAKES_" + one;
     adapter_.text = wrapped(fmt::format(
         "// {0} as a plug-in: how its functions are called. What they do not take goes into .limits.\n"
@@ -528,6 +532,7 @@ class Writer {
         limits.empty() ? "" : fmt::format(",\n    .limits = {{{}}}", adapter_.limits)));
   }
 
+  const bool hip_;
   const Words words_;
   const std::string source_name_, name_;
   const std::vector<SourceFunction> functions_;
@@ -540,8 +545,9 @@ class Writer {
 
 }  // namespace
 
-NormAdapter adapter_of(std::string_view source, const std::string& source_name, const std::string& name) {
-  return Writer(source, source_name, name).run();
+NormAdapter adapter_of(std::string_view source, const std::string& source_name, const std::string& name,
+                       bool hip) {
+  return Writer(source, source_name, name, hip).run();
 }
 
 }  // namespace normproof

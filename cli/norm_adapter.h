@@ -28,7 +28,8 @@ struct NormAdapter {
   std::string text;                   // of adapter.cu; empty where there is no operation
 };
 
-// `source_name` is what the adapter includes, `name` that of the plug-in.
-NormAdapter adapter_of(std::string_view source, const std::string& source_name, const std::string& name);
+// `source_name` is what the adapter includes, `name` that of the plug-in. In HIP fp8 is that of one zero.
+NormAdapter adapter_of(std::string_view source, const std::string& source_name, const std::string& name,
+                       bool hip = false);
 
 }  // namespace normproof

@@ -71,6 +71,14 @@ auto lambda = [](int x) { return x; };
   EXPECT_TRUE(functions[3].parameters.empty());
 }
 
+TEST(NormAdapter, OfHipFp8HasOneZero) {
+  const std::string source =
+      "void rms_norm_static_fp8_quant(at::Tensor& out, at::Tensor& input, at::Tensor& weight, at::Tensor& "
+      "scale, double epsilon) {}";
+  EXPECT_TRUE(has(adapter_of(source, "norm.hip", "mine", true).text, "NORMPROOF_TAKES_E4M3FNUZ"));
+  EXPECT_FALSE(has(read(source).text, "FNUZ"));
+}
+
 TEST(NormAdapter, OfSeveralTensorsThatAreReturnedTheFirst) {
   const std::string parameters =
       "(at::Tensor input, at::IntArrayRef normalized_shape, at::Tensor gamma, double epsilon) {}";

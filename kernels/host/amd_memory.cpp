@@ -33,7 +33,7 @@ std::optional<Width> width_of(std::string_view name) {
   return std::nullopt;
 }
 
-// Each element of at most four bytes is in or out by itself.
+// Each element of at most four bytes is in or out by itself: in where it begins inside.
 template <class Move>
 void for_elements_inside(const BufferDescriptor& buffer, std::uint32_t offset, unsigned bytes,
                          const Move& move) {
@@ -41,7 +41,7 @@ void for_elements_inside(const BufferDescriptor& buffer, std::uint32_t offset, u
   for (unsigned done = 0; done < bytes; done += 4) {
     const unsigned count = std::min(bytes - done, 4u);
     const std::uint64_t at = std::uint64_t{offset} + done;
-    if (at + count <= buffer[2]) move(reinterpret_cast<char*>(base + at), done, count);
+    if (at < buffer[2]) move(reinterpret_cast<char*>(base + at), done, count);
   }
 }
 
@@ -68,8 +68,13 @@ bool compare(std::string_view how, T a, T b) {
 
 void load_from_buffer(const BufferDescriptor& buffer, std::uint32_t offset, void* to, unsigned bytes) {
   std::memset(to, 0, bytes);
+  unsigned left = buffer[2] > offset ? buffer[2] - offset : 0;
   for_elements_inside(buffer, offset, bytes, [&](const char* from, unsigned done, unsigned count) {
-    std::memcpy(static_cast<char*>(to) + done, from, count);
+    // What lies behind the end, in an element that begins before it, is whatever is there.
+    const unsigned inside = std::min(count, left);
+    std::memset(static_cast<char*>(to) + done, 0xff, count);
+    std::memcpy(static_cast<char*>(to) + done, from, inside);
+    left -= inside;
   });
 }
 

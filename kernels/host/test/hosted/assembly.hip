@@ -246,10 +246,13 @@ __global__ void buffers_kernel(const float* in, float* out) {
   store_one(7, target, 40, 0, 0);  // outside
   const auto resource = __builtin_amdgcn_make_buffer_rsrc(in, 0, 40, 0);
   out[9] = __builtin_bit_cast(float, __builtin_amdgcn_raw_buffer_load_b32(resource, 4, 4, 0));
+  const auto uneven = __builtin_amdgcn_make_buffer_rsrc(in, 0, 38, 0);
+  out[11] = float(__builtin_amdgcn_raw_buffer_load_b32(uneven, 36, 0, 0) >> 16);
+  out[12] = float(__builtin_amdgcn_raw_buffer_load_b16(uneven, 38, 0, 0));
 }
 Outcome buffers() {
   const std::vector<float> in = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
-  std::vector<float> out(11);
+  std::vector<float> out(13);
   buffers_kernel<<<1, 1>>>(in.data(), out.data());
   return outcome_of(out);
 }

@@ -154,7 +154,7 @@ TEST(Assembly, Memory) {
   EXPECT_EQ(outcome.values, (Values{4, 5, 6, 7, 2}));
   const Outcome buffered = buffers();
   ASSERT_EQ(buffered.error, 0) << buffered.message;
-  EXPECT_EQ(buffered.values, (Values{3, 4, 5, 6, 8, 9, 0, 0, 7, 2, 0}))
+  EXPECT_EQ(buffered.values, (Values{3, 4, 5, 6, 8, 9, 0, 0, 7, 2, 0, 0xffff, 0}))
       << "beyond its 40 bytes a buffer has zeros";
 }
 

@@ -162,7 +162,7 @@ void explain_parts(const Question& question, const Place& place, std::string& te
 Question question_of(const std::string& file, const std::string& target_name, const JudgeOptions& options) {
   oracle::judged::StoredCall stored = oracle::judged::read_call(file, {}, false);
   const auto& operation = *stored.call.operation;
-  if (!operation.runs_in_plugins())
+  if (operation.fill != nullptr)  // codes and scales come out of one row together
     throw UsageError(fmt::format("{}: explain does not know {}; `normproof check` says what does not fit",
                                  file, operation.name));
   Question question{std::move(stored.call), parse_policy(operation, stored.policy.value_or("native"))};
@@ -178,7 +178,8 @@ Question question_of(const std::string& file, const std::string& target_name, co
     question.judgement = judging::judge(question.call, question.policy);
     return question;
   }
-  question.call = judging::without_contents(judging::asking_for_all(std::move(question.call)));
+  question.call =
+      judging::without_contents(judging::asking_for_all(std::move(question.call), question.policy));
   if (!names_a_plugin(target_name)) return question;  // our kernels have no such operation
   const std::unique_ptr<Target> target = judged(make_target(target_name), options);
   question.policy = policies_from(options.policy, *target).judged.at(&operation);

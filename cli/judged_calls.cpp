@@ -118,7 +118,7 @@ ReplayedCall replay_call(const std::string& file, Target& target, const JudgeOpt
   Policy policy = policies_from(options.policy, target).judged.at(&operation);
   if (options.policy.empty() && stored.policy) policy = parse_policy(operation, *stored.policy);
   Call call = std::move(stored.call);
-  if (!call.has_outputs()) call = judging::asking_for_all(std::move(call));
+  if (!call.has_outputs()) call = judging::asking_for_all(std::move(call), policy);
   const judging::CallEvaluation evaluation = judging::evaluate_call(*judged, call, policy);
   ReplayedCall replayed;
   if (evaluation.run.status == RunResult::Status::completed) replayed.with_outputs = evaluation.run.call;

@@ -167,10 +167,13 @@ JudgedFinding judged_finding(const JudgedViolation& violation, const std::vector
   }
   result.text = fmt::format("VIOLATION found by {}\n{}", finding.found_by, finding.message);
   if (!files.empty()) result.text += fmt::format("  replay:  {}\n", store.command("replay", files));
-  if (!finding.call_file.empty() && evaluation.outcome == CallEvaluation::Outcome::wrong_bits)
-    for (const std::string_view command : {"explain", "check"})
-      result.text += fmt::format("  {:<9}{} {} {}\n", fmt::format("{}:", command), program_name(), command,
-                                 shell_quoted_file(finding.call_file.string()));
+  if (finding.call_file.empty() || evaluation.outcome != CallEvaluation::Outcome::wrong_bits) return result;
+  for (const std::string_view command : {"explain", "check"}) {
+    // It does not know operations whose outputs come out together.
+    if (command == "explain" && combination.operation->fill != nullptr) continue;
+    result.text += fmt::format("  {:<9}{} {} {}\n", fmt::format("{}:", command), program_name(), command,
+                               shell_quoted_file(finding.call_file.string()));
+  }
   return result;
 }
 

@@ -52,7 +52,8 @@ Counts counts_of(const JudgedResult& result, const std::string& operation) {
 
 std::string to_string(const JudgedCombination& combination) {
   return fmt::format("{} {}{}", combination.operation, name_of(combination.dtype),
-                     combination.weight.empty() ? "" : ", weight " + combination.weight);
+                     combination.weight.empty() ? "" : ", weight " + combination.weight) +
+         (combination.codes.empty() ? "" : ", codes " + combination.codes);
 }
 
 Counts JudgedResult::total() const {
@@ -100,6 +101,7 @@ nlohmann::ordered_json judged_json(const JudgedResult& result) {
     combinations.push_back({{"operation", each.operation},
                             {"dtype", name_of(each.dtype)},
                             {"weight", each.weight},
+                            {"codes", each.codes},
                             {"calls", each.counts.cases},
                             {"rows", each.counts.rows},
                             {"elements", each.counts.elements},
@@ -131,8 +133,11 @@ void add_judged(JudgedResult& all, const ResultFields& part) {
   const bool is_first = all.combinations.empty();
   std::size_t next = 0;
   for (const ResultFields& row : part.rows("combinations")) {
-    JudgedCombination combination{
-        row.text("operation"), row.named("dtype", target_dtype_from_name), row.text("weight"), {}};
+    JudgedCombination combination{row.text("operation"),
+                                  row.named("dtype", target_dtype_from_name),
+                                  row.text("weight"),
+                                  row.text("codes"),
+                                  {}};
     const JudgedCombination same = combination;
     combination.counts.cases = row.count("calls");
     combination.counts.rows = row.count("rows");

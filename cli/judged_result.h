@@ -18,6 +18,7 @@ struct JudgedCombination {
   std::string operation;
   DType dtype = DType::bf16;
   std::string weight{};  // "bf16", "none"; empty for an operation that has none
+  std::string codes{};   // "int8"; empty for an operation that does not quantize
   Counts counts{};       // elements: of outputs; mismatches: rows, heads or columns that do not conform
   friend bool operator==(const JudgedCombination&, const JudgedCombination&) = default;
 };

@@ -48,7 +48,8 @@ class JudgedStage {
       judged.combinations.push_back({std::string(each.operation->name), each.dtype,
                                      !has_weight    ? ""
                                      : !each.weight ? "none"
-                                                    : std::string(name_of(*each.weight))});
+                                                    : std::string(name_of(*each.weight)),
+                                     each.codes ? std::string(name_of(*each.codes)) : ""});
       if (judged.operations.empty() || judged.operations.back().operation != each.operation->name)
         judged.operations.push_back(
             {std::string(each.operation->name), to_string(context_.policies.at(each.operation))});
@@ -235,12 +236,12 @@ void JudgedStage::compare(const Numbered& numbered, const Call& call, const Call
     if (!what_is_outside(combination.limits, other).empty()) return;
     const JudgedRun run = target_.run_judged(other, kCanary);
     if (run.status != RunResult::Status::completed) return;
-    note_pair(promise, call, judging::difference_between(evaluation.run, run, row), what);
+    note_pair(promise, call, judging::difference_between(evaluation.run, run, combination.policy, row), what);
   };
   pair(Promise::deterministic, call, {}, "the same call again");
   const std::int64_t rows = call.at("x").shape.front();
   if (const auto row = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(rows))); rows > 1) {
-    if (const auto alone = judging::row_alone(call, row))
+    if (const auto alone = judging::row_alone(call, row, combination.policy))
       pair(Promise::batch_invariant, *alone, row, "a row of it alone");
   }
   pair(Promise::layout_invariant, judging::lying_elsewhere(combination, call, random), {},

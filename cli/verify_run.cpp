@@ -49,6 +49,8 @@ class Verification {
       policies_ = policies_from(options.judge.policy, *target_).judged;
       const auto* only = oracle::judged::find_judged_operation(options.judged_operation);
       judged_combinations_ = judging::combinations_of(*of_judged, only, options.dtype);
+      for (judging::Combination& each : judged_combinations_) each.policy = policies_.at(each.operation);
+      name_what_is_not_reached(*of_judged, only);
     }
     if (!options.baseline.empty()) {
       const Judging judging = target_->judging();
@@ -67,6 +69,7 @@ class Verification {
   VerifyResult run();
 
  private:
+  void name_what_is_not_reached(const JudgedTarget& target, const oracle::judged::JudgedOperation* only);
   void share_time();
   void verify_cases();
   void verify_judged_calls();
@@ -99,6 +102,18 @@ class Verification {
   Violations violations_{options_, *target_, recorder_, clock_, progress_, result_};
   const StageContext stage_context_{options_, *target_, clock_, progress_, violations_, result_};
 };
+
+// Judged operations that the target lists without a dtype of theirs.
+void Verification::name_what_is_not_reached(const JudgedTarget& target,
+                                            const oracle::judged::JudgedOperation* only) {
+  for (const auto* operation : target.judged_operations()) {
+    const bool is_reached = std::ranges::any_of(
+        judged_combinations_, [&](const judging::Combination& each) { return each.operation == operation; });
+    if (is_reached || (only != nullptr && only != operation) || options_.dtype) continue;
+    result_.unchecked.push_back(fmt::format(
+        "{}: `takes` names no dtype, weight or codes that it can be called with", operation->name));
+  }
+}
 
 // Each operation of the target gets the same.
 void Verification::share_time() {

@@ -37,8 +37,9 @@ class JudgedPlugin(ProgramTest):
         self.assertIn("conforms: in every call, statistics or sums", text)
         judged = self.read()["judged"]
         self.assertEqual({row["operation"] for row in judged["combinations"]},
-                         {"layer_norm", "fused_add_layer_norm", "rms_norm_backward", "layer_norm_backward", "qk_norm_rope"})
-        self.assertEqual(len(judged["combinations"]), 5 * 8)
+                         {"layer_norm", "fused_add_layer_norm", "rms_norm_backward", "layer_norm_backward", "qk_norm_rope",
+                          "rms_norm_block_quant"})
+        self.assertEqual(len(judged["combinations"]), 6 * 8)
         for row in judged["combinations"]:
             self.assertTrue(row["calls"] > 4 and row["elements"] > row["rows"] > row["calls"], row)
             self.assertEqual((row["not_conforming"], row["violations"], row["not_taken"]), (0, 0, 0), row)

@@ -16,8 +16,9 @@ constexpr TensorSpec kX = {
 constexpr TensorSpec kResidual = {"residual",       Direction::in,
                                   Extent::elements, DTypeRule::activation,
                                   Need::always,     "what is added to x, before the call"};
-constexpr TensorSpec kResidualOut = {"residual_out",        Direction::out, Extent::elements,
-                                     DTypeRule::activation, Need::always,   "the sum, rounded to T"};
+constexpr TensorSpec kResidualOut = {
+    "residual_out", Direction::out,          Extent::elements, DTypeRule::activation,
+    Need::always,   "the sum, rounded to T", "residual"};
 constexpr TensorSpec kNormalized = {"normalized",     Direction::out,
                                     Extent::elements, DTypeRule::activation,
                                     Need::optional,   "y in T, where the kernel stores it beside its codes"};

@@ -220,8 +220,6 @@ struct JudgedOperation {
   // The rows of a tensor with one element for each block.
   Tensor (*slice_blocks)(const Call&, std::string_view tensor, std::span<const std::int64_t> rows,
                          const Policy*) = nullptr;
-  // Whether plug-ins can list it: a call says the dtypes and shapes of its outputs.
-  bool runs_in_plugins() const { return fill == nullptr; }
 };
 
 std::span<const JudgedOperation* const> judged_operations();

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <utility>
 
@@ -103,7 +104,7 @@ std::string describe(const Call& call, const CallEvaluation& evaluation) {
 CallEvaluation evaluate_call(JudgedTarget& target, const Call& call, const Policy& policy,
                              JudgeOptions options) {
   CallEvaluation evaluation;
-  evaluation.run = run_and_see_all_written(target, call);
+  evaluation.run = run_and_see_all_written(target, call, policy);
   switch (evaluation.run.status) {
     case RunResult::Status::not_taken:
       evaluation.outcome = Outcome::not_taken;
@@ -141,7 +142,7 @@ SmallerCall smaller_call(JudgedTarget& target, const Call& failing, const CallEv
     return true;
   };
   const auto with_inputs = [&](const Call& inputs) {
-    return still_fails(asking_like(inputs, smallest.call));
+    return still_fails(asking_like(inputs, smallest.call, policy));
   };
   // Where it lies first: then all smaller calls lie as usual.
   const auto lie_as_usual = [&] {
@@ -211,21 +212,23 @@ std::string policies_text(JudgedTarget& target, const Combination& combination, 
   return text + fmt::format("\n  if that is meant: --policy '{}:{}'\n", combination.operation->name, best);
 }
 
-std::string difference_between(const JudgedRun& first, const JudgedRun& second,
+std::string difference_between(const JudgedRun& first, const JudgedRun& second, const Policy& policy,
                                const std::optional<std::int64_t>& row) {
   if (first.status != RunResult::Status::completed || second.status != RunResult::Status::completed)
     return {};
+  const std::array<std::int64_t, 1> rows = {row.value_or(0)};
+  const Call whole = row ? slice_of_rows(first.call, rows, &policy) : first.call;
   for (const Spec& spec : second.call.operation->tensors) {
-    const Tensor *one = first.call.find(spec.name), *other = second.call.find(spec.name);
+    const Tensor *one = whole.find(spec.name), *other = second.call.find(spec.name);
     if (spec.direction != Direction::out || one == nullptr || other == nullptr) continue;
     if (row && spec.extent == Extent::hidden) continue;
-    const std::int64_t count = other->elements(), begin = row.value_or(0) * count;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::uint32_t a = load_bits(one->bytes, one->dtype, begin + i),
+    if (one->elements() != other->elements()) continue;
+    for (std::int64_t i = 0; i < other->elements(); ++i) {
+      const std::uint32_t a = load_bits(one->bytes, one->dtype, i),
                           b = load_bits(other->bytes, other->dtype, i);
       if (!oracle::same(one->dtype, a, b))
-        return fmt::format("element {} of {}: {} and {}", begin + i, spec.name,
-                           oracle::value_text(one->dtype, a), oracle::value_text(one->dtype, b));
+        return fmt::format("element {} of {}{}: {} and {}", i, row ? fmt::format("row {} of ", *row) : "",
+                           spec.name, oracle::value_text(one->dtype, a), oracle::value_text(one->dtype, b));
     }
   }
   return {};

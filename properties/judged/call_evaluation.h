@@ -43,10 +43,9 @@ SmallerCall smaller_call(JudgedTarget& target, const Call& failing, const CallEv
 std::string policies_text(JudgedTarget& target, const Combination& combination, const Policy& model,
                           std::uint64_t seed);
 
-// How the bits of two runs differ in what they have in common, where `rows` of the first are the rows of the
-// second; empty where they do not, or where one was not completed. Sums over rows are compared where both
-// have the same rows.
-std::string difference_between(const JudgedRun& first, const JudgedRun& second,
+// How the bits of two runs differ; empty where they do not, or where one was not completed. With a row the
+// second is that row of the first alone, and sums over rows are not compared.
+std::string difference_between(const JudgedRun& first, const JudgedRun& second, const Policy& policy,
                                const std::optional<std::int64_t>& row = {});
 
 }  // namespace normproof::judging

@@ -7,6 +7,7 @@
 #include <bit>
 #include <numeric>
 
+#include "oracle/row_kernels.h"
 #include "properties/judged/cases.h"
 
 namespace normproof::judging {
@@ -81,19 +82,42 @@ DType dtype_of_output(const Call& call, const Spec& spec) {
   return weight == nullptr ? call.dtype() : weight->dtype;
 }
 
-void ask_for_outputs(Call& call, Random& random) {
+// The output whose dtype the kernel chooses, and the dtypes that it may have; null where there is none.
+const Spec* codes_of(const JudgedOperation& operation) {
+  const auto found = std::ranges::find(operation.tensors, Extent::codes, &Spec::extent);
+  return found == operation.tensors.end() ? nullptr : &*found;
+}
+
+// The outputs of these names, without contents.
+Call asking_for(Call call, const std::vector<std::string>& names, std::optional<DType> codes,
+                const Policy& policy) {
+  if (call.operation->fill == nullptr) {
+    for (const std::string& name : names) {
+      const Spec& spec = *find_tensor(*call.operation, name);
+      call.tensors[name] = {dtype_of_output(call, spec), shape_of(call, spec), {}};
+    }
+    return call;
+  }
+  const oracle::StandardFloatEnvironment environment;
+  if (const Spec* spec = codes_of(*call.operation); spec != nullptr && codes)
+    call.tensors[std::string(spec->name)] = {*codes, {}, {}};
+  call.operation->fill(call, policy, names);
+  for (const std::string& name : names) call.tensors.find(name)->second.bytes.clear();
+  return call;
+}
+
+Call with_outputs_drawn(Call call, const Combination& combination, Random& random) {
   const bool all = random.chance(1, 2), optional = random.chance(1, 2);
-  std::vector<const Spec*> some, asked;
+  std::vector<std::string> some, asked;
   for (const Spec& spec : call.operation->tensors) {
     if (spec.direction != Direction::out) continue;
-    if (spec.need == Need::some_output) some.push_back(&spec);
+    if (spec.need == Need::some_output) some.emplace_back(spec.name);
     if (spec.need == Need::always || (spec.need == Need::optional && optional) ||
         (spec.need == Need::some_output && (all || random.chance(1, 2))))
-      asked.push_back(&spec);
+      asked.emplace_back(spec.name);
   }
   if (asked.empty()) asked.push_back(some.at(random.below(some.size())));
-  for (const Spec* spec : asked)
-    call.tensors[std::string(spec->name)] = {dtype_of_output(call, *spec), shape_of(call, *spec), {}};
+  return asking_for(std::move(call), asked, combination.codes, combination.policy);
 }
 
 void draw_places(Call& call, Random& random) {
@@ -115,7 +139,7 @@ void draw_places(Call& call, Random& random) {
 
 std::optional<Call> finished(const Combination& combination, Call call, Random& random) {
   call.description.clear();
-  ask_for_outputs(call, random);
+  call = with_outputs_drawn(std::move(call), combination, random);
   draw_places(call, random);
   if (random.chance(1, 2)) call.thread_order = 1 + random.below(1 << 16);
   fit_to(combination.limits, call);
@@ -129,8 +153,35 @@ std::string to_string(const Combination& combination) {
   std::string text = fmt::format("{} {}", combination.operation->name, name_of(combination.dtype));
   if (find_tensor(*combination.operation, "weight") != nullptr)
     text += fmt::format(", weight {}", combination.weight ? name_of(*combination.weight) : "none");
+  if (combination.codes) text += fmt::format(", codes {}", name_of(*combination.codes));
   return text;
 }
+
+namespace {
+
+std::vector<std::optional<DType>> weights_of(const JudgedOperation& operation, const JudgedTakes& takes,
+                                             DType activation) {
+  std::vector<std::optional<DType>> weights;
+  const Spec* weight = find_tensor(operation, "weight");
+  if (weight == nullptr || (takes.no_weight && weight->need == Need::optional)) weights.emplace_back();
+  if (weight == nullptr) return weights;
+  if (takes.same_weight) weights.emplace_back(activation);
+  if (takes.fp32_weight && !(takes.same_weight && activation == DType::fp32))
+    weights.emplace_back(DType::fp32);
+  return weights;
+}
+
+// An operation with one dtype of codes has these, whatever is said of others.
+std::vector<std::optional<DType>> codes_of(const JudgedOperation& operation, const JudgedTakes& takes) {
+  const Spec* spec = codes_of(operation);
+  if (spec == nullptr) return {std::nullopt};
+  std::vector<std::optional<DType>> codes;
+  for (const DType dtype : spec->dtypes)
+    if (spec->dtypes.size() == 1 || std::ranges::count(takes.codes, dtype) > 0) codes.emplace_back(dtype);
+  return codes;
+}
+
+}  // namespace
 
 std::vector<Combination> combinations_of(const JudgedTarget& target, const JudgedOperation* operation,
                                          std::optional<DType> dtype) {
@@ -139,15 +190,12 @@ std::vector<Combination> combinations_of(const JudgedTarget& target, const Judge
   for (const JudgedOperation* each : target.judged_operations()) {
     if (operation != nullptr && each != operation) continue;
     const CallLimits limits = target.judged_limits(*each);
-    const Spec* weight = find_tensor(*each, "weight");
+    const Policy native = parse_policy(*each, "native");
     for (const DType x : takes.dtypes) {
       if (dtype && x != *dtype) continue;
-      if (weight == nullptr || (takes.no_weight && weight->need == Need::optional))
-        combinations.push_back({each, x, {}, limits});
-      if (weight == nullptr) continue;
-      if (takes.same_weight) combinations.push_back({each, x, x, limits});
-      if (takes.fp32_weight && !(takes.same_weight && x == DType::fp32))
-        combinations.push_back({each, x, DType::fp32, limits});
+      for (const std::optional<DType> weight : weights_of(*each, takes, x))
+        for (const std::optional<DType> codes : codes_of(*each, takes))
+          combinations.push_back({each, x, weight, limits, codes, native});
     }
   }
   return combinations;
@@ -186,20 +234,21 @@ std::optional<Call> telling_call(const Combination& combination, std::uint64_t s
   return finished(combination, random_call(demand, seed, 0), random);
 }
 
-Call asking_like(Call inputs, const Call& like) {
-  for (const Spec& spec : like.operation->tensors) {
-    const Tensor* tensor = like.find(spec.name);
-    if (spec.direction != Direction::out || tensor == nullptr) continue;
-    inputs.tensors[std::string(spec.name)] = {tensor->dtype, shape_of(inputs, spec), {}};
-  }
-  return inputs;
+Call asking_like(Call inputs, const Call& like, const Policy& policy) {
+  std::vector<std::string> names;
+  for (const Spec& spec : like.operation->tensors)
+    if (spec.direction == Direction::out && like.has(spec.name)) names.emplace_back(spec.name);
+  const Spec* codes = codes_of(*like.operation);
+  const Tensor* of_codes = codes == nullptr ? nullptr : like.find(codes->name);
+  return asking_for(std::move(inputs), names,
+                    of_codes == nullptr ? std::nullopt : std::optional(of_codes->dtype), policy);
 }
 
-Call asking_for_all(Call inputs) {
+Call asking_for_all(Call inputs, const Policy& policy) {
+  std::vector<std::string> names;
   for (const Spec& spec : inputs.operation->tensors)
-    if (spec.direction == Direction::out)
-      inputs.tensors[std::string(spec.name)] = {dtype_of_output(inputs, spec), shape_of(inputs, spec), {}};
-  return inputs;
+    if (spec.direction == Direction::out) names.emplace_back(spec.name);
+  return asking_for(std::move(inputs), names, {}, policy);
 }
 
 Call without_contents(Call call) {
@@ -212,14 +261,14 @@ Call without_contents(Call call) {
   return call;
 }
 
-std::optional<Call> row_alone(const Call& call, std::int64_t row) {
+std::optional<Call> row_alone(const Call& call, std::int64_t row, const Policy& policy) {
   const std::array<std::int64_t, 1> rows = {row};
   Call like = call;
   for (const Spec& spec : call.operation->tensors)
     if (spec.direction == Direction::out && spec.extent == Extent::hidden)
       like.tensors.erase(std::string(spec.name));
   if (!like.has_outputs()) return std::nullopt;
-  return asking_like(slice_of_rows(without_outputs(call), rows), like);
+  return asking_like(slice_of_rows(without_outputs(call), rows), like, policy);
 }
 
 Call lying_elsewhere(const Combination& combination, Call call, Random& random) {

@@ -11,12 +11,14 @@
 
 namespace normproof::judging {
 
-// What a run must reach: an operation with an activation dtype and a weight.
+// What a run must reach: an operation with an activation dtype, a weight and, where it quantizes, codes.
 struct Combination {
   const oracle::judged::JudgedOperation* operation = nullptr;
   DType dtype = DType::bf16;
   std::optional<DType> weight;
   CallLimits limits = {};
+  std::optional<DType> codes = {};
+  Policy policy = {};  // by which it is judged; it may say the shapes of outputs. By default native
 };
 std::string to_string(const Combination& combination);
 
@@ -34,13 +36,13 @@ std::int64_t chosen_sizes();
 std::optional<Call> telling_call(const Combination& combination, std::uint64_t seed);
 
 // The call with outputs asked for: those of `like`; all that the operation has.
-Call asking_like(Call inputs, const Call& like);
-Call asking_for_all(Call inputs);
+Call asking_like(Call inputs, const Call& like, const Policy& policy);
+Call asking_for_all(Call inputs, const Policy& policy);
 // The call with outputs that hold what lies there before a run.
 Call without_contents(Call call);
 // A row, or token, of the call as a call of its own, with the outputs that do not sum over rows; nothing
 // where there are none.
-std::optional<Call> row_alone(const Call& call, std::int64_t row);
+std::optional<Call> row_alone(const Call& call, std::int64_t row, const Policy& policy);
 // The same call with its tensors elsewhere, as usual or not, within the limits.
 Call lying_elsewhere(const Combination& combination, Call call, Random& random);
 

@@ -142,7 +142,9 @@ enum {
   NORMPROOF_TAKES_E4M3FN = 1 << 6,
   NORMPROOF_TAKES_E5M2 = 1 << 7,
   NORMPROOF_TAKES_E4M3FNUZ = 1 << 8,
-  NORMPROOF_TAKES_E5M2FNUZ = 1 << 9
+  NORMPROOF_TAKES_E5M2FNUZ = 1 << 9,
+  NORMPROOF_TAKES_INT8 = 1 << 10, /* of judged operations that quantize, as is */
+  NORMPROOF_TAKES_E2M1 = 1 << 11  /* two in a byte */
 };
 
 typedef struct normproof_plugin_info {

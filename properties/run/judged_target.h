@@ -23,6 +23,7 @@ struct JudgedRun {
 struct JudgedTakes {
   std::vector<DType> dtypes;  // of x
   bool no_weight = false, same_weight = false, fp32_weight = false;
+  std::vector<DType> codes = {};  // that it quantizes to
 };
 
 class JudgedTarget {
@@ -53,6 +54,8 @@ std::int64_t hidden_multiple_of(const CallLimits& limits, DType dtype);
 
 // Runs the call, and once more with other bytes in the outputs where some of them may not have been written:
 // what was not is among the memory violations.
-JudgedRun run_and_see_all_written(JudgedTarget& target, const oracle::judged::Call& call);
+// `policy`: it may say where the scales of blocks lie, and what beside them is padding.
+JudgedRun run_and_see_all_written(JudgedTarget& target, const oracle::judged::Call& call,
+                                  const oracle::judged::Policy& policy);
 
 }  // namespace normproof

@@ -390,7 +390,7 @@ std::optional<std::size_t> PluginTarget::place_of(const JudgedOperation& operati
 std::vector<const JudgedOperation*> PluginTarget::judged_operations() const {
   std::vector<const JudgedOperation*> present;
   for (const JudgedOperation* operation : oracle::judged::judged_operations())
-    if (operation->runs_in_plugins() && place_of(*operation)) present.push_back(operation);
+    if (place_of(*operation)) present.push_back(operation);
   return present;
 }
 
@@ -398,6 +398,9 @@ JudgedTakes PluginTarget::judged_takes() const {
   JudgedTakes takes{{}, plugin_.no_weight != 0, plugin_.same_weight != 0, plugin_.fp32_weight != 0};
   for (const DType dtype : kActivationDTypes)
     if (contains(plugin_.dtypes, dtype)) takes.dtypes.push_back(dtype);
+  for (const DType dtype : {DType::fp8_e4m3fn, DType::fp8_e5m2, DType::fp8_e4m3fnuz, DType::fp8_e5m2fnuz,
+                            DType::int8, DType::uint8})
+    if (contains(plugin_.dtypes, dtype)) takes.codes.push_back(dtype);
   return takes;
 }
 

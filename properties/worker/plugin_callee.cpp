@@ -45,7 +45,9 @@ DLDataType data_type(normproof_dtype dtype) {
 DLDataType data_type(const Tensor& tensor) {
   if (tensor.dtype < 0) return data_type(tensor.description.dtype);
   const auto dtype = static_cast<DType>(tensor.dtype);
-  return dtype == DType::int8 ? DLDataType{kDLInt, 8, 1} : data_type(interface_dtype(dtype));
+  if (dtype == DType::int8) return {kDLInt, 8, 1};
+  if (dtype == DType::uint8) return {kDLUInt, 8, 1};
+  return data_type(interface_dtype(dtype));
 }
 
 PluginAnswer answer_of(std::int32_t status) {
@@ -342,7 +344,7 @@ std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& 
     problem = read_operations(*info, plugin, description);
     if (!problem.empty()) return nullptr;
   }
-  constexpr std::array<std::pair<DType, std::uint32_t>, 7> kFlags = {{
+  constexpr std::array<std::pair<DType, std::uint32_t>, 9> kFlags = {{
       {DType::bf16, NORMPROOF_TAKES_BF16},
       {DType::fp16, NORMPROOF_TAKES_FP16},
       {DType::fp32, NORMPROOF_TAKES_FP32},
@@ -350,6 +352,8 @@ std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& 
       {DType::fp8_e5m2, NORMPROOF_TAKES_E5M2},
       {DType::fp8_e4m3fnuz, NORMPROOF_TAKES_E4M3FNUZ},
       {DType::fp8_e5m2fnuz, NORMPROOF_TAKES_E5M2FNUZ},
+      {DType::int8, NORMPROOF_TAKES_INT8},
+      {DType::uint8, NORMPROOF_TAKES_E2M1},
   }};
   for (const auto& [dtype, flag] : kFlags)
     if ((info->takes & flag) != 0) description.dtypes |= 1u << static_cast<unsigned>(dtype);

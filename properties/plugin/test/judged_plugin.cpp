@@ -354,6 +354,64 @@ int32_t qk_norm_rope(const normproof_plugin_call* call) {
   return NORMPROOF_PLUGIN_OK;
 }
 
+// --- RMSNorm to int8, a scale for each block of 64 or 128 ---
+
+// A NaN among them is their largest.
+float largest(const Row& y, std::int64_t begin, std::int64_t end) {
+  float result = 0;
+  for (std::int64_t j = begin; j < end; ++j) {
+    if (std::isnan(at(y, j))) return at(y, j);
+    result = std::max(result, std::fabs(at(y, j)));
+  }
+  return result;
+}
+
+std::int8_t code_of(float scaled) {
+  if (std::isnan(scaled)) return 0;
+  const float nearest = fault("codes-truncated") ? std::trunc(scaled) : std::nearbyint(scaled);
+  return static_cast<std::int8_t>(std::min(std::max(nearest, -128.0f), 127.0f));
+}
+
+Row normalized_in_t(const Row& x, DLDataType type, const DLTensor* weight, float epsilon) {
+  Row y = x;
+  float squares = 0;
+  for (const float value : y) squares += value * value;
+  const float r = 1.0f / std::sqrt(squares / static_cast<float>(y.size()) + epsilon);
+  for (std::size_t j = 0; j < y.size(); ++j) {
+    y[j] *= r;
+    if (weight != nullptr) {
+      const float w = load(weight, static_cast<std::int64_t>(j));
+      y[j] = rounded(weight->dtype, rounded(weight->dtype, y[j]) * w);
+    }
+    y[j] = rounded(type, y[j]);
+  }
+  return y;
+}
+
+int32_t rms_norm_block_quant(const normproof_plugin_call* call) {
+  const DLTensor *x = normproof_tensor_of(call, "x"), *weight = normproof_tensor_of(call, "weight"),
+                 *out = normproof_tensor_of(call, "out"), *scales = normproof_tensor_of(call, "scales"),
+                 *kept = normproof_tensor_of(call, "normalized");
+  const std::int64_t columns = x->shape[1], block = columns < 512 ? 64 : 128;
+  auto* codes = static_cast<std::int8_t*>(out->data);
+  for (std::int64_t row = 0; row < x->shape[0]; ++row) {
+    const Row values = row_of(x, begin_of(x, row), columns);
+    const Row y = normalized_in_t(values, x->dtype, weight, epsilon_of(call));
+    if (kept != nullptr) store_row(kept, begin_of(kept, row), y);
+    for (std::int64_t b = 0; b < scales->shape[1]; ++b) {
+      const std::int64_t begin = b * block, end = std::min(columns, begin + block);
+      float a = fault("scale-of-the-row") ? largest(y, 0, columns) : largest(y, begin, end);
+      if (fault("last-of-block-not-looked-at")) a = largest(y, begin, std::max(begin + 1, end - 1));
+      float scale = a / 127.0f;
+      if (!fault("no-least-scale") && scale < 0x1p-23f) scale = 0x1p-23f;
+      store(scales, begin_of(scales, row) + b, scale);
+      const float inverse = 1.0f / scale;
+      for (std::int64_t j = begin; j < end; ++j) codes[begin_of(out, row) + j] = code_of(at(y, j) * inverse);
+    }
+  }
+  return NORMPROOF_PLUGIN_OK;
+}
+
 // --- RMSNorm, as a plug-in may have it beside the others ---
 
 int32_t rms_norm(const normproof_plugin_call* call) {
@@ -361,18 +419,9 @@ int32_t rms_norm(const normproof_plugin_call* call) {
                  *weight = normproof_tensor_of(call, "weight");
   if (input->ndim != 2) return NORMPROOF_PLUGIN_NOT_TAKEN;
   for (std::int64_t row = 0; row < input->shape[0]; ++row) {
-    Row values = row_of(input, begin_of(input, row), input->shape[1]);
-    float squares = 0;
-    for (const float value : values) squares += value * value;
-    const float mean = squares / static_cast<float>(values.size());
-    const float r = 1.0f / std::sqrt(mean + normproof_parameter_of(call, "epsilon"));
-    for (std::size_t j = 0; j < values.size(); ++j) {
-      values[j] *= r;
-      if (weight == nullptr) continue;
-      const float w = load(weight, static_cast<std::int64_t>(j));
-      values[j] = rounded(weight->dtype, rounded(weight->dtype, values[j]) * w);
-    }
-    store_row(out, begin_of(out, row), values);
+    const Row values = row_of(input, begin_of(input, row), input->shape[1]);
+    store_row(out, begin_of(out, row),
+              normalized_in_t(values, input->dtype, weight, normproof_parameter_of(call, "epsilon")));
   }
   return NORMPROOF_PLUGIN_OK;
 }
@@ -389,10 +438,12 @@ const normproof_plugin_operation kRmsBackward = {sizeof kRmsBackward, "rms_norm_
 const normproof_plugin_operation kLayerBackward = {sizeof kLayerBackward, "layer_norm_backward",
                                                    &layer_norm_backward, nullptr};
 const normproof_plugin_operation kRope = {sizeof kRope, "qk_norm_rope", &qk_norm_rope, nullptr};
+const normproof_plugin_operation kBlocks = {sizeof kBlocks, "rms_norm_block_quant", &rms_norm_block_quant,
+                                            nullptr};
 const normproof_plugin_operation kUnknown = {sizeof kUnknown, "nobody_knows_this_norm", &layer_norm, nullptr};
 
-const normproof_plugin_operation* const kOperations[] = {&kLayerNorm,     &kFusedAdd, &kRmsBackward,
-                                                         &kLayerBackward, &kRope,     nullptr};
+const normproof_plugin_operation* const kOperations[] = {
+    &kLayerNorm, &kFusedAdd, &kRmsBackward, &kLayerBackward, &kRope, &kBlocks, nullptr};
 const normproof_plugin_operation kRmsNorm = {sizeof kRmsNorm, "rms_norm", &rms_norm, nullptr};
 const normproof_plugin_operation* const kBothKinds[] = {&kRmsNorm, &kLayerNorm, nullptr};
 const normproof_plugin_operation* const kLimitedOperations[] = {&kLimited, &kUnknown, nullptr};
@@ -400,7 +451,7 @@ const normproof_plugin_operation* const kLimitedOperations[] = {&kLimited, &kUnk
 normproof_plugin_info info = {
     NORMPROOF_PLUGIN_ABI,
     NORMPROOF_TAKES_BF16 | NORMPROOF_TAKES_FP16 | NORMPROOF_TAKES_FP32 | NORMPROOF_TAKES_NO_WEIGHT |
-        NORMPROOF_TAKES_SAME_WEIGHT | NORMPROOF_TAKES_FP32_WEIGHT,
+        NORMPROOF_TAKES_SAME_WEIGHT | NORMPROOF_TAKES_FP32_WEIGHT | NORMPROOF_TAKES_INT8,
     "judged operations in plain C++",
     kDLCPU,
     sizeof info,

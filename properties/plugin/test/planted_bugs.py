@@ -57,6 +57,10 @@ BUGS = [
     ("tail-rotated", "qk_norm_rope", "elements beyond the rotated ones are rotated as well", "vllm#43676, #53115"),
     ("norm-over-all-heads", "qk_norm_rope", "one norm over all heads of a token", ""),
     ("norm-rounded", "qk_norm_rope", "the norm rounded to T before it is rotated", ""),
+    ("scale-of-the-row", "rms_norm_block_quant", "one scale for all blocks of a row", ""),
+    ("last-of-block-not-looked-at", "rms_norm_block_quant", "the last element of a block is not in its maximum", "B15"),
+    ("no-least-scale", "rms_norm_block_quant", "no least scale: 0 / 0 in a block of zeros", "B22, B30"),
+    ("codes-truncated", "rms_norm_block_quant", "codes truncated in place of rounded", "B5"),
     ("position-of-first-token", "qk_norm_rope", "each token has the position of the first", ""),
 ]
 

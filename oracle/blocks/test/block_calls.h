@@ -218,6 +218,7 @@ inline void set_outputs(Call& call, const Config& config, const std::vector<Row>
   ScaleLayout written = where;  // where the kernel puts them
   if (fault == Fault::transposed_scales) written = {ScaleLayout::Kind::column_major, count, blocks, count};
   if (fault == Fault::no_swizzle) written = {ScaleLayout::Kind::row_major, count, blocks, 0};
+  if (fault == Fault::unpadded_columns) where.stride = (count + 3) / 4 * 4;
   static constexpr std::array kCodes = {DType::fp8_e4m3fn, DType::fp8_e4m3fnuz, DType::fp8_e5m2, DType::int8,
                                         DType::uint8};
   Tensor codes{kCodes[static_cast<std::size_t>(config.code)], {count, packed ? hidden / 2 : hidden}, {}};
@@ -264,8 +265,9 @@ inline std::vector<float> weight_of(const Call& call) {
 }
 
 // The rows that do not conform, and the text of the first one's violation where asked for.
+// `units`: how many elements its certificate has.
 inline std::vector<std::int64_t> refused_rows(const Call& call, const std::string& policy_text,
-                                              std::string* text = nullptr) {
+                                              std::string* text = nullptr, std::size_t* units = nullptr) {
   require_valid(call, true);
   const judged::Policy policy = parse_policy(*call.operation, policy_text);
   std::vector<std::int64_t> refused;
@@ -273,7 +275,11 @@ inline std::vector<std::int64_t> refused_rows(const Call& call, const std::strin
     const std::unique_ptr<judged::UnitJudge> judge = part.judge();
     for (std::int64_t unit = 0; unit < part.units; ++unit) {
       if (judge->conforms(unit)) continue;
-      if (text != nullptr && refused.empty()) *text = judge->violation(unit).text();
+      if (text != nullptr && refused.empty()) {
+        const judged::Violation violation = judge->violation(unit);
+        *text = violation.text();
+        if (units != nullptr) *units = violation.elements.size();
+      }
       refused.push_back(unit);
     }
   }

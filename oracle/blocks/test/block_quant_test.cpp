@@ -179,6 +179,7 @@ TEST(BlockQuant, VerdictsAreThoseOfTryingEveryRoot) {
   const std::vector<Kind> all = kinds();
   const std::int64_t wanted = rows_asked_for(1500);
   std::int64_t rows = 0, conforming = 0;
+  std::array<std::int64_t, 5> certificates{};  // by their number of units, confirmed by exact arithmetic
   for (std::uint64_t round = 0; rows < wanted; ++round) {
     Random random = Random(2).split(round);
     const Kind& kind = all[round % all.size()];
@@ -204,7 +205,9 @@ TEST(BlockQuant, VerdictsAreThoseOfTryingEveryRoot) {
     }
     set_outputs(call, config, written, ScaleLayout::Kind::row_major, false);
     std::string text;
-    const std::vector<std::int64_t> refused = refused_rows(call, config.policy, &text);
+    std::size_t units = 0;
+    const std::vector<std::int64_t> refused = refused_rows(call, config.policy, &text, &units);
+    if (!refused.empty()) ++certificates[std::min<std::size_t>(units, 4)];
     for (std::int64_t row = 0; row < call.rows(); ++row) {
       const bool conforms = std::ranges::find(refused, row) == refused.end();
       ASSERT_EQ(conforms, expected[static_cast<std::size_t>(row)])
@@ -217,6 +220,10 @@ TEST(BlockQuant, VerdictsAreThoseOfTryingEveryRoot) {
   }
   EXPECT_GT(conforming, rows / 10);
   EXPECT_LT(conforming, rows * 9 / 10);
+  EXPECT_GT(certificates[1], 0);
+  EXPECT_GT(certificates[2], 0);
+  fmt::print("{} rows, {} conform; certificates of 1, 2, 3, more units: {}\n", rows, conforming,
+             fmt::join(std::span(certificates).subspan(1), ", "));
   RecordProperty("rows", static_cast<int>(rows));
 }
 
@@ -475,6 +482,19 @@ constexpr std::array kPlanted = {
     Planted{Fault::quotient_of_448_by_6_left_out, "nvfp4 maximum first"},
     Planted{Fault::root_rounded, "vllm fp8"},
     Planted{Fault::root_rounded, "native e5m2"},
+    Planted{Fault::unpadded_columns, "vllm fp8"},
+    Planted{Fault::unpadded_columns, "power of two as fp32"},
+    Planted{Fault::through_bf16, "unrounded fnuz"},
+    Planted{Fault::through_bf16, "vllm fp8"},
+    Planted{Fault::truncated_y, "vllm fp8"},
+    Planted{Fault::truncated_y, "mxfp4 even"},
+    Planted{Fault::fp32_weight, "vllm fp8"},
+    Planted{Fault::fp32_weight, "vllm int8"},
+    Planted{Fault::not_clamped, "vllm fp8"},
+    Planted{Fault::not_clamped, "vllm int8"},
+    Planted{Fault::ties_away, "mxfp4 floor"},
+    Planted{Fault::no_epsilon, "vllm fp8"},
+    Planted{Fault::sum_not_rounded, "flashinfer"},
     Planted{Fault::zero_block_nan, "nvfp4 global first"},
 };
 
@@ -489,10 +509,13 @@ TEST(BlockQuant, PlantedFaultsAreRefused) {
     for (std::uint64_t round = 0; round < 1000 && (round < 4 || refused == 0); ++round) {
       Random random = Random(3).split(round);
       Config config = kind->config;
-      Call call = inputs(*kind, false, DType::bf16, 5, 256, random, [&](Random& r) {
+      const bool adds = planted.fault == Fault::sum_not_rounded;
+      if (adds) config.policy.replace(config.policy.find('.') + 1, 0, "fused_add_").append(",sum=rounded");
+      Call call = inputs(*kind, adds, DType::bf16, 5, 256, random, [&](Random& r) {
         const bool tiny = r.chance(1, 3);
         return tiny ? RowClass::tiny : RowClass::heavy_tails;
       });
+      if (planted.fault == Fault::not_clamped) call.tensors["scale_ub"] = number_of(1);
       if (planted.fault == Fault::floor_after_bound) call.tensors["scale_ub"] = number_of(0x1p-30f);
       call.epsilon = 0x358637bdu;
       // Zeros with signs among ordinary numbers, and a block of zeros.
@@ -505,14 +528,22 @@ TEST(BlockQuant, PlantedFaultsAreRefused) {
       const Kernel right = kernel_of(call, config);
       std::vector<Row> wrong, honest;
       const std::vector<float> weight = weight_of(call);
-      for (const std::vector<float>& of_row : operands(call, config)) {
-        const float r =
-            honest_root(of_row, std::bit_cast<float>(call.epsilon), SummationOrder::pairwise, random);
-        wrong.push_back(kernel.row(of_row, weight, r));
-        honest.push_back(right.row(of_row, weight, r));
+      Config of_fault = config;
+      of_fault.sum_in_fp32 = adds;
+      const std::vector<std::vector<float>> of_right = operands(call, config),
+                                            of_wrong = operands(call, of_fault);
+      const float epsilon = std::bit_cast<float>(call.epsilon);
+      const float wrong_epsilon = planted.fault == Fault::no_epsilon ? 0.0f : epsilon;
+      for (std::size_t row = 0; row < of_right.size(); ++row) {
+        const auto root = [&](const std::vector<float>& of_row, float added) {
+          return honest_root(of_row, added, SummationOrder::pairwise, random);
+        };
+        wrong.push_back(kernel.row(of_wrong[row], weight, root(of_wrong[row], wrong_epsilon)));
+        honest.push_back(right.row(of_right[row], weight, root(of_right[row], epsilon)));
       }
-      const bool swizzled = planted.fault == Fault::no_swizzle;
-      const auto layout = swizzled ? ScaleLayout::Kind::swizzled : ScaleLayout::Kind::row_major;
+      const auto layout = planted.fault == Fault::no_swizzle         ? ScaleLayout::Kind::swizzled
+                          : planted.fault == Fault::unpadded_columns ? ScaleLayout::Kind::column_major
+                                                                     : ScaleLayout::Kind::row_major;
       set_outputs(call, config, honest, layout, false);
       ASSERT_TRUE(refused_rows(call, config.policy, &text).empty()) << planted.kind << "\n" << text;
       set_outputs(call, config, wrong, layout, false, planted.fault);

@@ -123,7 +123,15 @@ enum class Fault : std::uint8_t {
   exponent_off_by_one,
   no_global_scale,
   quotient_of_448_by_6_left_out,
-  root_rounded,   // r in bf16
+  root_rounded,      // r in bf16
+  unpadded_columns,  // written by columns without the padding that is there
+  through_bf16,      // rounded to bf16 on the way to a code
+  truncated_y,       // y cut off instead of rounded
+  fp32_weight,       // the product with the weight not rounded in between
+  not_clamped,       // what is beyond the largest number becomes NaN, or wraps
+  ties_away,
+  no_epsilon,
+  sum_not_rounded,
   zero_block_nan  // 0 / 0
 };
 
@@ -162,7 +170,10 @@ class Kernel {
   float y(float x, float w, bool has_weight, float r, bool rounded) const {
     if (fault_ == Fault::root_rounded) r = static_cast<float>(nearest(static_cast<double>(r), kBf16));
     float n = x * r;
-    if (has_weight) n = (config_.native_weight && !wide_weight ? to_activation(n) : n) * w;
+    const bool rounds = config_.native_weight && !wide_weight && fault_ != Fault::fp32_weight;
+    if (has_weight) n = (rounds ? to_activation(n) : n) * w;
+    if (fault_ == Fault::truncated_y && rounded)
+      return std::bit_cast<float>(std::bit_cast<std::uint32_t>(n) & 0xffff0000u);
     if (config_.native_weight && has_weight && rounded) n = to_activation(n);
     return rounded ? to_activation(n) : n;
   }
@@ -340,6 +351,10 @@ inline float Kernel::scaled(float value, std::uint32_t stored, float a, bool nei
 }
 
 inline std::uint8_t Kernel::code(float value) const {
+  if (fault_ == Fault::through_bf16) value = static_cast<float>(nearest(static_cast<double>(value), kBf16));
+  if (fault_ == Fault::ties_away) value = std::nextafter(value, std::copysign(INFINITY, value));
+  if (fault_ == Fault::not_clamped && std::fabs(value) > static_cast<float>(largest(config_.code)))
+    return config_.code == Code::int8 ? static_cast<std::uint8_t>(static_cast<std::int64_t>(value)) : 0x7f;
   if (fault_ == Fault::lost_negative_zero && value == 0) value = 0.0f;
   if (fault_ == Fault::truncated_int8) value = std::trunc(value);
   std::uint8_t bits = encode(value, config_.code, config_.saturates_nan);

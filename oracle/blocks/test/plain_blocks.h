@@ -114,11 +114,9 @@ enum class Fault : std::uint8_t {
   no_swizzle,
   divides_for_multiplies,
   multiplies_by_scale,
-  code_off_by_one,
   weight_of_next_column,
   block_begins_one_late,
   unweighted_maximum,
-  residual_not_added,
   stale_scale,  // 1
   exponent_off_by_one,
   no_global_scale,

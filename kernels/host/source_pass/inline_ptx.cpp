@@ -20,7 +20,7 @@ class PtxRewriter : public TokenEditor {
     // defines under a name of C; other names of declarations stay as they are.
     if (!in_function_ && is(previous(at), ")")) return label(open);
     if (!in_function_)
-      return error(at, "inline PTX outside a function: " + excerpt(at) + std::string(kRemedy));
+      return error(at, "inline PTX outside a function: " + excerpt(at) + remedy("put it into a function"));
     const std::size_t close = closing(open);
     if (close == kNone) return error(at, "inline PTX without ) at its end");
     for (std::size_t i = next(at); i != open; i = next(i)) replace(i, "");

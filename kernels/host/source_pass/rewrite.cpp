@@ -84,7 +84,7 @@ class Rewriter : public TokenEditor {
     if (const Unavailable* unavailable = find_unavailable(name)) {
       const std::size_t after = next(i);
       if (unavailable->only_if_called && !is(after, "(") && !is(after, "<")) return;
-      error(i, name + ": " + std::string(unavailable->why) + std::string(kRemedy));
+      error(i, name + ": " + std::string(unavailable->why) + remedy(unavailable->instead));
     }
   }
 

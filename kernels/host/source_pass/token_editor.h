@@ -12,8 +12,11 @@
 namespace normproof::source_pass {
 
 inline constexpr std::size_t kNone = static_cast<std::size_t>(-1);
-inline constexpr std::string_view kRemedy =
-    "; write it in CUDA C++, or leave it out with #if !defined(NORMPROOF_HOST_EXECUTION)";
+// How a refusal ends: what to write instead, where there is something, or how it is left out.
+inline std::string remedy(std::string_view instead) {
+  return (instead.empty() ? "; leave it out" : "; " + std::string(instead) + ", or leave it out") +
+         " with #if !defined(NORMPROOF_HOST_EXECUTION)";
+}
 
 class TokenEditor {
  public:

@@ -11,6 +11,7 @@ namespace normproof::source_pass {
 struct Unavailable {
   std::string_view names;  // separated by spaces; a * at the end of one stands for anything
   std::string_view why;
+  std::string_view instead;    // what to write; empty where there is nothing
   bool only_if_called = true;  // a word that a source may use for something else
 };
 

@@ -1,5 +1,9 @@
 // Known families, before anything is recovered.
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
+#include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -17,15 +21,50 @@ std::size_t draw(std::size_t count, bool among_the_last, Random& random) {
   return count - 1 - static_cast<std::size_t>(random.below(range));
 }
 
+struct Suspect {
+  std::size_t family;
+  std::vector<Triple> triples;
+};
+
+// Rows of the first that are none of the second.
+std::vector<Triple> difference(const Suspect& first, const Suspect& second) {
+  const auto key = [](const Triple& triple) { return std::tuple(triple.first, triple.second, triple.big); };
+  std::set<std::tuple<std::int32_t, std::int32_t, std::int32_t>> of_second;
+  for (const Triple& triple : second.triples) of_second.insert(key(triple));
+  std::vector<Triple> rows;
+  std::ranges::copy_if(first.triples, std::back_inserter(rows),
+                       [&](const Triple& triple) { return !of_second.contains(key(triple)); });
+  return rows;
+}
+
+// Whether a sample of the rows survives.
+bool holds(BlackBox& box, const Reader& reader, Random& random, const std::vector<Triple>& rows) {
+  constexpr std::size_t kSample = 64;
+  std::vector<Triple> asked;
+  for (std::size_t i = 0; i < std::min(kSample, rows.size()); ++i)
+    asked.push_back(rows.size() <= kSample ? rows[i]
+                                           : rows[static_cast<std::size_t>(random.below(rows.size()))]);
+  return std::ranges::all_of(reader.ask(box, asked, random),
+                             [](Reading reading) { return reading == Reading::survived; });
+}
+
+// Families may differ in so few additions that no row of a sample is of these: of the last two suspects the
+// one goes whose own rows do not hold.
+void tell_apart(BlackBox& box, const Reader& reader, Random& random, std::vector<Suspect>& suspects) {
+  while (suspects.size() > 1) {
+    const Suspect &last = suspects.back(), &other = suspects[suspects.size() - 2];
+    const bool last_holds = holds(box, reader, random, difference(last, other));
+    if (last_holds && !holds(box, reader, random, difference(other, last)))
+      suspects.erase(suspects.end() - 2);
+    else
+      suspects.pop_back();
+  }
+}
+
 }  // namespace
 
 std::optional<std::size_t> recognize(BlackBox& box, const Reader& reader, Random& random) {
-  struct Suspect {
-    std::size_t family;
-    std::vector<Triple> triples;
-  };
   std::vector<Suspect> suspects;
-  std::vector<std::vector<Triple>> seen;
   for (std::size_t i = 0; i < families().size(); ++i) {
     std::vector<Triple> triples = certificate(families()[i].tree(box.hidden_size()));
     suspects.push_back({i, std::move(triples)});
@@ -66,6 +105,7 @@ std::optional<std::size_t> recognize(BlackBox& box, const Reader& reader, Random
     suspects = std::move(different);
     if (suspects.empty()) return std::nullopt;
   }
+  tell_apart(box, reader, random, suspects);
   return suspects.front().family;
 }
 

@@ -203,6 +203,20 @@ TEST(Detect, RandomTrees) {
   }
 }
 
+// The last additions of many: a sample of rows hardly meets them, and a wrong family costs a full recovery.
+TEST(Detect, FamiliesThatDifferInTheLastAdditionsAreToldApart) {
+  for (const auto& make : {lanes_then_halves, lanes_then_serial}) {
+    const SumTree tree = make(4096, 4, 1);
+    const auto box = make_tree_box(tree);
+    DetectOptions options;
+    options.look_at_root = false;
+    const Finding finding = detect(*box, options);
+    ASSERT_TRUE(finding.tree) << finding.reason;
+    EXPECT_EQ(*finding.tree, tree);
+    EXPECT_LT(finding.rows, 3 * 4096);
+  }
+}
+
 TEST(Detect, Fp8OutputsAreEnough) {
   for (const DType quantized : kQuantizedDTypes) {
     BoxOptions options;

@@ -419,8 +419,12 @@ HtmlReport verify_report(const VerifyOptions& options, const VerifyResult& resul
   report.good = exit_code_of(result) == kAllGood;
   report.verdict = report.good ? "conforms" : found_new(result) ? "violates" : "something was not checked";
   const std::vector<FindingGroup> groups = groups_of(result.findings);
-  const Counts total = result.tally.total();
+  Counts total = result.tally.total();
+  total += result.judged.total();
   const auto& wanted = result.combinations;
+  const auto& judged = result.judged.combinations;
+  const auto judged_reached = static_cast<std::size_t>(
+      std::ranges::count_if(judged, [](const JudgedCombination& each) { return each.counts.cases > 0; }));
   report.diagnosis = verify_diagnosis(result, groups);
   report.sections.push_back(
       {.html = html::figures(std::vector<html::Figure>{
@@ -429,18 +433,19 @@ HtmlReport verify_report(const VerifyOptions& options, const VerifyResult& resul
            {std::to_string(options.seed), "seed"},
            {std::to_string(total.cases), "cases"},
            {std::to_string(total.elements), "elements compared"},
-           {percent(total.special_rows, total.rows), "of the rows with special values"},
+           {percent(total.special_rows, result.tally.total().rows), "of the rows with special values"},
            {std::to_string(total.mismatches), "mismatches", total.mismatches > 0},
-           {fmt::format("{} of {}", wanted.size() - result.tally.uncovered(wanted).size(), wanted.size()),
-            "combinations reached", !result.uncovered.empty()},
+           {fmt::format("{} of {}", wanted.size() - result.tally.uncovered(wanted).size() + judged_reached,
+                        wanted.size() + judged.size()),
+            "combinations reached", !result.uncovered.empty() || judged_reached < judged.size()},
            {fmt::format("{:.1f} s", result.seconds), "time"}})});
   if (result.merged_from == 0) {
     std::string command = command_line();
     if (command.find(" --seed") == std::string::npos) command += fmt::format(" --seed {}", options.seed);
     report.sections.push_back({.html = commands_html({{"repeat this run", command}})});
   }
-  if (!result.closing_words.empty())
-    report.sections.push_back({.html = html::preformatted(result.closing_words)});
+  if (const std::string words = judged_text(result.judged) + result.closing_words; !words.empty())
+    report.sections.push_back({.html = html::preformatted(words)});
   for (const FindingGroup& group : groups)
     report.sections.push_back(group_section(options, result.judging, group));
   if (result.baseline) report.sections.push_back(known_section(result));

@@ -356,6 +356,9 @@ Merged merge_verify(const std::vector<ResultPart>& parts) {
   for (const ResultPart& part : parts) {
     if (combinations_from(part.fields()) != result.combinations)
       part.fields().refuse(fmt::format("its combinations are others than those of {}", parts.front().file));
+    if (part.fields().has("judged") != parts.front().fields().has("judged"))
+      part.fields().refuse(
+          fmt::format("judged operations are in one of it and {} alone", parts.front().file));
     add(result, part);
   }
   result.violations = std::max(result.violations, static_cast<std::int64_t>(result.findings.size()));

@@ -241,3 +241,33 @@ def test_identify_looks_at_the_first_rows():
         found = normproof.identify("rms_norm_block_quant", x=x, weight=weight, epsilon=1e-6, out=out, scales=given, rows=20)
         assert found and found.rows == 20, found.text
         assert not normproof.identify("rms_norm_block_quant", x=x, weight=weight, epsilon=1e-6, out=out, scales=given)
+
+
+def swizzled(scales):
+    """As cuBLAS and CUTLASS want them, by the reshapes of vLLM's reference."""
+    rows, blocks = scales.shape
+    padded = numpy.zeros((rows + -rows % 128, blocks + -blocks % 4), scales.dtype)
+    padded[:rows, :blocks] = scales
+    tiles = padded.reshape(padded.shape[0] // 128, 4, 32, padded.shape[1] // 4, 4)
+    return numpy.ascontiguousarray(tiles.transpose(0, 3, 2, 1, 4)).reshape(padded.shape)
+
+
+@pytest.mark.parametrize("rows,hidden", [(6, 512), (128, 128), (150, 224)])
+def test_swizzled_scales(rows, hidden):
+    x, weight = example(hidden=hidden, rows=rows)
+    out, scales = mxfp4(x, weight, 1e-6)
+    g = numpy.array([512], F)
+    codes, of_codes = nvfp4(x, weight, g, 1e-6)
+    for operation, given, stored, policy in (
+            ("rms_norm_mx_quant", dict(out=out), scales, "ocp.rms_norm_mx_quant"),
+            ("rms_norm_nvfp4_quant", dict(out=codes, global_scale=g), of_codes, "vllm_reference.rms_norm_nvfp4_quant")):
+        given |= dict(x=x, weight=weight, epsilon=1e-6)
+        assert normproof.check(operation, **given, scales=stored, policy=policy)
+        for shape in (swizzled(stored).shape, (-1,)):
+            stored_so = swizzled(stored).reshape(shape)
+            assert normproof.check(operation, **given, scales=stored_so, policy=policy + ",scale_layout=swizzled_128x4")
+            if stored_so.shape != stored.shape:  # the shape says it
+                assert normproof.check(operation, **given, scales=stored_so, policy=policy)
+        padded = numpy.zeros_like(swizzled(stored))
+        padded[:rows, :stored.shape[1]] = stored  # where the swizzle is left out
+        assert not normproof.check(operation, **given, scales=padded, policy=policy + ",scale_layout=swizzled_128x4")

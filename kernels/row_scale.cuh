@@ -38,6 +38,14 @@ __device__ inline std::uint32_t largest_of_block(std::uint32_t value, int warp, 
   return largest_of_threads(thread < warps ? largest_of_warps[thread] : 0, kWarpThreads);
 }
 
+// s = fl(a / max_Q), at least fl(1 / (512 max_Q)); NaN stays.
+__device__ inline float row_scale(std::uint32_t largest, Fp8Format format) {
+  const float range = maximum_of(format);
+  const float scale = __fdiv_rn(float_of(largest), range);
+  const float least = __fdiv_rn(1.0f, 512.0f * range);
+  return scale < least ? least : scale;
+}
+
 // Over all threads of a warp, by the instruction that a GPU has for it.
 __device__ inline std::uint32_t largest_of_warp(std::uint32_t value) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
@@ -45,14 +53,6 @@ __device__ inline std::uint32_t largest_of_warp(std::uint32_t value) {
 #else
   return largest_of_threads(value, kWarpThreads);
 #endif
-}
-
-// s = fl(a / max_Q), at least fl(1 / (512 max_Q)); NaN stays.
-__device__ inline float row_scale(std::uint32_t largest, Fp8Format format) {
-  const float range = maximum_of(format);
-  const float scale = __fdiv_rn(float_of(largest), range);
-  const float least = __fdiv_rn(1.0f, 512.0f * range);
-  return scale < least ? least : scale;
 }
 
 }  // namespace normproof::kernels

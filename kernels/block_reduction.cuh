@@ -123,6 +123,15 @@ __device__ inline float row_sum(const RowBlocks& blocks, const float (&lane_sums
   return tree_sum(tree_over_own(quarter.elements), kSharers);
 }
 
+// Over all threads of a warp, by the instruction that a GPU has for it.
+__device__ inline std::uint32_t largest_of_warp(std::uint32_t value) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  return __reduce_max_sync(kWholeWarp, value);
+#else
+  return largest_of_threads(value, kWarpThreads);
+#endif
+}
+
 // The largest over all threads of a row that whole blocks hold; every thread gets it. `largest_of_warps` is
 // shared memory of kGroups numbers that nothing else uses. Warps that have no group have no element.
 template <class Shape>

@@ -46,13 +46,4 @@ __device__ inline float row_scale(std::uint32_t largest, Fp8Format format) {
   return scale < least ? least : scale;
 }
 
-// Over all threads of a warp, by the instruction that a GPU has for it.
-__device__ inline std::uint32_t largest_of_warp(std::uint32_t value) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  return __reduce_max_sync(kWholeWarp, value);
-#else
-  return largest_of_threads(value, kWarpThreads);
-#endif
-}
-
 }  // namespace normproof::kernels

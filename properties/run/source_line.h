@@ -9,7 +9,7 @@
 namespace normproof {
 
 // "norm.cu:53", with the whole path; empty where the library says nothing of its source, or no such program
-// is installed. Takes a second at most.
+// is installed. Each of these programs is given three seconds.
 std::string source_line_of(const std::filesystem::path& library, std::uint64_t offset);
 
 }  // namespace normproof

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 #include "oracle/feasible.h"
 
@@ -50,6 +51,12 @@ std::vector<std::uint32_t> exact_neighbours_of_inverse(std::uint32_t scale_bits)
   std::vector<std::uint32_t> factors;
   for (const Rounding rounding : {Rounding::nearest_even, Rounding::down, Rounding::up})
     add_once(factors, static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), inverse, rounding)));
+  return factors;
+}
+
+std::vector<std::uint32_t> exact_inverse_factors(const Formula& formula, std::uint32_t scale_bits) {
+  std::vector<std::uint32_t> factors = exact_neighbours_of_inverse(scale_bits);
+  if (formula.policy.inverse_root.flush_to_zero) add_flushed(factors, scale_bits);
   return factors;
 }
 
@@ -125,17 +132,15 @@ std::vector<CodeFactor> code_factors(const Formula& formula, const ScaleRule* ru
 }
 
 std::vector<std::uint32_t> exact_code_factors(const Formula& formula, std::uint32_t scale_bits) {
-  return exact_code_factors(formula, follows_from_maximum(formula) ? scale_recipe(formula) : ScaleRecipe(),
-                            scale_bits);
+  return follows_from_maximum(formula) ? exact_code_factors(formula, scale_recipe(formula), scale_bits)
+                                       : exact_inverse_factors(formula, scale_bits);
 }
 
 std::vector<std::uint32_t> exact_code_factors(const Formula& formula, const ScaleRecipe& recipe,
                                               std::uint32_t scale_bits) {
-  if (!follows_from_maximum(formula)) {
-    std::vector<std::uint32_t> factors = exact_neighbours_of_inverse(scale_bits);
-    if (formula.policy.inverse_root.flush_to_zero) add_flushed(factors, scale_bits);
-    return factors;
-  }
+  if (!follows_from_maximum(formula)) return exact_inverse_factors(formula, scale_bits);
+  const ScaleFloorRow* floor = recipe.floor;
+  if (floor == nullptr) throw std::logic_error("oracle: a recipe of scales without a floor");
   Arithmetic arithmetic;
   const auto bits_of = [](const Value& value) {
     return static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), value));
@@ -149,8 +154,7 @@ std::vector<std::uint32_t> exact_code_factors(const Formula& formula, const Scal
   };
   std::vector<std::uint32_t> factors;
   const auto nan = static_cast<std::uint32_t>(format_of(DType::fp32).nan_bits());
-  for (const MaximumInterval& maxima :
-       maxima_where(*recipe.floor, recipe.least_scale, scale_bits, scale_of)) {
+  for (const MaximumInterval& maxima : maxima_where(*floor, recipe.least_scale, scale_bits, scale_of)) {
     for (const auto& piece : cut(maxima, factor_of)) add_once(factors, piece.first);
   }
   if (!recipe.drops_nan && same(DType::fp32, scale_of(nan), scale_bits)) add_once(factors, factor_of(nan));

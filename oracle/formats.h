@@ -45,7 +45,6 @@ struct Format {
       case NanEncoding::ieee:
         return infinity_bits() | (std::uint64_t{1} << (mantissa_bits() - 1));
       case NanEncoding::all_ones:
-        return magnitude_mask();
       case NanEncoding::none:
         return magnitude_mask();
       case NanEncoding::negative_zero:

@@ -121,7 +121,9 @@ TEST_F(SafetensorsTest, EveryDTypeOfTheFormatIsSizedByItsBits) {
               static_cast<std::uint64_t>(dtype.bits));
     EXPECT_NE(header_error(header(dtype.bits + 1), static_cast<std::size_t>(dtype.bits) + 1), "no error");
     if (dtype.dtype) {
-      EXPECT_EQ(safetensors_name_of(*dtype.dtype), dtype.name);
+      // e8m0 has no dtype of its own: its bytes are read as those of U8.
+      const std::string_view written = dtype.name == "F8_E8M0" ? "U8" : dtype.name;
+      EXPECT_EQ(safetensors_name_of(*dtype.dtype), written);
       EXPECT_EQ(static_cast<std::size_t>(dtype.bits), 8 * size_of(*dtype.dtype));
     }
   }

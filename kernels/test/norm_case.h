@@ -17,6 +17,10 @@ inline constexpr DType kQuantized[] = {DType::fp8_e4m3fn, DType::fp8_e5m2, DType
 
 // How `out` is stored: as it is, quantized by a scale that is given, or by one that each row gets.
 enum class Output { activation, quantized, quantized_by_row };
+inline void PrintTo(Output output, std::ostream* stream) {
+  constexpr const char* kNames[] = {"activation", "quantized", "quantized_by_row"};
+  *stream << kNames[static_cast<int>(output)];
+}
 inline constexpr Output kOutputs[] = {Output::activation, Output::quantized, Output::quantized_by_row};
 
 struct NormCase {

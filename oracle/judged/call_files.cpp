@@ -25,8 +25,6 @@ namespace {
 
 constexpr std::string_view kVersionKey = "normproof_call";
 
-bool is_json(const std::filesystem::path& file) { return file.extension() == ".json"; }
-
 std::string read_text(const std::filesystem::path& file, std::size_t at_most) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream) throw std::system_error(errno, std::generic_category(), file.string());
@@ -37,6 +35,13 @@ std::string read_text(const std::filesystem::path& file, std::size_t at_most) {
   text.resize(static_cast<std::size_t>(stream.gcount()));
   if (stream.bad()) throw std::system_error(errno, std::generic_category(), file.string());
   return text;
+}
+
+// By its first bytes: those of a safetensors file are a length, whose upper bytes are 0, which no text has.
+bool is_json(const std::filesystem::path& file) {
+  constexpr std::size_t kLength = 8;
+  if (!std::filesystem::is_regular_file(file)) return file.extension() == ".json";
+  return read_text(file, kLength).find('\0') == std::string::npos;
 }
 
 std::string known_operations() {
@@ -253,12 +258,13 @@ std::string json_bits(const Tensor& tensor) {
 
 const JudgedOperation* judged_operation_of(const std::filesystem::path& file, std::string_view operation) {
   if (!operation.empty()) return find_judged_operation(operation);
+  // A pipe is read once: who reads cases says what it holds.
+  if (!std::filesystem::is_regular_file(file)) return nullptr;
   if (!is_json(file)) {
     const SafetensorsFile opened = read_safetensors(file);
     const auto found = opened.metadata().find("op");
     return found == opened.metadata().end() ? nullptr : find_judged_operation(found->second);
   }
-  if (!std::filesystem::is_regular_file(file)) return nullptr;  // who reads cases says what it is
   // Our own documents begin with it; a case of another operation may be long.
   const std::string text = read_text(file, 256);
   if (text.find(fmt::format("\"{}\"", kVersionKey)) == std::string::npos) return nullptr;

@@ -13,7 +13,10 @@
 namespace normproof::oracle::judged {
 
 enum class BlockFamily : std::uint8_t { block, mx, nvfp4 };
+// By what the table says of the operation.
 BlockFamily family_of(const JudgedOperation& operation);
+// Also of a policy whose operation has no such axis.
+bool is(const Policy& policy, std::string_view axis, std::string_view value);
 
 // The floors of fp32 scales by their names: those of the policy table, and what blocks have besides.
 struct NamedFloor {

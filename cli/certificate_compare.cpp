@@ -40,6 +40,7 @@ struct Record {
   std::vector<PolicyStatement> policies;
   std::vector<OrderRecord> orders;
   std::vector<InputStatement> inputs;
+  JudgedCertificate judged;
 };
 
 CallKind read_kind(const ResultFields& fields) {
@@ -111,6 +112,7 @@ Record read_record(std::string_view text, const std::string& name) {
   }
   for (const ResultFields& row : fields.rows("orders")) record.orders.push_back(read_order(row));
   for (const ResultFields& row : fields.rows("inputs")) record.inputs.push_back(read_input(row));
+  record.judged = judged_certificate_of(fields);
   return record;
 }
 
@@ -209,6 +211,7 @@ class Comparison {
     compare_policies();
     compare_orders();
     compare_inputs();
+    compare_judged_calls();
     if (result_.inputs == 0)
       throw UsageError(fmt::format("{} and {} have no input in common", first_.name, second_.name));
     return std::move(result_);
@@ -369,6 +372,18 @@ class Comparison {
       result_.different_rows += static_cast<std::int64_t>(rows.size());
       explain(one, *other, rows.front(), input);
     }
+  }
+
+  void compare_judged_calls() {
+    const JudgedComparison judged = compare_judged(first_.judged, first_.name, second_.judged, second_.name);
+    result_.inputs += judged.inputs;
+    result_.rows += judged.rows;
+    result_.different_inputs += judged.different_inputs;
+    result_.different_rows += judged.different_rows;
+    for (const JudgedDifference& difference : judged.differences)
+      result_.differences.push_back({difference.cause, difference.text, std::nullopt});
+    result_.not_compared.insert(result_.not_compared.end(), judged.not_compared.begin(),
+                                judged.not_compared.end());
   }
 
   // What differs is named once; bits that no such difference explains are a bug of the one whose own policy

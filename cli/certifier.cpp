@@ -48,7 +48,12 @@ class Certifier {
     for (const Operation operation : kOperations)
       for (const DType dtype : kActivationDTypes)
         if (is_selected(operation, dtype)) look_at(operation, dtype);
-    if (result_.policies.empty())
+    if (JudgedTarget* judged = target_.judged_target(); judged != nullptr && !options_.operation) {
+      result_.judged =
+          certify_judged(*judged, options_.judged_operation, options_.dtype, options_.seed, progress_);
+      for (const std::string& what : result_.judged.not_established) open(what);
+    }
+    if (result_.policies.empty() && result_.judged.policies.empty())
       throw TargetError(fmt::format("target {} takes none of the calls that were asked for", target_.name()));
     note_what_is_open();
     return std::move(result_);
@@ -56,7 +61,7 @@ class Certifier {
 
  private:
   bool is_selected(Operation operation, DType dtype) const {
-    return (!options_.operation || *options_.operation == operation) &&
+    return options_.judged_operation.empty() && (!options_.operation || *options_.operation == operation) &&
            (!options_.dtype || *options_.dtype == dtype);
   }
 
@@ -295,10 +300,11 @@ class Certifier {
         open(fmt::format("{} {} H {}: which root, of m that were not looked at",
                          name_of(entry.shape.operation), name_of(entry.shape.dtype),
                          entry.shape.hidden_size));
-    open(fmt::format(
-        "orders at other lengths than {}, other numbers of rows than {}, other alignments than 0 and 1 "
-        "element",
-        fmt::join(options_.hidden_sizes, ", "), fmt::join(options_.rows, ", ")));
+    if (!result_.policies.empty())
+      open(fmt::format(
+          "orders at other lengths than {}, other numbers of rows than {}, other alignments than 0 and 1 "
+          "element",
+          fmt::join(options_.hidden_sizes, ", "), fmt::join(options_.rows, ", ")));
     open("bits of other inputs than the fixed ones, and whether repeated or concurrent calls give the same");
   }
 

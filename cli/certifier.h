@@ -14,6 +14,7 @@ namespace normproof {
 struct CertifyOptions {
   std::string target = "host";
   std::optional<Operation> operation;
+  std::string judged_operation;  // only this one, in place of `operation`; empty: all
   std::optional<DType> dtype;
   DType quantized = DType::fp8_e4m3fn;
   std::vector<std::int64_t> hidden_sizes = {4096};

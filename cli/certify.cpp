@@ -46,13 +46,14 @@ int certify_target(const CommandOptions& options) {
   fmt::print("{}", target->closing_words());
   fmt::print("not established:\n");
   for (const std::string& what : certificate.not_established) fmt::print("  {}\n", what);
-  const bool explained = std::ranges::all_of(certificate.inputs,
-                                             [](const InputStatement& input) {
-                                               return input.status == "completed" && input.explained != "no";
-                                             }) &&
-                         std::ranges::all_of(certificate.policies, [](const PolicyStatement& statement) {
-                           return statement.reason.empty();
-                         });
+  const bool explained =
+      std::ranges::all_of(certificate.inputs,
+                          [](const InputStatement& input) {
+                            return input.status == "completed" && input.explained != "no";
+                          }) &&
+      std::ranges::all_of(certificate.policies,
+                          [](const PolicyStatement& statement) { return statement.reason.empty(); }) &&
+      certificate.judged.explained();
   return exit_code_after_writing(
       explained ? kAllGood : kViolationFound,
       {{options.json, [&] { write_text_atomically(options.json, to_json(certificate)); }}});
@@ -100,6 +101,8 @@ int compare(const CommandOptions& options) {
 int run(CommandOptions& options) {
   if (!options.compare.empty()) return compare(options);
   if (!options.operation.empty()) options.certify.operation = operation_from_name(options.operation);
+  if (!options.operation.empty() && !options.certify.operation)
+    options.certify.judged_operation = options.operation;
   if (!options.dtype.empty()) options.certify.dtype = dtype_from_name(options.dtype);
   options.certify.quantized = dtype_from_name(options.quantized).value();
   return certify_target(options);
@@ -116,9 +119,7 @@ Action add_certify(CLI::App& command) {
           "--target", certify_options.target,
           "Whose arithmetic is written down; `normproof list` names the targets, and any plug-in is one")
       ->capture_default_str();
-  std::vector<std::string> operations;
-  for (const Operation operation : kOperations) operations.emplace_back(name_of(operation));
-  command.add_option("--op", options->operation, "Only this operation")->check(is_run_by_targets());
+  command.add_option("--op", options->operation, "Only this operation")->check(is_run_by_plugins());
   command.add_option("--dtype", options->dtype, "Only this activation dtype")
       ->check(CLI::IsMember({"bf16", "fp16", "fp32"}));
   command.add_option("--quantized", options->quantized, "The output dtype of the fp8 operations")

@@ -262,16 +262,19 @@ GivenOutputs first_rows(GivenOutputs given, std::int64_t rows) {
   return given;
 }
 
-FileReport check_call(const std::string& file, const CheckOptions& options) {
+FileReport check_call(const std::string& file, oracle::judged::StoredCall stored,
+                      const CheckOptions& options) {
   if (options.canonical)
     throw UsageError(fmt::format("--canonical: {} is judged in any order of summation alone", file));
-  GivenCallReport given = check_given_call(file, options.judging, options.rows, options.threads);
+  GivenCallReport given =
+      check_given_call(file, std::move(stored), options.judging, options.rows, options.threads);
   if (!options.quiet || !given.good) fmt::print("{}", given.text);
   return {std::move(given.json), std::move(given.html), !given.good, {}, std::move(given.doubt), {}};
 }
 
 FileReport check_file(const std::string& file, const CheckOptions& options) {
-  if (is_given_call(file, options.judging)) return check_call(file, options);
+  if (auto stored = read_given_call(file, options.judging, true))
+    return check_call(file, *std::move(stored), options);
   GivenOutputs given = read_given_outputs(file, options.judging);
   if (options.rows) given = first_rows(std::move(given), *options.rows);
   Progress progress;

@@ -121,17 +121,18 @@ std::string to_json(const ExecutionCertificate& certificate) {
     entry["case"] = Json::parse(case_to_json(statement.test_case));
     inputs.push_back(std::move(entry));
   }
-  const Json document = {{"normproof_certificate", 1},
-                         {"normproof_order", 1},
-                         {"target", certificate.target},
-                         {"target_digest", certificate.target_digest},
-                         {"version", certificate.version},
-                         {"compiler", certificate.compiler},
-                         {"seed", certificate.seed},
-                         {"policies", std::move(policies)},
-                         {"orders", list_of(certificate.orders)},
-                         {"inputs", std::move(inputs)},
-                         {"not_established", certificate.not_established}};
+  Json document = {{"normproof_certificate", 1},
+                   {"normproof_order", 1},
+                   {"target", certificate.target},
+                   {"target_digest", certificate.target_digest},
+                   {"version", certificate.version},
+                   {"compiler", certificate.compiler},
+                   {"seed", certificate.seed},
+                   {"policies", std::move(policies)},
+                   {"orders", list_of(certificate.orders)},
+                   {"inputs", std::move(inputs)},
+                   {"not_established", certificate.not_established}};
+  if (!certificate.judged.policies.empty()) add_judged(certificate.judged, document);
   return with_trees(json_text(document, 1) + "\n", certificate.orders);
 }
 

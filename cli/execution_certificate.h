@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/judged_certificate.h"
 #include "cli/order_document.h"
 #include "corpus/case.h"
 
@@ -51,6 +52,7 @@ struct ExecutionCertificate {
   std::vector<PolicyStatement> policies;
   std::vector<OrderEntry> orders;
   std::vector<InputStatement> inputs;
+  JudgedCertificate judged;  // of a target that has judged operations
   std::vector<std::string> not_established;
 };
 

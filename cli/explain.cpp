@@ -92,9 +92,9 @@ std::pair<std::int64_t, std::int64_t> wrong_element(const Given& given, const Ou
 }
 
 int explain_command(const ExplainOptions& options) {
-  if (is_given_call(options.file, {}))
-    return explain_call(options.file, options.target, options.judge, options.row, options.column,
-                        options.json);
+  if (auto stored = read_given_call(options.file, {}, false))
+    return explain_call(options.file, *std::move(stored), options.target, options.judge, options.row,
+                        options.column, options.json);
   const Given given = read(options);
   const Case& test_case = given.test_case;
   if (test_case.elements() == 0) {

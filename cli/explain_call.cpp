@@ -159,8 +159,8 @@ void explain_parts(const Question& question, const Place& place, std::string& te
   }
 }
 
-Question question_of(const std::string& file, const std::string& target_name, const JudgeOptions& options) {
-  oracle::judged::StoredCall stored = oracle::judged::read_call(file, {}, false);
+Question question_of(const std::string& file, oracle::judged::StoredCall stored,
+                     const std::string& target_name, const JudgeOptions& options) {
   const auto& operation = *stored.call.operation;
   if (operation.fill != nullptr)  // codes and scales come out of one row together
     throw UsageError(fmt::format("{}: explain does not know {}; `normproof check` says what does not fit",
@@ -197,11 +197,11 @@ Question question_of(const std::string& file, const std::string& target_name, co
 
 }  // namespace
 
-int explain_call(const std::string& file, const std::string& target, const JudgeOptions& options,
-                 std::optional<std::int64_t> row, std::optional<std::int64_t> column,
-                 const std::string& json) {
+int explain_call(const std::string& file, oracle::judged::StoredCall stored, const std::string& target,
+                 const JudgeOptions& options, std::optional<std::int64_t> row,
+                 std::optional<std::int64_t> column, const std::string& json) {
   const oracle::StandardFloatEnvironment environment;
-  const Question question = question_of(file, target, options);
+  const Question question = question_of(file, std::move(stored), target, options);
   const Call& call = question.call;
   const auto require = [&](const char* name, std::optional<std::int64_t> value, std::int64_t size) {
     if (value && (*value < 0 || *value >= size))

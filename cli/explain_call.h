@@ -7,13 +7,14 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "oracle/judged/call_files.h"
 
 namespace normproof {
 
 // Of the file's outputs, or of those of the target where the file has none. Without a row and a column: the
 // first wrong element, else the first. Returns an exit code. Throws as replay_call does.
-int explain_call(const std::string& file, const std::string& target, const JudgeOptions& judge,
-                 std::optional<std::int64_t> row, std::optional<std::int64_t> column,
-                 const std::string& json);
+int explain_call(const std::string& file, oracle::judged::StoredCall stored, const std::string& target,
+                 const JudgeOptions& judge, std::optional<std::int64_t> row,
+                 std::optional<std::int64_t> column, const std::string& json);
 
 }  // namespace normproof

@@ -21,9 +21,57 @@ using Json = nlohmann::ordered_json;
 using oracle::judged::Call;
 using oracle::judged::Policy;
 
-Policy policy_of(const JudgingOptions& options, const oracle::judged::StoredCall& stored,
-                 const std::string& file) {
+Json json_of(const oracle::judged::Violation& violation) {
+  Json elements = Json::array();
+  for (const oracle::judged::Element& element : violation.elements) {
+    Json entry = {{"column", element.column}};
+    if (!element.place.empty()) entry["place"] = element.place;
+    Json texts = Json::object();
+    for (const oracle::judged::NamedBits& value : element.values) {
+      entry[std::string(value.name)] = oracle::hex_bits(value.dtype, value.bits);
+      if (!value.text.empty()) texts[std::string(value.name)] = value.text;
+    }
+    if (!texts.empty()) entry["texts"] = std::move(texts);
+    elements.push_back(std::move(entry));
+  }
+  Json window = Json::array();
+  for (const auto& box : violation.window) {
+    Json ranges = Json::object();
+    for (const oracle::judged::UnknownRange& range : box)
+      ranges[std::string(range.name)] = {oracle::hex_bits(DType::fp32, range.low),
+                                         oracle::hex_bits(DType::fp32, range.high)};
+    window.push_back(std::move(ranges));
+  }
+  return {{"tensor", violation.tensor}, {"kind", violation.kind},     {"place", violation.place},
+          {"row", violation.row},       {"reason", violation.reason}, {"elements", std::move(elements)},
+          {"window", std::move(window)}};
+}
+
+}  // namespace
+
+std::optional<oracle::judged::StoredCall> read_given_call(const std::string& file,
+                                                          const JudgingOptions& options, bool with_outputs) {
+  oracle::judged::FileOptions file_options;
+  file_options.operation = oracle::judged::find_judged_operation(options.operation);
+  const bool is_about_cases = !options.operation.empty() && file_options.operation == nullptr;
+  if (is_about_cases || is_call_of_model(file)) return std::nullopt;
+  if (!options.epsilon.empty()) {
+    file_options.epsilon = fp32_bits_from_text(options.epsilon);
+    if (!file_options.epsilon)
+      throw UsageError(fmt::format("--epsilon: expected an fp32 number such as 1e-6 or 0x358637bd, got '{}'",
+                                   options.epsilon));
+  }
+  return read_call_if_judged(file, file_options, with_outputs);
+}
+
+Policy policy_of_given_call(const std::string& file, const oracle::judged::StoredCall& stored,
+                            const JudgingOptions& options) {
   const oracle::judged::JudgedOperation& operation = *stored.call.operation;
+  if (options.flush_to_zero)
+    throw UsageError(
+        fmt::format("--flush-to-zero: the judge of {} does not know kernels that flush", operation.name));
+  if (!options.order.empty())
+    throw UsageError(fmt::format("--order: the judge of {} takes no order of summation", operation.name));
   Policy policy;
   const bool given = !options.policy.empty();
   try {
@@ -46,70 +94,21 @@ Policy policy_of(const JudgingOptions& options, const oracle::judged::StoredCall
   return policy;
 }
 
-struct Given {
-  Call call;
-  Policy policy;
-};
-
-Given read_given(const std::string& file, const JudgingOptions& options) {
-  oracle::judged::FileOptions file_options;
-  file_options.operation = oracle::judged::find_judged_operation(options.operation);
-  if (!options.epsilon.empty()) {
-    file_options.epsilon = fp32_bits_from_text(options.epsilon);
-    if (!file_options.epsilon)
-      throw UsageError(fmt::format("--epsilon: expected an fp32 number such as 1e-6 or 0x358637bd, got '{}'",
-                                   options.epsilon));
-  }
-  oracle::judged::StoredCall stored = read_call(file, file_options, true);
-  const std::string_view name = stored.call.operation->name;
-  if (options.flush_to_zero)
-    throw UsageError(fmt::format("--flush-to-zero: the judge of {} does not know kernels that flush", name));
-  if (!options.order.empty())
-    throw UsageError(fmt::format("--order: the judge of {} takes no order of summation", name));
-  Policy policy = policy_of(options, stored, file);
-  return {std::move(stored.call), std::move(policy)};
-}
-
-Json json_of(const oracle::judged::Violation& violation) {
-  Json elements = Json::array();
-  for (const oracle::judged::Element& element : violation.elements) {
-    Json entry = {{"column", element.column}};
-    for (const oracle::judged::NamedBits& value : element.values)
-      entry[std::string(value.name)] = oracle::hex_bits(value.dtype, value.bits);
-    elements.push_back(std::move(entry));
-  }
-  Json window = Json::array();
-  for (const auto& box : violation.window) {
-    Json ranges = Json::object();
-    for (const oracle::judged::UnknownRange& range : box)
-      ranges[std::string(range.name)] = {oracle::hex_bits(DType::fp32, range.low),
-                                         oracle::hex_bits(DType::fp32, range.high)};
-    window.push_back(std::move(ranges));
-  }
-  return {{"tensor", violation.tensor}, {"kind", violation.kind},          {"place", violation.place},
-          {"row", violation.row},       {"elements", std::move(elements)}, {"window", std::move(window)}};
-}
-
-}  // namespace
-
-bool is_given_call(const std::string& file, const JudgingOptions& options) {
-  return !is_call_of_model(file) && oracle::judged::judged_operation_of(file, options.operation) != nullptr;
-}
-
-GivenCallReport check_given_call(const std::string& file, const JudgingOptions& options,
-                                 std::optional<std::int64_t> rows, std::int64_t threads) {
-  Given given = read_given(file, options);
-  if (given.call.operation->misfit != nullptr) {
-    if (const std::string misfit = given.call.operation->misfit(given.call, given.policy); !misfit.empty())
+GivenCallReport check_given_call(const std::string& file, oracle::judged::StoredCall stored,
+                                 const JudgingOptions& options, std::optional<std::int64_t> rows,
+                                 std::int64_t threads) {
+  const Policy policy = policy_of_given_call(file, stored, options);
+  Call call = std::move(stored.call);
+  if (call.operation->misfit != nullptr) {
+    if (const std::string misfit = call.operation->misfit(call, policy); !misfit.empty())
       throw UsageError(fmt::format("{}: {}", file, misfit));
   }
-  if (rows) given.call = judging::first_rows(given.call, *rows, given.policy);
-  const judging::Judgement judgement = judging::judge(given.call, given.policy, {threads, 8});
+  if (rows) call = judging::first_rows(call, *rows, policy);
+  const judging::Judgement judgement = judging::judge(call, policy, {threads, 8});
   GivenCallReport report;
   report.good = judgement.conforms();
   report.doubt = judging::doubt_of(judgement);
-  report.text =
-      fmt::format("{}: {}\n{}", file, subject_of(given.call), judging::to_text(judgement, given.policy));
+  report.text = fmt::format("{}: {}\n{}", file, subject_of(call), judging::to_text(judgement, policy));
   Json parts = Json::array();
   for (const judging::PartVerdict& part : judgement.parts)
     parts.push_back({{"tensor", part.tensor},
@@ -118,10 +117,10 @@ GivenCallReport check_given_call(const std::string& file, const JudgingOptions& 
                      {"conforming", part.conforming},
                      {"elements", part.elements}});
   report.json = {{"file", file},
-                 {"operation", given.call.operation->name},
-                 {"dtype", name_of(given.call.dtype())},
-                 {"hidden_size", given.call.hidden_size()},
-                 {"policy", to_string(given.policy)},
+                 {"operation", call.operation->name},
+                 {"dtype", name_of(call.dtype())},
+                 {"hidden_size", call.hidden_size()},
+                 {"policy", to_string(policy)},
                  {"conforms", report.good},
                  {"judge", "search"},
                  {"parts", std::move(parts)},
@@ -134,17 +133,17 @@ GivenCallReport check_given_call(const std::string& file, const JudgingOptions& 
   return report;
 }
 
-GivenCallReport identify_given_call(const std::string& file, const JudgingOptions& options,
-                                    std::int64_t rows) {
-  const Given given = read_given(file, options);
-  if (given.call.rows() == 0)
-    throw UsageError(fmt::format("{}: there are no rows to tell a policy from", file));
+GivenCallReport identify_given_call(const std::string& file, const oracle::judged::StoredCall& stored,
+                                    const JudgingOptions& options, std::int64_t rows) {
+  const Policy model = policy_of_given_call(file, stored, options);
+  const Call& call = stored.call;
+  if (call.rows() == 0) throw UsageError(fmt::format("{}: there are no rows to tell a policy from", file));
   const judging::Identification found =
-      judging::identify(given.call, given.policy, rows, std::max(1u, std::thread::hardware_concurrency()));
+      judging::identify(call, model, rows, std::max(1u, std::thread::hardware_concurrency()));
   GivenCallReport report;
   report.good = found.identified();
-  report.text = fmt::format("{}: {}\n  from {} rows\n{}", file, subject_of(given.call), found.rows,
-                            judging::to_text(found));
+  report.text =
+      fmt::format("{}: {}\n  from {} rows\n{}", file, subject_of(call), found.rows, judging::to_text(found));
   Json survivors = Json::array();
   for (const Policy& policy : found.survivors) survivors.push_back(to_string(policy));
   Json axes = Json::object();
@@ -154,7 +153,7 @@ GivenCallReport identify_given_call(const std::string& file, const JudgingOption
                                                                {"reason", value.reason}};
   }
   report.json = {{"file", file},
-                 {"subject", subject_of(given.call)},
+                 {"subject", subject_of(call)},
                  {"identified", found.identified()},
                  {"unique", found.unique()},
                  {"policy", to_string(found.best)},
@@ -176,9 +175,9 @@ CLI::Validator is_run_by_targets() {
   const auto objection = [member](std::string& name) -> std::string {
     if (oracle::judged::find_judged_operation(name) == nullptr) return member(name);
     return fmt::format(
-        "this command does not know {}: it is judged where a plug-in runs it, by `normproof verify` and "
-        "`replay`, or where outputs are given, by `check DUMP` and `identify DUMP`, and in Python by check, "
-        "identify and testing.assert_conforms",
+        "this command does not know {}: it is judged where a plug-in runs it, by `normproof verify`, `replay`, "
+        "`minimize`, `identify` and `certify`, or where outputs are given, by `check DUMP` and `identify DUMP`, "
+        "and in Python by check, identify and testing.assert_conforms",
         name);
   };
   return CLI::Validator(objection, member.get_description());

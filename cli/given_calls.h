@@ -9,6 +9,7 @@
 
 #include "cli/given_outputs.h"
 #include "cli/html_report.h"
+#include "oracle/judged/call_files.h"
 
 namespace normproof {
 
@@ -21,15 +22,22 @@ struct GivenCallReport {
   std::string doubt;
 };
 
-// Whether the file, or --op, is about such an operation. Throws as the readers of dumps do.
-bool is_given_call(const std::string& file, const JudgingOptions& options);
+// What the file holds where it, or --op, is about such an operation; nothing where not. `with_outputs`: it
+// must hold what there is to judge. Throws CaseError and SafetensorsError for files that hold no such call,
+// UsageError for an epsilon that is none.
+std::optional<oracle::judged::StoredCall> read_given_call(const std::string& file,
+                                                          const JudgingOptions& options, bool with_outputs);
+// By the policy of the options, else of the file, else native; with the bounds of the options. Throws
+// UsageError for options that do not fit the operation, SafetensorsError for a file's policy that does not.
+oracle::judged::Policy policy_of_given_call(const std::string& file, const oracle::judged::StoredCall& stored,
+                                            const JudgingOptions& options);
 
-// The verdict. `rows`: of the first so many alone. Throws CaseError and SafetensorsError for files that hold
-// no call with outputs, UsageError for options that do not fit.
-GivenCallReport check_given_call(const std::string& file, const JudgingOptions& options,
-                                 std::optional<std::int64_t> rows, std::int64_t threads);
-GivenCallReport identify_given_call(const std::string& file, const JudgingOptions& options,
-                                    std::int64_t rows);
+// The verdict. `rows`: of the first so many alone. Throws as policy_of_given_call does.
+GivenCallReport check_given_call(const std::string& file, oracle::judged::StoredCall stored,
+                                 const JudgingOptions& options, std::optional<std::int64_t> rows,
+                                 std::int64_t threads);
+GivenCallReport identify_given_call(const std::string& file, const oracle::judged::StoredCall& stored,
+                                    const JudgingOptions& options, std::int64_t rows);
 
 // Names an operation that our own kernels have; says of the others which commands take them.
 CLI::Validator is_run_by_targets();

@@ -166,11 +166,6 @@ std::vector<std::string> with_calls_of_models(const std::vector<std::string>& fi
 }
 
 GivenOutputs read_given_outputs(const std::string& file, const JudgingOptions& options) {
-  const auto* judged =
-      is_call_of_model(file) ? nullptr : oracle::judged::judged_operation_of(file, options.operation);
-  if (judged != nullptr)
-    throw UsageError(
-        fmt::format("{}: {} is taken by check, identify, replay and explain alone", file, judged->name));
   FileContents read = read_file(file, options);
   GivenOutputs given;
   Case& test_case = read.test_case;

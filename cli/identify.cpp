@@ -14,6 +14,7 @@
 #include "cli/given_calls.h"
 #include "cli/given_outputs.h"
 #include "cli/html_report.h"
+#include "cli/identify_judged.h"
 #include "cli/output_files.h"
 #include "cli/progress.h"
 #include "cli/result_json.h"
@@ -52,8 +53,8 @@ int identify_files(const IdentifyOptions& options) {
   };
   for (const std::string& file : with_calls_of_models(options.files)) {
     try {
-      if (is_given_call(file, options.judging)) {
-        GivenCallReport report = identify_given_call(file, options.judging, options.rows);
+      if (const auto stored = read_given_call(file, options.judging, true)) {
+        GivenCallReport report = identify_given_call(file, *stored, options.judging, options.rows);
         fmt::print("{}", report.text);
         page.sections.push_back(std::move(report.html));
         result["files"].push_back(std::move(report.json));
@@ -181,8 +182,10 @@ class Interrogation {
 
   int run() {
     const std::vector<Question> asked = questions(options_);
-    fmt::print("target {}, H {} aligned and H {} shifted by one element\n", target_->name(),
-               options_.hidden_size, options_.hidden_size - 1);
+    fmt::print("target {}{}\n", target_->name(),
+               asked.empty() ? ""
+                             : fmt::format(", H {} aligned and H {} shifted by one element",
+                                           options_.hidden_size, options_.hidden_size - 1));
     // Two questions each, of the same operation and dtypes: aligned and shifted.
     for (std::size_t index = 0; index + 1 < asked.size(); index += 2) {
       progress_.show("identifying", static_cast<std::int64_t>(index), 0,
@@ -195,8 +198,9 @@ class Interrogation {
       std::fflush(stdout);
     }
     compare_operations();
+    ask_of_judged();
     observe();
-    return conclude(static_cast<int>(asked.size()));
+    return conclude(static_cast<int>(asked.size()) + judged_.asked);
   }
 
  private:
@@ -338,6 +342,22 @@ class Interrogation {
     }
   }
 
+  // Operations of a plug-in that this project has no kernels for.
+  void ask_of_judged() {
+    JudgedTarget* judged = target_->judged_target();
+    if (judged == nullptr || operation_from_name(options_.judging.operation)) return;
+    judged_ = identify_judged(*judged,
+                              {options_.judging.operation, options_.dtype, options_.weight,
+                               options_.judging.inverse_root_ulp, options_.judging.sum_depth, options_.seed},
+                              progress_);
+    unexplained_ += judged_.unexplained;
+    failed_ += judged_.failed;
+    damaging_ += judged_.damaging;
+    not_taken_ += judged_.not_taken;
+    inconsistent_ = inconsistent_ || !judged_.one_policy;
+    calls_.insert(calls_.end(), judged_.calls.begin(), judged_.calls.end());
+  }
+
   void observe() {
     if (!shape_) return;
     fmt::print("traits, {}\n", shape_->name);
@@ -387,9 +407,11 @@ class Interrogation {
                      {"one_policy", !inconsistent_},
                      {"calls", ResultJson::array()},
                      {"traits", ResultJson::array()}});
-    for (const IdentifiedCall& call : calls_)
+    const std::size_t of_cases = calls_.size() - judged_.calls.size();
+    for (const IdentifiedCall& call : std::span(calls_).first(of_cases))
       document["calls"].push_back(
           {{"call", call.call}, {"answer", call.policy}, {"identified", call.identified}});
+    for (const ResultJson& call : judged_.json) document["calls"].push_back(call);
     for (const Trait& trait : traits_)
       document["traits"].push_back({{"question", trait.question}, {"answer", trait.answer}});
     document["exit_code"] = exit_code;
@@ -407,6 +429,7 @@ class Interrogation {
   std::vector<Answer> identified_;
   std::vector<IdentifiedCall> calls_;
   std::vector<Trait> traits_;
+  JudgedAnswers judged_;
   int unexplained_ = 0, failed_ = 0, damaging_ = 0, not_taken_ = 0, two_paths_ = 0;
   bool inconsistent_ = false;
 };

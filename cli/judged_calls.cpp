@@ -5,7 +5,6 @@
 #include <stdexcept>
 
 #include "corpus/case_json.h"
-#include "oracle/judged/call_files.h"
 #include "properties/judged/call_evaluation.h"
 #include "properties/run/judged_target.h"
 
@@ -103,8 +102,8 @@ std::string judged_target_arguments(const Target& target, const Policy& policy) 
   return text;
 }
 
-ReplayedCall replay_call(const std::string& file, Target& target, const JudgeOptions& options) {
-  oracle::judged::StoredCall stored = oracle::judged::read_call(file, {}, false);
+ReplayedCall replay_call(const std::string& file, oracle::judged::StoredCall stored, Target& target,
+                         const JudgeOptions& options) {
   const JudgedOperation& operation = *stored.call.operation;
   JudgedTarget* judged = target.judged_target();
   if (judged == nullptr || !std::ranges::count(judged->judged_operations(), &operation))

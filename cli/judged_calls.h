@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "oracle/judged/call_files.h"
 #include "oracle/judged/operation.h"
 #include "properties/run/target.h"
 
@@ -32,8 +33,9 @@ struct ReplayedCall {
   std::string message;  // of what violates or is not taken
   std::optional<oracle::judged::Call> with_outputs{};
 };
-// By the policy that the options give, else that of the file. Throws CaseError for what is no call,
-// TargetError where the target has no such operation.
-ReplayedCall replay_call(const std::string& file, Target& target, const JudgeOptions& options);
+// By the policy that the options give, else that of the file. Throws TargetError where the target has no such
+// operation.
+ReplayedCall replay_call(const std::string& file, oracle::judged::StoredCall stored, Target& target,
+                         const JudgeOptions& options);
 
 }  // namespace normproof

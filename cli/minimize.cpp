@@ -11,7 +11,9 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/finding.h"
+#include "cli/given_calls.h"
 #include "cli/given_outputs.h"
+#include "cli/minimize_call.h"
 #include "cli/output_files.h"
 #include "cli/result_json.h"
 #include "corpus/case_json.h"
@@ -160,6 +162,13 @@ Action add_minimize(CLI::App& command) {
   command.add_option("--output", options->output, "Where to write the smallest case")->capture_default_str();
   command.add_option("--json", options->json, "Write what was found to this file");
   return [options] {
+    if (auto stored = read_given_call(options->file, options->judging, false)) {
+      if (options->judge == "canonical")
+        throw UsageError(fmt::format("--judge canonical: {} is judged in any order of summation alone",
+                                     stored->call.operation->name));
+      return minimize_call(*std::move(stored), {options->file, options->judging, options->target,
+                                                options->shrinking.seconds, options->output, options->json});
+    }
     return options->target.empty() ? minimize_given_outputs(*options) : minimize_on_target(*options);
   };
 }

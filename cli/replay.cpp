@@ -130,19 +130,13 @@ class Replay {
   }
 
   // Of a judged operation.
-  void one_call(const std::filesystem::path& file) {
+  void one_call(const std::filesystem::path& file, oracle::judged::StoredCall stored) {
     if (!options_.repro.empty())
       throw UsageError(
           fmt::format("--repro: takes a case, got a call of a judged operation: {}", file.string()));
     if (replayed_ > 0 && writes_outputs())
       throw UsageError(fmt::format("--dump: takes one case, got more: {}", options_.dump));
-    ReplayedCall call;
-    try {
-      call = replay_call(file.string(), *target_, options_.judge);
-    } catch (const CaseError& error) {
-      not_read(file.string(), error);
-      return;
-    }
+    ReplayedCall call = replay_call(file.string(), std::move(stored), *target_, options_.judge);
     ++replayed_;
     violations_ += call.outcome == "violates" ? 1 : 0;
     not_taken_ += call.outcome == "not taken" ? 1 : 0;
@@ -152,15 +146,17 @@ class Replay {
   }
 
   void one_case(const std::filesystem::path& file) {
-    if (is_given_call(file.string(), {})) {
-      one_call(file);
-      return;
-    }
+    std::optional<oracle::judged::StoredCall> stored;
     Case test_case;
     try {
-      test_case = read_case(file);
+      stored = read_given_call(file.string(), {}, false);
+      if (!stored) test_case = read_case(file);
     } catch (const std::exception& error) {
       not_read(file.string(), error);
+      return;
+    }
+    if (stored) {
+      one_call(file, *std::move(stored));
       return;
     }
     const Evaluation evaluation = evaluate(test_case, *target_);

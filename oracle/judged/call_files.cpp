@@ -25,24 +25,36 @@ namespace {
 
 constexpr std::string_view kVersionKey = "normproof_call";
 
-std::string read_text(const std::filesystem::path& file, std::size_t at_most) {
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) throw std::system_error(errno, std::generic_category(), file.string());
-  std::error_code no_size;  // a pipe has none
-  const std::uintmax_t size = std::filesystem::file_size(file, no_size);
-  std::string text(no_size ? at_most : std::min<std::uintmax_t>(at_most, size), '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(stream.gcount()));
-  if (stream.bad()) throw std::system_error(errno, std::generic_category(), file.string());
-  return text;
-}
+// A file that is read from its beginning on, once.
+class OpenedFile {
+ public:
+  explicit OpenedFile(const std::filesystem::path& file) : file_(file), stream_(file, std::ios::binary) {
+    if (!stream_) throw std::system_error(errno, std::generic_category(), file.string());
+  }
+  // The first so many bytes, or all where there are fewer.
+  const std::string& first(std::size_t bytes) {
+    if (text_.size() >= bytes) return text_;
+    const std::size_t known = text_.size();
+    std::error_code no_size;  // a pipe has none
+    const std::uintmax_t size = std::filesystem::file_size(file_, no_size);
+    text_.resize(no_size ? bytes : std::max<std::uintmax_t>(known, std::min<std::uintmax_t>(bytes, size)));
+    stream_.read(text_.data() + known, static_cast<std::streamsize>(text_.size() - known));
+    text_.resize(known + static_cast<std::size_t>(stream_.gcount()));
+    if (stream_.bad()) throw std::system_error(errno, std::generic_category(), file_.string());
+    return text_;
+  }
+  // By its first bytes: those of a safetensors file are a length, whose upper bytes are 0, which no text has.
+  bool is_json() {
+    constexpr std::size_t kLength = 8;
+    if (!std::filesystem::is_regular_file(file_)) return file_.extension() == ".json";
+    return first(kLength).substr(0, kLength).find('\0') == std::string::npos;
+  }
 
-// By its first bytes: those of a safetensors file are a length, whose upper bytes are 0, which no text has.
-bool is_json(const std::filesystem::path& file) {
-  constexpr std::size_t kLength = 8;
-  if (!std::filesystem::is_regular_file(file)) return file.extension() == ".json";
-  return read_text(file, kLength).find('\0') == std::string::npos;
-}
+ private:
+  std::filesystem::path file_;
+  std::ifstream stream_;
+  std::string text_;
+};
 
 std::string known_operations() {
   std::string names;
@@ -256,21 +268,6 @@ std::string json_bits(const Tensor& tensor) {
 
 }  // namespace
 
-const JudgedOperation* judged_operation_of(const std::filesystem::path& file, std::string_view operation) {
-  if (!operation.empty()) return find_judged_operation(operation);
-  // A pipe is read once: who reads cases says what it holds.
-  if (!std::filesystem::is_regular_file(file)) return nullptr;
-  if (!is_json(file)) {
-    const SafetensorsFile opened = read_safetensors(file);
-    const auto found = opened.metadata().find("op");
-    return found == opened.metadata().end() ? nullptr : find_judged_operation(found->second);
-  }
-  // Our own documents begin with it; a case of another operation may be long.
-  const std::string text = read_text(file, 256);
-  if (text.find(fmt::format("\"{}\"", kVersionKey)) == std::string::npos) return nullptr;
-  return read_call(file, {}, false).call.operation;
-}
-
 StoredCall call_from_json(std::string_view text, const FileOptions& options, bool with_outputs) {
   static constexpr std::array<std::string_view, 9> kKeys = {
       kVersionKey, "name", "description", "op", "policy", "epsilon", "tensors", "places", "thread_order"};
@@ -311,13 +308,42 @@ StoredCall call_from_json(std::string_view text, const FileOptions& options, boo
   return stored;
 }
 
-StoredCall read_call(const std::filesystem::path& file, const FileOptions& options, bool with_outputs) {
-  if (!is_json(file)) return call_from_dump(read_safetensors(file), options, with_outputs);
+namespace {
+
+StoredCall read_json(const std::filesystem::path& file, OpenedFile& opened, const FileOptions& options,
+                     bool with_outputs) {
   try {
-    return call_from_json(read_text(file, kMaximumCaseTextBytes), options, with_outputs);
+    return call_from_json(opened.first(kMaximumCaseTextBytes), options, with_outputs);
   } catch (const CaseError& error) {
     throw CaseError(file, error);
   }
+}
+
+}  // namespace
+
+StoredCall read_call(const std::filesystem::path& file, const FileOptions& options, bool with_outputs) {
+  OpenedFile opened(file);
+  return opened.is_json() ? read_json(file, opened, options, with_outputs)
+                          : call_from_dump(read_safetensors(file), options, with_outputs);
+}
+
+std::optional<StoredCall> read_call_if_judged(const std::filesystem::path& file, const FileOptions& options,
+                                              bool with_outputs) {
+  if (options.operation != nullptr) return read_call(file, options, with_outputs);
+  // A pipe is read once: who reads cases says what it holds.
+  if (!std::filesystem::is_regular_file(file)) return std::nullopt;
+  OpenedFile opened(file);
+  if (opened.is_json()) {
+    // Our own documents begin with it; a case of another operation may be long.
+    constexpr std::size_t kBeginning = 256;
+    const std::string_view beginning = std::string_view(opened.first(kBeginning)).substr(0, kBeginning);
+    if (beginning.find(fmt::format("\"{}\"", kVersionKey)) == std::string_view::npos) return std::nullopt;
+    return read_json(file, opened, options, with_outputs);
+  }
+  const SafetensorsFile dump = read_safetensors(file);
+  const auto found = dump.metadata().find("op");
+  if (found == dump.metadata().end() || find_judged_operation(found->second) == nullptr) return std::nullopt;
+  return call_from_dump(dump, options, with_outputs);
 }
 
 std::string call_to_json(const Call& call, const std::optional<std::string>& policy) {

@@ -22,14 +22,13 @@ struct FileOptions {
   std::optional<std::uint32_t> epsilon;  // fp32 bits
 };
 
-// The judged operation that a file is about, by what it says or by its option; nullptr for other files.
-// Throws SafetensorsError for a dump that cannot be read, std::system_error where the file cannot be.
-const JudgedOperation* judged_operation_of(const std::filesystem::path& file,
-                                           std::string_view operation = {});
-
 // Throws CaseError or SafetensorsError for what is no call, std::system_error where the file cannot be read.
 // `with_outputs`: the file must hold what there is to judge.
 StoredCall read_call(const std::filesystem::path& file, const FileOptions& options, bool with_outputs);
+// The same; nothing where the file is about something else than a judged operation. What it is about and what
+// it holds are of one reading, also where somebody writes another file of this name meanwhile.
+std::optional<StoredCall> read_call_if_judged(const std::filesystem::path& file, const FileOptions& options,
+                                              bool with_outputs);
 StoredCall call_from_json(std::string_view text, const FileOptions& options, bool with_outputs);
 
 std::string call_to_json(const Call& call, const std::optional<std::string>& policy);

@@ -10,6 +10,7 @@
 
 #include "corpus/case.h"
 #include "oracle/formats.h"
+#include "properties/judged/ask_policies.h"
 #include "properties/judged/cases.h"
 #include "properties/run/report_text.h"
 #include "properties/run/stop_request.h"
@@ -23,9 +24,6 @@ using oracle::judged::Place;
 using oracle::judged::Tensor;
 using Outcome = CallEvaluation::Outcome;
 using Spec = oracle::judged::TensorSpec;
-
-// So many calls confirm a policy that one call is explained by.
-constexpr std::int64_t kConfirmingCalls = 24;
 
 std::string places_text(const Call& call) {
   std::vector<std::string> parts;
@@ -41,17 +39,6 @@ std::string places_text(const Call& call) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
-// The policy's names, for calls like this one.
-std::vector<std::string> names_of(const Policy& policy, const Call& call) {
-  std::vector<std::string> names;
-  for (const auto& named : call.operation->policies) {
-    Policy known = as_seen_by(call, parse_policy(*call.operation, named.name));
-    known.bounds = policy.bounds;
-    if (known == policy) names.push_back(fmt::format("{} ({})", named.name, named.source));
-  }
-  return names;
-}
-
 }  // namespace
 
 std::string_view name_of(Outcome outcome) {
@@ -64,6 +51,8 @@ std::string_view name_of(Outcome outcome) {
       return "call failed";
     case Outcome::memory:
       return "memory violation";
+    case Outcome::disagrees:
+      return "two targets disagree";
     case Outcome::not_taken:
       return "not taken";
   }
@@ -73,6 +62,7 @@ std::string_view name_of(Outcome outcome) {
 std::string CallEvaluation::identity() const {
   if (outcome == Outcome::failed) return "call failed: " + without_numbers(run.message);
   if (outcome == Outcome::memory) return "memory: " + without_numbers(run.memory_violations.front());
+  if (outcome == Outcome::disagrees) return "two targets disagree: " + without_numbers(run.disagreement);
   if (judgement.first_violations.empty()) return std::string(name_of(outcome));
   const Violation& first = judgement.first_violations.front();
   return fmt::format("{} violation in {}", first.kind, first.tensor);
@@ -80,6 +70,8 @@ std::string CallEvaluation::identity() const {
 
 std::string CallEvaluation::kind() const {
   if (outcome == Outcome::failed) return identity();
+  if (outcome == Outcome::disagrees)
+    return fmt::format("two targets disagree in {}", run.disagreement.substr(0, run.disagreement.find('[')));
   if (outcome == Outcome::memory)
     return fmt::format("memory violation in {}",
                        run.memory_violations.front().substr(0, run.memory_violations.front().find(':')));
@@ -92,6 +84,7 @@ std::string describe(const Call& call, const CallEvaluation& evaluation) {
   if (!evaluation.run.message.empty()) text += fmt::format("  the target says: {}\n", evaluation.run.message);
   for (const std::string& violation : evaluation.run.memory_violations)
     text += fmt::format("  {}\n", violation);
+  if (!evaluation.run.disagreement.empty()) text += fmt::format("  {}\n", evaluation.run.disagreement);
   for (const Violation& violation : evaluation.judgement.first_violations)
     text += indented(violation.text(), "  ");
   const std::int64_t more = evaluation.judgement.units() - evaluation.judgement.conforming() -
@@ -121,6 +114,7 @@ CallEvaluation evaluate_call(JudgedTarget& target, const Call& call, const Polic
   }
   if (evaluation.outcome != Outcome::failed && !evaluation.run.memory_violations.empty())
     evaluation.outcome = Outcome::memory;
+  if (!evaluation.violates() && !evaluation.run.disagreement.empty()) evaluation.outcome = Outcome::disagrees;
   return evaluation;
 }
 
@@ -174,41 +168,29 @@ SmallerCall smaller_call(JudgedTarget& target, const Call& failing, const CallEv
 
 std::string policies_text(JudgedTarget& target, const Combination& combination, const Policy& model,
                           std::uint64_t seed) {
-  const std::optional<Call> telling = telling_call(combination, seed);
-  if (!telling) return {};
-  const JudgedRun run = target.run_judged(*telling, kCanary);
-  if (run.status != RunResult::Status::completed) return {};
-  Identification found = identify(run.call, model, run.call.rows(), 1);
-  const std::string subject = fmt::format("{} of {} rows of {}", combination.operation->name, run.call.rows(),
-                                          run.call.hidden_size());
+  const std::optional<PolicyAnswer> answer = ask_policies(target, combination, model, seed);
+  if (!answer || answer->status != RunResult::Status::completed) return {};
+  const Identification& found = answer->found;
+  const Call& call = answer->call;
+  const std::string subject =
+      fmt::format("{} of {} rows of {}", combination.operation->name, call.rows(), call.hidden_size());
   if (!found.identified()) {
     if (found.explained()) return {};
     return fmt::format("no known policy explains {}; {} explains most, {} of {}\n", subject,
                        to_string(found.best), found.best_units, found.units);
   }
-  std::int64_t confirmed = 0;
-  for (std::int64_t index = chosen_sizes();
-       index < chosen_sizes() + kConfirmingCalls && !found.survivors.empty(); ++index) {
-    const std::optional<Call> call = verification_call(combination, seed, index);
-    const JudgedRun again = call ? target.run_judged(*call, kCanary) : JudgedRun{};
-    if (!call || again.status != RunResult::Status::completed) continue;
-    ++confirmed;
-    JudgeOptions options{1, 0, false};
-    std::erase_if(found.survivors,
-                  [&](const Policy& policy) { return !judge(again.call, policy, options).conforms(); });
-  }
-  if (found.survivors.empty())
+  if (!answer->followed())
     return fmt::format("policies that explain {} do not explain {} more calls: {} was the closest\n", subject,
-                       confirmed, to_string(found.best));
-  if (std::ranges::count(found.survivors, as_seen_by(run.call, model)) > 0)
+                       answer->calls, to_string(found.best));
+  if (std::ranges::count(answer->left, as_seen_by(call, model)) > 0)
     return fmt::format("policy {} explains {} and {} more calls: what is wrong shows in some calls alone\n",
-                       to_string(model), subject, confirmed);
-  const std::string best = to_string(found.survivors.front());
-  std::string text = fmt::format("it follows {} in {} and in {} more calls", best, subject, confirmed);
-  if (const auto names = names_of(found.survivors.front(), run.call); !names.empty())
+                       to_string(model), subject, answer->calls);
+  const std::string best = to_string(answer->left.front());
+  std::string text = fmt::format("it follows {} in {} and in {} more calls", best, subject, answer->calls);
+  if (const auto names = names_of(answer->left.front(), call); !names.empty())
     text += fmt::format("; known as {}", fmt::join(names, ", "));
-  if (found.survivors.size() > 1)
-    text += fmt::format("; {} other policies explain them as well", found.survivors.size() - 1);
+  if (answer->left.size() > 1)
+    text += fmt::format("; {} other policies explain them as well", answer->left.size() - 1);
   return text + fmt::format("\n  if that is meant: --policy '{}:{}'\n", combination.operation->name, best);
 }
 

@@ -13,7 +13,7 @@
 namespace normproof::judging {
 
 struct CallEvaluation {
-  enum class Outcome : std::uint8_t { conforms, wrong_bits, failed, memory, not_taken };
+  enum class Outcome : std::uint8_t { conforms, wrong_bits, failed, memory, disagrees, not_taken };
   Outcome outcome = Outcome::conforms;
   JudgedRun run;
   Judgement judgement;  // of a completed run

@@ -225,13 +225,15 @@ std::optional<Call> verification_call(const Combination& combination, std::uint6
   return finished(combination, std::move(call), random);
 }
 
-std::optional<Call> telling_call(const Combination& combination, std::uint64_t seed) {
-  constexpr Size kTelling = {16, 64};
-  Random random = Random(seed).split(2);
+std::optional<Call> telling_call(const Combination& combination, std::uint64_t seed, std::int64_t index) {
+  constexpr std::array kTelling = {Size{16, 64}, Size{8, 8}, Size{8, 16}, Size{4, 64}, Size{4, 128}};
+  Random random = Random(seed).split(2).split(static_cast<std::uint64_t>(index));
   CaseDemand demand = demand_of(combination, random);
-  set_size(combination, kTelling, demand);
-  demand.finite = true;
-  return finished(combination, random_call(demand, seed, 0), random);
+  set_size(combination, kTelling[static_cast<std::size_t>(index) % kTelling.size()], demand);
+  demand.finite = index % 3 == 0;
+  Call call = random_call(demand, seed, index);
+  call.name = fmt::format("telling-{}", index);
+  return finished(combination, std::move(call), random);
 }
 
 Call asking_like(Call inputs, const Call& like, const Policy& policy) {

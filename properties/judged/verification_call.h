@@ -32,8 +32,9 @@ std::vector<Combination> combinations_of(const JudgedTarget& target,
 std::optional<Call> verification_call(const Combination& combination, std::uint64_t seed, std::int64_t index);
 // Of these calls so many are of chosen sizes.
 std::int64_t chosen_sizes();
-// An ordinary call with as many rows and columns as tell policies apart.
-std::optional<Call> telling_call(const Combination& combination, std::uint64_t seed);
+// An ordinary call with as many rows and columns as tell policies apart; other numbers are others: shorter,
+// and with rows that are not ordinary.
+std::optional<Call> telling_call(const Combination& combination, std::uint64_t seed, std::int64_t index = 0);
 
 // The call with outputs asked for: those of `like`; all that the operation has.
 Call asking_like(Call inputs, const Call& like, const Policy& policy);

@@ -17,6 +17,7 @@ struct JudgedRun {
   std::string message;          // why it was not taken, or how it failed
   oracle::judged::Call call{};  // after a completed run: with what came out
   std::vector<std::string> memory_violations;
+  std::string disagreement{};  // where a call runs on two targets: how their outputs differ
 };
 
 // Dtypes and weights, as a plug-in declares them for all its operations.

@@ -326,9 +326,9 @@ void bind_judged(nb::module_& module) {
   module.def(
       "read_judged_call",
       [](const std::string& file) -> std::optional<std::pair<JudgedCall, std::optional<std::string>>> {
-        if (judged::judged_operation_of(file) == nullptr) return std::nullopt;
-        judged::StoredCall stored = judged::read_call(file, {}, false);
-        return std::pair(std::move(stored.call), std::move(stored.policy));
+        std::optional<judged::StoredCall> stored = judged::read_call_if_judged(file, {}, false);
+        if (!stored) return std::nullopt;
+        return std::pair(std::move(stored->call), std::move(stored->policy));
       },
       nb::arg("file"), kStandardFloats);
 }

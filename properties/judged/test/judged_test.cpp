@@ -159,8 +159,10 @@ TEST(JudgedOperations, FilesKeepACall) {
     const Policy policy = parse_policy(*inputs.operation, "native");
     const Call call = with_canonical_outputs(inputs, policy, outputs_of(*inputs.operation));
     write_call_dump(dump, call, "native");
-    EXPECT_EQ(oracle::judged::judged_operation_of(dump), call.operation);
-    for (const auto& stored : {oracle::judged::read_call(dump, {}, true),
+    const auto told = oracle::judged::read_call_if_judged(dump, {}, true);
+    ASSERT_TRUE(told);
+    EXPECT_EQ(told->call.operation, call.operation);
+    for (const auto& stored : {*told, oracle::judged::read_call(dump, {}, true),
                                oracle::judged::call_from_json(call_to_json(call, "native"), {}, true)}) {
       EXPECT_EQ(stored.policy, "native");
       EXPECT_EQ(stored.call.epsilon, call.operation->takes_epsilon ? call.epsilon : 0u);

@@ -1,6 +1,8 @@
 // Judged operations in plain C++, as their native policies say, behind the plug-in interface; and bugs that
 // are planted on demand: NORMPROOF_FAULT names one. planted_bugs.py lists them and what `verify` says of
 // each.
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <cmath>
 #include <csignal>
@@ -15,8 +17,15 @@
 
 namespace {
 
+// A copy of this library that is called libother.so has bugs of its own.
+bool is_other() {
+  static const int anchor = 0;
+  Dl_info info{};
+  return dladdr(&anchor, &info) != 0 &&
+         std::string_view(info.dli_fname).find("libother.so") != std::string_view::npos;
+}
 bool fault(std::string_view name) {
-  static const char* const text = std::getenv("NORMPROOF_FAULT");
+  static const char* const text = std::getenv(is_other() ? "NORMPROOF_OTHER_FAULT" : "NORMPROOF_FAULT");
   return text != nullptr && name == text;
 }
 
@@ -121,7 +130,7 @@ Statistics statistics_of(const Row& x, DLDataType type, float epsilon, std::int6
   const auto columns = static_cast<std::int64_t>(x.size());
   const auto count = static_cast<float>(columns);
   float sum = 0, squares = 0, deviations = 0;
-  if (fault("order-of-many-rows") && rows >= 32) {
+  if (fault("summed-backwards") || (fault("order-of-many-rows") && rows >= 32)) {
     for (std::int64_t j = columns; j-- > 0;) sum += at(x, j);
   } else {
     for (std::int64_t j = 0; j < summed(columns); ++j) sum += at(x, j);

@@ -13,11 +13,11 @@
 #include <vector>
 
 #include "corpus/generate.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/in_parallel.h"
-#include "properties/run/tally.h"
-#include "properties/run/target.h"
-#include "properties/run/verification_case.h"
+#include "properties/judging/evaluate.h"
+#include "properties/judging/in_parallel.h"
+#include "properties/judging/tally.h"
+#include "properties/judging/verification_case.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 namespace {

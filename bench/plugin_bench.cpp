@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "corpus/generate.h"
-#include "properties/run/interface_dtype.h"
-#include "properties/run/kernel_functions.h"
-#include "properties/run/plugin_target.h"
+#include "properties/targets/interface_dtype.h"
+#include "properties/targets/kernel_functions.h"
+#include "properties/targets/plugin_target.h"
 
 namespace normproof::bench {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "bench/cuda_bench.h"
-#include "properties/worker/plugin_callee.h"
+#include "properties/targets/worker/plugin_callee.h"
 
 namespace normproof::bench {
 

@@ -27,11 +27,11 @@
 #include "cli/progress.h"
 #include "cli/resources.h"
 #include "corpus/atomic_file.h"
-#include "properties/run/cuda_target.h"
-#include "properties/run/plugin_target.h"
-#include "properties/run/shared_library.h"
-#include "properties/run/target.h"
-#include "properties/worker/supervisor.h"
+#include "properties/targets/cuda_target.h"
+#include "properties/targets/plugin_target.h"
+#include "properties/targets/shared_library.h"
+#include "properties/targets/target.h"
+#include "properties/targets/worker/supervisor.h"
 
 namespace normproof {
 namespace {

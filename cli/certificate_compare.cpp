@@ -18,8 +18,8 @@
 #include "oracle/canonical_judge.h"
 #include "oracle/order_file.h"
 #include "properties/bound/attain.h"
+#include "properties/judging/judge_rows.h"
 #include "properties/order/certify.h"
-#include "properties/run/judge_rows.h"
 
 namespace normproof {
 namespace {

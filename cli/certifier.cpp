@@ -15,10 +15,10 @@
 #include "oracle/order_file.h"
 #include "oracle/policy_rows.h"
 #include "oracle/witness_judge.h"
-#include "properties/run/discriminate.h"
-#include "properties/run/identify.h"
-#include "properties/run/report_text.h"
-#include "properties/run/try_policies.h"
+#include "properties/detective/discriminate.h"
+#include "properties/detective/identify.h"
+#include "properties/detective/try_policies.h"
+#include "properties/judging/report_text.h"
 
 namespace normproof {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "cli/execution_certificate.h"
 #include "cli/progress.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 

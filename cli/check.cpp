@@ -22,11 +22,12 @@
 #include "corpus/safetensors.h"
 #include "oracle/canonical_judge.h"
 #include "oracle/formats.h"
+#include "properties/detective/identification_text.h"
+#include "properties/detective/policy_power.h"
+#include "properties/judging/difference_histogram.h"
+#include "properties/judging/judge_rows.h"
+#include "properties/judging/report_text.h"
 #include "properties/report/html.h"
-#include "properties/run/difference_histogram.h"
-#include "properties/run/judge_rows.h"
-#include "properties/run/policy_power.h"
-#include "properties/run/report_text.h"
 
 namespace normproof {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "corpus/quoting.h"
 #include "oracle/order_file.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace CLI {
 class App;

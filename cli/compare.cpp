@@ -1,6 +1,6 @@
 // `normproof compare A B`: which norm of a model computes otherwise in one dump than in another, although its
 // inputs agree, and why?
-#include "properties/run/compare_models.h"
+#include "properties/detective/compare_models.h"
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -16,7 +16,7 @@
 #include "cli/output_files.h"
 #include "cli/result_json.h"
 #include "corpus/safetensors.h"
-#include "properties/run/report_text.h"
+#include "properties/judging/report_text.h"
 
 namespace normproof {
 namespace {

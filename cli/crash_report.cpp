@@ -16,7 +16,7 @@
 #include "corpus/case_json.h"
 #include "corpus/limits.h"
 #include "corpus/message_text.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 namespace {

@@ -7,9 +7,9 @@
 #include <optional>
 #include <utility>
 
-#include "properties/run/identify.h"
-#include "properties/run/judge_rows.h"
-#include "properties/run/report_text.h"
+#include "properties/detective/identify.h"
+#include "properties/judging/judge_rows.h"
+#include "properties/judging/report_text.h"
 
 namespace normproof {
 namespace {

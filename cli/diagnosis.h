@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cli/given_outputs.h"
-#include "properties/run/difference_histogram.h"
+#include "properties/judging/difference_histogram.h"
 
 namespace normproof {
 

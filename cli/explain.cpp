@@ -19,7 +19,7 @@
 #include "corpus/case_json.h"
 #include "oracle/canonical_judge.h"
 #include "oracle/witness_judge.h"
-#include "properties/run/evaluate.h"
+#include "properties/judging/evaluate.h"
 
 namespace normproof {
 namespace {

@@ -14,8 +14,8 @@
 #include "oracle/judged/call_files.h"
 #include "oracle/row_kernels.h"
 #include "properties/judged/call_evaluation.h"
-#include "properties/run/judged_target.h"
-#include "properties/run/plugin_target.h"
+#include "properties/targets/judged_target.h"
+#include "properties/targets/plugin_target.h"
 
 namespace normproof {
 namespace {

@@ -11,7 +11,7 @@
 #include "corpus/limits.h"
 #include "corpus/message_text.h"
 #include "corpus/shrink.h"
-#include "properties/run/stop_request.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "corpus/case.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/target.h"
-#include "properties/run/violation_identity.h"
+#include "properties/judging/evaluate.h"
+#include "properties/judging/violation_identity.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "properties/run/violation_identity.h"
+#include "properties/judging/violation_identity.h"
 
 namespace normproof {
 namespace {

@@ -23,9 +23,9 @@
 #include "corpus/atomic_file.h"
 #include "corpus/json_text.h"
 #include "fuzz/campaign/campaign.h"
-#include "properties/run/plugin_target.h"
-#include "properties/run/stop_request.h"
-#include "properties/run/verification_case.h"
+#include "properties/judging/verification_case.h"
+#include "properties/targets/plugin_target.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "cli/exit_codes.h"
 #include "cli/stop_signals.h"
-#include "properties/run/stop_request.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

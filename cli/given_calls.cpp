@@ -12,7 +12,7 @@
 #include "oracle/judged/call_files.h"
 #include "properties/judged/identify.h"
 #include "properties/judged/judge.h"
-#include "properties/run/report_text.h"
+#include "properties/judging/report_text.h"
 
 namespace normproof {
 namespace {
@@ -175,8 +175,10 @@ CLI::Validator is_run_by_targets() {
   const auto objection = [member](std::string& name) -> std::string {
     if (oracle::judged::find_judged_operation(name) == nullptr) return member(name);
     return fmt::format(
-        "this command does not know {}: it is judged where a plug-in runs it, by `normproof verify`, `replay`, "
-        "`minimize`, `identify` and `certify`, or where outputs are given, by `check DUMP` and `identify DUMP`, "
+        "this command does not know {}: it is judged where a plug-in runs it, by `normproof verify`, "
+        "`replay`, "
+        "`minimize`, `identify` and `certify`, or where outputs are given, by `check DUMP` and `identify "
+        "DUMP`, "
         "and in Python by check, identify and testing.assert_conforms",
         name);
   };

@@ -7,8 +7,8 @@
 
 #include "oracle/certificate.h"
 #include "oracle/verdict.h"
-#include "properties/run/difference_histogram.h"
-#include "properties/run/difference_map.h"
+#include "properties/judging/difference_histogram.h"
+#include "properties/judging/difference_map.h"
 
 namespace normproof {
 

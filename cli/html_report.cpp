@@ -23,9 +23,10 @@
 #include "oracle/certificate.h"
 #include "oracle/explain.h"
 #include "oracle/formats.h"
+#include "properties/detective/identification_text.h"
+#include "properties/judging/report_text.h"
 #include "properties/report/html.h"
-#include "properties/run/plugin_target.h"
-#include "properties/run/report_text.h"
+#include "properties/targets/plugin_target.h"
 
 namespace normproof {
 namespace {

@@ -12,8 +12,8 @@
 #include "cli/verify_run.h"
 #include "oracle/verdict.h"
 #include "oracle/witness_judge.h"
-#include "properties/run/identify.h"
-#include "properties/run/traits.h"
+#include "properties/detective/identify.h"
+#include "properties/detective/traits.h"
 
 namespace normproof {
 

@@ -1,5 +1,5 @@
 // `normproof identify FILE...` or `--target NAME`: which arithmetic produced these outputs?
-#include "properties/run/identify.h"
+#include "properties/detective/identify.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -20,12 +20,13 @@
 #include "cli/result_json.h"
 #include "corpus/case_json.h"
 #include "corpus/safetensors.h"
-#include "properties/run/discriminate.h"
-#include "properties/run/judge_rows.h"
-#include "properties/run/report_text.h"
-#include "properties/run/target.h"
-#include "properties/run/traits.h"
-#include "properties/run/try_policies.h"
+#include "properties/detective/discriminate.h"
+#include "properties/detective/identification_text.h"
+#include "properties/detective/traits.h"
+#include "properties/detective/try_policies.h"
+#include "properties/judging/judge_rows.h"
+#include "properties/judging/report_text.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 namespace {

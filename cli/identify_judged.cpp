@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "properties/judged/ask_policies.h"
-#include "properties/run/stop_request.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

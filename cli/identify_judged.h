@@ -8,7 +8,7 @@
 #include "cli/html_report.h"
 #include "cli/progress.h"
 #include "cli/result_json.h"
-#include "properties/run/judged_target.h"
+#include "properties/targets/judged_target.h"
 
 namespace normproof {
 

@@ -6,7 +6,7 @@
 
 #include "corpus/case_json.h"
 #include "properties/judged/call_evaluation.h"
-#include "properties/run/judged_target.h"
+#include "properties/targets/judged_target.h"
 
 namespace normproof {
 namespace {

@@ -7,7 +7,7 @@
 #include "cli/commands.h"
 #include "oracle/judged/call_files.h"
 #include "oracle/judged/operation.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 

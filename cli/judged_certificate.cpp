@@ -11,7 +11,7 @@
 #include "oracle/judged/call_files.h"
 #include "properties/judged/ask_policies.h"
 #include "properties/judged/cases.h"
-#include "properties/run/stop_request.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

@@ -11,7 +11,7 @@
 
 #include "cli/progress.h"
 #include "cli/result_fields.h"
-#include "properties/run/judged_target.h"
+#include "properties/targets/judged_target.h"
 
 namespace normproof {
 

@@ -11,7 +11,7 @@
 #include "corpus/atomic_file.h"
 #include "oracle/judged/call_files.h"
 #include "properties/matrix/process.h"
-#include "properties/run/stop_request.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

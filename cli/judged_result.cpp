@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
-#include "properties/run/report_text.h"
+#include "properties/judging/report_text.h"
 
 namespace normproof {
 namespace {

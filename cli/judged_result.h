@@ -10,7 +10,7 @@
 
 #include "cli/result_fields.h"
 #include "properties/demands.h"
-#include "properties/run/tally.h"
+#include "properties/judging/tally.h"
 
 namespace normproof {
 

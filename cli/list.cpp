@@ -8,7 +8,7 @@
 #include "oracle/judged/operation.h"
 #include "oracle/policy.h"
 #include "properties/property.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 namespace {
@@ -17,7 +17,8 @@ int list() {
   fmt::print("operations\n");
   for (const Operation operation : kOperations) fmt::print("  {}\n", name_of(operation));
   fmt::print(
-      "operations judged from given outputs (check, identify, Python) and of plug-ins (verify, replay); there "
+      "operations judged from given outputs (check, identify, Python) and of plug-ins (verify, replay); "
+      "there "
       "are no kernels of ours\n");
   for (const auto* operation : oracle::judged::judged_operations())
     fmt::print("  {:<48} {}\n", operation->name, operation->sentence);

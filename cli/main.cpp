@@ -26,7 +26,7 @@
 #include "corpus/message_text.h"
 #include "corpus/safetensors.h"
 #include "oracle/known_sum.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 namespace {
@@ -189,10 +189,10 @@ void add_judge_options(CLI::App& command, JudgeOptions& options) {
           "canonical for our kernels")
       ->check(CLI::IsMember({"auto", "canonical", "witness"}))
       ->capture_default_str();
-  command.add_option(
-      "--policy", options.policy,
-      "Rounding policy to judge by, for instance weight=fp32; `normproof list` names them; for a plug-in with "
-      "several kinds of operations also OPERATION:POLICY, ';' between them; default: native");
+  command.add_option("--policy", options.policy,
+                     "Rounding policy to judge by, for instance weight=fp32; `normproof list` names them; "
+                     "for a plug-in with "
+                     "several kinds of operations also OPERATION:POLICY, ';' between them; default: native");
 }
 
 void add_order_option(CLI::App& command, std::string& order) {

@@ -19,9 +19,9 @@
 #include "corpus/case_json.h"
 #include "corpus/limits.h"
 #include "corpus/message_text.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/minimize_outputs.h"
-#include "properties/run/target.h"
+#include "properties/detective/minimize_outputs.h"
+#include "properties/judging/evaluate.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 namespace {

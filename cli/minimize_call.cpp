@@ -13,7 +13,7 @@
 #include "corpus/atomic_file.h"
 #include "properties/judged/call_evaluation.h"
 #include "properties/judged/cases.h"
-#include "properties/run/judged_target.h"
+#include "properties/targets/judged_target.h"
 
 namespace normproof {
 namespace {

@@ -23,8 +23,8 @@
 #include "corpus/json_text.h"
 #include "corpus/message_text.h"
 #include "properties/matrix/matrix.h"
-#include "properties/run/plugin_target.h"
-#include "properties/run/target.h"
+#include "properties/targets/plugin_target.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 namespace {

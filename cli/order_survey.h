@@ -10,7 +10,7 @@
 
 #include "cli/order_document.h"
 #include "cli/progress.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 

@@ -19,9 +19,9 @@
 #include "corpus/atomic_file.h"
 #include "corpus/json_text.h"
 #include "properties/proofs/proofs.h"
-#include "properties/run/cuda_target.h"
-#include "properties/run/shared_library.h"
-#include "properties/run/target.h"
+#include "properties/targets/cuda_target.h"
+#include "properties/targets/shared_library.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 namespace {

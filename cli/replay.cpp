@@ -24,7 +24,7 @@
 #include "oracle/canonical_judge.h"
 #include "oracle/judged/call_files.h"
 #include "properties/check.h"
-#include "properties/run/evaluate.h"
+#include "properties/judging/evaluate.h"
 #include "properties/sequence_run.h"
 
 namespace normproof {

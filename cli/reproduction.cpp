@@ -11,7 +11,7 @@
 #include "cli/exit_codes.h"
 #include "corpus/sequence.h"
 #include "properties/matrix/process.h"
-#include "properties/run/stop_request.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "cli/finding.h"
 #include "corpus/case.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 

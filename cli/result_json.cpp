@@ -6,7 +6,7 @@
 #include "oracle/exact.h"
 #include "oracle/formats.h"
 #include "oracle/steps.h"
-#include "properties/run/report_text.h"
+#include "properties/judging/report_text.h"
 
 namespace normproof {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "corpus/case.h"
 #include "oracle/explain.h"
-#include "properties/run/identify.h"
+#include "properties/detective/identify.h"
 
 namespace normproof {
 

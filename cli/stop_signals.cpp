@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "corpus/atomic_file.h"
-#include "properties/run/stop_request.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

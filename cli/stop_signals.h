@@ -10,8 +10,8 @@ namespace normproof {
 // is from now on an error of the write, no signal.
 void handle_signals();
 
-// From now on the first such signal only asks the work to stop (properties/run/stop_request.h), for a command
-// that then prints and writes what it has. A second one ends the program at once.
+// From now on the first such signal only asks the work to stop (properties/targets/stop_request.h), for a
+// command that then prints and writes what it has. A second one ends the program at once.
 void finish_on_stop_signal();
 
 // Of a run that a signal stopped, as shells have it: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP.

@@ -9,7 +9,7 @@
 
 #include "corpus/case_json.h"
 #include "corpus/sequence.h"
-#include "properties/run/stop_request.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

@@ -14,8 +14,8 @@
 #include "cli/judged_finding.h"
 #include "properties/judged/call_evaluation.h"
 #include "properties/judged/cases.h"
-#include "properties/run/in_parallel.h"
-#include "properties/run/stop_request.h"
+#include "properties/judging/in_parallel.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

@@ -12,10 +12,10 @@
 #include "cli/verify_demands.h"
 #include "cli/verify_run.h"
 #include "corpus/atomic_file.h"
+#include "properties/judging/report_text.h"
+#include "properties/judging/violation_identity.h"
 #include "properties/report/html.h"
-#include "properties/run/plugin_target.h"
-#include "properties/run/report_text.h"
-#include "properties/run/violation_identity.h"
+#include "properties/targets/plugin_target.h"
 
 namespace normproof {
 namespace {

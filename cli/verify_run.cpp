@@ -18,12 +18,12 @@
 #include "cli/verify_violations.h"
 #include "corpus/case_json.h"
 #include "corpus/generate.h"
+#include "properties/judging/evaluate.h"
+#include "properties/judging/size_sweep.h"
+#include "properties/judging/verification_case.h"
 #include "properties/property.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/recorded_target.h"
-#include "properties/run/size_sweep.h"
-#include "properties/run/stop_request.h"
-#include "properties/run/verification_case.h"
+#include "properties/targets/recorded_target.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

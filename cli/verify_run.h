@@ -13,9 +13,9 @@
 #include "corpus/case.h"
 #include "corpus/shard.h"
 #include "properties/demands.h"
-#include "properties/run/learned_limits.h"
-#include "properties/run/tally.h"
-#include "properties/run/target.h"
+#include "properties/judging/tally.h"
+#include "properties/targets/learned_limits.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "oracle/witness_judge.h"
-#include "properties/run/in_parallel.h"
-#include "properties/run/stop_request.h"
+#include "properties/judging/in_parallel.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "cli/progress.h"
 #include "cli/verify_run.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/recorded_target.h"
+#include "properties/judging/evaluate.h"
+#include "properties/targets/recorded_target.h"
 
 namespace normproof {
 

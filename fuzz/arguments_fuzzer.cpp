@@ -12,7 +12,7 @@
 
 #include "corpus/random.h"
 #include "fuzz/harness.h"
-#include "properties/run/invalid_call.h"
+#include "properties/invalid/invalid_call.h"
 
 namespace normproof::fuzz {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "properties/run/guarded_tensor.h"
+#include "properties/targets/guarded_tensor.h"
 
 namespace normproof::fuzz {
 

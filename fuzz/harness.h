@@ -7,8 +7,8 @@
 
 #include "corpus/case.h"
 #include "corpus/generate.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/target.h"
+#include "properties/judging/evaluate.h"
+#include "properties/targets/target.h"
 
 namespace normproof::fuzz {
 

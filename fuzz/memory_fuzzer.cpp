@@ -12,9 +12,9 @@
 
 #include "fuzz/guard_pages.h"
 #include "fuzz/harness.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/guarded_call.h"
-#include "properties/run/kernel_target.h"
+#include "properties/judging/evaluate.h"
+#include "properties/targets/guarded_call.h"
+#include "properties/targets/kernel_target.h"
 
 namespace normproof::fuzz {
 

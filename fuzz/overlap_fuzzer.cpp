@@ -11,7 +11,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "properties/run/arena_call.h"
+#include "properties/invalid/arena_call.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace normproof;

@@ -6,7 +6,7 @@
 #include "properties/check.h"
 #include "properties/derived.h"
 #include "properties/families.h"
-#include "properties/run/evaluate.h"
+#include "properties/judging/evaluate.h"
 
 namespace normproof {
 namespace {

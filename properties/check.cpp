@@ -14,8 +14,8 @@
 #include "corpus/shrink.h"
 #include "properties/case_generator.h"
 #include "properties/derived.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/stop_request.h"
+#include "properties/judging/evaluate.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof {
 namespace {

@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "corpus/case.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/tally.h"
-#include "properties/run/target.h"
+#include "properties/judging/evaluate.h"
+#include "properties/judging/tally.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 

@@ -1,7 +1,7 @@
 #include "properties/finding.h"
 
 #include "properties/derived.h"
-#include "properties/run/evaluate.h"
+#include "properties/judging/evaluate.h"
 
 namespace normproof {
 

@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "corpus/case.h"
-#include "properties/run/tally.h"
-#include "properties/run/target.h"
+#include "properties/judging/tally.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 

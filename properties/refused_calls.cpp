@@ -10,8 +10,8 @@
 #include "properties/check.h"
 #include "properties/derived.h"
 #include "properties/families.h"
-#include "properties/run/arena_call.h"
-#include "properties/run/invalid_call.h"
+#include "properties/invalid/arena_call.h"
+#include "properties/invalid/invalid_call.h"
 
 namespace normproof {
 namespace {

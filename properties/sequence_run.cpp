@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "properties/demands.h"
-#include "properties/run/evaluate.h"
+#include "properties/judging/evaluate.h"
 
 namespace normproof {
 

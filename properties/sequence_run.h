@@ -5,7 +5,7 @@
 #include <string>
 
 #include "corpus/sequence.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 

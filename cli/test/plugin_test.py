@@ -20,7 +20,7 @@ FAULTY = os.path.join(BUILD, "properties", "plugin", "libfaulty_plugin.so")
 MANY_ROWS = os.path.join(BUILD, "properties", "plugin", "libmany_rows_plugin.so")
 KERNELS = os.path.join(BUILD, "properties", "plugin", "libkernels_plugin.so")
 CUDA_PLUGIN = os.path.join(BUILD, "bin", "libcuda_plugin.so")
-STAND_IN = os.path.join(BUILD, "properties", "worker", "libstand_in_device.so")
+STAND_IN = os.path.join(BUILD, "properties", "targets", "worker", "libstand_in_device.so")
 
 
 def ones(rows, hidden):

@@ -14,7 +14,7 @@ import xml.etree.ElementTree
 from program_test_case import ProgramTest
 
 BUILD = os.path.abspath(sys.argv[2])
-STAND_IN = os.path.join(BUILD, "properties", "worker", "libstand_in_device.so")
+STAND_IN = os.path.join(BUILD, "properties", "targets", "worker", "libstand_in_device.so")
 FAULTY = os.path.join(BUILD, "properties", "plugin", "libfaulty_plugin.so")
 BREACHES = {"deterministic": "bits differ between two calls of the same",
             "batch-invariant": "bits differ between batch sizes", "layout-invariant": "bits differ between layouts",

@@ -58,7 +58,7 @@ class PlacesToChange(unittest.TestCase):
         self.holds("an operation", "corpus/operation.cpp", [f'"{name}"' for name in OPERATIONS])
         self.holds("an operation", "corpus/operation.h", OPERATIONS)
         self.holds("an operation", "kernels/normproof_kernels.h", [f"normproof_{name}(" for name in OPERATIONS])
-        self.holds("an operation", "properties/run/kernel_functions.h", OPERATIONS)
+        self.holds("an operation", "properties/targets/kernel_functions.h", OPERATIONS)
 
     def test_dtypes(self):
         self.assertEqual(len(FORMATS), 7)
@@ -71,7 +71,7 @@ class PlacesToChange(unittest.TestCase):
         self.holds("a rounding policy", "oracle/policy_rows.cpp", [f'"{value}"' for value in POLICY_VALUES])
         self.holds("a rounding policy", "oracle/policy.h", ["enum class WeightPolicy"])
         self.holds("a rounding policy", "properties/assess/plain_kernel.cpp", ["switch (policy_.weight)", "default:"])
-        self.holds("a rounding policy", "properties/run/policy_class.cpp", ["WeightPolicy::"])
+        self.holds("a rounding policy", "properties/detective/policy_class.cpp", ["WeightPolicy::"])
         engines = names_in(r"NamedPolicy\{\"([\w.]+)\"", "oracle/policy.cpp")
         self.assertGreater(len(engines), 10)
         self.holds("a rounding policy", "python/normproof/_types.py", [f'"{engine}"' for engine in engines])

@@ -16,7 +16,7 @@
 #include "corpus/case_bytes.h"
 #include "corpus/case_json.h"
 #include "fuzz/campaign/corpus_size.h"
-#include "properties/run/stop_request.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof::campaign {
 namespace {

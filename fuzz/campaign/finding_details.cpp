@@ -17,7 +17,7 @@
 #include "oracle/canonical_judge.h"
 #include "oracle/explain.h"
 #include "oracle/witness_judge.h"
-#include "properties/run/verification_case.h"
+#include "properties/judging/verification_case.h"
 
 namespace normproof::campaign {
 namespace {

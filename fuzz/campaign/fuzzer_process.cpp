@@ -18,7 +18,7 @@
 #include <system_error>
 #include <thread>
 
-#include "properties/run/stop_request.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof::campaign {
 namespace {

@@ -18,7 +18,7 @@
 #include "corpus/case_json.h"
 #include "corpus/shrink.h"
 #include "fuzz/campaign/signature.h"
-#include "properties/run/process_memory.h"
+#include "properties/targets/worker/process_memory.h"
 
 namespace normproof::campaign {
 namespace {

@@ -12,8 +12,8 @@
 #include "oracle/canonical_judge.h"
 #include "oracle/witness_judge.h"
 #include "properties/derived.h"
+#include "properties/judging/violation_identity.h"
 #include "properties/relations.h"
-#include "properties/run/violation_identity.h"
 
 namespace normproof {
 namespace {

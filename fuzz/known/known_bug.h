@@ -10,8 +10,8 @@
 #include "corpus/case.h"
 #include "fuzz/known/region.h"
 #include "oracle/policy.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/target.h"
+#include "properties/judging/evaluate.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 

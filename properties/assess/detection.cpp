@@ -8,7 +8,7 @@
 
 #include "oracle/witness_judge.h"
 #include "properties/assess/plain_kernel.h"
-#include "properties/run/discriminate.h"
+#include "properties/detective/discriminate.h"
 
 namespace normproof::assess {
 namespace {

@@ -7,7 +7,7 @@
 #include "oracle/witness_judge.h"
 #include "properties/assess/plain_kernel.h"
 #include "properties/assess/size_bugs.h"
-#include "properties/run/size_sweep.h"
+#include "properties/judging/size_sweep.h"
 
 namespace normproof::assess {
 namespace {

@@ -6,11 +6,11 @@
 #include <array>
 
 #include "properties/assess/wrong_kernels.h"
-#include "properties/run/discriminate.h"
-#include "properties/run/identify.h"
-#include "properties/run/policy_class.h"
-#include "properties/run/report_text.h"
-#include "properties/run/try_policies.h"
+#include "properties/detective/discriminate.h"
+#include "properties/detective/identify.h"
+#include "properties/detective/policy_class.h"
+#include "properties/detective/try_policies.h"
+#include "properties/judging/report_text.h"
 
 namespace normproof::assess {
 namespace {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "oracle/policy.h"
-#include "properties/run/in_parallel.h"
+#include "properties/judging/in_parallel.h"
 
 namespace normproof::assess {
 

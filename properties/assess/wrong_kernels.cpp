@@ -9,7 +9,7 @@
 #include "oracle/policy.h"
 #include "properties/assess/plain_kernel.h"
 #include "properties/bits.h"
-#include "properties/run/policy_class.h"
+#include "properties/detective/policy_class.h"
 
 namespace normproof::assess {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "corpus/case.h"
 #include "properties/assess/plain_kernel.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof::assess {
 

@@ -11,7 +11,7 @@
 #include "corpus/random.h"
 #include "corpus/recipe.h"
 #include "oracle/canonical_judge.h"
-#include "properties/run/in_parallel.h"
+#include "properties/judging/in_parallel.h"
 
 namespace normproof::drift {
 namespace {

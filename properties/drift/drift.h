@@ -11,7 +11,7 @@
 
 #include "corpus/case.h"
 #include "oracle/policy.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof::drift {
 

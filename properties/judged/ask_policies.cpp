@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "properties/run/stop_request.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof::judging {
 namespace {

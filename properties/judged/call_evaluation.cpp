@@ -12,9 +12,9 @@
 #include "oracle/formats.h"
 #include "properties/judged/ask_policies.h"
 #include "properties/judged/cases.h"
-#include "properties/run/report_text.h"
-#include "properties/run/stop_request.h"
-#include "properties/run/violation_identity.h"
+#include "properties/judging/report_text.h"
+#include "properties/judging/violation_identity.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof::judging {
 namespace {

@@ -6,9 +6,9 @@
 #include <numeric>
 
 #include "oracle/row_kernels.h"
-#include "properties/run/in_parallel.h"
-#include "properties/run/policy_power.h"
-#include "properties/run/report_text.h"
+#include "properties/detective/policy_power.h"
+#include "properties/judging/in_parallel.h"
+#include "properties/judging/report_text.h"
 
 namespace normproof::judging {
 namespace {

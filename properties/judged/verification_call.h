@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "properties/judged/judge.h"
-#include "properties/run/judged_target.h"
+#include "properties/targets/judged_target.h"
 
 namespace normproof::judging {
 

@@ -13,12 +13,12 @@
 
 #include "corpus/case_json.h"
 #include "oracle/witness_judge.h"
+#include "properties/judging/evaluate.h"
+#include "properties/judging/verification_case.h"
 #include "properties/matrix/process.h"
 #include "properties/matrix/tolerance.h"
 #include "properties/property.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/plugin_target.h"
-#include "properties/run/verification_case.h"
+#include "properties/targets/plugin_target.h"
 
 namespace normproof::matrix {
 namespace {

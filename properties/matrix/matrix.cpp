@@ -18,7 +18,7 @@
 #include "corpus/json_text.h"
 #include "properties/matrix/process.h"
 #include "properties/matrix/repro.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof::matrix {
 namespace {

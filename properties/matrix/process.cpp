@@ -16,7 +16,7 @@
 #include <system_error>
 
 #include "corpus/json_text.h"
-#include "properties/run/stop_request.h"
+#include "properties/targets/stop_request.h"
 
 namespace normproof::matrix {
 namespace {

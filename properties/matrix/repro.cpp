@@ -3,9 +3,9 @@
 #include <bit>
 
 #include "corpus/case_json.h"
+#include "properties/judging/evaluate.h"
 #include "properties/matrix/process.h"
 #include "properties/property.h"
-#include "properties/run/evaluate.h"
 
 namespace normproof::matrix {
 namespace {

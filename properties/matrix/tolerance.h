@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "corpus/case.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof::matrix {
 

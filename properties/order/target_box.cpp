@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "corpus/float_format.h"
-#include "properties/run/in_parallel.h"
+#include "properties/judging/in_parallel.h"
 
 namespace normproof::order {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "corpus/case.h"
 #include "properties/order/probe.h"
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof::order {
 

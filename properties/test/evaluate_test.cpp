@@ -1,5 +1,5 @@
 // Every outcome of evaluating a case, with targets that bring it about.
-#include "properties/run/evaluate.h"
+#include "properties/judging/evaluate.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "corpus/generate.h"
-#include "properties/run/kernel_target.h"
+#include "properties/targets/kernel_target.h"
 #include "properties/test/wrong_target.h"
 
 namespace normproof {

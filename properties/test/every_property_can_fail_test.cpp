@@ -10,7 +10,7 @@
 #include "corpus/case_json.h"
 #include "properties/bits.h"
 #include "properties/property.h"
-#include "properties/run/kernel_target.h"
+#include "properties/targets/kernel_target.h"
 #include "properties/test/wrong_target.h"
 
 namespace normproof {

@@ -1,5 +1,5 @@
 // Guarded tensors: what lies where, and which writes are seen.
-#include "properties/run/guarded_tensor.h"
+#include "properties/targets/guarded_tensor.h"
 
 #include <gtest/gtest.h>
 

@@ -17,10 +17,10 @@
 #include "corpus/case_json.h"
 #include "corpus/shrink.h"
 #include "properties/bits.h"
+#include "properties/judging/evaluate.h"
+#include "properties/judging/verification_case.h"
 #include "properties/property.h"
-#include "properties/run/evaluate.h"
-#include "properties/run/target.h"
-#include "properties/run/verification_case.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 namespace {

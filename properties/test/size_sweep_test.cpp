@@ -1,5 +1,5 @@
 // The sweep over all sizes: every wanted cell has a valid case, whatever the seed and the operations.
-#include "properties/run/size_sweep.h"
+#include "properties/judging/size_sweep.h"
 
 #include <gtest/gtest.h>
 

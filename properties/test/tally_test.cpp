@@ -1,5 +1,5 @@
 // The tally: what was covered, and what was not.
-#include "properties/run/tally.h"
+#include "properties/judging/tally.h"
 
 #include <gtest/gtest.h>
 

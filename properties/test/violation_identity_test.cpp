@@ -1,5 +1,5 @@
 // Which violations count as the same one.
-#include "properties/run/violation_identity.h"
+#include "properties/judging/violation_identity.h"
 
 #include <gtest/gtest.h>
 

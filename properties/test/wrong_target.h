@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "properties/run/target.h"
+#include "properties/targets/target.h"
 
 namespace normproof {
 

@@ -9,9 +9,9 @@
 
 #include "corpus/shrink.h"
 #include "oracle/formats.h"
-#include "properties/run/discriminate.h"
-#include "properties/run/judge_rows.h"
-#include "properties/run/kernel_target.h"
+#include "properties/detective/discriminate.h"
+#include "properties/judging/judge_rows.h"
+#include "properties/targets/kernel_target.h"
 
 namespace normproof::python {
 namespace {

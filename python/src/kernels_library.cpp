@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "oracle/row_kernels.h"
-#include "properties/run/kernel_target.h"
+#include "properties/targets/kernel_target.h"
 
 namespace nb = nanobind;
 

@@ -13,8 +13,8 @@
 
 #include "corpus/model_dump.h"
 #include "oracle/row_kernels.h"
-#include "properties/run/compare_models.h"
-#include "properties/run/report_text.h"
+#include "properties/detective/compare_models.h"
+#include "properties/judging/report_text.h"
 #include "python/src/call.h"
 
 namespace nb = nanobind;

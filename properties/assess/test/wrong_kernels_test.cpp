@@ -11,9 +11,10 @@
 #include "corpus/random.h"
 #include "oracle/canonical_judge.h"
 #include "properties/assess/naming.h"
-#include "properties/run/discriminate.h"
-#include "properties/run/identify.h"
-#include "properties/run/report_text.h"
+#include "properties/detective/discriminate.h"
+#include "properties/detective/identification_text.h"
+#include "properties/detective/identify.h"
+#include "properties/judging/report_text.h"
 
 namespace normproof::assess {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "properties/run/kernel_target.h"
+#include "properties/targets/kernel_target.h"
 
 namespace normproof::drift {
 namespace {

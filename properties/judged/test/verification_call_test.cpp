@@ -10,7 +10,7 @@
 #include "oracle/row_kernels.h"
 #include "properties/judged/call_evaluation.h"
 #include "properties/judged/cases.h"
-#include "properties/run/named_call.h"
+#include "properties/targets/named_call.h"
 
 namespace normproof::judging {
 namespace {

@@ -1,0 +1,245 @@
+#include "properties/detective/traits.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <optional>
+
+#include "oracle/exact.h"
+#include "oracle/formats.h"
+
+namespace normproof {
+namespace {
+
+constexpr std::int64_t kManyRows = 300;
+constexpr std::int64_t kHidden = 512;  // for questions about bits
+// For questions about r: short, so that one element or one divisor more or less shows in the coarsest output.
+constexpr std::int64_t kShortHidden = 8;
+
+class Observer {
+ public:
+  Observer(Target& target, const DiscriminatingShape& shape) : target_(target), shape_(shape) {}
+
+  std::vector<Trait> observe() {
+    ask("the same row alone and among 300", [this] { return number_of_rows(); });
+    ask("pointers shifted by one element", [this] { return alignment(); });
+    ask("one NaN in a row", [this] {
+      return special_value(static_cast<std::uint32_t>(oracle::format_of(shape_.dtype).nan_bits()));
+    });
+    ask("one infinity in a row", [this] {
+      return special_value(static_cast<std::uint32_t>(oracle::format_of(shape_.dtype).infinity_bits()));
+    });
+    ask("a row of zeros, epsilon 1e-6", [this] { return zeros(1e-6f); });
+    ask("a row of zeros, epsilon 0", [this] { return zeros(0); });
+    ask("no rows", [this] { return no_rows(); });
+    ask("where epsilon is added", [this] { return epsilon_place(); });
+    ask("by what the sum of squares is divided", [this] { return divisor(); });
+    return std::move(traits_);
+  }
+
+ private:
+  void ask(std::string question, const std::function<std::string()>& answer) {
+    traits_.push_back({std::move(question), answer()});
+  }
+
+  static std::string why_not(const RunResult& result) {
+    const char* what = result.status == RunResult::Status::refused     ? "refused"
+                       : result.status == RunResult::Status::not_taken ? "not taken"
+                                                                       : "failed";
+    return fmt::format("{}: {}", what, result.message);
+  }
+  static bool completed(const RunResult& result) { return result.status == RunResult::Status::completed; }
+
+  Case random_case(std::int64_t rows) const {
+    DiscriminatingShape shape = shape_;
+    shape.rows = rows;
+    shape.hidden_size = kHidden;
+    return discriminating_case(shape, 1);
+  }
+  static Case row_of(const Case& test_case, std::int64_t row) {
+    Case single = test_case;
+    single.shape[0] = 1;
+    for (const Role role : kRoles)
+      if (test_case.has_rows(role))
+        single[role].data.bytes = cut(test_case[role].data.bytes, test_case.rows(), row);
+    return single;
+  }
+  static std::vector<std::byte> cut(const std::vector<std::byte>& data, std::int64_t rows, std::int64_t row) {
+    const auto bytes = static_cast<std::ptrdiff_t>(data.size()) / rows;
+    return {data.begin() + row * bytes, data.begin() + (row + 1) * bytes};
+  }
+  static Outputs output_row(const RunResult& result, const Case& test_case, std::int64_t row) {
+    Outputs outputs;
+    for (const Role role : kRoles)
+      if (test_case.has_output(role)) outputs[role] = cut(result.outputs[role], test_case.rows(), row);
+    return outputs;
+  }
+  RunResult run(const Case& test_case) const { return target_.run(test_case, materialize(test_case)); }
+
+  std::string number_of_rows() const {
+    const Case all = random_case(kManyRows);
+    const RunResult together = run(all);
+    if (!completed(together)) return why_not(together);
+    std::int64_t different = 0;
+    for (std::int64_t row = 0; row < kManyRows; ++row) {
+      const Case single = row_of(all, row);
+      const RunResult alone = run(single);
+      if (!completed(alone)) return why_not(alone);
+      Outputs own = output_row(together, all, row);
+      own[Role::residual_out] = alone.outputs[Role::residual_out];
+      different += alone.outputs != own;
+    }
+    return different == 0 ? "same bits" : fmt::format("other bits in {} of {} rows", different, kManyRows);
+  }
+
+  std::string alignment() const {
+    const Case aligned = random_case(shape_.rows);
+    Case shifted = aligned;
+    shifted[Role::input].layout.offset = 1;
+    if (adds_residual(shape_.operation)) shifted[Role::residual].layout.offset = 1;
+    if (shifted.has_layout(Role::out)) shifted[Role::out].layout.offset = 1;
+    if (shape_.weight_dtype) shifted[Role::weight].layout.offset = 1;
+    const RunResult first = run(aligned), second = run(shifted);
+    if (!completed(first)) return why_not(first);
+    if (!completed(second)) return why_not(second);
+    return first.outputs == second.outputs ? "same bits" : "other bits";
+  }
+
+  // Every element of x, or of x + residual, is `value`, 0 or 1; weights are 1, the scale is 1.
+  Case uniform_case(double value, float epsilon) const {
+    Case test_case;
+    test_case.name = "uniform";
+    test_case.operation = shape_.operation;
+    test_case.dtype = shape_.dtype;
+    test_case.weight_dtype = shape_.weight_dtype;
+    test_case.quantized_dtype = shape_.quantized_dtype;
+    test_case.shape = {1, kShortHidden};
+    test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(epsilon);
+    const bool adds = adds_residual(shape_.operation);
+    const std::uint32_t bits = value == 0 ? 0 : power_of_two(shape_.dtype, adds ? -1 : 0);
+    fill(test_case[Role::input].data, shape_.dtype, bits);
+    if (adds) fill(test_case[Role::residual].data, shape_.dtype, bits);
+    if (shape_.weight_dtype)
+      fill(test_case[Role::weight].data, *shape_.weight_dtype, power_of_two(*shape_.weight_dtype, 0));
+    return test_case;
+  }
+  static std::uint32_t power_of_two(DType dtype, int exponent) {
+    const oracle::Format& format = oracle::format_of(dtype);
+    return static_cast<std::uint32_t>(exponent + format.bias) << format.mantissa_bits();
+  }
+  static void fill(TensorData& data, DType dtype, std::uint32_t bits) {
+    data.bytes.resize(static_cast<std::size_t>(kShortHidden) * size_of(dtype));
+    for (std::int64_t index = 0; index < kShortHidden; ++index) store_bits(data.bytes, dtype, index, bits);
+  }
+
+  // "NaN in 8 of 8 outputs", "448 in 8 of 8 outputs".
+  std::string output_values(const RunResult& result) const {
+    const DType dtype = shape_.quantized_dtype.value_or(shape_.dtype);
+    std::map<std::string, int> counts;
+    for (std::int64_t column = 0; column < kShortHidden; ++column) {
+      const std::uint32_t bits = load_bits(result.outputs[Role::out], dtype, column);
+      ++counts[oracle::is_nan(dtype, bits) ? "NaN" : oracle::value_text(dtype, bits)];
+    }
+    std::string text;
+    for (const auto& [value, count] : counts) {
+      text += fmt::format("{}{} in {} of {} outputs", text.empty() ? "" : ", ", value, count, kShortHidden);
+    }
+    return text;
+  }
+
+  std::string special_value(std::uint32_t bits) const {
+    Case test_case = uniform_case(1, 1e-6f);
+    store_bits(test_case[Role::input].data.bytes, shape_.dtype, 3, bits);
+    const RunResult result = run(test_case);
+    return completed(result) ? output_values(result) : why_not(result);
+  }
+  std::string zeros(float epsilon) const {
+    const RunResult result = run(uniform_case(0, epsilon));
+    return completed(result) ? output_values(result) : why_not(result);
+  }
+  std::string no_rows() const {
+    Case test_case = uniform_case(1, 1e-6f);
+    test_case.shape[0] = 0;
+    test_case[Role::input].data = {};
+    test_case[Role::residual].data = {};
+    const RunResult result = run(test_case);
+    return completed(result) ? "accepted" : why_not(result);
+  }
+
+  // First output of a uniform row, in units of what weights of 1 do to it (2 where the kernel multiplies by 1
+  // + w).
+  std::optional<double> first_output(double value, float epsilon) const {
+    const RunResult result = run(uniform_case(value, epsilon));
+    if (!completed(result)) return std::nullopt;
+    const DType dtype = shape_.quantized_dtype.value_or(shape_.dtype);
+    const double output =
+        oracle::to_double(oracle::decode(dtype, load_bits(result.outputs[Role::out], dtype, 0)));
+    return output / weight_factor();
+  }
+  // 1, or 2 where weights of zero do not give zero.
+  double weight_factor() const {
+    if (!shape_.weight_dtype) return 1;
+    Case test_case = uniform_case(1, 0);
+    fill(test_case[Role::weight].data, *shape_.weight_dtype, 0);
+    const RunResult result = run(test_case);
+    const DType dtype = shape_.quantized_dtype.value_or(shape_.dtype);
+    return completed(result) && load_bits(result.outputs[Role::out], dtype, 0) != 0 ? 2 : 1;
+  }
+
+  struct Hypothesis {
+    const char* text;
+    double output;
+  };
+  template <std::size_t size>
+  static std::string nearest(double output, const std::array<Hypothesis, size>& hypotheses) {
+    const auto distance = [&](const Hypothesis& hypothesis) {
+      return std::abs(output / hypothesis.output - 1);
+    };
+    const Hypothesis& best = *std::ranges::min_element(hypotheses, {}, distance);
+    // Half the distance between neighbouring numbers of the coarsest output format, and a little.
+    if (!(distance(best) < 0.05)) return fmt::format("unknown: x = 1 gives {:.4g}", output);
+    return best.text;
+  }
+
+  std::string epsilon_place() const {
+    constexpr double kEpsilon = 3;
+    const auto output = first_output(1, static_cast<float>(kEpsilon));
+    if (!output) return "could not be run";
+    return nearest(*output,
+                   std::array<Hypothesis, 6>{{
+                       {"to the mean square, inside the root", 1 / std::sqrt(1 + kEpsilon)},
+                       {"to the root", 1 / (1 + kEpsilon)},
+                       {"to the root, as its root", 1 / (1 + std::sqrt(kEpsilon))},
+                       {"to the sum of squares, inside the root", 1 / std::sqrt(1 + kEpsilon / kShortHidden)},
+                       {"not added: a floor of the mean square", 1 / std::sqrt(kEpsilon)},
+                       {"nowhere", 1},
+                   }});
+  }
+  std::string divisor() const {
+    const auto output = first_output(1, 0);
+    if (!output) return "could not be run";
+    const double hidden = kShortHidden;
+    return nearest(*output, std::array<Hypothesis, 3>{{
+                                {"H", 1},
+                                {"H - 1", std::sqrt((hidden - 1) / hidden)},
+                                {"nothing: it is no mean", 1 / std::sqrt(hidden)},
+                            }});
+  }
+
+  Target& target_;
+  const DiscriminatingShape& shape_;
+  std::vector<Trait> traits_;
+};
+
+}  // namespace
+
+std::vector<Trait> observe_traits(Target& target, const DiscriminatingShape& shape) {
+  return Observer(target, shape).observe();
+}
+
+}  // namespace normproof

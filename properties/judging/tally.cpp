@@ -1,0 +1,150 @@
+#include "properties/judging/tally.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace normproof {
+namespace {
+
+constexpr std::size_t kDTypes = 7;
+constexpr std::size_t kNothing = kDTypes;  // stands for "no weight", "not quantized"
+constexpr std::size_t kPaths = 3;
+
+}  // namespace
+
+Counts& Counts::operator+=(const Counts& other) {
+  cases += other.cases;
+  rows += other.rows;
+  elements += other.elements;
+  special_rows += other.special_rows;
+  mismatches += other.mismatches;
+  violations += other.violations;
+  refusals += other.refusals;
+  not_taken += other.not_taken;
+  return *this;
+}
+
+std::string to_string(const Combination& combination) {
+  std::string text =
+      fmt::format("{} {} weight {}", name_of(combination.operation), name_of(combination.dtype),
+                  combination.weight_dtype ? name_of(*combination.weight_dtype) : "none");
+  if (combination.quantized_dtype) text += fmt::format(" -> {}", name_of(*combination.quantized_dtype));
+  switch (combination.path) {
+    case KernelPath::vectorized:
+      return text + " vectorized";
+    case KernelPath::scalar:
+      return text + " scalar";
+    case KernelPath::automatic:
+      break;
+  }
+  return text;
+}
+
+std::vector<Combination> all_combinations(std::optional<Operation> operation, std::optional<DType> dtype) {
+  std::vector<Combination> all;
+  for (const Operation each_operation : kOperations) {
+    if (operation && *operation != each_operation) continue;
+    for (const DType activation : kActivationDTypes) {
+      if (dtype && *dtype != activation) continue;
+      std::vector<std::optional<DType>> weights = {std::nullopt, activation};
+      if (activation != DType::fp32) weights.emplace_back(DType::fp32);
+      std::vector<std::optional<DType>> quantized = {std::nullopt};
+      if (quantizes(each_operation)) quantized.assign(kQuantizedDTypes.begin(), kQuantizedDTypes.end());
+      for (const auto& weight : weights) {
+        for (const auto& target : quantized) {
+          for (const KernelPath path : {KernelPath::vectorized, KernelPath::scalar}) {
+            all.push_back({each_operation, activation, weight, target, path});
+          }
+        }
+      }
+    }
+  }
+  return all;
+}
+
+std::vector<Combination> combinations_of(const Target& target, std::optional<Operation> operation,
+                                         std::optional<DType> dtype) {
+  std::vector<Combination> combinations = all_combinations(operation, dtype);
+  std::erase_if(combinations, [&](const Combination& combination) {
+    Case test_case;
+    test_case.operation = combination.operation;
+    test_case.dtype = combination.dtype;
+    test_case.weight_dtype = combination.weight_dtype;
+    test_case.quantized_dtype = combination.quantized_dtype;
+    return !target.takes(test_case) || (target.is_foreign() && combination.path != KernelPath::vectorized);
+  });
+  for (Combination& combination : combinations) {
+    combination.limits = target.limits_of(combination.operation);
+    if (target.is_foreign()) combination.path = KernelPath::automatic;
+  }
+  return combinations;
+}
+
+Tally::Tally() : counts_(kOperations.size() * kDTypes * (kDTypes + 1) * (kDTypes + 1) * kPaths) {}
+
+std::size_t Tally::index_of(const Combination& combination) {
+  std::size_t index = static_cast<std::size_t>(combination.operation);
+  index = index * kDTypes + static_cast<std::size_t>(combination.dtype);
+  index = index * (kDTypes + 1) +
+          (combination.weight_dtype ? static_cast<std::size_t>(*combination.weight_dtype) : kNothing);
+  index = index * (kDTypes + 1) +
+          (combination.quantized_dtype ? static_cast<std::size_t>(*combination.quantized_dtype) : kNothing);
+  return index * kPaths + static_cast<std::size_t>(combination.path);
+}
+
+void Tally::add(const Case& test_case, const Evaluation& evaluation) {
+  Counts& counts = counts_[index_of({test_case.operation, test_case.dtype, test_case.weight_dtype,
+                                     test_case.quantized_dtype, evaluation.run.path})];
+  if (evaluation.outcome == Evaluation::Outcome::not_taken) {
+    counts.not_taken += 1;
+    return;
+  }
+  counts.cases += 1;
+  if (evaluation.verdict.rows == test_case.rows() && evaluation.verdict.rows > 0) {
+    if (const auto cell = size_cell(test_case)) sizes_.add(*cell);
+  }
+  counts.rows += evaluation.verdict.rows;
+  counts.elements += evaluation.verdict.elements;
+  counts.special_rows += evaluation.verdict.special_rows;
+  counts.mismatches += evaluation.verdict.mismatches;
+  counts.violations += evaluation.violates() ? 1 : 0;
+  counts.refusals += evaluation.outcome == Evaluation::Outcome::refused_as_demanded ? 1 : 0;
+}
+
+void Tally::add(const Combination& combination, const Counts& counts) {
+  counts_[index_of(combination)] += counts;
+}
+
+Tally& Tally::operator+=(const Tally& other) {
+  for (std::size_t index = 0; index < counts_.size(); ++index) counts_[index] += other.counts_[index];
+  sizes_ += other.sizes_;
+  return *this;
+}
+
+Counts Tally::total() const {
+  Counts sum;
+  for (const Counts& counts : counts_) sum += counts;
+  return sum;
+}
+
+Counts Tally::of(Operation operation, DType dtype) const {
+  // One operation and activation dtype is a contiguous range of indices.
+  const std::size_t cells = (kDTypes + 1) * (kDTypes + 1) * kPaths;
+  const std::size_t begin =
+      (static_cast<std::size_t>(operation) * kDTypes + static_cast<std::size_t>(dtype)) * cells;
+  Counts sum;
+  for (std::size_t index = begin; index < begin + cells; ++index) sum += counts_[index];
+  return sum;
+}
+
+Counts Tally::of(const Combination& combination) const { return counts_[index_of(combination)]; }
+
+std::vector<Combination> Tally::uncovered(const std::vector<Combination>& wanted) const {
+  std::vector<Combination> missing;
+  std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(missing),
+               [&](const Combination& combination) { return of(combination).rows == 0; });
+  return missing;
+}
+
+}  // namespace normproof

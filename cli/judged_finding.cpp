@@ -127,6 +127,11 @@ std::string limits_hint(const Call& call) {
 
 }  // namespace
 
+fs::path store_judged_call(const fs::path& folder, const Call& call, const oracle::judged::Policy& policy,
+                           std::string_view kind) {
+  return Store(folder, {}).call(judging::without_contents(call), policy, kind);
+}
+
 JudgedFinding judged_finding(const JudgedViolation& violation, const std::vector<Call>& before,
                              Target& target, const VerifyOptions& options) {
   const judging::Combination& combination = violation.combination;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -29,5 +30,9 @@ struct JudgedFinding {
 JudgedFinding judged_finding(const JudgedViolation& violation,
                              const std::vector<oracle::judged::Call>& before, Target& target,
                              const VerifyOptions& options);
+
+// Writes the call, without what came out, and returns its file. `kind` is part of its name.
+std::filesystem::path store_judged_call(const std::filesystem::path& folder, const oracle::judged::Call& call,
+                                        const oracle::judged::Policy& policy, std::string_view kind);
 
 }  // namespace normproof

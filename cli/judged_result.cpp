@@ -92,6 +92,14 @@ std::string judged_text(const JudgedResult& result) {
   text += "of these operations:\n";
   for (std::size_t i = 0; i < kJudgedPromises.size(); ++i)
     text += promise_text(kJudgedPromises[i], result.promises[i]);
+  if (result.relations.empty()) return text;
+  text += "relations between calls, and how often they were checked:\n";
+  for (const JudgedRelation& each : result.relations) {
+    text +=
+        fmt::format("  {}: {}{}\n", each.name, each.checked == 0 ? "not compared" : with_spaces(each.checked),
+                    each.broken > 0 ? fmt::format(", broken {} times", each.broken) : "");
+    if (!each.first.empty()) text += fmt::format("    {}\n", each.first);
+  }
   return text;
 }
 
@@ -124,9 +132,17 @@ nlohmann::ordered_json judged_json(const JudgedResult& result) {
                         {"comparisons", result.promises[i].comparisons},
                         {"differing", result.promises[i].differing},
                         {"first", result.promises[i].first}});
+  Json relations = Json::array();
+  for (const JudgedRelation& each : result.relations)
+    relations.push_back({{"name", each.name},
+                         {"checked", each.checked},
+                         {"not_compared", each.not_compared},
+                         {"broken", each.broken},
+                         {"first", each.first}});
   return {{"combinations", std::move(combinations)},
           {"operations", std::move(operations)},
-          {"promises", std::move(promises)}};
+          {"promises", std::move(promises)},
+          {"relations", std::move(relations)}};
 }
 
 void add_judged(JudgedResult& all, const ResultFields& part) {
@@ -178,6 +194,17 @@ void add_judged(JudgedResult& all, const ResultFields& part) {
     promise.comparisons += promises[i].count("comparisons");
     promise.differing += promises[i].count("differing");
     if (promise.first.empty()) promise.first = promises[i].text("first");
+  }
+  next = 0;
+  for (const ResultFields& row : part.rows("relations")) {
+    if (is_first) all.relations.push_back({row.text("name")});
+    if (next >= all.relations.size() || all.relations[next].name != row.text("name"))
+      row.refuse("is another relation than that of the first shard");
+    JudgedRelation& relation = all.relations[next++];
+    relation.checked += row.count("checked");
+    relation.not_compared += row.count("not_compared");
+    relation.broken += row.count("broken");
+    if (relation.first.empty()) relation.first = row.text("first");
   }
 }
 

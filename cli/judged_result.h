@@ -42,10 +42,21 @@ struct JudgedPromise {
   std::string first{};  // the first pair that differs
 };
 
+// A relation between calls that holds of every faithful target (properties/judged/relations.h).
+struct JudgedRelation {
+  std::string name;
+  std::int64_t checked = 0;  // times that calls were related
+  std::int64_t not_compared =
+      0;  // times that the target's limits, its policy or its runs left nothing to compare
+  std::int64_t broken = 0;
+  std::string first{};  // how the first of them was broken
+};
+
 struct JudgedResult {
   std::vector<JudgedCombination> combinations;
   std::vector<JudgedOperationResult> operations;
   std::array<JudgedPromise, kJudgedPromises.size()> promises;
+  std::vector<JudgedRelation> relations;  // in the order of the table; of those that some operation has
   double seconds = 0;
   Counts total() const;
 };

@@ -14,6 +14,7 @@
 #include "cli/judged_finding.h"
 #include "properties/judged/call_evaluation.h"
 #include "properties/judged/cases.h"
+#include "properties/judged/relations.h"
 #include "properties/judging/in_parallel.h"
 #include "properties/targets/stop_request.h"
 
@@ -27,8 +28,19 @@ using oracle::judged::Policy;
 
 // So many calls of each combination follow in any case.
 constexpr std::int64_t kLeastCalls = 4;
-// Of calls that conform every so many-th is asked how much that says, or made again.
-constexpr std::int64_t kDoubtEvery = 16, kCompareEvery = 4;
+// Of calls that conform every so many-th is asked how much that says, or made again; after every so many-th
+// calls of the combination are related.
+constexpr std::int64_t kDoubtEvery = 16, kCompareEvery = 4, kRelateEvery = 4;
+// What the judge of a single call sees is said of it first.
+constexpr std::int64_t kFirstRelated = 6;
+
+struct BrokenRelation {
+  std::size_t combination = 0;
+  std::int64_t index = 0;
+  const judging::Relation* relation = nullptr;
+  std::string message;
+  judging::RelatedCalls calls;
+};
 
 struct Failure {
   std::size_t combination = 0;
@@ -50,6 +62,12 @@ class JudgedStage {
                                      : !each.weight ? "none"
                                                     : std::string(name_of(*each.weight)),
                                      each.codes ? std::string(name_of(*each.codes)) : ""});
+      for (const judging::Relation& relation : judging::relations()) {
+        if (relation.applies(*each.operation) &&
+            std::ranges::find(judged.relations, relation.name, &JudgedRelation::name) ==
+                judged.relations.end())
+          judged.relations.push_back({std::string(relation.name)});
+      }
       if (judged.operations.empty() || judged.operations.back().operation != each.operation->name)
         judged.operations.push_back(
             {std::string(each.operation->name), to_string(context_.policies.at(each.operation))});
@@ -67,6 +85,7 @@ class JudgedStage {
     for (JudgedOperationResult& each : context_.result.judged.operations)
       each.seconds /= std::max(threads, 1);  // as if they had gone one after the other
     record_failures();
+    if (!context_.result.stopped_early) record_broken_relations();
     add_checks();
     if (!context_.result.stopped_early) record_broken_promises();
     conclude();
@@ -85,6 +104,7 @@ class JudgedStage {
   void count(const Numbered& numbered, const Call& call, const CallEvaluation& evaluation, double seconds);
   void note_failure(const Numbered& numbered, const Call& call, const CallEvaluation& evaluation);
   void compare(const Numbered& numbered, const Call& call, const CallEvaluation& evaluation);
+  void relate(const Numbered& numbered);
   void note_pair(Promise promise, const Call& call, const std::string& difference, std::string_view other);
   JudgedOperationResult& of(const JudgedOperation& operation) {
     return *std::ranges::find(context_.result.judged.operations, operation.name,
@@ -94,6 +114,7 @@ class JudgedStage {
                                     const std::vector<std::string>& not_looked_at);
   void record_failures();
   void record_broken_promises();
+  void record_broken_relations();
   void add_checks();
   void conclude();
 
@@ -102,8 +123,9 @@ class JudgedStage {
   const double begin_;
   std::atomic<std::int64_t> next_{0};
   std::atomic<bool> stop_workers_{false};
-  std::mutex mutex_;                         // guards the result, and what follows
-  std::map<std::string, Failure> failures_;  // by operation and identity: the lowest number
+  std::mutex mutex_;                                   // guards the result, and what follows
+  std::map<std::string, Failure> failures_;            // by operation and identity: the lowest number
+  std::map<std::string_view, BrokenRelation> broken_;  // by relation: the lowest number
   std::set<const JudgedOperationResult*> judged_something_;
   std::int64_t failing_ = 0;
   std::exception_ptr error_;
@@ -157,6 +179,9 @@ void JudgedStage::judge_one(const Numbered& numbered) {
   if (stop_is_requested() && evaluation.outcome == CallEvaluation::Outcome::not_taken) return;
   if (evaluation.outcome == CallEvaluation::Outcome::conforms && numbered.index % kCompareEvery == 1)
     compare(numbered, *call, evaluation);
+  if (evaluation.outcome == CallEvaluation::Outcome::conforms && numbered.index >= kFirstRelated &&
+      numbered.index % kRelateEvery == 2)
+    relate(numbered);
   count(numbered, *call, evaluation, context_.clock.seconds() - before);
   if (evaluation.violates()) note_failure(numbered, *call, evaluation);
 }
@@ -248,6 +273,43 @@ void JudgedStage::compare(const Numbered& numbered, const Call& call, const Call
        "it elsewhere in memory");
 }
 
+// The relations of the operation take turns.
+void JudgedStage::relate(const Numbered& numbered) {
+  const judging::Combination& combination = context_.combinations[numbered.combination];
+  std::vector<const judging::Relation*> applicable;
+  for (const judging::Relation& relation : judging::relations())
+    if (relation.applies(*combination.operation)) applicable.push_back(&relation);
+  if (applicable.empty()) return;
+  // Counted within the operation, so that a run of it alone finds the same.
+  const auto& all = context_.combinations;
+  const auto first = std::ranges::find(all, combination.operation, &judging::Combination::operation);
+  const auto turn = static_cast<std::size_t>(numbered.index / kRelateEvery) + numbered.combination -
+                    static_cast<std::size_t>(first - all.begin());
+  const judging::Relation& relation = *applicable[turn % applicable.size()];
+  const Random random =
+      Random(context_.options.seed).split(static_cast<std::uint64_t>(numbered.index)).split(4);
+  judging::RelationOutcome outcome = check_relation(target_, relation, combination, random);
+  const std::lock_guard lock(mutex_);
+  JudgedRelation& seen =
+      *std::ranges::find(context_.result.judged.relations, relation.name, &JudgedRelation::name);
+  using Kind = judging::RelationOutcome::Kind;
+  ++(outcome.kind == Kind::not_compared ? seen.not_compared : seen.checked);
+  if (outcome.kind != Kind::broken) return;
+  ++seen.broken;
+  if (context_.result.cases_to_first_violation == 0) {
+    context_.violations.note_first();
+    context_.result.cases_to_first_violation =
+        context_.result.tally.total().cases + context_.result.judged.total().cases;
+  }
+  if (!context_.options.keep_going && !context_.result.baseline) stop_workers_ = true;
+  const auto known = broken_.find(relation.name);
+  if (known != broken_.end() && std::pair(numbered.index, numbered.combination) >=
+                                    std::pair(known->second.index, known->second.combination))
+    return;
+  broken_.insert_or_assign(relation.name, BrokenRelation{numbered.combination, numbered.index, &relation,
+                                                         outcome.message, *std::move(outcome.calls)});
+}
+
 void JudgedStage::note_pair(Promise promise, const Call& call, const std::string& difference,
                             std::string_view other) {
   const std::lock_guard lock(mutex_);
@@ -287,6 +349,41 @@ void JudgedStage::record_failures() {
   context_.result.violations = std::max(context_.result.violations, before + std::max(failing_, known_here));
 }
 
+void JudgedStage::record_broken_relations() {
+  for (const auto& [name, broken] : broken_) {
+    const judging::Combination& combination = context_.combinations[broken.combination];
+    const Policy& policy = context_.policies.at(combination.operation);
+    JudgedRelation& seen = *std::ranges::find(context_.result.judged.relations, name, &JudgedRelation::name);
+    seen.first = fmt::format("{}: {}", to_string(combination), broken.message);
+    Finding finding;
+    finding.found_by =
+        fmt::format("relation {} of {} {}: call {} ({}) of seed {}", name, combination.operation->name,
+                    name_of(combination.dtype), broken.index, to_string(combination), context_.options.seed);
+    finding.message = fmt::format("{}\n  {}\n  first call: {}\n", broken.relation->sentence, broken.message,
+                                  subject_of(broken.calls.first));
+    const std::string arguments = judged_target_arguments(context_.target, policy);
+    std::string replays;
+    const auto store = [&](const Call& call, std::string_view kind) {
+      const auto file = store_judged_call(context_.options.findings, call, policy, kind);
+      replays += " " + shell_quoted_file(file.string());
+      return file;
+    };
+    try {
+      finding.call_file = store(broken.calls.first, "first-call");
+      if (broken.calls.second) store(*broken.calls.second, "second-call");
+    } catch (const std::exception& error) {
+      finding.message += fmt::format("  the calls could not be written: {}\n", error.what());
+    }
+    const std::string text = fmt::format(
+        "VIOLATION found by {}\n{}  each call by itself:  {} replay{}{}\n  repeat:  {} verify{} --op {} "
+        "--seed {}\n",
+        finding.found_by, finding.message, program_name(), replays, arguments, program_name(), arguments,
+        combination.operation->name, context_.options.seed);
+    context_.violations.record(std::move(finding), text);
+    if (context_.result.stopped_early) return;
+  }
+}
+
 void JudgedStage::record_broken_promises() {
   const JudgedResult& judged = context_.result.judged;
   for (std::size_t i = 0; i < kJudgedPromises.size(); ++i) {
@@ -311,9 +408,14 @@ void JudgedStage::record_broken_promises() {
   }
 }
 
-// One for each operation and dtype.
+// One for each operation and dtype, and for each relation.
 void JudgedStage::add_checks() {
   const JudgedResult& judged = context_.result.judged;
+  for (const JudgedRelation& each : judged.relations) {
+    Check check{"relation", each.name, each.broken == 0, each.checked, 0, each.first};
+    if (each.checked == 0) check.skipped = "not compared: no call of it was made, or none could be";
+    context_.result.checks.push_back(std::move(check));
+  }
   for (std::size_t i = 0; i < judged.combinations.size(); ++i) {
     const JudgedCombination& each = judged.combinations[i];
     const std::string name = fmt::format("{} {}", each.operation, name_of(each.dtype));

@@ -146,10 +146,10 @@ SizesReached sizes_from(const ResultFields& part) {
 Check check_from(const ResultFields& row) {
   Check check{row.text("group"),  row.text("name"),       row.flag("passed"),
               row.count("cases"), row.seconds("seconds"), row.text("message")};
-  constexpr std::array<std::string_view, 7> kGroups = {"corpus", "property", "order", "sizes",
-                                                       "random", "promise",  "judged"};
+  constexpr std::array<std::string_view, 8> kGroups = {"corpus", "property", "order",  "sizes",
+                                                       "random", "promise",  "judged", "relation"};
   if (std::ranges::find(kGroups, check.group) == kGroups.end())
-    row.refuse("group", "must be corpus, property, order, sizes, random, promise or judged");
+    row.refuse("group", "must be corpus, property, order, sizes, random, promise, judged or relation");
   if (row.has("skipped")) check.skipped = row.text("skipped");
   if (row.has("known")) check.known = row.flag("known");
   return check;

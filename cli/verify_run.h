@@ -44,7 +44,7 @@ struct VerifyOptions {
 
 // One line of the reports: a corpus case, a property, or the random cases of one operation and dtype.
 struct Check {
-  std::string group;  // "corpus", "promise", "property", "order", "sizes", "random", "judged"
+  std::string group;  // "corpus", "promise", "property", "order", "sizes", "random", "judged", "relation"
   std::string name;
   bool passed = true;
   std::int64_t cases = 0;

@@ -102,6 +102,12 @@ class Pages(unittest.TestCase):
                 for name in row[0].split(", ")]
         self.assertEqual(sorted(said), sorted(PROPERTIES))
 
+    def test_every_relation_has_its_sentence(self):
+        relations = names_in(r"^    \{\"([a-z-]+)\",", "properties/judged/relations.cpp")
+        self.assertGreaterEqual(len(relations), 13)
+        said = [name for row in rows("docs/verified.md", "the relations of an operation take turns:\n\n") for name in row[0].split(", ")]
+        self.assertEqual(sorted(said), sorted(relations))
+
     def test_every_environment_variable_is_explained(self):
         sources = [file for folder in ("bench", "cli", "corpus", "fuzz", "oracle", "properties", "python") for end in ("cpp", "h", "py")
                    for file in (ROOT / folder).glob(f"**/*.{end}") if "test" not in file.relative_to(ROOT).parts]

@@ -236,6 +236,16 @@ std::optional<Call> telling_call(const Combination& combination, std::uint64_t s
   return finished(combination, std::move(call), random);
 }
 
+std::optional<Call> call_of_size(const Combination& combination, std::int64_t rows, std::int64_t hidden,
+                                 Random& random) {
+  CaseDemand demand = demand_of(combination, random);
+  set_size(combination, {rows, hidden}, demand);
+  demand.finite = true;
+  Call call = random_call(demand, random.next(), 0);
+  call.name = "related";
+  return finished(combination, std::move(call), random);
+}
+
 Call asking_like(Call inputs, const Call& like, const Policy& policy) {
   std::vector<std::string> names;
   for (const Spec& spec : like.operation->tensors)

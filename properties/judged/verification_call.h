@@ -36,6 +36,10 @@ std::int64_t chosen_sizes();
 // and with rows that are not ordinary.
 std::optional<Call> telling_call(const Combination& combination, std::uint64_t seed, std::int64_t index = 0);
 
+// A call of about this size, with outputs asked for and places, whose values do not matter.
+std::optional<Call> call_of_size(const Combination& combination, std::int64_t rows, std::int64_t hidden,
+                                 Random& random);
+
 // The call with outputs asked for: those of `like`; all that the operation has.
 Call asking_like(Call inputs, const Call& like, const Policy& policy);
 Call asking_for_all(Call inputs, const Policy& policy);

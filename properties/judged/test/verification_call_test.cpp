@@ -10,6 +10,7 @@
 #include "oracle/row_kernels.h"
 #include "properties/judged/call_evaluation.h"
 #include "properties/judged/cases.h"
+#include "properties/judged/test/canonical_target.h"
 #include "properties/targets/named_call.h"
 
 namespace normproof::judging {
@@ -22,59 +23,6 @@ using oracle::judged::Tensor;
 using Spec = oracle::judged::TensorSpec;
 
 constexpr std::int64_t kCalls = 44;
-
-// Gives what the canonical order of summation gives, by policy native, but for the tensor `unwritten`.
-class CanonicalTarget final : public JudgedTarget {
- public:
-  std::vector<const JudgedOperation*> judged_operations() const override {
-    std::vector<const JudgedOperation*> possible;
-    for (const JudgedOperation* each : oracle::judged::judged_operations()) possible.push_back(each);
-    return possible;
-  }
-  JudgedTakes judged_takes() const override {
-    return {{kActivationDTypes.begin(), kActivationDTypes.end()}, true, true, true, codes};
-  }
-  CallLimits judged_limits(const JudgedOperation&) const override { return limits; }
-
-  JudgedRun run_judged(const Call& asked, std::byte fill) override {
-    const oracle::StandardFloatEnvironment environment;
-    const Policy policy = parse_policy(*asked.operation, "native");
-    JudgedRun run{RunResult::Status::completed, {}, without_contents(asked), {}};
-    for (const Spec& spec : asked.operation->tensors)
-      if (spec.direction == Direction::out && asked.has(spec.name))
-        std::ranges::fill(run.call.tensors.find(spec.name)->second.bytes, fill);
-    if (asked.operation->fill != nullptr) {
-      std::vector<std::string> names;
-      for (const Spec& spec : asked.operation->tensors)
-        if (spec.direction == Direction::out && asked.has(spec.name) && spec.name != unwritten)
-          names.emplace_back(spec.name);
-      asked.operation->fill(run.call, policy, names);
-      return run;
-    }
-    const Call filled = run.call;
-    for (const Part& part : asked.operation->parts(filled, policy)) {
-      const auto judge = part.judge();
-      std::vector<std::byte> bytes;
-      for (std::int64_t unit = 0; unit < part.units; ++unit) {
-        const std::vector<std::byte> of_unit = judge->canonical(unit);
-        bytes.insert(bytes.end(), of_unit.begin(), of_unit.end());
-        for (const auto& unknown : judge->unknowns(unit)) {
-          const auto found = run.call.tensors.find(unknown.name);
-          const Spec* spec = find_tensor(*asked.operation, unknown.name);
-          if (spec == nullptr || spec->direction != Direction::out || found == run.call.tensors.end())
-            continue;
-          store_bits(found->second.bytes, found->second.dtype, unit, unknown.bits);
-        }
-      }
-      if (part.tensor != unwritten) run.call.tensors.find(part.tensor)->second.bytes = std::move(bytes);
-    }
-    return run;
-  }
-
-  CallLimits limits;
-  std::string_view unwritten;
-  std::vector<DType> codes = {DType::fp8_e4m3fn, DType::int8, DType::uint8};
-};
 
 template <class Visit>
 void for_each_call(const CanonicalTarget& target, const Visit& visit) {

@@ -130,7 +130,8 @@ Statistics statistics_of(const Row& x, DLDataType type, float epsilon, std::int6
   const auto columns = static_cast<std::int64_t>(x.size());
   const auto count = static_cast<float>(columns);
   float sum = 0, squares = 0, deviations = 0;
-  if (fault("summed-backwards") || (fault("order-of-many-rows") && rows >= 32)) {
+  const bool by_sign = fault("order-of-the-sign") && at(x, 0) < 0;
+  if (by_sign || fault("summed-backwards") || (fault("order-of-many-rows") && rows >= 32)) {
     for (std::int64_t j = columns; j-- > 0;) sum += at(x, j);
   } else {
     for (std::int64_t j = 0; j < summed(columns); ++j) sum += at(x, j);

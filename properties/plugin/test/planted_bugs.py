@@ -61,6 +61,7 @@ BUGS = [
     ("last-of-block-not-looked-at", "rms_norm_block_quant", "the last element of a block is not in its maximum", "B15"),
     ("no-least-scale", "rms_norm_block_quant", "no least scale: 0 / 0 in a block of zeros", "B22, B30"),
     ("codes-truncated", "rms_norm_block_quant", "codes truncated in place of rounded", "B5"),
+    ("order-of-the-sign", "layer_norm", "another order of summation where the first element is negative", "seen by a relation alone"),
     ("position-of-first-token", "qk_norm_rope", "each token has the position of the first", ""),
 ]
 
@@ -77,7 +78,8 @@ def verify(program, plugin, fault, folder, *arguments):
 
 def kind_of(result):
     """'rounding violation in out', of the first finding."""
-    return result["findings"][0]["found_by"].split(", ", 1)[1].split(": call ")[0]
+    found_by = result["findings"][0]["found_by"].split(": call ")[0]
+    return found_by.split(" of ")[0] if found_by.startswith("relation ") else found_by.split(", ", 1)[1]
 
 
 def main():

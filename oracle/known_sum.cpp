@@ -43,9 +43,11 @@ float as_float(const Value& value) {
 std::string objection_to_order(const SumTree& tree, const Policy& policy) {
   const bool is_fp64 = tree.precision == SumTree::Precision::fp64;
   if (policy.mean == MeanPolicy::of_terms) return "mean=of_terms adds other terms than squares";
-  if (policy.variance == VariancePolicy::fp32 || (policy.variance == VariancePolicy::fp64 && is_fp64))
+  if (policy.variance == VariancePolicy::fp32 || (policy.variance == VariancePolicy::fp64 && is_fp64) ||
+      (policy.variance == VariancePolicy::kahan && tree.is_compensated()))
     return {};
-  return fmt::format("the order is one of {} sums, variance={} sums otherwise", is_fp64 ? "fp64" : "fp32",
+  const std::string_view sums = is_fp64 ? "fp64" : tree.is_compensated() ? "compensated fp32" : "fp32";
+  return fmt::format("the order is one of {} sums, variance={} sums otherwise", sums,
                      policy.variance == VariancePolicy::fp64         ? "fp64"
                      : policy.variance == VariancePolicy::activation ? "activation"
                                                                      : "kahan");

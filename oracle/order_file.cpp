@@ -107,10 +107,48 @@ std::vector<std::array<std::int64_t, kWidth>> read_runs(const JsonNode& list, co
   return items;
 }
 
+constexpr std::array<std::string_view, 6> kTreeKeys = {"leaves", "precision",   "additions",
+                                                       "fused",  "accumulator", "compensated"};
+
+// By the number that stands for it.
+constexpr std::array<SumTree::Running, 4> kRunning = {SumTree::Running::first, SumTree::Running::second,
+                                                      SumTree::Running::value_of_first,
+                                                      SumTree::Running::value_of_second};
+
+// Which additions are compensated; empty where the tree does not say that any is.
+std::vector<SumTree::Running> read_running(const JsonNode& node, const std::string& path,
+                                           std::size_t additions) {
+  std::vector<SumTree::Running> running(additions, SumTree::Running::none);
+  const std::string at = json_path(path, "compensated");
+  for (const auto& [addition, child] : read_runs<2>(member(node, path, "compensated"), at, additions)) {
+    if (addition < 0 || addition >= static_cast<std::int64_t>(additions))
+      refuse(at, fmt::format("there is no addition {} among {}", addition, additions));
+    if (child < 0 || child >= static_cast<std::int64_t>(kRunning.size()))
+      refuse(at,
+             fmt::format("the running sum is the first (0, 2) or the second (1, 3) number, got {}", child));
+    running[static_cast<std::size_t>(addition)] = kRunning[static_cast<std::size_t>(child)];
+  }
+  return running;
+}
+
+SumTree::Accumulator read_accumulator(const JsonNode& node, const std::string& path) {
+  const JsonNode* named = find(node, "accumulator");
+  if (named == nullptr) {
+    if (find(node, "compensated") != nullptr)
+      refuse(json_path(path, "accumulator"), "missing, where additions are compensated");
+    return SumTree::Accumulator::plain;
+  }
+  const std::string at = json_path(path, "accumulator");
+  const auto accumulator = accumulator_from_name(text(*named, at));
+  if (!accumulator)
+    refuse(at, fmt::format("plain, kahan, kahan_corrected or neumaier, got {}", shown(*named)));
+  return *accumulator;
+}
+
 SumTree read_tree(const JsonNode& node, const std::string& path) {
   for (const std::string& key : node.keys) {
-    if (key != "leaves" && key != "precision" && key != "additions" && key != "fused")
-      refuse(json_path(path, key), "unknown key; a tree has leaves, precision, additions and fused");
+    if (std::ranges::find(kTreeKeys, key) == kTreeKeys.end())
+      refuse(json_path(path, key), fmt::format("unknown key; a tree has {}", fmt::join(kTreeKeys, ", ")));
   }
   const auto leaves = static_cast<std::int32_t>(
       whole(member(node, path, "leaves"), json_path(path, "leaves"), 1, kMaximumTreeLeaves));
@@ -137,7 +175,16 @@ SumTree read_tree(const JsonNode& node, const std::string& path) {
       fused[static_cast<std::size_t>(leaf)] = 1;
     }
   }
+  const SumTree::Accumulator accumulator = read_accumulator(node, path);
+  if (accumulator != SumTree::Accumulator::plain && precision != "fp32")
+    refuse(json_path(path, "accumulator"),
+           fmt::format("compensated sums are of fp32, got {}", shown(*find(node, "precision"))));
   try {
+    if (accumulator != SumTree::Accumulator::plain) {
+      auto running = read_running(node, path, nodes.size());
+      return make_compensated_tree(leaves, std::move(nodes), std::move(running), accumulator,
+                                   std::move(fused));
+    }
     return make_tree(leaves, std::move(nodes), std::move(fused),
                      precision == "fp64" ? SumTree::Precision::fp64 : SumTree::Precision::fp32);
   } catch (const std::invalid_argument& error) {
@@ -212,9 +259,20 @@ std::string to_json(const SumTree& tree) {
   std::vector<std::array<std::int64_t, 1>> fused;
   for (std::int32_t leaf = 0; leaf < tree.leaves; ++leaf)
     if (tree.is_fused(leaf)) fused.push_back({leaf});
-  return fmt::format(R"({{"leaves": {}, "precision": "{}", "additions": {}, "fused": {}}})", tree.leaves,
+  std::string compensated;
+  if (tree.is_compensated()) {
+    std::vector<std::array<std::int64_t, 2>> running;
+    for (std::size_t k = 0; k < tree.running.size(); ++k) {
+      if (tree.running[k] != SumTree::Running::none)
+        running.push_back(
+            {static_cast<std::int64_t>(k), std::ranges::find(kRunning, tree.running[k]) - kRunning.begin()});
+    }
+    compensated = fmt::format(R"(, "accumulator": "{}", "compensated": {})", name_of(tree.accumulator),
+                              text_of(running));
+  }
+  return fmt::format(R"({{"leaves": {}, "precision": "{}", "additions": {}, "fused": {}{}}})", tree.leaves,
                      tree.precision == SumTree::Precision::fp64 ? "fp64" : "fp32", text_of(additions),
-                     text_of(fused));
+                     text_of(fused), compensated);
 }
 
 Policy with_order(Policy policy, const GivenOrder& order) {

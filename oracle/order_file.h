@@ -7,6 +7,10 @@
 // the two numbers that are added, and runs of it: [14, 1, 1] stands for 14 additions, each with both numbers
 // 1 greater than the one before. Another run repeats all of that. "fused" lists the elements that are added
 // by an fma, with runs of one step. Other keys of an entry are for people.
+//
+// A tree with compensated additions has two keys more: "accumulator" ("kahan", "kahan_corrected" or
+// "neumaier", oracle/sum_tree.h) and "compensated", entries [addition, running] with runs: the addition's
+// place in the list, and which of its two numbers is the running sum, 0 or 1.
 #pragma once
 
 #include <filesystem>

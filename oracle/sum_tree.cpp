@@ -56,7 +56,187 @@ Number evaluate(const SumTree& tree, std::span<const float> operands, std::vecto
   return scratch.back();
 }
 
+using Running = SumTree::Running;
+using Accumulator = SumTree::Accumulator;
+
+// A running sum and its correction.
+template <class Number>
+struct Compensated {
+  Number sum;
+  Number correction;
+};
+
+// One compensated addition, with the operations in which a kernel writes it. `minus_correction` is v - c of
+// Kahan's.
+template <class Number, class Arithmetic>
+Compensated<Number> kahan_step(const Arithmetic& in, const Compensated<Number>& running,
+                               const Number& minus_correction) {
+  const Number t = in.add(running.sum, minus_correction);
+  return {t, in.subtract(in.subtract(t, running.sum), minus_correction)};
+}
+template <class Number, class Arithmetic>
+Compensated<Number> neumaier_step(const Arithmetic& in, const Compensated<Number>& running,
+                                  const Number& term) {
+  const Number t = in.add(running.sum, term);
+  const bool larger = !(in.magnitude(running.sum) < in.magnitude(term));
+  const Number lost =
+      larger ? in.add(in.subtract(running.sum, t), term) : in.add(in.subtract(term, t), running.sum);
+  return {t, in.add(running.correction, lost)};
+}
+
+template <class Number, class Arithmetic>
+Number value_of(const Arithmetic& in, Accumulator accumulator, const Compensated<Number>& state,
+                bool is_compensated) {
+  if (!is_compensated || accumulator == Accumulator::kahan) return state.sum;
+  return accumulator == Accumulator::neumaier ? in.add(state.sum, state.correction)
+                                              : in.subtract(state.sum, state.correction);
+}
+
+// The sum of a tree with compensated additions.
+template <class Number, class Arithmetic>
+Number evaluate_compensated(const SumTree& tree, const Arithmetic& in) {
+  const auto leaves = static_cast<std::size_t>(tree.leaves);
+  std::vector<Compensated<Number>> states(leaves + tree.nodes.size());
+  const auto is_compensated = [&](std::int32_t number) {
+    return !tree.is_leaf(number) && tree.running[static_cast<std::size_t>(number) - leaves] != Running::none;
+  };
+  const auto value = [&](std::int32_t number) {
+    return value_of(in, tree.accumulator, states[static_cast<std::size_t>(number)], is_compensated(number));
+  };
+  for (std::size_t j = 0; j < leaves; ++j) states[j] = {in.square(j), in.zero()};
+  for (std::size_t k = 0; k < tree.nodes.size(); ++k) {
+    const SumTree::Node& node = tree.nodes[k];
+    Compensated<Number>& result = states[leaves + k];
+    const Running running = tree.running[k];
+    if (running == Running::none) {
+      const bool first = tree.is_fused(node.first), second = tree.is_fused(node.second);
+      result = {first    ? in.fma(static_cast<std::size_t>(node.first), value(node.second))
+                : second ? in.fma(static_cast<std::size_t>(node.second), value(node.first))
+                         : in.add(value(node.first), value(node.second)),
+                in.zero()};
+      continue;
+    }
+    const std::int32_t from = is_first(running) ? node.first : node.second;
+    const std::int32_t term = is_first(running) ? node.second : node.first;
+    const Compensated<Number> before = takes_correction(running)
+                                           ? states[static_cast<std::size_t>(from)]
+                                           : Compensated<Number>{value(from), in.zero()};
+    if (tree.accumulator == Accumulator::neumaier) {
+      result = neumaier_step(in, before, value(term));
+    } else {
+      const Number y = tree.is_fused(term)
+                           ? in.fma(static_cast<std::size_t>(term), in.negative(before.correction))
+                           : in.subtract(value(term), before.correction);
+      result = kahan_step(in, before, y);
+    }
+  }
+  return value(tree.root());
+}
+
+// fp32 in hardware.
+struct HardwareArithmetic {
+  std::span<const float> operands;
+  float square(std::size_t j) const { return operands[j] * operands[j]; }
+  float fma(std::size_t j, float z) const { return std::fma(operands[j], operands[j], z); }
+  static float zero() { return 0; }
+  static float add(float a, float b) { return a + b; }
+  static float subtract(float a, float b) { return a - b; }
+  static float negative(float a) { return -a; }
+  static float magnitude(float a) { return std::abs(a); }
+};
+
+// The same, exactly.
+struct ExactArithmetic {
+  Arithmetic& arithmetic;
+  std::span<const Value> operands;
+  Value rounded(const Value& exact) const {
+    return arithmetic.round(Step::accumulate, "a + b", DType::fp32, exact);
+  }
+  Value square(std::size_t j) const {
+    return arithmetic.round(Step::accumulate, "x * x", DType::fp32, operands[j] * operands[j]);
+  }
+  Value fma(std::size_t j, const Value& z) const { return rounded(operands[j] * operands[j] + z); }
+  static Value zero() { return Value::zero(false); }
+  Value add(const Value& a, const Value& b) const { return rounded(a + b); }
+  Value subtract(const Value& a, const Value& b) const { return rounded(a + -b); }
+  static Value negative(const Value& a) { return -a; }
+  static Value magnitude(const Value& a) { return a.negative() ? -a : a; }
+};
+
+// Whether the number's correction may be other than 0.
+bool may_have_correction(const SumTree& tree, std::int32_t number) {
+  return !tree.is_leaf(number) &&
+         tree.running[static_cast<std::size_t>(number - tree.leaves)] != Running::none;
+}
+
+Running with_children_swapped(Running running) {
+  switch (running) {
+    case Running::none:
+      return Running::none;
+    case Running::first:
+      return Running::second;
+    case Running::second:
+      return Running::first;
+    case Running::value_of_first:
+      return Running::value_of_second;
+    case Running::value_of_second:
+      return Running::value_of_first;
+  }
+  return running;
+}
+
+// Makes trees that are the same function equal, as far as that is told by their form: a first compensated
+// addition whose correction nobody takes is a plain one, and of Neumaier's first one both children do the
+// same.
+void normalize(SumTree& tree) {
+  std::vector<bool> is_taken(tree.nodes.size(), false);
+  for (std::size_t k = 0; k < tree.nodes.size(); ++k) {
+    Running& running = tree.running[k];
+    if (running == Running::none) continue;
+    const SumTree::Node& node = tree.nodes[k];
+    const std::int32_t from = is_first(running) ? node.first : node.second;
+    if (!may_have_correction(tree, from)) running = is_first(running) ? Running::first : Running::second;
+    if (takes_correction(running) && !tree.is_leaf(from))
+      is_taken[static_cast<std::size_t>(from - tree.leaves)] = true;
+  }
+  for (std::size_t k = 0; k < tree.nodes.size(); ++k) {
+    Running& running = tree.running[k];
+    const SumTree::Node& node = tree.nodes[k];
+    if (running == Running::none || (takes_correction(running) &&
+                                     may_have_correction(tree, is_first(running) ? node.first : node.second)))
+      continue;
+    if (tree.accumulator == Accumulator::neumaier)
+      running = takes_correction(running) ? Running::first : Running::value_of_first;
+    if (!is_taken[k] && tree.accumulator != Accumulator::kahan_corrected) running = Running::none;
+  }
+  if (std::ranges::all_of(tree.running, [](Running running) { return running == Running::none; })) {
+    tree.running.clear();
+    tree.accumulator = Accumulator::plain;
+  }
+}
+
+// An fma of a compensated addition is one of the term and a correction that there may be.
+void require_fused_terms(const SumTree& tree) {
+  for (std::size_t k = 0; k < tree.running.size(); ++k) {
+    if (tree.running[k] == Running::none) continue;
+    const SumTree::Node& node = tree.nodes[k];
+    const std::int32_t from = is_first(tree.running[k]) ? node.first : node.second;
+    const std::int32_t term = is_first(tree.running[k]) ? node.second : node.first;
+    const bool refused = tree.is_fused(from) ||
+                         (tree.is_fused(term) &&
+                          (tree.accumulator == Accumulator::neumaier || !may_have_correction(tree, from)));
+    if (refused)
+      throw std::invalid_argument(
+          fmt::format("element {} is said to be added by an fma, but there is no correction to add it to",
+                      tree.is_fused(from) ? from : term));
+  }
+}
+
 }  // namespace
+
+std::int64_t SumTree::compensated_additions() const {
+  return std::ranges::count_if(running, [](Running of) { return of != Running::none; });
+}
 
 std::int64_t SumTree::depth() const {
   std::vector<std::int32_t> height(static_cast<std::size_t>(leaves) + nodes.size(), 0);
@@ -72,8 +252,11 @@ std::int64_t SumTree::fused_leaves() const {
   return std::ranges::count_if(fused, [](std::uint8_t flag) { return flag != 0; });
 }
 
-SumTree make_tree(std::int32_t leaves, std::vector<SumTree::Node> nodes, std::vector<std::uint8_t> fused,
-                  SumTree::Precision precision) {
+namespace {
+
+// `running` is empty where no addition is compensated.
+SumTree numbered(std::int32_t leaves, std::vector<SumTree::Node> nodes, std::vector<Running> running,
+                 std::vector<std::uint8_t> fused) {
   require_tree(leaves, nodes);
   const auto count = static_cast<std::size_t>(leaves);
   std::vector<std::int32_t> smallest(count + nodes.size()), height(count + nodes.size(), 0);
@@ -84,6 +267,7 @@ SumTree make_tree(std::int32_t leaves, std::vector<SumTree::Node> nodes, std::ve
     if (smallest[b] < smallest[a]) {
       std::swap(node.first, node.second);
       std::swap(a, b);
+      if (!running.empty() && running[k] != Running::none) running[k] = with_children_swapped(running[k]);
     }
     smallest[count + k] = smallest[a];
     height[count + k] = 1 + std::max(height[a], height[b]);
@@ -101,12 +285,12 @@ SumTree make_tree(std::int32_t leaves, std::vector<SumTree::Node> nodes, std::ve
 
   SumTree tree;
   tree.leaves = leaves;
-  tree.precision = precision;
   tree.nodes.reserve(nodes.size());
   for (const std::int32_t k : sorted) {
     const SumTree::Node& node = nodes[static_cast<std::size_t>(k)];
     tree.nodes.push_back(
         {renamed[static_cast<std::size_t>(node.first)], renamed[static_cast<std::size_t>(node.second)]});
+    if (!running.empty()) tree.running.push_back(running[static_cast<std::size_t>(k)]);
   }
   if (std::ranges::any_of(fused, [](std::uint8_t flag) { return flag != 0; })) {
     if (fused.size() != count)
@@ -122,6 +306,49 @@ SumTree make_tree(std::int32_t leaves, std::vector<SumTree::Node> nodes, std::ve
   return tree;
 }
 
+}  // namespace
+
+SumTree make_tree(std::int32_t leaves, std::vector<SumTree::Node> nodes, std::vector<std::uint8_t> fused,
+                  SumTree::Precision precision) {
+  SumTree tree = numbered(leaves, std::move(nodes), {}, std::move(fused));
+  tree.precision = precision;
+  return tree;
+}
+
+SumTree make_compensated_tree(std::int32_t leaves, std::vector<SumTree::Node> nodes,
+                              std::vector<SumTree::Running> running, SumTree::Accumulator accumulator,
+                              std::vector<std::uint8_t> fused) {
+  if (running.size() != nodes.size())
+    throw std::invalid_argument(fmt::format("{} additions, but {} of them are said to be compensated or not",
+                                            nodes.size(), running.size()));
+  SumTree tree = numbered(leaves, std::move(nodes), std::move(running), std::move(fused));
+  tree.accumulator = accumulator;
+  normalize(tree);
+  require_fused_terms(tree);
+  return tree;
+}
+
+std::string_view name_of(SumTree::Accumulator accumulator) {
+  switch (accumulator) {
+    case Accumulator::plain:
+      return "plain";
+    case Accumulator::kahan:
+      return "kahan";
+    case Accumulator::kahan_corrected:
+      return "kahan_corrected";
+    case Accumulator::neumaier:
+      return "neumaier";
+  }
+  return "?";
+}
+
+std::optional<SumTree::Accumulator> accumulator_from_name(std::string_view name) {
+  for (const auto accumulator :
+       {Accumulator::plain, Accumulator::kahan, Accumulator::kahan_corrected, Accumulator::neumaier})
+    if (name == name_of(accumulator)) return accumulator;
+  return std::nullopt;
+}
+
 std::vector<std::int32_t> smallest_leaves(const SumTree& tree) {
   std::vector<std::int32_t> smallest(static_cast<std::size_t>(tree.leaves) + tree.nodes.size());
   std::iota(smallest.begin(), smallest.begin() + tree.leaves, 0);
@@ -132,6 +359,7 @@ std::vector<std::int32_t> smallest_leaves(const SumTree& tree) {
 }
 
 float sum_of_squares_fp32(const SumTree& tree, std::span<const float> operands, std::vector<float>& scratch) {
+  if (tree.is_compensated()) return evaluate_compensated<float>(tree, HardwareArithmetic{operands});
   return evaluate(tree, operands, scratch, [](float x, float sum) { return std::fma(x, x, sum); });
 }
 
@@ -143,6 +371,7 @@ double sum_of_squares(const SumTree& tree, std::span<const float> operands, std:
 }
 
 Value sum_of_squares(Arithmetic& arithmetic, const SumTree& tree, std::span<const Value> operands) {
+  if (tree.is_compensated()) return evaluate_compensated<Value>(tree, ExactArithmetic{arithmetic, operands});
   const Format& format = tree.precision == SumTree::Precision::fp64 ? kFp64 : format_of(DType::fp32);
   const auto leaves = static_cast<std::size_t>(tree.leaves);
   std::vector<Value> values(leaves + tree.nodes.size());

@@ -66,6 +66,12 @@ Factor error_of_sum(const Formula& kernel, const Formula& other) {
   if (const auto order = kernel.policy.inverse_root.order) {
     any_order.policy.inverse_root.order = nullptr;
     any_order.policy.inverse_root.sum_depth = order->depth();
+    if (order->is_compensated()) {
+      // A compensated sum is no worse than a plain one of the same chain, but for powers of u from the second
+      // on, for which two additions more are plenty.
+      any_order.policy.variance = oracle::VariancePolicy::fp32;
+      any_order.policy.inverse_root.sum_depth = order->depth() + 2;
+    }
   }
   const oracle::AdmissibleModel model(any_order);
   const Factor operand = error_of_operand(kernel, other, &oracle::SumRow::variance_reads_rounded);

@@ -67,6 +67,24 @@ std::string root_text(const order::RootFinding& root) {
   return text;
 }
 
+std::string accumulator_text(const oracle::SumTree& tree) {
+  using Accumulator = oracle::SumTree::Accumulator;
+  const auto with_count = [&](std::string_view what) {
+    return fmt::format("{}, in {} of {} additions", what, tree.compensated_additions(), tree.nodes.size());
+  };
+  switch (tree.accumulator) {
+    case Accumulator::plain:
+      return {};
+    case Accumulator::kahan:
+      return with_count("Kahan's, the last correction is dropped");
+    case Accumulator::kahan_corrected:
+      return with_count("Kahan's, the last correction is subtracted");
+    case Accumulator::neumaier:
+      return with_count("Neumaier's; of the first three numbers of a sum the order is not told");
+  }
+  return {};
+}
+
 void print(const OrderEntry& entry) {
   const Finding& finding = entry.finding;
   fmt::print("{}\n  {}\n", subject_of(entry.shape), place_of(entry.shape));
@@ -75,10 +93,12 @@ void print(const OrderEntry& entry) {
   if (finding.tree) {
     fmt::print("  family     {}\n", finding.family.empty() ? "none of the known ones" : finding.family);
     fmt::print("  depth      {}\n", finding.tree->depth());
+    if (finding.tree->is_compensated()) fmt::print("  correction {}\n", accumulator_text(*finding.tree));
     fmt::print("  fma        {}\n", fma_text(finding, entry.shape.dtype));
     fmt::print("  root       {}\n", root_text(finding.root));
     if (finding.kind != Kind::trivial) {
-      fmt::print("  certified  by {} rows, which no other binary tree passes\n", finding.certificate_rows);
+      fmt::print("  certified  by {} rows, which no other {} passes\n", finding.certificate_rows,
+                 finding.tree->is_compensated() ? "tree of plain and such additions" : "binary tree");
       fmt::print("  reader     epsilon {}\n", oracle::value_text(DType::fp32, finding.epsilon_bits));
     }
   } else {

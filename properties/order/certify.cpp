@@ -1,5 +1,9 @@
 #include "properties/order/certify.h"
 
+#include <fmt/format.h>
+
+#include "properties/order/chains.h"
+
 namespace normproof::order {
 
 std::vector<Triple> certificate(const SumTree& tree) {
@@ -21,19 +25,61 @@ std::vector<Triple> certificate(const SumTree& tree) {
   return triples;
 }
 
-CertificateResult certify(BlackBox& box, const Reader& reader, const SumTree& tree, Random& random) {
+namespace {
+
+// The questions of the certificate and their opposites: of three parts of one chain both survive.
+void ask_triples(BlackBox& box, const Reader& reader, const SumTree& tree, Random& random,
+                 CertificateResult& result) {
   std::vector<Triple> triples = certificate(tree);
   const std::size_t count = triples.size();
   // The same three leaves with the big one in the place of a unit.
   for (std::size_t i = 0; i < count; ++i)
     triples.push_back({triples[i].first, triples[i].big, triples[i].second});
+  const std::vector<bool> followed = is_followed(tree);
   const std::vector<Reading> readings = reader.ask(box, triples, random);
-  CertificateResult result;
-  result.rows = static_cast<std::int64_t>(triples.size());
+  result.rows += static_cast<std::int64_t>(triples.size());
   for (std::size_t i = 0; i < triples.size(); ++i) {
-    if (readings[i] == (i < count ? Reading::survived : Reading::absorbed)) continue;
-    if (result.refuted++ == 0) result.first_refuted = triples[i % count];
+    const bool survives = i < count || followed[i - count];
+    if (readings[i] == (survives ? Reading::survived : Reading::absorbed)) continue;
+    const Triple& triple = triples[i % count];
+    result.only_opposites =
+        i >= count && readings[i] != Reading::other && (result.refuted == 0 || result.only_opposites);
+    if (result.refuted++ > 0) continue;
+    result.why = survives && i >= count ? fmt::format("elements {}, {} and {} are not of one compensated sum",
+                                                      triple.first, triple.second, triple.big)
+                                        : fmt::format("elements {} and {} do not meet before element {}",
+                                                      triple.first, triple.second, triple.big);
   }
+}
+
+void ask_chains(BlackBox& box, const Reader& reader, const SumTree& tree, CertificateResult& result) {
+  const ChainRows rows(box, reader);
+  const std::vector<OrderRow> asked = order_rows(rows, tree, result.why);
+  if (asked.empty()) {
+    ++result.refuted;
+    return;
+  }
+  const auto readings = ask(box, reader, rows, tree, asked);
+  result.rows += static_cast<std::int64_t>(asked.size());
+  if (!readings) {
+    ++result.refuted;
+    result.why = "the control rows of a compensated sum do not read as two numbers";
+    return;
+  }
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    if ((*readings)[i] == asked[i].expected) continue;
+    if (result.refuted++ == 0)
+      result.why = fmt::format("a {} sum does not take element {} before element {}",
+                               name_of(tree.accumulator), asked[i].earlier, asked[i].later);
+  }
+}
+
+}  // namespace
+
+CertificateResult certify(BlackBox& box, const Reader& reader, const SumTree& tree, Random& random) {
+  CertificateResult result;
+  ask_triples(box, reader, tree, random, result);
+  if (result.refuted == 0 && tree.is_compensated()) ask_chains(box, reader, tree, result);
   result.holds = result.refuted == 0;
   return result;
 }

@@ -10,12 +10,12 @@
 //
 // The theorem is about binary trees. Additions that are wider than the others, or take more than two numbers
 // at once, pass these rows too; so as many rows ask the opposite, which only rounding at each addition
-// passes.
+// passes. Of compensated sums, whose opposites survive, see chains.h.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <optional>
+#include <string>
 #include <vector>
 
 #include "properties/order/reader.h"
@@ -31,9 +31,12 @@ struct CertificateResult {
   bool holds = false;
   std::int64_t rows = 0;
   std::int64_t refuted = 0;  // rows that read otherwise
-  std::optional<Triple> first_refuted;
+  // Of the opposites alone: the tree is right, but additions are wider than it says, or compensated.
+  bool only_opposites = false;
+  std::string why;  // what the first of them says, or why there are no rows
 };
-// Asks all rows of the certificate, and their opposites, in one batch.
+// Asks all rows of the certificate, and their opposites, in one batch; then those of the chains of
+// compensated additions.
 CertificateResult certify(BlackBox& box, const Reader& reader, const SumTree& tree, Random& random);
 
 }  // namespace normproof::order

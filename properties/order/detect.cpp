@@ -6,6 +6,7 @@
 #include <chrono>
 #include <set>
 
+#include "properties/order/compensated.h"
 #include "properties/order/families.h"
 #include "properties/order/fused_leaves.h"
 #include "properties/order/recover.h"
@@ -85,6 +86,30 @@ bool is_tree(const KindSample& sample) {
          sample.histogram[1] == static_cast<std::int64_t>(kKindTriples);
 }
 
+// Which squares are added by an fma; nothing where rows do not tell.
+std::optional<std::vector<std::uint8_t>> fused_of(BlackBox& box, const Reader& reader, const SumTree& tree,
+                                                  Random& random) {
+  auto fused = fused_leaves(box, tree, random);
+  if (!fused || !tree.is_compensated()) return fused;
+  const auto terms = fused_terms(box, reader, tree);
+  if (!terms) return std::nullopt;
+  for (std::size_t i = 0; i < fused->size(); ++i) (*fused)[i] |= (*terms)[i];
+  return fused;
+}
+
+SumTree with_fused(SumTree tree, std::vector<std::uint8_t> fused) {
+  if (!tree.is_compensated())
+    return oracle::make_tree(tree.leaves, std::move(tree.nodes), std::move(fused), tree.precision);
+  return oracle::make_compensated_tree(tree.leaves, std::move(tree.nodes), std::move(tree.running),
+                                       tree.accumulator, std::move(fused));
+}
+
+// Whether the kinds of answers are those of such a tree.
+bool fits(const KindSample& sample, const SumTree& tree) {
+  if (!tree.is_compensated()) return is_tree(sample);
+  return !sample.varies && sample.unreadable == 0 && sample.histogram[0] + sample.histogram[2] == 0;
+}
+
 class Investigation {
  public:
   Investigation(BlackBox& box, const DetectOptions& options)
@@ -131,8 +156,12 @@ class Investigation {
     finding_.epsilon_bits = reader->epsilon_bits();
     const KindSample sample = sample_kind(box_, *reader, random_);
     finding_.histogram = sample.histogram;
-    if (is_tree(sample)) return find_tree(*reader, SumTree::Precision::fp32, Kind::fp32_tree);
-    not_a_tree(sample);
+    if (is_tree(sample)) {
+      if (!find_tree(*reader, sample, SumTree::Precision::fp32, Kind::fp32_tree))
+        conclude_without_tree(*reader);
+      return;
+    }
+    not_a_tree(*reader, sample);
   }
 
   // Wide sums that keep fp64 until the root have no fp32 reader.
@@ -141,20 +170,26 @@ class Investigation {
     conclude(Kind::no_reader, why);
   }
 
-  void not_a_tree(const KindSample& sample) {
+  void not_a_tree(const Reader& reader, const KindSample& sample) {
     const auto& h = sample.histogram;
     const auto all = static_cast<std::int64_t>(kKindTriples);
     const std::string seen = text_of(sample);
+    const bool may_be_chains = !sample.varies && sample.unreadable == 0 && h[0] + h[2] == 0;
     if (sample.varies) return conclude(Kind::varies, "asked twice, the same row reads differently; " + seen);
     if (h[3] == all || h[0] == all) {
       if (try_fp64()) return;
-      return conclude(Kind::wide, seen +
-                                      "; no single fp64 order explains its smallest bits (Kahan, wider than "
-                                      "fp64, or a mean that does not show them at this H)");
+      if (may_be_chains && find_tree(reader, sample, SumTree::Precision::fp32, Kind::fp32_tree)) return;
+      return conclude(Kind::wide,
+                      seen +
+                          "; no single fp64 order explains its smallest bits (wider than fp64, or "
+                          "a mean that does not show them at this H)" +
+                          (why_wide_.empty() ? "" : "; no compensated sum: " + why_wide_));
     }
+    if (may_be_chains && find_tree(reader, sample, SumTree::Precision::fp32, Kind::fp32_tree)) return;
     if (sample.unreadable == 0 && h[0] + h[2] == 0)
-      return conclude(Kind::fused_adder,
-                      seen + ": some additions take several numbers at once, or are wider");
+      return conclude(Kind::fused_adder, seen +
+                                             ": some additions take several numbers at once, or are wider" +
+                                             (why_wide_.empty() ? "" : "; no compensated sum: " + why_wide_));
     if (sample.unreadable == 0 && h[0] == 0) return conclude(Kind::mixed, seen);
     if (h[1] + h[3] == all) return conclude(Kind::mixed, seen);
     conclude(Kind::other, seen);
@@ -170,60 +205,88 @@ class Investigation {
       finding_.histogram = sample.histogram;
       finding_.epsilon_bits = reader->epsilon_bits();
       finding_.negative_epsilon = true;
-      find_tree(*reader, SumTree::Precision::fp64, Kind::fp64_tree);
-      if (finding_.tree) return true;
+      if (find_tree(*reader, sample, SumTree::Precision::fp64, Kind::fp64_tree)) return true;
     }
     return false;
   }
 
   // A family, else from nothing; then the certificate.
-  void find_tree(const Reader& reader, SumTree::Precision precision, Kind kind) {
-    if (options_.look_for_families) {
+  bool find_tree(const Reader& reader, const KindSample& sample, SumTree::Precision precision, Kind kind) {
+    is_wide_ = sample.histogram[3] > 0 && precision == SumTree::Precision::fp32;
+    // Sums all of which are one chain fit any tree.
+    if (sample.histogram[3] == static_cast<std::int64_t>(kKindTriples) &&
+        precision == SumTree::Precision::fp32) {
+      if (accept(reader, serial(box_.hidden_size()), precision, kind)) return true;
+    } else if (options_.look_for_families) {
       show("families", 0);
       if (const auto family = recognize(box_, reader, random_)) {
-        if (accept(reader, families()[*family].tree(box_.hidden_size()), precision, kind)) return;
+        if (accept(reader, families()[*family].tree(box_.hidden_size()), precision, kind)) return true;
       }
     }
-    for (const std::int64_t sample : {std::int64_t{20}, INT64_MAX}) {
+    is_wide_ = is_wide_ || !why_wide_.empty();
+    for (const std::int64_t rows : {std::int64_t{20}, INT64_MAX}) {
       RecoverOptions options;
-      options.sample = sample;
+      options.sample = rows;
+      options.may_be_wide = is_wide_;
       options.progress = [&](double share) { show("tree", share); };
       auto tree = recover(box_, reader, random_, options);
       if (!tree) continue;
-      if (accept(reader, std::move(*tree), precision, kind)) return;
+      if (accept(reader, std::move(*tree), precision, kind)) return true;
+      if (is_wide_ && why_wide_ != kFitsNoTree) return false;  // it is this tree, but no compensated sum
     }
+    return false;
+  }
+
+  void conclude_without_tree(const Reader& reader) {
     if (!reader.controls_hold(box_, random_))
       return conclude(Kind::varies, "the control rows read otherwise after a while");
     conclude(
         Kind::other,
         fmt::format("random triples look like a binary tree, but no tree passes its certificate: {} of {} "
-                    "rows refute the best one",
-                    refuted_, finding_.certificate_rows));
+                    "rows refute the best one{}{}",
+                    refuted_, finding_.certificate_rows, why_wide_.empty() ? "" : "; ", why_wide_));
   }
 
   // Certifies the tree; then it is the finding.
   bool accept(const Reader& reader, SumTree tree, SumTree::Precision precision, Kind kind) {
+    if (is_wide_) return accept_compensated(reader, tree);
     show("certificate", 0);
     tree.precision = precision;
     const CertificateResult result = certify(box_, reader, tree, random_);
     finding_.certificate_rows = result.rows;
     refuted_ = result.refuted;
+    const bool is_fp32 = precision == SumTree::Precision::fp32;
+    if (result.only_opposites && is_fp32) return accept_compensated(reader, tree);
     if (!result.holds || !reader.controls_hold(box_, random_)) return false;
+    take(reader, std::move(tree), kind);
+    return true;
+  }
+
+  bool accept_compensated(const Reader& reader, const SumTree& shape) {
+    show("compensated sums", 0);
+    auto found = find_compensated(box_, reader, shape, random_, why_wide_);
+    if (!found || !reader.controls_hold(box_, random_)) return false;
+    finding_.certificate_rows = found->certificate_rows;
+    take(reader, std::move(found->tree), Kind::compensated);
+    return true;
+  }
+
+  // A certified tree.
+  void take(const Reader& reader, SumTree tree, Kind kind) {
     for (const Family& family : families()) {
       if (family.tree(tree.leaves).nodes != tree.nodes) continue;
       finding_.family = family.name;
       break;
     }
-    if (precision == SumTree::Precision::fp32 && box_.dtype() == DType::fp32) {
+    if (tree.precision == SumTree::Precision::fp32 && box_.dtype() == DType::fp32) {
       show("fma", 0);
-      if (auto fused = fused_leaves(box_, tree, random_)) {
+      if (auto fused = fused_of(box_, reader, tree, random_)) {
         finding_.fma_known = true;
-        tree = oracle::make_tree(tree.leaves, std::move(tree.nodes), std::move(*fused), precision);
+        tree = with_fused(std::move(tree), std::move(*fused));
       }
     }
     finding_.tree = std::move(tree);
     conclude(kind, {});
-    return true;
   }
 
   BlackBox& box_;
@@ -231,6 +294,8 @@ class Investigation {
   Random random_;
   Finding finding_;
   std::int64_t refuted_ = 0;
+  bool is_wide_ = false;  // some questions survive that of plain additions would not
+  std::string why_wide_;  // what is against a compensated sum, where additions are wide
 };
 
 }  // namespace
@@ -243,8 +308,10 @@ std::string_view name_of(Kind kind) {
       return "binary fp32 tree";
     case Kind::fp64_tree:
       return "binary fp64 tree";
+    case Kind::compensated:
+      return "tree of compensated fp32 sums";
     case Kind::wide:
-      return "wider than fp32, or compensated";
+      return "wider than fp32";
     case Kind::fused_adder:
       return "fused adder";
     case Kind::mixed:
@@ -267,6 +334,8 @@ std::string_view code_of(Kind kind) {
       return "fp32_tree";
     case Kind::fp64_tree:
       return "fp64_tree";
+    case Kind::compensated:
+      return "compensated_tree";
     case Kind::wide:
       return "wide";
     case Kind::fused_adder:
@@ -297,28 +366,26 @@ bool has_tree(BlackBox& box, const SumTree& tree, std::uint64_t seed, std::strin
     if ((scale == Reader::Scale::fp32) != (tree.precision == SumTree::Precision::fp32)) continue;
     reader = Reader::calibrate(box, scale, random, why);
     if (!reader) continue;
-    if (is_tree(sample_kind(box, *reader, random))) break;
+    if (fits(sample_kind(box, *reader, random), tree)) break;
     why = "its answers are not those of a binary tree of this precision";
     reader.reset();
   }
   if (!reader) return false;
   const CertificateResult result = certify(box, *reader, tree, random);
   if (!result.holds) {
-    const Triple& triple = *result.first_refuted;
-    why = fmt::format(
-        "{} of {} rows of the certificate refute it; elements {} and {} do not meet before element {}",
-        result.refuted, result.rows, triple.first, triple.second, triple.big);
+    why = fmt::format("{} of {} rows of the certificate refute it; {}", result.refuted, result.rows,
+                      result.why);
     return false;
   }
+  if (tree.is_compensated() && !has_accumulator(box, *reader, tree, random, why)) return false;
   if (tree.precision == SumTree::Precision::fp32 && box.dtype() == DType::fp32 && tree.leaves >= 4) {
-    const auto fused = fused_leaves(box, tree, random);
+    const auto fused = fused_of(box, *reader, tree, random);
     if (!fused) {
       why = "which squares are added by an fma could not be read";
       return false;
     }
-    const SumTree claimed = oracle::make_tree(tree.leaves, tree.nodes, tree.fused, tree.precision);
-    const SumTree seen = oracle::make_tree(tree.leaves, tree.nodes, *fused, tree.precision);
-    if (claimed.fused != seen.fused) {
+    if (tree.fused_leaves() == 0 ? std::ranges::any_of(*fused, [](auto flag) { return flag != 0; })
+                                 : tree.fused != *fused) {
       why = "other squares are added by an fma";
       return false;
     }

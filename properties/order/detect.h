@@ -15,7 +15,8 @@ enum class Kind : std::uint8_t {
   trivial,      // fewer than three elements: there is one order
   fp32_tree,    // a binary tree of fp32 additions
   fp64_tree,    // the same in fp64, the sum rounded to fp32
-  wide,         // wider than fp32 or compensated (Kahan); the order is not recovered
+  compensated,  // a tree of fp32 additions some of which keep a correction: Kahan's sums, Neumaier's
+  wide,         // wider than fp32, or compensated in another way; the order is not recovered
   fused_adder,  // some additions take more than two numbers at once, as matrix units do
   mixed,        // some additions are wider than others: fp32 lanes joined in fp64, for instance
   varies,       // one and the same question has different answers

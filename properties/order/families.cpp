@@ -182,6 +182,12 @@ SumTree reverse(std::int32_t leaves) {
   return builder.tree();
 }
 
+SumTree serial_of_blocks(std::int32_t leaves, std::int32_t width) {
+  Builder builder(leaves);
+  builder.in_turn(thread_sums(builder, leaves, (leaves + width - 1) / width, width));
+  return builder.tree();
+}
+
 SumTree pairwise(std::int32_t leaves) {
   Builder builder(leaves);
   pairwise_of(builder, 0, leaves, 0);

@@ -28,6 +28,8 @@ std::span<const Family> families();
 // Each element after the other, from the first or from the last.
 SumTree serial(std::int32_t leaves);
 SumTree reverse(std::int32_t leaves);
+// The sums of blocks of `width` elements, each element after the other, and block after block.
+SumTree serial_of_blocks(std::int32_t leaves, std::int32_t width);
 // Halves, the first of floor(n / 2) elements, or of ceil(n / 2), down to single elements.
 SumTree pairwise(std::int32_t leaves);
 SumTree pairwise_larger_first(std::int32_t leaves);

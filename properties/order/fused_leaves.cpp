@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "oracle/formats.h"
 
@@ -65,15 +66,18 @@ std::optional<std::vector<std::uint8_t>> ask(BlackBox& box, std::span<const Prob
 }
 
 // Whether what is rounded differs from row to row, as where a compiler unrolls a loop over rows: each leaf is
-// asked once more, in another row of the calls; and of two leaves that are added to each other one is
-// rounded.
-bool differs_by_row(BlackBox& box, const oracle::SumTree& tree, std::vector<Probe> rows,
-                    const std::vector<std::uint8_t>& fused, std::uint32_t epsilon) {
+// asked once more, in another row of the calls.
+bool differs_by_row(BlackBox& box, std::vector<Probe> rows, const std::vector<std::uint8_t>& fused,
+                    std::uint32_t epsilon) {
   std::reverse(rows.begin() + 2 * kControls, rows.end());
   auto again = ask(box, rows, epsilon);
   if (!again) return true;
   std::ranges::reverse(*again);
-  if (*again != fused) return true;
+  return *again != fused;
+}
+
+// Of two leaves that are added to each other one is rounded.
+bool are_both_fused(const oracle::SumTree& tree, const std::vector<std::uint8_t>& fused) {
   return std::ranges::any_of(tree.nodes, [&](const oracle::SumTree::Node& node) {
     return tree.is_leaf(node.first) && tree.is_leaf(node.second) &&
            fused[static_cast<std::size_t>(node.first)] != 0 &&
@@ -103,11 +107,19 @@ std::optional<std::vector<std::uint8_t>> fused_leaves(BlackBox& box, const oracl
   }
   // A leaf's big number lies below its sibling, where nothing rounds the leaf's square before they meet.
   std::vector<std::int32_t> sibling(static_cast<std::size_t>(hidden), 0);
-  for (const oracle::SumTree::Node& node : tree.nodes) {
-    if (tree.is_leaf(node.first)) sibling[static_cast<std::size_t>(node.first)] = node.second;
-    if (tree.is_leaf(node.second)) sibling[static_cast<std::size_t>(node.second)] = node.first;
+  std::vector<bool> skipped(static_cast<std::size_t>(hidden), false);
+  for (std::size_t k = 0; k < tree.nodes.size(); ++k) {
+    const oracle::SumTree::Node& node = tree.nodes[k];
+    const bool compensated = tree.is_compensated() && tree.running[k] != oracle::SumTree::Running::none;
+    for (const auto& [leaf, other] :
+         {std::pair(node.first, node.second), std::pair(node.second, node.first)}) {
+      if (!tree.is_leaf(leaf)) continue;
+      sibling[static_cast<std::size_t>(leaf)] = other;
+      skipped[static_cast<std::size_t>(leaf)] = compensated;
+    }
   }
   for (std::int32_t leaf = 0; leaf < hidden; ++leaf) {
+    if (skipped[static_cast<std::size_t>(leaf)]) continue;
     const std::int32_t big = smallest[static_cast<std::size_t>(sibling[static_cast<std::size_t>(leaf)])];
     const std::int32_t read = column_beside(hidden, {leaf, big});
     rows.push_back({{{big, bits(kBig)}, {leaf, bits(kTrace)}, {read, bits(kRead)}}, read});
@@ -116,8 +128,11 @@ std::optional<std::vector<std::uint8_t>> fused_leaves(BlackBox& box, const oracl
     try {
       auto fused = ask(box, rows, bits(epsilon));
       if (!fused) continue;
-      if (differs_by_row(box, tree, rows, *fused, bits(epsilon))) return std::nullopt;
-      return fused;
+      std::vector<std::uint8_t> all(static_cast<std::size_t>(hidden), 0);
+      for (std::size_t leaf = 0, asked = 0; leaf < all.size(); ++leaf)
+        if (!skipped[leaf]) all[leaf] = (*fused)[asked++];
+      if (differs_by_row(box, rows, *fused, bits(epsilon)) || are_both_fused(tree, all)) return std::nullopt;
+      return all;
     } catch (const NoAnswer& error) {
       if (!error.refused) throw;
     }

@@ -43,8 +43,37 @@ std::uint32_t likely_output(const BlackBox& box, double x, float m) {
 
 }  // namespace
 
-std::vector<Probe> Reader::controls(std::int32_t hidden, bool survived, std::size_t count,
-                                    Random& random) const {
+std::optional<Controls> Controls::read(BlackBox& box, std::uint32_t epsilon_bits,
+                                       std::span<const Probe> absorbed, std::span<const Probe> survived) {
+  std::vector<Probe> rows(absorbed.begin(), absorbed.end());
+  rows.insert(rows.end(), survived.begin(), survived.end());
+  const std::vector<std::uint32_t> read = box.outputs(rows, epsilon_bits);
+  const Controls controls{epsilon_bits, read.front(), read.back()};
+  const auto middle = read.begin() + static_cast<std::ptrdiff_t>(absorbed.size());
+  if (!std::all_of(read.begin(), middle, [&](auto bits) { return bits == controls.absorbed; }) ||
+      !std::all_of(middle, read.end(), [&](auto bits) { return bits == controls.survived; }))
+    return std::nullopt;
+  const auto& format = oracle::format_of(box.output_dtype());
+  for (const std::uint32_t bits : {controls.absorbed, controls.survived})
+    if (oracle::is_nan(format, bits) || oracle::is_infinite(format, bits) || oracle::is_zero(format, bits))
+      return std::nullopt;
+  if (controls.absorbed == controls.survived) return std::nullopt;
+  return controls;
+}
+
+std::vector<Reading> Controls::ask(BlackBox& box, std::span<const Probe> rows) const {
+  std::vector<Reading> readings;
+  readings.reserve(rows.size());
+  for (const std::uint32_t bits : box.outputs(rows, epsilon_bits)) {
+    readings.push_back(bits == absorbed   ? Reading::absorbed
+                       : bits == survived ? Reading::survived
+                                          : Reading::other);
+  }
+  return readings;
+}
+
+std::vector<Probe> Reader::control_rows(std::int32_t hidden, bool survived, std::size_t count,
+                                        Random& random) const {
   std::vector<Probe> rows;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t parts = 2 + (alphabet_.companion != 0 ? 1 : 0) + (survived ? 1 : 0);
@@ -61,26 +90,12 @@ std::vector<Probe> Reader::controls(std::int32_t hidden, bool survived, std::siz
   return rows;
 }
 
-// Whether the controls of each kind read the same everywhere, and the two kinds differ.
 bool Reader::try_epsilon(BlackBox& box, std::uint32_t epsilon_bits, Random& random) {
-  std::vector<Probe> rows = controls(box.hidden_size(), false, kControls, random);
-  const std::vector<Probe> others = controls(box.hidden_size(), true, kControls, random);
-  rows.insert(rows.end(), others.begin(), others.end());
-  const std::vector<std::uint32_t> read = box.outputs(rows, epsilon_bits);
-  const auto all_are = [&](std::size_t from, std::size_t to) {
-    return std::all_of(read.begin() + static_cast<std::ptrdiff_t>(from),
-                       read.begin() + static_cast<std::ptrdiff_t>(to),
-                       [&](std::uint32_t bits) { return bits == read[from]; });
-  };
-  if (!all_are(0, kControls) || !all_are(kControls, 2 * kControls)) return false;
-  absorbed_ = read.front();
-  survived_ = read.back();
-  const auto& format = oracle::format_of(box.output_dtype());
-  for (const std::uint32_t bits : {absorbed_, survived_})
-    if (oracle::is_nan(format, bits) || oracle::is_infinite(format, bits) || oracle::is_zero(format, bits))
-      return false;
-  epsilon_bits_ = epsilon_bits;
-  return absorbed_ != survived_;
+  const std::vector<Probe> absorbed = control_rows(box.hidden_size(), false, kControls, random);
+  const std::vector<Probe> survived = control_rows(box.hidden_size(), true, kControls, random);
+  const auto read = Controls::read(box, epsilon_bits, absorbed, survived);
+  if (read) controls_ = *read;
+  return read.has_value();
 }
 
 // eps = -(v - k ulp) for v = B / H, divided or multiplied by the rounded 1 / H; k is at most `most_steps`,
@@ -187,21 +202,12 @@ std::vector<Reading> Reader::ask(BlackBox& box, std::span<const Triple> triples,
     }
     rows.push_back(std::move(row));
   }
-  const std::vector<std::uint32_t> read = box.outputs(rows, epsilon_bits_);
-  std::vector<Reading> readings;
-  readings.reserve(read.size());
-  for (const std::uint32_t bits : read) {
-    readings.push_back(bits == absorbed_   ? Reading::absorbed
-                       : bits == survived_ ? Reading::survived
-                                           : Reading::other);
-  }
-  return readings;
+  return controls_.ask(box, rows);
 }
 
 bool Reader::controls_hold(BlackBox& box, Random& random) const {
   Reader again = *this;
-  return again.try_epsilon(box, epsilon_bits_, random) && again.absorbed_ == absorbed_ &&
-         again.survived_ == survived_;
+  return again.try_epsilon(box, epsilon_bits(), random) && again.controls_ == controls_;
 }
 
 }  // namespace normproof::order

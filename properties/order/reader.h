@@ -30,6 +30,18 @@ struct Triple {
 // What a probe read as: one of the two controls, or neither.
 enum class Reading : std::uint8_t { absorbed, survived, other };
 
+// An epsilon and what control rows of two kinds read as under it: rows whose sum is 2^24 where the addition
+// that is looked at rounds something away, and 2^24 + 2 where it does not.
+struct Controls {
+  std::uint32_t epsilon_bits = 0;
+  std::uint32_t absorbed = 0, survived = 0;
+  // Nothing where the rows of one kind do not all read the same, or the two kinds do.
+  static std::optional<Controls> read(BlackBox& box, std::uint32_t epsilon_bits,
+                                      std::span<const Probe> absorbed, std::span<const Probe> survived);
+  std::vector<Reading> ask(BlackBox& box, std::span<const Probe> rows) const;
+  friend bool operator==(const Controls&, const Controls&) = default;
+};
+
 class Reader {
  public:
   // Accumulation in fp32; in fp64, with the sum or the mean rounded to fp32 or kept in fp64 until the root.
@@ -42,8 +54,11 @@ class Reader {
   std::vector<Reading> ask(BlackBox& box, std::span<const Triple> triples, Random& random) const;
   // Runs the control rows at other places. False where they read otherwise than before.
   bool controls_hold(BlackBox& box, Random& random) const;
-  bool uses_negative_epsilon() const { return (epsilon_bits_ & 0x80000000u) != 0; }
-  std::uint32_t epsilon_bits() const { return epsilon_bits_; }
+  bool uses_negative_epsilon() const { return (controls_.epsilon_bits & 0x80000000u) != 0; }
+  std::uint32_t epsilon_bits() const { return controls_.epsilon_bits; }
+  // Of other rows: those in which unit() is read, and whose sums are as of the controls.
+  const Controls& reads() const { return controls_; }
+  std::uint32_t unit() const { return alphabet_.unit; }
 
  private:
   // The elements by their part, as bits of the activation dtype; 0: there is none.
@@ -53,14 +68,14 @@ class Reader {
     std::uint32_t nudge = 0;      // makes a control read "survived"
   };
   explicit Reader(const Alphabet& alphabet) : alphabet_(alphabet) {}
-  std::vector<Probe> controls(std::int32_t hidden, bool survived, std::size_t count, Random& random) const;
+  std::vector<Probe> control_rows(std::int32_t hidden, bool survived, std::size_t count,
+                                  Random& random) const;
   bool try_epsilon(BlackBox& box, std::uint32_t epsilon_bits, Random& random);
   bool try_negative(BlackBox& box, float big, int most_steps, Random& random);
   bool try_positive(BlackBox& box, Random& random);
 
   Alphabet alphabet_;
-  std::uint32_t epsilon_bits_ = 0;
-  std::uint32_t absorbed_ = 0, survived_ = 0;  // what the controls read
+  Controls controls_;
 };
 
 }  // namespace normproof::order

@@ -96,6 +96,7 @@ class Solver {
   static void divide(Segment& segment, const IsLater& is_later, std::vector<Segment>& segments);
   void finish(Job& job);
   std::vector<Triple> sample_of(const SumTree& shape, const Leaves& leaves);
+  std::int32_t any_leaf(const SumTree& shape, std::int32_t number);
   std::vector<Triple> chain_of(const Job& job, const Segment& segment, bool descending);
   std::vector<std::size_t> sampled(std::size_t count);
 
@@ -121,8 +122,29 @@ std::vector<std::size_t> Solver::sampled(std::size_t count) {
   return indices;
 }
 
+// Some leaf below the number.
+std::int32_t Solver::any_leaf(const SumTree& shape, std::int32_t number) {
+  while (!shape.is_leaf(number)) {
+    const SumTree::Node& node = shape.node(number);
+    number = random_.below(2) == 0 ? node.first : node.second;
+  }
+  return number;
+}
+
 std::vector<Triple> Solver::sample_of(const SumTree& shape, const Leaves& leaves) {
-  const std::vector<Triple> all = certificate(shape);
+  std::vector<Triple> all = certificate(shape);
+  if (options_.may_be_wide) {
+    std::vector<std::int32_t> sibling(2 * static_cast<std::size_t>(shape.leaves), 0);
+    for (const SumTree::Node& node : shape.nodes) {
+      sibling[static_cast<std::size_t>(node.first)] = node.second;
+      sibling[static_cast<std::size_t>(node.second)] = node.first;
+    }
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const SumTree::Node& node = shape.nodes[i];
+      const std::size_t number = static_cast<std::size_t>(shape.leaves) + i;
+      all[i] = {any_leaf(shape, node.first), any_leaf(shape, node.second), any_leaf(shape, sibling[number])};
+    }
+  }
   std::vector<Triple> triples;
   for (const std::size_t index : sampled(all.size())) {
     const auto leaf = [&](std::int32_t rank) { return leaves[static_cast<std::size_t>(rank)]; };
@@ -135,7 +157,9 @@ std::vector<Triple> Solver::sample_of(const SumTree& shape, const Leaves& leaves
 std::vector<Triple> Solver::chain_of(const Job& job, const Segment& segment, bool descending) {
   std::vector<Triple> triples;
   for (const std::size_t index : sampled(segment.leaves.size() - 1)) {
-    std::int32_t earlier = segment.leaves[index], later = segment.leaves[index + 1];
+    std::size_t next = index + 1;
+    if (options_.may_be_wide) next += static_cast<std::size_t>(random_.below(segment.leaves.size() - next));
+    std::int32_t earlier = segment.leaves[index], later = segment.leaves[next];
     if (descending) std::swap(earlier, later);
     triples.push_back({job.leaves.front(), earlier, later});
   }
@@ -192,6 +216,10 @@ void Solver::begin(Job& job) {
   job.guesses.assign(shapes.begin(), shapes.end());
   job.guesses_from_shapes = shapes.size();
   if (count < 4) return;
+  for (const std::int32_t width : {2, 4, 8, 16}) {
+    if (!options_.may_be_wide || count < 4 * width) break;
+    job.guesses.push_back(std::make_shared<const SumTree>(serial_of_blocks(count, width)));
+  }
   for (const auto make : {serial, reverse, pairwise, pairwise_larger_first, numpy_pairwise}) {
     if (job.leaves.size() < kLeastFamily && make != serial) break;
     auto shape = std::make_shared<const SumTree>(make(count));

@@ -21,6 +21,10 @@ namespace normproof::order {
 struct RecoverOptions {
   // Rows of a guess that are asked; INT64_MAX: all of them.
   std::int64_t sample = 20;
+  // Additions may be wide or compensated: of three of their parts all questions survive. Then neighbours
+  // alone do not tell whether a guess is right, so it is looked at by any leaves; and it is guessed that sums
+  // of blocks are added one after the other, without which a row is asked for each two blocks of such a sum.
+  bool may_be_wide = false;
   // Told which share of the leaves is solved, 0 to 1.
   std::function<void(double share)> progress;
 };

@@ -11,7 +11,7 @@ from normproof._tensors import ACTIVATION_DTYPES, as_numpy, dtype_name, read, re
 from normproof._types import ActivationDType, Tensors
 
 KINDS = {"trivial": "trivial", "fp32_tree": "binary fp32 tree", "fp64_tree": "binary fp64 tree",
-         "wide": "wider than fp32, or compensated", "fused_adder": "fused adder", "mixed": "mixed",
+         "compensated_tree": "tree of compensated fp32 sums", "wide": "wider than fp32", "fused_adder": "fused adder", "mixed": "mixed",
          "varies": "differs from call to call", "no_tree": "no tree", "no_reader": "no reader"}
 
 
@@ -19,7 +19,7 @@ KINDS = {"trivial": "trivial", "fp32_tree": "binary fp32 tree", "fp64_tree": "bi
 class Order:
     """What ``normproof.order`` found. A tree is given only with its certificate."""
     kind: str
-    """A key of ``normproof.ORDER_KINDS``: "fp32_tree", "fp64_tree", "wide", "varies", ..."""
+    """A key of ``normproof.ORDER_KINDS``: "fp32_tree", "fp64_tree", "compensated_tree", "wide", "varies", ..."""
     certified: bool
     """Whether the function has passed rows that no other binary tree passes."""
     family: str
@@ -42,6 +42,11 @@ class Order:
     certificate_rows: int
     tree: Optional[dict[str, Any]]
     """The additions, run-length coded."""
+
+    @property
+    def accumulator(self) -> Optional[str]:
+        """What additions do with a correction: "plain", "kahan", "kahan_corrected", "neumaier"; None without a tree."""
+        return None if self.tree is None else str(self.tree.get("accumulator", "plain"))
 
     def to_json(self) -> str:
         """A file for ``--order`` of the normproof program."""

@@ -58,6 +58,29 @@ def test_fp64_sums():
     assert (found.kind, found.family, found.fused) == ("fp64_tree", "numpy pairwise", None)
 
 
+def kahan(x, weight, epsilon):
+    """One accumulator for the even elements and one for the odd ones, each with Kahan's correction."""
+    squares = x.astype(FP32) ** 2
+    lanes = []
+    for lane in (squares[:, ::2], squares[:, 1::2]):
+        total, correction = numpy.zeros(len(x), FP32), numpy.zeros(len(x), FP32)
+        for j in range(lane.shape[1]):
+            y = lane[:, j] - correction
+            t = total + y
+            total, correction = t, (t - total) - y
+        lanes.append(total)
+    return finished(x, lanes[0] + lanes[1], epsilon)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp32"])
+def test_compensated_sums(dtype):
+    found = normproof.order(kahan, dtype=dtype, hidden=64)
+    assert (found.kind, found.certified, found.accumulator, found.depth) == ("compensated_tree", True, "kahan", 32)
+    assert found.fused == (0 if dtype == "fp32" else None)
+    assert json.loads(found.to_json())["orders"][0]["tree"]["accumulator"] == "kahan"
+    assert normproof.order(serial, hidden=64).accumulator == "plain"
+
+
 def test_a_refused_negative_epsilon():
     def positive_only(x, weight, epsilon):
         if epsilon < 0:
@@ -94,7 +117,13 @@ def test_the_program_judges_by_it(tmp_path):
     assert json.loads(found.to_json())["orders"][0]["tree"]["leaves"] == 64
     x = numpy.random.default_rng(2).standard_normal((50, 64)).astype(FP32)
     program = os.environ["NORMPROOF_PROGRAM"]
-    for function, code in ((serial, 0), (numpys, 1)):
+    for function, code in ((serial, 0), (numpys, 1), (kahan, 1)):
+        normproof.write_dump(dump, "rms_norm", x=x, weight=None, epsilon=1e-6, out=function(x, None, 1e-6))
+        run = subprocess.run([program, "check", str(dump), "--order", str(order_file), "--inverse-root-ulp", "1"],
+                             capture_output=True, text=True)
+        assert run.returncode == code, run.stdout + run.stderr
+    order_file.write_text(normproof.order(kahan, dtype="fp32", hidden=64).to_json())
+    for function, code in ((serial, 1), (kahan, 0)):
         normproof.write_dump(dump, "rms_norm", x=x, weight=None, epsilon=1e-6, out=function(x, None, 1e-6))
         run = subprocess.run([program, "check", str(dump), "--order", str(order_file), "--inverse-root-ulp", "1"],
                              capture_output=True, text=True)

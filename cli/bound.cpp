@@ -314,7 +314,7 @@ void add_kernel_options(CLI::App& command, BoundOptions& options) {
 Action add_bound(CLI::App& command) {
   const auto options = std::make_shared<BoundOptions>();
   std::vector<std::string> operations;
-  for (const Operation operation : kOperations) operations.emplace_back(name_of(operation));
+  for (const Operation operation : all_operations()) operations.emplace_back(name_of(operation));
   command.add_option("operation", options->operation, "The operation of the two kernels")
       ->required()
       ->check(is_run_by_targets());

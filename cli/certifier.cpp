@@ -45,7 +45,7 @@ class Certifier {
     result_.version = NORMPROOF_VERSION;
     result_.compiler = __VERSION__;
     result_.seed = options_.seed;
-    for (const Operation operation : kOperations)
+    for (const Operation operation : all_operations())
       for (const DType dtype : kActivationDTypes)
         if (is_selected(operation, dtype)) look_at(operation, dtype);
     if (JudgedTarget* judged = target_.judged_target(); judged != nullptr && !options_.operation) {

@@ -170,7 +170,7 @@ GivenCallReport identify_given_call(const std::string& file, const oracle::judge
 
 CLI::Validator is_run_by_targets() {
   std::vector<std::string> names;
-  for (const Operation operation : kOperations) names.emplace_back(name_of(operation));
+  for (const Operation operation : all_operations()) names.emplace_back(name_of(operation));
   const CLI::IsMember member(names);
   const auto objection = [member](std::string& name) -> std::string {
     if (oracle::judged::find_judged_operation(name) == nullptr) return member(name);
@@ -187,7 +187,7 @@ CLI::Validator is_run_by_targets() {
 
 CLI::Validator is_run_by_plugins() {
   std::vector<std::string> names;
-  for (const Operation operation : kOperations) names.emplace_back(name_of(operation));
+  for (const Operation operation : all_operations()) names.emplace_back(name_of(operation));
   for (const oracle::judged::JudgedOperation* operation : oracle::judged::judged_operations())
     names.emplace_back(operation->name);
   return CLI::IsMember(names);

@@ -116,7 +116,7 @@ oracle::Policy with_given_order(const std::string& file, const JudgingOptions& o
 
 void add_judging_options(CLI::App& command, JudgingOptions& options, bool with_policy) {
   std::vector<std::string> operations;
-  for (const Operation operation : kOperations) operations.emplace_back(name_of(operation));
+  for (const Operation operation : all_operations()) operations.emplace_back(name_of(operation));
   for (const auto* operation : oracle::judged::judged_operations()) operations.emplace_back(operation->name);
   command.add_option("--op", options.operation, "The operation, instead of what the file says")
       ->check(CLI::IsMember(operations));

@@ -344,7 +344,7 @@ HtmlSection known_section(const VerifyResult& result) {
 
 HtmlSection coverage_section(const VerifyResult& result) {
   Rows rows = {{"operation", "dtype", "cases", "rows", "elements", "special rows", "mismatches"}};
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     for (const DType dtype : kActivationDTypes) {
       const Counts counts = result.tally.of(operation, dtype);
       if (counts.cases == 0) continue;

@@ -116,7 +116,7 @@ struct Question {
 
 std::vector<Question> questions(const IdentifyOptions& options) {
   std::vector<Question> result;
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     if (!options.judging.operation.empty() && options.judging.operation != name_of(operation)) continue;
     for (const DType dtype : kActivationDTypes) {
       if (!options.dtype.empty() && options.dtype != name_of(dtype)) continue;

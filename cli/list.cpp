@@ -15,7 +15,7 @@ namespace {
 
 int list() {
   fmt::print("operations\n");
-  for (const Operation operation : kOperations) fmt::print("  {}\n", name_of(operation));
+  for (const Operation operation : all_operations()) fmt::print("  {}\n", name_of(operation));
   fmt::print(
       "operations judged from given outputs (check, identify, Python) and of plug-ins (verify, replay); "
       "there "

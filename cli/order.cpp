@@ -185,7 +185,7 @@ Action add_order(CLI::App& command) {
                   "./libmine.so")
       ->capture_default_str();
   std::vector<std::string> operations;
-  for (const Operation operation : kOperations) operations.emplace_back(name_of(operation));
+  for (const Operation operation : all_operations()) operations.emplace_back(name_of(operation));
   command.add_option("--op", options->operation, "The operation")
       ->check(is_run_by_targets())
       ->capture_default_str();

@@ -58,7 +58,7 @@ std::string certified_orders(const VerifyOptions& options) {
   std::vector<OrderEntry> entries;
   bool any = false;
   fmt::print("orders of summation at H {}:\n", kHiddenSize);
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     for (const DType dtype : kActivationDTypes) {
       if (!is_selected(options, operation, dtype)) continue;
       progress.show("orders", 0);

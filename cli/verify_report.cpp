@@ -176,7 +176,7 @@ std::string learnt_text(const VerifyResult& result) {
 std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   std::string text = fmt::format("{:<36} {:<5} {:>10} {:>11} {:>14} {:>13} {:>11}\n", "operation", "dtype",
                                  "cases", "rows", "elements", "special rows", "mismatches");
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     for (const DType dtype : kActivationDTypes) {
       const Counts counts = result.tally.of(operation, dtype);
       if (counts.cases > 0) text += table_line(name_of(operation), name_of(dtype), counts);

@@ -233,7 +233,7 @@ void StageRun::work() {
 
 // One for each operation and dtype that was judged.
 void StageRun::add_checks() {
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     for (const DType dtype : kActivationDTypes) {
       const Counts now = context_.result.tally.of(operation, dtype), then = before_.of(operation, dtype);
       if (now.cases == then.cases) continue;

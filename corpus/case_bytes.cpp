@@ -141,7 +141,7 @@ void set_types(const Header& header, const CaseLimits& limits, Case& test_case) 
   const auto of_byte = [&](std::span<const Operation> operations) {
     return operations[header.operation % operations.size()];
   };
-  test_case.operation = limits.operation.value_or(of_byte(kOperations));
+  test_case.operation = limits.operation.value_or(of_byte(all_operations()));
   if (limits.quantized_dtype && !limits.operation && !quantizes(test_case.operation))
     test_case.operation = of_byte(operations_that_quantize());
   test_case.dtype = limits.dtype ? *limits.dtype : kActivationDTypes[header.dtype % kActivationDTypes.size()];
@@ -305,7 +305,7 @@ std::optional<std::vector<std::uint8_t>> case_to_bytes(const Case& test_case) {
   if (data_bytes > kMaximumCaseBytes - kCaseHeaderBytes) return std::nullopt;
 
   Header header{};
-  header.operation = index_of(kOperations, test_case.operation);
+  header.operation = index_of(all_operations(), test_case.operation);
   header.dtype = index_of(kActivationDTypes, test_case.dtype);
   header.weight = static_cast<std::uint8_t>(weight_kind(test_case));
   if (test_case.quantized_dtype)

@@ -223,7 +223,7 @@ TensorLayout layout_of(const Value& value) {
 std::vector<std::string_view> role_names(Direction direction) {
   std::vector<std::string_view> names;
   for (const Role role : kRoles) {
-    const bool found = std::ranges::any_of(kOperations, [&](Operation operation) {
+    const bool found = std::ranges::any_of(all_operations(), [&](Operation operation) {
       return direction == Direction::in ? is_data(operation, role) : is_output(operation, role);
     });
     if (found) names.push_back(name_of(role));
@@ -335,7 +335,8 @@ Demand demand_of(const Value& value) {
 Operation operation_of(const Value& value) {
   if (const auto operation = operation_from_name(string_of(value))) return *operation;
   std::string known;
-  for (const Operation each : kOperations) known += (known.empty() ? "" : ", ") + std::string(name_of(each));
+  for (const Operation each : all_operations())
+    known += (known.empty() ? "" : ", ") + std::string(name_of(each));
   value.expected("one of " + known);
 }
 

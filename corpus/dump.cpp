@@ -103,7 +103,7 @@ class DumpReader {
       case_.operation = *operation;
     } else {
       std::string known;
-      for (const Operation value : kOperations)
+      for (const Operation value : all_operations())
         known += (known.empty() ? "" : ", ") + std::string(name_of(value));
       fail("op", "expected one of " + known + ", got " + in_quotes(*op));
     }

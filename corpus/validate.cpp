@@ -323,7 +323,7 @@ void check_output(const Case& test_case, Role role, Reasons& reasons) {
 std::vector<std::string> validate_all_but_data(const Case& test_case) {
   Reasons reasons;
   check_texts(test_case, reasons);
-  if (!contains(kOperations, test_case.operation)) {
+  if (!contains(all_operations(), test_case.operation)) {
     add(reasons, "$.operation",
         "no operation has number " + std::to_string(static_cast<int>(test_case.operation)));
     return reasons;  // what follows reads its row of the table

@@ -188,7 +188,7 @@ bool mutate_rows(Case& test_case, Random& random, const CaseLimits& limits) {
 
 // Another operation on the same values. What only it has is drawn, what only the old one had is left out.
 bool mutate_operation(Case& test_case, Random& random, const CaseLimits&) {
-  const Operation operation = random.pick(kOperations);
+  const Operation operation = random.pick(all_operations());
   if (operation == test_case.operation) return false;
   list_values(test_case);
   test_case.operation = operation;

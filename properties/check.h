@@ -17,7 +17,7 @@ namespace normproof {
 struct PropertyCheck {
   std::string_view name;
   // Operations whose cases the property is about.
-  std::span<const Operation> operations = kOperations;
+  std::span<const Operation> operations = all_operations();
   // Bounds of the cases that are drawn; operation and dtype are filled in per case.
   CaseLimits limits;
   // Turns any valid case that the kernels must accept into one of the property's domain, still valid.

@@ -16,7 +16,7 @@ CaseLimits draw_limits(Random& random) {
   limits.max_hidden = random.log_between(1, 100);
   limits.max_padding = random.between(0, 64);
   if (random.chance(1, 4)) limits.max_elements = random.between(1, 200);
-  if (random.chance(1, 4)) limits.operation = random.pick(kOperations);
+  if (random.chance(1, 4)) limits.operation = random.pick(all_operations());
   if (random.chance(1, 4)) limits.dtype = random.pick(kActivationDTypes);
   if (random.chance(1, 4)) limits.weight = random.pick(kWeightKinds);
   if (random.chance(1, 4)) limits.quantized_dtype = random.pick(kQuantizedDTypes);
@@ -74,7 +74,7 @@ TEST(CaseBytes, AnyBytesAreAValidCaseWithinTheLimits) {
     hidden.insert(test_case.hidden_size());
     strided += test_case[Role::input].layout.strides.empty() ? 0 : 1;
   }
-  EXPECT_EQ(operations.size(), kOperations.size());
+  EXPECT_EQ(operations.size(), all_operations().size());
   EXPECT_GT(hidden.size(), 90u);
   EXPECT_GT(strided, 20000);
 }

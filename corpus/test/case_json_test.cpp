@@ -179,7 +179,7 @@ Case draw_case(std::mt19937_64& draw) {
   Case c;
   c.name = below(2) == 0 ? "" : "case-" + std::to_string(draw());
   c.description = below(2) == 0 ? "" : "\x01 tab\t \"quotes\" \\ \xe2\x82\xac \xf0\x9f\x98\x80 \x7f";
-  c.operation = kOperations[below(4)];
+  c.operation = all_operations()[below(4)];
   c.dtype = kActivationDTypes[below(3)];
   if (below(3) != 0) c.weight_dtype = below(2) == 0 ? c.dtype : DType::fp32;
   if (quantizes(c.operation)) c.quantized_dtype = kQuantizedDTypes[below(4)];

@@ -14,7 +14,8 @@ constexpr std::array kDTypes = {DType::fp32,     DType::fp16,         DType::bf1
                                 DType::fp8_e5m2, DType::fp8_e4m3fnuz, DType::fp8_e5m2fnuz};
 
 TEST(Case, NamesReadBack) {
-  for (const Operation operation : kOperations) EXPECT_EQ(operation_from_name(name_of(operation)), operation);
+  for (const Operation operation : all_operations())
+    EXPECT_EQ(operation_from_name(name_of(operation)), operation);
   for (const DType dtype : kDTypes) EXPECT_EQ(dtype_from_name(name_of(dtype)), dtype);
   EXPECT_EQ(name_of(Operation::fused_add_rms_norm_static_fp8_quant), "fused_add_rms_norm_static_fp8_quant");
   EXPECT_EQ(name_of(DType::fp8_e5m2fnuz), "fp8_e5m2fnuz");

@@ -83,7 +83,7 @@ class DumpTest : public testing::Test {
 };
 
 TEST_F(DumpTest, EveryOperationSurvivesWritingAndReading) {
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     for (const DType dtype : kActivationDTypes) {
       for (const auto& weight :
            std::initializer_list<std::optional<DType>>{std::nullopt, dtype, DType::fp32}) {

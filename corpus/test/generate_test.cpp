@@ -26,7 +26,7 @@ TEST(RandomCase, IsValidWithinItsLimits) {
     limits.max_hidden = random.log_between(1, 80);
     limits.max_padding = random.between(0, 40);
     if (random.chance(1, 4)) limits.max_elements = random.between(1, 100);
-    if (random.chance(1, 2)) limits.operation = random.pick(kOperations);
+    if (random.chance(1, 2)) limits.operation = random.pick(all_operations());
     if (random.chance(1, 2)) limits.dtype = random.pick(kActivationDTypes);
     if (random.chance(1, 2)) limits.weight = random.pick(kWeightKinds);
     if (random.chance(1, 2)) limits.quantized_dtype = random.pick(kQuantizedDTypes);

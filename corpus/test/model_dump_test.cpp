@@ -59,7 +59,7 @@ class ModelDumpTest : public testing::Test {
 
 TEST_F(ModelDumpTest, CallsComeBackAsTheyWereWritten) {
   ModelDump calls;
-  for (const Operation operation : kOperations)
+  for (const Operation operation : all_operations())
     calls.push_back(
         call_of("z" + std::to_string(calls.size()) + "." + std::string(name_of(operation)), operation));
   calls.front().digests.clear();

@@ -19,13 +19,13 @@ TEST(Operations, NamesReadBackAndDiffer) {
     EXPECT_EQ(operation_from_name(spec.name), spec.operation);
     EXPECT_EQ(name_of(spec.operation), spec.name);
   }
-  EXPECT_EQ(names.size(), kOperations.size());
+  EXPECT_EQ(names.size(), all_operations().size());
   EXPECT_EQ(operation_from_name("rms_norm_"), std::nullopt);
   EXPECT_THROW(spec_of(static_cast<Operation>(200)), std::invalid_argument);
 }
 
 TEST(Operations, AStepBringsItsTensorsAndParameters) {
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     EXPECT_EQ(adds_residual(operation), has(operation, Role::residual)) << name_of(operation);
     EXPECT_EQ(adds_residual(operation), has(operation, Role::residual_out)) << name_of(operation);
     const bool by_given_scale = has(operation, NormStep::quantize);

@@ -79,7 +79,7 @@ TEST(StoredCases, ModelsCoverOperationsSizesAndEpsilons) {
   EXPECT_EQ(hidden_sizes,
             (std::set<std::int64_t>{64,   128,  576,  768,  769,  896,  1024, 1536, 2048,  2560, 2880,
                                     3072, 3584, 4096, 5120, 5125, 6144, 7168, 8192, 12288, 16384}));
-  EXPECT_EQ(operations, std::set(kOperations.begin(), kOperations.end()));
+  EXPECT_EQ(operations, std::set(all_operations().begin(), all_operations().end()));
   EXPECT_EQ(dtypes, std::set(kActivationDTypes.begin(), kActivationDTypes.end()));
   EXPECT_EQ(quantized_dtypes, std::set(kQuantizedDTypes.begin(), kQuantizedDTypes.end()));
   EXPECT_EQ(epsilons, (std::set<std::uint32_t>{0x3727c5ac, 0x358637bd}));

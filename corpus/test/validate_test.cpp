@@ -153,7 +153,7 @@ TEST(Validate, ReportsEveryFaultAtOnce) {
 }
 
 TEST(Validate, AcceptsWhatTheOperationsTake) {
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     for (const DType dtype : kActivationDTypes) {
       Case test_case = example_case(operation, dtype);
       EXPECT_EQ(validate(test_case), std::vector<std::string>{});

@@ -97,7 +97,7 @@ TEST(CaseMutator, OperationLeadsFromEachToEachOther) {
     EXPECT_EQ(materialize(child)[Role::input], materialize(parent)[Role::input]);
     ++steps[{parent.operation, child.operation}];
   });
-  EXPECT_EQ(steps.size(), kOperations.size() * (kOperations.size() - 1));
+  EXPECT_EQ(steps.size(), all_operations().size() * (all_operations().size() - 1));
 }
 
 // Every dtype with every weight from each other, and the values rounded, not drawn anew.

@@ -151,7 +151,7 @@ class RandomCases {
   Built any_case(std::int64_t rows, std::int64_t hidden_size) {
     Built built;
     Case& c = built.test_case;
-    c.operation = kOperations[below(static_cast<std::uint32_t>(kOperations.size()))];
+    c.operation = all_operations()[below(static_cast<std::uint32_t>(all_operations().size()))];
     c.dtype = kActivationDTypes[below(3)];
     switch (below(3)) {
       case 0:

@@ -356,7 +356,8 @@ TEST(WitnessJudge, NeverRejectsHonestKernels) {
   for (const DType dtype : kActivationDTypes) {
     for (const std::int64_t hidden_size : {1, 2, 7, 32, 257, 1024, 4096}) {
       for (const SummationOrder order : kSummationOrders) {
-        const Operation operation = kOperations[random.below(static_cast<std::uint32_t>(kOperations.size()))];
+        const Operation operation =
+            all_operations()[random.below(static_cast<std::uint32_t>(all_operations().size()))];
         const Built built = gaussian(random, dtype, 6 * test::scale(), hidden_size, operation);
         const Outputs outputs = kernel_outputs(built, native(), [&](const FastRow& fast) {
           return test::honest_root(fast.variance_operands(), built.test_case.value_of(Parameter::epsilon),

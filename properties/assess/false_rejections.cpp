@@ -24,7 +24,7 @@ constexpr int kSpecialPercent = 15;
 // A case with one row for each order of summation.
 Case draw_case(Random& random) {
   Case test_case;
-  test_case.operation = random.pick(kOperations);
+  test_case.operation = random.pick(all_operations());
   test_case.dtype = random.pick(kActivationDTypes);
   if (!random.chance(1, 4)) test_case.weight_dtype = random.chance(2, 3) ? test_case.dtype : DType::fp32;
   if (quantizes(test_case.operation)) test_case.quantized_dtype = random.pick(kQuantizedDTypes);

@@ -90,7 +90,12 @@ std::string describe(const ArenaCall& call, const std::byte* arena) {
 ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
   std::fill_n(arena, kArenaBytes, kFill);
   ArenaCall call;
-  call.operation = kOperations[static_cast<std::size_t>(below(std::int64_t{kOperations.size()}))];
+  static const std::vector<Operation> operations = [] {
+    std::vector<Operation> found;
+    std::ranges::copy_if(all_operations(), std::back_inserter(found), has_kernel);
+    return found;
+  }();
+  call.operation = operations[static_cast<std::size_t>(below(std::ssize(operations)))];
   constexpr std::array kDTypes = {DType::fp32, DType::fp16, DType::bf16};
   call.dtype = kDTypes[static_cast<std::size_t>(below(3))];
   const std::size_t rank = call.operation == Operation::rms_norm ? 2 + static_cast<std::size_t>(below(3)) : 2;

@@ -67,7 +67,7 @@ void set_values(Random& random, bool exact, Case& test_case) {
 
 std::vector<Case> size_sweep(std::uint64_t seed, const std::vector<Combination>& combinations) {
   std::vector<std::vector<Combination>> operations;  // the combinations of each
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     std::vector<Combination> of_it;
     std::ranges::copy_if(combinations, std::back_inserter(of_it),
                          [&](const Combination& each) { return each.operation == operation; });

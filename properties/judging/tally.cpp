@@ -43,7 +43,7 @@ std::string to_string(const Combination& combination) {
 
 std::vector<Combination> all_combinations(std::optional<Operation> operation, std::optional<DType> dtype) {
   std::vector<Combination> all;
-  for (const Operation each_operation : kOperations) {
+  for (const Operation each_operation : all_operations()) {
     if (operation && *operation != each_operation) continue;
     for (const DType activation : kActivationDTypes) {
       if (dtype && *dtype != activation) continue;
@@ -81,7 +81,7 @@ std::vector<Combination> combinations_of(const Target& target, std::optional<Ope
   return combinations;
 }
 
-Tally::Tally() : counts_(kOperations.size() * kDTypes * (kDTypes + 1) * (kDTypes + 1) * kPaths) {}
+Tally::Tally() : counts_(all_operations().size() * kDTypes * (kDTypes + 1) * (kDTypes + 1) * kPaths) {}
 
 std::size_t Tally::index_of(const Combination& combination) {
   std::size_t index = static_cast<std::size_t>(combination.operation);

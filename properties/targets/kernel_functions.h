@@ -21,6 +21,20 @@ struct KernelFunctions {
   decltype(&normproof_set_thread_order) set_thread_order = nullptr;
 };
 
+// Whether the C interface has a function for it.
+inline bool has_kernel(Operation operation) {
+  switch (operation) {
+    case Operation::rms_norm:
+    case Operation::fused_add_rms_norm:
+    case Operation::rms_norm_static_fp8_quant:
+    case Operation::fused_add_rms_norm_static_fp8_quant:
+    case Operation::rms_norm_dynamic_quant:
+    case Operation::fused_add_rms_norm_dynamic_quant:
+      return true;
+  }
+  return false;
+}
+
 // The functions that are linked into this program.
 inline KernelFunctions linked_kernels() {
   return {&normproof_rms_norm,
@@ -66,6 +80,7 @@ struct KernelCall {
   normproof_message message{};
 };
 
+// Of an operation that has_kernel().
 inline normproof_status call_kernel(const KernelFunctions& functions, Operation operation,
                                     const KernelCall& call) {
   const normproof_tensor *input = call.tensors[Role::input], *residual = call.tensors[Role::residual],

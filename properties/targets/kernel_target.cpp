@@ -18,7 +18,9 @@ class KernelTarget final : public CallableTarget {
       : name_(std::move(name)), functions_(functions) {}
   const std::string& name() const override { return name_; }
   const KernelFunctions& functions() const { return functions_; }
+  bool takes(const Case& test_case) const override { return has_kernel(test_case.operation); }
   RunResult run(const Case& test_case, const CaseTensors& tensors) override {
+    if (!has_kernel(test_case.operation)) return no_kernel(name_, test_case.operation);
     if (test_case.launch.in_graph) {
       RunResult result;
       result.status = RunResult::Status::not_taken;
@@ -53,6 +55,13 @@ RunResult CallableTarget::result_of(const GuardedCall& call, normproof_status st
                                                       : RunResult::Status::refused;
   result.memory_violations = call.memory_violations(result.status == RunResult::Status::refused);
   if (result.status == RunResult::Status::completed) result.outputs = call.outputs();
+  return result;
+}
+
+RunResult no_kernel(const std::string& target, Operation operation) {
+  RunResult result;
+  result.status = RunResult::Status::not_taken;
+  result.message = fmt::format("target {} has no kernel for {}", target, name_of(operation));
   return result;
 }
 

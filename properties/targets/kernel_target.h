@@ -14,6 +14,9 @@ namespace normproof {
 // the missing symbol.
 KernelFunctions load_kernels(const std::string& library_path);
 
+// What a target without a function for the operation answers: not taken, and why.
+RunResult no_kernel(const std::string& target, Operation operation);
+
 class GuardedCall;
 
 // A target whose C interface can be called with arguments that a caller has spoiled.

@@ -56,7 +56,7 @@ TEST_F(CheckProperty, DrawsValidCasesOfAllOperationsAndDtypes) {
     return reasons.empty() ? CaseFinding::holds() : CaseFinding::fails(reasons.front());
   });
   EXPECT_TRUE(result.holds) << result.message;
-  EXPECT_EQ(seen.size(), kOperations.size() * kActivationDTypes.size());
+  EXPECT_EQ(seen.size(), all_operations().size() * kActivationDTypes.size());
 }
 
 TEST_F(CheckProperty, KeepsToTheOperationAndDtypeAskedFor) {

@@ -45,7 +45,7 @@ TEST_P(Properties, Holds) {
   EXPECT_EQ(counts.violations, 0);
   // Every operation and dtype that the property is about was reached.
   int reached = 0;
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     int dtypes = 0;
     for (const DType dtype : kActivationDTypes) dtypes += tally.of(operation, dtype).cases > 0 ? 1 : 0;
     EXPECT_TRUE(dtypes == 0 || dtypes == static_cast<int>(kActivationDTypes.size())) << name_of(operation);

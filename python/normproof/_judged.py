@@ -3,19 +3,18 @@ norms that quantize by blocks."""
 from __future__ import annotations
 
 import numbers
-from typing import TYPE_CHECKING, Any, Optional, get_args
+from typing import TYPE_CHECKING, Any, Optional
 
 from normproof import _core
 from normproof._results import Certificate, CertificateElement, CheckResult, Identification, LoosePolicy
 from normproof._tensors import as_numpy, read, real
-from normproof._types import JudgedOperation
 
 if TYPE_CHECKING:
     import numpy
 
-JUDGED_OPERATIONS: tuple[str, ...] = get_args(JudgedOperation)
 # The program's own table: tensors in the order of the call, and which of them a call cannot do without.
 _TABLE = {entry["name"]: entry for entry in _core.judged_operation_table()}
+JUDGED_OPERATIONS: tuple[str, ...] = tuple(_TABLE)
 
 
 def is_judged(operation: Any) -> bool:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from normproof import _core
-from normproof._types import ActivationName, AnyDType, JudgedOperation, Operation, QuantizedName
+from normproof._types import ActivationName, AnyDType, JudgedOperation, QuantizedName
 
 if TYPE_CHECKING:
     import numpy
 
-OPERATIONS: tuple[str, ...] = get_args(Operation)
 ACTIVATION_DTYPES: tuple[str, ...] = get_args(ActivationName)
 QUANTIZED_DTYPES: tuple[str, ...] = get_args(QuantizedName)
 CODE_DTYPES: tuple[str, ...] = (*QUANTIZED_DTYPES, "int8")
@@ -49,6 +48,7 @@ def dtype_name(name: str, value: Any, allowed: "tuple[str, ...]", also: str = ""
 
 # The program's own table: each operation's tensors in the order of the call, and what it takes besides.
 _TABLE = {entry["name"]: entry for entry in _core.operation_table()}
+OPERATIONS: tuple[str, ...] = tuple(_TABLE)
 
 
 def adds_residual(operation: str) -> bool:

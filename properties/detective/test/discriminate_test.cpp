@@ -11,7 +11,7 @@ namespace {
 
 template <typename Function>
 void for_every_shape(Function function) {
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     for (const DType dtype : kActivationDTypes) {
       for (const std::optional<DType> weight :
            {std::optional<DType>(), std::optional(dtype), std::optional(DType::fp32)}) {

@@ -111,7 +111,7 @@ const std::string kDivisor = "by what the sum of squares is divided";
 
 TEST(Traits, AnHonestKernelHasNone) {
   OddTarget target;
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     for (const DType dtype : kActivationDTypes) {
       auto traits = traits_of(target, shape_of(operation, dtype, dtype));
       EXPECT_EQ(traits["the same row alone and among 300"], "same bits");
@@ -164,7 +164,7 @@ TEST(Traits, FindTheDivisor) {
   target.root = [](double sum, double hidden, double epsilon) {
     return 1 / std::sqrt(sum / (hidden - 1) + epsilon);
   };
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     EXPECT_EQ(traits_of(target, shape_of(operation, DType::bf16, std::nullopt))[kDivisor], "H - 1");
   }
   target.root = [](double sum, double, double epsilon) { return 1 / std::sqrt(sum + epsilon); };

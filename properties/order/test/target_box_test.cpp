@@ -20,7 +20,7 @@ SumTree canonical_with_fma(std::int32_t leaves, std::int32_t per_chunk) {
 
 TEST(TargetBox, ProductionKernelsAreCanonical) {
   const auto target = make_target("host");
-  for (const Operation operation : kOperations) {
+  for (const Operation operation : all_operations()) {
     if (quantizes_by_row(operation)) continue;  // see ScalesAreNotRead
     for (const DType dtype : kActivationDTypes) {
       CallShape shape;

@@ -194,16 +194,14 @@ int32_t run(const char* operation, const normproof_plugin_call& call) {
   return NORMPROOF_PLUGIN_FAILED;
 }
 
-constexpr std::array kOperations = {"rms_norm",
-                                    "fused_add_rms_norm",
-                                    "rms_norm_static_fp8_quant",
-                                    "fused_add_rms_norm_static_fp8_quant",
-                                    "rms_norm_dynamic_quant",
-                                    "fused_add_rms_norm_dynamic_quant"};
+// The names of the server's operations: a function of a plug-in is not told which operation it is called for,
+// so each has one of its own.
+constexpr std::size_t kMostOperations = 64;
+std::vector<std::string> operation_names;
 
 template <std::size_t kIndex>
 int32_t run_operation(const normproof_plugin_call* call) {
-  return run(kOperations[kIndex], *call);
+  return run(operation_names[kIndex].c_str(), *call);
 }
 
 template <std::size_t... kIndices>
@@ -228,6 +226,8 @@ constexpr std::array kWords = {Word{"bfloat16", NORMPROOF_TAKES_BF16},
                                Word{"float8_e4m3fnuz", NORMPROOF_TAKES_E4M3FNUZ},
                                Word{"float8_e5m2fnuz", NORMPROOF_TAKES_E5M2FNUZ}};
 
+constexpr std::string_view kOperationWord = "operation:";
+
 // What the server says of itself: "NAME WORD..."; false and a problem where a word is not known.
 struct Description {
   std::string name;
@@ -237,7 +237,7 @@ struct Description {
 };
 
 bool describe(const std::string& line, Description& description) {
-  static constexpr auto kRun = functions(std::make_index_sequence<kOperations.size()>());
+  static constexpr auto kRun = functions(std::make_index_sequence<kMostOperations>());
   uint32_t takes = 0;
   std::size_t begin = line.find(' ');
   description.name = line.substr(0, begin);
@@ -246,18 +246,18 @@ bool describe(const std::string& line, Description& description) {
     const std::string word = line.substr(begin + 1, end == std::string::npos ? end : end - begin - 1);
     begin = end;
     const auto bits = std::ranges::find(kWords, std::string_view(word), &Word::word);
-    const auto operation = std::ranges::find(kOperations, std::string_view(word));
     if (bits != kWords.end()) {
       takes |= bits->takes;
-    } else if (operation != kOperations.end()) {
-      description.operations.push_back({sizeof(normproof_plugin_operation), *operation,
-                                        kRun[static_cast<std::size_t>(operation - kOperations.begin())],
-                                        nullptr});
+    } else if (word.starts_with(kOperationWord) && operation_names.size() < kMostOperations) {
+      operation_names.push_back(word.substr(kOperationWord.size()));
     } else {
       problem = "the process behind NORMPROOF_BRIDGE says a word that is not known: '" + word + "'";
       return false;
     }
   }
+  for (std::size_t i = 0; i < operation_names.size(); ++i)
+    description.operations.push_back(
+        {sizeof(normproof_plugin_operation), operation_names[i].c_str(), kRun[i], nullptr});
   for (const auto& operation : description.operations) description.list.push_back(&operation);
   description.list.push_back(nullptr);
   description.info = {NORMPROOF_PLUGIN_ABI,     takes,

@@ -172,7 +172,7 @@ def main():
     options = parser.parse_args()
     function = load(options.function)
     form = Arrays() if options.arrays else Torch(options.device)
-    words = [options.function.replace(" ", "_"), options.operation, *options.dtypes.split(","),
+    words = [options.function.replace(" ", "_"), "operation:" + options.operation, *options.dtypes.split(","),
              *(f"weight:{weight}" for weight in options.weights.split(","))]
     if os.path.exists(options.socket):
         os.unlink(options.socket)

@@ -122,7 +122,7 @@ struct Plugin {
   DLDeviceType memory = kDLCPU;
   const abi_1::Info* version_1 = nullptr;
   // Of version 2; null where it has no such operation.
-  std::array<const normproof_plugin_operation*, kOperations.size()> operations{};
+  std::array<const normproof_plugin_operation*, kMostOperations> operations{};
   std::array<const normproof_plugin_operation*, kMaximumNamedOperations> named{};
 
   // The program asks for no operation that is not there.
@@ -337,7 +337,7 @@ std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& 
   description.fp32_weight = (info->takes & NORMPROOF_TAKES_FP32_WEIGHT) != 0 ? 1 : 0;
   if (info->abi_version == abi_1::kVersion) {
     plugin.version_1 = reinterpret_cast<const abi_1::Info*>(info);
-    for (const Operation operation : kOperations)
+    for (const Operation operation : all_operations())
       if (abi_1::has(*plugin.version_1, operation))
         description.operations |= 1u << static_cast<unsigned>(operation);
   } else {

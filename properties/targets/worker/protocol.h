@@ -117,6 +117,9 @@ struct NamedOperation {
   CallLimits limits;
 };
 
+// A set of operations is the bits of one number.
+inline constexpr std::size_t kMostOperations = 32;
+
 // What a plug-in says of itself. Bit i of a set: value i of the enumeration in corpus/case.h.
 struct PluginDescription {
   char name[64] = {};
@@ -126,8 +129,8 @@ struct PluginDescription {
   // memory.
   std::uint8_t no_weight = 0, same_weight = 0, fp32_weight = 0, on_device = 0;
   // Of each operation, and whether it declares them at all.
-  CallLimits limits[kOperations.size()];
-  std::uint8_t has_limits[kOperations.size()] = {};
+  CallLimits limits[kMostOperations];
+  std::uint8_t has_limits[kMostOperations] = {};
   std::uint32_t named_operations = 0;
   NamedOperation named[kMaximumNamedOperations];
 };

@@ -55,6 +55,25 @@ void fit_shape(const CallLimits& limits, Case& test_case) {
   }
 }
 
+// Values that are listed follow the shape: what is beyond it goes, what is missing repeats what is there.
+void fit_values(std::int64_t old_rows, std::int64_t old_hidden, Case& test_case) {
+  const std::int64_t hidden = test_case.hidden_size();
+  for (const Role role : kRoles) {
+    std::vector<std::byte>& bytes = test_case[role].data.bytes;
+    if (bytes.empty() || !test_case.has_data(role)) continue;
+    const bool has_rows = find_tensor(test_case.operation, role)->extent == Extent::elements;
+    const std::int64_t rows = has_rows ? test_case.rows() : 1;
+    const DType dtype = test_case.dtype_of(role);
+    std::vector<std::byte> fitted(static_cast<std::size_t>(rows * hidden) * size_of(dtype));
+    for (std::int64_t row = 0; row < rows; ++row)
+      for (std::int64_t column = 0; column < hidden; ++column) {
+        const std::int64_t from = (has_rows ? row % old_rows : 0) * old_hidden + column % old_hidden;
+        store_bits(fitted, dtype, row * hidden + column, load_bits(bytes, dtype, from));
+      }
+    bytes = std::move(fitted);
+  }
+}
+
 }  // namespace
 
 std::string what_is_outside(const CallLimits& limits, const Case& test_case) {
@@ -84,7 +103,9 @@ std::string what_is_outside(const CallLimits& limits, const Case& test_case) {
 
 void fit_to(const CallLimits& limits, Case& test_case) {
   if (limits == CallLimits{}) return;
+  const std::int64_t rows = test_case.rows(), hidden = test_case.hidden_size();
   fit_shape(limits, test_case);
+  if (test_case.rows() != rows || test_case.hidden_size() != hidden) fit_values(rows, hidden, test_case);
   if (limits.not_in_place) test_case.in_place = false;
   if (limits.epsilon_is_set)
     test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(limits.epsilon);
@@ -99,6 +120,14 @@ void fit_to(const CallLimits& limits, Case& test_case) {
     layout.strides.clear();
     if (!is_aligned(test_case, role, elements) && !limits.contiguous)
       layout.strides = aligned_strides(test_case, elements);
+  }
+}
+
+void give_values(Case& test_case) {
+  for (const Role role : kRoles) {
+    TensorData& data = test_case[role].data;
+    if (test_case.has_data(role) && test_case.elements_of(role) > 0 && data.bytes.empty() && !data.recipe)
+      data.recipe = Recipe{"normal", 0};
   }
 }
 

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "corpus/call_limits.h"
 #include "corpus/case_bytes.h"
 #include "corpus/case_json.h"
 #include "corpus/hash.h"
@@ -103,6 +104,8 @@ std::uint64_t seed_of(std::span<const std::uint8_t> input) {
 
 Case case_of(std::span<const std::uint8_t> input) {
   Case test_case = case_from_bytes(input, case_limits());
+  fit_to(target().limits_of(test_case.operation), test_case);
+  give_values(test_case);
   static const char* const file = std::getenv("NORMPROOF_CASE");
   if (file != nullptr) {
     try {

@@ -40,6 +40,34 @@ TEST(CallLimits, RandomCasesLieInside) {
   }
 }
 
+// As a fuzzer's cases are, which are fitted to a target after they have been read.
+TEST(CallLimits, ListedValuesFollowTheShape) {
+  Random random(7);
+  int cut = 0;
+  for (int i = 0; i < 4000; ++i) {
+    CaseLimits limits;
+    limits.max_hidden = 60;
+    Case test_case = random_case(random, limits);
+    const CaseTensors tensors = materialize(test_case);
+    for (const Role role : kRoles)
+      if (test_case.has_data(role)) test_case[role].data = {tensors[role], {}};
+    const CallLimits calls = draw_limits(random);
+    const Case before = test_case;
+    fit_to(calls, test_case);
+    give_values(test_case);
+    ASSERT_EQ(what_is_outside(calls, test_case), "") << i;
+    ASSERT_TRUE(validate(test_case).empty()) << i << ": " << validate(test_case).front();
+    if (test_case.rows() == 0 || before.rows() == 0) continue;
+    const std::int64_t columns = std::min(test_case.hidden_size(), before.hidden_size());
+    for (std::int64_t column = 0; column < columns; ++column) {
+      ASSERT_EQ(load_bits(test_case[Role::input].data.bytes, test_case.dtype, column),
+                load_bits(before[Role::input].data.bytes, before.dtype, column));
+    }
+    cut += test_case.shape != before.shape;
+  }
+  EXPECT_GT(cut, 1000);
+}
+
 TEST(CallLimits, WithoutLimitsNothingChanges) {
   Random random(6);
   for (int i = 0; i < 1000; ++i) {

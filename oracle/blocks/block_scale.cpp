@@ -371,6 +371,9 @@ void BlockScaleRule::require_exact_maxima(std::uint32_t stored,
 
 void BlockScaleRule::require_exact_factors(std::uint32_t stored,
                                            const std::vector<BlockFactor>& factors) const {
+  // Of a scale that no maximum gives, a negative one for instance, nothing is made.
+  const auto is_possible = [](const BlockFactor& each) { return each.with_nan || !each.maxima.empty(); };
+  if (std::ranges::none_of(factors, is_possible)) return;
   std::vector<float> wanted;
   if (settings_.kind == BlockScaleKind::e4m3) {
     const float s = number(stored);

@@ -35,6 +35,7 @@ struct LayerNormRule {
   bool fused = true;                      // fma(n, w, b)
   bool rounds_normalized = false;         // n is rounded to T
   bool rounds_product = false;            // so is n * w; then it is not fused
+  bool rounds_output = true;              // y is rounded to T; else what follows reads it in fp32
   bool weight_plus_one = false;           // fl(1 + w) in the place of w
   std::uint32_t epsilon = 0;              // fp32 bits
   int inverse_root_ulp = 2;               // representable numbers between r and the correctly rounded root
@@ -73,8 +74,12 @@ class LayerNormRow {
     if (rule_.rounds_normalized) n = a.round(n);
     const auto weight = a.constant(weight_, j);
     const auto bias = a.range(a.constant(bias_, j));
-    if (rule_.rounds_product) return a.round(a.add(a.round(a.multiply(n, weight)), bias));
-    return a.round(rule_.fused ? a.fused(n, weight, bias) : a.add(a.multiply(n, weight), bias));
+    const auto product = [&] {
+      const auto exact = a.multiply(n, weight);
+      return rule_.rounds_product ? a.round(exact) : exact;
+    };
+    const auto y = rule_.fused ? a.fused(n, weight, bias) : a.add(product(), bias);
+    return rule_.rounds_output ? a.round(y) : y;
   }
 
   // How far n runs: dm * r against dr / r.
@@ -119,6 +124,15 @@ class LayerNormJudge {
     float inverse_root;
   };
   Canonical canonical_statistics(std::span<const std::byte> x);
+
+  // The row of x from now on, without outputs.
+  void look_at(std::span<const std::byte> x) { load(x); }
+  // The row that was looked at last, its y rounded to T or not.
+  LayerNormRow row_with(bool rounds_output) const {
+    LayerNormRule rule = rule_;
+    rule.rounds_output = rounds_output;
+    return {rule, count_, x_.data(), weight_.data(), bias_.data(), got_.data()};
+  }
 
   // What was judged last.
   std::span<const float> operands() const { return {x_.data(), static_cast<std::size_t>(count_)}; }

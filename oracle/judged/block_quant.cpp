@@ -199,21 +199,9 @@ std::string block_misfit(const Call& call, const Policy& policy) {
 namespace {
 
 oracle::Policy formula_policy(const Policy& policy) {
-  oracle::Policy result;
+  oracle::Policy result = quantization_policy(policy);
   result.weight = enumerator<WeightPolicy>(weight_rows(), policy.value("weight"));
   if (is(policy, "sum", "fp32")) result.sum = SumPolicy::fp32;
-  result.before_quantization =
-      enumerator<BeforeQuantization>(before_quantization_rows(), policy.value("before_quantization"));
-  result.row_maximum = enumerator<RowMaximumPolicy>(row_maximum_rows(), policy.value("row_maximum"));
-  result.maximum_nan = enumerator<MaximumNanPolicy>(maximum_nan_rows(), policy.value("maximum_nan"));
-  if (has_axis_named(policy, "fp8_nan"))
-    result.fp8_nan = enumerator<Fp8NanPolicy>(fp8_nan_rows(), policy.value("fp8_nan"));
-  if (has_axis_named(policy, "range"))
-    result.range = enumerator<RangePolicy>(range_rows(), policy.value("range"));
-  if (has_axis_named(policy, "int8_low"))
-    result.int8_low = enumerator<Int8Low>(int8_low_rows(), policy.value("int8_low"));
-  if (family_of(*policy.operation) == BlockFamily::block)
-    result.scaling = enumerator<ScalingPolicy>(scaling_rows(), policy.value("scaling"));
   result.inverse_root.ulp_bound = static_cast<int>(policy.bound("inverse_root_ulp").value_or(2));
   result.inverse_root.sum_depth = policy.bound("sum_depth");
   return result;
@@ -239,20 +227,6 @@ Value other_inverse(const Value& range) {
   return round_to(DType::fp32, inverse, nearest < inverse ? Rounding::up : Rounding::down);
 }
 
-ScaleRecipe recipe_of(const Call& call, const Policy& policy, const Value& range, DType quantized) {
-  ScaleRecipe recipe;
-  recipe.range = range;
-  recipe.drops_nan = policy.is("maximum_nan", "drop");
-  recipe.floor = &floor_by_name("none").row;
-  if (has_axis_named(policy, "scale_floor")) recipe.floor = &floor_by_name(policy.value("scale_floor")).row;
-  recipe.least_scale = recipe.floor->least_scale(
-      quantized, static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), range)));
-  if (const Tensor* bound = call.find("scale_ub")) recipe.bound = number_bits(*bound);
-  if (is(policy, "row_scale", "product")) recipe.inverse_range = quotient(Value::integer(1), range);
-  if (is(policy, "row_scale", "product_other")) recipe.inverse_range = other_inverse(range);
-  return recipe;
-}
-
 GlobalScaleForm scale_form(const Policy& policy) {
   const auto order = [&](std::string_view name) { return policy.is("scale_order", name); };
   return order("maximum_first")            ? GlobalScaleForm::maximum_first
@@ -262,6 +236,38 @@ GlobalScaleForm scale_form(const Policy& policy) {
 }
 
 }  // namespace
+
+oracle::Policy quantization_policy(const Policy& policy) {
+  oracle::Policy result;
+  const auto set = [&](std::string_view axis, auto rows, auto& value) {
+    if (!has_axis_named(policy, axis)) return;
+    for (const auto& row : rows)
+      if (row.text.name == policy.value(axis))
+        value = enumerator<std::remove_reference_t<decltype(value)>>(rows, row.text.name);
+  };
+  set("before_quantization", before_quantization_rows(), result.before_quantization);
+  set("row_maximum", row_maximum_rows(), result.row_maximum);
+  set("maximum_nan", maximum_nan_rows(), result.maximum_nan);
+  set("fp8_nan", fp8_nan_rows(), result.fp8_nan);
+  set("range", range_rows(), result.range);
+  set("int8_low", int8_low_rows(), result.int8_low);
+  set("scaling", scaling_rows(), result.scaling);  // of NVFP4 it has values of its own
+  return result;
+}
+
+ScaleRecipe recipe_of(const Call& call, const Policy& policy, const Value& range, DType quantized) {
+  ScaleRecipe recipe;
+  recipe.range = range;
+  recipe.drops_nan = is(policy, "maximum_nan", "drop");
+  recipe.floor = &floor_by_name("none").row;
+  if (has_axis_named(policy, "scale_floor")) recipe.floor = &floor_by_name(policy.value("scale_floor")).row;
+  recipe.least_scale = recipe.floor->least_scale(
+      quantized, static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), range)));
+  if (const Tensor* bound = call.find("scale_ub")) recipe.bound = number_bits(*bound);
+  if (is(policy, "row_scale", "product")) recipe.inverse_range = quotient(Value::integer(1), range);
+  if (is(policy, "row_scale", "product_other")) recipe.inverse_range = other_inverse(range);
+  return recipe;
+}
 
 BlockSetup block_setup_of(const Call& call, const Policy& policy) {
   const BlockFamily family = family_of(*call.operation);

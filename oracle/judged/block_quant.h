@@ -34,6 +34,11 @@ struct BlockShape {
 // `policy`: nullptr for what the tensors alone say.
 BlockShape block_shape_of(const Call& call, const Policy* policy);
 
+// What the policy says of codes and scales; also of operations that have no blocks.
+oracle::Policy quantization_policy(const Policy& policy);
+// How a scale in fp32 is made of a maximum.
+ScaleRecipe recipe_of(const Call& call, const Policy& policy, const Value& range, DType quantized);
+
 BlockSetup block_setup_of(const Call& call, const Policy& policy);
 
 // For the rows of the table.

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "oracle/judged/block_quant.h"
+#include "oracle/judged/quantization_axes.h"
 #include "oracle/judged/rows.h"
 #include "oracle/judged/search_violation.h"
 
@@ -27,8 +28,6 @@ constexpr TensorSpec kBound = {"scale_ub",      Direction::in,  Extent::one,
 constexpr TensorSpec kGlobal = {"global_scale",  Direction::in, Extent::one,
                                 DTypeRule::fp32, Need::always,  "g, the scale of the whole tensor"};
 
-constexpr std::array kBlockCodes = {DType::fp8_e4m3fn, DType::fp8_e5m2, DType::fp8_e4m3fnuz,
-                                    DType::fp8_e5m2fnuz, DType::int8};
 constexpr std::array kBlockScales = {DType::fp32, DType::uint8};
 constexpr std::array kMxCodes = {DType::fp8_e4m3fn, DType::fp8_e5m2, DType::uint8};
 constexpr std::array kMxScales = {DType::uint8, DType::fp32};
@@ -85,14 +84,6 @@ constexpr std::array kAddNvTensors = {kX,     kResidual, kWeightSpec,  kGlobal,
 
 // --- Axes. Their names and values are those of the policies of rms_norm_dynamic_quant where it has them. ---
 
-bool writes_int8(const Call& call) { return call.has("out") && call.at("out").dtype == DType::int8; }
-bool writes_fp8(const Call& call) {
-  if (!call.has("out")) return true;
-  return call.at("out").dtype != DType::int8 && call.at("out").dtype != DType::uint8;
-}
-bool writes_e4m3fnuz(const Call& call) {
-  return call.has("out") && call.at("out").dtype == DType::fp8_e4m3fnuz;
-}
 bool writes_e2m1(const Call& call) { return call.has("out") && call.at("out").dtype == DType::uint8; }
 
 constexpr std::array<AxisValue, 2> kSum = {{
@@ -111,18 +102,6 @@ constexpr std::array<AxisValue, 10> kWeight = {{
     {"plus_one_activation", "fl(fl(x * r) * rnd_T(fl(1 + w)))"},
     {"native_plus_one", "native with rnd_T(fl(1 + w)) in the place of w"},
 }};
-constexpr std::array<AxisValue, 2> kBefore = {{
-    {"rounded", "y is rounded to T, then quantized"},
-    {"unrounded", "the product in fp32 is quantized"},
-}};
-constexpr std::array<AxisValue, 2> kMaximum = {{
-    {"of_quantized", "a = max abs(y) of the y that is quantized"},
-    {"of_other", "a of the unrounded y where rnd_T(y) is quantized, and the other way round"},
-}};
-constexpr std::array<AxisValue, 2> kMaximumNan = {{
-    {"propagate", "a block with a NaN has a NaN scale"},
-    {"drop", "a is the largest of what is no NaN, or 0"},
-}};
 constexpr std::array<AxisValue, 3> kBlockScaleType = {{
     {"fp32", "s as it is"},
     {"ue8m0_ceil", "the least power of two >= s"},
@@ -135,33 +114,6 @@ constexpr std::array<AxisValue, 5> kMxScaleType = {{
     {"ue8m0_ceil_exponent", "2^(ceil(log2 a) - e)"},
     {"ue8m0_even", "2^(floor(log2 a') - e), a' = a rounded half up to as many bits as the elements have"},
 }};
-constexpr std::array<AxisValue, 3> kRowScale = {{
-    {"quotient", "fl(a / max_Q)"},
-    {"product", "fl(a * fl(1 / max_Q))"},
-    {"product_other", "fl(a * f), f the fp32 number on the other side of 1 / max_Q (rcp.approx)"},
-}};
-constexpr std::array<AxisValue, 6> kFloor = {{
-    {"range_512", "s is at least fl(1 / (512 max_Q)), of int8 2^-23"},
-    {"none", "a block of zeros has scale 0"},
-    {"maximum_1e-4", "a is at least 1e-4"},
-    {"scale_1e-10", "s = fl(a / max_Q) where a > 1e-10, else 1e-10"},
-    {"maximum_1e-10", "a is at least 1e-10"},
-    {"least_scale_1e-10", "s is at least 1e-10"},
-}};
-constexpr std::array<AxisValue, 4> kScaling = {{
-    {"inverse", "fl(y * fl(1 / s)), s as it is stored"},
-    {"divide", "fl(y / s)"},
-    {"approximate_inverse", "fl(y * f), f one of the two fp32 numbers next to 1 / s"},
-    {"range_over_maximum", "fl(y * fl(max_Q / a)); at most fl(1 / least s)"},
-}};
-constexpr std::array<AxisValue, 2> kRange = {{
-    {"largest", "max_Q is the largest number of the codes"},
-    {"fnuz_224", "max_Q of e4m3fnuz is 224, not 240"},
-}};
-constexpr std::array<AxisValue, 2> kFp8Nan = {
-    {{"propagate", "NaN stays NaN"}, {"saturate", "NaN becomes max_Q"}}};
-constexpr std::array<AxisValue, 2> kInt8Low = {
-    {{"minus_128", "int8 codes are -128 to 127"}, {"minus_127", "int8 codes are -127 to 127"}}};
 constexpr std::array<AxisValue, 2> kNibbles = {
     {{"low_first", "the first of two codes in the low half of the byte"},
      {"high_first", "in the high half"}}};

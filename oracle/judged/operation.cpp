@@ -12,7 +12,7 @@
 namespace normproof::oracle::judged {
 
 std::span<const JudgedOperation* const> judged_operations() {
-  static const std::array<const JudgedOperation*, 11> kTable = {&layer_norm(),
+  static const std::array<const JudgedOperation*, 15> kTable = {&layer_norm(),
                                                                 &fused_add_layer_norm(),
                                                                 &rms_norm_backward(),
                                                                 &layer_norm_backward(),
@@ -22,7 +22,11 @@ std::span<const JudgedOperation* const> judged_operations() {
                                                                 &rms_norm_mx_quant(),
                                                                 &fused_add_rms_norm_mx_quant(),
                                                                 &rms_norm_nvfp4_quant(),
-                                                                &fused_add_rms_norm_nvfp4_quant()};
+                                                                &fused_add_rms_norm_nvfp4_quant(),
+                                                                &layer_norm_static_fp8_quant(),
+                                                                &fused_add_layer_norm_static_fp8_quant(),
+                                                                &layer_norm_dynamic_quant(),
+                                                                &fused_add_layer_norm_dynamic_quant()};
   return kTable;
 }
 

@@ -7,6 +7,10 @@ namespace normproof::oracle::judged {
 
 const JudgedOperation& layer_norm();
 const JudgedOperation& fused_add_layer_norm();
+const JudgedOperation& layer_norm_static_fp8_quant();
+const JudgedOperation& fused_add_layer_norm_static_fp8_quant();
+const JudgedOperation& layer_norm_dynamic_quant();
+const JudgedOperation& fused_add_layer_norm_dynamic_quant();
 const JudgedOperation& rms_norm_backward();
 const JudgedOperation& layer_norm_backward();
 const JudgedOperation& qk_norm_rope();

@@ -88,11 +88,14 @@ class Draw {
     return spec.name == "bias" ? demand_.bias : demand_.weight;
   }
 
-  // A global scale as it is used, which brings the largest numbers of a tensor near the end of the codes.
+  // As it is used: a global scale, or its inverse, brings the largest numbers of a tensor near the end of the
+  // codes.
   void draw_number(Call& call, const TensorSpec& spec) {
     if (spec.need == Need::optional) return;
-    const float value = std::ldexp(1 + static_cast<float>(random_.below(1 << 23)) * 0x1p-23f,
-                                   static_cast<int>(random_.between(4, 12)));
+    const bool is_global = spec.name == "global_scale";
+    const float value =
+        std::ldexp(1 + static_cast<float>(random_.below(1 << 23)) * 0x1p-23f,
+                   static_cast<int>(random_.between(is_global ? 4 : -10, is_global ? 12 : -4)));
     Tensor number{DType::fp32, {1}, std::vector<std::byte>(4)};
     store_bits(number.bytes, DType::fp32, 0, std::bit_cast<std::uint32_t>(value));
     call.tensors[std::string(spec.name)] = std::move(number);

@@ -24,7 +24,10 @@ using Spec = oracle::judged::TensorSpec;
 bool has(const JudgedOperation& operation, std::string_view tensor) {
   return find_tensor(operation, tensor) != nullptr;
 }
-bool quantizes(const JudgedOperation& operation) { return has(operation, "scales"); }
+bool quantizes(const JudgedOperation& operation) {
+  return std::ranges::any_of(operation.tensors,
+                             [](const Spec& spec) { return spec.extent == Extent::codes; });
+}
 bool is_gradient(const JudgedOperation& operation) { return has(operation, "dy"); }
 bool rotates(const JudgedOperation& operation) { return has(operation, "cos"); }
 bool is_any(const JudgedOperation&) { return true; }
@@ -53,8 +56,10 @@ std::optional<double> scaled(double value, double factor) {
   return value * factor;
 }
 
-// Blocks of a call whose scales lie row by row; 0 where they do not.
+// Blocks of a call whose scales lie row by row; 0 where they do not. One scale for all is of one block.
 std::int64_t blocks_by_rows(const Combination& combination, const Call& call) {
+  const Spec* spec = find_tensor(*call.operation, "scales");
+  if (spec == nullptr || spec->extent != Extent::blocks) return 1;
   const Tensor& scales = call.at("scales");
   const bool by_rows = scales.shape.size() == 2 && scales.shape.front() == call.rows() &&
                        follows(combination, "scale_layout", "as_shaped");
@@ -130,8 +135,11 @@ std::optional<RelatedCalls> columns_moved(const Combination& combination, Random
   std::int64_t blocks = columns;
   if (quantizes(*call->operation)) {
     blocks = blocks_by_rows(combination, *call);
-    if (blocks < 2) return std::nullopt;
+    if (blocks == 0) return std::nullopt;
+    const Spec* scales = find_tensor(*call->operation, "scales");
+    if (scales == nullptr || scales->extent == Extent::row) blocks = columns;
   }
+  if (blocks < 2) return std::nullopt;
   const std::int64_t moved =
       1 + static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(blocks - 1)));
   Call other = with_columns_rotated(*call, moved * (columns / blocks));
@@ -188,7 +196,7 @@ std::optional<RelatedCalls> negated(const Combination& combination, Random& rand
                             [&](const Spec& spec, const std::vector<double>& values,
                                 std::int64_t i) -> std::optional<double> {
                               const double value = values[static_cast<std::size_t>(i)];
-                              if (spec.name == "rstd" || spec.extent == Extent::blocks) return value;
+                              if (spec.name == "rstd" || spec.name == "scales") return value;
                               // int8 has one number more below than above.
                               if (first.at(spec.name).dtype == DType::int8 && std::fabs(value) >= 127)
                                 return std::nullopt;

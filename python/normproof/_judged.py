@@ -40,7 +40,7 @@ def has_tensor(operation: str, name: str) -> bool:
 def _given(tensors: dict[str, Any]) -> list[tuple[str, str, list[int], Any]]:
     found = []
     for name, value in tensors.items():
-        if name in ("scale_ub", "global_scale") and isinstance(value, numbers.Real):
+        if name in ("scale", "scale_ub", "global_scale") and isinstance(value, numbers.Real):
             import numpy
             value = numpy.array([value], "f4")
         if value is not None:

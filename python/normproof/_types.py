@@ -7,8 +7,9 @@ Operation = Literal["rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant
                     "rms_norm_dynamic_quant", "fused_add_rms_norm_dynamic_quant"]
 JudgedOperation = Literal["layer_norm", "fused_add_layer_norm", "rms_norm_backward", "layer_norm_backward", "qk_norm_rope",
                           "rms_norm_block_quant", "fused_add_rms_norm_block_quant", "rms_norm_mx_quant", "fused_add_rms_norm_mx_quant",
-                          "rms_norm_nvfp4_quant", "fused_add_rms_norm_nvfp4_quant"]
-"""Judged where outputs are given, or a plug-in runs them (not those that quantize by blocks); there are no kernels for them."""
+                          "rms_norm_nvfp4_quant", "fused_add_rms_norm_nvfp4_quant", "layer_norm_static_fp8_quant",
+                          "fused_add_layer_norm_static_fp8_quant", "layer_norm_dynamic_quant", "fused_add_layer_norm_dynamic_quant"]
+"""Judged where outputs are given, or a plug-in runs them; there are no kernels for them."""
 ActivationName = Literal["bf16", "fp16", "fp32"]
 QuantizedName = Literal["fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"]
 FrameworkActivationName = Literal["bfloat16", "float16", "float32"]
@@ -55,7 +56,7 @@ PolicyName = Literal[
     "mlx_metal.rms_norm", "mlx_cuda.rms_norm", "mlx_cpu.rms_norm", "hugging_face_llama", "gemma", "vllm_ir", "vllm_cpu",
     "flashinfer",
     "pytorch.layer_norm", "apex.layer_norm", "quack.layer_norm", "flashinfer.layer_norm",
-    "tensorrt_llm.layer_norm", "transformer_engine.layer_norm", "quack.rms_norm_backward", "pytorch.rms_norm_backward",
+    "tensorrt_llm.layer_norm", "transformer_engine.layer_norm", "transformer_engine.layer_norm_static_fp8_quant", "quack.rms_norm_backward", "pytorch.rms_norm_backward",
     "transformer_engine.rms_norm_backward", "vllm.qk_norm_rope", "sglang.qk_norm_rope", "hugging_face.qk_norm_rope",
     "vllm.rms_norm_block_quant", "vllm_int8.rms_norm_block_quant", "vllm_fast_math.rms_norm_block_quant",
     "vllm_group_quant.rms_norm_block_quant", "vllm_ue8m0.rms_norm_block_quant", "flashinfer.rms_norm_block_quant",

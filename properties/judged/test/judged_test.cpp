@@ -215,6 +215,24 @@ TEST(JudgedOperations, WrongDocumentsAreRefusedByPath) {
   with(R"("thread_order": -1)", "$.thread_order");
 }
 
+// Found by judged_call_fuzzer: no maximum gives a negative scale, and nothing is made of its factor.
+TEST(JudgedOperations, NegativeScalesAreRefused) {
+  for (const std::string_view name :
+       {"rms_norm_nvfp4_quant", "rms_norm_block_quant", "layer_norm_dynamic_quant"}) {
+    const JudgedOperation& operation = *oracle::judged::find_judged_operation(name);
+    for (const std::string_view text : {"native", "scaling=inverse_of_product,reciprocals=approximate"}) {
+      if (name != "rms_norm_nvfp4_quant" && text != "native") continue;
+      const Policy policy = parse_policy(operation, text);
+      Call call = with_canonical_outputs(random_call(demand_of(operation, DType::bf16), 3, 2), policy,
+                                         outputs_of(operation));
+      std::vector<std::byte>& scales = call.tensors.at("scales").bytes;
+      ASSERT_FALSE(scales.empty());
+      scales[size_of(call.at("scales").dtype) - 1] ^= std::byte{0x80};
+      EXPECT_FALSE(judge(call, policy).conforms()) << name;
+    }
+  }
+}
+
 TEST(JudgedOperations, ViolationsAreCutToTheirRowOrColumn) {
   for (const JudgedOperation* operation : judged_operations()) {
     CaseDemand demand = demand_of(*operation, DType::bf16);

@@ -364,7 +364,7 @@ int32_t qk_norm_rope(const normproof_plugin_call* call) {
   return NORMPROOF_PLUGIN_OK;
 }
 
-// --- RMSNorm to int8, a scale for each block of 64 or 128 ---
+// --- RMSNorm to int8 and e4m3fn, a scale for each block of 64 or 128 ---
 
 // A NaN among them is their largest.
 float largest(const Row& y, std::int64_t begin, std::int64_t end) {
@@ -380,6 +380,39 @@ std::int8_t code_of(float scaled) {
   if (std::isnan(scaled)) return 0;
   const float nearest = fault("codes-truncated") ? std::trunc(scaled) : std::nearbyint(scaled);
   return static_cast<std::int8_t>(std::min(std::max(nearest, -128.0f), 127.0f));
+}
+
+// Nearest, ties to even; what is beyond the largest number becomes that.
+std::uint8_t to_e4m3(float value) {
+  if (std::isnan(value)) return fault("nan-code-is-zero") ? 0 : 0x7f;
+  if (fault("fp8-by-way-of-bf16")) value = from_bf16(to_bf16(value));
+  const std::uint8_t sign = std::signbit(value) ? 0x80 : 0;
+  const float largest = fault("fp8-range-240") ? 240.0f : 448.0f;
+  float magnitude = std::fabs(value);
+  if (magnitude > 464.0f && fault("fp8-not-clamped")) return static_cast<std::uint8_t>(sign | 0x7f);
+  magnitude = std::min(magnitude, largest);
+  int exponent = -6;
+  if (magnitude >= 0x1p-6f) std::frexp(magnitude, &exponent), --exponent;
+  const float steps = std::ldexp(magnitude, 3 - exponent);
+  const int rounded_steps =
+      static_cast<int>(fault("fp8-truncated") ? std::trunc(steps) : std::nearbyint(steps));
+  // A carry into the next exponent, and out of the subnormals, is that of the integers.
+  return static_cast<std::uint8_t>(sign | (((exponent + 6) << 3) + rounded_steps));
+}
+
+float largest_code(const DLTensor* out) {
+  return out->dtype.code == kDLInt ? (fault("int8-range-128") ? 128.0f : 127.0f) : 448.0f;
+}
+void store_code(const DLTensor* out, std::int64_t index, float scaled) {
+  if (out->dtype.code == kDLInt) {
+    static_cast<std::int8_t*>(out->data)[index] = code_of(scaled);
+  } else {
+    static_cast<std::uint8_t*>(out->data)[index] = to_e4m3(scaled);
+  }
+}
+float least_scale(const DLTensor* out) {
+  if (fault("no-least-scale")) return 0;
+  return out->dtype.code == kDLInt ? 0x1p-23f : 1.0f / (512.0f * 448.0f);
 }
 
 Row normalized_in_t(const Row& x, DLDataType type, const DLTensor* weight, float epsilon) {
@@ -403,7 +436,6 @@ int32_t rms_norm_block_quant(const normproof_plugin_call* call) {
                  *out = normproof_tensor_of(call, "out"), *scales = normproof_tensor_of(call, "scales"),
                  *kept = normproof_tensor_of(call, "normalized");
   const std::int64_t columns = x->shape[1], block = columns < 512 ? 64 : 128;
-  auto* codes = static_cast<std::int8_t*>(out->data);
   for (std::int64_t row = 0; row < x->shape[0]; ++row) {
     const Row values = row_of(x, begin_of(x, row), columns);
     const Row y = normalized_in_t(values, x->dtype, weight, epsilon_of(call));
@@ -412,11 +444,60 @@ int32_t rms_norm_block_quant(const normproof_plugin_call* call) {
       const std::int64_t begin = b * block, end = std::min(columns, begin + block);
       float a = fault("scale-of-the-row") ? largest(y, 0, columns) : largest(y, begin, end);
       if (fault("last-of-block-not-looked-at")) a = largest(y, begin, std::max(begin + 1, end - 1));
-      float scale = a / 127.0f;
-      if (!fault("no-least-scale") && scale < 0x1p-23f) scale = 0x1p-23f;
+      float scale = a / largest_code(out);
+      if (scale < least_scale(out)) scale = least_scale(out);
       store(scales, begin_of(scales, row) + b, scale);
       const float inverse = 1.0f / scale;
-      for (std::int64_t j = begin; j < end; ++j) codes[begin_of(out, row) + j] = code_of(at(y, j) * inverse);
+      for (std::int64_t j = begin; j < end; ++j) store_code(out, begin_of(out, row) + j, at(y, j) * inverse);
+    }
+  }
+  return NORMPROOF_PLUGIN_OK;
+}
+
+// --- LayerNorm to codes ---
+
+// y in T.
+Row layer_norm_row(const normproof_plugin_call* call, const DLTensor* x, std::int64_t row) {
+  const Row values = row_of(x, begin_of(x, row), x->shape[1]);
+  const Statistics statistics = statistics_of(values, x->dtype, epsilon_of(call), x->shape[0]);
+  store_statistics(call, row, statistics);
+  Row y = normalized(values, statistics, x->dtype, normproof_tensor_of(call, "weight"),
+                     fault("bias-after-the-scale") ? nullptr : normproof_tensor_of(call, "bias"));
+  for (float& value : y)
+    if (!fault("codes-of-unrounded")) value = rounded(x->dtype, value);
+  return y;
+}
+
+int32_t layer_norm_static_fp8_quant(const normproof_plugin_call* call) {
+  const DLTensor *x = normproof_tensor_of(call, "x"), *out = normproof_tensor_of(call, "out");
+  const float scale = load(normproof_tensor_of(call, "scale"), 0);
+  for (std::int64_t row = 0; row < x->shape[0]; ++row) {
+    const Row y = layer_norm_row(call, x, row);
+    for (std::size_t j = 0; j < y.size(); ++j) {
+      const float scaled = fault("multiplied-by-scale") ? y[j] * scale : y[j] * (1.0f / scale);
+      store_code(out, begin_of(out, row) + static_cast<std::int64_t>(j), scaled);
+    }
+  }
+  return NORMPROOF_PLUGIN_OK;
+}
+
+int32_t layer_norm_dynamic_quant(const normproof_plugin_call* call) {
+  const DLTensor *x = normproof_tensor_of(call, "x"), *out = normproof_tensor_of(call, "out"),
+                 *scales = normproof_tensor_of(call, "scales"), *bias = normproof_tensor_of(call, "bias");
+  float of_first_row = 0;
+  for (std::int64_t row = 0; row < x->shape[0]; ++row) {
+    Row y = layer_norm_row(call, x, row);
+    const auto columns = static_cast<std::int64_t>(y.size());
+    float a = largest(y, 0, columns);
+    if (fault("largest-without-sign")) a = std::max(0.0f, *std::max_element(y.begin(), y.end()));
+    if (row == 0) of_first_row = a;
+    if (fault("scale-of-the-first-row")) a = of_first_row;
+    float scale = a / largest_code(out);
+    if (scale < least_scale(out)) scale = least_scale(out);
+    store(scales, row * scales->strides[0], fault("inverse-scale-stored") ? 1.0f / scale : scale);
+    for (std::int64_t j = 0; j < columns; ++j) {
+      if (fault("bias-after-the-scale") && bias != nullptr) y[static_cast<std::size_t>(j)] += load(bias, j);
+      store_code(out, begin_of(out, row) + j, at(y, j) * (1.0f / scale));
     }
   }
   return NORMPROOF_PLUGIN_OK;
@@ -450,10 +531,15 @@ const normproof_plugin_operation kLayerBackward = {sizeof kLayerBackward, "layer
 const normproof_plugin_operation kRope = {sizeof kRope, "qk_norm_rope", &qk_norm_rope, nullptr};
 const normproof_plugin_operation kBlocks = {sizeof kBlocks, "rms_norm_block_quant", &rms_norm_block_quant,
                                             nullptr};
+const normproof_plugin_operation kStaticCodes = {sizeof kStaticCodes, "layer_norm_static_fp8_quant",
+                                                 &layer_norm_static_fp8_quant, nullptr};
+const normproof_plugin_operation kDynamicCodes = {sizeof kDynamicCodes, "layer_norm_dynamic_quant",
+                                                  &layer_norm_dynamic_quant, nullptr};
 const normproof_plugin_operation kUnknown = {sizeof kUnknown, "nobody_knows_this_norm", &layer_norm, nullptr};
 
-const normproof_plugin_operation* const kOperations[] = {
-    &kLayerNorm, &kFusedAdd, &kRmsBackward, &kLayerBackward, &kRope, &kBlocks, nullptr};
+const normproof_plugin_operation* const kOperations[] = {&kLayerNorm,     &kFusedAdd,     &kRmsBackward,
+                                                         &kLayerBackward, &kRope,         &kBlocks,
+                                                         &kStaticCodes,   &kDynamicCodes, nullptr};
 const normproof_plugin_operation kRmsNorm = {sizeof kRmsNorm, "rms_norm", &rms_norm, nullptr};
 const normproof_plugin_operation* const kBothKinds[] = {&kRmsNorm, &kLayerNorm, nullptr};
 const normproof_plugin_operation* const kLimitedOperations[] = {&kLimited, &kUnknown, nullptr};
@@ -461,7 +547,8 @@ const normproof_plugin_operation* const kLimitedOperations[] = {&kLimited, &kUnk
 normproof_plugin_info info = {
     NORMPROOF_PLUGIN_ABI,
     NORMPROOF_TAKES_BF16 | NORMPROOF_TAKES_FP16 | NORMPROOF_TAKES_FP32 | NORMPROOF_TAKES_NO_WEIGHT |
-        NORMPROOF_TAKES_SAME_WEIGHT | NORMPROOF_TAKES_FP32_WEIGHT | NORMPROOF_TAKES_INT8,
+        NORMPROOF_TAKES_SAME_WEIGHT | NORMPROOF_TAKES_FP32_WEIGHT | NORMPROOF_TAKES_INT8 |
+        NORMPROOF_TAKES_E4M3FN,
     "judged operations in plain C++",
     kDLCPU,
     sizeof info,

@@ -160,6 +160,9 @@ class BoundCommand {
       if (question_.quantized_dtype)
         fmt::print("    before it is quantized: {} ulp, rtol {}\n", pair.apart_before,
                    bound::rounded_up(pair.rtol_before));
+      if (quantizes_by_row(question_.operation))
+        fmt::print("    the rows' scales: at most {} numbers of fp32 apart, rtol {}\n", pair.scale_apart,
+                   bound::rounded_up(pair.scale_rtol));
       if (adds_residual(question_.operation)) fmt::print("    residual_out: {} ulp\n", pair.residual_apart);
       Json entry = {{"first", to_string(question_.policies[pair.first])},
                     {"second", to_string(question_.policies[pair.second])},
@@ -168,6 +171,10 @@ class BoundCommand {
                     {"atol", pair.atol},
                     {"root_ratio", pair.root_ratio},
                     {"residual_apart", pair.residual_apart}};
+      if (quantizes_by_row(question_.operation)) {
+        entry["scale_apart"] = pair.scale_apart;
+        entry["scale_rtol"] = pair.scale_rtol;
+      }
       if (options_.search && pair.apart > 0) show_attained(pair, entry);
       pairs.push_back(std::move(entry));
     }

@@ -91,7 +91,10 @@ class BoundCommand(ProgramTest):
         self.assertNotEqual(example["first"]["bits"], example["second"]["bits"])
         text = self.run_program("bound", "rms_norm", "--policies", "weight=fp32,weight=fp32_plus_one", code=1)
         self.assertIn("no bound exists: one policy multiplies by w, the other by 1 + w", text)
-        self.run_program("bound", "rms_norm", "--policies", "variance=activation", code=1)
+        self.assertIn("the policies are different functions: a weight of 0", text)
+        text = self.run_program("bound", "rms_norm_dynamic_quant", "--hidden", "64")
+        self.assertIn("the rows' scales: at most", text)
+        self.run_program("bound", "rms_norm", "--hidden", "64", "--policies", "variance=activation,epsilon=maximum")
 
     def test_intervals_of_a_case(self):
         case = {"normproof_case": 1, "name": "row", "operation": "rms_norm", "dtype": "bf16", "weight_dtype": "bf16", "shape": [2, 64],

@@ -68,8 +68,10 @@ std::vector<NamedTree> orders_for(const oracle::Policy& policy, std::int64_t hid
       all.push_back(named(fmt::format("mirrored {} lanes", lanes), mirrored(tree)));
       break;  // the fewest lanes lose most
     }
+    const bool in_activation = row_of(policy.variance).in_activation_dtype();
+    if (in_activation) all.push_back(named("pairwise", order::pairwise(leaves)));
     std::erase_if(all, [&](const NamedTree& one) {
-      return !objection_to_order(*one.tree, policy).empty() ||
+      return (!in_activation && !objection_to_order(*one.tree, policy).empty()) ||
              (model.sum_depth && one.tree->depth() > *model.sum_depth);
     });
   }
@@ -89,6 +91,8 @@ class Search {
   }
 
   Attainment run() {
+    if (quantizes_by_row(question_.operation)) return try_rows();
+    if (sums_in_activation()) try_equal_elements();
     try_places(bound_.places);
     // The rows reach less than any order could. Where is it worst for what they reach?
     if (!is_done() && question_.dtype != DType::fp32) {
@@ -110,6 +114,63 @@ class Search {
     return found_.by_apart && found_.by_apart->apart >= bound_.apart && found_.by_rtol &&
            found_.by_rtol->ratio - 1 >= bound_.rtol * (1 - 0x1p-40);
   }
+  bool sums_in_activation() const {
+    return row_of(policy(true).variance).in_activation_dtype() ||
+           row_of(policy(false).variance).in_activation_dtype();
+  }
+
+  // Of equal elements one order in T stalls where another does not.
+  void try_equal_elements() {
+    fill_row();
+    for (const bool low_first : {true, false}) {
+      const Place place{1, 1, low_first};
+      set_element(kUnit, 1);
+      store_bits(tensors_[Role::input], question_.dtype, question_.hidden_size > 1 ? 1 : 0,
+                 bits_of(question_.dtype, kUnit));
+      test_case_.bits_of(Parameter::epsilon) = question_.epsilon_bits.value_or(0);
+      try_call(place, side(low_first, true), side(!low_first, false));
+    }
+  }
+
+  // Where rows have scales of their own both outputs are made in full, of random rows on which orders differ.
+  Attainment try_rows() {
+    constexpr int kRows = 200;
+    const DType dtype = question_.dtype;
+    Random random(1);
+    for (int i = 0; i < kRows && !is_done(); ++i) {
+      fill_row();
+      for (std::int64_t j = 2; j < std::min<std::int64_t>(question_.hidden_size, 66); ++j) {
+        const double share = static_cast<double>(random.below(1u << 16)) * 0x1p-16;
+        store_bits(tensors_[Role::input], dtype, j, bits_of(dtype, kBig * std::exp2(-8 * share)));
+        if (question_.weight_dtype)
+          store_bits(
+              tensors_[Role::weight], *question_.weight_dtype, j,
+              bits_of(*question_.weight_dtype, 1 + static_cast<double>(random.below(1u << 16)) * 0x1p-16));
+      }
+      const double epsilon = static_cast<double>(random.below(1u << 16)) * kBig / 0x1p16;
+      test_case_.bits_of(Parameter::epsilon) = question_.epsilon_bits.value_or(bits_of(DType::fp32, epsilon));
+      const bool low_first = i % 2 == 0;
+      compare_rows(side(low_first, true).kernel, side(!low_first, false).kernel, low_first);
+    }
+    for (auto* example : {&found_.by_apart, &found_.by_rtol})
+      if (*example) require_honest(**example);
+    return std::move(found_);
+  }
+
+  void compare_rows(const HonestKernel& low, const HonestKernel& high, bool low_first) {
+    const HonestKernel &first = low_first ? low : high, &second = low_first ? high : low;
+    const Outputs a = outputs_of(first, test_case_, tensors_), b = outputs_of(second, test_case_, tensors_);
+    const DType dtype = test_case_.output_dtype();
+    for (std::int64_t j = 0; j < question_.hidden_size; ++j) {
+      if (load_bits(a[Role::out], dtype, j) == load_bits(b[Role::out], dtype, j)) continue;
+      const Example example = example_of(test_case_, tensors_, first, second, j);
+      if (!std::isfinite(example.ratio)) continue;
+      if (!found_.by_apart || example.apart > found_.by_apart->apart) found_.by_apart = example;
+      if (!found_.by_rtol || example.ratio > found_.by_rtol->ratio) found_.by_rtol = example;
+      if (is_done()) return;
+    }
+  }
+
   // Whether the policies take different sums of x and residual.
   bool sums_differ() const {
     return adds_residual(question_.operation) && policy(true).sum != policy(false).sum;

@@ -69,7 +69,17 @@ PairBound pair_bound(const Question& question, std::size_t first, std::size_t se
   const Factor scaling_a = error_of_scaling(a, b), scaling_b = error_of_scaling(b, a);
   const double scaling =
       std::max(quotient_up(scaling_a.high, scaling_b.low), quotient_up(scaling_b.high, scaling_a.low));
-  const CodeSpread codes = code_spread(codes_format, product_up(spread.ratio, scaling));
+  double before_code = product_up(spread.ratio, scaling);
+  if (a.quantizes_by_row) {
+    // All |y| of one kernel are within that ratio of the other's, so the largest of them are too.
+    const Factor scale_a = error_of_row_scale(a, b), scale_b = error_of_row_scale(b, a);
+    const double scale = product_up(spread.ratio, std::max(quotient_up(scale_a.high, scale_b.low),
+                                                           quotient_up(scale_b.high, scale_a.low)));
+    bound.scale_rtol = scale - 1;
+    bound.scale_apart = numbers_of_ratio(scale, 24);
+    before_code = product_up(before_code, scale);
+  }
+  const CodeSpread codes = code_spread(codes_format, before_code);
   bound.apart_before = spread.apart;
   bound.rtol_before = spread.ratio - 1;
   bound.apart = codes.apart;
@@ -93,7 +103,9 @@ Case case_of(const Question& question) {
 }
 
 Formula formula_of(const Question& question, const oracle::Policy& policy) {
-  return oracle::formula_of(case_of(question), policy);
+  Case test_case = case_of(question);
+  if (!question.epsilon_bits) test_case.bits_of(Parameter::epsilon) = 0x7fc00000u;
+  return oracle::formula_of(test_case, policy);
 }
 
 std::int64_t Bound::apart() const {
@@ -149,6 +161,24 @@ std::vector<std::string> conditions(const Question& question) {
   else if (question.weight_dtype)
     list.push_back(fmt::format("atol: weights up to {:g}", question.largest_weight));
   const auto any = [&](const auto& holds) { return std::ranges::any_of(question.policies, holds); };
+  const auto of_epsilon = [](oracle::EpsilonPolicy epsilon) {
+    return [=](const oracle::Policy& policy) { return policy.epsilon == epsilon; };
+  };
+  const auto in_activation = [](const oracle::Policy& policy) {
+    return row_of(policy.variance).in_activation_dtype();
+  };
+  const bool epsilons_differ = std::ranges::any_of(question.policies, [&](const oracle::Policy& policy) {
+    return policy.epsilon != question.policies.front().epsilon ||
+           in_activation(policy) != in_activation(question.policies.front());
+  });
+  if (!question.epsilon_bits && epsilons_differ &&
+      (any(of_epsilon(oracle::EpsilonPolicy::activation)) ||
+       any(of_epsilon(oracle::EpsilonPolicy::floored)) || any(in_activation)))
+    list.push_back(fmt::format("epsilon is a normal number of {}", dtype));
+  if (any(in_activation) && question.dtype == DType::fp16)
+    list.push_back("squares, their sums, the mean square and epsilon are 0 or normal numbers of fp16");
+  if (quantizes_by_row(question.operation))
+    list.push_back("the largest y of a row is above what scale_floor makes of smaller ones");
   if (any([](const oracle::Policy& policy) { return row_of(policy.root).rounds_to_activation; }))
     list.push_back(fmt::format("r is a normal number of {}", dtype));
   if (!question.weight_dtype) return list;

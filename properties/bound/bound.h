@@ -41,6 +41,9 @@ struct PairBound {
   double rtol_before = 0;
   // Of residual_out, in numbers of T.
   int residual_apart = 0;
+  // Of the rows' scales, in numbers of fp32; only where each row has its own.
+  std::int64_t scale_apart = 0;
+  double scale_rtol = 0;
   double root_ratio = 1;      // of the larger r to the smaller one
   std::vector<Place> places;  // where outputs (before they are quantized) are farthest apart
 };
@@ -66,7 +69,7 @@ std::vector<std::string> conditions(const Question& question);
 
 // A case of one row: the question's types and size, epsilon 1e-6 unless it says another, no data.
 Case case_of(const Question& question);
-// The formula of the question under one of its policies.
+// The formula of the question under one of its policies; its epsilon is NaN unless the question says one.
 oracle::Formula formula_of(const Question& question, const oracle::Policy& policy);
 
 // The shortest decimal of at most `digits` digits that is not less than the number: 0.0139.

@@ -128,10 +128,29 @@ std::optional<Boundless> subnormal_fp8(const Question& question) {
   return std::nullopt;
 }
 
+// w and 1 + w, of a weight of 0.
+std::optional<Boundless> different_functions(const Question& question) {
+  const auto adds_one = [](const oracle::Policy& policy) { return oracle::row_of(policy.weight).adds_one(); };
+  const auto other = std::ranges::find_if(question.policies, [&](const oracle::Policy& policy) {
+    return adds_one(policy) != adds_one(question.policies.front());
+  });
+  if (!question.weight_dtype || other == question.policies.end()) return std::nullopt;
+  Row row = row_of(question, {1, 1});
+  for (std::int64_t j = 0; j < question.hidden_size; ++j)
+    store_bits(row.tensors[Role::weight], *question.weight_dtype, j, 0);
+  HonestKernel first, second;
+  first.policy = question.policies.front();
+  second.policy = *other;
+  return Boundless{"the policies are different functions",
+                   "a weight of 0 makes 0 of every element, or leaves it",
+                   example_of(row.test_case, row.tensors, first, second, 0)};
+}
+
 }  // namespace
 
 std::vector<Boundless> boundless_examples(const Question& question) {
   std::vector<Boundless> all;
+  if (auto example = different_functions(question)) all.push_back(std::move(*example));
   const bool has_tree = !quantizes_by_row(question.operation) && question.hidden_size >= 4 &&
                         question.hidden_size <= oracle::kMaximumTreeLeaves &&
                         objection_to_order(oracle::SumTree{}, question.policies.front()).empty();

@@ -49,6 +49,10 @@ Factor square_root(const Factor& a) {
 
 Factor hull(const Factor& a, const Factor& b) { return {std::min(a.low, b.low), std::max(a.high, b.high)}; }
 
+Factor intersection(const Factor& a, const Factor& b) {
+  return {std::max(a.low, b.low), std::min(a.high, b.high)};
+}
+
 Factor within(double error) { return {1 - error, 1 + error}; }
 
 }  // namespace normproof::bound

@@ -20,6 +20,8 @@ Factor inverse(const Factor& a);
 Factor square_root(const Factor& a);
 // The smallest interval that holds both.
 Factor hull(const Factor& a, const Factor& b);
+// What lies in both, which meet.
+Factor intersection(const Factor& a, const Factor& b);
 // 1 - error to 1 + error.
 Factor within(double error);
 

@@ -1,16 +1,19 @@
 // Kernels whose order of summation and root are known, carried out by the exact oracle.
+#include "properties/bound/attain.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <vector>
 
+#include "corpus/float_format.h"
 #include "oracle/fast_row.h"
 #include "oracle/known_sum.h"
 #include "oracle/row_kernels.h"
-#include "properties/bound/attain.h"
 
 namespace normproof::bound {
 namespace {
@@ -32,6 +35,22 @@ Formula with_order(Formula formula, const HonestKernel& kernel) {
   return formula;
 }
 
+// By the tree, each step rounded to T: operands, squares and sums of two numbers of T are exact in fp64.
+double sum_in_activation(const oracle::SumTree& tree, DType activation, std::span<const float> operands) {
+  const FloatFormat format = format_of(activation);
+  const auto in_activation = [&](double value) { return value_of(format, rounded(format, value)); };
+  std::vector<double> numbers;
+  numbers.reserve(operands.size() + tree.nodes.size());
+  for (const float operand : operands) {
+    const double x = in_activation(static_cast<double>(operand));
+    numbers.push_back(in_activation(x * x));
+  }
+  for (const oracle::SumTree::Node& node : tree.nodes)
+    numbers.push_back(in_activation(numbers[static_cast<std::size_t>(node.first)] +
+                                    numbers[static_cast<std::size_t>(node.second)]));
+  return numbers.back();
+}
+
 }  // namespace
 
 std::string to_text(const HonestKernel& kernel) {
@@ -50,6 +69,9 @@ Value sum_of(const HonestKernel& kernel, const Formula& formula, const CaseTenso
     const oracle::StandardFloatEnvironment environment;
     oracle::FastRow row(own, tensors[Role::weight]);
     row.load_row(tensors, 0);
+    if (row_of(own.policy.variance).in_activation_dtype())
+      return oracle::from_double(
+          sum_in_activation(*kernel.tree, own.formats.activation, row.variance_operands()));
     std::vector<double> scratch;
     if (const auto sum = known_sum(own, row.variance_operands(), scratch))
       return oracle::decode(DType::fp32, std::bit_cast<std::uint32_t>(static_cast<float>(*sum)));
@@ -74,6 +96,11 @@ Outputs outputs_of(const HonestKernel& kernel, const Case& test_case, const Case
   oracle::FastRow row(formula, tensors[Role::weight]);
   row.load_row(tensors, 0);
   Outputs outputs;
+  if (formula.quantizes_by_row) {
+    const float scale = row.set_own_scale(unknown);
+    const auto bytes = std::as_bytes(std::span(&scale, 1));
+    outputs[Role::scales].assign(bytes.begin(), bytes.end());
+  }
   const auto out = row.outputs(unknown);
   outputs[Role::out].assign(out.begin(), out.end());
   if (!formula.adds_residual) return outputs;

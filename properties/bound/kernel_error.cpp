@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "oracle/admissible.h"
 #include "oracle/sum_tree.h"
@@ -60,6 +61,28 @@ bool share_sum(const Formula& first, const Formula& second) {
          error_of_operand(second, first, &oracle::SumRow::variance_reads_rounded).is_one();
 }
 
+// Unit roundoff of the sum, the mean and m.
+double unit_of_variance(const Formula& formula) {
+  return std::ldexp(1.0, -row_of(formula.policy.variance).format(formula.formats.activation).precision);
+}
+
+bool sums_in_activation(const Formula& formula) {
+  return row_of(formula.policy.variance).in_activation_dtype();
+}
+
+// Of few bits any share of a sum can be lost, but not more than this, whatever the tree of n terms that are
+// not negative. An addition errs by no more than its smaller operand, which would be lost at most. So a sum
+// is never less than one of its terms, and the largest of n is an n-th of them. And a sum of a and b is at
+// most a + 2b: down the path of the children with more leaves it is one term and twice the other children's
+// sums, each of which has at most half of the leaves; so it is at most 2^floor(log2 n) <= n times what it
+// should be.
+Factor of_any_tree(const Formula& formula) {
+  const auto count = static_cast<double>(formula.hidden_size);
+  const Factor square = within(unit_of_variance(formula));
+  if (row_of(formula.policy.mean).of_terms) return {0, HUGE_VAL};  // its terms have more roundings
+  return {quotient_down(square.low, count), product_up(square.high, count)};
+}
+
 Factor error_of_sum(const Formula& kernel, const Formula& other) {
   if (share_sum(kernel, other)) return {};
   Formula any_order = kernel;
@@ -74,15 +97,14 @@ Factor error_of_sum(const Formula& kernel, const Formula& other) {
     }
   }
   const oracle::AdmissibleModel model(any_order);
-  const Factor operand = error_of_operand(kernel, other, &oracle::SumRow::variance_reads_rounded);
-  return operand * operand *
-         Factor{as_bound(model.least_of_sum(), Rounding::down),
-                as_bound(model.greatest_of_sum(), Rounding::up)};
-}
-
-// Unit roundoff of the sum, the mean and m.
-double unit_of_variance(const Formula& formula) {
-  return std::ldexp(1.0, -row_of(formula.policy.variance).format(formula.formats.activation).precision);
+  Factor operand = error_of_operand(kernel, other, &oracle::SumRow::variance_reads_rounded);
+  Factor sum{as_bound(model.least_of_sum(), Rounding::down), as_bound(model.greatest_of_sum(), Rounding::up)};
+  if (sums_in_activation(kernel)) {
+    sum = intersection(sum, of_any_tree(kernel));
+    if (kernel.adds_residual && !row_of(kernel.policy.sum).variance_reads_rounded)
+      operand = operand * within(unit_of_variance(kernel));
+  }
+  return operand * operand * sum;
 }
 
 // The division by H, or the product with the rounded 1 / H.
@@ -91,6 +113,7 @@ Factor error_of_mean(const Formula& formula) {
   if (mean.of_terms || is_power_of_two(formula.hidden_size)) return {};
   const double unit = unit_of_variance(formula);
   Factor rounded_inverse = within(unit);
+  if (sums_in_activation(formula)) return within(unit) * within(unit) * within(unit);
   if (unit == 0x1p-24) {  // both have 24 bits, so their product is exact
     const auto count = static_cast<float>(formula.hidden_size);
     const double off = static_cast<double>(count) * static_cast<double>(1.0f / count);
@@ -140,34 +163,64 @@ bool rounds_first(const Formula& formula) {
 }  // namespace
 
 std::string objection_to_pair(const Formula& first, const Formula& second) {
-  if (first.quantizes_by_row)
-    return "each row has a scale of its own, which comes out too: no bound is derived";
-  for (const Formula* formula : {&first, &second}) {
-    if (row_of(formula->policy.variance).in_activation_dtype())
-      return "variance=activation adds in T: an order can lose any share of the sum there";
-    if (formula->policy.inverse_root.flush_to_zero)
-      return "flush_to_zero: numbers may be lost on the way to r";
+  for (const auto& [kernel, other] : {std::pair(&first, &second), std::pair(&second, &first)}) {
+    const Factor epsilon = error_of_epsilon(*kernel, *other);
+    if (!(epsilon.low > 0 && std::isfinite(epsilon.high)))
+      return fmt::format(
+          "epsilon={} makes {} of this epsilon, epsilon={} does not: where the mean square is small beside "
+          "it, r "
+          "is off by any factor",
+          row_of(kernel->policy.epsilon).text.name, epsilon.low > 0 ? "a number above 0" : "0",
+          row_of(other->policy.epsilon).text.name);
   }
-  if (first.policy.epsilon != second.policy.epsilon)
-    return "the policies add epsilon in different ways: how far apart they are depends on epsilon";
+  if (first.quantizes_by_row) {
+    if (first.formats.quantized == DType::int8) return "int8 codes: no bound is derived";
+    if (first.policy.range != second.policy.range)
+      return "range: the policies scale to different largest numbers, they are different functions";
+  }
   if (first.formats.weight && weight_row(first).adds_one() != weight_row(second).adds_one())
     return "one policy multiplies by w, the other by 1 + w: they are different functions";
   return {};
 }
 
+// The epsilon that takes part, as a multiple of the call's, or of what both make of it.
+Factor error_of_epsilon(const Formula& kernel, const Formula& other) {
+  const oracle::Format& activation = oracle::format_of(kernel.formats.activation);
+  const auto rounds = [](const Formula& formula) {
+    return formula.policy.epsilon == oracle::EpsilonPolicy::activation || sums_in_activation(formula);
+  };
+  const bool is_common = kernel.policy.epsilon == other.policy.epsilon && rounds(kernel) == rounds(other);
+  const bool floors = kernel.policy.epsilon == oracle::EpsilonPolicy::floored;
+  if (is_common || (!floors && !rounds(kernel))) return {};
+  const float epsilon = std::bit_cast<float>(kernel.bits_of(Parameter::epsilon));
+  // Of any epsilon: conditions() has it a normal number of T.
+  if (std::isnan(epsilon)) return rounds(kernel) ? within(std::ldexp(1.0, -activation.precision)) : Factor{};
+  auto taken = static_cast<double>(epsilon);
+  if (floors) taken = std::max(taken, std::ldexp(1.0, activation.min_exponent()));
+  if (rounds(kernel)) taken = to_double(round_to(kernel.formats.activation, oracle::from_double(taken)));
+  if (epsilon == 0 && taken == 0) return {};
+  const double ratio = taken / static_cast<double>(epsilon);
+  return {ratio * (1 - 0x1p-50), ratio * (1 + 0x1p-50)};
+}
+
 Factor error_of_root(const Formula& kernel, const Formula& other) {
   const oracle::InverseRootModel& model = kernel.policy.inverse_root;
   const bool same_mean = kernel.policy.mean == other.policy.mean &&
+                         kernel.policy.epsilon == other.policy.epsilon &&
+                         model.flush_to_zero == other.policy.inverse_root.flush_to_zero &&
                          kernel.policy.variance == other.policy.variance && share_sum(kernel, other) &&
                          (is_power_of_two(kernel.hidden_size) || row_of(kernel.policy.mean).fused);
   Factor m;
   if (!same_mean) {
     const Factor mean = error_of_sum(kernel, other) * error_of_mean(kernel);
     // Where squares or the mean are subnormal but epsilon is at least 2^-100, they are off by less than
-    // 2^-148.
-    constexpr double kUnderflow = 0x1p-48;
-    m = hull(mean, {}) * within(kUnderflow);
-    if (!row_of(kernel.policy.epsilon).takes_maximum) m = m * within(unit_of_variance(kernel));
+    // 2^-148; in bf16 by less than 2^-132, and where they may be flushed to zero by less than 2^-124.
+    const double underflow = model.flush_to_zero ? 0x1p-24 : sums_in_activation(kernel) ? 0x1p-32 : 0x1p-48;
+    m = hull(mean, error_of_epsilon(kernel, other)) * within(underflow);
+    const bool maximum = row_of(kernel.policy.epsilon).takes_maximum;
+    if (!maximum) m = m * within(unit_of_variance(kernel));
+    // The larger one of two numbers is at least half of their sum.
+    if (maximum && !row_of(other.policy.epsilon).takes_maximum) m = m * Factor{0.5, 1};
   }
   const bool same_root = same_mean && row_of(kernel.policy.root).divides == row_of(other.policy.root).divides;
   const Factor once = same_root ? Factor{} : kFl;
@@ -222,6 +275,17 @@ int residual_apart(const Formula& first, const Formula& second) {
   return !first.adds_residual || same_rounding(first, second) ? 0 : 1;
 }
 
+// max|y| of the row, rounded to T or not, then divided by the largest code, or times its rounded inverse.
+Factor error_of_row_scale(const Formula& kernel, const Formula& other) {
+  Factor error = kFl;
+  if (kernel.policy.row_scale != other.policy.row_scale && row_of(kernel.policy.row_scale).multiplies)
+    error = error * kFl;
+  // Of the other number than the one that is quantized: y may or may not have been rounded to T.
+  if (kernel.policy.row_maximum != oracle::RowMaximumPolicy::of_quantized)
+    error = error * hull(error_of_activation(kernel), inverse(error_of_activation(kernel)));
+  return error;
+}
+
 Factor error_of_scaling(const Formula& kernel, const Formula& other) {
   Factor error = kFl;
   if (row_of(kernel.policy.scaling).approximate) {
@@ -229,6 +293,8 @@ Factor error_of_scaling(const Formula& kernel, const Formula& other) {
   } else if (kernel.policy.scaling != other.policy.scaling && !row_of(kernel.policy.scaling).divides) {
     error = error * kFl;
   }
+  // Kernels with different scales do not have one inverse.
+  if (kernel.quantizes_by_row && !row_of(kernel.policy.scaling).divides) error = error * kFl;
   if (row_of(kernel.policy.fp8_rounding).through_bf16) error = error * within(0x1p-8);
   return error;
 }

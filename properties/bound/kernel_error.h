@@ -20,6 +20,10 @@ namespace normproof::bound {
 // where one is.
 std::string objection_to_pair(const oracle::Formula& first, const oracle::Formula& second);
 
+// The epsilon that the kernel adds as a multiple of the call's; of what both kernels make of it, where that
+// is the same. An epsilon of NaN stands for any that is a normal number of T.
+Factor error_of_epsilon(const oracle::Formula& kernel, const oracle::Formula& other);
+
 // The kernel's r (1 / rms where it divides) as a multiple of the exact 1 / sqrt(mean + epsilon) of the row.
 // `other` is the kernel that it is compared with: what both have in common, such as a sum in the very same
 // order, is no error of either.
@@ -42,6 +46,10 @@ bool weight_is_in_activation(const oracle::Formula& first, const oracle::Formula
 
 // How far apart the residual_out of the two can be, in numbers of T.
 int residual_apart(const oracle::Formula& first, const oracle::Formula& second);
+
+// Where each row has a scale of its own: the scale as a multiple of the row's exact largest |y| over the
+// largest code.
+Factor error_of_row_scale(const oracle::Formula& kernel, const oracle::Formula& other);
 
 // By how much scaling and rounding to fp8 of the two may differ before the last rounding.
 Factor error_of_scaling(const oracle::Formula& kernel, const oracle::Formula& other);

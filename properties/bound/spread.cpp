@@ -183,14 +183,12 @@ void enumerate_outputs(const Sides& sides, const std::vector<Edge>& all, Worst& 
   }
 }
 
-// In fp32 there are too many significands: numbers of one binade whose ratio is 1 + d lie at most
-// 2^p d / (1 + d) apart, just below a power of two.
+// In fp32 there are too many significands.
 void compare_by_ratio(const Sides& sides, Worst& worst) {
   const double ratio = quotient_up(product_up(sides.high.before.high, sides.high.after.high),
                                    product_down(sides.low.before.low, sides.low.after.low));
   Place place{2, 1, sides.low_first, 0, ratio};
-  place.apart = static_cast<std::int64_t>(
-      std::floor(product_up(quotient_up(ratio - 1, ratio), std::ldexp(1.0, sides.precision))));
+  place.apart = numbers_of_ratio(ratio, sides.precision);
   worst.see(place);
 }
 
@@ -234,6 +232,13 @@ Spread exact_spread(const oracle::Formula& first, const oracle::Formula& second,
   compare(sides, spread, worst);
   worst.finish();
   return spread;
+}
+
+std::int64_t numbers_of_ratio(double ratio, int precision) {
+  std::int64_t binades = 0;
+  for (; ratio > 2; ratio /= 2) ++binades;
+  const double rest = std::floor(product_up(quotient_up(ratio - 1, ratio), std::ldexp(1.0, precision)));
+  return binades * (std::int64_t{1} << (precision - 1)) + static_cast<std::int64_t>(rest);
 }
 
 CodeSpread code_spread(const Format& format, double ratio) {

@@ -37,6 +37,10 @@ struct Spread {
 Spread exact_spread(const oracle::Formula& first, const oracle::Formula& second,
                     const std::optional<Factor>& root = {});
 
+// How many numbers of so many bits two normal ones of that ratio can be apart: in one binade p / (1 + p)
+// times 2^precision for a ratio of 1 + p, just below a power of two.
+std::int64_t numbers_of_ratio(double ratio, int precision);
+
 // How many fp8 numbers apart values can become whose ratio before the last rounding is at most `ratio`; and
 // the same as relative difference of normal numbers.
 struct CodeSpread {

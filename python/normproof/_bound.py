@@ -28,6 +28,9 @@ class PairBound:
     """Of the larger inverse root of a row to the smaller one, at most."""
     residual_ulp: int
     """The same of residual_out."""
+    scale_ulp: int
+    """Of rows' scales, in numbers of fp32; 0 where rows have none of their own. `scale_rtol`: relative."""
+    scale_rtol: float
     best_found: Optional[int]
     """The difference, in `ulp`, of two conforming kernels that were found; None where none were looked for."""
     best_rtol: Optional[float]
@@ -89,7 +92,8 @@ def bound(operation: Operation, *, dtype: ActivationDType = "bf16", hidden: int 
                         _policies(policies, inverse_root_ulp, sum_depth), float(max_weight), search)
     if found["no_bound"]:
         raise NoBoundError(found["no_bound"])
-    pairs = tuple(PairBound(ulp=pair.pop("apart"), residual_ulp=pair.pop("residual_apart"), **pair) for pair in found["pairs"])
+    pairs = tuple(PairBound(ulp=pair.pop("apart"), residual_ulp=pair.pop("residual_apart"),
+                            scale_ulp=pair.pop("scale_apart"), **pair) for pair in found["pairs"])
     return Bound(found["apart"], found["rtol"], found["atol"], pairs, tuple(found["conditions"]),
                  {"rtol": float(found["rtol_text"]), "atol": float(found["atol_text"])})
 

@@ -46,6 +46,8 @@ nb::dict entry_of(const Question& question, const bound::PairBound& pair, bool s
   entry["atol"] = pair.atol;
   entry["root_ratio"] = pair.root_ratio;
   entry["residual_apart"] = pair.residual_apart;
+  entry["scale_apart"] = pair.scale_apart;
+  entry["scale_rtol"] = pair.scale_rtol;
   const bound::Attainment found = search ? attain(question, pair) : bound::Attainment();
   entry["best_found"] = found.by_apart ? nb::object(nb::int_(found.by_apart->apart))
                                        : nb::object(search ? nb::object(nb::int_(0)) : nb::none());

@@ -153,7 +153,8 @@ TEST(Bound, IsAttainedWhereSaid) {
     EXPECT_LE(found.by_rtol->ratio - 1, pair.rtol) << wanted.name;
     EXPECT_GE(found.by_apart->apart, wanted.apart) << wanted.name;
     EXPECT_EQ(found.by_apart->apart == pair.apart, wanted.attained) << wanted.name;
-    if (wanted.attained) EXPECT_NEAR(found.by_rtol->ratio - 1, pair.rtol, 1e-12) << wanted.name;
+    if (!wanted.attained) continue;
+    EXPECT_NEAR(found.by_rtol->ratio - 1, pair.rtol, 1e-12) << wanted.name;
   }
 }
 
@@ -192,9 +193,58 @@ TEST(Bound, IsNotGivenWhereThereIsNone) {
   EXPECT_NE(reason({"native"}, 0xb5800000u).find("negative"), std::string::npos);
   EXPECT_NE(reason({"native"}, 0x7fc00000u).find("NaN"), std::string::npos);
   EXPECT_NE(reason({"weight=fp32", "weight=fp32_plus_one"}).find("1 + w"), std::string::npos);
-  EXPECT_NE(reason({"native", "epsilon=maximum"}).find("epsilon"), std::string::npos);
-  EXPECT_NE(reason({"variance=activation"}).find("variance"), std::string::npos);
+  EXPECT_NE(reason({"native", "epsilon=floored"}, 0u).find("epsilon=floored"), std::string::npos);
+  EXPECT_NE(reason({"native", "epsilon=activation"}, 1u).find("makes 0"), std::string::npos);
+  EXPECT_EQ(reason({"native", "epsilon=activation"}, 0x358637bdu), "");
   EXPECT_EQ(reason({"native"}, 0x358637bdu), "");
+}
+
+TEST(Bound, DifferentFunctionsAreShown) {
+  const auto examples = boundless_examples(question(bf16, 64, {"native", "weight=fp32_plus_one"}, bf16));
+  ASSERT_FALSE(examples.empty());
+  EXPECT_EQ(examples.front().condition, "the policies are different functions");
+  EXPECT_GT(examples.front().example.apart, 1000);
+}
+
+// A sum in T loses a share of itself that is bounded by the number of terms, or by its depth.
+TEST(Bound, OfSumsInTheActivationDtype) {
+  const Bound any = bound_of(question(bf16, 4096, {"variance=activation"}, bf16));
+  ASSERT_TRUE(any.exists());
+  EXPECT_GT(any.pairs[0].root_ratio, 4);  // serial order stalls at 256 terms of 4096
+  EXPECT_LT(any.pairs[0].root_ratio, 4200);
+  const Bound deep = bound_of(question(bf16, 4096, {"variance=activation,sum_depth=25"}, bf16));
+  EXPECT_NEAR(deep.pairs[0].root_ratio, 1.12, 0.02);
+  const Attainment found = attain(question(bf16, 4096, {"variance=activation"}, bf16), any.worst());
+  ASSERT_TRUE(found.by_rtol);
+  EXPECT_GE(found.by_rtol->ratio, 3.9);
+  EXPECT_LE(found.by_apart->apart, any.apart());
+}
+
+TEST(Bound, OfDifferentEpsilons) {
+  const auto ratio = [](const Policies& policies, std::optional<std::uint32_t> epsilon = {}) {
+    Question asked = question(DType::fp16, 4096, policies, DType::fp16);
+    asked.epsilon_bits = epsilon;
+    return between(bound_of(asked), 1).root_ratio;
+  };
+  EXPECT_NEAR(ratio({"native", "epsilon=maximum"}), std::sqrt(2.0), 1e-3);
+  // 1e-6 is 17 of fp16's smallest numbers, 1.0133e-6.
+  EXPECT_NEAR(ratio({"native", "epsilon=activation"}, 0x358637bdu), std::sqrt(1.01328), 1e-3);
+  EXPECT_NEAR(ratio({"native", "epsilon=floored"}, 0x358637bdu), std::sqrt(61.035), 0.05);
+  EXPECT_LT(ratio({"native", "epsilon=floored"}), 1.001);
+}
+
+TEST(Bound, OfRowsWithScalesOfTheirOwn) {
+  for (const DType quantized : kQuantizedDTypes) {
+    Question asked = to_fp8(bf16, quantized, 4096, {"native", "row_scale=product"});
+    asked.operation = Operation::rms_norm_dynamic_quant;
+    const Bound bound = bound_of(asked);
+    ASSERT_TRUE(bound.exists()) << bound.no_bound;
+    EXPECT_EQ(bound.apart(), 1) << name_of(quantized);
+    EXPECT_NEAR(bound.worst().scale_rtol, 1.0 / 72, 0.001);
+    const Attainment found = attain(asked, bound.worst());
+    ASSERT_TRUE(found.by_apart) << name_of(quantized);
+    EXPECT_EQ(found.by_apart->apart, 1);
+  }
 }
 
 TEST(Bound, ExamplesOutsideItsConditions) {

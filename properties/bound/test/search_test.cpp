@@ -60,6 +60,19 @@ const std::vector<Subject>& subjects() {
        fp8_e5m2,
        {"native", "scaling=divide", "fp8_rounding=through_bf16"}},
       {fused_add_rms_norm_static_fp8_quant, bf16, bf16, fp8_e4m3fnuz, {"native", "weight=fp32,sum=fp32"}},
+      {rms_norm, bf16, bf16, {}, {"variance=activation", "native"}},
+      {rms_norm, bf16, std::nullopt, {}, {"variance=activation,sum_depth=12", "epsilon=activation"}},
+      {fused_add_rms_norm, bf16, bf16, {}, {"variance=activation", "variance=activation,sum=fp32"}},
+      {rms_norm, bf16, bf16, {}, {"native", "epsilon=maximum"}},
+      {rms_norm, fp16, fp16, {}, {"native", "epsilon=activation", "epsilon=floored"}},
+      {rms_norm_dynamic_quant, bf16, bf16, fp8_e4m3fn, {"native", "before_quantization=unrounded"}},
+      {rms_norm_dynamic_quant,
+       fp16,
+       fp16,
+       fp8_e5m2,
+       {"native", "row_scale=product", "scaling=divide", "scaling=range_over_maximum",
+        "row_maximum=of_other"}},
+      {fused_add_rms_norm_dynamic_quant, bf16, bf16, fp8_e4m3fn, {"native", "weight=fp32,sum=fp32"}},
   };
   return kSubjects;
 }
@@ -104,38 +117,77 @@ Row random_row(const Question& asked, Random& random) {
       if (row.test_case.has_data(Role::residual)) store_bits(row.tensors[Role::residual], dtype, j, 0);
     }
   }
-  row.test_case.bits_of(Parameter::epsilon) =
-      std::bit_cast<std::uint32_t>(std::ldexp(1.0f + static_cast<float>(random.below(1u << 20)) * 0x1p-20f,
-                                              static_cast<int>(random.between(-20, 6))));
+  row.test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(
+      std::ldexp(1.0f + static_cast<float>(random.below(1u << 20)) * 0x1p-20f,
+                 static_cast<int>(random.between(dtype == DType::fp16 ? -14 : -20, 6))));
   row.test_case.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(std::ldexp(
       1.0f + static_cast<float>(random.below(1u << 20)) * 0x1p-20f, static_cast<int>(random.between(-6, 3))));
   return row;
 }
 
+// Each step rounded to T.
+struct ActivationSteps {
+  DType activation;
+  float rounded(float value) const {
+    return static_cast<float>(
+        to_double(round_to(activation, oracle::from_double(static_cast<double>(value)))));
+  }
+  float square(float x) const { return rounded(rounded(x) * rounded(x)); }
+  float add(float a, float b) const { return rounded(a + b); }
+  float add_square(float x, float sum) const { return add(square(x), sum); }
+};
+
+// m of the mean square and epsilon, as the policy has it.
+float with_epsilon(const Policy& policy, DType activation, float mean, float epsilon) {
+  const ActivationSteps in_activation{activation};
+  const bool rounds = row_of(policy.variance).in_activation_dtype();
+  switch (policy.epsilon) {
+    case oracle::EpsilonPolicy::maximum:
+      return std::max(mean, rounds ? in_activation.rounded(epsilon) : epsilon);
+    case oracle::EpsilonPolicy::activation:
+      epsilon = in_activation.rounded(epsilon);
+      break;
+    case oracle::EpsilonPolicy::floored:
+      epsilon = std::max(epsilon,
+                         static_cast<float>(std::ldexp(1.0, oracle::format_of(activation).min_exponent())));
+      break;
+    case oracle::EpsilonPolicy::added:
+      break;
+  }
+  return rounds ? in_activation.add(mean, in_activation.rounded(epsilon)) : mean + epsilon;
+}
+
 // r, or rms where the policy divides, in some order, of these operands.
-float honest_unknown(const Policy& policy, std::span<const float> operands, float epsilon, Random& random) {
+float honest_unknown(const Policy& policy, DType activation, std::span<const float> operands, float epsilon,
+                     Random& random) {
   SummationOrder order = oracle::kSummationOrders[random.below(oracle::kSummationOrders.size())];
   if (policy.inverse_root.sum_depth) order = SummationOrder::pairwise;  // at most 12 additions
-  const float sum = oracle::sum_of_squares(operands, order, random, oracle::Fp32Steps());
+  const bool in_activation = row_of(policy.variance).in_activation_dtype();
+  const ActivationSteps steps{activation};
+  const float sum = in_activation ? oracle::sum_of_squares(operands, order, random, steps)
+                                  : oracle::sum_of_squares(operands, order, random, oracle::Fp32Steps());
   const auto count = static_cast<float>(operands.size());
-  const float mean = random.chance(1, 2) ? sum / count : sum * (1.0f / count);
-  const auto m = static_cast<double>(mean + epsilon);
+  float mean = random.chance(1, 2) ? sum / count : sum * (1.0f / count);
+  if (in_activation) mean = steps.rounded(sum / count);
+  const auto m = static_cast<double>(with_epsilon(policy, activation, mean, epsilon));
   const bool divides = row_of(policy.root).divides;
   const auto unknown = static_cast<float>(divides ? std::sqrt(m) : 1 / std::sqrt(m));
   const auto bound = static_cast<std::int64_t>(policy.inverse_root.ulp_bound);
   return oracle::root_off_by(unknown, static_cast<int>(random.between(-bound, bound)));
 }
 
-std::vector<std::byte> outputs_of(const Question& asked, const Policy& policy, const Row& row,
-                                  Random& random) {
+// `scale`: the row's own, or 1.
+std::vector<std::byte> outputs_of(const Question& asked, const Policy& policy, const Row& row, Random& random,
+                                  float& scale) {
   const Formula formula = formula_of(asked, policy);
   Formula own = formula;
   own.parameter_bits = row.test_case.parameter_bits;
   oracle::FastRow fast(own, row.tensors[Role::weight]);
   fast.load(row.tensors[Role::input].data(),
             own.adds_residual ? row.tensors[Role::residual].data() : nullptr);
-  const float unknown =
-      honest_unknown(policy, fast.variance_operands(), row.test_case.value_of(Parameter::epsilon), random);
+  const float unknown = honest_unknown(policy, asked.dtype, fast.variance_operands(),
+                                       row.test_case.value_of(Parameter::epsilon), random);
+  scale = fast.set_own_scale(unknown);
   const auto out = fast.outputs(unknown);
   return {out.begin(), out.end()};
 }
@@ -191,9 +243,16 @@ Seen search(const Question& asked, const Bound& bound, int rows, std::uint64_t s
   for (int i = 0; i < rows && !testing::Test::HasFailure(); ++i) {
     const Row row = random_row(asked, random);
     const PairBound& pair = bound.pairs[random.below(bound.pairs.size())];
-    const auto first = outputs_of(asked, asked.policies[pair.first], row, random);
-    const auto second = outputs_of(asked, asked.policies[pair.second], row, random);
+    float scale = 1, other_scale = 1;
+    const auto first = outputs_of(asked, asked.policies[pair.first], row, random, scale);
+    const auto second = outputs_of(asked, asked.policies[pair.second], row, random, other_scale);
     compare(asked, pair, first, second, seen);
+    if (!quantizes_by_row(asked.operation)) continue;
+    const auto less = static_cast<double>(std::min(scale, other_scale));
+    EXPECT_LE(static_cast<double>(std::max(scale, other_scale)) / less - 1, pair.scale_rtol);
+    EXPECT_LE(oracle::ulp_distance(DType::fp32, std::bit_cast<std::uint32_t>(scale),
+                                   std::bit_cast<std::uint32_t>(other_scale)),
+              static_cast<std::uint64_t>(pair.scale_apart));
   }
   return seen;
 }
@@ -206,7 +265,7 @@ TEST(Search, FindsNothingBeyondTheBound) {
       const Question asked = question_of(subject, hidden);
       const Bound bound = bound_of(asked);
       ASSERT_TRUE(bound.exists()) << bound.no_bound;
-      const Seen seen = search(asked, bound, hidden < 100 ? 3000 : 600, ++seed);
+      const Seen seen = search(asked, bound, hidden < 100 ? 2000 : 400, ++seed);
       const std::string what = std::string(name_of(subject.operation)) + " " +
                                std::string(name_of(subject.dtype)) + " " + subject.policies.back() + " H " +
                                std::to_string(hidden);

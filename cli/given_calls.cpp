@@ -13,6 +13,7 @@
 #include "properties/judged/identify.h"
 #include "properties/judged/judge.h"
 #include "properties/judging/report_text.h"
+#include "properties/models/model_dump.h"
 
 namespace normproof {
 namespace {
@@ -47,6 +48,19 @@ Json json_of(const oracle::judged::Violation& violation) {
           {"window", std::move(window)}};
 }
 
+// Of FILE#MODULE; nothing where the module is of another operation.
+std::optional<oracle::judged::StoredCall> judged_call_of_model(const std::string& file,
+                                                               const oracle::judged::FileOptions& options) {
+  const std::size_t place = file.rfind('#');
+  const SafetensorsFile opened = read_safetensors(file.substr(0, place));
+  const std::string module = file.substr(place + 1);
+  const bool is_judged = options.operation != nullptr || judged_operation_of(opened, module) != nullptr;
+  if (!is_model_dump(opened) || !is_judged) return std::nullopt;
+  ModuleCall call = read_module_call(opened, module, {std::nullopt, options.epsilon});
+  if (call.judged() == nullptr) return std::nullopt;
+  return std::get<oracle::judged::StoredCall>(std::move(call.call));
+}
+
 }  // namespace
 
 std::optional<oracle::judged::StoredCall> read_given_call(const std::string& file,
@@ -54,13 +68,14 @@ std::optional<oracle::judged::StoredCall> read_given_call(const std::string& fil
   oracle::judged::FileOptions file_options;
   file_options.operation = oracle::judged::find_judged_operation(options.operation);
   const bool is_about_cases = !options.operation.empty() && file_options.operation == nullptr;
-  if (is_about_cases || is_call_of_model(file)) return std::nullopt;
+  if (is_about_cases) return std::nullopt;
   if (!options.epsilon.empty()) {
     file_options.epsilon = fp32_bits_from_text(options.epsilon);
     if (!file_options.epsilon)
       throw UsageError(fmt::format("--epsilon: expected an fp32 number such as 1e-6 or 0x358637bd, got '{}'",
                                    options.epsilon));
   }
+  if (is_call_of_model(file)) return judged_call_of_model(file, file_options);
   return read_call_if_judged(file, file_options, with_outputs);
 }
 

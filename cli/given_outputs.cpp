@@ -10,8 +10,8 @@
 #include "cli/commands.h"
 #include "corpus/case_json.h"
 #include "corpus/dump.h"
-#include "corpus/model_dump.h"
 #include "oracle/judged/call_files.h"
+#include "properties/models/model_dump.h"
 
 namespace normproof {
 namespace {
@@ -40,7 +40,12 @@ Dump read_call(const std::string& file, const DumpOptions& options) {
     }
     return dump_from_safetensors(opened, options);
   }
-  return read_module_call(read_safetensors(file.substr(0, module)), file.substr(module + 1), options).dump;
+  const ModuleCall call =
+      read_module_call(read_safetensors(file.substr(0, module)), file.substr(module + 1), options);
+  if (call.judged() != nullptr)
+    throw UsageError(fmt::format("{}: {} is taken by check and identify alone", file,
+                                 call.judged()->call.operation->name));
+  return *call.dump();
 }
 
 // Case and what the file demands of it.

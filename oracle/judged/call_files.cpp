@@ -95,31 +95,6 @@ StoredCall call_without_tensors(const FileOptions& options, const Find& find, co
   return stored;
 }
 
-StoredCall call_from_dump(const SafetensorsFile& file, const FileOptions& options, bool with_outputs) {
-  const auto fail = [&](std::string_view field, const std::string& reason) {
-    throw SafetensorsError(file.path(), shortened(field), reason);
-  };
-  const auto metadata = [&](const std::string& key) -> std::optional<std::string> {
-    const auto found = file.metadata().find(key);
-    return found == file.metadata().end() ? std::nullopt : std::optional(found->second);
-  };
-  StoredCall stored = call_without_tensors(options, metadata, fail);
-  for (const SafetensorsTensor& tensor : file.tensors()) {
-    if (!tensor.dtype.dtype)
-      fail(tensor.name + ".dtype",
-           "no tensor of these operations has dtype " + std::string(tensor.dtype.name));
-    const bool known = find_tensor(*stored.call.operation, tensor.name) != nullptr;
-    stored.call.tensors[tensor.name] = {*tensor.dtype.dtype, tensor.shape,
-                                        known ? file.read(tensor) : std::vector<std::byte>()};
-  }
-  try {
-    require_valid(stored.call, with_outputs);
-  } catch (const ArgumentError& error) {
-    fail(error.field(), error.reason());
-  }
-  return stored;
-}
-
 // --- JSON. ---
 
 const JsonNode* find(const JsonNode& object, std::string_view key) {
@@ -268,6 +243,33 @@ std::string json_bits(const Tensor& tensor) {
 
 }  // namespace
 
+StoredCall call_from_dump(const SafetensorsFile& file, const FileOptions& options, bool with_outputs,
+                          const std::string& prefix) {
+  const auto fail = [&](std::string_view field, const std::string& reason) {
+    throw SafetensorsError(file.path(), shortened(prefix + std::string(field)), reason);
+  };
+  const auto metadata = [&](const std::string& key) -> std::optional<std::string> {
+    const auto found = file.metadata().find(prefix + key);
+    return found == file.metadata().end() ? std::nullopt : std::optional(found->second);
+  };
+  StoredCall stored = call_without_tensors(options, metadata, fail);
+  for (const SafetensorsTensor& tensor : file.tensors()) {
+    if (!tensor.name.starts_with(prefix)) continue;
+    const std::string name = tensor.name.substr(prefix.size());
+    if (!tensor.dtype.dtype)
+      fail(name + ".dtype", "no tensor of these operations has dtype " + std::string(tensor.dtype.name));
+    const bool known = find_tensor(*stored.call.operation, name) != nullptr;
+    stored.call.tensors[name] = {*tensor.dtype.dtype, tensor.shape,
+                                 known ? file.read(tensor) : std::vector<std::byte>()};
+  }
+  try {
+    require_valid(stored.call, with_outputs);
+  } catch (const ArgumentError& error) {
+    fail(error.field(), error.reason());
+  }
+  return stored;
+}
+
 StoredCall call_from_json(std::string_view text, const FileOptions& options, bool with_outputs) {
   static constexpr std::array<std::string_view, 9> kKeys = {
       kVersionKey, "name", "description", "op", "policy", "epsilon", "tensors", "places", "thread_order"};
@@ -375,19 +377,22 @@ std::string call_to_json(const Call& call, const std::optional<std::string>& pol
   return text + "\n  }\n}\n";
 }
 
+CallContents call_contents(const Call& call, const std::optional<std::string>& policy,
+                           const std::string& prefix) {
+  CallContents result;
+  for (const auto& [name, tensor] : call.tensors)
+    result.contents.push_back({prefix + name, tensor.dtype, tensor.shape, tensor.bytes});
+  result.metadata = {{prefix + "op", std::string(call.operation->name)}};
+  if (call.operation->takes_epsilon) result.metadata[prefix + "epsilon"] = epsilon_text(call.epsilon);
+  if (policy) result.metadata[prefix + "policy"] = *policy;
+  return result;
+}
+
 void write_call_dump(const std::filesystem::path& file, const Call& call,
                      const std::optional<std::string>& policy) {
-  std::vector<SafetensorsContent> contents;
-  for (const auto& [name, tensor] : call.tensors)
-    contents.push_back({name, tensor.dtype, tensor.shape, tensor.bytes});
-  // Wider elements first, so that every tensor is aligned to its elements.
-  std::ranges::sort(contents, [](const SafetensorsContent& a, const SafetensorsContent& b) {
-    return std::pair(size_of(b.dtype), a.name) < std::pair(size_of(a.dtype), b.name);
-  });
-  std::map<std::string, std::string> metadata = {{"op", std::string(call.operation->name)}};
-  if (call.operation->takes_epsilon) metadata["epsilon"] = epsilon_text(call.epsilon);
-  if (policy) metadata["policy"] = *policy;
-  write_safetensors(file, contents, metadata);
+  CallContents dump = call_contents(call, policy);
+  align(dump.contents);
+  write_safetensors(file, dump.contents, dump.metadata);
 }
 
 }  // namespace normproof::oracle::judged

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "corpus/safetensors.h"
 #include "oracle/judged/operation.h"
 
 namespace normproof::oracle::judged {
@@ -29,9 +32,19 @@ StoredCall read_call(const std::filesystem::path& file, const FileOptions& optio
 // it holds are of one reading, also where somebody writes another file of this name meanwhile.
 std::optional<StoredCall> read_call_if_judged(const std::filesystem::path& file, const FileOptions& options,
                                               bool with_outputs);
+// The same from an open dump. `prefix`: of the names of its tensors and of its metadata.
+StoredCall call_from_dump(const SafetensorsFile& file, const FileOptions& options, bool with_outputs,
+                          const std::string& prefix = {});
 StoredCall call_from_json(std::string_view text, const FileOptions& options, bool with_outputs);
 
 std::string call_to_json(const Call& call, const std::optional<std::string>& policy);
+// What write_call_dump() writes. Refers to `call`.
+struct CallContents {
+  std::vector<SafetensorsContent> contents;
+  std::map<std::string, std::string> metadata;
+};
+CallContents call_contents(const Call& call, const std::optional<std::string>& policy,
+                           const std::string& prefix = {});
 void write_call_dump(const std::filesystem::path& file, const Call& call,
                      const std::optional<std::string>& policy);
 

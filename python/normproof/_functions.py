@@ -257,7 +257,7 @@ def identify(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any =
              weight: Any = None, residual: Any = None, residual_out: Any = None, scale: Any = None, scales: Any = None,
              scale_ub: Any = None, rows: int = 256, inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None,
              flush_to_zero: bool = False, **tensors: Any) -> Identification:
-    """Which of the world's rounding policies explains the outputs, and why not the others.
+    """Which of the known rounding policies explains the outputs, and why not the others.
 
     Arguments as for ``check``; `rows`: so many rows from the first are looked at.
     """
@@ -370,5 +370,5 @@ def write_dump(file: "str | os.PathLike[str]", operation: Union[Operation, Judge
 
 
 def policies() -> tuple[NamedPolicy, ...]:
-    """The rounding policies that have a name: those of the world's norm kernels."""
+    """The rounding policies that have a name: those of published norm kernels."""
     return tuple(NamedPolicy(*row) for row in _core.policy_table() + _core.judged_policy_table())

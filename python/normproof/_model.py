@@ -5,6 +5,7 @@ Knows no framework beyond what ``read`` takes; ``_watch`` records what torch's m
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import os
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from normproof import _core
 from normproof._functions import _call_with_outputs, check_call, identify_call, make_policy
+from normproof._judged import check_judged, has_tensor, identify_judged, judged_call, judged_outputs, judged_policy
 from normproof._results import CheckResult, Identification
 from normproof._tensors import Bits, Tensor, output_names, read, require_operation, require_whole
-from normproof._types import Operation, Policy
+from normproof._types import Policy, WatchedOperation
 
 if TYPE_CHECKING:
     import numpy
@@ -65,6 +67,8 @@ def _multipliers(count: int) -> "numpy.ndarray[Any, Any]":
 
 
 ROWS_AT_ONCE = 512
+WATCHED_JUDGED = ("layer_norm", "fused_add_layer_norm")
+"""Of the operations that are judged without kernels of ours, those that norm modules compute."""
 SHOWN = 3
 """Of names in a line."""
 
@@ -101,7 +105,8 @@ class _Recorded:
     operation: str
     epsilons: "tuple[float, ...]"
     """The epsilon, or all that it may be."""
-    weight: Optional[Bits]
+    parameters: "dict[str, Bits]"
+    """weight and bias, where it has them."""
     tensors: "dict[str, list[Bits]]" = field(default_factory=lambda: collections.defaultdict(list))
     places: "list[tuple[int, int]]" = field(default_factory=list)
     digests: "list[tuple[int, int]]" = field(default_factory=list)
@@ -109,13 +114,13 @@ class _Recorded:
     recorded_calls: int = 0
     rows: int = 0
 
-    def has_parameters(self, weight: Any, epsilons: "tuple[float, ...]") -> bool:
+    def has_parameters(self, parameters: "dict[str, Any]", epsilons: "tuple[float, ...]") -> bool:
         import numpy
-        if (weight is None) != (self.weight is None) or epsilons != self.epsilons:
+        if parameters.keys() != self.parameters.keys() or epsilons != self.epsilons:
             return False
-        return self.weight is None or bool(numpy.array_equal(_take("weight", weight, None).array, self.weight.array))
+        return all(numpy.array_equal(_take(name, value, None).array, self.parameters[name].array) for name, value in parameters.items())
 
-    def call(self, epsilon: float) -> "_core.Call":
+    def call(self, epsilon: float) -> "_core.Call | _core.JudgedCall":
         import numpy
 
         def whole(name: str) -> Any:
@@ -125,8 +130,22 @@ class _Recorded:
             if len({part.dtype for part in parts}) > 1:
                 raise TypeError(f"{name}: expected one dtype in all calls, got {', '.join(sorted({part.dtype for part in parts}))}")
             return Bits(numpy.concatenate([part.array for part in parts]), parts[0].dtype)
+        if self.operation in WATCHED_JUDGED:
+            tensors = {name: whole(name) for name in ("x", "residual", *judged_outputs(self.operation))}
+            return judged_call(self.operation, {**tensors, **self.parameters}, epsilon)
         outputs = {name: whole(name) for name in output_names(self.operation)}
-        return _call_with_outputs(self.operation, whole("x"), self.weight, whole("residual"), None, epsilon, **outputs)
+        return _call_with_outputs(self.operation, whole("x"), self.parameters.get("weight"), whole("residual"), None, epsilon, **outputs)
+
+    def identified(self, call: "_core.Call | _core.JudgedCall") -> Identification:
+        if isinstance(call, _core.JudgedCall):
+            return identify_judged(call, judged_policy(self.operation, "native", None, None), len(self.places))
+        return identify_call(call, make_policy("native"))
+
+    def judged(self, call: "_core.Call | _core.JudgedCall", policy: str) -> CheckResult:
+        """Raises ValueError where the operation has no such policy."""
+        if isinstance(call, _core.JudgedCall):
+            return check_judged(call, judged_policy(self.operation, policy, None, None))
+        return check_call(call, make_policy(policy))
 
 
 @dataclass(frozen=True)
@@ -142,7 +161,7 @@ class WatchedNorm:
     identification: Identification
     result: CheckResult
     """Under the policy that was demanded, else under the one that is named; where none is named, under native."""
-    _call: "_core.Call" = field(repr=False, compare=False)
+    _call: "_core.Call | _core.JudgedCall" = field(repr=False, compare=False)
     _places: "tuple[tuple[int, int], ...]" = field(repr=False, compare=False)
     _digests: "tuple[tuple[int, int], ...]" = field(repr=False, compare=False)
 
@@ -150,6 +169,17 @@ class WatchedNorm:
     def policy(self) -> Optional[str]:
         """That it follows; None where it is none of the known ones."""
         return self.identification.policy if self.identification.identified else None
+
+
+def _demanded(policy: Any) -> str:
+    """Raises where no operation has such a policy."""
+    try:
+        return str(make_policy(policy))
+    except ValueError as error:
+        for operation in WATCHED_JUDGED:
+            with contextlib.suppress(ValueError):
+                return str(judged_policy(operation, policy, None, None))
+        raise error
 
 
 class Watched:
@@ -164,7 +194,7 @@ class Watched:
         self.not_judged: "dict[str, str]" = {}
         """Module -> why nothing is said of it."""
         self._rows, self._calls = rows, calls
-        self._demanded = None if policy is None else make_policy(policy)
+        self._demanded = None if policy is None else _demanded(policy)
         self._recorded: "dict[str, _Recorded]" = {}
 
     def before(self, module: str, x: Any, residual: Any = None) -> "Optional[dict[str, Any]]":
@@ -185,20 +215,23 @@ class Watched:
         taken |= {name: _take(name, value, rows) for name, value in inputs.items()}
         return taken
 
-    def after(self, module: str, operation: Operation, taken: "dict[str, Any]", *, epsilon: "float | tuple[float, ...]",
-              weight: Any = None, **outputs: Any) -> None:
+    def after(self, module: str, operation: WatchedOperation, taken: "dict[str, Any]", *, epsilon: "float | tuple[float, ...]",
+              weight: Any = None, bias: Any = None, **outputs: Any) -> None:
         """What the call made of them: `out` and, where the operation has them, `residual_out` and `scales`. `epsilon`: several where
         the outputs are to tell which it is."""
         epsilons = tuple(map(float, epsilon)) if isinstance(epsilon, tuple) else (float(epsilon),)
+        parameters = {name: value for name, value in (("weight", weight), ("bias", bias)) if value is not None}
         seen = self._recorded.get(module)
         if seen is None:
-            seen = _Recorded(require_operation(operation), epsilons, None if weight is None else _take("weight", weight, None),
-                             calls=1, rows=taken["total"])
+            if operation not in WATCHED_JUDGED:
+                require_operation(operation)
+            seen = _Recorded(operation, epsilons, {name: _take(name, value, None) for name, value in parameters.items()}, calls=1,
+                             rows=taken["total"])
             self._recorded[module] = seen
         if seen.operation != operation:
             self.not_judged[module] = f"is called as {seen.operation} and as {operation}"
             return
-        if seen.places and not seen.has_parameters(weight, epsilons):
+        if seen.places and not seen.has_parameters(parameters, epsilons):
             return  # trained meanwhile: one call has one weight
         for name in ("x", "residual"):
             if name in taken:
@@ -209,13 +242,17 @@ class Watched:
         seen.places += [(seen.recorded_calls, row) for row in taken["rows"]]
         seen.recorded_calls += 1
 
-    def record(self, module: str, operation: Operation, *, x: Any, out: Any, epsilon: float, weight: Any = None, residual: Any = None,
-               residual_out: Any = None, scales: Any = None) -> None:
-        """One call of a norm, of an engine that has no modules to watch: the tensors as they were before the call, and what it gave."""
+    def record(self, module: str, operation: WatchedOperation, *, x: Any, out: Any, epsilon: float, weight: Any = None, bias: Any = None,
+               residual: Any = None, residual_out: Any = None, scales: Any = None, mean: Any = None, rstd: Any = None) -> None:
+        """One call of a norm, of an engine that has no modules to watch: the tensors as they were before the call, and what it gave.
+        LayerNorms may have a `bias`, and the statistics that they store."""
+        for name, value in (("bias", bias), ("mean", mean), ("rstd", rstd)):
+            if value is not None and not (operation in WATCHED_JUDGED and has_tensor(operation, name)):
+                raise TypeError(f"{name}: {operation} has none, got {type(value).__name__}")
         taken = self.before(module, x, residual)
         if taken is not None:
-            outputs = {"out": out, "residual_out": residual_out, "scales": scales}
-            self.after(module, operation, taken, epsilon=epsilon, weight=weight,
+            outputs = {"out": out, "residual_out": residual_out, "scales": scales, "mean": mean, "rstd": rstd}
+            self.after(module, operation, taken, epsilon=epsilon, weight=weight, bias=bias,
                        **{name: value for name, value in outputs.items() if value is not None})
 
     def judge(self) -> "Watched":
@@ -232,11 +269,15 @@ class Watched:
             except (TypeError, ValueError) as error:
                 self.not_judged[module] = str(error)
                 continue
-            tried = [(call, identify_call(call, make_policy("native"))) for call in calls]
+            tried = [(call, recorded.identified(call)) for call in calls]
             call, found = next((each for each in tried if each[1].identified), tried[0])
-            demanded = self._demanded or make_policy(found.policy if found.identified else "native")
-            norms.append(WatchedNorm(module, recorded.operation, len(recorded.places), recorded.rows, recorded.calls, found,
-                                     check_call(call, demanded), call, tuple(recorded.places), tuple(recorded.digests)))
+            try:
+                result = recorded.judged(call, self._demanded or (found.policy if found.identified else "native"))
+            except ValueError as error:
+                self.not_judged[module] = str(error)
+                continue
+            norms.append(WatchedNorm(module, recorded.operation, len(recorded.places), recorded.rows, recorded.calls, found, result, call,
+                                     tuple(recorded.places), tuple(recorded.digests)))
         self.norms = tuple(norms)
         return self
 
@@ -254,7 +295,7 @@ class Watched:
     def _model(self) -> "_core.Model":
         model = _core.Model()
         for norm in self.norms:
-            policy = str(self._demanded) if self._demanded is not None else norm.policy
+            policy = norm.result.policy if self._demanded is not None else norm.policy
             model.add(norm.module, norm._call, list(norm._places), policy, list(norm._digests))
         return model
 

@@ -25,7 +25,7 @@ class Outputs(NamedTuple):
 
 
 class NamedPolicy(NamedTuple):
-    """A rounding policy of the world's kernels."""
+    """A rounding policy of published kernels."""
     name: str
     text: str
     """Its axes, for ``policy=``."""

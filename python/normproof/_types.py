@@ -10,6 +10,8 @@ JudgedOperation = Literal["layer_norm", "fused_add_layer_norm", "rms_norm_backwa
                           "rms_norm_nvfp4_quant", "fused_add_rms_norm_nvfp4_quant", "layer_norm_static_fp8_quant",
                           "fused_add_layer_norm_static_fp8_quant", "layer_norm_dynamic_quant", "fused_add_layer_norm_dynamic_quant"]
 """Judged where outputs are given, or a plug-in runs them; there are no kernels for them."""
+WatchedOperation = Literal[Operation, "layer_norm", "fused_add_layer_norm"]
+"""What the norms of a model that is watched compute."""
 ActivationName = Literal["bf16", "fp16", "fp32"]
 QuantizedName = Literal["fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"]
 FrameworkActivationName = Literal["bfloat16", "float16", "float32"]

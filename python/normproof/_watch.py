@@ -8,16 +8,18 @@ import os
 from typing import Any, Callable, Iterable, Iterator, Optional, Union
 
 from normproof._model import Watched
-from normproof._tensors import OPERATIONS
 from normproof._types import Policy
 
 CLASSES = ("*RMSNorm*", "*LayerNorm*")
-NAMES = ("*norm",)
+NAMES = ("*norm", "ln_*")
 
 # Classes that are called LayerNorm and subtract no mean.
 _RMS_CLASSES = ("*RMS*", "*T5LayerNorm*", "Pop2PianoLayerNorm", "Pix2StructLayerNorm", "SwitchTransformersLayerNorm", "UdopLayerNorm")
+# What a pattern may find, and is no norm of the last dimension.
+_OTHER_CLASSES = ("*BatchNorm*", "*GroupNorm*", "*InstanceNorm*", "*ResponseNorm*")
 _EPSILONS = ("variance_epsilon", "eps", "epsilon", "norm_eps", "rms_norm_eps", "layer_norm_epsilon")
 _WEIGHTS = ("weight", "scale", "gamma")
+_BIASES = ("bias", "beta")
 # What torch.nn.RMSNorm adds where it is told nothing: torch.finfo(x.dtype).eps, as its documentation has it, or that of the dtype
 # in which it computes. Its outputs tell.
 _USUAL_EPSILON = {"bf16": math.ldexp(1, -7), "fp16": math.ldexp(1, -10), "fp32": math.ldexp(1, -23)}
@@ -50,13 +52,13 @@ def norm_modules(model: Any, classes: "tuple[str, ...]", names: "tuple[str, ...]
 def _operation(module: Any, residual: bool) -> str:
     """Raises _NotJudged where no operation stands for the module."""
     name = type(module).__name__
+    if _matches(name, _OTHER_CLASSES) or len(tuple(getattr(module, "normalized_shape", None) or (0,))) > 1:
+        raise _NotJudged(f"{name}: is no norm over the last dimension")
     subtracts = _matches(name, ("*LayerNorm*",)) and not _matches(name, _RMS_CLASSES)
-    biased = getattr(module, "bias", None) is not None
-    operation = ("fused_add_" if residual else "") + ("layer_norm" if subtracts or biased else "rms_norm")
-    if operation not in OPERATIONS or biased:
-        what = "a norm with a bias" if biased else "a LayerNorm"
-        raise _NotJudged(f"{name}: {what} is not watched; normproof.check judges layer_norm")
-    return operation
+    biased = _parameter(module, _BIASES) is not None
+    if biased and not subtracts:
+        raise _NotJudged(f"{name}: a norm with a bias that is no LayerNorm is not judged")
+    return ("fused_add_" if residual else "") + ("layer_norm" if subtracts else "rms_norm")
 
 
 def _epsilon(module: Any, dtype: str) -> "float | tuple[float, ...]":
@@ -67,8 +69,8 @@ def _epsilon(module: Any, dtype: str) -> "float | tuple[float, ...]":
     raise _NotJudged(f"{type(module).__name__}: has none of {', '.join(_EPSILONS)}")
 
 
-def _weight(module: Any) -> Any:
-    for name in _WEIGHTS:
+def _parameter(module: Any, names: "tuple[str, ...]") -> Any:
+    for name in names:
         value = getattr(module, name, None)
         if hasattr(value, "shape"):
             return value
@@ -110,8 +112,8 @@ class _Hooks:
                 raise _NotJudged(f"{type(module).__name__}: expected {'(out, residual)' if residual else 'a tensor'} from it, got "
                                  f"{len(outputs)} of {type(returned).__name__}")
             operation: Any = _operation(module, residual)
-            self.watched.after(self.name, operation, taken, epsilon=_epsilon(module, taken["x"].dtype), weight=_weight(module),
-                               **dict(zip(("out", "residual_out"), outputs)))
+            self.watched.after(self.name, operation, taken, epsilon=_epsilon(module, taken["x"].dtype), 
+                               weight=_parameter(module, _WEIGHTS), bias=_parameter(module, _BIASES), **dict(zip(("out", "residual_out"), outputs)))
         except (TypeError, ValueError, _NotJudged) as error:
             self.watched.not_judged[self.name] = str(error)
 

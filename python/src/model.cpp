@@ -11,9 +11,8 @@
 #include <thread>
 #include <utility>
 
-#include "corpus/model_dump.h"
 #include "oracle/row_kernels.h"
-#include "properties/detective/compare_models.h"
+#include "properties/models/compare_models.h"
 #include "properties/judging/report_text.h"
 #include "python/src/call.h"
 
@@ -28,14 +27,26 @@ struct Model {
   ModelDump calls;
 };
 
+void add_call(Model& model, ModuleCall added,
+              const std::vector<std::pair<std::int64_t, std::int64_t>>& places,
+              const std::vector<std::pair<std::uint64_t, std::uint64_t>>& digests) {
+  for (const auto& [number, row] : places) added.places.push_back({number, row});
+  for (const auto& [inputs, outputs] : digests) added.digests.push_back({inputs, outputs});
+  model.calls.push_back(std::move(added));
+}
+
 void add(Model& model, const std::string& name, const Call& call,
          const std::vector<std::pair<std::int64_t, std::int64_t>>& places,
          const std::optional<std::string>& policy,
          const std::vector<std::pair<std::uint64_t, std::uint64_t>>& digests) {
-  ModuleCall added{name, {whole_case(call), policy}, {}};
-  for (const auto& [number, row] : places) added.places.push_back({number, row});
-  for (const auto& [inputs, outputs] : digests) added.digests.push_back({inputs, outputs});
-  model.calls.push_back(std::move(added));
+  add_call(model, {name, Dump{whole_case(call), policy}, {}}, places, digests);
+}
+
+void add_judged(Model& model, const std::string& name, const oracle::judged::Call& call,
+                const std::vector<std::pair<std::int64_t, std::int64_t>>& places,
+                const std::optional<std::string>& policy,
+                const std::vector<std::pair<std::uint64_t, std::uint64_t>>& digests) {
+  add_call(model, {name, oracle::judged::StoredCall{call, policy}, {}}, places, digests);
 }
 
 nb::list calls_of(const Model& model) {
@@ -43,14 +54,16 @@ nb::list calls_of(const Model& model) {
   for (const ModuleCall& call : model.calls) {
     std::vector<std::pair<std::int64_t, std::int64_t>> places;
     for (const RowPlace& place : call.places) places.emplace_back(place.call, place.row);
-    result.append(nb::make_tuple(call.module, call_of(call.dump.test_case), places, call.dump.policy));
+    const nb::object own =
+        call.dump() != nullptr ? nb::cast(call_of(call.dump()->test_case)) : nb::cast(call.judged()->call);
+    result.append(nb::make_tuple(call.module, own, places, call.policy()));
   }
   return result;
 }
 
 nb::dict dictionary(const NormSide& side) {
   nb::dict result;
-  result["policy"] = side.policy ? std::optional(axes_text(*side.policy)) : std::nullopt;
+  result["policy"] = side.policy;
   result["names"] = side.names;
   result["why_none"] = side.why_none;
   return result;
@@ -100,6 +113,9 @@ void bind_model(nb::module_& module) {
       .def(nb::init<>())
       .def_static(
           "read", [](const std::string& file) { return Model{read_model_dump(file)}; }, nb::arg("file"))
+      .def("add", &add_judged, nb::arg("module"), nb::arg("call"), nb::arg("places"),
+           nb::arg("policy") = nb::none(),
+           nb::arg("digests") = std::vector<std::pair<std::uint64_t, std::uint64_t>>())
       .def("add", &add, nb::arg("module"), nb::arg("call"), nb::arg("places"), nb::arg("policy") = nb::none(),
            nb::arg("digests") = std::vector<std::pair<std::uint64_t, std::uint64_t>>())
       .def(

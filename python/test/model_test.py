@@ -1,6 +1,7 @@
 """watch and compare on small models in numpy: policies are named, dumps read back, and of planted causes each is named."""
 import json
 
+import judged_kernels
 import kernels
 import ml_dtypes
 import models
@@ -126,19 +127,103 @@ def test_the_planted_cause_is_named(plain, dtype, plant, module, difference):
     model = Model(dtype=dtype)
     plant(model)
     found = normproof.compare(plain[dtype], watched(model))
+    assert_named(found, module, difference)
+    assert_innocent_are_not_accused(found, model, Model(dtype=dtype))
+
+
+def assert_named(found, module, difference):
     if module is None:
         assert found and found.first is None, str(found)
         assert (found.first_other_inputs.module if found.first_other_inputs else None) == difference
     else:
         assert not found and (found.first.module, found.first.difference) == (module, difference), str(found)
-    # No wrong accusation: every norm but those whose kernel or parameters are others.
-    reference = Model(dtype=dtype)
+
+
+def assert_innocent_are_not_accused(found, model, reference):
+    """None but those whose kernel or parameters are others."""
     for norm in found.norms:
         own, usual = model.part(norm.module), reference.part(norm.module)
-        innocent = own.kernel is usual.kernel and own.variance_epsilon == usual.variance_epsilon and numpy.array_equal(own.weight, usual.weight)
+        innocent = own.kernel is usual.kernel and own.variance_epsilon == usual.variance_epsilon and numpy.array_equal(
+            own.weight, usual.weight) and numpy.array_equal(getattr(own, "bias", 0), getattr(usual, "bias", 0))
         assert not (innocent and norm.is_arithmetic), str(norm)
         if not innocent and not norm.is_arithmetic:
             assert norm.different == 0
+
+
+def layer_norm_model(dtype=BF16, **keywords):
+    return Model(dtype=dtype, norm_class=models.TinyLayerNorm, kernel=models.layer_norm, epsilon=1e-5, **keywords)
+
+
+def shifted_bias(module):
+    def plant(model):
+        norm = model.part(module)
+        norm.bias = norm.bias.copy()
+        norm.bias[3] = -norm.bias[3] - norm.bias.dtype.type(.5)
+    return plant
+
+
+PLANTED_LAYER_NORMS = [
+    ("nothing", BF16, lambda model: None, None, None),
+    ("nothing, fp32", FP32, lambda model: None, None, None),
+    ("rounded as Apex", BF16, kernel(IN.format(0), judged_kernels.in_activation), IN.format(0), "policy"),
+    ("1 + weight", BF16, kernel(POST.format(2), judged_kernels.plus_one), POST.format(2), "policy"),
+    ("a fused multiply and add, fp32", FP32, kernel(Q.format(1), judged_kernels.fused_multiply_add), Q.format(1), "policy"),
+    ("everywhere", BF16, everywhere(judged_kernels.in_activation), IN.format(0), "policy"),
+    ("in sequence", FP32, kernel(IN.format(1), models.layer_norm_with(models.mean_in_sequence)), IN.format(1), "order"),
+    ("no mean in the variance", BF16, kernel(POST.format(1), models.layer_norm_with(judged_kernels.of_rms)), POST.format(1), "bug"),
+    ("sample variance", BF16, kernel(IN.format(2), models.layer_norm_with(judged_kernels.sample_variance)), IN.format(2), "bug"),
+    ("without the last element", BF16, kernel(LAST, models.layer_norm_with(judged_kernels.dropped_tail)), LAST, "bug"),
+    ("no bias", BF16, kernel(Q.format(0), models.layer_norm_without_bias), Q.format(0), "bug"),
+    ("another epsilon than it says", BF16, kernel(IN.format(3), models.layer_norm_by_epsilon(1e-1)), IN.format(3), "bug"),
+    ("the neighbour's statistics", BF16, kernel(POST.format(0), models.layer_norm_of_the_neighbour), POST.format(0), "bug"),
+    ("one column", BF16, kernel(Q.format(2), models.layer_norm_with_one_wrong), Q.format(2), "bug"),
+    ("epsilon", BF16, change(POST.format(2), variance_epsilon=1e-3), POST.format(2), "epsilon"),
+    ("a sign of the weight", BF16, flipped_weight(Q.format(2)), Q.format(2), "weight"),
+    ("a number of the bias", BF16, shifted_bias(POST.format(1)), POST.format(1), "weight"),
+    ("attention", BF16, change("layers.1.self_attn", noise=.5), None, POST.format(1)),
+    ("attention, fp32", FP32, change("layers.2.self_attn", noise=1e-4), None, POST.format(2)),
+    ("attention, then a bug", BF16, several(change("layers.0.self_attn", noise=.5), kernel(IN.format(3), models.layer_norm_with(judged_kernels.of_rms))),
+     IN.format(3), "bug"),
+]
+
+
+@pytest.fixture(scope="module")
+def plain_layer_norms():
+    return {dtype: watched(layer_norm_model(dtype)) for dtype in (BF16, FP32)}
+
+
+@pytest.mark.parametrize("dtype, plant, module, difference", [entry[1:] for entry in PLANTED_LAYER_NORMS],
+                         ids=[entry[0] for entry in PLANTED_LAYER_NORMS])
+def test_the_planted_cause_is_named_in_layer_norms(plain_layer_norms, dtype, plant, module, difference):
+    model, reference = layer_norm_model(dtype), layer_norm_model(dtype)
+    plant(model)
+    found = normproof.compare(plain_layer_norms[dtype], watched(model))
+    assert_named(found, module, difference)
+    assert_innocent_are_not_accused(found, model, reference)
+
+
+def test_layer_norms_are_judged_as_such(tmp_path, program):
+    file = tmp_path / "model.safetensors"
+    found = watched(layer_norm_model(), dump=file)
+    assert found and {norm.operation for norm in found.norms} == {"layer_norm"} and not found.not_judged
+    assert all(norm.policy for norm in found.norms) and "layer_norm bf16, weight bf16, bias bf16" in str(found)
+    # bf16 hardly shows a contraction, fp32 does.
+    assert {norm.policy for norm in watched(layer_norm_model(FP32)).norms} == {"affine=fp32"}
+    assert normproof.compare(found, file)
+    kinds = {type(call).__name__ for _, call, *_ in normproof._core.Model.read(str(file)).calls()}
+    assert kinds == {"JudgedCall"}
+    status, said = program("check", file)
+    assert status == 0 and "files: 13, conforming 13" in said
+    module = f"{file}#{POST.format(2)}"
+    assert program("check", module, "--policy", "affine=activation")[0] == 1
+    assert "layer_norm bf16" in program("identify", module)[1]
+    status, said = program("compare", file, file)
+    assert status == 0 and "every norm got and gave the same bits" in said
+    assert watched(layer_norm_model(), policy="affine=fp32") and not watched(layer_norm_model(), policy="affine=activation")
+    other = layer_norm_model()
+    other.part(IN.format(1)).kernel = models.layer_norm_with(judged_kernels.of_rms)
+    found = watched(other)
+    assert not found and found[IN.format(1)].policy is None and "no known policy: 1: layers.1.input_layernorm" in str(found)
 
 
 def test_an_order_that_errs_to_one_side_is_doubted(plain):

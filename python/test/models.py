@@ -1,4 +1,5 @@
 """Small models in numpy for the tests: modules with the hooks that torch's have, and norms with one fault each."""
+import judged_kernels
 import kernels
 import ml_dtypes
 import numpy
@@ -54,6 +55,17 @@ class TinyRMSNorm(Module):
 
     def forward(self, hidden_states):
         return self.kernel(hidden_states, self.weight, self.variance_epsilon)
+
+
+class TinyLayerNorm(TinyRMSNorm):
+    """torch's: with a bias."""
+
+    def __init__(self, weight, epsilon, kernel):
+        super().__init__(weight, epsilon, kernel)
+        self.bias = numpy.roll(weight, 1) - weight.dtype.type(1)
+
+    def forward(self, hidden_states):
+        return self.kernel(hidden_states, self.weight, self.bias, self.variance_epsilon)
 
 
 class FusedRMSNorm(TinyRMSNorm):
@@ -209,4 +221,40 @@ def first_row_wrong(x, weight, epsilon):
 def one_element_wrong(x, weight, epsilon):
     out = kernels.rms_norm(x, weight, epsilon)
     out[..., 7] = (out[..., 7].astype(FP32) * FP32(1.1)).astype(x.dtype)
+    return out
+
+
+# --- LayerNorms. ---
+
+def layer_norm(x, weight, bias, epsilon):
+    return judged_kernels.layer_norm(x, weight, bias, epsilon)[0]
+
+
+def mean_in_sequence(f, epsilon):
+    mean = (numpy.cumsum(f, -1, dtype=FP32)[..., -1:] / FP32(f.shape[-1])).astype(FP32)
+    squares = numpy.cumsum((f - mean)**2, -1, dtype=FP32)[..., -1:]
+    return mean, judged_kernels.root_of(squares / FP32(f.shape[-1]), epsilon)
+
+
+def layer_norm_with(statistics):
+    return judged_kernels.with_statistics(statistics)
+
+
+def layer_norm_without_bias(x, weight, bias, epsilon):
+    return layer_norm(x, weight, None, epsilon)
+
+
+def layer_norm_by_epsilon(real):
+    return lambda x, weight, bias, epsilon: layer_norm(x, weight, bias, real)
+
+
+def layer_norm_of_the_neighbour(x, weight, bias, epsilon):
+    mean, root = judged_kernels.statistics(x.astype(FP32), epsilon)
+    n = (x.astype(FP32) - numpy.roll(mean, 1, axis=0)) * numpy.roll(root, 1, axis=0)
+    return judged_kernels.affine(n, weight, bias).astype(x.dtype)
+
+
+def layer_norm_with_one_wrong(x, weight, bias, epsilon):
+    out = layer_norm(x, weight, bias, epsilon)
+    out[..., 7] = (out[..., 7].astype(FP32) * FP32(1.1) + FP32(.1)).astype(x.dtype)
     return out

@@ -76,14 +76,15 @@ def planted_rows(name: str) -> "list[Row]":
     order = [norm.module for norm in usual[torch.bfloat16].norms]
     reference = planted.model(name, torch.bfloat16)
     rows = []
-    for cause in planted.CAUSES:
+    for cause in planted.causes(name):
         begin = time.monotonic()
         made = planted.model(name, cause.dtype)
         wanted = cause.plant(made, order)
         found = normproof.compare(usual[cause.dtype], watched(made, planted.tokens(), ROWS))
         changed = {module for module, norm in planted.norms(made) if "forward" in vars(norm) or
                    planted.epsilon_of(norm) != planted.epsilon_of(reference.get_submodule(module)) or
-                   not torch.equal(norm.weight.bfloat16(), reference.get_submodule(module).weight)}
+                   any(not torch.equal(value.bfloat16(), reference.get_submodule(module).get_parameter(each))
+                       for each, value in norm.named_parameters())}
         accused = tuple(norm.module for norm in found.norms if norm.is_arithmetic and norm.module not in changed)
         row = Row(name, cause.name, wanted_text(*wanted), text(found.first, found.first_other_inputs), accused, time.monotonic() - begin)
         rows.append(row)
@@ -146,7 +147,7 @@ def page(rows: "list[Row]", steps: "dict[str, float]", command: str) -> str:
 
 def inside(arguments: argparse.Namespace) -> int:
     import planted
-    rows = [row for name in arguments.models or planted.MODELS for row in planted_rows(name)]
+    rows = [row for name in arguments.models or planted.MODELS + planted.LAYER_NORM_MODELS for row in planted_rows(name)]
     steps = timed()
     for name, seconds in steps.items():
         print(f"{name:32}{seconds:8.2f}")
@@ -163,7 +164,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--environment", default="build/models/venv", help="the virtual environment")
     parser.add_argument("--package", help="folder of a built normproof; without it, pip installs this repository")
-    parser.add_argument("--models", nargs="+", help="only these of Llama, Qwen3, Gemma3, DeepSeek-V3")
+    parser.add_argument("--models", nargs="+", help="only these of Llama, Qwen3, Gemma3, DeepSeek-V3, GPT-2, BERT")
     parser.add_argument("--page", help="write the table to this file")
     parser.add_argument("--inside", action="store_true", help="the libraries are in this interpreter")
     arguments = parser.parse_args()

@@ -13,6 +13,11 @@ def config(name: str, layers: int) -> Any:
     import transformers
     common = dict(hidden_size=HIDDEN, intermediate_size=2 * HIDDEN, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
                   vocab_size=500, max_position_embeddings=2048)
+    if name == "GPT-2":
+        return transformers.GPT2Config(n_embd=HIDDEN, n_layer=layers, n_head=4, n_positions=2048, vocab_size=500)
+    if name == "BERT":
+        return transformers.BertConfig(hidden_size=HIDDEN, intermediate_size=2 * HIDDEN, num_hidden_layers=layers, num_attention_heads=4,
+                                       vocab_size=500, max_position_embeddings=2048, hidden_dropout_prob=0, attention_probs_dropout_prob=0)
     if name == "Llama":
         return transformers.LlamaConfig(**common)
     if name == "Qwen3":
@@ -25,21 +30,25 @@ def config(name: str, layers: int) -> Any:
 
 
 MODELS = ("Llama", "Qwen3", "Gemma3", "DeepSeek-V3")
+LAYER_NORM_MODELS = ("GPT-2", "BERT")
 
 
 def model(name: str, dtype: Any, layers: int = 4, seed: int = 1, attention: str = "eager") -> Any:
     """With random weights, those of the norms, which transformers sets to one, too: another weight multiply must show."""
     import transformers
     torch.manual_seed(seed)
-    made = transformers.AutoModelForCausalLM.from_config(config(name, layers), attn_implementation=attention).eval()
+    kind = transformers.AutoModel if name == "BERT" else transformers.AutoModelForCausalLM
+    made = kind.from_config(config(name, layers), attn_implementation=attention).eval()
     with torch.no_grad():
         for _, norm in norms(made):
             norm.weight += .2 * torch.randn_like(norm.weight)
+            if getattr(norm, "bias", None) is not None:
+                norm.bias += .2 * torch.randn_like(norm.bias)
     return made.to(dtype)
 
 
 def norms(made: Any) -> "list[tuple[str, Any]]":
-    return [(name, module) for name, module in made.named_modules() if "RMSNorm" in type(module).__name__]
+    return [(name, module) for name, module in made.named_modules() if type(module).__name__.endswith(("RMSNorm", "LayerNorm"))]
 
 
 def tokens(count: int = TOKENS) -> Any:
@@ -204,3 +213,121 @@ CAUSES = (
     both("attention, then without a tail", ATTENTION, in_norm("", .8, without_tail, "bug"), 1),
     both("another weight multiply, then one column", in_norm("", .3, other_multiply, "policy"), in_norm("", .7, one_column, "bug"), 0),
 )
+
+# --- LayerNorms, in the place of torch's own, which follows native on a CPU. ---
+
+def statistics(f: Any, epsilon: float) -> "tuple[Any, Any]":
+    mean = f.mean(-1, keepdim=True)
+    return mean, torch.rsqrt((f - mean).pow(2).mean(-1, keepdim=True) + epsilon)
+
+
+def affine(norm: Any, x: Any, mean: Any, root: Any) -> Any:
+    """As torch's: fp32, the product and the sum fused. A product of two fp32 numbers is exact in fp64."""
+    n = ((x.float() - mean) * root).double()
+    return (n * norm.weight.double() + norm.bias.double()).float().to(x.dtype)
+
+
+def by_statistics(make: Callable[[Any, float], "tuple[Any, Any]"]) -> Callable[[Any, Any, bool], Any]:
+    return lambda norm, x, offset: affine(norm, x, *make(x.float(), epsilon_of(norm)))
+
+
+def mean_in_sequence(f: Any, epsilon: float) -> "tuple[Any, Any]":
+    mean = f.cumsum(-1)[..., -1:] / f.shape[-1]
+    return mean, torch.rsqrt((f - mean).pow(2).cumsum(-1)[..., -1:] / f.shape[-1] + epsilon)
+
+
+def of_rms(f: Any, epsilon: float) -> "tuple[Any, Any]":
+    return f.mean(-1, keepdim=True), root(f, epsilon)
+
+
+def of_tail(f: Any, epsilon: float) -> "tuple[Any, Any]":
+    return statistics(f[..., :-8], epsilon)
+
+
+def sample_variance(f: Any, epsilon: float) -> "tuple[Any, Any]":
+    mean = f.mean(-1, keepdim=True)
+    return mean, torch.rsqrt((f - mean).pow(2).sum(-1, keepdim=True) / (f.shape[-1] - 1) + epsilon)
+
+
+def of_neighbour(f: Any, epsilon: float) -> "tuple[Any, Any]":
+    mean, inverse = statistics(f, epsilon)
+    return mean.roll(1, 1), inverse.roll(1, 1)
+
+
+def as_apex(norm: Any, x: Any, offset: bool) -> Any:
+    mean, inverse = statistics(x.float(), epsilon_of(norm))
+    return ((x.float() - mean) * inverse).to(x.dtype) * norm.weight + norm.bias
+
+
+def not_fused(norm: Any, x: Any, offset: bool) -> Any:
+    mean, inverse = statistics(x.float(), epsilon_of(norm))
+    return ((x.float() - mean) * inverse * norm.weight.float() + norm.bias.float()).to(x.dtype)
+
+
+def no_bias(norm: Any, x: Any, offset: bool) -> Any:
+    mean, inverse = statistics(x.float(), epsilon_of(norm))
+    return ((x.float() - mean) * inverse * norm.weight.float()).to(x.dtype)
+
+
+def one_column_of_layer_norm(norm: Any, x: Any, offset: bool) -> Any:
+    out = affine(norm, x, *statistics(x.float(), epsilon_of(norm))).clone()
+    out[..., 3] = out[..., 3] * 1.1 + .1
+    return out
+
+
+def first_token_of_layer_norm(norm: Any, x: Any, offset: bool) -> Any:
+    out = affine(norm, x, *statistics(x.float(), epsilon_of(norm))).clone()
+    out[:, 0] = no_bias(norm, x, offset)[:, 0] * 1.01
+    return out
+
+
+def flip_bias(norm: Any) -> None:
+    norm.bias[5] = -norm.bias[5] - .5
+
+
+def next_norm(place: int) -> "Callable[[list[str]], str]":
+    return lambda order: order[place]
+
+
+# Of each model: attention's output projection of the second layer, the first norm behind it, and the embedding.
+PATHS = {"GPT-2": ("transformer.h.1.attn.c_proj", "transformer.h.1.ln_2", "transformer.wte"),
+         "BERT": ("encoder.layer.1.attention.output.dense", "encoder.layer.1.attention.output.LayerNorm", "embeddings.word_embeddings")}
+
+
+def layer_norm_causes(name: str) -> "tuple[Cause, ...]":
+    projection, behind, embedding = PATHS[name]
+    attention = elsewhere("attention's output projection", projection, after(behind))
+    return (
+        Cause("nothing", torch.bfloat16, lambda made, order: (None, None)),
+        Cause("nothing, fp32", FP32, lambda made, order: (None, None)),
+        in_norm("rounded as Apex, first norm", 0, as_apex, "policy"),
+        in_norm("rounded as Apex, in the middle", .45, as_apex, "policy"),
+        in_norm("rounded as Apex, last norm", 1, as_apex, "policy"),
+        everywhere("rounded as Apex everywhere", as_apex, "policy"),
+        in_norm("product and sum not fused, fp32", .6, not_fused, "policy", FP32),
+        in_norm("summed in sequence", .3, by_statistics(mean_in_sequence), "order", FP32),
+        everywhere("summed in sequence everywhere", by_statistics(mean_in_sequence), "order", FP32),
+        in_norm("the mean left in the variance", .5, by_statistics(of_rms), "bug"),
+        in_norm("without a tail", .2, by_statistics(of_tail), "bug"),
+        in_norm("without a tail, fp32", .8, by_statistics(of_tail), "bug", FP32),
+        in_norm("divided by one less", .5, by_statistics(sample_variance), "bug"),
+        in_norm("another epsilon than it says", .35, by_statistics(lambda f, epsilon: statistics(f, .03)), "bug"),
+        in_norm("the neighbour's statistics", .55, by_statistics(of_neighbour), "bug"),
+        in_norm("no bias", .15, no_bias, "bug"),
+        in_norm("one column", .65, one_column_of_layer_norm, "bug"),
+        in_norm("one column, fp32", .1, one_column_of_layer_norm, "bug", FP32),
+        in_norm("the first token", .75, first_token_of_layer_norm, "bug"),
+        parameter("epsilon", .25, set_epsilon, "epsilon"),
+        parameter("a number of the weight", .85, flip_weight, "weight"),
+        parameter("a number of the bias", .4, flip_bias, "weight"),
+        attention,
+        elsewhere("attention's output projection, fp32", projection, after(behind), FP32),
+        elsewhere("the embedding", embedding, next_norm(0)),
+        both("attention, then rounded as Apex", attention, in_norm("", .9, as_apex, "policy"), 1),
+        both("attention, then without a tail", attention, in_norm("", .8, by_statistics(of_tail), "bug"), 1),
+        both("rounded as Apex, then one column", in_norm("", .3, as_apex, "policy"), in_norm("", .7, one_column_of_layer_norm, "bug"), 0),
+    )
+
+
+def causes(name: str) -> "tuple[Cause, ...]":
+    return layer_norm_causes(name) if name in LAYER_NORM_MODELS else CAUSES

@@ -1,20 +1,25 @@
 // Dumps of a model: calls come back as they were written, and what is no such dump is refused by name.
-#include "corpus/model_dump.h"
+#include "properties/models/model_dump.h"
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "corpus/test/example_cases.h"
 #include "corpus/test/temporary_folder.h"
+#include "properties/judged/cases.h"
+#include "properties/judged/judge.h"
 
 namespace normproof {
 namespace {
 
 ModuleCall call_of(const std::string& module, Operation operation) {
   ModuleCall call{module, {}, {{0, 0}, {3, 17}}, {{1, 0xfedcba9876543210}}};
-  Case& test_case = call.dump.test_case;
+  Dump dump;
+  Case& test_case = dump.test_case;
   test_case = example_case(operation, DType::bf16);
   test_case.name.clear();
   set_data(test_case, materialize(test_case));
@@ -23,7 +28,8 @@ ModuleCall call_of(const std::string& module, Operation operation) {
   for (const Role role : kRoles)
     if (test_case.has_output(role))
       (*test_case.outputs)[role].resize(test_case.bytes_of(role), std::byte{0x3f});
-  call.dump.policy = "weight=fp32";
+  dump.policy = "weight=fp32";
+  call.call = std::move(dump);
   return call;
 }
 
@@ -72,10 +78,37 @@ TEST_F(ModelDumpTest, CallsComeBackAsTheyWereWritten) {
     EXPECT_EQ(read[i].module, calls[i].module);
     EXPECT_EQ(read[i].places, calls[i].places);
     EXPECT_EQ(read[i].digests, calls[i].digests);
-    EXPECT_EQ(read[i].dump.policy, calls[i].dump.policy);
-    EXPECT_EQ(read[i].dump.test_case, calls[i].dump.test_case);
+    EXPECT_EQ(read[i].policy(), calls[i].policy());
+    EXPECT_EQ(read[i].dump()->test_case, calls[i].dump()->test_case);
   }
   EXPECT_EQ(to_text(calls[0].places[1]), "3:17");
+}
+
+TEST_F(ModelDumpTest, JudgedCallsStandBesideOthers) {
+  judging::CaseDemand demand;
+  demand.operation = oracle::judged::find_judged_operation("layer_norm");
+  demand.dtype = DType::fp16;
+  demand.weight = demand.bias = DType::fp32;
+  demand.max_rows = demand.least_rows = 2;
+  const std::array<std::string, 1> outputs = {"out"};
+  oracle::judged::Call layer_norm =
+      judging::with_canonical_outputs(judging::without_outputs(judging::random_call(demand, 3, 0)),
+                                      parse_policy(*demand.operation, "native"), outputs);
+  layer_norm.name = layer_norm.description = "";
+  layer_norm.places.clear();
+  const ModelDump calls = {call_of("a", Operation::fused_add_rms_norm),
+                           {"ln_1", oracle::judged::StoredCall{layer_norm, "native"}, {{0, 1}, {0, 2}}, {}}};
+  write_model_dump(path(), calls);
+  const ModelDump read = read_model_dump(path());
+  ASSERT_NE(read.at(1).judged(), nullptr);
+  EXPECT_EQ(oracle::judged::call_to_json(read[1].judged()->call, read[1].policy()),
+            oracle::judged::call_to_json(layer_norm, "native"));
+  EXPECT_EQ(read[0].dump()->test_case, calls[0].dump()->test_case);
+  rewrite("ln_1/epsilon", "much");
+  EXPECT_EQ(refusal().substr(0, 13), "ln_1/epsilon:");
+  rewrite("ln_1/epsilon", "1e-6");
+  rewrite("ln_1/rows", "0:0");
+  EXPECT_EQ(refusal(), "ln_1/rows: expected one for each of 2 rows, got 1");
 }
 
 TEST_F(ModelDumpTest, WhatIsNoSuchDumpIsRefused) {
@@ -97,7 +130,7 @@ TEST_F(ModelDumpTest, WhatIsNoSuchDumpIsRefused) {
   EXPECT_EQ(refused("b/digests", "12:34"),
             "b/digests: expected two numbers of 16 hexadecimal digits as A:B, got \"12:34\"");
   EXPECT_EQ(refused("b/op", "norm").substr(0, 6), "b/op: ");
-  write_dump(path(), calls[0].dump.test_case);
+  write_dump(path(), calls[0].dump()->test_case);
   EXPECT_EQ(refusal(), "modules: missing: this is no dump of a model's norms");
   EXPECT_THROW(read_module_call(read_safetensors(path()), "a"), SafetensorsError);
 }

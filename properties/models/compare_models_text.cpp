@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "oracle/formats.h"
-#include "properties/detective/compare_models.h"
 #include "properties/judging/report_text.h"
+#include "properties/models/compare_models.h"
 
 namespace normproof {
 namespace {
@@ -18,7 +18,7 @@ constexpr std::size_t kMostNames = 3;  // of a policy
 std::string side_text(const NormSide& side, const std::string& name) {
   if (!side.policy)
     return fmt::format("{}: follows no known policy\n{}", name, indented(side.why_none, "  "));
-  const std::string policy = axes_text(*side.policy);
+  const std::string& policy = *side.policy;
   std::vector<std::string> known = side.names;
   std::erase_if(known, [&](const std::string& each) { return each.starts_with(policy + " "); });
   for (std::string& each : known) each.resize(std::min(each.find(" ("), each.size()));
@@ -46,9 +46,11 @@ std::string why(const ComparedNorm& norm, const std::array<std::string, 2>& name
     case NormDifference::order:
       if (!norm.sides[0].policy) return "";
       return fmt::format(
-          "both follow {}{}\n", axes_text(*norm.sides[0].policy),
+          "both follow {}{}\n", *norm.sides[0].policy,
           norm.difference == NormDifference::order
-              ? ", each row by an r of its own within the bound: another order of summation, or root"
+              ? fmt::format(
+                    ", each row by {} of its own within the bound: another order of summation, or root",
+                    norm.unknowns)
               : "");
     case NormDifference::policy:
     case NormDifference::bug:
@@ -67,11 +69,10 @@ std::string shift_text(const RootShift& shift) {
 }
 
 std::string element_text(const DifferingElement& element) {
-  return fmt::format("row {}, {}[{}]: {} ({}) and {} ({})\n", to_text(element.place), name_of(element.tensor),
-                     element.column, oracle::hex_bits(element.dtype, element.bits[0]),
-                     oracle::value_text(element.dtype, element.bits[0]),
-                     oracle::hex_bits(element.dtype, element.bits[1]),
-                     oracle::value_text(element.dtype, element.bits[1]));
+  return fmt::format(
+      "row {}, {}[{}]: {} ({}) and {} ({})\n", to_text(element.place), element.tensor, element.column,
+      oracle::hex_bits(element.dtype, element.bits[0]), oracle::value_text(element.dtype, element.bits[0]),
+      oracle::hex_bits(element.dtype, element.bits[1]), oracle::value_text(element.dtype, element.bits[1]));
 }
 
 std::string list_of(const ModelComparison& comparison, const std::string& title, auto is_meant) {

@@ -9,9 +9,11 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "corpus/dump.h"
+#include "oracle/judged/call_files.h"
 
 namespace normproof {
 
@@ -32,10 +34,16 @@ struct CallDigest {
 };
 
 struct ModuleCall {
-  std::string module;                    // "model.layers.0.input_layernorm"
-  Dump dump;                             // its rows, with outputs, in the order of `places`
+  std::string module;  // "model.layers.0.input_layernorm"
+  // Its rows, with outputs, in the order of `places`: of an operation of cases, or of a judged one.
+  std::variant<Dump, oracle::judged::StoredCall> call;
   std::vector<RowPlace> places;          // as many as rows, each once
   std::vector<CallDigest> digests = {};  // of the first calls, in their order; may be missing
+
+  const Dump* dump() const { return std::get_if<Dump>(&call); }
+  const oracle::judged::StoredCall* judged() const { return std::get_if<oracle::judged::StoredCall>(&call); }
+  std::int64_t rows() const;
+  const std::optional<std::string>& policy() const;  // uninterpreted
 };
 
 // In the order in which the modules first ran.
@@ -46,6 +54,9 @@ bool is_model_dump(const SafetensorsFile& file);
 // The modules, in that order. Throws SafetensorsError where the file is no dump of a model.
 std::vector<std::string> modules_of(const SafetensorsFile& file);
 
+// The judged operation that the file says of the module; nullptr where it says another, or nothing.
+const oracle::judged::JudgedOperation* judged_operation_of(const SafetensorsFile& file,
+                                                           const std::string& module);
 // Reads one call; `options` as for read_dump(). Throws SafetensorsError, also where there is no such module.
 ModuleCall read_module_call(const SafetensorsFile& file, const std::string& module,
                             const DumpOptions& options = {});

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "corpus/model_dump.h"
-#include "oracle/policy.h"
+#include "corpus/dtype.h"
+#include "properties/models/model_dump.h"
 
 namespace normproof {
 
@@ -23,10 +23,10 @@ enum class NormDifference : std::uint8_t {
   weight,     // another weight, or one of another dtype
   epsilon,    // another epsilon
   policy,     // each follows a policy, but not the same
-  order,      // both follow one policy, with r's that differ within its bound: order of summation, or root
-  bug,        // one follows a policy, and the other none
-  unknown,    // other bits from the same inputs, and neither follows a known policy
-  unseen,  // other bits from the same inputs, by the digests of whole calls: in rows that were not recorded
+  order,  // both follow one policy, with unknowns that differ within its bounds: order of summation, or root
+  bug,    // one follows a policy, and the other none
+  unknown,  // other bits from the same inputs, and neither follows a known policy
+  unseen,   // other bits from the same inputs, by the digests of whole calls: in rows that were not recorded
 };
 std::string_view name_of(NormDifference difference);  // "passes on"
 // Whether it is a difference in what the norm computes.
@@ -35,7 +35,7 @@ bool is_arithmetic(NormDifference difference);
 // What explains the rows of one side, where that was asked.
 struct NormSide {
   bool asked = false;
-  std::optional<oracle::Policy> policy;
+  std::optional<std::string> policy;
   std::vector<std::string> names;  // who computes it
   std::string why_none;            // without a policy: what identify says, in lines
 };
@@ -43,7 +43,7 @@ struct NormSide {
 // The first element that differs in a row whose inputs agree.
 struct DifferingElement {
   RowPlace place;
-  Role tensor = Role::out;
+  std::string tensor;  // "out"
   DType dtype = DType::bf16;
   std::int64_t column = 0;
   std::array<std::uint32_t, 2> bits{};
@@ -75,6 +75,7 @@ struct ComparedNorm {
   bool whole = false;         // both have digests of whole calls, so that rows not recorded are compared, too
   bool other_inputs = false;  // of a row that was recorded or, by the digests, of another
   std::string text;           // what differs, where that is a parameter or the call
+  std::string unknowns;       // of which each row has its own: "an r"
 };
 
 struct ModelComparison {
@@ -86,6 +87,9 @@ struct ModelComparison {
   std::optional<std::size_t> first_other_inputs;  // the first with rows whose inputs differ
   bool same_arithmetic() const { return !first; }
 };
+
+// What was called: "rms_norm bf16, weight bf16, 16 x 64, epsilon 1e-06".
+std::string subject_of(const ModuleCall& call);
 
 // What is said of one norm, in lines; the dumps are A and B. And the whole comparison, by the dumps' names.
 std::string to_text(const ComparedNorm& norm, const std::array<std::string, 2>& names = {"A", "B"});

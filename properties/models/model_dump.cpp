@@ -1,8 +1,9 @@
 // Dumps of a whole model: names of modules and places of rows around the dumps of their calls.
-#include "corpus/model_dump.h"
+#include "properties/models/model_dump.h"
 
 #include <algorithm>
 #include <charconv>
+#include <deque>
 #include <set>
 #include <stdexcept>
 #include <utility>
@@ -124,14 +125,35 @@ std::vector<std::string> modules_of(const SafetensorsFile& file) {
   return modules;
 }
 
+std::int64_t ModuleCall::rows() const {
+  return dump() != nullptr ? dump()->test_case.rows() : judged()->call.rows();
+}
+
+const std::optional<std::string>& ModuleCall::policy() const {
+  return dump() != nullptr ? dump()->policy : judged()->policy;
+}
+
+const oracle::judged::JudgedOperation* judged_operation_of(const SafetensorsFile& file,
+                                                           const std::string& module) {
+  const std::string* name = metadata(file, prefix_of(module) + "op");
+  return name == nullptr ? nullptr : oracle::judged::find_judged_operation(*name);
+}
+
 ModuleCall read_module_call(const SafetensorsFile& file, const std::string& module,
                             const DumpOptions& options) {
   const auto modules = modules_of(file);
   if (std::ranges::find(modules, module) == modules.end())
     throw SafetensorsError(file.path(), std::string(kModules), "there is no module " + in_quotes(module));
-  ModuleCall call{module, dump_from_safetensors(file, options, prefix_of(module)), {}};
-  call.places = places_of(file, prefix_of(module), call.dump.test_case.rows());
-  call.digests = digests_of(file, prefix_of(module));
+  const std::string prefix = prefix_of(module);
+  ModuleCall call{module, {}, {}};
+  const auto* named = options.operation ? nullptr : judged_operation_of(file, module);
+  if (named != nullptr) {
+    call.call = oracle::judged::call_from_dump(file, {named, options.epsilon_bits}, true, prefix);
+  } else {
+    call.call = dump_from_safetensors(file, options, prefix);
+  }
+  call.places = places_of(file, prefix, call.rows());
+  call.digests = digests_of(file, prefix);
   return call;
 }
 
@@ -145,20 +167,25 @@ ModelDump read_model_dump(const std::filesystem::path& file) {
 void write_model_dump(const std::filesystem::path& file, const ModelDump& calls,
                       const std::map<std::string, std::string>& more) {
   if (calls.empty()) throw std::invalid_argument("modules: expected at least one norm, got none");
-  std::vector<DumpContents> dumps;
-  dumps.reserve(calls.size());
+  std::deque<DumpContents> dumps;  // the contents refer to them
   std::vector<SafetensorsContent> contents;
   std::map<std::string, std::string> all = more;
   std::string modules;
   for (const ModuleCall& call : calls) {
     demand_name(call.module);
     const std::string prefix = prefix_of(call.module);
-    if (static_cast<std::int64_t>(call.places.size()) != call.dump.test_case.rows())
+    if (static_cast<std::int64_t>(call.places.size()) != call.rows())
       throw std::invalid_argument("rows: expected as many places as rows, got " +
                                   std::to_string(call.places.size()));
-    dumps.push_back(dump_contents(call.dump.test_case, call.dump.policy, prefix));
-    contents.insert(contents.end(), dumps.back().contents.begin(), dumps.back().contents.end());
-    all.insert(dumps.back().metadata.begin(), dumps.back().metadata.end());
+    const auto add = [&](const auto& own) {
+      contents.insert(contents.end(), own.contents.begin(), own.contents.end());
+      all.insert(own.metadata.begin(), own.metadata.end());
+    };
+    if (const Dump* dump = call.dump()) {
+      add(dumps.emplace_back(dump_contents(dump->test_case, dump->policy, prefix)));
+    } else {
+      add(oracle::judged::call_contents(call.judged()->call, call.judged()->policy, prefix));
+    }
     std::string places;
     for (const RowPlace& place : call.places) places += (places.empty() ? "" : " ") + to_text(place);
     all[prefix + std::string(kPlaces)] = places;

@@ -9,15 +9,14 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
-#include "cli/execution_certificate.h"
-#include "cli/result_fields.h"
-#include "corpus/case_json.h"
 #include "corpus/json_text.h"
 #include "corpus/random.h"
 #include "corpus/recipe.h"
 #include "oracle/canonical_judge.h"
+#include "oracle/formats.h"
 #include "oracle/order_file.h"
 #include "properties/bound/attain.h"
+#include "properties/bound/intervals.h"
 #include "properties/judging/judge_rows.h"
 #include "properties/order/certify.h"
 
@@ -25,96 +24,6 @@ namespace normproof {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-struct OrderRecord {
-  CallKind kind;
-  std::int64_t hidden_size = 0, rows = 0, offset = 0;
-  std::string what;  // kind and family, for people
-  std::string root;
-  Json tree;  // null: not certified
-};
-
-struct Record {
-  std::string name;
-  std::uint64_t seed = 0;
-  std::vector<PolicyStatement> policies;
-  std::vector<OrderRecord> orders;
-  std::vector<InputStatement> inputs;
-  JudgedCertificate judged;
-};
-
-CallKind read_kind(const ResultFields& fields) {
-  CallKind kind;
-  kind.operation = fields.named("operation", operation_from_name);
-  kind.dtype = fields.named("dtype", target_dtype_from_name);
-  kind.weight_dtype = fields.named_or_null("weight_dtype", target_dtype_from_name);
-  kind.quantized_dtype = fields.named_or_null("quantized_dtype", target_dtype_from_name);
-  return kind;
-}
-
-InputStatement read_input(const ResultFields& fields) {
-  InputStatement input;
-  input.status = fields.text("status");
-  if (fields.has("message")) input.message = fields.text("message");
-  if (fields.has("explained")) input.explained = fields.text("explained");
-  try {
-    input.test_case = case_from_json(json_text(fields.at("case")));
-  } catch (const CaseError& error) {
-    fields.refuse("case", error.what());
-  }
-  const auto rows = static_cast<std::size_t>(input.test_case.rows());
-  for (const Role role : kRoles) {
-    if (!input.test_case.has_output(role) || input.status != "completed") continue;
-    const std::string key(name_of(role));
-    input.digests.emplace_back(role, fields.texts(key.c_str()));
-    if (input.digests.back().second.size() != rows)
-      fields.refuse(key.c_str(), fmt::format("must have a digest of each of {} rows", rows));
-  }
-  return input;
-}
-
-OrderRecord read_order(const ResultFields& fields) {
-  OrderRecord order;
-  order.kind = read_kind(fields);
-  order.hidden_size = fields.count("hidden_size");
-  order.rows = fields.count("rows");
-  order.offset = fields.count("offset");
-  const std::string family = fields.has("family") ? fields.text("family") : "";
-  order.what = family.empty() ? fields.text("kind") : family;
-  if (fields.has("root")) order.root = fields.fields("root").text("code");
-  if (fields.flag("certified")) order.tree = fields.at("tree");
-  return order;
-}
-
-Record read_record(std::string_view text, const std::string& name) {
-  if (const std::string objection = json_objection(text); !objection.empty())
-    throw UsageError(fmt::format("{}: not JSON: {}", name, objection));
-  Json document;
-  try {
-    document = Json::parse(text);
-  } catch (const Json::exception& error) {
-    throw UsageError(fmt::format("{}: not JSON: {}", name, error.what()));
-  }
-  const ResultFields fields(document, name);
-  if (!fields.has("normproof_certificate"))
-    fields.refuse("is no certificate of `normproof certify`: normproof_certificate is missing");
-  fields.count("normproof_certificate", 1, 1);
-  Record record;
-  record.name = name;
-  record.seed = fields.seed("seed");
-  for (const ResultFields& row : fields.rows("policies")) {
-    PolicyStatement statement;
-    statement.kind = read_kind(row);
-    statement.hidden_size = row.count("hidden_size");
-    statement.offset = row.count("offset");
-    statement.policies = row.texts("policies");
-    record.policies.push_back(std::move(statement));
-  }
-  for (const ResultFields& row : fields.rows("orders")) record.orders.push_back(read_order(row));
-  for (const ResultFields& row : fields.rows("inputs")) record.inputs.push_back(read_input(row));
-  record.judged = judged_certificate_of(fields);
-  return record;
-}
 
 // One row of a case, with its data listed.
 Case one_row(const Case& test_case, std::int64_t row) {
@@ -154,7 +63,7 @@ std::optional<Case> telling_row(const CallKind& kind, const oracle::Policy& firs
   return std::nullopt;
 }
 
-std::shared_ptr<const oracle::SumTree> tree_of(const OrderRecord& order) {
+std::shared_ptr<const oracle::SumTree> tree_of(const CertifiedOrder& order) {
   const Json document = {{"normproof_order", 1},
                          {"orders",
                           {{{"operation", "rms_norm"},
@@ -166,7 +75,7 @@ std::shared_ptr<const oracle::SumTree> tree_of(const OrderRecord& order) {
 
 // Three elements that are not zero, and an epsilon that leaves one ulp of their sum: the two orders give
 // outputs that differ by a factor.
-std::optional<Case> telling_row(const OrderRecord& first, const OrderRecord& second,
+std::optional<Case> telling_row(const CertifiedOrder& first, const CertifiedOrder& second,
                                 const oracle::Policy& policy) {
   const auto one = tree_of(first), other = tree_of(second);
   for (const order::Triple& triple : order::certificate(*one)) {
@@ -202,7 +111,8 @@ std::optional<Case> telling_row(const OrderRecord& first, const OrderRecord& sec
 
 class Comparison {
  public:
-  Comparison(const Record& first, const Record& second) : first_(first), second_(second) {}
+  Comparison(const CertificateRecord& first, const CertificateRecord& second)
+      : first_(first), second_(second) {}
 
   CertificateComparison run() {
     if (first_.seed != second_.seed)
@@ -211,6 +121,7 @@ class Comparison {
     compare_policies();
     compare_orders();
     compare_inputs();
+    find_elements();
     compare_judged_calls();
     if (result_.inputs == 0)
       throw UsageError(fmt::format("{} and {} have no input in common", first_.name, second_.name));
@@ -218,7 +129,8 @@ class Comparison {
   }
 
  private:
-  static const PolicyStatement* find(const Record& record, const CallKind& kind, std::int64_t offset) {
+  static const PolicyStatement* find(const CertificateRecord& record, const CallKind& kind,
+                                     std::int64_t offset) {
     for (const PolicyStatement& statement : record.policies)
       if (statement.kind == kind && statement.offset == offset) return &statement;
     return nullptr;
@@ -270,8 +182,8 @@ class Comparison {
   }
 
   void compare_orders() {
-    for (const OrderRecord& one : first_.orders) {
-      const auto other = std::ranges::find_if(second_.orders, [&](const OrderRecord& order) {
+    for (const CertifiedOrder& one : first_.orders) {
+      const auto other = std::ranges::find_if(second_.orders, [&](const CertifiedOrder& order) {
         return order.kind.operation == one.kind.operation && order.kind.dtype == one.kind.dtype &&
                order.hidden_size == one.hidden_size && order.rows == one.rows && order.offset == one.offset;
       });
@@ -300,7 +212,7 @@ class Comparison {
     }
   }
 
-  void compare_kinds(const std::string& call, const OrderRecord& one, const OrderRecord& other) {
+  void compare_kinds(const std::string& call, const CertifiedOrder& one, const CertifiedOrder& other) {
     if (one.tree.is_null() != other.tree.is_null() || one.what != other.what)
       result_.differences.push_back(
           {"order",
@@ -364,18 +276,18 @@ class Comparison {
                one_row(one.test_case, 0)});
         continue;
       }
-      ++result_.inputs;
-      result_.rows += one.test_case.rows();
       const auto rows = differing_rows(one, *other);
+      count(one, rows);
       if (rows.empty()) continue;
-      ++result_.different_inputs;
-      result_.different_rows += static_cast<std::int64_t>(rows.size());
       explain(one, *other, rows.front(), input);
     }
   }
 
   void compare_judged_calls() {
     const JudgedComparison judged = compare_judged(first_.judged, first_.name, second_.judged, second_.name);
+    result_.judged_inputs = judged.inputs;
+    result_.judged_rows = judged.rows;
+    result_.judged_different_rows = judged.different_rows;
     result_.inputs += judged.inputs;
     result_.rows += judged.rows;
     result_.different_inputs += judged.different_inputs;
@@ -384,6 +296,73 @@ class Comparison {
       result_.differences.push_back({difference.cause, difference.text, std::nullopt});
     result_.not_compared.insert(result_.not_compared.end(), judged.not_compared.begin(),
                                 judged.not_compared.end());
+  }
+
+  void count(const InputStatement& input, const std::vector<std::int64_t>& different) {
+    const CallKind kind = kind_of(input.test_case);
+    auto of_kind = std::ranges::find(result_.kinds, kind, &ComparedKind::kind);
+    if (of_kind == result_.kinds.end())
+      of_kind = result_.kinds.insert(of_kind, ComparedKind{kind, 0, 0, 0, {}});
+    const auto rows = static_cast<std::int64_t>(different.size());
+    ++of_kind->inputs;
+    of_kind->rows += input.test_case.rows();
+    of_kind->different_rows += rows;
+    ++result_.inputs;
+    result_.rows += input.test_case.rows();
+    result_.different_inputs += rows > 0 ? 1 : 0;
+    result_.different_rows += rows;
+  }
+
+  // The first element that differs, of the inputs whose outputs both hold: short rows come first.
+  void find_elements() {
+    for (ComparedKind& compared : result_.kinds) {
+      if (compared.different_rows == 0) continue;
+      for (const InputStatement& one : first_.inputs) {
+        if (compared.element || kind_of(one.test_case) != compared.kind || !one.test_case.outputs) continue;
+        const InputStatement* other = same_input(one);
+        if (other == nullptr || !other->test_case.outputs) continue;
+        compared.element = differing_element(one.test_case, *other->test_case.outputs);
+      }
+    }
+  }
+
+  std::optional<ComparedElement> differing_element(const Case& test_case, const Outputs& second) const {
+    for (const Role role : kRoles) {
+      if (!test_case.has_output(role)) continue;
+      const DType dtype = test_case.dtype_of(role);
+      const std::int64_t columns = test_case.columns_of(role);
+      for (std::int64_t index = 0; index < test_case.rows() * columns; ++index) {
+        const std::array bits = {load_bits((*test_case.outputs)[role], dtype, index),
+                                 load_bits(second[role], dtype, index)};
+        if (bits[0] == bits[1] || (oracle::is_nan(dtype, bits[0]) && oracle::is_nan(dtype, bits[1])))
+          continue;
+        return described({one_row(test_case, index / columns),
+                          test_case.name,
+                          role,
+                          index / columns,
+                          index % columns,
+                          bits,
+                          {}});
+      }
+    }
+    return std::nullopt;
+  }
+
+  // With what each side's own policy allows there.
+  ComparedElement described(ComparedElement element) const {
+    if (element.role != Role::out) return element;
+    for (const std::size_t side : {0, 1}) {
+      const CertificateRecord& record = side == 0 ? first_ : second_;
+      const PolicyStatement* known = find(record, kind_of(element.row_of), 0);
+      if (known == nullptr || known->policies.empty()) continue;
+      const std::array policies = {oracle::parse_policy(known->policies.front())};
+      const bound::Intervals found =
+          bound::output_intervals(element.row_of, materialize(element.row_of), policies);
+      const DType dtype = element.row_of.dtype_of(Role::out);
+      element.allowed[side] = {load_bits(found.low[Role::out], dtype, element.column),
+                               load_bits(found.high[Role::out], dtype, element.column)};
+    }
+    return element;
   }
 
   // What differs is named once; bits that no such difference explains are a bug of the one whose own policy
@@ -412,17 +391,15 @@ class Comparison {
         {cause, fmt::format("{}, row {}: other bits{}", input, row, why), one_row(one.test_case, row)});
   }
 
-  const Record& first_;
-  const Record& second_;
+  const CertificateRecord& first_;
+  const CertificateRecord& second_;
   CertificateComparison result_;
 };
 
 }  // namespace
 
-CertificateComparison compare_certificates(std::string_view first, const std::string& first_name,
-                                           std::string_view second, const std::string& second_name) {
-  const Record one = read_record(first, first_name), other = read_record(second, second_name);
-  return Comparison(one, other).run();
+CertificateComparison compare_certificates(const CertificateRecord& first, const CertificateRecord& second) {
+  return Comparison(first, second).run();
 }
 
 }  // namespace normproof

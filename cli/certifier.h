@@ -9,6 +9,10 @@
 #include "cli/progress.h"
 #include "properties/targets/target.h"
 
+namespace CLI {
+class App;
+}
+
 namespace normproof {
 
 struct CertifyOptions {
@@ -22,6 +26,9 @@ struct CertifyOptions {
   std::uint64_t seed = 1;
   int threads = 1;
 };
+
+// Those of them that say which calls, and how. `options` must outlive the command.
+void add_certify_options(CLI::App& command, CertifyOptions& options);
 
 // Prints what it finds as it goes. Throws TargetError where the target answers nothing at all.
 ExecutionCertificate certify(Target& target, const CertifyOptions& options, Progress& progress);

@@ -1,17 +1,17 @@
-// `normproof compare A B`: which norm of a model computes otherwise in one dump than in another, although its
-// inputs agree, and why?
-#include "properties/detective/compare_models.h"
+// `normproof compare A B`: of two dumps of a model, which norm computes otherwise in one than in the other,
+// although its inputs agree, and why; of two kernels, what differs between them.
+#include "properties/models/compare_models.h"
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
-#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <system_error>
-#include <thread>
 
+#include "cli/certifier.h"
 #include "cli/commands.h"
+#include "cli/compare_kernels.h"
 #include "cli/exit_codes.h"
 #include "cli/output_files.h"
 #include "cli/result_json.h"
@@ -21,15 +21,12 @@
 namespace normproof {
 namespace {
 
-struct CompareOptions {
-  std::string one, other, json;
-  int threads = 1;
-};
+using CompareOptions = CompareKernelsOptions;
 
 ResultJson json_of(const NormSide& side) {
   if (!side.asked) return nullptr;
   ResultJson entry = {{"policy", nullptr}, {"names", side.names}};
-  if (side.policy) entry["policy"] = axes_text(*side.policy);
+  if (side.policy) entry["policy"] = *side.policy;
   if (!side.why_none.empty()) entry["why_none"] = side.why_none;
   return entry;
 }
@@ -70,11 +67,12 @@ ResultJson json_of(const ModelComparison& found, const std::array<std::string, 2
   return result;
 }
 
-int compare(const CompareOptions& options) {
+int compare_dumps(const CompareOptions& options) {
   const std::array<std::string, 2> names = {options.one, options.other};
   ModelComparison found;
   try {
-    found = compare_models(read_model_dump(options.one), read_model_dump(options.other), options.threads);
+    found =
+        compare_models(read_model_dump(options.one), read_model_dump(options.other), options.certify.threads);
   } catch (const SafetensorsError& error) {
     fmt::print(stderr, "normproof: {}\n", error.what());
     return kUsageError;
@@ -94,21 +92,44 @@ int compare(const CompareOptions& options) {
   return exit_code_after_writing(exit_code, {{options.json, [&] { write_result(options.json, result); }}});
 }
 
+int compare(const CompareOptions& options) {
+  const bool one = is_kernel(options.one), other = is_kernel(options.other);
+  if (one != other)
+    throw UsageError(fmt::format("{} is a kernel, {} is none: expected two dumps of a model, or two kernels",
+                                 one ? options.one : options.other, one ? options.other : options.one));
+  if (one) return compare_kernels(options);
+  const bool for_kernels = !options.html.empty() || !options.examples.empty() || !options.bench.empty();
+  if (for_kernels)
+    throw UsageError("--html, --bench, --output: are of two kernels; these are dumps of a model");
+  return compare_dumps(options);
+}
+
 }  // namespace
 
 Action add_compare(CLI::App& command) {
   const auto options = std::make_shared<CompareOptions>();
-  options->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command
-      .add_option("one", options->one,
-                  "A dump of a model's norms (*.safetensors), as normproof.torch.watch writes it")
+      .add_option(
+          "one", options->one,
+          "A kernel: a target such as host or ./libmine.so, or its certificate (*.json) by `normproof "
+          "certify`; or a dump of a model's norms (*.safetensors) by normproof.torch.watch")
       ->required();
-  command.add_option("other", options->other, "Another: of another engine, version, or way to run the model")
+  command
+      .add_option("other", options->other,
+                  "Another kernel; or another dump: of another engine, version, or way to run the model")
       ->required();
+  add_certify_options(command, options->certify);
+  command
+      .add_option("--bench", options->bench,
+                  "Of two kernels: what `normproof bench --json` wrote of the one and of the other")
+      ->expected(2)
+      ->check(CLI::ExistingFile);
   command.add_option("--json", options->json, "Write what was found to this file");
-  command.add_option("--jobs,--threads", options->threads, "Threads that compare norms")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
+  command.add_option(
+      "--html", options->html,
+      "Of two kernels: write a page that holds them side by side: bits, policies, orders, speed");
+  command.add_option("--output,--examples", options->examples,
+                     "Of two kernels: write the smallest input known to show each difference to this folder");
   return [options] { return compare(*options); };
 }
 

@@ -4,8 +4,10 @@
 Usage: certify_command_test.py NORMPROOF PLUGIN [UNITTEST-ARGUMENT...]
 PLUGIN is properties/plugin/test/faulty_plugin.cpp as a library.
 """
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -130,6 +132,49 @@ class CertifyCommand(unittest.TestCase):
         self.assertIn("policy native, refuted by", self.texts["lost"])
         text = self.compare("plugin", "lost", 1)
         self.assertIn("lost.json does not do what its policy and order say", text)
+
+    def test_a_page_holds_both(self):
+        """compare of certificates, and of targets that it certifies itself."""
+        def bench(name, microseconds):
+            rows = [{"op": "rms", "dtype": "bf16", "hidden": 4096, "tokens": 8, "mode": "hot", "kernel_us": microseconds}]
+            with open(os.path.join(self.folder, name), "w") as file:
+                json.dump({"normproof_bench": 1, "device": "one & the same", "date": "2026-11-30", "rows": rows}, file)
+        bench("mine.bench", 2.5)
+        bench("theirs.bench", 5)
+        printed = self.run_program("compare", "plugin.json", "weight.json", "--html", "pair.html", "--json", "pair.json", "--output", "pair",
+                                   "--bench", "mine.bench", "theirs.bench", code=1)
+        self.assertEqual(printed.replace("pair/", "plugin-weight/"), self.compare("plugin", "weight", 1))
+        with open(os.path.join(self.folder, "pair.html")) as file:
+            page = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", re.sub(r"<style>.*?</style>", "", file.read(), flags=re.DOTALL))).split())
+        with open(os.path.join(self.folder, "pair.json")) as file:
+            found = json.load(file)
+        self.assertEqual((found["exit_code"], found["conclusion"], found["kernels"]), (1, "not the same bits", ["plugin.json", "weight.json"]))
+        self.assertEqual(sum(call["different_rows"] for call in found["calls"]), found["different_rows"])
+        self.assertTrue(os.path.exists(os.path.join(self.folder, found["differences"][0]["example"])))
+        for text in ("not the same bits; policy: rms_norm bf16, weight bf16", "native or mean=fma or mean=of_terms weight=fp32 or", "serial, certified", "one & the same",
+                     "2.5 5 2.00", str(found["different_rows"]),
+                     "bits of other inputs than the fixed ones"):
+            self.assertIn(text, page)
+        # The first element: each side's bits are what its own policy allows, and not what the other's does.
+        one, other = re.search(r"plugin\.json (0x[0-9a-f]{4}) \S+ (0x[0-9a-f]{4}.*?) inside weight\.json", page), re.search(
+            r"weight\.json (0x[0-9a-f]{4}) \S+ (0x[0-9a-f]{4}.*?) inside", page)
+        self.assertNotEqual(one[1], other[1])
+        self.assertIn(one[1], one[2])
+        self.assertNotIn(one[1], other[2])
+        # A bug lies outside of what its own policy allows.
+        self.run_program("compare", "plugin.json", "bug.json", "--html", "bug.html", code=1)
+        with open(os.path.join(self.folder, "bug.html")) as file:
+            self.assertIn("outside", file.read())
+        # Of targets: those of the certificates.
+        printed = self.run_program("compare", "host", PLUGIN, *SIZE, code=1)
+        self.assertIn(self.compare("host", "plugin", 1).splitlines()[0], printed)
+
+    def test_what_cannot_be_compared(self):
+        with open(os.path.join(self.folder, "dump.safetensors"), "w") as file:
+            file.write("no dump")
+        self.assertIn("expected two dumps of a model, or two kernels", self.run_program("compare", "host.json", "dump.safetensors", code=2))
+        self.assertIn("are of two kernels", self.run_program("compare", "dump.safetensors", "dump.safetensors", "--html", "x.html", code=2))
+        self.assertIn("normproof_bench is missing", self.run_program("compare", "host.json", "host.json", "--bench", "host.json", "host.json", code=2))
 
     def test_what_is_no_certificate_is_refused(self):
         other = self.document("host")

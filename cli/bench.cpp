@@ -23,6 +23,7 @@
 #include "bench/plugin_bench.h"
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/html_report.h"
 #include "cli/output_files.h"
 #include "cli/progress.h"
 #include "cli/resources.h"
@@ -43,7 +44,7 @@ struct BenchOptions {
   std::vector<std::int64_t> hidden, tokens;
   bool interrupted = false;
   std::int32_t hot_sets = 0;
-  std::string json, csv, svg, tune;
+  std::string json, csv, svg, html, tune;
 };
 
 // The functions of libbench_cuda.so, beside the program or where NORMPROOF_BENCH_CUDA says.
@@ -353,6 +354,16 @@ void measure_plugin(const BenchOptions& options, bench::Report& report) {
         fmt::format("{} rows of more than {} MiB, which a CPU takes long for", too_large, kLargestRow >> 20));
 }
 
+HtmlReport page_of(const std::string& target, const bench::Report& report) {
+  HtmlReport page;
+  page.title = "Speed of " + target;
+  page.verdict = fmt::format("{} rows measured", report.measured.size());
+  HtmlSection plot{"Copy / kernel"};
+  plot.html = bench::to_svg(report);
+  page.sections = {std::move(plot), text_section("In numbers", "", true, bench::to_text(report))};
+  return page;
+}
+
 int run(const BenchOptions& options) {
   const bool is_plugin = names_a_plugin(options.target);
   if (!is_plugin && options.target != "cuda")
@@ -385,7 +396,8 @@ int run(const BenchOptions& options) {
   const int exit_code = exit_code_after_writing(
       kAllGood, {{options.json, [&] { write_text_atomically(options.json, bench::to_json(report)); }},
                  {options.csv, [&] { write_text_atomically(options.csv, bench::to_csv(report)); }},
-                 {options.svg, [&] { write_text_atomically(options.svg, bench::to_svg(report)); }}});
+                 {options.svg, [&] { write_text_atomically(options.svg, bench::to_svg(report)); }},
+                 {options.html, [&] { write_html(options.html, page_of(options.target, report)); }}});
   if (failure) throw TargetError(*failure);
   return exit_code;
 }
@@ -438,6 +450,7 @@ Action add_bench(CLI::App& command) {
   command.add_option("--json", options->json, "Write the table to this file");
   command.add_option("--csv", options->csv, "Write the table to this file");
   command.add_option("--svg", options->svg, "Write a plot of copy / kernel to this file");
+  command.add_option("--html", options->html, "Write a page with plot and table to this file");
   command
       .add_option(
           "--tune", options->tune,

@@ -345,7 +345,7 @@ Action add_bound(CLI::App& command) {
           "For the inputs of this case file: between which numbers each output lies (--json writes them)")
       ->check(CLI::ExistingFile);
   command.add_option(
-      "--examples", options->examples,
+      "--output,--examples", options->examples,
       "Write the inputs that attain the bound, with the outputs of both kernels, to this folder");
   command.add_flag("!--no-search", options->search, "Do not look for inputs that attain the bound");
   command.add_option("--json", options->json, "Write the bound to this file");

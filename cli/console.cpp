@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <string>
 
 #include "cli/exit_codes.h"
 #include "corpus/message_text.h"
@@ -30,9 +31,15 @@ struct GuardedStream {
   int descriptor;
   PrintableStream filter = {};
   int error = 0;  // the first
+  bool held = false, kept = false;
+  std::string text = {};  // of a stream that is held or kept
 
-  void print(std::string_view text) {
-    if (!write_all(descriptor, text) && error == 0) error = errno;
+  void print(std::string_view more) {
+    if (held || kept) text += more;
+    if (!held) write_through(more);
+  }
+  void write_through(std::string_view more) {
+    if (!write_all(descriptor, more) && error == 0) error = errno;
   }
 };
 
@@ -70,9 +77,18 @@ void guard_console() {
 
 void draw(std::string_view text) { write_all(STDERR_FILENO, text); }
 
+void hold_output() { output.held = true; }
+void keep_output() { output.kept = true; }
+
+std::string kept_output() {
+  std::fflush(stdout);
+  return output.text;
+}
+
 int exit_code_after_printing(int exit_code) {
   std::fflush(stdout);
   output.print(output.filter.finish());
+  if (output.held && exit_code != kAllGood) output.write_through(output.text);
   if (output.error == 0) return exit_code;
   fmt::print(stderr, "normproof: cannot write to standard output: {}\n", std::strerror(output.error));
   return exit_code == kAllGood ? kCouldNotRun : exit_code;

@@ -1,4 +1,4 @@
-// `normproof drift`: what becomes of one ulp in a stack of layers.
+// `normproof drift`: how a one-ulp difference grows through a stack of layers.
 #include "properties/drift/drift.h"
 
 #include <fmt/format.h>
@@ -9,7 +9,9 @@
 #include <thread>
 
 #include "cli/commands.h"
+#include "cli/console.h"
 #include "cli/exit_codes.h"
+#include "cli/html_report.h"
 #include "cli/output_files.h"
 #include "cli/progress.h"
 #include "corpus/atomic_file.h"
@@ -19,11 +21,22 @@ namespace {
 
 struct DriftOptions {
   drift::Model model;
-  std::string policy, target, dtype = "bf16", json, svg;
+  std::string policy, target, dtype = "bf16", json, svg, html;
   int threads = 1;
 };
 
+HtmlReport page_of(const std::string& subject, const std::vector<drift::LayerDrift>& layers) {
+  HtmlReport report;
+  report.title = "Drift of " + subject;
+  report.verdict = "against policy native";
+  HtmlSection plots{"Layer by layer"}, text = text_section("In numbers", "", true, kept_output());
+  plots.html = drift::to_svg(subject, layers);
+  report.sections = {std::move(plots), std::move(text)};
+  return report;
+}
+
 int run(DriftOptions& options) {
+  if (!options.html.empty()) keep_output();
   if (options.policy.empty() == options.target.empty()) {
     throw UsageError(fmt::format("drift takes either --policy or --target, got {}",
                                  options.policy.empty() ? "none of them" : "both"));
@@ -48,7 +61,8 @@ int run(DriftOptions& options) {
   fmt::print("{} against policy native: {} pre-norm residual layers, {} tokens, H {}, {}, seed {}\n", name,
              model.layers, model.tokens, model.hidden_size, options.dtype, model.seed);
   fmt::print(
-      "random weights: this shows how rounding differences spread, not what a trained model makes of them\n");
+      "random weights: this shows how rounding differences spread; it does not predict the effect on a "
+      "trained model\n");
   std::fflush(stdout);
   Progress progress;
   const auto layers = drift::measure(model, subject, options.threads, [&](std::int64_t done) {
@@ -59,7 +73,8 @@ int run(DriftOptions& options) {
   return exit_code_after_writing(
       kAllGood,
       {{options.json, [&] { write_text_atomically(options.json, drift::to_json(model, name, layers)); }},
-       {options.svg, [&] { write_text_atomically(options.svg, drift::to_svg(name, layers)); }}});
+       {options.svg, [&] { write_text_atomically(options.svg, drift::to_svg(name, layers)); }},
+       {options.html, [&] { write_html(options.html, page_of(name, layers)); }}});
 }
 
 }  // namespace
@@ -90,6 +105,7 @@ Action add_drift(CLI::App& command) {
   command.add_option("--seed", model.seed, "Seed of weights and inputs")->capture_default_str();
   command.add_option("--json", options->json, "Write the figures to this file");
   command.add_option("--svg", options->svg, "Write a plot to this file");
+  command.add_option("--html", options->html, "Write a page with plots and figures to this file");
   command.add_option("--jobs,--threads", options->threads, "Threads for the matrix products")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -14,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/fuzz_result.h"
+#include "cli/html_report.h"
 #include "cli/output_files.h"
 #include "cli/progress.h"
 #include "cli/resources.h"
@@ -36,7 +39,7 @@ struct FuzzOptions {
   campaign::CampaignOptions campaign;
   double minutes = 10;
   bool no_regressions = false;
-  std::string json, sarif;
+  std::string json, sarif, html;
 };
 
 SarifLog sarif_log_of(const campaign::CampaignResult& result, const std::string& target) {
@@ -50,6 +53,29 @@ SarifLog sarif_log_of(const campaign::CampaignResult& result, const std::string&
   }
   log.not_done = result.problems;
   return log;
+}
+
+// What the campaign wrote of a finding; nothing where it cannot be read.
+std::string report_text(const campaign::RecordedFinding& finding) {
+  std::ifstream stream(finding.folder / "report.md", std::ios::binary);
+  return std::string{std::istreambuf_iterator<char>(stream), {}};
+}
+
+HtmlReport page_of(const campaign::CampaignResult& result, const std::string& target) {
+  HtmlReport report;
+  report.title = "Fuzzing of " + target;
+  report.good = exit_code_of(result) == kAllGood;
+  report.verdict =
+      fmt::format("{} finding{}", result.findings.size(), result.findings.size() == 1 ? "" : "s");
+  for (const auto& finding : result.findings)
+    report.sections.push_back(
+        text_section(finding.signature, finding.is_new ? "new" : "known", false,
+                     (finding.folder / "case.json").string() + "\n\n" + report_text(finding)));
+  report.sections.push_back(text_section("The fuzzers", "", true, to_text(result)));
+  if (!result.problems.empty())
+    report.sections.push_back(text_section("What could not be done", "", false,
+                                           fmt::format("{}", fmt::join(result.problems, "\n"))));
+  return report;
 }
 
 // Cases that a plug-in is asked for before the fuzzers are: if it takes none of them it would never be
@@ -138,6 +164,7 @@ int fuzz(FuzzOptions options) {
   return exit_code_after_writing(
       exit_code_of(result),
       {{options.json, [&] { write_text_atomically(options.json, json_text(document, 2) + "\n"); }},
+       {options.html, [&] { write_html(options.html, page_of(result, wanted.target)); }},
        {options.sarif, [&] { write_sarif(options.sarif, sarif_log_of(result, wanted.target)); }}});
 }
 
@@ -155,6 +182,12 @@ Action add_fuzz(CLI::App& command) {
       ->check(CLI::PositiveNumber)
       ->check(CLI::Range(0.0, 1e7))
       ->capture_default_str();
+  command
+      .add_option_function<double>(
+          "--seconds", [options](double seconds) { options->minutes = seconds / 60; },
+          "The same in seconds, as `verify` takes it")
+      ->check(CLI::PositiveNumber)
+      ->excludes("--minutes");
   command.add_option("--jobs", campaign.jobs, "Processes at a time")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
@@ -165,9 +198,12 @@ Action add_fuzz(CLI::App& command) {
       ->capture_default_str();
   command.add_option("--fuzzer", campaign.names,
                      "Run only these fuzzers, for instance conformance (default: all)");
-  command.add_option("--folder", campaign.folder, "Corpora and findings; a later campaign goes on from here")
+  command
+      .add_option("--output,--folder", campaign.folder,
+                  "Corpora and findings; a later campaign goes on from here")
       ->capture_default_str();
-  command.add_option("--fuzzers", campaign.fuzzers, "Folder of the built fuzzers")->capture_default_str();
+  command.add_option("--fuzzer-folder,--fuzzers", campaign.fuzzers, "Folder of the built fuzzers")
+      ->capture_default_str();
   command.add_option("--corpus", campaign.corpus, "Folder of the case files to start from")
       ->capture_default_str();
   command.add_option("--regressions", campaign.regressions,
@@ -175,6 +211,7 @@ Action add_fuzz(CLI::App& command) {
   command.add_flag("--no-regressions", options->no_regressions, "Do not write regressions");
   add_shard_option(command, campaign.shard);
   command.add_option("--json", options->json, "Write the result to this file");
+  command.add_option("--html", options->html, "Write a page with the findings to this file");
   command.add_option("--sarif", options->sarif,
                      "Write the findings to this file in SARIF, for code scanning services");
   return [options] { return fuzz(*options); };

@@ -20,8 +20,10 @@ constexpr std::string_view kOtherOptions = "Other options";
 constexpr std::string_view kOtherCommands = "Other commands";
 constexpr std::string_view kExitCodes =
     "Exit codes: 0 all good, 1 a violation was found, 2 usage or input error, 3 could not run.";
+constexpr std::string_view kViolation = "a violation was found";
 // Names that old command lines have; the first name of the option is the one to use.
-constexpr std::string_view kOldNames[] = {"threads", "hidden-size"};
+constexpr std::string_view kOldNames[] = {"threads", "hidden-size", "certificate", "findings",
+                                          "folder",  "examples",    "fuzzers"};
 
 std::size_t columns() {
   return static_cast<std::size_t>(std::clamp(columns_of(STDOUT_FILENO), kFewestColumns, kMostColumns));
@@ -193,7 +195,10 @@ class HelpFormat : public CLI::Formatter {
       text += variables.empty() ? "\n" : "\nEnvironment variables:\n" + variables + '\n';
     }
     if (!app->get_footer().empty()) text += wrapped(app->get_footer(), 0, 0);
-    return text + wrapped(kExitCodes, 0, 0);
+    std::string codes(kExitCodes);
+    if (const CommandHelp* help = command_help(app->get_name()); help != nullptr && !help->one.empty())
+      codes.replace(codes.find(kViolation), kViolation.size(), help->one);
+    return text + wrapped(codes, 0, 0);
   }
 
  private:

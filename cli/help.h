@@ -25,6 +25,7 @@ struct CommandHelp {
   std::string_view name, group;
   std::vector<std::string_view> examples;
   std::vector<std::string_view> environment;  // names of variables, explained by environment_help()
+  std::string_view one = {};                  // what exit code 1 says, where that is no violation
 };
 // Null for a command that is not in the table.
 const CommandHelp* command_help(std::string_view command);

@@ -266,9 +266,9 @@ std::string title_of(const Finding& finding) {
   return finding.file.empty() ? finding.found_by : finding.file.string();
 }
 
-std::string finding_html(const VerifyOptions& options, const Judging& judging, const Finding& finding) {
+std::string finding_html(const std::string& target, const Judging& judging, const Finding& finding) {
   const Case& test_case = finding.test_case;
-  std::string text = fmt::format("<h3>{}</h3>\n", escaped(title_of(finding)));
+  std::string text;
   const std::string more = finding.also_found_by.empty()
                                ? ""
                                : fmt::format(" and {} more of the same cause", finding.also_found_by.size());
@@ -302,8 +302,8 @@ std::string finding_html(const VerifyOptions& options, const Judging& judging, c
   if (test_case.elements() <= 4096)
     text += html::details("the case, as JSON", html::preformatted(case_to_json(test_case)));
   if (finding.file.empty()) return text;
-  const std::string arguments = shell_quoted_file(finding.file.string()) +
-                                target_arguments(options.target, names_a_plugin(options.target), judging);
+  const std::string arguments =
+      shell_quoted_file(finding.file.string()) + target_arguments(target, names_a_plugin(target), judging);
   return text + commands_html({{"replay", fmt::format("{} replay {}", program_name(), arguments)},
                                {"explain", fmt::format("{} explain {}", program_name(), arguments)},
                                {"shrink further", fmt::format("{} minimize {}", program_name(), arguments)}});
@@ -319,10 +319,10 @@ HtmlSection group_section(const VerifyOptions& options, const Judging& judging, 
                         escaped(fmt::format("{}", fmt::join(group.subjects, ", "))), group.findings.size(),
                         group.findings.size() == 1 ? "" : "s");
   for (const Finding* finding : group.findings) {
-    const std::string html = finding_html(options, judging, *finding);
+    const std::string html = finding_html(options.target, judging, *finding);
     text +=
         finding == group.findings.front()
-            ? html
+            ? fmt::format("<h3>{}</h3>\n", escaped(title_of(*finding))) + html
             : html::details(fmt::format("{} ({})", title_of(*finding), subject_of(finding->test_case)), html);
   }
   return section;
@@ -414,6 +414,10 @@ std::string verify_diagnosis(const VerifyResult& result, const std::vector<Findi
 
 }  // namespace
 
+HtmlSection finding_section(const std::string& target, const Judging& judging, const Finding& finding) {
+  return {title_of(finding), "violates", false, finding_html(target, judging, finding)};
+}
+
 HtmlReport verify_report(const VerifyOptions& options, const VerifyResult& result) {
   HtmlReport report;
   report.title = fmt::format("normproof verify: target {}", options.target);
@@ -443,7 +447,7 @@ HtmlReport verify_report(const VerifyOptions& options, const VerifyResult& resul
   if (result.merged_from == 0) {
     std::string command = command_line();
     if (command.find(" --seed") == std::string::npos) command += fmt::format(" --seed {}", options.seed);
-    report.sections.push_back({.html = commands_html({{"repeat this run", command}})});
+    report.sections.push_back({.html = fmt::format("<p>Repeat this run: {}</p>\n", html::command(command))});
   }
   if (const std::string words = judged_text(result.judged) + result.closing_words; !words.empty())
     report.sections.push_back({.html = html::preformatted(words)});

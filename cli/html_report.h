@@ -45,6 +45,8 @@ HtmlSection check_section(const std::string& file, const GivenOutputs& given,
                           const std::string& remark);
 HtmlSection check_section(const std::string& file, const GivenOutputs& given, const oracle::Verdict& verdict,
                           const DifferencePicture* picture);
+// A case that violates on a target.
+HtmlSection finding_section(const std::string& target, const Judging& judging, const Finding& finding);
 // The head of the summary of such files.
 std::vector<std::string> check_summary_head();
 // A file that could not be judged.

@@ -2,8 +2,14 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <memory>
+#include <nlohmann/json.hpp>
+
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/output_files.h"
+#include "corpus/atomic_file.h"
+#include "corpus/json_text.h"
 #include "corpus/recipe.h"
 #include "oracle/judged/operation.h"
 #include "oracle/policy.h"
@@ -13,7 +19,49 @@
 namespace normproof {
 namespace {
 
-int list() {
+using Json = nlohmann::ordered_json;
+
+// Names with what is said of each; `named` has `name`, and the text is what `text_of` gives.
+Json named_list(const auto& entries, const char* key, const auto& text_of) {
+  Json list = Json::array();
+  for (const auto& entry : entries) list.push_back({{"name", entry.name}, {key, text_of(entry)}});
+  return list;
+}
+Json names_of(const auto& values) {
+  Json names = Json::array();
+  for (const auto value : values) names.push_back(name_of(value));
+  return names;
+}
+Json axes_of(const auto& axes) {
+  return named_list(axes, "values", [](const auto& axis) {
+    return named_list(axis.values, "formula", [](const auto& value) { return value.formula; });
+  });
+}
+
+// The same as list() prints.
+Json document() {
+  const auto source = [](const auto& policy) { return policy.source; };
+  Json judged = Json::array();
+  for (const auto* operation : oracle::judged::judged_operations())
+    judged.push_back({{"name", operation->name},
+                      {"sentence", operation->sentence},
+                      {"policy_axes", axes_of(operation->axes)},
+                      {"policies", named_list(operation->policies, "source", source)}});
+  return {{"normproof_list", 1},
+          {"operations", names_of(kOperations)},
+          {"judged_operations", std::move(judged)},
+          {"dtypes", names_of(kActivationDTypes)},
+          {"quantized_dtypes", names_of(kQuantizedDTypes)},
+          {"policy_axes", axes_of(oracle::policy_axes())},
+          {"policies", named_list(oracle::named_policies(), "source", source)},
+          {"targets", named_list(available_targets(), "description",
+                                 [](const TargetDescription& target) { return target.description; })},
+          {"properties", named_list(all_properties(), "sentence",
+                                    [](const Property& property) { return property.sentence; })},
+          {"data_classes", data_classes()}};
+}
+
+void print_list() {
   fmt::print("operations\n");
   for (const Operation operation : all_operations()) fmt::print("  {}\n", name_of(operation));
   fmt::print(
@@ -53,11 +101,18 @@ int list() {
     fmt::print("  {:<48} {}\n", property.name, property.sentence);
   fmt::print("data classes of recipes\n");
   for (const std::string_view name : data_classes()) fmt::print("  {}\n", name);
-  return kAllGood;
 }
 
 }  // namespace
 
-Action add_list(CLI::App&) { return list; }
+Action add_list(CLI::App& command) {
+  const auto json = std::make_shared<std::string>();
+  command.add_option("--json", *json, "Write the lists to this file");
+  return [json] {
+    print_list();
+    return exit_code_after_writing(
+        kAllGood, {{*json, [&] { write_text_atomically(*json, json_text(document(), 2) + "\n"); }}});
+  };
+}
 
 }  // namespace normproof

@@ -4,10 +4,12 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <sstream>
 #include <vector>
 
@@ -15,8 +17,10 @@
 #include "cli/console.h"
 #include "cli/exit_codes.h"
 #include "cli/help.h"
+#include "cli/html_report.h"
 #include "cli/judged_calls.h"
 #include "cli/option_values.h"
+#include "cli/output_files.h"
 #include "cli/output_options.h"
 #include "cli/resources.h"
 #include "cli/stop_signals.h"
@@ -42,7 +46,9 @@ constexpr Subcommand kSubcommands[] = {
      add_verify},
     {"replay", "Run cases from JSON files on a target and judge them", add_replay},
     {"check", "Judge outputs of any kernel, from dumps or case files, without running one", add_check},
-    {"compare", "Tell which norm of a model computes otherwise in one dump than in another, and why",
+    {"compare",
+     "Tell what differs between two kernels, or which norm of a model computes otherwise in one dump than in "
+     "another, and why",
      add_compare},
     {"identify", "Tell which rounding policy outputs, or a target, follow", add_identify},
     {"order", "Tell in which order a target adds the squares of a row, with a certificate", add_order},
@@ -68,6 +74,46 @@ constexpr Subcommand kSubcommands[] = {
 };
 
 std::string all_arguments;
+
+// Of commands that have a list or a script to print, and find nothing.
+bool finds_nothing(std::string_view command) {
+  constexpr std::array<std::string_view, 3> kCommands = {"completion", "list", "new-target"};
+  return std::ranges::count(kCommands, command) > 0;
+}
+
+// What a page says of a command that has none of its own: what it printed.
+void write_printed_page(const std::string& file, const std::string& command, int exit_code) {
+  constexpr std::array<const char*, 4> kVerdicts = {"all good", "violation found", "usage error",
+                                                    "could not run"};
+  HtmlReport report;
+  report.title = "normproof " + command;
+  report.good = exit_code == kAllGood;
+  report.verdict =
+      exit_code >= 0 && exit_code < 4 ? kVerdicts[static_cast<std::size_t>(exit_code)] : "stopped";
+  report.sections = {text_section("What it printed", "", report.good, kept_output())};
+  write_html(file, report);
+}
+
+// Options that every command has which finds something.
+struct SharedOptions {
+  bool quiet = false;
+  std::string html;
+};
+void add_shared_options(CLI::App& command, SharedOptions& options) {
+  if (finds_nothing(command.get_name())) return;
+  if (command.get_option_no_throw("--quiet") == nullptr)
+    command.add_flag("--quiet", options.quiet, "Print nothing where all is good");
+  if (command.get_option_no_throw("--html") == nullptr)
+    command.add_option("--html", options.html, "Write a page with what is printed to this file");
+}
+int run_with(const SharedOptions& options, const std::string& command, const Action& action) {
+  if (options.quiet) hold_output();
+  if (options.html.empty()) return action();
+  keep_output();
+  const int exit_code = action();
+  return exit_code_after_writing(
+      exit_code, {{options.html, [&] { write_printed_page(options.html, command, exit_code); }}});
+}
 
 // `help`, `help COMMAND` and `version` as the options that they stand for.
 std::vector<std::string> with_words_as_options(std::vector<std::string> arguments) {
@@ -120,16 +166,19 @@ int run(int argument_count, char** given) {
   for (const Subcommand& subcommand : kSubcommands) {
     CLI::App* command = app.add_subcommand(subcommand.name, subcommand.description);
     const Action action = subcommand.add(*command);
+    const auto shared = std::make_shared<SharedOptions>();
+    add_shared_options(*command, *shared);
     read_values_strictly(*command);
     try_outputs_first(*command);
     group_help(*command);
-    command->callback([action, &exit_code] { exit_code = action(); });
+    command->callback([=, &exit_code] { exit_code = run_with(*shared, subcommand.name, action); });
   }
-  app.footer(
-      fmt::format("`{0} COMMAND --help` lists the options of a command. From a clone, the script ./normproof "
-                  "adds `test`, which builds and runs "
-                  "all tests, and `coverage`, which measures line coverage.",
-                  program_name()));
+  app.footer(fmt::format(
+      "`{0} COMMAND --help` lists the options of a command. From a clone, the script ./normproof "
+      "adds `test`, which builds and runs "
+      "all tests, and `coverage`, which measures line coverage. The pages of the repository, README.md "
+      "and docs/, say more.",
+      program_name()));
   group_help(app);
   if (words.empty()) {
     fmt::print("{}", app.help());

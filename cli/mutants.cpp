@@ -120,7 +120,7 @@ Action add_mutants(CLI::App& command) {
   const auto options = std::make_shared<MutantsOptions>();
   matrix::MatrixSettings& settings = options->matrix;
   settings.jobs = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  command.add_option("--folder", options->folder, "Folder for results, repros and the HTML page")
+  command.add_option("--output,--folder", options->folder, "Folder for results, repros and the HTML page")
       ->capture_default_str();
   command.add_option(
       "--target", settings.target,

@@ -69,8 +69,12 @@ void try_outputs_first(CLI::App& command) {
       return std::ranges::any_of(
           names, [&](std::string_view name) { return option->check_name(std::string(name)); });
     };
-    if (is_one_of(kFiles)) option->check(objection_to_file);
-    if (is_one_of(kFolders)) option->check(objection_to_folder);
+    // --output is a folder where that is its older name.
+    if (is_one_of(kFolders)) {
+      option->check(objection_to_folder);
+    } else if (is_one_of(kFiles)) {
+      option->check(objection_to_file);
+    }
   }
 }
 

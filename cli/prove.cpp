@@ -33,12 +33,13 @@ struct ProveOptions {
   std::vector<std::string> proofs;
   std::uint64_t stride = 0;  // 0: the target's own
   std::string certificate;
+  int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));  // of the host
 };
 
 // Who computes: the code in this program, or libproofs_cuda.so beside it or where NORMPROOF_PROOFS_CUDA says.
 struct Prover {
   decltype(&normproof_prove) prove = &normproof_prove;
-  std::string device = fmt::format("CPU, {} threads", std::max(1u, std::thread::hardware_concurrency()));
+  std::string device = "CPU";
   std::string driver;
   std::uint64_t stride = 61;  // of all blocks; a prime, so that every bit of the inputs varies
   std::uint64_t blocks_at_once = std::uint64_t{1} << 18;
@@ -82,9 +83,10 @@ std::string now() {
 int run(const ProveOptions& options) {
   if (options.target != "host" && options.target != "cuda")
     throw UsageError(fmt::format("--target {}: prove takes host and cuda", options.target));
-  const Prover prover = options.target == "cuda" ? device_prover() : Prover{};
+  Prover prover = options.target == "cuda" ? device_prover() : Prover{};
   const std::uint64_t stride = options.stride != 0 ? options.stride : prover.stride;
-  const int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int threads = options.threads;
+  if (options.target == "host") prover.device = fmt::format("CPU, {} threads", threads);
   nlohmann::ordered_json certificate = {{"normproof_prove", 1},
                                         {"target", options.target},
                                         {"device", prover.device},
@@ -173,7 +175,11 @@ Action add_prove(CLI::App& command) {
       .add_option("--stride", options->stride,
                   "Test every N-th block of 8 inputs (default: 1, all of them, on cuda, and 61 on host)")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 28));
-  command.add_option("--certificate", options->certificate, "Write counts and hashes to this file as JSON");
+  command.add_option("--jobs", options->threads, "Worker threads, of target host")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command.add_option("--json,--certificate", options->certificate,
+                     "Write counts and hashes to this file as JSON");
   return [options] { return run(*options); };
 }
 

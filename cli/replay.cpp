@@ -11,7 +11,9 @@
 #include "cli/commands.h"
 #include "cli/crash_report.h"
 #include "cli/exit_codes.h"
+#include "cli/finding.h"
 #include "cli/given_calls.h"
+#include "cli/html_report.h"
 #include "cli/judged_calls.h"
 #include "cli/output_files.h"
 #include "cli/result_json.h"
@@ -34,7 +36,7 @@ struct ReplayOptions {
   std::vector<std::string> files;
   std::string target = "host";
   JudgeOptions judge;
-  std::string dump, repro, json;
+  std::string dump, repro, json, html;
   bool quiet = false;
 };
 
@@ -99,7 +101,16 @@ class Replay {
     }
   }
 
-  void note(const std::string& file, std::string_view outcome, const std::string& message) {
+  // Of a case that violates: what --html says more of it.
+  void note(const std::string& file, std::string_view outcome, const std::string& message,
+            const Finding* finding = nullptr) {
+    if (!options_.html.empty()) {
+      HtmlSection section = finding != nullptr
+                                ? finding_section(options_.target, target_->judging(), *finding)
+                                : text_section(file, std::string(outcome), outcome == "conforms",
+                                               message.empty() ? std::string(outcome) : message);
+      sections_.push_back(std::move(section));
+    }
     ResultJson entry = {{"file", file}, {"outcome", outcome}};
     if (!message.empty()) entry["message"] = message;
     result_["cases"].push_back(std::move(entry));
@@ -173,7 +184,9 @@ class Replay {
     } else if (evaluation.violates()) {
       ++violations_;
       const std::string description = describe(test_case, evaluation);
-      note(file.string(), "violates", description);
+      Finding finding{test_case, "replay", description, file};
+      if (evaluation.run.status == RunResult::Status::completed) finding.outputs = evaluation.run.outputs;
+      note(file.string(), "violates", description, &finding);
       fmt::print("{}: {}", file.string(), description);
     } else {
       note(file.string(), "conforms", "");
@@ -211,12 +224,27 @@ class Replay {
                     {"not_read", unreadable_},
                     {"exit_code", exit_code}});
     const OutputFile written{options_.json, [&] { write_result(options_.json, result_); }};
-    if (replayed_ == 0) return exit_code_after_writing(exit_code, {written});
+    const OutputFile page{options_.html, [&] { write_page(exit_code); }};
+    if (replayed_ == 0) return exit_code_after_writing(exit_code, {written, page});
     return exit_code_after_writing(
         exit_code,
         {written,
+         page,
          {options_.dump, [&] { write_first_outputs(); }},
          {options_.repro, [&] { write_repro(options_.repro, first_.first, first_.second, *target_); }}});
+  }
+
+  void write_page(int exit_code) {
+    HtmlReport report;
+    report.title = fmt::format("Replay on target {}", target_->name());
+    report.good = exit_code == kAllGood;
+    report.verdict = violations_ > 0 ? "violates" : report.good ? "conforms" : "not judged";
+    report.diagnosis =
+        fmt::format("{} of {} conform, {} violate, {} were not taken, {} could not be read",
+                    replayed_ - violations_ - not_taken_, replayed_, violations_, not_taken_, unreadable_);
+    report.summary_head = {"file", "verdict"};
+    report.sections = std::move(sections_);
+    write_html(options_.html, report);
   }
 
   void write_first_outputs() const {
@@ -233,6 +261,7 @@ class Replay {
   std::pair<Case, Evaluation> first_;  // what --dump and --repro write
   std::optional<ReplayedCall> first_call_;
   ResultJson result_ = result_document("replay");
+  std::vector<HtmlSection> sections_;  // of the page
 };
 
 }  // namespace
@@ -248,6 +277,7 @@ Action add_replay(CLI::App& command) {
   command.add_option("--repro", options->repro,
                      "Write a Python script (numpy) that shows the case's differing elements by itself");
   command.add_option("--json", options->json, "Write the outcome of every case to this file");
+  command.add_option("--html", options->html, "Write a page on every case to this file");
   command.add_flag("--quiet", options->quiet, "Print only violations and the summary");
   return [options] { return Replay(*options).run(); };
 }

@@ -175,7 +175,7 @@ Action add_verify(CLI::App& command) {
   command.add_option("--dtype", options->dtype, "Only this activation dtype")
       ->check(CLI::IsMember(names(kActivationDTypes)));
   command.add_option("--corpus", verify_options.corpus, "Folder of case files")->capture_default_str();
-  command.add_option("--findings", verify_options.findings, "Folder for the repros of violations")
+  command.add_option("--output,--findings", verify_options.findings, "Folder for the repros of violations")
       ->capture_default_str();
   command.add_option("--jobs", verify_options.threads, "Worker threads (default: automatic)")
       ->check(CLI::Range(1, 1024));

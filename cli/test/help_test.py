@@ -60,14 +60,51 @@ class Help(unittest.TestCase):
                     self.assertRegex(text, rf"(?m)^  .*{option}\b", f"the example {example}")
 
     def test_the_same_thing_has_the_same_name(self):
-        for command in ("verify", "check", "assess", "drift", "order", "mutants", "fuzz"):
-            self.assertIn("--jobs N", run(command, "--help")[1], command)
-        for command in commands():
-            if command not in ("completion", "list", "new-target", "prove"):  # prove writes a certificate
-                self.assertIn("--json FILE", run(command, "--help")[1], command)
+        """A table: which command lacks an option that all have, and why."""
+        no_result = ("completion", "new-target")
+        lacking = {
+            "--json FILE": no_result,
+            "--html FILE": (*no_result, "list"),
+            "--quiet": (*no_result, "list"),
+            # Of one thread: what they do takes no time, or is one search after the other.
+            "--jobs N": (*no_result, "list", "replay", "identify", "minimize", "explain", "bound", "merge", "bench"),
+            # What they do is given: there is no choice that a seed could make.
+            "--seed N": (*no_result, "list", "replay", "check", "minimize", "explain", "bound", "merge", "prove", "bench"),
+        }
+        texts = {command: run(command, "--help", COLUMNS="100")[1] for command in commands()}
+        for option, exceptions in lacking.items():
+            self.assertEqual({command for command, text in texts.items() if not re.search(rf"^  {option}\b", text, re.MULTILINE)},
+                             set(exceptions), f"these lack {option}")
+        # Whatever is written beside a report is written to --output; older names go on working and are not shown.
+        for command in ("verify", "fuzz", "mutants", "certify", "compare", "bound"):
+            self.assertIn("--output DIR", texts[command], command)
+        for command in ("minimize", "completion"):
+            self.assertIn("--output FILE", texts[command], command)
+        for name in ("--threads", "--hidden-size", "--findings", "--folder", "--examples", "--certificate", "--fuzzers"):
+            self.assertEqual([command for command, text in texts.items() if re.search(rf"^  {name}\b", text, re.MULTILINE)], [], name)
+        # One name takes the same everywhere, but for --output, which is a file where one thing is written, and choices.
+        values = {}
+        for command, text in texts.items():
+            for option, value in re.findall(r"^  (--[a-z-]+) ([A-Z]\S*(?: \S+)*?)(?:  .*)?$", text, re.MULTILINE):
+                values.setdefault(option, {}).setdefault(value.replace(" ...", ""), []).append(command)
+        self.assertEqual({option: found for option, found in values.items() if len(found) > 1 and option != "--output"}, {})
+
+    def test_nothing_is_printed_where_all_is_good(self):
+        for arguments in (("prove", "--stride", "100000000", "--proof", "multiply-bf16"), ("order", "--dtype", "bf16", "--hidden", "64"),
+                          ("verify", "--op", "rms_norm", "--dtype", "bf16", "--seconds", "0", "--property-cases", "1")):
+            status, out, errors = run(*arguments, "--quiet")
+            self.assertEqual((status, out, errors), (0, "", ""), arguments)
+        self.assertNotEqual(run("prove", "--stride", "100000000", "--proof", "multiply-bf16")[1], "")
+        # What is found is told all the same.
+        status, out, _ = run("compare", "host", "host", "--op", "rms_norm", "--dtype", "fp32", "--hidden", "3", "--rows-per-call", "1")
+        self.assertEqual(status, 0)
         # Old command lines go on working.
         self.assertNotIn("expected", run("check", "--threads", "1", "no-such-file.json")[2])
         self.assertNotIn("no option", run("check", "--threads", "1", "no-such-file.json")[2])
+
+    def test_what_exit_code_1_says(self):
+        self.assertIn("1 a violation was found, 2", " ".join(run("verify", "--help")[1].split()))
+        self.assertIn("1 the outputs of the case violate, 2", " ".join(run("explain", "--help")[1].split()))
 
     def test_words_for_help_and_version(self):
         self.assertEqual(run("help")[:2], run("--help")[:2])

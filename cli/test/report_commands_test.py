@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pages that check, identify and verify write, and drift, from the command line. Arguments: the program, the corpus, a
+"""Pages that all commands write, and drift, from the command line. Arguments: the program, the corpus, a
 mutant that multiplies the weight in fp32."""
 import html.parser
 import json
@@ -227,6 +227,28 @@ class Reports(unittest.TestCase):
         for text in ("weight=fp32", "native", "Seed of the inputs: 5", "by what the sum of squares is divided"):
             self.assertIn(text, target.text)
 
+    def test_replay(self):
+        case = CORPUS / "models" / "h2048-rms-norm.json"
+        (self.folder / "broken.json").write_text("{}")
+        self.run_program("replay", case, "broken.json", "--target", MUTANT, "--html", "page.html", status=1)
+        page = self.page()
+        for text in ("0 of 1 conform, 1 violate", "1 could not be read", "1 ulp apart", "rounded to bf16", f"normproof explain {case}", "not read"):
+            self.assertIn(text, page.text)
+        self.assertEqual(page.tags.count("svg"), 5)  # as check has them
+        self.run_program("replay", case, "--html", "good.html", status=0)
+        self.assertIn("1 of 1 conform, 0 violate", self.page("good.html").text)
+
+    def test_pages_of_what_is_printed(self):
+        """Commands that have no page of their own: what they print is on it, to the letter."""
+        self.dump("dump.safetensors")
+        for name, arguments, status in (("explain", ("dump.safetensors",), 1), ("minimize", ("dump.safetensors", "--output", "small.json"), 1),
+                                        ("bound", ("rms_norm", "--hidden", "64", "--no-search"), 0),
+                                        ("prove", ("--stride", "100000000", "--proof", "multiply-bf16"), 0)):
+            printed = self.run_program(name, *arguments, "--html", "page.html", status=status)
+            page = self.page()
+            self.assertIn(" ".join(printed.split()), page.text, name)
+            self.assertIn(f"normproof {name} {'all good' if status == 0 else 'violation found'}", page.text)
+
     def test_verify(self):
         printed = self.run_program("verify", "--target", MUTANT, "--html", "page.html", status=1)
         page = self.page()
@@ -248,6 +270,9 @@ class Reports(unittest.TestCase):
         printed = self.run_program("drift", "--policy", "weight=fp32", *small, "--json", "drift.json", "--svg", "drift.svg",
                                    status=0)
         self.assertIn("random weights", printed)
+        self.run_program("drift", "--policy", "weight=fp32", *small, "--html", "page.html", status=0)
+        self.assertEqual(self.page().tags.count("svg"), 1)
+        self.assertIn("random weights", self.page().text)
         layers = json.loads((self.folder / "drift.json").read_text())["layers"]
         self.assertEqual(len(layers), 4)
         self.assertEqual(layers[0]["residual"]["share_differing"], 0)
@@ -262,7 +287,7 @@ class Reports(unittest.TestCase):
         self.assertIn("none of them", self.run_program("drift", status=2))
         self.assertIn("both", self.run_program("drift", "--policy", "native", "--target", "host", status=2))
         self.assertIn("fp23", self.run_program("drift", "--policy", "weight=fp23", status=2))
-        self.assertIn("no mutant 'none'", self.run_program("drift", "--target", "mutant:none", status=3))
+        self.assertIn("mutant 'none' is not built", self.run_program("drift", "--target", "mutant:none", status=3))
 
 
 if __name__ == "__main__":

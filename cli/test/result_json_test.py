@@ -1,9 +1,10 @@
-"""--json of identify, replay, explain and minimize says what the text says.
+"""--json of list, identify, replay, explain and minimize says what the text says.
 
 Usage: result_json_test.py NORMPROOF CORPUS MUTANT
 """
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,18 @@ class ResultJson(unittest.TestCase):
         self.assertEqual([case["outcome"] for case in result["cases"]], ["violates", "not read"])
         for case in result["cases"]:
             self.assertIn(case["message"].splitlines()[0], text)
+
+    def test_list(self):
+        file = self.folder / "list.json"
+        text = subprocess.run([PROGRAM, "list", "--json", file], capture_output=True, text=True, check=True).stdout
+        lists = json.loads(file.read_text())
+        self.assertEqual(lists["normproof_list"], 1)
+        self.assertIn("rms_norm", lists["operations"])
+        names = [axis["name"] + "=" + value["name"] for axis in lists["policy_axes"] for value in axis["values"]]
+        names += [entry["name"] for key in ("policies", "judged_operations", "targets", "properties") for entry in lists[key]]
+        self.assertGreater(len(names), 100)
+        for name in names:
+            self.assertRegex(text, rf"(?m)^  {re.escape(name)} ")
 
     def test_identify_explain_and_minimize_outputs(self):
         dump = self.folder / "dump.safetensors"

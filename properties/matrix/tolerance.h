@@ -1,5 +1,5 @@
-// The tests that the world uses for norm kernels, from their published parameters: random inputs, a
-// reference, and a tolerance. Here for comparison: on the same mutants, what do they see?
+// The tolerance tests that other projects publish for their norm kernels, from their published parameters:
+// random inputs, a reference, and a tolerance. Here for comparison: on the same mutants, what do they catch?
 //
 // Each test is a row of one table. Its reference is what the contract says, which is kinder to the test than
 // its own; only the fused fp8 test compares with the target's own unfused result, as published. Rows that a

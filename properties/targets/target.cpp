@@ -83,9 +83,12 @@ std::unique_ptr<Target> make_target(std::string_view name) {
     const std::string mutant(name.substr(kMutantPrefix.size()));
     const auto names = mutant_names();
     if (std::find(names.begin(), names.end(), mutant) == names.end()) {
-      throw TargetError(fmt::format("there is no mutant '{}' in {}; there are: {}", mutant,
-                                    mutants_folder().string(),
-                                    names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "))));
+      throw TargetError(
+          fmt::format("mutant '{0}' is not built, or there is none of that name: {1} has {2}; in a clone "
+                      "./normproof builds the mutants that a command line names, and "
+                      "`cmake --build BUILD --target mutant_{0}` does",
+                      mutant, mutants_folder().string(),
+                      names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "))));
     }
     const auto library = mutants_folder() / fmt::format("{}{}{}", kLibraryPrefix, mutant, kLibrarySuffix);
     return make_kernel_target(std::string(name), load_kernels(library.string()));
@@ -99,7 +102,7 @@ std::vector<TargetDescription> available_targets() {
   std::vector<TargetDescription> targets = {
       {"host", "the production kernels, their CUDA threads run on the CPU"},
       {"cuda", "the production kernels on an NVIDIA GPU (needs a build with CUDA and a device)"},
-      {"./libmine.so", "your kernel: the path of any plug-in, which `normproof new-target mine` begins"},
+      {"./libmine.so", "path of your plug-in (start with `normproof new-target mine`)"},
   };
   for (const auto& name : mutant_names()) {
     targets.push_back({std::string(kMutantPrefix) + name, "the production kernels with a bug planted"});

@@ -57,7 +57,7 @@ std::string fma_text(const Finding& finding, DType dtype) {
 
 std::string root_text(const order::RootFinding& root) {
   if (root.root == order::RootFinding::Root::not_looked_at)
-    return root.rows == 0 ? "not looked at: the outputs are fp8, or the row is too short"
+    return root.rows == 0 ? "not looked at: the outputs are fp8 or scales, or the row is too short"
                           : "not told apart by these outputs";
   std::string text(order::name_of(root.root));
   if (!root.mean.empty() && root.mean != "either") text += ", mean = " + root.mean;

@@ -40,9 +40,13 @@ class BlackBox {
   virtual std::int32_t hidden_size() const = 0;
   virtual DType dtype() const = 0;         // of the rows
   virtual DType output_dtype() const = 0;  // of what is read
+  // What is read is not an element's output but a number that rises with the row's largest output: the scale
+  // that a row gets.
+  virtual bool reads_largest() const { return false; }
   // Every call has as many rows; what is left of a call's rows is zero.
   virtual std::int64_t rows_per_call() const = 0;
-  // The output bits of each row's element `read`, in as many calls as are needed. Throws NoAnswer.
+  // The output bits of each row's element `read`, or its scale's, in as many calls as are needed. Throws
+  // NoAnswer.
   virtual std::vector<std::uint32_t> outputs(std::span<const Probe> rows, std::uint32_t epsilon_bits) = 0;
 
   std::int64_t rows_asked() const { return rows_; }

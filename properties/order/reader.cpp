@@ -36,7 +36,7 @@ std::vector<std::int32_t> other_columns(std::int32_t hidden, std::size_t count,
 std::uint32_t likely_output(const BlackBox& box, double x, float m) {
   const auto r = static_cast<float>(1 / std::sqrt(static_cast<double>(m)));
   const std::uint32_t y = rounded(format_of(box.dtype()), x * static_cast<double>(r));
-  if (box.output_dtype() == box.dtype()) return y;
+  if (box.output_dtype() == box.dtype() || box.reads_largest()) return y;
   const auto& quantized = oracle::format_of(box.output_dtype());
   return static_cast<std::uint32_t>(oracle::round_bits(quantized, oracle::decode(box.dtype(), y)));
 }
@@ -126,8 +126,9 @@ bool Reader::try_positive(BlackBox& box, Random& random) {
   const std::uint32_t least = rounded(format, 0.7109375), most = rounded(format, 0.99609375);
   const std::uint32_t step = std::max<std::uint32_t>(1, (most - least) / 73);
   for (std::uint32_t unit = most; unit >= least; unit -= step) units.push_back(unit);
+  if (box.reads_largest()) units = {most};  // the big element is what is read
   for (const std::uint32_t unit : units) {
-    const double x = value_of(format, unit);
+    const double x = box.reads_largest() ? 4096 : value_of(format, unit);
     // r falls from that of m = v to that of m = 4 v; a tie of the output lies between two of its numbers.
     const std::uint32_t first = rounded(format, x / std::sqrt(4.0 * static_cast<double>(low)));
     const std::uint32_t last = rounded(format, x / std::sqrt(static_cast<double>(low)));

@@ -13,8 +13,10 @@ namespace normproof::order {
 namespace {
 
 constexpr std::int32_t kUnknown = -1;
-constexpr std::size_t kLeastChain = 12;   // leaves; fewer are sorted without a guess
-constexpr std::size_t kLeastFamily = 8;   // leaves; smaller subtrees are not guessed to be of a family
+constexpr std::size_t kLeastChain = 12;        // leaves; fewer are sorted without a guess
+constexpr std::size_t kLeastFamily = 8;        // leaves; smaller subtrees are not guessed to be of a family
+constexpr std::size_t kLeastCandidates = 512;  // leaves of a segment from which on a good pivot is looked for
+constexpr std::size_t kCandidates = 9;
 constexpr std::size_t kAskedAtOnce = 64;  // leaves of a segment up to which both of its questions go together
 constexpr std::int64_t kFailuresAllowed = 8;  // guesses about shapes, before all subtrees are solved at once
 
@@ -25,6 +27,7 @@ struct Segment {
   Leaves leaves;
   bool is_class = false;  // they meet each other first: one subtree
   bool chain_refuted = false;
+  std::int32_t pivot = kUnknown;  // a good one that was looked for
   Leaves together =
       {};  // the class that is taken out of them, before the others are known to be earlier or later
 };
@@ -76,6 +79,7 @@ class Solver {
     std::size_t first = 0;             // its first in the batch
     std::vector<std::int32_t> pivots;  // by segment
     std::vector<bool> asks_chain;      // by segment
+    std::vector<Leaves> candidates;    // by segment, for its pivot
     std::vector<std::size_t> counts;
   };
 
@@ -88,6 +92,9 @@ class Solver {
   bool take_guesses(Job& job, const Batch& batch, const Questions& questions);
   void ask_segments(const Job& job, Batch& batch, Questions& questions);
   void take_segments(Job& job, const Batch& batch, const Questions& questions);
+  static void take_candidates(Segment& segment, const Leaves& candidates, const Batch& batch,
+                              std::size_t begin);
+  Leaves draw_candidates(const Segment& segment);
   static void take_chain(Segment& segment, const Batch& batch, std::size_t begin, std::size_t count,
                          std::vector<Segment>& segments);
   static void take_class(Segment& segment, std::int32_t pivot, const Batch& batch, std::size_t begin,
@@ -110,14 +117,16 @@ class Solver {
   std::size_t solved_leaves_ = 0;
 };
 
-// All indices below `count`, or a random sample of them.
+// All indices below `count`, or a random sample of them, half of it among the last ones: most additions of
+// most orders are those of chains, and what is wrong with a guess often is where chains are joined.
 std::vector<std::size_t> Solver::sampled(std::size_t count) {
   std::vector<std::size_t> indices;
   if (static_cast<std::int64_t>(count) <= options_.sample) {
     for (std::size_t i = 0; i < count; ++i) indices.push_back(i);
   } else {
+    const std::size_t last = std::max<std::size_t>(count / 16, 8);
     for (std::int64_t i = 0; i < options_.sample; ++i)
-      indices.push_back(static_cast<std::size_t>(random_.below(count)));
+      indices.push_back(count - 1 - static_cast<std::size_t>(random_.below(i % 2 == 0 ? count : last)));
   }
   return indices;
 }
@@ -280,6 +289,7 @@ void Solver::ask_segments(const Job& job, Batch& batch, Questions& questions) {
     const std::size_t before = batch.triples_.size();
     std::int32_t pivot = kUnknown;
     bool asks_chain = false;
+    Leaves candidates;
     if (!segment.together.empty()) {
       for (const std::int32_t leaf : segment.leaves) batch.add({first, segment.together.front(), leaf});
     } else if (!segment.is_class && segment.leaves.size() > 1) {
@@ -287,8 +297,15 @@ void Solver::ask_segments(const Job& job, Batch& batch, Questions& questions) {
       if (asks_chain) {
         for (const bool descending : {false, true})
           for (const Triple& triple : chain_of(job, segment, descending)) batch.add(triple);
+      } else if (segment.pivot == kUnknown && segment.leaves.size() >= kLeastCandidates) {
+        candidates = draw_candidates(segment);
+        for (const std::int32_t a : candidates)
+          for (const std::int32_t b : candidates)
+            if (a != b) batch.add({first, a, b});
       } else {
-        pivot = segment.leaves[static_cast<std::size_t>(random_.below(segment.leaves.size()))];
+        pivot = segment.pivot != kUnknown
+                    ? segment.pivot
+                    : segment.leaves[static_cast<std::size_t>(random_.below(segment.leaves.size()))];
         for (const std::int32_t leaf : segment.leaves)
           if (leaf != pivot) batch.add({leaf, pivot, first});
         for (const std::int32_t leaf : segment.leaves)
@@ -297,6 +314,7 @@ void Solver::ask_segments(const Job& job, Batch& batch, Questions& questions) {
     }
     questions.pivots.push_back(pivot);
     questions.asks_chain.push_back(asks_chain);
+    questions.candidates.push_back(std::move(candidates));
     questions.counts.push_back(batch.triples_.size() - before);
   }
 }
@@ -312,6 +330,9 @@ void Solver::take_segments(Job& job, const Batch& batch, const Questions& questi
       segments.push_back(std::move(segment));
     } else if (questions.asks_chain[s]) {
       take_chain(segment, batch, begin, count / 2, segments);
+    } else if (!questions.candidates[s].empty()) {
+      take_candidates(segment, questions.candidates[s], batch, begin);
+      segments.push_back(std::move(segment));
     } else if (questions.pivots[s] == kUnknown) {
       divide(segment, [&](std::size_t index) { return batch.survived(begin + index); }, segments);
     } else {
@@ -335,6 +356,36 @@ void Solver::take_chain(Segment& segment, const Batch& batch, std::size_t begin,
   }
   if (!ascending) std::ranges::reverse(segment.leaves);
   for (const std::int32_t leaf : segment.leaves) segments.push_back({{leaf}, true});
+}
+
+Leaves Solver::draw_candidates(const Segment& segment) {
+  Leaves candidates;
+  while (candidates.size() < kCandidates) {
+    const std::int32_t leaf = segment.leaves[static_cast<std::size_t>(random_.below(segment.leaves.size()))];
+    if (std::ranges::find(candidates, leaf) == candidates.end()) candidates.push_back(leaf);
+  }
+  return candidates;
+}
+
+// Of the candidates, whose later ones are known, the one that leaves least to be sorted: many of its class,
+// and as many that are earlier as are later.
+void Solver::take_candidates(Segment& segment, const Leaves& candidates, const Batch& batch,
+                             std::size_t begin) {
+  const std::size_t count = candidates.size();
+  std::vector<std::int64_t> later(count, 0), earlier(count, 0);
+  std::size_t next = begin;
+  for (std::size_t a = 0; a < count; ++a) {
+    for (std::size_t b = 0; b < count; ++b) {
+      if (a == b || !batch.survived(next++)) continue;
+      ++later[a];
+      ++earlier[b];
+    }
+  }
+  const auto left = [&](std::size_t a) { return later[a] * later[a] + earlier[a] * earlier[a]; };
+  std::size_t best = 0;
+  for (std::size_t a = 1; a < count; ++a)
+    if (left(a) < left(best)) best = a;
+  segment.pivot = candidates[best];
 }
 
 // The leaves that meet the pivot first; the others too, if both questions were asked.

@@ -26,8 +26,6 @@ CaseTensors plain_tensors(const CallShape& shape) {
   return tensors;
 }
 
-std::span<const std::byte> read_output(const RunResult& result) { return result.outputs[Role::out]; }
-
 class TargetBox final : public BlackBox {
  public:
   TargetBox(Target& target, const CallShape& shape, int threads)
@@ -35,12 +33,14 @@ class TargetBox final : public BlackBox {
 
   std::int32_t hidden_size() const override { return shape_.hidden_size; }
   DType dtype() const override { return shape_.dtype; }
-  DType output_dtype() const override { return shape_.quantized_dtype.value_or(shape_.dtype); }
+  DType output_dtype() const override {
+    return reads_largest() ? DType::fp32 : shape_.quantized_dtype.value_or(shape_.dtype);
+  }
+  // Codes are made with a scale that takes r out of them; the scale itself has it.
+  bool reads_largest() const override { return quantizes_by_row(shape_.operation); }
   std::int64_t rows_per_call() const override { return shape_.rows; }
 
   std::vector<std::uint32_t> outputs(std::span<const Probe> rows, std::uint32_t epsilon_bits) override {
-    if (quantizes_by_row(shape_.operation))
-      throw NoAnswer("each row's scale takes r out of its numbers, and scales are not read", false);
     const auto per_call = static_cast<std::size_t>(shape_.rows);
     const std::size_t calls = (rows.size() + per_call - 1) / per_call;
     // A target to which the way is long takes several calls together.
@@ -86,7 +86,10 @@ class TargetBox final : public BlackBox {
       require_completed(results[call]);
       for (std::size_t row = 0; row < of_call.size(); ++row)
         read[(first_call + call) * static_cast<std::size_t>(shape_.rows) + row] =
-            load_bits(read_output(results[call]), output_dtype(), index_of(row, of_call[row].read));
+            reads_largest()
+                ? load_bits(results[call].outputs[Role::scales], DType::fp32, static_cast<std::int64_t>(row))
+                : load_bits(results[call].outputs[Role::out], output_dtype(),
+                            index_of(row, of_call[row].read));
     }
   }
 

@@ -381,6 +381,7 @@ TEST(LongRows, OfCompensatedSumsAreCertified) {
   std::printf("| sum | H | rows / H | s | depth |\n");
   for (const Known& known : known_sums()) {
     for (const std::int32_t hidden : {1000, 4096, 16384}) {
+      if (hidden == 16384 && known.name.ends_with("shuffled")) continue;  // 40 H rows and more
       DetectOptions options;
       options.look_at_root = false;
       const Finding finding = detect(*make_box(hidden, known.sum), options);

@@ -21,7 +21,6 @@ SumTree canonical_with_fma(std::int32_t leaves, std::int32_t per_chunk) {
 TEST(TargetBox, ProductionKernelsAreCanonical) {
   const auto target = make_target("host");
   for (const Operation operation : all_operations()) {
-    if (quantizes_by_row(operation)) continue;  // see ScalesAreNotRead
     for (const DType dtype : kActivationDTypes) {
       CallShape shape;
       shape.operation = operation;
@@ -38,19 +37,24 @@ TEST(TargetBox, ProductionKernelsAreCanonical) {
   }
 }
 
-// The scale of a row cancels r in its numbers: that must be said, and no order reported.
-TEST(TargetBox, ScalesAreNotRead) {
+// The scale of a row takes r out of its codes; the order is read from the scale. In long rows of fp16 a
+// negative epsilon makes it infinite, and a positive one is found.
+TEST(TargetBox, ScalesAreRead) {
   const auto target = make_target("host");
-  CallShape shape;
-  shape.operation = Operation::rms_norm_dynamic_quant;
-  shape.hidden_size = 16;
-  shape.quantized_dtype = DType::fp8_e4m3fn;
-  const auto box = make_target_box(*target, shape, 1);
-  try {
-    detect(*box);
-    FAIL() << "an order was looked for";
-  } catch (const NoAnswer& error) {
-    EXPECT_NE(std::string(error.what()).find("scale"), std::string::npos) << error.what();
+  for (const DType dtype : kActivationDTypes) {
+    CallShape shape;
+    shape.operation = Operation::rms_norm_dynamic_quant;
+    shape.dtype = dtype;
+    shape.hidden_size = 1024;
+    shape.quantized_dtype = DType::fp8_e5m2;
+    const auto box = make_target_box(*target, with_weight_it_takes(*target, shape), 1);
+    const Finding finding = detect(*box);
+    ASSERT_TRUE(finding.tree) << name_of(dtype) << ": " << finding.reason;
+    EXPECT_EQ(finding.tree->nodes, canonical(1024, dtype == DType::fp32 ? 4 : 8).nodes);
+    EXPECT_EQ(finding.negative_epsilon, dtype != DType::fp16);
+    EXPECT_EQ(finding.root.root, RootFinding::Root::not_looked_at);
+    std::string why;
+    EXPECT_FALSE(has_tree(*box, serial(1024), 3, why));
   }
 }
 

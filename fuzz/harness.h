@@ -31,8 +31,9 @@ CaseLimits wide_cases();
 // ones.
 std::uint64_t seed_of(std::span<const std::uint8_t> input);
 
-// The case that an input stands for, within what the target takes. Where the environment variable NORMPROOF_CASE names a file, the case is
-// written there as JSON before anything is done with it, so that it is known even if the process dies.
+// The case that an input stands for, within what the target takes. Where the environment variable
+// NORMPROOF_CASE names a file, the case is written there as JSON before anything is done with it, so that it
+// is known even if the process dies.
 Case case_of(std::span<const std::uint8_t> input);
 
 // One execution of a harness whose input is a case; each such harness defines it, and case_entry.cpp calls

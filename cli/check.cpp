@@ -8,6 +8,7 @@
 #include <system_error>
 #include <thread>
 
+#include "cli/beside.h"
 #include "cli/commands.h"
 #include "cli/diagnosis.h"
 #include "cli/exit_codes.h"
@@ -39,6 +40,7 @@ struct CheckOptions {
   JudgingOptions judging;
   std::optional<std::int64_t> rows;
   bool canonical = false, witness = false;  // neither: as the file says
+  std::string beside, beside_policy;        // an unfused dump of the same input, and its policy
   std::string json, html, junit;
   bool quiet = false;
   int threads = 1;
@@ -273,7 +275,20 @@ FileReport check_call(const std::string& file, oracle::judged::StoredCall stored
   return {std::move(given.json), std::move(given.html), !given.good, {}, std::move(given.doubt), {}};
 }
 
+FileReport check_pair(const std::string& file, const CheckOptions& options) {
+  BesideReport found = check_beside(
+      file, {options.beside, options.beside_policy, options.judging, options.rows, options.threads});
+  if (!options.quiet || !found.good) fmt::print("{}", found.text);
+  FileReport report;
+  report.json = std::move(found.json);
+  report.html = text_section(file, found.good ? "legal" : found.diagnosis, found.good, found.text);
+  report.violates = !found.good;
+  report.diagnosis = std::move(found.diagnosis);
+  return report;
+}
+
 FileReport check_file(const std::string& file, const CheckOptions& options) {
+  if (!options.beside.empty()) return check_pair(file, options);
   if (auto stored = read_given_call(file, options.judging, true))
     return check_call(file, *std::move(stored), options);
   GivenOutputs given = read_given_outputs(file, options.judging);
@@ -329,6 +344,10 @@ std::string junit_text(const Json& files, int violating, int not_judged) {
 int check(const CheckOptions& options) {
   if (options.canonical && !options.judging.order.empty())
     throw UsageError("--order and --canonical: the canonical order is another one");
+  if (!options.beside_policy.empty() && options.beside.empty())
+    throw UsageError("--beside-policy: it is the policy of --beside FILE, which is missing");
+  if (!options.beside.empty() && options.canonical)
+    throw UsageError("--beside and --canonical: in one order of summation no code may differ");
   Json files = Json::array();
   HtmlReport page;
   int conforming = 0, doubtful = 0, violating = 0, unreadable = 0, not_run = 0;
@@ -339,12 +358,14 @@ int check(const CheckOptions& options) {
     ++count;
   };
   const std::vector<std::string> calls = with_calls_of_models(options.files);
+  if (!options.beside.empty() && calls.size() != 1)
+    throw UsageError(fmt::format("--beside: belongs to one file, got {}", calls.size()));
   for (const std::string& file : calls) {
     try {
       FileReport report = check_file(file, options);
       ++(report.violates ? violating : conforming);
       doubtful += !report.doubt.empty();
-      if (report.violates && !options.quiet) {
+      if (report.violates && !options.quiet && options.beside.empty()) {
         fmt::print("  {}\n", report.hint.empty() ? fmt::format("which policy is it? {} identify {}",
                                                                program_name(), shell_quoted_file(file))
                                                  : report.hint);
@@ -398,6 +419,11 @@ Action add_check(CLI::App& command) {
           "--witness", options->witness,
           "Demand no order of summation, whatever the file says (default: what the file says, else none)")
       ->excludes(canonical);
+  command.add_option("--beside", options->beside,
+                     "A dump of the same input, of the unfused norm or of other codes: say which codes may "
+                     "legally differ, and which do not");
+  command.add_option("--beside-policy", options->beside_policy,
+                     "The policy of --beside's file; default: what it says, else that of the other file");
   command.add_option("--rows", options->rows, "Judge only the first N rows")
       ->check(CLI::Range(std::int64_t{0}, INT64_MAX));
   command.add_option("--json", options->json, "Write the verdicts to this file");

@@ -291,14 +291,63 @@ std::optional<RowFinding> WitnessRow::judge_quickly(FastRow& fast, bool with_cer
   return finding;
 }
 
-RowFinding WitnessRow::judge_fully(FastRow& fast, bool with_certificate) {
-  std::span<const float> operands = fast.variance_operands();
-  if (row_of(formula_.policy.variance).in_activation_dtype()) {
-    rounded_operands_.assign(operands.begin(), operands.end());
-    row_kernels().round_values[static_cast<std::size_t>(formula_.formats.activation)](
-        rounded_operands_.data(), formula_.hidden_size, ActivationRounding::nearest_even);
-    operands = rounded_operands_;
+// The operands as the sum of squares reads them.
+std::span<const float> WitnessRow::summed_operands(FastRow& fast) {
+  const std::span<const float> operands = fast.variance_operands();
+  if (!row_of(formula_.policy.variance).in_activation_dtype()) return operands;
+  rounded_operands_.assign(operands.begin(), operands.end());
+  row_kernels().round_values[static_cast<std::size_t>(formula_.formats.activation)](
+      rounded_operands_.data(), formula_.hidden_size, ActivationRounding::nearest_even);
+  return rounded_operands_;
+}
+
+Admissible WitnessRow::admissible(FastRow& fast) {
+  const std::span<const float> operands = summed_operands(fast);
+  return model_.admissible(exact_square_sum(operands), exact_known_sum(operands));
+}
+
+std::vector<CodeSet> WitnessRow::reachable(FastRow& fast, std::uint32_t scale) {
+  const Admissible window = admissible(fast);
+  const auto count = static_cast<std::size_t>(formula_.hidden_size);
+  std::vector<CodeSet> result(count);
+  std::vector<std::byte> low;
+  bool any = false;
+  const auto code_at = [&](std::byte packed) {
+    return compared_code(output_format_, std::to_integer<std::uint32_t>(packed));
+  };
+  const auto add = [&](const RootInterval& range) {
+    any = true;
+    const std::span<const std::byte> first = fast.outputs(root_value(range.low));
+    low.assign(first.begin(), first.end());
+    const std::span<const std::byte> high = fast.outputs(root_value(range.high));
+    for (std::size_t j = 0; j < count; ++j) {
+      const auto column = static_cast<std::int64_t>(j);
+      result[j].set(code_at(low[j]));
+      if (low[j] == high[j]) continue;
+      add_codes(
+          output_format_, range, [&](std::int64_t r) { return fast.output(root_value(r), column); },
+          result[j]);
+    }
+  };
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  aim_at(fast, {}, scale);
+  for (std::size_t factor = 0; factor < factors_.size(); ++factor) {
+    use(fast, factor);
+    const std::vector<RootInterval> pieces =
+        scale_ ? scale_->within(fast, window.interval) : std::vector{window.interval};
+    for (const RootInterval& piece : pieces)
+      if (!piece.empty()) add(piece);
+    if (!window.nan || !is_scale_at(fast, nan)) continue;
+    any = true;
+    const std::span<const std::byte> codes = fast.outputs(nan);
+    for (std::size_t j = 0; j < count; ++j) result[j].set(code_at(codes[j]));
   }
+  if (!any) result.clear();
+  return result;
+}
+
+RowFinding WitnessRow::judge_fully(FastRow& fast, bool with_certificate) {
+  const std::span<const float> operands = summed_operands(fast);
   const SquareSum squares = exact_square_sum(operands);
   const Admissible admissible = model_.admissible(squares, exact_known_sum(operands));
   RowFinding finding;

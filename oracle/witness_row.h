@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "oracle/admissible.h"
+#include "oracle/beside.h"
 #include "oracle/certificate.h"
 #include "oracle/fast_row.h"
 #include "oracle/feasible.h"
@@ -39,6 +40,12 @@ class WitnessRow {
   // special rows have two. Of several factors the first that does.)
   RootInterval explaining_roots(FastRow& fast, std::span<const std::byte> got, std::uint32_t scale);
 
+  // The r that are admissible for the row that `fast` has loaded, exactly.
+  Admissible admissible(FastRow& fast);
+  // For each element, the codes that admissible r give it with this scale (beside.h); empty where no
+  // admissible r gives the scale. Of a formula that quantizes.
+  std::vector<CodeSet> reachable(FastRow& fast, std::uint32_t scale);
+
  private:
   // A range of r under examination, and which of its ends are known to explain the row.
   struct Window {
@@ -49,6 +56,7 @@ class WitnessRow {
 
   std::optional<RowFinding> judge_quickly(FastRow& fast, bool with_certificate);
   RowFinding judge_fully(FastRow& fast, bool with_certificate);
+  std::span<const float> summed_operands(FastRow& fast);
   std::optional<Value> exact_known_sum(std::span<const float> operands) const;
   void aim_at(FastRow& fast, std::span<const std::byte> got, std::uint32_t scale);
   // How many factors the scale leaves; from use() on codes are made with one of them.

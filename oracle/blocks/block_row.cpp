@@ -334,6 +334,48 @@ RootIntervals BlockRow::explaining(const BlockOutputs& outputs) {
   return row_roots({RootInterval{0, kInfiniteRoot}});
 }
 
+// The codes of a block for the r of a range.
+bool BlockRow::add_reached(std::int64_t block, const BlockFactor& factor, const RootInterval& range,
+                           std::vector<CodeSet>& codes) {
+  if (range.empty()) return false;
+  const std::int64_t first = begin(block), count = end(block) - first;
+  evaluate_ends(block, range);
+  codes_.quantize(y_low_.data(), count, factor.factor, factor.divides, codes_low_.data());
+  codes_.quantize(y_high_.data(), count, factor.factor, factor.divides, codes_high_.data());
+  const Fast source(*this);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    CodeSet& of_element = codes[static_cast<std::size_t>(first + i)];
+    of_element.set(compared_code(codes_.format(), codes_low_[at]));
+    if (codes_low_[at] == codes_high_[at]) continue;
+    add_codes(
+        codes_.format(), range,
+        [&](std::int64_t r) { return source.output(r, BlockElement{first + i, true}, factor); }, of_element);
+  }
+  return true;
+}
+
+BlockReach BlockRow::reachable(const BlockOutputs& outputs) {
+  aim_at(outputs);
+  const Admissible& window = admissible();
+  Fast source(*this);
+  BlockReach result{std::vector<CodeSet>(static_cast<std::size_t>(setup_.formula.hidden_size)),
+                    std::vector<bool>(factors_.size())};
+  for (std::int64_t block = 0; block < setup_.blocks(); ++block) {
+    bool legal = false;
+    for (const BlockFactor& factor : *factors_[static_cast<std::size_t>(block)]) {
+      if (!window.interval.empty()) {
+        for (const RootInterval& piece : roots_of_scale(source, block, window.interval, factor))
+          legal |= add_reached(block, factor, piece, result.codes);
+      }
+      if (window.nan && is_scale_of_nan(source, block, factor))
+        legal |= add_reached(block, factor, {kNan, kNan}, result.codes);
+    }
+    result.legal[static_cast<std::size_t>(block)] = legal;
+  }
+  return result;
+}
+
 namespace {
 
 using Unit = BlockRefutation::Unit;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "oracle/beside.h"
 #include "oracle/blocks/block_codes.h"
 #include "oracle/blocks/block_scale.h"
 #include "oracle/blocks/block_search.h"
@@ -45,6 +46,12 @@ struct BlockRefutation {
   RootInterval others;  // r that explain the whole row and are not admissible; empty: there are none
 };
 
+// What admissible r give the elements of a row with the scales that are stored.
+struct BlockReach {
+  std::vector<CodeSet> codes;  // of each element; none where the scale of its block is not legal
+  std::vector<bool> legal;     // of each block: an admissible r gives its scale
+};
+
 class BlockRow {
  public:
   // `weight`: packed, empty without one.
@@ -59,6 +66,7 @@ class BlockRow {
   // All r, admissible or not, that explain the row.
   RootIntervals explaining(const BlockOutputs& outputs);
   const Admissible& admissible();
+  BlockReach reachable(const BlockOutputs& outputs);
 
   // What the policy makes of the row with this r; without `normalized`.
   BlockOutputs outputs(float r);
@@ -93,6 +101,8 @@ class BlockRow {
   RootInterval narrowed(const Elements& differing, const BlockFactor& factor, RootInterval range,
                         Elements* deciding);
   bool row_of_nan();
+  bool add_reached(std::int64_t block, const BlockFactor& factor, const RootInterval& range,
+                   std::vector<CodeSet>& codes);
   SumParts exact_operands(std::int64_t column) const;
   void require_exact_operands() const;
   void add_units_against_nan(std::vector<BlockRefutation::Unit>& units);

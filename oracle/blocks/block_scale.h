@@ -77,6 +77,8 @@ class BlockScaleRule {
 
   // "0.0117 (0x3c3f...)", "2^-7 (0x78)".
   std::string text_of(std::uint32_t stored) const;
+  // Whether they are equal; any NaN equals any NaN.
+  bool same_scale(std::uint32_t a, std::uint32_t b) const;
 
  private:
   struct Pair {
@@ -91,7 +93,6 @@ class BlockScaleRule {
   [[noreturn]] void fail(std::string_view what, std::uint32_t stored) const;
   void require_exact_maxima(std::uint32_t stored, const std::vector<BlockFactor>& factors) const;
   void require_exact_factors(std::uint32_t stored, const std::vector<BlockFactor>& factors) const;
-  bool same_scale(std::uint32_t a, std::uint32_t b) const;
   std::vector<BlockFactor> candidates(std::uint32_t stored) const;
   float number(std::uint32_t stored) const;
 

@@ -50,6 +50,7 @@ struct BlockElement {
   friend bool operator==(const BlockElement&, const BlockElement&) = default;
 };
 
+inline constexpr std::int64_t kNanRoot = 0x7fc00000;  // fp32 bits
 inline bool is_nan_bits(std::uint32_t bits) { return bits > 0x7f800000u; }
 
 // The r of `range` whose maximum over the block is a number.
@@ -128,20 +129,25 @@ RootIntervals roots_of_block(Source& source, std::int64_t block, bool with_scale
   return united(std::move(result));
 }
 
+// Whether the block gets the factor's scale where r is NaN.
+template <typename Source>
+bool is_scale_of_nan(Source& source, std::int64_t block, const BlockFactor& factor) {
+  const std::uint32_t maximum = source.maximum(kNanRoot, block);
+  if (is_nan_bits(maximum)) return factor.with_nan;
+  return std::ranges::any_of(factor.maxima, [&](const MaximumInterval& each) {
+    return each.low <= maximum && maximum <= each.high;
+  });
+}
+
 // Whether the block is as it is where r is NaN.
 template <typename Source>
 bool nan_explains(Source& source, std::int64_t block, bool with_scale,
                   std::span<const BlockElement> elements) {
-  constexpr std::int64_t kNan = 0x7fc00000;
-  const std::uint32_t maximum = source.maximum(kNan, block);
   return std::ranges::any_of(source.factors(block), [&](const BlockFactor& factor) {
-    const bool fits = is_nan_bits(maximum)
-                          ? factor.with_nan
-                          : std::ranges::any_of(factor.maxima, [&](const MaximumInterval& each) {
-                              return each.low <= maximum && maximum <= each.high;
-                            });
-    return (fits || !with_scale) && std::ranges::all_of(elements, [&](const BlockElement& element) {
-             return same(source.format(element), source.output(kNan, element, factor), source.got(element));
+    return (!with_scale || is_scale_of_nan(source, block, factor)) &&
+           std::ranges::all_of(elements, [&](const BlockElement& element) {
+             return same(source.format(element), source.output(kNanRoot, element, factor),
+                         source.got(element));
            });
   });
 }

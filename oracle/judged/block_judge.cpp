@@ -23,8 +23,9 @@ class BlockJudge : public UnitJudge {
  public:
   BlockJudge(const Call& call, const Policy& policy)
       : call_(call),
-        high_first_(is(policy, "nibbles", "high_first")),
-        layout_(block_shape_of(call, &policy).layout),
+        reader_(call, policy),
+        high_first_(reader_.high_first()),
+        layout_(reader_.layout()),
         row_(block_setup_of(call, policy), bytes_of(call.find("weight"))) {}
 
   bool conforms(std::int64_t row) override {
@@ -69,6 +70,7 @@ class BlockJudge : public UnitJudge {
   }
 
   const Call& call_;
+  BlockReader reader_;
   bool high_first_;
   ScaleLayout layout_;
   BlockRow row_;
@@ -77,25 +79,7 @@ class BlockJudge : public UnitJudge {
 
 void BlockJudge::load(std::int64_t row) {
   load_inputs(row);
-  const Tensor& scales = call_.at("scales");
-  got_.scales.clear();
-  for (std::int64_t block = 0; block < layout_.blocks; ++block)
-    got_.scales.push_back(load_bits(scales.bytes, scales.dtype, layout_.index(row, block)));
-  const Tensor& out = call_.at("out");
-  const std::int64_t count = call_.hidden_size();
-  got_.codes.clear();
-  if (out.dtype != DType::uint8) {
-    for (const std::byte byte : out.row(row, count))
-      got_.codes.push_back(std::to_integer<std::uint8_t>(byte));
-  } else {
-    for (const std::byte byte : out.row(row, count / 2)) {
-      const auto both = std::to_integer<std::uint8_t>(byte);
-      const auto low = static_cast<std::uint8_t>(both & 15), high = static_cast<std::uint8_t>(both >> 4);
-      got_.codes.push_back(high_first_ ? high : low);
-      got_.codes.push_back(high_first_ ? low : high);
-    }
-  }
-  if (const Tensor* normalized = call_.find("normalized")) got_.normalized = normalized->row(row, count);
+  got_ = reader_.row(row);
 }
 
 std::vector<std::byte> BlockJudge::packed(const std::vector<std::uint8_t>& codes) const {
@@ -202,6 +186,28 @@ void BlockJudge::fill(std::int64_t row, Call& result) {
 }
 
 }  // namespace
+
+BlockOutputs BlockReader::row(std::int64_t row) const {
+  BlockOutputs result;
+  const Tensor& scales = call_.at("scales");
+  for (std::int64_t block = 0; block < layout_.blocks; ++block)
+    result.scales.push_back(load_bits(scales.bytes, scales.dtype, layout_.index(row, block)));
+  const Tensor& out = call_.at("out");
+  const std::int64_t count = call_.hidden_size();
+  if (out.dtype != DType::uint8) {
+    for (const std::byte byte : out.row(row, count))
+      result.codes.push_back(std::to_integer<std::uint8_t>(byte));
+  } else {
+    for (const std::byte byte : out.row(row, count / 2)) {
+      const auto both = std::to_integer<std::uint8_t>(byte);
+      const auto low = static_cast<std::uint8_t>(both & 15), high = static_cast<std::uint8_t>(both >> 4);
+      result.codes.push_back(high_first_ ? high : low);
+      result.codes.push_back(high_first_ ? low : high);
+    }
+  }
+  if (const Tensor* normalized = call_.find("normalized")) result.normalized = normalized->row(row, count);
+  return result;
+}
 
 std::vector<Part> block_parts(const Call& call, const Policy& policy) {
   const std::int64_t elements = call.hidden_size() * (call.has("normalized") ? 2 : 1);

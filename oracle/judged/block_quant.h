@@ -41,6 +41,23 @@ ScaleRecipe recipe_of(const Call& call, const Policy& policy, const Value& range
 
 BlockSetup block_setup_of(const Call& call, const Policy& policy);
 
+// Codes and scales of a row, wherever the call's tensors hold them. The call must outlive it.
+class BlockReader {
+ public:
+  BlockReader(const Call& call, const Policy& policy)
+      : call_(call),
+        high_first_(is(policy, "nibbles", "high_first")),
+        layout_(block_shape_of(call, &policy).layout) {}
+  BlockOutputs row(std::int64_t row) const;
+  const ScaleLayout& layout() const { return layout_; }
+  bool high_first() const { return high_first_; }
+
+ private:
+  const Call& call_;
+  bool high_first_;
+  ScaleLayout layout_;
+};
+
 // For the rows of the table.
 std::string block_objection(const Call& call);
 std::string block_policy_objection(const Policy& policy);

@@ -10,11 +10,13 @@
 #include <cmath>
 #include <limits>
 
+#include "oracle/beside.h"
 #include "oracle/canonical_judge.h"
 #include "oracle/code_factor.h"
 #include "oracle/fast_row.h"
 #include "oracle/feasible.h"
 #include "oracle/test/summation.h"
+#include "oracle/witness_row.h"
 
 namespace normproof::oracle {
 namespace {
@@ -245,6 +247,109 @@ TEST(WitnessJudge, AgreesWithBruteForceOverEveryFactor) {
     EXPECT_GT(tally.rounding, 200);
     EXPECT_GT(tally.scale, 200);
   }
+}
+
+// The codes and scales that some admissible r gives a row, by trying them all.
+struct Tried {
+  std::vector<CodeSet> codes;  // with the scale that is stored
+  bool scale = false;          // some r gives it
+  bool other_scale = false;    // some r gives another one than `unfused`
+};
+Tried try_all(LoadedRow& row, const Admissible& admissible, std::uint32_t stored, std::uint32_t unfused) {
+  using Seen = std::pair<std::uint32_t, std::vector<std::vector<std::byte>>>;  // scale, codes of each factor
+  const Format& format = format_of(row.formula.output_dtype());
+  Tried result{std::vector<CodeSet>(static_cast<std::size_t>(row.formula.hidden_size))};
+  const auto look = [&](float r) {
+    Seen seen(stored, {});
+    if (row.formula.quantizes_by_row) {
+      seen.first = std::bit_cast<std::uint32_t>(row.row_scale(r));
+      result.other_scale |= !same(DType::fp32, seen.first, unfused);
+      if (!same(DType::fp32, seen.first, stored)) return seen;
+    }
+    result.scale = true;
+    for (const float factor : row.factors(r, std::bit_cast<float>(stored))) {
+      row.fast.set_code_factor(factor);
+      seen.second.push_back(row.outputs(r));
+      for (std::size_t j = 0; j < seen.second.back().size(); ++j)
+        result.codes[j].set(compared_code(format, std::to_integer<std::uint32_t>(seen.second.back()[j])));
+    }
+    return seen;
+  };
+  if (admissible.nan) look(std::nanf(""));
+  constexpr std::int64_t kStep = 64;  // between two r that give the same there is nothing else
+  const RootInterval& all = admissible.interval;
+  if (all.empty()) return result;
+  Seen low = look(root_value(all.low));
+  for (std::int64_t r = all.low; r < all.high; r = std::min(r + kStep, all.high)) {
+    const std::int64_t next = std::min(r + kStep, all.high);
+    Seen high = look(root_value(next));
+    for (std::int64_t between = r + 1; between < next && low != high; ++between) look(root_value(between));
+    low = std::move(high);
+  }
+  return result;
+}
+
+TEST(WitnessJudge, ReachableCodesAreThoseOfEveryRoot) {
+  const StandardFloatEnvironment environment;
+  RandomCases random(46);
+  int judged = 0, several = 0, illegal = 0;
+  for (int i = 0; i < 2000 * test::scale() && !HasFatalFailure(); ++i) {
+    const Built built = random.any_case(1, 1 + random.below(12));
+    if (!quantizes(built.test_case.operation)) continue;
+    Policy policy = any_policy(random, built.test_case);
+    policy.inverse_root.ulp_bound = static_cast<int>(random.below(20000));  // so that some codes move
+    LoadedRow row(built, policy);
+    const Admissible admissible = row.admissible();
+    if (admissible.interval.high - admissible.interval.low > 80000) continue;
+    const Outputs fused = any_outputs(random, row, admissible),
+                  unfused = any_outputs(random, row, admissible);
+    const std::uint32_t stored = row.formula.quantizes_by_row ? row_scale_bits(row.formula, fused, 0)
+                                                              : row.formula.bits_of(Parameter::scale);
+    const Tried wanted = try_all(row, admissible, stored, row_scale_bits(row.formula, unfused, 0));
+    const std::string what =
+        fmt::format("{} {} {}", name_of(built.test_case.operation), to_string(policy), to_text(admissible));
+    const std::vector<CodeSet> got = WitnessRow(row.formula).reachable(row.fast, stored);
+    ASSERT_EQ(got, wanted.scale ? wanted.codes : std::vector<CodeSet>()) << what;
+    const BesideVerdict verdict =
+        compare_beside(built.test_case, built.tensors, fused, unfused, true, policy);
+    ASSERT_EQ(verdict.illegal_scales, row.formula.quantizes_by_row && !wanted.scale ? 1 : 0) << what;
+    if (row.formula.quantizes_by_row) {
+      ASSERT_EQ(verdict.scales_that_may_differ, wanted.other_scale ? 1 : 0) << what;
+    }
+    ++judged;
+    several += std::ranges::any_of(got, [](const CodeSet& codes) { return codes.count() > 1; }) ? 1 : 0;
+    illegal += verdict.illegal_codes > 0 ? 1 : 0;
+  }
+  EXPECT_GT(judged, 800);
+  EXPECT_GT(several, 5);
+  EXPECT_GT(illegal, 50);
+}
+
+// Unfused numbers are quantized as the fused policy says.
+TEST(WitnessJudge, QuantizedNormsAreTheCodesOfTheFusedOperation) {
+  RandomCases random(47);
+  int judged = 0;
+  for (int i = 0; i < 4000 * test::scale() && !HasFatalFailure(); ++i) {
+    const Built built = random.any_case(1 + random.below(2), 1 + random.below(12));
+    const Case& fused = built.test_case;
+    if (!quantizes(fused.operation)) continue;
+    Policy policy = any_policy(random, fused);
+    policy.before_quantization = BeforeQuantization::rounded;
+    policy.row_maximum = RowMaximumPolicy::of_quantized;
+    policy.inverse_root = {};  // the canonical order is admissible
+    Case norm = fused;
+    norm.operation = *spec_of(fused.operation).without_last_step;
+    keep_what_it_has(norm);
+    const Outputs codes = expected_outputs(fused, built.tensors, policy);
+    const Outputs numbers = expected_outputs(norm, built.tensors, policy);
+    const BesideVerdict verdict = compare_beside(fused, built.tensors, codes, numbers, false, policy);
+    ASSERT_EQ(verdict.codes_that_differ + verdict.illegal_codes + verdict.illegal_scales +
+                  verdict.scales_that_differ,
+              0)
+        << name_of(fused.operation) << " " << to_string(policy);
+    judged += verdict.codes > 0 ? 1 : 0;
+  }
+  EXPECT_GT(judged, 1000);
 }
 
 // A rounding violation says that no r at all explains its elements: checked over a wide range, not only the

@@ -14,6 +14,7 @@
 #include "oracle/blocks/block_scale.h"
 #include "oracle/blocks/test/block_calls.h"
 #include "oracle/judged/block_quant.h"
+#include "oracle/judged/search_violation.h"
 
 namespace normproof::oracle::plain {
 namespace {
@@ -95,11 +96,12 @@ TEST(BlockQuant, HonestKernelsConform) {
 }
 
 // The admissible r of a row, from the model of the contract.
-Admissible window_of(const Call& call, const std::vector<float>& operands) {
+Admissible window_of(const Call& call, const std::vector<float>& operands, int ulp_bound = 2) {
   Formula formula;
   formula.formats.activation = call.dtype();
   formula.hidden_size = call.hidden_size();
   formula.parameter_bits[static_cast<std::size_t>(Parameter::epsilon)] = call.epsilon;
+  formula.policy.inverse_root.ulp_bound = ulp_bound;
   return AdmissibleModel(formula).admissible(exact_square_sum(operands));
 }
 
@@ -225,6 +227,100 @@ TEST(BlockQuant, VerdictsAreThoseOfTryingEveryRoot) {
   fmt::print("{} rows, {} conform; certificates of 1, 2, 3, more units: {}\n", rows, conforming,
              fmt::join(std::span(certificates).subspan(1), ", "));
   RecordProperty("rows", static_cast<int>(rows));
+}
+
+// The codes that some admissible r gives the row with its scales, by trying them all; of blocks without such
+// an r none. Between two r with the same scale and codes nothing is tried: all of these rise or fall.
+std::vector<CodeSet> tried_codes(Kernel& kernel, const std::vector<float>& operands,
+                                 const std::vector<float>& weight, const Admissible& window, const Row& got,
+                                 const Config& config) {
+  const Row row = with_one_nan(got, config);
+  std::vector<CodeSet> result(row.codes.size());
+  const auto block_of = [&](std::size_t j) { return j / static_cast<std::size_t>(config.block); };
+  const auto tried = [&](float r) {
+    Row other = with_one_nan(kernel.row(operands, weight, r), config);
+    for (std::size_t j = 0; j < result.size(); ++j)
+      if (other.scales[block_of(j)] == row.scales[block_of(j)]) result[j].set(other.codes[j]);
+    return other;
+  };
+  // Whether the r between two may have given something else than both of them.
+  const auto moves = [&](const Row& low, const Row& high) {
+    for (std::size_t j = 0; j < result.size(); ++j) {
+      const std::uint32_t a = low.scales[block_of(j)], b = high.scales[block_of(j)];
+      const std::uint32_t stored = row.scales[block_of(j)];
+      if (stored < std::min(a, b) || stored > std::max(a, b)) continue;
+      if (a != b || low.codes[j] != high.codes[j]) return true;
+    }
+    return false;
+  };
+  constexpr std::int64_t kStep = 64;
+  for (const bool neighbour : {false, true}) {
+    if (neighbour && config.factor != Factor::neighbour) continue;
+    kernel.takes_neighbour = [neighbour](std::int64_t) { return neighbour; };
+    if (window.nan) tried(NAN);
+    if (window.interval.empty()) continue;
+    std::int64_t r = window.interval.low;
+    Row low = tried(root_value(r));
+    while (r < window.interval.high) {
+      const std::int64_t next = std::min(r + kStep, window.interval.high);
+      Row high = tried(root_value(next));
+      for (std::int64_t between = r + 1; between < next && moves(low, high); ++between)
+        tried(root_value(between));
+      low = std::move(high);
+      r = next;
+    }
+  }
+  return result;
+}
+
+TEST(BlockQuant, ReachableCodesAreThoseOfEveryRoot) {
+  const StandardFloatEnvironment environment;
+  constexpr int kUlp = 6000;  // so wide that codes move
+  const std::vector<Kind> all = kinds();
+  std::int64_t rows = 0, several = 0, illegal_scales = 0;
+  for (std::uint64_t round = 0; rows < 240; ++round) {
+    Random random = Random(3).split(round);
+    const Kind& kind = all[round % all.size()];
+    if (std::string_view(kind.name) == "approximate logarithm") continue;  // more than the exact one admits
+    Config config = kind.config;
+    Call call = random_inputs(kind, config, random, 48);
+    config.policy += fmt::format(",inverse_root_ulp={}", kUlp);
+    Kernel kernel = kernel_of(call, config);
+    const std::vector<float> weight = weight_of(call);
+    std::vector<Row> written;
+    std::vector<std::vector<CodeSet>> wanted;
+    for (const std::vector<float>& of_row : operands(call, config)) {
+      const Admissible window = window_of(call, of_row, kUlp);
+      const bool narrow = window.interval.high - window.interval.low <= 4 * kUlp;
+      written.push_back(narrow && !window.interval.empty()
+                            ? faulty_row(kernel, of_row, weight, window, config, random)
+                            : kernel.row(of_row, weight, window.nan ? NAN : root_value(window.interval.low)));
+      wanted.push_back(narrow ? tried_codes(kernel, of_row, weight, window, written.back(), config)
+                              : std::vector<CodeSet>());
+    }
+    set_outputs(call, config, written, ScaleLayout::Kind::row_major, false);
+    const judged::Policy policy = parse_policy(*call.operation, config.policy);
+    const judged::BlockReader reader(call, policy);
+    BlockRow judge(block_setup_of(call, policy), judged::bytes_of(call.find("weight")));
+    for (std::int64_t row = 0; row < call.rows(); ++row, ++rows) {
+      const std::vector<CodeSet>& of_row = wanted[static_cast<std::size_t>(row)];
+      if (of_row.empty()) continue;
+      const judged::Tensor* residual = call.find("residual");
+      judge.load(call.at("x").row(row, call.hidden_size()).data(),
+                 residual == nullptr ? nullptr : residual->row(row, call.hidden_size()).data());
+      const BlockReach got = judge.reachable(reader.row(row));
+      ASSERT_EQ(got.codes, of_row) << kind.name << ", round " << round << ", row " << row << ", "
+                                   << subject_of(call) << ", policy " << config.policy;
+      for (std::size_t block = 0; block < got.legal.size(); ++block) {
+        const auto first = static_cast<std::size_t>(config.block) * block;
+        ASSERT_EQ(got.legal[block], of_row[first].any()) << kind.name << ", round " << round;
+        illegal_scales += got.legal[block] ? 0 : 1;
+      }
+      several += std::ranges::any_of(got.codes, [](const CodeSet& codes) { return codes.count() > 1; });
+    }
+  }
+  EXPECT_GT(several, 8);
+  EXPECT_GT(illegal_scales, 4);
 }
 
 // What an axis says is done: a value other than the first changes some output.

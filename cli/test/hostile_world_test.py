@@ -261,7 +261,7 @@ class Values(World):
         refused += [("--jobs", value) for value in ("4294967297", "0", "-1", "")]
         refused += [("--property-cases", value) for value in ("4294967297", "0", "")]
         refused += [("--shard", value) for value in ("-1/2", "1/-2", "1/18446744073709551617", "0x1/2", "1/2/3", "/", "")]
-        refused += [(option, "") for option in ("--policy", "--target", "--json", "--findings", "--corpus", "--also", "--op", "--html")]
+        refused += [(option, "") for option in ("--policy", "--target", "--json", "--output", "--corpus", "--also", "--op", "--html")]
         for option, value in refused:
             named = [f"{option}={value}"] if value else [option, ""]
             text = self.run_program("verify", *named, *([] if option == "--seed" else ["--seed=1"]), code=2)

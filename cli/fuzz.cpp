@@ -122,7 +122,7 @@ int fuzz(FuzzOptions options) {
   campaign::CampaignOptions& wanted = options.campaign;
   if (names_a_plugin(wanted.target)) prepare_plugin(wanted);
   describe_environment(wanted);
-  wanted.time = std::chrono::seconds(static_cast<std::int64_t>(options.minutes * 60));
+  wanted.time = std::chrono::seconds(static_cast<std::int64_t>(options.minutes * 60 + 1e-6));
   // Reports lie elsewhere, and their commands are called there.
   const char* program = std::getenv("NORMPROOF_PROGRAM");
   const bool is_path = program != nullptr && std::string(program).find('/') != std::string::npos;
@@ -135,7 +135,7 @@ int fuzz(FuzzOptions options) {
   }
   finish_on_stop_signal();
   Progress progress;
-  fmt::print("seed {}, target {}, {} jobs, {} minutes; everything is kept in {}\n", wanted.seed,
+  fmt::print("seed {}, target {}, {} jobs, {:.4g} minutes; everything is kept in {}\n", wanted.seed,
              wanted.target, wanted.jobs, options.minutes, wanted.folder.string());
   std::fflush(stdout);
   auto result = campaign::run_campaign(wanted, [&](const campaign::CampaignResult& so_far, double fraction) {

@@ -39,8 +39,8 @@ class JudgedPlugin(ProgramTest):
         judged = self.read()["judged"]
         self.assertEqual({row["operation"] for row in judged["combinations"]},
                          {"layer_norm", "fused_add_layer_norm", "rms_norm_backward", "layer_norm_backward", "qk_norm_rope",
-                          "rms_norm_block_quant", "layer_norm_static_fp8_quant", "layer_norm_dynamic_quant"})
-        self.assertEqual(len(judged["combinations"]), 8 * (5 + 2 + 1 + 2))  # two dtypes of codes, one, two
+                          "rms_norm_block_quant", "layer_norm_static_fp8_quant", "layer_norm_dynamic_quant", "gated_rms_norm"})
+        self.assertEqual(len(judged["combinations"]), 8 * (6 + 2 + 1 + 2))  # two dtypes of codes, one, two
         for row in judged["combinations"]:
             self.assertTrue(row["calls"] > 4 and row["elements"] > row["rows"] > row["calls"], row)
             self.assertEqual((row["not_conforming"], row["violations"], row["not_taken"]), (0, 0, 0), row)

@@ -12,7 +12,7 @@
 namespace normproof::oracle::judged {
 
 std::span<const JudgedOperation* const> judged_operations() {
-  static const std::array<const JudgedOperation*, 15> kTable = {&layer_norm(),
+  static const std::array<const JudgedOperation*, 16> kTable = {&layer_norm(),
                                                                 &fused_add_layer_norm(),
                                                                 &rms_norm_backward(),
                                                                 &layer_norm_backward(),
@@ -26,7 +26,8 @@ std::span<const JudgedOperation* const> judged_operations() {
                                                                 &layer_norm_static_fp8_quant(),
                                                                 &fused_add_layer_norm_static_fp8_quant(),
                                                                 &layer_norm_dynamic_quant(),
-                                                                &fused_add_layer_norm_dynamic_quant()};
+                                                                &fused_add_layer_norm_dynamic_quant(),
+                                                                &gated_rms_norm()};
   return kTable;
 }
 

@@ -40,8 +40,10 @@ bool follows(const Combination& combination, std::string_view axis, std::string_
     if (policy.operation->axes[i].name == axis) return policy.is(axis, value);
   return false;
 }
-// A running mean rounds also where sums are exact.
-bool sums_are_exact(const Combination& combination) { return !follows(combination, "statistics", "welford"); }
+// A running mean rounds also where sums are exact; a gate makes no whole numbers.
+bool sums_are_exact(const Combination& combination) {
+  return !follows(combination, "statistics", "welford") && !follows(combination, "order", "gate_first");
+}
 
 std::optional<double> the_same(const Spec&, const std::vector<double>& first, std::int64_t index) {
   return first[static_cast<std::size_t>(index)];

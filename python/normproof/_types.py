@@ -8,7 +8,8 @@ Operation = Literal["rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant
 JudgedOperation = Literal["layer_norm", "fused_add_layer_norm", "rms_norm_backward", "layer_norm_backward", "qk_norm_rope",
                           "rms_norm_block_quant", "fused_add_rms_norm_block_quant", "rms_norm_mx_quant", "fused_add_rms_norm_mx_quant",
                           "rms_norm_nvfp4_quant", "fused_add_rms_norm_nvfp4_quant", "layer_norm_static_fp8_quant",
-                          "fused_add_layer_norm_static_fp8_quant", "layer_norm_dynamic_quant", "fused_add_layer_norm_dynamic_quant"]
+                          "fused_add_layer_norm_static_fp8_quant", "layer_norm_dynamic_quant", "fused_add_layer_norm_dynamic_quant",
+                          "gated_rms_norm"]
 """Judged where outputs are given, or a plug-in runs them; there are no kernels for them."""
 WatchedOperation = Literal[Operation, "layer_norm", "fused_add_layer_norm"]
 """What the norms of a model that is watched compute."""
@@ -60,6 +61,7 @@ PolicyName = Literal[
     "pytorch.layer_norm", "apex.layer_norm", "quack.layer_norm", "flashinfer.layer_norm",
     "tensorrt_llm.layer_norm", "transformer_engine.layer_norm", "transformer_engine.layer_norm_static_fp8_quant", "quack.rms_norm_backward", "pytorch.rms_norm_backward",
     "transformer_engine.rms_norm_backward", "vllm.qk_norm_rope", "sglang.qk_norm_rope", "hugging_face.qk_norm_rope",
+    "vllm.gated_rms_norm", "mamba.gated_rms_norm", "hugging_face.gated_rms_norm",
     "vllm.rms_norm_block_quant", "vllm_int8.rms_norm_block_quant", "vllm_fast_math.rms_norm_block_quant",
     "vllm_group_quant.rms_norm_block_quant", "vllm_ue8m0.rms_norm_block_quant", "flashinfer.rms_norm_block_quant",
     "aiter.rms_norm_block_quant", "deepgemm.rms_norm_block_quant", "deepgemm_ue8m0.rms_norm_block_quant",

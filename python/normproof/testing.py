@@ -320,6 +320,9 @@ def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation
         rms_norm_block_quant                 fn(x, weight, epsilon)
         rms_norm_mx_quant                    fn(x, weight, epsilon)
         rms_norm_nvfp4_quant                 fn(x, weight, global_scale, epsilon)
+        layer_norm_static_fp8_quant          fn(x, weight, bias, scale, epsilon)
+        layer_norm_dynamic_quant             fn(x, weight, bias, epsilon)
+        gated_rms_norm                       fn(x, gate, weight, epsilon)
 
     Those from layer_norm on, which are judged where outputs are given, return a tensor or a tuple: ``(out, mean, rstd)``,
     ``(out, residual_out, mean, rstd)``, ``(dx, dweight, dbias)``, ``(out, scales)``; None, or what is missing at the end, is not

@@ -503,6 +503,40 @@ int32_t layer_norm_dynamic_quant(const normproof_plugin_call* call) {
   return NORMPROOF_PLUGIN_OK;
 }
 
+// --- RMSNorm, then a silu gate ---
+
+float gate_of(float z, DLDataType type) {
+  if (fault("gate-dropped")) return 1;
+  const float sigmoid = 1.0f / (1.0f + std::exp(-z));
+  if (fault("sigmoid-for-silu")) return sigmoid;
+  if (fault("exp-in-16-bits")) return z / (1.0f + rounded(type, std::exp(-z)));
+  return z / (1.0f + std::exp(-z));
+}
+
+int32_t gated_rms_norm(const normproof_plugin_call* call) {
+  const DLTensor *x = normproof_tensor_of(call, "x"), *gate = normproof_tensor_of(call, "gate"),
+                 *out = normproof_tensor_of(call, "out"), *weight = normproof_tensor_of(call, "weight");
+  const std::int64_t columns = x->shape[1];
+  for (std::int64_t row = 0; row < x->shape[0]; ++row) {
+    Row values = row_of(x, begin_of(x, row), columns);
+    const Row z = row_of(gate, fault("gate-of-the-first-row") ? 0 : begin_of(gate, row), columns);
+    float squares = 0;
+    for (std::size_t j = 0; j < values.size(); ++j) {
+      if (fault("gated-before-the-norm")) values[j] *= gate_of(z[j], x->dtype);
+      squares += values[j] * values[j];
+    }
+    const float r = 1.0f / std::sqrt(squares / static_cast<float>(columns) + epsilon_of(call));
+    for (std::size_t j = 0; j < values.size(); ++j) {
+      const float w = weight == nullptr ? 1.0f : load(weight, static_cast<std::int64_t>(j));
+      values[j] = values[j] * r * w;
+      if (fault("rounded-before-the-gate")) values[j] = rounded(x->dtype, values[j]);
+      if (!fault("gated-before-the-norm")) values[j] *= gate_of(z[j], x->dtype);
+    }
+    store_row(out, begin_of(out, row), values);
+  }
+  return NORMPROOF_PLUGIN_OK;
+}
+
 // --- RMSNorm, as a plug-in may have it beside the others ---
 
 int32_t rms_norm(const normproof_plugin_call* call) {
@@ -535,11 +569,12 @@ const normproof_plugin_operation kStaticCodes = {sizeof kStaticCodes, "layer_nor
                                                  &layer_norm_static_fp8_quant, nullptr};
 const normproof_plugin_operation kDynamicCodes = {sizeof kDynamicCodes, "layer_norm_dynamic_quant",
                                                   &layer_norm_dynamic_quant, nullptr};
+const normproof_plugin_operation kGated = {sizeof kGated, "gated_rms_norm", &gated_rms_norm, nullptr};
 const normproof_plugin_operation kUnknown = {sizeof kUnknown, "nobody_knows_this_norm", &layer_norm, nullptr};
 
-const normproof_plugin_operation* const kOperations[] = {&kLayerNorm,     &kFusedAdd,     &kRmsBackward,
-                                                         &kLayerBackward, &kRope,         &kBlocks,
-                                                         &kStaticCodes,   &kDynamicCodes, nullptr};
+const normproof_plugin_operation* const kOperations[] = {
+    &kLayerNorm, &kFusedAdd,    &kRmsBackward,  &kLayerBackward, &kRope,
+    &kBlocks,    &kStaticCodes, &kDynamicCodes, &kGated,         nullptr};
 const normproof_plugin_operation kRmsNorm = {sizeof kRmsNorm, "rms_norm", &rms_norm, nullptr};
 const normproof_plugin_operation* const kBothKinds[] = {&kRmsNorm, &kLayerNorm, nullptr};
 const normproof_plugin_operation* const kLimitedOperations[] = {&kLimited, &kUnknown, nullptr};

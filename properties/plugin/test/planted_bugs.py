@@ -73,6 +73,12 @@ BUGS = [
     ("int8-range-128", "layer_norm_dynamic_quant", "int8 scales of 128 in place of 127", "B20"),
     ("inverse-scale-stored", "layer_norm_dynamic_quant", "1 / scale is stored", ""),
     ("bias-after-the-scale", "layer_norm_dynamic_quant", "the bias is added after the maximum is taken", ""),
+    ("gate-dropped", "gated_rms_norm", "the gate is not multiplied", ""),
+    ("sigmoid-for-silu", "gated_rms_norm", "a sigmoid gate in place of silu", ""),
+    ("exp-in-16-bits", "gated_rms_norm", "exp of the gate rounded to T", ""),
+    ("gated-before-the-norm", "gated_rms_norm", "gated before the norm in place of after it", ""),
+    ("rounded-before-the-gate", "gated_rms_norm", "the norm rounded to T before the gate", ""),
+    ("gate-of-the-first-row", "gated_rms_norm", "the gate of the first row for all rows", ""),
     ("order-of-the-sign", "layer_norm", "another order of summation where the first element is negative", "seen by a relation alone"),
     ("position-of-first-token", "qk_norm_rope", "each token has the position of the first", ""),
 ]

@@ -16,6 +16,7 @@ from program_test_case import PROGRAM, ProgramTest
 BUILD, SOURCES = (os.path.abspath(argument) for argument in sys.argv[2:4])
 COMPILER = sys.argv[4]
 PLUGIN = os.path.join(BUILD, "properties", "plugin", "libjudged_plugin.so")
+QUANTIZING = os.path.join(BUILD, "properties", "plugin", "libquantizing_plugin.so")
 sys.path.insert(0, os.path.join(SOURCES, "properties", "plugin", "test"))
 import planted_bugs  # noqa: E402
 
@@ -55,12 +56,20 @@ class JudgedPlugin(ProgramTest):
 
     def test_every_planted_bug_is_found(self):
         missed = []
-        for fault, operation, _, _ in planted_bugs.BUGS:
-            code, result, text = planted_bugs.verify(PROGRAM, PLUGIN, fault, self.folder, "--op", operation, "--seed", "1",
-                                                     "--seconds", "0", "--cases", "4000", "--no-shrink")
-            if code != 1 or operation not in result["findings"][0]["found_by"]:
-                missed.append((fault, code, text))
+        for plugin in PLUGIN, QUANTIZING:
+            for fault, operation, _, _ in planted_bugs.bugs_of(plugin):
+                code, result, text = planted_bugs.verify(PROGRAM, plugin, fault, self.folder, "--op", operation, "--seed", "1",
+                                                         "--seconds", "0", "--cases", "4000", "--no-shrink")
+                if code != 1 or operation not in result["findings"][0]["found_by"]:
+                    missed.append((fault, code, text))
         self.assertEqual(missed, [])
+
+    def test_honest_quantization_by_blocks_conforms(self):
+        self.run_program("verify", "--target", QUANTIZING, "--seed", "1", "--seconds", "0", "--cases", "600", "--json", "v.json", code=0)
+        rows = self.read()["judged"]["combinations"]
+        self.assertEqual({row["operation"] for row in rows},
+                         {"rms_norm_block_quant", "rms_norm_mx_quant", "rms_norm_nvfp4_quant"})
+        self.assertTrue(all(row["rows"] > 0 and row["violations"] == 0 for row in rows), rows)
 
     def test_a_finding_is_small_and_its_replay_and_check_say_the_same(self):
         text = self.verify("variance-over-h-minus-1", 1)

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""The bugs that judged_plugin.cpp has on demand, and after how many calls `verify` finds each with its defaults.
+"""The bugs that judged_plugin.cpp and quantizing_plugin.cpp have on demand, and after how many calls `verify` finds each with
+its defaults.
 
 Usage: planted_bugs.py NORMPROOF PLUGIN [--seeds N] [--table]    prints a line for each; with --table the rows of the page
+PLUGIN is libjudged_plugin.so or libquantizing_plugin.so: the bugs are those of the one that is named.
 """
 import argparse
 import json
@@ -83,6 +85,41 @@ BUGS = [
     ("position-of-first-token", "qk_norm_rope", "each token has the position of the first", ""),
 ]
 
+BLOCKS, MX, NVFP4 = "rms_norm_block_quant", "rms_norm_mx_quant", "rms_norm_nvfp4_quant"
+# Of quantizing_plugin.cpp.
+QUANTIZING_BUGS = [
+    ("scales-by-columns", BLOCKS, "scales stored by columns in a tensor by rows", "aiter#4506"),
+    ("scales-of-next-block", BLOCKS, "each scale stored one block ahead", ""),
+    ("blocks-range-of-fn", BLOCKS, "448 in place of 240 for e4m3fnuz", "B20, vllm#50467, aiter#4102"),
+    ("blocks-range-of-fnuz", BLOCKS, "240 in place of 448 for e4m3fn", "B20, sglang#30900"),
+    ("maximum-of-unrounded", BLOCKS, "the maximum of the unrounded y, codes of the rounded one", "B4, TensorRT-LLM#14464"),
+    ("codes-of-unrounded", BLOCKS, "codes of the unrounded y, the maximum of the rounded one", "B4, vllm#52104"),
+    ("last-block-is-full", BLOCKS, "the short last block's maximum reaches into the block before", "B15"),
+    ("nan-dropped", BLOCKS, "NaN is not in the maximum", "B21"),
+    ("blocks-floor-1e-4", BLOCKS, "a floor of 1e-4 on the maximum, none on the scale", "B30, aiter#4288"),
+    ("blocks-multiplied-by-inverse-range", BLOCKS, "a * (1 / 448) in place of a / 448", "B30"),
+    ("multiplied-by-scale", BLOCKS, "y * scale", "B19, vllm#36297"),
+    ("blocks-by-way-of-bf16", BLOCKS, "rounded to bf16 on the way to fp8", "B32, flashinfer#4167"),
+    ("blocks-ties-away", BLOCKS, "ties away from zero", "B45"),
+    ("blocks-minus-zero-of-fnuz", BLOCKS, "-0 of e4m3fnuz, which is its NaN", "B20"),
+    ("mx-scales-as-floats", MX, "scales written as floats of four bytes", "vllm#51477"),
+    ("mx-bias-128", MX, "a bias of 128 in place of 127", ""),
+    ("mx-exponent-rounded-down", MX, "the exponent rounded down in place of up", ""),
+    ("mx-range-4", MX, "4 in place of 6, the largest number of e2m1", "B20"),
+    ("nibbles-high-first", MX, "the first of two codes in the high half of the byte", ""),
+    ("e2m1-no-minus-zero", MX, "-0 of e2m1 is lost", ""),
+    ("e2m1-ties-away", MX, "ties away from zero", "B45"),
+    ("maximum-without-sign", BLOCKS, "max(y) in place of max \\|y\\|", ""),
+    ("nvfp4-no-global-scale", NVFP4, "scales without the global scale", ""),
+    ("nvfp4-not-divided-by-6", NVFP4, "scales not divided by 6", ""),
+    ("nvfp4-scale-not-rounded", NVFP4, "codes by the scale before it is rounded to e4m3", ""),
+    ("nvfp4-zero-by-zero", NVFP4, "1 / 0 in a block whose scale is 0", "B22"),
+]
+
+
+def bugs_of(plugin):
+    return QUANTIZING_BUGS if "quantizing" in os.path.basename(plugin) else BUGS
+
 
 def verify(program, plugin, fault, folder, *arguments):
     """Exit code, result and text of a run."""
@@ -108,7 +145,7 @@ def main():
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     missed = 0
-    for fault, operation, planted, source in BUGS:
+    for fault, operation, planted, source in bugs_of(options.plugin):
         calls, kinds = [], []
         for seed in range(1, options.seeds + 1):
             with tempfile.TemporaryDirectory() as folder:
@@ -124,7 +161,7 @@ def main():
             print(f"| {planted} | `{operation}` | {source} | {found} | {kind} |", flush=True)
         else:
             print(f"{fault}: {found} ({kind})", flush=True)
-    print(f"{len(BUGS)} bugs, {options.seeds} seeds, {missed} runs without a finding", file=sys.stderr)
+    print(f"{len(bugs_of(options.plugin))} bugs, {options.seeds} seeds, {missed} runs without a finding", file=sys.stderr)
     return 1 if missed else 0
 
 

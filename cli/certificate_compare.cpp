@@ -9,16 +9,13 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/telling_rows.h"
 #include "corpus/json_text.h"
-#include "corpus/random.h"
 #include "corpus/recipe.h"
-#include "oracle/canonical_judge.h"
 #include "oracle/formats.h"
 #include "oracle/order_file.h"
-#include "properties/bound/attain.h"
 #include "properties/bound/intervals.h"
 #include "properties/judging/judge_rows.h"
-#include "properties/order/certify.h"
 
 namespace normproof {
 namespace {
@@ -37,32 +34,6 @@ Case one_row(const Case& test_case, std::int64_t row) {
   return slice.test_case;
 }
 
-// The shortest row on which two policies say different bits, in the canonical order.
-std::optional<Case> telling_row(const CallKind& kind, const oracle::Policy& first,
-                                const oracle::Policy& second) {
-  Random random(1);
-  for (const std::int64_t hidden : {1, 2, 3, 4, 8, 16, 64}) {
-    for (int trial = 0; trial < 200; ++trial) {
-      Case test_case;
-      test_case.name = "policies-differ";
-      test_case.operation = kind.operation;
-      test_case.dtype = kind.dtype;
-      test_case.weight_dtype = kind.weight_dtype;
-      test_case.quantized_dtype = kind.quantized_dtype;
-      test_case.shape = {1, hidden};
-      for (const Role role : {Role::input, Role::residual, Role::weight})
-        if (test_case.has_data(role)) test_case[role].data.recipe = Recipe{"near_ties", random.next()};
-      const CaseTensors tensors = materialize(test_case);
-      const Outputs one = expected_outputs(test_case, tensors, first),
-                    other = expected_outputs(test_case, tensors, second);
-      if (one == other) continue;
-      set_data(test_case, tensors);
-      return test_case;
-    }
-  }
-  return std::nullopt;
-}
-
 std::shared_ptr<const oracle::SumTree> tree_of(const CertifiedOrder& order) {
   const Json document = {{"normproof_order", 1},
                          {"orders",
@@ -71,42 +42,6 @@ std::shared_ptr<const oracle::SumTree> tree_of(const CertifiedOrder& order) {
                             {"hidden_size", order.hidden_size},
                             {"tree", order.tree}}}}};
   return oracle::orders_from_json(json_text(document)).all().front().tree;
-}
-
-// Three elements that are not zero, and an epsilon that leaves one ulp of their sum: the two orders give
-// outputs that differ by a factor.
-std::optional<Case> telling_row(const CertifiedOrder& first, const CertifiedOrder& second,
-                                const oracle::Policy& policy) {
-  const auto one = tree_of(first), other = tree_of(second);
-  for (const order::Triple& triple : order::certificate(*one)) {
-    Case test_case;
-    test_case.name = "orders-differ";
-    test_case.operation = first.kind.operation;
-    test_case.dtype = first.kind.dtype;
-    test_case.weight_dtype = first.kind.weight_dtype;
-    test_case.quantized_dtype = first.kind.quantized_dtype;
-    test_case.shape = {1, first.hidden_size};
-    CaseTensors tensors;
-    for (const Role role : {Role::input, Role::residual, Role::weight})
-      if (test_case.has_data(role)) tensors[role].resize(test_case.bytes_of(role));
-    const auto store = [&](Role role, std::int64_t column, float value) {
-      const oracle::Value number = oracle::decode(DType::fp32, std::bit_cast<std::uint32_t>(value));
-      const DType dtype = test_case.dtype_of(role);
-      store_bits(tensors[role], dtype, column,
-                 static_cast<std::uint32_t>(round_bits(oracle::format_of(dtype), number)));
-    };
-    store(Role::input, triple.big, 4096);
-    store(Role::input, triple.first, 255.0f / 256);
-    store(Role::input, triple.second, 255.0f / 256);
-    for (std::int64_t j = 0; j < first.hidden_size && test_case.weight_dtype; ++j) store(Role::weight, j, 1);
-    const float mean = 0x1p24f / static_cast<float>(first.hidden_size);
-    test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(-std::nextafter(mean, 0.0f));
-    const bound::HonestKernel a{policy, "the first's", one, 0}, b{policy, "the second's", other, 0};
-    if (outputs_of(a, test_case, tensors) == outputs_of(b, test_case, tensors)) continue;
-    set_data(test_case, tensors);
-    return test_case;
-  }
-  return std::nullopt;
 }
 
 class Comparison {
@@ -172,8 +107,8 @@ class Comparison {
           {"policy",
            fmt::format("{}: {} has policy {}, {} has {}", call, first_.name, fmt::join(one.policies, " or "),
                        second_.name, fmt::join(other->policies, " or ")),
-           telling_row(one.kind, oracle::parse_policy(one.policies.front()),
-                       oracle::parse_policy(other->policies.front()))});
+           row_that_tells_policies(one.kind, oracle::parse_policy(one.policies.front()),
+                                   oracle::parse_policy(other->policies.front()))});
     }
     for (const PolicyStatement& other : second_.policies)
       if (find(first_, other.kind, other.offset) == nullptr)
@@ -202,14 +137,21 @@ class Comparison {
             {"order",
              fmt::format("{}: {} sums as {}, {} as {}", call, first_.name, one.what, second_.name,
                          other->what),
-             telling_row(one, *other, oracle::parse_policy(policy.value_or("native")))});
+             row_that_tells_orders(one.kind, *tree_of(one), *tree_of(*other),
+                                   oracle::parse_policy(policy.value_or("native")))});
       } else if (one.root != other->root) {
         result_.differences.push_back({"root",
                                        fmt::format("{}: the root of {} is {}, of {} {}", call, first_.name,
                                                    one.root, second_.name, other->root),
-                                       differing_row(one.kind)});
+                                       root_row(one, *other)});
       }
     }
+  }
+
+  // One that is made for it, else one of the fixed inputs that differs.
+  std::optional<Case> root_row(const CertifiedOrder& one, const CertifiedOrder& other) const {
+    auto row = row_that_tells_roots(one.kind, one.root, other.root);
+    return row ? row : differing_row(one.kind);
   }
 
   void compare_kinds(const std::string& call, const CertifiedOrder& one, const CertifiedOrder& other) {

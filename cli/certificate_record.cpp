@@ -50,6 +50,8 @@ CertifiedOrder read_order(const ResultFields& fields) {
   order.offset = fields.count("offset");
   const std::string family = fields.has("family") ? fields.text("family") : "";
   order.what = family.empty() ? fields.text("kind") : family;
+  if (fields.text("kind") == "compensated_tree" && fields.flag("certified"))
+    order.what += fmt::format(" ({} sums)", fields.fields("tree").text("accumulator"));
   if (fields.has("root")) order.root = fields.fields("root").text("code");
   if (fields.flag("certified")) order.tree = fields.at("tree");
   return order;

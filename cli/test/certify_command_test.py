@@ -28,6 +28,7 @@ class CertifyCommand(unittest.TestCase):
         for name, target, fault in (("host", "host", ""), ("plugin", PLUGIN, ""), ("weight", PLUGIN, "fp32-weight"),
                                     ("order", PLUGIN, "other-order"), ("alignment", PLUGIN, "order-by-alignment"),
                                     ("rows", PLUGIN, "order-from-64-rows"), ("bug", PLUGIN, "fp32-weight:16"),
+                                    ("kahan", PLUGIN, "kahan"), ("once", PLUGIN, "rounded-once"),
                                     ("lost", PLUGIN, "right-ten-times")):
             code = 1 if name in ("bug", "lost") else 0
             cls.texts[name] = cls.run_program("certify", "--target", target, *SIZE, "--json", f"{name}.json", code=code, fault=fault)
@@ -107,6 +108,30 @@ class CertifyCommand(unittest.TestCase):
         replay = ("replay", example, "--target", PLUGIN, "--judge", "canonical")
         self.run_program(*replay, code=0)
         self.run_program(*replay, code=1, fault="other-order")
+
+    def test_a_compensated_sum(self):
+        text = self.compare("plugin", "kahan", 1)
+        self.assertIn("plugin.json sums as serial, kahan.json as serial (kahan sums)", text)
+        self.assertNotIn("bug:", text)
+        with open(self.example("plugin", "kahan", "order")) as file:
+            case = json.load(file)
+        self.assertEqual(sum(value != "0000" for value in case["input"]["bits"][0].split()), 3)
+
+    def test_another_root(self):
+        text = self.compare("plugin", "once", 1)
+        self.assertRegex(text, "root: rms_norm bf16 H 256, 64 rows, aligned: the root of plugin.json is [a-z_]+, of once.json rounded_once")
+        self.assertNotIn("order:", text)
+        self.assertNotIn("policy:", text)
+        example = self.example("plugin", "once", "root")
+        with open(example) as file:
+            self.assertEqual(json.load(file)["shape"], [1, 2])
+        replay = ("replay", example, "--target", PLUGIN, "--judge", "canonical")
+        self.run_program(*replay, code=0, fault="rounded-once")
+        self.run_program(*replay, code=1)
+
+    def example(self, first, second, cause):
+        folder = os.path.join(self.folder, f"{first}-{second}")
+        return os.path.join(folder, sorted(name for name in os.listdir(folder) if name.startswith(cause))[0])
 
     def test_an_order_of_some_calls_alone(self):
         text = self.compare("plugin", "alignment", 1)

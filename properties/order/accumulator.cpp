@@ -111,11 +111,12 @@ class RowDrawer {
     return columns;
   }
 
-  // Leaves of a few parts in the order in which the chain takes them.
+  // Leaves of the last few parts in the order in which the chain takes them: a zero that comes after them
+  // would take the correction in as well.
   std::vector<std::int32_t> first_columns_of(const Chain& chain) {
     std::vector<std::int32_t> columns;
     const std::size_t count = std::min<std::size_t>(chain.size(), 3 + below(5));
-    const std::size_t first = below(chain.size() - count + 1);
+    const std::size_t first = chain.size() - count;
     for (std::size_t i = 0; i < count; ++i) columns.push_back(leaf_of(chain[first + i]));
     return columns;
   }

@@ -188,6 +188,25 @@ void spoil_sometimes(const DLTensor* out, const DLTensor* input) {
   }
 }
 
+// One row, in ascending order by Kahan's sum, or with another root: 1 / sqrt(m) rounded once, or twice.
+float compensated_inverse_rms(const DLTensor* input, std::int64_t begin, float epsilon) {
+  const std::int64_t columns = input->shape[input->ndim - 1];
+  float sum = 0, correction = 0;
+  for (std::int64_t j = 0; j < columns; ++j) {
+    const float y = load(input, begin + j) * load(input, begin + j) - correction, t = sum + y;
+    correction = (t - sum) - y;
+    sum = t;
+  }
+  return 1.0f / std::sqrt(sum / static_cast<float>(columns) + epsilon);
+}
+float inverse_rms_rounded_once(const DLTensor* input, std::int64_t begin, float epsilon) {
+  const std::int64_t columns = input->shape[input->ndim - 1];
+  float sum = 0;
+  for (std::int64_t j = 0; j < columns; ++j) sum += load(input, begin + j) * load(input, begin + j);
+  const float m = sum / static_cast<float>(columns) + epsilon;
+  return static_cast<float>(1 / std::sqrt(static_cast<double>(m)));
+}
+
 // One row. The sum runs backwards, by fma, times 1 / H: another faithful evaluation of r.
 float another_inverse_rms(const DLTensor* input, std::int64_t begin, float epsilon) {
   const std::int64_t columns = input->shape[input->ndim - 1];
@@ -203,7 +222,9 @@ int32_t another_rms_norm(const DLTensor* out, const DLTensor* input, const DLTen
                          bool weight_in_fp32) {
   for (std::int64_t row = 0; row < input->shape[0]; ++row) {
     const std::int64_t begin = row * input->strides[0];
-    const float r = another_inverse_rms(input, begin, epsilon);
+    const float r = fault_is("kahan", input)          ? compensated_inverse_rms(input, begin, epsilon)
+                    : fault_is("rounded-once", input) ? inverse_rms_rounded_once(input, begin, epsilon)
+                                                      : another_inverse_rms(input, begin, epsilon);
     for (std::int64_t j = 0; j < input->shape[1]; ++j) {
       const float normalized = load(input, begin + j) * r;
       float y = normalized;
@@ -219,7 +240,8 @@ int32_t another_rms_norm(const DLTensor* out, const DLTensor* input, const DLTen
 int32_t faulty_rms_norm(const DLTensor* out, const DLTensor* input, const DLTensor* weight, float epsilon,
                         const normproof_plugin_call* call) {
   if (input->ndim == 2 && sums_backwards(input)) return another_rms_norm(out, input, weight, epsilon, false);
-  if (input->ndim == 2 && fault_is("other-order", input))
+  if (input->ndim == 2 &&
+      (fault_is("other-order", input) || fault_is("kahan", input) || fault_is("rounded-once", input)))
     return another_rms_norm(out, input, weight, epsilon, false);
   if (input->ndim == 2 && fault_is("fp32-weight", input))
     return another_rms_norm(out, input, weight, epsilon, true);

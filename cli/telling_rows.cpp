@@ -58,6 +58,9 @@ std::vector<std::array<Element, 3>> questions_about(const oracle::SumTree& tree)
   std::vector<std::array<Element, 3>> rows;
   for (const order::Triple& triple : order::certificate(tree))
     rows.push_back({{{triple.big, kBig}, {triple.first, kUnit}, {triple.second, kUnit}}});
+  for (const order::Triple& triple :
+       order::certificate(tree))  // the opposites, which survive where sums are wide
+    rows.push_back({{{triple.second, kBig}, {triple.first, kUnit}, {triple.big, kUnit}}});
   const std::vector<std::int32_t> smallest = oracle::smallest_leaves(tree);
   for (const order::Chain& chain : order::chains_of(tree)) {
     const auto leaf = [&](std::size_t i) { return smallest[static_cast<std::size_t>(chain[i])]; };

@@ -28,8 +28,8 @@ constexpr std::int64_t kPlaces = 32;
 constexpr std::size_t kPlaceStride = 1037 * kAlignment;  // odd, so that places differ in all bits above
 constexpr int kChunkBytes = 16;
 constexpr float kSmall = 0x1p-6f;  // the weights' deviation, and the scale
-// One copy of 512 MiB was seen to run at two thirds of the speed of two of 256 MiB; the limit is what is
-// possible.
+// One copy of 512 MiB was seen to run at two thirds of the speed of two of 256
+// MiB; the limit is what is possible.
 constexpr std::size_t kLargestCopy = std::size_t{256} << 20;
 
 struct OutOfMemory : std::runtime_error {
@@ -245,8 +245,8 @@ class Measurement {
     check(normproof::bench::enqueue_normal_eviction(
               data_, request_.copy ? buffers.capacity() : touched_bytes(), stream),
           "normal eviction");
-    // First what asks the cache for nothing. When interrupted, too: launches of a first graph are never
-    // slower.
+    // First what asks the cache for nothing. When interrupted, too: launches
+    // of a first graph are never slower.
     if (request_.copy || request_.interrupted) {
       Graph copies(stream, launches_, [&](std::int64_t i) { copy(i % sets_, stream); });
       const double copy_us = median(sorted_times(copies, kReplays, stream));

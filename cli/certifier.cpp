@@ -156,8 +156,8 @@ class Certifier {
     }
   }
 
-  // A certified tree of fp32 additions is no compensated or wider sum, and a root whose formula was found no
-  // other.
+  // A certified tree of fp32 additions is no compensated or wider sum, and a root
+  // whose formula was found no other.
   void narrow_by_orders(const CallKind& kind) {
     for (PolicyStatement& statement : result_.policies) {
       if (statement.kind != kind) continue;

@@ -1,6 +1,6 @@
 // What `normproof certify` writes: which arithmetic a target computes, as far as it could be established, and
-// digests of its outputs on fixed inputs. Two of them can be compared without either target. Schema:
-// EXECUTION_CERTIFICATE.md.
+// digests of its outputs on fixed inputs. Two of them can be compared without either target.
+// Schema: EXECUTION_CERTIFICATE.md.
 #pragma once
 
 #include <cstdint>
@@ -59,8 +59,8 @@ struct ExecutionCertificate {
 // FNV-1a of 64 bits, as 16 hexadecimal digits, of each row of packed outputs; any NaN counts as the same.
 std::vector<std::string> row_digests(const Case& test_case, const std::vector<std::byte>& outputs, Role role);
 
-// The inputs of one kind of call: short rows of values that tell roundings apart, and rows of each size and
-// number.
+// The inputs of one kind of call: short rows of values that tell roundings apart,
+// and rows of each size and number.
 std::vector<Case> fixed_inputs(const CallKind& kind, const std::vector<std::int64_t>& hidden_sizes,
                                const std::vector<std::int64_t>& rows, std::uint64_t seed);
 

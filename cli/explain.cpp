@@ -1,5 +1,5 @@
-// `normproof explain FILE`: every rounding step behind one output element, and which step the target does
-// otherwise.
+// `normproof explain FILE`: every rounding step behind one output element, and
+// which step the target does otherwise.
 #include "oracle/explain.h"
 
 #include <fmt/format.h>

@@ -26,8 +26,8 @@ std::uint32_t short_hash(std::string_view text) {
 // Outputs of more elements are not stored: whoever replays the case gets them again.
 constexpr std::int64_t kMostStoredElements = std::int64_t{1} << 18;
 
-// What was seen of the case by itself; where that conforms, it is a relation between calls that does not
-// hold.
+// What was seen of the case by itself; where that conforms, it is a relation
+// between calls that does not hold.
 std::string_view kind_of(const Evaluation& evaluation) {
   return evaluation.violates() ? name_of(evaluation.outcome) : "broken relation";
 }

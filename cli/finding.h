@@ -56,8 +56,8 @@ Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Tar
 std::string stopped_early_text(const ShrinkOptions& options);
 
 // Writes the case below `folder` with the outputs that were seen, unless they are large, named by operation,
-// dtype and the kind of violation that `evaluation` shows, and fills in `file`. Throws CaseError where it
-// cannot.
+// dtype and the kind of violation that `evaluation` shows, and fills in `file`.
+// Throws CaseError where it cannot.
 void store_finding(Finding& finding, const std::filesystem::path& folder, const Target& target,
                    const Evaluation& evaluation);
 

@@ -78,8 +78,8 @@ HtmlReport page_of(const campaign::CampaignResult& result, const std::string& ta
   return report;
 }
 
-// Cases that a plug-in is asked for before the fuzzers are: if it takes none of them it would never be
-// judged.
+// Cases that a plug-in is asked for before the fuzzers are: if it takes none
+// of them it would never be judged.
 constexpr std::int64_t kProbes = 400;
 
 // A plug-in is run by the fuzzers whose cases a target runs, each with workers of its own. Throws TargetError

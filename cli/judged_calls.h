@@ -33,8 +33,8 @@ struct ReplayedCall {
   std::string message;  // of what violates or is not taken
   std::optional<oracle::judged::Call> with_outputs{};
 };
-// By the policy that the options give, else that of the file. Throws TargetError where the target has no such
-// operation.
+// By the policy that the options give, else that of the file. Throws TargetError where
+// the target has no such operation.
 ReplayedCall replay_call(const std::string& file, oracle::judged::StoredCall stored, Target& target,
                          const JudgeOptions& options);
 

@@ -68,8 +68,8 @@ class Store {
   std::string arguments_;
 };
 
-// The files whose replay shows the violation: that of the call, or calls before it too; none where nothing
-// does.
+// The files whose replay shows the violation: that of the call, or calls before
+// it too; none where nothing does.
 std::vector<fs::path> reproduced(const Store& store, const fs::path& file, const std::vector<Call>& before,
                                  const oracle::judged::Policy& policy, std::string& message) {
   if (store.shows({file})) return {file};

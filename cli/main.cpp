@@ -1,5 +1,5 @@
-// normproof: which arithmetic does a norm kernel really compute? Parses the command line and runs one
-// subcommand.
+// normproof: which arithmetic does a norm kernel really compute? Parses the
+// command line and runs one subcommand.
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 

@@ -45,8 +45,8 @@ struct ResultPart {
   std::string name() const;  // "shard 2 of 3 (2of3.json)"
 };
 
-// Each unites the parts of one run of its command, given in the order of their shards. Throw UsageError, as
-// above.
+// Each unites the parts of one run of its command, given in the order of their
+// shards. Throw UsageError, as above.
 Merged merge_verify(const std::vector<ResultPart>& parts);
 Merged merge_mutants(const std::vector<ResultPart>& parts);
 Merged merge_fuzz(const std::vector<ResultPart>& parts);

@@ -1,5 +1,5 @@
-// `normproof minimize FILE`: the smallest case that still violates, as a case file to paste into a bug
-// report.
+// `normproof minimize FILE`: the smallest case that still violates, as a case
+// file to paste into a bug report.
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 

@@ -1,5 +1,5 @@
-// `normproof prove`: every input of the kernels' elementary operations against integer arithmetic, with a
-// certificate.
+// `normproof prove`: every input of the kernels' elementary operations against
+// integer arithmetic, with a certificate.
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 

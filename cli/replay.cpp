@@ -49,8 +49,8 @@ const Outputs& outputs_of(const Evaluation& evaluation, const char* option, cons
   return evaluation.run.outputs;
 }
 
-// Writes what went in and what came out, for `check` and `identify`. Throws UsageError where nothing came
-// out.
+// Writes what went in and what came out, for `check` and `identify`. Throws
+// UsageError where nothing came out.
 void write_outputs(const std::string& file, Case test_case, const Evaluation& evaluation) {
   test_case.outputs = outputs_of(evaluation, "--dump", file);
   write_dump(file, test_case);

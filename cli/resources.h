@@ -1,5 +1,5 @@
-// The files that belong to the program: beside it in ../share/normproof, in a build folder as where it is
-// installed.
+// The files that belong to the program: beside it in ../share/normproof, in a build
+// folder as where it is installed.
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,5 @@
-// --shard K/N, and what a result says about the run that it is a part of, so that `merge` can unite the
-// parts.
+// --shard K/N, and what a result says about the run that it is a part of, so
+// that `merge` can unite the parts.
 #pragma once
 
 #include <nlohmann/json.hpp>

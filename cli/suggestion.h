@@ -7,8 +7,8 @@
 
 namespace normproof {
 
-// The name that is fewest insertions, deletions, replacements and swaps away from `word`; empty where none is
-// near.
+// The name that is fewest insertions, deletions, replacements and swaps away from
+// `word`; empty where none is near.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& names);
 
 // "; did you mean 'verify'?", or nothing.

@@ -1,5 +1,5 @@
-// Promises about several calls in a run of verify: what is compared, which breach is a violation, how it is
-// said.
+// Promises about several calls in a run of verify: what is compared, which
+// breach is a violation, how it is said.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

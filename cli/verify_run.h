@@ -89,8 +89,8 @@ struct VerifyResult {
   std::size_t merged_from = 0;  // so many results of shards; 0: not merged
 };
 
-// Shrinking takes time: of the random cases that violate, only so many become findings, those with the lowest
-// numbers.
+// Shrinking takes time: of the random cases that violate, only so many become
+// findings, those with the lowest numbers.
 inline constexpr std::size_t kMostRandomFindings = 8;
 
 // Throws TargetError where the target cannot be had.

@@ -19,8 +19,8 @@
 namespace normproof {
 namespace {
 
-// What the witness judge, who assumes no order of summation, holds against outputs that the canonical judge
-// accepts.
+// What the witness judge, who assumes no order of summation, holds against outputs
+// that the canonical judge accepts.
 std::string witness_objection(const Case& test_case, const CaseTensors& tensors,
                               const Evaluation& evaluation) {
   if (evaluation.run.status != RunResult::Status::completed || evaluation.violates()) return {};

@@ -31,8 +31,8 @@ struct StageContext {
   VerifyResult& result;
 };
 
-// Adds what was judged to the result's tally and checks, and records its violations, those of the lowest
-// numbers.
+// Adds what was judged to the result's tally and checks, and records its
+// violations, those of the lowest numbers.
 void judge_cases(const CaseStage& stage, const StageContext& context);
 
 }  // namespace normproof

@@ -30,8 +30,8 @@ class RunClock {
 
 class Violations {
  public:
-  // `recorder`: of a foreign target, which may keep something between calls; else null. All must outlive
-  // this.
+  // `recorder`: of a foreign target, which may keep something between calls;
+  // else null. All must outlive this.
   Violations(const VerifyOptions& options, Target& target, const RecordedTarget* recorder,
              const RunClock& clock, Progress& progress, VerifyResult& result)
       : options_(options),

@@ -17,8 +17,8 @@ int bits_for_exact_squares(std::int64_t columns);
 
 // Fills a row with integers below 2^bits whose mean square is exactly 4^(bits - 1). The inverse RMS of
 // x_j = integers_j * 2^e is then a power of two, so that x_j * r is exact and known: integers_j / 2^(bits -
-// 1). The integers vary where the row is long enough (about 8 columns); otherwise all of them are 2^(bits -
-// 1).
+// 1). The integers vary where the row is long enough (about 8 columns);
+// otherwise all of them are 2^(bits - 1).
 void fill_power_of_four_mean(Random& random, int bits, std::span<std::uint32_t> integers);
 
 // An integer of exactly `partner_bits` bits whose product with `integer` lies `nudge` units of the product

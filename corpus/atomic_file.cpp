@@ -1,5 +1,5 @@
-// Writing a file as a whole or not at all: write beside it, flush, rename. What cannot be replaced is written
-// through.
+// Writing a file as a whole or not at all: write beside it, flush, rename. What
+// cannot be replaced is written through.
 #include "corpus/atomic_file.h"
 
 #include <fcntl.h>

@@ -11,8 +11,8 @@ namespace normproof {
 // Makes the concatenation of `parts` the content of `file`, also when the machine fails in between: readers
 // see the old content or the new one. A link is followed, and a file that was there keeps its mode. What is
 // no regular file (a device, a FIFO, an open descriptor as /dev/stdout and >(command) are) is written
-// through, and so is a file in a folder that takes no other, in place. Throws std::system_error naming the
-// file.
+// through, and so is a file in a folder that takes no other, in place. Throws
+// std::system_error naming the file.
 void write_file_atomically(const std::filesystem::path& file,
                            std::span<const std::span<const std::byte>> parts);
 void write_text_atomically(const std::filesystem::path& file, std::string_view text);

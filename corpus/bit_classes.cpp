@@ -46,8 +46,8 @@ std::uint32_t mantissa_from(std::uint64_t draw, const FloatFormat& format, Manti
   return of_class[static_cast<std::size_t>(mantissa_class)];
 }
 
-// Uses the low 40 bits of `draw` for the mantissa, 16 above them for the exponent and the top one for the
-// sign.
+// Uses the low 40 bits of `draw` for the mantissa, 16 above them for the
+// exponent and the top one for the sign.
 std::uint32_t bits_from(std::uint64_t draw, const FloatFormat& format, ExponentClass exponent_class,
                         MantissaClass mantissa_class) {
   const std::uint32_t sign = (draw >> 63) != 0 ? format.sign_bit() : 0;

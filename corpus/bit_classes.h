@@ -46,8 +46,8 @@ std::uint32_t draw_mantissa(Random& random, const FloatFormat& format, MantissaC
 std::uint32_t draw_bits(Random& random, const FloatFormat& format, ExponentClass exponent_class,
                         MantissaClass mantissa_class);
 
-// Bits of any class: exponent classes with the frequencies of data class `bit_classes`, mantissa classes
-// alike.
+// Bits of any class: exponent classes with the frequencies of data class
+// `bit_classes`, mantissa classes alike.
 std::uint32_t draw_bits(Random& random, const FloatFormat& format);
 
 // A number of either sign in [2^low, 2^(high + 1)) with a mantissa of a random class; binades outside the

@@ -170,16 +170,16 @@ CaseTensors materialize(const Case& test_case);
 CaseTensors take_data(Case& test_case);
 
 // Reasons why `test_case` is not a well-formed case, each as "path: what, with the value"; empty when it is
-// valid. A well-formed case may still ask for a call that the kernels must refuse only by alignment or
-// `launch.path`.
+// valid. A well-formed case may still ask for a call that the kernels must refuse
+// only by alignment or `launch.path`.
 std::vector<std::string> validate(const Case& test_case);
 
 // Forgets how the case is laid out in memory and carried out, which changes no bit: packed and aligned
 // tensors, not in place, launched automatically.
 void make_plain(Case& test_case);
 
-// Forgets what the case's operation has no place for: data, layouts, scale, quantized dtype, the choice of in
-// place.
+// Forgets what the case's operation has no place for: data, layouts, scale,
+// quantized dtype, the choice of in place.
 void keep_what_it_has(Case& test_case);
 
 // Bits of element `index` of packed data.

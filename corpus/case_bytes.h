@@ -53,8 +53,8 @@ inline constexpr std::size_t kMaximumCaseBytes = std::size_t{1} << 20;
 Case case_from_bytes(std::span<const std::uint8_t> bytes, const CaseLimits& limits);
 
 // Bytes from which case_from_bytes makes the same case for every limits that it is within; its name,
-// description and outputs are left out. Nothing for a case that is not valid, or of more than
-// kMaximumCaseBytes.
+// description and outputs are left out. Nothing for a case that is not valid,
+// or of more than kMaximumCaseBytes.
 std::optional<std::vector<std::uint8_t>> case_to_bytes(const Case& test_case);
 
 }  // namespace normproof

@@ -1,5 +1,5 @@
-// The number formats that a tensor can have, by name and size. What they round to is the oracle's
-// (formats.h).
+// The number formats that a tensor can have, by name and size. What they
+// round to is the oracle's (formats.h).
 #pragma once
 
 #include <array>

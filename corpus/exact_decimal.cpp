@@ -97,8 +97,8 @@ ExactBits exact_bits(std::string_view text, DType dtype) {
   const std::optional<Decimal> wanted = parse_magnitude(magnitude_text);
   if (!wanted) return {0, "a decimal number, nan, inf or -inf, got " + in_quotes(text)};
 
-  // double has all numbers of the dtypes, so that a wrong guess is only possible for a number that is not
-  // exact.
+  // double has all numbers of the dtypes, so that a wrong guess is only
+  // possible for a number that is not exact.
   const std::uint32_t guess =
       std::min(rounded(format, std::strtod(magnitude_text.c_str(), nullptr)), format.infinity() - 1);
   const Decimal guessed = exact_decimal(guess, format);

@@ -114,8 +114,8 @@ void draw_shape(Random& random, const CaseLimits& limits, bool whole_chunks, Cas
   test_case.shape.push_back(hidden);
 }
 
-// Leading dimensions nested in any order (a transposed view has the outermost one innermost in memory), with
-// gaps.
+// Leading dimensions nested in any order (a transposed view has the outermost one
+// innermost in memory), with gaps.
 std::vector<std::int64_t> draw_strides(Random& random, const CaseLimits& limits, const Case& test_case,
                                        std::int64_t alignment) {
   const std::size_t leading = test_case.shape.size() - 1;

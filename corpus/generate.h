@@ -26,15 +26,15 @@ struct CaseLimits {
   std::optional<DType> dtype;
   // With fp32 activations `activation` and `fp32` are the same weight.
   std::optional<WeightKind> weight;
-  // Without an `operation` it restricts the draw to those that quantize; with one that does not it is
-  // ignored.
+  // Without an `operation` it restricts the draw to those that quantize; with
+  // one that does not it is ignored.
   std::optional<DType> quantized_dtype;
   // automatic: any layout, and any path that it allows. vectorized: only layouts for which vectorizable()
   // holds, never the scalar path (a max_hidden below one chunk is taken for one chunk). scalar: the scalar
   // path, by demand or because the layout leaves no other.
   KernelPath path = KernelPath::automatic;
-  // Row strides around 2^31 and 2^32 elements. Buffers are then huge: only for targets that reserve address
-  // space.
+  // Row strides around 2^31 and 2^32 elements. Buffers are then huge: only for
+  // targets that reserve address space.
   bool giant_strides = false;
   // Also demand the vectorized path where the layout forbids it.
   bool allow_refused = false;

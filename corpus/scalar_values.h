@@ -1,5 +1,5 @@
-// Epsilon and the scale of a random case: mostly what people use, and every class of number that breaks
-// kernels.
+// Epsilon and the scale of a random case: mostly what people use, and every
+// class of number that breaks kernels.
 #pragma once
 
 #include <cstdint>

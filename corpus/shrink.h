@@ -78,8 +78,8 @@ std::vector<Case> plain_values(const Case& test_case);
 bool shrink_sizes(Case& failing, const std::function<bool(const Case&)>& still_fails);
 
 // Follows candidates for which `still_fails` is true until there is none, or after `budget` calls of
-// `still_fails`. Returns the simplest failing case found, at worst `failing`, of which `still_fails` is not
-// asked.
+// `still_fails`. Returns the simplest failing case found, at worst `failing`, of
+// which `still_fails` is not asked.
 inline constexpr std::int64_t kShrinkBudget = 20000;
 Case minimize(Case failing, const std::function<bool(const Case&)>& still_fails,
               std::int64_t budget = kShrinkBudget);

@@ -133,8 +133,8 @@ std::optional<Case> without_dimension(const Case& origin, std::int64_t dim) {
   return candidate;
 }
 
-// Smaller strides and offsets of one tensor, where they cannot go: half the way to the least one, then a
-// step.
+// Smaller strides and offsets of one tensor, where they cannot go: half the
+// way to the least one, then a step.
 std::optional<Case> tighter_candidate(const Case& origin, std::int64_t index) {
   Case candidate = origin;
   TensorLayout& layout = candidate[kRoles[static_cast<std::size_t>(index / 8)]].layout;

@@ -224,8 +224,8 @@ void append_shape_stages(const Case& origin, std::vector<ShrinkStage>& stages) {
                       const std::int64_t companion = index % (kCompanions + 1);
                       return with_companion(*values, index / (kCompanions + 1), companion);
                     }});
-  // What is too large to be listed is cut short: half of the rows, or of the columns, made by the same
-  // recipes.
+  // What is too large to be listed is cut short: half of the rows, or of the
+  // columns, made by the same recipes.
   stages.push_back({can_list ? 0 : 2,
                     [&origin](std::int64_t index) -> std::optional<Case> {
                       if (!origin[Role::input].data.bytes.empty()) return std::nullopt;

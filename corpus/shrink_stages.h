@@ -13,8 +13,8 @@ namespace normproof {
 
 struct ShrinkStage {
   std::int64_t count = 0;
-  // Candidate `index`, or nothing where it would be the origin. Need not be valid or simpler: the caller
-  // looks.
+  // Candidate `index`, or nothing where it would be the origin. Need not be
+  // valid or simpler: the caller looks.
   std::function<std::optional<Case>(std::int64_t index)> make;
   // After a success begin the stage anew (halving again), instead of going on at the same index.
   bool restarts = false;

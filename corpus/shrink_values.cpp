@@ -1,5 +1,5 @@
-// Shrink stages that make listed elements simple: 1, then 0, then fewer mantissa bits, then a smaller
-// exponent.
+// Shrink stages that make listed elements simple: 1, then 0, then fewer
+// mantissa bits, then a smaller exponent.
 #include <algorithm>
 #include <array>
 #include <bit>

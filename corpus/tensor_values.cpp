@@ -221,8 +221,8 @@ void fill_known_weights(Random& random, const KnownRows& known, const Case& test
     const int binade = static_cast<int>(random.between(-2, 2));
     const bool negative = random.chance(1, 8);
     if (integer != 0 && quantized_bits != 0 && random.chance(1, 2)) {
-      // The quotient of a midpoint of Q by the normalized value, rounded: the product is the midpoint or a
-      // neighbour.
+      // The quotient of a midpoint of Q by the normalized value, rounded: the
+      // product is the midpoint or a neighbour.
       const std::uint64_t midpoint = draw_midpoint(random, quantized_bits);
       weights.set(column, format.round(negative, (midpoint << 40) / integer,
                                        known.bits - 1 - quantized_bits - 40 + binade));
@@ -230,8 +230,8 @@ void fill_known_weights(Random& random, const KnownRows& known, const Case& test
     }
     std::optional<std::uint32_t> partner;
     if (integer != 0) {
-      // A product of more than 24 bits is rounded to fp32 first where W is fp32: aim within that rounding,
-      // too.
+      // A product of more than 24 bits is rounded to fp32 first where W is
+      // fp32: aim within that rounding, too.
       const int beyond = std::max(0, bit_length(integer) + format.precision() - 24);
       const std::int64_t reach = random.chance(1, 2) ? 1 : std::int64_t{1} << beyond;
       partner = tie_partner(random, integer, format.precision(), result_bits, random.between(-reach, reach));

@@ -59,8 +59,8 @@ void check(const Case& test_case, Random random) {
   for (const Refusal& refusal : wanted) {
     problem = problem_of_refusal(refusal, status, call);
     if (problem.empty()) return;
-    // Of two spoiled arguments only the first that is looked at is named; which one it is the interface may
-    // choose.
+    // Of two spoiled arguments only the first that is looked at is named; which
+    // one it is the interface may choose.
     if (wanted.size() > 1 && status != NORMPROOF_OK && call.memory_violations(true).empty()) return;
   }
   report_finding(test_case, fmt::format("invalid call ({}): {}\n  status {}, message \"{}\"", ways, problem,

@@ -75,8 +75,8 @@ void set_leading_sizes(Case& test_case, std::vector<std::int64_t> sizes) {
   for (CaseTensor& tensor : test_case.tensors) tensor.layout.strides.clear();
 }
 
-// Gives every tensor `columns` columns and `rows` rows: what is there stays in its place, what is new is
-// drawn.
+// Gives every tensor `columns` columns and `rows` rows: what is there stays in
+// its place, what is new is drawn.
 void resize(Case& test_case, std::int64_t rows, std::int64_t columns, Random& random) {
   list_values(test_case);
   const std::int64_t old_columns = test_case.hidden_size();

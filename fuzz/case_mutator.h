@@ -33,8 +33,8 @@ bool in_use(std::string_view way);
 // Applies one to four mutations. The result is valid and within the limits wherever `test_case` is.
 Case mutate(const Case& test_case, Random& random, const CaseLimits& limits);
 
-// Takes the shape and everything about execution from `first`, and some tensors, rows or scalars from
-// `second`.
+// Takes the shape and everything about execution from `first`, and some
+// tensors, rows or scalars from `second`.
 Case cross_over(const Case& first, const Case& second, Random& random, const CaseLimits& limits);
 
 }  // namespace normproof::fuzz

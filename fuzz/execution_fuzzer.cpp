@@ -2,8 +2,8 @@
 // hanging.
 // 1. Read the bytes as a small program: blocks, schedule, instructions that every thread executes.
 // 2. Evaluate it in lockstep, without the host execution.
-// 3. Run it as a kernel: every thread ends with the same value, and the launch fails exactly where a rule is
-// broken.
+// 3. Run it as a kernel: every thread ends with the same value, and the launch
+// fails exactly where a rule is broken.
 #include <fmt/format.h>
 
 #include <bit>

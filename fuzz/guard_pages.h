@@ -44,8 +44,8 @@ class GuardPages {
 };
 
 // From now on a trapped access (SIGSEGV) is told to `describe`, with the address and "read" or "written";
-// what it says, unless that is empty, goes to `report`, which must not return. Other faults go where they
-// went.
+// what it says, unless that is empty, goes to `report`, which must not return.
+// Other faults go where they went.
 struct TrapHandler {
   std::function<std::string(const void* address, std::string_view access)> describe;
   std::function<void(const std::string& what)> report;

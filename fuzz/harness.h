@@ -27,8 +27,8 @@ CaseLimits small_valid_cases();
 // giant strides.
 CaseLimits wide_cases();
 
-// The seed of a harness's own random choices: a pure function of the input, so that a replay makes the same
-// ones.
+// The seed of a harness's own random choices: a pure function of the input, so
+// that a replay makes the same ones.
 std::uint64_t seed_of(std::span<const std::uint8_t> input);
 
 // The case that an input stands for, within what the target takes. Where the environment variable

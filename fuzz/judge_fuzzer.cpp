@@ -4,8 +4,8 @@
 // them.
 // 3. Alter some elements: the canonical judge names exactly these, and `explain` gives the same two bit
 // patterns.
-// 4. The witness judge says of every row what trying all admissible r says, and its certificates cannot be
-// altered.
+// 4. The witness judge says of every row what trying all admissible r says, and
+// its certificates cannot be altered.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -3,8 +3,8 @@
 // 2. They are merged, or refused with a reason.
 // 3. Demand of the whole: it is not good, and says of nothing that it conforms, where a shard says otherwise;
 //    whichever shard comes first, it is the same; its JSON says the same, and is refused as that of a shard.
-// Three quarters of the mutations change results as documents: the most of their bytes say nothing by
-// themselves.
+// Three quarters of the mutations change results as documents: the most of their
+// bytes say nothing by themselves.
 #include <fmt/format.h>
 
 #include <algorithm>

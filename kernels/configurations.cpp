@@ -272,8 +272,8 @@ Configuration choose_configuration(const Problem& problem, int threads_per_block
   const NormArguments& arguments = problem.arguments;
   const bool within_warp = arguments.chunks <= kWarpThreads;
   Configuration configuration;
-  // A fiber costs about as much as the arithmetic of a hundred elements, so the smallest block is the
-  // fastest.
+  // A fiber costs about as much as the arithmetic of a hundred elements, so
+  // the smallest block is the fastest.
   configuration.threads_per_block = threads_per_block != 0 ? threads_per_block : kWarpThreads;
   configuration.shape = shape_of(problem, within_warp, configuration.threads_per_block / kWarpThreads);
   if (within_warp)

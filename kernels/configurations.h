@@ -30,8 +30,8 @@ struct Configuration {
   bool dependent = false;  // GPU: start while the kernel before still runs (programmatic dependent launch)
 };
 
-// The configuration of the problem, which has at least one row. `threads_per_block` is 0 for automatic, else
-// valid.
+// The configuration of the problem, which has at least one row.
+// `threads_per_block` is 0 for automatic, else valid.
 Configuration choose_configuration(const Problem& problem, int threads_per_block);
 
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)

@@ -55,8 +55,8 @@ struct Required {
   const normproof_tensor* description;
 };
 
-// Runs `operation(launch, report)` once all required descriptions are there; reports and keeps exceptions
-// inside.
+// Runs `operation(launch, report)` once all required descriptions are there;
+// reports and keeps exceptions inside.
 template <std::size_t kCount, class Operation>
 normproof_status call(const Required (&required)[kCount], const Surroundings& surroundings,
                       const Operation& operation) {

@@ -1,5 +1,5 @@
-// On which GPUs and for which operands row_numbers.cuh has short ways to the same bits. Only the GPU goes
-// them.
+// On which GPUs and for which operands row_numbers.cuh has short ways to the
+// same bits. Only the GPU goes them.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 namespace normproof::kernels {
 
 // The generations of GPUs, by the major number of their compute capability, for which `normproof prove` has
-// shown them to be right for all operands. Other GPUs may have other approximate roots, and go the general
-// way.
+// shown them to be right for all operands. Other GPUs may have other
+// approximate roots, and go the general way.
 constexpr bool has_quick_ways(int generation) { return generation == 9; }
 
 inline constexpr std::int64_t kMostQuickHidden = std::int64_t{1} << 20;

@@ -73,8 +73,8 @@ Status fused_add_rms_norm(const Tensor& input, const Tensor& residual, const Ten
                           const Launch& launch = {}, Stream stream = nullptr, LaunchReport* report = nullptr);
 
 // out (fp8) = rnd_Q(clamp(fl(y * fl(1 / scale)), -max_Q, max_Q)) with y = rms_norm(input, weight, epsilon).
-// Rank 2. `scale` points to one fp32 beside the tensors, so its value cannot be refused; see
-// normproof_kernels.h.
+// Rank 2. `scale` points to one fp32 beside the tensors, so its value cannot be
+// refused; see normproof_kernels.h.
 Status rms_norm_static_fp8_quant(const Tensor& out, const Tensor& input, const Tensor* weight,
                                  const float* scale, float epsilon, const Launch& launch = {},
                                  Stream stream = nullptr, LaunchReport* report = nullptr);

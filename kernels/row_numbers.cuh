@@ -69,8 +69,8 @@ struct RowNumbers {
   float inverse_scale;  // where the operation quantizes
 };
 
-// The same for all operands. A function of its own, so that it does not lie amid the instructions of the
-// others.
+// The same for all operands. A function of its own, so that it does not lie
+// amid the instructions of the others.
 template <bool kQuantizes>
 __device__ __noinline__ inline RowNumbers general_row_numbers(float sum, float hidden, float epsilon,
                                                               float scale) {

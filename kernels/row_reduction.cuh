@@ -6,8 +6,8 @@
 // Lanes and groups that a row does not reach are 0, and adding 0 changes no bit of a sum of squares, so short
 // rows skip the upper part of the tree.
 //
-// Addition is commutative, so both partners of a butterfly hold the same bits, and any warp may own any
-// group.
+// Addition is commutative, so both partners of a butterfly hold the same
+// bits, and any warp may own any group.
 #pragma once
 
 #include <cstdint>

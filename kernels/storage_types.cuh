@@ -1,7 +1,7 @@
 // Storage types: how bf16, fp16 and fp8 lie in memory, and the rounding of an fp32 number to each of them.
 // Rounding is to the nearest, ties to even, with gradual underflow (docs: the numeric contract). The device
-// uses the hardware's conversions where these were found exact; the host computes the same bits with
-// integers.
+// uses the hardware's conversions where these were found exact; the host
+// computes the same bits with integers.
 #pragma once
 
 #include <cstdint>

@@ -217,8 +217,8 @@ Admissible AdmissibleModel::admissible(const SquareSum& squares, const std::opti
   return result;
 }
 
-// Far from overflow, and so far from underflow that what the squares could lose to it is below 2^-41 of the
-// sum.
+// Far from overflow, and so far from underflow that what the squares could lose
+// to it is below 2^-41 of the sum.
 bool AdmissibleModel::hardware_can_follow(double sum) const {
   const float epsilon = std::bit_cast<float>(formula_.bits_of(Parameter::epsilon));
   const Policy& policy = formula_.policy;

@@ -68,8 +68,8 @@ class AdmissibleModel {
   // The same interval from the fp64 sum of squares, for the fast path: nothing where fp64 cannot tell for
   // sure. The caller has made sure that the sum is not exact in every order (see needs_more_bits).
   std::optional<RootInterval> admissible_by_fp64(double sum) const;
-  // The same where fp32 holds every partial sum in any order, such as of a row of ones; nothing where it may
-  // not.
+  // The same where fp32 holds every partial sum in any order, such as of a row
+  // of ones; nothing where it may not.
   std::optional<RootInterval> admissible_of_exact_sum(std::span<const float> operands, double sum) const;
   // The same of a sum that the policy's order gives; `sum` is it, computed in the variance's precision.
   std::optional<RootInterval> admissible_of_known_sum(double sum) const;
@@ -77,8 +77,8 @@ class AdmissibleModel {
   // added, of the computed mean), in any order the policy allows, where nothing underflows or overflows.
   const Value& least_of_sum() const { return shrinking_; }
   const Value& greatest_of_sum() const { return growing_; }
-  // Whether adding all squares up certainly needs more bits than fp32 has, so that the sum depends on the
-  // order.
+  // Whether adding all squares up certainly needs more bits than fp32 has, so
+  // that the sum depends on the order.
   bool needs_more_bits(std::span<const float> operands, double sum) const;
 
  private:

@@ -3,8 +3,8 @@
 //
 // An element's reachable codes are those that some admissible r gives it, with the scale that the fused
 // kernel stored: for one factor a code rises or falls with r, or has two phases (feasible.h), so its codes
-// over an interval of r are found by bisection. That one r gives the whole row is for the witness judge to
-// say.
+// over an interval of r are found by bisection. That one r gives the whole row
+// is for the witness judge to say.
 #pragma once
 
 #include <bitset>

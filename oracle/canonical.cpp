@@ -15,8 +15,8 @@
 namespace normproof::oracle {
 namespace {
 
-// Sums lane values in the fixed tree: within each group of 32, then over the groups; bit 4 of the index
-// first.
+// Sums lane values in the fixed tree: within each group of 32, then over the
+// groups; bit 4 of the index first.
 Value tree_sum(Arithmetic& arithmetic, const Format& format, std::span<Value> values) {
   for (std::size_t distance = values.size() / 2; distance > 0; distance /= 2) {
     for (std::size_t i = 0; i < distance; ++i) {

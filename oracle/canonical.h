@@ -43,8 +43,8 @@ struct Formula {
 // Throws std::invalid_argument where the case's dtypes do not fit its operation.
 Formula formula_of(const Case& test_case, const Policy& policy);
 
-// Throws std::invalid_argument, naming tensor and sizes, unless the tensors have exactly the bytes of the
-// case.
+// Throws std::invalid_argument, naming tensor and sizes, unless the tensors
+// have exactly the bytes of the case.
 void require_input_sizes(const Case& test_case, const CaseTensors& tensors);
 void require_output_sizes(const Case& test_case, const Outputs& outputs);
 

@@ -1,7 +1,7 @@
 // What codes are made with: y * factor (or y / factor where the policy divides), and where the scale that is
 // stored leaves that open. An approximate reciprocal is one of two numbers; max_Q / a takes a few values
-// among the maxima a that give one scale. A row then conforms if one of these factors, with one r, explains
-// it.
+// among the maxima a that give one scale. A row then conforms if one of these
+// factors, with one r, explains it.
 #pragma once
 
 #include <cstdint>

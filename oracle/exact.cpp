@@ -237,8 +237,8 @@ std::uint64_t round_bits(const Format& format, const Value& value, Rounding roun
       ++kept;
     }
   }
-  // Exponent field and mantissa are adjacent, so a carry out of the mantissa steps into the next binade by
-  // itself.
+  // Exponent field and mantissa are adjacent, so a carry out of the mantissa
+  // steps into the next binade by itself.
   std::uint64_t magnitude_bits = kept;
   if (!subnormal) {
     const std::int64_t field =

@@ -1,6 +1,6 @@
 // Exact numbers: IEEE values without a format. Every operation is exact; rounding is a step of its own
-// (round_bits), so that each rounding of the contract is one visible call. Nothing here uses floating-point
-// hardware.
+// (round_bits), so that each rounding of the contract is one visible call. Nothing
+// here uses floating-point hardware.
 #pragma once
 
 #include <bit>

@@ -59,8 +59,8 @@ class FastRow {
   // The scale that came out with the row. A factor that follows from the row's maximum is that of the
   // canonical r.
   void set_stored_scale(float scale);
-  // Sets the scale that the row itself gets for a given r, and returns it; 1 where rows have none of their
-  // own.
+  // Sets the scale that the row itself gets for a given r, and returns it; 1
+  // where rows have none of their own.
   float set_own_scale(float r);
 
   // The row's packed output for a given r.

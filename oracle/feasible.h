@@ -31,8 +31,8 @@ class ElementOrder {
   // No r of the range gives the bits, and no order says on which side they are missing.
   bool impossible() const { return impossible_; }
 
-  // Where an r with this output lies: -1 below the r that give the bits, 0 among them, 1 above. Not where
-  // impossible().
+  // Where an r with this output lies: -1 below the r that give the bits, 0 among them,
+  // 1 above. Not where impossible().
   int compare(std::uint32_t output) const {
     if (same(format_, output, got_)) return 0;
     if (two_phases_) return same(format_, output, at_low_) ? -1 : 1;
@@ -49,8 +49,8 @@ class ElementOrder {
   bool impossible_ = false;
 };
 
-// The first bits in [low, high] with predicate(bits), high + 1 if none; the predicate must not turn false
-// again.
+// The first bits in [low, high] with predicate(bits), high + 1 if none; the
+// predicate must not turn false again.
 template <typename Predicate>
 std::int64_t first_where(std::int64_t low, std::int64_t high, Predicate predicate) {
   ++high;

@@ -99,8 +99,8 @@ inline bool is_negative(const Format& format, std::uint64_t bits) { return (bits
 // Equality of results: bitwise, but any NaN equals any NaN. Signed zeros differ.
 bool same(const Format& format, std::uint64_t a, std::uint64_t b);
 
-// Position of a number that is not NaN on the line of all representable numbers, -0 just below +0 where it
-// exists.
+// Position of a number that is not NaN on the line of all representable numbers,
+// -0 just below +0 where it exists.
 std::int64_t line_position(const Format& format, std::uint64_t bits);
 
 // Steps on that line from `a` to `b`; the largest uint64 where one of them is NaN.

@@ -175,8 +175,8 @@ NORMPROOF_EVERYWHERE constexpr std::uint32_t divide(std::uint32_t a_bits, std::u
   quotient.nan = a.nan || b.nan || (a.infinite && b.infinite) || (a_zero && b_zero);
   quotient.infinite = a.infinite || b_zero;
   if (quotient.nan || quotient.infinite || a_zero || b.infinite) return round<F>(quotient);
-  // a gets so many bits that the quotient has more than a format's, and one bit tells whether anything is
-  // left.
+  // a gets so many bits that the quotient has more than a format's, and one
+  // bit tells whether anything is left.
   constexpr int kBits = 62;
   const int shift = kBits - bit_length(a.magnitude);
   a.magnitude <<= shift;

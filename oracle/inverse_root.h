@@ -1,5 +1,5 @@
-// The inverse root of the contract: fl(1 / sqrt(m)), correctly rounded, and exact comparisons against 1 /
-// sqrt(m).
+// The inverse root of the contract: fl(1 / sqrt(m)), correctly rounded, and exact
+// comparisons against 1 / sqrt(m).
 #pragma once
 
 #include <compare>

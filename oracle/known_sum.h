@@ -1,5 +1,5 @@
-// The sum of squares of a row, where the policy's inverse root model says the kernel's own order of
-// summation.
+// The sum of squares of a row, where the policy's inverse root model says the
+// kernel's own order of summation.
 #pragma once
 
 #include <optional>

@@ -72,8 +72,8 @@ class Orders {
   std::string name_;
 };
 
-// Entries without a tree are passed over. Throws CaseError (case_json.h) with the JSON path and the offending
-// value.
+// Entries without a tree are passed over. Throws CaseError (case_json.h) with the
+// JSON path and the offending value.
 Orders orders_from_json(std::string_view text, std::string name = {});
 // Throws CaseError naming the file, and std::system_error where it cannot be read.
 Orders read_orders(const std::filesystem::path& file);

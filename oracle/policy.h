@@ -46,8 +46,8 @@ enum class ScaleFloor : std::uint8_t { range_512, none, maximum_1e_4, scale_1e_1
 
 struct SumTree;
 
-// What a kernel that is not bound to the canonical order may do before r is known. Read by the witness judge
-// alone.
+// What a kernel that is not bound to the canonical order may do before r is known.
+// Read by the witness judge alone.
 struct InverseRootModel {
   // Representable numbers between r and the correctly rounded 1 / sqrt(m). 0: correctly rounded.
   int ulp_bound = 2;

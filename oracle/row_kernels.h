@@ -48,8 +48,8 @@ struct RowKernels {
   std::array<NormalizeToFp32, kActivationFormats> normalize_to_fp32;
 
   // Any order of the two products, one element after the other: `first` is the product (or, where `divides`,
-  // the quotient) of two of x, u and factor, the third follows. Rounded to T where said, in the way that is
-  // said.
+  // the quotient) of two of x, u and factor, the third follows. Rounded to T
+  // where said, in the way that is said.
   struct AnyOrder {
     float unknown;
     const float* factor;  // nullptr: no weight

@@ -1,5 +1,5 @@
-// The fast path's loops for x86-64 processors with AVX2, FMA and F16C. CMake gives this file alone those
-// flags.
+// The fast path's loops for x86-64 processors with AVX2, FMA and F16C. CMake
+// gives this file alone those flags.
 #include "oracle/row_kernels.h"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)

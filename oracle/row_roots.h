@@ -16,8 +16,8 @@ struct ShownRow {
   float honest_root = 0;        // canonical; zero, infinity or NaN where the row is special
   RootInterval roots;           // every r that explains the whole row; empty: none does
 };
-// Of all rows of the case; where `explained`, of none if there is a row that is not special and that no r
-// explains.
+// Of all rows of the case; where `explained`, of none if there is a row that is
+// not special and that no r explains.
 std::vector<ShownRow> shown_rows(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                                  const Policy& policy, bool explained = false);
 

@@ -1,5 +1,5 @@
-// The exact sum of squares of a row, and what bounds on its floating-point evaluations need to know of the
-// terms.
+// The exact sum of squares of a row, and what bounds on its floating-point
+// evaluations need to know of the terms.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The named rounding steps of the contract, and the arithmetic that performs, records or deliberately alters
-// them.
+// The named rounding steps of the contract, and the arithmetic that performs,
+// records or deliberately alters them.
 #pragma once
 
 #include <cstdint>
@@ -46,8 +46,8 @@ struct StepRecord {
   Value rounded;
 };
 
-// A deliberate deviation from one step, for `explain`: which wrong rounding gives the bits that a kernel
-// gave?
+// A deliberate deviation from one step, for `explain`: which wrong rounding
+// gives the bits that a kernel gave?
 enum class Alteration : std::uint8_t { skip, truncate, round_to_bf16, ties_away };
 std::string_view name_of(Alteration alteration);
 struct AlteredStep {

@@ -66,8 +66,8 @@ struct Compensated {
   Number correction;
 };
 
-// One compensated addition, with the operations in which a kernel writes it. `minus_correction` is v - c of
-// Kahan's.
+// One compensated addition, with the operations in which a kernel writes it.
+// `minus_correction` is v - c of Kahan's.
 template <class Number, class Arithmetic>
 Compensated<Number> kahan_step(const Arithmetic& in, const Compensated<Number>& running,
                                const Number& minus_correction) {
@@ -186,8 +186,8 @@ Running with_children_swapped(Running running) {
 }
 
 // Makes trees that are the same function equal, as far as that is told by their form: a first compensated
-// addition whose correction nobody takes is a plain one, and of Neumaier's first one both children do the
-// same.
+// addition whose correction nobody takes is a plain one, and of Neumaier's
+// first one both children do the same.
 void normalize(SumTree& tree) {
   std::vector<bool> is_taken(tree.nodes.size(), false);
   for (std::size_t k = 0; k < tree.nodes.size(); ++k) {

@@ -71,8 +71,8 @@ class Judge {
       witness.width = 1;
       return witness;
     }
-    // A NaN here means that the exact m is negative, though a rounded one need not be: the distance says
-    // nothing.
+    // A NaN here means that the exact m is negative, though a rounded one need
+    // not be: the distance says nothing.
     const std::int64_t center = finding.correctly_rounded_root;
     const bool known = !is_nan(DType::fp32, finding.correctly_rounded_root);
     const std::int64_t nearest = std::clamp(center, finding.feasible.low, finding.feasible.high);

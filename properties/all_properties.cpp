@@ -1,5 +1,5 @@
-// The table of all properties. A new one is a function in its family's file, a line in families.h and a row
-// here.
+// The table of all properties. A new one is a function in its family's file, a
+// line in families.h and a row here.
 #include <array>
 
 #include "properties/families.h"

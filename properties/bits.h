@@ -1,6 +1,6 @@
 // What properties need to know about the bits of every dtype: NaN, zero, sign, order, exact value, exact
-// powers of two. Integers only, and on purpose not the oracle's code: properties state the contract a second
-// time.
+// powers of two. Integers only, and on purpose not the oracle's code: properties
+// state the contract a second time.
 #pragma once
 
 #include <cstdint>

@@ -199,8 +199,8 @@ PropertyResult Checker::run() {
   return result;
 }
 
-// What is reported is what was seen: a target that depends on chance, or on the calls before, need not do it
-// again.
+// What is reported is what was seen: a target that depends on chance, or on the
+// calls before, need not do it again.
 PropertyResult Checker::failure() {
   Case smallest = *counterexample_;
   const auto fails = [&](const Case& candidate) {

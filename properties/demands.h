@@ -1,6 +1,6 @@
 // Promises about several calls: a row has the same bits in any batch, in every call, in any layout. The
-// judges look at one call at a time; where they leave the order of summation open, only a comparison of calls
-// tells.
+// judges look at one call at a time; where they leave the order of summation open,
+// only a comparison of calls tells.
 #pragma once
 
 #include <array>

@@ -34,8 +34,8 @@ struct PropertyResult {
   std::string message;                 // on failure: what is wrong, after shrinking
   std::optional<Case> counterexample;  // on failure: the shrunk case
   std::optional<Evaluation> seen;      // of the counterexample by itself, where a call of it was judged
-  // Why the calls were judged one by one and not compared, which the sentence is about; empty where they
-  // were.
+  // Why the calls were judged one by one and not compared, which the sentence
+  // is about; empty where they were.
   std::string not_compared;
 };
 

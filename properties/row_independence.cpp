@@ -1,5 +1,5 @@
-// A row's bits are a function of the row: not of its neighbours, not of where it lies, not of who computes
-// it.
+// A row's bits are a function of the row: not of its neighbours, not of where
+// it lies, not of who computes it.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -25,8 +25,8 @@ struct RowPair {
 // Compares rows of a varied run with the rows of the original run.
 CaseFinding compare_rows(const Case& original_case, const RunResult& original, const Call& varied,
                          const std::vector<RowPair>& pairs, std::string authority, PropertyContext& context) {
-  // The bits may differ then, but each run must be right. A variant that the target does not take says
-  // nothing.
+  // The bits may differ then, but each run must be right. A variant that the
+  // target does not take says nothing.
   if (!bits_are_determined(context.target)) {
     try {
       CaseFinding finding = judge_alone(case_of(varied), context);

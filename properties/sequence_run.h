@@ -16,8 +16,8 @@ struct SequenceRun {
   std::string message;         // what is wrong, or how many calls conform
 };
 
-// Makes the calls in their order until one violates, or differs from the first where the bits must be the
-// same.
+// Makes the calls in their order until one violates, or differs from the first
+// where the bits must be the same.
 SequenceRun run_sequence(const Sequence& sequence, Target& target);
 
 }  // namespace normproof

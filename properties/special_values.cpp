@@ -232,8 +232,8 @@ void sprinkle(Case& test_case, Random& random, const Fill& value) {
 void make_special(Case& test_case, Random& random) {
   if (test_case.rows() == 0) return;
   const DType dtype = test_case.dtype;
-  // fp32 bits: zeros, the least subnormal, subnormals, the least normal, 1e-6, 1, the largest, infinities,
-  // NaN.
+  // fp32 bits: zeros, the least subnormal, subnormals, the least normal, 1e-6,
+  // 1, the largest, infinities, NaN.
   static constexpr std::array<std::uint32_t, 15> kEpsilons = {
       0x00000000, 0x80000000, 0x00000001, 0x80000001, 0x00400000, 0x807fffff, 0x00800000, 0x358637bd,
       0x3f800000, 0xbf800000, 0x7f7fffff, 0xff7fffff, 0x7f800000, 0xff800000, 0x7fc00000};

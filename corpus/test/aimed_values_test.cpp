@@ -110,8 +110,8 @@ TEST(AimedValues, TieAddendsMakeInexactSumsAndTies) {
   EXPECT_GT(inexact, 4500);
 }
 
-// What the aiming is for: with the known inverse RMS, products (and sums) that fall exactly on midpoints are
-// common.
+// What the aiming is for: with the known inverse RMS, products (and sums) that fall
+// exactly on midpoints are common.
 TEST(RandomCase, HitsTiesOfProducts) {
   Random random(10);
   CaseLimits limits;

@@ -273,8 +273,8 @@ TEST_F(DumpTest, NumbersAreRoundedOnceToFp32) {
   EXPECT_EQ(fp32_bits_from_text("0x358637bd"), 0x358637bdu);
   EXPECT_EQ(fp32_bits_from_text("-0"), 0x80000000u);
   EXPECT_EQ(fp32_bits_from_text("1e-45"), 1u);
-  // Just above the midpoint of 1 and its successor: through double it would round to the midpoint and then
-  // down.
+  // Just above the midpoint of 1 and its successor: through double it would
+  // round to the midpoint and then down.
   EXPECT_EQ(fp32_bits_from_text("1.00000005960464477540"), 0x3f800001u);
   EXPECT_EQ(fp32_bits_from_text("1.00000005960464477539"), 0x3f800000u);
   for (const char* text : {"", " 1", "1 ", "inf", "nan", "1e39", "-1e39", "1e-60", "0x1p3", "0x3586",

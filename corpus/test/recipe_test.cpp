@@ -95,8 +95,8 @@ TEST(Random, IsFairBelowAnyBound) {
   std::array<int, 7> counts{};
   for (int i = 0; i < 70000; ++i) ++counts[random.below(7)];
   for (const int count : counts) EXPECT_NEAR(count, 10000, 500);
-  // Three quarters of all 32-bit or 64-bit numbers: without drawing again some numbers would come twice as
-  // often.
+  // Three quarters of all 32-bit or 64-bit numbers: without drawing again some
+  // numbers would come twice as often.
   for (const std::uint64_t bound : {std::uint64_t{3} << 30, std::uint64_t{3} << 62}) {
     std::array<int, 3> thirds{};
     std::array<int, 3> residues{};
@@ -144,8 +144,8 @@ TEST(Random, SplitsIntoIndependentStreams) {
 }
 
 TEST(FloatFormat, RoundsToNearestEvenWithGradualUnderflow) {
-  // Every bf16 number times 2^8 plus the dropped bits, against the hardware's conversions by way of fp32 and
-  // double.
+  // Every bf16 number times 2^8 plus the dropped bits, against the hardware's
+  // conversions by way of fp32 and double.
   Random random(6);
   for (int i = 0; i < 200000; ++i) {
     const std::uint64_t integer = random.next() >> (1 + random.below(63));

@@ -1,5 +1,5 @@
-// Shrinking: candidates are valid and simpler, every chain ends, and minimize finds the small cases it is
-// for.
+// Shrinking: candidates are valid and simpler, every chain ends, and minimize
+// finds the small cases it is for.
 #include "corpus/shrink.h"
 
 #include <gtest/gtest.h>

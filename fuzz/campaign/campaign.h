@@ -18,8 +18,8 @@
 
 namespace normproof::campaign {
 
-// The fuzzers that are made to find what is wrong with a target. They come first, and they alone run
-// plug-ins.
+// The fuzzers that are made to find what is wrong with a target. They come
+// first, and they alone run plug-ins.
 inline constexpr std::array<std::string_view, 2> kFuzzersOfTargets = {"conformance", "wide"};
 
 struct CampaignOptions {

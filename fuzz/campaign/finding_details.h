@@ -1,5 +1,5 @@
-// What only runs of the target can tell about a finding. The target may crash: each runs it in a child
-// process.
+// What only runs of the target can tell about a finding. The target may crash:
+// each runs it in a child process.
 #pragma once
 
 #include <filesystem>

@@ -32,8 +32,8 @@ std::string first_line(const std::filesystem::path& file) {
   return line;
 }
 
-// The number behind `key` in a line such as "#128 NEW cov: 1207 ft: 2390 corp: 57/9Kb"; 0 where it is not
-// there.
+// The number behind `key` in a line such as "#128 NEW cov: 1207 ft: 2390 corp:
+// 57/9Kb"; 0 where it is not there.
 std::int64_t number_after(const std::string& line, std::string_view key) {
   const std::size_t position = line.find(key);
   return position == std::string::npos ? 0 : std::strtoll(line.c_str() + position + key.size(), nullptr, 10);

@@ -30,8 +30,8 @@ std::string quoted(const std::optional<DType>& dtype) {
   return dtype ? fmt::format("\"{}\"", name_of(*dtype)) : "None";
 }
 
-// Rounding is done on exact fractions; only NaN, infinities and signed zeros go through numpy's own float
-// arithmetic.
+// Rounding is done on exact fractions; only NaN, infinities and signed zeros go
+// through numpy's own float arithmetic.
 constexpr std::string_view kArithmetic = R"PY(
 # name: (bits, mantissa bits, exponent bias, has infinity)
 FORMATS = {

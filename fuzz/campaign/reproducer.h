@@ -22,8 +22,8 @@ struct Answer {
 
 class Reproducer {
  public:
-  // `scratch` is a folder for files in between; `environment` is what the fuzzer needs besides the target's
-  // name.
+  // `scratch` is a folder for files in between; `environment` is what the fuzzer
+  // needs besides the target's name.
   Reproducer(const Fuzzer& fuzzer, const std::string& target, const FuzzerProcess::Environment& environment,
              const std::filesystem::path& scratch)
       : fuzzer_(fuzzer), target_(target), environment_(environment), scratch_(scratch) {}

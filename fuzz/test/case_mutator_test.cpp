@@ -77,8 +77,8 @@ TEST(CaseMutator, TakesEveryChoiceFromTheSeed) {
   EXPECT_GT(children.size(), 90u);
 }
 
-// A mutation that always says that the case has nothing of its kind, or whose child is always thrown away, is
-// none.
+// A mutation that always says that the case has nothing of its kind, or whose
+// child is always thrown away, is none.
 TEST(CaseMutator, EveryMutationIsOftenOfUse) {
   for (const Mutation& each : all_mutations()) {
     int useful = 0;

@@ -1,5 +1,5 @@
-// An access to one byte outside a tensor, or a write into an input, traps and is named; what is allowed is
-// not.
+// An access to one byte outside a tensor, or a write into an input, traps and
+// is named; what is allowed is not.
 #include "fuzz/guard_pages.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// The device's memory, copies and waiting, by the CUDA runtime; sparse ranges by the driver's virtual memory
-// functions.
+// The device's memory, copies and waiting, by the CUDA runtime; sparse ranges by the
+// driver's virtual memory functions.
 #include <cuda.h>
 #include <cuda_runtime.h>
 

@@ -1,5 +1,5 @@
-// What HIP sources take from the compiler for AMD's GPUs: __builtin_amdgcn_*. Included by the stand-in for
-// hip_runtime.h.
+// What HIP sources take from the compiler for AMD's GPUs: __builtin_amdgcn_*. Included
+// by the stand-in for hip_runtime.h.
 #ifndef NORMPROOF_KERNELS_HOST_AMD_BUILTINS_H
 #define NORMPROOF_KERNELS_HOST_AMD_BUILTINS_H
 

@@ -1,6 +1,6 @@
 // Buffers of AMD's GPUs: memory by a descriptor of four words, with its size. Elements of four bytes, or
-// fewer, that begin beyond it are 0 when loaded, and are not stored; one that begins before the end is stored
-// whole.
+// fewer, that begin beyond it are 0 when loaded, and are not stored; one that
+// begins before the end is stored whole.
 #ifndef NORMPROOF_KERNELS_HOST_AMD_MEMORY_H
 #define NORMPROOF_KERNELS_HOST_AMD_MEMORY_H
 

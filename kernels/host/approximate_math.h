@@ -35,8 +35,8 @@ enum class Approximation : std::uint8_t {
 namespace internal {
 extern constinit thread_local std::uint64_t current_approximation_seed;
 
-// A float at most `units` units in the last place from `exact`, chosen by the seed, the function and its
-// argument.
+// A float at most `units` units in the last place from `exact`, chosen by the
+// seed, the function and its argument.
 float draw_approximation(Approximation function, std::uint64_t argument, double exact, double units);
 
 inline float approximate(Approximation function, std::uint64_t argument, double exact, double units) {

@@ -1,6 +1,6 @@
 // Asynchronous copies to shared memory (__pipeline_memcpy_async, cuda::memcpy_async, cp.async): a copy
-// happens when its thread waits for it, and until then its destination is poison. So a wait that is missing
-// shows.
+// happens when its thread waits for it, and until then its destination is poison.
+// So a wait that is missing shows.
 #ifndef NORMPROOF_KERNELS_HOST_ASYNC_COPIES_H
 #define NORMPROOF_KERNELS_HOST_ASYNC_COPIES_H
 

@@ -22,8 +22,8 @@ constexpr unsigned kMaxThreads = 1024;
 constexpr unsigned kMaxThreadsUnderThreadSanitizer = 128;  // its runtime keeps few fibers apart
 constexpr unsigned kMaxWarps = kMaxThreads / 32;
 
-// Thrown through a kernel to end its thread after an error. Not a std::exception, so that kernels let it
-// pass.
+// Thrown through a kernel to end its thread after an error. Not a
+// std::exception, so that kernels let it pass.
 struct BlockAborted {};
 
 // A set of priorities 0 (highest) to 1023 whose highest is found in two instructions.

@@ -37,8 +37,8 @@ enum class Operation : std::uint8_t {
   kMatchAll,
 };
 
-// All of these throw std::logic_error outside a launch, and end the launch (by unwinding the thread) on
-// misuse.
+// All of these throw std::logic_error outside a launch, and end the launch (by
+// unwinding the thread) on misuse.
 
 // Waits until every thread of the block that has not exited has arrived, as CUDA documents it from Volta on.
 // Threads that meet at different source lines or operations are an error. Returns the number of arrivals with
@@ -62,8 +62,8 @@ struct Lanes {
 inline constexpr Lanes kLanesTogether{0, true};
 
 // One of the block's barriers 0 to 15, for some of its threads: `threads` arrive at it, among them the
-// calling one, which waits for the others unless it only arrives. So many are a multiple of the lanes of a
-// warp.
+// calling one, which waits for the others unless it only arrives. So many are a
+// multiple of the lanes of a warp.
 void wait_at_named_barrier(unsigned barrier, unsigned threads, bool only_arrives, std::source_location site);
 
 // Waits until every lane of them that has not exited has called the same operation with the same mask.

@@ -48,8 +48,8 @@ inline boost::context::detail::transfer_t jump_to(boost::context::detail::fconte
 inline bool under_address_sanitizer() { return &__sanitizer_start_switch_fiber != nullptr; }
 inline bool under_thread_sanitizer() { return &__tsan_switch_to_fiber != nullptr; }
 
-// Orders what happened before a release of `address` before what follows an acquire, in ThreadSanitizer's
-// eyes.
+// Orders what happened before a release of `address` before what follows an
+// acquire, in ThreadSanitizer's eyes.
 inline void release_order(void* address) {
   if (under_thread_sanitizer()) __tsan_release(address);
 }

@@ -1,5 +1,5 @@
-// PTX as text, as instructions: what an asm statement says. Knows the grammar alone; ptx_machine.h carries it
-// out.
+// PTX as text, as instructions: what an asm statement says. Knows the grammar
+// alone; ptx_machine.h carries it out.
 #ifndef NORMPROOF_KERNELS_HOST_PTX_PROGRAM_H
 #define NORMPROOF_KERNELS_HOST_PTX_PROGRAM_H
 

@@ -19,8 +19,8 @@ class SharedMemoryPool {
   void begin_block() { in_use_ = 0; }
   // The memory of a declaration in the current block, poisoned when first asked for.
   void* get(const void* declaration, std::size_t bytes, std::size_t alignment);
-  // The bytes of a declaration behind which something was written in the current block; 0 where there is
-  // none.
+  // The bytes of a declaration behind which something was written in the
+  // current block; 0 where there is none.
   std::size_t overrun() const;
 
  private:

@@ -81,8 +81,8 @@ inline std::uint32_t round_to_bits(double value, const SmallFloat& format, int s
     return sign | (rounding == Rounding::kNearest || away ? format.infinity : format.infinity - 1);
   std::uint32_t units = 0;
   if (rounding == Rounding::kNearest) {
-    // Beside 2^52 units doubles lie one unit apart, so that the addition rounds; its low bits count the
-    // units.
+    // Beside 2^52 units doubles lie one unit apart, so that the addition
+    // rounds; its low bits count the units.
     const double aligner = std::bit_cast<double>(
         static_cast<std::uint64_t>(unit + kDoubleMantissa + kDoubleBias) << kDoubleMantissa);
     units = static_cast<std::uint32_t>(std::bit_cast<std::uint64_t>(magnitude + aligner) -

@@ -60,8 +60,8 @@ inline int __uni_sync(normproof::host::LaneMask mask, int predicate,
   return vote.true_lanes == vote.lanes || vote.true_lanes == 0;
 }
 
-// CUDA promises no more than that the calling lane is in it: a kernel that expects others is wrong, and fails
-// here.
+// CUDA promises no more than that the calling lane is in it: a kernel that expects
+// others is wrong, and fails here.
 inline normproof::host::LaneMask __activemask() {
   return normproof::host::LaneMask{1} << normproof::host::lane_index();
 }

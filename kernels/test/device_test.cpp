@@ -1,6 +1,6 @@
 // GPU bits == CPU bits: the same calls through the CUDA build and through the host build. Skips where no GPU
-// is. The library is the one of this build, or the one that the environment variable NORMPROOF_KERNELS_CUDA
-// names.
+// is. The library is the one of this build, or the one that the environment
+// variable NORMPROOF_KERNELS_CUDA names.
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
@@ -101,8 +101,8 @@ class Comparison {
     wanted_ = storages_of(tensors_);
     for (std::size_t i = 0; i < before_.size(); ++i) {
       const Tensor& tensor = tensors_of(tensors_)[i]->tensor();
-      // The first element lies where the sizes and its alignment alone say, so that calls of one kind share
-      // memory.
+      // The first element lies where the sizes and its alignment alone say, so
+      // that calls of one kind share memory.
       const auto start = reinterpret_cast<std::uintptr_t>(tensors_of(tensors_)[i]->storage().data());
       const auto data = reinterpret_cast<std::uintptr_t>(tensor.data);
       first_[i] = data - start;

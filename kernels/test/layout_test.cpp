@@ -1,5 +1,5 @@
-// Layouts out of the ordinary: interleaved views of one tensor, rows beyond 2^31 elements apart, no rows at
-// all.
+// Layouts out of the ordinary: interleaved views of one tensor, rows beyond
+// 2^31 elements apart, no rows at all.
 #include <sys/mman.h>
 
 #include "norm_case.h"

@@ -1,5 +1,5 @@
-// One call of any of the operations with its tensors, and its comparison with the reference, bit for
-// bit.
+// One call of any of the operations with its tensors, and its comparison
+// with the reference, bit for bit.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -17,8 +17,8 @@ namespace normproof::kernels {
 
 class TestTensor {
  public:
-  // `offset` elements behind a 256-byte boundary. Strides of the leading dimensions; empty for contiguous
-  // rows.
+  // `offset` elements behind a 256-byte boundary. Strides of the leading
+  // dimensions; empty for contiguous rows.
   TestTensor(DType dtype, std::vector<std::int64_t> sizes, std::vector<std::int64_t> strides = {},
              std::int64_t offset = 0)
       : sizes_(std::move(sizes)) {

@@ -19,8 +19,8 @@ class BlockCodes {
   const Format& format() const { return format_; }
   const Value& range() const { return range_; }  // max_Q
 
-  // q = rnd_Q(clamp(fl(y * factor))), or of y / factor, one code for each y. Within a
-  // StandardFloatEnvironment.
+  // q = rnd_Q(clamp(fl(y * factor))), or of y / factor, one code for each y.
+  // Within a StandardFloatEnvironment.
   void quantize(const float* y, std::int64_t count, float factor, bool divides, std::uint8_t* codes) const;
   // The same by exact arithmetic.
   std::uint32_t exact(const Value& y, const Value& factor, bool divides) const;

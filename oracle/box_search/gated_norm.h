@@ -12,8 +12,8 @@
 //
 // Where exp(-z) overflows in fp32 a kernel's gate is 0, whatever the exact one is.
 //
-// The exact gate is enclosed in fp64, by the library's exp with a margin of 2^-47: beyond what any libm is
-// off.
+// The exact gate is enclosed in fp64, by the library's exp with a margin of
+// 2^-47: beyond what any libm is off.
 #pragma once
 
 #include <cstdint>
@@ -51,8 +51,8 @@ class GatedNormJudge {
   // `weight` is packed, empty where the rule has none.
   GatedNormJudge(const GatedNormRule& rule, std::int64_t hidden_size, std::span<const std::byte> weight);
 
-  // One packed row. The first unknown of the verdict is r, the second is not used. Within a
-  // StandardFloatEnvironment.
+  // One packed row. The first unknown of the verdict is r, the second is not used.
+  // Within a StandardFloatEnvironment.
   RowVerdict judge(std::span<const std::byte> x, std::span<const std::byte> gate,
                    std::span<const std::byte> out, bool with_refutation);
   // Of the row that was judged last and does not conform. Throws std::logic_error.

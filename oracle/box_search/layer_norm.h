@@ -102,8 +102,8 @@ class LayerNormRow {
 
 class LayerNormJudge {
  public:
-  // Packed weight and bias, empty where the rule has none. Throws std::invalid_argument where a size is
-  // wrong.
+  // Packed weight and bias, empty where the rule has none. Throws
+  // std::invalid_argument where a size is wrong.
   LayerNormJudge(const LayerNormRule& rule, std::int64_t hidden_size, std::span<const std::byte> weight,
                  std::span<const std::byte> bias);
 

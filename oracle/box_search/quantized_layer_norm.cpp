@@ -221,8 +221,8 @@ void QuantizedLayerNormJudge::collect(const Collected& problem, const Box& box,
   if (!rule_.given) elements.push_back(scale_element());
 }
 
-// Elements that are the largest somewhere in the window: those that reach what some other exceeds everywhere
-// are.
+// Elements that are the largest somewhere in the window: those that reach what
+// some other exceeds everywhere are.
 void QuantizedLayerNormJudge::note_candidates(const std::vector<Box>& window) {
   candidates_.clear();
   if (rule_.given) return;

@@ -7,8 +7,8 @@
 // stored. Both sides of that are units of the search: an element, whose codes at the ends of y's range are
 // the ends of its codes, since each step rises with y or falls; and the scale, whose maxima are known
 // (block_scale.h): over a box a lies between the largest least and the largest greatest |y|. At a point both
-// are exact, so the search ends as SEARCH.md says. As an element of the search the scale has the number
-// `count`.
+// are exact, so the search ends as SEARCH.md says. As an element of the search
+// the scale has the number `count`.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +44,8 @@ class QuantizedLayerNormJudge {
   QuantizedLayerNormJudge(const QuantizedLayerNormRule& rule, std::int64_t hidden_size,
                           std::span<const std::byte> weight, std::span<const std::byte> bias);
 
-  // A row of packed x, its codes, and the bits of its scale where it has one of its own. Within a
-  // StandardFloatEnvironment.
+  // A row of packed x, its codes, and the bits of its scale where it has one of its own.
+  // Within a StandardFloatEnvironment.
   RowVerdict judge(std::span<const std::byte> x, std::span<const std::byte> codes, std::uint32_t scale,
                    const StoredStatistics& stored, bool with_refutation);
   // Confirms what was judged last and does not conform, by exact arithmetic. Throws std::logic_error.

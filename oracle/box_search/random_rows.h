@@ -1,5 +1,5 @@
-// Random rows of all kinds in one of the activation formats: what norm kernels get wrong. The same on every
-// machine.
+// Random rows of all kinds in one of the activation formats: what norm kernels get
+// wrong. The same on every machine.
 #pragma once
 
 #include <algorithm>

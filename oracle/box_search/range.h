@@ -16,8 +16,8 @@
 
 namespace normproof::oracle::box_search {
 
-// The fp32 operations of the formulas in hardware; T is one of the three activation formats. Within a
-// StandardFloatEnvironment.
+// The fp32 operations of the formulas in hardware; T is one of the three activation formats.
+// Within a StandardFloatEnvironment.
 struct HardwareNumbers {
   using Number = float;
   static float add(float a, float b) { return a + b; }

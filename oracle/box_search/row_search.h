@@ -153,8 +153,8 @@ RowVerdict judge_row(const Row& row, std::vector<Box> window, const Point& near,
   return verdict;
 }
 
-// A point of `box`, wider than any window, that explains the whole row; nothing where none was found in few
-// boxes.
+// A point of `box`, wider than any window, that explains the whole row; nothing
+// where none was found in few boxes.
 template <typename Row>
 std::optional<Point> witness_in(const Row& row, const Box& box) {
   constexpr std::int64_t kMostBoxes = 200;

@@ -164,8 +164,8 @@ struct Violation {
   std::string text() const;                       // lines
 };
 
-// Judges an output in the units that are judged together: rows, heads, columns. For one thread, within a
-// StandardFloatEnvironment.
+// Judges an output in the units that are judged together: rows, heads, columns. For one thread,
+// within a StandardFloatEnvironment.
 class UnitJudge {
  public:
   virtual ~UnitJudge() = default;

@@ -112,8 +112,8 @@ TEST(Exact, QuotientsAndRootsATraceAboveAMidpoint) {
   EXPECT_EQ(round_bits(format, inverse_root(Value::integer(1), midpoint * midpoint + trace)), 0x4b800001u);
 }
 
-// The definition itself: no number of the format is closer, and of two equally close ones the even one is
-// taken.
+// The definition itself: no number of the format is closer, and of two equally
+// close ones the even one is taken.
 void expect_nearest(const Format& format, const Value& value) {
   const std::uint64_t rounded = round_bits(format, value);
   const auto distance = [&](std::uint64_t bits) {

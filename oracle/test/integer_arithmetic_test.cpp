@@ -80,8 +80,8 @@ TYPED_TEST(IntegerArithmetic, ConvertsLikeTheExactPath) {
   for (int i = 0; i < 200000; ++i) {
     std::uint32_t bits = draw(random, 32);
     if (i % 2 == 0) {
-      // A number of the format or the middle between two, or just beside: its bits as fp32, moved by one at
-      // most.
+      // A number of the format or the middle between two, or just beside: its
+      // bits as fp32, moved by one at most.
       const Value value = decode(format, draw(random, F::kBits));
       bits = static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), value)) ^
              (random() % 2 << (23 - F::kPrecision + (F::kPrecision == 24 ? 1 : 0)));

@@ -1,5 +1,5 @@
-// The inverse root: correctly rounded for every fp32 number, on the exact path and on the fast path's fp64
-// detour.
+// The inverse root: correctly rounded for every fp32 number, on the exact path
+// and on the fast path's fp64 detour.
 #include "oracle/inverse_root.h"
 
 #include <gtest/gtest.h>

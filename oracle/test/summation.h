@@ -9,8 +9,8 @@
 
 namespace normproof::oracle::test {
 
-// r as a kernel with this order would have it, up to `ulp` representable numbers off the correctly rounded
-// root.
+// r as a kernel with this order would have it, up to `ulp` representable
+// numbers off the correctly rounded root.
 inline float honest_root(std::span<const float> x, float epsilon, SummationOrder order, int ulp,
                          RandomCases& random) {
   Random draws(random.draw());

@@ -631,8 +631,8 @@ TEST(WitnessJudge, TamperedCertificatesOfRowsScalesAreRefused) {
   EXPECT_GT(scales, 0);
 }
 
-// A certificate that is right in every part but accuses a conforming row: its element meets the admissible
-// interval.
+// A certificate that is right in every part but accuses a conforming row: its
+// element meets the admissible interval.
 TEST(WitnessJudge, CertificatesAgainstConformingRowsAreRefused) {
   RandomCases random(59);
   const StandardFloatEnvironment environment;

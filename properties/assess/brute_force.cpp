@@ -22,8 +22,8 @@ using oracle::root_value;
 
 constexpr std::int64_t kLongestRow = 8;
 constexpr int kPairsOfRow = 6;
-// Wider intervals of r (a variance in T whose sum depends on its order) are searched rarely, the widest
-// never.
+// Wider intervals of r (a variance in T whose sum depends on its order) are
+// searched rarely, the widest never.
 constexpr std::int64_t kUsualWidth = 1024;
 constexpr std::int64_t kLargestWidth = 1 << 17;
 
@@ -291,8 +291,8 @@ class Study {
     return !needs.empty() && (allowed.empty() || needs.high < allowed.low || allowed.high < needs.low);
   }
 
-  // Where the scale is one more unit: its intervals, the elements' and the admissible one have no r in
-  // common.
+  // Where the scale is one more unit: its intervals, the elements' and the
+  // admissible one have no r in common.
   static bool excludes_all(const oracle::Certificate& certificate, const PlainKernel& kernel,
                            const Case& test_case) {
     const bool of_scale = certificate.kind == oracle::ViolationKind::scale;

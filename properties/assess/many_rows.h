@@ -1,5 +1,5 @@
-// Do the sizes that verify runs show the bugs that need many rows, or one hidden size? And by the fewest
-// rows?
+// Do the sizes that verify runs show the bugs that need many rows, or one
+// hidden size? And by the fewest rows?
 #pragma once
 
 #include <cstdint>

@@ -43,7 +43,7 @@ constexpr Format format_of(DType dtype) {
     case DType::fp8_e5m2fnuz:
       return {2, -15};
     case DType::int8:
-      return {7, 7};  // whole numbers
+      return {7, 7};    // whole numbers
     case DType::uint8:  // no numbers
       break;
   }
@@ -78,8 +78,8 @@ double round_to(DType dtype, double number, Rounding rounding) {
   const int spacing = std::max(field - 1023, format.min_exponent) - format.mantissa_bits;
   // Exact, but for numbers so far below half a spacing that nothing of them is left.
   const double units = number * power_of_two(-spacing);
-  // Adding and taking away 1.5 * 2^52 leaves a whole number, ties to even. std::round takes ties away from
-  // zero.
+  // Adding and taking away 1.5 * 2^52 leaves a whole number, ties to even.
+  // std::round takes ties away from zero.
   double whole = rounding == Rounding::toward_zero ? std::trunc(units)
                  : rounding == Rounding::ties_away ? std::round(units)
                  : rounding == Rounding::stochastic

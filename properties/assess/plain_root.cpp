@@ -46,8 +46,8 @@ class Root {
     const double epsilon = effective_epsilon();
     const double inverse = rounded(1 / count_);
     if (fused) {
-      // fp64's fma rounds once; to fp32 or T from there the sum is as good as exact, but for a few ties in
-      // 2^28.
+      // fp64's fma rounds once; to fp32 or T from there the sum is as good as
+      // exact, but for a few ties in 2^28.
       const double m = std::fma(sum, inverse, epsilon);
       return rounded(m);
     }

@@ -1,5 +1,5 @@
-// What the studies of an assessment share: how they are run and in parts that do not depend on the number of
-// threads.
+// What the studies of an assessment share: how they are run and in parts that do not
+// depend on the number of threads.
 #pragma once
 
 #include <atomic>
@@ -32,8 +32,8 @@ inline oracle::Policy judged_policy(oracle::Policy policy, const StudyOptions& o
   return policy;
 }
 
-// Result of study(0) + study(1) + ... + study(parts - 1), in this order, with `+=`. Rethrows what a part
-// threw.
+// Result of study(0) + study(1) + ... + study(parts - 1), in this order, with
+// `+=`. Rethrows what a part threw.
 template <typename Result>
 Result run_parts(std::int64_t parts, const StudyOptions& options,
                  const std::function<Result(std::int64_t part)>& study) {

@@ -35,8 +35,8 @@ struct WrongKernel {
   // Where it shows in one of 10,000 outputs of fp8 or fewer, which no question of `identify` is sure to meet.
   bool too_small_for_fp8 = false;
   Fault fault = Fault::none;  // of a rounding to T
-  // That of the table which describes the kernel, if one does: the kernel follows it and is wrong in nothing
-  // else.
+  // That of the table which describes the kernel, if one does: the kernel follows
+  // it and is wrong in nothing else.
   std::string_view policy;
   // Whether the case has what the kernel does wrong.
   bool takes(const Case& test_case) const;

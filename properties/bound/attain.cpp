@@ -199,8 +199,8 @@ class Search {
     }
   }
 
-  // Everything but the element that is looked at. Where the sums differ `doubled` elements are twice as
-  // large.
+  // Everything but the element that is looked at. Where the sums differ
+  // `doubled` elements are twice as large.
   void fill_row(std::int64_t doubled = 0) {
     const DType dtype = question_.dtype;
     const std::int64_t hidden = question_.hidden_size;
@@ -276,8 +276,8 @@ class Search {
 
   double weight_of(const Place& place) const { return question_.weight_dtype ? place.weight : 1; }
 
-  // Epsilon puts the roots where they are wanted, and the size of the element is such that it need not be
-  // large.
+  // Epsilon puts the roots where they are wanted, and the size of the element
+  // is such that it need not be large.
   void try_epsilons(const Place& place) {
     // In long rows such that outputs are well above 1, where a tolerance is mostly relative.
     const double root_of_size = std::sqrt(static_cast<double>(question_.hidden_size));

@@ -1,5 +1,5 @@
-// The largest difference that two conforming kernels can show, for tests that compare with a tolerance. See
-// README.md.
+// The largest difference that two conforming kernels can show, for tests that compare
+// with a tolerance. See README.md.
 #pragma once
 
 #include <cstdint>

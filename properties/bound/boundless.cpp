@@ -64,8 +64,8 @@ Example in_both_orders(const Question& question, const Row& row, std::int64_t co
                     column);
 }
 
-// The sum is B in the one order and B + ulp in the other; with epsilon = -B / H the mean of the first is
-// cancelled.
+// The sum is B in the one order and B + ulp in the other; with epsilon = -B / H
+// the mean of the first is cancelled.
 Boundless negative_epsilon(const Question& question) {
   constexpr double kBig = 4096, kUnit = 255.0 / 256;
   Row row = row_of(question, {kBig, kUnit, kUnit});

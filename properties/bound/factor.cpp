@@ -9,8 +9,8 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Whether fl(a * b) is below (negative), at, or above the product: the fma gives the sign of what was cut
-// off.
+// Whether fl(a * b) is below (negative), at, or above the product: the fma
+// gives the sign of what was cut off.
 double product_error(double a, double b, double rounded) { return std::fma(a, b, -rounded); }
 
 }  // namespace

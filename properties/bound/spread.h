@@ -25,8 +25,8 @@ struct Place {
 struct Spread {
   std::int64_t apart = 0;  // numbers of T between the outputs
   double ratio = 1;        // of the larger output to the smaller one, rounded up
-  // Where numbers are subnormal: how many of T two n can be apart, and one rounding of y more (README.md,
-  // "atol").
+  // Where numbers are subnormal: how many of T two n can be apart, and one
+  // rounding of y more (README.md, "atol").
   std::int64_t apart_subnormal = 0;
   std::vector<Place> places;  // the worst by `apart`, and the worst by `ratio`
 };

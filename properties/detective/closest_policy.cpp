@@ -45,8 +45,8 @@ std::string joined(const Policy& policy, const std::string& hint) {
   return axes_text(policy) + (hint.starts_with("as if") ? " " : of_root ? " with " : ", ") + hint;
 }
 
-// Of the policies by which some r explains each row, the nearest to native of which `ask` has something to
-// say.
+// Of the policies by which some r explains each row, the nearest to native of
+// which `ask` has something to say.
 template <typename Ask>
 std::vector<std::string> hints_at_roots(const RowSlice& rows, const oracle::InverseRootModel& inverse_root,
                                         Ask ask) {

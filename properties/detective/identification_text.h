@@ -12,8 +12,8 @@ namespace normproof {
 // as well (wrong_outputs_accepted()); empty where it says something.
 std::string says_little_text(double wrong_accepted);
 
-// The policy, then axis by axis what survives and why the rest does not. Every line is indented by two
-// spaces.
+// The policy, then axis by axis what survives and why the rest does not.
+// Every line is indented by two spaces.
 std::string to_text(const Identification& found, const Case& test_case);
 
 }  // namespace normproof

@@ -56,8 +56,8 @@ class Detective {
     result_.rows = case_.rows();
     const RowSlice sample = slice_rows(case_, tensors_, outputs_, 0, std::min(kPowerRows, case_.rows()));
     for (const Policy& policy : oracle::all_policies(case_)) try_policy(policy, sample);
-    // The table's policies are where the search begins, not all there are: go on from the closest, axis by
-    // axis.
+    // The table's policies are where the search begins, not all there are: go
+    // on from the closest, axis by axis.
     for (int step = 0; step < kStepsFromClosest && !result_.identified() && result_.loose.empty(); ++step) {
       for (const Policy& policy : oracle::neighbours(closest_by_elements(), case_))
         try_policy(policy, sample);

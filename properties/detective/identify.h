@@ -62,8 +62,8 @@ struct Identification {
   std::vector<std::string> hints;          // "native with r off by a factor 2.5 in every row"
   bool identified() const { return !survivors.empty(); }
   // The survivors that make the outputs from x, w and r otherwise than the best: these outputs do not tell
-  // them apart, and all of them are to be named. Not those that merely leave r more freedom or arrive at it
-  // otherwise.
+  // them apart, and all of them are to be named. Not those that merely leave r more
+  // freedom or arrive at it otherwise.
   std::vector<oracle::Policy> rivals() const;
   bool unique() const { return identified() && rivals().empty(); }
 };
@@ -75,8 +75,8 @@ Identification identify(const Case& test_case, const CaseTensors& tensors, const
                         const oracle::InverseRootModel& inverse_root = {}, std::int64_t sample_rows = 256,
                         std::uint64_t seed = 1);
 
-// Names from oracle::named_policies() and implementations from the table that are the same arithmetic as
-// `policy`.
+// Names from oracle::named_policies() and implementations from the table that are
+// the same arithmetic as `policy`.
 std::vector<std::string> known_as(const oracle::Policy& policy, const Case& test_case);
 
 }  // namespace normproof

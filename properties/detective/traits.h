@@ -1,5 +1,5 @@
-// What a kernel does that its rounding policy does not say: found by running it on inputs made for the
-// question.
+// What a kernel does that its rounding policy does not say: found by running it
+// on inputs made for the question.
 #pragma once
 
 #include <string>

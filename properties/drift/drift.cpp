@@ -135,8 +135,8 @@ class Stack {
     return std::move(outputs[Role::out]);
   }
 
-  // Each element is added up in the order of the inner dimension, however many elements are handled side by
-  // side.
+  // Each element is added up in the order of the inner dimension, however many
+  // elements are handled side by side.
   Matrix times(const Matrix& left, const Matrix& right) const {
     constexpr std::int64_t kRowsAtOnce = 8;
     Matrix product(left.rows, right.columns);

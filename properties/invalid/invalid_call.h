@@ -1,5 +1,5 @@
-// Invalid calls: the ways to spoil one argument of a valid call of the C interface, and what its refusal must
-// be.
+// Invalid calls: the ways to spoil one argument of a valid call of the C
+// interface, and what its refusal must be.
 #pragma once
 
 #include <optional>
@@ -18,8 +18,8 @@ struct Refusal {
   std::string value;     // contained in it
 };
 
-// One way to spoil a call. Nothing is returned where the way does not exist for the call, which then is
-// untouched.
+// One way to spoil a call. Nothing is returned where the way does not exist for
+// the call, which then is untouched.
 struct InvalidArgument {
   const char* name;
   std::optional<Refusal> (*spoil)(GuardedCall& call, const Case& test_case);

@@ -27,8 +27,8 @@ struct PolicyAnswer {
 std::optional<PolicyAnswer> ask_policies(JudgedTarget& target, const Combination& combination,
                                          const Policy& model, std::uint64_t seed);
 
-// The names under which calls like this one know the policy: "pytorch.layer_norm (PyTorch F.layer_norm,
-// CUDA)".
+// The names under which calls like this one know the policy:
+// "pytorch.layer_norm (PyTorch F.layer_norm, CUDA)".
 std::vector<std::string> names_of(const Policy& policy, const Call& call);
 
 }  // namespace normproof::judging

@@ -1,5 +1,5 @@
-// A call of a judged operation on a target: run, judged, made smaller where it violates, and compared with
-// others.
+// A call of a judged operation on a target: run, judged, made smaller where it
+// violates, and compared with others.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ struct CallEvaluation {
   std::string kind() const;
 };
 std::string_view name_of(CallEvaluation::Outcome outcome);
-// Of a violation: its subject, what the target says, stray writes, certificates. Lines, the first not
-// indented.
+// Of a violation: its subject, what the target says, stray writes,
+// certificates. Lines, the first not indented.
 std::string describe(const Call& call, const CallEvaluation& evaluation);
 
 CallEvaluation evaluate_call(JudgedTarget& target, const Call& call, const Policy& policy,

@@ -88,8 +88,8 @@ class Draw {
     return spec.name == "bias" ? demand_.bias : demand_.weight;
   }
 
-  // As it is used: a global scale, or its inverse, brings the largest numbers of a tensor near the end of the
-  // codes.
+  // As it is used: a global scale, or its inverse, brings the largest numbers of a
+  // tensor near the end of the codes.
   void draw_number(Call& call, const TensorSpec& spec) {
     if (spec.need == Need::optional) return;
     const bool is_global = spec.name == "global_scale";

@@ -24,8 +24,8 @@ struct CaseDemand {
 };
 
 // Case `index` of a seed, the same on every machine: no outputs. Half of them are small (H 1 to 8), others
-// have the sizes of models; rows are ordinary, far from zero, nearly constant, constant, tiny, huge or
-// special.
+// have the sizes of models; rows are ordinary, far from zero, nearly constant,
+// constant, tiny, huge or special.
 Call random_call(const CaseDemand& demand, std::uint64_t seed, std::int64_t index);
 
 // The simplest call that still fails, found in at most `seconds`. Dtypes, the tensors that there are and

@@ -44,8 +44,8 @@ struct JudgeOptions {
 // The outputs must be there and fit (require_valid).
 Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& options = {});
 
-// The call with these outputs as the policy has them in the canonical order of summation. The inputs must
-// fit.
+// The call with these outputs as the policy has them in the canonical order
+// of summation. The inputs must fit.
 Call with_canonical_outputs(Call call, const Policy& policy, std::span<const std::string> outputs);
 
 // The first rows of a call, without its sums over rows.

@@ -16,8 +16,8 @@ std::optional<Call> call_with_exact_sums(const Combination& combination, Random&
 // Numbers from 1/4 to 8: nothing overflows or gets subnormal if they are scaled by 2^-3 to 2^3.
 std::optional<Call> moderate_call(const Combination& combination, Random& random);
 
-// Multiplies each element by a number; the products must be exact. Tensors that the call does not have stay
-// away.
+// Multiplies each element by a number; the products must be exact. Tensors that
+// the call does not have stay away.
 void scale(Call& call, std::initializer_list<std::string_view> tensors, double factor);
 // Overwrites the elements of a tensor that `chosen` says.
 void overwrite(oracle::judged::Tensor& tensor, const std::function<bool(std::int64_t)>& chosen,

@@ -19,8 +19,8 @@ namespace {
 // As many violating rows as are listed.
 constexpr std::int64_t kFirstViolations = oracle::kMaximumListed;
 
-// Judges the outputs of a completed run; the witness judge stops after so many violating rows, if there is a
-// limit.
+// Judges the outputs of a completed run; the witness judge stops after so many
+// violating rows, if there is a limit.
 void judge(const Case& test_case, const CaseTensors& tensors, const Judging& judging, std::int64_t stop_after,
            Evaluation& evaluation) {
   evaluation.policy = judging.policy_of(test_case);

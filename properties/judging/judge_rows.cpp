@@ -12,8 +12,8 @@
 namespace normproof {
 namespace {
 
-// Elements of a block of rows: enough that a block's own cost vanishes, few enough that its copy stays in
-// cache.
+// Elements of a block of rows: enough that a block's own cost vanishes, few
+// enough that its copy stays in cache.
 constexpr std::int64_t kBlockElements = 1 << 16;
 
 // What a block's verdict says of rows counts from the block's first row.

@@ -37,8 +37,8 @@ struct Combination {
 };
 std::string to_string(const Combination& combination);
 
-// Every combination that the operations have, in the order of the tables; optionally only one operation or
-// dtype.
+// Every combination that the operations have, in the order of the tables;
+// optionally only one operation or dtype.
 std::vector<Combination> all_combinations(std::optional<Operation> operation = {},
                                           std::optional<DType> dtype = {});
 // Those of them that a run on `target` must reach. A foreign target has no paths of ours: there is one

@@ -10,8 +10,8 @@ namespace normproof {
 namespace {
 
 // How many of a thousand cases have which size. Rows are cheap on a CPU when they are short, and most of what
-// a norm kernel can do wrong shows there; long rows reach the second round of lanes and the upper part of the
-// tree.
+// a norm kernel can do wrong shows there; long rows reach the second round of
+// lanes and the upper part of the tree.
 struct SizeClass {
   std::uint64_t per_thousand;
   std::int64_t max_rows;

@@ -1,5 +1,5 @@
-// The random cases of `verify`: case `index` of a seed, the same on every machine and with any number of
-// threads.
+// The random cases of `verify`: case `index` of a seed, the same on every
+// machine and with any number of threads.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // What makes two violations the same one, whatever the cases that show them: kind, place, and the identity of
-// the fault. It must stay while a case shrinks, or the small case shows another bug than the one that was
-// found.
+// the fault. It must stay while a case shrinks, or the small case shows another
+// bug than the one that was found.
 #pragma once
 
 #include <string>

@@ -50,8 +50,8 @@ struct DifferingElement {
 };
 
 // How far the r's of the second dump lie from those of the first, in rows with the same inputs and other
-// outputs: of the r's that explain the rows under the common policy, those nearest to the correctly rounded
-// one.
+// outputs: of the r's that explain the rows under the common policy, those
+// nearest to the correctly rounded one.
 struct RootShift {
   std::int64_t larger = 0, smaller = 0;  // rows
   std::uint64_t greatest = 0;            // representable numbers

@@ -1,6 +1,6 @@
 // Dumps of a whole model: of every norm that ran, one call with some of its rows, in one safetensors file.
-// Each call has the tensors of a dump, called "MODULE/x", and its metadata, "MODULE/op"; DUMP.md documents
-// both.
+// Each call has the tensors of a dump, called "MODULE/x", and its metadata,
+// "MODULE/op"; DUMP.md documents both.
 #pragma once
 
 #include <cstdint>

@@ -53,8 +53,8 @@ bool neumaier_takes(BlackBox& box, const Reader& reader, const ChainRows& rows,
   return true;
 }
 
-// Parts of one chain that lie between others; `after` and `before`: a part that is known to come later, or
-// earlier.
+// Parts of one chain that lie between others; `after` and `before`: a part that is
+// known to come later, or earlier.
 struct Segment {
   Leaves leaves;
   std::optional<std::int32_t> before, after;

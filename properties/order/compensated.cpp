@@ -21,8 +21,8 @@ struct Joint {
   std::vector<std::int32_t> parts;
 };
 
-// Whether the addition and the one above it are of one chain. Nothing where a row of the certificate is
-// refuted.
+// Whether the addition and the one above it are of one chain. Nothing where a
+// row of the certificate is refuted.
 std::optional<std::vector<bool>> ask_which_are_of_a_chain(BlackBox& box, const Reader& reader,
                                                           const SumTree& tree, Random& random) {
   std::vector<Triple> triples = certificate(tree);

@@ -13,8 +13,8 @@ namespace normproof::order {
 
 // What the box is, if it is such a tree. `tree` passes the first half of its own certificate: whose leaves
 // meet before whose, chains drawn together or not. The result passes the whole of its certificate
-// (certify.h), and rows that tell the accumulators apart. Otherwise `why` says what is against it. Throws
-// NoAnswer.
+// (certify.h), and rows that tell the accumulators apart. Otherwise `why` says
+// what is against it. Throws NoAnswer.
 inline constexpr const char* kFitsNoTree =
     "the parts of its sums fit no tree";  // the tree that was given is wrong
 struct CompensatedTree {

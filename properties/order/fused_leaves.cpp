@@ -44,8 +44,8 @@ std::vector<float> likely_epsilons(std::int32_t hidden) {
   return epsilons;
 }
 
-// The flags; nothing where the control rows, which come first, do not read as two numbers, or a row as
-// neither.
+// The flags; nothing where the control rows, which come first, do not read as
+// two numbers, or a row as neither.
 std::optional<std::vector<std::uint8_t>> ask(BlackBox& box, std::span<const Probe> rows,
                                              std::uint32_t epsilon) {
   const auto& format = oracle::format_of(box.output_dtype());

@@ -45,8 +45,8 @@ class BlackBox {
   virtual bool reads_largest() const { return false; }
   // Every call has as many rows; what is left of a call's rows is zero.
   virtual std::int64_t rows_per_call() const = 0;
-  // The output bits of each row's element `read`, or its scale's, in as many calls as are needed. Throws
-  // NoAnswer.
+  // The output bits of each row's element `read`, or its scale's, in as many
+  // calls as are needed. Throws NoAnswer.
   virtual std::vector<std::uint32_t> outputs(std::span<const Probe> rows, std::uint32_t epsilon_bits) = 0;
 
   std::int64_t rows_asked() const { return rows_; }

@@ -1,5 +1,5 @@
-// HTML pages that load nothing: the frame that all pages share, its style, and the pieces that they are made
-// of.
+// HTML pages that load nothing: the frame that all pages share, its style, and
+// the pieces that they are made of.
 #pragma once
 
 #include <span>

@@ -43,8 +43,8 @@ class GuardedCall {
 
   normproof_status invoke(const KernelFunctions& functions);
 
-  // For who carries the call out elsewhere: the case, its tensors in memory, and where the answer's message
-  // goes.
+  // For who carries the call out elsewhere: the case, its tensors in memory, and
+  // where the answer's message goes.
   const Case& test_case() const { return test_case_; }
   std::vector<const GuardedTensor*> tensors() const;
   // Null where it has no memory of its own.

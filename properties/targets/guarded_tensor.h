@@ -87,8 +87,8 @@ class GuardedTensor {
   Range memory() const { return {begin_, end_}; }
   // From the first logical element to the end of the last.
   Range elements() const { return {first_, end_ - kGuardBytes}; }
-  // Where only the neighbourhoods of the rows exist: those, ascending and apart. Empty where all of memory()
-  // does.
+  // Where only the neighbourhoods of the rows exist: those, ascending and apart.
+  // Empty where all of memory() does.
   std::vector<Range> pieces() const;
   DType dtype() const { return dtype_; }
   std::span<const std::int64_t> shape() const { return std::span(shape_).first(rank_); }

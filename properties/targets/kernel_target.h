@@ -1,5 +1,5 @@
-// Targets that export the C interface of kernels/normproof_kernels.h, linked in or loaded from a shared
-// library.
+// Targets that export the C interface of kernels/normproof_kernels.h, linked in
+// or loaded from a shared library.
 #pragma once
 
 #include <memory>

@@ -242,8 +242,8 @@ PluginTarget::Attempt PluginTarget::attempt_twice(Worker& worker, AnyPending& pe
   return repeated_alone(worker, pending, std::move(first), fresh);
 }
 
-// A call that the worker does not survive is repeated alone in a fresh one: an earlier call may have done the
-// damage.
+// A call that the worker does not survive is repeated alone in a fresh one: an
+// earlier call may have done the damage.
 template <class AnyPending>
 PluginTarget::Attempt PluginTarget::repeated_alone(Worker& worker, AnyPending& pending, Attempt first,
                                                    bool was_alone) {

@@ -62,8 +62,8 @@ std::string printed_by(std::vector<std::string> words) {
   return text;
 }
 
-// What is of the kind FILE:LINE or FILE:LINE:COLUMN, which both programs print, the inlined places
-// first.
+// What is of the kind FILE:LINE or FILE:LINE:COLUMN, which both programs
+// print, the inlined places first.
 std::string place_in(const std::string& text) {
   const std::string line = text.substr(0, text.find('\n'));
   const std::size_t colon = line.find(':');

@@ -1,5 +1,5 @@
-// From an address in a library to the line of the source that it was compiled from, by llvm-symbolizer or
-// addr2line.
+// From an address in a library to the line of the source that it was compiled from,
+// by llvm-symbolizer or addr2line.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Whether somebody has asked this program to stop. Long work looks at it now and then, ends early, and says
-// so.
+// Whether somebody has asked this program to stop. Long work looks at it now
+// and then, ends early, and says so.
 #pragma once
 
 #include <atomic>

@@ -73,8 +73,8 @@ class Target {
   virtual std::int64_t requests_at_once() const { return 1; }
 
   // Whether the kernels are somebody else's. They promise no order of summation, know nothing of our code
-  // paths and thread orders, and refuse what they are not made for; so must_be_refused() does not apply to
-  // them.
+  // paths and thread orders, and refuse what they are not made for; so
+  // must_be_refused() does not apply to them.
   virtual bool is_foreign() const { return false; }
   // Whether it is made for cases of this operation and these dtypes; nothing else of the case is looked at.
   virtual bool takes(const Case&) const { return true; }

@@ -32,8 +32,8 @@ void for_each_piece(const GuardedTensor& tensor, const Visit& visit) {
   for (const auto& piece : pieces) visit(piece.begin, size_of(piece));
 }
 
-// An address of the caller's as one in the regions of its tensors; one that lies in none is passed on as it
-// is.
+// An address of the caller's as one in the regions of its tensors; one that
+// lies in none is passed on as it is.
 worker::Pointer translate(const void* address, const std::vector<const GuardedTensor*>& tensors, bool as_is) {
   const auto* byte = static_cast<const std::byte*>(address);
   for (std::size_t i = 0; i < tensors.size() && !as_is; ++i) {

@@ -1,6 +1,6 @@
 // WorkerProcess: a process of normproof-worker and the memory shared with it. It is started when it is first
-// needed and again after it has died. What it says is taken as what it is: bytes that anybody may have
-// written.
+// needed and again after it has died. What it says is taken as what it is:
+// bytes that anybody may have written.
 #pragma once
 
 #include <sys/types.h>
@@ -45,8 +45,8 @@ class WorkerProcess final : public Worker {
   // no driver, no device, too little memory.
   const worker::Greeting& start() override;
 
-  // Has the round of an arena carried out. Returns what went wrong, or an empty string; then the process has
-  // ended.
+  // Has the round of an arena carried out. Returns what went wrong, or an empty
+  // string; then the process has ended.
   std::string carry_out(std::size_t arena) override;
 
   int starts() const { return starts_; }

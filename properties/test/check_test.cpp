@@ -1,5 +1,5 @@
-// The search for counterexamples: what ends it, what it reports, and that shrinking reaches the smallest
-// case.
+// The search for counterexamples: what ends it, what it reports, and that
+// shrinking reaches the smallest case.
 #include "properties/check.h"
 
 #include <gtest/gtest.h>

@@ -12,8 +12,8 @@
 namespace normproof {
 namespace {
 
-// Somebody else's kernel, whose order of summation is its own; `spoil` gets the number of the call, from 1
-// on.
+// Somebody else's kernel, whose order of summation is its own; `spoil` gets
+// the number of the call, from 1 on.
 class CountingTarget final : public Target {
  public:
   using Spoil = std::function<void(int call, const Case&, RunResult&)>;

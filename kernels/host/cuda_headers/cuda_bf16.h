@@ -1,5 +1,5 @@
-// Stands in for NVIDIA's cuda_bf16.h: __nv_bfloat16, its pair and their arithmetic. Written from NVIDIA's
-// documentation.
+// Stands in for NVIDIA's cuda_bf16.h: __nv_bfloat16, its pair and their arithmetic.
+// Written from NVIDIA's documentation.
 #ifndef NORMPROOF_CUDA_HEADERS_CUDA_BF16_H
 #define NORMPROOF_CUDA_HEADERS_CUDA_BF16_H
 

@@ -1,5 +1,5 @@
-// Stands in for NVIDIA's cuda_fp16.h: __half, its pair and their arithmetic. Written from NVIDIA's
-// documentation.
+// Stands in for NVIDIA's cuda_fp16.h: __half, its pair and their arithmetic.
+// Written from NVIDIA's documentation.
 #ifndef NORMPROOF_CUDA_HEADERS_CUDA_FP16_H
 #define NORMPROOF_CUDA_HEADERS_CUDA_FP16_H
 

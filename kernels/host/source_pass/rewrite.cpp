@@ -370,8 +370,8 @@ void add_defined_names(const std::vector<Token>& tokens, Names& defined) {
       defined.insert(solid[i]->text);
       continue;
     }
-    // A function: its type in front of it, its parameters and a brace, or a semicolon of a declaration,
-    // behind.
+    // A function: its type in front of it, its parameters and a brace, or a
+    // semicolon of a declaration, behind.
     const bool typed = solid[i - 1]->kind == TokenKind::identifier && solid[i - 1]->text != "return";
     const bool pointer = solid[i - 1]->text == "*" || solid[i - 1]->text == "&" || solid[i - 1]->text == ">";
     if ((!typed && !pointer) || i + 1 >= solid.size() || solid[i + 1]->text != "(") continue;

@@ -1,5 +1,5 @@
-// Calls of the operations that quantize by blocks with what the plain kernel makes of them, and their
-// verdict.
+// Calls of the operations that quantize by blocks with what the plain kernel
+// makes of them, and their verdict.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// How many random rows the tests of the searching judges take, of which seed; and how many points a window
-// has.
+// How many random rows the tests of the searching judges take, of which seed;
+// and how many points a window has.
 #pragma once
 
 #include <algorithm>

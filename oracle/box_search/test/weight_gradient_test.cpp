@@ -1,6 +1,6 @@
 // The judges of dw and db: honest sums of all kinds conform; the ends of their intervals are exact; which
-// faults they see is measured. NORMPROOF_TEST_SCALE=N makes N times as many columns, NORMPROOF_TEST_SEED=N
-// others.
+// faults they see is measured. NORMPROOF_TEST_SCALE=N makes N times as many
+// columns, NORMPROOF_TEST_SEED=N others.
 #include "oracle/box_search/weight_gradient.h"
 
 #include <fmt/format.h>

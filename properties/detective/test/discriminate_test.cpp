@@ -1,5 +1,5 @@
-// The inputs of identify: valid for every shape, reproducible, and with the inverse RMS known where it must
-// be.
+// The inputs of identify: valid for every shape, reproducible, and with the
+// inverse RMS known where it must be.
 #include "properties/detective/discriminate.h"
 
 #include <gtest/gtest.h>

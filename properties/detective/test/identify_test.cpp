@@ -90,8 +90,8 @@ Tried try_all_policies(const DiscriminatingShape& shape, ConfusionMatrix& matrix
   return tried;
 }
 
-// A variance in T leaves r so much freedom that it explains what an fp32 variance gives; never the other way
-// round.
+// A variance in T leaves r so much freedom that it explains what an fp32 variance
+// gives; never the other way round.
 bool only_leaves_more_freedom(const Policy& truth, const Policy& survivor) {
   return truth.variance == oracle::VariancePolicy::fp32 &&
          survivor.variance == oracle::VariancePolicy::activation;

@@ -144,8 +144,8 @@ TEST(JudgeByOrder, SeesFaultsThatSomeOrderCouldHide) {
   const Fault divisor{1, -1}, epsilon{2, 0};
   for (const Fault& fault : {divisor, epsilon}) {
     const Rows rows = make_rows(tree, DType::fp32, 24, kEpsilon1e5, random, fault);
-    // Any order sees rows of equal sizes, one in four, whose sum is the same in every order, and some heavy
-    // tails.
+    // Any order sees rows of equal sizes, one in four, whose sum is the same in
+    // every order, and some heavy tails.
     const std::int64_t by_any = refuted(rows, oracle::Policy{});
     EXPECT_LE(by_any, 12);
     EXPECT_GE(refuted(rows, policy_with(tree)), by_any + 6);

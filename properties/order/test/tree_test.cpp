@@ -1,5 +1,5 @@
-// The tree as data: its evaluation against loops and against exact arithmetic, and planted lies against its
-// certificate.
+// The tree as data: its evaluation against loops and against exact arithmetic, and
+// planted lies against its certificate.
 #include <gtest/gtest.h>
 
 #include <algorithm>

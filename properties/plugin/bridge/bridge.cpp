@@ -124,8 +124,8 @@ void for_each_row(const DLTensor& tensor, const Visit& visit) {
   }
 }
 
-// {"operation": "rms_norm", "parameters": {"epsilon": "0x1p-20"}, "tensors": [["input", "bfloat16", [2, 8]],
-// ...]}
+// {"operation": "rms_norm", "parameters": {"epsilon": "0x1p-20"}, "tensors":
+// [["input", "bfloat16", [2, 8]], ...]}
 std::string header_of(const char* operation, const normproof_plugin_call& call) {
   std::string text = std::string("{\"operation\": \"") + operation + "\", \"parameters\": {";
   for (std::size_t i = 0; i < call.parameter_count; ++i) {

@@ -216,8 +216,8 @@ float another_inverse_rms(const DLTensor* input, std::int64_t begin, float epsil
   return 1.0f / std::sqrt(sum * (1.0f / static_cast<float>(columns)) + epsilon);
 }
 
-// rms_norm of two dimensions by another r, and, where it is so wanted, with the story's bug: the weight in
-// fp32.
+// rms_norm of two dimensions by another r, and, where it is so wanted, with the
+// story's bug: the weight in fp32.
 int32_t another_rms_norm(const DLTensor* out, const DLTensor* input, const DLTensor* weight, float epsilon,
                          bool weight_in_fp32) {
   for (std::int64_t row = 0; row < input->shape[0]; ++row) {

@@ -1,6 +1,6 @@
 // Judged operations in plain C++, as their native policies say, behind the plug-in interface; and bugs that
-// are planted on demand: NORMPROOF_FAULT names one. planted_bugs.py lists them and what `verify` says of
-// each.
+// are planted on demand: NORMPROOF_FAULT names one. planted_bugs.py lists
+// them and what `verify` says of each.
 #include <dlfcn.h>
 
 #include <algorithm>

@@ -153,8 +153,8 @@ class DeviceRounds final : public Rounds {
     return NORMPROOF_DEVICE_OK;
   }
 
-  // Sparse regions end with their call: their pieces go to the mirror, from where the round's copy fetches
-  // them.
+  // Sparse regions end with their call: their pieces go to the mirror, from
+  // where the round's copy fetches them.
   normproof_device_status take_back(Round& round, const Call& call, const Addresses& addresses,
                                     normproof_message message) {
     bool waited = false;

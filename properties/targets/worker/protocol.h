@@ -83,8 +83,8 @@ struct Call {
   normproof_launch launch{};
   std::uint64_t stream = 0;   // cudaStream_t, 0 for the default stream; benchmarks and graphs name one
   std::uint8_t in_graph = 0;  // as in corpus/case.h; on a device alone
-  // How a kernel whose threads run on the CPU is to order them, as in corpus/case.h; others do not look at
-  // it.
+  // How a kernel whose threads run on the CPU is to order them, as in
+  // corpus/case.h; others do not look at it.
   std::int32_t thread_order = 0;
   std::uint64_t thread_order_seed = 0;
   std::uint32_t regions = 0;
@@ -104,8 +104,8 @@ struct Round {
   std::uint64_t data_bytes = 0;
   Call call[kMaximumCalls];
   Extent extent[kMaximumExtents];
-  // The answer: whether the device carried the round out. If not, no output was copied back and the worker
-  // ends.
+  // The answer: whether the device carried the round out. If not, no output was
+  // copied back and the worker ends.
   std::uint32_t current_call = 0;  // the one that the worker is at, for a post-mortem
   normproof_device_status status = NORMPROOF_DEVICE_OK;
   char message[kMessageBytes] = {};
@@ -125,8 +125,8 @@ struct PluginDescription {
   char name[64] = {};
   std::uint32_t operations = 0;
   std::uint32_t dtypes = 0;  // activations, and what it quantizes to
-  // Yes or no, in memory where others may write anything. What it takes as weight; its tensors lie in device
-  // memory.
+  // Yes or no, in memory where others may write anything. What it takes as weight;
+  // its tensors lie in device memory.
   std::uint8_t no_weight = 0, same_weight = 0, fp32_weight = 0, on_device = 0;
   // Of each operation, and whether it declares them at all.
   CallLimits limits[kMostOperations];

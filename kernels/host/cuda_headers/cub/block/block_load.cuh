@@ -31,8 +31,8 @@ int item_of_block(int item, bool striped) {
   const int thread = static_cast<int>(threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z));
   return striped ? thread + item * THREADS : thread * ITEMS + item;
 }
-// What a vectorized access of ITEMS items at once demands: the largest power of two bytes up to 16 that they
-// fill.
+// What a vectorized access of ITEMS items at once demands: the largest power of
+// two bytes up to 16 that they fill.
 template <class T, int ITEMS>
 void demand_vector(const void* pointer, bool vectorized) {
   constexpr std::size_t kBytes = ITEMS % 4 == 0 ? 4 * sizeof(T) : ITEMS % 2 == 0 ? 2 * sizeof(T) : sizeof(T);

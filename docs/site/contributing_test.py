@@ -60,6 +60,13 @@ class PlacesToChange(unittest.TestCase):
         self.holds("an operation", "kernels/normproof_kernels.h", [f"normproof_{name}(" for name in OPERATIONS])
         self.holds("an operation", "properties/targets/kernel_functions.h", OPERATIONS)
 
+    def test_judged_operations(self):
+        thing = next(name for name in self.TABLE if name.startswith("an operation with statistics"))
+        judged = re.findall(r"\"(\w+)\"", names_in(r"^JudgedOperation = Literal\[([^\]]*)", "python/normproof/_types.py")[0])
+        self.assertGreaterEqual(len(judged), 16)
+        self.holds(thing, "oracle/judged/rows.h", [f"{name}()" for name in judged])
+        self.holds(thing, "oracle/judged/operation.cpp", [f"&{name}()" for name in judged])
+
     def test_dtypes(self):
         self.assertEqual(len(FORMATS), 7)
         self.holds("a dtype", "corpus/dtype.h", FORMATS)

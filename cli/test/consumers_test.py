@@ -26,7 +26,7 @@ def run(*command, status=0, **options):
 
 def configure(source, build, *arguments):
     run("cmake", "-S", source, "-B", build, "-G", "Ninja", f"-DCMAKE_CXX_COMPILER={COMPILER}",
-        "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1", *arguments)
+        "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O0", *arguments)
 
 
 class Consumers(unittest.TestCase):

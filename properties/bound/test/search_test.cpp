@@ -265,7 +265,7 @@ TEST(Search, FindsNothingBeyondTheBound) {
       const Question asked = question_of(subject, hidden);
       const Bound bound = bound_of(asked);
       ASSERT_TRUE(bound.exists()) << bound.no_bound;
-      const Seen seen = search(asked, bound, hidden < 100 ? 1000 : 200, ++seed);
+      const Seen seen = search(asked, bound, hidden < 100 ? 2000 : 400, ++seed);
       const std::string what = std::string(name_of(subject.operation)) + " " +
                                std::string(name_of(subject.dtype)) + " " + subject.policies.back() + " H " +
                                std::to_string(hidden);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cli/certified_parts.h"
 #include "cli/commands.h"
 #include "cli/telling_rows.h"
 #include "corpus/json_text.h"
@@ -76,9 +77,7 @@ class Comparison {
     const PolicyStatement* one = find(first_, kind, offset);
     const PolicyStatement* other = find(second_, kind, offset);
     if (one == nullptr || other == nullptr) return std::nullopt;
-    for (const std::string& policy : one->policies)
-      if (std::ranges::find(other->policies, policy) != other->policies.end()) return policy;
-    return std::nullopt;
+    return normproof::common_policy(one->policies, other->policies);
   }
 
   void compare_policies() {

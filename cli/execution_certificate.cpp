@@ -7,10 +7,8 @@
 #include <string_view>
 
 #include "corpus/case_json.h"
-#include "corpus/hash.h"
 #include "corpus/json_text.h"
 #include "corpus/random.h"
-#include "oracle/formats.h"
 
 namespace normproof {
 namespace {
@@ -66,24 +64,6 @@ std::string to_text(const CallKind& kind) {
 
 std::string call_text(const CallKind& kind, std::int64_t offset) {
   return fmt::format("{}, {}", to_text(kind), offset == 0 ? "aligned" : "shifted");
-}
-
-std::vector<std::string> row_digests(const Case& test_case, const std::vector<std::byte>& outputs,
-                                     Role role) {
-  const DType dtype = test_case.dtype_of(role);
-  const oracle::Format& format = oracle::format_of(dtype);
-  const std::size_t row_bytes = static_cast<std::size_t>(test_case.columns_of(role)) * size_of(dtype);
-  std::vector<std::string> digests;
-  for (std::int64_t row = 0; row < test_case.rows(); ++row) {
-    const std::byte* first = outputs.data() + static_cast<std::size_t>(row) * row_bytes;
-    std::vector<std::byte> bytes(first, first + row_bytes);
-    for (std::int64_t j = 0; j < test_case.columns_of(role); ++j)
-      if (is_nan(format, load_bits(bytes, dtype, j)))
-        store_bits(bytes, dtype, j, static_cast<std::uint32_t>(format.nan_bits()));
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    digests.push_back(fmt::format("{:016x}", fnv1a(text)));
-  }
-  return digests;
 }
 
 std::vector<Case> fixed_inputs(const CallKind& kind, const std::vector<std::int64_t>& hidden_sizes,

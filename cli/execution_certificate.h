@@ -56,9 +56,6 @@ struct ExecutionCertificate {
   std::vector<std::string> not_established;
 };
 
-// FNV-1a of 64 bits, as 16 hexadecimal digits, of each row of packed outputs; any NaN counts as the same.
-std::vector<std::string> row_digests(const Case& test_case, const std::vector<std::byte>& outputs, Role role);
-
 // The inputs of one kind of call: short rows of values that tell roundings apart,
 // and rows of each size and number.
 std::vector<Case> fixed_inputs(const CallKind& kind, const std::vector<std::int64_t>& hidden_sizes,

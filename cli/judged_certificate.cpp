@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "cli/certified_parts.h"
 #include "corpus/hash.h"
 #include "corpus/json_text.h"
-#include "oracle/formats.h"
 #include "oracle/judged/call_files.h"
 #include "properties/judged/ask_policies.h"
 #include "properties/judged/cases.h"
@@ -24,29 +24,8 @@ using oracle::judged::Tensor;
 constexpr std::int64_t kInputs = 8;               // of each kind of call
 constexpr std::int64_t kStoredElements = 8 * 16;  // up to which a call stands in the certificate
 
-std::string digest_of(std::span<const std::byte> bytes) {
-  return fmt::format("{:016x}",
-                     fnv1a(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size())));
-}
-
-// Of each of the outermost slices of a tensor; any NaN counts as the same.
 std::vector<std::string> digests_of(const Tensor& tensor) {
-  const oracle::Format& format = oracle::format_of(tensor.dtype);
-  const bool has_nan = tensor.dtype != DType::uint8 && tensor.dtype != DType::int8;
-  const std::int64_t slices = tensor.shape.size() < 2 ? 1 : tensor.shape.front();
-  const std::int64_t elements = slices == 0 ? 0 : tensor.elements() / slices;
-  std::vector<std::string> digests;
-  for (std::int64_t slice = 0; slice < slices; ++slice) {
-    const auto size = static_cast<std::size_t>(elements) * size_of(tensor.dtype);
-    const auto begin =
-        tensor.bytes.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(slice) * size);
-    std::vector<std::byte> bytes(begin, begin + static_cast<std::ptrdiff_t>(size));
-    for (std::int64_t j = 0; j < elements && has_nan; ++j)
-      if (is_nan(format, load_bits(bytes, tensor.dtype, j)))
-        store_bits(bytes, tensor.dtype, j, static_cast<std::uint32_t>(format.nan_bits()));
-    digests.push_back(digest_of(bytes));
-  }
-  return digests;
+  return slice_digests(tensor.bytes, tensor.dtype, tensor.shape.size() < 2 ? 1 : tensor.shape.front());
 }
 
 // Of all that goes in, and of what is asked for.
@@ -54,7 +33,7 @@ std::string digest_of_inputs(Call call) {
   call.name.clear();
   call.description.clear();
   const std::string text = call_to_json(judging::without_contents(std::move(call)), {});
-  return digest_of(std::as_bytes(std::span(text)));
+  return fmt::format("{:016x}", fnv1a(text));
 }
 
 class Certifier {
@@ -141,7 +120,7 @@ class Certifier {
     for (const auto& spec : call.operation->tensors)
       if (const Tensor* tensor = call.find(spec.name); spec.direction == Direction::out && tensor != nullptr)
         statement.digests.emplace_back(spec.name, digests_of(*tensor));
-    const bool fits = call.operation->misfit == nullptr || call.operation->misfit(call, policy).empty();
+    const bool fits = call.operation->misfit(call, policy).empty();
     statement.explained = "no";
     if (!known || !fits) {
       statement.message = "its policy is not known";
@@ -255,10 +234,8 @@ JudgedComparison compare_judged(const JudgedCertificate& first, const std::strin
       result.not_compared.push_back(fmt::format("{}: {} says nothing of it", one.call, second_name));
       continue;
     }
-    const bool common = std::ranges::any_of(one.policies, [&](const std::string& policy) {
-      return std::ranges::count(other->policies, policy) > 0;
-    });
-    if (common || (one.policies.empty() && other->policies.empty())) continue;
+    if (common_policy(one.policies, other->policies) || (one.policies.empty() && other->policies.empty()))
+      continue;
     const auto text = [](const JudgedPolicyStatement& of) {
       return of.policies.empty() ? std::string("none that is known") : of.policies.front();
     };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "cli/certified_parts.h"
 #include "cli/commands.h"
 #include "cli/html_differences.h"
 #include "cli/result_fields.h"
@@ -98,11 +99,6 @@ HtmlSection bits_section(const KernelPair& pair) {
   return section;
 }
 
-bool have_common(const std::vector<std::string>& one, const std::vector<std::string>& other) {
-  return std::ranges::any_of(
-      one, [&](const std::string& policy) { return std::ranges::count(other, policy) > 0; });
-}
-
 template <typename Statement>
 std::string policies_text(const Statement* statement) {
   if (statement == nullptr) return "not taken";
@@ -138,7 +134,7 @@ HtmlSection policies_section(const KernelPair& pair) {
     const PolicyStatement& known = one != nullptr ? *one : *other;
     std::string verdict = "-";
     if (one != nullptr && other != nullptr) {
-      const bool common = have_common(one->policies, other->policies);
+      const bool common = common_policy(one->policies, other->policies).has_value();
       all &= common;
       verdict = same_badge(common);
     }
@@ -151,7 +147,7 @@ HtmlSection policies_section(const KernelPair& pair) {
   for (const auto& [one, other] :
        paired(pair.records[0].judged.policies, pair.records[1].judged.policies, same_judged)) {
     const bool told = one != nullptr && other != nullptr;
-    const bool common = told && have_common(one->policies, other->policies);
+    const bool common = told && common_policy(one->policies, other->policies);
     all &= !told || common;
     rows.push_back({escaped(one != nullptr ? one->call : other->call), policies_text(one),
                     policies_text(other), told ? same_badge(common) : "-"});

@@ -295,6 +295,10 @@ std::string value_text(const Format& format, std::uint64_t bits) {
   return fmt::format("{}", static_cast<float>(value));  // every narrower format's numbers fit in fp32
 }
 
+std::string value_text(DType dtype, std::uint32_t bits) {
+  return dtype == DType::uint8 ? hex_bits(dtype, bits) : value_text(format_of(dtype), bits);
+}
+
 std::string to_decimal(const Value& value) {
   if (value.is_nan()) return "NaN";
   return fmt::format("{:.17g}", to_double(value));

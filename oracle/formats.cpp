@@ -111,4 +111,16 @@ std::string hex_bits(const Format& format, std::uint64_t bits) {
   return fmt::format("0x{:0{}x}", bits, format.bits / 4);
 }
 
+std::string hex_bits(DType dtype, std::uint64_t bits) {
+  return dtype == DType::uint8 ? fmt::format("{:#04x}", bits) : hex_bits(format_of(dtype), bits);
+}
+
+bool is_nan(DType dtype, std::uint64_t bits) {
+  return dtype != DType::uint8 && is_nan(format_of(dtype), bits);
+}
+
+bool same(DType dtype, std::uint64_t a, std::uint64_t b) {
+  return dtype == DType::uint8 ? a == b : same(format_of(dtype), a, b);
+}
+
 }  // namespace normproof::oracle

@@ -115,17 +115,13 @@ std::uint64_t next_down(const Format& format, std::uint64_t bits);
 std::string hex_bits(const Format& format, std::uint64_t bits);
 // The shortest decimal that reads back as the same number: "1.28125", "-0", "inf", "NaN".
 std::string value_text(const Format& format, std::uint64_t bits);
-inline std::string value_text(DType dtype, std::uint32_t bits) {
-  return value_text(oracle::format_of(dtype), bits);
-}
 
-inline std::string hex_bits(DType dtype, std::uint64_t bits) {
-  return hex_bits(oracle::format_of(dtype), bits);
-}
-inline bool is_nan(DType dtype, std::uint64_t bits) { return is_nan(oracle::format_of(dtype), bits); }
-inline bool same(DType dtype, std::uint64_t a, std::uint64_t b) {
-  return same(oracle::format_of(dtype), a, b);
-}
+// The same of an element of a tensor. Those of uint8 are bytes, exponents or two codes, and no numbers: each
+// is equal to itself alone, and is written as its bits.
+std::string hex_bits(DType dtype, std::uint64_t bits);
+std::string value_text(DType dtype, std::uint32_t bits);
+bool is_nan(DType dtype, std::uint64_t bits);
+bool same(DType dtype, std::uint64_t a, std::uint64_t b);
 inline std::uint64_t ulp_distance(DType dtype, std::uint64_t a, std::uint64_t b) {
   return ulp_distance(oracle::format_of(dtype), a, b);
 }

@@ -13,7 +13,8 @@ import unittest
 
 from program_test_case import ProgramTest
 
-PLUGIN = os.path.join(os.path.abspath(sys.argv[2]), "properties", "plugin", "libjudged_plugin.so")
+PLUGIN, QUANTIZING = (os.path.join(os.path.abspath(sys.argv[2]), "properties", "plugin", f"lib{name}_plugin.so")
+                      for name in ("judged", "quantizing"))
 
 
 class JudgedCommands(ProgramTest):
@@ -101,6 +102,18 @@ class JudgedCommands(ProgramTest):
         self.assertRegex(text, r"\[element \d+\]: 0x[0-9a-f]+ on ")
         self.assertIn("not looked at: layer_norm, which host does not have", self.run_program(
             "verify", "--target", PLUGIN, "--also", "host", "--op", "rms_norm", "--cases", "8", code=1, fault="both-kinds"))
+
+    def test_tensors_of_bytes_are_certified_and_compared(self):
+        operation = ("--op", "rms_norm_nvfp4_quant")
+        text = self.run_program("certify", "--target", QUANTIZING, "--op", "rms_norm_mx_quant", "--json", "c.json", code=0)
+        self.assertIn("rms_norm_mx_quant bf16, weight none, codes uint8: 8 of 8 fixed inputs are what its policy says", text)
+        self.assertTrue(any("uint8" in row["call"] and row["outputs"]["out"] for row in self.read("c.json")["judged_inputs"]))
+        other = self.path("libother.so")
+        shutil.copy(QUANTIZING, other)
+        text = self.run_program("verify", "--target", QUANTIZING, "--also", other, *operation, "--seed", "1", "--seconds", "0",
+                                "--cases", "40", code=1, NORMPROOF_OTHER_FAULT="nvfp4-not-divided-by-6")
+        self.assertIn("two targets disagree", text)
+        self.assertRegex(text, r"out\[element \d+\]: 0x[0-9a-f]{2} on ")
 
 
 if __name__ == "__main__":

@@ -174,6 +174,17 @@ TEST(Formats, UnknownDTypeIsRefused) {
   EXPECT_THROW(format_of(static_cast<DType>(8)), std::invalid_argument);
 }
 
+// Exponents, or two codes.
+TEST(Formats, BytesAreEqualToThemselvesAlone) {
+  for (std::uint32_t bits = 0; bits < 256; ++bits) {
+    EXPECT_FALSE(is_nan(DType::uint8, bits));
+    EXPECT_TRUE(same(DType::uint8, bits, bits));
+    EXPECT_FALSE(same(DType::uint8, bits, bits ^ 0x80));
+  }
+  EXPECT_EQ(value_text(DType::uint8, 0x0f), "0x0f");
+  EXPECT_EQ(hex_bits(DType::uint8, 0xf0), "0xf0");
+}
+
 TEST(Formats, Int8IsALineOfIntegers) {
   for (std::uint32_t pattern = 0; pattern < 256; ++pattern) {
     const double value = reference_value(DType::int8, pattern);

@@ -208,13 +208,9 @@ std::string difference_between(const JudgedRun& first, const JudgedRun& second, 
     for (std::int64_t i = 0; i < other->elements(); ++i) {
       const std::uint32_t a = load_bits(one->bytes, one->dtype, i),
                           b = load_bits(other->bytes, other->dtype, i);
-      const bool is_byte = one->dtype == DType::uint8;  // exponents, or two codes
-      if (is_byte ? a == b : oracle::same(one->dtype, a, b)) continue;
-      const auto text = [&](std::uint32_t bits) {
-        return is_byte ? fmt::format("{:#04x}", bits) : oracle::value_text(one->dtype, bits);
-      };
-      return fmt::format("element {} of {}{}: {} and {}", i, row ? fmt::format("row {} of ", *row) : "",
-                         spec.name, text(a), text(b));
+      if (!oracle::same(one->dtype, a, b))
+        return fmt::format("element {} of {}{}: {} and {}", i, row ? fmt::format("row {} of ", *row) : "",
+                           spec.name, oracle::value_text(one->dtype, a), oracle::value_text(one->dtype, b));
     }
   }
   return {};

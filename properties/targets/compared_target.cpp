@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 #include <utility>
 
 #include "oracle/formats.h"
@@ -16,38 +17,41 @@ namespace {
 using oracle::judged::Call;
 using oracle::judged::Tensor;
 
-// Describes the first element that differs, any NaN being equal to any other, or returns an empty string.
+// The first of two packed tensors' elements that differs, any NaN being equal to any other.
+std::optional<std::int64_t> first_differing(DType dtype, const std::vector<std::byte>& one,
+                                            const std::vector<std::byte>& other) {
+  if (one == other) return std::nullopt;
+  const auto elements = static_cast<std::int64_t>(one.size() / size_of(dtype));
+  for (std::int64_t i = 0; i < elements; ++i)
+    if (!oracle::same(dtype, load_bits(one, dtype, i), load_bits(other, dtype, i))) return i;
+  return std::nullopt;
+}
+
+// Describes the first element that differs, or returns an empty string.
 std::string first_difference(Role role, const Case& test_case, const Target& first,
                              const std::vector<std::byte>& one, const Target& second,
                              const std::vector<std::byte>& other) {
-  if (one == other) return {};
   const std::string_view tensor = name_of(role);
   const DType dtype = test_case.dtype_of(role);
   const std::int64_t columns = test_case.columns_of(role);
   if (one.size() != other.size())
     return fmt::format("{}: {} bytes on {}, {} on {}", tensor, one.size(), first.name(), other.size(),
                        second.name());
-  const std::int64_t elements = static_cast<std::int64_t>(one.size() / size_of(dtype));
-  for (std::int64_t i = 0; i < elements; ++i) {
-    const std::uint32_t a = load_bits(one, dtype, i), b = load_bits(other, dtype, i);
-    if (a == b || (oracle::is_nan(dtype, a) && oracle::is_nan(dtype, b))) continue;
-    return fmt::format("{}[row {}, column {}]: {} on {}, {} on {}", tensor, i / columns, i % columns,
-                       oracle::hex_bits(dtype, a), first.name(), oracle::hex_bits(dtype, b), second.name());
-  }
-  return {};
+  const auto i = first_differing(dtype, one, other);
+  if (!i) return {};
+  return fmt::format("{}[row {}, column {}]: {} on {}, {} on {}", tensor, *i / columns, *i % columns,
+                     oracle::hex_bits(dtype, load_bits(one, dtype, *i)), first.name(),
+                     oracle::hex_bits(dtype, load_bits(other, dtype, *i)), second.name());
 }
 
 // The same of an output of a judged operation.
 std::string first_difference(std::string_view name, const Tensor& one, const Tensor& other,
                              const Target& first, const Target& second) {
-  if (one.bytes == other.bytes) return {};
-  for (std::int64_t i = 0; i < one.elements(); ++i) {
-    const std::uint32_t a = load_bits(one.bytes, one.dtype, i), b = load_bits(other.bytes, other.dtype, i);
-    if (oracle::same(one.dtype, a, b)) continue;
-    return fmt::format("{}[element {}]: {} on {}, {} on {}", name, i, oracle::hex_bits(one.dtype, a),
-                       first.name(), oracle::hex_bits(other.dtype, b), second.name());
-  }
-  return {};
+  const auto i = first_differing(one.dtype, one.bytes, other.bytes);
+  if (!i) return {};
+  return fmt::format("{}[element {}]: {} on {}, {} on {}", name, *i,
+                     oracle::hex_bits(one.dtype, load_bits(one.bytes, one.dtype, *i)), first.name(),
+                     oracle::hex_bits(other.dtype, load_bits(other.bytes, other.dtype, *i)), second.name());
 }
 
 // Judged operations that both have.

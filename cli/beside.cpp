@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <utility>
 
@@ -53,6 +54,10 @@ void require_same_tensor(const BesideOptions& options, std::string_view name,
 std::string shape_text(std::int64_t rows, std::int64_t hidden_size, DType dtype) {
   return fmt::format("{} x {} {}", rows, hidden_size, name_of(dtype));
 }
+
+// By their names in dumps.
+constexpr std::array kInputs = {std::pair(Role::input, "x"), std::pair(Role::residual, "residual"),
+                                std::pair(Role::weight, "weight")};
 
 void require_same_size(const BesideOptions& options, const std::string& fused, const std::string& unfused) {
   if (fused != unfused) refuse(options, fmt::format("x is {}, that of the fused dump {}", unfused, fused));
@@ -136,8 +141,7 @@ void require_same_input(const BesideOptions& options, const GivenOutputs& fused,
     refuse(options, "its residual has another dtype");
   if (one.bits_of(Parameter::epsilon) != other.bits_of(Parameter::epsilon))
     refuse(options, "its epsilon is another one");
-  for (const auto& [role, name] : {std::pair(Role::input, "x"), std::pair(Role::residual, "residual"),
-                                   std::pair(Role::weight, "weight")})
+  for (const auto& [role, name] : kInputs)
     require_same_tensor(options, name, fused.tensors[role], unfused.tensors[role]);
   if (!quantizes(other.operation)) return;
   if (one.quantized_dtype != other.quantized_dtype) refuse(options, "its codes have another dtype");
@@ -196,27 +200,18 @@ void require_same_input(const BesideOptions& options, const Call& fused, const G
   const oracle::judged::Tensor* weight = fused.find("weight");
   if (other.weight_dtype != (weight == nullptr ? std::optional<DType>() : weight->dtype))
     refuse(options, "its weight is missing, or has another dtype");
-  for (const auto& [role, name] : {std::pair(Role::input, "x"), std::pair(Role::residual, "residual"),
-                                   std::pair(Role::weight, "weight")})
+  for (const auto& [role, name] : kInputs)
     if (fused.has(name)) require_same_tensor(options, name, fused.at(name).bytes, unfused.tensors[role]);
-}
-
-// The policy of a call, once it fits.
-oracle::judged::Policy fitting_policy(const std::string& file, const StoredCall& stored,
-                                      const JudgingOptions& options) {
-  oracle::judged::Policy policy = policy_of_given_call(file, stored, options);
-  if (stored.call.operation->misfit == nullptr) return policy;
-  const std::string misfit = stored.call.operation->misfit(stored.call, policy);
-  if (!misfit.empty()) throw UsageError(fmt::format("{}: {}", file, misfit));
-  return policy;
 }
 
 bool is_of_blocks(const Call& call) { return call.operation->slice_blocks != nullptr; }
 
 Compared compare_calls(const std::string& file, StoredCall stored, const BesideOptions& options) {
   if (!is_of_blocks(stored.call))
-    throw UsageError(fmt::format("{}: {} does not quantize, so --beside has no codes to compare", file,
-                                 stored.call.operation->name));
+    throw UsageError(
+        fmt::format("{}: --beside does not compare {}; it compares norms that quantize, by a "
+                    "scale that is given, by rows or by blocks",
+                    file, stored.call.operation->name));
   const oracle::judged::Policy policy = fitting_policy(file, stored, options.judging);
   Call fused = std::move(stored.call);
   Compared result;
@@ -259,6 +254,9 @@ Compared compare_calls(const std::string& file, StoredCall stored, const BesideO
 }
 
 // --- Words. ---
+
+constexpr std::string_view kNotLookedAt =
+    "how many codes of one row may differ at once; each is compared alone";
 
 std::string code_text(const oracle::Format& format, std::uint32_t code) {
   return fmt::format("{} ({})", oracle::value_text(format, code), oracle::hex_bits(format, code));
@@ -313,6 +311,7 @@ std::string text_of(const Compared& compared) {
   }
   if (found.codes_not_judged > 0)
     text += fmt::format("  codes made with an illegal scale, not compared: {}\n", found.codes_not_judged);
+  text += fmt::format("  not looked at: {}\n", kNotLookedAt);
   for (const Side* side : {&compared.fused, &compared.unfused}) {
     text += fmt::format("  {}: {} of {} rows conform\n", side == &compared.fused ? "fused" : "unfused",
                         side->conforming, side->rows);
@@ -387,7 +386,8 @@ Json json_of(const Compared& compared, bool good) {
             {"illegal", found.illegal_scales}}},
           {"illegal_codes", json_of(compared, found.first_illegal_codes)},
           {"legal_codes", json_of(compared, found.first_legal_codes)},
-          {"illegal_scales", std::move(scales)}};
+          {"illegal_scales", std::move(scales)},
+          {"not_looked_at", {kNotLookedAt}}};
 }
 
 }  // namespace

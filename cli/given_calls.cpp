@@ -109,15 +109,19 @@ Policy policy_of_given_call(const std::string& file, const oracle::judged::Store
   return policy;
 }
 
+Policy fitting_policy(const std::string& file, const oracle::judged::StoredCall& stored,
+                      const JudgingOptions& options) {
+  Policy policy = policy_of_given_call(file, stored, options);
+  const std::string misfit = stored.call.operation->misfit(stored.call, policy);
+  if (!misfit.empty()) throw UsageError(fmt::format("{}: {}", file, misfit));
+  return policy;
+}
+
 GivenCallReport check_given_call(const std::string& file, oracle::judged::StoredCall stored,
                                  const JudgingOptions& options, std::optional<std::int64_t> rows,
                                  std::int64_t threads) {
-  const Policy policy = policy_of_given_call(file, stored, options);
+  const Policy policy = fitting_policy(file, stored, options);
   Call call = std::move(stored.call);
-  if (call.operation->misfit != nullptr) {
-    if (const std::string misfit = call.operation->misfit(call, policy); !misfit.empty())
-      throw UsageError(fmt::format("{}: {}", file, misfit));
-  }
   if (rows) call = judging::first_rows(call, *rows, policy);
   const judging::Judgement judgement = judging::judge(call, policy, {threads, 8});
   GivenCallReport report;

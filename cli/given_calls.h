@@ -32,6 +32,10 @@ std::optional<oracle::judged::StoredCall> read_given_call(const std::string& fil
 oracle::judged::Policy policy_of_given_call(const std::string& file, const oracle::judged::StoredCall& stored,
                                             const JudgingOptions& options);
 
+// The same; throws UsageError, too, where the call cannot be judged by it.
+oracle::judged::Policy fitting_policy(const std::string& file, const oracle::judged::StoredCall& stored,
+                                      const JudgingOptions& options);
+
 // The verdict. `rows`: of the first so many alone. Throws as policy_of_given_call does.
 GivenCallReport check_given_call(const std::string& file, oracle::judged::StoredCall stored,
                                  const JudgingOptions& options, std::optional<std::int64_t> rows,

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "properties/judged/ask_policies.h"
 #include "properties/targets/stop_request.h"
@@ -17,10 +18,10 @@ using oracle::judged::Policy;
 // What of the policies is no matter of statistics, which the outputs do not show.
 std::vector<Policy> rivals_of(const PolicyAnswer& answer) {
   std::vector<Policy> rivals;
-  for (Policy policy : answer.left) {
-    for (std::size_t i = 0; i < policy.values.size(); ++i)
-      if (policy.operation->axes[i].of_statistics) policy.values[i] = answer.left.front().values[i];
-    if (!(policy == answer.left.front()) && std::ranges::count(rivals, policy) == 0) rivals.push_back(policy);
+  for (const Policy& each : answer.left) {
+    Policy policy = with_statistics_of(answer.left.front(), each);
+    if (!(policy == answer.left.front()) && std::ranges::count(rivals, policy) == 0)
+      rivals.push_back(std::move(policy));
   }
   return rivals;
 }

@@ -3,11 +3,8 @@
 // 1. Read the bytes as a call in JSON (they begin with '{') or as a dump.
 // 2. What was read is written as JSON and read again, and must be the same.
 // 3. Judge the outputs by the file's policy, else by native, and by one more. The judge checks its
-// certificates by
-//    exact arithmetic and throws where they do not hold.
+// certificates by exact arithmetic and throws where they do not hold.
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +15,7 @@
 
 #include "corpus/case_json.h"
 #include "corpus/safetensors.h"
+#include "fuzz/memory_file.h"
 #include "oracle/judged/call_files.h"
 #include "oracle/row_kernels.h"
 #include "properties/judged/judge.h"
@@ -29,28 +27,10 @@ using oracle::judged::StoredCall;
 
 constexpr std::int64_t kMaximumElements = 1 << 10;  // of a call that is judged
 
-// A file in memory with a name that can be opened.
-class MemoryFile {
- public:
-  explicit MemoryFile(std::string_view content) : descriptor_(memfd_create("input", MFD_CLOEXEC)) {
-    if (descriptor_ < 0 || write(descriptor_, content.data(), content.size()) != ssize_t(content.size())) {
-      fmt::print(stderr, "cannot make a file in memory\n");
-      std::abort();
-    }
-  }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  ~MemoryFile() { close(descriptor_); }
-  std::string path() const { return fmt::format("/proc/self/fd/{}", descriptor_); }
-
- private:
-  int descriptor_;
-};
-
 std::optional<StoredCall> read_bytes(std::string_view content) {
   try {
     if (content.starts_with('{')) return oracle::judged::call_from_json(content, {}, true);
-    return oracle::judged::read_call_if_judged(MemoryFile(content).path(), {}, true);
+    return oracle::judged::read_call_if_judged(fuzz::MemoryFile(content).path(), {}, true);
   } catch (const CaseError&) {
     return std::nullopt;
   } catch (const SafetensorsError&) {
@@ -67,7 +47,7 @@ std::optional<judging::Policy> policy_of(const StoredCall& stored) {
 }
 
 void judge_by(const judging::Call& call, const judging::Policy& policy) {
-  if (call.operation->misfit != nullptr && !call.operation->misfit(call, policy).empty()) return;
+  if (!call.operation->misfit(call, policy).empty()) return;
   const judging::Judgement judgement = judging::judge(call, policy, {1, 2, true});
   if (judging::to_text(judgement, policy).empty()) std::abort();
 }

@@ -3,11 +3,8 @@
 // 1. Read the bytes as a case file (they begin with '{') or as a dump.
 // 2. What was read is written and read again, and must be the same.
 // 3. Judge the outputs under a policy. The judge checks its own certificates by exact arithmetic and throws
-// where they
-//    do not hold; and outputs that the canonical judge accepts have a witness.
+// where they do not hold; and outputs that the canonical judge accepts have a witness.
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +16,7 @@
 
 #include "corpus/case_json.h"
 #include "corpus/dump.h"
+#include "fuzz/memory_file.h"
 #include "oracle/canonical_judge.h"
 #include "oracle/witness_judge.h"
 
@@ -28,28 +26,10 @@ using namespace normproof;
 
 constexpr std::int64_t kMaximumElements = 1 << 14;  // of a case that is judged
 
-// A file in memory with a name that can be opened.
-class MemoryFile {
- public:
-  explicit MemoryFile(std::string_view content) : descriptor_(memfd_create("input", MFD_CLOEXEC)) {
-    if (descriptor_ < 0 || write(descriptor_, content.data(), content.size()) != ssize_t(content.size())) {
-      fmt::print(stderr, "cannot make a file in memory\n");
-      std::abort();
-    }
-  }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  ~MemoryFile() { close(descriptor_); }
-  std::string path() const { return fmt::format("/proc/self/fd/{}", descriptor_); }
-
- private:
-  int descriptor_;
-};
-
 std::optional<Case> read_bytes(std::string_view content) {
   try {
     if (content.starts_with('{')) return case_from_json(content);
-    return read_dump(MemoryFile(content).path()).test_case;
+    return read_dump(fuzz::MemoryFile(content).path()).test_case;
   } catch (const CaseError&) {
     return std::nullopt;
   } catch (const SafetensorsError&) {

@@ -100,9 +100,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const JudgedOperation& operation = *inputs.operation;
   const auto policies = all_policies(inputs, parse_policy(operation, "native"));
   const Policy policy = policies.at(bytes.below(policies.size()));
-  if (operation.misfit != nullptr && !operation.misfit(inputs, policy).empty()) return 0;
+  if (!operation.misfit(inputs, policy).empty()) return 0;
   Call call = honest_call(inputs, policy, bytes);
-  if (operation.misfit != nullptr && !operation.misfit(call, policy).empty()) return 0;
+  if (!operation.misfit(call, policy).empty()) return 0;
   const judging::JudgeOptions options{1, 2, false};
   if (!judging::judge(call, policy, options).conforms())
     fail("canonical outputs do not conform", call, policy);

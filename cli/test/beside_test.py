@@ -6,15 +6,13 @@ Norms and codes are computed here, with an inverse RMS r of choice: nothing is s
 """
 import json
 import math
-import os
 import random
 import struct
-import subprocess
 import sys
-import tempfile
 import unittest
 
-PROGRAM = sys.argv[1]
+from program_test_case import ProgramTest, safetensors
+
 ROWS, HIDDEN, BLOCK, EPSILON = 3, 8192, 128, 1e-6
 
 
@@ -46,15 +44,6 @@ def off_by(value, ulp):
     return struct.unpack("<f", struct.pack("<I", struct.unpack("<I", struct.pack("<f", value))[0] + ulp))[0]
 
 
-def safetensors(tensors, **metadata):
-    header, data = {"__metadata__": metadata}, b""
-    for name, (dtype, shape, content) in tensors.items():
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
-        data += content
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + data
-
-
 class Norm:
     """A kernel whose r is off by so many ulp in each row, as another order of summation has it."""
 
@@ -83,7 +72,7 @@ class Norm:
 
     def unfused(self, **metadata):
         out = b"".join(struct.pack(f"<{HIDDEN}H", *row) for row in self.rows)
-        return safetensors({"x": self.input(), "out": ("BF16", [ROWS, HIDDEN], out)}, **{"op": "rms_norm", "epsilon": "1e-6", **metadata})
+        return safetensors({"x": self.input(), "out": ("BF16", [ROWS, HIDDEN], out)}, {"op": "rms_norm", "epsilon": "1e-6", **metadata})
 
     def fused(self, operation, codes, scales, **metadata):
         tensors = {"x": self.input(), "out": ("F8_E4M3", [ROWS, HIDDEN], b"".join(map(bytes, codes)))}
@@ -91,7 +80,7 @@ class Norm:
             tensors["scale"] = ("F32", [1], struct.pack("<f", scales[0][0]))
         else:
             tensors["scales"] = ("F32", [ROWS, len(scales[0])], b"".join(struct.pack(f"<{len(row)}f", *row) for row in scales))
-        return safetensors(tensors, op=operation, epsilon="1e-6", **metadata)
+        return safetensors(tensors, {"op": operation, "epsilon": "1e-6", **metadata})
 
 
 NEAR, LOW, HIGH = Norm(0), Norm(-1200), Norm(1200)  # orders of summation move r of 8192 squares by up to some 2000
@@ -100,26 +89,19 @@ KINDS = [("rms_norm_static_fp8_quant", HIDDEN, STATIC), ("rms_norm_dynamic_quant
          ("rms_norm_block_quant", BLOCK, None)]
 
 
-class Beside(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-
+class Beside(ProgramTest):
     def write(self, name, content):
-        path = os.path.join(self.folder.name, name)
-        with open(path, "wb") as file:
+        with open(self.path(name), "wb") as file:
             file.write(content)
-        return path
+        return name
 
     def check(self, fused, *arguments, expect):
         """The report, and what was printed."""
-        report = os.path.join(self.folder.name, "report.json")
-        done = subprocess.run([PROGRAM, "check", fused, "--json", report, *arguments], capture_output=True, text=True, timeout=60)
-        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        text = self.run_program("check", fused, "--json", "report.json", *arguments, code=expect)
         if expect == 2:
-            return None, done.stderr
-        with open(report) as file:
-            return json.load(file)["files"][0], done.stdout
+            return None, text
+        with open(self.path("report.json")) as file:
+            return json.load(file)["files"][0], text
 
     def test_codes_of_another_order_are_legal(self):
         unfused = self.write("unfused.safetensors", NEAR.unfused())
@@ -131,6 +113,7 @@ class Beside(unittest.TestCase):
                 self.assertGreater(differing, 0)
                 report, text = self.check(self.write("f.safetensors", HIGH.fused(operation, codes, scales)), "--beside", unfused, expect=0)
                 found = report["codes"]
+                self.assertIn(f"not looked at: {report['not_looked_at'][0]}", text)
                 self.assertEqual((found["all"], found["differ"], found["differ_legally"], found["illegal"]),
                                  (ROWS * HIDDEN, differing, differing, 0))
                 self.assertTrue(differing <= found["may_differ"] < ROWS * HIDDEN / 4, found)
@@ -139,7 +122,7 @@ class Beside(unittest.TestCase):
                 # The codes of that norm instead of its numbers say the same.
                 codes, scales = NEAR.quantized(block, scale)
                 other = self.write("codes.safetensors", NEAR.fused(operation, codes, scales))
-                again, _ = self.check(os.path.join(self.folder.name, "f.safetensors"), "--beside", other, expect=0)
+                again, _ = self.check("f.safetensors", "--beside", other, expect=0)
                 self.assertEqual((again["codes"], again["scales"]), (found, report["scales"]))
                 self.assertTrue(again["unfused_is_quantized"])
 
@@ -211,6 +194,12 @@ class Beside(unittest.TestCase):
             self.assertIn(message, text)
         _, text = self.check(unfused, "--beside", fused, expect=2)
         self.assertIn("rms_norm does not quantize", text)
+        codes, scales = NEAR.quantized(HIDDEN, STATIC)
+        tensors = {"x": NEAR.input(), "out": ("F8_E4M3", [ROWS, HIDDEN], b"".join(map(bytes, codes))),
+                   "scale": ("F32", [1], struct.pack("<f", STATIC))}
+        centred = self.write("c.safetensors", safetensors(tensors, {"op": "layer_norm_static_fp8_quant", "epsilon": "1e-6"}))
+        _, text = self.check(centred, "--beside", unfused, expect=2)
+        self.assertIn("--beside does not compare layer_norm_static_fp8_quant", text)
         _, text = self.check(fused, "--beside-policy", "native", expect=2)
         self.assertIn("--beside FILE, which is missing", text)
 

@@ -14,7 +14,8 @@ import sys
 import tempfile
 import unittest
 
-PROGRAM = sys.argv[1]
+from program_test_case import PROGRAM, safetensors
+
 CORPUS = sys.argv[2]
 
 ONE, TWO, HALF = 0x3F80, 0x4000, 0x3F00  # bf16
@@ -22,16 +23,6 @@ ONE, TWO, HALF = 0x3F80, 0x4000, 0x3F00  # bf16
 
 def u16(values):
     return struct.pack(f"<{len(values)}H", *values)
-
-
-def safetensors(tensors, metadata):
-    """tensors: {name: (dtype, shape, bytes)}."""
-    header, data = {"__metadata__": metadata}, b""
-    for name, (dtype, shape, content) in tensors.items():
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
-        data += content
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + data
 
 
 def rms_dump(x, weight, out, shape, **metadata):

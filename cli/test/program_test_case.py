@@ -2,13 +2,25 @@
 
 The first argument of such a test is the program.
 """
+import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
 import unittest
 
 PROGRAM = os.path.abspath(sys.argv[1])
+
+
+def safetensors(tensors, metadata):
+    """The bytes of a dump; tensors: {name: (dtype, shape, bytes)}."""
+    header, data = {"__metadata__": metadata}, b""
+    for name, (dtype, shape, content) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
 
 
 class ProgramTest(unittest.TestCase):

@@ -191,8 +191,7 @@ RowVerdict GatedNormJudge::judge(std::span<const std::byte> x, std::span<const s
                                  std::span<const std::byte> out, bool with_refutation) {
   widen("out", out, rule_.activation, count_, got_);
   load(x, gate);
-  using Hardware = Problem<HardwareRanges>;
-  const Hardware problem(*this);
+  const Problem<HardwareRanges> problem(*this);
   RowVerdict verdict;
   verdict.window = window<HardwareBound>();
   const auto collect = [&](const Box& box, std::vector<std::int32_t>& elements) {
@@ -200,24 +199,14 @@ RowVerdict GatedNormJudge::judge(std::span<const std::byte> x, std::span<const s
     for (std::int32_t j = 0; j < count_; ++j)
       if (problem.status(j, box) != Status::satisfied) elements.push_back(j);
   };
-  Search<Hardware> search(problem);
-  const SearchResult result = search.run(verdict.window, collect);
-  verdict.boxes = result.boxes;
-  verdict.conforms = result.witness.has_value();
-  if (result.witness) verdict.witness = *result.witness;
-  if (!result.witness && with_refutation)
-    verdict.refutation = irreducible(problem, verdict.window, result.used);
+  search_window(problem, collect, with_refutation, verdict);
   return verdict;
 }
 
 void GatedNormJudge::require_exact(const RowVerdict& verdict) const {
   if (!covers(verdict.window, window<ExactBound>()))
     throw std::logic_error("oracle: exact arithmetic admits an inverse RMS beyond the window");
-  using Exact = Problem<ExactRanges>;
-  const Exact problem(*this);
-  Search<Exact> search(problem);
-  if (search.run(verdict.window, verdict.refutation).witness)
-    throw std::logic_error("oracle: exact arithmetic does not confirm the certificate");
+  require_refutation(Problem<ExactRanges>(*this), verdict);
 }
 
 std::optional<Point> GatedNormJudge::witness_in(const Box& box) const {

@@ -256,17 +256,11 @@ RowVerdict QuantizedLayerNormJudge::judge(std::span<const std::byte> x, std::spa
   RowVerdict verdict;
   verdict.window = restricted(window.boxes, stored);
   note_candidates(verdict.window);
-  using Hardware = Problem<HardwareRanges>;
-  const Hardware problem(*this);
-  Search<Hardware> search(problem);
-  const SearchResult result = search.run(
-      verdict.window,
-      [&](const Box& box, std::vector<std::int32_t>& elements) { collect(problem, box, elements); });
-  verdict.boxes = result.boxes;
-  verdict.conforms = result.witness.has_value();
-  if (result.witness) verdict.witness = *result.witness;
-  if (!result.witness && with_refutation)
-    verdict.refutation = irreducible(problem, verdict.window, result.used);
+  const Problem<HardwareRanges> problem(*this);
+  const auto collected = [&](const Box& box, std::vector<std::int32_t>& elements) {
+    collect(problem, box, elements);
+  };
+  search_window(problem, collected, with_refutation, verdict);
   return verdict;
 }
 
@@ -274,11 +268,7 @@ void QuantizedLayerNormJudge::require_exact(const RowVerdict& verdict, const Sto
   if (!covers(verdict.window, restricted(exact_layer_norm_window(rule_.norm, operands()), stored)))
     throw std::logic_error("oracle: exact arithmetic admits statistics beyond the window");
   if (!rule_.given) scale_->require_exact(got_scale_, factors_);
-  using Exact = Problem<ExactRanges>;
-  const Exact problem(*this);
-  Search<Exact> search(problem);
-  if (search.run(verdict.window, verdict.refutation).witness)
-    throw std::logic_error("oracle: exact arithmetic does not confirm the certificate");
+  require_refutation(Problem<ExactRanges>(*this), verdict);
 }
 
 std::optional<Point> QuantizedLayerNormJudge::witness_in(const Box& box) const {

@@ -119,6 +119,27 @@ void collect_elements(const Row& row, const Box& box, std::vector<std::int32_t>&
   }
 }
 
+// Searches the verdict's window. `collect`: as of Search.
+template <typename Problem, typename Collect>
+void search_window(const Problem& problem, const Collect& collect, bool with_refutation,
+                   RowVerdict& verdict) {
+  Search<Problem> search(problem);
+  const SearchResult result = search.run(verdict.window, collect);
+  verdict.boxes = result.boxes;
+  verdict.conforms = result.witness.has_value();
+  if (result.witness) verdict.witness = *result.witness;
+  if (!result.witness && with_refutation)
+    verdict.refutation = irreducible(problem, verdict.window, result.used);
+}
+
+// The elements of a refutation leave no point of the window. Throws std::logic_error where they do.
+template <typename Problem>
+void require_refutation(const Problem& problem, const RowVerdict& verdict) {
+  Search<Problem> search(problem);
+  if (search.run(verdict.window, verdict.refutation).witness)
+    throw std::logic_error("oracle: exact arithmetic does not confirm the certificate");
+}
+
 // Whether a point of `window` explains the whole row; `near` is tried first.
 template <typename Row>
 RowVerdict judge_row(const Row& row, std::vector<Box> window, const Point& near, bool with_refutation) {
@@ -142,14 +163,7 @@ RowVerdict judge_row(const Row& row, std::vector<Box> window, const Point& near,
     }
     break;
   }
-  Search<HardwareProblem<Row>> search(problem);
-  const SearchResult result = search.run(verdict.window, collect);
-  verdict.boxes = result.boxes;
-  verdict.conforms = result.witness.has_value();
-  if (result.witness) verdict.witness = *result.witness;
-  if (!result.witness && with_refutation) {
-    verdict.refutation = irreducible(problem, verdict.window, result.used);
-  }
+  search_window(problem, collect, with_refutation, verdict);
   return verdict;
 }
 
@@ -179,10 +193,7 @@ void require_exact(const Row& row, const RowVerdict& verdict) {
     });
     return;
   }
-  Search<ExactProblem<Row>> search(problem);
-  if (search.run(verdict.window, verdict.refutation).witness) {
-    throw std::logic_error("oracle: exact arithmetic does not confirm the certificate");
-  }
+  require_refutation(problem, verdict);
 }
 
 // Whether every box of `inner` lies in one of `outer`.

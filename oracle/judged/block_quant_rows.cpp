@@ -180,15 +180,9 @@ constexpr std::array kNvAxes = {kWeightAxis,
                                 kNanAxis,
                                 kNibblesAxis,
                                 kLayoutAxis};
-template <std::size_t size>
-constexpr std::array<Axis, size + 1> with_sum(const std::array<Axis, size>& axes) {
-  std::array<Axis, size + 1> result = {kSumAxis};
-  for (std::size_t i = 0; i < size; ++i) result[i + 1] = axes[i];
-  return result;
-}
-constexpr auto kAddBlockAxes = with_sum(kBlockAxes);
-constexpr auto kAddMxAxes = with_sum(kMxAxes);
-constexpr auto kAddNvAxes = with_sum(kNvAxes);
+constexpr auto kAddBlockAxes = with_sum(kSumAxis, kBlockAxes);
+constexpr auto kAddMxAxes = with_sum(kSumAxis, kMxAxes);
+constexpr auto kAddNvAxes = with_sum(kSumAxis, kNvAxes);
 
 constexpr std::array kBounds = {kInverseRootUlp, kSumDepth};
 constexpr std::array kBlockBounds = {kInverseRootUlp, kSumDepth,
@@ -306,8 +300,6 @@ constexpr std::array<NamedPolicy, 4> kAddNvPolicies = {{
      "weight=fp32,scale_order=maximum_first_quotient,scaling=inverse_of_product",
      "vLLM's reference in PyTorch, ref_nvfp4_quant: source"},
 }};
-
-void nothing_to_complete(Call&, std::uint32_t) {}
 
 constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
                               std::span<const TensorSpec> tensors, std::span<const Axis> axes,

@@ -134,9 +134,6 @@ std::vector<std::string> not_looked_at(const Call&) {
           "bit for bit",
           "subnormal results that are flushed to zero (they are refused)"};
 }
-std::string no_objection(const Call&) { return {}; }
-std::string no_policy_objection(const Policy&) { return {}; }
-void nothing_to_complete(Call&, std::uint32_t) {}
 
 }  // namespace
 

@@ -120,10 +120,6 @@ std::vector<Part> parts(const Call& call, const Policy& policy) {
   return result;
 }
 
-std::string no_objection(const Call&) { return {}; }
-std::string no_policy_objection(const Policy&) { return {}; }
-void nothing_to_complete(Call&, std::uint32_t) {}
-
 }  // namespace
 
 const JudgedOperation& layer_norm() {

@@ -76,14 +76,8 @@ constexpr std::array kDynamicAxes = {kStatisticsAxis,
                                      kRangeAxis,
                                      kFp8NanAxis,
                                      Axis{"int8_low", kInt8Low, {}, false, kAlone, writes_int8}};
-template <std::size_t size>
-constexpr std::array<Axis, size + 1> with_sum(const std::array<Axis, size>& axes) {
-  std::array<Axis, size + 1> result = {kSumAxis};
-  for (std::size_t i = 0; i < size; ++i) result[i + 1] = axes[i];
-  return result;
-}
-constexpr auto kAddStaticAxes = with_sum(kStaticAxes);
-constexpr auto kAddDynamicAxes = with_sum(kDynamicAxes);
+constexpr auto kAddStaticAxes = with_sum(kSumAxis, kStaticAxes);
+constexpr auto kAddDynamicAxes = with_sum(kSumAxis, kDynamicAxes);
 
 // --- A call as the judge reads it. ---
 
@@ -307,8 +301,6 @@ void fill(Call& call, const Policy& policy, std::span<const std::string> outputs
   }
 }
 
-void nothing_to_complete(Call&, std::uint32_t) {}
-
 constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
                               std::span<const TensorSpec> tensors, std::span<const Axis> axes,
                               std::span<const NamedPolicy> policies) {
@@ -325,7 +317,7 @@ constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
           layer_norm_not_looked_at,
           single_columns,
           nothing_to_complete,
-          nullptr,
+          no_misfit,
           fill};
 }
 

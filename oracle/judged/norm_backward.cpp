@@ -348,9 +348,6 @@ std::vector<std::string> not_looked_at(const Call& call) {
   return result;
 }
 
-std::string no_objection(const Call&) { return {}; }
-std::string no_policy_objection(const Policy&) { return {}; }
-
 // Rows of one fp32 number each.
 Tensor statistics_tensor(const Call& call) {
   std::vector<std::int64_t> shape = call.at("x").shape;

@@ -194,6 +194,8 @@ struct ColumnGroup {
   std::optional<std::int64_t> rotation;
 };
 
+inline std::string no_misfit(const Call&, const Policy&) { return {}; }
+
 struct JudgedOperation {
   std::string_view name;
   std::string_view sentence;
@@ -213,8 +215,8 @@ struct JudgedOperation {
   std::vector<ColumnGroup> (*columns)(const Call&, const Policy&);
   // Sets inputs that are made of other inputs: the mean and rstd of x, as the canonical order has them.
   void (*complete)(Call&, std::uint32_t epsilon);
-  // Why a call cannot be judged by a policy; empty where it can. nullptr: every call can.
-  std::string (*misfit)(const Call&, const Policy&) = nullptr;
+  // Why a call cannot be judged by a policy; empty where it can.
+  std::string (*misfit)(const Call&, const Policy&) = no_misfit;
   // Sets these outputs as the canonical order has them, where parts cannot say it tensor by tensor.
   void (*fill)(Call&, const Policy&, std::span<const std::string> outputs) = nullptr;
   // The rows of a tensor with one element for each block.
@@ -267,5 +269,8 @@ bool has_axis(const Call& call, const Axis& axis);
 std::vector<Policy> neighbours(const Call& call, const Policy& policy);
 // The policy with what the call does not have as usual, so that equal arithmetic is equal.
 Policy as_seen_by(const Call& call, Policy policy);
+// The policy with the other's values of the axes that say which statistics are admissible, so that policies
+// which make the same of them are equal.
+Policy with_statistics_of(const Policy& other, Policy policy);
 
 }  // namespace normproof::oracle::judged

@@ -118,12 +118,18 @@ Policy as_seen_by(const Call& call, Policy policy) {
   return policy;
 }
 
+Policy with_statistics_of(const Policy& other, Policy policy) {
+  for (std::size_t i = 0; i < policy.values.size(); ++i) {
+    if (policy.operation->axes[i].of_statistics) policy.values[i] = other.values[i];
+  }
+  return policy;
+}
+
 namespace {
 
 bool is_possible(const Call& call, const Policy& policy) {
   const JudgedOperation& operation = *call.operation;
-  return operation.policy_objection(policy).empty() &&
-         (operation.misfit == nullptr || operation.misfit(call, policy).empty());
+  return operation.policy_objection(policy).empty() && operation.misfit(call, policy).empty();
 }
 
 void add_once(std::vector<Policy>& policies, const Policy& policy) {

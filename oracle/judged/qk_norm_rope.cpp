@@ -229,8 +229,6 @@ std::vector<ColumnGroup> columns(const Call& call, const Policy& policy) {
   return groups;
 }
 
-void nothing_to_complete(Call&, std::uint32_t) {}
-
 }  // namespace
 
 const JudgedOperation& qk_norm_rope() {

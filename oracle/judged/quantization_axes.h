@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 
 #include "oracle/judged/operation.h"
 
@@ -57,5 +58,13 @@ inline constexpr std::array<AxisValue, 2> kFp8Nan = {
     {{"propagate", "NaN stays NaN"}, {"saturate", "NaN becomes max_Q"}}};
 inline constexpr std::array<AxisValue, 2> kInt8Low = {
     {{"minus_128", "int8 codes are -128 to 127"}, {"minus_127", "int8 codes are -127 to 127"}}};
+
+// The axes of an operation that adds the residual before: `sum` comes first.
+template <std::size_t size>
+constexpr std::array<Axis, size + 1> with_sum(const Axis& sum, const std::array<Axis, size>& axes) {
+  std::array<Axis, size + 1> result = {sum};
+  for (std::size_t i = 0; i < size; ++i) result[i + 1] = axes[i];
+  return result;
+}
 
 }  // namespace normproof::oracle::judged

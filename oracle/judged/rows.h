@@ -5,6 +5,11 @@
 
 namespace normproof::oracle::judged {
 
+// Of rows that ask for nothing more.
+inline std::string no_objection(const Call&) { return {}; }
+inline std::string no_policy_objection(const Policy&) { return {}; }
+inline void nothing_to_complete(Call&, std::uint32_t) {}
+
 const JudgedOperation& layer_norm();
 const JudgedOperation& fused_add_layer_norm();
 const JudgedOperation& layer_norm_static_fp8_quant();

@@ -18,10 +18,8 @@ constexpr std::size_t kMostCompared = 12;
 
 // Policies that say the same of what is made of the unknowns are not to be told apart.
 bool differ_in_arithmetic(const std::vector<Policy>& policies) {
-  return std::ranges::any_of(policies, [&](Policy policy) {
-    for (std::size_t i = 0; i < policy.values.size(); ++i)
-      if (policy.operation->axes[i].of_statistics) policy.values[i] = policies.front().values[i];
-    return !(policy == policies.front());
+  return std::ranges::any_of(policies, [&](const Policy& policy) {
+    return !(with_statistics_of(policies.front(), policy) == policies.front());
   });
 }
 
@@ -33,7 +31,7 @@ bool tells_apart(const Call& call, const std::vector<Policy>& policies) {
       outputs.emplace_back(spec.name);
   std::optional<Call> first;
   for (std::size_t i = 0; i < std::min(policies.size(), kMostCompared); ++i) {
-    if (call.operation->misfit != nullptr && !call.operation->misfit(call, policies[i]).empty()) continue;
+    if (!call.operation->misfit(call, policies[i]).empty()) continue;
     Call filled = with_canonical_outputs(call, policies[i], outputs);
     if (!first)
       first = std::move(filled);
@@ -47,7 +45,7 @@ bool tells_apart(const Call& call, const std::vector<Policy>& policies) {
 
 void erase_refuted(const Call& call, std::vector<Policy>& left) {
   std::erase_if(left, [&](const Policy& policy) {
-    if (call.operation->misfit != nullptr && !call.operation->misfit(call, policy).empty()) return false;
+    if (!call.operation->misfit(call, policy).empty()) return false;
     return !judge(call, policy, {1, 0, false}).conforms();
   });
 }

@@ -81,8 +81,7 @@ AxisFinding finding_of(std::size_t index, const Call& call, const Identification
       Policy other = found.best;
       other.values[index] = value;
       finding.reason = call.operation->policy_objection(other);
-      if (finding.reason.empty() && call.operation->misfit != nullptr)
-        finding.reason = call.operation->misfit(call, other);
+      if (finding.reason.empty()) finding.reason = call.operation->misfit(call, other);
       if (finding.reason.empty()) finding.reason = first_line(certificate_of(call, other, found.rows));
     }
     result.values.push_back(std::move(finding));
@@ -112,11 +111,8 @@ void conclude(const Call& call, const Policy& model, Identification& found) {
 bool Identification::identified() const { return explained() && wrong_explained <= kMostWrongExplained; }
 
 bool Identification::unique() const {
-  return identified() && std::ranges::all_of(survivors, [&](Policy policy) {
-           for (std::size_t i = 0; i < policy.values.size(); ++i) {
-             if (policy.operation->axes[i].of_statistics) policy.values[i] = best.values[i];
-           }
-           return policy == best;
+  return identified() && std::ranges::all_of(survivors, [&](const Policy& policy) {
+           return with_statistics_of(best, policy) == best;
          });
 }
 
@@ -140,7 +136,7 @@ Identification identify(const Call& whole, const Policy& model, std::int64_t row
   found.policies = static_cast<std::int64_t>(policies.size());
   std::int64_t of_sums = 0, sums = 0;
   if (policies.empty()) throw std::invalid_argument(call.operation->misfit(call, model));
-  const bool fits = call.operation->misfit == nullptr || call.operation->misfit(call, model).empty();
+  const bool fits = call.operation->misfit(call, model).empty();
   const Policy& first = fits ? model : policies.front();
   for (const PartVerdict& part : judge(looked_at(call, first, found.rows), first, {threads, 0}).parts) {
     const bool is_sum = part.unit == "column";

@@ -62,10 +62,8 @@ std::int64_t Judgement::elements() const {
 
 Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& options) {
   const oracle::StandardFloatEnvironment environment;
-  if (call.operation->misfit != nullptr) {
-    if (const std::string misfit = call.operation->misfit(call, policy); !misfit.empty())
-      throw std::invalid_argument(misfit);
-  }
+  if (const std::string misfit = call.operation->misfit(call, policy); !misfit.empty())
+    throw std::invalid_argument(misfit);
   Judgement judgement;
   judgement.not_looked_at = call.operation->not_looked_at(call);
   if (!options.of_target)

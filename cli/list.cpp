@@ -48,7 +48,7 @@ Json document() {
                       {"policy_axes", axes_of(operation->axes)},
                       {"policies", named_list(operation->policies, "source", source)}});
   return {{"normproof_list", 1},
-          {"operations", names_of(kOperations)},
+          {"operations", names_of(all_operations())},
           {"judged_operations", std::move(judged)},
           {"dtypes", names_of(kActivationDTypes)},
           {"quantized_dtypes", names_of(kQuantizedDTypes)},

@@ -42,7 +42,7 @@ constexpr std::array kNormalizeAndQuantizeByRow = {NormStep::normalize, NormStep
 constexpr std::array kAddNormalizeAndQuantizeByRow = {NormStep::add_residual, NormStep::normalize,
                                                       NormStep::quantize_by_row};
 
-constexpr std::array<OperationSpec, kOperations.size()> kTable = {{
+constexpr OperationSpec kTable[] = {
     {Operation::rms_norm,
      "rms_norm",
      "normalizes each row by its root mean square",
@@ -87,7 +87,13 @@ constexpr std::array<OperationSpec, kOperations.size()> kTable = {{
      "adds the residual, keeps the sum, normalizes and quantizes it by a scale for each row",
      kFusedAddDynamicQuantTensors, kEpsilon, kAddNormalizeAndQuantizeByRow, 2, Operation::fused_add_rms_norm,
      Operation::rms_norm_dynamic_quant},
-}};
+};
+
+constexpr auto kOperations = [] {
+  std::array<Operation, std::size(kTable)> operations{};
+  for (std::size_t i = 0; i < operations.size(); ++i) operations[i] = kTable[i].operation;
+  return operations;
+}();
 
 constexpr std::array<ParameterSpec, kParameters.size()> kParameterTable = {{
     {Parameter::epsilon, "epsilon", 0x358637bd, {}},       // 1e-6
@@ -99,8 +105,8 @@ constexpr std::array<std::string_view, kRoles.size()> kRoleNames = {
 
 // Tables are read by number.
 constexpr bool tables_are_in_order() {
-  for (std::size_t i = 0; i < kTable.size(); ++i) {
-    if (kTable[i].operation != kOperations[i] || static_cast<std::size_t>(kOperations[i]) != i) return false;
+  for (std::size_t i = 0; i < kOperations.size(); ++i) {
+    if (static_cast<std::size_t>(kOperations[i]) != i) return false;
   }
   for (std::size_t i = 0; i < kParameterTable.size(); ++i) {
     if (kParameterTable[i].parameter != kParameters[i] || static_cast<std::size_t>(kParameters[i]) != i)
@@ -149,7 +155,8 @@ std::span<const OperationSpec> operation_specs() { return kTable; }
 
 const OperationSpec& spec_of(Operation operation) {
   const auto index = static_cast<std::size_t>(operation);
-  if (index >= kTable.size()) throw std::invalid_argument("no operation has number " + std::to_string(index));
+  if (index >= std::size(kTable))
+    throw std::invalid_argument("no operation has number " + std::to_string(index));
   return kTable[index];
 }
 
@@ -159,12 +166,12 @@ const ParameterSpec& spec_of(Parameter parameter) {
 
 std::string_view name_of(Operation operation) {
   const auto index = static_cast<std::size_t>(operation);
-  return index < kTable.size() ? kTable[index].name : "?";
+  return index < std::size(kTable) ? kTable[index].name : "?";
 }
 
 std::optional<Operation> operation_from_name(std::string_view name) {
   const auto found = std::ranges::find(kTable, name, &OperationSpec::name);
-  if (found == kTable.end()) return std::nullopt;
+  if (found == std::end(kTable)) return std::nullopt;
   return found->operation;
 }
 

@@ -22,12 +22,6 @@ enum class Operation : std::uint8_t {
   rms_norm_dynamic_quant,
   fused_add_rms_norm_dynamic_quant,
 };
-inline constexpr std::array kOperations = {Operation::rms_norm,
-                                           Operation::fused_add_rms_norm,
-                                           Operation::rms_norm_static_fp8_quant,
-                                           Operation::fused_add_rms_norm_static_fp8_quant,
-                                           Operation::rms_norm_dynamic_quant,
-                                           Operation::fused_add_rms_norm_dynamic_quant};
 
 // What a tensor is to an operation.
 enum class Role : std::uint8_t { input, residual, out, residual_out, weight, scale, scales };
@@ -101,7 +95,7 @@ struct OperationSpec {
   std::optional<Operation> without_first_step;
 };
 
-// The table, in the order of kOperations.
+// The table, in the order of the enumeration.
 std::span<const OperationSpec> operation_specs();
 const OperationSpec& spec_of(Operation operation);
 const ParameterSpec& spec_of(Parameter parameter);
@@ -109,7 +103,7 @@ const ParameterSpec& spec_of(Parameter parameter);
 std::string_view name_of(Operation operation);
 std::optional<Operation> operation_from_name(std::string_view name);
 std::string_view name_of(Role role);
-// In the order of kOperations.
+// In the order of the table.
 std::span<const Operation> all_operations();
 std::span<const Operation> operations_that_quantize();
 

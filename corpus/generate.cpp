@@ -214,9 +214,9 @@ bool fits(const TensorLayout& layout, const Case& test_case, const CaseLimits& l
 
 }  // namespace
 
-WeightKind weight_kind(const Case& test_case) {
-  if (!test_case.weight_dtype) return WeightKind::none;
-  return *test_case.weight_dtype == test_case.dtype ? WeightKind::activation : WeightKind::fp32;
+WeightKind weight_kind(std::optional<DType> weight, DType activation) {
+  if (!weight) return WeightKind::none;
+  return *weight == activation ? WeightKind::activation : WeightKind::fp32;
 }
 
 std::int64_t chunk_elements(DType activation) { return 16 / static_cast<std::int64_t>(size_of(activation)); }

@@ -15,7 +15,10 @@ namespace normproof {
 enum class WeightKind : std::uint8_t { none, activation, fp32 };  // of the activation's dtype, or fp32
 inline constexpr std::array kWeightKinds = {WeightKind::none, WeightKind::activation, WeightKind::fp32};
 
-WeightKind weight_kind(const Case& test_case);
+WeightKind weight_kind(std::optional<DType> weight, DType activation);
+inline WeightKind weight_kind(const Case& test_case) {
+  return weight_kind(test_case.weight_dtype, test_case.dtype);
+}
 
 // What a case may be. A field without a value is drawn.
 struct CaseLimits {

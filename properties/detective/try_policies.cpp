@@ -65,9 +65,7 @@ std::vector<Case> trial_cases(const Case& like, std::uint64_t seed) {
   limits.max_hidden = 4;
   limits.operation = like.operation;
   limits.dtype = like.dtype;
-  limits.weight = !like.weight_dtype                 ? WeightKind::none
-                  : *like.weight_dtype == like.dtype ? WeightKind::activation
-                                                     : WeightKind::fp32;
+  limits.weight = weight_kind(like.weight_dtype, like.dtype);
   limits.quantized_dtype = like.quantized_dtype;
   Random random(seed);
   for (std::int64_t index = 0; index < kShortCases; ++index) cases.push_back(random_case(random, limits));

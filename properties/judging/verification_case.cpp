@@ -56,9 +56,7 @@ Case verification_case(std::uint64_t seed, std::int64_t index, const std::vector
   limits.giant_strides = size_class.giant_strides;
   limits.operation = combination.operation;
   limits.dtype = combination.dtype;
-  limits.weight = !combination.weight_dtype                        ? WeightKind::none
-                  : *combination.weight_dtype == combination.dtype ? WeightKind::activation
-                                                                   : WeightKind::fp32;
+  limits.weight = weight_kind(combination.weight_dtype, combination.dtype);
   limits.quantized_dtype = combination.quantized_dtype;
   limits.calls = combination.limits;
   limits.path = combination.path;

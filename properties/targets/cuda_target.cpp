@@ -15,7 +15,6 @@ class CudaTarget final : public CallableTarget {
  public:
   explicit CudaTarget(const WorkerSettings& settings) : rounds_(settings) {}
   const std::string& name() const override { return name_; }
-  bool takes(const Case& test_case) const override { return has_kernel(test_case.operation); }
 
   RunResult run(const Case& test_case, const CaseTensors& tensors) override {
     if (!has_kernel(test_case.operation)) return no_kernel(name_, test_case.operation);

@@ -18,7 +18,6 @@ class KernelTarget final : public CallableTarget {
       : name_(std::move(name)), functions_(functions) {}
   const std::string& name() const override { return name_; }
   const KernelFunctions& functions() const { return functions_; }
-  bool takes(const Case& test_case) const override { return has_kernel(test_case.operation); }
   RunResult run(const Case& test_case, const CaseTensors& tensors) override {
     if (!has_kernel(test_case.operation)) return no_kernel(name_, test_case.operation);
     if (test_case.launch.in_graph) {

@@ -22,6 +22,7 @@ class GuardedCall;
 // A target whose C interface can be called with arguments that a caller has spoiled.
 class CallableTarget : public Target {
  public:
+  bool takes(const Case& test_case) const override { return has_kernel(test_case.operation); }
   // Passes the arguments on as they are and fills the call's report and message. For calls that must be
   // refused: what is written by a target in another memory is not seen.
   virtual normproof_status invoke(GuardedCall& call) = 0;

@@ -2,12 +2,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
-#include <optional>
-#include <sstream>
 #include <vector>
 
-#include "kernels/memory_overlap.h"
+#include "kernels/tensor_checks.h"
 
 namespace normproof::kernels {
 namespace {
@@ -15,164 +12,6 @@ namespace {
 constexpr int kChunkBytes = 16;
 constexpr int kWarpThreads = 32;
 constexpr int kGroups = 32;
-
-template <class... Parts>
-Status refusal(StatusCode code, const Parts&... parts) {
-  std::ostringstream message;
-  (message << ... << parts);
-  return {code, message.str()};
-}
-
-const char* name_of(DType dtype) {
-  constexpr std::array kNames = {"fp32",     "fp16",         "bf16",        "fp8_e4m3fn",
-                                 "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"};
-  return kNames[static_cast<std::size_t>(dtype)];
-}
-
-bool is_known(DType dtype) { return dtype >= DType::fp32 && dtype <= DType::fp8_e5m2fnuz; }
-bool is_activation(DType dtype) { return is_known(dtype) && dtype <= DType::bf16; }
-bool is_fp8(DType dtype) { return is_known(dtype) && !is_activation(dtype); }
-
-std::string text_of(DType dtype) {
-  return is_known(dtype) ? name_of(dtype) : "dtype " + std::to_string(static_cast<std::int32_t>(dtype));
-}
-
-std::int64_t size_of(DType dtype) { return dtype == DType::fp32 ? 4 : is_activation(dtype) ? 2 : 1; }
-
-// a * b or a + b for non-negative numbers; nothing where it does not fit in 63 bits.
-std::optional<std::int64_t> product(std::int64_t a, std::int64_t b) {
-  std::int64_t result = 0;
-  if (__builtin_mul_overflow(a, b, &result)) return std::nullopt;
-  return result;
-}
-std::optional<std::int64_t> sum(std::int64_t a, std::int64_t b) {
-  std::int64_t result = 0;
-  if (__builtin_add_overflow(a, b, &result)) return std::nullopt;
-  return result;
-}
-
-// A tensor of the call under its name in messages.
-struct Argument {
-  const char* name;
-  const Tensor* tensor;
-  bool written;
-  bool in_chunks = true;  // it is read or written in chunks of a row
-
-  int leading() const { return tensor->rank - 1; }
-  std::int64_t hidden() const { return tensor->sizes[leading()]; }
-  std::int64_t element_bytes() const { return size_of(tensor->dtype); }
-  std::uintptr_t address() const { return reinterpret_cast<std::uintptr_t>(tensor->data); }
-  bool empty() const {
-    return std::find(tensor->sizes.begin(), tensor->sizes.begin() + tensor->rank, 0) !=
-           tensor->sizes.begin() + tensor->rank;
-  }
-};
-
-Status check_rank(const Argument& argument, int lowest, int highest) {
-  const int rank = argument.tensor->rank;
-  if (rank >= lowest && rank <= highest) return {};
-  if (lowest == highest)
-    return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", rank, ", must be ", lowest);
-  return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", rank, ", must be ", lowest, " to ",
-                 highest);
-}
-
-Status check_sizes(const Argument& argument) {
-  for (int i = 0; i < argument.tensor->rank; ++i) {
-    const std::int64_t size = argument.tensor->sizes[i];
-    if (size < 0)
-      return refusal(StatusCode::invalid_size, argument.name, ": sizes[", i, "] is ", size,
-                     ", must not be negative");
-  }
-  if (argument.hidden() == 0)
-    return refusal(StatusCode::invalid_size, argument.name, ": sizes[", argument.leading(),
-                   "], the hidden size, is 0, must be at least 1");
-  return {};
-}
-
-Status check_equal_shape(const Argument& argument, const Argument& input) {
-  if (argument.tensor->rank != input.tensor->rank)
-    return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", argument.tensor->rank,
-                   ", but that of ", input.name, " is ", input.tensor->rank);
-  for (int i = 0; i < input.tensor->rank; ++i) {
-    if (argument.tensor->sizes[i] != input.tensor->sizes[i])
-      return refusal(StatusCode::invalid_size, argument.name, ": sizes[", i, "] is ",
-                     argument.tensor->sizes[i], ", but that of ", input.name, " is ", input.tensor->sizes[i]);
-  }
-  return {};
-}
-
-Status check_strides(const Argument& argument) {
-  const Tensor& tensor = *argument.tensor;
-  if (tensor.strides[argument.leading()] != 1)
-    return refusal(StatusCode::invalid_stride, argument.name, ": strides[", argument.leading(), "] is ",
-                   tensor.strides[argument.leading()], ", must be 1 in the last dimension");
-  for (int i = 0; i < argument.leading(); ++i) {
-    if (tensor.sizes[i] > 1 && tensor.strides[i] < argument.hidden())
-      return refusal(StatusCode::invalid_stride, argument.name, ": strides[", i, "] is ", tensor.strides[i],
-                     ", less than the row of ", argument.hidden(), " elements");
-  }
-  return {};
-}
-
-// Requires valid sizes and strides.
-Status check_extent(const Argument& argument) {
-  const Tensor& tensor = *argument.tensor;
-  const auto too_large = [&](const char* what) {
-    std::ostringstream shape;
-    for (int i = 0; i < tensor.rank; ++i)
-      shape << (i == 0 ? "" : ", ") << tensor.sizes[i] << " x stride " << tensor.strides[i];
-    return refusal(StatusCode::size_overflow, argument.name, ": ", what, " (sizes ", shape.str(), ")");
-  };
-  if (argument.empty()) return {};
-  std::optional<std::int64_t> elements = argument.hidden();
-  std::optional<std::int64_t> extent = argument.hidden();
-  for (int i = 0; i < argument.leading(); ++i) {
-    elements = product(*elements, tensor.sizes[i]);
-    if (!elements) return too_large("the number of elements does not fit in 63 bits");
-    if (tensor.sizes[i] == 1) continue;
-    const auto span = product(tensor.sizes[i] - 1, tensor.strides[i]);
-    extent = span ? sum(*extent, *span) : std::nullopt;
-    if (!extent) return too_large("the extent in elements does not fit in 63 bits");
-  }
-  const auto bytes = product(*extent, argument.element_bytes());
-  if (!bytes || !product(*elements, argument.element_bytes()))
-    return too_large("the extent in bytes does not fit in 63 bits");
-  if (static_cast<std::uintptr_t>(*bytes) > std::numeric_limits<std::uintptr_t>::max() - argument.address())
-    return refusal(StatusCode::size_overflow, argument.name, ": ", *bytes, " bytes from ",
-                   argument.tensor->data, " on run past the end of the address space");
-  return {};
-}
-
-Status check_data(const Argument& argument) {
-  const void* data = argument.tensor->data;
-  if (data == nullptr && !argument.empty())
-    return refusal(StatusCode::null_pointer, argument.name, ": data is null (0x0)");
-  if (argument.address() % argument.element_bytes() != 0)
-    return refusal(StatusCode::misaligned_pointer, argument.name, ": data ", data,
-                   " is not a multiple of the element size ", argument.element_bytes());
-  return {};
-}
-
-MemoryView view_of(const Argument& argument) {
-  const Tensor& tensor = *argument.tensor;
-  MemoryView view;
-  view.begin = argument.address();
-  view.row_bytes = argument.hidden() * argument.element_bytes();
-  for (int i = 0; i < argument.leading(); ++i) {
-    if (tensor.sizes[i] == 1) continue;
-    view.sizes[view.leading_dimensions] = tensor.sizes[i];
-    view.strides[view.leading_dimensions] =
-        tensor.sizes[i] == 0 ? 0 : tensor.strides[i] * argument.element_bytes();
-    ++view.leading_dimensions;
-  }
-  return view;
-}
-
-bool same_memory(const MemoryView& a, const MemoryView& b) {
-  return a.begin == b.begin && a.row_bytes == b.row_bytes && a.leading_dimensions == b.leading_dimensions &&
-         a.sizes == b.sizes && a.strides == b.strides;
-}
 
 Status check_overlaps(const std::vector<Argument>& arguments, const Call& call) {
   for (const Argument& written : arguments) {
@@ -208,15 +47,15 @@ Status check_dtypes(const Call& call) {
   const DType dtype = call.input->dtype;
   if (!is_activation(dtype)) return unsupported("input", *call.input, "fp32, fp16 or bf16");
   if (call.residual != nullptr && call.residual->dtype != dtype)
-    return unsupported("residual", *call.residual, std::string(name_of(dtype)) + " like input");
+    return unsupported("residual", *call.residual, text_of(dtype) + " like input");
   if (call.quantizes && !is_fp8(call.out->dtype))
     return unsupported("out", *call.out, "one of the fp8 dtypes");
   if (!call.quantizes && call.out->dtype != dtype)
-    return unsupported("out", *call.out, std::string(name_of(dtype)) + " like input");
+    return unsupported("out", *call.out, text_of(dtype) + " like input");
   if (call.scales != nullptr && call.scales->dtype != DType::fp32)
     return unsupported("scales", *call.scales, "fp32");
   if (call.weight != nullptr && call.weight->dtype != dtype && call.weight->dtype != DType::fp32)
-    return unsupported("weight", *call.weight, std::string(name_of(dtype)) + " like input, or fp32");
+    return unsupported("weight", *call.weight, text_of(dtype) + " like input, or fp32");
   return {};
 }
 
@@ -247,41 +86,6 @@ Status check_scale(const Call& call) {
   if (reinterpret_cast<std::uintptr_t>(call.scale) % alignof(float) != 0)
     return refusal(StatusCode::misaligned_pointer, "scale: ", call.scale,
                    " is not a multiple of the element size 4");
-  return {};
-}
-
-Status check_launch(const Launch& launch) {
-  const auto path = static_cast<std::int32_t>(launch.path);
-  if (path < 0 || path > static_cast<std::int32_t>(Path::scalar))
-    return refusal(StatusCode::invalid_launch, "launch: path is ", path, ", must be 0 to 2");
-  const int threads = launch.threads_per_block;
-  if (threads < 0 || threads > 1024 || threads % kWarpThreads != 0)
-    return refusal(StatusCode::invalid_launch, "launch: threads_per_block is ", threads,
-                   ", must be 0 or a multiple of 32 up to 1024");
-  return {};
-}
-
-// Whether every chunk can travel by one access; the status says what forbids it.
-Status check_vectorizable(const std::vector<Argument>& arguments) {
-  const Argument& input = arguments.front();
-  const std::int64_t chunk_elements = kChunkBytes / input.element_bytes();
-  if (input.hidden() % chunk_elements != 0)
-    return refusal(StatusCode::invalid_launch, "launch: path is vectorized, but the hidden size ",
-                   input.hidden(), " of input is not a multiple of ", chunk_elements);
-  for (const Argument& argument : arguments) {
-    if (!argument.in_chunks) continue;
-    const std::int64_t alignment =
-        std::min<std::int64_t>(kChunkBytes, chunk_elements * argument.element_bytes());
-    if (argument.address() % alignment != 0)
-      return refusal(StatusCode::misaligned_pointer, argument.name, ": data ", argument.tensor->data,
-                     " is not a multiple of ", alignment, " bytes, as the vectorized path demands");
-    for (int i = 0; i < argument.leading(); ++i) {
-      const std::int64_t stride = argument.tensor->strides[i];
-      if (argument.tensor->sizes[i] > 1 && stride % (alignment / argument.element_bytes()) != 0)
-        return refusal(StatusCode::misaligned_pointer, argument.name, ": strides[", i, "] is ", stride,
-                       " elements, not a multiple of ", alignment, " bytes, as the vectorized path demands");
-    }
-  }
   return {};
 }
 

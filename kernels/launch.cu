@@ -1,15 +1,19 @@
 #include "kernels/launch.h"
 
-#include <string>
-
-#include "kernels/cuda.h"
+#include "kernels/launch_kernel.h"
 #if defined(__CUDACC__)
 #include "kernels/quick_operands.h"
-#else
-#include "kernels/host/launch.h"
 #endif
 
 namespace normproof::kernels {
+namespace {
+
+Grid grid_of(const Configuration& configuration) {
+  return {configuration.blocks, configuration.threads_per_block, configuration.blocks_per_row,
+          configuration.dependent};
+}
+
+}  // namespace
 
 #if defined(__CUDACC__)
 namespace {
@@ -47,31 +51,9 @@ double memory_speed() { return device_traits().memory_speed; }
 
 Status launch(KernelFunction kernel, const NormArguments& arguments, const Configuration& configuration,
               Stream stream) {
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(configuration.blocks));
-  config.blockDim = dim3(static_cast<unsigned>(configuration.threads_per_block));
-  config.stream = static_cast<cudaStream_t>(stream);
-  cudaLaunchAttribute attributes[2] = {};
-  config.attrs = attributes;
-  if (configuration.dependent && supports_clusters()) {
-    cudaLaunchAttribute& dependent = attributes[config.numAttrs++];
-    dependent.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    dependent.val.programmaticStreamSerializationAllowed = 1;
-  }
-  if (configuration.blocks_per_row > 1) {
-    cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
-    cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim = {static_cast<unsigned>(configuration.blocks_per_row), 1, 1};
-  }
   NormArguments given = arguments;
   if (has_quick_ways(device_traits().major)) given.inverse_hidden = quick_inverse_hidden(given);
-  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, given);
-  if (error == cudaSuccess) return {};
-  cudaGetLastError();  // the error is reported here; later calls of the caller must not meet it again
-  return {StatusCode::launch_failed, std::string("launch: ") + cudaGetErrorName(error) + ", " +
-                                         cudaGetErrorString(error) + ", with " +
-                                         std::to_string(configuration.blocks) + " blocks of " +
-                                         std::to_string(configuration.threads_per_block) + " threads"};
+  return launch_kernel(kernel, given, grid_of(configuration), stream);
 }
 
 const char* backend() { return "cuda"; }
@@ -81,13 +63,8 @@ void set_thread_order(std::int32_t, std::uint64_t) {}
 #else
 
 Status launch(KernelFunction kernel, const NormArguments& arguments, const Configuration& configuration,
-              Stream) {
-  host::LaunchConfig config;
-  config.grid = dim3(static_cast<unsigned>(configuration.blocks));
-  config.block = dim3(static_cast<unsigned>(configuration.threads_per_block));
-  const host::LaunchResult result = host::launch(config, kernel, arguments);
-  if (result) return {};
-  return {StatusCode::launch_failed, "launch: " + result.message};
+              Stream stream) {
+  return launch_kernel(kernel, arguments, grid_of(configuration), stream);
 }
 
 const char* backend() { return "host"; }

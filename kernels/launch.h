@@ -1,5 +1,5 @@
-// Launching a norm kernel: on the GPU, or on the CPU with a fiber for every CUDA thread. The only place that
-// knows which of the two it is.
+// Launching a norm kernel of rms_norm's operations: on the GPU, or on the CPU with a fiber for every CUDA
+// thread.
 #pragma once
 
 #include "kernels/configurations.h"

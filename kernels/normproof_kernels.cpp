@@ -5,7 +5,9 @@
 #include <cstring>
 #include <exception>
 #include <optional>
+#include <vector>
 
+#include "kernels/family/named_call.h"
 #include "kernels/rms_norm.h"
 
 namespace normproof::kernels {
@@ -57,8 +59,8 @@ struct Required {
 
 // Runs `operation(launch, report)` once all required descriptions are there;
 // reports and keeps exceptions inside.
-template <std::size_t kCount, class Operation>
-normproof_status call(const Required (&required)[kCount], const Surroundings& surroundings,
+template <class Operation>
+normproof_status call(std::initializer_list<Required> required, const Surroundings& surroundings,
                       const Operation& operation) {
   LaunchReport report;
   Status status;
@@ -171,6 +173,38 @@ normproof_status normproof_fused_add_rms_norm_dynamic_quant(
                                                         from_c(*residual), Weight(weight).get(), epsilon,
                                                         choice, stream, launched);
               });
+}
+
+normproof_status normproof_run(const normproof_named_call* named, const normproof_launch* launch,
+                               normproof_stream stream, normproof_launch_report* report,
+                               normproof_message message) {
+  return call({}, {launch, report, message}, [&](const Launch& choice, LaunchReport* launched) -> Status {
+    if (named == nullptr || named->operation == nullptr)
+      return {StatusCode::null_pointer, "operation: the name is null (0x0)"};
+    std::vector<NamedTensor> tensors;
+    std::vector<NamedNumber> numbers;
+    for (std::size_t i = 0; i < named->tensor_count; ++i) {
+      if (named->tensors[i].role == nullptr)
+        return {StatusCode::null_pointer, "tensor " + std::to_string(i) + ": its role is null (0x0)"};
+      tensors.push_back({named->tensors[i].role, from_c(named->tensors[i].tensor)});
+    }
+    for (std::size_t i = 0; i < named->number_count; ++i) {
+      if (named->numbers[i].name == nullptr)
+        return {StatusCode::null_pointer, "number " + std::to_string(i) + ": its name is null (0x0)"};
+      numbers.push_back({named->numbers[i].name, named->numbers[i].value});
+    }
+    return run(NamedCall{named->operation, tensors, numbers, choice}, stream, launched);
+  });
+}
+
+const char* const* normproof_named_operations(void) {
+  static const std::vector<const char*> kNames = [] {
+    std::vector<const char*> names;
+    for (const FamilyOperation& row : family_operations()) names.push_back(row.name.data());
+    names.push_back(nullptr);
+    return names;
+  }();
+  return kNames.data();
 }
 
 // NOLINTEND(clang-analyzer-core.NonNullParamChecker)

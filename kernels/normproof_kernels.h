@@ -33,7 +33,8 @@ typedef enum normproof_status {
                             this cannot be told in 10,000 steps */
   NORMPROOF_INVALID_LAUNCH = 9,
   NORMPROOF_LAUNCH_FAILED =
-      10 /* the CUDA runtime, or the host execution (divergent barrier), reported an error */
+      10, /* the CUDA runtime, or the host execution (divergent barrier), reported an error */
+  NORMPROOF_UNKNOWN_NAME = 11 /* an operation, tensor or number that a call by name cannot have */
 } normproof_status;
 
 typedef enum normproof_dtype {
@@ -43,7 +44,9 @@ typedef enum normproof_dtype {
   NORMPROOF_FP8_E4M3FN = 3,
   NORMPROOF_FP8_E5M2 = 4,
   NORMPROOF_FP8_E4M3FNUZ = 5,
-  NORMPROOF_FP8_E5M2FNUZ = 6
+  NORMPROOF_FP8_E5M2FNUZ = 6,
+  NORMPROOF_INT8 = 7, /* these two in calls by name alone */
+  NORMPROOF_UINT8 = 8 /* bytes that are something else: two e2m1 numbers, or a scale in e8m0 */
 } normproof_dtype;
 
 /* A strided tensor of rank 1 (weights) to 4. sizes and strides count elements; the last stride must be 1. */
@@ -137,6 +140,32 @@ NORMPROOF_EXPORT normproof_status normproof_fused_add_rms_norm_dynamic_quant(
     const normproof_tensor* residual, const normproof_tensor* weight, float epsilon,
     const normproof_launch* launch, normproof_stream stream, normproof_launch_report* report,
     normproof_message message);
+
+/* A tensor or number of a call by name. */
+typedef struct normproof_named_tensor {
+  const char* role; /* "x", "out" ... */
+  normproof_tensor tensor;
+} normproof_named_tensor;
+typedef struct normproof_named_number {
+  const char* name; /* "epsilon" */
+  float value;
+} normproof_named_number;
+
+/* A call of an operation by its name: those of the norm family beside rms_norm, such as "layer_norm". Tensors
+ * and numbers are those of oracle/judged/README.md; what may be left out there may be left out here. */
+typedef struct normproof_named_call {
+  const char* operation;
+  const normproof_named_tensor* tensors;
+  size_t tensor_count;
+  const normproof_named_number* numbers;
+  size_t number_count;
+} normproof_named_call;
+NORMPROOF_EXPORT normproof_status normproof_run(const normproof_named_call* call,
+                                                const normproof_launch* launch, normproof_stream stream,
+                                                normproof_launch_report* report, normproof_message message);
+
+/* The names that normproof_run takes, ended by NULL. */
+NORMPROOF_EXPORT const char* const* normproof_named_operations(void);
 
 /* Host build only: the order in which the calling OS thread's later launches resume the threads of a block.
  * order 0 forward, 1 reverse, 2 random priorities drawn from seed. The CUDA build ignores it. */

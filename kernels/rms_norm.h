@@ -12,7 +12,19 @@
 namespace normproof::kernels {
 
 // The values are those of normproof_dtype.
-enum class DType : std::int32_t { fp32, fp16, bf16, fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz };
+// uint8 holds bytes that are something else:
+// two e2m1 numbers, or a scale in e8m0. int8 and uint8 are of calls by name alone.
+enum class DType : std::int32_t {
+  fp32,
+  fp16,
+  bf16,
+  fp8_e4m3fn,
+  fp8_e5m2,
+  fp8_e4m3fnuz,
+  fp8_e5m2fnuz,
+  int8,
+  uint8
+};
 
 // The values and meanings are those of normproof_status.
 enum class StatusCode : std::int32_t {
@@ -27,6 +39,7 @@ enum class StatusCode : std::int32_t {
   overlap,
   invalid_launch,
   launch_failed,
+  unknown_name,
 };
 
 struct Status {

@@ -74,7 +74,7 @@ void for_each_problem(std::int64_t rows, std::int64_t hidden, const Visit& visit
       for (const bool adds : {false, true}) {
         for (const Output output : kOutputs) {
           const Problem problem = problem_of(dtype, rows, hidden, adds, output);
-          visit(problem, testing::Message() << rows << " x " << hidden << ", dtype " << text_of(dtype)
+          visit(problem, testing::Message() << rows << " x " << hidden << ", dtype " << shown(dtype)
                                             << ", adds " << adds << ", output " << static_cast<int>(output)
                                             << ", " << each_speed << " bytes per second");
           if (testing::Test::HasFailure()) return;

@@ -42,8 +42,8 @@ struct NormCase {
 
   std::string text() const {
     std::ostringstream text;
-    text << "dtype " << text_of(dtype) << ", weight " << (weight_dtype ? text_of(*weight_dtype) : "none")
-         << ", quantized " << (quantized ? text_of(*quantized) : "no") << ", scales rows " << scales_rows
+    text << "dtype " << shown(dtype) << ", weight " << (weight_dtype ? shown(*weight_dtype) : "none")
+         << ", quantized " << (quantized ? shown(*quantized) : "no") << ", scales rows " << scales_rows
          << ", adds " << adds_residual << ", in place " << in_place << ", offset " << offset << ", path "
          << static_cast<int>(launch.path) << ", threads " << launch.threads_per_block << ", epsilon "
          << epsilon << ", scale " << scale << ", sizes";

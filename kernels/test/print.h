@@ -7,7 +7,7 @@
 
 namespace normproof::kernels {
 
-inline const char* text_of(DType dtype) {
+inline const char* shown(DType dtype) {
   switch (dtype) {
     case DType::fp32:
       return "fp32";
@@ -23,11 +23,15 @@ inline const char* text_of(DType dtype) {
       return "fp8_e4m3fnuz";
     case DType::fp8_e5m2fnuz:
       return "fp8_e5m2fnuz";
+    case DType::int8:
+      return "int8";
+    case DType::uint8:
+      return "uint8";
   }
   return "an unknown dtype";
 }
 
 // For GoogleTest, which finds it by its name.
-inline void PrintTo(DType dtype, std::ostream* stream) { *stream << text_of(dtype); }
+inline void PrintTo(DType dtype, std::ostream* stream) { *stream << shown(dtype); }
 
 }  // namespace normproof::kernels

@@ -37,6 +37,10 @@ DLDataType data_type(normproof_dtype dtype) {
       return of(NORMPROOF_DL_FLOAT8_E4M3FNUZ, 8);
     case NORMPROOF_FP8_E5M2FNUZ:
       return of(NORMPROOF_DL_FLOAT8_E5M2FNUZ, 8);
+    case NORMPROOF_INT8:
+      return of(kDLInt, 8);
+    case NORMPROOF_UINT8:
+      return of(kDLUInt, 8);
   }
   std::abort();
 }
@@ -44,10 +48,7 @@ DLDataType data_type(normproof_dtype dtype) {
 // That of a named operation's tensor may be one that the kernels' interface does not have.
 DLDataType data_type(const Tensor& tensor) {
   if (tensor.dtype < 0) return data_type(tensor.description.dtype);
-  const auto dtype = static_cast<DType>(tensor.dtype);
-  if (dtype == DType::int8) return {kDLInt, 8, 1};
-  if (dtype == DType::uint8) return {kDLUInt, 8, 1};
-  return data_type(interface_dtype(dtype));
+  return data_type(interface_dtype(static_cast<DType>(tensor.dtype)));
 }
 
 PluginAnswer answer_of(std::int32_t status) {

@@ -1,0 +1,213 @@
+#include "kernels/family/call_checks.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "kernels/tensor_checks.h"
+
+namespace normproof::kernels {
+namespace {
+
+const TensorRule* rule_of(std::span<const TensorRule> rules, std::string_view role) {
+  const auto found = std::ranges::find(rules, role, &TensorRule::role);
+  return found == rules.end() ? nullptr : &*found;
+}
+
+Status check_names(const NamedCall& call, std::span<const TensorRule> rules,
+                   std::span<const std::string_view> numbers) {
+  for (const NamedTensor& each : call.tensors) {
+    if (rule_of(rules, each.role) == nullptr)
+      return refusal(StatusCode::unknown_name, call.operation, " has no tensor '", each.role, "'");
+    if (call.find(each.role) != &each.tensor)
+      return refusal(StatusCode::unknown_name, "the call has two tensors '", each.role, "'");
+  }
+  for (const NamedNumber& each : call.numbers) {
+    if (std::ranges::find(numbers, each.name) == numbers.end())
+      return refusal(StatusCode::unknown_name, call.operation, " has no number '", each.name, "'");
+  }
+  for (const TensorRule& rule : rules) {
+    if (!rule.optional && call.find(rule.role) == nullptr)
+      return refusal(StatusCode::null_pointer, rule.role, ": the call has no such tensor");
+  }
+  return {};
+}
+
+Status check_dtype(const TensorRule& rule, DType dtype, DType of_x) {
+  const DTypes bit = is_known(dtype) ? dtypes(dtype) : 0;
+  if ((rule.dtypes & bit) != 0 || ((rule.dtypes & kLikeX) != 0 && dtype == of_x)) return {};
+  std::string allowed = (rule.dtypes & kLikeX) != 0 ? text_of(of_x) + " like x" : "";
+  for (std::int32_t i = 0; i <= static_cast<std::int32_t>(DType::uint8); ++i) {
+    const auto each = static_cast<DType>(i);
+    if ((rule.dtypes & dtypes(each)) != 0) allowed += (allowed.empty() ? "" : ", or ") + text_of(each);
+  }
+  return refusal(StatusCode::unsupported_dtype, rule.role, ": dtype is ", text_of(dtype), ", must be ",
+                 allowed);
+}
+
+Status check_number_of_elements(const Argument& argument, std::int64_t wanted, const char* what) {
+  if (Status status = check_rank(argument, 1, 1); !status.ok()) return status;
+  if (argument.tensor->sizes[0] == wanted) return {};
+  return refusal(StatusCode::invalid_size, argument.name, ": sizes[0] is ", argument.tensor->sizes[0],
+                 ", must be ", wanted, what);
+}
+
+// One number a row: [..., 1], or without the last dimension.
+Status check_row_shape(const Argument& argument, const Argument& x) {
+  const Tensor& tensor = *argument.tensor;
+  if (tensor.rank != x.tensor->rank && tensor.rank != x.leading())
+    return refusal(StatusCode::invalid_rank, argument.name, ": rank is ", tensor.rank, ", but that of x is ",
+                   x.tensor->rank);
+  for (int i = 0; i < tensor.rank; ++i) {
+    const std::int64_t wanted = i == x.leading() ? 1 : x.tensor->sizes[i];
+    if (tensor.sizes[i] != wanted)
+      return refusal(StatusCode::invalid_size, argument.name, ": sizes[", i, "] is ", tensor.sizes[i],
+                     ", must be ", wanted);
+  }
+  return {};
+}
+
+Status check_shape(const TensorRule& rule, const Argument& argument, const Argument& x) {
+  switch (rule.shape) {
+    case Shape::elements:
+      return check_equal_shape(argument, x);
+    case Shape::hidden:
+      return check_number_of_elements(argument, x.hidden(), ", the hidden size of x");
+    case Shape::row:
+      return check_row_shape(argument, x);
+    case Shape::one:
+      return check_number_of_elements(argument, 1, "");
+    case Shape::other:
+      if (Status status = check_rank(argument, 1, 4); !status.ok()) return status;
+      return check_no_negative_size(argument);
+  }
+  return {};
+}
+
+// Without a gap between rows.
+Status check_packed(const Argument& argument) {
+  const Tensor& tensor = *argument.tensor;
+  std::int64_t packed = 1;
+  for (int i = tensor.rank; i-- > 0;) {
+    if (tensor.sizes[i] > 1 && tensor.strides[i] != packed)
+      return refusal(StatusCode::invalid_stride, argument.name, ": strides[", i, "] is ", tensor.strides[i],
+                     ", must be ", packed, ", without gaps");
+    packed *= std::max<std::int64_t>(tensor.sizes[i], 1);
+  }
+  return {};
+}
+
+Status check_overlaps(const std::vector<Argument>& arguments, const std::vector<const TensorRule*>& rules) {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const Argument& written = arguments[i];
+    if (!written.written || written.empty()) continue;
+    const MemoryView view = view_of(written);
+    if (overlaps_itself(view))
+      return refusal(StatusCode::overlap, written.name, ": its rows from ", written.tensor->data,
+                     " on share memory with each other");
+    for (std::size_t k = 0; k < arguments.size(); ++k) {
+      if (k == i) continue;
+      const MemoryView other = view_of(arguments[k]);
+      if (rules[i]->in_place_of == rules[k]->role && same_memory(view, other)) continue;
+      if (share_memory(view, other))
+        return refusal(StatusCode::overlap, written.name, ": ", extent_of(view), " bytes from ",
+                       written.tensor->data, " on share memory with ", arguments[k].name, ", ",
+                       extent_of(other), " bytes from ", arguments[k].tensor->data, " on");
+    }
+  }
+  return {};
+}
+
+// The strides of a tensor's leading dimensions, one for each of x; 0 where the tensor lacks one.
+std::int64_t leading_stride(const Tensor& tensor, int dimension) {
+  return dimension < tensor.rank ? tensor.strides[dimension] : 0;
+}
+
+// The leading dimensions of x as three, the innermost last: those of size 1 dropped, neighbours merged where
+// all tensors with rows step evenly across them.
+void set_rows(const std::vector<Argument>& arguments, const std::vector<const TensorRule*>& rules,
+              CheckedCall& checked) {
+  const Tensor& x = *arguments.front().tensor;
+  struct Dimension {
+    std::int64_t size;
+    std::vector<std::int64_t> strides;
+  };
+  const auto has_rows = [&](std::size_t i) {
+    return rules[i]->shape == Shape::elements || rules[i]->shape == Shape::row;
+  };
+  std::vector<Dimension> dimensions;
+  for (int d = 0; d < x.rank - 1; ++d) {
+    if (x.sizes[d] == 1) continue;
+    Dimension next{x.sizes[d], {}};
+    for (std::size_t i = 0; i < arguments.size(); ++i)
+      next.strides.push_back(has_rows(i) ? leading_stride(*arguments[i].tensor, d) : 0);
+    bool even = !dimensions.empty();
+    for (std::size_t i = 0; even && i < arguments.size(); ++i)
+      even = product(next.size, next.strides[i]) == dimensions.back().strides[i];
+    if (even) next.size *= dimensions.back().size, dimensions.pop_back();
+    dimensions.push_back(std::move(next));
+  }
+  dimensions.insert(dimensions.begin(), 3 - dimensions.size(),
+                    Dimension{1, std::vector<std::int64_t>(arguments.size())});
+  checked.rows = {dimensions[0].size * dimensions[1].size * dimensions[2].size, dimensions[1].size,
+                  dimensions[2].size};
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    checked.roles[i] = rules[i]->role;
+    checked.places[i] = {arguments[i].tensor->data,
+                         {dimensions[0].strides[i], dimensions[1].strides[i], dimensions[2].strides[i]}};
+  }
+  checked.count = arguments.size();
+}
+
+}  // namespace
+
+CheckedCall::Rows CheckedCall::of(std::string_view role) const {
+  for (std::size_t i = 0; i < count; ++i)
+    if (roles[i] == role) return places[i];
+  return {};
+}
+
+Status check(const NamedCall& call, std::span<const TensorRule> rules,
+             std::span<const std::string_view> numbers, CheckedCall& checked) {
+  if (Status status = check_names(call, rules, numbers); !status.ok()) return status;
+  std::vector<Argument> arguments;
+  std::vector<const TensorRule*> present;
+  for (const TensorRule& rule : rules) {
+    const Tensor* tensor = call.find(rule.role);
+    if (tensor == nullptr) continue;
+    arguments.push_back({rule.role.data(), tensor, rule.written, rule.in_chunks});
+    present.push_back(&rule);
+  }
+  const Argument& x = arguments.front();
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (Status status = check_dtype(*present[i], arguments[i].tensor->dtype, x.tensor->dtype); !status.ok())
+      return status;
+  }
+  if (Status status = check_rank(x, 1, 4); !status.ok()) return status;
+  if (Status status = check_sizes(x); !status.ok()) return status;
+  for (std::size_t i = 1; i < arguments.size(); ++i) {
+    if (Status status = check_shape(*present[i], arguments[i], x); !status.ok()) return status;
+  }
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const bool is_packed = present[i]->shape == Shape::other;
+    if (Status status = is_packed ? check_packed(arguments[i]) : check_strides(arguments[i]); !status.ok())
+      return status;
+  }
+  for (const auto check_one : {check_extent, check_data}) {
+    for (const Argument& argument : arguments) {
+      if (Status status = check_one(argument); !status.ok()) return status;
+    }
+  }
+  if (Status status = check_overlaps(arguments, present); !status.ok()) return status;
+  if (Status status = check_launch(call.launch); !status.ok()) return status;
+  Status vectorizable = check_vectorizable(arguments);
+  if (call.launch.path == Path::vectorized && !vectorizable.ok()) return vectorizable;
+  checked = {};
+  checked.dtype = x.tensor->dtype;
+  checked.hidden = x.hidden();
+  checked.vectorized = vectorizable.ok() && call.launch.path != Path::scalar;
+  set_rows(arguments, present, checked);
+  return {};
+}
+
+}  // namespace normproof::kernels

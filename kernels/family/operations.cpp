@@ -1,0 +1,24 @@
+// The table of the norm family's operations, and the run of a call by the row of its name.
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "kernels/family/named_call.h"
+
+namespace normproof::kernels {
+
+std::span<const FamilyOperation> family_operations() {
+  // One row for each operation; the functions are declared in rows.h.
+  return {};
+}
+
+Status run(const NamedCall& call, Stream stream, LaunchReport* report) {
+  if (report != nullptr) *report = {};
+  const auto rows = family_operations();
+  const auto row = std::ranges::find(rows, call.operation, &FamilyOperation::name);
+  if (row != rows.end()) return row->run(call, stream, report);
+  return {StatusCode::unknown_name,
+          "operation: there is no kernel for '" + std::string(call.operation) + "'"};
+}
+
+}  // namespace normproof::kernels

@@ -1,0 +1,29 @@
+// Rows of tensors with up to three leading dimensions, as a kernel counts them and finds them.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda.h"
+#include "kernels/norm_arguments.h"
+
+namespace normproof::kernels {
+
+// Rows are numbered row-major over leading dimensions of sizes count / (middle_size * inner_size),
+// middle_size and inner_size.
+struct RowNumbers {
+  std::int64_t count = 0;
+  std::int64_t middle_size = 1;
+  std::int64_t inner_size = 0;
+};
+
+// The offset in elements of a row.
+__device__ inline std::int64_t row_offset(const RowNumbers& rows, const RowStrides& strides,
+                                          std::int64_t row) {
+  if (rows.inner_size == rows.count) return row * strides.inner;
+  const std::int64_t inner = row % rows.inner_size;
+  const std::int64_t leading = row / rows.inner_size;
+  return leading / rows.middle_size * strides.outer + leading % rows.middle_size * strides.middle +
+         inner * strides.inner;
+}
+
+}  // namespace normproof::kernels

@@ -250,6 +250,11 @@ void force_configuration(const WantedConfiguration* wanted) {
   forced_configuration = wanted == nullptr ? std::nullopt : std::optional(*wanted);
 }
 
+Configuration choose_general_configuration(const Problem& problem, int threads_per_block) {
+  last = general_configuration(problem, threads_per_block);
+  return last;
+}
+
 Configuration last_configuration() { return last; }
 
 const char* const* shape_names() {
@@ -281,6 +286,10 @@ Configuration choose_configuration(const Problem& problem, int threads_per_block
   const std::int64_t rows_per_block = configuration.rows_per_block;
   configuration.blocks = std::min((arguments.rows - 1) / rows_per_block + 1, kMaximumBlocks);
   return configuration;
+}
+
+Configuration choose_general_configuration(const Problem& problem, int threads_per_block) {
+  return choose_configuration(problem, threads_per_block);
 }
 #endif
 

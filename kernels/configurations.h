@@ -34,6 +34,10 @@ struct Configuration {
 // `threads_per_block` is 0 for automatic, else valid.
 Configuration choose_configuration(const Problem& problem, int threads_per_block);
 
+// The same for a kernel that takes rows of any length and alignment and shares them as norm_kernel.cuh does:
+// within_warp, or all threads of a block for a row.
+Configuration choose_general_configuration(const Problem& problem, int threads_per_block);
+
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
 // Whether the calling thread's device has clusters of blocks.
 bool supports_clusters();

@@ -6,14 +6,6 @@
 #endif
 
 namespace normproof::kernels {
-namespace {
-
-Grid grid_of(const Configuration& configuration) {
-  return {configuration.blocks, configuration.threads_per_block, configuration.blocks_per_row,
-          configuration.dependent};
-}
-
-}  // namespace
 
 #if defined(__CUDACC__)
 namespace {

@@ -22,6 +22,11 @@ struct Grid {
   std::int64_t shared_bytes = 0;  // dynamic, up to 48 KiB
 };
 
+inline Grid grid_of(const Configuration& configuration) {
+  return {configuration.blocks, configuration.threads_per_block, configuration.blocks_per_row,
+          configuration.dependent};
+}
+
 // Enqueues the kernel on `stream`. A refusal by the CUDA runtime or an error of the host execution is
 // launch_failed, with the reason.
 template <class Arguments>

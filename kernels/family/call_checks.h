@@ -45,7 +45,7 @@ struct TensorRule {
 // A call that may be carried out.
 struct CheckedCall {
   DType dtype = DType::fp32;  // of x
-  RowNumbers rows;
+  LeadingDimensions rows;
   std::int64_t hidden = 0;
   bool vectorized = false;
 

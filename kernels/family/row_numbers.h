@@ -10,14 +10,14 @@ namespace normproof::kernels {
 
 // Rows are numbered row-major over leading dimensions of sizes count / (middle_size * inner_size),
 // middle_size and inner_size.
-struct RowNumbers {
+struct LeadingDimensions {
   std::int64_t count = 0;
   std::int64_t middle_size = 1;
   std::int64_t inner_size = 0;
 };
 
 // The offset in elements of a row.
-__device__ inline std::int64_t row_offset(const RowNumbers& rows, const RowStrides& strides,
+__device__ inline std::int64_t row_offset(const LeadingDimensions& rows, const RowStrides& strides,
                                           std::int64_t row) {
   if (rows.inner_size == rows.count) return row * strides.inner;
   const std::int64_t inner = row % rows.inner_size;

@@ -3,3 +3,10 @@
 #pragma once
 
 #include "kernels/family/named_call.h"
+
+namespace normproof::kernels {
+
+// layer_norm.cu: layer_norm, fused_add_layer_norm.
+Status run_layer_norm(const NamedCall& call, Stream stream, LaunchReport* report);
+
+}  // namespace normproof::kernels

@@ -118,13 +118,20 @@ bool same(DType dtype, std::uint32_t a, std::uint32_t b) {
 }
 
 float canonical_sum(DType dtype, const std::vector<std::uint32_t>& row) {
+  return canonical_sum(dtype, row.size(), [&](float sum, std::size_t j) {
+    const float x = to_float(dtype, row[j]);
+    return std::fma(x, x, sum);
+  });
+}
+
+float canonical_sum(DType dtype, std::size_t count,
+                    const std::function<float(float, std::size_t)>& accumulate) {
   const std::size_t per_chunk = static_cast<std::size_t>(16 / size_of(dtype));
   std::array<std::array<float, 32>, 32> lanes{};  // [group][lane]
-  for (std::size_t j = 0; j < row.size(); ++j) {
+  for (std::size_t j = 0; j < count; ++j) {
     const std::size_t lane = j / per_chunk % 1024;
-    const float x = to_float(dtype, row[j]);
     float& sum = lanes[lane / 32][lane % 32];
-    sum = std::fma(x, x, sum);
+    sum = accumulate(sum, j);
   }
   const auto tree = [](std::array<float, 32> values) {
     for (int half = 16; half > 0; half /= 2) {

@@ -2,7 +2,9 @@
 // tables of their numbers, rounding as a search in such a table, the canonical order as plain loops.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -45,6 +47,9 @@ bool same(DType dtype, std::uint32_t a, std::uint32_t b);
 
 // The sum of squares of a row in the canonical order.
 float canonical_sum(DType dtype, const std::vector<std::uint32_t>& row);
+// Of `count` elements that `accumulate(sum, j)` adds one after the other to a lane's sum.
+float canonical_sum(DType dtype, std::size_t count,
+                    const std::function<float(float, std::size_t)>& accumulate);
 
 // One row of one call.
 struct Row {

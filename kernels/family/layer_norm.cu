@@ -1,0 +1,116 @@
+// layer_norm and fused_add_layer_norm: from a call by name to a launch.
+#include "kernels/family/layer_norm.h"
+
+#include <array>
+
+#include "kernels/arguments.h"
+#include "kernels/family/call_checks.h"
+#include "kernels/family/layer_norm_instances.cuh"
+#include "kernels/family/rows.h"
+#include "kernels/launch_kernel.h"
+#include "kernels/tensor_checks.h"
+
+namespace normproof::kernels {
+
+LayerNormKernel layer_norm_kernel_of_fp16(const LayerNormSelection& selection) {
+  return find_layer_norm<Fp16>(selection);
+}
+LayerNormKernel layer_norm_kernel_of_fp32(const LayerNormSelection& selection) {
+  return find_layer_norm<float>(selection);
+}
+
+namespace {
+
+constexpr TensorRule kX = {"x", false, Shape::elements, kAnyActivation, false, {}, true};
+constexpr TensorRule kResidual = {"residual", false, Shape::elements, kLikeX, false, {}, true};
+constexpr TensorRule kWeight = {"weight", false, Shape::hidden, kLikeXOrFp32, true, {}, true};
+constexpr TensorRule kBias = {"bias", false, Shape::hidden, kLikeXOrFp32, true, {}, true};
+constexpr TensorRule kOut = {"out", true, Shape::elements, kLikeX, false, "x", true};
+constexpr TensorRule kResidualOut = {"residual_out", true, Shape::elements, kLikeX, false, "residual", true};
+constexpr TensorRule kMean = {"mean", true, Shape::row, kLikeXOrFp32, true};
+constexpr TensorRule kRstd = {"rstd", true, Shape::row, kLikeXOrFp32, true};
+constexpr std::array kRules = {kX, kWeight, kBias, kOut, kMean, kRstd};
+constexpr std::array kAddRules = {kX, kResidual, kWeight, kBias, kOut, kResidualOut, kMean, kRstd};
+constexpr std::array<std::string_view, 1> kNumbers = {"epsilon"};
+
+Affine affine_of(const NamedCall& call, std::string_view role, DType of_x) {
+  const Tensor* tensor = call.find(role);
+  if (tensor == nullptr) return {};
+  return {tensor->data, tensor->dtype == of_x ? AffineKind::like_x : AffineKind::fp32};
+}
+
+RowStatistic statistic_of(const NamedCall& call, std::string_view role, const CheckedCall& checked) {
+  const Tensor* tensor = call.find(role);
+  if (tensor == nullptr) return {};
+  return {tensor->data, checked.of(role).strides, tensor->dtype == DType::fp32};
+}
+
+LayerNormArguments arguments_of(const NamedCall& call, const CheckedCall& checked) {
+  LayerNormArguments arguments;
+  arguments.rows = checked.rows;
+  arguments.shape = row_shape(checked.hidden, size_of(checked.dtype));
+  const auto place = [&](std::string_view role, auto& data, RowStrides& strides) {
+    const CheckedCall::Rows rows = checked.of(role);
+    data = rows.data;
+    strides = rows.strides;
+  };
+  place("x", arguments.x, arguments.x_strides);
+  place("residual", arguments.residual, arguments.residual_strides);
+  place("residual_out", arguments.residual_out, arguments.residual_out_strides);
+  place("out", arguments.out, arguments.out_strides);
+  arguments.weight = affine_of(call, "weight", checked.dtype);
+  arguments.bias = affine_of(call, "bias", checked.dtype);
+  arguments.mean = statistic_of(call, "mean", checked);
+  arguments.rstd = statistic_of(call, "rstd", checked);
+  arguments.epsilon = call.number("epsilon");
+  return arguments;
+}
+
+// As configurations.h reads it.
+Problem problem_of(const CheckedCall& checked, const LayerNormArguments& arguments) {
+  Problem problem;
+  problem.dtype = checked.dtype;
+  problem.adds_residual = arguments.residual != nullptr;
+  problem.vectorized = checked.vectorized;
+  problem.arguments.rows = arguments.rows.count;
+  problem.arguments.hidden = arguments.shape.hidden;
+  problem.arguments.chunks = arguments.shape.chunks;
+  problem.arguments.groups = arguments.shape.groups;
+  problem.arguments.group_tree_width = arguments.shape.group_tree_width;
+  problem.arguments.row_threads_log2 = arguments.shape.row_threads_log2;
+  return problem;
+}
+
+LayerNormKernel find_kernel(DType dtype, const LayerNormSelection& selection) {
+  switch (dtype) {
+    case DType::bf16:
+      return layer_norm_kernel_of_bf16(selection);
+    case DType::fp16:
+      return layer_norm_kernel_of_fp16(selection);
+    default:
+      return layer_norm_kernel_of_fp32(selection);
+  }
+}
+
+}  // namespace
+
+Status run_layer_norm(const NamedCall& call, Stream stream, LaunchReport* report) {
+  const bool adds = call.operation == "fused_add_layer_norm";
+  CheckedCall checked;
+  const std::span<const TensorRule> rules = adds ? std::span<const TensorRule>(kAddRules) : kRules;
+  if (Status status = check(call, rules, kNumbers, checked); !status.ok()) return status;
+  if (checked.rows.count == 0) return {};
+  const LayerNormArguments arguments = arguments_of(call, checked);
+  const Problem problem = problem_of(checked, arguments);
+  const Configuration configuration = choose_general_configuration(problem, call.launch.threads_per_block);
+  const LayerNormKernel kernel =
+      find_kernel(checked.dtype, {configuration.shape, checked.vectorized, problem.adds_residual});
+  if (Status status = launch_kernel(kernel, arguments, grid_of(configuration), stream); !status.ok())
+    return status;
+  if (report != nullptr)
+    *report = {checked.vectorized ? Path::vectorized : Path::scalar, configuration.threads_per_block,
+               configuration.rows_per_block, configuration.blocks};
+  return {};
+}
+
+}  // namespace normproof::kernels

@@ -1,0 +1,21 @@
+// Which kernels of LayerNorm there are.
+#pragma once
+
+#include "kernels/configurations.h"
+#include "kernels/family/layer_norm_arguments.h"
+
+namespace normproof::kernels {
+
+using LayerNormKernel = void (*)(LayerNormArguments);
+
+// Null where the shape is not compiled for the dtype.
+struct LayerNormSelection {
+  ShapeKind shape = ShapeKind::two_pass;
+  bool vectorized = false;
+  bool adds_residual = false;
+};
+LayerNormKernel layer_norm_kernel_of_bf16(const LayerNormSelection& selection);
+LayerNormKernel layer_norm_kernel_of_fp16(const LayerNormSelection& selection);
+LayerNormKernel layer_norm_kernel_of_fp32(const LayerNormSelection& selection);
+
+}  // namespace normproof::kernels

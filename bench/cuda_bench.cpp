@@ -24,31 +24,11 @@ std::vector<std::string> split(const std::string& line) {
   return fields;
 }
 
-double number(const std::string& text) {
-  std::size_t used = 0;
-  const double value = std::stod(text, &used);
-  if (used != text.size() || !(value > 0)) throw std::invalid_argument(text);
-  return value;
-}
-
-// Names of the columns that hold other people's kernels.
-bool is_peer(const std::string& column) {
-  static const std::array<std::string_view, 9> kNot = {"op",
-                                                       "H",
-                                                       "tokens",
-                                                       "mode",
-                                                       "copy",
-                                                       "prototype",
-                                                       "prototype_config",
-                                                       "prototype_pdl",
-                                                       "prototype_pdl_config"};
-  return std::find(kNot.begin(), kNot.end(), column) == kNot.end();
-}
-
 constexpr std::int64_t kLongRun = 8192;  // tokens
 
 // What the project wants to reach: copy / kernel of long runs of tokens, cold.
 std::optional<double> goal(const Row& row) {
+  if (row.by_name) return row.goal;
   if (!row.cold || row.tokens < kLongRun) return {};
   if (row.scales_rows()) return row.hidden >= 4096 ? 0.95 : 0.90;
   if (row.hidden >= 4096) return 0.96;
@@ -64,6 +44,8 @@ std::vector<std::string> exceptions(const Measured& measured) {
   std::vector<std::string> found;
   if (const auto wanted = goal(measured.row); wanted && !measured.is_plugin && measured.ratio() < *wanted)
     found.push_back(fmt::format("copy / kernel {:.3f}, the goal is {:.2f}", measured.ratio(), *wanted));
+  if (const auto wanted = measured.row.goal_us; wanted && measured.kernel_us > *wanted)
+    found.push_back(fmt::format("{:.2f} us, the goal is {:.2f} us", measured.kernel_us, *wanted));
   if (!measured.peer) return found;
   if (measured.ratio() < measured.peer->ratio)
     found.push_back(fmt::format("{} reached {:.3f} ({:.2f} us), here {:.3f} ({:.2f} us)", measured.peer->name,
@@ -74,7 +56,7 @@ std::vector<std::string> exceptions(const Measured& measured) {
     found.push_back(fmt::format("the prototype reached {:.3f} ({:.2f} us), here {:.3f} ({:.2f} us)",
                                 measured.peer->prototype_ratio, measured.peer->prototype_us, measured.ratio(),
                                 measured.kernel_us));
-  if (measured.row.tokens == 1 && measured.row.hidden >= 2048 &&
+  if (!measured.row.by_name && measured.row.tokens == 1 && measured.row.hidden >= 2048 &&
       measured.ratio() < decode_gain(measured.row) * measured.peer->ratio)
     found.push_back(fmt::format("{:.2f} x the best peer, the goal is {:.2f} x",
                                 measured.ratio() / measured.peer->ratio, decode_gain(measured.row)));
@@ -108,19 +90,19 @@ constexpr std::array<Comparison, 3> kComparisons = {{
 // that take more.
 std::string dtype_comparison(const Report& report, std::string& named) {
   using Key = std::tuple<std::string, std::int64_t, std::int64_t, bool>;
+  const auto label = [](const Row& row) { return row.operation + " " + row.details; };
   std::map<Key, const Measured*> bf16;
   for (const Measured& each : report.measured) {
     const Row& row = each.row;
     if (row.dtype == NORMPROOF_BF16 && !each.is_plugin)
-      bf16[{row.operation, row.hidden, row.tokens, row.cold}] = &each;
+      bf16[{label(row), row.hidden, row.tokens, row.cold}] = &each;
   }
   std::string text;
   for (const Comparison& comparison : kComparisons) {
     std::size_t compared = 0, within = 0, long_compared = 0, long_within = 0;
     for (const Measured& each : report.measured) {
       const Row& row = each.row;
-      const auto found =
-          bf16.find({row.operation, row.hidden * comparison.times_hidden, row.tokens, row.cold});
+      const auto found = bf16.find({label(row), row.hidden * comparison.times_hidden, row.tokens, row.cold});
       if (row.dtype != comparison.dtype || found == bf16.end()) continue;
       const double excess = excess_over_bf16(each, *found->second);
       const bool is_long = row.cold && row.tokens >= kLongRun;
@@ -154,11 +136,20 @@ Operation Row::kind() const {
 }
 
 std::string row_name(const Row& row) {
-  return fmt::format("{} {} {} x {} {}", row.operation, dtype_name(row.dtype), row.tokens, row.hidden,
-                     row.cold ? "cold" : "hot");
+  return fmt::format("{}{} {} {} x {} {}", row.operation,
+                     row.details.empty() ? "" : fmt::format(" ({})", row.details), dtype_name(row.dtype),
+                     row.tokens, row.hidden, row.cold ? "cold" : "hot");
 }
 
-std::vector<PeerRow> read_peers(const std::filesystem::path& file) {
+double positive_number(const std::string& text) {
+  std::size_t used = 0;
+  const double value = std::stod(text, &used);
+  if (used != text.size() || !(value > 0)) throw std::invalid_argument(text);
+  return value;
+}
+
+std::vector<PeerRow> read_rows(const std::filesystem::path& file, std::span<const std::string_view> own,
+                               const std::function<PeerRow(const Fields&)>& read) {
   std::ifstream stream(file);
   if (!stream) throw std::runtime_error(fmt::format("{}: cannot be read", file.string()));
   std::vector<PeerRow> rows;
@@ -173,31 +164,21 @@ std::vector<PeerRow> read_peers(const std::filesystem::path& file) {
     }
     fields.resize(columns.size());
     try {
-      std::map<std::string, std::string> field;
+      Fields field;
       for (std::size_t i = 0; i < columns.size(); ++i) field[columns[i]] = fields[i];
-      PeerRow row;
-      row.row.operation = field.at("op");
-      row.row.kind();  // refuses a name that is none
-      row.row.hidden = static_cast<std::int64_t>(number(field.at("H")));
-      row.row.tokens = static_cast<std::int64_t>(number(field.at("tokens")));
-      row.row.cold = field.at("mode") == "cold";
-      const double copy = number(field.at("copy"));
-      Peer best;
+      PeerRow row = read(field);
+      Peer best = row.peer.value_or(Peer{});
       for (const auto& [column, text] : field) {
-        if (!is_peer(column) || text.empty()) continue;
-        const double kernel = number(text);
-        if (copy / kernel > best.ratio) best = {column, copy / kernel, kernel};
-      }
-      for (const char* column : {"prototype", "prototype_pdl"}) {
-        if (field.at(column).empty()) continue;
-        const double prototype = number(field.at(column));
-        if (copy / prototype > best.prototype_ratio) {
-          best.prototype_ratio = copy / prototype;
-          best.prototype_us = prototype;
+        if (std::ranges::find(own, column) != own.end() || text.empty()) continue;
+        const double copy = positive_number(field.at("copy")), kernel = positive_number(text);
+        if (copy / kernel > best.ratio) {
+          best.name = column;
+          best.ratio = copy / kernel;
+          best.kernel_us = kernel;
         }
       }
-      if (best.ratio > 0) row.peer = best;
-      rows.push_back(row);
+      row.peer = best.ratio > 0 ? std::optional(best) : std::nullopt;
+      rows.push_back(std::move(row));
     } catch (const std::exception& error) {
       throw std::runtime_error(fmt::format("{}:{}: not a row of figures ({}): {}", file.string(), line_number,
                                            error.what(), line));
@@ -207,25 +188,59 @@ std::vector<PeerRow> read_peers(const std::filesystem::path& file) {
   return rows;
 }
 
+std::vector<PeerRow> read_peers(const std::filesystem::path& file) {
+  static constexpr std::array<std::string_view, 9> kOwn = {"op",
+                                                           "H",
+                                                           "tokens",
+                                                           "mode",
+                                                           "copy",
+                                                           "prototype",
+                                                           "prototype_config",
+                                                           "prototype_pdl",
+                                                           "prototype_pdl_config"};
+  return read_rows(file, kOwn, [](const Fields& field) {
+    PeerRow row;
+    row.row.operation = field.at("op");
+    row.row.kind();  // refuses a name that is none
+    row.row.hidden = static_cast<std::int64_t>(positive_number(field.at("H")));
+    row.row.tokens = static_cast<std::int64_t>(positive_number(field.at("tokens")));
+    row.row.cold = field.at("mode") == "cold";
+    const double copy = positive_number(field.at("copy"));
+    Peer& best = row.peer.emplace();
+    for (const char* column : {"prototype", "prototype_pdl"}) {
+      if (field.at(column).empty()) continue;
+      const double prototype = positive_number(field.at(column));
+      if (copy / prototype > best.prototype_ratio) {
+        best.prototype_ratio = copy / prototype;
+        best.prototype_us = prototype;
+      }
+    }
+    return row;
+  });
+}
+
 std::string to_text(const Report& report) {
   const std::string driver =
       *report.device.driver == '\0' ? "" : fmt::format(", driver {}", report.device.driver);
+  std::size_t longest = 5;
+  for (const Measured& each : report.measured) longest = std::max(longest, each.row.operation.size());
   std::string text = fmt::format(
-      "{}{}, {}\n{:<5} {:>5} {:>6} {:>7} {:<5} {:>9} {:>10} {:>9} {:>7}  {:<22} {:>6}  {:>9}  {}\n",
-      report.device.name, driver, report.date, "op", "dtype", "H", "tokens", "mode", "copy us", "traffic us",
-      "kernel us", "ratio", "best peer", "ratio", "prototype", "shape");
+      "{}{}, {}\n{:<{}} {:>5} {:>6} {:>7} {:<5} {:>9} {:>10} {:>9} {:>7}  {:<22} {:>6}  {:>9}  {}\n",
+      report.device.name, driver, report.date, "op", longest, "dtype", "H", "tokens", "mode", "copy us",
+      "traffic us", "kernel us", "ratio", "best peer", "ratio", "prototype", "shape");
   std::string named;
   std::size_t compared = 0, ahead = 0, ahead_in_time = 0;
   for (const Measured& each : report.measured) {
     const std::string peer = each.peer ? each.peer->name : "";
     text += fmt::format(
-        "{:<5} {:>5} {:>6} {:>7} {:<5} {:>9.2f} {:>10} {:>9.2f} {:>7.3f}  {:<22} {:>6}  {:>9}  {}{}{}\n",
-        each.row.operation, dtype_name(each.row.dtype), each.row.hidden, each.row.tokens,
+        "{:<{}} {:>5} {:>6} {:>7} {:<5} {:>9.2f} {:>10} {:>9.2f} {:>7.3f}  {:<22} {:>6}  {:>9}  {}{}{}\n",
+        each.row.operation, longest, dtype_name(each.row.dtype), each.row.hidden, each.row.tokens,
         each.row.cold ? "cold" : "hot", each.copy_us,
         each.traffic_us > 0 ? fmt::format("{:.2f}", each.traffic_us) : "", each.kernel_us, each.ratio(), peer,
         each.peer ? fmt::format("{:.3f}", each.peer->ratio) : "",
-        each.peer ? fmt::format("{:.3f}", each.peer->prototype_ratio) : "", each.dependent ? "PDL " : "",
-        each.shape, each.threads == 0 ? "" : fmt::format("x{}", each.threads));
+        each.peer && !each.row.by_name ? fmt::format("{:.3f}", each.peer->prototype_ratio) : "",
+        each.dependent ? "PDL " : "", each.row.by_name ? each.row.details : each.shape,
+        each.threads == 0 ? "" : fmt::format("{}x{}", each.row.details.empty() ? "" : " ", each.threads));
     if (each.peer) {
       ++compared;
       if (each.ratio() >= each.peer->ratio) ++ahead;
@@ -268,6 +283,11 @@ std::string to_json(const Report& report) {
       row["best_peer_ratio"] = each.peer->ratio;
       row["prototype_ratio"] = each.peer->prototype_ratio;
     }
+    if (each.row.by_name) {
+      row["details"] = each.row.details;
+      if (each.row.goal) row["goal"] = *each.row.goal;
+      if (each.row.goal_us) row["goal_us"] = *each.row.goal_us;
+    }
     row["exceptions"] = exceptions(each);
     document["rows"].push_back(std::move(row));
   }
@@ -278,16 +298,20 @@ std::string to_json(const Report& report) {
 std::string to_csv(const Report& report) {
   std::string text = fmt::format(
       "# {}, driver {}, {}: {}\nop,dtype,H,tokens,mode,copy_us,kernel_us,ratio,best_peer,"
-      "best_peer_ratio,prototype_ratio,shape,threads,dependent,traffic_us\n",
+      "best_peer_ratio,prototype_ratio,shape,threads,dependent,traffic_us,details,goal,goal_us\n",
       report.device.name, report.device.driver, report.date, report.command);
+  const auto goal_text = [](const std::optional<double>& value) {
+    return value ? fmt::format("{}", *value) : "";
+  };
   for (const Measured& each : report.measured) {
-    text += fmt::format("{},{},{},{},{},{:.3f},{:.3f},{:.4f},{},{},{},{},{},{},{:.3f}\n", each.row.operation,
-                        dtype_name(each.row.dtype), each.row.hidden, each.row.tokens,
+    text += fmt::format("{},{},{},{},{},{:.3f},{:.3f},{:.4f},{},{},{},{},{},{},{:.3f},{},{},{}\n",
+                        each.row.operation, dtype_name(each.row.dtype), each.row.hidden, each.row.tokens,
                         each.row.cold ? "cold" : "hot", each.copy_us, each.kernel_us, each.ratio(),
                         each.peer ? each.peer->name : "",
                         each.peer ? fmt::format("{:.4f}", each.peer->ratio) : "",
                         each.peer ? fmt::format("{:.4f}", each.peer->prototype_ratio) : "", each.shape,
-                        each.threads, each.dependent ? 1 : 0, each.traffic_us);
+                        each.threads, each.dependent ? 1 : 0, each.traffic_us, each.row.details,
+                        goal_text(each.row.goal), goal_text(each.row.goal_us));
   }
   return text;
 }
@@ -295,18 +319,23 @@ std::string to_csv(const Report& report) {
 std::string to_svg(const Report& report) {
   constexpr int kLeft = 60, kWidth = 1000, kPanel = 230, kPlot = 150, kTop = 40;
   constexpr double kHighest = 1.2;
+  std::vector<std::pair<std::string, std::string>> panels;  // operations and their titles
+  for (const auto& [key, operation] : kMeasuredOperations) panels.emplace_back(key, name_of(operation));
+  for (const Measured& each : report.measured) {
+    const bool is_new = std::ranges::find(panels, each.row.operation,
+                                          [](const auto& panel) { return panel.first; }) == panels.end();
+    if (each.row.by_name && is_new) panels.emplace_back(each.row.operation, each.row.operation);
+  }
   std::string text = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" font-family=\"sans-serif\" "
       "font-size=\"11\">\n"
       "<rect width=\"{0}\" height=\"{1}\" fill=\"white\"/>\n"
       "<text x=\"{2}\" y=\"18\" font-size=\"14\">copy / kernel, cold, {3} (blue: these kernels, grey: best "
       "peer of "
-      "bench/peers.csv)</text>\n",
-      kLeft + kWidth + 20, kTop + 20 + kPanel * static_cast<int>(kMeasuredOperations.size()), kLeft,
-      report.device.name);
+      "bench/*.csv)</text>\n",
+      kLeft + kWidth + 20, kTop + 20 + kPanel * static_cast<int>(panels.size()), kLeft, report.device.name);
   int top = kTop;
-  for (const auto& [key, operation] : kMeasuredOperations) {
-    const std::string_view title = name_of(operation);
+  for (const auto& [key, title] : panels) {
     std::vector<const Measured*> shown;
     for (const Measured& each : report.measured) {
       if (each.row.operation == key && each.row.cold && each.row.dtype == NORMPROOF_BF16)

@@ -4,7 +4,10 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,21 +36,26 @@ inline constexpr std::array<MeasuredOperation, 6> kMeasuredOperations = {{
 
 // What is measured: one row of the tables.
 struct Row {
-  std::string operation;  // of kMeasuredOperations
+  std::string operation;  // of kMeasuredOperations, or of oracle/judged
   std::int64_t hidden = 0;
   std::int64_t tokens = 0;
   bool cold = false;
   normproof_dtype dtype = NORMPROOF_BF16;
+  // Of an operation of oracle/judged (family_rows.h).
+  bool by_name = false;
+  std::string details = {};  // "out=fp8_e4m3fn group=128"
+  std::int64_t heads = 1;    // of a token, each a row
+  std::optional<double> goal = {}, goal_us = {};
 
-  Operation kind() const;  // throws std::invalid_argument for another name
+  Operation kind() const;  // throws std::invalid_argument for a name that is none of kMeasuredOperations
   bool adds_residual() const { return normproof::adds_residual(kind()); }
   bool quantizes() const { return normproof::quantizes(kind()); }
   bool scales_rows() const { return quantizes_by_row(kind()); }
   // With H = 128 a token has 32 heads, each a row (q/k norm).
-  std::int64_t rows() const { return hidden == 128 ? tokens * 32 : tokens; }
+  std::int64_t rows() const { return by_name ? tokens * heads : hidden == 128 ? tokens * 32 : tokens; }
 };
 
-// "rms bf16 1 x 4096 hot": operation, dtype, tokens, hidden size.
+// "rms bf16 1 x 4096 hot": operation, dtype, tokens, hidden size; "layer_norm (out=uint8) bf16 ...".
 std::string row_name(const Row& row);
 
 // What other kernels reached on the row, on the machine of peers.csv, relative to a copy measured there.
@@ -86,6 +94,13 @@ struct PeerRow {
   Row row;
   std::optional<Peer> peer;
 };
+// The lines of such a file, each as what stands in its columns: `read` makes a row of it, but for the peer,
+// which is the best of the columns that are none of `own`.
+using Fields = std::map<std::string, std::string>;
+std::vector<PeerRow> read_rows(const std::filesystem::path& file, std::span<const std::string_view> own,
+                               const std::function<PeerRow(const Fields&)>& read);
+// A number above 0. Throws std::invalid_argument for any other text.
+double positive_number(const std::string& text);
 std::vector<PeerRow> read_peers(const std::filesystem::path& file);
 
 // The table for people; exceptions to "at least as fast as the best peer" and to the project's goals are

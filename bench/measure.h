@@ -16,6 +16,34 @@ typedef struct normproof_measured_tensors {
   const float* scale;
 } normproof_measured_tensors;
 
+/* What the numbers of a tensor are, in fp32, fp16 or bf16. */
+typedef enum normproof_measured_values {
+  NORMPROOF_VALUES_NONE = 0,      /* an output; or whatever lies there */
+  NORMPROOF_VALUES_NORMAL = 1,    /* of deviation 1 */
+  NORMPROOF_VALUES_UNIT = 2,      /* from -1 to 1 */
+  NORMPROOF_VALUES_NEAR_ZERO = 3, /* within a few 64ths */
+  NORMPROOF_VALUES_NEAR_ONE = 4   /* within a 64th, never below 0 */
+} normproof_measured_values;
+
+/* A tensor of a call by name, packed. */
+typedef struct normproof_measured_tensor {
+  const char* role;
+  normproof_dtype dtype;
+  int32_t rank;
+  int64_t sizes[4];
+  normproof_measured_values values;
+  int32_t is_weight;   /* 1: all calls have the same */
+  int32_t in_place_of; /* the place of the tensor before it whose memory it has; negative: its own */
+} normproof_measured_tensor;
+
+typedef struct normproof_measured_call {
+  const char* operation; /* of normproof_named_operations */
+  const normproof_measured_tensor* tensors;
+  size_t tensor_count;
+  const normproof_named_number* numbers;
+  size_t number_count;
+} normproof_measured_call;
+
 /* Enqueues the operation of a request on the stream, other than by the kernels of kernels_cuda. Returns 0, or
  * writes why not. */
 typedef int32_t (*normproof_measured_function)(void* context, const normproof_measured_tensors* tensors,
@@ -47,7 +75,7 @@ typedef struct normproof_measure_result {
   double traffic_us;      /* likewise: a kernel that reads and writes the same places and computes nothing */
   double kernel_least_us; /* the fastest and slowest replay */
   double kernel_most_us;
-  int32_t shape; /* what was launched */
+  int32_t shape; /* what was launched; negative: of a call by name, whose shapes have no numbers */
   int32_t threads;
   int32_t dependent;
 } normproof_measure_result;
@@ -55,6 +83,14 @@ typedef struct normproof_measure_result {
 NORMPROOF_EXPORT normproof_device_status normproof_measure(const normproof_measure_request* request,
                                                            normproof_measure_result* result,
                                                            normproof_message message);
+
+/* The same of a call by name: of the request how it is measured counts (cold, copy, replays, interrupted,
+ * hot_sets), not what. The bytes that must move are those of all its tensors; where one lies in place of
+ * another, these are read and written. The reads and writes alone are not measured. */
+NORMPROOF_EXPORT normproof_device_status normproof_measure_named(const normproof_measure_request* request,
+                                                                 const normproof_measured_call* call,
+                                                                 normproof_measure_result* result,
+                                                                 normproof_message message);
 
 #ifdef __cplusplus
 }

@@ -17,9 +17,11 @@
 #include <cstring>
 #include <ctime>
 #include <limits>
+#include <map>
 #include <memory>
 
 #include "bench/cuda_bench.h"
+#include "bench/family_rows.h"
 #include "bench/plugin_bench.h"
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
@@ -28,6 +30,7 @@
 #include "cli/progress.h"
 #include "cli/resources.h"
 #include "corpus/atomic_file.h"
+#include "oracle/judged/operation.h"
 #include "properties/targets/cuda_target.h"
 #include "properties/targets/plugin_target.h"
 #include "properties/targets/shared_library.h"
@@ -40,6 +43,7 @@ namespace {
 struct BenchOptions {
   std::string target = "cuda";
   std::string peers = resource("peers.csv").string();
+  std::string family = resource("family_rows.csv").string();
   std::vector<std::string> operations, dtypes = {"bf16"};
   std::vector<std::int64_t> hidden, tokens;
   bool interrupted = false;
@@ -50,6 +54,8 @@ struct BenchOptions {
 // The functions of libbench_cuda.so, beside the program or where NORMPROOF_BENCH_CUDA says.
 struct BenchLibrary {
   decltype(&normproof_measure) measure = nullptr;
+  decltype(&normproof_measure_named) measure_named = nullptr;
+  decltype(&normproof_named_operations) named_operations = nullptr;
   decltype(&normproof_device_open) open = nullptr;
   decltype(&normproof_shape_name) shape_name = nullptr;
 };
@@ -65,6 +71,8 @@ BenchLibrary load_library() {
     throw TargetError(fmt::format("cannot load the GPU's benchmarks: {}", library.problem()));
   BenchLibrary functions;
   library.find(functions.measure, "normproof_measure");
+  library.find(functions.measure_named, "normproof_measure_named");
+  library.find(functions.named_operations, "normproof_named_operations");
   library.find(functions.open, "normproof_device_open");
   library.find(functions.shape_name, "normproof_shape_name");
   if (!library.missing().empty())
@@ -136,10 +144,14 @@ struct OutOfMemory : TargetError {
   using TargetError::TargetError;
 };
 
-normproof_measure_result measure(const BenchLibrary& library, const normproof_measure_request& request) {
+normproof_measure_result measure(const BenchLibrary& library, const normproof_measure_request& request,
+                                 const normproof_measured_call* by_name = nullptr) {
   std::array<char, 512> text{};
+  const normproof_message message{text.data(), text.size()};
   normproof_measure_result result{};
-  const normproof_device_status status = library.measure(&request, &result, {text.data(), text.size()});
+  const normproof_device_status status = by_name == nullptr
+                                             ? library.measure(&request, &result, message)
+                                             : library.measure_named(&request, by_name, &result, message);
   const std::string what = fmt::format("bench: {}", text.data());
   if (status == NORMPROOF_DEVICE_OUT_OF_MEMORY) throw OutOfMemory(what);
   if (status != NORMPROOF_DEVICE_OK) throw TargetError(what);
@@ -148,14 +160,15 @@ normproof_measure_result measure(const BenchLibrary& library, const normproof_me
 
 normproof_measure_request request_of(const bench::Row& row) {
   normproof_measure_request request{};
+  request.cold = row.cold ? 1 : 0;
+  request.shape = -1;
+  if (row.by_name) return request;
   request.adds_residual = row.adds_residual() ? 1 : 0;
   request.quantizes = row.quantizes() ? 1 : 0;
   request.scales_rows = row.scales_rows() ? 1 : 0;
   request.dtype = row.dtype;
   request.rows = row.rows();
   request.hidden = row.hidden;
-  request.cold = row.cold ? 1 : 0;
-  request.shape = -1;
   return request;
 }
 
@@ -233,18 +246,23 @@ std::string tune(const BenchLibrary& library, const bench::Row& row, double copy
 // The rows that are selected, in each dtype.
 std::vector<bench::PeerRow> selected_rows(const BenchOptions& options) {
   std::vector<bench::PeerRow> rows;
-  const auto peers = bench::read_peers(options.peers);
+  auto peers = bench::read_peers(options.peers);
+  const auto family = bench::read_family_rows(options.family);
+  peers.insert(peers.end(), family.begin(), family.end());
   for (const std::string& dtype : options.dtypes) {
     for (bench::PeerRow each : peers) {
       if (!selected(options.operations, each.row.operation) || !selected(options.hidden, each.row.hidden) ||
           !selected(options.tokens, each.row.tokens))
         continue;
       each.row.dtype = dtype_of(dtype);
-      if (dtype != "bf16") each.peer.reset();  // all peers were measured in bf16
+      if (dtype != "bf16") {  // all peers were measured in bf16
+        each.peer.reset();
+        each.row.goal_us.reset();
+      }
       rows.push_back(each);
     }
   }
-  if (rows.empty()) throw UsageError("no row of the peers file is selected");
+  if (rows.empty()) throw UsageError("no row of --peers and --family is selected");
   return rows;
 }
 
@@ -268,16 +286,33 @@ void open_device(const BenchLibrary& library, bench::Report& report) {
     throw TargetError(fmt::format("target cuda: {}", text.data()));
 }
 
+bool has_kernel(const BenchLibrary& library, const std::string& operation) {
+  for (const char* const* name = library.named_operations(); *name != nullptr; ++name)
+    if (operation == *name) return true;
+  return false;
+}
+
 void measure_kernels(const BenchOptions& options, bench::Report& report) {
   const auto rows = selected_rows(options);
   const BenchLibrary library = load_library();
   open_device(library, report);
   std::string tuned = "op,dtype,H,tokens,mode,shape,threads,dependent,copy_us,kernel_us,ratio\n";
   std::size_t done = 0;
+  std::map<std::string, std::size_t> without_kernel;  // rows by operation
   Progress progress;
   for (const bench::PeerRow& each : rows) {
     progress.show("bench", static_cast<double>(done++) / static_cast<double>(rows.size()));
     try {
+      if (each.row.by_name) {
+        if (!has_kernel(library, each.row.operation)) {
+          ++without_kernel[each.row.operation];
+        } else if (options.tune.empty()) {
+          const bench::FamilyCall call(each.row);
+          report.measured.push_back(
+              measured_row(each, measure(library, request_of(options, each.row), &call.description())));
+        }
+        continue;
+      }
       const normproof_measure_result result = measure(library, request_of(options, each.row));
       bench::Measured measured = measured_row(each, result);
       measured.shape = library.shape_name(result.shape);
@@ -291,6 +326,9 @@ void measure_kernels(const BenchOptions& options, bench::Report& report) {
     }
   }
   progress.clear();
+  for (const auto& [operation, count] : without_kernel)
+    report.left_out.push_back(
+        fmt::format("{} row{} of {}: it has no kernel", count, count == 1 ? "" : "s", operation));
 }
 
 void measure_plugin(const BenchOptions& options, bench::Report& report) {
@@ -308,11 +346,15 @@ void measure_plugin(const BenchOptions& options, bench::Report& report) {
     std::snprintf(report.device.name, sizeof report.device.name, "%s on the CPU, one thread",
                   plugin.name().c_str());
   }
-  std::size_t not_taken = 0, too_large = 0, done = 0;
+  std::size_t not_taken = 0, too_large = 0, by_name = 0, done = 0;
   Progress progress;
   for (bench::PeerRow each : rows) {
     progress.show("bench", static_cast<double>(done++) / static_cast<double>(rows.size()));
     if (!plugin.on_device()) each.peer.reset();  // all peers were measured on a GPU
+    if (each.row.by_name) {
+      ++by_name;
+      continue;
+    }
     if (!plugin.takes(each.row)) {
       ++not_taken;
       continue;
@@ -349,6 +391,9 @@ void measure_plugin(const BenchOptions& options, bench::Report& report) {
   progress.clear();
   if (not_taken > 0)
     report.left_out.push_back(fmt::format("{} rows that the plug-in does not take", not_taken));
+  if (by_name > 0)
+    report.left_out.push_back(
+        fmt::format("{} rows of judged operations, of which plug-ins' are not measured", by_name));
   if (too_large > 0)
     report.left_out.push_back(
         fmt::format("{} rows of more than {} MiB, which a CPU takes long for", too_large, kLargestRow >> 20));
@@ -416,6 +461,7 @@ std::string short_operation(const std::string& name) {
 std::vector<std::string> short_operations() {
   std::vector<std::string> names;
   for (const auto& each : bench::kMeasuredOperations) names.emplace_back(each.name);
+  for (const auto* each : oracle::judged::judged_operations()) names.emplace_back(each->name);
   return names;
 }
 
@@ -438,6 +484,10 @@ Action add_bench(CLI::App& command) {
   command.add_option("--hidden", options->hidden, "Restrict to these hidden sizes")->delimiter(',');
   command.add_option("--tokens", options->tokens, "Restrict to these numbers of tokens")->delimiter(',');
   command.add_option("--peers", options->peers, "Rows to measure and what other kernels reached on them")
+      ->capture_default_str();
+  command
+      .add_option("--family", options->family,
+                  "The same of operations by name, with what is wanted of each row")
       ->capture_default_str();
   command.add_flag("--interrupted", options->interrupted,
                    "On a GPU, let another kernel run before every replay of the graph that is timed; the "

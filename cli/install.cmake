@@ -54,7 +54,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/properties/plugin/normproof_plugin.h DESTINA
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/corpus DESTINATION ${share_folder} FILES_MATCHING PATTERN "*.json" PATTERN test EXCLUDE)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/properties/mutants DESTINATION ${share_folder} FILES_MATCHING PATTERN "*.patch")
-install(FILES ${PROJECT_SOURCE_DIR}/bench/peers.csv DESTINATION ${share_folder})
+install(FILES ${PROJECT_SOURCE_DIR}/bench/peers.csv ${PROJECT_SOURCE_DIR}/bench/family_rows.csv DESTINATION ${share_folder})
 # Completion and the man page come from the program's own words (cli/CMakeLists.txt).
 if(TARGET normproof AND NOT CMAKE_CROSSCOMPILING)
   set(completions ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)

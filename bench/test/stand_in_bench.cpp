@@ -1,6 +1,6 @@
 // In place of libbench_cuda.so, without a GPU: figures that tests know beforehand. Every request is written
-// to the file that NORMPROOF_STAND_IN_LOG names, as a line of JSON; NORMPROOF_STAND_IN_FAULT is
-// "memory:HIDDEN", "failed:HIDDEN", "killed:HIDDEN" or "absent".
+// to the file that NORMPROOF_STAND_IN_LOG names, as a line of JSON; of operations by name there are three;
+// NORMPROOF_STAND_IN_FAULT is "memory:HIDDEN", "failed:HIDDEN", "killed:HIDDEN" or "absent".
 #include <algorithm>
 #include <array>
 #include <csignal>
@@ -59,9 +59,47 @@ void write_down(const normproof_measure_request& request) {
                                      << ", \"hot_sets\": " << request.hot_sets << "}\n";
 }
 
+void write_down(const normproof_measure_request& request, const normproof_measured_call& call) {
+  const std::string path = environment("NORMPROOF_STAND_IN_LOG");
+  if (path.empty()) return;
+  std::ofstream file(path, std::ios::app);
+  file << "{\"operation\": \"" << call.operation << "\", \"cold\": " << request.cold
+       << ", \"copy\": " << request.copy << ", \"numbers\": {";
+  for (std::size_t i = 0; i < call.number_count; ++i)
+    file << (i == 0 ? "\"" : ", \"") << call.numbers[i].name << "\": " << call.numbers[i].value;
+  file << "}, \"tensors\": {";
+  for (std::size_t i = 0; i < call.tensor_count; ++i) {
+    const normproof_measured_tensor& tensor = call.tensors[i];
+    file << (i == 0 ? "\"" : ", \"") << tensor.role << "\": {\"dtype\": " << static_cast<int>(tensor.dtype)
+         << ", \"values\": " << static_cast<int>(tensor.values) << ", \"weight\": " << tensor.is_weight
+         << ", \"in_place_of\": " << tensor.in_place_of << ", \"sizes\": [";
+    for (std::int32_t dim = 0; dim < tensor.rank; ++dim) file << (dim == 0 ? "" : ", ") << tensor.sizes[dim];
+    file << "]}";
+  }
+  file << "}}\n";
+}
+
 }  // namespace
 
 extern "C" {
+
+NORMPROOF_EXPORT const char* const* normproof_named_operations(void) {
+  static const std::array<const char*, 4> kNames = {"layer_norm", "fused_add_rms_norm_mx_quant",
+                                                    "qk_norm_rope", nullptr};
+  return kNames.data();
+}
+
+normproof_device_status normproof_measure_named(const normproof_measure_request* request,
+                                                const normproof_measured_call* call,
+                                                normproof_measure_result* result, normproof_message message) {
+  write_down(*request, *call);
+  *result = {};
+  result->shape = -1;
+  result->threads = kThreads;
+  result->kernel_us = result->kernel_least_us = result->kernel_most_us = 10;
+  result->copy_us = 5;
+  return say(message, "", NORMPROOF_DEVICE_OK);
+}
 
 NORMPROOF_EXPORT const char* normproof_shape_name(std::int32_t shape) {
   return shape >= 0 && static_cast<std::size_t>(shape) < kShapes.size()

@@ -22,6 +22,16 @@ rms,1024,1,hot,5,20,,
 rms,1024,8192,cold,5,20,,
 addq,4096,8192,cold,5,20,,
 """
+# Of an operation without a kernel, so that nothing is measured of it.
+NO_FAMILY = "op,details,H,tokens,mode,copy,other,goal,goal_us\nrms_norm_nvfp4_quant,,77,1,hot,,,,\n"
+FAMILY = """\
+op,details,H,tokens,mode,copy,other,slow,goal,goal_us
+layer_norm,without=bias weight=fp32,4096,8192,cold,30,40,60,0.95,
+layer_norm,,4096,1,hot,1,2,,,1.25
+fused_add_rms_norm_mx_quant,out=uint8 with=normalized,96,16,hot,,,,,
+qk_norm_rope,heads=3 rotated=64 in_place=out,128,16,hot,,,,0.4,10
+gated_rms_norm,,64,16,hot,,,,,
+"""
 
 
 class BenchCommand(unittest.TestCase):
@@ -30,6 +40,7 @@ class BenchCommand(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
         self.write("peers.csv", PEERS)
+        self.write("family.csv", NO_FAMILY)
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -47,7 +58,7 @@ class BenchCommand(unittest.TestCase):
         self.write("log", "")
         environment = {**os.environ, "NORMPROOF_BENCH_CUDA": library, "NORMPROOF_STAND_IN_LOG": self.path("log"),
                        "NORMPROOF_STAND_IN_FAULT": fault}
-        done = subprocess.run([PROGRAM, "bench", "--peers", "peers.csv", *arguments], cwd=self.folder, capture_output=True,
+        done = subprocess.run([PROGRAM, "bench", "--peers", "peers.csv", "--family", "family.csv", *arguments], cwd=self.folder, capture_output=True,
                               text=True, timeout=60, env=environment)
         self.assertEqual(done.returncode, code, f"{arguments}\n{done.stdout}\n{done.stderr}")
         self.requests = [json.loads(line) for line in self.read("log").splitlines()]
@@ -67,7 +78,7 @@ class BenchCommand(unittest.TestCase):
                          {(5, 10, 0.5, "warp_4")})
         # The peers were measured in bf16.
         self.assertEqual(["best_peer" in row for row in report["rows"]], 4 * [True] + 4 * [False])
-        self.assertTrue(report["command"].endswith("bench --peers peers.csv --json b.json --csv b.csv --svg b.svg --dtype "
+        self.assertTrue(report["command"].endswith("bench --peers peers.csv --family family.csv --json b.json --csv b.csv --svg b.svg --dtype "
                                                    "bf16,fp32"), report["command"])
         comment, *table = self.read("b.csv").splitlines()
         self.assertIn(report["command"], comment)
@@ -76,7 +87,61 @@ class BenchCommand(unittest.TestCase):
 
         self.bench("--op", "rms_norm", "--hidden", "1024", "--tokens", "1")
         self.assertEqual([(r["rows"], r["hidden"]) for r in self.requests], [(1, 1024)])
-        self.assertIn("no row", self.bench("--hidden", "77", code=2))
+        self.assertIn("no row", self.bench("--hidden", "78", code=2))
+
+    def test_operations_by_name_are_measured_as_their_tables_have_them(self):
+        self.write("family.csv", FAMILY)
+        text = self.bench("--op", "layer_norm,fused_add_rms_norm_mx_quant,qk_norm_rope,gated_rms_norm", "--json", "b.json",
+                          "--csv", "b.csv", "--svg", "b.svg")
+        self.assertEqual([(r["operation"], r["cold"], r["copy"]) for r in self.requests],
+                         [("layer_norm", 1, 1), ("layer_norm", 0, 1), ("fused_add_rms_norm_mx_quant", 0, 1), ("qk_norm_rope", 0, 1)])
+        fp32, bf16, uint8 = 0, 2, 8
+        nothing, normal, unit = 0, 1, 2
+
+        def tensor(dtype, sizes, values=nothing, weight=0, in_place_of=-1):
+            return {"dtype": dtype, "sizes": sizes, "values": values, "weight": weight, "in_place_of": in_place_of}
+        self.assertEqual(self.requests[0]["tensors"], {
+            "x": tensor(bf16, [8192, 4096], normal), "weight": tensor(fp32, [4096], normal, weight=1), "out": tensor(bf16, [8192, 4096])})
+        self.assertEqual(sorted(self.requests[1]["tensors"]), ["bias", "out", "weight", "x"])
+        self.assertEqual(self.requests[1]["numbers"], {"epsilon": 1e-6})
+        self.assertEqual(self.requests[2]["tensors"], {
+            "x": tensor(bf16, [16, 96], normal), "residual": tensor(bf16, [16, 96], normal),
+            "weight": tensor(bf16, [96], normal, weight=1), "out": tensor(uint8, [16, 48]), "scales": tensor(uint8, [16, 3]),
+            "residual_out": tensor(bf16, [16, 96], in_place_of=1), "normalized": tensor(bf16, [16, 96])})
+        self.assertEqual(self.requests[3]["tensors"], {
+            "x": tensor(bf16, [16, 3, 128], normal), "weight": tensor(bf16, [128], normal, weight=1),
+            "cos": tensor(bf16, [16, 32], unit), "sin": tensor(bf16, [16, 32], unit),
+            "out": tensor(bf16, [16, 3, 128], in_place_of=0)})
+        # Half as fast as the copy: the goals of a row, its fastest peer, and what no kernel is there for.
+        for line in ("EXCEPTION layer_norm (without=bias weight=fp32) bf16 8192 x 4096 cold: copy / kernel 0.500, the goal is 0.95\n",
+                     "EXCEPTION layer_norm (without=bias weight=fp32) bf16 8192 x 4096 cold: other reached 0.750 (40.00 us)",
+                     "EXCEPTION layer_norm bf16 1 x 4096 hot: 10.00 us, the goal is 1.25 us\n",
+                     "LEFT OUT 1 row of gated_rms_norm: it has no kernel\n"):
+            self.assertIn(line, text)
+        self.assertNotIn("EXCEPTION qk_norm_rope", text)
+        rows = json.loads(self.read("b.json"))["rows"]
+        self.assertEqual([(row["op"], row["rows"], row.get("goal"), row.get("goal_us")) for row in rows],
+                         [("layer_norm", 8192, 0.95, None), ("layer_norm", 1, None, 1.25),
+                          ("fused_add_rms_norm_mx_quant", 16, None, None), ("qk_norm_rope", 48, 0.4, 10)])
+        table = list(csv.DictReader(self.read("b.csv").splitlines()[1:]))
+        self.assertEqual([row["details"] for row in table], ["without=bias weight=fp32", "", "out=uint8 with=normalized",
+                                                             "heads=3 rotated=64 in_place=out"])
+        self.assertEqual((table[0]["best_peer"], table[0]["goal"], table[3]["goal_us"]), ("other", "0.95", "10"))
+        self.assertIn(">layer_norm</text>", self.read("b.svg"))
+        # In another dtype without peers, who were measured in bf16.
+        text = self.bench("--op", "layer_norm", "--dtype", "fp16")
+        self.assertEqual([tensor["dtype"] for tensor in self.requests[1]["tensors"].values()], 4 * [1])
+        self.assertNotIn("other", text)
+        self.assertNotIn("us, the goal is", text)
+
+    def test_a_row_that_cannot_be_called_is_named(self):
+        for details, what in (("out=fp7", "no such dtype"), ("thread=3", "neither a tensor nor a word"), ("with=gate", "no tensor gate"),
+                              ("heads=0", "heads"), ("in_place=mean with=mean", "in_place=mean")):
+            self.write("family.csv", "op,details,H,tokens,mode,copy,goal,goal_us\nlayer_norm,,8,1,hot,,,\n"
+                                     f"layer_norm,{details},8,1,hot,,,\n")
+            text = self.bench(code=3)
+            self.assertIn("family.csv:3: not a row of figures", text)
+            self.assertIn(what, text)
 
     def test_how_rows_are_measured_can_be_chosen(self):
         self.bench("--interrupted")
@@ -121,7 +186,7 @@ class BenchCommand(unittest.TestCase):
         self.assertIn("LEFT OUT rms bf16 8192 x 1024 cold: bench: no memory for 1024\n", text)
         report = json.loads(self.read("b.json"))
         self.assertEqual([row["hidden"] for row in report["rows"]], [128, 4096])
-        self.assertEqual(len(report["left_out"]), 2)
+        self.assertEqual(len(report["left_out"]), 3)
         self.assertIn("nothing was measured", self.bench("--hidden", "1024", fault="memory:1024", code=3))
 
     def test_what_was_measured_before_a_failure_is_not_lost(self):

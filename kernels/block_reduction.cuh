@@ -1,4 +1,4 @@
-// The sum of squares of a row that the threads of a block, or of a cluster of blocks, hold in registers.
+// The sum over a row that the threads of a block, or of a cluster of blocks, hold in registers.
 #pragma once
 
 #if defined(__CUDACC__)
@@ -92,8 +92,9 @@ __device__ inline void clear_absent_groups(const RowBlocks& blocks, GroupSums* s
   if (group >= present && group < kGroups) sum_of_group(sums, group) = 0.0f;
 }
 
-// The sum of squares of a row that whole blocks hold, from the sums of its lanes; every thread gets it.
-template <class Shape>
+// The sum over a row that whole blocks hold, from the sums of its lanes; every thread gets it. A kernel's
+// first sum waits until all blocks of the cluster exist; each sum needs memory of its own.
+template <class Shape, bool kIsFirst = true>
 __device__ inline float row_sum(const RowBlocks& blocks, const float (&lane_sums)[Shape::kSlots],
                                 GroupSums* group_sums) {
   constexpr int kSlots = Shape::kSlots;
@@ -110,7 +111,7 @@ __device__ inline float row_sum(const RowBlocks& blocks, const float (&lane_sums
   const int group = Shape::kFull ? warp * kSlots + slot : warp + slot * warps;
   // Of the threads that hold the sum, one for each block writes it there.
   const int copy = thread % kThreadsPerSlot<kPaddedSlots>;
-  wait_at_cluster_barrier<Shape::kTeam>();  // until all blocks of the cluster exist
+  if constexpr (kIsFirst) wait_at_cluster_barrier<Shape::kTeam>();
   if (copy < blocks.count && slot < kSlots && group < kGroups)
     *in_block<Shape::kTeam>(copy, &sum_of_group(group_sums, group)) = own;
   if constexpr (Shape::kTeam == Team::cluster) {

@@ -255,6 +255,24 @@ Configuration choose_general_configuration(const Problem& problem, int threads_p
   return last;
 }
 
+Configuration choose_among(const Problem& problem, int threads_per_block,
+                           std::span<const WantedConfiguration> wanted,
+                           const std::function<bool(ShapeKind)>& has_shape) {
+  const auto attempt = [&](WantedConfiguration each) -> std::optional<Configuration> {
+    if (threads_per_block != 0) each.threads = threads_per_block;
+    return has_shape(each.shape) ? try_shape(problem, each) : std::nullopt;
+  };
+  std::optional<Configuration> found;
+  if (forced_configuration) {
+    found = attempt(*forced_configuration);
+  } else {
+    for (const WantedConfiguration& each : wanted)
+      if (found = attempt(each); found) break;
+  }
+  last = found.value_or(general_configuration(problem, threads_per_block));
+  return last;
+}
+
 Configuration last_configuration() { return last; }
 
 const char* const* shape_names() {

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 
 #include "kernels/arguments.h"
 
@@ -41,6 +43,8 @@ Configuration choose_general_configuration(const Problem& problem, int threads_p
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
 // Whether the calling thread's device has clusters of blocks.
 bool supports_clusters();
+// Whether row_numbers.cuh has been proved on it.
+bool goes_quick_ways();
 // The bytes per second that its memory can deliver at most; 0 where it does not tell.
 double memory_speed();
 
@@ -54,6 +58,11 @@ struct WantedConfiguration {
   int threads = 0;
   bool dependent = false;
 };
+// The configuration of a kernel with shapes and rules of its own: the first of `wanted` that fits, among the
+// shapes that it has, or the general one. A number of threads that is not 0 takes the place of all others.
+Configuration choose_among(const Problem& problem, int threads_per_block,
+                           std::span<const WantedConfiguration> wanted,
+                           const std::function<bool(ShapeKind)>& has_shape);
 // For benchmarks and tests: what the calling thread's later calls use wherever it fits their problem, instead
 // of the table's choice. Null: the table again.
 void force_configuration(const WantedConfiguration* wanted);

@@ -39,12 +39,14 @@ const DeviceTraits& device_traits() {
 // Compute capability 9.0 brought programmatic dependent launch as well.
 bool supports_clusters() { return device_traits().major >= 9; }
 
+bool goes_quick_ways() { return has_quick_ways(device_traits().major); }
+
 double memory_speed() { return device_traits().memory_speed; }
 
 Status launch(KernelFunction kernel, const NormArguments& arguments, const Configuration& configuration,
               Stream stream) {
   NormArguments given = arguments;
-  if (has_quick_ways(device_traits().major)) given.inverse_hidden = quick_inverse_hidden(given);
+  if (goes_quick_ways()) given.inverse_hidden = quick_inverse_hidden(given);
   return launch_kernel(kernel, given, grid_of(configuration), stream);
 }
 

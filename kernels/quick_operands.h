@@ -18,10 +18,12 @@ inline constexpr float kMostQuickEpsilon = 0x1p79f;
 inline constexpr float kLeastQuickSum = 0x1p-60f, kMostQuickSum = 0x1p80f;
 
 // NormArguments::inverse_hidden.
+inline float quick_inverse_hidden(std::int64_t hidden, float epsilon) {
+  const bool quick = hidden <= kMostQuickHidden && epsilon >= 0.0f && epsilon <= kMostQuickEpsilon;
+  return quick ? 1.0f / static_cast<float>(hidden) : 0.0f;
+}
 inline float quick_inverse_hidden(const NormArguments& arguments) {
-  const bool quick = arguments.hidden <= kMostQuickHidden && arguments.epsilon >= 0.0f &&
-                     arguments.epsilon <= kMostQuickEpsilon;
-  return quick ? 1.0f / arguments.hidden_as_float : 0.0f;
+  return quick_inverse_hidden(arguments.hidden, arguments.epsilon);
 }
 
 }  // namespace normproof::kernels

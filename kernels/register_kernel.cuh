@@ -171,6 +171,29 @@ __device__ inline void settle([[maybe_unused]] Pack<Element, kCount>& pack) {
 #endif
 }
 
+// Calls visit(round, slot, index of the chunk's first element, whether the chunk exists) for all chunks of a
+// thread; `first` is its chunk in slot 0 of round 0, `stride` leads to the next slot where a row need not be
+// full. In a full row all exist, and indices count from the thread's first chunk. Otherwise those that do not
+// exist have the index of the last one, so that loads need no branch. Where the operation works in place,
+// another thread may be writing that one: what is read of it is not used. The same goes for threads whose row
+// does not exist, which have row 0.
+template <class Shape, int kElements, class Visit>
+__device__ inline void visit_chunks(int chunks, int first, int stride, const Visit& visit_chunk) {
+#pragma unroll
+  for (int round = 0; round < Shape::kRounds; ++round) {
+#pragma unroll
+    for (int slot = 0; slot < (round + 1 < Shape::kRounds ? Shape::kSlots : Shape::kLastSlots); ++slot) {
+      if constexpr (Shape::kFull) {
+        visit_chunk(round, slot, std::int64_t{round * kLanes + slot * kWarpThreads} * kElements, true);
+      } else {
+        const int chunk = round * kLanes + first + slot * stride;
+        const bool exists = chunk < chunks;
+        visit_chunk(round, slot, std::int64_t{exists ? chunk : chunks - 1} * kElements, exists);
+      }
+    }
+  }
+}
+
 template <class V>
 class RegisterRow {
  public:
@@ -308,27 +331,9 @@ class RegisterRow {
     return static_cast<const W*>(arguments_->weight) + (Shape::kFull ? first_ * kElements : 0);
   }
 
-  // Calls visit(round, slot, index of the chunk's first element, whether the chunk exists) for all chunks. In
-  // a full row all exist, and indices count from the thread's first chunk. Otherwise those that do not exist
-  // have the index of the last one, so that loads need no branch. Where the operation works in place, another
-  // thread may be writing that one: what is read of it is not used. The same goes for threads whose row does
-  // not exist, which have row 0.
   template <class Visit>
   __device__ void visit(const Visit& visit_chunk) const {
-    const int chunks = static_cast<int>(arguments_->chunks);
-#pragma unroll
-    for (int round = 0; round < kRounds; ++round) {
-#pragma unroll
-      for (int slot = 0; slot < (round + 1 < kRounds ? kSlots : Shape::kLastSlots); ++slot) {
-        if constexpr (Shape::kFull) {
-          visit_chunk(round, slot, std::int64_t{round * kLanes + slot * kWarpThreads} * kElements, true);
-        } else {
-          const int chunk = round * kLanes + first_ + slot * stride_;
-          const bool exists = chunk < chunks;
-          visit_chunk(round, slot, std::int64_t{exists ? chunk : chunks - 1} * kElements, exists);
-        }
-      }
-    }
+    visit_chunks<Shape, kElements>(static_cast<int>(arguments_->chunks), first_, stride_, visit_chunk);
   }
 
   __device__ void load(const T* array, Chunk<T> (&chunks)[kRounds][kSlots]) const {

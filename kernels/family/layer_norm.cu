@@ -1,23 +1,18 @@
 // layer_norm and fused_add_layer_norm: from a call by name to a launch.
 #include "kernels/family/layer_norm.h"
 
+#include <algorithm>
 #include <array>
+#include <limits>
 
 #include "kernels/arguments.h"
 #include "kernels/family/call_checks.h"
-#include "kernels/family/layer_norm_instances.cuh"
 #include "kernels/family/rows.h"
 #include "kernels/launch_kernel.h"
+#include "kernels/quick_operands.h"
 #include "kernels/tensor_checks.h"
 
 namespace normproof::kernels {
-
-LayerNormKernel layer_norm_kernel_of_fp16(const LayerNormSelection& selection) {
-  return find_layer_norm<Fp16>(selection);
-}
-LayerNormKernel layer_norm_kernel_of_fp32(const LayerNormSelection& selection) {
-  return find_layer_norm<float>(selection);
-}
 
 namespace {
 
@@ -92,6 +87,46 @@ LayerNormKernel find_kernel(DType dtype, const LayerNormSelection& selection) {
   }
 }
 
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+// What runs rows of up to so many chunks where there are up to so many rows: the first line that reaches
+// both, and in it the first shape that fits.
+struct Line {
+  std::int64_t chunks, rows;
+  std::array<WantedConfiguration, 2> wanted;
+};
+constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
+constexpr Line kLines[] = {
+    {32, kAny, {{{ShapeKind::part_1_early, 256, true}}}},
+    {64, kAny, {{{ShapeKind::warp_2_early, 128, true}}}},
+    {128, 256, {{{ShapeKind::block_2_full_early, 0, true}, {ShapeKind::block_2_early, 0, true}}}},
+    {128, kAny, {{{ShapeKind::warp_4_early, 128, true}}}},
+    {256, 256, {{{ShapeKind::block_2_full_early, 0, true}, {ShapeKind::block_2_early, 0, true}}}},
+    {512, 2048, {{{ShapeKind::block_4_full_early, 0, true}, {ShapeKind::block_4_early, 0, true}}}},
+    {512, kAny, {{{ShapeKind::block_2_early_evict_last, 0, true}}}},
+    {1024, 2048, {{{ShapeKind::block_4_full_early, 0, true}, {ShapeKind::block_4_early, 0, true}}}},
+    {1024, kAny, {{{ShapeKind::block_4_tight_evict_last, 0, true}}}},
+    {2048, 64, {{{ShapeKind::cluster_1x2_early, 128, true}}}},
+    {2048, kAny, {{{ShapeKind::block_2x2_tight_evict_last, 0, true}}}},
+    {4096, kAny, {{{ShapeKind::block_2x4_evict_last, 0, true}}}},
+};
+#endif
+
+Configuration choose(const Problem& problem, int threads, [[maybe_unused]] bool adds) {
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+  const auto has_shape = [&](ShapeKind shape) {
+    return find_kernel(problem.dtype, {shape, true, adds}) != nullptr;
+  };
+  const auto line = std::ranges::find_if(kLines, [&](const Line& each) {
+    return problem.arguments.chunks <= each.chunks && problem.arguments.rows <= each.rows;
+  });
+  std::span<const WantedConfiguration> wanted;
+  if (line != std::end(kLines)) wanted = line->wanted;
+  return choose_among(problem, threads, wanted, has_shape);
+#else
+  return choose_general_configuration(problem, threads);
+#endif
+}
+
 }  // namespace
 
 Status run_layer_norm(const NamedCall& call, Stream stream, LaunchReport* report) {
@@ -100,9 +135,12 @@ Status run_layer_norm(const NamedCall& call, Stream stream, LaunchReport* report
   const std::span<const TensorRule> rules = adds ? std::span<const TensorRule>(kAddRules) : kRules;
   if (Status status = check(call, rules, kNumbers, checked); !status.ok()) return status;
   if (checked.rows.count == 0) return {};
-  const LayerNormArguments arguments = arguments_of(call, checked);
+  LayerNormArguments arguments = arguments_of(call, checked);
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+  if (goes_quick_ways()) arguments.inverse_hidden = quick_inverse_hidden(checked.hidden, arguments.epsilon);
+#endif
   const Problem problem = problem_of(checked, arguments);
-  const Configuration configuration = choose_general_configuration(problem, call.launch.threads_per_block);
+  const Configuration configuration = choose(problem, call.launch.threads_per_block, adds);
   const LayerNormKernel kernel =
       find_kernel(checked.dtype, {configuration.shape, checked.vectorized, problem.adds_residual});
   if (Status status = launch_kernel(kernel, arguments, grid_of(configuration), stream); !status.ok())

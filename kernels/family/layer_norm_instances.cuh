@@ -1,8 +1,14 @@
 // Chooses among the LayerNorm kernels of one dtype, and thereby compiles them.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/family/layer_norm.h"
 #include "kernels/family/layer_norm_kernel.cuh"
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+#include "kernels/family/layer_norm_registers.cuh"
+#include "kernels/family/layer_norm_shapes.h"
+#endif
 
 namespace normproof::kernels {
 
@@ -19,8 +25,21 @@ LayerNormKernel find_general_layer_norm(ShapeKind shape) {
   return &layer_norm_kernel<T, kVectorized, true, kLayerNormSlots>;
 }
 
+template <typename T, bool kAddsResidual>
+LayerNormKernel find_layer_norm_in_registers([[maybe_unused]] ShapeKind shape) {
+  LayerNormKernel found = nullptr;
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+  using Shapes = std::conditional_t<std::is_same_v<T, Bf16>, LayerNormShapes, LayerNormFewShapes>;
+  Shapes::find(shape, [&]<class Shape>() { found = &layer_norm_register_kernel<T, kAddsResidual, Shape>; });
+#endif
+  return found;
+}
+
 template <typename T>
 LayerNormKernel find_layer_norm(const LayerNormSelection& selection) {
+  const bool in_registers = selection.shape > ShapeKind::two_pass;
+  if (in_registers && selection.adds_residual) return find_layer_norm_in_registers<T, true>(selection.shape);
+  if (in_registers) return find_layer_norm_in_registers<T, false>(selection.shape);
   return selection.vectorized ? find_general_layer_norm<T, true>(selection.shape)
                               : find_general_layer_norm<T, false>(selection.shape);
 }

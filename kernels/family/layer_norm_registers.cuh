@@ -1,0 +1,296 @@
+// LayerNorm of rows that fit into the registers of a block, in the shapes that fill a GPU: all loads of a row
+// are in flight at once, then come two sums, then the stores. The arithmetic and the order of both sums are
+// those of layer_norm_kernel.cuh, which runs every other row; vectorized only.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/block_reduction.cuh"
+#include "kernels/family/layer_norm_kernel.cuh"
+#include "kernels/register_kernel.cuh"
+
+namespace normproof::kernels {
+
+// fl(sum / H), of a sum of either sign.
+__device__ inline float row_mean(float sum, float hidden, float inverse_hidden) {
+  bool permitted = is_quick_sum(float_of(bits_of(sum) & 0x7fffffffu));
+  permitted &= inverse_hidden != 0.0f;
+  if (__builtin_expect(permitted, 1)) return quick_mean(sum, hidden, inverse_hidden);
+  return __fdiv_rn(sum, hidden);
+}
+
+// inverse_rms() of a sum of squares.
+__device__ inline float row_inverse_root(float squares, float hidden, float inverse_hidden, float epsilon) {
+  bool permitted = is_quick_sum(squares);
+  permitted &= inverse_hidden != 0.0f;
+  if (__builtin_expect(permitted, 1))
+    return quick_inverse_root(__fadd_rn(quick_mean(squares, hidden, inverse_hidden), epsilon));
+  return general_row_numbers<false>(squares, hidden, epsilon, 1.0f).inverse_rms;
+}
+
+// The sum over the groups of a row that one warp holds.
+template <int kSlots>
+__device__ inline float warp_sum(const float (&lane_sums)[kSlots], int thread) {
+  float sum = tree_sums(lane_sums, thread);
+#pragma unroll
+  for (int bit = kWarpThreads / 2; bit >= kThreadsPerSlot<kSlots>; bit /= 2)
+    sum = __fadd_rn(sum, __shfl_xor_sync(kWholeWarp, sum, bit));
+  return sum;
+}
+
+template <typename T, bool kAddsResidual, class Shape_>
+class LayerNormRegisters {
+ public:
+  using Shape = Shape_;
+  static constexpr int kElements = kChunkElements<T>;
+  static constexpr int kSlots = Shape::kSlots;
+  static constexpr int kRounds = Shape::kRounds;
+  static constexpr bool kUnpacked = Shape::kFull;
+
+  // As RegisterRow::aim().
+  __device__ void aim(const LayerNormArguments& arguments, std::int64_t row, int first, int stride,
+                      bool present) {
+    arguments_ = &arguments;
+    first_ = first;
+    stride_ = stride;
+    present_ = present;
+    const auto start = [&](const void* data, const RowStrides& strides) {
+      const std::int64_t offset =
+          arguments.rows.inner_size == arguments.rows.count
+              ? row * strides.inner
+              : uneven_row_offset(arguments.rows.middle_size, arguments.rows.inner_size, strides, row);
+      return static_cast<const T*>(data) + offset + (Shape::kFull ? first * kElements : 0);
+    };
+    x_address_ = settle(start(arguments.x, arguments.x_strides));
+    if constexpr (kAddsResidual) {
+      residual_address_ = settle(start(arguments.residual, arguments.residual_strides));
+      sum_address_ = const_cast<T*>(start(arguments.residual_out, arguments.residual_out_strides));
+    }
+    out_address_ = const_cast<T*>(start(arguments.out, arguments.out_strides));
+    like_x_ = arguments.weight.kind == AffineKind::like_x && arguments.bias.kind == AffineKind::like_x;
+  }
+
+  // Starts to read the row.
+  __device__ void fetch() {
+    load(x_address_, x_);
+    if constexpr (kAddsResidual) load(residual_address_, addend_);
+    if constexpr (Shape::kWeights == Weights::early) load_affine_chunks();
+  }
+
+  // Adds the residual, and leaves the sums of this thread's lanes.
+  __device__ void sum(float (&lane_sums)[kSlots]) {
+#pragma unroll
+    for (int slot = 0; slot < kSlots; ++slot) lane_sums[slot] = 0.0f;
+    visit([&](int round, int slot, std::int64_t element, bool exists) {
+      Chunk<T>& x = x_[round][slot];
+      if constexpr (kAddsResidual) x = rounded_sum<T>(x, addend_[round][slot]);
+      float values[kElements];
+      unpack<T>(x, values);
+      float with_chunk = lane_sums[slot];
+#pragma unroll
+      for (int i = 0; i < kElements; ++i) with_chunk = __fadd_rn(with_chunk, values[i]);
+      lane_sums[slot] = exists ? with_chunk : lane_sums[slot];
+      if constexpr (kUnpacked) {
+#pragma unroll
+        for (int i = 0; i < kElements; ++i) unpacked_[round][slot][i] = settle(values[i]);
+      } else {
+        settle(x);
+      }
+      if constexpr (kAddsResidual) {
+        if (exists && present_) store_pack<true>(sum_address_, element, 0, x);
+      }
+    });
+    if constexpr (Shape::kWeights == Weights::middle) load_affine_chunks();
+  }
+
+  // Leaves the sums of squared deviations of this thread's lanes.
+  __device__ void sum_squares(float mean, float (&lane_sums)[kSlots]) {
+#pragma unroll
+    for (int slot = 0; slot < kSlots; ++slot) lane_sums[slot] = 0.0f;
+    visit([&](int round, int slot, std::int64_t, bool exists) {
+      float values[kElements];
+      deviations(round, slot, mean, values);
+      float with_chunk = lane_sums[slot];
+#pragma unroll
+      for (int i = 0; i < kElements; ++i) with_chunk = __fmaf_rn(values[i], values[i], with_chunk);
+      lane_sums[slot] = exists ? with_chunk : lane_sums[slot];
+      if constexpr (kUnpacked) {
+#pragma unroll
+        for (int i = 0; i < kElements; ++i) unpacked_[round][slot][i] = values[i];
+      } else {
+        settle(x_[round][slot]);
+      }
+    });
+  }
+
+  __device__ void finish(float mean, float rstd) {
+    // Decided once, not for each chunk.
+    if (__builtin_expect(like_x_, 1)) {
+      finish_with<true>(mean, rstd);
+    } else {
+      finish_with<false>(mean, rstd);
+    }
+  }
+
+ private:
+  // fl(x - m) of a chunk; where elements are kept unpacked, sum_squares() leaves them there.
+  __device__ void deviations(int round, int slot, float mean, float (&values)[kElements]) const {
+    if constexpr (kUnpacked) {
+#pragma unroll
+      for (int i = 0; i < kElements; ++i) values[i] = __fsub_rn(unpacked_[round][slot][i], mean);
+    } else {
+      unpack<T>(x_[round][slot], values);
+#pragma unroll
+      for (int i = 0; i < kElements; ++i) values[i] = __fsub_rn(values[i], mean);
+    }
+  }
+
+  // Weight and bias of a chunk.
+  template <bool kLikeX>
+  __device__ void affine_of(int round, int slot, std::int64_t element, float (&weight)[kElements],
+                            float (&bias)[kElements]) const {
+    if constexpr (!kLikeX) {
+      const std::int64_t first = (Shape::kFull ? std::int64_t{first_} * kElements : 0) + element;
+      load_affine<true, T>(arguments_->weight, kAbsentWeight, first, 0, weight);
+      load_affine<true, T>(arguments_->bias, kAbsentBias, first, 0, bias);
+    } else if constexpr (Shape::kWeights != Weights::late) {
+      unpack<T>(weight_[round][slot], weight);
+      unpack<T>(bias_[round][slot], bias);
+    } else {
+      unpack<T>(load_constant_pack<kElements>(affine_address(arguments_->weight), element), weight);
+      unpack<T>(load_constant_pack<kElements>(affine_address(arguments_->bias), element), bias);
+    }
+  }
+
+  template <bool kLikeX>
+  __device__ void finish_with(float mean, float rstd) {
+    visit([&](int round, int slot, std::int64_t element, bool exists) {
+      float values[kElements], weight[kElements], bias[kElements];
+      affine_of<kLikeX>(round, slot, element, weight, bias);
+      if constexpr (kUnpacked) {
+#pragma unroll
+        for (int i = 0; i < kElements; ++i) values[i] = unpacked_[round][slot][i];
+      } else {
+        deviations(round, slot, mean, values);
+      }
+#pragma unroll
+      for (int i = 0; i < kElements; ++i)
+        values[i] = __fmaf_rn(__fmul_rn(values[i], rstd), weight[i], bias[i]);
+      if (exists && present_) store_pack<true>(out_address_, element, 0, round_chunk<T>(values));
+    });
+  }
+
+  // To which visit()'s indices lead.
+  __device__ const T* affine_address(const Affine& affine) const {
+    return static_cast<const T*>(affine.data) + (Shape::kFull ? first_ * kElements : 0);
+  }
+
+  template <class Visit>
+  __device__ void visit(const Visit& visit_chunk) const {
+    visit_chunks<Shape, kElements>(static_cast<int>(arguments_->shape.chunks), first_, stride_, visit_chunk);
+  }
+
+  __device__ void load(const T* array, Chunk<T> (&chunks)[kRounds][kSlots]) const {
+    visit([&](int round, int slot, std::int64_t element, bool) {
+      if constexpr (Shape::kEviction == Eviction::last) {
+        chunks[round][slot] = load_chunk_and_evict_last(array, element);
+      } else {
+        chunks[round][slot] = load_pack<true, kElements>(array, element, 0);
+      }
+    });
+  }
+
+  // Weights and biases in T; others are read when they are needed.
+  __device__ void load_affine_chunks() {
+    if (!like_x_) return;
+    visit([&](int round, int slot, std::int64_t element, bool) {
+      weight_[round][slot] = load_constant_pack<kElements>(affine_address(arguments_->weight), element);
+      bias_[round][slot] = load_constant_pack<kElements>(affine_address(arguments_->bias), element);
+      settle(weight_[round][slot]);
+      settle(bias_[round][slot]);
+    });
+  }
+
+  const LayerNormArguments* arguments_ = nullptr;
+  int first_ = 0;
+  int stride_ = 0;
+  bool present_ = false;
+  bool like_x_ = false;  // weight and bias, both
+  const T* x_address_ = nullptr;
+  const T* residual_address_ = nullptr;
+  T* sum_address_ = nullptr;
+  T* out_address_ = nullptr;
+  Chunk<T> x_[kRounds][kSlots];
+  Chunk<T> addend_[kRounds][kSlots];  // the residual, until it is added
+  Chunk<T> weight_[kRounds][kSlots], bias_[kRounds][kSlots];
+  float unpacked_[kRounds][kSlots][kElements];  // x_, then its deviations, where they are kept so
+};
+
+template <bool kValue>
+using FirstSum = std::bool_constant<kValue>;
+
+// A grid covers all rows at once.
+template <typename T, bool kAddsResidual, class Shape>
+__global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
+    layer_norm_register_kernel(LayerNormArguments arguments) {
+  constexpr int kSlots = Shape::kSlots;
+  const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
+  LayerNormRegisters<T, kAddsResidual, Shape> values;
+  // `add_up` makes a row's sum of the sums of lanes: the first one, and the second one.
+  const auto give_row = [&](std::int64_t row, bool is_first, const auto& add_up) {
+    const float hidden = arguments.shape.hidden_as_float, inverse_hidden = arguments.inverse_hidden;
+    wait_for_the_kernel_before();
+    let_the_next_kernel_start();
+    float lane_sums[kSlots];
+    values.fetch();
+    values.sum(lane_sums);
+    const float mean = row_mean(add_up(lane_sums, FirstSum<true>()), hidden, inverse_hidden);
+    values.sum_squares(mean, lane_sums);
+    const float rstd =
+        row_inverse_root(add_up(lane_sums, FirstSum<false>()), hidden, inverse_hidden, arguments.epsilon);
+    values.finish(mean, rstd);
+    if (is_first) {
+      store_statistic<T>(arguments.rows, arguments.mean, row, mean);
+      store_statistic<T>(arguments.rows, arguments.rstd, row, rstd);
+    }
+  };
+
+  if constexpr (!Shape::kBlockPerRow) {
+    // Part of a warp: a power of two of threads, kSlots lanes each.
+    const int row_threads_log2 =
+        Shape::kTeam == Team::warp ? kLog2<kWarpThreads> : arguments.shape.row_threads_log2 - kLog2<kSlots>;
+    const int row_threads = 1 << row_threads_log2;
+    const std::int64_t row = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) >> row_threads_log2;
+    const bool present = row < arguments.rows.count;
+    const int first = thread & (row_threads - 1);
+    values.aim(arguments, present ? row : 0, first, row_threads, present);
+    give_row(row, present && first == 0, [&](auto& lane_sums, auto) {
+      if constexpr (Shape::kTeam == Team::warp) {
+        return warp_sum(lane_sums, thread);
+      } else {
+        return tree_sum(tree_over_own(lane_sums), row_threads);
+      }
+    });
+  } else {
+    NORMPROOF_SHARED(GroupSums, group_sums, 2 * kSharers);
+    const RowBlocks blocks = row_blocks<Shape::kTeam>();
+    arrive_at_cluster_barrier<Shape::kTeam>();
+    const int threads = static_cast<int>(blockDim.x), index = static_cast<int>(threadIdx.x);
+    clear_absent_groups<Shape>(blocks, group_sums);
+    clear_absent_groups<Shape>(blocks, group_sums + kSharers);
+    const int row = static_cast<int>(blockIdx.x) / blocks.count;
+    if constexpr (Shape::kFull) {
+      const int first_of_warp = (blocks.rank * threads + index - thread) * kSlots;
+      values.aim(arguments, row, first_of_warp + thread, 0, true);
+    } else {
+      values.aim(arguments, row, blocks.rank * threads + index, blocks.count * threads, true);
+    }
+    give_row(row, blocks.rank == 0 && index == 0, [&](auto& lane_sums, auto is_first) {
+      constexpr bool kIsFirst = decltype(is_first)::value;
+      return row_sum<Shape, kIsFirst>(blocks, lane_sums, group_sums + (kIsFirst ? 0 : kSharers));
+    });
+  }
+}
+
+}  // namespace normproof::kernels

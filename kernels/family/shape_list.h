@@ -1,0 +1,29 @@
+// Shapes of register_shape.h by their names, for operations that are compiled in some of them.
+#pragma once
+
+#include "kernels/configurations.h"
+#include "kernels/register_shape.h"
+
+namespace normproof::kernels {
+
+template <ShapeKind kKind>
+struct ShapeOf;
+#define NORMPROOF_SHAPE(name, ...)           \
+  template <>                                \
+  struct ShapeOf<ShapeKind::name> {          \
+    using type = RegisterShape<__VA_ARGS__>; \
+  };
+#include "kernels/register_shapes.inc"
+#undef NORMPROOF_SHAPE
+
+template <ShapeKind... kKinds>
+struct ShapeList {
+  static constexpr ShapeKind kAll[] = {kKinds...};
+  // Calls visit<Shape>() with the shape of the kind, if it is in the list.
+  template <class Visit>
+  static void find(ShapeKind kind, const Visit& visit) {
+    ((kind == kKinds ? visit.template operator()<typename ShapeOf<kKinds>::type>() : void()), ...);
+  }
+};
+
+}  // namespace normproof::kernels

@@ -1,0 +1,114 @@
+// The GPU's LayerNorm for rows in registers, run on the CPU: the reference's bits in every shape.
+#include "kernels/family/layer_norm_registers.cuh"
+
+#include <set>
+
+#include "kernels/family/layer_norm_arguments.h"
+#include "kernels/family/layer_norm_shapes.h"
+#include "kernels/launch_kernel.h"
+#include "kernels/quick_operands.h"
+#include "layer_norm_case.h"
+
+namespace normproof::kernels {
+namespace {
+
+LayerNormArguments arguments_of(const LayerNormCase& test_case, const LayerNormTensors& tensors) {
+  LayerNormArguments arguments;
+  const std::int64_t rows = tensors.x.rows(), hidden = tensors.x.hidden();
+  arguments.rows = {rows, 1, rows};
+  arguments.shape = row_shape(hidden, reference::size_of(test_case.dtype));
+  const auto place = [](const TestTensor& tensor, auto& data, RowStrides& strides) {
+    data = tensor.tensor().data;
+    strides.inner = tensor.tensor().strides[0];
+  };
+  place(tensors.x, arguments.x, arguments.x_strides);
+  place(tensors.result(test_case), arguments.out, arguments.out_strides);
+  if (test_case.adds_residual) {
+    place(tensors.residual, arguments.residual, arguments.residual_strides);
+    place(tensors.sum(test_case), arguments.residual_out, arguments.residual_out_strides);
+  }
+  const auto affine = [&](const TestTensor& tensor, const std::optional<DType>& of) {
+    if (!of) return Affine{};
+    return Affine{tensor.tensor().data, *of == test_case.dtype ? AffineKind::like_x : AffineKind::fp32};
+  };
+  arguments.weight = affine(tensors.weight, test_case.weight);
+  arguments.bias = affine(tensors.bias, test_case.bias);
+  const auto statistic = [](const TestTensor& tensor, const std::optional<DType>& of) {
+    if (!of) return RowStatistic{};
+    return RowStatistic{tensor.tensor().data, {0, 0, tensor.tensor().strides[0]}, *of == DType::fp32};
+  };
+  arguments.mean = statistic(tensors.mean, test_case.mean);
+  arguments.rstd = statistic(tensors.rstd, test_case.rstd);
+  arguments.epsilon = test_case.epsilon;
+  arguments.inverse_hidden = quick_inverse_hidden(hidden, arguments.epsilon);
+  return arguments;
+}
+
+// What a shape is called with. On the CPU a cluster is one block.
+template <class Shape>
+std::optional<Grid> grid_for(const RowShape& shape, std::int64_t rows) {
+  constexpr ShapeLimits kLimits = limits_of<Shape>();
+  const int warps = Shape::kBlockPerRow ? kLimits.warps_for(shape.groups) : 1;
+  if (Shape::kTeam == Team::part_of_warp
+          ? !kLimits.holds_in_part_of_warp(shape.chunks, shape.row_threads_log2)
+          : warps > 32 || !kLimits.holds(shape.chunks, warps))
+    return {};
+  if (Shape::kBlockPerRow) return Grid{rows, warps * kWarpThreads};
+  const int rows_per_block = Shape::kTeam == Team::warp ? 2 : (64 * Shape::kSlots) >> shape.row_threads_log2;
+  return Grid{(rows - 1) / rows_per_block + 1, 64};
+}
+
+template <typename T, bool kAddsResidual>
+void expect_bits_in_every_shape(LayerNormCase test_case) {
+  std::set<ShapeKind> taken;
+  test_case.adds_residual = kAddsResidual;
+  for (const std::int64_t chunks : {2, 16, 64, 100, 128, 256, 640, 1024, 2048}) {
+    const std::int64_t hidden = chunks * kChunkElements<T>;
+    test_case.sizes = {chunks <= 64 ? 11 : 2, hidden};
+    ++test_case.seed;
+    for (const ShapeKind kind : LayerNormShapes::kAll) {
+      LayerNormShapes::find(kind, [&]<class Shape>() {
+        const auto grid = grid_for<Shape>(row_shape(hidden, sizeof(T)), test_case.sizes[0]);
+        if (!grid) return;
+        taken.insert(kind);
+        expect_layer_norm_bits(test_case, [&](const LayerNormTensors& tensors, const FamilyCall&) {
+          return launch_kernel(&layer_norm_register_kernel<T, kAddsResidual, Shape>,
+                               arguments_of(test_case, tensors), *grid, nullptr);
+        });
+      });
+      ASSERT_FALSE(testing::Test::HasFailure()) << "shape " << static_cast<int>(kind);
+    }
+  }
+  EXPECT_EQ(taken.size(), std::size(LayerNormShapes::kAll));
+}
+
+TEST(LayerNormInRegisters, GivesTheReferencesBits) {
+  LayerNormCase test_case;
+  test_case.weight = test_case.bias = DType::bf16;
+  test_case.mean = DType::bf16;
+  test_case.rstd = DType::fp32;
+  expect_bits_in_every_shape<Bf16, false>(test_case);
+}
+
+TEST(LayerNormInRegisters, GivesTheReferencesBitsWithAResidualAndOtherWeights) {
+  LayerNormCase test_case;
+  test_case.dtype = DType::fp16;
+  test_case.weight = DType::fp32;
+  test_case.shift = 2;
+  test_case.in_place = true;
+  expect_bits_in_every_shape<Fp16, true>(test_case);
+}
+
+// Sums for which there is no short way to the mean and the root, and rows that are constant.
+TEST(LayerNormInRegisters, GivesTheReferencesBitsFarFromOne) {
+  LayerNormCase test_case;
+  test_case.dtype = test_case.weight.emplace(DType::fp32);
+  test_case.binades = 250;
+  expect_bits_in_every_shape<float, false>(test_case);
+  test_case.binades = 10;
+  test_case.special_one_in = 300;
+  expect_bits_in_every_shape<float, false>(test_case);
+}
+
+}  // namespace
+}  // namespace normproof::kernels

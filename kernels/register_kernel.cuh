@@ -297,7 +297,7 @@ class RegisterRow {
     }
   }
 
- private:
+ protected:
   // y of a chunk.
   __device__ Chunk<T> normalized(int round, int slot, std::int64_t element, float inverse_rms) {
     Pack<W, kElements> weight{};

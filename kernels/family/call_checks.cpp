@@ -52,6 +52,19 @@ Status check_number_of_elements(const Argument& argument, std::int64_t wanted, c
                  ", must be ", wanted, what);
 }
 
+// Bytes that hold two elements of x each.
+Status check_pairs(const Argument& argument, const Argument& x) {
+  if (x.hidden() % 2 != 0)
+    return refusal(StatusCode::invalid_size, x.name, ": sizes[", x.leading(), "] is ", x.hidden(),
+                   ", must be even, since a byte of ", argument.name, " holds two codes");
+  Tensor halved = *x.tensor;
+  halved.sizes[x.leading()] /= 2;
+  if (argument.tensor->rank == halved.rank && argument.hidden() != halved.sizes[x.leading()])
+    return refusal(StatusCode::invalid_size, argument.name, ": sizes[", x.leading(), "] is ",
+                   argument.hidden(), ", must be ", halved.sizes[x.leading()], ", half of that of ", x.name);
+  return check_equal_shape(argument, {x.name, &halved, false});
+}
+
 // One number a row: [..., 1], or without the last dimension.
 Status check_row_shape(const Argument& argument, const Argument& x) {
   const Tensor& tensor = *argument.tensor;
@@ -77,7 +90,10 @@ Status check_shape(const TensorRule& rule, const Argument& argument, const Argum
       return check_row_shape(argument, x);
     case Shape::one:
       return check_number_of_elements(argument, 1, "");
+    case Shape::pairs:
+      return check_pairs(argument, x);
     case Shape::other:
+    case Shape::table:
       if (Status status = check_rank(argument, 1, 4); !status.ok()) return status;
       return check_no_negative_size(argument);
   }
@@ -133,7 +149,8 @@ void set_rows(const std::vector<Argument>& arguments, const std::vector<const Te
     std::vector<std::int64_t> strides;
   };
   const auto has_rows = [&](std::size_t i) {
-    return rules[i]->shape == Shape::elements || rules[i]->shape == Shape::row;
+    return rules[i]->shape == Shape::elements || rules[i]->shape == Shape::pairs ||
+           rules[i]->shape == Shape::row;
   };
   std::vector<Dimension> dimensions;
   for (int d = 0; d < x.rank - 1; ++d) {

@@ -13,6 +13,12 @@ std::span<const FamilyOperation> family_operations() {
   static constexpr FamilyOperation kOperations[] = {
       {"layer_norm", run_layer_norm},
       {"fused_add_layer_norm", run_layer_norm},
+      {"rms_norm_block_quant", run_block_quant},
+      {"fused_add_rms_norm_block_quant", run_block_quant},
+      {"rms_norm_mx_quant", run_mx_quant},
+      {"fused_add_rms_norm_mx_quant", run_mx_quant},
+      {"rms_norm_nvfp4_quant", run_nvfp4_quant},
+      {"fused_add_rms_norm_nvfp4_quant", run_nvfp4_quant},
   };
   return kOperations;
 }

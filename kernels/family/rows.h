@@ -8,5 +8,9 @@ namespace normproof::kernels {
 
 // layer_norm.cu: layer_norm, fused_add_layer_norm.
 Status run_layer_norm(const NamedCall& call, Stream stream, LaunchReport* report);
+// block_quant.cpp; each alone and with fused_add_ before its name.
+Status run_block_quant(const NamedCall& call, Stream stream, LaunchReport* report);
+Status run_mx_quant(const NamedCall& call, Stream stream, LaunchReport* report);
+Status run_nvfp4_quant(const NamedCall& call, Stream stream, LaunchReport* report);
 
 }  // namespace normproof::kernels

@@ -1,0 +1,162 @@
+// e2m1: the numbers 0, 0.5, 1, 1.5, 2, 3, 4 and 6 with a sign, in four bits. Rounding is to nearest, ties to
+// the code with an even last bit; beyond 6 lies 6, which NaN becomes too.
+//
+// GPUs before compute capability 10 have no instruction for it. Many codes at a time are made by this: where
+// v >= 0, the code is g(v) rounded to an integer, g being the least of the lines 2v, v + 2 and v/2 + 4.
+// Rounding is monotone, so it is the least of the three rounded: each is one fused multiply-add with a number
+// so large that its last bit is worth 1.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/chunk.cuh"
+#include "kernels/cuda.h"
+#include "kernels/packed_arithmetic.cuh"
+#include "kernels/storage_types.cuh"
+
+namespace normproof::kernels {
+
+__device__ inline std::uint32_t e2m1_of(float value) {
+  const std::uint32_t magnitude = bits_of(value) & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return 7;
+  constexpr std::uint32_t kSix = 0x40c00000u;
+  const std::uint32_t code = magnitude >= kSix ? 7 : round_magnitude(magnitude, 1, 1);
+  return code | (bits_of(value) >> 28 & 8u);
+}
+
+// Whether so large a scaled value takes the quick way; NaN does not.
+__device__ inline bool has_quick_e2m1(float largest_scaled) { return largest_scaled < 7.0f; }
+
+__device__ inline std::uint32_t least_of(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+  const std::uint32_t d = a < b ? a : b;
+  return d < c ? d : c;
+}
+
+// The code of a number from 0 to 7, in the last four bits.
+__device__ inline std::uint32_t quick_e2m1(float v) {
+  constexpr float kInteger = 0x1p23f;
+  const std::uint32_t low = bits_of(__fmaf_rn(v, 2.0f, kInteger));
+  const std::uint32_t middle = bits_of(__fadd_rn(v, kInteger + 2.0f));
+  const std::uint32_t high = bits_of(__fmaf_rn(v, 0.5f, kInteger + 4.0f));
+  return least_of(low, middle, high);
+}
+
+// The codes of a chunk, the first in the lowest bits: as many bits as the chunk has elements, times four.
+template <typename T>
+using E2m1Chunk = std::conditional_t<kChunkElements<T> == 8, std::uint32_t, std::uint16_t>;
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000 && defined(__CUDA_ARCH_FEAT_SM100_ALL)
+#define NORMPROOF_E2M1_INSTRUCTION 1
+// Two codes, that of `low` in the low half of the byte.
+__device__ inline std::uint32_t e2m1_pair(float low, float high) {
+  std::uint32_t result;
+  asm("{\n .reg .b8 pair;\n cvt.rn.satfinite.e2m1x2.f32 pair, %1, %2;\n cvt.u32.u8 %0, pair;\n}"
+      : "=r"(result)
+      : "f"(high), "f"(low));
+  return result;
+}
+#endif
+
+template <typename T>
+__device__ inline E2m1Chunk<T> e2m1_chunk(const Chunk<T>& y, float factor) {
+  std::uint32_t codes = 0;
+#pragma unroll
+  for (int i = 0; i < kChunkElements<T>; ++i)
+    codes |= e2m1_of(__fmul_rn(to_float(y.elements[i]), factor)) << (4 * i);
+  return static_cast<E2m1Chunk<T>>(codes);
+}
+
+// The signs of a chunk's elements, where its codes have theirs.
+template <typename T>
+__device__ inline std::uint32_t e2m1_signs(const Chunk<T>& y) {
+  if constexpr (kInPairs<T>) {
+#if defined(__CUDACC__)
+    std::uint32_t words[4];
+    __builtin_memcpy(words, &y, sizeof words);
+    // The upper bytes of all elements, then those of even and odd ones.
+    const std::uint32_t low = __byte_perm(words[0], words[1], 0x7531);
+    const std::uint32_t high = __byte_perm(words[2], words[3], 0x7531);
+    const std::uint32_t even = __byte_perm(low, high, 0x6420), odd = __byte_perm(low, high, 0x7531);
+    return (odd & 0x80808080u) | (even >> 4 & 0x08080808u);
+#endif
+  } else {
+    std::uint32_t signs = 0;
+#pragma unroll
+    for (int i = 0; i < kChunkElements<T>; ++i) {
+      if constexpr (std::is_same_v<T, float>) {
+        signs |= (bits_of(y.elements[i]) >> 31) << (4 * i + 3);
+      } else {
+        signs |= std::uint32_t{y.elements[i].bits >> 15} << (4 * i + 3);
+      }
+    }
+    return signs;
+  }
+  return 0;
+}
+
+// The same where the factor is above 0 or 0 and has_quick_e2m1() of the largest product.
+template <typename T>
+__device__ inline E2m1Chunk<T> quick_e2m1_chunk(const Chunk<T>& y, float factor) {
+  constexpr int kElements = kChunkElements<T>;
+  float values[kElements];
+#if defined(NORMPROOF_E2M1_INSTRUCTION)
+  unpack<T>(y, values);
+  std::uint32_t codes = 0;
+#pragma unroll
+  for (int i = 0; i < kElements; i += 2)
+    codes |= e2m1_pair(__fmul_rn(values[i], factor), __fmul_rn(values[i + 1], factor)) << (4 * i);
+  return static_cast<E2m1Chunk<T>>(codes);
+#else
+  Chunk<T> magnitudes = y;
+  constexpr int kWords = sizeof y / sizeof(std::uint32_t);
+  std::uint32_t words[kWords];
+  __builtin_memcpy(words, &y, sizeof words);
+#pragma unroll
+  for (int i = 0; i < kWords; ++i) words[i] &= std::is_same_v<T, float> ? 0x7fffffffu : 0x7fff7fffu;
+  __builtin_memcpy(&magnitudes, words, sizeof words);
+  unpack<T>(magnitudes, values);
+  // What the codes lie on top of adds up to a constant.
+  std::uint32_t codes = 0, below = 0;
+#pragma unroll
+  for (int i = kElements - 1; i >= 0; --i) {
+    codes = codes * 16u + quick_e2m1(__fmul_rn(values[i], factor));
+    below = below * 16u + 0x4b000000u;
+  }
+  return static_cast<E2m1Chunk<T>>((codes - below) | e2m1_signs<T>(y));
+#endif
+}
+
+// The same for a factor that is a power of two, in arithmetic of bf16: products are exact there, and those
+// too small for fp32 are 0 in either way.
+#if defined(__CUDACC__) && !defined(NORMPROOF_E2M1_INSTRUCTION)
+__device__ inline std::uint32_t quick_e2m1_chunk_by_power(const Chunk<Bf16>& y, float factor) {
+  std::uint32_t words[4];
+  __builtin_memcpy(words, &y, sizeof words);
+  const __nv_bfloat162 once = __float2bfloat162_rn(factor), twice = __hadd2_rn(once, once);
+  const __nv_bfloat162 half = __hmul2_rn(once, __float2bfloat162_rn(0.5f));
+  const auto fused = [](std::uint32_t magnitudes, __nv_bfloat162 slope, float offset) {
+    __nv_bfloat162 pair;
+    __builtin_memcpy(&pair, &magnitudes, sizeof pair);
+    pair = __hfma2(pair, slope, __float2bfloat162_rn(offset));
+    std::uint32_t bits;
+    __builtin_memcpy(&bits, &pair, sizeof bits);
+    return bits;
+  };
+  std::uint32_t pairs[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const std::uint32_t magnitudes = words[i] & 0x7fff7fffu;
+    constexpr float kInteger = 128.0f;
+    const std::uint32_t codes =
+        __vimin3_u16x2(fused(magnitudes, twice, kInteger), fused(magnitudes, once, kInteger + 2.0f),
+                       fused(magnitudes, half, kInteger + 4.0f));
+    pairs[i] = codes | codes >> 12;  // both in the lowest byte: 128 is 0x4300
+  }
+  const std::uint32_t codes =
+      __byte_perm(__byte_perm(pairs[0], pairs[1], 0x0040), __byte_perm(pairs[2], pairs[3], 0x0040), 0x5410);
+  return codes | e2m1_signs<Bf16>(y);
+}
+#endif
+
+}  // namespace normproof::kernels

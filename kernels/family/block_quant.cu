@@ -2,7 +2,6 @@
 #include "kernels/family/block_quant.h"
 
 #include "kernels/configurations.h"
-
 #include "kernels/family/block_quant_kernel.cuh"
 #include "kernels/launch_kernel.h"
 #include "kernels/quick_operands.h"

@@ -19,7 +19,7 @@ struct Grid {
   int threads = 0;             // of a block
   int blocks_per_cluster = 1;  // GPU with clusters alone
   bool dependent = false;      // GPU: start while the kernel before still runs; the kernel waits for its end
-  std::int64_t shared_bytes = 0;  // dynamic, up to 48 KiB
+  std::int64_t shared_bytes = 0;  // dynamic
 };
 
 inline Grid grid_of(const Configuration& configuration) {
@@ -33,6 +33,10 @@ template <class Arguments>
 Status launch_kernel(void (*kernel)(Arguments), const Arguments& arguments, const Grid& grid,
                      [[maybe_unused]] Stream stream) {
 #if defined(__CUDACC__)
+  constexpr std::int64_t kSharedBytesOfEveryKernel = 48 * 1024;
+  if (grid.shared_bytes > kSharedBytesOfEveryKernel)
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         static_cast<int>(grid.shared_bytes));
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(grid.blocks));
   config.blockDim = dim3(static_cast<unsigned>(grid.threads));

@@ -10,6 +10,7 @@
 #include "kernels/cache_hint.cuh"
 #include "kernels/chunk.cuh"
 #include "kernels/cuda.h"
+#include "kernels/dependent_launch.cuh"
 #include "kernels/norm_arguments.h"
 #include "kernels/norm_kernel.cuh"
 #include "kernels/packed_arithmetic.cuh"
@@ -19,21 +20,6 @@
 #include "kernels/storage_types.cuh"
 
 namespace normproof::kernels {
-
-// With programmatic dependent launch this kernel may start while the one before it still runs: nothing that
-// the other may write is touched before it has ended.
-__device__ inline void wait_for_the_kernel_before() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  cudaGridDependencySynchronize();
-#endif
-}
-
-// The next kernel may start once all blocks of this one have come here.
-__device__ inline void let_the_next_kernel_start() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  cudaTriggerProgrammaticLaunchCompletion();
-#endif
-}
 
 // Computed here, not where it is used: addresses, before the wait for the kernel before.
 template <typename Pointee>

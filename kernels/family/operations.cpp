@@ -19,6 +19,8 @@ std::span<const FamilyOperation> family_operations() {
       {"fused_add_rms_norm_mx_quant", run_mx_quant},
       {"rms_norm_nvfp4_quant", run_nvfp4_quant},
       {"fused_add_rms_norm_nvfp4_quant", run_nvfp4_quant},
+      {"rms_norm_backward", run_norm_backward},
+      {"layer_norm_backward", run_norm_backward},
   };
   return kOperations;
 }

@@ -12,5 +12,7 @@ Status run_layer_norm(const NamedCall& call, Stream stream, LaunchReport* report
 Status run_block_quant(const NamedCall& call, Stream stream, LaunchReport* report);
 Status run_mx_quant(const NamedCall& call, Stream stream, LaunchReport* report);
 Status run_nvfp4_quant(const NamedCall& call, Stream stream, LaunchReport* report);
+// norm_gradient.cu: rms_norm_backward, layer_norm_backward.
+Status run_norm_backward(const NamedCall& call, Stream stream, LaunchReport* report);
 
 }  // namespace normproof::kernels

@@ -61,7 +61,7 @@ WeightGradientVerdict judge_weight_gradient(const WeightGradientRule& rule, std:
 // In the canonical order: rows in groups of kCanonicalGroup, one after the other in a group, acc = fma(dy,
 // xh, acc) or acc + dy from +0; then neighbouring groups are joined in pairs, again and again, an odd last
 // one as it is. Packed in the weight's dtype.
-inline constexpr std::int64_t kCanonicalGroup = 64;
+inline constexpr std::int64_t kCanonicalGroup = 8;
 std::vector<std::byte> canonical_weight_gradient(const WeightGradientRule& rule, std::int64_t rows,
                                                  std::int64_t columns,
                                                  const WeightGradientOperands& operands);

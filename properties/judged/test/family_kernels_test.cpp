@@ -37,7 +37,7 @@ KernelRun run_kernel(const NamedCall& named) {
   const Call& call = named.call();
   const normproof_named_number epsilon{"epsilon", std::bit_cast<float>(call.epsilon)};
   const normproof_named_call description{call.operation->name.data(), tensors.data(), tensors.size(),
-                                         &epsilon, 1};
+                                         &epsilon, call.operation->takes_epsilon ? std::size_t{1} : 0};
   const std::uint64_t order = call.thread_order;
   normproof_set_thread_order(order < 2 ? static_cast<std::int32_t>(order) : 2, order);
   std::string text(300, '\0');

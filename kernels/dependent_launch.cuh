@@ -1,0 +1,23 @@
+// Programmatic dependent launch: a kernel that starts while the one before it in the stream still runs.
+#pragma once
+
+#include "kernels/cuda.h"
+
+namespace normproof::kernels {
+
+// With programmatic dependent launch this kernel may start while the one before it still runs: nothing that
+// the other may write is touched before it has ended.
+__device__ inline void wait_for_the_kernel_before() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+#endif
+}
+
+// The next kernel may start once all blocks of this one have come here.
+__device__ inline void let_the_next_kernel_start() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
+}  // namespace normproof::kernels

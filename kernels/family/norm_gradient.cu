@@ -1,0 +1,337 @@
+// rms_norm_backward and layer_norm_backward: from a call by name to launches.
+#include "kernels/family/norm_gradient.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "kernels/arguments.h"
+#include "kernels/family/call_checks.h"
+#include "kernels/family/norm_gradient_kernel.cuh"
+#include "kernels/family/norm_gradient_ring.cuh"
+#include "kernels/family/rows.h"
+#include "kernels/family/workspace.h"
+#include "kernels/launch_kernel.h"
+#include "kernels/tensor_checks.h"
+
+namespace normproof::kernels {
+namespace {
+
+constexpr TensorRule kX = {"x", false, Shape::elements, kAnyActivation, false, {}, true};
+constexpr TensorRule kDy = {"dy", false, Shape::elements, kLikeX, false, {}, true};
+constexpr TensorRule kWeight = {"weight", false, Shape::hidden, kLikeXOrFp32, true, {}, true};
+constexpr TensorRule kMean = {"mean", false, Shape::row, kLikeXOrFp32};
+constexpr TensorRule kRstd = {"rstd", false, Shape::row, kLikeXOrFp32};
+constexpr TensorRule kDresidual = {"dresidual", false, Shape::elements, kLikeX, true, {}, true};
+constexpr TensorRule kDx = {"dx", true, Shape::elements, kLikeX, true, "dy", true};
+constexpr TensorRule kDweight = {"dweight", true, Shape::hidden, kLikeXOrFp32, true};
+constexpr TensorRule kDbias = {"dbias", true, Shape::hidden, kLikeXOrFp32, true};
+constexpr std::array kRmsRules = {kX, kDy, kWeight, kRstd, kDresidual, kDx, kDweight};
+constexpr std::array kLayerRules = {kX, kDy, kWeight, kMean, kRstd, kDresidual, kDx, kDweight, kDbias};
+
+constexpr std::int64_t kMostBlocks = (std::int64_t{1} << 31) - 1;
+
+// A call and what it needs besides.
+struct GradientProblem {
+  CheckedCall checked;
+  bool centred = false;
+  NormGradientArguments arguments;
+  JoinArguments join;
+  Stream stream = nullptr;
+
+  bool has_sums() const { return join.of[0].out != nullptr || join.of[1].out != nullptr; }
+  std::int64_t chunks() const { return arguments.shape.chunks; }
+  std::int64_t units(int unit_rows_log2) const {
+    return (arguments.rows.count + (std::int64_t{1} << unit_rows_log2) - 1) >> unit_rows_log2;
+  }
+};
+
+Affine affine_of(const NamedCall& call, std::string_view role, DType of_x) {
+  const Tensor* tensor = call.find(role);
+  if (tensor == nullptr) return {};
+  return {tensor->data, tensor->dtype == of_x ? AffineKind::like_x : AffineKind::fp32};
+}
+
+RowStatistic statistic_of(const NamedCall& call, std::string_view role, const CheckedCall& checked) {
+  const Tensor* tensor = call.find(role);
+  if (tensor == nullptr) return {};
+  return {tensor->data, checked.of(role).strides, tensor->dtype == DType::fp32};
+}
+
+GradientProblem problem_of(const NamedCall& call, const CheckedCall& checked, Stream stream) {
+  GradientProblem problem;
+  problem.checked = checked;
+  problem.centred = call.find("mean") != nullptr;
+  problem.stream = stream;
+  NormGradientArguments& arguments = problem.arguments;
+  arguments.rows = checked.rows;
+  arguments.shape = row_shape(checked.hidden, size_of(checked.dtype));
+  const auto place = [&](std::string_view role, auto& rows) {
+    const CheckedCall::Rows found = checked.of(role);
+    rows.data = found.data;
+    rows.strides = found.strides;
+  };
+  place("dy", arguments.dy);
+  place("x", arguments.x);
+  place("dresidual", arguments.dresidual);
+  place("dx", arguments.dx);
+  arguments.weight = affine_of(call, "weight", checked.dtype);
+  arguments.mean = statistic_of(call, "mean", checked);
+  arguments.rstd = statistic_of(call, "rstd", checked);
+  problem.join.hidden = checked.hidden;
+  for (int i = 0; i < 2; ++i) {
+    if (const Tensor* out = call.find(i == 0 ? "dweight" : "dbias"); out != nullptr)
+      problem.join.of[i] = {nullptr, out->data,
+                            out->dtype == checked.dtype ? AffineKind::like_x : AffineKind::fp32};
+  }
+  return problem;
+}
+
+// --- The device. ---
+
+#if defined(__CUDACC__)
+// Of the calling thread's device.
+int multiprocessors() {
+  thread_local int known_device = -1, known = 1;
+  int device = 0;
+  if (cudaGetDevice(&device) == cudaSuccess && device != known_device) {
+    int count = 0;
+    if (cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) == cudaSuccess)
+      known_device = device, known = count;
+  }
+  return known;
+}
+bool has_bulk_copies() { return supports_clusters(); }
+constexpr int kClusterBlocks = 2;
+#else
+// As many as make a block take several units in a test.
+int multiprocessors() { return 3; }
+constexpr int kClusterBlocks = 1;
+#endif
+
+// --- Kernels. ---
+
+using GradientKernel = void (*)(NormGradientArguments);
+
+template <typename T, bool kCentred>
+GradientKernel row_kernel(bool vectorized, bool block_per_row) {
+  if (vectorized)
+    return block_per_row ? row_gradient_kernel<T, kCentred, true, true, 1>
+                         : row_gradient_kernel<T, kCentred, true, false, 1>;
+  return block_per_row ? row_gradient_kernel<T, kCentred, false, true, 1>
+                       : row_gradient_kernel<T, kCentred, false, false, 1>;
+}
+
+struct RingKernel {
+  GradientKernel kernel = nullptr;
+  int blocks_of_row = 1;
+  int pieces = 1, sums = 1;
+};
+
+template <class V>
+RingKernel ring_kernel_of() {
+  return {ring_gradient_kernel<V>, V::kTeam == Team::cluster ? kClusterBlocks : 1, V::kPieces, V::kSums};
+}
+
+template <typename T, bool kCentred>
+RingKernel ring_kernel(GradientKernels kernels) {
+  switch (kernels) {
+    case GradientKernels::one_slot:
+      return ring_kernel_of<RingVariant<T, kCentred, Team::block, 1, 1, 1024>>();
+    case GradientKernels::two_slots:
+      return ring_kernel_of<RingVariant<T, kCentred, Team::block, 2, 1, 512>>();
+    default:
+      return ring_kernel_of<RingVariant<T, kCentred, Team::cluster, 1, 2, 1024 / kClusterBlocks>>();
+  }
+}
+
+struct Kernels {
+  GradientKernel rows = nullptr;
+  GradientKernel columns = nullptr;
+  RingKernel ring;
+  void (*join)(JoinArguments) = nullptr;
+};
+
+template <typename T, bool kCentred>
+Kernels kernels_of(const GradientProblem& problem, GradientKernels kernels) {
+  return {row_kernel<T, kCentred>(problem.checked.vectorized, problem.chunks() > kWarpThreads),
+          column_sums_kernel<T, kCentred>, ring_kernel<T, kCentred>(kernels), join_kernel<T>};
+}
+
+template <typename T>
+Kernels kernels_of(const GradientProblem& problem, GradientKernels kernels) {
+  return problem.centred ? kernels_of<T, true>(problem, kernels) : kernels_of<T, false>(problem, kernels);
+}
+
+Kernels find_kernels(const GradientProblem& problem, GradientKernels kernels) {
+  switch (problem.checked.dtype) {
+    case DType::bf16:
+      return kernels_of<Bf16>(problem, kernels);
+    case DType::fp16:
+      return kernels_of<Fp16>(problem, kernels);
+    default:
+      return kernels_of<float>(problem, kernels);
+  }
+}
+
+// --- Choice. ---
+
+[[maybe_unused]] constexpr std::int64_t kSharedBytesOfProcessor = 227 * 1024;
+
+// Of a block.
+std::int64_t shared_bytes(const GradientProblem& problem, const GradientChoice& choice,
+                          const RingKernel& ring) {
+  const std::int64_t chunks = std::int64_t{ring.pieces} * choice.threads;
+  const int tensors = problem.arguments.dresidual.data != nullptr ? 3 : 2;
+  const int steps = problem.has_sums() ? std::max(0, choice.unit_rows_log2 - kGroupRowsLog2) : 0;
+  const std::int64_t elements = kChunkBytes / size_of(problem.checked.dtype);
+  return choice.stages * tensors * chunks * kChunkBytes +
+         steps * ring.sums * chunks * elements * std::int64_t{sizeof(float)};
+}
+
+GradientChoice general_choice(const GradientProblem& problem, int threads) {
+  GradientChoice choice;
+#if defined(__CUDACC__)
+  constexpr int kThreads = 256;
+#else
+  constexpr int kThreads = 32;  // every fiber costs
+#endif
+  choice.threads = threads != 0 ? threads : kThreads;
+  // Units of 64 rows where there are enough of them.
+  choice.unit_rows_log2 = problem.arguments.rows.count >= 2048 ? 6 : kGroupRowsLog2;
+  return choice;
+}
+
+GradientChoice choose(const GradientProblem& problem, const Launch& launch) {
+  GradientChoice choice = general_choice(problem, launch.threads_per_block);
+#if defined(__CUDACC__)
+  constexpr std::int64_t kMostChunks = 2048;
+  if (!problem.checked.vectorized || launch.threads_per_block != 0 || problem.chunks() > kMostChunks ||
+      !has_bulk_copies())
+    return choice;
+  choice = {};
+  const auto chunks = static_cast<int>(problem.chunks());
+  choice.kernels = chunks > kLanes ? GradientKernels::two_rounds : GradientKernels::two_slots;
+  choice.threads = chunks > kLanes ? kLanes / kClusterBlocks : (chunks + 63) / 64 * kWarpThreads;
+  choice.blocks_of_processor = std::clamp(512 / choice.threads, 1, 8);
+  // Units as long as they may be while all blocks get one.
+  if (problem.has_sums()) {
+    const int row_blocks = multiprocessors() / (chunks > kLanes ? kClusterBlocks : 1);
+    choice.unit_rows_log2 = 6;
+    while (choice.unit_rows_log2 > kGroupRowsLog2 &&
+           problem.units(choice.unit_rows_log2) * 16 < std::int64_t{row_blocks} * 15)
+      --choice.unit_rows_log2;
+  }
+  const RingKernel ring = find_kernels(problem, choice.kernels).ring;
+  const auto fits = [&] {
+    return choice.blocks_of_processor * (shared_bytes(problem, choice, ring) + 2048) <=
+           kSharedBytesOfProcessor;
+  };
+  choice.stages = 4;
+  while (!fits() && choice.stages > 2) --choice.stages;
+  while (!fits() && choice.unit_rows_log2 > kGroupRowsLog2) --choice.unit_rows_log2;
+#endif
+  return choice;
+}
+
+// --- Launches. ---
+
+Status launch_ring(GradientProblem& problem, const GradientChoice& choice, const RingKernel& ring,
+                   LaunchReport& report) {
+  NormGradientArguments arguments = problem.arguments;
+  arguments.stages = choice.stages;
+  const std::int64_t teams =
+      std::min(problem.units(choice.unit_rows_log2),
+               std::max<std::int64_t>(
+                   1, std::int64_t{multiprocessors()} * choice.blocks_of_processor / ring.blocks_of_row));
+  report = {Path::vectorized, choice.threads, 1, teams * ring.blocks_of_row};
+  return launch_kernel(
+      ring.kernel, arguments,
+      Grid{report.blocks, choice.threads, ring.blocks_of_row, true, shared_bytes(problem, choice, ring)},
+      problem.stream);
+}
+
+// Columns first: dx may lie over dy.
+Status launch_general(GradientProblem& problem, const GradientChoice& choice, const Kernels& kernels,
+                      LaunchReport& report) {
+  const std::int64_t rows = problem.arguments.rows.count, hidden = problem.checked.hidden;
+  report = {problem.checked.vectorized ? Path::vectorized : Path::scalar, choice.threads, 1, 0};
+  if (problem.has_sums()) {
+    const std::int64_t strips = (hidden + choice.threads - 1) / choice.threads;
+    const std::int64_t units = problem.units(choice.unit_rows_log2);
+    report.blocks = units > kMostBlocks / strips ? kMostBlocks : strips * units;
+    if (Status status = launch_kernel(kernels.columns, problem.arguments, Grid{report.blocks, choice.threads},
+                                      problem.stream);
+        !status.ok())
+      return status;
+  }
+  if (problem.arguments.dx.data == nullptr) return {};
+  if (problem.chunks() <= kWarpThreads)
+    report.rows_per_block = choice.threads >> problem.arguments.shape.row_threads_log2;
+  report.blocks = std::min((rows - 1) / report.rows_per_block + 1, kMostBlocks);
+  return launch_kernel(kernels.rows, problem.arguments, Grid{report.blocks, choice.threads}, problem.stream);
+}
+
+Status launch_join(GradientProblem& problem, const GradientChoice& choice, const Kernels& kernels) {
+  JoinArguments& join = problem.join;
+  join.units = problem.arguments.rows.count == 0 ? 0 : problem.units(choice.unit_rows_log2);
+  join.run_log2 = kJoinedAtOnceLog2;
+  while (join.units > std::int64_t{kJoinThreads} << join.run_log2) ++join.run_log2;
+  const std::int64_t strips = (join.hidden + kJoinColumns - 1) / kJoinColumns;
+  const int gradients = (join.of[0].out != nullptr ? 1 : 0) + (join.of[1].out != nullptr ? 1 : 0);
+  Grid grid{strips * gradients, kJoinColumns * kJoinThreads};
+  grid.dependent = true;
+  return launch_kernel(kernels.join, join, grid, problem.stream);
+}
+
+Status run_problem(GradientProblem& problem, const GradientChoice& choice, LaunchReport& report) {
+  const Kernels kernels = find_kernels(problem, choice.kernels);
+  Workspace workspace(problem.stream);
+  problem.arguments.unit_rows_log2 = choice.unit_rows_log2;
+  const std::int64_t rows = problem.arguments.rows.count;
+  if (problem.has_sums() && rows > 0) {
+    const std::size_t size =
+        static_cast<std::size_t>(problem.units(choice.unit_rows_log2) * problem.checked.hidden);
+    const bool both = problem.join.of[0].out != nullptr && problem.join.of[1].out != nullptr;
+    if (Status status = workspace.allocate(size * sizeof(float) * (both ? 2 : 1)); !status.ok())
+      return status;
+    auto* next = static_cast<float*>(workspace.data());
+    for (int i = 0; i < 2; ++i) {
+      if (problem.join.of[i].out == nullptr) continue;
+      problem.join.of[i].sums = next;
+      (i == 0 ? problem.arguments.weight_sums : problem.arguments.bias_sums) = next;
+      next += size;
+    }
+  }
+  if (rows > 0) {
+    Status status = choice.kernels == GradientKernels::general
+                        ? launch_general(problem, choice, kernels, report)
+                        : launch_ring(problem, choice, kernels.ring, report);
+    if (!status.ok()) return status;
+  }
+  return problem.has_sums() ? launch_join(problem, choice, kernels) : Status{};
+}
+
+}  // namespace
+
+Status run_norm_backward(const NamedCall& call, const GradientChoice* forced, Stream stream,
+                         LaunchReport* report) {
+  const bool centred = call.operation == "layer_norm_backward";
+  const std::span<const TensorRule> rules = centred ? std::span<const TensorRule>(kLayerRules) : kRmsRules;
+  CheckedCall checked;
+  if (Status status = check(call, rules, {}, checked); !status.ok()) return status;
+  if (call.find("dx") == nullptr && call.find("dweight") == nullptr && call.find("dbias") == nullptr)
+    return refusal(StatusCode::null_pointer, "dx: the call has no output");
+  GradientProblem problem = problem_of(call, checked, stream);
+  LaunchReport done;
+  const Status status =
+      run_problem(problem, forced != nullptr ? *forced : choose(problem, call.launch), done);
+  if (status.ok() && report != nullptr) *report = done;
+  return status;
+}
+
+Status run_norm_backward(const NamedCall& call, Stream stream, LaunchReport* report) {
+  return run_norm_backward(call, nullptr, stream, report);
+}
+
+}  // namespace normproof::kernels

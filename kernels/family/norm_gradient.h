@@ -1,0 +1,29 @@
+// How the gradients of a call are computed.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/family/named_call.h"
+
+namespace normproof::kernels {
+
+enum class GradientKernels : std::int32_t {
+  general,     // rows, columns and the sums of units, each by a kernel of its own
+  one_slot,    // rows through shared memory; a thread has one chunk of a row,
+  two_slots,   // two
+  two_rounds,  // or one of each half of the lanes' two chunks, on a cluster of two blocks
+};
+
+struct GradientChoice {
+  GradientKernels kernels = GradientKernels::general;
+  int threads = 0;              // of a block
+  int unit_rows_log2 = 0;       // NormGradientArguments
+  int stages = 0;               // of the ring
+  int blocks_of_processor = 0;  // of a multiprocessor at the same time; they walk through all units
+};
+
+// As run() of the operation's row, in the way that is given; it must fit.
+Status run_norm_backward(const NamedCall& call, const GradientChoice* forced, Stream stream,
+                         LaunchReport* report);
+
+}  // namespace normproof::kernels

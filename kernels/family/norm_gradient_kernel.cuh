@@ -1,0 +1,288 @@
+// The gradients of RMSNorm and LayerNorm for rows of any length and alignment. With xh = fl(x * r), or
+// fl(fl(x - m) * r), and wdy = fl(dy * w):
+//
+//   c1 = fl(sum xh * wdy / fl(H)),   c2 = fl(sum wdy / fl(H)),
+//   dx = rnd_T(fl(fl(fma(-xh, c1, wdy) - c2) * r) + dresidual),
+//   dweight = sum of dy * xh over rows,   dbias = sum of dy over rows
+//
+// Sums over a row are in the canonical order of row_reduction.cuh, by fma and by addition; c2 is LayerNorm's
+// alone. Sums over rows go through groups of kGroupRows rows, as norm_gradient_arguments.h says; any kernel
+// may leave the sum of any run of 2^n groups that starts at a multiple of 2^n, and join_kernel adds these up.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/chunk.cuh"
+#include "kernels/cuda.h"
+#include "kernels/dependent_launch.cuh"
+#include "kernels/family/affine.cuh"
+#include "kernels/family/norm_gradient_arguments.h"
+#include "kernels/family/row_team.cuh"
+#include "kernels/packed_arithmetic.cuh"
+#include "kernels/row_reduction.cuh"
+#include "kernels/storage_types.cuh"
+
+namespace normproof::kernels {
+
+// The numbers of a row that all of its elements are computed with.
+template <bool kCentred>
+struct RowFactors {
+  float rstd = 0;
+  float mean = 0;
+
+  // xh.
+  __device__ float normalize(float x) const { return __fmul_rn(kCentred ? __fsub_rn(x, mean) : x, rstd); }
+  // dx before it is rounded.
+  __device__ float gradient(float normalized, float weighted, float c1, float c2) const {
+    const float corrected = __fmaf_rn(-normalized, c1, weighted);
+    return __fmul_rn(kCentred ? __fsub_rn(corrected, c2) : corrected, rstd);
+  }
+};
+
+template <typename T>
+__device__ inline float read_statistic(const LeadingDimensions& rows, const RowStatistic& statistic,
+                                       std::int64_t row) {
+  const std::int64_t offset = row_offset(rows, statistic.strides, row);
+  if (statistic.is_fp32) return static_cast<const float*>(statistic.data)[offset];
+  return to_float(static_cast<const T*>(statistic.data)[offset]);
+}
+
+template <typename T, bool kCentred>
+__device__ inline RowFactors<kCentred> factors_of_row(const NormGradientArguments& arguments,
+                                                      std::int64_t row) {
+  RowFactors<kCentred> factors;
+  factors.rstd = read_statistic<T>(arguments.rows, arguments.rstd, row);
+  if constexpr (kCentred) factors.mean = read_statistic<T>(arguments.rows, arguments.mean, row);
+  return factors;
+}
+
+template <typename T>
+__device__ inline const T* row_of(const LeadingDimensions& rows, const RowsOf<const void*>& tensor,
+                                  std::int64_t row) {
+  return static_cast<const T*>(tensor.data) + row_offset(rows, tensor.strides, row);
+}
+
+// A row of dx in the hands of one thread.
+template <typename T, bool kCentred, bool kVectorized>
+class RowGradient {
+ public:
+  static constexpr int kElements = kChunkElements<T>;
+
+  __device__ RowGradient(const NormGradientArguments& arguments, std::int64_t row)
+      : arguments_(arguments),
+        factors_(factors_of_row<T, kCentred>(arguments, row)),
+        dy_(row_of<T>(arguments.rows, arguments.dy, row)),
+        x_(row_of<T>(arguments.rows, arguments.x, row)),
+        dresidual_(row_of<T>(arguments.rows, arguments.dresidual, row)),
+        dx_(static_cast<T*>(arguments.dx.data) + row_offset(arguments.rows, arguments.dx.strides, row)) {}
+
+  // Adds a chunk of xh * wdy to the sum of a lane.
+  __device__ float add_products(float lane_sum, std::int64_t chunk) const {
+    float normalized[kElements], weighted[kElements];
+    factors_of_chunk(chunk, normalized, weighted);
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) {
+      if (exists(chunk, i)) lane_sum = __fmaf_rn(normalized[i], weighted[i], lane_sum);
+    }
+    return lane_sum;
+  }
+  // Adds a chunk of wdy.
+  __device__ float add_weighted(float lane_sum, std::int64_t chunk) const {
+    float weighted[kElements];
+    weight_chunk(chunk, weighted);
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) {
+      if (exists(chunk, i)) lane_sum = __fadd_rn(lane_sum, weighted[i]);
+    }
+    return lane_sum;
+  }
+
+  __device__ void finish(std::int64_t chunk, float c1, float c2) const {
+    float normalized[kElements], weighted[kElements], added[kElements];
+    factors_of_chunk(chunk, normalized, weighted);
+    if (arguments_.dresidual.data != nullptr) unpack<T>(load(dresidual_, chunk), added);
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) {
+      normalized[i] = factors_.gradient(normalized[i], weighted[i], c1, c2);
+      if (arguments_.dresidual.data != nullptr) normalized[i] = __fadd_rn(normalized[i], added[i]);
+    }
+    store_pack<kVectorized>(dx_, chunk * kElements, arguments_.shape.hidden, round_chunk<T>(normalized));
+  }
+
+ private:
+  __device__ bool exists(std::int64_t chunk, int i) const {
+    return kVectorized || chunk * kElements + i < arguments_.shape.hidden;
+  }
+  __device__ Chunk<T> load(const T* array, std::int64_t chunk) const {
+    return load_pack<kVectorized, kElements>(array, chunk * kElements, arguments_.shape.hidden);
+  }
+  __device__ void weight_chunk(std::int64_t chunk, float (&weighted)[kElements]) const {
+    float weight[kElements];
+    unpack<T>(load(dy_, chunk), weighted);
+    load_affine<kVectorized, T>(arguments_.weight, kAbsentWeight, chunk * kElements, arguments_.shape.hidden,
+                                weight);
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) weighted[i] = __fmul_rn(weighted[i], weight[i]);
+  }
+  __device__ void factors_of_chunk(std::int64_t chunk, float (&normalized)[kElements],
+                                   float (&weighted)[kElements]) const {
+    unpack<T>(load(x_, chunk), normalized);
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) normalized[i] = factors_.normalize(normalized[i]);
+    weight_chunk(chunk, weighted);
+  }
+
+  const NormGradientArguments& arguments_;
+  RowFactors<kCentred> factors_;
+  const T* dy_;
+  const T* x_;
+  const T* dresidual_;
+  T* dx_;
+};
+
+// dx, row by row.
+template <typename T, bool kCentred, bool kVectorized, bool kBlockPerRow, int kSlots>
+__global__ void __launch_bounds__(1024) row_gradient_kernel(NormGradientArguments arguments) {
+  for_each_row<kBlockPerRow, kSlots>(
+      arguments.shape, arguments.rows.count, [&](auto& team, std::int64_t row) {
+        const RowGradient<T, kCentred, kVectorized> gradient(arguments, row);
+        // A sum may be -0 where all products underflow, and is not with the +0 of a lane without elements,
+        // which `team` leaves out.
+        const bool has_empty_lane = arguments.shape.chunks < kLanes;
+        const auto mean_of = [&](float sum) {
+          return __fdiv_rn(has_empty_lane ? __fadd_rn(sum, 0.0f) : sum, arguments.shape.hidden_as_float);
+        };
+        const float c1 = mean_of(team.sum(
+            [&](float lane_sum, std::int64_t chunk) { return gradient.add_products(lane_sum, chunk); }));
+        float c2 = 0.0f;
+        if constexpr (kCentred) {
+          c2 = mean_of(team.sum(
+              [&](float lane_sum, std::int64_t chunk) { return gradient.add_weighted(lane_sum, chunk); }));
+        }
+        team.visit([&](std::int64_t chunk) { gradient.finish(chunk, c1, c2); });
+      });
+}
+
+// Sums that come one after the other, added in pairs: the one that comes as number n is first added to as
+// many waiting ones as n has ones at its end. Room for 2^kMostJoins sums.
+inline constexpr int kMostJoins = 60;
+class PairwiseSum {
+ public:
+  __device__ void add(float sum) {
+    int level = 0;
+    for (; (count_ >> level & 1) != 0; ++level) sum = __fadd_rn(waiting_[level], sum);
+    waiting_[level] = sum;
+    ++count_;
+  }
+  // Of those that have come; +0 of none.
+  __device__ float total() const {
+    if (count_ == 0) return 0.0f;
+    int level = 0;
+    while ((count_ >> level & 1) == 0) ++level;
+    float sum = waiting_[level];
+    for (++level; count_ >> level != 0; ++level) {
+      if ((count_ >> level & 1) != 0) sum = __fadd_rn(waiting_[level], sum);
+    }
+    return sum;
+  }
+
+ private:
+  std::int64_t count_ = 0;
+  float waiting_[kMostJoins];
+};
+
+// The sums over the rows of a unit. A thread has one column; a block has blockDim.x columns of one unit after
+// the other.
+template <typename T, bool kCentred>
+__global__ void __launch_bounds__(1024) column_sums_kernel(NormGradientArguments arguments) {
+  const std::int64_t hidden = arguments.shape.hidden, rows = arguments.rows.count;
+  const std::int64_t unit_rows = std::int64_t{1} << arguments.unit_rows_log2;
+  const std::int64_t strips = (hidden + blockDim.x - 1) / blockDim.x;
+  const std::int64_t units = (rows + unit_rows - 1) >> arguments.unit_rows_log2;
+  for (std::int64_t work = blockIdx.x; work < strips * units; work += gridDim.x) {
+    const std::int64_t unit = work / strips, column = work % strips * blockDim.x + threadIdx.x;
+    if (column >= hidden) continue;
+    PairwiseSum weight_groups, bias_groups;
+    const std::int64_t end = (unit + 1) * unit_rows < rows ? (unit + 1) * unit_rows : rows;
+    for (std::int64_t first = unit * unit_rows; first < end; first += kGroupRows) {
+      float weight_sum = 0.0f, bias_sum = 0.0f;
+      for (std::int64_t row = first; row < end && row < first + kGroupRows; ++row) {
+        const float dy = to_float(row_of<T>(arguments.rows, arguments.dy, row)[column]);
+        const float x = to_float(row_of<T>(arguments.rows, arguments.x, row)[column]);
+        const auto factors = factors_of_row<T, kCentred>(arguments, row);
+        weight_sum = __fmaf_rn(dy, factors.normalize(x), weight_sum);
+        bias_sum = __fadd_rn(bias_sum, dy);
+      }
+      weight_groups.add(weight_sum);
+      bias_groups.add(bias_sum);
+    }
+    if (arguments.weight_sums != nullptr)
+      arguments.weight_sums[unit * hidden + column] = weight_groups.total();
+    if (arguments.bias_sums != nullptr) arguments.bias_sums[unit * hidden + column] = bias_groups.total();
+  }
+}
+
+template <typename T>
+__device__ inline void store_sum(const UnitSums& sums, std::int64_t column, float value) {
+  if (sums.kind == AffineKind::fp32) {
+    static_cast<float*>(sums.out)[column] = value;
+  } else {
+    static_cast<T*>(sums.out)[column] = round_to<T>(value);
+  }
+}
+
+// A block adds the units of kJoinColumns neighbouring columns: kJoinThreads threads have a column, each a run
+// of 2^run_log2 units. They read kJoinedAtOnce of them at the same time.
+inline constexpr int kJoinColumns = 32, kJoinThreads = 16, kJoinedAtOnceLog2 = 3;
+inline constexpr int kJoinedAtOnce = 1 << kJoinedAtOnceLog2;
+
+// The sums of the first `count` of these, in pairs.
+template <int kCount>
+__device__ inline float join_pairs(float (&sums)[kCount], int count) {
+#pragma unroll
+  for (int left = kCount / 2; left > 0; left /= 2, count = (count + 1) / 2) {
+#pragma unroll
+    for (int i = 0; i < left; ++i)
+      sums[i] = 2 * i + 1 < count ? __fadd_rn(sums[2 * i], sums[2 * i + 1]) : sums[2 * i];
+  }
+  return sums[0];
+}
+
+// Whole blocks of kJoinColumns * kJoinThreads threads.
+template <typename T>
+__global__ void __launch_bounds__(kJoinColumns* kJoinThreads) join_kernel(JoinArguments arguments) {
+  NORMPROOF_SHARED(float, runs, kJoinThreads* kJoinColumns);
+  const std::int64_t strips = (arguments.hidden + kJoinColumns - 1) / kJoinColumns;
+  const int which = arguments.of[0].out == nullptr || blockIdx.x >= strips ? 1 : 0;
+  const UnitSums& sums = arguments.of[which];
+  const int thread = static_cast<int>(threadIdx.x) / kJoinColumns;
+  const std::int64_t column = blockIdx.x % strips * kJoinColumns + threadIdx.x % kJoinColumns;
+  const bool present = column < arguments.hidden;
+  wait_for_the_kernel_before();
+  let_the_next_kernel_start();
+  const std::int64_t first = std::int64_t{thread} << arguments.run_log2;
+  const std::int64_t behind = first + (std::int64_t{1} << arguments.run_log2);
+  const std::int64_t end = behind < arguments.units ? behind : arguments.units;
+  PairwiseSum run;
+  float only = 0.0f;  // where the run is read at once
+  for (std::int64_t unit = first; present && unit < end; unit += kJoinedAtOnce) {
+    float read[kJoinedAtOnce];
+#pragma unroll
+    for (int i = 0; i < kJoinedAtOnce; ++i)
+      read[i] = unit + i < end ? sums.sums[(unit + i) * arguments.hidden + column] : 0.0f;
+    only = join_pairs(read, static_cast<int>(end - unit < kJoinedAtOnce ? end - unit : kJoinedAtOnce));
+    if (arguments.run_log2 > kJoinedAtOnceLog2) run.add(only);
+  }
+  runs[threadIdx.x] = arguments.run_log2 > kJoinedAtOnceLog2 ? run.total() : only;
+  __syncthreads();
+  if (thread != 0 || !present) return;
+  float all[kJoinThreads];
+#pragma unroll
+  for (int i = 0; i < kJoinThreads; ++i) all[i] = runs[i * kJoinColumns + threadIdx.x];
+  const std::int64_t present_runs =
+      (arguments.units + (std::int64_t{1} << arguments.run_log2) - 1) >> arguments.run_log2;
+  store_sum<T>(sums, column, join_pairs(all, static_cast<int>(present_runs)));
+}
+
+}  // namespace normproof::kernels

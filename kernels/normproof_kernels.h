@@ -152,7 +152,9 @@ typedef struct normproof_named_number {
 } normproof_named_number;
 
 /* A call of an operation by its name: those of the norm family beside rms_norm, such as "layer_norm". Tensors
- * and numbers are those of oracle/judged/README.md; what may be left out there may be left out here. */
+ * and numbers are those of oracle/judged/README.md; what may be left out there may be left out here. The
+ * arithmetic is that of the policy "native". qk_norm_rope has a further number "interleaved": 1 where pairs
+ * are (2i, 2i + 1). */
 typedef struct normproof_named_call {
   const char* operation;
   const normproof_named_tensor* tensors;

@@ -21,6 +21,13 @@ struct Affine {
 // What an absent weight is, and an absent bias: adding it changes no sum, -0 included.
 inline constexpr float kAbsentWeight = 1.0f, kAbsentBias = -0.0f;
 
+template <typename T>
+__device__ inline float affine_number(const Affine& affine, float absent, std::int64_t column) {
+  if (affine.kind == AffineKind::absent) return absent;
+  if (affine.kind == AffineKind::fp32) return static_cast<const float*>(affine.data)[column];
+  return to_float(static_cast<const T*>(affine.data)[column]);
+}
+
 // The numbers of a chunk of `size` columns from `first` on; what lies beyond them is 0.
 template <bool kVectorized, typename T>
 __device__ inline void load_affine(const Affine& affine, float absent, std::int64_t first, std::int64_t size,

@@ -80,6 +80,19 @@ Status check_row_shape(const Argument& argument, const Argument& x) {
   return {};
 }
 
+// One row for each token: [...] of x without the heads, and any last size.
+Status check_token_shape(const Argument& argument, const Argument& x) {
+  const int rank = std::max(x.tensor->rank - 1, 1);
+  if (Status status = check_rank(argument, rank, rank); !status.ok()) return status;
+  if (Status status = check_no_negative_size(argument); !status.ok()) return status;
+  for (int i = 0; i + 1 < rank; ++i) {
+    if (argument.tensor->sizes[i] != x.tensor->sizes[i])
+      return refusal(StatusCode::invalid_size, argument.name, ": sizes[", i, "] is ",
+                     argument.tensor->sizes[i], ", must be ", x.tensor->sizes[i], " as that of x");
+  }
+  return {};
+}
+
 Status check_shape(const TensorRule& rule, const Argument& argument, const Argument& x) {
   switch (rule.shape) {
     case Shape::elements:
@@ -88,6 +101,8 @@ Status check_shape(const TensorRule& rule, const Argument& argument, const Argum
       return check_number_of_elements(argument, x.hidden(), ", the hidden size of x");
     case Shape::row:
       return check_row_shape(argument, x);
+    case Shape::token:
+      return check_token_shape(argument, x);
     case Shape::one:
       return check_number_of_elements(argument, 1, "");
     case Shape::pairs:
@@ -134,9 +149,13 @@ Status check_overlaps(const std::vector<Argument>& arguments, const std::vector<
   return {};
 }
 
-// The strides of a tensor's leading dimensions, one for each of x; 0 where the tensor lacks one.
-std::int64_t leading_stride(const Tensor& tensor, int dimension) {
-  return dimension < tensor.rank ? tensor.strides[dimension] : 0;
+// The stride of a tensor where x has a leading dimension; 0 where the tensor lacks it.
+std::int64_t leading_stride(const TensorRule& rule, const Tensor& tensor, int dimension) {
+  const bool has_rows = rule.shape == Shape::elements || rule.shape == Shape::pairs ||
+                        rule.shape == Shape::row || rule.shape == Shape::token;
+  if (!has_rows) return 0;
+  const bool lacks = rule.shape == Shape::token ? dimension + 1 >= tensor.rank : dimension >= tensor.rank;
+  return lacks ? 0 : tensor.strides[dimension];
 }
 
 // The leading dimensions of x as three, the innermost last: those of size 1 dropped, neighbours merged where
@@ -148,16 +167,12 @@ void set_rows(const std::vector<Argument>& arguments, const std::vector<const Te
     std::int64_t size;
     std::vector<std::int64_t> strides;
   };
-  const auto has_rows = [&](std::size_t i) {
-    return rules[i]->shape == Shape::elements || rules[i]->shape == Shape::pairs ||
-           rules[i]->shape == Shape::row;
-  };
   std::vector<Dimension> dimensions;
   for (int d = 0; d < x.rank - 1; ++d) {
     if (x.sizes[d] == 1) continue;
     Dimension next{x.sizes[d], {}};
     for (std::size_t i = 0; i < arguments.size(); ++i)
-      next.strides.push_back(has_rows(i) ? leading_stride(*arguments[i].tensor, d) : 0);
+      next.strides.push_back(leading_stride(*rules[i], *arguments[i].tensor, d));
     bool even = !dimensions.empty();
     for (std::size_t i = 0; even && i < arguments.size(); ++i)
       even = product(next.size, next.strides[i]) == dimensions.back().strides[i];

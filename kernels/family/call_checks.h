@@ -26,6 +26,7 @@ enum class Shape {
   elements,  // that of x, rank 1 to 4
   hidden,    // [H]
   row,       // that of x with 1 in the last dimension, or without the last dimension
+  token,     // that of x without its last dimension but one, of any last size
   one,       // one element
   pairs,     // that of x with half as many in the last dimension: bytes of two
   table,     // rank 1 to 4, rows may have gaps; the operation checks its sizes
@@ -51,8 +52,8 @@ struct CheckedCall {
   std::int64_t hidden = 0;
   bool vectorized = false;
 
-  // Which address and strides a tensor's rows have, for the tensors of shape elements, pairs and row, and
-  // what the others have for rows of their own; null data where the call has no such tensor.
+  // Which address and strides a tensor's rows have, for the tensors of shape elements, pairs, row and token,
+  // and what the others have for rows of their own; null data where the call has no such tensor.
   struct Rows {
     void* data = nullptr;
     RowStrides strides;

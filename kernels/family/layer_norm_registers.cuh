@@ -8,26 +8,10 @@
 
 #include "kernels/block_reduction.cuh"
 #include "kernels/family/layer_norm_kernel.cuh"
+#include "kernels/family/quick_row.cuh"
 #include "kernels/register_kernel.cuh"
 
 namespace normproof::kernels {
-
-// fl(sum / H), of a sum of either sign.
-__device__ inline float row_mean(float sum, float hidden, float inverse_hidden) {
-  bool permitted = is_quick_sum(float_of(bits_of(sum) & 0x7fffffffu));
-  permitted &= inverse_hidden != 0.0f;
-  if (__builtin_expect(permitted, 1)) return quick_mean(sum, hidden, inverse_hidden);
-  return __fdiv_rn(sum, hidden);
-}
-
-// inverse_rms() of a sum of squares.
-__device__ inline float row_inverse_root(float squares, float hidden, float inverse_hidden, float epsilon) {
-  bool permitted = is_quick_sum(squares);
-  permitted &= inverse_hidden != 0.0f;
-  if (__builtin_expect(permitted, 1))
-    return quick_inverse_root(__fadd_rn(quick_mean(squares, hidden, inverse_hidden), epsilon));
-  return general_row_numbers<false>(squares, hidden, epsilon, 1.0f).inverse_rms;
-}
 
 // The sum over the groups of a row that one warp holds.
 template <int kSlots>

@@ -21,6 +21,7 @@ std::span<const FamilyOperation> family_operations() {
       {"fused_add_rms_norm_nvfp4_quant", run_nvfp4_quant},
       {"rms_norm_backward", run_norm_backward},
       {"layer_norm_backward", run_norm_backward},
+      {"qk_norm_rope", run_qk_norm_rope},
   };
   return kOperations;
 }

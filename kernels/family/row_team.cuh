@@ -19,7 +19,7 @@ class PartOfWarp {
       : width_(1 << shape.row_threads_log2),
         thread_(static_cast<int>(threadIdx.x) & (width_ - 1)),
         present_(row_exists && thread_ < shape.chunks),
-        first_(row_exists && thread_ == 0) {}
+        exists_(row_exists) {}
 
   // The sum over the row, where `add_chunk(lane sum, chunk)` adds one; every thread gets it. All threads of
   // the warp call it.
@@ -34,13 +34,18 @@ class PartOfWarp {
   }
   __device__ std::uint32_t largest(std::uint32_t own) const { return largest_of_threads(own, width_); }
   // Whether the thread is the one to store what a row has once.
-  __device__ bool is_first() const { return first_; }
+  __device__ bool is_first() const { return exists_ && thread_ == 0; }
+  // Calls visit_index(i) for the thread's share of the numbers below `count`, whatever they are.
+  template <class Visit>
+  __device__ void visit_indices(std::int64_t count, const Visit& visit_index) const {
+    for (std::int64_t i = thread_; exists_ && i < count; i += width_) visit_index(i);
+  }
 
  private:
   int width_;
   int thread_;
   bool present_;
-  bool first_;
+  bool exists_;
 };
 
 // All threads of the block have a row. Warp w owns the groups w, w + warps, w + 2 * warps, ...
@@ -90,6 +95,10 @@ class WholeBlock {
     return largest_of_block(own, warp_, warps_, thread_);
   }
   __device__ bool is_first() const { return threadIdx.x == 0; }
+  template <class Visit>
+  __device__ void visit_indices(std::int64_t count, const Visit& visit_index) const {
+    for (std::int64_t i = threadIdx.x; i < count; i += blockDim.x) visit_index(i);
+  }
 
  private:
   const RowShape& shape_;

@@ -15,4 +15,7 @@ Status run_nvfp4_quant(const NamedCall& call, Stream stream, LaunchReport* repor
 // norm_gradient.cu: rms_norm_backward, layer_norm_backward.
 Status run_norm_backward(const NamedCall& call, Stream stream, LaunchReport* report);
 
+// qk_norm_rope.cu: qk_norm_rope.
+Status run_qk_norm_rope(const NamedCall& call, Stream stream, LaunchReport* report);
+
 }  // namespace normproof::kernels

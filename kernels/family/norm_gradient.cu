@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
+#include <utility>
 
 #include "kernels/arguments.h"
 #include "kernels/family/call_checks.h"
@@ -39,7 +39,8 @@ struct GradientProblem {
   JoinArguments join;
   Stream stream = nullptr;
 
-  bool has_sums() const { return join.of[0].out != nullptr || join.of[1].out != nullptr; }
+  bool has_sums = false;
+  bool is_to_join() const { return join.of[0].out.data != nullptr || join.of[1].out.data != nullptr; }
   std::int64_t chunks() const { return arguments.shape.chunks; }
   std::int64_t units(int unit_rows_log2) const {
     return (arguments.rows.count + (std::int64_t{1} << unit_rows_log2) - 1) >> unit_rows_log2;
@@ -81,9 +82,9 @@ GradientProblem problem_of(const NamedCall& call, const CheckedCall& checked, St
   problem.join.hidden = checked.hidden;
   for (int i = 0; i < 2; ++i) {
     if (const Tensor* out = call.find(i == 0 ? "dweight" : "dbias"); out != nullptr)
-      problem.join.of[i] = {nullptr, out->data,
-                            out->dtype == checked.dtype ? AffineKind::like_x : AffineKind::fp32};
+      problem.join.of[i].out = {out->data, out->dtype == checked.dtype};
   }
+  problem.has_sums = problem.is_to_join();
   return problem;
 }
 
@@ -183,7 +184,7 @@ std::int64_t shared_bytes(const GradientProblem& problem, const GradientChoice& 
                           const RingKernel& ring) {
   const std::int64_t chunks = std::int64_t{ring.pieces} * choice.threads;
   const int tensors = problem.arguments.dresidual.data != nullptr ? 3 : 2;
-  const int steps = problem.has_sums() ? std::max(0, choice.unit_rows_log2 - kGroupRowsLog2) : 0;
+  const int steps = problem.has_sums ? std::max(0, choice.unit_rows_log2 - kGroupRowsLog2) : 0;
   const std::int64_t elements = kChunkBytes / size_of(problem.checked.dtype);
   return choice.stages * tensors * chunks * kChunkBytes +
          steps * ring.sums * chunks * elements * std::int64_t{sizeof(float)};
@@ -206,8 +207,9 @@ GradientChoice choose(const GradientProblem& problem, const Launch& launch) {
   GradientChoice choice = general_choice(problem, launch.threads_per_block);
 #if defined(__CUDACC__)
   constexpr std::int64_t kMostChunks = 2048;
-  if (!problem.checked.vectorized || launch.threads_per_block != 0 || problem.chunks() > kMostChunks ||
-      !has_bulk_copies())
+  const bool has_one_stride = problem.checked.rows.inner_size == problem.checked.rows.count;
+  if (!problem.checked.vectorized || !has_one_stride || launch.threads_per_block != 0 ||
+      problem.chunks() > kMostChunks || !has_bulk_copies())
     return choice;
   choice = {};
   const auto chunks = static_cast<int>(problem.chunks());
@@ -215,7 +217,7 @@ GradientChoice choose(const GradientProblem& problem, const Launch& launch) {
   choice.threads = chunks > kLanes ? kLanes / kClusterBlocks : (chunks + 63) / 64 * kWarpThreads;
   choice.blocks_of_processor = std::clamp(512 / choice.threads, 1, 8);
   // Units as long as they may be while all blocks get one.
-  if (problem.has_sums()) {
+  if (problem.has_sums) {
     const int row_blocks = multiprocessors() / (chunks > kLanes ? kClusterBlocks : 1);
     choice.unit_rows_log2 = 6;
     while (choice.unit_rows_log2 > kGroupRowsLog2 &&
@@ -256,7 +258,7 @@ Status launch_general(GradientProblem& problem, const GradientChoice& choice, co
                       LaunchReport& report) {
   const std::int64_t rows = problem.arguments.rows.count, hidden = problem.checked.hidden;
   report = {problem.checked.vectorized ? Path::vectorized : Path::scalar, choice.threads, 1, 0};
-  if (problem.has_sums()) {
+  if (problem.has_sums) {
     const std::int64_t strips = (hidden + choice.threads - 1) / choice.threads;
     const std::int64_t units = problem.units(choice.unit_rows_log2);
     report.blocks = units > kMostBlocks / strips ? kMostBlocks : strips * units;
@@ -278,38 +280,53 @@ Status launch_join(GradientProblem& problem, const GradientChoice& choice, const
   join.run_log2 = kJoinedAtOnceLog2;
   while (join.units > std::int64_t{kJoinThreads} << join.run_log2) ++join.run_log2;
   const std::int64_t strips = (join.hidden + kJoinColumns - 1) / kJoinColumns;
-  const int gradients = (join.of[0].out != nullptr ? 1 : 0) + (join.of[1].out != nullptr ? 1 : 0);
+  const int gradients = (join.of[0].out.data != nullptr ? 1 : 0) + (join.of[1].out.data != nullptr ? 1 : 0);
   Grid grid{strips * gradients, kJoinColumns * kJoinThreads};
   grid.dependent = true;
   return launch_kernel(kernels.join, join, grid, problem.stream);
+}
+
+// Where the sums of units go: to the gradients at once, where there is one unit and they can be stored in
+// chunks; otherwise to the workspace.
+Status place_sums(GradientProblem& problem, const GradientChoice& choice, Workspace& workspace) {
+  const std::int64_t units = problem.units(choice.unit_rows_log2);
+  const std::size_t size = static_cast<std::size_t>(units * problem.checked.hidden);
+  UnitSums(&of)[2] = problem.join.of;
+  NormGradientArguments::Sums* const targets[2] = {&problem.arguments.weight_sums,
+                                                   &problem.arguments.bias_sums};
+  const auto is_aligned = [](const UnitSums& sums) {
+    return reinterpret_cast<std::uintptr_t>(sums.out.data) % kChunkBytes == 0;
+  };
+  if (units == 1 && is_aligned(of[0]) && is_aligned(of[1])) {
+    for (int i = 0; i < 2; ++i) *targets[i] = std::exchange(of[i].out, {});
+    return {};
+  }
+  const std::size_t both = of[0].out.data != nullptr && of[1].out.data != nullptr ? 2 : 1;
+  if (Status status = workspace.allocate(both * size * sizeof(float)); !status.ok()) return status;
+  auto* next = static_cast<float*>(workspace.data());
+  for (int i = 0; i < 2; ++i) {
+    if (of[i].out.data == nullptr) continue;
+    of[i].sums = next;
+    targets[i]->data = next;
+    next += size;
+  }
+  return {};
 }
 
 Status run_problem(GradientProblem& problem, const GradientChoice& choice, LaunchReport& report) {
   const Kernels kernels = find_kernels(problem, choice.kernels);
   Workspace workspace(problem.stream);
   problem.arguments.unit_rows_log2 = choice.unit_rows_log2;
-  const std::int64_t rows = problem.arguments.rows.count;
-  if (problem.has_sums() && rows > 0) {
-    const std::size_t size =
-        static_cast<std::size_t>(problem.units(choice.unit_rows_log2) * problem.checked.hidden);
-    const bool both = problem.join.of[0].out != nullptr && problem.join.of[1].out != nullptr;
-    if (Status status = workspace.allocate(size * sizeof(float) * (both ? 2 : 1)); !status.ok())
-      return status;
-    auto* next = static_cast<float*>(workspace.data());
-    for (int i = 0; i < 2; ++i) {
-      if (problem.join.of[i].out == nullptr) continue;
-      problem.join.of[i].sums = next;
-      (i == 0 ? problem.arguments.weight_sums : problem.arguments.bias_sums) = next;
-      next += size;
+  if (problem.arguments.rows.count > 0) {
+    if (problem.has_sums) {
+      if (Status status = place_sums(problem, choice, workspace); !status.ok()) return status;
     }
-  }
-  if (rows > 0) {
     Status status = choice.kernels == GradientKernels::general
                         ? launch_general(problem, choice, kernels, report)
                         : launch_ring(problem, choice, kernels.ring, report);
     if (!status.ok()) return status;
   }
-  return problem.has_sums() ? launch_join(problem, choice, kernels) : Status{};
+  return problem.is_to_join() ? launch_join(problem, choice, kernels) : Status{};
 }
 
 }  // namespace

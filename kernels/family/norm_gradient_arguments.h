@@ -34,9 +34,13 @@ struct NormGradientArguments {
   RowStatistic mean;  // LayerNorm's
   RowStatistic rstd;
 
-  // The sums over the rows of each unit, [units, hidden]: of dy * xh and of dy. Null where nobody asks.
-  float* weight_sums = nullptr;
-  float* bias_sums = nullptr;
+  // The sums over the rows of each unit, [units, hidden]: of dy * xh and of dy.
+  struct Sums {
+    void* data = nullptr;  // null where nobody asks
+    bool in_t = false;     // rounded to T; otherwise fp32
+  };
+  Sums weight_sums;
+  Sums bias_sums;
   // A unit has 2 to this many rows, whole groups where it has a sum; the last one may have fewer.
   int unit_rows_log2 = 0;
 
@@ -47,8 +51,7 @@ struct NormGradientArguments {
 // The sums of units, which are added up to the gradient of the weight, or of the bias.
 struct UnitSums {
   const float* sums = nullptr;
-  void* out = nullptr;
-  AffineKind kind = AffineKind::absent;  // of `out`; absent where nobody asks
+  NormGradientArguments::Sums out;
 };
 
 struct JoinArguments {

@@ -41,20 +41,26 @@ struct RowFactors {
 };
 
 template <typename T>
-__device__ inline float read_statistic(const LeadingDimensions& rows, const RowStatistic& statistic,
-                                       std::int64_t row) {
-  const std::int64_t offset = row_offset(rows, statistic.strides, row);
+__device__ inline float read_statistic(const RowStatistic& statistic, std::int64_t offset) {
   if (statistic.is_fp32) return static_cast<const float*>(statistic.data)[offset];
   return to_float(static_cast<const T*>(statistic.data)[offset]);
+}
+
+// `offset_of` gives the offset of the row by a tensor's strides.
+template <typename T, bool kCentred, class OffsetOf>
+__device__ inline RowFactors<kCentred> factors_of_row(const NormGradientArguments& arguments,
+                                                      const OffsetOf& offset_of) {
+  RowFactors<kCentred> factors;
+  factors.rstd = read_statistic<T>(arguments.rstd, offset_of(arguments.rstd.strides));
+  if constexpr (kCentred) factors.mean = read_statistic<T>(arguments.mean, offset_of(arguments.mean.strides));
+  return factors;
 }
 
 template <typename T, bool kCentred>
 __device__ inline RowFactors<kCentred> factors_of_row(const NormGradientArguments& arguments,
                                                       std::int64_t row) {
-  RowFactors<kCentred> factors;
-  factors.rstd = read_statistic<T>(arguments.rows, arguments.rstd, row);
-  if constexpr (kCentred) factors.mean = read_statistic<T>(arguments.rows, arguments.mean, row);
-  return factors;
+  return factors_of_row<T, kCentred>(
+      arguments, [&](const RowStrides& strides) { return row_offset(arguments.rows, strides, row); });
 }
 
 template <typename T>
@@ -192,6 +198,16 @@ class PairwiseSum {
   float waiting_[kMostJoins];
 };
 
+template <typename T>
+__device__ inline void store_sum(const NormGradientArguments::Sums& sums, std::int64_t at, float value) {
+  if (sums.data == nullptr) return;
+  if (sums.in_t) {
+    static_cast<T*>(sums.data)[at] = round_to<T>(value);
+  } else {
+    static_cast<float*>(sums.data)[at] = value;
+  }
+}
+
 // The sums over the rows of a unit. A thread has one column; a block has blockDim.x columns of one unit after
 // the other.
 template <typename T, bool kCentred>
@@ -217,18 +233,8 @@ __global__ void __launch_bounds__(1024) column_sums_kernel(NormGradientArguments
       weight_groups.add(weight_sum);
       bias_groups.add(bias_sum);
     }
-    if (arguments.weight_sums != nullptr)
-      arguments.weight_sums[unit * hidden + column] = weight_groups.total();
-    if (arguments.bias_sums != nullptr) arguments.bias_sums[unit * hidden + column] = bias_groups.total();
-  }
-}
-
-template <typename T>
-__device__ inline void store_sum(const UnitSums& sums, std::int64_t column, float value) {
-  if (sums.kind == AffineKind::fp32) {
-    static_cast<float*>(sums.out)[column] = value;
-  } else {
-    static_cast<T*>(sums.out)[column] = round_to<T>(value);
+    store_sum<T>(arguments.weight_sums, unit * hidden + column, weight_groups.total());
+    store_sum<T>(arguments.bias_sums, unit * hidden + column, bias_groups.total());
   }
 }
 
@@ -254,7 +260,7 @@ template <typename T>
 __global__ void __launch_bounds__(kJoinColumns* kJoinThreads) join_kernel(JoinArguments arguments) {
   NORMPROOF_SHARED(float, runs, kJoinThreads* kJoinColumns);
   const std::int64_t strips = (arguments.hidden + kJoinColumns - 1) / kJoinColumns;
-  const int which = arguments.of[0].out == nullptr || blockIdx.x >= strips ? 1 : 0;
+  const int which = arguments.of[0].out.data == nullptr || blockIdx.x >= strips ? 1 : 0;
   const UnitSums& sums = arguments.of[which];
   const int thread = static_cast<int>(threadIdx.x) / kJoinColumns;
   const std::int64_t column = blockIdx.x % strips * kJoinColumns + threadIdx.x % kJoinColumns;
@@ -282,7 +288,7 @@ __global__ void __launch_bounds__(kJoinColumns* kJoinThreads) join_kernel(JoinAr
   for (int i = 0; i < kJoinThreads; ++i) all[i] = runs[i * kJoinColumns + threadIdx.x];
   const std::int64_t present_runs =
       (arguments.units + (std::int64_t{1} << arguments.run_log2) - 1) >> arguments.run_log2;
-  store_sum<T>(sums, column, join_pairs(all, static_cast<int>(present_runs)));
+  store_sum<T>(sums.out, column, join_pairs(all, static_cast<int>(present_runs)));
 }
 
 }  // namespace normproof::kernels

@@ -35,30 +35,20 @@ struct RingVariant {
 };
 
 inline constexpr int kMostStages = 8;
-inline constexpr std::int64_t kChunkBytes = 16;
+inline constexpr int kChunkBytes = 16;
 
-// Bytes of shared memory: a stage has a row of each tensor; for each step of the tree over the groups of a
-// unit there is a place for the sums that wait there.
-struct RingMemory {
-  std::int64_t stage_bytes = 0;
-  std::int64_t waiting_bytes = 0;  // of one step
-};
-
-template <class V>
-__device__ inline RingMemory ring_memory(const NormGradientArguments& arguments, int threads) {
-  const int tensors = arguments.dresidual.data != nullptr ? 3 : 2;
-  return {tensors * V::kPieces * threads * kChunkBytes,
-          V::kSums * V::kPieces * V::kElements * threads * std::int64_t{sizeof(float)}};
-}
-
-// The chunks of a block's threads, piece by piece.
+// The chunks of a block's threads, piece by piece: those of one round and slot.
 template <class V>
 class RingChunks {
  public:
   __device__ RingChunks(const NormGradientArguments& arguments, const RowBlocks& blocks)
       : chunks_(static_cast<int>(arguments.shape.chunks)),
         first_(blocks.rank * static_cast<int>(blockDim.x)),
-        stride_(blocks.count * static_cast<int>(blockDim.x)) {}
+        stride_(blocks.count * static_cast<int>(blockDim.x)) {
+    visit([&](int piece, int round, int slot) {
+      exists_[piece] = static_cast<int>(threadIdx.x) < count(round, slot);
+    });
+  }
 
   // The first chunk of a piece, that of thread 0.
   __device__ int first(int round, int slot) const { return round * kLanes + first_ + slot * stride_; }
@@ -66,6 +56,12 @@ class RingChunks {
   __device__ int count(int round, int slot) const {
     const int left = chunks_ - first(round, slot), threads = static_cast<int>(blockDim.x);
     return left < 0 ? 0 : left < threads ? left : threads;
+  }
+  // Whether the thread has one.
+  __device__ bool exists(int piece) const { return exists_[piece]; }
+  // The index in the row of its first element.
+  __device__ int element(int round, int slot) const {
+    return (first(round, slot) + static_cast<int>(threadIdx.x)) * V::kElements;
   }
   // Calls visit_piece(piece, round, slot) for all pieces, rounds outside: a lane's chunks come in order.
   template <class Visit>
@@ -81,41 +77,75 @@ class RingChunks {
   int chunks_;
   int first_;
   int stride_;
+  bool exists_[V::kPieces];
 };
 
-// The rows in shared memory.
+// The rows of a block in their order: those of one unit, then those of the next that it has.
+class RowWalk {
+ public:
+  __device__ RowWalk(const NormGradientArguments& arguments, const RowBlocks& blocks)
+      : unit_rows_(1 << arguments.unit_rows_log2),
+        to_next_unit_((static_cast<std::int64_t>(gridDim.x) / blocks.count - 1) * unit_rows_ + 1),
+        row_((blockIdx.x / static_cast<unsigned>(blocks.count)) * std::int64_t{unit_rows_}) {}
+
+  __device__ std::int64_t row() const { return row_; }
+  __device__ int within_unit() const { return within_unit_; }
+  __device__ bool is_last_of_unit() const { return within_unit_ + 1 == unit_rows_; }
+  __device__ void next() {
+    const bool same_unit = ++within_unit_ != unit_rows_;
+    row_ += same_unit ? 1 : to_next_unit_;
+    within_unit_ = same_unit ? within_unit_ : 0;
+  }
+
+ private:
+  int unit_rows_;
+  std::int64_t to_next_unit_;  // from the last row of a unit to the first of the block's next
+  std::int64_t row_;
+  int within_unit_ = 0;
+};
+
+// The rows in shared memory. A stage has a row of each tensor: dy, x, dresidual.
 template <class V>
 class GradientRing {
  public:
   using T = typename V::T;
 
-  __device__ GradientRing(const NormGradientArguments& arguments, const RowBlocks& blocks, char* memory,
-                          ArrivalBarrier* barriers)
-      : arguments_(arguments), chunks_(arguments, blocks), memory_(memory), barriers_(barriers) {}
+  __device__ GradientRing(const NormGradientArguments& arguments, const RingChunks<V>& chunks,
+                          const RowWalk& walk, char* memory, ArrivalBarrier* barriers)
+      : arguments_(arguments),
+        chunks_(chunks),
+        to_fill_(walk),
+        tensor_bytes_(V::kPieces * static_cast<int>(blockDim.x) * kChunkBytes),
+        stage_bytes_(tensors() * tensor_bytes_),
+        memory_(memory),
+        barriers_(barriers) {}
 
-  // By one thread: starts to bring a row.
-  __device__ void fill(int stage, std::int64_t row) {
-    const int tensors = arguments_.dresidual.data != nullptr ? 3 : 2;
-    std::uint32_t bytes = 0;
-    RingChunks<V>::visit([&](int, int round, int slot) {
-      bytes += static_cast<std::uint32_t>(tensors * chunks_.count(round, slot) * kChunkBytes);
-    });
-    barriers_[stage].expect(bytes);
-    bring(stage, 0, row_of<T>(arguments_.rows, arguments_.dy, row));
-    bring(stage, 1, row_of<T>(arguments_.rows, arguments_.x, row));
-    if (tensors == 3) bring(stage, 2, row_of<T>(arguments_.rows, arguments_.dresidual, row));
+  // Behind all stages.
+  __device__ char* end() const { return memory_ + arguments_.stages * stage_bytes_; }
+
+  // By one thread: starts to bring the next row.
+  __device__ void fill(int stage) {
+    const std::int64_t row = to_fill_.row();
+    if (row >= arguments_.rows.count) return;
+    to_fill_.next();
+    int chunks = 0;
+    RingChunks<V>::visit([&](int, int round, int slot) { chunks += chunks_.count(round, slot); });
+    barriers_[stage].expect(static_cast<std::uint32_t>(tensors() * chunks * kChunkBytes));
+    bring(stage, 0, arguments_.dy, row);
+    bring(stage, 1, arguments_.x, row);
+    if (has_added()) bring(stage, 2, arguments_.dresidual, row);
   }
-  // The next stage, once it is there.
-  __device__ void take() { barriers_[stage_].wait(phase_); }
-  // To the stage after it.
+  // Waits for the row of the present stage.
+  __device__ void wait() { barriers_[stage_].wait(phase_); }
   __device__ void next() {
-    if (++stage_ < arguments_.stages) return;
-    stage_ = 0;
-    phase_ ^= 1;
+    const bool wraps = ++stage_ == arguments_.stages;
+    stage_ = wraps ? 0 : stage_;
+    phase_ ^= wraps ? 1u : 0u;
   }
   __device__ int stage() const { return stage_; }
+  __device__ bool has_added() const { return arguments_.dresidual.data != nullptr; }
 
-  // The thread's chunk of a tensor, dy, x, dresidual; not set where `exists` is not.
+  // The thread's chunk of a tensor; anything where it has none.
   __device__ Chunk<T> chunk(int tensor, int piece) const {
     Chunk<T> result;
     const auto vector =
@@ -123,32 +153,28 @@ class GradientRing {
     __builtin_memcpy(&result, &vector, sizeof result);
     return result;
   }
-  __device__ bool exists(int round, int slot) const {
-    return static_cast<int>(threadIdx.x) < chunks_.count(round, slot);
-  }
-  // The index in the row of the first element of the thread's chunk.
-  __device__ std::int64_t element(int round, int slot) const {
-    return std::int64_t{chunks_.first(round, slot) + static_cast<int>(threadIdx.x)} * V::kElements;
-  }
 
  private:
+  __device__ int tensors() const { return has_added() ? 3 : 2; }
   __device__ char* place(int stage, int tensor, int piece) const {
-    const int threads = static_cast<int>(blockDim.x);
-    return memory_ + stage * ring_memory<V>(arguments_, threads).stage_bytes +
-           (tensor * V::kPieces + piece) * threads * kChunkBytes;
+    return memory_ + stage * stage_bytes_ + tensor * tensor_bytes_ +
+           piece * (static_cast<int>(blockDim.x) * kChunkBytes);
   }
-  __device__ void bring(int stage, int tensor, const T* row) {
+  __device__ void bring(int stage, int tensor, const RowsOf<const void*>& rows, std::int64_t row) {
+    const T* from = static_cast<const T*>(rows.data) + row * rows.strides.inner;
     RingChunks<V>::visit([&](int piece, int round, int slot) {
       const int count = chunks_.count(round, slot);
       if (count == 0) return;
-      barriers_[stage].copy(place(stage, tensor, piece),
-                            row + std::int64_t{chunks_.first(round, slot)} * V::kElements,
+      barriers_[stage].copy(place(stage, tensor, piece), from + chunks_.first(round, slot) * V::kElements,
                             static_cast<std::uint32_t>(count * kChunkBytes));
     });
   }
 
   const NormGradientArguments& arguments_;
-  RingChunks<V> chunks_;
+  const RingChunks<V>& chunks_;
+  RowWalk to_fill_;
+  int tensor_bytes_;  // of a stage
+  int stage_bytes_;
   char* memory_;
   ArrivalBarrier* barriers_;
   int stage_ = 0;
@@ -183,15 +209,20 @@ class ColumnSums {
     clear();
   }
 
-  // Stores the sums of a piece from `to` on, and starts over with them.
-  __device__ void store(int which, int piece, float* to) {
-    constexpr int kQuads = V::kElements / 4;
+  // Stores those of a piece from an element on: as fp32 numbers, or rounded once where `out` takes the
+  // gradient itself.
+  __device__ void store(int which, int piece, void* out, bool in_t, std::int64_t element) const {
+    using T = typename V::T;
+    if (in_t) {
+      store_pack<true>(static_cast<T*>(out), element, 0, round_chunk<T>(sums_[which][piece]));
+      return;
+    }
 #pragma unroll
-    for (int quad = 0; quad < kQuads; ++quad) {
+    for (int quad = 0; quad < V::kElements / 4; ++quad) {
       Pack<float, 4> pack;
 #pragma unroll
       for (int i = 0; i < 4; ++i) pack.elements[i] = sums_[which][piece][4 * quad + i];
-      store_pack<true>(to, 4 * quad, 0, pack);
+      store_pack<true>(static_cast<float*>(out), element + 4 * quad, 0, pack);
     }
   }
   __device__ void clear() {
@@ -231,7 +262,17 @@ class ColumnSums {
   float sums_[V::kSums][V::kPieces][V::kElements];
 };
 
-// Where the group sums of two rows are, one after the other.
+template <Team kTeam>
+__device__ inline void meet_blocks_of_row() {
+  if constexpr (kTeam == Team::cluster) {
+    arrive_at_cluster_barrier<kTeam>();
+    wait_at_cluster_barrier<kTeam>();
+  } else {
+    __syncthreads();
+  }
+}
+
+// Where the group sums of a row are.
 template <class V>
 inline constexpr int kRowGroupSums = V::kSums * kSharers;
 
@@ -252,40 +293,13 @@ __device__ inline void add_up_row(const RowBlocks& blocks, const float (&lane_su
   const int copy = thread % kThreadsPerSlot<kAll>;
   if (copy < blocks.count && group < kGroups)
     *in_block<V::kTeam>(copy, &sum_of_group(group_sums + which * kSharers, group)) = own;
-  if constexpr (V::kTeam == Team::cluster) {
-    arrive_at_cluster_barrier<V::kTeam>();
-    wait_at_cluster_barrier<V::kTeam>();
-  } else {
-    __syncthreads();
-  }
+  meet_blocks_of_row<V::kTeam>();
 #pragma unroll
   for (int i = 0; i < V::kSums; ++i) {
     const GroupSums quarter = group_sums[i * kSharers + thread % kSharers];
     sums[i] = tree_sum(tree_over_own(quarter.elements), kSharers);
   }
 }
-
-// The rows of a block in their order: those of one unit, then those of the next that it has.
-class RowWalk {
- public:
-  __device__ RowWalk(const NormGradientArguments& arguments, const RowBlocks& blocks)
-      : log2_(arguments.unit_rows_log2),
-        first_unit_(static_cast<int>(blockIdx.x) / blocks.count),
-        units_apart_(static_cast<int>(gridDim.x) / blocks.count) {}
-  __device__ std::int64_t unit(std::int64_t step) const {
-    return first_unit_ + (step >> log2_) * units_apart_;
-  }
-  __device__ int within_unit(std::int64_t step) const {
-    return static_cast<int>(step & ((std::int64_t{1} << log2_) - 1));
-  }
-  __device__ std::int64_t row(std::int64_t step) const { return (unit(step) << log2_) + within_unit(step); }
-  __device__ bool is_last_of_unit(std::int64_t step) const { return within_unit(step + 1) == 0; }
-
- private:
-  int log2_;
-  int first_unit_;
-  int units_apart_;
-};
 
 // What a thread does with a row.
 template <class V>
@@ -294,14 +308,15 @@ class RingRow {
   using T = typename V::T;
 
   // Reads the row out of its stage, and adds it to the sums over rows and of the thread's lanes.
-  __device__ void take(const GradientRing<V>& ring, const RowFactors<V::kCentred>& factors,
-                       const float (&weight)[V::kPieces][V::kElements], bool has_added,
-                       ColumnSums<V>& columns, float (&lane_sums)[V::kSums * V::kSlots]) {
-    RingChunks<V>::visit([&](int piece, int round, int slot) {
+  __device__ void take(const GradientRing<V>& ring, const RingChunks<V>& chunks,
+                       const RowFactors<V::kCentred>& factors,
+                       const float (&weight)[V::kPieces][V::kElements], ColumnSums<V>& columns,
+                       float (&lane_sums)[V::kSums * V::kSlots]) {
+    RingChunks<V>::visit([&](int piece, int, int slot) {
       float dy[V::kElements];
       unpack<T>(ring.chunk(0, piece), dy);
       unpack<T>(ring.chunk(1, piece), normalized_[piece]);
-      if (has_added) added_[piece] = ring.chunk(2, piece);
+      if (ring.has_added()) added_[piece] = ring.chunk(2, piece);
       float products = lane_sums[slot], total = lane_sums[(V::kSums - 1) * V::kSlots + slot];
 #pragma unroll
       for (int i = 0; i < V::kElements; ++i) {
@@ -311,15 +326,14 @@ class RingRow {
         if constexpr (V::kCentred) total = __fadd_rn(total, weighted_[piece][i]);
       }
       columns.add(piece, dy, normalized_[piece]);
-      if (ring.exists(round, slot)) {
-        if constexpr (V::kCentred) lane_sums[V::kSlots + slot] = total;
-        lane_sums[slot] = products;
-      }
+      if constexpr (V::kCentred)
+        lane_sums[V::kSlots + slot] = chunks.exists(piece) ? total : lane_sums[V::kSlots + slot];
+      lane_sums[slot] = chunks.exists(piece) ? products : lane_sums[slot];
     });
   }
 
   // Stores dx.
-  __device__ void finish(const GradientRing<V>& ring, const RowFactors<V::kCentred>& factors,
+  __device__ void finish(const RingChunks<V>& chunks, const RowFactors<V::kCentred>& factors,
                          const float (&means)[V::kSums], bool has_added, T* dx) {
     RingChunks<V>::visit([&](int piece, int round, int slot) {
       float(&values)[V::kElements] = normalized_[piece];
@@ -332,8 +346,7 @@ class RingRow {
 #pragma unroll
         for (int i = 0; i < V::kElements; ++i) values[i] = __fadd_rn(values[i], added[i]);
       }
-      if (ring.exists(round, slot))
-        store_pack<true>(dx, ring.element(round, slot), 0, round_chunk<T>(values));
+      if (chunks.exists(piece)) store_pack<true>(dx, chunks.element(round, slot), 0, round_chunk<T>(values));
     });
   }
 
@@ -343,6 +356,22 @@ class RingRow {
   Chunk<T> added_[V::kPieces];
 };
 
+// Stores the sums over the rows of a unit.
+template <class V>
+__device__ inline void store_unit(const NormGradientArguments& arguments, const RingChunks<V>& chunks,
+                                  const ColumnSums<V>& columns, std::int64_t row) {
+  const std::int64_t unit = row >> arguments.unit_rows_log2;
+  RingChunks<V>::visit([&](int piece, int round, int slot) {
+    if (!chunks.exists(piece)) return;
+    const std::int64_t at = unit * arguments.shape.hidden + chunks.element(round, slot);
+    if (arguments.weight_sums.data != nullptr)
+      columns.store(0, piece, arguments.weight_sums.data, arguments.weight_sums.in_t, at);
+    if (V::kCentred && arguments.bias_sums.data != nullptr)
+      columns.store(V::kSums - 1, piece, arguments.bias_sums.data, arguments.bias_sums.in_t, at);
+  });
+}
+
+// Of rows whose leading dimensions are one.
 template <class V>
 __global__ void __launch_bounds__(V::kMaximumThreads, 1)
     ring_gradient_kernel(NormGradientArguments arguments) {
@@ -352,83 +381,68 @@ __global__ void __launch_bounds__(V::kMaximumThreads, 1)
   NORMPROOF_SHARED(ArrivalBarrier, barriers, kMostStages);
   NORMPROOF_SHARED(GroupSums, group_sums, 2 * kRowGroupSums<V>);
   const RowBlocks blocks = row_blocks<V::kTeam>();
-  const bool is_first = threadIdx.x == 0;
-  if (is_first) {
-    for (int stage = 0; stage < arguments.stages; ++stage) barriers[stage].start();
+  const int index = static_cast<int>(threadIdx.x);
+  if (index < arguments.stages) barriers[index].start();
+  if (index < kGroups) {  // also of groups that no warp has
+    for (int i = 0; i < 2 * V::kSums; ++i) sum_of_group(group_sums + i * kSharers, index) = 0.0f;
   }
-  const int group = static_cast<int>(threadIdx.x);
-  if (group < kGroups) {
-    for (int i = 0; i < 2 * V::kSums; ++i) sum_of_group(group_sums + i * kSharers, group) = 0.0f;
-  }
-  if constexpr (V::kTeam == Team::cluster) {  // before anybody writes there
-    arrive_at_cluster_barrier<V::kTeam>();
-    wait_at_cluster_barrier<V::kTeam>();
-  } else {
-    __syncthreads();
-  }
+  meet_blocks_of_row<V::kTeam>();
 
+  const RingChunks<V> chunks(arguments, blocks);
+  RowWalk walk(arguments, blocks), ahead = walk;
+  GradientRing<V> ring(arguments, chunks, walk, memory, barriers);
+  ColumnSums<V> columns(reinterpret_cast<float*>(ring.end()));
   const std::int64_t rows = arguments.rows.count;
-  const RowWalk walk(arguments, blocks);
-  GradientRing<V> ring(arguments, blocks, memory, barriers);
-  const std::int64_t stage_bytes = ring_memory<V>(arguments, static_cast<int>(blockDim.x)).stage_bytes;
-  ColumnSums<V> columns(reinterpret_cast<float*>(memory + arguments.stages * stage_bytes));
-  const auto fill = [&](int stage, std::int64_t step) {
-    if (walk.row(step) < rows) ring.fill(stage, walk.row(step));
-  };
-  const auto factors_of = [&](std::int64_t step) {
-    const std::int64_t row = walk.row(step);
-    return factors_of_row<T, V::kCentred>(arguments, row < rows ? row : rows - 1);
+  const auto next_factors = [&] {
+    const std::int64_t row = ahead.row() < rows ? ahead.row() : 0;
+    ahead.next();
+    return factors_of_row<T, V::kCentred>(arguments,
+                                          [&](const RowStrides& strides) { return row * strides.inner; });
   };
   wait_for_the_kernel_before();
   let_the_next_kernel_start();
-  if (is_first) {
-    for (int stage = 0; stage < arguments.stages; ++stage) fill(stage, stage);
-  }
-  RowFactors<V::kCentred> factors = factors_of(0), next_factors = factors_of(1);
+  for (int stage = 0; index == 0 && stage < arguments.stages; ++stage) ring.fill(stage);
+  RowFactors<V::kCentred> factors = next_factors(), later = next_factors();
   float weight[V::kPieces][V::kElements] = {};
   RingChunks<V>::visit([&](int piece, int round, int slot) {
-    if (ring.exists(round, slot))
-      load_affine<true, T>(arguments.weight, kAbsentWeight, ring.element(round, slot), arguments.shape.hidden,
-                           weight[piece]);
+    if (chunks.exists(piece))
+      load_affine<true, T>(arguments.weight, kAbsentWeight, chunks.element(round, slot),
+                           arguments.shape.hidden, weight[piece]);
   });
 #if !defined(__CUDACC__)
   __syncthreads();  // until the first rows are there
 #endif
 
-  const bool has_added = arguments.dresidual.data != nullptr;
-  for (std::int64_t step = 0; walk.row(step) < rows; ++step) {
-    const std::int64_t row = walk.row(step);
-    const RowFactors<V::kCentred> later_factors = factors_of(step + 2);
+  const bool has_sums = arguments.weight_sums.data != nullptr || arguments.bias_sums.data != nullptr;
+  GroupSums* sums_of_row = group_sums;
+  GroupSums* sums_of_next = group_sums + kRowGroupSums<V>;
+  for (; walk.row() < rows; walk.next(), ring.next()) {
+    const RowFactors<V::kCentred> latest = next_factors();
     RingRow<V> values;
     float lane_sums[V::kSums * V::kSlots] = {}, means[V::kSums];
-    ring.take();
-    values.take(ring, factors, weight, has_added, columns, lane_sums);
-    add_up_row<V>(blocks, lane_sums, group_sums + step % 2 * kRowGroupSums<V>, means);
-    if (is_first) fill(ring.stage(), step + arguments.stages);
+    ring.wait();
+    values.take(ring, chunks, factors, weight, columns, lane_sums);
+    add_up_row<V>(blocks, lane_sums, sums_of_row, means);
+    if (index == 0) ring.fill(ring.stage());
     if (arguments.dx.data != nullptr) {
 #pragma unroll
       for (int i = 0; i < V::kSums; ++i) means[i] = __fdiv_rn(means[i], arguments.shape.hidden_as_float);
-      values.finish(
-          ring, factors, means, has_added,
-          static_cast<T*>(arguments.dx.data) + row_offset(arguments.rows, arguments.dx.strides, row));
+      values.finish(chunks, factors, means, ring.has_added(),
+                    static_cast<T*>(arguments.dx.data) + walk.row() * arguments.dx.strides.inner);
     }
-    const bool unit_ends = walk.is_last_of_unit(step) || row + 1 == rows;
-    if ((arguments.weight_sums != nullptr || arguments.bias_sums != nullptr) &&
-        (unit_ends || (walk.within_unit(step) + 1) % kGroupRows == 0)) {
-      columns.end_group(walk.within_unit(step) >> kGroupRowsLog2, unit_ends);
+    const bool unit_ends = walk.is_last_of_unit() || walk.row() + 1 == rows;
+    if (has_sums && (unit_ends || (walk.within_unit() + 1) % kGroupRows == 0)) {
+      columns.end_group(walk.within_unit() >> kGroupRowsLog2, unit_ends);
       if (unit_ends) {
-        RingChunks<V>::visit([&](int piece, int round, int slot) {
-          if (!ring.exists(round, slot)) return;
-          const std::int64_t at = walk.unit(step) * arguments.shape.hidden + ring.element(round, slot);
-          if (arguments.weight_sums != nullptr) columns.store(0, piece, arguments.weight_sums + at);
-          if (arguments.bias_sums != nullptr) columns.store(V::kSums - 1, piece, arguments.bias_sums + at);
-        });
+        store_unit(arguments, chunks, columns, walk.row());
         columns.clear();
       }
     }
-    factors = next_factors;
-    next_factors = later_factors;
-    ring.next();
+    factors = later;
+    later = latest;
+    GroupSums* const sums = sums_of_row;
+    sums_of_row = sums_of_next;
+    sums_of_next = sums;
   }
 #endif
 }

@@ -153,6 +153,26 @@ TEST(NormGradient, EveryShapeGivesTheBitsOfTheGeneralKernels) {
   }
 }
 
+// All products of the row underflow to -0, lanes without elements have +0: so c1 is +0, and the sign of dx
+// shows it.
+TEST(NormGradient, ASumThatUnderflowsIsPlusZero) {
+  const GradientChoice choices[] = {{GradientKernels::general, 32, 3},
+                                    {GradientKernels::one_slot, 32, 3, 2, 1},
+                                    {GradientKernels::two_slots, 32, 3, 2, 1}};
+  for (const GradientChoice& choice : choices) {
+    alignas(16) float x[4] = {0x1p-80f, 1, 1, 1}, dy[4] = {-0x1p-80f, -0.0f, -0.0f, -0.0f}, dx[4] = {};
+    float rstd[1] = {1};
+    const auto tensor = [](float* data, std::int64_t hidden) {
+      return Tensor{data, DType::fp32, 2, {1, hidden}, {hidden, 1}};
+    };
+    const std::vector<NamedTensor> tensors = {
+        {"dy", tensor(dy, 4)}, {"x", tensor(x, 4)}, {"rstd", tensor(rstd, 1)}, {"dx", tensor(dx, 4)}};
+    ASSERT_TRUE(run_norm_backward({"rms_norm_backward", tensors, {}, {}}, &choice, nullptr, nullptr).ok());
+    EXPECT_EQ(dx[0], dy[0]);
+    for (int i = 1; i < 4; ++i) EXPECT_TRUE(dx[i] == 0 && std::signbit(dx[i])) << i;
+  }
+}
+
 TEST(NormGradient, NoRowsHaveNoGradient) {
   std::mt19937_64 random(8);
   Buffer x = buffer(DType::bf16, {0, 8}, random), rstd = buffer(DType::fp32, {0, 1}, random);

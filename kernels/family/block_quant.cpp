@@ -134,6 +134,7 @@ std::optional<ScaleTable> table_of(const Tensor& scales, bool transposed, const 
                                   (scales.rank == 2 && scales.sizes[0] == padded_rows &&
                                    last == padded_blocks && scales.strides[0] == padded_blocks));
   if (!is_swizzled) return {};
+  table.block_stride = 1;
   table.tiles = padded_blocks / 4;
   return table;
 }
@@ -223,24 +224,28 @@ void set_scales(const NamedCall& call, Family family, const ScaleTable& table,
   arguments.block = table.block;
   arguments.blocks = table.blocks;
   arguments.scales = scales.data;
-  arguments.scale_row_stride = table.row_stride;
-  arguments.scale_block_stride = table.block_stride;
+  const std::int64_t bytes = size_of(scales.dtype);
+  arguments.scale_row_bytes = table.row_stride * bytes;
+  arguments.scale_block_bytes = table.block_stride * bytes;
+  arguments.scale_group_bytes = table.tiles != 0 ? 512 * bytes : 4 * arguments.scale_block_bytes;
   arguments.scale_tiles = table.tiles;
-  arguments.range = range_of(arguments.codes);
-  const std::uint32_t range = std::bit_cast<std::uint32_t>(arguments.range);
+  arguments.scaling.range = range_of(arguments.codes);
+  const std::uint32_t range = std::bit_cast<std::uint32_t>(arguments.scaling.range);
   arguments.power_adder = 0x7fffffu - (range & 0x7fffffu);
   arguments.power_exponent = static_cast<int>(range >> 23) - 127;
   if (family == Family::nvfp4) {
-    arguments.rule = BlockScaleRule::global;
-    arguments.storage = BlockScaleStorage::e4m3;
+    arguments.scaling.rule = BlockScaleRule::global;
+    arguments.scaling.storage = BlockScaleStorage::e4m3;
     return;
   }
   const bool in_bytes = scales.dtype == DType::uint8;
-  arguments.rule = family == Family::mx || in_bytes ? BlockScaleRule::power : BlockScaleRule::quotient;
-  arguments.storage = in_bytes ? BlockScaleStorage::e8m0 : BlockScaleStorage::fp32;
+  arguments.scaling.rule =
+      family == Family::mx || in_bytes ? BlockScaleRule::power : BlockScaleRule::quotient;
+  arguments.scaling.storage = in_bytes ? BlockScaleStorage::e8m0 : BlockScaleStorage::fp32;
   if (family == Family::mx) return;
-  arguments.least_scale = arguments.codes == CodeFormat::int8 ? 0x1p-23f : 1.0f / (512.0f * arguments.range);
-  arguments.least_power = power_from(arguments.least_scale);
+  arguments.scaling.least_scale =
+      arguments.codes == CodeFormat::int8 ? 0x1p-23f : 1.0f / (512.0f * arguments.scaling.range);
+  arguments.least_power = power_from(arguments.scaling.least_scale);
 }
 
 BlockQuantArguments arguments_of(const NamedCall& call, const CheckedCall& checked, Family family,
@@ -293,15 +298,17 @@ constexpr ShapeLimits kShapes[] = {
 };
 
 thread_local std::optional<ForcedBlockQuantShape> forced_shape;
+thread_local BlockQuantShape last_shape = BlockQuantShape::general;
 
-// Whether blocks are powers of two of chunks within a warp, in a format that the hardware has.
+// Whether blocks are powers of two of chunks within a warp, in a format that the hardware has, and their
+// scales not too far apart.
 bool fits_registers(const CheckedCall& checked, const BlockQuantArguments& arguments) {
   const std::int64_t elements = 16 / size_of(checked.dtype);
   const std::int64_t chunks = arguments.block / elements;
   const bool is_power = arguments.block % elements == 0 && std::has_single_bit(static_cast<unsigned>(chunks));
   return checked.vectorized && is_power && chunks <= kWarpThreads && arguments.codes != CodeFormat::int8 &&
          arguments.codes != CodeFormat::e4m3fnuz && arguments.codes != CodeFormat::e5m2fnuz &&
-         arguments.weight == WeightKind::same_as_activation;
+         arguments.weight == WeightKind::same_as_activation && arguments.scale_group_bytes <= 0x7fffffff;
 }
 
 BlockQuantKernel register_kernel_of(DType dtype, const BlockQuantSelection& selection) {
@@ -382,9 +389,10 @@ std::optional<Choice> register_choice(const CheckedCall& checked, BlockQuantArgu
     if (each.shape == BlockQuantShape::general) break;
     Choice choice = try_shape(each.shape, each.threads, arguments.norm);
     if (choice.grid.threads == 0) continue;
-    choice.kernel = register_kernel_of(
-        checked.dtype, {each.shape, arguments.norm.residual != nullptr, arguments.codes, arguments.rule});
+    choice.kernel = register_kernel_of(checked.dtype, {each.shape, arguments.norm.residual != nullptr,
+                                                       arguments.codes, arguments.scaling.rule});
     if (choice.kernel == nullptr) continue;
+    last_shape = each.shape;
     const std::int64_t chunks = arguments.block * size_of(checked.dtype) / 16;
     arguments.block_threads_log2 = std::bit_width(static_cast<unsigned>(chunks)) - 1;
     return choice;
@@ -395,6 +403,7 @@ std::optional<Choice> register_choice(const CheckedCall& checked, BlockQuantArgu
 
 Choice choose(const NamedCall& call, const CheckedCall& checked, BlockQuantArguments& arguments) {
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
+  last_shape = BlockQuantShape::general;
   if (call.launch.threads_per_block == 0) {
     if (const auto found = register_choice(checked, arguments)) return *found;
   }
@@ -437,6 +446,7 @@ Status run(const NamedCall& given, Family family, bool adds, Stream stream, Laun
 void force_block_quant_shape(const ForcedBlockQuantShape* shape) {
   forced_shape = shape == nullptr ? std::nullopt : std::optional(*shape);
 }
+BlockQuantShape last_block_quant_shape() { return last_shape; }
 #endif
 
 Status run_block_quant(const NamedCall& call, Stream stream, LaunchReport* report) {

@@ -44,6 +44,8 @@ struct ForcedBlockQuantShape {
   int threads = 0;
 };
 void force_block_quant_shape(const ForcedBlockQuantShape* shape);
+// That of the calling thread's last call.
+BlockQuantShape last_block_quant_shape();
 #endif
 
 }  // namespace normproof::kernels

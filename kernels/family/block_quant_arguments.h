@@ -12,14 +12,20 @@ namespace normproof::kernels {
 // What a row is quantized to. The first four are those of Fp8Format.
 enum class CodeFormat : std::int32_t { e4m3fn, e5m2, e4m3fnuz, e5m2fnuz, int8, e2m1 };
 
-constexpr bool is_fp8(CodeFormat format) { return format <= CodeFormat::e5m2fnuz; }
-
 enum class BlockScaleRule : std::int32_t {
   quotient,  // s = fl(a / max_Q), stored in fp32
   power,     // the least power of two >= that
   global     // s = e4m3(min(fl(fl(g * a) * fl(1/6)), 448)), g a scale of the whole tensor (NVFP4)
 };
 enum class BlockScaleStorage : std::int32_t { fp32, e8m0, e4m3 };
+
+// How a block's scale is made.
+struct BlockScaling {
+  BlockScaleRule rule = BlockScaleRule::quotient;
+  BlockScaleStorage storage = BlockScaleStorage::fp32;
+  float range = 0;        // max_Q
+  float least_scale = 0;  // of the quotient
+};
 
 struct BlockQuantArguments {
   // Of the row: `residual` is only read here, and `scale` and `scales` are not used.
@@ -37,21 +43,20 @@ struct BlockQuantArguments {
   // neighbouring threads work on one.
   int block_threads_log2 = 0;
 
-  BlockScaleRule rule = BlockScaleRule::quotient;
-  BlockScaleStorage storage = BlockScaleStorage::fp32;
-  float range = 0;                      // max_Q
-  float least_scale = 0;                // of the quotient
+  BlockScaling scaling;
   const float* scale_ub = nullptr;      // the upper bound of a block's maximum; null: none
   const float* global_scale = nullptr;  // of BlockScaleRule::global
   std::uint32_t power_adder = 0;        // what carries into the exponent where a mantissa is beyond max_Q's
   int power_exponent = 0;               // of max_Q
   int least_power = 0;                  // the least scale's, as e8m0
 
+  // The scale of a row's block b lies b / 4 * scale_group_bytes + b % 4 * scale_block_bytes behind the row's
+  // first, which lies row * scale_row_bytes behind the first of all, or in tiles.
   void* scales = nullptr;
-  // Elements from row to row and from block to block.
-  std::int64_t scale_row_stride = 0;
-  std::int64_t scale_block_stride = 0;
-  // Tiles of 128 rows and 4 blocks instead: so many tiles for a row's blocks. 0: no tiles.
+  std::int64_t scale_row_bytes = 0;
+  std::int64_t scale_block_bytes = 0;
+  std::int64_t scale_group_bytes = 0;
+  // Where scales lie in tiles of 128 rows and 4 blocks: so many tiles for a row's blocks; else 0.
   std::int64_t scale_tiles = 0;
 };
 

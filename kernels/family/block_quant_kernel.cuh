@@ -39,7 +39,7 @@ __device__ inline std::uint8_t int8_of(float scaled) {
 // The code of y, one of e2m1 in four bits.
 template <typename T>
 __device__ inline std::uint8_t block_code(T y, float factor, CodeFormat format) {
-  if (is_fp8(format)) return quantize(y, factor, static_cast<Fp8Format>(format)).bits;
+  if (format <= CodeFormat::e5m2fnuz) return quantize(y, factor, static_cast<Fp8Format>(format)).bits;
   const float scaled = __fmul_rn(to_float(y), factor);
   return format == CodeFormat::int8 ? int8_of(scaled) : static_cast<std::uint8_t>(e2m1_of(scaled));
 }
@@ -164,6 +164,7 @@ __global__ void __launch_bounds__(1024) block_quant_kernel(BlockQuantArguments a
 
   for (std::int64_t row = blockIdx.x; row < norm.rows; row += gridDim.x) {
     const AnyBlockRow<T, kVectorized> values(arguments, row);
+    std::uint8_t* const first_scale = first_scale_of(arguments, row);
     const float sum = sum_of_any_row(norm, values, group_sums, warp, warps, thread);
     const float r = inverse_rms(sum, norm.hidden_as_float, norm.epsilon);
     // A warp goes on as long as its first block exists, because all of its threads must take part in a
@@ -178,8 +179,12 @@ __global__ void __launch_bounds__(1024) block_quant_kernel(BlockQuantArguments a
         largest = larger(largest, magnitude_bits(values.normalized(i, r)));
       largest = largest_of_threads(largest, sharers);
       if (block >= arguments.blocks) continue;
-      const BlockScale scale = general_block_scale(arguments, parameters, largest);
-      if (sharer == 0) store_block_scale(arguments, row, block, scale.stored);
+      const BlockScale scale = general_block_scale(arguments.scaling, parameters, largest);
+      if (sharer == 0) {
+        std::uint8_t* const place =
+            first_scale + block / 4 * arguments.scale_group_bytes + block % 4 * arguments.scale_block_bytes;
+        store_scale(place, scale.stored, arguments.scaling.storage);
+      }
       if (arguments.codes == CodeFormat::e2m1) {
         for (std::int64_t i = first + 2 * sharer; i < end; i += 2 * sharers)
           values.store_pair(i, r, scale.factor);

@@ -33,39 +33,59 @@ __device__ inline BlockScale quick_power(const BlockQuantArguments& arguments, s
   return {static_cast<std::uint32_t>(byte), float_of(static_cast<std::uint32_t>(254 - byte) << 23)};
 }
 
+// The scale of a block by few instructions. Returns whether it is right, and so has_quick_e2m1() where codes
+// are of e2m1.
 template <BlockCodes kCodes, Fp8Format kFormat>
-__device__ inline BlockScale block_scale_of(const BlockQuantArguments& arguments,
-                                            const ScaleParameters& parameters, std::uint32_t largest) {
+__device__ inline bool quick_block_scale(const BlockQuantArguments& arguments,
+                                         const ScaleParameters& parameters, std::uint32_t largest,
+                                         BlockScale& scale) {
+  const float maximum = float_of(largest);
   if constexpr (kCodes == BlockCodes::e2m1_by_global) {
-    const float scaled = global_quotient(float_of(largest), parameters.global);
-    const std::uint32_t stored = round_to_fp8(clamp_keeping_nan(scaled, 448.0f), Fp8Format::e4m3fn).bits;
-    const float scale = float_of(bits_of(__fmul_rn(float_of((stored & 0x7fu) << 20), 0x1p120f)));
-    const float factor = scale == 0.0f ? 0.0f : __fmul_rn(quick_inverse(scale), parameters.global);
-    // A negative global scale is nobody's; NaN and infinities do not pass.
-    const bool permitted = arguments.norm.inverse_hidden != 0.0f && parameters.global > 0.0f &&
-                           has_quick_e2m1(__fmul_rn(float_of(largest), factor));
-    if (__builtin_expect(permitted, 1)) return {stored, factor};
+    const float quotient = global_quotient(maximum, parameters.global);
+    const std::uint32_t stored = round_to_fp8(quotient < 448.0f ? quotient : 448.0f, Fp8Format::e4m3fn).bits;
+    const float number = __fmul_rn(float_of((stored & 0x7fu) << 20), 0x1p120f);
+    const float factor = number == 0.0f ? 0.0f : __fmul_rn(quick_inverse(number), parameters.global);
+    scale = {stored, factor};
+    // A global scale that is not above 0 is nobody's.
+    return has_quick_e2m1(__fmul_rn(maximum, factor)) && parameters.global > 0.0f &&
+           arguments.norm.inverse_hidden != 0.0f;
+  } else if constexpr (kCodes == BlockCodes::e2m1_by_power) {
+    scale = quick_power(arguments, largest);
+    const bool in_bytes = arguments.scaling.storage == BlockScaleStorage::e8m0;
+    const bool right = has_quick_power(largest) && (in_bytes || scale.stored != 0);
+    if (!in_bytes) scale.stored <<= 23;
+    return right;
   } else {
-    const float maximum = float_of(largest);
     const std::uint32_t bounded =
         bits_of(maximum > parameters.upper_bound ? parameters.upper_bound : maximum);
-    if (kCodes == BlockCodes::e2m1_by_power || arguments.rule == BlockScaleRule::power) {
-      const BlockScale scale = quick_power(arguments, bounded);
-      const bool permitted = has_quick_power(bounded);
-      if (arguments.storage == BlockScaleStorage::e8m0) {
-        if (__builtin_expect(permitted, 1)) return scale;
-      } else if (__builtin_expect(permitted && scale.stored != 0, 1)) {
-        return {scale.stored << 23, scale.factor};
-      }
-    } else {
-      const bool permitted = is_quick_largest(bounded) && arguments.norm.inverse_hidden != 0.0f;
-      if (__builtin_expect(permitted, 1)) {
-        const RowScale scale = quick_row_scale<kFormat>(bounded);
-        return {bits_of(scale.scale), scale.inverse};
-      }
+    if (arguments.scaling.rule == BlockScaleRule::power) {
+      scale = quick_power(arguments, bounded);
+      const bool in_bytes = arguments.scaling.storage == BlockScaleStorage::e8m0;
+      const bool right = has_quick_power(bounded) && (in_bytes || scale.stored != 0);
+      if (!in_bytes) scale.stored <<= 23;
+      return right;
     }
+    const RowScale numbers = quick_row_scale<kFormat>(bounded);
+    scale = {bits_of(numbers.scale), numbers.inverse};
+    return is_quick_largest(bounded) && arguments.norm.inverse_hidden != 0.0f;
   }
-  return general_block_scale(arguments, parameters, largest);
+}
+
+// The largest of 2^kLog2 neighbouring threads.
+template <int kLog2OfSharers>
+__device__ inline std::uint32_t largest_of_sharers(std::uint32_t own) {
+#pragma unroll
+  for (int step = 0; step < kLog2OfSharers; ++step)
+    own = larger(own, __shfl_xor_sync(kWholeWarp, own, 1 << step));
+  return own;
+}
+// The same for a number of them that is told: 4 to 32.
+__device__ inline std::uint32_t largest_of_sharers(std::uint32_t own, int sharers_log2) {
+  own = largest_of_sharers<2>(own);
+  if (sharers_log2 > 2) own = larger(own, __shfl_xor_sync(kWholeWarp, own, 4));
+  if (sharers_log2 > 3) own = larger(own, __shfl_xor_sync(kWholeWarp, own, 8));
+  if (sharers_log2 > 4) own = larger(own, __shfl_xor_sync(kWholeWarp, own, 16));
+  return own;
 }
 
 template <class V, BlockCodes kCodes>
@@ -75,12 +95,18 @@ class RegisterBlockRow : public RegisterRow<V> {
   using T = typename V::T;
   using Shape = typename V::Shape;
   static constexpr int kElements = kChunkElements<T>;
+  // 2 to this power chunks are a block; -1: that is told.
+  static constexpr int kBlockThreadsLog2 = kCodes == BlockCodes::e2m1_by_power    ? kLog2<32 / kElements>
+                                           : kCodes == BlockCodes::e2m1_by_global ? kLog2<16 / kElements>
+                                                                                  : -1;
 
   __device__ void aim_at_blocks(const BlockQuantArguments& arguments, std::int64_t row, int first, int stride,
                                 bool present) {
     Base::aim(arguments.norm, row, first, stride, present);
     blocks_ = &arguments;
-    row_ = row;
+    const auto block = static_cast<std::uint32_t>(first) >> block_log2();
+    scale_ = first_scale_of(arguments, row) + std::uint64_t{block / 4} * group_bytes() +
+             block % 4 * static_cast<std::uint32_t>(arguments.scale_block_bytes);
     const std::int64_t start = Shape::kFull ? first * kElements : 0;
     const NormArguments& norm = arguments.norm;
     const auto offset = [&](const RowStrides& strides) {
@@ -117,40 +143,61 @@ class RegisterBlockRow : public RegisterRow<V> {
  private:
   template <Fp8Format kFormat>
   __device__ void finish_as(const ScaleParameters& parameters, float inverse_rms) {
-    const int block_log2 = blocks_->block_threads_log2;
     // Where a part of a warp has a row that is shorter than a block, the block ends with it.
     const int sharers_log2 =
-        Shape::kTeam == Team::part_of_warp && this->arguments_->row_threads_log2 < block_log2
+        Shape::kTeam == Team::part_of_warp && this->arguments_->row_threads_log2 < block_log2()
             ? this->arguments_->row_threads_log2
-            : block_log2;
-    const int sharers = 1 << sharers_log2;
-    const bool is_first = (static_cast<int>(threadIdx.x) & (sharers - 1)) == 0;
+            : block_log2();
+    const bool is_first = (threadIdx.x & ((1u << sharers_log2) - 1)) == 0;
     this->visit([&](int round, int slot, std::int64_t element, bool exists) {
       const Chunk<T> y = this->normalized(round, slot, element, inverse_rms);
-      const std::uint32_t own = bits_of_largest<T>(larger_of_chunk<T>(0, y));
-      const std::uint32_t largest = largest_of_threads(exists ? own : 0, sharers);
-      const BlockScale scale = block_scale_of<kCodes, kFormat>(*blocks_, parameters, largest);
-      const bool stores = exists && this->present_;
-      if (stores && is_first) {
-        const std::int64_t chunk = element / kElements + (Shape::kFull ? this->first_ : 0);
-        store_block_scale(*blocks_, row_, chunk >> block_log2, scale.stored);
+      const std::uint32_t own = exists ? bits_of_largest<T>(larger_of_chunk<T>(0, y)) : 0;
+      std::uint32_t largest;
+      if constexpr (Shape::kTeam == Team::part_of_warp) {
+        largest = largest_of_threads(own, 1 << sharers_log2);
+      } else if constexpr (kBlockThreadsLog2 >= 0) {
+        largest = largest_of_sharers<kBlockThreadsLog2>(own);
+      } else {
+        largest = largest_of_sharers(own, sharers_log2);
       }
-      store_codes<kFormat>(y, element, largest, scale, stores);
+      BlockScale scale;
+      const bool quick = quick_block_scale<kCodes, kFormat>(*blocks_, parameters, largest, scale);
+      const bool stores = exists && this->present_;
+      give_codes<kFormat>(y, element, stores, quick, parameters, largest, scale);
+      if (stores && is_first) {
+        // A thread's chunks are multiples of 32 apart: so many blocks that tiles are whole, where there are
+        // tiles, and elsewhere every fourth part of a group is a block.
+        const std::uint32_t chunks =
+            static_cast<std::uint32_t>(element / kElements) - (Shape::kFull ? 0 : this->first_);
+        store_scale(
+            scale_ + std::uint64_t{chunks >> block_log2()} * (group_bytes() / 4), scale.stored,
+            kCodes == BlockCodes::e2m1_by_global ? BlockScaleStorage::e4m3 : blocks_->scaling.storage);
+      }
       if (normalized_ != nullptr && stores) store_pack<true>(normalized_, element, 0, y);
     });
   }
 
+  __device__ int block_log2() const {
+    return kBlockThreadsLog2 >= 0 ? kBlockThreadsLog2 : blocks_->block_threads_log2;
+  }
+  __device__ std::uint32_t group_bytes() const {
+    return static_cast<std::uint32_t>(blocks_->scale_group_bytes);
+  }
+
+  // Stores the codes of a chunk, and makes the scale right where it was not.
   template <Fp8Format kFormat>
-  __device__ void store_codes(const Chunk<T>& y, std::int64_t element, std::uint32_t largest,
-                              const BlockScale& scale, bool stores) {
+  __device__ void give_codes(const Chunk<T>& y, std::int64_t element, bool stores, bool quick,
+                             const ScaleParameters& parameters, std::uint32_t largest, BlockScale& scale) {
     if constexpr (kCodes == BlockCodes::fp8) {
+      if (!__builtin_expect(quick, 1)) scale = general_block_scale(blocks_->scaling, parameters, largest);
       const QuantizedChunk<T> codes = quantize_chunk<kFormat, T>(y, scale.factor);
       if (stores) store_aligned(this->out_ + element, codes);
     } else {
       E2m1Chunk<T> codes;
-      if (__builtin_expect(has_quick_e2m1(__fmul_rn(float_of(largest), scale.factor)), 1)) {
+      if (__builtin_expect(quick, 1)) {
         codes = quick_codes(y, scale.factor);
       } else {
+        scale = general_block_scale(blocks_->scaling, parameters, largest);
         codes = general_codes(y, scale.factor);
       }
       if (stores) *reinterpret_cast<E2m1Chunk<T>*>(packed_ + element / 2) = codes;
@@ -174,7 +221,7 @@ class RegisterBlockRow : public RegisterRow<V> {
   }
 
   const BlockQuantArguments* blocks_ = nullptr;
-  std::int64_t row_ = 0;
+  std::uint8_t* scale_ = nullptr;  // of the thread's first chunk
   T* sum_ = nullptr;
   T* normalized_ = nullptr;
   std::uint8_t* packed_ = nullptr;

@@ -65,38 +65,42 @@ __device__ inline float global_quotient(float maximum, float global) {
 
 // Of any maximum, given as fp32 bits. A function of its own, so that it does not lie amid the instructions of
 // blocks that have quick ways.
-__device__ __noinline__ inline BlockScale general_block_scale(const BlockQuantArguments& arguments,
-                                                              const ScaleParameters& parameters,
+__device__ __noinline__ inline BlockScale general_block_scale(BlockScaling scaling,
+                                                              ScaleParameters parameters,
                                                               std::uint32_t largest) {
   float maximum = float_of(largest);
-  if (arguments.rule == BlockScaleRule::global) {
+  if (scaling.rule == BlockScaleRule::global) {
     const float scaled = clamp_keeping_nan(global_quotient(maximum, parameters.global), 448.0f);
     const std::uint32_t stored = round_to_fp8(scaled, Fp8Format::e4m3fn).bits;
     const float scale = float_of_e4m3(stored);
     return {stored, scale == 0.0f ? 0.0f : __fmul_rn(__frcp_rn(scale), parameters.global)};
   }
   if (maximum > parameters.upper_bound) maximum = parameters.upper_bound;
-  float scale = __fdiv_rn(maximum, arguments.range);
-  if (scale < arguments.least_scale) scale = arguments.least_scale;
+  float scale = __fdiv_rn(maximum, scaling.range);
+  if (scale < scaling.least_scale) scale = scaling.least_scale;
   const bool is_nan = (bits_of(scale) & 0x7fffffffu) > 0x7f800000u;
-  if (arguments.rule == BlockScaleRule::power && !is_nan) scale = least_power_from(scale);
-  if (arguments.storage == BlockScaleStorage::fp32) return {bits_of(scale), __frcp_rn(scale)};
+  if (scaling.rule == BlockScaleRule::power && !is_nan) scale = least_power_from(scale);
+  if (scaling.storage == BlockScaleStorage::fp32) return {bits_of(scale), __frcp_rn(scale)};
   const std::uint32_t byte = is_nan ? 255 : e8m0_of_power(scale);
   return {byte, __frcp_rn(float_of_e8m0(byte))};
 }
 
-// Stores the scale of a block of a row.
-__device__ inline void store_block_scale(const BlockQuantArguments& arguments, std::int64_t row,
-                                         std::int64_t block, std::uint32_t stored) {
-  std::int64_t index = row * arguments.scale_row_stride + block * arguments.scale_block_stride;
+// The first scale of a row.
+__device__ inline std::uint8_t* first_scale_of(const BlockQuantArguments& arguments, std::int64_t row) {
+  std::int64_t offset = row * arguments.scale_row_bytes;
   if (arguments.scale_tiles != 0) {
-    index = (row / 128 * arguments.scale_tiles + block / 4) * 512 + row % 32 * 16 + row % 128 / 32 * 4 +
-            block % 4;
+    // One tile is 512 scales.
+    offset = (row / 128 * arguments.scale_tiles * 128 + row % 32 * 4 + row % 128 / 32) *
+             (4 * arguments.scale_block_bytes);
   }
-  if (arguments.storage == BlockScaleStorage::fp32) {
-    static_cast<float*>(arguments.scales)[index] = float_of(stored);
+  return static_cast<std::uint8_t*>(arguments.scales) + offset;
+}
+
+__device__ inline void store_scale(std::uint8_t* place, std::uint32_t stored, BlockScaleStorage storage) {
+  if (storage == BlockScaleStorage::fp32) {
+    *reinterpret_cast<float*>(place) = float_of(stored);
   } else {
-    static_cast<std::uint8_t*>(arguments.scales)[index] = static_cast<std::uint8_t>(stored);
+    *place = static_cast<std::uint8_t>(stored);
   }
 }
 

@@ -87,7 +87,7 @@ __device__ inline std::uint32_t e2m1_signs(const Chunk<T>& y) {
       if constexpr (std::is_same_v<T, float>) {
         signs |= (bits_of(y.elements[i]) >> 31) << (4 * i + 3);
       } else {
-        signs |= std::uint32_t{y.elements[i].bits >> 15} << (4 * i + 3);
+        signs |= std::uint32_t{y.elements[i].bits} >> 15 << (4 * i + 3);
       }
     }
     return signs;
@@ -133,6 +133,7 @@ __device__ inline E2m1Chunk<T> quick_e2m1_chunk(const Chunk<T>& y, float factor)
 __device__ inline std::uint32_t quick_e2m1_chunk_by_power(const Chunk<Bf16>& y, float factor) {
   std::uint32_t words[4];
   __builtin_memcpy(words, &y, sizeof words);
+  if (factor > 0x1p120f) factor = 0x1p120f;  // of zeros, which it leaves zeros: twice as much is no infinity
   const __nv_bfloat162 once = __float2bfloat162_rn(factor), twice = __hadd2_rn(once, once);
   const __nv_bfloat162 half = __hmul2_rn(once, __float2bfloat162_rn(0.5f));
   const auto fused = [](std::uint32_t magnitudes, __nv_bfloat162 slope, float offset) {

@@ -190,29 +190,6 @@ NormArguments norm_arguments(const NamedCall& call, const CheckedCall& checked) 
   return norm;
 }
 
-CodeFormat codes_of(DType dtype) {
-  if (dtype == DType::uint8) return CodeFormat::e2m1;
-  if (dtype == DType::int8) return CodeFormat::int8;
-  return static_cast<CodeFormat>(static_cast<int>(dtype) - static_cast<int>(DType::fp8_e4m3fn));
-}
-
-float range_of(CodeFormat format) {
-  switch (format) {
-    case CodeFormat::e4m3fn:
-      return 448.0f;
-    case CodeFormat::e4m3fnuz:
-      return 240.0f;
-    case CodeFormat::int8:
-      return 127.0f;
-    case CodeFormat::e2m1:
-      return 6.0f;
-    case CodeFormat::e5m2:
-    case CodeFormat::e5m2fnuz:
-      break;
-  }
-  return 57344.0f;
-}
-
 // The exponent of the least power of two from a normal number on, as e8m0.
 int power_from(float number) {
   return static_cast<int>((std::bit_cast<std::uint32_t>(number) + 0x7fffffu) >> 23);
@@ -243,8 +220,7 @@ void set_scales(const NamedCall& call, Family family, const ScaleTable& table,
       family == Family::mx || in_bytes ? BlockScaleRule::power : BlockScaleRule::quotient;
   arguments.scaling.storage = in_bytes ? BlockScaleStorage::e8m0 : BlockScaleStorage::fp32;
   if (family == Family::mx) return;
-  arguments.scaling.least_scale =
-      arguments.codes == CodeFormat::int8 ? 0x1p-23f : 1.0f / (512.0f * arguments.scaling.range);
+  arguments.scaling.least_scale = least_scale_of(arguments.codes);
   arguments.least_power = power_from(arguments.scaling.least_scale);
 }
 

@@ -12,6 +12,35 @@ namespace normproof::kernels {
 // What a row is quantized to. The first four are those of Fp8Format.
 enum class CodeFormat : std::int32_t { e4m3fn, e5m2, e4m3fnuz, e5m2fnuz, int8, e2m1 };
 
+inline CodeFormat codes_of(DType dtype) {
+  if (dtype == DType::uint8) return CodeFormat::e2m1;
+  if (dtype == DType::int8) return CodeFormat::int8;
+  return static_cast<CodeFormat>(static_cast<int>(dtype) - static_cast<int>(DType::fp8_e4m3fn));
+}
+
+// The largest number.
+inline float range_of(CodeFormat format) {
+  switch (format) {
+    case CodeFormat::e4m3fn:
+      return 448.0f;
+    case CodeFormat::e4m3fnuz:
+      return 240.0f;
+    case CodeFormat::int8:
+      return 127.0f;
+    case CodeFormat::e2m1:
+      return 6.0f;
+    case CodeFormat::e5m2:
+    case CodeFormat::e5m2fnuz:
+      break;
+  }
+  return 57344.0f;
+}
+
+// Of quotients fl(a / range).
+inline float least_scale_of(CodeFormat format) {
+  return format == CodeFormat::int8 ? 0x1p-23f : 1.0f / (512.0f * range_of(format));
+}
+
 enum class BlockScaleRule : std::int32_t {
   quotient,  // s = fl(a / max_Q), stored in fp32
   power,     // the least power of two >= that

@@ -1,9 +1,10 @@
-// layer_norm and fused_add_layer_norm: from a call by name to a launch.
+// layer_norm, alone or of a sum with a residual, as it is or quantized: from a call by name to a launch.
 #include "kernels/family/layer_norm.h"
 
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <vector>
 
 #include "kernels/arguments.h"
 #include "kernels/family/call_checks.h"
@@ -24,8 +25,41 @@ constexpr TensorRule kOut = {"out", true, Shape::elements, kLikeX, false, "x", t
 constexpr TensorRule kResidualOut = {"residual_out", true, Shape::elements, kLikeX, false, "residual", true};
 constexpr TensorRule kMean = {"mean", true, Shape::row, kLikeXOrFp32, true};
 constexpr TensorRule kRstd = {"rstd", true, Shape::row, kLikeXOrFp32, true};
-constexpr std::array kRules = {kX, kWeight, kBias, kOut, kMean, kRstd};
-constexpr std::array kAddRules = {kX, kResidual, kWeight, kBias, kOut, kResidualOut, kMean, kRstd};
+constexpr DTypes kFp8 = dtypes(DType::fp8_e4m3fn, DType::fp8_e5m2, DType::fp8_e4m3fnuz, DType::fp8_e5m2fnuz);
+constexpr TensorRule kFp8Out = {"out", true, Shape::elements, kFp8, false, {}, true};
+constexpr TensorRule kCodesOut = {"out", true, Shape::elements, kFp8 | dtypes(DType::int8), false, {}, true};
+constexpr TensorRule kScale = {"scale", false, Shape::one, dtypes(DType::fp32)};
+constexpr TensorRule kScaleUb = {"scale_ub", false, Shape::one, dtypes(DType::fp32), true};
+constexpr TensorRule kScales = {"scales", true, Shape::row, dtypes(DType::fp32)};
+
+enum class Output { values, codes_by_given_scale, codes_by_own_scales };
+
+struct Operation {
+  bool adds = false;
+  Output output = Output::values;
+};
+Operation operation_of(std::string_view name) {
+  return {name.starts_with("fused_add_"), name.ends_with("static_fp8_quant") ? Output::codes_by_given_scale
+                                          : name.ends_with("dynamic_quant")  ? Output::codes_by_own_scales
+                                                                             : Output::values};
+}
+
+std::vector<TensorRule> rules_of(const Operation& operation) {
+  std::vector<TensorRule> rules = {kX, kWeight, kBias, kMean, kRstd};
+  if (operation.adds) rules.insert(rules.end(), {kResidual, kResidualOut});
+  switch (operation.output) {
+    case Output::values:
+      rules.push_back(kOut);
+      break;
+    case Output::codes_by_given_scale:
+      rules.insert(rules.end(), {kFp8Out, kScale});
+      break;
+    case Output::codes_by_own_scales:
+      rules.insert(rules.end(), {kCodesOut, kScales, kScaleUb});
+      break;
+  }
+  return rules;
+}
 constexpr std::array<std::string_view, 1> kNumbers = {"epsilon"};
 
 Affine affine_of(const NamedCall& call, std::string_view role, DType of_x) {
@@ -58,6 +92,18 @@ LayerNormArguments arguments_of(const NamedCall& call, const CheckedCall& checke
   arguments.mean = statistic_of(call, "mean", checked);
   arguments.rstd = statistic_of(call, "rstd", checked);
   arguments.epsilon = call.number("epsilon");
+  const auto number = [&](std::string_view role) {
+    const Tensor* tensor = call.find(role);
+    return tensor == nullptr ? nullptr : static_cast<const float*>(tensor->data);
+  };
+  arguments.scale = number("scale");
+  arguments.scale_ub = number("scale_ub");
+  arguments.scales = statistic_of(call, "scales", checked);
+  if (call.find("out")->dtype != checked.dtype) {
+    arguments.codes = codes_of(call.find("out")->dtype);
+    arguments.range = range_of(arguments.codes);
+    arguments.least_scale = least_scale_of(arguments.codes);
+  }
   return arguments;
 }
 
@@ -66,6 +112,7 @@ Problem problem_of(const CheckedCall& checked, const LayerNormArguments& argumen
   Problem problem;
   problem.dtype = checked.dtype;
   problem.adds_residual = arguments.residual != nullptr;
+  problem.quantizes = arguments.range != 0;
   problem.vectorized = checked.vectorized;
   problem.arguments.rows = arguments.rows.count;
   problem.arguments.hidden = arguments.shape.hidden;
@@ -111,10 +158,10 @@ constexpr Line kLines[] = {
 };
 #endif
 
-Configuration choose(const Problem& problem, int threads, [[maybe_unused]] bool adds) {
+Configuration choose(const Problem& problem, int threads) {
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
   const auto has_shape = [&](ShapeKind shape) {
-    return find_kernel(problem.dtype, {shape, true, adds}) != nullptr;
+    return find_kernel(problem.dtype, {shape, true, problem.adds_residual, problem.quantizes}) != nullptr;
   };
   const auto line = std::ranges::find_if(kLines, [&](const Line& each) {
     return problem.arguments.chunks <= each.chunks && problem.arguments.rows <= each.rows;
@@ -130,19 +177,18 @@ Configuration choose(const Problem& problem, int threads, [[maybe_unused]] bool 
 }  // namespace
 
 Status run_layer_norm(const NamedCall& call, Stream stream, LaunchReport* report) {
-  const bool adds = call.operation == "fused_add_layer_norm";
   CheckedCall checked;
-  const std::span<const TensorRule> rules = adds ? std::span<const TensorRule>(kAddRules) : kRules;
-  if (Status status = check(call, rules, kNumbers, checked); !status.ok()) return status;
+  if (Status status = check(call, rules_of(operation_of(call.operation)), kNumbers, checked); !status.ok())
+    return status;
   if (checked.rows.count == 0) return {};
   LayerNormArguments arguments = arguments_of(call, checked);
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
   if (goes_quick_ways()) arguments.inverse_hidden = quick_inverse_hidden(checked.hidden, arguments.epsilon);
 #endif
   const Problem problem = problem_of(checked, arguments);
-  const Configuration configuration = choose(problem, call.launch.threads_per_block, adds);
-  const LayerNormKernel kernel =
-      find_kernel(checked.dtype, {configuration.shape, checked.vectorized, problem.adds_residual});
+  const Configuration configuration = choose(problem, call.launch.threads_per_block);
+  const LayerNormKernel kernel = find_kernel(
+      checked.dtype, {configuration.shape, checked.vectorized, problem.adds_residual, problem.quantizes});
   if (Status status = launch_kernel(kernel, arguments, grid_of(configuration), stream); !status.ok())
     return status;
   if (report != nullptr)

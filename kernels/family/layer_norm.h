@@ -13,6 +13,7 @@ struct LayerNormSelection {
   ShapeKind shape = ShapeKind::two_pass;
   bool vectorized = false;
   bool adds_residual = false;
+  bool quantizes = false;
 };
 LayerNormKernel layer_norm_kernel_of_bf16(const LayerNormSelection& selection);
 LayerNormKernel layer_norm_kernel_of_fp16(const LayerNormSelection& selection);

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/family/affine.cuh"
+#include "kernels/family/block_quant_arguments.h"
 #include "kernels/family/row_numbers.h"
 #include "kernels/family/row_shape.h"
 #include "kernels/norm_arguments.h"
@@ -34,6 +35,14 @@ struct LayerNormArguments {
   Affine bias;
   RowStatistic mean;
   RowStatistic rstd;
+
+  // Where out is quantized. Each row gets a scale of its own unless one is given.
+  CodeFormat codes = CodeFormat::e4m3fn;
+  const float* scale = nullptr;     // given
+  const float* scale_ub = nullptr;  // the upper bound of a row's largest |y|; null: none
+  float range = 0;                  // the largest number of the codes
+  float least_scale = 0;
+  RowStatistic scales;  // written, in fp32
 
   float inverse_hidden = 0;  // as in NormArguments
   float epsilon = 0;

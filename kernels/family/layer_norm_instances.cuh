@@ -19,10 +19,10 @@ inline constexpr int kLayerNormSlots = 4;
 inline constexpr int kLayerNormSlots = 8;
 #endif
 
-template <typename T, bool kVectorized>
+template <typename T, bool kVectorized, bool kQuantizes>
 LayerNormKernel find_general_layer_norm(ShapeKind shape) {
-  if (shape == ShapeKind::within_warp) return &layer_norm_kernel<T, kVectorized, false, 1>;
-  return &layer_norm_kernel<T, kVectorized, true, kLayerNormSlots>;
+  if (shape == ShapeKind::within_warp) return &layer_norm_kernel<T, kVectorized, kQuantizes, false, 1>;
+  return &layer_norm_kernel<T, kVectorized, kQuantizes, true, kLayerNormSlots>;
 }
 
 template <typename T, bool kAddsResidual>
@@ -38,10 +38,14 @@ LayerNormKernel find_layer_norm_in_registers([[maybe_unused]] ShapeKind shape) {
 template <typename T>
 LayerNormKernel find_layer_norm(const LayerNormSelection& selection) {
   const bool in_registers = selection.shape > ShapeKind::two_pass;
+  if (in_registers && selection.quantizes) return nullptr;
   if (in_registers && selection.adds_residual) return find_layer_norm_in_registers<T, true>(selection.shape);
   if (in_registers) return find_layer_norm_in_registers<T, false>(selection.shape);
-  return selection.vectorized ? find_general_layer_norm<T, true>(selection.shape)
-                              : find_general_layer_norm<T, false>(selection.shape);
+  if (selection.quantizes)
+    return selection.vectorized ? find_general_layer_norm<T, true, true>(selection.shape)
+                                : find_general_layer_norm<T, false, true>(selection.shape);
+  return selection.vectorized ? find_general_layer_norm<T, true, false>(selection.shape)
+                              : find_general_layer_norm<T, false, false>(selection.shape);
 }
 
 }  // namespace normproof::kernels

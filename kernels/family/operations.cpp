@@ -13,6 +13,10 @@ std::span<const FamilyOperation> family_operations() {
   static constexpr FamilyOperation kOperations[] = {
       {"layer_norm", run_layer_norm},
       {"fused_add_layer_norm", run_layer_norm},
+      {"layer_norm_static_fp8_quant", run_layer_norm},
+      {"fused_add_layer_norm_static_fp8_quant", run_layer_norm},
+      {"layer_norm_dynamic_quant", run_layer_norm},
+      {"fused_add_layer_norm_dynamic_quant", run_layer_norm},
       {"rms_norm_block_quant", run_block_quant},
       {"fused_add_rms_norm_block_quant", run_block_quant},
       {"rms_norm_mx_quant", run_mx_quant},

@@ -6,7 +6,7 @@
 
 namespace normproof::kernels {
 
-// layer_norm.cu: layer_norm, fused_add_layer_norm.
+// layer_norm.cu: layer_norm, fused_add_layer_norm, and both with _static_fp8_quant and _dynamic_quant.
 Status run_layer_norm(const NamedCall& call, Stream stream, LaunchReport* report);
 // block_quant.cpp; each alone and with fused_add_ before its name.
 Status run_block_quant(const NamedCall& call, Stream stream, LaunchReport* report);

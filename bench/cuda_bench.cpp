@@ -1,4 +1,5 @@
 #include "bench/cuda_bench.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 
 #include <fmt/format.h>
@@ -8,7 +9,6 @@
 #include <cmath>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <sstream>
 #include <stdexcept>
 #include <tuple>

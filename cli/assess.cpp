@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <thread>
 
@@ -15,6 +14,7 @@
 #include "cli/output_files.h"
 #include "cli/progress.h"
 #include "corpus/atomic_file.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "properties/assess/brute_force.h"
 #include "properties/assess/detection.h"

@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/result_fields.h"
 #include "corpus/case_json.h"
 #include "corpus/case_names.h"
 #include "corpus/hash.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "corpus/message_text.h"
 

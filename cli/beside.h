@@ -2,11 +2,11 @@
 // differ from those of the unfused computation, and which of those that differ are not legal?
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "cli/given_outputs.h"
+#include "corpus/json.h"
 
 namespace normproof {
 

@@ -1,4 +1,5 @@
 // `normproof bound`: the largest difference that two conforming kernels can show.
+#include "corpus/json.h"
 #include "properties/bound/bound.h"
 
 #include <fmt/format.h>
@@ -7,7 +8,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"

@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "cli/certified_parts.h"
 #include "cli/commands.h"
 #include "cli/telling_rows.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "corpus/recipe.h"
 #include "oracle/formats.h"

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <system_error>
 #include <thread>
 
@@ -19,6 +18,7 @@
 #include "cli/progress.h"
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "corpus/safetensors.h"
 #include "oracle/canonical_judge.h"

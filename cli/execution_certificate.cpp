@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string_view>
 
 #include "corpus/case_json.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "corpus/random.h"
 

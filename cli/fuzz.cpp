@@ -10,7 +10,6 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "cli/commands.h"
@@ -24,6 +23,7 @@
 #include "cli/shard.h"
 #include "cli/stop_signals.h"
 #include "corpus/atomic_file.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "fuzz/campaign/campaign.h"
 #include "properties/judging/verification_case.h"

@@ -1,9 +1,9 @@
 // How a campaign's result is printed and written.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "corpus/json.h"
 #include "fuzz/campaign/campaign.h"
 
 namespace normproof {

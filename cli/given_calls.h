@@ -3,12 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "cli/given_outputs.h"
 #include "cli/html_report.h"
+#include "corpus/json.h"
 #include "oracle/judged/call_files.h"
 
 namespace normproof {

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "cli/certified_parts.h"
 #include "corpus/hash.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "oracle/judged/call_files.h"
 #include "properties/judged/ask_policies.h"

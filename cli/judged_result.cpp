@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <span>
 
+#include "corpus/json.h"
 #include "properties/judging/report_text.h"
 
 namespace normproof {

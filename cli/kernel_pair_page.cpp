@@ -4,12 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "cli/certified_parts.h"
 #include "cli/commands.h"
 #include "cli/html_differences.h"
 #include "cli/result_fields.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "corpus/operation.h"
 #include "oracle/exact.h"

@@ -3,12 +3,12 @@
 #include <CLI/CLI.hpp>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/output_files.h"
 #include "corpus/atomic_file.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "corpus/recipe.h"
 #include "oracle/judged/operation.h"

@@ -1,13 +1,13 @@
 // Uniting the results of a run's shards.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "cli/result_fields.h"
 #include "cli/verify_run.h"
+#include "corpus/json.h"
 #include "corpus/shard.h"
 #include "fuzz/campaign/campaign.h"
 #include "properties/matrix/matrix.h"

@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <regex>
 #include <thread>
 
@@ -20,6 +19,7 @@
 #include "cli/resources.h"
 #include "cli/shard.h"
 #include "corpus/atomic_file.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "corpus/message_text.h"
 #include "properties/matrix/matrix.h"

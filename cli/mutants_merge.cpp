@@ -2,13 +2,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/merge.h"
 #include "cli/mutants_result.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 
 namespace normproof {

@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "oracle/order_file.h"
 

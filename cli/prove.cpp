@@ -9,7 +9,6 @@
 #include <cstdlib>
 #include <ctime>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "cli/commands.h"
@@ -17,6 +16,7 @@
 #include "cli/output_files.h"
 #include "cli/progress.h"
 #include "corpus/atomic_file.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "properties/proofs/proofs.h"
 #include "properties/targets/cuda_target.h"

@@ -1,10 +1,10 @@
 // --json of the commands that look at single cases: identify, replay, explain, minimize.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "corpus/case.h"
+#include "corpus/json.h"
 #include "oracle/explain.h"
 #include "properties/detective/identify.h"
 

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "corpus/atomic_file.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 
 namespace normproof {

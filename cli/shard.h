@@ -2,9 +2,9 @@
 // that `merge` can unite the parts.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "corpus/json.h"
 #include "corpus/shard.h"
 
 namespace CLI {

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
 
 #include "corpus/case_json.h"
+#include "corpus/json.h"
 #include "corpus/sequence.h"
 #include "properties/targets/stop_request.h"
 

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "cli/shard.h"
 #include "cli/verify_demands.h"
 #include "cli/verify_run.h"
 #include "corpus/case_json.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 
 namespace normproof {

@@ -1,8 +1,7 @@
 // JSON documents as text.
 #include "corpus/json_text.h"
 
-#include <nlohmann/json.hpp>
-
+#include "corpus/json.h"
 #include "corpus/message_text.h"
 
 namespace normproof {

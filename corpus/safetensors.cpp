@@ -8,10 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "corpus/atomic_file.h"
+#include "corpus/json.h"
 #include "corpus/message_text.h"
 #include "corpus/safetensors_header.h"
 

@@ -1,10 +1,10 @@
 // Sequences of calls as JSON text.
 #include "corpus/sequence.h"
 
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "corpus/case_json.h"
+#include "corpus/json.h"
 #include "corpus/limits.h"
 #include "corpus/message_text.h"
 

@@ -14,7 +14,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +22,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/merge.h"
+#include "corpus/json.h"
 #include "corpus/random.h"
 
 // The engine's own mutations; nothing where there is no engine.

@@ -4,10 +4,10 @@
 
 #include <array>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "corpus/message_text.h"
 #include "corpus/quoting.h"

@@ -6,12 +6,12 @@
 #include <chrono>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
 #include "corpus/dump.h"
 #include "corpus/generate.h"
+#include "corpus/json.h"
 #include "fuzz/campaign/repro_script.h"
 #include "fuzz/campaign/reproducer.h"
 #include "oracle/canonical_judge.h"

@@ -6,10 +6,10 @@
 #include <array>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 #include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
+#include "corpus/json.h"
 #include "corpus/limits.h"
 #include "corpus/message_text.h"
 #include "corpus/quoting.h"

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 
 #include "corpus/case.h"
+#include "corpus/json.h"
 
 namespace normproof {
 

@@ -7,12 +7,12 @@
 #include <charconv>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "corpus/case.h"
 #include "corpus/case_json.h"
 #include "corpus/dump.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "corpus/json_tree.h"
 #include "corpus/limits.h"

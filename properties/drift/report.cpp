@@ -2,8 +2,8 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <nlohmann/json.hpp>
 
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "properties/drift/drift.h"
 #include "properties/report/svg.h"

@@ -1,8 +1,9 @@
 #include "properties/matrix/cell.h"
 
 #include <array>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
+
+#include "corpus/json.h"
 
 namespace normproof::matrix {
 namespace {

@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <regex>
 #include <sstream>
 #include <thread>
@@ -15,6 +14,7 @@
 #include "corpus/atomic_file.h"
 #include "corpus/folder_lock.h"
 #include "corpus/hash.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "properties/matrix/process.h"
 #include "properties/matrix/repro.h"

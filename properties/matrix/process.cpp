@@ -12,9 +12,9 @@
 #include <csignal>
 #include <cstring>
 #include <ctime>
-#include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "properties/targets/stop_request.h"
 

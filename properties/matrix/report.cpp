@@ -3,8 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "properties/matrix/matrix.h"
 

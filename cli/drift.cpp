@@ -21,7 +21,7 @@ namespace {
 
 struct DriftOptions {
   drift::Model model;
-  std::string policy, target, dtype = "bf16", json, svg, html;
+  std::string policy, target, gradient_policy, dtype = "bf16", json, svg, html;
   int threads = 1;
 };
 
@@ -35,27 +35,52 @@ HtmlReport page_of(const std::string& subject, const std::vector<drift::LayerDri
   return report;
 }
 
-int run(DriftOptions& options) {
-  if (!options.html.empty()) keep_output();
-  if (options.policy.empty() == options.target.empty()) {
-    throw UsageError(fmt::format("drift takes either --policy or --target, got {}",
-                                 options.policy.empty() ? "none of them" : "both"));
-  }
+// What the second run does otherwise, and its name.
+struct Other {
   drift::Subject subject;
   std::unique_ptr<Target> target;
   std::string name;
-  if (!options.target.empty()) {
-    target = make_target(options.target);
-    subject.target = target.get();
-    name = "target " + options.target;
-  } else {
-    try {
-      subject.policy = oracle::parse_policy(options.policy);
-    } catch (const std::invalid_argument& error) {
-      throw UsageError(fmt::format("--policy: {}", error.what()));
-    }
-    name = "policy " + options.policy;
+};
+
+template <class Parse>
+auto parse(const char* option, const Parse& parse_policy) {
+  try {
+    return parse_policy();
+  } catch (const std::invalid_argument& error) {
+    throw UsageError(fmt::format("{}: {}", option, error.what()));
   }
+}
+
+Other other_of(const DriftOptions& options) {
+  const bool both = !options.policy.empty() && !options.target.empty();
+  if (both || (options.policy.empty() && options.target.empty() && options.gradient_policy.empty())) {
+    throw UsageError(
+        fmt::format("drift takes either --policy or --target, or --gradient-policy alone, got {}",
+                    both ? "both" : "none of them"));
+  }
+  Other other;
+  if (!options.target.empty()) {
+    other.target = make_target(options.target);
+    other.subject.target = other.target.get();
+    other.name = "target " + options.target;
+  } else if (!options.policy.empty()) {
+    other.subject.policy = parse("--policy", [&] { return oracle::parse_policy(options.policy); });
+    other.name = "policy " + options.policy;
+  }
+  if (!options.gradient_policy.empty()) {
+    const auto* operation = oracle::judged::find_judged_operation("rms_norm_backward");
+    other.subject.gradient = parse("--gradient-policy", [&] {
+      return oracle::judged::parse_policy(*operation, options.gradient_policy);
+    });
+    other.name += (other.name.empty() ? "gradient policy " : ", gradient policy ") + options.gradient_policy;
+  }
+  return other;
+}
+
+int run(DriftOptions& options) {
+  if (!options.html.empty()) keep_output();
+  const Other other = other_of(options);
+  const std::string& name = other.name;
   drift::Model& model = options.model;
   model.dtype = dtype_from_name(options.dtype).value();
   fmt::print("{} against policy native: {} pre-norm residual layers, {} tokens, H {}, {}, seed {}\n", name,
@@ -65,7 +90,7 @@ int run(DriftOptions& options) {
       "trained model\n");
   std::fflush(stdout);
   Progress progress;
-  const auto layers = drift::measure(model, subject, options.threads, [&](std::int64_t done) {
+  const auto layers = drift::measure(model, other.subject, options.threads, [&](std::int64_t done) {
     progress.show("layers", static_cast<double>(done) / static_cast<double>(model.layers));
   });
   progress.clear();
@@ -87,6 +112,10 @@ Action add_drift(CLI::App& command) {
                      "The other norm is this rounding policy, for instance flashinfer");
   command.add_option("--target", options->target,
                      "The other norm is this target; `normproof list` names them");
+  command.add_option(
+      "--gradient-policy", options->gradient_policy,
+      "Run a backward pass too; the other one's norms have this policy of rms_norm_backward, for "
+      "instance native or contraction=none");
   command.add_option("--dtype", options->dtype, "The dtype of activations and weights")
       ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
       ->capture_default_str();

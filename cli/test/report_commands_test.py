@@ -282,11 +282,19 @@ class Reports(unittest.TestCase):
         circles = [entry for entry in drawing.iter() if entry.tag.endswith("circle")]
         self.assertEqual(len(circles), 4 * 5)
         self.assertIn("no element differs", self.run_program("drift", "--target", "host", *small, status=0))
+        printed = self.run_program("drift", "--gradient-policy", "contraction=none", "--dtype", "fp32", *small,
+                                   "--json", "gradient.json", status=0)
+        self.assertIn("gradient policy contraction=none against policy native", printed)
+        self.assertIn("gradient behind one norm", printed)
+        layers = json.loads((self.folder / "gradient.json").read_text())["layers"]
+        self.assertEqual([layers[0]["norm"]["mean"], layers[3]["gradient"]["weight"]["mean"]], [0, 0])
+        self.assertGreater(layers[0]["gradient"]["stream"]["mean"], layers[3]["gradient"]["stream"]["mean"])
 
     def test_wrong_use_of_drift(self):
         self.assertIn("none of them", self.run_program("drift", status=2))
         self.assertIn("both", self.run_program("drift", "--policy", "native", "--target", "host", status=2))
         self.assertIn("fp23", self.run_program("drift", "--policy", "weight=fp23", status=2))
+        self.assertIn("--gradient-policy: ", self.run_program("drift", "--gradient-policy", "contraction=5", status=2))
         self.assertIn("mutant 'none' is not built", self.run_program("drift", "--target", "mutant:none", status=3))
 
 

@@ -3,67 +3,48 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <stdexcept>
 
-#include "corpus/float_format.h"
-#include "corpus/random.h"
-#include "corpus/recipe.h"
 #include "oracle/canonical_judge.h"
-#include "properties/judging/in_parallel.h"
+#include "properties/drift/gradient.h"
+#include "properties/drift/numbers.h"
 
 namespace normproof::drift {
 namespace {
 
-using Bytes = std::vector<std::byte>;
-
-// rows x columns numbers, row-major.
-struct Matrix {
-  std::int64_t rows = 0, columns = 0;
-  std::vector<float> values;
-  Matrix() = default;
-  Matrix(std::int64_t row_count, std::int64_t column_count)
-      : rows(row_count), columns(column_count), values(static_cast<std::size_t>(row_count * column_count)) {}
-  float* row(std::int64_t index) { return values.data() + index * columns; }
-  const float* row(std::int64_t index) const { return values.data() + index * columns; }
-};
-
 class Stack {
  public:
   Stack(const Model& model, const Subject& subject, int threads)
-      : model_(model), subject_(subject), threads_(threads), format_(format_of(model.dtype)) {
-    for (const std::int64_t size : {model.hidden_size, model.layers, model.tokens, model.vocabulary}) {
-      if (size < 1)
-        throw std::invalid_argument(fmt::format("a size of the model is at least 1, got {}", size));
-    }
-    if (model.dtype != DType::fp32) {
-      for (std::uint32_t bits = 0; bits <= 0xffff; ++bits)
-        table_.push_back(static_cast<float>(value_of(format_, bits)));
-    }
-  }
+      : model_(model), subject_(subject), numbers_(model, threads) {}
 
   std::vector<LayerDrift> run(const std::function<void(std::int64_t)>& progress) {
-    const Matrix embedding = random_matrix(model_.hidden_size, model_.vocabulary, 1);
+    const Matrix embedding = numbers_.random_matrix(model_.hidden_size, model_.vocabulary, 1);
     Stream native;
-    native.delta = random_tensor("normal", model_.tokens, model_.hidden_size);
-    native.residual = random_tensor("normal", model_.tokens, model_.hidden_size);
+    native.delta = numbers_.random_tensor("normal", model_.tokens, model_.hidden_size);
+    native.residual = numbers_.random_tensor("normal", model_.tokens, model_.hidden_size);
     Stream other = native;
     std::vector<LayerDrift> layers;
+    Trace trace;
     for (std::int64_t layer = 0; layer < model_.layers; ++layer) {
-      const Bytes weight = random_tensor("model_weights", 1, model_.hidden_size);
+      const Bytes weight = numbers_.random_tensor("model_weights", 1, model_.hidden_size);
       const Bytes native_norm = normalize(native, weight, Subject{}),
                   other_norm = normalize(other, weight, subject_);
-      const Matrix a = matrix_of(native_norm, model_.hidden_size),
-                   b = matrix_of(other_norm, model_.hidden_size);
-      layers.push_back({difference(native_norm, other_norm), difference(native.residual, other.residual),
-                        agreement(times(a, embedding), times(b, embedding))});
-      const Matrix up = random_matrix(model_.hidden_size, model_.hidden_size, std::sqrt(2.0f));
-      const Matrix down = random_matrix(model_.hidden_size, model_.hidden_size, 1);
-      native.delta = through(a, up, down);
-      other.delta = through(b, up, down);
+      const Matrix a = numbers_.matrix_of(native_norm, model_.hidden_size),
+                   b = numbers_.matrix_of(other_norm, model_.hidden_size);
+      layers.push_back({numbers_.difference(native_norm, other_norm),
+                        numbers_.difference(native.residual, other.residual),
+                        agreement(numbers_.times(a, embedding), numbers_.times(b, embedding)),
+                        {}});
+      trace.layers.push_back({numbers_.next_tensor, weight});
+      const Matrix up = numbers_.random_matrix(model_.hidden_size, model_.hidden_size, std::sqrt(2.0f));
+      const Matrix down = numbers_.random_matrix(model_.hidden_size, model_.hidden_size, 1);
+      through(native, a, up, down, trace.first);
+      through(other, b, up, down, trace.second);
       if (progress) progress(layer + 1);
     }
+    if (!subject_.gradient) return layers;
+    const std::vector<GradientDrift> gradients = measure_gradient(numbers_, trace, *subject_.gradient);
+    for (std::size_t i = 0; i < layers.size(); ++i) layers[i].gradient = gradients[i];
     return layers;
   }
 
@@ -72,43 +53,6 @@ class Stack {
   struct Stream {
     Bytes delta, residual;
   };
-
-  // Every tensor has a seed of its own.
-  Bytes random_tensor(const char* data_class, std::int64_t rows, std::int64_t columns) {
-    const Recipe recipe{data_class, Random(model_.seed).split(tensors_++).next()};
-    const std::size_t row_bytes = static_cast<std::size_t>(columns) * size_of(model_.dtype);
-    Bytes data(static_cast<std::size_t>(rows) * row_bytes);
-    in_parallel(rows, threads_, [&](std::int64_t row) {
-      generate_row(recipe, model_.dtype, row,
-                   std::span(data).subspan(static_cast<std::size_t>(row) * row_bytes, row_bytes));
-    });
-    return data;
-  }
-  // Numbers of T, from N(0, gain^2 / rows) before they are rounded to it.
-  Matrix random_matrix(std::int64_t rows, std::int64_t columns, float gain) {
-    Matrix matrix = matrix_of(random_tensor("normal", rows, columns), columns);
-    const float factor = gain / std::sqrt(static_cast<float>(rows));
-    for (float& value : matrix.values) value = decode(rounded(format_, value * factor));
-    return matrix;
-  }
-
-  float decode(std::uint32_t bits) const {
-    return table_.empty() ? std::bit_cast<float>(bits) : table_[bits];
-  }
-  Matrix matrix_of(const Bytes& data, std::int64_t columns) const {
-    const auto count = static_cast<std::int64_t>(data.size() / size_of(model_.dtype));
-    Matrix matrix(count / columns, columns);
-    for (std::int64_t index = 0; index < count; ++index)
-      matrix.values[static_cast<std::size_t>(index)] = decode(load_bits(data, model_.dtype, index));
-    return matrix;
-  }
-  Bytes bytes_of(const Matrix& matrix) const {
-    Bytes data(matrix.values.size() * size_of(model_.dtype));
-    for (std::size_t index = 0; index < matrix.values.size(); ++index)
-      store_bits(data, model_.dtype, static_cast<std::int64_t>(index),
-                 rounded(format_, matrix.values[index]));
-    return data;
-  }
 
   // residual += delta, and the norm of it.
   Bytes normalize(Stream& stream, const Bytes& weight, const Subject& subject) const {
@@ -135,46 +79,13 @@ class Stack {
     return std::move(outputs[Role::out]);
   }
 
-  // Each element is added up in the order of the inner dimension, however many
-  // elements are handled side by side.
-  Matrix times(const Matrix& left, const Matrix& right) const {
-    constexpr std::int64_t kRowsAtOnce = 8;
-    Matrix product(left.rows, right.columns);
-    in_parallel((left.rows + kRowsAtOnce - 1) / kRowsAtOnce, threads_, [&](std::int64_t block) {
-      const std::int64_t first = block * kRowsAtOnce, last = std::min(left.rows, first + kRowsAtOnce);
-      for (std::int64_t inner = 0; inner < left.columns; ++inner) {
-        const float* from = right.row(inner);
-        for (std::int64_t row = first; row < last; ++row) {
-          const float factor = left.row(row)[inner];
-          float* to = product.row(row);
-          for (std::int64_t column = 0; column < right.columns; ++column) to[column] += factor * from[column];
-        }
-      }
-    });
-    return product;
-  }
-
-  Bytes through(const Matrix& normalized, const Matrix& up, const Matrix& down) const {
-    Matrix inner = times(normalized, up);
+  void through(Stream& stream, const Matrix& normalized, const Matrix& up, const Matrix& down,
+               std::vector<LayerTrace>& traces) const {
+    Matrix inner = numbers_.times(normalized, up);
     for (float& value : inner.values) value = std::max(value, 0.0f);
-    return bytes_of(times(matrix_of(bytes_of(inner), inner.columns), down));
-  }
-
-  Difference difference(const Bytes& a, const Bytes& b) const {
-    Difference result;
-    const auto count = static_cast<std::int64_t>(a.size() / size_of(model_.dtype));
-    std::int64_t differing = 0;
-    for (std::int64_t index = 0; index < count; ++index) {
-      const std::uint32_t x = load_bits(a, model_.dtype, index), y = load_bits(b, model_.dtype, index);
-      if (x == y) continue;
-      ++differing;
-      const double distance = std::abs(static_cast<double>(decode(x)) - decode(y));
-      result.largest = std::max(result.largest, distance);
-      result.mean += distance;
-    }
-    result.mean /= static_cast<double>(count);
-    result.share = static_cast<double>(differing) / static_cast<double>(count);
-    return result;
+    Bytes given = numbers_.bytes_of(inner);
+    stream.delta = numbers_.bytes_of(numbers_.times(numbers_.matrix_of(given, inner.columns), down));
+    if (subject_.gradient) traces.push_back({stream.residual, std::move(given)});
   }
 
   static double agreement(const Matrix& a, const Matrix& b) {
@@ -190,10 +101,7 @@ class Stack {
 
   const Model& model_;
   const Subject& subject_;
-  int threads_;
-  FloatFormat format_;
-  std::vector<float> table_;  // of a 16-bit T
-  std::uint64_t tensors_ = 0;
+  Numbers numbers_;
 };
 
 }  // namespace

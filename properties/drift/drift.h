@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "corpus/case.h"
+#include "oracle/judged/operation.h"
 #include "oracle/policy.h"
 #include "properties/targets/target.h"
 
@@ -19,6 +21,8 @@ namespace normproof::drift {
 struct Subject {
   oracle::Policy policy;
   Target* target = nullptr;  // where there is one, it runs the norms and `policy` says nothing
+  // Where there is one, a backward pass follows; of rms_norm_backward.
+  std::optional<oracle::judged::Policy> gradient = {};
 };
 
 struct Model {
@@ -38,12 +42,19 @@ struct Difference {
   double share = 0;  // of the elements whose bits differ, 0 to 1
 };
 
+// What the backward pass finds at the norm of one layer.
+struct GradientDrift {
+  Difference stream;  // the gradient of what the norm read
+  Difference weight;  // that of its weight
+};
+
 // After the norm of one layer.
 struct LayerDrift {
   Difference norm;      // its output
   Difference residual;  // the stream that it read
   double agreement =
       0;  // share of the tokens for which both outputs, projected on the vocabulary, have the same arg-max
+  std::optional<GradientDrift> gradient = {};
 };
 
 // Layer l of H = hidden_size computes
@@ -51,8 +62,12 @@ struct LayerDrift {
 //   delta = rnd_T(rnd_T(max(0, y * U)) * D)
 // with U, D of H x H from N(0, 2 / H) and N(0, 1 / H), g from 1 + 0.1 N, the first residual from N(0, 1).
 // Products are added in fp32 in the order of the columns; everything but the norm is the same in both runs
-// and on every machine. `progress` is told how many layers are done. Throws TargetError where the target does
-// not give outputs, std::invalid_argument where a size is not positive.
+// and on every machine. The backward pass begins with a gradient from N(0, 1) of the last residual, the same
+// in both runs. With G that of the stream behind layer l:
+//   inner = rnd_T(G * D^T) where the ReLU gave more than 0; dy = rnd_T(inner * U^T)
+//   G, dg = rms_norm_backward(dy, residual, g, rstd), G being added before dx is rounded
+// rstd is the contract's, of the residual of the run. `progress` is told how many layers are done. Throws
+// TargetError where the target does not give outputs, std::invalid_argument where a size is not positive.
 std::vector<LayerDrift> measure(const Model& model, const Subject& subject, int threads,
                                 const std::function<void(std::int64_t layers)>& progress = {});
 

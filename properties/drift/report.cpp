@@ -1,7 +1,7 @@
 // How drift is printed, written and plotted.
 #include <fmt/format.h>
 
-#include <array>
+#include <vector>
 
 #include "corpus/json.h"
 #include "corpus/json_text.h"
@@ -24,6 +24,34 @@ std::vector<double> values_of(const std::vector<LayerDrift>& layers, Value value
   return values;
 }
 
+// Both passes end with a line like it.
+std::string growth(std::string_view what, const Difference& first, std::size_t layers,
+                   const Difference& last) {
+  if (first.share == 0 && last.share == 0) return "no element differs\n";
+  std::string text =
+      fmt::format("{}: largest difference {:.3g}, mean {:.3g}; after {} layers: {:.3g}, mean {:.3g}", what,
+                  first.largest, first.mean, layers, last.largest, last.mean);
+  if (first.mean > 0) text += fmt::format(" ({:.1f} times)", last.mean / first.mean);
+  return text + "\n";
+}
+
+// In the order of the backward pass.
+std::string gradient_text(const std::vector<LayerDrift>& layers) {
+  if (!layers.front().gradient) return {};
+  std::string text =
+      fmt::format("{:>5} | {:^31} | {:^31}\n{:>5} | {:>10} {:>10} {:>9} | {:>10} {:>10} {:>9}\n", "",
+                  "gradient of the stream", "gradient of the norm's weight", "layer", "max", "mean", "differ",
+                  "max", "mean", "differ");
+  for (std::size_t index = layers.size(); index-- > 0;) {
+    const auto& [stream, weight] = *layers[index].gradient;
+    text += fmt::format("{:>5} | {:>10.3g} {:>10.3g} {:>7.2f} % | {:>10.3g} {:>10.3g} {:>7.2f} %\n",
+                        index + 1, stream.largest, stream.mean, 100 * stream.share, weight.largest,
+                        weight.mean, 100 * weight.share);
+  }
+  return text + growth("gradient behind one norm", layers.back().gradient->stream, layers.size(),
+                       layers.front().gradient->stream);
+}
+
 }  // namespace
 
 std::string to_text(const std::vector<LayerDrift>& layers) {
@@ -32,21 +60,15 @@ std::string to_text(const std::vector<LayerDrift>& layers) {
       "output of the norm", "residual stream", "arg-max", "layer", "max", "mean", "differ", "max", "mean",
       "differ", "agrees");
   for (std::size_t index = 0; index < layers.size(); ++index) {
-    const auto& [norm, residual, agreement] = layers[index];
+    const Difference &norm = layers[index].norm, &residual = layers[index].residual;
     text +=
         fmt::format("{:>5} | {:>10.3g} {:>10.3g} {:>7.2f} % | {:>10.3g} {:>10.3g} {:>7.2f} % | {:>5.1f} %\n",
                     index + 1, norm.largest, norm.mean, 100 * norm.share, residual.largest, residual.mean,
-                    100 * residual.share, 100 * agreement);
+                    100 * residual.share, 100 * layers[index].agreement);
   }
   if (layers.empty()) return text;
-  const Difference& first = layers.front().norm;
-  const Difference& last = layers.back().norm;
-  if (first.share == 0 && last.share == 0) return text + "no element differs\n";
-  text += fmt::format(
-      "one norm alone: largest difference {:.3g}, mean {:.3g}; after {} layers: {:.3g}, mean {:.3g}",
-      first.largest, first.mean, layers.size(), last.largest, last.mean);
-  if (first.mean > 0) text += fmt::format(" ({:.1f} times)", last.mean / first.mean);
-  return text + "\n";
+  return text + growth("one norm alone", layers.front().norm, layers.size(), layers.back().norm) +
+         gradient_text(layers);
 }
 
 std::string to_json(const Model& model, const std::string& subject, const std::vector<LayerDrift>& layers) {
@@ -64,12 +86,15 @@ std::string to_json(const Model& model, const std::string& subject, const std::v
     document["layers"].push_back({{"norm", json_of(layer.norm)},
                                   {"residual", json_of(layer.residual)},
                                   {"arg_max_agreement", layer.agreement}});
+    if (layer.gradient)
+      document["layers"].back()["gradient"] = {{"stream", json_of(layer.gradient->stream)},
+                                               {"weight", json_of(layer.gradient->weight)}};
   }
   return json_text(document, 2) + "\n";
 }
 
 std::string to_svg(const std::string& subject, const std::vector<LayerDrift>& layers) {
-  const std::array plots = {
+  std::vector<svg::LinePlot> plots = {
       svg::LinePlot{
           "Output of the norm: " + subject + " against native",
           "layer",
@@ -97,6 +122,18 @@ std::string to_svg(const std::string& subject, const std::vector<LayerDrift>& la
           0.0,
           1.0},
   };
+  if (!layers.empty() && layers.front().gradient) {
+    plots.push_back(
+        {"Gradients: " + subject + " against native",
+         "layer",
+         "mean absolute difference",
+         {{"stream", values_of(layers, [](const LayerDrift& layer) { return layer.gradient->stream.mean; })},
+          {"weight of the norm",
+           values_of(layers, [](const LayerDrift& layer) { return layer.gradient->weight.mean; })}},
+         true,
+         {},
+         {}});
+  }
   return svg::line_plots(plots);
 }
 

@@ -47,8 +47,42 @@ TEST(DriftTest, AnotherPolicyDriftsFromTheFirstNormOn) {
   for (const LayerDrift& layer : layers) EXPECT_LE(layer.norm.mean, layer.norm.largest);
 }
 
+Subject with_gradient(const char* policy, const char* gradient_policy) {
+  const auto* operation = oracle::judged::find_judged_operation("rms_norm_backward");
+  return {oracle::parse_policy(policy), nullptr, oracle::judged::parse_policy(*operation, gradient_policy)};
+}
+
+TEST(DriftTest, TheSameArithmeticHasTheSameGradients) {
+  for (const LayerDrift& layer : measure(small_model(), with_gradient("native", "native"), 2)) {
+    ASSERT_TRUE(layer.gradient);
+    EXPECT_EQ(layer.gradient->stream.share, 0);
+    EXPECT_EQ(layer.gradient->weight.share, 0);
+  }
+}
+
+TEST(DriftTest, AnotherBackwardPolicyDriftsThroughTheBackwardPassAlone) {
+  Model model = small_model();
+  model.dtype = DType::fp32;
+  const auto layers = measure(model, with_gradient("native", "contraction=none"), 2);
+  for (const LayerDrift& layer : layers) EXPECT_EQ(layer.norm.share, 0);
+  // One rounding more in each element, which the sum with the gradient of the stream often hides.
+  const Difference& behind_one = layers.back().gradient->stream;
+  EXPECT_GT(behind_one.share, 0.01);
+  EXPECT_LT(behind_one.largest, 0x1p-20);
+  EXPECT_EQ(layers.back().gradient->weight.share, 0);  // both read the same
+  EXPECT_GT(layers.front().gradient->weight.share, 0);
+  EXPECT_GT(layers.front().gradient->stream.mean, 2 * behind_one.mean);
+}
+
+TEST(DriftTest, AnotherNormDriftsIntoTheGradients) {
+  const auto layers = measure(small_model(), with_gradient("weight=fp32", "native"), 2);
+  EXPECT_GT(layers.back().gradient->stream.share, 0.1);
+  EXPECT_GT(layers.front().gradient->weight.mean, 0);
+  EXPECT_FALSE(measure(small_model(), {oracle::parse_policy("weight=fp32"), nullptr}, 2).front().gradient);
+}
+
 TEST(DriftTest, ThreadsAndRepetitionChangeNothing) {
-  const Subject subject{oracle::parse_policy("weight=fp32"), nullptr};
+  const Subject subject = with_gradient("weight=fp32", "contraction=none");
   const auto text = [&](int threads, std::uint64_t seed) {
     Model model = small_model();
     model.seed = seed;

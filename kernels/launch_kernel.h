@@ -33,7 +33,8 @@ template <class Arguments>
 Status launch_kernel(void (*kernel)(Arguments), const Arguments& arguments, const Grid& grid,
                      [[maybe_unused]] Stream stream) {
 #if defined(__CUDACC__)
-  constexpr std::int64_t kSharedBytesOfEveryKernel = 48 * 1024;
+  // Every kernel may have 48 KiB, of which it uses some statically.
+  constexpr std::int64_t kSharedBytesOfEveryKernel = 40 * 1024;
   if (grid.shared_bytes > kSharedBytesOfEveryKernel)
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                          static_cast<int>(grid.shared_bytes));

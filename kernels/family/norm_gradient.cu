@@ -12,6 +12,7 @@
 #include "kernels/family/rows.h"
 #include "kernels/family/workspace.h"
 #include "kernels/launch_kernel.h"
+#include "kernels/quick_operands.h"
 #include "kernels/tensor_checks.h"
 
 namespace normproof::kernels {
@@ -190,6 +191,12 @@ std::int64_t shared_bytes(const GradientProblem& problem, const GradientChoice& 
          steps * ring.sums * chunks * elements * std::int64_t{sizeof(float)};
 }
 
+// The blocks, or clusters, that the device has room for.
+std::int64_t row_teams(const GradientChoice& choice, int blocks_of_row) {
+  return std::max<std::int64_t>(1,
+                                std::int64_t{multiprocessors()} * choice.blocks_of_processor / blocks_of_row);
+}
+
 GradientChoice general_choice(const GradientProblem& problem, int threads) {
   GradientChoice choice;
 #if defined(__CUDACC__)
@@ -215,13 +222,13 @@ GradientChoice choose(const GradientProblem& problem, const Launch& launch) {
   const auto chunks = static_cast<int>(problem.chunks());
   choice.kernels = chunks > kLanes ? GradientKernels::two_rounds : GradientKernels::two_slots;
   choice.threads = chunks > kLanes ? kLanes / kClusterBlocks : (chunks + 63) / 64 * kWarpThreads;
+  // As many blocks as registers last for.
   choice.blocks_of_processor = std::clamp(512 / choice.threads, 1, 8);
   // Units as long as they may be while all blocks get one.
   if (problem.has_sums) {
-    const int row_blocks = multiprocessors() / (chunks > kLanes ? kClusterBlocks : 1);
+    const std::int64_t teams = row_teams(choice, chunks > kLanes ? kClusterBlocks : 1);
     choice.unit_rows_log2 = 6;
-    while (choice.unit_rows_log2 > kGroupRowsLog2 &&
-           problem.units(choice.unit_rows_log2) * 16 < std::int64_t{row_blocks} * 15)
+    while (choice.unit_rows_log2 > kGroupRowsLog2 && problem.units(choice.unit_rows_log2) * 16 < teams * 15)
       --choice.unit_rows_log2;
   }
   const RingKernel ring = find_kernels(problem, choice.kernels).ring;
@@ -229,7 +236,7 @@ GradientChoice choose(const GradientProblem& problem, const Launch& launch) {
     return choice.blocks_of_processor * (shared_bytes(problem, choice, ring) + 2048) <=
            kSharedBytesOfProcessor;
   };
-  choice.stages = 4;
+  choice.stages = 3;
   while (!fits() && choice.stages > 2) --choice.stages;
   while (!fits() && choice.unit_rows_log2 > kGroupRowsLog2) --choice.unit_rows_log2;
 #endif
@@ -242,10 +249,9 @@ Status launch_ring(GradientProblem& problem, const GradientChoice& choice, const
                    LaunchReport& report) {
   NormGradientArguments arguments = problem.arguments;
   arguments.stages = choice.stages;
+  arguments.inverse_hidden = quick_inverse_hidden(problem.checked.hidden, 0.0f);
   const std::int64_t teams =
-      std::min(problem.units(choice.unit_rows_log2),
-               std::max<std::int64_t>(
-                   1, std::int64_t{multiprocessors()} * choice.blocks_of_processor / ring.blocks_of_row));
+      std::min(problem.units(choice.unit_rows_log2), row_teams(choice, ring.blocks_of_row));
   report = {Path::vectorized, choice.threads, 1, teams * ring.blocks_of_row};
   return launch_kernel(
       ring.kernel, arguments,

@@ -45,7 +45,8 @@ struct NormGradientArguments {
   int unit_rows_log2 = 0;
 
   // Of the kernel that streams rows through shared memory.
-  int stages = 0;  // rows that are there or on their way
+  int stages = 0;            // rows that are there or on their way
+  float inverse_hidden = 0;  // fl(1 / fl(H))
 };
 
 // The sums of units, which are added up to the gradient of the weight, or of the bias.

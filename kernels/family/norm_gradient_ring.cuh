@@ -13,6 +13,7 @@
 #include "kernels/dependent_launch.cuh"
 #include "kernels/family/norm_gradient_arguments.h"
 #include "kernels/family/norm_gradient_kernel.cuh"
+#include "kernels/family/quick_row.cuh"
 #include "kernels/family/row_ring.cuh"
 #include "kernels/packed_arithmetic.cuh"
 #include "kernels/register_shape.h"
@@ -56,6 +57,12 @@ class RingChunks {
   __device__ int count(int round, int slot) const {
     const int left = chunks_ - first(round, slot), threads = static_cast<int>(blockDim.x);
     return left < 0 ? 0 : left < threads ? left : threads;
+  }
+  // The same of all slots of a round: they follow each other, in the row as in shared memory.
+  __device__ int count_of_round(int round) const {
+    static_assert(V::kTeam != Team::cluster || V::kSlots == 1);
+    const int left = chunks_ - first(round, 0), most = V::kSlots * static_cast<int>(blockDim.x);
+    return left < 0 ? 0 : left < most ? left : most;
   }
   // Whether the thread has one.
   __device__ bool exists(int piece) const { return exists_[piece]; }
@@ -123,13 +130,15 @@ class GradientRing {
   // Behind all stages.
   __device__ char* end() const { return memory_ + arguments_.stages * stage_bytes_; }
 
-  // By one thread: starts to bring the next row.
+  // Starts to bring the next row. All threads call it, so that the compiler knows addresses to be the same
+  // for all of them; one does it.
   __device__ void fill(int stage) {
     const std::int64_t row = to_fill_.row();
-    if (row >= arguments_.rows.count) return;
     to_fill_.next();
+    if (threadIdx.x != 0 || row >= arguments_.rows.count) return;
     int chunks = 0;
-    RingChunks<V>::visit([&](int, int round, int slot) { chunks += chunks_.count(round, slot); });
+#pragma unroll
+    for (int round = 0; round < V::kRounds; ++round) chunks += chunks_.count_of_round(round);
     barriers_[stage].expect(static_cast<std::uint32_t>(tensors() * chunks * kChunkBytes));
     bring(stage, 0, arguments_.dy, row);
     bring(stage, 1, arguments_.x, row);
@@ -162,12 +171,14 @@ class GradientRing {
   }
   __device__ void bring(int stage, int tensor, const RowsOf<const void*>& rows, std::int64_t row) {
     const T* from = static_cast<const T*>(rows.data) + row * rows.strides.inner;
-    RingChunks<V>::visit([&](int piece, int round, int slot) {
-      const int count = chunks_.count(round, slot);
-      if (count == 0) return;
-      barriers_[stage].copy(place(stage, tensor, piece), from + chunks_.first(round, slot) * V::kElements,
+#pragma unroll
+    for (int round = 0; round < V::kRounds; ++round) {
+      const int count = chunks_.count_of_round(round);
+      if (round > 0 && count == 0) break;
+      barriers_[stage].copy(place(stage, tensor, round * V::kSlots),
+                            from + chunks_.first(round, 0) * V::kElements,
                             static_cast<std::uint32_t>(count * kChunkBytes));
-    });
+    }
   }
 
   const NormGradientArguments& arguments_;
@@ -401,7 +412,7 @@ __global__ void __launch_bounds__(V::kMaximumThreads, 1)
   };
   wait_for_the_kernel_before();
   let_the_next_kernel_start();
-  for (int stage = 0; index == 0 && stage < arguments.stages; ++stage) ring.fill(stage);
+  for (int stage = 0; stage < arguments.stages; ++stage) ring.fill(stage);
   RowFactors<V::kCentred> factors = next_factors(), later = next_factors();
   float weight[V::kPieces][V::kElements] = {};
   RingChunks<V>::visit([&](int piece, int round, int slot) {
@@ -423,10 +434,11 @@ __global__ void __launch_bounds__(V::kMaximumThreads, 1)
     ring.wait();
     values.take(ring, chunks, factors, weight, columns, lane_sums);
     add_up_row<V>(blocks, lane_sums, sums_of_row, means);
-    if (index == 0) ring.fill(ring.stage());
+    ring.fill(ring.stage());
     if (arguments.dx.data != nullptr) {
 #pragma unroll
-      for (int i = 0; i < V::kSums; ++i) means[i] = __fdiv_rn(means[i], arguments.shape.hidden_as_float);
+      for (int i = 0; i < V::kSums; ++i)
+        means[i] = row_mean(means[i], arguments.shape.hidden_as_float, arguments.inverse_hidden);
       values.finish(chunks, factors, means, ring.has_added(),
                     static_cast<T*>(arguments.dx.data) + walk.row() * arguments.dx.strides.inner);
     }

@@ -22,13 +22,14 @@ struct Format {
   static constexpr int kMinimumExponent = 1 - kBias_;
   static constexpr bool kHasInfinity = kNan_ == 0;
   static constexpr bool kHasNegativeZero = kNan_ != 2;
+  static constexpr bool kHasNan = kNan_ != 3;
   static constexpr std::uint32_t kSign = std::uint32_t{1} << (kBits_ - 1);
   static constexpr std::uint32_t kMagnitude = kSign - 1;
   static constexpr std::uint32_t kHidden = std::uint32_t{1} << (kPrecision_ - 1);
   static constexpr std::uint32_t kInfinity = kMagnitude & ~(kHidden - 1);
   static constexpr std::uint32_t kNan = kNan_ == 0   ? kInfinity | kHidden >> 1
-                                        : kNan_ == 1 ? kMagnitude
-                                                     : kSign;
+                                        : kNan_ == 2 ? kSign
+                                                     : kMagnitude;
   static constexpr std::uint32_t kLargest = kNan_ == 0   ? kInfinity - 1
                                             : kNan_ == 1 ? kMagnitude - 1
                                                          : kMagnitude;
@@ -40,9 +41,11 @@ using Fp8E4m3fn = Format<8, 4, 7, 1>;
 using Fp8E5m2 = Format<8, 3, 15, 0>;
 using Fp8E4m3fnuz = Format<8, 4, 8, 2>;
 using Fp8E5m2fnuz = Format<8, 3, 16, 2>;
+using E2m1 = Format<4, 2, 1, 3>;  // NaN becomes the largest number
 
 template <class F>
 NORMPROOF_EVERYWHERE constexpr bool is_nan(std::uint32_t bits) {
+  if (!F::kHasNan) return false;
   if (F::kHasInfinity) return (bits & F::kMagnitude) > F::kInfinity;
   return F::kHasNegativeZero ? (bits & F::kMagnitude) == F::kMagnitude : bits == F::kSign;
 }
@@ -188,7 +191,7 @@ NORMPROOF_EVERYWHERE constexpr std::uint32_t divide(std::uint32_t a_bits, std::u
 // rnd_F of an fp32 number; fp8 formats clamp.
 template <class F>
 NORMPROOF_EVERYWHERE constexpr std::uint32_t convert(std::uint32_t fp32_bits) {
-  return round<F>(decode<Fp32>(fp32_bits), F::kBits == 8);
+  return round<F>(decode<Fp32>(fp32_bits), F::kBits <= 8);
 }
 
 // rnd_fp32(1 / sqrt(m)) of a non-negative m or NaN.

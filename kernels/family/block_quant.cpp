@@ -190,11 +190,6 @@ NormArguments norm_arguments(const NamedCall& call, const CheckedCall& checked) 
   return norm;
 }
 
-// The exponent of the least power of two from a normal number on, as e8m0.
-int power_from(float number) {
-  return static_cast<int>((std::bit_cast<std::uint32_t>(number) + 0x7fffffu) >> 23);
-}
-
 void set_scales(const NamedCall& call, Family family, const ScaleTable& table,
                 BlockQuantArguments& arguments) {
   const Tensor& scales = *call.find("scales");
@@ -207,9 +202,6 @@ void set_scales(const NamedCall& call, Family family, const ScaleTable& table,
   arguments.scale_group_bytes = table.tiles != 0 ? 512 * bytes : 4 * arguments.scale_block_bytes;
   arguments.scale_tiles = table.tiles;
   arguments.scaling.range = range_of(arguments.codes);
-  const std::uint32_t range = std::bit_cast<std::uint32_t>(arguments.scaling.range);
-  arguments.power_adder = 0x7fffffu - (range & 0x7fffffu);
-  arguments.power_exponent = static_cast<int>(range >> 23) - 127;
   if (family == Family::nvfp4) {
     arguments.scaling.rule = BlockScaleRule::global;
     arguments.scaling.storage = BlockScaleStorage::e4m3;
@@ -219,9 +211,8 @@ void set_scales(const NamedCall& call, Family family, const ScaleTable& table,
   arguments.scaling.rule =
       family == Family::mx || in_bytes ? BlockScaleRule::power : BlockScaleRule::quotient;
   arguments.scaling.storage = in_bytes ? BlockScaleStorage::e8m0 : BlockScaleStorage::fp32;
-  if (family == Family::mx) return;
-  arguments.scaling.least_scale = least_scale_of(arguments.codes);
-  arguments.least_power = power_from(arguments.scaling.least_scale);
+  if (family == Family::block) arguments.scaling.least_scale = least_scale_of(arguments.codes);
+  arguments.power = power_rule(arguments.scaling.range, arguments.scaling.least_scale);
 }
 
 BlockQuantArguments arguments_of(const NamedCall& call, const CheckedCall& checked, Family family,
@@ -341,19 +332,24 @@ struct Wanted {
 };
 std::vector<Wanted> wanted_shapes(const NormArguments& norm, bool adds) {
   using enum BlockQuantShape;
-  const bool few = norm.rows <= 64;
   std::vector<Wanted> wanted = {{part_1}};
-  if (norm.chunks <= 64) wanted.push_back({warp_2});
-  if (few) {
-    wanted.insert(wanted.end(), {{block_1}, {cluster_1x2, 128}, {block_2_full}});
-  } else if (norm.chunks > 1024) {
-    wanted.push_back({adds ? block_2x2_evict_last : block_2x2_tight_evict_last});
+  const auto then = [&](std::initializer_list<Wanted> more) {
+    wanted.insert(wanted.end(), more.begin(), more.end());
+  };
+  if (norm.chunks <= 64) then({{warp_2}});
+  if (norm.rows <= 64) {
+    if (norm.chunks > 512) then({{cluster_1, 128}, {cluster_1, 256}});
+    if (norm.chunks <= 256) then({{block_1}});
+    then({{block_2_full}});
+  } else if (adds && norm.chunks <= 256) {
+    then({{block_2_full}});
   } else if (norm.chunks > 128 || adds) {
-    if (adds && norm.rows * norm.hidden >= (1 << 23)) wanted.push_back({block_2_evict_last});
-    if (norm.chunks >= 896) wanted.push_back({block_4_tight_evict_last});
-    wanted.insert(wanted.end(), {{block_4_full}, {block_2_full}});
+    if (adds) then({{block_4_full_late_evict_last}, {block_4x2_full_late_evict_last}});
+    then({{block_4_full_late}, {block_4x2_full_late}, {block_2_full}});
+  } else if (norm.rows > 16384) {
+    then({{warp_4_full_late}});
   }
-  wanted.insert(wanted.end(), {{warp_4_full}, {warp_4}, {block_4}, {block_2x2}});
+  then({{warp_4}, {block_4}, {block_2x2_tight_evict_last}, {block_2x2}});
   return wanted;
 }
 
@@ -421,6 +417,10 @@ Status run(const NamedCall& given, Family family, bool adds, Stream stream, Laun
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
 void force_block_quant_shape(const ForcedBlockQuantShape* shape) {
   forced_shape = shape == nullptr ? std::nullopt : std::optional(*shape);
+}
+bool holds_rows(const ForcedBlockQuantShape& shape, DType dtype, const NormArguments& norm) {
+  return try_shape(shape.shape, shape.threads, norm).grid.threads != 0 &&
+         register_kernel_of(dtype, {shape.shape}) != nullptr;
 }
 BlockQuantShape last_block_quant_shape() { return last_shape; }
 #endif

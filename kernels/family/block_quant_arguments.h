@@ -2,6 +2,7 @@
 // data that host and device read alike.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "kernels/arguments.h"
@@ -56,6 +57,18 @@ struct BlockScaling {
   float least_scale = 0;  // of the quotient
 };
 
+// How the exponent of a maximum a says the least power of two from a / max_Q on.
+struct PowerRule {
+  std::uint32_t adder = 0;  // carries into the exponent where a's mantissa is beyond that of max_Q
+  int exponent = 0;         // of max_Q
+  int least = 0;            // of the least scale, as e8m0
+};
+constexpr PowerRule power_rule(float range, float least_scale) {
+  const auto bits = std::bit_cast<std::uint32_t>(range);
+  const auto least = static_cast<int>((std::bit_cast<std::uint32_t>(least_scale) + 0x7fffffu) >> 23);
+  return {0x7fffffu - (bits & 0x7fffffu), static_cast<int>(bits >> 23) - 127, least};
+}
+
 struct BlockQuantArguments {
   // Of the row: `residual` is only read here, and `scale` and `scales` are not used.
   NormArguments norm;
@@ -75,9 +88,7 @@ struct BlockQuantArguments {
   BlockScaling scaling;
   const float* scale_ub = nullptr;      // the upper bound of a block's maximum; null: none
   const float* global_scale = nullptr;  // of BlockScaleRule::global
-  std::uint32_t power_adder = 0;        // what carries into the exponent where a mantissa is beyond max_Q's
-  int power_exponent = 0;               // of max_Q
-  int least_power = 0;                  // the least scale's, as e8m0
+  PowerRule power;
 
   // The scale of a row's block b lies b / 4 * scale_group_bytes + b % 4 * scale_block_bytes behind the row's
   // first, which lies row * scale_row_bytes behind the first of all, or in tiles.

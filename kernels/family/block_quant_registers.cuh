@@ -17,22 +17,6 @@ namespace normproof::kernels {
 // What is decided when a kernel is compiled: which codes, and for those of e2m1 which scales.
 enum class BlockCodes { fp8, e2m1_by_power, e2m1_by_global };
 
-// Whether the quotient of a maximum by max_Q and its inverse are normal, so that the exponent of the maximum
-// says the next power of two.
-__device__ inline bool has_quick_power(std::uint32_t largest) {
-  constexpr std::uint32_t kLeast = 0x0c800000u;  // 2^-102
-  return largest < 0x7f800000u && (largest >= kLeast || largest == 0);
-}
-
-// The least power of two from fl(a / max_Q) on, as e8m0, and its inverse. Beyond the mantissa of max_Q that
-// of a maximum carries into the exponent: their quotient is then above the power of two, and rounding it
-// keeps it there.
-__device__ inline BlockScale quick_power(const BlockQuantArguments& arguments, std::uint32_t largest) {
-  const int power = static_cast<int>((largest + arguments.power_adder) >> 23) - arguments.power_exponent;
-  const int byte = power < arguments.least_power ? arguments.least_power : power;
-  return {static_cast<std::uint32_t>(byte), float_of(static_cast<std::uint32_t>(254 - byte) << 23)};
-}
-
 // The scale of a block by few instructions. Returns whether it is right, and so has_quick_e2m1() where codes
 // are of e2m1.
 template <BlockCodes kCodes, Fp8Format kFormat>
@@ -50,7 +34,7 @@ __device__ inline bool quick_block_scale(const BlockQuantArguments& arguments,
     return has_quick_e2m1(__fmul_rn(maximum, factor)) && parameters.global > 0.0f &&
            arguments.norm.inverse_hidden != 0.0f;
   } else if constexpr (kCodes == BlockCodes::e2m1_by_power) {
-    scale = quick_power(arguments, largest);
+    scale = quick_power(arguments.power, largest);
     const bool in_bytes = arguments.scaling.storage == BlockScaleStorage::e8m0;
     const bool right = has_quick_power(largest) && (in_bytes || scale.stored != 0);
     if (!in_bytes) scale.stored <<= 23;
@@ -59,7 +43,7 @@ __device__ inline bool quick_block_scale(const BlockQuantArguments& arguments,
     const std::uint32_t bounded =
         bits_of(maximum > parameters.upper_bound ? parameters.upper_bound : maximum);
     if (arguments.scaling.rule == BlockScaleRule::power) {
-      scale = quick_power(arguments, bounded);
+      scale = quick_power(arguments.power, bounded);
       const bool in_bytes = arguments.scaling.storage == BlockScaleStorage::e8m0;
       const bool right = has_quick_power(bounded) && (in_bytes || scale.stored != 0);
       if (!in_bytes) scale.stored <<= 23;
@@ -69,23 +53,6 @@ __device__ inline bool quick_block_scale(const BlockQuantArguments& arguments,
     scale = {bits_of(numbers.scale), numbers.inverse};
     return is_quick_largest(bounded) && arguments.norm.inverse_hidden != 0.0f;
   }
-}
-
-// The largest of 2^kLog2 neighbouring threads.
-template <int kLog2OfSharers>
-__device__ inline std::uint32_t largest_of_sharers(std::uint32_t own) {
-#pragma unroll
-  for (int step = 0; step < kLog2OfSharers; ++step)
-    own = larger(own, __shfl_xor_sync(kWholeWarp, own, 1 << step));
-  return own;
-}
-// The same for a number of them that is told: 4 to 32.
-__device__ inline std::uint32_t largest_of_sharers(std::uint32_t own, int sharers_log2) {
-  own = largest_of_sharers<2>(own);
-  if (sharers_log2 > 2) own = larger(own, __shfl_xor_sync(kWholeWarp, own, 4));
-  if (sharers_log2 > 3) own = larger(own, __shfl_xor_sync(kWholeWarp, own, 8));
-  if (sharers_log2 > 4) own = larger(own, __shfl_xor_sync(kWholeWarp, own, 16));
-  return own;
 }
 
 template <class V, BlockCodes kCodes>
@@ -141,39 +108,89 @@ class RegisterBlockRow : public RegisterRow<V> {
   }
 
  private:
+  // Step by step for all of the thread's chunks, so that they do not wait for each other one by one.
   template <Fp8Format kFormat>
   __device__ void finish_as(const ScaleParameters& parameters, float inverse_rms) {
+    std::uint32_t largest[Shape::kRounds][Shape::kSlots];
+    this->visit([&](int round, int slot, std::int64_t element, bool exists) {
+      Chunk<T>& y = this->x_[round][slot];
+      y = this->normalized(round, slot, element, inverse_rms);
+      const std::uint32_t own = bits_of_largest<T>(larger_of_chunk<T>(0, y));
+      largest[round][slot] = exists ? own : 0;
+    });
+    const int sharers_log2 = share(largest);
+    BlockScale scales[Shape::kRounds][Shape::kSlots];
+    bool quick = true;
+    this->visit([&](int round, int slot, std::int64_t, bool) {
+      quick &=
+          quick_block_scale<kCodes, kFormat>(*blocks_, parameters, largest[round][slot], scales[round][slot]);
+    });
+    if (!__builtin_expect(quick, 1)) {
+      this->visit([&](int round, int slot, std::int64_t, bool) {
+        scales[round][slot] = general_block_scale(blocks_->scaling, parameters, largest[round][slot]);
+      });
+    }
+    if (kCodes != BlockCodes::fp8 && !__builtin_expect(quick, 1)) {
+      give_codes([&](int round, int slot) {
+        return general_codes(this->x_[round][slot], scales[round][slot].factor);
+      });
+    } else {
+      give_codes([&](int round, int slot) {
+        return codes_of<kFormat>(this->x_[round][slot], scales[round][slot].factor);
+      });
+    }
+    if ((threadIdx.x & ((1u << sharers_log2) - 1)) == 0) store_scales(scales);
+    if (normalized_ != nullptr) {
+      this->visit([&](int round, int slot, std::int64_t element, bool exists) {
+        if (exists && this->present_) store_pack<true>(normalized_, element, 0, this->x_[round][slot]);
+      });
+    }
+  }
+
+  // Makes each chunk's largest that of its block. Returns of how many threads, as power of two.
+  __device__ int share(std::uint32_t (&largest)[Shape::kRounds][Shape::kSlots]) const {
     // Where a part of a warp has a row that is shorter than a block, the block ends with it.
     const int sharers_log2 =
         Shape::kTeam == Team::part_of_warp && this->arguments_->row_threads_log2 < block_log2()
             ? this->arguments_->row_threads_log2
             : block_log2();
-    const bool is_first = (threadIdx.x & ((1u << sharers_log2) - 1)) == 0;
+    constexpr bool kKnown = kBlockThreadsLog2 >= 0 && Shape::kTeam != Team::part_of_warp;
+    constexpr int kMost = kBlockThreadsLog2 >= 0 ? kBlockThreadsLog2 : kLog2<128 / kElements>;
+#pragma unroll
+    for (int step = 0; step < kMost; ++step) {
+      if (!kKnown && step >= sharers_log2) break;
+      this->visit([&](int round, int slot, std::int64_t, bool) {
+        std::uint32_t& own = largest[round][slot];
+        own = larger(own, __shfl_xor_sync(kWholeWarp, own, 1 << step));
+      });
+    }
+    return sharers_log2;
+  }
+
+  template <class CodesOf>
+  __device__ void give_codes(const CodesOf& codes_of_chunk) {
     this->visit([&](int round, int slot, std::int64_t element, bool exists) {
-      const Chunk<T> y = this->normalized(round, slot, element, inverse_rms);
-      const std::uint32_t own = exists ? bits_of_largest<T>(larger_of_chunk<T>(0, y)) : 0;
-      std::uint32_t largest;
-      if constexpr (Shape::kTeam == Team::part_of_warp) {
-        largest = largest_of_threads(own, 1 << sharers_log2);
-      } else if constexpr (kBlockThreadsLog2 >= 0) {
-        largest = largest_of_sharers<kBlockThreadsLog2>(own);
+      const auto codes = codes_of_chunk(round, slot);
+      if (!exists || !this->present_) return;
+      if constexpr (kCodes == BlockCodes::fp8) {
+        store_aligned(this->out_ + element, codes);
       } else {
-        largest = largest_of_sharers(own, sharers_log2);
+        *reinterpret_cast<E2m1Chunk<T>*>(packed_ + element / 2) = codes;
       }
-      BlockScale scale;
-      const bool quick = quick_block_scale<kCodes, kFormat>(*blocks_, parameters, largest, scale);
-      const bool stores = exists && this->present_;
-      give_codes<kFormat>(y, element, stores, quick, parameters, largest, scale);
-      if (stores && is_first) {
-        // A thread's chunks are multiples of 32 apart: so many blocks that tiles are whole, where there are
-        // tiles, and elsewhere every fourth part of a group is a block.
-        const std::uint32_t chunks =
-            static_cast<std::uint32_t>(element / kElements) - (Shape::kFull ? 0 : this->first_);
-        store_scale(
-            scale_ + std::uint64_t{chunks >> block_log2()} * (group_bytes() / 4), scale.stored,
-            kCodes == BlockCodes::e2m1_by_global ? BlockScaleStorage::e4m3 : blocks_->scaling.storage);
-      }
-      if (normalized_ != nullptr && stores) store_pack<true>(normalized_, element, 0, y);
+    });
+  }
+
+  // A thread's chunks are multiples of 32 apart: so many blocks that tiles are whole, where there are tiles,
+  // and elsewhere every fourth part of a group is a block.
+  __device__ void store_scales(const BlockScale (&scales)[Shape::kRounds][Shape::kSlots]) const {
+    const BlockScaleStorage storage =
+        kCodes == BlockCodes::e2m1_by_global ? BlockScaleStorage::e4m3 : blocks_->scaling.storage;
+    this->visit([&](int round, int slot, std::int64_t element, bool exists) {
+      if (!exists || !this->present_) return;
+      const std::uint32_t chunks =
+          static_cast<std::uint32_t>(element / kElements) - (Shape::kFull ? 0 : this->first_);
+      store_scale(scale_ + std::uint64_t{chunks >> block_log2()} * (group_bytes() / 4),
+                  scales[round][slot].stored, storage);
     });
   }
 
@@ -184,40 +201,27 @@ class RegisterBlockRow : public RegisterRow<V> {
     return static_cast<std::uint32_t>(blocks_->scale_group_bytes);
   }
 
-  // Stores the codes of a chunk, and makes the scale right where it was not.
+  // Where the factor is quick.
   template <Fp8Format kFormat>
-  __device__ void give_codes(const Chunk<T>& y, std::int64_t element, bool stores, bool quick,
-                             const ScaleParameters& parameters, std::uint32_t largest, BlockScale& scale) {
+  static __device__ auto codes_of(const Chunk<T>& y, float factor) {
     if constexpr (kCodes == BlockCodes::fp8) {
-      if (!__builtin_expect(quick, 1)) scale = general_block_scale(blocks_->scaling, parameters, largest);
-      const QuantizedChunk<T> codes = quantize_chunk<kFormat, T>(y, scale.factor);
-      if (stores) store_aligned(this->out_ + element, codes);
-    } else {
-      E2m1Chunk<T> codes;
-      if (__builtin_expect(quick, 1)) {
-        codes = quick_codes(y, scale.factor);
-      } else {
-        scale = general_block_scale(blocks_->scaling, parameters, largest);
-        codes = general_codes(y, scale.factor);
-      }
-      if (stores) *reinterpret_cast<E2m1Chunk<T>*>(packed_ + element / 2) = codes;
-    }
-  }
-
-  static __device__ E2m1Chunk<T> quick_codes(const Chunk<T>& y, float factor) {
+      return quantize_chunk<kFormat, T>(y, factor);
 #if defined(__CUDACC__) && !defined(NORMPROOF_E2M1_INSTRUCTION)
-    if constexpr (kCodes == BlockCodes::e2m1_by_power && std::is_same_v<T, Bf16>) {
+    } else if constexpr (kCodes == BlockCodes::e2m1_by_power && std::is_same_v<T, Bf16>) {
       return quick_e2m1_chunk_by_power(y, factor);
+#endif
     } else {
       return quick_e2m1_chunk<T>(y, factor);
     }
-#else
-    return quick_e2m1_chunk<T>(y, factor);
-#endif
   }
 
-  static __device__ __noinline__ E2m1Chunk<T> general_codes(Chunk<T> y, float factor) {
-    return e2m1_chunk<T>(y, factor);
+  // Of any factor.
+  static __device__ __noinline__ auto general_codes(Chunk<T> y, float factor) {
+    if constexpr (kCodes == BlockCodes::fp8) {
+      return quantize_chunk<Fp8Format::e4m3fn, T>(y, factor);  // which is not called
+    } else {
+      return e2m1_chunk<T>(y, factor);
+    }
   }
 
   const BlockQuantArguments* blocks_ = nullptr;

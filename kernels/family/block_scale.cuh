@@ -85,6 +85,22 @@ __device__ __noinline__ inline BlockScale general_block_scale(BlockScaling scali
   return {byte, __frcp_rn(float_of_e8m0(byte))};
 }
 
+// Whether the quotient of a maximum by max_Q and its inverse are normal, so that the exponent of the maximum
+// says the next power of two.
+__device__ inline bool has_quick_power(std::uint32_t largest) {
+  constexpr std::uint32_t kLeast = 0x0c800000u;  // 2^-102
+  return largest < 0x7f800000u && (largest >= kLeast || largest == 0);
+}
+
+// The least power of two from fl(a / max_Q) on, as e8m0, and its inverse. Beyond the mantissa of max_Q that
+// of a maximum carries into the exponent: their quotient is then above the power of two, and rounding it
+// keeps it there.
+__device__ inline BlockScale quick_power(const PowerRule& rule, std::uint32_t largest) {
+  const int power = static_cast<int>((largest + rule.adder) >> 23) - rule.exponent;
+  const int byte = power < rule.least ? rule.least : power;
+  return {static_cast<std::uint32_t>(byte), float_of(static_cast<std::uint32_t>(254 - byte) << 23)};
+}
+
 // The first scale of a row.
 __device__ inline std::uint8_t* first_scale_of(const BlockQuantArguments& arguments, std::int64_t row) {
   std::int64_t offset = row * arguments.scale_row_bytes;

@@ -46,15 +46,24 @@ __device__ inline std::uint32_t quick_e2m1(float v) {
 template <typename T>
 using E2m1Chunk = std::conditional_t<kChunkElements<T> == 8, std::uint32_t, std::uint16_t>;
 
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000 && defined(__CUDA_ARCH_FEAT_SM100_ALL)
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000 && \
+    (defined(__CUDA_ARCH_FEAT_SM100_ALL) || defined(__CUDA_ARCH_FEAT_SM103_ALL))
 #define NORMPROOF_E2M1_INSTRUCTION 1
-// Two codes, that of `low` in the low half of the byte.
-__device__ inline std::uint32_t e2m1_pair(float low, float high) {
-  std::uint32_t result;
-  asm("{\n .reg .b8 pair;\n cvt.rn.satfinite.e2m1x2.f32 pair, %1, %2;\n cvt.u32.u8 %0, pair;\n}"
-      : "=r"(result)
-      : "f"(high), "f"(low));
-  return result;
+// The codes of eight numbers, the first in the lowest bits.
+__device__ inline std::uint32_t e2m1_by_instruction(const float (&values)[8]) {
+  std::uint32_t codes;
+  asm("{\n"
+      ".reg .b8 a, b, c, d;\n"
+      "cvt.rn.satfinite.e2m1x2.f32 a, %2, %1;\n"
+      "cvt.rn.satfinite.e2m1x2.f32 b, %4, %3;\n"
+      "cvt.rn.satfinite.e2m1x2.f32 c, %6, %5;\n"
+      "cvt.rn.satfinite.e2m1x2.f32 d, %8, %7;\n"
+      "mov.b32 %0, {a, b, c, d};\n"
+      "}"
+      : "=r"(codes)
+      : "f"(values[0]), "f"(values[1]), "f"(values[2]), "f"(values[3]), "f"(values[4]), "f"(values[5]),
+        "f"(values[6]), "f"(values[7]));
+  return codes;
 }
 #endif
 
@@ -102,11 +111,10 @@ __device__ inline E2m1Chunk<T> quick_e2m1_chunk(const Chunk<T>& y, float factor)
   float values[kElements];
 #if defined(NORMPROOF_E2M1_INSTRUCTION)
   unpack<T>(y, values);
-  std::uint32_t codes = 0;
+  float scaled[8] = {};
 #pragma unroll
-  for (int i = 0; i < kElements; i += 2)
-    codes |= e2m1_pair(__fmul_rn(values[i], factor), __fmul_rn(values[i + 1], factor)) << (4 * i);
-  return static_cast<E2m1Chunk<T>>(codes);
+  for (int i = 0; i < kElements; ++i) scaled[i] = __fmul_rn(values[i], factor);
+  return static_cast<E2m1Chunk<T>>(e2m1_by_instruction(scaled));
 #else
   Chunk<T> magnitudes = y;
   constexpr int kWords = sizeof y / sizeof(std::uint32_t);
@@ -152,7 +160,7 @@ __device__ inline std::uint32_t quick_e2m1_chunk_by_power(const Chunk<Bf16>& y, 
     const std::uint32_t codes =
         __vimin3_u16x2(fused(magnitudes, twice, kInteger), fused(magnitudes, once, kInteger + 2.0f),
                        fused(magnitudes, half, kInteger + 4.0f));
-    pairs[i] = codes | codes >> 12;  // both in the lowest byte: 128 is 0x4300
+    pairs[i] = codes | (codes >> 12 & 0xf0u);  // both in the lowest byte: 128 is 0x4300
   }
   const std::uint32_t codes =
       __byte_perm(__byte_perm(pairs[0], pairs[1], 0x0040), __byte_perm(pairs[2], pairs[3], 0x0040), 0x5410);

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "kernels/cuda.h"
+#include "kernels/family/block_scale.cuh"
+#include "kernels/family/e2m1.cuh"
 #include "kernels/norm_kernel.cuh"
 #include "kernels/packed_arithmetic.cuh"
 #include "kernels/quick_operands.h"
@@ -177,6 +179,89 @@ struct RowScaleProof {
     }
   }
   static __device__ bool is_nan(std::uint32_t bits) { return integer::is_nan<integer::Fp32>(bits); }
+};
+
+// Inputs are the bits of an fp32 number.
+struct E2m1Proof {
+  static __device__ void compare(std::uint64_t first, Comparison& comparison) {
+    using namespace normproof::kernels;
+    constexpr int kElements = kChunkElements<float>;
+    for (int i = 0; i < kBlock; i += kElements) {
+      Chunk<float> chunk;
+      bool quick = true;
+      for (int j = 0; j < kElements; ++j) {
+        const float value = float_of(static_cast<std::uint32_t>(first) + static_cast<unsigned>(i + j));
+        chunk.elements[j] = value;
+        quick &= has_quick_e2m1(float_of(bits_of(value) & 0x7fffffffu));
+      }
+      const std::uint32_t codes =
+          quick ? quick_e2m1_chunk<float>(chunk, 1.0f) : e2m1_chunk<float>(chunk, 1.0f);
+      for (int j = 0; j < kElements; ++j) {
+        comparison.got[i + j] = codes >> (4 * j) & 15u;
+        comparison.second[i + j] = e2m1_of(chunk.elements[j]);
+        comparison.wanted[i + j] = integer::convert<integer::E2m1>(bits_of(chunk.elements[j]));
+      }
+    }
+  }
+  static __device__ bool is_nan(std::uint32_t) { return false; }
+};
+
+// The lower 16 bits of an input are those of y in bf16, the upper ones are the scale as e8m0.
+struct E2m1ByPowerProof {
+  static __device__ void compare(std::uint64_t first, Comparison& comparison) {
+    using namespace normproof::kernels;
+    const std::uint32_t byte = static_cast<std::uint32_t>(first >> 16);
+    const float factor = __frcp_rn(float_of_e8m0(byte));
+    Chunk<Bf16> y;
+    bool quick = factor > 0.0f;
+    for (int i = 0; i < kBlock; ++i) {
+      y.elements[i].bits = static_cast<std::uint16_t>(first + static_cast<unsigned>(i));
+      const float magnitude = float_of(magnitude_bits(y.elements[i]));
+      quick &= has_quick_e2m1(__fmul_rn(magnitude, factor)) && (factor <= 0x1p120f || magnitude == 0.0f);
+    }
+    std::uint32_t codes = e2m1_chunk<Bf16>(y, factor);
+#if defined(__CUDA_ARCH__) && !defined(NORMPROOF_E2M1_INSTRUCTION)
+    if (quick) codes = quick_e2m1_chunk_by_power(y, factor);
+#else
+    if (quick) codes = quick_e2m1_chunk<Bf16>(y, factor);
+#endif
+    for (int i = 0; i < kBlock; ++i) {
+      const std::uint32_t scaled = bits_of(__fmul_rn(to_float(y.elements[i]), factor));
+      comparison.got[i] = codes >> (4 * i) & 15u;
+      comparison.second[i] = e2m1_of(float_of(scaled));
+      comparison.wanted[i] = integer::convert<integer::E2m1>(scaled);
+    }
+  }
+  static __device__ bool is_nan(std::uint32_t) { return false; }
+};
+
+// Inputs are the bits of a block's largest |y|; kRange is the number of max_Q.
+template <int kRange>
+struct PowerProof {
+  static constexpr normproof::kernels::PowerRule kRule =
+      normproof::kernels::power_rule(static_cast<float>(kRange), 0.0f);
+  static __device__ void compare(std::uint64_t first, Comparison& comparison) {
+    using namespace normproof::kernels;
+    constexpr float kMost = kRange;
+    const PowerRule rule{kRule.adder, kRule.exponent, kRule.least};
+    const BlockScaling scaling{BlockScaleRule::power, BlockScaleStorage::e8m0, kMost, 0.0f};
+    const ScaleParameters unbounded{float_of(0x7f800000u), 1.0f};
+    for (int i = 0; i < kBlock; ++i) {
+      const std::uint32_t largest = static_cast<std::uint32_t>(first) + static_cast<unsigned>(i);
+      comparison.second[i] = general_block_scale(scaling, unbounded, largest).stored;
+      comparison.got[i] = has_quick_power(largest) ? quick_power(rule, largest).stored : comparison.second[i];
+      comparison.wanted[i] = power_of(integer::divide<integer::Fp32>(largest, bits_of(kMost)));
+    }
+  }
+  // The least power of two from a quotient on, as e8m0.
+  static __device__ std::uint32_t power_of(std::uint32_t quotient) {
+    if (quotient > 0x7f800000u) return 255;
+    if (quotient <= 0x00400000u) return 0;  // 2^-127
+    const std::uint32_t exponent = quotient >> 23;
+    const bool is_power = (quotient & 0x7fffffu) == 0 && exponent > 0;
+    return exponent + !is_power < 254 ? exponent + !is_power : 254;
+  }
+  static __device__ bool is_nan(std::uint32_t bits) { return bits == 255; }
 };
 
 // The lower 23 bits of an input are those of a sum from 1 to 2, the upper ones are the number of an odd H.
@@ -362,6 +447,15 @@ constexpr Row kProofs[] = {
      std::uint64_t{1} << 31, &prove<RowScaleProof<Fp8Format::e4m3fn>>},
     {"row-scale-e5m2", "rnd(a / 57344), at least rnd(1 / (512 * 57344)), of all fp32 numbers without a sign",
      std::uint64_t{1} << 31, &prove<RowScaleProof<Fp8Format::e5m2>>},
+    {"e2m1", "clamp and rnd_e2m1 of all fp32 numbers", kPairs, &prove<E2m1Proof>},
+    {"e2m1-by-power", "rnd_e2m1 of the products of all bf16 numbers with all powers of two of e8m0",
+     std::uint64_t{1} << 24, &prove<E2m1ByPowerProof>},
+    {"power-e4m3fn", "the least power of two from rnd(a / 448) on, of all fp32 numbers without a sign",
+     std::uint64_t{1} << 31, &prove<PowerProof<448>>},
+    {"power-e5m2", "the least power of two from rnd(a / 57344) on, of all fp32 numbers without a sign",
+     std::uint64_t{1} << 31, &prove<PowerProof<57344>>},
+    {"power-e2m1", "the least power of two from rnd(a / 6) on, of all fp32 numbers without a sign",
+     std::uint64_t{1} << 31, &prove<PowerProof<6>>},
     {"mean", "rnd(sum / H) of all sums from 1 to 2 and all odd H below 2048",
      std::uint64_t{1} << (MeanProof::kSumBits + MeanProof::kHiddenBits), &prove<MeanProof>},
     {"near-root", "rsqrt(m) and 1 / sqrt(m), at most 2 numbers from rnd(1 / sqrt(m)), of the same",

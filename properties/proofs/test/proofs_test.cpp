@@ -18,7 +18,7 @@ normproof_proof_result prove(std::int32_t proof, std::uint64_t first, std::uint6
 }
 
 TEST(Proofs, SamplesOfAllOfThemHold) {
-  ASSERT_EQ(normproof_proof_count(), 16);
+  ASSERT_EQ(normproof_proof_count(), 21);
   for (std::int32_t proof = 0; proof < normproof_proof_count(); ++proof) {
     const std::uint64_t blocks = normproof_proof_inputs(proof) / 8, stride = 40009;
     const normproof_proof_result result = prove(proof, 0, (blocks + stride - 1) / stride, stride);

@@ -24,6 +24,7 @@ using normproof::bench::MeasuredCall;
 
 constexpr int kReplays = 9;
 constexpr double kGraphMicroseconds = 400;  // of work in a graph, so that its own start does not count
+constexpr std::size_t kLongCopy = std::size_t{8} << 20;  // bytes read and written
 constexpr std::int64_t kLeastLaunches = 6, kMostLaunches = 600;
 constexpr double kBytesPerMicrosecond = 4.0e6;  // a guess, for the number of launches only
 // How long a few lines take depends on where they lie: on an H200, whose L2 cache has two halves, calls of
@@ -217,7 +218,9 @@ class Measurement {
   // Half of the bytes that the kernel moves are read, half written: into a set that was last touched long
   // ago, or, where it matters that all places are touched that the kernel touches, within the set.
   void copy(std::int64_t index, cudaStream_t stream) const {
-    const std::size_t bytes = moved_bytes_ / 2 / 16 * 16;
+    // A long copy of a size that is no multiple of 4 KiB takes up to half as long again (H200).
+    const std::size_t unit = moved_bytes_ > kLongCopy ? std::size_t{1} << 16 : 16;
+    const std::size_t bytes = moved_bytes_ / 2 / unit * unit;
     const bool within = request_.hot_sets > 1 && 2 * bytes <= set_bytes_;
     const std::byte* from = set(index);
     std::byte* to = within ? set(index) + bytes : set(sets_ == 1 ? 1 : (index + sets_ / 2) % sets_);

@@ -38,6 +38,8 @@ constexpr std::int64_t kMaximumBlocks = std::numeric_limits<std::int32_t>::max()
 constexpr ShapeLimits kRegisterShapes[] = {
 #define NORMPROOF_SHAPE(name, ...) limits_of<RegisterShape<__VA_ARGS__>>(),
 #include "kernels/register_shapes.inc"
+// Behind them, as in ShapeKind.
+#include "kernels/family/further_shapes.inc"
 #undef NORMPROOF_SHAPE
 };
 // Whether operations that give each row a scale have it.
@@ -47,6 +49,8 @@ constexpr bool kScalesRows[] = {
 #include "kernels/register_shapes.inc"
 #undef NORMPROOF_SHAPE
 };
+// Those of the operations of rms_norm.h come first.
+constexpr std::size_t kNormShapes = std::size(kScalesRows);
 constexpr std::size_t kFirstRegisterShape = static_cast<std::size_t>(ShapeKind::two_pass) + 1;
 
 // The shape that takes rows of any length in a full one's place: with as many chunks per thread, and
@@ -54,7 +58,7 @@ constexpr std::size_t kFirstRegisterShape = static_cast<std::size_t>(ShapeKind::
 constexpr ShapeKind shape_for_any_row(const ShapeLimits& full, bool scales_rows) {
   ShapeKind best = ShapeKind::two_pass;
   int best_likeness = -1;
-  for (const ShapeLimits& each : kRegisterShapes) {
+  for (const ShapeLimits& each : std::span(kRegisterShapes).first<kNormShapes>()) {
     if ((scales_rows && !kScalesRows[&each - kRegisterShapes]) || each.full || each.team != full.team ||
         each.slots != full.slots || each.rounds != full.rounds || each.last_slots != full.last_slots)
       continue;
@@ -67,8 +71,8 @@ constexpr ShapeKind shape_for_any_row(const ShapeLimits& full, bool scales_rows)
   return best;
 }
 constexpr auto shapes_for_any_row(bool scales_rows) {
-  std::array<ShapeKind, std::size(kRegisterShapes)> found{};
-  std::transform(std::begin(kRegisterShapes), std::end(kRegisterShapes), found.begin(),
+  std::array<ShapeKind, kNormShapes> found{};
+  std::transform(std::begin(kRegisterShapes), std::begin(kRegisterShapes) + kNormShapes, found.begin(),
                  [&](const ShapeLimits& full) { return shape_for_any_row(full, scales_rows); });
   return found;
 }
@@ -223,7 +227,10 @@ std::optional<Configuration> try_line(const Problem& problem, const Line& line) 
 
 Configuration choose(const Problem& problem, int threads) {
   if (forced_configuration) {
-    return try_shape(problem, *forced_configuration).value_or(general_configuration(problem, threads));
+    const ShapeLimits* shape = register_shape(forced_configuration->shape);
+    const bool is_compiled = shape == nullptr || shape < kRegisterShapes + kNormShapes;
+    return (is_compiled ? try_shape(problem, *forced_configuration) : std::nullopt)
+        .value_or(general_configuration(problem, threads));
   }
   if (const Line* line = threads == 0 ? find_line(problem) : nullptr) {
     if (auto found = try_line(problem, *line)) return *found;
@@ -279,6 +286,8 @@ const char* const* shape_names() {
   static constexpr const char* kNames[] = {"within_warp", "cached_1", "cached_2", "cached_4", "two_pass",
 #define NORMPROOF_SHAPE(name, ...) #name,
 #include "kernels/register_shapes.inc"
+// Behind them, as in ShapeKind.
+#include "kernels/family/further_shapes.inc"
 #undef NORMPROOF_SHAPE
                                            nullptr};
   return kNames;

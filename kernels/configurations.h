@@ -20,6 +20,8 @@ enum class ShapeKind : std::int32_t {
   two_pass,  // a row per block, read twice; any row
 #define NORMPROOF_SHAPE(name, ...) name,
 #include "kernels/register_shapes.inc"
+// Not of the six operations of rms_norm.h.
+#include "kernels/family/further_shapes.inc"
 #undef NORMPROOF_SHAPE
 };
 

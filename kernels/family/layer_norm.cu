@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <limits>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "kernels/family/rows.h"
 #include "kernels/launch_kernel.h"
 #include "kernels/quick_operands.h"
+#include "kernels/register_shape.h"
 #include "kernels/tensor_checks.h"
 
 namespace normproof::kernels {
@@ -134,6 +136,20 @@ LayerNormKernel find_kernel(DType dtype, const LayerNormSelection& selection) {
   }
 }
 
+LayerNormSelection selection_of(const Problem& problem, ShapeKind shape) {
+  LayerNormSelection selection{shape, problem.vectorized, problem.adds_residual, problem.quantizes};
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+  const ShapeLimits* limits = register_shape(shape);
+  if (limits == nullptr || !limits->full || limits->rounds != 1) return selection;
+  const std::int64_t chunks = problem.arguments.chunks, lanes = limits->slots * ShapeLimits::kWarpLanes;
+  constexpr std::int64_t kMostWarps = 8;
+  const bool fits = std::has_single_bit(static_cast<std::uint64_t>(chunks)) && chunks >= lanes &&
+                    chunks <= kMostWarps * lanes;
+  selection.folded = fits && (limits->team == Team::block || limits->team == Team::warp);
+#endif
+  return selection;
+}
+
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
 // What runs rows of up to so many chunks where there are up to so many rows: the first line that reaches
 // both, and in it the first shape that fits.
@@ -161,7 +177,7 @@ constexpr Line kLines[] = {
 Configuration choose(const Problem& problem, int threads) {
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
   const auto has_shape = [&](ShapeKind shape) {
-    return find_kernel(problem.dtype, {shape, true, problem.adds_residual, problem.quantizes}) != nullptr;
+    return find_kernel(problem.dtype, selection_of(problem, shape)) != nullptr;
   };
   const auto line = std::ranges::find_if(kLines, [&](const Line& each) {
     return problem.arguments.chunks <= each.chunks && problem.arguments.rows <= each.rows;
@@ -187,8 +203,7 @@ Status run_layer_norm(const NamedCall& call, Stream stream, LaunchReport* report
 #endif
   const Problem problem = problem_of(checked, arguments);
   const Configuration configuration = choose(problem, call.launch.threads_per_block);
-  const LayerNormKernel kernel = find_kernel(
-      checked.dtype, {configuration.shape, checked.vectorized, problem.adds_residual, problem.quantizes});
+  const LayerNormKernel kernel = find_kernel(checked.dtype, selection_of(problem, configuration.shape));
   if (Status status = launch_kernel(kernel, arguments, grid_of(configuration), stream); !status.ok())
     return status;
   if (report != nullptr)

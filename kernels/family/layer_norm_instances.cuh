@@ -26,11 +26,18 @@ LayerNormKernel find_general_layer_norm(ShapeKind shape) {
 }
 
 template <typename T, bool kAddsResidual>
-LayerNormKernel find_layer_norm_in_registers([[maybe_unused]] ShapeKind shape) {
+LayerNormKernel find_layer_norm_in_registers([[maybe_unused]] ShapeKind shape, [[maybe_unused]] bool folded) {
   LayerNormKernel found = nullptr;
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
   using Shapes = std::conditional_t<std::is_same_v<T, Bf16>, LayerNormShapes, LayerNormFewShapes>;
-  Shapes::find(shape, [&]<class Shape>() { found = &layer_norm_register_kernel<T, kAddsResidual, Shape>; });
+  Shapes::find(shape, [&]<class Shape>() {
+    if constexpr (kCanFold<Shape>) {
+      if (folded) found = &layer_norm_register_kernel<T, kAddsResidual, Shape, true>;
+    }
+    if constexpr (Shape::kTeam != Team::warp || !kCanFold<Shape>) {
+      if (!folded) found = &layer_norm_register_kernel<T, kAddsResidual, Shape>;
+    }
+  });
 #endif
   return found;
 }
@@ -39,8 +46,9 @@ template <typename T>
 LayerNormKernel find_layer_norm(const LayerNormSelection& selection) {
   const bool in_registers = selection.shape > ShapeKind::two_pass;
   if (in_registers && selection.quantizes) return nullptr;
-  if (in_registers && selection.adds_residual) return find_layer_norm_in_registers<T, true>(selection.shape);
-  if (in_registers) return find_layer_norm_in_registers<T, false>(selection.shape);
+  if (in_registers && selection.adds_residual)
+    return find_layer_norm_in_registers<T, true>(selection.shape, selection.folded);
+  if (in_registers) return find_layer_norm_in_registers<T, false>(selection.shape, selection.folded);
   if (selection.quantizes)
     return selection.vectorized ? find_general_layer_norm<T, true, true>(selection.shape)
                                 : find_general_layer_norm<T, false, true>(selection.shape);

@@ -13,6 +13,46 @@
 
 namespace normproof::kernels {
 
+// How full rows of a power of two of chunks are shared: the chunks of a thread are those that the tree adds
+// first. Of the five bits of a lane's number within its group, the uppermost are the slot's; the others are
+// the lower bits of the thread's number within its warp, whose upper bits are the uppermost of the group's
+// number, and the warp's are the rest. So a thread adds its own lanes, a warp all that it has by five
+// shuffles, and each thread the sums of the warps: the same additions as ever, with fewer shuffles.
+inline constexpr int kMostFoldedWarps = 8;
+template <class Shape>
+inline constexpr bool kCanFold =
+    Shape::kFull && Shape::kRounds == 1 && (Shape::kTeam == Team::block || Shape::kTeam == Team::warp);
+using WarpSums = Pack<float, kMostFoldedWarps>;
+
+template <int kSlots>
+__device__ inline int first_folded_chunk(int thread, int warp, int warps) {
+  constexpr int kThreads = kWarpThreads / kSlots;
+  return (thread / kThreads * warps + warp) * kWarpThreads + thread % kThreads;
+}
+
+// The sum over the chunks of a warp; every one of its threads gets it.
+template <int kSlots>
+__device__ inline float folded_sum_of_warp(const float (&lane_sums)[kSlots]) {
+  constexpr int kThreads = kWarpThreads / kSlots;
+  float sum = tree_over_own(lane_sums);
+#pragma unroll
+  for (int bit = kThreads / 2; bit > 0; bit /= 2) sum = __fadd_rn(sum, __shfl_xor_sync(kWholeWarp, sum, bit));
+#pragma unroll
+  for (int bit = kWarpThreads / 2; bit >= kThreads; bit /= 2)
+    sum = __fadd_rn(sum, __shfl_xor_sync(kWholeWarp, sum, bit));
+  return sum;
+}
+
+// The same over the row. Sums of warps that do not exist are 0 in `warp_sums`, which no other sum uses.
+template <int kSlots>
+__device__ inline float folded_sum(const float (&lane_sums)[kSlots], WarpSums* warp_sums) {
+  const float sum = folded_sum_of_warp(lane_sums);
+  if (threadIdx.x % kWarpThreads == 0) warp_sums->elements[threadIdx.x / kWarpThreads] = sum;
+  __syncthreads();
+  const WarpSums sums = *warp_sums;
+  return tree_over_own(sums.elements);
+}
+
 // The sum over the groups of a row that one warp holds.
 template <int kSlots>
 __device__ inline float warp_sum(const float (&lane_sums)[kSlots], int thread) {
@@ -23,7 +63,7 @@ __device__ inline float warp_sum(const float (&lane_sums)[kSlots], int thread) {
   return sum;
 }
 
-template <typename T, bool kAddsResidual, class Shape_>
+template <typename T, bool kAddsResidual, class Shape_, bool kFolded>
 class LayerNormRegisters {
  public:
   using Shape = Shape_;
@@ -52,6 +92,10 @@ class LayerNormRegisters {
       sum_address_ = const_cast<T*>(start(arguments.residual_out, arguments.residual_out_strides));
     }
     out_address_ = const_cast<T*>(start(arguments.out, arguments.out_strides));
+    if constexpr (Shape::kWeights != Weights::late) {
+      weight_address_ = settle(affine_address(arguments.weight));
+      bias_address_ = settle(affine_address(arguments.bias));
+    }
     like_x_ = arguments.weight.kind == AffineKind::like_x && arguments.bias.kind == AffineKind::like_x;
   }
 
@@ -172,7 +216,14 @@ class LayerNormRegisters {
 
   template <class Visit>
   __device__ void visit(const Visit& visit_chunk) const {
-    visit_chunks<Shape, kElements>(static_cast<int>(arguments_->shape.chunks), first_, stride_, visit_chunk);
+    if constexpr (kFolded) {
+#pragma unroll
+      for (int slot = 0; slot < kSlots; ++slot)
+        visit_chunk(0, slot, std::int64_t{slot * (kWarpThreads / kSlots)} * kElements, true);
+    } else {
+      visit_chunks<Shape, kElements>(static_cast<int>(arguments_->shape.chunks), first_, stride_,
+                                     visit_chunk);
+    }
   }
 
   __device__ void load(const T* array, Chunk<T> (&chunks)[kRounds][kSlots]) const {
@@ -189,8 +240,8 @@ class LayerNormRegisters {
   __device__ void load_affine_chunks() {
     if (!like_x_) return;
     visit([&](int round, int slot, std::int64_t element, bool) {
-      weight_[round][slot] = load_constant_pack<kElements>(affine_address(arguments_->weight), element);
-      bias_[round][slot] = load_constant_pack<kElements>(affine_address(arguments_->bias), element);
+      weight_[round][slot] = load_constant_pack<kElements>(weight_address_, element);
+      bias_[round][slot] = load_constant_pack<kElements>(bias_address_, element);
       settle(weight_[round][slot]);
       settle(bias_[round][slot]);
     });
@@ -205,6 +256,8 @@ class LayerNormRegisters {
   const T* residual_address_ = nullptr;
   T* sum_address_ = nullptr;
   T* out_address_ = nullptr;
+  const T* weight_address_ = nullptr;  // where they are not read late
+  const T* bias_address_ = nullptr;
   Chunk<T> x_[kRounds][kSlots];
   Chunk<T> addend_[kRounds][kSlots];  // the residual, until it is added
   Chunk<T> weight_[kRounds][kSlots], bias_[kRounds][kSlots];
@@ -214,16 +267,22 @@ class LayerNormRegisters {
 template <bool kValue>
 using FirstSum = std::bool_constant<kValue>;
 
-// A grid covers all rows at once.
-template <typename T, bool kAddsResidual, class Shape>
+// A grid covers all rows at once. kFolded: rows are full, and their warps a power of two, at most
+// kMostFoldedWarps.
+template <typename T, bool kAddsResidual, class Shape, bool kFolded = false>
 __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
     layer_norm_register_kernel(LayerNormArguments arguments) {
   constexpr int kSlots = Shape::kSlots;
+  static_assert(!kFolded || kCanFold<Shape>);
   const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
-  LayerNormRegisters<T, kAddsResidual, Shape> values;
+  LayerNormRegisters<T, kAddsResidual, Shape, kFolded> values;
   // `add_up` makes a row's sum of the sums of lanes: the first one, and the second one.
   const auto give_row = [&](std::int64_t row, bool is_first, const auto& add_up) {
-    const float hidden = arguments.shape.hidden_as_float, inverse_hidden = arguments.inverse_hidden;
+    // Fetched before the wait, not where the row waits for them.
+    const float hidden = settle(arguments.shape.hidden_as_float);
+    const float inverse_hidden = settle(arguments.inverse_hidden);
+    const float epsilon = settle(arguments.epsilon);
+    const bool stores = is_first && (arguments.mean.data != nullptr || arguments.rstd.data != nullptr);
     wait_for_the_kernel_before();
     let_the_next_kernel_start();
     float lane_sums[kSlots];
@@ -232,9 +291,9 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
     const float mean = row_mean(add_up(lane_sums, FirstSum<true>()), hidden, inverse_hidden);
     values.sum_squares(mean, lane_sums);
     const float rstd =
-        row_inverse_root(add_up(lane_sums, FirstSum<false>()), hidden, inverse_hidden, arguments.epsilon);
+        row_inverse_root(add_up(lane_sums, FirstSum<false>()), hidden, inverse_hidden, epsilon);
     values.finish(mean, rstd);
-    if (is_first) {
+    if (stores) {
       store_statistic<T>(arguments.rows, arguments.mean, row, mean);
       store_statistic<T>(arguments.rows, arguments.rstd, row, rstd);
     }
@@ -247,14 +306,26 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
     const int row_threads = 1 << row_threads_log2;
     const std::int64_t row = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) >> row_threads_log2;
     const bool present = row < arguments.rows.count;
-    const int first = thread & (row_threads - 1);
+    const int first = kFolded ? first_folded_chunk<kSlots>(thread, 0, 1) : thread & (row_threads - 1);
     values.aim(arguments, present ? row : 0, first, row_threads, present);
     give_row(row, present && first == 0, [&](auto& lane_sums, auto) {
-      if constexpr (Shape::kTeam == Team::warp) {
+      if constexpr (kFolded) {
+        return folded_sum_of_warp(lane_sums);
+      } else if constexpr (Shape::kTeam == Team::warp) {
         return warp_sum(lane_sums, thread);
       } else {
         return tree_sum(tree_over_own(lane_sums), row_threads);
       }
+    });
+  } else if constexpr (kFolded) {
+    NORMPROOF_SHARED(WarpSums, warp_sums, 2);
+    const int index = static_cast<int>(threadIdx.x), warps = static_cast<int>(blockDim.x) / kWarpThreads;
+    if (index >= warps && index < kMostFoldedWarps)
+      warp_sums[0].elements[index] = warp_sums[1].elements[index] = 0.0f;
+    const int row = static_cast<int>(blockIdx.x);
+    values.aim(arguments, row, first_folded_chunk<kSlots>(thread, index / kWarpThreads, warps), 0, true);
+    give_row(row, index == 0, [&](auto& lane_sums, auto is_first) {
+      return folded_sum(lane_sums, warp_sums + (decltype(is_first)::value ? 0 : 1));
     });
   } else {
     NORMPROOF_SHARED(GroupSums, group_sums, 2 * kSharers);

@@ -23,6 +23,8 @@ using LayerNormShapes =
               ShapeKind::block_2_full_early, ShapeKind::block_4_full_early, ShapeKind::block_4_full_middle,
               ShapeKind::block_4_full, ShapeKind::block_2x2_full_early, ShapeKind::cluster_1_early,
               ShapeKind::cluster_1x2_early, ShapeKind::cluster_1_full_early,
-              ShapeKind::cluster_1x2_full_early>;
+              ShapeKind::cluster_1x2_full_early, ShapeKind::warp_4_full, ShapeKind::block_4_full_evict_last,
+              ShapeKind::block_4x2_evict_last, ShapeKind::block_4x2_full_evict_last,
+              ShapeKind::block_2x2_full_evict_last>;
 
 }  // namespace normproof::kernels

@@ -69,10 +69,9 @@ class RotatedHeads {
     for (int head = 0; head < kHeads; ++head) sums[head] = squares(head);
 #pragma unroll
     for (int head = 0; head < kHeads; ++head) sums[head] = tree_sum(sums[head], width_);
+    row_inverse_roots(sums, arguments_.shape.hidden_as_float, arguments_.inverse_hidden, arguments_.epsilon);
 #pragma unroll
-    for (int head = 0; head < kHeads; ++head)
-      give(head, row_inverse_root(sums[head], arguments_.shape.hidden_as_float, arguments_.inverse_hidden,
-                                  arguments_.epsilon));
+    for (int head = 0; head < kHeads; ++head) give(head, sums[head]);
   }
 
  private:
@@ -131,9 +130,10 @@ class RotatedHeads {
     turn(values);
 #pragma unroll
     for (int slot = 0; slot < kSlots; ++slot) {
+      Chunk<T> y = round_chunk<T>(values[slot]);
+      settle(y);  // or it is stored word by word
       if (present_ && exists(slot) && first_head_ + head < heads_)
-        store_pack<true>(out_ + head * arguments_.out_strides.inner, chunk_of(slot) * std::int64_t{kElements},
-                         0, round_chunk<T>(values[slot]));
+        store_pack<true>(out_ + head * arguments_.out_strides.inner + chunk_of(slot) * kElements, 0, 0, y);
     }
   }
 
@@ -158,13 +158,14 @@ class RotatedHeads {
       const int partner = !rotated   ? thread_
                           : is_first ? thread_ + chunks_of_half_
                                      : thread_ - chunks_of_half_;
+      // No branch may come between the shuffles: a difference is a sum with the opposite sine.
 #pragma unroll
       for (int i = 0; i < kElements; ++i) {
         const float own = values[0][i];
-        const float other = __shfl_sync(kWholeWarp, own, partner, width_);
-        const RotatedPair pair =
-            rotate(is_first ? own : other, is_first ? other : own, cosines_[i], sines_[i]);
-        values[0][i] = !rotated ? own : is_first ? pair.first : pair.second;
+        const float other = settle(__shfl_sync(kWholeWarp, own, partner, width_));
+        const float sine = is_first ? -sines_[i] : sines_[i];
+        const float turned = __fadd_rn(__fmul_rn(own, cosines_[i]), __fmul_rn(other, sine));
+        values[0][i] = rotated ? turned : own;
       }
     }
   }

@@ -14,13 +14,27 @@ __device__ inline float row_mean(float sum, float hidden, float inverse_hidden) 
   return __fdiv_rn(sum, hidden);
 }
 
-// inverse_rms() of a sum of squares.
+// inverse_rms() of sums of squares, in their places: one branch for all of them.
+template <int kCount>
+__device__ inline void row_inverse_roots(float (&sums)[kCount], float hidden, float inverse_hidden,
+                                         float epsilon) {
+  bool permitted = inverse_hidden != 0.0f;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) permitted &= is_quick_sum(sums[i]);
+  if (__builtin_expect(permitted, 1)) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i)
+      sums[i] = quick_inverse_root(__fadd_rn(quick_mean(sums[i], hidden, inverse_hidden), epsilon));
+  } else {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i)
+      sums[i] = general_row_numbers<false>(sums[i], hidden, epsilon, 1.0f).inverse_rms;
+  }
+}
 __device__ inline float row_inverse_root(float squares, float hidden, float inverse_hidden, float epsilon) {
-  bool permitted = is_quick_sum(squares);
-  permitted &= inverse_hidden != 0.0f;
-  if (__builtin_expect(permitted, 1))
-    return quick_inverse_root(__fadd_rn(quick_mean(squares, hidden, inverse_hidden), epsilon));
-  return general_row_numbers<false>(squares, hidden, epsilon, 1.0f).inverse_rms;
+  float root[1] = {squares};
+  row_inverse_roots(root, hidden, inverse_hidden, epsilon);
+  return root[0];
 }
 
 }  // namespace normproof::kernels

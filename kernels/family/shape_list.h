@@ -13,6 +13,7 @@ struct ShapeOf;
   struct ShapeOf<ShapeKind::name> {          \
     using type = RegisterShape<__VA_ARGS__>; \
   };
+#include "kernels/family/further_shapes.inc"
 #include "kernels/register_shapes.inc"
 #undef NORMPROOF_SHAPE
 

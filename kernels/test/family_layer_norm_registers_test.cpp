@@ -1,6 +1,7 @@
 // The GPU's LayerNorm for rows in registers, run on the CPU: the reference's bits in every shape.
 #include "kernels/family/layer_norm_registers.cuh"
 
+#include <bit>
 #include <set>
 
 #include "kernels/family/layer_norm_arguments.h"
@@ -61,6 +62,7 @@ std::optional<Grid> grid_for(const RowShape& shape, std::int64_t rows) {
 template <typename T, bool kAddsResidual>
 void expect_bits_in_every_shape(LayerNormCase test_case) {
   std::set<ShapeKind> taken;
+  int folded = 0;
   test_case.adds_residual = kAddsResidual;
   for (const std::int64_t chunks : {2, 16, 64, 100, 128, 256, 640, 1024, 2048}) {
     const std::int64_t hidden = chunks * kChunkElements<T>;
@@ -71,15 +73,24 @@ void expect_bits_in_every_shape(LayerNormCase test_case) {
         const auto grid = grid_for<Shape>(row_shape(hidden, sizeof(T)), test_case.sizes[0]);
         if (!grid) return;
         taken.insert(kind);
-        expect_layer_norm_bits(test_case, [&](const LayerNormTensors& tensors, const FamilyCall&) {
-          return launch_kernel(&layer_norm_register_kernel<T, kAddsResidual, Shape>,
-                               arguments_of(test_case, tensors), *grid, nullptr);
-        });
+        const auto expect_bits = [&](void (*kernel)(LayerNormArguments)) {
+          expect_layer_norm_bits(test_case, [&](const LayerNormTensors& tensors, const FamilyCall&) {
+            return launch_kernel(kernel, arguments_of(test_case, tensors), *grid, nullptr);
+          });
+        };
+        expect_bits(&layer_norm_register_kernel<T, kAddsResidual, Shape>);
+        if constexpr (kCanFold<Shape>) {
+          const bool folds = std::has_single_bit(static_cast<std::uint64_t>(chunks)) &&
+                             (Shape::kTeam == Team::warp || grid->threads <= kMostFoldedWarps * kWarpThreads);
+          if (folds) expect_bits(&layer_norm_register_kernel<T, kAddsResidual, Shape, true>);
+          folded += folds;
+        }
       });
       ASSERT_FALSE(testing::Test::HasFailure()) << "shape " << static_cast<int>(kind);
     }
   }
   EXPECT_EQ(taken.size(), std::size(LayerNormShapes::kAll));
+  EXPECT_GT(folded, 10);
 }
 
 TEST(LayerNormInRegisters, GivesTheReferencesBits) {

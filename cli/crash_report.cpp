@@ -13,9 +13,11 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/finding.h"
+#include "cli/judged_finding.h"
 #include "corpus/case_json.h"
 #include "corpus/limits.h"
 #include "corpus/message_text.h"
+#include "properties/targets/named_kernels.h"
 #include "properties/targets/target.h"
 
 namespace normproof {
@@ -38,6 +40,14 @@ Settings& settings() {
 [[noreturn]] void write_crash(int signal_number) {
   alarm(kSecondsToWrite);
   try {
+    if (const oracle::judged::Call* call = judged_call_being_run(); call != nullptr) {
+      const auto policy = parse_policy(*call->operation, "native");
+      const auto file = store_judged_call(settings().findings, *call, policy, "crash");
+      fmt::print("  replay:  {} replay {} --target {}\n", program_name(), shell_quoted_file(file.string()),
+                 shell_quoted(settings().target));
+      std::fflush(stdout);
+      _exit(kAllGood);
+    }
     Case repro = *case_being_run();
     repro.name = fmt::format("{}-{}-crash", name_of(repro.operation), name_of(repro.dtype));
     repro.description =
@@ -57,7 +67,7 @@ Settings& settings() {
 
 void handle(int signal_number) {
   for (const int number : kSignals) signal(number, SIG_DFL);
-  if (case_being_run() == nullptr) {
+  if (case_being_run() == nullptr && judged_call_being_run() == nullptr) {
     raise(signal_number);
     return;
   }

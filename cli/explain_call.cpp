@@ -180,8 +180,9 @@ Question question_of(const std::string& file, oracle::judged::StoredCall stored,
   }
   question.call =
       judging::without_contents(judging::asking_for_all(std::move(question.call), question.policy));
-  if (!names_a_plugin(target_name)) return question;  // our kernels have no such operation
   const std::unique_ptr<Target> target = judged(make_target(target_name), options);
+  const JudgedTarget* has = target->judged_target();
+  if (has == nullptr || std::ranges::count(has->judged_operations(), &operation) == 0) return question;
   question.policy = policies_from(options.policy, *target).judged.at(&operation);
   const judging::CallEvaluation evaluation =
       judging::evaluate_call(*target->judged_target(), question.call, question.policy);

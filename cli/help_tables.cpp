@@ -56,6 +56,7 @@ constexpr auto kOptions = std::to_array<OptionHelp>({
     {"--fuzzer", kRun, "NAME"},
     {"--fuzzer-folder", kRun, "DIR"},
     {"--peers", kRun, "FILE"},
+    {"--family", kRun, "FILE"},
     {"--aligned-only", kRun, ""},
     {"--interrupted", kRun, ""},
     {"--hot-sets", kRun, "N"},

@@ -97,6 +97,7 @@ PolicyChoice policies_from(const std::string& text, Target& target) {
 
 std::string judged_target_arguments(const Target& target, const Policy& policy) {
   std::string text = fmt::format(" --target {}", shell_quoted(target.name()));
+  if (!target.is_foreign() && !target.judging().canonical) text += " --judge witness";
   if (const std::string name = to_string(policy); name != "native")
     text += fmt::format(" --policy {}", shell_quoted(fmt::format("{}:{}", policy.operation->name, name)));
   return text;
@@ -111,7 +112,7 @@ ReplayedCall replay_call(const std::string& file, oracle::judged::StoredCall sto
         fmt::format("{}: target {} has no operation {}; `normproof check` judges outputs that "
                     "the file holds",
                     file, target.name(), operation.name));
-  if (options.judge == "canonical")
+  if (options.judge == "canonical" && !judged->is_canonical())
     throw UsageError(
         fmt::format("--judge canonical: {} is judged in any order of summation alone", operation.name));
   Policy policy = policies_from(options.policy, target).judged.at(&operation);

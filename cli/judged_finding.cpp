@@ -151,7 +151,8 @@ JudgedFinding judged_finding(const JudgedViolation& violation, const std::vector
       finding.found_by.begin(),
       finding.found_by.begin() + static_cast<std::ptrdiff_t>(finding.found_by.rfind(": call ")), ':', ',');
   finding.message = judging::describe(smallest.call, evaluation);
-  finding.message += fmt::format("  policy {}; search judge\n", to_string(violation.policy));
+  finding.message += fmt::format("  policy {}; {}\n", to_string(violation.policy),
+                                 judging::judge_name(judged.is_canonical()));
   if (options.shrink && !violation.call.places.empty()) finding.message += limits_hint(smallest.call);
   if (evaluation.outcome == CallEvaluation::Outcome::wrong_bits)
     finding.message += "  " + judging::policies_text(judged, combination, violation.policy, options.seed);

@@ -48,6 +48,19 @@ Counts counts_of(const JudgedResult& result, const std::string& operation) {
   return counts;
 }
 
+// Of operations that are judged by every bit, which all have the same blind spots: those, to be said once.
+std::vector<std::string> not_looked_at_in_any(const JudgedResult& result) {
+  if (!result.is_canonical() || result.operations.size() < 2) return {};
+  std::vector<std::string> common;
+  for (const JudgedOperationResult& each : result.operations) {
+    if (each.not_looked_at.empty()) continue;  // without calls
+    if (common.empty()) common = each.not_looked_at;
+    std::erase_if(common,
+                  [&](const std::string& blind) { return !std::ranges::count(each.not_looked_at, blind); });
+  }
+  return common;
+}
+
 }  // namespace
 
 std::string to_string(const JudgedCombination& combination) {
@@ -77,19 +90,23 @@ std::string judged_table_text(const JudgedResult& result) {
 
 std::string judged_text(const JudgedResult& result) {
   std::string text;
+  const std::vector<std::string> common = not_looked_at_in_any(result);
   for (const JudgedOperationResult& operation : result.operations) {
     const Counts counts = counts_of(result, operation.operation);
-    text += fmt::format("{}: policy {}, search judge: any order of summation; {} calls in {:.1f} s",
-                        operation.operation, operation.policy, counts.cases, operation.seconds);
+    text += fmt::format(
+        "{}: policy {}, {}; {} calls in {:.1f} s", operation.operation, operation.policy,
+        operation.canonical ? "canonical judge: every bit" : "search judge: any order of summation",
+        counts.cases, operation.seconds);
     if (operation.looked_at > 0)
       text += fmt::format("; {} of {} say little: outputs with random statistics or sums conform as well",
                           operation.saying_little, operation.looked_at);
     text += "\n" + not_taken_text(operation);
     for (const std::string& blind : operation.not_looked_at)
-      text += fmt::format("  not looked at: {}\n", blind);
+      if (!std::ranges::count(common, blind)) text += fmt::format("  not looked at: {}\n", blind);
   }
   if (result.operations.empty()) return text;
   text += "of these operations:\n";
+  for (const std::string& blind : common) text += fmt::format("  not looked at: {}\n", blind);
   for (std::size_t i = 0; i < kJudgedPromises.size(); ++i)
     text += promise_text(kJudgedPromises[i], result.promises[i]);
   if (result.relations.empty()) return text;
@@ -119,6 +136,7 @@ nlohmann::ordered_json judged_json(const JudgedResult& result) {
   for (const JudgedOperationResult& each : result.operations) {
     operations.push_back({{"operation", each.operation},
                           {"policy", each.policy},
+                          {"judge", each.canonical ? "canonical" : "search"},
                           {"seconds", each.seconds},
                           {"looked_at", each.looked_at},
                           {"saying_little", each.saying_little},
@@ -173,10 +191,11 @@ void add_judged(JudgedResult& all, const ResultFields& part) {
     part.refuse("its combinations are others than those of the first shard");
   next = 0;
   for (const ResultFields& row : part.rows("operations")) {
-    if (is_first) all.operations.push_back({row.text("operation"), row.text("policy")});
+    const bool canonical = row.has("judge") && row.text("judge") == "canonical";
+    if (is_first) all.operations.push_back({row.text("operation"), row.text("policy"), canonical});
     if (next >= all.operations.size() || all.operations[next].operation != row.text("operation") ||
-        all.operations[next].policy != row.text("policy"))
-      row.refuse("operation or policy is another than that of the first shard");
+        all.operations[next].policy != row.text("policy") || all.operations[next].canonical != canonical)
+      row.refuse("operation, policy or judge is another than that of the first shard");
     JudgedOperationResult& operation = all.operations[next++];
     operation.seconds += row.seconds("seconds");
     operation.looked_at += row.count("looked_at");

@@ -1,6 +1,7 @@
 // What a run of verify has seen of judged operations, and how it is said.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -26,6 +27,7 @@ std::string to_string(const JudgedCombination& combination);
 
 struct JudgedOperationResult {
   std::string operation, policy;
+  bool canonical = false;                    // judged by every bit; otherwise any order of summation conforms
   double seconds = 0;                        // its share of the time
   std::int64_t looked_at = 0;                // calls that conform of which it was asked how much that says
   std::int64_t saying_little = 0;            // of them: outputs with random statistics would conform as well
@@ -59,6 +61,10 @@ struct JudgedResult {
   std::vector<JudgedRelation> relations;  // in the order of the table; of those that some operation has
   double seconds = 0;
   Counts total() const;
+  // Whether all were judged by every bit.
+  bool is_canonical() const {
+    return !operations.empty() && std::ranges::all_of(operations, &JudgedOperationResult::canonical);
+  }
 };
 
 // Lines of the table of `verify`, in its columns.

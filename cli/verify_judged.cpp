@@ -26,8 +26,8 @@ using oracle::judged::Call;
 using oracle::judged::JudgedOperation;
 using oracle::judged::Policy;
 
-// So many calls of each combination follow in any case.
-constexpr std::int64_t kLeastCalls = 4;
+// So many calls of each combination follow in any case, and of our own kernels', which have many.
+constexpr std::int64_t kLeastCalls = 4, kLeastOwnCalls = 1;
 // Of calls that conform every so many-th is asked how much that says, or made again; after every so many-th
 // calls of the combination are related.
 constexpr std::int64_t kDoubtEvery = 16, kCompareEvery = 4, kRelateEvery = 4;
@@ -69,8 +69,14 @@ class JudgedStage {
           judged.relations.push_back({std::string(relation.name)});
       }
       if (judged.operations.empty() || judged.operations.back().operation != each.operation->name)
-        judged.operations.push_back(
-            {std::string(each.operation->name), to_string(context_.policies.at(each.operation))});
+        judged.operations.push_back({std::string(each.operation->name),
+                                     to_string(context_.policies.at(each.operation)),
+                                     target_.is_canonical()});
+    }
+    for (const judging::Declined& each : context_.declined) {
+      const auto operation =
+          std::ranges::find(judged.operations, each.operation->name, &JudgedOperationResult::operation);
+      if (operation != judged.operations.end()) ++operation->not_taken[each.reason];
     }
   }
 
@@ -98,6 +104,8 @@ class JudgedStage {
     std::int64_t number;  // of all
   };
   std::optional<Numbered> next();
+  std::int64_t least_calls() const { return context_.target.is_foreign() ? kLeastCalls : kLeastOwnCalls; }
+  Numbered turned(Numbered call) const;
   bool is_left_out(const Numbered& call) const;
   void work();
   void judge_one(const Numbered& numbered);
@@ -138,11 +146,23 @@ std::optional<JudgedStage::Numbered> JudgedStage::next() {
     const std::int64_t number = context_.options.shard.item(next_.fetch_add(1));
     const Numbered call{static_cast<std::size_t>(number % combinations), number / combinations, number};
     const bool is_over = context_.options.cases ? number >= *context_.options.cases
-                                                : call.index >= kLeastCalls &&
+                                                : call.index >= least_calls() &&
                                                       context_.clock.seconds() >= context_.options.seconds;
     if (is_over) return std::nullopt;
-    if (!is_left_out(call)) return call;
+    if (!is_left_out(call)) return turned(call);
   }
+}
+
+// Our own kernels get little time, so each of their combinations begins elsewhere among the chosen sizes.
+JudgedStage::Numbered JudgedStage::turned(Numbered call) const {
+  const std::int64_t sizes = judging::chosen_sizes() - 1;  // all but very many rows
+  if (context_.target.is_foreign() || call.index >= sizes) return call;
+  constexpr std::int64_t kStep = 7;  // to sizes of another kind
+  const auto& all = context_.combinations;
+  const auto first =
+      std::ranges::find(all, all[call.combination].operation, &judging::Combination::operation) - all.begin();
+  call.index = (call.index + kStep * (static_cast<std::int64_t>(call.combination) - first)) % sizes;
+  return call;
 }
 
 // Very many rows, which take their time, are for the first combination of an operation.
@@ -173,7 +193,7 @@ void JudgedStage::judge_one(const Numbered& numbered) {
   if (!call) return;
   const double before = context_.clock.seconds();
   judging::JudgeOptions options;
-  options.doubts = numbered.index % kDoubtEvery == 1;
+  options.doubts = !target_.is_canonical() && numbered.index % kDoubtEvery == 1;
   const Policy& policy = context_.policies.at(combination.operation);
   const CallEvaluation evaluation = judging::evaluate_call(target_, *call, policy, options);
   if (stop_is_requested() && evaluation.outcome == CallEvaluation::Outcome::not_taken) return;
@@ -203,8 +223,8 @@ void JudgedStage::count(const Numbered& numbered, const Call& call, const CallEv
   counts.elements += evaluation.judgement.elements();
   counts.mismatches += evaluation.judgement.units() - evaluation.judgement.conforming();
   counts.violations += evaluation.violates() ? 1 : 0;
-  if (evaluation.outcome == CallEvaluation::Outcome::conforms && numbered.index % kDoubtEvery == 1 &&
-      evaluation.judgement.units() > 0) {
+  if (evaluation.outcome == CallEvaluation::Outcome::conforms && !evaluation.judgement.canonical &&
+      numbered.index % kDoubtEvery == 1 && evaluation.judgement.units() > 0) {
     ++operation.looked_at;
     operation.saying_little += judging::doubt_of(evaluation.judgement).empty() ? 0 : 1;
   }

@@ -1,5 +1,6 @@
 // The judged operations of a target in a run of verify: calls drawn within its limits, each judged by the
-// search judge, and some of them made again, a row alone, and elsewhere in memory.
+// search judge, or, of our own kernels, by every bit, and some of them made again, a row alone, and elsewhere
+// in memory.
 #pragma once
 
 #include <vector>
@@ -15,6 +16,7 @@ struct JudgedContext {
   Target& target;
   const JudgedPolicies& policies;
   const std::vector<judging::Combination>& combinations;  // at least one
+  const std::vector<judging::Declined>& declined;         // combinations that the target does not take
   const RunClock& clock;
   Progress& progress;
   Violations& violations;

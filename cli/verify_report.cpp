@@ -138,11 +138,13 @@ std::string conforms_text(const VerifyOptions& options, const VerifyResult& resu
   const std::string policy = oracle::to_string(result.judging.policy);
   const std::string_view other = but.empty() ? "" : "other ";
   std::string text = fmt::format("target {} conforms{}: ", options.target, but);
+  const bool canonical_calls = result.judged.is_canonical();
   if (result.combinations.empty())
-    return text + fmt::format(
-                      "in every {}call, statistics or sums that an honest evaluation can arrive at "
-                      "explain every output bit (seed {})\n",
-                      other, options.seed);
+    return text + fmt::format("in every {}call, {} (seed {})\n", other,
+                              canonical_calls ? "every output bit is that of the canonical order"
+                                              : "statistics or sums that an honest evaluation can arrive at "
+                                                "explain every output bit",
+                              options.seed);
   text += result.judging.canonical
               ? fmt::format("every {}output bit is what the contract says", other)
               : fmt::format(
@@ -151,7 +153,10 @@ std::string conforms_text(const VerifyOptions& options, const VerifyResult& resu
                     other);
   text += fmt::format("{} (seed {})\n", policy == "native" ? "" : " by policy " + policy, options.seed);
   if (!result.judged.combinations.empty())
-    text += "so do, of judged operations, statistics and sums that an honest evaluation can arrive at\n";
+    text +=
+        canonical_calls
+            ? "so it is, of judged operations, what the canonical order gives\n"
+            : "so do, of judged operations, statistics and sums that an honest evaluation can arrive at\n";
   if (names_a_plugin(options.target) && result.orders.empty())
     text += "any order of summation was admitted; --order auto certifies the target's own and judges by it\n";
   return text;
@@ -259,11 +264,20 @@ void conclude_coverage(VerifyResult& result) {
 }
 
 void conclude_judged_coverage(VerifyResult& result) {
+  constexpr std::size_t kMostNamed = 8;
+  std::vector<std::string> without_call;  // that nobody asked for, since the run was short
   for (const JudgedCombination& each : result.judged.combinations) {
     if (each.counts.cases > 0) continue;
-    result.unchecked.push_back(fmt::format("no call of {} was judged{}", to_string(each),
-                                           each.counts.not_taken > 0 ? ": the target took none" : ""));
+    if (each.counts.not_taken > 0)
+      result.unchecked.push_back(
+          fmt::format("no call of {} was judged: the target took none", to_string(each)));
+    else
+      without_call.push_back(fmt::format("no call of {} was judged", to_string(each)));
   }
+  if (without_call.size() > kMostNamed)
+    without_call = {fmt::format("no call was judged of {} of {} combinations of judged operations",
+                                without_call.size(), result.judged.combinations.size())};
+  result.unchecked.insert(result.unchecked.end(), without_call.begin(), without_call.end());
 }
 
 int exit_code_of(const VerifyResult& result) {

@@ -36,6 +36,9 @@ constexpr double kLeastPropertySeconds = 0.1;
 constexpr std::int64_t kRoundsOfCombinations = 4;
 // What a foreign kernel does not take is tried for so long, for each operation.
 constexpr double kLearningSeconds = 2;
+// What our own kernels of judged operations get of the run, after everything else: so many seconds, but no
+// more than this share of it.
+constexpr double kOwnJudgedSeconds = 3, kOwnJudgedShare = 0.1;
 // The cases that reach every size may run until this share of the time is over.
 constexpr double kSizesUntil = 0.85;
 
@@ -48,7 +51,7 @@ class Verification {
     if (JudgedTarget* of_judged = target_->judged_target(); of_judged != nullptr && !options.operation) {
       policies_ = policies_from(options.judge.policy, *target_).judged;
       const auto* only = oracle::judged::find_judged_operation(options.judged_operation);
-      judged_combinations_ = judging::combinations_of(*of_judged, only, options.dtype);
+      judged_combinations_ = judging::combinations_of(*of_judged, only, options.dtype, &declined_);
       for (judging::Combination& each : judged_combinations_) each.policy = policies_.at(each.operation);
       name_what_is_not_reached(*of_judged, only);
     }
@@ -96,6 +99,7 @@ class Verification {
   std::vector<Combination> combinations_;
   JudgedPolicies policies_;
   std::vector<judging::Combination> judged_combinations_;
+  std::vector<judging::Declined> declined_;
   RunClock clock_;
   Progress progress_;
   VerifyResult result_;
@@ -111,13 +115,20 @@ void Verification::name_what_is_not_reached(const JudgedTarget& target,
         judged_combinations_, [&](const judging::Combination& each) { return each.operation == operation; });
     if (is_reached || (only != nullptr && only != operation) || options_.dtype) continue;
     result_.unchecked.push_back(fmt::format(
-        "{}: `takes` names no dtype, weight or codes that it can be called with", operation->name));
+        "{}: {}", operation->name,
+        target.says_what_it_takes() ? "`takes` names no dtype, weight or codes that it can be called with"
+                                    : "the target took none of its calls"));
   }
 }
 
-// Each operation of the target gets the same.
+// Each operation of a foreign target gets the same.
 void Verification::share_time() {
   seconds_of_all_ = options_.seconds;
+  if (!target_->is_foreign()) {
+    if (!combinations_.empty() && !judged_combinations_.empty())
+      options_.seconds -= std::min(kOwnJudgedSeconds, kOwnJudgedShare * seconds_of_all_);
+    return;
+  }
   std::vector<std::string_view> operations;
   std::int64_t of_cases = 0;
   const auto add = [&](std::string_view name) {
@@ -150,8 +161,8 @@ void Verification::verify_judged_calls() {
     return;
   }
   options_.seconds = seconds_of_all_;
-  verify_judged(
-      {options_, *target_, policies_, judged_combinations_, clock_, progress_, violations_, result_});
+  verify_judged({options_, *target_, policies_, judged_combinations_, declined_, clock_, progress_,
+                 violations_, result_});
 }
 
 VerifyResult Verification::run() {

@@ -108,6 +108,7 @@ CallEvaluation evaluate_call(JudgedTarget& target, const Call& call, const Polic
       break;
     case RunResult::Status::completed:
       options.of_target = true;
+      options.canonical = target.is_canonical();
       evaluation.judgement = judge(evaluation.run.call, policy, options);
       if (!evaluation.judgement.conforms()) evaluation.outcome = Outcome::wrong_bits;
       break;

@@ -8,6 +8,7 @@
 
 #include "oracle/row_kernels.h"
 #include "properties/detective/policy_power.h"
+#include "properties/judged/canonical.h"
 #include "properties/judging/in_parallel.h"
 #include "properties/judging/report_text.h"
 
@@ -64,6 +65,9 @@ Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& opti
   const oracle::StandardFloatEnvironment environment;
   if (const std::string misfit = call.operation->misfit(call, policy); !misfit.empty())
     throw std::invalid_argument(misfit);
+  Judgement by_bits;
+  if (options.canonical) by_bits = compare_with_canonical(call, policy, options.listed);
+  if (options.canonical && by_bits.conforms()) return by_bits;
   Judgement judgement;
   judgement.not_looked_at = call.operation->not_looked_at(call);
   if (!options.of_target)
@@ -80,6 +84,8 @@ Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& opti
       judgement.first_violations.push_back(judge->violation(unit));
     }
   }
+  if (options.canonical && judgement.conforms()) return by_bits;
+  judgement.canonical = options.canonical;
   if (options.doubts && judgement.conforms()) judgement.wrong_accepted = wrong_accepted(call, policy);
   return judgement;
 }
@@ -152,6 +158,8 @@ std::string parts_text(const Judgement& judgement) {
   return text;
 }
 
+std::string_view judge_name(bool canonical) { return canonical ? "canonical judge" : "search judge"; }
+
 std::string doubt_of(const Judgement& judgement) {
   if (!judgement.conforms() || judgement.units() == 0 || judgement.wrong_accepted <= kMostWrongExplained)
     return {};
@@ -160,7 +168,8 @@ std::string doubt_of(const Judgement& judgement) {
 }
 
 std::string to_text(const Judgement& judgement, const Policy& policy) {
-  std::string text = fmt::format("policy {}; search judge\n{}\n", to_string(policy), parts_text(judgement));
+  std::string text = fmt::format("policy {}; {}\n{}\n", to_string(policy), judge_name(judgement.canonical),
+                                 parts_text(judgement));
   if (const std::string doubt = doubt_of(judgement); !doubt.empty()) text += doubt + "\n";
   for (const Violation& violation : judgement.first_violations) text += violation.text();
   const std::int64_t more = judgement.units() - judgement.conforming() -

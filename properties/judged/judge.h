@@ -28,6 +28,7 @@ struct Judgement {
   std::vector<Violation> first_violations;  // confirmed by exact arithmetic
   std::vector<std::string> not_looked_at;
   double wrong_accepted = 0;  // of outputs that conform: the share of wrong ones that would as well
+  bool canonical = false;     // judged by the bits of the canonical order; else by a search, in any order
   bool conforms() const;
   std::int64_t units() const;
   std::int64_t conforming() const;
@@ -39,9 +40,11 @@ struct JudgeOptions {
   std::size_t listed = 8;
   bool doubts = true;      // find wrong_accepted
   bool of_target = false;  // who runs the calls looks at memory and at other calls
+  bool canonical = false;  // the bits of the canonical order are demanded
 };
 
-// The outputs must be there and fit (require_valid).
+// The outputs must be there and fit (require_valid). Of outputs that are not canonical where that is
+// demanded, what conforms in no order is listed, if anything.
 Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& options = {});
 
 // The call with these outputs as the policy has them in the canonical order
@@ -61,5 +64,7 @@ std::string parts_text(const Judgement& judgement);
 std::string to_text(const Judgement& judgement, const Policy& policy);
 // Where "conforms" says little, a line; else empty.
 std::string doubt_of(const Judgement& judgement);
+// "search judge" or "canonical judge".
+std::string_view judge_name(bool canonical);
 
 }  // namespace normproof::judging

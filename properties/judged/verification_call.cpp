@@ -181,10 +181,25 @@ std::vector<std::optional<DType>> codes_of(const JudgedOperation& operation, con
   return codes;
 }
 
+// What the target says where it takes none of a few calls; nothing where it takes one.
+std::optional<std::string> refusal_of(JudgedTarget& target, const Combination& combination) {
+  constexpr std::uint64_t kSeed = 1;
+  constexpr std::int64_t kAsked = 8;
+  std::optional<std::string> reason;
+  for (std::int64_t index = 0; index < kAsked; ++index) {
+    const std::optional<Call> call = telling_call(combination, kSeed, index);
+    if (!call) continue;
+    const JudgedRun run = target.run_judged(*call, kCanary);
+    if (run.status != RunResult::Status::not_taken) return std::nullopt;
+    reason = run.message;
+  }
+  return reason;
+}
+
 }  // namespace
 
-std::vector<Combination> combinations_of(const JudgedTarget& target, const JudgedOperation* operation,
-                                         std::optional<DType> dtype) {
+std::vector<Combination> combinations_of(JudgedTarget& target, const JudgedOperation* operation,
+                                         std::optional<DType> dtype, std::vector<Declined>* declined) {
   std::vector<Combination> combinations;
   const JudgedTakes takes = target.judged_takes();
   for (const JudgedOperation* each : target.judged_operations()) {
@@ -198,6 +213,12 @@ std::vector<Combination> combinations_of(const JudgedTarget& target, const Judge
           combinations.push_back({each, x, weight, limits, codes, native});
     }
   }
+  if (target.says_what_it_takes()) return combinations;
+  std::erase_if(combinations, [&](const Combination& combination) {
+    const std::optional<std::string> reason = refusal_of(target, combination);
+    if (reason && declined != nullptr) declined->push_back({combination.operation, *reason});
+    return reason.has_value();
+  });
   return combinations;
 }
 

@@ -22,10 +22,17 @@ struct Combination {
 };
 std::string to_string(const Combination& combination);
 
-// Of all that the target takes, or of one operation or dtype.
-std::vector<Combination> combinations_of(const JudgedTarget& target,
+// A combination that a target without says_what_it_takes() did not take, and what it said.
+struct Declined {
+  const oracle::judged::JudgedOperation* operation = nullptr;
+  std::string reason;
+};
+// Of all that the target takes, or of one operation or dtype. A target that does not say what it takes is
+// asked by a few calls.
+std::vector<Combination> combinations_of(JudgedTarget& target,
                                          const oracle::judged::JudgedOperation* operation = nullptr,
-                                         std::optional<DType> dtype = {});
+                                         std::optional<DType> dtype = {},
+                                         std::vector<Declined>* declined = nullptr);
 
 // Call `index` of a seed: first one of each size where kernels change how they work, then random ones. With
 // the outputs that are asked for, and places in memory. Nothing where no such call lies inside the limits.

@@ -57,7 +57,8 @@ std::string first_difference(std::string_view name, const Tensor& one, const Ten
 // Judged operations that both have.
 class ComparedJudgedTarget final : public JudgedTarget {
  public:
-  ComparedJudgedTarget(Target& first, Target& second) : first_(first), second_(second) {}
+  ComparedJudgedTarget(const Target& both, Target& first, Target& second)
+      : both_(both), first_(first), second_(second) {}
 
   std::vector<const oracle::judged::JudgedOperation*> judged_operations() const override {
     std::vector<const oracle::judged::JudgedOperation*> both;
@@ -66,6 +67,8 @@ class ComparedJudgedTarget final : public JudgedTarget {
     return both;
   }
   JudgedTakes judged_takes() const override { return one().judged_takes(); }
+  bool says_what_it_takes() const override { return one().says_what_it_takes(); }
+  bool is_canonical() const override { return one().is_canonical() && both_.judging().canonical; }
   CallLimits judged_limits(const oracle::judged::JudgedOperation& operation) const override {
     return one().judged_limits(operation);
   }
@@ -120,6 +123,7 @@ class ComparedJudgedTarget final : public JudgedTarget {
   JudgedTarget& one() const { return *first_.judged_target(); }
   JudgedTarget& other() const { return *second_.judged_target(); }
 
+  const Target& both_;
   Target& first_;
   Target& second_;
   std::atomic<std::int64_t> calls_{0}, elements_{0}, disagreements_{0};
@@ -182,7 +186,7 @@ class ComparedTarget final : public CallableTarget {
 
  private:
   std::unique_ptr<Target> first_, second_;
-  ComparedJudgedTarget judged_{*first_, *second_};
+  ComparedJudgedTarget judged_{*this, *first_, *second_};
   std::string name_;
   std::atomic<std::int64_t> cases_{0}, elements_{0}, disagreements_{0};
 };

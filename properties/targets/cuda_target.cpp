@@ -7,13 +7,16 @@
 
 #include "properties/targets/guarded_call.h"
 #include "properties/targets/kernel_target.h"
+#include "properties/targets/named_kernels.h"
 
 namespace normproof {
 namespace {
 
-class CudaTarget final : public CallableTarget {
+class CudaTarget final : public CallableTarget, public NamedKernels {
  public:
-  explicit CudaTarget(const WorkerSettings& settings) : rounds_(settings) {}
+  explicit CudaTarget(const WorkerSettings& settings) : rounds_(settings) {
+    set_named_operations(rounds_.named_operations());
+  }
   const std::string& name() const override { return name_; }
 
   RunResult run(const Case& test_case, const CaseTensors& tensors) override {
@@ -40,6 +43,9 @@ class CudaTarget final : public CallableTarget {
   bool prefers_long_cases() const override { return true; }
   int calls_at_once_per_core() const override { return 4; }
 
+  JudgedTarget* judged_target() override { return judged_operations().empty() ? nullptr : this; }
+  bool is_canonical() const override { return judging().canonical; }
+
   std::string closing_words() const override {
     const normproof_device_info& device = rounds_.device();
     return fmt::format("{}, driver {}: {} calls in {} rounds, worker restarted {} times\n", device.name,
@@ -47,6 +53,12 @@ class CudaTarget final : public CallableTarget {
   }
 
  private:
+  JudgedRun carry_out(NamedCall& call, std::size_t operation) override {
+    const Rounds::Result answer = rounds_.carry_out(call, operation);
+    if (answer.failure.empty()) return judged_result_of(call, answer.status);
+    return {answer.stopped ? RunResult::Status::not_taken : RunResult::Status::failed, answer.failure};
+  }
+
   std::string name_ = "cuda";
   Rounds rounds_;
 };

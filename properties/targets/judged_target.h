@@ -1,4 +1,5 @@
-// What of a target runs judged operations (oracle/judged): a plug-in that lists some by their names.
+// What of a target runs judged operations (oracle/judged): a plug-in that lists some by their names, and the
+// kernels that have some of them.
 #pragma once
 
 #include <string>
@@ -14,9 +15,9 @@ namespace normproof {
 // What came of a call of a judged operation.
 struct JudgedRun {
   RunResult::Status status = RunResult::Status::completed;
-  std::string message;          // why it was not taken, or how it failed
+  std::string message{};        // why it was not taken, or how it failed
   oracle::judged::Call call{};  // after a completed run: with what came out
-  std::vector<std::string> memory_violations;
+  std::vector<std::string> memory_violations{};
   std::string disagreement{};  // where a call runs on two targets: how their outputs differ
 };
 
@@ -37,8 +38,12 @@ class JudgedTarget {
   // In the order of the table.
   virtual std::vector<const oracle::judged::JudgedOperation*> judged_operations() const = 0;
   virtual JudgedTakes judged_takes() const = 0;
+  // Whether that is so of every operation; otherwise calls show what of it an operation takes.
+  virtual bool says_what_it_takes() const { return true; }
   // What it declares of the calls of an operation: none is made outside.
   virtual CallLimits judged_limits(const oracle::judged::JudgedOperation& operation) const = 0;
+  // Whether the bits of the canonical order are demanded; otherwise those of any order conform.
+  virtual bool is_canonical() const { return false; }
   // Runs a valid call on fresh guarded tensors. The outputs that it has are those that are asked for: their
   // dtypes and shapes count, not their bytes. Before the run each of their bytes is `fill`. May be called
   // from several threads at once.

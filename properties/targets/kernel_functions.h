@@ -5,6 +5,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "corpus/operation.h"
 #include "kernels/normproof_kernels.h"
@@ -19,6 +21,17 @@ struct KernelFunctions {
   decltype(&normproof_rms_norm_dynamic_quant) rms_norm_dynamic_quant = nullptr;
   decltype(&normproof_fused_add_rms_norm_dynamic_quant) fused_add_rms_norm_dynamic_quant = nullptr;
   decltype(&normproof_set_thread_order) set_thread_order = nullptr;
+  // Calls by name; null in a library that has none.
+  decltype(&normproof_run) run = nullptr;
+  decltype(&normproof_named_operations) named_operations = nullptr;
+
+  // What `run` takes.
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    if (run == nullptr || named_operations == nullptr) return names;
+    for (const char* const* name = named_operations(); *name != nullptr; ++name) names.emplace_back(*name);
+    return names;
+  }
 };
 
 // Whether the C interface has a function for it.
@@ -43,7 +56,9 @@ inline KernelFunctions linked_kernels() {
           &normproof_fused_add_rms_norm_static_fp8_quant,
           &normproof_rms_norm_dynamic_quant,
           &normproof_fused_add_rms_norm_dynamic_quant,
-          &normproof_set_thread_order};
+          &normproof_set_thread_order,
+          &normproof_run,
+          &normproof_named_operations};
 }
 
 // The operations' functions of a SharedLibrary, which remembers what is missing.
@@ -57,6 +72,8 @@ KernelFunctions find_operations(Library& library) {
                "normproof_fused_add_rms_norm_static_fp8_quant");
   library.find(functions.rms_norm_dynamic_quant, "normproof_rms_norm_dynamic_quant");
   library.find(functions.fused_add_rms_norm_dynamic_quant, "normproof_fused_add_rms_norm_dynamic_quant");
+  library.find_if_there(functions.run, "normproof_run");
+  library.find_if_there(functions.named_operations, "normproof_named_operations");
   return functions;
 }
 

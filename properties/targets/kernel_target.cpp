@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <utility>
 
 #include "properties/targets/guarded_call.h"
+#include "properties/targets/named_kernels.h"
 #include "properties/targets/shared_library.h"
 
 namespace normproof {
@@ -12,10 +14,12 @@ namespace {
 
 thread_local const Case* running_case = nullptr;
 
-class KernelTarget final : public CallableTarget {
+class KernelTarget final : public CallableTarget, public NamedKernels {
  public:
   KernelTarget(std::string name, const KernelFunctions& functions)
-      : name_(std::move(name)), functions_(functions) {}
+      : name_(std::move(name)), functions_(functions) {
+    set_named_operations(functions.names());
+  }
   const std::string& name() const override { return name_; }
   const KernelFunctions& functions() const { return functions_; }
   RunResult run(const Case& test_case, const CaseTensors& tensors) override {
@@ -36,8 +40,21 @@ class KernelTarget final : public CallableTarget {
     running_case = nullptr;
     return status;
   }
+  JudgedTarget* judged_target() override { return judged_operations().empty() ? nullptr : this; }
+  bool is_canonical() const override { return judging().canonical; }
 
  private:
+  JudgedRun carry_out(NamedCall& call, std::size_t) override {
+    const KernelNamedCall named(call);
+    const std::uint64_t order = call.call().thread_order;
+    functions_.set_thread_order(static_cast<std::int32_t>(thread_order_of(order)), order);
+    std::array<char, 512> text{};
+    const normproof_status status =
+        functions_.run(&named.description(), nullptr, nullptr, nullptr, {text.data(), text.size()});
+    call.set_message(text.data());
+    return judged_result_of(call, status);
+  }
+
   std::string name_;
   KernelFunctions functions_;
 };

@@ -33,6 +33,10 @@ std::size_t index_of(const Call& call, std::string_view name) {
 
 }  // namespace
 
+ThreadOrder thread_order_of(std::uint64_t number) {
+  return number == 0 ? ThreadOrder::forward : number == 1 ? ThreadOrder::reverse : ThreadOrder::random;
+}
+
 std::string NamedCall::what_does_not_fit(const Call& call) {
   if (call.operation->tensors.size() > worker::kMaximumTensors)
     return fmt::format("more than {} tensors", worker::kMaximumTensors);

@@ -13,6 +13,9 @@
 
 namespace normproof {
 
+// The order of CUDA threads that Call::thread_order means; of a random one the number is the seed.
+ThreadOrder thread_order_of(std::uint64_t number);
+
 class NamedCall {
  public:
   // What the tensors of a call lie in; one call at a time.

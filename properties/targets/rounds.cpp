@@ -1,12 +1,20 @@
 #include "properties/targets/rounds.h"
 
+#include <algorithm>
+#include <cstring>
 #include <exception>
+#include <span>
 #include <utility>
 
 namespace normproof {
 
 Rounds::Rounds(WorkerSettings settings) : worker_(std::move(settings)) {
-  device_ = worker_.start().device;
+  const worker::Greeting& greeting = worker_.start();
+  device_ = greeting.device;
+  const std::size_t count =
+      std::min<std::size_t>(greeting.plugin.named_operations, worker::kMaximumNamedOperations);
+  for (const worker::NamedOperation& each : std::span(greeting.plugin.named).first(count))
+    named_operations_.emplace_back(each.name, strnlen(each.name, sizeof each.name));
   dispatcher_ = std::thread([this] { dispatch(); });
 }
 
@@ -20,11 +28,28 @@ Rounds::~Rounds() {
 }
 
 Rounds::Result Rounds::carry_out(GuardedCall& call, bool as_is) {
+  return carry_out(
+      {call.tensors(),
+       [&](worker::Round& round, std::byte* data, Slot slot) { put_call(call, as_is, round, data, slot); },
+       [&](const worker::Call& answer) {
+         call.report = answer.report;
+         call.set_message(answer.message);
+       }});
+}
+
+Rounds::Result Rounds::carry_out(NamedCall& call, std::size_t operation) {
+  return carry_out({call.tensors(),
+                    [&](worker::Round& round, std::byte* data, Slot slot) {
+                      put_call(call, operation, round, data, slot);
+                    },
+                    [&](const worker::Call& answer) { call.set_message(answer.message); }});
+}
+
+Rounds::Result Rounds::carry_out(const Request& request) {
   bool was_alone = false;
-  Result result = attempt(call, as_is, false, was_alone);
+  Result result = attempt(request, false, was_alone);
   // Nothing came back, so the call's tensors are as they were.
-  if (!result.failure.empty() && !was_alone && !result.stopped)
-    result = attempt(call, as_is, true, was_alone);
+  if (!result.failure.empty() && !was_alone && !result.stopped) result = attempt(request, true, was_alone);
   ++call_count_;
   return result;
 }
@@ -71,8 +96,8 @@ Rounds::Place Rounds::reserve(const Need& need, bool alone, std::size_t& data_of
   }
 }
 
-Rounds::Result Rounds::attempt(GuardedCall& call, bool as_is, bool alone, bool& was_alone) {
-  const Need need = need_of(call.tensors(), nullptr);
+Rounds::Result Rounds::attempt(const Request& request, bool alone, bool& was_alone) {
+  const Need need = need_of(request.tensors, nullptr);
   if (std::string problem = too_large(need); !problem.empty()) return {NORMPROOF_OK, std::move(problem)};
   std::size_t offset = 0;
   std::uint32_t extent = 0;
@@ -80,8 +105,8 @@ Rounds::Result Rounds::attempt(GuardedCall& call, bool as_is, bool alone, bool& 
   std::byte* data = worker::data_of(worker_.memory(), place.arena);
   worker::Round& round = *worker::round_of(worker_.memory(), place.arena);
 
-  const worker::Call& request = round.call[place.call];
-  put_call(call, as_is, round, data, {place.call, offset, extent});
+  const worker::Call& answer = round.call[place.call];
+  request.put(round, data, {place.call, offset, extent});
 
   Result result;
   {
@@ -95,10 +120,9 @@ Rounds::Result Rounds::attempt(GuardedCall& call, bool as_is, bool alone, bool& 
   }
   std::exception_ptr error = arenas_[place.arena].error;
   if (result.failure.empty() && !error) {
-    result.status = request.status;
-    call.report = request.report;
-    call.set_message(request.message);
-    take_tensors(call.tensors(), data, offset);
+    result.status = answer.status;
+    request.take_answer(answer);
+    take_tensors(request.tensors, data, offset);
   }
   {
     const std::lock_guard lock(mutex_);

@@ -7,9 +7,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "properties/targets/guarded_call.h"
 #include "properties/targets/worker_call.h"
@@ -35,6 +37,10 @@ class Rounds {
   // the device's memory, for calls that must be refused. Throws TargetError where no worker can be started
   // any more.
   Result carry_out(GuardedCall& call, bool as_is);
+  // The same of a call by name; `operation`: its place in named_operations().
+  Result carry_out(NamedCall& call, std::size_t operation);
+  // Those of the library.
+  const std::vector<std::string>& named_operations() const { return named_operations_; }
 
   const normproof_device_info& device() const { return device_; }
   // So far.
@@ -63,12 +69,20 @@ class Rounds {
     std::size_t arena;
     std::uint32_t call;
   };
-  Result attempt(GuardedCall& call, bool as_is, bool alone, bool& was_alone);
+  // A call of either kind.
+  struct Request {
+    std::vector<const GuardedTensor*> tensors;
+    std::function<void(worker::Round&, std::byte*, Slot)> put;
+    std::function<void(const worker::Call&)> take_answer;
+  };
+  Result carry_out(const Request& request);
+  Result attempt(const Request& request, bool alone, bool& was_alone);
   Place reserve(const Need& need, bool alone, std::size_t& data_offset, std::uint32_t& first_extent);
   void dispatch();
 
   WorkerProcess worker_;
   normproof_device_info device_{};
+  std::vector<std::string> named_operations_;
   std::mutex mutex_;
   std::condition_variable changed_;  // for callers
   std::condition_variable work_;     // for the dispatcher

@@ -21,8 +21,13 @@ class SharedLibrary {
   // Sets `function` to that of this name, and to null where there is none.
   template <class Function>
   void find(Function& function, const char* name) {
-    function = handle_ == nullptr ? nullptr : reinterpret_cast<Function>(dlsym(handle_, name));
+    find_if_there(function, name);
     if (function == nullptr && missing_.empty()) missing_ = name;
+  }
+  // The same of one that may be missing.
+  template <class Function>
+  void find_if_there(Function& function, const char* name) {
+    function = handle_ == nullptr ? nullptr : reinterpret_cast<Function>(dlsym(handle_, name));
   }
   // The first that was looked for and is not there; empty where all are.
   const std::string& missing() const { return missing_; }

@@ -120,9 +120,7 @@ void put_call(const NamedCall& call, std::size_t operation, worker::Round& round
   request.operation = static_cast<std::int32_t>(operation);
   request.is_named = 1;
   const std::uint64_t order = call.call().thread_order;
-  request.thread_order = static_cast<std::int32_t>(order == 0   ? ThreadOrder::forward
-                                                   : order == 1 ? ThreadOrder::reverse
-                                                                : ThreadOrder::random);
+  request.thread_order = static_cast<std::int32_t>(thread_order_of(order));
   request.thread_order_seed = order;
   if (call.call().operation->takes_epsilon) {
     put_text("epsilon", request.number[request.numbers].name);

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "oracle/row_kernels.h"
+#include "properties/judged/canonical.h"
 #include "properties/judged/verification_call.h"
 
 namespace normproof::judging {
@@ -24,36 +24,10 @@ class CanonicalTarget : public JudgedTarget {
   CallLimits judged_limits(const oracle::judged::JudgedOperation&) const override { return limits; }
 
   JudgedRun run_judged(const Call& asked, std::byte fill) override {
-    const oracle::StandardFloatEnvironment environment;
-    const Policy policy = parse_policy(*asked.operation, "native");
     JudgedRun run{RunResult::Status::completed, {}, without_contents(asked), {}};
-    std::vector<std::string> names;
-    for (const auto& spec : asked.operation->tensors) {
-      if (spec.direction != Direction::out || !asked.has(spec.name)) continue;
-      std::ranges::fill(run.call.tensors.find(spec.name)->second.bytes, fill);
-      if (spec.name != unwritten) names.emplace_back(spec.name);
-    }
-    if (asked.operation->fill != nullptr) {
-      asked.operation->fill(run.call, policy, names);
-      return run;
-    }
-    const Call filled = run.call;
-    for (const auto& part : asked.operation->parts(filled, policy)) {
-      const auto judge = part.judge();
-      std::vector<std::byte> bytes;
-      for (std::int64_t unit = 0; unit < part.units; ++unit) {
-        const std::vector<std::byte> of_unit = judge->canonical(unit);
-        bytes.insert(bytes.end(), of_unit.begin(), of_unit.end());
-        for (const auto& unknown : judge->unknowns(unit)) {
-          const auto found = run.call.tensors.find(unknown.name);
-          const auto* spec = find_tensor(*asked.operation, unknown.name);
-          if (spec == nullptr || spec->direction != Direction::out || found == run.call.tensors.end())
-            continue;
-          store_bits(found->second.bytes, found->second.dtype, unit, unknown.bits);
-        }
-      }
-      if (part.tensor != unwritten) run.call.tensors.find(part.tensor)->second.bytes = std::move(bytes);
-    }
+    run.call = as_canonical(std::move(run.call), parse_policy(*asked.operation, "native"));
+    if (const auto left = run.call.tensors.find(unwritten); left != run.call.tensors.end())
+      std::ranges::fill(left->second.bytes, fill);
     return run;
   }
 

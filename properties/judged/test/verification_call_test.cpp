@@ -25,7 +25,7 @@ using Spec = oracle::judged::TensorSpec;
 constexpr std::int64_t kCalls = 44;
 
 template <class Visit>
-void for_each_call(const CanonicalTarget& target, const Visit& visit) {
+void for_each_call(auto&& target, const Visit& visit) {
   for (const Combination& combination : combinations_of(target)) {
     for (std::int64_t index = 0; index < kCalls; ++index) {
       if (index == chosen_sizes() - 1) continue;  // very many rows

@@ -8,7 +8,9 @@
 
 namespace normproof::worker {
 
-// Returns null and says in `problem` what is wrong where the library cannot be used.
-std::unique_ptr<Callee> load_kernels_callee(const char* path, std::string& problem);
+// Adds to the description the operations that the library calls by name. Returns null and says in `problem`
+// what is wrong where the library cannot be used.
+std::unique_ptr<Callee> load_kernels_callee(const char* path, PluginDescription& description,
+                                            std::string& problem);
 
 }  // namespace normproof::worker

@@ -59,7 +59,7 @@ void open_device(Service& service, const char* library, Greeting& greeting) {
 
 void prepare_kernels(Service& service, const char* library, Greeting& greeting) {
   std::string problem;
-  service.callee = load_kernels_callee(library, problem);
+  service.callee = load_kernels_callee(library, greeting.plugin, problem);
   if (!problem.empty()) return say(greeting, problem);
   open_device(service, library, greeting);
 }

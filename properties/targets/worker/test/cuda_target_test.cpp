@@ -8,10 +8,12 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <set>
 #include <thread>
 #include <vector>
 
 #include "corpus/generate.h"
+#include "properties/judged/verification_call.h"
 #include "properties/judging/evaluate.h"
 #include "properties/judging/verification_case.h"
 #include "properties/targets/compared_target.h"
@@ -65,6 +67,36 @@ TEST(CudaTarget, GivesTheResultsOfTheKernelsForEveryCombination) {
     ASSERT_FALSE(evaluation.violates()) << describe(test_case, evaluation);
   }
   EXPECT_NE(target->closing_words().find("0 cases differ"), std::string::npos) << target->closing_words();
+}
+
+// Judged operations: calls by name, from several threads, so that several go in one round.
+TEST(CudaTarget, GivesTheResultsOfTheKernelsForCallsByName) {
+  const auto target = make_compared_target(make_cuda_target(stand_in()), make_target("host"));
+  JudgedTarget& judged = *target->judged_target();
+  const auto combinations = judging::combinations_of(judged);
+  std::set<std::string_view> operations;
+  for (const auto& each : combinations) operations.insert(each.operation->name);
+  EXPECT_EQ(operations.size(), make_target("host")->judged_target()->judged_operations().size());
+  std::atomic<std::size_t> next{0}, completed{0}, not_taken{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      for (std::size_t index = next++; index < 4 * combinations.size(); index = next++) {
+        const judging::Combination& combination = combinations[index % combinations.size()];
+        const auto call =
+            judging::verification_call(combination, 5, static_cast<std::int64_t>(3 + index % 17));
+        const JudgedRun run = judged.run_judged(*call, kCanary);
+        EXPECT_EQ(run.disagreement, "") << judging::to_string(combination);
+        EXPECT_EQ(run.memory_violations, std::vector<std::string>()) << judging::to_string(combination);
+        completed += run.status == RunResult::Status::completed ? 1 : 0;
+        not_taken += run.status == RunResult::Status::not_taken ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(completed + not_taken, 4 * combinations.size());
+  EXPECT_GT(completed, 3 * combinations.size());
+  EXPECT_NE(target->closing_words().find("0 calls differ"), std::string::npos) << target->closing_words();
 }
 
 // A tensor beyond the pinned part of the memory that is shared with the worker.

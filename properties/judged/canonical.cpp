@@ -1,0 +1,135 @@
+#include "properties/judged/canonical.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+#include <string>
+
+#include "oracle/exact.h"
+#include "oracle/formats.h"
+#include "oracle/judged/search_violation.h"
+#include "oracle/row_kernels.h"
+
+namespace normproof::judging {
+namespace {
+
+using oracle::judged::Extent;
+using oracle::judged::Tensor;
+using Spec = oracle::judged::TensorSpec;
+
+constexpr std::size_t kMostElements = 4;  // of a violation
+
+std::vector<std::string> outputs_of(const Call& call) {
+  std::vector<std::string> names;
+  for (const Spec& spec : call.operation->tensors)
+    if (spec.direction == Direction::out && call.has(spec.name)) names.emplace_back(spec.name);
+  return names;
+}
+
+// A number in fp32 as an element of the tensor, whatever its dtype.
+void store_rounded(Tensor& tensor, std::int64_t element, std::uint32_t bits) {
+  const std::uint64_t rounded =
+      tensor.dtype == DType::fp32
+          ? bits
+          : oracle::round_bits(oracle::format_of(tensor.dtype), oracle::decode(DType::fp32, bits));
+  store_bits(tensor.bytes, tensor.dtype, element, static_cast<std::uint32_t>(rounded));
+}
+
+// How the elements of an output are counted: in rows, or one by one.
+struct Units {
+  std::string_view name;
+  std::int64_t elements = 1;  // of one
+};
+Units units_of(const Spec& spec, const Tensor& tensor) {
+  if (spec.extent == Extent::elements || spec.extent == Extent::codes)
+    return {"row", std::max<std::int64_t>(tensor.shape.back(), 1)};
+  return {spec.extent == Extent::hidden ? "column" : spec.extent == Extent::row ? "row" : "element", 1};
+}
+
+// Of a unit whose elements `wrong` differ.
+Violation violation_of(const Spec& spec, const Units& units, const Tensor& got, const Tensor& canonical,
+                       std::int64_t unit, std::span<const std::int64_t> wrong) {
+  Violation violation;
+  violation.tensor = spec.name;
+  violation.kind = "canonical";
+  violation.place = fmt::format("{} {}", units.name, unit);
+  violation.row = units.name == "row" ? unit : 0;
+  violation.reason =
+      fmt::format("not the canonical bits: {} of its {} elements; the kernel promises each bit", wrong.size(),
+                  units.elements);
+  for (const std::int64_t index : wrong.first(std::min(wrong.size(), kMostElements))) {
+    oracle::judged::Element element{
+        index % units.elements,
+        {oracle::judged::named("got", got, index), oracle::judged::named("canonical", canonical, index)}};
+    if (units.elements == 1) element.place = fmt::format("element {}", index);
+    violation.elements.push_back(std::move(element));
+  }
+  return violation;
+}
+
+}  // namespace
+
+Call as_canonical(Call call, const Policy& policy) {
+  const oracle::StandardFloatEnvironment environment;
+  const std::vector<std::string> names = outputs_of(call);
+  if (call.operation->fill != nullptr) {
+    call.operation->fill(call, policy, names);
+    return call;
+  }
+  for (const std::string& name : names) {
+    Tensor& tensor = call.tensors.at(name);
+    tensor.bytes.assign(static_cast<std::size_t>(tensor.elements()) * size_of(tensor.dtype), std::byte{0});
+  }
+  const Call asked = call;
+  for (const oracle::judged::Part& part : asked.operation->parts(asked, policy)) {
+    const auto judge = part.judge();
+    std::vector<std::byte> bytes;
+    for (std::int64_t unit = 0; unit < part.units; ++unit) {
+      const std::vector<std::byte> of_unit = judge->canonical(unit);
+      bytes.insert(bytes.end(), of_unit.begin(), of_unit.end());
+      for (const auto& unknown : judge->unknowns(unit))
+        if (std::ranges::count(names, unknown.name) > 0)
+          store_rounded(call.tensors.find(unknown.name)->second, unit, unknown.bits);
+    }
+    call.tensors.find(part.tensor)->second.bytes = std::move(bytes);
+  }
+  return call;
+}
+
+Judgement compare_with_canonical(const Call& call, const Policy& policy, std::size_t listed) {
+  const Call canonical = as_canonical(call, policy);
+  Judgement judgement;
+  judgement.canonical = true;
+  judgement.not_looked_at = {"which NaN a NaN is"};
+  for (const Spec& spec : call.operation->tensors) {
+    if (spec.direction != Direction::out) continue;
+    if (!call.has(spec.name)) {
+      judgement.not_looked_at.push_back(fmt::format("{}, which was not asked for", spec.name));
+      continue;
+    }
+    const Tensor &got = call.at(spec.name), &wanted = canonical.at(spec.name);
+    if (got.dtype != wanted.dtype || got.elements() != wanted.elements())
+      throw std::logic_error(fmt::format("{}: the canonical order gives {} elements of {}, not {} of {}",
+                                         spec.name, wanted.elements(), name_of(wanted.dtype), got.elements(),
+                                         name_of(got.dtype)));
+    const Units units = units_of(spec, got);
+    const std::int64_t count = got.elements() / units.elements;
+    PartVerdict verdict{spec.name, units.name, count, count, got.elements()};
+    for (std::int64_t unit = 0; unit < count && got.bytes != wanted.bytes; ++unit) {
+      std::vector<std::int64_t> wrong;
+      for (std::int64_t i = unit * units.elements; i < (unit + 1) * units.elements; ++i)
+        if (!oracle::same(got.dtype, load_bits(got.bytes, got.dtype, i),
+                          load_bits(wanted.bytes, wanted.dtype, i)))
+          wrong.push_back(i);
+      if (wrong.empty()) continue;
+      --verdict.conforming;
+      if (judgement.first_violations.size() < listed)
+        judgement.first_violations.push_back(violation_of(spec, units, got, wanted, unit, wrong));
+    }
+    judgement.parts.push_back(verdict);
+  }
+  return judgement;
+}
+
+}  // namespace normproof::judging

@@ -1,0 +1,193 @@
+// GPU bits == CPU bits of calls by name: every operation that the kernels have, on random calls of the
+// table's kinds, launched in every way. Skips where no GPU is. The library is the one of this build, or the
+// one that the environment variable NORMPROOF_KERNELS_CUDA names.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/device/normproof_device.h"
+#include "oracle/formats.h"
+#include "oracle/judged/call_files.h"
+#include "properties/judged/call_evaluation.h"
+#include "properties/targets/named_kernels.h"
+#include "properties/targets/shared_library.h"
+#include "properties/targets/target.h"
+
+namespace normproof::judging {
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+constexpr std::int64_t kCalls = 60, kMostElements = 1 << 16;
+
+// The functions of the CUDA build.
+struct Device {
+  decltype(&normproof_run) run = nullptr;
+  decltype(&normproof_device_open) open = nullptr;
+  decltype(&normproof_device_allocate) allocate = nullptr;
+  decltype(&normproof_device_copy_in) copy_in = nullptr;
+  decltype(&normproof_device_copy_out) copy_out = nullptr;
+  decltype(&normproof_device_synchronize) synchronize = nullptr;
+
+  static const Device& get() {
+    static const Device device = [] {
+      const char* named = std::getenv("NORMPROOF_KERNELS_CUDA");
+      SharedLibrary library(named != nullptr ? named : NORMPROOF_KERNELS_CUDA);
+      if (!library.problem().empty()) throw std::runtime_error(library.problem());
+      Device found;
+      library.find(found.run, "normproof_run");
+      library.find(found.open, "normproof_device_open");
+      library.find(found.allocate, "normproof_device_allocate");
+      library.find(found.copy_in, "normproof_device_copy_in");
+      library.find(found.copy_out, "normproof_device_copy_out");
+      library.find(found.synchronize, "normproof_device_synchronize");
+      if (!library.missing().empty()) throw std::runtime_error("no function " + library.missing());
+      return found;
+    }();
+    return device;
+  }
+};
+
+void must(normproof_device_status status, const char* what) {
+  if (status != NORMPROOF_DEVICE_OK) throw std::runtime_error(what);
+}
+
+std::byte* device_memory(std::size_t bytes) {
+  static std::size_t capacity = 0;
+  static void* memory = nullptr;
+  if (bytes > capacity) {
+    capacity = std::max(bytes, std::size_t{64} << 20);
+    must(Device::get().allocate(capacity, &memory, {}), "device memory");
+  }
+  return static_cast<std::byte*>(memory);
+}
+
+struct Answer {
+  normproof_status status = NORMPROOF_OK;
+  std::string message;
+};
+
+Answer on_the_cpu(const NamedCall& named, const normproof_launch& launch) {
+  const KernelNamedCall call(named);
+  std::array<char, 512> text{};
+  const normproof_status status =
+      normproof_run(&call.description(), &launch, nullptr, nullptr, {text.data(), text.size()});
+  return {status, text.data()};
+}
+
+// On copies of the tensors with the memory around them, whose bytes come back.
+Answer on_the_gpu(const NamedCall& named, const normproof_launch& launch) {
+  const Device& device = Device::get();
+  std::vector<GuardedTensor::Range> ranges;
+  std::vector<std::byte*> places;
+  std::size_t bytes = 0;
+  const auto size_of = [](const GuardedTensor::Range& range) {
+    return static_cast<std::size_t>(range.end - range.begin);
+  };
+  for (const GuardedTensor* tensor : named.tensors()) {
+    ranges.push_back(tensor->memory());
+    bytes += (size_of(ranges.back()) + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  std::byte* next = device_memory(bytes);
+  for (const auto& range : ranges) {
+    places.push_back(next);
+    must(device.copy_in(next, range.begin, size_of(range), {}), "copying in");
+    next += (size_of(range) + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  const KernelNamedCall call(named);
+  std::vector<normproof_named_tensor> tensors(call.description().tensors,
+                                              call.description().tensors + call.description().tensor_count);
+  for (normproof_named_tensor& tensor : tensors) {
+    auto* data = static_cast<std::byte*>(tensor.tensor.data);
+    for (std::size_t i = 0; i < ranges.size(); ++i)
+      if (data >= ranges[i].begin && data < ranges[i].end)
+        tensor.tensor.data = places[i] + (data - ranges[i].begin);
+  }
+  normproof_named_call moved = call.description();
+  moved.tensors = tensors.data();
+  std::array<char, 512> text{}, problem{};
+  const normproof_status status = device.run(&moved, &launch, nullptr, nullptr, {text.data(), text.size()});
+  if (device.synchronize({problem.data(), problem.size()}) != NORMPROOF_DEVICE_OK)
+    throw std::runtime_error(problem.data());
+  for (std::size_t i = 0; i < ranges.size(); ++i)
+    must(device.copy_out(ranges[i].begin, places[i], size_of(ranges[i]), {}), "copying out");
+  must(device.synchronize({}), "copying out");
+  return {status, text.data()};
+}
+
+constexpr std::array kLaunches = {
+    normproof_launch{NORMPROOF_PATH_AUTOMATIC, 0},  normproof_launch{NORMPROOF_PATH_SCALAR, 0},
+    normproof_launch{NORMPROOF_PATH_VECTORIZED, 0}, normproof_launch{NORMPROOF_PATH_AUTOMATIC, 32},
+    normproof_launch{NORMPROOF_PATH_SCALAR, 96},    normproof_launch{NORMPROOF_PATH_VECTORIZED, 1024}};
+
+// Where a message says an address, the two differ.
+std::string without_addresses(const std::string& text) { return text.substr(0, text.find("0x")); }
+
+void compare(const Combination& combination, const Call& call) {
+  NamedCall::Memory memory;
+  for (const normproof_launch& launch : kLaunches) {
+    const std::string what =
+        fmt::format("{}, path {}, {} threads\n{}", to_string(combination), static_cast<int>(launch.path),
+                    launch.threads_per_block, call_to_json(without_contents(call), {}).substr(0, 3000));
+    JudgedRun cpu, gpu;
+    Answer wanted, got;
+    {
+      const NamedCall named(call, kCanary, memory);
+      wanted = on_the_cpu(named, launch);
+      cpu.call = named.with_outputs();
+    }
+    const NamedCall named(call, kCanary, memory);
+    got = on_the_gpu(named, launch);
+    gpu.call = named.with_outputs();
+    ASSERT_EQ(got.status, wanted.status) << got.message << what;
+    ASSERT_EQ(without_addresses(got.message), without_addresses(wanted.message)) << what;
+    ASSERT_EQ(named.memory_violations(got.status != NORMPROOF_OK), std::vector<std::string>()) << what;
+    ASSERT_EQ(difference_between(cpu, gpu, combination.policy), "") << what;
+  }
+}
+
+class DeviceNamed : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    static normproof_device_info info{};
+    std::array<char, 512> text{};
+    static const normproof_device_status status = Device::get().open(&info, {text.data(), text.size()});
+    if (status == NORMPROOF_DEVICE_ABSENT) GTEST_SKIP() << "no GPU: " << text.data();
+    ASSERT_EQ(status, NORMPROOF_DEVICE_OK) << text.data();
+  }
+};
+
+TEST_P(DeviceNamed, GivesTheBitsOfTheCpuHoweverItIsLaunched) {
+  const auto host = make_target("host");
+  const auto* operation = oracle::judged::find_judged_operation(GetParam());
+  ASSERT_NE(operation, nullptr) << GetParam();
+  std::int64_t calls = 0;
+  for (const Combination& combination : combinations_of(*host->judged_target(), operation)) {
+    for (std::int64_t index = 0; index < kCalls; ++index) {
+      if (index == chosen_sizes() - 1) continue;  // very many rows
+      const auto call = verification_call(combination, 31, index);
+      if (!call || call->at("x").elements() > kMostElements) continue;
+      compare(combination, *call);
+      if (HasFatalFailure()) return;
+      ++calls;
+    }
+  }
+  EXPECT_GT(calls, kCalls);
+}
+
+std::vector<const char*> operations() {
+  std::vector<const char*> names;
+  for (const char* const* name = normproof_named_operations(); *name != nullptr; ++name)
+    names.push_back(*name);
+  return names;
+}
+INSTANTIATE_TEST_SUITE_P(AllOfThem, DeviceNamed, testing::ValuesIn(operations()),
+                         [](const auto& instance) { return std::string(instance.param); });
+
+}  // namespace
+}  // namespace normproof::judging

@@ -115,6 +115,8 @@ Problem problem_of(const CheckedCall& checked, const LayerNormArguments& argumen
   problem.dtype = checked.dtype;
   problem.adds_residual = arguments.residual != nullptr;
   problem.quantizes = arguments.range != 0;
+  if (arguments.codes <= CodeFormat::e5m2fnuz)
+    problem.arguments.fp8_format = static_cast<Fp8Format>(arguments.codes);
   problem.vectorized = checked.vectorized;
   problem.arguments.rows = arguments.rows.count;
   problem.arguments.hidden = arguments.shape.hidden;
@@ -145,7 +147,8 @@ LayerNormSelection selection_of(const Problem& problem, ShapeKind shape) {
   constexpr std::int64_t kMostWarps = 8;
   const bool fits = std::has_single_bit(static_cast<std::uint64_t>(chunks)) && chunks >= lanes &&
                     chunks <= kMostWarps * lanes;
-  selection.folded = fits && (limits->team == Team::block || limits->team == Team::warp);
+  selection.folded =
+      fits && !problem.quantizes && (limits->team == Team::block || limits->team == Team::warp);
 #endif
   return selection;
 }
@@ -158,6 +161,15 @@ struct Line {
   std::array<WantedConfiguration, 2> wanted;
 };
 constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
+constexpr Line kQuantizingLines[] = {
+    {32, kAny, {{{ShapeKind::part_1_early, 256, true}}}},
+    {64, kAny, {{{ShapeKind::warp_2_early, 128, true}}}},
+    {128, kAny, {{{ShapeKind::warp_4_early, 128, true}}}},
+    {512, 256, {{{ShapeKind::block_2_early, 0, true}}}},
+    {1024, kAny, {{{ShapeKind::block_4_full, 0, true}, {ShapeKind::block_4_early, 0, true}}}},
+    {2048, 64, {{{ShapeKind::cluster_1x2_early, 128, true}}}},
+    {2048, kAny, {{{ShapeKind::block_4x2_evict_last, 0, true}}}},
+};
 constexpr Line kLines[] = {
     {32, kAny, {{{ShapeKind::part_1_early, 256, true}}}},
     {64, kAny, {{{ShapeKind::warp_2_early, 128, true}}}},
@@ -179,11 +191,12 @@ Configuration choose(const Problem& problem, int threads) {
   const auto has_shape = [&](ShapeKind shape) {
     return find_kernel(problem.dtype, selection_of(problem, shape)) != nullptr;
   };
-  const auto line = std::ranges::find_if(kLines, [&](const Line& each) {
+  const std::span<const Line> lines = problem.quantizes ? kQuantizingLines : std::span<const Line>(kLines);
+  const auto line = std::ranges::find_if(lines, [&](const Line& each) {
     return problem.arguments.chunks <= each.chunks && problem.arguments.rows <= each.rows;
   });
   std::span<const WantedConfiguration> wanted;
-  if (line != std::end(kLines)) wanted = line->wanted;
+  if (line != lines.end()) wanted = line->wanted;
   return choose_among(problem, threads, wanted, has_shape);
 #else
   return choose_general_configuration(problem, threads);

@@ -42,10 +42,26 @@ LayerNormKernel find_layer_norm_in_registers([[maybe_unused]] ShapeKind shape, [
   return found;
 }
 
+// To codes in bf16 alone.
+template <typename T, bool kAddsResidual>
+LayerNormKernel find_quantizing_layer_norm([[maybe_unused]] ShapeKind shape) {
+  LayerNormKernel found = nullptr;
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+  if constexpr (std::is_same_v<T, Bf16>) {
+    QuantizingLayerNormShapes::find(shape, [&]<class Shape>() {
+      found = &layer_norm_register_kernel<T, kAddsResidual, Shape, false, true>;
+    });
+  }
+#endif
+  return found;
+}
+
 template <typename T>
 LayerNormKernel find_layer_norm(const LayerNormSelection& selection) {
   const bool in_registers = selection.shape > ShapeKind::two_pass;
-  if (in_registers && selection.quantizes) return nullptr;
+  if (in_registers && selection.quantizes)
+    return selection.adds_residual ? find_quantizing_layer_norm<T, true>(selection.shape)
+                                   : find_quantizing_layer_norm<T, false>(selection.shape);
   if (in_registers && selection.adds_residual)
     return find_layer_norm_in_registers<T, true>(selection.shape, selection.folded);
   if (in_registers) return find_layer_norm_in_registers<T, false>(selection.shape, selection.folded);

@@ -63,14 +63,15 @@ __device__ inline float warp_sum(const float (&lane_sums)[kSlots], int thread) {
   return sum;
 }
 
-template <typename T, bool kAddsResidual, class Shape_, bool kFolded>
+template <typename T, bool kAddsResidual, class Shape_, bool kFolded, bool kQuantizes>
 class LayerNormRegisters {
  public:
   using Shape = Shape_;
   static constexpr int kElements = kChunkElements<T>;
   static constexpr int kSlots = Shape::kSlots;
   static constexpr int kRounds = Shape::kRounds;
-  static constexpr bool kUnpacked = Shape::kFull;
+  static constexpr bool kUnpacked = Shape::kFull && !kQuantizes;
+  using Out = std::conditional_t<kQuantizes, std::uint8_t, T>;
 
   // As RegisterRow::aim().
   __device__ void aim(const LayerNormArguments& arguments, std::int64_t row, int first, int stride,
@@ -79,19 +80,22 @@ class LayerNormRegisters {
     first_ = first;
     stride_ = stride;
     present_ = present;
-    const auto start = [&](const void* data, const RowStrides& strides) {
+    const auto start = [&](const RowStrides& strides) {
       const std::int64_t offset =
           arguments.rows.inner_size == arguments.rows.count
               ? row * strides.inner
               : uneven_row_offset(arguments.rows.middle_size, arguments.rows.inner_size, strides, row);
-      return static_cast<const T*>(data) + offset + (Shape::kFull ? first * kElements : 0);
+      return offset + (Shape::kFull ? first * kElements : 0);
     };
-    x_address_ = settle(start(arguments.x, arguments.x_strides));
+    const auto address = [&](const void* data, const RowStrides& strides) {
+      return static_cast<const T*>(data) + start(strides);
+    };
+    x_address_ = settle(address(arguments.x, arguments.x_strides));
     if constexpr (kAddsResidual) {
-      residual_address_ = settle(start(arguments.residual, arguments.residual_strides));
-      sum_address_ = const_cast<T*>(start(arguments.residual_out, arguments.residual_out_strides));
+      residual_address_ = settle(address(arguments.residual, arguments.residual_strides));
+      sum_address_ = const_cast<T*>(address(arguments.residual_out, arguments.residual_out_strides));
     }
-    out_address_ = const_cast<T*>(start(arguments.out, arguments.out_strides));
+    out_address_ = static_cast<Out*>(arguments.out) + start(arguments.out_strides);
     if constexpr (Shape::kWeights != Weights::late) {
       weight_address_ = settle(affine_address(arguments.weight));
       bias_address_ = settle(affine_address(arguments.bias));
@@ -152,12 +156,52 @@ class LayerNormRegisters {
     });
   }
 
+  // Where out is not quantized.
   __device__ void finish(float mean, float rstd) {
+    const auto store = [&](int, int, std::int64_t element, bool exists, const Chunk<T>& y) {
+      if (exists && present_) store_pack<true>(out_address_, element, 0, y);
+    };
     // Decided once, not for each chunk.
     if (__builtin_expect(like_x_, 1)) {
-      finish_with<true>(mean, rstd);
+      normalize<true>(mean, rstd, store);
     } else {
-      finish_with<false>(mean, rstd);
+      normalize<false>(mean, rstd, store);
+    }
+  }
+
+  // Where it is: normalizes the row in its registers and leaves the largest |y| of this thread's chunks, as
+  // fp32 bits.
+  __device__ std::uint32_t normalize_row(float mean, float rstd) {
+    std::uint32_t largest = 0;
+    const auto keep = [&](int round, int slot, std::int64_t, bool exists, const Chunk<T>& y) {
+      const std::uint32_t with_chunk = larger_of_chunk<T>(largest, y);
+      largest = exists ? with_chunk : largest;
+      x_[round][slot] = y;
+    };
+    if (__builtin_expect(like_x_, 1)) {
+      normalize<true>(mean, rstd, keep);
+    } else {
+      normalize<false>(mean, rstd, keep);
+    }
+    return bits_of_largest<T>(largest);
+  }
+
+  // Quantizes what normalize_row() has left, to e4m3fn, e5m2 or int8.
+  __device__ void finish_codes(float factor) {
+    if (arguments_->codes == CodeFormat::e4m3fn) {
+      store_codes([&](const Chunk<T>& y) { return quantize_chunk<Fp8Format::e4m3fn, T>(y, factor); });
+    } else if (arguments_->codes == CodeFormat::e5m2) {
+      store_codes([&](const Chunk<T>& y) { return quantize_chunk<Fp8Format::e5m2, T>(y, factor); });
+    } else {
+      store_codes([&](const Chunk<T>& y) {
+        Pack<std::uint8_t, kElements> codes;
+#pragma unroll
+        for (int i = 0; i < kElements; ++i)
+          codes.elements[i] = int8_of(__fmul_rn(to_float(y.elements[i]), factor));
+        QuantizedChunk<T> result;
+        __builtin_memcpy(&result, &codes, sizeof result);
+        return result;
+      });
     }
   }
 
@@ -191,8 +235,9 @@ class LayerNormRegisters {
     }
   }
 
-  template <bool kLikeX>
-  __device__ void finish_with(float mean, float rstd) {
+  // Calls give(round, slot, index of the first element, whether the chunk exists, y) for all chunks.
+  template <bool kLikeX, class Give>
+  __device__ void normalize(float mean, float rstd, const Give& give) {
     visit([&](int round, int slot, std::int64_t element, bool exists) {
       float values[kElements], weight[kElements], bias[kElements];
       affine_of<kLikeX>(round, slot, element, weight, bias);
@@ -205,7 +250,15 @@ class LayerNormRegisters {
 #pragma unroll
       for (int i = 0; i < kElements; ++i)
         values[i] = __fmaf_rn(__fmul_rn(values[i], rstd), weight[i], bias[i]);
-      if (exists && present_) store_pack<true>(out_address_, element, 0, round_chunk<T>(values));
+      give(round, slot, element, exists, round_chunk<T>(values));
+    });
+  }
+
+  template <class CodesOf>
+  __device__ void store_codes(const CodesOf& codes_of_chunk) {
+    visit([&](int round, int slot, std::int64_t element, bool exists) {
+      const QuantizedChunk<T> codes = codes_of_chunk(x_[round][slot]);
+      if (exists && present_) store_aligned(out_address_ + element, codes);
     });
   }
 
@@ -255,7 +308,7 @@ class LayerNormRegisters {
   const T* x_address_ = nullptr;
   const T* residual_address_ = nullptr;
   T* sum_address_ = nullptr;
-  T* out_address_ = nullptr;
+  Out* out_address_ = nullptr;
   const T* weight_address_ = nullptr;  // where they are not read late
   const T* bias_address_ = nullptr;
   Chunk<T> x_[kRounds][kSlots];
@@ -269,15 +322,17 @@ using FirstSum = std::bool_constant<kValue>;
 
 // A grid covers all rows at once. kFolded: rows are full, and their warps a power of two, at most
 // kMostFoldedWarps.
-template <typename T, bool kAddsResidual, class Shape, bool kFolded = false>
+template <typename T, bool kAddsResidual, class Shape, bool kFolded = false, bool kQuantizes = false>
 __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
     layer_norm_register_kernel(LayerNormArguments arguments) {
   constexpr int kSlots = Shape::kSlots;
-  static_assert(!kFolded || kCanFold<Shape>);
+  static_assert(!kFolded || (kCanFold<Shape> && !kQuantizes));
   const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
-  LayerNormRegisters<T, kAddsResidual, Shape, kFolded> values;
-  // `add_up` makes a row's sum of the sums of lanes: the first one, and the second one.
-  const auto give_row = [&](std::int64_t row, bool is_first, const auto& add_up) {
+  LayerNormRegisters<T, kAddsResidual, Shape, kFolded, kQuantizes> values;
+  // `add_up` makes a row's sum of the sums of lanes: the first one, and the second one. `largest_of` makes of
+  // a thread's largest |y| that of the row.
+  const auto give_row = [&](std::int64_t row, bool is_first, const auto& add_up,
+                            [[maybe_unused]] const auto& largest_of) {
     // Fetched before the wait, not where the row waits for them.
     const float hidden = settle(arguments.shape.hidden_as_float);
     const float inverse_hidden = settle(arguments.inverse_hidden);
@@ -292,7 +347,19 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
     values.sum_squares(mean, lane_sums);
     const float rstd =
         row_inverse_root(add_up(lane_sums, FirstSum<false>()), hidden, inverse_hidden, epsilon);
-    values.finish(mean, rstd);
+    if constexpr (kQuantizes) {
+      const std::uint32_t largest = values.normalize_row(mean, rstd);
+      float scale = 1;
+      if (arguments.scale != nullptr) {
+        scale = *arguments.scale;
+      } else {
+        scale = own_scale(arguments, largest_of(largest));
+        if (is_first) store_statistic<T>(arguments.rows, arguments.scales, row, scale);
+      }
+      values.finish_codes(__frcp_rn(scale));
+    } else {
+      values.finish(mean, rstd);
+    }
     if (stores) {
       store_statistic<T>(arguments.rows, arguments.mean, row, mean);
       store_statistic<T>(arguments.rows, arguments.rstd, row, rstd);
@@ -308,15 +375,18 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
     const bool present = row < arguments.rows.count;
     const int first = kFolded ? first_folded_chunk<kSlots>(thread, 0, 1) : thread & (row_threads - 1);
     values.aim(arguments, present ? row : 0, first, row_threads, present);
-    give_row(row, present && first == 0, [&](auto& lane_sums, auto) {
-      if constexpr (kFolded) {
-        return folded_sum_of_warp(lane_sums);
-      } else if constexpr (Shape::kTeam == Team::warp) {
-        return warp_sum(lane_sums, thread);
-      } else {
-        return tree_sum(tree_over_own(lane_sums), row_threads);
-      }
-    });
+    give_row(
+        row, present && first == 0,
+        [&](auto& lane_sums, auto) {
+          if constexpr (kFolded) {
+            return folded_sum_of_warp(lane_sums);
+          } else if constexpr (Shape::kTeam == Team::warp) {
+            return warp_sum(lane_sums, thread);
+          } else {
+            return tree_sum(tree_over_own(lane_sums), row_threads);
+          }
+        },
+        [&](std::uint32_t own) { return largest_of_threads(own, row_threads); });
   } else if constexpr (kFolded) {
     NORMPROOF_SHARED(WarpSums, warp_sums, 2);
     const int index = static_cast<int>(threadIdx.x), warps = static_cast<int>(blockDim.x) / kWarpThreads;
@@ -324,9 +394,12 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
       warp_sums[0].elements[index] = warp_sums[1].elements[index] = 0.0f;
     const int row = static_cast<int>(blockIdx.x);
     values.aim(arguments, row, first_folded_chunk<kSlots>(thread, index / kWarpThreads, warps), 0, true);
-    give_row(row, index == 0, [&](auto& lane_sums, auto is_first) {
-      return folded_sum(lane_sums, warp_sums + (decltype(is_first)::value ? 0 : 1));
-    });
+    give_row(
+        row, index == 0,
+        [&](auto& lane_sums, auto is_first) {
+          return folded_sum(lane_sums, warp_sums + (decltype(is_first)::value ? 0 : 1));
+        },
+        [](std::uint32_t own) { return own; });
   } else {
     NORMPROOF_SHARED(GroupSums, group_sums, 2 * kSharers);
     const RowBlocks blocks = row_blocks<Shape::kTeam>();
@@ -341,10 +414,16 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
     } else {
       values.aim(arguments, row, blocks.rank * threads + index, blocks.count * threads, true);
     }
-    give_row(row, blocks.rank == 0 && index == 0, [&](auto& lane_sums, auto is_first) {
-      constexpr bool kIsFirst = decltype(is_first)::value;
-      return row_sum<Shape, kIsFirst>(blocks, lane_sums, group_sums + (kIsFirst ? 0 : kSharers));
-    });
+    give_row(
+        row, blocks.rank == 0 && index == 0,
+        [&](auto& lane_sums, auto is_first) {
+          constexpr bool kIsFirst = decltype(is_first)::value;
+          return row_sum<Shape, kIsFirst>(blocks, lane_sums, group_sums + (kIsFirst ? 0 : kSharers));
+        },
+        [&](std::uint32_t own) {
+          NORMPROOF_SHARED(std::uint32_t, largest_of_warps, kGroups);
+          return row_largest<Shape>(blocks, own, largest_of_warps);
+        });
   }
 }
 

@@ -12,6 +12,12 @@ using LayerNormFewShapes =
               ShapeKind::block_2x2_tight_evict_last, ShapeKind::block_2x4_evict_last,
               ShapeKind::cluster_1x2_early>;
 
+// To codes.
+using QuantizingLayerNormShapes =
+    ShapeList<ShapeKind::part_1_early, ShapeKind::warp_2_early, ShapeKind::warp_4_early,
+              ShapeKind::block_2_early, ShapeKind::block_4_early, ShapeKind::block_4_full,
+              ShapeKind::block_4x2_evict_last, ShapeKind::cluster_1x2_early>;
+
 // In bf16: these too.
 using LayerNormShapes =
     ShapeList<ShapeKind::part_1_early, ShapeKind::warp_2_early, ShapeKind::warp_4_early,

@@ -122,5 +122,65 @@ TEST(LayerNormInRegisters, GivesTheReferencesBitsFarFromOne) {
   expect_bits_in_every_shape<float, false>(test_case);
 }
 
+// Codes, with and without a scale that is given, against the general kernel.
+TEST(LayerNormInRegisters, QuantizesAsTheGeneralKernel) {
+  LayerNormCase test_case;
+  test_case.weight = test_case.bias = DType::bf16;
+  test_case.rstd = DType::fp32;
+  test_case.adds_residual = true;
+  std::set<ShapeKind> taken;
+  const float given = 0.037f;
+  for (const std::int64_t chunks : {2, 16, 64, 100, 128, 256, 640, 1024, 2048}) {
+    test_case.sizes = {chunks <= 64 ? 11 : 2, chunks * 8};
+    test_case.special_one_in = chunks == 640 ? 2000 : 0;
+    ++test_case.seed;
+    for (const CodeFormat format : {CodeFormat::e4m3fn, CodeFormat::e5m2, CodeFormat::int8}) {
+      const DType dtype =
+          format == CodeFormat::int8 ? DType::int8 : static_cast<DType>(3 + static_cast<int>(format));
+      const float* scale = format != CodeFormat::int8 && chunks % 3 != 0 ? &given : nullptr;
+      const LayerNormTensors tensors(test_case);
+      TestTensor wanted(DType::fp8_e4m3fn, test_case.sizes), scales(DType::fp32, {test_case.sizes[0], 1});
+      FamilyCall call = tensors.call(test_case);
+      call.operation += scale != nullptr ? "_static_fp8_quant" : "_dynamic_quant";
+      call.at("out") = wanted.tensor();
+      call.at("out").dtype = dtype;
+      Tensor one = scales.tensor();
+      one.data = const_cast<float*>(&given);
+      one.rank = one.sizes[0] = one.strides[0] = 1;
+      call.tensors.push_back(scale != nullptr ? NamedTensor{"scale", one}
+                                              : NamedTensor{"scales", scales.tensor()});
+      const Status status = call.run();
+      ASSERT_TRUE(status.ok()) << status.message;
+      for (const ShapeKind kind : QuantizingLayerNormShapes::kAll) {
+        QuantizingLayerNormShapes::find(kind, [&]<class Shape>() {
+          const auto grid = grid_for<Shape>(row_shape(chunks * 8, 2), test_case.sizes[0]);
+          if (!grid) return;
+          taken.insert(kind);
+          TestTensor out(DType::fp8_e4m3fn, test_case.sizes), own(DType::fp32, {test_case.sizes[0], 1});
+          LayerNormArguments arguments = arguments_of(test_case, tensors);
+          arguments.out = out.tensor().data;
+          arguments.codes = format;
+          arguments.range = range_of(format);
+          arguments.least_scale = least_scale_of(format);
+          arguments.scale = scale;
+          arguments.scales = {own.tensor().data, {0, 0, 1}, true};
+          ASSERT_TRUE(launch_kernel(&layer_norm_register_kernel<Bf16, true, Shape, false, true>, arguments,
+                                    *grid, nullptr)
+                          .ok());
+          for (std::int64_t row = 0; row < out.rows(); ++row) {
+            EXPECT_EQ(out.row(row), wanted.row(row)) << chunks << " chunks, row " << row;
+            if (scale == nullptr) {
+              EXPECT_TRUE(reference::same(DType::fp32, own.row(row)[0], scales.row(row)[0])) << row;
+            }
+          }
+        });
+        ASSERT_FALSE(HasFailure()) << "shape " << static_cast<int>(kind) << ", format "
+                                   << static_cast<int>(format);
+      }
+    }
+  }
+  EXPECT_EQ(taken.size(), std::size(QuantizingLayerNormShapes::kAll));
+}
+
 }  // namespace
 }  // namespace normproof::kernels

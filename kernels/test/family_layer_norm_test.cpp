@@ -47,9 +47,9 @@ TEST(LayerNorm, GivesTheSameBitsWhateverTheLaunch) {
   for_each_kind([](LayerNormCase test_case) {
     test_case.adds_residual = test_case.seed % 2 == 0;
     for (const std::int64_t hidden : {40, 2056, 8200}) {
-      test_case.sizes = {hidden < 100 ? 70 : 19, hidden};
+      test_case.sizes = {hidden < 100 ? 40 : 5, hidden};
       for (const int threads : {64, 256, 1024}) {
-        if (threads == 1024 && test_case.seed % 5 != 0) continue;  // many fibers
+        if (threads == 1024 && test_case.seed % 9 != 0) continue;  // many fibers
         test_case.launch = {threads == 256 ? Path::scalar : Path::vectorized, threads};
         set_thread_order(2, test_case.seed);
         expect_bits(test_case);

@@ -57,7 +57,7 @@ Number evaluate(const SumTree& tree, std::span<const float> operands, std::vecto
 }
 
 using Running = SumTree::Running;
-using Accumulator = SumTree::Accumulator;
+using SumAccumulator = SumTree::Accumulator;
 
 // A running sum and its correction.
 template <class Number>
@@ -85,11 +85,11 @@ Compensated<Number> neumaier_step(const Arithmetic& in, const Compensated<Number
 }
 
 template <class Number, class Arithmetic>
-Number value_of(const Arithmetic& in, Accumulator accumulator, const Compensated<Number>& state,
+Number value_of(const Arithmetic& in, SumAccumulator accumulator, const Compensated<Number>& state,
                 bool is_compensated) {
-  if (!is_compensated || accumulator == Accumulator::kahan) return state.sum;
-  return accumulator == Accumulator::neumaier ? in.add(state.sum, state.correction)
-                                              : in.subtract(state.sum, state.correction);
+  if (!is_compensated || accumulator == SumAccumulator::kahan) return state.sum;
+  return accumulator == SumAccumulator::neumaier ? in.add(state.sum, state.correction)
+                                                 : in.subtract(state.sum, state.correction);
 }
 
 // The sum of a tree with compensated additions.
@@ -121,7 +121,7 @@ Number evaluate_compensated(const SumTree& tree, const Arithmetic& in) {
     const Compensated<Number> before = takes_correction(running)
                                            ? states[static_cast<std::size_t>(from)]
                                            : Compensated<Number>{value(from), in.zero()};
-    if (tree.accumulator == Accumulator::neumaier) {
+    if (tree.accumulator == SumAccumulator::neumaier) {
       result = neumaier_step(in, before, value(term));
     } else {
       const Number y = tree.is_fused(term)
@@ -205,13 +205,13 @@ void normalize(SumTree& tree) {
     if (running == Running::none || (takes_correction(running) &&
                                      may_have_correction(tree, is_first(running) ? node.first : node.second)))
       continue;
-    if (tree.accumulator == Accumulator::neumaier)
+    if (tree.accumulator == SumAccumulator::neumaier)
       running = takes_correction(running) ? Running::first : Running::value_of_first;
-    if (!is_taken[k] && tree.accumulator != Accumulator::kahan_corrected) running = Running::none;
+    if (!is_taken[k] && tree.accumulator != SumAccumulator::kahan_corrected) running = Running::none;
   }
   if (std::ranges::all_of(tree.running, [](Running running) { return running == Running::none; })) {
     tree.running.clear();
-    tree.accumulator = Accumulator::plain;
+    tree.accumulator = SumAccumulator::plain;
   }
 }
 
@@ -224,7 +224,7 @@ void require_fused_terms(const SumTree& tree) {
     const std::int32_t term = is_first(tree.running[k]) ? node.second : node.first;
     const bool refused = tree.is_fused(from) ||
                          (tree.is_fused(term) &&
-                          (tree.accumulator == Accumulator::neumaier || !may_have_correction(tree, from)));
+                          (tree.accumulator == SumAccumulator::neumaier || !may_have_correction(tree, from)));
     if (refused)
       throw std::invalid_argument(
           fmt::format("element {} is said to be added by an fma, but there is no correction to add it to",
@@ -330,21 +330,21 @@ SumTree make_compensated_tree(std::int32_t leaves, std::vector<SumTree::Node> no
 
 std::string_view name_of(SumTree::Accumulator accumulator) {
   switch (accumulator) {
-    case Accumulator::plain:
+    case SumAccumulator::plain:
       return "plain";
-    case Accumulator::kahan:
+    case SumAccumulator::kahan:
       return "kahan";
-    case Accumulator::kahan_corrected:
+    case SumAccumulator::kahan_corrected:
       return "kahan_corrected";
-    case Accumulator::neumaier:
+    case SumAccumulator::neumaier:
       return "neumaier";
   }
   return "?";
 }
 
 std::optional<SumTree::Accumulator> accumulator_from_name(std::string_view name) {
-  for (const auto accumulator :
-       {Accumulator::plain, Accumulator::kahan, Accumulator::kahan_corrected, Accumulator::neumaier})
+  for (const auto accumulator : {SumAccumulator::plain, SumAccumulator::kahan,
+                                 SumAccumulator::kahan_corrected, SumAccumulator::neumaier})
     if (name == name_of(accumulator)) return accumulator;
   return std::nullopt;
 }

@@ -264,10 +264,11 @@ Configuration choose_general_configuration(const Problem& problem, int threads_p
 
 Configuration choose_among(const Problem& problem, int threads_per_block,
                            std::span<const WantedConfiguration> wanted,
-                           const std::function<bool(ShapeKind)>& has_shape) {
+                           const std::function<bool(const Configuration&)>& can_run) {
   const auto attempt = [&](WantedConfiguration each) -> std::optional<Configuration> {
     if (threads_per_block != 0) each.threads = threads_per_block;
-    return has_shape(each.shape) ? try_shape(problem, each) : std::nullopt;
+    const std::optional<Configuration> configuration = try_shape(problem, each);
+    return configuration && can_run(*configuration) ? configuration : std::nullopt;
   };
   std::optional<Configuration> found;
   if (forced_configuration) {

@@ -60,11 +60,11 @@ struct WantedConfiguration {
   int threads = 0;
   bool dependent = false;
 };
-// The configuration of a kernel with shapes and rules of its own: the first of `wanted` that fits, among the
-// shapes that it has, or the general one. A number of threads that is not 0 takes the place of all others.
+// The configuration of a kernel with shapes and rules of its own: the first of `wanted` that fits and that it
+// can run, or the general one. A number of threads that is not 0 takes the place of all others.
 Configuration choose_among(const Problem& problem, int threads_per_block,
                            std::span<const WantedConfiguration> wanted,
-                           const std::function<bool(ShapeKind)>& has_shape);
+                           const std::function<bool(const Configuration&)>& can_run);
 // For benchmarks and tests: what the calling thread's later calls use wherever it fits their problem, instead
 // of the table's choice. Null: the table again.
 void force_configuration(const WantedConfiguration* wanted);

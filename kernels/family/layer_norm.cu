@@ -9,6 +9,7 @@
 
 #include "kernels/arguments.h"
 #include "kernels/family/call_checks.h"
+#include "kernels/family/layer_norm_shapes.h"
 #include "kernels/family/rows.h"
 #include "kernels/launch_kernel.h"
 #include "kernels/quick_operands.h"
@@ -93,6 +94,7 @@ LayerNormArguments arguments_of(const NamedCall& call, const CheckedCall& checke
   arguments.bias = affine_of(call, "bias", checked.dtype);
   arguments.mean = statistic_of(call, "mean", checked);
   arguments.rstd = statistic_of(call, "rstd", checked);
+  arguments.has_statistics = arguments.mean.data != nullptr || arguments.rstd.data != nullptr;
   arguments.epsilon = call.number("epsilon");
   const auto number = [&](std::string_view role) {
     const Tensor* tensor = call.find(role);
@@ -138,19 +140,8 @@ LayerNormKernel find_kernel(DType dtype, const LayerNormSelection& selection) {
   }
 }
 
-LayerNormSelection selection_of(const Problem& problem, ShapeKind shape) {
-  LayerNormSelection selection{shape, problem.vectorized, problem.adds_residual, problem.quantizes};
-#if defined(NORMPROOF_KERNELS_ON_DEVICE)
-  const ShapeLimits* limits = register_shape(shape);
-  if (limits == nullptr || !limits->full || limits->rounds != 1) return selection;
-  const std::int64_t chunks = problem.arguments.chunks, lanes = limits->slots * ShapeLimits::kWarpLanes;
-  constexpr std::int64_t kMostWarps = 8;
-  const bool fits = std::has_single_bit(static_cast<std::uint64_t>(chunks)) && chunks >= lanes &&
-                    chunks <= kMostWarps * lanes;
-  selection.folded =
-      fits && !problem.quantizes && (limits->team == Team::block || limits->team == Team::warp);
-#endif
-  return selection;
+bool is_like_x(const LayerNormArguments& arguments) {
+  return arguments.weight.kind == AffineKind::like_x && arguments.bias.kind == AffineKind::like_x;
 }
 
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
@@ -161,46 +152,73 @@ struct Line {
   std::array<WantedConfiguration, 2> wanted;
 };
 constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
-constexpr Line kQuantizingLines[] = {
-    {32, kAny, {{{ShapeKind::part_1_early, 256, true}}}},
-    {64, kAny, {{{ShapeKind::warp_2_early, 128, true}}}},
-    {128, kAny, {{{ShapeKind::warp_4_early, 128, true}}}},
-    {512, 256, {{{ShapeKind::block_2_early, 0, true}}}},
-    {1024, kAny, {{{ShapeKind::block_4_full, 0, true}, {ShapeKind::block_4_early, 0, true}}}},
-    {2048, 64, {{{ShapeKind::cluster_1x2_early, 128, true}}}},
-    {2048, kAny, {{{ShapeKind::block_4x2_evict_last, 0, true}}}},
-};
 constexpr Line kLines[] = {
     {32, kAny, {{{ShapeKind::part_1_early, 256, true}}}},
     {64, kAny, {{{ShapeKind::warp_2_early, 128, true}}}},
-    {128, 256, {{{ShapeKind::block_2_full_early, 0, true}, {ShapeKind::block_2_early, 0, true}}}},
-    {128, kAny, {{{ShapeKind::warp_4_early, 128, true}}}},
-    {256, 256, {{{ShapeKind::block_2_full_early, 0, true}, {ShapeKind::block_2_early, 0, true}}}},
-    {512, 2048, {{{ShapeKind::block_4_full_early, 0, true}, {ShapeKind::block_4_early, 0, true}}}},
-    {512, kAny, {{{ShapeKind::block_2_early_evict_last, 0, true}}}},
-    {1024, 2048, {{{ShapeKind::block_4_full_early, 0, true}, {ShapeKind::block_4_early, 0, true}}}},
-    {1024, kAny, {{{ShapeKind::block_4_tight_evict_last, 0, true}}}},
-    {2048, 64, {{{ShapeKind::cluster_1x2_early, 128, true}}}},
-    {2048, kAny, {{{ShapeKind::block_2x2_tight_evict_last, 0, true}}}},
-    {4096, kAny, {{{ShapeKind::block_2x4_evict_last, 0, true}}}},
+    {128, 1024, {{{ShapeKind::block_1_full_early, 0, true}}}},
+    {128, kAny, {{{ShapeKind::warp_4_full, 128, true}}}},
+    {256, 1024, {{{ShapeKind::block_2_full_early, 0, true}}}},
+    {1024, 256, {{{ShapeKind::block_4_full_early, 0, true}}}},
+    {1024, kAny, {{{ShapeKind::block_4_full_evict_last, 0, true}}}},
+    {2048, 64, {{{ShapeKind::cluster_1x2_full_early, 128, true}, {ShapeKind::cluster_1x2_early, 128, true}}}},
+    {2048, kAny, {{{ShapeKind::block_4x2_full_evict_last, 0, true}}}},
 };
+// Of sums with a residual, which take the registers of more rows at once.
+constexpr Line kAddingLines[] = {
+    {128, kAny, {{{ShapeKind::block_1_full_early, 0, true}}}},
+    {256, kAny, {{{ShapeKind::block_2_full_early, 0, true}}}},
+    {512, 256, {{{ShapeKind::block_2_full_early, 0, true}}}},
+    {512, kAny, {{{ShapeKind::block_2_early_evict_last, 0, true}}}},
+};
+constexpr Line kQuantizingLines[] = {
+    {1024, kAny, {{{ShapeKind::block_4_full, 0, true}}}},
+    {2048, 64, {{{ShapeKind::cluster_1x2_early, 128, true}}}},
+};
+// Where no line has a shape that fits and is compiled.
+constexpr WantedConfiguration kInTurn[] = {
+    {ShapeKind::part_1_early, 256, true},      {ShapeKind::warp_4_early, 128, true},
+    {ShapeKind::block_4_early, 64, true},      {ShapeKind::block_4_early, 128, true},
+    {ShapeKind::block_4_early, 256, true},     {ShapeKind::block_4x2_evict_last, 0, true},
+    {ShapeKind::block_2x4_evict_last, 0, true}};
+
+// Whether rows of so many chunks can be folded, see layer_norm_registers.cuh.
+bool folds(const Problem& problem, const ShapeLimits& shape, int warps) {
+  constexpr int kMostWarps = 8;
+  return std::has_single_bit(static_cast<unsigned>(warps)) && warps <= kMostWarps &&
+         (!shape.full || std::has_single_bit(static_cast<std::uint64_t>(problem.arguments.chunks)));
+}
 #endif
 
-Configuration choose(const Problem& problem, int threads) {
+// Which kernel, in which configuration; selection has all but the shape.
+Configuration choose(const Problem& problem, int threads, [[maybe_unused]] LayerNormSelection& selection) {
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
-  const auto has_shape = [&](ShapeKind shape) {
-    return find_kernel(problem.dtype, selection_of(problem, shape)) != nullptr;
+  // Lines of the problem's own, then those of all, then the rest in turn.
+  std::vector<WantedConfiguration> wanted;
+  const auto add_line = [&](std::span<const Line> lines) {
+    const auto line = std::ranges::find_if(lines, [&](const Line& each) {
+      return problem.arguments.chunks <= each.chunks && problem.arguments.rows <= each.rows;
+    });
+    if (line != lines.end()) wanted.insert(wanted.end(), line->wanted.begin(), line->wanted.end());
   };
-  const std::span<const Line> lines = problem.quantizes ? kQuantizingLines : std::span<const Line>(kLines);
-  const auto line = std::ranges::find_if(lines, [&](const Line& each) {
-    return problem.arguments.chunks <= each.chunks && problem.arguments.rows <= each.rows;
-  });
-  std::span<const WantedConfiguration> wanted;
-  if (line != lines.end()) wanted = line->wanted;
-  return choose_among(problem, threads, wanted, has_shape);
+  if (problem.quantizes) add_line(kQuantizingLines);
+  if (problem.adds_residual && !problem.quantizes) add_line(kAddingLines);
+  add_line(kLines);
+  wanted.insert(wanted.end(), std::begin(kInTurn), std::end(kInTurn));
+  const auto can_run = [&](const Configuration& configuration) {
+    const ShapeLimits& shape = *register_shape(configuration.shape);
+    selection.shape = configuration.shape;
+    const int warps = configuration.threads_per_block / ShapeLimits::kWarpLanes;
+    const bool by_block = shape.team == Team::block && shape.rounds == 1;
+    selection.folded = !by_block || folds(problem, shape, warps);
+    return (selection.folded || selection.shape == kUnfoldedShape) &&
+           find_kernel(problem.dtype, selection) != nullptr;
+  };
+  const Configuration configuration = choose_among(problem, threads, wanted, can_run);
 #else
-  return choose_general_configuration(problem, threads);
+  const Configuration configuration = choose_general_configuration(problem, threads);
 #endif
+  selection.shape = configuration.shape;
+  return configuration;
 }
 
 }  // namespace
@@ -215,8 +233,13 @@ Status run_layer_norm(const NamedCall& call, Stream stream, LaunchReport* report
   if (goes_quick_ways()) arguments.inverse_hidden = quick_inverse_hidden(checked.hidden, arguments.epsilon);
 #endif
   const Problem problem = problem_of(checked, arguments);
-  const Configuration configuration = choose(problem, call.launch.threads_per_block);
-  const LayerNormKernel kernel = find_kernel(checked.dtype, selection_of(problem, configuration.shape));
+  LayerNormSelection selection;
+  selection.vectorized = problem.vectorized;
+  selection.adds_residual = problem.adds_residual;
+  selection.quantizes = problem.quantizes;
+  selection.like_x = is_like_x(arguments);
+  const Configuration configuration = choose(problem, call.launch.threads_per_block, selection);
+  const LayerNormKernel kernel = find_kernel(checked.dtype, selection);
   if (Status status = launch_kernel(kernel, arguments, grid_of(configuration), stream); !status.ok())
     return status;
   if (report != nullptr)

@@ -14,8 +14,9 @@ struct LayerNormSelection {
   bool vectorized = false;
   bool adds_residual = false;
   bool quantizes = false;
-  // Of a shape for full rows: those have a power of two of chunks, see layer_norm_registers.cuh.
-  bool folded = false;
+  bool like_x = false;  // weight and bias are there, in the dtype of x
+  // Where a shape is compiled both ways, see layer_norm_registers.cuh.
+  bool folded = true;
 };
 LayerNormKernel layer_norm_kernel_of_bf16(const LayerNormSelection& selection);
 LayerNormKernel layer_norm_kernel_of_fp16(const LayerNormSelection& selection);

@@ -18,21 +18,24 @@ struct RowStatistic {
   bool is_fp32 = true;
 };
 
+// What every row needs comes first and together: where few rows leave the time to latencies, each further
+// line of the constant cache costs a part of it.
 struct LayerNormArguments {
   LeadingDimensions rows;
   RowShape shape;
-
+  float inverse_hidden = 0;  // as in NormArguments
+  float epsilon = 0;
   const void* x = nullptr;
-  const void* residual = nullptr;  // null unless the operation adds; then x + residual is normalized ...
-  void* residual_out = nullptr;    // ... and stored here, which may be `residual`
-  void* out = nullptr;             // may be `x`
-  RowStrides x_strides;
-  RowStrides residual_strides;
-  RowStrides residual_out_strides;
-  RowStrides out_strides;
-
+  void* out = nullptr;  // may be `x`
   Affine weight;
   Affine bias;
+  const void* residual = nullptr;  // null unless the operation adds; then x + residual is normalized ...
+  void* residual_out = nullptr;    // ... and stored here, which may be `residual`
+  bool has_statistics = false;     // mean, rstd or both
+  RowStrides x_strides;
+  RowStrides out_strides;
+  RowStrides residual_strides;
+  RowStrides residual_out_strides;
   RowStatistic mean;
   RowStatistic rstd;
 
@@ -43,9 +46,6 @@ struct LayerNormArguments {
   float range = 0;                  // the largest number of the codes
   float least_scale = 0;
   RowStatistic scales;  // written, in fp32
-
-  float inverse_hidden = 0;  // as in NormArguments
-  float epsilon = 0;
 };
 
 }  // namespace normproof::kernels

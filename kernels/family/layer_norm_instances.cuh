@@ -25,46 +25,44 @@ LayerNormKernel find_general_layer_norm(ShapeKind shape) {
   return &layer_norm_kernel<T, kVectorized, kQuantizes, true, kLayerNormSlots>;
 }
 
-template <typename T, bool kAddsResidual>
-LayerNormKernel find_layer_norm_in_registers([[maybe_unused]] ShapeKind shape, [[maybe_unused]] bool folded) {
-  LayerNormKernel found = nullptr;
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
-  using Shapes = std::conditional_t<std::is_same_v<T, Bf16>, LayerNormShapes, LayerNormFewShapes>;
-  Shapes::find(shape, [&]<class Shape>() {
-    if constexpr (kCanFold<Shape>) {
-      if (folded) found = &layer_norm_register_kernel<T, kAddsResidual, Shape, true>;
-    }
-    if constexpr (Shape::kTeam != Team::warp || !kCanFold<Shape>) {
-      if (!folded) found = &layer_norm_register_kernel<T, kAddsResidual, Shape>;
-    }
-  });
-#endif
-  return found;
-}
-
-// To codes in bf16 alone.
 template <typename T, bool kAddsResidual>
-LayerNormKernel find_quantizing_layer_norm([[maybe_unused]] ShapeKind shape) {
+LayerNormKernel find_layer_norm_in_registers(const LayerNormSelection& selection) {
+  constexpr bool kManyShapes = std::is_same_v<T, Bf16>;
+  using Shapes = std::conditional_t<kManyShapes, LayerNormShapes, LayerNormFewShapes>;
   LayerNormKernel found = nullptr;
-#if defined(NORMPROOF_KERNELS_ON_DEVICE)
-  if constexpr (std::is_same_v<T, Bf16>) {
-    QuantizingLayerNormShapes::find(shape, [&]<class Shape>() {
-      found = &layer_norm_register_kernel<T, kAddsResidual, Shape, false, true>;
+  if (selection.quantizes) {
+    if constexpr (kManyShapes) {
+      if (!selection.like_x) return nullptr;
+      QuantizingLayerNormShapes::find(selection.shape, [&]<class Shape>() {
+        found = &layer_norm_register_kernel<T, kAddsResidual, Shape, true, kCanFold<Shape>, true>;
+      });
+    }
+  } else if (!selection.like_x) {
+    if constexpr (kManyShapes) {
+      OtherLayerNormShapes::find(selection.shape, [&]<class Shape>() {
+        found = &layer_norm_register_kernel<T, kAddsResidual, Shape, false, kCanFold<Shape>>;
+      });
+    }
+  } else if (!selection.folded && selection.shape == kUnfoldedShape) {
+    if constexpr (kManyShapes)
+      found = &layer_norm_register_kernel<T, kAddsResidual, ShapeOf<kUnfoldedShape>::type, true, false>;
+  } else {
+    Shapes::find(selection.shape, [&]<class Shape>() {
+      found = &layer_norm_register_kernel<T, kAddsResidual, Shape, true, kCanFold<Shape>>;
     });
   }
-#endif
   return found;
 }
+#endif
 
 template <typename T>
 LayerNormKernel find_layer_norm(const LayerNormSelection& selection) {
-  const bool in_registers = selection.shape > ShapeKind::two_pass;
-  if (in_registers && selection.quantizes)
-    return selection.adds_residual ? find_quantizing_layer_norm<T, true>(selection.shape)
-                                   : find_quantizing_layer_norm<T, false>(selection.shape);
-  if (in_registers && selection.adds_residual)
-    return find_layer_norm_in_registers<T, true>(selection.shape, selection.folded);
-  if (in_registers) return find_layer_norm_in_registers<T, false>(selection.shape, selection.folded);
+#if defined(NORMPROOF_KERNELS_ON_DEVICE)
+  if (selection.shape > ShapeKind::two_pass)
+    return selection.adds_residual ? find_layer_norm_in_registers<T, true>(selection)
+                                   : find_layer_norm_in_registers<T, false>(selection);
+#endif
   if (selection.quantizes)
     return selection.vectorized ? find_general_layer_norm<T, true, true>(selection.shape)
                                 : find_general_layer_norm<T, false, true>(selection.shape);

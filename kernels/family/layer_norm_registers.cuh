@@ -13,15 +13,16 @@
 
 namespace normproof::kernels {
 
-// How full rows of a power of two of chunks are shared: the chunks of a thread are those that the tree adds
-// first. Of the five bits of a lane's number within its group, the uppermost are the slot's; the others are
-// the lower bits of the thread's number within its warp, whose upper bits are the uppermost of the group's
-// number, and the warp's are the rest. So a thread adds its own lanes, a warp all that it has by five
-// shuffles, and each thread the sums of the warps: the same additions as ever, with fewer shuffles.
+// How the threads of a warp, or of a power of two of them, share a row that is folded: the chunks of a thread
+// are those that the tree adds first. Of the five bits of a lane's number within its group, the uppermost are
+// the slot's; the others are the lower bits of the thread's number within its warp, whose upper bits are the
+// uppermost of the group's number, and the warp's are the rest. So a thread adds its own lanes, a warp all
+// that it has by five shuffles, and each thread the sums of the warps: the same additions as ever, with fewer
+// shuffles. Neighbouring threads read whole lines of memory, as ever.
 inline constexpr int kMostFoldedWarps = 8;
 template <class Shape>
-inline constexpr bool kCanFold =
-    Shape::kFull && Shape::kRounds == 1 && (Shape::kTeam == Team::block || Shape::kTeam == Team::warp);
+inline constexpr bool kCanFold = Shape::kRounds == 1 && (Shape::kSlots & (Shape::kSlots - 1)) == 0 &&
+                                 (Shape::kTeam == Team::block || Shape::kTeam == Team::warp);
 using WarpSums = Pack<float, kMostFoldedWarps>;
 
 template <int kSlots>
@@ -53,17 +54,8 @@ __device__ inline float folded_sum(const float (&lane_sums)[kSlots], WarpSums* w
   return tree_over_own(sums.elements);
 }
 
-// The sum over the groups of a row that one warp holds.
-template <int kSlots>
-__device__ inline float warp_sum(const float (&lane_sums)[kSlots], int thread) {
-  float sum = tree_sums(lane_sums, thread);
-#pragma unroll
-  for (int bit = kWarpThreads / 2; bit >= kThreadsPerSlot<kSlots>; bit /= 2)
-    sum = __fadd_rn(sum, __shfl_xor_sync(kWholeWarp, sum, bit));
-  return sum;
-}
-
-template <typename T, bool kAddsResidual, class Shape_, bool kFolded, bool kQuantizes>
+// kLikeX: weight and bias are there, in T. Others are read late, whatever the shape says.
+template <typename T, bool kAddsResidual, class Shape_, bool kLikeX, bool kFolded, bool kQuantizes>
 class LayerNormRegisters {
  public:
   using Shape = Shape_;
@@ -71,6 +63,8 @@ class LayerNormRegisters {
   static constexpr int kSlots = Shape::kSlots;
   static constexpr int kRounds = Shape::kRounds;
   static constexpr bool kUnpacked = Shape::kFull && !kQuantizes;
+  static constexpr bool kEarly = kLikeX && Shape::kWeights == Weights::early;
+  static constexpr bool kMiddle = kLikeX && Shape::kWeights == Weights::middle;
   using Out = std::conditional_t<kQuantizes, std::uint8_t, T>;
 
   // As RegisterRow::aim().
@@ -96,18 +90,17 @@ class LayerNormRegisters {
       sum_address_ = const_cast<T*>(address(arguments.residual_out, arguments.residual_out_strides));
     }
     out_address_ = static_cast<Out*>(arguments.out) + start(arguments.out_strides);
-    if constexpr (Shape::kWeights != Weights::late) {
+    if constexpr (kEarly || kMiddle) {
       weight_address_ = settle(affine_address(arguments.weight));
       bias_address_ = settle(affine_address(arguments.bias));
     }
-    like_x_ = arguments.weight.kind == AffineKind::like_x && arguments.bias.kind == AffineKind::like_x;
   }
 
   // Starts to read the row.
   __device__ void fetch() {
     load(x_address_, x_);
     if constexpr (kAddsResidual) load(residual_address_, addend_);
-    if constexpr (Shape::kWeights == Weights::early) load_affine_chunks();
+    if constexpr (kEarly) load_affine_chunks();
   }
 
   // Adds the residual, and leaves the sums of this thread's lanes.
@@ -133,7 +126,7 @@ class LayerNormRegisters {
         if (exists && present_) store_pack<true>(sum_address_, element, 0, x);
       }
     });
-    if constexpr (Shape::kWeights == Weights::middle) load_affine_chunks();
+    if constexpr (kMiddle) load_affine_chunks();
   }
 
   // Leaves the sums of squared deviations of this thread's lanes.
@@ -161,12 +154,7 @@ class LayerNormRegisters {
     const auto store = [&](int, int, std::int64_t element, bool exists, const Chunk<T>& y) {
       if (exists && present_) store_pack<true>(out_address_, element, 0, y);
     };
-    // Decided once, not for each chunk.
-    if (__builtin_expect(like_x_, 1)) {
-      normalize<true>(mean, rstd, store);
-    } else {
-      normalize<false>(mean, rstd, store);
-    }
+    normalize(mean, rstd, store);
   }
 
   // Where it is: normalizes the row in its registers and leaves the largest |y| of this thread's chunks, as
@@ -178,11 +166,7 @@ class LayerNormRegisters {
       largest = exists ? with_chunk : largest;
       x_[round][slot] = y;
     };
-    if (__builtin_expect(like_x_, 1)) {
-      normalize<true>(mean, rstd, keep);
-    } else {
-      normalize<false>(mean, rstd, keep);
-    }
+    normalize(mean, rstd, keep);
     return bits_of_largest<T>(largest);
   }
 
@@ -219,14 +203,13 @@ class LayerNormRegisters {
   }
 
   // Weight and bias of a chunk.
-  template <bool kLikeX>
   __device__ void affine_of(int round, int slot, std::int64_t element, float (&weight)[kElements],
                             float (&bias)[kElements]) const {
     if constexpr (!kLikeX) {
       const std::int64_t first = (Shape::kFull ? std::int64_t{first_} * kElements : 0) + element;
       load_affine<true, T>(arguments_->weight, kAbsentWeight, first, 0, weight);
       load_affine<true, T>(arguments_->bias, kAbsentBias, first, 0, bias);
-    } else if constexpr (Shape::kWeights != Weights::late) {
+    } else if constexpr (kEarly || kMiddle) {
       unpack<T>(weight_[round][slot], weight);
       unpack<T>(bias_[round][slot], bias);
     } else {
@@ -236,11 +219,11 @@ class LayerNormRegisters {
   }
 
   // Calls give(round, slot, index of the first element, whether the chunk exists, y) for all chunks.
-  template <bool kLikeX, class Give>
+  template <class Give>
   __device__ void normalize(float mean, float rstd, const Give& give) {
     visit([&](int round, int slot, std::int64_t element, bool exists) {
       float values[kElements], weight[kElements], bias[kElements];
-      affine_of<kLikeX>(round, slot, element, weight, bias);
+      affine_of(round, slot, element, weight, bias);
       if constexpr (kUnpacked) {
 #pragma unroll
         for (int i = 0; i < kElements; ++i) values[i] = unpacked_[round][slot][i];
@@ -270,9 +253,17 @@ class LayerNormRegisters {
   template <class Visit>
   __device__ void visit(const Visit& visit_chunk) const {
     if constexpr (kFolded) {
+      constexpr int kStep = kWarpThreads / kSlots;
 #pragma unroll
-      for (int slot = 0; slot < kSlots; ++slot)
-        visit_chunk(0, slot, std::int64_t{slot * (kWarpThreads / kSlots)} * kElements, true);
+      for (int slot = 0; slot < kSlots; ++slot) {
+        if constexpr (Shape::kFull) {
+          visit_chunk(0, slot, std::int64_t{slot * kStep} * kElements, true);
+        } else {
+          const int chunks = static_cast<int>(arguments_->shape.chunks), chunk = first_ + slot * kStep;
+          const bool exists = chunk < chunks;
+          visit_chunk(0, slot, std::int64_t{exists ? chunk : chunks - 1} * kElements, exists);
+        }
+      }
     } else {
       visit_chunks<Shape, kElements>(static_cast<int>(arguments_->shape.chunks), first_, stride_,
                                      visit_chunk);
@@ -289,9 +280,7 @@ class LayerNormRegisters {
     });
   }
 
-  // Weights and biases in T; others are read when they are needed.
   __device__ void load_affine_chunks() {
-    if (!like_x_) return;
     visit([&](int round, int slot, std::int64_t element, bool) {
       weight_[round][slot] = load_constant_pack<kElements>(weight_address_, element);
       bias_[round][slot] = load_constant_pack<kElements>(bias_address_, element);
@@ -304,7 +293,6 @@ class LayerNormRegisters {
   int first_ = 0;
   int stride_ = 0;
   bool present_ = false;
-  bool like_x_ = false;  // weight and bias, both
   const T* x_address_ = nullptr;
   const T* residual_address_ = nullptr;
   T* sum_address_ = nullptr;
@@ -320,15 +308,16 @@ class LayerNormRegisters {
 template <bool kValue>
 using FirstSum = std::bool_constant<kValue>;
 
-// A grid covers all rows at once. kFolded: rows are full, and their warps a power of two, at most
-// kMostFoldedWarps.
-template <typename T, bool kAddsResidual, class Shape, bool kFolded = false, bool kQuantizes = false>
+// A grid covers all rows at once. kFolded: the warps of a row times their slots are its groups, rounded up to
+// a power of two, and the warps at most kMostFoldedWarps.
+template <typename T, bool kAddsResidual, class Shape, bool kLikeX, bool kFolded = false,
+          bool kQuantizes = false>
 __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
     layer_norm_register_kernel(LayerNormArguments arguments) {
   constexpr int kSlots = Shape::kSlots;
-  static_assert(!kFolded || (kCanFold<Shape> && !kQuantizes));
+  static_assert(kFolded ? kCanFold<Shape> : Shape::kTeam != Team::warp);
   const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
-  LayerNormRegisters<T, kAddsResidual, Shape, kFolded, kQuantizes> values;
+  LayerNormRegisters<T, kAddsResidual, Shape, kLikeX, kFolded, kQuantizes> values;
   // `add_up` makes a row's sum of the sums of lanes: the first one, and the second one. `largest_of` makes of
   // a thread's largest |y| that of the row.
   const auto give_row = [&](std::int64_t row, bool is_first, const auto& add_up,
@@ -337,7 +326,7 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
     const float hidden = settle(arguments.shape.hidden_as_float);
     const float inverse_hidden = settle(arguments.inverse_hidden);
     const float epsilon = settle(arguments.epsilon);
-    const bool stores = is_first && (arguments.mean.data != nullptr || arguments.rstd.data != nullptr);
+    const bool stores = is_first && arguments.has_statistics;
     wait_for_the_kernel_before();
     let_the_next_kernel_start();
     float lane_sums[kSlots];
@@ -380,8 +369,6 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
         [&](auto& lane_sums, auto) {
           if constexpr (kFolded) {
             return folded_sum_of_warp(lane_sums);
-          } else if constexpr (Shape::kTeam == Team::warp) {
-            return warp_sum(lane_sums, thread);
           } else {
             return tree_sum(tree_over_own(lane_sums), row_threads);
           }
@@ -399,7 +386,10 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
         [&](auto& lane_sums, auto is_first) {
           return folded_sum(lane_sums, warp_sums + (decltype(is_first)::value ? 0 : 1));
         },
-        [](std::uint32_t own) { return own; });
+        [&](std::uint32_t own) {
+          NORMPROOF_SHARED(std::uint32_t, largest_of_warps, kGroups);
+          return row_largest<Shape>(RowBlocks{}, own, largest_of_warps);
+        });
   } else {
     NORMPROOF_SHARED(GroupSums, group_sums, 2 * kSharers);
     const RowBlocks blocks = row_blocks<Shape::kTeam>();

@@ -11,8 +11,10 @@
 namespace normproof::kernels {
 
 struct QkNormRopeArguments {
-  LeadingDimensions rows;  // heads of tokens
-  RowShape shape;          // of a head
+  LeadingDimensions rows;    // heads of tokens
+  RowShape shape;            // of a head
+  float inverse_hidden = 0;  // as in NormArguments
+  float epsilon = 0;
   std::int64_t pairs = 0;  // of a head that are rotated
   // Pairs are (2i, 2i + 1), otherwise (i, i + pairs).
   bool interleaved = false;
@@ -29,10 +31,7 @@ struct QkNormRopeArguments {
   RowStrides cosine_strides;
   RowStrides sine_strides;
 
-  float inverse_hidden = 0;  // as in NormArguments
-  float epsilon = 0;
-
-  // Of qk_norm_rope_registers.cuh: so many neighbouring heads of a token are one unit.
+  // Of qk_norm_rope_registers.cuh: some heads of a token are one unit.
   std::uint32_t units = 0;
   std::uint32_t units_per_token = 1;
 };

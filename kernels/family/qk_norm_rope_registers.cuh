@@ -1,7 +1,8 @@
 // q/k norm and rotary embedding of heads that fit into the registers of a part of a warp: a few neighbouring
-// threads have a unit, kHeads neighbouring heads of a token, whose weights, cosines and sines they read and
-// unpack once. The arithmetic and the order of the sum are those of qk_norm_rope_kernel.cuh, which runs every
-// other head; vectorized only.
+// threads have a unit, kHeads heads of a token, whose weights, cosines and sines they read and unpack once.
+// The units of a token have its heads in turn, so that neighbouring threads read neighbouring heads. The
+// arithmetic and the order of the sum are those of qk_norm_rope_kernel.cuh, which runs every other head;
+// vectorized only.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,8 @@ class RotatedHeads {
                           int width)
       : arguments_(arguments), thread_(thread), width_(width), present_(present) {
     const std::uint32_t token = unit / arguments.units_per_token;
-    first_head_ = static_cast<int>(unit - token * arguments.units_per_token) * kHeads;
+    first_head_ = static_cast<int>(unit - token * arguments.units_per_token);
+    heads_apart_ = static_cast<int>(arguments.units_per_token);
     const auto middle_size = static_cast<std::uint32_t>(arguments.rows.middle_size);
     const std::uint32_t outer = token < middle_size ? 0 : token / middle_size;
     const std::uint32_t middle = token - outer * middle_size;
@@ -48,7 +50,7 @@ class RotatedHeads {
   __device__ void fetch() {
 #pragma unroll
     for (int head = 0; head < kHeads; ++head) {
-      const int existing = first_head_ + head < heads_ ? head : 0;
+      const int existing = head_exists(head) ? head * heads_apart_ : 0;
 #pragma unroll
       for (int slot = 0; slot < kSlots; ++slot)
         x_chunks_[head][slot] = load_pack<true, kElements>(x_ + existing * arguments_.x_strides.inner,
@@ -76,6 +78,7 @@ class RotatedHeads {
 
  private:
   __device__ int chunk_of(int slot) const { return slot == 0 ? thread_ : thread_ + width_; }
+  __device__ bool head_exists(int head) const { return first_head_ + head * heads_apart_ < heads_; }
   __device__ bool exists(int slot) const {
     return kPairing == Pairing::own_chunks || chunk_of(slot) < chunks_;
   }
@@ -132,8 +135,9 @@ class RotatedHeads {
     for (int slot = 0; slot < kSlots; ++slot) {
       Chunk<T> y = round_chunk<T>(values[slot]);
       settle(y);  // or it is stored word by word
-      if (present_ && exists(slot) && first_head_ + head < heads_)
-        store_pack<true>(out_ + head * arguments_.out_strides.inner + chunk_of(slot) * kElements, 0, 0, y);
+      if (present_ && exists(slot) && head_exists(head))
+        store_pack<true>(
+            out_ + head * heads_apart_ * arguments_.out_strides.inner + chunk_of(slot) * kElements, 0, 0, y);
     }
   }
 
@@ -173,7 +177,7 @@ class RotatedHeads {
   const QkNormRopeArguments& arguments_;
   int thread_, width_;
   bool present_;
-  int first_head_;
+  int first_head_, heads_apart_;
   const T* x_;
   T* out_;
   std::int64_t cosine_, sine_;

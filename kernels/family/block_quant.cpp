@@ -267,15 +267,33 @@ constexpr ShapeLimits kShapes[] = {
 thread_local std::optional<ForcedBlockQuantShape> forced_shape;
 thread_local BlockQuantShape last_shape = BlockQuantShape::general;
 
-// Whether blocks are powers of two of chunks within a warp, in a format that the hardware has, and their
-// scales not too far apart.
+// Whether blocks are powers of two of chunks within a warp, in a format that the hardware has.
 bool fits_registers(const CheckedCall& checked, const BlockQuantArguments& arguments) {
   const std::int64_t elements = 16 / size_of(checked.dtype);
   const std::int64_t chunks = arguments.block / elements;
   const bool is_power = arguments.block % elements == 0 && std::has_single_bit(static_cast<unsigned>(chunks));
   return checked.vectorized && is_power && chunks <= kWarpThreads && arguments.codes != CodeFormat::int8 &&
          arguments.codes != CodeFormat::e4m3fnuz && arguments.codes != CodeFormat::e5m2fnuz &&
-         arguments.weight == WeightKind::same_as_activation && arguments.scale_group_bytes <= 0x7fffffff;
+         arguments.weight == WeightKind::same_as_activation;
+}
+
+// Fills in the steps of rows in bytes; false where they do not step evenly or too far.
+bool set_even_steps(const CheckedCall& checked, BlockQuantArguments& arguments) {
+  const NormArguments& norm = arguments.norm;
+  bool fits =
+      norm.inner_size == norm.rows && norm.rows <= 0x7fffffff && arguments.scale_group_bytes <= 0x7fffffff;
+  const auto narrow = [&](std::int64_t elements, std::int64_t bytes_of_each) {
+    fits = fits && elements <= 0x7fffffff / bytes_of_each;
+    return fits ? static_cast<std::uint32_t>(elements * bytes_of_each) : 0;
+  };
+  const std::int64_t bytes = size_of(checked.dtype);
+  arguments.even = {narrow(norm.input_strides.inner, bytes),
+                    narrow(norm.residual_strides.inner, bytes),
+                    narrow(arguments.residual_out_strides.inner, bytes),
+                    narrow(norm.out_strides.inner, 1),
+                    narrow(arguments.normalized_strides.inner, bytes),
+                    narrow(arguments.scale_row_bytes, 1)};
+  return fits;
 }
 
 BlockQuantKernel register_kernel_of(DType dtype, const BlockQuantSelection& selection) {
@@ -330,7 +348,7 @@ struct Wanted {
   BlockQuantShape shape;
   int threads = 0;
 };
-std::vector<Wanted> wanted_shapes(const NormArguments& norm, bool adds) {
+std::vector<Wanted> wanted_shapes(const NormArguments& norm, bool adds, bool packs) {
   using enum BlockQuantShape;
   std::vector<Wanted> wanted = {{part_1}};
   const auto then = [&](std::initializer_list<Wanted> more) {
@@ -341,21 +359,27 @@ std::vector<Wanted> wanted_shapes(const NormArguments& norm, bool adds) {
     if (norm.chunks > 512) then({{cluster_1, 128}, {cluster_1, 256}});
     if (norm.chunks <= 256) then({{block_1}});
     then({{block_2_full}});
-  } else if (adds && norm.chunks <= 256) {
-    then({{block_2_full}});
-  } else if (norm.chunks > 128 || adds) {
-    if (adds) then({{block_4_full_late_evict_last}, {block_4x2_full_late_evict_last}});
+  } else if (adds) {
+    if (norm.chunks <= 256) then({{block_2_full}});
+    if (norm.chunks <= 512) then({{block_2_evict_last}});
+    then({{block_4_full_late_evict_last}, {block_4x2_full_late_evict_last}});
+  } else if (norm.chunks > 128) {
+    if (packs && norm.chunks <= 512) then({{block_8_full_late}});
+    if (packs) then({{block_4_full_middle}});
     then({{block_4_full_late}, {block_4x2_full_late}, {block_2_full}});
-  } else if (norm.rows > 16384) {
-    then({{warp_4_full_late}});
+  } else if (packs || norm.rows > 16384) {
+    then({{warp_4_full_late, 64}});
+  } else {
+    then({{warp_4, 64}});
   }
   then({{warp_4}, {block_4}, {block_2x2_tight_evict_last}, {block_2x2}});
   return wanted;
 }
 
 std::optional<Choice> register_choice(const CheckedCall& checked, BlockQuantArguments& arguments) {
-  if (!fits_registers(checked, arguments)) return {};
-  std::vector<Wanted> wanted = wanted_shapes(arguments.norm, arguments.norm.residual != nullptr);
+  if (!fits_registers(checked, arguments) || !set_even_steps(checked, arguments)) return {};
+  std::vector<Wanted> wanted =
+      wanted_shapes(arguments.norm, arguments.norm.residual != nullptr, arguments.codes == CodeFormat::e2m1);
   if (forced_shape) wanted = {{forced_shape->shape, forced_shape->threads}};
   for (const Wanted& each : wanted) {
     if (each.shape == BlockQuantShape::general) break;

@@ -69,6 +69,11 @@ constexpr PowerRule power_rule(float range, float least_scale) {
   return {0x7fffffu - (bits & 0x7fffffu), static_cast<int>(bits >> 23) - 127, least};
 }
 
+// From row to row in bytes, where rows step evenly: what the kernel of rows in registers goes by.
+struct RowBytes {
+  std::uint32_t x = 0, residual = 0, residual_out = 0, out = 0, normalized = 0, scales = 0;
+};
+
 struct BlockQuantArguments {
   // Of the row: `residual` is only read here, and `scale` and `scales` are not used.
   NormArguments norm;
@@ -96,6 +101,7 @@ struct BlockQuantArguments {
   std::int64_t scale_row_bytes = 0;
   std::int64_t scale_block_bytes = 0;
   std::int64_t scale_group_bytes = 0;
+  RowBytes even;
   // Where scales lie in tiles of 128 rows and 4 blocks: so many tiles for a row's blocks; else 0.
   std::int64_t scale_tiles = 0;
 };

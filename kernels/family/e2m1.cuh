@@ -7,6 +7,7 @@
 // so large that its last bit is worth 1.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <type_traits>
 
@@ -109,26 +110,18 @@ template <typename T>
 __device__ inline E2m1Chunk<T> quick_e2m1_chunk(const Chunk<T>& y, float factor) {
   constexpr int kElements = kChunkElements<T>;
   float values[kElements];
-#if defined(NORMPROOF_E2M1_INSTRUCTION)
   unpack<T>(y, values);
+#if defined(NORMPROOF_E2M1_INSTRUCTION)
   float scaled[8] = {};
 #pragma unroll
   for (int i = 0; i < kElements; ++i) scaled[i] = __fmul_rn(values[i], factor);
   return static_cast<E2m1Chunk<T>>(e2m1_by_instruction(scaled));
 #else
-  Chunk<T> magnitudes = y;
-  constexpr int kWords = sizeof y / sizeof(std::uint32_t);
-  std::uint32_t words[kWords];
-  __builtin_memcpy(words, &y, sizeof words);
-#pragma unroll
-  for (int i = 0; i < kWords; ++i) words[i] &= std::is_same_v<T, float> ? 0x7fffffffu : 0x7fff7fffu;
-  __builtin_memcpy(&magnitudes, words, sizeof words);
-  unpack<T>(magnitudes, values);
   // What the codes lie on top of adds up to a constant.
   std::uint32_t codes = 0, below = 0;
 #pragma unroll
   for (int i = kElements - 1; i >= 0; --i) {
-    codes = codes * 16u + quick_e2m1(__fmul_rn(values[i], factor));
+    codes = codes * 16u + quick_e2m1(__fmul_rn(fabsf(values[i]), factor));
     below = below * 16u + 0x4b000000u;
   }
   return static_cast<E2m1Chunk<T>>((codes - below) | e2m1_signs<T>(y));

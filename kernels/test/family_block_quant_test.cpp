@@ -248,5 +248,33 @@ TEST(BlockQuantRegisters, GiveTheGeneralKernelsBitsInOtherDtypes) {
     EXPECT_GE(compare_all_shapes(dtype, dtype == DType::fp32).size(), 4u);
 }
 
+// What a call says in which one tensor is another, or has another shape.
+std::string refusal_of(const Kind& kind, std::string_view role, DType dtype,
+                       const std::vector<std::int64_t>& sizes) {
+  Tensors tensors = tensors_of({kind, DType::bf16, false, 3, 320}, 1);
+  std::erase_if(tensors.named, [&](const NamedTensor& each) { return each.role == role; });
+  if (!sizes.empty()) tensors.add(role, dtype, sizes);
+  return run({kind.operation, tensors.named, {}, {}}, nullptr, nullptr).message;
+}
+
+TEST(BlockQuant, RefusesTensorsThatDoNotFit) {
+  const auto contains = [](const std::string& text, std::string_view part) {
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+  };
+  EXPECT_EQ(refusal_of(kKinds[0], "scales", DType::fp32, {3, 3}), "");
+  EXPECT_EQ(refusal_of(kKinds[0], "scales", DType::fp32, {5, 16}), "");  // by columns, padded
+  EXPECT_EQ(refusal_of(kKinds[0], "scales", DType::fp32, {3, 4}), "");   // groups of 80
+  contains(refusal_of(kKinds[0], "scales", DType::fp32, {3, 7}),
+           "scales: sizes (3 x stride 7, 7 x stride 1)");
+  contains(refusal_of(kKinds[0], "scales", DType::fp32, {4, 5}), "each of 3 rows");
+  contains(refusal_of(kKinds[0], "scales", DType::fp16, {3, 3}), "scales: dtype is fp16");
+  contains(refusal_of(kKinds[0], "scales", DType::fp32, {}), "scales: the call has no such tensor");
+  contains(refusal_of(kKinds[0], "out", DType::uint8, {3, 160}), "out: dtype is uint8");
+  contains(refusal_of(kKinds[2], "scales", DType::uint8, {3, 11}), "each block of 32 of 320 elements");
+  contains(refusal_of(kKinds[3], "out", DType::uint8, {3, 320}), "must be 160, half of that of x");
+  contains(refusal_of(kKinds[5], "global_scale", DType::fp32, {}), "global_scale: the call has no such");
+  contains(refusal_of(kKinds[5], "scale_ub", DType::fp32, {1}), "has no tensor 'scale_ub'");
+}
+
 }  // namespace
 }  // namespace normproof::kernels

@@ -1,6 +1,6 @@
 // `normproof bound`: the largest difference that two conforming kernels can show.
-#include "corpus/json.h"
 #include "properties/bound/bound.h"
+#include "corpus/json.h"
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>

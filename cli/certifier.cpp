@@ -50,8 +50,8 @@ class Certifier {
       for (const DType dtype : kActivationDTypes)
         if (is_selected(operation, dtype)) look_at(operation, dtype);
     if (JudgedTarget* judged = target_.judged_target(); judged != nullptr && !options_.operation) {
-      result_.judged =
-          certify_judged(*judged, options_.judged_operation, options_.dtype, options_.seed, progress_);
+      result_.judged = certify_judged(*judged, options_.judged_operation, options_.dtype, options_.quantized,
+                                      options_.seed, progress_);
       for (const std::string& what : result_.judged.not_established) open(what);
     }
     if (result_.policies.empty() && result_.judged.policies.empty())

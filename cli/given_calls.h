@@ -1,4 +1,4 @@
-// Files of judged operations, for which there are no kernels of ours: for `check` and `identify`.
+// Files of judged operations, for `check` and `identify`.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -343,14 +343,15 @@ class Interrogation {
     }
   }
 
-  // Operations of a plug-in that this project has no kernels for.
+  // Judged operations of the target.
   void ask_of_judged() {
     JudgedTarget* judged = target_->judged_target();
     if (judged == nullptr || operation_from_name(options_.judging.operation)) return;
-    judged_ = identify_judged(*judged,
-                              {options_.judging.operation, options_.dtype, options_.weight,
-                               options_.judging.inverse_root_ulp, options_.judging.sum_depth, options_.seed},
-                              progress_);
+    judged_ = identify_judged(
+        *judged,
+        {options_.judging.operation, options_.dtype, options_.weight, options_.judging.inverse_root_ulp,
+         options_.judging.sum_depth, options_.seed, dtype_from_name(options_.quantized)},
+        progress_);
     unexplained_ += judged_.unexplained;
     failed_ += judged_.failed;
     damaging_ += judged_.damaging;

@@ -45,7 +45,9 @@ class Interrogation {
     const auto* only = oracle::judged::find_judged_operation(questions_.operation);
     const std::optional<DType> dtype =
         questions_.dtype.empty() ? std::nullopt : dtype_from_name(questions_.dtype);
-    for (const judging::Combination& each : judging::combinations_of(target_, only, dtype)) {
+    std::vector<judging::Combination> combinations = judging::combinations_of(target_, only, dtype);
+    if (questions_.codes && !target_.says_what_it_takes()) keep_codes(combinations, *questions_.codes);
+    for (const judging::Combination& each : combinations) {
       if (stop_is_requested()) break;
       const std::string_view weight = each.weight ? name_of(*each.weight) : "none";
       if (questions_.weight.empty() || questions_.weight == weight) ask(each);

@@ -41,9 +41,11 @@ class Certifier {
   Certifier(JudgedTarget& target, std::uint64_t seed, Progress& progress)
       : target_(target), seed_(seed), progress_(progress) {}
 
-  JudgedCertificate run(const std::string& operation, std::optional<DType> dtype) {
+  JudgedCertificate run(const std::string& operation, std::optional<DType> dtype, DType codes) {
     const auto* only = oracle::judged::find_judged_operation(operation);
-    for (const judging::Combination& each : judging::combinations_of(target_, only, dtype))
+    std::vector<judging::Combination> combinations = judging::combinations_of(target_, only, dtype);
+    if (!target_.says_what_it_takes()) keep_codes(combinations, codes);
+    for (const judging::Combination& each : combinations)
       if (!stop_is_requested()) look_at(each);
     std::vector<std::string_view> operations;
     for (const JudgedPolicyStatement& statement : result_.policies) {
@@ -166,8 +168,9 @@ bool JudgedCertificate::explained() const {
 }
 
 JudgedCertificate certify_judged(JudgedTarget& target, const std::string& operation,
-                                 std::optional<DType> dtype, std::uint64_t seed, Progress& progress) {
-  return Certifier(target, seed, progress).run(operation, dtype);
+                                 std::optional<DType> dtype, DType codes, std::uint64_t seed,
+                                 Progress& progress) {
+  return Certifier(target, seed, progress).run(operation, dtype, codes);
 }
 
 void add_judged(const JudgedCertificate& certificate, Json& document) {

@@ -40,9 +40,11 @@ struct JudgedCertificate {
   bool explained() const;
 };
 
-// Prints what it finds as it goes. `operation`: only this one; empty: all.
+// Prints what it finds as it goes. `operation`: only this one; empty: all. `codes`: of our own kernels, which
+// write many, these alone where an operation can.
 JudgedCertificate certify_judged(JudgedTarget& target, const std::string& operation,
-                                 std::optional<DType> dtype, std::uint64_t seed, Progress& progress);
+                                 std::optional<DType> dtype, DType codes, std::uint64_t seed,
+                                 Progress& progress);
 
 // "judged_policies" and "judged_inputs".
 void add_judged(const JudgedCertificate& certificate, nlohmann::ordered_json& document);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <memory>
 
 #include "cli/commands.h"
@@ -14,6 +15,7 @@
 #include "oracle/judged/operation.h"
 #include "oracle/policy.h"
 #include "properties/property.h"
+#include "properties/targets/kernel_functions.h"
 #include "properties/targets/target.h"
 
 namespace normproof {
@@ -65,11 +67,12 @@ void print_list() {
   fmt::print("operations\n");
   for (const Operation operation : all_operations()) fmt::print("  {}\n", name_of(operation));
   fmt::print(
-      "operations judged from given outputs (check, identify, Python) and of plug-ins (verify, replay); "
-      "there "
-      "are no kernels of ours\n");
+      "judged operations: outputs that are given (check, identify, Python), plug-ins, and kernels of ours "
+      "(*)\n");
+  const std::vector<std::string> ours = linked_kernels().names();
   for (const auto* operation : oracle::judged::judged_operations())
-    fmt::print("  {:<48} {}\n", operation->name, operation->sentence);
+    fmt::print("  {:<46} {} {}\n", operation->name, std::ranges::count(ours, operation->name) > 0 ? "*" : " ",
+               operation->sentence);
   fmt::print("activation dtypes (weights: the same, fp32, or none)\n");
   for (const DType dtype : kActivationDTypes) fmt::print("  {}\n", name_of(dtype));
   fmt::print("quantized dtypes\n");

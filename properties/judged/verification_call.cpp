@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <numeric>
+#include <set>
 
 #include "oracle/row_kernels.h"
 #include "properties/judged/cases.h"
@@ -220,6 +221,15 @@ std::vector<Combination> combinations_of(JudgedTarget& target, const JudgedOpera
     return reason.has_value();
   });
   return combinations;
+}
+
+void keep_codes(std::vector<Combination>& combinations, DType codes) {
+  std::set<const JudgedOperation*> with_codes;
+  for (const Combination& each : combinations)
+    if (each.codes == codes) with_codes.insert(each.operation);
+  std::erase_if(combinations, [&](const Combination& each) {
+    return with_codes.contains(each.operation) && each.codes != codes;
+  });
 }
 
 std::int64_t chosen_sizes() { return static_cast<std::int64_t>(kSizes.size()) + 1; }

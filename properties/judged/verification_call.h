@@ -34,6 +34,9 @@ std::vector<Combination> combinations_of(JudgedTarget& target,
                                          std::optional<DType> dtype = {},
                                          std::vector<Declined>* declined = nullptr);
 
+// Of operations that write these codes in some combination, those combinations alone.
+void keep_codes(std::vector<Combination>& combinations, DType codes);
+
 // Call `index` of a seed: first one of each size where kernels change how they work, then random ones. With
 // the outputs that are asked for, and places in memory. Nothing where no such call lies inside the limits.
 std::optional<Call> verification_call(const Combination& combination, std::uint64_t seed, std::int64_t index);

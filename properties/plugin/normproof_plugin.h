@@ -119,8 +119,8 @@ typedef struct normproof_plugin_limits {
  *
  * Roles are named as here, parameters too.
  *
- * Judged operations, layer_norm and the like, may be listed as well: normproof has no kernels for them and
- * judges them all the same. Their tensors and shapes are those of oracle/judged/README.md, for instance
+ * Judged operations, layer_norm and the like, may be listed as well: they are judged in any order of
+ * summation. Their tensors and shapes are those of oracle/judged/README.md, for instance
  *
  * layer_norm: out = layer_norm(x, weight, bias, epsilon); mean and rstd (fp32, [..., 1]) = the statistics of
  * each row, where the call asks for them. `out` may be the very same memory as `x`. */

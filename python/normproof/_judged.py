@@ -1,5 +1,4 @@
-"""Operations that are judged where outputs are given, though there are no kernels for them: layer_norm, gradients, q/k norm + rope,
-norms that quantize by blocks."""
+"""Operations that are judged where outputs are given: layer_norm, gradients, q/k norm + rope, norms that quantize by blocks."""
 from __future__ import annotations
 
 import numbers

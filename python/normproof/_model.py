@@ -68,7 +68,7 @@ def _multipliers(count: int) -> "numpy.ndarray[Any, Any]":
 
 ROWS_AT_ONCE = 512
 WATCHED_JUDGED = ("layer_norm", "fused_add_layer_norm")
-"""Of the operations that are judged without kernels of ours, those that norm modules compute."""
+"""Of the operations that are judged where outputs are given, those that norm modules compute."""
 SHOWN = 3
 """Of names in a line."""
 

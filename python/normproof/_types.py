@@ -10,7 +10,7 @@ JudgedOperation = Literal["layer_norm", "fused_add_layer_norm", "rms_norm_backwa
                           "rms_norm_nvfp4_quant", "fused_add_rms_norm_nvfp4_quant", "layer_norm_static_fp8_quant",
                           "fused_add_layer_norm_static_fp8_quant", "layer_norm_dynamic_quant", "fused_add_layer_norm_dynamic_quant",
                           "gated_rms_norm"]
-"""Judged where outputs are given, or a plug-in runs them; there are no kernels for them."""
+"""Judged where outputs are given, or a plug-in runs them; none of them is called from here."""
 WatchedOperation = Literal[Operation, "layer_norm", "fused_add_layer_norm"]
 """What the norms of a model that is watched compute."""
 ActivationName = Literal["bf16", "fp16", "fp32"]

@@ -103,6 +103,20 @@ class JudgedCommands(ProgramTest):
         self.assertIn(f"not looked at: qk_norm_rope, which {PLUGIN} does not have", self.run_program(
             "verify", "--target", PLUGIN, "--also", "host", "--op", "rms_norm", "--cases", "8", code=1, fault="both-kinds"))
 
+    def test_our_own_kernels_are_held_to_every_bit(self):
+        run = ("verify", "--op", "layer_norm", "--dtype", "bf16", "--seconds", "0", "--seed", "1")
+        text = self.run_program(*run, "--json", "v.json", code=0)
+        self.assertIn("layer_norm: policy native, canonical judge: every bit; 3 calls", text)  # a call of each kind of weight
+        self.assertIn("in every call, every output bit is that of the canonical order", text)
+        self.assertEqual([row["judge"] for row in self.read("v.json")["judged"]["operations"]], ["canonical"])
+        text = self.run_program(*run, "--judge", "witness", code=0)
+        self.assertIn("search judge: any order of summation", text)
+        self.assertIn("statistics or sums that an honest evaluation can arrive at explain every output bit", text)
+        # By another policy they give other bits.
+        text = self.run_program(*run, "--policy", "layer_norm:weight=fp32_plus_one", "--cases", "60", "--no-shrink", code=1)
+        self.assertIn("policy weight=fp32_plus_one; canonical judge", text)
+        self.assertRegex(text, r"replay: +\S+ replay findings/\S+ --target host --policy layer_norm:weight=fp32_plus_one")
+
     def test_tensors_of_bytes_are_certified_and_compared(self):
         operation = ("--op", "rms_norm_nvfp4_quant")
         text = self.run_program("certify", "--target", QUANTIZING, "--op", "rms_norm_mx_quant", "--json", "c.json", code=0)

@@ -92,11 +92,15 @@ __device__ inline void clear_absent_groups(const RowBlocks& blocks, GroupSums* s
   if (group >= present && group < kGroups) sum_of_group(sums, group) = 0.0f;
 }
 
-// The sum over a row that whole blocks hold, from the sums of its lanes; every thread gets it. A kernel's
-// first sum waits until all blocks of the cluster exist; each sum needs memory of its own.
-template <class Shape, bool kIsFirst = true>
-__device__ inline float row_sum(const RowBlocks& blocks, const float (&lane_sums)[Shape::kSlots],
-                                GroupSums* group_sums) {
+// The sum of one of a warp's groups, of the threads that hold it one for each block of the cluster.
+struct GroupSum {
+  float sum;
+  int group;
+  int block;  // to which the thread gives it
+  bool is_given;
+};
+template <class Shape>
+__device__ inline GroupSum own_group_sum(const RowBlocks& blocks, const float (&lane_sums)[Shape::kSlots]) {
   constexpr int kSlots = Shape::kSlots;
   const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
   const int warps_per_block = static_cast<int>(blockDim.x / kWarpThreads);
@@ -109,19 +113,31 @@ __device__ inline float row_sum(const RowBlocks& blocks, const float (&lane_sums
   const float own = tree_sums(padded, thread);
   const int slot = slot_of_sum<kPaddedSlots>(thread);
   const int group = Shape::kFull ? warp * kSlots + slot : warp + slot * warps;
-  // Of the threads that hold the sum, one for each block writes it there.
   const int copy = thread % kThreadsPerSlot<kPaddedSlots>;
+  return {own, group, copy, copy < blocks.count && slot < kSlots && group < kGroups};
+}
+
+// The tree over the sums of groups.
+__device__ inline float sum_of_groups(const GroupSums* group_sums) {
+  const GroupSums quarter = group_sums[threadIdx.x % kSharers];
+  return tree_sum(tree_over_own(quarter.elements), kSharers);
+}
+
+// The sum over a row that whole blocks hold, from the sums of its lanes; every thread gets it. A kernel's
+// first sum waits until all blocks of the cluster exist; each sum needs memory of its own.
+template <class Shape, bool kIsFirst = true>
+__device__ inline float row_sum(const RowBlocks& blocks, const float (&lane_sums)[Shape::kSlots],
+                                GroupSums* group_sums) {
+  const GroupSum own = own_group_sum<Shape>(blocks, lane_sums);
   if constexpr (kIsFirst) wait_at_cluster_barrier<Shape::kTeam>();
-  if (copy < blocks.count && slot < kSlots && group < kGroups)
-    *in_block<Shape::kTeam>(copy, &sum_of_group(group_sums, group)) = own;
+  if (own.is_given) *in_block<Shape::kTeam>(own.block, &sum_of_group(group_sums, own.group)) = own.sum;
   if constexpr (Shape::kTeam == Team::cluster) {
     arrive_at_cluster_barrier<Shape::kTeam>();
     wait_at_cluster_barrier<Shape::kTeam>();
   } else {
     __syncthreads();
   }
-  const GroupSums quarter = group_sums[thread % kSharers];
-  return tree_sum(tree_over_own(quarter.elements), kSharers);
+  return sum_of_groups(group_sums);
 }
 
 // Over all threads of a warp, by the instruction that a GPU has for it.

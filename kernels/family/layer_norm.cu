@@ -158,6 +158,8 @@ constexpr Line kLines[] = {
     {128, 1024, {{{ShapeKind::block_1_full_early, 0, true}}}},
     {128, kAny, {{{ShapeKind::warp_4_full, 128, true}}}},
     {256, 1024, {{{ShapeKind::block_2_full_early, 0, true}}}},
+    {512, 256, {{{ShapeKind::block_4_full_early, 0, true}}}},
+    {1024, 16, {{{ShapeKind::cluster_1_full_early, 128, true}, {ShapeKind::cluster_1_early, 128, true}}}},
     {1024, 256, {{{ShapeKind::block_4_full_early, 0, true}}}},
     {1024, kAny, {{{ShapeKind::block_4_full_evict_last, 0, true}}}},
     {2048, 64, {{{ShapeKind::cluster_1x2_full_early, 128, true}, {ShapeKind::cluster_1x2_early, 128, true}}}},
@@ -206,6 +208,8 @@ Configuration choose(const Problem& problem, int threads, [[maybe_unused]] Layer
   wanted.insert(wanted.end(), std::begin(kInTurn), std::end(kInTurn));
   const auto can_run = [&](const Configuration& configuration) {
     const ShapeLimits& shape = *register_shape(configuration.shape);
+    // A cluster of one block is none: without others there is nobody to send to.
+    if (shape.team == Team::cluster && configuration.blocks_per_row == 1) return false;
     selection.shape = configuration.shape;
     const int warps = configuration.threads_per_block / ShapeLimits::kWarpLanes;
     const bool by_block = shape.team == Team::block && shape.rounds == 1;

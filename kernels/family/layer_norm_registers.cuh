@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "kernels/block_reduction.cuh"
+#include "kernels/family/cluster_exchange.cuh"
 #include "kernels/family/layer_norm_kernel.cuh"
 #include "kernels/family/quick_row.cuh"
 #include "kernels/register_kernel.cuh"
@@ -393,10 +394,12 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
   } else {
     NORMPROOF_SHARED(GroupSums, group_sums, 2 * kSharers);
     const RowBlocks blocks = row_blocks<Shape::kTeam>();
-    arrive_at_cluster_barrier<Shape::kTeam>();
+    NORMPROOF_SHARED(Arrivals, arrivals, 2);
+    if constexpr (Shape::kTeam == Team::cluster) expect_group_sums<Shape>(blocks, arrivals, 2);
     const int threads = static_cast<int>(blockDim.x), index = static_cast<int>(threadIdx.x);
     clear_absent_groups<Shape>(blocks, group_sums);
     clear_absent_groups<Shape>(blocks, group_sums + kSharers);
+    arrive_at_cluster_barrier<Shape::kTeam>();
     const int row = static_cast<int>(blockIdx.x) / blocks.count;
     if constexpr (Shape::kFull) {
       const int first_of_warp = (blocks.rank * threads + index - thread) * kSlots;
@@ -408,7 +411,12 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
         row, blocks.rank == 0 && index == 0,
         [&](auto& lane_sums, auto is_first) {
           constexpr bool kIsFirst = decltype(is_first)::value;
-          return row_sum<Shape, kIsFirst>(blocks, lane_sums, group_sums + (kIsFirst ? 0 : kSharers));
+          GroupSums* sums = group_sums + (kIsFirst ? 0 : kSharers);
+          if constexpr (Shape::kTeam == Team::cluster) {
+            return cluster_sum<Shape, kIsFirst>(blocks, lane_sums, sums, arrivals + (kIsFirst ? 0 : 1));
+          } else {
+            return row_sum<Shape, kIsFirst>(blocks, lane_sums, sums);
+          }
         },
         [&](std::uint32_t own) {
           NORMPROOF_SHARED(std::uint32_t, largest_of_warps, kGroups);

@@ -12,7 +12,8 @@ using LayerNormShapes =
               ShapeKind::block_2_early_evict_last, ShapeKind::block_4_early, ShapeKind::block_4_full_early,
               ShapeKind::block_4_full_evict_last, ShapeKind::block_4x2_evict_last,
               ShapeKind::block_4x2_full_evict_last, ShapeKind::block_2x4_evict_last,
-              ShapeKind::cluster_1x2_early, ShapeKind::cluster_1x2_full_early>;
+              ShapeKind::cluster_1_early, ShapeKind::cluster_1_full_early, ShapeKind::cluster_1x2_early,
+              ShapeKind::cluster_1x2_full_early>;
 // Of these, the one that is also there as it is: for many full rows whose warps are no power of two.
 inline constexpr ShapeKind kUnfoldedShape = ShapeKind::block_4_full_evict_last;
 

@@ -98,9 +98,10 @@ bool choose_registers(const CheckedCall& checked, QkNormRopeArguments& arguments
                                             : Pairing::other_chunk;
   // With few heads as many threads as possible; otherwise what they have in common is read less often. They
   // have it in common where the innermost rows are the heads of a token.
-  constexpr std::int64_t kFewChunks = 1 << 17;
+  // A thread with two chunks has work enough for longer.
+  const std::int64_t few_chunks = selection.pairing == Pairing::own_chunks ? 1 << 21 : 1 << 17;
   const bool share = arguments.cosine_strides.inner == 0 && arguments.sine_strides.inner == 0;
-  const bool few = arguments.rows.count * chunks < kFewChunks;
+  const bool few = arguments.rows.count * chunks < few_chunks;
   selection.heads = share && !few && arguments.rows.inner_size >= kHeadsOfUnit ? kHeadsOfUnit : 1;
   const std::int64_t units_per_token = (arguments.rows.inner_size - 1) / selection.heads + 1;
   const std::int64_t units = arguments.rows.count / arguments.rows.inner_size * units_per_token;
@@ -112,9 +113,10 @@ bool choose_registers(const CheckedCall& checked, QkNormRopeArguments& arguments
 
 Configuration register_configuration(const QkNormRopeArguments& arguments,
                                      const QkNormRopeSelection& selection, int threads) {
-  constexpr int kThreads = 256;
+  // Small blocks spread few heads over all multiprocessors.
+  constexpr std::int64_t kFewUnits = 1 << 14;
   Configuration configuration;
-  configuration.threads_per_block = threads != 0 ? threads : kThreads;
+  configuration.threads_per_block = threads != 0 ? threads : arguments.units < kFewUnits ? 64 : 128;
   const int width_log2 =
       arguments.shape.row_threads_log2 - (selection.pairing == Pairing::own_chunks ? 1 : 0);
   const int units_per_block = configuration.threads_per_block >> width_log2;

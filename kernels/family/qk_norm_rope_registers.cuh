@@ -15,6 +15,45 @@
 
 namespace normproof::kernels {
 
+// Numbers in T or fp32 as they come from memory. They are unpacked once everything is on its way: an
+// instruction that needs a number waits, and those behind it do too, further loads included.
+template <typename T, int kCount>
+class RawNumbers {
+ public:
+  __device__ void load(const void* data, bool is_fp32, std::int64_t first) {
+    is_fp32_ = is_fp32;
+    const auto load_words = [&]<int kWords>(Pack<std::uint32_t, kWords>) {
+      // As words: a compiler takes loads of smaller numbers apart where they meet those of fp32.
+      const auto pack =
+          load_pack<true, kWords>(static_cast<const std::uint32_t*>(data), first * kWords / kCount, 0);
+      __builtin_memcpy(&words_, &pack, sizeof pack);
+    };
+    if (is_fp32) {
+      load_words(Pack<std::uint32_t, kCount>());
+    } else {
+      load_words(Pack<std::uint32_t, kCount* static_cast<int>(sizeof(T)) / 4>());
+    }
+  }
+  __device__ void set(float value) {
+    is_fp32_ = true;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) words_.elements[i] = bits_of(value);
+  }
+  // Once all loads are on their way.
+  __device__ void unpack(float (&values)[kCount]) {
+    settle(words_);
+    Pack<T, kCount> pack;
+    __builtin_memcpy(&pack, &words_, sizeof pack);
+#pragma unroll
+    for (int i = 0; i < kCount; ++i)
+      values[i] = is_fp32_ ? float_of(words_.elements[i]) : to_float(pack.elements[i]);
+  }
+
+ private:
+  bool is_fp32_ = true;
+  Pack<std::uint32_t, kCount> words_{};
+};
+
 template <typename T, Pairing kPairing, int kHeads>
 class RotatedHeads {
  public:
@@ -53,16 +92,21 @@ class RotatedHeads {
       const int existing = head_exists(head) ? head * heads_apart_ : 0;
 #pragma unroll
       for (int slot = 0; slot < kSlots; ++slot)
-        x_chunks_[head][slot] = load_pack<true, kElements>(x_ + existing * arguments_.x_strides.inner,
-                                                           existing_chunk(slot) * kElements, 0);
+        x_chunks_[head][slot] =
+            load_chunk(x_ + existing * arguments_.x_strides.inner + existing_chunk(slot) * kElements);
     }
+    const Affine& weight = arguments_.weight;
 #pragma unroll
-    for (int slot = 0; slot < kSlots; ++slot)
-      load_affine<true, T>(arguments_.weight, kAbsentWeight, existing_chunk(slot) * kElements, 0,
-                           weight_[slot]);
+    for (int slot = 0; slot < kSlots; ++slot) {
+      if (weight.kind != AffineKind::absent)
+        raw_weight_[slot].load(weight.data, weight.kind == AffineKind::fp32,
+                               existing_chunk(slot) * kElements);
+      else
+        raw_weight_[slot].set(kAbsentWeight);
+    }
     const std::int64_t first = first_cosine();
-    load_rotation(arguments_.cosine, cosine_ + first, cosines_);
-    load_rotation(arguments_.sine, sine_ + first, sines_);
+    raw_cosines_.load(arguments_.cosine, arguments_.rotation_is_fp32, cosine_ + first);
+    raw_sines_.load(arguments_.sine, arguments_.rotation_is_fp32, sine_ + first);
   }
 
   __device__ void run() {
@@ -71,12 +115,21 @@ class RotatedHeads {
     for (int head = 0; head < kHeads; ++head) sums[head] = squares(head);
 #pragma unroll
     for (int head = 0; head < kHeads; ++head) sums[head] = tree_sum(sums[head], width_);
+#pragma unroll
+    for (int slot = 0; slot < kSlots; ++slot) raw_weight_[slot].unpack(weight_[slot]);
+    raw_cosines_.unpack(cosines_);
+    raw_sines_.unpack(sines_);
     row_inverse_roots(sums, arguments_.shape.hidden_as_float, arguments_.inverse_hidden, arguments_.epsilon);
 #pragma unroll
     for (int head = 0; head < kHeads; ++head) give(head, sums[head]);
   }
 
  private:
+  // See Eviction::last: several heads a thread are for calls that read and write more than the cache holds.
+  static __device__ Chunk<T> load_chunk(const T* array) {
+    if constexpr (kHeads > 1) return load_chunk_and_evict_last(array, 0);
+    return load_pack<true, kElements>(array, 0, 0);
+  }
   __device__ int chunk_of(int slot) const { return slot == 0 ? thread_ : thread_ + width_; }
   __device__ bool head_exists(int head) const { return first_head_ + head * heads_apart_ < heads_; }
   __device__ bool exists(int slot) const {
@@ -93,18 +146,6 @@ class RotatedHeads {
     const std::int64_t first = std::int64_t{thread_ - (is_second ? chunks_of_half_ : 0)} * kCosines;
     return first < arguments_.pairs ? first : 0;
   }
-  __device__ void load_rotation(const void* data, std::int64_t first, float (&values)[kCosines]) const {
-    if (arguments_.rotation_is_fp32) {
-      const auto pack = load_pack<true, kCosines>(static_cast<const float*>(data), first, 0);
-#pragma unroll
-      for (int i = 0; i < kCosines; ++i) values[i] = pack.elements[i];
-    } else {
-      const auto pack = load_pack<true, kCosines>(static_cast<const T*>(data), first, 0);
-#pragma unroll
-      for (int i = 0; i < kCosines; ++i) values[i] = to_float(pack.elements[i]);
-    }
-  }
-
   // The sum over the thread's lanes; two of them are half a head apart, and the tree adds them first.
   __device__ float squares(int head) {
     float lanes[kSlots];
@@ -183,6 +224,8 @@ class RotatedHeads {
   std::int64_t cosine_, sine_;
   int chunks_, chunks_of_half_, heads_;
   Chunk<T> x_chunks_[kHeads][kSlots];
+  RawNumbers<T, kElements> raw_weight_[kSlots];
+  RawNumbers<T, kCosines> raw_cosines_, raw_sines_;
   float weight_[kSlots][kElements];
   float cosines_[kCosines], sines_[kCosines];
 };

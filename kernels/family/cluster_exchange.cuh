@@ -1,0 +1,74 @@
+// Sums over a row that a cluster of blocks holds, without a barrier of the cluster between them: each block
+// waits for what the others send, and for nothing else. Asynchronous stores into another block's shared
+// memory report their bytes to a barrier that lies there.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/block_reduction.cuh"
+
+namespace normproof::kernels {
+
+// One for each sum, in shared memory.
+using Arrivals = std::uint64_t;
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+__device__ inline std::uint32_t shared_address(const void* place) {
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(place));
+}
+__device__ inline std::uint32_t address_in_block(std::uint32_t address, int rank) {
+  std::uint32_t remote = 0;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));
+  return remote;
+}
+#endif
+
+// Before the block arrives at the cluster's barrier for the first time.
+template <class Shape>
+__device__ inline void expect_group_sums([[maybe_unused]] const RowBlocks& blocks,
+                                         [[maybe_unused]] Arrivals* arrivals, [[maybe_unused]] int sums) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  if (threadIdx.x != 0) return;
+  const int warps = blocks.count * static_cast<int>(blockDim.x / kWarpThreads);
+  const int groups = warps * Shape::kSlots < kGroups ? warps * Shape::kSlots : kGroups;
+  for (int i = 0; i < sums; ++i) {
+    const std::uint32_t address = shared_address(arrivals + i);
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(address) : "memory");
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(address),
+                 "r"(groups * static_cast<int>(sizeof(float)))
+                 : "memory");
+  }
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#endif
+}
+
+// As row_sum().
+template <class Shape, bool kIsFirst>
+__device__ inline float cluster_sum(const RowBlocks& blocks, const float (&lane_sums)[Shape::kSlots],
+                                    GroupSums* group_sums, [[maybe_unused]] Arrivals* arrivals) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  const GroupSum own = own_group_sum<Shape>(blocks, lane_sums);
+  if constexpr (kIsFirst) wait_at_cluster_barrier<Shape::kTeam>();
+  if (own.is_given) {
+    const std::uint32_t place =
+        address_in_block(shared_address(&sum_of_group(group_sums, own.group)), own.block);
+    const std::uint32_t arrival = address_in_block(shared_address(arrivals), own.block);
+    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [%0], %1, [%2];" ::"r"(place),
+                 "r"(bits_of(own.sum)), "r"(arrival)
+                 : "memory");
+  }
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], 0;\n"
+      "@!done bra again;\n"
+      "}" ::"r"(shared_address(arrivals))
+      : "memory");
+  return sum_of_groups(group_sums);
+#else
+  return row_sum<Shape, kIsFirst>(blocks, lane_sums, group_sums);
+#endif
+}
+
+}  // namespace normproof::kernels

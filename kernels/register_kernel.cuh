@@ -190,7 +190,7 @@ class RegisterRow {
   static constexpr int kSlots = Shape::kSlots;
   static constexpr int kRounds = Shape::kRounds;
   // Weights of a wider type take the registers that unpacked elements would.
-  static constexpr bool kUnpacked = Shape::kFull && (!V::kWeighted || sizeof(W) <= sizeof(T));
+  static constexpr bool kUnpacked = Shape::kUnpacks && (!V::kWeighted || sizeof(W) <= sizeof(T));
   static_assert(ShapeLimits::kWarpLanes == kWarpThreads && ShapeLimits::kRowLanes == kLanes);
 
   // `first` is the thread's chunk in slot 0 of round 0, `stride` leads to the next slot where a row need not

@@ -36,6 +36,8 @@ enum class Rows {
   // Of exactly as many: no thread asks whether a chunk exists, its chunks are constants apart, and it keeps
   // their elements unpacked from the sum to the output.
   full,
+  // The same, but elements stay packed, which leaves room for more threads.
+  full_packed,
 };
 
 // A shape of kernel. A thread holds chunks of kSlots lanes: neighbouring slots are as many lanes apart as
@@ -56,7 +58,8 @@ struct RegisterShape {
   static constexpr Eviction kEviction = kEviction_;
   static constexpr int kMaximumThreads = kMaximumThreads_;
   static constexpr int kBlocks = kBlocks_;
-  static constexpr bool kFull = kRows_ == Rows::full;
+  static constexpr bool kFull = kRows_ != Rows::any;
+  static constexpr bool kUnpacks = kRows_ == Rows::full;
 };
 
 // A RegisterShape as a value.

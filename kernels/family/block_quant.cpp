@@ -356,22 +356,23 @@ std::vector<Wanted> wanted_shapes(const NormArguments& norm, bool adds, bool pac
   };
   if (norm.chunks <= 64) then({{warp_2}});
   if (norm.rows <= 64) {
-    if (norm.chunks > 512) then({{cluster_1, 128}, {cluster_1, 256}});
     if (norm.chunks <= 256) then({{block_1}});
-    then({{block_2_full}});
+    if (norm.chunks <= 512) then({{block_4_full}});
+    if (adds || norm.chunks > 900) then({{cluster_1, 128}, {cluster_1, 256}});
+    then({{block_4_full}, {block_2_full}});
   } else if (adds) {
     if (norm.chunks <= 256) then({{block_2_full}});
     if (norm.chunks <= 512) then({{block_2_evict_last}});
-    then({{block_4_full_late_evict_last}, {block_4x2_full_late_evict_last}});
+    then({{block_4_full_late_evict_last}});
   } else if (norm.chunks > 128) {
     if (packs && norm.chunks <= 512) then({{block_8_full_late}});
-    if (packs) then({{block_4_full_middle}});
-    then({{block_4_full_late}, {block_4x2_full_late}, {block_2_full}});
+    then({{block_4_full_late}, {block_2_full}});
   } else if (packs || norm.rows > 16384) {
     then({{warp_4_full_late, 64}});
   } else {
     then({{warp_4, 64}});
   }
+  then({{block_4x2_full_late_evict_last}});
   then({{warp_4}, {block_4}, {block_2x2_tight_evict_last}, {block_2x2}});
   return wanted;
 }

@@ -346,7 +346,11 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
     wait_for_the_kernel_before();
     let_the_next_kernel_start();
     values.fetch();
-    parameters = scale_parameters(arguments);
+    // Each kind of codes reads what it has.
+    parameters = {float_of(0x7f800000u), 1.0f};
+    if (kCodes == BlockCodes::e2m1_by_global) parameters.global = *arguments.global_scale;
+    if (kCodes == BlockCodes::fp8 && arguments.scale_ub != nullptr)
+      parameters.upper_bound = *arguments.scale_ub;
     values.sum_squares(lane_sums);
   };
   const auto give_row = [&](float sum) {

@@ -361,18 +361,16 @@ std::vector<Wanted> wanted_shapes(const NormArguments& norm, bool adds, bool pac
     if (adds || norm.chunks > 900) then({{cluster_1, 128}, {cluster_1, 256}});
     then({{block_4_full}, {block_2_full}});
   } else if (adds) {
-    if (norm.chunks <= 256) then({{block_2_full}});
-    if (norm.chunks <= 512) then({{block_2_evict_last}});
-    then({{block_4_full_late_evict_last}});
+    then({{block_4_full_late_evict_last}, {block_4x2_full_late_evict_last}});
   } else if (norm.chunks > 128) {
     if (packs && norm.chunks <= 512) then({{block_8_full_late}});
-    then({{block_4_full_late}, {block_2_full}});
+    if (norm.chunks <= 256) then({{block_4_full_late}});
+    then({{block_4_packed_late}, {block_4x2_packed_late_evict_last}, {block_2_full}});
   } else if (packs || norm.rows > 16384) {
     then({{warp_4_full_late, 64}});
   } else {
     then({{warp_4, 64}});
   }
-  then({{block_4x2_full_late_evict_last}});
   then({{warp_4}, {block_4}, {block_2x2_tight_evict_last}, {block_2x2}});
   return wanted;
 }

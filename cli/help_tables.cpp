@@ -18,6 +18,7 @@ constexpr auto kOptions = std::to_array<OptionHelp>({
     {"--also", kKernel, "TARGET"},
     {"--judge", kJudging, ""},
     {"--policy", kJudging, "POLICY"},
+    {"--gradient-policy", kJudging, "POLICY"},
     {"--beside", kJudging, "FILE"},
     {"--beside-policy", kJudging, "POLICY"},
     {"--policies", kJudging, "POLICY,..."},

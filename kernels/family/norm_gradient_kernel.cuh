@@ -239,56 +239,76 @@ __global__ void __launch_bounds__(1024) column_sums_kernel(NormGradientArguments
 }
 
 // A block adds the units of kJoinColumns neighbouring columns: kJoinThreads threads have a column, each a run
-// of 2^run_log2 units. They read kJoinedAtOnce of them at the same time.
-inline constexpr int kJoinColumns = 32, kJoinThreads = 16, kJoinedAtOnceLog2 = 3;
-inline constexpr int kJoinedAtOnce = 1 << kJoinedAtOnceLog2;
+// of 2^run_log2 units, of which it reads kJoinedAtOnce at the same time. How many threads there are changes
+// no bit; on the CPU each costs.
+#if defined(__CUDACC__)
+inline constexpr int kJoinThreads = 32;
+#else
+inline constexpr int kJoinThreads = 4;
+#endif
+inline constexpr int kJoinColumns = 32, kJoinedAtOnceLog2 = 3;
 
-// The sums of the first `count` of these, in pairs.
-template <int kCount>
+// The first `count` of these, neighbours added in pairs, again and again, an odd last one as it is.
+template <int kCount, int kLeft = kCount / 2>
 __device__ inline float join_pairs(float (&sums)[kCount], int count) {
 #pragma unroll
-  for (int left = kCount / 2; left > 0; left /= 2, count = (count + 1) / 2) {
-#pragma unroll
-    for (int i = 0; i < left; ++i)
-      sums[i] = 2 * i + 1 < count ? __fadd_rn(sums[2 * i], sums[2 * i + 1]) : sums[2 * i];
+  for (int i = 0; i < kLeft; ++i)
+    sums[i] = 2 * i + 1 < count ? __fadd_rn(sums[2 * i], sums[2 * i + 1]) : sums[2 * i];
+  if constexpr (kLeft > 1) {
+    return join_pairs<kCount, kLeft / 2>(sums, (count + 1) / 2);
+  } else {
+    return sums[0];
   }
-  return sums[0];
+}
+
+// The sum of up to kCount units, the first at `from`; without branches, so that all loads are in flight at
+// once.
+template <int kCount>
+__device__ inline float join_units(const float* from, std::int64_t hidden, int count) {
+  float sums[kCount];
+#pragma unroll
+  for (int i = 0; i < kCount; ++i, from += hidden) {
+    sums[i] = 0.0f;
+    if (i < count) sums[i] = *from;
+  }
+  return join_pairs(sums, count);
 }
 
 // Whole blocks of kJoinColumns * kJoinThreads threads.
 template <typename T>
 __global__ void __launch_bounds__(kJoinColumns* kJoinThreads) join_kernel(JoinArguments arguments) {
   NORMPROOF_SHARED(float, runs, kJoinThreads* kJoinColumns);
-  const std::int64_t strips = (arguments.hidden + kJoinColumns - 1) / kJoinColumns;
+  const auto strips = static_cast<unsigned>((arguments.hidden + kJoinColumns - 1) / kJoinColumns);
   const int which = arguments.of[0].out.data == nullptr || blockIdx.x >= strips ? 1 : 0;
-  const UnitSums& sums = arguments.of[which];
+  const float* const sums = which == 0 ? arguments.of[0].sums : arguments.of[1].sums;
   const int thread = static_cast<int>(threadIdx.x) / kJoinColumns;
-  const std::int64_t column = blockIdx.x % strips * kJoinColumns + threadIdx.x % kJoinColumns;
+  const std::int64_t column = std::int64_t{blockIdx.x % strips} * kJoinColumns + threadIdx.x % kJoinColumns;
   const bool present = column < arguments.hidden;
   wait_for_the_kernel_before();
   let_the_next_kernel_start();
   const std::int64_t first = std::int64_t{thread} << arguments.run_log2;
-  const std::int64_t behind = first + (std::int64_t{1} << arguments.run_log2);
-  const std::int64_t end = behind < arguments.units ? behind : arguments.units;
-  PairwiseSum run;
-  float only = 0.0f;  // where the run is read at once
-  for (std::int64_t unit = first; present && unit < end; unit += kJoinedAtOnce) {
-    float read[kJoinedAtOnce];
-#pragma unroll
-    for (int i = 0; i < kJoinedAtOnce; ++i)
-      read[i] = unit + i < end ? sums.sums[(unit + i) * arguments.hidden + column] : 0.0f;
-    only = join_pairs(read, static_cast<int>(end - unit < kJoinedAtOnce ? end - unit : kJoinedAtOnce));
-    if (arguments.run_log2 > kJoinedAtOnceLog2) run.add(only);
+  const std::int64_t left = present && first < arguments.units ? arguments.units - first : 0;
+  const std::int64_t run = std::int64_t{1} << arguments.run_log2, count = left < run ? left : run;
+  const float* const from = sums + (count > 0 ? first * arguments.hidden + column : 0);
+  constexpr int kAtOnce = 1 << kJoinedAtOnceLog2;
+  float sum =
+      join_units<kAtOnce>(from, arguments.hidden, static_cast<int>(count < kAtOnce ? count : kAtOnce));
+  if (count > kAtOnce) {
+    PairwiseSum parts;
+    parts.add(sum);
+    for (std::int64_t unit = kAtOnce; unit < count; unit += kAtOnce)
+      parts.add(join_units<kAtOnce>(from + unit * arguments.hidden, arguments.hidden,
+                                    static_cast<int>(count - unit < kAtOnce ? count - unit : kAtOnce)));
+    sum = parts.total();
   }
-  runs[threadIdx.x] = arguments.run_log2 > kJoinedAtOnceLog2 ? run.total() : only;
+  runs[threadIdx.x] = sum;
   __syncthreads();
   if (thread != 0 || !present) return;
   float all[kJoinThreads];
 #pragma unroll
   for (int i = 0; i < kJoinThreads; ++i) all[i] = runs[i * kJoinColumns + threadIdx.x];
-  const std::int64_t present_runs =
-      (arguments.units + (std::int64_t{1} << arguments.run_log2) - 1) >> arguments.run_log2;
-  store_sum<T>(sums.out, column, join_pairs(all, static_cast<int>(present_runs)));
+  const auto present_runs = static_cast<int>((arguments.units + run - 1) >> arguments.run_log2);
+  store_sum<T>(which == 0 ? arguments.of[0].out : arguments.of[1].out, column, join_pairs(all, present_runs));
 }
 
 }  // namespace normproof::kernels

@@ -173,7 +173,10 @@ constexpr Line kAddingLines[] = {
     {512, kAny, {{{ShapeKind::block_2_early_evict_last, 0, true}}}},
 };
 constexpr Line kQuantizingLines[] = {
-    {1024, kAny, {{{ShapeKind::block_4_full, 0, true}}}},
+    {32, kAny, {{{ShapeKind::part_1_early, 256, true}}}},
+    {128, kAny, {{{ShapeKind::warp_4_early, 128, true}}}},
+    {512, 16, {{{ShapeKind::block_4_early, 128, true}}}},
+    {1024, 16, {{{ShapeKind::cluster_1_early, 128, true}}}},
     {2048, 64, {{{ShapeKind::cluster_1x2_early, 128, true}}}},
 };
 // Where no line has a shape that fits and is compiled.

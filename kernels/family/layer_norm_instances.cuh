@@ -34,6 +34,9 @@ LayerNormKernel find_layer_norm_in_registers(const LayerNormSelection& selection
   if (selection.quantizes) {
     if constexpr (kManyShapes) {
       if (!selection.like_x) return nullptr;
+      if (!selection.folded)
+        return &layer_norm_register_kernel<T, kAddsResidual, ShapeOf<kUnfoldedShape>::type, true, false,
+                                           true>;
       QuantizingLayerNormShapes::find(selection.shape, [&]<class Shape>() {
         found = &layer_norm_register_kernel<T, kAddsResidual, Shape, true, kCanFold<Shape>, true>;
       });

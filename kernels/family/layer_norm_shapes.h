@@ -14,7 +14,7 @@ using LayerNormShapes =
               ShapeKind::block_4x2_full_evict_last, ShapeKind::block_2x4_evict_last,
               ShapeKind::cluster_1_early, ShapeKind::cluster_1_full_early, ShapeKind::cluster_1x2_early,
               ShapeKind::cluster_1x2_full_early>;
-// Of these, the one that is also there as it is: for many full rows whose warps are no power of two.
+// The one that is also there as it is: for many full rows whose warps are no power of two.
 inline constexpr ShapeKind kUnfoldedShape = ShapeKind::block_4_full_evict_last;
 
 // In fp16 and fp32, with weight and bias in the same.
@@ -29,6 +29,7 @@ using OtherLayerNormShapes = ShapeList<ShapeKind::part_1_early, ShapeKind::warp_
 // From bf16 to codes.
 using QuantizingLayerNormShapes =
     ShapeList<ShapeKind::part_1_early, ShapeKind::warp_4_early, ShapeKind::block_4_early,
-              ShapeKind::block_4_full, ShapeKind::block_4x2_evict_last, ShapeKind::cluster_1x2_early>;
+              ShapeKind::block_4_full_evict_last, ShapeKind::block_4x2_evict_last, ShapeKind::cluster_1_early,
+              ShapeKind::cluster_1x2_early>;
 
 }  // namespace normproof::kernels

@@ -236,7 +236,8 @@ GradientChoice choose(const GradientProblem& problem, const Launch& launch) {
     return choice.blocks_of_processor * (shared_bytes(problem, choice, ring) + 2048) <=
            kSharedBytesOfProcessor;
   };
-  choice.stages = 3;
+  // Measured: more do not help long rows.
+  choice.stages = choice.threads >= 256 ? 2 : 3;
   while (!fits() && choice.stages > 2) --choice.stages;
   while (!fits() && choice.unit_rows_log2 > kGroupRowsLog2) --choice.unit_rows_log2;
 #endif

@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs/results"
 H200_BENCH = "bench/results/2026-11-29-h200-bench.csv"
 H200_BENCH_SCALED = "bench/results/2026-11-30-h200-bench-scaled-rows.csv"
+H200_BENCH_FAMILY = "bench/results/2026-11-30-h200-bench-family.csv"
 H200_VERIFY = "bench/results/2026-11-29-h200-verify-cuda.json.xz"
 OPERATIONS = {"rms": "rms_norm", "add": "fused add", "rmsq": "rms_norm, fp8", "addq": "fused add, fp8"}
 SCALED_OPERATIONS = {"rmsdq": "rms_norm", "adddq": "fused add"}
@@ -154,6 +155,71 @@ def speed_scaled_rows():
                                                         for hidden in (1024, 2048, 4096, 7168, 16384)]))
 
 
+def family_microseconds():
+    """Of each row of bench/family_rows.csv: the fastest peer's name and time, and the goals."""
+    found = {}
+    for row in csv.DictReader(line for line in (ROOT / "bench/family_rows.csv").read_text().splitlines() if not line.startswith("#")):
+        peers = {peer: float(row[peer]) for peer in ("torch_compile", "vllm", "quack", "liger", "torch_eager") if row[peer]}
+        fastest = min(peers, key=peers.get) if peers else ""
+        found[row["op"], row["details"], row["H"], row["tokens"], row["mode"]] = (fastest, peers.get(fastest))
+    return found
+
+
+def family_name(row):
+    codes = {"out=fp8_e4m3fn": "e4m3fn", "out=uint8": "e2m1", "group=128": "groups of 128"}
+    words = [codes[word] for word in row["details"].split() if word in codes]
+    return f"`{row['op']}`" + (f", {', '.join(words)}" if words else "")
+
+
+def speed_family():
+    """Operations by name: relative to a copy with 8192 tokens, in microseconds with one; the fastest peer's microseconds beside."""
+    head, rows = bench(H200_BENCH_FAMILY)
+    peers = family_microseconds()
+    names = list(dict.fromkeys((row["op"], row["details"]) for row in rows))
+
+    def cell(name, hidden, tokens):
+        row = next((row for row in rows if (row["op"], row["details"]) == name and (row["H"], row["tokens"]) == (hidden, tokens)), None)
+        if row is None:
+            return ""
+        _, peer = peers.get((row["op"], row["details"], row["H"], row["tokens"], row["mode"]), ("", None))
+        own = float(row["kernel_us"])
+        first = f"{own:.2f}" if tokens == "1" else f"{float(row['ratio']):.2f}"
+        return first + (f" ({peer / own:.1f} x)" if peer else "")
+
+    columns = [("4096", "1"), ("7168", "1"), ("1024", "8192"), ("2048", "8192"), ("4096", "8192"), ("7168", "8192"), ("16384", "8192"),
+               ("4096", "32768")]
+    heads = [f"{tokens} x {hidden}" + (", us" if tokens == "1" else "") for hidden, tokens in columns]
+    compared = [(row, peers[row["op"], row["details"], row["H"], row["tokens"], row["mode"]][1]) for row in rows if row["best_peer"]]
+    faster = sum(float(row["kernel_us"]) <= peer for row, peer in compared)
+    table_rows = []
+    for name in names:
+        row = next(row for row in rows if (row["op"], row["details"]) == name)
+        if row["op"] != "qk_norm_rope":
+            table_rows.append([family_name(row), *(cell(name, *column) for column in columns)])
+    heads_row = {row["tokens"]: row for row in rows if row["op"] == "qk_norm_rope"}
+    rope = ", ".join(f"{tokens} token{'s' if tokens != '1' else ''} {float(row['kernel_us']):.2f} us ({float(row['ratio']):.2f} of a copy)"
+                     for tokens, row in heads_row.items())
+    return (f"{head.split(': ')[0]}, bf16; {faster} of {len(compared)} rows with a peer take at most its microseconds.\n\n"
+            + table(["tokens x H", *heads], table_rows)
+            + f"\n`qk_norm_rope`, 40 heads of 128 in place: {rope}.\n")
+
+
+def missed_goals():
+    """What `bench` names as exceptions to the goals of bench/family_rows.csv, operation by operation."""
+    _, rows = bench(H200_BENCH_FAMILY)
+    missed = {}
+    for row in rows:
+        if row["goal"] and float(row["ratio"]) < float(row["goal"]):
+            missed.setdefault(family_name(row), []).append(
+                f"{row['tokens']} x {row['H']}: {float(row['ratio']):.3f} of {float(row['goal']):.2f}")
+        if row["goal_us"] and float(row["kernel_us"]) > float(row["goal_us"]):
+            missed.setdefault(family_name(row), []).append(
+                f"{row['tokens']} x {row['H']}: {float(row['kernel_us']):.2f} us, wanted {float(row['goal_us']):.2f}")
+    goals = sum(bool(row["goal"]) + bool(row["goal_us"]) for row in rows)
+    return (f"{goals - sum(map(len, missed.values()))} of {goals} goals are reached. Those that are not:\n\n"
+            + "\n".join(f"- {name}: {'; '.join(which)}" for name, which in missed.items()) + "\n")
+
+
 def verify_cuda():
     found = json.loads(lzma.decompress((ROOT / H200_VERIFY).read_bytes()))
     total = found["total"]
@@ -190,7 +256,8 @@ def engines_by_value():
 
 
 FIGURES = {function.__name__: function for function in (measured_cpu, measured_gpu, assess, mutants, mutants_in_a_line, speed_8192,
-                                                        speed_1, speed_summary, speed_scaled_rows, verify_cuda, policies_by_engine, engines_by_value)}
+                                                        speed_1, speed_summary, speed_scaled_rows, speed_family, missed_goals, verify_cuda,
+                                                        policies_by_engine, engines_by_value)}
 
 
 def in_page(text, page):

@@ -166,7 +166,7 @@ def test_the_program_on_good_dumps(program, tmp_path):
     assert program("explain", dump, "--row", "100000")[0] == 2
     status, text = program("verify", "--op", "gated_rms_norm")
     assert status == 3 and "takes none of the calls" in text
-    assert program("certify", "--target", "host", "--op", "layer_norm")[0] == 3
+    assert program("certify", "--target", "host", "--op", "gated_rms_norm")[0] == 3
     status, text = program("order", "--target", "host", "--op", "layer_norm")
     assert status == 2 and "does not know layer_norm" in text and "normproof verify" in text
     assert "of plug-ins" in program("list")[1]

@@ -267,9 +267,9 @@ template <int kCount>
 __device__ inline float join_units(const float* from, std::int64_t hidden, int count) {
   float sums[kCount];
 #pragma unroll
-  for (int i = 0; i < kCount; ++i, from += hidden) {
+  for (int i = 0; i < kCount; ++i) {
     sums[i] = 0.0f;
-    if (i < count) sums[i] = *from;
+    if (i < count) sums[i] = from[i * hidden];
   }
   return join_pairs(sums, count);
 }

@@ -1,8 +1,8 @@
-// Operations that are judged where somebody gives outputs, and where a plug-in or a kernel of this project runs
-// them: LayerNorm, gradients, q/k norm with rotary embedding. Each is a row of a table: its
-// tensors, its parameters, the axes of its policies, the policies that have a name, and the judges of its
-// outputs. Adding one is a file with a row; checks of arguments, dumps, case files, identification, plug-ins
-// and the Python package read the rows.
+// Operations that are judged where somebody gives outputs, and where a plug-in or a kernel of this project
+// runs them: LayerNorm, gradients, q/k norm with rotary embedding. Each is a row of a table: its tensors, its
+// parameters, the axes of its policies, the policies that have a name, and the judges of its outputs. Adding
+// one is a file with a row; checks of arguments, dumps, case files, identification, plug-ins and the Python
+// package read the rows.
 #pragma once
 
 #include <cstddef>

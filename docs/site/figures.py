@@ -74,9 +74,17 @@ def mutants():
 def mutants_in_a_line():
     found = saved("mutants.json")
     ours, theirs = found["rows"][0]["killed"][0], found["rows"][-1]["killed"][0]
-    return (f"Of {found['mutants']} real bugs planted in a copy of the kernels, `verify` finds {ours}; the published tolerance tests of "
+    return (f"Of {found['mutants']} real bugs planted in a copy of the RMSNorm kernels, `verify` finds {ours}; the published tolerance tests of "
             f"vLLM, FlashInfer, Liger and QuACK together find {theirs} of the {found['of_operations_with_tolerance_tests']} in operations "
             f"for which they are repeated here ([details](docs/mutants.md)).\n")
+
+
+def family_mutants():
+    found = saved("family_mutants.json")
+    least, most = found["seconds"]
+    return (f"`{found['command']}` on {found['machine']}, {found['date']}: {len(found['rows'])} of {len(found['rows'])} found, each run "
+            f"over after {least} to {most} s.\n\n" + table(["mutant", "found in", "after so many calls of these operations", "as"],
+            [[f"`{row['mutant']}`", f"`{row['operation']}`", str(row["calls"]), row["seen_as"]] for row in found["rows"]]))
 
 
 @functools.cache
@@ -264,7 +272,7 @@ def engines_by_value():
     return table(["axis", "value", "formula", "seen in"], contract_table("## Policies"))
 
 
-FIGURES = {function.__name__: function for function in (measured_cpu, measured_gpu, assess, mutants, mutants_in_a_line, speed_8192,
+FIGURES = {function.__name__: function for function in (measured_cpu, measured_gpu, assess, mutants, mutants_in_a_line, family_mutants, speed_8192,
                                                         speed_1, speed_summary, speed_scaled_rows, speed_family, missed_goals, verify_cuda,
                                                         policies_by_engine, engines_by_value)}
 

@@ -120,7 +120,7 @@ const detail = row => {
   if (repro) {
     const good = repro.violates_on_mutant && repro.conforms_on_production;
     facts.append(element("dt", {}, "Repro"), element("dd", { className: good ? "good" : "bad" },
-      { case: "one case", "second call": "the second of two calls", property: "property " + repro.property, none: "none" }[repro.kind] + ": " +
+      { case: "one case", call: "one call", "second call": "the second of two calls", property: "property " + repro.property, none: "none" }[repro.kind] + ": " +
       (repro.violates_on_mutant ? "violates" : "does not violate") + " on the mutant, " +
       (repro.conforms_on_production ? "conforms" : "does not conform") + " on the production kernels"));
   }

@@ -16,8 +16,9 @@ namespace normproof::matrix {
 
 // What the smallest case of a mutant shows when it is replayed alone.
 struct Repro {
-  // "case": the case itself. "second call": after the same case with another epsilon and scale. "property":
-  // no case shows it, but the property does, with the same seed. "none": nothing was found.
+  // "case": the case itself. "call": the same of a judged operation. "second call": after the same case with
+  // another epsilon and scale. "property": no case shows it, but the property does, with the same seed.
+  // "none": nothing was found.
   std::string kind = "none";
   std::string property;            // of kind "property"
   std::vector<std::string> cases;  // as JSON, in the order in which they are to be run
@@ -36,6 +37,10 @@ struct Row {
 
   bool is_production() const { return target == "host"; }
   bool is_mutant() const { return target.starts_with("mutant:"); }
+  // Whether the bug is in the kernels of the norm family, which no check but `verify` calls.
+  bool is_of_family() const {
+    return is_mutant() && patch.find("\n+++ b/kernels/family/") != std::string::npos;
+  }
 };
 
 struct Matrix {

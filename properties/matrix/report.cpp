@@ -50,6 +50,8 @@ ColumnFigures figures_of(const Matrix& matrix, const MatrixCheck& check) {
       figures.alarm = kills;
       figures.on_production = !run ? "not run" : kills ? "FALSE ALARM" : "silent";
     } else if (row.is_mutant()) {
+      // What a check does not call counts in no share.
+      if (run && found->second.outcome == Cell::Outcome::not_taken) continue;
       figures.killed += kills ? 1 : 0;
       ++(run ? figures.run : figures.not_run);
     }

@@ -3,6 +3,8 @@
 #include <bit>
 
 #include "corpus/case_json.h"
+#include "oracle/judged/call_files.h"
+#include "properties/judged/call_evaluation.h"
 #include "properties/judging/evaluate.h"
 #include "properties/matrix/process.h"
 #include "properties/property.h"
@@ -34,6 +36,22 @@ bool all_conform_on_production(const std::vector<Case>& cases) {
   return !last_violates(cases, "host");
 }
 
+// As last_violates().
+bool call_violates(const oracle::judged::StoredCall& stored, const std::string& target_name) {
+  CellProcess process(
+      [&] {
+        const auto target = make_target(target_name);
+        const auto policy = parse_policy(*stored.call.operation, stored.policy.value_or("native"));
+        const judging::CallEvaluation evaluation =
+            judging::evaluate_call(*target->judged_target(), stored.call, policy);
+        Cell cell;
+        cell.outcome = evaluation.violates() ? Cell::Outcome::killed : Cell::Outcome::survived;
+        return cell;
+      },
+      kProcessorLimit);
+  return process.wait().kills();
+}
+
 // Whether the property fails, as `verify` checks it.
 bool property_fails(std::size_t index, std::uint64_t seed, const std::string& target_name) {
   CellProcess process(
@@ -55,6 +73,15 @@ bool property_fails(std::size_t index, std::uint64_t seed, const std::string& ta
 
 Repro check_repro(const std::string& target, const Cell& verify, std::uint64_t seed) {
   Repro repro;
+  const auto call =
+      verify.repro.empty() ? std::nullopt : oracle::judged::read_call_if_judged(verify.repro, {}, false);
+  if (call) {
+    repro.kind = "call";
+    repro.cases = {call_to_json(call->call, call->policy)};
+    repro.violates_on_mutant = call_violates(*call, target);
+    repro.conforms_on_production = !call_violates(*call, "host");
+    return repro;
+  }
   if (!verify.repro.empty()) {
     const Case found = read_case(verify.repro);
     Case before = found;

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
@@ -17,6 +19,7 @@
 #include "corpus/case_json.h"
 #include "corpus/shrink.h"
 #include "properties/bits.h"
+#include "properties/judged/call_evaluation.h"
 #include "properties/judging/evaluate.h"
 #include "properties/judging/verification_case.h"
 #include "properties/property.h"
@@ -141,7 +144,53 @@ std::optional<Case> find_by_properties(Target& mutant) {
   return std::nullopt;
 }
 
+// Whether the bug is in the kernels of the norm family, which only calls of judged operations reach.
+bool is_of_family(const std::string& name) {
+  std::ifstream patch(std::string(NORMPROOF_SOURCE_DIR) + "/properties/mutants/" + name + ".patch");
+  const std::string text{std::istreambuf_iterator<char>(patch), {}};
+  if (text.empty()) throw std::runtime_error("no patch of " + name);
+  return text.find("\n+++ b/kernels/family/") != std::string::npos;
+}
+
+struct FoundCall {
+  judging::Combination combination;
+  judging::Call call;
+  judging::CallEvaluation seen;
+};
+// The first call of `verify` that violates, of the sizes that it begins with. Adds those that were tried.
+std::optional<FoundCall> find_by_calls(JudgedTarget& mutant, std::int64_t& calls) {
+  constexpr std::int64_t kMostElements = 1 << 15;
+  const auto combinations = judging::combinations_of(mutant);
+  for (std::int64_t index = 0; index < judging::chosen_sizes() - 1; ++index) {
+    for (const judging::Combination& combination : combinations) {
+      const auto call = judging::verification_call(combination, kSeed, index);
+      if (!call || call->at("x").elements() > kMostElements) continue;
+      ++calls;
+      judging::CallEvaluation seen = judging::evaluate_call(mutant, *call, combination.policy, {1, 1, false});
+      if (seen.violates()) return FoundCall{combination, *call, std::move(seen)};
+    }
+  }
+  return std::nullopt;
+}
+
+void find_in_the_family(const std::string& name) {
+  constexpr double kShrinkingSeconds = 2;
+  const auto mutant = make_target("mutant:" + name), host = make_target("host");
+  std::int64_t calls = 0;
+  const auto found = find_by_calls(*mutant->judged_target(), calls);
+  ASSERT_TRUE(found) << "not found in " << calls << " calls";
+  const judging::Policy& policy = found->combination.policy;
+  const judging::SmallerCall smallest =
+      judging::smaller_call(*mutant->judged_target(), found->call, found->seen, policy, kShrinkingSeconds);
+  fmt::print("seed {}: found after {} calls; smallest:\n{}", kSeed, calls,
+             describe(smallest.call, smallest.evaluation));
+  EXPECT_TRUE(smallest.evaluation.violates());
+  EXPECT_EQ(judging::evaluate_call(*host->judged_target(), smallest.call, policy).outcome,
+            judging::CallEvaluation::Outcome::conforms);
+}
+
 void find_and_boil_down(const std::string& name) {
+  if (is_of_family(name)) return find_in_the_family(name);
   TimedTarget mutant(make_target("mutant:" + name));
   if (replay_corpus(mutant) == CorpusAnswer::crashes) {
     fmt::print("crashes on a seed of the corpus\n");

@@ -136,6 +136,18 @@ TEST(Summaries, CountWhatTheySay) {
   EXPECT_EQ(summary.survivors, std::vector<std::string>{"B3-c"});
 }
 
+TEST(Summaries, WhatACheckDoesNotCallCountsInNoShare) {
+  Matrix matrix = example();
+  Row& row = matrix.rows.back();
+  EXPECT_FALSE(row.is_of_family());
+  row.patch = "Bug:      a\n\n--- a/kernels/family/x.cuh\n+++ b/kernels/family/x.cuh\n";
+  EXPECT_TRUE(row.is_of_family());
+  EXPECT_NE(to_markdown(matrix).find("| a loose test | 1 | 33 % |"), std::string::npos);
+  row.cells["loose"].outcome = Cell::Outcome::not_taken;
+  EXPECT_NE(to_markdown(matrix).find("| a loose test | 1 | 50 % |"), std::string::npos)
+      << to_markdown(matrix);
+}
+
 TEST(Summaries, AKillOfTheProductionKernelsIsAFalseAlarmUnlessATolerancesTestDoesIt) {
   Matrix matrix = example();
   matrix.rows.front().cells["loose"].outcome = Cell::Outcome::killed;

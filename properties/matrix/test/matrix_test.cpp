@@ -143,6 +143,7 @@ TEST(Summaries, WhatACheckDoesNotCallCountsInNoShare) {
   row.patch = "Bug:      a\n\n--- a/kernels/family/x.cuh\n+++ b/kernels/family/x.cuh\n";
   EXPECT_TRUE(row.is_of_family());
   EXPECT_NE(to_markdown(matrix).find("| a loose test | 1 | 33 % |"), std::string::npos);
+  EXPECT_NE(to_markdown(matrix).find("together | 1 | 50 % |"), std::string::npos) << to_markdown(matrix);
   row.cells["loose"].outcome = Cell::Outcome::not_taken;
   EXPECT_NE(to_markdown(matrix).find("| a loose test | 1 | 50 % |"), std::string::npos)
       << to_markdown(matrix);

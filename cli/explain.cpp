@@ -27,6 +27,7 @@ namespace {
 struct ExplainOptions {
   std::string file, json;
   std::string target = "host";
+  bool target_is_given = false;
   JudgeOptions judge;
   std::optional<std::int64_t> row, column;
 };
@@ -91,10 +92,19 @@ std::pair<std::int64_t, std::int64_t> wrong_element(const Given& given, const Ou
   return *wrong;
 }
 
+// A file's own outputs are explained, whatever the target is.
+void say_what_is_not_run(const ExplainOptions& options) {
+  if (options.target_is_given)
+    fmt::print(stderr, "normproof: {} holds outputs, which are explained: target {} is not run\n",
+               options.file, options.target);
+}
+
 int explain_command(const ExplainOptions& options) {
-  if (auto stored = read_given_call(options.file, {}, false))
+  if (auto stored = read_given_call(options.file, {}, false)) {
+    if (stored->call.has_outputs()) say_what_is_not_run(options);
     return explain_call(options.file, *std::move(stored), options.target, options.judge, options.row,
                         options.column, options.json);
+  }
   const Given given = read(options);
   const Case& test_case = given.test_case;
   if (test_case.elements() == 0) {
@@ -116,6 +126,7 @@ int explain_command(const ExplainOptions& options) {
   oracle::Policy policy = given.policy;
   std::optional<Outputs> outputs;
   if (given.outputs) {
+    say_what_is_not_run(options);
     outputs = given.outputs;
     evaluation = judge_given(given, options);
     fmt::print("outputs: as given in {}\n", options.file);
@@ -167,7 +178,11 @@ Action add_explain(CLI::App& command) {
   command.add_option("--row", options->row, "Row of the element, from 0; default: the first wrong element");
   command.add_option("--column", options->column, "Column of the element, from 0");
   command.add_option("--json", options->json, "Write the steps to this file");
-  return [options] { return explain_command(*options); };
+  const CLI::Option* target = command.get_option("--target");
+  return [options, target] {
+    options->target_is_given = target->count() > 0;
+    return explain_command(*options);
+  };
 }
 
 }  // namespace normproof

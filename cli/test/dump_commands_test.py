@@ -414,6 +414,7 @@ class DumpCommands(unittest.TestCase):
         file = self.path("host.safetensors")
         self.run_program("replay", case, "--target", "host", "--dump", file, expect=0)
         self.assertIn(": equal", self.run_program("explain", file, expect=0))
+        self.assertIn("target host is not run", self.run_program("explain", file, "--target", "host", expect=0))
         for arguments in ((file,), (case, "--target", "host", "--judge", "witness")):
             output = self.run_program("explain", *arguments, "--policy", "weight=fp32", expect=1)
             self.assertIn("policy weight=fp32\nelement", output)

@@ -28,6 +28,12 @@ class JudgedCommands(ProgramTest):
                                 code=1, fault=fault)
         return shlex.split(re.search(r"^  replay: +(.*)$", text, re.MULTILINE).group(1))[2]
 
+    def test_our_kernels_leave_the_padding_of_swizzled_scales_alone(self):
+        for operation in ("rms_norm_nvfp4_quant", "rms_norm_mx_quant"):
+            text = self.run_program("verify", "--op", operation, "--policy", f"{operation}:scale_layout=swizzled_128x4", "--seconds", "1",
+                                    "--seed", "1", code=0)
+            self.assertIn("not looked at: the padding of scales", text)
+
     def test_identify_names_the_policy_of_each_call(self):
         text = self.run_program("identify", "--target", PLUGIN, "--op", "fused_add_layer_norm", "--json", "i.json", code=0,
                                 fault="sum-not-rounded")

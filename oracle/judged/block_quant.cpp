@@ -310,11 +310,14 @@ BlockSetup block_setup_of(const Call& call, const Policy& policy) {
 std::vector<std::string> block_not_looked_at(const Call& call) {
   std::vector<std::string> result = {"the order of summation (any that the policy admits)",
                                      "the padding of scales",
+                                     "scales in other layouts than the calls have them",
                                      "subnormal results that are flushed to zero (they are refused)"};
   const BlockFamily family = family_of(*call.operation);
   if (family != BlockFamily::nvfp4)
     result.emplace_back(
         "with scale_type=ue8m0_ceil_log2: which of two exponents a quotient next to a power of two gets");
+  if (find_tensor(*call.operation, "scale_ub") != nullptr && !call.has("scale_ub"))
+    result.emplace_back("scale_ub, which was not given");
   if (family != BlockFamily::mx)
     result.emplace_back("with approximate reciprocals: that the one of a number is the same everywhere");
   return result;

@@ -102,8 +102,10 @@ std::string Violation::text() const {
         text += fmt::format("{}{}{}", before, value.name, value.name == "got" ? " " : " = ") + number;
       } else if (got != nullptr &&
                  (value.text.empty() ? !same(value.dtype, value.bits, got->bits) : value.bits != got->bits)) {
-        const std::uint64_t apart =
-            value.text.empty() ? ulp_distance(value.dtype, got->bits, value.bits) : UINT64_MAX;
+        // Bytes are no numbers, and lie no number of them apart.
+        const std::uint64_t apart = value.text.empty() && value.dtype != DType::uint8
+                                        ? ulp_distance(value.dtype, got->bits, value.bits)
+                                        : UINT64_MAX;
         text += fmt::format("; the canonical order gives {}{}", number,
                             apart == UINT64_MAX ? "" : fmt::format(", {} ulp apart", apart));
       }

@@ -10,6 +10,7 @@
 #include "oracle/formats.h"
 #include "oracle/judged/search_violation.h"
 #include "oracle/row_kernels.h"
+#include "properties/targets/judged_target.h"
 
 namespace normproof::judging {
 namespace {
@@ -97,12 +98,19 @@ Call as_canonical(Call call, const Policy& policy) {
   return call;
 }
 
-Judgement compare_with_canonical(const Call& call, const Policy& policy, std::size_t listed) {
-  const Call canonical = as_canonical(call, policy);
+Judgement compare_with_canonical(const Call& given, const Policy& policy, std::size_t listed) {
+  const Call canonical = without_padding(as_canonical(given, policy), policy);
+  const Call call = without_padding(given, policy);
   Judgement judgement;
   judgement.canonical = true;
   judgement.not_looked_at = {"which NaN a NaN is"};
+  if (call.operation->slice_blocks != nullptr) {
+    judgement.not_looked_at.emplace_back("the padding of scales");
+    judgement.not_looked_at.emplace_back("scales in other layouts than the calls have them");
+  }
   for (const Spec& spec : call.operation->tensors) {
+    if (spec.direction == Direction::in && spec.extent == Extent::one && !call.has(spec.name))
+      judgement.not_looked_at.push_back(fmt::format("{}, which was not given", spec.name));
     if (spec.direction != Direction::out) continue;
     if (!call.has(spec.name)) {
       judgement.not_looked_at.push_back(fmt::format("{}, which was not asked for", spec.name));

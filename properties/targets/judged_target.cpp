@@ -49,15 +49,14 @@ bool holds(const Tensor& tensor, std::int64_t element, std::byte fill) {
   return std::ranges::all_of(bytes, [fill](std::byte byte) { return byte == fill; });
 }
 
-// What lies beside the scales of blocks is nobody's: then it is no fill.
+}  // namespace
+
 Call without_padding(const Call& call, const oracle::judged::Policy& policy) {
   if (call.operation->slice_blocks == nullptr) return call;
   std::vector<std::int64_t> rows(static_cast<std::size_t>(call.rows()));
   std::iota(rows.begin(), rows.end(), 0);
   return slice_of_rows(call, rows, &policy);
 }
-
-}  // namespace
 
 std::int64_t hidden_multiple_of(const CallLimits& limits, DType dtype) {
   const std::int64_t multiple = std::max<std::int64_t>(limits.hidden_multiple, 1);

@@ -169,7 +169,7 @@ def test_the_program_on_good_dumps(program, tmp_path):
     assert program("certify", "--target", "host", "--op", "gated_rms_norm")[0] == 3
     status, text = program("order", "--target", "host", "--op", "layer_norm")
     assert status == 2 and "does not know layer_norm" in text and "normproof verify" in text
-    assert "of plug-ins" in program("list")[1]
+    assert "plug-ins, and kernels of ours" in program("list")[1]
 
 
 def test_identify_names_what_explains_the_outputs():

@@ -1,42 +1,23 @@
 #include "kernels/arguments.h"
 
-#include <algorithm>
-#include <bit>
 #include <vector>
 
+#include "kernels/row_shape.h"
 #include "kernels/tensor_checks.h"
 
 namespace normproof::kernels {
 namespace {
 
-constexpr int kChunkBytes = 16;
-constexpr int kWarpThreads = 32;
-constexpr int kGroups = 32;
-
-Status check_overlaps(const std::vector<Argument>& arguments, const Call& call) {
-  for (const Argument& written : arguments) {
-    if (!written.written || written.empty()) continue;
-    const MemoryView view = view_of(written);
-    if (overlaps_itself(view))
-      return refusal(StatusCode::overlap, written.name, ": its rows from ", written.tensor->data,
-                     " on share memory with each other");
-    for (const Argument& other : arguments) {
-      if (&other == &written) continue;
-      const MemoryView other_view = view_of(other);
-      const bool may_be_the_same = written.tensor == call.out && other.tensor == call.input &&
-                                   call.residual == nullptr && !call.quantizes;
-      if (may_be_the_same && same_memory(view, other_view)) continue;
-      if (share_memory(view, other_view))
-        return refusal(StatusCode::overlap, written.name, ": ", extent_of(view), " bytes from ",
-                       written.tensor->data, " on share memory with ", other.name, ", ",
-                       extent_of(other_view), " bytes from ", other.tensor->data, " on");
-    }
-    const MemoryView scale{reinterpret_cast<std::uintptr_t>(call.scale), sizeof(float), 0, {}, {}};
-    if (call.scale != nullptr && share_memory(view, scale))
-      return refusal(StatusCode::overlap, written.name, ": ", extent_of(view), " bytes from ",
-                     written.tensor->data, " on share memory with scale at ", call.scale);
+Status check_overlap(std::vector<Argument> arguments, const Call& call) {
+  Tensor scale;
+  if (call.scale != nullptr) {
+    scale = {const_cast<float*>(call.scale), DType::fp32, 1, {1}, {1}};
+    arguments.push_back({"scale", &scale, false});
   }
-  return {};
+  return check_overlap(arguments, [&](const Argument& written, const Argument& other) {
+    return written.tensor == call.out && other.tensor == call.input && call.residual == nullptr &&
+           !call.quantizes;
+  });
 }
 
 Status check_dtypes(const Call& call) {
@@ -89,48 +70,23 @@ Status check_scale(const Call& call) {
   return {};
 }
 
-// The leading dimensions of input and out as three, the innermost last: those of size 1 dropped, neighbours
-// merged where both tensors step evenly across them.
 void set_rows(const Call& call, NormArguments& arguments) {
-  struct Dimension {
-    std::int64_t size, input_stride, out_stride;
-  };
-  std::vector<Dimension> dimensions;
-  for (int i = 0; i < call.input->rank - 1; ++i) {
-    const Dimension next{call.input->sizes[i], call.input->strides[i], call.out->strides[i]};
-    if (next.size == 1) continue;
-    if (!dimensions.empty()) {
-      Dimension& last = dimensions.back();
-      const bool even = product(next.size, next.input_stride) == last.input_stride &&
-                        product(next.size, next.out_stride) == last.out_stride;
-      if (even) {
-        last = {last.size * next.size, next.input_stride, next.out_stride};
-        continue;
-      }
-    }
-    dimensions.push_back(next);
-  }
-  dimensions.insert(dimensions.begin(), 3 - dimensions.size(), Dimension{1, 0, 0});
-  arguments.rows = dimensions[0].size * dimensions[1].size * dimensions[2].size;
-  arguments.middle_size = dimensions[1].size;
-  arguments.inner_size = dimensions[2].size;
-  arguments.input_strides = {dimensions[0].input_stride, dimensions[1].input_stride,
-                             dimensions[2].input_stride};
-  arguments.out_strides = {dimensions[0].out_stride, dimensions[1].out_stride, dimensions[2].out_stride};
+  std::vector<LeadingDimension> dimensions;
+  for (int i = 0; i < call.input->rank - 1; ++i)
+    dimensions.push_back({call.input->sizes[i], {call.input->strides[i], call.out->strides[i]}});
+  const MergedDimensions merged = merge_leading_dimensions(dimensions);
+  arguments.rows = merged.rows.count;
+  arguments.middle_size = merged.rows.middle_size;
+  arguments.inner_size = merged.rows.inner_size;
+  arguments.input_strides = merged.strides[0];
+  arguments.out_strides = merged.strides[1];
   // Rank 2 wherever there is a residual.
   if (call.residual != nullptr) arguments.residual_strides.inner = call.residual->strides[0];
 }
 
 NormArguments norm_arguments(const Call& call, const Argument& input) {
   NormArguments arguments;
-  arguments.hidden = input.hidden();
-  const std::int64_t chunk_elements = kChunkBytes / input.element_bytes();
-  arguments.chunks = arguments.hidden / chunk_elements + (arguments.hidden % chunk_elements != 0);
-  arguments.groups =
-      static_cast<int>(std::min<std::int64_t>((arguments.chunks + kWarpThreads - 1) / kWarpThreads, kGroups));
-  arguments.group_tree_width = static_cast<int>(std::bit_ceil(static_cast<unsigned>(arguments.groups)));
-  const auto row_threads = static_cast<unsigned>(std::min<std::int64_t>(arguments.chunks, kWarpThreads));
-  arguments.row_threads_log2 = std::bit_width(std::bit_ceil(row_threads)) - 1;
+  set_row_shape(arguments, row_shape(input.hidden(), input.element_bytes()));
   arguments.input = call.input->data;
   arguments.residual = call.residual != nullptr ? call.residual->data : nullptr;
   arguments.out = call.out->data;
@@ -140,7 +96,6 @@ NormArguments norm_arguments(const Call& call, const Argument& input) {
     arguments.scales = static_cast<float*>(call.scales->data);
     arguments.scales_stride = call.scales->strides[0];
   }
-  arguments.hidden_as_float = static_cast<float>(arguments.hidden);
   arguments.epsilon = call.epsilon;
   if (call.quantizes) {
     arguments.fp8_format = static_cast<Fp8Format>(static_cast<std::int32_t>(call.out->dtype) -
@@ -151,6 +106,11 @@ NormArguments norm_arguments(const Call& call, const Argument& input) {
 }
 
 }  // namespace
+
+WeightKind weight_kind(const Tensor* weight, DType activation) {
+  if (weight == nullptr) return WeightKind::none;
+  return weight->dtype == activation ? WeightKind::same_as_activation : WeightKind::fp32;
+}
 
 Status check(const Call& call, Problem& problem) {
   // Of all operations, the fused add alone has no tensor `out`: it writes over input.
@@ -182,15 +142,13 @@ Status check(const Call& call, Problem& problem) {
     }
   }
   if (Status status = check_scale(call); !status.ok()) return status;
-  if (Status status = check_overlaps(arguments, call); !status.ok()) return status;
+  if (Status status = check_overlap(arguments, call); !status.ok()) return status;
   if (Status status = check_launch(call.launch); !status.ok()) return status;
   Status vectorizable = check_vectorizable(arguments);
   if (call.launch.path == Path::vectorized && !vectorizable.ok()) return vectorizable;
 
   problem.dtype = call.input->dtype;
-  problem.weight = call.weight == nullptr                    ? WeightKind::none
-                   : call.weight->dtype == call.input->dtype ? WeightKind::same_as_activation
-                                                             : WeightKind::fp32;
+  problem.weight = weight_kind(call.weight, call.input->dtype);
   problem.quantizes = call.quantizes;
   problem.scales_rows = call.scales != nullptr;
   problem.adds_residual = call.residual != nullptr;

@@ -21,6 +21,8 @@ struct Call {
 };
 
 enum class WeightKind { none, same_as_activation, fp32 };
+// Of a weight in the activations' dtype or in fp32; null: none.
+WeightKind weight_kind(const Tensor* weight, DType activation);
 
 // A call that may be carried out.
 struct Problem {

@@ -19,6 +19,14 @@ struct RowStrides {
   std::int64_t inner = 0;
 };
 
+// Rows are numbered row-major over leading dimensions of sizes count / (middle_size * inner_size),
+// middle_size and inner_size.
+struct LeadingDimensions {
+  std::int64_t count = 0;
+  std::int64_t middle_size = 1;
+  std::int64_t inner_size = 0;
+};
+
 struct NormArguments {
   // Rows are numbered row-major over leading dimensions of sizes rows / (middle * inner), middle and inner.
   std::int64_t rows = 0;

@@ -3,6 +3,8 @@
 #include <array>
 #include <limits>
 
+#include "kernels/memory_overlap.h"
+
 namespace normproof::kernels {
 namespace {
 
@@ -13,6 +15,26 @@ const char* name_of(DType dtype) {
   constexpr std::array kNames = {"fp32",         "fp16",         "bf16", "fp8_e4m3fn", "fp8_e5m2",
                                  "fp8_e4m3fnuz", "fp8_e5m2fnuz", "int8", "uint8"};
   return kNames[static_cast<std::size_t>(dtype)];
+}
+
+MemoryView view_of(const Argument& argument) {
+  const Tensor& tensor = *argument.tensor;
+  MemoryView view;
+  view.begin = argument.address();
+  view.row_bytes = argument.hidden() * argument.element_bytes();
+  for (int i = 0; i < argument.leading(); ++i) {
+    if (tensor.sizes[i] == 1) continue;
+    view.sizes[view.leading_dimensions] = tensor.sizes[i];
+    view.strides[view.leading_dimensions] =
+        tensor.sizes[i] == 0 ? 0 : tensor.strides[i] * argument.element_bytes();
+    ++view.leading_dimensions;
+  }
+  return view;
+}
+
+bool same_memory(const MemoryView& a, const MemoryView& b) {
+  return a.begin == b.begin && a.row_bytes == b.row_bytes && a.leading_dimensions == b.leading_dimensions &&
+         a.sizes == b.sizes && a.strides == b.strides;
 }
 
 }  // namespace
@@ -117,24 +139,47 @@ Status check_data(const Argument& argument) {
   return {};
 }
 
-MemoryView view_of(const Argument& argument) {
-  const Tensor& tensor = *argument.tensor;
-  MemoryView view;
-  view.begin = argument.address();
-  view.row_bytes = argument.hidden() * argument.element_bytes();
-  for (int i = 0; i < argument.leading(); ++i) {
-    if (tensor.sizes[i] == 1) continue;
-    view.sizes[view.leading_dimensions] = tensor.sizes[i];
-    view.strides[view.leading_dimensions] =
-        tensor.sizes[i] == 0 ? 0 : tensor.strides[i] * argument.element_bytes();
-    ++view.leading_dimensions;
+Status check_overlap(
+    const std::vector<Argument>& arguments,
+    const std::function<bool(const Argument& written, const Argument& other)>& may_be_the_same) {
+  for (const Argument& written : arguments) {
+    if (!written.written || written.empty()) continue;
+    const MemoryView view = view_of(written);
+    if (overlaps_itself(view))
+      return refusal(StatusCode::overlap, written.name, ": its rows from ", written.tensor->data,
+                     " on share memory with each other");
+    for (const Argument& other : arguments) {
+      if (&other == &written) continue;
+      const MemoryView other_view = view_of(other);
+      if (may_be_the_same(written, other) && same_memory(view, other_view)) continue;
+      if (share_memory(view, other_view))
+        return refusal(StatusCode::overlap, written.name, ": ", extent_of(view), " bytes from ",
+                       written.tensor->data, " on share memory with ", other.name, ", ",
+                       extent_of(other_view), " bytes from ", other.tensor->data, " on");
+    }
   }
-  return view;
+  return {};
 }
 
-bool same_memory(const MemoryView& a, const MemoryView& b) {
-  return a.begin == b.begin && a.row_bytes == b.row_bytes && a.leading_dimensions == b.leading_dimensions &&
-         a.sizes == b.sizes && a.strides == b.strides;
+MergedDimensions merge_leading_dimensions(const std::vector<LeadingDimension>& dimensions) {
+  std::vector<LeadingDimension> merged;
+  for (LeadingDimension next : dimensions) {
+    if (next.size == 1) continue;
+    bool even = !merged.empty();
+    for (std::size_t i = 0; even && i < kMostTensors; ++i)
+      even = product(next.size, next.strides[i]) == merged.back().strides[i];
+    if (even) {
+      next.size *= merged.back().size;
+      merged.pop_back();
+    }
+    merged.push_back(next);
+  }
+  merged.insert(merged.begin(), 3 - merged.size(), LeadingDimension{});
+  MergedDimensions result;
+  result.rows = {merged[0].size * merged[1].size * merged[2].size, merged[1].size, merged[2].size};
+  for (std::size_t i = 0; i < kMostTensors; ++i)
+    result.strides[i] = {merged[0].strides[i], merged[1].strides[i], merged[2].strides[i]};
+  return result;
 }
 
 Status check_launch(const Launch& launch) {

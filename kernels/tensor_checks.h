@@ -2,13 +2,16 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include "kernels/memory_overlap.h"
+#include "kernels/norm_arguments.h"
 #include "kernels/rms_norm.h"
 
 namespace normproof::kernels {
@@ -69,7 +72,25 @@ Status check_launch(const Launch& launch);
 // Whether every chunk can travel by one access; the status says what forbids it. Chunks are cut by the first.
 Status check_vectorizable(const std::vector<Argument>& arguments);
 
-MemoryView view_of(const Argument& argument);
-bool same_memory(const MemoryView& a, const MemoryView& b);
+// Refuses a written tensor that shares a byte with itself or another one, but for the very same memory where
+// that is allowed.
+Status check_overlap(
+    const std::vector<Argument>& arguments,
+    const std::function<bool(const Argument& written, const Argument& other)>& may_be_the_same);
+
+inline constexpr std::size_t kMostTensors = 16;  // of a call
+
+// A leading dimension that several tensors have, each with a stride of its own.
+struct LeadingDimension {
+  std::int64_t size = 1;
+  std::array<std::int64_t, kMostTensors> strides{};
+};
+struct MergedDimensions {
+  LeadingDimensions rows;
+  std::array<RowStrides, kMostTensors> strides{};
+};
+// Up to three dimensions as just three, the innermost last: those of size 1 dropped, neighbours merged where
+// all tensors step evenly across them.
+MergedDimensions merge_leading_dimensions(const std::vector<LeadingDimension>& dimensions);
 
 }  // namespace normproof::kernels

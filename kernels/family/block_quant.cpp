@@ -12,6 +12,7 @@
 #include "kernels/family/rows.h"
 #include "kernels/launch_kernel.h"
 #include "kernels/register_shape.h"
+#include "kernels/row_shape.h"
 #include "kernels/tensor_checks.h"
 
 namespace normproof::kernels {
@@ -20,13 +21,12 @@ namespace {
 constexpr int kWarpThreads = 32;
 constexpr std::int64_t kMaximumBlocks = 0x7fffffff;
 
-enum class Family { block, mx, nvfp4 };
+using Family = BlockQuantOperation::Family;
 
 // --- Checks. ---
 
-constexpr DTypes kFp8 = dtypes(DType::fp8_e4m3fn, DType::fp8_e5m2, DType::fp8_e4m3fnuz, DType::fp8_e5m2fnuz);
-
-std::vector<TensorRule> rules_of(const NamedCall& call, Family family, bool adds) {
+std::vector<TensorRule> rules_of(const NamedCall& call, BlockQuantOperation operation) {
+  const auto [family, adds] = operation;
   const Tensor* out = call.find("out");
   const bool is_packed =
       family == Family::nvfp4 || (family == Family::mx && out != nullptr && out->dtype == DType::uint8);
@@ -37,7 +37,7 @@ std::vector<TensorRule> rules_of(const NamedCall& call, Family family, bool adds
   switch (family) {
     case Family::block:
       rules.push_back({"scale_ub", false, Shape::one, fp32, true});
-      rules.push_back({"out", true, Shape::elements, kFp8 | dtypes(DType::int8), false, {}, true});
+      rules.push_back({"out", true, Shape::elements, kAnyFp8OrInt8, false, {}, true});
       rules.push_back({"scales", true, Shape::table, fp32 | bytes});
       break;
     case Family::mx:
@@ -155,37 +155,17 @@ Status wrong_scales(const Tensor& scales, const Tensor& x, std::int64_t rows, Fa
 
 // --- What a kernel is told. ---
 
-void place(const CheckedCall& checked, std::string_view role, void*& data, RowStrides& strides) {
-  const CheckedCall::Rows rows = checked.of(role);
-  data = rows.data;
-  strides = rows.strides;
-}
-
-const float* number_of(const NamedCall& call, std::string_view role) {
-  const Tensor* tensor = call.find(role);
-  return tensor == nullptr ? nullptr : static_cast<const float*>(tensor->data);
-}
-
 NormArguments norm_arguments(const NamedCall& call, const CheckedCall& checked) {
   NormArguments norm;
   norm.rows = checked.rows.count;
   norm.middle_size = checked.rows.middle_size;
   norm.inner_size = checked.rows.inner_size;
-  norm.hidden = checked.hidden;
-  const std::int64_t chunk_elements = 16 / size_of(checked.dtype);
-  norm.chunks = (checked.hidden - 1) / chunk_elements + 1;
-  norm.groups = static_cast<int>(std::min<std::int64_t>((norm.chunks - 1) / kWarpThreads + 1, 32));
-  norm.group_tree_width = static_cast<int>(std::bit_ceil(static_cast<unsigned>(norm.groups)));
-  const auto row_threads = static_cast<unsigned>(std::min<std::int64_t>(norm.chunks, kWarpThreads));
-  norm.row_threads_log2 = std::bit_width(std::bit_ceil(row_threads)) - 1;
-  void* input = nullptr;
-  place(checked, "x", input, norm.input_strides);
-  norm.input = input;
-  place(checked, "residual", norm.residual, norm.residual_strides);
-  place(checked, "out", norm.out, norm.out_strides);
+  set_row_shape(norm, row_shape(checked.hidden, size_of(checked.dtype)));
+  checked.place("x", norm.input, norm.input_strides);
+  checked.place("residual", norm.residual, norm.residual_strides);
+  checked.place("out", norm.out, norm.out_strides);
   const Tensor* weight = call.find("weight");
   norm.weight = weight == nullptr ? nullptr : weight->data;
-  norm.hidden_as_float = static_cast<float>(norm.hidden);
   norm.epsilon = call.number("epsilon");
   return norm;
 }
@@ -219,15 +199,12 @@ BlockQuantArguments arguments_of(const NamedCall& call, const CheckedCall& check
                                  const ScaleTable& table) {
   BlockQuantArguments arguments;
   arguments.norm = norm_arguments(call, checked);
-  place(checked, "residual_out", arguments.residual_out, arguments.residual_out_strides);
-  place(checked, "normalized", arguments.normalized, arguments.normalized_strides);
-  const Tensor* weight = call.find("weight");
-  arguments.weight = weight == nullptr                ? WeightKind::none
-                     : weight->dtype == checked.dtype ? WeightKind::same_as_activation
-                                                      : WeightKind::fp32;
+  checked.place("residual_out", arguments.residual_out, arguments.residual_out_strides);
+  checked.place("normalized", arguments.normalized, arguments.normalized_strides);
+  arguments.weight = weight_kind(call.find("weight"), checked.dtype);
   arguments.codes = codes_of(call.find("out")->dtype);
-  arguments.scale_ub = number_of(call, "scale_ub");
-  arguments.global_scale = number_of(call, "global_scale");
+  arguments.scale_ub = call.address_of_number("scale_ub");
+  arguments.global_scale = call.address_of_number("global_scale");
   set_scales(call, family, table, arguments);
   return arguments;
 }
@@ -406,7 +383,10 @@ Choice choose(const NamedCall& call, const CheckedCall& checked, BlockQuantArgum
   return general_choice(checked, call.launch.threads_per_block, arguments);
 }
 
-Status run(const NamedCall& given, Family family, bool adds, Stream stream, LaunchReport* report) {
+}  // namespace
+
+Status run_block_quant(const NamedCall& given, BlockQuantOperation operation, Stream stream,
+                       LaunchReport* report) {
   std::vector<NamedTensor> tensors(given.tensors.begin(), given.tensors.end());
   bool transposed = false;
   for (NamedTensor& each : tensors) {
@@ -419,14 +399,14 @@ Status run(const NamedCall& given, Family family, bool adds, Stream stream, Laun
   call.tensors = tensors;
   constexpr std::array<std::string_view, 1> kNumbers = {"epsilon"};
   CheckedCall checked;
-  const std::vector<TensorRule> rules = rules_of(call, family, adds);
+  const std::vector<TensorRule> rules = rules_of(call, operation);
   if (Status status = check(call, rules, kNumbers, checked); !status.ok()) return status;
   const Tensor& x = *call.find("x");
   const Tensor& scales = *call.find("scales");
-  const auto table = table_of(scales, transposed, x, checked.rows.count, family);
-  if (!table) return wrong_scales(scales, x, checked.rows.count, family);
+  const auto table = table_of(scales, transposed, x, checked.rows.count, operation.family);
+  if (!table) return wrong_scales(scales, x, checked.rows.count, operation.family);
   if (checked.rows.count == 0) return {};
-  BlockQuantArguments arguments = arguments_of(call, checked, family, *table);
+  BlockQuantArguments arguments = arguments_of(call, checked, operation.family, *table);
   const Choice choice = choose(call, checked, arguments);
   const Status status = launch_block_quant(choice.kernel, arguments, choice.grid, stream);
   if (status.ok() && report != nullptr)
@@ -434,8 +414,6 @@ Status run(const NamedCall& given, Family family, bool adds, Stream stream, Laun
                choice.rows_per_block, choice.grid.blocks};
   return status;
 }
-
-}  // namespace
 
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
 void force_block_quant_shape(const ForcedBlockQuantShape* shape) {
@@ -447,15 +425,5 @@ bool holds_rows(const ForcedBlockQuantShape& shape, DType dtype, const NormArgum
 }
 BlockQuantShape last_block_quant_shape() { return last_shape; }
 #endif
-
-Status run_block_quant(const NamedCall& call, Stream stream, LaunchReport* report) {
-  return run(call, Family::block, call.operation.starts_with("fused_add_"), stream, report);
-}
-Status run_mx_quant(const NamedCall& call, Stream stream, LaunchReport* report) {
-  return run(call, Family::mx, call.operation.starts_with("fused_add_"), stream, report);
-}
-Status run_nvfp4_quant(const NamedCall& call, Stream stream, LaunchReport* report) {
-  return run(call, Family::nvfp4, call.operation.starts_with("fused_add_"), stream, report);
-}
 
 }  // namespace normproof::kernels

@@ -128,27 +128,6 @@ Status check_packed(const Argument& argument) {
   return {};
 }
 
-Status check_overlaps(const std::vector<Argument>& arguments, const std::vector<const TensorRule*>& rules) {
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const Argument& written = arguments[i];
-    if (!written.written || written.empty()) continue;
-    const MemoryView view = view_of(written);
-    if (overlaps_itself(view))
-      return refusal(StatusCode::overlap, written.name, ": its rows from ", written.tensor->data,
-                     " on share memory with each other");
-    for (std::size_t k = 0; k < arguments.size(); ++k) {
-      if (k == i) continue;
-      const MemoryView other = view_of(arguments[k]);
-      if (rules[i]->in_place_of == rules[k]->role && same_memory(view, other)) continue;
-      if (share_memory(view, other))
-        return refusal(StatusCode::overlap, written.name, ": ", extent_of(view), " bytes from ",
-                       written.tensor->data, " on share memory with ", arguments[k].name, ", ",
-                       extent_of(other), " bytes from ", arguments[k].tensor->data, " on");
-    }
-  }
-  return {};
-}
-
 // The stride of a tensor where x has a leading dimension; 0 where the tensor lacks it.
 std::int64_t leading_stride(const TensorRule& rule, const Tensor& tensor, int dimension) {
   const bool has_rows = rule.shape == Shape::elements || rule.shape == Shape::pairs ||
@@ -158,37 +137,23 @@ std::int64_t leading_stride(const TensorRule& rule, const Tensor& tensor, int di
   return lacks ? 0 : tensor.strides[dimension];
 }
 
-// The leading dimensions of x as three, the innermost last: those of size 1 dropped, neighbours merged where
-// all tensors with rows step evenly across them.
 void set_rows(const std::vector<Argument>& arguments, const std::vector<const TensorRule*>& rules,
               CheckedCall& checked) {
   const Tensor& x = *arguments.front().tensor;
-  struct Dimension {
-    std::int64_t size;
-    std::vector<std::int64_t> strides;
-  };
-  std::vector<Dimension> dimensions;
+  std::vector<LeadingDimension> dimensions;
   for (int d = 0; d < x.rank - 1; ++d) {
-    if (x.sizes[d] == 1) continue;
-    Dimension next{x.sizes[d], {}};
+    LeadingDimension dimension{x.sizes[d], {}};
     for (std::size_t i = 0; i < arguments.size(); ++i)
-      next.strides.push_back(leading_stride(*rules[i], *arguments[i].tensor, d));
-    bool even = !dimensions.empty();
-    for (std::size_t i = 0; even && i < arguments.size(); ++i)
-      even = product(next.size, next.strides[i]) == dimensions.back().strides[i];
-    if (even) next.size *= dimensions.back().size, dimensions.pop_back();
-    dimensions.push_back(std::move(next));
+      dimension.strides[i] = leading_stride(*rules[i], *arguments[i].tensor, d);
+    dimensions.push_back(dimension);
   }
-  dimensions.insert(dimensions.begin(), 3 - dimensions.size(),
-                    Dimension{1, std::vector<std::int64_t>(arguments.size())});
-  checked.rows = {dimensions[0].size * dimensions[1].size * dimensions[2].size, dimensions[1].size,
-                  dimensions[2].size};
+  const MergedDimensions merged = merge_leading_dimensions(dimensions);
+  checked.rows = merged.rows;
+  checked.count = arguments.size();
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     checked.roles[i] = rules[i]->role;
-    checked.places[i] = {arguments[i].tensor->data,
-                         {dimensions[0].strides[i], dimensions[1].strides[i], dimensions[2].strides[i]}};
+    checked.places[i] = {arguments[i].tensor->data, merged.strides[i]};
   }
-  checked.count = arguments.size();
 }
 
 }  // namespace
@@ -230,7 +195,10 @@ Status check(const NamedCall& call, std::span<const TensorRule> rules,
       if (Status status = check_one(argument); !status.ok()) return status;
     }
   }
-  if (Status status = check_overlaps(arguments, present); !status.ok()) return status;
+  const auto may_be_the_same = [&](const Argument& written, const Argument& other) {
+    return rule_of(rules, written.name)->in_place_of == other.name;
+  };
+  if (Status status = check_overlap(arguments, may_be_the_same); !status.ok()) return status;
   if (Status status = check_launch(call.launch); !status.ok()) return status;
   Status vectorizable = check_vectorizable(arguments);
   if (call.launch.path == Path::vectorized && !vectorizable.ok()) return vectorizable;

@@ -8,7 +8,8 @@
 #include <string_view>
 
 #include "kernels/family/named_call.h"
-#include "kernels/family/row_numbers.h"
+#include "kernels/norm_arguments.h"
+#include "kernels/tensor_checks.h"
 
 namespace normproof::kernels {
 
@@ -19,6 +20,9 @@ constexpr DTypes dtypes(Each... each) {
   return ((DTypes{1} << static_cast<unsigned>(each)) | ... | 0);
 }
 inline constexpr DTypes kAnyActivation = dtypes(DType::fp32, DType::fp16, DType::bf16);
+inline constexpr DTypes kAnyFp8 =
+    dtypes(DType::fp8_e4m3fn, DType::fp8_e5m2, DType::fp8_e4m3fnuz, DType::fp8_e5m2fnuz);
+inline constexpr DTypes kAnyFp8OrInt8 = kAnyFp8 | dtypes(DType::int8);
 inline constexpr DTypes kLikeX = DTypes{1} << 30;  // that of x; together with others: or one of them
 inline constexpr DTypes kLikeXOrFp32 = kLikeX | dtypes(DType::fp32);
 
@@ -59,8 +63,14 @@ struct CheckedCall {
     RowStrides strides;
   };
   Rows of(std::string_view role) const;
+  // The same into a kernel's arguments; `data` is a pointer to what is there, const or not.
+  template <class Pointer>
+  void place(std::string_view role, Pointer& data, RowStrides& strides) const {
+    const Rows found = of(role);
+    data = found.data;
+    strides = found.strides;
+  }
 
-  static constexpr std::size_t kMostTensors = 16;
   std::array<std::string_view, kMostTensors> roles{};
   std::array<Rows, kMostTensors> places{};
   std::size_t count = 0;

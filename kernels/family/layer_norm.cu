@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels/arguments.h"
-#include "kernels/family/call_checks.h"
+#include "kernels/family/affine_call.h"
 #include "kernels/family/layer_norm_shapes.h"
 #include "kernels/family/rows.h"
 #include "kernels/launch_kernel.h"
@@ -28,28 +28,16 @@ constexpr TensorRule kOut = {"out", true, Shape::elements, kLikeX, false, "x", t
 constexpr TensorRule kResidualOut = {"residual_out", true, Shape::elements, kLikeX, false, "residual", true};
 constexpr TensorRule kMean = {"mean", true, Shape::row, kLikeXOrFp32, true};
 constexpr TensorRule kRstd = {"rstd", true, Shape::row, kLikeXOrFp32, true};
-constexpr DTypes kFp8 = dtypes(DType::fp8_e4m3fn, DType::fp8_e5m2, DType::fp8_e4m3fnuz, DType::fp8_e5m2fnuz);
-constexpr TensorRule kFp8Out = {"out", true, Shape::elements, kFp8, false, {}, true};
-constexpr TensorRule kCodesOut = {"out", true, Shape::elements, kFp8 | dtypes(DType::int8), false, {}, true};
+constexpr TensorRule kFp8Out = {"out", true, Shape::elements, kAnyFp8, false, {}, true};
+constexpr TensorRule kCodesOut = {"out", true, Shape::elements, kAnyFp8OrInt8, false, {}, true};
 constexpr TensorRule kScale = {"scale", false, Shape::one, dtypes(DType::fp32)};
 constexpr TensorRule kScaleUb = {"scale_ub", false, Shape::one, dtypes(DType::fp32), true};
 constexpr TensorRule kScales = {"scales", true, Shape::row, dtypes(DType::fp32)};
 
-enum class Output { values, codes_by_given_scale, codes_by_own_scales };
-
-struct Operation {
-  bool adds = false;
-  Output output = Output::values;
-};
-Operation operation_of(std::string_view name) {
-  return {name.starts_with("fused_add_"), name.ends_with("static_fp8_quant") ? Output::codes_by_given_scale
-                                          : name.ends_with("dynamic_quant")  ? Output::codes_by_own_scales
-                                                                             : Output::values};
-}
-
-std::vector<TensorRule> rules_of(const Operation& operation) {
+std::vector<TensorRule> rules_of(LayerNormOperation operation) {
+  using Output = LayerNormOperation::Output;
   std::vector<TensorRule> rules = {kX, kWeight, kBias, kMean, kRstd};
-  if (operation.adds) rules.insert(rules.end(), {kResidual, kResidualOut});
+  if (operation.adds_residual) rules.insert(rules.end(), {kResidual, kResidualOut});
   switch (operation.output) {
     case Output::values:
       rules.push_back(kOut);
@@ -65,43 +53,22 @@ std::vector<TensorRule> rules_of(const Operation& operation) {
 }
 constexpr std::array<std::string_view, 1> kNumbers = {"epsilon"};
 
-Affine affine_of(const NamedCall& call, std::string_view role, DType of_x) {
-  const Tensor* tensor = call.find(role);
-  if (tensor == nullptr) return {};
-  return {tensor->data, tensor->dtype == of_x ? AffineKind::like_x : AffineKind::fp32};
-}
-
-RowStatistic statistic_of(const NamedCall& call, std::string_view role, const CheckedCall& checked) {
-  const Tensor* tensor = call.find(role);
-  if (tensor == nullptr) return {};
-  return {tensor->data, checked.of(role).strides, tensor->dtype == DType::fp32};
-}
-
 LayerNormArguments arguments_of(const NamedCall& call, const CheckedCall& checked) {
   LayerNormArguments arguments;
   arguments.rows = checked.rows;
   arguments.shape = row_shape(checked.hidden, size_of(checked.dtype));
-  const auto place = [&](std::string_view role, auto& data, RowStrides& strides) {
-    const CheckedCall::Rows rows = checked.of(role);
-    data = rows.data;
-    strides = rows.strides;
-  };
-  place("x", arguments.x, arguments.x_strides);
-  place("residual", arguments.residual, arguments.residual_strides);
-  place("residual_out", arguments.residual_out, arguments.residual_out_strides);
-  place("out", arguments.out, arguments.out_strides);
+  checked.place("x", arguments.x, arguments.x_strides);
+  checked.place("residual", arguments.residual, arguments.residual_strides);
+  checked.place("residual_out", arguments.residual_out, arguments.residual_out_strides);
+  checked.place("out", arguments.out, arguments.out_strides);
   arguments.weight = affine_of(call, "weight", checked.dtype);
   arguments.bias = affine_of(call, "bias", checked.dtype);
   arguments.mean = statistic_of(call, "mean", checked);
   arguments.rstd = statistic_of(call, "rstd", checked);
   arguments.has_statistics = arguments.mean.data != nullptr || arguments.rstd.data != nullptr;
   arguments.epsilon = call.number("epsilon");
-  const auto number = [&](std::string_view role) {
-    const Tensor* tensor = call.find(role);
-    return tensor == nullptr ? nullptr : static_cast<const float*>(tensor->data);
-  };
-  arguments.scale = number("scale");
-  arguments.scale_ub = number("scale_ub");
+  arguments.scale = call.address_of_number("scale");
+  arguments.scale_ub = call.address_of_number("scale_ub");
   arguments.scales = statistic_of(call, "scales", checked);
   if (call.find("out")->dtype != checked.dtype) {
     arguments.codes = codes_of(call.find("out")->dtype);
@@ -121,11 +88,7 @@ Problem problem_of(const CheckedCall& checked, const LayerNormArguments& argumen
     problem.arguments.fp8_format = static_cast<Fp8Format>(arguments.codes);
   problem.vectorized = checked.vectorized;
   problem.arguments.rows = arguments.rows.count;
-  problem.arguments.hidden = arguments.shape.hidden;
-  problem.arguments.chunks = arguments.shape.chunks;
-  problem.arguments.groups = arguments.shape.groups;
-  problem.arguments.group_tree_width = arguments.shape.group_tree_width;
-  problem.arguments.row_threads_log2 = arguments.shape.row_threads_log2;
+  set_row_shape(problem.arguments, arguments.shape);
   return problem;
 }
 
@@ -230,10 +193,10 @@ Configuration choose(const Problem& problem, int threads, [[maybe_unused]] Layer
 
 }  // namespace
 
-Status run_layer_norm(const NamedCall& call, Stream stream, LaunchReport* report) {
+Status run_layer_norm(const NamedCall& call, LayerNormOperation operation, Stream stream,
+                      LaunchReport* report) {
   CheckedCall checked;
-  if (Status status = check(call, rules_of(operation_of(call.operation)), kNumbers, checked); !status.ok())
-    return status;
+  if (Status status = check(call, rules_of(operation), kNumbers, checked); !status.ok()) return status;
   if (checked.rows.count == 0) return {};
   LayerNormArguments arguments = arguments_of(call, checked);
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)

@@ -30,6 +30,11 @@ struct NamedCall {
       if (each.role == role) return &each.tensor;
     return nullptr;
   }
+  // Of a tensor that is one number in fp32; null where the call has none.
+  const float* address_of_number(std::string_view role) const {
+    const Tensor* tensor = find(role);
+    return tensor == nullptr ? nullptr : static_cast<const float*>(tensor->data);
+  }
   // `otherwise` where the call has none.
   float number(std::string_view name, float otherwise = 0) const {
     for (const NamedNumber& each : numbers)

@@ -6,10 +6,9 @@
 #include <utility>
 
 #include "kernels/arguments.h"
-#include "kernels/family/call_checks.h"
+#include "kernels/family/affine_call.h"
 #include "kernels/family/norm_gradient_kernel.cuh"
 #include "kernels/family/norm_gradient_ring.cuh"
-#include "kernels/family/rows.h"
 #include "kernels/family/workspace.h"
 #include "kernels/launch_kernel.h"
 #include "kernels/quick_operands.h"
@@ -48,35 +47,19 @@ struct GradientProblem {
   }
 };
 
-Affine affine_of(const NamedCall& call, std::string_view role, DType of_x) {
-  const Tensor* tensor = call.find(role);
-  if (tensor == nullptr) return {};
-  return {tensor->data, tensor->dtype == of_x ? AffineKind::like_x : AffineKind::fp32};
-}
-
-RowStatistic statistic_of(const NamedCall& call, std::string_view role, const CheckedCall& checked) {
-  const Tensor* tensor = call.find(role);
-  if (tensor == nullptr) return {};
-  return {tensor->data, checked.of(role).strides, tensor->dtype == DType::fp32};
-}
-
-GradientProblem problem_of(const NamedCall& call, const CheckedCall& checked, Stream stream) {
+GradientProblem problem_of(const NamedCall& call, NormBackwardOperation operation, const CheckedCall& checked,
+                           Stream stream) {
   GradientProblem problem;
   problem.checked = checked;
-  problem.centred = call.find("mean") != nullptr;
+  problem.centred = operation.centred;
   problem.stream = stream;
   NormGradientArguments& arguments = problem.arguments;
   arguments.rows = checked.rows;
   arguments.shape = row_shape(checked.hidden, size_of(checked.dtype));
-  const auto place = [&](std::string_view role, auto& rows) {
-    const CheckedCall::Rows found = checked.of(role);
-    rows.data = found.data;
-    rows.strides = found.strides;
-  };
-  place("dy", arguments.dy);
-  place("x", arguments.x);
-  place("dresidual", arguments.dresidual);
-  place("dx", arguments.dx);
+  checked.place("dy", arguments.dy.data, arguments.dy.strides);
+  checked.place("x", arguments.x.data, arguments.x.strides);
+  checked.place("dresidual", arguments.dresidual.data, arguments.dresidual.strides);
+  checked.place("dx", arguments.dx.data, arguments.dx.strides);
   arguments.weight = affine_of(call, "weight", checked.dtype);
   arguments.mean = statistic_of(call, "mean", checked);
   arguments.rstd = statistic_of(call, "rstd", checked);
@@ -338,15 +321,15 @@ Status run_problem(GradientProblem& problem, const GradientChoice& choice, Launc
 
 }  // namespace
 
-Status run_norm_backward(const NamedCall& call, const GradientChoice* forced, Stream stream,
-                         LaunchReport* report) {
-  const bool centred = call.operation == "layer_norm_backward";
-  const std::span<const TensorRule> rules = centred ? std::span<const TensorRule>(kLayerRules) : kRmsRules;
+Status run_norm_backward(const NamedCall& call, NormBackwardOperation operation, const GradientChoice* forced,
+                         Stream stream, LaunchReport* report) {
+  const std::span<const TensorRule> rules =
+      operation.centred ? std::span<const TensorRule>(kLayerRules) : kRmsRules;
   CheckedCall checked;
   if (Status status = check(call, rules, {}, checked); !status.ok()) return status;
   if (call.find("dx") == nullptr && call.find("dweight") == nullptr && call.find("dbias") == nullptr)
     return refusal(StatusCode::null_pointer, "dx: the call has no output");
-  GradientProblem problem = problem_of(call, checked, stream);
+  GradientProblem problem = problem_of(call, operation, checked, stream);
   LaunchReport done;
   const Status status =
       run_problem(problem, forced != nullptr ? *forced : choose(problem, call.launch), done);
@@ -354,8 +337,9 @@ Status run_norm_backward(const NamedCall& call, const GradientChoice* forced, St
   return status;
 }
 
-Status run_norm_backward(const NamedCall& call, Stream stream, LaunchReport* report) {
-  return run_norm_backward(call, nullptr, stream, report);
+Status run_norm_backward(const NamedCall& call, NormBackwardOperation operation, Stream stream,
+                         LaunchReport* report) {
+  return run_norm_backward(call, operation, nullptr, stream, report);
 }
 
 }  // namespace normproof::kernels

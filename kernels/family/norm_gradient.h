@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/family/named_call.h"
+#include "kernels/family/rows.h"
 
 namespace normproof::kernels {
 
@@ -22,8 +22,8 @@ struct GradientChoice {
   int blocks_of_processor = 0;  // of a multiprocessor at the same time; they walk through all units
 };
 
-// As run() of the operation's row, in the way that is given; it must fit.
-Status run_norm_backward(const NamedCall& call, const GradientChoice* forced, Stream stream,
-                         LaunchReport* report);
+// The same in the way that is given; it must fit. Null: the usual choice.
+Status run_norm_backward(const NamedCall& call, NormBackwardOperation operation, const GradientChoice* forced,
+                         Stream stream, LaunchReport* report);
 
 }  // namespace normproof::kernels

@@ -6,8 +6,8 @@
 #include "kernels/family/affine.cuh"
 #include "kernels/family/layer_norm_arguments.h"
 #include "kernels/family/row_numbers.h"
-#include "kernels/family/row_shape.h"
 #include "kernels/norm_arguments.h"
+#include "kernels/row_shape.h"
 
 namespace normproof::kernels {
 

@@ -1,30 +1,51 @@
 // The table of the norm family's operations, and the run of a call by the row of its name.
 #include <algorithm>
-#include <array>
 #include <string>
 
 #include "kernels/family/named_call.h"
 #include "kernels/family/rows.h"
 
 namespace normproof::kernels {
+namespace {
+
+template <class Operation>
+using Run = Status (*)(const NamedCall& call, Operation operation, Stream stream, LaunchReport* report);
+
+// What runs calls of one operation, of the several that kRun knows.
+template <auto kOperation, Run<decltype(kOperation)> kRun>
+Status run_as(const NamedCall& call, Stream stream, LaunchReport* report) {
+  return kRun(call, kOperation, stream, report);
+}
+
+template <bool kAdds, LayerNormOperation::Output kOutput = LayerNormOperation::Output::values>
+constexpr auto kLayerNorm = run_as<LayerNormOperation{kAdds, kOutput}, run_layer_norm>;
+template <BlockQuantOperation::Family kFamily, bool kAdds>
+constexpr auto kBlockQuant = run_as<BlockQuantOperation{kFamily, kAdds}, run_block_quant>;
+template <bool kCentred>
+constexpr auto kBackward = run_as<NormBackwardOperation{kCentred}, run_norm_backward>;
+
+}  // namespace
 
 std::span<const FamilyOperation> family_operations() {
+  using enum LayerNormOperation::Output;
+  using enum BlockQuantOperation::Family;
+  constexpr bool kAdds = true;
   // One row for each operation; the functions are declared in rows.h.
   static constexpr FamilyOperation kOperations[] = {
-      {"layer_norm", run_layer_norm},
-      {"fused_add_layer_norm", run_layer_norm},
-      {"layer_norm_static_fp8_quant", run_layer_norm},
-      {"fused_add_layer_norm_static_fp8_quant", run_layer_norm},
-      {"layer_norm_dynamic_quant", run_layer_norm},
-      {"fused_add_layer_norm_dynamic_quant", run_layer_norm},
-      {"rms_norm_block_quant", run_block_quant},
-      {"fused_add_rms_norm_block_quant", run_block_quant},
-      {"rms_norm_mx_quant", run_mx_quant},
-      {"fused_add_rms_norm_mx_quant", run_mx_quant},
-      {"rms_norm_nvfp4_quant", run_nvfp4_quant},
-      {"fused_add_rms_norm_nvfp4_quant", run_nvfp4_quant},
-      {"rms_norm_backward", run_norm_backward},
-      {"layer_norm_backward", run_norm_backward},
+      {"layer_norm", kLayerNorm<!kAdds>},
+      {"fused_add_layer_norm", kLayerNorm<kAdds>},
+      {"layer_norm_static_fp8_quant", kLayerNorm<!kAdds, codes_by_given_scale>},
+      {"fused_add_layer_norm_static_fp8_quant", kLayerNorm<kAdds, codes_by_given_scale>},
+      {"layer_norm_dynamic_quant", kLayerNorm<!kAdds, codes_by_own_scales>},
+      {"fused_add_layer_norm_dynamic_quant", kLayerNorm<kAdds, codes_by_own_scales>},
+      {"rms_norm_block_quant", kBlockQuant<block, !kAdds>},
+      {"fused_add_rms_norm_block_quant", kBlockQuant<block, kAdds>},
+      {"rms_norm_mx_quant", kBlockQuant<mx, !kAdds>},
+      {"fused_add_rms_norm_mx_quant", kBlockQuant<mx, kAdds>},
+      {"rms_norm_nvfp4_quant", kBlockQuant<nvfp4, !kAdds>},
+      {"fused_add_rms_norm_nvfp4_quant", kBlockQuant<nvfp4, kAdds>},
+      {"rms_norm_backward", kBackward<false>},
+      {"layer_norm_backward", kBackward<true>},
       {"qk_norm_rope", run_qk_norm_rope},
   };
   return kOperations;

@@ -8,7 +8,7 @@
 
 #include "kernels/arguments.h"
 #include "kernels/configurations.h"
-#include "kernels/family/call_checks.h"
+#include "kernels/family/affine_call.h"
 #include "kernels/family/rows.h"
 #include "kernels/launch_kernel.h"
 #include "kernels/quick_operands.h"
@@ -54,18 +54,12 @@ QkNormRopeArguments arguments_of(const NamedCall& call, const CheckedCall& check
   const Tensor& cosine = *call.find("cos");
   arguments.pairs = cosine.sizes[cosine.rank - 1];
   arguments.interleaved = call.number("interleaved") != 0.0f;
-  const auto place = [&](std::string_view role, auto& data, RowStrides& strides) {
-    const CheckedCall::Rows rows = checked.of(role);
-    data = rows.data;
-    strides = rows.strides;
-  };
-  place("x", arguments.x, arguments.x_strides);
-  place("out", arguments.out, arguments.out_strides);
-  place("cos", arguments.cosine, arguments.cosine_strides);
-  place("sin", arguments.sine, arguments.sine_strides);
+  checked.place("x", arguments.x, arguments.x_strides);
+  checked.place("out", arguments.out, arguments.out_strides);
+  checked.place("cos", arguments.cosine, arguments.cosine_strides);
+  checked.place("sin", arguments.sine, arguments.sine_strides);
   arguments.rotation_is_fp32 = cosine.dtype == DType::fp32;
-  if (const Tensor* weight = call.find("weight"))
-    arguments.weight = {weight->data, weight->dtype == checked.dtype ? AffineKind::like_x : AffineKind::fp32};
+  arguments.weight = affine_of(call, "weight", checked.dtype);
   arguments.epsilon = call.number("epsilon");
   return arguments;
 }
@@ -132,11 +126,7 @@ Configuration general_configuration(const CheckedCall& checked, const QkNormRope
   Problem problem;
   problem.dtype = checked.dtype;
   problem.arguments.rows = arguments.rows.count;
-  problem.arguments.hidden = arguments.shape.hidden;
-  problem.arguments.chunks = arguments.shape.chunks;
-  problem.arguments.groups = arguments.shape.groups;
-  problem.arguments.group_tree_width = arguments.shape.group_tree_width;
-  problem.arguments.row_threads_log2 = arguments.shape.row_threads_log2;
+  set_row_shape(problem.arguments, arguments.shape);
   return choose_general_configuration(problem, threads);
 }
 

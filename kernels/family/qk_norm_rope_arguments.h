@@ -5,8 +5,8 @@
 
 #include "kernels/family/affine.cuh"
 #include "kernels/family/row_numbers.h"
-#include "kernels/family/row_shape.h"
 #include "kernels/norm_arguments.h"
+#include "kernels/row_shape.h"
 
 namespace normproof::kernels {
 

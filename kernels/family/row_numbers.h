@@ -1,4 +1,4 @@
-// Rows of tensors with up to three leading dimensions, as a kernel counts them and finds them.
+// Rows of tensors with up to three leading dimensions, as a kernel finds them.
 #pragma once
 
 #include <cstdint>
@@ -7,14 +7,6 @@
 #include "kernels/norm_arguments.h"
 
 namespace normproof::kernels {
-
-// Rows are numbered row-major over leading dimensions of sizes count / (middle_size * inner_size),
-// middle_size and inner_size.
-struct LeadingDimensions {
-  std::int64_t count = 0;
-  std::int64_t middle_size = 1;
-  std::int64_t inner_size = 0;
-};
 
 // The offset in elements of a row.
 __device__ inline std::int64_t row_offset(const LeadingDimensions& rows, const RowStrides& strides,

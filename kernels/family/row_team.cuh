@@ -6,9 +6,9 @@
 #include <cstdint>
 
 #include "kernels/cuda.h"
-#include "kernels/family/row_shape.h"
 #include "kernels/row_reduction.cuh"
 #include "kernels/row_scale.cuh"
+#include "kernels/row_shape.h"
 
 namespace normproof::kernels {
 

@@ -99,7 +99,7 @@ std::vector<std::uint32_t> run(const Scene& scene, const GradientChoice* choice,
   NamedCall call;
   call.operation = scene.centred ? "layer_norm_backward" : "rms_norm_backward";
   call.tensors = tensors;
-  const Status status = run_norm_backward(call, choice, nullptr, report);
+  const Status status = run_norm_backward(call, {scene.centred}, choice, nullptr, report);
   EXPECT_TRUE(status.ok()) << status.message;
   std::vector<std::uint32_t> result;
   for (const Buffer* out : {&dy, &dx, &dweight, &dbias}) {
@@ -167,7 +167,8 @@ TEST(NormGradient, ASumThatUnderflowsIsPlusZero) {
     };
     const std::vector<NamedTensor> tensors = {
         {"dy", tensor(dy, 4)}, {"x", tensor(x, 4)}, {"rstd", tensor(rstd, 1)}, {"dx", tensor(dx, 4)}};
-    ASSERT_TRUE(run_norm_backward({"rms_norm_backward", tensors, {}, {}}, &choice, nullptr, nullptr).ok());
+    ASSERT_TRUE(
+        run_norm_backward({"rms_norm_backward", tensors, {}, {}}, {}, &choice, nullptr, nullptr).ok());
     EXPECT_EQ(dx[0], dy[0]);
     for (int i = 1; i < 4; ++i) EXPECT_TRUE(dx[i] == 0 && std::signbit(dx[i])) << i;
   }
@@ -180,7 +181,7 @@ TEST(NormGradient, NoRowsHaveNoGradient) {
   dweight.tensor.data = dweight.words.data();
   const std::vector<NamedTensor> tensors = {
       {"dy", x.tensor}, {"x", x.tensor}, {"rstd", rstd.tensor}, {"dweight", dweight.tensor}};
-  ASSERT_TRUE(run_norm_backward({"rms_norm_backward", tensors, {}, {}}, nullptr, nullptr, nullptr).ok());
+  ASSERT_TRUE(run_norm_backward({"rms_norm_backward", tensors, {}, {}}, {}, nullptr, nullptr, nullptr).ok());
   for (int i = 0; i < 4; ++i) EXPECT_EQ(dweight.words[static_cast<std::size_t>(i)], 0u);
 }
 
@@ -190,7 +191,8 @@ TEST(NormGradient, AnOutputIsDemanded) {
   x.tensor.data = x.words.data();
   rstd.tensor.data = rstd.words.data();
   const std::vector<NamedTensor> tensors = {{"dy", x.tensor}, {"x", x.tensor}, {"rstd", rstd.tensor}};
-  const Status status = run_norm_backward({"rms_norm_backward", tensors, {}, {}}, nullptr, nullptr, nullptr);
+  const Status status =
+      run_norm_backward({"rms_norm_backward", tensors, {}, {}}, {}, nullptr, nullptr, nullptr);
   EXPECT_EQ(status.code, StatusCode::null_pointer);
   EXPECT_NE(status.message.find("no output"), std::string::npos) << status.message;
 }

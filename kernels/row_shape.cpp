@@ -1,23 +1,18 @@
-// How a row is cut into chunks of 16 bytes and groups of lanes (row_reduction.cuh), as kernels are told it.
-#pragma once
+#include "kernels/row_shape.h"
 
 #include <algorithm>
 #include <bit>
-#include <cstdint>
 
 namespace normproof::kernels {
+namespace {
 
-struct RowShape {
-  std::int64_t hidden = 0;
-  std::int64_t chunks = 0;   // the last one perhaps partial
-  int groups = 0;            // of 32 lanes that the row reaches
-  int group_tree_width = 0;  // `groups` rounded up to a power of two
-  int row_threads_log2 = 0;  // 2 to it is the number of lanes of a row within a warp
-  float hidden_as_float = 0;
-};
+constexpr std::int64_t kChunkBytes = 16;
+constexpr std::int64_t kLanesOfGroup = 32;
+constexpr std::int64_t kMostGroups = 32;
 
-inline RowShape row_shape(std::int64_t hidden, std::int64_t element_bytes) {
-  constexpr std::int64_t kChunkBytes = 16, kLanesOfGroup = 32, kMostGroups = 32;
+}  // namespace
+
+RowShape row_shape(std::int64_t hidden, std::int64_t element_bytes) {
   RowShape shape;
   shape.hidden = hidden;
   const std::int64_t chunk_elements = kChunkBytes / element_bytes;
@@ -28,6 +23,15 @@ inline RowShape row_shape(std::int64_t hidden, std::int64_t element_bytes) {
   shape.row_threads_log2 = std::bit_width(std::bit_ceil(row_threads)) - 1;
   shape.hidden_as_float = static_cast<float>(hidden);
   return shape;
+}
+
+void set_row_shape(NormArguments& arguments, const RowShape& shape) {
+  arguments.hidden = shape.hidden;
+  arguments.chunks = shape.chunks;
+  arguments.groups = shape.groups;
+  arguments.group_tree_width = shape.group_tree_width;
+  arguments.row_threads_log2 = shape.row_threads_log2;
+  arguments.hidden_as_float = shape.hidden_as_float;
 }
 
 }  // namespace normproof::kernels

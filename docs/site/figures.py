@@ -109,15 +109,29 @@ def speed_8192():
 
 
 @functools.cache
-def peer_microseconds():
-    """The fastest peer of each row, of the peers' own table, by operation, hidden size, tokens and mode."""
+def fastest_peers(file):
+    """The least microseconds of anybody else in a table of calls and peers, by call."""
+    lines = [line for line in (ROOT / file).read_text().splitlines() if not line.startswith("#")]
+    no_peers = ("op", "details", "H", "tokens", "mode", "copy", "goal", "goal_us")
     fastest = {}
-    for row in csv.DictReader(line for line in (ROOT / "bench/peers.csv").read_text().splitlines() if not line.startswith("#")):
-        times = [float(time) for peer, time in row.items() if peer not in ("op", "H", "tokens", "mode", "copy") and time
-                 and not peer.startswith("prototype")]
+    for row in csv.DictReader(lines):
+        times = [float(time) for peer, time in row.items() if time and peer not in no_peers and not peer.startswith("prototype")]
         if times:
-            fastest[row["op"], row["H"], row["tokens"], row["mode"]] = min(times)
+            fastest[call_of(row)] = min(times)
     return fastest
+
+
+def call_of(row):
+    return tuple(row.get(word, "") for word in ("op", "details", "H", "tokens", "mode"))
+
+
+def peer_microseconds(row):
+    """The fastest peer's, of the peers' own table; None where nobody else was measured."""
+    return fastest_peers("bench/peers.csv").get(call_of(row))
+
+
+def family_peer_microseconds(row):
+    return fastest_peers("bench/family_rows.csv").get(call_of(row))
 
 
 def speed_1():
@@ -125,8 +139,7 @@ def speed_1():
         row = row_of(operation, hidden, 1, "hot")
         if not row:
             return ""
-        peer = peer_microseconds()[operation, str(hidden), "1", "hot"]
-        return f"{float(row['kernel_us']):.2f} ({peer:.2f})"
+        return f"{float(row['kernel_us']):.2f} ({peer_microseconds(row):.2f})"
     return table(["1 token, microseconds (best peer)", *OPERATIONS.values()],
                  [[f"H = {hidden}", *(cell(hidden, operation) for operation in OPERATIONS)]
                   for hidden in (2048, 4096, 5120, 7168, 8192, 16384)])
@@ -136,7 +149,7 @@ def speed_summary():
     head, rows = bench()
     compared = [row for row in rows if row["dtype"] == "bf16"]
     fast = sum(float(row["ratio"]) >= float(row["best_peer_ratio"]) for row in compared)
-    in_time = sum(float(row["kernel_us"]) <= peer_microseconds()[row["op"], row["H"], row["tokens"], row["mode"]] for row in compared)
+    in_time = sum(float(row["kernel_us"]) <= peer_microseconds(row) for row in compared)
     large = [float(row["ratio"]) for row in rows if int(row["tokens"]) >= 8192 and row["mode"] == "cold"]
     return (f"{head.split(': ')[0]}, bf16: in microseconds {in_time} of {len(compared)} rows are at least as fast as the best peer, "
             f"relative to a copy {fast}. From 8192 tokens on, beyond the cache, every row of every dtype takes at most "
@@ -150,7 +163,7 @@ def speed_scaled_rows():
 
     def cell(operation, hidden, tokens):
         row = of_bf16[operation, str(hidden), str(tokens)]
-        peer = peer_microseconds().get((operation, str(hidden), str(tokens), row["mode"]))
+        peer = peer_microseconds(row)
         if tokens == 1:
             return f"{float(row['kernel_us']):.2f}" + (f" ({peer:.2f})" if peer else "")
         return f"{float(row['ratio']):.2f}" + (f" ({float(row['best_peer_ratio']):.2f})" if peer else "")
@@ -158,7 +171,7 @@ def speed_scaled_rows():
     columns = [(operation, tokens) for operation in SCALED_OPERATIONS for tokens in (1, 8192, 32768)]
     heads = [f"{SCALED_OPERATIONS[operation]}, {'1 token, us' if tokens == 1 else f'{tokens} tokens'}" for operation, tokens in columns]
     compared = [row for row in rows if row["best_peer"]]
-    in_time = sum(float(row["kernel_us"]) <= peer_microseconds()[row["op"], row["H"], row["tokens"], row["mode"]] for row in compared)
+    in_time = sum(float(row["kernel_us"]) <= peer_microseconds(row) for row in compared)
     return (f"{head.split(': ')[0]}, bf16 to e4m3fn; {in_time} of {len(compared)} rows with a peer are at least as fast, in "
             f"microseconds.\n\n" + table(["H", *heads], [[str(hidden), *(cell(operation, hidden, tokens) for operation, tokens in columns)]
                                                         for hidden in (1024, 2048, 4096, 7168, 16384)]))
@@ -172,16 +185,6 @@ def family_bench():
     return head, [anew.get(key(row), row) for row in rows]
 
 
-def family_microseconds():
-    """Of each row of bench/family_rows.csv: the fastest peer's name and time, and the goals."""
-    found = {}
-    for row in csv.DictReader(line for line in (ROOT / "bench/family_rows.csv").read_text().splitlines() if not line.startswith("#")):
-        peers = {peer: float(row[peer]) for peer in ("torch_compile", "vllm", "quack", "liger", "torch_eager") if row[peer]}
-        fastest = min(peers, key=peers.get) if peers else ""
-        found[row["op"], row["details"], row["H"], row["tokens"], row["mode"]] = (fastest, peers.get(fastest))
-    return found
-
-
 def family_name(row):
     codes = {"out=fp8_e4m3fn": "e4m3fn", "out=uint8": "e2m1", "group=128": "groups of 128"}
     words = [codes[word] for word in row["details"].split() if word in codes]
@@ -191,14 +194,13 @@ def family_name(row):
 def speed_family():
     """Operations by name: relative to a copy with 8192 tokens, in microseconds with one; the fastest peer's microseconds beside."""
     head, rows = family_bench()
-    peers = family_microseconds()
     names = list(dict.fromkeys((row["op"], row["details"]) for row in rows))
 
     def cell(name, hidden, tokens):
         row = next((row for row in rows if (row["op"], row["details"]) == name and (row["H"], row["tokens"]) == (hidden, tokens)), None)
         if row is None:
             return ""
-        _, peer = peers.get((row["op"], row["details"], row["H"], row["tokens"], row["mode"]), ("", None))
+        peer = family_peer_microseconds(row)
         own = float(row["kernel_us"])
         first = f"{own:.2f}" if tokens == "1" else f"{float(row['ratio']):.2f}"
         return first + (f" ({peer / own:.1f} x)" if peer else "")
@@ -206,8 +208,8 @@ def speed_family():
     columns = [("4096", "1"), ("7168", "1"), ("1024", "8192"), ("2048", "8192"), ("4096", "8192"), ("7168", "8192"), ("16384", "8192"),
                ("4096", "32768")]
     heads = [f"{tokens} x {hidden}" + (", us" if tokens == "1" else "") for hidden, tokens in columns]
-    compared = [(row, peers[row["op"], row["details"], row["H"], row["tokens"], row["mode"]][1]) for row in rows if row["best_peer"]]
-    faster = sum(float(row["kernel_us"]) <= peer for row, peer in compared)
+    compared = [row for row in rows if row["best_peer"]]
+    faster = sum(float(row["kernel_us"]) <= family_peer_microseconds(row) for row in compared)
     table_rows = []
     for name in names:
         row = next(row for row in rows if (row["op"], row["details"]) == name)

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "oracle/judged/block_quant.h"
 #include "oracle/judged/operation.h"
 #include "properties/targets/interface_dtype.h"
 
@@ -22,8 +23,8 @@ using oracle::judged::Need;
 using oracle::judged::TensorSpec;
 
 constexpr float kEpsilon = 1e-6f;
-// Elements to a scale where nothing is said.
-constexpr std::int64_t kBlock = 128, kMxBlock = 32, kNvfp4Block = 16;
+// Elements to a scale where neither the operation nor the row says it.
+constexpr std::int64_t kBlock = 128;
 
 const JudgedOperation& operation_of(const Row& row) {
   const JudgedOperation* operation = find_judged_operation(row.operation);
@@ -100,16 +101,13 @@ DType dtype_of(const TensorSpec& spec, const Details& details, DType activation)
 
 std::int64_t group_of(const JudgedOperation& operation, const Details& details) {
   if (details.group > 0) return details.group;
-  if (operation.name.ends_with("mx_quant")) return kMxBlock;
-  return operation.name.ends_with("nvfp4_quant") ? kNvfp4Block : kBlock;
+  return oracle::judged::block_of(family_of(operation)).value_or(kBlock);
 }
 
 std::vector<std::int64_t> shape_of(const JudgedOperation& operation, const TensorSpec& spec, const Row& row,
                                    const Details& details, DType dtype) {
-  const bool has_heads = std::ranges::any_of(
-      operation.tensors, [](const auto& each) { return each.extent == Extent::rotation; });
   std::vector<std::int64_t> shape = {row.tokens};
-  if (has_heads) shape.push_back(details.heads);
+  if (has_heads(operation)) shape.push_back(details.heads);
   shape.push_back(row.hidden);
   switch (spec.extent) {
     case Extent::elements:

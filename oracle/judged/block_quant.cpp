@@ -19,7 +19,6 @@ namespace {
 std::uint32_t no_least_scale(DType, std::uint32_t) { return 0; }
 std::uint32_t least_scale_1e_10(DType, std::uint32_t) { return 0x2edbe6ffu; }
 
-std::int64_t block_of(BlockFamily family) { return family == BlockFamily::mx ? 32 : 16; }
 std::int64_t ceil_to(std::int64_t number, std::int64_t multiple) {
   return (number + multiple - 1) / multiple * multiple;
 }
@@ -32,16 +31,9 @@ Enum enumerator(std::span<const Row> rows, std::string_view name) {
   throw std::logic_error("oracle: no value " + std::string(name));
 }
 
-bool has_axis_named(const Policy& policy, std::string_view name) {
-  return std::ranges::find(policy.operation->axes, name, &Axis::name) != policy.operation->axes.end();
-}
 std::uint32_t number_bits(const Tensor& tensor) { return load_bits(tensor.bytes, tensor.dtype, 0); }
 
 }  // namespace
-
-bool is(const Policy& policy, std::string_view axis, std::string_view value) {
-  return has_axis_named(policy, axis) && policy.is(axis, value);
-}
 
 BlockFamily family_of(const JudgedOperation& operation) {
   const auto has_bound = [&](std::string_view name) {
@@ -50,6 +42,11 @@ BlockFamily family_of(const JudgedOperation& operation) {
   return find_tensor(operation, "global_scale") != nullptr ? BlockFamily::nvfp4
          : has_bound("group_size")                         ? BlockFamily::block
                                                            : BlockFamily::mx;
+}
+
+std::optional<std::int64_t> block_of(BlockFamily family) {
+  if (family == BlockFamily::block) return std::nullopt;
+  return family == BlockFamily::mx ? 32 : 16;
 }
 
 const NamedFloor& floor_by_name(std::string_view name) {
@@ -122,7 +119,7 @@ BlockShape block_shape_of(const Call& call, const Policy* policy) {
   const auto group =
       policy != nullptr && family == BlockFamily::block ? policy->bound("group_size") : std::nullopt;
   const auto count = [&](std::int64_t block) { return (hidden + block - 1) / block; };
-  if (family != BlockFamily::block) result.block = block_of(family);
+  result.block = block_of(family).value_or(0);
   if (group) result.block = *group;
   if (scales == nullptr) {
     if (result.block == 0) result.block = usual_block(hidden);
@@ -188,8 +185,7 @@ std::string block_misfit(const Call& call, const Policy& policy) {
   const BlockShape shape = block_shape_of(call, &policy);
   if (!shape.objection.empty()) return shape.objection;
   const Tensor* scales = call.find("scales");
-  if (scales != nullptr && has_axis_named(policy, "scale_type") && policy.is("scale_type", "fp32") &&
-      scales->dtype == DType::uint8)
+  if (scales != nullptr && policy.follows("scale_type", "fp32") && scales->dtype == DType::uint8)
     return "scales: a scale in a byte (e8m0) is a power of two; scale_type=ue8m0_ceil and others say which";
   return {};
 }
@@ -201,7 +197,7 @@ namespace {
 oracle::Policy formula_policy(const Policy& policy) {
   oracle::Policy result = quantization_policy(policy);
   result.weight = enumerator<WeightPolicy>(weight_rows(), policy.value("weight"));
-  if (is(policy, "sum", "fp32")) result.sum = SumPolicy::fp32;
+  if (policy.follows("sum", "fp32")) result.sum = SumPolicy::fp32;
   result.inverse_root.ulp_bound = static_cast<int>(policy.bound("inverse_root_ulp").value_or(2));
   result.inverse_root.sum_depth = policy.bound("sum_depth");
   return result;
@@ -240,7 +236,7 @@ GlobalScaleForm scale_form(const Policy& policy) {
 oracle::Policy quantization_policy(const Policy& policy) {
   oracle::Policy result;
   const auto set = [&](std::string_view axis, auto rows, auto& value) {
-    if (!has_axis_named(policy, axis)) return;
+    if (!policy.has(axis)) return;
     for (const auto& row : rows)
       if (row.text.name == policy.value(axis))
         value = enumerator<std::remove_reference_t<decltype(value)>>(rows, row.text.name);
@@ -258,14 +254,14 @@ oracle::Policy quantization_policy(const Policy& policy) {
 ScaleRecipe recipe_of(const Call& call, const Policy& policy, const Value& range, DType quantized) {
   ScaleRecipe recipe;
   recipe.range = range;
-  recipe.drops_nan = is(policy, "maximum_nan", "drop");
+  recipe.drops_nan = policy.follows("maximum_nan", "drop");
   recipe.floor = &floor_by_name("none").row;
-  if (has_axis_named(policy, "scale_floor")) recipe.floor = &floor_by_name(policy.value("scale_floor")).row;
+  if (policy.has("scale_floor")) recipe.floor = &floor_by_name(policy.value("scale_floor")).row;
   recipe.least_scale = recipe.floor->least_scale(
       quantized, static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), range)));
   if (const Tensor* bound = call.find("scale_ub")) recipe.bound = number_bits(*bound);
-  if (is(policy, "row_scale", "product")) recipe.inverse_range = quotient(Value::integer(1), range);
-  if (is(policy, "row_scale", "product_other")) recipe.inverse_range = other_inverse(range);
+  if (policy.follows("row_scale", "product")) recipe.inverse_range = quotient(Value::integer(1), range);
+  if (policy.follows("row_scale", "product_other")) recipe.inverse_range = other_inverse(range);
   return recipe;
 }
 

@@ -15,8 +15,8 @@ namespace normproof::oracle::judged {
 enum class BlockFamily : std::uint8_t { block, mx, nvfp4 };
 // By what the table says of the operation.
 BlockFamily family_of(const JudgedOperation& operation);
-// Also of a policy whose operation has no such axis.
-bool is(const Policy& policy, std::string_view axis, std::string_view value);
+// Elements of a block; nothing where the call says it.
+std::optional<std::int64_t> block_of(BlockFamily family);
 
 // The floors of fp32 scales by their names: those of the policy table, and what blocks have besides.
 struct NamedFloor {
@@ -46,7 +46,7 @@ class BlockReader {
  public:
   BlockReader(const Call& call, const Policy& policy)
       : call_(call),
-        high_first_(is(policy, "nibbles", "high_first")),
+        high_first_(policy.follows("nibbles", "high_first")),
         layout_(block_shape_of(call, &policy).layout) {}
   BlockOutputs row(std::int64_t row) const;
   const ScaleLayout& layout() const { return layout_; }

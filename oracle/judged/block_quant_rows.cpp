@@ -303,7 +303,8 @@ constexpr std::array<NamedPolicy, 4> kAddNvPolicies = {{
 
 constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
                               std::span<const TensorSpec> tensors, std::span<const Axis> axes,
-                              std::span<const Bound> bounds, std::span<const NamedPolicy> policies) {
+                              std::span<const Bound> bounds, std::span<const NamedPolicy> policies,
+                              const JudgedOperation& (*of_sum)() = nullptr) {
   return {name,
           sentence,
           tensors,
@@ -319,7 +320,8 @@ constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
           nothing_to_complete,
           block_misfit,
           fill_blocks,
-          slice_of_blocks};
+          slice_of_blocks,
+          of_sum};
 }
 
 }  // namespace
@@ -333,7 +335,7 @@ const JudgedOperation& rms_norm_block_quant() {
 const JudgedOperation& fused_add_rms_norm_block_quant() {
   static constexpr JudgedOperation kRow =
       row("fused_add_rms_norm_block_quant", "rms_norm_block_quant of x + residual, which is kept",
-          kAddBlockTensors, kAddBlockAxes, kBlockBounds, kAddBlockPolicies);
+          kAddBlockTensors, kAddBlockAxes, kBlockBounds, kAddBlockPolicies, rms_norm_block_quant);
   return kRow;
 }
 const JudgedOperation& rms_norm_mx_quant() {
@@ -346,7 +348,7 @@ const JudgedOperation& rms_norm_mx_quant() {
 const JudgedOperation& fused_add_rms_norm_mx_quant() {
   static constexpr JudgedOperation kRow =
       row("fused_add_rms_norm_mx_quant", "rms_norm_mx_quant of x + residual, which is kept", kAddMxTensors,
-          kAddMxAxes, kBounds, kAddMxPolicies);
+          kAddMxAxes, kBounds, kAddMxPolicies, rms_norm_mx_quant);
   return kRow;
 }
 const JudgedOperation& rms_norm_nvfp4_quant() {
@@ -359,7 +361,7 @@ const JudgedOperation& rms_norm_nvfp4_quant() {
 const JudgedOperation& fused_add_rms_norm_nvfp4_quant() {
   static constexpr JudgedOperation kRow =
       row("fused_add_rms_norm_nvfp4_quant", "rms_norm_nvfp4_quant of x + residual, which is kept",
-          kAddNvTensors, kAddNvAxes, kBounds, kAddNvPolicies);
+          kAddNvTensors, kAddNvAxes, kBounds, kAddNvPolicies, rms_norm_nvfp4_quant);
   return kRow;
 }
 

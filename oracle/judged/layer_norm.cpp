@@ -153,7 +153,11 @@ const JudgedOperation& fused_add_layer_norm() {
       parts,
       layer_norm_not_looked_at,
       single_columns,
-      nothing_to_complete};
+      nothing_to_complete,
+      no_misfit,
+      nullptr,
+      nullptr,
+      layer_norm};
   return kRow;
 }
 

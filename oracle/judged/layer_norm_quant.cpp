@@ -303,7 +303,8 @@ void fill(Call& call, const Policy& policy, std::span<const std::string> outputs
 
 constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
                               std::span<const TensorSpec> tensors, std::span<const Axis> axes,
-                              std::span<const NamedPolicy> policies) {
+                              std::span<const NamedPolicy> policies,
+                              const JudgedOperation& (*of_sum)() = nullptr) {
   return {name,
           sentence,
           tensors,
@@ -318,7 +319,9 @@ constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
           single_columns,
           nothing_to_complete,
           no_misfit,
-          fill};
+          fill,
+          nullptr,
+          of_sum};
 }
 
 constexpr std::array<NamedPolicy, 1> kStaticPolicies = {{
@@ -335,9 +338,9 @@ const JudgedOperation& layer_norm_static_fp8_quant() {
   return kRow;
 }
 const JudgedOperation& fused_add_layer_norm_static_fp8_quant() {
-  static constexpr JudgedOperation kRow = row("fused_add_layer_norm_static_fp8_quant",
-                                              "layer_norm_static_fp8_quant of x + residual, which is kept",
-                                              kAddStaticTensors, kAddStaticAxes, {});
+  static constexpr JudgedOperation kRow = row(
+      "fused_add_layer_norm_static_fp8_quant", "layer_norm_static_fp8_quant of x + residual, which is kept",
+      kAddStaticTensors, kAddStaticAxes, {}, layer_norm_static_fp8_quant);
   return kRow;
 }
 const JudgedOperation& layer_norm_dynamic_quant() {
@@ -349,7 +352,7 @@ const JudgedOperation& layer_norm_dynamic_quant() {
 const JudgedOperation& fused_add_layer_norm_dynamic_quant() {
   static constexpr JudgedOperation kRow =
       row("fused_add_layer_norm_dynamic_quant", "layer_norm_dynamic_quant of x + residual, which is kept",
-          kAddDynamicTensors, kAddDynamicAxes, {});
+          kAddDynamicTensors, kAddDynamicAxes, {}, layer_norm_dynamic_quant);
   return kRow;
 }
 

@@ -41,6 +41,11 @@ const TensorSpec* find_tensor(const JudgedOperation& operation, std::string_view
   return found == operation.tensors.end() ? nullptr : &*found;
 }
 
+bool has_heads(const JudgedOperation& operation) {
+  return std::ranges::find(operation.tensors, Extent::rotation, &TensorSpec::extent) !=
+         operation.tensors.end();
+}
+
 std::int64_t Tensor::elements() const {
   std::int64_t count = 1;
   for (const std::int64_t size : shape) count *= size;
@@ -71,6 +76,9 @@ bool Call::has_outputs() const {
   });
 }
 
+bool Policy::has(std::string_view axis) const {
+  return std::ranges::find(operation->axes, axis, &Axis::name) != operation->axes.end();
+}
 std::string_view Policy::value(std::string_view axis) const {
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (operation->axes[i].name == axis) return operation->axes[i].values[values[i]].name;
@@ -166,9 +174,8 @@ std::vector<std::int64_t> places_of(std::int64_t rows, std::int64_t columns,
 Call slice_of_rows(const Call& call, std::span<const std::int64_t> rows, const Policy* policy) {
   Call slice = call;
   // A call with heads is cut by its tokens; the shapes of the two kinds of rows differ by them.
-  const bool has_heads = std::ranges::any_of(
-      call.operation->tensors, [](const TensorSpec& spec) { return spec.extent == Extent::rotation; });
-  const std::int64_t heads = has_heads ? call.at("x").shape.end()[-2] : 1;
+  const bool by_tokens = has_heads(*call.operation);
+  const std::int64_t heads = by_tokens ? call.at("x").shape.end()[-2] : 1;
   const auto count = static_cast<std::int64_t>(rows.size());
   for (const TensorSpec& spec : call.operation->tensors) {
     const Tensor* tensor = call.find(spec.name);
@@ -181,7 +188,7 @@ Call slice_of_rows(const Call& call, std::span<const std::int64_t> rows, const P
                                  : spec.extent == Extent::elements ? heads * call.hidden_size()
                                                                    : tensor->shape.back();
     std::vector<std::int64_t> shape = {count};
-    if (spec.extent == Extent::elements && has_heads) shape.push_back(heads);
+    if (spec.extent == Extent::elements && by_tokens) shape.push_back(heads);
     if (spec.extent != Extent::row) shape.push_back(tensor->shape.back());
     std::vector<std::int64_t> places;
     for (const std::int64_t row : rows) {

@@ -132,6 +132,11 @@ struct Policy {
 
   std::string_view value(std::string_view axis) const;
   bool is(std::string_view axis, std::string_view value_name) const { return value(axis) == value_name; }
+  bool has(std::string_view axis) const;
+  // Also of an operation that has no such axis.
+  bool follows(std::string_view axis, std::string_view value_name) const {
+    return has(axis) && is(axis, value_name);
+  }
   std::optional<std::int64_t> bound(std::string_view name) const;
   friend bool operator==(const Policy&, const Policy&) = default;
 };
@@ -222,12 +227,16 @@ struct JudgedOperation {
   // The rows of a tensor with one element for each block.
   Tensor (*slice_blocks)(const Call&, std::string_view tensor, std::span<const std::int64_t> rows,
                          const Policy*) = nullptr;
+  // Of an operation that adds a residual first: what it does to the sum.
+  const JudgedOperation& (*of_sum)() = nullptr;
 };
 
 std::span<const JudgedOperation* const> judged_operations();
 // nullptr where there is none.
 const JudgedOperation* find_judged_operation(std::string_view name);
 const TensorSpec* find_tensor(const JudgedOperation& operation, std::string_view name);
+// Whether a row of x is a head, and the heads of a token lie beside each other.
+bool has_heads(const JudgedOperation& operation);
 
 // An argument that does not fit; what() is "field: expected ..., got ...".
 class ArgumentError : public std::invalid_argument {

@@ -29,20 +29,14 @@ bool quantizes(const JudgedOperation& operation) {
                              [](const Spec& spec) { return spec.extent == Extent::codes; });
 }
 bool is_gradient(const JudgedOperation& operation) { return has(operation, "dy"); }
-bool rotates(const JudgedOperation& operation) { return has(operation, "cos"); }
+bool has_no_heads(const JudgedOperation& operation) { return !has_heads(operation); }
 bool is_any(const JudgedOperation&) { return true; }
 bool is_forward(const JudgedOperation& operation) { return !is_gradient(operation); }
 
-// Whether the policy of this axis has the value; false where there is no such axis.
-bool follows(const Combination& combination, std::string_view axis, std::string_view value) {
-  const Policy& policy = combination.policy;
-  for (std::size_t i = 0; i < policy.values.size(); ++i)
-    if (policy.operation->axes[i].name == axis) return policy.is(axis, value);
-  return false;
-}
 // A running mean rounds also where sums are exact; a gate makes no whole numbers.
 bool sums_are_exact(const Combination& combination) {
-  return !follows(combination, "statistics", "welford") && !follows(combination, "order", "gate_first");
+  return !combination.policy.follows("statistics", "welford") &&
+         !combination.policy.follows("order", "gate_first");
 }
 
 std::optional<double> the_same(const Spec&, const std::vector<double>& first, std::int64_t index) {
@@ -64,7 +58,7 @@ std::int64_t blocks_by_rows(const Combination& combination, const Call& call) {
   if (spec == nullptr || spec->extent != Extent::blocks) return 1;
   const Tensor& scales = call.at("scales");
   const bool by_rows = scales.shape.size() == 2 && scales.shape.front() == call.rows() &&
-                       follows(combination, "scale_layout", "as_shaped");
+                       combination.policy.follows("scale_layout", "as_shaped");
   return by_rows && call.hidden_size() % scales.shape.back() == 0 ? scales.shape.back() : 0;
 }
 
@@ -209,8 +203,8 @@ std::optional<RelatedCalls> negated(const Combination& combination, Random& rand
 
 std::optional<RelatedCalls> weight_scaled(const Combination& combination, Random& random) {
   std::optional<Call> call = moderate_call(combination, random);
-  if (!call || !call->has("weight") || follows(combination, "weight", "fp32_plus_one") ||
-      follows(combination, "weight", "plus_one_activation"))
+  if (!call || !call->has("weight") || combination.policy.follows("weight", "fp32_plus_one") ||
+      combination.policy.follows("weight", "plus_one_activation"))
     return std::nullopt;
   const double factor = drawn_power(random);
   Call other = *call;
@@ -349,14 +343,7 @@ std::optional<RelatedCalls> ordered_codes(const Combination& combination, Random
       }};
 }
 
-// The operation without the residual; null where there is none.
-const JudgedOperation* part_of(const JudgedOperation& operation) {
-  constexpr std::string_view kPrefix = "fused_add_";
-  return operation.name.starts_with(kPrefix)
-             ? oracle::judged::find_judged_operation(operation.name.substr(kPrefix.size()))
-             : nullptr;
-}
-bool has_part(const JudgedOperation& operation) { return part_of(operation) != nullptr; }
+bool adds_residual(const JudgedOperation& operation) { return operation.of_sum != nullptr; }
 
 Policy policy_of_part(const Policy& whole, const JudgedOperation& part) {
   Policy policy = parse_policy(part, "native");
@@ -371,10 +358,10 @@ Policy policy_of_part(const Policy& whole, const JudgedOperation& part) {
 }
 
 std::optional<RelatedCalls> composed(const Combination& combination, Random& random) {
-  if (follows(combination, "sum", "fp32")) return std::nullopt;
+  if (combination.policy.follows("sum", "fp32")) return std::nullopt;
   std::optional<Call> call = moderate_call(combination, random);
   if (!call) return std::nullopt;
-  const Policy policy = policy_of_part(combination.policy, *part_of(*call->operation));
+  const Policy policy = policy_of_part(combination.policy, call->operation->of_sum());
   return RelatedCalls{*call, std::nullopt, [policy](const Call& seen, const Call&) -> std::string {
                         Call part;
                         part.operation = policy.operation;
@@ -393,10 +380,11 @@ std::optional<RelatedCalls> composed(const Combination& combination, Random& ran
 
 constexpr auto kRelations = std::to_array<Relation>({
     {"rows-are-independent", "a row has the same bits whatever the other rows hold", is_any, other_rows},
-    {"heads-are-independent", "a head has the same bits whatever the other heads hold", rotates, other_heads},
+    {"heads-are-independent", "a head has the same bits whatever the other heads hold",
+     oracle::judged::has_heads, other_heads},
     {"columns-are-interchangeable",
      "where sums are exact, moving columns, or whole blocks, moves what comes out and changes nothing",
-     [](const JudgedOperation& operation) { return !rotates(operation); }, columns_moved},
+     has_no_heads, columns_moved},
     {"power-of-two-scaling",
      "x scaled by 2^k and epsilon by 4^k: out has the same bits, mean and rstd are scaled", is_forward,
      scaled_by_a_power_of_two},
@@ -406,13 +394,13 @@ constexpr auto kRelations = std::to_array<Relation>({
     {"gradient-scaling", "dy and dresidual scaled by 2^k: all gradients are scaled", is_gradient,
      gradient_scaled},
     {"dbias-is-of-dy", "dbias has the same bits whatever x is", has_dbias, other_x},
-    {"half-a-turn", "cos = -1 negates what cos = 1 gives, and no rounding is another", rotates,
-     position_zero},
+    {"half-a-turn", "cos = -1 negates what cos = 1 gives, and no rounding is another",
+     oracle::judged::has_heads, position_zero},
     {"tail-is-not-rotated", "elements beyond the rotated ones have the same bits whatever cos and sin are",
-     rotates, other_rotation},
+     oracle::judged::has_heads, other_rotation},
     {"codes-are-ordered", "in a block a larger x has no smaller code", quantizes, ordered_codes},
     {"fused-add-is-add-then-norm", "out is what the norm without a residual may give of residual_out",
-     has_part, composed},
+     adds_residual, composed},
 });
 
 bool same_outputs(const Call& first, const Call& second) {

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <span>
-#include <string>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "oracle/exact.h"
 #include "oracle/formats.h"
@@ -71,40 +73,48 @@ Violation violation_of(const Spec& spec, const Units& units, const Tensor& got, 
 
 }  // namespace
 
-Call as_canonical(Call call, const Policy& policy) {
+Call as_canonical(Call call, const Policy& policy, std::span<const std::string> outputs) {
   const oracle::StandardFloatEnvironment environment;
-  const std::vector<std::string> names = outputs_of(call);
   if (call.operation->fill != nullptr) {
-    call.operation->fill(call, policy, names);
+    call.operation->fill(call, policy, outputs);
     return call;
   }
-  for (const std::string& name : names) {
+  std::map<std::string_view, Tensor> made;  // apart from the call, which judges read
+  for (const std::string& name : outputs) {
     Tensor& tensor = call.tensors.at(name);
     tensor.bytes.assign(static_cast<std::size_t>(tensor.elements()) * size_of(tensor.dtype), std::byte{0});
+    made[name] = tensor;
   }
-  const Call asked = call;
-  for (const oracle::judged::Part& part : asked.operation->parts(asked, policy)) {
+  for (const oracle::judged::Part& part : call.operation->parts(call, policy)) {
     const auto judge = part.judge();
     std::vector<std::byte> bytes;
     for (std::int64_t unit = 0; unit < part.units; ++unit) {
       const std::vector<std::byte> of_unit = judge->canonical(unit);
       bytes.insert(bytes.end(), of_unit.begin(), of_unit.end());
       for (const auto& unknown : judge->unknowns(unit))
-        if (std::ranges::count(names, unknown.name) > 0)
-          store_rounded(call.tensors.find(unknown.name)->second, unit, unknown.bits);
+        if (const auto found = made.find(unknown.name); found != made.end())
+          store_rounded(found->second, unit, unknown.bits);
     }
-    call.tensors.find(part.tensor)->second.bytes = std::move(bytes);
+    made[part.tensor].bytes = std::move(bytes);
   }
+  for (auto& [name, tensor] : made) call.tensors.find(name)->second.bytes = std::move(tensor.bytes);
   return call;
+}
+
+Call as_canonical(Call call, const Policy& policy) {
+  const std::vector<std::string> outputs = outputs_of(call);
+  return as_canonical(std::move(call), policy, outputs);
 }
 
 Judgement compare_with_canonical(const Call& given, const Policy& policy, std::size_t listed) {
   const Call canonical = without_padding(as_canonical(given, policy), policy);
-  const Call call = without_padding(given, policy);
+  std::optional<Call> cut;
+  if (has_padding(given)) cut = without_padding(given, policy);
+  const Call& call = cut ? *cut : given;
   Judgement judgement;
   judgement.canonical = true;
   judgement.not_looked_at = {"which NaN a NaN is"};
-  if (call.operation->slice_blocks != nullptr) {
+  if (has_padding(call)) {
     judgement.not_looked_at.emplace_back("the padding of scales");
     judgement.not_looked_at.emplace_back("scales in other layouts than the calls have them");
   }

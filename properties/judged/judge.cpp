@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <mutex>
 #include <numeric>
+#include <utility>
 
 #include "oracle/row_kernels.h"
 #include "properties/detective/policy_power.h"
@@ -91,34 +92,21 @@ Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& opti
 }
 
 Call with_canonical_outputs(Call call, const Policy& policy, std::span<const std::string> outputs) {
-  const oracle::StandardFloatEnvironment environment;
-  if (call.operation->fill != nullptr) {
-    call.operation->fill(call, policy, outputs);
-    return call;
-  }
+  if (call.operation->fill != nullptr) return as_canonical(std::move(call), policy, outputs);
+  const oracle::judged::Tensor* weight = call.find("weight");
   for (const std::string& name : outputs) {
+    const oracle::judged::TensorSpec& spec = *find_tensor(*call.operation, name);
+    const bool like_weight = spec.extent == oracle::judged::Extent::hidden && weight != nullptr;
     oracle::judged::Tensor& tensor = call.tensors[name];
-    const oracle::judged::Tensor* weight = call.find("weight");
-    const bool of_weight = name == "dweight" || name == "dbias";
-    tensor.dtype = of_weight && weight != nullptr ? weight->dtype : call.dtype();
-    tensor.shape = of_weight ? std::vector{call.hidden_size()} : call.at("x").shape;
-    tensor.bytes.assign(static_cast<std::size_t>(tensor.elements()) * size_of(tensor.dtype), std::byte{0});
+    tensor.dtype = like_weight ? weight->dtype : call.dtype();
+    tensor.shape = shape_of(call, spec);
   }
-  for (const Part& part : call.operation->parts(call, policy)) {
-    const std::unique_ptr<UnitJudge> judge = part.judge();
-    std::vector<std::byte> bytes;
-    for (std::int64_t unit = 0; unit < part.units; ++unit) {
-      const std::vector<std::byte> of_unit = judge->canonical(unit);
-      bytes.insert(bytes.end(), of_unit.begin(), of_unit.end());
-    }
-    call.tensors.find(part.tensor)->second.bytes = std::move(bytes);
-  }
-  return call;
+  return as_canonical(std::move(call), policy, outputs);
 }
 
 Call first_rows(const Call& call, std::int64_t rows, const Policy& policy) {
-  const bool has_heads = call.has("cos");
-  const std::int64_t heads = has_heads ? std::max<std::int64_t>(call.at("x").shape.end()[-2], 1) : 1;
+  const std::int64_t heads =
+      has_heads(*call.operation) ? std::max<std::int64_t>(call.at("x").shape.end()[-2], 1) : 1;
   const std::int64_t all = call.rows() / heads;
   if (rows >= all) return call;
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(rows));

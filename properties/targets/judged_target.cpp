@@ -51,8 +51,10 @@ bool holds(const Tensor& tensor, std::int64_t element, std::byte fill) {
 
 }  // namespace
 
-Call without_padding(const Call& call, const oracle::judged::Policy& policy) {
-  if (call.operation->slice_blocks == nullptr) return call;
+bool has_padding(const Call& call) { return call.operation->slice_blocks != nullptr; }
+
+Call without_padding(Call call, const oracle::judged::Policy& policy) {
+  if (!has_padding(call)) return call;
   std::vector<std::int64_t> rows(static_cast<std::size_t>(call.rows()));
   std::iota(rows.begin(), rows.end(), 0);
   return slice_of_rows(call, rows, &policy);
@@ -134,9 +136,10 @@ JudgedRun run_and_see_all_written(JudgedTarget& target, const Call& call,
   if (std::ranges::all_of(tensors,
                           [&](const Spec& spec) { return suspicious(spec, first.call, kCanary).empty(); }))
     return first;
-  const JudgedRun second = target.run_judged(call, kOtherFill);
+  JudgedRun second = target.run_judged(call, kOtherFill);
   if (second.status != RunResult::Status::completed) return first;
-  const Call once = without_padding(first.call, policy), again = without_padding(second.call, policy);
+  const Call once = without_padding(first.call, policy),
+             again = without_padding(std::move(second.call), policy);
   for (const Spec& spec : tensors) {
     std::vector<std::int64_t> unwritten;
     for (const std::int64_t element : suspicious(spec, once, kCanary))

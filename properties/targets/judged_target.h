@@ -58,8 +58,10 @@ void fit_to(const CallLimits& limits, oracle::judged::Call& call);
 // How many columns a row has to be a multiple of for its rows to begin where the limits say, without gaps.
 std::int64_t hidden_multiple_of(const CallLimits& limits, DType dtype);
 
-// The call with 0 where nothing lies: what is beside the scales of blocks is nobody's.
-oracle::judged::Call without_padding(const oracle::judged::Call& call, const oracle::judged::Policy& policy);
+// What is beside the scales of blocks is nobody's.
+bool has_padding(const oracle::judged::Call& call);
+// The call with 0 where nothing lies.
+oracle::judged::Call without_padding(oracle::judged::Call call, const oracle::judged::Policy& policy);
 
 // Runs the call, and once more with other bytes in the outputs where some of them may not have been written:
 // what was not is among the memory violations.

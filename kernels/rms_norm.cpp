@@ -53,83 +53,73 @@ Status carry_out(const Call& call, Stream stream, LaunchReport* report) {
 
 Status rms_norm(const Tensor& out, const Tensor& input, const Tensor* weight, float epsilon,
                 const Launch& launch, Stream stream, LaunchReport* report) {
-  Call call;
-  call.out = &out;
-  call.input = &input;
-  call.weight = weight;
-  call.epsilon = epsilon;
-  call.launch = launch;
-  return carry_out(call, stream, report);
+  return carry_out({.out = &out, .input = &input, .weight = weight, .epsilon = epsilon, .launch = launch},
+                   stream, report);
 }
 
 Status fused_add_rms_norm(const Tensor& input, const Tensor& residual, const Tensor* weight, float epsilon,
                           const Launch& launch, Stream stream, LaunchReport* report) {
-  Call call;
-  call.out = &input;
-  call.input = &input;
-  call.residual = &residual;
-  call.weight = weight;
-  call.epsilon = epsilon;
-  call.launch = launch;
-  return carry_out(call, stream, report);
+  return carry_out({.out = &input,
+                    .input = &input,
+                    .residual = &residual,
+                    .weight = weight,
+                    .epsilon = epsilon,
+                    .launch = launch},
+                   stream, report);
 }
 
 Status rms_norm_static_fp8_quant(const Tensor& out, const Tensor& input, const Tensor* weight,
                                  const float* scale, float epsilon, const Launch& launch, Stream stream,
                                  LaunchReport* report) {
-  Call call;
-  call.out = &out;
-  call.input = &input;
-  call.weight = weight;
-  call.scale = scale;
-  call.quantizes = true;
-  call.epsilon = epsilon;
-  call.launch = launch;
-  return carry_out(call, stream, report);
+  return carry_out({.out = &out,
+                    .input = &input,
+                    .weight = weight,
+                    .scale = scale,
+                    .quantizes = true,
+                    .epsilon = epsilon,
+                    .launch = launch},
+                   stream, report);
 }
 
 Status fused_add_rms_norm_static_fp8_quant(const Tensor& out, const Tensor& input, const Tensor& residual,
                                            const Tensor* weight, const float* scale, float epsilon,
                                            const Launch& launch, Stream stream, LaunchReport* report) {
-  Call call;
-  call.out = &out;
-  call.input = &input;
-  call.residual = &residual;
-  call.weight = weight;
-  call.scale = scale;
-  call.quantizes = true;
-  call.epsilon = epsilon;
-  call.launch = launch;
-  return carry_out(call, stream, report);
+  return carry_out({.out = &out,
+                    .input = &input,
+                    .residual = &residual,
+                    .weight = weight,
+                    .scale = scale,
+                    .quantizes = true,
+                    .epsilon = epsilon,
+                    .launch = launch},
+                   stream, report);
 }
 
 Status rms_norm_dynamic_quant(const Tensor& out, const Tensor& scales, const Tensor& input,
                               const Tensor* weight, float epsilon, const Launch& launch, Stream stream,
                               LaunchReport* report) {
-  Call call;
-  call.out = &out;
-  call.scales = &scales;
-  call.input = &input;
-  call.weight = weight;
-  call.quantizes = true;
-  call.epsilon = epsilon;
-  call.launch = launch;
-  return carry_out(call, stream, report);
+  return carry_out({.out = &out,
+                    .input = &input,
+                    .weight = weight,
+                    .scales = &scales,
+                    .quantizes = true,
+                    .epsilon = epsilon,
+                    .launch = launch},
+                   stream, report);
 }
 
 Status fused_add_rms_norm_dynamic_quant(const Tensor& out, const Tensor& scales, const Tensor& input,
                                         const Tensor& residual, const Tensor* weight, float epsilon,
                                         const Launch& launch, Stream stream, LaunchReport* report) {
-  Call call;
-  call.out = &out;
-  call.scales = &scales;
-  call.input = &input;
-  call.residual = &residual;
-  call.weight = weight;
-  call.quantizes = true;
-  call.epsilon = epsilon;
-  call.launch = launch;
-  return carry_out(call, stream, report);
+  return carry_out({.out = &out,
+                    .input = &input,
+                    .residual = &residual,
+                    .weight = weight,
+                    .scales = &scales,
+                    .quantizes = true,
+                    .epsilon = epsilon,
+                    .launch = launch},
+                   stream, report);
 }
 
 }  // namespace normproof::kernels

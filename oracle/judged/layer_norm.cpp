@@ -112,52 +112,41 @@ class RowJudge : public UnitJudge {
   std::vector<std::byte> operand_;
 };
 
-std::vector<Part> parts(const Call& call, const Policy& policy) {
-  std::vector<Part> result;
-  result.push_back({"out", "row", call.rows(), call.hidden_size(), 1,
-                    [&call, &policy] { return std::make_unique<RowJudge>(call, policy); }});
-  if (call.has("residual")) result.push_back(residual_part(call));
-  return result;
+constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
+                              std::span<const TensorSpec> tensors, std::span<const Axis> axes,
+                              std::span<const NamedPolicy> policies,
+                              const JudgedOperation& (*of_sum)() = nullptr) {
+  return {name,
+          sentence,
+          tensors,
+          true,
+          axes,
+          kLayerNormBounds,
+          policies,
+          no_objection,
+          no_policy_objection,
+          parts_of_rows<RowJudge>,
+          layer_norm_not_looked_at,
+          single_columns,
+          nothing_to_complete,
+          no_misfit,
+          nullptr,
+          nullptr,
+          of_sum};
 }
 
 }  // namespace
 
 const JudgedOperation& layer_norm() {
-  static constexpr JudgedOperation kRow = {"layer_norm",
-                                           "normalizes each row by its mean and standard deviation",
-                                           kTensors,
-                                           true,
-                                           kAxes,
-                                           kLayerNormBounds,
-                                           kPolicies,
-                                           no_objection,
-                                           no_policy_objection,
-                                           parts,
-                                           layer_norm_not_looked_at,
-                                           single_columns,
-                                           nothing_to_complete};
+  static constexpr JudgedOperation kRow =
+      row("layer_norm", "normalizes each row by its mean and standard deviation", kTensors, kAxes, kPolicies);
   return kRow;
 }
 
 const JudgedOperation& fused_add_layer_norm() {
-  static constexpr JudgedOperation kRow = {
-      "fused_add_layer_norm",
-      "adds the residual, keeps the sum, normalizes it by mean and deviation",
-      kFusedAddTensors,
-      true,
-      kFusedAddAxes,
-      kLayerNormBounds,
-      {},
-      no_objection,
-      no_policy_objection,
-      parts,
-      layer_norm_not_looked_at,
-      single_columns,
-      nothing_to_complete,
-      no_misfit,
-      nullptr,
-      nullptr,
-      layer_norm};
+  static constexpr JudgedOperation kRow =
+      row("fused_add_layer_norm", "adds the residual, keeps the sum, normalizes it by mean and deviation",
+          kFusedAddTensors, kFusedAddAxes, {}, layer_norm);
   return kRow;
 }
 

@@ -240,14 +240,6 @@ class RowJudge : public UnitJudge {
 
 // --- What the table asks. ---
 
-std::vector<Part> parts(const Call& call, const Policy& policy) {
-  std::vector<Part> result;
-  result.push_back({"out", "row", call.rows(), call.hidden_size(), 1,
-                    [&call, &policy] { return std::make_unique<RowJudge>(call, policy); }});
-  if (call.has("residual")) result.push_back(residual_part(call));
-  return result;
-}
-
 std::string objection(const Call& call) {
   for (const std::string_view name : {"scale", "scale_ub"}) {
     const Tensor* tensor = call.find(name);
@@ -314,7 +306,7 @@ constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
           policies,
           objection,
           policy_objection,
-          parts,
+          parts_of_rows<RowJudge>,
           layer_norm_not_looked_at,
           single_columns,
           nothing_to_complete,

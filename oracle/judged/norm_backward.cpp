@@ -376,40 +376,29 @@ void complete(Call& call, std::uint32_t epsilon) {
   call.tensors["rstd"] = std::move(rstd);
 }
 
+constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
+                              std::span<const TensorSpec> tensors, std::span<const Axis> axes,
+                              std::span<const NamedPolicy> policies) {
+  return {name,     sentence,      tensors,
+          false,    axes,          kBounds,
+          policies, no_objection,  no_policy_objection,
+          parts,    not_looked_at, single_columns,
+          complete};
+}
+
 }  // namespace
 
 const JudgedOperation& rms_norm_backward() {
-  static constexpr JudgedOperation kRow = {"rms_norm_backward",
-                                           "the gradients dx and dweight of rms_norm, given rstd",
-                                           kRmsTensors,
-                                           false,
-                                           kRmsAxes,
-                                           kBounds,
-                                           kRmsPolicies,
-                                           no_objection,
-                                           no_policy_objection,
-                                           parts,
-                                           not_looked_at,
-                                           single_columns,
-                                           complete};
+  static constexpr JudgedOperation kRow =
+      row("rms_norm_backward", "the gradients dx and dweight of rms_norm, given rstd", kRmsTensors, kRmsAxes,
+          kRmsPolicies);
   return kRow;
 }
 
 const JudgedOperation& layer_norm_backward() {
-  static constexpr JudgedOperation kRow = {
-      "layer_norm_backward",
-      "the gradients dx, dweight and dbias of layer_norm, given mean and rstd",
-      kLayerTensors,
-      false,
-      kLayerAxes,
-      kBounds,
-      {},
-      no_objection,
-      no_policy_objection,
-      parts,
-      not_looked_at,
-      single_columns,
-      complete};
+  static constexpr JudgedOperation kRow =
+      row("layer_norm_backward", "the gradients dx, dweight and dbias of layer_norm, given mean and rstd",
+          kLayerTensors, kLayerAxes, {});
   return kRow;
 }
 

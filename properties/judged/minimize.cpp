@@ -14,9 +14,7 @@ namespace {
 
 using oracle::bits_of;
 using oracle::judged::ColumnGroup;
-using oracle::judged::Extent;
 using oracle::judged::Tensor;
-using oracle::judged::TensorSpec;
 
 class Minimizer {
  public:
@@ -70,10 +68,8 @@ class Minimizer {
     return any;
   }
 
-  std::int64_t heads() const { return has_heads() ? smallest_.at("x").shape.end()[-2] : 1; }
-  bool has_heads() const {
-    return std::ranges::any_of(smallest_.operation->tensors,
-                               [](const TensorSpec& spec) { return spec.extent == Extent::rotation; });
+  std::int64_t heads() const {
+    return has_heads(*smallest_.operation) ? smallest_.at("x").shape.end()[-2] : 1;
   }
 
   bool fewer_rows() {

@@ -40,11 +40,6 @@ std::int64_t up_to(std::int64_t limit, std::int64_t value) {
   return limit > 0 ? std::min(limit, value) : value;
 }
 
-bool has_heads(const JudgedOperation& operation) {
-  return std::ranges::any_of(operation.tensors,
-                             [](const Spec& spec) { return spec.extent == Extent::rotation; });
-}
-
 CaseDemand demand_of(const Combination& combination, Random& random) {
   const CallLimits& limits = combination.limits;
   CaseDemand demand;

@@ -51,8 +51,10 @@ class JudgedPlugin(ProgramTest):
             self.assertTrue(row["comparisons"] > 40 and row["differing"] == 0, row)
         # What some call has looked at is not among what none has; memory and other calls were looked at.
         blind = [line for row in judged["operations"] for line in row["not_looked_at"]]
-        # An upper bound of scales is never drawn.
+        # The plug-in does not say that it takes an upper bound of scales, or scales in other layouts.
         self.assertFalse([line for line in blind if "not given" in line and "scale_ub" not in line or "memory" in line], blind)
+        for each in ("scale_ub, which was not given", "scales by columns"):
+            self.assertIn(each, blind)
         self.assertTrue(all(any("summation" in line for line in row["not_looked_at"]) for row in judged["operations"]))
 
     def test_every_planted_bug_is_found(self):

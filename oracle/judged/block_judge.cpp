@@ -224,7 +224,8 @@ bool names(std::span<const std::string> outputs, std::string_view name) {
   return std::ranges::find(outputs, name) != outputs.end();
 }
 
-// Codes of the dtype that is there, or of the usual one; scales as the policy has them.
+// Codes of the dtype that is there, and scales as they are there, where the policy can read them; else the
+// usual ones, as the policy has them.
 void add_blank_outputs(Call& call, const Policy& policy, std::span<const std::string> outputs) {
   const BlockFamily family = family_of(*call.operation);
   const auto blank = [&](std::string_view name, DType dtype, std::vector<std::int64_t> shape) {
@@ -241,14 +242,13 @@ void add_blank_outputs(Call& call, const Policy& policy, std::span<const std::st
   if (family == BlockFamily::nvfp4) of_scales = DType::fp8_e4m3fn;
   if (family == BlockFamily::mx || (family == BlockFamily::block && !policy.is("scale_type", "fp32")))
     of_scales = DType::uint8;
-  call.tensors.erase("scales");
-  const ScaleLayout layout = block_shape_of(call, &policy).layout;
-  std::vector<std::int64_t> of_layout = layout.shape();
-  if (layout.kind == ScaleLayout::Kind::row_major) {
-    of_layout = shape;
-    of_layout.back() = layout.blocks;
+  const Tensor* given_scales = call.find("scales");
+  if (given_scales != nullptr && block_misfit(call, policy).empty()) {
+    blank("scales", given_scales->dtype, given_scales->shape);
+  } else {
+    call.tensors.erase("scales");
+    blank("scales", of_scales, layouts_of_scales(call, policy).all.front().shape);
   }
-  blank("scales", of_scales, of_layout);
   if (names(outputs, "normalized")) blank("normalized", call.dtype(), shape);
   if (names(outputs, "residual_out")) blank("residual_out", call.dtype(), shape);
   if (of_codes == DType::uint8) shape.back() /= 2;

@@ -306,14 +306,11 @@ BlockSetup block_setup_of(const Call& call, const Policy& policy) {
 std::vector<std::string> block_not_looked_at(const Call& call) {
   std::vector<std::string> result = {"the order of summation (any that the policy admits)",
                                      "the padding of scales",
-                                     "scales in other layouts than the calls have them",
                                      "subnormal results that are flushed to zero (they are refused)"};
   const BlockFamily family = family_of(*call.operation);
   if (family != BlockFamily::nvfp4)
     result.emplace_back(
         "with scale_type=ue8m0_ceil_log2: which of two exponents a quotient next to a power of two gets");
-  if (find_tensor(*call.operation, "scale_ub") != nullptr && !call.has("scale_ub"))
-    result.emplace_back("scale_ub, which was not given");
   if (family != BlockFamily::mx)
     result.emplace_back("with approximate reciprocals: that the one of a number is the same everywhere");
   return result;
@@ -326,6 +323,56 @@ std::vector<ColumnGroup> block_columns(const Call& call, const Policy& policy) {
     groups.push_back({{column, column + 1}, {}});
   if (call.hidden_size() % 2 != 0) groups.push_back({{call.hidden_size() - 1}, {}});
   return groups;
+}
+
+namespace {
+
+constexpr std::string_view kByRows = "by rows", kByColumns = "by columns",
+                           kPadded = "by columns that are padded (TMA)", kTiles = "in tiles of 128 x 4";
+
+std::string_view name_of_layout(const ScaleLayout& layout) {
+  if (layout.kind == ScaleLayout::Kind::row_major) return kByRows;
+  if (layout.kind == ScaleLayout::Kind::swizzled) return kTiles;
+  return layout.stride == layout.rows ? kByColumns : kPadded;
+}
+
+}  // namespace
+
+BlockLayouts layouts_of_scales(const Call& call, const Policy& policy) {
+  using Kind = ScaleLayout::Kind;
+  const BlockShape own = block_shape_of(call, &policy);
+  const std::int64_t rows = own.layout.rows, blocks = own.layout.blocks;
+  const bool asks_columns = policy.is("scale_layout", "column_major");
+  const bool asks_tiles = policy.follows("scale_layout", "swizzled_128x4");
+  BlockLayouts result;
+  if (call.has("scales")) result.present = name_of_layout(own.layout);
+  // A shape that reads otherwise, as a square does, gives way to the usual one.
+  Call read = call;
+  const auto add = [&](std::string_view name, const ScaleLayout& layout, std::vector<std::int64_t> shape) {
+    read.tensors["scales"] = {DType::fp32, shape, {}};
+    const BlockShape seen = block_shape_of(read, &policy);
+    const bool is_meant = seen.objection.empty() && seen.block == own.block &&
+                          seen.layout.kind == layout.kind && seen.layout.stride == layout.stride;
+    if (!is_meant && !result.all.empty()) shape = result.all.front().shape;
+    result.all.push_back({name, shape, is_meant && layout.kind != Kind::swizzled});
+  };
+  if (!asks_columns && !asks_tiles) {
+    std::vector<std::int64_t> shape = call.at("x").shape;
+    shape.back() = blocks;
+    add(kByRows, {Kind::row_major, rows, blocks, 0}, std::move(shape));
+  }
+  if (!asks_tiles) {
+    for (const std::int64_t multiple : {1, 4, 16}) {
+      const ScaleLayout columns{Kind::column_major, rows, blocks, ceil_to(rows, multiple)};
+      add(multiple == 1 ? kByColumns : kPadded, columns, columns.shape());
+    }
+  }
+  if (!asks_columns && family_of(*call.operation) != BlockFamily::block) {
+    const ScaleLayout tiles{Kind::swizzled, rows, blocks, 0};
+    add(kTiles, tiles, tiles.shape());
+    add(kTiles, tiles, {tiles.shape()[0] * tiles.shape()[1]});
+  }
+  return result;
 }
 
 Tensor slice_of_blocks(const Call& call, std::string_view tensor, std::span<const std::int64_t> rows,

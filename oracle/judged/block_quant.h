@@ -68,5 +68,6 @@ std::vector<ColumnGroup> block_columns(const Call& call, const Policy& policy);
 void fill_blocks(Call& call, const Policy& policy, std::span<const std::string> outputs);
 Tensor slice_of_blocks(const Call& call, std::string_view tensor, std::span<const std::int64_t> rows,
                        const Policy* policy);
+BlockLayouts layouts_of_scales(const Call& call, const Policy& policy);
 
 }  // namespace normproof::oracle::judged

@@ -321,7 +321,8 @@ constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
           block_misfit,
           fill_blocks,
           slice_of_blocks,
-          of_sum};
+          of_sum,
+          layouts_of_scales};
 }
 
 }  // namespace

@@ -199,6 +199,17 @@ struct ColumnGroup {
   std::optional<std::int64_t> rotation;
 };
 
+// A way in which a tensor with one element for each block may lie.
+struct BlockLayout {
+  std::string_view name;  // "by columns"; two shapes may have the same
+  std::vector<std::int64_t> shape;
+  bool may_have_gaps = false;
+};
+struct BlockLayouts {
+  std::vector<BlockLayout> all;  // the usual one first; as many for all calls that a policy judges
+  std::string_view present;      // the name of the one that the call has; empty where it has no such tensor
+};
+
 inline std::string no_misfit(const Call&, const Policy&) { return {}; }
 
 struct JudgedOperation {
@@ -229,6 +240,8 @@ struct JudgedOperation {
                          const Policy*) = nullptr;
   // Of an operation that adds a residual first: what it does to the sum.
   const JudgedOperation& (*of_sum)() = nullptr;
+  // Where its tensors may lie so that the policy reads as many blocks of as many elements.
+  BlockLayouts (*block_layouts)(const Call&, const Policy&) = nullptr;
 };
 
 std::span<const JudgedOperation* const> judged_operations();

@@ -200,9 +200,10 @@ std::string difference_between(const JudgedRun& first, const JudgedRun& second, 
   if (first.status != RunResult::Status::completed || second.status != RunResult::Status::completed)
     return {};
   const std::array<std::int64_t, 1> rows = {row.value_or(0)};
-  const Call whole = row ? slice_of_rows(first.call, rows, &policy) : first.call;
-  for (const Spec& spec : second.call.operation->tensors) {
-    const Tensor *one = whole.find(spec.name), *other = second.call.find(spec.name);
+  const Call whole = row ? slice_of_rows(first.call, rows, &policy) : without_padding(first.call, policy);
+  const Call beside = without_padding(second.call, policy);
+  for (const Spec& spec : beside.operation->tensors) {
+    const Tensor *one = whole.find(spec.name), *other = beside.find(spec.name);
     if (spec.direction != Direction::out || one == nullptr || other == nullptr) continue;
     if (row && spec.extent == Extent::hidden) continue;
     if (one->elements() != other->elements()) continue;

@@ -114,13 +114,9 @@ Judgement compare_with_canonical(const Call& given, const Policy& policy, std::s
   Judgement judgement;
   judgement.canonical = true;
   judgement.not_looked_at = {"which NaN a NaN is"};
-  if (has_padding(call)) {
-    judgement.not_looked_at.emplace_back("the padding of scales");
-    judgement.not_looked_at.emplace_back("scales in other layouts than the calls have them");
-  }
+  if (has_padding(call)) judgement.not_looked_at.emplace_back("the padding of scales");
+  add_what_is_absent(given, policy, judgement.not_looked_at);
   for (const Spec& spec : call.operation->tensors) {
-    if (spec.direction == Direction::in && spec.extent == Extent::one && !call.has(spec.name))
-      judgement.not_looked_at.push_back(fmt::format("{}, which was not given", spec.name));
     if (spec.direction != Direction::out) continue;
     if (!call.has(spec.name)) {
       judgement.not_looked_at.push_back(fmt::format("{}, which was not asked for", spec.name));

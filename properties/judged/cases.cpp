@@ -88,14 +88,20 @@ class Draw {
     return spec.name == "bias" ? demand_.bias : demand_.weight;
   }
 
-  // As it is used: a global scale, or its inverse, brings the largest numbers of a
-  // tensor near the end of the codes.
+  // The exponents of a number. As it is used: a global scale, or its inverse, brings the largest numbers of a
+  // tensor near the end of the codes; an upper bound is below the largest number of some rows. Or it is of
+  // any size, so that the least scale is above it, or no number reaches it.
+  std::pair<int, int> exponents_of(const TensorSpec& spec) {
+    if (spec.name == "global_scale") return {4, 12};
+    if (spec.name == "scale") return {-10, -4};
+    return random_.chance(1, 4) ? std::pair(-149, 127) : std::pair(-2, 2);
+  }
+
   void draw_number(Call& call, const TensorSpec& spec) {
-    if (spec.need == Need::optional) return;
-    const bool is_global = spec.name == "global_scale";
-    const float value =
-        std::ldexp(1 + static_cast<float>(random_.below(1 << 23)) * 0x1p-23f,
-                   static_cast<int>(random_.between(is_global ? 4 : -10, is_global ? 12 : -4)));
+    if (spec.need == Need::optional && !demand_.with_bound) return;
+    const auto [least, most] = exponents_of(spec);
+    const float significand = 1 + static_cast<float>(random_.below(1 << 23)) * 0x1p-23f;
+    const float value = std::ldexp(significand, static_cast<int>(random_.between(least, most)));
     Tensor number{DType::fp32, {1}, std::vector<std::byte>(4)};
     store_bits(number.bytes, DType::fp32, 0, std::bit_cast<std::uint32_t>(value));
     call.tensors[std::string(spec.name)] = std::move(number);

@@ -71,6 +71,7 @@ Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& opti
   if (options.canonical && by_bits.conforms()) return by_bits;
   Judgement judgement;
   judgement.not_looked_at = call.operation->not_looked_at(call);
+  add_what_is_absent(call, policy, judgement.not_looked_at);
   if (!options.of_target)
     judgement.not_looked_at.emplace_back(
         "memory beside the outputs, and other calls: shapes, strides, streams");
@@ -144,6 +145,19 @@ std::string parts_text(const Judgement& judgement) {
                         part.unit, part.tensor);
   }
   return text;
+}
+
+void add_what_is_absent(const Call& call, const Policy& policy, std::vector<std::string>& not_looked_at) {
+  for (const oracle::judged::TensorSpec& spec : call.operation->tensors)
+    if (spec.direction == Direction::in && spec.extent == oracle::judged::Extent::one && !call.has(spec.name))
+      not_looked_at.push_back(fmt::format("{}, which was not given", spec.name));
+  if (call.operation->block_layouts == nullptr) return;
+  const oracle::judged::BlockLayouts layouts = call.operation->block_layouts(call, policy);
+  for (const auto& layout : layouts.all) {
+    std::string text = fmt::format("scales {}", layout.name);
+    if (layout.name != layouts.present && std::ranges::count(not_looked_at, text) == 0)
+      not_looked_at.push_back(std::move(text));
+  }
 }
 
 std::string_view judge_name(bool canonical) { return canonical ? "canonical judge" : "search judge"; }

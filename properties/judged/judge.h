@@ -59,6 +59,9 @@ double wrong_accepted(const Call& call, const Policy& policy);
 
 // "5 of 8 rows of out conform", part by part.
 std::string parts_text(const Judgement& judgement);
+// Adds the numbers that the call may have and does not, and the layouts that scales of blocks may have and
+// its own do not.
+void add_what_is_absent(const Call& call, const Policy& policy, std::vector<std::string>& not_looked_at);
 // The lines of a verdict under the subject: parts, doubt, certificates, and what was not looked at. Every
 // line is indented by two spaces.
 std::string to_text(const Judgement& judgement, const Policy& policy);

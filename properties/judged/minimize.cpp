@@ -39,7 +39,8 @@ class Minimizer {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count() > seconds_;
   }
   bool try_this(Call candidate) {
-    if (is_late() || !still_fails_(candidate)) return false;
+    if (is_late() || !candidate.operation->objection(candidate).empty() || !still_fails_(candidate))
+      return false;
     smallest_ = std::move(candidate);
     return true;
   }

@@ -84,6 +84,12 @@ const Spec* codes_of(const JudgedOperation& operation) {
   return found == operation.tensors.end() ? nullptr : &*found;
 }
 
+// The tensor that lies in blocks; null where there is none.
+const Spec* blocks_of(const Call& call) {
+  const auto found = std::ranges::find(call.operation->tensors, Extent::blocks, &Spec::extent);
+  return found == call.operation->tensors.end() || !call.has(found->name) ? nullptr : &*found;
+}
+
 // The outputs of these names, without contents.
 Call asking_for(Call call, const std::vector<std::string>& names, std::optional<DType> codes,
                 const Policy& policy) {
@@ -131,6 +137,17 @@ void draw_places(Call& call, Random& random) {
     }
     if (place != Place{}) call.places[std::string(spec.name)] = place;
   }
+}
+
+// Scales in one of the layouts that there are; where they have rows or columns, perhaps with gaps.
+void draw_layout(Call& call, const Policy& policy, Random random) {
+  const Spec* spec = blocks_of(call);
+  if (spec == nullptr) return;
+  const auto layouts = call.operation->block_layouts(call, policy).all;
+  const auto& layout = random.pick(layouts);
+  call.tensors.find(spec->name)->second.shape = layout.shape;
+  if (layout.may_have_gaps && layout.shape.size() > 1 && random.chance(1, 4))
+    call.places[std::string(spec->name)].gap = random.between(1, 9);
 }
 
 std::optional<Call> finished(const Combination& combination, Call call, Random& random) {
@@ -206,7 +223,8 @@ std::vector<Combination> combinations_of(JudgedTarget& target, const JudgedOpera
       if (dtype && x != *dtype) continue;
       for (const std::optional<DType> weight : weights_of(*each, takes, x))
         for (const std::optional<DType> codes : codes_of(*each, takes))
-          combinations.push_back({each, x, weight, limits, codes, native});
+          combinations.push_back(
+              {each, x, weight, limits, codes, native, takes.scale_ub, takes.scale_layouts});
     }
   }
   if (target.says_what_it_takes()) return combinations;
@@ -245,10 +263,15 @@ std::optional<Call> verification_call(const Combination& combination, std::uint6
   } else {
     draw_size(combination, random, demand);
   }
+  const Random aside = random.split(1);  // what is drawn of it leaves all else as it is
+  demand.with_bound = combination.scale_ub && aside.split(1).chance(1, 2);
   Call call = random_call(demand, seed, index);
   if (chosen && size.rows == 0 && combination.limits.least_rows == 0) call = slice_of_rows(call, {});
   call.name = fmt::format("call-{}", index);
-  return finished(combination, std::move(call), random);
+  std::optional<Call> result = finished(combination, std::move(call), random);
+  if (result && combination.scale_layouts) draw_layout(*result, combination.policy, aside.split(2));
+  if (result) fit_to(combination.limits, *result);
+  return result;
 }
 
 std::optional<Call> telling_call(const Combination& combination, std::uint64_t seed, std::int64_t index) {
@@ -278,8 +301,18 @@ Call asking_like(Call inputs, const Call& like, const Policy& policy) {
     if (spec.direction == Direction::out && like.has(spec.name)) names.emplace_back(spec.name);
   const Spec* codes = codes_of(*like.operation);
   const Tensor* of_codes = codes == nullptr ? nullptr : like.find(codes->name);
-  return asking_for(std::move(inputs), names,
-                    of_codes == nullptr ? std::nullopt : std::optional(of_codes->dtype), policy);
+  Call call = asking_for(std::move(inputs), names,
+                         of_codes == nullptr ? std::nullopt : std::optional(of_codes->dtype), policy);
+  if (const Spec* spec = blocks_of(like); spec != nullptr) {
+    const auto theirs = like.operation->block_layouts(like, policy).all;
+    const auto place =
+        std::ranges::find(theirs, like.at(spec->name).shape, &oracle::judged::BlockLayout::shape);
+    if (place != theirs.end())
+      call.tensors.find(spec->name)->second.shape = call.operation->block_layouts(call, policy)
+                                                        .all[static_cast<std::size_t>(place - theirs.begin())]
+                                                        .shape;
+  }
+  return call;
 }
 
 Call asking_for_all(Call inputs, const Policy& policy) {

@@ -19,6 +19,8 @@ struct Combination {
   CallLimits limits = {};
   std::optional<DType> codes = {};
   Policy policy = {};  // by which it is judged; it may say the shapes of outputs. By default native
+  // Whether there are calls with an upper bound of scales, and with scales in every layout.
+  bool scale_ub = false, scale_layouts = false;
 };
 std::string to_string(const Combination& combination);
 

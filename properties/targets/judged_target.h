@@ -26,6 +26,8 @@ struct JudgedTakes {
   std::vector<DType> dtypes;  // of x
   bool no_weight = false, same_weight = false, fp32_weight = false;
   std::vector<DType> codes = {};  // that it quantizes to
+  bool scale_ub = false;          // the upper bound of what a scale is made of
+  bool scale_layouts = false;     // scales of blocks wherever their shape says
 };
 
 class JudgedTarget {

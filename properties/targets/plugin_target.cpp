@@ -401,6 +401,8 @@ JudgedTakes PluginTarget::judged_takes() const {
   for (const DType dtype : {DType::fp8_e4m3fn, DType::fp8_e5m2, DType::fp8_e4m3fnuz, DType::fp8_e5m2fnuz,
                             DType::int8, DType::uint8})
     if (contains(plugin_.dtypes, dtype)) takes.codes.push_back(dtype);
+  takes.scale_ub = plugin_.scale_ub != 0;
+  takes.scale_layouts = plugin_.scale_layouts != 0;
   return takes;
 }
 

@@ -189,7 +189,7 @@ std::uint32_t bits_at(const Tensor& tensor, std::int64_t index) {
   return load_bits(tensor.bytes, tensor.dtype, index);
 }
 
-// Scales where they lie in `got`, and everything else element by element.
+// Scales where they lie, and everything else element by element.
 void expect_equal(const Call& wanted, const Call& got, const ScaleLayout& layout) {
   for (const auto& spec : wanted.operation->tensors) {
     if (spec.direction != Direction::out || !wanted.has(spec.name)) continue;
@@ -197,8 +197,8 @@ void expect_equal(const Call& wanted, const Call& got, const ScaleLayout& layout
     const Tensor& ours = got.at(spec.name);
     if (spec.name == "scales") {
       for (std::int64_t i = 0; i < layout.rows * layout.blocks; ++i) {
-        const std::uint32_t expected = bits_at(right, i);
-        const std::uint32_t found = bits_at(ours, layout.index(i / layout.blocks, i % layout.blocks));
+        const std::int64_t place = layout.index(i / layout.blocks, i % layout.blocks);
+        const std::uint32_t expected = bits_at(right, place), found = bits_at(ours, place);
         ASSERT_TRUE(right.dtype == DType::uint8 ? expected == found
                                                 : oracle::same(right.dtype, expected, found))
             << "scale " << i << ": " << std::hex << expected << ", got " << found;

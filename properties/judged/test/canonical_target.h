@@ -19,7 +19,13 @@ class CanonicalTarget : public JudgedTarget {
     return {all.begin(), all.end()};
   }
   JudgedTakes judged_takes() const override {
-    return {{kActivationDTypes.begin(), kActivationDTypes.end()}, true, true, true, codes};
+    return {{kActivationDTypes.begin(), kActivationDTypes.end()},
+            true,
+            true,
+            true,
+            codes,
+            takes_all_scales,
+            takes_all_scales};
   }
   CallLimits judged_limits(const oracle::judged::JudgedOperation&) const override { return limits; }
 
@@ -32,6 +38,7 @@ class CanonicalTarget : public JudgedTarget {
   }
 
   CallLimits limits;
+  bool takes_all_scales = true;
   std::string_view unwritten;
   std::vector<DType> codes = {DType::fp8_e4m3fn, DType::int8, DType::uint8};
 };

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
+#include <string>
+#include <utility>
 
 #include "oracle/judged/call_files.h"
 #include "oracle/row_kernels.h"
@@ -91,6 +94,58 @@ TEST(VerificationCalls, LieWithinTheLimits) {
     }
   });
   EXPECT_GT(calls, 500);
+}
+
+// Of all calls of an operation: the layouts that scales had, and what no call looked at.
+struct Seen {
+  std::set<std::string> layouts;
+  std::set<std::string, std::less<>> blind;
+  std::int64_t bounded = 0;
+};
+Seen seen_of(CanonicalTarget& target, std::string_view operation) {
+  Seen seen;
+  bool is_first = true;
+  for (const Combination& combination :
+       combinations_of(target, oracle::judged::find_judged_operation(operation), DType::bf16)) {
+    for (std::int64_t index = 0; index < kCalls; ++index) {
+      const auto call = verification_call(combination, 5, index);
+      if (!call || call->at("x").elements() > 1 << 10) continue;
+      if (call->operation->block_layouts != nullptr)
+        seen.layouts.emplace(call->operation->block_layouts(*call, combination.policy).present);
+      seen.bounded += call->has("scale_ub") ? 1 : 0;
+      const auto blind =
+          evaluate_call(target, *call, combination.policy, {1, 1, false}).judgement.not_looked_at;
+      if (std::exchange(is_first, false)) seen.blind = {blind.begin(), blind.end()};
+      std::erase_if(seen.blind,
+                    [&](const std::string& each) { return std::ranges::count(blind, each) == 0; });
+    }
+  }
+  return seen;
+}
+
+TEST(VerificationCalls, HaveBoundsAndLayoutsOfScalesWhereTheTargetTakesThem) {
+  CanonicalTarget target;
+  const std::map<std::string_view, std::size_t> layouts = {{"rms_norm_block_quant", 3},
+                                                           {"rms_norm_mx_quant", 4},
+                                                           {"fused_add_rms_norm_nvfp4_quant", 4},
+                                                           {"layer_norm_dynamic_quant", 0}};
+  for (const auto& [operation, count] : layouts) {
+    target.takes_all_scales = true;
+    Seen seen = seen_of(target, operation);
+    EXPECT_EQ(seen.layouts.size(), count) << operation;
+    for (const std::string& blind : seen.blind)
+      EXPECT_TRUE(!blind.starts_with("scale") && blind.find("given") == std::string::npos) << blind;
+    const auto* bound = find_tensor(*oracle::judged::find_judged_operation(operation), "scale_ub");
+    EXPECT_EQ(seen.bounded > 10, bound != nullptr) << operation << ' ' << seen.bounded;
+    target.takes_all_scales = false;
+    seen = seen_of(target, operation);
+    EXPECT_EQ(seen.bounded, 0) << operation;
+    EXPECT_EQ(seen.blind.contains("scale_ub, which was not given"), bound != nullptr) << operation;
+    EXPECT_EQ(seen.layouts.size(), std::min<std::size_t>(count, 1)) << operation;
+    for (const auto* each : {"scales by columns", "scales by columns that are padded (TMA)"})
+      EXPECT_EQ(seen.blind.contains(each), count != 0) << operation << ' ' << each;
+    EXPECT_EQ(seen.blind.contains("scales in tiles of 128 x 4"), count == 4) << operation;
+  }
 }
 
 TEST(VerificationCalls, SeeWhatWasNotWrittenWhateverItHoldsByChance) {

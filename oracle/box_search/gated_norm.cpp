@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "oracle/box_search/bound.h"
+#include "oracle/box_search/canonical_gate.h"
 #include "oracle/box_search/canonical_order.h"
 #include "oracle/box_search/packed_row.h"
 
@@ -30,9 +31,8 @@ constexpr double kMargin = 0x1p-47;
 
 }  // namespace
 
-float nearest_gate(float z, const GatedNormRule& rule) {
-  if (std::isnan(z)) return std::numeric_limits<float>::quiet_NaN();
-  const auto gate = static_cast<float>(exact_gate(static_cast<double>(z), rule.sigmoid));
+float canonical_gate(float z, const GatedNormRule& rule) {
+  const float gate = canonical_gate(z, rule.sigmoid);
   return rule.rounds_gate ? rounded_to(rule.activation, gate) : gate;
 }
 
@@ -230,7 +230,7 @@ std::vector<std::byte> GatedNormJudge::outputs(std::span<const std::byte> x, std
   const Box box{{position_of(root), position_of(root)}, {0, 0}};
   std::vector<float> values;
   for (std::int32_t j = 0; j < count_; ++j) {
-    const auto result = problem.value(j, nearest_gate(gate_[static_cast<std::size_t>(j)], rule_), box);
+    const auto result = problem.value(j, canonical_gate(gate_[static_cast<std::size_t>(j)], rule_), box);
     values.push_back(result.numbers ? result.low : number_at(kNanPosition));
   }
   return pack(values, rule_.activation, count_);
@@ -241,7 +241,7 @@ float GatedNormJudge::canonical_root(std::span<const std::byte> x, std::span<con
   const float squares = canonical_sum<float>(
       count_, rule_.activation,
       [&](float total, std::int64_t j) {
-        const float v = operand(j, nearest_gate(gate_[static_cast<std::size_t>(j)], rule_));
+        const float v = operand(j, canonical_gate(gate_[static_cast<std::size_t>(j)], rule_));
         return std::fma(v, v, total);
       },
       [](float a, float b) { return a + b; });

@@ -43,8 +43,8 @@ struct GatedNormRule {
 
 // The numbers that a gate may be: in the order of line.h, NaN last.
 std::vector<float> gates_of(float z, const GatedNormRule& rule);
-// The correctly rounded one, to T where the rule says so.
-float nearest_gate(float z, const GatedNormRule& rule);
+// The canonical one (canonical_gate.h), rounded to T where the rule says so.
+float canonical_gate(float z, const GatedNormRule& rule);
 
 class GatedNormJudge {
  public:
@@ -59,7 +59,7 @@ class GatedNormJudge {
   void require_exact(const RowVerdict& verdict) const;
   std::optional<Point> witness_in(const Box& box) const;
 
-  // With nearest gates.
+  // With canonical gates.
   std::vector<std::byte> outputs(std::span<const std::byte> x, std::span<const std::byte> gate, float root);
   float canonical_root(std::span<const std::byte> x, std::span<const std::byte> gate);
 

@@ -50,6 +50,11 @@ class JudgedCommands(ProgramTest):
         self.assertIn("none of the known policies", text)
         self.assertIn("answered none", self.run_program("identify", "--target", PLUGIN, "--op", "layer_norm", code=3, fault="not-taken"))
 
+    def test_an_operation_that_a_plug_in_lacks_is_not_taken(self):
+        for command in ("verify", "certify"):
+            text = self.run_program(command, "--target", PLUGIN, "--op", "rms_norm_mx_quant", code=3)
+            self.assertIn("takes none of the calls", text)
+
     def test_certificates_state_policies_and_compare_bits(self):
         certify = ("certify", "--target", PLUGIN, "--op", "layer_norm", "--dtype", "fp32", "--json")
         text = self.run_program(*certify, "a.json", code=0, fault="")

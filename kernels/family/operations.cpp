@@ -47,6 +47,7 @@ std::span<const FamilyOperation> family_operations() {
       {"rms_norm_backward", kBackward<false>},
       {"layer_norm_backward", kBackward<true>},
       {"qk_norm_rope", run_qk_norm_rope},
+      {"gated_rms_norm", run_gated_norm},
   };
   return kOperations;
 }

@@ -31,6 +31,8 @@ struct NormBackwardOperation {
 Status run_norm_backward(const NamedCall& call, NormBackwardOperation operation, Stream stream,
                          LaunchReport* report);
 
+// gated_norm.cu: gated_rms_norm.
+Status run_gated_norm(const NamedCall& call, Stream stream, LaunchReport* report);
 // qk_norm_rope.cu: qk_norm_rope.
 Status run_qk_norm_rope(const NamedCall& call, Stream stream, LaunchReport* report);
 

@@ -15,7 +15,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <limits>
 #include <map>
 #include <memory>
@@ -82,13 +81,6 @@ BenchLibrary load_library() {
 
 normproof_dtype dtype_of(const std::string& name) {
   return name == "fp32" ? NORMPROOF_FP32 : name == "fp16" ? NORMPROOF_FP16 : NORMPROOF_BF16;
-}
-
-std::string now() {
-  const std::time_t time = std::time(nullptr);
-  std::array<char, 64> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", std::gmtime(&time));
-  return text.data();
 }
 
 template <class Value>
@@ -420,7 +412,7 @@ int run(const BenchOptions& options) {
   if (is_plugin) child.emplace(options.target);
   if (child && child->exit_code) return *child->exit_code;
   bench::Report report;
-  report.date = now();
+  report.date = time_text();
   report.command = command_line();
   // What was measured before something failed is worth having.
   std::optional<TargetError> failure;

@@ -14,14 +14,14 @@
 #include "properties/targets/stop_request.h"
 
 namespace normproof {
-namespace {
 
-// FNV-1a: tells findings of the same kind apart in their file names.
 std::uint32_t short_hash(std::string_view text) {
   std::uint32_t hash = 2166136261u;
   for (const char character : text) hash = (hash ^ static_cast<unsigned char>(character)) * 16777619u;
   return hash;
 }
+
+namespace {
 
 // Outputs of more elements are not stored: whoever replays the case gets them again.
 constexpr std::int64_t kMostStoredElements = std::int64_t{1} << 18;

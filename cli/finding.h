@@ -2,9 +2,11 @@
 // replays it.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "corpus/case.h"
@@ -54,6 +56,9 @@ Shrunk shrink_violation(const Case& failing, const ViolationIdentity& cause, Tar
                         const ShrinkOptions& options = {});
 // "shrinking stopped early after 10 s: ...", a line for a Shrunk that did.
 std::string stopped_early_text(const ShrinkOptions& options);
+
+// FNV-1a: tells findings of the same kind apart in their file names.
+std::uint32_t short_hash(std::string_view text);
 
 // Writes the case below `folder` with the outputs that were seen, unless they are large, named by operation,
 // dtype and the kind of violation that `evaluation` shows, and fills in `file`.

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "cli/exit_codes.h"
+#include "cli/finding.h"
 #include "cli/judged_calls.h"
 #include "corpus/atomic_file.h"
 #include "oracle/judged/call_files.h"
@@ -21,13 +22,6 @@ using judging::CallEvaluation;
 using oracle::judged::Call;
 
 constexpr double kShrinkingSeconds = 10;
-
-// FNV-1a: tells findings of the same kind apart in their file names.
-std::uint32_t short_hash(std::string_view text) {
-  std::uint32_t hash = 2166136261u;
-  for (const char character : text) hash = (hash ^ static_cast<unsigned char>(character)) * 16777619u;
-  return hash;
-}
 
 class Store {
  public:

@@ -2,12 +2,21 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cstdio>
+#include <ctime>
 #include <exception>
 
 #include "cli/exit_codes.h"
 
 namespace normproof {
+
+std::string time_text() {
+  const std::time_t time = std::time(nullptr);
+  std::array<char, 64> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", std::gmtime(&time));
+  return text.data();
+}
 
 int exit_code_after_writing(int exit_code, std::initializer_list<OutputFile> files) {
   for (const OutputFile& file : files) {

@@ -16,4 +16,7 @@ struct OutputFile {
 // Returns the exit code of it all: `exit_code`, or where that is kAllGood and a file is missing kCouldNotRun.
 int exit_code_after_writing(int exit_code, std::initializer_list<OutputFile> files);
 
+// The time now, for reports: "2026-11-28 09:05 UTC".
+std::string time_text();
+
 }  // namespace normproof

@@ -9,10 +9,6 @@
 namespace normproof {
 namespace {
 
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
 struct Called {
   LauncherRole role;
   std::string_view names;  // with blanks around each

@@ -47,6 +47,10 @@ struct ParameterRole {
   bool left_out = false;  // it has a value of its own
 };
 
+inline bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
 std::string_view name_of(LauncherRole role);
 // Set without knowing what it means.
 bool is_assumed(LauncherRole role);

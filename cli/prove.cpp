@@ -7,7 +7,6 @@
 #include <array>
 #include <chrono>
 #include <cstdlib>
-#include <ctime>
 #include <memory>
 #include <thread>
 
@@ -73,13 +72,6 @@ Prover device_prover() {
   return prover;
 }
 
-std::string now() {
-  const std::time_t time = std::time(nullptr);
-  std::array<char, 64> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", std::gmtime(&time));
-  return text.data();
-}
-
 int run(const ProveOptions& options) {
   if (options.target != "host" && options.target != "cuda")
     throw UsageError(fmt::format("--target {}: prove takes host and cuda", options.target));
@@ -91,7 +83,7 @@ int run(const ProveOptions& options) {
                                         {"target", options.target},
                                         {"device", prover.device},
                                         {"driver", prover.driver},
-                                        {"date", now()},
+                                        {"date", time_text()},
                                         {"stride_of_blocks", stride},
                                         {"inputs_per_block", kInputsPerBlock}};
   fmt::print("normproof prove: {}{}{}, every {}block of 8 inputs\n", prover.device,

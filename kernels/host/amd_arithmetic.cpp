@@ -16,10 +16,6 @@ namespace {
 
 using Words = std::span<const std::uint32_t>;
 
-float flushed(float value) {
-  return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0f, value) : value;
-}
-
 // The number where the other is NaN; -0 lies below +0.
 float extreme(float a, float b, bool greater) {
   if (std::isnan(a) || std::isnan(b)) return std::isnan(a) ? b : a;

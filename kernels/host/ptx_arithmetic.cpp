@@ -41,10 +41,6 @@ const SmallFloat& small_format(Kind kind) {
   return kind == Kind::kHalf ? kFp16 : kind == Kind::kBfloat ? kBf16 : kind == Kind::kE4m3 ? kE4m3 : kE5m2;
 }
 
-float flushed(float value) {
-  return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0f, value) : value;
-}
-
 double argument(std::uint64_t bits, const PtxType& type, const PtxInstruction& instruction) {
   const double value = ptx_value(bits, type);
   if (type.kind == Kind::kFloat && type.bits == 32 && instruction.has("ftz"))

@@ -42,6 +42,11 @@ T towards(T from, T to) {
 template <class T>
 using Wide = typename internal::Wider<T>::type;
 
+// Zero, with its sign, in place of a subnormal number.
+inline float flushed(float value) {
+  return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0f, value) : value;
+}
+
 // `value`, which is exact or rounded to odd, as a T.
 template <class T, class W>
 T rounded(W value, Rounding rounding) {

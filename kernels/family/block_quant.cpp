@@ -91,7 +91,7 @@ std::optional<std::int64_t> row_stride_of(const Tensor& scales, const Tensor& x,
   std::optional<std::int64_t> inner;
   std::int64_t even = 0;
   for (int i = scales.rank - 1; i-- > 0;) {
-    if (scales.sizes[i] == 1) continue;
+    if (scales.sizes[i] <= 1) continue;
     if (!inner) inner = even = scales.strides[i];
     if (scales.strides[i] != even) return {};
     even *= scales.sizes[i];

@@ -39,6 +39,16 @@ void store_rounded(Tensor& tensor, std::int64_t element, std::uint32_t bits) {
   store_bits(tensor.bytes, tensor.dtype, element, static_cast<std::uint32_t>(rounded));
 }
 
+// Numbers for each row are filled in fp32, whatever dtype was asked for.
+void round_to(DType dtype, Tensor& filled) {
+  if (filled.dtype != DType::fp32 || dtype == DType::fp32) return;
+  Tensor rounded{dtype, filled.shape, {}};
+  rounded.bytes.resize(static_cast<std::size_t>(rounded.elements()) * size_of(dtype));
+  for (std::int64_t i = 0; i < rounded.elements(); ++i)
+    store_rounded(rounded, i, load_bits(filled.bytes, DType::fp32, i));
+  filled = std::move(rounded);
+}
+
 // How the elements of an output are counted: in rows, or one by one.
 struct Units {
   std::string_view name;
@@ -76,7 +86,11 @@ Violation violation_of(const Spec& spec, const Units& units, const Tensor& got, 
 Call as_canonical(Call call, const Policy& policy, std::span<const std::string> outputs) {
   const oracle::StandardFloatEnvironment environment;
   if (call.operation->fill != nullptr) {
+    const Call asked = call;
     call.operation->fill(call, policy, outputs);
+    for (const std::string& name : outputs)
+      if (const Tensor* wanted = asked.find(name); wanted != nullptr)
+        round_to(wanted->dtype, call.tensors.at(name));
     return call;
   }
   std::map<std::string_view, Tensor> made;  // apart from the call, which judges read

@@ -17,6 +17,8 @@
 #include "oracle/row_kernels.h"
 #include "properties/judged/cases.h"
 #include "properties/targets/interface_dtype.h"
+#include "properties/targets/judged_target.h"
+#include "properties/targets/target.h"
 
 namespace normproof::judging {
 namespace {
@@ -258,6 +260,23 @@ INSTANTIATE_TEST_SUITE_P(Operations, BlockKernels,
                                          "rms_norm_mx_quant", "fused_add_rms_norm_mx_quant",
                                          "rms_norm_nvfp4_quant", "fused_add_rms_norm_nvfp4_quant"),
                          [](const auto& each) { return std::string(each.param); });
+
+// Found by named_kernels_fuzzer: scales of two leading sizes, the inner one 0, were refused.
+TEST(BlockKernelsOfNoRows, TakeEveryShape) {
+  const auto target = make_target("host");
+  for (const std::vector<std::int64_t>& shape :
+       std::vector<std::vector<std::int64_t>>{{0, 64}, {2, 0, 64}, {0, 3, 64}, {0, 0, 0, 64}}) {
+    Call call;
+    call.operation = oracle::judged::find_judged_operation("rms_norm_block_quant");
+    call.tensors["x"] = blank(DType::bf16, shape);
+    call.tensors["out"] = blank(DType::fp8_e4m3fn, shape);
+    std::vector<std::int64_t> blocks = shape;
+    blocks.back() = 1;
+    call.tensors["scales"] = blank(DType::fp32, blocks);
+    const JudgedRun run = target->judged_target()->run_judged(call, kCanary);
+    EXPECT_EQ(run.status, RunResult::Status::completed) << run.message;
+  }
+}
 
 }  // namespace
 }  // namespace normproof::judging

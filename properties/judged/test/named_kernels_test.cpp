@@ -11,6 +11,7 @@
 
 #include "properties/judged/call_evaluation.h"
 #include "properties/judged/canonical.h"
+#include "properties/judged/cases.h"
 #include "properties/judged/relation_calls.h"
 #include "properties/judged/test/canonical_target.h"
 #include "properties/targets/compared_target.h"
@@ -191,6 +192,27 @@ TEST(CanonicalJudge, AnotherOrderConformsInASearchButHasNotTheCanonicalBits) {
     EXPECT_NE(to_text(judgement, policy).find("canonical judge"), std::string::npos);
   }
   EXPECT_TRUE(seen);
+}
+
+// Found by named_kernels_fuzzer: of norms that quantize they came out in the usual dtype.
+TEST(CanonicalJudge, KeepsTheDtypesOfTheCall) {
+  struct Asked {
+    const char *operation, *tensor;
+    DType dtype;
+  };
+  for (const Asked& asked : {Asked{"layer_norm", "mean", DType::bf16},
+                             {"layer_norm_dynamic_quant", "mean", DType::bf16},
+                             {"fused_add_layer_norm_static_fp8_quant", "rstd", DType::bf16},
+                             {"rms_norm_nvfp4_quant", "scales", DType::uint8}}) {
+    CaseDemand demand;
+    demand.operation = find_judged_operation(asked.operation);
+    const Policy policy = parse_policy(*demand.operation, "native");
+    Call call = asking_for_all(random_call(demand, 1, 0), policy);
+    call.tensors.find(asked.tensor)->second.dtype = asked.dtype;
+    const Call canonical = as_canonical(call, policy);
+    EXPECT_EQ(canonical.at(asked.tensor).dtype, asked.dtype) << asked.operation;
+    EXPECT_TRUE(compare_with_canonical(canonical, policy, 1).conforms()) << asked.operation;
+  }
 }
 
 TEST(CanonicalJudge, SeesOneWrongBitInEveryOutput) {

@@ -3,7 +3,22 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "corpus/call_limits.h"
+#include "corpus/case_bytes.h"
+#include "corpus/case_json.h"
 #include "fuzz/harness.h"
+
+namespace normproof::fuzz {
+
+Case case_of(std::span<const std::uint8_t> input) {
+  Case test_case = case_from_bytes(input, case_limits());
+  fit_to(target().limits_of(test_case.operation), test_case);
+  give_values(test_case);
+  note_input([&] { return case_to_json(test_case); });
+  return test_case;
+}
+
+}  // namespace normproof::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace normproof;

@@ -12,23 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "corpus/aimed_values.h"
-#include "corpus/bit_classes.h"
-#include "corpus/float_format.h"
+#include "fuzz/value_mutations.h"
 
 namespace normproof::fuzz {
 namespace {
-
-// A tensor of a case with its dtype and size, its elements listed.
-struct TensorView {
-  TensorData* data;
-  DType dtype;
-  std::int64_t rows;
-
-  std::uint32_t get(std::int64_t index) const { return load_bits(data->bytes, dtype, index); }
-  void set(std::int64_t index, std::uint32_t bits) const { store_bits(data->bytes, dtype, index, bits); }
-  std::int64_t elements() const { return static_cast<std::int64_t>(data->bytes.size() / size_of(dtype)); }
-};
 
 // Replaces recipes by the values that they stand for.
 void list_values(Case& test_case) {
@@ -41,30 +28,22 @@ void list_values(Case& test_case) {
   test_case[Role::weight].data = {std::move(tensors[Role::weight]), {}};
 }
 
-std::array<TensorView, 3> tensors_of(Case& test_case) {
-  const std::int64_t rows = test_case.rows();
-  return {{{&test_case[Role::input].data, test_case.dtype, rows},
-           {&test_case[Role::residual].data, test_case.dtype, rows},
-           {&test_case[Role::weight].data, test_case.weight_dtype.value_or(test_case.dtype), 1}}};
+// Those of x, residual and weight, whose elements are listed.
+std::array<Values, 3> values_of(Case& test_case) {
+  const std::int64_t columns = test_case.hidden_size();
+  return {{{&test_case[Role::input].data.bytes, test_case.dtype, columns},
+           {&test_case[Role::residual].data.bytes, test_case.dtype, columns},
+           {&test_case[Role::weight].data.bytes, test_case.weight_dtype.value_or(test_case.dtype), columns}}};
 }
 
-// Calls change(tensor, element) for a random element; false where the case has no elements.
+// Calls change(element) for a random element; false where the case has no elements.
 template <class Change>
 bool change_element(Case& test_case, Random& random, Change change) {
   list_values(test_case);
-  std::array<TensorView, 3> tensors = tensors_of(test_case);
-  const auto end =
-      std::remove_if(tensors.begin(), tensors.end(), [](const TensorView& t) { return t.elements() == 0; });
-  if (end == tensors.begin()) return false;
-  const TensorView& tensor = tensors[random.below(static_cast<std::uint64_t>(end - tensors.begin()))];
-  change(tensor, static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(tensor.elements()))));
-  return true;
-}
-
-void draw_values_near_one(TensorData& data, DType dtype, std::int64_t elements, Random& random) {
-  data = {std::vector<std::byte>(static_cast<std::size_t>(elements) * size_of(dtype)), {}};
-  for (std::int64_t index = 0; index < elements; ++index)
-    store_bits(data.bytes, dtype, index, draw_near(random, format_of(dtype), -3, 3));
+  const std::array<Values, 3> values = values_of(test_case);
+  const PickedElement element = pick_element(values, random);
+  if (element) change(element);
+  return static_cast<bool>(element);
 }
 
 // The leading sizes of the same rows, which then lie one after the other.
@@ -79,45 +58,24 @@ void set_leading_sizes(Case& test_case, std::vector<std::int64_t> sizes) {
 // its place, what is new is drawn.
 void resize(Case& test_case, std::int64_t rows, std::int64_t columns, Random& random) {
   list_values(test_case);
-  const std::int64_t old_columns = test_case.hidden_size();
-  for (TensorView& tensor : tensors_of(test_case)) {
-    if (tensor.elements() == 0 &&
-        !(tensor.data == &test_case[Role::weight].data     ? test_case.weight_dtype.has_value()
-          : tensor.data == &test_case[Role::residual].data ? adds_residual(test_case.operation)
-                                                           : true)) {
-      continue;
-    }
-    const std::int64_t new_rows = tensor.data == &test_case[Role::weight].data ? 1 : rows;
-    TensorData resized{
-        std::vector<std::byte>(static_cast<std::size_t>(new_rows * columns) * size_of(tensor.dtype)), {}};
-    for (std::int64_t row = 0; row < new_rows; ++row) {
-      for (std::int64_t column = 0; column < columns; ++column) {
-        const bool kept = row < tensor.rows && column < old_columns;
-        store_bits(resized.bytes, tensor.dtype, row * columns + column,
-                   kept ? tensor.get(row * old_columns + column)
-                        : draw_near(random, format_of(tensor.dtype), -3, 3));
-      }
-    }
-    *tensor.data = std::move(resized);
-  }
+  constexpr std::size_t kWeight = 2;
+  const std::array<Values, 3> all = values_of(test_case);
+  const std::array present = {true, adds_residual(test_case.operation), test_case.weight_dtype.has_value()};
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (present[i] || all[i].elements() > 0)
+      *all[i].bytes = resized(all[i], i == kWeight ? 1 : rows, columns, random);
   test_case.shape.back() = columns;
   set_leading_sizes(test_case, {rows});
 }
 
 bool mutate_epsilon(Case& test_case, Random& random, const CaseLimits&) {
-  static constexpr std::array<std::uint32_t, 10> kClasses = {
-      0x358637bd, 0x3727c5ac, 0, 0x80000000, 1, 0x7f800000, 0x7fc00000, 0xb58637bd, 0x3f800000, 0x7f7fffff};
-  test_case.bits_of(Parameter::epsilon) =
-      random.chance(3, 4) ? random.pick(kClasses) : draw_bits(random, kFp32);
+  test_case.bits_of(Parameter::epsilon) = draw_epsilon(random);
   return true;
 }
 
 bool mutate_scale(Case& test_case, Random& random, const CaseLimits&) {
   if (!has(test_case.operation, Parameter::scale)) return false;
-  static constexpr std::array<std::uint32_t, 10> kClasses = {
-      0x3f800000, 0x3cf5c28f, 0, 0x80000000, 1, 0x7f800000, 0x7fc00000, 0xbf800000, 0x3b124925, 0x00800000};
-  test_case.bits_of(Parameter::scale) =
-      random.chance(1, 2) ? random.pick(kClasses) : draw_near(random, kFp32, -8, 8);
+  test_case.bits_of(Parameter::scale) = draw_scale(random);
   return true;
 }
 
@@ -160,8 +118,7 @@ bool mutate_strides(Case& test_case, Random& random, const CaseLimits&) {
     return true;
   }
   // Rows at a distance; the leading dimensions in their order.
-  const std::int64_t gap = static_cast<std::int64_t>(random.pick(std::array{0, 1, 3, 4, 8, 16, 64}));
-  std::int64_t stride = test_case.hidden_size() + gap;
+  std::int64_t stride = test_case.hidden_size() + draw_gap(random);
   layout.strides.assign(test_case.shape.size() - 1, 0);
   for (std::size_t dim = layout.strides.size(); dim-- > 0;) {
     layout.strides[dim] = stride;
@@ -171,12 +128,7 @@ bool mutate_strides(Case& test_case, Random& random, const CaseLimits&) {
 }
 
 bool mutate_hidden_size(Case& test_case, Random& random, const CaseLimits& limits) {
-  static constexpr std::array<std::int64_t, 8> kUnits = {1, 4, 8, 16, 32, 64, 128, 256};
-  const std::int64_t unit = random.pick(kUnits);
-  // One draw a statement: in one expression their order would be the compiler's choice.
-  const auto units = static_cast<std::int64_t>(1 + random.below(4));
-  const std::int64_t near = unit * units + static_cast<std::int64_t>(random.below(3)) - 1;
-  resize(test_case, test_case.rows(), std::clamp<std::int64_t>(near, 1, limits.max_hidden), random);
+  resize(test_case, test_case.rows(), draw_size(limits.max_hidden, random), random);
   return true;
 }
 
@@ -199,7 +151,8 @@ bool mutate_operation(Case& test_case, Random& random, const CaseLimits&) {
     test_case.quantized_dtype = random.pick(kQuantizedDTypes);
   }
   if (adds_residual(operation) && test_case[Role::residual].data.bytes.empty()) {
-    draw_values_near_one(test_case[Role::residual].data, test_case.dtype, test_case.elements(), random);
+    test_case[Role::residual].data = {draw_values_near_one(test_case.dtype, test_case.elements(), random),
+                                      {}};
   }
   return true;
 }
@@ -220,26 +173,14 @@ bool mutate_leading_sizes(Case& test_case, Random& random, const CaseLimits&) {
   return true;
 }
 
-// Values of one dtype in the other, rounded.
-void convert(TensorData& data, DType from, DType to) {
-  if (from == to) return;
-  const auto elements = static_cast<std::int64_t>(data.bytes.size() / size_of(from));
-  TensorData converted{std::vector<std::byte>(static_cast<std::size_t>(elements) * size_of(to)), {}};
-  for (std::int64_t index = 0; index < elements; ++index) {
-    const double value = value_of(format_of(from), load_bits(data.bytes, from, index));
-    store_bits(converted.bytes, to, index, rounded(format_of(to), value));
-  }
-  data = std::move(converted);
-}
-
 // Another activation dtype, or another weight, for the same values.
 bool mutate_types(Case& test_case, Random& random, const CaseLimits&) {
   const DType dtype = random.chance(1, 2) ? random.pick(kActivationDTypes) : test_case.dtype;
   const WeightKind weight = random.chance(1, 2) ? random.pick(kWeightKinds) : weight_kind(test_case);
   if (dtype == test_case.dtype && weight == weight_kind(test_case)) return false;
   list_values(test_case);
-  convert(test_case[Role::input].data, test_case.dtype, dtype);
-  convert(test_case[Role::residual].data, test_case.dtype, dtype);
+  convert(test_case[Role::input].data.bytes, test_case.dtype, dtype);
+  convert(test_case[Role::residual].data.bytes, test_case.dtype, dtype);
   test_case.dtype = dtype;
   if (weight == WeightKind::none) {
     test_case.weight_dtype.reset();
@@ -249,9 +190,9 @@ bool mutate_types(Case& test_case, Random& random, const CaseLimits&) {
   }
   const DType weight_dtype = weight == WeightKind::fp32 ? DType::fp32 : dtype;
   if (test_case.weight_dtype) {
-    convert(test_case[Role::weight].data, *test_case.weight_dtype, weight_dtype);
+    convert(test_case[Role::weight].data.bytes, *test_case.weight_dtype, weight_dtype);
   } else {
-    draw_values_near_one(test_case[Role::weight].data, weight_dtype, test_case.hidden_size(), random);
+    test_case[Role::weight].data = {draw_values_near_one(weight_dtype, test_case.hidden_size(), random), {}};
   }
   test_case.weight_dtype = weight_dtype;
   return true;
@@ -263,57 +204,24 @@ bool mutate_quantized_dtype(Case& test_case, Random& random, const CaseLimits&) 
   return true;
 }
 
-bool step_one_ulp(Case& test_case, Random& random, const CaseLimits&) {
-  return change_element(test_case, random, [&](const TensorView& tensor, std::int64_t index) {
-    tensor.set(index, tensor.get(index) + (random.chance(1, 2) ? 1u : ~0u));
-  });
+// Change of one element, by the function of the same name in value_mutations.h.
+template <void (*change)(const PickedElement&, Random&)>
+bool change_one(Case& test_case, Random& random, const CaseLimits&) {
+  return change_element(test_case, random, [&](const PickedElement& element) { change(element, random); });
 }
 
-bool set_special(Case& test_case, Random& random, const CaseLimits&) {
-  return change_element(test_case, random, [&](const TensorView& tensor, std::int64_t index) {
-    tensor.set(index, draw_special(random, format_of(tensor.dtype)));
-  });
-}
-
-bool set_near_power_of_two(Case& test_case, Random& random, const CaseLimits&) {
-  return change_element(test_case, random, [&](const TensorView& tensor, std::int64_t index) {
-    const int exponent = static_cast<int>(random.below(7)) - 3;
-    const std::uint32_t power = format_of(tensor.dtype).power_of_two(exponent, random.chance(1, 2));
-    tensor.set(index, power + static_cast<std::uint32_t>(random.below(5)) - 2);
-  });
-}
-
-// x and residual whose exact sum is no representable number: on a midpoint, or beside one.
-bool aim_sum_at_tie(Case& test_case, Random& random, const CaseLimits&) {
+bool aim_sum(Case& test_case, Random& random, const CaseLimits&) {
   if (!adds_residual(test_case.operation) || test_case.elements() == 0) return false;
   list_values(test_case);
-  const auto tensors = tensors_of(test_case);
-  const FloatFormat format = format_of(test_case.dtype);
-  const auto index =
-      static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(test_case.elements())));
-  if (const std::uint32_t bits = tensors[0].get(index); format.magnitude(bits) < format.infinity()) {
-    tensors[1].set(index, tie_addend(random, format, bits));
-  }
+  const std::array<Values, 3> values = values_of(test_case);
+  aim_sum_at_tie(pick_element(std::span(values).first(1), random), values[1], random);
   return true;
 }
 
-// Multiplies a row (or the weight) by a power of two, as far as its exponents allow.
-bool shift_exponents(Case& test_case, Random& random, const CaseLimits&) {
-  int shift = static_cast<int>(random.below(25)) - 12;
-  if (shift == 0) shift = 1;
-  return change_element(test_case, random, [&](const TensorView& tensor, std::int64_t index) {
-    const FloatFormat format = format_of(tensor.dtype);
-    const std::int64_t columns = tensor.elements() / std::max<std::int64_t>(tensor.rows, 1);
-    const std::int64_t first = index / columns * columns;
-    for (std::int64_t element = first; element < first + columns; ++element) {
-      const std::uint32_t bits = tensor.get(element);
-      const auto exponent = static_cast<int>(format.magnitude(bits) >> format.mantissa_bits) + shift;
-      if (format.magnitude(bits) >= format.infinity() || exponent <= 0 || exponent > 2 * format.bias())
-        continue;
-      tensor.set(element, (bits & (format.sign_bit() | format.mantissa_mask())) |
-                              static_cast<std::uint32_t>(exponent) << format.mantissa_bits);
-    }
-  });
+bool shift_row(Case& test_case, Random& random, const CaseLimits&) {
+  const int shift = draw_shift(random);
+  return change_element(test_case, random,
+                        [&](const PickedElement& element) { shift_exponents(element, shift); });
 }
 
 bool flip_in_place(Case& test_case, Random&, const CaseLimits&) {
@@ -336,11 +244,11 @@ constexpr std::array kMutations = {
     Mutation{"leading-sizes", mutate_leading_sizes},
     Mutation{"types", mutate_types},
     Mutation{"quantized-dtype", mutate_quantized_dtype},
-    Mutation{"one-ulp", step_one_ulp},
-    Mutation{"special", set_special},
-    Mutation{"near-power-of-two", set_near_power_of_two},
-    Mutation{"sum-at-tie", aim_sum_at_tie},
-    Mutation{"shift-exponents", shift_exponents},
+    Mutation{"one-ulp", change_one<step_one_ulp>},
+    Mutation{"special", change_one<set_special>},
+    Mutation{"near-power-of-two", change_one<set_near_power_of_two>},
+    Mutation{"sum-at-tie", aim_sum},
+    Mutation{"shift-exponents", shift_row},
     Mutation{"in-place", flip_in_place},
 };
 
@@ -383,19 +291,10 @@ bool in_use(std::string_view way) { return std::ranges::find(left_out(), way) ==
 
 Case mutate(const Case& test_case, Random& random, const CaseLimits& limits) {
   if (used_mutations().empty()) return test_case;
-  constexpr int kAttempts = 4;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    Case mutated = test_case;
-    const std::uint64_t wanted = 1 + random.below(4);
-    // Some mutations do not fit some cases. Several always do, so few draws are in vain, unless those are
-    // left out.
-    constexpr int kDraws = 100;
-    std::uint64_t applied = 0;
-    for (int draw = 0; draw < kDraws && applied < wanted; ++draw)
-      applied += random.pick(used_mutations()).apply(mutated, random, limits) ? 1 : 0;
-    if (validate(mutated).empty() && within(mutated, limits)) return mutated;
-  }
-  return test_case;
+  return changed(
+      test_case, used_mutations(), random,
+      [&](const Mutation& mutation, Case& child) { return mutation.apply(child, random, limits); },
+      [&](const Case& child) { return validate(child).empty() && within(child, limits); });
 }
 
 Case cross_over(const Case& first, const Case& second, Random& random, const CaseLimits& limits) {
@@ -409,12 +308,12 @@ Case cross_over(const Case& first, const Case& second, Random& random, const Cas
   if (random.chance(1, 2)) child.schedule = other.schedule;
   if (random.chance(1, 2)) child.launch = other.launch;
   // Values travel where the dtypes agree: the common prefix of the listed elements.
-  const auto into = tensors_of(child);
-  const auto from = tensors_of(other);
+  const auto into = values_of(child);
+  const auto from = values_of(other);
   for (std::size_t index = 0; index < into.size(); ++index) {
     if (into[index].dtype != from[index].dtype || random.chance(1, 2)) continue;
-    const std::size_t bytes = std::min(into[index].data->bytes.size(), from[index].data->bytes.size());
-    if (bytes > 0) std::memcpy(into[index].data->bytes.data(), from[index].data->bytes.data(), bytes);
+    const std::size_t bytes = std::min(into[index].bytes->size(), from[index].bytes->size());
+    if (bytes > 0) std::memcpy(into[index].bytes->data(), from[index].bytes->data(), bytes);
   }
   return validate(child).empty() && within(child, limits) ? child : first;
 }

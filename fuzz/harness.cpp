@@ -11,8 +11,7 @@
 #include <filesystem>
 #include <functional>
 
-#include "corpus/call_limits.h"
-#include "corpus/case_bytes.h"
+#include "corpus/atomic_file.h"
 #include "corpus/case_json.h"
 #include "corpus/hash.h"
 #include "corpus/quoting.h"
@@ -39,22 +38,8 @@ const std::vector<KnownBug>& known_bugs() {
   return bugs;
 }
 
-[[noreturn]] void report(const Case& test_case, const std::string& kind, const std::string& message) {
-  const std::string json = case_to_json(test_case);
-  fmt::print(stderr, "VIOLATION on target {}\n{}{}kind: {}\n{}\n", target().name(), message,
-             message.ends_with('\n') ? "" : "\n", kind, json);
-  const auto file =
-      std::filesystem::path(environment("NORMPROOF_FINDINGS", ".")) /
-      fmt::format("finding-{}-{:016x}.json", name_of(test_case.operation), std::hash<std::string>{}(json));
-  try {
-    write_case(file, test_case);
-    fmt::print(stderr, "replay: normproof replay {} --target {}\n", shell_quoted_file(file.string()),
-               shell_quoted(target().name()));
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "the case could not be written: {}\n", error.what());
-  }
-  std::fflush(stderr);
-  std::abort();
+[[noreturn]] void report_case(const Case& test_case, const std::string& kind, const std::string& message) {
+  report({kind, message, std::string(name_of(test_case.operation)), case_to_json(test_case)});
 }
 
 }  // namespace
@@ -102,20 +87,37 @@ std::uint64_t seed_of(std::span<const std::uint8_t> input) {
   return fnv1a({reinterpret_cast<const char*>(input.data()), input.size()});
 }
 
-Case case_of(std::span<const std::uint8_t> input) {
-  Case test_case = case_from_bytes(input, case_limits());
-  fit_to(target().limits_of(test_case.operation), test_case);
-  give_values(test_case);
+void note_input(const std::function<std::string()>& json) {
   static const char* const file = std::getenv("NORMPROOF_CASE");
-  if (file != nullptr) {
-    try {
-      write_case(file, test_case);
-    } catch (const std::exception& error) {
-      fmt::print(stderr, "NORMPROOF_CASE: {}\n", error.what());
-      std::_Exit(3);
-    }
+  if (file == nullptr) return;
+  try {
+    write_text_atomically(file, json());
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "NORMPROOF_CASE: {}\n", error.what());
+    std::_Exit(3);
   }
-  return test_case;
+}
+
+void report(const Report& finding) {
+  fmt::print(stderr, "VIOLATION on target {}\n{}{}kind: {}\n{}\n", target().name(), finding.message,
+             finding.message.ends_with('\n') ? "" : "\n", finding.kind, finding.json);
+  const auto file =
+      std::filesystem::path(environment("NORMPROOF_FINDINGS", ".")) /
+      fmt::format("finding-{}-{:016x}.json", finding.operation, std::hash<std::string>{}(finding.json));
+  try {
+    write_text_atomically(file, finding.json);
+    fmt::print(stderr, "replay: normproof replay {} --target {}\n", shell_quoted_file(file.string()),
+               shell_quoted(target().name()));
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "the case could not be written: {}\n", error.what());
+  }
+  std::fflush(stderr);
+  std::abort();
+}
+
+void pass_if_known(const std::string& kind) {
+  for (const KnownBug& bug : known_bugs())
+    if (!bug.operation && bug.kind == kind) throw KnownViolation();
 }
 
 void check_conformance(const Case& test_case) {
@@ -127,7 +129,7 @@ void report_violation(const Case& test_case, const Evaluation& evaluation) {
   for (const KnownBug& bug : known_bugs()) {
     if (is_instance(bug, test_case, evaluation, target())) throw KnownViolation();
   }
-  report(test_case, kind_of(evaluation), describe(test_case, evaluation));
+  report_case(test_case, kind_of(evaluation), describe(test_case, evaluation));
 }
 
 void report_finding(const Case& test_case, const std::string& message) {
@@ -135,11 +137,11 @@ void report_finding(const Case& test_case, const std::string& message) {
   for (const KnownBug& bug : known_bugs()) {
     if (bug.kind == kind && bug.operation == test_case.operation) throw KnownViolation();
   }
-  report(test_case, kind, message);
+  report_case(test_case, kind, message);
 }
 
 void report_trap(const Case& test_case, const std::string& message) {
-  report(test_case, kind_of(message), message);
+  report_case(test_case, kind_of(message), message);
 }
 
 bool is_left_out(const Case& test_case) {

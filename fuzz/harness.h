@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -52,6 +53,21 @@ void check_conformance(const Case& test_case);
 [[noreturn]] void report_violation(const Case& test_case, const Evaluation& evaluation);
 // The same from a signal handler: a bug that ends the process, known or not.
 [[noreturn]] void report_trap(const Case& test_case, const std::string& message);
+
+// What the target did wrong, written for people, and the input that shows it, as the text of a file that
+// `normproof replay` takes.
+struct Report {
+  std::string kind, message;
+  std::string operation;  // for the file's name
+  std::string json;
+};
+// Prints it, writes the file, prints the command that replays it, and aborts.
+[[noreturn]] void report(const Report& finding);
+// Throws KnownViolation where the campaign knows a bug of that kind, of an input that is no case.
+void pass_if_known(const std::string& kind);
+// Where the environment variable NORMPROOF_CASE names a file, writes the text there: what the input stands
+// for, so that it is known even if the process dies.
+void note_input(const std::function<std::string()>& json);
 
 // A violation that the file NORMPROOF_KNOWN lists (known/known_bug.h): the fuzzer goes on.
 struct KnownViolation {};

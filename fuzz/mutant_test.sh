@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# mutant_test.sh FUZZER WRITE_SEEDS CORPUS MUTANT RUNS: the fuzzer must find MUTANT within RUNS executions, starting
-# from the corpus without the seeds of the very same bug.
+# mutant_test.sh FUZZER MUTANT RUNS [WRITE_SEEDS CORPUS]: the fuzzer must find MUTANT within RUNS executions, starting
+# from the corpus without the seeds of the very same bug, or from nothing where no corpus is named.
 set -euo pipefail
-fuzzer=$1 write_seeds=$2 corpus=$3 mutant=$4 runs=$5
+fuzzer=$1 mutant=$2 runs=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-bug=${mutant%%-*}
 run=$(cd -- "$(dirname -- "$0")" && pwd)/run.sh
-"$write_seeds" "$corpus" "$work/seeds" "$bug-"
+mkdir "$work/seeds"
+if (( $# > 3 )); then
+  "$4" "$5" "$work/seeds" "${mutant%%-*}-"
+fi
 cd "$work"
 status=0
 NORMPROOF_TARGET=mutant:$mutant NORMPROOF_FINDINGS=$work "$run" "$fuzzer" -runs="$runs" -seed=1 -rss_limit_mb=4096 seeds >log 2>&1 || status=$?

@@ -119,6 +119,14 @@ class FuzzCommand(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(folder.parent)), [folder.name])
         self.assertGreaterEqual(int((folder / "count").read_text()), 2)
 
+    def test_a_call_by_name_lies_beside_its_report(self):
+        self.add("conformance", "kernel_calls")
+        self.fuzz("--minutes", "0.03", "--target", "host", expect=1)
+        folder, = (self.folder / "campaign" / "findings").iterdir()
+        self.assertEqual((folder / "call.json").read_text(), pathlib.Path(B2).read_text())
+        self.assertIn("replay call.json --target host\n", (folder / "report.md").read_text())
+        self.assertFalse((folder / "case.json").exists())
+
     def test_known_means_the_same_target_and_a_case_that_still_violates(self):
         self.add("conformance", "cases")
         findings = self.folder / "campaign" / "findings"

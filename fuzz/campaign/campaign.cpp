@@ -60,7 +60,7 @@ class Campaign {
     // What looks at the target comes first, should the time not suffice for all.
     std::ranges::sort(lanes_, {}, [](const Lane& lane) {
       const bool of_targets = std::ranges::count(kFuzzersOfTargets, lane.fuzzer.name) > 0;
-      return std::pair(of_targets ? 0 : lane.fuzzer.takes_cases ? 1 : 2, lane.fuzzer.name);
+      return std::pair(of_targets ? 0 : lane.fuzzer.runs_target() ? 1 : 2, lane.fuzzer.name);
     });
     if (lanes_.size() < std::max<std::size_t>(options.names.size(), 1)) {
       throw std::runtime_error(fmt::format("{}: not all of the fuzzers {} are there",

@@ -101,7 +101,8 @@ std::string commands_text(const Fuzzer& fuzzer, bool has_case, const FindingCont
   const auto exists = [&](const char* file) { return std::filesystem::exists(folder / file); };
   const std::string target = shell_quoted(context.target);
   std::string commands;
-  if (has_case) commands += fmt::format("{} replay case.json --target {}\n", context.program, target);
+  for (const char* file : {"case.json", "call.json"})
+    if (exists(file)) commands += fmt::format("{} replay {} --target {}\n", context.program, file, target);
   if (has_case && exists("outputs.safetensors")) {
     commands += fmt::format("{0} explain case.json --target {1}\n{0} check outputs.safetensors\n",
                             context.program, target);
@@ -242,6 +243,8 @@ RecordedFinding record_finding(const Fuzzer& fuzzer, const path& input, const st
     write_case(folder / "case.json", *test_case);
     if (!context.regressions.empty()) store_regression(*test_case, finding, context);
   }
+  if (fuzzer.takes_calls && std::filesystem::exists(reproducer.case_file()))
+    std::filesystem::rename(reproducer.case_file(), folder / "call.json");
   write_text_atomically(folder / "input", read_text(input));
   write_text_atomically(folder / "log.txt", answer.log);
   write_text_atomically(folder / "count", "1\n");

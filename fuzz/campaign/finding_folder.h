@@ -42,6 +42,7 @@ std::vector<RecordedFinding> open_findings(const FindingContext& context, const 
 // target stay in its process), and written:
 //   report.md            what was run, what was expected, certificate, bits, commands
 //   case.json            the minimized case (where the fuzzer's inputs are cases)
+//   call.json            the call (where they are calls by name)
 //   outputs.safetensors  its tensors and what the target gave (where it gave outputs)
 //   repro.py             a script that needs numpy alone (the same)
 //   input, log.txt       the fuzzer's own input, and what it printed

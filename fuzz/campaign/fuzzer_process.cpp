@@ -52,6 +52,7 @@ std::vector<Fuzzer> find_fuzzers(const std::filesystem::path& folder) {
     fuzzer.program = std::filesystem::absolute(entry.path());
     fuzzer.seeds = first_line(fuzzer.program.string() + ".seeds");
     fuzzer.takes_cases = fuzzer.seeds.filename() == "cases";
+    fuzzer.takes_calls = fuzzer.seeds.filename() == "kernel_calls";
     fuzzers.push_back(std::move(fuzzer));
   }
   if (fuzzers.empty()) {

@@ -19,6 +19,8 @@ struct Fuzzer {
       program;  // ".../conformance_fuzzer"; its settings and the name of its seeds lie beside it
   std::filesystem::path seeds;  // folder; may not exist
   bool takes_cases = false;     // its inputs are cases in binary form
+  bool takes_calls = false;     // they are calls by name in binary form
+  bool runs_target() const { return takes_cases || takes_calls; }
 };
 
 // The programs NAME_fuzzer in `folder`, by name. Throws std::runtime_error where there is none.

@@ -295,6 +295,18 @@ std::optional<Call> call_of_size(const Combination& combination, std::int64_t ro
   return finished(combination, std::move(call), random);
 }
 
+std::optional<Call> call_within(const Combination& combination, std::int64_t rows, std::int64_t hidden,
+                                Random& random) {
+  CaseDemand demand = demand_of(combination, random);
+  demand.max_rows = rows;
+  demand.max_hidden = hidden;
+  demand.with_bound = combination.scale_ub && random.chance(1, 2);
+  std::optional<Call> call = finished(combination, random_call(demand, random.next(), 0), random);
+  if (call && combination.scale_layouts) draw_layout(*call, combination.policy, random.split(2));
+  if (call) fit_to(combination.limits, *call);
+  return call;
+}
+
 Call asking_like(Call inputs, const Call& like, const Policy& policy) {
   std::vector<std::string> names;
   for (const Spec& spec : like.operation->tensors)

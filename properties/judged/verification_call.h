@@ -52,6 +52,10 @@ std::optional<Call> telling_call(const Combination& combination, std::uint64_t s
 std::optional<Call> call_of_size(const Combination& combination, std::int64_t rows, std::int64_t hidden,
                                  Random& random);
 
+// A call of at most so many rows and columns, of any values, with outputs asked for and places.
+std::optional<Call> call_within(const Combination& combination, std::int64_t rows, std::int64_t hidden,
+                                Random& random);
+
 // The call with outputs asked for: those of `like`; all that the operation has.
 Call asking_like(Call inputs, const Call& like, const Policy& policy);
 Call asking_for_all(Call inputs, const Policy& policy);

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <utility>
 
 #include "properties/targets/guarded_call.h"
@@ -45,14 +44,7 @@ class KernelTarget final : public CallableTarget, public NamedKernels {
 
  private:
   JudgedRun carry_out(NamedCall& call, std::size_t) override {
-    const KernelNamedCall named(call);
-    const std::uint64_t order = call.call().thread_order;
-    functions_.set_thread_order(static_cast<std::int32_t>(thread_order_of(order)), order);
-    std::array<char, 512> text{};
-    const normproof_status status =
-        functions_.run(&named.description(), nullptr, nullptr, nullptr, {text.data(), text.size()});
-    call.set_message(text.data());
-    return judged_result_of(call, status);
+    return judged_result_of(call, invoke_here(functions_, call, KernelNamedCall(call)));
   }
 
   std::string name_;

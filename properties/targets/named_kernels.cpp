@@ -1,6 +1,7 @@
 #include "properties/targets/named_kernels.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <utility>
 
@@ -61,6 +62,17 @@ JudgedRun NamedKernels::run_judged(const oracle::judged::Call& call, std::byte f
   JudgedRun run = carry_out(named, static_cast<std::size_t>(name - names_.begin()));
   running_call = nullptr;
   return run;
+}
+
+normproof_status NamedKernels::invoke_here(const KernelFunctions& functions, NamedCall& call,
+                                           const KernelNamedCall& named) {
+  const std::uint64_t order = call.call().thread_order;
+  functions.set_thread_order(static_cast<std::int32_t>(thread_order_of(order)), order);
+  std::array<char, 512> text{};
+  const normproof_status status =
+      functions.run(&named.description(), nullptr, nullptr, nullptr, {text.data(), text.size()});
+  call.set_message(text.data());
+  return status;
 }
 
 JudgedRun NamedKernels::judged_result_of(const NamedCall& call, normproof_status status) {

@@ -7,6 +7,7 @@
 
 #include "kernels/normproof_kernels.h"
 #include "properties/targets/judged_target.h"
+#include "properties/targets/kernel_functions.h"
 #include "properties/targets/named_call.h"
 
 namespace normproof {
@@ -18,6 +19,8 @@ class KernelNamedCall {
   KernelNamedCall(const KernelNamedCall&) = delete;
   KernelNamedCall& operator=(const KernelNamedCall&) = delete;
   const normproof_named_call& description() const { return description_; }
+  // Argument `index` of the call lies there, as it lay in its guarded tensor.
+  void set_data(std::size_t index, void* data) { tensors_[index].tensor.data = data; }
 
  private:
   std::vector<normproof_named_tensor> tensors_;
@@ -41,6 +44,9 @@ class NamedKernels : public JudgedTarget {
   void set_named_operations(std::vector<std::string> names) { names_ = std::move(names); }
   // Carries the call out. `operation` is its place among the names.
   virtual JudgedRun carry_out(NamedCall& call, std::size_t operation) = 0;
+  // Runs the call in this thread and fills its message. `functions` must take ordinary host pointers.
+  static normproof_status invoke_here(const KernelFunctions& functions, NamedCall& call,
+                                      const KernelNamedCall& named);
   // What came of a call that gave `status`.
   static JudgedRun judged_result_of(const NamedCall& call, normproof_status status);
 

@@ -1,10 +1,11 @@
 // e2m1: the numbers 0, 0.5, 1, 1.5, 2, 3, 4 and 6 with a sign, in four bits. Rounding is to nearest, ties to
 // the code with an even last bit; beyond 6 lies 6, which NaN becomes too.
 //
-// GPUs before compute capability 10 have no instruction for it. Many codes at a time are made by this: where
-// v >= 0, the code is g(v) rounded to an integer, g being the least of the lines 2v, v + 2 and v/2 + 4.
-// Rounding is monotone, so it is the least of the three rounded: each is one fused multiply-add with a number
-// so large that its last bit is worth 1.
+// GPUs before compute capability 10 have no instruction for it. Many codes at a time are made by this: the
+// code of v >= 0 is the lesser of two numbers, each v or v/2 rounded to an integer by adding a number so
+// large that its last bit is worth that much. Up to 4 that is v + 2^23 - 2: a step of v is a half below 2,
+// where the sum's last bit is worth a half, and 1 from there on, where it is worth 1. From 4 on it is v/2 +
+// 2^23. Read as integers, the sums are the code beyond that of 0.
 #pragma once
 
 #include <cmath>
@@ -29,18 +30,13 @@ __device__ inline std::uint32_t e2m1_of(float value) {
 // Whether so large a scaled value takes the quick way; NaN does not.
 __device__ inline bool has_quick_e2m1(float largest_scaled) { return largest_scaled < 7.0f; }
 
-__device__ inline std::uint32_t least_of(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
-  const std::uint32_t d = a < b ? a : b;
-  return d < c ? d : c;
-}
-
-// The code of a number from 0 to 7, in the last four bits.
+// What the code of a number from 0 to 7 is added to by quick_e2m1().
+inline constexpr std::uint32_t kBelowQuickE2m1 = 0x4b000000u - 4;
 __device__ inline std::uint32_t quick_e2m1(float v) {
   constexpr float kInteger = 0x1p23f;
-  const std::uint32_t low = bits_of(__fmaf_rn(v, 2.0f, kInteger));
-  const std::uint32_t middle = bits_of(__fadd_rn(v, kInteger + 2.0f));
-  const std::uint32_t high = bits_of(__fmaf_rn(v, 0.5f, kInteger + 4.0f));
-  return least_of(low, middle, high);
+  const std::uint32_t low = bits_of(__fadd_rn(v, kInteger - 2.0f));
+  const std::uint32_t high = bits_of(__fmaf_rn(v, 0.5f, kInteger));
+  return low < high ? low : high;
 }
 
 // The codes of a chunk, the first in the lowest bits: as many bits as the chunk has elements, times four.
@@ -77,21 +73,30 @@ __device__ inline E2m1Chunk<T> e2m1_chunk(const Chunk<T>& y, float factor) {
   return static_cast<E2m1Chunk<T>>(codes);
 }
 
-// The signs of a chunk's elements, where its codes have theirs.
+#if defined(__CUDACC__)
+// Four bytes of a and b: their signs, 0 or 0xff.
+template <unsigned kSelector>
+__device__ inline std::uint32_t byte_signs(std::uint32_t a, std::uint32_t b) {
+  std::uint32_t signs;
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(signs) : "r"(a), "r"(b), "n"(kSelector | 0x8888u));
+  return signs;
+}
+#endif
+
+// Of a chunk's codes without their signs, in the order of the elements, the codes.
 template <typename T>
-__device__ inline std::uint32_t e2m1_signs(const Chunk<T>& y) {
+__device__ inline std::uint32_t with_signs(const Chunk<T>& y, std::uint32_t codes) {
+  std::uint32_t signs = 0;  // of each element in the upper bit of four
   if constexpr (kInPairs<T>) {
 #if defined(__CUDACC__)
     std::uint32_t words[4];
     __builtin_memcpy(words, &y, sizeof words);
-    // The upper bytes of all elements, then those of even and odd ones.
+    // The upper bytes of all elements, then the signs of even and odd ones.
     const std::uint32_t low = __byte_perm(words[0], words[1], 0x7531);
     const std::uint32_t high = __byte_perm(words[2], words[3], 0x7531);
-    const std::uint32_t even = __byte_perm(low, high, 0x6420), odd = __byte_perm(low, high, 0x7531);
-    return (odd & 0x80808080u) | (even >> 4 & 0x08080808u);
+    signs = (byte_signs<0x6420>(low, high) & 0x0f0f0f0fu) | (byte_signs<0x7531>(low, high) & 0xf0f0f0f0u);
 #endif
   } else {
-    std::uint32_t signs = 0;
 #pragma unroll
     for (int i = 0; i < kChunkElements<T>; ++i) {
       if constexpr (std::is_same_v<T, float>) {
@@ -100,9 +105,8 @@ __device__ inline std::uint32_t e2m1_signs(const Chunk<T>& y) {
         signs |= std::uint32_t{y.elements[i].bits} >> 15 << (4 * i + 3);
       }
     }
-    return signs;
   }
-  return 0;
+  return (codes & 0x77777777u) | (signs & 0x88888888u);
 }
 
 // The same where the factor is above 0 or 0 and has_quick_e2m1() of the largest product.
@@ -122,9 +126,9 @@ __device__ inline E2m1Chunk<T> quick_e2m1_chunk(const Chunk<T>& y, float factor)
 #pragma unroll
   for (int i = kElements - 1; i >= 0; --i) {
     codes = codes * 16u + quick_e2m1(__fmul_rn(fabsf(values[i]), factor));
-    below = below * 16u + 0x4b000000u;
+    below = below * 16u + kBelowQuickE2m1;
   }
-  return static_cast<E2m1Chunk<T>>((codes - below) | e2m1_signs<T>(y));
+  return static_cast<E2m1Chunk<T>>(with_signs<T>(y, codes - below));
 #endif
 }
 
@@ -134,8 +138,7 @@ __device__ inline E2m1Chunk<T> quick_e2m1_chunk(const Chunk<T>& y, float factor)
 __device__ inline std::uint32_t quick_e2m1_chunk_by_power(const Chunk<Bf16>& y, float factor) {
   std::uint32_t words[4];
   __builtin_memcpy(words, &y, sizeof words);
-  if (factor > 0x1p120f) factor = 0x1p120f;  // of zeros, which it leaves zeros: twice as much is no infinity
-  const __nv_bfloat162 once = __float2bfloat162_rn(factor), twice = __hadd2_rn(once, once);
+  const __nv_bfloat162 once = __float2bfloat162_rn(factor);
   const __nv_bfloat162 half = __hmul2_rn(once, __float2bfloat162_rn(0.5f));
   const auto fused = [](std::uint32_t magnitudes, __nv_bfloat162 slope, float offset) {
     __nv_bfloat162 pair;
@@ -150,14 +153,15 @@ __device__ inline std::uint32_t quick_e2m1_chunk_by_power(const Chunk<Bf16>& y, 
   for (int i = 0; i < 4; ++i) {
     const std::uint32_t magnitudes = words[i] & 0x7fff7fffu;
     constexpr float kInteger = 128.0f;
+    // 0x42fc and a code, twice.
     const std::uint32_t codes =
-        __vimin3_u16x2(fused(magnitudes, twice, kInteger), fused(magnitudes, once, kInteger + 2.0f),
-                       fused(magnitudes, half, kInteger + 4.0f));
-    pairs[i] = codes | (codes >> 12 & 0xf0u);  // both in the lowest byte: 128 is 0x4300
+        __vminu2(fused(magnitudes, once, kInteger - 2.0f), fused(magnitudes, half, kInteger));
+    pairs[i] = codes + (codes >> 12);  // in the lowest byte: the first code, and the second after 12
   }
   const std::uint32_t codes =
       __byte_perm(__byte_perm(pairs[0], pairs[1], 0x0040), __byte_perm(pairs[2], pairs[3], 0x0040), 0x5410);
-  return codes | e2m1_signs<Bf16>(y);
+  // The last three bits of 12 and a code are those of the code but for the first of them.
+  return with_signs<Bf16>(y, codes) ^ 0x40404040u;
 }
 #endif
 

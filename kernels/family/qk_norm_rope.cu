@@ -87,6 +87,7 @@ bool choose_registers(const CheckedCall& checked, QkNormRopeArguments& arguments
   const bool whole_head = 2 * arguments.pairs == arguments.shape.hidden &&
                           std::has_single_bit(static_cast<std::uint64_t>(chunks));
   selection.in_registers = true;
+  selection.weight_like_x = arguments.weight.kind == AffineKind::like_x;
   selection.pairing = arguments.interleaved ? Pairing::same_chunk
                       : whole_head          ? Pairing::own_chunks
                                             : Pairing::other_chunk;
@@ -107,10 +108,8 @@ bool choose_registers(const CheckedCall& checked, QkNormRopeArguments& arguments
 
 Configuration register_configuration(const QkNormRopeArguments& arguments,
                                      const QkNormRopeSelection& selection, int threads) {
-  // Small blocks spread few heads over all multiprocessors.
-  constexpr std::int64_t kFewUnits = 1 << 14;
   Configuration configuration;
-  configuration.threads_per_block = threads != 0 ? threads : arguments.units < kFewUnits ? 64 : 128;
+  configuration.threads_per_block = threads != 0 ? threads : 128;
   const int width_log2 =
       arguments.shape.row_threads_log2 - (selection.pairing == Pairing::own_chunks ? 1 : 0);
   const int units_per_block = configuration.threads_per_block >> width_log2;

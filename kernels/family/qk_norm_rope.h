@@ -22,8 +22,9 @@ struct QkNormRopeSelection {
   bool block_per_row = false;             // of the general kernel
   Pairing pairing = Pairing::own_chunks;  // in registers, as is what follows
   int heads = 1;                          // of a unit: 1 or kHeadsOfUnit
+  bool weight_like_x = false;             // present, and of the dtype of x
 };
-inline constexpr int kHeadsOfUnit = 4;
+inline constexpr int kHeadsOfUnit = 2;
 QkNormRopeKernel find_qk_norm_rope(const QkNormRopeSelection& selection);
 
 }  // namespace normproof::kernels

@@ -9,21 +9,27 @@ namespace normproof::kernels {
 namespace {
 
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
-template <typename T, Pairing kPairing>
+template <typename T, Pairing kPairing, bool kLikeX>
 QkNormRopeKernel find_by_heads(int heads) {
-  if (heads == 1) return &qk_norm_rope_register_kernel<T, kPairing, 1>;
-  return &qk_norm_rope_register_kernel<T, kPairing, kHeadsOfUnit>;
+  if (heads == 1) return &qk_norm_rope_register_kernel<T, kPairing, 1, kLikeX>;
+  return &qk_norm_rope_register_kernel<T, kPairing, kHeadsOfUnit, kLikeX>;
+}
+
+template <typename T, Pairing kPairing>
+QkNormRopeKernel find_by_weight(const QkNormRopeSelection& selection) {
+  return selection.weight_like_x ? find_by_heads<T, kPairing, true>(selection.heads)
+                                 : find_by_heads<T, kPairing, false>(selection.heads);
 }
 
 template <typename T>
 QkNormRopeKernel find_in_registers(const QkNormRopeSelection& selection) {
   switch (selection.pairing) {
     case Pairing::own_chunks:
-      return find_by_heads<T, Pairing::own_chunks>(selection.heads);
+      return find_by_weight<T, Pairing::own_chunks>(selection);
     case Pairing::other_chunk:
-      return find_by_heads<T, Pairing::other_chunk>(selection.heads);
+      return find_by_weight<T, Pairing::other_chunk>(selection);
     default:
-      return find_by_heads<T, Pairing::same_chunk>(selection.heads);
+      return find_by_weight<T, Pairing::same_chunk>(selection);
   }
 }
 #endif

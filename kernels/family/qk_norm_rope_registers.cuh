@@ -10,51 +10,13 @@
 #include "kernels/family/qk_norm_rope.h"
 #include "kernels/family/qk_norm_rope_kernel.cuh"
 #include "kernels/family/quick_row.cuh"
+#include "kernels/family/raw_numbers.cuh"
 #include "kernels/packed_arithmetic.cuh"
 #include "kernels/register_kernel.cuh"
 
 namespace normproof::kernels {
 
-// Numbers in T or fp32 as they come from memory. They are unpacked once everything is on its way: an
-// instruction that needs a number waits, and those behind it do too, further loads included.
-template <typename T, int kCount>
-class RawNumbers {
- public:
-  __device__ void load(const void* data, bool is_fp32, std::int64_t first) {
-    is_fp32_ = is_fp32;
-    const auto load_words = [&]<int kWords>(Pack<std::uint32_t, kWords>) {
-      // As words: a compiler takes loads of smaller numbers apart where they meet those of fp32.
-      const auto pack =
-          load_pack<true, kWords>(static_cast<const std::uint32_t*>(data), first * kWords / kCount, 0);
-      __builtin_memcpy(&words_, &pack, sizeof pack);
-    };
-    if (is_fp32) {
-      load_words(Pack<std::uint32_t, kCount>());
-    } else {
-      load_words(Pack<std::uint32_t, kCount* static_cast<int>(sizeof(T)) / 4>());
-    }
-  }
-  __device__ void set(float value) {
-    is_fp32_ = true;
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) words_.elements[i] = bits_of(value);
-  }
-  // Once all loads are on their way.
-  __device__ void unpack(float (&values)[kCount]) {
-    settle(words_);
-    Pack<T, kCount> pack;
-    __builtin_memcpy(&pack, &words_, sizeof pack);
-#pragma unroll
-    for (int i = 0; i < kCount; ++i)
-      values[i] = is_fp32_ ? float_of(words_.elements[i]) : to_float(pack.elements[i]);
-  }
-
- private:
-  bool is_fp32_ = true;
-  Pack<std::uint32_t, kCount> words_{};
-};
-
-template <typename T, Pairing kPairing, int kHeads>
+template <typename T, Pairing kPairing, int kHeads, bool kLikeX>
 class RotatedHeads {
  public:
   static constexpr int kElements = kChunkElements<T>;
@@ -98,11 +60,14 @@ class RotatedHeads {
     const Affine& weight = arguments_.weight;
 #pragma unroll
     for (int slot = 0; slot < kSlots; ++slot) {
-      if (weight.kind != AffineKind::absent)
-        raw_weight_[slot].load(weight.data, weight.kind == AffineKind::fp32,
-                               existing_chunk(slot) * kElements);
-      else
-        raw_weight_[slot].set(kAbsentWeight);
+      const std::int64_t element = existing_chunk(slot) * kElements;
+      if constexpr (kLikeX) {
+        weight_chunks_[slot] = load_pack<true, kElements>(static_cast<const T*>(weight.data), element, 0);
+      } else {
+        // Where there is no weight, anything.
+        const bool absent = weight.kind == AffineKind::absent;
+        raw_weight_[slot].load(absent ? x_ : weight.data, weight.kind == AffineKind::fp32, element);
+      }
     }
     const std::int64_t first = first_cosine();
     raw_cosines_.load(arguments_.cosine, arguments_.rotation_is_fp32, cosine_ + first);
@@ -116,7 +81,7 @@ class RotatedHeads {
 #pragma unroll
     for (int head = 0; head < kHeads; ++head) sums[head] = tree_sum(sums[head], width_);
 #pragma unroll
-    for (int slot = 0; slot < kSlots; ++slot) raw_weight_[slot].unpack(weight_[slot]);
+    for (int slot = 0; slot < kSlots; ++slot) unpack_weight(slot);
     raw_cosines_.unpack(cosines_);
     raw_sines_.unpack(sines_);
     row_inverse_roots(sums, arguments_.shape.hidden_as_float, arguments_.inverse_hidden, arguments_.epsilon);
@@ -160,6 +125,17 @@ class RotatedHeads {
       settle(x_chunks_[head][slot]);
     }
     return tree_over_own(lanes);
+  }
+
+  __device__ void unpack_weight(int slot) {
+    if constexpr (kLikeX) {
+      unpack<T>(weight_chunks_[slot], weight_[slot]);
+    } else {
+      raw_weight_[slot].unpack(weight_[slot]);
+      if (arguments_.weight.kind != AffineKind::absent) return;
+#pragma unroll
+      for (float& each : weight_[slot]) each = kAbsentWeight;
+    }
   }
 
   __device__ void give(int head, float r) {
@@ -224,6 +200,7 @@ class RotatedHeads {
   std::int64_t cosine_, sine_;
   int chunks_, chunks_of_half_, heads_;
   Chunk<T> x_chunks_[kHeads][kSlots];
+  Chunk<T> weight_chunks_[kSlots];  // or, where weights are not like x:
   RawNumbers<T, kElements> raw_weight_[kSlots];
   RawNumbers<T, kCosines> raw_cosines_, raw_sines_;
   float weight_[kSlots][kElements];
@@ -231,9 +208,10 @@ class RotatedHeads {
 };
 
 // A grid covers all units at once.
-template <typename T, Pairing kPairing, int kHeads>
-__global__ void __launch_bounds__(256) qk_norm_rope_register_kernel(QkNormRopeArguments arguments) {
-  using Heads = RotatedHeads<T, kPairing, kHeads>;
+template <typename T, Pairing kPairing, int kHeads, bool kLikeX>
+__global__ void __launch_bounds__(256, kHeads > 1 ? 4 : 2)
+    qk_norm_rope_register_kernel(QkNormRopeArguments arguments) {
+  using Heads = RotatedHeads<T, kPairing, kHeads, kLikeX>;
   const int width_log2 = arguments.shape.row_threads_log2 - kLog2<Heads::kSlots>;
   const int thread = static_cast<int>(threadIdx.x) & ((1 << width_log2) - 1);
   const auto unit =

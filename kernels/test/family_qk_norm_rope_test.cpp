@@ -136,7 +136,10 @@ void expect_bits_in_registers(const QkNormRopeCase& test_case) {
     const int threads_log2 = arguments.shape.row_threads_log2 - (kPairing == Pairing::own_chunks ? 1 : 0);
     const std::int64_t units_per_block = 64 >> threads_log2;
     const Grid grid{(arguments.units - 1) / units_per_block + 1, 64};
-    return launch_kernel(&qk_norm_rope_register_kernel<T, kPairing, kHeads>, arguments, grid, nullptr);
+    const bool weight_like_x = arguments.weight.kind == AffineKind::like_x;
+    return launch_kernel(weight_like_x ? &qk_norm_rope_register_kernel<T, kPairing, kHeads, true>
+                                       : &qk_norm_rope_register_kernel<T, kPairing, kHeads, false>,
+                         arguments, grid, nullptr);
   });
 }
 

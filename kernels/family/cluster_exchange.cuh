@@ -23,6 +23,47 @@ __device__ inline std::uint32_t address_in_block(std::uint32_t address, int rank
 }
 #endif
 
+// By one thread, before the block arrives at the cluster's barrier for the first time: so many numbers will
+// come for each of the sums.
+__device__ inline void expect_numbers([[maybe_unused]] Arrivals* arrivals, [[maybe_unused]] int sums,
+                                      [[maybe_unused]] int numbers) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  for (int i = 0; i < sums; ++i) {
+    const std::uint32_t address = shared_address(arrivals + i);
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(address) : "memory");
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(address),
+                 "r"(numbers * static_cast<int>(sizeof(float)))
+                 : "memory");
+  }
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#endif
+}
+
+// Puts a number where `place` is in block `block` of the cluster, which has more than one.
+__device__ inline void send_number([[maybe_unused]] int block, [[maybe_unused]] float* place,
+                                   [[maybe_unused]] float number, [[maybe_unused]] Arrivals* arrivals) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [%0], %1, [%2];" ::"r"(
+                   address_in_block(shared_address(place), block)),
+               "r"(bits_of(number)), "r"(address_in_block(shared_address(arrivals), block))
+               : "memory");
+#endif
+}
+
+// Until all numbers have come.
+__device__ inline void await_numbers([[maybe_unused]] Arrivals* arrivals) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], 0;\n"
+      "@!done bra again;\n"
+      "}" ::"r"(shared_address(arrivals))
+      : "memory");
+#endif
+}
+
 // Before the block arrives at the cluster's barrier for the first time.
 template <class Shape>
 __device__ inline void expect_group_sums([[maybe_unused]] const RowBlocks& blocks,
@@ -30,15 +71,7 @@ __device__ inline void expect_group_sums([[maybe_unused]] const RowBlocks& block
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   if (threadIdx.x != 0) return;
   const int warps = blocks.count * static_cast<int>(blockDim.x / kWarpThreads);
-  const int groups = warps * Shape::kSlots < kGroups ? warps * Shape::kSlots : kGroups;
-  for (int i = 0; i < sums; ++i) {
-    const std::uint32_t address = shared_address(arrivals + i);
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(address) : "memory");
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(address),
-                 "r"(groups * static_cast<int>(sizeof(float)))
-                 : "memory");
-  }
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  expect_numbers(arrivals, sums, warps * Shape::kSlots < kGroups ? warps * Shape::kSlots : kGroups);
 #endif
 }
 
@@ -49,22 +82,8 @@ __device__ inline float cluster_sum(const RowBlocks& blocks, const float (&lane_
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   const GroupSum own = own_group_sum<Shape>(blocks, lane_sums);
   if constexpr (kIsFirst) wait_at_cluster_barrier<Shape::kTeam>();
-  if (own.is_given) {
-    const std::uint32_t place =
-        address_in_block(shared_address(&sum_of_group(group_sums, own.group)), own.block);
-    const std::uint32_t arrival = address_in_block(shared_address(arrivals), own.block);
-    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [%0], %1, [%2];" ::"r"(place),
-                 "r"(bits_of(own.sum)), "r"(arrival)
-                 : "memory");
-  }
-  asm volatile(
-      "{\n"
-      ".reg .pred done;\n"
-      "again:\n"
-      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], 0;\n"
-      "@!done bra again;\n"
-      "}" ::"r"(shared_address(arrivals))
-      : "memory");
+  if (own.is_given) send_number(own.block, &sum_of_group(group_sums, own.group), own.sum, arrivals);
+  await_numbers(arrivals);
   return sum_of_groups(group_sums);
 #else
   return row_sum<Shape, kIsFirst>(blocks, lane_sums, group_sums);

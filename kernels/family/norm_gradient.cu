@@ -96,8 +96,6 @@ constexpr int kClusterBlocks = 1;
 
 // --- Kernels. ---
 
-using GradientKernel = void (*)(NormGradientArguments);
-
 template <typename T, bool kCentred>
 GradientKernel row_kernel(bool vectorized, bool block_per_row) {
   if (vectorized)
@@ -193,6 +191,23 @@ GradientChoice general_choice(const GradientProblem& problem, int threads) {
   return choice;
 }
 
+// The blocks of a cluster that has a group.
+int blocks_of_group(const GradientProblem& problem, const GradientChoice& choice) {
+  return static_cast<int>((problem.chunks() + choice.threads - 1) / choice.threads);
+}
+
+// A group, or one row, in registers; rows have no more chunks than there are lanes.
+[[maybe_unused]] GradientChoice group_choice(const GradientProblem& problem) {
+  constexpr int kMostThreads = 128;
+  const auto chunks = static_cast<int>(problem.chunks());
+  const int blocks = (chunks + kMostThreads - 1) / kMostThreads;
+  GradientChoice choice;
+  choice.kernels = GradientKernels::group;
+  choice.threads = ((chunks + blocks - 1) / blocks + kWarpThreads - 1) / kWarpThreads * kWarpThreads;
+  choice.unit_rows_log2 = problem.arguments.rows.count == 1 || !problem.has_sums ? 0 : kGroupRowsLog2;
+  return choice;
+}
+
 GradientChoice choose(const GradientProblem& problem, const Launch& launch) {
   GradientChoice choice = general_choice(problem, launch.threads_per_block);
 #if defined(__CUDACC__)
@@ -201,8 +216,14 @@ GradientChoice choose(const GradientProblem& problem, const Launch& launch) {
   if (!problem.checked.vectorized || !has_one_stride || launch.threads_per_block != 0 ||
       problem.chunks() > kMostChunks || !has_bulk_copies())
     return choice;
-  choice = {};
   const auto chunks = static_cast<int>(problem.chunks());
+  if (chunks <= kLanes) {
+    constexpr std::int64_t kMostBlocksOfGroups = 256;  // measured: more take longer than the ring
+    choice = group_choice(problem);
+    if (problem.units(choice.unit_rows_log2) * blocks_of_group(problem, choice) <= kMostBlocksOfGroups)
+      return choice;
+  }
+  choice = {};
   choice.kernels = chunks > kLanes ? GradientKernels::two_rounds : GradientKernels::two_slots;
   choice.threads = chunks > kLanes ? kLanes / kClusterBlocks : (chunks + 63) / 64 * kWarpThreads;
   // As many blocks as registers last for.
@@ -243,6 +264,16 @@ Status launch_ring(GradientProblem& problem, const GradientChoice& choice, const
       problem.stream);
 }
 
+Status launch_group(GradientProblem& problem, const GradientChoice& choice, LaunchReport& report) {
+  NormGradientArguments arguments = problem.arguments;
+  arguments.inverse_hidden = quick_inverse_hidden(problem.checked.hidden, 0.0f);
+  const int blocks = blocks_of_group(problem, choice);
+  report = {Path::vectorized, choice.threads, 1, problem.units(choice.unit_rows_log2) * blocks};
+  return launch_kernel(
+      find_group_gradient(problem.checked.dtype, problem.centred, choice.unit_rows_log2 == 0), arguments,
+      Grid{report.blocks, choice.threads, blocks, true}, problem.stream);
+}
+
 // Columns first: dx may lie over dy.
 Status launch_general(GradientProblem& problem, const GradientChoice& choice, const Kernels& kernels,
                       LaunchReport& report) {
@@ -264,6 +295,13 @@ Status launch_general(GradientProblem& problem, const GradientChoice& choice, co
   return launch_kernel(kernels.rows, problem.arguments, Grid{report.blocks, choice.threads}, problem.stream);
 }
 
+Status launch_rows(GradientProblem& problem, const GradientChoice& choice, const Kernels& kernels,
+                   LaunchReport& report) {
+  if (choice.kernels == GradientKernels::general) return launch_general(problem, choice, kernels, report);
+  if (choice.kernels == GradientKernels::group) return launch_group(problem, choice, report);
+  return launch_ring(problem, choice, kernels.ring, report);
+}
+
 Status launch_join(GradientProblem& problem, const GradientChoice& choice, const Kernels& kernels) {
   JoinArguments& join = problem.join;
   join.units = problem.arguments.rows.count == 0 ? 0 : problem.units(choice.unit_rows_log2);
@@ -271,7 +309,8 @@ Status launch_join(GradientProblem& problem, const GradientChoice& choice, const
   while (join.units > std::int64_t{kJoinThreads} << join.run_log2) ++join.run_log2;
   const std::int64_t strips = (join.hidden + kJoinColumns - 1) / kJoinColumns;
   const int gradients = (join.of[0].out.data != nullptr ? 1 : 0) + (join.of[1].out.data != nullptr ? 1 : 0);
-  Grid grid{strips * gradients, kJoinColumns * kJoinThreads};
+  const std::int64_t runs = (join.units + (std::int64_t{1} << join.run_log2) - 1) >> join.run_log2;
+  Grid grid{strips * gradients, kJoinColumns * static_cast<int>(std::max<std::int64_t>(runs, 1))};
   grid.dependent = true;
   return launch_kernel(kernels.join, join, grid, problem.stream);
 }
@@ -311,10 +350,7 @@ Status run_problem(GradientProblem& problem, const GradientChoice& choice, Launc
     if (problem.has_sums) {
       if (Status status = place_sums(problem, choice, workspace); !status.ok()) return status;
     }
-    Status status = choice.kernels == GradientKernels::general
-                        ? launch_general(problem, choice, kernels, report)
-                        : launch_ring(problem, choice, kernels.ring, report);
-    if (!status.ok()) return status;
+    if (Status status = launch_rows(problem, choice, kernels, report); !status.ok()) return status;
   }
   return problem.is_to_join() ? launch_join(problem, choice, kernels) : Status{};
 }

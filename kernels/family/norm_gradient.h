@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/family/norm_gradient_arguments.h"
 #include "kernels/family/rows.h"
 
 namespace normproof::kernels {
@@ -12,6 +13,7 @@ enum class GradientKernels : std::int32_t {
   one_slot,    // rows through shared memory; a thread has one chunk of a row,
   two_slots,   // two
   two_rounds,  // or one of each half of the lanes' two chunks, on a cluster of two blocks
+  group,       // a group of rows, or a row alone, in the registers of a cluster; a thread has a chunk of each
 };
 
 struct GradientChoice {
@@ -25,5 +27,9 @@ struct GradientChoice {
 // The same in the way that is given; it must fit. Null: the usual choice.
 Status run_norm_backward(const NamedCall& call, NormBackwardOperation operation, const GradientChoice* forced,
                          Stream stream, LaunchReport* report);
+
+// The kernel that has a group of rows in registers, or a row alone.
+using GradientKernel = void (*)(NormGradientArguments);
+GradientKernel find_group_gradient(DType dtype, bool centred, bool one_row);
 
 }  // namespace normproof::kernels

@@ -274,7 +274,7 @@ __device__ inline float join_units(const float* from, std::int64_t hidden, int c
   return join_pairs(sums, count);
 }
 
-// Whole blocks of kJoinColumns * kJoinThreads threads.
+// Blocks of kJoinColumns threads for each run, of which there are at most kJoinThreads.
 template <typename T>
 __global__ void __launch_bounds__(kJoinColumns* kJoinThreads) join_kernel(JoinArguments arguments) {
   NORMPROOF_SHARED(float, runs, kJoinThreads* kJoinColumns);
@@ -304,10 +304,11 @@ __global__ void __launch_bounds__(kJoinColumns* kJoinThreads) join_kernel(JoinAr
   runs[threadIdx.x] = sum;
   __syncthreads();
   if (thread != 0 || !present) return;
+  const auto present_runs = static_cast<int>((arguments.units + run - 1) >> arguments.run_log2);
   float all[kJoinThreads];
 #pragma unroll
-  for (int i = 0; i < kJoinThreads; ++i) all[i] = runs[i * kJoinColumns + threadIdx.x];
-  const auto present_runs = static_cast<int>((arguments.units + run - 1) >> arguments.run_log2);
+  for (int i = 0; i < kJoinThreads; ++i)
+    all[i] = i < present_runs ? runs[i * kJoinColumns + threadIdx.x] : 0.0f;
   store_sum<T>(which == 0 ? arguments.of[0].out : arguments.of[1].out, column, join_pairs(all, present_runs));
 }
 

@@ -121,6 +121,11 @@ constexpr Shape kShapes[] = {{GradientKernels::one_slot, 1, 32},       {Gradient
                              {GradientKernels::one_slot, 96, 96},      {GradientKernels::two_slots, 5, 32},
                              {GradientKernels::two_slots, 64, 32},     {GradientKernels::two_slots, 97, 64},
                              {GradientKernels::two_rounds, 1030, 1024}};
+// Those of groups, of which each block has one.
+constexpr Shape kGroupShapes[] = {{GradientKernels::group, 1, 32},
+                                  {GradientKernels::group, 31, 32},
+                                  {GradientKernels::group, 33, 64},
+                                  {GradientKernels::group, 96, 96}};
 
 TEST(NormGradient, EveryShapeGivesTheBitsOfTheGeneralKernels) {
   std::mt19937_64 random(7);
@@ -153,12 +158,41 @@ TEST(NormGradient, EveryShapeGivesTheBitsOfTheGeneralKernels) {
   }
 }
 
+TEST(NormGradient, GroupsOfRowsInRegistersGiveTheBitsOfTheGeneralKernels) {
+  std::mt19937_64 random(11);
+  for (int i = 0; i < 48; ++i) {
+    const Shape& shape = kGroupShapes[i % 4];
+    Scene scene;
+    scene.dtype = std::array{DType::bf16, DType::fp16, DType::fp32}[random() % 3];
+    scene.centred = random() % 2 == 0;
+    scene.rows = i % 3 == 0 ? 1 : static_cast<std::int64_t>(random() % 40);
+    scene.hidden = shape.chunks * 16 / size_of(scene.dtype);
+    scene.has_weight = random() % 4 != 0;
+    scene.has_added = random() % 2 == 0;
+    scene.has_dx = random() % 4 != 0;
+    scene.has_dweight = !scene.has_dx || random() % 4 != 0;
+    scene.in_place = scene.has_dx && random() % 3 == 0;
+    scene.seed = random();
+    const bool by_row = scene.rows == 1 || !scene.has_dweight;
+    const GradientChoice choice{shape.kernels, shape.threads, by_row ? 0 : 3, 0, 0};
+    const GradientChoice general{GradientKernels::general, 32, 3};
+    LaunchReport report;
+    EXPECT_EQ(run(scene, &choice, &report), run(scene, &general, nullptr)) << scene;
+    if (scene.rows > 0) {
+      EXPECT_EQ(report.blocks, by_row ? scene.rows : (scene.rows + 7) / 8);
+    }
+    if (HasFailure()) return;
+  }
+}
+
 // All products of the row underflow to -0, lanes without elements have +0: so c1 is +0, and the sign of dx
 // shows it.
 TEST(NormGradient, ASumThatUnderflowsIsPlusZero) {
   const GradientChoice choices[] = {{GradientKernels::general, 32, 3},
                                     {GradientKernels::one_slot, 32, 3, 2, 1},
-                                    {GradientKernels::two_slots, 32, 3, 2, 1}};
+                                    {GradientKernels::two_slots, 32, 3, 2, 1},
+                                    {GradientKernels::group, 32, 0},
+                                    {GradientKernels::group, 32, 3}};
   for (const GradientChoice& choice : choices) {
     alignas(16) float x[4] = {0x1p-80f, 1, 1, 1}, dy[4] = {-0x1p-80f, -0.0f, -0.0f, -0.0f}, dx[4] = {};
     float rstd[1] = {1};

@@ -1,5 +1,5 @@
-// `normproof assess`: how good is the witness judge itself? Measures false rejections, agreement with brute
-// force, which share of known faults it sees, and whether verify's sizes show the bugs of many rows.
+// `normproof assess`: how good are the judges themselves? Measures false rejections, agreement with brute
+// force, which share of known faults they see, and whether verify's sizes show the bugs of many rows.
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "cli/assess_family.h"
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/output_files.h"
@@ -16,6 +17,7 @@
 #include "corpus/atomic_file.h"
 #include "corpus/json.h"
 #include "corpus/json_text.h"
+#include "oracle/judged/operation.h"
 #include "properties/assess/brute_force.h"
 #include "properties/assess/detection.h"
 #include "properties/assess/false_rejections.h"
@@ -30,6 +32,10 @@ using assess::DetectionFigure;
 using assess::FalseRejections;
 using assess::ManyRowsFigure;
 using assess::NamingFigures;
+using assess::family::FamilyFigures;
+using assess::family::FamilyStudy;
+using normproof::json_of;  // of a study of the norm family
+using normproof::print;
 using Json = nlohmann::ordered_json;
 
 struct AssessOptions {
@@ -37,6 +43,8 @@ struct AssessOptions {
   int threads = 1;
   bool quick = false;
   bool plant_wrong_policy = false;
+  std::vector<std::string> operations;
+  std::int64_t rows = 0;  // of honest kernels in each study; 0: as usual
   std::string json;
 };
 
@@ -47,9 +55,10 @@ struct Extent {
   double trials;  // share of the whole number
   std::size_t naming_shapes;
   std::int64_t seeds;
+  std::int64_t family;  // a study of the norm family has its own number of rows divided by this
 };
-constexpr Extent kWhole = {200'000'000, 1'100'000, 1, assess::kNamingShapes, 5};
-constexpr Extent kQuick = {2'000'000, 10'000, 0.02, 1, 1};
+constexpr Extent kWhole = {200'000'000, 1'100'000, 1, assess::kNamingShapes, 5, 1};
+constexpr Extent kQuick = {2'000'000, 10'000, 0.02, 1, 1, 50};
 
 bool passed(const FalseRejections& figures) { return figures.total().rejected == 0; }
 bool passed(const BruteForceAgreement& figures) { return figures.disagreements == 0; }
@@ -63,16 +72,6 @@ bool passed(const NamingFigures& figures) {
 
 bool passed(const std::vector<ManyRowsFigure>& figures) {
   return std::ranges::all_of(figures, &ManyRowsFigure::reached);
-}
-
-std::string_view mark(bool passed) { return passed ? "" : "  <- FAILED"; }
-
-// 1234567 as "1,234,567".
-std::string grouped(std::int64_t number) {
-  std::string text = std::to_string(number);
-  for (auto position = static_cast<std::ptrdiff_t>(text.size()) - 3; position > 0; position -= 3)
-    text.insert(static_cast<std::size_t>(position), ",");
-  return text;
 }
 
 void print(const FalseRejections& figures) {
@@ -236,55 +235,101 @@ Json json_of(const std::vector<ManyRowsFigure>& figures) {
   return {{"passed", passed(figures)}, {"figures", std::move(rows)}};
 }
 
-int run(const AssessOptions& options) {
-  const Extent& extent = options.quick ? kQuick : kWhole;
-  fmt::print("normproof assess: seed {}{}\n", options.seed, options.quick ? ", quick" : "");
-  if (options.plant_wrong_policy)
-    fmt::print("planted: the judge is given a policy that the rows do not follow\n");
-  std::fflush(stdout);
-  Progress progress;
-  const auto study_options = [&](const char* stage) {
+class Assessment {
+ public:
+  explicit Assessment(const AssessOptions& options)
+      : options_(options), extent_(options.quick ? kQuick : kWhole) {}
+
+  int run() {
+    fmt::print("normproof assess: seed {}{}\n", options_.seed, options_.quick ? ", quick" : "");
+    if (options_.plant_wrong_policy)
+      fmt::print("planted: the judge is given a policy that the rows do not follow\n");
+    std::fflush(stdout);
+    json_ = {{"normproof_assess", 1}, {"seed", options_.seed}, {"quick", options_.quick}};
+    if (!options_.operations.empty()) json_["operations"] = options_.operations;
+    const auto start = std::chrono::steady_clock::now();
+    if (!operations_asked_for(study_options("")).empty()) study_witness_judge();
+    study_family();
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    fmt::print("{}, {:.0f} s\n", good_ ? "every figure is reached" : "a figure is not reached",
+               seconds.count());
+    json_["passed"] = good_;
+    return exit_code_after_writing(
+        good_ ? kAllGood : kViolationFound,
+        {{options_.json, [&] { write_text_atomically(options_.json, json_text(json_, 2) + "\n"); }}});
+  }
+
+ private:
+  assess::StudyOptions study_options(std::string stage) {
     assess::StudyOptions study;
-    study.seed = options.seed;
-    study.threads = options.threads;
-    study.wrong_policy = options.plant_wrong_policy;
-    study.progress = [&progress, stage](std::int64_t done, std::int64_t parts) {
-      progress.show(stage, static_cast<double>(done) / static_cast<double>(parts));
-      if (done == parts) progress.clear();
+    study.seed = options_.seed;
+    study.threads = options_.threads;
+    study.wrong_policy = options_.plant_wrong_policy;
+    study.operations = options_.operations;
+    study.progress = [this, stage = std::move(stage)](std::int64_t done, std::int64_t parts) {
+      progress_.show(stage, static_cast<double>(done) / static_cast<double>(parts));
+      if (done == parts) progress_.clear();
     };
     return study;
-  };
-  bool good = true;
-  Json json = {{"normproof_assess", 1}, {"seed", options.seed}, {"quick", options.quick}};
-  const auto start = std::chrono::steady_clock::now();
-  const auto report = [&](const char* name, const auto& study) {
+  }
+
+  // Prints the figures and returns them as JSON.
+  Json report(std::string_view name, const auto& study) {
+    Json json;
     try {
       const auto figures = study();
       print(figures);
-      json[name] = json_of(figures);
-      good = good && passed(figures);
+      json = json_of(figures);
     } catch (const std::logic_error& error) {  // the judge's own paths disagree
-      progress.clear();
+      progress_.clear();
       fmt::print("{}: {}{}\n", name, error.what(), mark(false));
-      json[name] = {{"passed", false}, {"error", error.what()}};
-      good = false;
+      json = {{"passed", false}, {"error", error.what()}};
     }
+    good_ = good_ && json["passed"] == true;
     std::fflush(stdout);
-  };
-  report("false_rejections",
-         [&] { return assess::study_false_rejections(extent.elements, study_options("false rejections")); });
-  report("brute_force",
-         [&] { return assess::study_brute_force(extent.pairs, study_options("brute force")); });
-  report("detection", [&] { return assess::study_detection(extent.trials, study_options("detection")); });
-  report("many_rows",
-         [&] { return assess::study_many_rows(extent.seeds, options.quick, study_options("many rows")); });
-  report("naming", [&] { return assess::study_naming(extent.naming_shapes, study_options("naming")); });
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  fmt::print("{}, {:.0f} s\n", good ? "every figure is reached" : "a figure is not reached", seconds.count());
-  json["passed"] = good;
-  return exit_code_after_writing(
-      good ? kAllGood : kViolationFound,
-      {{options.json, [&] { write_text_atomically(options.json, json_text(json, 2) + "\n"); }}});
+    return json;
+  }
+
+  // The operations that the program runs by themselves.
+  void study_witness_judge() {
+    const assess::HonestAmount honest = options_.rows > 0 ? assess::HonestAmount{0, options_.rows}
+                                                          : assess::HonestAmount{extent_.elements, 0};
+    const auto add = [&](const char* name, const auto& study) { json_[name] = report(name, study); };
+    add("false_rejections",
+        [&] { return assess::study_false_rejections(honest, study_options("false rejections")); });
+    add("brute_force",
+        [&] { return assess::study_brute_force(extent_.pairs, study_options("brute force")); });
+    add("detection", [&] { return assess::study_detection(extent_.trials, study_options("detection")); });
+    add("many_rows",
+        [&] { return assess::study_many_rows(extent_.seeds, options_.quick, study_options("many rows")); });
+    add("naming", [&] { return assess::study_naming(extent_.naming_shapes, study_options("naming")); });
+  }
+
+  void study_family() {
+    Json studies = Json::array();
+    for (const FamilyStudy& study : assess::family::family_studies()) {
+      const assess::StudyOptions of_study = study_options(std::string(study.name));
+      if (!asks_for(of_study, study)) continue;
+      if (studies.empty()) print_family_head();
+      const std::int64_t rows = options_.rows > 0 ? options_.rows : study.extent.honest / extent_.family;
+      studies.push_back(
+          report(study.name, [&] { return run_study(study, study.extent.with_honest(rows), of_study); }));
+    }
+    if (!studies.empty()) json_["family"] = std::move(studies);
+  }
+
+  const AssessOptions& options_;
+  Extent extent_;
+  Progress progress_;
+  Json json_;
+  bool good_ = true;
+};
+
+std::vector<std::string> names_of_operations() {
+  std::vector<std::string> names;
+  for (const Operation operation : all_operations()) names.emplace_back(name_of(operation));
+  for (const auto* operation : oracle::judged::judged_operations()) names.emplace_back(operation->name);
+  return names;
 }
 
 }  // namespace
@@ -294,13 +339,24 @@ Action add_assess(CLI::App& command) {
   options->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command.add_option("--seed", options->seed, "Seed of every random choice")->capture_default_str();
   command.add_flag("--quick", options->quick, "Run about 1 % of the trials (a few seconds)");
+  command
+      .add_option("--op,--operation", options->operations,
+                  "Only the studies of these operations; those of RMSNorm that are no gradients and not by "
+                  "blocks are studied together")
+      ->delimiter(',')
+      ->check(CLI::IsMember(names_of_operations()));
+  command
+      .add_option(
+          "--rows", options->rows,
+          "Rows of honest kernels in each study; rows of faulty ones of the norm family in proportion")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
   command.add_option("--jobs,--threads", options->threads, "Threads; the figures do not depend on them")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command.add_option("--json", options->json, "Write the figures to this file");
   command.add_flag("--plant-wrong-policy", options->plant_wrong_policy,
                    "Self-test: judge by a wrong policy; every figure must fail");
-  return [options] { return run(*options); };
+  return [options] { return Assessment(*options).run(); };
 }
 
 }  // namespace normproof

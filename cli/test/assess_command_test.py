@@ -62,6 +62,15 @@ class AssessCommand(unittest.TestCase):
         self.assertEqual(naming["named_as_target"], 0, naming)
         self.assertGreaterEqual(naming["described_runs"], 10)
         self.assertEqual(naming["rightly_named"], naming["described_runs"], naming)
+        self.assertEqual(len(figures["family"]), 7)
+        for study in figures["family"]:
+            self.assertTrue(study["passed"], study)
+            self.assertEqual(study["honest"]["refused"], 0, study)
+            self.assertGreaterEqual(study["honest"]["rows"], 500, study)
+            self.assertEqual(study["faulty"]["disagreements"], 0, study)
+            self.assertGreater(study["faulty"]["refuted"], 50, study)
+            self.assertEqual(sum(study["faulty"]["certificates_by_elements"].values()), study["faulty"]["refuted"], study)
+            self.assertGreater(sum(fault["seen"] for fault in study["faults"]), 10, study)
         self.assertIn("named from one dump", output)
         self.assertIn("every figure is reached", output)
         # Neither the number of threads nor anything but the seed changes a figure.
@@ -80,11 +89,32 @@ class AssessCommand(unittest.TestCase):
             self.assertFalse(figure["reached"], figure)
         for figure in figures["many_rows"]["figures"]:
             self.assertFalse(figure["reached"], figure)
-        self.assertEqual(output.count("<- FAILED"), 3 + 8 * 2 + 7)
+        for study in figures["family"]:
+            self.assertFalse(study["passed"], study["study"])
+            self.assertGreater(study["honest"]["refused"], study["honest"]["rows"] // 20, study["study"])
+            self.assertGreater(study["faulty"]["disagreements"], 5, study["study"])
+        witness_judge, family = output.split("norm family: ")
+        self.assertEqual(witness_judge.count("<- FAILED"), 3 + 8 * 2 + 7)
+        self.assertGreater(family.count("<- FAILED"), 2 * 7)
         self.assertIn("the first: ", output)
         self.assertIn("a figure is not reached", output)
 
+    def test_some_operations_with_a_number_of_rows(self):
+        output, figures = self.assess("--operation", "rms_norm_mx_quant", "--rows", "700", expect=0)
+        self.assertEqual(figures["operations"], ["rms_norm_mx_quant"])
+        self.assertNotIn("false_rejections", figures)
+        [blocks] = figures["family"]
+        self.assertIn("rms_norm_mx_quant", blocks["operations"])
+        self.assertTrue(700 <= blocks["honest"]["rows"] < 710, blocks["honest"])
+        self.assertNotIn("false rejections", output)
+        self.assertEqual(self.assess("--op", "rms_norm_mx_quant", "--rows", "700", "--jobs", "2", expect=0)[1], figures)
+        figures = self.assess("--quick", "--op", "rms_norm_dynamic_quant,gated_rms_norm", "--rows", "1000", expect=0)[1]
+        self.assertTrue(1000 <= figures["false_rejections"]["rows"] < 1100, figures["false_rejections"])
+        self.assertEqual([study["study"] for study in figures["family"]], ["gated norm"])
+
     def test_wrong_usage(self):
+        self.assertIn("--op", self.assess("--op", "norm", expect=2)[0])
+        self.assertIn("--rows", self.assess("--rows", "0", expect=2)[0])
         self.assertIn("--jobs", self.assess("--jobs", "0", expect=2)[0])
         self.assertIn("--seed", self.assess("--seed", "one", expect=2)[0])
 

@@ -62,6 +62,17 @@ def assess():
         ["question", "figure"], [[row["question"], row["figure"]] for row in found["rows"]])
 
 
+def assess_family():
+    """Runs of the studies of the norm family: `studies` is what `assess --json` writes under `family`."""
+    def row(study):
+        honest, faulty = study["honest"], study["faulty"]
+        return [f"{study['study']} ({study['unit']})", *(f"{number:,}" for number in (
+            honest["rows"], honest["elements"], honest["refused"], faulty["rows"], faulty["refuted"], faulty["disagreements"]))]
+    return "\n".join(f"`{run['command']}` on {run['machine']}, {run['date']}.\n\n" + table(
+        ["judge", "honest rows", "elements", "refused", "faulty rows", "refuted", "disagreements"], map(row, run["studies"]))
+        for run in saved("assess.json")["family"])
+
+
 def mutants():
     found = saved("mutants.json")
     total = found["mutants"]
@@ -274,8 +285,8 @@ def engines_by_value():
     return table(["axis", "value", "formula", "seen in"], contract_table("## Policies"))
 
 
-FIGURES = {function.__name__: function for function in (measured_cpu, measured_gpu, assess, mutants, mutants_in_a_line, family_mutants, speed_8192,
-                                                        speed_1, speed_summary, speed_scaled_rows, speed_family, missed_goals, verify_cuda,
+FIGURES = {function.__name__: function for function in (measured_cpu, measured_gpu, assess, assess_family, mutants, mutants_in_a_line,
+                                                        family_mutants, speed_8192, speed_1, speed_summary, speed_scaled_rows, speed_family, missed_goals, verify_cuda,
                                                         policies_by_engine, engines_by_value)}
 
 

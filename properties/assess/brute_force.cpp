@@ -51,6 +51,7 @@ class Study {
     CaseLimits limits;
     limits.max_rows = 1;
     limits.max_hidden = kLongestRow;
+    if (!options_.operations.empty()) limits.operation = random_.pick(operations_asked_for(options_));
     Case test_case = random_case(random_, limits);
     if (test_case.rows() == 0) return;
     CaseTensors tensors = materialize(test_case);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "corpus/random.h"
@@ -22,9 +23,9 @@ constexpr int kUlp = 2;  // that the policies allow the root to be off
 constexpr int kSpecialPercent = 15;
 
 // A case with one row for each order of summation.
-Case draw_case(Random& random) {
+Case draw_case(Random& random, const std::vector<Operation>& operations) {
   Case test_case;
-  test_case.operation = random.pick(all_operations());
+  test_case.operation = random.pick(operations);
   test_case.dtype = random.pick(kActivationDTypes);
   if (!random.chance(1, 4)) test_case.weight_dtype = random.chance(2, 3) ? test_case.dtype : DType::fp32;
   if (quantizes(test_case.operation)) test_case.quantized_dtype = random.pick(kQuantizedDTypes);
@@ -41,17 +42,23 @@ void append_row(const std::vector<std::byte>& from, std::int64_t row, std::vecto
 
 class Study {
  public:
-  Study(std::uint64_t seed, const StudyOptions& options) : random_(seed), options_(options) {}
+  Study(std::uint64_t seed, const StudyOptions& options)
+      : random_(seed), options_(options), operations_(operations_asked_for(options)) {}
 
-  FalseRejections run(std::int64_t elements) {
-    for (std::int64_t judged = 0; judged < elements;) judged += judge_one_case();
+  FalseRejections run(const HonestAmount& amount) {
+    HonestAmount judged;
+    while (judged.elements < amount.elements || judged.rows < amount.rows) {
+      const Case done = judge_one_case();
+      judged.elements += done.elements();
+      judged.rows += done.rows();
+    }
     return std::move(result_);
   }
 
  private:
-  // Elements judged.
-  std::int64_t judge_one_case() {
-    Case drawn = draw_case(random_);
+  // What was judged.
+  Case judge_one_case() {
+    Case drawn = draw_case(random_, operations_);
     const CaseTensors tensors = materialize(drawn);
     draw_what_no_target_has(random_, drawn);
     Policy policy;
@@ -84,7 +91,7 @@ class Study {
     const auto verdict =
         oracle::judge_witness(judged, judged_tensors, outputs, judged_by, {.keep_rows = true});
     count(judged, policy, verdict, order_of_row);
-    return judged.elements();
+    return judged;
   }
 
   void count(const Case& judged, const Policy& policy, const oracle::WitnessVerdict& verdict,
@@ -117,6 +124,7 @@ class Study {
 
   Random random_;
   const StudyOptions& options_;
+  std::vector<Operation> operations_;
   FalseRejections result_;
 };
 
@@ -148,13 +156,16 @@ FalseRejections& FalseRejections::operator+=(const FalseRejections& other) {
   return *this;
 }
 
-FalseRejections study_false_rejections(std::int64_t elements, const StudyOptions& options) {
-  constexpr std::int64_t kPartElements = 1'000'000;
-  const std::int64_t parts = (elements + kPartElements - 1) / kPartElements;
+FalseRejections study_false_rejections(const HonestAmount& amount, const StudyOptions& options) {
+  constexpr HonestAmount kPart = {1'000'000, 500};
+  const auto parts_of = [](std::int64_t all, std::int64_t part) { return (all + part - 1) / part; };
+  const std::int64_t parts =
+      std::max(parts_of(amount.elements, kPart.elements), parts_of(amount.rows, kPart.rows));
+  const HonestAmount of_part = {std::min(amount.elements, kPart.elements), std::min(amount.rows, kPart.rows)};
   const Random seeds(options.seed);
   return run_parts<FalseRejections>(parts, options, [&](std::int64_t part) {
     Random seed = seeds.split(static_cast<std::uint64_t>(part));
-    return Study(seed.next(), options).run(std::min(elements, kPartElements));
+    return Study(seed.next(), options).run(of_part);
   });
 }
 

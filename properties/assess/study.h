@@ -2,13 +2,17 @@
 // depend on the number of threads.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <vector>
 
+#include "corpus/operation.h"
 #include "oracle/policy.h"
 #include "properties/judging/in_parallel.h"
 
@@ -20,9 +24,22 @@ struct StudyOptions {
   // Plants a fault in the assessment itself: the judge gets a policy that the rows do not follow. Figures
   // that do not get worse by it would mean nothing.
   bool wrong_policy = false;
+  // Rows are drawn of these operations alone; empty: of all that a study knows.
+  std::vector<std::string> operations;
+  bool asks_for(std::string_view operation) const {
+    return operations.empty() || std::ranges::find(operations, operation) != operations.end();
+  }
   // Called with the parts done so far, from any thread but by one at a time.
   std::function<void(std::int64_t done, std::int64_t parts)> progress;
 };
+
+// Of the operations that the program runs by themselves, those of which rows are drawn.
+inline std::vector<Operation> operations_asked_for(const StudyOptions& options) {
+  std::vector<Operation> asked;
+  for (const Operation operation : all_operations())
+    if (options.asks_for(name_of(operation))) asked.push_back(operation);
+  return asked;
+}
 
 // The policy that the judge is given for rows that follow `policy`.
 inline oracle::Policy judged_policy(oracle::Policy policy, const StudyOptions& options) {

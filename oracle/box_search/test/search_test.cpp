@@ -9,9 +9,9 @@
 
 #include "oracle/box_search/canonical_order.h"
 #include "oracle/box_search/lanes.h"
+#include "oracle/box_search/random_rows.h"
 #include "oracle/box_search/range.h"
 #include "oracle/box_search/row_search.h"
-#include "oracle/box_search/test/random_rows.h"
 
 namespace normproof::oracle::box_search {
 namespace {
@@ -25,7 +25,7 @@ float any_number(Random& random) {
     case 2:
       return number_at(static_cast<Position>(random.between(kMinusInfinity, kPlusInfinity)));
     default:
-      return std::ldexp(test::bell(random), static_cast<int>(random.between(-3, 3)));
+      return std::ldexp(bell(random), static_cast<int>(random.between(-3, 3)));
   }
 }
 Side any_side(Random& random) {
@@ -59,19 +59,19 @@ void expect_is(const Result& range, const Seen& seen, const std::string& what) {
 }
 
 TEST(Ranges, AreWhatEveryPointGives) {
-  const std::uint64_t seed = test::seed(11);
+  const std::uint64_t seed = 11;
   Random random(seed);
   const StandardFloatEnvironment environment;
   const DType dtype = DType::fp16;
   const HardwareRanges hardware(dtype);
   const ExactRanges exact(dtype);
-  for (std::int64_t i = 0; i < 20000 * test::scale(); ++i) {
+  for (std::int64_t i = 0; i < 20000; ++i) {
     const Side a = any_side(random), b = any_side(random), c = any_side(random);
     const float factor = any_number(random);
     Seen sums, products, scaled, fused, rounded;
     for (Position p = a.low; p <= a.high; ++p) {
       std::vector<float> one{number_at(p)};
-      test::round_to_format(one, dtype);
+      round_to_format(one, dtype);
       rounded.add(one[0]);
       scaled.add(number_at(p) * factor);
       for (Position q = b.low; q <= b.high; ++q) {
@@ -103,7 +103,7 @@ TEST(Ranges, AreWhatEveryPointGives) {
 
 // Wide ranges hold what the points within them give.
 TEST(Ranges, HoldWhatTheirPointsGive) {
-  const std::uint64_t seed = test::seed(15);
+  const std::uint64_t seed = 15;
   Random random(seed);
   const StandardFloatEnvironment environment;
   const HardwareRanges ranges(DType::bf16);
@@ -123,7 +123,7 @@ TEST(Ranges, HoldWhatTheirPointsGive) {
         return static_cast<Position>(random.between(side.low, side.high));
     }
   };
-  for (std::int64_t i = 0; i < 100000 * test::scale(); ++i) {
+  for (std::int64_t i = 0; i < 100000; ++i) {
     const Side a = wide(), b = random.chance(1, 4) ? Side{inside(a), 0} : wide(), c = wide();
     const Side second = b.high < b.low ? Side{b.low, b.low} : b;
     const float factor = any_number(random);
@@ -150,12 +150,12 @@ TEST(Ranges, HoldWhatTheirPointsGive) {
 
 // Where a block says that all is satisfied, so do the ranges of single elements.
 TEST(Ranges, BlocksNeverSatisfyWhatElementsDoNot) {
-  const std::uint64_t seed = test::seed(12);
+  const std::uint64_t seed = 12;
   Random random(seed);
   const StandardFloatEnvironment environment;
   std::int64_t satisfied = 0;
   for (const LaneKernels* kernels : {&lane_kernels(), &baseline_lane_kernels()}) {
-    for (std::int64_t i = 0; i < 300 * test::scale(); ++i) {
+    for (std::int64_t i = 0; i < 300; ++i) {
       const auto dtype = static_cast<DType>(random.below(3));
       const HardwareRanges single(dtype);
       const LaneArithmetic lanes(dtype, *kernels);
@@ -163,8 +163,8 @@ TEST(Ranges, BlocksNeverSatisfyWhatElementsDoNot) {
       std::vector<float> a(kBlock), b(kBlock), got(kBlock);
       const bool ordinary = random.chance(1, 2);
       for (int j = 0; j < kBlock; ++j) {
-        a[static_cast<std::size_t>(j)] = ordinary ? test::bell(random) : any_number(random);
-        b[static_cast<std::size_t>(j)] = ordinary ? test::bell(random) : any_number(random);
+        a[static_cast<std::size_t>(j)] = ordinary ? bell(random) : any_number(random);
+        b[static_cast<std::size_t>(j)] = ordinary ? bell(random) : any_number(random);
       }
       const auto formula = [&](const auto& r, std::int64_t j) {
         const auto x = r.constant(a.data(), j), y = r.constant(b.data(), j);
@@ -213,10 +213,10 @@ struct GridProblem {
 };
 
 TEST(Search, DecidesWhateverTheElementsAre) {
-  const std::uint64_t seed = test::seed(13);
+  const std::uint64_t seed = 13;
   Random random(seed);
   std::int64_t refuted = 0, larger = 0;
-  for (std::int64_t i = 0; i < 1500 * test::scale(); ++i) {
+  for (std::int64_t i = 0; i < 1500; ++i) {
     GridProblem problem;
     const auto count = static_cast<std::size_t>(random.between(1, 8));
     const std::uint64_t share = random.log_between(2, 30);
@@ -263,13 +263,13 @@ TEST(Search, DecidesWhateverTheElementsAre) {
 }
 
 TEST(CanonicalOrder, IsThatOfTheContract) {
-  const std::uint64_t seed = test::seed(14);
+  const std::uint64_t seed = 14;
   Random random(seed);
   const StandardFloatEnvironment environment;
   for (int i = 0; i < 200; ++i) {
     const auto dtype = static_cast<DType>(random.below(3));
     const std::int64_t count = random.log_between(1, 20000);
-    const std::vector<float> x = test::random_row(random, dtype, count, test::RowClass::heavy_tails);
+    const std::vector<float> x = random_row(random, dtype, count, RowClass::heavy_tails);
     const float sum = canonical_sum<float>(
         count, dtype,
         [&](float total, std::int64_t j) {

@@ -7,15 +7,24 @@
 #include <vector>
 
 #include "oracle/blocks/scale_layout.h"
-#include "oracle/blocks/test/plain_blocks.h"
 #include "oracle/box_search/random_rows.h"
 #include "oracle/honest_root.h"
 #include "oracle/judged/operation.h"
+#include "properties/assess/family/judged_calls.h"
+#include "properties/assess/family/plain_blocks.h"
+#include "properties/assess/family/rows.h"
 
-namespace normproof::oracle::plain {
+namespace normproof::assess::blocks {
 
-using judged::Call;
-using judged::Tensor;
+using family::tensor_of;
+using oracle::row_kernels;
+using oracle::ScaleLayout;
+using oracle::box_search::RowClass;
+using oracle::judged::Call;
+using oracle::judged::Policy;
+using oracle::judged::Tensor;
+namespace box_search = oracle::box_search;
+namespace judged = oracle::judged;
 
 // A kind of kernel: the operation without its prefix, how it computes, and the tensors' dtypes.
 struct Kind {
@@ -152,14 +161,11 @@ inline std::vector<float> values_of(const Tensor& tensor) {
                                                               values.data());
   return values;
 }
-inline Tensor tensor_of(DType dtype, std::vector<std::int64_t> shape, std::vector<float> values) {
-  return {dtype, std::move(shape), box_search::packed(std::move(values), dtype)};
-}
 inline Tensor number_of(float value) { return tensor_of(DType::fp32, {1}, {value}); }
 
 // The inputs of a call, rows of the given class each.
 inline Call inputs(const Kind& kind, bool adds, DType dtype, std::int64_t rows, std::int64_t hidden,
-                   Random& random, const std::function<box_search::RowClass(Random&)>& row_class) {
+                   Random& random, const std::function<RowClass(Random&)>& row_class) {
   Call call;
   call.operation = judged::find_judged_operation((adds ? "fused_add_" : "") + std::string(kind.operation));
   call.epsilon = random.chance(1, 8) ? 0u : 0x358637bdu;
@@ -264,26 +270,28 @@ inline std::vector<float> weight_of(const Call& call) {
   return call.has("weight") ? values_of(call.at("weight")) : std::vector<float>();
 }
 
-// The rows that do not conform, and the text of the first one's violation where asked for.
-// `units`: how many elements its certificate has.
-inline std::vector<std::int64_t> refused_rows(const Call& call, const std::string& policy_text,
-                                              std::string* text = nullptr, std::size_t* units = nullptr) {
+// A row that does not conform.
+struct Refusal {
+  std::int64_t row;
+  std::size_t certificate = 0;  // its number of elements
+  std::string text = {};
+};
+// By policy; certificates where asked for.
+inline std::vector<Refusal> refused_rows(const Call& call, const Policy& policy, bool with_certificates) {
   require_valid(call, true);
-  const judged::Policy policy = parse_policy(*call.operation, policy_text);
-  std::vector<std::int64_t> refused;
+  std::vector<Refusal> refused;
   for (const judged::Part& part : call.operation->parts(call, policy)) {
     const std::unique_ptr<judged::UnitJudge> judge = part.judge();
     for (std::int64_t unit = 0; unit < part.units; ++unit) {
       if (judge->conforms(unit)) continue;
-      if (text != nullptr && refused.empty()) {
-        const judged::Violation violation = judge->violation(unit);
-        *text = violation.text();
-        if (units != nullptr) *units = violation.elements.size();
-      }
-      refused.push_back(unit);
+      refused.push_back({unit});
+      if (!with_certificates) continue;
+      const judged::Violation violation = judge->violation(unit);
+      refused.back().certificate = violation.elements.size();
+      refused.back().text = violation.text();
     }
   }
   return refused;
 }
 
-}  // namespace normproof::oracle::plain
+}  // namespace normproof::assess::blocks

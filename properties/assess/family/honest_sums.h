@@ -12,7 +12,10 @@
 #include "oracle/box_search/layer_norm.h"
 #include "oracle/honest_root.h"
 
-namespace normproof::oracle::box_search::test {
+namespace normproof::assess::family {
+
+using oracle::SummationOrder;
+using oracle::box_search::Statistics;
 
 // honest_root.h adds up squares of "values"; here the values are indices, and the square of j is a[j] * b[j].
 struct IndexedSteps {
@@ -30,7 +33,7 @@ inline float sum_of_products(std::span<const float> a, std::span<const float> b,
                              Random& random) {
   std::vector<float> indices(a.size());
   for (std::size_t j = 0; j < indices.size(); ++j) indices[j] = static_cast<float>(j);
-  return sum_of_squares(indices, order, random, IndexedSteps{a, b});
+  return oracle::sum_of_squares(indices, order, random, IndexedSteps{a, b});
 }
 inline float sum_of(std::span<const float> values, SummationOrder order, Random& random) {
   const std::vector<float> ones(values.size(), 1.0f);
@@ -108,7 +111,7 @@ inline MeanAndVariance honest_statistics(std::span<const float> x, Statistics st
 
 inline float inverse_root_off_by(float variance, std::uint32_t epsilon, int steps) {
   const float m = variance + std::bit_cast<float>(epsilon);
-  return root_off_by(static_cast<float>(1 / std::sqrt(static_cast<double>(m))), steps);
+  return oracle::root_off_by(static_cast<float>(1 / std::sqrt(static_cast<double>(m))), steps);
 }
 
-}  // namespace normproof::oracle::box_search::test
+}  // namespace normproof::assess::family

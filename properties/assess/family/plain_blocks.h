@@ -3,15 +3,17 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <functional>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
-namespace normproof::oracle::plain {
+namespace normproof::assess::blocks {
 
 // --- Numbers. ---
 
@@ -132,6 +134,48 @@ enum class Fault : std::uint8_t {
   sum_not_rounded,
   zero_block_nan  // 0 / 0
 };
+inline constexpr auto kFaultNames = std::to_array<std::string_view>({
+    "none",
+    "transposed scales",
+    "scale of previous block",
+    "scale of previous row",
+    "plain float scale",
+    "scale rounded down",
+    "floor after bound",
+    "no floor",
+    "maximum of last group",
+    "maximum without tail",
+    "maximum of other rounding",
+    "maximum of signed",
+    "maximum of row",
+    "240 for 448",
+    "448 for 240",
+    "128 for 127",
+    "truncated int8",
+    "lost negative zero",
+    "high nibble first",
+    "no swizzle",
+    "divides for multiplies",
+    "multiplies by scale",
+    "weight of next column",
+    "block begins one late",
+    "unweighted maximum",
+    "stale scale",
+    "exponent off by one",
+    "no global scale",
+    "quotient of 448 by 6 left out",
+    "root rounded",
+    "unpadded columns",
+    "through bf16",
+    "truncated y",
+    "fp32 weight",
+    "not clamped",
+    "ties away",
+    "no epsilon",
+    "sum not rounded",
+    "zero block nan",
+});
+inline std::string_view name_of(Fault fault) { return kFaultNames[static_cast<std::size_t>(fault)]; }
 
 struct Config {
   std::string policy;  // by which its outputs conform
@@ -361,4 +405,4 @@ inline std::uint8_t Kernel::code(float value) const {
   return bits;
 }
 
-}  // namespace normproof::oracle::plain
+}  // namespace normproof::assess::blocks

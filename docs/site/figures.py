@@ -58,7 +58,7 @@ def measured_gpu():
 def assess():
     found = saved("assess.json")
     dates = sorted({row["date"] for row in found["rows"]})
-    return f"`{found['command']}` on {found['machine']}, {dates[0]} to {dates[-1]}.\n\n" + table(
+    return f"`{found['command']}` on {found['machine']}, {' to '.join(sorted({dates[0], dates[-1]}))}.\n\n" + table(
         ["question", "figure"], [[row["question"], row["figure"]] for row in found["rows"]])
 
 

@@ -27,13 +27,14 @@ struct FalseRejections {
   FalseRejections& operator+=(const FalseRejections& other);
 };
 
-// Judges rows until there are at least so many of both. All operations that are asked for, dtypes and
-// weights, H from 1 to 16384, data of all classes of recipes, a quarter of the rows by another policy than
-// native.
 struct HonestAmount {
   std::int64_t elements = 0;
   std::int64_t rows = 0;
 };
+
+// Judges rows until there are at least so many of both. All operations that are asked for, dtypes and
+// weights, H from 1 to 16384, data of all classes of recipes, a quarter of the rows by another policy than
+// native.
 FalseRejections study_false_rejections(const HonestAmount& amount, const StudyOptions& options);
 
 }  // namespace normproof::assess

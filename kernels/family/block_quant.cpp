@@ -244,12 +244,16 @@ constexpr ShapeLimits kShapes[] = {
 thread_local std::optional<ForcedBlockQuantShape> forced_shape;
 thread_local BlockQuantShape last_shape = BlockQuantShape::general;
 
-// Whether blocks are powers of two of chunks within a warp, in a format that the hardware has.
+// Whether blocks are powers of two of chunks, as many as the kernels share among threads, in a format that
+// the hardware has.
 bool fits_registers(const CheckedCall& checked, const BlockQuantArguments& arguments) {
   const std::int64_t elements = 16 / size_of(checked.dtype);
   const std::int64_t chunks = arguments.block / elements;
   const bool is_power = arguments.block % elements == 0 && std::has_single_bit(static_cast<unsigned>(chunks));
-  return checked.vectorized && is_power && chunks <= kWarpThreads && arguments.codes != CodeFormat::int8 &&
+  // RegisterBlockRow knows the size of the blocks of e2m1; of others it has four makers and up to 128
+  // elements.
+  const bool is_shared = arguments.codes == CodeFormat::e2m1 || (chunks >= 4 && arguments.block <= 128);
+  return checked.vectorized && is_power && is_shared && arguments.codes != CodeFormat::int8 &&
          arguments.codes != CodeFormat::e4m3fnuz && arguments.codes != CodeFormat::e5m2fnuz &&
          arguments.weight == WeightKind::same_as_activation;
 }

@@ -306,14 +306,15 @@ class RegisterBlockRow : public RegisterRow<V> {
   }
 
   // A thread's chunks are multiples of 32 apart: so many blocks that tiles are whole, where there are tiles,
-  // and elsewhere every fourth part of a group is a block.
+  // and elsewhere every fourth part of a group is a block. A row reaches a block if it reaches its first
+  // chunk, which the first of the makers has: the last block may have fewer chunks than there are makers.
   __device__ void store_scales(const BlockScale (&own)[kOwn], int index) const {
     const auto store = [&](BlockScaleStorage storage) {
 #pragma unroll
       for (int i = 0; i < kOwn; ++i) {
         const int which = i * kMakers + index, slot = which % Shape::kSlots, round = which / Shape::kSlots;
         const int chunks = round * kLanes + slot * (Shape::kFull ? kWarpThreads : this->stride_);
-        const bool exists = Shape::kFull || this->first_ + chunks < this->arguments_->chunks;
+        const bool exists = Shape::kFull || this->first_ - index + chunks < this->arguments_->chunks;
         if (!exists || !this->present_) continue;
         store_scale(
             scale_ + std::uint64_t{static_cast<std::uint32_t>(chunks) >> block_log2()} * (group_bytes() / 4),

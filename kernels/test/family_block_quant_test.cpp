@@ -143,7 +143,7 @@ Tensors tensors_of(const Given& given, std::uint32_t seed) {
     tensors.add("scales", given.kind.scales, {given.rows, blocks});
   }
   if (seed % 2 == 0) tensors.add("normalized", given.dtype, shape);
-  if (given.kind.block == 16) {
+  if (given.kind.scales == DType::fp8_e4m3fn) {  // NVFP4
     const float global = 400.0f;
     std::memcpy(tensors.add("global_scale", DType::fp32, {1}), &global, sizeof global);
   }
@@ -200,8 +200,8 @@ std::set<std::string> compare_all_shapes(DType dtype, bool adds) {
   std::uint32_t seed = 1;
   for (const Kind& kind : kKinds) {
     std::set<std::size_t> of_kind;
-    for (const std::int64_t chunks : {2, 24, 32, 64, 128, 256, 512, 900, 1024, 1040, 2048}) {
-      const std::int64_t hidden = chunks * 16 / size_of(dtype), rows = chunks <= 64 ? 9 : 1;
+    for (const std::int64_t chunks : {2, 24, 32, 33, 64, 128, 256, 512, 900, 1024, 1040, 2048}) {
+      const std::int64_t hidden = chunks * 16 / size_of(dtype), rows = chunks <= 64 && chunks != 33 ? 9 : 1;
       const Given given{kind, dtype, adds, rows, hidden};
       ++seed;
       std::optional<Tensors> wanted;
@@ -246,6 +246,26 @@ TEST(BlockQuantRegisters, GiveTheGeneralKernelsBitsWithAResidual) {
 TEST(BlockQuantRegisters, GiveTheGeneralKernelsBitsInOtherDtypes) {
   for (const DType dtype : {DType::fp16, DType::fp32})
     EXPECT_GE(compare_all_shapes(dtype, dtype == DType::fp32).size(), 4u);
+}
+
+// Whatever is chosen: blocks that are too short for a kernel in registers, or too long.
+TEST(BlockQuantRegisters, BlocksOfAnySizeGiveTheGeneralKernelsBits) {
+  std::uint32_t seed = 100;
+  for (const DType dtype : {DType::bf16, DType::fp32}) {
+    for (const std::int64_t block : {4, 8, 16, 32, 96, 256, 512}) {
+      for (const std::int64_t rows : {1, 9}) {
+        const Kind kind{"rms_norm_block_quant", DType::fp8_e4m3fn, DType::fp32, block};
+        const Given given{kind, dtype, false, rows, block == 96 ? 1920 : 2048};
+        const Tensors wanted = tensors_of(given, ++seed);
+        run_call(given, wanted, 32);
+        const Tensors got = tensors_of(given, seed);
+        run_call(given, got, 0);
+        for (const NamedTensor& each : wanted.named)
+          EXPECT_EQ(difference(each.tensor.dtype, wanted.bytes(each.role), got.bytes(each.role)), "")
+              << each.role << " of blocks of " << block << ", " << text_of(dtype) << ", " << rows << " rows";
+      }
+    }
+  }
 }
 
 // What a call says in which one tensor is another, or has another shape.

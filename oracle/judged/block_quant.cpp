@@ -110,6 +110,12 @@ std::int64_t block_by_count(std::int64_t hidden, std::int64_t blocks) {
 
 }  // namespace
 
+bool shape_says_block(const JudgedOperation& operation, const Policy& policy) {
+  const bool has_blocks =
+      std::ranges::find(operation.tensors, Extent::blocks, &TensorSpec::extent) != operation.tensors.end();
+  return has_blocks && !block_of(family_of(operation)) && !policy.bound("group_size");
+}
+
 BlockShape block_shape_of(const Call& call, const Policy* policy) {
   const BlockFamily family = family_of(*call.operation);
   const std::int64_t hidden = call.hidden_size();

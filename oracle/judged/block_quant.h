@@ -34,6 +34,9 @@ struct BlockShape {
 // `policy`: nullptr for what the tensors alone say.
 BlockShape block_shape_of(const Call& call, const Policy* policy);
 
+// Whether the operation has blocks, and the shape of scales says how long they are.
+bool shape_says_block(const JudgedOperation& operation, const Policy& policy);
+
 // What the policy says of codes and scales; also of operations that have no blocks.
 oracle::Policy quantization_policy(const Policy& policy);
 // How a scale in fp32 is made of a maximum.

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <utility>
 
+#include "oracle/judged/block_quant.h"
 #include "oracle/row_kernels.h"
 #include "properties/detective/policy_power.h"
 #include "properties/judged/canonical.h"
@@ -147,6 +148,16 @@ std::string parts_text(const Judgement& judgement) {
   return text;
 }
 
+namespace {
+
+bool has_usual_blocks(const Call& call, const Policy& policy) {
+  if (!oracle::judged::shape_says_block(*call.operation, policy)) return false;
+  const std::int64_t block = oracle::judged::block_shape_of(call, &policy).block;
+  return block == 64 || block == 128;
+}
+
+}  // namespace
+
 void add_what_is_absent(const Call& call, const Policy& policy, std::vector<std::string>& not_looked_at) {
   for (const oracle::judged::TensorSpec& spec : call.operation->tensors)
     if (spec.direction == Direction::in && spec.extent == oracle::judged::Extent::one && !call.has(spec.name))
@@ -158,6 +169,7 @@ void add_what_is_absent(const Call& call, const Policy& policy, std::vector<std:
     if (layout.name != layouts.present && std::ranges::count(not_looked_at, text) == 0)
       not_looked_at.push_back(std::move(text));
   }
+  if (has_usual_blocks(call, policy)) not_looked_at.emplace_back("blocks of other sizes than 64 and 128");
 }
 
 std::string_view judge_name(bool canonical) { return canonical ? "canonical judge" : "search judge"; }

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <set>
 
+#include "oracle/judged/block_quant.h"
 #include "oracle/row_kernels.h"
 #include "properties/judged/cases.h"
 
@@ -90,9 +91,24 @@ const Spec* blocks_of(const Call& call) {
   return found == call.operation->tensors.end() || !call.has(found->name) ? nullptr : &*found;
 }
 
-// The outputs of these names, without contents.
+// Has scales, by rows, of blocks of so many elements, where their shape can say it.
+void ask_for_blocks(Call& call, const Policy& policy, std::int64_t block) {
+  std::vector<std::int64_t> shape = call.at("x").shape;
+  shape.back() = (shape.back() + block - 1) / block;
+  const DType dtype = policy.is("scale_type", "fp32") ? DType::fp32 : DType::uint8;
+  call.tensors["scales"] = {dtype, std::move(shape), {}};
+  if (block_shape_of(call, &policy).block != block) call.tensors.erase("scales");
+}
+
+// 0: as usual.
+std::int64_t draw_block(const Combination& combination, Random random) {
+  if (!combination.scale_layouts || !shape_says_block(*combination.operation, combination.policy)) return 0;
+  return random.chance(1, 4) ? random.pick(std::array<std::int64_t, 5>{8, 16, 32, 256, 512}) : 0;
+}
+
+// The outputs of these names, without contents. Block: as ask_for_blocks has it, 0 as usual.
 Call asking_for(Call call, const std::vector<std::string>& names, std::optional<DType> codes,
-                const Policy& policy) {
+                const Policy& policy, std::int64_t block = 0) {
   if (call.operation->fill == nullptr) {
     for (const std::string& name : names) {
       const Spec& spec = *find_tensor(*call.operation, name);
@@ -103,12 +119,13 @@ Call asking_for(Call call, const std::vector<std::string>& names, std::optional<
   const oracle::StandardFloatEnvironment environment;
   if (const Spec* spec = codes_of(*call.operation); spec != nullptr && codes)
     call.tensors[std::string(spec->name)] = {*codes, {}, {}};
+  if (block != 0) ask_for_blocks(call, policy, block);
   call.operation->fill(call, policy, names);
   for (const std::string& name : names) call.tensors.find(name)->second.bytes.clear();
   return call;
 }
 
-Call with_outputs_drawn(Call call, const Combination& combination, Random& random) {
+Call with_outputs_drawn(Call call, const Combination& combination, Random& random, std::int64_t block) {
   const bool all = random.chance(1, 2), optional = random.chance(1, 2);
   std::vector<std::string> some, asked;
   for (const Spec& spec : call.operation->tensors) {
@@ -119,7 +136,7 @@ Call with_outputs_drawn(Call call, const Combination& combination, Random& rando
       asked.emplace_back(spec.name);
   }
   if (asked.empty()) asked.push_back(some.at(random.below(some.size())));
-  return asking_for(std::move(call), asked, combination.codes, combination.policy);
+  return asking_for(std::move(call), asked, combination.codes, combination.policy, block);
 }
 
 void draw_places(Call& call, Random& random) {
@@ -150,9 +167,10 @@ void draw_layout(Call& call, const Policy& policy, Random random) {
     call.places[std::string(spec->name)].gap = random.between(1, 9);
 }
 
-std::optional<Call> finished(const Combination& combination, Call call, Random& random) {
+std::optional<Call> finished(const Combination& combination, Call call, Random& random,
+                             std::int64_t block = 0) {
   call.description.clear();
-  call = with_outputs_drawn(std::move(call), combination, random);
+  call = with_outputs_drawn(std::move(call), combination, random, block);
   draw_places(call, random);
   if (random.chance(1, 2)) call.thread_order = 1 + random.below(1 << 16);
   fit_to(combination.limits, call);
@@ -268,7 +286,8 @@ std::optional<Call> verification_call(const Combination& combination, std::uint6
   Call call = random_call(demand, seed, index);
   if (chosen && size.rows == 0 && combination.limits.least_rows == 0) call = slice_of_rows(call, {});
   call.name = fmt::format("call-{}", index);
-  std::optional<Call> result = finished(combination, std::move(call), random);
+  std::optional<Call> result =
+      finished(combination, std::move(call), random, draw_block(combination, aside.split(3)));
   if (result && combination.scale_layouts) draw_layout(*result, combination.policy, aside.split(2));
   if (result) fit_to(combination.limits, *result);
   return result;
@@ -301,7 +320,8 @@ std::optional<Call> call_within(const Combination& combination, std::int64_t row
   demand.max_rows = rows;
   demand.max_hidden = hidden;
   demand.with_bound = combination.scale_ub && random.chance(1, 2);
-  std::optional<Call> call = finished(combination, random_call(demand, random.next(), 0), random);
+  std::optional<Call> call = finished(combination, random_call(demand, random.next(), 0), random,
+                                      draw_block(combination, random.split(3)));
   if (call && combination.scale_layouts) draw_layout(*call, combination.policy, random.split(2));
   if (call) fit_to(combination.limits, *call);
   return call;
@@ -313,8 +333,10 @@ Call asking_like(Call inputs, const Call& like, const Policy& policy) {
     if (spec.direction == Direction::out && like.has(spec.name)) names.emplace_back(spec.name);
   const Spec* codes = codes_of(*like.operation);
   const Tensor* of_codes = codes == nullptr ? nullptr : like.find(codes->name);
+  const bool has_own = shape_says_block(*like.operation, policy) && like.has("scales");
   Call call = asking_for(std::move(inputs), names,
-                         of_codes == nullptr ? std::nullopt : std::optional(of_codes->dtype), policy);
+                         of_codes == nullptr ? std::nullopt : std::optional(of_codes->dtype), policy,
+                         has_own ? block_shape_of(like, &policy).block : 0);
   if (const Spec* spec = blocks_of(like); spec != nullptr) {
     const auto theirs = like.operation->block_layouts(like, policy).all;
     const auto place =

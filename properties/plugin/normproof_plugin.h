@@ -146,7 +146,7 @@ enum {
   NORMPROOF_TAKES_INT8 = 1 << 10,         /* of judged operations that quantize, as is */
   NORMPROOF_TAKES_E2M1 = 1 << 11,         /* two in a byte */
   NORMPROOF_TAKES_SCALE_UB = 1 << 12,     /* of judged operations that have it: scale_ub is given, or not */
-  NORMPROOF_TAKES_SCALE_LAYOUTS = 1 << 13 /* scales of blocks lie as their shape says, in any layout */
+  NORMPROOF_TAKES_SCALE_LAYOUTS = 1 << 13 /* scales lie, and blocks are long, as the shape of scales says */
 };
 
 typedef struct normproof_plugin_info {

@@ -137,9 +137,12 @@ TEST(VerificationCalls, HaveBoundsAndLayoutsOfScalesWhereTheTargetTakesThem) {
       EXPECT_TRUE(!blind.starts_with("scale") && blind.find("given") == std::string::npos) << blind;
     const auto* bound = find_tensor(*oracle::judged::find_judged_operation(operation), "scale_ub");
     EXPECT_EQ(seen.bounded > 10, bound != nullptr) << operation << ' ' << seen.bounded;
+    EXPECT_FALSE(seen.blind.contains("blocks of other sizes than 64 and 128")) << operation;
     target.takes_all_scales = false;
     seen = seen_of(target, operation);
     EXPECT_EQ(seen.bounded, 0) << operation;
+    EXPECT_EQ(seen.blind.contains("blocks of other sizes than 64 and 128"),
+              operation == "rms_norm_block_quant");
     EXPECT_EQ(seen.blind.contains("scale_ub, which was not given"), bound != nullptr) << operation;
     EXPECT_EQ(seen.layouts.size(), std::min<std::size_t>(count, 1)) << operation;
     for (const auto* each : {"scales by columns", "scales by columns that are padded (TMA)"})

@@ -20,7 +20,6 @@ RESULTS = ROOT / "docs/results"
 H200_BENCH = "bench/results/2026-11-29-h200-bench.csv"
 H200_BENCH_SCALED = "bench/results/2026-11-30-h200-bench-scaled-rows.csv"
 H200_BENCH_FAMILY = "bench/results/2026-11-30-h200-bench-family.csv"
-H200_BENCH_GRADIENTS = "bench/results/2026-11-30-h200-bench-gradients.csv"  # measured anew, after a change
 H200_VERIFY = "bench/results/2026-11-29-h200-verify-cuda.json.xz"
 OPERATIONS = {"rms": "rms_norm", "add": "fused add", "rmsq": "rms_norm, fp8", "addq": "fused add, fp8"}
 SCALED_OPERATIONS = {"rmsdq": "rms_norm", "adddq": "fused add"}
@@ -188,14 +187,6 @@ def speed_scaled_rows():
                                                         for hidden in (1024, 2048, 4096, 7168, 16384)]))
 
 
-def family_bench():
-    def key(row):
-        return row["op"], row["details"], row["H"], row["tokens"]
-    head, rows = bench(H200_BENCH_FAMILY)
-    anew = {key(row): row for row in bench(H200_BENCH_GRADIENTS)[1]}
-    return head, [anew.get(key(row), row) for row in rows]
-
-
 def family_name(row):
     codes = {"out=fp8_e4m3fn": "e4m3fn", "out=uint8": "e2m1", "group=128": "groups of 128"}
     words = [codes[word] for word in row["details"].split() if word in codes]
@@ -204,7 +195,7 @@ def family_name(row):
 
 def speed_family():
     """Operations by name: relative to a copy with 8192 tokens, in microseconds with one; the fastest peer's microseconds beside."""
-    head, rows = family_bench()
+    head, rows = bench(H200_BENCH_FAMILY)
     names = list(dict.fromkeys((row["op"], row["details"]) for row in rows))
 
     def cell(name, hidden, tokens):
@@ -236,7 +227,7 @@ def speed_family():
 
 def missed_goals():
     """What `bench` names as exceptions to the goals of bench/family_rows.csv, operation by operation."""
-    _, rows = family_bench()
+    _, rows = bench(H200_BENCH_FAMILY)
     missed = {}
     for row in rows:
         if row["goal"] and float(row["ratio"]) < float(row["goal"]):

@@ -33,8 +33,7 @@ MemoryView view_of(const Argument& argument) {
 }
 
 bool same_memory(const MemoryView& a, const MemoryView& b) {
-  return a.begin == b.begin && a.row_bytes == b.row_bytes && a.leading_dimensions == b.leading_dimensions &&
-         a.sizes == b.sizes && a.strides == b.strides;
+  return a.begin == b.begin && a.row_bytes == b.row_bytes && a.sizes == b.sizes && a.strides == b.strides;
 }
 
 }  // namespace

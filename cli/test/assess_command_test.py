@@ -75,7 +75,9 @@ class AssessCommand(unittest.TestCase):
         self.assertIn("every figure is reached", output)
         # Neither the number of threads nor anything but the seed changes a figure.
         self.assertEqual(self.assess("--quick", "--jobs", "3", expect=0)[1], figures)
-        self.assertNotEqual(self.assess("--quick", "--seed", "2", expect=0)[1]["brute_force"], search)
+        others = self.assess("--quick", "--seed", "2", "--rows", "1000", expect=0)[1]
+        self.assertNotEqual(others["brute_force"], search)
+        self.assertTrue(1000 <= others["false_rejections"]["rows"] < 1100, others["false_rejections"])
 
     def test_a_judge_with_the_wrong_policy_fails_every_figure(self):
         output, figures = self.assess("--quick", "--plant-wrong-policy", expect=1)
@@ -108,9 +110,8 @@ class AssessCommand(unittest.TestCase):
         self.assertTrue(700 <= blocks["honest"]["rows"] < 710, blocks["honest"])
         self.assertNotIn("false rejections", output)
         self.assertEqual(self.assess("--op", "rms_norm_mx_quant", "--rows", "700", "--jobs", "2", expect=0)[1], figures)
-        figures = self.assess("--quick", "--op", "rms_norm_dynamic_quant,gated_rms_norm", "--rows", "1000", expect=0)[1]
-        self.assertTrue(1000 <= figures["false_rejections"]["rows"] < 1100, figures["false_rejections"])
-        self.assertEqual([study["study"] for study in figures["family"]], ["gated norm"])
+        figures = self.assess("--quick", "--op", "layer_norm,gated_rms_norm", expect=0)[1]
+        self.assertEqual([study["study"] for study in figures["family"]], ["LayerNorm", "gated norm"])
 
     def test_wrong_usage(self):
         self.assertIn("--op", self.assess("--op", "norm", expect=2)[0])

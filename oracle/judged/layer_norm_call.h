@@ -8,6 +8,7 @@
 
 #include "oracle/box_search/layer_norm.h"
 #include "oracle/judged/operation.h"
+#include "oracle/judged/rows.h"
 #include "oracle/judged/search_violation.h"
 
 namespace normproof::oracle::judged {
@@ -70,5 +71,30 @@ std::string stored_text(const box_search::LayerNormRule& rule, std::span<const f
 // The operands of an element, as a certificate shows them.
 void add_operands(const Call& call, std::int64_t row, Element& element);
 std::vector<std::string> layer_norm_not_looked_at(const Call& call);
+
+// A row of the table: what LayerNorm and LayerNorm to codes have in common.
+constexpr JudgedOperation layer_norm_row(std::string_view name, std::string_view sentence,
+                                         std::span<const TensorSpec> tensors, std::span<const Axis> axes,
+                                         std::span<const NamedPolicy> policies,
+                                         std::vector<Part> (*parts)(const Call&, const Policy&),
+                                         const JudgedOperation& (*of_sum)()) {
+  return {name,
+          sentence,
+          tensors,
+          true,
+          axes,
+          kLayerNormBounds,
+          policies,
+          no_objection,
+          no_policy_objection,
+          parts,
+          layer_norm_not_looked_at,
+          single_columns,
+          nothing_to_complete,
+          no_misfit,
+          nullptr,
+          nullptr,
+          of_sum};
+}
 
 }  // namespace normproof::oracle::judged

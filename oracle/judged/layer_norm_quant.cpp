@@ -297,23 +297,12 @@ constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
                               std::span<const TensorSpec> tensors, std::span<const Axis> axes,
                               std::span<const NamedPolicy> policies,
                               const JudgedOperation& (*of_sum)() = nullptr) {
-  return {name,
-          sentence,
-          tensors,
-          true,
-          axes,
-          kLayerNormBounds,
-          policies,
-          objection,
-          policy_objection,
-          parts_of_rows<RowJudge>,
-          layer_norm_not_looked_at,
-          single_columns,
-          nothing_to_complete,
-          no_misfit,
-          fill,
-          nullptr,
-          of_sum};
+  JudgedOperation result =
+      layer_norm_row(name, sentence, tensors, axes, policies, parts_of_rows<RowJudge>, of_sum);
+  result.objection = objection;
+  result.policy_objection = policy_objection;
+  result.fill = fill;
+  return result;
 }
 
 constexpr std::array<NamedPolicy, 1> kStaticPolicies = {{

@@ -74,9 +74,7 @@ class Draw {
     });  // a byte may hold two codes
     if (needs_pairs && hidden_ % 2 != 0) hidden_ += multiple;
     shape_ = {rows, hidden_};
-    const bool has_heads = std::ranges::any_of(
-        demand_.operation->tensors, [](const TensorSpec& spec) { return spec.extent == Extent::rotation; });
-    if (!has_heads) return;
+    if (!has_heads(*demand_.operation)) return;
     hidden_ = std::min<std::int64_t>(std::max<std::int64_t>(hidden_ / 2 * 2, 2), 256);
     shape_ = {rows, random_.between(1, 4), hidden_};
     pairs_ = random_.chance(1, 4) ? random_.between(0, hidden_ / 2) : hidden_ / 2;

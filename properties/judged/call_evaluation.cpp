@@ -110,6 +110,8 @@ CallEvaluation evaluate_call(JudgedTarget& target, const Call& call, const Polic
       options.of_target = true;
       options.canonical = target.is_canonical();
       evaluation.judgement = judge(evaluation.run.call, policy, options);
+      if (call.operation->block_layouts != nullptr)
+        evaluation.judgement.not_looked_at.emplace_back("views of scales by columns, of strides [1, n]");
       if (!evaluation.judgement.conforms()) evaluation.outcome = Outcome::wrong_bits;
       break;
   }

@@ -148,6 +148,7 @@ TEST(VerificationCalls, HaveBoundsAndLayoutsOfScalesWhereTheTargetTakesThem) {
     for (const auto* each : {"scales by columns", "scales by columns that are padded (TMA)"})
       EXPECT_EQ(seen.blind.contains(each), count != 0) << operation << ' ' << each;
     EXPECT_EQ(seen.blind.contains("scales in tiles of 128 x 4"), count == 4) << operation;
+    EXPECT_EQ(seen.blind.contains("views of scales by columns, of strides [1, n]"), count != 0) << operation;
   }
 }
 

@@ -1,14 +1,13 @@
-# Applies every patch in PATCHES (a folder) to a copy of the kernels, one at a time; names those that no longer apply.
-# At least LEAST of them must be there. The other variables are those of apply_patch.cmake.
+# Tries every patch in PATCHES (a folder) on a copy of the kernels; names those that no longer apply. At least LEAST of them must be
+# there. The other variables are those of apply_patch.cmake.
+include(${CMAKE_CURRENT_LIST_DIR}/patching.cmake)
+copy_originals()
 file(GLOB patches ${PATCHES}/*.patch)
 set(broken)
 foreach(patch IN LISTS patches)
-  execute_process(
-    COMMAND ${CMAKE_COMMAND} -DPATCH_PROGRAM=${PATCH_PROGRAM} -DPATCH=${patch} -DSOURCE=${SOURCE} -DCOPY=${COPY}
-            -DFILES=${FILES} -P ${CMAKE_CURRENT_LIST_DIR}/apply_patch.cmake
-    RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  apply_patch(${patch} result output --dry-run)
   if(NOT result EQUAL 0)
-    message(NOTICE "${output}")
+    message(NOTICE "${patch}:\n${output}")
     list(APPEND broken ${patch})
   endif()
 endforeach()

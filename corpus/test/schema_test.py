@@ -4,7 +4,7 @@ Usage: schema_test.py READ_CASE CORPUS_FOLDER, where READ_CASE is the program bu
 
 Every stored case must be accepted by both. Then valid documents are damaged: every value replaced by values of
 other kinds, every key left out, unknown keys and keys of other documents added, and pairs of such damages drawn at
-random. What the schema refuses, the reader must refuse. What the schema accepts, the reader may refuse only for a
+random. A place that several documents have gets each value in one of them, in turn. What the schema refuses, the reader must refuse. What the schema accepts, the reader may refuse only for a
 reason in NOT_IN_SCHEMA.
 """
 
@@ -118,40 +118,58 @@ def put(document, path, key, value):
     follow(document, path)[key] = copy.deepcopy(value)
 
 
-def damages(document):
-    """Functions that damage a document like `document` in one place."""
+def places(document):
+    """(path, key) of all that `document` holds."""
     for path in containers(document):
         container = follow(document, path)
         for key in list(container) if isinstance(container, dict) else range(len(container)):
-            yield functools.partial(remove, path=path, key=key)
-            for value in REPLACEMENTS:
-                yield functools.partial(put, path=path, key=key, value=value)
-        if not isinstance(container, dict):
+            yield path, key
+
+
+def holders():
+    """For each place the documents that have it, by number."""
+    found = {}
+    for number, document in enumerate(VALID):
+        for place in places(document):
+            found.setdefault(place, []).append(number)
+    return found
+
+
+def damages(document):
+    """Functions that damage a document like `document` in one place, each with the place and the value's number."""
+    for path, key in places(document):
+        yield functools.partial(remove, path=path, key=key), (path, key), None
+        for number, value in enumerate(REPLACEMENTS):
+            yield functools.partial(put, path=path, key=key, value=value), (path, key), number
+    for path in containers(document):
+        if not isinstance(follow(document, path), dict):
             continue
-        yield functools.partial(put, path=path, key="unknown", value=1)
+        yield functools.partial(put, path=path, key="unknown", value=1), path, None
         for other in VALID:
             try:
                 sibling = follow(other, path)
             except (KeyError, IndexError):
                 continue
             for key in sibling if isinstance(sibling, dict) else []:
-                if key not in container:
-                    yield functools.partial(put, path=path, key=key, value=sibling[key])
+                if key not in follow(document, path):
+                    yield functools.partial(put, path=path, key=key, value=sibling[key]), path, None
 
 
 def damaged_documents():
-    draw = random.Random(1)
-    for document in VALID:
+    draw, held = random.Random(1), holders()
+    for index, document in enumerate(VALID):
         yield document
         all_damages = list(damages(document))
-        for damage in all_damages:
+        for damage, place, number in all_damages:
+            if number is not None and held[place][number % len(held[place])] != index:
+                continue
             changed = copy.deepcopy(document)
             damage(changed)
             yield changed
         for _ in range(RANDOM_PAIRS // len(VALID)):
             changed = copy.deepcopy(document)
             try:
-                for damage in draw.sample(all_damages, 2):
+                for damage, _, _ in draw.sample(all_damages, 2):
                     damage(changed)
             except (KeyError, IndexError, TypeError, AttributeError):
                 continue  # the first damage took away the place of the second

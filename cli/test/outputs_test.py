@@ -63,8 +63,8 @@ class Outputs(unittest.TestCase):
         return done.stdout + done.stderr
 
     def verify(self, *arguments, code):
-        return self.run_program("verify", "--corpus", "corpus", "--seconds", "0", "--property-cases", "1", "--seed", "1",
-                         *arguments, code=code)
+        return self.run_program("verify", "--corpus", "corpus", "--op", "rms_norm", "--dtype", "bf16", "--seconds", "0", "--cases", "8",
+                                "--property-cases", "1", "--seed", "1", *arguments, code=code)
 
     def test_missing_folders_are_made(self):
         for option in ("--json", "--junit", "--html", "--sarif"):

@@ -73,10 +73,10 @@ class AssessCommand(unittest.TestCase):
             self.assertGreater(sum(fault["seen"] for fault in study["faults"]), 10, study)
         self.assertIn("named from one dump", output)
         self.assertIn("every figure is reached", output)
-        # Neither the number of threads nor anything but the seed changes a figure.
-        self.assertEqual(self.assess("--quick", "--jobs", "3", expect=0)[1], figures)
-        others = self.assess("--quick", "--seed", "2", "--rows", "1000", expect=0)[1]
-        self.assertNotEqual(others["brute_force"], search)
+        # The number of threads changes no figure, and that of honest rows no other one.
+        others = self.assess("--quick", "--jobs", "3", "--rows", "1000", expect=0)[1]
+        for study in ("brute_force", "detection", "many_rows", "naming"):
+            self.assertEqual(others[study], figures[study])
         self.assertTrue(1000 <= others["false_rejections"]["rows"] < 1100, others["false_rejections"])
 
     def test_a_judge_with_the_wrong_policy_fails_every_figure(self):
@@ -86,6 +86,7 @@ class AssessCommand(unittest.TestCase):
             self.assertGreater(count["rejected"], 0, count)
         self.assertGreater(figures["brute_force"]["disagreements"], 1_000)
         self.assertGreaterEqual(figures["naming"]["named_as_target"], 40)
+        self.assertEqual(figures["naming"]["named_as_target"], figures["naming"]["runs"])
         for figure in figures["detection"]["figures"]:
             self.assertGreater(figure["rejected_without_fault"], 0, figure)
             self.assertFalse(figure["reached"], figure)
@@ -110,6 +111,8 @@ class AssessCommand(unittest.TestCase):
         self.assertTrue(700 <= blocks["honest"]["rows"] < 710, blocks["honest"])
         self.assertNotIn("false rejections", output)
         self.assertEqual(self.assess("--op", "rms_norm_mx_quant", "--rows", "700", "--jobs", "2", expect=0)[1], figures)
+        self.assertNotEqual(self.assess("--op", "rms_norm_mx_quant", "--rows", "700", "--seed", "2", expect=0)[1]["family"],
+                            figures["family"])
         figures = self.assess("--quick", "--op", "layer_norm,gated_rms_norm", expect=0)[1]
         self.assertEqual([study["study"] for study in figures["family"]], ["LayerNorm", "gated norm"])
 

@@ -79,7 +79,10 @@ constexpr FaultRow kFaults[] = {
 };
 
 constexpr std::array kDTypes = {DType::bf16, DType::fp16};
-constexpr long long kFewestTrials = 50;  // so that a share just above its floor does not miss it by chance
+// So that a share just above its floor does not miss it by chance: of trials, and of rows where these alone
+// have a floor.
+constexpr long long kFewestTrials = 50;
+constexpr long long kFewestTrialsOfRows = 8;
 
 Case inputs(const FaultRow& fault, DType dtype, std::uint64_t seed) {
   DiscriminatingShape shape;
@@ -217,7 +220,8 @@ std::vector<DetectionFigure> study_detection(double scale, const StudyOptions& o
       of_figure.progress = [&](std::int64_t done, std::int64_t parts) {
         if (options.progress) options.progress(number * parts + done, kFigures * parts);
       };
-      const auto trials = std::max(kFewestTrials, std::llround(scale * static_cast<double>(fault.trials)));
+      const auto trials = std::max(fault.trial_floor ? kFewestTrials : kFewestTrialsOfRows,
+                                   std::llround(scale * static_cast<double>(fault.trials)));
       const Random trial_seeds = seeds.split(static_cast<std::uint64_t>(number));
       DetectionFigure figure = run_parts<DetectionFigure>(trials, of_figure, [&](std::int64_t trial) {
         Random seed = trial_seeds.split(static_cast<std::uint64_t>(trial));

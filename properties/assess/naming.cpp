@@ -70,7 +70,7 @@ NamingFigures& NamingFigures::operator+=(const NamingFigures& other) {
   return *this;
 }
 
-NamingFigures study_naming(std::size_t shapes, const StudyOptions& options) {
+NamingFigures study_naming(std::size_t shapes, const StudyOptions& options, std::size_t step) {
   const std::vector<WrongKernel>& kernels = wrong_kernels();
   const std::array<DiscriminatingShape, kNamingShapes> all_shapes = {{
       {Operation::rms_norm, DType::bf16, DType::bf16, std::nullopt, 16, 512},
@@ -83,6 +83,7 @@ NamingFigures study_naming(std::size_t shapes, const StudyOptions& options) {
   const auto parts = static_cast<std::int64_t>(kernels.size() * shapes);
   NamingFigures figures = run_parts<NamingFigures>(parts, options, [&](std::int64_t part) {
     const auto index = static_cast<std::size_t>(part);
+    if ((index / shapes + index % shapes) % step != 0) return NamingFigures();
     WrongKernel kernel = kernels[index / shapes];
     // A right kernel, which is named: by that of a kernel with another policy, or of one with none.
     if (options.wrong_policy) kernel.make_right();

@@ -26,9 +26,10 @@ struct NamingFigures {
   NamingFigures& operator+=(const NamingFigures& other);
 };
 
-// Of the first `shapes` operations and dtypes; with StudyOptions::wrong_policy the kernels are right, and so
-// all of them get a name.
+// Of the first `shapes` operations and dtypes, each kernel in every `step`-th of them, beginning at another
+// one than the kernel before; with StudyOptions::wrong_policy the kernels are right, and so all of them get a
+// name.
 inline constexpr std::size_t kNamingShapes = 6;
-NamingFigures study_naming(std::size_t shapes, const StudyOptions& options);
+NamingFigures study_naming(std::size_t shapes, const StudyOptions& options, std::size_t step = 1);
 
 }  // namespace normproof::assess

@@ -50,7 +50,7 @@ def test_other():
 
 
 # A summary of pytest's is longer where CI is set: both must say each thing once.
-@pytest.fixture(autouse=True, params=["a terminal", "CI"])
+@pytest.fixture(params=["a terminal", "CI"])
 def surroundings(request, monkeypatch):
     for name in ("CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
@@ -65,6 +65,7 @@ def run(pytester):
     return lambda *arguments: pytester.runpytest_subprocess("-p", "normproof.pytest_plugin", "-p", "no:cacheprovider", *arguments)
 
 
+@pytest.mark.usefixtures("surroundings")
 def test_reports_show_certificate_and_repro(run, pytester):
     result = run("--normproof-seed=5", "--normproof-cases=12", "--normproof-findings=found", "--junitxml=junit.xml")
     result.assert_outcomes(passed=1, failed=1)
@@ -89,6 +90,7 @@ def test_nothing_warns(run):
     run("-W", "error", "--normproof-seed=5", "--normproof-cases=12", "--junitxml=junit.xml", "-o", "junit_family=xunit2", "-k", "right").assert_outcomes(passed=1)
 
 
+@pytest.mark.usefixtures("surroundings")
 def test_the_printed_command_shows_the_violation_alone(run, pytester):
     result = run("--normproof-seed=5", "--normproof-cases=12", "--normproof-findings=it's here")
     command = shlex.split(re.search(r"pytest: (pytest .*)", result.stdout.str())[1])
@@ -97,6 +99,7 @@ def test_the_printed_command_shows_the_violation_alone(run, pytester):
     again.stdout.fnmatch_lines(["normproof: case it's here/*.json", "*the violation after 1 case;*"])
 
 
+@pytest.mark.usefixtures("surroundings")
 def test_asserted_verdicts_show_their_certificate(pytester):
     pytester.makepyfile(CHECKS)
     result = pytester.runpytest_subprocess("-p", "normproof.pytest_plugin", "-p", "no:cacheprovider", "-W", "error")

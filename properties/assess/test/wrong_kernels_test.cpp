@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <map>
 #include <string>
 
@@ -147,19 +148,17 @@ TEST(WrongKernels, TiesOfRowsAreRankedByElements) {
   EXPECT_NE(to_text(found, test_case).find("it explains all but column 0"), std::string::npos);
 }
 
-// As targets they can be asked more: short rows, exact sums, random cases.
+// As targets they can be asked more: short rows, exact sums, random cases. Each kernel in two of the shapes;
+// with NORMPROOF_LONG_TESTS, by night, in all. That right kernels are named is in the test of the command.
 TEST(WrongKernels, NoneIsNamedAsATarget) {
-  const NamingFigures figures = study_naming(kNamingShapes, {});
+  const bool is_long = std::getenv("NORMPROOF_LONG_TESTS") != nullptr;
+  const NamingFigures figures = study_naming(kNamingShapes, {}, is_long ? 1 : 3);
   EXPECT_EQ(figures.as_target, 0) << (figures.named.empty() ? "" : figures.named.front());
   EXPECT_GT(figures.from_dump, 0) << "the further cases refuted nothing";
   EXPECT_GE(figures.described, 15);
-  EXPECT_GE(figures.described_runs, 3 * figures.described);
+  EXPECT_GE(figures.described_runs, (is_long ? 3 : 1) * figures.described);
   EXPECT_EQ(figures.rightly_named, figures.described_runs)
       << (figures.missed.empty() ? "" : figures.missed.front());
-  StudyOptions planted;
-  planted.wrong_policy = true;
-  const NamingFigures right = study_naming(1, planted);
-  EXPECT_EQ(right.as_target, right.runs) << "kernels that are right must be named";
 }
 
 }  // namespace

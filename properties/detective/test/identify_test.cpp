@@ -168,8 +168,8 @@ void expect_every_quantized_policy_named(const std::vector<DiscriminatingShape>&
     all += tried;
   }
   EXPECT_GE(100 * all.unique, least_percent * all.runs);
-  matrix.print(fmt::format("to fp8, 8 rows, {} shapes: {} of {} policies named alone", shapes.size(), all.unique,
-                           all.runs));
+  matrix.print(fmt::format("to fp8, 8 rows, {} shapes: {} of {} policies named alone", shapes.size(),
+                           all.unique, all.runs));
 }
 
 TEST(Identify, NamesEveryQuantizedPolicyOfBf16) {

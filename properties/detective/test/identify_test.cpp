@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <string>
 #include <utility>
@@ -136,6 +137,9 @@ bool may_coincide(const DiscriminatingShape& shape, const Policy& truth, const P
   return !shape.weight_dtype && shape.hidden_size >= 4096 && same_sum == truth;
 }
 
+// By NORMPROOF_LONG_TESTS, by night: all shapes in place of a sample.
+bool is_long() { return std::getenv("NORMPROOF_LONG_TESTS") != nullptr; }
+
 // The shapes of one dtype: each operation with each weight, and of long rows the one with the most policies.
 std::vector<DiscriminatingShape> quantized_shapes(DType dtype, DType quantized, std::int64_t longest) {
   std::vector<DiscriminatingShape> shapes;
@@ -143,9 +147,9 @@ std::vector<DiscriminatingShape> quantized_shapes(DType dtype, DType quantized, 
        {Operation::rms_norm_static_fp8_quant, Operation::fused_add_rms_norm_static_fp8_quant}) {
     for (const std::optional<DType> weight :
          {std::optional<DType>(), std::optional(dtype), std::optional(DType::fp32)}) {
-      const bool most_policies = has(operation, Role::residual) && weight == dtype;
+      const bool takes_long_rows = is_long() || (has(operation, Role::residual) && weight == dtype);
       for (const std::int64_t hidden : kHiddenSizes) {
-        if (hidden <= longest && (hidden <= 512 || most_policies))
+        if (hidden <= longest && (hidden <= 512 || takes_long_rows))
           shapes.push_back({operation, dtype, weight, quantized, 8, hidden});
       }
     }
@@ -185,12 +189,13 @@ TEST(Identify, NamesEveryQuantizedPolicyOfFp32) {
 // Of dtype, quantized dtype and weight each pair is met, with both operations; of the triples a third.
 TEST(Identify, NamesEveryPolicyOfTheOtherQuantizedDTypes) {
   constexpr std::array kOthers = {DType::fp8_e5m2, DType::fp8_e4m3fnuz, DType::fp8_e5m2fnuz};
+  const std::size_t step = is_long() ? 1 : 3;
   std::vector<DiscriminatingShape> met;
   for (std::size_t quantized = 0; quantized < kOthers.size(); ++quantized) {
     for (std::size_t dtype = 0; dtype < kActivationDTypes.size(); ++dtype) {
       const std::vector<DiscriminatingShape> shapes =
           quantized_shapes(kActivationDTypes[dtype], kOthers[quantized], 64);
-      for (std::size_t weight = (dtype + quantized) % 3; weight < shapes.size(); weight += 3)
+      for (std::size_t weight = (dtype + quantized) % step; weight < shapes.size(); weight += step)
         met.push_back(shapes[weight]);
     }
   }

@@ -285,11 +285,11 @@ class ColumnJudge : public UnitJudge {
   // A column of a tensor, packed.
   std::vector<std::byte> column_of(std::string_view name, std::int64_t column) const {
     const Tensor& tensor = call_.at(name);
-    const std::size_t size = size_of(tensor.dtype);
-    std::vector<std::byte> result(static_cast<std::size_t>(call_.rows()) * size);
-    for (std::size_t row = 0; row < static_cast<std::size_t>(call_.rows()); ++row) {
-      const std::size_t at =
-          row * static_cast<std::size_t>(call_.hidden_size()) + static_cast<std::size_t>(column);
+    const std::size_t size = size_of(tensor.dtype), rows = static_cast<std::size_t>(call_.rows()),
+                      hidden = static_cast<std::size_t>(call_.hidden_size());
+    std::vector<std::byte> result(rows * size);
+    for (std::size_t row = 0; row < rows; ++row) {
+      const std::size_t at = row * hidden + static_cast<std::size_t>(column);
       std::copy_n(tensor.bytes.begin() + static_cast<std::ptrdiff_t>(at * size), size,
                   result.begin() + static_cast<std::ptrdiff_t>(row * size));
     }

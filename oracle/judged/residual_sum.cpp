@@ -47,12 +47,14 @@ class SumJudge : public UnitJudge {
 
  private:
   std::vector<Element> differing(std::int64_t row) const {
-    const Tensor wanted{call_.dtype(), {call_.hidden_size()}, sum_of_row(call_, row).rounded};
+    const std::int64_t hidden = call_.hidden_size();
+    const Tensor wanted{call_.dtype(), {hidden}, sum_of_row(call_, row).rounded};
+    const Tensor& sum = call_.at("residual_out");
     std::vector<Element> elements;
-    for (std::int64_t j = 0; j < call_.hidden_size(); ++j) {
-      const std::int64_t at = row * call_.hidden_size() + j;
-      const NamedBits got = named("got", call_.at("residual_out"), at), right = named("canonical", wanted, j);
-      if (same(call_.dtype(), got.bits, right.bits)) continue;
+    for (std::int64_t j = 0; j < hidden; ++j) {
+      const std::int64_t at = row * hidden + j;
+      const NamedBits got = named("got", sum, at), right = named("canonical", wanted, j);
+      if (same(wanted.dtype, got.bits, right.bits)) continue;
       elements.push_back(
           {j, {named("x", call_.at("x"), at), named("residual", call_.at("residual"), at), got, right}});
     }

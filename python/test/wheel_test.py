@@ -97,8 +97,8 @@ class Wheel(unittest.TestCase):
         # The command that it printed, run as it stands. The program is not on the PATH.
         command = re.search(r"^  (\S+) verify --target", written, re.MULTILINE)[1]
         self.assertEqual(command, str(self.program))
-        run(self.program, "verify", "--target", "mine/build/libmine.so", "--seconds", 2, "--seed", 1, "--json", "result.json",
-            cwd=self.empty)
+        run(self.program, "verify", "--target", "mine/build/libmine.so", "--seconds", 0, "--cases", 100, "--property-cases", 1,
+            "--seed", 1, "--json", "result.json", cwd=self.empty)
         checks = json.loads((self.empty / "result.json").read_text())["checks"]
         self.assertGreater(sum(check["group"] == "corpus" for check in checks), 50)
 
@@ -107,7 +107,7 @@ class Wheel(unittest.TestCase):
         (self.empty / "norm.cu").write_text(SOURCE)
         run(self.program, "new-target", "hosted", "--from", "norm.cu", cwd=self.empty)
         self.build(self.empty / "hosted")
-        run(self.program, "identify", "--target", "hosted/build/libhosted.so", "--op", "rms_norm", cwd=self.empty)
+        run(self.program, "identify", "--target", "hosted/build/libhosted.so", "--op", "rms_norm", "--rows", 4, cwd=self.empty)
 
     def test_python_judges(self):
         said = self.in_python("case = next(normproof.cases('rms_norm')); out = case.run().out; print(bool(case.check(out)))")

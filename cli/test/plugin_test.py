@@ -206,8 +206,8 @@ cudaError_t RMSNorm(T* input, T* weight, T* output, uint32_t batch_size, uint32_
         for name in ("adapter.cu", "CMakeLists.txt"):
             shutil.copy(self.path(f"bad/{name}"), self.path(f"good/{name}"))
         self.cmake("--build", "good/build")
-        text = self.run_program("verify", "--target", "good/build/libbad.so", "--seconds", "0", "--cases", "30", "--property-cases", "1",
-                                "--seed", "1", "--keep-going", "--json", "v.json", code=1)
+        text = self.run_program("verify", "--target", "good/build/libbad.so", "--dtype", "bf16", "--seconds", "0", "--cases", "30",
+                                "--property-cases", "1", "--seed", "1", "--keep-going", "--json", "v.json", code=1)
         self.assertIn("wrong bits", text)
         self.assertRegex(text, r"by cause, 1 of them:\n +[0-9]+ x wrong bits; rms_norm [^\n]*\n +[0-9]+ x findings/")
         self.assertIn("epsilon: its own, 1e-05, whatever the call says", text)

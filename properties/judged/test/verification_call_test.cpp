@@ -40,8 +40,11 @@ void for_each_call(auto&& target, const Visit& visit) {
 TEST(VerificationCalls, ConformWhereATargetDoesAsTheCanonicalOrder) {
   CanonicalTarget target;
   std::set<std::string_view> operations;
+  std::int64_t long_calls = 0;
   for_each_call(target, [&](const Combination& combination, const Call& call) {
-    if (call.at("x").elements() > 1 << 13) return;  // long to judge without optimization
+    const std::int64_t elements = call.at("x").elements();
+    if (elements > 1 << 13) return;  // long to judge without optimization
+    if (elements > 1 << 10 && ++long_calls % 5 != 0) return;
     const Call held = without_contents(call);
     require_valid(held, true);
     EXPECT_EQ(NamedCall::what_does_not_fit(call), "");

@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "kernels/compiled.h"
 #include "kernels/instances.h"
 #include "kernels/norm_kernel.cuh"
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
@@ -18,22 +19,36 @@ inline constexpr int kTwoPassSlots = 4;
 inline constexpr int kTwoPassSlots = 8;
 #endif
 
+// The kernel that works chunk by chunk, if the build has it.
+template <class V, ShapeKind kKind>
+KernelFunction chunk_kernel() {
+  constexpr int kNumber =
+      kCombination<typename V::T, typename V::W, V::kAddsResidual> + (V::kVectorized ? 1 : 0);
+  if constexpr (is_compiled(kKind, kNumber)) return &norm_kernel<V>;
+  return nullptr;
+}
+
 template <typename T, typename W, bool kQuantizes, bool kAddsResidual>
 KernelFunction find_shape(const Selection& selection) {
   if (!selection.vectorized) {
     if (selection.shape == ShapeKind::within_warp)
-      return &norm_kernel<Variant<T, W, kQuantizes, kAddsResidual, false, Shape<false, 1, true>>>;
+      return chunk_kernel<Variant<T, W, kQuantizes, kAddsResidual, false, Shape<false, 1, true>>,
+                          ShapeKind::within_warp>();
     if (selection.shape == ShapeKind::two_pass)
-      return &norm_kernel<Variant<T, W, kQuantizes, kAddsResidual, false, Shape<true, kTwoPassSlots, false>>>;
+      return chunk_kernel<Variant<T, W, kQuantizes, kAddsResidual, false, Shape<true, kTwoPassSlots, false>>,
+                          ShapeKind::two_pass>();
     return nullptr;
   }
   switch (selection.shape) {
     case ShapeKind::within_warp:
-      return &norm_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, Shape<false, 1, true>>>;
+      return chunk_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, Shape<false, 1, true>>,
+                          ShapeKind::within_warp>();
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
-#define NORMPROOF_SHAPE(name, ...) \
-  case ShapeKind::name:            \
-    return &register_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, RegisterShape<__VA_ARGS__>>>;
+#define NORMPROOF_SHAPE(name, ...)                                                                         \
+  case ShapeKind::name:                                                                                    \
+    if constexpr (is_compiled(ShapeKind::name, kCombination<T, W, kAddsResidual>))                         \
+      return &register_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, RegisterShape<__VA_ARGS__>>>; \
+    break;
 #include "kernels/register_shapes.inc"
 #undef NORMPROOF_SHAPE
     case ShapeKind::cached_1:
@@ -49,10 +64,12 @@ KernelFunction find_shape(const Selection& selection) {
       return &norm_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, Shape<true, 4, true>>>;
 #endif
     case ShapeKind::two_pass:
-      return &norm_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, Shape<true, kTwoPassSlots, false>>>;
+      return chunk_kernel<Variant<T, W, kQuantizes, kAddsResidual, true, Shape<true, kTwoPassSlots, false>>,
+                          ShapeKind::two_pass>();
     default:
-      return nullptr;
+      break;
   }
+  return nullptr;
 }
 
 template <typename T, typename W, bool kQuantizes>

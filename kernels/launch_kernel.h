@@ -33,6 +33,9 @@ template <class Arguments>
 Status launch_kernel(void (*kernel)(Arguments), const Arguments& arguments, const Grid& grid,
                      [[maybe_unused]] Stream stream) {
 #if defined(__CUDACC__)
+  if (kernel == nullptr)
+    return {StatusCode::launch_failed,
+            "launch: this build has only a sample of the kernels, and not the one of this call"};
   // Every kernel may have 48 KiB, of which it uses some statically.
   constexpr std::int64_t kSharedBytesOfEveryKernel = 40 * 1024;
   if (grid.shared_bytes > kSharedBytesOfEveryKernel)

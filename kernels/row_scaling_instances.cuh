@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "kernels/compiled.h"
 #include "kernels/instances.h"
 #include "kernels/norm_kernel.cuh"
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
@@ -11,9 +12,11 @@
 
 namespace normproof::kernels {
 
-template <typename T, typename W, bool kAddsResidual, bool kVectorized, class Shape>
+template <typename T, typename W, bool kAddsResidual, bool kVectorized, class Shape, ShapeKind kKind>
 KernelFunction row_scaling_instance() {
-  return &row_scaling_kernel<Variant<T, W, true, kAddsResidual, kVectorized, Shape, true>>;
+  if constexpr (is_compiled(kKind, kCombination<T, W, kAddsResidual> + (kVectorized ? 1 : 0)))
+    return &row_scaling_kernel<Variant<T, W, true, kAddsResidual, kVectorized, Shape, true>>;
+  return nullptr;
 }
 
 template <typename T, typename W, bool kAddsResidual>
@@ -22,31 +25,43 @@ KernelFunction find_row_scaling_shape(const Selection& selection) {
   const bool vectorized = selection.vectorized;
   switch (selection.shape) {
     case ShapeKind::within_warp:
-      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<false, 1, true>>()
-                        : row_scaling_instance<T, W, kAddsResidual, false, Shape<false, 1, true>>();
+      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<false, 1, true>,
+                                               ShapeKind::within_warp>()
+                        : row_scaling_instance<T, W, kAddsResidual, false, Shape<false, 1, true>,
+                                               ShapeKind::within_warp>();
     case ShapeKind::cached_1:
-      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, 1, true>>() : nullptr;
+      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, 1, true>,
+                                               ShapeKind::cached_1>()
+                        : nullptr;
     case ShapeKind::cached_2:
-      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, 2, true>>() : nullptr;
+      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, 2, true>,
+                                               ShapeKind::cached_2>()
+                        : nullptr;
     case ShapeKind::cached_4:
-      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, 4, true>>() : nullptr;
+      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, 4, true>,
+                                               ShapeKind::cached_4>()
+                        : nullptr;
     case ShapeKind::two_pass:
-      return vectorized
-                 ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, kTwoPassSlots, false>>()
-                 : row_scaling_instance<T, W, kAddsResidual, false, Shape<true, kTwoPassSlots, false>>();
+      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, kTwoPassSlots, false>,
+                                               ShapeKind::two_pass>()
+                        : row_scaling_instance<T, W, kAddsResidual, false, Shape<true, kTwoPassSlots, false>,
+                                               ShapeKind::two_pass>();
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
-#define NORMPROOF_SHAPE(name, ...)                                                                      \
-  case ShapeKind::name:                                                                                 \
-    return vectorized ? &register_kernel<                                                               \
-                            Variant<T, W, true, kAddsResidual, true, RegisterShape<__VA_ARGS__>, true>> \
-                      : nullptr;
+#define NORMPROOF_SHAPE(name, ...)                                                                           \
+  case ShapeKind::name:                                                                                      \
+    if constexpr (is_compiled(ShapeKind::name, kCombination<T, W, kAddsResidual>)) {                         \
+      if (vectorized)                                                                                        \
+        return &register_kernel<Variant<T, W, true, kAddsResidual, true, RegisterShape<__VA_ARGS__>, true>>; \
+    }                                                                                                        \
+    break;
 #define NORMPROOF_FURTHER_SHAPE(...)
 #include "kernels/register_shapes.inc"
 #undef NORMPROOF_SHAPE
 #endif
     default:
-      return nullptr;
+      break;
   }
+  return nullptr;
 }
 
 template <typename T, typename W>

@@ -2,6 +2,7 @@
 // block, and thereby compiles them. For GPUs only.
 #pragma once
 
+#include "kernels/compiled.h"
 #include "kernels/family/block_quant.h"
 #include "kernels/family/block_quant_registers.cuh"
 
@@ -10,19 +11,23 @@ namespace normproof::kernels {
 // The weight has the dtype of the activation.
 template <typename T, bool kAddsResidual, BlockCodes kCodes>
 BlockQuantKernel find_block_quant_shape(BlockQuantShape shape) {
+  constexpr int kCombinationOfCodes = kCombination<T, T, kAddsResidual> + 2 * static_cast<int>(kCodes);
   switch (shape) {
-#define NORMPROOF_BLOCK_SHAPE(name, ...) \
-  case BlockQuantShape::name:            \
-    return &register_block_kernel<       \
-        Variant<T, T, true, kAddsResidual, true, RegisterShape<__VA_ARGS__>, true>, kCodes>;
+#define NORMPROOF_BLOCK_SHAPE(name, ...)                                                       \
+  case BlockQuantShape::name:                                                                  \
+    if constexpr (is_compiled(BlockQuantShape::name, kCombinationOfCodes))                     \
+      return &register_block_kernel<                                                           \
+          Variant<T, T, true, kAddsResidual, true, RegisterShape<__VA_ARGS__>, true>, kCodes>; \
+    break;
 #if defined(NORMPROOF_FEW_BLOCK_SHAPES)
 #define NORMPROOF_FURTHER_BLOCK_SHAPE(...)
 #endif
 #include "kernels/family/block_quant_shapes.inc"
 #undef NORMPROOF_BLOCK_SHAPE
     default:
-      return nullptr;
+      break;
   }
+  return nullptr;
 }
 
 template <typename T, bool kAddsResidual>

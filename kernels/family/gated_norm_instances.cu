@@ -17,13 +17,14 @@ constexpr int kRowSlots = 4;
 template <typename T>
 GatedNormKernel find_in_registers(const GatedNormSelection& selection) {
   constexpr bool kManyShapes = std::is_same_v<T, Bf16>;
+  constexpr int kNumber = kCombination<T, T, false>;
   GatedNormKernel found = nullptr;
   if (selection.like_x) {
-    std::conditional_t<kManyShapes, GatedNormShapes, GatedNormFewShapes>::find(
+    std::conditional_t<kManyShapes, GatedNormShapes, GatedNormFewShapes>::template find<kNumber>(
         selection.shape, [&]<class Shape>() { found = &gated_norm_register_kernel<T, Shape, true>; });
   } else if constexpr (kManyShapes) {
-    GatedNormFewShapes::find(selection.shape,
-                             [&]<class Shape>() { found = &gated_norm_register_kernel<T, Shape, false>; });
+    GatedNormFewShapes::find<kNumber>(
+        selection.shape, [&]<class Shape>() { found = &gated_norm_register_kernel<T, Shape, false>; });
   }
   return found;
 }

@@ -21,8 +21,15 @@ inline constexpr int kLayerNormSlots = 8;
 
 template <typename T, bool kVectorized, bool kQuantizes>
 LayerNormKernel find_general_layer_norm(ShapeKind shape) {
-  if (shape == ShapeKind::within_warp) return &layer_norm_kernel<T, kVectorized, kQuantizes, false, 1>;
-  return &layer_norm_kernel<T, kVectorized, kQuantizes, true, kLayerNormSlots>;
+  // Of the chunk kernels too, a sampled build (compiled.h) has some.
+  constexpr int kNumber = kCombination<T, T, kQuantizes> + 3 * (kVectorized ? 1 : 0);
+  if (shape == ShapeKind::within_warp) {
+    if constexpr (is_compiled(ShapeKind::within_warp, kNumber))
+      return &layer_norm_kernel<T, kVectorized, kQuantizes, false, 1>;
+  } else if constexpr (is_compiled(ShapeKind::two_pass, kNumber)) {
+    return &layer_norm_kernel<T, kVectorized, kQuantizes, true, kLayerNormSlots>;
+  }
+  return nullptr;
 }
 
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
@@ -30,6 +37,7 @@ template <typename T, bool kAddsResidual>
 LayerNormKernel find_layer_norm_in_registers(const LayerNormSelection& selection) {
   constexpr bool kManyShapes = std::is_same_v<T, Bf16>;
   using Shapes = std::conditional_t<kManyShapes, LayerNormShapes, LayerNormFewShapes>;
+  constexpr int kNumber = kCombination<T, T, kAddsResidual>;
   LayerNormKernel found = nullptr;
   if (selection.quantizes) {
     if constexpr (kManyShapes) {
@@ -37,13 +45,13 @@ LayerNormKernel find_layer_norm_in_registers(const LayerNormSelection& selection
       if (!selection.folded)
         return &layer_norm_register_kernel<T, kAddsResidual, ShapeOf<kUnfoldedShape>::type, true, false,
                                            true>;
-      QuantizingLayerNormShapes::find(selection.shape, [&]<class Shape>() {
+      QuantizingLayerNormShapes::find<kNumber>(selection.shape, [&]<class Shape>() {
         found = &layer_norm_register_kernel<T, kAddsResidual, Shape, true, kCanFold<Shape>, true>;
       });
     }
   } else if (!selection.like_x) {
     if constexpr (kManyShapes) {
-      OtherLayerNormShapes::find(selection.shape, [&]<class Shape>() {
+      OtherLayerNormShapes::find<kNumber>(selection.shape, [&]<class Shape>() {
         found = &layer_norm_register_kernel<T, kAddsResidual, Shape, false, kCanFold<Shape>>;
       });
     }
@@ -51,7 +59,7 @@ LayerNormKernel find_layer_norm_in_registers(const LayerNormSelection& selection
     if constexpr (kManyShapes)
       found = &layer_norm_register_kernel<T, kAddsResidual, ShapeOf<kUnfoldedShape>::type, true, false>;
   } else {
-    Shapes::find(selection.shape, [&]<class Shape>() {
+    Shapes::template find<kNumber>(selection.shape, [&]<class Shape>() {
       found = &layer_norm_register_kernel<T, kAddsResidual, Shape, true, kCanFold<Shape>>;
     });
   }

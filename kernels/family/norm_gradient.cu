@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/arguments.h"
+#include "kernels/compiled.h"
 #include "kernels/family/affine_call.h"
 #include "kernels/family/norm_gradient_kernel.cuh"
 #include "kernels/family/norm_gradient_ring.cuh"
@@ -96,13 +97,21 @@ constexpr int kClusterBlocks = 1;
 
 // --- Kernels. ---
 
+template <typename T, bool kCentred, bool kVectorized, bool kBlockPerRow>
+GradientKernel row_kernel_of() {
+  constexpr int kShape = (kVectorized ? 2 : 0) + (kBlockPerRow ? 1 : 0);
+  if constexpr (is_compiled<3>(kShape, kCombination<T, T, kCentred>))
+    return row_gradient_kernel<T, kCentred, kVectorized, kBlockPerRow, 1>;
+  return nullptr;
+}
+
 template <typename T, bool kCentred>
 GradientKernel row_kernel(bool vectorized, bool block_per_row) {
   if (vectorized)
-    return block_per_row ? row_gradient_kernel<T, kCentred, true, true, 1>
-                         : row_gradient_kernel<T, kCentred, true, false, 1>;
-  return block_per_row ? row_gradient_kernel<T, kCentred, false, true, 1>
-                       : row_gradient_kernel<T, kCentred, false, false, 1>;
+    return block_per_row ? row_kernel_of<T, kCentred, true, true>()
+                         : row_kernel_of<T, kCentred, true, false>();
+  return block_per_row ? row_kernel_of<T, kCentred, false, true>()
+                       : row_kernel_of<T, kCentred, false, false>();
 }
 
 struct RingKernel {
@@ -111,20 +120,24 @@ struct RingKernel {
   int pieces = 1, sums = 1;
 };
 
-template <class V>
+template <class V, GradientKernels kKind>
 RingKernel ring_kernel_of() {
-  return {ring_gradient_kernel<V>, V::kTeam == Team::cluster ? kClusterBlocks : 1, V::kPieces, V::kSums};
+  GradientKernel kernel = nullptr;
+  if constexpr (is_compiled<3>(kKind, kCombination<typename V::T, typename V::T, V::kCentred>))
+    kernel = ring_gradient_kernel<V>;
+  return {kernel, V::kTeam == Team::cluster ? kClusterBlocks : 1, V::kPieces, V::kSums};
 }
 
 template <typename T, bool kCentred>
 RingKernel ring_kernel(GradientKernels kernels) {
   switch (kernels) {
     case GradientKernels::one_slot:
-      return ring_kernel_of<RingVariant<T, kCentred, Team::block, 1, 1, 1024>>();
+      return ring_kernel_of<RingVariant<T, kCentred, Team::block, 1, 1, 1024>, GradientKernels::one_slot>();
     case GradientKernels::two_slots:
-      return ring_kernel_of<RingVariant<T, kCentred, Team::block, 2, 1, 512>>();
+      return ring_kernel_of<RingVariant<T, kCentred, Team::block, 2, 1, 512>, GradientKernels::two_slots>();
     default:
-      return ring_kernel_of<RingVariant<T, kCentred, Team::cluster, 1, 2, 1024 / kClusterBlocks>>();
+      return ring_kernel_of<RingVariant<T, kCentred, Team::cluster, 1, 2, 1024 / kClusterBlocks>,
+                            GradientKernels::two_rounds>();
   }
 }
 

@@ -1,6 +1,7 @@
 // Shapes of register_shape.h by their names, for operations that are compiled in some of them.
 #pragma once
 
+#include "kernels/compiled.h"
 #include "kernels/configurations.h"
 #include "kernels/register_shape.h"
 
@@ -20,10 +21,19 @@ struct ShapeOf;
 template <ShapeKind... kKinds>
 struct ShapeList {
   static constexpr ShapeKind kAll[] = {kKinds...};
-  // Calls visit<Shape>() with the shape of the kind, if it is in the list.
-  template <class Visit>
+  // Calls visit<Shape>() with the shape of the kind, if it is in the list and compiled in the combination
+  // (compiled.h).
+  template <int kCombination, class Visit>
   static void find(ShapeKind kind, const Visit& visit) {
-    ((kind == kKinds ? visit.template operator()<typename ShapeOf<kKinds>::type>() : void()), ...);
+    (visit_if<kKinds, is_compiled(kKinds, kCombination)>(kind, visit), ...);
+  }
+
+ private:
+  template <ShapeKind kOne, bool kCompiled, class Visit>
+  static void visit_if(ShapeKind kind, const Visit& visit) {
+    if constexpr (kCompiled) {
+      if (kind == kOne) visit.template operator()<typename ShapeOf<kOne>::type>();
+    }
   }
 };
 

@@ -5,9 +5,10 @@
 
 #include <type_traits>
 
-#include "kernels/storage_types.cuh"
-
 namespace normproof::kernels {
+
+struct Bf16;
+struct Fp16;
 
 #if defined(NORMPROOF_SAMPLED_DEVICE_CODE)
 inline constexpr bool kSampled = true;

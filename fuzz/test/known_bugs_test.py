@@ -24,7 +24,7 @@ class KnownBugs(unittest.TestCase):
         (self.folder / "known.json").write_text(json.dumps(known))
         environment = dict(os.environ, NORMPROOF_TARGET=MUTANT, NORMPROOF_MUTANTS=MUTANTS, NORMPROOF_FINDINGS=str(self.folder),
                            NORMPROOF_KNOWN=str(self.folder / "known.json"), NORMPROOF_KNOWN_TALLY=str(self.folder / "tally"))
-        return subprocess.run([FUZZER, SEEDS], env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run([FUZZER, "-runs=0", SEEDS], env=environment, capture_output=True, text=True, timeout=120)
 
     def tally(self):
         violations, left_out, seconds = (self.folder / "tally").read_text().split()
@@ -65,7 +65,8 @@ class KnownBugs(unittest.TestCase):
         self.assertEqual(self.run_fuzzer(FP32 | {"region": everything}).returncode, 0)
         violations, left_out, _ = self.tally()
         self.assertEqual(violations, 0)
-        self.assertEqual(left_out, len(os.listdir(SEEDS)))
+        # libFuzzer adds an empty input.
+        self.assertIn(left_out - len(os.listdir(SEEDS)), (0, 1))
         # What lies outside is run.
         self.assertNotEqual(self.run_fuzzer({"name": "a", "kind": "b", "region": everything | {"weight": ["none"]}}).returncode, 0)
 

@@ -1,6 +1,7 @@
 // Chooses among the kernels of the gated RMSNorm, and thereby compiles them.
 #include <type_traits>
 
+#include "kernels/compiled.h"
 #include "kernels/family/gated_norm.h"
 #include "kernels/family/gated_norm_kernel.cuh"
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)

@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "kernels/compiled.h"
 #include "kernels/family/layer_norm.h"
 #include "kernels/family/layer_norm_kernel.cuh"
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)

@@ -58,7 +58,7 @@ def build(tree, folder, arch, pool):
     """The program that times the rows with the kernels of the tree."""
     folder.mkdir(parents=True, exist_ok=True)
     options = ["-std=c++20", "-O3", "-DNDEBUG", f"-arch={arch}", "--fmad=false", "-DNORMPROOF_KERNELS_ON_DEVICE", f"-I{tree}",
-               "-Xcompiler", "-fPIC", "-Xcompiler", "-include", "-Xcompiler", "cstdint"]  # which a source of old versions forgot
+               "-Xcompiler", "-fPIC", "-include", "cstdint"]  # which a source of old versions forgot
     objects = []
     for source in kernel_sources(tree) + bench_sources(tree):
         target = folder / (str(source.relative_to(tree if source.is_relative_to(tree) else HERE)).replace("/", "-") + ".o")

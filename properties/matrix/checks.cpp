@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <regex>
 
@@ -240,6 +241,21 @@ Cell run_tolerance_test(const ToleranceTest& test, const std::vector<ToleranceCa
   return progress.survived();
 }
 
+// The calls of a tolerance test, made when they are first asked for: those of all tests take seconds.
+class LateCalls {
+ public:
+  explicit LateCalls(const ToleranceTest& test) : test_(test) {}
+  const std::vector<ToleranceCall>& get() {
+    std::call_once(made_, [this] { calls_ = calls_of(test_); });
+    return calls_;
+  }
+
+ private:
+  const ToleranceTest& test_;
+  std::once_flag made_;
+  std::vector<ToleranceCall> calls_;
+};
+
 }  // namespace
 
 std::vector<MatrixCheck> matrix_checks(const CheckSettings& settings) {
@@ -276,10 +292,10 @@ std::vector<MatrixCheck> matrix_checks(const CheckSettings& settings) {
     }
   }
   for (const ToleranceTest& test : tolerance_tests()) {
-    const auto calls = std::make_shared<const std::vector<ToleranceCall>>(calls_of(test));
+    const auto calls = std::make_shared<LateCalls>(test);
     checks.push_back(
         {std::string(test.name), "theirs", fmt::format("{} ({})", test.source, test.reduction),
-         [=, &test](const std::string& target) { return run_tolerance_test(test, *calls, target); }});
+         [=, &test](const std::string& target) { return run_tolerance_test(test, calls->get(), target); }});
   }
   return checks;
 }

@@ -11,6 +11,7 @@ speaks DLPack or the buffer protocol; those on a device are copied.
     expected  what the contract, or another policy, says
     run       our kernels, on the CPU
     bound     the largest difference of two conforming kernels
+    beside    of a fused kernel's codes, which may legally differ from the unfused computation's
     intervals for given inputs, between which numbers each output lies
     order     in which order a function adds the squares of a row, with a certificate
     cases     inputs that break norm kernels
@@ -22,6 +23,7 @@ speaks DLPack or the buffer protocol; those on a device are copied.
 
 ``python -m normproof`` is the program; ``include_dir`` and ``cmake_dir`` say where a plug-in's build finds normproof.
 """
+from normproof._beside import Beside, BesideSide, CodeBeside, ScaleBeside, beside
 from normproof._bound import Bound, NoBoundError, PairBound, bound, intervals
 from normproof._core import __version__
 from normproof._cases import Case, cases, read_case
@@ -37,9 +39,9 @@ from normproof._tensors import DTYPES, OPERATIONS, from_bits
 from normproof._watch import watch
 
 __all__ = [
-    "Bound", "Case", "Certificate", "CertificateElement", "CheckResult", "ComparedNorm", "DTYPES", "Explanation", "Identification",
+    "Beside", "BesideSide", "Bound", "Case", "Certificate", "CertificateElement", "CheckResult", "CodeBeside", "ComparedNorm", "DTYPES", "Explanation", "Identification",
     "JUDGED_OPERATIONS", "LoosePolicy", "Mismatch", "ModelComparison", "NamedPolicy", "NoBoundError", "NotTakenError", "OPERATIONS",
-    "ORDER_KINDS", "Order", "Outputs", "PairBound", "RowGroup", "Takes", "ViolationError", "Watched", "WatchedNorm",
-    "__version__", "bound", "cases", "check", "cmake_dir", "compare", "expected", "explain", "from_bits", "identify", "include_dir", "intervals",
+    "ORDER_KINDS", "Order", "Outputs", "PairBound", "RowGroup", "ScaleBeside", "Takes", "ViolationError", "Watched", "WatchedNorm",
+    "__version__", "beside", "bound", "cases", "check", "cmake_dir", "compare", "expected", "explain", "from_bits", "identify", "include_dir", "intervals",
     "order", "policies", "read_case", "run", "watch", "write_dump",
 ]

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import numpy
 
     from normproof import _core
+    from normproof._beside import Beside
 
 
 def demanded(policy: str) -> Optional[str]:
@@ -95,8 +96,8 @@ class Mismatch:
         return self.text
 
 
-# Where the pytest plugin collects the results that a test has found false.
-note_false: "Optional[Callable[[CheckResult], None]]" = None
+# Where the pytest plugin collects the texts of results that a test has found false.
+note_false: "Optional[Callable[[str], None]]" = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -182,7 +183,7 @@ class CheckResult:
 
     def __bool__(self) -> bool:
         if not self.conforms and note_false:
-            note_false(self)
+            note_false(self.text(violations=1))
         return self.conforms
 
     def __repr__(self) -> str:
@@ -217,8 +218,8 @@ class CheckResult:
 class ViolationError(AssertionError):
     """Outputs do not conform; ``result`` is the verdict, the message says it with the first certificate."""
 
-    def __init__(self, result: CheckResult) -> None:
-        super().__init__(result.text(violations=1))
+    def __init__(self, result: "CheckResult | Beside") -> None:
+        super().__init__(result.text(violations=1) if isinstance(result, CheckResult) else result.text)
         self.result = result
 
 

@@ -74,8 +74,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(line)
 
 
-# The verdicts that the test in progress has found false, the last one last.
-_false_results: "list[_results.CheckResult]" = []
+# The texts of the verdicts that the test in progress has found false, the last one last.
+_false_results: "list[str]" = []
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -104,6 +104,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") 
             item.user_properties.append(("normproof_repro", str(error.repro)))
         if error.result is not None:
             item.user_properties.append(("normproof_certificate", error.result.certificate))
-    elif isinstance(error, AssertionError) and "<CheckResult: " in str(error) and _false_results:
+    elif isinstance(error, AssertionError) and _false_results and any(kind in str(error) for kind in ("<CheckResult: ", "<Beside: ")):
         # pytest shows no more than a line of what was asserted.
-        outcome.get_result().sections.append(("normproof", _false_results[-1].text(violations=1)))
+        outcome.get_result().sections.append(("normproof", _false_results[-1]))

@@ -32,6 +32,7 @@
 #include "properties/judging/judge_rows.h"
 #include "properties/judging/report_text.h"
 #include "python/src/arrays.h"
+#include "python/src/beside.h"
 #include "python/src/bound.h"
 #include "python/src/call.h"
 #include "python/src/judged.h"
@@ -546,6 +547,7 @@ NB_MODULE(_core, module) {
           },
           nb::arg("policy") = nb::none(), nb::arg("canonical") = false, kStandardFloats);
   bind_model(module);
+  bind_beside(module);
   module.def("describe", &describe, nb::arg("object").none());
   module.def("make_call", &make_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight_dtype").none(),
              nb::arg("quantized_dtype").none(), nb::arg("fp32_output"), nb::arg("fp32_residual"),

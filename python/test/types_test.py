@@ -25,6 +25,7 @@ assert_conforms(norm, "rms_norm", dtype="bf16", weight="fp32", policy="weight=fp
 assert_conforms(norm, "rms_norm", dtype="float16", weight=None, policy="vllm.rms_norm", tensors="torch:cuda")
 assert_conforms(norm, "rms_norm", dtype=numpy.float16, weight=numpy.dtype("f4"))
 normproof.cases("rms_norm_static_fp8_quant", quantized_dtype="fp8_e5m2")
+count: int = normproof.beside("rms_norm_dynamic_quant", x=1, out=1, scales=1, epsilon=1.0, unfused=1, policy="vllm.rms_norm_dynamic_quant").codes
 """
 WRONG = [
     'assert_conforms(norm, "rms_norm", dtype="bf15")',
@@ -34,6 +35,7 @@ WRONG = [
     'normproof.cases("rms_norm", quantized_dtype="fp8")',
     'normproof.check("rms_nrom", x=1, out=1, epsilon=1.0)',
     'normproof.order(norm, dtype="bf61")',
+    'normproof.beside("rms_norm_block_qant", x=1, out=1, epsilon=1.0, unfused=1)',
 ]
 
 

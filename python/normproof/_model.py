@@ -67,8 +67,10 @@ def _multipliers(count: int) -> "numpy.ndarray[Any, Any]":
 
 
 ROWS_AT_ONCE = 512
-WATCHED_JUDGED = ("layer_norm", "fused_add_layer_norm")
+WATCHED_JUDGED = ("layer_norm", "fused_add_layer_norm", "gated_rms_norm")
 """Of the operations that are judged where outputs are given, those that norm modules compute."""
+INPUTS = ("x", "residual", "gate")
+"""Of a call: what has a row for each row."""
 SHOWN = 3
 """Of names in a line."""
 
@@ -131,7 +133,7 @@ class _Recorded:
                 raise TypeError(f"{name}: expected one dtype in all calls, got {', '.join(sorted({part.dtype for part in parts}))}")
             return Bits(numpy.concatenate([part.array for part in parts]), parts[0].dtype)
         if self.operation in WATCHED_JUDGED:
-            tensors = {name: whole(name) for name in ("x", "residual", *judged_outputs(self.operation))}
+            tensors = {name: whole(name) for name in (*INPUTS, *judged_outputs(self.operation))}
             return judged_call(self.operation, {**tensors, **self.parameters}, epsilon)
         outputs = {name: whole(name) for name in output_names(self.operation)}
         return _call_with_outputs(self.operation, whole("x"), self.parameters.get("weight"), whole("residual"), None, epsilon, **outputs)
@@ -197,7 +199,7 @@ class Watched:
         self._demanded = None if policy is None else _demanded(policy)
         self._recorded: "dict[str, _Recorded]" = {}
 
-    def before(self, module: str, x: Any, residual: Any = None) -> "Optional[dict[str, Any]]":
+    def before(self, module: str, x: Any, residual: Any = None, gate: Any = None) -> "Optional[dict[str, Any]]":
         """Copies rows of the inputs, before the kernel may work in place; for ``after``. None where the module has been
         recorded often enough."""
         seen = self._recorded.get(module)
@@ -210,10 +212,9 @@ class Watched:
             if seen.recorded_calls >= self._calls:
                 return None
         rows = sampled_rows(total, self._rows)
-        inputs = {"x": x} if residual is None else {"x": x, "residual": residual}
-        taken: "dict[str, Any]" = {"rows": rows, "total": total, "digest": _digests(inputs)}
-        taken |= {name: _take(name, value, rows) for name, value in inputs.items()}
-        return taken
+        inputs = {name: value for name, value in zip(INPUTS, (x, residual, gate)) if value is not None}
+        taken: "dict[str, Any]" = {name: _take(name, value, rows) for name, value in inputs.items()}
+        return taken | {"rows": rows, "total": total, "digest": _digests(inputs)}
 
     def after(self, module: str, operation: WatchedOperation, taken: "dict[str, Any]", *, epsilon: "float | tuple[float, ...]",
               weight: Any = None, bias: Any = None, **outputs: Any) -> None:
@@ -233,7 +234,7 @@ class Watched:
             return
         if seen.places and not seen.has_parameters(parameters, epsilons):
             return  # trained meanwhile: one call has one weight
-        for name in ("x", "residual"):
+        for name in INPUTS:
             if name in taken:
                 seen.tensors[name].append(taken[name])
         for name, value in outputs.items():
@@ -243,13 +244,13 @@ class Watched:
         seen.recorded_calls += 1
 
     def record(self, module: str, operation: WatchedOperation, *, x: Any, out: Any, epsilon: float, weight: Any = None, bias: Any = None,
-               residual: Any = None, residual_out: Any = None, scales: Any = None, mean: Any = None, rstd: Any = None) -> None:
+               residual: Any = None, gate: Any = None, residual_out: Any = None, scales: Any = None, mean: Any = None, rstd: Any = None) -> None:
         """One call of a norm, of an engine that has no modules to watch: the tensors as they were before the call, and what it gave.
-        LayerNorms may have a `bias`, and the statistics that they store."""
-        for name, value in (("bias", bias), ("mean", mean), ("rstd", rstd)):
+        LayerNorms may have a `bias`, and the statistics that they store; gated norms have a `gate`, z."""
+        for name, value in (("bias", bias), ("gate", gate), ("mean", mean), ("rstd", rstd)):
             if value is not None and not (operation in WATCHED_JUDGED and has_tensor(operation, name)):
                 raise TypeError(f"{name}: {operation} has none, got {type(value).__name__}")
-        taken = self.before(module, x, residual)
+        taken = self.before(module, x, residual, gate)
         if taken is not None:
             outputs = {"out": out, "residual_out": residual_out, "scales": scales, "mean": mean, "rstd": rstd}
             self.after(module, operation, taken, epsilon=epsilon, weight=weight, bias=bias,

@@ -11,7 +11,7 @@ JudgedOperation = Literal["layer_norm", "fused_add_layer_norm", "rms_norm_backwa
                           "fused_add_layer_norm_static_fp8_quant", "layer_norm_dynamic_quant", "fused_add_layer_norm_dynamic_quant",
                           "gated_rms_norm"]
 """Judged where outputs are given, or a plug-in runs them; none of them is called from here."""
-WatchedOperation = Literal[Operation, "layer_norm", "fused_add_layer_norm"]
+WatchedOperation = Literal[Operation, "layer_norm", "fused_add_layer_norm", "gated_rms_norm"]
 """What the norms of a model that is watched compute."""
 ActivationName = Literal["bf16", "fp16", "fp32"]
 QuantizedName = Literal["fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import inspect
 import math
 import os
 from typing import Any, Callable, Iterable, Iterator, Optional, Union
@@ -17,6 +18,12 @@ NAMES = ("*norm", "ln_*")
 _RMS_CLASSES = ("*RMS*", "*T5LayerNorm*", "Pop2PianoLayerNorm", "Pix2StructLayerNorm", "SwitchTransformersLayerNorm", "UdopLayerNorm")
 # What a pattern may find, and is no norm of the last dimension.
 _OTHER_CLASSES = ("*BatchNorm*", "*GroupNorm*", "*InstanceNorm*", "*ResponseNorm*")
+# What calls itself a norm, whatever the patterns say; and norms of weights, which are none of a row.
+_ANY_NORM = ("*Norm", "*Norm?d", "*NormGated")
+_WEIGHT_NORMS = ("*SpectralNorm", "*WeightNorm")
+# What forward functions call z, of a gated norm.
+_GATES = frozenset(("gate", "z", "g"))
+_GROUPS = ("group_size", "n_groups", "num_groups", "ngroups")
 _EPSILONS = ("variance_epsilon", "eps", "epsilon", "norm_eps", "rms_norm_eps", "layer_norm_epsilon")
 _WEIGHTS = ("weight", "scale", "gamma")
 _BIASES = ("bias", "beta")
@@ -49,16 +56,51 @@ def norm_modules(model: Any, classes: "tuple[str, ...]", names: "tuple[str, ...]
             if not any(other.startswith(name + ".") for other in found if other != name)}
 
 
-def _operation(module: Any, residual: bool) -> str:
+def left_out(model: Any, classes: "tuple[str, ...]", names: "tuple[str, ...]", watched: "dict[str, Any]") -> "dict[str, str]":
+    """Why norms of the model are not among those that are watched."""
+    reasons: "dict[str, str]" = {}
+    for name, module in model.named_modules():
+        kind, plain = type(module).__name__, _plain_name(name)
+        asked = _matches(kind, classes) or _matches(name.rpartition(".")[2], names)
+        named = _matches(kind, _ANY_NORM) and not _matches(kind, _WEIGHT_NORMS)
+        if plain in watched or not (asked or named):
+            continue
+        inner = [other for other in watched if name == "" or other.startswith(plain + ".")]
+        if inner:
+            if asked and name:
+                reasons[plain] = f"{kind}: has norms within, which are watched"
+        elif _matches(kind, _OTHER_CLASSES):
+            reasons[plain] = f"{kind}: is no norm over the last dimension"
+        else:
+            reasons[plain] = f"{kind}: neither class nor name matches a pattern"
+    return reasons
+
+
+def _groups(module: Any, hidden: int) -> str:
+    """What says that not whole rows are normalized."""
+    for name in _GROUPS:
+        value = getattr(module, name, None)
+        if isinstance(value, int) and value not in ((hidden,) if name == "group_size" else (1,)):
+            return f"{name}={value}"
+    return ""
+
+
+def _operation(module: Any, taken: "dict[str, Any]") -> str:
     """Raises _NotJudged where no operation stands for the module."""
     name = type(module).__name__
     if _matches(name, _OTHER_CLASSES) or len(tuple(getattr(module, "normalized_shape", None) or (0,))) > 1:
         raise _NotJudged(f"{name}: is no norm over the last dimension")
+    if groups := _groups(module, taken["x"].array.shape[-1]):
+        raise _NotJudged(f"{name}: normalizes groups of a row ({groups}), which is not judged")
     subtracts = _matches(name, ("*LayerNorm*",)) and not _matches(name, _RMS_CLASSES)
     biased = _parameter(module, _BIASES) is not None
     if biased and not subtracts:
         raise _NotJudged(f"{name}: a norm with a bias that is no LayerNorm is not judged")
-    return ("fused_add_" if residual else "") + ("layer_norm" if subtracts else "rms_norm")
+    if "gate" in taken:
+        if subtracts:
+            raise _NotJudged(f"{name}: a LayerNorm with a gate is not judged")
+        return "gated_rms_norm"
+    return ("fused_add_" if "residual" in taken else "") + ("layer_norm" if subtracts else "rms_norm")
 
 
 def _epsilon(module: Any, dtype: str) -> "float | tuple[float, ...]":
@@ -81,6 +123,17 @@ def _is_tensor(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype") and len(value.shape) >= 1
 
 
+def _named(module: Any, arguments: "tuple[Any, ...]", keywords: "dict[str, Any]") -> "dict[str, Any]":
+    """The arguments by the names that forward has for them; by their numbers where it has none."""
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        parameters = {}.values()
+    names = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    names += map(str, range(len(names), len(arguments)))
+    return dict(zip(names, arguments)) | keywords
+
+
 class _Hooks:
     """Of one module: what is done before and after its calls."""
 
@@ -90,14 +143,20 @@ class _Hooks:
 
     def before(self, module: Any, arguments: "tuple[Any, ...]", keywords: "Optional[dict[str, Any]]" = None) -> None:
         self._taken.clear()  # of a call that raised
-        tensors = [value for value in (*arguments, *(keywords or {}).values()) if _is_tensor(value)]
+        named = _named(module, arguments, keywords or {})
+        tensors = {name: named[name] for name in sorted(named, key=lambda name: name in (*_GATES, "residual")) if _is_tensor(named[name])}
         if self.name in self.watched.not_judged:
             return
-        if not tensors or len(tensors) > 2 or tuple(tensors[0].shape) != tuple(tensors[-1].shape):
-            self.watched.not_judged[self.name] = f"{type(module).__name__}: expected x, or x and a residual, got {len(tensors)} tensors"
+        shapes = [tuple(value.shape) for value in tensors.values()]
+        if len(shapes) not in (1, 2) or shapes[0] != shapes[-1]:
+            self.watched.not_judged[self.name] = (f"{type(module).__name__}: expected x, or x and a residual or a gate of its shape, got "
+                                                  f"{' and '.join(map(str, shapes)) or 'no tensor'}")
             return
+        second = list(tensors)[-1]
+        gated = second in _GATES or (second != "residual" and "Gated" in type(module).__name__)
+        roles = ("x", "gate" if gated else "residual")
         try:
-            self._taken.append(self.watched.before(self.name, *tensors))
+            self._taken.append(self.watched.before(self.name, **dict(zip(roles, tensors.values()))))
         except (TypeError, ValueError) as error:
             self.watched.not_judged[self.name] = str(error)
 
@@ -111,7 +170,7 @@ class _Hooks:
             if len(outputs) != (2 if residual else 1) or not all(map(_is_tensor, outputs)):
                 raise _NotJudged(f"{type(module).__name__}: expected {'(out, residual)' if residual else 'a tensor'} from it, got "
                                  f"{len(outputs)} of {type(returned).__name__}")
-            operation: Any = _operation(module, residual)
+            operation: Any = _operation(module, taken)
             self.watched.after(self.name, operation, taken, epsilon=_epsilon(module, taken["x"].dtype), 
                                weight=_parameter(module, _WEIGHTS), bias=_parameter(module, _BIASES), **dict(zip(("out", "residual_out"), outputs)))
         except (TypeError, ValueError, _NotJudged) as error:
@@ -141,7 +200,8 @@ def watch(model: Any, *, dump: "Union[str, os.PathLike[str], None]" = None, clas
     """As ``normproof.torch.watch``, for any model with ``named_modules`` whose modules have torch's forward hooks. `wrap`: around
     each hook."""
     watched = Watched(rows, calls, policy)
-    modules = norm_modules(model, _patterns("classes", classes), _patterns("names", names))
+    classes, names = _patterns("classes", classes), _patterns("names", names)
+    modules = norm_modules(model, classes, names)
     if not modules:
         raise ValueError(f"model: expected a module whose class matches {classes!r} or whose name matches {names!r}, got none in "
                          f"{type(model).__name__}")
@@ -156,6 +216,7 @@ def watch(model: Any, *, dump: "Union[str, os.PathLike[str], None]" = None, clas
     for name in modules:
         if name not in watched._recorded:
             watched.not_judged.setdefault(name, "did not run")
+    watched.not_judged |= left_out(model, classes, names, modules)
     watched.judge()
     if dump is not None:
         watched.write(dump)

@@ -43,13 +43,14 @@ def watch(model: Any, *, dump: "Union[str, os.PathLike[str], None]" = None, clas
         print(watched)
 
     model: a module; its norms are those whose class matches one of the patterns `classes`, or whose name's last part matches one of
-        `names`. They may be called with x, or with x and a residual, as vLLM's are. LayerNorms are judged as such, with their bias.
+        `names`. They may be called with x, or with x and a residual, as vLLM's are, or with x and a gate, as Qwen3-Next's and
+        Mamba2's. LayerNorms are judged as such, with their bias.
     dump: a file for ``normproof compare``, ``check`` and ``identify``, with one call for each norm.
     rows, calls: so many rows of each of a norm's first calls are kept, evenly spaced, which bounds the memory.
     policy: what every norm is to follow; None: each norm's is named, and the result is true where all have one.
 
-    Nothing is changed in the model; a compiled one breaks its graph at each norm. What is not judged, such as norms that take a gate, is
-    listed with the reason.
+    Nothing is changed in the model; a compiled one breaks its graph at each norm. What is not judged, such as norms of groups, is listed with
+    the reason in ``not_judged``.
     """
     compiler = getattr(torch, "compiler", None)
     wrap = getattr(compiler, "disable", lambda hook: hook)

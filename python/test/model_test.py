@@ -202,6 +202,70 @@ def test_the_planted_cause_is_named_in_layer_norms(plain_layer_norms, dtype, pla
     assert_innocent_are_not_accused(found, model, reference)
 
 
+GATED = "layers.{}"
+PLANTED_GATED = [
+    ("nothing", BF16, lambda model: None, None, None),
+    ("nothing, fp32", FP32, lambda model: None, None, None),
+    ("the gate first", BF16, kernel(GATED.format(1), models.gate_first), GATED.format(1), "policy"),
+    ("weight and gate in fp32", BF16, kernel(GATED.format(0), models.gated_in_fp32), GATED.format(0), "policy"),
+    ("sigmoid", BF16, kernel(GATED.format(2), models.gated_by(models.sigmoid)), GATED.format(2), "policy"),
+    ("sigmoid everywhere, fp32", FP32, everywhere(models.gated_by(models.sigmoid)), GATED.format(0), "policy"),
+    ("in sequence", FP32, kernel(GATED.format(1), models.gated_with(models.root_in_sequence)), GATED.format(1), "order"),
+    ("without the last element", BF16, kernel(GATED.format(1), models.gated_with(models.root_without_the_last)), GATED.format(1), "bug"),
+    ("without the gate", BF16, kernel(GATED.format(0), models.gated_by(numpy.ones_like)), GATED.format(0), "bug"),
+    ("one column", BF16, kernel(GATED.format(2), models.gated_with_one_wrong), GATED.format(2), "bug"),
+    ("epsilon", BF16, change(GATED.format(1), variance_epsilon=1e-3), GATED.format(1), "epsilon"),
+    ("a sign of the weight", BF16, flipped_weight(GATED.format(2)), GATED.format(2), "weight"),
+    ("the gates", BF16, change("", noise=.5), None, GATED.format(1)),
+    ("the gates, then a bug", BF16, several(change("", noise=.5), kernel(GATED.format(2), models.gated_with_one_wrong)), GATED.format(2), "bug"),
+]
+
+
+@pytest.fixture(scope="module")
+def plain_gated():
+    return {dtype: watched(models.GatedModel(dtype=dtype)) for dtype in (BF16, FP32)}
+
+
+@pytest.mark.parametrize("dtype, plant, module, difference", [entry[1:] for entry in PLANTED_GATED], ids=[entry[0] for entry in PLANTED_GATED])
+def test_the_planted_cause_is_named_in_gated_norms(plain_gated, dtype, plant, module, difference):
+    model, reference = models.GatedModel(dtype=dtype), models.GatedModel(dtype=dtype)
+    plant(model)
+    found = normproof.compare(plain_gated[dtype], watched(model))
+    assert_named(found, module, difference)
+    assert_innocent_are_not_accused(found, model, reference)
+
+
+def test_gated_norms_are_judged_as_such(plain_gated, tmp_path, program):
+    found = plain_gated[BF16]
+    assert found and [norm.operation for norm in found.norms] == ["gated_rms_norm"] * 3 and not found.not_judged
+    assert all("hugging_face.gated_rms_norm" in str(norm.identification.names) for norm in found.norms), str(found)
+    first = watched(models.GatedModel(kernel=models.gate_first))
+    assert first and all("order=gate_first" in norm.policy for norm in first.norms), str(first)
+    assert not watched(models.GatedModel(), policy="mamba.gated_rms_norm") and watched(models.GatedModel(), policy="hugging_face.gated_rms_norm")
+    file = tmp_path / "gated.safetensors"
+    found.write(file)
+    assert normproof.compare(found, file)
+    assert program("check", file)[0] == 0 and "gated_rms_norm bf16" in program("identify", f"{file}#{GATED.format(1)}")[1]
+    # By name, in any order; and by number where forward does not say.
+    norm, x = models.GatedRMSNorm(numpy.ones(64, BF16), 1e-6, models.gated), numpy.ones((9, 64), BF16)
+    with normproof.watch(norm) as named:
+        norm(gate=x, hidden_states=x)
+    assert [each.operation for each in named.norms] == ["gated_rms_norm"]
+    norm.forward = lambda *tensors: models.gated(*tensors, norm.weight, norm.variance_epsilon)
+    with normproof.watch(norm) as numbered:
+        norm(x, x)
+    assert [each.operation for each in numbered.norms] == ["gated_rms_norm"]
+
+
+def test_an_engine_records_its_gated_norms():
+    x = numpy.random.RandomState(0).standard_normal((9, 64)).astype(BF16)
+    found = normproof.Watched()
+    found.record("layers.0.norm", "gated_rms_norm", x=x, gate=x, epsilon=1e-6, out=models.gated(x, x, None, 1e-6))
+    assert found.judge() and found.norms[0].policy
+    with pytest.raises(TypeError, match="gate: rms_norm has none"):
+        found.record("layers.0.norm", "rms_norm", x=x, gate=x, epsilon=1e-6, out=x)
+
+
 def test_layer_norms_are_judged_as_such(tmp_path, program):
     file = tmp_path / "model.safetensors"
     found = watched(layer_norm_model(), dump=file)
@@ -301,6 +365,27 @@ class Gated(models.TinyRMSNorm):
         return self.kernel(x, self.weight, self.variance_epsilon)
 
 
+class GroupedRMSNormGated(Gated):
+    group_size = 32
+
+
+class GatedLayerNorm(Gated):
+    pass
+
+
+class BatchNorm1d(models.Module):
+    def forward(self, x):
+        return x
+
+
+class ScaleNorm(BatchNorm1d):
+    pass
+
+
+class WeightNorm(BatchNorm1d):
+    pass
+
+
 def test_what_is_not_judged_is_said():
     class Parts(models.Module):
         def __init__(self):
@@ -309,7 +394,13 @@ def test_what_is_not_judged_is_said():
             self.first = models.TinyRMSNorm(weight, 1e-6, kernels.rms_norm)
             self.shift = LayerNorm(weight, 1e-6, kernels.rms_norm)
             self.biased = BiasedRMSNorm(weight, 1e-6, kernels.rms_norm)
-            self.gated_norm = Gated(weight, 1e-6, kernels.rms_norm)
+            self.residual_norm = Gated(weight, 1e-6, kernels.rms_norm)
+            self.residual_norm.forward = lambda x, residual: kernels.rms_norm(x, weight, 1e-6)
+            self.grouped_norm, self.gated_shift = (kind(weight, 1e-6, kernels.rms_norm) for kind in (GroupedRMSNormGated, GatedLayerNorm))
+            self.bn1, self.scale, self.weights = BatchNorm1d(), ScaleNorm(), WeightNorm()
+            self.within_norm = models.Module()
+            self.within_norm.inner_norm = models.TinyRMSNorm(weight, 1e-6, kernels.rms_norm)
+            self.broadcast_norm = Gated(weight, 1e-6, kernels.rms_norm)
             self.unused = models.TinyRMSNorm(weight, 1e-6, kernels.rms_norm)
             self.wide = models.TinyRMSNorm(weight, 1e-6, lambda x, weight, epsilon: kernels.rms_norm(x, weight, epsilon).astype("f4"))
             self.final_norm = models.Module()
@@ -318,18 +409,28 @@ def test_what_is_not_judged_is_said():
         def forward(self, x):
             for part in (self.first, self.biased, self.wide, self.final_norm):
                 part(hidden_states=x) if part is self.first else part(x)
-            self.gated_norm(x, x)
+            for part in (self.residual_norm, self.grouped_norm, self.gated_shift):
+                part(x, x)
+            self.within_norm.inner_norm(x)
+            self.broadcast_norm(x, x[:1])
             return x
     rows = numpy.random.RandomState(0).standard_normal((3, 64)).astype(BF16)
     with normproof.watch(Parts()) as found:
         pass
-    assert not found and set(found.not_judged.values()) == {"did not run"}
+    others = {"bn1", "scale", "within_norm"}
+    assert not found and {why for name, why in found.not_judged.items() if name not in others} == {"did not run"}
     model = Parts()
     with normproof.watch(model) as found:
         model(rows)
-    assert [norm.module for norm in found.norms] == ["first"]
+    assert [norm.module for norm in found.norms] == ["first", "within_norm.inner_norm"]
+    # Whatever calls itself a norm is in one list or the other.
+    assert set(found.not_judged) == others | {"shift", "biased", "residual_norm", "grouped_norm", "gated_shift", "unused", "wide", "final_norm",
+                                              "broadcast_norm"}
+    assert "groups of a row (group_size=32)" in found.not_judged["grouped_norm"] and "LayerNorm with a gate" in found.not_judged["gated_shift"]
+    assert "no norm over the last dimension" in found.not_judged["bn1"] and "matches a pattern" in found.not_judged["scale"]
+    assert "has norms within" in found.not_judged["within_norm"] and "(3, 64) and (1, 64)" in found.not_judged["broadcast_norm"]
     assert "has none of variance_epsilon" in found.not_judged["final_norm"] and "bias" in found.not_judged["biased"]
-    assert "expected (out, residual)" in found.not_judged["gated_norm"] and "did not run" in found.not_judged["unused"]
+    assert "expected (out, residual)" in found.not_judged["residual_norm"] and "did not run" in found.not_judged["unused"]
     assert "expected dtype bf16, got fp32" in found.not_judged["wide"]
     for text in found.not_judged.values():
         assert text in str(found)

@@ -91,6 +91,13 @@ class UnroundedSumRMSNorm(FusedRMSNorm):
         return x, residual
 
 
+class GatedRMSNorm(TinyRMSNorm):
+    """Qwen3-Next's and Mamba's."""
+
+    def forward(self, hidden_states, gate=None):
+        return self.kernel(hidden_states, gate, self.weight, self.variance_epsilon)
+
+
 class Attention(Module):
     def __init__(self, random, hidden, head, dtype, norm):
         super().__init__()
@@ -222,6 +229,80 @@ def one_element_wrong(x, weight, epsilon):
     out = kernels.rms_norm(x, weight, epsilon)
     out[..., 7] = (out[..., 7].astype(FP32) * FP32(1.1)).astype(x.dtype)
     return out
+
+
+# --- Gated norms, after transformers' Qwen3-Next and Mamba2, and with one fault each. ---
+
+def silu(z):
+    wide = z.astype("f8")
+    return (wide / (1 + numpy.exp(-wide))).astype(FP32)
+
+
+def gated(x, gate, weight, epsilon, root=kernels.inverse_root, activation=silu):
+    """The norm, by the weight in T, and the gate."""
+    wide = x.astype(FP32)
+    n = kernels.weighted(wide * root(wide, epsilon), weight, x.dtype)
+    return (n.astype(FP32) * activation(gate)).astype(x.dtype)
+
+
+def gate_first(x, gate, weight, epsilon):
+    wide = x.astype(FP32) * silu(gate)
+    return kernels.weighted(wide * kernels.inverse_root(wide, epsilon), weight, x.dtype)
+
+
+def gated_in_fp32(x, gate, weight, epsilon):
+    wide = x.astype(FP32)
+    return (wide * kernels.inverse_root(wide, epsilon) * weight.astype(FP32) * silu(gate)).astype(x.dtype)
+
+
+def gated_by(activation):
+    return lambda x, gate, weight, epsilon: gated(x, gate, weight, epsilon, activation=activation)
+
+
+def gated_with(root):
+    return lambda x, gate, weight, epsilon: gated(x, gate, weight, epsilon, root)
+
+
+def sigmoid(z):
+    return (1 / (1 + numpy.exp(-z.astype("f8")))).astype(FP32)
+
+
+def root_in_sequence(wide, epsilon):
+    total = numpy.cumsum(wide * wide, -1, dtype=FP32)[..., -1:]
+    return FP32(1) / numpy.sqrt(total / FP32(wide.shape[-1]) + FP32(epsilon))
+
+
+def root_without_the_last(wide, epsilon):
+    return FP32(1) / numpy.sqrt((wide[..., :-1]**2).sum(-1, keepdims=True, dtype=FP32) / FP32(wide.shape[-1]) + FP32(epsilon))
+
+
+def gated_with_one_wrong(x, gate, weight, epsilon):
+    out = gated(x, gate, weight, epsilon)
+    out[..., 7] = (out[..., 7].astype(FP32) * FP32(1.1)).astype(x.dtype)
+    return out
+
+
+class GatedModel(Module):
+    """Layers of linear attention: heads by a norm with a gate, as Qwen3-Next has them."""
+
+    def __init__(self, layers=3, hidden=64, head=32, dtype=BF16, kernel=gated, seed=3):
+        super().__init__()
+        random = numpy.random.RandomState(seed)
+        self.table, self.noise = random.standard_normal((50, hidden)).astype(dtype), 0
+        self.matrices = [(random.standard_normal((hidden, hidden)) / 3).astype(dtype) for _ in range(layers)]
+        self.layers = [GatedRMSNorm((1 + .2 * random.standard_normal(head)).astype(dtype), 1e-6, kernel) for _ in range(layers)]
+        self.head = head
+
+    def forward(self, tokens):
+        x = self.table[tokens]
+        for number, (matrix, norm) in enumerate(zip(self.matrices, self.layers)):
+            gate = (x.astype(FP32) @ matrix.astype(FP32) + FP32(self.noise if number else 0)).astype(x.dtype).reshape(-1, self.head)
+            out = norm(x.reshape(-1, self.head), gate).reshape(x.shape)
+            x = (x.astype(FP32) + out.astype(FP32)).astype(x.dtype)
+        return x
+
+    def part(self, name):
+        return dict(self.named_modules())[name]
 
 
 # --- LayerNorms. ---

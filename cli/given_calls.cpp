@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <thread>
 
 #include "cli/commands.h"
 #include "corpus/dump.h"
@@ -153,12 +152,11 @@ GivenCallReport check_given_call(const std::string& file, oracle::judged::Stored
 }
 
 GivenCallReport identify_given_call(const std::string& file, const oracle::judged::StoredCall& stored,
-                                    const JudgingOptions& options, std::int64_t rows) {
+                                    const JudgingOptions& options, std::int64_t rows, std::int64_t threads) {
   const Policy model = policy_of_given_call(file, stored, options);
   const Call& call = stored.call;
   if (call.rows() == 0) throw UsageError(fmt::format("{}: there are no rows to tell a policy from", file));
-  const judging::Identification found =
-      judging::identify(call, model, rows, std::max(1u, std::thread::hardware_concurrency()));
+  const judging::Identification found = judging::identify(call, model, rows, threads);
   GivenCallReport report;
   report.good = found.identified();
   report.text =

@@ -41,7 +41,7 @@ GivenCallReport check_given_call(const std::string& file, oracle::judged::Stored
                                  const JudgingOptions& options, std::optional<std::int64_t> rows,
                                  std::int64_t threads);
 GivenCallReport identify_given_call(const std::string& file, const oracle::judged::StoredCall& stored,
-                                    const JudgingOptions& options, std::int64_t rows);
+                                    const JudgingOptions& options, std::int64_t rows, std::int64_t threads);
 
 // Names an operation that our own kernels have; says of the others which commands take them.
 CLI::Validator is_run_by_targets();

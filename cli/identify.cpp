@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <memory>
 #include <system_error>
+#include <thread>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
@@ -24,6 +25,7 @@
 #include "properties/detective/identification_text.h"
 #include "properties/detective/traits.h"
 #include "properties/detective/try_policies.h"
+#include "properties/judging/in_parallel.h"
 #include "properties/judging/judge_rows.h"
 #include "properties/judging/report_text.h"
 #include "properties/targets/target.h"
@@ -39,6 +41,7 @@ struct IdentifyOptions {
   std::int64_t rows = 256;
   std::int64_t hidden_size = 512;
   std::uint64_t seed = 1;
+  int threads = 1;
 };
 
 int identify_files(const IdentifyOptions& options) {
@@ -55,7 +58,8 @@ int identify_files(const IdentifyOptions& options) {
   for (const std::string& file : with_calls_of_models(options.files)) {
     try {
       if (const auto stored = read_given_call(file, options.judging, true)) {
-        GivenCallReport report = identify_given_call(file, *stored, options.judging, options.rows);
+        GivenCallReport report =
+            identify_given_call(file, *stored, options.judging, options.rows, options.threads);
         fmt::print("{}", report.text);
         page.sections.push_back(std::move(report.html));
         result["files"].push_back(std::move(report.json));
@@ -73,7 +77,8 @@ int identify_files(const IdentifyOptions& options) {
         fmt::print("  from the first {} rows (--rows takes more)\n", sample.test_case.rows());
       }
       const Identification found =
-          identify(sample.test_case, sample.tensors, sample.outputs, given.policy.inverse_root);
+          identify(sample.test_case, sample.tensors, sample.outputs, given.policy.inverse_root,
+                   /*sample_rows=*/256, /*seed=*/1, options.threads);
       fmt::print("{}", to_text(found, sample.test_case));
       if (!options.html.empty()) {
         page.sections.push_back(
@@ -162,12 +167,18 @@ std::vector<Case> corpus_cases() {
   return cases;
 }
 
-// What the outputs of one question say.
+// What the target gave to one question and, where it completed the call, what its outputs say.
 struct Answer {
   Question question;
   Case test_case;
+  RunResult::Status status = RunResult::Status::not_taken;
+  std::string message;          // where it did not complete it: why
+  std::string stray_write;      // the first; empty: none
+  bool by_given_order = false;  // of --order
   Identification found;
   std::vector<std::string> refuted;  // survivors that other cases refute, with the case
+  bool completed() const { return status == RunResult::Status::completed; }
+  bool identified() const { return completed() && found.identified(); }
 };
 
 // Asks a target its questions and collects what it answers.
@@ -188,16 +199,28 @@ class Interrogation {
                              : fmt::format(", H {} aligned and H {} shifted by one element",
                                            options_.hidden_size, options_.hidden_size - 1));
     // Two questions each, of the same operation and dtypes: aligned and shifted.
-    for (std::size_t index = 0; index + 1 < asked.size(); index += 2) {
-      progress_.show("identifying", static_cast<std::int64_t>(index), 0,
-                     static_cast<double>(index) / static_cast<double>(asked.size()));
-      auto aligned = ask(asked[index]), shifted = ask(asked[index + 1]);
+    std::vector<Answer> answers(asked.size());
+    const auto ask_pair = [&](std::int64_t pair) {
+      Answer &aligned = answers[at(2 * pair)], &shifted = answers[at(2 * pair + 1)];
+      aligned = ask(asked[at(2 * pair)]);
+      shifted = ask(asked[at(2 * pair + 1)]);
       try_on_more(aligned, shifted);
+    };
+    const auto report_pair = [&](std::int64_t pair) {
+      Answer &aligned = answers[at(2 * pair)], &shifted = answers[at(2 * pair + 1)];
+      progress_.clear();
+      note(aligned);
+      note(shifted);
       report(aligned);
       report(shifted);
       compare_paths(aligned, shifted);
       std::fflush(stdout);
-    }
+      progress_.show("identifying", 2 * pair + 2, 0,
+                     static_cast<double>(2 * pair + 2) / static_cast<double>(asked.size()));
+    };
+    in_parallel_in_order(static_cast<std::int64_t>(asked.size() / 2), options_.threads, ask_pair,
+                         report_pair);
+    progress_.clear();
     compare_operations();
     ask_of_judged();
     observe();
@@ -209,40 +232,48 @@ class Interrogation {
     return fmt::format("{:<60} {:<8}", question.name, question.offset == 0 ? "aligned" : "shifted");
   }
 
-  std::optional<Answer> ask(const Question& question) {
-    Answer answer{question, case_of(question, options_.seed), {}, {}};
+  static std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
+
+  // On any thread.
+  Answer ask(const Question& question) const {
+    Answer answer;
+    answer.question = question;
+    answer.test_case = case_of(question, options_.seed);
     const CaseTensors tensors = materialize(answer.test_case);
     const RunResult run = target_->run(answer.test_case, tensors);
-    if (run.status == RunResult::Status::not_taken) {
-      ++not_taken_;
-      return std::nullopt;
-    }
-    if (run.status != RunResult::Status::completed) {
-      progress_.clear();
-      const std::string where = where_of(question);
-      fmt::print("  {} {}: {}\n", where, run.status == RunResult::Status::refused ? "refused" : "failed",
-                 run.message);
-      calls_.push_back({where, run.message, false, {}});
-      ++failed_;
-      return std::nullopt;
-    }
-    progress_.clear();
-    if (!run.memory_violations.empty()) {
-      fmt::print("  {} {}\n", where_of(question), run.memory_violations.front());
-      calls_.push_back({where_of(question), run.memory_violations.front(), false, {}});
-      ++damaging_;
-    }
-    answer.found = identify(answer.test_case, tensors, run.outputs, model_for(answer.test_case),
-                            options_.rows, options_.seed);
-    if (!shape_) shape_ = question;
+    answer.status = run.status;
+    answer.message = run.message;
+    if (!answer.completed()) return answer;
+    if (!run.memory_violations.empty()) answer.stray_write = run.memory_violations.front();
+    const oracle::GivenOrder* order = orders_ ? orders_->find(answer.test_case) : nullptr;
+    answer.by_given_order = order != nullptr;
+    answer.found =
+        identify(answer.test_case, tensors, run.outputs, model_with(order), options_.rows, options_.seed);
     return answer;
   }
 
+  // Counts and prints what is no finding of a policy.
+  void note(const Answer& answer) {
+    const std::string where = where_of(answer.question);
+    by_order_ += answer.by_given_order;
+    not_taken_ += answer.status == RunResult::Status::not_taken;
+    if (answer.completed()) {
+      if (!shape_) shape_ = answer.question;
+      if (answer.stray_write.empty()) return;
+      fmt::print("  {} {}\n", where, answer.stray_write);
+      calls_.push_back({where, answer.stray_write, false, {}});
+      ++damaging_;
+    } else if (answer.status != RunResult::Status::not_taken) {
+      fmt::print("  {} {}: {}\n", where, answer.status == RunResult::Status::refused ? "refused" : "failed",
+                 answer.message);
+      calls_.push_back({where, answer.message, false, {}});
+      ++failed_;
+    }
+  }
+
   // With the order of --order, where it has one for the case.
-  oracle::InverseRootModel model_for(const Case& test_case) {
-    const oracle::GivenOrder* order = orders_ ? orders_->find(test_case) : nullptr;
+  oracle::InverseRootModel model_with(const oracle::GivenOrder* order) const {
     if (order == nullptr) return inverse_root_;
-    ++by_order_;
     oracle::Policy policy;
     policy.inverse_root = inverse_root_;
     const bool asked = options_.judging.inverse_root_ulp.has_value();
@@ -252,42 +283,38 @@ class Interrogation {
   }
 
   // Takes away the survivors that other cases refute. Where the two paths differ, a case may follow either.
-  void try_on_more(std::optional<Answer>& aligned, std::optional<Answer>& shifted) {
-    const auto survivors = [](const std::optional<Answer>& answer) {
-      return answer ? answer->found.survivors : std::vector<oracle::Policy>();
-    };
-    const auto of_aligned = survivors(aligned), of_shifted = survivors(shifted);
-    const auto try_one = [&](std::optional<Answer>& answer, const std::vector<oracle::Policy>& others) {
-      if (!answer || !answer->found.identified()) return;
+  void try_on_more(Answer& aligned, Answer& shifted) const {
+    const auto of_aligned = aligned.found.survivors, of_shifted = shifted.found.survivors;
+    const auto try_one = [&](Answer& answer, const std::vector<oracle::Policy>& others) {
+      if (!answer.identified()) return;
       std::vector<oracle::Policy> excused;
       for (const oracle::Policy& policy : others) {
-        if (std::ranges::find(answer->found.survivors, policy) == answer->found.survivors.end())
+        if (std::ranges::find(answer.found.survivors, policy) == answer.found.survivors.end())
           excused.push_back(policy);
       }
-      std::vector<Case> cases = trial_cases(answer->test_case, options_.seed);
+      std::vector<Case> cases = trial_cases(answer.test_case, options_.seed);
       for (const Case& test_case : corpus_) {
-        if (is_like(test_case, answer->test_case) && test_case.rows() > 0) cases.push_back(test_case);
+        if (is_like(test_case, answer.test_case) && test_case.rows() > 0) cases.push_back(test_case);
       }
-      const auto refuted = refutations(*target_, answer->found.survivors, excused, cases);
+      const auto refuted = refutations(*target_, answer.found.survivors, excused, cases);
       std::vector<oracle::Policy> left;
       for (std::size_t i = 0; i < refuted.size(); ++i) {
-        const oracle::Policy& policy = answer->found.survivors[i];
+        const oracle::Policy& policy = answer.found.survivors[i];
         if (!refuted[i]) left.push_back(policy);
         if (refuted[i])
-          answer->refuted.push_back(fmt::format("{} is refuted by {}", axes_text(policy), *refuted[i]));
+          answer.refuted.push_back(fmt::format("{} is refuted by {}", axes_text(policy), *refuted[i]));
       }
-      answer->found.survivors = std::move(left);
-      if (answer->found.identified()) answer->found.best = answer->found.survivors.front();
+      answer.found.survivors = std::move(left);
+      if (answer.found.identified()) answer.found.best = answer.found.survivors.front();
     };
     try_one(aligned, of_shifted);
     try_one(shifted, of_aligned);
   }
 
-  void report(const std::optional<Answer>& answer) {
-    if (!answer) return;
-    progress_.clear();
-    const std::string where = where_of(answer->question);
-    const Identification& found = answer->found;
+  void report(const Answer& answer) {
+    if (!answer.completed()) return;
+    const std::string where = where_of(answer.question);
+    const Identification& found = answer.found;
     if (found.identified()) {
       std::vector<std::string> others;
       for (const oracle::Policy& rival : found.rivals()) others.push_back(axes_text(rival));
@@ -295,29 +322,29 @@ class Interrogation {
           axes_text(found.best) + (others.empty() ? "" : fmt::format(" (or {})", fmt::join(others, " or ")));
       fmt::print("  {} {}\n", where, policy);
       calls_.push_back({where, policy, true, {}});
-      identified_.push_back(*answer);
+      identified_.push_back(answer);
       return;
     }
     std::string details;
-    for (const std::string& refuted : answer->refuted)
+    for (const std::string& refuted : answer.refuted)
       details += indented("explains these rows, but " + refuted, "  ");
-    if (answer->refuted.empty()) details = to_text(found, answer->test_case);
+    if (answer.refuted.empty()) details = to_text(found, answer.test_case);
     fmt::print("  {} none of the {} known policies\n{}", where, found.policies, details);
     calls_.push_back({where, "none of the known policies", false, details});
     ++unexplained_;
   }
 
-  void compare_paths(const std::optional<Answer>& aligned, const std::optional<Answer>& shifted) {
-    if (!aligned || !shifted || !aligned->found.identified() || !shifted->found.identified()) return;
-    const bool common = std::ranges::any_of(aligned->found.survivors, [&](const oracle::Policy& policy) {
-      return std::ranges::find(shifted->found.survivors, policy) != shifted->found.survivors.end();
+  void compare_paths(const Answer& aligned, const Answer& shifted) {
+    if (!aligned.identified() || !shifted.identified()) return;
+    const bool common = std::ranges::any_of(aligned.found.survivors, [&](const oracle::Policy& policy) {
+      return std::ranges::find(shifted.found.survivors, policy) != shifted.found.survivors.end();
     });
     if (common) return;
     ++two_paths_;
     const std::string text = fmt::format("aligned and shifted rows are rounded differently: {} and {}",
-                                         axes_text(aligned->found.best), axes_text(shifted->found.best));
-    fmt::print("  {}: {}\n", aligned->question.name, text);
-    calls_.push_back({aligned->question.name, text, false, {}});
+                                         axes_text(aligned.found.best), axes_text(shifted.found.best));
+    fmt::print("  {}: {}\n", aligned.question.name, text);
+    calls_.push_back({aligned.question.name, text, false, {}});
   }
 
   // Axis by axis: a value that survives in every call whose case has the axis.
@@ -350,7 +377,7 @@ class Interrogation {
     judged_ = identify_judged(
         *judged,
         {options_.judging.operation, options_.dtype, options_.weight, options_.judging.inverse_root_ulp,
-         options_.judging.sum_depth, options_.seed, dtype_from_name(options_.quantized)},
+         options_.judging.sum_depth, options_.seed, dtype_from_name(options_.quantized), options_.threads},
         progress_);
     unexplained_ += judged_.unexplained;
     failed_ += judged_.failed;
@@ -447,6 +474,7 @@ int identify_command(const IdentifyOptions& options) {
 
 Action add_identify(CLI::App& command) {
   const auto options = std::make_shared<IdentifyOptions>();
+  options->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command.add_option("files", options->files, "Dumps (*.safetensors), or case files (*.json) with outputs");
   add_judging_options(command, options->judging, false);
   command.add_option(
@@ -473,6 +501,9 @@ Action add_identify(CLI::App& command) {
   command.add_option("--json", options->json, "Write the findings to this file");
   command.add_option("--html", options->html, "Write a page with the findings to this file");
   command.add_option("--seed", options->seed, "With --target: the seed of the inputs")->capture_default_str();
+  command.add_option("--jobs,--threads", options->threads, "Threads; what is found does not depend on them")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   return [options] { return identify_command(*options); };
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "properties/judged/ask_policies.h"
+#include "properties/judging/in_parallel.h"
 #include "properties/targets/stop_request.h"
 
 namespace normproof {
@@ -47,20 +48,34 @@ class Interrogation {
         questions_.dtype.empty() ? std::nullopt : dtype_from_name(questions_.dtype);
     std::vector<judging::Combination> combinations = judging::combinations_of(target_, only, dtype);
     if (questions_.codes && !target_.says_what_it_takes()) keep_codes(combinations, *questions_.codes);
-    for (const judging::Combination& each : combinations) {
-      if (stop_is_requested()) break;
+    std::erase_if(combinations, [&](const judging::Combination& each) {
       const std::string_view weight = each.weight ? name_of(*each.weight) : "none";
-      if (questions_.weight.empty() || questions_.weight == weight) ask(each);
-    }
+      return !questions_.weight.empty() && questions_.weight != weight;
+    });
+    std::vector<std::optional<PolicyAnswer>> answers(combinations.size());
+    std::vector<char> asked(combinations.size());
+    const auto ask_one = [&](std::int64_t index) {
+      if (stop_is_requested()) return;
+      const auto at = static_cast<std::size_t>(index);
+      answers[at] = ask(combinations[at]);
+      asked[at] = true;
+    };
+    const auto tell_one = [&](std::int64_t index) {
+      const auto at = static_cast<std::size_t>(index);
+      if (asked[at]) tell(combinations[at], answers[at]);
+      progress_.show("identifying",
+                     static_cast<double>(index + 1) / static_cast<double>(combinations.size()));
+    };
+    in_parallel_in_order(static_cast<std::int64_t>(combinations.size()), questions_.threads, ask_one,
+                         tell_one);
+    progress_.clear();
     compare();
     return std::move(answers_);
   }
 
  private:
-  void ask(const judging::Combination& combination) {
-    ++answers_.asked;
-    const std::string call = to_string(combination);
-    progress_.show("identifying " + call, answers_.asked);
+  // On any thread.
+  std::optional<PolicyAnswer> ask(const judging::Combination& combination) const {
     Policy model = combination.policy;
     const auto set = [&](std::string_view name, std::optional<std::int64_t> value) {
       for (std::size_t i = 0; i < model.bounds.size(); ++i)
@@ -68,7 +83,12 @@ class Interrogation {
     };
     set("inverse_root_ulp", questions_.inverse_root_ulp);
     set("sum_depth", questions_.sum_depth);
-    const auto answer = judging::ask_policies(target_, combination, model, questions_.seed);
+    return judging::ask_policies(target_, combination, model, questions_.seed);
+  }
+
+  void tell(const judging::Combination& combination, const std::optional<PolicyAnswer>& answer) {
+    ++answers_.asked;
+    const std::string call = to_string(combination);
     progress_.clear();
     if (!answer) {
       ++answers_.not_taken;

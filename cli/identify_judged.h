@@ -18,6 +18,7 @@ struct JudgedQuestions {
   std::optional<std::int64_t> sum_depth;
   std::uint64_t seed = 1;
   std::optional<DType> codes{};  // of our own kernels, which write many, these alone where an operation can
+  std::int64_t threads = 1;
 };
 struct JudgedAnswers {
   int asked = 0, unexplained = 0, failed = 0, damaging = 0, not_taken = 0;

@@ -359,9 +359,22 @@ class DumpCommands(unittest.TestCase):
         self.assertIn("    native: rnd_T(rnd_W(rnd_W(fl(x*r)) * w)), as in vLLM IR spec", output)
         self.assertIn("not fp32:\n      rounding violation in row", output)
 
+    def test_identify_finds_the_same_on_any_number_of_threads(self):
+        case = os.path.join(CORPUS, "models", "h2048-rms-norm.json")
+        self.run_program("replay", case, "--dump", self.path("host.safetensors"), expect=0)
+        far = self.write(rms_dump([0x3F84, ONE] * 2, B1["weight"], B1_FP32 + [TWO, 0xBF80], [2, 2]))
+        found = set()
+        for jobs in ("1", "3"):
+            output = self.run_program("identify", self.path("host.safetensors"), far, "--jobs", jobs, "--json", self.path("found.json"), expect=1)
+            with open(self.path("found.json")) as file:
+                found.add((output, json.dumps(json.load(file)["files"])))
+        self.assertEqual(len(found), 1)
+        self.run_program("identify", far, "--jobs", "0", expect=2)
+
     def test_identify_the_production_kernels(self):
-        output = self.run_program("identify", "--target", "host", "--dtype", "fp16", "--op", "fused_add_rms_norm",
-                                  expect=0)
+        output, again = (self.run_program("identify", "--target", "host", "--dtype", "fp16", "--op", "fused_add_rms_norm", "--jobs", jobs,
+                                          expect=0) for jobs in ("3", "1"))
+        self.assertEqual(output, again)
         lines = [line for line in output.splitlines() if line.startswith("  fused_add_rms_norm fp16")]
         self.assertEqual(len(lines), 6, output)
         for line in lines:

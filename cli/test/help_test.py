@@ -67,7 +67,7 @@ class Help(unittest.TestCase):
             "--html FILE": (*no_result, "list"),
             "--quiet": (*no_result, "list"),
             # Of one thread: what they do takes no time, or is one search after the other.
-            "--jobs N": (*no_result, "list", "replay", "identify", "minimize", "explain", "bound", "merge", "bench"),
+            "--jobs N": (*no_result, "list", "replay", "minimize", "explain", "bound", "merge", "bench"),
             # What they do is given: there is no choice that a seed could make.
             "--seed N": (*no_result, "list", "replay", "check", "minimize", "explain", "bound", "merge", "prove", "bench"),
         }

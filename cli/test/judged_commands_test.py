@@ -35,8 +35,9 @@ class JudgedCommands(ProgramTest):
             self.assertIn("not looked at: the padding of scales", text)
 
     def test_identify_names_the_policy_of_each_call(self):
-        text = self.run_program("identify", "--target", PLUGIN, "--op", "fused_add_layer_norm", "--json", "i.json", code=0,
-                                fault="sum-not-rounded")
+        text, again = (self.run_program("identify", "--target", PLUGIN, "--op", "fused_add_layer_norm", "--jobs", jobs, "--json", "i.json",
+                                        code=0, fault="sum-not-rounded") for jobs in ("3", "1"))
+        self.assertEqual(text, again)
         self.assertRegex(text, r"fused_add_layer_norm bf16, weight bf16 +sum=fp32\b")
         calls = {call["call"]: call for call in self.read("i.json")["calls"]}
         self.assertEqual(len(calls), 8)

@@ -15,6 +15,7 @@
 #include "properties/detective/policy_class.h"
 #include "properties/detective/policy_power.h"
 #include "properties/judging/difference_histogram.h"
+#include "properties/judging/in_parallel.h"
 #include "properties/judging/judge_rows.h"
 
 namespace normproof {
@@ -49,18 +50,22 @@ bool differs_before_root_alone(Policy policy, const Policy& other) {
 class Detective {
  public:
   Detective(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
-            const oracle::InverseRootModel& inverse_root, std::uint64_t seed)
-      : case_(test_case), tensors_(tensors), outputs_(outputs), inverse_root_(inverse_root), seed_(seed) {}
+            const oracle::InverseRootModel& inverse_root, std::uint64_t seed, std::int64_t threads)
+      : case_(test_case),
+        tensors_(tensors),
+        outputs_(outputs),
+        inverse_root_(inverse_root),
+        seed_(seed),
+        threads_(threads) {}
 
   Identification run(std::int64_t sample_rows) {
     result_.rows = case_.rows();
     const RowSlice sample = slice_rows(case_, tensors_, outputs_, 0, std::min(kPowerRows, case_.rows()));
-    for (const Policy& policy : oracle::all_policies(case_)) try_policy(policy, sample);
+    try_policies(oracle::all_policies(case_), sample);
     // The table's policies are where the search begins, not all there are: go
     // on from the closest, axis by axis.
     for (int step = 0; step < kStepsFromClosest && !result_.identified() && result_.loose.empty(); ++step) {
-      for (const Policy& policy : oracle::neighbours(closest_by_elements(), case_))
-        try_policy(policy, sample);
+      try_policies(oracle::neighbours(closest_by_elements(), case_), sample);
     }
     if (!result_.identified()) {
       for (std::size_t i = 0; i < std::min(kShownLoose, result_.loose.size()); ++i)
@@ -73,7 +78,7 @@ class Detective {
     }
     choose_best();
     // What the outputs do not tell from the best belongs to the class that is reported.
-    for (const Policy& policy : oracle::neighbours(result_.best, case_)) try_policy(policy, sample);
+    try_policies(oracle::neighbours(result_.best, case_), sample);
     choose_best();
     result_.best_rows = result_.rows;
     result_.wrong_explained = power_of(result_.best, sample.test_case, sample.tensors, seed_).explained;
@@ -87,13 +92,27 @@ class Detective {
   static constexpr int kStepsFromClosest = 2;
   static constexpr std::int64_t kProbedRows = 4;
 
-  void try_policy(Policy policy, const RowSlice& sample) {
-    policy.inverse_root = inverse_root_;
-    policy = representative(policy, case_);
-    if (std::ranges::find(tried_, policy) != tried_.end()) return;
-    tried_.push_back(policy);
-    ++result_.policies;
-    if (!violation(policy, false).conforms()) return;
+  // Those that were not tried yet are judged on all threads, and then looked at in their order.
+  void try_policies(const std::vector<Policy>& policies, const RowSlice& sample) {
+    const std::size_t first = tried_.size();
+    for (Policy policy : policies) {
+      policy.inverse_root = inverse_root_;
+      policy = representative(policy, case_);
+      if (std::ranges::find(tried_, policy) == tried_.end()) tried_.push_back(policy);
+    }
+    const auto fresh = std::span(tried_).subspan(first);
+    std::vector<char> conforms(fresh.size());
+    in_parallel(static_cast<std::int64_t>(fresh.size()), threads_, [&](std::int64_t index) {
+      const auto at = static_cast<std::size_t>(index);
+      conforms[at] = violation(fresh[at], false).conforms();
+    });
+    result_.policies += static_cast<std::int64_t>(fresh.size());
+    for (std::size_t i = 0; i < fresh.size(); ++i)
+      if (conforms[i]) take(fresh[i], sample);
+  }
+
+  // One that every row conforms to.
+  void take(const Policy& policy, const RowSlice& sample) {
     // Beside a widespread policy that these outputs identify, one of the others is a member of its class.
     if (!oracle::is_widespread(policy) && result_.identified()) {
       result_.survivors.push_back(policy);
@@ -274,6 +293,7 @@ class Detective {
   const Outputs& outputs_;
   oracle::InverseRootModel inverse_root_;
   std::uint64_t seed_;
+  std::int64_t threads_;
   std::optional<std::vector<std::string>> causes_;  // of the r that the rows show; asked for once
   std::vector<Policy> tried_;
   Identification result_;
@@ -292,8 +312,8 @@ std::vector<Policy> Identification::rivals() const {
 
 Identification identify(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                         const oracle::InverseRootModel& inverse_root, std::int64_t sample_rows,
-                        std::uint64_t seed) {
-  return Detective(test_case, tensors, outputs, inverse_root, seed).run(sample_rows);
+                        std::uint64_t seed, std::int64_t threads) {
+  return Detective(test_case, tensors, outputs, inverse_root, seed, threads).run(sample_rows);
 }
 
 std::string reason_of(const LoosePolicy& loose) {

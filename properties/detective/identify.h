@@ -70,10 +70,11 @@ struct Identification {
 
 // Judges the outputs under every policy of the table with the given model of the inverse root. A policy that
 // explains many wrong outputs too, drawn from `seed`, is not named. Without a survivor, what is said of rows
-// comes from the first `sample_rows`. Throws as judge_witness().
+// comes from the first `sample_rows`. `threads`: of the search; it finds the same on any number. Throws as
+// judge_witness().
 Identification identify(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                         const oracle::InverseRootModel& inverse_root = {}, std::int64_t sample_rows = 256,
-                        std::uint64_t seed = 1);
+                        std::uint64_t seed = 1, std::int64_t threads = 1);
 
 // Names from oracle::named_policies() and implementations from the table that are
 // the same arithmetic as `policy`.

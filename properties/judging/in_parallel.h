@@ -52,4 +52,19 @@ void in_parallel(std::int64_t count, std::int64_t threads, const Work& work) {
   if (error) std::rethrow_exception(error);
 }
 
+// The same; report(index) is called for each index in order, one at a time, as soon as the work before it is
+// done.
+template <class Work, class Report>
+void in_parallel_in_order(std::int64_t count, std::int64_t threads, const Work& work, const Report& report) {
+  std::vector<bool> done(static_cast<std::size_t>(count));
+  std::size_t reported = 0;
+  std::mutex mutex;  // guards both
+  in_parallel(count, threads, [&](std::int64_t index) {
+    work(index);
+    const std::lock_guard lock(mutex);
+    done[static_cast<std::size_t>(index)] = true;
+    for (; reported < done.size() && done[reported]; ++reported) report(static_cast<std::int64_t>(reported));
+  });
+}
+
 }  // namespace normproof

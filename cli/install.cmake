@@ -25,6 +25,17 @@ foreach(program IN ITEMS normproof normproof-worker)
   endif()
 endforeach()
 install(TARGETS ${installed_targets} EXPORT normproofTargets)
+# Functions in another process get in by it (properties/plugin/bridge).
+if(TARGET normproof_bridge)
+  install(TARGETS normproof_bridge LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(PROGRAMS ${PROJECT_SOURCE_DIR}/properties/plugin/bridge/serve.py DESTINATION ${CMAKE_INSTALL_DATADIR}/normproof/bridge)
+  list(APPEND installed_targets normproof_bridge)
+endif()
+# With the program all that is laid down is built.
+if(TARGET normproof)
+  list(REMOVE_ITEM installed_targets normproof)
+  add_dependencies(normproof ${installed_targets})
+endif()
 install(EXPORT normproofTargets NAMESPACE normproof:: DESTINATION ${package_folder})
 
 # Libraries that the program loads lie beside it.

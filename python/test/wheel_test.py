@@ -84,6 +84,15 @@ class Wheel(unittest.TestCase):
         run(self.program, "check", cwd=self.empty, status=2)
         run(self.program, "check", "no-such-file.json", cwd=self.empty, status=3)
 
+    @unittest.skipUnless(KIND == "--built", "there is no build folder to ask")
+    def test_the_wheel_s_targets_build_all_that_is_laid_down(self):
+        laid_down = {str(pathlib.Path(path).relative_to(SUBJECT)) for script in SUBJECT.rglob("cmake_install.cmake")
+                     for path in re.findall(r'TYPE (?:EXECUTABLE|STATIC_LIBRARY|SHARED_LIBRARY) FILES "([^"]*)"', script.read_text())
+                     if pathlib.Path(path).is_relative_to(SUBJECT) and "_cuda." not in path}
+        self.assertGreater(len(laid_down), 5)
+        built = run("ninja", "-C", SUBJECT, "-t", "inputs", "normproof", "python_core").splitlines()
+        self.assertEqual(laid_down - {"bin/normproof", *built}, set())
+
     def test_folders_for_the_build_of_a_plug_in(self):
         include, cmake = self.in_python("print(normproof.include_dir()); print(normproof.cmake_dir())").splitlines()
         self.assertTrue(pathlib.Path(include, "normproof_plugin.h").is_file())

@@ -49,6 +49,8 @@ class Hints {
     if (rows_.empty() || matches([](const Row& row) { return row.honest; })) return {};
     explained_ = std::ranges::all_of(rows_, [](const Row& row) { return row.low <= row.high; });
     if (!explained_) return {};
+    try_root(1, "no square is summed: r = 1 / sqrt(epsilon)",
+             [&](const Row&) { return 1 / std::sqrt(question_.epsilon); });
     try_one_root();
     try_epsilons();
     try_divisors();

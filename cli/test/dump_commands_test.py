@@ -349,6 +349,11 @@ class DumpCommands(unittest.TestCase):
         self.assertRegex(output, r"variance=activation admits the r of every row, and \d+ % of random outputs")
         self.assertNotIn("  policy:", output)
 
+    def test_explain_says_that_nothing_was_summed(self):
+        # The tail of a row of one element is all there is.
+        output = self.run_program("explain", self.write(rms_dump([ONE], [ONE], [0x447A], [1, 1])), expect=1)
+        self.assertIn("another r in the whole row: no square is summed: r = 1 / sqrt(epsilon)", output)
+
     def test_identify_a_dump_of_the_production_kernels(self):
         case = os.path.join(CORPUS, "models", "h2048-rms-norm.json")
         self.run_program("replay", case, "--dump", self.path("host.safetensors"), expect=0)

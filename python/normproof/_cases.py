@@ -66,9 +66,12 @@ class Case:
 
     def arguments(self) -> tuple[Any, ...]:
         """x, the residual if there is one, weight (may be None), the scale if there is one, epsilon."""
-        residual = (self.residual,) if adds_residual(self.operation) else ()
-        scale = (self.scale,) if takes_scale(self.operation) else ()
-        return (self.x, *residual, self.weight, *scale, self.epsilon)
+        return tuple(getattr(self, name) for name in self._argument_names())
+
+    def _argument_names(self) -> "tuple[str, ...]":
+        residual = ("residual",) if adds_residual(self.operation) else ()
+        scale = ("scale",) if takes_scale(self.operation) else ()
+        return ("x", *residual, "weight", *scale, "epsilon")
 
     def check(self, out: Any, residual_out: Any = None, policy: Policy = "native", canonical: bool = False,
               scales: Any = None) -> CheckResult:
@@ -139,9 +142,12 @@ class JudgedCase(Case):
     def arguments(self) -> tuple[Any, ...]:
         """The operation's inputs in the order of its table (weight and bias may be None, dresidual and scale_ub are there where
         the case has them), then epsilon if it takes one."""
+        return tuple(self.epsilon if name == "epsilon" else self.tensor(name) for name in self._argument_names())
+
+    def _argument_names(self) -> "tuple[str, ...]":
         names = (name for name in judged_inputs(self.operation)
                  if name not in ("dresidual", "scale_ub") or name in self._properties["tensors"])
-        return (*map(self.tensor, names), *((self.epsilon,) if takes_epsilon(self.operation) else ()))
+        return (*names, *(("epsilon",) if takes_epsilon(self.operation) else ()))
 
     def check(self, out: Any = None, residual_out: Any = None, policy: Policy = "native", canonical: bool = False,
               scales: Any = None, **outputs: Any) -> CheckResult:

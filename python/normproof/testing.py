@@ -177,9 +177,11 @@ class _Subject:
         outside = case._outside(self.takes)
         if outside:
             return _Attempt(not_taken=outside + ", which `takes` has not")
+        import numpy
         arguments = [self.convert(value) if hasattr(value, "dtype") else value for value in case.arguments()]
         try:
-            returned = self.fn(*arguments)
+            with numpy.errstate(all="ignore"):  # of infinities and NaN, which are among the cases, it would warn
+                returned = self.fn(*arguments)
         except NotImplementedError as error:
             return _Attempt(not_taken="NotImplementedError" + (f": {_NUMBER.sub('#', str(error))}" if str(error) else ""))
         except Exception as error:  # whatever it is, it is a finding
@@ -281,6 +283,8 @@ def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt:
     lines += [f"  note: {text}" for text in notes]
     if attempt.error:
         lines.append(f"  it raised {type(attempt.error).__name__}: {attempt.error}")
+        if isinstance(attempt.error, TypeError):
+            lines.append(f"  it was called as {name}({', '.join(smallest._argument_names())})")
     elif attempt.misfit:
         lines.append(f"  {attempt.misfit}")
     elif attempt.result is not None:
@@ -289,7 +293,7 @@ def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt:
         lines.append(f"  it returned None: x{' and the residual are its outputs' if adds_residual(subject.operation) else ' is its output'}")
     if identification:
         names = f" ({identification.names[0]})" if identification.names else ""
-        lines.append(f"  its outputs follow policy {identification.policy}{names}")
+        lines.append(f"  its outputs follow policy {identification.policy}{names}; if that is meant, policy={identification.policy!r} demands it")
     if repro:
         lines += ["  " + line for line in _repro_lines(subject, attempt, str(repro), seen_again is None)]
     return "\n".join(lines)

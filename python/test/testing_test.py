@@ -69,6 +69,21 @@ def test_unrounded_residual_fails():
     assert error.identification is None or "sum=" in error.identification.policy
 
 
+def test_the_message_says_what_would_be_right():
+    def of_two(x, weight):
+        return x
+    assert "it was called as of_two(x, weight, epsilon)" in str(failure(of_two, "rms_norm"))
+    assert "it was called as of_two(x, weight, bias, epsilon)" in str(failure(of_two, "layer_norm"))
+    said = str(failure(kernels.fp32_weight_multiply, "rms_norm"))
+    policy = re.search(r"if that is meant, policy='(.*)' demands it", said)[1]
+    assert_conforms(kernels.fp32_weight_multiply, "rms_norm", policy=policy)
+
+
+def test_infinities_are_no_warning_of_numpy():
+    with numpy.errstate(all="raise"):
+        assert_conforms(kernels.rms_norm, "rms_norm", cases=40)
+
+
 def test_the_repro_replays(program):
     error = failure(kernels.fp32_weight_multiply, "rms_norm")
     assert program("check", error.repro)[0] == 1

@@ -361,7 +361,7 @@ class FuzzCommand(unittest.TestCase):
         self.assertIn("not all of the fuzzers", self.fuzz("--fuzzer", "nobody", expect=3))
         self.fuzz("--minutes", "0", expect=2)
         (self.fuzzers / "steady_fuzzer").unlink()
-        self.assertIn("there is no program", self.fuzz(expect=3))
+        self.assertIn("`./normproof fuzz` in a clone builds them", self.fuzz(expect=3))
 
 
 def main():

@@ -56,8 +56,10 @@ std::vector<Fuzzer> find_fuzzers(const std::filesystem::path& folder) {
     fuzzers.push_back(std::move(fuzzer));
   }
   if (fuzzers.empty()) {
-    throw std::runtime_error(fmt::format("{}: there is no program *{}{}", folder.string(), kSuffix,
-                                         error ? " (" + error.message() + ")" : ""));
+    throw std::runtime_error(
+        fmt::format("{}: there is no program *{}{}; no package brings the fuzzers: `./normproof fuzz` in a "
+                    "clone builds them",
+                    folder.string(), kSuffix, error ? " (" + error.message() + ")" : ""));
   }
   std::ranges::sort(fuzzers, {}, &Fuzzer::name);
   return fuzzers;

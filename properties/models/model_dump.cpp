@@ -112,7 +112,9 @@ bool is_model_dump(const SafetensorsFile& file) { return metadata(file, std::str
 std::vector<std::string> modules_of(const SafetensorsFile& file) {
   const std::string* text = metadata(file, std::string(kModules));
   if (text == nullptr)
-    throw SafetensorsError(file.path(), std::string(kModules), "missing: this is no dump of a model's norms");
+    throw SafetensorsError(
+        file.path(), std::string(kModules),
+        "missing: this is no dump of a model's norms; one call alone is taken by check and identify");
   auto modules = split(*text, '\n');
   if (modules.empty()) throw SafetensorsError(file.path(), std::string(kModules), "names no module");
   const std::set<std::string> known(modules.begin(), modules.end());

@@ -43,6 +43,13 @@ def test_asserted():
 def test_raised():
     normproof.check("rms_norm", **wrong, raises=True)
 
+def test_compared():
+    fused = next(normproof.cases("rms_norm_static_fp8_quant", seed=1, finite=True))
+    codes = fused.run().out
+    codes.view("u1")[0, 0] ^= 2
+    assert normproof.beside("rms_norm_static_fp8_quant", x=fused.x, weight=fused.weight, epsilon=fused.epsilon, scale=fused.scale, out=codes,
+                            unfused=normproof.run("rms_norm", x=fused.x, weight=fused.weight, epsilon=fused.epsilon).out)
+
 def test_other():
     assert not normproof.check("rms_norm", **wrong)
     assert 1 == 2
@@ -103,10 +110,11 @@ def test_the_printed_command_shows_the_violation_alone(run, pytester):
 def test_asserted_verdicts_show_their_certificate(pytester):
     pytester.makepyfile(CHECKS)
     result = pytester.runpytest_subprocess("-p", "normproof.pytest_plugin", "-p", "no:cacheprovider", "-W", "error")
-    result.assert_outcomes(failed=3)
-    asserted, raised, other = re.split(r"_+ test_\w+ _+", result.stdout.str())[1:]
+    result.assert_outcomes(failed=4)
+    asserted, raised, compared, other = re.split(r"_+ test_\w+ _+", result.stdout.str())[1:]
     assert "- normproof -" in asserted and asserted.count("admissible r: ") == 1
     assert "ViolationError" in raised and raised.count("admissible r: ") == 1 and "_functions.py" not in raised
+    assert "- normproof -" in compared and compared.count("diagnosis: 1 codes are not legal") == 1
     assert "assert 1 == 2" in other and "admissible r: " not in other
 
 

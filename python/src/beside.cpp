@@ -4,16 +4,15 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "oracle/row_kernels.h"
 #include "properties/judged/beside.h"
 #include "python/src/call.h"
+#include "python/src/thread_count.h"
 
 namespace nb = nanobind;
 
@@ -108,9 +107,8 @@ nb::dict compared(const Fused& fused, const Unfused& unfused, int threads) {
   BesideComparison found;
   {
     const nb::gil_scoped_release unlocked;
-    const int all = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     try {
-      found = judging::compare_beside(fused, unfused, threads > 0 ? threads : all);
+      found = judging::compare_beside(fused, unfused, thread_count(threads));
     } catch (const std::invalid_argument& refused) {
       throw std::invalid_argument(std::string("unfused: ") + refused.what());
     }

@@ -9,11 +9,9 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
 #include <bit>
 #include <exception>
 #include <stdexcept>
-#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -27,6 +25,7 @@
 #include "properties/judged/judge.h"
 #include "python/src/arrays.h"
 #include "python/src/numpy_bytes.h"
+#include "python/src/thread_count.h"
 
 namespace nb = nanobind;
 
@@ -50,10 +49,6 @@ std::optional<DType> dtype_of(const std::optional<std::string>& name) {
   return name ? dtype_from_name(*name) : std::nullopt;
 }
 nb::object text_of(std::string_view text) { return nb::str(text.data(), text.size()); }
-
-std::int64_t thread_count(int threads) {
-  return threads > 0 ? threads : static_cast<std::int64_t>(std::max(1u, std::thread::hardware_concurrency()));
-}
 
 // Name, dtype, shape, array; of an output that is set later, too.
 using Given = std::tuple<std::string, std::string, std::vector<std::int64_t>, AnyArray>;

@@ -6,15 +6,14 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
 #include <map>
-#include <thread>
 #include <utility>
 
 #include "oracle/row_kernels.h"
-#include "properties/models/compare_models.h"
 #include "properties/judging/report_text.h"
+#include "properties/models/compare_models.h"
 #include "python/src/call.h"
+#include "python/src/thread_count.h"
 
 namespace nb = nanobind;
 
@@ -90,8 +89,7 @@ nb::dict compared(const Model& one, const Model& other, const std::vector<std::s
   ModelComparison found;
   {
     const nb::gil_scoped_release unlocked;
-    const int all = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    found = compare_models(one.calls, other.calls, threads > 0 ? threads : all);
+    found = compare_models(one.calls, other.calls, thread_count(threads));
   }
   nb::list norms;
   for (const ComparedNorm& norm : found.norms) norms.append(dictionary(norm));

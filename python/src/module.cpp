@@ -10,12 +10,10 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
 #include <bit>
 #include <exception>
 #include <stdexcept>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include "corpus/case_json.h"
@@ -40,6 +38,7 @@
 #include "python/src/model.h"
 #include "python/src/numpy_bytes.h"
 #include "python/src/order.h"
+#include "python/src/thread_count.h"
 
 namespace nb = nanobind;
 
@@ -237,8 +236,7 @@ nb::dict dictionary(const oracle::Certificate& certificate, const oracle::Formul
 
 JudgeRowsOptions on_threads(int threads) {
   JudgeRowsOptions options;
-  options.threads =
-      threads > 0 ? threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  options.threads = thread_count(threads);
   return options;
 }
 

@@ -65,7 +65,7 @@ std::optional<std::int64_t> element_of(const Call& call, const Policy& policy, c
     case Extent::elements:
       return place.row * call.hidden_size() + place.column;
     case Extent::hidden:
-      return place.column;
+      return call.hidden_index(call.at(spec.name), place.row, place.column);
     case Extent::row:
       return place.row;
     case Extent::rotation:

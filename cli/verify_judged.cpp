@@ -284,7 +284,7 @@ void JudgedStage::compare(const Numbered& numbered, const Call& call, const Call
     note_pair(promise, call, judging::difference_between(evaluation.run, run, combination.policy, row), what);
   };
   pair(Promise::deterministic, call, {}, "the same call again");
-  const std::int64_t rows = call.at("x").shape.front();
+  const std::int64_t rows = sliceable_rows(call);
   if (const auto row = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(rows))); rows > 1) {
     if (const auto alone = judging::row_alone(call, row, combination.policy))
       pair(Promise::batch_invariant, *alone, row, "a row of it alone");

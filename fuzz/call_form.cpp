@@ -27,6 +27,13 @@ bool has_extent(const JudgedOperation& operation, Extent extent) {
   return std::ranges::find(operation.tensors, extent, &Spec::extent) != operation.tensors.end();
 }
 
+// How many leading dimensions a weight, or a bias, has in common with x: two digits of the layout.
+std::uint8_t hidden_digit(const Spec& spec) { return spec.name == "weight" ? 1 : 4; }
+std::size_t leading_of_hidden(const CallForm& form, const Spec& spec) {
+  if (spec.rows == oracle::judged::HiddenRows::one) return 0;
+  return std::min<std::size_t>(form.layout / hidden_digit(spec) % kGreatestRank, form.shape.size() - 1);
+}
+
 // A call of the form's shape, with as many numbers of blocks in each row; nothing: without them.
 Call with_blocks(const CallForm& form, std::optional<std::int64_t> blocks) {
   Call call;
@@ -45,7 +52,7 @@ std::vector<std::int64_t> shape_for(const CallForm& form, const Spec& spec, DTyp
     case Extent::elements:
       break;
     case Extent::hidden:
-      return {shape.back()};
+      return {shape.end() - 1 - static_cast<std::ptrdiff_t>(leading_of_hidden(form, spec)), shape.end()};
     case Extent::row:
       if (form.flat_rows && shape.size() > 1) {
         shape.pop_back();
@@ -206,6 +213,9 @@ CallForm form_of(const Call& call) {
     if (tensor == nullptr) continue;
     const auto dtypes = dtypes_for(tensors[i], form.dtype);
     form.choices[i] = static_cast<std::uint8_t>(std::ranges::find(dtypes, tensor->dtype) - dtypes.begin());
+    if (tensors[i].rows != oracle::judged::HiddenRows::one)
+      form.layout =
+          static_cast<std::uint8_t>(form.layout + hidden_digit(tensors[i]) * (tensor->shape.size() - 1));
     if (tensors[i].extent == Extent::row) form.flat_rows = tensor->shape.size() < form.shape.size();
     if (tensors[i].extent != Extent::blocks) continue;
     const Policy native = parse_policy(*call.operation, "native");

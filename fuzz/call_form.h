@@ -31,8 +31,10 @@ struct CallForm {
   std::vector<std::int64_t> shape;  // of x
   std::int64_t pairs = 0;           // of a head that are rotated
   std::int64_t blocks = 1;          // of a row, where an operation leaves the size of a block open
-  std::uint8_t layout = 0;          // of those that the numbers of blocks may lie in
-  bool flat_rows = false;           // numbers for each row come without a last dimension of 1
+  // Of those that the numbers of blocks may lie in; of another operation, which of x's leading dimensions
+  // weight and bias have.
+  std::uint8_t layout = 0;
+  bool flat_rows = false;  // numbers for each row come without a last dimension of 1
   // By place in the operation's table: which of dtypes_for() the tensor has; nothing: there is no such
   // tensor.
   std::array<std::optional<std::uint8_t>, worker::kMaximumTensors> choices{};

@@ -93,11 +93,27 @@ Status check_token_shape(const Argument& argument, const Argument& x) {
   return {};
 }
 
+bool has_rows(const TensorRule& rule, const Tensor& tensor) { return rule.may_have_rows && tensor.rank > 1; }
+
+// The last dimensions of x, two or more.
+Status check_last_dimensions(const Argument& argument, const Argument& x) {
+  if (Status status = check_rank(argument, 1, x.tensor->rank); !status.ok()) return status;
+  const int skipped = x.tensor->rank - argument.tensor->rank;
+  for (int i = 0; i < argument.tensor->rank; ++i) {
+    if (argument.tensor->sizes[i] != x.tensor->sizes[skipped + i])
+      return refusal(StatusCode::invalid_size, argument.name, ": sizes[", i, "] is ",
+                     argument.tensor->sizes[i], ", must be ", x.tensor->sizes[skipped + i], " as sizes[",
+                     skipped + i, "] of x");
+  }
+  return {};
+}
+
 Status check_shape(const TensorRule& rule, const Argument& argument, const Argument& x) {
   switch (rule.shape) {
     case Shape::elements:
       return check_equal_shape(argument, x);
     case Shape::hidden:
+      if (has_rows(rule, *argument.tensor)) return check_last_dimensions(argument, x);
       return check_number_of_elements(argument, x.hidden(), ", the hidden size of x");
     case Shape::row:
       return check_row_shape(argument, x);
@@ -206,6 +222,8 @@ Status check(const NamedCall& call, std::span<const TensorRule> rules,
   checked.dtype = x.tensor->dtype;
   checked.hidden = x.hidden();
   checked.vectorized = vectorizable.ok() && call.launch.path != Path::scalar;
+  for (std::size_t i = 0; i < arguments.size(); ++i)
+    checked.has_rows_of_weights = checked.has_rows_of_weights || has_rows(*present[i], *arguments[i].tensor);
   set_rows(arguments, present, checked);
   return {};
 }

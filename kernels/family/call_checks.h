@@ -47,6 +47,9 @@ struct TensorRule {
   // It is read or written a chunk at a time, as many elements as x has in 16 bytes, where the call is
   // vectorized.
   bool in_chunks = false;
+  // Of shape hidden: it may have the last dimensions of x, two or more of them; row r of x then goes with its
+  // row r modulo their number.
+  bool may_have_rows = false;
 };
 
 // A call that may be carried out.
@@ -55,6 +58,7 @@ struct CheckedCall {
   LeadingDimensions rows;
   std::int64_t hidden = 0;
   bool vectorized = false;
+  bool has_rows_of_weights = false;  // a tensor of shape hidden has several; see weight_rows.h
 
   // Which address and strides a tensor's rows have, for the tensors of shape elements, pairs, row and token,
   // and what the others have for rows of their own; null data where the call has no such tensor.

@@ -9,6 +9,7 @@
 #include "kernels/arguments.h"
 #include "kernels/family/affine_call.h"
 #include "kernels/family/rows.h"
+#include "kernels/family/weight_rows.h"
 #include "kernels/launch_kernel.h"
 #include "kernels/quick_operands.h"
 #include "kernels/register_shape.h"
@@ -20,7 +21,7 @@ namespace {
 constexpr std::array kRules = {
     TensorRule{"x", false, Shape::elements, kAnyActivation, false, {}, true},
     TensorRule{"gate", false, Shape::elements, kLikeX, false, {}, true},
-    TensorRule{"weight", false, Shape::hidden, kLikeXOrFp32, true, {}, true},
+    TensorRule{"weight", false, Shape::hidden, kLikeXOrFp32, true, {}, true, true},
     TensorRule{"out", true, Shape::elements, kLikeX, false, "x", true},
 };
 constexpr std::array<std::string_view, 1> kNumbers = {"epsilon"};
@@ -95,6 +96,9 @@ Status run_gated_norm(const NamedCall& call, Stream stream, LaunchReport* report
   CheckedCall checked;
   if (Status status = check(call, kRules, kNumbers, checked); !status.ok()) return status;
   if (checked.rows.count == 0) return {};
+  if (checked.has_rows_of_weights)
+    return run_by_weight_rows(call, kRules,
+                              [&](const NamedCall& part) { return run_gated_norm(part, stream, report); });
   GatedNormArguments arguments = arguments_of(call, checked);
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
   if (goes_quick_ways()) arguments.inverse_hidden = quick_inverse_hidden(checked.hidden, arguments.epsilon);

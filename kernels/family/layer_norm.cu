@@ -11,6 +11,7 @@
 #include "kernels/family/affine_call.h"
 #include "kernels/family/layer_norm_shapes.h"
 #include "kernels/family/rows.h"
+#include "kernels/family/weight_rows.h"
 #include "kernels/launch_kernel.h"
 #include "kernels/quick_operands.h"
 #include "kernels/register_shape.h"
@@ -22,8 +23,8 @@ namespace {
 
 constexpr TensorRule kX = {"x", false, Shape::elements, kAnyActivation, false, {}, true};
 constexpr TensorRule kResidual = {"residual", false, Shape::elements, kLikeX, false, {}, true};
-constexpr TensorRule kWeight = {"weight", false, Shape::hidden, kLikeXOrFp32, true, {}, true};
-constexpr TensorRule kBias = {"bias", false, Shape::hidden, kLikeXOrFp32, true, {}, true};
+constexpr TensorRule kWeight = {"weight", false, Shape::hidden, kLikeXOrFp32, true, {}, true, true};
+constexpr TensorRule kBias = {"bias", false, Shape::hidden, kLikeXOrFp32, true, {}, true, true};
 constexpr TensorRule kOut = {"out", true, Shape::elements, kLikeX, false, "x", true};
 constexpr TensorRule kResidualOut = {"residual_out", true, Shape::elements, kLikeX, false, "residual", true};
 constexpr TensorRule kMean = {"mean", true, Shape::row, kLikeXOrFp32, true};
@@ -196,8 +197,12 @@ Configuration choose(const Problem& problem, int threads, [[maybe_unused]] Layer
 Status run_layer_norm(const NamedCall& call, LayerNormOperation operation, Stream stream,
                       LaunchReport* report) {
   CheckedCall checked;
-  if (Status status = check(call, rules_of(operation), kNumbers, checked); !status.ok()) return status;
+  const std::vector<TensorRule> rules = rules_of(operation);
+  if (Status status = check(call, rules, kNumbers, checked); !status.ok()) return status;
   if (checked.rows.count == 0) return {};
+  if (checked.has_rows_of_weights)
+    return run_by_weight_rows(
+        call, rules, [&](const NamedCall& part) { return run_layer_norm(part, operation, stream, report); });
   LayerNormArguments arguments = arguments_of(call, checked);
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
   if (goes_quick_ways()) arguments.inverse_hidden = quick_inverse_hidden(checked.hidden, arguments.epsilon);

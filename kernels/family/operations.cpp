@@ -48,6 +48,7 @@ std::span<const FamilyOperation> family_operations() {
       {"layer_norm_backward", kBackward<true>},
       {"qk_norm_rope", run_qk_norm_rope},
       {"gated_rms_norm", run_gated_norm},
+      {"grouped_rms_norm", run_grouped_norm},
   };
   return kOperations;
 }

@@ -33,6 +33,8 @@ Status run_norm_backward(const NamedCall& call, NormBackwardOperation operation,
 
 // gated_norm.cu: gated_rms_norm.
 Status run_gated_norm(const NamedCall& call, Stream stream, LaunchReport* report);
+// grouped_norm.cpp: grouped_rms_norm.
+Status run_grouped_norm(const NamedCall& call, Stream stream, LaunchReport* report);
 // qk_norm_rope.cu: qk_norm_rope.
 Status run_qk_norm_rope(const NamedCall& call, Stream stream, LaunchReport* report);
 

@@ -125,6 +125,40 @@ TEST(LayerNorm, RefusesWhatItCannotDo) {
   expect(StatusCode::unknown_name, "'residual'", [](FamilyCall& call) { call.operation = "layer_norm"; });
 }
 
+// Each row, or each of a few, with weights of its own gives what it gives alone; sizes that do not fit are
+// refused.
+TEST(LayerNorm, TakesWeightsOfSeveralRows) {
+  LayerNormCase test_case;
+  test_case.weight = test_case.bias = DType::bf16;
+  test_case.sizes = {2, 3, 16};
+  const LayerNormTensors tensors(test_case), alone(test_case);
+  TestTensor weights(DType::bf16, {3, 16});
+  FamilyCall call = tensors.call(test_case), single = alone.call(test_case);
+  for (std::int64_t row = 0; row < 3; ++row) {
+    std::vector<std::uint32_t> bits;
+    for (int i = 0; i < 16; ++i)
+      bits.push_back(reference::round(DType::bf16, static_cast<float>(row + 1) + static_cast<float>(i) / 8));
+    weights.set_row(row, bits);
+  }
+  call.at("weight") = weights.tensor();
+  ASSERT_TRUE(call.run().ok());
+  for (std::int64_t row = 0; row < 6; ++row) {
+    const auto of_row = [&](Tensor tensor, std::int64_t at) {
+      tensor.data = static_cast<char*>(tensor.data) + at * 16 * 2;
+      return Tensor{tensor.data, tensor.dtype, 2, {1, 16}, {16, 1}};
+    };
+    FamilyCall part = single;
+    for (const char* role : {"x", "out"}) part.at(role) = of_row(single.at(role), row);
+    part.at("weight") = {static_cast<char*>(weights.tensor().data) + row % 3 * 32, DType::bf16, 1, {16}, {1}};
+    ASSERT_TRUE(part.run().ok());
+    EXPECT_EQ(std::memcmp(of_row(call.at("out"), row).data, part.at("out").data, 32), 0) << row;
+  }
+  call.at("weight").sizes[0] = 2;
+  const Status status = call.run();
+  EXPECT_EQ(status.code, StatusCode::invalid_size);
+  EXPECT_EQ(status.message, "weight: sizes[0] is 2, must be 3 as sizes[1] of x");
+}
+
 TEST(LayerNorm, HasNothingToDoWithoutRows) {
   LayerNormCase test_case;
   test_case.sizes = {3, 16};

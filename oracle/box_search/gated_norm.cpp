@@ -115,7 +115,11 @@ GatedNormJudge::GatedNormJudge(const GatedNormRule& rule, std::int64_t hidden_si
     : rule_(rule), count_(hidden_size) {
   if (hidden_size < 1)
     throw std::invalid_argument(fmt::format("hidden size {} is not positive", hidden_size));
-  widen_weight(weight, rule.weight, rule.weight_plus_one, count_, weight_);
+  set_weight(weight);
+}
+
+void GatedNormJudge::set_weight(std::span<const std::byte> weight) {
+  widen_weight(weight, rule_.weight, rule_.weight_plus_one, count_, weight_);
 }
 
 void GatedNormJudge::load(std::span<const std::byte> x, std::span<const std::byte> gate) {

@@ -51,6 +51,9 @@ class GatedNormJudge {
   // `weight` is packed, empty where the rule has none.
   GatedNormJudge(const GatedNormRule& rule, std::int64_t hidden_size, std::span<const std::byte> weight);
 
+  // Another, for the rows from now on.
+  void set_weight(std::span<const std::byte> weight);
+
   // One packed row. The first unknown of the verdict is r, the second is not used.
   // Within a StandardFloatEnvironment.
   RowVerdict judge(std::span<const std::byte> x, std::span<const std::byte> gate,

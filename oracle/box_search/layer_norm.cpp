@@ -24,8 +24,12 @@ LayerNormJudge::LayerNormJudge(const LayerNormRule& rule, std::int64_t hidden_si
     throw std::invalid_argument(fmt::format("hidden size {} is not positive", hidden_size));
   if (rule.rounds_product && rule.fused)
     throw std::invalid_argument("a product that is rounded to the activation dtype cannot be fused");
-  widen_weight(weight, rule.weight, rule.weight_plus_one, count_, weight_);
-  widen_if_given("bias", bias, rule.bias, count_, -0.0f, bias_);
+  set_affine(weight, bias);
+}
+
+void LayerNormJudge::set_affine(std::span<const std::byte> weight, std::span<const std::byte> bias) {
+  widen_weight(weight, rule_.weight, rule_.weight_plus_one, count_, weight_);
+  widen_if_given("bias", bias, rule_.bias, count_, -0.0f, bias_);
 }
 
 void LayerNormJudge::load(std::span<const std::byte> x) {

@@ -107,6 +107,9 @@ class LayerNormJudge {
   LayerNormJudge(const LayerNormRule& rule, std::int64_t hidden_size, std::span<const std::byte> weight,
                  std::span<const std::byte> bias);
 
+  // Others, for the rows from now on.
+  void set_affine(std::span<const std::byte> weight, std::span<const std::byte> bias);
+
   // One packed row of inputs and outputs. Within a StandardFloatEnvironment.
   RowVerdict judge(std::span<const std::byte> x, std::span<const std::byte> out,
                    const StoredStatistics& stored = {}, bool with_refutation = true);

@@ -44,6 +44,11 @@ class QuantizedLayerNormJudge {
   QuantizedLayerNormJudge(const QuantizedLayerNormRule& rule, std::int64_t hidden_size,
                           std::span<const std::byte> weight, std::span<const std::byte> bias);
 
+  // Others, for the rows from now on.
+  void set_affine(std::span<const std::byte> weight, std::span<const std::byte> bias) {
+    norm_.set_affine(weight, bias);
+  }
+
   // A row of packed x, its codes, and the bits of its scale where it has one of its own.
   // Within a StandardFloatEnvironment.
   RowVerdict judge(std::span<const std::byte> x, std::span<const std::byte> codes, std::uint32_t scale,

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include "corpus/limits.h"
 #include "oracle/judged/operation.h"
@@ -78,8 +79,15 @@ void require_shape(const Call& call, const TensorSpec& spec, const Tensor& tenso
     case Extent::elements:
       break;
     case Extent::hidden:
+      if (spec.rows != HiddenRows::one && tensor.shape.size() > 1) {
+        if (std::ranges::equal(tensor.shape | std::views::reverse,
+                               x | std::views::reverse | std::views::take(tensor.shape.size())))
+          return;
+        what = "the hidden size, or more of the last dimensions of x";
+      } else {
+        what = "the hidden size";
+      }
       wanted = {x.back()};
-      what = "the hidden size";
       break;
     case Extent::row:
       wanted.pop_back();

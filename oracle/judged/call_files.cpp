@@ -19,6 +19,7 @@
 #include "corpus/message_text.h"
 #include "corpus/safetensors.h"
 #include "oracle/formats.h"
+#include "oracle/policy.h"
 
 namespace normproof::oracle::judged {
 namespace {
@@ -243,6 +244,27 @@ std::string json_bits(const Tensor& tensor) {
 
 }  // namespace
 
+namespace {
+
+// Of the operation that a dump names. A rms_norm whose weight has several rows is grouped_rms_norm.
+std::string operation_of_dump(const SafetensorsFile& file, const std::string& prefix,
+                              const std::string& named) {
+  const bool has_rows = std::ranges::any_of(file.tensors(), [&](const SafetensorsTensor& tensor) {
+    return tensor.name == prefix + "weight" && tensor.shape.size() > 1;
+  });
+  return has_rows && named == "rms_norm" ? "grouped_rms_norm" : named;
+}
+// Its policy is then one of rms_norm, as axes; what is none is left to those who read it.
+std::string axes_of_rms_norm(const std::string& policy) {
+  try {
+    return oracle::to_string(oracle::parse_policy(policy));
+  } catch (const std::invalid_argument&) {
+    return policy;
+  }
+}
+
+}  // namespace
+
 StoredCall call_from_dump(const SafetensorsFile& file, const FileOptions& options, bool with_outputs,
                           const std::string& prefix) {
   const auto fail = [&](std::string_view field, const std::string& reason) {
@@ -250,7 +272,11 @@ StoredCall call_from_dump(const SafetensorsFile& file, const FileOptions& option
   };
   const auto metadata = [&](const std::string& key) -> std::optional<std::string> {
     const auto found = file.metadata().find(prefix + key);
-    return found == file.metadata().end() ? std::nullopt : std::optional(found->second);
+    if (found == file.metadata().end()) return std::nullopt;
+    if (key == "op") return operation_of_dump(file, prefix, found->second);
+    const auto named = file.metadata().find(prefix + "op");
+    const bool is_of_rms_norm = named != file.metadata().end() && named->second == "rms_norm";
+    return key == "policy" && is_of_rms_norm ? axes_of_rms_norm(found->second) : found->second;
   };
   StoredCall stored = call_without_tensors(options, metadata, fail);
   for (const SafetensorsTensor& tensor : file.tensors()) {
@@ -344,7 +370,9 @@ std::optional<StoredCall> read_call_if_judged(const std::filesystem::path& file,
   }
   const SafetensorsFile dump = read_safetensors(file);
   const auto found = dump.metadata().find("op");
-  if (found == dump.metadata().end() || find_judged_operation(found->second) == nullptr) return std::nullopt;
+  if (found == dump.metadata().end() ||
+      find_judged_operation(operation_of_dump(dump, {}, found->second)) == nullptr)
+    return std::nullopt;
   return call_from_dump(dump, options, with_outputs);
 }
 

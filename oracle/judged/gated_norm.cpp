@@ -18,7 +18,7 @@ constexpr std::array kTensors = {
     TensorSpec{"x", Direction::in, Extent::elements, DTypeRule::activation, Need::always, "the input"},
     TensorSpec{"gate", Direction::in, Extent::elements, DTypeRule::activation, Need::always,
                "z, what the gate is made of"},
-    kWeightSpec,
+    with_rows(kWeightSpec),
     TensorSpec{"out", Direction::out, Extent::elements, DTypeRule::activation, Need::always,
                "the normalized and gated rows", "x"}};
 
@@ -69,14 +69,11 @@ class RowJudge : public UnitJudge {
   RowJudge(const Call& call, const Policy& policy)
       : call_(call),
         rule_(rule_of(call, policy)),
-        judge_(rule_, call.hidden_size(), bytes_of(call.find("weight"))) {}
+        judge_(rule_, call.hidden_size(), first_hidden_row(call, "weight")) {}
 
-  bool conforms(std::int64_t row) override {
-    return judge_.judge(row_of("x", row), row_of("gate", row), row_of("out", row), false).conforms;
-  }
+  bool conforms(std::int64_t row) override { return judged(row, row_of("out", row), false).conforms; }
   Violation violation(std::int64_t row) override {
-    const search::RowVerdict verdict =
-        judge_.judge(row_of("x", row), row_of("gate", row), row_of("out", row), true);
+    const search::RowVerdict verdict = judged(row, row_of("out", row), true);
     judge_.require_exact(verdict);
     Violation violation = violation_of(verdict, kUnknowns);
     violation.tensor = "out";
@@ -89,23 +86,32 @@ class RowJudge : public UnitJudge {
       const std::int64_t j = element.column, at = row * call_.hidden_size() + j;
       for (const std::string_view name : {"x", "gate"})
         element.values.push_back(named(name, call_.at(name), at));
-      if (const Tensor* weight = call_.find("weight")) element.values.push_back(named("weight", *weight, j));
+      if (const Tensor* weight = call_.find("weight"))
+        element.values.push_back(named_hidden(call_, "weight", *weight, row, j));
       element.values.push_back(named("got", call_.at("out"), at));
       element.values.push_back(named("canonical", right, j));
     }
     return violation;
   }
-  std::vector<std::byte> canonical(std::int64_t row) override {
-    return judge_.outputs(row_of("x", row), row_of("gate", row), root_of(row));
-  }
+  std::vector<std::byte> canonical(std::int64_t row) override { return outputs(row, root_of(row)); }
   std::vector<NamedBits> unknowns(std::int64_t row) override { return {named(kUnknowns[0], root_of(row))}; }
   bool accepts_wrong(std::int64_t row, Random& random) override {
     const auto wrong = static_cast<float>(root_of(row) * std::exp2(2 * signed_unit(random)));
-    const auto outputs = judge_.outputs(row_of("x", row), row_of("gate", row), wrong);
-    return judge_.judge(row_of("x", row), row_of("gate", row), outputs, false).conforms;
+    return judged(row, outputs(row, wrong), false).conforms;
   }
 
  private:
+  search::RowVerdict judged(std::int64_t row, std::span<const std::byte> out, bool with_refutation) {
+    use_weight_of(row);
+    return judge_.judge(row_of("x", row), row_of("gate", row), out, with_refutation);
+  }
+  std::vector<std::byte> outputs(std::int64_t row, float root) {
+    use_weight_of(row);
+    return judge_.outputs(row_of("x", row), row_of("gate", row), root);
+  }
+  void use_weight_of(std::int64_t row) {
+    if (call_.has_several_rows("weight")) judge_.set_weight(call_.hidden_row("weight", row));
+  }
   float root_of(std::int64_t row) { return judge_.canonical_root(row_of("x", row), row_of("gate", row)); }
   std::span<const std::byte> row_of(std::string_view tensor, std::int64_t row) const {
     return call_.at(tensor).row(row, call_.hidden_size());
@@ -114,7 +120,7 @@ class RowJudge : public UnitJudge {
   void tell_beyond(std::int64_t row, Violation& violation) {
     const float usual = root_of(row);
     if (!(usual > 0) || !std::isfinite(usual)) return;
-    judge_.judge(row_of("x", row), row_of("gate", row), row_of("out", row), false);
+    judged(row, row_of("out", row), false);
     tell_witness(judge_.witness_in({around(usual), {0, 0}}), {search::order_of(usual), 0}, kUnknowns,
                  violation);
   }

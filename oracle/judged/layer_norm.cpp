@@ -17,9 +17,9 @@ namespace search = box_search;
 
 constexpr TensorSpec kOut = {
     "out", Direction::out, Extent::elements, DTypeRule::activation, Need::always, "the normalized rows", "x"};
-constexpr std::array kTensors = {kXSpec, kWeightSpec, kBiasSpec, kOut, kMeanSpec, kRstdSpec};
-constexpr std::array kFusedAddTensors = {kXSpec, kResidualSpec,    kWeightSpec, kBiasSpec,
-                                         kOut,   kResidualOutSpec, kMeanSpec,   kRstdSpec};
+constexpr std::array kTensors = {kXSpec, kAffineWeightSpec, kBiasSpec, kOut, kMeanSpec, kRstdSpec};
+constexpr std::array kFusedAddTensors = {kXSpec, kResidualSpec,    kAffineWeightSpec, kBiasSpec,
+                                         kOut,   kResidualOutSpec, kMeanSpec,         kRstdSpec};
 
 constexpr std::array kAxes = {kStatisticsAxis, kNormalizedAxis, kLayerNormWeightAxis, kAffineAxis};
 constexpr std::array kFusedAddAxes = {kSumAxis, kStatisticsAxis, kNormalizedAxis, kLayerNormWeightAxis,
@@ -40,7 +40,7 @@ class RowJudge : public UnitJudge {
   RowJudge(const Call& call, const Policy& policy)
       : call_(call),
         rule_(layer_norm_rule(call, policy)),
-        judge_(rule_, call.hidden_size(), bytes_of(call.find("weight")), bytes_of(call.find("bias"))) {}
+        judge_(rule_, call.hidden_size(), first_hidden_row(call, "weight"), first_hidden_row(call, "bias")) {}
 
   bool conforms(std::int64_t row) override {
     return judge_.judge(operand(row), got(row), stored(row), false).conforms;
@@ -99,6 +99,7 @@ class RowJudge : public UnitJudge {
   }
 
   std::span<const std::byte> operand(std::int64_t row) {
+    use_affine_of(call_, row, judge_);
     return layer_norm_operand(call_, rule_, row, operand_);
   }
   std::span<const std::byte> got(std::int64_t row) const {

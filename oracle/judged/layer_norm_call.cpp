@@ -81,7 +81,7 @@ void add_operands(const Call& call, std::int64_t row, Element& element) {
     if (const Tensor* tensor = call.find(name)) element.values.push_back(named(name, *tensor, at));
   for (const std::string_view name : {"weight", "bias"})
     if (const Tensor* tensor = call.find(name))
-      element.values.push_back(named(name, *tensor, element.column));
+      element.values.push_back(named_hidden(call, name, *tensor, row, element.column));
 }
 
 std::vector<std::string> layer_norm_not_looked_at(const Call& call) {

@@ -21,9 +21,10 @@ inline constexpr TensorSpec kResidualSpec = {"residual",       Direction::in,
 inline constexpr TensorSpec kResidualOutSpec = {
     "residual_out", Direction::out,          Extent::elements, DTypeRule::activation,
     Need::always,   "the sum, rounded to T", "residual"};
-inline constexpr TensorSpec kBiasSpec = {"bias",         Direction::in,
-                                         Extent::hidden, DTypeRule::activation_or_fp32,
-                                         Need::optional, "the bias; without one nothing is added"};
+inline constexpr TensorSpec kAffineWeightSpec = with_rows(kWeightSpec);
+inline constexpr TensorSpec kBiasSpec =
+    with_rows({"bias", Direction::in, Extent::hidden, DTypeRule::activation_or_fp32, Need::optional,
+               "the bias; without one nothing is added"});
 inline constexpr TensorSpec kMeanSpec = {"mean",         Direction::out,
                                          Extent::row,    DTypeRule::activation_or_fp32,
                                          Need::optional, "the mean of each row, where the kernel stores it"};
@@ -65,6 +66,12 @@ box_search::LayerNormRule layer_norm_rule(const Call& call, const Policy& policy
 std::span<const std::byte> layer_norm_operand(const Call& call, const box_search::LayerNormRule& rule,
                                               std::int64_t row, std::vector<std::byte>& place);
 box_search::StoredStatistics stored_statistics(const Call& call, std::int64_t row);
+// Weight and bias of a row, where they differ from row to row.
+template <typename Judge>
+void use_affine_of(const Call& call, std::int64_t row, Judge& judge) {
+  if (call.has_several_rows("weight") || call.has_several_rows("bias"))
+    judge.set_affine(call.hidden_row("weight", row), call.hidden_row("bias", row));
+}
 // "the kernel stored mean = ...; an honest evaluation arrives at ...".
 std::string stored_text(const box_search::LayerNormRule& rule, std::span<const float> x,
                         const box_search::StoredStatistics& stored);

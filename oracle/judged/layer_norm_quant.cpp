@@ -41,13 +41,14 @@ constexpr TensorSpec kScales = {"scales",        Direction::out, Extent::row,
 constexpr TensorSpec kBound = {"scale_ub",      Direction::in,  Extent::one,
                                DTypeRule::fp32, Need::optional, "the upper bound of a row's maximum"};
 
-constexpr std::array kStaticTensors = {kXSpec, kWeightSpec, kBiasSpec, kScale, kFp8, kMeanSpec, kRstdSpec};
-constexpr std::array kAddStaticTensors = {kXSpec, kResidualSpec,    kWeightSpec, kBiasSpec, kScale,
-                                          kFp8,   kResidualOutSpec, kMeanSpec,   kRstdSpec};
-constexpr std::array kDynamicTensors = {kXSpec, kWeightSpec, kBiasSpec, kBound,
-                                        kCodes, kScales,     kMeanSpec, kRstdSpec};
-constexpr std::array kAddDynamicTensors = {kXSpec, kResidualSpec, kWeightSpec,      kBiasSpec, kBound,
-                                           kCodes, kScales,       kResidualOutSpec, kMeanSpec, kRstdSpec};
+constexpr std::array kStaticTensors = {kXSpec, kAffineWeightSpec, kBiasSpec, kScale,
+                                       kFp8,   kMeanSpec,         kRstdSpec};
+constexpr std::array kAddStaticTensors = {kXSpec, kResidualSpec,    kAffineWeightSpec, kBiasSpec, kScale,
+                                          kFp8,   kResidualOutSpec, kMeanSpec,         kRstdSpec};
+constexpr std::array kDynamicTensors = {kXSpec, kAffineWeightSpec, kBiasSpec, kBound,
+                                        kCodes, kScales,           kMeanSpec, kRstdSpec};
+constexpr std::array kAddDynamicTensors = {kXSpec, kResidualSpec, kAffineWeightSpec, kBiasSpec, kBound,
+                                           kCodes, kScales,       kResidualOutSpec,  kMeanSpec, kRstdSpec};
 
 constexpr std::array<AxisValue, 3> kGivenScaling = {{
     {"inverse", "fl(y * fl(1 / scale))"},
@@ -117,7 +118,7 @@ class RowJudge : public UnitJudge {
   RowJudge(const Call& call, const Policy& policy)
       : call_(call),
         rule_(rule_of(call, policy)),
-        judge_(rule_, call.hidden_size(), bytes_of(call.find("weight")), bytes_of(call.find("bias"))) {}
+        judge_(rule_, call.hidden_size(), first_hidden_row(call, "weight"), first_hidden_row(call, "bias")) {}
 
   bool conforms(std::int64_t row) override { return judged(row, got(row), got_scale(row), false).conforms; }
 
@@ -221,6 +222,7 @@ class RowJudge : public UnitJudge {
   }
 
   std::span<const std::byte> operand(std::int64_t row) {
+    use_affine_of(call_, row, judge_);
     return layer_norm_operand(call_, rule_.norm, row, operand_);
   }
   std::span<const std::byte> got(std::int64_t row) const {

@@ -12,7 +12,7 @@
 namespace normproof::oracle::judged {
 
 std::span<const JudgedOperation* const> judged_operations() {
-  static const std::array<const JudgedOperation*, 16> kTable = {&layer_norm(),
+  static const std::array<const JudgedOperation*, 17> kTable = {&layer_norm(),
                                                                 &fused_add_layer_norm(),
                                                                 &rms_norm_backward(),
                                                                 &layer_norm_backward(),
@@ -27,7 +27,8 @@ std::span<const JudgedOperation* const> judged_operations() {
                                                                 &fused_add_layer_norm_static_fp8_quant(),
                                                                 &layer_norm_dynamic_quant(),
                                                                 &fused_add_layer_norm_dynamic_quant(),
-                                                                &gated_rms_norm()};
+                                                                &gated_rms_norm(),
+                                                                &grouped_rms_norm()};
   return kTable;
 }
 
@@ -66,6 +67,19 @@ const Tensor& Call::at(std::string_view tensor) const {
   throw std::out_of_range("the call has no tensor " + std::string(tensor));
 }
 std::int64_t Call::rows() const { return at("x").elements() / hidden_size(); }
+std::int64_t Call::hidden_index(const Tensor& tensor, std::int64_t row, std::int64_t column) const {
+  const std::int64_t rows_of_tensor = tensor.elements() / hidden_size();
+  return row % rows_of_tensor * hidden_size() + column;
+}
+std::span<const std::byte> Call::hidden_row(std::string_view tensor, std::int64_t row) const {
+  const Tensor* found = find(tensor);
+  if (found == nullptr || found->bytes.empty()) return {};
+  return found->row(hidden_index(*found, row, 0) / hidden_size(), hidden_size());
+}
+bool Call::has_several_rows(std::string_view tensor) const {
+  const Tensor* found = find(tensor);
+  return found != nullptr && found->shape.size() > 1;
+}
 Place Call::place_of(std::string_view tensor) const {
   const auto found = places.find(tensor);
   return found == places.end() ? Place{} : found->second;
@@ -135,6 +149,8 @@ std::string subject_of(const Call& call) {
     const Tensor* tensor = call.find(spec.name);
     text += tensor == nullptr ? fmt::format(", no {}", spec.name)
                               : fmt::format(", {} {}", spec.name, name_of(tensor->dtype));
+    if (call.has_several_rows(spec.name))
+      text += fmt::format(" of {} rows", tensor->elements() / call.hidden_size());
   }
   for (const TensorSpec& spec : operation.tensors) {
     const Tensor* tensor = call.find(spec.name);
@@ -171,6 +187,12 @@ std::vector<std::int64_t> places_of(std::int64_t rows, std::int64_t columns,
 
 }  // namespace
 
+std::int64_t sliceable_rows(const Call& call) {
+  const std::int64_t heads =
+      has_heads(*call.operation) ? std::max<std::int64_t>(call.at("x").shape.end()[-2], 1) : 1;
+  return call.rows() / heads;
+}
+
 Call slice_of_rows(const Call& call, std::span<const std::int64_t> rows, const Policy* policy) {
   Call slice = call;
   // A call with heads is cut by its tokens; the shapes of the two kinds of rows differ by them.
@@ -179,7 +201,16 @@ Call slice_of_rows(const Call& call, std::span<const std::int64_t> rows, const P
   const auto count = static_cast<std::int64_t>(rows.size());
   for (const TensorSpec& spec : call.operation->tensors) {
     const Tensor* tensor = call.find(spec.name);
-    if (tensor == nullptr || spec.extent == Extent::hidden || spec.extent == Extent::one) continue;
+    if (tensor == nullptr || spec.extent == Extent::one) continue;
+    if (spec.extent == Extent::hidden) {
+      if (!call.has_several_rows(spec.name)) continue;
+      std::vector<std::int64_t> of_tensor;
+      for (const std::int64_t row : rows)
+        for (std::int64_t column = 0; column < call.hidden_size(); ++column)
+          of_tensor.push_back(call.hidden_index(*tensor, row, column));
+      slice.tensors[std::string(spec.name)] = picked(*tensor, {count, call.hidden_size()}, of_tensor);
+      continue;
+    }
     if (spec.extent == Extent::blocks) {
       slice.tensors[std::string(spec.name)] = call.operation->slice_blocks(call, spec.name, rows, policy);
       continue;

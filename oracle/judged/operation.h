@@ -33,6 +33,13 @@ enum class Extent : std::uint8_t {
   blocks,    // one for each block of a row, in one of the layouts that the operation has
   one        // a number
 };
+// How many rows a tensor of extent `hidden` may have. With several it has the last dimensions of x, two or
+// more of them: row r of x goes with its row r modulo their number.
+enum class HiddenRows : std::uint8_t {
+  one,
+  any,     // calls that are drawn have several only where a target takes them
+  several  // calls that are drawn nearly always have several
+};
 enum class DTypeRule : std::uint8_t {
   activation,          // T, that of x
   activation_or_fp32,  // T or fp32, each tensor its own
@@ -54,6 +61,7 @@ struct TensorSpec {
   std::string_view sentence;
   std::string_view in_place_of = {};   // of an output: the input whose memory it may be
   std::span<const DType> dtypes = {};  // where they are listed
+  HiddenRows rows = HiddenRows::one;
 };
 
 struct Call;
@@ -121,6 +129,13 @@ struct Call {
   std::int64_t hidden_size() const { return at("x").shape.back(); }
   std::int64_t rows() const;  // of x
   bool has_outputs() const;
+  // What row `row` of x reads of a tensor of extent `hidden`, which has one row or several; empty where the
+  // call has no such tensor.
+  std::span<const std::byte> hidden_row(std::string_view tensor, std::int64_t row) const;
+  // Element `column` of that.
+  std::int64_t hidden_index(const Tensor& tensor, std::int64_t row, std::int64_t column) const;
+  // Whether such a tensor has another row for each row of x, or for each of a few.
+  bool has_several_rows(std::string_view tensor) const;
   Place place_of(std::string_view tensor) const;
 };
 
@@ -274,6 +289,8 @@ void require_valid(const Call& call, bool with_outputs);
 std::vector<std::int64_t> shape_of(const Call& call, const TensorSpec& spec);
 // "layer_norm bf16, weight bf16, bias bf16, 8 x 4096, epsilon 1e-05".
 std::string subject_of(const Call& call);
+// How many rows slice_of_rows can choose from: those of x, or tokens where a row of x is a head.
+std::int64_t sliceable_rows(const Call& call);
 // Some rows of x and of all that has a row for each; `columns` where given: of these groups alone.
 // `policy`: where the layout of a tensor is its axis.
 Call slice_of_rows(const Call& call, std::span<const std::int64_t> rows, const Policy* policy = nullptr);

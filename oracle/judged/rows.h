@@ -17,6 +17,7 @@ const JudgedOperation& fused_add_layer_norm_static_fp8_quant();
 const JudgedOperation& layer_norm_dynamic_quant();
 const JudgedOperation& fused_add_layer_norm_dynamic_quant();
 const JudgedOperation& gated_rms_norm();
+const JudgedOperation& grouped_rms_norm();
 const JudgedOperation& rms_norm_backward();
 const JudgedOperation& layer_norm_backward();
 const JudgedOperation& qk_norm_rope();

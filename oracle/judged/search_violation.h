@@ -64,6 +64,26 @@ std::vector<ColumnGroup> single_columns(const Call& call, const Policy& policy);
 inline constexpr Bound kInverseRootUlp = {"inverse_root_ulp", 0, 1 << 20, 2};
 inline constexpr Bound kSumDepth = {"sum_depth", 0, std::int64_t{1} << 40, std::nullopt};
 
+// A weight, or a bias, that may have a row for each row of x, or for each of a few.
+constexpr TensorSpec with_rows(TensorSpec spec, HiddenRows rows = HiddenRows::any) {
+  spec.rows = rows;
+  return spec;
+}
+// What a judge is made with: the first row of a weight or bias, zeros where it has none.
+inline std::vector<std::byte> first_hidden_row(const Call& call, std::string_view name) {
+  const Tensor* tensor = call.find(name);
+  if (tensor == nullptr) return {};
+  const std::span<const std::byte> row = call.hidden_row(name, 0);
+  std::vector<std::byte> bytes(row.begin(), row.end());
+  bytes.resize(static_cast<std::size_t>(call.hidden_size()) * size_of(tensor->dtype));
+  return bytes;
+}
+// An element of a weight or bias that row `row` of x reads.
+inline NamedBits named_hidden(const Call& call, std::string_view name, const Tensor& tensor, std::int64_t row,
+                              std::int64_t column) {
+  return named(name, tensor, call.hidden_index(tensor, row, column));
+}
+
 inline constexpr TensorSpec kWeightSpec = {"weight",       Direction::in,
                                            Extent::hidden, DTypeRule::activation_or_fp32,
                                            Need::optional, "the weight; without one: 1"};

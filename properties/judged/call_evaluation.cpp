@@ -25,6 +25,17 @@ using oracle::judged::Tensor;
 using Outcome = CallEvaluation::Outcome;
 using Spec = oracle::judged::TensorSpec;
 
+// Whether a weight or bias might have had several rows, and none has.
+bool lacks_rows_of_weight(const Call& call) {
+  bool may_have = false, has = false;
+  for (const Spec& spec : call.operation->tensors) {
+    if (spec.rows == oracle::judged::HiddenRows::one) continue;
+    may_have = true;
+    has = has || call.has_several_rows(spec.name);
+  }
+  return may_have && !has;
+}
+
 std::string places_text(const Call& call) {
   std::vector<std::string> parts;
   for (const Spec& spec : call.operation->tensors) {
@@ -112,6 +123,8 @@ CallEvaluation evaluate_call(JudgedTarget& target, const Call& call, const Polic
       evaluation.judgement = judge(evaluation.run.call, policy, options);
       if (call.operation->block_layouts != nullptr)
         evaluation.judgement.not_looked_at.emplace_back("views of scales by columns, of strides [1, n]");
+      if (lacks_rows_of_weight(call))
+        evaluation.judgement.not_looked_at.emplace_back("weights and biases of several rows");
       if (!evaluation.judgement.conforms()) evaluation.outcome = Outcome::wrong_bits;
       break;
   }

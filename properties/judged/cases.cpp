@@ -19,6 +19,7 @@ namespace {
 using oracle::box_search::RowClass;
 using oracle::judged::DTypeRule;
 using oracle::judged::Extent;
+using oracle::judged::HiddenRows;
 using oracle::judged::Need;
 using oracle::judged::Tensor;
 using oracle::judged::TensorSpec;
@@ -74,15 +75,36 @@ class Draw {
     });  // a byte may hold two codes
     if (needs_pairs && hidden_ % 2 != 0) hidden_ += multiple;
     shape_ = {rows, hidden_};
+    divide_rows();
     if (!has_heads(*demand_.operation)) return;
     hidden_ = std::min<std::int64_t>(std::max<std::int64_t>(hidden_ / 2 * 2, 2), 256);
     shape_ = {rows, random_.between(1, 4), hidden_};
     pairs_ = random_.chance(1, 4) ? random_.between(0, hidden_ / 2) : hidden_ / 2;
   }
 
+  // Rows beside each other, each with its row of the weight; or in a few groups, each row of which goes
+  // with the same row of it. What is drawn of this leaves calls of other operations as they are.
+  void divide_rows() {
+    const auto several = [&](const TensorSpec& spec) {
+      return spec.rows == HiddenRows::several || (spec.rows == HiddenRows::any && demand_.with_rows);
+    };
+    constexpr std::int64_t kMostRowsOfWeight = 16;
+    Random aside = random_.split(11);
+    if (std::ranges::none_of(demand_.operation->tensors, several) || aside.chance(1, 4)) return;
+    const std::int64_t rows = shape_.front();
+    rows_of_weight_ = {rows};
+    if (rows <= kMostRowsOfWeight && aside.chance(1, 2)) return;
+    std::int64_t groups = aside.between(1, 4);
+    while (rows % groups != 0) --groups;
+    shape_ = {rows / groups, groups, hidden_};
+    rows_of_weight_ = {groups};
+    if (rows <= kMostRowsOfWeight && aside.chance(1, 4)) rows_of_weight_ = {rows / groups, groups};
+  }
+
   std::optional<DType> dtype_of(const TensorSpec& spec) const {
     if (spec.dtype == DTypeRule::activation) return demand_.dtype;
     if (spec.extent == Extent::rotation) return demand_.rotation.value_or(demand_.dtype);
+    if (spec.need == Need::always) return demand_.weight.value_or(demand_.dtype);
     return spec.name == "bias" ? demand_.bias : demand_.weight;
   }
 
@@ -116,8 +138,11 @@ class Draw {
     std::vector<float> values;
     Tensor result{dtype, {}, {}};
     if (spec.extent == Extent::hidden) {
-      result.shape = {hidden_};
-      values = oracle::box_search::random_weight(random_, dtype, hidden_);
+      // A weight may have rows and a bias none.
+      if (spec.rows != HiddenRows::one && (spec.name == "weight" || random_.split(12).chance(1, 2)))
+        result.shape = rows_of_weight_;
+      result.shape.push_back(hidden_);
+      values = oracle::box_search::random_weight(random_, dtype, result.elements());
     } else if (spec.extent == Extent::rotation) {
       result.shape = {shape_.front(), pairs_};
       values.assign(static_cast<std::size_t>(shape_.front() * pairs_), 0.0f);
@@ -155,6 +180,7 @@ class Draw {
   const CaseDemand& demand_;
   Random random_;
   std::vector<std::int64_t> shape_;
+  std::vector<std::int64_t> rows_of_weight_;  // its leading dimensions
   std::int64_t hidden_ = 0;
   std::int64_t pairs_ = 0;
 };

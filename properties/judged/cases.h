@@ -21,6 +21,7 @@ struct CaseDemand {
   std::int64_t hidden_multiple = 1;  // wins over max_hidden
   bool with_optional = false;        // also inputs of the shape of x that may be missing, such as dresidual
   bool with_bound = false;           // also numbers that may be missing: scale_ub
+  bool with_rows = false;            // also weights and biases of several rows, where the operation has them
   bool finite = false;               // no infinity and no NaN in the tensors
 };
 

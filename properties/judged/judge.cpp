@@ -107,10 +107,7 @@ Call with_canonical_outputs(Call call, const Policy& policy, std::span<const std
 }
 
 Call first_rows(const Call& call, std::int64_t rows, const Policy& policy) {
-  const std::int64_t heads =
-      has_heads(*call.operation) ? std::max<std::int64_t>(call.at("x").shape.end()[-2], 1) : 1;
-  const std::int64_t all = call.rows() / heads;
-  if (rows >= all) return call;
+  if (rows >= sliceable_rows(call)) return call;
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(rows));
   std::iota(chosen.begin(), chosen.end(), 0);
   Call result = slice_of_rows(call, chosen, &policy);

@@ -74,7 +74,7 @@ class Minimizer {
   }
 
   bool fewer_rows() {
-    return fewer(smallest_.rows() / heads(), [](const Call& call, const std::vector<std::int64_t>& rows) {
+    return fewer(sliceable_rows(smallest_), [](const Call& call, const std::vector<std::int64_t>& rows) {
       return slice_of_rows(call, rows);
     });
   }

@@ -84,7 +84,7 @@ std::optional<RelatedCalls> other_rows(const Combination& combination, Random& r
   std::optional<Call> call = moderate_call(combination, random);
   if (!call) return std::nullopt;
   erase_sums_over_rows(*call);
-  const std::int64_t rows = call->at("x").shape.front();
+  const std::int64_t rows = sliceable_rows(*call);
   if (!call->has_outputs() || rows < 2) return std::nullopt;
   const auto kept = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(rows)));
   Call other = *call;

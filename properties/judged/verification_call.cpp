@@ -50,6 +50,7 @@ CaseDemand demand_of(const Combination& combination, Random& random) {
   if (combination.weight && random.chance(3, 4)) demand.bias = combination.weight;
   demand.rotation = random.chance(1, 2) ? combination.dtype : DType::fp32;
   demand.with_optional = random.chance(1, 2);
+  demand.with_rows = combination.weight_rows;
   demand.hidden_multiple = hidden_multiple_of(limits, combination.dtype);
   if (limits.epsilon_is_set) demand.epsilon = std::bit_cast<std::uint32_t>(limits.epsilon);
   return demand;
@@ -149,7 +150,8 @@ void draw_places(Call& call, Random& random) {
       place.in_place = true;
     } else {
       if (random.chance(1, 3)) place.offset = random.between(1, 15);
-      if (spec.extent == Extent::elements && tensor->shape.size() > 1 && random.chance(1, 3))
+      const bool has_rows = spec.extent == Extent::elements || spec.extent == Extent::hidden;
+      if (has_rows && tensor->shape.size() > 1 && random.chance(1, 3))
         place.gap = random.chance(1, 2) ? random.between(1, 9) : 8 * random.between(1, 4);
     }
     if (place != Place{}) call.places[std::string(spec.name)] = place;
@@ -241,8 +243,8 @@ std::vector<Combination> combinations_of(JudgedTarget& target, const JudgedOpera
       if (dtype && x != *dtype) continue;
       for (const std::optional<DType> weight : weights_of(*each, takes, x))
         for (const std::optional<DType> codes : codes_of(*each, takes))
-          combinations.push_back(
-              {each, x, weight, limits, codes, native, takes.scale_ub, takes.scale_layouts});
+          combinations.push_back({each, x, weight, limits, codes, native, takes.scale_ub, takes.scale_layouts,
+                                  takes.weight_rows});
     }
   }
   if (target.says_what_it_takes()) return combinations;

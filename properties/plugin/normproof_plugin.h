@@ -143,10 +143,11 @@ enum {
   NORMPROOF_TAKES_E5M2 = 1 << 7,
   NORMPROOF_TAKES_E4M3FNUZ = 1 << 8,
   NORMPROOF_TAKES_E5M2FNUZ = 1 << 9,
-  NORMPROOF_TAKES_INT8 = 1 << 10,         /* of judged operations that quantize, as is */
-  NORMPROOF_TAKES_E2M1 = 1 << 11,         /* two in a byte */
-  NORMPROOF_TAKES_SCALE_UB = 1 << 12,     /* of judged operations that have it: scale_ub is given, or not */
-  NORMPROOF_TAKES_SCALE_LAYOUTS = 1 << 13 /* scales lie, and blocks are long, as the shape of scales says */
+  NORMPROOF_TAKES_INT8 = 1 << 10,          /* of judged operations that quantize, as is */
+  NORMPROOF_TAKES_E2M1 = 1 << 11,          /* two in a byte */
+  NORMPROOF_TAKES_SCALE_UB = 1 << 12,      /* of judged operations that have it: scale_ub is given, or not */
+  NORMPROOF_TAKES_SCALE_LAYOUTS = 1 << 13, /* scales lie, and blocks are long, as the shape of scales says */
+  NORMPROOF_TAKES_WEIGHT_ROWS = 1 << 14    /* weights and biases of several rows, where they may have them */
 };
 
 typedef struct normproof_plugin_info {

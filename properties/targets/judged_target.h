@@ -28,6 +28,7 @@ struct JudgedTakes {
   std::vector<DType> codes = {};  // that it quantizes to
   bool scale_ub = false;          // the upper bound of what a scale is made of
   bool scale_layouts = false;     // scales of blocks wherever their shape says
+  bool weight_rows = false;       // weights of several rows, also where an operation may do without
 };
 
 class JudgedTarget {

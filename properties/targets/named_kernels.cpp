@@ -47,7 +47,7 @@ JudgedTakes NamedKernels::judged_takes() const {
   takes.no_weight = takes.same_weight = takes.fp32_weight = true;
   takes.codes.assign(kQuantizedDTypes.begin(), kQuantizedDTypes.end());
   takes.codes.insert(takes.codes.end(), {DType::int8, DType::uint8});
-  takes.scale_ub = takes.scale_layouts = true;
+  takes.scale_ub = takes.scale_layouts = takes.weight_rows = true;
   return takes;
 }
 

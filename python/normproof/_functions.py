@@ -157,6 +157,16 @@ def _judged_tensors(operation: str, tensors: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in tensors.items() if value is not None}
 
 
+def _by_rows_of_weight(operation: Any, weight: Any) -> Any:
+    """rms_norm whose weight has several rows is an operation of its own."""
+    return "grouped_rms_norm" if operation == "rms_norm" and getattr(weight, "ndim", 1) > 1 else operation
+
+
+def _policy_of(operation: Any, judged: Any, policy: Any) -> Any:
+    """The policy of an operation as axes of the one that judges it."""
+    return policy if operation == judged else str(make_policy(policy))
+
+
 def _no_more_tensors(operation: str, tensors: dict[str, Any]) -> None:
     require_operation(operation)
     for name, value in tensors.items():
@@ -200,7 +210,8 @@ def check(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = No
     out: ``[..., H]`` in the dtype of x, or in an fp8 dtype where the operation quantizes, or int8 where each row gets a scale; in fp32, too, where the weight is
         fp32 or there is none.
     epsilon: what is added to the mean square; rounded to fp32.
-    weight: ``[H]`` in the dtype of x or in fp32; None for a norm without a weight.
+    weight: ``[H]`` in the dtype of x or in fp32; None for a norm without a weight. With more of the last dimensions of x, row r of x
+        goes with its row r modulo their number: rms_norm is then ``grouped_rms_norm``; layer_norm and gated_rms_norm have such weights, too.
     residual, residual_out: ``[..., H]`` in the dtype of x or both in fp32, where the operation adds a residual; before and
         after.
     scale: one number, where the operation quantizes by a scale that is given: out is y / scale.
@@ -217,12 +228,13 @@ def check(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = No
     Raises ValueError and TypeError naming the argument and its value.
     """
     __tracebackhide__ = True  # pytest shows the caller's line
+    asked, operation = operation, _by_rows_of_weight(operation, weight)
     if is_judged(operation):
         require_usual(operation, canonical=(canonical, False), flush_to_zero=(flush_to_zero, False))
         judged = judged_call(operation, _judged_tensors(operation, dict(
             x=x, out=out, weight=weight, residual=residual, residual_out=residual_out, scale=scale, scales=scales, scale_ub=scale_ub,
             **tensors)), epsilon)
-        result = check_judged(judged, judged_policy(operation, policy, inverse_root_ulp, sum_depth), threads)
+        result = check_judged(judged, judged_policy(operation, _policy_of(asked, operation, policy), inverse_root_ulp, sum_depth), threads)
     else:
         _no_more_tensors(operation, tensors)
         _needed(operation, out, epsilon)
@@ -263,6 +275,7 @@ def identify(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any =
     """
     if rows < 1:
         raise ValueError(f"rows: expected at least 1, got {rows}")
+    operation = _by_rows_of_weight(operation, weight)
     if is_judged(operation):
         require_usual(operation, flush_to_zero=(flush_to_zero, False))
         judged = judged_call(operation, _judged_tensors(operation, dict(
@@ -356,11 +369,13 @@ def write_dump(file: "str | os.PathLike[str]", operation: Union[Operation, Judge
 
     Arguments as for ``check``.
     """
+    asked, operation = operation, _by_rows_of_weight(operation, weight)
     if is_judged(operation):
         judged = judged_call(operation, _judged_tensors(operation, dict(
             x=x, out=out, weight=weight, residual=residual, residual_out=residual_out, scale=scale, scales=scales, scale_ub=scale_ub,
             **tensors)), epsilon)
-        judged.write_dump(os.fspath(file), None if policy is None else str(judged_policy(operation, policy, None, None)))
+        judged.write_dump(os.fspath(file), None if policy is None else
+                          str(judged_policy(operation, _policy_of(asked, operation, policy), None, None)))
         return
     _no_more_tensors(operation, tensors)
     _needed(operation, out, epsilon)

@@ -9,7 +9,7 @@ JudgedOperation = Literal["layer_norm", "fused_add_layer_norm", "rms_norm_backwa
                           "rms_norm_block_quant", "fused_add_rms_norm_block_quant", "rms_norm_mx_quant", "fused_add_rms_norm_mx_quant",
                           "rms_norm_nvfp4_quant", "fused_add_rms_norm_nvfp4_quant", "layer_norm_static_fp8_quant",
                           "fused_add_layer_norm_static_fp8_quant", "layer_norm_dynamic_quant", "fused_add_layer_norm_dynamic_quant",
-                          "gated_rms_norm"]
+                          "gated_rms_norm", "grouped_rms_norm"]
 """Judged where outputs are given, or a plug-in runs them; none of them is called from here."""
 WatchedOperation = Literal[Operation, "layer_norm", "fused_add_layer_norm", "gated_rms_norm"]
 """What the norms of a model that is watched compute."""

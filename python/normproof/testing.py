@@ -327,13 +327,14 @@ def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation
         layer_norm_static_fp8_quant          fn(x, weight, bias, scale, epsilon)
         layer_norm_dynamic_quant             fn(x, weight, bias, epsilon)
         gated_rms_norm                       fn(x, gate, weight, epsilon)
+        grouped_rms_norm                     fn(x, weight, epsilon)
 
     Those from layer_norm on, which are judged where outputs are given, return a tensor or a tuple: ``(out, mean, rstd)``,
     ``(out, residual_out, mean, rstd)``, ``(dx, dweight, dbias)``, ``(out, scales)``; None, or what is missing at the end, is not
     judged. mean and rstd are ``[..., 1]`` in fp32, global_scale is ``[1]``. Generated cases have neither dresidual nor scale_ub.
     Quantizing with a fused add: ``fn(x, residual, weight, ...)`` returns ``(out, scales, residual_out)``.
 
-    x and residual are ``[..., H]`` in `dtype`, weight is ``[H]`` or None, scale and epsilon are numbers.
+    x and residual are ``[..., H]`` in `dtype`, weight is ``[H]`` or None, of grouped_rms_norm mostly ``[..., H]`` as well, scale and epsilon are numbers.
 
     cases: how many (100, or --normproof-cases), or the cases themselves, from ``cases`` or ``read_case``.
     seed: of the cases (0, or --normproof-seed).

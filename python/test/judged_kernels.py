@@ -26,6 +26,17 @@ def affine(n, weight, bias):
     return n if bias is None else n + wide(bias)
 
 
+# --- rms_norm with a weight of several rows. ---
+
+def grouped(x, weight, epsilon):
+    f = wide(x)
+    return (f * root_of(mean_of(f * f), epsilon) * wide(weight)).astype(x.dtype)  # numpy broadcasts the weight
+
+
+def first_row_of_the_weight(x, weight, epsilon):
+    return grouped(x, weight.reshape(-1, x.shape[-1])[0], epsilon)
+
+
 # --- layer_norm. ---
 
 def layer_norm(x, weight, bias, epsilon):

@@ -23,6 +23,7 @@ HONEST = [
     ("layer_norm", kernels.plus_one, "weight=fp32_plus_one,affine=fp32"),
     ("fused_add_layer_norm", kernels.fused_add, "affine=fp32"),
     ("fused_add_layer_norm", kernels.fused_add_in_fp32, "sum=fp32,affine=fp32"),
+    ("grouped_rms_norm", kernels.grouped, "weight=fp32"),
     ("rms_norm_backward", kernels.rms_backward, "contraction=none"),
     ("rms_norm_backward", kernels.rms_backward_with_fused_correction, "quack.rms_norm_backward"),
     ("rms_norm_backward", kernels.rms_backward_of_sums, "pytorch.rms_norm_backward"),
@@ -53,6 +54,7 @@ WRONG = [
     ("fused_add_layer_norm", kernels.fused_add, "sum=fp32,affine=fp32"),
     ("fused_add_layer_norm", kernels.fused_add_in_fp32, "affine=fp32"),
     ("fused_add_layer_norm", kernels.keeps_the_residual, "affine=fp32"),
+    ("grouped_rms_norm", kernels.first_row_of_the_weight, "weight=fp32"),
     ("rms_norm_backward", kernels.no_mean_term, "contraction=none"),
     ("rms_norm_backward", kernels.no_weight, "contraction=none"),
     ("rms_norm_backward", kernels.rstd_of_another_row, "contraction=none"),
@@ -172,7 +174,7 @@ def test_the_program_on_good_dumps(program, tmp_path):
 def test_identify_names_what_explains_the_outputs():
     for operation, kernel, policy in HONEST:
         wanted = str(normproof._core.judged_policy(operation, policy))
-        if "activation" in wanted or "statistics" in wanted:  # no other bits in fp32
+        if "activation" in wanted or "statistics" in wanted or operation == "grouped_rms_norm":  # no other bits in fp32
             continue
         left = None
         for case in normproof.cases(operation, "fp32", seed=1, count=16, finite=True, max_hidden=150):
@@ -222,6 +224,31 @@ def test_a_further_gradient(dtype):
             verdict = normproof.check("rms_norm_backward", **inputs_of(case), dresidual=further, dx=out, policy=f"contraction=none,dresidual={other}")
             assert bool(verdict) == (other == policy or dtype == "fp32"), (policy, other)
     assert not normproof.check("rms_norm_backward", **inputs_of(case), dx=before, policy="contraction=none")
+
+
+def test_weights_of_several_rows(program, tmp_path):
+    random = numpy.random.default_rng(3)
+    x = random.standard_normal((5, 4, 64)).astype(BF16)
+    for shape in ((4, 64), (5, 4, 64), (64,)):
+        weight = (1 + random.standard_normal(shape) / 4).astype(BF16)
+        out = kernels.grouped(x, weight, 1e-6)
+        result = normproof.check("rms_norm", x=x, weight=weight, epsilon=1e-6, out=out, policy="pytorch.rms_norm", raises=True)
+        assert result.rows == 20 and ("grouped" in result.subject) == (len(shape) > 1)
+        assert "weight=fp32" in normproof.identify("rms_norm", x=x, weight=weight, epsilon=1e-6, out=out).survivors
+        dump = tmp_path / "dump.safetensors"
+        normproof.write_dump(dump, "rms_norm", x=x, weight=weight, epsilon=1e-6, out=out, policy="pytorch.rms_norm")
+        assert program("check", dump)[0] == 0
+        if len(shape) > 1:
+            wrong = kernels.first_row_of_the_weight(x, weight, 1e-6)
+            result = normproof.check("rms_norm", x=x, weight=weight, epsilon=1e-6, out=wrong, policy="weight=fp32")
+            assert 0 < result.conforming_rows <= 5 and "weight" in result.certificates[0].elements[0].values
+    layer = kernels.layer_norm(x, weight.reshape(64), weight.reshape(64), 1e-5)[0]
+    several = numpy.broadcast_to(weight, (4, 64)).copy()
+    assert normproof.check("layer_norm", x=x, weight=several, bias=weight, epsilon=1e-5, out=layer, policy="affine=fp32")
+    several[2] *= BF16(2)
+    assert normproof.check("layer_norm", x=x, weight=several, bias=weight, epsilon=1e-5, out=layer, policy="affine=fp32").conforming_rows == 15
+    with pytest.raises(ValueError, match=r"weight: expected shape \(64\), the hidden size, or more of the last dimensions of x, got \(3, 64\)"):
+        normproof.check("rms_norm", x=x, weight=several[:3], epsilon=1e-6, out=out)
 
 
 def test_what_says_little_says_so():

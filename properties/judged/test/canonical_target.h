@@ -24,8 +24,9 @@ class CanonicalTarget : public JudgedTarget {
             true,
             true,
             codes,
-            takes_all_scales,
-            takes_all_scales};
+            takes_everything,
+            takes_everything,
+            takes_everything};
   }
   CallLimits judged_limits(const oracle::judged::JudgedOperation&) const override { return limits; }
 
@@ -38,7 +39,7 @@ class CanonicalTarget : public JudgedTarget {
   }
 
   CallLimits limits;
-  bool takes_all_scales = true;
+  bool takes_everything = true;  // else only what every target takes
   std::string_view unwritten;
   std::vector<DType> codes = {DType::fp8_e4m3fn, DType::int8, DType::uint8};
 };

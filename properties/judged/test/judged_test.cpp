@@ -146,7 +146,9 @@ TEST(JudgedOperations, EveryValueOfAnAxisChangesSomeOutput) {
         int differing = 0;
         for (const DType dtype : {DType::fp32, DType::bf16}) {
           for (int index = 0; index < 20; ++index) {
-            Call call = random_call(demand_of(*operation, dtype), 9, index);
+            CaseDemand demand = demand_of(*operation, dtype);
+            if (index % 2 == 1) demand.weight = DType::fp32;  // in T, some values say the same
+            Call call = random_call(demand, 9, index);
             if (find_tensor(*operation, "dresidual") != nullptr) call.tensors["dresidual"] = call.at("dy");
             const auto outputs = outputs_of(*operation);
             const Call first = with_canonical_outputs(call, native, outputs);

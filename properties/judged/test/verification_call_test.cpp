@@ -133,7 +133,7 @@ TEST(VerificationCalls, HaveBoundsAndLayoutsOfScalesWhereTheTargetTakesThem) {
                                                            {"fused_add_rms_norm_nvfp4_quant", 4},
                                                            {"layer_norm_dynamic_quant", 0}};
   for (const auto& [operation, count] : layouts) {
-    target.takes_all_scales = true;
+    target.takes_everything = true;
     Seen seen = seen_of(target, operation);
     EXPECT_EQ(seen.layouts.size(), count) << operation;
     for (const std::string& blind : seen.blind)
@@ -141,7 +141,7 @@ TEST(VerificationCalls, HaveBoundsAndLayoutsOfScalesWhereTheTargetTakesThem) {
     const auto* bound = find_tensor(*oracle::judged::find_judged_operation(operation), "scale_ub");
     EXPECT_EQ(seen.bounded > 10, bound != nullptr) << operation << ' ' << seen.bounded;
     EXPECT_FALSE(seen.blind.contains("blocks of other sizes than 64 and 128")) << operation;
-    target.takes_all_scales = false;
+    target.takes_everything = false;
     seen = seen_of(target, operation);
     EXPECT_EQ(seen.bounded, 0) << operation;
     EXPECT_EQ(seen.blind.contains("blocks of other sizes than 64 and 128"),
@@ -153,6 +153,42 @@ TEST(VerificationCalls, HaveBoundsAndLayoutsOfScalesWhereTheTargetTakesThem) {
     EXPECT_EQ(seen.blind.contains("scales in tiles of 128 x 4"), count == 4) << operation;
     EXPECT_EQ(seen.blind.contains("views of scales by columns, of strides [1, n]"), count != 0) << operation;
   }
+}
+
+TEST(VerificationCalls, HaveWeightsOfSeveralRowsWhereTheTargetTakesThem) {
+  const std::string blind = "weights and biases of several rows";
+  for (const bool takes : {true, false}) {
+    CanonicalTarget target;
+    target.takes_everything = takes;
+    EXPECT_EQ(seen_of(target, "layer_norm").blind.contains(blind), !takes);
+    EXPECT_EQ(seen_of(target, "gated_rms_norm").blind.contains(blind), !takes);
+    EXPECT_FALSE(seen_of(target, "grouped_rms_norm").blind.contains(blind));
+    EXPECT_FALSE(seen_of(target, "rms_norm_backward").blind.contains(blind));
+  }
+}
+
+// Rows beside each other and in groups; with the weights of another row no call conforms.
+TEST(VerificationCalls, HaveAnotherWeightForEachRow) {
+  CanonicalTarget target;
+  std::int64_t by_rows = 0, by_groups = 0, seen = 0, tried = 0;
+  for_each_call(target, [&](const Combination& combination, const Call& call) {
+    const std::int64_t elements = call.at("x").elements();
+    if (!call.has_several_rows("weight") || elements == 0 || elements > 1 << 8) return;
+    const Tensor& weight = call.at("weight");
+    (weight.elements() == elements ? by_rows : by_groups) += 1;
+    std::vector<std::byte> rotated = weight.bytes;
+    std::ranges::rotate(
+        rotated, rotated.end() - static_cast<std::ptrdiff_t>(size_of(weight.dtype)) * call.hidden_size());
+    if (rotated == weight.bytes || call.operation->fill != nullptr) return;
+    SpoiledTarget wrong;
+    wrong.before = [&](Call& read) { read.tensors.at("weight").bytes = rotated; };
+    const CallEvaluation evaluation = evaluate_call(wrong, call, combination.policy, {1, 1, false});
+    seen += evaluation.outcome == CallEvaluation::Outcome::wrong_bits ? 1 : 0;
+    ++tried;
+  });
+  EXPECT_GT(by_rows, 100);
+  EXPECT_GT(by_groups, 100);
+  EXPECT_GT(seen, tried * 8 / 10) << tried;
 }
 
 TEST(VerificationCalls, SeeWhatWasNotWrittenWhateverItHoldsByChance) {

@@ -126,9 +126,10 @@ struct PluginDescription {
   std::uint32_t operations = 0;
   std::uint32_t dtypes = 0;  // activations, and what it quantizes to
   // Yes or no, in memory where others may write anything. What it takes as weight;
-  // its tensors lie in device memory; of operations that make scales, what else it takes.
+  // its tensors lie in device memory; of operations that make scales, or may have a weight of several rows,
+  // what else it takes.
   std::uint8_t no_weight = 0, same_weight = 0, fp32_weight = 0, on_device = 0;
-  std::uint8_t scale_ub = 0, scale_layouts = 0;
+  std::uint8_t scale_ub = 0, scale_layouts = 0, weight_rows = 0;
   // Of each operation, and whether it declares them at all.
   CallLimits limits[kMostOperations];
   std::uint8_t has_limits[kMostOperations] = {};

@@ -21,10 +21,10 @@ GatedNormKernel find_in_registers(const GatedNormSelection& selection) {
   constexpr int kNumber = kCombination<T, T, false>;
   GatedNormKernel found = nullptr;
   if (selection.like_x) {
-    std::conditional_t<kManyShapes, GatedNormShapes, GatedNormFewShapes>::template find<kNumber>(
+    std::conditional_t<kManyShapes, GatedNormShapes, GatedNormFewShapes>::template find_compiled<kNumber>(
         selection.shape, [&]<class Shape>() { found = &gated_norm_register_kernel<T, Shape, true>; });
   } else if constexpr (kManyShapes) {
-    GatedNormFewShapes::find<kNumber>(
+    GatedNormFewShapes::find_compiled<kNumber>(
         selection.shape, [&]<class Shape>() { found = &gated_norm_register_kernel<T, Shape, false>; });
   }
   return found;

@@ -46,13 +46,13 @@ LayerNormKernel find_layer_norm_in_registers(const LayerNormSelection& selection
       if (!selection.folded)
         return &layer_norm_register_kernel<T, kAddsResidual, ShapeOf<kUnfoldedShape>::type, true, false,
                                            true>;
-      QuantizingLayerNormShapes::find<kNumber>(selection.shape, [&]<class Shape>() {
+      QuantizingLayerNormShapes::find_compiled<kNumber>(selection.shape, [&]<class Shape>() {
         found = &layer_norm_register_kernel<T, kAddsResidual, Shape, true, kCanFold<Shape>, true>;
       });
     }
   } else if (!selection.like_x) {
     if constexpr (kManyShapes) {
-      OtherLayerNormShapes::find<kNumber>(selection.shape, [&]<class Shape>() {
+      OtherLayerNormShapes::find_compiled<kNumber>(selection.shape, [&]<class Shape>() {
         found = &layer_norm_register_kernel<T, kAddsResidual, Shape, false, kCanFold<Shape>>;
       });
     }
@@ -60,7 +60,7 @@ LayerNormKernel find_layer_norm_in_registers(const LayerNormSelection& selection
     if constexpr (kManyShapes)
       found = &layer_norm_register_kernel<T, kAddsResidual, ShapeOf<kUnfoldedShape>::type, true, false>;
   } else {
-    Shapes::template find<kNumber>(selection.shape, [&]<class Shape>() {
+    Shapes::template find_compiled<kNumber>(selection.shape, [&]<class Shape>() {
       found = &layer_norm_register_kernel<T, kAddsResidual, Shape, true, kCanFold<Shape>>;
     });
   }

@@ -21,10 +21,14 @@ struct ShapeOf;
 template <ShapeKind... kKinds>
 struct ShapeList {
   static constexpr ShapeKind kAll[] = {kKinds...};
-  // Calls visit<Shape>() with the shape of the kind, if it is in the list and compiled in the combination
-  // (compiled.h).
-  template <int kCombination, class Visit>
+  // Calls visit<Shape>() with the shape of the kind, if it is in the list.
+  template <class Visit>
   static void find(ShapeKind kind, const Visit& visit) {
+    ((kind == kKinds ? visit.template operator()<typename ShapeOf<kKinds>::type>() : void()), ...);
+  }
+  // The same, if the build has the shape in the combination (compiled.h).
+  template <int kCombination, class Visit>
+  static void find_compiled(ShapeKind kind, const Visit& visit) {
     (visit_if<kKinds, is_compiled(kKinds, kCombination)>(kind, visit), ...);
   }
 

@@ -85,11 +85,11 @@ Details details_of(const JudgedOperation& operation, const std::string& text) {
   return details;
 }
 
-// Weights and biases are there, other tensors that may be left out are not.
+// Weights, biases and statistics are there, other tensors that may be left out are not.
 bool is_there(const TensorSpec& spec, const Details& details) {
   if (details.without.contains(spec.name)) return false;
   if (spec.need != Need::optional || details.with.contains(spec.name)) return true;
-  return spec.direction == Direction::in && spec.extent == Extent::hidden;
+  return spec.direction == Direction::in && (spec.extent == Extent::hidden || spec.extent == Extent::row);
 }
 
 DType dtype_of(const TensorSpec& spec, const Details& details, DType activation) {

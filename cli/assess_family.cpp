@@ -74,7 +74,9 @@ void print(const FamilyFigures& figures) {
   const auto& honest = figures.honest;
   const auto& faulty = figures.faulty;
   fmt::print("  {}: {} {}, {} elements, {} refused{}{}{}\n", study.name, grouped(honest.rows), study.unit,
-             grouped(honest.elements), honest.refused, boxes(honest.most_boxes),
+             grouped(honest.elements), honest.refused,
+             boxes(honest.most_boxes) +
+                 (honest.undecided == 0 ? "" : fmt::format(", {} undecided", grouped(honest.undecided))),
              honest.decided_exactly == 0
                  ? ""
                  : fmt::format(", {} decided by exact arithmetic", grouped(honest.decided_exactly)),
@@ -114,7 +116,8 @@ Json json_of(const FamilyFigures& figures) {
             {"elements", figures.honest.elements},
             {"refused", figures.honest.refused},
             {"most_boxes", figures.honest.most_boxes},
-            {"decided_exactly", figures.honest.decided_exactly}}},
+            {"decided_exactly", figures.honest.decided_exactly},
+            {"undecided", figures.honest.undecided}}},
           {"faulty",
            {{"rows", figures.faulty.rows},
             {"refuted", figures.faulty.refuted},

@@ -100,7 +100,10 @@ void fit_tensors(CallForm& form) {
       choice.reset();
       continue;
     }
-    if (tensors[i].need == Need::always && !choice) choice = 0;
+    // Our kernels are always given the statistics of the forward pass.
+    const bool is_needed = tensors[i].need == Need::always ||
+                           (tensors[i].direction == Direction::in && tensors[i].extent == Extent::row);
+    if (is_needed && !choice) choice = 0;
     if (tensors[i].name == "x") choice = 0;
     if (choice) *choice %= static_cast<std::uint8_t>(dtypes_for(tensors[i], form.dtype).size());
     if (tensors[i].extent == Extent::rotation) choice = rotation = rotation.value_or(*choice);

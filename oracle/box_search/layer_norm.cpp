@@ -72,6 +72,10 @@ std::vector<std::byte> LayerNormJudge::outputs(std::span<const std::byte> x, flo
 
 LayerNormJudge::Canonical LayerNormJudge::canonical_statistics(std::span<const std::byte> x) {
   load(x);
+  return canonical_statistics();
+}
+
+LayerNormJudge::Canonical LayerNormJudge::canonical_statistics() const {
   const auto add = [](float a, float b) { return a + b; };
   const auto value = [&](std::int64_t j) { return x_[static_cast<std::size_t>(j)]; };
   const auto count = static_cast<float>(count_);

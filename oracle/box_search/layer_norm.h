@@ -127,6 +127,7 @@ class LayerNormJudge {
     float inverse_root;
   };
   Canonical canonical_statistics(std::span<const std::byte> x);
+  Canonical canonical_statistics() const;  // of the row that was looked at last
 
   // The row of x from now on, without outputs.
   void look_at(std::span<const std::byte> x) { load(x); }

@@ -59,19 +59,26 @@ void NormGradientJudge::load(const GradientOperands& operands) {
 RowVerdict NormGradientJudge::judge(const GradientOperands& operands, std::span<const std::byte> dx,
                                     bool with_refutation) {
   load(operands);
-  widen("dx", dx, rule_.activation, count_, row_.outputs);
-  GradientWindow window = norm_gradient_window(row_, {x_.data(), plain_weight_.data(), mean_, inverse_root_});
+  look_for(dx);
+  GradientWindow window = norm_gradient_window(row_, statistics());
   return judge_row(row_, std::move(window.boxes), window.likely, with_refutation);
 }
 
-std::vector<Box> NormGradientJudge::window() const {
-  return exact_norm_gradient_window(row_, {x_.data(), plain_weight_.data(), mean_, inverse_root_});
+void NormGradientJudge::look_for(std::span<const std::byte> dx) {
+  widen("dx", dx, rule_.activation, count_, row_.outputs);
 }
+
+std::vector<Box> NormGradientJudge::window() const { return exact_norm_gradient_window(row_, statistics()); }
 
 void NormGradientJudge::require_exact(const RowVerdict& verdict) const {
   if (!covers(verdict.window, window())) {
     throw std::logic_error("oracle: exact arithmetic admits sums beyond the window");
   }
+  require_exact_operands();
+  box_search::require_exact(row_, verdict);
+}
+
+void NormGradientJudge::require_exact_operands() const {
   for (std::size_t j = 0; j < static_cast<std::size_t>(count_); ++j) {
     const Value x = ExactNumbers::from_float(x_[j]);
     const Value mean = ExactNumbers::from_float(mean_);
@@ -84,7 +91,6 @@ void NormGradientJudge::require_exact(const RowVerdict& verdict) const {
       throw std::logic_error("oracle: exact arithmetic has other operands");
     }
   }
-  box_search::require_exact(row_, verdict);
 }
 
 std::vector<std::byte> NormGradientJudge::outputs(const GradientOperands& operands, float c1, float c2) {

@@ -68,7 +68,16 @@ struct NormGradientRow {
   typename Arithmetic::Result evaluate(const Arithmetic& a, std::int64_t j,
                                        const typename Arithmetic::Result& c1,
                                        const typename Arithmetic::Result& c2) const {
-    auto dx = a.multiply(difference(a, j, c1, c2), a.constant(factor));
+    return evaluate_normalized(a, j, a.constant(normalized.data(), j), a.constant(minus_normalized.data(), j),
+                               a.constant(factor), c1, c2);
+  }
+  // The same for any xh, -xh and factor of z: numbers or ranges.
+  template <typename Arithmetic, typename Normalized, typename Factor>
+  typename Arithmetic::Result evaluate_normalized(const Arithmetic& a, std::int64_t j, const Normalized& xh,
+                                                  const Normalized& minus_xh, const Factor& of_difference,
+                                                  const typename Arithmetic::Result& c1,
+                                                  const typename Arithmetic::Result& c2) const {
+    auto dx = a.multiply(difference(a, j, xh, minus_xh, c1, c2), of_difference);
     if (rule.added == AddedGradient::before_rounding) dx = a.add(dx, a.range(a.constant(added.data(), j)));
     dx = a.round(dx);
     if (rule.added == AddedGradient::after_rounding) {
@@ -84,12 +93,10 @@ struct NormGradientRow {
 
  private:
   // z.
-  template <typename Arithmetic>
-  typename Arithmetic::Result difference(const Arithmetic& a, std::int64_t j,
-                                         const typename Arithmetic::Result& c1,
+  template <typename Arithmetic, typename Normalized>
+  typename Arithmetic::Result difference(const Arithmetic& a, std::int64_t j, const Normalized& xh,
+                                         const Normalized& minus_xh, const typename Arithmetic::Result& c1,
                                          const typename Arithmetic::Result& c2) const {
-    const auto xh = a.constant(normalized.data(), j);
-    const auto minus_xh = a.constant(minus_normalized.data(), j);
     const bool fuses_correction = rule.contraction == GradientContraction::correction;
     // wdy - subtracted.
     const auto weighted_less = [&](const auto& subtracted) {
@@ -112,6 +119,14 @@ struct NormGradientRow {
   }
 };
 
+// The numbers of the window (norm_gradient_window.h) that are not in NormGradientRow.
+struct GradientStatistics {
+  const float* x;
+  const float* weight;  // w, 1 + w or 1, without H
+  float mean;
+  float inverse_root;
+};
+
 // What a kernel is given for one row, packed.
 struct GradientOperands {
   std::span<const std::byte> gradient;  // dy
@@ -132,6 +147,7 @@ class NormGradientJudge {
                    bool with_refutation = true);
   // Of the row that was judged last, as LayerNormJudge's.
   void require_exact(const RowVerdict& verdict) const;
+  void require_exact_operands() const;
 
   // The packed outputs for given unknowns.
   std::vector<std::byte> outputs(const GradientOperands& operands, float c1, float c2);
@@ -142,7 +158,13 @@ class NormGradientJudge {
   };
   Canonical canonical_unknowns(const GradientOperands& operands);
 
+  // The row of these operands from now on, and outputs for it.
+  void look_at(const GradientOperands& operands) { load(operands); }
+  void look_for(std::span<const std::byte> dx);
+
   const NormGradientRow& row() const { return row_; }
+  // The numbers of its window that are not in the row.
+  GradientStatistics statistics() const { return {x_.data(), plain_weight_.data(), mean_, inverse_root_}; }
   std::vector<Box> window() const;
 
  private:

@@ -158,6 +158,39 @@ GradientWindow norm_gradient_window(const NormGradientRow& row, const GradientSt
   return window;
 }
 
+namespace {
+
+// S1 = r (sum dy w (x - m0) - (m - m0) sum dy w) for all m and r of a box; `sums` are of m0 and r = 1.
+template <typename Bound>
+std::vector<Box> boxes_over(const NormGradientRow& row, const GradientStatistics& s, const Box& box,
+                            const GradientSums<Bound>& sums) {
+  const auto number = [](Position position) { return static_cast<double>(number_at(position)); };
+  const auto between = [&](const Side& side) {
+    return Bound(number(side.low)).joined(Bound(number(side.high)));
+  };
+  GradientStatistics widest = s;
+  widest.mean = std::max(std::fabs(number_at(box.first.low)), std::fabs(number_at(box.first.high)));
+  widest.inverse_root = number_at(box.second.high);
+  if (!std::isfinite(widest.mean) || !std::isfinite(widest.inverse_root)) return boxes_of(row, widest, sums);
+  const Bound root = between(box.second);
+  const Bound shift = row.rule.centred ? between(box.first) - Bound(static_cast<double>(s.mean)) : Bound(0);
+  GradientSums<Bound> all = sums;
+  all.corrections.sum = root * (sums.corrections.sum - shift * sums.means.sum);
+  all.corrections.absolute = root.most() * (sums.corrections.absolute.most() +
+                                            shift.magnitude().most() * sums.means.absolute.most());
+  return boxes_of(row, widest, all);
+}
+
+}  // namespace
+
+std::vector<Box> norm_gradient_window_of(const NormGradientRow& row, const GradientStatistics& statistics,
+                                         const Box& box, bool exactly) {
+  GradientStatistics with_root_1 = statistics;
+  with_root_1.inverse_root = 1;
+  return exactly ? boxes_over(row, statistics, box, exact_sums(row, with_root_1))
+                 : boxes_over(row, statistics, box, hardware_sums(row, with_root_1));
+}
+
 std::vector<Box> exact_norm_gradient_window(const NormGradientRow& row,
                                             const GradientStatistics& statistics) {
   return boxes_of(row, statistics, exact_sums(row, statistics));

@@ -21,15 +21,11 @@ struct GradientWindow {
   Point likely;
 };
 
-// The numbers of the window that are not in NormGradientRow.
-struct GradientStatistics {
-  const float* x;
-  const float* weight;  // w, 1 + w or 1, without H
-  float mean;
-  float inverse_root;
-};
 GradientWindow norm_gradient_window(const NormGradientRow& row, const GradientStatistics& statistics);
 // The boxes by integers alone: within the former.
 std::vector<Box> exact_norm_gradient_window(const NormGradientRow& row, const GradientStatistics& statistics);
+// The boxes of all m and r in `box`, where r is finite or a point; m is bounded from that of `statistics`.
+std::vector<Box> norm_gradient_window_of(const NormGradientRow& row, const GradientStatistics& statistics,
+                                         const Box& box, bool exactly);
 
 }  // namespace normproof::oracle::box_search

@@ -142,20 +142,24 @@ Admissible QkNormRopeJudge::admissible() const {
   return interval ? Admissible{*interval, false} : exactly_admissible();
 }
 
+std::vector<Box> QkNormRopeJudge::window(bool exactly) const {
+  return boxes_of(exactly ? exactly_admissible() : admissible());
+}
+
 RowVerdict QkNormRopeJudge::judge(std::span<const std::byte> x, std::span<const std::byte> out,
                                   bool with_refutation) {
   std::vector<float> got;
   widen("out", out, rule_.activation, count_, got);
   load(x);
   row_.load_output(got);
-  const std::vector<Box> boxes = boxes_of(admissible());
+  const std::vector<Box> boxes = window(false);
   const Side side = boxes.empty() ? kNanSide : boxes[0].first;
   const Point middle{side.low == kNanPosition ? kNanPosition : side.low + (side.high - side.low) / 2, 0};
   return judge_row(row_, boxes, middle, with_refutation);
 }
 
 void QkNormRopeJudge::require_exact(const RowVerdict& verdict) const {
-  if (!covers(verdict.window, boxes_of(exactly_admissible()))) {
+  if (!covers(verdict.window, window(true))) {
     throw std::logic_error("oracle: exact arithmetic admits roots beyond the window");
   }
   box_search::require_exact(row_, verdict);
@@ -176,6 +180,10 @@ std::vector<std::byte> QkNormRopeJudge::outputs(std::span<const std::byte> x, fl
 
 float QkNormRopeJudge::canonical_root(std::span<const std::byte> x) {
   load(x);
+  return canonical_root();
+}
+
+float QkNormRopeJudge::canonical_root() const {
   const float sum = row_kernels().sum_fp32(x_.data(), count_, elements_per_chunk(rule_.activation));
   const float m = sum / static_cast<float>(count_) + std::bit_cast<float>(rule_.epsilon);
   return static_cast<float>(1 / std::sqrt(static_cast<double>(m)));

@@ -150,6 +150,11 @@ class QkNormRopeJudge {
   // r in the canonical order of the contract, over the head.
   float canonical_root(std::span<const std::byte> x);
 
+  // The head of x from now on; r of it, and the window of r, by hardware or by integers alone.
+  void look_at(std::span<const std::byte> x) { load(x); }
+  float canonical_root() const;
+  std::vector<Box> window(bool exactly) const;
+
   const RopeRow& row() const { return row_; }
 
  private:

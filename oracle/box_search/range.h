@@ -145,6 +145,27 @@ class RangeArithmetic {
     return result;
   }
 
+  // The same of three ranges. Next to an infinity it is wide, but at a point the result.
+  Result fused(const Result& a, const Result& b, const Result& c) const {
+    if (!a.numbers || !b.numbers || !c.numbers) return {{}, {}, false, true};
+    const bool nan = a.nan || b.nan || c.nan;
+    if (is_point(a) && is_point(b) && is_point(c)) {
+      Result result = single(Numbers::fused(a.low, b.low, c.low));
+      result.nan = result.nan || nan;
+      return result;
+    }
+    if (has_infinity(a) || has_infinity(b) || has_infinity(c))
+      return {infinity(true), infinity(false), true, true};
+    Result result{{}, {}, false, nan};
+    for (const Number& p : {a.low, a.high}) {
+      for (const Number& q : {b.low, b.high}) {
+        include(result, Numbers::fused(p, q, c.low));
+        include(result, Numbers::fused(p, q, c.high));
+      }
+    }
+    return result;
+  }
+
   // rnd_T of an fp32 number.
   Result round(Result a) const {
     if (a.numbers) numbers_.round(a.low, a.high);
@@ -158,6 +179,9 @@ class RangeArithmetic {
   static bool has_zero(const Result& a) {
     return Numbers::is_zero(a.low) || Numbers::is_zero(a.high) ||
            (Numbers::is_negative(a.low) && !Numbers::is_negative(a.high));
+  }
+  static bool is_point(const Result& a) {
+    return !Numbers::less(a.low, a.high) && !Numbers::less(a.high, a.low);
   }
   static bool has_infinity(const Result& a) {
     return Numbers::is_infinite(a.low) || Numbers::is_infinite(a.high);

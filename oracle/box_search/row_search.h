@@ -36,6 +36,21 @@ inline std::uint64_t elements_before(std::int64_t count, std::int64_t begin) {
 inline Position end_of(float number) { return order_of(number); }
 inline Position end_of(const Value& number) { return position_of(number); }
 
+// What a range of outputs says of an element with the output `number`.
+template <typename Range>
+Status status_of(const Range& result, float number) {
+  const Position got = position_of(number);
+  if (got == kNanPosition) {
+    if (!result.nan) return Status::dead;
+    return result.numbers ? Status::active : Status::satisfied;
+  }
+  if (!result.numbers) return Status::dead;
+  const Position low = end_of(result.low);
+  const Position high = end_of(result.high);
+  if (got < low || high < got) return Status::dead;
+  return low == high && !result.nan ? Status::satisfied : Status::active;
+}
+
 // The search's problem for a row, in the arithmetic of `Ranges`.
 template <typename Ranges, typename Row>
 class RowProblem {
@@ -43,18 +58,9 @@ class RowProblem {
   explicit RowProblem(const Row& row) : row_(row), ranges_(row.output()) {}
 
   Status status(std::int32_t element, const Box& box) const {
-    const auto result = row_.evaluate(ranges_, element, ranges_.range(box.first.low, box.first.high),
-                                      ranges_.range(box.second.low, box.second.high));
-    const Position got = position_of(row_.got()[element]);
-    if (got == kNanPosition) {
-      if (!result.nan) return Status::dead;
-      return result.numbers ? Status::active : Status::satisfied;
-    }
-    if (!result.numbers) return Status::dead;
-    const Position low = end_of(result.low);
-    const Position high = end_of(result.high);
-    if (got < low || high < got) return Status::dead;
-    return low == high && !result.nan ? Status::satisfied : Status::active;
+    return status_of(row_.evaluate(ranges_, element, ranges_.range(box.first.low, box.first.high),
+                                   ranges_.range(box.second.low, box.second.high)),
+                     row_.got()[element]);
   }
 
   double spread(const Box& box, bool second) const { return row_.spread(box, second); }

@@ -30,6 +30,7 @@ inline constexpr Side kNanSide{kNanPosition, kNanPosition};
 struct Box {
   Side first;
   Side second;
+  static constexpr std::array<Side Box::*, 2> sides() { return {&Box::first, &Box::second}; }
   bool is_point() const { return first.is_point() && second.is_point(); }
   friend bool operator==(const Box&, const Box&) = default;
 };
@@ -39,6 +40,7 @@ struct Point {
   Box box() const { return {{first, first}, {second, second}}; }
   friend bool operator==(const Point&, const Point&) = default;
 };
+inline Point point_of(const Box& box) { return {box.first.low, box.second.low}; }
 inline bool contains(const Box& box, const Point& point) {
   return box.first.contains(point.first) && box.second.contains(point.second);
 }
@@ -50,7 +52,8 @@ enum class Status : std::uint8_t {
   dead        // none does
 };
 
-struct SearchResult {
+template <typename Point>
+struct SearchResultOf {
   std::optional<Point> witness;
   std::int64_t boxes = 0;
   bool gave_up = false;  // only where a limit was set
@@ -58,12 +61,28 @@ struct SearchResult {
   std::vector<std::int32_t> used;
 };
 
-// Problem: Status status(std::int32_t element, const Box&), and double spread(const Box&, bool second), by
-// which of the two sides the outputs run further. A box within another one must never be satisfied or active
-// where the other is dead.
+using SearchResult = SearchResultOf<Point>;
+
+// The box of a problem of other unknowns than two, which then says sides() and point_of().
+template <typename Problem>
+struct BoxOf {
+  using Type = Box;
+};
+template <typename Problem>
+  requires requires { typename Problem::SearchBox; }
+struct BoxOf<Problem> {
+  using Type = typename Problem::SearchBox;
+};
+
+// Problem: Status status(std::int32_t element, const Box&), and double spread(const Box&, side), which says
+// along which of the sides the outputs run further; of two, `second`. A box within another one must never be
+// satisfied or active where the other is dead.
 template <typename Problem>
 class Search {
  public:
+  using Box = typename BoxOf<Problem>::Type;
+  using Result = SearchResultOf<decltype(point_of(Box()))>;
+
   // The search may look at so many boxes; negative: at as many as it takes.
   explicit Search(const Problem& problem, std::int64_t most_boxes = -1)
       : problem_(problem), most_boxes_(most_boxes) {}
@@ -71,7 +90,7 @@ class Search {
   // Looks for a witness in any of `start`. `collect(box, elements)` sets the elements of the row that `box`
   // does not satisfy, and may add some that it does.
   template <typename Collect>
-  SearchResult run(const std::vector<Box>& start, const Collect& collect) {
+  Result run(const std::vector<Box>& start, const Collect& collect) {
     result_ = {};
     for (const Box& box : start) {
       if (search_box(box, collect)) break;
@@ -83,7 +102,7 @@ class Search {
   }
 
   // The same for some elements alone.
-  SearchResult run(const std::vector<Box>& start, const std::vector<std::int32_t>& elements) {
+  Result run(const std::vector<Box>& start, const std::vector<std::int32_t>& elements) {
     return run(start, [&](const Box&, std::vector<std::int32_t>& out) { out = elements; });
   }
 
@@ -113,15 +132,19 @@ class Search {
       Node node = std::move(open.back());
       open.pop_back();
       ++result_.boxes;
-      if (most_boxes_ >= 0 && result_.boxes > most_boxes_) {
+      if ((most_boxes_ >= 0 && result_.boxes > most_boxes_) || is_spent()) {
         result_.gave_up = true;
         return true;
       }
       if (!contract_by_few(node) || !contract(node.box, node.elements)) continue;
-      const Point tried{middle(node.box.first), middle(node.box.second)};
+      Box tried = node.box;
+      for (const auto side : Box::sides()) {
+        const Position position = middle(tried.*side);
+        tried.*side = {position, position};
+      }
       const std::optional<std::int32_t> open_element = first_open(tried, node.elements);
       if (!open_element) {
-        result_.witness = tried;
+        result_.witness = point_of(tried);
         return true;
       }
       if (node.box.is_point()) {
@@ -130,6 +153,12 @@ class Search {
         split(std::move(node), open);
       }
     }
+    return false;
+  }
+
+  // A problem may bound the work of a search by more than its boxes.
+  bool is_spent() const {
+    if constexpr (requires { problem_.is_spent(); }) return problem_.is_spent();
     return false;
   }
 
@@ -146,10 +175,9 @@ class Search {
   }
 
   // An element whose bits the point does not give.
-  std::optional<std::int32_t> first_open(const Point& point,
-                                         const std::vector<std::int32_t>& elements) const {
+  std::optional<std::int32_t> first_open(const Box& point, const std::vector<std::int32_t>& elements) const {
     for (const std::int32_t element : elements) {
-      const Status status = problem_.status(element, point.box());
+      const Status status = problem_.status(element, point);
       if (status == Status::active) {
         throw std::logic_error("oracle: a single point neither gives an element's bits nor does not");
       }
@@ -173,7 +201,8 @@ class Search {
           return false;
         }
         const Box before = box;
-        if (!cut(element, box, &Box::first) || !cut(element, box, &Box::second)) return false;
+        for (const auto side : Box::sides())
+          if (!cut(element, box, side)) return false;
         moved = moved || !(box == before);
         elements[kept++] = element;
       }
@@ -212,10 +241,7 @@ class Search {
   // Two halves of the side along which the outputs run further. Halves by value, since a window around zero
   // holds a billion floats that are all but zero.
   void split(Node node, std::vector<Node>& open) {
-    const bool second =
-        node.box.first.is_point() ||
-        (!node.box.second.is_point() && problem_.spread(node.box, true) > problem_.spread(node.box, false));
-    const auto side = second ? &Box::second : &Box::first;
+    const auto side = longest_side(node.box);
     const Side range = node.box.*side;
     const Position last_below = std::min(middle(range), range.high - 1);
     Node below{node.box, node.elements};
@@ -223,6 +249,17 @@ class Search {
     (node.box.*side).low = last_below + 1;
     open.push_back(std::move(node));
     open.push_back(std::move(below));
+  }
+
+  Side Box::* longest_side(const Box& box) const {
+    const auto sides = Box::sides();
+    std::size_t longest = 0;
+    for (std::size_t i = 1; i < sides.size(); ++i) {
+      if ((box.*sides[i]).is_point()) continue;
+      if ((box.*sides[longest]).is_point() || problem_.spread(box, i) > problem_.spread(box, longest))
+        longest = i;
+    }
+    return sides[longest];
   }
 
   // The number halfway between the ends; next to an infinity, which is a case of its own.
@@ -240,7 +277,7 @@ class Search {
 
   const Problem& problem_;
   std::int64_t most_boxes_;
-  SearchResult result_;
+  Result result_;
 };
 
 // Without an element the others may need a long search: bits of which each alone excludes nearly all, but
@@ -249,13 +286,14 @@ inline constexpr std::int64_t kMostBoxesWithout = 5000;
 
 // Elements of `used` that refute `start` without a witness, and of which none can be left out.
 template <typename Problem>
-std::vector<std::int32_t> irreducible(const Problem& problem, const std::vector<Box>& start,
+std::vector<std::int32_t> irreducible(const Problem& problem,
+                                      const std::vector<typename BoxOf<Problem>::Type>& start,
                                       std::vector<std::int32_t> used) {
   Search<Problem> search(problem, kMostBoxesWithout);
   for (std::size_t next = 0; next < used.size();) {
     std::vector<std::int32_t> rest = used;
     rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(next));
-    const SearchResult without = search.run(start, rest);
+    const auto without = search.run(start, rest);
     if (without.witness || without.gave_up) {
       ++next;  // needed, and still so among fewer elements
       continue;

@@ -87,13 +87,19 @@ StoredCall call_without_tensors(const FileOptions& options, const Find& find, co
   if (options.epsilon) {
     stored.call.epsilon = *options.epsilon;
   } else if (!epsilon) {
-    if (stored.call.operation->takes_epsilon) fail("epsilon", "missing: nothing gives it");
+    stored.lacks_epsilon = true;
   } else if (const auto bits = fp32_bits_from_text(*epsilon)) {
     stored.call.epsilon = *bits;
   } else {
     fail("epsilon", "expected an fp32 number such as 1e-6 or 0x358637bd, got " + in_quotes(*epsilon));
   }
   return stored;
+}
+
+// Once the tensors are known, which may do without one.
+template <typename Fail>
+void require_epsilon(const StoredCall& stored, const Fail& fail) {
+  if (stored.lacks_epsilon && takes_epsilon(stored.call)) fail("epsilon", "missing: nothing gives it");
 }
 
 // --- JSON. ---
@@ -288,6 +294,7 @@ StoredCall call_from_dump(const SafetensorsFile& file, const FileOptions& option
     stored.call.tensors[name] = {*tensor.dtype.dtype, tensor.shape,
                                  known ? file.read(tensor) : std::vector<std::byte>()};
   }
+  require_epsilon(stored, fail);
   try {
     require_valid(stored.call, with_outputs);
   } catch (const ArgumentError& error) {
@@ -328,6 +335,7 @@ StoredCall call_from_json(std::string_view text, const FileOptions& options, boo
     if (order->kind != JsonNode::Kind::number || parsed.ec != std::errc() || parsed.ptr != end)
       fail("thread_order", "a whole number from 0 on, got " + shown(*order));
   }
+  require_epsilon(stored, fail);
   try {
     require_valid(stored.call, with_outputs);
   } catch (const ArgumentError& error) {
@@ -388,7 +396,7 @@ std::string call_to_json(const Call& call, const std::optional<std::string>& pol
   add("description", call.description);
   add("op", call.operation->name);
   add("policy", policy.value_or(""));
-  if (call.operation->takes_epsilon) add("epsilon", epsilon_text(call.epsilon));
+  if (takes_epsilon(call)) add("epsilon", epsilon_text(call.epsilon));
   if (call.thread_order != 0) text += fmt::format(",\n  \"thread_order\": {}", call.thread_order);
   if (const std::string places = json_places(call); !places.empty())
     text += ",\n  \"places\": {" + places + "\n  }";
@@ -411,7 +419,7 @@ CallContents call_contents(const Call& call, const std::optional<std::string>& p
   for (const auto& [name, tensor] : call.tensors)
     result.contents.push_back({prefix + name, tensor.dtype, tensor.shape, tensor.bytes});
   result.metadata = {{prefix + "op", std::string(call.operation->name)}};
-  if (call.operation->takes_epsilon) result.metadata[prefix + "epsilon"] = epsilon_text(call.epsilon);
+  if (takes_epsilon(call)) result.metadata[prefix + "epsilon"] = epsilon_text(call.epsilon);
   if (policy) result.metadata[prefix + "policy"] = *policy;
   return result;
 }

@@ -17,6 +17,7 @@ namespace normproof::oracle::judged {
 struct StoredCall {
   Call call;
   std::optional<std::string> policy;  // uninterpreted
+  bool lacks_epsilon = false;         // the file does not say one
 };
 
 // What is said elsewhere, and wins over the file.

@@ -12,17 +12,21 @@ namespace normproof::oracle::judged {
 
 namespace search = box_search;
 
+search::Statistics statistics_of(const Policy& policy) {
+  const auto is = [&](std::string_view name) { return policy.is("statistics", name); };
+  return is("welford")            ? search::Statistics::welford
+         : is("one_pass")         ? search::Statistics::one_pass
+         : is("one_pass_clamped") ? search::Statistics::one_pass_clamped
+                                  : search::Statistics::two_pass;
+}
+
 search::LayerNormRule layer_norm_rule(const Call& call, const Policy& policy) {
   search::LayerNormRule rule;
   rule.activation = call.dtype();
   if (call.has("residual") && policy.is("sum", "fp32")) rule.operand = DType::fp32;
   rule.weight = dtype_of(call.find("weight"));
   rule.bias = dtype_of(call.find("bias"));
-  const auto statistics = [&](std::string_view name) { return policy.is("statistics", name); };
-  rule.statistics = statistics("welford")            ? search::Statistics::welford
-                    : statistics("one_pass")         ? search::Statistics::one_pass
-                    : statistics("one_pass_clamped") ? search::Statistics::one_pass_clamped
-                                                     : search::Statistics::two_pass;
+  rule.statistics = statistics_of(policy);
   rule.fused = policy.is("affine", "fma");
   rule.rounds_product = policy.is("affine", "activation");
   rule.rounds_normalized = policy.is("normalized", "activation");

@@ -57,10 +57,12 @@ inline constexpr Axis kStatisticsAxis = {"statistics", kStatistics, {}, true};
 inline constexpr Axis kNormalizedAxis = {"normalized", kNormalized};
 inline constexpr Axis kLayerNormWeightAxis = {"weight", kLayerNormWeight, "weight"};
 inline constexpr Axis kAffineAxis = {"affine", kAffine, "bias"};
-inline constexpr std::array kLayerNormBounds = {kInverseRootUlp, kSumDepth,
-                                                Bound{"merge_ratio", 1, 1 << 20, 4}};
+inline constexpr Bound kMergeRatio = {"merge_ratio", 1, 1 << 20, 4};
+inline constexpr std::array kLayerNormBounds = {kInverseRootUlp, kSumDepth, kMergeRatio};
 inline constexpr std::array<std::string_view, 2> kMeanAndRstd = {"mean", "rstd"};
 
+// What the axis of that name says.
+box_search::Statistics statistics_of(const Policy& policy);
 box_search::LayerNormRule layer_norm_rule(const Call& call, const Policy& policy);
 // A row of x, or of its sum with the residual, packed; `place` keeps the sum.
 std::span<const std::byte> layer_norm_operand(const Call& call, const box_search::LayerNormRule& rule,

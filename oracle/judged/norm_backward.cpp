@@ -8,8 +8,10 @@
 #include "oracle/box_search/layer_norm.h"
 #include "oracle/box_search/norm_gradient.h"
 #include "oracle/box_search/qk_norm_rope.h"
+#include "oracle/box_search/recomputed_gradient.h"
 #include "oracle/box_search/weight_gradient.h"
 #include "oracle/formats.h"
+#include "oracle/judged/layer_norm_call.h"
 #include "oracle/judged/rows.h"
 #include "oracle/judged/search_violation.h"
 
@@ -26,12 +28,14 @@ constexpr TensorSpec kX = {"x",
                            DTypeRule::activation,
                            Need::always,
                            "the input of the forward pass"};
-constexpr TensorSpec kMean = {"mean",       Direction::in,
-                              Extent::row,  DTypeRule::activation_or_fp32,
-                              Need::always, "the mean of each row that the kernel read"};
-constexpr TensorSpec kRstd = {"rstd",       Direction::in,
-                              Extent::row,  DTypeRule::activation_or_fp32,
-                              Need::always, "the inverse root or deviation of each row that the kernel read"};
+constexpr TensorSpec kMean = {
+    "mean",         Direction::in,
+    Extent::row,    DTypeRule::activation_or_fp32,
+    Need::optional, "the mean of each row that the kernel read; else it computed one"};
+constexpr TensorSpec kRstd = {
+    "rstd",         Direction::in,
+    Extent::row,    DTypeRule::activation_or_fp32,
+    Need::optional, "the inverse root or deviation of each row that the kernel read; else it computed one"};
 constexpr TensorSpec kDresidual = {"dresidual",      Direction::in,
                                    Extent::elements, DTypeRule::activation,
                                    Need::optional,   "a further gradient, which is added to dx"};
@@ -46,6 +50,12 @@ constexpr TensorSpec kDbias = {"dbias",           Direction::out,
                                Need::some_output, "the gradient of the bias, summed over all rows"};
 constexpr std::array kRmsTensors = {kDy, kX, kWeightSpec, kRstd, kDresidual, kDx, kDweight};
 constexpr std::array kLayerTensors = {kDy, kX, kWeightSpec, kMean, kRstd, kDresidual, kDx, kDweight, kDbias};
+
+bool is_centred(const Call& call) { return find_tensor(*call.operation, "mean") != nullptr; }
+// Whether the kernel had to compute what was not given to it.
+bool lacks_statistics(const Call& call) {
+  return !call.has("rstd") || (is_centred(call) && !call.has("mean"));
+}
 
 constexpr std::array<AxisValue, 3> kContraction = {{
     {"correction", "fma(-xh, c1, ..)"},
@@ -68,18 +78,23 @@ constexpr std::array<AxisValue, 2> kAdded = {{
 }};
 constexpr std::array kRmsAxes = {Axis{"contraction", kContraction}, Axis{"means", kMeans},
                                  Axis{"weight", kWeight, "weight"}, Axis{"dresidual", kAdded, "dresidual"}};
-constexpr std::array kLayerAxes = {Axis{"contraction", kContraction}, Axis{"order", kOrder},
-                                   Axis{"means", kMeans}, Axis{"weight", kWeight, "weight"},
-                                   Axis{"dresidual", kAdded, "dresidual"}};
-constexpr std::array kBounds = {kSumDepth, Bound{"row_sum_depth", 0, std::int64_t{1} << 40, std::nullopt}};
+// The statistics that a kernel computes which is not given them.
+constexpr Axis kRecomputedAxis = {"statistics", kStatistics, {}, true, 1, lacks_statistics};
+constexpr std::array kLayerAxes = {Axis{"contraction", kContraction},
+                                   Axis{"order", kOrder},
+                                   Axis{"means", kMeans},
+                                   Axis{"weight", kWeight, "weight"},
+                                   Axis{"dresidual", kAdded, "dresidual"},
+                                   kRecomputedAxis};
+constexpr Bound kRowSumDepth = {"row_sum_depth", 0, std::int64_t{1} << 40, std::nullopt};
+constexpr std::array kRmsBounds = {kSumDepth, kRowSumDepth, kInverseRootUlp};
+constexpr std::array kLayerBounds = {kSumDepth, kRowSumDepth, kInverseRootUlp, kMergeRatio};
 
 constexpr std::array<NamedPolicy, 3> kRmsPolicies = {{
     {"quack.rms_norm_backward", "", "QuACK rmsnorm_bwd"},
     {"pytorch.rms_norm_backward", "contraction=gradient,means=folded", "PyTorch F.rms_norm, CUDA"},
     {"transformer_engine.rms_norm_backward", "", "Transformer Engine RMSNorm"},
 }};
-
-bool is_centred(const Call& call) { return find_tensor(*call.operation, "mean") != nullptr; }
 
 search::NormGradientRule rule_of(const Call& call, const Policy& policy) {
   search::NormGradientRule rule;
@@ -104,6 +119,49 @@ search::NormGradientRule rule_of(const Call& call, const Policy& policy) {
   return rule;
 }
 
+search::GradientOperands operands_of(const Call& call, std::int64_t row) {
+  const std::int64_t count = call.hidden_size();
+  search::GradientOperands result;
+  result.gradient = call.at("dy").row(row, count);
+  result.x = call.at("x").row(row, count);
+  if (const Tensor* added = call.find("dresidual")) result.added = added->row(row, count);
+  if (const Tensor* mean = call.find("mean")) result.mean = number_at(*mean, row);
+  if (const Tensor* rstd = call.find("rstd")) result.inverse_root = number_at(*rstd, row);
+  return result;
+}
+
+void place_in_row(const Call& call, std::int64_t row, std::vector<std::byte> canonical,
+                  Violation& violation) {
+  violation.tensor = "dx";
+  violation.place = fmt::format("row {}", row);
+  violation.row = row;
+  const Tensor right{call.dtype(), {call.hidden_size()}, std::move(canonical)};
+  for (Element& element : violation.elements) {
+    const std::int64_t j = element.column, at = row * call.hidden_size() + j;
+    for (const std::string_view name : {"dy", "x"}) element.values.push_back(named(name, call.at(name), at));
+    if (const Tensor* weight = call.find("weight")) element.values.push_back(named("weight", *weight, j));
+    if (const Tensor* added = call.find("dresidual"))
+      element.values.push_back(named("dresidual", *added, at));
+    element.values.push_back(named("got", call.at("dx"), at));
+    element.values.push_back(named("canonical", right, j));
+  }
+}
+
+// The magnitudes of the terms that the unknowns are means, or sums, of; of a row that is loaded.
+struct Reach {
+  double correction = 0, mean = 0;
+};
+Reach reach_of(const search::NormGradientRow& loaded) {
+  Reach reach;
+  for (std::size_t j = 0; j < static_cast<std::size_t>(loaded.elements); ++j) {
+    const double weighted = std::fabs(static_cast<double>(loaded.weighted[j]));
+    reach.correction += std::fabs(static_cast<double>(loaded.normalized[j])) * weighted;
+    reach.mean += weighted;
+  }
+  const double divisor = loaded.rule.of_sums ? 1 : static_cast<double>(loaded.elements);
+  return {reach.correction / divisor, reach.mean / divisor};
+}
+
 class RowJudge : public UnitJudge {
  public:
   RowJudge(const Call& call, const Policy& policy)
@@ -120,20 +178,7 @@ class RowJudge : public UnitJudge {
     const std::span<const std::string_view> names = rule_.of_sums ? kSums : kDivided;
     Violation violation = violation_of(verdict, names.first(rule_.centred ? 2 : 1));
     tell_beyond(row, names.first(rule_.centred ? 2 : 1), violation);
-    violation.tensor = "dx";
-    violation.place = fmt::format("row {}", row);
-    violation.row = row;
-    const Tensor right{call_.dtype(), {call_.hidden_size()}, canonical(row)};
-    for (Element& element : violation.elements) {
-      const std::int64_t j = element.column, at = row * call_.hidden_size() + j;
-      for (const std::string_view name : {"dy", "x"})
-        element.values.push_back(named(name, call_.at(name), at));
-      if (const Tensor* weight = call_.find("weight")) element.values.push_back(named("weight", *weight, j));
-      if (const Tensor* added = call_.find("dresidual"))
-        element.values.push_back(named("dresidual", *added, at));
-      element.values.push_back(named("got", call_.at("dx"), at));
-      element.values.push_back(named("canonical", right, j));
-    }
+    place_in_row(call_, row, canonical(row), violation);
     return violation;
   }
 
@@ -151,7 +196,7 @@ class RowJudge : public UnitJudge {
 
   bool accepts_wrong(std::int64_t row, Random& random) override {
     const auto usual = judge_.canonical_unknowns(operands(row));
-    const Reach reach = reach_of_row();
+    const Reach reach = reach_of(judge_.row());
     const auto c1 = static_cast<float>(usual.c1 + signed_unit(random) * reach.correction);
     const auto c2 = rule_.centred ? static_cast<float>(usual.c2 + signed_unit(random) * reach.mean) : 0.0f;
     const std::vector<std::byte> wrong = judge_.outputs(operands(row), c1, c2);
@@ -159,26 +204,10 @@ class RowJudge : public UnitJudge {
   }
 
  private:
-  // The magnitudes of the terms that the unknowns are means, or sums, of; of the row that is loaded.
-  struct Reach {
-    double correction = 0, mean = 0;
-  };
-  Reach reach_of_row() const {
-    const search::NormGradientRow& loaded = judge_.row();
-    Reach reach;
-    for (std::size_t j = 0; j < static_cast<std::size_t>(loaded.elements); ++j) {
-      const double weighted = std::fabs(static_cast<double>(loaded.weighted[j]));
-      reach.correction += std::fabs(static_cast<double>(loaded.normalized[j])) * weighted;
-      reach.mean += weighted;
-    }
-    const double divisor = rule_.of_sums ? 1 : static_cast<double>(loaded.elements);
-    return {reach.correction / divisor, reach.mean / divisor};
-  }
-
   // Other c1 and c2, which explain the whole row though no honest evaluation arrives at them.
   void tell_beyond(std::int64_t row, std::span<const std::string_view> unknowns, Violation& violation) {
     const auto usual = judge_.canonical_unknowns(operands(row));
-    const Reach reach = reach_of_row();
+    const Reach reach = reach_of(judge_.row());
     if (!std::isfinite(reach.correction + reach.mean) || !std::isfinite(usual.c1 + usual.c2)) return;
     search::Box box{around(usual.c1, static_cast<float>(4 * reach.correction)), {0, 0}};
     if (rule_.centred) box.second = around(usual.c2, static_cast<float>(4 * reach.mean));
@@ -186,16 +215,7 @@ class RowJudge : public UnitJudge {
                  {search::order_of(usual.c1), search::order_of(usual.c2)}, unknowns, violation);
   }
 
-  search::GradientOperands operands(std::int64_t row) const {
-    const std::int64_t count = call_.hidden_size();
-    search::GradientOperands result;
-    result.gradient = call_.at("dy").row(row, count);
-    result.x = call_.at("x").row(row, count);
-    if (const Tensor* added = call_.find("dresidual")) result.added = added->row(row, count);
-    if (rule_.centred) result.mean = number_at(call_.at("mean"), row);
-    result.inverse_root = number_at(call_.at("rstd"), row);
-    return result;
-  }
+  search::GradientOperands operands(std::int64_t row) const { return operands_of(call_, row); }
   std::span<const std::byte> got(std::int64_t row) const {
     return call_.at("dx").row(row, call_.hidden_size());
   }
@@ -203,6 +223,107 @@ class RowJudge : public UnitJudge {
   const Call& call_;
   search::NormGradientRule rule_;
   search::NormGradientJudge judge_;
+};
+
+// dx of a kernel that computed the statistics, or some of them, once more.
+class RecomputedRowJudge : public UnitJudge {
+ public:
+  RecomputedRowJudge(const Call& call, const Policy& policy)
+      : call_(call),
+        rule_(rule_of(call, policy)),
+        judge_(rule_, statistics_rule(call, policy), call.hidden_size(), bytes_of(call.find("weight"))) {}
+
+  bool conforms(std::int64_t row) override { return judged(row, got(row), false).conforms; }
+
+  Violation violation(std::int64_t row) override {
+    const search::RecomputedVerdict verdict = judged(row, got(row), true);
+    judge_.require_exact(verdict);
+    Violation violation;
+    violation.kind = verdict.window.empty() ? "statistics" : "rounding";
+    const std::vector<Unknown> unknowns = unknowns_of();
+    std::string names;
+    for (const Unknown& each : unknowns) names += fmt::format("{}{}", names.empty() ? "" : ", ", each.name);
+    std::string columns;
+    for (const std::int32_t column : verdict.refutation) {
+      columns += fmt::format("{}{}", columns.empty() ? "" : ", ", column);
+      violation.elements.push_back({column, {}});
+    }
+    for (const search::GradientBox& box : verdict.window) {
+      std::vector<UnknownRange>& ranges = violation.window.emplace_back();
+      for (const Unknown& each : unknowns)
+        ranges.push_back({each.name, bits_at((box.*each.side).low), bits_at((box.*each.side).high)});
+    }
+    violation.reason =
+        verdict.window.empty()
+            ? std::string("the statistics that were given are none that an honest evaluation arrives at")
+            : fmt::format("no {} of an honest evaluation explain column{} {}{}", names,
+                          verdict.refutation.size() == 1 ? "" : "s", columns,
+                          verdict.refutation.size() == 1 ? "" : " together");
+    place_in_row(call_, row, canonical(row), violation);
+    return violation;
+  }
+
+  std::vector<std::byte> canonical(std::int64_t row) override {
+    return judge_.outputs(operands_of(call_, row), usual_of(row));
+  }
+  std::vector<NamedBits> unknowns(std::int64_t row) override {
+    const auto usual = usual_of(row);
+    const std::array<float, 4> values = {usual.mean, usual.root, usual.sums.c1, usual.sums.c2};
+    std::vector<NamedBits> result;
+    for (const Unknown& each : unknowns_of()) result.push_back(named(each.name, values[each.place]));
+    return result;
+  }
+  bool accepts_wrong(std::int64_t row, Random& random) override {
+    auto wrong = usual_of(row);
+    const Reach reach = reach_of(judge_.row());
+    wrong.root = static_cast<float>(wrong.root * std::exp2(2 * signed_unit(random)));
+    wrong.sums.c1 = static_cast<float>(wrong.sums.c1 + signed_unit(random) * reach.correction);
+    if (rule_.centred) wrong.sums.c2 = static_cast<float>(wrong.sums.c2 + signed_unit(random) * reach.mean);
+    return judged(row, judge_.outputs(operands_of(call_, row), wrong), false).conforms;
+  }
+
+ private:
+  struct Unknown {
+    std::string_view name;
+    search::Side search::GradientBox::* side;
+    std::size_t place;
+  };
+  std::vector<Unknown> unknowns_of() const {
+    const auto sides = search::GradientBox::sides();
+    std::vector<Unknown> result;
+    if (rule_.centred) result.push_back({"mean", sides[0], 0});
+    result.push_back({"rstd", sides[1], 1});
+    result.push_back({rule_.of_sums ? "S1" : "c1", sides[2], 2});
+    if (rule_.centred) result.push_back({rule_.of_sums ? "S2" : "c2", sides[3], 3});
+    return result;
+  }
+  static std::uint32_t bits_at(search::Position position) {
+    return std::bit_cast<std::uint32_t>(search::number_at(position));
+  }
+  // Of the forward pass; RMSNorm's has no mean.
+  static search::LayerNormRule statistics_rule(const Call& call, const Policy& policy) {
+    search::LayerNormRule rule;
+    rule.activation = call.dtype();
+    if (is_centred(call)) rule.statistics = statistics_of(policy);
+    rule.epsilon = call.epsilon;
+    rule.inverse_root_ulp = static_cast<int>(policy.bound("inverse_root_ulp").value_or(2));
+    rule.sum_depth = policy.bound("sum_depth");
+    if (is_centred(call)) rule.merge_ratio = static_cast<int>(policy.bound("merge_ratio").value_or(4));
+    return rule;
+  }
+  search::RecomputedVerdict judged(std::int64_t row, std::span<const std::byte> dx, bool with_refutation) {
+    return judge_.judge(operands_of(call_, row), stored_statistics(call_, row), dx, with_refutation);
+  }
+  search::RecomputedGradientJudge::Canonical usual_of(std::int64_t row) {
+    return judge_.canonical_unknowns(operands_of(call_, row), stored_statistics(call_, row));
+  }
+  std::span<const std::byte> got(std::int64_t row) const {
+    return call_.at("dx").row(row, call_.hidden_size());
+  }
+
+  const Call& call_;
+  search::NormGradientRule rule_;
+  search::RecomputedGradientJudge judge_;
 };
 
 // dweight or dbias, column by column.
@@ -319,10 +440,13 @@ class ColumnJudge : public UnitJudge {
 std::vector<Part> parts(const Call& call, const Policy& policy) {
   std::vector<Part> result;
   if (call.has("dx"))
-    result.push_back({"dx", "row", call.rows(), call.hidden_size(), 1,
-                      [&call, &policy] { return std::make_unique<RowJudge>(call, policy); }});
+    result.push_back(
+        {"dx", "row", call.rows(), call.hidden_size(), 1, [&call, &policy]() -> std::unique_ptr<UnitJudge> {
+           if (lacks_statistics(call)) return std::make_unique<RecomputedRowJudge>(call, policy);
+           return std::make_unique<RowJudge>(call, policy);
+         }});
   for (const std::string_view name : {"dweight", "dbias"}) {
-    if (!call.has(name)) continue;
+    if (!call.has(name) || (name == "dweight" && lacks_statistics(call))) continue;
     result.push_back({name, "column", call.hidden_size(), 1, 0,
                       [&call, &policy, name] { return std::make_unique<ColumnJudge>(call, policy, name); }});
   }
@@ -330,10 +454,23 @@ std::vector<Part> parts(const Call& call, const Policy& policy) {
 }
 
 std::vector<std::string> not_looked_at(const Call& call) {
-  std::vector<std::string> result = {
-      is_centred(call)
-          ? "the statistics themselves: dx and dweight are judged for the mean and rstd that are given"
-          : "rstd itself: dx and dweight are judged for the one that is given"};
+  std::vector<std::string> result;
+  if (lacks_statistics(call)) {
+    result.emplace_back(
+        "which statistics the kernel computed: any that an honest forward pass arrives at explain dx");
+    if (call.has("dweight"))
+      result.emplace_back("dweight, which is judged only where the statistics are given");
+    if (is_centred(call))
+      result.emplace_back(
+          "rows for which the search of mean, rstd, c1 and c2 was given up: there each element by itself is "
+          "held "
+          "within what the statistics can give");
+  } else {
+    result.emplace_back(
+        is_centred(call)
+            ? "the statistics themselves: dx and dweight are judged for the mean and rstd that are given"
+            : "rstd itself: dx and dweight are judged for the one that is given");
+  }
   for (const TensorSpec& spec : call.operation->tensors) {
     if (spec.need == Need::some_output && !call.has(spec.name))
       result.push_back(fmt::format("{}, which was not given", spec.name));
@@ -376,29 +513,36 @@ void complete(Call& call, std::uint32_t epsilon) {
   call.tensors["rstd"] = std::move(rstd);
 }
 
+std::string objection(const Call& call) {
+  if (is_centred(call) && call.has("rstd") && !call.has("mean"))
+    return "mean: a kernel that was given rstd was given the mean as well";
+  const bool has_others = call.has("dx") || call.has("dbias");
+  if (!call.has("dweight") || has_others || !lacks_statistics(call)) return {};
+  return "dweight: it is judged only where the statistics are given, and there is nothing else to judge";
+}
+
 constexpr JudgedOperation row(std::string_view name, std::string_view sentence,
                               std::span<const TensorSpec> tensors, std::span<const Axis> axes,
-                              std::span<const NamedPolicy> policies) {
-  return {name,     sentence,      tensors,
-          false,    axes,          kBounds,
-          policies, no_objection,  no_policy_objection,
-          parts,    not_looked_at, single_columns,
-          complete};
+                              std::span<const Bound> bounds, std::span<const NamedPolicy> policies) {
+  JudgedOperation result = {
+      name,  sentence,      tensors,        false,   axes, bounds, policies, objection, no_policy_objection,
+      parts, not_looked_at, single_columns, complete};
+  result.epsilon_without = "rstd";
+  return result;
 }
 
 }  // namespace
 
 const JudgedOperation& rms_norm_backward() {
-  static constexpr JudgedOperation kRow =
-      row("rms_norm_backward", "the gradients dx and dweight of rms_norm, given rstd", kRmsTensors, kRmsAxes,
-          kRmsPolicies);
+  static constexpr JudgedOperation kRow = row("rms_norm_backward", "the gradients dx and dweight of rms_norm",
+                                              kRmsTensors, kRmsAxes, kRmsBounds, kRmsPolicies);
   return kRow;
 }
 
 const JudgedOperation& layer_norm_backward() {
   static constexpr JudgedOperation kRow =
-      row("layer_norm_backward", "the gradients dx, dweight and dbias of layer_norm, given mean and rstd",
-          kLayerTensors, kLayerAxes, {});
+      row("layer_norm_backward", "the gradients dx, dweight and dbias of layer_norm", kLayerTensors,
+          kLayerAxes, kLayerBounds, {});
   return kRow;
 }
 

@@ -42,6 +42,11 @@ const TensorSpec* find_tensor(const JudgedOperation& operation, std::string_view
   return found == operation.tensors.end() ? nullptr : &*found;
 }
 
+bool takes_epsilon(const Call& call) {
+  const std::string_view tensor = call.operation->epsilon_without;
+  return call.operation->takes_epsilon || (!tensor.empty() && !call.has(tensor));
+}
+
 bool has_heads(const JudgedOperation& operation) {
   return std::ranges::find(operation.tensors, Extent::rotation, &TensorSpec::extent) !=
          operation.tensors.end();
@@ -158,7 +163,7 @@ std::string subject_of(const Call& call) {
       text += fmt::format(", {} {}", spec.name, name_of(tensor->dtype));
   }
   text += fmt::format(", {} x {}", call.rows(), call.hidden_size());
-  if (operation.takes_epsilon) text += fmt::format(", epsilon {}", value_text(DType::fp32, call.epsilon));
+  if (takes_epsilon(call)) text += fmt::format(", epsilon {}", value_text(DType::fp32, call.epsilon));
   return text;
 }
 

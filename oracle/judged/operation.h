@@ -257,7 +257,12 @@ struct JudgedOperation {
   const JudgedOperation& (*of_sum)() = nullptr;
   // Where its tensors may lie so that the policy reads as many blocks of as many elements.
   BlockLayouts (*block_layouts)(const Call&, const Policy&) = nullptr;
+  // Of an operation that takes no epsilon otherwise: calls without this tensor do.
+  std::string_view epsilon_without = {};
 };
+
+// Whether such a call has an epsilon.
+bool takes_epsilon(const Call& call);
 
 std::span<const JudgedOperation* const> judged_operations();
 // nullptr where there is none.

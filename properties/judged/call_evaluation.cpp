@@ -123,6 +123,9 @@ CallEvaluation evaluate_call(JudgedTarget& target, const Call& call, const Polic
       evaluation.judgement = judge(evaluation.run.call, policy, options);
       if (call.operation->block_layouts != nullptr)
         evaluation.judgement.not_looked_at.emplace_back("views of scales by columns, of strides [1, n]");
+      if (!call.operation->epsilon_without.empty() && !takes_epsilon(call))
+        evaluation.judgement.not_looked_at.emplace_back(
+            "calls without the statistics, which the kernel then computes");
       if (lacks_rows_of_weight(call))
         evaluation.judgement.not_looked_at.emplace_back("weights and biases of several rows");
       if (!evaluation.judgement.conforms()) evaluation.outcome = Outcome::wrong_bits;

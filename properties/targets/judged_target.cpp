@@ -90,7 +90,7 @@ std::string what_is_outside(const CallLimits& limits, const Call& call) {
     if (limits.alignment > 0 && !is_aligned(limits, spec, *tensor, place))
       return fmt::format("addresses and rows that are not aligned to {} bytes", limits.alignment);
   }
-  if (limits.epsilon_is_set && call.operation->takes_epsilon &&
+  if (limits.epsilon_is_set && takes_epsilon(call) &&
       call.epsilon != std::bit_cast<std::uint32_t>(limits.epsilon))
     return "an epsilon that is not its own";
   return {};

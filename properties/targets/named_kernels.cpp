@@ -30,7 +30,7 @@ KernelNamedCall::KernelNamedCall(const NamedCall& call) {
     std::ranges::copy(tensor->strides(), named.tensor.strides);
   }
   const JudgedOperation& operation = *call.call().operation;
-  if (operation.takes_epsilon) numbers_.push_back({"epsilon", std::bit_cast<float>(call.call().epsilon)});
+  if (takes_epsilon(call.call())) numbers_.push_back({"epsilon", std::bit_cast<float>(call.call().epsilon)});
   description_ = {operation.name.data(), tensors_.data(), tensors_.size(), numbers_.data(), numbers_.size()};
 }
 

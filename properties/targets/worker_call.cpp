@@ -122,7 +122,7 @@ void put_call(const NamedCall& call, std::size_t operation, worker::Round& round
   const std::uint64_t order = call.call().thread_order;
   request.thread_order = static_cast<std::int32_t>(thread_order_of(order));
   request.thread_order_seed = order;
-  if (call.call().operation->takes_epsilon) {
+  if (takes_epsilon(call.call())) {
     put_text("epsilon", request.number[request.numbers].name);
     request.number[request.numbers++].value = std::bit_cast<float>(call.call().epsilon);
   }

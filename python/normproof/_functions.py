@@ -205,7 +205,7 @@ def check(operation: Union[Operation, JudgedOperation], *, x: Any, out: Any = No
         that quantize by blocks.
     tensors: those of the judged operations by their names, as `bias`, `mean`, `rstd`, `dy`, `dx`, `dweight`, `dbias`, `cos`, `sin`
         (docs/howto/layer-norm-and-backward.md), `scales`, `normalized`, `global_scale` (docs/howto/block-quantization.md); `out`, `weight`, `residual` and `residual_out` as below. They have neither
-        `canonical` nor `flush_to_zero`; gradients have no `epsilon`.
+        `canonical` nor `flush_to_zero`; gradients have an `epsilon` only where there is no `rstd`.
     x: the input before the call, ``[..., H]`` in bf16, fp16 or fp32; leading dimensions are rows.
     out: ``[..., H]`` in the dtype of x, or in an fp8 dtype where the operation quantizes, or int8 where each row gets a scale; in fp32, too, where the weight is
         fp32 or there is none.

@@ -50,9 +50,12 @@ def _given(tensors: dict[str, Any]) -> list[tuple[str, str, list[int], Any]]:
 
 def judged_call(operation: str, tensors: dict[str, Any], epsilon: Any) -> "_core.JudgedCall":
     """The call with its outputs. `tensors`: by name; None where there is none. Raises TypeError and ValueError naming the argument."""
-    if takes_epsilon(operation) and epsilon is None:
-        raise TypeError(f"epsilon: {operation} needs it, got None")
-    if not takes_epsilon(operation) and epsilon is not None:
+    without = _TABLE[operation]["epsilon_without"]
+    takes = takes_epsilon(operation) or bool(without) and tensors.get(without) is None
+    if takes and epsilon is None:
+        call = f"{operation} without {without}" if without else operation
+        raise TypeError(f"epsilon: {call} needs it, got None")
+    if not takes and epsilon is not None:
         raise TypeError(f"epsilon: {operation} has none, got {type(epsilon).__name__}")
     return _core.make_judged_call(operation, _given(tensors), 0.0 if epsilon is None else real("epsilon", epsilon), True)
 

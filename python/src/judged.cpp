@@ -196,6 +196,7 @@ nb::list operation_table() {
     entry["outputs"] = outputs;
     entry["needed"] = needed;
     entry["epsilon"] = operation->takes_epsilon;
+    entry["epsilon_without"] = text_of(operation->epsilon_without);
     result.append(entry);
   }
   return result;

@@ -226,6 +226,35 @@ def test_a_further_gradient(dtype):
     assert not normproof.check("rms_norm_backward", **inputs_of(case), dx=before, policy="contraction=none")
 
 
+@pytest.mark.parametrize("dtype", ["bf16", "fp32"])
+def test_gradients_of_kernels_that_compute_the_statistics(dtype):
+    refuted = 0
+    for case in normproof.cases("rms_norm_backward", dtype, seed=5, count=12, finite=True, max_hidden=300):
+        dy, x, weight, rstd = case.arguments()
+        dx, dweight = kernels.rms_backward(dy, x, weight, rstd)
+        given = dict(dy=dy, x=x, weight=weight, epsilon=case.epsilon, policy="contraction=none")
+        result = normproof.check("rms_norm_backward", dx=dx, dweight=dweight, raises=True, **given)
+        assert any("dweight" in line for line in result.not_looked_at) and result.rows == x.shape[0]
+        wrong = kernels.no_weight(dy, x, weight, rstd)
+        refuted += not normproof.check("rms_norm_backward", dx=wrong, **given)
+    assert refuted >= 6
+    for case in normproof.cases("layer_norm_backward", dtype, seed=5, count=8, finite=True, max_hidden=100):
+        dy, x, weight, mean, rstd = case.arguments()
+        dx = kernels.layer_backward(dy, x, weight, mean, rstd)[0]
+        given = dict(dy=dy, x=x, weight=weight, epsilon=case.epsilon, policy="contraction=none")
+        for more in ({}, {"mean": mean}):
+            result = normproof.check("layer_norm_backward", dx=dx, raises=True, **more, **given)
+            assert any("given up" in line for line in result.not_looked_at)
+    with pytest.raises(TypeError, match="epsilon: rms_norm_backward without rstd needs it, got None"):
+        normproof.check("rms_norm_backward", dy=x, x=x, dx=x)
+    with pytest.raises(TypeError, match="epsilon: rms_norm_backward has none"):
+        normproof.check("rms_norm_backward", dy=x, x=x, rstd=rstd, dx=x, epsilon=1e-6)
+    with pytest.raises(ValueError, match="mean: a kernel that was given rstd"):
+        normproof.check("layer_norm_backward", dy=x, x=x, rstd=rstd, dx=x)
+    with pytest.raises(ValueError, match="dweight: it is judged only where the statistics are given"):
+        normproof.check("rms_norm_backward", dy=x, x=x, dweight=x[0], epsilon=1e-6)
+
+
 def test_weights_of_several_rows(program, tmp_path):
     random = numpy.random.default_rng(3)
     x = random.standard_normal((5, 4, 64)).astype(BF16)

@@ -56,6 +56,7 @@ HonestFigures& HonestFigures::operator+=(const HonestFigures& other) {
   refused += other.refused;
   most_boxes = std::max(most_boxes, other.most_boxes);
   decided_exactly += other.decided_exactly;
+  undecided += other.undecided;
   keep_first(first_refusal, other.first_refusal);
   return *this;
 }
@@ -111,8 +112,8 @@ Extent Extent::with_honest(std::int64_t rows) const {
 
 std::span<const FamilyStudy> family_studies() {
   static const std::vector<FamilyStudy> all = {
-      layer_norm_study(),      quantized_layer_norm_study(), gated_norm_study(), norm_gradient_study(),
-      weight_gradient_study(), qk_norm_rope_study(),         blocks_study()};
+      layer_norm_study(),          quantized_layer_norm_study(), gated_norm_study(),   norm_gradient_study(),
+      recomputed_gradient_study(), weight_gradient_study(),      qk_norm_rope_study(), blocks_study()};
   return all;
 }
 

@@ -25,6 +25,7 @@ struct HonestFigures {
   std::int64_t refused = 0;
   std::int64_t most_boxes = 0;       // that a search looked at; 0 where the judge does not say
   std::int64_t decided_exactly = 0;  // since bounds in hardware floats did not tell
+  std::int64_t undecided = 0;        // rows that conform because a search was given up
   std::string first_refusal;         // for people
 
   void add(std::int64_t elements_of_row, bool conforms, std::int64_t boxes,
@@ -119,6 +120,7 @@ const FamilyStudy& layer_norm_study();
 const FamilyStudy& quantized_layer_norm_study();
 const FamilyStudy& gated_norm_study();
 const FamilyStudy& norm_gradient_study();
+const FamilyStudy& recomputed_gradient_study();
 const FamilyStudy& weight_gradient_study();
 const FamilyStudy& qk_norm_rope_study();
 const FamilyStudy& blocks_study();

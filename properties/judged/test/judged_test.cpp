@@ -177,7 +177,7 @@ TEST(JudgedOperations, FilesKeepACall) {
     for (const auto& stored : {*told, oracle::judged::read_call(dump, {}, true),
                                oracle::judged::call_from_json(call_to_json(call, "native"), {}, true)}) {
       EXPECT_EQ(stored.policy, "native");
-      EXPECT_EQ(stored.call.epsilon, call.operation->takes_epsilon ? call.epsilon : 0u);
+      EXPECT_EQ(stored.call.epsilon, takes_epsilon(call) ? call.epsilon : 0u);
       ASSERT_EQ(stored.call.tensors.size(), call.tensors.size());
       for (const auto& [name, tensor] : call.tensors) {
         EXPECT_EQ(stored.call.at(name).bytes, tensor.bytes) << name;

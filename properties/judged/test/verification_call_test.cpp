@@ -169,25 +169,31 @@ TEST(VerificationCalls, HaveWeightsOfSeveralRowsWhereTheTargetTakesThem) {
 
 // Rows beside each other and in groups; with the weights of another row no call conforms.
 TEST(VerificationCalls, HaveAnotherWeightForEachRow) {
-  CanonicalTarget target;
   std::int64_t by_rows = 0, by_groups = 0, seen = 0, tried = 0;
-  for_each_call(target, [&](const Combination& combination, const Call& call) {
-    const std::int64_t elements = call.at("x").elements();
-    if (!call.has_several_rows("weight") || elements == 0 || elements > 1 << 8) return;
-    const Tensor& weight = call.at("weight");
-    (weight.elements() == elements ? by_rows : by_groups) += 1;
-    std::vector<std::byte> rotated = weight.bytes;
-    std::ranges::rotate(
-        rotated, rotated.end() - static_cast<std::ptrdiff_t>(size_of(weight.dtype)) * call.hidden_size());
-    if (rotated == weight.bytes || call.operation->fill != nullptr) return;
-    SpoiledTarget wrong;
-    wrong.before = [&](Call& read) { read.tensors.at("weight").bytes = rotated; };
-    const CallEvaluation evaluation = evaluate_call(wrong, call, combination.policy, {1, 1, false});
-    seen += evaluation.outcome == CallEvaluation::Outcome::wrong_bits ? 1 : 0;
-    ++tried;
-  });
-  EXPECT_GT(by_rows, 100);
-  EXPECT_GT(by_groups, 100);
+  CanonicalTarget target;
+  for (const char* operation : {"grouped_rms_norm", "layer_norm"}) {
+    for (const Combination& combination :
+         combinations_of(target, oracle::judged::find_judged_operation(operation), DType::bf16)) {
+      for (std::int64_t index = 0; index < kCalls; ++index) {
+        const auto call = verification_call(combination, 5, index);
+        const std::int64_t elements = call ? call->at("x").elements() : 0;
+        if (elements == 0 || elements > 1 << 10 || !call->has_several_rows("weight")) continue;
+        const Tensor& weight = call->at("weight");
+        (weight.elements() == elements ? by_rows : by_groups) += 1;
+        std::vector<std::byte> rotated = weight.bytes;
+        const auto row = static_cast<std::ptrdiff_t>(size_of(weight.dtype)) * call->hidden_size();
+        std::ranges::rotate(rotated, rotated.end() - row);
+        if (rotated == weight.bytes) continue;
+        SpoiledTarget wrong;
+        wrong.before = [&](Call& read) { read.tensors.at("weight").bytes = rotated; };
+        const CallEvaluation evaluation = evaluate_call(wrong, *call, combination.policy, {1, 1, false});
+        seen += evaluation.outcome == CallEvaluation::Outcome::wrong_bits ? 1 : 0;
+        ++tried;
+      }
+    }
+  }
+  EXPECT_GT(by_rows, 20);
+  EXPECT_GT(by_groups, 5);
   EXPECT_GT(seen, tried * 8 / 10) << tried;
 }
 

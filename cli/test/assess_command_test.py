@@ -62,7 +62,7 @@ class AssessCommand(unittest.TestCase):
         self.assertEqual(naming["named_as_target"], 0, naming)
         self.assertGreaterEqual(naming["described_runs"], 10)
         self.assertEqual(naming["rightly_named"], naming["described_runs"], naming)
-        self.assertEqual(len(figures["family"]), 7)
+        self.assertEqual(len(figures["family"]), 8)
         for study in figures["family"]:
             self.assertTrue(study["passed"], study)
             self.assertEqual(study["honest"]["refused"], 0, study)

@@ -233,7 +233,12 @@ class RecomputedRowJudge : public UnitJudge {
         rule_(rule_of(call, policy)),
         judge_(rule_, statistics_rule(call, policy), call.hidden_size(), bytes_of(call.find("weight"))) {}
 
-  bool conforms(std::int64_t row) override { return judged(row, got(row), false).conforms; }
+  bool conforms(std::int64_t row) override {
+    const search::RecomputedVerdict verdict = judged(row, got(row), false);
+    decided_ = !verdict.undecided;
+    return verdict.conforms;
+  }
+  bool decided() const override { return decided_; }
 
   Violation violation(std::int64_t row) override {
     const search::RecomputedVerdict verdict = judged(row, got(row), true);
@@ -324,6 +329,7 @@ class RecomputedRowJudge : public UnitJudge {
   const Call& call_;
   search::NormGradientRule rule_;
   search::RecomputedGradientJudge judge_;
+  bool decided_ = true;
 };
 
 // dweight or dbias, column by column.

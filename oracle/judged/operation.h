@@ -190,6 +190,8 @@ class UnitJudge {
  public:
   virtual ~UnitJudge() = default;
   virtual bool conforms(std::int64_t unit) = 0;
+  // Whether the unit that was asked for last conforms by a witness: not where its search was given up.
+  virtual bool decided() const { return true; }
   // Of a unit that does not conform.
   virtual Violation violation(std::int64_t unit) = 0;
   // What the canonical order of summation gives under the policy, packed.

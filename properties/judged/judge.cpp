@@ -23,25 +23,32 @@ using oracle::judged::UnitJudge;
 // Elements of a block of units: enough that making a judge costs little beside them.
 constexpr std::int64_t kBlockElements = 1 << 16;
 
-// Units that do not conform, ascending.
-std::vector<std::int64_t> violating_units(const Call& call, const Part& part, std::int64_t threads) {
+struct JudgedUnits {
+  std::vector<std::int64_t> violating;  // ascending
+  std::int64_t undecided = 0;
+};
+JudgedUnits judge_units(const Call& call, const Part& part, std::int64_t threads) {
   const std::int64_t cost =
       part.units_per_row == 0 ? std::max<std::int64_t>(call.rows(), 1) : part.elements_per_unit;
   const std::int64_t per_block = std::max<std::int64_t>(1, kBlockElements / cost);
-  std::vector<std::int64_t> violating;
+  JudgedUnits result;
   std::mutex mutex;  // guards it
   in_parallel((part.units + per_block - 1) / per_block, threads, [&](std::int64_t block) {
     const oracle::StandardFloatEnvironment environment;
     const std::unique_ptr<UnitJudge> judge = part.judge();
     for (std::int64_t unit = block * per_block; unit < std::min(part.units, (block + 1) * per_block);
          ++unit) {
-      if (judge->conforms(unit)) continue;
+      const bool conforms = judge->conforms(unit);
+      if (conforms && judge->decided()) continue;
       const std::lock_guard lock(mutex);
-      violating.push_back(unit);
+      if (conforms)
+        ++result.undecided;
+      else
+        result.violating.push_back(unit);
     }
   });
-  std::ranges::sort(violating);
-  return violating;
+  std::ranges::sort(result.violating);
+  return result;
 }
 
 }  // namespace
@@ -77,7 +84,12 @@ Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& opti
     judgement.not_looked_at.emplace_back(
         "memory beside the outputs, and other calls: shapes, strides, streams");
   for (const Part& part : call.operation->parts(call, policy)) {
-    const std::vector<std::int64_t> violating = violating_units(call, part, options.threads);
+    const auto [violating, undecided] = judge_units(call, part, options.threads);
+    if (undecided > 0)
+      judgement.not_looked_at.push_back(fmt::format(
+          "{} of {} {}s of {} as a whole: the search for what explains them was given up, and only that each "
+          "element can be explained is known",
+          undecided, part.units, part.unit, part.tensor));
     const auto wrong = static_cast<std::int64_t>(violating.size());
     judgement.parts.push_back(
         {part.tensor, part.unit, part.units, part.units - wrong, part.units * part.elements_per_unit});

@@ -116,7 +116,7 @@ class Wheel(unittest.TestCase):
         (self.empty / "norm.cu").write_text(SOURCE)
         run(self.program, "new-target", "hosted", "--from", "norm.cu", cwd=self.empty)
         self.build(self.empty / "hosted")
-        run(self.program, "identify", "--target", "hosted/build/libhosted.so", "--op", "rms_norm", "--rows", 4, cwd=self.empty)
+        run(self.program, "identify", "--target", "hosted/build/libhosted.so", "--op", "rms_norm", "--rows", 8, cwd=self.empty)
 
     def test_python_judges(self):
         said = self.in_python("case = next(normproof.cases('rms_norm')); out = case.run().out; print(bool(case.check(out)))")

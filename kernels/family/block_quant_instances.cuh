@@ -15,7 +15,7 @@ BlockQuantKernel find_block_quant_shape(BlockQuantShape shape) {
   switch (shape) {
 #define NORMPROOF_BLOCK_SHAPE(name, ...)                                                       \
   case BlockQuantShape::name:                                                                  \
-    if constexpr (is_compiled(BlockQuantShape::name, kCombinationOfCodes))                     \
+    if constexpr (is_compiled<6>(BlockQuantShape::name, kCombinationOfCodes))                  \
       return &register_block_kernel<                                                           \
           Variant<T, T, true, kAddsResidual, true, RegisterShape<__VA_ARGS__>, true>, kCodes>; \
     break;

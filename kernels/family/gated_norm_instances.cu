@@ -1,7 +1,6 @@
 // Chooses among the kernels of the gated RMSNorm, and thereby compiles them.
 #include <type_traits>
 
-#include "kernels/compiled.h"
 #include "kernels/family/gated_norm.h"
 #include "kernels/family/gated_norm_kernel.cuh"
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
@@ -18,14 +17,13 @@ constexpr int kRowSlots = 4;
 template <typename T>
 GatedNormKernel find_in_registers(const GatedNormSelection& selection) {
   constexpr bool kManyShapes = std::is_same_v<T, Bf16>;
-  constexpr int kNumber = kCombination<T, T, false>;
   GatedNormKernel found = nullptr;
   if (selection.like_x) {
-    std::conditional_t<kManyShapes, GatedNormShapes, GatedNormFewShapes>::template find_compiled<kNumber>(
+    std::conditional_t<kManyShapes, GatedNormShapes, GatedNormFewShapes>::find(
         selection.shape, [&]<class Shape>() { found = &gated_norm_register_kernel<T, Shape, true>; });
   } else if constexpr (kManyShapes) {
-    GatedNormFewShapes::find_compiled<kNumber>(
-        selection.shape, [&]<class Shape>() { found = &gated_norm_register_kernel<T, Shape, false>; });
+    GatedNormFewShapes::find(selection.shape,
+                             [&]<class Shape>() { found = &gated_norm_register_kernel<T, Shape, false>; });
   }
   return found;
 }

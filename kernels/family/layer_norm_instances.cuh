@@ -25,9 +25,9 @@ LayerNormKernel find_general_layer_norm(ShapeKind shape) {
   // Of the chunk kernels too, a sampled build (compiled.h) has some.
   constexpr int kNumber = kCombination<T, T, kQuantizes> + 3 * (kVectorized ? 1 : 0);
   if (shape == ShapeKind::within_warp) {
-    if constexpr (is_compiled(ShapeKind::within_warp, kNumber))
+    if constexpr (is_compiled<6>(ShapeKind::within_warp, kNumber))
       return &layer_norm_kernel<T, kVectorized, kQuantizes, false, 1>;
-  } else if constexpr (is_compiled(ShapeKind::two_pass, kNumber)) {
+  } else if constexpr (is_compiled<6>(ShapeKind::two_pass, kNumber)) {
     return &layer_norm_kernel<T, kVectorized, kQuantizes, true, kLayerNormSlots>;
   }
   return nullptr;
@@ -46,13 +46,13 @@ LayerNormKernel find_layer_norm_in_registers(const LayerNormSelection& selection
       if (!selection.folded)
         return &layer_norm_register_kernel<T, kAddsResidual, ShapeOf<kUnfoldedShape>::type, true, false,
                                            true>;
-      QuantizingLayerNormShapes::find_compiled<kNumber>(selection.shape, [&]<class Shape>() {
+      QuantizingLayerNormShapes::find_compiled<2, kNumber>(selection.shape, [&]<class Shape>() {
         found = &layer_norm_register_kernel<T, kAddsResidual, Shape, true, kCanFold<Shape>, true>;
       });
     }
   } else if (!selection.like_x) {
     if constexpr (kManyShapes) {
-      OtherLayerNormShapes::find_compiled<kNumber>(selection.shape, [&]<class Shape>() {
+      OtherLayerNormShapes::find_compiled<2, kNumber>(selection.shape, [&]<class Shape>() {
         found = &layer_norm_register_kernel<T, kAddsResidual, Shape, false, kCanFold<Shape>>;
       });
     }
@@ -60,7 +60,7 @@ LayerNormKernel find_layer_norm_in_registers(const LayerNormSelection& selection
     if constexpr (kManyShapes)
       found = &layer_norm_register_kernel<T, kAddsResidual, ShapeOf<kUnfoldedShape>::type, true, false>;
   } else {
-    Shapes::template find_compiled<kNumber>(selection.shape, [&]<class Shape>() {
+    Shapes::template find_compiled<2, kNumber>(selection.shape, [&]<class Shape>() {
       found = &layer_norm_register_kernel<T, kAddsResidual, Shape, true, kCanFold<Shape>>;
     });
   }

@@ -27,9 +27,9 @@ struct ShapeList {
     ((kind == kKinds ? visit.template operator()<typename ShapeOf<kKinds>::type>() : void()), ...);
   }
   // The same, if the build has the shape in the combination (compiled.h).
-  template <int kCombination, class Visit>
+  template <int kOneIn, int kCombination, class Visit>
   static void find_compiled(ShapeKind kind, const Visit& visit) {
-    (visit_if<kKinds, is_compiled(kKinds, kCombination)>(kind, visit), ...);
+    (visit_if<kKinds, is_compiled<kOneIn>(kKinds, kCombination)>(kind, visit), ...);
   }
 
  private:

@@ -6,6 +6,7 @@
 
 #include <string_view>
 
+#include "kernels/compiled.h"
 #include "kernels/register_shape.h"
 #include "norm_case.h"
 
@@ -85,6 +86,25 @@ void for_each_problem(std::int64_t rows, std::int64_t hidden, const Visit& visit
 }
 
 constexpr std::int64_t kRows[] = {1, 16, 100, 512, 1024, 5000, 8192, 262144};
+
+TEST(SampledDeviceCode, HasEachShapeAndEachCombination) {
+  const int combinations[] = {
+      kCombination<Bf16, void, false>, kCombination<Bf16, void, true>,   kCombination<Bf16, Bf16, false>,
+      kCombination<Bf16, Bf16, true>,  kCombination<Bf16, float, false>, kCombination<Bf16, float, true>,
+      kCombination<Fp16, void, false>, kCombination<Fp16, void, true>,   kCombination<Fp16, Fp16, false>,
+      kCombination<Fp16, Fp16, true>,  kCombination<Fp16, float, false>, kCombination<Fp16, float, true>};
+  constexpr int kShapes = 40;  // more than there are combinations
+  for (int shape = 0; shape < kShapes; ++shape) {
+    int found = 0;
+    for (const int combination : combinations) found += in_sample(shape, combination) ? 1 : 0;
+    EXPECT_EQ(found, 1) << "shape " << shape;
+  }
+  for (const int combination : combinations) {
+    int found = 0;
+    for (int shape = 0; shape < kShapes; ++shape) found += in_sample(shape, combination) ? 1 : 0;
+    EXPECT_GE(found, 3) << "combination " << combination;
+  }
+}
 
 TEST(Configurations, AlignedRowsOfAnyLengthStayInRegisters) {
   for (std::int64_t hidden = 8; hidden <= kLongest; hidden += hidden < 1024 ? 8 : 136) {

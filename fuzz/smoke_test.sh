@@ -11,7 +11,7 @@ cp -r "$seeds" "$copy/seeds"
 cd "$copy"
 "$run" "$fuzzer" -runs=0 seeds
 if (( runs > 0 )); then
-  # Every seed stays a parent, also where so little is instrumented that no seed shows anything new.
+  # Every seed stays a parent, also where nothing is instrumented and so no seed shows anything new.
   # A failure's log shows the finding too, which stands above the engine's stack trace.
   "$run" "$fuzzer" -runs="$runs" -keep_seed=1 -reduce_inputs=0 -seed=1 -rss_limit_mb=4096 -timeout=30 -print_final_stats=1 seeds >log 2>&1 || { status=$?; tail -n 120 log; exit "$status"; }
   tail -n 20 log

@@ -65,8 +65,9 @@ def assess_family():
     """Runs of the studies of the norm family: `studies` is what `assess --json` writes under `family`."""
     def row(study):
         honest, faulty = study["honest"], study["faulty"]
-        return [f"{study['study']} ({study['unit']})", *(f"{number:,}" for number in (
-            honest["rows"], honest["elements"], honest["refused"], faulty["rows"], faulty["refuted"], faulty["disagreements"]))]
+        undecided = f", {honest['undecided']:,} undecided" if honest.get("undecided") else ""
+        return [f"{study['study']} ({study['unit']})", f"{honest['rows']:,}", f"{honest['elements']:,}", f"{honest['refused']:,}{undecided}",
+                *(f"{number:,}" for number in (faulty["rows"], faulty["refuted"], faulty["disagreements"]))]
     return "\n".join(f"`{run['command']}` on {run['machine']}, {run['date']}.\n\n" + table(
         ["judge", "honest rows", "elements", "refused", "faulty rows", "refuted", "disagreements"], map(row, run["studies"]))
         for run in saved("assess.json")["family"])

@@ -42,16 +42,21 @@ def run(command, **more):
     return done.stdout
 
 
-def kernel_sources(tree):
-    listed = re.search(r"set\(NORMPROOF_KERNEL_SOURCES\n(.*?)\)", (tree / "kernels/CMakeLists.txt").read_text(), re.S)
+def sources_after(command, folder):
+    """The sources that a command of the folder's CMakeLists.txt lists."""
+    listed = re.search(command + r"([^)]*)\)", (folder / "CMakeLists.txt").read_text())
     if listed is None:
-        could_not_run(f"{tree}/kernels/CMakeLists.txt names no kernel sources")
-    return [tree / "kernels" / name for name in listed[1].split()] + sorted((tree / "kernels/device").glob("*.cpp"))
+        could_not_run(f"{folder}/CMakeLists.txt lists no sources after '{command}'")
+    return [folder / name for name in listed[1].split()]
+
+
+def kernel_sources(tree):
+    named = sources_after(r"set\(NORMPROOF_KERNEL_SOURCES\n", tree / "kernels")
+    return named + sorted((tree / "kernels/device").glob("*.cpp"))
 
 
 def bench_sources(tree):
-    listed = re.search(r"add_library\(bench_cuda SHARED ([^)]*)\)", (tree / "bench/CMakeLists.txt").read_text())
-    return [tree / "bench" / name for name in listed[1].split()] + [HERE / "time_rows.cpp"]
+    return sources_after(r"add_library\(bench_cuda SHARED ", tree / "bench") + [HERE / "time_rows.cpp"]
 
 
 def build(tree, folder, arch, pool):
@@ -91,21 +96,23 @@ def main():
     parser.add_argument("--csv", type=pathlib.Path)
     options = parser.parse_args()
     for tree in (options.before, options.after):
-        if not (tree / "kernels/CMakeLists.txt").is_file():
-            parser.error(f"{tree} is no source tree: it has no kernels/CMakeLists.txt")
-    if options.rounds < 1:
-        parser.error(f"--rounds {options.rounds}: at least 1")
+        for name in ("kernels/CMakeLists.txt", "bench/CMakeLists.txt"):
+            if not (tree / name).is_file():
+                parser.error(f"{tree} is no source tree: it has no {name}")
+    for name in ("rounds", "jobs"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} {getattr(options, name)}: at least 1")
     if shutil.which("nvcc") is None:
         could_not_run("there is no nvcc on the PATH")
     with tempfile.TemporaryDirectory() as scratch, concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         work = options.work or pathlib.Path(scratch)
         programs = [build(tree.resolve(), work / name, options.arch, pool)
                     for tree, name in ((options.before, "before"), (options.after, "after"))]
-        rounds = [[times(program) for program in (programs if number % 2 == 0 else programs[::-1])] for number in range(options.rounds)]
-    rounds = [pair if number % 2 == 0 else pair[::-1] for number, pair in enumerate(rounds)]
+        # Who is first changes from round to round.
+        rounds = [{side: times(programs[side]) for side in ((0, 1), (1, 0))[number % 2]} for number in range(options.rounds)]
     table = []
     for index, row in enumerate(ROWS):
-        before, after = ([pair[side][index] for pair in rounds] for side in (0, 1))
+        before, after = ([measured[side][index] for measured in rounds] for side in (0, 1))
         ratio = statistics.median(one / other for one, other in zip(before, after))
         table.append((*row, round(statistics.median(before), 3), round(statistics.median(after), 3), round(ratio, 3)))
     header = ("operation", "dtype", "tokens", "hidden", "before us", "after us", "before / after")

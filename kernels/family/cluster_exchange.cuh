@@ -23,17 +23,24 @@ __device__ inline std::uint32_t address_in_block(std::uint32_t address, int rank
 }
 #endif
 
+// By one thread, when all numbers of the last time have come: so many will come again.
+__device__ inline void expect_more_numbers([[maybe_unused]] Arrivals* arrivals,
+                                           [[maybe_unused]] int numbers) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(arrivals)),
+               "r"(numbers * static_cast<int>(sizeof(float)))
+               : "memory");
+#endif
+}
+
 // By one thread, before the block arrives at the cluster's barrier for the first time: so many numbers will
 // come for each of the sums.
 __device__ inline void expect_numbers([[maybe_unused]] Arrivals* arrivals, [[maybe_unused]] int sums,
                                       [[maybe_unused]] int numbers) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   for (int i = 0; i < sums; ++i) {
-    const std::uint32_t address = shared_address(arrivals + i);
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(address) : "memory");
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(address),
-                 "r"(numbers * static_cast<int>(sizeof(float)))
-                 : "memory");
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(arrivals + i)) : "memory");
+    expect_more_numbers(arrivals + i, numbers);
   }
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 #endif
@@ -50,16 +57,18 @@ __device__ inline void send_number([[maybe_unused]] int block, [[maybe_unused]] 
 #endif
 }
 
-// Until all numbers have come.
-__device__ inline void await_numbers([[maybe_unused]] Arrivals* arrivals) {
+// Until all numbers have come; `phase` is the last bit of how often they came before.
+__device__ inline void await_numbers([[maybe_unused]] Arrivals* arrivals,
+                                     [[maybe_unused]] std::uint32_t phase = 0) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile(
       "{\n"
       ".reg .pred done;\n"
       "again:\n"
-      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], 0;\n"
+      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
       "@!done bra again;\n"
-      "}" ::"r"(shared_address(arrivals))
+      "}" ::"r"(shared_address(arrivals)),
+      "r"(phase)
       : "memory");
 #endif
 }

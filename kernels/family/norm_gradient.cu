@@ -43,6 +43,12 @@ struct GradientProblem {
   bool has_sums = false;
   bool is_to_join() const { return join.of[0].out.data != nullptr || join.of[1].out.data != nullptr; }
   std::int64_t chunks() const { return arguments.shape.chunks; }
+  // What is read and written of rows.
+  std::int64_t bytes() const {
+    const int tensors =
+        (arguments.dx.data != nullptr ? 3 : 2) + (arguments.dresidual.data != nullptr ? 1 : 0);
+    return tensors * arguments.rows.count * checked.hidden * size_of(checked.dtype);
+  }
   std::int64_t units(int unit_rows_log2) const {
     return (arguments.rows.count + (std::int64_t{1} << unit_rows_log2) - 1) >> unit_rows_log2;
   }
@@ -76,17 +82,20 @@ GradientProblem problem_of(const NamedCall& call, NormBackwardOperation operatio
 // --- The device. ---
 
 #if defined(__CUDACC__)
-// Of the calling thread's device.
-int multiprocessors() {
+// A number of the calling thread's device; 1 where it is not told.
+template <cudaDeviceAttr kAttribute>
+int number_of_device() {
   thread_local int known_device = -1, known = 1;
   int device = 0;
   if (cudaGetDevice(&device) == cudaSuccess && device != known_device) {
-    int count = 0;
-    if (cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) == cudaSuccess)
-      known_device = device, known = count;
+    int number = 0;
+    if (cudaDeviceGetAttribute(&number, kAttribute, device) == cudaSuccess)
+      known_device = device, known = number;
   }
   return known;
 }
+int multiprocessors() { return number_of_device<cudaDevAttrMultiProcessorCount>(); }
+std::int64_t cache_bytes() { return number_of_device<cudaDevAttrL2CacheSize>(); }
 bool has_bulk_copies() { return supports_clusters(); }
 constexpr int kClusterBlocks = 2;
 #else
@@ -148,10 +157,14 @@ struct Kernels {
   void (*join)(JoinArguments) = nullptr;
 };
 
+// Whether rows of sums are aligned for four columns at a time, as a workspace is.
+bool joins_four_columns(const GradientProblem& problem) { return problem.checked.hidden % 4 == 0; }
+
 template <typename T, bool kCentred>
 Kernels kernels_of(const GradientProblem& problem, GradientKernels kernels) {
   return {row_kernel<T, kCentred>(problem.checked.vectorized, problem.chunks() > kWarpThreads),
-          column_sums_kernel<T, kCentred>, ring_kernel<T, kCentred>(kernels), join_kernel<T>};
+          column_sums_kernel<T, kCentred>, ring_kernel<T, kCentred>(kernels),
+          joins_four_columns(problem) ? join_kernel<T, 4> : join_kernel<T, 1>};
 }
 
 template <typename T>
@@ -174,21 +187,31 @@ Kernels find_kernels(const GradientProblem& problem, GradientKernels kernels) {
 
 [[maybe_unused]] constexpr std::int64_t kSharedBytesOfProcessor = 227 * 1024;
 
+// The steps of the ring's tree over groups whose sums wait in shared memory.
+int shared_steps(const GradientProblem& problem, const GradientChoice& choice) {
+  return problem.has_sums ? std::max(0, choice.unit_rows_log2 - kGroupRowsLog2) - choice.workspace_steps : 0;
+}
+
 // Of a block.
 std::int64_t shared_bytes(const GradientProblem& problem, const GradientChoice& choice,
                           const RingKernel& ring) {
   const std::int64_t chunks = std::int64_t{ring.pieces} * choice.threads;
   const int tensors = problem.arguments.dresidual.data != nullptr ? 3 : 2;
-  const int steps = problem.has_sums ? std::max(0, choice.unit_rows_log2 - kGroupRowsLog2) : 0;
   const std::int64_t elements = kChunkBytes / size_of(problem.checked.dtype);
   return choice.stages * tensors * chunks * kChunkBytes +
-         steps * ring.sums * chunks * elements * std::int64_t{sizeof(float)};
+         shared_steps(problem, choice) * ring.sums * chunks * elements * std::int64_t{sizeof(float)};
 }
 
 // The blocks, or clusters, that the device has room for.
 std::int64_t row_teams(const GradientChoice& choice, int blocks_of_row) {
   return std::max<std::int64_t>(1,
                                 std::int64_t{multiprocessors()} * choice.blocks_of_processor / blocks_of_row);
+}
+
+// Those that walk through the units.
+std::int64_t walking_teams(const GradientProblem& problem, const GradientChoice& choice,
+                           const RingKernel& ring) {
+  return std::min(problem.units(choice.unit_rows_log2), row_teams(choice, ring.blocks_of_row));
 }
 
 GradientChoice general_choice(const GradientProblem& problem, int threads) {
@@ -221,6 +244,21 @@ int blocks_of_group(const GradientProblem& problem, const GradientChoice& choice
   return choice;
 }
 
+// The rows of a unit, as a power of two, by which the block that has most is done first; a unit's sums, which
+// are stored and joined, cost as much as two rows.
+[[maybe_unused]] int best_unit(const GradientProblem& problem, std::int64_t teams) {
+  constexpr int kLongestLog2 = 10;
+  const auto rows_of_longest = [&](int unit_rows_log2) {
+    const std::int64_t units_of_longest = (problem.units(unit_rows_log2) + teams - 1) / teams;
+    return units_of_longest * ((std::int64_t{1} << unit_rows_log2) + 2);
+  };
+  int best = kGroupRowsLog2;
+  for (int each = best + 1; each <= kLongestLog2; ++each) {
+    if (rows_of_longest(each) < rows_of_longest(best)) best = each;
+  }
+  return best;
+}
+
 GradientChoice choose(const GradientProblem& problem, const Launch& launch) {
   GradientChoice choice = general_choice(problem, launch.threads_per_block);
 #if defined(__CUDACC__)
@@ -241,13 +279,8 @@ GradientChoice choose(const GradientProblem& problem, const Launch& launch) {
   choice.threads = chunks > kLanes ? kLanes / kClusterBlocks : (chunks + 63) / 64 * kWarpThreads;
   // As many blocks as registers last for.
   choice.blocks_of_processor = std::clamp(512 / choice.threads, 1, 8);
-  // Units as long as they may be while all blocks get one.
-  if (problem.has_sums) {
-    const std::int64_t teams = row_teams(choice, chunks > kLanes ? kClusterBlocks : 1);
-    choice.unit_rows_log2 = 6;
-    while (choice.unit_rows_log2 > kGroupRowsLog2 && problem.units(choice.unit_rows_log2) * 16 < teams * 15)
-      --choice.unit_rows_log2;
-  }
+  if (problem.has_sums)
+    choice.unit_rows_log2 = best_unit(problem, row_teams(choice, chunks > kLanes ? kClusterBlocks : 1));
   const RingKernel ring = find_kernels(problem, choice.kernels).ring;
   const auto fits = [&] {
     return choice.blocks_of_processor * (shared_bytes(problem, choice, ring) + 2048) <=
@@ -256,7 +289,9 @@ GradientChoice choose(const GradientProblem& problem, const Launch& launch) {
   // Measured: more do not help long rows.
   choice.stages = choice.threads >= 256 ? 2 : 3;
   while (!fits() && choice.stages > 2) --choice.stages;
-  while (!fits() && choice.unit_rows_log2 > kGroupRowsLog2) --choice.unit_rows_log2;
+  while (!fits() && shared_steps(problem, choice) > 0) ++choice.workspace_steps;
+  // Eviction::last of register_shape.h.
+  choice.evicts_last = problem.bytes() >= cache_bytes();
 #endif
   return choice;
 }
@@ -267,10 +302,10 @@ Status launch_ring(GradientProblem& problem, const GradientChoice& choice, const
                    LaunchReport& report) {
   NormGradientArguments arguments = problem.arguments;
   arguments.stages = choice.stages;
+  arguments.evicts_last = choice.evicts_last;
   arguments.inverse_hidden = quick_inverse_hidden(problem.checked.hidden, 0.0f);
-  const std::int64_t teams =
-      std::min(problem.units(choice.unit_rows_log2), row_teams(choice, ring.blocks_of_row));
-  report = {Path::vectorized, choice.threads, 1, teams * ring.blocks_of_row};
+  arguments.shared_steps = shared_steps(problem, choice);
+  report = {Path::vectorized, choice.threads, 1, walking_teams(problem, choice, ring) * ring.blocks_of_row};
   return launch_kernel(
       ring.kernel, arguments,
       Grid{report.blocks, choice.threads, ring.blocks_of_row, true, shared_bytes(problem, choice, ring)},
@@ -319,20 +354,24 @@ Status launch_join(GradientProblem& problem, const GradientChoice& choice, const
   JoinArguments& join = problem.join;
   join.units = problem.arguments.rows.count == 0 ? 0 : problem.units(choice.unit_rows_log2);
   join.run_log2 = kJoinedAtOnceLog2;
-  while (join.units > std::int64_t{kJoinThreads} << join.run_log2) ++join.run_log2;
+  const bool by_fours = joins_four_columns(problem);
+  const std::int64_t most_runs = by_fours ? kJoinRuns<4> : kJoinRuns<1>;
+  while (join.units > most_runs << join.run_log2) ++join.run_log2;
   const std::int64_t strips = (join.hidden + kJoinColumns - 1) / kJoinColumns;
   const int gradients = (join.of[0].out.data != nullptr ? 1 : 0) + (join.of[1].out.data != nullptr ? 1 : 0);
   const std::int64_t runs = (join.units + (std::int64_t{1} << join.run_log2) - 1) >> join.run_log2;
-  Grid grid{strips * gradients, kJoinColumns * static_cast<int>(std::max<std::int64_t>(runs, 1))};
+  const int threads_of_run = by_fours ? kJoinThreadsOfRun<4> : kJoinThreadsOfRun<1>;
+  const int threads = std::max(threads_of_run * static_cast<int>(runs), kJoinColumns);
+  Grid grid{strips * gradients, threads};
   grid.dependent = true;
   return launch_kernel(kernels.join, join, grid, problem.stream);
 }
 
 // Where the sums of units go: to the gradients at once, where there is one unit and they can be stored in
-// chunks; otherwise to the workspace.
-Status place_sums(GradientProblem& problem, const GradientChoice& choice, Workspace& workspace) {
-  const std::int64_t units = problem.units(choice.unit_rows_log2);
-  const std::size_t size = static_cast<std::size_t>(units * problem.checked.hidden);
+// chunks; otherwise to the workspace, which also has the ring's sums that wait outside shared memory.
+Status place_sums(GradientProblem& problem, const GradientChoice& choice, const RingKernel& ring,
+                  Workspace& workspace) {
+  const std::int64_t units = problem.units(choice.unit_rows_log2), hidden = problem.checked.hidden;
   UnitSums(&of)[2] = problem.join.of;
   NormGradientArguments::Sums* const targets[2] = {&problem.arguments.weight_sums,
                                                    &problem.arguments.bias_sums};
@@ -341,16 +380,24 @@ Status place_sums(GradientProblem& problem, const GradientChoice& choice, Worksp
   };
   if (units == 1 && is_aligned(of[0]) && is_aligned(of[1])) {
     for (int i = 0; i < 2; ++i) *targets[i] = std::exchange(of[i].out, {});
-    return {};
   }
-  const std::size_t both = of[0].out.data != nullptr && of[1].out.data != nullptr ? 2 : 1;
-  if (Status status = workspace.allocate(both * size * sizeof(float)); !status.ok()) return status;
+  const int joined = (of[0].out.data != nullptr ? 1 : 0) + (of[1].out.data != nullptr ? 1 : 0);
+  const std::int64_t waiting =
+      choice.workspace_steps == 0
+          ? 0
+          : choice.workspace_steps * ring.sums * walking_teams(problem, choice, ring) * hidden;
+  const std::int64_t size = joined * units * hidden + waiting;
+  if (size == 0) return {};
+  if (Status status = workspace.allocate(static_cast<std::size_t>(size) * sizeof(float)); !status.ok())
+    return status;
   auto* next = static_cast<float*>(workspace.data());
+  problem.arguments.waiting = next;
+  next += waiting;
   for (int i = 0; i < 2; ++i) {
     if (of[i].out.data == nullptr) continue;
     of[i].sums = next;
     targets[i]->data = next;
-    next += size;
+    next += units * hidden;
   }
   return {};
 }
@@ -361,7 +408,7 @@ Status run_problem(GradientProblem& problem, const GradientChoice& choice, Launc
   problem.arguments.unit_rows_log2 = choice.unit_rows_log2;
   if (problem.arguments.rows.count > 0) {
     if (problem.has_sums) {
-      if (Status status = place_sums(problem, choice, workspace); !status.ok()) return status;
+      if (Status status = place_sums(problem, choice, kernels.ring, workspace); !status.ok()) return status;
     }
     if (Status status = launch_rows(problem, choice, kernels, report); !status.ok()) return status;
   }

@@ -22,6 +22,8 @@ struct GradientChoice {
   int unit_rows_log2 = 0;       // NormGradientArguments
   int stages = 0;               // of the ring
   int blocks_of_processor = 0;  // of a multiprocessor at the same time; they walk through all units
+  bool evicts_last = false;     // NormGradientArguments
+  int workspace_steps = 0;      // of the ring's tree over groups, whose sums wait outside shared memory
 };
 
 // The same in the way that is given; it must fit. Null: the usual choice.

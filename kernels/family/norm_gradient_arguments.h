@@ -46,7 +46,10 @@ struct NormGradientArguments {
 
   // Of the kernel that streams rows through shared memory.
   int stages = 0;            // rows that are there or on their way
+  bool evicts_last = false;  // Eviction::last of register_shape.h
   float inverse_hidden = 0;  // fl(1 / fl(H))
+  int shared_steps = 0;      // sums of groups wait in shared memory for so many steps of the tree, ...
+  float* waiting = nullptr;  // ... and here for those above: of each block or cluster, by step and sum, H
 };
 
 // The sums of units, which are added up to the gradient of the weight, or of the bias.
@@ -59,7 +62,7 @@ struct JoinArguments {
   UnitSums of[2];
   std::int64_t units = 0;
   std::int64_t hidden = 0;
-  // The units that a thread adds are 2 to this many in a row; kJoinThreads threads have a column.
+  // The units that a thread adds are 2 to this many in a row; there are up to kJoinRuns runs.
   int run_log2 = 0;
 };
 

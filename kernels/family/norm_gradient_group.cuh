@@ -221,7 +221,7 @@ __global__ void __launch_bounds__(V::kMaximumThreads) group_gradient_kernel(Norm
   raw_weight.unpack(weight);
 #pragma unroll
   for (float& each : weight) each = has_weight ? each : kAbsentWeight;
-  ColumnSums<V> columns(nullptr);
+  ColumnSums<V> columns;
   RowSums<V> lane_sums, means;
   rows.add(weight, columns, lane_sums);
 #pragma unroll

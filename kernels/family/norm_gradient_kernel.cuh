@@ -238,15 +238,19 @@ __global__ void __launch_bounds__(1024) column_sums_kernel(NormGradientArguments
   }
 }
 
-// A block adds the units of kJoinColumns neighbouring columns: kJoinThreads threads have a column, each a run
-// of 2^run_log2 units, of which it reads kJoinedAtOnce at the same time. How many threads there are changes
-// no bit; on the CPU each costs.
+// A block adds the units of kJoinColumns neighbouring columns: up to kJoinRuns runs of 2^run_log2 units, of
+// which a thread reads kJoinedAtOnce at the same time, and has kColumns columns: 4 where H is a multiple of
+// 4, otherwise 1. How many runs there are changes no bit; on the CPU each costs.
+inline constexpr int kJoinColumns = 32, kJoinedAtOnceLog2 = 3, kJoinedAtOnce = 1 << kJoinedAtOnceLog2;
+template <int kColumns>
+inline constexpr int kJoinThreadsOfRun = kJoinColumns / kColumns;
 #if defined(__CUDACC__)
-inline constexpr int kJoinThreads = 32;
+template <int kColumns>
+inline constexpr int kJoinRuns = kColumns == 4 ? 64 : 32;
 #else
-inline constexpr int kJoinThreads = 4;
+template <int kColumns>
+inline constexpr int kJoinRuns = kColumns == 4 ? 16 : 4;
 #endif
-inline constexpr int kJoinColumns = 32, kJoinedAtOnceLog2 = 3;
 
 // The first `count` of these, neighbours added in pairs, again and again, an odd last one as it is.
 template <int kCount, int kLeft = kCount / 2>
@@ -261,55 +265,100 @@ __device__ inline float join_pairs(float (&sums)[kCount], int count) {
   }
 }
 
-// The sum of up to kCount units, the first at `from`; without branches, so that all loads are in flight at
-// once.
-template <int kCount>
-__device__ inline float join_units(const float* from, std::int64_t hidden, int count) {
-  float sums[kCount];
+// The sums of up to kCount units over kColumns neighbouring columns, the first at `from`; without branches,
+// so that all loads are in flight at once.
+template <int kCount, int kColumns>
+__device__ inline void join_units(const float* from, std::int64_t hidden, int count,
+                                  float (&joined)[kColumns]) {
+  Pack<float, kColumns> units[kCount] = {};
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
-    sums[i] = 0.0f;
-    if (i < count) sums[i] = from[i * hidden];
+    if (i < count) units[i] = load_pack<true, kColumns>(from, i * hidden, 0);
   }
-  return join_pairs(sums, count);
+#pragma unroll
+  for (int column = 0; column < kColumns; ++column) {
+    float sums[kCount];
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) sums[i] = units[i].elements[column];
+    joined[column] = join_pairs(sums, count);
+  }
 }
 
-// Blocks of kJoinColumns threads for each run, of which there are at most kJoinThreads.
-template <typename T>
-__global__ void __launch_bounds__(kJoinColumns* kJoinThreads) join_kernel(JoinArguments arguments) {
-  NORMPROOF_SHARED(float, runs, kJoinThreads* kJoinColumns);
+// Of a run of any length.
+template <int kColumns>
+__device__ inline void join_run(const float* from, std::int64_t hidden, std::int64_t count,
+                                float (&joined)[kColumns]) {
+  constexpr int kAtOnce = kJoinedAtOnce;
+  const auto some = [&](std::int64_t left) { return static_cast<int>(left < kAtOnce ? left : kAtOnce); };
+  join_units<kAtOnce>(from, hidden, some(count), joined);
+  if (count <= kAtOnce) return;
+  PairwiseSum parts[kColumns];
+  for (std::int64_t unit = 0;;) {
+    for (int column = 0; column < kColumns; ++column) parts[column].add(joined[column]);
+    unit += kAtOnce;
+    if (unit >= count) break;
+    join_units<kAtOnce>(from + unit * hidden, hidden, some(count - unit), joined);
+  }
+  for (int column = 0; column < kColumns; ++column) joined[column] = parts[column].total();
+}
+
+// The sum of up to kJoinedAtOnce numbers, each `stride` behind the one before.
+__device__ inline float join_numbers(const float* from, int stride, int count) {
+  float numbers[kJoinedAtOnce] = {};
+#pragma unroll
+  for (int i = 0; i < kJoinedAtOnce; ++i) {
+    if (i < count) numbers[i] = from[i * stride];
+  }
+  return join_pairs(numbers, count);
+}
+
+// How many of `count` come from `first` on, at most kJoinedAtOnce.
+__device__ inline int joined_from(int first, int count) {
+  const int left = count - first;
+  return left < 0 ? 0 : left < kJoinedAtOnce ? left : kJoinedAtOnce;
+}
+
+// As many blocks as strips of columns, and threads for the runs that there are, or for all columns.
+template <typename T, int kColumns>
+__global__ void __launch_bounds__(kJoinThreadsOfRun<kColumns>* kJoinRuns<kColumns>)
+    join_kernel(JoinArguments arguments) {
+  using RunSums = Pack<float, kColumns>;
+  constexpr int kThreads = kJoinThreadsOfRun<kColumns>;
+  constexpr int kMostOctets = (kJoinRuns<kColumns> + kJoinedAtOnce - 1) / kJoinedAtOnce;
+  static_assert(kMostOctets <= kJoinedAtOnce);
+  NORMPROOF_SHARED(RunSums, runs, kJoinRuns<kColumns> * kThreads);
+  NORMPROOF_SHARED(float, octets, kMostOctets* kJoinColumns);
   const auto strips = static_cast<unsigned>((arguments.hidden + kJoinColumns - 1) / kJoinColumns);
   const int which = arguments.of[0].out.data == nullptr || blockIdx.x >= strips ? 1 : 0;
   const float* const sums = which == 0 ? arguments.of[0].sums : arguments.of[1].sums;
-  const int thread = static_cast<int>(threadIdx.x) / kJoinColumns;
-  const std::int64_t column = std::int64_t{blockIdx.x % strips} * kJoinColumns + threadIdx.x % kJoinColumns;
-  const bool present = column < arguments.hidden;
+  const auto index = static_cast<int>(threadIdx.x);
+  const std::int64_t strip = std::int64_t{blockIdx.x % strips} * kJoinColumns;
+  const std::int64_t column = strip + index % kThreads * kColumns;
+  const std::int64_t run = std::int64_t{1} << arguments.run_log2;
+  const std::int64_t first = std::int64_t{index / kThreads} << arguments.run_log2;
+  const std::int64_t left =
+      column < arguments.hidden && first < arguments.units ? arguments.units - first : 0;
+  const auto count = static_cast<int>((arguments.units + run - 1) >> arguments.run_log2);
   wait_for_the_kernel_before();
   let_the_next_kernel_start();
-  const std::int64_t first = std::int64_t{thread} << arguments.run_log2;
-  const std::int64_t left = present && first < arguments.units ? arguments.units - first : 0;
-  const std::int64_t run = std::int64_t{1} << arguments.run_log2, count = left < run ? left : run;
-  const float* const from = sums + (count > 0 ? first * arguments.hidden + column : 0);
-  constexpr int kAtOnce = 1 << kJoinedAtOnceLog2;
-  float sum =
-      join_units<kAtOnce>(from, arguments.hidden, static_cast<int>(count < kAtOnce ? count : kAtOnce));
-  if (count > kAtOnce) {
-    PairwiseSum parts;
-    parts.add(sum);
-    for (std::int64_t unit = kAtOnce; unit < count; unit += kAtOnce)
-      parts.add(join_units<kAtOnce>(from + unit * arguments.hidden, arguments.hidden,
-                                    static_cast<int>(count - unit < kAtOnce ? count - unit : kAtOnce)));
-    sum = parts.total();
-  }
-  runs[threadIdx.x] = sum;
+  RunSums joined;
+  join_run(sums + (left > 0 ? first * arguments.hidden + column : 0), arguments.hidden,
+           left < run ? left : run, joined.elements);
+  runs[index] = joined;
   __syncthreads();
-  if (thread != 0 || !present) return;
-  const auto present_runs = static_cast<int>((arguments.units + run - 1) >> arguments.run_log2);
-  float all[kJoinThreads];
-#pragma unroll
-  for (int i = 0; i < kJoinThreads; ++i)
-    all[i] = i < present_runs ? runs[i * kJoinColumns + threadIdx.x] : 0.0f;
-  store_sum<T>(which == 0 ? arguments.of[0].out : arguments.of[1].out, column, join_pairs(all, present_runs));
+  // A thread has one column of eight runs, then of the eights.
+  const int octet = index / kJoinColumns, own = index % kJoinColumns;
+  float sum = 0.0f;
+  if (octet < kMostOctets)
+    sum = join_numbers(reinterpret_cast<const float*>(runs) + octet * kJoinedAtOnce * kJoinColumns + own,
+                       kJoinColumns, joined_from(octet * kJoinedAtOnce, count));
+  if (count > kJoinedAtOnce) {
+    if (octet < kMostOctets) octets[index] = sum;
+    __syncthreads();
+    sum = join_numbers(octets + own, kJoinColumns, (count + kJoinedAtOnce - 1) / kJoinedAtOnce);
+  }
+  if (octet == 0 && strip + own < arguments.hidden)
+    store_sum<T>(which == 0 ? arguments.of[0].out : arguments.of[1].out, strip + own, sum);
 }
 
 }  // namespace normproof::kernels

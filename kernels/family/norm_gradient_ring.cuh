@@ -11,6 +11,7 @@
 #include "kernels/chunk.cuh"
 #include "kernels/cuda.h"
 #include "kernels/dependent_launch.cuh"
+#include "kernels/family/cluster_exchange.cuh"
 #include "kernels/family/norm_gradient_arguments.h"
 #include "kernels/family/norm_gradient_kernel.cuh"
 #include "kernels/family/quick_row.cuh"
@@ -124,6 +125,7 @@ class GradientRing {
         to_fill_(walk),
         tensor_bytes_(V::kPieces * static_cast<int>(blockDim.x) * kChunkBytes),
         stage_bytes_(tensors() * tensor_bytes_),
+        policy_(cache_policy(arguments.evicts_last)),
         memory_(memory),
         barriers_(barriers) {}
 
@@ -177,7 +179,7 @@ class GradientRing {
       if (round > 0 && count == 0) break;
       barriers_[stage].copy(place(stage, tensor, round * V::kSlots),
                             from + chunks_.first(round, 0) * V::kElements,
-                            static_cast<std::uint32_t>(count * kChunkBytes));
+                            static_cast<std::uint32_t>(count * kChunkBytes), policy_);
     }
   }
 
@@ -186,6 +188,7 @@ class GradientRing {
   RowWalk to_fill_;
   int tensor_bytes_;  // of a stage
   int stage_bytes_;
+  CachePolicy policy_;  // of what is read
   char* memory_;
   ArrivalBarrier* barriers_;
   int stage_ = 0;
@@ -196,8 +199,7 @@ class GradientRing {
 template <class V>
 class ColumnSums {
  public:
-  // `waiting` is the block's memory for sums that wait.
-  __device__ explicit ColumnSums(float* waiting) : waiting_(waiting) { clear(); }
+  __device__ ColumnSums() { clear(); }
 
   __device__ void add(int piece, const float (&dy)[V::kElements], const float (&normalized)[V::kElements]) {
 #pragma unroll
@@ -207,18 +209,8 @@ class ColumnSums {
     }
   }
 
-  // After the last row of a group, the one with this number in its unit. Leaves +0 unless the unit ends here,
-  // and then the unit's sums.
-  __device__ void end_group(int group, bool unit_ends) {
-    int step = 0;
-    for (; unit_ends ? group >> step != 0 : (group >> step & 1) != 0; ++step) {
-      if ((group >> step & 1) == 0) continue;
-      visit([&](float& sum, float* place) { sum = __fadd_rn(*place, sum); }, step);
-    }
-    if (unit_ends) return;
-    visit([&](float& sum, float* place) { *place = sum; }, step);
-    clear();
-  }
+  // Four of those of a piece.
+  __device__ float* quad(int which, int piece, int number) { return sums_[which][piece] + 4 * number; }
 
   // Stores those of a piece from an element on: as fp32 numbers, or rounded once where `out` takes the
   // gradient itself.
@@ -248,29 +240,83 @@ class ColumnSums {
   }
 
  private:
-  // Calls visit_sum(sum, its place among those that wait for a step of the tree). Neighbouring threads have
-  // neighbouring quads.
-  template <class Visit>
-  __device__ void visit(const Visit& visit_sum, int step) {
-    constexpr int kQuads = V::kElements / 4;
-    const int threads = static_cast<int>(blockDim.x), index = static_cast<int>(threadIdx.x);
+  float sums_[V::kSums][V::kPieces][V::kElements];
+};
+
+// The sums of a thread's groups of rows that wait for their partners in the tree over groups.
+template <class V>
+class WaitingSums {
+ public:
+  // `shared` is the block's memory for those that wait there.
+  __device__ WaitingSums(const NormGradientArguments& arguments, const RowBlocks& blocks,
+                         const RingChunks<V>& chunks, float* shared)
+      : arguments_(arguments),
+        chunks_(chunks),
+        shared_(shared),
+        team_(blockIdx.x / static_cast<unsigned>(blocks.count)) {}
+
+  // After the last row of a group, the one with this number in its unit. Leaves +0 unless the unit ends here,
+  // and then the unit's sums.
+  __device__ void end_group(ColumnSums<V>& columns, int group, bool unit_ends) const {
+    int step = 0;
+    for (; unit_ends ? group >> step != 0 : (group >> step & 1) != 0; ++step) {
+      if ((group >> step & 1) == 0) continue;
+      visit(columns, step, [](float* sums, const float* place) {
+        const auto waiting = load_pack<true, 4>(place, 0, 0);
 #pragma unroll
-    for (int which = 0; which < V::kSums; ++which) {
-#pragma unroll
-      for (int piece = 0; piece < V::kPieces; ++piece) {
-#pragma unroll
-        for (int quad = 0; quad < kQuads; ++quad) {
-          const int line = ((step * V::kSums + which) * V::kPieces + piece) * kQuads + quad;
-          float* place = waiting_ + (line * threads + index) * 4;
-#pragma unroll
-          for (int i = 0; i < 4; ++i) visit_sum(sums_[which][piece][4 * quad + i], place + i);
-        }
-      }
+        for (int i = 0; i < 4; ++i) sums[i] = __fadd_rn(waiting.elements[i], sums[i]);
+      });
     }
+    if (unit_ends) return;
+    visit(columns, step, [](const float* sums, float* place) {
+      Pack<float, 4> waiting;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) waiting.elements[i] = sums[i];
+      store_pack<true>(place, 0, 0, waiting);
+    });
+    columns.clear();
   }
 
-  float* waiting_;
-  float sums_[V::kSums][V::kPieces][V::kElements];
+ private:
+  // Calls visit_quad(four sums, their place among those that wait for a step of the tree). In shared memory
+  // neighbouring threads have neighbouring quads.
+  template <class VisitQuad>
+  __device__ void visit(ColumnSums<V>& columns, int step, const VisitQuad& visit_quad) const {
+    constexpr int kQuads = V::kElements / 4;
+    const int threads = static_cast<int>(blockDim.x), index = static_cast<int>(threadIdx.x);
+    if (step < arguments_.shared_steps) {
+#pragma unroll
+      for (int which = 0; which < V::kSums; ++which) {
+#pragma unroll
+        for (int piece = 0; piece < V::kPieces; ++piece) {
+#pragma unroll
+          for (int quad = 0; quad < kQuads; ++quad) {
+            const int line = ((step * V::kSums + which) * V::kPieces + piece) * kQuads + quad;
+            visit_quad(columns.quad(which, piece, quad), shared_ + (line * threads + index) * 4);
+          }
+        }
+      }
+      return;
+    }
+    const int steps = arguments_.unit_rows_log2 - kGroupRowsLog2 - arguments_.shared_steps;
+    float* const waiting = arguments_.waiting + (team_ * steps + step - arguments_.shared_steps) * V::kSums *
+                                                    arguments_.shape.hidden;
+    RingChunks<V>::visit([&](int piece, int round, int slot) {
+      if (!chunks_.exists(piece)) return;
+#pragma unroll
+      for (int which = 0; which < V::kSums; ++which) {
+        float* const place = waiting + which * arguments_.shape.hidden + chunks_.element(round, slot);
+#pragma unroll
+        for (int quad = 0; quad < kQuads; ++quad)
+          visit_quad(columns.quad(which, piece, quad), place + 4 * quad);
+      }
+    });
+  }
+
+  const NormGradientArguments& arguments_;
+  const RingChunks<V>& chunks_;
+  float* shared_;
+  std::int64_t team_;  // the number of the block, or cluster
 };
 
 template <Team kTeam>
@@ -283,34 +329,124 @@ __device__ inline void meet_blocks_of_row() {
   }
 }
 
-// Where the group sums of a row are.
+// The sums over a row, of the threads of its block or blocks. Rows take turns with two places: who writes to
+// one has got the sums of the row between, and nobody gives his part of those who has not read the sums
+// before. Blocks of a cluster send each other their sums (cluster_exchange.cuh): a barrier of the cluster
+// would wait for what was stored of dx.
 template <class V>
-inline constexpr int kRowGroupSums = V::kSums * kSharers;
+class SumsOfRow {
+ public:
+  static constexpr int kPlaces = 2;
+  static constexpr int kRowGroupSums = V::kSums * kSharers;  // of a place
 
-// The sums of a row from those of its lanes, first those of products, then those of wdy. Every thread gets
-// them, and all have read the row then. Rows take turns with two places: who writes to one has passed the
-// barrier of the row between, and nobody comes there who has not read the sums before.
-template <class V>
-__device__ inline void add_up_row(const RowBlocks& blocks, const float (&lane_sums)[V::kSums * V::kSlots],
-                                  GroupSums* group_sums, float (&sums)[V::kSums]) {
-  constexpr int kAll = V::kSums * V::kSlots;
-  const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
-  const int warps_per_block = static_cast<int>(blockDim.x / kWarpThreads);
-  const int warp = blocks.rank * warps_per_block + static_cast<int>(threadIdx.x / kWarpThreads);
-  const float own = tree_sums(lane_sums, thread);
-  const int which = slot_of_sum<kAll>(thread) / V::kSlots;
-  const int group = warp + slot_of_sum<kAll>(thread) % V::kSlots * blocks.count * warps_per_block;
-  // Of the threads that hold the sum, one for each block writes it there.
-  const int copy = thread % kThreadsPerSlot<kAll>;
-  if (copy < blocks.count && group < kGroups)
-    *in_block<V::kTeam>(copy, &sum_of_group(group_sums + which * kSharers, group)) = own;
-  meet_blocks_of_row<V::kTeam>();
-#pragma unroll
-  for (int i = 0; i < V::kSums; ++i) {
-    const GroupSums quarter = group_sums[i * kSharers + thread % kSharers];
-    sums[i] = tree_sum(tree_over_own(quarter.elements), kSharers);
+  // In shared memory: `group_sums` of kPlaces * kRowGroupSums, `arrivals` of kPlaces. Before all blocks meet.
+  __device__ SumsOfRow(const RowBlocks& blocks, GroupSums* group_sums, Arrivals* arrivals)
+      : blocks_(blocks), group_sums_(group_sums), arrivals_(arrivals) {
+    const int index = static_cast<int>(threadIdx.x);
+    if (index < kGroups) {  // also of groups that no warp has
+      for (int i = 0; i < kPlaces * V::kSums; ++i) sum_of_group(group_sums + i * kSharers, index) = 0.0f;
+    }
+    if (V::kTeam == Team::cluster && index == 0) expect_numbers(arrivals, kPlaces, numbers());
   }
-}
+
+  // The sums of a row from those of its lanes, first those of products, then those of wdy. Every thread gets
+  // them, and all of the block have read the row then.
+  __device__ void add_up(const float (&lane_sums)[V::kSums * V::kSlots], float (&sums)[V::kSums]) {
+    constexpr int kAll = V::kSums * V::kSlots;
+    const int thread = static_cast<int>(threadIdx.x % kWarpThreads);
+    const int warp = blocks_.rank * warps() + static_cast<int>(threadIdx.x / kWarpThreads);
+    const float own = tree_sums(lane_sums, thread);
+    const int which = slot_of_sum<kAll>(thread) / V::kSlots;
+    const int group = warp + slot_of_sum<kAll>(thread) % V::kSlots * blocks_.count * warps();
+    // Of the threads that hold the sum, one for each block writes it there.
+    const int copy = thread % kThreadsPerSlot<kAll>;
+    GroupSums* const place = group_sums_ + turn_ * kRowGroupSums;
+    give(copy, &sum_of_group(place + which * kSharers, group), own, copy < blocks_.count && group < kGroups);
+#pragma unroll
+    for (int i = 0; i < V::kSums; ++i) {
+      const GroupSums quarter = place[i * kSharers + thread % kSharers];
+      sums[i] = tree_sum(tree_over_own(quarter.elements), kSharers);
+    }
+    phase_ ^= static_cast<std::uint32_t>(turn_);
+    turn_ ^= 1;
+  }
+
+ private:
+  __device__ static int warps() { return static_cast<int>(blockDim.x / kWarpThreads); }
+  // How many sums of groups a block gets of a row.
+  __device__ int numbers() const {
+    const int groups = blocks_.count * warps() * V::kSlots;
+    return V::kSums * (groups < kGroups ? groups : kGroups);
+  }
+  // Until all numbers of the row are there, and the block has read it.
+  __device__ void give([[maybe_unused]] int block, float* place, float number, bool is_given) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    if constexpr (V::kTeam == Team::cluster) {
+      if (is_given) send_number(block, place, number, arrivals_ + turn_);
+      __syncthreads();
+      await_numbers(arrivals_ + turn_, phase_);
+      if (threadIdx.x == 0) expect_more_numbers(arrivals_ + turn_, numbers());
+      return;
+    }
+#endif
+    if (is_given) *place = number;
+    __syncthreads();
+  }
+
+  RowBlocks blocks_;
+  GroupSums* group_sums_;
+  Arrivals* arrivals_;
+  int turn_ = 0;
+  std::uint32_t phase_ = 0;  // of the present turn's arrivals
+};
+
+// rstd and mean of the block's rows, in their order: each thread of a warp reads those of one row, 32 rows
+// before the first of these comes.
+template <class V>
+class FactorsOfRows {
+ public:
+  __device__ FactorsOfRows(const NormGradientArguments& arguments, const RowBlocks& blocks)
+      : arguments_(arguments),
+        team_(blockIdx.x / static_cast<unsigned>(blocks.count)),
+        teams_(gridDim.x / static_cast<unsigned>(blocks.count)) {}
+  // Not before the kernel before has ended.
+  __device__ void start() {
+    present_ = load(0);
+    later_ = load(kWarpThreads);
+  }
+  // Of the next row.
+  __device__ RowFactors<V::kCentred> next() {
+    const int thread = static_cast<int>(taken_ % kWarpThreads);
+    RowFactors<V::kCentred> factors;
+    factors.rstd = __shfl_sync(kWholeWarp, present_.rstd, thread);
+    if constexpr (V::kCentred) factors.mean = __shfl_sync(kWholeWarp, present_.mean, thread);
+    ++taken_;
+    if (taken_ % kWarpThreads == 0) {
+      present_ = later_;
+      later_ = load(taken_ + kWarpThreads);
+    }
+    return factors;
+  }
+
+ private:
+  // Of a thread's row among the 32 from number `first` on.
+  __device__ RowFactors<V::kCentred> load(std::int64_t first) const {
+    const std::int64_t number = first + threadIdx.x % kWarpThreads;
+    const std::int64_t unit = team_ + (number >> arguments_.unit_rows_log2) * teams_;
+    const std::int64_t row =
+        (unit << arguments_.unit_rows_log2) + (number & ((std::int64_t{1} << arguments_.unit_rows_log2) - 1));
+    const std::int64_t existing = row < arguments_.rows.count ? row : 0;
+    return factors_of_row<typename V::T, V::kCentred>(
+        arguments_, [&](const RowStrides& strides) { return existing * strides.inner; });
+  }
+
+  const NormGradientArguments& arguments_;
+  std::int64_t team_;
+  std::int64_t teams_;
+  std::int64_t taken_ = 0;
+  RowFactors<V::kCentred> present_;
+  RowFactors<V::kCentred> later_;
+};
 
 // What a thread does with a row.
 template <class V>
@@ -390,30 +526,25 @@ __global__ void __launch_bounds__(V::kMaximumThreads, 1)
   using T = typename V::T;
   NORMPROOF_DYNAMIC_SHARED(char, memory);
   NORMPROOF_SHARED(ArrivalBarrier, barriers, kMostStages);
-  NORMPROOF_SHARED(GroupSums, group_sums, 2 * kRowGroupSums<V>);
+  NORMPROOF_SHARED(GroupSums, group_sums, SumsOfRow<V>::kPlaces * SumsOfRow<V>::kRowGroupSums);
+  NORMPROOF_SHARED(Arrivals, arrivals, SumsOfRow<V>::kPlaces);
   const RowBlocks blocks = row_blocks<V::kTeam>();
   const int index = static_cast<int>(threadIdx.x);
   if (index < arguments.stages) barriers[index].start();
-  if (index < kGroups) {  // also of groups that no warp has
-    for (int i = 0; i < 2 * V::kSums; ++i) sum_of_group(group_sums + i * kSharers, index) = 0.0f;
-  }
+  SumsOfRow<V> row_sums(blocks, group_sums, arrivals);
   meet_blocks_of_row<V::kTeam>();
 
   const RingChunks<V> chunks(arguments, blocks);
-  RowWalk walk(arguments, blocks), ahead = walk;
+  RowWalk walk(arguments, blocks);
   GradientRing<V> ring(arguments, chunks, walk, memory, barriers);
-  ColumnSums<V> columns(reinterpret_cast<float*>(ring.end()));
+  ColumnSums<V> columns;
+  const WaitingSums<V> waiting(arguments, blocks, chunks, reinterpret_cast<float*>(ring.end()));
   const std::int64_t rows = arguments.rows.count;
-  const auto next_factors = [&] {
-    const std::int64_t row = ahead.row() < rows ? ahead.row() : 0;
-    ahead.next();
-    return factors_of_row<T, V::kCentred>(arguments,
-                                          [&](const RowStrides& strides) { return row * strides.inner; });
-  };
+  FactorsOfRows<V> factors_of_rows(arguments, blocks);
   wait_for_the_kernel_before();
   let_the_next_kernel_start();
   for (int stage = 0; stage < arguments.stages; ++stage) ring.fill(stage);
-  RowFactors<V::kCentred> factors = next_factors(), later = next_factors();
+  factors_of_rows.start();
   float weight[V::kPieces][V::kElements] = {};
   RingChunks<V>::visit([&](int piece, int round, int slot) {
     if (chunks.exists(piece))
@@ -425,15 +556,13 @@ __global__ void __launch_bounds__(V::kMaximumThreads, 1)
 #endif
 
   const bool has_sums = arguments.weight_sums.data != nullptr || arguments.bias_sums.data != nullptr;
-  GroupSums* sums_of_row = group_sums;
-  GroupSums* sums_of_next = group_sums + kRowGroupSums<V>;
   for (; walk.row() < rows; walk.next(), ring.next()) {
-    const RowFactors<V::kCentred> latest = next_factors();
+    const RowFactors<V::kCentred> factors = factors_of_rows.next();
     RingRow<V> values;
     float lane_sums[V::kSums * V::kSlots] = {}, means[V::kSums];
     ring.wait();
     values.take(ring, chunks, factors, weight, columns, lane_sums);
-    add_up_row<V>(blocks, lane_sums, sums_of_row, means);
+    row_sums.add_up(lane_sums, means);
     ring.fill(ring.stage());
     if (arguments.dx.data != nullptr) {
 #pragma unroll
@@ -444,17 +573,12 @@ __global__ void __launch_bounds__(V::kMaximumThreads, 1)
     }
     const bool unit_ends = walk.is_last_of_unit() || walk.row() + 1 == rows;
     if (has_sums && (unit_ends || (walk.within_unit() + 1) % kGroupRows == 0)) {
-      columns.end_group(walk.within_unit() >> kGroupRowsLog2, unit_ends);
+      waiting.end_group(columns, walk.within_unit() >> kGroupRowsLog2, unit_ends);
       if (unit_ends) {
         store_unit(arguments, chunks, columns, walk.row());
         columns.clear();
       }
     }
-    factors = later;
-    later = latest;
-    GroupSums* const sums = sums_of_row;
-    sums_of_row = sums_of_next;
-    sums_of_next = sums;
   }
 #endif
 }

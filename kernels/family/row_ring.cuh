@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cache_hint.cuh"
 #include "kernels/cuda.h"
 
 #if defined(__CUDACC__)
@@ -51,12 +52,13 @@ class ArrivalBarrier {
 #endif
   }
   // Starts to copy from global to shared memory; both addresses and the number of bytes are multiples of 16.
-  __device__ void copy(void* to, const void* from, std::uint32_t bytes) {
+  // `policy`: of the L2 cache, see cache_hint.cuh.
+  __device__ void copy(void* to, const void* from, std::uint32_t bytes, [[maybe_unused]] CachePolicy policy) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-            static_cast<std::uint32_t>(__cvta_generic_to_shared(to))),
-        "l"(__cvta_generic_to_global(from)), "r"(bytes), "r"(address())
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, "
+        "[%3], %4;" ::"r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(to))),
+        "l"(__cvta_generic_to_global(from)), "r"(bytes), "r"(address()), "l"(policy)
         : "memory");
 #else
     memcpy(to, from, bytes);

@@ -146,15 +146,38 @@ TEST(NormGradient, EveryShapeGivesTheBitsOfTheGeneralKernels) {
     GradientChoice choice{shape.kernels, shape.threads,
                           scene.has_dweight ? 3 + static_cast<int>(random() % 4) : 0,
                           2 + static_cast<int>(random() % 3), 1 + static_cast<int>(random() % 2)};
+    const int steps = choice.unit_rows_log2 - kGroupRowsLog2;  // of the tree over groups
+    choice.workspace_steps = steps > 0 ? static_cast<int>(random() % static_cast<unsigned>(steps + 1)) : 0;
     GradientChoice general{GradientKernels::general, 32, scene.rows % 2 == 0 ? 3 : 6};
     LaunchReport report;
     EXPECT_EQ(run(scene, &choice, &report), run(scene, &general, nullptr))
         << scene << "; " << shape.threads << " threads, units of 2^" << choice.unit_rows_log2 << " rows, "
-        << choice.stages << " stages";
+        << choice.stages << " stages, " << choice.workspace_steps << " steps in the workspace";
     if (scene.rows > 0) {
       EXPECT_EQ(report.threads_per_block, shape.threads);
     }
     if (HasFailure()) return;
+  }
+}
+
+// Units of other sizes leave other sums to be joined, as many as 138 here.
+TEST(NormGradient, AsManyUnitsAsThereAreGiveTheSameSums) {
+  for (const std::int64_t hidden : {12, 13, 40}) {
+    Scene scene;
+    scene.dtype = DType::fp32;
+    scene.centred = true;
+    scene.rows = 1100;
+    scene.hidden = hidden;
+    scene.has_dx = false;
+    scene.has_dweight = true;
+    scene.seed = 5;
+    const auto of_units = [&](int unit_rows_log2) {
+      const GradientChoice choice{GradientKernels::general, 32, unit_rows_log2};
+      return run(scene, &choice, nullptr);
+    };
+    const auto expected = of_units(3);
+    for (const int unit_rows_log2 : {4, 5, 7, 11})
+      EXPECT_EQ(of_units(unit_rows_log2), expected) << "H " << hidden << ", units of 2^" << unit_rows_log2;
   }
 }
 

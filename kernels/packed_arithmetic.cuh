@@ -147,6 +147,46 @@ __device__ inline std::uint32_t larger_of_chunk(std::uint32_t so_far, const Chun
   }
 }
 
+#if defined(__CUDACC__)
+// The larger magnitude of each of two elements, NaN before all others, with any sign.
+template <typename T>
+__device__ inline std::uint32_t larger_magnitudes(std::uint32_t a, std::uint32_t b) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  std::uint32_t larger;
+  if constexpr (std::is_same_v<T, Bf16>) {
+    asm("max.NaN.xorsign.abs.bf16x2 %0, %1, %2;" : "=r"(larger) : "r"(a), "r"(b));
+  } else {
+    asm("max.NaN.xorsign.abs.f16x2 %0, %1, %2;" : "=r"(larger) : "r"(a), "r"(b));
+  }
+  return larger;
+#else
+  return __vmaxu2(a & 0x7fff7fffu, b & 0x7fff7fffu);
+#endif
+}
+#endif
+
+// larger_of_chunk() of a chunk alone, by fewer instructions that need more registers, and of two such
+// numbers.
+template <typename T>
+__device__ inline std::uint32_t largest_of_chunk(const Chunk<T>& y) {
+#if defined(__CUDACC__)
+  if constexpr (kInPairs<T>) {
+    std::uint32_t words[4];
+    __builtin_memcpy(words, &y, sizeof words);
+    const std::uint32_t first = larger_magnitudes<T>(words[0], words[1]);
+    return larger_magnitudes<T>(first, larger_magnitudes<T>(words[2], words[3])) & 0x7fff7fffu;
+  }
+#endif
+  return larger_of_chunk<T>(0, y);
+}
+template <typename T>
+__device__ inline std::uint32_t larger_of_chunks(std::uint32_t a, std::uint32_t b) {
+#if defined(__CUDACC__)
+  if constexpr (kInPairs<T>) return __vmaxu2(a, b);
+#endif
+  return larger(a, b);
+}
+
 template <typename T>
 __device__ inline std::uint32_t bits_of_largest(std::uint32_t largest) {
   if constexpr (kInPairs<T>) {

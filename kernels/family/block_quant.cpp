@@ -346,7 +346,7 @@ std::vector<Wanted> wanted_shapes(const NormArguments& norm, bool adds, bool pac
   } else if (norm.chunks > 128) {
     if (packs && norm.chunks <= 512) then({{block_8_full_late}});
     if (norm.chunks <= 256) then({{block_4_full_late}});
-    then({{block_4_packed_late}, {block_4x2_packed_late_evict_last}, {block_2_full}});
+    then({{block_4_packed_late_evict_last}, {block_4x2_packed_late_evict_last}, {block_2_full}});
   } else if (packs || norm.rows > 16384) {
     then({{warp_4_full_late, 64}});
   } else {

@@ -143,6 +143,10 @@ constexpr Line kQuantizingLines[] = {
     {1024, 16, {{{ShapeKind::cluster_1_early, 128, true}}}},
     {2048, 64, {{{ShapeKind::cluster_1x2_early, 128, true}}}},
 };
+// Of sums with a residual, where no line of all that are quantized has a shape that fits.
+constexpr Line kQuantizingSumLines[] = {
+    {1024, kAny, {{{ShapeKind::block_4_full_roomy_evict_last, 0, true}}}},
+};
 // Where no line has a shape that fits and is compiled.
 constexpr WantedConfiguration kInTurn[] = {
     {ShapeKind::part_1_early, 256, true},      {ShapeKind::warp_4_early, 128, true},
@@ -170,6 +174,7 @@ Configuration choose(const Problem& problem, int threads, [[maybe_unused]] Layer
     if (line != lines.end()) wanted.insert(wanted.end(), line->wanted.begin(), line->wanted.end());
   };
   if (problem.quantizes) add_line(kQuantizingLines);
+  if (problem.quantizes && problem.adds_residual) add_line(kQuantizingSumLines);
   if (problem.adds_residual && !problem.quantizes) add_line(kAddingLines);
   add_line(kLines);
   wanted.insert(wanted.end(), std::begin(kInTurn), std::end(kInTurn));
@@ -205,7 +210,10 @@ Status run_layer_norm(const NamedCall& call, LayerNormOperation operation, Strea
         call, rules, [&](const NamedCall& part) { return run_layer_norm(part, operation, stream, report); });
   LayerNormArguments arguments = arguments_of(call, checked);
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
-  if (goes_quick_ways()) arguments.inverse_hidden = quick_inverse_hidden(checked.hidden, arguments.epsilon);
+  if (goes_quick_ways()) {
+    arguments.inverse_hidden = quick_inverse_hidden(checked.hidden, arguments.epsilon);
+    if (arguments.range != 0) arguments.inverse_range = 1.0f / arguments.range;
+  }
 #endif
   const Problem problem = problem_of(checked, arguments);
   LayerNormSelection selection;

@@ -44,6 +44,7 @@ struct LayerNormArguments {
   const float* scale = nullptr;     // given
   const float* scale_ub = nullptr;  // the upper bound of a row's largest |y|; null: none
   float range = 0;                  // the largest number of the codes
+  float inverse_range = 0;          // fl(1 / range), or 0 where there is no short way
   float least_scale = 0;
   RowStatistic scales;  // written, in fp32
 };

@@ -63,7 +63,7 @@ class LayerNormRegisters {
   static constexpr int kElements = kChunkElements<T>;
   static constexpr int kSlots = Shape::kSlots;
   static constexpr int kRounds = Shape::kRounds;
-  static constexpr bool kUnpacked = Shape::kFull && !kQuantizes;
+  static constexpr bool kUnpacked = Shape::kFull;
   static constexpr bool kEarly = kLikeX && Shape::kWeights == Weights::early;
   static constexpr bool kMiddle = kLikeX && Shape::kWeights == Weights::middle;
   using Out = std::conditional_t<kQuantizes, std::uint8_t, T>;
@@ -163,9 +163,10 @@ class LayerNormRegisters {
   __device__ std::uint32_t normalize_row(float mean, float rstd) {
     std::uint32_t largest = 0;
     const auto keep = [&](int round, int slot, std::int64_t, bool exists, const Chunk<T>& y) {
-      const std::uint32_t with_chunk = larger_of_chunk<T>(largest, y);
-      largest = exists ? with_chunk : largest;
       x_[round][slot] = y;
+      settle(x_[round][slot]);
+      const std::uint32_t with_chunk = larger_of_chunks<T>(largest, largest_of_chunk<T>(x_[round][slot]));
+      largest = exists ? with_chunk : largest;
     };
     normalize(mean, rstd, keep);
     return bits_of_largest<T>(largest);
@@ -179,10 +180,12 @@ class LayerNormRegisters {
       store_codes([&](const Chunk<T>& y) { return quantize_chunk<Fp8Format::e5m2, T>(y, factor); });
     } else {
       store_codes([&](const Chunk<T>& y) {
+        // Unpacked as a whole: a compiler that sees single elements takes all chunks apart into them.
+        float values[kElements];
+        unpack<T>(y, values);
         Pack<std::uint8_t, kElements> codes;
 #pragma unroll
-        for (int i = 0; i < kElements; ++i)
-          codes.elements[i] = int8_of(__fmul_rn(to_float(y.elements[i]), factor));
+        for (int i = 0; i < kElements; ++i) codes.elements[i] = int8_of(__fmul_rn(values[i], factor));
         QuantizedChunk<T> result;
         __builtin_memcpy(&result, &codes, sizeof result);
         return result;
@@ -306,6 +309,20 @@ class LayerNormRegisters {
   float unpacked_[kRounds][kSlots][kElements];  // x_, then its deviations, where they are kept so
 };
 
+// The number that a call gives for its scales: the scale itself, or the upper bound of a row's largest |y|.
+__device__ inline float given_number(const LayerNormArguments& arguments) {
+  const float* const place = arguments.scale != nullptr ? arguments.scale : arguments.scale_ub;
+  return place != nullptr ? *place : float_of(0x7f800000u);
+}
+
+// own_scale(), by the short way of row_mean() where it leads there: a format's largest number is an integer.
+__device__ inline float quick_own_scale(const LayerNormArguments& arguments, float largest,
+                                        float upper_bound) {
+  const float scale =
+      row_mean(largest > upper_bound ? upper_bound : largest, arguments.range, arguments.inverse_range);
+  return scale < arguments.least_scale ? arguments.least_scale : scale;
+}
+
 template <bool kValue>
 using FirstSum = std::bool_constant<kValue>;
 
@@ -332,6 +349,8 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
     let_the_next_kernel_start();
     float lane_sums[kSlots];
     values.fetch();
+    [[maybe_unused]] float given = 0;
+    if constexpr (kQuantizes) given = settle(given_number(arguments));
     values.sum(lane_sums);
     const float mean = row_mean(add_up(lane_sums, FirstSum<true>()), hidden, inverse_hidden);
     values.sum_squares(mean, lane_sums);
@@ -339,14 +358,12 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
         row_inverse_root(add_up(lane_sums, FirstSum<false>()), hidden, inverse_hidden, epsilon);
     if constexpr (kQuantizes) {
       const std::uint32_t largest = values.normalize_row(mean, rstd);
-      float scale = 1;
-      if (arguments.scale != nullptr) {
-        scale = *arguments.scale;
-      } else {
-        scale = own_scale(arguments, largest_of(largest));
-        if (is_first) store_statistic<T>(arguments.rows, arguments.scales, row, scale);
-      }
+      const float scale = arguments.scale != nullptr
+                              ? given
+                              : quick_own_scale(arguments, float_of(largest_of(largest)), given);
       values.finish_codes(__frcp_rn(scale));
+      if (is_first && arguments.scale == nullptr)
+        store_statistic<T>(arguments.rows, arguments.scales, row, scale);
     } else {
       values.finish(mean, rstd);
     }

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <array>
 #include <utility>
+#include <vector>
 
 #include "kernels/arguments.h"
 #include "kernels/compiled.h"
 #include "kernels/family/affine_call.h"
 #include "kernels/family/norm_gradient_kernel.cuh"
 #include "kernels/family/norm_gradient_ring.cuh"
+#include "kernels/family/row_statistics.h"
 #include "kernels/family/workspace.h"
 #include "kernels/launch_kernel.h"
 #include "kernels/quick_operands.h"
@@ -29,6 +31,7 @@ constexpr TensorRule kDweight = {"dweight", true, Shape::hidden, kLikeXOrFp32, t
 constexpr TensorRule kDbias = {"dbias", true, Shape::hidden, kLikeXOrFp32, true};
 constexpr std::array kRmsRules = {kX, kDy, kWeight, kRstd, kDresidual, kDx, kDweight};
 constexpr std::array kLayerRules = {kX, kDy, kWeight, kMean, kRstd, kDresidual, kDx, kDweight, kDbias};
+constexpr std::array<std::string_view, 1> kEpsilon = {"epsilon"};  // of a call without statistics
 
 constexpr std::int64_t kMostBlocks = (std::int64_t{1} << 31) - 1;
 
@@ -415,16 +418,52 @@ Status run_problem(GradientProblem& problem, const GradientChoice& choice, Launc
   return problem.is_to_join() ? launch_join(problem, choice, kernels) : Status{};
 }
 
+std::span<const TensorRule> rules_of(NormBackwardOperation operation) {
+  return operation.centred ? std::span<const TensorRule>(kLayerRules) : kRmsRules;
+}
+
+// A call with neither the statistics of the forward pass nor, yet, memory for them.
+Status check_without_statistics(const NamedCall& call, NormBackwardOperation operation,
+                                CheckedCall& checked) {
+  if (call.find("mean") != nullptr)
+    return refusal(StatusCode::null_pointer, "rstd: the call has a mean, and no rstd");
+  if (std::ranges::find(call.numbers, "epsilon", &NamedNumber::name) == call.numbers.end())
+    return refusal(StatusCode::null_pointer, "rstd: the call has neither it nor an epsilon to compute it by");
+  std::vector<TensorRule> rules;
+  for (const TensorRule& rule : rules_of(operation))
+    if (rule.shape != Shape::row) rules.push_back(rule);
+  return check(call, rules, kEpsilon, checked);
+}
+
+// Computes them first.
+Status run_with_own_statistics(const NamedCall& call, NormBackwardOperation operation,
+                               const GradientChoice* forced, Stream stream, LaunchReport* report) {
+  CheckedCall checked;
+  if (Status status = check_without_statistics(call, operation, checked); !status.ok()) return status;
+  RowStatistics statistics(stream);
+  if (checked.rows.count > 0) {
+    if (Status status = statistics.compute(checked, call.number("epsilon"), operation.centred); !status.ok())
+      return status;
+  }
+  const Tensor& x = *call.find("x");
+  std::vector<NamedTensor> tensors(call.tensors.begin(), call.tensors.end());
+  tensors.push_back({"rstd", statistics.rstd(x)});
+  if (operation.centred) tensors.push_back({"mean", statistics.mean(x)});
+  NamedCall given = call;
+  given.tensors = tensors;
+  given.numbers = {};
+  return run_norm_backward(given, operation, forced, stream, report);
+}
+
 }  // namespace
 
 Status run_norm_backward(const NamedCall& call, NormBackwardOperation operation, const GradientChoice* forced,
                          Stream stream, LaunchReport* report) {
-  const std::span<const TensorRule> rules =
-      operation.centred ? std::span<const TensorRule>(kLayerRules) : kRmsRules;
-  CheckedCall checked;
-  if (Status status = check(call, rules, {}, checked); !status.ok()) return status;
   if (call.find("dx") == nullptr && call.find("dweight") == nullptr && call.find("dbias") == nullptr)
     return refusal(StatusCode::null_pointer, "dx: the call has no output");
+  if (call.find("rstd") == nullptr) return run_with_own_statistics(call, operation, forced, stream, report);
+  CheckedCall checked;
+  if (Status status = check(call, rules_of(operation), {}, checked); !status.ok()) return status;
   GradientProblem problem = problem_of(call, operation, checked, stream);
   LaunchReport done;
   const Status status =

@@ -231,6 +231,65 @@ TEST(NormGradient, ASumThatUnderflowsIsPlusZero) {
   }
 }
 
+// In fp32 an element of 1 that is normalized without a weight is rstd.
+TEST(NormGradient, WithoutStatisticsTheyAreThoseOfTheForwardPass) {
+  std::mt19937_64 random(10);
+  for (const std::int64_t hidden : {1, 5, 64, 300, 5000}) {
+    for (const bool centred : {false, true}) {
+      const std::int64_t rows = 7;
+      Buffer x = buffer(DType::fp32, {rows, hidden}, random),
+             dy = buffer(DType::fp32, {rows, hidden}, random);
+      Buffer out = buffer(DType::fp32, {rows, hidden}, random), rstd = buffer(DType::fp32, {rows, 1}, random);
+      Buffer mean = buffer(DType::fp32, {rows, 1}, random), dx = out;
+      Buffer dweight = buffer(DType::fp32, {hidden}, random), other_dweight = dweight;
+      for (Buffer* each : {&x, &dy, &out, &rstd, &mean, &dx, &dweight, &other_dweight})
+        each->tensor.data = each->words.data();
+      const auto stride = static_cast<std::size_t>(hidden);
+      for (std::size_t row = 0; row < 7; ++row) x.words[row * stride] = std::bit_cast<std::uint32_t>(1.0f);
+      const std::vector<NamedNumber> epsilon = {{"epsilon", 1e-3f}};
+      const auto run_named = [](std::string_view operation, const std::vector<NamedTensor>& tensors,
+                                std::span<const NamedNumber> numbers) {
+        const Status status = kernels::run({operation, tensors, numbers, {}}, nullptr, nullptr);
+        ASSERT_TRUE(status.ok()) << status.message;
+      };
+      std::vector<NamedTensor> forward = {{"x", x.tensor}, {"out", out.tensor}};
+      if (centred) {
+        forward.insert(forward.end(), {{"mean", mean.tensor}, {"rstd", rstd.tensor}});
+        run_named("layer_norm", forward, epsilon);
+      } else {
+        ASSERT_TRUE(rms_norm(out.tensor, x.tensor, nullptr, 1e-3f, {}, nullptr, nullptr).ok());
+        for (std::size_t row = 0; row < 7; ++row) rstd.words[row] = out.words[row * stride];
+      }
+      const std::string_view operation = centred ? "layer_norm_backward" : "rms_norm_backward";
+      const std::vector<NamedTensor> own = {
+          {"x", x.tensor}, {"dy", dy.tensor}, {"dx", out.tensor}, {"dweight", dweight.tensor}};
+      std::vector<NamedTensor> given = {{"x", x.tensor},
+                                        {"dy", dy.tensor},
+                                        {"dx", dx.tensor},
+                                        {"dweight", other_dweight.tensor},
+                                        {"rstd", rstd.tensor}};
+      if (centred) given.push_back({"mean", mean.tensor});
+      run_named(operation, own, epsilon);
+      run_named(operation, given, {});
+      EXPECT_EQ(out.words, dx.words) << operation << ", " << hidden;
+      EXPECT_EQ(dweight.words, other_dweight.words) << operation << ", " << hidden;
+    }
+  }
+}
+
+TEST(NormGradient, WithoutStatisticsAnEpsilonIsDemandedAndNoMeanIsTaken) {
+  std::mt19937_64 random(11);
+  Buffer x = buffer(DType::bf16, {2, 8}, random), mean = buffer(DType::fp32, {2, 1}, random), dx = x;
+  for (Buffer* each : {&x, &mean, &dx}) each->tensor.data = each->words.data();
+  std::vector<NamedTensor> tensors = {{"dy", x.tensor}, {"x", x.tensor}, {"dx", dx.tensor}};
+  const std::vector<NamedNumber> epsilon = {{"epsilon", 1e-6f}};
+  Status status = kernels::run({"layer_norm_backward", tensors, {}, {}}, nullptr, nullptr);
+  EXPECT_EQ(status.message, "rstd: the call has neither it nor an epsilon to compute it by");
+  tensors.push_back({"mean", mean.tensor});
+  status = kernels::run({"layer_norm_backward", tensors, epsilon, {}}, nullptr, nullptr);
+  EXPECT_EQ(status.message, "rstd: the call has a mean, and no rstd");
+}
+
 TEST(NormGradient, NoRowsHaveNoGradient) {
   std::mt19937_64 random(8);
   Buffer x = buffer(DType::bf16, {0, 8}, random), rstd = buffer(DType::fp32, {0, 1}, random);

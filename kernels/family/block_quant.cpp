@@ -64,7 +64,7 @@ std::vector<TensorRule> rules_of(const NamedCall& call, BlockQuantOperation oper
 // Rows of a column-major view are its columns: [rows, blocks] with strides [1, n] becomes [blocks, rows].
 Tensor with_rows_last(Tensor tensor) {
   const bool is_column_major = tensor.rank == 2 && tensor.strides[0] == 1 && tensor.strides[1] != 1 &&
-                               tensor.strides[1] >= tensor.sizes[0] && tensor.sizes[1] > 1;
+                               tensor.strides[1] >= tensor.sizes[0];
   if (!is_column_major) return tensor;
   std::swap(tensor.sizes[0], tensor.sizes[1]);
   std::swap(tensor.strides[0], tensor.strides[1]);

@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "cli/judged_finding.h"
 #include "properties/judged/call_evaluation.h"
@@ -68,10 +69,13 @@ class JudgedStage {
                 judged.relations.end())
           judged.relations.push_back({std::string(relation.name)});
       }
-      if (judged.operations.empty() || judged.operations.back().operation != each.operation->name)
+      if (judged.operations.empty() || judged.operations.back().operation != each.operation->name) {
         judged.operations.push_back({std::string(each.operation->name),
                                      to_string(context_.policies.at(each.operation)),
                                      target_.is_canonical()});
+        operations_.push_back({judged.combinations.size() - 1, 0});
+      }
+      ++operations_.back().count;
     }
     for (const judging::Declined& each : context_.declined) {
       const auto operation =
@@ -126,9 +130,15 @@ class JudgedStage {
   void add_checks();
   void conclude();
 
+  // Combinations of an operation, which lie beside each other.
+  struct Range {
+    std::size_t first = 0, count = 0;
+  };
+
   const JudgedContext& context_;
   JudgedTarget& target_;
   const double begin_;
+  std::vector<Range> operations_;
   std::atomic<std::int64_t> next_{0};
   std::atomic<bool> stop_workers_{false};
   std::mutex mutex_;                                   // guards the result, and what follows
@@ -139,14 +149,18 @@ class JudgedStage {
   std::exception_ptr error_;
 };
 
-// Combination by combination, so that whenever it ends each had its share.
+// Operations take turns, and in each its combinations: whenever it ends each operation had as many calls.
 std::optional<JudgedStage::Numbered> JudgedStage::next() {
-  const auto combinations = static_cast<std::int64_t>(context_.combinations.size());
+  const auto operations = static_cast<std::int64_t>(operations_.size());
+  const auto most = static_cast<std::int64_t>(
+      std::ranges::max(operations_, {}, [](const Range& each) { return each.count; }).count);
   while (true) {
-    const std::int64_t number = context_.options.shard.item(next_.fetch_add(1));
-    const Numbered call{static_cast<std::size_t>(number % combinations), number / combinations, number};
+    const std::int64_t number = context_.options.shard.item(next_.fetch_add(1)), turn = number / operations;
+    const Range& range = operations_[static_cast<std::size_t>(number % operations)];
+    const auto count = static_cast<std::int64_t>(range.count);
+    const Numbered call{range.first + static_cast<std::size_t>(turn % count), turn / count, number};
     const bool is_over = context_.options.cases ? number >= *context_.options.cases
-                                                : call.index >= least_calls() &&
+                                                : turn >= least_calls() * most &&
                                                       context_.clock.seconds() >= context_.options.seconds;
     if (is_over) return std::nullopt;
     if (!is_left_out(call)) return turned(call);

@@ -193,6 +193,9 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   text += table_line("total", "", all);
   text += cases_text(result);
   text += judged_text(result.judged);
+  if (!result.combinations.empty() && !result.judged.combinations.empty())
+    text += fmt::format("of {:.1f} s operations by name got {:.1f} s, as above, the others what is left\n",
+                        result.seconds, result.judged.seconds);
   text += result.closing_words;
   for (const std::string& reason : result.unchecked) text += fmt::format("NOT CHECKED: {}\n", reason);
   if (found_new(result))

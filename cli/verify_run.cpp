@@ -36,9 +36,9 @@ constexpr double kLeastPropertySeconds = 0.1;
 constexpr std::int64_t kRoundsOfCombinations = 4;
 // What a foreign kernel does not take is tried for so long, for each operation.
 constexpr double kLearningSeconds = 2;
-// What our own kernels of judged operations get of the run, after everything else: so many seconds, but no
-// more than this share of it.
-constexpr double kOwnJudgedSeconds = 3, kOwnJudgedShare = 0.1;
+// What our own kernels of judged operations get of the run, after everything else: they take turns call by
+// call, and pass through the chosen sizes in that.
+constexpr double kOwnJudgedShare = 1.0 / 3;
 // The cases that reach every size may run until this share of the time is over.
 constexpr double kSizesUntil = 0.85;
 
@@ -126,7 +126,7 @@ void Verification::share_time() {
   seconds_of_all_ = options_.seconds;
   if (!target_->is_foreign()) {
     if (!combinations_.empty() && !judged_combinations_.empty())
-      options_.seconds -= std::min(kOwnJudgedSeconds, kOwnJudgedShare * seconds_of_all_);
+      options_.seconds -= kOwnJudgedShare * seconds_of_all_;
     return;
   }
   std::vector<std::string_view> operations;

@@ -57,6 +57,13 @@ class JudgedPlugin(ProgramTest):
             self.assertIn(each, blind)
         self.assertTrue(all(any("summation" in line for line in row["not_looked_at"]) for row in judged["operations"]))
 
+    def test_a_kernel_that_always_computes_the_statistics_is_verified(self):
+        for operation in "rms_norm_backward", "layer_norm_backward":
+            text = self.verify("statistics-not-taken", 0, "--op", operation)
+            self.assertRegex(text, r"not taken, \d+ calls: it computes the statistics itself")
+            (row,) = self.read()["judged"]["operations"]
+            self.assertNotIn("calls without the statistics, which the kernel then computes", row["not_looked_at"])
+
     def test_every_planted_bug_is_found(self):
         missed = []
         for plugin in PLUGIN, QUANTIZING:

@@ -85,7 +85,7 @@ void require_shape(const Call& call, const TensorSpec& spec, const Tensor& tenso
           return;
         what = "the hidden size, or more of the last dimensions of x";
       } else {
-        what = "the hidden size";
+        what = tensor.shape.size() > 1 ? "the hidden size; its weights have one row" : "the hidden size";
       }
       wanted = {x.back()};
       break;
@@ -142,6 +142,9 @@ void require_places(const Call& call) {
     if (const Tensor* tensor = call.find(name);
         place.gap != 0 && tensor != nullptr && tensor->shape.size() < 2)
       throw ArgumentError(name, "a gap between the slices of a tensor of one dimension", Kind::value);
+    if (place.by_columns && (place.in_place || spec->extent != Extent::blocks ||
+                             (call.has(name) && call.at(name).shape.size() != 2)))
+      throw ArgumentError(name, "by columns, and it is no output [rows, blocks]", Kind::value);
     if (!place.in_place) continue;
     if (spec->in_place_of.empty())
       throw ArgumentError(name, "it is no output that may lie in the memory of an input", Kind::value);

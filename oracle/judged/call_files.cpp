@@ -191,9 +191,17 @@ Tensor tensor_from(const JsonNode& node, const std::string& path) {
   return tensor;
 }
 
-// "places": {"x": {"offset": 1, "gap": 3}, "out": {"in_place": true}}.
+bool flag_from(const JsonNode& node, const std::string& path, std::string_view key) {
+  const JsonNode* flag = find(node, key);
+  if (flag == nullptr) return false;
+  if (flag->kind != JsonNode::Kind::boolean)
+    throw CaseError(json_path(path, key), "true or false, got " + shown(*flag));
+  return flag->text == "true";
+}
+
+// "places": {"x": {"offset": 1, "gap": 3}, "out": {"in_place": true}, "scales": {"by_columns": true}}.
 std::map<std::string, Place, std::less<>> places_from(const JsonNode& node, const std::string& path) {
-  static constexpr std::array<std::string_view, 3> kKeys = {"offset", "gap", "in_place"};
+  static constexpr std::array<std::string_view, 4> kKeys = {"offset", "gap", "in_place", "by_columns"};
   require_object(node, path, {});
   std::map<std::string, Place, std::less<>> places;
   for (std::size_t i = 0; i < node.keys.size(); ++i) {
@@ -210,13 +218,8 @@ std::map<std::string, Place, std::less<>> places_from(const JsonNode& node, cons
         throw CaseError(json_path(where, key), "a number of elements, got " + shown(*found));
       return value;
     };
-    Place place{number("offset"), number("gap"), false};
-    if (const JsonNode* flag = find(given, "in_place")) {
-      if (flag->kind != JsonNode::Kind::boolean)
-        throw CaseError(json_path(where, "in_place"), "true or false, got " + shown(*flag));
-      place.in_place = flag->text == "true";
-    }
-    places[node.keys[i]] = place;
+    places[node.keys[i]] = {number("offset"), number("gap"), flag_from(given, where, "in_place"),
+                            flag_from(given, where, "by_columns")};
   }
   return places;
 }
@@ -230,6 +233,7 @@ std::string json_places(const Call& call) {
     if (place.offset != 0) add(fmt::format("\"offset\": {}", place.offset));
     if (place.gap != 0) add(fmt::format("\"gap\": {}", place.gap));
     if (place.in_place) add("\"in_place\": true");
+    if (place.by_columns) add("\"by_columns\": true");
     text += fmt::format("{}\n    \"{}\": {{{}}}", text.empty() ? "" : ",", name, members);
   }
   return text;

@@ -108,6 +108,8 @@ struct Place {
   std::int64_t offset = 0;  // elements between a 256-byte boundary and the first
   std::int64_t gap = 0;     // elements between the outermost slices
   bool in_place = false;    // of an output: it is the memory of TensorSpec::in_place_of
+  // Of an output [rows, blocks]: a view of strides [1, rows + gap], whose columns lie one after the other.
+  bool by_columns = false;
   friend bool operator==(const Place&, const Place&) = default;
 };
 

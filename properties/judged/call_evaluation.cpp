@@ -42,6 +42,7 @@ std::string places_text(const Call& call) {
     if (!call.has(spec.name)) continue;
     const Place place = call.place_of(spec.name);
     if (place.in_place) parts.push_back(fmt::format("{} is the memory of {}", spec.name, spec.in_place_of));
+    if (place.by_columns) parts.push_back(fmt::format("{} is a view by columns", spec.name));
     if (place.gap != 0) parts.push_back(fmt::format("{} has gaps of {} elements", spec.name, place.gap));
     if (place.offset != 0)
       parts.push_back(
@@ -121,7 +122,7 @@ CallEvaluation evaluate_call(JudgedTarget& target, const Call& call, const Polic
       options.of_target = true;
       options.canonical = target.is_canonical();
       evaluation.judgement = judge(evaluation.run.call, policy, options);
-      if (call.operation->block_layouts != nullptr)
+      if (call.operation->block_layouts != nullptr && !call.place_of("scales").by_columns)
         evaluation.judgement.not_looked_at.emplace_back("views of scales by columns, of strides [1, n]");
       if (!call.operation->epsilon_without.empty() && !takes_epsilon(call))
         evaluation.judgement.not_looked_at.emplace_back(

@@ -59,6 +59,7 @@ class Draw {
     make_rotation(call);
     const oracle::StandardFloatEnvironment environment;
     call.operation->complete(call, call.epsilon);
+    if (!demand_.with_statistics) leave_out_statistics(call);
     return call;
   }
 
@@ -80,6 +81,13 @@ class Draw {
     hidden_ = std::min<std::int64_t>(std::max<std::int64_t>(hidden_ / 2 * 2, 2), 256);
     shape_ = {rows, random_.between(1, 4), hidden_};
     pairs_ = random_.chance(1, 4) ? random_.between(0, hidden_ / 2) : hidden_ / 2;
+  }
+
+  static void leave_out_statistics(Call& call) {
+    if (call.operation->epsilon_without.empty()) return;
+    for (const TensorSpec& spec : call.operation->tensors)
+      if (spec.direction == Direction::in && spec.extent == Extent::row)
+        call.tensors.erase(std::string(spec.name));
   }
 
   // Rows beside each other, each with its row of the weight; or in a few groups, each row of which goes

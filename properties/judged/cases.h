@@ -22,7 +22,8 @@ struct CaseDemand {
   bool with_optional = false;        // also inputs of the shape of x that may be missing, such as dresidual
   bool with_bound = false;           // also numbers that may be missing: scale_ub
   bool with_rows = false;            // also weights and biases of several rows, where the operation has them
-  bool finite = false;               // no infinity and no NaN in the tensors
+  bool with_statistics = true;  // else without inputs that are computed of others, where these may be missing
+  bool finite = false;          // no infinity and no NaN in the tensors
 };
 
 // Case `index` of a seed, the same on every machine: no outputs. Half of them are small (H 1 to 8), others

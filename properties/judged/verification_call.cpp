@@ -101,6 +101,11 @@ void ask_for_blocks(Call& call, const Policy& policy, std::int64_t block) {
   if (block_shape_of(call, &policy).block != block) call.tensors.erase("scales");
 }
 
+// Whether the call is to be without statistics.
+bool has_none(const Combination& combination, Random random) {
+  return combination.no_statistics && random.chance(1, 3);
+}
+
 // 0: as usual.
 std::int64_t draw_block(const Combination& combination, Random random) {
   if (!combination.scale_layouts || !shape_says_block(*combination.operation, combination.policy)) return 0;
@@ -137,7 +142,10 @@ Call with_outputs_drawn(Call call, const Combination& combination, Random& rando
       asked.emplace_back(spec.name);
   }
   if (asked.empty()) asked.push_back(some.at(random.below(some.size())));
-  return asking_for(std::move(call), asked, combination.codes, combination.policy, block);
+  Call result = asking_for(std::move(call), asked, combination.codes, combination.policy, block);
+  if (some.empty() || result.operation->objection(result).empty()) return result;
+  // One that is not judged by itself comes with the others.
+  return asking_for(std::move(result), some, combination.codes, combination.policy, block);
 }
 
 void draw_places(Call& call, Random& random) {
@@ -158,15 +166,29 @@ void draw_places(Call& call, Random& random) {
   }
 }
 
+// Scales [rows, blocks] as a view of columns, each perhaps longer than there are rows.
+void draw_view(Call& call, const Spec& scales, Random random) {
+  const std::vector<std::int64_t>& shape = call.at(scales.name).shape;
+  if (shape.size() != 2 || shape.front() == 0 || shape.front() != call.rows() || random.chance(2, 3)) return;
+  Place& place = call.places[std::string(scales.name)];
+  place.by_columns = true;
+  const std::int64_t rows = shape.front(), multiple = random.pick(std::array<std::int64_t, 4>{1, 4, 16, 128});
+  place.gap = (rows + multiple - 1) / multiple * multiple - rows;
+}
+
 // Scales in one of the layouts that there are; where they have rows or columns, perhaps with gaps.
-void draw_layout(Call& call, const Policy& policy, Random random) {
+void draw_layout(const Combination& combination, Call& call, Random random) {
   const Spec* spec = blocks_of(call);
   if (spec == nullptr) return;
-  const auto layouts = call.operation->block_layouts(call, policy).all;
-  const auto& layout = random.pick(layouts);
-  call.tensors.find(spec->name)->second.shape = layout.shape;
-  if (layout.may_have_gaps && layout.shape.size() > 1 && random.chance(1, 4))
-    call.places[std::string(spec->name)].gap = random.between(1, 9);
+  std::size_t chosen = 0;  // the usual one
+  if (combination.scale_layouts) {
+    const auto layouts = call.operation->block_layouts(call, combination.policy).all;
+    chosen = random.below(layouts.size());
+    call.tensors.find(spec->name)->second.shape = layouts[chosen].shape;
+    if (layouts[chosen].may_have_gaps && layouts[chosen].shape.size() > 1 && random.chance(1, 4))
+      call.places[std::string(spec->name)].gap = random.between(1, 9);
+  }
+  if (combination.scale_views && chosen == 0) draw_view(call, *spec, random.split(1));
 }
 
 std::optional<Call> finished(const Combination& combination, Call call, Random& random,
@@ -244,7 +266,7 @@ std::vector<Combination> combinations_of(JudgedTarget& target, const JudgedOpera
       for (const std::optional<DType> weight : weights_of(*each, takes, x))
         for (const std::optional<DType> codes : codes_of(*each, takes))
           combinations.push_back({each, x, weight, limits, codes, native, takes.scale_ub, takes.scale_layouts,
-                                  takes.weight_rows});
+                                  takes.scale_views, takes.weight_rows, takes.no_statistics});
     }
   }
   if (target.says_what_it_takes()) return combinations;
@@ -285,12 +307,13 @@ std::optional<Call> verification_call(const Combination& combination, std::uint6
   }
   const Random aside = random.split(1);  // what is drawn of it leaves all else as it is
   demand.with_bound = combination.scale_ub && aside.split(1).chance(1, 2);
+  demand.with_statistics = !has_none(combination, aside.split(4));
   Call call = random_call(demand, seed, index);
   if (chosen && size.rows == 0 && combination.limits.least_rows == 0) call = slice_of_rows(call, {});
   call.name = fmt::format("call-{}", index);
   std::optional<Call> result =
       finished(combination, std::move(call), random, draw_block(combination, aside.split(3)));
-  if (result && combination.scale_layouts) draw_layout(*result, combination.policy, aside.split(2));
+  if (result) draw_layout(combination, *result, aside.split(2));
   if (result) fit_to(combination.limits, *result);
   return result;
 }
@@ -322,9 +345,10 @@ std::optional<Call> call_within(const Combination& combination, std::int64_t row
   demand.max_rows = rows;
   demand.max_hidden = hidden;
   demand.with_bound = combination.scale_ub && random.chance(1, 2);
+  demand.with_statistics = !has_none(combination, random.split(4));
   std::optional<Call> call = finished(combination, random_call(demand, random.next(), 0), random,
                                       draw_block(combination, random.split(3)));
-  if (call && combination.scale_layouts) draw_layout(*call, combination.policy, random.split(2));
+  if (call) draw_layout(combination, *call, random.split(2));
   if (call) fit_to(combination.limits, *call);
   return call;
 }

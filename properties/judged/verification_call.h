@@ -21,7 +21,9 @@ struct Combination {
   Policy policy = {};  // by which it is judged; it may say the shapes of outputs. By default native
   // Whether there are calls with an upper bound of scales, and with scales in every layout.
   bool scale_ub = false, scale_layouts = false;
-  bool weight_rows = false;  // and with weights of several rows
+  bool scale_views = false;    // and in views by columns
+  bool weight_rows = false;    // and with weights of several rows
+  bool no_statistics = false;  // and, of gradients, without those of the forward pass
 };
 std::string to_string(const Combination& combination);
 

@@ -147,7 +147,9 @@ enum {
   NORMPROOF_TAKES_E2M1 = 1 << 11,          /* two in a byte */
   NORMPROOF_TAKES_SCALE_UB = 1 << 12,      /* of judged operations that have it: scale_ub is given, or not */
   NORMPROOF_TAKES_SCALE_LAYOUTS = 1 << 13, /* scales lie, and blocks are long, as the shape of scales says */
-  NORMPROOF_TAKES_WEIGHT_ROWS = 1 << 14    /* weights and biases of several rows, where they may have them */
+  NORMPROOF_TAKES_WEIGHT_ROWS = 1 << 14,   /* weights and biases of several rows, where they may have them */
+  NORMPROOF_TAKES_NO_STATISTICS = 1 << 15, /* gradients also without rstd and mean, by epsilon */
+  NORMPROOF_TAKES_SCALE_VIEWS = 1 << 16    /* scales [rows, blocks] also of strides [1, n], n >= rows */
 };
 
 typedef struct normproof_plugin_info {

@@ -26,6 +26,7 @@ std::int64_t aligned_elements(const CallLimits& limits, DType dtype) {
 std::int64_t distance_of(const Tensor& tensor, const Place& place) {
   std::int64_t distance = place.gap;
   if (tensor.shape.size() < 2) return distance;
+  if (place.by_columns) return distance + tensor.shape[0];
   std::int64_t slice = 1;
   for (std::size_t dim = 1; dim < tensor.shape.size(); ++dim) slice *= tensor.shape[dim];
   return distance + slice;

@@ -28,7 +28,9 @@ struct JudgedTakes {
   std::vector<DType> codes = {};  // that it quantizes to
   bool scale_ub = false;          // the upper bound of what a scale is made of
   bool scale_layouts = false;     // scales of blocks wherever their shape says
+  bool scale_views = false;       // and in views [rows, blocks] of strides [1, n]
   bool weight_rows = false;       // weights of several rows, also where an operation may do without
+  bool no_statistics = false;     // gradients without the statistics of the forward pass
 };
 
 class JudgedTarget {

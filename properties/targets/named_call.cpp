@@ -26,6 +26,17 @@ TensorLayout layout_of(const Tensor& tensor, const Place& place) {
   return layout;
 }
 
+// With its columns for rows.
+Tensor turned(const Tensor& tensor) {
+  const std::int64_t rows = tensor.shape[0], columns = tensor.shape[1];
+  Tensor result{tensor.dtype, {columns, rows}, std::vector<std::byte>(tensor.bytes.size())};
+  for (std::int64_t row = 0; row < rows && !tensor.bytes.empty(); ++row)
+    for (std::int64_t column = 0; column < columns; ++column)
+      store_bits(result.bytes, tensor.dtype, column * rows + row,
+                 load_bits(tensor.bytes, tensor.dtype, row * columns + column));
+  return result;
+}
+
 std::size_t index_of(const Call& call, std::string_view name) {
   const auto tensors = call.operation->tensors;
   return static_cast<std::size_t>(std::ranges::find(tensors, name, &Spec::name) - tensors.begin());
@@ -53,17 +64,17 @@ NamedCall::NamedCall(const Call& call, std::byte fill, Memory& memory) : call_(c
     const Tensor* tensor = call.find(tensors[i].name);
     const Place place = call.place_of(tensors[i].name);
     if (tensor == nullptr || place.in_place) continue;
-    guarded_[i].emplace(memory.tensors[i], tensors[i].name, tensor->dtype, tensor->shape,
-                        layout_of(*tensor, place));
     const bool is_output = tensors[i].direction == Direction::out;
     const std::size_t bytes = static_cast<std::size_t>(tensor->elements()) * size_of(tensor->dtype);
+    const Tensor laid = place.by_columns ? turned(*tensor) : Tensor{tensor->dtype, tensor->shape, {}};
+    guarded_[i].emplace(memory.tensors[i], tensors[i].name, laid.dtype, laid.shape, layout_of(laid, place));
     guarded_[i]->scatter(is_output ? std::vector(bytes, fill) : tensor->bytes);
   }
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (!call.has(tensors[i].name)) continue;
     const std::size_t memory_of =
         call.place_of(tensors[i].name).in_place ? index_of(call, tensors[i].in_place_of) : i;
-    arguments_.push_back({&tensors[i], &*guarded_[memory_of]});
+    arguments_.push_back({&tensors[i], &*guarded_[memory_of], call.place_of(tensors[i].name).by_columns});
   }
 }
 
@@ -85,7 +96,7 @@ std::vector<std::string> NamedCall::memory_violations(bool refused) const {
   const auto note = [&violations](std::string text) {
     if (!text.empty()) violations.push_back(std::move(text));
   };
-  for (const auto& [spec, tensor] : arguments_) {
+  for (const auto& [spec, tensor, by_columns] : arguments_) {
     if (call_.place_of(spec->name).in_place) continue;
     note(tensor->find_stray_write());
     const Tensor& before = call_.at(spec->name);
@@ -101,8 +112,14 @@ std::vector<std::string> NamedCall::memory_violations(bool refused) const {
 
 Call NamedCall::with_outputs() const {
   Call call = call_;
-  for (const auto& [spec, tensor] : arguments_)
-    if (spec->direction == Direction::out) call.tensors.find(spec->name)->second.bytes = tensor->gather();
+  for (const Argument& each : arguments_) {
+    if (each.spec->direction != Direction::out) continue;
+    Tensor& written = call.tensors.find(each.spec->name)->second;
+    written.bytes = each.tensor->gather();
+    if (!each.by_columns) continue;
+    const std::span<const std::int64_t> laid = each.tensor->shape();
+    written.bytes = turned({written.dtype, {laid.begin(), laid.end()}, std::move(written.bytes)}).bytes;
+  }
   return call;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,14 @@ class NamedCall {
   struct Argument {
     const oracle::judged::TensorSpec* spec;
     const GuardedTensor* tensor;  // an output in place has that of its input
+    bool by_columns = false;      // the tensor has a row for each column of what the kernel is given
+    // As the kernel is given it.
+    std::vector<std::int64_t> shape() const { return turned(tensor->shape()); }
+    std::vector<std::int64_t> strides() const { return turned(tensor->strides()); }
+
+    std::vector<std::int64_t> turned(std::span<const std::int64_t> sizes) const {
+      return by_columns ? std::vector(sizes.rbegin(), sizes.rend()) : std::vector(sizes.begin(), sizes.end());
+    }
   };
   const std::vector<Argument>& arguments() const { return arguments_; }
   const oracle::judged::Call& call() const { return call_; }

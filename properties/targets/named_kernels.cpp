@@ -20,14 +20,14 @@ thread_local const oracle::judged::Call* running_call = nullptr;
 const oracle::judged::Call* judged_call_being_run() { return running_call; }
 
 KernelNamedCall::KernelNamedCall(const NamedCall& call) {
-  for (const auto& [spec, tensor] : call.arguments()) {
+  for (const NamedCall::Argument& each : call.arguments()) {
     normproof_named_tensor& named = tensors_.emplace_back();
-    named.role = spec->name.data();
-    named.tensor.data = tensor->data();
-    named.tensor.dtype = interface_dtype(tensor->dtype());
-    named.tensor.rank = static_cast<std::int32_t>(tensor->shape().size());
-    std::ranges::copy(tensor->shape(), named.tensor.sizes);
-    std::ranges::copy(tensor->strides(), named.tensor.strides);
+    named.role = each.spec->name.data();
+    named.tensor.data = each.tensor->data();
+    named.tensor.dtype = interface_dtype(each.tensor->dtype());
+    named.tensor.rank = static_cast<std::int32_t>(each.tensor->shape().size());
+    std::ranges::copy(each.shape(), named.tensor.sizes);
+    std::ranges::copy(each.strides(), named.tensor.strides);
   }
   const JudgedOperation& operation = *call.call().operation;
   if (takes_epsilon(call.call())) numbers_.push_back({"epsilon", std::bit_cast<float>(call.call().epsilon)});
@@ -47,7 +47,8 @@ JudgedTakes NamedKernels::judged_takes() const {
   takes.no_weight = takes.same_weight = takes.fp32_weight = true;
   takes.codes.assign(kQuantizedDTypes.begin(), kQuantizedDTypes.end());
   takes.codes.insert(takes.codes.end(), {DType::int8, DType::uint8});
-  takes.scale_ub = takes.scale_layouts = takes.weight_rows = true;
+  takes.scale_ub = takes.scale_layouts = takes.weight_rows = takes.no_statistics = true;
+  takes.scale_views = true;
   return takes;
 }
 

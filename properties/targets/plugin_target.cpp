@@ -403,7 +403,9 @@ JudgedTakes PluginTarget::judged_takes() const {
     if (contains(plugin_.dtypes, dtype)) takes.codes.push_back(dtype);
   takes.scale_ub = plugin_.scale_ub != 0;
   takes.scale_layouts = plugin_.scale_layouts != 0;
+  takes.scale_views = plugin_.scale_views != 0;
   takes.weight_rows = plugin_.weight_rows != 0;
+  takes.no_statistics = plugin_.no_statistics != 0;
   return takes;
 }
 

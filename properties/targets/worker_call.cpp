@@ -127,15 +127,15 @@ void put_call(const NamedCall& call, std::size_t operation, worker::Round& round
     request.number[request.numbers++].value = std::bit_cast<float>(call.call().epsilon);
   }
   std::size_t next = 0;
-  for (const auto& [spec, tensor] : call.arguments()) {
+  for (const NamedCall::Argument& each : call.arguments()) {
     worker::Tensor& place = request.tensor[next++];
     place.present = true;
-    place.dtype = static_cast<std::int32_t>(tensor->dtype());
-    place.description.rank = static_cast<std::int32_t>(tensor->shape().size());
-    std::ranges::copy(tensor->shape(), place.description.sizes);
-    std::ranges::copy(tensor->strides(), place.description.strides);
-    place.data = translate(tensor->data(), tensors, false);
-    put_text(spec->name, place.role);
+    place.dtype = static_cast<std::int32_t>(each.tensor->dtype());
+    place.description.rank = static_cast<std::int32_t>(each.tensor->shape().size());
+    std::ranges::copy(each.shape(), place.description.sizes);
+    std::ranges::copy(each.strides(), place.description.strides);
+    place.data = translate(each.tensor->data(), tensors, false);
+    put_text(each.spec->name, place.role);
   }
   put_tensors(tensors, round, data, slot);
 }

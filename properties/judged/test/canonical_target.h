@@ -26,6 +26,8 @@ class CanonicalTarget : public JudgedTarget {
             codes,
             takes_everything,
             takes_everything,
+            takes_everything,
+            takes_everything,
             takes_everything};
   }
   CallLimits judged_limits(const oracle::judged::JudgedOperation&) const override { return limits; }

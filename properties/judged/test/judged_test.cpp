@@ -223,6 +223,7 @@ TEST(JudgedOperations, WrongDocumentsAreRefusedByPath) {
   with(R"("places": {"x": {"in_place": true}})", "may lie in the memory of an input");
   with(R"("places": {"out": {"in_place": true, "gap": 1}})", "it lies where the input lies");
   with(R"("places": {"out": {"in_place": "yes"}})", "$.places.out.in_place: true or false");
+  with(R"("places": {"out": {"by_columns": true}})", "by columns, and it is no output [rows, blocks]");
   with(R"("places": {"out": {"stride": 1}})", "$.places.out.stride: unknown key");
   with(R"("thread_order": -1)", "$.thread_order");
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <map>
 #include <set>
 #include <string>
@@ -141,6 +142,7 @@ TEST(VerificationCalls, HaveBoundsAndLayoutsOfScalesWhereTheTargetTakesThem) {
     const auto* bound = find_tensor(*oracle::judged::find_judged_operation(operation), "scale_ub");
     EXPECT_EQ(seen.bounded > 10, bound != nullptr) << operation << ' ' << seen.bounded;
     EXPECT_FALSE(seen.blind.contains("blocks of other sizes than 64 and 128")) << operation;
+    EXPECT_FALSE(seen.blind.contains("views of scales by columns, of strides [1, n]")) << operation;
     target.takes_everything = false;
     seen = seen_of(target, operation);
     EXPECT_EQ(seen.bounded, 0) << operation;
@@ -164,6 +166,34 @@ TEST(VerificationCalls, HaveWeightsOfSeveralRowsWhereTheTargetTakesThem) {
     EXPECT_EQ(seen_of(target, "gated_rms_norm").blind.contains(blind), !takes);
     EXPECT_FALSE(seen_of(target, "grouped_rms_norm").blind.contains(blind));
     EXPECT_FALSE(seen_of(target, "rms_norm_backward").blind.contains(blind));
+  }
+}
+
+// And then a kernel that computes others is seen.
+TEST(VerificationCalls, HaveNoStatisticsWhereTheTargetTakesThat) {
+  const std::string blind = "calls without the statistics, which the kernel then computes";
+  CanonicalTarget target;
+  for (const char* name : {"rms_norm_backward", "layer_norm_backward"}) {
+    target.takes_everything = false;
+    EXPECT_TRUE(seen_of(target, name).blind.contains(blind)) << name;
+    target.takes_everything = true;
+    EXPECT_FALSE(seen_of(target, name).blind.contains(blind)) << name;
+    std::int64_t calls = 0, seen = 0;
+    for (const Combination& combination :
+         combinations_of(target, oracle::judged::find_judged_operation(name), DType::bf16)) {
+      for (std::int64_t index = 0; index < kCalls; ++index) {
+        const auto call = verification_call(combination, 5, index);
+        if (!call || call->has("rstd") || call->at("x").elements() > 1 << 10) continue;
+        EXPECT_FALSE(call->has("mean"));
+        ++calls;
+        SpoiledTarget wrong;
+        wrong.before = [](Call& read) { read.epsilon = std::bit_cast<std::uint32_t>(0.01f); };
+        const CallEvaluation evaluation = evaluate_call(wrong, *call, combination.policy, {1, 1, false});
+        seen += evaluation.outcome == CallEvaluation::Outcome::wrong_bits ? 1 : 0;
+      }
+    }
+    EXPECT_GT(calls, 15) << name;
+    EXPECT_GT(seen, calls / 4) << name << " of " << calls;  // others have rows far larger than it
   }
 }
 

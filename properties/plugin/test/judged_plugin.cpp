@@ -171,18 +171,43 @@ int32_t fused_add_layer_norm(const normproof_plugin_call* call) {
 
 struct GradientCall {
   const DLTensor *dy, *x, *weight, *mean, *rstd, *dresidual, *dx, *dweight, *dbias;
+  bool centred;
+  float epsilon;  // where the statistics are not given
 };
+
+// Those that are given, or those of the forward pass once more.
+Statistics gradient_statistics(const GradientCall& call, std::int64_t row, const Row& x) {
+  Statistics result;
+  if (call.rstd != nullptr) {
+    result.rstd = load(call.rstd, row);
+    if (call.centred) result.mean = load(call.mean, row);
+    return result;
+  }
+  const float epsilon = fault("own-statistics-without-eps") ? 0 : call.epsilon;
+  if (call.centred) {
+    result = statistics_of(x, call.x->dtype, epsilon, call.x->shape[0]);
+    if (fault("own-mean-in-16-bits")) result.mean = from_bf16(to_bf16(result.mean));
+    return result;
+  }
+  float squares = 0;
+  for (const float each : x) squares += each * each;
+  const auto count = static_cast<float>(x.size());
+  result.rstd = 1 / std::sqrt(squares / count + epsilon);
+  if (fault("own-root-in-16-bits")) result.rstd = from_bf16(to_bf16(result.rstd));
+  return result;
+}
 
 void gradient_row(const GradientCall& call, std::int64_t row, Row& dweight, Row& dbias) {
   const std::int64_t columns = call.x->shape[1];
   const auto count = static_cast<float>(columns);
   const Row dy = row_of(call.dy, begin_of(call.dy, row), columns);
   const Row x = row_of(call.x, begin_of(call.x, row), columns);
-  const float rstd = load(call.rstd, row), mean = call.mean == nullptr ? 0 : load(call.mean, row);
+  const Statistics statistics = gradient_statistics(call, row, x);
+  const float rstd = statistics.rstd;
   Row xh, weighted, dx;
   float first = 0, second = 0;
   for (std::int64_t j = 0; j < columns; ++j) {
-    xh.push_back((call.mean == nullptr ? at(x, j) : at(x, j) - mean) * rstd);
+    xh.push_back((call.centred ? at(x, j) - statistics.mean : at(x, j)) * rstd);
     weighted.push_back(call.weight == nullptr ? at(dy, j) : load(call.weight, j) * at(dy, j));
     first += xh.back() * weighted.back();
     second += weighted.back();
@@ -190,7 +215,7 @@ void gradient_row(const GradientCall& call, std::int64_t row, Row& dweight, Row&
   const float c1 = fault("c1-dropped") ? 0 : fault("c1-not-a-mean") ? first : first / count;
   for (std::int64_t j = 0; j < columns; ++j) {
     float z = std::fma(-at(xh, j), c1, at(weighted, j));
-    if (call.mean != nullptr && !fault("c2-dropped")) z -= second / count;
+    if (call.centred && !fault("c2-dropped")) z -= second / count;
     z *= rstd;
     if (call.dresidual != nullptr && !fault("dresidual-dropped"))
       z += load(call.dresidual, begin_of(call.dresidual, row) + j);
@@ -207,10 +232,21 @@ void gradient_row(const GradientCall& call, std::int64_t row, Row& dweight, Row&
 
 int32_t norm_backward(const normproof_plugin_call* given, bool centred) {
   const auto tensor = [&](const char* role) { return normproof_tensor_of(given, role); };
-  const GradientCall call = {
-      tensor("dy"),   tensor("x"),         tensor("weight"), centred ? tensor("mean") : nullptr,
-      tensor("rstd"), tensor("dresidual"), tensor("dx"),     tensor("dweight"),
-      tensor("dbias")};
+  const GradientCall call = {tensor("dy"),
+                             tensor("x"),
+                             tensor("weight"),
+                             centred ? tensor("mean") : nullptr,
+                             tensor("rstd"),
+                             tensor("dresidual"),
+                             tensor("dx"),
+                             tensor("dweight"),
+                             tensor("dbias"),
+                             centred,
+                             normproof_parameter_of(given, "epsilon")};
+  if (fault("statistics-not-taken") && call.rstd != nullptr) {
+    std::snprintf(given->message, given->message_capacity, "it computes the statistics itself");
+    return NORMPROOF_PLUGIN_NOT_TAKEN;
+  }
   const auto columns = static_cast<std::size_t>(call.x->shape[1]);
   Row dweight(columns, 0.0f), dbias(columns, 0.0f);
   for (std::int64_t row = 0; row < call.x->shape[0]; ++row) gradient_row(call, row, dweight, dbias);
@@ -464,7 +500,7 @@ normproof_plugin_info info = {
     NORMPROOF_PLUGIN_ABI,
     NORMPROOF_TAKES_BF16 | NORMPROOF_TAKES_FP16 | NORMPROOF_TAKES_FP32 | NORMPROOF_TAKES_NO_WEIGHT |
         NORMPROOF_TAKES_SAME_WEIGHT | NORMPROOF_TAKES_FP32_WEIGHT | NORMPROOF_TAKES_INT8 |
-        NORMPROOF_TAKES_E4M3FN,
+        NORMPROOF_TAKES_E4M3FN | NORMPROOF_TAKES_NO_STATISTICS,
     "judged operations in plain C++",
     kDLCPU,
     sizeof info,

@@ -53,6 +53,9 @@ BUGS = [
     ("row-dropped-in-dweight", "rms_norm_backward", "the last row is not in dweight", ""),
     ("c2-dropped", "layer_norm_backward", "dx without the mean of the gradient", ""),
     ("dbias-is-dweight", "layer_norm_backward", "dweight written as dbias", "torch-xpu-ops#4790"),
+    ("own-statistics-without-eps", "rms_norm_backward", "eps is not added to statistics that the kernel computes itself", "B8"),
+    ("own-root-in-16-bits", "rms_norm_backward", "rstd that the kernel computes itself, rounded to bf16", "B7"),
+    ("own-mean-in-16-bits", "layer_norm_backward", "a mean that the kernel computes itself, rounded to bf16", "B6"),
     ("interleaved", "qk_norm_rope", "pairs (2i, 2i + 1) in place of (i, i + R/2)", ""),
     ("cos-sin-swapped", "qk_norm_rope", "cos and sin exchanged", ""),
     ("sine-negated", "qk_norm_rope", "rotated backwards", ""),
@@ -89,6 +92,7 @@ BLOCKS, MX, NVFP4 = "rms_norm_block_quant", "rms_norm_mx_quant", "rms_norm_nvfp4
 # Of quantizing_plugin.cpp.
 QUANTIZING_BUGS = [
     ("scales-by-columns", BLOCKS, "scales stored by columns in a tensor by rows", "aiter#4506"),
+    ("view-strides-ignored", BLOCKS, "a view of scales by columns written by rows, as its shape says", "aiter#4506"),
     ("scales-of-next-block", BLOCKS, "each scale stored one block ahead", ""),
     ("blocks-range-of-fn", BLOCKS, "448 in place of 240 for e4m3fnuz", "B20, vllm#50467, aiter#4102"),
     ("blocks-range-of-fnuz", BLOCKS, "240 in place of 448 for e4m3fn", "B20, sglang#30900"),

@@ -115,7 +115,8 @@ float maximum(const Tensors& call, const Normalized& y, std::int64_t begin, std:
 std::int64_t place_of(const Tensors& call, std::int64_t row, std::int64_t block) {
   if (fault("scales-by-columns")) return block * call.rows + row;
   if (fault("scales-of-next-block")) block = (block + 1) % call.blocks;
-  return begin_of(call.scales, row) + block;
+  if (fault("view-strides-ignored")) return row * call.blocks + block;
+  return begin_of(call.scales, row) + block * call.scales->strides[1];
 }
 
 void store_byte(const Tensors& call, std::int64_t row, std::int64_t block, std::uint8_t byte) {
@@ -235,7 +236,7 @@ const normproof_plugin_info kInfo = {
     NORMPROOF_PLUGIN_ABI,
     NORMPROOF_TAKES_BF16 | NORMPROOF_TAKES_FP16 | NORMPROOF_TAKES_FP32 | NORMPROOF_TAKES_NO_WEIGHT |
         NORMPROOF_TAKES_SAME_WEIGHT | NORMPROOF_TAKES_FP32_WEIGHT | NORMPROOF_TAKES_E4M3FN |
-        NORMPROOF_TAKES_E4M3FNUZ | NORMPROOF_TAKES_E2M1,
+        NORMPROOF_TAKES_E4M3FNUZ | NORMPROOF_TAKES_E2M1 | NORMPROOF_TAKES_SCALE_VIEWS,
     "norms that quantize by blocks, in plain C++",
     kDLCPU,
     sizeof kInfo,

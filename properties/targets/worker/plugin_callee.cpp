@@ -338,7 +338,9 @@ std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& 
   description.fp32_weight = (info->takes & NORMPROOF_TAKES_FP32_WEIGHT) != 0 ? 1 : 0;
   description.scale_ub = (info->takes & NORMPROOF_TAKES_SCALE_UB) != 0 ? 1 : 0;
   description.scale_layouts = (info->takes & NORMPROOF_TAKES_SCALE_LAYOUTS) != 0 ? 1 : 0;
+  description.scale_views = (info->takes & NORMPROOF_TAKES_SCALE_VIEWS) != 0 ? 1 : 0;
   description.weight_rows = (info->takes & NORMPROOF_TAKES_WEIGHT_ROWS) != 0 ? 1 : 0;
+  description.no_statistics = (info->takes & NORMPROOF_TAKES_NO_STATISTICS) != 0 ? 1 : 0;
   if (info->abi_version == abi_1::kVersion) {
     plugin.version_1 = reinterpret_cast<const abi_1::Info*>(info);
     for (const Operation operation : all_operations())

@@ -16,6 +16,7 @@
 #include "oracle/witness_judge.h"
 #include "properties/judging/evaluate.h"
 #include "properties/judging/verification_case.h"
+#include "properties/matrix/block_tolerance.h"
 #include "properties/matrix/process.h"
 #include "properties/matrix/tolerance.h"
 #include "properties/property.h"
@@ -241,20 +242,47 @@ Cell run_tolerance_test(const ToleranceTest& test, const std::vector<ToleranceCa
   return progress.survived();
 }
 
+Cell run_tolerance_test(const BlockToleranceTest& test, const std::vector<BlockToleranceCall>& calls,
+                        const std::string& target_name) {
+  const auto target = make_target(target_name);
+  JudgedTarget* judged = target->judged_target();
+  Progress progress;
+  for (const BlockToleranceCall& call : calls) {
+    if (judged == nullptr || !takes(*judged, call)) continue;
+    ++progress.executions;
+    if (const auto what = failure(test, call, *judged))
+      return progress.killed(fmt::format("{}: {}", subject_of(call.call), *what));
+  }
+  return progress.survived();
+}
+
 // The calls of a tolerance test, made when they are first asked for: those of all tests take seconds.
+template <class Test>
 class LateCalls {
  public:
-  explicit LateCalls(const ToleranceTest& test) : test_(test) {}
-  const std::vector<ToleranceCall>& get() {
+  explicit LateCalls(const Test& test) : test_(test) {}
+  const auto& get() {
     std::call_once(made_, [this] { calls_ = calls_of(test_); });
     return calls_;
   }
 
  private:
-  const ToleranceTest& test_;
+  const Test& test_;
   std::once_flag made_;
-  std::vector<ToleranceCall> calls_;
+  decltype(calls_of(std::declval<const Test&>())) calls_;
 };
+
+// A column for each.
+template <class Test>
+void add_tolerance_tests(std::span<const Test> tests, std::vector<MatrixCheck>& checks) {
+  for (const Test& test : tests) {
+    const auto calls = std::make_shared<LateCalls<Test>>(test);
+    checks.push_back(
+        {std::string(test.name), "theirs", fmt::format("{} ({})", test.source, test.reduction),
+         [=, &test](const std::string& target) { return run_tolerance_test(test, calls->get(), target); },
+         std::is_same_v<Test, BlockToleranceTest>});
+  }
+}
 
 }  // namespace
 
@@ -291,12 +319,8 @@ std::vector<MatrixCheck> matrix_checks(const CheckSettings& settings) {
            [=, &fuzzer](const std::string& target) { return run_fuzzer(fuzzer, settings, target); }});
     }
   }
-  for (const ToleranceTest& test : tolerance_tests()) {
-    const auto calls = std::make_shared<LateCalls>(test);
-    checks.push_back(
-        {std::string(test.name), "theirs", fmt::format("{} ({})", test.source, test.reduction),
-         [=, &test](const std::string& target) { return run_tolerance_test(test, calls->get(), target); }});
-  }
+  add_tolerance_tests(tolerance_tests(), checks);
+  add_tolerance_tests(block_tolerance_tests(), checks);
   return checks;
 }
 

@@ -31,6 +31,7 @@ struct MatrixCheck {
   std::string sentence;
   // Runs in a process of its own, ends at the first kill. `target` is a target's name.
   std::function<Cell(const std::string& target)> run;
+  bool of_blocks = false;  // it calls the kernels that quantize block by block, and no others
 };
 
 // All columns. The tolerance tests' inputs and references are made here, once. Throws CaseError and

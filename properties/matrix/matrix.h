@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "corpus/shard.h"
@@ -37,11 +38,22 @@ struct Row {
 
   bool is_production() const { return target == "host"; }
   bool is_mutant() const { return target.starts_with("mutant:"); }
-  // Whether the bug is in the kernels of the norm family, which no check but `verify` calls.
-  bool is_of_family() const {
-    return is_mutant() && patch.find("\n+++ b/kernels/family/") != std::string::npos;
+  // Whether the bug is in the kernels of the norm family; in those that quantize block by block.
+  bool is_of_family() const { return changes("family/"); }
+  bool is_of_blocks() const { return changes("family/block_") || changes("family/e2m1"); }
+
+ private:
+  bool changes(std::string_view files) const {
+    return is_mutant() && patch.find("\n+++ b/kernels/" + std::string(files)) != std::string::npos;
   }
 };
+
+// Whether the check calls the kernels that the bug is in: of the norm family's `verify` calls all, and the
+// tolerance tests of blocks those.
+inline bool asks(const MatrixCheck& check, const Row& row) {
+  if (check.name == "verify" || !row.is_mutant()) return true;
+  return check.of_blocks ? row.is_of_blocks() : !row.is_of_family();
+}
 
 struct Matrix {
   std::vector<MatrixCheck> checks;

@@ -308,8 +308,11 @@ std::string to_markdown(const Matrix& matrix) {
     text += markdown_row(check.group == "theirs" ? check.sentence : check.name,
                          figures.run == 0 ? std::nullopt : std::optional(figures.killed), figures.run);
   }
-  const auto asked = std::ranges::count_if(
-      matrix.rows, [](const Row& row) { return row.is_mutant() && !row.is_of_family(); });
+  const auto asked = std::ranges::count_if(matrix.rows, [&](const Row& row) {
+    return row.is_mutant() && std::ranges::any_of(matrix.checks, [&](const MatrixCheck& check) {
+             return check.group == "theirs" && asks(check, row);
+           });
+  });
   text += markdown_row("all these tolerance tests together", summary.killed_by_theirs, asked);
   return text;
 }

@@ -52,8 +52,10 @@ void erase_refuted(const Call& call, std::vector<Policy>& left) {
 
 }  // namespace
 
-std::optional<PolicyAnswer> ask_policies(JudgedTarget& target, const Combination& combination,
-                                         const Policy& model, std::uint64_t seed) {
+std::optional<PolicyAnswer> ask_policies(JudgedTarget& target, const Combination& asked, const Policy& model,
+                                         std::uint64_t seed) {
+  Combination combination = asked;
+  combination.no_statistics = false;  // a search for them, under each policy, takes minutes
   const std::optional<Call> first = telling_call(combination, seed);
   if (!first) return std::nullopt;
   JudgedRun run = target.run_judged(*first, kCanary);

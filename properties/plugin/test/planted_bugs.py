@@ -74,7 +74,7 @@ BUGS = [
     ("codes-of-unrounded", "layer_norm_static_fp8_quant", "codes of the unrounded y", "B4"),
     ("nan-code-is-zero", "layer_norm_static_fp8_quant", "the code of NaN is 0", "B21"),
     ("scale-of-the-first-row", "layer_norm_dynamic_quant", "the scale of the first row for all rows", ""),
-    ("largest-without-sign", "layer_norm_dynamic_quant", "max(y) in place of max |y|", ""),
+    ("largest-without-sign", "layer_norm_dynamic_quant", "max(y) in place of max \\|y\\|", ""),
     ("int8-range-128", "layer_norm_dynamic_quant", "int8 scales of 128 in place of 127", "B20"),
     ("inverse-scale-stored", "layer_norm_dynamic_quant", "1 / scale is stored", ""),
     ("bias-after-the-scale", "layer_norm_dynamic_quant", "the bias is added after the maximum is taken", ""),

@@ -312,39 +312,32 @@ std::vector<Value> ExactRow::variance_operands() const {
   return operands;
 }
 
-std::uint32_t bits_at(const std::vector<std::byte>& data, DType dtype, std::int64_t index) {
-  const auto size = static_cast<std::size_t>(format_of(dtype).bits / 8);
-  std::uint32_t bits = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    bits |= std::to_integer<std::uint32_t>(data[static_cast<std::size_t>(index) * size + i]) << (8 * i);
-  }
-  return bits;
+SumParts sum_at(Arithmetic& arithmetic, const Formula& formula, const CaseTensors& tensors,
+                std::int64_t index) {
+  const DType activation = formula.formats.activation, of_residual = formula.formats.residual();
+  const Value x = decode(activation, load_bits(tensors[Role::input], activation, index));
+  const Value residual = formula.adds_residual
+                             ? decode(of_residual, load_bits(tensors[Role::residual], of_residual, index))
+                             : Value();
+  return exact_sum(arithmetic, formula, x, residual);
 }
 
 ExactRow decode_row(const Formula& formula, const CaseTensors& tensors, std::int64_t row) {
-  const DType activation = formula.formats.activation;
   Arithmetic arithmetic;
   ExactRow result;
   result.sums.reserve(static_cast<std::size_t>(formula.hidden_size));
-  for (std::int64_t j = 0; j < formula.hidden_size; ++j) {
-    const std::int64_t index = row * formula.hidden_size + j;
-    const Value x = decode(activation, bits_at(tensors[Role::input], activation, index));
-    const DType of_residual = formula.formats.residual();
-    const Value residual = formula.adds_residual
-                               ? decode(of_residual, bits_at(tensors[Role::residual], of_residual, index))
-                               : Value();
-    result.sums.push_back(exact_sum(arithmetic, formula, x, residual));
-  }
+  for (std::int64_t j = 0; j < formula.hidden_size; ++j)
+    result.sums.push_back(sum_at(arithmetic, formula, tensors, row * formula.hidden_size + j));
   return result;
 }
 
 std::uint32_t row_scale_bits(const Formula& formula, const Outputs& outputs, std::int64_t row) {
-  return formula.quantizes_by_row ? bits_at(outputs[Role::scales], DType::fp32, row) : 0;
+  return formula.quantizes_by_row ? load_bits(outputs[Role::scales], DType::fp32, row) : 0;
 }
 
 Value decode_weight(const Formula& formula, const CaseTensors& tensors, std::int64_t column) {
   if (!formula.formats.weight) return Value::integer(1);
-  return decode(*formula.formats.weight, bits_at(tensors[Role::weight], *formula.formats.weight, column));
+  return decode(*formula.formats.weight, load_bits(tensors[Role::weight], *formula.formats.weight, column));
 }
 
 }  // namespace normproof::oracle

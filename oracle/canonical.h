@@ -87,12 +87,12 @@ struct ExactRow {
   std::vector<SumParts> sums;  // one per element
   std::vector<Value> variance_operands() const;
 };
+// Of one element of whole tensors, and of a row.
+SumParts sum_at(Arithmetic& arithmetic, const Formula& formula, const CaseTensors& tensors,
+                std::int64_t index);
 ExactRow decode_row(const Formula& formula, const CaseTensors& tensors, std::int64_t row);
 // The scale that came out with a row; 0 where rows have none of their own.
 std::uint32_t row_scale_bits(const Formula& formula, const Outputs& outputs, std::int64_t row);
 Value decode_weight(const Formula& formula, const CaseTensors& tensors, std::int64_t column);
-
-// Bits of element `index` of packed data.
-std::uint32_t bits_at(const std::vector<std::byte>& data, DType dtype, std::int64_t index);
 
 }  // namespace normproof::oracle

@@ -1,27 +1,17 @@
 // The canonical judge: silent comparison on the fast path, exact confirmation of what differs.
 #include "oracle/canonical_judge.h"
 
-#include <fmt/format.h>
-
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <optional>
-#include <stdexcept>
 
 #include "oracle/canonical.h"
 #include "oracle/code_factor.h"
+#include "oracle/compare_row.h"
 #include "oracle/fast_row.h"
 
 namespace normproof::oracle {
 namespace {
-
-std::uint32_t packed_bits(std::span<const std::byte> packed, DType dtype, std::int64_t index) {
-  const auto size = static_cast<std::size_t>(format_of(dtype).bits / 8);
-  std::uint32_t bits = 0;
-  std::memcpy(&bits, packed.data() + static_cast<std::size_t>(index) * size, size);
-  return bits;
-}
 
 class Judge {
  public:
@@ -46,7 +36,8 @@ class Judge {
       if (formula_.quantizes_by_row)
         compare_row(Role::scales, row, std::as_bytes(std::span(&row_scale, 1)), outputs[Role::scales],
                     verdict);
-      compare_row(Role::residual_out, row, fast_.residual_out(), outputs[Role::residual_out], verdict);
+      compare_row(Role::residual_out, row, fast_.packed(Role::residual_out), outputs[Role::residual_out],
+                  verdict);
     }
     return verdict;
   }
@@ -62,7 +53,7 @@ class Judge {
         outputs[role].insert(outputs[role].end(), packed.begin(), packed.end());
       };
       append(Role::out, fast_.outputs(inverse_root));
-      append(Role::residual_out, fast_.residual_out());
+      append(Role::residual_out, fast_.packed(Role::residual_out));
       if (formula_.quantizes_by_row) append(Role::scales, std::as_bytes(std::span(&row_scale, 1)));
     }
     return outputs;
@@ -91,7 +82,9 @@ class Judge {
     std::int64_t fewest = formula_.hidden_size + 1;
     for (const CodeFactor& each : code_factors(formula_, nullptr, scale)) {
       fast_.set_code_factor(each.factor);
-      const std::int64_t differing = count_differing(row, fast_.outputs(inverse_root), outputs);
+      std::vector<Mismatch> not_listed;
+      const std::int64_t differing = oracle::compare_row(
+          compared(Role::out, row, fast_.outputs(inverse_root), outputs), 0, not_listed, {});
       if (differing >= fewest) continue;
       fewest = differing;
       factor_ = factor_bits(each.factor);
@@ -99,40 +92,23 @@ class Judge {
     fast_.set_code_factor(std::bit_cast<float>(*factor_));
   }
 
-  std::int64_t count_differing(std::int64_t row, std::span<const std::byte> wanted,
-                               const std::vector<std::byte>& outputs) const {
+  ComparedRow compared(Role tensor, std::int64_t row, std::span<const std::byte> wanted,
+                       const std::vector<std::byte>& outputs) const {
     const std::span got =
         std::span(outputs).subspan(static_cast<std::size_t>(row) * wanted.size(), wanted.size());
-    if (std::memcmp(got.data(), wanted.data(), wanted.size()) == 0) return 0;
-    const DType dtype = formula_.output_dtype();
-    std::int64_t count = 0;
-    for (std::int64_t column = 0; column < formula_.hidden_size; ++column)
-      count += same(dtype, packed_bits(got, dtype, column), packed_bits(wanted, dtype, column)) ? 0 : 1;
-    return count;
+    return {tensor, dtype_of(tensor), row, got, wanted};
   }
 
   void compare_row(Role tensor, std::int64_t row, std::span<const std::byte> wanted,
                    const std::vector<std::byte>& outputs, Verdict& verdict) {
     if (wanted.empty()) return;
-    const DType dtype = dtype_of(tensor);
-    const auto columns = static_cast<std::int64_t>(wanted.size()) / (format_of(dtype).bits / 8);
-    verdict.elements += columns;
-    const std::span got =
-        std::span(outputs).subspan(static_cast<std::size_t>(row) * wanted.size(), wanted.size());
-    if (std::memcmp(got.data(), wanted.data(), wanted.size()) == 0) return;
-    for (std::int64_t column = 0; column < columns; ++column) {
-      const std::uint32_t a = packed_bits(got, dtype, column), b = packed_bits(wanted, dtype, column);
-      if (same(dtype, a, b)) continue;
-      ++verdict.mismatches;
-      if (verdict.first_mismatches.size() >= listed_) continue;
-      const Mismatch mismatch{tensor, row, column, dtype, a, b, ulp_distance(dtype, a, b)};
-      confirm(mismatch);
-      verdict.first_mismatches.push_back(mismatch);
-    }
+    verdict.elements += static_cast<std::int64_t>(wanted.size() / size_of(dtype_of(tensor)));
+    verdict.mismatches +=
+        oracle::compare_row(compared(tensor, row, wanted, outputs), listed_, verdict.first_mismatches,
+                            [this](const Mismatch& mismatch) { return exact_bits(mismatch); });
   }
 
-  // Throws std::logic_error unless exact arithmetic wants the same bits.
-  void confirm(const Mismatch& mismatch) {
+  std::uint64_t exact_bits(const Mismatch& mismatch) {
     Arithmetic arithmetic;
     if (!exact_row_) {
       exact_row_ = decode_row(formula_, tensors_, mismatch.row);
@@ -146,20 +122,9 @@ class Judge {
       }
       if (factor_) row_formula_ = row_formula_.with_factor(*factor_);
     }
-    const std::uint64_t exact = exact_bits(arithmetic, mismatch);
-    if (same(mismatch.dtype, exact, mismatch.wanted)) return;
-    const Format& format = format_of(mismatch.dtype);
-    throw std::logic_error(
-        fmt::format("oracle: exact and fast path disagree at row {}, column {} ({}): exact {}, fast {}",
-                    mismatch.row, mismatch.column, name_of(mismatch.tensor), hex_bits(format, exact),
-                    hex_bits(format, mismatch.wanted)));
-  }
-
-  std::uint64_t exact_bits(Arithmetic& arithmetic, const Mismatch& mismatch) const {
     if (mismatch.tensor == Role::scales) return row_formula_.bits_of(Parameter::scale);
     const SumParts& sums = exact_row_->sums[static_cast<std::size_t>(mismatch.column)];
-    if (mismatch.tensor == Role::residual_out)
-      return round_bits(format_of(mismatch.dtype), sums.residual_out);
+    if (mismatch.tensor != Role::out) return round_bits(format_of(mismatch.dtype), sums.residual_out);
     return exact_output(arithmetic, row_formula_, sums.output_operand,
                         decode_weight(formula_, tensors_, mismatch.column), exact_inverse_root_);
   }

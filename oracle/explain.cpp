@@ -56,13 +56,7 @@ class Element {
 
  private:
   SumParts sum(const Formula& formula, Arithmetic& arithmetic, std::int64_t column) const {
-    const DType activation = formula.formats.activation;
-    const std::int64_t index = row_ * formula.hidden_size + column;
-    const Value x = decode(activation, bits_at(tensors_[Role::input], activation, index));
-    if (!formula.adds_residual) return {x, x, x};
-    return exact_sum(arithmetic, formula, x,
-                     decode(formula.formats.residual(),
-                            bits_at(tensors_[Role::residual], formula.formats.residual(), index)));
+    return sum_at(arithmetic, formula, tensors_, row_ * formula.hidden_size + column);
   }
 
   const Case& test_case_;
@@ -207,7 +201,7 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
   const auto operand = [&](const char* name, DType dtype, const std::vector<std::byte>& data,
                            std::int64_t i) {
     explanation.operands.push_back(
-        fmt::format("{} = {}", name, bits_and_value(dtype, bits_at(data, dtype, i))));
+        fmt::format("{} = {}", name, bits_and_value(dtype, load_bits(data, dtype, i))));
   };
   operand("x", activation, tensors[Role::input], index);
   if (formula.adds_residual) operand("residual", formula.formats.residual(), tensors[Role::residual], index);
@@ -242,9 +236,9 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
   ExplainedOutput row_scale{"scales", DType::fp32, static_cast<std::uint32_t>(wanted.row_scale), {}, {}};
   if (outputs) {
     if (formula.quantizes_by_row) row_scale.got = row_scale_bits(formula, *outputs, row);
-    out.got = bits_at((*outputs)[Role::out], out.dtype, index);
+    out.got = load_bits((*outputs)[Role::out], out.dtype, index);
     if (formula.adds_residual)
-      residual_out.got = bits_at((*outputs)[Role::residual_out], residual_out.dtype, index);
+      residual_out.got = load_bits((*outputs)[Role::residual_out], residual_out.dtype, index);
   }
   const auto differs = [](const ExplainedOutput& o) { return o.got && !same(o.dtype, *o.got, o.wanted); };
   if (differs(out) || differs(residual_out) || differs(row_scale)) {

@@ -25,7 +25,7 @@ struct ExplainedStep {
 };
 
 struct ExplainedOutput {
-  std::string name;  // "out" or "residual_out"
+  std::string name;  // of the tensor
   DType dtype = DType::bf16;
   std::uint32_t wanted = 0;
   std::optional<std::uint32_t> got;

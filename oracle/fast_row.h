@@ -68,6 +68,13 @@ class FastRow {
   // The `count` elements from `begin` on, packed into `packed`.
   void outputs(float r, std::int64_t begin, std::int64_t count, std::byte* packed);
   std::uint32_t output(float r, std::int64_t column) const;
+  // What the row writes of the tensor, packed: of `out` for the last given r. Empty where it has no such
+  // output.
+  std::span<const std::byte> packed(Role role) const {
+    if (role == Role::out) return outputs_;
+    if (role == Role::residual_out) return residual_out_;
+    return {};
+  }
   // rnd_T(x + residual), packed; empty where the operation has no residual.
   std::span<const std::byte> residual_out() const { return residual_out_; }
 

@@ -65,6 +65,22 @@ std::int64_t first_where(std::int64_t low, std::int64_t high, Predicate predicat
   return low;
 }
 
+// The r of `range` for which no column from `begin` on before `end` is NaN: is_nan(r, column).
+template <typename IsNan>
+RootInterval roots_of_numbers(const RootInterval& range, std::int64_t begin, std::int64_t end, IsNan is_nan) {
+  RootInterval numbers = range;
+  for (std::int64_t column = begin; column < end; ++column) {
+    const auto nan_at = [&](std::int64_t r) { return is_nan(r, column); };
+    const bool at_low = nan_at(range.low), at_high = nan_at(range.high);
+    if (at_low && at_high) return {range.high + 1, range.low - 1};
+    if (at_low)
+      numbers.low = std::max(numbers.low,
+                             first_where(range.low, range.high, [&](std::int64_t r) { return !nan_at(r); }));
+    if (at_high) numbers.high = std::min(numbers.high, first_where(range.low, range.high, nan_at) - 1);
+  }
+  return numbers;
+}
+
 // The r of `range` for which output(r) is `got`. An empty result says where the bits are skipped:
 // output(high) lies before them, output(low) behind; or {range.high + 1, range.low - 1} where no output of
 // the range comes near.

@@ -58,17 +58,9 @@ RootInterval ScaleRoots::gap(FastRow& fast) const {
 }
 
 RootInterval ScaleRoots::without_nan(FastRow& fast, const RootInterval& range) const {
-  RootInterval numbers = range;
-  for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
-    const auto nan_at = [&](std::int64_t r) { return std::isnan(fast.magnitude(root_value(r), column)); };
-    const bool at_low = nan_at(range.low), at_high = nan_at(range.high);
-    if (at_low && at_high) return {range.high + 1, range.low - 1};
-    if (at_low)
-      numbers.low = std::max(numbers.low,
-                             first_where(range.low, range.high, [&](std::int64_t r) { return !nan_at(r); }));
-    if (at_high) numbers.high = std::min(numbers.high, first_where(range.low, range.high, nan_at) - 1);
-  }
-  return numbers;
+  return roots_of_numbers(range, 0, formula_.hidden_size, [&](std::int64_t r, std::int64_t column) {
+    return std::isnan(fast.magnitude(root_value(r), column));
+  });
 }
 
 void ScaleRoots::collect_largest(FastRow& fast, const RootInterval& range, float least) {

@@ -23,7 +23,7 @@ struct Mismatch {
 
 struct Verdict {
   std::int64_t rows = 0;      // rows judged
-  std::int64_t elements = 0;  // output elements compared, residual_out included
+  std::int64_t elements = 0;  // compared, of all outputs
   // Rows with a NaN, infinity, -0 or subnormal number in input or residual, or whose mean square, in the
   // canonical order, is zero, infinite or NaN. Weights, which all rows share, do not count.
   std::int64_t special_rows = 0;

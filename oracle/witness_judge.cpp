@@ -1,11 +1,7 @@
 // The witness judge over all rows of a case.
 #include "oracle/witness_judge.h"
 
-#include <fmt/format.h>
-
-#include <cstring>
-#include <stdexcept>
-
+#include "oracle/compare_row.h"
 #include "oracle/fast_row.h"
 #include "oracle/witness_row.h"
 
@@ -32,13 +28,7 @@ class Judge {
     for (std::int64_t row = 0; row < rows; ++row) {
       if (options.stop_after >= 0 && violations() >= std::max<std::int64_t>(options.stop_after, 1)) break;
       fast_.load_row(tensors_, row);
-      if (formula_.adds_residual) {
-        const std::size_t bytes = fast_.residual_out().size();
-        judge_residual(
-            row,
-            std::span(outputs_[Role::residual_out]).subspan(static_cast<std::size_t>(row) * bytes, bytes),
-            options.listed);
-      }
+      if (formula_.adds_residual) judge_sum(row, options.listed);
       const RowFinding finding = witness_row_.judge(
           fast_,
           std::span(outputs_[Role::out]).subspan(static_cast<std::size_t>(row) * output_bytes, output_bytes),
@@ -88,47 +78,26 @@ class Judge {
     certificate.row = row;
     for (CertificateElement& element : certificate.elements) {
       if (formula_.formats.weight)
-        element.weight = bits_at(tensors_[Role::weight], *formula_.formats.weight, element.column);
+        element.weight = load_bits(tensors_[Role::weight], *formula_.formats.weight, element.column);
     }
     certificate.row_scale = row_scale_bits(formula_, outputs_, row);
     if (confirm) require_valid(certificate, formula_, tensors_);
     verdict_.first_violations.push_back(std::move(certificate));
   }
 
-  void judge_residual(std::int64_t row, std::span<const std::byte> got, std::size_t listed) {
-    const std::span<const std::byte> wanted = fast_.residual_out();
-    if (std::memcmp(wanted.data(), got.data(), got.size()) == 0) return;
+  // Of the sum with the residual as it is stored.
+  void judge_sum(std::int64_t row, std::size_t listed) {
     const DType dtype = formula_.formats.residual();
-    const auto size = static_cast<std::size_t>(format_of(dtype).bits / 8);
-    for (std::int64_t column = 0; column < formula_.hidden_size; ++column) {
-      Mismatch mismatch;
-      mismatch.tensor = Role::residual_out;
-      mismatch.row = row;
-      mismatch.column = column;
-      mismatch.dtype = dtype;
-      std::memcpy(&mismatch.got, got.data() + static_cast<std::size_t>(column) * size, size);
-      std::memcpy(&mismatch.wanted, wanted.data() + static_cast<std::size_t>(column) * size, size);
-      if (same(dtype, mismatch.got, mismatch.wanted)) continue;
-      ++verdict_.residual_mismatches;
-      if (verdict_.first_residual_mismatches.size() >= listed) continue;
-      mismatch.ulp_distance = ulp_distance(dtype, mismatch.got, mismatch.wanted);
-      confirm(mismatch);
-      verdict_.first_residual_mismatches.push_back(mismatch);
-    }
-  }
-
-  void confirm(const Mismatch& mismatch) const {
-    Arithmetic arithmetic;
-    const std::int64_t index = mismatch.row * formula_.hidden_size + mismatch.column;
-    const DType activation = formula_.formats.activation;
-    const Value x = decode(activation, bits_at(tensors_[Role::input], activation, index));
-    const Value residual = decode(mismatch.dtype, bits_at(tensors_[Role::residual], mismatch.dtype, index));
-    const Format& format = format_of(mismatch.dtype);
-    const std::uint64_t exact = round_bits(format, exact_sum(arithmetic, formula_, x, residual).residual_out);
-    if (same(format, exact, mismatch.wanted)) return;
-    throw std::logic_error(fmt::format(
-        "oracle: exact and fast path disagree at row {}, column {} (residual_out): exact {}, fast {}",
-        mismatch.row, mismatch.column, hex_bits(format, exact), hex_bits(format, mismatch.wanted)));
+    const std::span<const std::byte> wanted = fast_.packed(Role::residual_out);
+    const std::span got = std::span(outputs_[Role::residual_out])
+                              .subspan(static_cast<std::size_t>(row) * wanted.size(), wanted.size());
+    const auto exact = [&](const Mismatch& mismatch) {
+      Arithmetic arithmetic;
+      const std::int64_t index = mismatch.row * formula_.hidden_size + mismatch.column;
+      return round_bits(format_of(dtype), sum_at(arithmetic, formula_, tensors_, index).residual_out);
+    };
+    verdict_.residual_mismatches += compare_row({Role::residual_out, dtype, row, got, wanted}, listed,
+                                                verdict_.first_residual_mismatches, exact);
   }
 
   Formula formula_;

@@ -25,11 +25,11 @@ struct RowWitness {
 
 struct WitnessVerdict {
   std::int64_t rows = 0;
-  std::int64_t elements = 0;                        // compared, residual_out included
+  std::int64_t elements = 0;                        // compared, of all outputs
   std::int64_t special_rows = 0;                    // as in Verdict, the mean being the exact one, rounded
   std::int64_t rounding_violations = 0;             // rows
   std::int64_t scale_violations = 0;                // rows
-  std::int64_t residual_mismatches = 0;             // elements of residual_out, which is judged bitwise
+  std::int64_t residual_mismatches = 0;             // elements of a stored sum, which is judged bitwise
   std::uint64_t worst_ulp_distance = 0;             // of the conforming rows
   std::vector<Certificate> first_violations;        // at most kMaximumListed, confirmed by exact arithmetic
   std::vector<Mismatch> first_residual_mismatches;  // at most kMaximumListed, confirmed by exact arithmetic
@@ -42,7 +42,7 @@ struct WitnessVerdict {
 
 struct WitnessOptions {
   bool keep_rows = false;
-  // How many violating rows, and elements of residual_out, are listed with their proof. Of the others only
+  // How many violating rows, and elements of a stored sum, are listed with their proof. Of the others only
   // the kind of violation is known, which costs no more than a row that conforms.
   std::size_t listed = kMaximumListed;
   // Rows with a violation after which judging stops; `rows` and `elements` then count what was judged.

@@ -53,22 +53,6 @@ struct BlockElement {
 inline constexpr std::int64_t kNanRoot = 0x7fc00000;  // fp32 bits
 inline bool is_nan_bits(std::uint32_t bits) { return bits > 0x7f800000u; }
 
-// The r of `range` whose maximum over the block is a number.
-template <typename Source>
-RootInterval roots_of_numbers(Source& source, std::int64_t block, const RootInterval& range) {
-  RootInterval numbers = range;
-  for (std::int64_t column = source.begin(block); column < source.end(block); ++column) {
-    const auto nan_at = [&](std::int64_t r) { return source.is_nan(r, column); };
-    const bool at_low = nan_at(range.low), at_high = nan_at(range.high);
-    if (at_low && at_high) return {range.high + 1, range.low - 1};
-    if (at_low)
-      numbers.low = std::max(numbers.low,
-                             first_where(range.low, range.high, [&](std::int64_t r) { return !nan_at(r); }));
-    if (at_high) numbers.high = std::min(numbers.high, first_where(range.low, range.high, nan_at) - 1);
-  }
-  return numbers;
-}
-
 // The r of `range` for which the block's maximum is one of the factor's.
 template <typename Source>
 RootIntervals roots_of_scale(Source& source, std::int64_t block, const RootInterval& range,
@@ -78,7 +62,8 @@ RootIntervals roots_of_scale(Source& source, std::int64_t block, const RootInter
   RootInterval numbers = range;
   std::uint32_t low = maximum(range.low), high = maximum(range.high);
   if (is_nan_bits(low) || is_nan_bits(high)) {
-    numbers = roots_of_numbers(source, block, range);
+    numbers = roots_of_numbers(range, source.begin(block), source.end(block),
+                               [&](std::int64_t r, std::int64_t column) { return source.is_nan(r, column); });
     if (numbers.empty()) return factor.with_nan ? RootIntervals{range} : RootIntervals();
     if (factor.with_nan) {
       result.push_back({range.low, numbers.low - 1});

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/given_calls.h"
+#include "cli/kind_json.h"
 #include "cli/output_files.h"
 #include "cli/policy_list.h"
 #include "corpus/atomic_file.h"
@@ -43,12 +44,12 @@ struct BoundOptions {
 
 // "apart" as people say it of the dtype.
 std::string apart_text(const Question& question, std::int64_t apart) {
-  if (question.quantized_dtype) return fmt::format("{} code{}", apart, apart == 1 ? "" : "s");
+  if (question.has_codes()) return fmt::format("{} code{}", apart, apart == 1 ? "" : "s");
   return fmt::format("{} ulp", apart);
 }
 
 std::string element_text(const Question& question, const Outputs& outputs, std::int64_t column) {
-  const DType dtype = question.quantized_dtype.value_or(question.dtype);
+  const DType dtype = question.output_dtype();
   const std::uint32_t bits = load_bits(outputs[Role::out], dtype, column);
   return fmt::format("{} ({})", oracle::value_text(dtype, bits), oracle::hex_bits(dtype, bits));
 }
@@ -59,13 +60,12 @@ std::string pair_text(const Question& question, const PairBound& pair) {
 }
 
 std::string assert_close_line(const Question& question, const Bound& all) {
-  return fmt::format("assert_close(a{0}, b{0}, rtol={1}, atol={2})",
-                     question.quantized_dtype ? ".float()" : "", bound::rounded_up(all.rtol()),
-                     bound::rounded_up(all.atol()));
+  return fmt::format("assert_close(a{0}, b{0}, rtol={1}, atol={2})", question.has_codes() ? ".float()" : "",
+                     bound::rounded_up(all.rtol()), bound::rounded_up(all.atol()));
 }
 
 Json json_of(const Question& question, const Example& example) {
-  const DType dtype = question.quantized_dtype.value_or(question.dtype);
+  const DType dtype = question.output_dtype();
   const auto side = [&](const bound::HonestKernel& kernel, const Outputs& outputs) {
     const std::uint32_t bits = load_bits(outputs[Role::out], dtype, example.column);
     return Json{{"kernel", to_text(kernel)},
@@ -83,11 +83,7 @@ class BoundCommand {
   explicit BoundCommand(const BoundOptions& options) : options_(options) { read_question(); }
 
   int run() {
-    fmt::print(
-        "normproof bound: {} {}, {}, H {}{}\n", name_of(question_.operation), name_of(question_.dtype),
-        question_.weight_dtype ? fmt::format("weight {}", name_of(*question_.weight_dtype)) : "no weight",
-        question_.hidden_size,
-        question_.quantized_dtype ? fmt::format(", out {}", name_of(*question_.quantized_dtype)) : "");
+    fmt::print("normproof bound: {}, H {}\n", kind_text(question_), question_.hidden_size);
     const Bound all = computed();
     if (!all.exists()) {
       fmt::print("no bound exists: {}\n", all.no_bound);
@@ -103,12 +99,12 @@ class BoundCommand {
 
  private:
   void read_question() {
-    question_.operation = operation_from_name(options_.operation).value();
-    question_.dtype = dtype_from_name(options_.dtype).value();
-    question_.weight_dtype.reset();
-    if (options_.weight == "same") question_.weight_dtype = question_.dtype;
-    if (options_.weight == "fp32") question_.weight_dtype = DType::fp32;
-    if (quantizes(question_.operation)) question_.quantized_dtype = dtype_from_name(options_.quantized);
+    const DType dtype = dtype_from_name(options_.dtype).value();
+    std::optional<DType> weight;
+    if (options_.weight == "same") weight = dtype;
+    if (options_.weight == "fp32") weight = DType::fp32;
+    question_.kind() = call_kind(operation_from_name(options_.operation).value(), dtype, weight,
+                                 dtype_from_name(options_.quantized).value());
     question_.hidden_size = options_.hidden;
     question_.largest_weight = options_.largest_weight;
     if (!options_.epsilon.empty()) {
@@ -137,14 +133,10 @@ class BoundCommand {
   Bound computed() {
     try {
       Bound all = bound_of(question_);
-      document_ = {{"normproof_bound", 1},
-                   {"version", NORMPROOF_VERSION},
-                   {"operation", options_.operation},
-                   {"dtype", options_.dtype},
-                   {"weight_dtype", question_.weight_dtype ? Json(name_of(*question_.weight_dtype)) : Json()},
-                   {"quantized_dtype", question_.quantized_dtype ? Json(options_.quantized) : Json()},
-                   {"hidden_size", question_.hidden_size},
-                   {"exists", all.exists()}};
+      document_ = {{"normproof_bound", 1}, {"version", NORMPROOF_VERSION}};
+      document_.update(json_of(question_.kind()));
+      document_["hidden_size"] = question_.hidden_size;
+      document_["exists"] = all.exists();
       if (!all.exists()) document_["reason"] = all.no_bound;
       return all;
     } catch (const std::invalid_argument& error) {
@@ -157,13 +149,14 @@ class BoundCommand {
     for (const PairBound& pair : all.pairs) {
       fmt::print("  {}: at most {} apart, rtol {}, r within {:.3g}\n", pair_text(question_, pair),
                  apart_text(question_, pair.apart), bound::rounded_up(pair.rtol), pair.root_ratio - 1);
-      if (question_.quantized_dtype)
+      if (question_.has_codes())
         fmt::print("    before it is quantized: {} ulp, rtol {}\n", pair.apart_before,
                    bound::rounded_up(pair.rtol_before));
       if (quantizes_by_row(question_.operation))
         fmt::print("    the rows' scales: at most {} numbers of fp32 apart, rtol {}\n", pair.scale_apart,
                    bound::rounded_up(pair.scale_rtol));
-      if (adds_residual(question_.operation)) fmt::print("    residual_out: {} ulp\n", pair.residual_apart);
+      if (question_.has(Role::residual))
+        fmt::print("    {}: {} ulp\n", name_of(normalized_tensor(question_.operation)), pair.residual_apart);
       Json entry = {{"first", to_string(question_.policies[pair.first])},
                     {"second", to_string(question_.policies[pair.second])},
                     {"apart", pair.apart},
@@ -211,7 +204,7 @@ class BoundCommand {
       fmt::print("    of rtol {} best found {:.3g}\n", bound::rounded_up(pair.rtol),
                  found.by_rtol->ratio - 1);
     fmt::print("      {}\n      {}\n", to_text(example.first), to_text(example.second));
-    if (!question_.quantized_dtype && is_beyond(example, 1e-2))
+    if (!question_.has_codes() && is_beyond(example, 1e-2))
       fmt::print("      assert_close(rtol=1e-2, atol=1e-2) rejects one of these two right kernels\n");
     write_example(example, fmt::format("attained-{}-{}", pair.first, pair.second));
   }

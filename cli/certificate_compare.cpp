@@ -165,7 +165,7 @@ class Comparison {
 
   const InputStatement* same_input(const InputStatement& one) const {
     for (const InputStatement& other : second_.inputs) {
-      if (kind_of(other.test_case) != kind_of(one.test_case) || other.test_case.name != one.test_case.name)
+      if (other.test_case.kind() != one.test_case.kind() || other.test_case.name != one.test_case.name)
         continue;
       Case a = one.test_case, b = other.test_case;
       a.outputs.reset();
@@ -192,7 +192,7 @@ class Comparison {
   std::optional<Case> differing_row(const CallKind& kind) const {
     std::optional<Case> smallest;
     for (const InputStatement& one : first_.inputs) {
-      const CallKind own = kind_of(one.test_case);
+      const CallKind own = one.test_case.kind();
       if (own.operation != kind.operation || own.dtype != kind.dtype || one.status != "completed") continue;
       const InputStatement* other = same_input(one);
       if (other == nullptr || other->status != "completed") continue;
@@ -207,8 +207,7 @@ class Comparison {
     for (const InputStatement& one : first_.inputs) {
       const InputStatement* other = same_input(one);
       if (other == nullptr) continue;
-      const std::string input =
-          fmt::format("{}, input {}", to_text(kind_of(one.test_case)), one.test_case.name);
+      const std::string input = fmt::format("{}, input {}", kind_text(one.test_case), one.test_case.name);
       if (one.status != "completed" || other->status != "completed") {
         if (one.status != other->status)
           result_.differences.push_back(
@@ -240,7 +239,7 @@ class Comparison {
   }
 
   void count(const InputStatement& input, const std::vector<std::int64_t>& different) {
-    const CallKind kind = kind_of(input.test_case);
+    const CallKind kind = input.test_case.kind();
     auto of_kind = std::ranges::find(result_.kinds, kind, &ComparedKind::kind);
     if (of_kind == result_.kinds.end())
       of_kind = result_.kinds.insert(of_kind, ComparedKind{kind, 0, 0, 0, {}});
@@ -259,7 +258,7 @@ class Comparison {
     for (ComparedKind& compared : result_.kinds) {
       if (compared.different_rows == 0) continue;
       for (const InputStatement& one : first_.inputs) {
-        if (compared.element || kind_of(one.test_case) != compared.kind || !one.test_case.outputs) continue;
+        if (compared.element || one.test_case.kind() != compared.kind || !one.test_case.outputs) continue;
         const InputStatement* other = same_input(one);
         if (other == nullptr || !other->test_case.outputs) continue;
         compared.element = differing_element(one.test_case, *other->test_case.outputs);
@@ -294,7 +293,7 @@ class Comparison {
     if (element.role != Role::out) return element;
     for (const std::size_t side : {0, 1}) {
       const CertificateRecord& record = side == 0 ? first_ : second_;
-      const PolicyStatement* known = find(record, kind_of(element.row_of), 0);
+      const PolicyStatement* known = find(record, element.row_of.kind(), 0);
       if (known == nullptr || known->policies.empty()) continue;
       const std::array policies = {oracle::parse_policy(known->policies.front())};
       const bound::Intervals found =
@@ -310,13 +309,13 @@ class Comparison {
   // and order do not explain them.
   void explain(const InputStatement& one, const InputStatement& other, std::int64_t row,
                const std::string& input) {
-    const CallKind kind = kind_of(one.test_case);
+    const CallKind kind = one.test_case.kind();
     const std::string call = fmt::format("{} {}", name_of(kind.operation), name_of(kind.dtype));
     const auto is_about = [&](const Difference& difference) { return difference.text.starts_with(call); };
     const bool first_wrong = one.explained == "no", second_wrong = other.explained == "no";
     const bool known = std::ranges::any_of(result_.differences, is_about);
     if (known && !(first_wrong || second_wrong)) return;
-    const std::string key = fmt::format("{}, ", to_text(kind));
+    const std::string key = fmt::format("{}, ", kind_text(kind));
     const std::string cause = first_wrong || second_wrong ? "bug" : "unknown";
     for (const Difference& difference : result_.differences)
       if (difference.cause == cause && difference.text.starts_with(key))

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
-#include "cli/result_fields.h"
+#include "cli/kind_json.h"
 #include "corpus/case_json.h"
 #include "corpus/json_text.h"
 
@@ -11,15 +11,6 @@ namespace normproof {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-CallKind read_kind(const ResultFields& fields) {
-  CallKind kind;
-  kind.operation = fields.named("operation", operation_from_name);
-  kind.dtype = fields.named("dtype", target_dtype_from_name);
-  kind.weight_dtype = fields.named_or_null("weight_dtype", target_dtype_from_name);
-  kind.quantized_dtype = fields.named_or_null("quantized_dtype", target_dtype_from_name);
-  return kind;
-}
 
 InputStatement read_input(const ResultFields& fields) {
   InputStatement input;
@@ -44,7 +35,7 @@ InputStatement read_input(const ResultFields& fields) {
 
 CertifiedOrder read_order(const ResultFields& fields) {
   CertifiedOrder order;
-  order.kind = read_kind(fields);
+  order.kind = kind_from(fields);
   order.hidden_size = fields.count("hidden_size");
   order.rows = fields.count("rows");
   order.offset = fields.count("offset");
@@ -82,7 +73,7 @@ CertificateRecord read_certificate(std::string_view text, const std::string& nam
   record.not_established = fields.texts("not_established");
   for (const ResultFields& row : fields.rows("policies")) {
     PolicyStatement statement;
-    statement.kind = read_kind(row);
+    statement.kind = kind_from(row);
     statement.hidden_size = row.count("hidden_size");
     statement.offset = row.count("offset");
     statement.policies = row.texts("policies");

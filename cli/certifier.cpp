@@ -67,15 +67,8 @@ class Certifier {
   }
 
   void look_at(Operation operation, DType dtype) {
-    std::vector<CallKind> kinds;
-    std::vector<std::optional<DType>> weights = {dtype};
-    if (dtype != DType::fp32) weights.push_back(DType::fp32);
-    weights.push_back(std::nullopt);
-    for (const auto& weight : weights) {
-      CallKind kind{operation, dtype, weight, {}};
-      if (quantizes(operation)) kind.quantized_dtype = options_.quantized;
-      if (is_taken(kind)) kinds.push_back(kind);
-    }
+    std::vector<CallKind> kinds = call_kinds(operation, dtype, options_.quantized);
+    std::erase_if(kinds, [this](const CallKind& kind) { return !is_taken(kind); });
     if (kinds.empty()) {
       open(fmt::format("{} {}: not taken by the target", name_of(operation), name_of(dtype)));
       return;
@@ -95,9 +88,7 @@ class Certifier {
     for (const std::int64_t offset : {0, 1}) {
       progress_.show("policies", 0);
       PolicyStatement statement{kind, kShownHidden - offset, offset, {}, {}};
-      Case test_case = discriminating_case(
-          {kind.operation, kind.dtype, kind.weight_dtype, kind.quantized_dtype, 32, statement.hidden_size},
-          options_.seed);
+      Case test_case = discriminating_case({kind, 32, statement.hidden_size}, options_.seed);
       test_case[Role::input].layout.offset = offset;
       if (test_case.has_layout(Role::out)) test_case[Role::out].layout.offset = offset;
       const CaseTensors tensors = materialize(test_case);
@@ -136,9 +127,7 @@ class Certifier {
   void find_orders(const CallKind& kind) {
     for (const std::int64_t hidden : options_.hidden_sizes) {
       order::CallShape shape;
-      shape.operation = kind.operation;
-      shape.dtype = kind.dtype;
-      shape.quantized_dtype = kind.quantized_dtype;
+      shape.kind() = kind;
       shape.hidden_size = static_cast<std::int32_t>(hidden);
       OrderSurveyOptions options;
       options.rows = options_.rows;
@@ -233,12 +222,12 @@ class Certifier {
       } else {
         statement.status = run.status == RunResult::Status::failed ? "failed" : "refused";
         statement.message = run.message;
-        open(fmt::format("{}, input {}: {}", to_text(kind), test_case.name, run.message));
+        open(fmt::format("{}, input {}: {}", kind_text(kind), test_case.name, run.message));
       }
       result_.inputs.push_back(std::move(statement));
     }
     progress_.clear();
-    fmt::print("{}: {} of {} fixed inputs are what its policy and order say\n", to_text(kind), explained,
+    fmt::print("{}: {} of {} fixed inputs are what its policy and order say\n", kind_text(kind), explained,
                done);
     std::fflush(stdout);
   }
@@ -257,7 +246,7 @@ class Certifier {
   void explain(const CaseTensors& tensors, const Outputs& outputs, const oracle::Orders& orders,
                InputStatement& statement) const {
     const Case& test_case = statement.test_case;
-    const PolicyStatement* known = policy_of(kind_of(test_case), test_case[Role::input].layout.offset);
+    const PolicyStatement* known = policy_of(test_case.kind(), test_case[Role::input].layout.offset);
     statement.explained = "no";
     if (known == nullptr) {
       statement.message = "its policy is not known";
@@ -276,7 +265,8 @@ class Certifier {
     } else if (!verdict.first_violations.empty()) {
       statement.message = to_text(verdict.first_violations.front(), oracle::formula_of(test_case, policy));
     } else {
-      statement.message = "residual_out is not what the policy says";
+      const Role tensor = verdict.first_residual_mismatches.front().tensor;
+      statement.message = fmt::format("{} is not what the policy says", name_of(tensor));
     }
   }
 

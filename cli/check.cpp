@@ -10,6 +10,7 @@
 #include "cli/beside.h"
 #include "cli/commands.h"
 #include "cli/diagnosis.h"
+#include "cli/each_file.h"
 #include "cli/exit_codes.h"
 #include "cli/given_calls.h"
 #include "cli/given_outputs.h"
@@ -217,7 +218,8 @@ FileReport check_by_witness(const std::string& file, const GivenOutputs& given, 
   const std::int64_t violations = verdict.rounding_violations + verdict.scale_violations;
   if (violations > listed) fmt::print("  more violating rows: {}\n", violations - listed);
   if (verdict.residual_mismatches > 0) {
-    fmt::print("  elements of residual_out that differ: {}\n", verdict.residual_mismatches);
+    fmt::print("  elements of {} that differ: {}\n", name_of(normalized_tensor(test_case.operation)),
+               verdict.residual_mismatches);
     for (const auto& mismatch : verdict.first_residual_mismatches)
       fmt::print("  {}\n", mismatch_line(mismatch));
   }
@@ -350,52 +352,36 @@ int check(const CheckOptions& options) {
     throw UsageError("--beside and --canonical: in one order of summation no code may differ");
   Json files = Json::array();
   HtmlReport page;
-  int conforming = 0, doubtful = 0, violating = 0, unreadable = 0, not_run = 0;
-  const auto could_not_read = [&](const std::string& file, const std::exception& error, int& count) {
-    fmt::print(stderr, "normproof: {}\n", error.what());
-    files.push_back({{"file", file}, {"error", error.what()}});
-    page.sections.push_back(error_section(file, error.what()));
-    ++count;
-  };
+  int conforming = 0, doubtful = 0, violating = 0;
   const std::vector<std::string> calls = with_calls_of_models(options.files);
   if (!options.beside.empty() && calls.size() != 1)
     throw UsageError(fmt::format("--beside: belongs to one file, got {}", calls.size()));
-  for (const std::string& file : calls) {
-    try {
-      FileReport report = check_file(file, options);
-      ++(report.violates ? violating : conforming);
-      doubtful += !report.doubt.empty();
-      if (report.violates && !options.quiet && options.beside.empty()) {
-        fmt::print("  {}\n", report.hint.empty() ? fmt::format("which policy is it? {} identify {}",
-                                                               program_name(), shell_quoted_file(file))
-                                                 : report.hint);
-      }
-      files.push_back(std::move(report.json));
-      page.sections.push_back(std::move(report.html));
-      if (page.diagnosis.empty() && !report.diagnosis.empty() && options.files.size() > 1)
-        page.diagnosis = file + ": " + report.diagnosis;
-    } catch (const CaseError& error) {
-      could_not_read(file, error, unreadable);
-    } catch (const SafetensorsError& error) {
-      could_not_read(file, error, unreadable);
-    } catch (const std::system_error& error) {
-      could_not_read(file, error, not_run);
+  const auto take = [&](const std::string& file) {
+    FileReport report = check_file(file, options);
+    ++(report.violates ? violating : conforming);
+    doubtful += !report.doubt.empty();
+    if (report.violates && !options.quiet && options.beside.empty()) {
+      fmt::print("  {}\n", report.hint.empty() ? fmt::format("which policy is it? {} identify {}",
+                                                             program_name(), shell_quoted_file(file))
+                                               : report.hint);
     }
-  }
+    files.push_back(std::move(report.json));
+    page.sections.push_back(std::move(report.html));
+    if (page.diagnosis.empty() && !report.diagnosis.empty() && options.files.size() > 1)
+      page.diagnosis = file + ": " + report.diagnosis;
+  };
+  const FilesLeftOut left_out = take_each_file(calls, files, page, take);
   const std::string doubt = doubtful > 0 ? fmt::format(" (which says little of {})", doubtful) : "";
   fmt::print("files: {}, conforming {}{}, violating {}", calls.size(), conforming, doubt, violating);
-  if (unreadable + not_run > 0) fmt::print(", not judged {}", unreadable + not_run);
+  if (left_out.count() > 0) fmt::print(", not judged {}", left_out.count());
   fmt::print("\n");
   page.title = "normproof check";
   page.summary_head = check_summary_head();
-  page.good = violating + unreadable + not_run == 0;
+  page.good = violating + left_out.count() == 0;
   page.verdict = fmt::format("{} conforming{}, {} violating", conforming, doubt, violating);
-  if (unreadable + not_run > 0) page.verdict += fmt::format(", {} not judged", unreadable + not_run);
-  const int exit_code = violating > 0    ? kViolationFound
-                        : unreadable > 0 ? kUsageError
-                        : not_run > 0    ? kCouldNotRun
-                                         : kAllGood;
-  const std::string junit = junit_text(files, violating, unreadable + not_run);
+  if (left_out.count() > 0) page.verdict += fmt::format(", {} not judged", left_out.count());
+  const int exit_code = left_out.exit_code(violating);
+  const std::string junit = junit_text(files, violating, left_out.count());
   const Json document = {{"normproof_check", 1}, {"files", std::move(files)}};
   return exit_code_after_writing(
       exit_code, {{options.json, [&] { write_text_atomically(options.json, json_text(document, 2) + "\n"); }},

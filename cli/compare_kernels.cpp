@@ -85,7 +85,7 @@ ResultJson json_of(const KernelPair& pair, const std::vector<std::string>& examp
                                      {"text", found.differences[i].text},
                                      {"example", examples[i]}});
   for (const ComparedKind& kind : found.kinds)
-    result["calls"].push_back({{"call", to_text(kind.kind)},
+    result["calls"].push_back({{"call", kind_text(kind.kind)},
                                {"inputs", kind.inputs},
                                {"rows", kind.rows},
                                {"different_rows", kind.different_rows}});

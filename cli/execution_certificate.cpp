@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "cli/kind_json.h"
 #include "corpus/case_json.h"
 #include "corpus/json.h"
 #include "corpus/json_text.h"
@@ -19,51 +20,26 @@ constexpr std::string_view kClasses[] = {"near_ties", "model_rows", "spike"};
 constexpr std::int64_t kShortRows[] = {1, 2, 3, 4, 5, 8, 16};
 constexpr std::int64_t kRowsOfShort = 8;
 
-Json dtype_or_null(const std::optional<DType>& dtype) { return dtype ? Json(name_of(*dtype)) : Json(); }
-
-Json json_of(const CallKind& kind) {
-  return {{"operation", name_of(kind.operation)},
-          {"dtype", name_of(kind.dtype)},
-          {"weight_dtype", dtype_or_null(kind.weight_dtype)},
-          {"quantized_dtype", dtype_or_null(kind.quantized_dtype)}};
-}
-
 Case input_case(const CallKind& kind, std::int64_t rows, std::int64_t hidden, std::int64_t offset,
                 std::string_view values, Random& random) {
   Case test_case;
-  test_case.operation = kind.operation;
-  test_case.dtype = kind.dtype;
-  test_case.weight_dtype = kind.weight_dtype;
-  test_case.quantized_dtype = kind.quantized_dtype;
+  test_case.kind() = kind;
   test_case.shape = {rows, hidden};
   test_case.name = fmt::format("{}x{}-{}-{}", rows, hidden, values, offset == 0 ? "aligned" : "shifted");
   const auto fill = [&](Role role, std::string_view name) {
     if (!test_case.has_data(role)) return;
     test_case[role].data.recipe = Recipe{std::string(name), random.below(std::uint64_t{1} << 32)};
   };
-  fill(Role::input, values);
-  fill(Role::residual, values);
+  for (const Role role : kind.inputs_with_rows()) fill(role, values);
   fill(Role::weight, values == "near_ties" ? "near_ties" : "model_weights");
-  for (const Role role : kRoles)
-    if (test_case.has_layout(role) && role != Role::scale) test_case[role].layout.offset = offset;
+  shift(test_case, offset);
   return test_case;
 }
 
 }  // namespace
 
-CallKind kind_of(const Case& test_case) {
-  return {test_case.operation, test_case.dtype, test_case.weight_dtype, test_case.quantized_dtype};
-}
-
-std::string to_text(const CallKind& kind) {
-  std::string text = fmt::format("{} {}", name_of(kind.operation), name_of(kind.dtype));
-  text += kind.weight_dtype ? fmt::format(", weight {}", name_of(*kind.weight_dtype)) : ", no weight";
-  if (kind.quantized_dtype) text += fmt::format(", out {}", name_of(*kind.quantized_dtype));
-  return text;
-}
-
 std::string call_text(const CallKind& kind, std::int64_t offset) {
-  return fmt::format("{}, {}", to_text(kind), offset == 0 ? "aligned" : "shifted");
+  return fmt::format("{}, {}", kind_text(kind), offset == 0 ? "aligned" : "shifted");
 }
 
 std::vector<Case> fixed_inputs(const CallKind& kind, const std::vector<std::int64_t>& hidden_sizes,

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,16 +14,7 @@
 
 namespace normproof {
 
-// Which calls a statement is about.
-struct CallKind {
-  Operation operation = Operation::rms_norm;
-  DType dtype = DType::bf16;
-  std::optional<DType> weight_dtype, quantized_dtype;
-  friend bool operator==(const CallKind&, const CallKind&) = default;
-};
-CallKind kind_of(const Case& test_case);
-std::string to_text(const CallKind& kind);                         // "rms_norm bf16, weight bf16"
-std::string call_text(const CallKind& kind, std::int64_t offset);  // and "aligned" or "shifted"
+std::string call_text(const CallKind& kind, std::int64_t offset);  // kind_text(), "aligned" or "shifted"
 
 struct PolicyStatement {
   CallKind kind;

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "cli/commands.h"
+#include "cli/each_file.h"
 #include "cli/exit_codes.h"
 #include "cli/given_calls.h"
 #include "cli/given_outputs.h"
@@ -45,68 +46,52 @@ struct IdentifyOptions {
 };
 
 int identify_files(const IdentifyOptions& options) {
-  int unexplained = 0, unreadable = 0, not_run = 0;
+  int unexplained = 0;
   HtmlReport page;
   ResultJson result = result_document("identify");
-  result["files"] = ResultJson::array();
-  const auto could_not_read = [&](const std::string& file, const std::exception& error, int& count) {
-    fmt::print(stderr, "normproof: {}\n", error.what());
-    result["files"].push_back({{"file", file}, {"error", error.what()}});
-    page.sections.push_back(error_section(file, error.what()));
-    ++count;
-  };
-  for (const std::string& file : with_calls_of_models(options.files)) {
-    try {
-      if (const auto stored = read_given_call(file, options.judging, true)) {
-        GivenCallReport report =
-            identify_given_call(file, *stored, options.judging, options.rows, options.threads);
-        fmt::print("{}", report.text);
-        page.sections.push_back(std::move(report.html));
-        result["files"].push_back(std::move(report.json));
-        unexplained += !report.good;
-        continue;
-      }
-      const GivenOutputs given = read_given_outputs(file, options.judging);
-      const RowSlice sample = slice_rows(given.test_case, given.tensors, given.outputs, 0,
-                                         std::min(options.rows, given.test_case.rows()));
-      if (sample.test_case.rows() == 0) {
-        throw UsageError(fmt::format("{}: there are no rows to tell a policy from", file));
-      }
-      fmt::print("{}: {}\n", file, subject_of(given.test_case));
-      if (sample.test_case.rows() < given.test_case.rows()) {
-        fmt::print("  from the first {} rows (--rows takes more)\n", sample.test_case.rows());
-      }
-      const Identification found =
-          identify(sample.test_case, sample.tensors, sample.outputs, given.policy.inverse_root,
-                   /*sample_rows=*/256, /*seed=*/1, options.threads);
-      fmt::print("{}", to_text(found, sample.test_case));
-      if (!options.html.empty()) {
-        page.sections.push_back(
-            identify_section(file,
-                             fmt::format("{}; from {} of {} rows", subject_of(given.test_case),
-                                         sample.test_case.rows(), given.test_case.rows()),
-                             found, sample.test_case));
-      }
-      ResultJson entry = {{"file", file}, {"subject", subject_of(given.test_case)}};
-      entry.update(to_json(found, sample.test_case));
-      result["files"].push_back(std::move(entry));
-      unexplained += !found.identified();
-    } catch (const CaseError& error) {
-      could_not_read(file, error, unreadable);
-    } catch (const SafetensorsError& error) {
-      could_not_read(file, error, unreadable);
-    } catch (const std::system_error& error) {
-      could_not_read(file, error, not_run);
+  ResultJson list = ResultJson::array();
+  const auto take = [&](const std::string& file) {
+    if (const auto stored = read_given_call(file, options.judging, true)) {
+      GivenCallReport report =
+          identify_given_call(file, *stored, options.judging, options.rows, options.threads);
+      fmt::print("{}", report.text);
+      page.sections.push_back(std::move(report.html));
+      list.push_back(std::move(report.json));
+      unexplained += !report.good;
+      return;
     }
-  }
+    const GivenOutputs given = read_given_outputs(file, options.judging);
+    const RowSlice sample = slice_rows(given.test_case, given.tensors, given.outputs, 0,
+                                       std::min(options.rows, given.test_case.rows()));
+    if (sample.test_case.rows() == 0) {
+      throw UsageError(fmt::format("{}: there are no rows to tell a policy from", file));
+    }
+    fmt::print("{}: {}\n", file, subject_of(given.test_case));
+    if (sample.test_case.rows() < given.test_case.rows()) {
+      fmt::print("  from the first {} rows (--rows takes more)\n", sample.test_case.rows());
+    }
+    const Identification found =
+        identify(sample.test_case, sample.tensors, sample.outputs, given.policy.inverse_root,
+                 /*sample_rows=*/256, /*seed=*/1, options.threads);
+    fmt::print("{}", to_text(found, sample.test_case));
+    if (!options.html.empty()) {
+      page.sections.push_back(
+          identify_section(file,
+                           fmt::format("{}; from {} of {} rows", subject_of(given.test_case),
+                                       sample.test_case.rows(), given.test_case.rows()),
+                           found, sample.test_case));
+    }
+    ResultJson entry = {{"file", file}, {"subject", subject_of(given.test_case)}};
+    entry.update(to_json(found, sample.test_case));
+    list.push_back(std::move(entry));
+    unexplained += !found.identified();
+  };
+  const FilesLeftOut left_out = take_each_file(with_calls_of_models(options.files), list, page, take);
+  result["files"] = std::move(list);
   page.title = "normproof identify";
-  page.good = unexplained + unreadable + not_run == 0;
-  page.verdict =
-      page.good ? "identified" : fmt::format("{} not identified", unexplained + unreadable + not_run);
-  const int exit_code = unexplained > 0  ? kViolationFound
-                        : unreadable > 0 ? kUsageError
-                        : not_run > 0    ? kCouldNotRun
-                                         : kAllGood;
+  page.good = unexplained + left_out.count() == 0;
+  page.verdict = page.good ? "identified" : fmt::format("{} not identified", unexplained + left_out.count());
+  const int exit_code = left_out.exit_code(unexplained);
   result["exit_code"] = exit_code;
   return exit_code_after_writing(exit_code, {{options.html, [&] { write_html(options.html, page); }},
                                              {options.json, [&] { write_result(options.json, result); }}});
@@ -125,16 +110,10 @@ std::vector<Question> questions(const IdentifyOptions& options) {
     if (!options.judging.operation.empty() && options.judging.operation != name_of(operation)) continue;
     for (const DType dtype : kActivationDTypes) {
       if (!options.dtype.empty() && options.dtype != name_of(dtype)) continue;
-      std::vector<std::optional<DType>> weights = {dtype};
-      if (dtype != DType::fp32) weights.push_back(DType::fp32);
-      weights.push_back(std::nullopt);
-      for (const auto& weight : weights) {
-        const std::string_view weight_name = weight ? name_of(*weight) : "none";
+      for (const CallKind& kind : call_kinds(operation, dtype, *dtype_from_name(options.quantized))) {
+        const std::string_view weight_name = kind.weight_dtype ? name_of(*kind.weight_dtype) : "none";
         if (!options.weight.empty() && options.weight != weight_name) continue;
-        DiscriminatingShape shape{
-            operation,          dtype, weight, std::nullopt, std::min<std::int64_t>(options.rows, 32),
-            options.hidden_size};
-        if (quantizes(operation)) shape.quantized_dtype = dtype_from_name(options.quantized);
+        DiscriminatingShape shape{kind, std::min<std::int64_t>(options.rows, 32), options.hidden_size};
         const std::string name =
             fmt::format("{} {}, weight {}", name_of(operation), name_of(dtype), weight_name);
         result.push_back({name, shape, 0});
@@ -149,8 +128,7 @@ std::vector<Question> questions(const IdentifyOptions& options) {
 Case case_of(const Question& question, std::uint64_t seed) {
   Case test_case = discriminating_case(question.shape, seed);
   test_case[Role::input].layout.offset = question.offset;
-  if (test_case.operation != Operation::fused_add_rms_norm)
-    test_case[Role::out].layout.offset = question.offset;
+  if (test_case.has_layout(Role::out)) test_case[Role::out].layout.offset = question.offset;
   return test_case;
 }
 

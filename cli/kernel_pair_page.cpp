@@ -79,7 +79,7 @@ HtmlSection bits_section(const KernelPair& pair) {
   Rows rows = {{"call", "inputs", "rows", "rows with other bits", "share", "verdict"}};
   std::string elements;
   for (const ComparedKind& kind : found.kinds) {
-    const std::string call = to_text(kind.kind);
+    const std::string call = kind_text(kind.kind);
     rows.push_back({escaped(call), std::to_string(kind.inputs), std::to_string(kind.rows),
                     std::to_string(kind.different_rows), share_of(kind.different_rows, kind.rows),
                     same_badge(kind.different_rows == 0)});

@@ -34,11 +34,8 @@ struct OrderOptions {
 };
 
 std::string subject_of(const CallShape& shape) {
-  std::string text = fmt::format("{} {}", name_of(shape.operation), name_of(shape.dtype));
-  text +=
-      shape.weight_dtype ? fmt::format(", weight {} (all 1)", name_of(*shape.weight_dtype)) : ", no weight";
-  if (shape.quantized_dtype) text += fmt::format(", out {}", name_of(*shape.quantized_dtype));
-  return text + fmt::format(", H {}", shape.hidden_size);
+  return fmt::format("{}{}, H {}", kind_text(shape), shape.weight_dtype ? ", all weights 1" : "",
+                     shape.hidden_size);
 }
 
 std::string place_of(const CallShape& shape) {
@@ -113,12 +110,10 @@ class OrderCommand {
       : options_(options), target_(make_target(options.target)) {}
 
   int run() {
-    CallShape shape;
-    shape.operation = operation_from_name(options_.operation).value();
-    shape.dtype = dtype_from_name(options_.dtype).value();
-    if (quantizes(shape.operation)) shape.quantized_dtype = dtype_from_name(options_.quantized);
-    shape.hidden_size = options_.hidden;
-    shape.rows = options_.rows.front();
+    CallShape shape{
+        call_kind(operation_from_name(options_.operation).value(), dtype_from_name(options_.dtype).value(),
+                  std::nullopt, dtype_from_name(options_.quantized).value()),
+        options_.hidden, options_.rows.front()};
     shape = order::with_weight_it_takes(*target_, shape);
     fmt::print("normproof order: target {}, seed {}\n", target_->name(), options_.seed);
     std::fflush(stdout);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/kind_json.h"
 #include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "oracle/order_file.h"
@@ -17,17 +18,13 @@ std::string placeholder(std::size_t index) { return fmt::format("tree {}", index
 
 Json json_of(const OrderEntry& entry, std::size_t index) {
   const Finding& finding = entry.finding;
-  Json json = {
-      {"operation", name_of(entry.shape.operation)},
-      {"dtype", name_of(entry.shape.dtype)},
-      {"weight_dtype", entry.shape.weight_dtype ? Json(name_of(*entry.shape.weight_dtype)) : Json()},
-      {"quantized_dtype", entry.shape.quantized_dtype ? Json(name_of(*entry.shape.quantized_dtype)) : Json()},
-      {"hidden_size", entry.shape.hidden_size},
-      {"rows", entry.shape.rows},
-      {"offset", entry.shape.offset},
-      {"kind", order::code_of(finding.kind)},
-      {"reason", finding.reason},
-      {"certified", finding.certified()}};
+  Json json = json_of(entry.shape.kind());
+  json["hidden_size"] = entry.shape.hidden_size;
+  json["rows"] = entry.shape.rows;
+  json["offset"] = entry.shape.offset;
+  json["kind"] = order::code_of(finding.kind);
+  json["reason"] = finding.reason;
+  json["certified"] = finding.certified();
   if (finding.tree) {
     json["family"] = finding.family;
     json["depth"] = finding.tree->depth();

@@ -21,10 +21,7 @@ namespace {
 Case case_of(const CallKind& kind, const char* name, std::int64_t hidden) {
   Case test_case;
   test_case.name = name;
-  test_case.operation = kind.operation;
-  test_case.dtype = kind.dtype;
-  test_case.weight_dtype = kind.weight_dtype;
-  test_case.quantized_dtype = kind.quantized_dtype;
+  test_case.kind() = kind;
   test_case.shape = {1, hidden};
   return test_case;
 }
@@ -128,7 +125,7 @@ std::optional<Case> row_that_tells_orders(const CallKind& kind, const oracle::Su
 std::optional<Case> row_that_tells_roots(const CallKind& kind, std::string_view first,
                                          std::string_view second) {
   constexpr int kDraws = 1 << 22;
-  if (!is_known(first) || !is_known(second) || kind.quantized_dtype) return std::nullopt;
+  if (!is_known(first) || !is_known(second) || kind.has_codes()) return std::nullopt;
   const oracle::Format& format = oracle::format_of(kind.dtype);
   const int shift = 24 - format.precision;
   // Nearest, ties to even: both products are of one binade, and an integer of 24 bits holds each.

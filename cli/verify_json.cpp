@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cli/kind_json.h"
 #include "cli/shard.h"
 #include "cli/verify_demands.h"
 #include "cli/verify_run.h"
@@ -26,16 +27,10 @@ nlohmann::ordered_json to_json(const Counts& counts) {
 }
 
 nlohmann::ordered_json to_json(const Combination& combination, const Counts& counts) {
-  const auto name_or_null = [](const std::optional<DType>& dtype) {
-    return dtype ? nlohmann::ordered_json(name_of(*dtype)) : nullptr;
-  };
-  nlohmann::ordered_json row = {{"operation", name_of(combination.operation)},
-                                {"dtype", name_of(combination.dtype)},
-                                {"weight_dtype", name_or_null(combination.weight_dtype)},
-                                {"quantized_dtype", name_or_null(combination.quantized_dtype)},
-                                {"path", combination.path == KernelPath::vectorized ? "vectorized"
-                                         : combination.path == KernelPath::scalar   ? "scalar"
-                                                                                    : "unknown"}};
+  nlohmann::ordered_json row = json_of(combination.kind());
+  row["path"] = combination.path == KernelPath::vectorized ? "vectorized"
+                : combination.path == KernelPath::scalar   ? "scalar"
+                                                           : "unknown";
   row.update(to_json(counts));
   return row;
 }
@@ -162,8 +157,8 @@ std::string to_json_text(const VerifyOptions& options, const VerifyResult& resul
   document["promises"] = promises_json(result.promises);
   document["target_says"] = result.closing_words;
   for (const Learnt& learnt : result.learnt) {
-    document["learnt"].push_back({{"operation", name_of(learnt.operation)},
-                                  {"dtype", name_of(learnt.dtype)},
+    document["learnt"].push_back({{"operation", name_of(learnt.kind.operation)},
+                                  {"dtype", name_of(learnt.kind.dtype)},
                                   {"calls", learnt.found.calls},
                                   {"found", learnt.found.lines},
                                   {"limits", limits_text(learnt.found.limits)}});

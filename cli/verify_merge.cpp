@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cli/exit_codes.h"
+#include "cli/kind_json.h"
 #include "cli/merge.h"
 #include "cli/shard.h"
 #include "cli/verify_demands.h"
@@ -62,10 +63,7 @@ std::optional<KernelPath> path_from_name(std::string_view name) {
 }
 
 Combination combination_from(const ResultFields& row) {
-  const Combination combination{
-      row.named("operation", operation_from_name), row.named("dtype", target_dtype_from_name),
-      row.named_or_null("weight_dtype", target_dtype_from_name),
-      row.named_or_null("quantized_dtype", target_dtype_from_name), row.named("path", path_from_name)};
+  const Combination combination{kind_from(row), row.named("path", path_from_name)};
   // Path automatic: of a target that has none of ours, or of no call.
   Combination of_tables = combination;
   if (of_tables.path == KernelPath::automatic) of_tables.path = KernelPath::vectorized;

@@ -30,11 +30,7 @@ bool is_selected(const VerifyOptions& options, Operation operation, DType dtype)
 
 // The order of one operation and dtype; nothing where the target does not take it or gives no answer.
 std::optional<OrderEntry> certified(Target& target, Operation operation, DType dtype, std::uint64_t seed) {
-  order::CallShape shape;
-  shape.operation = operation;
-  shape.dtype = dtype;
-  shape.hidden_size = kHiddenSize;
-  if (quantizes(operation)) shape.quantized_dtype = DType::fp8_e4m3fn;
+  order::CallShape shape{call_kind(operation, dtype, std::nullopt), kHiddenSize};
   try {
     shape = order::with_weight_it_takes(target, shape);
     const int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
@@ -94,13 +90,8 @@ std::vector<Case> cases_of_orders(const oracle::Orders& orders, const Target& ta
     Random random = Random(options.seed).split(i);
     for (const std::string_view values : kClasses) {
       for (int k = 0; k < kCasesOfClass; ++k) {
-        order::CallShape shape;
-        shape.operation = given.operation;
-        shape.dtype = given.dtype;
-        shape.hidden_size = static_cast<std::int32_t>(given.hidden_size);
-        shape.rows = std::max<std::int64_t>(given.rows, 1);
-        shape.weight_dtype = given.weight_dtype;
-        shape.quantized_dtype = given.quantized_dtype;
+        const order::CallShape shape{given.kind(), static_cast<std::int32_t>(given.hidden_size),
+                                     std::max<std::int64_t>(given.rows, 1)};
         Case test_case = order::case_of(shape, 0x3727c5ac);  // epsilon 1e-5
         if (!target.takes(test_case)) continue;
         const auto recipe = [&](std::string_view name) {
@@ -108,8 +99,7 @@ std::vector<Case> cases_of_orders(const oracle::Orders& orders, const Target& ta
           data.recipe = Recipe{std::string(name), random.below(std::uint64_t{1} << 32)};
           return data;
         };
-        test_case[Role::input].data = recipe(values);
-        if (adds_residual(test_case.operation)) test_case[Role::residual].data = recipe(values);
+        for (const Role role : test_case.inputs_with_rows()) test_case[role].data = recipe(values);
         if (test_case.weight_dtype) test_case[Role::weight].data = recipe("model_weights");
         cases.push_back(std::move(test_case));
       }
@@ -121,10 +111,10 @@ std::vector<Case> cases_of_orders(const oracle::Orders& orders, const Target& ta
 std::string digest_of(const oracle::Orders& orders) {
   std::string text;
   for (const oracle::GivenOrder& order : orders.all()) {
-    const auto name = [](const std::optional<DType>& dtype) { return dtype ? name_of(*dtype) : "none"; };
-    text += fmt::format("{} {} {} {} {} {} {}\n", name_of(order.operation), name_of(order.dtype), order.rows,
-                        name(order.weight_dtype), name(order.quantized_dtype), order.rounds_root_once,
-                        oracle::to_json(*order.tree));
+    text += fmt::format("{} {} {}", name_of(order.operation), name_of(order.dtype), order.rows);
+    for (const OptionalDType& field : kOptionalDTypes)
+      text += fmt::format(" {}", order.*field.of ? name_of(*(order.*field.of)) : "none");
+    text += fmt::format(" {} {}\n", order.rounds_root_once, oracle::to_json(*order.tree));
   }
   return fmt::format("{:016x}", fnv1a(text));
 }

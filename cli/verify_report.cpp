@@ -166,7 +166,7 @@ std::string learnt_text(const VerifyResult& result) {
   std::string text;
   for (const Learnt& learnt : result.learnt) {
     text += fmt::format("learnt from {} more calls of {} {}, which are not judged{}:\n", learnt.found.calls,
-                        name_of(learnt.operation), name_of(learnt.dtype),
+                        name_of(learnt.kind.operation), name_of(learnt.kind.dtype),
                         learnt.found.stopped_early ? "; the time was up" : "");
     for (const std::string& line : learnt.found.lines) text += fmt::format("  {}\n", line);
     if (const std::string limits = limits_text(learnt.found.limits); !limits.empty())

@@ -196,29 +196,19 @@ VerifyResult Verification::run() {
 // Of an operation that a violation was found in, or that the target takes but not each call of: what the
 // calls have in common that it does not take. They are not judged and not counted.
 void Verification::learn() {
-  std::vector<Case> asked;
-  const auto ask = [&](Operation operation, DType dtype, std::optional<DType> weight,
-                       std::optional<DType> quantized) {
-    if (std::ranges::any_of(asked, [&](const Case& each) { return each.operation == operation; })) return;
-    Case like;
-    like.operation = operation;
-    like.dtype = dtype;
-    like.weight_dtype = weight;
-    like.quantized_dtype = quantized;
-    asked.push_back(std::move(like));
+  std::vector<CallKind> asked;
+  const auto ask = [&](const CallKind& kind) {
+    if (std::ranges::find(asked, kind.operation, &CallKind::operation) == asked.end()) asked.push_back(kind);
   };
   for (const Finding& finding : result_.findings) {
-    const Case& found = finding.test_case;
-    if (!finding.known && !finding.causes.empty())
-      ask(found.operation, found.dtype, found.weight_dtype, found.quantized_dtype);
+    if (!finding.known && !finding.causes.empty()) ask(finding.test_case);
   }
   if (!found_new(result_) && result_.tally.total().not_taken > 0) {
-    for (const Combination& each : combinations_)
-      ask(each.operation, each.dtype, each.weight_dtype, each.quantized_dtype);
+    for (const Combination& each : combinations_) ask(each);
   }
-  for (const Case& like : asked) {
+  for (const CallKind& kind : asked) {
     if (stop_is_requested()) return;
-    Learnt learnt{like.operation, like.dtype, learn_limits(*target_, like, kLearningSeconds)};
+    Learnt learnt{kind, learn_limits(*target_, kind, kLearningSeconds)};
     const bool slow = learnt.found.stopped_early;
     if (!learnt.found.lines.empty()) result_.learnt.push_back(std::move(learnt));
     if (slow) return;

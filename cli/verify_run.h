@@ -56,8 +56,7 @@ struct Check {
 
 // What was learnt of the calls that a foreign target does not take.
 struct Learnt {
-  Operation operation = Operation::rms_norm;
-  DType dtype = DType::bf16;
+  CallKind kind;
   LearnedLimits found;
 };
 

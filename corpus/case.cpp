@@ -72,11 +72,6 @@ ParameterBits usual_parameters() {
 
 float Case::value_of(Parameter parameter) const { return std::bit_cast<float>(bits_of(parameter)); }
 
-bool Case::has(Role role) const {
-  const TensorSpec* tensor = find_tensor(operation, role);
-  return tensor != nullptr && (!tensor->optional || weight_dtype.has_value());
-}
-
 Role Case::memory_of(Role role) const {
   const TensorSpec* tensor = find_tensor(operation, role);
   if (tensor == nullptr) return role;
@@ -89,11 +84,6 @@ bool Case::has_layout(Role role) const {
   return has(role) && memory_of(role) == role && !holds_parameter(role);
 }
 
-bool Case::has_strides(Role role) const {
-  const TensorSpec* tensor = find_tensor(operation, role);
-  return tensor != nullptr && tensor->extent == Extent::elements;
-}
-
 std::string Case::why_no(Role role) const {
   if (find_tensor(operation, role) != nullptr)
     return "the case has no " + std::string(name_of(role)) + "_dtype";
@@ -104,7 +94,7 @@ std::string Case::what_no_target_has() const {
   const std::string beside = " beside " + std::string(name_of(dtype)) + " activations";
   if (fp32_output) return "fp32 outputs" + beside;
   if (fp32_residual) return "fp32 residuals" + beside;
-  if (quantized_dtype == DType::int8) return "int8 outputs";
+  if (output_dtype() == DType::int8) return "int8 outputs";
   return scale_ub_bits ? "an upper bound of scales (scale_ub)" : "";
 }
 
@@ -116,13 +106,35 @@ DType Case::dtype_of(Role role) const {
     case DTypeRule::weight:
       return weight_dtype.value_or(dtype);
     case DTypeRule::output:
-      return quantized_dtype.value_or(fp32_output ? DType::fp32 : dtype);
+      return fp32_output ? DType::fp32 : dtype;
+    case DTypeRule::codes:
+      return quantized_dtype.value_or(dtype);
     case DTypeRule::residual:
       return fp32_residual ? DType::fp32 : dtype;
     case DTypeRule::fp32:
       return DType::fp32;
   }
   return dtype;
+}
+
+void Case::set_dtype(const TensorSpec& tensor, DType given) {
+  switch (tensor.dtype) {
+    case DTypeRule::weight:
+      weight_dtype = given;
+      break;
+    case DTypeRule::output:
+      fp32_output = given != dtype;
+      break;
+    case DTypeRule::codes:
+      quantized_dtype = given;
+      break;
+    case DTypeRule::residual:
+      fp32_residual = given != dtype;
+      break;
+    case DTypeRule::activation:
+    case DTypeRule::fp32:
+      break;
+  }
 }
 
 std::vector<std::int64_t> Case::shape_of(Role role) const {
@@ -192,14 +204,18 @@ void make_plain(Case& test_case) {
   test_case.schedule = {};
 }
 
+void shift(Case& test_case, std::int64_t offset) {
+  for (const Role role : kRoles)
+    if (test_case.has_layout(role)) test_case[role].layout.offset = offset;
+}
+
 void keep_what_it_has(Case& test_case) {
   const Operation operation = test_case.operation;
-  if (!quantizes(operation)) test_case.quantized_dtype.reset();
-  if (quantizes(operation)) test_case.fp32_output = false;
-  if (!adds_residual(operation)) test_case.fp32_residual = false;
+  if (!has(operation, DTypeRule::output)) test_case.fp32_output = false;
+  if (!has(operation, DTypeRule::residual)) test_case.fp32_residual = false;
   if (!quantizes_by_row(operation)) test_case.scale_ub_bits.reset();
-  if (test_case.quantized_dtype && !may_quantize_to(operation, *test_case.quantized_dtype))
-    test_case.quantized_dtype = kQuantizedDTypes.front();
+  if (test_case.has_codes() && !may_quantize_to(operation, test_case.output_dtype()))
+    test_case.kind() = call_kind(operation, test_case.dtype, test_case.weight_dtype);
   for (const Parameter parameter : kParameters)
     if (!has(operation, parameter)) test_case.bits_of(parameter) = spec_of(parameter).usual_bits;
   if (!may_be_in_place(operation)) test_case.in_place = false;

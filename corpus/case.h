@@ -13,8 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "corpus/dtype.h"
-#include "corpus/operation.h"
+#include "corpus/call_kind.h"
 
 namespace normproof {
 
@@ -92,14 +91,10 @@ using CaseTensors = TensorBytes;
 using ParameterBits = std::array<std::uint32_t, kParameters.size()>;
 ParameterBits usual_parameters();
 
-struct Case {
+struct Case : CallKind {
   std::string name;         // short identifier, free of spaces
   std::string description;  // one or two sentences for people
 
-  Operation operation = Operation::rms_norm;
-  DType dtype = DType::bf16;             // activation dtype T
-  std::optional<DType> weight_dtype;     // W: T or fp32; nothing: no weight
-  std::optional<DType> quantized_dtype;  // Q: exactly where the operation quantizes
   // fp32 in the place of a 16-bit T: of `out` (beside a weight that is fp32, or none), and of the residual
   // and its sum. Only such outputs of somebody else are judged; no target writes them.
   bool fp32_output = false;
@@ -131,21 +126,16 @@ struct Case {
   std::int64_t rows() const;      // product of the leading dimensions
   std::int64_t elements() const;  // rows() * hidden_size()
 
-  // Whether the operation has such a tensor and this case does not do without it.
-  bool has(Role role) const;
-  // Whether the case has values for the tensor: an input that is more than the place of a parameter.
-  bool has_data(Role role) const { return has(role) && is_data(operation, role); }
-  bool has_output(Role role) const { return has(role) && is_output(operation, role); }
   // Whether the tensor has a place of its own in memory, which the case may choose.
   bool has_layout(Role role) const;
-  // Whether its rows lie where strides say.
-  bool has_strides(Role role) const;
   // Why there is no such tensor, as "rms_norm has no residual".
   std::string why_no(Role role) const;
   // The tensor in whose memory an output lies: an input where it is written over it, else itself.
   Role memory_of(Role role) const;
   // Of a tensor that the case has (of one that it lacks: what it would be).
   DType dtype_of(Role role) const;
+  // Where the tensor's dtype is left to the case: that it is this one.
+  void set_dtype(const TensorSpec& tensor, DType given);
   std::vector<std::int64_t> shape_of(Role role) const;
   bool has_rows(Role role) const;         // each row of the case has its own part of the tensor
   std::int64_t rows_of(Role role) const;  // 1 where the tensor has no rows
@@ -177,6 +167,9 @@ std::vector<std::string> validate(const Case& test_case);
 // Forgets how the case is laid out in memory and carried out, which changes no bit: packed and aligned
 // tensors, not in place, launched automatically.
 void make_plain(Case& test_case);
+
+// Moves all its tensors so many elements away from a 256-byte boundary.
+void shift(Case& test_case, std::int64_t offset);
 
 // Forgets what the case's operation has no place for: data, layouts, scale,
 // quantized dtype, the choice of in place.

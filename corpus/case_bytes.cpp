@@ -65,7 +65,7 @@ struct TensorRecord {
 
 // The header as it stands, before the limits are applied to it.
 struct Header {
-  std::uint8_t operation, dtype, weight, quantized_dtype, rank, in_place, order, path, threads;
+  std::uint8_t operation, dtype, weight, codes, rank, in_place, order, path, threads;
   std::uint64_t schedule_seed;
   std::array<std::uint32_t, kLeading> sizes;
   std::uint32_t hidden;
@@ -80,7 +80,7 @@ struct Header {
 // parameters are there.
 template <typename Header, typename Visitor>
 void visit_fields(Header& header, std::size_t roles, std::size_t parameters, Visitor visit) {
-  for (auto* field : {&header.operation, &header.dtype, &header.weight, &header.quantized_dtype, &header.rank,
+  for (auto* field : {&header.operation, &header.dtype, &header.weight, &header.codes, &header.rank,
                       &header.in_place, &header.order, &header.path, &header.threads}) {
     visit(*field);
   }
@@ -106,8 +106,8 @@ Header read_version_1(Reader& reader) {
   constexpr std::array kWithData = {Role::input, Role::residual, Role::weight};
   Header header{};
   std::uint8_t flags = 0;
-  for (auto* field : {&header.operation, &header.dtype, &header.weight, &header.quantized_dtype, &header.rank,
-                      &flags, &header.order, &header.path, &header.threads}) {
+  for (auto* field : {&header.operation, &header.dtype, &header.weight, &header.codes, &header.rank, &flags,
+                      &header.order, &header.path, &header.threads}) {
     read_field(reader, *field);
   }
   header.in_place = flags & 1;
@@ -141,24 +141,14 @@ void set_types(const Header& header, const CaseLimits& limits, Case& test_case) 
   const auto of_byte = [&](std::span<const Operation> operations) {
     return operations[header.operation % operations.size()];
   };
-  test_case.operation = limits.operation.value_or(of_byte(all_operations()));
-  if (limits.quantized_dtype && !limits.operation && !quantizes(test_case.operation))
-    test_case.operation = of_byte(operations_that_quantize());
-  test_case.dtype = limits.dtype ? *limits.dtype : kActivationDTypes[header.dtype % kActivationDTypes.size()];
-  switch (limits.weight ? *limits.weight : kWeightKinds[header.weight % kWeightKinds.size()]) {
-    case WeightKind::none:
-      break;
-    case WeightKind::activation:
-      test_case.weight_dtype = test_case.dtype;
-      break;
-    case WeightKind::fp32:
-      test_case.weight_dtype = DType::fp32;
-      break;
-  }
-  if (!quantizes(test_case.operation)) return;
-  test_case.quantized_dtype = limits.quantized_dtype
-                                  ? *limits.quantized_dtype
-                                  : kQuantizedDTypes[header.quantized_dtype % kQuantizedDTypes.size()];
+  Operation operation = limits.operation.value_or(of_byte(all_operations()));
+  if (std::ranges::count(limits.operations(), operation) == 0) operation = of_byte(limits.operations());
+  test_case.kind() = kind_within(limits, operation, [&header](KindChoice what, std::size_t count) {
+    const std::uint8_t byte = what == KindChoice::dtype    ? header.dtype
+                              : what == KindChoice::weight ? header.weight
+                                                           : header.codes;
+    return byte % count;
+  });
 }
 
 void set_shape(const Header& header, const CaseLimits& limits, Case& test_case) {
@@ -308,8 +298,7 @@ std::optional<std::vector<std::uint8_t>> case_to_bytes(const Case& test_case) {
   header.operation = index_of(all_operations(), test_case.operation);
   header.dtype = index_of(kActivationDTypes, test_case.dtype);
   header.weight = static_cast<std::uint8_t>(weight_kind(test_case));
-  if (test_case.quantized_dtype)
-    header.quantized_dtype = index_of(kQuantizedDTypes, *test_case.quantized_dtype);
+  if (test_case.has_codes()) header.codes = index_of(kQuantizedDTypes, test_case.output_dtype());
   header.rank = static_cast<std::uint8_t>(test_case.shape.size() - 2);
   header.in_place = test_case.in_place ? 1 : 0;
   header.order = index_of(kOrders, test_case.schedule.order);

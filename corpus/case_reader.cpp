@@ -232,10 +232,10 @@ std::vector<std::string_view> role_names(Direction direction) {
 }
 
 std::vector<std::string_view> document_keys() {
-  std::vector<std::string_view> keys = {"normproof_case", "name",         "description",     "operation",
-                                        "dtype",          "weight_dtype", "quantized_dtype", "output_dtype",
-                                        "residual_dtype", "shape",        "layout",          "schedule",
-                                        "launch",         "demand",       "outputs",         "scale_ub"};
+  std::vector<std::string_view> keys = {
+      "normproof_case", "name",   "description", "operation", "dtype",  "output_dtype", "residual_dtype",
+      "shape",          "layout", "schedule",    "launch",    "demand", "outputs",      "scale_ub"};
+  for (const OptionalDType& field : kOptionalDTypes) keys.push_back(field.key);
   for (const Parameter parameter : kParameters) keys.push_back(spec_of(parameter).name);
   for (const std::string_view name : role_names(Direction::in)) keys.push_back(name);
   return keys;
@@ -363,11 +363,8 @@ Case case_from_json(std::string_view text, Demand* demand) {
   if (const auto description = document.find("description")) test_case.description = string_of(*description);
   test_case.operation = operation_of(document.at("operation"));
   test_case.dtype = enumerator_of(document.at("dtype"), kDTypeNames);
-  if (const auto dtype = document.find("weight_dtype"))
-    test_case.weight_dtype = enumerator_of(*dtype, kDTypeNames);
-  if (const auto dtype = document.find("quantized_dtype")) {
-    test_case.quantized_dtype = enumerator_of(*dtype, kDTypeNames);
-  }
+  for (const auto& [key, of] : kOptionalDTypes)
+    if (const auto dtype = document.find(key)) test_case.*of = enumerator_of(*dtype, kDTypeNames);
   test_case.fp32_output = is_fp32(document.find("output_dtype"));
   test_case.fp32_residual = is_fp32(document.find("residual_dtype"));
   if (document.find("outputs")) test_case.outputs.emplace();  // read below

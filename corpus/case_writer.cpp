@@ -176,9 +176,8 @@ std::string case_to_json(const Case& test_case, const Demand& demand) {
   if (!test_case.description.empty()) document.add("description", json_string(test_case.description));
   document.add("operation", json_string(name_of(test_case.operation)));
   document.add("dtype", json_string(name_of(test_case.dtype)));
-  if (test_case.weight_dtype) document.add("weight_dtype", json_string(name_of(*test_case.weight_dtype)));
-  if (test_case.quantized_dtype)
-    document.add("quantized_dtype", json_string(name_of(*test_case.quantized_dtype)));
+  for (const auto& [key, of] : kOptionalDTypes)
+    if (test_case.*of) document.add(key, json_string(name_of(*(test_case.*of))));
   if (test_case.fp32_output) document.add("output_dtype", json_string(name_of(DType::fp32)));
   if (test_case.fp32_residual) document.add("residual_dtype", json_string(name_of(DType::fp32)));
   document.add("shape", json_integers(test_case.shape));

@@ -143,16 +143,13 @@ class DumpReader {
   // The dtypes that the file may choose from.
   std::vector<DType> dtypes_of(const TensorSpec& spec) const {
     if (spec.dtype == DTypeRule::weight && case_.dtype != DType::fp32) return {case_.dtype, DType::fp32};
-    if (spec.dtype == DTypeRule::output && quantizes(case_.operation)) {
-      std::vector<DType> dtypes(kQuantizedDTypes.begin(), kQuantizedDTypes.end());
-      if (may_quantize_to(case_.operation, DType::int8)) dtypes.push_back(DType::int8);
-      return dtypes;
-    }
+    if (spec.dtype == DTypeRule::codes) return code_dtypes(case_.operation);
     const bool narrow_weight = case_.weight_dtype && *case_.weight_dtype != DType::fp32;
     const bool may_be_wide =
         spec.dtype == DTypeRule::residual || (spec.dtype == DTypeRule::output && !narrow_weight);
-    if (may_be_wide && case_.dtype != DType::fp32 && spec.role != Role::residual_out)
-      return {case_.dtype, DType::fp32};
+    // The sum is stored as the residual is, which was read before it.
+    const bool is_sum = spec.dtype == DTypeRule::residual && spec.direction == Direction::out;
+    if (may_be_wide && case_.dtype != DType::fp32 && !is_sum) return {case_.dtype, DType::fp32};
     return {case_.dtype_of(spec.role)};
   }
 
@@ -192,10 +189,7 @@ class DumpReader {
                                    (spec->direction == Direction::in ? " reads it" : " writes it"));
     }
     const DType dtype = demand_dtype(*tensor, dtypes_of(*spec));
-    if (spec->dtype == DTypeRule::weight) case_.weight_dtype = dtype;
-    if (spec->dtype == DTypeRule::output && quantizes(case_.operation)) case_.quantized_dtype = dtype;
-    if (role == Role::out && !quantizes(case_.operation)) case_.fp32_output = dtype != case_.dtype;
-    if (role == Role::residual) case_.fp32_residual = dtype != case_.dtype;
+    case_.set_dtype(*spec, dtype);
     demand_shape(*tensor, *spec);
     if (holds_parameter(role)) {
       set_parameter(role, load_bits(file_.read(*tensor), dtype, 0));

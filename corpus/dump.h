@@ -1,5 +1,5 @@
 // Dumps: what went into a norm kernel and what came out of it, as a safetensors file that any framework can
-// write. Tensors x, weight, residual, scale, out, residual_out and string metadata op, epsilon, policy;
+// write. The operation's tensors by their names, input as x, and string metadata op, epsilon, policy;
 // DUMP.md documents it.
 #pragma once
 

@@ -36,26 +36,10 @@ bool aligned(const TensorLayout& layout, const Case& test_case, std::int64_t ali
 }
 
 void draw_types(Random& random, const CaseLimits& limits, Case& test_case) {
-  if (limits.operation) {
-    test_case.operation = *limits.operation;
-  } else {
-    test_case.operation = random.pick(limits.quantized_dtype ? operations_that_quantize() : all_operations());
-  }
-  test_case.dtype = limits.dtype ? *limits.dtype : random.pick(kActivationDTypes);
-  switch (limits.weight ? *limits.weight : random.pick(kWeightKinds)) {
-    case WeightKind::none:
-      break;
-    case WeightKind::activation:
-      test_case.weight_dtype = test_case.dtype;
-      break;
-    case WeightKind::fp32:
-      test_case.weight_dtype = DType::fp32;
-      break;
-  }
-  if (quantizes(test_case.operation)) {
-    test_case.quantized_dtype =
-        limits.quantized_dtype ? *limits.quantized_dtype : random.pick(kQuantizedDTypes);
-  }
+  const Operation operation = limits.operation ? *limits.operation : random.pick(limits.operations());
+  test_case.kind() = kind_within(limits, operation, [&random](KindChoice, std::size_t count) {
+    return static_cast<std::size_t>(random.below(count));
+  });
 }
 
 // Around the sizes at which a kernel changes its way: vector widths, warps, blocks, all lanes of the
@@ -261,6 +245,51 @@ std::vector<std::int64_t> fit_strides(std::vector<std::int64_t> strides, const C
   return strides;
 }
 
+std::optional<DType> weight_dtype(WeightKind kind, DType activation) {
+  switch (kind) {
+    case WeightKind::none:
+      return std::nullopt;
+    case WeightKind::activation:
+      return activation;
+    case WeightKind::fp32:
+      return DType::fp32;
+  }
+  return std::nullopt;
+}
+
+void CaseLimits::hold_to(const CallKind& kind) {
+  operation = kind.operation;
+  dtype = kind.dtype;
+  weight = weight_kind(kind.weight_dtype, kind.dtype);
+  quantized_dtype = kind.quantized_dtype;
+}
+
+std::span<const Operation> CaseLimits::operations() const {
+  if (operation) return {&*operation, 1};
+  return quantized_dtype ? operations_that_quantize() : all_operations();
+}
+
+bool CaseLimits::admits(const CallKind& kind) const {
+  if (operation && kind.operation != *operation) return false;
+  if (dtype && kind.dtype != *dtype) return false;
+  if (weight && kind.weight_dtype != weight_dtype(*weight, kind.dtype)) return false;
+  if (!quantized_dtype) return true;
+  return kind.has_codes() ? kind.quantized_dtype == quantized_dtype : operation.has_value();
+}
+
+CallKind kind_within(const CaseLimits& limits, Operation operation, const ChooseKind& choose) {
+  const auto one_of = [&choose](KindChoice what, const auto& list) {
+    return list[choose(what, std::size(list))];
+  };
+  const DType dtype = limits.dtype ? *limits.dtype : one_of(KindChoice::dtype, kActivationDTypes);
+  const WeightKind weight = limits.weight ? *limits.weight : one_of(KindChoice::weight, kWeightKinds);
+  CallKind kind = call_kind(operation, dtype, weight_dtype(weight, dtype));
+  if (kind.has_codes())
+    kind.quantized_dtype =
+        limits.quantized_dtype ? *limits.quantized_dtype : one_of(KindChoice::codes, kQuantizedDTypes);
+  return kind;
+}
+
 bool within(const Case& test_case, const CaseLimits& limits) {
   const bool demanded_vectors = test_case.launch.path == KernelPath::vectorized;
   const bool whole_chunks = limits.path == KernelPath::vectorized;
@@ -274,18 +303,7 @@ bool within(const Case& test_case, const CaseLimits& limits) {
     return false;
   }
   if (test_case.elements() > std::max(limits.max_elements, test_case.hidden_size())) return false;
-  if (limits.operation && test_case.operation != *limits.operation) return false;
-  if (limits.dtype && test_case.dtype != *limits.dtype) return false;
-  if (limits.weight) {
-    const bool wanted = *limits.weight != WeightKind::none;
-    if (wanted != test_case.weight_dtype.has_value()) return false;
-    const DType dtype = *limits.weight == WeightKind::fp32 ? DType::fp32 : test_case.dtype;
-    if (wanted && *test_case.weight_dtype != dtype) return false;
-  }
-  if (limits.quantized_dtype) {
-    if (!limits.operation && !test_case.quantized_dtype) return false;
-    if (test_case.quantized_dtype && *test_case.quantized_dtype != *limits.quantized_dtype) return false;
-  }
+  if (!limits.admits(test_case)) return false;
   if (demanded_vectors && !vectors && !limits.allow_refused) return false;
   if (limits.path == KernelPath::vectorized && (!vectors || test_case.launch.path == KernelPath::scalar))
     return false;

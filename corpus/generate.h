@@ -3,7 +3,9 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "corpus/call_limits.h"
@@ -15,6 +17,7 @@ namespace normproof {
 enum class WeightKind : std::uint8_t { none, activation, fp32 };  // of the activation's dtype, or fp32
 inline constexpr std::array kWeightKinds = {WeightKind::none, WeightKind::activation, WeightKind::fp32};
 
+std::optional<DType> weight_dtype(WeightKind kind, DType activation);
 WeightKind weight_kind(std::optional<DType> weight, DType activation);
 inline WeightKind weight_kind(const Case& test_case) {
   return weight_kind(test_case.weight_dtype, test_case.dtype);
@@ -46,7 +49,18 @@ struct CaseLimits {
   int special_percent = 20;  // of the rows get NaN, infinity, zeros or subnormals on top of their values
   CallLimits calls = {};     // what the target declares; where it says otherwise, it wins
   friend bool operator==(const CaseLimits&, const CaseLimits&) = default;
+
+  // From here on only calls of the kind.
+  void hold_to(const CallKind& kind);
+  bool admits(const CallKind& kind) const;
+  std::span<const Operation> operations() const;
 };
+
+// What has to be chosen of a kind, and one of so many.
+enum class KindChoice : std::uint8_t { dtype, weight, codes };
+using ChooseKind = std::function<std::size_t(KindChoice, std::size_t)>;
+// A kind of call of the operation, within the limits.
+CallKind kind_within(const CaseLimits& limits, Operation operation, const ChooseKind& choose);
 
 // Where a tensor has no rows or max_rows is small, leading sizes may still be as large as this.
 inline constexpr std::int64_t kSizesWithoutRows = 3;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -18,18 +19,18 @@ constexpr TensorSpec kScales = {Role::scales, Direction::out, Extent::row, DType
 constexpr TensorSpec out(Aliasing aliasing) {
   return {Role::out, Direction::out, Extent::elements, DTypeRule::output, false, aliasing, Role::input};
 }
+constexpr TensorSpec kCodes = {Role::out, Direction::out, Extent::elements, DTypeRule::codes};
 constexpr TensorSpec kResidualOut = {Role::residual_out,  Direction::out, Extent::elements,
                                      DTypeRule::residual, false,          Aliasing::always,
                                      Role::residual};
 
 constexpr std::array kRmsNormTensors = {out(Aliasing::may), kInput, kWeight};
 constexpr std::array kFusedAddTensors = {out(Aliasing::always), kResidualOut, kInput, kResidual, kWeight};
-constexpr std::array kStaticQuantTensors = {out(Aliasing::never), kInput, kWeight, kScale};
-constexpr std::array kFusedAddStaticQuantTensors = {
-    out(Aliasing::never), kResidualOut, kInput, kResidual, kWeight, kScale};
-constexpr std::array kDynamicQuantTensors = {out(Aliasing::never), kScales, kInput, kWeight};
-constexpr std::array kFusedAddDynamicQuantTensors = {
-    out(Aliasing::never), kScales, kResidualOut, kInput, kResidual, kWeight};
+constexpr std::array kStaticQuantTensors = {kCodes, kInput, kWeight, kScale};
+constexpr std::array kFusedAddStaticQuantTensors = {kCodes, kResidualOut, kInput, kResidual, kWeight, kScale};
+constexpr std::array kDynamicQuantTensors = {kCodes, kScales, kInput, kWeight};
+constexpr std::array kFusedAddDynamicQuantTensors = {kCodes, kScales,   kResidualOut,
+                                                     kInput, kResidual, kWeight};
 
 constexpr std::array kEpsilon = {Parameter::epsilon};
 constexpr std::array kEpsilonAndScale = {Parameter::epsilon, Parameter::scale};
@@ -128,7 +129,9 @@ constexpr bool is_complete(const OperationSpec& spec) {
     }
     return false;
   };
+  bool codes = false;
   for (const TensorSpec& tensor : spec.tensors) {
+    codes |= tensor.role == Role::out && tensor.dtype == DTypeRule::codes;
     input |= tensor.role == Role::input && tensor.direction == Direction::in;
     out |= tensor.role == Role::out && tensor.direction == Direction::out;
     if (tensor.aliasing != Aliasing::never)
@@ -137,8 +140,8 @@ constexpr bool is_complete(const OperationSpec& spec) {
   for (const NormStep step : spec.steps) {
     if (step == NormStep::add_residual)
       steps_have_tensors &= has_role(Role::residual) && has_role(Role::residual_out);
-    if (step == NormStep::quantize) steps_have_tensors &= has_role(Role::scale);
-    if (step == NormStep::quantize_by_row) steps_have_tensors &= has_role(Role::scales);
+    if (step == NormStep::quantize) steps_have_tensors &= has_role(Role::scale) && codes;
+    if (step == NormStep::quantize_by_row) steps_have_tensors &= has_role(Role::scales) && codes;
   }
   for (const Parameter parameter : spec.parameters) {
     const ParameterSpec& of = kParameterTable[static_cast<std::size_t>(parameter)];
@@ -188,6 +191,29 @@ std::span<const Operation> operations_that_quantize() {
   return operations;
 }
 
+std::span<const Operation> operations_with(NormStep step) {
+  static const std::map<NormStep, std::vector<Operation>> operations = [] {
+    std::map<NormStep, std::vector<Operation>> found;
+    for (const OperationSpec& spec : kTable)
+      for (const NormStep each : spec.steps) found[each].push_back(spec.operation);
+    return found;
+  }();
+  return operations.at(step);
+}
+
+Operation operation_of(std::initializer_list<NormStep> steps) {
+  const auto found = std::ranges::find_if(
+      kTable, [&](const OperationSpec& spec) { return std::ranges::equal(spec.steps, steps); });
+  if (found == std::end(kTable)) throw std::invalid_argument("no operation has just these steps");
+  return found->operation;
+}
+
+Operation smallest_part(Operation operation) {
+  const OperationSpec& spec = spec_of(operation);
+  if (spec.without_last_step) return smallest_part(*spec.without_last_step);
+  return spec.without_first_step ? smallest_part(*spec.without_first_step) : operation;
+}
+
 const TensorSpec* find_tensor(Operation operation, Role role) {
   const auto tensors = spec_of(operation).tensors;
   const auto found = std::ranges::find(tensors, role, &TensorSpec::role);
@@ -199,14 +225,29 @@ bool has(Operation operation, NormStep step) {
   return std::ranges::find(steps, step) != steps.end();
 }
 
+bool has(Operation operation, DTypeRule rule) {
+  const auto tensors = spec_of(operation).tensors;
+  return std::ranges::find(tensors, rule, &TensorSpec::dtype) != tensors.end();
+}
+
+std::vector<DType> code_dtypes(Operation operation) {
+  if (!quantizes(operation)) return {};
+  std::vector<DType> dtypes(kQuantizedDTypes.begin(), kQuantizedDTypes.end());
+  if (quantizes_by_row(operation)) dtypes.push_back(DType::int8);
+  return dtypes;
+}
+
 bool may_quantize_to(Operation operation, DType dtype) {
-  if (dtype == DType::int8) return quantizes_by_row(operation);
-  return quantizes(operation) && std::ranges::find(kQuantizedDTypes, dtype) != kQuantizedDTypes.end();
+  return std::ranges::count(code_dtypes(operation), dtype) > 0;
 }
 
 bool may_be_in_place(Operation operation) {
   return std::ranges::any_of(spec_of(operation).tensors,
                              [](const TensorSpec& tensor) { return tensor.aliasing == Aliasing::may; });
+}
+
+bool overwrites_input(Operation operation) {
+  return find_tensor(operation, Role::out)->aliasing == Aliasing::always;
 }
 
 bool is_data(Operation operation, Role role) {

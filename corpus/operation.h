@@ -6,9 +6,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "corpus/dtype.h"
 
@@ -42,7 +44,8 @@ enum class Extent : std::uint8_t {
 enum class DTypeRule : std::uint8_t {
   activation,  // T
   weight,      // W: T or fp32
-  output,      // Q where the operation quantizes, else T, or fp32 where the case says so
+  output,      // T, or fp32 where the case says so
+  codes,       // Q
   residual,    // T, or fp32 where the case says so
   fp32
 };
@@ -106,14 +109,22 @@ std::string_view name_of(Role role);
 // In the order of the table.
 std::span<const Operation> all_operations();
 std::span<const Operation> operations_that_quantize();
+std::span<const Operation> operations_with(NormStep step);
+
+// The one that has these steps and no others. Throws std::invalid_argument where there is none.
+Operation operation_of(std::initializer_list<NormStep> steps);
+// Without its last step and its first one, as far as there are such operations.
+Operation smallest_part(Operation operation);
 
 // nullptr where the operation has no such tensor.
 const TensorSpec* find_tensor(Operation operation, Role role);
 inline bool has(Operation operation, Role role) { return find_tensor(operation, role) != nullptr; }
 bool has(Operation operation, NormStep step);
 bool has(Operation operation, Parameter parameter);
-// Whether a case may choose that the output is written over the input.
+bool has(Operation operation, DTypeRule rule);
+// Whether a case may choose that the output is written over the input, and whether it always is.
 bool may_be_in_place(Operation operation);
+bool overwrites_input(Operation operation);
 // Whether a case holds values for the tensor: an input that is more than the place of a parameter.
 bool is_data(Operation operation, Role role);
 bool is_output(Operation operation, Role role);
@@ -121,12 +132,15 @@ bool is_output(Operation operation, Role role);
 bool holds_parameter(Role role);
 
 inline bool adds_residual(Operation operation) { return has(operation, NormStep::add_residual); }
-// Whether `out` has a quantized dtype.
-inline bool quantizes(Operation operation) {
-  return has(operation, NormStep::quantize) || has(operation, NormStep::quantize_by_row);
+// The tensor whose rows are normalized: x, or the sum with the residual as it is stored.
+inline Role normalized_tensor(Operation operation) {
+  return adds_residual(operation) ? Role::residual_out : Role::input;
 }
+// Whether `out` has a quantized dtype.
+inline bool quantizes(Operation operation) { return has(operation, DTypeRule::codes); }
 inline bool quantizes_by_row(Operation operation) { return has(operation, NormStep::quantize_by_row); }
-// Whether `out` may have this dtype where it is quantized.
+// The dtypes that `out` may have where it is quantized, those of targets first; none where it is not.
+std::vector<DType> code_dtypes(Operation operation);
 bool may_quantize_to(Operation operation, DType dtype);
 
 }  // namespace normproof

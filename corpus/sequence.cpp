@@ -24,9 +24,7 @@ const Json& member(const Json& document, const char* key) {
 }
 
 bool fits_the_first(const Case& first, const Case& other) {
-  return first.operation == other.operation && first.dtype == other.dtype &&
-         first.weight_dtype == other.weight_dtype && first.quantized_dtype == other.quantized_dtype &&
-         first.hidden_size() == other.hidden_size();
+  return first.kind() == other.kind() && first.hidden_size() == other.hidden_size();
 }
 
 // Throws CaseError.

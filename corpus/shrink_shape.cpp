@@ -105,8 +105,8 @@ Case with_steps(Values& values, std::size_t dim, std::int64_t first, std::int64_
   return candidate;
 }
 
-// A column and beside it a companion whose weight is 1 and whose residual is 0: with one element to choose
-// the inverse RMS takes values that the column alone, or with its neighbours, does not have.
+// A column and beside it a companion whose weight is 1 and whose other inputs are 0: with one element to
+// choose the inverse RMS takes values that the column alone, or with its neighbours, does not have.
 constexpr std::int64_t kCompanions = 8;
 Case with_companion(Values& values, std::int64_t column, std::int64_t companion) {
   Case candidate = with_columns(values, {column, column});
@@ -115,9 +115,9 @@ Case with_companion(Values& values, std::int64_t column, std::int64_t companion)
   const std::uint32_t eighths = static_cast<std::uint32_t>(companion) << (format.mantissa_bits - 3);
   const std::uint32_t bits = companion == kCompanions ? 0 : format.one() | eighths;
   for (std::int64_t row = 0; row < candidate.rows(); ++row) {
-    store_bits(candidate[Role::input].data.bytes, candidate.dtype, 2 * row + 1, bits);
-    if (adds_residual(candidate.operation))
-      store_bits(candidate[Role::residual].data.bytes, candidate.dtype, 2 * row + 1, 0);
+    for (const Role role : candidate.inputs_with_rows())
+      store_bits(candidate[role].data.bytes, candidate.dtype_of(role), 2 * row + 1,
+                 role == Role::input ? bits : 0);
   }
   if (candidate.weight_dtype) {
     store_bits(candidate[Role::weight].data.bytes, *candidate.weight_dtype, 1,

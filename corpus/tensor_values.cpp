@@ -215,7 +215,7 @@ std::uint64_t draw_midpoint(Random& random, int precision) {
 void fill_known_weights(Random& random, const KnownRows& known, const Case& test_case, RowView weights) {
   const FloatFormat& format = weights.format();
   const int result_bits = format_of(test_case.dtype).precision();
-  const int quantized_bits = test_case.quantized_dtype ? precision_of_fp8(*test_case.quantized_dtype) : 0;
+  const int quantized_bits = test_case.has_codes() ? precision_of_fp8(test_case.output_dtype()) : 0;
   for (std::size_t column = 0; column < weights.columns(); ++column) {
     const std::uint32_t integer = known.integers[column];
     const int binade = static_cast<int>(random.between(-2, 2));
@@ -253,7 +253,7 @@ std::uint32_t draw_known_scale(Random& random, const KnownRows& known, const Cas
   }
   const FloatFormat activation = format_of(test_case.dtype);
   norm = std::fabs(value_of(activation, rounded(activation, value_of(kFp32, rounded(kFp32, norm)))));
-  const DType quantized = *test_case.quantized_dtype;
+  const DType quantized = test_case.output_dtype();
   const auto midpoint = static_cast<double>(draw_midpoint(random, precision_of_fp8(quantized)));
   const int binade = static_cast<int>(random.between(-4, 3));
   if (norm == 0 || !std::isfinite(norm)) return draw_scale(random, quantized);
@@ -299,7 +299,7 @@ void draw_known_values(Random& random, Case& test_case) {
   const std::size_t row_bytes = known.integers.size() * size_of(test_case.dtype);
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
     const RowView input(row_of(test_case[Role::input].data.bytes, row, row_bytes), test_case.dtype);
-    if (adds_residual(test_case.operation)) {
+    if (test_case.has(Role::residual)) {
       RowView residual(row_of(test_case[Role::residual].data.bytes, row, row_bytes), test_case.dtype);
       fill_known_row(random, known, lowest_scale, input, &residual);
     } else {
@@ -315,7 +315,7 @@ void draw_known_values(Random& random, Case& test_case) {
     test_case.bits_of(Parameter::scale) = way < 3
                                               ? kFp32.power_of_two(static_cast<int>(random.between(-3, 3)))
                                           : way < 6 ? draw_known_scale(random, known, test_case)
-                                                    : draw_scale(random, *test_case.quantized_dtype);
+                                                    : draw_scale(random, test_case.output_dtype());
   }
 }
 
@@ -325,7 +325,7 @@ void draw_plain_values(Random& random, Case& test_case) {
     const std::span<std::byte> input = row_of(test_case[Role::input].data.bytes, row, row_bytes);
     fill_row(random, kInputDiet, test_case.dtype, input);
     if (random.chance(1, 8)) sprinkle_bit_classes(random, {input, test_case.dtype});
-    if (adds_residual(test_case.operation)) {
+    if (test_case.has(Role::residual)) {
       fill_residual(random, test_case.dtype, {input, test_case.dtype},
                     row_of(test_case[Role::residual].data.bytes, row, row_bytes));
     }
@@ -342,7 +342,7 @@ void draw_plain_values(Random& random, Case& test_case) {
   };
   test_case.bits_of(Parameter::epsilon) = draw_epsilon(random, mean_square_of_some_row);
   if (has(test_case.operation, Parameter::scale))
-    test_case.bits_of(Parameter::scale) = draw_scale(random, *test_case.quantized_dtype);
+    test_case.bits_of(Parameter::scale) = draw_scale(random, test_case.output_dtype());
 }
 
 }  // namespace
@@ -352,7 +352,7 @@ void draw_values(Random& random, int special_percent, Case& test_case) {
     draw_recipes(random, special_percent, test_case);
     test_case.bits_of(Parameter::epsilon) = draw_epsilon(random, [] { return 1.0; });
     if (has(test_case.operation, Parameter::scale))
-      test_case.bits_of(Parameter::scale) = draw_scale(random, *test_case.quantized_dtype);
+      test_case.bits_of(Parameter::scale) = draw_scale(random, test_case.output_dtype());
     return;
   }
   for (const Role role : kRoles)
@@ -365,7 +365,7 @@ void draw_values(Random& random, int special_percent, Case& test_case) {
   const std::size_t row_bytes = static_cast<std::size_t>(test_case.hidden_size()) * size_of(test_case.dtype);
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
     if (!random.chance(static_cast<std::uint64_t>(special_percent), 100)) continue;
-    const bool in_residual = adds_residual(test_case.operation) && random.chance(1, 2);
+    const bool in_residual = test_case.has(Role::residual) && random.chance(1, 2);
     std::vector<std::byte>& bytes =
         in_residual ? test_case[Role::residual].data.bytes : test_case[Role::input].data.bytes;
     sprinkle_specials(random, {row_of(bytes, row, row_bytes), test_case.dtype});

@@ -79,9 +79,9 @@ void check_wide_tensors(const Case& test_case, Reasons& reasons) {
   };
   const bool narrow_weight = test_case.weight_dtype && *test_case.weight_dtype != DType::fp32;
   const std::string operation(name_of(test_case.operation));
-  check(test_case.fp32_output, "output_dtype", !quantizes(test_case.operation) && !narrow_weight,
+  check(test_case.fp32_output, "output_dtype", has(test_case.operation, DTypeRule::output) && !narrow_weight,
         narrow_weight ? "only beside an fp32 weight, or none" : operation + " quantizes");
-  check(test_case.fp32_residual, "residual_dtype", adds_residual(test_case.operation),
+  check(test_case.fp32_residual, "residual_dtype", has(test_case.operation, DTypeRule::residual),
         operation + " has no residual");
 }
 
@@ -98,6 +98,23 @@ void check_upper_bound(const Case& test_case, Reasons& reasons) {
     add(reasons, "$.scale_ub", "no target takes it: only outputs that are given are judged, got none");
 }
 
+void check_codes(const Case& test_case, Reasons& reasons) {
+  const bool wanted = has(test_case.operation, DTypeRule::codes);
+  const std::string path = "$." + std::string(kOptionalDTypes.back().key),
+                    operation(name_of(test_case.operation));
+  const std::string got = ", got " + std::string(name_of(test_case.kind().output_dtype()));
+  if (wanted && !test_case.has_codes()) {
+    add(reasons, path, operation + " needs one, got none");
+  } else if (!wanted && test_case.has_codes()) {
+    add(reasons, path, operation + " does not quantize" + got);
+  } else if (wanted && !may_quantize_to(test_case.operation, test_case.output_dtype())) {
+    const bool with_int8 = may_quantize_to(test_case.operation, DType::int8);
+    add(reasons, path, (with_int8 ? "an fp8 dtype or int8" : "an fp8 dtype") + got);
+  } else if (wanted && test_case.output_dtype() == DType::int8 && !test_case.outputs) {
+    add(reasons, path, "no target writes int8: only outputs that are given are judged, got none");
+  }
+}
+
 void check_dtypes(const Case& test_case, Reasons& reasons) {
   if (!contains(kActivationDTypes, test_case.dtype)) {
     add(reasons, "$.dtype",
@@ -109,22 +126,7 @@ void check_dtypes(const Case& test_case, Reasons& reasons) {
         "the dtype of the activation (" + std::string(name_of(test_case.dtype)) + ") or fp32, got " +
             std::string(name_of(*test_case.weight_dtype)));
   }
-  const bool quantized = quantizes(test_case.operation);
-  const bool is_int8 = test_case.quantized_dtype == DType::int8;
-  if (quantized && !test_case.quantized_dtype) {
-    add(reasons, "$.quantized_dtype", std::string(name_of(test_case.operation)) + " needs one, got none");
-  } else if (!quantized && test_case.quantized_dtype) {
-    add(reasons, "$.quantized_dtype",
-        std::string(name_of(test_case.operation)) + " does not quantize, got " +
-            std::string(name_of(*test_case.quantized_dtype)));
-  } else if (quantized && !may_quantize_to(test_case.operation, *test_case.quantized_dtype)) {
-    add(reasons, "$.quantized_dtype",
-        std::string(quantizes_by_row(test_case.operation) ? "an fp8 dtype or int8" : "an fp8 dtype") +
-            ", got " + std::string(name_of(*test_case.quantized_dtype)));
-  } else if (is_int8 && !test_case.outputs) {
-    add(reasons, "$.quantized_dtype",
-        "no target writes int8: only outputs that are given are judged, got none");
-  }
+  check_codes(test_case, reasons);
   check_wide_tensors(test_case, reasons);
   check_upper_bound(test_case, reasons);
   for (const Parameter parameter : kParameters) {

@@ -60,9 +60,9 @@ void resize(Case& test_case, std::int64_t rows, std::int64_t columns, Random& ra
   list_values(test_case);
   constexpr std::size_t kWeight = 2;
   const std::array<Values, 3> all = values_of(test_case);
-  const std::array present = {true, adds_residual(test_case.operation), test_case.weight_dtype.has_value()};
+  constexpr std::array kTensors = {Role::input, Role::residual, Role::weight};
   for (std::size_t i = 0; i < all.size(); ++i)
-    if (present[i] || all[i].elements() > 0)
+    if (test_case.has(kTensors[i]) || all[i].elements() > 0)
       *all[i].bytes = resized(all[i], i == kWeight ? 1 : rows, columns, random);
   test_case.shape.back() = columns;
   set_leading_sizes(test_case, {rows});
@@ -147,13 +147,12 @@ bool mutate_operation(Case& test_case, Random& random, const CaseLimits&) {
   if (test_case.shape.size() > spec_of(operation).greatest_rank)
     set_leading_sizes(test_case, {test_case.rows()});
   keep_what_it_has(test_case);
-  if (quantizes(operation) && !test_case.quantized_dtype) {
-    test_case.quantized_dtype = random.pick(kQuantizedDTypes);
-  }
-  if (adds_residual(operation) && test_case[Role::residual].data.bytes.empty()) {
-    test_case[Role::residual].data = {draw_values_near_one(test_case.dtype, test_case.elements(), random),
-                                      {}};
-  }
+  if (has(operation, DTypeRule::codes) && !test_case.has_codes())
+    test_case.set_codes(random.pick(kQuantizedDTypes));
+  for (const Role role : test_case.inputs_with_rows())
+    if (test_case[role].data.bytes.empty())
+      test_case[role].data = {draw_values_near_one(test_case.dtype_of(role), test_case.elements(), random),
+                              {}};
   return true;
 }
 
@@ -198,9 +197,9 @@ bool mutate_types(Case& test_case, Random& random, const CaseLimits&) {
   return true;
 }
 
-bool mutate_quantized_dtype(Case& test_case, Random& random, const CaseLimits&) {
-  if (!test_case.quantized_dtype) return false;
-  test_case.quantized_dtype = random.pick(kQuantizedDTypes);
+bool mutate_codes(Case& test_case, Random& random, const CaseLimits&) {
+  if (!test_case.has_codes()) return false;
+  test_case.set_codes(random.pick(kQuantizedDTypes));
   return true;
 }
 
@@ -211,7 +210,7 @@ bool change_one(Case& test_case, Random& random, const CaseLimits&) {
 }
 
 bool aim_sum(Case& test_case, Random& random, const CaseLimits&) {
-  if (!adds_residual(test_case.operation) || test_case.elements() == 0) return false;
+  if (!test_case.has(Role::residual) || test_case.elements() == 0) return false;
   list_values(test_case);
   const std::array<Values, 3> values = values_of(test_case);
   aim_sum_at_tie(pick_element(std::span(values).first(1), random), values[1], random);
@@ -243,7 +242,7 @@ constexpr std::array kMutations = {
     Mutation{"operation", mutate_operation},
     Mutation{"leading-sizes", mutate_leading_sizes},
     Mutation{"types", mutate_types},
-    Mutation{"quantized-dtype", mutate_quantized_dtype},
+    Mutation{"quantized-dtype", mutate_codes},
     Mutation{"one-ulp", change_one<step_one_ulp>},
     Mutation{"special", change_one<set_special>},
     Mutation{"near-power-of-two", change_one<set_near_power_of_two>},

@@ -100,10 +100,11 @@ class Examination {
       require(
           oracle::same(case_.output_dtype(), out, load_bits(wanted_[Role::out], case_.output_dtype(), index)),
           "exact and fast path disagree on out");
-      if (!adds_residual(case_.operation)) continue;
-      const std::uint64_t residual = oracle::round_bits(oracle::format_of(case_.dtype), sums.residual_out);
-      require(oracle::same(case_.dtype, residual, load_bits(wanted_[Role::residual_out], case_.dtype, index)),
-              "exact and fast path disagree on residual_out");
+      const Role sum = normalized_tensor(case_.operation);
+      if (!case_.has_output(sum)) continue;
+      const std::uint64_t stored = oracle::round_bits(oracle::format_of(case_.dtype), sums.residual_out);
+      require(oracle::same(case_.dtype, stored, load_bits(wanted_[sum], case_.dtype, index)),
+              "exact and fast path disagree on the stored sum");
     }
   }
 
@@ -112,9 +113,10 @@ class Examination {
     Outputs altered = wanted_;
     std::int64_t column = 0, row = 0;
     for (std::uint64_t count = 1 + random_.below(4); count > 0; --count) {
-      const bool in_residual = adds_residual(case_.operation) && random_.chance(1, 8);
-      const DType dtype = in_residual ? case_.dtype : case_.output_dtype();
-      std::vector<std::byte>& bytes = in_residual ? altered[Role::residual_out] : altered[Role::out];
+      const Role sum = normalized_tensor(case_.operation);
+      const Role role = case_.has_output(sum) && random_.chance(1, 8) ? sum : Role::out;
+      const DType dtype = case_.dtype_of(role);
+      std::vector<std::byte>& bytes = altered[role];
       const auto index =
           static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(case_.elements())));
       const auto mask = static_cast<std::uint32_t>((std::uint64_t{1} << 8 * size_of(dtype)) - 1);
@@ -299,7 +301,7 @@ class Examination {
         misfit.weight_dtype = DType::fp8_e4m3fn;
         break;
       case 3:
-        misfit.quantized_dtype = quantizes(misfit.operation) ? std::optional(DType::fp32) : DType::fp8_e4m3fn;
+        misfit.set_codes(misfit.has_codes() ? DType::fp32 : DType::fp8_e4m3fn);
         break;
       case 4:
         misfit.shape.back() = 0;

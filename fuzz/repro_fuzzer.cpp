@@ -99,7 +99,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::int64_t elements = test_case.elements();
   for (const std::string_view name : {"INPUT", "GOT_OUT", "WANTED_OUT"})
     require(numbers_in(script, name) == elements, fmt::format("{} lacks elements", name), script);
-  const std::int64_t residuals = adds_residual(test_case.operation) ? elements : 0;
+  const std::int64_t residuals = test_case.has(Role::residual) ? elements : 0;
   for (const std::string_view name : {"RESIDUAL", "GOT_RESIDUAL_OUT", "WANTED_RESIDUAL_OUT"})
     require(numbers_in(script, name) == residuals, fmt::format("{} lacks elements", name), script);
   return 0;

@@ -216,8 +216,7 @@ GivenOrder read_order(const JsonNode& entry, const std::string& path) {
       whole(member(entry, path, "hidden_size"), json_path(path, "hidden_size"), 1, kMaximumTreeLeaves);
   if (const JsonNode* rows = find(entry, "rows"))
     order.rows = whole(*rows, json_path(path, "rows"), 1, kMaximumNumber);
-  order.weight_dtype = read_dtype(entry, path, "weight_dtype");
-  order.quantized_dtype = read_dtype(entry, path, "quantized_dtype");
+  for (const auto& [key, of] : kOptionalDTypes) order.*of = read_dtype(entry, path, key);
   if (const JsonNode* family = find(entry, "family")) order.family = text(*family, json_path(path, "family"));
   if (const JsonNode* root = find(entry, "root")) {
     const std::string root_path = json_path(path, "root");
@@ -246,8 +245,7 @@ bool is_packed_and_aligned(const Case& test_case) {
 }
 
 bool is_same_call(const GivenOrder& order, const Case& test_case) {
-  return order.rows == test_case.rows() && test_case.shape.size() == 2 &&
-         order.weight_dtype == test_case.weight_dtype && order.quantized_dtype == test_case.quantized_dtype &&
+  return order.rows == test_case.rows() && test_case.shape.size() == 2 && order.kind() == test_case.kind() &&
          test_case.launch == LaunchChoice{};
 }
 

@@ -15,7 +15,6 @@
 
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,13 +29,9 @@ namespace normproof::oracle {
 std::string to_json(const SumTree& tree);
 
 // One order and the calls for which it stands.
-struct GivenOrder {
-  Operation operation = Operation::rms_norm;
-  DType dtype = DType::bf16;
+struct GivenOrder : CallKind {
   std::int64_t hidden_size = 0;
-  // Of the calls by which it was certified.
-  std::int64_t rows = 0;
-  std::optional<DType> weight_dtype, quantized_dtype;
+  std::int64_t rows = 0;          // of the calls by which it was certified, as the weight and Q
   std::string family;             // empty: none is named
   bool rounds_root_once = false;  // r is fl(1 / sqrt(m)), rounded once
   std::shared_ptr<const SumTree> tree;

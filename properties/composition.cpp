@@ -58,7 +58,7 @@ std::uint32_t scale_of_row(const Case& test_case, const std::vector<std::byte>& 
     const Value magnitude = y.negative() ? -y : y;
     if (magnitude > maximum) maximum = magnitude;
   }
-  const DType dtype = *test_case.quantized_dtype;
+  const DType dtype = test_case.output_dtype();
   const Value range = oracle::decode(dtype, bits::largest(dtype, false));
   const Value least =
       oracle::round_to(DType::fp32, oracle::quotient(Value::integer(1), range * Value::integer(512)));
@@ -69,7 +69,7 @@ std::uint32_t scale_of_row(const Case& test_case, const std::vector<std::byte>& 
 // What quantization makes of packed norm values: each exactly scaled, clamped and rounded.
 Outputs quantized(const Case& test_case, const std::vector<std::byte>& norm) {
   using oracle::Value;
-  const DType dtype = *test_case.quantized_dtype;
+  const DType dtype = test_case.output_dtype();
   const Value highest = oracle::decode(dtype, bits::largest(dtype, false));
   const Value lowest = oracle::decode(dtype, bits::largest(dtype, true));
   Outputs result;
@@ -101,6 +101,7 @@ CaseFinding is_what_its_parts_are(const Case& test_case, PropertyContext& contex
   const OperationSpec& spec = spec_of(test_case.operation);
   const Call fused = call_of(test_case);
   const RunResult got = run(fused, context.target);
+  const Role sum = normalized_tensor(test_case.operation);
   const auto compare = [&](std::string wanted_name, const Outputs& wanted,
                            std::initializer_list<Role> roles) {
     Comparison comparison(std::move(wanted_name));
@@ -112,10 +113,9 @@ CaseFinding is_what_its_parts_are(const Case& test_case, PropertyContext& contex
   if (spec.without_last_step) {
     const Call unfused = through(fused, *spec.without_last_step);
     const RunResult norm = run(unfused, context.target);
-    if (test_case.has(Role::residual_out)) {
-      const Comparison residual =
-          compare(on_the_same_target("", *spec.without_last_step), norm.outputs, {Role::residual_out});
-      if (!residual.agrees()) return finding(residual, test_case, got, context, unfused);
+    if (test_case.has_output(sum)) {
+      const Comparison stored = compare(on_the_same_target("", *spec.without_last_step), norm.outputs, {sum});
+      if (!stored.agrees()) return finding(stored, test_case, got, context, unfused);
     }
     last.emplace(compare(on_the_same_target("the exact quantization of ", *spec.without_last_step),
                          quantized(test_case, norm.outputs[Role::out]), {Role::out, Role::scales}),
@@ -124,9 +124,8 @@ CaseFinding is_what_its_parts_are(const Case& test_case, PropertyContext& contex
   }
   if (spec.without_first_step) {
     std::vector<std::byte> sums = rounded_sums(fused);
-    const Comparison residual =
-        compare("the exactly rounded sum", {{Role::residual_out, sums}}, {Role::residual_out});
-    if (!residual.agrees()) return finding(residual, test_case, got, context, fused);
+    const Comparison stored = compare("the exactly rounded sum", {{sum, sums}}, {sum});
+    if (!stored.agrees()) return finding(stored, test_case, got, context, fused);
     const Call unfused = norm_of(fused, *spec.without_first_step, std::move(sums));
     const RunResult norm = run(unfused, context.target);
     last.emplace(compare(on_the_same_target("of the rounded sums, ", *spec.without_first_step), norm.outputs,

@@ -133,18 +133,15 @@ class Comparer {
 
 Case Comparer::case_of_size(const Combination& combination, const Size& size, std::uint64_t round) const {
   Case test_case;
-  test_case.operation = combination.operation;
-  test_case.dtype = combination.dtype;
-  test_case.weight_dtype = combination.weight_dtype;
-  test_case.quantized_dtype = combination.quantized_dtype;
+  test_case.kind() = combination;
   test_case.shape = {size.rows, size.hidden_size};
-  if (quantizes(combination.operation))
+  if (has(combination.operation, Parameter::scale))
     test_case.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(kScale);
   fit_to(context_.target.limits_of(combination.operation), test_case);
   const std::uint64_t seed = context_.seed + 4 * round;
   test_case[Role::input].data.bytes =
       spiked_rows(combination.dtype, test_case.rows(), test_case.hidden_size(), Random(seed));
-  if (adds_residual(combination.operation)) test_case[Role::residual].data.recipe = {"zeros", seed + 1};
+  if (test_case.has(Role::residual)) test_case[Role::residual].data.recipe = {"zeros", seed + 1};
   if (combination.weight_dtype) test_case[Role::weight].data.recipe = {"model_weights", seed + 2};
   return test_case;
 }
@@ -245,13 +242,12 @@ void Comparer::compare_layouts(const Call& call) {
   constexpr Promise kPromise = Promise::layout_invariant;
   const Call few = with_rows(call, first_rows(std::min<std::int64_t>(call.how.rows(), 32)));
   const std::int64_t hidden = call.how.hidden_size(), chunk = chunk_elements(call.how.dtype);
-  const auto laid_out = [&](std::int64_t stride, std::int64_t offset, std::int64_t weight_offset) {
+  const auto laid_out = [&](std::int64_t stride, std::int64_t offset, std::int64_t of_weight) {
     Call variant = few;
     const TensorLayout layout = {{stride}, offset};
-    variant.how[Role::input].layout = layout;
-    if (adds_residual(call.how.operation)) variant.how[Role::residual].layout = layout;
+    for (const Role role : call.how.inputs_with_rows()) variant.how[role].layout = layout;
     if (variant.how.has_layout(Role::out)) variant.how[Role::out].layout = layout;
-    if (call.how.weight_dtype) variant.how[Role::weight].layout.offset = weight_offset;
+    if (call.how.weight_dtype) variant.how[Role::weight].layout.offset = of_weight;
     return variant;
   };
   std::vector<Call> variants = {laid_out(hidden, 1, 0), laid_out(hidden, 0, 1),

@@ -48,13 +48,18 @@ Call flattened(const Call& call) {
   return flat;
 }
 
+const std::vector<std::byte>& normalized_rows(const Call& call, const Outputs& outputs) {
+  const Role role = normalized_tensor(call.how.operation);
+  return call.how.has_output(role) ? outputs[role] : call.tensors[role];
+}
+
 Call with_rows(const Call& call, const std::vector<std::int64_t>& rows) {
   Call picked = flattened(call);
   picked.how.shape[0] = static_cast<std::int64_t>(rows.size());
-  const std::size_t row_bytes = static_cast<std::size_t>(call.how.hidden_size()) * size_of(call.how.dtype);
-  picked.tensors[Role::input] = pick_rows(call.tensors[Role::input], row_bytes, rows);
-  if (adds_residual(call.how.operation))
-    picked.tensors[Role::residual] = pick_rows(call.tensors[Role::residual], row_bytes, rows);
+  for (const Role role : call.how.inputs_with_rows()) {
+    const auto hidden = static_cast<std::size_t>(call.how.hidden_size());
+    picked.tensors[role] = pick_rows(call.tensors[role], hidden * size_of(call.how.dtype_of(role)), rows);
+  }
   return picked;
 }
 
@@ -63,7 +68,8 @@ Call through(const Call& call, Operation operation) {
   other.how.operation = operation;
   other.how.launch.path = KernelPath::automatic;  // another set of tensors may not allow the path
   keep_what_it_has(other.how);
-  if (!adds_residual(operation)) other.tensors[Role::residual].clear();
+  for (const Role role : kRoles)
+    if (!other.how.has_data(role)) other.tensors[role].clear();
   return other;
 }
 

@@ -15,10 +15,6 @@ namespace normproof {
 // Thrown where a foreign target is not made for a call.
 struct NotTaken {};
 
-// Of one scale that is given.
-inline constexpr std::array kScalingOperations = {Operation::rms_norm_static_fp8_quant,
-                                                  Operation::fused_add_rms_norm_static_fp8_quant};
-
 // A call, ready to run: the case says how, the tensors hold the data (the case's own data are ignored).
 struct Call {
   Case how;
@@ -27,6 +23,9 @@ struct Call {
 Call call_of(const Case& test_case);
 // The call as a case that lists its data.
 Case case_of(const Call& call);
+
+// The rows that a run normalized: those of x, or of the sum that it stored.
+const std::vector<std::byte>& normalized_rows(const Call& call, const Outputs& outputs);
 
 // The call as rank 2 with contiguous rows, out of place, its launch chosen automatically. Data as they are.
 Call flattened(const Call& call);

@@ -33,8 +33,7 @@ Quantized run_both(const Case& test_case, Target& target) {
   const Call call = call_of(test_case);
   Quantized both;
   both.result = run(call, target);
-  both.norm_call =
-      through(call, adds_residual(test_case.operation) ? Operation::fused_add_rms_norm : Operation::rms_norm);
+  both.norm_call = through(call, *spec_of(test_case.operation).without_last_step);
   both.norm = run(both.norm_call, target).outputs[Role::out];
   return both;
 }
@@ -42,12 +41,12 @@ Quantized run_both(const Case& test_case, Target& target) {
 std::string element_text(const Case& test_case, const Pair& pair) {
   return fmt::format("out[row {}, column {}] = 0x{:02x} ({}) for y = {}",
                      pair.index / test_case.hidden_size(), pair.index % test_case.hidden_size(), pair.code,
-                     bits::value(*test_case.quantized_dtype, pair.code), pair.y);
+                     bits::value(test_case.output_dtype(), pair.code), pair.y);
 }
 
 CaseFinding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
   if (test_case.rows() == 0) return CaseFinding::not_applicable();
-  const DType dtype = *test_case.quantized_dtype;
+  const DType dtype = test_case.output_dtype();
   const double inverse = 1.0f / test_case.value_of(Parameter::scale);
   if (!std::isfinite(inverse) || inverse == 0) return CaseFinding::not_applicable();
   const Quantized both = run_both(test_case, context.target);
@@ -79,7 +78,7 @@ CaseFinding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
 
 CaseFinding fp8_saturates(const Case& test_case, PropertyContext& context) {
   if (test_case.rows() == 0) return CaseFinding::not_applicable();
-  const DType dtype = *test_case.quantized_dtype;
+  const DType dtype = test_case.output_dtype();
   const double inverse = 1.0f / test_case.value_of(Parameter::scale);
   const double maximum = bits::value(dtype, bits::largest(dtype, false));
   const Quantized both = run_both(test_case, context.target);
@@ -115,17 +114,15 @@ CaseFinding fp8_saturates(const Case& test_case, PropertyContext& context) {
 
 // --- Values that are fp8 numbers already ---
 
-// A call of rms_norm_static_fp8_quant, one row, whose norm values are the fp8 numbers `codes`.
+// A call without a residual, one row, whose norm values are the fp8 numbers `codes`.
 // With a weight: a row of ones, whose r is 1, times weights that are the numbers. Without one: an epsilon of
 // 2^60, beside which the squares vanish, makes r = 2^-30, and a scale of 2^-30 brings the numbers back.
 Call representable(const Case& test_case, const std::vector<std::uint32_t>& codes) {
-  const DType quantized = *test_case.quantized_dtype;
+  const DType quantized = test_case.output_dtype();
   const auto columns = static_cast<std::int64_t>(codes.size());
   Call call;
-  call.how.operation = Operation::rms_norm_static_fp8_quant;
-  call.how.dtype = test_case.dtype;
-  call.how.weight_dtype = test_case.weight_dtype;
-  call.how.quantized_dtype = quantized;
+  call.how.kind() = call_kind(operation_of({NormStep::normalize, NormStep::quantize}), test_case.dtype,
+                              test_case.weight_dtype, quantized);
   call.how.shape = {1, columns};
   call.how.schedule = test_case.schedule;
   call.tensors[Role::input].resize(codes.size() * size_of(test_case.dtype));
@@ -156,8 +153,8 @@ CaseFinding check_representable(const Case& test_case, const std::vector<std::ui
   comparison.count_row();
   for (std::size_t column = 0; column < codes.size(); ++column) {
     const auto index = static_cast<std::int64_t>(column);
-    comparison.add_element(Role::out, *test_case.quantized_dtype, 0, index,
-                           load_bits(result.outputs[Role::out], *test_case.quantized_dtype, index),
+    comparison.add_element(Role::out, test_case.output_dtype(), 0, index,
+                           load_bits(result.outputs[Role::out], test_case.output_dtype(), index),
                            codes[column]);
   }
   comparison.add_to(context.tally, call.how, result);
@@ -170,7 +167,7 @@ CaseFinding check_representable(const Case& test_case, const std::vector<std::ui
 CaseFinding fp8_is_idempotent(const Case& test_case, PropertyContext& context) {
   // In fp16 the numbers times 2^-30 are not representable.
   if (!test_case.weight_dtype && test_case.dtype == DType::fp16) return CaseFinding::not_applicable();
-  const DType quantized = *test_case.quantized_dtype;
+  const DType quantized = test_case.output_dtype();
   // What the case quantizes to, once more; without a weight NaN would spread over the row.
   std::vector<std::uint32_t> codes;
   const RunResult first = run(call_of(test_case), context.target);
@@ -193,7 +190,7 @@ CaseFinding fp8_is_idempotent(const Case& test_case, PropertyContext& context) {
 PropertyCheck quantizing_property(std::string_view name) {
   PropertyCheck property;
   property.name = name;
-  property.operations = kScalingOperations;
+  property.operations = operations_with(NormStep::quantize);
   property.limits.max_elements = 1 << 12;
   property.limits.max_threads_per_block = 256;
   return property;
@@ -218,7 +215,7 @@ PropertyResult check_fp8_saturates(PropertyContext& context) {
   // Scales small enough that about half of the values go beyond the largest number.
   property.adapt = [](Case& test_case, Random& random) {
     const double maximum =
-        bits::value(*test_case.quantized_dtype, bits::largest(*test_case.quantized_dtype, false));
+        bits::value(test_case.output_dtype(), bits::largest(test_case.output_dtype(), false));
     const int exponent = 127 - static_cast<int>(std::log2(maximum)) - static_cast<int>(random.below(4));
     if (random.chance(3, 4))
       test_case.bits_of(Parameter::scale) =

@@ -43,13 +43,8 @@ CaseFinding refused_calls(const Case& test_case, PropertyContext& context) {
 }
 
 Combination combination_of(const ArenaCall& call) {
-  Combination combination;
-  combination.operation = call.operation;
-  combination.dtype = call.dtype;
-  if (call.has_weight) combination.weight_dtype = call.dtype;
-  if (quantizes(call.operation)) combination.quantized_dtype = kArenaQuantizedDType;
-  combination.path = KernelPath::automatic;
-  return combination;
+  const std::optional<DType> weight = call.has_weight ? std::optional(call.dtype) : std::nullopt;
+  return {call_kind(call.operation, call.dtype, weight, kArenaQuantizedDType), KernelPath::automatic};
 }
 
 // The case is no more than a seed.

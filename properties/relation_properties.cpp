@@ -1,5 +1,6 @@
 // The relations between several runs of a case as properties.
-#include <array>
+#include <initializer_list>
+#include <span>
 
 #include "properties/check.h"
 #include "properties/families.h"
@@ -8,12 +9,14 @@
 namespace normproof {
 namespace {
 
-template <Operation kOperation>
-PropertyResult check_composition(std::string_view name, PropertyContext& context) {
-  static constexpr std::array kOperations = {kOperation};
+using enum NormStep;
+
+PropertyResult check_composition(std::string_view name, PropertyContext& context,
+                                 std::initializer_list<NormStep> steps) {
+  const Operation operation = operation_of(steps);
   PropertyCheck property;
   property.name = name;
-  property.operations = kOperations;
+  property.operations = std::span(&operation, 1);
   property.limits.max_hidden = 2048;
   property.limits.max_elements = 1 << 13;
   property.check = is_what_its_parts_are;
@@ -23,25 +26,24 @@ PropertyResult check_composition(std::string_view name, PropertyContext& context
 }  // namespace
 
 PropertyResult check_fused_add_is_add_then_norm(PropertyContext& context) {
-  return check_composition<Operation::fused_add_rms_norm>("fused-add-is-add-then-norm", context);
+  return check_composition("fused-add-is-add-then-norm", context, {add_residual, normalize});
 }
 
 PropertyResult check_fp8_is_quantized_norm(PropertyContext& context) {
-  return check_composition<Operation::rms_norm_static_fp8_quant>("fp8-is-quantized-norm", context);
+  return check_composition("fp8-is-quantized-norm", context, {normalize, quantize});
 }
 
 PropertyResult check_fused_fp8_is_composition(PropertyContext& context) {
-  return check_composition<Operation::fused_add_rms_norm_static_fp8_quant>("fused-fp8-is-composition",
-                                                                           context);
+  return check_composition("fused-fp8-is-composition", context, {add_residual, normalize, quantize});
 }
 
 PropertyResult check_dynamic_quant_is_quantized_norm(PropertyContext& context) {
-  return check_composition<Operation::rms_norm_dynamic_quant>("dynamic-quant-is-quantized-norm", context);
+  return check_composition("dynamic-quant-is-quantized-norm", context, {normalize, quantize_by_row});
 }
 
 PropertyResult check_fused_dynamic_quant_is_composition(PropertyContext& context) {
-  return check_composition<Operation::fused_add_rms_norm_dynamic_quant>("fused-dynamic-quant-is-composition",
-                                                                        context);
+  return check_composition("fused-dynamic-quant-is-composition", context,
+                           {add_residual, normalize, quantize_by_row});
 }
 
 PropertyResult check_rows_are_independent(PropertyContext& context) {

@@ -146,17 +146,16 @@ CaseFinding layout_changes_nothing(const Case& test_case, PropertyContext& conte
   if (test_case.rows() == 0) return CaseFinding::not_applicable();
   const Call call = call_of(test_case);
   const RunResult original = run(call, context.target);
-  const bool separate_output =
-      test_case.operation != Operation::fused_add_rms_norm;  // else it lies where the input lies
   const auto laid_out = [&](const TensorLayout& input, const TensorLayout& residual,
-                            const TensorLayout& output, std::int64_t weight_offset) {
+                            const TensorLayout& output, std::int64_t of_weight) {
     Call variant = call;
     variant.how.launch.path = KernelPath::automatic;  // not every layout allows every path
     variant.how.in_place = false;
     variant.how[Role::input].layout = input;
-    if (adds_residual(test_case.operation)) variant.how[Role::residual].layout = residual;
-    variant.how[Role::out].layout = separate_output ? output : TensorLayout{};
-    variant.how[Role::weight].layout.offset = test_case.weight_dtype ? weight_offset : 0;
+    variant.how[Role::residual].layout = residual;
+    variant.how[Role::out].layout = output;
+    variant.how[Role::weight].layout.offset = of_weight;
+    keep_what_it_has(variant.how);
     return variant;
   };
   const auto& shape = test_case.shape;
@@ -168,7 +167,7 @@ CaseFinding layout_changes_nothing(const Case& test_case, PropertyContext& conte
       laid_out({spread(shape, 1, 3), 1}, {}, {{}, 5}, 0),                   // input off the alignment
       laid_out({}, {spread(shape, 1, 1), 1}, {spread(shape, 1, 1), 1}, 1),  // the others off it
   };
-  if (test_case.operation == Operation::rms_norm) {
+  if (may_be_in_place(test_case.operation)) {
     variants.push_back(laid_out({spread(shape, chunk, chunk), 0}, {}, {}, 0));
     variants.back().how.in_place = true;
   }

@@ -17,9 +17,6 @@
 namespace normproof {
 namespace {
 
-constexpr std::array kRowScalingOperations = {Operation::rms_norm_dynamic_quant,
-                                              Operation::fused_add_rms_norm_dynamic_quant};
-
 // The scale of rows of zeros and near it.
 double least_scale(DType quantized) {
   const double largest = bits::value(quantized, bits::largest(quantized, false));
@@ -50,7 +47,7 @@ CaseFinding row_maximum_gets_the_largest_code(const Case& test_case, PropertyCon
   const RunResult result = run(call, context.target);
   const Call norm_call = through(call, *spec_of(test_case.operation).without_last_step);
   const RunResult norm = run(norm_call, context.target);
-  const DType dtype = *test_case.quantized_dtype;
+  const DType dtype = test_case.output_dtype();
   Comparison comparison("the largest number for the largest value");
   bool looked = false;
   for (std::int64_t row = 0; row < test_case.rows(); ++row) {
@@ -108,10 +105,10 @@ CaseFinding power_of_two_weights(const Case& test_case, PropertyContext& context
     const double scale = scale_of(first, row);
     if (!plain_row(test_case, norm.outputs[Role::out], row) ||
         !plain_row(test_case, before.outputs[Role::out], row) ||
-        !(scale > least_scale(*test_case.quantized_dtype)) || !(scale < 0x1p126))
+        !(scale > least_scale(test_case.output_dtype())) || !(scale < 0x1p126))
       continue;
     looked = true;
-    comparison.add_row(Role::out, *test_case.quantized_dtype, test_case.hidden_size(),
+    comparison.add_row(Role::out, test_case.output_dtype(), test_case.hidden_size(),
                        second.outputs[Role::out], row, first.outputs[Role::out], row);
     const std::uint32_t bits = load_bits(first.outputs[Role::scales], DType::fp32, row);
     comparison.add_element(Role::scales, DType::fp32, row, 0,
@@ -129,7 +126,7 @@ CaseFinding power_of_two_weights(const Case& test_case, PropertyContext& context
 PropertyCheck row_scaling_property(std::string_view name) {
   PropertyCheck property;
   property.name = name;
-  property.operations = kRowScalingOperations;
+  property.operations = operations_with(NormStep::quantize_by_row);
   property.limits.max_elements = 1 << 12;
   property.limits.max_threads_per_block = 256;
   property.limits.special_percent = 5;

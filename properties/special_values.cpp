@@ -137,10 +137,10 @@ std::optional<double> norm_value(Says says, double x, std::optional<double> weig
 
 // Bits of the output for an exact y; nothing where rounding would be needed.
 std::optional<std::uint32_t> output_bits(const Case& test_case, double y, float scale) {
-  if (!test_case.quantized_dtype) return bits::exactly(test_case.dtype, y);
+  if (!test_case.has_codes()) return bits::exactly(test_case.dtype, y);
   // The norm is rounded to its own type before it is quantized: a weight of fp32 may overflow there.
   if (!bits::exactly(test_case.dtype, y)) return std::nullopt;
-  const DType dtype = *test_case.quantized_dtype;
+  const DType dtype = test_case.output_dtype();
   const float inverse = 1.0f / scale;
   const double scaled = y * static_cast<double>(inverse);
   if (std::isnan(scaled)) return bits::nan(dtype);
@@ -160,13 +160,13 @@ CaseFinding special_values(const Case& test_case, PropertyContext& context) {
   if (test_case.rows() == 0) return CaseFinding::not_applicable();
   const Call call = call_of(test_case);
   const RunResult result = run(call, context.target);
-  const bool adds = adds_residual(test_case.operation);
+  const Role sum = normalized_tensor(test_case.operation);
+  const bool adds = test_case.has_output(sum);
   const double epsilon = static_cast<double>(test_case.value_of(Parameter::epsilon));
   std::optional<Comparison> comparison;
   for (std::int64_t row_index = 0; row_index < test_case.rows(); ++row_index) {
     const std::int64_t columns = test_case.hidden_size();
-    const Row row = read_row(adds ? result.outputs[Role::residual_out] : call.tensors[Role::input],
-                             test_case.dtype, row_index, columns);
+    const Row row = read_row(normalized_rows(call, result.outputs), test_case.dtype, row_index, columns);
     const auto rule =
         std::ranges::find_if(kRules, [&](const Rule& each) { return each.applies(row, epsilon); });
     const bool cancelled = rule == kRules.end() && cancels(row, epsilon);
@@ -182,8 +182,8 @@ CaseFinding special_values(const Case& test_case, PropertyContext& context) {
           return bits::is_nan(test_case.dtype, load_bits(data, test_case.dtype, index));
         };
         if (is_nan(call.tensors[Role::input]) || is_nan(call.tensors[Role::residual])) {
-          of_row.add_element(Role::residual_out, test_case.dtype, row_index, column,
-                             load_bits(result.outputs[Role::residual_out], test_case.dtype, index),
+          of_row.add_element(sum, test_case.dtype, row_index, column,
+                             load_bits(result.outputs[sum], test_case.dtype, index),
                              bits::nan(test_case.dtype));
         }
       }
@@ -251,7 +251,7 @@ void make_special(Case& test_case, Random& random) {
   };
   // The addition of -0 changes nothing, not even the sign of a zero.
   const auto drop_residual = [&] {
-    if (!adds_residual(test_case.operation)) return;
+    if (!test_case.has(Role::residual)) return;
     fill(test_case[Role::residual].data, dtype, test_case.elements(), random,
          [dtype](Random&) { return bits::zero(dtype, true); });
   };

@@ -78,9 +78,10 @@ int largest_power(const Call& call, const std::vector<std::byte>& normed) {
 CaseFinding power_of_two_scaling(const Case& test_case, PropertyContext& context) {
   if (test_case.rows() == 0) return CaseFinding::not_applicable();
   const Call call = call_of(test_case);
-  const bool adds = adds_residual(test_case.operation);
+  const Role sum_role = normalized_tensor(test_case.operation);
+  const bool adds = test_case.has_output(sum_role);
   const RunResult original = run(call, context.target);
-  int power = largest_power(call, adds ? original.outputs[Role::residual_out] : call.tensors[Role::input]);
+  int power = largest_power(call, normalized_rows(call, original.outputs));
   while (power > 0 && !scaled(call, power)) --power;
   if (power <= 0) return CaseFinding::not_applicable();
 
@@ -89,7 +90,7 @@ CaseFinding power_of_two_scaling(const Case& test_case, PropertyContext& context
     const std::optional<Call> variant = scaled(call, each);
     if (!variant) continue;
     const RunResult result = run(*variant, context.target);
-    std::vector<std::byte> sums = original.outputs[Role::residual_out];
+    std::vector<std::byte> sums = original.outputs[sum_role];
     if (adds) {
       for (std::int64_t index = 0; index < test_case.elements(); ++index) {
         const std::uint32_t sum = load_bits(sums, test_case.dtype, index);
@@ -100,7 +101,7 @@ CaseFinding power_of_two_scaling(const Case& test_case, PropertyContext& context
     }
     for (std::int64_t row = 0; row < test_case.rows(); ++row) {
       Outputs wanted = original.outputs;
-      if (adds) wanted[Role::residual_out] = sums;
+      if (adds) wanted[sum_role] = sums;
       comparison.add_outputs(test_case, result.outputs, row, wanted, row);
     }
     if (!comparison.agrees()) {
@@ -128,9 +129,8 @@ CaseFinding negation(const Case& test_case, PropertyContext& context) {
   const RunResult result = run(negated, context.target);
 
   // Where an addition cancels, both sums are +0: the sign of an exact zero sum does not depend on its terms'.
-  const bool adds = adds_residual(test_case.operation);
   const auto cancels = [&](std::int64_t index) {
-    if (!adds) return false;
+    if (!test_case.has(Role::residual)) return false;
     const std::uint32_t x = load_bits(call.tensors[Role::input], dtype, index);
     const std::uint32_t residual = load_bits(call.tensors[Role::residual], dtype, index);
     return x == bits::negated(dtype, residual) && !bits::is_infinite(dtype, x);
@@ -140,16 +140,13 @@ CaseFinding negation(const Case& test_case, PropertyContext& context) {
     comparison.count_row();
     for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
       const std::int64_t index = row * test_case.hidden_size() + column;
-      const auto compare = [&](Role tensor, DType of, const std::vector<std::byte>& got,
-                               const std::vector<std::byte>& first) {
-        const std::uint32_t before = load_bits(first, of, index);
-        comparison.add_element(tensor, of, row, column, load_bits(got, of, index),
+      for (const Role role : kRoles) {
+        if (!test_case.has_output(role) || !test_case.has_strides(role)) continue;
+        const DType of = test_case.dtype_of(role);
+        const std::uint32_t before = load_bits(original.outputs[role], of, index);
+        comparison.add_element(role, of, row, column, load_bits(result.outputs[role], of, index),
                                cancels(index) ? before : bits::negated(of, before));
-      };
-      compare(Role::out, test_case.output_dtype(), result.outputs[Role::out], original.outputs[Role::out]);
-      if (adds)
-        compare(Role::residual_out, dtype, result.outputs[Role::residual_out],
-                original.outputs[Role::residual_out]);
+      }
     }
   }
   if (test_case.has(Role::scales)) {
@@ -179,8 +176,7 @@ PropertyResult check_power_of_two_scaling(PropertyContext& context) {
     const auto recipe = [&random] {
       return TensorData{{}, Recipe{std::string(random.pick(kClasses)), random.next() >> 32}};
     };
-    test_case[Role::input].data = recipe();
-    if (adds_residual(test_case.operation)) test_case[Role::residual].data = recipe();
+    for (const Role role : test_case.inputs_with_rows()) test_case[role].data = recipe();
     static constexpr std::array<std::uint32_t, 4> kEpsilons = {0, 0x358637bd, 0x3727c5ac, 0x3f800000};
     test_case.bits_of(Parameter::epsilon) = random.pick(kEpsilons);
   };

@@ -45,11 +45,8 @@ std::optional<oracle::Policy> confirmed_policy(const Case& test_case, Target& ta
     if (policy != target.judging().policy && follows(policy, test_case, evaluation, target))
       candidates.push_back(policy);
   }
-  std::vector<Combination> sort;
-  for (const Combination& each : combinations_of(target, test_case.operation, test_case.dtype)) {
-    if (each.weight_dtype == test_case.weight_dtype && each.quantized_dtype == test_case.quantized_dtype)
-      sort.push_back(each);
-  }
+  std::vector<Combination> sort = combinations_of(target, test_case.operation, test_case.dtype);
+  std::erase_if(sort, [&](const Combination& each) { return each.kind() != test_case.kind(); });
   const auto deadline = std::chrono::steady_clock::now() + kConfirming;
   std::int64_t witnesses = 0;
   for (std::int64_t index = 0; index < kMostTried && witnesses < kWitnesses; ++index) {

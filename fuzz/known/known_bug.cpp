@@ -31,13 +31,15 @@ std::optional<Case> part_of(const Case& test_case, Target& target) {
   const Call call = call_of(test_case);
   const OperationSpec& spec = spec_of(test_case.operation);
   if (spec.without_last_step) return case_of(through(call, *spec.without_last_step));
-  return case_of(norm_of(call, *spec.without_first_step, run(call, target).outputs[Role::residual_out]));
+  const RunResult result = run(call, target);
+  return case_of(norm_of(call, *spec.without_first_step, normalized_rows(call, result.outputs)));
 }
 
 // The part whatever the outputs: of a call that gives none.
 std::optional<Case> part_without_outputs(const Case& test_case) {
-  if (test_case.operation == Operation::rms_norm) return std::nullopt;
-  return case_of(through(call_of(test_case), Operation::rms_norm));
+  const Operation part = smallest_part(test_case.operation);
+  if (part == test_case.operation) return std::nullopt;
+  return case_of(through(call_of(test_case), part));
 }
 
 }  // namespace

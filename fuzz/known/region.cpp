@@ -26,7 +26,7 @@ std::map<std::string, std::string> traits_of(const Case& test_case) {
   return {{"operation", std::string(name_of(test_case.operation))},
           {"dtype", name(test_case.dtype)},
           {"weight", name(test_case.weight_dtype)},
-          {"out", name(test_case.quantized_dtype)},
+          {"out", test_case.has_codes() ? name(test_case.output_dtype()) : "none"},
           {"rows", size_class(test_case.rows())},
           {"hidden size", size_class(test_case.hidden_size())},
           {"path", path == KernelPath::automatic    ? "automatic"

@@ -27,7 +27,7 @@ constexpr std::array kBounds = {kInverseRootUlp, kSumDepth};
 // A call of one row.
 Case case_of_row(const Call& call) {
   Case result;
-  result.operation = Operation::rms_norm;
+  result.operation = operation_of({NormStep::normalize});
   result.dtype = call.dtype();
   result.weight_dtype = call.at("weight").dtype;
   result.shape = {1, call.hidden_size()};
@@ -129,7 +129,7 @@ struct AxesOfRmsNorm {
 };
 AxesOfRmsNorm axes_of_rms_norm() {
   Case model;
-  model.operation = Operation::rms_norm;
+  model.operation = operation_of({NormStep::normalize});
   model.weight_dtype = model.dtype;
   AxesOfRmsNorm result;
   for (const PolicyAxis& axis : policy_axes()) {

@@ -28,7 +28,7 @@ Case draw_case(Random& random, const std::vector<Operation>& operations) {
   test_case.operation = random.pick(operations);
   test_case.dtype = random.pick(kActivationDTypes);
   if (!random.chance(1, 4)) test_case.weight_dtype = random.chance(2, 3) ? test_case.dtype : DType::fp32;
-  if (quantizes(test_case.operation)) test_case.quantized_dtype = random.pick(kQuantizedDTypes);
+  if (has(test_case.operation, DTypeRule::codes)) test_case.set_codes(random.pick(kQuantizedDTypes));
   test_case.shape = {static_cast<std::int64_t>(kSummationOrders.size()), random.pick(kHiddenSizes)};
   draw_values(random, kSpecialPercent, test_case);
   return test_case;
@@ -113,7 +113,8 @@ class Study {
         fmt::format("{} {}, H {}, policy {}", name_of(judged.operation), name_of(judged.dtype),
                     judged.hidden_size(), oracle::to_string(policy));
     if (verdict.first_violations.empty()) {
-      result_.first_rejection += ": residual_out differs\n";
+      result_.first_rejection +=
+          fmt::format(": {} differs\n", name_of(verdict.first_residual_mismatches.front().tensor));
       return;
     }
     const oracle::Certificate& certificate = verdict.first_violations.front();

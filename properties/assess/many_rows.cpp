@@ -61,8 +61,10 @@ bool is_smallest(const Case& test_case, const SizeBug& bug) {
 
 // A weight, so that a judge of the wrong policy for weights is a wrong judge here.
 std::vector<Combination> weighted_norms() {
-  std::vector<Combination> combinations = all_combinations(Operation::rms_norm);
-  std::erase_if(combinations, [](const Combination& each) { return !each.weight_dtype; });
+  std::vector<Combination> combinations = all_combinations();
+  std::erase_if(combinations, [](const Combination& each) {
+    return !each.weight_dtype || smallest_part(each.operation) != each.operation;
+  });
   return combinations;
 }
 

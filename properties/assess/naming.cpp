@@ -73,12 +73,12 @@ NamingFigures& NamingFigures::operator+=(const NamingFigures& other) {
 NamingFigures study_naming(std::size_t shapes, const StudyOptions& options, std::size_t step) {
   const std::vector<WrongKernel>& kernels = wrong_kernels();
   const std::array<DiscriminatingShape, kNamingShapes> all_shapes = {{
-      {Operation::rms_norm, DType::bf16, DType::bf16, std::nullopt, 16, 512},
-      {Operation::rms_norm, DType::fp16, DType::fp32, std::nullopt, 16, 512},
-      {Operation::rms_norm, DType::fp32, DType::fp32, std::nullopt, 16, 512},
-      {Operation::fused_add_rms_norm, DType::bf16, DType::bf16, std::nullopt, 16, 512},
-      {Operation::rms_norm_static_fp8_quant, DType::bf16, DType::bf16, DType::fp8_e4m3fn, 16, 512},
-      {Operation::rms_norm_static_fp8_quant, DType::fp32, DType::fp32, DType::fp8_e4m3fn, 16, 512},
+      {{Operation::rms_norm, DType::bf16, DType::bf16, std::nullopt}, 16, 512},
+      {{Operation::rms_norm, DType::fp16, DType::fp32, std::nullopt}, 16, 512},
+      {{Operation::rms_norm, DType::fp32, DType::fp32, std::nullopt}, 16, 512},
+      {{Operation::fused_add_rms_norm, DType::bf16, DType::bf16, std::nullopt}, 16, 512},
+      {{Operation::rms_norm_static_fp8_quant, DType::bf16, DType::bf16, DType::fp8_e4m3fn}, 16, 512},
+      {{Operation::rms_norm_static_fp8_quant, DType::fp32, DType::fp32, DType::fp8_e4m3fn}, 16, 512},
   }};
   const auto parts = static_cast<std::int64_t>(kernels.size() * shapes);
   NamingFigures figures = run_parts<NamingFigures>(parts, options, [&](std::int64_t part) {

@@ -94,7 +94,7 @@ double round_to(DType dtype, double number, Rounding rounding) {
 
 void draw_what_no_target_has(Random& random, Case& test_case) {
   if (!quantizes_by_row(test_case.operation)) return;
-  if (random.chance(1, 3)) test_case.quantized_dtype = DType::int8;
+  if (random.chance(1, 3)) test_case.set_codes(DType::int8);
   if (!random.chance(1, 3)) return;
   const bool near = random.chance(3, 4);
   test_case.scale_ub_bits =
@@ -146,18 +146,18 @@ double PlainKernel::weight_factor(double w) const {
 void PlainKernel::load(std::int64_t row) {
   variance_operands_.clear();
   output_operands_.clear();
-  residual_out_.clear();
+  sums_.clear();
   for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
     const std::int64_t index = row * case_.hidden_size() + column;
     const double x = bits::value(case_.dtype, load_bits(tensors_[Role::input], case_.dtype, index));
     double for_variance = x, for_output = x;
-    if (adds_residual(case_.operation)) {
+    if (case_.has(Role::residual)) {
       const double sum =
           x + bits::value(case_.dtype, load_bits(tensors_[Role::residual], case_.dtype, index));
       const double rounded = to_activation(sum);
       for_variance = policy_.sum == SumPolicy::rounded ? rounded : fl(sum);
       for_output = policy_.sum == SumPolicy::fp32 ? fl(sum) : rounded;
-      residual_out_.push_back(encode(case_.dtype, rounded));
+      sums_.push_back(encode(case_.dtype, rounded));
     }
     if (policy_.variance == VariancePolicy::activation) for_variance = round_to(case_.dtype, for_variance);
     variance_operands_.push_back(static_cast<float>(for_variance));
@@ -171,7 +171,7 @@ float PlainKernel::root(oracle::SummationOrder order, Random& random) const {
 }
 
 bool PlainKernel::quantizes_unrounded() const {
-  return case_.quantized_dtype && policy_.before_quantization == BeforeQuantization::unrounded;
+  return case_.has_codes() && policy_.before_quantization == BeforeQuantization::unrounded;
 }
 
 // y before the quantization, or the output itself.
@@ -203,11 +203,11 @@ double PlainKernel::product(double x, double r, std::int64_t column, bool unroun
 }
 
 double PlainKernel::least_scale() const {
-  return case_.quantized_dtype == DType::int8 ? 0x1p-23 : fl(1 / (512 * range()));
+  return case_.output_dtype() == DType::int8 ? 0x1p-23 : fl(1 / (512 * range()));
 }
 
 double PlainKernel::range() const {
-  const DType dtype = *case_.quantized_dtype;
+  const DType dtype = case_.output_dtype();
   if (dtype == DType::fp8_e4m3fnuz && policy_.range == oracle::RangePolicy::fnuz_224) return 224;
   return bits::value(dtype, bits::largest(dtype, false));
 }
@@ -309,7 +309,7 @@ double PlainKernel::code_factor(float r, double scale) const {
 
 // The code of a scaled value.
 std::uint32_t PlainKernel::quantized(double scaled) const {
-  const DType dtype = *case_.quantized_dtype;
+  const DType dtype = case_.output_dtype();
   if (dtype == DType::int8) {
     if (std::isnan(scaled)) return 0;
     const double least = policy_.int8_low == oracle::Int8Low::minus_127 ? -127 : -128;
@@ -330,12 +330,12 @@ double PlainKernel::normalized(float r, std::int64_t column) const {
 
 std::uint32_t PlainKernel::output(float r, std::int64_t column, double scale, double factor) const {
   const double y = normalized(r, column);
-  if (!case_.quantized_dtype) return encode(case_.dtype, y);
+  if (!case_.has_codes()) return encode(case_.dtype, y);
   return quantized(policy_.scaling == ScalingPolicy::divide ? fl(y / scale) : fl(y * factor));
 }
 
 std::uint32_t PlainKernel::output(float r, std::int64_t column) const {
-  return output(r, column, scale_, case_.quantized_dtype ? code_factor(r, scale_) : 1);
+  return output(r, column, scale_, case_.has_codes() ? code_factor(r, scale_) : 1);
 }
 
 std::uint32_t PlainKernel::output_with_factor(float r, std::int64_t column, float factor) const {
@@ -359,14 +359,15 @@ void PlainKernel::append_outputs(float r, Outputs& outputs) const {
         outputs[Role::scales], DType::fp32, [&](std::int64_t) { return std::bit_cast<std::uint32_t>(own); },
         1);
   }
-  const double factor = case_.quantized_dtype ? code_factor(r, scale) : 1;
+  const double factor = case_.has_codes() ? code_factor(r, scale) : 1;
   append(
       outputs[Role::out], case_.output_dtype(),
       [&](std::int64_t column) { return output(r, column, scale, factor); }, case_.hidden_size());
+  if (sums_.empty()) return;
   append(
-      outputs[Role::residual_out], case_.dtype,
-      [&](std::int64_t column) { return residual_out_[static_cast<std::size_t>(column)]; },
-      static_cast<std::int64_t>(residual_out_.size()));
+      outputs[normalized_tensor(case_.operation)], case_.dtype,
+      [&](std::int64_t column) { return sums_[static_cast<std::size_t>(column)]; },
+      static_cast<std::int64_t>(sums_.size()));
 }
 
 }  // namespace normproof::assess

@@ -86,7 +86,7 @@ class PlainKernel {
   std::vector<double> weight_;  // as it is multiplied (1 + w, ...); empty without one
   std::vector<float> variance_operands_;
   std::vector<double> output_operands_;
-  std::vector<std::uint32_t> residual_out_;  // bits
+  std::vector<std::uint32_t> sums_;  // bits of what is stored of them
   double scale_;
   Reciprocal reciprocal_ = Reciprocal::nearest;
 };

@@ -235,10 +235,10 @@ std::vector<WrongKernel> make_kernels() {
       {});
   residual("residual in place of x",
            [](const Case&, CaseTensors& tensors) { tensors[Role::input] = tensors[Role::residual]; }, {});
-  residual("residual_out one row late", {}, [](const Case& test_case, Outputs& outputs) {
-    const auto row = outputs[Role::residual_out].size() / static_cast<std::size_t>(test_case.rows());
-    std::ranges::rotate(outputs[Role::residual_out],
-                        outputs[Role::residual_out].end() - static_cast<std::ptrdiff_t>(row));
+  residual("stored sum one row late", {}, [](const Case& test_case, Outputs& outputs) {
+    std::vector<std::byte>& sums = outputs[normalized_tensor(test_case.operation)];
+    const auto row = sums.size() / static_cast<std::size_t>(test_case.rows());
+    std::ranges::rotate(sums, sums.end() - static_cast<std::ptrdiff_t>(row));
   });
   const auto fault = [&](std::string_view name, Fault which) {
     kernels.push_back(
@@ -308,9 +308,8 @@ class WrongKernelTarget final : public Target {
 }  // namespace
 
 bool WrongKernel::takes(const Case& test_case) const {
-  return (!needs_weight || test_case.weight_dtype) &&
-         (!needs_residual || adds_residual(test_case.operation)) &&
-         !(too_small_for_fp8 && test_case.quantized_dtype) &&
+  return (!needs_weight || test_case.weight_dtype) && (!needs_residual || test_case.has(Role::residual)) &&
+         !(too_small_for_fp8 && test_case.has_codes()) &&
          (fault == Fault::none ||
           (test_case.dtype != DType::fp32 && test_case.weight_dtype == test_case.dtype)) &&
          (policy.empty() || representative(oracle::parse_policy(policy), test_case) !=

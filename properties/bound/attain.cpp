@@ -172,9 +172,7 @@ class Search {
   }
 
   // Whether the policies take different sums of x and residual.
-  bool sums_differ() const {
-    return adds_residual(question_.operation) && policy(true).sum != policy(false).sum;
-  }
+  bool sums_differ() const { return question_.has(Role::residual) && policy(true).sum != policy(false).sum; }
 
   std::vector<Place> random_places() const {
     constexpr int kCount = 192;
@@ -206,8 +204,7 @@ class Search {
     const std::int64_t hidden = question_.hidden_size;
     const auto bytes = static_cast<std::size_t>(hidden) * size_of(dtype);
     tensors_ = {};
-    tensors_[Role::input].resize(bytes);
-    if (adds_residual(question_.operation)) tensors_[Role::residual].resize(bytes);
+    for (const Role role : question_.inputs_with_rows()) tensors_[role].resize(bytes);
     if (question_.weight_dtype)
       tensors_[Role::weight].resize(static_cast<std::size_t>(hidden) * size_of(*question_.weight_dtype));
     const int p = oracle::format_of(dtype).precision;
@@ -385,12 +382,12 @@ class Search {
       return std::abs(to_double(oracle::decode(question_.dtype, output(one))));
     };
     const double a = unquantized(low), b = unquantized(high);
-    const double tie = 1 + std::ldexp(1.0, -oracle::format_of(*question_.quantized_dtype).precision);
+    const double tie = 1 + std::ldexp(1.0, -oracle::format_of(question_.output_dtype()).precision);
     if (a > 0) test_case_.bits_of(Parameter::scale) = bits_of(DType::fp32, (a + b) / 2 / tie);
   }
 
   void try_call(const Place& place, const Side& low, const Side& high) {
-    if (question_.quantized_dtype) choose_scale(low, high);
+    if (question_.has_codes()) choose_scale(low, high);
     const DType dtype = test_case_.output_dtype();
     const std::uint64_t a = output(low), b = output(high);
     if (a == b) return;

@@ -64,8 +64,8 @@ PairBound pair_bound(const Question& question, std::size_t first, std::size_t se
   bound.places = spread.places;
   bound.apart = spread.apart;
   bound.rtol = spread.ratio - 1;
-  if (!question.quantized_dtype) return bound;
-  const oracle::Format& codes_format = oracle::format_of(*question.quantized_dtype);
+  if (!question.has_codes()) return bound;
+  const oracle::Format& codes_format = oracle::format_of(question.output_dtype());
   const Factor scaling_a = error_of_scaling(a, b), scaling_b = error_of_scaling(b, a);
   const double scaling =
       std::max(quotient_up(scaling_a.high, scaling_b.low), quotient_up(scaling_b.high, scaling_a.low));
@@ -93,10 +93,7 @@ PairBound pair_bound(const Question& question, std::size_t first, std::size_t se
 Case case_of(const Question& question) {
   Case test_case;
   test_case.name = "bound";
-  test_case.operation = question.operation;
-  test_case.dtype = question.dtype;
-  test_case.weight_dtype = question.weight_dtype;
-  test_case.quantized_dtype = question.quantized_dtype;
+  test_case.kind() = question;
   test_case.shape = {1, question.hidden_size};
   if (question.epsilon_bits) test_case.bits_of(Parameter::epsilon) = *question.epsilon_bits;
   return test_case;
@@ -154,8 +151,8 @@ std::vector<std::string> conditions(const Question& question) {
       "epsilon >= 0; below 1e-30, or with a known order, the mean square and every square but 0 are at least "
       "2^-126",
       "no NaN, no infinity, no sum of squares that could overflow",
-      fmt::format("outputs{} finite in {}", question.quantized_dtype ? " before scaling" : "", dtype)};
-  if (question.quantized_dtype)
+      fmt::format("outputs{} finite in {}", question.has_codes() ? " before scaling" : "", dtype)};
+  if (question.has_codes())
     list.push_back(fmt::format(
         "before scaling n and y are 0 or normal numbers of {}; scale and 1 / scale are normal", dtype));
   else if (question.weight_dtype)

@@ -14,11 +14,8 @@
 namespace normproof::bound {
 
 // Two kernels of one operation on the same inputs; each follows any one of the policies.
-struct Question {
-  Operation operation = Operation::rms_norm;
-  DType dtype = DType::bf16;
-  std::optional<DType> weight_dtype = DType::bf16;
-  std::optional<DType> quantized_dtype;  // exactly where the operation quantizes
+struct Question : CallKind {
+  Question() { weight_dtype = dtype; }
   std::int64_t hidden_size = 4096;
   // With their models of the inverse root: sum_depth, a known order, the numbers that the root may be off.
   std::vector<oracle::Policy> policies = {oracle::native()};
@@ -39,7 +36,7 @@ struct PairBound {
   // The same of y before it is quantized; only where the operation quantizes.
   std::int64_t apart_before = 0;
   double rtol_before = 0;
-  // Of residual_out, in numbers of T.
+  // Of the stored sum, in numbers of T.
   int residual_apart = 0;
   // Of the rows' scales, in numbers of fp32; only where each row has its own.
   std::int64_t scale_apart = 0;

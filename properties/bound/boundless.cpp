@@ -160,7 +160,7 @@ std::vector<Boundless> boundless_examples(const Question& question) {
   all.push_back(negative_epsilon(plain));
   if (question.dtype != DType::fp16)
     if (auto example = overflow(plain)) all.push_back(std::move(*example));
-  if (question.quantized_dtype && question.dtype != DType::fp32)
+  if (question.has_codes() && question.dtype != DType::fp32)
     if (auto example = subnormal_fp8(plain)) all.push_back(std::move(*example));
   for (const Boundless& one : all)
     if (!conforms(one.example))

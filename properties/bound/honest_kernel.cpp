@@ -101,11 +101,12 @@ Outputs outputs_of(const HonestKernel& kernel, const Case& test_case, const Case
     const auto bytes = std::as_bytes(std::span(&scale, 1));
     outputs[Role::scales].assign(bytes.begin(), bytes.end());
   }
-  const auto out = row.outputs(unknown);
-  outputs[Role::out].assign(out.begin(), out.end());
-  if (!formula.adds_residual) return outputs;
-  const auto residual = row.residual_out();
-  outputs[Role::residual_out].assign(residual.begin(), residual.end());
+  row.outputs(unknown);
+  for (const Role role : kRoles) {
+    if (!test_case.has_output(role) || !test_case.has_strides(role)) continue;
+    const auto packed = row.packed(role);
+    outputs[role].assign(packed.begin(), packed.end());
+  }
   return outputs;
 }
 

@@ -23,7 +23,7 @@ struct Intervals {
 };
 
 // Of kernels that each follow one of the policies, in any order of summation that its model allows. For
-// outputs alone; residual_out is one number for each policy. Throws std::invalid_argument as the judges do.
+// outputs alone; a stored sum is one number for each policy. Throws std::invalid_argument as the judges do.
 Intervals output_intervals(const Case& test_case, const CaseTensors& tensors,
                            std::span<const oracle::Policy> policies);
 

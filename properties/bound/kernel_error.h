@@ -44,7 +44,7 @@ Chain chain_of(const oracle::Formula& kernel, const oracle::Formula& other, cons
 // Whether the factor that both multiply by is a number of T, so that it can be enumerated.
 bool weight_is_in_activation(const oracle::Formula& first, const oracle::Formula& second);
 
-// How far apart the residual_out of the two can be, in numbers of T.
+// How far apart the stored sums of the two can be, in numbers of T.
 int residual_apart(const oracle::Formula& first, const oracle::Formula& second);
 
 // Where each row has a scale of its own: the scale as a multiple of the row's exact largest |y| over the

@@ -35,7 +35,7 @@ class Search {
  public:
   Search(const Case& types, std::span<const KnownElement> elements, Random& random)
       : case_(types), elements_(elements), random_(random) {
-    case_.operation = Operation::rms_norm_static_fp8_quant;
+    case_.operation = operation_of({NormStep::normalize, NormStep::quantize});
     case_.shape = {1, static_cast<std::int64_t>(kCandidates)};
   }
 
@@ -74,7 +74,7 @@ class Search {
   // Products on midpoints of the output format, on the bounds of what T rounds to them, and beside both.
   void draw_candidates() {
     const bool coarse =
-        *case_.quantized_dtype == DType::fp8_e4m3fn || *case_.quantized_dtype == DType::fp8_e4m3fnuz;
+        case_.output_dtype() == DType::fp8_e4m3fn || case_.output_dtype() == DType::fp8_e4m3fnuz;
     const int precision = coarse ? 4 : 3;
     const int mantissa_bits = oracle::format_of(case_.dtype).mantissa_bits();
     const double ulp = std::ldexp(1, -mantissa_bits);

@@ -114,29 +114,23 @@ class Builder {
   Builder(const DiscriminatingShape& shape, std::uint64_t seed)
       : shape_(shape), format_(format_of(shape.dtype)), random_(seed) {
     case_.name = "discriminating";
-    case_.operation = shape.operation;
-    case_.dtype = shape.dtype;
-    case_.weight_dtype = shape.weight_dtype;
-    case_.quantized_dtype = shape.quantized_dtype;
+    case_.kind() = shape;
     case_.shape = {shape.rows, shape.hidden_size};
     case_.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(kEpsilon);
   }
 
   Case build() {
-    const auto elements = static_cast<std::size_t>(shape_.rows * shape_.hidden_size);
-    case_[Role::input].data.bytes.resize(elements * size_of(shape_.dtype));
-    if (adds_residual(shape_.operation))
-      case_[Role::residual].data.bytes.resize(elements * size_of(shape_.dtype));
+    for (const Role role : case_.inputs_with_rows()) case_[role].data.bytes.resize(case_.bytes_of(role));
     if (has(shape_.operation, Parameter::scale)) draw_scale();
     if (shape_.weight_dtype) draw_weight();
     for (std::int64_t row = 0; row < shape_.rows; ++row) draw_row(row);
-    if (quantizes(shape_.operation)) put_nan();
+    if (shape_.has_codes()) put_nan();
     if (const auto reasons = validate(case_); !reasons.empty()) throw std::invalid_argument(reasons.front());
     return std::move(case_);
   }
 
  private:
-  int precision() const { return precision_of_quantized(*shape_.quantized_dtype); }
+  int precision() const { return precision_of_quantized(shape_.output_dtype()); }
 
   // The scale with so few bits that its products with midpoints are numbers of T (and of few bits where x
   // itself has to carry them), under which the two ways to divide by it differ most.
@@ -209,7 +203,7 @@ class Builder {
     case_[Role::weight].data.bytes.resize(columns * size_of(*shape_.weight_dtype));
     std::array<std::vector<double>, 2> aimed;  // for even columns, for odd ones
     for (const std::int64_t parity : {0, 1}) {
-      if (!quantizes(shape_.operation)) break;
+      if (!shape_.has_codes()) break;
       const std::array elements = {KnownElement{kUniformMagnitude, 0.5f},
                                    KnownElement{two_magnitudes(parity), root_of_two_magnitudes()}};
       aimed[static_cast<std::size_t>(parity)] =
@@ -229,22 +223,21 @@ class Builder {
 
   void draw_row(std::int64_t row) {
     const std::int64_t first = row * shape_.hidden_size;
-    const bool adds = adds_residual(shape_.operation);
+    const bool adds = shape_.has(Role::residual);
     if (row == 0) return draw_uniform_row(first);
     if (row == 1 && adds) return draw_biased_row(first);
-    if (row == 3 && quantizes(shape_.operation)) return draw_row_of_two_magnitudes(first, 0);
-    if (row == 4 && quantizes(shape_.operation) && adds) {
+    if (row == 3 && shape_.has_codes()) return draw_row_of_two_magnitudes(first, 0);
+    if (row == 4 && shape_.has_codes() && adds) {
       return draw_row_of_two_magnitudes(
           first, kExcess, false,
           shape_.weight_dtype ? std::array<double, 2>{1, 2} : telling_magnitudes(kExcess));
     }
-    if (row == 5 && quantizes(shape_.operation) && adds)
-      return draw_row_of_two_magnitudes(first, kExcess, true);
+    if (row == 5 && shape_.has_codes() && adds) return draw_row_of_two_magnitudes(first, kExcess, true);
     const double scale = row == 2 ? std::sqrt(kEpsilon) * uniform(random_, 0.7, 1.4)
                                   : std::exp2(uniform(random_, -5, 1)) * uniform(random_, 0.9, 1.1);
     std::vector<double> values(static_cast<std::size_t>(shape_.hidden_size));
     for (double& value : values) value = scale * normal(random_);
-    if (quantizes(shape_.operation) && row > 2) aim(values, 1 / scale, 0);
+    if (shape_.has_codes() && row > 2) aim(values, 1 / scale, 0);
     for (std::size_t column = 0; column < values.size(); ++column) {
       const double value = values[column];
       const double residual = adds ? value * std::exp2(uniform(random_, -2, 2)) : 0;
@@ -263,7 +256,7 @@ class Builder {
         // Half of them for 1 + w, where there is a weight.
         const double weight = weights_.empty() ? 1 : weights_[column] + (column % 2 == 0 ? 0 : 1);
         const double target = std::abs(value) * r * std::abs(weight) / case_.value_of(Parameter::scale);
-        const int precision = precision_of_quantized(*shape_.quantized_dtype);
+        const int precision = precision_of_quantized(shape_.output_dtype());
         int exponent = 0;
         const double odd = 2 * std::floor(std::ldexp(std::frexp(target, &exponent), precision)) + 1;
         if (target > 1e-2 && target < 64) value *= std::ldexp(odd, exponent - precision - 1) / target;
@@ -277,7 +270,7 @@ class Builder {
   }
 
   void draw_uniform_row(std::int64_t first) {
-    if (!shape_.weight_dtype && quantizes(shape_.operation) && shape_.hidden_size >= 8)
+    if (!shape_.weight_dtype && shape_.has_codes() && shape_.hidden_size >= 8)
       return draw_row_of_midpoints(first);
     for (std::int64_t index = first; index < first + shape_.hidden_size; ++index) {
       const double value = signed_value(random_, kUniformMagnitude);
@@ -325,7 +318,7 @@ class Builder {
     const double ulp = std::ldexp(1, -format_.mantissa_bits);
     std::vector<double> values(static_cast<std::size_t>(shape_.hidden_size));
     for (double& value : values) value = uniform(random_, 1, 1.25);
-    if (quantizes(shape_.operation)) aim(values, 1 / 1.12, 0);
+    if (shape_.has_codes()) aim(values, 1 / 1.12, 0);
     for (std::size_t column = 0; column < values.size(); ++column) {
       const double residual = std::floor(std::abs(values[column]) / ulp) * ulp;
       const double x =
@@ -337,7 +330,7 @@ class Builder {
 
   // x, and where the operation has one the residual; otherwise their sum.
   void store(std::int64_t index, double x, double residual) {
-    const bool adds = adds_residual(shape_.operation);
+    const bool adds = shape_.has(Role::residual);
     store_bits(case_[Role::input].data.bytes, shape_.dtype, index,
                round_to(format_, adds ? x : x + residual));
     if (adds) store_bits(case_[Role::residual].data.bytes, shape_.dtype, index, round_to(format_, residual));

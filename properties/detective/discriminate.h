@@ -2,18 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "corpus/case.h"
 
 namespace normproof {
 
-struct DiscriminatingShape {
-  Operation operation = Operation::rms_norm;
-  DType dtype = DType::bf16;
-  std::optional<DType> weight_dtype;
-  std::optional<DType> quantized_dtype;  // exactly where the operation quantizes
-  std::int64_t rows = 8;                 // at least 4, so that every kind of row below has one
+struct DiscriminatingShape : CallKind {
+  std::int64_t rows = 8;  // at least 4, so that every kind of row below has one
   std::int64_t hidden_size = 512;
 };
 

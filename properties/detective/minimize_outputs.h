@@ -16,7 +16,7 @@ namespace normproof {
 struct OutputsViolation {
   std::int64_t row = 0;
   std::vector<std::int64_t> columns;
-  // A bit of residual_out; elements that no r explains; an r that is not the row's own.
+  // A bit of a stored sum; elements that no r explains; an r that is not the row's own.
   enum class Kind : std::uint8_t { residual, rounding, scale };
   Kind kind = Kind::rounding;
   std::string text;  // the certificate

@@ -90,9 +90,7 @@ class Observer {
       const Case single = row_of(all, row);
       const RunResult alone = run(single);
       if (!completed(alone)) return why_not(alone);
-      Outputs own = output_row(together, all, row);
-      own[Role::residual_out] = alone.outputs[Role::residual_out];
-      different += alone.outputs != own;
+      different += alone.outputs != output_row(together, all, row);
     }
     return different == 0 ? "same bits" : fmt::format("other bits in {} of {} rows", different, kManyRows);
   }
@@ -100,10 +98,7 @@ class Observer {
   std::string alignment() const {
     const Case aligned = random_case(shape_.rows);
     Case shifted = aligned;
-    shifted[Role::input].layout.offset = 1;
-    if (adds_residual(shape_.operation)) shifted[Role::residual].layout.offset = 1;
-    if (shifted.has_layout(Role::out)) shifted[Role::out].layout.offset = 1;
-    if (shape_.weight_dtype) shifted[Role::weight].layout.offset = 1;
+    shift(shifted, 1);
     const RunResult first = run(aligned), second = run(shifted);
     if (!completed(first)) return why_not(first);
     if (!completed(second)) return why_not(second);
@@ -114,13 +109,10 @@ class Observer {
   Case uniform_case(double value, float epsilon) const {
     Case test_case;
     test_case.name = "uniform";
-    test_case.operation = shape_.operation;
-    test_case.dtype = shape_.dtype;
-    test_case.weight_dtype = shape_.weight_dtype;
-    test_case.quantized_dtype = shape_.quantized_dtype;
+    test_case.kind() = shape_;
     test_case.shape = {1, kShortHidden};
     test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(epsilon);
-    const bool adds = adds_residual(shape_.operation);
+    const bool adds = shape_.has(Role::residual);
     const std::uint32_t bits = value == 0 ? 0 : power_of_two(shape_.dtype, adds ? -1 : 0);
     fill(test_case[Role::input].data, shape_.dtype, bits);
     if (adds) fill(test_case[Role::residual].data, shape_.dtype, bits);
@@ -139,7 +131,7 @@ class Observer {
 
   // "NaN in 8 of 8 outputs", "448 in 8 of 8 outputs".
   std::string output_values(const RunResult& result) const {
-    const DType dtype = shape_.quantized_dtype.value_or(shape_.dtype);
+    const DType dtype = shape_.output_dtype();
     std::map<std::string, int> counts;
     for (std::int64_t column = 0; column < kShortHidden; ++column) {
       const std::uint32_t bits = load_bits(result.outputs[Role::out], dtype, column);
@@ -176,7 +168,7 @@ class Observer {
   std::optional<double> first_output(double value, float epsilon) const {
     const RunResult result = run(uniform_case(value, epsilon));
     if (!completed(result)) return std::nullopt;
-    const DType dtype = shape_.quantized_dtype.value_or(shape_.dtype);
+    const DType dtype = shape_.output_dtype();
     const double output =
         oracle::to_double(oracle::decode(dtype, load_bits(result.outputs[Role::out], dtype, 0)));
     return output / weight_factor();
@@ -187,7 +179,7 @@ class Observer {
     Case test_case = uniform_case(1, 0);
     fill(test_case[Role::weight].data, *shape_.weight_dtype, 0);
     const RunResult result = run(test_case);
-    const DType dtype = shape_.quantized_dtype.value_or(shape_.dtype);
+    const DType dtype = shape_.output_dtype();
     return completed(result) && load_bits(result.outputs[Role::out], dtype, 0) != 0 ? 2 : 1;
   }
 

@@ -41,7 +41,7 @@ Case uniform_case(const Case& like, std::int64_t hidden, float epsilon) {
       store_bits(data.bytes, dtype, i, bits + change);
     }
   };
-  const bool adds = adds_residual(like.operation);
+  const bool adds = like.has(Role::residual);
   fill(test_case[Role::input].data, like.dtype, adds ? 0 : 1, 2 * hidden, false);
   if (adds) fill(test_case[Role::residual].data, like.dtype, 0, 2 * hidden, false);
   if (like.weight_dtype) fill(test_case[Role::weight].data, *like.weight_dtype, 0, hidden, true);
@@ -50,10 +50,7 @@ Case uniform_case(const Case& like, std::int64_t hidden, float epsilon) {
 
 }  // namespace
 
-bool is_like(const Case& test_case, const Case& like) {
-  return test_case.operation == like.operation && test_case.dtype == like.dtype &&
-         test_case.weight_dtype == like.weight_dtype && test_case.quantized_dtype == like.quantized_dtype;
-}
+bool is_like(const Case& test_case, const Case& like) { return test_case.kind() == like.kind(); }
 
 std::vector<Case> trial_cases(const Case& like, std::uint64_t seed) {
   std::vector<Case> cases;
@@ -63,14 +60,10 @@ std::vector<Case> trial_cases(const Case& like, std::uint64_t seed) {
   CaseLimits limits;
   limits.max_rows = 512;  // an r that is a little off shows in one of thousands of elements
   limits.max_hidden = 4;
-  limits.operation = like.operation;
-  limits.dtype = like.dtype;
-  limits.weight = weight_kind(like.weight_dtype, like.dtype);
-  limits.quantized_dtype = like.quantized_dtype;
+  limits.hold_to(like);
   Random random(seed);
   for (std::int64_t index = 0; index < kShortCases; ++index) cases.push_back(random_case(random, limits));
-  const std::vector<Combination> combinations = {
-      {like.operation, like.dtype, like.weight_dtype, like.quantized_dtype, KernelPath::automatic}};
+  const std::vector<Combination> combinations = {{like.kind(), KernelPath::automatic}};
   for (std::int64_t index = 0; index < kRandomCases; ++index)
     cases.push_back(verification_case(seed, index, combinations));
   std::erase_if(cases,

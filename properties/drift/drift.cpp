@@ -57,9 +57,8 @@ class Stack {
   // residual += delta, and the norm of it.
   Bytes normalize(Stream& stream, const Bytes& weight, const Subject& subject) const {
     Case test_case;
-    test_case.operation = Operation::fused_add_rms_norm;
-    test_case.dtype = model_.dtype;
-    test_case.weight_dtype = model_.dtype;
+    const Operation operation = operation_of({NormStep::add_residual, NormStep::normalize});
+    test_case.kind() = call_kind(operation, model_.dtype, model_.dtype);
     test_case.shape = {model_.tokens, model_.hidden_size};
     test_case.bits_of(Parameter::epsilon) = model_.epsilon_bits;
     const CaseTensors tensors{
@@ -75,7 +74,7 @@ class Stack {
       }
       outputs = std::move(result.outputs);
     }
-    stream.residual = std::move(outputs[Role::residual_out]);
+    stream.residual = std::move(outputs[normalized_tensor(operation)]);
     return std::move(outputs[Role::out]);
   }
 

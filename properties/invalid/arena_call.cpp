@@ -75,7 +75,7 @@ std::string describe(const ArenaCall& call, const std::byte* arena) {
                      layout.tensor.strides[dim]);
   };
   add("input", call.input);
-  if (adds_residual(call.operation)) add("residual", call.residual);
+  if (has(call.operation, Role::residual)) add("residual", call.residual);
   if (call.has_weight) add("weight", call.weight);
   if (call.has_out()) add("out", call.out);
   if (quantizes_by_row(call.operation)) add("scales", call.scales);
@@ -98,7 +98,8 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
   call.operation = operations[static_cast<std::size_t>(below(std::ssize(operations)))];
   constexpr std::array kDTypes = {DType::fp32, DType::fp16, DType::bf16};
   call.dtype = kDTypes[static_cast<std::size_t>(below(3))];
-  const std::size_t rank = call.operation == Operation::rms_norm ? 2 + static_cast<std::size_t>(below(3)) : 2;
+  const auto more = static_cast<std::int64_t>(spec_of(call.operation).greatest_rank) - 2;
+  const std::size_t rank = 2 + (more > 0 ? static_cast<std::size_t>(below(more + 1)) : 0);
   std::vector<std::int64_t> sizes;
   // Sometimes combs: many rows of one element between each other.
   const bool combs = below(8) == 0;
@@ -116,8 +117,8 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
   }
   call.input = draw_tensor(below, arena, sizes, call.dtype);
   call.residual = draw_tensor(below, arena, sizes, call.dtype);
-  call.out = quantizes(call.operation) ? draw_tensor(below, arena, sizes, kArenaQuantizedDType)
-                                       : draw_tensor(below, arena, sizes, call.dtype);
+  const bool codes = has(call.operation, DTypeRule::codes);
+  call.out = draw_tensor(below, arena, sizes, codes ? kArenaQuantizedDType : call.dtype);
   call.has_weight = below(2) != 0;
   call.weight = draw_tensor(below, arena, {sizes.back()}, call.dtype);
   call.scale = reinterpret_cast<float*>(arena + 4 * below(256));
@@ -143,13 +144,13 @@ ArenaCall draw_arena_call(const NumberSource& below, std::byte* arena) {
     call.input.tensor.strides[0] = call.input.tensor.strides[1];
   switch (below(5)) {
     case 0:  // exactly in place, which rms_norm allows
-      if (!quantizes(call.operation)) call.out = call.input;
+      if (!codes) call.out = call.input;
       break;
     case 1:
       call.out.tensor.data = call.input.tensor.data;
       break;
     case 2:  // in the same layout, a little aside
-      if (!quantizes(call.operation)) {
+      if (!codes) {
         constexpr std::int64_t kFarthest = 12;
         const std::int64_t first = (static_cast<std::byte*>(call.input.tensor.data) - arena) /
                                    static_cast<std::int64_t>(size_of(call.dtype));
@@ -177,11 +178,10 @@ bool must_be_refused(const ArenaCall& call, const std::byte* arena) {
       for (std::size_t byte = 0; byte < layout.element_bytes; ++byte) ++touched[offset + byte];
     }
   };
-  const bool in_place = call.operation == Operation::rms_norm &&
+  const bool in_place = may_be_in_place(call.operation) &&
                         element_offsets(call.out, arena) == element_offsets(call.input, arena);
-  const bool writes_input = call.operation == Operation::fused_add_rms_norm;
-  if (!in_place) mark(call.input, writes_input ? writers : readers);
-  if (adds_residual(call.operation)) mark(call.residual, writers);
+  if (!in_place) mark(call.input, call.has_out() ? readers : writers);
+  if (has(call.operation, Role::residual)) mark(call.residual, writers);
   if (call.has_out()) mark(call.out, writers);
   if (call.has_weight) mark(call.weight, readers);
   if (quantizes_by_row(call.operation)) mark(call.scales, writers);

@@ -23,14 +23,15 @@ struct ArenaTensor {
 
 // A call that nothing but shared memory can make invalid.
 struct ArenaCall {
-  Operation operation = Operation::rms_norm;
+  Operation operation{};
   DType dtype = DType::bf16;  // of all tensors but a quantized output, which is kArenaQuantizedDType
   ArenaTensor input, residual, weight, out, scales;
   bool has_weight = false;
   const float* scale = nullptr;
   std::size_t message_capacity = 48;  // less than the messages of refusals need, or nothing
 
-  bool has_out() const { return operation != Operation::fused_add_rms_norm; }
+  // Not where the output is the input.
+  bool has_out() const { return !overwrites_input(operation); }
 };
 
 // Gives a number from 0 on below its argument.

@@ -116,7 +116,7 @@ constexpr std::array kInvalidArguments = {
                     }},
     InvalidArgument{"no out description",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
-                      if (test_case.operation == Operation::fused_add_rms_norm) return std::nullopt;
+                      if (overwrites_input(test_case.operation)) return std::nullopt;
                       call.argument(Role::out) = nullptr;
                       return Refusal{NORMPROOF_NULL_POINTER, "out", "0x0"};
                     }},
@@ -228,7 +228,7 @@ constexpr std::array kInvalidArguments = {
                     }},
     InvalidArgument{"rank 3 where rows have one stride",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
-                      if (test_case.operation == Operation::rms_norm) return std::nullopt;
+                      if (spec_of(test_case.operation).greatest_rank > 2) return std::nullopt;
                       call.description(Role::input).rank = 3;
                       call.description(Role::input).sizes[2] = call.description(Role::input).sizes[1];
                       call.description(Role::input).strides[2] = 1;
@@ -377,7 +377,7 @@ constexpr std::array kInvalidArguments = {
     InvalidArgument{"out of the wrong kind of dtype",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (!writes_out(test_case)) return std::nullopt;
-                      const bool quantized = quantizes(test_case.operation);
+                      const bool quantized = test_case.has_codes();
                       call.description(Role::out).dtype = quantized ? NORMPROOF_FP32 : NORMPROOF_FP8_E4M3FN;
                       return Refusal{NORMPROOF_UNSUPPORTED_DTYPE, "out", quantized ? "fp32" : "fp8_e4m3fn"};
                     }},
@@ -400,8 +400,8 @@ constexpr std::array kInvalidArguments = {
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
                       if (!writes_out(test_case)) return std::nullopt;
                       // The same first byte is a legal in-place call only where the layouts agree too.
-                      if (!quantizes(test_case.operation) && test_case.hidden_size() < 2) return std::nullopt;
-                      const bool shifted = !quantizes(test_case.operation);
+                      if (!test_case.has_codes() && test_case.hidden_size() < 2) return std::nullopt;
+                      const bool shifted = !test_case.has_codes();
                       call.description(Role::out).data = static_cast<std::byte*>(call.description(Role::input).data) +
                                                   (shifted ? size_of(test_case.dtype) : 0);
                       return Refusal{NORMPROOF_OVERLAP, "out",
@@ -416,7 +416,7 @@ constexpr std::array kInvalidArguments = {
                     }},
     InvalidArgument{"weight over the output",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
-                      if (call.argument(Role::weight) == nullptr || quantizes(test_case.operation)) return std::nullopt;
+                      if (call.argument(Role::weight) == nullptr || test_case.has_codes()) return std::nullopt;
                       if (*test_case.weight_dtype != test_case.dtype) return std::nullopt;
                       normproof_tensor& written =
                           writes_out(test_case) ? call.description(Role::out) : call.description(Role::input);
@@ -425,7 +425,7 @@ constexpr std::array kInvalidArguments = {
                     }},
     InvalidArgument{"weight over the last row of the output",
                     [](GuardedCall& call, const Case& test_case) -> std::optional<Refusal> {
-                      if (call.argument(Role::weight) == nullptr || quantizes(test_case.operation)) return std::nullopt;
+                      if (call.argument(Role::weight) == nullptr || test_case.has_codes()) return std::nullopt;
                       if (*test_case.weight_dtype != test_case.dtype || test_case.rows() < 2) return std::nullopt;
                       normproof_tensor& written =
                           writes_out(test_case) ? call.description(Role::out) : call.description(Role::input);

@@ -60,8 +60,8 @@ void require_same_input(const CaseSide& fused, const CaseSide& unfused) {
     refuse("its epsilon is another one");
   for (const auto& [role, name] : kInputs)
     require_same_tensor(name, fused.given.tensors[role], unfused.given.tensors[role]);
-  if (!quantizes(other.operation)) return;
-  if (one.quantized_dtype != other.quantized_dtype) refuse("its codes have another dtype");
+  if (!other.has_codes()) return;
+  if (one.output_dtype() != other.output_dtype()) refuse("its codes have another dtype");
   if (has(one.operation, NormStep::quantize) &&
       one.bits_of(Parameter::scale) != other.bits_of(Parameter::scale))
     refuse("its scale is another one");
@@ -136,12 +136,12 @@ std::string code_text(const oracle::Format& format, std::uint32_t code) {
 const std::string_view kNotLookedAtBeside =
     "how many codes of one row may differ at once; each is compared alone";
 
-std::optional<Operation> norm_beside(Operation fused) {
-  return quantizes(fused) ? spec_of(fused).without_last_step : std::nullopt;
-}
+std::optional<Operation> norm_beside(Operation fused) { return spec_of(fused).without_last_step; }
 std::optional<Operation> norm_beside(const oracle::judged::JudgedOperation& fused) {
   if (fused.slice_blocks == nullptr) return std::nullopt;
-  return find_tensor(fused, "residual") != nullptr ? Operation::fused_add_rms_norm : Operation::rms_norm;
+  using enum NormStep;
+  return find_tensor(fused, "residual") != nullptr ? operation_of({add_residual, normalize})
+                                                   : operation_of({normalize});
 }
 
 oracle::Policy policy_beside(oracle::Policy fused) {
@@ -164,7 +164,7 @@ BesideComparison compare_beside(const CaseSide& fused, const CaseSide& unfused, 
   result.unfused = judged(unfused, threads);
   result.verdict = oracle::compare_beside(test_case, fused.given.tensors, fused.given.outputs,
                                           unfused.given.outputs, result.unfused_is_quantized, fused.policy);
-  result.codes = &oracle::format_of(*test_case.quantized_dtype);
+  result.codes = &oracle::format_of(test_case.output_dtype());
   result.scale_text = [](std::uint32_t bits) {
     return fmt::format("{} ({})", oracle::value_text(DType::fp32, bits), oracle::hex_bits(DType::fp32, bits));
   };
@@ -245,7 +245,7 @@ std::string diagnosis_of(const BesideComparison& compared) {
     return fmt::format("{} of {} scales are not legal", found.illegal_scales, found.scales);
   if (found.illegal_codes > 0) return fmt::format("{} codes are not legal", found.illegal_codes);
   if (!compared.fused.conforms)
-    return "each code is legal alone, but no one r explains all of a row, or residual_out is wrong";
+    return "each code is legal alone, but no one r explains all of a row, or a stored sum is wrong";
   return compared.unfused.conforms ? "" : "the unfused outputs violate their policy";
 }
 

@@ -179,7 +179,7 @@ std::string describe(const Case& test_case, const Evaluation& evaluation, std::s
                                  test_case.rows(), test_case.hidden_size());
   text += fmt::format(" {}, weight {}", name_of(test_case.dtype),
                       test_case.weight_dtype ? name_of(*test_case.weight_dtype) : "none");
-  if (test_case.quantized_dtype) text += fmt::format(", out {}", name_of(*test_case.quantized_dtype));
+  if (test_case.has_codes()) text += fmt::format(", out {}", name_of(test_case.output_dtype()));
   if (evaluation.run.path != KernelPath::automatic) {
     text += evaluation.run.path == KernelPath::vectorized ? ", vectorized path" : ", scalar path";
   }
@@ -200,8 +200,8 @@ std::string describe(const Case& test_case, const Evaluation& evaluation, std::s
     const std::int64_t more = evaluation.verdict.mismatches - listed;
     text += evaluation.certificates.empty()
                 ? fmt::format("  and {} more of {} elements\n", more, evaluation.verdict.elements)
-                : fmt::format("  and {} more of {} rows and of the elements of residual_out\n", more,
-                              evaluation.verdict.rows);
+                : fmt::format("  and {} more of {} rows and of the elements of {}\n", more,
+                              evaluation.verdict.rows, name_of(normalized_tensor(test_case.operation)));
   }
   return text;
 }

@@ -29,7 +29,7 @@ struct Evaluation {
   Outcome outcome = Outcome::conforms;
   RunResult run;
   // Of a completed run. Where the witness judge judged, a mismatch is a violating row or a wrong element of
-  // residual_out, and only the latter are listed; the rows have certificates.
+  // a stored sum, and only the latter are listed; the rows have certificates.
   oracle::Verdict verdict;
   std::vector<oracle::Certificate> certificates;
   oracle::Policy policy;  // by which it was judged

@@ -105,10 +105,7 @@ template <class Take>
 RowSlice slice_of(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                   std::int64_t count, const Take& take) {
   RowSlice slice;
-  slice.test_case.operation = test_case.operation;
-  slice.test_case.dtype = test_case.dtype;
-  slice.test_case.weight_dtype = test_case.weight_dtype;
-  slice.test_case.quantized_dtype = test_case.quantized_dtype;
+  slice.test_case.kind() = test_case;
   slice.test_case.fp32_output = test_case.fp32_output;
   slice.test_case.fp32_residual = test_case.fp32_residual;
   slice.test_case.scale_ub_bits = test_case.scale_ub_bits;

@@ -41,7 +41,7 @@ oracle::Verdict judge_canonical_rows(const Case& test_case, const CaseTensors& t
                                      const Outputs& outputs, const oracle::Policy& policy,
                                      const JudgeRowsOptions& options = {});
 
-// "residual_out[row 3, column 7]: got 0x3f80 (1), the policy says 0x3f81 (1.0078125), 1 ulp apart".
+// "out[row 3, column 7]: got 0x3f80 (1), the policy says 0x3f81 (1.0078125), 1 ulp apart".
 // `authority` is who says what is wanted.
 std::string mismatch_line(const oracle::Mismatch& mismatch, std::string_view authority = "the policy");
 

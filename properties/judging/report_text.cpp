@@ -12,10 +12,7 @@
 namespace normproof {
 
 std::string subject_of(const Case& test_case) {
-  std::string text = fmt::format(
-      "{} {}, {}", name_of(test_case.operation), name_of(test_case.dtype),
-      test_case.weight_dtype ? fmt::format("weight {}", name_of(*test_case.weight_dtype)) : "no weight");
-  if (test_case.quantized_dtype) text += fmt::format(", out {}", name_of(*test_case.quantized_dtype));
+  std::string text = kind_text(test_case);
   if (has(test_case.operation, Parameter::scale))
     text += fmt::format(", scale {}", test_case.value_of(Parameter::scale));
   if (test_case.scale_ub_bits)

@@ -36,7 +36,7 @@ std::int64_t draw_hidden(Random& random, const SizeBand& rows, std::size_t index
 
 // Ways to give a number of rows: all in one dimension, or that one between or before dimensions of one step.
 void set_shape(Case& test_case, std::int64_t rows, std::int64_t hidden, std::size_t way) {
-  if (test_case.operation != Operation::rms_norm) way = 0;
+  if (spec_of(test_case.operation).greatest_rank < 3) way = 0;
   switch (way % 3) {
     case 0:
       test_case.shape = {rows, hidden};
@@ -57,7 +57,7 @@ void set_values(Random& random, bool exact, Case& test_case) {
     data.recipe = Recipe{name, random.below(std::uint64_t{1} << 32)};
     return data;
   };
-  const bool adds = adds_residual(test_case.operation);
+  const bool adds = test_case.has(Role::residual);
   test_case[Role::input].data = recipe(!exact ? "model_rows" : adds ? "ones" : "small_integers");
   if (adds) test_case[Role::residual].data = recipe(exact ? "small_integers" : "model_rows");
   if (test_case.weight_dtype) test_case[Role::weight].data = recipe("model_weights");
@@ -87,10 +87,7 @@ std::vector<Case> size_sweep(std::uint64_t seed, const std::vector<Combination>&
         const auto& of_operation = operations[(turn + variant / ways) % operations.size()];
         const Combination& combination = of_operation[(turn + variant) % of_operation.size()];
         Case test_case;
-        test_case.operation = combination.operation;
-        test_case.dtype = combination.dtype;
-        test_case.weight_dtype = combination.weight_dtype;
-        test_case.quantized_dtype = combination.quantized_dtype;
+        test_case.kind() = combination;
         if (combination.path == KernelPath::scalar) test_case.launch.path = KernelPath::scalar;
         const std::int64_t hidden = draw_hidden(random, band, hidden_band);
         const std::int64_t most = std::clamp(kUsual / hidden, band.first, band.last);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "corpus/generate.h"
+
 namespace normproof {
 namespace {
 
@@ -29,7 +31,7 @@ std::string to_string(const Combination& combination) {
   std::string text =
       fmt::format("{} {} weight {}", name_of(combination.operation), name_of(combination.dtype),
                   combination.weight_dtype ? name_of(*combination.weight_dtype) : "none");
-  if (combination.quantized_dtype) text += fmt::format(" -> {}", name_of(*combination.quantized_dtype));
+  if (combination.has_codes()) text += fmt::format(" -> {}", name_of(combination.output_dtype()));
   switch (combination.path) {
     case KernelPath::vectorized:
       return text + " vectorized";
@@ -47,15 +49,14 @@ std::vector<Combination> all_combinations(std::optional<Operation> operation, st
     if (operation && *operation != each_operation) continue;
     for (const DType activation : kActivationDTypes) {
       if (dtype && *dtype != activation) continue;
-      std::vector<std::optional<DType>> weights = {std::nullopt, activation};
-      if (activation != DType::fp32) weights.emplace_back(DType::fp32);
-      std::vector<std::optional<DType>> quantized = {std::nullopt};
-      if (quantizes(each_operation)) quantized.assign(kQuantizedDTypes.begin(), kQuantizedDTypes.end());
-      for (const auto& weight : weights) {
-        for (const auto& target : quantized) {
-          for (const KernelPath path : {KernelPath::vectorized, KernelPath::scalar}) {
-            all.push_back({each_operation, activation, weight, target, path});
-          }
+      for (const WeightKind weight : kWeightKinds) {
+        if (weight == WeightKind::fp32 && activation == DType::fp32) continue;
+        for (const DType codes : kQuantizedDTypes) {
+          const CallKind kind =
+              call_kind(each_operation, activation, weight_dtype(weight, activation), codes);
+          for (const KernelPath path : {KernelPath::vectorized, KernelPath::scalar})
+            all.push_back({kind, path});
+          if (!kind.has_codes()) break;
         }
       }
     }
@@ -68,10 +69,7 @@ std::vector<Combination> combinations_of(const Target& target, std::optional<Ope
   std::vector<Combination> combinations = all_combinations(operation, dtype);
   std::erase_if(combinations, [&](const Combination& combination) {
     Case test_case;
-    test_case.operation = combination.operation;
-    test_case.dtype = combination.dtype;
-    test_case.weight_dtype = combination.weight_dtype;
-    test_case.quantized_dtype = combination.quantized_dtype;
+    test_case.kind() = combination;
     return !target.takes(test_case) || (target.is_foreign() && combination.path != KernelPath::vectorized);
   });
   for (Combination& combination : combinations) {
@@ -86,16 +84,15 @@ Tally::Tally() : counts_(all_operations().size() * kDTypes * (kDTypes + 1) * (kD
 std::size_t Tally::index_of(const Combination& combination) {
   std::size_t index = static_cast<std::size_t>(combination.operation);
   index = index * kDTypes + static_cast<std::size_t>(combination.dtype);
-  index = index * (kDTypes + 1) +
-          (combination.weight_dtype ? static_cast<std::size_t>(*combination.weight_dtype) : kNothing);
-  index = index * (kDTypes + 1) +
-          (combination.quantized_dtype ? static_cast<std::size_t>(*combination.quantized_dtype) : kNothing);
+  for (const OptionalDType& field : kOptionalDTypes) {
+    const std::optional<DType>& dtype = combination.*field.of;
+    index = index * (kDTypes + 1) + (dtype ? static_cast<std::size_t>(*dtype) : kNothing);
+  }
   return index * kPaths + static_cast<std::size_t>(combination.path);
 }
 
 void Tally::add(const Case& test_case, const Evaluation& evaluation) {
-  Counts& counts = counts_[index_of({test_case.operation, test_case.dtype, test_case.weight_dtype,
-                                     test_case.quantized_dtype, evaluation.run.path})];
+  Counts& counts = counts_[index_of({test_case.kind(), evaluation.run.path})];
   if (evaluation.outcome == Evaluation::Outcome::not_taken) {
     counts.not_taken += 1;
     return;

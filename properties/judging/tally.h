@@ -26,11 +26,7 @@ struct Counts {
 };
 
 // One cell of what must be covered: operation x activation dtype x weight x quantized dtype x path.
-struct Combination {
-  Operation operation = Operation::rms_norm;
-  DType dtype = DType::bf16;
-  std::optional<DType> weight_dtype;
-  std::optional<DType> quantized_dtype;
+struct Combination : CallKind {
   KernelPath path = KernelPath::vectorized;
   CallLimits limits = {};  // of the target
   friend bool operator==(const Combination&, const Combination&) = default;

@@ -54,10 +54,7 @@ Case verification_case(std::uint64_t seed, std::int64_t index, const std::vector
   limits.max_hidden = size_class.max_hidden;
   limits.max_elements = size_class.max_elements;
   limits.giant_strides = size_class.giant_strides;
-  limits.operation = combination.operation;
-  limits.dtype = combination.dtype;
-  limits.weight = weight_kind(combination.weight_dtype, combination.dtype);
-  limits.quantized_dtype = combination.quantized_dtype;
+  limits.hold_to(combination);
   limits.calls = combination.limits;
   limits.path = combination.path;
   // A foreign kernel may take none but aligned tensors: half of its cases are.

@@ -16,9 +16,11 @@ namespace {
 
 constexpr std::uint64_t kSeed = 0;  // as the originals
 
-const std::vector<Operation> kPlain = {Operation::rms_norm, Operation::fused_add_rms_norm};
-const std::vector<Operation> kQuantizing = {Operation::rms_norm_static_fp8_quant,
-                                            Operation::fused_add_rms_norm_static_fp8_quant};
+const std::vector<Operation> kNorm = {operation_of({NormStep::normalize})};
+const std::vector<Operation> kPlain = {kNorm.front(),
+                                       operation_of({NormStep::add_residual, NormStep::normalize})};
+const std::vector<Operation> kQuantizing(operations_with(NormStep::quantize).begin(),
+                                         operations_with(NormStep::quantize).end());
 const std::vector<std::int64_t> kVllmSizes = {8, 768, 769, 5120, 5125, 8192};
 const std::vector<std::int64_t> kFlashInferSizes = {111, 500, 1024, 3072, 3584, 4096, 8192, 16384};
 
@@ -40,15 +42,12 @@ ToleranceCall make_call(const ToleranceTest& test, Operation operation, DType dt
                         std::int64_t hidden, float quantization_scale, bool strided) {
   ToleranceCall call;
   Case& how = call.test_case;
-  how.operation = operation;
-  how.dtype = dtype;
-  how.weight_dtype = dtype;
-  if (quantizes(operation)) how.quantized_dtype = DType::fp8_e4m3fn;
+  how.kind() = call_kind(operation, dtype, dtype);
   how.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(quantization_scale);
   how.shape = {rows, hidden};
   if (strided) how[Role::input].layout.strides = {2 * hidden};
-  how[Role::input].data.recipe = Recipe{"normal", kSeed};
-  if (adds_residual(operation)) how[Role::residual].data.recipe = Recipe{"normal", kSeed + 1};
+  for (const Role role : how.inputs_with_rows())
+    how[role].data.recipe = Recipe{"normal", role == Role::input ? kSeed : kSeed + 1};
   how[Role::weight].data.recipe = Recipe{std::string(test.weights), kSeed + 2};
   call.tensors = materialize(how);
   if (test.small_inputs) {
@@ -81,12 +80,12 @@ std::uint32_t nearest_code(float number) {
 // What the target's own norm gives, quantized: round(clamp(y * (1 / scale))).
 std::optional<Outputs> own_reference(const ToleranceCall& call, Target& target) {
   Case unfused = call.test_case;
-  unfused.operation = adds_residual(unfused.operation) ? Operation::fused_add_rms_norm : Operation::rms_norm;
-  unfused.quantized_dtype.reset();
+  unfused.kind() =
+      call_kind(*spec_of(unfused.operation).without_last_step, unfused.dtype, unfused.weight_dtype);
   const RunResult result = target.run(unfused, call.tensors);
   if (result.status != RunResult::Status::completed) return std::nullopt;
   Outputs outputs;
-  outputs[Role::residual_out] = result.outputs[Role::residual_out];
+  outputs[normalized_tensor(unfused.operation)] = result.outputs[normalized_tensor(unfused.operation)];
   outputs[Role::out].resize(static_cast<std::size_t>(unfused.elements()));
   const float inverse = 1.0f / call.test_case.value_of(Parameter::scale);
   const auto largest =
@@ -102,7 +101,7 @@ std::optional<Outputs> own_reference(const ToleranceCall& call, Target& target) 
   return outputs;
 }
 
-std::optional<std::string> difference(const ToleranceTest& test, const char* tensor, DType dtype,
+std::optional<std::string> difference(const ToleranceTest& test, std::string_view tensor, DType dtype,
                                       const std::vector<std::byte>& got,
                                       const std::vector<std::byte>& wanted) {
   const auto elements = static_cast<std::int64_t>(wanted.size() / size_of(dtype));
@@ -173,7 +172,7 @@ std::span<const ToleranceTest> tolerance_tests() {
        "64 rows instead of the product of batch and length",
        2e-1,
        2e-2,
-       {Operation::rms_norm},
+       kNorm,
        {bf16},
        {64},
        {123, 213, 234, 345, 512},
@@ -187,7 +186,7 @@ std::span<const ToleranceTest> tolerance_tests() {
        "M {1, 37}, N up to 16384, 37 up to N = 1128",
        1e-1,
        1e-3,
-       {Operation::rms_norm},
+       kNorm,
        {bf16},
        {1, 37},
        {192, 256, 512, 760, 1024, 1128, 2048, 4096, 8192, 16384},
@@ -247,8 +246,9 @@ std::optional<std::string> failure(const ToleranceTest& test, const ToleranceCal
     return found;
   ToleranceTest residual_test = test;
   if (test.own_reference) residual_test.absolute = residual_test.relative = 1e-2;
-  return difference(residual_test, "residual_out", call.test_case.dtype, result.outputs[Role::residual_out],
-                    (*reference)[Role::residual_out]);
+  const Role sum = normalized_tensor(call.test_case.operation);
+  return difference(residual_test, name_of(sum), call.test_case.dtype, result.outputs[sum],
+                    (*reference)[sum]);
 }
 
 }  // namespace normproof::matrix

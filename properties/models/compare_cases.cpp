@@ -25,16 +25,17 @@ std::string epsilon_text(const Case& test_case) {
 // A fused add as the norm of the sum that it stored.
 RowSlice norm_of_stored_sum(const RowSlice& fused) {
   RowSlice norm = fused;
-  norm.test_case.operation = Operation::rms_norm;
-  norm.tensors[Role::input] = fused.outputs[Role::residual_out];
+  const Role sum = normalized_tensor(fused.test_case.operation);
+  norm.test_case.operation = *spec_of(fused.test_case.operation).without_first_step;
+  norm.tensors[Role::input] = fused.outputs[sum];
   norm.tensors[Role::residual].clear();
-  norm.outputs[Role::residual_out].clear();
+  norm.outputs[sum].clear();
   return norm;
 }
 
 bool is_plain_beside_fused(const Case& plain, const Case& fused) {
-  return plain.operation == Operation::rms_norm && fused.operation == Operation::fused_add_rms_norm &&
-         !fused.fp32_residual;
+  return smallest_part(plain.operation) == plain.operation &&
+         spec_of(fused.operation).without_first_step == plain.operation && !fused.fp32_residual;
 }
 
 class CaseComparison : public NormComparison {

@@ -14,10 +14,9 @@ namespace {
 
 // Zero rows, all-ones weights.
 CaseTensors plain_tensors(const CallShape& shape) {
-  const auto elements = static_cast<std::size_t>(shape.rows) * static_cast<std::size_t>(shape.hidden_size);
+  const Case test_case = case_of(shape, 0);
   CaseTensors tensors;
-  tensors[Role::input].resize(elements * size_of(shape.dtype));
-  if (adds_residual(shape.operation)) tensors[Role::residual].resize(elements * size_of(shape.dtype));
+  for (const Role role : shape.inputs_with_rows()) tensors[role].resize(test_case.bytes_of(role));
   if (shape.weight_dtype) {
     tensors[Role::weight].resize(static_cast<std::size_t>(shape.hidden_size) * size_of(*shape.weight_dtype));
     for (std::int32_t j = 0; j < shape.hidden_size; ++j)
@@ -33,9 +32,7 @@ class TargetBox final : public BlackBox {
 
   std::int32_t hidden_size() const override { return shape_.hidden_size; }
   DType dtype() const override { return shape_.dtype; }
-  DType output_dtype() const override {
-    return reads_largest() ? DType::fp32 : shape_.quantized_dtype.value_or(shape_.dtype);
-  }
+  DType output_dtype() const override { return reads_largest() ? DType::fp32 : shape_.output_dtype(); }
   // Codes are made with a scale that takes r out of them; the scale itself has it.
   bool reads_largest() const override { return quantizes_by_row(shape_.operation); }
   std::int64_t rows_per_call() const override { return shape_.rows; }
@@ -139,17 +136,11 @@ class TargetBox final : public BlackBox {
 Case case_of(const CallShape& shape, std::uint32_t epsilon_bits) {
   Case test_case;
   test_case.name = "order";
-  test_case.operation = shape.operation;
-  test_case.dtype = shape.dtype;
-  test_case.weight_dtype = shape.weight_dtype;
-  test_case.quantized_dtype = shape.quantized_dtype;
+  test_case.kind() = shape;
   test_case.shape = {shape.rows, shape.hidden_size};
   test_case.bits_of(Parameter::epsilon) = epsilon_bits;
   test_case.launch.path = shape.path;
-  test_case[Role::input].layout.offset = shape.offset;
-  if (adds_residual(shape.operation)) test_case[Role::residual].layout.offset = shape.offset;
-  if (shape.operation != Operation::fused_add_rms_norm) test_case[Role::out].layout.offset = shape.offset;
-  if (shape.weight_dtype) test_case[Role::weight].layout.offset = shape.offset;
+  shift(test_case, shape.offset);
   return test_case;
 }
 
@@ -161,7 +152,7 @@ CallShape with_weight_it_takes(const Target& target, CallShape shape) {
   }
   throw TargetError(fmt::format(
       "target {} does not take {} of {}{}", target.name(), name_of(shape.operation), name_of(shape.dtype),
-      shape.quantized_dtype ? fmt::format(" to {}", name_of(*shape.quantized_dtype)) : ""));
+      shape.has_codes() ? fmt::format(" to {}", name_of(shape.output_dtype())) : ""));
 }
 
 std::unique_ptr<BlackBox> make_target_box(Target& target, const CallShape& shape, int threads) {

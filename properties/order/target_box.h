@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "corpus/case.h"
@@ -11,11 +10,7 @@
 
 namespace normproof::order {
 
-struct CallShape {
-  Operation operation = Operation::rms_norm;
-  DType dtype = DType::bf16;
-  std::optional<DType> weight_dtype;     // the weight is all ones
-  std::optional<DType> quantized_dtype;  // exactly where the operation quantizes
+struct CallShape : CallKind {  // weights are all ones
   std::int32_t hidden_size = 4096;
   std::int64_t rows = 64;
   std::int64_t offset = 0;  // of the tensors from a 256-byte boundary, in elements

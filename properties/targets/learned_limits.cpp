@@ -42,7 +42,7 @@ std::string some_of(const std::vector<std::int64_t>& numbers) {
 
 class Learner {
  public:
-  Learner(Target& target, const Case& like, double seconds)
+  Learner(Target& target, const CallKind& like, double seconds)
       : target_(target), like_(like), declared_(target.limits_of(like.operation)), seconds_(seconds) {}
 
   LearnedLimits learn() {
@@ -56,11 +56,11 @@ class Learner {
         [this] { learned_.limits.least_rows = 1; });
     gaps();
     addresses();
-    if (like_.operation == Operation::rms_norm)
+    if (may_be_in_place(like_.operation))
       ask(
           "calls in place: refused", [](Case& call) { call.in_place = true; },
           [this] { learned_.limits.not_in_place = true; });
-    if (like_.operation == Operation::rms_norm)
+    if (spec_of(like_.operation).greatest_rank > 2)
       ask(
           "three dimensions: refused", [](Case& call) { call.shape.insert(call.shape.begin(), 2); },
           [this] { learned_.limits.greatest_rank = 2; });
@@ -72,10 +72,7 @@ class Learner {
   Case call_of(std::int64_t hidden) const {
     Case call;
     call.name = "learn";
-    call.operation = like_.operation;
-    call.dtype = like_.dtype;
-    call.weight_dtype = like_.weight_dtype;
-    call.quantized_dtype = like_.quantized_dtype;
+    call.kind() = like_;
     call.shape = {kRows, hidden};
     for (const Role role : kRoles) {
       if (call.has_data(role))
@@ -250,7 +247,7 @@ class Learner {
   }
 
   void epsilon() {
-    if (declared_.epsilon_is_set || quantizes(like_.operation)) return;
+    if (declared_.epsilon_is_set || like_.has_codes()) return;
     constexpr std::array kTried = {1e-6f, 1e-5f, 1e-3f};
     std::vector<std::byte> first;
     for (const float tried : kTried) {
@@ -278,7 +275,7 @@ class Learner {
   }
 
   Target& target_;
-  const Case& like_;
+  const CallKind& like_;
   const CallLimits declared_;
   const double seconds_;
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
@@ -291,7 +288,7 @@ class Learner {
 
 }  // namespace
 
-LearnedLimits learn_limits(Target& target, const Case& like, double seconds) {
+LearnedLimits learn_limits(Target& target, const CallKind& like, double seconds) {
   return Learner(target, like, seconds).learn();
 }
 

@@ -21,9 +21,8 @@ struct LearnedLimits {
   bool stopped_early = false;  // the time was up: some was not asked
 };
 
-// Tries calls of the operation and dtypes of `like`, one thing changed at a
-// time, for at most so many seconds.
-LearnedLimits learn_limits(Target& target, const Case& like, double seconds);
+// Tries calls of the kind, one thing changed at a time, for at most so many seconds.
+LearnedLimits learn_limits(Target& target, const CallKind& like, double seconds);
 
 // The limits as an adapter says them: ".hidden_multiple = 8, .contiguous = true".
 std::string limits_text(const CallLimits& limits);

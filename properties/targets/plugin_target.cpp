@@ -57,8 +57,8 @@ std::string what_is_not_taken(const worker::PluginDescription& plugin, const Cas
     if (!test_case.weight_dtype) return "a missing weight";
     return fmt::format("a {} weight with {}", name_of(*test_case.weight_dtype), name_of(test_case.dtype));
   }
-  if (test_case.quantized_dtype && !contains(plugin.dtypes, *test_case.quantized_dtype))
-    return std::string(name_of(*test_case.quantized_dtype));
+  if (test_case.has_codes() && !contains(plugin.dtypes, test_case.output_dtype()))
+    return std::string(name_of(test_case.output_dtype()));
   return {};
 }
 

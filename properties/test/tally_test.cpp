@@ -34,9 +34,10 @@ TEST(Tally, CountsWhereItBelongs) {
   EXPECT_EQ(tally.of(Operation::fused_add_rms_norm, DType::fp16).elements, 30);
   EXPECT_EQ(tally.of(Operation::fused_add_rms_norm, DType::bf16).cases, 0);
   EXPECT_EQ(tally.of(Operation::rms_norm, DType::fp16).cases, 0);
-  EXPECT_EQ(tally.of({Operation::fused_add_rms_norm, DType::fp16, {}, {}, KernelPath::scalar}).special_rows,
+  EXPECT_EQ(tally.of({{Operation::fused_add_rms_norm, DType::fp16, {}, {}}, KernelPath::scalar}).special_rows,
             1);
-  EXPECT_EQ(tally.of({Operation::fused_add_rms_norm, DType::fp16, {}, {}, KernelPath::vectorized}).cases, 0);
+  EXPECT_EQ(tally.of({{Operation::fused_add_rms_norm, DType::fp16, {}, {}}, KernelPath::vectorized}).cases,
+            0);
 }
 
 TEST(Tally, NamesWhatWasNotReached) {
@@ -49,9 +50,9 @@ TEST(Tally, NamesWhatWasNotReached) {
   tally.add(test_case, evaluation_with(KernelPath::scalar, 0));  // no row: nothing was compared
   const auto missing = tally.uncovered(wanted);
   EXPECT_EQ(missing.size(), wanted.size() - 1);
-  EXPECT_EQ(
-      std::ranges::count(missing, Combination{Operation::rms_norm, DType::fp32, {}, {}, KernelPath::scalar}),
-      1);
+  EXPECT_EQ(std::ranges::count(missing,
+                               Combination{{Operation::rms_norm, DType::fp32, {}, {}}, KernelPath::scalar}),
+            1);
 }
 
 TEST(Tally, AddsUp) {

@@ -21,7 +21,8 @@ namespace normproof::assess {
 namespace {
 
 Case random_case(std::int64_t rows, std::int64_t hidden, float epsilon = 1e-6f) {
-  Case test_case = discriminating_case({Operation::rms_norm, DType::bf16, DType::bf16, {}, rows, hidden}, 7);
+  Case test_case =
+      discriminating_case({{Operation::rms_norm, DType::bf16, DType::bf16, {}}, rows, hidden}, 7);
   test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(epsilon);
   return test_case;
 }

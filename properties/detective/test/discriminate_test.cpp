@@ -16,7 +16,7 @@ void for_every_shape(Function function) {
       for (const std::optional<DType> weight :
            {std::optional<DType>(), std::optional(dtype), std::optional(DType::fp32)}) {
         for (const std::int64_t hidden : {1, 2, 7, 8, 11, 64}) {
-          DiscriminatingShape shape{operation, dtype, weight, {}, hidden < 8 ? 4 : 8, hidden};
+          DiscriminatingShape shape{{operation, dtype, weight, {}}, hidden < 8 ? 4 : 8, hidden};
           if (quantizes(operation))
             shape.quantized_dtype = kQuantizedDTypes[static_cast<std::size_t>(hidden % 4)];
           function(shape);

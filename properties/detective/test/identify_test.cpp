@@ -111,7 +111,7 @@ void expect_every_unquantized_policy_named(DType dtype) {
     for (const std::optional<DType> weight :
          {std::optional<DType>(), std::optional(dtype), std::optional(DType::fp32)}) {
       for (const std::int64_t hidden : kHiddenSizes) {
-        all += try_all_policies({operation, dtype, weight, std::nullopt, 8, hidden}, matrix,
+        all += try_all_policies({{operation, dtype, weight, std::nullopt}, 8, hidden}, matrix,
                                 only_leaves_more_freedom);
       }
     }
@@ -150,7 +150,7 @@ std::vector<DiscriminatingShape> quantized_shapes(DType dtype, DType quantized, 
       const bool takes_long_rows = is_long() || (has(operation, Role::residual) && weight == dtype);
       for (const std::int64_t hidden : kHiddenSizes) {
         if (hidden <= longest && (hidden <= 512 || takes_long_rows))
-          shapes.push_back({operation, dtype, weight, quantized, 8, hidden});
+          shapes.push_back({{operation, dtype, weight, quantized}, 8, hidden});
       }
     }
   }
@@ -232,7 +232,7 @@ void expect_every_value_in_its_class(DType dtype, Operation operation) {
   ConfusionMatrix matrix;
   for (const std::optional<DType> weight :
        {std::optional<DType>(), std::optional(dtype), std::optional(DType::fp32)}) {
-    const DiscriminatingShape shape{operation, dtype, weight, std::nullopt, 8, 512};
+    const DiscriminatingShape shape{{operation, dtype, weight, std::nullopt}, 8, 512};
     const bool has_ties = dtype == DType::bf16 && weight == dtype;
     const Case test_case = discriminating_case(shape, 1);
     const CaseTensors tensors = materialize(test_case);
@@ -268,7 +268,7 @@ TEST(Identify, EveryValueOfTheTableIsInTheClassThatIsNamedThroughFp8) {
   for (const DType dtype : kActivationDTypes) {
     ConfusionMatrix matrix;
     const DiscriminatingShape shape{
-        Operation::rms_norm_static_fp8_quant, dtype, DType::fp32, DType::fp8_e4m3fn, 8, 256};
+        {Operation::rms_norm_static_fp8_quant, dtype, DType::fp32, DType::fp8_e4m3fn}, 8, 256};
     const Case test_case = discriminating_case(shape, 1);
     const CaseTensors tensors = materialize(test_case);
     for (const Policy& truth : oracle::neighbours(oracle::native(), test_case)) {
@@ -288,8 +288,8 @@ TEST(Identify, EveryValueOfTheTableIsInTheClassThatIsNamedThroughFp8) {
 
 // Two axes away from every policy that the search begins with.
 TEST(Identify, GoesOnFromTheClosestPolicyOfTheTable) {
-  const Case test_case =
-      discriminating_case({Operation::fused_add_rms_norm, DType::bf16, DType::bf16, std::nullopt, 8, 512}, 1);
+  const Case test_case = discriminating_case(
+      {{Operation::fused_add_rms_norm, DType::bf16, DType::bf16, std::nullopt}, 8, 512}, 1);
   const CaseTensors tensors = materialize(test_case);
   for (const char* text : {"weight=plus_one_activation,sum=fp32", "weight=native_plus_one,root=activation",
                            "sum=fp32,rounding=truncate", "weight=fp32_plus_one,rounding=truncate"}) {
@@ -305,7 +305,7 @@ TEST(Identify, GoesOnFromTheClosestPolicyOfTheTable) {
 // Of a class that outputs cannot tell apart each member is named, with the reason.
 TEST(Identify, NamesTheMembersOfAClassAndWhy) {
   const Case test_case =
-      discriminating_case({Operation::rms_norm, DType::bf16, DType::bf16, std::nullopt, 8, 512}, 1);
+      discriminating_case({{Operation::rms_norm, DType::bf16, DType::bf16, std::nullopt}, 8, 512}, 1);
   const CaseTensors tensors = materialize(test_case);
   const Policy truth = oracle::parse_policy("vllm.rms_norm");
   const Identification found =

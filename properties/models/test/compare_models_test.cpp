@@ -9,9 +9,9 @@
 #include "corpus/random.h"
 #include "oracle/canonical_judge.h"
 #include "oracle/row_kernels.h"
+#include "properties/detective/discriminate.h"
 #include "properties/judged/cases.h"
 #include "properties/judged/judge.h"
-#include "properties/detective/discriminate.h"
 
 namespace normproof {
 namespace {
@@ -25,7 +25,7 @@ ModuleCall norm(const std::string& module, const std::string& policy, std::uint6
   ModuleCall call{module, Dump{}, {}, {}};
   Case& test_case = case_of(call);
   test_case =
-      discriminating_case({Operation::rms_norm, DType::bf16, DType::bf16, std::nullopt, kRows, 128}, seed);
+      discriminating_case({{Operation::rms_norm, DType::bf16, DType::bf16, std::nullopt}, kRows, 128}, seed);
   test_case.outputs =
       oracle::expected_outputs(test_case, materialize(test_case), oracle::parse_policy(policy));
   for (std::int64_t row = 0; row < kRows; ++row) call.places.push_back({0, row});

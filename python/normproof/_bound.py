@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
 from normproof import _core
 from normproof._cases import require_dtypes
 from normproof._functions import make_call, make_policy
-from normproof._tensors import QUANTIZED_DTYPES, as_numpy, dtype_name, quantizes, require_operation, require_whole
+from normproof._tensors import QUANTIZED_DTYPES, as_numpy, dtype_name, require_operation, require_whole
 from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, WeightDType
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def bound(operation: Operation, *, dtype: ActivationDType = "bf16", hidden: int 
     require_whole("hidden", hidden, 1, 1 << 20)
     if not (isinstance(max_weight, (int, float)) and math.isfinite(max_weight) and max_weight >= 0):
         raise ValueError(f"max_weight: expected a finite number that is not negative, got {max_weight!r}")
-    found = _core.bound(operation, wanted.dtype, wanted.dtype if wanted.weight == "same" else wanted.weight, wanted.quantized_of(operation), hidden,
-                        _policies(policies, inverse_root_ulp, sum_depth), float(max_weight), search)
+    found = _core.bound(wanted.kind_of(operation), hidden, _policies(policies, inverse_root_ulp, sum_depth), float(max_weight), search)
     if found["no_bound"]:
         raise NoBoundError(found["no_bound"])
     pairs = tuple(PairBound(ulp=pair.pop("apart"), residual_ulp=pair.pop("residual_apart"),
@@ -106,8 +105,7 @@ def intervals(operation: Operation, *, x: Any, epsilon: float, weight: Any = Non
     Both are NaN where nothing is said. Tensors as for ``check``.
     """
     require_operation(operation)
-    quantized = dtype_name("quantized_dtype", quantized_dtype, QUANTIZED_DTYPES) if quantizes(operation) else None
-    call, read = make_call(operation, x, weight, residual, scale, epsilon, quantized)
-    dtype = quantized or read.dtype
+    call, read = make_call(operation, x, weight, residual, scale, epsilon, dtype_name("quantized_dtype", quantized_dtype, QUANTIZED_DTYPES))
+    dtype = call.properties()["output_dtype"]
     low, high = _core.intervals(call, _policies(policies, inverse_root_ulp, sum_depth))
     return as_numpy(low, dtype, read.shape), as_numpy(high, dtype, read.shape)

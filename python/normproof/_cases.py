@@ -10,8 +10,8 @@ from normproof._functions import as_outputs, check_call, make_policy, set_output
 from normproof._judged import (check_judged, has_subnormals, is_judged, judged_inputs, judged_policy, require_usual, takes_epsilon, tensor_of,
                                with_outputs)
 from normproof._results import CheckResult, Outputs
-from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, adds_residual, as_numpy, dtype_name, quantizes,
-                                require_operation, require_whole, takes_scale)
+from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, as_numpy, code_dtypes, dtype_name, has_input,
+                                require_operation, require_whole)
 from normproof._takes import Takes, require_takes, taken_dtypes
 from normproof._types import ActivationDType, JudgedOperation, Operation, Policy, QuantizedDType, WeightDType
 
@@ -44,7 +44,7 @@ class Case:
     @property
     def scale(self) -> Optional[float]:
         """Exactly an fp32 number; None where the operation takes none."""
-        return self._properties["scale"] if takes_scale(self.operation) else None
+        return self._properties["scale"] if has_input(self.operation, "scale") else None
 
     def _tensor(self, name: str, dtype: str, shape: tuple[int, ...]) -> "numpy.ndarray[Any, Any]":
         return as_numpy(self._call.bits(name), dtype, shape)
@@ -57,7 +57,7 @@ class Case:
     @property
     def residual(self) -> "Optional[numpy.ndarray[Any, Any]]":
         """As x; None where the operation adds no residual."""
-        return self._tensor("residual", self.dtype, self.shape) if adds_residual(self.operation) else None
+        return self._tensor("residual", self.dtype, self.shape) if has_input(self.operation, "residual") else None
 
     @property
     def weight(self) -> "Optional[numpy.ndarray[Any, Any]]":
@@ -69,8 +69,8 @@ class Case:
         return tuple(getattr(self, name) for name in self._argument_names())
 
     def _argument_names(self) -> "tuple[str, ...]":
-        residual = ("residual",) if adds_residual(self.operation) else ()
-        scale = ("scale",) if takes_scale(self.operation) else ()
+        residual = ("residual",) if has_input(self.operation, "residual") else ()
+        scale = ("scale",) if has_input(self.operation, "scale") else ()
         return ("x", *residual, "weight", *scale, "epsilon")
 
     def check(self, out: Any, residual_out: Any = None, policy: Policy = "native", canonical: bool = False,
@@ -188,15 +188,11 @@ class DTypes(NamedTuple):
     quantized: str
 
     @property
-    def weight_kind(self) -> str:
-        return {None: "none", "fp32": "fp32"}.get(self.weight, "activation")
-
-    @property
     def weight_dtype(self) -> Optional[str]:
         return self.dtype if self.weight == "same" else self.weight
 
-    def quantized_of(self, operation: str) -> Optional[str]:
-        return self.quantized if quantizes(operation) else None
+    def kind_of(self, operation: str) -> "_core.Kind":
+        return _core.kind(operation, self.dtype, self.weight_dtype, self.quantized if code_dtypes(operation) else None)
 
 
 def require_dtypes(dtype: Any, weight: Any, quantized_dtype: Any, name: str = "weight") -> DTypes:
@@ -255,8 +251,7 @@ def cases(operation: Union[Operation, JudgedOperation], dtype: Optional[Activati
                     min(max_rows, taken.greatest_rows or max_rows), max(taken.least_rows, 1),
                     min(max_hidden, taken.greatest_hidden or max_hidden), max(taken.hidden_multiple, 1), finite, seed, index), seed, index)
                 continue
-            call = _core.random_call(operation, wanted.dtype, wanted.weight_kind, wanted.quantized_of(operation), epsilon, max_rows,
-                                     max_hidden, finite, limits, seed, index)
+            call = _core.random_call(wanted.kind_of(operation), epsilon, max_rows, max_hidden, finite, limits, seed, index)
             yield Case(call, seed, index)
 
     return generate()

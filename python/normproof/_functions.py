@@ -8,8 +8,8 @@ from normproof import _core
 from normproof._judged import check_judged, has_tensor, identify_judged, is_judged, judged_call, judged_policy, require_usual
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
                                 Mismatch, NamedPolicy, Outputs, RowGroup, ViolationError)
-from normproof._tensors import (ACTIVATION_DTYPES, Tensor, adds_residual, as_numpy, code_dtypes, dtype_name, output_names,
-                                quantizes, read, real, require_operation, takes_scale)
+from normproof._tensors import (ACTIVATION_DTYPES, Tensor, as_numpy, code_dtypes, dtype_name, has_input, output_names, read,
+                                real, require_operation)
 from normproof._types import CodeDType, JudgedOperation, Operation, Policy, QuantizedDType
 
 
@@ -39,15 +39,16 @@ def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, ep
     """The call without outputs, and x. `output_dtype`: of out, where it is another than that of x and not quantized. Raises
     TypeError and ValueError naming the argument and its value."""
     require_operation(operation)
-    quantized = None if quantized_dtype is None else dtype_name("quantized_dtype", quantized_dtype, code_dtypes(operation))
+    codes = code_dtypes(operation)
+    quantized = dtype_name("quantized_dtype", quantized_dtype, codes) if codes else None
     if scale_ub is not None:
         if "scales" not in output_names(operation):
             raise TypeError(f"scale_ub: {operation} has none, got {type(scale_ub).__name__}")
         scale_ub = real("scale_ub", scale_ub)
         if not scale_ub > 0:
             raise ValueError(f"scale_ub: expected a number above 0, got {scale_ub}")
-    _only_where(adds_residual(operation), "residual", residual, operation)
-    _only_where(takes_scale(operation), "scale", scale, operation)
+    for name, value in (("residual", residual), ("scale", scale)):
+        _only_where(has_input(operation, name), name, value, operation)
     x = read("x", x)
     _require_dtype("x", x, ACTIVATION_DTYPES)
     if not x.shape:
@@ -64,8 +65,7 @@ def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, ep
         _require_dtype("residual", residual, (x.dtype, "fp32"))
         _require_shape("residual", residual, x.shape, "that of x")
     call = _core.make_call(
-        operation=operation, dtype=x.dtype, weight_dtype=weight.dtype if weight else None,
-        quantized_dtype=quantized, fp32_output=output_dtype == "fp32" != x.dtype,
+        _core.kind(operation, x.dtype, weight.dtype if weight else None, quantized), fp32_output=output_dtype == "fp32" != x.dtype,
         fp32_residual=residual is not None and residual.dtype != x.dtype, shape=[x.elements // hidden, hidden], epsilon=real("epsilon", epsilon),
         scale=1.0 if scale is None else real("scale", scale), scale_ub=scale_ub, x=x.array, residual=residual.array if residual else None,
         weight=weight.array if weight else None)
@@ -93,7 +93,7 @@ def set_outputs(call: "_core.Call", shape: tuple[int, ...], **outputs: Any) -> N
             raise ValueError(f"scales: expected shape {_shape_text((*shape[:-1], 1))}, one for each row of x, got "
                              f"{_shape_text(tensor.shape)}")
         arrays[name] = tensor.array
-    call.set_outputs(**arrays)
+    call.set_outputs(arrays)
 
 
 def _call_with_outputs(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any, scale_ub: Any = None,
@@ -103,7 +103,7 @@ def _call_with_outputs(operation: str, x: Any, weight: Any, residual: Any, scale
         _only_where(name in output_names(operation), name, outputs.get(name), operation)
     quantized_dtype = output_dtype = None
     tensor = read("out", outputs["out"])
-    if quantizes(operation):
+    if code_dtypes(operation):
         _require_dtype("out", tensor, code_dtypes(operation))
         quantized_dtype = tensor.dtype
     elif weight is None or read("weight", weight).dtype == "fp32":
@@ -315,7 +315,7 @@ def explain(operation: Operation, *, x: Any, epsilon: float, weight: Any = None,
             if value is not None:
                 raise TypeError(f"{name}: expected together with out, got it alone")
         call, _ = make_call(operation, x, weight, residual, scale, epsilon,
-                            quantized_dtype if quantizes(operation) else None, scale_ub=scale_ub)
+                            quantized_dtype, scale_ub=scale_ub)
     rows, hidden = call.properties()["shape"]
     for name, value, size in (("row", row, rows), ("column", column, hidden)):
         if value is not None and not 0 <= value < size:
@@ -348,7 +348,7 @@ def run(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, res
     """
     require_operation(operation)
     call, x = make_call(operation, x, weight, residual, scale, epsilon,
-                        quantized_dtype if quantizes(operation) else None)
+                        quantized_dtype)
     return as_outputs(call, call.run(), x.shape)
 
 
@@ -358,7 +358,7 @@ def expected(operation: Operation, *, x: Any, epsilon: float, weight: Any = None
     `scale_ub` as for ``check``; `quantized_dtype` may be int8 where each row gets a scale of its own."""
     require_operation(operation)
     call, x = make_call(operation, x, weight, residual, scale, epsilon,
-                        quantized_dtype if quantizes(operation) else None, scale_ub=scale_ub)
+                        quantized_dtype, scale_ub=scale_ub)
     return as_outputs(call, call.expected(make_policy(policy)), x.shape)
 
 

@@ -93,7 +93,7 @@ def order(fn: Callable[..., Any], *, dtype: ActivationDType = "bf16", hidden: in
             raise TypeError(f"out: expected dtype {wanted}, got {out.dtype}")
         if out.shape != (rows, hidden):
             raise ValueError(f"out: expected shape ({rows}, {hidden}), that of x, got {out.shape}")
-        packed = _core.make_call(operation="rms_norm", dtype=wanted, weight_dtype=None, quantized_dtype=None, fp32_output=False, fp32_residual=False,
+        packed = _core.make_call(_core.kind("rms_norm", wanted, None, None), fp32_output=False, fp32_residual=False,
                                  shape=[rows, hidden], epsilon=1e-6, scale=1.0, scale_ub=None, x=out.array, residual=None, weight=None)
         return packed.bits("x")
 

@@ -51,12 +51,8 @@ _TABLE = {entry["name"]: entry for entry in _core.operation_table()}
 OPERATIONS: tuple[str, ...] = tuple(_TABLE)
 
 
-def adds_residual(operation: str) -> bool:
-    return "residual" in _TABLE[operation]["inputs"]
-
-
-def quantizes(operation: str) -> bool:
-    return bool(_TABLE[operation]["quantizes"])
+def has_input(operation: str, name: str) -> bool:
+    return name in _TABLE[operation]["inputs"]
 
 
 def greatest_rank(operation: str) -> int:
@@ -65,17 +61,12 @@ def greatest_rank(operation: str) -> int:
 
 
 def code_dtypes(operation: str) -> "tuple[str, ...]":
-    """What its outputs may be where it quantizes."""
-    return CODE_DTYPES if "scales" in _TABLE[operation]["outputs"] else QUANTIZED_DTYPES
-
-
-def takes_scale(operation: str) -> bool:
-    """Whether it quantizes by a scale that is given."""
-    return "scale" in _TABLE[operation]["inputs"]
+    """What `out` may be where it is made of codes; nothing where it is not."""
+    return tuple(_TABLE[operation]["code_dtypes"])
 
 
 def output_names(operation: str) -> "tuple[str, ...]":
-    """What it writes, in the order in which a function returns it: "out", "scales", "residual_out"."""
+    """What it writes, in the order in which a function returns it."""
     return tuple(_TABLE[operation]["outputs"])
 
 

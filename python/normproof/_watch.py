@@ -8,7 +8,9 @@ import math
 import os
 from typing import Any, Callable, Iterable, Iterator, Optional, Union
 
+from normproof._judged import is_judged, judged_outputs
 from normproof._model import Watched
+from normproof._tensors import output_names
 from normproof._types import Policy
 
 CLASSES = ("*RMSNorm*", "*LayerNorm*")
@@ -171,8 +173,9 @@ class _Hooks:
                 raise _NotJudged(f"{type(module).__name__}: expected {'(out, residual)' if residual else 'a tensor'} from it, got "
                                  f"{len(outputs)} of {type(returned).__name__}")
             operation: Any = _operation(module, taken)
+            names = judged_outputs(operation) if is_judged(operation) else output_names(operation)
             self.watched.after(self.name, operation, taken, epsilon=_epsilon(module, taken["x"].dtype), 
-                               weight=_parameter(module, _WEIGHTS), bias=_parameter(module, _BIASES), **dict(zip(("out", "residual_out"), outputs)))
+                               weight=_parameter(module, _WEIGHTS), bias=_parameter(module, _BIASES), **dict(zip(names, outputs)))
         except (TypeError, ValueError, _NotJudged) as error:
             self.watched.not_judged[self.name] = str(error)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Union
 
 from normproof import _replay
 from normproof._cases import require_dtypes
-from normproof._tensors import adds_residual, numpy_dtype, output_names, quantizes, read, require_operation, takes_scale
+from normproof._tensors import code_dtypes, has_input, numpy_dtype, output_names, read, require_operation
 from normproof._takes import NotTaken, NotTakenError, Takes, require_takes, taken_dtypes
 from normproof._types import ActivationDType, Operation, QuantizedDType, Tensors, WeightDType
 from normproof.testing import _to_framework, defaults, outputs_of
@@ -118,7 +118,7 @@ class _Calls:
         taken_dtypes(self.takes, dtype)
         wanted = require_dtypes(dtype, weight, quantized_dtype)
         self.dtype, self.weight, self.quantized_dtype = wanted
-        self.weight_dtype = wanted.dtype if wanted.weight == "same" else wanted.weight
+        self.weight_dtype = wanted.weight_dtype
         self.epsilon, self.tensors = epsilon, tensors
         self.seed = defaults.seed if seed is None else seed
         self.convert = _to_framework(tensors)
@@ -139,8 +139,8 @@ class _Calls:
             rounded: numpy.ndarray[Any, Any] = values.astype(numpy_dtype(self.dtype))
             return rounded
         weight = (1 + 0.1 * random.standard_normal(hidden)).astype(numpy_dtype(self.weight_dtype)) if self.weight_dtype else None
-        residual = (numpy.zeros((rows, hidden), numpy_dtype(self.dtype)),) if adds_residual(self.operation) else ()
-        scale = (1 / 256,) if takes_scale(self.operation) else ()
+        residual = (numpy.zeros((rows, hidden), numpy_dtype(self.dtype)),) if has_input(self.operation, "residual") else ()
+        scale = (1 / 256,) if has_input(self.operation, "scale") else ()
         return (spiked(), *residual, weight, *scale, self.epsilon)
 
     def of_rows(self, arguments: tuple[Any, ...], rows: "list[int]") -> tuple[Any, ...]:
@@ -162,7 +162,7 @@ class _Calls:
             return None
         found = []
         shape = arguments[0].shape
-        dtypes = {"out": self.quantized_dtype if quantizes(self.operation) else self.dtype, "residual_out": self.dtype,
+        dtypes = {"out": self.quantized_dtype if code_dtypes(self.operation) else self.dtype, "residual_out": self.dtype,
                   "scales": "fp32"}
         for name, value in zip(output_names(self.operation), returned):
             dtype, tensor = dtypes[name], read(name, value)

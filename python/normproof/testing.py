@@ -18,7 +18,7 @@ from normproof._judged import (check_judged, identify_judged, is_judged, judged_
                                with_outputs)
 from normproof._results import CheckResult, Identification, demanded
 from normproof._takes import NotTaken, NotTakenError, Takes, require_takes, taken_dtypes
-from normproof._tensors import FRAMEWORK_NAMES, adds_residual, output_names, quantizes, read, require_operation
+from normproof._tensors import FRAMEWORK_NAMES, code_dtypes, has_input, output_names, read, require_operation
 from normproof._types import ActivationDType, JudgedOperation, Operation, Policy, QuantizedDType, Tensors, WeightDType
 
 SHRINKING_SECONDS = 10.0
@@ -138,12 +138,12 @@ def outputs_of(operation: str, returned: Any, arguments: "list[Any]") -> tuple[A
     __tracebackhide__ = True
     names = output_names(operation)
     wanted = len(names)
-    if returned is None and not quantizes(operation):
+    if returned is None and not code_dtypes(operation):
         return tuple(arguments[:wanted])
     if wanted == 1:
         return (returned,)
     if not (isinstance(returned, (tuple, list)) and len(returned) == wanted):
-        in_place = "" if quantizes(operation) else ", or None where it works in place"
+        in_place = "" if code_dtypes(operation) else ", or None where it works in place"
         raise TypeError(f"{operation}: the function must return ({', '.join(names)}){in_place}, got {type(returned).__name__}")
     return tuple(returned)
 
@@ -290,7 +290,7 @@ def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt:
     elif attempt.result is not None:
         lines += ["  " + line for line in attempt.result.certificate.splitlines()]
     if attempt.in_place:
-        lines.append(f"  it returned None: x{' and the residual are its outputs' if adds_residual(subject.operation) else ' is its output'}")
+        lines.append(f"  it returned None: x{' is its output' if len(output_names(subject.operation)) == 1 else ' and the residual are its outputs'}")
     if identification:
         names = f" ({identification.names[0]})" if identification.names else ""
         lines.append(f"  its outputs follow policy {identification.policy}{names}; if that is meant, policy={identification.policy!r} demands it")

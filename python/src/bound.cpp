@@ -25,10 +25,6 @@ namespace {
 
 using bound::Question;
 
-std::optional<DType> dtype_of(const std::optional<std::string>& name) {
-  return name ? dtype_from_name(*name) : std::nullopt;
-}
-
 // The case with the outputs of one of the two kernels, as JSON.
 std::string case_with(const bound::Example& example, bool first) {
   Case test_case = example.test_case;
@@ -62,15 +58,10 @@ nb::dict entry_of(const Question& question, const bound::PairBound& pair, bool s
   return entry;
 }
 
-nb::dict bound_of_kernels(const std::string& operation, const std::string& dtype,
-                          const std::optional<std::string>& weight_dtype,
-                          const std::optional<std::string>& quantized_dtype, std::int64_t hidden,
+nb::dict bound_of_kernels(const CallKind& kind, std::int64_t hidden,
                           const std::vector<oracle::Policy>& policies, double largest_weight, bool search) {
   Question question;
-  question.operation = operation_from_name(operation).value();
-  question.dtype = dtype_from_name(dtype).value();
-  question.weight_dtype = dtype_of(weight_dtype);
-  question.quantized_dtype = dtype_of(quantized_dtype);
+  question.kind() = kind;
   question.hidden_size = hidden;
   question.policies = policies;
   question.largest_weight = largest_weight;
@@ -103,9 +94,8 @@ nb::tuple intervals(const Call& call, const std::vector<oracle::Policy>& policie
 
 void bind_bound(nb::module_& module) {
   constexpr nb::call_guard<oracle::StandardFloatEnvironment> kStandardFloats;
-  module.def("bound", &bound_of_kernels, nb::arg("operation"), nb::arg("dtype"),
-             nb::arg("weight_dtype").none(), nb::arg("quantized_dtype").none(), nb::arg("hidden"),
-             nb::arg("policies"), nb::arg("largest_weight"), nb::arg("search"), kStandardFloats);
+  module.def("bound", &bound_of_kernels, nb::arg("kind"), nb::arg("hidden"), nb::arg("policies"),
+             nb::arg("largest_weight"), nb::arg("search"), kStandardFloats);
   module.def("intervals", &intervals, nb::arg("call"), nb::arg("policies"), kStandardFloats);
 }
 

@@ -49,10 +49,7 @@ std::int64_t draw_size(Random& random, std::int64_t small, std::int64_t medium, 
 
 Case random_case_of(const CaseDemand& demand, Random random) {
   CaseLimits limits;
-  limits.operation = demand.operation;
-  limits.dtype = demand.dtype;
-  limits.weight = demand.weight;
-  limits.quantized_dtype = demand.quantized_dtype;
+  limits.hold_to(demand);
   limits.max_rows = demand.max_rows;
   limits.max_hidden = draw_size(random, 128, 512, demand.max_hidden);
   if (demand.finite) limits.special_percent = 0;
@@ -91,11 +88,7 @@ std::optional<std::vector<std::int64_t>> discriminating_shape(const CaseDemand& 
 
 Case discriminating_case_of(const CaseDemand& demand, Random random) {
   DiscriminatingShape shape;
-  shape.operation = demand.operation;
-  shape.dtype = demand.dtype;
-  if (demand.weight != WeightKind::none)
-    shape.weight_dtype = demand.weight == WeightKind::fp32 ? DType::fp32 : demand.dtype;
-  shape.quantized_dtype = demand.quantized_dtype;
+  shape.kind() = demand;
   const auto rows = std::clamp<std::int64_t>(demand.max_rows, kLeastDiscriminatingRows, 8);
   const std::int64_t hidden =
       random.between(kLeastDiscriminatingColumns, draw_size(random, 128, 512, demand.max_hidden));
@@ -185,7 +178,7 @@ Call random_call(const CaseDemand& demand, std::uint64_t seed, std::int64_t inde
   // A discriminating case of a quantized output has a NaN.
   const bool discriminates = index % 4 == 0 && demand.max_rows >= kLeastDiscriminatingRows &&
                              demand.max_hidden >= kLeastDiscriminatingColumns &&
-                             !(demand.finite && demand.quantized_dtype);
+                             !(demand.finite && demand.has_codes());
   while (true) {
     Case test_case = discriminates ? discriminating_case_of(demand, random) : random_case_of(demand, random);
     test_case.name = "case-" + std::to_string(index);

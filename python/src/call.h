@@ -59,11 +59,7 @@ struct Takes {
 std::string what_is_outside(const Takes& takes, const Call& call);
 
 // What a random case may be; the rest is drawn.
-struct CaseDemand {
-  Operation operation = Operation::rms_norm;
-  DType dtype = DType::bf16;
-  WeightKind weight = WeightKind::activation;
-  std::optional<DType> quantized_dtype;
+struct CaseDemand : CallKind {
   std::optional<std::uint32_t> epsilon_bits;
   std::int64_t max_rows = 8;
   std::int64_t max_hidden = 4096;

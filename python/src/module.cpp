@@ -110,18 +110,20 @@ Outputs zero_outputs(const Case& test_case) {
   return outputs;
 }
 
-Call make_call(const std::string& operation, const std::string& dtype,
-               const std::optional<std::string>& weight_dtype,
-               const std::optional<std::string>& quantized_dtype, bool fp32_output, bool fp32_residual,
+CallKind make_kind(const std::string& operation, const std::string& dtype,
+                   const std::optional<std::string>& weight_dtype, const std::optional<std::string>& codes) {
+  CallKind kind{operation_of(operation), dtype_of(dtype), dtype_of(weight_dtype), {}};
+  if (codes) kind.set_codes(dtype_of(*codes));
+  return kind;
+}
+
+Call make_call(const CallKind& kind, bool fp32_output, bool fp32_residual,
                const std::vector<std::int64_t>& shape, double epsilon, double scale,
                std::optional<double> scale_ub, const AnyArray& x, const std::optional<AnyArray>& residual,
                const std::optional<AnyArray>& weight) {
   Call call;
   Case& test_case = call.test_case;
-  test_case.operation = operation_of(operation);
-  test_case.dtype = dtype_of(dtype);
-  test_case.weight_dtype = dtype_of(weight_dtype);
-  test_case.quantized_dtype = dtype_of(quantized_dtype);
+  test_case.kind() = kind;
   test_case.fp32_output = fp32_output;
   test_case.fp32_residual = fp32_residual;
   test_case.shape = shape;
@@ -139,11 +141,13 @@ Call make_call(const std::string& operation, const std::string& dtype,
   return call;
 }
 
-void set_outputs(Call& call, const AnyArray& out, const std::optional<AnyArray>& residual_out,
-                 const std::optional<AnyArray>& scales) {
-  Outputs outputs{{Role::out, bytes_of(out)},
-                  {Role::residual_out, bytes_of(residual_out)},
-                  {Role::scales, bytes_of(scales)}};
+// `arrays` by the names of the roles.
+void set_outputs(Call& call, const nb::dict& arrays) {
+  Outputs outputs;
+  for (const Role role : kRoles) {
+    const nb::str name(name_of(role).data());
+    if (arrays.contains(name)) outputs[role] = bytes_of(nb::cast<AnyArray>(arrays[name]));
+  }
   oracle::require_output_sizes(call.test_case, outputs);
   call.outputs = std::move(outputs);
 }
@@ -171,8 +175,7 @@ nb::dict properties_of(const Call& call) {
   result["name"] = test_case.name;
   result["operation"] = std::string(name_of(test_case.operation));
   result["dtype"] = std::string(name_of(test_case.dtype));
-  result["weight_dtype"] = name(test_case.weight_dtype);
-  result["quantized_dtype"] = name(test_case.quantized_dtype);
+  for (const auto& [key, of] : kOptionalDTypes) result[std::string(key).c_str()] = name(test_case.*of);
   result["output_dtype"] = std::string(name_of(test_case.output_dtype()));
   result["residual_dtype"] = std::string(name_of(test_case.dtype_of(Role::residual)));
   result["shape"] = test_case.shape;
@@ -406,7 +409,9 @@ nb::list operation_table() {
     entry["name"] = std::string(spec.name);
     entry["inputs"] = inputs;
     entry["outputs"] = outputs;
-    entry["quantizes"] = quantizes(spec.operation);
+    nb::list codes;
+    for (const DType dtype : code_dtypes(spec.operation)) codes.append(std::string(name_of(dtype)));
+    entry["code_dtypes"] = codes;
     entry["greatest_rank"] = spec.greatest_rank;
     result.append(entry);
   }
@@ -421,17 +426,11 @@ nb::list policy_table() {
   return result;
 }
 
-Call generate_call(const std::string& operation, const std::string& dtype, const std::string& weight,
-                   const std::optional<std::string>& quantized_dtype, std::optional<double> epsilon,
-                   std::int64_t max_rows, std::int64_t max_hidden, bool finite, const Takes& takes,
-                   std::uint64_t seed, std::int64_t index) {
+Call generate_call(const CallKind& kind, std::optional<double> epsilon, std::int64_t max_rows,
+                   std::int64_t max_hidden, bool finite, const Takes& takes, std::uint64_t seed,
+                   std::int64_t index) {
   CaseDemand demand;
-  demand.operation = operation_of(operation);
-  demand.dtype = dtype_of(dtype);
-  demand.weight = weight == "none"                                  ? WeightKind::none
-                  : weight == "fp32" && demand.dtype != DType::fp32 ? WeightKind::fp32
-                                                                    : WeightKind::activation;
-  demand.quantized_dtype = dtype_of(quantized_dtype);
+  demand.kind() = kind;
   if (epsilon) demand.epsilon_bits = fp32_bits(*epsilon);
   demand.max_rows = max_rows;
   demand.max_hidden = max_hidden;
@@ -510,12 +509,14 @@ NB_MODULE(_core, module) {
       .def_prop_rw("least_rows", limit(&CallLimits::least_rows), set_limit(&CallLimits::least_rows))
       .def_prop_rw("greatest_rows", limit(&CallLimits::greatest_rows), set_limit(&CallLimits::greatest_rows));
 
+  nb::class_<CallKind>(module, "Kind");
+  module.def("kind", &make_kind, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight_dtype").none(),
+             nb::arg("codes").none(), kStandardFloats);
   nb::class_<Call>(module, "Call")
       .def("properties", &properties_of, kStandardFloats)
       .def("copy", [](const Call& call) { return call; })
       .def("bits", &bits_of, nb::arg("tensor"))
-      .def("set_outputs", &set_outputs, nb::arg("out"), nb::arg("residual_out") = nb::none(),
-           nb::arg("scales") = nb::none(), kStandardFloats)
+      .def("set_outputs", &set_outputs, nb::arg("outputs"), kStandardFloats)
       .def("check", &check_witness, nb::arg("policy"), nb::arg("threads") = 0, kStandardFloats)
       .def("check_canonical", &check_canonical, nb::arg("policy"), nb::arg("threads") = 0, kStandardFloats)
       .def(
@@ -547,12 +548,10 @@ NB_MODULE(_core, module) {
   bind_model(module);
   bind_beside(module);
   module.def("describe", &describe, nb::arg("object").none());
-  module.def("make_call", &make_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight_dtype").none(),
-             nb::arg("quantized_dtype").none(), nb::arg("fp32_output"), nb::arg("fp32_residual"),
+  module.def("make_call", &make_call, nb::arg("kind"), nb::arg("fp32_output"), nb::arg("fp32_residual"),
              nb::arg("shape"), nb::arg("epsilon"), nb::arg("scale"), nb::arg("scale_ub").none(), nb::arg("x"),
              nb::arg("residual").none(), nb::arg("weight").none(), kStandardFloats);
-  module.def("random_call", &generate_call, nb::arg("operation"), nb::arg("dtype"), nb::arg("weight"),
-             nb::arg("quantized_dtype").none(), nb::arg("epsilon").none(), nb::arg("max_rows"),
+  module.def("random_call", &generate_call, nb::arg("kind"), nb::arg("epsilon").none(), nb::arg("max_rows"),
              nb::arg("max_hidden"), nb::arg("finite"), nb::arg("takes"), nb::arg("seed"), nb::arg("index"),
              kStandardFloats);
   module.def(

@@ -49,14 +49,15 @@ COLD_BYTES = 256 << 20  # of buffers that a graph goes through, several times th
 JOBS = 14
 STALLED_SECONDS = 120  # without one function more, compiling ahead is given up
 
-# function: of the C interface; tensors: its arguments in order, before the scale; results: where it leaves them; held,
+# function: of the C interface; tensors: its arguments in order; results: where it leaves them; held,
 # moved: bytes per element that a set of its buffers takes and that a call reads and writes.
 Operation = collections.namedtuple("Operation", "function tensors results held moved")
 OPERATIONS = {
     "rms": Operation("rms_norm", ("out", "x", "weight"), ("out",), 4, 4),
     "add": Operation("fused_add_rms_norm", ("x", "residual", "weight"), ("x", "residual"), 4, 8),
-    "rmsq": Operation("rms_norm_static_fp8_quant", ("out", "x", "weight"), ("out",), 3, 3),
-    "addq": Operation("fused_add_rms_norm_static_fp8_quant", ("out", "x", "residual", "weight"), ("out", "residual"), 5, 7),
+    "rmsq": Operation("rms_norm_static_fp8_quant", ("out", "x", "weight", "scale"), ("out",), 3, 3),
+    "addq": Operation("fused_add_rms_norm_static_fp8_quant", ("out", "x", "residual", "weight", "scale"),
+                      ("out", "residual"), 5, 7),
 }
 
 
@@ -83,20 +84,19 @@ class Kernels:
         self.library = ctypes.CDLL(path)
         pointer = ctypes.c_void_p
         for op, operation in OPERATIONS.items():
-            pointers = len(operation.tensors) + quantizes(op)
-            self.function(op).argtypes = [pointer] * pointers + [ctypes.c_float, pointer, pointer, pointer, Message]
+            self.function(op).argtypes = [pointer] * len(operation.tensors) + [ctypes.c_float, pointer, pointer, pointer, Message]
 
     def function(self, op):
         return getattr(self.library, "normproof_" + OPERATIONS[op].function)
 
     def call(self, op):
-        """A function of the operation's tensors and, where it quantizes, the scale."""
-        function, count = self.function(op), len(OPERATIONS[op].tensors)
+        """A function of the operation's tensors."""
+        function, names = self.function(op), OPERATIONS[op].tensors
 
         def call(*arguments):
             text = ctypes.create_string_buffer(512)
-            status = function(*(ctypes.byref(describe(tensor)) for tensor in arguments[:count]),
-                              *(scale.data_ptr() for scale in arguments[count:]), EPSILON, None, current_stream(), None,
+            status = function(*(tensor.data_ptr() if name == "scale" else ctypes.byref(describe(tensor))
+                                for name, tensor in zip(names, arguments)), EPSILON, None, current_stream(), None,
                               Message(ctypes.cast(text, ctypes.c_char_p), 512))
             if status != 0:
                 raise RuntimeError(text.value.decode())
@@ -104,12 +104,8 @@ class Kernels:
         return call
 
 
-def adds(op):
-    return op.startswith("add")
-
-
-def quantizes(op):
-    return op.endswith("q")
+def takes(op, tensor):
+    return tensor in OPERATIONS[op].tensors
 
 
 def native(x, weight):
@@ -156,13 +152,13 @@ IN_PLACE = {"add": in_place_add, "addq": in_place_addq}
 
 def exact_native(op, buffers):
     """The operation's results: the norm and, where it adds, the sum."""
-    total = buffers.x + buffers.residual if adds(op) else buffers.x
+    total = buffers.x + buffers.residual if takes(op, "residual") else buffers.x
     inverse_rms = torch.rsqrt(total.double().pow(2).mean(dim=-1, keepdim=True) + EPSILON).float()
     norm = (total.float() * inverse_rms).to(buffers.weight.dtype) * buffers.weight
-    if quantizes(op):
+    if takes(op, "scale"):
         inverse_scale = (1 / buffers.scale.double()).float()
         norm = (norm.float() * inverse_scale).clamp(-FP8_MAX, FP8_MAX).to(FP8)
-    return (norm, total) if adds(op) else (norm,)
+    return (norm, total) if takes(op, "residual") else (norm,)
 
 
 def agreement(result, wanted):
@@ -176,8 +172,8 @@ class Buffers:
     def __init__(self, op, rows, hidden, weight, scale, copies):
         self.weight, self.scale = weight, scale
         self.x = torch.empty(rows, hidden, device=DEVICE, dtype=BF16)
-        self.residual = torch.empty_like(self.x) if adds(op) else None
-        self.out = torch.empty_like(self.x, dtype=FP8 if quantizes(op) else BF16) if op != "add" else None
+        self.residual = torch.empty_like(self.x) if takes(op, "residual") else None
+        self.out = torch.empty_like(self.x, dtype=FP8 if takes(op, "scale") else BF16) if takes(op, "out") else None
         if copies:
             half = (rows * hidden * OPERATIONS[op].moved + 1) // 2
             self.source = torch.empty(half, device=DEVICE, dtype=torch.uint8).random_()
@@ -241,7 +237,7 @@ def liger_ways():
 
 
 def compiled_ways(op):
-    inputs = ("x",) + ("residual",) * adds(op) + ("weight",) + ("scale",) * quantizes(op)
+    inputs = tuple(name for name in OPERATIONS[op].tensors if name != "out")
     tuned = {"dynamic": False, "mode": "max-autotune-no-cudagraphs"}
     ways = {
         "compile": bind(torch.compile(NATIVE[op], dynamic=False), inputs),
@@ -260,7 +256,7 @@ def all_ways(op, kernels):
     operation = OPERATIONS[op]
     ways = {
         "copy": bind(torch.Tensor.copy_, ("destination", "source")),
-        "normproof": bind(kernels.call(op), operation.tensors + ("scale",) * quantizes(op), operation.results),
+        "normproof": bind(kernels.call(op), operation.tensors, operation.results),
     }
     if op == "rms":
         ways["F.rms_norm"] = bind(lambda x, weight: F.rms_norm(x, (x.shape[-1],), weight, EPSILON), ("x", "weight"))

@@ -48,8 +48,6 @@ struct Row {
   std::optional<double> goal = {}, goal_us = {};
 
   Operation kind() const;  // throws std::invalid_argument for a name that is none of kMeasuredOperations
-  bool adds_residual() const { return normproof::adds_residual(kind()); }
-  bool quantizes() const { return normproof::quantizes(kind()); }
   bool scales_rows() const { return quantizes_by_row(kind()); }
   // With H = 128 a token has 32 heads, each a row (q/k norm).
   std::int64_t rows() const { return by_name ? tokens * heads : hidden == 128 ? tokens * 32 : tokens; }

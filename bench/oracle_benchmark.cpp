@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <string>
+#include <utility>
 
 #include "oracle/canonical_judge.h"
 #include "oracle/witness_judge.h"
@@ -38,6 +40,8 @@ std::vector<std::byte> gaussian(DType dtype, std::int64_t count, double mean, do
   return data;
 }
 
+const Operation kNorm = operation_of({NormStep::normalize});
+
 struct Subject {
   Case test_case;
   CaseTensors tensors;
@@ -47,13 +51,10 @@ struct Subject {
 Subject make_subject(Operation operation, DType dtype, std::int64_t rows) {
   Subject subject;
   Case& c = subject.test_case;
-  c.operation = operation;
-  c.dtype = dtype;
-  c.weight_dtype = dtype;
-  if (quantizes(operation)) c.quantized_dtype = DType::fp8_e4m3fn;
+  c.kind() = call_kind(operation, dtype, dtype);
   c.shape = {rows, kHiddenSize};
-  subject.tensors[Role::input] = gaussian(dtype, rows * kHiddenSize, 0, 1);
-  if (adds_residual(operation)) subject.tensors[Role::residual] = gaussian(dtype, rows * kHiddenSize, 0, 1);
+  for (const Role role : c.inputs_with_rows())
+    subject.tensors[role] = gaussian(dtype, rows * kHiddenSize, 0, 1);
   subject.tensors[Role::weight] = gaussian(dtype, kHiddenSize, 1, 0.1);
   subject.outputs = expected_outputs(c, subject.tensors);
   return subject;
@@ -78,7 +79,7 @@ void canonical_judge(benchmark::State& state, Operation operation, DType dtype) 
 // What one would write without a fast path: every value of the formula in quad precision, rounded to bf16 by
 // the library.
 void plain_quad(benchmark::State& state) {
-  const Subject subject = make_subject(Operation::rms_norm, DType::bf16, 1);
+  const Subject subject = make_subject(kNorm, DType::bf16, 1);
   const auto as_float = [](std::uint32_t bits) { return std::bit_cast<float>(bits << 16); };
   const auto to_bf16 = [](const cpp_bin_float_quad& value) {
     using Eight = boost::multiprecision::number<
@@ -120,7 +121,7 @@ void witness_judge(benchmark::State& state, Operation operation, DType dtype) {
 
 // What a test with a tolerance does, in C++: the reference in fp64, |got - wanted| <= atol + rtol * |wanted|.
 void fp64_and_allclose(benchmark::State& state, DType dtype) {
-  const Subject subject = make_subject(Operation::rms_norm, dtype, kRows);
+  const Subject subject = make_subject(kNorm, dtype, kRows);
   const auto widen = [dtype](const std::vector<std::byte>& data) {
     std::vector<double> values(data.size() / size_of(dtype));
     for (std::size_t i = 0; i < values.size(); ++i) {
@@ -157,22 +158,22 @@ void fp64_and_allclose(benchmark::State& state, DType dtype) {
   report(state, kRows * kHiddenSize);
 }
 
-BENCHMARK_CAPTURE(canonical_judge, rms_norm_bf16, Operation::rms_norm, DType::bf16);
-BENCHMARK_CAPTURE(canonical_judge, rms_norm_fp16, Operation::rms_norm, DType::fp16);
-BENCHMARK_CAPTURE(canonical_judge, rms_norm_fp32, Operation::rms_norm, DType::fp32);
-BENCHMARK_CAPTURE(canonical_judge, fused_add_rms_norm_bf16, Operation::fused_add_rms_norm, DType::bf16);
-BENCHMARK_CAPTURE(canonical_judge, rms_norm_static_fp8_quant_bf16, Operation::rms_norm_static_fp8_quant,
-                  DType::bf16);
-BENCHMARK_CAPTURE(canonical_judge, rms_norm_dynamic_quant_bf16, Operation::rms_norm_dynamic_quant,
-                  DType::bf16);
+// Each operation in bf16, the plain norm in every dtype: "witness_judge/rms_norm_bf16".
+const bool kJudgesAreAdded = [] {
+  for (const auto& [name, judge] :
+       {std::pair("canonical_judge", &canonical_judge), std::pair("witness_judge", &witness_judge)}) {
+    for (const Operation operation : all_operations()) {
+      for (const DType dtype : kActivationDTypes) {
+        if (dtype != DType::bf16 && operation != kNorm) continue;
+        const std::string full =
+            std::string(name) + "/" + std::string(name_of(operation)) + "_" + std::string(name_of(dtype));
+        benchmark::RegisterBenchmark(full.c_str(), judge, operation, dtype);
+      }
+    }
+  }
+  return true;
+}();
 BENCHMARK(plain_quad);
-BENCHMARK_CAPTURE(witness_judge, rms_norm_bf16, Operation::rms_norm, DType::bf16);
-BENCHMARK_CAPTURE(witness_judge, rms_norm_fp16, Operation::rms_norm, DType::fp16);
-BENCHMARK_CAPTURE(witness_judge, rms_norm_fp32, Operation::rms_norm, DType::fp32);
-BENCHMARK_CAPTURE(witness_judge, fused_add_rms_norm_bf16, Operation::fused_add_rms_norm, DType::bf16);
-BENCHMARK_CAPTURE(witness_judge, rms_norm_static_fp8_quant_bf16, Operation::rms_norm_static_fp8_quant,
-                  DType::bf16);
-BENCHMARK_CAPTURE(witness_judge, rms_norm_dynamic_quant_bf16, Operation::rms_norm_dynamic_quant, DType::bf16);
 BENCHMARK_CAPTURE(fp64_and_allclose, bf16, DType::bf16);
 BENCHMARK_CAPTURE(fp64_and_allclose, fp32, DType::fp32);
 

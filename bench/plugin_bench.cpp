@@ -25,15 +25,14 @@ constexpr std::size_t kCacheBytes = std::size_t{256} << 20;  // cold: more than 
 // The row as a case with a weight of its dtype.
 Case case_of(const Row& row) {
   Case test_case;
-  test_case.operation = row.kind();
-  test_case.dtype = row.dtype == NORMPROOF_FP32   ? DType::fp32
-                    : row.dtype == NORMPROOF_FP16 ? DType::fp16
-                                                  : DType::bf16;
-  test_case.weight_dtype = test_case.dtype;
-  if (row.quantizes()) test_case.quantized_dtype = DType::fp8_e4m3fn;
+  const DType dtype = row.dtype == NORMPROOF_FP32   ? DType::fp32
+                      : row.dtype == NORMPROOF_FP16 ? DType::fp16
+                                                    : DType::bf16;
+  test_case.kind() = call_kind(row.kind(), dtype, dtype);
   test_case.shape = {row.rows(), row.hidden};
-  test_case[Role::input].data.recipe = test_case[Role::weight].data.recipe = Recipe{"normal", 1};
-  if (row.adds_residual()) test_case[Role::residual].data.recipe = Recipe{"normal", 2};
+  for (const Role role : kRoles)
+    if (test_case.has_data(role))
+      test_case[role].data.recipe = Recipe{"normal", role == Role::residual ? 2u : 1u};
   return test_case;
 }
 
@@ -103,7 +102,7 @@ double median(std::vector<double> values) {
 // What bench/measure.h calls.
 struct Attached {
   worker::Callee* callee = nullptr;
-  Operation operation = Operation::rms_norm;
+  Operation operation{};
 };
 
 std::int32_t call_plugin(void* context, const normproof_measured_tensors* given, void* stream,
@@ -145,11 +144,11 @@ bool PluginBench::takes(const Row& row) const {
 }
 
 std::size_t PluginBench::bytes_of(const Row& row) {
-  const std::size_t elements = static_cast<std::size_t>(row.rows() * row.hidden);
-  const std::size_t size = size_of(case_of(row).dtype);
-  // Read: the activations. Written: the output and the sum.
-  return elements * size * (row.adds_residual() ? 3 : 1) + (row.quantizes() ? elements : elements * size) +
-         (row.scales_rows() ? static_cast<std::size_t>(row.rows()) * sizeof(float) : 0);
+  const Case test_case = case_of(row);
+  std::size_t bytes = 0;
+  for (const Role role : kRoles)
+    if (test_case.has_rows(role)) bytes += test_case.bytes_of(role);
+  return bytes;
 }
 
 std::optional<normproof_measure_result> PluginBench::measure(const Row& row) {

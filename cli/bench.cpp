@@ -155,8 +155,8 @@ normproof_measure_request request_of(const bench::Row& row) {
   request.cold = row.cold ? 1 : 0;
   request.shape = -1;
   if (row.by_name) return request;
-  request.adds_residual = row.adds_residual() ? 1 : 0;
-  request.quantizes = row.quantizes() ? 1 : 0;
+  request.adds_residual = has(row.kind(), Role::residual) ? 1 : 0;
+  request.quantizes = has(row.kind(), DTypeRule::codes) ? 1 : 0;
   request.scales_rows = row.scales_rows() ? 1 : 0;
   request.dtype = row.dtype;
   request.rows = row.rows();

@@ -145,6 +145,8 @@ std::vector<DiscriminatingShape> quantized_shapes(DType dtype, DType quantized, 
   std::vector<DiscriminatingShape> shapes;
   for (const Operation operation :
        {Operation::rms_norm_static_fp8_quant, Operation::fused_add_rms_norm_static_fp8_quant}) {
+    // Without a residual it has no policy that the other has not; the other dtypes try it all the same.
+    if (dtype == DType::fp16 && !is_long() && !has(operation, Role::residual)) continue;
     for (const std::optional<DType> weight :
          {std::optional<DType>(), std::optional(dtype), std::optional(DType::fp32)}) {
       const bool takes_long_rows = is_long() || (has(operation, Role::residual) && weight == dtype);

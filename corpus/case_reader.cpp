@@ -363,8 +363,9 @@ Case case_from_json(std::string_view text, Demand* demand) {
   if (const auto description = document.find("description")) test_case.description = string_of(*description);
   test_case.operation = operation_of(document.at("operation"));
   test_case.dtype = enumerator_of(document.at("dtype"), kDTypeNames);
+  // emplace: g++ 12 warns of an assignment, as if it went beyond the first member.
   for (const auto& [key, of] : kOptionalDTypes)
-    if (const auto dtype = document.find(key)) test_case.*of = enumerator_of(*dtype, kDTypeNames);
+    if (const auto dtype = document.find(key)) (test_case.*of).emplace(enumerator_of(*dtype, kDTypeNames));
   test_case.fp32_output = is_fp32(document.find("output_dtype"));
   test_case.fp32_residual = is_fp32(document.find("residual_dtype"));
   if (document.find("outputs")) test_case.outputs.emplace();  // read below

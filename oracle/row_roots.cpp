@@ -86,7 +86,7 @@ std::vector<RowFit> best_fits(const Case& test_case, const CaseTensors& tensors,
   for_each_row(test_case, tensors, outputs, formula, [&](FastRow& fast, std::size_t row) {
     const auto got = [&](std::int64_t column) {
       return load_bits(outputs[Role::out], formula.output_dtype(),
-                     static_cast<std::int64_t>(row) * formula.hidden_size + column);
+                       static_cast<std::int64_t>(row) * formula.hidden_size + column);
     };
     if (formula.quantizes_by_row)
       fast.set_stored_scale(

@@ -10,15 +10,18 @@ endif()
 # it is optimizing the headers of options and JSON. Without, a command begins 10 ms later, and the first `./normproof verify` of a
 # clone minutes earlier. What is installed is optimized. Most tests are cold too.
 option(NORMPROOF_QUICK_TO_BUILD "Do not optimize what only reads options and writes reports, nor tests" OFF)
-set(normproof_quick_options $<$<AND:$<CONFIG:Release>,$<BOOL:${NORMPROOF_QUICK_TO_BUILD}>>:-O0>)
+set(normproof_quick_options)
+if(NORMPROOF_QUICK_TO_BUILD AND CMAKE_BUILD_TYPE STREQUAL "Release")
+  set(normproof_quick_options -O0)
+endif()
 set(normproof_cold_options $<$<CONFIG:Release>:$<IF:$<BOOL:${NORMPROOF_QUICK_TO_BUILD}>,-O0,-O1>>)
 
 # Where nothing is optimized, half of the time goes into code of headers that each file that includes them has once more: all of
 # CLI11, much of GoogleTest. Clang compiles the code of precompiled headers once, into an object of their own, if asked to.
 # That takes a build rule for a file that CMake makes, which Ninja can have.
 set(builds_quickly OFF)
-if(NORMPROOF_QUICK_TO_BUILD AND NORMPROOF_PRECOMPILED_HEADERS AND CMAKE_BUILD_TYPE STREQUAL "Release"
-   AND CMAKE_GENERATOR STREQUAL "Ninja" AND NOT NORMPROOF_SANITIZERS AND NOT NORMPROOF_COVERAGE AND NOT libfuzzer_instruments)
+if(normproof_quick_options AND NORMPROOF_PRECOMPILED_HEADERS AND CMAKE_GENERATOR STREQUAL "Ninja"
+   AND NOT NORMPROOF_SANITIZERS AND NOT NORMPROOF_COVERAGE AND NOT libfuzzer_instruments)
   set(builds_quickly ON)
   # Every other build, g++'s and the sanitizers' for instance, compares format strings with their arguments while it compiles: a
   # twentieth of the time.
@@ -100,6 +103,8 @@ if(NORMPROOF_PROGRAM)
 endif()
 if(NORMPROOF_TESTS)
   set(test_headers ${normproof_common_headers} <fmt/format.h> <gtest/gtest.h> <boost/multiprecision/cpp_int.hpp>)
-  normproof_precompile_headers(hot_test HEADERS ${test_headers} DEPENDS GTest::gtest_main)
+  if(normproof_quick_options)
+    normproof_precompile_headers(hot_test HEADERS ${test_headers} DEPENDS GTest::gtest_main)
+  endif()
   normproof_precompile_headers(test PROGRAM HEADERS ${test_headers} DEPENDS GTest::gtest_main OPTIONS ${normproof_quick_options})
 endif()

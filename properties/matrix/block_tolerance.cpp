@@ -204,9 +204,8 @@ std::span<const BlockToleranceTest> block_tolerance_tests() {
   static const std::vector<BlockToleranceTest> table = {
       {"vllm blocks 5e-2",
        "vLLM tests/kernels/core/test_fused_quant_layernorm.py, test_rms_norm with groups of 64 and 128: "
-       "scales "
-       "rtol = 1e-5, int8 codes atol = 1, fp8 codes atol = 1e-6, or else what is read back atol = rtol = "
-       "5e-2",
+       "scales rtol = 1e-5, int8 codes atol = 1, fp8 codes atol = 1e-6, or else what is read back "
+       "atol = rtol = 5e-2",
        "T = 2048 and 4096 left out, 7 rows up to H = 1024 in their place",
        {"rms_norm_block_quant", "fused_add_rms_norm_block_quant"},
        {"group_size=64", "group_size=128"},
@@ -246,9 +245,8 @@ std::span<const BlockToleranceTest> block_tolerance_tests() {
        false,
        flashinfer<7>},
       {"sglang blocks",
-       "SGLang sgl-kernel/tests/test_per_token_group_quant_8bit.py, groups of 128, on a fused norm: fewer "
-       "than "
-       "0.5 % of the codes one apart, scales rtol = 1e-3; int8 codes are compared with themselves",
+       "SGLang sgl-kernel/tests/test_per_token_group_quant_8bit.py, groups of 128, on a fused norm: "
+       "fewer than 0.5 % of the codes one apart, scales rtol = 1e-3; int8 codes are compared with themselves",
        "T {1, 4, 16} of {1, ..., 8192}, 16 up to H = 1024, H up to 4096",
        {"rms_norm_block_quant"},
        {"group_size=128", "group_size=128,scale_type=ue8m0_ceil"},

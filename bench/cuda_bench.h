@@ -34,6 +34,8 @@ inline constexpr std::array<MeasuredOperation, 6> kMeasuredOperations = {{
     {"adddq", Operation::fused_add_rms_norm_dynamic_quant},
 }};
 
+inline constexpr float kEpsilon = 1e-6f;  // of every call that is measured
+
 // What is measured: one row of the tables.
 struct Row {
   std::string operation;  // of kMeasuredOperations, or of oracle/judged

@@ -22,7 +22,6 @@ using oracle::judged::JudgedOperation;
 using oracle::judged::Need;
 using oracle::judged::TensorSpec;
 
-constexpr float kEpsilon = 1e-6f;
 // Elements to a scale where neither the operation nor the row says it.
 constexpr std::int64_t kBlock = 128;
 

@@ -17,7 +17,6 @@
 namespace normproof::bench {
 namespace {
 
-constexpr float kEpsilon = 1e-6f;
 constexpr int kRounds = 5;
 constexpr double kRoundSeconds = 0.01;                       // of calls, and then of copies
 constexpr std::size_t kCacheBytes = std::size_t{256} << 20;  // cold: more than any cache holds, all in turn

@@ -45,7 +45,7 @@ ResultJson json_of(const std::vector<NamedBits>& values) {
   return object;
 }
 
-struct Question {
+struct AskedCall {
   Call call;  // with outputs
   Policy policy;
   bool has_outputs = false;  // somebody's; else there are none to compare with
@@ -111,7 +111,7 @@ Unit unit_of(const Part& part, const Place& place) {
   return part.units_per_row == 0 ? Unit{place.column, 0} : Unit{place.row, place.column};
 }
 
-Place first_wrong(const Question& question) {
+Place first_wrong(const AskedCall& question) {
   if (question.judgement.first_violations.empty()) return {};
   const oracle::judged::Violation& violation = question.judgement.first_violations.front();
   const std::int64_t column = violation.elements.empty() ? 0 : violation.elements.front().column;
@@ -131,7 +131,7 @@ Place first_wrong(const Question& question) {
 }
 
 // What comes out there, part by part.
-void explain_parts(const Question& question, const Place& place, std::string& text, ResultJson& document) {
+void explain_parts(const AskedCall& question, const Place& place, std::string& text, ResultJson& document) {
   for (const Part& part : question.call.operation->parts(question.call, question.policy)) {
     const auto [unit, element] = unit_of(part, place);
     const auto judge = part.judge();
@@ -159,13 +159,13 @@ void explain_parts(const Question& question, const Place& place, std::string& te
   }
 }
 
-Question question_of(const std::string& file, oracle::judged::StoredCall stored,
-                     const std::string& target_name, const JudgeOptions& options) {
+AskedCall question_of(const std::string& file, oracle::judged::StoredCall stored,
+                      const std::string& target_name, const JudgeOptions& options) {
   const auto& operation = *stored.call.operation;
   if (operation.fill != nullptr)  // codes and scales come out of one row together
     throw UsageError(fmt::format("{}: explain does not know {}; `normproof check` says what does not fit",
                                  file, operation.name));
-  Question question{std::move(stored.call), parse_policy(operation, stored.policy.value_or("native"))};
+  AskedCall question{std::move(stored.call), parse_policy(operation, stored.policy.value_or("native"))};
   try {
     if (question.call.has_outputs() && !options.policy.empty())
       question.policy = parse_policy(operation, options.policy);
@@ -202,7 +202,7 @@ int explain_call(const std::string& file, oracle::judged::StoredCall stored, con
                  const JudgeOptions& options, std::optional<std::int64_t> row,
                  std::optional<std::int64_t> column, const std::string& json) {
   const oracle::StandardFloatEnvironment environment;
-  const Question question = question_of(file, std::move(stored), target, options);
+  const AskedCall question = question_of(file, std::move(stored), target, options);
   const Call& call = question.call;
   const auto require = [&](const char* name, std::optional<std::int64_t> value, std::int64_t size) {
     if (value && (*value < 0 || *value >= size))

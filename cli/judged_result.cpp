@@ -13,12 +13,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string table_line(const std::string& operation, std::string_view dtype, const Counts& counts) {
-  return fmt::format("{:<36} {:<5} {:>10} {:>11} {:>14} {:>13} {:>11}\n", operation, dtype,
-                     with_spaces(counts.cases), with_spaces(counts.rows), with_spaces(counts.elements), "",
-                     with_spaces(counts.mismatches));
-}
-
 std::string promise_text(Promise promise, const JudgedPromise& seen) {
   if (seen.comparisons == 0) return fmt::format("  {}: not compared\n", breach_of(promise));
   std::string text = fmt::format("  {}: {} (in {} pair{} of calls)\n", breach_of(promise),
@@ -75,6 +69,13 @@ Counts JudgedResult::total() const {
   return total;
 }
 
+std::string table_line(std::string_view operation, std::string_view dtype, const Counts& counts,
+                       const std::string& special_rows) {
+  return fmt::format("{:<36} {:<5} {:>10} {:>11} {:>14} {:>13} {:>11}\n", operation, dtype,
+                     with_spaces(counts.cases), with_spaces(counts.rows), with_spaces(counts.elements),
+                     special_rows, with_spaces(counts.mismatches));
+}
+
 std::string judged_table_text(const JudgedResult& result) {
   std::string text;
   for (const JudgedOperationResult& operation : result.operations) {
@@ -82,7 +83,7 @@ std::string judged_table_text(const JudgedResult& result) {
       Counts counts;
       for (const JudgedCombination& each : result.combinations)
         if (each.operation == operation.operation && each.dtype == dtype) counts += each.counts;
-      if (counts.cases > 0) text += table_line(operation.operation, name_of(dtype), counts);
+      if (counts.cases > 0) text += table_line(operation.operation, name_of(dtype), counts, "");
     }
   }
   return text;

@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/result_fields.h"
@@ -67,7 +68,9 @@ struct JudgedResult {
   }
 };
 
-// Lines of the table of `verify`, in its columns.
+// Lines of the table of `verify`, in its columns. Of judged operations no special rows are counted.
+std::string table_line(std::string_view operation, std::string_view dtype, const Counts& counts,
+                       const std::string& special_rows);
 std::string judged_table_text(const JudgedResult& result);
 // By which policy each operation was judged, what was not looked at; promises.
 std::string judged_text(const JudgedResult& result);

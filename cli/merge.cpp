@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::int64_t kFormatVersion = 1;  // of all kinds
+constexpr std::int64_t kResultVersion = 1;  // of all kinds
 constexpr std::size_t kMissingShardsNamed = 8;
 
 struct Kind {
@@ -52,7 +52,7 @@ Part read_part(const ResultText& result) {
     throw UsageError(fmt::format("{}: not a result file of verify, mutants or fuzz", file));
   part.kind = &*kind;
   const ResultFields fields = part.fields();
-  static_cast<void>(fields.count(kind->key, kFormatVersion, kFormatVersion));
+  static_cast<void>(fields.count(kind->key, kResultVersion, kResultVersion));
   if (!fields.has("shard")) fields.refuse("shard is missing: it does not say which part of a run it is");
   const ResultFields shard = fields.fields("shard");
   if (shard.has("merged_from"))

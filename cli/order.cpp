@@ -21,7 +21,6 @@ namespace normproof {
 namespace {
 
 using order::CallShape;
-using order::Finding;
 using order::Kind;
 
 struct OrderOptions {
@@ -43,7 +42,7 @@ std::string place_of(const CallShape& shape) {
                      shape.offset == 0 ? "aligned to 256 bytes" : "shifted by one element");
 }
 
-std::string fma_text(const Finding& finding, DType dtype) {
+std::string fma_text(const order::Finding& finding, DType dtype) {
   if (finding.tree->precision == oracle::SumTree::Precision::fp64) return "not looked at in fp64";
   if (dtype != DType::fp32)
     return fmt::format("cannot show: a square of {} is exact in fp32, unless it underflows", name_of(dtype));
@@ -83,7 +82,7 @@ std::string accumulator_text(const oracle::SumTree& tree) {
 }
 
 void print(const OrderEntry& entry) {
-  const Finding& finding = entry.finding;
+  const order::Finding& finding = entry.finding;
   fmt::print("{}\n  {}\n", subject_of(entry.shape), place_of(entry.shape));
   fmt::print("  kind       {}{}\n", order::name_of(finding.kind),
              finding.reason.empty() ? "" : fmt::format(": {}", finding.reason));

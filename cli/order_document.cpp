@@ -11,13 +11,12 @@ namespace normproof {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using order::Finding;
 
 // The place of a tree in the JSON document, which has its arrays on one line.
 std::string placeholder(std::size_t index) { return fmt::format("tree {}", index); }
 
 Json json_of(const OrderEntry& entry, std::size_t index) {
-  const Finding& finding = entry.finding;
+  const order::Finding& finding = entry.finding;
   Json json = json_of(entry.shape.kind());
   json["hidden_size"] = entry.shape.hidden_size;
   json["rows"] = entry.shape.rows;

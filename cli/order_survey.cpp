@@ -8,7 +8,6 @@ namespace normproof {
 namespace {
 
 using order::CallShape;
-using order::Finding;
 
 class Surveyor {
  public:
@@ -19,7 +18,7 @@ class Surveyor {
   OrderSurvey run(CallShape shape) {
     shape.rows = options_.rows.front();
     investigate(shape);
-    const Finding first = survey_.entries.front().finding;
+    const order::Finding first = survey_.entries.front().finding;
     if (first.tree && first.kind != order::Kind::trivial) {
       for (std::size_t i = 1; i < options_.rows.size(); ++i) compare(first, shape, options_.rows[i], 0);
       if (!options_.aligned_only) compare(first, shape, shape.rows, 1);
@@ -48,7 +47,7 @@ class Surveyor {
   }
 
   // Whether calls of another number of rows, or of another alignment, have the first tree too.
-  void compare(const Finding& first, CallShape shape, std::int64_t rows, std::int64_t offset) {
+  void compare(const order::Finding& first, CallShape shape, std::int64_t rows, std::int64_t offset) {
     shape.rows = rows;
     shape.offset = offset;
     const auto box = order::make_target_box(target_, shape, options_.threads);

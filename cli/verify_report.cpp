@@ -7,6 +7,7 @@
 
 #include "cli/exit_codes.h"
 #include "cli/finding_groups.h"
+#include "cli/judged_result.h"
 #include "cli/shard.h"
 #include "cli/stop_signals.h"
 #include "cli/verify_demands.h"
@@ -19,12 +20,6 @@
 
 namespace normproof {
 namespace {
-
-std::string table_line(std::string_view operation, std::string_view dtype, const Counts& counts) {
-  return fmt::format("{:<36} {:<5} {:>10} {:>11} {:>14} {:>13} {:>11}\n", operation, dtype,
-                     with_spaces(counts.cases), with_spaces(counts.rows), with_spaces(counts.elements),
-                     with_spaces(counts.special_rows), with_spaces(counts.mismatches));
-}
 
 std::int64_t count_of(const VerifyResult& result, std::string_view group) {
   return std::count_if(result.checks.begin(), result.checks.end(),
@@ -184,13 +179,14 @@ std::string to_text(const VerifyOptions& options, const VerifyResult& result) {
   for (const Operation operation : all_operations()) {
     for (const DType dtype : kActivationDTypes) {
       const Counts counts = result.tally.of(operation, dtype);
-      if (counts.cases > 0) text += table_line(name_of(operation), name_of(dtype), counts);
+      if (counts.cases > 0)
+        text += table_line(name_of(operation), name_of(dtype), counts, with_spaces(counts.special_rows));
     }
   }
   text += judged_table_text(result.judged);
   Counts all = result.tally.total();
   all += result.judged.total();
-  text += table_line("total", "", all);
+  text += table_line("total", "", all, with_spaces(all.special_rows));
   text += cases_text(result);
   text += judged_text(result.judged);
   if (!result.combinations.empty() && !result.judged.combinations.empty())

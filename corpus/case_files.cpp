@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void fail(std::string_view what, const fs::path& path) {
+[[noreturn]] void fail_at(std::string_view what, const fs::path& path) {
   throw std::system_error(errno, std::generic_category(), std::string(what) + " " + path.string());
 }
 
@@ -46,7 +46,7 @@ bool is_named_fifo(int descriptor) {
 std::string read_text(const fs::path& path) {
   // Without O_NONBLOCK a FIFO that nobody writes to would hang here.
   const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (file.number() < 0) fail("cannot open", path);
+  if (file.number() < 0) fail_at("cannot open", path);
   if (is_named_fifo(file.number())) throw CaseError("$", "this is a FIFO, not a file");
   fcntl(file.number(), F_SETFL, 0);  // a pipe, as in <(command), is read to its end
   std::string text;
@@ -54,7 +54,7 @@ std::string read_text(const fs::path& path) {
   for (;;) {
     const ssize_t count = read(file.number(), chunk.data(), chunk.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail("cannot read", path);
+    if (count < 0) fail_at("cannot read", path);
     if (count == 0) return text;
     text.append(chunk, 0, static_cast<std::size_t>(count));
     if (text.size() > kMaximumCaseTextBytes) return text;  // refused by the parser, with its size
@@ -90,7 +90,7 @@ void write_sequence(const fs::path& file, const Sequence& sequence) {
 std::vector<fs::path> find_case_files(const fs::path& file_or_folder) {
   if (!fs::exists(file_or_folder)) {
     errno = ENOENT;
-    fail("cannot find", file_or_folder);
+    fail_at("cannot find", file_or_folder);
   }
   if (!fs::is_directory(file_or_folder)) return {file_or_folder};
   std::vector<fs::path> files;

@@ -123,6 +123,12 @@ JsonNode parse_json(std::string_view text) {
   return builder.take();
 }
 
+const JsonNode* find_key(const JsonNode& object, std::string_view key) {
+  const auto found = std::ranges::find(object.keys, key);
+  return found == object.keys.end() ? nullptr
+                                    : &object.items[static_cast<std::size_t>(found - object.keys.begin())];
+}
+
 std::string json_path(std::string_view path, std::string_view key) {
   const bool plain = !key.empty() && key.size() <= 40 && std::ranges::all_of(key, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';

@@ -24,6 +24,9 @@ inline constexpr std::size_t kMaximumJsonNodes = std::size_t{1} << 20;
 // Throws CaseError (case_json.h) with the JSON path reached and the reason.
 JsonNode parse_json(std::string_view text);
 
+// The value of a key of an object; nullptr where it has no such key.
+const JsonNode* find_key(const JsonNode& object, std::string_view key);
+
 // `path`.key, or path["key"] where the key is no plain word.
 std::string json_path(std::string_view path, std::string_view key);
 std::string json_path(std::string_view path, std::size_t index);

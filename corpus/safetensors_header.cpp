@@ -26,7 +26,7 @@ struct Entry {
   std::optional<std::vector<std::int64_t>> data_offsets;
 };
 
-[[noreturn]] void fail(std::string field, std::string reason) {
+[[noreturn]] void refuse(std::string field, std::string reason) {
   throw SafetensorsHeaderError{std::move(field), std::move(reason)};
 }
 
@@ -45,7 +45,7 @@ class HeaderBuilder : public Json::json_sax_t {
     std::vector<std::int64_t>* integers = open_array();
     if (integers == nullptr) return wrong_value(std::to_string(value));
     if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-      fail(field(), "numbers are below 2^63, got " + std::to_string(value));
+      refuse(field(), "numbers are below 2^63, got " + std::to_string(value));
     }
     integers->push_back(static_cast<std::int64_t>(value));
     return true;
@@ -58,7 +58,7 @@ class HeaderBuilder : public Json::json_sax_t {
     } else if (place_ == Place::tensor && key_ == "dtype") {
       const auto known = safetensors_dtypes();
       const auto found = std::ranges::find(known, std::string_view(value), &SafetensorsDType::name);
-      if (found == known.end()) fail(field(), "unknown dtype " + in_quotes(value));
+      if (found == known.end()) refuse(field(), "unknown dtype " + in_quotes(value));
       entries.back().dtype = *found;
     } else {
       return wrong_value(in_quotes(value));
@@ -98,10 +98,10 @@ class HeaderBuilder : public Json::json_sax_t {
     switch (place_) {
       case Place::header:
         name_ = key_;
-        if (!names_.insert(key_).second) fail(shown_name(key_), "the name occurs twice");
+        if (!names_.insert(key_).second) refuse(shown_name(key_), "the name occurs twice");
         return true;
       case Place::metadata:
-        if (metadata.contains(key_)) fail(field(), "the key occurs twice");
+        if (metadata.contains(key_)) refuse(field(), "the key occurs twice");
         return true;
       default:
         return tensor_key();
@@ -111,7 +111,7 @@ class HeaderBuilder : public Json::json_sax_t {
     // "[json.exception.parse_error.101] parse error at line 1, column 5: ..."
     std::string_view what = error.what();
     if (const std::size_t end = what.find("] "); end != std::string_view::npos) what.remove_prefix(end + 2);
-    fail("header", shortened(what));
+    refuse("header", shortened(what));
   }
 
  private:
@@ -131,11 +131,11 @@ class HeaderBuilder : public Json::json_sax_t {
   bool tensor_key() {
     const Entry& entry = entries.back();
     const bool known = key_ == "dtype" || key_ == "shape" || key_ == "data_offsets";
-    if (!known) fail(field(), "unknown key; a tensor has dtype, shape and data_offsets");
+    if (!known) refuse(field(), "unknown key; a tensor has dtype, shape and data_offsets");
     const bool seen = key_ == "dtype"   ? entry.dtype.has_value()
                       : key_ == "shape" ? entry.shape.has_value()
                                         : entry.data_offsets.has_value();
-    if (seen) fail(field(), "the key occurs twice");
+    if (seen) refuse(field(), "the key occurs twice");
     return true;
   }
   std::vector<std::int64_t>* open_array() {
@@ -149,7 +149,7 @@ class HeaderBuilder : public Json::json_sax_t {
                                     : place_ == Place::metadata || key_ == "dtype" ? "a string"
                                     : place_ == Place::tensor ? "an array of non-negative integers"
                                                               : "a non-negative integer";
-    fail(field(), "expected " + std::string(wanted) + ", got " + std::string(got));
+    refuse(field(), "expected " + std::string(wanted) + ", got " + std::string(got));
   }
 
   Place place_ = Place::outside;
@@ -165,36 +165,36 @@ std::uint64_t bytes_of(const Entry& entry) {
   std::uint64_t elements = empty ? 0 : 1, bits = 0;
   for (const std::int64_t size : *entry.shape) {
     if (empty || !__builtin_mul_overflow(elements, static_cast<std::uint64_t>(size), &elements)) continue;
-    fail(field, "the number of elements overflows 64 bits at the size " + std::to_string(size));
+    refuse(field, "the number of elements overflows 64 bits at the size " + std::to_string(size));
   }
   if (__builtin_mul_overflow(elements, static_cast<std::uint64_t>(entry.dtype->bits), &bits)) {
-    fail(field, "the size in bits overflows: " + std::to_string(elements) + " elements of " +
-                    std::string(entry.dtype->name));
+    refuse(field, "the size in bits overflows: " + std::to_string(elements) + " elements of " +
+                      std::string(entry.dtype->name));
   }
-  if (bits % 8 != 0) fail(field, std::to_string(bits) + " bits are no whole number of bytes");
+  if (bits % 8 != 0) refuse(field, std::to_string(bits) + " bits are no whole number of bytes");
   return bits / 8;
 }
 
 SafetensorsTensor tensor_of(Entry&& entry, std::uint64_t data_bytes) {
   const std::string name = shown_name(entry.name);
-  if (!entry.dtype) fail(name + ".dtype", "missing");
-  if (!entry.shape) fail(name + ".shape", "missing");
-  if (!entry.data_offsets) fail(name + ".data_offsets", "missing");
+  if (!entry.dtype) refuse(name + ".dtype", "missing");
+  if (!entry.shape) refuse(name + ".shape", "missing");
+  if (!entry.data_offsets) refuse(name + ".data_offsets", "missing");
   const auto& offsets = *entry.data_offsets;
   const std::string field = name + ".data_offsets";
   if (offsets.size() != 2) {
-    fail(field, "expected [begin, end], got " + std::to_string(offsets.size()) + " numbers");
+    refuse(field, "expected [begin, end], got " + std::to_string(offsets.size()) + " numbers");
   }
   const std::string range = "[" + std::to_string(offsets[0]) + ", " + std::to_string(offsets[1]) + "]";
-  if (offsets[0] > offsets[1]) fail(field, "the end lies before the begin: " + range);
+  if (offsets[0] > offsets[1]) refuse(field, "the end lies before the begin: " + range);
   const auto begin = static_cast<std::uint64_t>(offsets[0]), end = static_cast<std::uint64_t>(offsets[1]);
   if (end > data_bytes) {
-    fail(field, range + " reaches beyond the " + std::to_string(data_bytes) + " bytes of data in the file");
+    refuse(field, range + " reaches beyond the " + std::to_string(data_bytes) + " bytes of data in the file");
   }
   const std::uint64_t bytes = bytes_of(entry);
   if (end - begin != bytes) {
-    fail(field, range + " holds " + std::to_string(end - begin) + " bytes, but the shape and dtype " +
-                    std::string(entry.dtype->name) + " take " + std::to_string(bytes));
+    refuse(field, range + " holds " + std::to_string(end - begin) + " bytes, but the shape and dtype " +
+                      std::string(entry.dtype->name) + " take " + std::to_string(bytes));
   }
   return {std::move(entry.name), *entry.dtype, *std::move(entry.shape), begin, bytes};
 }
@@ -206,24 +206,24 @@ void check_cover(std::vector<SafetensorsTensor>& tensors, std::uint64_t data_byt
   std::uint64_t covered = 0;
   for (const SafetensorsTensor& tensor : tensors) {
     if (tensor.offset != covered) {
-      fail(shown_name(tensor.name) + ".data_offsets",
-           std::string(tensor.offset < covered ? "overlaps the tensor before it" : "leaves a hole") +
-               ": it begins at " + std::to_string(tensor.offset) + ", the bytes before " +
-               std::to_string(covered) + " are taken");
+      refuse(shown_name(tensor.name) + ".data_offsets",
+             std::string(tensor.offset < covered ? "overlaps the tensor before it" : "leaves a hole") +
+                 ": it begins at " + std::to_string(tensor.offset) + ", the bytes before " +
+                 std::to_string(covered) + " are taken");
     }
     covered += tensor.bytes;
   }
   if (covered != data_bytes) {
-    fail("header", "the tensors cover " + std::to_string(covered) + " of the " + std::to_string(data_bytes) +
-                       " bytes of data in the file");
+    refuse("header", "the tensors cover " + std::to_string(covered) + " of the " +
+                         std::to_string(data_bytes) + " bytes of data in the file");
   }
 }
 
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes) {
-  if (!text.starts_with('{')) fail("header", "must begin with '{', got " + in_quotes(text.substr(0, 16)));
-  if (text.find('\0') != std::string_view::npos) fail("header", "contains a NUL byte");
+  if (!text.starts_with('{')) refuse("header", "must begin with '{', got " + in_quotes(text.substr(0, 16)));
+  if (text.find('\0') != std::string_view::npos) refuse("header", "contains a NUL byte");
   HeaderBuilder builder;
   Json::sax_parse(text.begin(), text.end(), &builder);
   SafetensorsHeader header;

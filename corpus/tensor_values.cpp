@@ -15,7 +15,7 @@
 namespace normproof {
 namespace {
 
-constexpr std::int64_t kMostListedElements = 1 << 16;
+constexpr std::int64_t kMostDrawnElements = 1 << 16;
 constexpr std::int64_t kLongestAimedRow =
     1024;  // beyond, squares of useful integers no longer add up exactly
 
@@ -348,7 +348,7 @@ void draw_plain_values(Random& random, Case& test_case) {
 }  // namespace
 
 void draw_values(Random& random, int special_percent, Case& test_case) {
-  if (test_case.elements() > kMostListedElements || random.chance(1, 16)) {
+  if (test_case.elements() > kMostDrawnElements || random.chance(1, 16)) {
     draw_recipes(random, special_percent, test_case);
     test_case.bits_of(Parameter::epsilon) = draw_epsilon(random, [] { return 1.0; });
     if (has(test_case.operation, Parameter::scale))

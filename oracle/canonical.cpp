@@ -85,10 +85,9 @@ bool is_known(Parameter parameter) {
 }
 
 std::uint32_t upper_bound_of(const Case& test_case) {
-  constexpr std::uint32_t kInfinity = 0x7f800000u;
-  if (!test_case.scale_ub_bits) return kInfinity;
+  if (!test_case.scale_ub_bits) return kFp32Infinity;
   const std::uint32_t bits = *test_case.scale_ub_bits;
-  if (!quantizes_by_row(test_case.operation) || bits == 0 || bits > kInfinity)
+  if (!quantizes_by_row(test_case.operation) || bits == 0 || bits > kFp32Infinity)
     throw std::invalid_argument(
         fmt::format("scale_ub: {} of {}: a number above 0 or infinity, where rows have scales of their own",
                     hex_bits(DType::fp32, bits), name_of(test_case.operation)));

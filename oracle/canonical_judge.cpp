@@ -13,9 +13,9 @@
 namespace normproof::oracle {
 namespace {
 
-class Judge {
+class CanonicalRows {
  public:
-  Judge(const Case& test_case, const CaseTensors& tensors, const Policy& policy)
+  CanonicalRows(const Case& test_case, const CaseTensors& tensors, const Policy& policy)
       : formula_(formula_of(test_case, policy)), tensors_(tensors), fast_(formula_, tensors[Role::weight]) {
     rows_ = static_cast<std::int64_t>(tensors[Role::input].size() / row_bytes(formula_.formats.activation));
   }
@@ -145,7 +145,7 @@ class Judge {
 Outputs expected_outputs(const Case& test_case, const CaseTensors& tensors, const Policy& policy) {
   require_input_sizes(test_case, tensors);
   const StandardFloatEnvironment environment;
-  return Judge(test_case, tensors, policy).expected();
+  return CanonicalRows(test_case, tensors, policy).expected();
 }
 
 Verdict judge_canonical(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
@@ -153,7 +153,7 @@ Verdict judge_canonical(const Case& test_case, const CaseTensors& tensors, const
   require_input_sizes(test_case, tensors);
   require_output_sizes(test_case, outputs);
   const StandardFloatEnvironment environment;
-  return Judge(test_case, tensors, policy).compare(outputs, listed);
+  return CanonicalRows(test_case, tensors, policy).compare(outputs, listed);
 }
 
 }  // namespace normproof::oracle

@@ -14,9 +14,10 @@ namespace {
 
 constexpr std::uint32_t kSmallestNormal = 0x00800000u;
 constexpr std::uint32_t kSign = 0x80000000u;
-constexpr std::uint32_t kInfinity = 0x7f800000u;
 
-bool is_subnormal(std::uint32_t bits) { return (bits & ~kSign) != 0 && (bits & ~kSign) < kSmallestNormal; }
+bool is_subnormal_fp32(std::uint32_t bits) {
+  return (bits & ~kSign) != 0 && (bits & ~kSign) < kSmallestNormal;
+}
 
 void add_once(std::vector<std::uint32_t>& factors, std::uint32_t bits) {
   if (std::ranges::find(factors, bits) == factors.end()) factors.push_back(bits);
@@ -25,8 +26,8 @@ void add_once(std::vector<std::uint32_t>& factors, std::uint32_t bits) {
 // Of a build that flushes: the inverse of what became zero, and zero in the place of a subnormal inverse.
 void add_flushed(std::vector<std::uint32_t>& factors, std::uint32_t scale_bits) {
   const std::uint32_t sign = scale_bits & kSign;
-  if (is_subnormal(scale_bits)) add_once(factors, sign | kInfinity);
-  if (std::ranges::any_of(factors, is_subnormal)) add_once(factors, sign);
+  if (is_subnormal_fp32(scale_bits)) add_once(factors, sign | kFp32Infinity);
+  if (std::ranges::any_of(factors, is_subnormal_fp32)) add_once(factors, sign);
 }
 
 // The two numbers next to 1 / scale, the nearer one first; or 1 / scale itself.

@@ -82,6 +82,14 @@ inline Value round_to(DType dtype, const Value& value, Rounding rounding = Round
   return round_to(oracle::format_of(dtype), value, rounding);
 }
 
+inline constexpr std::uint32_t kFp32Infinity = 0x7f800000u, kFp32Nan = 0x7fc00000u;  // bits
+// As the nearest fp32 number; every NaN as the same one.
+inline std::uint32_t fp32_bits(const Value& value) {
+  return static_cast<std::uint32_t>(round_bits(oracle::format_of(DType::fp32), value));
+}
+inline std::uint32_t fp32_bits(float value) { return std::bit_cast<std::uint32_t>(value); }
+inline float to_float(const Value& value) { return std::bit_cast<float>(fp32_bits(value)); }
+
 // Up to 17 significant decimal digits, for people. Not part of any decision.
 std::string to_decimal(const Value& value);
 double to_double(const Value& value);

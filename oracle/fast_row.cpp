@@ -12,9 +12,6 @@
 namespace normproof::oracle {
 namespace {
 
-float as_float(const Value& value) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), value)));
-}
 Value exact(float value) { return decode(DType::fp32, std::bit_cast<std::uint32_t>(value)); }
 
 std::size_t index_of_quantized(DType dtype) {
@@ -60,7 +57,7 @@ void FastRow::load_quantization() {
   maximum_of_rounded_ = order_.rounds_output != row_of(policy.row_maximum).of_other;
   drops_nan_ = row_of(policy.maximum_nan).drops;
   quantization_ = {1.0f, row_of(policy.scaling).divides, policy.fp8_nan == Fp8NanPolicy::saturate,
-                   as_float(quantized_range(formula_)), static_cast<float>(row_of(policy.int8_low).least)};
+                   to_float(quantized_range(formula_)), static_cast<float>(row_of(policy.int8_low).least)};
   set_quantization_scale(std::bit_cast<float>(formula_.bits_of(Parameter::scale)));
   quantize_ = kernels_.quantize[index_of_quantized(*formula_.formats.quantized)];
   through_bf16_ = row_of(policy.fp8_rounding).through_bf16;
@@ -196,7 +193,7 @@ FastRow::Scale FastRow::canonical_scale() const {
     steps = exact_row_scale(arithmetic, formula_, operands);
   }
   const auto as_double = [](const Value& value) { return std::bit_cast<double>(round_bits(kFp64, value)); };
-  return {as_double(steps.mean), as_double(steps.mean_plus_epsilon), as_float(steps.inverse_root)};
+  return {as_double(steps.mean), as_double(steps.mean_plus_epsilon), to_float(steps.inverse_root)};
 }
 
 // y as an fp32 number, rounded to T where `rounds`.

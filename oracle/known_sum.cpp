@@ -34,10 +34,6 @@ bool all_squares_tell(const Formula& formula, std::span<const float> operands) {
   return std::ranges::all_of(operands, is_plain);
 }
 
-float as_float(const Value& value) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), value)));
-}
-
 }  // namespace
 
 std::string objection_to_order(const SumTree& tree, const Policy& policy) {
@@ -57,7 +53,7 @@ std::optional<Value> known_sum(const Formula& formula, std::span<const Value> op
   const SumTree* tree = order_of(formula, operands.size());
   if (tree == nullptr) return std::nullopt;
   std::vector<float> floats;
-  for (const Value& operand : operands) floats.push_back(as_float(operand));
+  for (const Value& operand : operands) floats.push_back(to_float(operand));
   if (!all_squares_tell(formula, floats)) return std::nullopt;
   Arithmetic arithmetic;
   const Format& format = row_of(formula.policy.variance).format(formula.formats.activation);

@@ -39,15 +39,9 @@ std::string text_of(const std::vector<std::array<std::int64_t, kWidth>>& items) 
   throw CaseError(path, reason);
 }
 
-const JsonNode* find(const JsonNode& object, std::string_view key) {
-  const auto found = std::ranges::find(object.keys, key);
-  return found == object.keys.end() ? nullptr
-                                    : &object.items[static_cast<std::size_t>(found - object.keys.begin())];
-}
-
 const JsonNode& member(const JsonNode& object, const std::string& path, std::string_view key) {
   if (object.kind != JsonNode::Kind::object) refuse(path, "expected an object, got " + shown(object));
-  const JsonNode* found = find(object, key);
+  const JsonNode* found = find_key(object, key);
   if (found == nullptr) refuse(json_path(path, key), "missing");
   return *found;
 }
@@ -132,9 +126,9 @@ std::vector<SumTree::Running> read_running(const JsonNode& node, const std::stri
 }
 
 SumTree::Accumulator read_accumulator(const JsonNode& node, const std::string& path) {
-  const JsonNode* named = find(node, "accumulator");
+  const JsonNode* named = find_key(node, "accumulator");
   if (named == nullptr) {
-    if (find(node, "compensated") != nullptr)
+    if (find_key(node, "compensated") != nullptr)
       refuse(json_path(path, "accumulator"), "missing, where additions are compensated");
     return SumTree::Accumulator::plain;
   }
@@ -155,7 +149,7 @@ SumTree read_tree(const JsonNode& node, const std::string& path) {
   const std::string& precision = text(member(node, path, "precision"), json_path(path, "precision"));
   if (precision != "fp32" && precision != "fp64")
     refuse(json_path(path, "precision"),
-           fmt::format("fp32 or fp64, got {}", shown(*find(node, "precision"))));
+           fmt::format("fp32 or fp64, got {}", shown(*find_key(node, "precision"))));
   const std::string additions_path = json_path(path, "additions");
   const auto count = static_cast<std::size_t>(leaves);
   std::vector<SumTree::Node> nodes;
@@ -168,7 +162,7 @@ SumTree read_tree(const JsonNode& node, const std::string& path) {
     nodes.push_back({static_cast<std::int32_t>(first), static_cast<std::int32_t>(second)});
   }
   std::vector<std::uint8_t> fused(count, 0);
-  if (const JsonNode* list = find(node, "fused")) {
+  if (const JsonNode* list = find_key(node, "fused")) {
     const std::string fused_path = json_path(path, "fused");
     for (const auto& [leaf] : read_runs<1>(*list, fused_path, count)) {
       if (leaf < 0 || leaf >= leaves) refuse(fused_path, fmt::format("there is no element {}", leaf));
@@ -178,7 +172,7 @@ SumTree read_tree(const JsonNode& node, const std::string& path) {
   const SumTree::Accumulator accumulator = read_accumulator(node, path);
   if (accumulator != SumTree::Accumulator::plain && precision != "fp32")
     refuse(json_path(path, "accumulator"),
-           fmt::format("compensated sums are of fp32, got {}", shown(*find(node, "precision"))));
+           fmt::format("compensated sums are of fp32, got {}", shown(*find_key(node, "precision"))));
   try {
     if (accumulator != SumTree::Accumulator::plain) {
       auto running = read_running(node, path, nodes.size());
@@ -193,7 +187,7 @@ SumTree read_tree(const JsonNode& node, const std::string& path) {
 }
 
 std::optional<DType> read_dtype(const JsonNode& entry, const std::string& path, std::string_view key) {
-  const JsonNode* node = find(entry, key);
+  const JsonNode* node = find_key(entry, key);
   if (node == nullptr || node->kind == JsonNode::Kind::null) return std::nullopt;
   const auto dtype = dtype_from_name(text(*node, json_path(path, key)));
   if (!dtype) refuse(json_path(path, key), "no dtype: " + shown(*node));
@@ -205,20 +199,21 @@ GivenOrder read_order(const JsonNode& entry, const std::string& path) {
   const std::string& operation = text(member(entry, path, "operation"), json_path(path, "operation"));
   const auto known_operation = operation_from_name(operation);
   if (!known_operation)
-    refuse(json_path(path, "operation"), "no operation: " + shown(*find(entry, "operation")));
+    refuse(json_path(path, "operation"), "no operation: " + shown(*find_key(entry, "operation")));
   order.operation = *known_operation;
   const std::string& dtype = text(member(entry, path, "dtype"), json_path(path, "dtype"));
   const auto known_dtype = dtype_from_name(dtype);
   if (!known_dtype || std::ranges::find(kActivationDTypes, *known_dtype) == kActivationDTypes.end())
-    refuse(json_path(path, "dtype"), "bf16, fp16 or fp32, got " + shown(*find(entry, "dtype")));
+    refuse(json_path(path, "dtype"), "bf16, fp16 or fp32, got " + shown(*find_key(entry, "dtype")));
   order.dtype = *known_dtype;
   order.hidden_size =
       whole(member(entry, path, "hidden_size"), json_path(path, "hidden_size"), 1, kMaximumTreeLeaves);
-  if (const JsonNode* rows = find(entry, "rows"))
+  if (const JsonNode* rows = find_key(entry, "rows"))
     order.rows = whole(*rows, json_path(path, "rows"), 1, kMaximumNumber);
   for (const auto& [key, of] : kOptionalDTypes) order.*of = read_dtype(entry, path, key);
-  if (const JsonNode* family = find(entry, "family")) order.family = text(*family, json_path(path, "family"));
-  if (const JsonNode* root = find(entry, "root")) {
+  if (const JsonNode* family = find_key(entry, "family"))
+    order.family = text(*family, json_path(path, "family"));
+  if (const JsonNode* root = find_key(entry, "root")) {
     const std::string root_path = json_path(path, "root");
     order.rounds_root_once =
         text(member(*root, root_path, "code"), json_path(root_path, "code")) == "rounded_once";
@@ -327,12 +322,12 @@ Orders orders_from_json(std::string_view json, std::string name) {
     const std::string at = json_path(path, i);
     if (list.items[i].kind != JsonNode::Kind::object)
       refuse(at, "expected an object, got " + shown(list.items[i]));
-    const JsonNode* tree = oracle::find(list.items[i], "tree");
+    const JsonNode* tree = find_key(list.items[i], "tree");
     if (tree == nullptr || tree->kind == JsonNode::Kind::null) continue;
-    const JsonNode* offset = oracle::find(list.items[i], "offset");
+    const JsonNode* offset = find_key(list.items[i], "offset");
     if (offset != nullptr && whole(*offset, json_path(at, "offset"), 0, kMaximumNumber) != 0) continue;
     GivenOrder order = read_order(list.items[i], at);
-    if (says_the_sum(order, oracle::find(list.items[i], "fma_known"))) orders.push_back(std::move(order));
+    if (says_the_sum(order, find_key(list.items[i], "fma_known"))) orders.push_back(std::move(order));
   }
   return Orders(std::move(orders), std::move(name));
 }

@@ -10,10 +10,6 @@ namespace normproof::oracle {
 namespace {
 
 float as_float(std::int64_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits)); }
-std::uint32_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value); }
-std::uint32_t fp32_bits(const Value& value) {
-  return static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), value));
-}
 
 // Of the y that the maximum is taken of.
 BeforeQuantization rounding_of_maximum(const Policy& policy) {
@@ -153,12 +149,12 @@ float ScaleRule::factor_of(float row_maximum) const {
 }
 
 std::vector<MaximumInterval> ScaleRule::maxima_of(std::uint32_t scale_bits) const {
-  return maxima_where(floor_, bits_of(least_scale_), scale_bits,
-                      [&](std::int64_t maximum) { return bits_of(of(as_float(maximum))); });
+  return maxima_where(floor_, fp32_bits(least_scale_), scale_bits,
+                      [&](std::int64_t maximum) { return fp32_bits(of(as_float(maximum))); });
 }
 
 bool ScaleRule::is_scale_of_nan(std::uint32_t scale_bits) const {
-  return !drops_nan_ && same(DType::fp32, bits_of(of(std::numeric_limits<float>::quiet_NaN())), scale_bits);
+  return !drops_nan_ && same(DType::fp32, fp32_bits(of(std::numeric_limits<float>::quiet_NaN())), scale_bits);
 }
 
 }  // namespace normproof::oracle

@@ -12,9 +12,9 @@ std::size_t row_bytes(const Formula& formula, DType dtype) {
   return static_cast<std::size_t>(formula.hidden_size) * static_cast<std::size_t>(format_of(dtype).bits / 8);
 }
 
-class Judge {
+class WitnessRows {
  public:
-  Judge(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs, const Policy& policy)
+  WitnessRows(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs, const Policy& policy)
       : formula_(formula_of(test_case, policy)),
         tensors_(tensors),
         outputs_(outputs),
@@ -115,7 +115,7 @@ WitnessVerdict judge_witness(const Case& test_case, const CaseTensors& tensors, 
   require_input_sizes(test_case, tensors);
   require_output_sizes(test_case, outputs);
   const StandardFloatEnvironment environment;
-  return Judge(test_case, tensors, outputs, policy).judge(options);
+  return WitnessRows(test_case, tensors, outputs, policy).judge(options);
 }
 
 }  // namespace normproof::oracle

@@ -15,7 +15,7 @@
 namespace normproof::host {
 namespace {
 
-using Kind = PtxType::Kind;
+using TypeKind = PtxType::Kind;
 
 std::uint64_t mask_of(unsigned bits) {
   return bits >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;
@@ -37,13 +37,16 @@ bool rounds_to_integer(const PtxInstruction& instruction) {
   return instruction.has("rni") || instruction.has("rzi") || instruction.has("rmi") || instruction.has("rpi");
 }
 
-const SmallFloat& small_format(Kind kind) {
-  return kind == Kind::kHalf ? kFp16 : kind == Kind::kBfloat ? kBf16 : kind == Kind::kE4m3 ? kE4m3 : kE5m2;
+const SmallFloat& small_format(TypeKind kind) {
+  return kind == TypeKind::kHalf     ? kFp16
+         : kind == TypeKind::kBfloat ? kBf16
+         : kind == TypeKind::kE4m3   ? kE4m3
+                                     : kE5m2;
 }
 
 double argument(std::uint64_t bits, const PtxType& type, const PtxInstruction& instruction) {
   const double value = ptx_value(bits, type);
-  if (type.kind == Kind::kFloat && type.bits == 32 && instruction.has("ftz"))
+  if (type.kind == TypeKind::kFloat && type.bits == 32 && instruction.has("ftz"))
     return flushed(static_cast<float>(value));
   return value;
 }
@@ -206,22 +209,23 @@ std::uint64_t compute_integer(const PtxInstruction& instruction, const PtxType& 
 
 PtxType ptx_type(std::string_view word) {
   PtxType type;
-  if (word == "pred") return {Kind::kPredicate, 8, 1};
+  if (word == "pred") return {TypeKind::kPredicate, 8, 1};
   if (word.ends_with("x2")) {
     type.count = 2;
     word.remove_suffix(2);
   }
-  if (word == "e4m3" || word == "e5m2") return {word == "e4m3" ? Kind::kE4m3 : Kind::kE5m2, 8, type.count};
+  if (word == "e4m3" || word == "e5m2")
+    return {word == "e4m3" ? TypeKind::kE4m3 : TypeKind::kE5m2, 8, type.count};
   if (word.starts_with("bf")) {
-    type.kind = Kind::kBfloat;
+    type.kind = TypeKind::kBfloat;
     word.remove_prefix(1);
   } else if (word == "f16") {
-    type.kind = Kind::kHalf;
+    type.kind = TypeKind::kHalf;
   } else if (!word.empty()) {
-    type.kind = word[0] == 'f'   ? Kind::kFloat
-                : word[0] == 's' ? Kind::kSigned
-                : word[0] == 'u' ? Kind::kUnsigned
-                                 : Kind::kBits;
+    type.kind = word[0] == 'f'   ? TypeKind::kFloat
+                : word[0] == 's' ? TypeKind::kSigned
+                : word[0] == 'u' ? TypeKind::kUnsigned
+                                 : TypeKind::kBits;
   }
   const std::string digits(word.substr(std::min<std::size_t>(1, word.size())));
   type.bits = static_cast<unsigned>(std::strtoul(digits.c_str(), nullptr, 10));
@@ -232,7 +236,7 @@ PtxType ptx_type(std::string_view word) {
 }
 
 double ptx_value(std::uint64_t bits, const PtxType& type) {
-  if (type.kind == Kind::kFloat)
+  if (type.kind == TypeKind::kFloat)
     return type.bits == 64 ? std::bit_cast<double>(bits)
                            : std::bit_cast<float>(static_cast<std::uint32_t>(bits));
   return value_of_bits(static_cast<std::uint32_t>(bits & mask_of(type.bits)), small_format(type.kind),
@@ -243,8 +247,8 @@ std::uint64_t ptx_bits(double value, const PtxType& type, const PtxInstruction& 
   if (instruction.has("sat")) value = value > 0 ? std::min(value, 1.0) : 0.0;
   if (instruction.has("relu") && !std::isnan(value)) value = value > 0 ? value : 0.0;
   const Rounding rounding = rounding_of(instruction);
-  if (type.kind == Kind::kFloat && type.bits == 64) return std::bit_cast<std::uint64_t>(value);
-  if (type.kind == Kind::kFloat) {
+  if (type.kind == TypeKind::kFloat && type.bits == 64) return std::bit_cast<std::uint64_t>(value);
+  if (type.kind == TypeKind::kFloat) {
     if (std::isnan(value)) return 0x7fffffff;
     const float result = rounded<float>(value, rounding);
     return std::bit_cast<std::uint32_t>(instruction.has("ftz") ? flushed(result) : result);
@@ -288,7 +292,7 @@ std::uint64_t ptx_convert(const PtxInstruction& instruction, const std::vector<s
                      : from.is_signed() ? integer_to_odd(as_signed(element(i), from.bits))
                                         : integer_to_odd(element(i));
       if (rounds_to_integer(instruction)) value = to_integral(value, rounding_of(instruction));
-      if (to.kind == Kind::kFloat && to.bits == 64 && !from.is_float()) {
+      if (to.kind == TypeKind::kFloat && to.bits == 64 && !from.is_float()) {
         value = from.is_signed() ? to_double(as_signed(element(i), from.bits), rounding_of(instruction))
                                  : to_double(element(i), rounding_of(instruction));
       }

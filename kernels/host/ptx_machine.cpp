@@ -11,7 +11,7 @@
 namespace normproof::host {
 namespace {
 
-using Kind = PtxOperand::Kind;
+using OperandKind = PtxOperand::Kind;
 
 // What only hints or orders memory, which is in order here.
 constexpr std::array<std::string_view, 9> kWithoutEffect = {"prefetch", "prefetchu",      "membar",
@@ -65,28 +65,29 @@ void PtxMachine::run(const std::vector<PtxInstruction>& program) {
 }
 
 std::uint64_t& PtxMachine::cell(const PtxOperand& operand) {
-  if (operand.kind == Kind::kOperand) {
+  if (operand.kind == OperandKind::kOperand) {
     if (operand.index >= operands_.size())
       throw std::runtime_error("there is no operand %" + std::to_string(operand.index));
     return operands_[operand.index].bits[0];
   }
-  if (operand.kind == Kind::kNamed) {
+  if (operand.kind == OperandKind::kNamed) {
     for (AssemblyOperand& given : operands_) {
       if (operand.name == given.name) return given.bits[0];
     }
     throw std::runtime_error("there is no operand %[" + operand.name + "]");
   }
-  if (operand.kind == Kind::kRegister || operand.kind == Kind::kSpecial) return registers_[operand.name];
+  if (operand.kind == OperandKind::kRegister || operand.kind == OperandKind::kSpecial)
+    return registers_[operand.name];
   throw std::runtime_error("a register is wanted");
 }
 
 std::uint64_t PtxMachine::read(const PtxOperand& operand, const PtxType& type) {
   switch (operand.kind) {
-    case Kind::kImmediate:
+    case OperandKind::kImmediate:
       if (!operand.floating) return operand.bits;
       return ptx_bits(std::bit_cast<double>(operand.bits),
                       type.is_float() ? type : PtxType{PtxType::Kind::kFloat, 32, 1}, {});
-    case Kind::kVector: {
+    case OperandKind::kVector: {
       // Elements side by side, the first lowest.
       std::uint64_t bits = 0;
       const auto width = static_cast<unsigned>(type.bytes() * 8 / operand.elements.size());
@@ -94,7 +95,7 @@ std::uint64_t PtxMachine::read(const PtxOperand& operand, const PtxType& type) {
         bits = bits << width | (read(operand.elements[i]) & ((std::uint64_t{1} << width) - 1));
       return bits;
     }
-    case Kind::kSpecial:
+    case OperandKind::kSpecial:
       if (!registers_.contains(operand.name)) return special(operand.name);
       break;
     default:
@@ -105,7 +106,7 @@ std::uint64_t PtxMachine::read(const PtxOperand& operand, const PtxType& type) {
 }
 
 void PtxMachine::write(const PtxOperand& operand, std::uint64_t bits, const PtxType& type) {
-  if (operand.kind == Kind::kVector) {
+  if (operand.kind == OperandKind::kVector) {
     const auto width = static_cast<unsigned>(type.bytes() * 8 / operand.elements.size());
     for (std::size_t i = 0; i < operand.elements.size(); ++i)
       write(operand.elements[i], bits >> (i * width) & ((std::uint64_t{1} << width) - 1), type);

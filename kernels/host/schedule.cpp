@@ -7,7 +7,7 @@
 namespace normproof::host {
 namespace {
 
-__extension__ using Wide = unsigned __int128;
+__extension__ using Unsigned128 = unsigned __int128;
 
 constexpr unsigned kMostWarps = 1024 / 32;
 
@@ -100,7 +100,7 @@ BlockOrder::BlockOrder(Schedule schedule, std::uint64_t count) : count_(count), 
 
 std::uint64_t BlockOrder::operator[](std::uint64_t position) const {
   if (multiplier_ == 1) return offset_ == 0 ? position : (position + offset_) % count_;
-  return static_cast<std::uint64_t>((static_cast<Wide>(multiplier_) * position + offset_) % count_);
+  return static_cast<std::uint64_t>((static_cast<Unsigned128>(multiplier_) * position + offset_) % count_);
 }
 
 }  // namespace normproof::host

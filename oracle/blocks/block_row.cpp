@@ -12,8 +12,6 @@
 namespace normproof::oracle {
 namespace {
 
-constexpr std::uint32_t kNan = 0x7fc00000u;
-
 std::uint32_t packed_at(std::span<const std::byte> packed, DType dtype, std::int64_t index) {
   return load_bits(packed, dtype, index);
 }
@@ -79,7 +77,7 @@ class BlockRow::Exact {
     for (std::int64_t column = begin(block); column < end(block); ++column) {
       const Value value = y(r, column, rounding_of_maximum());
       if (value.is_nan()) {
-        if (!drops) return kNan;
+        if (!drops) return kFp32Nan;
         continue;
       }
       const Value magnitude = value.negative() ? -value : value;
@@ -369,7 +367,7 @@ BlockReach BlockRow::reachable(const BlockOutputs& outputs) {
           legal |= add_reached(block, factor, piece, result.codes);
       }
       if (window.nan && is_scale_of_nan(source, block, factor))
-        legal |= add_reached(block, factor, {kNan, kNan}, result.codes);
+        legal |= add_reached(block, factor, {kFp32Nan, kFp32Nan}, result.codes);
     }
     result.legal[static_cast<std::size_t>(block)] = legal;
   }
@@ -442,7 +440,8 @@ void BlockRow::add_units_against_nan(std::vector<Unit>& units) {
         if (!is_code && got_->normalized.empty()) continue;
         const bool differs =
             std::ranges::any_of(*factors_[static_cast<std::size_t>(block)], [&](const BlockFactor& factor) {
-              return !same(source.format(element), source.output(kNan, element, factor), source.got(element));
+              return !same(source.format(element), source.output(kFp32Nan, element, factor),
+                           source.got(element));
             });
         if (differs && here.size() < 64) here.push_back({block, element, {}});
       }

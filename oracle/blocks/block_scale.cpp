@@ -14,16 +14,10 @@
 namespace normproof::oracle {
 namespace {
 
-constexpr std::uint32_t kInfinity = 0x7f800000u;
-constexpr std::uint32_t kNan = 0x7fc00000u;
 constexpr std::uint32_t kE8m0Nan = 255, kE8m0Most = 254;
 const Format& kE4m3 = kFormats[static_cast<std::size_t>(DType::fp8_e4m3fn)];
 
 float as_float(std::uint32_t bits) { return std::bit_cast<float>(bits); }
-std::uint32_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value); }
-std::uint32_t fp32_bits(const Value& value) {
-  return static_cast<std::uint32_t>(round_bits(format_of(DType::fp32), value));
-}
 
 // floor(log2) of the bits of an fp32 number above 0.
 std::int64_t exponent_of(std::uint32_t bits) {
@@ -34,7 +28,7 @@ bool is_power_of_two(std::uint32_t bits) {
   return bits >= 0x00800000u ? (bits & 0x7fffffu) == 0 : std::has_single_bit(bits);
 }
 std::uint32_t power_bits(std::int64_t exponent) {  // of fp32, 0 or infinity beyond its ends
-  if (exponent > 127) return kInfinity;
+  if (exponent > 127) return kFp32Infinity;
   if (exponent >= -126) return static_cast<std::uint32_t>(exponent + 127) << 23;
   return exponent < -149 ? 0 : 1u << (exponent + 149);
 }
@@ -76,8 +70,8 @@ std::vector<float> inverses(float x, bool approximate) {
 }
 // All that exact arithmetic admits in their place.
 std::vector<float> exact_inverses(float x, bool approximate) {
-  const Value inverse = quotient(Value::integer(1), decode(DType::fp32, bits_of(x)));
-  std::vector<float> result = {as_float(fp32_bits(inverse))};
+  const Value inverse = quotient(Value::integer(1), decode(DType::fp32, fp32_bits(x)));
+  std::vector<float> result = {to_float(inverse)};
   if (!approximate || !std::isfinite(result.front())) return result;
   for (const Rounding rounding : {Rounding::down, Rounding::up}) {
     const float other =
@@ -93,9 +87,9 @@ void add_once(std::vector<float>& factors, float factor) {
 }
 
 // fl() of exact operations on fp32 numbers.
-Value exact_of(float x) { return decode(DType::fp32, bits_of(x)); }
-float product(float a, float b) { return as_float(fp32_bits(exact_of(a) * exact_of(b))); }
-float ratio(float a, float b) { return as_float(fp32_bits(quotient(exact_of(a), exact_of(b)))); }
+Value exact_of(float x) { return decode(DType::fp32, fp32_bits(x)); }
+float product(float a, float b) { return to_float(exact_of(a) * exact_of(b)); }
+float ratio(float a, float b) { return to_float(quotient(exact_of(a), exact_of(b))); }
 
 struct HardwareSteps {
   float times(float a, float b) const { return a * b; }
@@ -177,7 +171,7 @@ std::uint32_t BlockScaleRule::power_of(std::uint32_t bits) const {
   switch (settings_.kind) {
     case BlockScaleKind::ceil:
     case BlockScaleKind::ceil_log2:
-      return bits == kInfinity && has_infinity ? kInfinity : stored_power(ceil_exponent_of(bits));
+      return bits == kFp32Infinity && has_infinity ? kFp32Infinity : stored_power(ceil_exponent_of(bits));
     case BlockScaleKind::ceil_exponent:
       return stored_power(ceil_exponent_of(bits) - greatest_exponent_);
     case BlockScaleKind::even: {
@@ -194,7 +188,7 @@ std::uint32_t BlockScaleRule::power_of(std::uint32_t bits) const {
 }
 
 BlockScaleRule::Pair BlockScaleRule::e4m3_of(float maximum) const {
-  Pair result{kInfinity, 0};
+  Pair result{kFp32Infinity, 0};
   for (const float scaled : global_quotients(HardwareSteps(), settings_, maximum)) {
     const std::uint32_t bits = e4m3_bits(scaled);
     result = {std::min(result.least, bits), std::max(result.most, bits)};
@@ -208,16 +202,16 @@ BlockScaleRule::Pair BlockScaleRule::bounds(float maximum) const {
   const float v = of_quotient || settings_.kind == BlockScaleKind::fp32 ? rule_.of(maximum) : maximum;
   if (settings_.kind == BlockScaleKind::e4m3) return e4m3_of(maximum);
   if (std::isnan(v)) {
-    const std::uint32_t nan = settings_.storage == BlockScaleStorage::fp32 ? kNan : kE8m0Nan;
+    const std::uint32_t nan = settings_.storage == BlockScaleStorage::fp32 ? kFp32Nan : kE8m0Nan;
     return {nan, nan};
   }
-  if (settings_.kind == BlockScaleKind::fp32) return {bits_of(v), bits_of(v)};
-  const std::uint32_t usual = power_of(bits_of(v));
+  if (settings_.kind == BlockScaleKind::fp32) return {fp32_bits(v), fp32_bits(v)};
+  const std::uint32_t usual = power_of(fp32_bits(v));
   Pair result{usual, usual};
   if (settings_.kind == BlockScaleKind::ceil_log2 && v > 0 && std::isfinite(v)) {
-    const std::int64_t exponent = ceil_exponent_of(bits_of(v));
-    if (may_be_ceil(bits_of(v), exponent - 1)) result.least = stored_power(exponent - 1);
-    if (may_be_ceil(bits_of(v), exponent + 1)) result.most = stored_power(exponent + 1);
+    const std::int64_t exponent = ceil_exponent_of(fp32_bits(v));
+    if (may_be_ceil(fp32_bits(v), exponent - 1)) result.least = stored_power(exponent - 1);
+    if (may_be_ceil(fp32_bits(v), exponent + 1)) result.most = stored_power(exponent + 1);
   }
   return result;
 }
@@ -227,7 +221,7 @@ std::uint32_t BlockScaleRule::of(float maximum) const {
     return e4m3_bits(global_quotients(HardwareSteps(), settings_, maximum).front());
   if (settings_.kind == BlockScaleKind::ceil_log2) {
     const float v = rule_.of(maximum);
-    return std::isnan(v) ? bounds(maximum).least : power_of(bits_of(v));
+    return std::isnan(v) ? bounds(maximum).least : power_of(fp32_bits(v));
   }
   return bounds(maximum).least;
 }
@@ -235,7 +229,7 @@ std::uint32_t BlockScaleRule::of(float maximum) const {
 // The same by exact arithmetic.
 BlockScaleRule::Pair BlockScaleRule::exact_bounds(const Value& maximum) const {
   if (settings_.kind == BlockScaleKind::e4m3) {
-    Pair result{kInfinity, 0};
+    Pair result{kFp32Infinity, 0};
     for (const float scaled : global_quotients(ExactSteps(), settings_, as_float(fp32_bits(maximum)))) {
       const std::uint32_t bits = e4m3_bits(scaled);
       result = {std::min(result.least, bits), std::max(result.most, bits)};
@@ -272,7 +266,7 @@ BlockScaleRule::Pair BlockScaleRule::exact_bounds(const Value& maximum) const {
 }
 
 std::vector<MaximumInterval> BlockScaleRule::maxima_of(std::uint32_t stored) const {
-  constexpr std::int64_t kLast = kInfinity;
+  constexpr std::int64_t kLast = kFp32Infinity;
   const std::int64_t first = settings_.recipe.floor != nullptr && settings_.recipe.floor->compares_maximum
                                  ? std::int64_t{settings_.recipe.least_scale} + 1
                                  : 0;
@@ -292,7 +286,7 @@ float BlockScaleRule::number(std::uint32_t stored) const {
     case BlockScaleStorage::fp32:
       return as_float(stored);
     case BlockScaleStorage::e8m0:
-      return stored == kE8m0Nan ? as_float(kNan) : as_float(power_bits(std::int64_t{stored} - 127));
+      return stored == kE8m0Nan ? as_float(kFp32Nan) : as_float(power_bits(std::int64_t{stored} - 127));
     case BlockScaleStorage::e4m3:
       break;
   }
@@ -323,7 +317,7 @@ std::vector<BlockFactor> BlockScaleRule::factors(std::uint32_t stored) const {
   }
   result = candidates(stored);
   const std::vector<MaximumInterval> maxima = maxima_of(stored);
-  const Pair of_nan = bounds(as_float(kNan));
+  const Pair of_nan = bounds(as_float(kFp32Nan));
   for (BlockFactor& each : result) {
     each.maxima = maxima;
     each.with_nan = !settings_.recipe.drops_nan && same_scale(stored, of_nan.least);
@@ -356,13 +350,13 @@ void BlockScaleRule::require_exact_maxima(std::uint32_t stored,
       return std::int64_t{each.low} <= maximum && maximum <= std::int64_t{each.high};
     });
   };
-  std::vector<std::int64_t> ends = {0, std::int64_t{kInfinity}};
+  std::vector<std::int64_t> ends = {0, std::int64_t{kFp32Infinity}};
   for (const MaximumInterval& each : all) {
     for (const std::int64_t end : {std::int64_t{each.low}, std::int64_t{each.high}})
       ends.insert(ends.end(), {end - 1, end, end + 1});
   }
   for (const std::int64_t maximum : ends) {
-    if (maximum < 0 || maximum > std::int64_t{kInfinity}) continue;
+    if (maximum < 0 || maximum > std::int64_t{kFp32Infinity}) continue;
     if (gives(maximum) != listed(maximum)) fail("maxima", stored);
   }
   const bool of_nan = !settings_.recipe.drops_nan && same_scale(exact_bounds(Value::nan()).least, stored);

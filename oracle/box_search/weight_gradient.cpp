@@ -92,9 +92,9 @@ Ends<Bound> ends_of(const Bound& sum, const Bound& absolute, const Bound& growth
   return {sum - error, sum + error};
 }
 
-class Judge {
+class ColumnJudge {
  public:
-  Judge(const WeightGradientRule& rule, const Terms& terms, bool exactly)
+  ColumnJudge(const WeightGradientRule& rule, const Terms& terms, bool exactly)
       : rule_(rule),
         exactly_(exactly),
         terms_(terms),
@@ -200,7 +200,7 @@ WeightGradientVerdict judge_weight_gradient(const WeightGradientRule& rule, std:
   widen("weight gradient", got, rule.weight, columns, values);
   WeightGradientVerdict verdict;
   verdict.columns = columns;
-  const Judge judge(rule, terms, exactly);
+  const ColumnJudge judge(rule, terms, exactly);
   for (std::int64_t column = 0; column < columns; ++column) {
     judge.judge(column, values[static_cast<std::size_t>(column)], verdict);
   }

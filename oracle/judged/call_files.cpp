@@ -104,12 +104,6 @@ void require_epsilon(const StoredCall& stored, const Fail& fail) {
 
 // --- JSON. ---
 
-const JsonNode* find(const JsonNode& object, std::string_view key) {
-  const auto found = std::ranges::find(object.keys, key);
-  return found == object.keys.end() ? nullptr
-                                    : &object.items[static_cast<std::size_t>(found - object.keys.begin())];
-}
-
 void require_object(const JsonNode& node, const std::string& path, std::span<const std::string_view> known) {
   if (node.kind != JsonNode::Kind::object) throw CaseError(path, "an object, got " + shown(node));
   for (const std::string& key : node.keys) {
@@ -120,7 +114,7 @@ void require_object(const JsonNode& node, const std::string& path, std::span<con
 
 const JsonNode& require(const JsonNode& object, const std::string& path, std::string_view key,
                         JsonNode::Kind kind, std::string_view what) {
-  const JsonNode* node = find(object, key);
+  const JsonNode* node = find_key(object, key);
   if (node == nullptr) throw CaseError(json_path(path, key), "missing");
   if (node->kind != kind)
     throw CaseError(json_path(path, key), fmt::format("{}, got {}", what, shown(*node)));
@@ -192,7 +186,7 @@ Tensor tensor_from(const JsonNode& node, const std::string& path) {
 }
 
 bool flag_from(const JsonNode& node, const std::string& path, std::string_view key) {
-  const JsonNode* flag = find(node, key);
+  const JsonNode* flag = find_key(node, key);
   if (flag == nullptr) return false;
   if (flag->kind != JsonNode::Kind::boolean)
     throw CaseError(json_path(path, key), "true or false, got " + shown(*flag));
@@ -209,7 +203,7 @@ std::map<std::string, Place, std::less<>> places_from(const JsonNode& node, cons
     const std::string where = json_path(path, node.keys[i]);
     require_object(given, where, kKeys);
     const auto number = [&](std::string_view key) -> std::int64_t {
-      const JsonNode* found = find(given, key);
+      const JsonNode* found = find_key(given, key);
       if (found == nullptr) return 0;
       std::int64_t value = -1;
       const char* end = found->text.data() + found->text.size();
@@ -313,12 +307,13 @@ StoredCall call_from_json(std::string_view text, const FileOptions& options, boo
   const JsonNode document = parse_json(text);
   require_object(document, "$", kKeys);
   if (require(document, "$", kVersionKey, JsonNode::Kind::number, "1").text != "1")
-    throw CaseError(json_path("$", kVersionKey), "expected 1, got " + shown(*find(document, kVersionKey)));
+    throw CaseError(json_path("$", kVersionKey),
+                    "expected 1, got " + shown(*find_key(document, kVersionKey)));
   const auto fail = [](std::string_view field, const std::string& reason) {
     throw CaseError(json_path("$", field), reason);
   };
   const auto string_of = [&](std::string_view key) -> std::optional<std::string> {
-    const JsonNode* node = find(document, key);
+    const JsonNode* node = find_key(document, key);
     if (node == nullptr) return std::nullopt;
     if (node->kind != JsonNode::Kind::string && node->kind != JsonNode::Kind::number)
       fail(key, "a string, got " + shown(*node));
@@ -331,9 +326,9 @@ StoredCall call_from_json(std::string_view text, const FileOptions& options, boo
   for (std::size_t i = 0; i < tensors.keys.size(); ++i)
     stored.call.tensors[tensors.keys[i]] =
         tensor_from(tensors.items[i], json_path("$.tensors", tensors.keys[i]));
-  if (const JsonNode* places = find(document, "places"))
+  if (const JsonNode* places = find_key(document, "places"))
     stored.call.places = places_from(*places, json_path("$", "places"));
-  if (const JsonNode* order = find(document, "thread_order")) {
+  if (const JsonNode* order = find_key(document, "thread_order")) {
     const char* end = order->text.data() + order->text.size();
     const auto parsed = std::from_chars(order->text.data(), end, stored.call.thread_order);
     if (order->kind != JsonNode::Kind::number || parsed.ec != std::errc() || parsed.ptr != end)

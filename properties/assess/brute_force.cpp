@@ -37,9 +37,9 @@ void keep_few_bits(std::vector<std::byte>& data, DType dtype) {
   }
 }
 
-class Study {
+class EnumeratedStudy {
  public:
-  Study(std::uint64_t seed, const StudyOptions& options) : random_(seed), options_(options) {}
+  EnumeratedStudy(std::uint64_t seed, const StudyOptions& options) : random_(seed), options_(options) {}
 
   BruteForceAgreement run(std::int64_t pairs) {
     while (result_.pairs < pairs) judge_one_row();
@@ -369,7 +369,7 @@ BruteForceAgreement study_brute_force(std::int64_t pairs, const StudyOptions& op
   const Random seeds(options.seed ^ 0x6272757465);  // other draws than the other studies
   return run_parts<BruteForceAgreement>(parts, options, [&](std::int64_t part) {
     Random seed = seeds.split(static_cast<std::uint64_t>(part));
-    return Study(seed.next(), options).run(std::min(pairs, kPartPairs));
+    return EnumeratedStudy(seed.next(), options).run(std::min(pairs, kPartPairs));
   });
 }
 

@@ -40,9 +40,9 @@ void append_row(const std::vector<std::byte>& from, std::int64_t row, std::vecto
   to.insert(to.end(), first, first + bytes);
 }
 
-class Study {
+class HonestStudy {
  public:
-  Study(std::uint64_t seed, const StudyOptions& options)
+  HonestStudy(std::uint64_t seed, const StudyOptions& options)
       : random_(seed), options_(options), operations_(operations_asked_for(options)) {}
 
   FalseRejections run(const HonestAmount& amount) {
@@ -166,7 +166,7 @@ FalseRejections study_false_rejections(const HonestAmount& amount, const StudyOp
   const Random seeds(options.seed);
   return run_parts<FalseRejections>(parts, options, [&](std::int64_t part) {
     Random seed = seeds.split(static_cast<std::uint64_t>(part));
-    return Study(seed.next(), options).run(of_part);
+    return HonestStudy(seed.next(), options).run(of_part);
   });
 }
 

@@ -67,9 +67,9 @@ Example in_both_orders(const Question& question, const Row& row, std::int64_t co
 // The sum is B in the one order and B + ulp in the other; with epsilon = -B / H
 // the mean of the first is cancelled.
 Boundless negative_epsilon(const Question& question) {
-  constexpr double kBig = 4096, kUnit = 255.0 / 256;
-  Row row = row_of(question, {kBig, kUnit, kUnit});
-  const auto mean = static_cast<float>(kBig * kBig) / static_cast<float>(question.hidden_size);
+  constexpr double kLarge = 4096, kNearOne = 255.0 / 256;
+  Row row = row_of(question, {kLarge, kNearOne, kNearOne});
+  const auto mean = static_cast<float>(kLarge * kLarge) / static_cast<float>(question.hidden_size);
   row.test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(-mean);
   return {"epsilon < 0", "epsilon cancels the mean square: one ulp of the sum is all that is left of it",
           in_both_orders(question, row, 1)};

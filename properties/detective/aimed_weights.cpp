@@ -31,9 +31,9 @@ std::vector<oracle::Policy> output_policies(const Case& types) {
   return result;
 }
 
-class Search {
+class WeightSearch {
  public:
-  Search(const Case& types, std::span<const KnownElement> elements, Random& random)
+  WeightSearch(const Case& types, std::span<const KnownElement> elements, Random& random)
       : case_(types), elements_(elements), random_(random) {
     case_.operation = operation_of({NormStep::normalize, NormStep::quantize});
     case_.shape = {1, static_cast<std::int64_t>(kCandidates)};
@@ -171,7 +171,7 @@ class Search {
 
 std::vector<double> aimed_weights(const Case& types, std::span<const KnownElement> elements,
                                   std::size_t count, Random& random) {
-  return Search(types, elements, random).run(count);
+  return WeightSearch(types, elements, random).run(count);
 }
 
 }  // namespace normproof

@@ -17,9 +17,9 @@ constexpr int kDraws = 200;    // of each size
 constexpr int kMostAsked = 4;  // parts of a size that are shown to the caller
 constexpr std::int64_t kMost = 256;
 
-class Search {
+class PartSearch {
  public:
-  Search(const std::vector<double>& squares, double epsilon, const std::vector<std::int64_t>& wanted)
+  PartSearch(const std::vector<double>& squares, double epsilon, const std::vector<std::int64_t>& wanted)
       : squares_(squares), epsilon_(epsilon), wanted_(wanted), by_square_(squares.size()) {
     std::iota(by_square_.begin(), by_square_.end(), std::int64_t{0});
     std::ranges::sort(by_square_, {}, [&](std::int64_t column) { return std::pair(square(column), column); });
@@ -97,7 +97,7 @@ class Search {
 std::optional<std::vector<std::int64_t>> part_of_same_root(
     const std::vector<double>& squares, double epsilon, const std::vector<std::int64_t>& wanted,
     const std::function<bool(const std::vector<std::int64_t>& columns)>& accepts) {
-  Search search(squares, epsilon, wanted);
+  PartSearch search(squares, epsilon, wanted);
   std::vector<std::int64_t> alone = wanted;
   std::ranges::sort(alone);
   if (search.same_root(alone) && accepts(alone)) return alone;

@@ -14,7 +14,7 @@ namespace {
 
 // Elements of a block of rows: enough that a block's own cost vanishes, few
 // enough that its copy stays in cache.
-constexpr std::int64_t kBlockElements = 1 << 16;
+constexpr std::int64_t kElementsAtOnce = 1 << 16;
 
 // What a block's verdict says of rows counts from the block's first row.
 void shift_rows(oracle::WitnessVerdict& verdict, std::int64_t first) {
@@ -73,7 +73,7 @@ template <class AnyVerdict, class Judge>
 AnyVerdict judge_in_blocks(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                            const JudgeRowsOptions& options, Judge judge) {
   const std::int64_t rows = test_case.rows();
-  const std::int64_t block_rows = std::max<std::int64_t>(1, kBlockElements / test_case.hidden_size());
+  const std::int64_t block_rows = std::max<std::int64_t>(1, kElementsAtOnce / test_case.hidden_size());
   const std::int64_t blocks = (rows + block_rows - 1) / block_rows;
   std::vector<AnyVerdict> verdicts(static_cast<std::size_t>(blocks));
   std::mutex mutex;  // guards what follows

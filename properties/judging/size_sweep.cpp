@@ -13,7 +13,7 @@ namespace {
 // Cells with no more elements are run with every operation at once, larger ones with one in each round.
 constexpr std::int64_t kCheap = std::int64_t{1} << 18;
 // A band's number of rows is drawn, as far as a case stays this small; else it is the first.
-constexpr std::int64_t kUsual = std::int64_t{1} << 17;
+constexpr std::int64_t kUsualElements = std::int64_t{1} << 17;
 // The first number of the band in which a leading dimension alone meets the limit of a grid's.
 constexpr std::int64_t kGridLimit = 65535;
 
@@ -90,7 +90,7 @@ std::vector<Case> size_sweep(std::uint64_t seed, const std::vector<Combination>&
         test_case.kind() = combination;
         if (combination.path == KernelPath::scalar) test_case.launch.path = KernelPath::scalar;
         const std::int64_t hidden = draw_hidden(random, band, hidden_band);
-        const std::int64_t most = std::clamp(kUsual / hidden, band.first, band.last);
+        const std::int64_t most = std::clamp(kUsualElements / hidden, band.first, band.last);
         // Beyond a grid's limit the last number of the band is the one that must be reached.
         const std::int64_t rows = ways > 1 ? band.last : random.between(band.first, most);
         // A foreign kernel may take rank 2 only.

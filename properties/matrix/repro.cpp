@@ -12,7 +12,7 @@
 namespace normproof::matrix {
 namespace {
 
-constexpr double kProcessorLimit = 60;
+constexpr double kReproLimit = 60;
 constexpr int kPropertyCases = 1000;  // as `verify`
 
 // Whether the last of the cases, run in turn by a fresh process, violates.
@@ -26,7 +26,7 @@ bool last_violates(const std::vector<Case>& cases, const std::string& target_nam
               evaluate(test_case, *target).violates() ? Cell::Outcome::killed : Cell::Outcome::survived;
         return cell;
       },
-      kProcessorLimit);
+      kReproLimit);
   return process.wait().kills();
 }
 
@@ -48,7 +48,7 @@ bool call_violates(const oracle::judged::StoredCall& stored, const std::string& 
         cell.outcome = evaluation.violates() ? Cell::Outcome::killed : Cell::Outcome::survived;
         return cell;
       },
-      kProcessorLimit);
+      kReproLimit);
   return process.wait().kills();
 }
 
@@ -65,7 +65,7 @@ bool property_fails(std::size_t index, std::uint64_t seed, const std::string& ta
             all_properties()[index].check(context).holds ? Cell::Outcome::survived : Cell::Outcome::killed;
         return cell;
       },
-      kProcessorLimit);
+      kReproLimit);
   return process.wait().kills();
 }
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "properties/order/subtrees.h"
+
 namespace normproof::order {
 namespace {
-
-using Leaves = std::vector<std::int32_t>;
 
 constexpr std::size_t kSampledRows = 96;
 constexpr std::size_t kControlLists = 4;
@@ -55,7 +55,7 @@ bool neumaier_takes(BlackBox& box, const Reader& reader, const ChainRows& rows,
 
 // Parts of one chain that lie between others; `after` and `before`: a part that is
 // known to come later, or earlier.
-struct Segment {
+struct ChainSegment {
   Leaves leaves;
   std::optional<std::int32_t> before, after;
   int pivots = 0;  // that were tried in vain
@@ -68,10 +68,10 @@ class Sorter {
       : box_(box), reader_(reader), rows_(rows), random_(random) {}
 
   bool sort(std::vector<Leaves>& lists) {
-    std::vector<std::vector<Segment>> chains;
+    std::vector<std::vector<ChainSegment>> chains;
     for (Leaves& leaves : lists) {
       for (std::size_t i = leaves.size(); i > 1; --i) std::swap(leaves[i - 1], leaves[drawn(random_, i)]);
-      chains.push_back({Segment{leaves, {}, {}}});
+      chains.push_back({ChainSegment{leaves, {}, {}}});
     }
     while (ask(chains)) {
       for (std::size_t c = 0; c < chains.size(); ++c)
@@ -79,23 +79,23 @@ class Sorter {
     }
     for (std::size_t c = 0; c < chains.size(); ++c) {
       lists[c].clear();
-      for (const Segment& segment : chains[c]) lists[c].push_back(segment.leaves.front());
+      for (const ChainSegment& segment : chains[c]) lists[c].push_back(segment.leaves.front());
     }
     return true;
   }
 
  private:
   // The rows of all segments of more than one part; false where there is none.
-  bool ask(std::vector<std::vector<Segment>>& chains) {
+  bool ask(std::vector<std::vector<ChainSegment>>& chains) {
     std::vector<Probe> probes;
-    for (std::vector<Segment>& chain : chains)
-      for (Segment& segment : chain) ask_segment(segment, probes);
+    for (std::vector<ChainSegment>& chain : chains)
+      for (ChainSegment& segment : chain) ask_segment(segment, probes);
     readings_ = probes.empty() ? std::vector<Reading>() : reader_.reads().ask(box_, probes);
     next_ = 0;
     return !probes.empty();
   }
 
-  void ask_segment(Segment& segment, std::vector<Probe>& probes) {
+  void ask_segment(ChainSegment& segment, std::vector<Probe>& probes) {
     if (segment.leaves.size() < 2) return;
     if (segment.after || segment.before)
       std::swap(segment.leaves.front(), segment.leaves[drawn(random_, segment.leaves.size())]);
@@ -117,9 +117,9 @@ class Sorter {
   bool absorbed() { return readings_[next_++] == Reading::absorbed; }
 
   // The chain's segments divided by their pivots. False where the answers contradict each other.
-  bool take(std::vector<Segment>& chain) {
-    std::vector<Segment> divided;
-    for (Segment& segment : chain) {
+  bool take(std::vector<ChainSegment>& chain) {
+    std::vector<ChainSegment> divided;
+    for (ChainSegment& segment : chain) {
       if (segment.leaves.size() < 2) {
         divided.push_back(std::move(segment));
       } else if (!divide(segment, divided)) {
@@ -130,7 +130,7 @@ class Sorter {
     return true;
   }
 
-  bool divide(Segment& segment, std::vector<Segment>& divided) {
+  bool divide(ChainSegment& segment, std::vector<ChainSegment>& divided) {
     const std::int32_t pivot = segment.leaves.front();
     Leaves earlier, later;
     if (segment.after || segment.before) {

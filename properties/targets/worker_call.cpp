@@ -11,9 +11,11 @@
 namespace normproof {
 namespace {
 
-constexpr std::size_t kAlignment = 256;
+constexpr std::size_t kTensorAlignment = 256;
 
-std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
+}
 
 std::size_t size_of(const GuardedTensor::Range& range) {
   return static_cast<std::size_t>(range.end - range.begin);

@@ -126,7 +126,7 @@ float canonical_sum(DType dtype, const std::vector<std::uint32_t>& row) {
 
 float canonical_sum(DType dtype, std::size_t count,
                     const std::function<float(float, std::size_t)>& accumulate) {
-  const std::size_t per_chunk = static_cast<std::size_t>(16 / size_of(dtype));
+  const std::size_t per_chunk = static_cast<std::size_t>(16 / reference::size_of(dtype));
   std::array<std::array<float, 32>, 32> lanes{};  // [group][lane]
   for (std::size_t j = 0; j < count; ++j) {
     const std::size_t lane = j / per_chunk % 1024;

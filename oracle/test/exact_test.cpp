@@ -21,16 +21,16 @@ constexpr Format kBinary64 = {"fp64", 64, 53, 1023, NanEncoding::ieee};
 
 Value exact(float x) { return decode(DType::fp32, std::bit_cast<std::uint32_t>(x)); }
 Value exact(double x) { return decode(kBinary64, std::bit_cast<std::uint64_t>(x)); }
-std::uint64_t bits_of(float x) { return std::bit_cast<std::uint32_t>(x); }
-std::uint64_t bits_of(double x) { return std::bit_cast<std::uint64_t>(x); }
+std::uint64_t raw_bits(float x) { return std::bit_cast<std::uint32_t>(x); }
+std::uint64_t raw_bits(double x) { return std::bit_cast<std::uint64_t>(x); }
 
 template <typename Float>
 void expect_operations_like_hardware(const Format& format, Float a, Float b, Float c) {
   const auto agrees = [&](const char* what, const Value& value, Float hardware) {
     const std::uint64_t rounded = round_bits(format, value);
-    ASSERT_TRUE(same(format, rounded, bits_of(hardware)))
+    ASSERT_TRUE(same(format, rounded, raw_bits(hardware)))
         << what << " of " << a << ", " << b << ", " << c << ": " << hex_bits(format, rounded) << " and "
-        << hex_bits(format, bits_of(hardware));
+        << hex_bits(format, raw_bits(hardware));
   };
   agrees("sum", exact(a) + exact(b), a + b);
   agrees("difference", exact(a) + -exact(b), a - b);
@@ -67,8 +67,8 @@ TEST(Exact, FiftyThreeBitsToFp32LikeHardware) {
       if (i % 8 == 0) pattern |= 0x10000000ull;
     }
     const double wide = std::bit_cast<double>(pattern);
-    ASSERT_TRUE(
-        same(DType::fp32, round_bits(format_of(DType::fp32), exact(wide)), bits_of(static_cast<float>(wide))))
+    ASSERT_TRUE(same(DType::fp32, round_bits(format_of(DType::fp32), exact(wide)),
+                     raw_bits(static_cast<float>(wide))))
         << wide;
   }
 }
@@ -79,7 +79,7 @@ TEST(Exact, RootsRoundLikeQuad) {
     const float m = std::bit_cast<float>(static_cast<std::uint32_t>(bits()) & 0x7fffffffu);
     if (!(m > 0) || std::isinf(m)) continue;
     const cpp_bin_float_quad root = 1 / sqrt(cpp_bin_float_quad(m));
-    ASSERT_EQ(round_bits(format_of(DType::fp32), inverse_root(exact(m))), bits_of(root.convert_to<float>()))
+    ASSERT_EQ(round_bits(format_of(DType::fp32), inverse_root(exact(m))), raw_bits(root.convert_to<float>()))
         << m;
   }
 }
@@ -95,7 +95,7 @@ TEST(Exact, ProductsAndSumsRoundLikeQuad) {
     const cpp_bin_float_quad wide = cpp_bin_float_quad(a) * b + c;  // at most 113 bits here: exact
     if (wide == 0) continue;
     ASSERT_EQ(round_bits(format_of(DType::fp32), exact(a) * exact(b) + exact(c)),
-              bits_of(wide.convert_to<float>()))
+              raw_bits(wide.convert_to<float>()))
         << a << " " << b << " " << c;
   }
 }

@@ -17,7 +17,7 @@ namespace {
 using test::build;
 using test::Built;
 
-Built b1() {
+Built explained_b1() {
   return build(Operation::rms_norm, DType::bf16, 2, {0x3f84, 0x3f80}, {}, DType::bf16, {0x3fa1, 0x3f80});
 }
 
@@ -33,7 +33,7 @@ bool names(const ExplainedOutput& output, std::string_view text) {
 }
 
 TEST(Explain, ShowsEveryStepOfB1) {
-  const Explanation explanation = explain(b1().test_case, b1().tensors, {}, 0, 0);
+  const Explanation explanation = explain(explained_b1().test_case, explained_b1().tensors, {}, 0, 0);
   EXPECT_EQ(to_decimal(explanation.exact_sum_of_squares), "2.0634765625");
   std::vector<Step> steps;
   for (const ExplainedStep& step : explanation.steps) steps.push_back(step.record.step);
@@ -71,8 +71,8 @@ TEST(Explain, NamesThePolicyThatGivesTheBits) {
     EXPECT_NE(explanation.outputs[0].got, explanation.outputs[0].wanted) << policy;
     EXPECT_TRUE(names(explanation.outputs[0], "policy " + policy)) << policy << "\n" << to_text(explanation);
   };
-  expect_named(b1(), "weight=fp32");
-  expect_named(b1(), "weight=fp32_plus_one");
+  expect_named(explained_b1(), "weight=fp32");
+  expect_named(explained_b1(), "weight=fp32_plus_one");
   const Built sum =
       build(Operation::fused_add_rms_norm, DType::bf16, 2, {0x3f80, 0x4040}, {0x3b30, 0}, {}, {});
   expect_named(sum, "sum=fp32");
@@ -89,15 +89,15 @@ TEST(Explain, NamesThePolicyThatGivesTheBits) {
 }
 
 TEST(Explain, NamesTheAlteredStep) {
-  Outputs outputs = expected_outputs(b1().test_case, b1().tensors);
+  Outputs outputs = expected_outputs(explained_b1().test_case, explained_b1().tensors);
   store_bits(outputs[Role::out], DType::bf16, 0, 0x3fa3);  // the product truncated
-  const Explanation explanation = explain(b1().test_case, b1().tensors, outputs, 0, 0);
+  const Explanation explanation = explain(explained_b1().test_case, explained_b1().tensors, outputs, 0, 0);
   EXPECT_TRUE(names(explanation.outputs[0], "step \"product\" truncated"));
   EXPECT_FALSE(names(explanation.outputs[0], "step \"normalized\" truncated"));
   EXPECT_NE(to_text(explanation).find("got 1.2734375 (0x3fa3): 1 ulp apart"), std::string::npos);
 
   store_bits(outputs[Role::out], DType::bf16, 0, 0x4000);
-  const Explanation corrupted = explain(b1().test_case, b1().tensors, outputs, 0, 0);
+  const Explanation corrupted = explain(explained_b1().test_case, explained_b1().tensors, outputs, 0, 0);
   EXPECT_TRUE(corrupted.outputs[0].reproduced_by.empty());
   EXPECT_NE(to_text(corrupted).find("no single change of policy or rounding"), std::string::npos);
 }
@@ -134,10 +134,11 @@ TEST(Explain, AgreesWithTheJudge) {
 }
 
 TEST(Explain, ElementsThatDoNotExistAreRefused) {
-  EXPECT_THROW(explain(b1().test_case, b1().tensors, {}, 1, 0), std::invalid_argument);
-  EXPECT_THROW(explain(b1().test_case, b1().tensors, {}, 0, 2), std::invalid_argument);
-  EXPECT_THROW(explain(b1().test_case, b1().tensors, {}, -1, 0), std::invalid_argument);
-  EXPECT_THROW(explain(b1().test_case, b1().tensors, Outputs{}, 0, 0), std::invalid_argument);
+  EXPECT_THROW(explain(explained_b1().test_case, explained_b1().tensors, {}, 1, 0), std::invalid_argument);
+  EXPECT_THROW(explain(explained_b1().test_case, explained_b1().tensors, {}, 0, 2), std::invalid_argument);
+  EXPECT_THROW(explain(explained_b1().test_case, explained_b1().tensors, {}, -1, 0), std::invalid_argument);
+  EXPECT_THROW(explain(explained_b1().test_case, explained_b1().tensors, Outputs{}, 0, 0),
+               std::invalid_argument);
 }
 
 // One row of 512, whose r was computed with another divisor or without a part of the sum.

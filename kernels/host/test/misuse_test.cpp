@@ -14,7 +14,7 @@
 namespace normproof::host {
 namespace {
 
-constexpr unsigned kAllLanes = 0xffffffffu;
+constexpr unsigned kWholeWarp = 0xffffffffu;
 
 // The message must contain all of `parts`.
 void expect_error(const LaunchResult& result, LaunchError error, std::initializer_list<const char*> parts) {
@@ -46,7 +46,7 @@ TEST_P(Misuse, BarrierInOneBranchOnly) {
     if (threadIdx.x < 32) {
       __syncthreads();
     } else {
-      __shfl_xor_sync(kAllLanes, 1, 1);
+      __shfl_xor_sync(kWholeWarp, 1, 1);
       __syncthreads();
     }
   });
@@ -110,16 +110,16 @@ TEST_P(Misuse, BarrierAgainstWarpOperation) {
 
 TEST_P(Misuse, MasksThatDoNotAgree) {
   const LaunchResult result =
-      launch({.grid = 1, .block = 32}, [] { __syncwarp(threadIdx.x == 3 ? 0x0000000fu : kAllLanes); });
+      launch({.grid = 1, .block = 32}, [] { __syncwarp(threadIdx.x == 3 ? 0x0000000fu : kWholeWarp); });
   expect_error(result, LaunchError::kDivergentBarrier, {"mask 0x0000000f", "mask 0xffffffff"});
 }
 
 TEST_P(Misuse, DifferentWarpOperations) {
   const LaunchResult result = launch({.grid = 1, .block = 32}, [] {
     if (threadIdx.x < 16) {
-      __ballot_sync(kAllLanes, 1);
+      __ballot_sync(kWholeWarp, 1);
     } else {
-      __shfl_sync(kAllLanes, 1, 0);
+      __shfl_sync(kWholeWarp, 1, 0);
     }
   });
   expect_error(result, LaunchError::kDivergentBarrier, {"__ballot_sync", "__shfl_sync"});
@@ -133,7 +133,7 @@ TEST_P(Misuse, MaskWithoutTheCaller) {
 TEST_P(Misuse, ShuffleFromExitedLane) {
   const LaunchResult result = launch({.grid = 1, .block = 32}, [] {
     if (threadIdx.x == 7) return;
-    __shfl_sync(kAllLanes, 1, threadIdx.x == 9 ? 7 : 0);
+    __shfl_sync(kWholeWarp, 1, threadIdx.x == 9 ? 7 : 0);
   });
   expect_error(result, LaunchError::kInvalidWarpOperation,
                {"__shfl_sync", "reads from lane 7", "thread (9,0,0)"});
@@ -141,7 +141,7 @@ TEST_P(Misuse, ShuffleFromExitedLane) {
 
 TEST_P(Misuse, ShuffleFromLaneThatNeverWas) {
   const LaunchResult result =
-      launch({.grid = 1, .block = 8}, [] { __shfl_down_sync(kAllLanes, static_cast<int>(threadIdx.x), 4); });
+      launch({.grid = 1, .block = 8}, [] { __shfl_down_sync(kWholeWarp, static_cast<int>(threadIdx.x), 4); });
   expect_error(result, LaunchError::kInvalidWarpOperation, {"__shfl_down_sync", "does not take part"});
 }
 
@@ -154,7 +154,7 @@ TEST_P(Misuse, ShuffleFromLaneOutsideTheMask) {
 }
 
 TEST_P(Misuse, WidthThatIsNoPowerOfTwo) {
-  const LaunchResult result = launch({.grid = 1, .block = 32}, [] { __shfl_sync(kAllLanes, 1, 0, 12); });
+  const LaunchResult result = launch({.grid = 1, .block = 32}, [] { __shfl_sync(kWholeWarp, 1, 0, 12); });
   expect_error(result, LaunchError::kInvalidWarpOperation, {"width 12"});
 }
 

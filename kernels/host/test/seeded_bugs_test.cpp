@@ -19,7 +19,7 @@ constexpr unsigned kThreads = 128;
 constexpr int kSeeds = 200;
 constexpr int kDetectionsDemanded = 95;
 
-__device__ int warp_sum(int value) {
+__device__ int sum_of_warp(int value) {
   for (int delta = 16; delta > 0; delta /= 2) value += __shfl_xor_sync(0xffffffffu, value, delta);
   return value;
 }
@@ -29,7 +29,7 @@ __device__ int warp_sum(int value) {
 template <Code code>
 __global__ void read_after_write(int* sums) {
   NORMPROOF_SHARED(int, partial, kThreads / 32);
-  const int sum = warp_sum(static_cast<int>(threadIdx.x));
+  const int sum = sum_of_warp(static_cast<int>(threadIdx.x));
   if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = sum;
   if (code == Code::kCorrect) __syncthreads();
   int total = 0;
@@ -42,7 +42,7 @@ template <Code code>
 __global__ void reuse(int* sums) {
   NORMPROOF_SHARED(int, partial, kThreads / 32);
   for (int row = 0; row < 2; ++row) {
-    const int sum = warp_sum(static_cast<int>(threadIdx.x) << row);
+    const int sum = sum_of_warp(static_cast<int>(threadIdx.x) << row);
     if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = sum;
     __syncthreads();
     int total = 0;

@@ -78,12 +78,12 @@ const std::vector<Subject>& subjects() {
 }
 
 // Of one row: the operands of all kernels, as a case has them.
-struct Row {
+struct SearchedRow {
   Case test_case;
   CaseTensors tensors;
 };
 
-void fill(Row& row, Role role, std::string_view data_class, Random& random) {
+void fill(SearchedRow& row, Role role, std::string_view data_class, Random& random) {
   if (!row.test_case.has_data(role)) return;
   generate({std::string(data_class), random.next()}, row.test_case.dtype_of(role), 1,
            row.test_case.hidden_size(), row.tensors[role]);
@@ -96,9 +96,9 @@ bool claims_subnormal(const Question& asked) {
   });
 }
 
-Row random_row(const Question& asked, Random& random) {
+SearchedRow random_row(const Question& asked, Random& random) {
   constexpr std::string_view kClasses[] = {"near_ties", "normal", "model_rows", "small_integers", "spike"};
-  Row row{case_of(asked), {}};
+  SearchedRow row{case_of(asked), {}};
   const std::string_view values = kClasses[random.below(std::size(kClasses))];
   for (const Role role : {Role::input, Role::residual}) fill(row, role, values, random);
   fill(row, Role::weight, random.chance(1, 2) ? "near_ties" : "model_weights", random);
@@ -177,8 +177,8 @@ float honest_unknown(const Policy& policy, DType activation, std::span<const flo
 }
 
 // `scale`: the row's own, or 1.
-std::vector<std::byte> outputs_of(const Question& asked, const Policy& policy, const Row& row, Random& random,
-                                  float& scale) {
+std::vector<std::byte> outputs_of(const Question& asked, const Policy& policy, const SearchedRow& row,
+                                  Random& random, float& scale) {
   const Formula formula = formula_of(asked, policy);
   Formula own = formula;
   own.parameter_bits = row.test_case.parameter_bits;
@@ -241,7 +241,7 @@ Seen search(const Question& asked, const Bound& bound, int rows, std::uint64_t s
   Random random(seed);
   const oracle::StandardFloatEnvironment environment;
   for (int i = 0; i < rows && !testing::Test::HasFailure(); ++i) {
-    const Row row = random_row(asked, random);
+    const SearchedRow row = random_row(asked, random);
     const PairBound& pair = bound.pairs[random.below(bound.pairs.size())];
     float scale = 1, other_scale = 1;
     const auto first = outputs_of(asked, asked.policies[pair.first], row, random, scale);

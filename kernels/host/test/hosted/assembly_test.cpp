@@ -18,9 +18,9 @@ namespace {
 using namespace normproof::host;
 using Values = std::vector<float>;
 
-constexpr unsigned kWave = WAVE;
+constexpr unsigned kWaveLanes = WAVE;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 Values every_kind() {
   Values values = {0.0f, -0.0f, kInfinity, -kInfinity, std::nanf(""), 1e-40f, 3.4e38f, -3.4e38f};
@@ -83,7 +83,7 @@ TEST(Assembly, WavesAreSummedByMoves) {
   const Outcome outcome = wave_sums_by_moves();
   ASSERT_EQ(outcome.error, 0) << outcome.message;
   for (unsigned thread = 0; thread < 64; ++thread) {
-    const unsigned first = thread / kWave * kWave, last = first + kWave - 1;
+    const unsigned first = thread / kWaveLanes * kWaveLanes, last = first + kWaveLanes - 1;
     const auto sum = static_cast<float>((last + 1) * (last + 2) / 2 - first * (first + 1) / 2);
     if (thread == last) EXPECT_EQ(outcome.values[3 * thread], sum);
     EXPECT_EQ(outcome.values[3 * thread + 1], sum);
@@ -96,13 +96,13 @@ TEST(Assembly, MovesOfLanes) {
   ASSERT_EQ(outcome.error, 0) << outcome.message;
   const auto at = [&](unsigned what, unsigned thread) { return outcome.values[64 * what + thread]; };
   for (unsigned thread = 0; thread < 64; ++thread) {
-    const unsigned lane = thread % kWave, in_row = lane % 16;
+    const unsigned lane = thread % kWaveLanes, in_row = lane % 16;
     const auto value = static_cast<float>(100 + lane);
     EXPECT_EQ(at(0, thread), in_row == 0 ? -1 : value - 1);
     EXPECT_EQ(at(1, thread), in_row == 0 ? 0 : value - 1);
     EXPECT_EQ(at(2, thread), in_row < 8 ? value + 1 : -1) << "banks 0 and 1";
     EXPECT_EQ(at(3, thread), 100 + static_cast<float>(lane ^ 1));
-    EXPECT_EQ(at(4, thread), lane < kWave / 2 ? 101 + 2 * static_cast<float>(lane) : 0)
+    EXPECT_EQ(at(4, thread), lane < kWaveLanes / 2 ? 101 + 2 * static_cast<float>(lane) : 0)
         << "the last that pushes stays";
     const std::array<unsigned, 4> quad = {3, 3, 0, 1};
     EXPECT_EQ(at(5, thread), lane < 16 ? static_cast<float>(100 + lane / 4 * 4 + quad[lane % 4]) : -1);
@@ -163,10 +163,11 @@ TEST(Assembly, WhatIsNotKnownIsNamedWhenItIsReached) {
   EXPECT_EQ(unknown_assembly(false).error, 0);
   const Outcome outcome = unknown_assembly(true);
   EXPECT_NE(outcome.error, 0);
-  EXPECT_TRUE(has(outcome.message, "assembly.hip:") &&
-              has(outcome.message, "not known: v_mfma_f32_32x32x8_f16"))
+  EXPECT_TRUE(holds(outcome.message, "assembly.hip:") &&
+              holds(outcome.message, "not known: v_mfma_f32_32x32x8_f16"))
       << outcome.message;
-  EXPECT_TRUE(has(unwritten_register().message, "register v7 is read, which the statement has not written"));
+  EXPECT_TRUE(
+      holds(unwritten_register().message, "register v7 is read, which the statement has not written"));
 }
 
 TEST(Assembly, Parses) {

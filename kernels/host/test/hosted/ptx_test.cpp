@@ -11,7 +11,7 @@ namespace {
 
 using Values = std::vector<float>;
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool mentions(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST(InlinePtx, Arithmetic) {
   const Outcome outcome = ptx_arithmetic(false);
@@ -49,7 +49,7 @@ TEST(InlinePtx, Memory) {
   EXPECT_EQ(outcome.values[32], 8);
   const Outcome misaligned = ptx_memory(1);
   EXPECT_NE(misaligned.error, 0);
-  EXPECT_TRUE(has(misaligned.message, "16 bytes at an address that is 4 above a multiple of 16"))
+  EXPECT_TRUE(mentions(misaligned.message, "16 bytes at an address that is 4 above a multiple of 16"))
       << misaligned.message;
 }
 
@@ -62,8 +62,8 @@ TEST(InlinePtx, PredicatesNamesAndImmediates) {
 TEST(InlinePtx, WhatIsWrongIsNamed) {
   const Outcome outcome = ptx_that_is_wrong();
   EXPECT_NE(outcome.error, 0);
-  EXPECT_TRUE(has(outcome.message, "there is no operand %2")) << outcome.message;
-  EXPECT_TRUE(has(outcome.message, "ptx.cu:")) << outcome.message;
+  EXPECT_TRUE(mentions(outcome.message, "there is no operand %2")) << outcome.message;
+  EXPECT_TRUE(mentions(outcome.message, "ptx.cu:")) << outcome.message;
 }
 
 TEST(InlinePtx, LabelsAndBranches) {
@@ -74,8 +74,8 @@ TEST(InlinePtx, LabelsAndBranches) {
     EXPECT_EQ(outcome.values[3 * thread + 1], thread > 5 ? 2 : 1) << thread;
     EXPECT_EQ(outcome.values[3 * thread + 2], thread == 0 ? 3 : 4) << thread;
   }
-  EXPECT_TRUE(has(ptx_endless(false).message, "a loop that does not end after 1048576 branches: bra AGAIN"));
-  EXPECT_TRUE(has(ptx_endless(true).message, "there is no label: bra NOWHERE"));
+  EXPECT_TRUE(mentions(ptx_endless(false).message, "a loop that does not end after 1048576 branches: bra AGAIN"));
+  EXPECT_TRUE(mentions(ptx_endless(true).message, "there is no label: bra NOWHERE"));
 }
 
 TEST(InlinePtx, BarriersOfSomeThreads) {
@@ -94,9 +94,9 @@ TEST(InlinePtx, BarriersOfSomeThreads) {
   EXPECT_TRUE(seen) << "without the barrier some order shows it";
   const Outcome other = ptx_named_barriers(true, 96);
   EXPECT_NE(other.error, 0);
-  EXPECT_TRUE(has(other.message, " threads, while others wait for ")) << other.message;
+  EXPECT_TRUE(mentions(other.message, " threads, while others wait for ")) << other.message;
   EXPECT_TRUE(
-      has(ptx_named_barriers(true, 40).message, "40 threads, of a block of 128, are no multiple of a warp"));
+      mentions(ptx_named_barriers(true, 40).message, "40 threads, of a block of 128, are no multiple of a warp"));
 }
 
 TEST(Atomics, Of16Bytes) {

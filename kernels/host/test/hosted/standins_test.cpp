@@ -10,7 +10,7 @@ namespace {
 
 using Values = std::vector<float>;
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST(StandIns, BlockScans) {
   const Outcome outcome = block_scans();
@@ -48,7 +48,7 @@ TEST(StandIns, BlockLoadsAndStores) {
   EXPECT_EQ(block_load_and_store(true, 4).error, 0);
   const Outcome misaligned = block_load_and_store(true, 1);
   EXPECT_NE(misaligned.error, 0);
-  EXPECT_TRUE(has(misaligned.message, "4 above a multiple of 16")) << misaligned.message;
+  EXPECT_TRUE(holds(misaligned.message, "4 above a multiple of 16")) << misaligned.message;
 }
 
 TEST(StandIns, LabeledGroups) {
@@ -86,17 +86,17 @@ TEST(StandIns, LibrariesFailByName) {
                                       {"driver", "cuCtxGetCurrent"}}) {
     const Outcome outcome = library_call(library);
     EXPECT_NE(outcome.error, 0);
-    EXPECT_TRUE(has(outcome.message, std::string(name) + " cannot be had on the CPU")) << outcome.message;
+    EXPECT_TRUE(holds(outcome.message, std::string(name) + " cannot be had on the CPU")) << outcome.message;
   }
   const Outcome random = random_numbers();
   EXPECT_NE(random.error, 0);
-  EXPECT_TRUE(has(random.message, "curand_init cannot be had on the CPU")) << random.message;
+  EXPECT_TRUE(holds(random.message, "curand_init cannot be had on the CPU")) << random.message;
 }
 
 TEST(StandIns, MatrixOperationsFailByName) {
   const Outcome outcome = matrix_operation();
   EXPECT_NE(outcome.error, 0);
-  EXPECT_TRUE(has(outcome.message, "fill_fragment cannot be had on the CPU")) << outcome.message;
+  EXPECT_TRUE(holds(outcome.message, "fill_fragment cannot be had on the CPU")) << outcome.message;
 }
 
 TEST(StandIns, LaunchAttributesAndOccupancy) {
@@ -110,14 +110,14 @@ TEST(StandIns, SymbolsAndRectangles) {
   const Outcome outcome = symbols_and_rectangles();
   EXPECT_EQ(outcome.error, 0) << outcome.message;
   EXPECT_EQ(outcome.values, (Values{15, 6, 1, 2, 3, 4, 5, 6}));
-  EXPECT_TRUE(has(too_much_for_a_symbol().message, "more bytes than the symbol has"));
+  EXPECT_TRUE(holds(too_much_for_a_symbol().message, "more bytes than the symbol has"));
 }
 
 TEST(StandIns, HelpersOfLibcuAndThrust) {
   const Outcome outcome = small_helpers();
   EXPECT_EQ(outcome.error, 0) << outcome.message;
   EXPECT_EQ(outcome.values, (Values{3, 12, 8, 9.5f, 4.5f}));
-  EXPECT_TRUE(has(barrier_of_libcu().message, "cuda::barrier::arrive_and_wait cannot be had on the CPU"));
+  EXPECT_TRUE(holds(barrier_of_libcu().message, "cuda::barrier::arrive_and_wait cannot be had on the CPU"));
 }
 
 }  // namespace

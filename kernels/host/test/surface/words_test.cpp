@@ -16,11 +16,11 @@ namespace {
 using Exact = boost::multiprecision::number<boost::multiprecision::cpp_bin_float<
     4400, boost::multiprecision::digit_base_2, void, std::int32_t, -20000, 20000>>;
 
-enum Direction { kNearest, kZero, kDown, kUp };
+enum WordDirection { kNearest, kZero, kDown, kUp };
 
 // The neighbours of the exact value, found by steps from the converted one.
 template <class T>
-T rounded(const Exact& exact, Direction direction) {
+T rounded(const Exact& exact, WordDirection direction) {
   constexpr T kInfinity = std::numeric_limits<T>::infinity();
   T below = static_cast<T>(exact);
   if (std::isinf(below)) below = std::copysign(std::numeric_limits<T>::max(), below);

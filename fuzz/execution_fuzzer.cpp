@@ -13,7 +13,7 @@
 #include <stdexcept>
 
 #include "fuzz/lockstep.h"
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 #include "kernels/host/launch.h"
 #include "kernels/host/pointer_cast.h"
 #include "kernels/host/schedule.h"

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 
 namespace {
 

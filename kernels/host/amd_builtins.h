@@ -96,7 +96,7 @@ inline int __builtin_amdgcn_wavefrontsize() { return NORMPROOF_WAVE_LANES; }
 // --- barriers, and what only hints or waits for memory, which is in order here ---
 
 inline void __builtin_amdgcn_s_barrier(NORMPROOF_SITE) {
-  normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreads, false, site);
+  normproof::host::wait_at_barrier(normproof::host::Collective::kSyncthreads, false, site);
 }
 inline void __builtin_amdgcn_wave_barrier(NORMPROOF_SITE) {
   normproof::host::sync_lanes(normproof::host::kLanesTogether, site);

@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 
 namespace normproof::host {
 namespace {
@@ -12,7 +12,7 @@ namespace {
 constexpr unsigned kRow = 16;
 
 LaneBits running_lanes(std::source_location site) {
-  return vote(Operation::kBallot, kLanesTogether, true, site).lanes;
+  return vote(Collective::kBallot, kLanesTogether, true, site).lanes;
 }
 
 // Of the lanes that run together: what lane `source` gave, `otherwise` where it does not run or there is
@@ -22,7 +22,7 @@ std::uint32_t value_of(std::optional<unsigned> source, std::uint32_t value, std:
   const bool there = source && (running >> *source & 1) != 0;
   const auto lane = static_cast<int>(there ? *source : lane_index());
   const std::uint64_t got =
-      shuffle(Operation::kShuffle, kLanesTogether, value, lane, static_cast<int>(lanes_per_warp()), site);
+      shuffle(Collective::kShuffle, kLanesTogether, value, lane, static_cast<int>(lanes_per_warp()), site);
   return there ? static_cast<std::uint32_t>(got) : otherwise;
 }
 

@@ -8,7 +8,7 @@
 
 #include "kernels/host/amd_arithmetic.h"
 #include "kernels/host/amd_lanes.h"
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 #include "kernels/host/rounding.h"
 #include "kernels/host/small_floats.h"
 
@@ -127,7 +127,7 @@ AmdWords AmdMachine::read(const AmdArgument& argument) {
       break;
   }
   if (argument.name == "off" || argument.name == "null") return {};
-  if (argument.name == "exec") return lanes_of(vote(Operation::kBallot, kLanesTogether, true, site_).lanes);
+  if (argument.name == "exec") return lanes_of(vote(Collective::kBallot, kLanesTogether, true, site_).lanes);
   const auto found = registers_.find(argument.name);
   if (found == registers_.end())
     throw std::runtime_error("register " + argument.name + " is read, which the statement has not written");

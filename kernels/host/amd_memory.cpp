@@ -10,7 +10,7 @@
 
 #include "kernels/host/amd_lanes.h"
 #include "kernels/host/amd_machine.h"
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 
 namespace normproof::host {
 namespace {
@@ -132,7 +132,7 @@ bool AmdMachine::run_memory(const AmdInstruction& instruction) {
 }
 
 void AmdMachine::write_lanes(const AmdArgument& argument, bool holds) {
-  const LaneBits lanes = vote(Operation::kBallot, kLanesTogether, holds, site_).true_lanes;
+  const LaneBits lanes = vote(Collective::kBallot, kLanesTogether, holds, site_).true_lanes;
   write(argument, {static_cast<std::uint32_t>(lanes), static_cast<std::uint32_t>(lanes >> 32)},
         lanes_per_warp() / 32);
 }
@@ -169,7 +169,7 @@ bool AmdMachine::run_comparison(const AmdInstruction& instruction) {
 
 bool AmdMachine::run_lanes(const AmdInstruction& instruction) {
   const std::string& name = instruction.name;
-  if (name == "s_barrier") return wait_at_barrier(Operation::kSyncthreads, false, site_), true;
+  if (name == "s_barrier") return wait_at_barrier(Collective::kSyncthreads, false, site_), true;
   if (name == "v_readfirstlane_b32")
     return finish(instruction, read_first_lane(word(instruction, 1), site_)), true;
   if (name == "v_readlane_b32")

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "kernels/host/aligned_access.h"
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 #include "kernels/host/cuda_on_host.h"
 
 namespace normproof::host {

@@ -207,26 +207,26 @@ inline void BlockExecutor::wait(Thread& self) {
     report_stuck();
   if (!aborting_) [[likely]]
     resume(take_next_ready());
-  self.operation = Operation::kNone;
+  self.collective = Collective::kNone;
   if (aborting_) [[unlikely]]
     throw BlockAborted{};
 }
 
-BarrierVote BlockExecutor::wait_at_barrier(Operation operation, bool predicate, std::source_location site) {
+BarrierVote BlockExecutor::wait_at_barrier(Collective collective, bool predicate, std::source_location site) {
   if (aborting_) [[unlikely]]
     throw BlockAborted{};
   if (arrivals_ == 0) {
-    barrier_operation_ = operation;
+    barrier_collective_ = collective;
     barrier_site_ = site;
-  } else if (operation != barrier_operation_ || !same_site(site, barrier_site_)) [[unlikely]] {
-    fail_at_other_barrier(operation, site);
+  } else if (collective != barrier_collective_ || !same_site(site, barrier_site_)) [[unlikely]] {
+    fail_at_other_barrier(collective, site);
   }
   ++arrivals_;
   true_predicates_ += predicate;
   char* const order = &barrier_order_[barriers_passed_ % 2];
   release_order(order);
   Thread& self = *running_;
-  self.operation = operation;
+  self.collective = collective;
   self.mask = 0;
   self.site = site;
   if (arrivals_ == live_) release_barrier();
@@ -240,7 +240,7 @@ void BlockExecutor::wait_at_named_barrier(unsigned barrier, unsigned threads, bo
   if (aborting_) [[unlikely]]
     throw BlockAborted{};
   const auto refuse = [&](const std::string& why) {
-    fail(LaunchError::kDivergentBarrier, describe(Operation::kNamedBarrier, 0, site) + ": " + why);
+    fail(LaunchError::kDivergentBarrier, describe(Collective::kNamedBarrier, 0, site) + ": " + why);
   };
   if (barrier >= named_barriers_.size()) refuse("barrier " + std::to_string(barrier) + ", there are 0 to 15");
   if (threads == 0 || threads % lanes_per_warp_ != 0 || threads > block_threads_)
@@ -255,7 +255,7 @@ void BlockExecutor::wait_at_named_barrier(unsigned barrier, unsigned threads, bo
   release_order(order);
   Thread& self = *running_;
   if (!only_arrives) {
-    self.operation = Operation::kNamedBarrier;
+    self.collective = Collective::kNamedBarrier;
     self.mask = barrier;
     self.site = site;
   }
@@ -263,8 +263,8 @@ void BlockExecutor::wait_at_named_barrier(unsigned barrier, unsigned threads, bo
     named.arrived = 0;
     ++named.passed;
     for (unsigned i = 0; i < block_threads_; ++i) {
-      if (threads_[i].operation == Operation::kNamedBarrier && threads_[i].mask == barrier) {
-        threads_[i].operation = Operation::kNone;
+      if (threads_[i].collective == Collective::kNamedBarrier && threads_[i].mask == barrier) {
+        threads_[i].collective = Collective::kNone;
         make_ready(i);
       }
     }
@@ -274,10 +274,10 @@ void BlockExecutor::wait_at_named_barrier(unsigned barrier, unsigned threads, bo
   acquire_order(order);
 }
 
-void BlockExecutor::fail_at_other_barrier(Operation operation, std::source_location site) {
+void BlockExecutor::fail_at_other_barrier(Collective collective, std::source_location site) {
   fail(LaunchError::kDivergentBarrier,
-       "divergent barrier: this thread arrived at " + describe(operation, 0, site) + " while " +
-           std::to_string(arrivals_) + " wait at " + describe(barrier_operation_, 0, barrier_site_));
+       "divergent barrier: this thread arrived at " + describe(collective, 0, site) + " while " +
+           std::to_string(arrivals_) + " wait at " + describe(barrier_collective_, 0, barrier_site_));
 }
 
 void BlockExecutor::release_barrier() {
@@ -288,7 +288,7 @@ void BlockExecutor::release_barrier() {
   ready_ = live_set_;  // all that live were waiting here
 }
 
-std::uint64_t BlockExecutor::exchange(Operation operation, Lanes lanes, std::uint64_t value,
+std::uint64_t BlockExecutor::exchange(Collective collective, Lanes lanes, std::uint64_t value,
                                       unsigned source_lane, std::source_location site) {
   if (aborting_) [[unlikely]]
     throw BlockAborted{};
@@ -297,25 +297,25 @@ std::uint64_t BlockExecutor::exchange(Operation operation, Lanes lanes, std::uin
   Warp& warp = warp_of(self);
   const LaneBits mask = lanes.mask;
   if ((mask >> own_lane & 1) == 0 && !lanes.together) [[unlikely]]
-    fail_outside_mask(operation, mask, site);
+    fail_outside_mask(collective, mask, site);
   warp.given[own_lane] = value;
   warp.source[own_lane] = static_cast<std::uint8_t>(source_lane);
   unsigned index = 0;
   while (index < warp.rendezvous_count &&
-         (warp.rendezvous[index].mask != mask || warp.rendezvous[index].operation != operation ||
+         (warp.rendezvous[index].mask != mask || warp.rendezvous[index].collective != collective ||
           (mask == 0 && !same_site(warp.rendezvous[index].site, site)))) {
     ++index;
   }
   Rendezvous& rendezvous = warp.rendezvous[index];
   if (index == warp.rendezvous_count) {
     ++warp.rendezvous_count;
-    rendezvous = {mask, 0, operation,
+    rendezvous = {mask, 0, collective,
                   static_cast<std::uint8_t>(warp.rendezvous_started++ % warp.order.size()), site};
   }
   rendezvous.arrived |= LaneBits{1} << own_lane;
   char* const order = &warp.order[rendezvous.order_slot];
   release_order(order);
-  self.operation = operation;
+  self.collective = collective;
   self.mask = mask;
   self.site = site;
   complete_if_all_arrived(warp, index);
@@ -324,53 +324,53 @@ std::uint64_t BlockExecutor::exchange(Operation operation, Lanes lanes, std::uin
   return warp.received[own_lane];
 }
 
-void BlockExecutor::fail_outside_mask(Operation operation, LaneBits mask, std::source_location site) {
-  fail(LaunchError::kInvalidWarpOperation, describe(operation, mask, site) + " called by lane " +
+void BlockExecutor::fail_outside_mask(Collective collective, LaneBits mask, std::source_location site) {
+  fail(LaunchError::kInvalidWarpOperation, describe(collective, mask, site) + " called by lane " +
                                                std::to_string(lane()) + ", which is not in the mask");
 }
 
 void BlockExecutor::abort_inactive_source(const Rendezvous& rendezvous, const Thread& reader,
                                           unsigned source) {
   begin_abort(LaunchError::kInvalidWarpOperation, reader,
-              describe(rendezvous.operation, rendezvous.mask, reader.site) + " reads from lane " +
+              describe(rendezvous.collective, rendezvous.mask, reader.site) + " reads from lane " +
                   std::to_string(source) + ", which does not take part");
 }
 
 // What `lane` gets of what the lanes that arrived gave; see combine().
 std::uint64_t BlockExecutor::combined(const Warp& warp, const Rendezvous& rendezvous, unsigned lane) const {
-  if (rendezvous.operation == Operation::kMatchAny || rendezvous.operation == Operation::kMatchAll) {
+  if (rendezvous.collective == Collective::kMatchAny || rendezvous.collective == Collective::kMatchAll) {
     LaneBits same = 0;
     for (LaneBits rest = rendezvous.arrived; rest != 0; rest &= rest - 1) {
       const auto other = static_cast<unsigned>(std::countr_zero(rest));
       same |= LaneBits{warp.given[other] == warp.given[lane]} << other;
     }
-    return rendezvous.operation == Operation::kMatchAny || same == rendezvous.arrived ? same : 0;
+    return rendezvous.collective == Collective::kMatchAny || same == rendezvous.arrived ? same : 0;
   }
   auto result =
       static_cast<std::uint32_t>(warp.given[static_cast<unsigned>(std::countr_zero(rendezvous.arrived))]);
   for (LaneBits rest = rendezvous.arrived & (rendezvous.arrived - 1); rest != 0; rest &= rest - 1) {
     const auto value = static_cast<std::uint32_t>(warp.given[static_cast<unsigned>(std::countr_zero(rest))]);
     const bool below = static_cast<std::int32_t>(value) < static_cast<std::int32_t>(result);
-    switch (rendezvous.operation) {
-      case Operation::kReduceAdd:
+    switch (rendezvous.collective) {
+      case Collective::kReduceAdd:
         result += value;
         break;
-      case Operation::kReduceMin:
+      case Collective::kReduceMin:
         result = std::min(result, value);
         break;
-      case Operation::kReduceMax:
+      case Collective::kReduceMax:
         result = std::max(result, value);
         break;
-      case Operation::kReduceMinSigned:
+      case Collective::kReduceMinSigned:
         result = below ? value : result;
         break;
-      case Operation::kReduceMaxSigned:
+      case Collective::kReduceMaxSigned:
         result = below ? result : value;
         break;
-      case Operation::kReduceAnd:
+      case Collective::kReduceAnd:
         result &= value;
         break;
-      case Operation::kReduceOr:
+      case Collective::kReduceOr:
         result |= value;
         break;
       default:
@@ -393,7 +393,7 @@ void BlockExecutor::complete(Warp& warp, unsigned index) {
   warp.rendezvous[index] = warp.rendezvous[--warp.rendezvous_count];
   const auto first_thread = static_cast<unsigned>(&warp - warps_.get()) << lane_bits_;
   LaneBits true_lanes = 0;
-  if (is_vote(rendezvous.operation)) {
+  if (is_vote(rendezvous.collective)) {
     for (LaneBits rest = rendezvous.arrived; rest != 0; rest &= rest - 1) {
       const int lane = std::countr_zero(rest);
       true_lanes |= (warp.given[static_cast<unsigned>(lane)] & 1) << lane;
@@ -401,10 +401,10 @@ void BlockExecutor::complete(Warp& warp, unsigned index) {
   }
   for (LaneBits rest = rendezvous.arrived; rest != 0; rest &= rest - 1) {
     const auto lane = static_cast<unsigned>(std::countr_zero(rest));
-    if (is_vote(rendezvous.operation)) {
+    if (is_vote(rendezvous.collective)) {
       warp.received[lane] = true_lanes;
       warp.took_part[lane] = rendezvous.arrived;
-    } else if (is_combination(rendezvous.operation)) {
+    } else if (is_combination(rendezvous.collective)) {
       warp.received[lane] = combined(warp, rendezvous, lane);
     } else if ((rendezvous.arrived >> warp.source[lane] & 1) != 0) {
       warp.received[lane] = warp.given[warp.source[lane]];
@@ -481,9 +481,9 @@ void BlockExecutor::report_stuck() {
   for (unsigned i = 0; i < block_threads_; ++i) {
     const Thread& thread = threads_[i];
     const bool live = (warps_[i >> lane_bits_].live >> (i & (lanes_per_warp_ - 1)) & 1) != 0;
-    if (!live || thread.operation == Operation::kNone) continue;
+    if (!live || thread.collective == Collective::kNone) continue;
     if (first == nullptr) first = &thread;
-    summary.add(thread.operation, thread.mask, thread.site, thread.index);
+    summary.add(thread.collective, thread.mask, thread.site, thread.index);
   }
   // Some live.
   begin_abort(LaunchError::kDivergentBarrier, *first,  // NOLINT(clang-analyzer-core.NonNullParamChecker)

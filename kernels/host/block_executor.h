@@ -10,7 +10,7 @@
 #include <source_location>
 #include <string>
 
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 #include "kernels/host/fiber.h"
 #include "kernels/host/launch.h"
 #include "kernels/host/shared_memory_pool.h"
@@ -63,13 +63,13 @@ class BlockExecutor {
 
   LaunchResult run_grid(const LaunchConfig& config, void (*run_thread)(const void*), const void* closure);
 
-  // Called by the running CUDA thread; see block_operations.h.
-  BarrierVote wait_at_barrier(Operation operation, bool predicate, std::source_location site);
+  // Called by the running CUDA thread; see block_collectives.h.
+  BarrierVote wait_at_barrier(Collective collective, bool predicate, std::source_location site);
   void wait_at_named_barrier(unsigned barrier, unsigned threads, bool only_arrives,
                              std::source_location site);
   // `value` is what the lane gives; for votes, whether its predicate holds. Returns the shuffled value, or
   // the lanes where it does.
-  std::uint64_t exchange(Operation operation, Lanes lanes, std::uint64_t value, unsigned source_lane,
+  std::uint64_t exchange(Collective collective, Lanes lanes, std::uint64_t value, unsigned source_lane,
                          std::source_location site);
   // The lanes that took part in the last vote of the running thread.
   LaneBits lanes_of_vote() const { return warp_of(*running_).took_part[lane()]; }
@@ -91,7 +91,7 @@ class BlockExecutor {
     std::uint32_t linear_index = 0;
     bool abandoned = false;  // its stack holds frames that nobody will return to
     // What it waits at; kNone if it does not.
-    Operation operation = Operation::kNone;
+    Collective collective = Collective::kNone;
     LaneBits mask = 0;
     std::source_location site;
   };
@@ -100,7 +100,7 @@ class BlockExecutor {
   struct Rendezvous {
     LaneBits mask = 0;  // 0: those that run together, at one place in the source
     LaneBits arrived = 0;
-    Operation operation = Operation::kNone;
+    Collective collective = Collective::kNone;
     std::uint8_t order_slot = 0;
     std::source_location site;
   };
@@ -131,8 +131,8 @@ class BlockExecutor {
   Thread& take_next_ready() { return *thread_at_priority_[ready_.take_highest()]; }
   void resume(Thread& next);
   void wait(Thread& self);
-  [[noreturn, gnu::cold]] void fail_at_other_barrier(Operation operation, std::source_location site);
-  [[noreturn, gnu::cold]] void fail_outside_mask(Operation operation, LaneBits mask,
+  [[noreturn, gnu::cold]] void fail_at_other_barrier(Collective collective, std::source_location site);
+  [[noreturn, gnu::cold]] void fail_outside_mask(Collective collective, LaneBits mask,
                                                  std::source_location site);
   [[gnu::cold]] void abort_inactive_source(const Rendezvous& rendezvous, const Thread& reader,
                                            unsigned source);
@@ -179,7 +179,7 @@ class BlockExecutor {
   unsigned arrivals_ = 0;
   unsigned true_predicates_ = 0;
   unsigned barriers_passed_ = 0;
-  Operation barrier_operation_ = Operation::kNone;
+  Collective barrier_collective_ = Collective::kNone;
   std::source_location barrier_site_;
   BarrierVote barrier_vote_{};
 

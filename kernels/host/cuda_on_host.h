@@ -15,7 +15,7 @@
 #include "kernels/host/aligned_access.h"
 #include "kernels/host/approximate_math.h"
 #include "kernels/host/atomics.h"
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 #include "kernels/host/float_intrinsics.h"
 #include "kernels/host/vector_types.h"
 #include "kernels/host/warp_intrinsics.h"

@@ -13,7 +13,7 @@
 #include <type_traits>
 
 #include "kernels/host/approximate_math.h"
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 #include "kernels/host/float_intrinsics.h"
 #include "kernels/host/inline_assembly.h"
 #include "kernels/host/integer_functions.h"

@@ -9,7 +9,7 @@
 namespace normproof::host::internal {
 namespace {
 
-// In the order of Operation.
+// In the order of Collective.
 constexpr std::array<const char*, 24> kCudaNames = {
     "nothing",           "__syncthreads",       "__syncthreads_or",
     "__syncthreads_and", "__syncthreads_count", "bar.sync of some threads",
@@ -19,7 +19,7 @@ constexpr std::array<const char*, 24> kCudaNames = {
     "__reduce_min_sync", "__reduce_max_sync",   "__reduce_min_sync",
     "__reduce_max_sync", "__reduce_and_sync",   "__reduce_or_sync",
     "__reduce_xor_sync", "__match_any_sync",    "__match_all_sync"};
-static_assert(kCudaNames.size() == static_cast<std::size_t>(Operation::kMatchAll) + 1);
+static_assert(kCudaNames.size() == static_cast<std::size_t>(Collective::kMatchAll) + 1);
 
 std::string extent_fault(const char* what, unsigned int value, unsigned int limit) {
   if (value >= 1 && value <= limit) return {};
@@ -34,12 +34,12 @@ std::string describe(uint3 index) {
   return text;
 }
 
-std::string describe(Operation operation, LaneBits mask, std::source_location site) {
-  std::string text = kCudaNames[static_cast<std::size_t>(operation)];
+std::string describe(Collective collective, LaneBits mask, std::source_location site) {
+  std::string text = kCudaNames[static_cast<std::size_t>(collective)];
   constexpr std::string_view kSync = "_sync";
-  if (is_warp_operation(operation) && mask == 0 && text.ends_with(kSync)) {
+  if (is_of_warp(collective) && mask == 0 && text.ends_with(kSync)) {
     text.resize(text.size() - kSync.size());
-  } else if (is_warp_operation(operation)) {
+  } else if (is_of_warp(collective)) {
     char digits[48];
     std::snprintf(digits, sizeof digits, mask >> 32 == 0 ? "(mask 0x%08llx)" : "(mask 0x%016llx)",
                   static_cast<unsigned long long>(mask));
@@ -68,14 +68,14 @@ std::string configuration_fault(const LaunchConfig& config, unsigned max_threads
   return fault;
 }
 
-void WaitSummary::add(Operation operation, LaneBits mask, const std::source_location& site, uint3 thread) {
+void WaitSummary::add(Collective collective, LaneBits mask, const std::source_location& site, uint3 thread) {
   for (Place& place : places_) {
-    if (place.operation == operation && place.mask == mask && same_site(place.site, site)) {
+    if (place.collective == collective && place.mask == mask && same_site(place.site, site)) {
       ++place.threads;
       return;
     }
   }
-  places_.push_back({operation, mask, site, thread, 1});
+  places_.push_back({collective, mask, site, thread, 1});
 }
 
 std::string WaitSummary::text() const {
@@ -84,7 +84,7 @@ std::string WaitSummary::text() const {
   for (std::size_t i = 0; i < places_.size() && i < kMaxPlaces; ++i) {
     const Place& place = places_[i];
     text += std::to_string(place.threads) + " threads, first " + describe(place.first_thread) + ", wait at " +
-            describe(place.operation, place.mask, place.site) + "; ";
+            describe(place.collective, place.mask, place.site) + "; ";
   }
   if (places_.size() > kMaxPlaces) text += std::to_string(places_.size() - kMaxPlaces) + " more places; ";
   return text + std::to_string(exited_threads_) + " threads have exited";

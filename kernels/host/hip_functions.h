@@ -7,11 +7,11 @@
 
 #include "kernels/host/warp_intrinsics.h"
 
-#define NORMPROOF_HIP_SHUFFLE(name, operation, Operand, operand)                             \
+#define NORMPROOF_HIP_SHUFFLE(name, collective, Operand, operand)                            \
   template <normproof::host::internal::Shuffleable T>                                        \
   T name(T value, Operand operand, int width = NORMPROOF_WAVE_LANES,                         \
          std::source_location site = std::source_location::current()) {                      \
-    return normproof::host::internal::shuffle_value(normproof::host::Operation::operation,   \
+    return normproof::host::internal::shuffle_value(normproof::host::Collective::collective, \
                                                     normproof::host::kLanesTogether, value,  \
                                                     static_cast<int>(operand), width, site); \
   }                                                                                          \
@@ -28,7 +28,7 @@ NORMPROOF_HIP_SHUFFLE(__shfl_xor, kShuffleXor, int, lane_mask)
 
 inline unsigned long long __ballot(int predicate,
                                    std::source_location site = std::source_location::current()) {
-  return normproof::host::vote(normproof::host::Operation::kBallot, normproof::host::kLanesTogether,
+  return normproof::host::vote(normproof::host::Collective::kBallot, normproof::host::kLanesTogether,
                                predicate != 0, site)
       .true_lanes;
 }
@@ -40,7 +40,7 @@ inline int __any(int predicate, std::source_location site = std::source_location
   return __ballot(predicate, site) != 0;
 }
 inline int __all(int predicate, std::source_location site = std::source_location::current()) {
-  const auto vote = normproof::host::vote(normproof::host::Operation::kAll, normproof::host::kLanesTogether,
+  const auto vote = normproof::host::vote(normproof::host::Collective::kAll, normproof::host::kLanesTogether,
                                           predicate != 0, site);
   return vote.true_lanes == vote.lanes;
 }

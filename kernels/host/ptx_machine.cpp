@@ -5,7 +5,7 @@
 #include <bit>
 #include <stdexcept>
 
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 #include "kernels/host/cuda_on_host.h"
 
 namespace normproof::host {

@@ -4,7 +4,7 @@
 
 #include "kernels/host/aligned_access.h"
 #include "kernels/host/async_copies.h"
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 #include "kernels/host/ptx_machine.h"
 #include "kernels/host/warp_intrinsics.h"
 
@@ -135,7 +135,7 @@ bool PtxMachine::run_warp(const PtxInstruction& instruction) {
     return true;
   }
   if (arrives) return false;
-  wait_at_barrier(Operation::kSyncthreads, false, site_);
+  wait_at_barrier(Collective::kSyncthreads, false, site_);
   return true;
 }
 
@@ -151,11 +151,11 @@ void PtxMachine::shuffle_lanes(const PtxInstruction& instruction) {
   const unsigned segments = control >> 8 & 0x1f, width = 32 - segments, clamp = control & 0x1f;
   if (clamp != (up ? 0u : 0x1fu) && clamp != (up ? 0u : width - 1))
     throw std::runtime_error("a clamp inside of a segment is not known: " + instruction.text);
-  const Operation operation = up      ? Operation::kShuffleUp
-                              : down  ? Operation::kShuffleDown
-                              : xored ? Operation::kShuffleXor
-                                      : Operation::kShuffle;
-  const std::uint64_t value = shuffle(operation, mask, read(operands[1]) & 0xffffffffu,
+  const Collective collective = up      ? Collective::kShuffleUp
+                                : down  ? Collective::kShuffleDown
+                                : xored ? Collective::kShuffleXor
+                                        : Collective::kShuffle;
+  const std::uint64_t value = shuffle(collective, mask, read(operands[1]) & 0xffffffffu,
                                       static_cast<int>(amount), static_cast<int>(width), site_);
   write(operands[0], value, PtxType{});
   const unsigned within = lane_index() % width;
@@ -169,19 +169,19 @@ void PtxMachine::shuffle_lanes(const PtxInstruction& instruction) {
 
 void PtxMachine::reduce_lanes(const PtxInstruction& instruction) {
   const bool is_signed = instruction.type() == "s32";
-  const Operation operation =
-      instruction.has("add")   ? Operation::kReduceAdd
-      : instruction.has("and") ? Operation::kReduceAnd
-      : instruction.has("or")  ? Operation::kReduceOr
-      : instruction.has("xor") ? Operation::kReduceXor
-      : instruction.has("min") ? (is_signed ? Operation::kReduceMinSigned : Operation::kReduceMin)
-      : instruction.has("max") ? (is_signed ? Operation::kReduceMaxSigned : Operation::kReduceMax)
-                               : Operation::kNone;
-  if (operation == Operation::kNone || ptx_type(instruction.type()).is_float())
+  const Collective collective =
+      instruction.has("add")   ? Collective::kReduceAdd
+      : instruction.has("and") ? Collective::kReduceAnd
+      : instruction.has("or")  ? Collective::kReduceOr
+      : instruction.has("xor") ? Collective::kReduceXor
+      : instruction.has("min") ? (is_signed ? Collective::kReduceMinSigned : Collective::kReduceMin)
+      : instruction.has("max") ? (is_signed ? Collective::kReduceMaxSigned : Collective::kReduceMax)
+                               : Collective::kNone;
+  if (collective == Collective::kNone || ptx_type(instruction.type()).is_float())
     throw std::runtime_error("not known: " + instruction.text);
   const std::uint64_t value = read(instruction.operands.at(1));
   write(instruction.operands[0],
-        combine(operation, static_cast<std::uint32_t>(read(instruction.operands.at(2))), value & 0xffffffffu,
+        combine(collective, static_cast<std::uint32_t>(read(instruction.operands.at(2))), value & 0xffffffffu,
                 site_),
         PtxType{});
 }
@@ -189,9 +189,9 @@ void PtxMachine::reduce_lanes(const PtxInstruction& instruction) {
 void PtxMachine::vote_of_lanes(const PtxInstruction& instruction) {
   const bool predicate = read(instruction.operands.at(1)) != 0;
   const auto mask = static_cast<std::uint32_t>(read(instruction.operands.at(2)));
-  const LaneVote lanes = vote(instruction.has("ballot") ? Operation::kBallot
-                              : instruction.has("any")  ? Operation::kAny
-                                                        : Operation::kAll,
+  const LaneVote lanes = vote(instruction.has("ballot") ? Collective::kBallot
+                              : instruction.has("any")  ? Collective::kAny
+                                                        : Collective::kAll,
                               mask, predicate, site_);
   const std::uint64_t result = instruction.has("ballot") ? lanes.true_lanes
                                : instruction.has("any")  ? lanes.true_lanes != 0

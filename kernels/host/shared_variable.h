@@ -2,7 +2,7 @@
 #ifndef NORMPROOF_KERNELS_HOST_SHARED_VARIABLE_H
 #define NORMPROOF_KERNELS_HOST_SHARED_VARIABLE_H
 
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 
 namespace normproof::host {
 

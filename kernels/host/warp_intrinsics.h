@@ -7,30 +7,30 @@
 #include <source_location>
 #include <type_traits>
 
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 #include "kernels/host/wave_lanes.h"
 
 inline void __syncthreads(std::source_location site = std::source_location::current()) {
-  normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreads, false, site);
+  normproof::host::wait_at_barrier(normproof::host::Collective::kSyncthreads, false, site);
 }
 inline int __syncthreads_count(int predicate, std::source_location site = std::source_location::current()) {
   return static_cast<int>(
-      normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreadsCount, predicate != 0, site)
+      normproof::host::wait_at_barrier(normproof::host::Collective::kSyncthreadsCount, predicate != 0, site)
           .true_count);
 }
 inline int __syncthreads_or(int predicate, std::source_location site = std::source_location::current()) {
-  return normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreadsOr, predicate != 0, site)
+  return normproof::host::wait_at_barrier(normproof::host::Collective::kSyncthreadsOr, predicate != 0, site)
              .true_count != 0;
 }
 inline int __syncthreads_and(int predicate, std::source_location site = std::source_location::current()) {
   const auto vote =
-      normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreadsAnd, predicate != 0, site);
+      normproof::host::wait_at_barrier(normproof::host::Collective::kSyncthreadsAnd, predicate != 0, site);
   return vote.true_count == vote.arrivals;
 }
 
 // Barriers that a block has by number: this one waits for the whole block, whatever its number.
 inline void __barrier_sync(unsigned, std::source_location site = std::source_location::current()) {
-  normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreads, false, site);
+  normproof::host::wait_at_barrier(normproof::host::Collective::kSyncthreads, false, site);
 }
 
 inline void __syncwarp(normproof::host::LaneMask mask = normproof::host::kEveryLane,
@@ -41,22 +41,22 @@ inline void __syncwarp(normproof::host::LaneMask mask = normproof::host::kEveryL
 inline normproof::host::LaneMask __ballot_sync(normproof::host::LaneMask mask, int predicate,
                                                std::source_location site = std::source_location::current()) {
   return static_cast<normproof::host::LaneMask>(
-      normproof::host::vote(normproof::host::Operation::kBallot, mask, predicate != 0, site).true_lanes);
+      normproof::host::vote(normproof::host::Collective::kBallot, mask, predicate != 0, site).true_lanes);
 }
 inline int __any_sync(normproof::host::LaneMask mask, int predicate,
                       std::source_location site = std::source_location::current()) {
-  return normproof::host::vote(normproof::host::Operation::kAny, mask, predicate != 0, site).true_lanes != 0;
+  return normproof::host::vote(normproof::host::Collective::kAny, mask, predicate != 0, site).true_lanes != 0;
 }
 inline int __all_sync(normproof::host::LaneMask mask, int predicate,
                       std::source_location site = std::source_location::current()) {
-  const auto vote = normproof::host::vote(normproof::host::Operation::kAll, mask, predicate != 0, site);
+  const auto vote = normproof::host::vote(normproof::host::Collective::kAll, mask, predicate != 0, site);
   return vote.true_lanes == vote.lanes;
 }
 
 // Whether the predicate is the same in all lanes of the mask.
 inline int __uni_sync(normproof::host::LaneMask mask, int predicate,
                       std::source_location site = std::source_location::current()) {
-  const auto vote = normproof::host::vote(normproof::host::Operation::kAll, mask, predicate != 0, site);
+  const auto vote = normproof::host::vote(normproof::host::Collective::kAll, mask, predicate != 0, site);
   return vote.true_lanes == vote.lanes || vote.true_lanes == 0;
 }
 
@@ -79,10 +79,11 @@ template <class T>
 concept Promoted = std::is_integral_v<T> && sizeof(T) < 4;
 
 template <Shuffleable T>
-T shuffle_value(Operation operation, Lanes mask, T value, int operand, int width, std::source_location site) {
+T shuffle_value(Collective collective, Lanes mask, T value, int operand, int width,
+                std::source_location site) {
   std::uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof value);
-  bits = shuffle(operation, mask, bits, operand, width, site);
+  bits = shuffle(collective, mask, bits, operand, width, site);
   std::memcpy(static_cast<void*>(&value), &bits, sizeof value);
   return value;
 }
@@ -90,17 +91,17 @@ T shuffle_value(Operation operation, Lanes mask, T value, int operand, int width
 }  // namespace normproof::host
 
 // A width of the warp or a smaller power of two splits it into segments.
-#define NORMPROOF_HOST_SHUFFLE(name, operation, Operand, operand)                                       \
-  template <normproof::host::internal::Shuffleable T>                                                   \
-  T name(normproof::host::LaneMask mask, T value, Operand operand, int width = NORMPROOF_WAVE_LANES,    \
-         std::source_location site = std::source_location::current()) {                                 \
-    return normproof::host::internal::shuffle_value(normproof::host::Operation::operation, mask, value, \
-                                                    static_cast<int>(operand), width, site);            \
-  }                                                                                                     \
-  template <normproof::host::internal::Promoted T>                                                      \
-  int name(normproof::host::LaneMask mask, T value, Operand operand, int width = NORMPROOF_WAVE_LANES,  \
-           std::source_location site = std::source_location::current()) {                               \
-    return name(mask, static_cast<int>(value), operand, width, site);                                   \
+#define NORMPROOF_HOST_SHUFFLE(name, collective, Operand, operand)                                        \
+  template <normproof::host::internal::Shuffleable T>                                                     \
+  T name(normproof::host::LaneMask mask, T value, Operand operand, int width = NORMPROOF_WAVE_LANES,      \
+         std::source_location site = std::source_location::current()) {                                   \
+    return normproof::host::internal::shuffle_value(normproof::host::Collective::collective, mask, value, \
+                                                    static_cast<int>(operand), width, site);              \
+  }                                                                                                       \
+  template <normproof::host::internal::Promoted T>                                                        \
+  int name(normproof::host::LaneMask mask, T value, Operand operand, int width = NORMPROOF_WAVE_LANES,    \
+           std::source_location site = std::source_location::current()) {                                 \
+    return name(mask, static_cast<int>(value), operand, width, site);                                     \
   }
 NORMPROOF_HOST_SHUFFLE(__shfl_sync, kShuffle, int, source_lane)
 NORMPROOF_HOST_SHUFFLE(__shfl_up_sync, kShuffleUp, unsigned, delta)
@@ -110,11 +111,11 @@ NORMPROOF_HOST_SHUFFLE(__shfl_xor_sync, kShuffleXor, int, lane_mask)
 
 // --- reductions over the lanes of a mask, and lanes with the same value ---
 
-#define NORMPROOF_HOST_REDUCE(name, type, operation)                                               \
-  inline type name(normproof::host::LaneMask mask, type value,                                     \
-                   std::source_location site = std::source_location::current()) {                  \
-    return static_cast<type>(normproof::host::combine(normproof::host::Operation::operation, mask, \
-                                                      static_cast<unsigned>(value), site));        \
+#define NORMPROOF_HOST_REDUCE(name, type, collective)                                                \
+  inline type name(normproof::host::LaneMask mask, type value,                                       \
+                   std::source_location site = std::source_location::current()) {                    \
+    return static_cast<type>(normproof::host::combine(normproof::host::Collective::collective, mask, \
+                                                      static_cast<unsigned>(value), site));          \
   }
 NORMPROOF_HOST_REDUCE(__reduce_add_sync, unsigned, kReduceAdd)
 NORMPROOF_HOST_REDUCE(__reduce_add_sync, int, kReduceAdd)
@@ -134,7 +135,7 @@ normproof::host::LaneMask __match_any_sync(normproof::host::LaneMask mask, T val
   std::uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof value);
   return static_cast<normproof::host::LaneMask>(
-      normproof::host::combine(normproof::host::Operation::kMatchAny, mask, bits, site));
+      normproof::host::combine(normproof::host::Collective::kMatchAny, mask, bits, site));
 }
 template <class T>
   requires(std::is_arithmetic_v<T> && (sizeof(T) == 4 || sizeof(T) == 8))
@@ -143,7 +144,7 @@ normproof::host::LaneMask __match_all_sync(normproof::host::LaneMask mask, T val
   std::uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof value);
   const auto lanes = static_cast<normproof::host::LaneMask>(
-      normproof::host::combine(normproof::host::Operation::kMatchAll, mask, bits, site));
+      normproof::host::combine(normproof::host::Collective::kMatchAll, mask, bits, site));
   *all = lanes != 0;
   return lanes;
 }

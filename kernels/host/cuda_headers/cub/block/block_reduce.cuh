@@ -60,7 +60,7 @@ class BlockReduce {
     typename Warp::TempStorage none;
     T reduced = reduce_warp(none, input, operation, valid - warp * kLanes, site);
     if (thread % kLanes == 0 && warp < warps) std::memcpy(storage_.of_warp[warp], &reduced, sizeof(T));
-    normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreads, false, site);
+    normproof::host::wait_at_barrier(normproof::host::Collective::kSyncthreads, false, site);
     if (thread == 0) {
       for (int other = 1; other < warps; ++other) {
         T value;

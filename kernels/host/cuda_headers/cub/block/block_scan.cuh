@@ -94,7 +94,7 @@ class BlockScan {
     return static_cast<int>(threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z));
   }
   static void meet(Site site) {
-    normproof::host::wait_at_barrier(normproof::host::Operation::kSyncthreads, false, site);
+    normproof::host::wait_at_barrier(normproof::host::Collective::kSyncthreads, false, site);
   }
   void put(int index, const T& value) { std::memcpy(storage_.of_thread[index], &value, sizeof(T)); }
   T get(int index) const {

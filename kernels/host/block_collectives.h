@@ -10,7 +10,8 @@
 
 namespace normproof::host {
 
-enum class Operation : std::uint8_t {
+// What the threads of a block, or the lanes of a warp, do together.
+enum class Collective : std::uint8_t {
   kNone,
   kSyncthreads,
   kSyncthreadsOr,
@@ -46,7 +47,7 @@ enum class Operation : std::uint8_t {
 struct BarrierVote {
   std::uint32_t true_count, arrivals;
 };
-BarrierVote wait_at_barrier(Operation operation, bool predicate, std::source_location site);
+BarrierVote wait_at_barrier(Collective collective, bool predicate, std::source_location site);
 
 // One bit for each lane of a warp: 32, or 64 where a launch says so.
 using LaneBits = std::uint64_t;
@@ -72,17 +73,17 @@ void sync_lanes(Lanes lanes, std::source_location site);
 struct LaneVote {
   LaneBits true_lanes, lanes;
 };
-LaneVote vote(Operation operation, Lanes lanes, bool predicate, std::source_location site);
+LaneVote vote(Collective collective, Lanes lanes, bool predicate, std::source_location site);
 // The value that the lane chosen by CUDA's rule for operation, operand (source lane, delta or lane mask) and
 // width gave. A read from a lane that does not take part is an error; reading out of the segment yields the
 // own value.
-std::uint64_t shuffle(Operation operation, Lanes lanes, std::uint64_t value, int operand, int width,
+std::uint64_t shuffle(Collective collective, Lanes lanes, std::uint64_t value, int operand, int width,
                       std::source_location site);
 
 // What the lanes that take part gave, combined: 32 bits of a sum, minimum, ... . For kMatchAny the
 // lanes that gave the same value as the calling one; for kMatchAll those that take part if all gave the same,
 // else none.
-LaneBits combine(Operation operation, Lanes lanes, std::uint64_t value, std::source_location site);
+LaneBits combine(Collective collective, Lanes lanes, std::uint64_t value, std::source_location site);
 
 // The lane of the calling thread within its warp, and how many lanes a warp of this launch has.
 unsigned lane_index();

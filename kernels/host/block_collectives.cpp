@@ -1,5 +1,5 @@
 // From the running thread to its executor. Compiled without sanitizers, as part of the executor.
-#include "kernels/host/block_operations.h"
+#include "kernels/host/block_collectives.h"
 
 #include <signal.h>
 #include <ucontext.h>
@@ -38,8 +38,8 @@ internal::BlockExecutor& executor() {
 
 }  // namespace
 
-BarrierVote wait_at_barrier(Operation operation, bool predicate, std::source_location site) {
-  return executor().wait_at_barrier(operation, predicate, site);
+BarrierVote wait_at_barrier(Collective collective, bool predicate, std::source_location site) {
+  return executor().wait_at_barrier(collective, predicate, site);
 }
 
 void wait_at_named_barrier(unsigned barrier, unsigned threads, bool only_arrives, std::source_location site) {
@@ -48,25 +48,25 @@ void wait_at_named_barrier(unsigned barrier, unsigned threads, bool only_arrives
 
 void sync_lanes(Lanes lanes, std::source_location site) {
   internal::BlockExecutor& block = executor();
-  block.exchange(Operation::kSyncwarp, lanes, 0, block.lane(), site);
+  block.exchange(Collective::kSyncwarp, lanes, 0, block.lane(), site);
 }
 
-LaneVote vote(Operation operation, Lanes lanes, bool predicate, std::source_location site) {
+LaneVote vote(Collective collective, Lanes lanes, bool predicate, std::source_location site) {
   internal::BlockExecutor& block = executor();
-  const LaneBits true_lanes = block.exchange(operation, lanes, predicate, 0, site);
+  const LaneBits true_lanes = block.exchange(collective, lanes, predicate, 0, site);
   return {true_lanes, block.lanes_of_vote()};
 }
 
 // The segment of a lane is the aligned run of `width` lanes around it (CUDA C++ Programming Guide, "Warp
 // Shuffle Functions"): an index is taken within the segment; up, down and xor yield the own value where they
 // leave it.
-std::uint64_t shuffle(Operation operation, Lanes lanes, std::uint64_t value, int operand, int width,
+std::uint64_t shuffle(Collective collective, Lanes lanes, std::uint64_t value, int operand, int width,
                       std::source_location site) {
   internal::BlockExecutor& block = executor();
   if (width < 1 || width > static_cast<int>(block.lanes_per_warp()) || (width & (width - 1)) != 0)
       [[unlikely]] {
     block.fail(LaunchError::kInvalidWarpOperation,
-               internal::describe(operation, lanes.mask, site) + " with width " + std::to_string(width) +
+               internal::describe(collective, lanes.mask, site) + " with width " + std::to_string(width) +
                    ", not a power of two up to " + std::to_string(block.lanes_per_warp()));
   }
   const unsigned lane = block.lane();
@@ -75,24 +75,24 @@ std::uint64_t shuffle(Operation operation, Lanes lanes, std::uint64_t value, int
   const unsigned first = lane & ~within;
   const unsigned last = lane | within;
   unsigned source = lane;
-  switch (operation) {
-    case Operation::kShuffleUp:
+  switch (collective) {
+    case Collective::kShuffleUp:
       if (amount <= lane - first) source = lane - amount;
       break;
-    case Operation::kShuffleDown:
+    case Collective::kShuffleDown:
       if (amount <= last - lane) source = lane + amount;
       break;
-    case Operation::kShuffleXor:  // an earlier segment may be read, a later one not
+    case Collective::kShuffleXor:  // an earlier segment may be read, a later one not
       if ((lane ^ amount) <= last) source = lane ^ amount;
       break;
     default:
       source = first | (amount & within);
   }
-  return block.exchange(operation, lanes, value, source, site);
+  return block.exchange(collective, lanes, value, source, site);
 }
 
-LaneBits combine(Operation operation, Lanes lanes, std::uint64_t value, std::source_location site) {
-  return executor().exchange(operation, lanes, value, 0, site);
+LaneBits combine(Collective collective, Lanes lanes, std::uint64_t value, std::source_location site) {
+  return executor().exchange(collective, lanes, value, 0, site);
 }
 
 unsigned lane_index() { return executor().lane(); }

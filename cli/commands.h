@@ -1,4 +1,5 @@
-// The table of subcommands. Adding one is a file with its add_ function and a row in main.cpp.
+// The table of subcommands. Adding one is a file with its add_ function, a row in main.cpp, and a line in
+// daily_commands.cpp where it is not one of every day.
 #pragma once
 
 #include <functional>

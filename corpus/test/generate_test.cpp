@@ -230,9 +230,9 @@ TEST(RandomCase, HasGiantStridesOnDemandOnly) {
   limits.giant_strides = true;
   int beyond_int32 = 0;
   for (int i = 0; i < 1000; ++i) {
-    for (const std::int64_t stride : random_case(random, limits)[Role::input].layout.strides) {
+    const Case test_case = random_case(random, limits);
+    for (const std::int64_t stride : test_case[Role::input].layout.strides)
       beyond_int32 += stride > INT32_MAX ? 1 : 0;
-    }
   }
   EXPECT_GT(beyond_int32, 500);
 }

@@ -114,17 +114,18 @@ class GroupRows {
     count_ = left < V::kRows ? static_cast<int>(left) : V::kRows;
     has_added_ = arguments.dresidual.data != nullptr;
     const auto row_of_number = [&](int i) { return first + (i < count_ ? i : 0); };
-    const auto place = [&](const RowsOf<const void*>& rows, int i) {
-      return static_cast<const T*>(rows.data) + row_of_number(i) * rows.strides.inner + element;
+    const auto data = [](const RowsOf<const void*>& rows) { return static_cast<const T*>(rows.data); };
+    const auto offset = [&](const RowsOf<const void*>& rows, int i) {
+      return row_of_number(i) * rows.strides.inner + element;
     };
 #pragma unroll
     for (int i = 0; i < V::kRows; ++i) {
-      dy_[i] = load_pack<true, V::kElements>(place(arguments.dy, i), 0, 0);
-      x_[i] = load_pack<true, V::kElements>(place(arguments.x, i), 0, 0);
+      dy_[i] = load_pack<true, V::kElements>(data(arguments.dy) + offset(arguments.dy, i), 0, 0);
+      x_[i] = load_pack<true, V::kElements>(data(arguments.x) + offset(arguments.x, i), 0, 0);
     }
 #pragma unroll
     for (int i = 0; i < V::kRows; ++i) {
-      added_[i] = load_chunk_if(has_added_, place(arguments.dresidual, i));
+      added_[i] = load_chunk_if(has_added_, data(arguments.dresidual), offset(arguments.dresidual, i));
       factors_[i] = factors_of_row<T, V::kCentred>(
           arguments, [&](const RowStrides& strides) { return row_of_number(i) * strides.inner; });
     }

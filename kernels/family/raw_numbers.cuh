@@ -46,9 +46,9 @@ class RawNumbers {
   Pack<std::uint32_t, kCount> words_{};
 };
 
-// A chunk, or zeros where it is not wanted.
+// A chunk, or zeros where it is not wanted; then `data` may be null.
 template <typename T>
-__device__ inline Chunk<T> load_chunk_if(bool wanted, const T* address) {
+__device__ inline Chunk<T> load_chunk_if(bool wanted, const T* data, std::int64_t offset) {
   Chunk<T> chunk{};
 #if defined(__CUDACC__)
   uint4 vector{};
@@ -59,10 +59,10 @@ __device__ inline Chunk<T> load_chunk_if(bool wanted, const T* address) {
       "@wanted ld.global.v4.u32 {%0, %1, %2, %3}, [%4];\n"
       "}"
       : "+r"(vector.x), "+r"(vector.y), "+r"(vector.z), "+r"(vector.w)
-      : "l"(address), "r"(static_cast<int>(wanted)));
+      : "l"(data + offset), "r"(static_cast<int>(wanted)));
   __builtin_memcpy(&chunk, &vector, sizeof vector);
 #else
-  if (wanted) chunk = load_pack<true, kChunkElements<T> >(address, 0, 0);
+  if (wanted) chunk = load_pack<true, kChunkElements<T> >(data + offset, 0, 0);
 #endif
   return chunk;
 }

@@ -223,12 +223,15 @@ TEST(Sight, OfATolerance) {
           EXPECT_EQ(failing[judge], 0) << kernel.name;
       }
       if (kernel.policy != "native" || (kernel.truncates && dtype != DType::fp32)) {
-        if (dtype == DType::bf16) EXPECT_EQ(failing[derived], 0) << kernel.name;
+        if (dtype == DType::bf16) {
+          EXPECT_EQ(failing[derived], 0) << kernel.name;
+        }
         EXPECT_EQ(failing[any_order], tests) << kernel.name;
         EXPECT_EQ(failing[intervals], tests) << kernel.name;
       }
-      if (kernel.summed == kHidden / 2)
+      if (kernel.summed == kHidden / 2) {
         for (const int count : failing) EXPECT_EQ(count, tests);
+      }
     }
   }
 }

@@ -74,8 +74,9 @@ TEST(JudgedOperations, ThoseThatAddSayWhatTheyDoToTheSum) {
   for (const JudgedOperation* operation : judged_operations()) {
     SCOPED_TRACE(operation->name);
     ASSERT_EQ(operation->of_sum != nullptr, find_tensor(*operation, "residual") != nullptr);
-    if (operation->of_sum != nullptr)
+    if (operation->of_sum != nullptr) {
       EXPECT_EQ(operation->name, "fused_add_" + std::string(operation->of_sum().name));
+    }
   }
 }
 

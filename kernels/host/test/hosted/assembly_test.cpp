@@ -85,7 +85,9 @@ TEST(Assembly, WavesAreSummedByMoves) {
   for (unsigned thread = 0; thread < 64; ++thread) {
     const unsigned first = thread / kWaveLanes * kWaveLanes, last = first + kWaveLanes - 1;
     const auto sum = static_cast<float>((last + 1) * (last + 2) / 2 - first * (first + 1) / 2);
-    if (thread == last) EXPECT_EQ(outcome.values[3 * thread], sum);
+    if (thread == last) {
+      EXPECT_EQ(outcome.values[3 * thread], sum);
+    }
     EXPECT_EQ(outcome.values[3 * thread + 1], sum);
     EXPECT_EQ(outcome.values[3 * thread + 2], sum);
   }

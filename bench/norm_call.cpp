@@ -78,11 +78,11 @@ class NormCall final : public MeasuredCall {
     constexpr float kEpsilon = 1e-6f;
     normproof_status status = NORMPROOF_OK;
     if (request_.scales_rows && request_.adds_residual) {
-      status = normproof_fused_add_rms_norm_dynamic_quant(&out, &scales, &input, &residual, &weight, kEpsilon,
-                                                          nullptr, stream, report, message);
+      status = normproof_fused_add_rms_norm_dynamic_quant(&out, &scales, &input, &residual, &weight, nullptr,
+                                                          kEpsilon, nullptr, stream, report, message);
     } else if (request_.scales_rows) {
-      status = normproof_rms_norm_dynamic_quant(&out, &scales, &input, &weight, kEpsilon, nullptr, stream,
-                                                report, message);
+      status = normproof_rms_norm_dynamic_quant(&out, &scales, &input, &weight, nullptr, kEpsilon, nullptr,
+                                                stream, report, message);
     } else if (request_.quantizes && request_.adds_residual) {
       status = normproof_fused_add_rms_norm_static_fp8_quant(&out, &input, &residual, &weight, scale,
                                                              kEpsilon, nullptr, stream, report, message);

@@ -110,7 +110,9 @@ std::vector<Question> questions(const IdentifyOptions& options) {
     if (!options.judging.operation.empty() && options.judging.operation != name_of(operation)) continue;
     for (const DType dtype : kActivationDTypes) {
       if (!options.dtype.empty() && options.dtype != name_of(dtype)) continue;
-      for (const CallKind& kind : call_kinds(operation, dtype, *dtype_from_name(options.quantized))) {
+      const DType codes = *dtype_from_name(options.quantized);
+      if (quantizes(operation) && !may_quantize_to(operation, codes)) continue;
+      for (const CallKind& kind : call_kinds(operation, dtype, codes)) {
         const std::string_view weight_name = kind.weight_dtype ? name_of(*kind.weight_dtype) : "none";
         if (!options.weight.empty() && options.weight != weight_name) continue;
         DiscriminatingShape shape{kind, std::min<std::int64_t>(options.rows, 32), options.hidden_size};
@@ -463,8 +465,9 @@ Action add_identify(CLI::App& command) {
   command.add_option("--weight", options->weight, "With --target: only weights of this dtype, or none")
       ->check(CLI::IsMember({"bf16", "fp16", "fp32", "none"}));
   command
-      .add_option("--quantized", options->quantized, "With --target: the output dtype of the fp8 operations")
-      ->check(CLI::IsMember({"fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"}))
+      .add_option("--quantized", options->quantized,
+                  "With --target: the output dtype of what quantizes; int8 where each row gets a scale")
+      ->check(CLI::IsMember({"fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz", "int8"}))
       ->capture_default_str();
   command.add_option("--rows", options->rows, "Rows to look at; with --target at most 32")
       ->check(CLI::Range(std::int64_t{8}, INT64_MAX))

@@ -29,6 +29,9 @@ Json named_list(const auto& entries, const char* key, const auto& text_of) {
   for (const auto& entry : entries) list.push_back({{"name", entry.name}, {key, text_of(entry)}});
   return list;
 }
+// Those of rows that get scales of their own, which may be made of more.
+std::vector<DType> all_codes() { return code_dtypes(operations_with(NormStep::quantize_by_row).front()); }
+
 Json names_of(const auto& values) {
   Json names = Json::array();
   for (const auto value : values) names.push_back(name_of(value));
@@ -53,7 +56,7 @@ Json document() {
           {"operations", names_of(all_operations())},
           {"judged_operations", std::move(judged)},
           {"dtypes", names_of(kActivationDTypes)},
-          {"quantized_dtypes", names_of(kQuantizedDTypes)},
+          {"quantized_dtypes", names_of(all_codes())},
           {"policy_axes", axes_of(oracle::policy_axes())},
           {"policies", named_list(oracle::named_policies(), "source", source)},
           {"targets", named_list(available_targets(), "description",
@@ -76,7 +79,7 @@ void print_list() {
   fmt::print("activation dtypes (weights: the same, fp32, or none)\n");
   for (const DType dtype : kActivationDTypes) fmt::print("  {}\n", name_of(dtype));
   fmt::print("quantized dtypes\n");
-  for (const DType dtype : kQuantizedDTypes) fmt::print("  {}\n", name_of(dtype));
+  for (const DType dtype : all_codes()) fmt::print("  {}\n", name_of(dtype));
   fmt::print("policy axes, the contract's own choice first\n");
   for (const oracle::PolicyAxis& axis : oracle::policy_axes()) {
     for (const oracle::PolicyValue& value : axis.values) {

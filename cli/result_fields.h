@@ -13,10 +13,10 @@
 
 namespace normproof {
 
-// Of what targets read and write: dtype_from_name() but for int8, which none does.
+// Of numbers that targets read and write: dtype_from_name() but for uint8, which is something else.
 inline std::optional<DType> target_dtype_from_name(std::string_view name) {
   const std::optional<DType> dtype = dtype_from_name(name);
-  return dtype == DType::int8 ? std::nullopt : dtype;
+  return dtype == DType::uint8 ? std::nullopt : dtype;
 }
 
 // Every method but has() throws UsageError where the field is missing or has another value than it may have.

@@ -4,7 +4,7 @@ namespace normproof {
 
 bool CallKind::has(Role role) const {
   const TensorSpec* tensor = find_tensor(operation, role);
-  return tensor != nullptr && (!tensor->optional || weight_dtype.has_value());
+  return tensor != nullptr && (!tensor->optional || (role == Role::weight && weight_dtype.has_value()));
 }
 
 bool CallKind::has_strides(Role role) const {

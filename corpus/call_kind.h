@@ -25,7 +25,8 @@ struct CallKind {
   CallKind& kind() { return *this; }
   const CallKind& kind() const { return *this; }
 
-  // Whether the operation has such a tensor and the call does not do without it.
+  // Whether the operation has such a tensor and the call does not do without it. An upper bound of scales is
+  // of one case, not of its kind.
   bool has(Role role) const;
   // Whether there are values for the tensor: an input that is more than the place of a parameter.
   bool has_data(Role role) const { return has(role) && is_data(operation, role); }

@@ -26,8 +26,8 @@ struct CallLimits {
 // What of the case lies outside, as "hidden sizes that are no multiple of 8"; empty where nothing does.
 std::string what_is_outside(const CallLimits& limits, const Case& test_case);
 
-// Changes shape, layouts and epsilon so that the case lies inside, and nothing that does already. Listed values
-// are cut, or repeat. A hidden size gets larger only where it is below the least multiple.
+// Changes shape, layouts and epsilon so that the case lies inside, and nothing that does already. Listed
+// values are cut, or repeat. A hidden size gets larger only where it is below the least multiple.
 void fit_to(const CallLimits& limits, Case& test_case);
 
 // Values for tensors that have none, as after fit_to() of a case without rows.

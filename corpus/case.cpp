@@ -80,13 +80,18 @@ Role Case::memory_of(Role role) const {
   return overwrites ? tensor->aliased : role;
 }
 
+bool Case::has_scale_ub() const {
+  return normproof::has(operation, Parameter::scale_ub) &&
+         bits_of(Parameter::scale_ub) != spec_of(Parameter::scale_ub).usual_bits;
+}
+
 bool Case::has_layout(Role role) const {
   return has(role) && memory_of(role) == role && !holds_parameter(role);
 }
 
 std::string Case::why_no(Role role) const {
   if (find_tensor(operation, role) != nullptr)
-    return "the case has no " + std::string(name_of(role)) + "_dtype";
+    return "the case has no " + std::string(name_of(role)) + (role == Role::weight ? "_dtype" : "");
   return std::string(name_of(operation)) + " has no " + std::string(name_of(role));
 }
 
@@ -94,8 +99,7 @@ std::string Case::what_no_target_has() const {
   const std::string beside = " beside " + std::string(name_of(dtype)) + " activations";
   if (fp32_output) return "fp32 outputs" + beside;
   if (fp32_residual) return "fp32 residuals" + beside;
-  if (output_dtype() == DType::int8) return "int8 outputs";
-  return scale_ub_bits ? "an upper bound of scales (scale_ub)" : "";
+  return {};
 }
 
 DType Case::dtype_of(Role role) const {
@@ -213,7 +217,6 @@ void keep_what_it_has(Case& test_case) {
   const Operation operation = test_case.operation;
   if (!has(operation, DTypeRule::output)) test_case.fp32_output = false;
   if (!has(operation, DTypeRule::residual)) test_case.fp32_residual = false;
-  if (!quantizes_by_row(operation)) test_case.scale_ub_bits.reset();
   if (test_case.has_codes() && !may_quantize_to(operation, test_case.output_dtype()))
     test_case.kind() = call_kind(operation, test_case.dtype, test_case.weight_dtype);
   for (const Parameter parameter : kParameters)

@@ -99,9 +99,6 @@ struct Case : CallKind {
   // and its sum. Only such outputs of somebody else are judged; no target writes them.
   bool fp32_output = false;
   bool fp32_residual = false;
-  // Where rows get scales of their own: the upper bound of the maxima that they are made of (fp32 bits of a
-  // number above 0). Likewise judged only.
-  std::optional<std::uint32_t> scale_ub_bits;
 
   std::vector<std::int64_t> shape;
   std::array<CaseTensor, kRoles.size()> tensors;
@@ -121,6 +118,9 @@ struct Case : CallKind {
     return parameter_bits[static_cast<std::size_t>(parameter)];
   }
   float value_of(Parameter parameter) const;
+  bool has_scale_ub() const;
+  // As of its kind, but also whether there is an upper bound of scales.
+  bool has(Role role) const { return role == Role::scale_ub ? has_scale_ub() : CallKind::has(role); }
 
   std::int64_t hidden_size() const { return shape.back(); }
   std::int64_t rows() const;      // product of the leading dimensions
@@ -143,8 +143,8 @@ struct Case : CallKind {
   std::int64_t elements_of(Role role) const;
   std::size_t bytes_of(Role role) const;
   DType output_dtype() const { return dtype_of(Role::out); }
-  // What no target writes or takes, so that only outputs that are given are judged: "int8 outputs". Empty: a
-  // target can be called.
+  // What no target writes or takes, so that only outputs that are given are judged: "fp32 outputs beside bf16
+  // activations". Empty: a target can be called.
   std::string what_no_target_has() const;
 
   friend bool operator==(const Case&, const Case&) = default;

@@ -272,6 +272,8 @@ Case case_from_bytes(std::span<const std::uint8_t> bytes, const CaseLimits& limi
     if (has(test_case.operation, parameter))
       test_case.bits_of(parameter) = header.parameters[static_cast<std::size_t>(parameter)];
   }
+  if (!limits.scale_ub || !is_upper_bound(test_case.bits_of(Parameter::scale_ub)))
+    test_case.bits_of(Parameter::scale_ub) = spec_of(Parameter::scale_ub).usual_bits;
   set_shape(header, limits, test_case);
   set_layouts(header, limits, test_case);
   set_execution(header, limits, test_case);
@@ -298,7 +300,8 @@ std::optional<std::vector<std::uint8_t>> case_to_bytes(const Case& test_case) {
   header.operation = index_of(all_operations(), test_case.operation);
   header.dtype = index_of(kActivationDTypes, test_case.dtype);
   header.weight = static_cast<std::uint8_t>(weight_kind(test_case));
-  if (test_case.has_codes()) header.codes = index_of(kQuantizedDTypes, test_case.output_dtype());
+  if (test_case.has_codes())
+    header.codes = index_of(code_dtypes(test_case.operation), test_case.output_dtype());
   header.rank = static_cast<std::uint8_t>(test_case.shape.size() - 2);
   header.in_place = test_case.in_place ? 1 : 0;
   header.order = index_of(kOrders, test_case.schedule.order);

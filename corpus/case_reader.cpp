@@ -234,7 +234,7 @@ std::vector<std::string_view> role_names(Direction direction) {
 std::vector<std::string_view> document_keys() {
   std::vector<std::string_view> keys = {
       "normproof_case", "name",   "description", "operation", "dtype",  "output_dtype", "residual_dtype",
-      "shape",          "layout", "schedule",    "launch",    "demand", "outputs",      "scale_ub"};
+      "shape",          "layout", "schedule",    "launch",    "demand", "outputs"};
   for (const OptionalDType& field : kOptionalDTypes) keys.push_back(field.key);
   for (const Parameter parameter : kParameters) keys.push_back(spec_of(parameter).name);
   for (const std::string_view name : role_names(Direction::in)) keys.push_back(name);
@@ -280,9 +280,11 @@ bool is_fp32(const std::optional<Value>& value) {
 void read_parameters(const Object& document, Case& test_case) {
   for (const Parameter parameter : kParameters) {
     const std::string_view name = spec_of(parameter).name;
+    const auto value = document.find(name);
     if (has(test_case.operation, parameter)) {
-      test_case.bits_of(parameter) = fp32_bits_of(document.at(name));
-    } else if (const auto value = document.find(name)) {
+      if (value || !may_lack(test_case.operation, parameter))
+        test_case.bits_of(parameter) = fp32_bits_of(document.at(name));
+    } else if (value) {
       value->expected("nothing, because " + std::string(name_of(test_case.operation)) + " has no " +
                       std::string(name));
     }
@@ -372,7 +374,6 @@ Case case_from_json(std::string_view text, Demand* demand) {
   test_case.shape = integers_of(document.at("shape"));
   if (const auto layout = document.find("layout")) read_layouts(*layout, test_case);
   read_parameters(document, test_case);
-  if (const auto bound = document.find("scale_ub")) test_case.scale_ub_bits = fp32_bits_of(*bound);
   read_execution(document, test_case);
   demand_none(validate_all_but_data(test_case));
   read_data(document, test_case);

@@ -183,10 +183,11 @@ std::string case_to_json(const Case& test_case, const Demand& demand) {
   document.add("shape", json_integers(test_case.shape));
   add_layouts(document, test_case);
   for (const Parameter parameter : kParameters) {
-    if (has(test_case.operation, parameter))
+    if (!has(test_case.operation, parameter)) continue;
+    if (!may_lack(test_case.operation, parameter) ||
+        test_case.bits_of(parameter) != spec_of(parameter).usual_bits)
       document.add(spec_of(parameter).name, json_fp32(test_case.bits_of(parameter)));
   }
-  if (test_case.scale_ub_bits) document.add("scale_ub", json_fp32(*test_case.scale_ub_bits));
   add_data(document, test_case);
   add_execution(document, test_case);
   add_demand(document, demand);

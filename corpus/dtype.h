@@ -22,8 +22,8 @@ enum class DType : std::uint8_t {
   uint8
 };
 inline constexpr std::array kActivationDTypes = {DType::bf16, DType::fp16, DType::fp32};
-// That targets write. Besides, outputs of somebody else with a scale for each row may be int8
-// (may_quantize_to). uint8 holds bytes that are something else: scales in e8m0, or two numbers in e2m1.
+// Besides, outputs with a scale for each row may be int8 (may_quantize_to). uint8 holds bytes that are
+// something else: scales in e8m0, or two numbers in e2m1.
 inline constexpr std::array kQuantizedDTypes = {DType::fp8_e4m3fn, DType::fp8_e5m2, DType::fp8_e4m3fnuz,
                                                 DType::fp8_e5m2fnuz};
 

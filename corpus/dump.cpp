@@ -32,8 +32,6 @@ std::string names_of(std::span<const DType> dtypes) {
   return text;
 }
 
-constexpr std::string_view kScaleUb = "scale_ub";
-
 class DumpReader {
  public:
   DumpReader(const SafetensorsFile& file, const DumpOptions& options, std::string prefix)
@@ -47,7 +45,6 @@ class DumpReader {
       if (role != Role::input && !is_output(case_.operation, role)) read_tensor(role);
     for (const Role role : kRoles)  // what may be wide depends on the weight and the residual
       if (is_output(case_.operation, role)) read_tensor(role);
-    read_scale_ub();
     if (const auto reasons = validate(case_); !reasons.empty()) fail("dump", reasons.front());
     Dump dump;
     dump.test_case = std::move(case_);
@@ -74,11 +71,10 @@ class DumpReader {
   void demand_known_names() const {
     std::string known;
     for (const Role role : kRoles) known += (known.empty() ? "" : ", ") + std::string(dump_name_of(role));
-    known += ", " + std::string(kScaleUb);
     for (const SafetensorsTensor& tensor : file_.tensors()) {
       if (!tensor.name.starts_with(prefix_)) continue;
       const std::string name = tensor.name.substr(prefix_.size());
-      if (name != kScaleUb && std::ranges::find(kRoles, name, dump_name_of) == kRoles.end())
+      if (std::ranges::find(kRoles, name, dump_name_of) == kRoles.end())
         fail(name, "unknown tensor; a dump has " + known);
     }
   }
@@ -201,16 +197,6 @@ class DumpReader {
     }
   }
 
-  void read_scale_ub() {
-    const SafetensorsTensor* tensor = find(kScaleUb);
-    if (tensor == nullptr) return;
-    constexpr std::array kFp32Alone = {DType::fp32};
-    demand_dtype(*tensor, kFp32Alone);
-    if (tensor->bytes != sizeof(float))
-      fail(std::string(kScaleUb) + ".shape", "expected one element, got " + shape_text(tensor->shape));
-    case_.scale_ub_bits = load_bits(file_.read(*tensor), DType::fp32, 0);
-  }
-
   void set_parameter(Role role, std::uint32_t bits) {
     for (const Parameter parameter : kParameters)
       if (spec_of(parameter).lies_in == role) case_.bits_of(parameter) = bits;
@@ -270,7 +256,7 @@ DumpContents dump_contents(const Case& test_case, const std::optional<std::strin
   if (const auto reasons = validate(test_case); !reasons.empty())
     throw std::invalid_argument(reasons.front());
   if (!test_case.outputs) throw std::invalid_argument("$.outputs: a dump needs outputs, the case has none");
-  DumpContents result{materialize(test_case), {}, {}, {}};
+  DumpContents result{materialize(test_case), {}, {}};
   for (const Parameter parameter : kParameters) {
     const auto role = spec_of(parameter).lies_in;
     if (!role || !test_case.has(*role)) continue;
@@ -282,11 +268,6 @@ DumpContents dump_contents(const Case& test_case, const std::optional<std::strin
     result.contents.push_back(
         {prefix + std::string(dump_name_of(role)), test_case.dtype_of(role), test_case.shape_of(role),
          test_case.has_output(role) ? (*test_case.outputs)[role] : result.tensors[role]});
-  }
-  if (test_case.scale_ub_bits) {
-    result.scale_ub.resize(sizeof(float));
-    store_bits(result.scale_ub, DType::fp32, 0, *test_case.scale_ub_bits);
-    result.contents.push_back({prefix + std::string(kScaleUb), DType::fp32, {1}, result.scale_ub});
   }
   result.metadata = {{prefix + "op", std::string(name_of(test_case.operation))},
                      {prefix + "epsilon", fp32_text(test_case.bits_of(Parameter::epsilon))}};

@@ -40,7 +40,6 @@ Dump dump_from_safetensors(const SafetensorsFile& file, const DumpOptions& optio
 // What write_dump() writes of a case, without the file.
 struct DumpContents {
   CaseTensors tensors;  // the contents' data lie in these, and in the case's outputs
-  std::vector<std::byte> scale_ub;
   std::vector<SafetensorsContent> contents;
   std::map<std::string, std::string> metadata;
 };

@@ -266,14 +266,21 @@ void CaseLimits::hold_to(const CallKind& kind) {
 
 std::span<const Operation> CaseLimits::operations() const {
   if (operation) return {&*operation, 1};
+  if (quantized_dtype == DType::int8) return operations_with(NormStep::quantize_by_row);
   return quantized_dtype ? operations_that_quantize() : all_operations();
+}
+
+std::vector<DType> CaseLimits::codes_of(Operation quantizing) const {
+  std::vector<DType> codes = code_dtypes(quantizing);
+  if (!int8) std::erase(codes, DType::int8);
+  return codes;
 }
 
 bool CaseLimits::admits(const CallKind& kind) const {
   if (operation && kind.operation != *operation) return false;
   if (dtype && kind.dtype != *dtype) return false;
   if (weight && kind.weight_dtype != weight_dtype(*weight, kind.dtype)) return false;
-  if (!quantized_dtype) return true;
+  if (!quantized_dtype) return int8 || kind.quantized_dtype != DType::int8;
   return kind.has_codes() ? kind.quantized_dtype == quantized_dtype : operation.has_value();
 }
 
@@ -285,8 +292,8 @@ CallKind kind_within(const CaseLimits& limits, Operation operation, const Choose
   const WeightKind weight = limits.weight ? *limits.weight : one_of(KindChoice::weight, kWeightKinds);
   CallKind kind = call_kind(operation, dtype, weight_dtype(weight, dtype));
   if (kind.has_codes())
-    kind.quantized_dtype =
-        limits.quantized_dtype ? *limits.quantized_dtype : one_of(KindChoice::codes, kQuantizedDTypes);
+    kind.quantized_dtype = limits.quantized_dtype ? *limits.quantized_dtype
+                                                  : one_of(KindChoice::codes, limits.codes_of(operation));
   return kind;
 }
 
@@ -304,6 +311,7 @@ bool within(const Case& test_case, const CaseLimits& limits) {
   }
   if (test_case.elements() > std::max(limits.max_elements, test_case.hidden_size())) return false;
   if (!limits.admits(test_case)) return false;
+  if (test_case.has_scale_ub() && !limits.scale_ub) return false;
   if (demanded_vectors && !vectors && !limits.allow_refused) return false;
   if (limits.path == KernelPath::vectorized && (!vectors || test_case.launch.path == KernelPath::scalar))
     return false;
@@ -328,6 +336,8 @@ Case random_case(Random& random, const CaseLimits& limits) {
   fit_to(limits.calls, test_case);
   draw_execution(random, limits, test_case);
   draw_values(random, limits.special_percent, test_case);
+  if (limits.scale_ub && normproof::has(test_case.operation, Parameter::scale_ub) && random.chance(1, 3))
+    test_case.bits_of(Parameter::scale_ub) = draw_upper_bound(random);
   fit_to(limits.calls, test_case);  // its epsilon
   return test_case;
 }

@@ -48,12 +48,17 @@ struct CaseLimits {
   std::int64_t max_padding = 1024;  // elements between rows, or between blocks of rows, without giant_strides
   int special_percent = 20;  // of the rows get NaN, infinity, zeros or subnormals on top of their values
   CallLimits calls = {};     // what the target declares; where it says otherwise, it wins
+  // Where rows get scales of their own: also codes of int8 where `quantized_dtype` is drawn, and also upper
+  // bounds of scales.
+  bool int8 = false, scale_ub = false;
   friend bool operator==(const CaseLimits&, const CaseLimits&) = default;
 
   // From here on only calls of the kind.
   void hold_to(const CallKind& kind);
   bool admits(const CallKind& kind) const;
   std::span<const Operation> operations() const;
+  // That an operation may make, where `quantized_dtype` leaves it open.
+  std::vector<DType> codes_of(Operation quantizing) const;
 };
 
 // What has to be chosen of a kind, and one of so many.

@@ -15,6 +15,7 @@ constexpr TensorSpec kInput = {Role::input, Direction::in, Extent::elements, DTy
 constexpr TensorSpec kResidual = {Role::residual, Direction::in, Extent::elements, DTypeRule::residual};
 constexpr TensorSpec kWeight = {Role::weight, Direction::in, Extent::hidden, DTypeRule::weight, true};
 constexpr TensorSpec kScale = {Role::scale, Direction::in, Extent::one, DTypeRule::fp32};
+constexpr TensorSpec kScaleUb = {Role::scale_ub, Direction::in, Extent::one, DTypeRule::fp32, true};
 constexpr TensorSpec kScales = {Role::scales, Direction::out, Extent::row, DTypeRule::fp32};
 constexpr TensorSpec out(Aliasing aliasing) {
   return {Role::out, Direction::out, Extent::elements, DTypeRule::output, false, aliasing, Role::input};
@@ -28,12 +29,13 @@ constexpr std::array kRmsNormTensors = {out(Aliasing::may), kInput, kWeight};
 constexpr std::array kFusedAddTensors = {out(Aliasing::always), kResidualOut, kInput, kResidual, kWeight};
 constexpr std::array kStaticQuantTensors = {kCodes, kInput, kWeight, kScale};
 constexpr std::array kFusedAddStaticQuantTensors = {kCodes, kResidualOut, kInput, kResidual, kWeight, kScale};
-constexpr std::array kDynamicQuantTensors = {kCodes, kScales, kInput, kWeight};
-constexpr std::array kFusedAddDynamicQuantTensors = {kCodes, kScales,   kResidualOut,
-                                                     kInput, kResidual, kWeight};
+constexpr std::array kDynamicQuantTensors = {kCodes, kScales, kInput, kWeight, kScaleUb};
+constexpr std::array kFusedAddDynamicQuantTensors = {kCodes,    kScales, kResidualOut, kInput,
+                                                     kResidual, kWeight, kScaleUb};
 
 constexpr std::array kEpsilon = {Parameter::epsilon};
 constexpr std::array kEpsilonAndScale = {Parameter::epsilon, Parameter::scale};
+constexpr std::array kEpsilonAndScaleUb = {Parameter::epsilon, Parameter::scale_ub};
 
 constexpr std::array kNormalize = {NormStep::normalize};
 constexpr std::array kAddAndNormalize = {NormStep::add_residual, NormStep::normalize};
@@ -79,15 +81,15 @@ constexpr OperationSpec kTable[] = {
      "rms_norm_dynamic_quant",
      "normalizes, then quantizes each row by a scale of its own, which comes out",
      kDynamicQuantTensors,
-     kEpsilon,
+     kEpsilonAndScaleUb,
      kNormalizeAndQuantizeByRow,
      2,
      Operation::rms_norm,
      {}},
     {Operation::fused_add_rms_norm_dynamic_quant, "fused_add_rms_norm_dynamic_quant",
      "adds the residual, keeps the sum, normalizes and quantizes it by a scale for each row",
-     kFusedAddDynamicQuantTensors, kEpsilon, kAddNormalizeAndQuantizeByRow, 2, Operation::fused_add_rms_norm,
-     Operation::rms_norm_dynamic_quant},
+     kFusedAddDynamicQuantTensors, kEpsilonAndScaleUb, kAddNormalizeAndQuantizeByRow, 2,
+     Operation::fused_add_rms_norm, Operation::rms_norm_dynamic_quant},
 };
 
 constexpr auto kOperations = [] {
@@ -97,12 +99,13 @@ constexpr auto kOperations = [] {
 }();
 
 constexpr std::array<ParameterSpec, kParameters.size()> kParameterTable = {{
-    {Parameter::epsilon, "epsilon", 0x358637bd, {}},       // 1e-6
-    {Parameter::scale, "scale", 0x3f800000, Role::scale},  // 1
+    {Parameter::epsilon, "epsilon", 0x358637bd, {}},                // 1e-6
+    {Parameter::scale, "scale", 0x3f800000, Role::scale},           // 1
+    {Parameter::scale_ub, "scale_ub", 0x7f800000, Role::scale_ub},  // none
 }};
 
 constexpr std::array<std::string_view, kRoles.size()> kRoleNames = {
-    "input", "residual", "out", "residual_out", "weight", "scale", "scales"};
+    "input", "residual", "out", "residual_out", "weight", "scale", "scales", "scale_ub"};
 
 // Tables are read by number.
 constexpr bool tables_are_in_order() {
@@ -228,6 +231,11 @@ bool has(Operation operation, NormStep step) {
 bool has(Operation operation, DTypeRule rule) {
   const auto tensors = spec_of(operation).tensors;
   return std::ranges::find(tensors, rule, &TensorSpec::dtype) != tensors.end();
+}
+
+bool may_lack(Operation operation, Parameter parameter) {
+  const std::optional<Role> role = spec_of(parameter).lies_in;
+  return role && find_tensor(operation, *role)->optional;
 }
 
 std::vector<DType> code_dtypes(Operation operation) {

@@ -26,9 +26,9 @@ enum class Operation : std::uint8_t {
 };
 
 // What a tensor is to an operation.
-enum class Role : std::uint8_t { input, residual, out, residual_out, weight, scale, scales };
-inline constexpr std::array kRoles = {Role::input,  Role::residual, Role::out,   Role::residual_out,
-                                      Role::weight, Role::scale,    Role::scales};
+enum class Role : std::uint8_t { input, residual, out, residual_out, weight, scale, scales, scale_ub };
+inline constexpr std::array kRoles = {Role::input,  Role::residual, Role::out,    Role::residual_out,
+                                      Role::weight, Role::scale,    Role::scales, Role::scale_ub};
 
 enum class Direction : std::uint8_t { in, out };
 
@@ -67,9 +67,10 @@ struct TensorSpec {
   Role aliased = Role::input;  // the input that an output may or must overwrite
 };
 
-// A number of the call. Its fp32 bits stand in the case.
-enum class Parameter : std::uint8_t { epsilon, scale };
-inline constexpr std::array kParameters = {Parameter::epsilon, Parameter::scale};
+// A number of the call. Its fp32 bits stand in the case. scale_ub is the upper bound of the maxima that
+// scales of rows are made of: a number above 0, or infinity, which is none.
+enum class Parameter : std::uint8_t { epsilon, scale, scale_ub };
+inline constexpr std::array kParameters = {Parameter::epsilon, Parameter::scale, Parameter::scale_ub};
 struct ParameterSpec {
   Parameter parameter;
   std::string_view name;
@@ -103,6 +104,9 @@ std::span<const OperationSpec> operation_specs();
 const OperationSpec& spec_of(Operation operation);
 const ParameterSpec& spec_of(Parameter parameter);
 
+// Whether these fp32 bits may be an upper bound of scales.
+inline bool is_upper_bound(std::uint32_t bits) { return bits != 0 && bits <= 0x7f800000u; }
+
 std::string_view name_of(Operation operation);
 std::optional<Operation> operation_from_name(std::string_view name);
 std::string_view name_of(Role role);
@@ -121,6 +125,8 @@ const TensorSpec* find_tensor(Operation operation, Role role);
 inline bool has(Operation operation, Role role) { return find_tensor(operation, role) != nullptr; }
 bool has(Operation operation, NormStep step);
 bool has(Operation operation, Parameter parameter);
+// Whether a call may do without a number that the operation has: it lies in a tensor that is optional.
+bool may_lack(Operation operation, Parameter parameter);
 bool has(Operation operation, DTypeRule rule);
 // Whether a case may choose that the output is written over the input, and whether it always is.
 bool may_be_in_place(Operation operation);
@@ -139,7 +145,8 @@ inline Role normalized_tensor(Operation operation) {
 // Whether `out` has a quantized dtype.
 inline bool quantizes(Operation operation) { return has(operation, DTypeRule::codes); }
 inline bool quantizes_by_row(Operation operation) { return has(operation, NormStep::quantize_by_row); }
-// The dtypes that `out` may have where it is quantized, those of targets first; none where it is not.
+// The dtypes that `out` may have where it is quantized: fp8 first, and int8 where rows get scales of their
+// own; none where it is not.
 std::vector<DType> code_dtypes(Operation operation);
 bool may_quantize_to(Operation operation, DType dtype);
 

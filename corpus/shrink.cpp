@@ -25,7 +25,7 @@ std::uint64_t features(const Case& test_case) {
   count += static_cast<std::uint64_t>(weight_kind(test_case));
   for (const Parameter parameter : kParameters) {
     const std::uint32_t bits = test_case.bits_of(parameter);
-    if (bits != spec_of(parameter).usual_bits) count += parameter == Parameter::epsilon && bits != 0 ? 2 : 1;
+    if (bits != spec_of(parameter).usual_bits) count += bits == plainest_bits(parameter) ? 1 : 2;
   }
   return count;
 }

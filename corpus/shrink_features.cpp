@@ -87,7 +87,7 @@ std::optional<Case> feature_candidate(const Case& origin, std::int64_t index) {
       candidate.schedule.seed = 0;
       break;
     case 10:
-      candidate.bits_of(Parameter::epsilon) = 0;
+      candidate.bits_of(Parameter::epsilon) = plainest_bits(Parameter::epsilon);
       break;
     case 11:
       candidate.weight_dtype.reset();
@@ -96,12 +96,15 @@ std::optional<Case> feature_candidate(const Case& origin, std::int64_t index) {
     case 12:
       candidate.launch.in_graph = false;
       break;
+    case 13:
+      candidate.bits_of(Parameter::scale_ub) = plainest_bits(Parameter::scale_ub);
+      break;
     default:
       return narrow_weight(origin);
   }
   return candidate;
 }
-constexpr std::int64_t kFeatureCandidates = 14;
+constexpr std::int64_t kFeatureCandidates = 15;
 
 std::optional<Case> usual_parameter(const Case& origin, std::int64_t index) {
   const Parameter parameter = kParameters[static_cast<std::size_t>(index)];

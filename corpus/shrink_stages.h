@@ -31,6 +31,11 @@ void append_feature_stages(const Case& origin, std::vector<ShrinkStage>& stages)
 // Simpler elements.
 void append_value_stages(const Case& origin, std::vector<ShrinkStage>& stages);
 
+// Beside the number that is usual, the one that says least.
+constexpr std::uint32_t plainest_bits(Parameter parameter) {
+  return parameter == Parameter::epsilon ? 0 : 0x3f800000;  // 1
+}
+
 // The listed elements of one of a case's tensors, and the cost of an element as complexity() counts it.
 struct ListedElements {
   Role role;

@@ -372,4 +372,12 @@ void draw_values(Random& random, int special_percent, Case& test_case) {
   }
 }
 
+std::uint32_t draw_upper_bound(Random& random) {
+  constexpr std::uint32_t kHalf = 0x3f000000, kEight = 0x41000000, kTiny = 0x2b800000, kInfinity = 0x7f800000;
+  const std::uint64_t way = random.below(8);
+  if (way == 0) return static_cast<std::uint32_t>(random.between(1, kInfinity - 1));
+  if (way == 1) return static_cast<std::uint32_t>(random.between(kTiny, kHalf));
+  return static_cast<std::uint32_t>(random.between(kHalf, kEight));
+}
+
 }  // namespace normproof

@@ -1,6 +1,8 @@
 // The values of a random case's tensors, and the scalars that depend on them.
 #pragma once
 
+#include <cstdint>
+
 #include "corpus/case.h"
 #include "corpus/random.h"
 
@@ -11,5 +13,8 @@ namespace normproof {
 // short enough the inverse RMS is a known power of two and weights, residuals and scale are solved for so
 // that products, sums and quantized values lie on rounding midpoints or right beside them.
 void draw_values(Random& random, int special_percent, Case& test_case);
+
+// An upper bound of scales: mostly near what most rows reach, sometimes below the least scale, or any.
+std::uint32_t draw_upper_bound(Random& random);
 
 }  // namespace normproof

@@ -9,11 +9,12 @@ namespace normproof::kernels {
 namespace {
 
 Status check_overlap(std::vector<Argument> arguments, const Call& call) {
-  Tensor scale;
-  if (call.scale != nullptr) {
-    scale = {const_cast<float*>(call.scale), DType::fp32, 1, {1}, {1}};
-    arguments.push_back({"scale", &scale, false});
-  }
+  const auto tensor_of = [](const float* number) {
+    return Tensor{const_cast<float*>(number), DType::fp32, 1, {1}, {1}};
+  };
+  const Tensor scale = tensor_of(call.scale), scale_ub = tensor_of(call.scale_ub);
+  if (call.scale != nullptr) arguments.push_back({"scale", &scale, false});
+  if (call.scale_ub != nullptr) arguments.push_back({"scale_ub", &scale_ub, false});
   return check_overlap(arguments, [&](const Argument& written, const Argument& other) {
     return written.tensor == call.out && other.tensor == call.input && call.residual == nullptr &&
            !call.quantizes;
@@ -29,8 +30,10 @@ Status check_dtypes(const Call& call) {
   if (!is_activation(dtype)) return unsupported("input", *call.input, "fp32, fp16 or bf16");
   if (call.residual != nullptr && call.residual->dtype != dtype)
     return unsupported("residual", *call.residual, text_of(dtype) + " like input");
-  if (call.quantizes && !is_fp8(call.out->dtype))
-    return unsupported("out", *call.out, "one of the fp8 dtypes");
+  const bool may_be_int8 = call.scales != nullptr;
+  if (call.quantizes && !is_fp8(call.out->dtype) && !(may_be_int8 && call.out->dtype == DType::int8))
+    return unsupported("out", *call.out,
+                       may_be_int8 ? "one of the fp8 dtypes, or int8" : "one of the fp8 dtypes");
   if (!call.quantizes && call.out->dtype != dtype)
     return unsupported("out", *call.out, text_of(dtype) + " like input");
   if (call.scales != nullptr && call.scales->dtype != DType::fp32)
@@ -61,13 +64,18 @@ Status check_weight_shape(const Argument& weight, std::int64_t hidden) {
   return {};
 }
 
-Status check_scale(const Call& call) {
-  if (!call.quantizes || call.scales != nullptr) return {};
-  if (call.scale == nullptr) return refusal(StatusCode::null_pointer, "scale: is null (0x0)");
-  if (reinterpret_cast<std::uintptr_t>(call.scale) % alignof(float) != 0)
-    return refusal(StatusCode::misaligned_pointer, "scale: ", call.scale,
+Status check_alignment(const char* name, const float* number) {
+  if (reinterpret_cast<std::uintptr_t>(number) % alignof(float) != 0)
+    return refusal(StatusCode::misaligned_pointer, name, ": ", number,
                    " is not a multiple of the element size 4");
   return {};
+}
+
+Status check_scale(const Call& call) {
+  if (!call.quantizes) return {};
+  if (call.scales != nullptr) return check_alignment("scale_ub", call.scale_ub);
+  if (call.scale == nullptr) return refusal(StatusCode::null_pointer, "scale: is null (0x0)");
+  return check_alignment("scale", call.scale);
 }
 
 void set_rows(const Call& call, NormArguments& arguments) {
@@ -95,11 +103,12 @@ NormArguments norm_arguments(const Call& call, const Argument& input) {
   if (call.scales != nullptr) {
     arguments.scales = static_cast<float*>(call.scales->data);
     arguments.scales_stride = call.scales->strides[0];
+    arguments.scale_ub = call.scale_ub;
   }
   arguments.epsilon = call.epsilon;
   if (call.quantizes) {
-    arguments.fp8_format = static_cast<Fp8Format>(static_cast<std::int32_t>(call.out->dtype) -
-                                                  static_cast<std::int32_t>(DType::fp8_e4m3fn));
+    arguments.codes = static_cast<CodeFormat>(static_cast<std::int32_t>(call.out->dtype) -
+                                              static_cast<std::int32_t>(DType::fp8_e4m3fn));
   }
   if (!input.empty()) set_rows(call, arguments);
   return arguments;

@@ -14,7 +14,8 @@ struct Call {
   const Tensor* residual = nullptr;  // there: s = input + residual is normalized
   const Tensor* weight = nullptr;    // there: weighted
   const float* scale = nullptr;
-  const Tensor* scales = nullptr;  // there: rows get scales of their own
+  const Tensor* scales = nullptr;   // there: rows get scales of their own
+  const float* scale_ub = nullptr;  // there: the upper bound of what these are made of
   bool quantizes = false;
   float epsilon = 0;
   Launch launch;
@@ -40,7 +41,7 @@ struct Problem {
 // Demands, in this order, each named with the offending value:
 //  - dtypes: fp32, fp16 or bf16 for input, the same for residual (and out, unless it is quantized: any fp8
 //  format),
-//    the same or fp32 for weight, fp32 for scales;
+//    the same or fp32 for weight, fp32 for scales, beside which out may be int8 as well;
 //  - ranks: 2 to 4 where the call is rms_norm, else 2; weight 1;
 //  - sizes: none negative, hidden size at least 1, all shapes equal, weight of the hidden size, scales with 1
 //  in its place;
@@ -48,8 +49,8 @@ struct Problem {
 //  0 or 1;
 //  - every tensor's number of rows and extent in bytes fit in 63 bits, and it ends within the address space;
 //  - data pointers: a multiple of the element size; not null unless the tensor has no elements;
-//  - no output shares a byte with itself, another output, an input, the weight or the scale. Exceptions: out
-//  may be
+//  - no output shares a byte with itself, another output, an input, the weight, the scale or its bound.
+//  Exceptions: out may be
 //    exactly input (equal data and strides); interleaved views of one packed tensor that share no byte are
 //    fine;
 //  - launch: a known path, a valid number of threads; the vectorized path only where is_vectorizable().

@@ -101,8 +101,10 @@ int own_threads(const ShapeLimits& shape, int groups) {
 bool fits(const ShapeLimits& shape, const Problem& problem, int threads) {
   const NormArguments& arguments = problem.arguments;
   if (!problem.vectorized || threads > shape.maximum_threads) return false;
-  // The other fp8 formats are computed without help from the hardware, in the general shapes.
-  if (problem.quantizes && !is_hardware_format(arguments.fp8_format)) return false;
+  // The other formats are computed without help from the hardware, in the general shapes, and so are scales
+  // that have an upper bound.
+  if (problem.quantizes && (!is_hardware_format(arguments.codes) || arguments.scale_ub != nullptr))
+    return false;
   switch (shape.team) {
     case Team::part_of_warp:
       return shape.holds_in_part_of_warp(arguments.chunks, arguments.row_threads_log2);

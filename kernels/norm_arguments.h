@@ -7,9 +7,12 @@ namespace normproof::kernels {
 
 enum class Fp8Format : std::int32_t { e4m3fn, e5m2, e4m3fnuz, e5m2fnuz };
 
+// What a row is quantized to. The first four are those of Fp8Format.
+enum class CodeFormat : std::int32_t { e4m3fn, e5m2, e4m3fnuz, e5m2fnuz, int8, e2m1 };
+
 // Whether a GPU converts to it by an instruction.
-constexpr bool is_hardware_format(Fp8Format format) {
-  return format == Fp8Format::e4m3fn || format == Fp8Format::e5m2;
+constexpr bool is_hardware_format(CodeFormat format) {
+  return format == CodeFormat::e4m3fn || format == CodeFormat::e5m2;
 }
 
 // Strides in elements of up to three leading dimensions; the innermost is the stride from row to row.
@@ -51,11 +54,12 @@ struct NormArguments {
   RowStrides out_strides;
   float* scales = nullptr;  // written: one for each row, where rows have scales of their own
   std::int64_t scales_stride = 0;
+  const float* scale_ub = nullptr;  // upper bound of the maxima that scales are made of; null: none
 
   float hidden_as_float = 0;
   float inverse_hidden = 0;  // rnd(1 / hidden) where row_numbers.cuh may go its short ways, otherwise 0
   float epsilon = 0;
-  Fp8Format fp8_format = Fp8Format::e4m3fn;  // used where the operation quantizes
+  CodeFormat codes = CodeFormat::e4m3fn;  // used where the operation quantizes
 };
 
 }  // namespace normproof::kernels

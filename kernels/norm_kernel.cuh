@@ -1,5 +1,5 @@
-// The norm kernel: rms_norm, alone or after adding a residual, stored as it is or quantized to fp8, by one
-// scale that is given or by one for each row.
+// The norm kernel: rms_norm, alone or after adding a residual, stored as it is or quantized: to fp8 by one
+// scale that is given, or to fp8 or int8 by one for each row.
 //
 // A row passes twice through a thread's hands: first to sum the squares (and to write the sum with the
 // residual), then to scale, weight and store. In between the chunks wait in registers or are read again. A
@@ -78,6 +78,13 @@ __device__ inline Fp8 quantize(T y, float inverse_scale, Fp8Format format) {
   return round_to_fp8(scaled, format);
 }
 
+// The same to any code of a byte.
+template <typename T>
+__device__ inline Fp8 quantize(T y, float inverse_scale, CodeFormat format) {
+  if (format == CodeFormat::int8) return {round_to_int8(__fmul_rn(to_float(y), inverse_scale))};
+  return quantize(y, inverse_scale, static_cast<Fp8Format>(format));
+}
+
 // The offset in elements of a row.
 __device__ inline std::int64_t row_offset(const NormArguments& arguments, const RowStrides& strides,
                                           std::int64_t row) {
@@ -142,7 +149,7 @@ class RowAccess {
     for (int i = 0; i < kElements; ++i) {
       const T y = normalize<V>(x.elements[i], inverse_rms, weight.elements[i]);
       if constexpr (V::kQuantizes) {
-        result.elements[i] = quantize(y, inverse_scale, arguments_.fp8_format);
+        result.elements[i] = quantize(y, inverse_scale, arguments_.codes);
       } else {
         result.elements[i] = y;
       }
@@ -199,7 +206,7 @@ __device__ inline void norm_rows_within_warp(const NormArguments& arguments, flo
     if constexpr (V::kScalesRows) {
       const std::uint32_t largest =
           largest_of_threads(present ? access.largest(thread, x, r) : 0, row_threads);
-      const float scale = row_scale(largest, arguments.fp8_format);
+      const float scale = row_scale(bounded(largest, arguments), arguments.codes);
       if (present && thread == 0) arguments.scales[row * arguments.scales_stride] = scale;
       inverse_scale = __fdiv_rn(1.0f, scale);
     }
@@ -268,7 +275,8 @@ __device__ inline void norm_row_per_block(const NormArguments& arguments, float 
           }
         }
       }
-      const float scale = row_scale(largest_of_block(largest, warp, warps, thread), arguments.fp8_format);
+      largest = bounded(largest_of_block(largest, warp, warps, thread), arguments);
+      const float scale = row_scale(largest, arguments.codes);
       if (threadIdx.x == 0) arguments.scales[row * arguments.scales_stride] = scale;
       inverse_scale = __fdiv_rn(1.0f, scale);
     }

@@ -151,27 +151,28 @@ normproof_status normproof_fused_add_rms_norm_static_fp8_quant(
 
 normproof_status normproof_rms_norm_dynamic_quant(const normproof_tensor* out, const normproof_tensor* scales,
                                                   const normproof_tensor* input,
-                                                  const normproof_tensor* weight, float epsilon,
-                                                  const normproof_launch* launch, normproof_stream stream,
-                                                  normproof_launch_report* report,
+                                                  const normproof_tensor* weight, const float* scale_ub,
+                                                  float epsilon, const normproof_launch* launch,
+                                                  normproof_stream stream, normproof_launch_report* report,
                                                   normproof_message message) {
   return call({{"out", out}, {"scales", scales}, {"input", input}}, {launch, report, message},
               [&](const Launch& choice, LaunchReport* launched) {
                 return rms_norm_dynamic_quant(from_c(*out), from_c(*scales), from_c(*input),
-                                              Weight(weight).get(), epsilon, choice, stream, launched);
+                                              Weight(weight).get(), scale_ub, epsilon, choice, stream,
+                                              launched);
               });
 }
 
 normproof_status normproof_fused_add_rms_norm_dynamic_quant(
     const normproof_tensor* out, const normproof_tensor* scales, const normproof_tensor* input,
-    const normproof_tensor* residual, const normproof_tensor* weight, float epsilon,
+    const normproof_tensor* residual, const normproof_tensor* weight, const float* scale_ub, float epsilon,
     const normproof_launch* launch, normproof_stream stream, normproof_launch_report* report,
     normproof_message message) {
   return call({{"out", out}, {"scales", scales}, {"input", input}, {"residual", residual}},
               {launch, report, message}, [&](const Launch& choice, LaunchReport* launched) {
                 return fused_add_rms_norm_dynamic_quant(from_c(*out), from_c(*scales), from_c(*input),
-                                                        from_c(*residual), Weight(weight).get(), epsilon,
-                                                        choice, stream, launched);
+                                                        from_c(*residual), Weight(weight).get(), scale_ub,
+                                                        epsilon, choice, stream, launched);
               });
 }
 

@@ -127,17 +127,19 @@ NORMPROOF_EXPORT normproof_status normproof_fused_add_rms_norm_static_fp8_quant(
 
 /* scales[row] = s = fl(a / max) with a the largest |y| of the row, y = rms_norm(input, weight, epsilon), and
  * max the largest finite number of out's dtype; s is at least fl(1 / (512 max)), and NaN where y has a NaN.
- * out (fp8) = quantize(y, s). Rank 2; scales is fp32 and has the shape [rows, 1]. */
+ * out (fp8) = quantize(y, s). Rank 2; scales is fp32 and has the shape [rows, 1]. out may be int8: max is
+ * then 127, s at least 2^-23, the codes end at -128 and 127, and NaN becomes 0. scale_ub points to one fp32,
+ * which a is at most; null: no such bound. */
 NORMPROOF_EXPORT normproof_status normproof_rms_norm_dynamic_quant(
     const normproof_tensor* out, const normproof_tensor* scales, const normproof_tensor* input,
-    const normproof_tensor* weight, float epsilon, const normproof_launch* launch, normproof_stream stream,
-    normproof_launch_report* report, normproof_message message);
+    const normproof_tensor* weight, const float* scale_ub, float epsilon, const normproof_launch* launch,
+    normproof_stream stream, normproof_launch_report* report, normproof_message message);
 
 /* s = round(input + residual); residual = s; out and scales as above, of rms_norm(s, weight, epsilon).
  * Rank 2. input is not modified. */
 NORMPROOF_EXPORT normproof_status normproof_fused_add_rms_norm_dynamic_quant(
     const normproof_tensor* out, const normproof_tensor* scales, const normproof_tensor* input,
-    const normproof_tensor* residual, const normproof_tensor* weight, float epsilon,
+    const normproof_tensor* residual, const normproof_tensor* weight, const float* scale_ub, float epsilon,
     const normproof_launch* launch, normproof_stream stream, normproof_launch_report* report,
     normproof_message message);
 

@@ -276,7 +276,7 @@ class RegisterRow {
 
   __device__ void finish(float inverse_rms, float inverse_scale) {
     // Decided once, not for each chunk.
-    if (!V::kQuantizes || arguments_->fp8_format == Fp8Format::e4m3fn) {
+    if (!V::kQuantizes || arguments_->codes == CodeFormat::e4m3fn) {
       finish_as<Fp8Format::e4m3fn>(inverse_rms, inverse_scale);
     } else {
       finish_as<Fp8Format::e5m2>(inverse_rms, inverse_scale);
@@ -373,7 +373,7 @@ __device__ inline void scale_row(const NormArguments& arguments, RegisterRow<V>&
     if (is_first) arguments.scales[row * arguments.scales_stride] = numbers.scale;
     values.template finish_normalized<kFormat>(numbers.inverse);
   };
-  if (arguments.fp8_format == Fp8Format::e4m3fn) {
+  if (arguments.codes == CodeFormat::e4m3fn) {
     give.template operator()<Fp8Format::e4m3fn>();
   } else {
     give.template operator()<Fp8Format::e5m2>();

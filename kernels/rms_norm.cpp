@@ -96,12 +96,13 @@ Status fused_add_rms_norm_static_fp8_quant(const Tensor& out, const Tensor& inpu
 }
 
 Status rms_norm_dynamic_quant(const Tensor& out, const Tensor& scales, const Tensor& input,
-                              const Tensor* weight, float epsilon, const Launch& launch, Stream stream,
-                              LaunchReport* report) {
+                              const Tensor* weight, const float* scale_ub, float epsilon,
+                              const Launch& launch, Stream stream, LaunchReport* report) {
   return carry_out({.out = &out,
                     .input = &input,
                     .weight = weight,
                     .scales = &scales,
+                    .scale_ub = scale_ub,
                     .quantizes = true,
                     .epsilon = epsilon,
                     .launch = launch},
@@ -109,13 +110,15 @@ Status rms_norm_dynamic_quant(const Tensor& out, const Tensor& scales, const Ten
 }
 
 Status fused_add_rms_norm_dynamic_quant(const Tensor& out, const Tensor& scales, const Tensor& input,
-                                        const Tensor& residual, const Tensor* weight, float epsilon,
-                                        const Launch& launch, Stream stream, LaunchReport* report) {
+                                        const Tensor& residual, const Tensor* weight, const float* scale_ub,
+                                        float epsilon, const Launch& launch, Stream stream,
+                                        LaunchReport* report) {
   return carry_out({.out = &out,
                     .input = &input,
                     .residual = &residual,
                     .weight = weight,
                     .scales = &scales,
+                    .scale_ub = scale_ub,
                     .quantizes = true,
                     .epsilon = epsilon,
                     .launch = launch},

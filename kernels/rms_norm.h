@@ -13,7 +13,7 @@ namespace normproof::kernels {
 
 // The values are those of normproof_dtype.
 // uint8 holds bytes that are something else:
-// two e2m1 numbers, or a scale in e8m0. int8 and uint8 are of calls by name alone.
+// two e2m1 numbers, or a scale in e8m0, of calls by name alone.
 enum class DType : std::int32_t {
   fp32,
   fp16,
@@ -100,15 +100,18 @@ Status fused_add_rms_norm_static_fp8_quant(const Tensor& out, const Tensor& inpu
                                            LaunchReport* report = nullptr);
 
 // scales = s, one for each row: fl(a / max_Q) with a = max |y| of the row, y as above, and at least
-// fl(1 / (512 max_Q)); out (fp8) = y quantized by it, as above. Rank 2; `scales` is fp32, [rows, 1].
+// fl(1 / (512 max_Q)); out (fp8) = y quantized by it, as above. Rank 2; `scales` is fp32, [rows, 1]. out may
+// be int8: max_Q is 127, the least scale 2^-23, the codes end at -128 and 127, and NaN becomes 0. `scale_ub`
+// points to one fp32 beside the tensors, the upper bound of a; null: none.
 Status rms_norm_dynamic_quant(const Tensor& out, const Tensor& scales, const Tensor& input,
-                              const Tensor* weight, float epsilon, const Launch& launch = {},
-                              Stream stream = nullptr, LaunchReport* report = nullptr);
+                              const Tensor* weight, const float* scale_ub, float epsilon,
+                              const Launch& launch = {}, Stream stream = nullptr,
+                              LaunchReport* report = nullptr);
 
 // residual = s = rnd_T(input + residual); out and scales as above, of rms_norm(s, weight, epsilon). Rank 2.
 Status fused_add_rms_norm_dynamic_quant(const Tensor& out, const Tensor& scales, const Tensor& input,
-                                        const Tensor& residual, const Tensor* weight, float epsilon,
-                                        const Launch& launch = {}, Stream stream = nullptr,
+                                        const Tensor& residual, const Tensor* weight, const float* scale_ub,
+                                        float epsilon, const Launch& launch = {}, Stream stream = nullptr,
                                         LaunchReport* report = nullptr);
 
 // "host" or "cuda".

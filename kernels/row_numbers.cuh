@@ -112,7 +112,7 @@ __device__ inline RowScale quick_row_scale(std::uint32_t largest) {
   return {scale, quick_inverse(scale)};
 }
 
-__device__ __noinline__ inline RowScale general_row_scale(std::uint32_t largest, Fp8Format format) {
+__device__ __noinline__ inline RowScale general_row_scale(std::uint32_t largest, CodeFormat format) {
   const float scale = row_scale(largest, format);
   return {scale, __frcp_rn(scale)};
 }
@@ -122,7 +122,7 @@ __device__ inline RowScale row_scale_and_inverse(const NormArguments& arguments,
   bool permitted = is_quick_largest(largest);
   permitted &= arguments.inverse_hidden != 0.0f;
   if (__builtin_expect(permitted, 1)) return quick_row_scale<kFormat>(largest);
-  return general_row_scale(largest, kFormat);
+  return general_row_scale(largest, static_cast<CodeFormat>(kFormat));
 }
 
 }  // namespace normproof::kernels

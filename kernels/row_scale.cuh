@@ -20,6 +20,12 @@ __device__ inline std::uint32_t magnitude_bits(T y) {
 
 __device__ inline std::uint32_t larger(std::uint32_t a, std::uint32_t b) { return a < b ? b : a; }
 
+// At most the upper bound of the call, where it has one; NaN stays.
+__device__ inline std::uint32_t bounded(std::uint32_t largest, const NormArguments& arguments) {
+  if (arguments.scale_ub == nullptr || !(float_of(largest) > *arguments.scale_ub)) return largest;
+  return bits_of(*arguments.scale_ub);
+}
+
 // Over `width` neighbouring threads of a warp (a power of two); every one of them gets it.
 __device__ inline std::uint32_t largest_of_threads(std::uint32_t value, int width) {
 #pragma unroll
@@ -38,11 +44,11 @@ __device__ inline std::uint32_t largest_of_block(std::uint32_t value, int warp, 
   return largest_of_threads(thread < warps ? largest_of_warps[thread] : 0, kWarpThreads);
 }
 
-// s = fl(a / max_Q), at least fl(1 / (512 max_Q)); NaN stays.
-__device__ inline float row_scale(std::uint32_t largest, Fp8Format format) {
-  const float range = maximum_of(format);
+// s = fl(a / max_Q), at least fl(1 / (512 max_Q)), of int8 2^-23; NaN stays.
+__device__ inline float row_scale(std::uint32_t largest, CodeFormat format) {
+  const float range = largest_code(format);
   const float scale = __fdiv_rn(float_of(largest), range);
-  const float least = __fdiv_rn(1.0f, 512.0f * range);
+  const float least = format == CodeFormat::int8 ? 0x1p-23f : __fdiv_rn(1.0f, 512.0f * range);
   return scale < least ? least : scale;
 }
 

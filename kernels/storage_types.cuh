@@ -23,6 +23,7 @@ struct Bf16 {
 struct Fp16 {
   std::uint16_t bits;
 };
+// Also a code of int8.
 struct Fp8 {
   std::uint8_t bits;
 };
@@ -129,6 +130,20 @@ __device__ inline Fp8 round_to_fp8(float value, Fp8Format format) {
   // The fnuz formats have no negative zero: its bits are their NaN.
   if (unsigned_zero && rounded == 0) return {0};
   return {static_cast<std::uint8_t>(sign | rounded)};
+}
+
+// The nearest integer from -128 to 127, NaN being 0.
+__device__ inline std::uint8_t round_to_int8(float value) {
+  if (value > 127.0f) value = 127.0f;
+  if (value < -128.0f) value = -128.0f;
+  if (!(value >= -128.0f)) return 0;
+  // Where the last bit is worth 1, the number's low byte is the integer's.
+  return static_cast<std::uint8_t>(bits_of(__fadd_rn(value, 0x1.8p23f)));
+}
+
+// max_Q of a code with a scale for each row.
+__device__ inline float largest_code(CodeFormat format) {
+  return format == CodeFormat::int8 ? 127.0f : maximum_of(static_cast<Fp8Format>(format));
 }
 
 }  // namespace normproof::kernels

@@ -70,6 +70,7 @@ bool is_known(Role role) {
     case Role::weight:
     case Role::scale:
     case Role::scales:
+    case Role::scale_ub:
       return true;
   }
   return false;
@@ -79,15 +80,16 @@ bool is_known(Parameter parameter) {
   switch (parameter) {
     case Parameter::epsilon:
     case Parameter::scale:
+    case Parameter::scale_ub:
       return true;
   }
   return false;
 }
 
 std::uint32_t upper_bound_of(const Case& test_case) {
-  if (!test_case.scale_ub_bits) return kFp32Infinity;
-  const std::uint32_t bits = *test_case.scale_ub_bits;
-  if (!quantizes_by_row(test_case.operation) || bits == 0 || bits > kFp32Infinity)
+  const std::uint32_t bits = test_case.bits_of(Parameter::scale_ub);
+  const bool is_none = bits == spec_of(Parameter::scale_ub).usual_bits;
+  if (!is_none && (!has(test_case.operation, Parameter::scale_ub) || !is_upper_bound(bits)))
     throw std::invalid_argument(
         fmt::format("scale_ub: {} of {}: a number above 0 or infinity, where rows have scales of their own",
                     hex_bits(DType::fp32, bits), name_of(test_case.operation)));

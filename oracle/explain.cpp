@@ -212,8 +212,9 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
     explanation.operands.push_back("scale = " +
                                    bits_and_value(DType::fp32, formula.bits_of(Parameter::scale)));
   }
-  if (test_case.scale_ub_bits)
-    explanation.operands.push_back("scale_ub = " + bits_and_value(DType::fp32, *test_case.scale_ub_bits));
+  if (test_case.has_scale_ub())
+    explanation.operands.push_back("scale_ub = " +
+                                   bits_and_value(DType::fp32, formula.bits_of(Parameter::scale_ub)));
 
   std::vector<StepRecord> record;
   RowScale scale;

@@ -42,6 +42,7 @@ CaseFinding calls_leave_no_trace(const Case& test_case, PropertyContext& context
 PropertyResult check_calls_leave_no_trace(PropertyContext& context) {
   PropertyCheck property;
   property.name = "calls-leave-no-trace";
+  property.limits.int8 = property.limits.scale_ub = true;
   property.limits.max_rows = 3;
   property.limits.max_elements = 1 << 12;
   property.limits.max_threads_per_block = 256;

@@ -22,6 +22,7 @@ CaseFinding memory_finding(const Case& test_case, PropertyContext& context) {
 PropertyResult check_memory_safety(PropertyContext& context) {
   PropertyCheck property;
   property.name = "memory-safety";
+  property.limits.int8 = property.limits.scale_ub = true;
   property.limits.max_hidden = 1024;
   // Rows apart, and first elements off the vector alignment: gaps and ends are where stray writes go.
   property.adapt = [](Case& test_case, Random& random) {

@@ -49,6 +49,7 @@ PropertyResult check_fused_dynamic_quant_is_composition(PropertyContext& context
 PropertyResult check_rows_are_independent(PropertyContext& context) {
   PropertyCheck property;
   property.name = "rows-are-independent";
+  property.limits.int8 = property.limits.scale_ub = true;
   property.limits.max_rows = 5;
   property.limits.max_elements = 1 << 14;
   property.limits.max_threads_per_block = 256;
@@ -61,6 +62,7 @@ PropertyResult check_rows_are_independent(PropertyContext& context) {
 PropertyResult check_layout_changes_nothing(PropertyContext& context) {
   PropertyCheck property;
   property.name = "layout-changes-nothing";
+  property.limits.int8 = property.limits.scale_ub = true;
   property.limits.max_elements = 1 << 14;
   property.limits.max_threads_per_block = 256;
   property.any_judge = true;

@@ -230,13 +230,27 @@ cudaError_t RMSNorm(T* input, T* weight, T* output, uint32_t batch_size, uint32_
 
     def test_our_kernels_as_a_plugin_reach_every_combination_by_either_judge(self):
         # The witness judge also compares calls of every combination with each other: so of one dtype.
-        for count, arguments in ((144, ("--judge", "canonical")), (54, ("--judge", "witness", "--dtype", "bf16"))):
-            text = self.run_program("verify", "--target", KERNELS, *arguments, "--seconds", "0", "--cases", "432",
+        for count, arguments in ((160, ("--judge", "canonical")), (60, ("--judge", "witness", "--dtype", "bf16"))):
+            text = self.run_program("verify", "--target", KERNELS, *arguments, "--seconds", "0", "--cases", "480",
                                     "--property-cases", "1", "--seed", "2", code=0)
             self.assertIn(f"{count} of {count} combinations", text)
         text = self.run_program("replay", os.path.join(CORPUS, "seeds"), "--quiet", "--target", KERNELS, "--also", "host",
                                 code=0)
         self.assertIn("0 cases differ", text)
+
+    def test_int8_rows_and_upper_bounds_come_where_the_plug_in_takes_them(self):
+        arguments = ("verify", "--target", KERNELS, "--op", "rms_norm_dynamic_quant", "--dtype", "bf16", "--seconds", "0", "--cases", "120",
+                     "--property-cases", "8", "--seed", "5", "--judge", "canonical", "--json", "rows.json")
+        self.assertIn("15 of 15 combinations", self.run_program(*arguments, code=0))
+        # One that was built before is called with neither: that would end it.
+        self.assertIn("12 of 12 combinations", self.run_program(*arguments, code=0, NORMPROOF_PLUGIN_ROWS="fp8"))
+        self.run_program(*arguments, code=1, NORMPROOF_PLUGIN_ROWS="unbounded")
+        case = self.read("rows.json")["findings"][0]["case"]
+        self.assertIn("scale_ub", case)
+        self.write("bounded.json", case)
+        for how, code in (("unbounded", 1), ("", 0), ("fp8", 3)):
+            text = self.run_program("replay", "bounded.json", "--target", KERNELS, code=code, NORMPROOF_PLUGIN_ROWS=how)
+        self.assertIn("it does not take an upper bound of scales (scale_ub)", text)
 
     def test_another_faithful_order_is_no_violation_unless_the_canonical_one_is_demanded(self):
         self.run_program("verify", "--target", self.faulty, "--seconds", "1", "--seed", "3", code=0, fault="other-order")

@@ -258,7 +258,7 @@ class Reports(unittest.TestCase):
         for text in ("violates", f"normproof replay findings/{file} --target {MUTANT}", "1 ulp apart", "normproof_case",
                      "rounded to bf16", "judged by", "1 violation: wrong bits, "):
             self.assertIn(text, page.text)
-        self.assertRegex(page.text, r"\b[1-9]\d* of 288 combinations reached")
+        self.assertRegex(page.text, r"\b[1-9]\d* of 320 combinations reached")
         self.run_program("verify", "--op", "rms_norm", "--dtype", "fp32", "--seconds", "0.1", "--cases", "64", "--seed", 3,
                          "--html", "good.html", status=0)
         good = self.page("good.html")

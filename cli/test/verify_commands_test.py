@@ -22,12 +22,12 @@ class VerifyCommands(ProgramTest):
         # So many random cases, on a slow machine too: the properties, which take their time first, have few special values.
         text = self.run_program("verify", "--seconds", "0", "--cases", "2000", "--property-cases", "1", "--seed", "1",
                                 "--json", "v.json", "--junit", "v.xml", code=0)
-        self.assertIn("288 of 288 combinations", text)
+        self.assertIn("320 of 320 combinations", text)
         with open(self.path("v.json")) as file:
             report = json.load(file)
         self.assertEqual(report["exit_code"], 0)
         self.assertEqual(report["seed"], 1)
-        self.assertEqual(len(report["combinations"]), 288)
+        self.assertEqual(len(report["combinations"]), 320)
         self.assertTrue(all(row["rows"] > 0 for row in report["combinations"]))
         self.assertEqual(sum(row["elements"] for row in report["combinations"]), report["total"]["elements"])
         self.assertGreater(report["total"]["special_rows"] * 10, report["total"]["rows"])

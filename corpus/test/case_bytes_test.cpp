@@ -24,6 +24,8 @@ CaseLimits draw_limits(Random& random) {
   limits.giant_strides = random.chance(1, 4);
   limits.allow_refused = random.chance(1, 2);
   limits.max_threads_per_block = 32 * static_cast<int>(random.between(0, 32));
+  limits.int8 = random.chance(1, 2);
+  limits.scale_ub = random.chance(1, 2);
   return limits;
 }
 
@@ -151,7 +153,8 @@ TEST(CaseBytes, HaveAHeaderOfFixedFields) {
   bytes[32] = 4;     // five columns
   bytes[36] = 0xab;  // epsilon
   bytes[40] = 0xcd;  // scale
-  const std::size_t input = 44, residual = input + 35, out = residual + 35, weight = out + 2 * 35;
+  const std::size_t input = 36 + 4 * kParameters.size(), residual = input + 35, out = residual + 35,
+                    weight = out + 2 * 35;
   bytes[input] = 5;
   bytes[input + 2] = 128;  // the first class
   bytes[input + 3] = 0x22;

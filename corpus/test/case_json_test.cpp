@@ -47,27 +47,33 @@ TEST(CaseJson, WritesCanonicalText) {
                                              "[1, 2],\n  \"layout\": {\n    \"in_place\": true\n  },"));
 }
 
-TEST(CaseJson, Int8AndTheUpperBoundAreJudgedOnly) {
+TEST(CaseJson, Int8AndTheUpperBoundAreForScalesOfRows) {
   const std::string text = R"({"normproof_case": 1, "operation": "rms_norm_dynamic_quant", "dtype": "bf16",
     "quantized_dtype": "int8", "scale_ub": 1.5, "shape": [1, 2], "epsilon": 0, "input": {"bits": ["3f80 c000"]},
     "outputs": {"out": {"bits": ["7f 80"]}, "scales": {"bits": ["3c010204"]}}})";
   const Case test_case = case_from_json(text);
   EXPECT_EQ(test_case.quantized_dtype, DType::int8);
-  EXPECT_EQ(test_case.scale_ub_bits, 0x3fc00000u);
-  EXPECT_EQ(test_case.what_no_target_has(), "int8 outputs");
+  EXPECT_EQ(test_case.bits_of(Parameter::scale_ub), 0x3fc00000u);
+  EXPECT_TRUE(test_case.has(Role::scale_ub));
+  EXPECT_EQ(test_case.what_no_target_has(), "");
   EXPECT_EQ(case_from_json(case_to_json(test_case)), test_case);
-  EXPECT_EQ(case_to_bytes(test_case), std::nullopt);
   Case called = test_case;
   called.outputs.reset();
-  const auto reasons = validate(called);
-  ASSERT_EQ(reasons.size(), 2u);
-  EXPECT_EQ(reasons[0],
-            "$.quantized_dtype: no target writes int8: only outputs that are given are judged, got none");
-  EXPECT_EQ(reasons[1], "$.scale_ub: no target takes it: only outputs that are given are judged, got none");
+  EXPECT_EQ(validate(called), std::vector<std::string>{});
+  EXPECT_EQ(case_from_json(case_to_json(called)), called);
+  // Infinity is none, and is not written.
+  Case unbounded = called;
+  unbounded.bits_of(Parameter::scale_ub) = 0x7f800000;
+  EXPECT_FALSE(unbounded.has(Role::scale_ub));
+  EXPECT_EQ(case_to_json(unbounded).find("scale_ub"), std::string::npos);
+  EXPECT_EQ(case_from_json(replaced(text, "1.5", "\"0x7f800000\"")).bits_of(Parameter::scale_ub),
+            0x7f800000u);
+  EXPECT_THROW(case_from_json(replaced(text, "1.5", "0")), CaseError);
   called.operation = Operation::rms_norm_static_fp8_quant;
   keep_what_it_has(called);
   EXPECT_EQ(called.quantized_dtype, DType::fp8_e4m3fn);
-  EXPECT_FALSE(called.scale_ub_bits);
+  EXPECT_FALSE(called.has(Role::scale_ub));
+  EXPECT_EQ(called.bits_of(Parameter::scale_ub), 0x7f800000u);
 }
 
 TEST(CaseJson, TheDemandIsReadAndWritten) {

@@ -34,6 +34,8 @@ TEST(RandomCase, IsValidWithinItsLimits) {
     limits.giant_strides = random.chance(1, 4);
     limits.allow_refused = random.chance(1, 4);
     if (random.chance(1, 4)) limits.max_threads_per_block = 64;
+    limits.int8 = random.chance(1, 2);
+    limits.scale_ub = random.chance(1, 2);
     const Case test_case = random_case(random, limits);
     ASSERT_EQ(first_reason(test_case), "") << i;
     ASSERT_TRUE(within(test_case, limits)) << i;
@@ -55,6 +57,33 @@ TEST(RandomCase, CoversEveryCombination) {
   // bf16 and fp16 have three kinds of weight, fp32 two; two operations do not quantize, two have four dtypes.
   EXPECT_EQ(seen.size(), (3u + 3u + 2u) * (1u + 1u + 4u + 4u + 4u + 4u) * 2u);
   for (const auto& [combination, count] : seen) EXPECT_GE(count, 20);
+}
+
+TEST(RandomCase, IsToInt8AndHasAnUpperBoundWhereTheLimitsSaySo) {
+  Random random(5);
+  for (const bool wanted : {false, true}) {
+    CaseLimits limits;
+    limits.max_rows = limits.max_hidden = 4;
+    limits.int8 = limits.scale_ub = wanted;
+    std::map<Operation, int> int8, bounded, below_the_least_scale;
+    for (int i = 0; i < 6000; ++i) {
+      const Case test_case = random_case(random, limits);
+      if (test_case.quantized_dtype == DType::int8) ++int8[test_case.operation];
+      if (!test_case.has_scale_ub()) continue;
+      ++bounded[test_case.operation];
+      if (test_case.value_of(Parameter::scale_ub) < 1e-6f) ++below_the_least_scale[test_case.operation];
+    }
+    for (const Operation operation : all_operations()) {
+      const bool expected = wanted && quantizes_by_row(operation);
+      EXPECT_EQ(int8[operation] > 100, expected) << name_of(operation);
+      EXPECT_EQ(bounded[operation] > 200, expected) << name_of(operation);
+      EXPECT_EQ(below_the_least_scale[operation] > 10, expected) << name_of(operation);
+      if (!expected) EXPECT_EQ(int8[operation] + bounded[operation], 0) << name_of(operation);
+    }
+  }
+  CaseLimits limits;
+  limits.quantized_dtype = DType::int8;
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(quantizes_by_row(random_case(random, limits).operation));
 }
 
 TEST(RandomCase, HasEveryKindOfLayoutExecutionAndScalar) {

@@ -228,6 +228,24 @@ TEST(Minimize, KeepsTheLayoutThatMatters) {
   EXPECT_EQ(found.schedule, Schedule{});
 }
 
+TEST(Minimize, KeepsAnUpperBoundThatMattersAndMakesItPlain) {
+  Random random(11);
+  CaseLimits limits;
+  limits.quantized_dtype = DType::int8;
+  limits.scale_ub = true;
+  Case failing = random_case(random, limits);
+  failing.bits_of(Parameter::scale_ub) = 0x40f20869;
+  const auto smallest = [&](auto still_fails) { return minimize(failing, still_fails, 100000); };
+  EXPECT_FALSE(smallest([](const Case&) { return true; }).has_scale_ub());
+  EXPECT_EQ(smallest([](const Case& each) { return each.has_scale_ub(); }).bits_of(Parameter::scale_ub),
+            0x3f800000u);
+  const auto is_large = [](const Case& each) { return each.value_of(Parameter::scale_ub) > 2; };
+  EXPECT_EQ(smallest([&](const Case& each) {
+              return each.has_scale_ub() && is_large(each);
+            }).bits_of(Parameter::scale_ub),
+            0x40f20869u);
+}
+
 TEST(Minimize, FindsTheSmallestGiantStride) {
   Case failing;
   failing.shape = {3, 8};

@@ -10,9 +10,6 @@
 
 namespace normproof::kernels {
 
-// What a row is quantized to. The first four are those of Fp8Format.
-enum class CodeFormat : std::int32_t { e4m3fn, e5m2, e4m3fnuz, e5m2fnuz, int8, e2m1 };
-
 inline CodeFormat codes_of(DType dtype) {
   if (dtype == DType::uint8) return CodeFormat::e2m1;
   if (dtype == DType::int8) return CodeFormat::int8;

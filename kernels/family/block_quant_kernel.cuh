@@ -27,21 +27,11 @@ struct Weighting {
   static constexpr bool kWeighted = !std::is_same_v<W_, NoWeight>;
 };
 
-// rint(clamp(scaled, -128, 127)), NaN being 0.
-__device__ inline std::uint8_t int8_of(float scaled) {
-  if (scaled > 127.0f) scaled = 127.0f;
-  if (scaled < -128.0f) scaled = -128.0f;
-  if (!(scaled >= -128.0f)) return 0;
-  // Where the last bit is worth 1, the number's low byte is the integer's.
-  return static_cast<std::uint8_t>(bits_of(__fadd_rn(scaled, 0x1.8p23f)));
-}
-
 // The code of y, one of e2m1 in four bits.
 template <typename T>
 __device__ inline std::uint8_t block_code(T y, float factor, CodeFormat format) {
-  if (format <= CodeFormat::e5m2fnuz) return quantize(y, factor, static_cast<Fp8Format>(format)).bits;
-  const float scaled = __fmul_rn(to_float(y), factor);
-  return format == CodeFormat::int8 ? int8_of(scaled) : static_cast<std::uint8_t>(e2m1_of(scaled));
+  if (format != CodeFormat::e2m1) return quantize(y, factor, format).bits;
+  return static_cast<std::uint8_t>(e2m1_of(__fmul_rn(to_float(y), factor)));
 }
 
 // A row in the hands of one thread.

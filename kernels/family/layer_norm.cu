@@ -85,8 +85,7 @@ Problem problem_of(const CheckedCall& checked, const LayerNormArguments& argumen
   problem.dtype = checked.dtype;
   problem.adds_residual = arguments.residual != nullptr;
   problem.quantizes = arguments.range != 0;
-  if (arguments.codes <= CodeFormat::e5m2fnuz)
-    problem.arguments.fp8_format = static_cast<Fp8Format>(arguments.codes);
+  if (arguments.codes <= CodeFormat::e5m2fnuz) problem.arguments.codes = arguments.codes;
   problem.vectorized = checked.vectorized;
   problem.arguments.rows = arguments.rows.count;
   set_row_shape(problem.arguments, arguments.shape);

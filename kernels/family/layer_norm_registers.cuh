@@ -185,7 +185,7 @@ class LayerNormRegisters {
         unpack<T>(y, values);
         Pack<std::uint8_t, kElements> codes;
 #pragma unroll
-        for (int i = 0; i < kElements; ++i) codes.elements[i] = int8_of(__fmul_rn(values[i], factor));
+        for (int i = 0; i < kElements; ++i) codes.elements[i] = round_to_int8(__fmul_rn(values[i], factor));
         QuantizedChunk<T> result;
         __builtin_memcpy(&result, &codes, sizeof result);
         return result;

@@ -157,5 +157,15 @@ TEST(Configurations, WhatIsNotAlignedGetsAGeneralShape) {
   });
 }
 
+TEST(Configurations, Int8AndUpperBoundsGetAGeneralShape) {
+  for (const bool is_int8 : {false, true}) {
+    Problem problem = problem_of(DType::bf16, 3, 256, false, Output::quantized_by_row);
+    const float bound = 1;
+    problem.arguments.scale_ub = is_int8 ? nullptr : &bound;
+    if (is_int8) problem.arguments.codes = CodeFormat::int8;
+    EXPECT_EQ(chosen_shape(problem), "within_warp") << is_int8;
+  }
+}
+
 }  // namespace
 }  // namespace normproof::kernels

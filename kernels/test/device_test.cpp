@@ -118,18 +118,20 @@ class Comparison {
 
   // Copies the tensors as they were before the call to the GPU.
   void upload() {
-    std::byte* memory = device_memory(bytes_ + sizeof(float));
-    std::vector<std::byte> staged(bytes_ + sizeof(float));
+    std::byte* memory = device_memory(bytes_ + 2 * sizeof(float));
+    std::vector<std::byte> staged(bytes_ + 2 * sizeof(float));
     for (std::size_t i = 0; i < before_.size(); ++i) {
       std::copy(before_[i].begin(), before_[i].end(),
                 staged.begin() + static_cast<std::ptrdiff_t>(offsets_[i]));
       descriptions_[i].data = memory + offsets_[i] + first_[i];
     }
-    std::memcpy(staged.data() + bytes_, &tensors_.scale, sizeof(float));
+    const float numbers[] = {tensors_.scale, tensors_.scale_ub.value_or(0)};
+    std::memcpy(staged.data() + bytes_, numbers, sizeof numbers);
     EXPECT_CUDA(cudaMemcpy(memory, staged.data(), staged.size(), cudaMemcpyHostToDevice));
     EXPECT_CUDA(
         cudaDeviceSynchronize());  // a copy from pageable memory may still be on its way for other streams
     scale_ = reinterpret_cast<const float*>(memory + bytes_);
+    scale_ub_ = tensors_.scale_ub ? scale_ + 1 : nullptr;
   }
 
   // Enqueues the call.
@@ -145,10 +147,10 @@ class Comparison {
     const float epsilon = test_case_.epsilon;
     const normproof_status status =
         test_case_.scales_rows && test_case_.adds_residual
-            ? kernels.fused_add_dynamic(target, &scales, &input, &residual, weights, epsilon, &choice, stream,
-                                        &report, message)
-        : test_case_.scales_rows
-            ? kernels.dynamic(target, &scales, &input, weights, epsilon, &choice, stream, &report, message)
+            ? kernels.fused_add_dynamic(target, &scales, &input, &residual, weights, scale_ub_, epsilon,
+                                        &choice, stream, &report, message)
+        : test_case_.scales_rows ? kernels.dynamic(target, &scales, &input, weights, scale_ub_, epsilon,
+                                                   &choice, stream, &report, message)
         : test_case_.quantized && test_case_.adds_residual
             ? kernels.fused_add_fp8(target, &input, &residual, weights, scale_, epsilon, &choice, stream,
                                     &report, message)
@@ -214,7 +216,7 @@ class Comparison {
   std::array<std::size_t, kTensors> offsets_{}, first_{};
   std::array<normproof_tensor, kTensors> descriptions_{};
   std::size_t bytes_ = 0;
-  const float* scale_ = nullptr;
+  const float *scale_ = nullptr, *scale_ub_ = nullptr;
 };
 
 normproof_launch_report expect_same_bits(const NormCase& test_case) {
@@ -297,12 +299,12 @@ TEST_P(Device, AgreesInEveryConfiguration) {
     test_case.sizes = {7, hidden};
     test_case.binades = 12;
     // Which shapes fit does not depend on the weight; to find out takes a call, long under compute-sanitizer.
-    std::set<std::tuple<std::optional<DType>, int, int>> do_not_fit;
+    std::set<std::tuple<std::optional<DType>, bool, int, int>> do_not_fit;
     for_each_combination(test_case, [&](const NormCase& each) {
       Comparison comparison(each);
       for (int shape = 0; kernels.shape_name(shape) != nullptr; ++shape) {
         for (const int threads : {0, 64, 256}) {
-          if (do_not_fit.contains({each.quantized, shape, threads})) continue;
+          if (do_not_fit.contains({each.quantized, each.scale_ub.has_value(), shape, threads})) continue;
           comparison.upload();
           kernels.force_configuration(shape, threads, threads == 0 ? 1 : 0);
           comparison.launch({});
@@ -310,7 +312,7 @@ TEST_P(Device, AgreesInEveryConfiguration) {
           const bool fits = kernels.last_shape(&dependent) == shape;
           kernels.force_configuration(-1, 0, 0);
           if (!fits) {
-            do_not_fit.emplace(each.quantized, shape, threads);
+            do_not_fit.emplace(each.quantized, each.scale_ub.has_value(), shape, threads);
             continue;
           }
           waiting.erase(kernels.shape_name(shape));

@@ -35,6 +35,7 @@ struct NormCase {
   std::int64_t offset = 0;
   float epsilon = 1e-6f;
   float scale = 0.37f;
+  std::optional<float> scale_ub;  // where it scales rows
   unsigned seed = 1;
   int binades = 6;
   int special_one_in = 0;
@@ -46,26 +47,29 @@ struct NormCase {
          << ", quantized " << (quantized ? shown(*quantized) : "no") << ", scales rows " << scales_rows
          << ", adds " << adds_residual << ", in place " << in_place << ", offset " << offset << ", path "
          << static_cast<int>(launch.path) << ", threads " << launch.threads_per_block << ", epsilon "
-         << epsilon << ", scale " << scale << ", sizes";
+         << epsilon << ", scale " << scale << ", scale_ub " << scale_ub.value_or(0) << ", sizes";
     for (const std::int64_t size : sizes) text << ' ' << size;
     return text.str();
   }
 };
 
-// Calls visit with every weight of the case's dtype and, if the case is to quantize, every output format;
-// stops at the first failure.
+// Calls visit with every weight of the case's dtype and, if the case is to quantize, every output format, of
+// rows with scales of their own with an upper bound every other time; stops at the first failure.
 inline void for_each_combination(NormCase test_case, Output output_kind,
                                  const std::function<void(const NormCase&)>& visit) {
   std::vector<std::optional<DType>> weights = {std::nullopt, test_case.dtype};
   if (test_case.dtype != DType::fp32) weights.emplace_back(DType::fp32);
   std::vector<std::optional<DType>> outputs = {std::nullopt};
   if (output_kind != Output::activation) outputs.assign(std::begin(kQuantized), std::end(kQuantized));
+  if (output_kind == Output::quantized_by_row) outputs.emplace_back(DType::int8);
   for (const auto& weight : weights) {
     for (const auto& output : outputs) {
       test_case.weight_dtype = weight;
       test_case.quantized = output;
       test_case.scales_rows = output_kind == Output::quantized_by_row;
       ++test_case.seed;
+      test_case.scale_ub.reset();
+      if (test_case.scales_rows && test_case.seed % 2 == 0) test_case.scale_ub = 1.5f;
       visit(test_case);
       if (testing::Test::HasFailure()) return;
     }
@@ -81,7 +85,8 @@ struct NormTensors {
             test_case.offset),
         weight(test_case.weight_dtype.value_or(DType::fp32), {test_case.sizes.back()}, {}, test_case.offset),
         scales(DType::fp32, one_for_each_row(test_case.sizes), {}, 0),
-        scale(test_case.scale) {
+        scale(test_case.scale),
+        scale_ub(test_case.scale_ub) {
     const auto fill = [&](TestTensor& tensor, unsigned salt) {
       tensor.fill(Draw(tensor.tensor().dtype, test_case.seed * 16 + salt, test_case.binades,
                        test_case.special_one_in));
@@ -97,19 +102,21 @@ struct NormTensors {
 
   TestTensor input, residual, out, weight, scales;
   float scale;
+  std::optional<float> scale_ub;
 };
 
 inline Status call(const NormCase& test_case, const NormTensors& tensors, LaunchReport* report = nullptr) {
   const Tensor* weight = test_case.weight_dtype ? &tensors.weight.tensor() : nullptr;
   const Tensor& input = tensors.input.tensor();
   const Tensor& out = test_case.in_place ? input : tensors.out.tensor();
+  const float* scale_ub = tensors.scale_ub ? &*tensors.scale_ub : nullptr;
   const Launch& launch = test_case.launch;
   if (test_case.scales_rows && test_case.adds_residual)
     return fused_add_rms_norm_dynamic_quant(out, tensors.scales.tensor(), input, tensors.residual.tensor(),
-                                            weight, test_case.epsilon, launch, nullptr, report);
+                                            weight, scale_ub, test_case.epsilon, launch, nullptr, report);
   if (test_case.scales_rows)
-    return rms_norm_dynamic_quant(out, tensors.scales.tensor(), input, weight, test_case.epsilon, launch,
-                                  nullptr, report);
+    return rms_norm_dynamic_quant(out, tensors.scales.tensor(), input, weight, scale_ub, test_case.epsilon,
+                                  launch, nullptr, report);
   if (test_case.quantized && test_case.adds_residual)
     return fused_add_rms_norm_static_fp8_quant(out, input, tensors.residual.tensor(), weight, &tensors.scale,
                                                test_case.epsilon, launch, nullptr, report);
@@ -138,6 +145,7 @@ inline LaunchReport expect_reference_bits(const NormCase& test_case) {
     }
     reference_row.quantized = test_case.quantized;
     if (!test_case.scales_rows) reference_row.scale = test_case.scale;
+    reference_row.scale_ub = test_case.scale_ub;
     reference_row.epsilon = test_case.epsilon;
     wanted.push_back(reference::evaluate(reference_row));
   }

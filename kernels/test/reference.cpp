@@ -110,6 +110,7 @@ std::uint32_t round(DType dtype, float value) {
 }
 
 bool is_nan(DType dtype, std::uint32_t bits) {
+  if (dtype == DType::int8) return false;
   return dtype == DType::fp32 ? std::isnan(std::bit_cast<float>(bits)) : format_of(dtype).is_nan(bits);
 }
 
@@ -147,14 +148,15 @@ float canonical_sum(DType dtype, std::size_t count,
 namespace {
 
 // Of the row's largest |y|: NaN where one of them is.
-float scale_of(DType dtype, const std::vector<std::uint32_t>& y, float maximum) {
+float scale_of(DType dtype, const std::vector<std::uint32_t>& y, float maximum, float least,
+               std::optional<float> upper_bound) {
   float largest = 0;
   for (const std::uint32_t bits : y) {
     const float magnitude = std::fabs(to_float(dtype, bits));
     if (std::isnan(magnitude)) return magnitude;
     largest = std::fmax(largest, magnitude);
   }
-  return std::fmax(largest / maximum, 1.0f / (512.0f * maximum));
+  return std::fmax(std::fmin(largest, upper_bound.value_or(largest)) / maximum, least);
 }
 
 }  // namespace
@@ -184,12 +186,20 @@ Result evaluate(const Row& row) {
     result.out.push_back(y);
   }
   if (!row.quantized) return result;
-  const float maximum = static_cast<float>(format_of(*row.quantized).maximum());
-  const float scale = row.scale ? *row.scale : scale_of(row.dtype, result.out, maximum);
+  const bool is_int8 = row.quantized == DType::int8;
+  const float maximum = is_int8 ? 127.0f : static_cast<float>(format_of(*row.quantized).maximum());
+  const float least = is_int8 ? 0x1p-23f : 1.0f / (512.0f * maximum);
+  const float scale = row.scale ? *row.scale : scale_of(row.dtype, result.out, maximum, least, row.scale_ub);
   result.scale = std::bit_cast<std::uint32_t>(scale);
   const float inverse_scale = 1.0f / scale;
   for (std::uint32_t& y : result.out) {
     const float scaled = to_float(row.dtype, y) * inverse_scale;
+    if (is_int8) {
+      const double code =
+          std::isnan(scaled) ? 0 : std::nearbyint(std::fmax(-128.0f, std::fmin(scaled, 127.0f)));
+      y = static_cast<std::uint8_t>(static_cast<std::int8_t>(code));
+      continue;
+    }
     y = round(*row.quantized, std::isnan(scaled) ? scaled : std::fmax(-maximum, std::fmin(scaled, maximum)));
   }
   return result;

@@ -59,7 +59,8 @@ struct Row {
   std::optional<std::vector<std::uint32_t>> weight;
   DType weight_dtype = DType::fp32;
   std::optional<DType> quantized;
-  std::optional<float> scale;  // to quantize by; without one the row's largest |y| gives it
+  std::optional<float> scale;     // to quantize by; without one the row's largest |y| gives it
+  std::optional<float> scale_ub;  // which is at most that
   float epsilon = 0;
 };
 struct Result {

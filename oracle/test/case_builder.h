@@ -167,7 +167,8 @@ class RandomCases {
     if (quantizes_by_row(c.operation)) {
       if (one_in(3)) c.quantized_dtype = DType::int8;
       if (one_in(3))
-        c.scale_ub_bits = one_in(4) ? 1 + below(0x7f800000) : 0x3f000000u + below(0x02000000);  // 0.5 to 8
+        c.bits_of(Parameter::scale_ub) =
+            one_in(4) ? 1 + below(0x7f800000) : 0x3f000000u + below(0x02000000);  // 0.5 to 8
     }
     c.shape = {rows, hidden_size};
     c.bits_of(Parameter::epsilon) = one_in(2) ? 0x358637bdu : scalar_bits();

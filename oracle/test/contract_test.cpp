@@ -154,7 +154,7 @@ void expect_example(const std::vector<std::string>& lines) {
     } else if (key == "scale") {
       c.bits_of(Parameter::scale) = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
     } else if (key == "scale_ub") {
-      c.scale_ub_bits = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
+      c.bits_of(Parameter::scale_ub) = static_cast<std::uint32_t>(std::stoul(word[0], nullptr, 16));
     } else if (key == "out" || key == "residual_out" || key == "scales" || key == "also") {
       demands.push_back({key, word[0], {word.begin() + 1, word.end()}});
     } else {

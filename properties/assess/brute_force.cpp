@@ -59,7 +59,7 @@ class EnumeratedStudy {
       keep_few_bits(tensors[Role::input], test_case.dtype);
       keep_few_bits(tensors[Role::residual], test_case.dtype);
     }
-    draw_what_no_target_has(random_, test_case);
+    draw_int8_and_bound(random_, test_case);
     const std::vector<Policy> policies = oracle::all_policies(test_case);
     for (int pair = 0; pair < kPairsOfRow; ++pair) {
       Policy policy = random_.pick(policies);

@@ -60,7 +60,7 @@ class HonestStudy {
   Case judge_one_case() {
     Case drawn = draw_case(random_, operations_);
     const CaseTensors tensors = materialize(drawn);
-    draw_what_no_target_has(random_, drawn);
+    draw_int8_and_bound(random_, drawn);
     Policy policy;
     if (random_.chance(1, 4)) policy = random_.pick(oracle::all_policies(drawn));
     if (random_.chance(1, 8)) policy = random_.pick(oracle::neighbours(policy, drawn));

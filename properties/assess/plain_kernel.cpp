@@ -92,12 +92,12 @@ double round_to(DType dtype, double number, Rounding rounding) {
   return std::copysign(rounding == Rounding::toward_zero ? largest : HUGE_VAL, number);
 }
 
-void draw_what_no_target_has(Random& random, Case& test_case) {
+void draw_int8_and_bound(Random& random, Case& test_case) {
   if (!quantizes_by_row(test_case.operation)) return;
   if (random.chance(1, 3)) test_case.set_codes(DType::int8);
   if (!random.chance(1, 3)) return;
   const bool near = random.chance(3, 4);
-  test_case.scale_ub_bits =
+  test_case.bits_of(Parameter::scale_ub) =
       static_cast<std::uint32_t>(near ? 0x3f000000 + random.below(0x02000000) : 1 + random.below(0x7f800000));
 }
 
@@ -215,8 +215,7 @@ double PlainKernel::range() const {
 // At most the upper bound of the call.
 double PlainKernel::row_maximum(float r) const {
   const double maximum = unbounded_maximum(r);
-  if (!case_.scale_ub_bits) return maximum;
-  const auto bound = static_cast<double>(std::bit_cast<float>(*case_.scale_ub_bits));
+  const auto bound = static_cast<double>(case_.value_of(Parameter::scale_ub));
   return maximum > bound ? bound : maximum;
 }
 

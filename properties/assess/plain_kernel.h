@@ -33,9 +33,8 @@ enum class Reciprocal : std::uint8_t { nearest, other, of_flushed_scale, flushed
 inline constexpr std::array kReciprocals = {Reciprocal::nearest, Reciprocal::other,
                                             Reciprocal::of_flushed_scale, Reciprocal::flushed};
 
-// What is judged though no target has it: int8 codes, and an upper bound of the maxima of rows, often one
-// that shows.
-void draw_what_no_target_has(Random& random, Case& test_case);
+// Sometimes int8 codes, and sometimes an upper bound of the maxima of rows, often one that shows.
+void draw_int8_and_bound(Random& random, Case& test_case);
 
 class PlainKernel {
  public:

@@ -108,7 +108,6 @@ RowSlice slice_of(const Case& test_case, const CaseTensors& tensors, const Outpu
   slice.test_case.kind() = test_case;
   slice.test_case.fp32_output = test_case.fp32_output;
   slice.test_case.fp32_residual = test_case.fp32_residual;
-  slice.test_case.scale_ub_bits = test_case.scale_ub_bits;
   slice.test_case.parameter_bits = test_case.parameter_bits;
   slice.test_case.shape = {count, test_case.hidden_size()};
   const auto rows_of = [&](Role role, const std::vector<std::byte>& data) {

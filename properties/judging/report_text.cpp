@@ -15,8 +15,7 @@ std::string subject_of(const Case& test_case) {
   std::string text = kind_text(test_case);
   if (has(test_case.operation, Parameter::scale))
     text += fmt::format(", scale {}", test_case.value_of(Parameter::scale));
-  if (test_case.scale_ub_bits)
-    text += fmt::format(", scale_ub {}", std::bit_cast<float>(*test_case.scale_ub_bits));
+  if (test_case.has_scale_ub()) text += fmt::format(", scale_ub {}", test_case.value_of(Parameter::scale_ub));
   return text + fmt::format(", {} x {}, epsilon {}", test_case.rows(), test_case.hidden_size(),
                             test_case.value_of(Parameter::epsilon));
 }

@@ -9,9 +9,10 @@
 namespace normproof {
 namespace {
 
-constexpr std::size_t kDTypes = 7;
+constexpr std::size_t kDTypes = 8;
 constexpr std::size_t kNothing = kDTypes;  // stands for "no weight", "not quantized"
 constexpr std::size_t kPaths = 3;
+constexpr std::uint32_t kAnyUpperBound = 0x3f800000;
 
 }  // namespace
 
@@ -51,12 +52,13 @@ std::vector<Combination> all_combinations(std::optional<Operation> operation, st
       if (dtype && *dtype != activation) continue;
       for (const WeightKind weight : kWeightKinds) {
         if (weight == WeightKind::fp32 && activation == DType::fp32) continue;
-        for (const DType codes : kQuantizedDTypes) {
+        std::vector<DType> all_codes = code_dtypes(each_operation);
+        if (all_codes.empty()) all_codes = {activation};  // it makes none
+        for (const DType codes : all_codes) {
           const CallKind kind =
               call_kind(each_operation, activation, weight_dtype(weight, activation), codes);
           for (const KernelPath path : {KernelPath::vectorized, KernelPath::scalar})
-            all.push_back({kind, path});
-          if (!kind.has_codes()) break;
+            all.push_back({kind, path, {}, has(each_operation, Parameter::scale_ub)});
         }
       }
     }
@@ -75,6 +77,11 @@ std::vector<Combination> combinations_of(const Target& target, std::optional<Ope
   for (Combination& combination : combinations) {
     combination.limits = target.limits_of(combination.operation);
     if (target.is_foreign()) combination.path = KernelPath::automatic;
+    if (!combination.scale_ub) continue;
+    Case bounded;
+    bounded.kind() = combination;
+    bounded.bits_of(Parameter::scale_ub) = kAnyUpperBound;
+    combination.scale_ub = target.takes(bounded);
   }
   return combinations;
 }

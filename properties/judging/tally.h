@@ -29,6 +29,7 @@ struct Counts {
 struct Combination : CallKind {
   KernelPath path = KernelPath::vectorized;
   CallLimits limits = {};  // of the target
+  bool scale_ub = false;   // also with upper bounds of scales
   friend bool operator==(const Combination&, const Combination&) = default;
 };
 std::string to_string(const Combination& combination);

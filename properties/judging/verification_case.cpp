@@ -56,6 +56,7 @@ Case verification_case(std::uint64_t seed, std::int64_t index, const std::vector
   limits.giant_strides = size_class.giant_strides;
   limits.hold_to(combination);
   limits.calls = combination.limits;
+  limits.scale_ub = combination.scale_ub;
   limits.path = combination.path;
   // A foreign kernel may take none but aligned tensors: half of its cases are.
   if (limits.path == KernelPath::automatic && random.chance(1, 2)) limits.path = KernelPath::vectorized;

@@ -112,7 +112,9 @@ typedef struct normproof_plugin_limits {
  * out (fp8) = quantize(rms_norm(residual_out, weight, epsilon) / *scale). `input` stays as it is.
  *
  * rms_norm_dynamic_quant: y = rms_norm(input, weight, epsilon); scales (fp32) = the scale that each row gets
- * from its largest |y|; out (fp8) = quantize(y / scales).
+ * from its largest |y|; out (fp8, or int8 where `takes` has NORMPROOF_TAKES_ROW_INT8) = quantize(y / scales).
+ * Where `takes` has NORMPROOF_TAKES_ROW_SCALE_UB, some calls have a tensor scale_ub, fp32, [1]: the upper
+ * bound of the largest |y|.
  *
  * fused_add_rms_norm_dynamic_quant: residual_out = input + residual, the memory of `residual`; out and scales
  * as above, of rms_norm(residual_out, weight, epsilon). `input` stays as it is.
@@ -143,13 +145,15 @@ enum {
   NORMPROOF_TAKES_E5M2 = 1 << 7,
   NORMPROOF_TAKES_E4M3FNUZ = 1 << 8,
   NORMPROOF_TAKES_E5M2FNUZ = 1 << 9,
-  NORMPROOF_TAKES_INT8 = 1 << 10,          /* of judged operations that quantize, as is */
+  NORMPROOF_TAKES_INT8 = 1 << 10,          /* of judged operations that quantize, as is (see ROW_INT8) */
   NORMPROOF_TAKES_E2M1 = 1 << 11,          /* two in a byte */
   NORMPROOF_TAKES_SCALE_UB = 1 << 12,      /* of judged operations that have it: scale_ub is given, or not */
   NORMPROOF_TAKES_SCALE_LAYOUTS = 1 << 13, /* scales lie, and blocks are long, as the shape of scales says */
   NORMPROOF_TAKES_WEIGHT_ROWS = 1 << 14,   /* weights and biases of several rows, where they may have them */
   NORMPROOF_TAKES_NO_STATISTICS = 1 << 15, /* gradients also without rstd and mean, by epsilon */
-  NORMPROOF_TAKES_SCALE_VIEWS = 1 << 16    /* scales [rows, blocks] also of strides [1, n], n >= rows */
+  NORMPROOF_TAKES_SCALE_VIEWS = 1 << 16,   /* scales [rows, blocks] also of strides [1, n], n >= rows */
+  NORMPROOF_TAKES_ROW_INT8 = 1 << 17,      /* int8 of rms_norm_dynamic_quant and its fused add */
+  NORMPROOF_TAKES_ROW_SCALE_UB = 1 << 18   /* of the same: scale_ub is given, or not */
 };
 
 typedef struct normproof_plugin_info {

@@ -23,6 +23,7 @@ namespace {
 namespace integer = normproof::oracle::integer;
 using normproof::kernels::Bf16;
 using normproof::kernels::Chunk;
+using normproof::kernels::CodeFormat;
 using normproof::kernels::Fp16;
 using normproof::kernels::Fp8;
 using normproof::kernels::Fp8Format;
@@ -96,7 +97,8 @@ struct ConversionProof {
 
 template <Fp8Format kFormat, class Format>
 struct QuantizationProof {
-  static constexpr bool kInHardware = normproof::kernels::is_hardware_format(kFormat);
+  static constexpr bool kInHardware =
+      normproof::kernels::is_hardware_format(static_cast<CodeFormat>(kFormat));
   static __device__ void compare(std::uint64_t first, Comparison& comparison) {
     Pack<float, kBlock> values;
     for (int i = 0; i < kBlock; ++i)
@@ -169,7 +171,7 @@ struct RowScaleProof {
     const std::uint32_t least = integer::divide<integer::Fp32>(bits_of(1.0f), range + (9u << 23));
     for (int i = 0; i < kBlock; ++i) {
       const std::uint32_t largest = static_cast<std::uint32_t>(first) + static_cast<unsigned>(i);
-      comparison.second[i] = bits_of(row_scale(largest, kFormat));
+      comparison.second[i] = bits_of(row_scale(largest, static_cast<CodeFormat>(kFormat)));
       comparison.got[i] = comparison.quick_ways && is_quick_largest(largest)
                               ? bits_of(quick_row_scale<kFormat>(largest).scale)
                               : comparison.second[i];

@@ -102,8 +102,12 @@ inline normproof_status call_kernel(const KernelFunctions& functions, Operation 
                                     const KernelCall& call) {
   const normproof_tensor *input = call.tensors[Role::input], *residual = call.tensors[Role::residual],
                          *weight = call.tensors[Role::weight], *out = call.tensors[Role::out];
-  const normproof_tensor *scale_tensor = call.tensors[Role::scale], *scales = call.tensors[Role::scales];
-  const auto* scale = scale_tensor == nullptr ? nullptr : static_cast<const float*>(scale_tensor->data);
+  const normproof_tensor* scales = call.tensors[Role::scales];
+  const auto number_in = [](const normproof_tensor* tensor) {
+    return tensor == nullptr ? nullptr : static_cast<const float*>(tensor->data);
+  };
+  const float *scale = number_in(call.tensors[Role::scale]),
+              *scale_ub = number_in(call.tensors[Role::scale_ub]);
   switch (operation) {
     case Operation::rms_norm:
       return functions.rms_norm(out, input, weight, call.epsilon, call.launch, call.stream, call.report,
@@ -119,11 +123,12 @@ inline normproof_status call_kernel(const KernelFunctions& functions, Operation 
                                                            call.launch, call.stream, call.report,
                                                            call.message);
     case Operation::rms_norm_dynamic_quant:
-      return functions.rms_norm_dynamic_quant(out, scales, input, weight, call.epsilon, call.launch,
+      return functions.rms_norm_dynamic_quant(out, scales, input, weight, scale_ub, call.epsilon, call.launch,
                                               call.stream, call.report, call.message);
     case Operation::fused_add_rms_norm_dynamic_quant:
-      return functions.fused_add_rms_norm_dynamic_quant(out, scales, input, residual, weight, call.epsilon,
-                                                        call.launch, call.stream, call.report, call.message);
+      return functions.fused_add_rms_norm_dynamic_quant(out, scales, input, residual, weight, scale_ub,
+                                                        call.epsilon, call.launch, call.stream, call.report,
+                                                        call.message);
   }
   std::abort();
 }

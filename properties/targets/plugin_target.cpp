@@ -48,6 +48,10 @@ bool takes_weight(const worker::PluginDescription& plugin, const Case& test_case
          (plugin.fp32_weight && *test_case.weight_dtype == DType::fp32);
 }
 
+bool takes_codes(const worker::PluginDescription& plugin, DType codes) {
+  return codes == DType::int8 ? plugin.row_int8 != 0 : contains(plugin.dtypes, codes);
+}
+
 }  // namespace
 
 std::string what_is_not_taken(const worker::PluginDescription& plugin, const Case& test_case) {
@@ -57,8 +61,9 @@ std::string what_is_not_taken(const worker::PluginDescription& plugin, const Cas
     if (!test_case.weight_dtype) return "a missing weight";
     return fmt::format("a {} weight with {}", name_of(*test_case.weight_dtype), name_of(test_case.dtype));
   }
-  if (test_case.has_codes() && !contains(plugin.dtypes, test_case.output_dtype()))
+  if (test_case.has_codes() && !takes_codes(plugin, test_case.output_dtype()))
     return std::string(name_of(test_case.output_dtype()));
+  if (test_case.has_scale_ub() && plugin.row_scale_ub == 0) return "an upper bound of scales (scale_ub)";
   return {};
 }
 

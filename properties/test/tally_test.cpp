@@ -20,7 +20,7 @@ Evaluation evaluation_with(KernelPath path, std::int64_t rows) {
 TEST(Tally, CombinationsOfAllOperations) {
   // bf16 and fp16 have three weights, fp32 has two; two paths; four of the
   // operations quantize to four dtypes.
-  EXPECT_EQ(all_combinations().size(), (3u + 3u + 2u) * 2u * (2u + 4u * 4u));
+  EXPECT_EQ(all_combinations().size(), (3u + 3u + 2u) * 2u * (2u + 2u * 4u + 2u * 5u));
   EXPECT_EQ(all_combinations(Operation::rms_norm, DType::fp32).size(), 4u);
 }
 

@@ -54,6 +54,7 @@ Case random_case_of(const CaseDemand& demand, Random random) {
   limits.max_hidden = draw_size(random, 128, 512, demand.max_hidden);
   if (demand.finite) limits.special_percent = 0;
   limits.calls = demand.takes.limits;
+  limits.scale_ub = demand.takes.scale_ub;
   return random_case(random, limits);
 }
 
@@ -117,6 +118,8 @@ void remove_subnormals(Call& call) {
       store_bits(data, dtype, index, without_subnormal(dtype, load_bits(data, dtype, index)));
   }
   for (std::uint32_t& bits : call.test_case.parameter_bits) bits = without_subnormal(DType::fp32, bits);
+  std::uint32_t& bound = call.test_case.bits_of(Parameter::scale_ub);
+  if (!is_upper_bound(bound)) bound = spec_of(Parameter::scale_ub).usual_bits;
 }
 
 bool has_subnormals(const Call& call) {
@@ -170,6 +173,7 @@ std::string what_is_outside(const Takes& takes, const Call& call) {
   const auto rank = static_cast<std::int64_t>(call.test_case.shape.size());
   if (rank < takes.least_rank) return "fewer than " + std::to_string(takes.least_rank) + " dimensions";
   if (std::string outside = what_is_outside(takes.limits, call.test_case); !outside.empty()) return outside;
+  if (!takes.scale_ub && call.test_case.has_scale_ub()) return "an upper bound of scales (scale_ub)";
   return !takes.subnormals && has_subnormals(call) ? "subnormal numbers" : "";
 }
 

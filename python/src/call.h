@@ -53,6 +53,7 @@ struct Takes {
   CallLimits limits;
   std::int64_t least_rank = 0;
   bool subnormals = true;  // among the inputs' elements and numbers
+  bool scale_ub = false;   // upper bounds of scales, where the operation has them
 };
 
 // What of the call lies outside, as "hidden sizes that are no multiple of 8"; empty where nothing does.

@@ -129,7 +129,7 @@ Call make_call(const CallKind& kind, bool fp32_output, bool fp32_residual,
   test_case.shape = shape;
   test_case.bits_of(Parameter::epsilon) = fp32_bits(epsilon);
   test_case.bits_of(Parameter::scale) = fp32_bits(scale);
-  if (scale_ub) test_case.scale_ub_bits = fp32_bits(*scale_ub);
+  if (scale_ub) test_case.bits_of(Parameter::scale_ub) = fp32_bits(*scale_ub);
   test_case[Role::input].data.bytes = bytes_of(x);
   test_case[Role::residual].data.bytes = bytes_of(residual);
   test_case[Role::weight].data.bytes = bytes_of(weight);
@@ -181,8 +181,8 @@ nb::dict properties_of(const Call& call) {
   result["shape"] = test_case.shape;
   result["epsilon"] = static_cast<double>(test_case.value_of(Parameter::epsilon));
   result["scale"] = static_cast<double>(test_case.value_of(Parameter::scale));
-  result["scale_ub"] = test_case.scale_ub_bits
-                           ? nb::cast(static_cast<double>(std::bit_cast<float>(*test_case.scale_ub_bits)))
+  result["scale_ub"] = test_case.has_scale_ub()
+                           ? nb::cast(static_cast<double>(test_case.value_of(Parameter::scale_ub)))
                            : nb::none();
   result["has_outputs"] = call.outputs.has_value();
   result["subject"] = subject_of(test_case);
@@ -500,6 +500,7 @@ NB_MODULE(_core, module) {
           },
           nb::arg("operation"), nb::arg("shape"))
       .def_rw("subnormals", &Takes::subnormals)
+      .def_rw("scale_ub", &Takes::scale_ub)
       .def_rw("least_rank", &Takes::least_rank)
       .def_prop_rw("greatest_rank", limit(&CallLimits::greatest_rank), set_limit(&CallLimits::greatest_rank))
       .def_prop_rw("hidden_multiple", limit(&CallLimits::hidden_multiple),

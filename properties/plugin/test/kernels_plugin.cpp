@@ -1,6 +1,8 @@
 // The production kernels behind the plug-in interface: everything is taken. On the CPU, or, where
 // NORMPROOF_KERNELS_PLUGIN_DEVICE is set, in device memory. NORMPROOF_PLUGIN_LIMITS is "kept" where rms_norm
 // has limits, and what lies outside ends the process; "broken" where it does not take what lies inside.
+// NORMPROOF_PLUGIN_ROWS is "fp8" where it is as old plug-ins are: neither int8 nor scale_ub may come, or it
+// ends the process; "unbounded" where it does not look at scale_ub.
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -22,6 +24,8 @@ normproof_dtype dtype_of(DLDataType type) {
       return NORMPROOF_FP8_E4M3FNUZ;
     case NORMPROOF_DL_FLOAT8_E5M2FNUZ:
       return NORMPROOF_FP8_E5M2FNUZ;
+    case kDLInt:
+      return NORMPROOF_INT8;
     default:
       return type.bits == 16 ? NORMPROOF_FP16 : NORMPROOF_FP32;
   }
@@ -61,8 +65,24 @@ Tensor tensor(const normproof_plugin_call* call, const char* role) {
 
 float epsilon(const normproof_plugin_call* call) { return normproof_parameter_of(call, "epsilon"); }
 
-const float* scale(const normproof_plugin_call* call) {
-  return static_cast<const float*>(normproof_tensor_of(call, "scale")->data);
+// Null where the call has none.
+const float* number(const normproof_plugin_call* call, const char* role) {
+  const DLTensor* tensor = normproof_tensor_of(call, role);
+  return tensor == nullptr ? nullptr : static_cast<const float*>(tensor->data);
+}
+
+const float* scale(const normproof_plugin_call* call) { return number(call, "scale"); }
+
+bool rows_are(const char* how) {
+  const char* rows = std::getenv("NORMPROOF_PLUGIN_ROWS");
+  return rows != nullptr && std::string_view(rows) == how;
+}
+
+const float* scale_ub(const normproof_plugin_call* call) {
+  const float* bound = number(call, "scale_ub");
+  if (rows_are("fp8") && (bound != nullptr || normproof_tensor_of(call, "out")->dtype.code == kDLInt))
+    std::abort();
+  return rows_are("unbounded") ? nullptr : bound;
 }
 
 constexpr normproof_plugin_limits kLimits = {.struct_size = sizeof(normproof_plugin_limits),
@@ -130,13 +150,14 @@ int32_t fused_add_rms_norm_static_fp8_quant(const normproof_plugin_call* call) {
 int32_t rms_norm_dynamic_quant(const normproof_plugin_call* call) {
   return plugin_status(normproof_rms_norm_dynamic_quant(
       tensor(call, "out"), tensor(call, "scales"), tensor(call, "input"), tensor(call, "weight"),
-      epsilon(call), nullptr, call->stream, nullptr, message_of(call)));
+      scale_ub(call), epsilon(call), nullptr, call->stream, nullptr, message_of(call)));
 }
 
 int32_t fused_add_rms_norm_dynamic_quant(const normproof_plugin_call* call) {
   return plugin_status(normproof_fused_add_rms_norm_dynamic_quant(
       tensor(call, "out"), tensor(call, "scales"), tensor(call, "input"), tensor(call, "residual"),
-      tensor(call, "weight"), epsilon(call), nullptr, call->stream, nullptr, message_of(call)));
+      tensor(call, "weight"), scale_ub(call), epsilon(call), nullptr, call->stream, nullptr,
+      message_of(call)));
 }
 
 normproof_plugin_operation entry(const char* name, int32_t (*run)(const normproof_plugin_call*),
@@ -158,10 +179,12 @@ const normproof_plugin_operation* const kOperations[] = {&kEntries[0], &kEntries
 }  // namespace
 
 const normproof_plugin_info* normproof_plugin(void) {
-  constexpr uint32_t kEverything = (1u << 10) - 1;
+  // NORMPROOF_TAKES_INT8 and NORMPROOF_TAKES_SCALE_UB are of judged operations.
+  constexpr uint32_t kFp8 = ((1u << 10) - 1) | NORMPROOF_TAKES_INT8 | NORMPROOF_TAKES_SCALE_UB;
+  const uint32_t rows = rows_are("fp8") ? 0 : NORMPROOF_TAKES_ROW_INT8 | NORMPROOF_TAKES_ROW_SCALE_UB;
   static const normproof_plugin_info info = {
       NORMPROOF_PLUGIN_ABI,
-      kEverything,
+      kFp8 | rows,
       "the production kernels",
       std::getenv("NORMPROOF_KERNELS_PLUGIN_DEVICE") != nullptr ? kDLCUDA : kDLCPU,
       sizeof(normproof_plugin_info),

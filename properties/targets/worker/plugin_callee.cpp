@@ -341,6 +341,8 @@ std::unique_ptr<Callee> load_plugin_callee(const char* path, PluginDescription& 
   description.scale_views = (info->takes & NORMPROOF_TAKES_SCALE_VIEWS) != 0 ? 1 : 0;
   description.weight_rows = (info->takes & NORMPROOF_TAKES_WEIGHT_ROWS) != 0 ? 1 : 0;
   description.no_statistics = (info->takes & NORMPROOF_TAKES_NO_STATISTICS) != 0 ? 1 : 0;
+  description.row_int8 = (info->takes & NORMPROOF_TAKES_ROW_INT8) != 0 ? 1 : 0;
+  description.row_scale_ub = (info->takes & NORMPROOF_TAKES_ROW_SCALE_UB) != 0 ? 1 : 0;
   if (info->abi_version == abi_1::kVersion) {
     plugin.version_1 = reinterpret_cast<const abi_1::Info*>(info);
     for (const Operation operation : all_operations())

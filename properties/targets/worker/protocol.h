@@ -130,6 +130,8 @@ struct PluginDescription {
   // what else it takes.
   std::uint8_t no_weight = 0, same_weight = 0, fp32_weight = 0, on_device = 0;
   std::uint8_t scale_ub = 0, scale_layouts = 0, scale_views = 0, weight_rows = 0, no_statistics = 0;
+  // Of RMSNorms that give each row a scale.
+  std::uint8_t row_int8 = 0, row_scale_ub = 0;
   // Of each operation, and whether it declares them at all.
   CallLimits limits[kMostOperations];
   std::uint8_t has_limits[kMostOperations] = {};

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "corpus/tensor_values.h"
 #include "fuzz/value_mutations.h"
 
 namespace normproof::fuzz {
@@ -76,6 +77,14 @@ bool mutate_epsilon(Case& test_case, Random& random, const CaseLimits&) {
 bool mutate_scale(Case& test_case, Random& random, const CaseLimits&) {
   if (!has(test_case.operation, Parameter::scale)) return false;
   test_case.bits_of(Parameter::scale) = draw_scale(random);
+  return true;
+}
+
+bool mutate_scale_ub(Case& test_case, Random& random, const CaseLimits& limits) {
+  if (!limits.scale_ub || !has(test_case.operation, Parameter::scale_ub)) return false;
+  const bool none = test_case.has_scale_ub() && random.chance(1, 4);
+  test_case.bits_of(Parameter::scale_ub) =
+      none ? spec_of(Parameter::scale_ub).usual_bits : draw_upper_bound(random);
   return true;
 }
 
@@ -197,9 +206,9 @@ bool mutate_types(Case& test_case, Random& random, const CaseLimits&) {
   return true;
 }
 
-bool mutate_codes(Case& test_case, Random& random, const CaseLimits&) {
+bool mutate_codes(Case& test_case, Random& random, const CaseLimits& limits) {
   if (!test_case.has_codes()) return false;
-  test_case.set_codes(random.pick(kQuantizedDTypes));
+  test_case.set_codes(random.pick(limits.codes_of(test_case.operation)));
   return true;
 }
 
@@ -233,6 +242,7 @@ bool flip_in_place(Case& test_case, Random&, const CaseLimits&) {
 constexpr std::array kMutations = {
     Mutation{"epsilon", mutate_epsilon},
     Mutation{"scale", mutate_scale},
+    Mutation{"scale-ub", mutate_scale_ub},
     Mutation{"schedule", mutate_schedule},
     Mutation{"launch", mutate_launch},
     Mutation{"alignment", mutate_alignment},
@@ -304,6 +314,8 @@ Case cross_over(const Case& first, const Case& second, Random& random, const Cas
   if (random.chance(1, 2)) child.bits_of(Parameter::epsilon) = other.bits_of(Parameter::epsilon);
   if (has(child.operation, Parameter::scale) && has(other.operation, Parameter::scale) && random.chance(1, 2))
     child.bits_of(Parameter::scale) = other.bits_of(Parameter::scale);
+  if (child.has(Role::scales) && other.has(Role::scales) && random.chance(1, 2))
+    child.bits_of(Parameter::scale_ub) = other.bits_of(Parameter::scale_ub);
   if (random.chance(1, 2)) child.schedule = other.schedule;
   if (random.chance(1, 2)) child.launch = other.launch;
   // Values travel where the dtypes agree: the common prefix of the listed elements.

@@ -8,7 +8,11 @@
 #include "fuzz/harness.h"
 
 const normproof::CaseLimits& normproof::fuzz::case_limits() {
-  static const CaseLimits limits = small_cases();
+  static const CaseLimits limits = [] {
+    CaseLimits all = small_cases();
+    all.int8 = all.scale_ub = true;
+    return all;
+  }();
   return limits;
 }
 

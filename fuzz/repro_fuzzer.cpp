@@ -74,6 +74,7 @@ CaseLimits limits() {
   small.max_rows = 3;
   small.max_hidden = 20;
   small.max_elements = 60;
+  small.int8 = small.scale_ub = true;
   return small;
 }
 

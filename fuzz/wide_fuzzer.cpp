@@ -5,7 +5,11 @@
 #include "fuzz/harness.h"
 
 const normproof::CaseLimits& normproof::fuzz::case_limits() {
-  static const CaseLimits limits = wide_cases();
+  static const CaseLimits limits = [] {
+    CaseLimits all = wide_cases();
+    all.int8 = all.scale_ub = true;
+    return all;
+  }();
   return limits;
 }
 

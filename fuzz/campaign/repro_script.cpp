@@ -38,13 +38,16 @@ FORMATS = {
     "fp32": (32, 23, 127, True), "fp16": (16, 10, 15, True), "bf16": (16, 7, 127, True),
     "fp8_e4m3fn": (8, 3, 7, False), "fp8_e5m2": (8, 2, 15, True),
     "fp8_e4m3fnuz": (8, 3, 8, False), "fp8_e5m2fnuz": (8, 2, 16, False),
+    "int8": (8, 0, 0, False),  # integers, which decode() and round_bits() know
 }
-MAXIMUM = {"fp8_e4m3fn": 448, "fp8_e5m2": 57344, "fp8_e4m3fnuz": 240, "fp8_e5m2fnuz": 57344}
+MAXIMUM = {"fp8_e4m3fn": 448, "fp8_e5m2": 57344, "fp8_e4m3fnuz": 240, "fp8_e5m2fnuz": 57344, "int8": 127}
 
 
 def decode(bits, name):
     """Bits to a number: float64 holds every number of these formats."""
     width, mantissa, bias, infinity = FORMATS[name]
+    if name == "int8":
+        return float(bits - 256 if bits & 0x80 else bits)
     sign = -1.0 if bits >> (width - 1) else 1.0
     magnitude = bits & ((1 << (width - 1)) - 1)
     exponent, fraction = magnitude >> mantissa, magnitude & ((1 << mantissa) - 1)
@@ -64,6 +67,8 @@ def decode(bits, name):
 def round_bits(value, name, negative_zero=False):
     """A Fraction, or a float that is NaN, infinite or zero, to bits: round to nearest, ties to even."""
     width, mantissa, bias, infinity = FORMATS[name]
+    if name == "int8":
+        return 0 if np.isnan(float(value)) else round(max(-128, min(127, value))) & 0xFF
     top = ((1 << (width - 1 - mantissa)) - 1) << mantissa
     sign_bit = 1 << (width - 1)
     has_negative_zero = not name.endswith("fnuz")
@@ -173,18 +178,21 @@ def row_scale(values):
             maximum = y
             break
         maximum = max(maximum, abs(y))
+    maximum = min(maximum, decode(SCALE_UB, "fp32")) if maximum == maximum else maximum
     largest = float(MAXIMUM[QUANTIZED_DTYPE])
-    scale, least = fl("fp32", DIVIDE, maximum, largest), fl("fp32", DIVIDE, 1.0, 512 * largest)
+    scale = fl("fp32", DIVIDE, maximum, largest)
+    least = 2.0**-23 if QUANTIZED_DTYPE == "int8" else fl("fp32", DIVIDE, 1.0, 512 * largest)
     return least if scale < least else scale
 
 
 def quantized(values, scale):
     inverse = fl("fp32", DIVIDE, 1.0, scale)
     largest = float(MAXIMUM[QUANTIZED_DTYPE])
+    lowest = -128.0 if QUANTIZED_DTYPE == "int8" else -largest
     result = []
     for y in values:
         y = fl("fp32", MULTIPLY, y, inverse)
-        result.append(largest if y > largest else -largest if y < -largest else y)
+        result.append(largest if y > largest else lowest if y < lowest else y)
     return result
 
 
@@ -238,7 +246,8 @@ std::string repro_script(const Case& test_case, const Outputs& got, const Output
                       quoted(test_case.quantized_dtype), test_case.hidden_size());
   text += fmt::format("EPSILON = 0x{:08x}  # bits\n", test_case.bits_of(Parameter::epsilon));
   text += quantizes_by_row(test_case.operation)
-              ? "SCALE = None  # each row's own\n"
+              ? fmt::format("SCALE = None  # each row's own\nSCALE_UB = 0x{:08x}\n",
+                            test_case.bits_of(Parameter::scale_ub))
               : fmt::format("SCALE = 0x{:08x}\n", test_case.bits_of(Parameter::scale));
   const auto list = [&](const char* name, const std::vector<std::byte>& bytes, DType dtype) {
     text += fmt::format("{} = {}\n", name, list_of(bytes, dtype));

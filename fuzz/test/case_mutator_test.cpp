@@ -25,6 +25,7 @@ CaseLimits small_limits() {
   limits.max_rows = 6;
   limits.max_hidden = 64;
   limits.allow_refused = true;
+  limits.int8 = limits.scale_ub = true;
   return limits;
 }
 

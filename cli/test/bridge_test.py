@@ -29,6 +29,19 @@ def add(x, residual, weight, epsilon):
     total = x + residual
     return norm(total, weight, epsilon), total
 
+def codes(x, weight, scale_ub, epsilon, bounded=True):
+    y = norm(x, weight, epsilon).astype(numpy.float32)
+    largest = numpy.max(numpy.abs(y), axis=-1, keepdims=True)
+    if bounded and scale_ub is not None:
+        largest = numpy.where(largest > scale_ub, scale_ub, largest)
+    scales = largest / numpy.float32(127)
+    scales = numpy.where(scales < 2**-23, numpy.float32(2**-23), scales)
+    rounded = numpy.rint(numpy.clip(y * (numpy.float32(1) / scales), -128, 127))
+    return numpy.where(numpy.isnan(rounded), 0, rounded).astype(numpy.int8), scales
+
+def bound_ignored(x, weight, scale_ub, epsilon):
+    return codes(x, weight, scale_ub, epsilon, bounded=False)
+
 def no_epsilon(x, weight, epsilon):
     return norm(x, weight, 0)
 
@@ -74,6 +87,11 @@ class Bridge(ProgramTest):
     def test_right_functions_conform(self):
         self.assertIn("4 of 4 combinations", self.verify("norm", 0))
         self.assertIn("4 of 4 combinations", self.verify("add", 0, serve=("--operation", "fused_add_rms_norm")))
+
+    def test_int8_codes_and_an_upper_bound_get_there(self):
+        serve = ("--operation", "rms_norm_dynamic_quant", "--dtypes", "float32,float16,int8", "--scale-ub")
+        self.assertIn("4 of 4 combinations", self.verify("codes", 0, serve=serve))
+        self.assertIn("scale_ub", self.verify("bound_ignored", 1, serve=serve))
 
     def test_wrong_ones_do_not(self):
         self.assertIn("VIOLATION found by", self.verify("no_epsilon", 1))

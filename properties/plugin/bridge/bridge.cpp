@@ -81,6 +81,7 @@ bool connect_to_server() {
 std::string_view dtype_name(DLDataType type) {
   if (type.code == kDLBfloat) return "bfloat16";
   if (type.code == kDLFloat) return type.bits == 16 ? "float16" : "float32";
+  if (type.code == kDLInt) return "int8";
   switch (static_cast<int>(type.code)) {
     case NORMPROOF_DL_FLOAT8_E4M3FN:
       return "float8_e4m3fn";
@@ -224,7 +225,9 @@ constexpr std::array kWords = {Word{"bfloat16", NORMPROOF_TAKES_BF16},
                                Word{"float8_e4m3fn", NORMPROOF_TAKES_E4M3FN},
                                Word{"float8_e5m2", NORMPROOF_TAKES_E5M2},
                                Word{"float8_e4m3fnuz", NORMPROOF_TAKES_E4M3FNUZ},
-                               Word{"float8_e5m2fnuz", NORMPROOF_TAKES_E5M2FNUZ}};
+                               Word{"float8_e5m2fnuz", NORMPROOF_TAKES_E5M2FNUZ},
+                               Word{"int8", NORMPROOF_TAKES_ROW_INT8},
+                               Word{"scale_ub", NORMPROOF_TAKES_ROW_SCALE_UB}};
 
 constexpr std::string_view kOperationWord = "operation:";
 

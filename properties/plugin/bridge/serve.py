@@ -12,6 +12,7 @@ The function is called as by normproof.testing.assert_conforms, with torch tenso
     fused_add_rms_norm_static_fp8_quant  fn(x, residual, weight, scale, epsilon) -> (out, residual_out)
     rms_norm_dynamic_quant               fn(x, weight, epsilon) -> (out, scales)
     fused_add_rms_norm_dynamic_quant     fn(x, residual, weight, epsilon) -> (out, residual_out, scales)
+    with --scale-ub                      fn(..., weight, scale_ub, epsilon), scale_ub None where there is none
 
 weight is None where there is none. NotImplementedError means that it does not take the call; any other exception is a finding.
 With --arrays the tensors are numpy arrays, bfloat16 as ml_dtypes has it. Ends by itself when --idle seconds pass without a call.
@@ -27,7 +28,7 @@ import sys
 
 # Roles of what comes out, and whose memory it has where it has none of its own.
 OUTPUTS = {"out": "input", "residual_out": "residual", "scales": None}
-SIZES = {"bfloat16": 2, "float16": 2, "float32": 4}  # float8: 1
+SIZES = {"bfloat16": 2, "float16": 2, "float32": 4}  # float8, int8: 1
 
 
 class Torch:
@@ -55,7 +56,7 @@ class Arrays:
         self.numpy = numpy
 
     def dtype(self, name):
-        if name in ("float16", "float32"):
+        if name in ("float16", "float32", "int8"):
             return self.numpy.dtype(name)
         import ml_dtypes
         return self.numpy.dtype(getattr(ml_dtypes, name))
@@ -111,6 +112,8 @@ def answer(connection, function, form):
     arguments.append(inputs.get("weight"))
     if "scale" in inputs:
         arguments.append(inputs["scale"])
+    if form.takes_scale_ub:
+        arguments.append(inputs.get("scale_ub"))
     arguments.append(float.fromhex(call["parameters"]["epsilon"]))
     try:
         results = function(*arguments)
@@ -166,14 +169,16 @@ def main():
     parser.add_argument("--operation", default="rms_norm")
     parser.add_argument("--dtypes", default="bfloat16,float16,float32", help="of x, and of what it quantizes to")
     parser.add_argument("--weights", default="same", help="a list of none, same, float32")
+    parser.add_argument("--scale-ub", action="store_true", help="it takes an upper bound of what the scales of rows are made of")
     parser.add_argument("--device", default="cpu", help="of torch's tensors")
     parser.add_argument("--arrays", action="store_true", help="numpy arrays instead of torch's tensors")
     parser.add_argument("--idle", type=float, default=3600, help="seconds")
     options = parser.parse_args()
     function = load(options.function)
     form = Arrays() if options.arrays else Torch(options.device)
+    form.takes_scale_ub = options.scale_ub
     words = [options.function.replace(" ", "_"), "operation:" + options.operation, *options.dtypes.split(","),
-             *(f"weight:{weight}" for weight in options.weights.split(","))]
+             *(f"weight:{weight}" for weight in options.weights.split(",")), *(["scale_ub"] if options.scale_ub else [])]
     if os.path.exists(options.socket):
         os.unlink(options.socket)
     with socket.socket(socket.AF_UNIX) as listener:

@@ -13,7 +13,7 @@ from normproof._results import CheckResult, Outputs
 from normproof._tensors import (ACTIVATION_DTYPES, QUANTIZED_DTYPES, as_numpy, code_dtypes, dtype_name, has_input,
                                 require_operation, require_whole)
 from normproof._takes import Takes, require_takes, taken_dtypes
-from normproof._types import ActivationDType, JudgedOperation, Operation, Policy, QuantizedDType, WeightDType
+from normproof._types import ActivationDType, CodeDType, JudgedOperation, Operation, Policy, WeightDType
 
 if TYPE_CHECKING:
     import numpy
@@ -46,6 +46,9 @@ class Case:
         """Exactly an fp32 number; None where the operation takes none."""
         return self._properties["scale"] if has_input(self.operation, "scale") else None
 
+    scale_ub = property(lambda self: self._properties["scale_ub"], doc="The upper bound of the maxima that scales of rows are made of, "
+                        "exactly an fp32 number; None: there is none.")
+
     def _tensor(self, name: str, dtype: str, shape: tuple[int, ...]) -> "numpy.ndarray[Any, Any]":
         return as_numpy(self._call.bits(name), dtype, shape)
 
@@ -64,14 +67,16 @@ class Case:
         """``[H]`` in ``weight_dtype``, or None."""
         return self._tensor("weight", self.weight_dtype, self.shape[-1:]) if self.weight_dtype else None
 
-    def arguments(self) -> tuple[Any, ...]:
-        """x, the residual if there is one, weight (may be None), the scale if there is one, epsilon."""
-        return tuple(getattr(self, name) for name in self._argument_names())
+    def arguments(self, takes: Optional[Takes] = None) -> tuple[Any, ...]:
+        """x, the residual if there is one, weight (may be None), the scale if there is one, scale_ub if there is one, epsilon.
+        `takes`: of the function that is called with them; it says whether scale_ub is among them, as None where there is none."""
+        return tuple(getattr(self, name) for name in self._argument_names(takes))
 
-    def _argument_names(self) -> "tuple[str, ...]":
+    def _argument_names(self, takes: Optional[Takes] = None) -> "tuple[str, ...]":
         residual = ("residual",) if has_input(self.operation, "residual") else ()
         scale = ("scale",) if has_input(self.operation, "scale") else ()
-        return ("x", *residual, "weight", *scale, "epsilon")
+        has_bound = self.scale_ub is not None if takes is None else takes.scale_ub and has_input(self.operation, "scale_ub")
+        return ("x", *residual, "weight", *scale, *(("scale_ub",) if has_bound else ()), "epsilon")
 
     def check(self, out: Any, residual_out: Any = None, policy: Policy = "native", canonical: bool = False,
               scales: Any = None) -> CheckResult:
@@ -116,7 +121,7 @@ class JudgedCase(Case):
         self.seed = seed
         self.index = index
 
-    scale = None
+    scale = scale_ub = None  # type: ignore[assignment]
 
     def tensor(self, name: str) -> "Optional[numpy.ndarray[Any, Any]]":
         """A new array; None where the case has no such tensor."""
@@ -139,12 +144,12 @@ class JudgedCase(Case):
         """``[H]`` in ``weight_dtype``, or None."""
         return self.tensor("weight")
 
-    def arguments(self) -> tuple[Any, ...]:
+    def arguments(self, takes: Optional[Takes] = None) -> tuple[Any, ...]:
         """The operation's inputs in the order of its table (weight and bias may be None, dresidual and scale_ub are there where
         the case has them), then epsilon if it takes one."""
         return tuple(self.epsilon if name == "epsilon" else self.tensor(name) for name in self._argument_names())
 
-    def _argument_names(self) -> "tuple[str, ...]":
+    def _argument_names(self, takes: Optional[Takes] = None) -> "tuple[str, ...]":
         names = (name for name in judged_inputs(self.operation)
                  if name not in ("dresidual", "scale_ub") or name in self._properties["tensors"])
         return (*names, *(("epsilon",) if takes_epsilon(self.operation) else ()))
@@ -195,17 +200,18 @@ class DTypes(NamedTuple):
         return _core.kind(operation, self.dtype, self.weight_dtype, self.quantized if code_dtypes(operation) else None)
 
 
-def require_dtypes(dtype: Any, weight: Any, quantized_dtype: Any, name: str = "weight") -> DTypes:
-    """Raises ValueError and TypeError naming the argument and its value. `name`: of the argument `weight`."""
+def require_dtypes(dtype: Any, weight: Any, quantized_dtype: Any, name: str = "weight", operation: Optional[str] = None) -> DTypes:
+    """Raises ValueError and TypeError naming the argument and its value. `name`: of the argument `weight`; `operation`: one that our
+    kernels run, whose codes `quantized_dtype` may be."""
     dtype = dtype_name("dtype", dtype, ACTIVATION_DTYPES)
     if weight is not None and not (isinstance(weight, str) and weight == "same"):
         weight = dtype_name(name, weight, tuple(dict.fromkeys((dtype, "fp32"))), ", 'same', None")
         weight = weight if weight == "fp32" else "same"
-    return DTypes(dtype, weight, dtype_name("quantized_dtype", quantized_dtype, QUANTIZED_DTYPES))
+    return DTypes(dtype, weight, dtype_name("quantized_dtype", quantized_dtype, code_dtypes(operation or "") or QUANTIZED_DTYPES))
 
 
 def cases(operation: Union[Operation, JudgedOperation], dtype: Optional[ActivationDType] = None, *, count: int = 100, seed: int = 0,
-          first: int = 0, weight: WeightDType = "same", quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: Optional[float] = None,
+          first: int = 0, weight: WeightDType = "same", quantized_dtype: CodeDType = "fp8_e4m3fn", epsilon: Optional[float] = None,
           max_rows: int = 8, max_hidden: int = 4096, finite: bool = False, takes: Optional[Takes] = None, bias: WeightDType = "same",
           rotation: WeightDType = "same") -> Iterator[Case]:
     """Inputs that break norm kernels: values on rounding ties, at extreme scales, special ones, odd sizes.
@@ -216,7 +222,7 @@ def cases(operation: Union[Operation, JudgedOperation], dtype: Optional[Activati
     dtype: of x, "bf16", "fp16" or "fp32", or a framework's own, as torch.bfloat16; default: those of `takes` in turn, else bf16.
     count, first: cases `first` to `first + count - 1` of the seed.
     weight: "same" (the dtype of x), "fp32", or None for a norm without a weight.
-    quantized_dtype: of out, where the operation quantizes.
+    quantized_dtype: of out, where the operation quantizes; int8 where each row gets a scale of its own.
     epsilon: fixed; None: drawn, mostly 1e-6 and 1e-5.
     max_rows, max_hidden: largest sizes; there may be no row at all.
     finite: no infinity and no NaN in the inputs.
@@ -231,7 +237,7 @@ def cases(operation: Union[Operation, JudgedOperation], dtype: Optional[Activati
     if rotation is None:
         raise ValueError("rotation: expected a dtype or 'same', got None")
     taken = require_takes(takes, operation)
-    turns = [require_dtypes(each, weight, quantized_dtype) for each in taken_dtypes(taken, dtype)]
+    turns = [require_dtypes(each, weight, quantized_dtype, operation=operation) for each in taken_dtypes(taken, dtype)]
     of_bias = [require_dtypes(each.dtype, bias, quantized_dtype, "bias").weight_dtype for each in turns]
     of_rotation = [require_dtypes(each.dtype, rotation, quantized_dtype, "rotation").weight_dtype for each in turns]
     for name, value, low, high in (("count", count, 0, 1 << 62), ("first", first, 0, 1 << 62),

@@ -10,6 +10,7 @@ class Policy:
 class Takes:
     def outside(self, operation: str, shape: Sequence[int]) -> str: ...
     subnormals: bool
+    scale_ub: bool
     least_rank: int
     greatest_rank: int
     hidden_multiple: int

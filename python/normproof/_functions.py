@@ -10,7 +10,7 @@ from normproof._results import (Certificate, CertificateElement, CheckResult, Ex
                                 Mismatch, NamedPolicy, Outputs, RowGroup, ViolationError)
 from normproof._tensors import (ACTIVATION_DTYPES, Tensor, as_numpy, code_dtypes, dtype_name, has_input, output_names, read,
                                 real, require_operation)
-from normproof._types import CodeDType, JudgedOperation, Operation, Policy, QuantizedDType
+from normproof._types import CodeDType, JudgedOperation, Operation, Policy
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:
@@ -340,22 +340,20 @@ def as_outputs(call: "_core.Call", arrays: "dict[str, Any]", shape: tuple[int, .
 
 
 def run(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
-        quantized_dtype: QuantizedDType = "fp8_e4m3fn") -> Outputs:
+        quantized_dtype: CodeDType = "fp8_e4m3fn", scale_ub: Any = None) -> Outputs:
     """What our CUDA kernels give, their threads run one by one on the CPU: bit for bit what they give on a GPU.
 
-    Arguments as for ``check``; `quantized_dtype`: of the result, where the operation quantizes. Nothing is modified:
-    the outputs are new numpy arrays.
+    Arguments as for ``check``; `quantized_dtype`: of the result, where the operation quantizes; it may be int8 where each row gets a
+    scale of its own. Nothing is modified: the outputs are new numpy arrays.
     """
     require_operation(operation)
-    call, x = make_call(operation, x, weight, residual, scale, epsilon,
-                        quantized_dtype)
+    call, x = make_call(operation, x, weight, residual, scale, epsilon, quantized_dtype, scale_ub=scale_ub)
     return as_outputs(call, call.run(), x.shape)
 
 
 def expected(operation: Operation, *, x: Any, epsilon: float, weight: Any = None, residual: Any = None, scale: Any = None,
              policy: Policy = "native", quantized_dtype: CodeDType = "fp8_e4m3fn", scale_ub: Any = None) -> Outputs:
-    """What `policy` says, in the canonical order of summation, computed without kernel code. Arguments as for ``run``, and
-    `scale_ub` as for ``check``; `quantized_dtype` may be int8 where each row gets a scale of its own."""
+    """What `policy` says, in the canonical order of summation, computed without kernel code. Arguments as for ``run``."""
     require_operation(operation)
     call, x = make_call(operation, x, weight, residual, scale, epsilon,
                         quantized_dtype, scale_ub=scale_ub)

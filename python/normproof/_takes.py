@@ -31,6 +31,9 @@ class Takes:
     """Of x; empty: all. Where no `dtype` is asked for, the cases take turns among them."""
     subnormals: bool = True
     """False: no input and no number is subnormal. What is computed from them still may be: ``flush_to_zero`` speaks of that."""
+    scale_ub: bool = False
+    """True: where each row gets a scale of its own, the function takes an upper bound of the maxima that scales are made of, before
+    epsilon: a number, or None where a case has none."""
 
     def __post_init__(self) -> None:
         for name in ("hidden_multiple", "greatest_hidden", "least_rank", "greatest_rank", "least_rows", "greatest_rows"):

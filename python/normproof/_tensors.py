@@ -62,7 +62,7 @@ def greatest_rank(operation: str) -> int:
 
 def code_dtypes(operation: str) -> "tuple[str, ...]":
     """What `out` may be where it is made of codes; nothing where it is not."""
-    return tuple(_TABLE[operation]["code_dtypes"])
+    return tuple(_TABLE[operation]["code_dtypes"]) if operation in _TABLE else ()
 
 
 def output_names(operation: str) -> "tuple[str, ...]":

@@ -36,7 +36,7 @@ ActivationDType = Union[ActivationName, FrameworkActivationName, _FrameworkDType
 """A name in the contract or in a framework, numpy.dtype("float16"), numpy.float32, ml_dtypes.bfloat16, torch.bfloat16, jax.numpy.bfloat16."""
 QuantizedDType = Union[QuantizedName, FrameworkQuantizedName, _FrameworkDType]
 CodeDType = Union[QuantizedDType, Literal["int8"]]
-"""Of outputs that are judged: int8, too, where each row gets a scale of its own. Our kernels write fp8 alone."""
+"""int8, too, where each row gets a scale of its own."""
 AnyDType = Union[ActivationDType, CodeDType, Literal["uint8"]]
 """uint8: bytes that are powers of two (e8m0), or two codes of e2m1 each."""
 WeightDType = Union[Literal["same"], ActivationDType, None]

@@ -13,7 +13,7 @@ from normproof import _replay
 from normproof._cases import require_dtypes
 from normproof._tensors import code_dtypes, has_input, numpy_dtype, output_names, read, require_operation
 from normproof._takes import NotTaken, NotTakenError, Takes, require_takes, taken_dtypes
-from normproof._types import ActivationDType, Operation, QuantizedDType, Tensors, WeightDType
+from normproof._types import ActivationDType, CodeDType, Operation, Tensors, WeightDType
 from normproof.testing import _to_framework, defaults, outputs_of
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class _Calls:
         self.takes, self.not_taken = require_takes(takes, operation), NotTaken()
         self._limits = self.takes._limits()
         taken_dtypes(self.takes, dtype)
-        wanted = require_dtypes(dtype, weight, quantized_dtype)
+        wanted = require_dtypes(dtype, weight, quantized_dtype, operation=operation)
         self.dtype, self.weight, self.quantized_dtype = wanted
         self.weight_dtype = wanted.weight_dtype
         self.epsilon, self.tensors = epsilon, tensors
@@ -141,7 +141,8 @@ class _Calls:
         weight = (1 + 0.1 * random.standard_normal(hidden)).astype(numpy_dtype(self.weight_dtype)) if self.weight_dtype else None
         residual = (numpy.zeros((rows, hidden), numpy_dtype(self.dtype)),) if has_input(self.operation, "residual") else ()
         scale = (1 / 256,) if has_input(self.operation, "scale") else ()
-        return (spiked(), *residual, weight, *scale, self.epsilon)
+        bound = (None,) if self.takes.scale_ub and has_input(self.operation, "scale_ub") else ()
+        return (spiked(), *residual, weight, *scale, *bound, self.epsilon)
 
     def of_rows(self, arguments: tuple[Any, ...], rows: "list[int]") -> tuple[Any, ...]:
         return tuple(value[rows] if getattr(value, "ndim", 0) == 2 else value for value in arguments)
@@ -234,7 +235,7 @@ def _raise(calls: _Calls, what: str, said: str, assertion: str, functions: "tupl
 
 
 def assert_deterministic(fn: Callable[..., Any], op: Operation = "rms_norm", *, dtype: ActivationDType = "bf16", weight: WeightDType = "same",
-                         quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: float = 1e-6, hidden: Union[int, Iterable[int]] = HIDDEN,
+                         quantized_dtype: CodeDType = "fp8_e4m3fn", epsilon: float = 1e-6, hidden: Union[int, Iterable[int]] = HIDDEN,
                          rows: int = 64, calls: int = 8, seed: Optional[int] = None,
                          tensors: Tensors = "numpy", takes: Optional[Takes] = None) -> Comparison:
     """Asserts that `fn`, called `calls` times with the same arguments, gives the same bits. See ``assert_batch_invariant``."""
@@ -253,7 +254,7 @@ def assert_deterministic(fn: Callable[..., Any], op: Operation = "rms_norm", *, 
 
 
 def assert_batch_invariant(fn: Callable[..., Any], op: Operation = "rms_norm", *, dtype: ActivationDType = "bf16", weight: WeightDType = "same",
-                           quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: float = 1e-6,
+                           quantized_dtype: CodeDType = "fp8_e4m3fn", epsilon: float = 1e-6,
                            hidden: Union[int, Iterable[int]] = HIDDEN, batches: Union[int, Iterable[int]] = BATCHES,
                            seed: Optional[int] = None, tensors: Tensors = "numpy", takes: Optional[Takes] = None) -> Comparison:
     """Asserts that the bits of a row do not depend on how many rows there are: the first rows of the largest batch are
@@ -291,7 +292,7 @@ def assert_batch_invariant(fn: Callable[..., Any], op: Operation = "rms_norm", *
 
 
 def assert_same_bits(f: Callable[..., Any], g: Callable[..., Any], op: Operation = "rms_norm", *, dtype: ActivationDType = "bf16",
-                     weight: WeightDType = "same", quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: float = 1e-6,
+                     weight: WeightDType = "same", quantized_dtype: CodeDType = "fp8_e4m3fn", epsilon: float = 1e-6,
                      hidden: Union[int, Iterable[int]] = HIDDEN, batches: Union[int, Iterable[int]] = (1, 3, 64, 65),
                      seed: Optional[int] = None, tensors: Tensors = "numpy", takes: Optional[Takes] = None) -> Comparison:
     """Asserts that `f` and `g`, say eager and compiled, or called and replayed from a CUDA graph, give the same bits. See
@@ -310,7 +311,7 @@ def assert_same_bits(f: Callable[..., Any], g: Callable[..., Any], op: Operation
 
 
 def assert_layout_invariant(fn: Callable[..., Any], op: Operation = "rms_norm", *, dtype: ActivationDType = "bf16",
-                            weight: WeightDType = "same", quantized_dtype: QuantizedDType = "fp8_e4m3fn", epsilon: float = 1e-6,
+                            weight: WeightDType = "same", quantized_dtype: CodeDType = "fp8_e4m3fn", epsilon: float = 1e-6,
                             hidden: Union[int, Iterable[int]] = HIDDEN, batches: Union[int, Iterable[int]] = (1, 4, 64),
                             layouts: Iterable[str] = LAYOUTS, seed: Optional[int] = None,
                             tensors: Tensors = "numpy", takes: Optional[Takes] = None) -> Comparison:

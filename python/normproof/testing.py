@@ -19,7 +19,7 @@ from normproof._judged import (check_judged, identify_judged, is_judged, judged_
 from normproof._results import CheckResult, Identification, demanded
 from normproof._takes import NotTaken, NotTakenError, Takes, require_takes, taken_dtypes
 from normproof._tensors import FRAMEWORK_NAMES, code_dtypes, has_input, output_names, read, require_operation
-from normproof._types import ActivationDType, JudgedOperation, Operation, Policy, QuantizedDType, Tensors, WeightDType
+from normproof._types import ActivationDType, CodeDType, JudgedOperation, Operation, Policy, Tensors, WeightDType
 
 SHRINKING_SECONDS = 10.0
 REPETITIONS = 16
@@ -178,7 +178,7 @@ class _Subject:
         if outside:
             return _Attempt(not_taken=outside + ", which `takes` has not")
         import numpy
-        arguments = [self.convert(value) if hasattr(value, "dtype") else value for value in case.arguments()]
+        arguments = [self.convert(value) if hasattr(value, "dtype") else value for value in case.arguments(self.takes)]
         try:
             with numpy.errstate(all="ignore"):  # of infinities and NaN, which are among the cases, it would warn
                 returned = self.fn(*arguments)
@@ -284,7 +284,7 @@ def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt:
     if attempt.error:
         lines.append(f"  it raised {type(attempt.error).__name__}: {attempt.error}")
         if isinstance(attempt.error, TypeError):
-            lines.append(f"  it was called as {name}({', '.join(smallest._argument_names())})")
+            lines.append(f"  it was called as {name}({', '.join(smallest._argument_names(subject.takes))})")
     elif attempt.misfit:
         lines.append(f"  {attempt.misfit}")
     elif attempt.result is not None:
@@ -300,7 +300,7 @@ def _message(subject: _Subject, name: str, first: Case, smallest: Case, attempt:
 
 
 def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation], *, dtype: Optional[ActivationDType] = None, weight: WeightDType = "same",
-                    quantized_dtype: QuantizedDType = "fp8_e4m3fn", policy: Policy = "native", canonical: bool = False,
+                    quantized_dtype: CodeDType = "fp8_e4m3fn", policy: Policy = "native", canonical: bool = False,
                     cases: Union[int, Iterable[Case], None] = None, seed: Optional[int] = None,
                     epsilon: Optional[float] = None, max_rows: int = 8, max_hidden: int = 4096, finite: bool = False,
                     inverse_root_ulp: Optional[int] = None, sum_depth: Optional[int] = None,
@@ -316,6 +316,7 @@ def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation
         fused_add_rms_norm                   fn(x, residual, weight, epsilon)
         rms_norm_static_fp8_quant            fn(x, weight, scale, epsilon)
         fused_add_rms_norm_static_fp8_quant  fn(x, residual, weight, scale, epsilon)
+        rms_norm_dynamic_quant               fn(x, weight, epsilon), or fn(x, weight, scale_ub, epsilon) with takes=Takes(scale_ub=True)
         layer_norm                           fn(x, weight, bias, epsilon)
         fused_add_layer_norm                 fn(x, residual, weight, bias, epsilon)
         rms_norm_backward                    fn(dy, x, weight, rstd)
@@ -362,7 +363,7 @@ def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation
         subject = _Subject(fn, op, make_policy(policy, inverse_root_ulp, sum_depth, flush_to_zero), canonical, tensors, takes)
     name = getattr(fn, "__name__", type(fn).__name__)
     for each in taken_dtypes(subject.takes, dtype):
-        require_dtypes(each, weight, quantized_dtype)
+        require_dtypes(each, weight, quantized_dtype, operation=op)
     case_file = defaults.case or _replay.only_case()
     if case_file and (given := read_case(case_file)).operation == op:
         cases = [given]

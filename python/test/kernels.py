@@ -43,6 +43,18 @@ def fused_add_rms_norm_fp8(x, residual, weight, scale, epsilon):
     return quantized(out, scale), total
 
 
+def row_int8(x, weight, scale_ub, epsilon, low=-128):
+    """int8 by a scale for each row, whose maximum is at most scale_ub, where that is a number."""
+    y = rms_norm(x, weight, epsilon).astype(FP32)
+    largest = numpy.max(numpy.abs(y), axis=-1, keepdims=True)
+    if scale_ub is not None:
+        largest = numpy.where(largest > FP32(scale_ub), FP32(scale_ub), largest)
+    scales = largest / FP32(127)
+    scales = numpy.where(scales < FP32(2**-23), FP32(2**-23), scales)
+    codes = numpy.rint(numpy.clip(y * (FP32(1) / scales), low, 127))
+    return numpy.where(numpy.isnan(codes), 0, codes).astype(numpy.int8), scales
+
+
 # --- Wrong ones. ---
 
 def fp32_weight_multiply(x, weight, epsilon):

@@ -139,3 +139,42 @@ def test_the_terminal_says_what_was_not_taken(pytester, monkeypatch):
     result = pytester.runpytest_subprocess("-p", "normproof.pytest_plugin", "-p", "no:cacheprovider", "-q")
     result.assert_outcomes(passed=1)
     result.stdout.re_match_lines([r".*test_some: not taken, \d+ of 20 cases: NotImplementedError: odd \(\d+\)"])
+
+
+def test_int8_codes_and_an_upper_bound_of_scales_come_where_they_are_taken():
+    seen = []
+
+    def codes(x, weight, scale_ub, epsilon):
+        seen.append(scale_ub)
+        return kernels.row_int8(x, weight, scale_ub, epsilon)
+    bounded = Takes(scale_ub=True)
+    asked = dict(quantized_dtype="int8", takes=bounded)
+    for dtype in "bf16", "fp32":
+        assert assert_conforms(codes, "rms_norm_dynamic_quant", dtype=dtype, cases=40, **asked).not_taken == 0
+    assert None in seen and len({bound for bound in seen if bound is not None}) > 10
+    # Without it no case has one, and the function has an argument less.
+    assert_conforms(lambda x, weight, epsilon: kernels.row_int8(x, weight, None, epsilon), "rms_norm_dynamic_quant", quantized_dtype="int8", cases=40)
+    for case in normproof.cases("rms_norm_dynamic_quant", count=40, **asked):
+        ours, expected = case.run(), case.expected()
+        assert (ours.out == expected.out).all() and numpy.array_equal(ours.scales, expected.scales, equal_nan=True)
+        assert len(case.arguments(bounded)) == 4 and len(case.arguments()) == (3 if case.scale_ub is None else 4)
+    with pytest.raises(ValueError, match="quantized_dtype: expected one of fp8_e4m3fn, .*e5m2fnuz, got 'int8'"):
+        assert_conforms(codes, "rms_norm_static_fp8_quant", quantized_dtype="int8")
+
+
+@pytest.mark.parametrize("wrong", ["ignored", "-127"])
+def test_wrong_int8_codes_and_bounds_are_found_and_replayed(wrong):
+    def codes(x, weight, scale_ub, epsilon):
+        if wrong == "ignored":
+            return kernels.row_int8(x, weight, None, epsilon)
+        return kernels.row_int8(x, weight, scale_ub, epsilon, low=-127)
+    with pytest.raises(ConformanceError, match="takes=normproof.Takes") as raised:
+        assert_conforms(codes, "rms_norm_dynamic_quant", quantized_dtype="int8", takes=Takes(scale_ub=True))
+    case = raised.value.case
+    assert case.scale_ub is not None and case.rows == 1 and "scale_ub" in str(raised.value)
+    assert normproof.read_case(raised.value.repro).scale_ub == case.scale_ub
+    again = [normproof.read_case(raised.value.repro)]
+    with pytest.raises(ConformanceError):
+        assert_conforms(codes, "rms_norm_dynamic_quant", cases=again, takes=Takes(scale_ub=True))
+    with pytest.raises(NotTakenError, match="an upper bound of scales"):
+        assert_conforms(codes, "rms_norm_dynamic_quant", cases=again)

@@ -46,8 +46,11 @@ class Case:
         """Exactly an fp32 number; None where the operation takes none."""
         return self._properties["scale"] if has_input(self.operation, "scale") else None
 
-    scale_ub = property(lambda self: self._properties["scale_ub"], doc="The upper bound of the maxima that scales of rows are made of, "
-                        "exactly an fp32 number; None: there is none.")
+    @property
+    def scale_ub(self) -> Optional[float]:
+        """The upper bound of the maxima that scales of rows are made of, exactly an fp32 number; None: there is none."""
+        found: Optional[float] = self._properties["scale_ub"]
+        return found
 
     def _tensor(self, name: str, dtype: str, shape: tuple[int, ...]) -> "numpy.ndarray[Any, Any]":
         return as_numpy(self._call.bits(name), dtype, shape)
@@ -121,7 +124,8 @@ class JudgedCase(Case):
         self.seed = seed
         self.index = index
 
-    scale = scale_ub = None  # type: ignore[assignment]
+    scale = None
+    scale_ub = None
 
     def tensor(self, name: str) -> "Optional[numpy.ndarray[Any, Any]]":
         """A new array; None where the case has no such tensor."""
@@ -238,8 +242,8 @@ def cases(operation: Union[Operation, JudgedOperation], dtype: Optional[Activati
         raise ValueError("rotation: expected a dtype or 'same', got None")
     taken = require_takes(takes, operation)
     turns = [require_dtypes(each, weight, quantized_dtype, operation=operation) for each in taken_dtypes(taken, dtype)]
-    of_bias = [require_dtypes(each.dtype, bias, quantized_dtype, "bias").weight_dtype for each in turns]
-    of_rotation = [require_dtypes(each.dtype, rotation, quantized_dtype, "rotation").weight_dtype for each in turns]
+    of_bias = [require_dtypes(each.dtype, bias, quantized_dtype, "bias", operation).weight_dtype for each in turns]
+    of_rotation = [require_dtypes(each.dtype, rotation, quantized_dtype, "rotation", operation).weight_dtype for each in turns]
     for name, value, low, high in (("count", count, 0, 1 << 62), ("first", first, 0, 1 << 62),
                                    ("seed", seed, 0, (1 << 64) - 1), ("max_rows", max_rows, 1, 1 << 16),
                                    ("max_hidden", max_hidden, 1, 1 << 16)):

@@ -87,7 +87,7 @@ class Certifier {
                                      : fmt::format(" or {} more that these calls do not tell apart",
                                                    statement.policies.size() - 1)));
     const bool known = !answer->left.empty();
-    run_inputs(combination, known ? answer->left.front() : combination.policy, known);
+    run_inputs(answer->asked, known ? answer->left.front() : combination.policy, known);
     result_.policies.push_back(std::move(statement));
   }
 

@@ -283,7 +283,7 @@ std::optional<Call> fresh_call(Random& random, const CallSpace& space) {
   combination.dtype = random.pick(kActivationDTypes);
   combination.policy = parse_policy(*combination.operation, "native");
   combination.scale_ub = combination.scale_layouts = combination.weight_rows = true;
-  combination.no_statistics = true;
+  combination.statistics = judging::GivenStatistics::mostly;
   for (const Spec& spec : combination.operation->tensors) {
     if (spec.name == "weight" && (spec.need == Need::always || random.chance(3, 4)))
       combination.weight = random.chance(1, 2) ? combination.dtype : DType::fp32;

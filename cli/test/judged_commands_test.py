@@ -79,6 +79,13 @@ class JudgedCommands(ProgramTest):
             json.dump(stored, file)
         self.run_program("replay", "stored.json", "--target", PLUGIN, code=0, fault="")
 
+    def test_gradients_of_a_kernel_that_declines_statistics_are_asked_for_without(self):
+        asked = ("--target", PLUGIN, "--op", "rms_norm_backward", "--dtype", "fp32")
+        text = self.run_program("identify", *asked, code=0, fault="statistics-not-taken")
+        self.assertRegex(text, r"rms_norm_backward fp32, weight none +native\b")
+        text = self.run_program("certify", *asked, code=0, fault="statistics-not-taken")
+        self.assertIn("rms_norm_backward fp32, weight fp32: 8 of 8 fixed inputs are what its policy says", text)
+
     def test_minimize_shrinks_a_stored_finding(self):
         found = self.finding("variance-over-h-minus-1", "layer_norm")
         text = self.run_program("minimize", found, "--target", PLUGIN, "--output", "small.json", "--json", "m.json", code=1,

@@ -50,19 +50,32 @@ void erase_refuted(const Call& call, std::vector<Policy>& left) {
   });
 }
 
+struct FirstRun {
+  Combination combination;
+  JudgedRun run;
+};
+// Of a call with statistics: a search for them, under each policy, takes long. Without, where the target
+// takes no other.
+std::optional<FirstRun> first_run(JudgedTarget& target, Combination combination, std::uint64_t seed) {
+  const std::optional<Combination> other = without_statistics(combination);
+  if (other) combination.statistics = GivenStatistics::always;
+  if (const std::optional<Call> call = telling_call(combination, seed)) {
+    JudgedRun run = target.run_judged(*call, kCanary);
+    if (run.status != RunResult::Status::not_taken) return FirstRun{std::move(combination), std::move(run)};
+  }
+  return other ? first_run(target, *other, seed) : std::nullopt;
+}
+
 }  // namespace
 
 std::optional<PolicyAnswer> ask_policies(JudgedTarget& target, const Combination& asked, const Policy& model,
                                          std::uint64_t seed) {
-  Combination combination = asked;
-  combination.no_statistics = false;  // a search for them, under each policy, takes minutes
-  const std::optional<Call> first = telling_call(combination, seed);
+  const std::optional<FirstRun> first = first_run(target, asked, seed);
   if (!first) return std::nullopt;
-  JudgedRun run = target.run_judged(*first, kCanary);
-  PolicyAnswer answer{run.status, run.message, run.memory_violations, {}, {}, {}};
-  if (run.status == RunResult::Status::not_taken) return std::nullopt;
+  const auto& [combination, run] = *first;
+  PolicyAnswer answer{combination, run.status, run.message, run.memory_violations, {}, {}, {}};
   if (run.status != RunResult::Status::completed) return answer;
-  answer.call = std::move(run.call);
+  answer.call = run.call;
   answer.found = identify(answer.call, model, answer.call.rows(), 1);
   if (!answer.found.identified()) return answer;
   answer.left = answer.found.survivors;

@@ -13,6 +13,7 @@
 namespace normproof::judging {
 
 struct PolicyAnswer {
+  Combination asked;  // of gradients: calls with statistics, or without where the target takes no others
   RunResult::Status status = RunResult::Status::completed;
   std::string message;                         // where the first call was not completed: why
   std::vector<std::string> memory_violations;  // of the first call

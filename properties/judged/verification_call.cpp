@@ -103,7 +103,8 @@ void ask_for_blocks(Call& call, const Policy& policy, std::int64_t block) {
 
 // Whether the call is to be without statistics.
 bool has_none(const Combination& combination, Random random) {
-  return combination.no_statistics && random.chance(1, 3);
+  return combination.statistics == GivenStatistics::never ||
+         (combination.statistics == GivenStatistics::mostly && random.chance(1, 3));
 }
 
 // 0: as usual.
@@ -266,16 +267,27 @@ std::vector<Combination> combinations_of(JudgedTarget& target, const JudgedOpera
       for (const std::optional<DType> weight : weights_of(*each, takes, x))
         for (const std::optional<DType> codes : codes_of(*each, takes))
           combinations.push_back({each, x, weight, limits, codes, native, takes.scale_ub, takes.scale_layouts,
-                                  takes.scale_views, takes.weight_rows, takes.no_statistics});
+                                  takes.scale_views, takes.weight_rows,
+                                  takes.no_statistics && !each->epsilon_without.empty()
+                                      ? GivenStatistics::mostly
+                                      : GivenStatistics::always});
     }
   }
   if (target.says_what_it_takes()) return combinations;
   std::erase_if(combinations, [&](const Combination& combination) {
-    const std::optional<std::string> reason = refusal_of(target, combination);
+    std::optional<std::string> reason = refusal_of(target, combination);
+    if (const auto other = without_statistics(combination); reason && other)
+      reason = refusal_of(target, *other);
     if (reason && declined != nullptr) declined->push_back({combination.operation, *reason});
     return reason.has_value();
   });
   return combinations;
+}
+
+std::optional<Combination> without_statistics(Combination combination) {
+  if (combination.statistics != GivenStatistics::mostly) return std::nullopt;
+  combination.statistics = GivenStatistics::never;
+  return combination;
 }
 
 void keep_codes(std::vector<Combination>& combinations, DType codes) {
@@ -324,6 +336,7 @@ std::optional<Call> telling_call(const Combination& combination, std::uint64_t s
   CaseDemand demand = demand_of(combination, random);
   set_size(combination, kTelling[static_cast<std::size_t>(index) % kTelling.size()], demand);
   demand.finite = index % 3 == 0;
+  demand.with_statistics = combination.statistics != GivenStatistics::never;
   Call call = random_call(demand, seed, index);
   call.name = fmt::format("telling-{}", index);
   return finished(combination, std::move(call), random);

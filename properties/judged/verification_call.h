@@ -11,6 +11,9 @@
 
 namespace normproof::judging {
 
+// Whether the calls of a gradient have the statistics of the forward pass.
+enum class GivenStatistics : std::uint8_t { always, mostly, never };
+
 // What a run must reach: an operation with an activation dtype, a weight and, where it quantizes, codes.
 struct Combination {
   const oracle::judged::JudgedOperation* operation = nullptr;
@@ -21,9 +24,9 @@ struct Combination {
   Policy policy = {};  // by which it is judged; it may say the shapes of outputs. By default native
   // Whether there are calls with an upper bound of scales, and with scales in every layout.
   bool scale_ub = false, scale_layouts = false;
-  bool scale_views = false;    // and in views by columns
-  bool weight_rows = false;    // and with weights of several rows
-  bool no_statistics = false;  // and, of gradients, without those of the forward pass
+  bool scale_views = false;  // and in views by columns
+  bool weight_rows = false;  // and with weights of several rows
+  GivenStatistics statistics = GivenStatistics::always;
 };
 std::string to_string(const Combination& combination);
 
@@ -39,6 +42,10 @@ std::vector<Combination> combinations_of(JudgedTarget& target,
                                          std::optional<DType> dtype = {},
                                          std::vector<Declined>* declined = nullptr);
 
+// The same combination where a target takes no call with statistics that it may take without; nothing for
+// others.
+std::optional<Combination> without_statistics(Combination combination);
+
 // Of operations that write these codes in some combination, those combinations alone.
 void keep_codes(std::vector<Combination>& combinations, DType codes);
 
@@ -48,7 +55,7 @@ std::optional<Call> verification_call(const Combination& combination, std::uint6
 // Of these calls so many are of chosen sizes.
 std::int64_t chosen_sizes();
 // An ordinary call with as many rows and columns as tell policies apart; other numbers are others: shorter,
-// and with rows that are not ordinary.
+// and with rows that are not ordinary. With statistics, unless the combination never has them.
 std::optional<Call> telling_call(const Combination& combination, std::uint64_t seed, std::int64_t index = 0);
 
 // A call of about this size, with outputs asked for and places, whose values do not matter.

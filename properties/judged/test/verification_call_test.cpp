@@ -12,6 +12,7 @@
 
 #include "oracle/judged/call_files.h"
 #include "oracle/row_kernels.h"
+#include "properties/judged/ask_policies.h"
 #include "properties/judged/call_evaluation.h"
 #include "properties/judged/cases.h"
 #include "properties/judged/test/canonical_target.h"
@@ -194,6 +195,32 @@ TEST(VerificationCalls, HaveNoStatisticsWhereTheTargetTakesThat) {
     }
     EXPECT_GT(calls, 15) << name;
     EXPECT_GT(seen, calls / 4) << name << " of " << calls;  // others have rows far larger than it
+  }
+}
+
+// A kernel that always computes the statistics, and declines calls that have them.
+class ComputingTarget final : public CanonicalTarget {
+ public:
+  JudgedRun run_judged(const Call& asked, std::byte fill) override {
+    if (asked.has("rstd")) return {RunResult::Status::not_taken, "it computes them itself"};
+    return CanonicalTarget::run_judged(asked, fill);
+  }
+  bool says_what_it_takes() const override { return false; }
+};
+
+TEST(TellingCalls, HaveNoStatisticsWhereTheTargetDeclinesAllOthers) {
+  CanonicalTarget both;
+  ComputingTarget computing;
+  for (const auto& [target, is_given] : {std::pair<JudgedTarget*, bool>(&both, true), {&computing, false}}) {
+    const auto combinations =
+        combinations_of(*target, oracle::judged::find_judged_operation("rms_norm_backward"), DType::fp32);
+    ASSERT_EQ(combinations.size(), 2u);
+    const auto answer = ask_policies(*target, combinations.front(), combinations.front().policy, 1);
+    ASSERT_TRUE(answer);
+    EXPECT_TRUE(answer->followed()) << to_text(answer->found);
+    EXPECT_EQ(std::ranges::count(answer->left, combinations.front().policy), 1);
+    EXPECT_EQ(answer->call.has("rstd"), is_given);
+    EXPECT_EQ(answer->asked.statistics == GivenStatistics::never, !is_given);
   }
 }
 

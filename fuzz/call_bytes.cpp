@@ -22,7 +22,8 @@ constexpr std::size_t kSizes = 4;
 
 struct TensorRecord {
   std::uint8_t choice = 0;  // 0: there is no such tensor; else one more than the form's
-  std::uint8_t offset = 0, gap = 0, in_place = 0;
+  std::uint8_t offset = 0, gap = 0;
+  std::uint8_t view = 0;  // 1: in place of an input; of blocks: by columns
 };
 
 // Numbered as in the table of all operations, whichever a target has.
@@ -56,7 +57,7 @@ void visit_fields(Header& header, const CallSpace& space, Visit visit) {
   visit(header.epsilon);
   visit(header.thread_order);
   for (auto& tensor : std::span(header.tensors).first(tensors))
-    for (auto* field : {&tensor.choice, &tensor.offset, &tensor.gap, &tensor.in_place}) visit(*field);
+    for (auto* field : {&tensor.choice, &tensor.offset, &tensor.gap, &tensor.view}) visit(*field);
 }
 
 // The next bytes as they are; zeros where there are none.
@@ -100,10 +101,11 @@ void set_places(const Header& header, const CallForm& form, Call& call) {
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (!call.has(tensors[i].name)) continue;
     const TensorRecord& record = header.tensors[i];
+    const bool is_view = record.view % 2 == 1;
     Place place{record.offset % (kMaximumOffset + 1), 0, false};
-    if (may_have_gap(tensors[i], form, call.at(tensors[i].name))) place.gap = record.gap;
-    if (record.in_place % 2 == 1 && !tensors[i].in_place_of.empty() && call.has(tensors[i].in_place_of))
-      place = {0, 0, true};
+    place.by_columns = is_view && may_lie_by_columns(call, tensors[i]);
+    if (place.by_columns || may_have_gap(tensors[i], form, call.at(tensors[i].name))) place.gap = record.gap;
+    if (is_view && !tensors[i].in_place_of.empty() && call.has(tensors[i].in_place_of)) place = {0, 0, true};
     if (place != Place{}) call.places[std::string(tensors[i].name)] = place;
   }
 }
@@ -135,7 +137,7 @@ Header header_of(const Call& call, const CallForm& form, std::size_t operation) 
     if (form.choices[i]) header.tensors[i].choice = static_cast<std::uint8_t>(*form.choices[i] + 1);
     header.tensors[i].offset = static_cast<std::uint8_t>(place.offset);
     header.tensors[i].gap = static_cast<std::uint8_t>(place.gap);
-    header.tensors[i].in_place = place.in_place ? 1 : 0;
+    header.tensors[i].view = place.in_place || place.by_columns ? 1 : 0;
   }
   return header;
 }

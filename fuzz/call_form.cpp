@@ -89,30 +89,46 @@ bool is_packed(const CallForm& form) {
   return false;
 }
 
+// Whether a gradient has the statistics of the forward pass: rstd, and then all of them.
+bool has_statistics(const CallForm& form) {
+  const auto tensors = form.operation->tensors;
+  const auto rstd = std::ranges::find(tensors, form.operation->epsilon_without, &Spec::name);
+  return rstd == tensors.end() || form.choices[static_cast<std::size_t>(rstd - tensors.begin())];
+}
+
+// At least one of the outputs that may be missing; without statistics the first, which is judged by itself.
+void fit_outputs(CallForm& form) {
+  const auto tensors = form.operation->tensors;
+  std::size_t first = tensors.size();
+  bool lacks_all = true;
+  for (std::size_t i = tensors.size(); i-- > 0;) {
+    if (tensors[i].need != Need::some_output) continue;
+    first = i;
+    lacks_all = lacks_all && !form.choices[i];
+  }
+  if (first == tensors.size() || form.choices[first]) return;
+  if (lacks_all || !has_statistics(form)) form.choices[first] = 0;
+}
+
 // The tensors that must be there, and no more than the operation has.
 void fit_tensors(CallForm& form) {
   const auto tensors = form.operation->tensors;
+  const bool with_statistics = has_statistics(form);
   std::optional<std::uint8_t> rotation;
-  bool lacks_output = false;
   for (std::size_t i = 0; i < form.choices.size(); ++i) {
     std::optional<std::uint8_t>& choice = form.choices[i];
     if (i >= tensors.size()) {
       choice.reset();
       continue;
     }
-    // Our kernels are always given the statistics of the forward pass.
-    const bool is_needed = tensors[i].need == Need::always ||
-                           (tensors[i].direction == Direction::in && tensors[i].extent == Extent::row);
+    const bool is_statistic = tensors[i].direction == Direction::in && tensors[i].extent == Extent::row;
+    const bool is_needed = tensors[i].need == Need::always || (with_statistics && is_statistic);
     if (is_needed && !choice) choice = 0;
     if (tensors[i].name == "x") choice = 0;
     if (choice) *choice %= static_cast<std::uint8_t>(dtypes_for(tensors[i], form.dtype).size());
     if (tensors[i].extent == Extent::rotation) choice = rotation = rotation.value_or(*choice);
-    lacks_output = lacks_output || tensors[i].need == Need::some_output;
   }
-  for (std::size_t i = 0; i < tensors.size(); ++i)
-    lacks_output = lacks_output && !(tensors[i].need == Need::some_output && form.choices[i]);
-  for (std::size_t i = 0; i < tensors.size() && lacks_output; ++i)
-    if (tensors[i].need == Need::some_output) form.choices[i] = 0, lacks_output = false;
+  fit_outputs(form);
 }
 
 void fit_shape(CallForm& form, const CallSpace& space) {
@@ -177,6 +193,7 @@ void set_statistics(Call& call, const Call& from, Random& random) {
 
 bool is_place(const Spec& spec, const Call& call, const oracle::judged::Place& place) {
   if (place.in_place) return !spec.in_place_of.empty() && call.has(spec.in_place_of);
+  if (place.by_columns) return may_lie_by_columns(call, spec);
   return place.gap == 0 || call.at(spec.name).shape.size() > 1;
 }
 
@@ -234,6 +251,13 @@ oracle::judged::BlockLayout layout_of(const CallForm& form) {
   const Policy native = parse_policy(*form.operation, "native");
   const auto layouts = form.operation->block_layouts(with_blocks(form, form.blocks), native).all;
   return layouts[form.layout % layouts.size()];
+}
+
+bool may_lie_by_columns(const Call& call, const Spec& spec) {
+  if (spec.extent != Extent::blocks) return false;
+  const auto usual = call.operation->block_layouts(call, parse_policy(*call.operation, "native")).all.front();
+  const std::vector<std::int64_t>& shape = call.at(spec.name).shape;
+  return shape == usual.shape && shape.size() == 2 && shape.front() == call.rows() && shape.front() > 0;
 }
 
 Call empty_call(const CallForm& form) {

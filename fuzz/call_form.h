@@ -50,6 +50,9 @@ CallForm form_of(const Call& call);
 // Where the numbers of blocks lie; of an operation that has some.
 oracle::judged::BlockLayout layout_of(const CallForm& form);
 
+// Whether the tensor may be a view [rows, blocks] whose columns lie one after the other.
+bool may_lie_by_columns(const Call& call, const oracle::judged::TensorSpec& spec);
+
 // A call of a fitted form: inputs are zeros, numbers 1, outputs what lies there before a run.
 Call empty_call(const CallForm& form);
 // A call of a fitted form, with the values of `from` as far as they fit. What it lacks is drawn; statistics

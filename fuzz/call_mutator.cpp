@@ -147,6 +147,7 @@ bool mutate_place(Call& call, Random& random, const CallSpace&) {
     place = {0, 0, !place.in_place};
   } else {
     place.in_place = false;
+    place.by_columns = may_lie_by_columns(call, spec) && random.chance(1, 2);
     if (random.chance(1, 2)) place.offset = random.between(0, 16);
     if (random.chance(1, 2)) place.gap = tensor->shape.size() > 1 ? draw_gap(random) : 0;
   }
@@ -158,7 +159,7 @@ bool mutate_place(Call& call, Random& random, const CallSpace&) {
 // --- Numbers. ---
 
 bool mutate_epsilon(Call& call, Random& random, const CallSpace&) {
-  if (!call.operation->takes_epsilon) return false;
+  if (!takes_epsilon(call)) return false;
   call.epsilon = draw_epsilon(random);
   return true;
 }
@@ -282,7 +283,7 @@ std::optional<Call> fresh_call(Random& random, const CallSpace& space) {
   combination.operation = random.pick(space.operations);
   combination.dtype = random.pick(kActivationDTypes);
   combination.policy = parse_policy(*combination.operation, "native");
-  combination.scale_ub = combination.scale_layouts = combination.weight_rows = true;
+  combination.scale_ub = combination.scale_layouts = combination.scale_views = combination.weight_rows = true;
   combination.statistics = judging::GivenStatistics::mostly;
   for (const Spec& spec : combination.operation->tensors) {
     if (spec.name == "weight" && (spec.need == Need::always || random.chance(3, 4)))

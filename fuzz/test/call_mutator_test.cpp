@@ -105,9 +105,14 @@ TEST(CallMutator, EveryMutationIsOftenOfUse) {
 TEST(CallMutator, LeadsToEveryLayoutOfScalesAndToEveryTensorThatMayBeMissing) {
   Random random(kSeed);
   std::set<std::string> seen, layouts;
+  int fresh_views = 0, made_views = 0;
+  const auto is_view = [](const Call& of) { return of.place_of("scales").by_columns; };
   Call call = parent(random);
   for (int i = 0; i < 20 * kParents; ++i) {
-    call = mutate(i % 20 == 0 ? parent(random) : call, random, space());
+    if (i % 20 == 0) fresh_views += is_view(call = parent(random)) ? 1 : 0;
+    const bool was_view = is_view(call);
+    call = mutate(call, random, space());
+    made_views += is_view(call) && !was_view ? 1 : 0;
     const CallForm form = form_of(call);
     if (call.operation->block_layouts != nullptr) layouts.emplace(layout_of(form).name);
     for (const auto& spec : call.operation->tensors)
@@ -115,8 +120,10 @@ TEST(CallMutator, LeadsToEveryLayoutOfScalesAndToEveryTensorThatMayBeMissing) {
         seen.insert(std::string(spec.name) + (call.has(spec.name) ? " there" : " missing"));
   }
   EXPECT_EQ(layouts.size(), 4u);  // by rows, by columns, also padded, in tiles
+  EXPECT_GT(fresh_views, 2);
+  EXPECT_GT(made_views, 2);
   for (const std::string name :
-       {"weight", "bias", "dresidual", "normalized", "scale_ub", "mean", "dx", "dbias"})
+       {"weight", "bias", "dresidual", "normalized", "scale_ub", "mean", "rstd", "dx", "dbias"})
     for (const std::string state : {" there", " missing"}) EXPECT_TRUE(seen.contains(name + state)) << name;
 }
 

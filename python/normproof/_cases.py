@@ -149,14 +149,15 @@ class JudgedCase(Case):
         return self.tensor("weight")
 
     def arguments(self, takes: Optional[Takes] = None) -> tuple[Any, ...]:
-        """The operation's inputs in the order of its table (weight and bias may be None, dresidual and scale_ub are there where
-        the case has them), then epsilon if it takes one."""
+        """The operation's inputs in the order of its table (weight and bias may be None; dresidual, scale_ub, mean and rstd are
+        there where the case has them), then epsilon if it takes one."""
         return tuple(self.epsilon if name == "epsilon" else self.tensor(name) for name in self._argument_names())
 
     def _argument_names(self, takes: Optional[Takes] = None) -> "tuple[str, ...]":
+        tensors = self._properties["tensors"]
         names = (name for name in judged_inputs(self.operation)
-                 if name not in ("dresidual", "scale_ub") or name in self._properties["tensors"])
-        return (*names, *(("epsilon",) if takes_epsilon(self.operation) else ()))
+                 if name not in ("dresidual", "scale_ub", "mean", "rstd") or name in tensors)
+        return (*names, *(("epsilon",) if takes_epsilon(self.operation, tensors) else ()))
 
     def check(self, out: Any = None, residual_out: Any = None, policy: Policy = "native", canonical: bool = False,
               scales: Any = None, **outputs: Any) -> CheckResult:
@@ -259,7 +260,8 @@ def cases(operation: Union[Operation, JudgedOperation], dtype: Optional[Activati
                 yield JudgedCase(_core.random_judged_call(
                     operation, wanted.dtype, wanted.weight_dtype, of_bias[turn], of_rotation[turn], epsilon,
                     min(max_rows, taken.greatest_rows or max_rows), max(taken.least_rows, 1),
-                    min(max_hidden, taken.greatest_hidden or max_hidden), max(taken.hidden_multiple, 1), finite, seed, index), seed, index)
+                    min(max_hidden, taken.greatest_hidden or max_hidden), max(taken.hidden_multiple, 1), finite,
+                    not taken.no_statistics, seed, index), seed, index)
                 continue
             call = _core.random_call(wanted.kind_of(operation), epsilon, max_rows, max_hidden, finite, limits, seed, index)
             yield Case(call, seed, index)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import numbers
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Container, Optional
 
 from normproof import _core
 from normproof._results import Certificate, CertificateElement, CheckResult, Identification, LoosePolicy
@@ -28,8 +28,10 @@ def judged_outputs(operation: str) -> tuple[str, ...]:
     return tuple(_TABLE[operation]["outputs"])
 
 
-def takes_epsilon(operation: str) -> bool:
-    return bool(_TABLE[operation]["epsilon"])
+def takes_epsilon(operation: str, tensors: Container[str]) -> bool:
+    """Whether a call with these tensors does."""
+    without = _TABLE[operation]["epsilon_without"]
+    return bool(_TABLE[operation]["epsilon"]) or bool(without) and without not in tensors
 
 
 def has_tensor(operation: str, name: str) -> bool:
@@ -51,7 +53,7 @@ def _given(tensors: dict[str, Any]) -> list[tuple[str, str, list[int], Any]]:
 def judged_call(operation: str, tensors: dict[str, Any], epsilon: Any) -> "_core.JudgedCall":
     """The call with its outputs. `tensors`: by name; None where there is none. Raises TypeError and ValueError naming the argument."""
     without = _TABLE[operation]["epsilon_without"]
-    takes = takes_epsilon(operation) or bool(without) and tensors.get(without) is None
+    takes = takes_epsilon(operation, {name for name, value in tensors.items() if value is not None})
     if takes and epsilon is None:
         call = f"{operation} without {without}" if without else operation
         raise TypeError(f"epsilon: {call} needs it, got None")

@@ -29,6 +29,8 @@ class Takes:
     greatest_rows: int = 0
     dtypes: "tuple[ActivationDType, ...]" = ()
     """Of x; empty: all. Where no `dtype` is asked for, the cases take turns among them."""
+    no_statistics: bool = False
+    """True: a gradient computes the mean and rstd of the forward pass itself, and is called with epsilon in their place."""
     subnormals: bool = True
     """False: no input and no number is subnormal. What is computed from them still may be: ``flush_to_zero`` speaks of that."""
     scale_ub: bool = False
@@ -55,7 +57,7 @@ class Takes:
     def _limits(self) -> "_core.Takes":
         limits = _core.Takes()
         for entry in fields(self):
-            if entry.name != "dtypes":
+            if entry.name not in ("dtypes", "no_statistics"):
                 setattr(limits, entry.name, getattr(self, entry.name))
         return limits
 

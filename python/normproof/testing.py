@@ -332,7 +332,9 @@ def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation
 
     Those from layer_norm on, which are judged where outputs are given, return a tensor or a tuple: ``(out, mean, rstd)``,
     ``(out, residual_out, mean, rstd)``, ``(dx, dweight, dbias)``, ``(out, scales)``; None, or what is missing at the end, is not
-    judged. mean and rstd are ``[..., 1]`` in fp32, global_scale is ``[1]``. Generated cases have neither dresidual nor scale_ub.
+    judged. mean and rstd are ``[..., 1]`` in fp32, global_scale is ``[1]``. With
+    ``takes=normproof.Takes(no_statistics=True)`` gradients are called without them, ``fn(dy, x, weight, epsilon)``.
+    Generated cases have neither dresidual nor scale_ub.
     Quantizing with a fused add: ``fn(x, residual, weight, ...)`` returns ``(out, scales, residual_out)``.
 
     x and residual are ``[..., H]`` in `dtype`, weight is ``[H]`` or None, of grouped_rms_norm mostly ``[..., H]`` as well, scale and epsilon are numbers.

@@ -235,7 +235,8 @@ JudgedCall generate_call(const std::string& operation, const std::string& dtype,
                          const std::optional<std::string>& weight, const std::optional<std::string>& bias,
                          const std::optional<std::string>& rotation, std::optional<double> epsilon,
                          std::int64_t max_rows, std::int64_t least_rows, std::int64_t max_hidden,
-                         std::int64_t hidden_multiple, bool finite, std::uint64_t seed, std::int64_t index) {
+                         std::int64_t hidden_multiple, bool finite, bool with_statistics, std::uint64_t seed,
+                         std::int64_t index) {
   normproof::judging::CaseDemand demand;
   demand.operation = &operation_of(operation);
   demand.dtype = dtype_from_name(dtype).value();
@@ -248,6 +249,7 @@ JudgedCall generate_call(const std::string& operation, const std::string& dtype,
   demand.max_hidden = max_hidden;
   demand.hidden_multiple = hidden_multiple;
   demand.finite = finite;
+  demand.with_statistics = with_statistics;
   const nb::gil_scoped_release unlocked;
   return normproof::judging::random_call(demand, seed, index);
 }
@@ -314,8 +316,8 @@ void bind_judged(nb::module_& module) {
   module.def("random_judged_call", &generate_call, nb::arg("operation"), nb::arg("dtype"),
              nb::arg("weight").none(), nb::arg("bias").none(), nb::arg("rotation").none(),
              nb::arg("epsilon").none(), nb::arg("max_rows"), nb::arg("least_rows"), nb::arg("max_hidden"),
-             nb::arg("hidden_multiple"), nb::arg("finite"), nb::arg("seed"), nb::arg("index"),
-             kStandardFloats);
+             nb::arg("hidden_multiple"), nb::arg("finite"), nb::arg("with_statistics"), nb::arg("seed"),
+             nb::arg("index"), kStandardFloats);
   // Without kStandardFloats: the function is the caller's.
   module.def("minimized_judged", &normproof::judging::minimized, nb::arg("failing"), nb::arg("policy"),
              nb::arg("still_fails"), nb::arg("seconds"));

@@ -228,6 +228,19 @@ def layer_backward_together(dy, x, weight, mean, rstd):
     return ((wdy - (xh * mean_of(xh * wdy) + mean_of(wdy))) * rstd).astype(x.dtype)
 
 
+def rms_backward_with_own_rstd(dy, x, weight, epsilon):
+    f = wide(x)
+    return rms_backward(dy, x, weight, root_of(mean_of(f * f), epsilon))[0]
+
+
+def layer_backward_with_own_statistics(dy, x, weight, epsilon):
+    return layer_backward(dy, x, weight, *statistics(wide(x), epsilon))[0]
+
+
+def own_rstd_without_epsilon(dy, x, weight, epsilon):
+    return rms_backward_with_own_rstd(dy, x, weight, 0)
+
+
 def no_mean_term(dy, x, weight, rstd):
     return (weighted(dy, weight) * rstd).astype(x.dtype)
 

@@ -12,6 +12,7 @@ from normproof.testing import ConformanceError, assert_conforms
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 BF16 = ml_dtypes.bfloat16
+COMPUTES = normproof.Takes(no_statistics=True)
 
 HONEST = [
     ("layer_norm", kernels.layer_norm, "affine=fp32"),
@@ -81,6 +82,23 @@ def test_honest_kernels_conform(operation, kernel, policy, dtype):
     count = 10 if kernel is kernels.welford else 30
     found = assert_conforms(kernel, operation, dtype=dtype, policy=policy, cases=count, finite=True, max_hidden=512)
     assert found.cases == count and found.elements > 1000
+
+
+@pytest.mark.parametrize("operation,kernel", [("rms_norm_backward", kernels.rms_backward_with_own_rstd),
+                                              ("layer_norm_backward", kernels.layer_backward_with_own_statistics)])
+def test_gradients_that_compute_their_statistics_are_called_without(operation, kernel):
+    found = assert_conforms(kernel, operation, policy="contraction=none", takes=COMPUTES, cases=12, finite=True, max_hidden=64)
+    assert found.cases == 12
+
+
+def test_a_wrong_gradient_without_statistics_has_a_replay(tmp_path):
+    with pytest.raises(ConformanceError) as caught:
+        assert_conforms(kernels.own_rstd_without_epsilon, "rms_norm_backward", policy="contraction=none", takes=COMPUTES, finite=True,
+                        max_hidden=64, shrink_seconds=0.5, findings=tmp_path)
+    case = normproof.read_case(caught.value.repro)
+    assert case.tensor("rstd") is None and len(case.arguments()) == 4 and "no_statistics=True" in str(caught.value)
+    with pytest.raises(ConformanceError):
+        assert_conforms(kernels.own_rstd_without_epsilon, "rms_norm_backward", policy="contraction=none", cases=[case], shrink=False)
 
 
 @pytest.mark.parametrize("weight", ["fp32", None])

@@ -323,6 +323,15 @@ __device__ inline float quick_own_scale(const LayerNormArguments& arguments, flo
   return scale < arguments.least_scale ? arguments.least_scale : scale;
 }
 
+// row_mean() of a row, of a shape for few rows by row_means().
+template <class Shape>
+__device__ inline float mean_of_row(float sum, float hidden, float inverse_hidden) {
+  if constexpr (Shape::kWeights != Weights::early) return row_mean(sum, hidden, inverse_hidden);
+  float mean[1] = {sum};
+  row_means(mean, hidden, inverse_hidden);
+  return mean[0];
+}
+
 template <bool kValue>
 using FirstSum = std::bool_constant<kValue>;
 
@@ -352,7 +361,7 @@ __global__ void __launch_bounds__(Shape::kMaximumThreads, Shape::kBlocks)
     [[maybe_unused]] float given = 0;
     if constexpr (kQuantizes) given = settle(given_number(arguments));
     values.sum(lane_sums);
-    const float mean = row_mean(add_up(lane_sums, FirstSum<true>()), hidden, inverse_hidden);
+    const float mean = mean_of_row<Shape>(add_up(lane_sums, FirstSum<true>()), hidden, inverse_hidden);
     values.sum_squares(mean, lane_sums);
     const float rstd =
         row_inverse_root(add_up(lane_sums, FirstSum<false>()), hidden, inverse_hidden, epsilon);

@@ -80,25 +80,22 @@ __device__ inline void average_rows(const NormGradientArguments& arguments, cons
   } else {
     await_numbers(arrivals);
   }
-  const auto mean_of = [&](int index) {
+  const auto sum_of = [&](int index) {
     const GroupSums quarter = group_sums[index * kSharers + thread % kSharers];
-    return row_mean(tree_sum(tree_over_own(quarter.elements), kSharers), arguments.shape.hidden_as_float,
-                    arguments.inverse_hidden);
+    return tree_sum(tree_over_own(quarter.elements), kSharers);
   };
   // Of many sums a few neighbouring threads have one, and give it to the others.
   constexpr int kAtOnce = kWarpThreads / kSharers;
+  constexpr bool kShared = V::kRows == kAtOnce;
+  static_assert(kShared || V::kRows == 1);
+#pragma unroll
+  for (int i = 0; i < V::kSums; ++i) own[i] = sum_of(i * V::kRows + (kShared ? thread / kSharers : 0));
+  row_means(own, arguments.shape.hidden_as_float, arguments.inverse_hidden);
 #pragma unroll
   for (int i = 0; i < V::kSums; ++i) {
-    if constexpr (V::kRows < kAtOnce) {
 #pragma unroll
-      for (int row = 0; row < V::kRows; ++row) means[i][row] = mean_of(i * V::kRows + row);
-    } else {
-      static_assert(V::kRows == kAtOnce);
-      const float own_mean = mean_of(i * V::kRows + thread / kSharers);
-#pragma unroll
-      for (int row = 0; row < V::kRows; ++row)
-        means[i][row] = __shfl_sync(kWholeWarp, own_mean, row * kSharers);
-    }
+    for (int row = 0; row < V::kRows; ++row)
+      means[i][row] = kShared ? __shfl_sync(kWholeWarp, own[i], row * kSharers) : own[i];
   }
 }
 

@@ -14,6 +14,25 @@ __device__ inline float row_mean(float sum, float hidden, float inverse_hidden) 
   return __fdiv_rn(sum, hidden);
 }
 
+// A function of its own, so that it does not lie amid the instructions of others.
+__device__ __noinline__ inline float general_mean(float sum, float hidden) { return __fdiv_rn(sum, hidden); }
+
+// The same of several sums, in their places, by one branch: for few rows, which wait for it. A call takes
+// registers, which many rows need.
+template <int kCount>
+__device__ inline void row_means(float (&sums)[kCount], float hidden, float inverse_hidden) {
+  bool permitted = inverse_hidden != 0.0f;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) permitted &= is_quick_sum(float_of(bits_of(sums[i]) & 0x7fffffffu));
+  if (__builtin_expect(permitted, 1)) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) sums[i] = quick_mean(sums[i], hidden, inverse_hidden);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) sums[i] = general_mean(sums[i], hidden);
+  }
+}
+
 // inverse_rms() of sums of squares, in their places: one branch for all of them.
 template <int kCount>
 __device__ inline void row_inverse_roots(float (&sums)[kCount], float hidden, float inverse_hidden,

@@ -47,6 +47,10 @@ Configuration choose_general_configuration(const Problem& problem, int threads_p
 bool supports_clusters();
 // Whether row_numbers.cuh has been proved on it.
 bool goes_quick_ways();
+// At least 1.
+int multiprocessors();
+// Of its L2 cache.
+std::int64_t cache_bytes();
 // The bytes per second that its memory can deliver at most; 0 where it does not tell.
 double memory_speed();
 

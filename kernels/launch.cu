@@ -1,5 +1,7 @@
 #include "kernels/launch.h"
 
+#include <algorithm>
+
 #include "kernels/launch_kernel.h"
 #if defined(__CUDACC__)
 #include "kernels/quick_operands.h"
@@ -13,6 +15,7 @@ namespace {
 struct DeviceTraits {
   int device = -1;
   int major = 0;  // of the compute capability
+  int multiprocessors = 0, cache_bytes = 0;
   double memory_speed = 0;
 };
 
@@ -29,8 +32,8 @@ const DeviceTraits& device_traits() {
   };
   // Two transfers per clock.
   const double transfers_per_second = 2e3 * ask(cudaDevAttrMemoryClockRate);
-  known = {device, ask(cudaDevAttrComputeCapabilityMajor),
-           transfers_per_second * ask(cudaDevAttrGlobalMemoryBusWidth) / 8};
+  known = {device, ask(cudaDevAttrComputeCapabilityMajor), ask(cudaDevAttrMultiProcessorCount),
+           ask(cudaDevAttrL2CacheSize), transfers_per_second * ask(cudaDevAttrGlobalMemoryBusWidth) / 8};
   return known;
 }
 
@@ -40,6 +43,10 @@ const DeviceTraits& device_traits() {
 bool supports_clusters() { return device_traits().major >= 9; }
 
 bool goes_quick_ways() { return has_quick_ways(device_traits().major); }
+
+int multiprocessors() { return std::max(1, device_traits().multiprocessors); }
+
+std::int64_t cache_bytes() { return device_traits().cache_bytes; }
 
 double memory_speed() { return device_traits().memory_speed; }
 

@@ -165,19 +165,24 @@ __device__ inline std::uint32_t larger_magnitudes(std::uint32_t a, std::uint32_t
 }
 #endif
 
-// larger_of_chunk() of a chunk alone, by fewer instructions that need more registers, and of two such
-// numbers.
+// larger_of_chunk() of a chunk alone, by fewer instructions that need more registers, of two elements at a
+// time with any signs; and of two such numbers without.
 template <typename T>
-__device__ inline std::uint32_t largest_of_chunk(const Chunk<T>& y) {
+__device__ inline std::uint32_t signed_largest_of_chunk(const Chunk<T>& y) {
 #if defined(__CUDACC__)
   if constexpr (kInPairs<T>) {
     std::uint32_t words[4];
     __builtin_memcpy(words, &y, sizeof words);
     const std::uint32_t first = larger_magnitudes<T>(words[0], words[1]);
-    return larger_magnitudes<T>(first, larger_magnitudes<T>(words[2], words[3])) & 0x7fff7fffu;
+    return larger_magnitudes<T>(first, larger_magnitudes<T>(words[2], words[3]));
   }
 #endif
   return larger_of_chunk<T>(0, y);
+}
+template <typename T>
+__device__ inline std::uint32_t largest_of_chunk(const Chunk<T>& y) {
+  const std::uint32_t largest = signed_largest_of_chunk<T>(y);
+  return kInPairs<T> ? largest & 0x7fff7fffu : largest;
 }
 template <typename T>
 __device__ inline std::uint32_t larger_of_chunks(std::uint32_t a, std::uint32_t b) {

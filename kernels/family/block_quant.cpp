@@ -241,6 +241,20 @@ constexpr ShapeLimits kShapes[] = {
 #undef NORMPROOF_BLOCK_SHAPE
 };
 
+// Threads of a multiprocessor, by the launch bounds; 0 of a shape that is not of block_quant_ring.cuh.
+constexpr int threads_of_ring(BlockQuantShape shape) {
+  switch (shape) {
+#define NORMPROOF_BLOCK_SHAPE(...)
+#define NORMPROOF_RING_BLOCK_SHAPE(name, ...) \
+  case BlockQuantShape::name:                 \
+    return RegisterShape<__VA_ARGS__>::kMaximumThreads * RegisterShape<__VA_ARGS__>::kBlocks;
+#include "kernels/family/block_quant_shapes.inc"
+#undef NORMPROOF_BLOCK_SHAPE
+    default:
+      return 0;
+  }
+}
+
 thread_local std::optional<ForcedBlockQuantShape> forced_shape;
 thread_local BlockQuantShape last_shape = BlockQuantShape::general;
 
@@ -288,6 +302,10 @@ BlockQuantKernel register_kernel_of(DType dtype, const BlockQuantSelection& sele
   }
 }
 
+BlockQuantSelection selection_of(BlockQuantShape shape, const BlockQuantArguments& arguments) {
+  return {shape, arguments.norm.residual != nullptr, arguments.codes, arguments.scaling.rule};
+}
+
 // The grid of a shape on so many threads, 0: its own number; no threads where it does not take the rows.
 Choice try_shape(BlockQuantShape shape, int threads, const NormArguments& norm) {
   const ShapeLimits& limits = kShapes[static_cast<int>(shape)];
@@ -321,6 +339,12 @@ Choice try_shape(BlockQuantShape shape, int threads, const NormArguments& norm) 
   choice.grid.blocks = ((norm.rows - 1) / choice.rows_per_block + 1) * blocks_per_row;
   choice.grid.dependent = true;
   if (choice.grid.blocks > kMaximumBlocks) return {};
+  if (const int ring = threads_of_ring(shape); ring != 0) {
+    if (!supports_clusters()) return {};  // nor bulk copies
+    constexpr std::int64_t kChunkBytes = 16;
+    choice.grid.blocks = std::min(norm.rows, std::int64_t{multiprocessors()} * (ring / threads));
+    choice.grid.shared_bytes = kRowStages * norm.chunks * kChunkBytes;
+  }
   return choice;
 }
 
@@ -329,8 +353,11 @@ struct Wanted {
   BlockQuantShape shape;
   int threads = 0;
 };
-std::vector<Wanted> wanted_shapes(const NormArguments& norm, bool adds, bool packs) {
+std::vector<Wanted> wanted_shapes(const BlockQuantArguments& arguments) {
   using enum BlockQuantShape;
+  const NormArguments& norm = arguments.norm;
+  const bool adds = norm.residual != nullptr, packs = arguments.codes == CodeFormat::e2m1;
+  constexpr std::int64_t kManyRows = 2048;
   std::vector<Wanted> wanted = {{part_1}};
   const auto then = [&](std::initializer_list<Wanted> more) {
     wanted.insert(wanted.end(), more.begin(), more.end());
@@ -344,6 +371,8 @@ std::vector<Wanted> wanted_shapes(const NormArguments& norm, bool adds, bool pac
   } else if (adds) {
     then({{block_4_full_late_evict_last}, {block_4x2_full_late_evict_last}});
   } else if (norm.chunks > 128) {
+    if (arguments.scaling.rule == BlockScaleRule::global) then({{ring_7}, {ring_4}});
+    if (norm.rows > kManyRows) then({{block_7_packed_late}});
     if (packs && norm.chunks <= 512) then({{block_8_full_late}});
     if (norm.chunks <= 256) then({{block_4_full_late}});
     then({{block_4_packed_late_evict_last}, {block_4x2_packed_late_evict_last}, {block_2_full}});
@@ -358,15 +387,13 @@ std::vector<Wanted> wanted_shapes(const NormArguments& norm, bool adds, bool pac
 
 std::optional<Choice> register_choice(const CheckedCall& checked, BlockQuantArguments& arguments) {
   if (!fits_registers(checked, arguments) || !set_even_steps(checked, arguments)) return {};
-  std::vector<Wanted> wanted =
-      wanted_shapes(arguments.norm, arguments.norm.residual != nullptr, arguments.codes == CodeFormat::e2m1);
+  std::vector<Wanted> wanted = wanted_shapes(arguments);
   if (forced_shape) wanted = {{forced_shape->shape, forced_shape->threads}};
   for (const Wanted& each : wanted) {
     if (each.shape == BlockQuantShape::general) break;
     Choice choice = try_shape(each.shape, each.threads, arguments.norm);
     if (choice.grid.threads == 0) continue;
-    choice.kernel = register_kernel_of(checked.dtype, {each.shape, arguments.norm.residual != nullptr,
-                                                       arguments.codes, arguments.scaling.rule});
+    choice.kernel = register_kernel_of(checked.dtype, selection_of(each.shape, arguments));
     if (choice.kernel == nullptr) continue;
     last_shape = each.shape;
     const std::int64_t chunks = arguments.block * size_of(checked.dtype) / 16;
@@ -423,9 +450,9 @@ Status run_block_quant(const NamedCall& given, BlockQuantOperation operation, St
 void force_block_quant_shape(const ForcedBlockQuantShape* shape) {
   forced_shape = shape == nullptr ? std::nullopt : std::optional(*shape);
 }
-bool holds_rows(const ForcedBlockQuantShape& shape, DType dtype, const NormArguments& norm) {
-  return try_shape(shape.shape, shape.threads, norm).grid.threads != 0 &&
-         register_kernel_of(dtype, {shape.shape}) != nullptr;
+bool holds_rows(const ForcedBlockQuantShape& shape, DType dtype, const BlockQuantArguments& arguments) {
+  return try_shape(shape.shape, shape.threads, arguments.norm).grid.threads != 0 &&
+         register_kernel_of(dtype, selection_of(shape.shape, arguments)) != nullptr;
 }
 BlockQuantShape last_block_quant_shape() { return last_shape; }
 #endif

@@ -44,8 +44,8 @@ struct ForcedBlockQuantShape {
   int threads = 0;
 };
 void force_block_quant_shape(const ForcedBlockQuantShape* shape);
-// Whether the shape, which must be compiled for the dtype, takes rows of so many chunks.
-bool holds_rows(const ForcedBlockQuantShape& shape, DType dtype, const NormArguments& norm);
+// Whether the shape, which must be compiled for the dtype and the codes, takes rows of so many chunks.
+bool holds_rows(const ForcedBlockQuantShape& shape, DType dtype, const BlockQuantArguments& arguments);
 // That of the calling thread's last call.
 BlockQuantShape last_block_quant_shape();
 #endif

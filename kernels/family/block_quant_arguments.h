@@ -103,4 +103,8 @@ struct BlockQuantArguments {
   std::int64_t scale_tiles = 0;
 };
 
+// Of block_quant_ring.cuh: the rows of a block that lie in shared memory at a time. With three, less of that
+// memory is left to cache the weights, and rows take longer.
+inline constexpr int kRowStages = 2;
+
 }  // namespace normproof::kernels

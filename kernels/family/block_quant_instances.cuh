@@ -5,6 +5,7 @@
 #include "kernels/compiled.h"
 #include "kernels/family/block_quant.h"
 #include "kernels/family/block_quant_registers.cuh"
+#include "kernels/family/block_quant_ring.cuh"
 
 namespace normproof::kernels {
 
@@ -18,6 +19,12 @@ BlockQuantKernel find_block_quant_shape(BlockQuantShape shape) {
     if constexpr (is_compiled<6>(BlockQuantShape::name, kCombinationOfCodes))                  \
       return &register_block_kernel<                                                           \
           Variant<T, T, true, kAddsResidual, true, RegisterShape<__VA_ARGS__>, true>, kCodes>; \
+    break;
+#define NORMPROOF_RING_BLOCK_SHAPE(name, ...)                                                                \
+  case BlockQuantShape::name:                                                                                \
+    if constexpr (std::is_same_v<T, Bf16> && !kAddsResidual && kCodes == BlockCodes::e2m1_by_global &&       \
+                  is_compiled<6>(BlockQuantShape::name, kCombinationOfCodes))                                \
+      return &ring_block_kernel<Variant<T, T, true, false, true, RegisterShape<__VA_ARGS__>, true>, kCodes>; \
     break;
 #if defined(NORMPROOF_FEW_BLOCK_SHAPES)
 #define NORMPROOF_FURTHER_BLOCK_SHAPE(...)

@@ -17,19 +17,34 @@ namespace normproof::kernels {
 // What is decided when a kernel is compiled: which codes, and for those of e2m1 which scales.
 enum class BlockCodes { fp8, e2m1_by_power, e2m1_by_global };
 
+// The bits of e4m3fn of a number that is not below 0: beyond 448, anything.
+__device__ inline std::uint32_t quick_e4m3(float value) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+  std::uint32_t bits;
+  asm("{\n"
+      ".reg .b16 pair, zero;\n"
+      "cvt.rn.satfinite.e4m3x2.f32 pair, %1, %2;\n"
+      "mov.b16 zero, 0;\n"
+      "mov.b32 %0, {pair, zero};\n"
+      "}"
+      : "=r"(bits)
+      : "f"(0.0f), "f"(value));
+  return bits;
+#else
+  return round_to_fp8(value < 448.0f ? value : 448.0f, Fp8Format::e4m3fn).bits;
+#endif
+}
+
 // The scale of a block by few instructions. Each returns whether it is right, and with codes of e2m1 so
 // has_quick_e2m1().
-__device__ inline bool quick_global_scale(const BlockQuantArguments& arguments,
-                                          const ScaleParameters& parameters, std::uint32_t largest,
-                                          BlockScale& scale) {
-  const float maximum = float_of(largest), quotient = global_quotient(maximum, parameters.global);
-  const std::uint32_t stored = round_to_fp8(quotient < 448.0f ? quotient : 448.0f, Fp8Format::e4m3fn).bits;
-  const float number = __fmul_rn(float_of((stored & 0x7fu) << 20), 0x1p120f);
+__device__ inline bool quick_global_scale(const BlockQuantArguments&, const ScaleParameters& parameters,
+                                          std::uint32_t largest, BlockScale& scale) {
+  const float maximum = float_of(largest);
+  const std::uint32_t stored = quick_e4m3(global_quotient(maximum, parameters.global));
+  const float number = __fmul_rn(float_of(stored << 20), 0x1p120f);
   const float factor = number == 0.0f ? 0.0f : __fmul_rn(quick_inverse(number), parameters.global);
   scale = {stored, factor};
-  // A global scale that is not above 0 is nobody's.
-  return has_quick_e2m1(__fmul_rn(maximum, factor)) && parameters.global > 0.0f &&
-         arguments.norm.inverse_hidden != 0.0f;
+  return has_quick_e2m1(__fmul_rn(maximum, factor));
 }
 
 __device__ inline std::uint32_t bounded(const ScaleParameters& parameters, std::uint32_t largest) {
@@ -49,13 +64,12 @@ __device__ inline bool quick_power_scale(const BlockQuantArguments& arguments,
 }
 
 template <Fp8Format kFormat>
-__device__ inline bool quick_quotient_scale(const BlockQuantArguments& arguments,
-                                            const ScaleParameters& parameters, std::uint32_t largest,
-                                            BlockScale& scale) {
+__device__ inline bool quick_quotient_scale(const BlockQuantArguments&, const ScaleParameters& parameters,
+                                            std::uint32_t largest, BlockScale& scale) {
   const std::uint32_t maximum = bounded(parameters, largest);
   const RowScale numbers = quick_row_scale<kFormat>(maximum);
   scale = {bits_of(numbers.scale), numbers.inverse};
-  return is_quick_largest(maximum) && arguments.norm.inverse_hidden != 0.0f;
+  return is_quick_largest(maximum);
 }
 
 template <class V, BlockCodes kCodes>
@@ -75,8 +89,8 @@ class RegisterBlockRow : public RegisterRow<V> {
                                        : kBlockThreadsLog2 == 1           ? 2
                                                                           : 4;
   static constexpr int kMakers = kChunks < kLeastSharers ? kChunks : kLeastSharers;
-  static constexpr int kOwn = kChunks / kMakers;
-  static_assert(kMakers * kOwn == kChunks);
+  static constexpr int kOwn = (kChunks + kMakers - 1) / kMakers;
+  static constexpr int kPaddedChunks = kMakers * kOwn;
 
   __device__ void aim_at_blocks(const BlockQuantArguments& arguments, std::uint32_t row, int first,
                                 int stride, bool present) {
@@ -113,6 +127,34 @@ class RegisterBlockRow : public RegisterRow<V> {
     if constexpr (V::kAddsResidual) this->residual_ = sum_;
   }
 
+  // In place of fetch(), from a row in shared memory.
+  __device__ void take(const char* row) {
+    const T* const first = reinterpret_cast<const T*>(row) + this->first_ * kElements;
+    this->visit([&](int round, int slot, std::int64_t element, bool) {
+      this->x_[round][slot] = load_pack<true, kElements>(first, element, 0);
+    });
+  }
+  using Base::load_weights;
+
+  // Goes to another row, so many behind the present one.
+  __device__ void next(std::uint32_t row, std::uint32_t step) {
+    const auto advance = [&](auto*& place, std::uint32_t bytes) {
+      place = reinterpret_cast<std::remove_reference_t<decltype(place)>>(
+          reinterpret_cast<std::uintptr_t>(place) + std::uint64_t{step} * bytes);
+    };
+    if constexpr (kCodes == BlockCodes::fp8) {
+      advance(this->out_, blocks_->even.out);
+    } else {
+      advance(packed_, blocks_->even.out);
+    }
+    if (normalized_ != nullptr) advance(normalized_, blocks_->even.normalized);
+    if (blocks_->scale_tiles != 0) {
+      aim_at_scales(row, static_cast<std::uint32_t>(this->first_) >> block_log2());
+    } else {
+      advance(scale_, blocks_->even.scales);
+    }
+  }
+
   __device__ void finish_blocks(const ScaleParameters& parameters, float inverse_rms) {
     if constexpr (kCodes == BlockCodes::fp8) {
       if (blocks_->codes == CodeFormat::e4m3fn) {
@@ -141,11 +183,11 @@ class RegisterBlockRow : public RegisterRow<V> {
   // Step by step for all of the thread's chunks, so that they do not wait for each other one by one.
   template <Fp8Format kFormat>
   __device__ void finish_as(const ScaleParameters& parameters, float inverse_rms) {
-    std::uint32_t largest[kChunks] = {};
+    std::uint32_t largest[kPaddedChunks] = {};
     this->visit([&](int round, int slot, std::int64_t element, bool exists) {
       Chunk<T>& y = this->x_[round][slot];
       y = this->normalized(round, slot, element, inverse_rms);
-      const std::uint32_t own = largest_of_chunk<T>(y);
+      const std::uint32_t own = signed_largest_of_chunk<T>(y);
       largest[round * Shape::kSlots + slot] = exists ? own : 0;
     });
     const int sharers_log2 = share(largest);
@@ -175,7 +217,7 @@ class RegisterBlockRow : public RegisterRow<V> {
 
   // Makes of each chunk's larger_of_chunk() the bits of its block's largest. Returns of how many threads, as
   // power of two.
-  __device__ int share(std::uint32_t (&largest)[kChunks]) const {
+  __device__ int share(std::uint32_t (&largest)[kPaddedChunks]) const {
     // Where a part of a warp has a row that is shorter than a block, the block ends with it.
     const int sharers_log2 =
         Shape::kTeam == Team::part_of_warp && this->arguments_->row_threads_log2 < block_log2()
@@ -189,9 +231,11 @@ class RegisterBlockRow : public RegisterRow<V> {
 #pragma unroll
       for (int i = 0; i < kPairs; ++i) {
         const std::uint32_t first = largest[2 * i], second = 2 * i + 1 < kChunks ? largest[2 * i + 1] : 0;
-        pairs[i] = __vmaxu2(__byte_perm(first, second, 0x5410), __byte_perm(first, second, 0x7632));
+        pairs[i] =
+            larger_magnitudes<T>(__byte_perm(first, second, 0x5410), __byte_perm(first, second, 0x7632));
       }
-      over_sharers(pairs, sharers_log2, [](std::uint32_t a, std::uint32_t b) { return __vmaxu2(a, b); });
+      over_sharers(pairs, sharers_log2,
+                   [](std::uint32_t a, std::uint32_t b) { return larger_magnitudes<T>(a, b); });
 #pragma unroll
       for (int i = 0; i < kChunks; ++i)
         largest[i] = magnitude_bits(T{static_cast<std::uint16_t>(pairs[i / 2] >> (i % 2 * 16))});
@@ -220,7 +264,7 @@ class RegisterBlockRow : public RegisterRow<V> {
   }
 
   // Of the chunks index, index + kMakers, ...
-  static __device__ void choose_own(const std::uint32_t (&largest)[kChunks], int index,
+  static __device__ void choose_own(const std::uint32_t (&largest)[kPaddedChunks], int index,
                                     std::uint32_t (&own)[kOwn]) {
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
@@ -239,7 +283,7 @@ class RegisterBlockRow : public RegisterRow<V> {
   template <Fp8Format kFormat>
   __device__ bool make_scales(const ScaleParameters& parameters, const std::uint32_t (&largest)[kOwn],
                               BlockScale (&scales)[kOwn]) const {
-    bool quick = true;
+    bool quick = has_quick_scales(parameters);
     const auto make = [&](const auto& quick_scale) {
 #pragma unroll
       for (int i = 0; i < kOwn; ++i) quick &= quick_scale(*blocks_, parameters, largest[i], scales[i]);
@@ -258,6 +302,13 @@ class RegisterBlockRow : public RegisterRow<V> {
         scales[i] = general_block_scale(blocks_->scaling, parameters, largest[i]);
     }
     return quick;
+  }
+
+  // Of the row: a global scale that is not above 0 is nobody's.
+  __device__ bool has_quick_scales(const ScaleParameters& parameters) const {
+    return kCodes == BlockCodes::e2m1_by_power ||
+           (blocks_->norm.inverse_hidden != 0.0f &&
+            (kCodes != BlockCodes::e2m1_by_global || parameters.global > 0.0f));
   }
 
   template <class CodesOf>
@@ -283,7 +334,7 @@ class RegisterBlockRow : public RegisterRow<V> {
         const int which = i * kMakers + index, slot = which % Shape::kSlots, round = which / Shape::kSlots;
         const int chunks = round * kLanes + slot * (Shape::kFull ? kWarpThreads : this->stride_);
         const bool exists = Shape::kFull || this->first_ - index + chunks < this->arguments_->chunks;
-        if (!exists || !this->present_) continue;
+        if (!exists || !this->present_ || which >= kChunks) continue;
         store_scale(
             scale_ + std::uint64_t{static_cast<std::uint32_t>(chunks) >> block_log2()} * (group_bytes() / 4),
             own[i].stored, storage);
@@ -333,6 +384,16 @@ class RegisterBlockRow : public RegisterRow<V> {
   std::uint8_t* packed_ = nullptr;
 };
 
+// Each kind of codes reads what it has.
+template <BlockCodes kCodes>
+__device__ inline ScaleParameters parameters_of(const BlockQuantArguments& arguments) {
+  ScaleParameters parameters{float_of(0x7f800000u), 1.0f};
+  if (kCodes == BlockCodes::e2m1_by_global) parameters.global = *arguments.global_scale;
+  if (kCodes == BlockCodes::fp8 && arguments.scale_ub != nullptr)
+    parameters.upper_bound = *arguments.scale_ub;
+  return parameters;
+}
+
 // A grid covers all rows at once.
 template <class V, BlockCodes kCodes>
 __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
@@ -347,11 +408,7 @@ __global__ void __launch_bounds__(V::Shape::kMaximumThreads, V::Shape::kBlocks)
     wait_for_the_kernel_before();
     let_the_next_kernel_start();
     values.fetch();
-    // Each kind of codes reads what it has.
-    parameters = {float_of(0x7f800000u), 1.0f};
-    if (kCodes == BlockCodes::e2m1_by_global) parameters.global = *arguments.global_scale;
-    if (kCodes == BlockCodes::fp8 && arguments.scale_ub != nullptr)
-      parameters.upper_bound = *arguments.scale_ub;
+    parameters = parameters_of<kCodes>(arguments);
     values.sum_squares(lane_sums);
   };
   const auto give_row = [&](float sum) {

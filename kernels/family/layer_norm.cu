@@ -142,7 +142,11 @@ constexpr Line kQuantizingLines[] = {
     {1024, 16, {{{ShapeKind::cluster_1_early, 128, true}}}},
     {2048, 64, {{{ShapeKind::cluster_1x2_early, 128, true}}}},
 };
-// Of sums with a residual, where no line of all that are quantized has a shape that fits.
+// Without a residual, and of sums with one, where no line of all that are quantized has a shape that fits.
+constexpr Line kQuantizingAloneLines[] = {
+    {1024, 2048, {{{ShapeKind::block_4_full_evict_last, 0, true}}}},
+    {1024, kAny, {{{ShapeKind::block_7_full_evict_last, 0, true}}}},
+};
 constexpr Line kQuantizingSumLines[] = {
     {1024, kAny, {{{ShapeKind::block_4_full_roomy_evict_last, 0, true}}}},
 };
@@ -174,6 +178,7 @@ Configuration choose(const Problem& problem, int threads, [[maybe_unused]] Layer
   };
   if (problem.quantizes) add_line(kQuantizingLines);
   if (problem.quantizes && problem.adds_residual) add_line(kQuantizingSumLines);
+  if (problem.quantizes && !problem.adds_residual) add_line(kQuantizingAloneLines);
   if (problem.adds_residual && !problem.quantizes) add_line(kAddingLines);
   add_line(kLines);
   wanted.insert(wanted.end(), std::begin(kInTurn), std::end(kInTurn));
@@ -183,8 +188,9 @@ Configuration choose(const Problem& problem, int threads, [[maybe_unused]] Layer
     if (shape.team == Team::cluster && configuration.blocks_per_row == 1) return false;
     selection.shape = configuration.shape;
     const int warps = configuration.threads_per_block / ShapeLimits::kWarpLanes;
-    const bool by_block = shape.team == Team::block && shape.rounds == 1;
-    selection.folded = !by_block || folds(problem, shape, warps);
+    const bool can_fold = shape.team == Team::block && shape.rounds == 1 &&
+                          std::has_single_bit(static_cast<unsigned>(shape.slots));
+    selection.folded = !can_fold || folds(problem, shape, warps);
     return (selection.folded || selection.shape == kUnfoldedShape) &&
            find_kernel(problem.dtype, selection) != nullptr;
   };

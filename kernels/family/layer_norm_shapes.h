@@ -30,6 +30,7 @@ using OtherLayerNormShapes = ShapeList<ShapeKind::part_1_early, ShapeKind::warp_
 using QuantizingLayerNormShapes =
     ShapeList<ShapeKind::part_1_early, ShapeKind::warp_4_early, ShapeKind::block_4_early,
               ShapeKind::block_4_full_evict_last, ShapeKind::block_4_full_roomy_evict_last,
-              ShapeKind::block_4x2_evict_last, ShapeKind::cluster_1_early, ShapeKind::cluster_1x2_early>;
+              ShapeKind::block_7_full_evict_last, ShapeKind::block_4x2_evict_last, ShapeKind::cluster_1_early,
+              ShapeKind::cluster_1x2_early>;
 
 }  // namespace normproof::kernels

@@ -85,20 +85,6 @@ GradientProblem problem_of(const NamedCall& call, NormBackwardOperation operatio
 // --- The device. ---
 
 #if defined(__CUDACC__)
-// A number of the calling thread's device; 1 where it is not told.
-template <cudaDeviceAttr kAttribute>
-int number_of_device() {
-  thread_local int known_device = -1, known = 1;
-  int device = 0;
-  if (cudaGetDevice(&device) == cudaSuccess && device != known_device) {
-    int number = 0;
-    if (cudaDeviceGetAttribute(&number, kAttribute, device) == cudaSuccess)
-      known_device = device, known = number;
-  }
-  return known;
-}
-int multiprocessors() { return number_of_device<cudaDevAttrMultiProcessorCount>(); }
-std::int64_t cache_bytes() { return number_of_device<cudaDevAttrL2CacheSize>(); }
 bool has_bulk_copies() { return supports_clusters(); }
 constexpr int kClusterBlocks = 2;
 #else

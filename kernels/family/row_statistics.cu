@@ -17,7 +17,7 @@ Tensor RowStatistics::in_rows_of(const Tensor& x, float* data) {
   std::int64_t stride = 1;
   for (int d = x.rank; d-- > 0;) {
     result.strides[d] = stride;
-    stride *= result.sizes[d];
+    stride *= std::max<std::int64_t>(result.sizes[d], 1);  // there may be no rows
   }
   return result;
 }

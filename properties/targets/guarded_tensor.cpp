@@ -167,14 +167,14 @@ std::vector<GuardedTensor::Range> GuardedTensor::pieces() const {
 
 void GuardedTensor::scatter(const std::vector<std::byte>& packed) {
   for_each_row([&](std::size_t row, std::int64_t index) {
-    std::memcpy(first_ + row, packed.data() + static_cast<std::size_t>(index) * row_bytes_, row_bytes_);
+    std::copy_n(packed.data() + static_cast<std::size_t>(index) * row_bytes_, row_bytes_, first_ + row);
   });
 }
 
 std::vector<std::byte> GuardedTensor::gather() const {
   std::vector<std::byte> packed(static_cast<std::size_t>(rows_) * row_bytes_);
   for_each_row([&](std::size_t row, std::int64_t index) {
-    std::memcpy(packed.data() + static_cast<std::size_t>(index) * row_bytes_, first_ + row, row_bytes_);
+    std::copy_n(first_ + row, row_bytes_, packed.data() + static_cast<std::size_t>(index) * row_bytes_);
   });
   return packed;
 }
@@ -221,7 +221,7 @@ std::string GuardedTensor::find_change(const std::vector<std::byte>& packed) con
   std::string found;
   for_each_row([&](std::size_t row, std::int64_t index) {
     const std::byte* wanted = packed.data() + static_cast<std::size_t>(index) * row_bytes_;
-    if (!found.empty() || std::memcmp(first_ + row, wanted, row_bytes_) == 0) return;
+    if (!found.empty() || row_bytes_ == 0 || std::memcmp(first_ + row, wanted, row_bytes_) == 0) return;
     const auto difference = std::mismatch(wanted, wanted + row_bytes_, first_ + row).first - wanted;
     found = fmt::format("{}: an input was modified at row {}, column {}", name_, index,
                         static_cast<std::size_t>(difference) / size_of(dtype_));

@@ -142,7 +142,8 @@ inline long long clock64() {
   return ++asked;
 }
 [[noreturn]] inline void __trap(std::source_location site = std::source_location::current()) {
-  throw std::runtime_error(std::string("__trap() at ") + site.file_name() + ":" + std::to_string(site.line()));
+  throw std::runtime_error(std::string("__trap() at ") + site.file_name() + ":" +
+                           std::to_string(site.line()));
 }
 
 // All memory is one address space: a shared address is the whole pointer.

@@ -11,7 +11,9 @@ namespace {
 
 using Values = std::vector<float>;
 
-bool mentions(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool mentions(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 TEST(InlinePtx, Arithmetic) {
   const Outcome outcome = ptx_arithmetic(false);
@@ -74,7 +76,8 @@ TEST(InlinePtx, LabelsAndBranches) {
     EXPECT_EQ(outcome.values[3 * thread + 1], thread > 5 ? 2 : 1) << thread;
     EXPECT_EQ(outcome.values[3 * thread + 2], thread == 0 ? 3 : 4) << thread;
   }
-  EXPECT_TRUE(mentions(ptx_endless(false).message, "a loop that does not end after 1048576 branches: bra AGAIN"));
+  EXPECT_TRUE(
+      mentions(ptx_endless(false).message, "a loop that does not end after 1048576 branches: bra AGAIN"));
   EXPECT_TRUE(mentions(ptx_endless(true).message, "there is no label: bra NOWHERE"));
 }
 
@@ -95,8 +98,8 @@ TEST(InlinePtx, BarriersOfSomeThreads) {
   const Outcome other = ptx_named_barriers(true, 96);
   EXPECT_NE(other.error, 0);
   EXPECT_TRUE(mentions(other.message, " threads, while others wait for ")) << other.message;
-  EXPECT_TRUE(
-      mentions(ptx_named_barriers(true, 40).message, "40 threads, of a block of 128, are no multiple of a warp"));
+  EXPECT_TRUE(mentions(ptx_named_barriers(true, 40).message,
+                       "40 threads, of a block of 128, are no multiple of a warp"));
 }
 
 TEST(Atomics, Of16Bytes) {

@@ -195,7 +195,7 @@ HtmlSection orders_section(const KernelPair& pair) {
 }
 
 // Microseconds: three digits.
-std::string time_text(double microseconds) { return fmt::format("{:.3g}", microseconds); }
+std::string microseconds_text(double microseconds) { return fmt::format("{:.3g}", microseconds); }
 
 HtmlSection speed_section(const KernelPair& pair) {
   HtmlSection section{"Speed", "", true};
@@ -226,7 +226,7 @@ HtmlSection speed_section(const KernelPair& pair) {
     }
     rows.push_back({escaped(row.operation), escaped(row.dtype), std::to_string(row.hidden),
                     std::to_string(row.tokens), row.mode == "hot" ? "yes" : "no",
-                    time_text(one->microseconds), time_text(other->microseconds),
+                    microseconds_text(one->microseconds), microseconds_text(other->microseconds),
                     fmt::format("{:.2f}", other->microseconds / one->microseconds)});
   }
   section.html += rows.size() == 1 ? "<p>No row was measured of both.</p>\n" : html::table(rows);

@@ -16,7 +16,6 @@ namespace {
 using oracle::judged::Extent;
 using oracle::judged::Place;
 using oracle::judged::Tensor;
-using Spec = oracle::judged::TensorSpec;
 
 constexpr std::size_t kSizes = 4;
 

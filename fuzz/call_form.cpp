@@ -17,7 +17,6 @@ using oracle::judged::Extent;
 using oracle::judged::Need;
 using oracle::judged::Policy;
 using oracle::judged::Tensor;
-using Spec = oracle::judged::TensorSpec;
 
 namespace {
 

@@ -17,6 +17,7 @@ namespace normproof::fuzz {
 
 using oracle::judged::Call;
 using oracle::judged::JudgedOperation;
+using Spec = oracle::judged::TensorSpec;
 
 // The calls of a harness.
 struct CallSpace {
@@ -41,7 +42,7 @@ struct CallForm {
 };
 
 // Those that a tensor may have where x has `dtype`.
-std::vector<DType> dtypes_for(const oracle::judged::TensorSpec& spec, DType dtype);
+std::vector<DType> dtypes_for(const Spec& spec, DType dtype);
 
 // The form that is meant, within the space: what is too large is cut, what is missing is there.
 CallForm fitted(CallForm form, const CallSpace& space);
@@ -51,7 +52,7 @@ CallForm form_of(const Call& call);
 oracle::judged::BlockLayout layout_of(const CallForm& form);
 
 // Whether the tensor may be a view [rows, blocks] whose columns lie one after the other.
-bool may_lie_by_columns(const Call& call, const oracle::judged::TensorSpec& spec);
+bool may_lie_by_columns(const Call& call, const Spec& spec);
 
 // A call of a fitted form: inputs are zeros, numbers 1, outputs what lies there before a run.
 Call empty_call(const CallForm& form);

@@ -19,7 +19,6 @@ using oracle::judged::Extent;
 using oracle::judged::Need;
 using oracle::judged::Place;
 using oracle::judged::Tensor;
-using Spec = oracle::judged::TensorSpec;
 
 // --- The form of the call. ---
 

@@ -138,7 +138,9 @@ std::string to_json_text(const VerifyOptions& options, const VerifyResult& resul
   document["other_calls"] = nlohmann::ordered_json::array();
   const auto add_other = [&](const Combination& combination) {
     const Counts counts = result.tally.of(combination);
-    if (counts.cases + counts.not_taken > 0 && std::ranges::find(wanted, combination) == wanted.end())
+    if (counts.cases + counts.not_taken > 0 && std::ranges::none_of(wanted, [&](const Combination& each) {
+          return each.shares_row_with(combination);
+        }))
       document["other_calls"].push_back(to_json(combination, counts));
   };
   for (Combination combination : all_combinations()) {

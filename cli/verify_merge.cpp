@@ -68,7 +68,7 @@ Combination combination_from(const ResultFields& row) {
   Combination of_tables = combination;
   if (of_tables.path == KernelPath::automatic) of_tables.path = KernelPath::vectorized;
   const auto all = all_combinations(combination.operation);
-  if (std::ranges::find(all, of_tables) == all.end())
+  if (std::ranges::none_of(all, [&](const Combination& each) { return each.shares_row_with(of_tables); }))
     row.refuse(fmt::format("there is no combination {}", to_string(combination)));
   return combination;
 }

@@ -241,7 +241,7 @@ class ShardCommands(ProgramTest):
                               (lambda r: r.update(exit_code=7), "exit_code is 7"),
                               (run(version="99.0.0"), 'version is "99.0.0"'),
                               (row(path="tensor core"), 'path is "tensor core"'),
-                              (row(dtype="fp12"), 'dtype is "fp12"'), (row(weight_dtype="int8"), 'weight_dtype is "int8"'),
+                              (row(dtype="fp12"), 'dtype is "fp12"'), (row(weight_dtype="int4"), 'weight_dtype is "int4"'),
                               (row(weight_dtype="bf16"), "no combination rms_norm fp32 weight bf16"),
                               (row(operation="layer_norm"), 'operation is "layer_norm"'),
                               (row(rows=-1), "rows is -1"), (row(rows=1.5), "rows is 1.5"),

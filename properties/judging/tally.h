@@ -30,6 +30,10 @@ struct Combination : CallKind {
   KernelPath path = KernelPath::vectorized;
   CallLimits limits = {};  // of the target
   bool scale_ub = false;   // also with upper bounds of scales
+  // Whether the calls of both count in one row of the tables.
+  bool shares_row_with(const Combination& other) const {
+    return kind() == other.kind() && path == other.path;
+  }
   friend bool operator==(const Combination&, const Combination&) = default;
 };
 std::string to_string(const Combination& combination);

@@ -78,7 +78,9 @@ TEST(RandomCase, IsToInt8AndHasAnUpperBoundWhereTheLimitsSaySo) {
       EXPECT_EQ(int8[operation] > 100, expected) << name_of(operation);
       EXPECT_EQ(bounded[operation] > 200, expected) << name_of(operation);
       EXPECT_EQ(below_the_least_scale[operation] > 10, expected) << name_of(operation);
-      if (!expected) EXPECT_EQ(int8[operation] + bounded[operation], 0) << name_of(operation);
+      if (!expected) {
+        EXPECT_EQ(int8[operation] + bounded[operation], 0) << name_of(operation);
+      }
     }
   }
   CaseLimits limits;

@@ -31,8 +31,9 @@ class Daily(unittest.TestCase):
         others = set(listed) - {*COMMANDS, "completion", "help", "version"}
         self.assertGreater(len(others), 10, listed)
         for command in others:
-            code, _, message = run(DAILY, command)
-            self.assertEqual((code, "target `normproof`" in message), (3, True), command)
+            for options in [(), ("--hidden", "3"), ("some-file.json",)]:
+                code, _, message = run(DAILY, command, *options)
+                self.assertEqual((code, "target `normproof`" in message), (3, True), (command, options, message))
 
 
 if __name__ == "__main__":

@@ -36,9 +36,9 @@ std::string digest_of_inputs(Call call) {
   return fmt::format("{:016x}", fnv1a(text));
 }
 
-class Certifier {
+class JudgedCertifier {
  public:
-  Certifier(JudgedTarget& target, std::uint64_t seed, Progress& progress)
+  JudgedCertifier(JudgedTarget& target, std::uint64_t seed, Progress& progress)
       : target_(target), seed_(seed), progress_(progress) {}
 
   JudgedCertificate run(const std::string& operation, std::optional<DType> dtype, DType codes) {
@@ -170,7 +170,7 @@ bool JudgedCertificate::explained() const {
 JudgedCertificate certify_judged(JudgedTarget& target, const std::string& operation,
                                  std::optional<DType> dtype, DType codes, std::uint64_t seed,
                                  Progress& progress) {
-  return Certifier(target, seed, progress).run(operation, dtype, codes);
+  return JudgedCertifier(target, seed, progress).run(operation, dtype, codes);
 }
 
 void add_judged(const JudgedCertificate& certificate, Json& document) {

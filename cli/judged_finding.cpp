@@ -11,7 +11,7 @@
 #include "cli/judged_calls.h"
 #include "corpus/atomic_file.h"
 #include "oracle/judged/call_files.h"
-#include "properties/matrix/process.h"
+#include "properties/targets/run_program.h"
 #include "properties/targets/stop_request.h"
 
 namespace normproof {
@@ -42,7 +42,7 @@ class Store {
   // Whether these files, replayed one after the other in a fresh process, violate.
   bool shows(const std::vector<fs::path>& files) const {
     const std::string program = fs::read_symlink("/proc/self/exe").string();
-    return matrix::run_program(
+    return run_program(
                {"/bin/sh", "-c",
                 fmt::format("exec {} replay --quiet{}{}", shell_quoted(program), listed(files), arguments_)},
                {})

@@ -6,15 +6,22 @@ if(NOT CMAKE_CXX_COMPILER_ID MATCHES Clang)
   set(NORMPROOF_PRECOMPILED_HEADERS OFF)
 endif()
 
-# The program, and libraries that only read options and files and write reports: their code is cold. Half of the time to compile
-# it is optimizing the headers of options and JSON. Without, a command begins 10 ms later, and the first `./normproof verify` of a
-# clone minutes earlier. What is installed is optimized. Most tests are cold too.
-option(NORMPROOF_QUICK_TO_BUILD "Do not optimize what only reads options and writes reports, nor tests" OFF)
+# Half of the time to compile goes into optimizing. Quick builds, of clones and of tests, optimize what computes a little: it takes an
+# eighth longer. Programs and tests are not optimized at all: they read options and write reports, and begin 10 ms later. What is
+# installed is optimized.
+option(NORMPROOF_QUICK_TO_BUILD "Optimize little" OFF)
 set(normproof_quick_options)
+set(normproof_library_options)
 if(NORMPROOF_QUICK_TO_BUILD AND CMAKE_BUILD_TYPE STREQUAL "Release")
   set(normproof_quick_options -O0)
+  set(normproof_library_options -O1)
+  if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+    list(APPEND normproof_library_options -fno-vectorize -fno-slp-vectorize)
+  endif()
 endif()
-set(normproof_cold_options $<$<CONFIG:Release>:$<IF:$<BOOL:${NORMPROOF_QUICK_TO_BUILD}>,-O0,-O1>>)
+# Of libraries that read files and write reports: their code is cold. Of programs:
+set(normproof_cold_options $<$<CONFIG:Release>:-O1>)
+set(normproof_program_options $<$<CONFIG:Release>:$<IF:$<BOOL:${NORMPROOF_QUICK_TO_BUILD}>,-O0,-O1>>)
 
 # Where nothing is optimized, half of the time goes into code of headers that each file that includes them has once more: all of
 # CLI11, much of GoogleTest. Clang compiles the code of precompiled headers once, into an object of their own, if asked to.
@@ -29,9 +36,9 @@ if(normproof_quick_options AND NORMPROOF_PRECOMPILED_HEADERS AND CMAKE_GENERATOR
 endif()
 file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/only_headers.cpp CONTENT "// Only headers: see NORMPROOF_PRECOMPILED_HEADERS.\n")
 
-# Half of the rest of the time goes into what many sources include and instantiate alike. Eight of them at a time are compiled in
-# little more than half of it, but a change of one of them compiles eight.
-option(NORMPROOF_UNITY_BUILD "Compile the sources of a library eight at a time" OFF)
+# Half of the rest of the time goes into what many sources include and instantiate alike. Forty of them at a time are compiled in
+# a third of it, but a change of one of them compiles them all.
+option(NORMPROOF_UNITY_BUILD "Compile the sources of a library many at a time" OFF)
 
 # normproof_precompile_headers(NAME [PROGRAM] HEADERS ... DEPENDS ... OPTIONS ...): headers for normproof_use_precompiled_headers.
 # PROGRAM: only programs use them, so their code may stand in an object that programs link.
@@ -75,17 +82,18 @@ function(normproof_use_precompiled_headers target name)
   endif()
 endfunction()
 
-# normproof_compile_together(TARGET [ALONE ...]): its sources, several at a time, but for those that are named.
+# normproof_compile_together(TARGET EACH NUMBER [ALONE ...]): its sources, so many at a time, but for those that are named.
 # Neighbours in the alphabet go apart: they are alike, so they are more likely to give two things the same name.
 function(normproof_compile_together target)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "EACH" "ALONE")
   get_target_property(sources ${target} SOURCES)
-  list(REMOVE_ITEM sources "" ${ARGN})
+  list(REMOVE_ITEM sources "" ${arg_ALONE})
   list(LENGTH sources count)
   if(NOT NORMPROOF_UNITY_BUILD OR count LESS 2)
     return()
   endif()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
-  math(EXPR last_group "(${count} - 1) / 8")
+  math(EXPR last_group "(${count} - 1) / ${arg_EACH}")
   math(EXPR last "${count} - 1")
   foreach(index RANGE ${last})
     math(EXPR group "${index} % (${last_group} + 1)")
@@ -112,17 +120,14 @@ if(libfuzzer_instruments)
                                           OPTIONS -fno-sanitize=fuzzer-no-link)
 endif()
 if(NORMPROOF_PROGRAM)
-  set(cold_headers ${library_headers})
+  set(program_headers ${library_headers})
   foreach(header IN ITEMS properties/targets/target.h properties/targets/judged_target.h properties/judging/evaluate.h
-                          properties/detective/identify.h oracle/judged/call_files.h corpus/safetensors.h)
-    list(APPEND cold_headers "${PROJECT_SOURCE_DIR}/${header}")
+                          properties/detective/identify.h oracle/judged/call_files.h corpus/safetensors.h
+                          cli/commands.h cli/finding.h cli/given_outputs.h cli/html_report.h cli/verify_run.h)
+    list(APPEND program_headers "${PROJECT_SOURCE_DIR}/${header}")
   endforeach()
-  normproof_precompile_headers(cold HEADERS ${cold_headers} DEPENDS nlohmann_json::nlohmann_json OPTIONS ${normproof_cold_options})
-  foreach(header IN ITEMS commands.h finding.h given_outputs.h html_report.h verify_run.h)
-    list(APPEND cold_headers "${PROJECT_SOURCE_DIR}/cli/${header}")
-  endforeach()
-  normproof_precompile_headers(program PROGRAM HEADERS <CLI/CLI.hpp> ${cold_headers}
-                                               DEPENDS CLI11::CLI11 nlohmann_json::nlohmann_json OPTIONS ${normproof_cold_options})
+  normproof_precompile_headers(program PROGRAM HEADERS <CLI/CLI.hpp> ${program_headers}
+                               DEPENDS CLI11::CLI11 nlohmann_json::nlohmann_json OPTIONS ${normproof_program_options})
 endif()
 if(NORMPROOF_TESTS)
   set(test_headers ${normproof_common_headers} <fmt/format.h> <gtest/gtest.h> <boost/multiprecision/cpp_int.hpp>)

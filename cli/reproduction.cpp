@@ -10,7 +10,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "corpus/sequence.h"
-#include "properties/matrix/process.h"
+#include "properties/targets/run_program.h"
 #include "properties/targets/stop_request.h"
 
 namespace normproof {
@@ -28,11 +28,11 @@ class FreshProcess {
 
   bool violates(const fs::path& file) {
     const std::string program = fs::read_symlink("/proc/self/exe").string();
-    const matrix::ProgramResult result =
-        matrix::run_program({"/bin/sh", "-c",
-                             fmt::format("exec {} replay --quiet {}{}", shell_quoted(program),
-                                         shell_quoted_file(file.string()), arguments_)},
-                            {});
+    const ProgramResult result =
+        run_program({"/bin/sh", "-c",
+                     fmt::format("exec {} replay --quiet {}{}", shell_quoted(program),
+                                 shell_quoted_file(file.string()), arguments_)},
+                    {});
     output_ = result.output;
     return result.exit_code == kViolationFound;
   }

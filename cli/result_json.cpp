@@ -61,12 +61,12 @@ ResultJson to_json(const Identification& found, const Case& test_case) {
 ResultJson to_json(const oracle::Explanation& explanation) {
   ResultJson steps = ResultJson::array(), outputs = ResultJson::array();
   for (const oracle::ExplainedStep& step : explanation.steps) steps.push_back(json_of(step));
-  for (const oracle::ExplainedOutput& output : explanation.outputs) {
-    ResultJson entry = {{"tensor", output.name},
-                        {"dtype", name_of(output.dtype)},
-                        {"wanted", oracle::hex_bits(output.dtype, output.wanted)}};
-    if (output.got) entry["got"] = oracle::hex_bits(output.dtype, *output.got);
-    entry["reproduced_by"] = output.reproduced_by;
+  for (const oracle::ExplainedOutput& explained : explanation.outputs) {
+    ResultJson entry = {{"tensor", explained.name},
+                        {"dtype", name_of(explained.dtype)},
+                        {"wanted", oracle::hex_bits(explained.dtype, explained.wanted)}};
+    if (explained.got) entry["got"] = oracle::hex_bits(explained.dtype, *explained.got);
+    entry["reproduced_by"] = explained.reproduced_by;
     outputs.push_back(std::move(entry));
   }
   return {{"subject", explanation.subject},   {"row", explanation.row},    {"column", explanation.column},

@@ -7,30 +7,30 @@
 namespace normproof {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 std::string utf8(const std::string& text) { return is_utf8(text) ? text : printable(text); }
 
-Json in_utf8(const Json& node) {
+OrderedJson in_utf8(const OrderedJson& node) {
   if (node.is_string()) return utf8(node.get_ref<const std::string&>());
   if (node.is_array()) {
-    Json result = Json::array();
-    for (const Json& item : node) result.push_back(in_utf8(item));
+    OrderedJson result = OrderedJson::array();
+    for (const OrderedJson& item : node) result.push_back(in_utf8(item));
     return result;
   }
   if (!node.is_object()) return node;
-  Json result = Json::object();
+  OrderedJson result = OrderedJson::object();
   for (const auto& item : node.items()) result[utf8(item.key())] = in_utf8(item.value());
   return result;
 }
 
 }  // namespace
 
-std::string json_text(const Json& document, int indent) {
+std::string json_text(const OrderedJson& document, int indent) {
   constexpr int kNotUtf8 = 316;
   try {
     return document.dump(indent);
-  } catch (const Json::type_error& error) {
+  } catch (const OrderedJson::type_error& error) {
     if (error.id != kNotUtf8) throw;
     return in_utf8(document).dump(indent);
   }

@@ -11,13 +11,13 @@
 namespace normproof {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using SequenceJson = nlohmann::ordered_json;
 
-std::string short_text(const Json& value) {
-  return shortened(value.dump(-1, ' ', true, Json::error_handler_t::replace));
+std::string short_text(const SequenceJson& value) {
+  return shortened(value.dump(-1, ' ', true, SequenceJson::error_handler_t::replace));
 }
 
-const Json& member(const Json& document, const char* key) {
+const SequenceJson& member(const SequenceJson& document, const char* key) {
   const auto found = document.find(key);
   if (found == document.end()) throw CaseError(std::string("$.") + key, "missing");
   return *found;
@@ -53,15 +53,15 @@ Sequence sequence_from_json(std::string_view text) {
   if (text.size() > kMaximumCaseTextBytes) {
     throw CaseError("$", "at most " + std::to_string(kMaximumCaseTextBytes) + " bytes of text, got more");
   }
-  const Json document = Json::parse(text, nullptr, false);
+  const SequenceJson document = SequenceJson::parse(text, nullptr, false);
   if (!document.is_object()) throw CaseError("$", "expected a JSON object");
   for (const auto& [key, value] : document.items()) {
     if (key != "normproof_sequence" && key != "same_bits" && key != "repeat" && key != "calls")
       throw CaseError("$", "unknown key " + in_quotes(key) + ", with the value " + short_text(value));
   }
-  const Json& version = member(document, "normproof_sequence");
+  const SequenceJson& version = member(document, "normproof_sequence");
   if (version != 1) throw CaseError("$.normproof_sequence", "expected 1, got " + short_text(version));
-  const Json &same_bits = member(document, "same_bits"), &repeat = member(document, "repeat"),
+  const SequenceJson &same_bits = member(document, "same_bits"), &repeat = member(document, "repeat"),
              &calls = member(document, "calls");
   if (!same_bits.is_boolean())
     throw CaseError("$.same_bits", "expected true or false, got " + short_text(same_bits));
@@ -71,9 +71,9 @@ Sequence sequence_from_json(std::string_view text) {
   Sequence sequence;
   sequence.same_bits = same_bits.get<bool>();
   sequence.repeat = repeat.get<int>();
-  for (const Json& call : calls) {
+  for (const SequenceJson& call : calls) {
     try {
-      sequence.calls.push_back(case_from_json(call.dump(-1, ' ', false, Json::error_handler_t::replace)));
+      sequence.calls.push_back(case_from_json(call.dump(-1, ' ', false, SequenceJson::error_handler_t::replace)));
     } catch (const CaseError& error) {
       const std::string where = "$.calls[" + std::to_string(sequence.calls.size()) + "]";
       throw CaseError(where + std::string(error.path()).substr(1), error.reason());

@@ -127,16 +127,16 @@ Case with_companion(Values& values, std::int64_t column, std::int64_t companion)
 }
 
 // Removal of blocks of size/2, size/4, ... 1 of `size` items: how many there are, and the one of a number.
-struct Block {
+struct Removal {
   std::int64_t first;
   std::int64_t end;
 };
-std::int64_t block_count(std::int64_t size) {
+std::int64_t removal_count(std::int64_t size) {
   std::int64_t count = 0;
   for (std::int64_t length = size / 2; length > 0; length /= 2) count += (size + length - 1) / length;
   return count;
 }
-Block block_of(std::int64_t size, std::int64_t index) {
+Removal removal_of(std::int64_t size, std::int64_t index) {
   std::int64_t length = size / 2;
   while (index >= (size + length - 1) / length) {
     index -= (size + length - 1) / length;
@@ -175,9 +175,9 @@ void append_shape_stages(const Case& origin, std::vector<ShrinkStage>& stages) {
   // All but a block of rows, down to single ones; the only row may go, too.
   stages.push_back({!can_list   ? 0
                     : rows == 1 ? 1
-                                : block_count(rows),
+                                : removal_count(rows),
                     [values, rows](std::int64_t index) {
-                      const Block block = rows == 1 ? Block{0, 1} : block_of(rows, index);
+                      const Removal block = rows == 1 ? Removal{0, 1} : removal_of(rows, index);
                       return with_rows(*values, all_but(rows, block.first, block.end));
                     }});
   // A single column, or two neighbours: most wrong roundings need no more.
@@ -206,15 +206,15 @@ void append_shape_stages(const Case& origin, std::vector<ShrinkStage>& stages) {
                     true});
   // All but a block of whole chunks.
   const std::int64_t chunks = columns / chunk;
-  stages.push_back({columns > chunk && can_list ? block_count(chunks) : 0,
+  stages.push_back({columns > chunk && can_list ? removal_count(chunks) : 0,
                     [values, columns, chunk, chunks](std::int64_t index) {
-                      const Block block = block_of(chunks, index);
+                      const Removal block = removal_of(chunks, index);
                       return with_columns(*values, all_but(columns, block.first * chunk, block.end * chunk));
                     }});
   // All but a block of columns, down to single ones while they are few.
-  stages.push_back({columns > 1 && columns <= 4096 && can_list ? block_count(columns) : 0,
+  stages.push_back({columns > 1 && columns <= 4096 && can_list ? removal_count(columns) : 0,
                     [values, columns](std::int64_t index) -> std::optional<Case> {
-                      const Block block = block_of(columns, index);
+                      const Removal block = removal_of(columns, index);
                       if (block.end - block.first == columns) return std::nullopt;
                       return with_columns(*values, all_but(columns, block.first, block.end));
                     }});

@@ -251,16 +251,16 @@ void check_layouts(const Case& test_case, Reasons& reasons) {
 }
 
 void check_execution(const Case& test_case, Reasons& reasons) {
-  constexpr std::array kOrders = {ThreadOrder::forward, ThreadOrder::reverse, ThreadOrder::random};
-  constexpr std::array kPaths = {KernelPath::automatic, KernelPath::vectorized, KernelPath::scalar};
-  if (!contains(kOrders, test_case.schedule.order)) {
+  constexpr std::array kThreadOrders = {ThreadOrder::forward, ThreadOrder::reverse, ThreadOrder::random};
+  constexpr std::array kKernelPaths = {KernelPath::automatic, KernelPath::vectorized, KernelPath::scalar};
+  if (!contains(kThreadOrders, test_case.schedule.order)) {
     add(reasons, "$.schedule.order",
         "no order has number " + std::to_string(static_cast<int>(test_case.schedule.order)));
   } else if (test_case.schedule.order != ThreadOrder::random && test_case.schedule.seed != 0) {
     add(reasons, "$.schedule.seed",
         "only the random order has one, got " + std::to_string(test_case.schedule.seed));
   }
-  if (!contains(kPaths, test_case.launch.path)) {
+  if (!contains(kKernelPaths, test_case.launch.path)) {
     add(reasons, "$.launch.path",
         "no path has number " + std::to_string(static_cast<int>(test_case.launch.path)));
   }

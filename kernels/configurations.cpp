@@ -9,13 +9,12 @@
 #include <span>
 
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
+#include "kernels/norm_arguments.h"
 #include "kernels/register_shape.h"
 #endif
 
 namespace normproof::kernels {
 namespace {
-
-constexpr int kWarpThreads = 32;
 
 // Of norm_kernel.cuh: the shape that holds a row in the registers of so many warps, where there is one.
 ShapeKind shape_of(const Problem& problem, bool within_warp, int warps) {

@@ -5,6 +5,9 @@
 
 namespace normproof::kernels {
 
+inline constexpr int kWarpThreads = 32;
+inline constexpr int kChunkBytes = 16;  // of a row, that a thread reads at once
+
 enum class Fp8Format : std::int32_t { e4m3fn, e5m2, e4m3fnuz, e5m2fnuz };
 
 // What a row is quantized to. The first four are those of Fp8Format.

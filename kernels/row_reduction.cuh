@@ -14,11 +14,11 @@
 
 #include "kernels/chunk.cuh"
 #include "kernels/cuda.h"
+#include "kernels/norm_arguments.h"
 #include "kernels/storage_types.cuh"
 
 namespace normproof::kernels {
 
-inline constexpr int kWarpThreads = 32;
 inline constexpr int kGroups = 32;
 inline constexpr int kLanes = kGroups * kWarpThreads;
 inline constexpr unsigned kWholeWarp = 0xffffffffu;

@@ -21,7 +21,7 @@ KernelFunction row_scaling_instance() {
 
 template <typename T, typename W, bool kAddsResidual>
 KernelFunction find_row_scaling_shape(const Selection& selection) {
-  constexpr int kTwoPassSlots = 4;
+  constexpr int kRowScalingSlots = 4;
   const bool vectorized = selection.vectorized;
   switch (selection.shape) {
     case ShapeKind::within_warp:
@@ -42,9 +42,9 @@ KernelFunction find_row_scaling_shape(const Selection& selection) {
                                                ShapeKind::cached_4>()
                         : nullptr;
     case ShapeKind::two_pass:
-      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, kTwoPassSlots, false>,
+      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, kRowScalingSlots, false>,
                                                ShapeKind::two_pass>()
-                        : row_scaling_instance<T, W, kAddsResidual, false, Shape<true, kTwoPassSlots, false>,
+                        : row_scaling_instance<T, W, kAddsResidual, false, Shape<true, kRowScalingSlots, false>,
                                                ShapeKind::two_pass>();
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
 #define NORMPROOF_SHAPE(name, ...)                                                                           \

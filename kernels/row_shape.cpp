@@ -6,7 +6,6 @@
 namespace normproof::kernels {
 namespace {
 
-constexpr std::int64_t kChunkBytes = 16;
 constexpr std::int64_t kLanesOfGroup = 32;
 constexpr std::int64_t kMostGroups = 32;
 

@@ -8,9 +8,6 @@
 namespace normproof::kernels {
 namespace {
 
-constexpr int kChunkBytes = 16;
-constexpr int kWarpThreads = 32;
-
 const char* name_of(DType dtype) {
   constexpr std::array kNames = {"fp32",         "fp16",         "bf16", "fp8_e4m3fn", "fp8_e5m2",
                                  "fp8_e4m3fnuz", "fp8_e5m2fnuz", "int8", "uint8"};

@@ -37,7 +37,7 @@ std::optional<Range> range_of(const std::vector<std::byte>& data, DType dtype) {
   return range;
 }
 
-constexpr double kLeastNormal = 0x1p-126;
+constexpr double kLeastNormalFp32 = 0x1p-126;
 constexpr double kBound = 0x1p127;
 
 // The call with input and residual times 2^power and epsilon times 4^power; nothing where one of them is not
@@ -68,8 +68,8 @@ int largest_power(const Call& call, const std::vector<std::byte>& normed) {
   const double epsilon = std::fabs(bits::value(DType::fp32, call.how.bits_of(Parameter::epsilon)));
   if (!range || !std::isfinite(epsilon)) return 0;
   const auto hidden = static_cast<double>(call.how.hidden_size());
-  if (range->largest > 0 && range->smallest * range->smallest / hidden < 2 * kLeastNormal) return 0;
-  if (epsilon != 0 && epsilon < kLeastNormal) return 0;
+  if (range->largest > 0 && range->smallest * range->smallest / hidden < 2 * kLeastNormalFp32) return 0;
+  if (epsilon != 0 && epsilon < kLeastNormalFp32) return 0;
   const double most = std::max(2 * hidden * range->largest * range->largest, 2 * epsilon);
   if (most == 0) return 1;
   return static_cast<int>(std::floor(std::log2(kBound / most) / 2));

@@ -11,6 +11,7 @@
 #include "kernels/family/call_checks.h"
 #include "kernels/family/rows.h"
 #include "kernels/launch_kernel.h"
+#include "kernels/norm_arguments.h"
 #include "kernels/register_shape.h"
 #include "kernels/row_shape.h"
 #include "kernels/tensor_checks.h"
@@ -18,8 +19,7 @@
 namespace normproof::kernels {
 namespace {
 
-constexpr int kWarpThreads = 32;
-constexpr std::int64_t kMaximumBlocks = 0x7fffffff;
+constexpr std::int64_t kGridLimit = 0x7fffffff;
 
 using Family = BlockQuantOperation::Family;
 
@@ -30,34 +30,34 @@ std::vector<TensorRule> rules_of(const NamedCall& call, BlockQuantOperation oper
   const Tensor* out = call.find("out");
   const bool is_packed =
       family == Family::nvfp4 || (family == Family::mx && out != nullptr && out->dtype == DType::uint8);
-  std::vector<TensorRule> rules = {{"x", false, Shape::elements, kAnyActivation, false, {}, true}};
-  if (adds) rules.push_back({"residual", false, Shape::elements, kLikeX, false, {}, true});
-  rules.push_back({"weight", false, Shape::hidden, kLikeXOrFp32, true, {}, true});
+  std::vector<TensorRule> rules = {{"x", false, TensorShape::elements, kAnyActivation, false, {}, true}};
+  if (adds) rules.push_back({"residual", false, TensorShape::elements, kLikeX, false, {}, true});
+  rules.push_back({"weight", false, TensorShape::hidden, kLikeXOrFp32, true, {}, true});
   const DTypes fp32 = dtypes(DType::fp32), bytes = dtypes(DType::uint8);
   switch (family) {
     case Family::block:
-      rules.push_back({"scale_ub", false, Shape::one, fp32, true});
-      rules.push_back({"out", true, Shape::elements, kAnyFp8OrInt8, false, {}, true});
-      rules.push_back({"scales", true, Shape::table, fp32 | bytes});
+      rules.push_back({"scale_ub", false, TensorShape::one, fp32, true});
+      rules.push_back({"out", true, TensorShape::elements, kAnyFp8OrInt8, false, {}, true});
+      rules.push_back({"scales", true, TensorShape::table, fp32 | bytes});
       break;
     case Family::mx:
       rules.push_back({"out",
                        true,
-                       is_packed ? Shape::pairs : Shape::elements,
+                       is_packed ? TensorShape::pairs : TensorShape::elements,
                        dtypes(DType::fp8_e4m3fn, DType::fp8_e5m2, DType::uint8),
                        false,
                        {},
                        true});
-      rules.push_back({"scales", true, Shape::table, fp32 | bytes});
+      rules.push_back({"scales", true, TensorShape::table, fp32 | bytes});
       break;
     case Family::nvfp4:
-      rules.push_back({"global_scale", false, Shape::one, fp32});
-      rules.push_back({"out", true, Shape::pairs, bytes, false, {}, true});
-      rules.push_back({"scales", true, Shape::table, bytes | dtypes(DType::fp8_e4m3fn)});
+      rules.push_back({"global_scale", false, TensorShape::one, fp32});
+      rules.push_back({"out", true, TensorShape::pairs, bytes, false, {}, true});
+      rules.push_back({"scales", true, TensorShape::table, bytes | dtypes(DType::fp8_e4m3fn)});
       break;
   }
-  if (adds) rules.push_back({"residual_out", true, Shape::elements, kLikeX, false, "residual", true});
-  rules.push_back({"normalized", true, Shape::elements, kLikeX, true, {}, true});
+  if (adds) rules.push_back({"residual_out", true, TensorShape::elements, kLikeX, false, "residual", true});
+  rules.push_back({"normalized", true, TensorShape::elements, kLikeX, true, {}, true});
   return rules;
 }
 
@@ -230,7 +230,7 @@ Choice general_choice(const CheckedCall& checked, int threads, BlockQuantArgumen
   arguments.block_threads_log2 = 0;
 #endif
   choice.grid.threads = threads != 0 ? threads : own;
-  choice.grid.blocks = std::min(arguments.norm.rows, kMaximumBlocks);
+  choice.grid.blocks = std::min(arguments.norm.rows, kGridLimit);
   return choice;
 }
 
@@ -338,10 +338,9 @@ Choice try_shape(BlockQuantShape shape, int threads, const NormArguments& norm) 
   choice.grid.blocks_per_cluster = blocks_per_row;
   choice.grid.blocks = ((norm.rows - 1) / choice.rows_per_block + 1) * blocks_per_row;
   choice.grid.dependent = true;
-  if (choice.grid.blocks > kMaximumBlocks) return {};
+  if (choice.grid.blocks > kGridLimit) return {};
   if (const int ring = threads_of_ring(shape); ring != 0) {
     if (!supports_clusters()) return {};  // nor bulk copies
-    constexpr std::int64_t kChunkBytes = 16;
     choice.grid.blocks = std::min(norm.rows, std::int64_t{multiprocessors()} * (ring / threads));
     choice.grid.shared_bytes = kRowStages * norm.chunks * kChunkBytes;
   }

@@ -110,21 +110,21 @@ Status check_last_dimensions(const Argument& argument, const Argument& x) {
 
 Status check_shape(const TensorRule& rule, const Argument& argument, const Argument& x) {
   switch (rule.shape) {
-    case Shape::elements:
+    case TensorShape::elements:
       return check_equal_shape(argument, x);
-    case Shape::hidden:
+    case TensorShape::hidden:
       if (has_rows(rule, *argument.tensor)) return check_last_dimensions(argument, x);
       return check_number_of_elements(argument, x.hidden(), ", the hidden size of x");
-    case Shape::row:
+    case TensorShape::row:
       return check_row_shape(argument, x);
-    case Shape::token:
+    case TensorShape::token:
       return check_token_shape(argument, x);
-    case Shape::one:
+    case TensorShape::one:
       return check_number_of_elements(argument, 1, "");
-    case Shape::pairs:
+    case TensorShape::pairs:
       return check_pairs(argument, x);
-    case Shape::other:
-    case Shape::table:
+    case TensorShape::other:
+    case TensorShape::table:
       if (Status status = check_rank(argument, 1, 4); !status.ok()) return status;
       return check_no_negative_size(argument);
   }
@@ -146,10 +146,10 @@ Status check_packed(const Argument& argument) {
 
 // The stride of a tensor where x has a leading dimension; 0 where the tensor lacks it.
 std::int64_t leading_stride(const TensorRule& rule, const Tensor& tensor, int dimension) {
-  const bool has_rows = rule.shape == Shape::elements || rule.shape == Shape::pairs ||
-                        rule.shape == Shape::row || rule.shape == Shape::token;
+  const bool has_rows = rule.shape == TensorShape::elements || rule.shape == TensorShape::pairs ||
+                        rule.shape == TensorShape::row || rule.shape == TensorShape::token;
   if (!has_rows) return 0;
-  const bool lacks = rule.shape == Shape::token ? dimension + 1 >= tensor.rank : dimension >= tensor.rank;
+  const bool lacks = rule.shape == TensorShape::token ? dimension + 1 >= tensor.rank : dimension >= tensor.rank;
   return lacks ? 0 : tensor.strides[dimension];
 }
 
@@ -202,7 +202,7 @@ Status check(const NamedCall& call, std::span<const TensorRule> rules,
     if (Status status = check_shape(*present[i], arguments[i], x); !status.ok()) return status;
   }
   for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const bool is_packed = present[i]->shape == Shape::other;
+    const bool is_packed = present[i]->shape == TensorShape::other;
     if (Status status = is_packed ? check_packed(arguments[i]) : check_strides(arguments[i]); !status.ok())
       return status;
   }

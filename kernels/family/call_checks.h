@@ -26,7 +26,7 @@ inline constexpr DTypes kAnyFp8OrInt8 = kAnyFp8 | dtypes(DType::int8);
 inline constexpr DTypes kLikeX = DTypes{1} << 30;  // that of x; together with others: or one of them
 inline constexpr DTypes kLikeXOrFp32 = kLikeX | dtypes(DType::fp32);
 
-enum class Shape {
+enum class TensorShape {
   elements,  // that of x, rank 1 to 4
   hidden,    // [H]
   row,       // that of x with 1 in the last dimension, or without the last dimension
@@ -40,7 +40,7 @@ enum class Shape {
 struct TensorRule {
   std::string_view role;
   bool written;
-  Shape shape;
+  TensorShape shape;
   DTypes dtypes;
   bool optional = false;
   std::string_view in_place_of = {};  // the tensor that it may be the very same memory of

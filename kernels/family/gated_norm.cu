@@ -19,10 +19,10 @@ namespace normproof::kernels {
 namespace {
 
 constexpr std::array kRules = {
-    TensorRule{"x", false, Shape::elements, kAnyActivation, false, {}, true},
-    TensorRule{"gate", false, Shape::elements, kLikeX, false, {}, true},
-    TensorRule{"weight", false, Shape::hidden, kLikeXOrFp32, true, {}, true, true},
-    TensorRule{"out", true, Shape::elements, kLikeX, false, "x", true},
+    TensorRule{"x", false, TensorShape::elements, kAnyActivation, false, {}, true},
+    TensorRule{"gate", false, TensorShape::elements, kLikeX, false, {}, true},
+    TensorRule{"weight", false, TensorShape::hidden, kLikeXOrFp32, true, {}, true, true},
+    TensorRule{"out", true, TensorShape::elements, kLikeX, false, "x", true},
 };
 constexpr std::array<std::string_view, 1> kNumbers = {"epsilon"};
 

@@ -21,19 +21,19 @@ namespace normproof::kernels {
 
 namespace {
 
-constexpr TensorRule kX = {"x", false, Shape::elements, kAnyActivation, false, {}, true};
-constexpr TensorRule kResidual = {"residual", false, Shape::elements, kLikeX, false, {}, true};
-constexpr TensorRule kWeight = {"weight", false, Shape::hidden, kLikeXOrFp32, true, {}, true, true};
-constexpr TensorRule kBias = {"bias", false, Shape::hidden, kLikeXOrFp32, true, {}, true, true};
-constexpr TensorRule kOut = {"out", true, Shape::elements, kLikeX, false, "x", true};
-constexpr TensorRule kResidualOut = {"residual_out", true, Shape::elements, kLikeX, false, "residual", true};
-constexpr TensorRule kMean = {"mean", true, Shape::row, kLikeXOrFp32, true};
-constexpr TensorRule kRstd = {"rstd", true, Shape::row, kLikeXOrFp32, true};
-constexpr TensorRule kFp8Out = {"out", true, Shape::elements, kAnyFp8, false, {}, true};
-constexpr TensorRule kCodesOut = {"out", true, Shape::elements, kAnyFp8OrInt8, false, {}, true};
-constexpr TensorRule kScale = {"scale", false, Shape::one, dtypes(DType::fp32)};
-constexpr TensorRule kScaleUb = {"scale_ub", false, Shape::one, dtypes(DType::fp32), true};
-constexpr TensorRule kScales = {"scales", true, Shape::row, dtypes(DType::fp32)};
+constexpr TensorRule kX = {"x", false, TensorShape::elements, kAnyActivation, false, {}, true};
+constexpr TensorRule kResidual = {"residual", false, TensorShape::elements, kLikeX, false, {}, true};
+constexpr TensorRule kWeight = {"weight", false, TensorShape::hidden, kLikeXOrFp32, true, {}, true, true};
+constexpr TensorRule kBias = {"bias", false, TensorShape::hidden, kLikeXOrFp32, true, {}, true, true};
+constexpr TensorRule kOut = {"out", true, TensorShape::elements, kLikeX, false, "x", true};
+constexpr TensorRule kResidualOut = {"residual_out", true, TensorShape::elements, kLikeX, false, "residual", true};
+constexpr TensorRule kMean = {"mean", true, TensorShape::row, kLikeXOrFp32, true};
+constexpr TensorRule kRstd = {"rstd", true, TensorShape::row, kLikeXOrFp32, true};
+constexpr TensorRule kFp8Out = {"out", true, TensorShape::elements, kAnyFp8, false, {}, true};
+constexpr TensorRule kCodesOut = {"out", true, TensorShape::elements, kAnyFp8OrInt8, false, {}, true};
+constexpr TensorRule kScale = {"scale", false, TensorShape::one, dtypes(DType::fp32)};
+constexpr TensorRule kScaleUb = {"scale_ub", false, TensorShape::one, dtypes(DType::fp32), true};
+constexpr TensorRule kScales = {"scales", true, TensorShape::row, dtypes(DType::fp32)};
 
 std::vector<TensorRule> rules_of(LayerNormOperation operation) {
   using Output = LayerNormOperation::Output;

@@ -20,15 +20,15 @@
 namespace normproof::kernels {
 namespace {
 
-constexpr TensorRule kX = {"x", false, Shape::elements, kAnyActivation, false, {}, true};
-constexpr TensorRule kDy = {"dy", false, Shape::elements, kLikeX, false, {}, true};
-constexpr TensorRule kWeight = {"weight", false, Shape::hidden, kLikeXOrFp32, true, {}, true};
-constexpr TensorRule kMean = {"mean", false, Shape::row, kLikeXOrFp32};
-constexpr TensorRule kRstd = {"rstd", false, Shape::row, kLikeXOrFp32};
-constexpr TensorRule kDresidual = {"dresidual", false, Shape::elements, kLikeX, true, {}, true};
-constexpr TensorRule kDx = {"dx", true, Shape::elements, kLikeX, true, "dy", true};
-constexpr TensorRule kDweight = {"dweight", true, Shape::hidden, kLikeXOrFp32, true};
-constexpr TensorRule kDbias = {"dbias", true, Shape::hidden, kLikeXOrFp32, true};
+constexpr TensorRule kX = {"x", false, TensorShape::elements, kAnyActivation, false, {}, true};
+constexpr TensorRule kDy = {"dy", false, TensorShape::elements, kLikeX, false, {}, true};
+constexpr TensorRule kWeight = {"weight", false, TensorShape::hidden, kLikeXOrFp32, true, {}, true};
+constexpr TensorRule kMean = {"mean", false, TensorShape::row, kLikeXOrFp32};
+constexpr TensorRule kRstd = {"rstd", false, TensorShape::row, kLikeXOrFp32};
+constexpr TensorRule kDresidual = {"dresidual", false, TensorShape::elements, kLikeX, true, {}, true};
+constexpr TensorRule kDx = {"dx", true, TensorShape::elements, kLikeX, true, "dy", true};
+constexpr TensorRule kDweight = {"dweight", true, TensorShape::hidden, kLikeXOrFp32, true};
+constexpr TensorRule kDbias = {"dbias", true, TensorShape::hidden, kLikeXOrFp32, true};
 constexpr std::array kRmsRules = {kX, kDy, kWeight, kRstd, kDresidual, kDx, kDweight};
 constexpr std::array kLayerRules = {kX, kDy, kWeight, kMean, kRstd, kDresidual, kDx, kDweight, kDbias};
 constexpr std::array<std::string_view, 1> kEpsilon = {"epsilon"};  // of a call without statistics
@@ -417,7 +417,7 @@ Status check_without_statistics(const NamedCall& call, NormBackwardOperation ope
     return refusal(StatusCode::null_pointer, "rstd: the call has neither it nor an epsilon to compute it by");
   std::vector<TensorRule> rules;
   for (const TensorRule& rule : rules_of(operation))
-    if (rule.shape != Shape::row) rules.push_back(rule);
+    if (rule.shape != TensorShape::row) rules.push_back(rule);
   return check(call, rules, kEpsilon, checked);
 }
 

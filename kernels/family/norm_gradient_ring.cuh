@@ -37,7 +37,6 @@ struct RingVariant {
 };
 
 inline constexpr int kMostStages = 8;
-inline constexpr int kChunkBytes = 16;
 
 // The chunks of a block's threads, piece by piece: those of one round and slot.
 template <class V>

@@ -18,11 +18,11 @@ namespace normproof::kernels {
 namespace {
 
 constexpr std::array kRules = {
-    TensorRule{"x", false, Shape::elements, kAnyActivation, false, {}, true},
-    TensorRule{"weight", false, Shape::hidden, kLikeXOrFp32, true, {}, true},
-    TensorRule{"cos", false, Shape::token, kLikeXOrFp32},
-    TensorRule{"sin", false, Shape::token, kLikeXOrFp32},
-    TensorRule{"out", true, Shape::elements, kLikeX, false, "x", true},
+    TensorRule{"x", false, TensorShape::elements, kAnyActivation, false, {}, true},
+    TensorRule{"weight", false, TensorShape::hidden, kLikeXOrFp32, true, {}, true},
+    TensorRule{"cos", false, TensorShape::token, kLikeXOrFp32},
+    TensorRule{"sin", false, TensorShape::token, kLikeXOrFp32},
+    TensorRule{"out", true, TensorShape::elements, kLikeX, false, "x", true},
 };
 constexpr std::array<std::string_view, 2> kNumbers = {"epsilon", "interleaved"};
 

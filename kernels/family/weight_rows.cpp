@@ -21,12 +21,12 @@ void go_to(const Place& place, int first, int dimensions, Tensor& tensor) {
 Tensor part_of(const Tensor& tensor, const TensorRule& rule, const Tensor& x, int fewest,
                const Place& place) {
   Tensor part = tensor;
-  if (rule.shape == Shape::hidden) {
+  if (rule.shape == TensorShape::hidden) {
     go_to(place, x.rank - tensor.rank, tensor.rank - 1, part);
     part.rank = 1;
     part.sizes[0] = tensor.sizes[tensor.rank - 1];
     part.strides[0] = 1;
-  } else if (rule.shape == Shape::elements || rule.shape == Shape::pairs || rule.shape == Shape::row) {
+  } else if (rule.shape == TensorShape::elements || rule.shape == TensorShape::pairs || rule.shape == TensorShape::row) {
     // Of these dimensions one element stays, so that the rank does.
     go_to(place, 0, x.rank - 1, part);
     for (int d = fewest; d < x.rank - 1; ++d) part.sizes[d] = 1;
@@ -53,7 +53,7 @@ Status run_by_weight_rows(const NamedCall& call, std::span<const TensorRule> rul
   };
   int fewest = x.rank - 1;  // dimensions of x that no weight has
   for (const NamedTensor& each : call.tensors)
-    if (rule_of(each).shape == Shape::hidden) fewest = std::min(fewest, x.rank - each.tensor.rank);
+    if (rule_of(each).shape == TensorShape::hidden) fewest = std::min(fewest, x.rank - each.tensor.rank);
   Place place{};
   do {
     std::vector<NamedTensor> parts;

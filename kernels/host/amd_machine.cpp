@@ -16,7 +16,7 @@ namespace normproof::host {
 namespace {
 
 // What orders memory, which is in order here, or only hints.
-constexpr std::array<std::string_view, 11> kWithoutEffect = {
+constexpr std::array<std::string_view, 11> kAmdWithoutEffect = {
     "s_nop",        "s_sleep",         "s_setprio",
     "s_clause",     "s_inst_prefetch", "s_set_inst_prefetch_distance",
     "s_icache_inv", "s_dcache_wb",     "buffer_wbl2",
@@ -69,7 +69,7 @@ void AmdMachine::run(const std::vector<AmdInstruction>& program) {
   for (const AmdInstruction& instruction : program) {
     const std::string& name = instruction.name;
     if (name.starts_with("s_wait") ||
-        std::find(kWithoutEffect.begin(), kWithoutEffect.end(), name) != kWithoutEffect.end())
+        std::find(kAmdWithoutEffect.begin(), kAmdWithoutEffect.end(), name) != kAmdWithoutEffect.end())
       continue;
     if (const std::optional<DppControl> how = dpp_control(instruction)) {
       const DppMove move = move_by_dpp(word(instruction, 1), *how, site_);

@@ -9,7 +9,7 @@ namespace {
 
 bool is_space(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
 
-std::string trimmed(std::string_view text) {
+std::string without_spaces_around(std::string_view text) {
   while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
   while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
   return std::string(text);
@@ -24,13 +24,13 @@ std::vector<std::string> split(std::string_view text, const Separates& separates
   for (const char c : text) {
     depth += c == '[' || c == '(' ? 1 : c == ']' || c == ')' ? -1 : 0;
     if (depth == 0 && separates(c)) {
-      parts.push_back(trimmed(part));
+      parts.push_back(without_spaces_around(part));
       part.clear();
     } else {
       part += c;
     }
   }
-  parts.push_back(trimmed(part));
+  parts.push_back(without_spaces_around(part));
   std::erase(parts, "");
   return parts;
 }
@@ -38,7 +38,7 @@ std::vector<std::string> split(std::string_view text, const Separates& separates
 AmdArgument parse_argument(std::string text) {
   using Kind = AmdArgument::Kind;
   const auto inner = [&](std::size_t before, std::size_t after) {
-    return parse_argument(trimmed(text.substr(before, text.size() - before - after)));
+    return parse_argument(without_spaces_around(text.substr(before, text.size() - before - after)));
   };
   if (text.empty()) throw std::runtime_error("an operand is empty");
   const bool digit_follows =
@@ -103,7 +103,7 @@ std::string without_suffix(std::string name) {
   return name;
 }
 
-AmdInstruction parse_instruction(const std::string& text) {
+AmdInstruction amd_instruction_of(const std::string& text) {
   AmdInstruction instruction;
   instruction.text = text;
   std::size_t end = 0;
@@ -139,7 +139,7 @@ std::vector<AmdInstruction> parse_amd(std::string_view text) {
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
     // Behind a semicolon stands a comment.
     line = line.substr(0, std::min(line.find(';'), line.find("//")));
-    if (const std::string one = trimmed(line); !one.empty()) program.push_back(parse_instruction(one));
+    if (const std::string one = without_spaces_around(line); !one.empty()) program.push_back(amd_instruction_of(one));
   }
   return program;
 }

@@ -15,15 +15,15 @@ namespace normproof::kernels {
 namespace {
 
 constexpr std::array kRules = {
-    TensorRule{"x", false, Shape::elements, kAnyActivation, false, {}, true},
-    TensorRule{"weight", false, Shape::hidden, kLikeXOrFp32, true, {}, true},
-    TensorRule{"addend", false, Shape::elements, kLikeX, true, {}, true},
-    TensorRule{"scale", false, Shape::one, dtypes(DType::fp32), true},
-    TensorRule{"out", true, Shape::elements, kLikeX, false, "x", true},
-    TensorRule{"codes", true, Shape::pairs, dtypes(DType::uint8, DType::int8), true},
-    TensorRule{"mean", true, Shape::row, kLikeXOrFp32, true},
-    TensorRule{"table", false, Shape::table, kLikeX, true},
-    TensorRule{"scales", true, Shape::other, dtypes(DType::fp32, DType::fp8_e4m3fn), true},
+    TensorRule{"x", false, TensorShape::elements, kAnyActivation, false, {}, true},
+    TensorRule{"weight", false, TensorShape::hidden, kLikeXOrFp32, true, {}, true},
+    TensorRule{"addend", false, TensorShape::elements, kLikeX, true, {}, true},
+    TensorRule{"scale", false, TensorShape::one, dtypes(DType::fp32), true},
+    TensorRule{"out", true, TensorShape::elements, kLikeX, false, "x", true},
+    TensorRule{"codes", true, TensorShape::pairs, dtypes(DType::uint8, DType::int8), true},
+    TensorRule{"mean", true, TensorShape::row, kLikeXOrFp32, true},
+    TensorRule{"table", false, TensorShape::table, kLikeX, true},
+    TensorRule{"scales", true, TensorShape::other, dtypes(DType::fp32, DType::fp8_e4m3fn), true},
 };
 constexpr std::array<std::string_view, 1> kNumbers = {"epsilon"};
 constexpr std::size_t kBytes = 1024;  // of each tensor's memory

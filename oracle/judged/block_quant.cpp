@@ -67,12 +67,12 @@ namespace {
 // What the shape of the scales says, given how many blocks there are; nothing: it fits no layout.
 std::optional<ScaleLayout> layout_of(const Tensor& scales, const Call& call, std::int64_t blocks,
                                      std::string_view asked, bool may_be_swizzled) {
-  using Kind = ScaleLayout::Kind;
+  using Layout = ScaleLayout::Kind;
   const std::int64_t rows = call.rows();
   std::vector<std::int64_t> leading = call.at("x").shape;
   leading.back() = blocks;
   const std::vector<std::int64_t>& shape = scales.shape;
-  const ScaleLayout swizzled{Kind::swizzled, rows, blocks, 0};
+  const ScaleLayout swizzled{Layout::swizzled, rows, blocks, 0};
   const std::vector<std::int64_t> padded = swizzled.shape();
   const bool is_row = shape == leading || shape == std::vector{rows, blocks};
   const bool is_column = shape.size() == 2 && shape[0] == blocks &&
@@ -81,11 +81,11 @@ std::optional<ScaleLayout> layout_of(const Tensor& scales, const Call& call, std
       may_be_swizzled && (shape == padded || shape == std::vector{padded[0] * padded[1]});
   if (asked == "swizzled_128x4") return is_swizzled ? std::optional(swizzled) : std::nullopt;
   if (asked == "column_major") {
-    if (is_column) return ScaleLayout{Kind::column_major, rows, blocks, shape[1]};
-    return is_row ? std::optional(ScaleLayout{Kind::column_major, rows, blocks, rows}) : std::nullopt;
+    if (is_column) return ScaleLayout{Layout::column_major, rows, blocks, shape[1]};
+    return is_row ? std::optional(ScaleLayout{Layout::column_major, rows, blocks, rows}) : std::nullopt;
   }
-  if (is_row) return ScaleLayout{Kind::row_major, rows, blocks, 0};
-  if (is_column) return ScaleLayout{Kind::column_major, rows, blocks, shape[1]};
+  if (is_row) return ScaleLayout{Layout::row_major, rows, blocks, 0};
+  if (is_column) return ScaleLayout{Layout::column_major, rows, blocks, shape[1]};
   return is_swizzled ? std::optional(swizzled) : std::nullopt;
 }
 
@@ -345,7 +345,7 @@ std::string_view name_of_layout(const ScaleLayout& layout) {
 }  // namespace
 
 BlockLayouts layouts_of_scales(const Call& call, const Policy& policy) {
-  using Kind = ScaleLayout::Kind;
+  using Layout = ScaleLayout::Kind;
   const BlockShape own = block_shape_of(call, &policy);
   const std::int64_t rows = own.layout.rows, blocks = own.layout.blocks;
   const bool asks_columns = policy.is("scale_layout", "column_major");
@@ -360,21 +360,21 @@ BlockLayouts layouts_of_scales(const Call& call, const Policy& policy) {
     const bool is_meant = seen.objection.empty() && seen.block == own.block &&
                           seen.layout.kind == layout.kind && seen.layout.stride == layout.stride;
     if (!is_meant && !result.all.empty()) shape = result.all.front().shape;
-    result.all.push_back({name, shape, is_meant && layout.kind != Kind::swizzled});
+    result.all.push_back({name, shape, is_meant && layout.kind != Layout::swizzled});
   };
   if (!asks_columns && !asks_tiles) {
     std::vector<std::int64_t> shape = call.at("x").shape;
     shape.back() = blocks;
-    add(kByRows, {Kind::row_major, rows, blocks, 0}, std::move(shape));
+    add(kByRows, {Layout::row_major, rows, blocks, 0}, std::move(shape));
   }
   if (!asks_tiles) {
     for (const std::int64_t multiple : {1, 4, 16}) {
-      const ScaleLayout columns{Kind::column_major, rows, blocks, ceil_to(rows, multiple)};
+      const ScaleLayout columns{Layout::column_major, rows, blocks, ceil_to(rows, multiple)};
       add(multiple == 1 ? kByColumns : kPadded, columns, columns.shape());
     }
   }
   if (!asks_columns && family_of(*call.operation) != BlockFamily::block) {
-    const ScaleLayout tiles{Kind::swizzled, rows, blocks, 0};
+    const ScaleLayout tiles{Layout::swizzled, rows, blocks, 0};
     add(kTiles, tiles, tiles.shape());
     add(kTiles, tiles, {tiles.shape()[0] * tiles.shape()[1]});
   }

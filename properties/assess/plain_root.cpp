@@ -16,7 +16,7 @@ using oracle::RootPolicy;
 using oracle::SummationOrder;
 using oracle::VariancePolicy;
 
-double fl(double number) { return round_to(DType::fp32, number); }
+double to_fp32(double number) { return round_to(DType::fp32, number); }
 
 class Root {
  public:
@@ -88,13 +88,13 @@ class Root {
     for (std::size_t i = 0; i < terms.size(); ++i) {
       double& sum = sums[i % lanes];
       double& correction = corrections[i % lanes];
-      const double term = fl(terms[i] - correction);
-      const double next = fl(sum + term);
-      correction = fl(fl(next - sum) - term);
+      const double term = to_fp32(terms[i] - correction);
+      const double next = to_fp32(sum + term);
+      correction = to_fp32(to_fp32(next - sum) - term);
       sum = next;
     }
     for (std::size_t distance = lanes / 2; distance > 0; distance /= 2) {
-      for (std::size_t i = 0; i < distance; ++i) sums[i] = fl(sums[i] + sums[i + distance]);
+      for (std::size_t i = 0; i < distance; ++i) sums[i] = to_fp32(sums[i] + sums[i + distance]);
     }
     return sums[0];
   }

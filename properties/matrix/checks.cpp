@@ -21,6 +21,7 @@
 #include "properties/matrix/tolerance.h"
 #include "properties/property.h"
 #include "properties/targets/plugin_target.h"
+#include "properties/targets/run_program.h"
 
 namespace normproof::matrix {
 namespace {

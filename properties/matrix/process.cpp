@@ -16,13 +16,12 @@
 
 #include "corpus/json.h"
 #include "corpus/json_text.h"
-#include "properties/targets/stop_request.h"
+#include "properties/targets/run_program.h"
 
 namespace normproof::matrix {
 namespace {
 
 constexpr std::size_t kLongestMessage = 4000;
-constexpr int kStopInterval = 50;  // milliseconds between two questions whether to stop
 
 [[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
@@ -32,21 +31,6 @@ void write_whole(int descriptor, const std::string& text) {
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return;
     done += static_cast<std::size_t>(written);
-  }
-}
-
-// Appends what is there; false at the end of the pipe.
-bool read_some(int descriptor, std::string& text) {
-  std::array<char, 4096> buffer;
-  while (true) {
-    const ssize_t length = read(descriptor, buffer.data(), buffer.size());
-    if (length > 0) {
-      text.append(buffer.data(), static_cast<std::size_t>(length));
-    } else if (length == 0) {
-      return false;
-    } else if (errno != EINTR) {
-      return errno == EAGAIN;
-    }
   }
 }
 
@@ -100,7 +84,7 @@ CellProcess::~CellProcess() {
 }
 
 std::optional<Cell> CellProcess::poll() {
-  read_some(pipe_, received_);
+  read_available(pipe_, received_);
   int status = 0;
   if (waitpid(process_, &status, WNOHANG) != process_) return std::nullopt;
   return collect(status);
@@ -108,7 +92,7 @@ std::optional<Cell> CellProcess::poll() {
 
 Cell CellProcess::wait() {
   pollfd ready{pipe_, POLLIN, 0};
-  while (read_some(pipe_, received_)) ::poll(&ready, 1, -1);
+  while (read_available(pipe_, received_)) ::poll(&ready, 1, -1);
   int status = 0;
   while (waitpid(process_, &status, 0) != process_) {
     if (errno != EINTR) fail("waitpid");
@@ -118,7 +102,7 @@ Cell CellProcess::wait() {
 
 Cell CellProcess::collect(int status) {
   process_ = -1;
-  read_some(pipe_, received_);
+  read_available(pipe_, received_);
   Cell cell;
   if (WIFSIGNALED(status)) {
     const int number = WTERMSIG(status);
@@ -136,42 +120,6 @@ Cell CellProcess::collect(int status) {
                                WEXITSTATUS(status), error.what());
     return cell;
   }
-}
-
-ProgramResult run_program(const std::vector<std::string>& command,
-                          const std::vector<std::string>& environment) {
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) fail("pipe");
-  const pid_t process = fork();
-  if (process < 0) fail("fork");
-  if (process == 0) {
-    for (const std::string& setting : environment) {
-      const std::size_t equals = setting.find('=');
-      setenv(setting.substr(0, equals).c_str(), setting.substr(equals + 1).c_str(), 1);
-    }
-    dup2(ends[1], STDOUT_FILENO);
-    dup2(ends[1], STDERR_FILENO);
-    std::vector<char*> arguments;
-    for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
-    arguments.push_back(nullptr);
-    execv(arguments[0], arguments.data());
-    _exit(127);
-  }
-  close(ends[1]);
-  fcntl(ends[0], F_SETFL, O_NONBLOCK);
-  ProgramResult result;
-  pollfd ready{ends[0], POLLIN, 0};
-  while (read_some(ends[0], result.output)) {
-    if (stop_is_requested()) kill(process, SIGKILL);
-    ::poll(&ready, 1, kStopInterval);
-  }
-  close(ends[0]);
-  int status = 0;
-  while (waitpid(process, &status, 0) != process) {
-    if (errno != EINTR) fail("waitpid");
-  }
-  result.exit_code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
-  return result;
 }
 
 }  // namespace normproof::matrix

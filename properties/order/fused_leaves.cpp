@@ -11,12 +11,12 @@
 namespace normproof::order {
 namespace {
 
-constexpr float kBig = 4096;                // its square is 2^24, the ulp of which is 2
+constexpr float kBigLeaf = 4096;                // its square is 2^24, the ulp of which is 2
 constexpr float kTrace = 2.2360680103302f;  // its square is 5 and a trace, and 5 when it is rounded
 constexpr float kWhole = 2;                 // its square is 4
 constexpr float kNudge = 1.1875;            // 1.41 more is above half an ulp
 constexpr float kRead = 0.5;                // an element to read, whose square vanishes beside the big one
-constexpr std::size_t kControls = 4;
+constexpr std::size_t kLeafControls = 4;
 
 std::uint32_t bits(float value) { return std::bit_cast<std::uint32_t>(value); }
 
@@ -31,7 +31,7 @@ std::int32_t column_beside(std::int32_t hidden, std::initializer_list<std::int32
 // of it.
 std::vector<float> likely_epsilons(std::int32_t hidden) {
   const auto count = static_cast<float>(hidden);
-  const float sum = kBig * kBig + 4;
+  const float sum = kBigLeaf * kBigLeaf + 4;
   std::vector<float> epsilons;
   for (const float mean : {sum / count, sum * (1.0f / count)}) {
     float epsilon = mean;
@@ -49,16 +49,16 @@ std::vector<float> likely_epsilons(std::int32_t hidden) {
 std::optional<std::vector<std::uint8_t>> ask(BlackBox& box, std::span<const Probe> rows,
                                              std::uint32_t epsilon) {
   const auto& format = oracle::format_of(box.output_dtype());
-  const auto read = box.outputs(rows.first(2 * kControls), epsilon);
+  const auto read = box.outputs(rows.first(2 * kLeafControls), epsilon);
   const std::uint32_t rounded = read.front(), fma = read.back();
   const bool alike =
-      std::all_of(read.begin(), read.begin() + kControls, [&](auto value) { return value == rounded; }) &&
-      std::all_of(read.begin() + kControls, read.end(), [&](auto value) { return value == fma; });
+      std::all_of(read.begin(), read.begin() + kLeafControls, [&](auto value) { return value == rounded; }) &&
+      std::all_of(read.begin() + kLeafControls, read.end(), [&](auto value) { return value == fma; });
   if (!alike || rounded == fma) return std::nullopt;
   for (const std::uint32_t control : {rounded, fma})
     if (oracle::is_nan(format, control) || oracle::is_infinite(format, control)) return std::nullopt;
   std::vector<std::uint8_t> fused;
-  for (const std::uint32_t answer : box.outputs(rows.subspan(2 * kControls), epsilon)) {
+  for (const std::uint32_t answer : box.outputs(rows.subspan(2 * kLeafControls), epsilon)) {
     if (answer != rounded && answer != fma) return std::nullopt;
     fused.push_back(answer == fma ? 1 : 0);
   }
@@ -69,7 +69,7 @@ std::optional<std::vector<std::uint8_t>> ask(BlackBox& box, std::span<const Prob
 // asked once more, in another row of the calls.
 bool differs_by_row(BlackBox& box, std::vector<Probe> rows, const std::vector<std::uint8_t>& fused,
                     std::uint32_t epsilon) {
-  std::reverse(rows.begin() + 2 * kControls, rows.end());
+  std::reverse(rows.begin() + 2 * kLeafControls, rows.end());
   auto again = ask(box, rows, epsilon);
   if (!again) return true;
   std::ranges::reverse(*again);
@@ -95,12 +95,12 @@ std::optional<std::vector<std::uint8_t>> fused_leaves(BlackBox& box, const oracl
   std::vector<Probe> rows;
   // Controls: 2^24 + 4 + 0.25, and 1.41 more.
   for (const bool more : {false, true}) {
-    for (std::size_t i = 0; i < kControls; ++i) {
+    for (std::size_t i = 0; i < kLeafControls; ++i) {
       const std::uint64_t first = random.below(static_cast<std::uint64_t>(hidden));
       const auto at = [&](std::uint64_t place) {
         return static_cast<std::int32_t>((first + place) % static_cast<std::uint64_t>(hidden));
       };
-      Probe row{{{at(0), bits(kBig)}, {at(1), bits(kWhole)}, {at(2), bits(kRead)}}, at(2)};
+      Probe row{{{at(0), bits(kBigLeaf)}, {at(1), bits(kWhole)}, {at(2), bits(kRead)}}, at(2)};
       if (more) row.elements.push_back({at(3), bits(kNudge)});
       rows.push_back(std::move(row));
     }
@@ -122,7 +122,7 @@ std::optional<std::vector<std::uint8_t>> fused_leaves(BlackBox& box, const oracl
     if (skipped[static_cast<std::size_t>(leaf)]) continue;
     const std::int32_t big = smallest[static_cast<std::size_t>(sibling[static_cast<std::size_t>(leaf)])];
     const std::int32_t read = column_beside(hidden, {leaf, big});
-    rows.push_back({{{big, bits(kBig)}, {leaf, bits(kTrace)}, {read, bits(kRead)}}, read});
+    rows.push_back({{{big, bits(kBigLeaf)}, {leaf, bits(kTrace)}, {read, bits(kRead)}}, read});
   }
   for (const float epsilon : likely_epsilons(hidden)) {
     try {

@@ -16,7 +16,7 @@ namespace {
 using Root = RootFinding::Root;
 
 constexpr std::uint32_t kEpsilon = 0x358637bd;  // 1e-6
-constexpr int kDraws = 1 << 18;                 // sums
+constexpr int kSumDraws = 1 << 18;                 // sums
 constexpr int kRowsPerPair = 24;                // that tell two candidates apart
 constexpr int kLeastRowsPerPair = 6;            // to name one of them
 constexpr std::size_t kPlainRows = 64;
@@ -25,7 +25,7 @@ struct Candidate {
   Root root;
   bool inverse;  // the sum is multiplied by 1 / H
 };
-constexpr std::array<Candidate, 6> kCandidates = {{{Root::rounded_once, false},
+constexpr std::array<Candidate, 6> kRootCandidates = {{{Root::rounded_once, false},
                                                    {Root::rounded_once, true},
                                                    {Root::quotient, false},
                                                    {Root::quotient, true},
@@ -54,7 +54,7 @@ std::uint32_t output_bits(const BlackBox& box, float value) {
 struct Row {
   std::int32_t x = 0;    // the element that is read
   std::int32_t sum = 0;  // of the squares
-  std::array<std::uint32_t, kCandidates.size()> outputs{};
+  std::array<std::uint32_t, kRootCandidates.size()> outputs{};
   bool plain = false;  // x is a power of two, so that an fp32 output shows r
 };
 
@@ -66,8 +66,8 @@ constexpr std::int32_t kMostSquares = 16;
 Row make_row(const BlackBox& box, std::int32_t x, std::int32_t sum) {
   Row row{x, sum};
   float first = 0;
-  for (std::size_t i = 0; i < kCandidates.size(); ++i) {
-    const float value = scaled(kCandidates[i], static_cast<float>(x), static_cast<float>(sum),
+  for (std::size_t i = 0; i < kRootCandidates.size(); ++i) {
+    const float value = scaled(kRootCandidates[i], static_cast<float>(x), static_cast<float>(sum),
                                static_cast<float>(box.hidden_size()));
     if (i == 0) first = value;
     row.outputs[i] = i > 0 && value == first ? row.outputs[0] : output_bits(box, value);
@@ -100,13 +100,13 @@ Probe probe_of(const Row& row, std::int32_t hidden, Random& random, DType dtype)
 }
 
 // How many rows tell each two candidates apart.
-using Separating = std::array<std::array<int, kCandidates.size()>, kCandidates.size()>;
+using Separating = std::array<std::array<int, kRootCandidates.size()>, kRootCandidates.size()>;
 
 // Whether some pair of candidates of different roots still lacks rows; `row`: that it would give one to.
 bool is_wanted(const Separating& separating, const Row* row) {
-  for (std::size_t i = 0; i < kCandidates.size(); ++i) {
-    for (std::size_t j = i + 1; j < kCandidates.size(); ++j) {
-      if (kCandidates[i].root == kCandidates[j].root || separating[i][j] >= kRowsPerPair) continue;
+  for (std::size_t i = 0; i < kRootCandidates.size(); ++i) {
+    for (std::size_t j = i + 1; j < kRootCandidates.size(); ++j) {
+      if (kRootCandidates[i].root == kRootCandidates[j].root || separating[i][j] >= kRowsPerPair) continue;
       if (row == nullptr || row->outputs[i] != row->outputs[j]) return true;
     }
   }
@@ -123,15 +123,15 @@ std::int32_t draw_sum(const BlackBox& box, Random& random) {
 std::vector<Row> separating_rows(const BlackBox& box, Random& random, Separating& separating) {
   std::vector<Row> rows;
   const auto hidden = static_cast<float>(box.hidden_size());
-  for (int draw = 0; draw < kDraws && is_wanted(separating, nullptr); ++draw) {
+  for (int draw = 0; draw < kSumDraws && is_wanted(separating, nullptr); ++draw) {
     const std::int32_t sum = draw_sum(box, random);
     const float r = rounded_once(mean_plus_epsilon(static_cast<float>(sum), hidden, false));
     for (std::int32_t x = kLargest / 2 + 1; x <= kLargest; ++x) {
       if (!is_near_tie(box.dtype(), static_cast<float>(x) * r)) continue;
       const Row row = make_row(box, x, sum);
       if (!is_wanted(separating, &row)) continue;
-      for (std::size_t i = 0; i < kCandidates.size(); ++i)
-        for (std::size_t j = i + 1; j < kCandidates.size(); ++j)
+      for (std::size_t i = 0; i < kRootCandidates.size(); ++i)
+        for (std::size_t j = i + 1; j < kRootCandidates.size(); ++j)
           separating[i][j] += row.outputs[i] != row.outputs[j] ? 1 : 0;
       rows.push_back(row);
       break;
@@ -214,7 +214,7 @@ RootFinding find_root(BlackBox& box, Random& random) {
   finding.farthest_ulp = farthest(box, rows, read);
 
   std::vector<std::size_t> fitting;
-  for (std::size_t i = 0; i < kCandidates.size(); ++i) {
+  for (std::size_t i = 0; i < kRootCandidates.size(); ++i) {
     bool fits = true;
     for (std::size_t k = 0; k < rows.size(); ++k) fits = fits && rows[k].outputs[i] == read[k];
     if (fits) fitting.push_back(i);
@@ -223,9 +223,9 @@ RootFinding find_root(BlackBox& box, Random& random) {
     finding.root = Root::other;
     return finding;
   }
-  const Candidate& first = kCandidates[fitting.front()];
-  for (std::size_t j = 0; j < kCandidates.size(); ++j) {
-    if (kCandidates[j].root == first.root) continue;
+  const Candidate& first = kRootCandidates[fitting.front()];
+  for (std::size_t j = 0; j < kRootCandidates.size(); ++j) {
+    if (kRootCandidates[j].root == first.root) continue;
     const auto pair = std::minmax(fitting.front(), j);
     const bool told_apart = separating[pair.first][pair.second] >= kLeastRowsPerPair;
     if (!told_apart || std::ranges::find(fitting, j) != fitting.end()) return finding;

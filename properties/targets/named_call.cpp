@@ -10,7 +10,6 @@ namespace normproof {
 using oracle::judged::Call;
 using oracle::judged::Place;
 using oracle::judged::Tensor;
-using Spec = oracle::judged::TensorSpec;
 
 namespace {
 
@@ -39,7 +38,7 @@ Tensor turned(const Tensor& tensor) {
 
 std::size_t index_of(const Call& call, std::string_view name) {
   const auto tensors = call.operation->tensors;
-  return static_cast<std::size_t>(std::ranges::find(tensors, name, &Spec::name) - tensors.begin());
+  return static_cast<std::size_t>(std::ranges::find(tensors, name, &oracle::judged::TensorSpec::name) - tensors.begin());
 }
 
 }  // namespace

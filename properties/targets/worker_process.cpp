@@ -58,7 +58,7 @@ TargetError shared_memory_error(std::size_t bytes) {
                   bytes >> 20, std::strerror(errno), hint));
 }
 
-std::string text_of(const char* text, std::size_t capacity) { return {text, strnlen(text, capacity)}; }
+std::string reply_text(const char* text, std::size_t capacity) { return {text, strnlen(text, capacity)}; }
 
 }  // namespace
 
@@ -100,7 +100,7 @@ const worker::Greeting& WorkerProcess::start() {
   if (greeting_.status != NORMPROOF_DEVICE_OK) {
     end();
     throw TargetError(
-        fmt::format("{}: {}", settings_.title, text_of(greeting_.message, sizeof greeting_.message)));
+        fmt::format("{}: {}", settings_.title, reply_text(greeting_.message, sizeof greeting_.message)));
   }
   if (!printed.empty() && settings_.device_library) {
     end();
@@ -112,7 +112,7 @@ const worker::Greeting& WorkerProcess::start() {
     end();
     throw TargetError(fmt::format("{}: too little memory is free on {}: {} MiB, at least {} MiB are needed",
                                   settings_.title,
-                                  text_of(greeting_.device.name, sizeof greeting_.device.name),
+                                  reply_text(greeting_.device.name, sizeof greeting_.device.name),
                                   greeting_.device.free_bytes >> 20, kLeastDeviceMemory >> 20));
   }
   return greeting_;
@@ -208,7 +208,7 @@ std::string WorkerProcess::carry_out(std::size_t arena) {
     }
   }
   if (round.status == NORMPROOF_DEVICE_OK) return {};
-  problem = text_of(round.message, sizeof round.message);
+  problem = reply_text(round.message, sizeof round.message);
   end();
   return problem.empty() ? "the device failed without a message" : problem;
 }
@@ -284,7 +284,7 @@ std::string WorkerProcess::memory_problem() const {
 // " at libmine.so+0x12ab", where the worker has said so. Whatever it ran may have written there, too.
 std::string WorkerProcess::crash_place() const {
   const auto& greeting = *reinterpret_cast<const worker::Greeting*>(memory_);
-  const std::string place = text_of(greeting.crash_place, sizeof greeting.crash_place);
+  const std::string place = reply_text(greeting.crash_place, sizeof greeting.crash_place);
   const bool is_place = std::ranges::all_of(place, [](char character) {
     return std::isalnum(static_cast<unsigned char>(character)) != 0 ||
            std::string_view("._+-").find(character) != std::string_view::npos;

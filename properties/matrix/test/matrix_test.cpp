@@ -9,6 +9,7 @@
 
 #include "properties/matrix/matrix.h"
 #include "properties/matrix/process.h"
+#include "properties/targets/run_program.h"
 
 namespace normproof::matrix {
 namespace {

@@ -12,6 +12,7 @@
 #include "oracle/row_kernels.h"
 #include "properties/judged/beside.h"
 #include "python/src/call.h"
+#include "python/src/standard_floats.h"
 #include "python/src/thread_count.h"
 
 namespace nb = nanobind;
@@ -25,8 +26,6 @@ using judging::CallSide;
 using judging::CaseSide;
 using JudgedCall = oracle::judged::Call;
 using JudgedPolicy = oracle::judged::Policy;
-
-constexpr nb::call_guard<oracle::StandardFloatEnvironment> kStandardFloats;
 
 CaseSide side_of(const Call& call, const oracle::Policy& policy) {
   if (!call.outputs) throw std::invalid_argument("the call has no outputs");

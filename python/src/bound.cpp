@@ -17,6 +17,7 @@
 #include "properties/bound/intervals.h"
 #include "python/src/call.h"
 #include "python/src/numpy_bytes.h"
+#include "python/src/standard_floats.h"
 
 namespace nb = nanobind;
 
@@ -93,7 +94,6 @@ nb::tuple intervals(const Call& call, const std::vector<oracle::Policy>& policie
 }  // namespace
 
 void bind_bound(nb::module_& module) {
-  constexpr nb::call_guard<oracle::StandardFloatEnvironment> kStandardFloats;
   module.def("bound", &bound_of_kernels, nb::arg("kind"), nb::arg("hidden"), nb::arg("policies"),
              nb::arg("largest_weight"), nb::arg("search"), kStandardFloats);
   module.def("intervals", &intervals, nb::arg("call"), nb::arg("policies"), kStandardFloats);

@@ -25,6 +25,7 @@
 #include "properties/judged/judge.h"
 #include "python/src/arrays.h"
 #include "python/src/numpy_bytes.h"
+#include "python/src/standard_floats.h"
 #include "python/src/thread_count.h"
 
 namespace nb = nanobind;
@@ -38,14 +39,12 @@ using judged::Tensor;
 using JudgedCall = judged::Call;
 using JudgedPolicy = judged::Policy;
 
-constexpr nb::call_guard<oracle::StandardFloatEnvironment> kStandardFloats;
-
-const JudgedOperation& operation_of(const std::string& name) {
+const JudgedOperation& judged_operation_of(const std::string& name) {
   const JudgedOperation* operation = judged::find_judged_operation(name);
   if (operation == nullptr) throw std::invalid_argument("there is no operation '" + name + "'");
   return *operation;
 }
-std::optional<DType> dtype_of(const std::optional<std::string>& name) {
+std::optional<DType> known_dtype_of(const std::optional<std::string>& name) {
   return name ? dtype_from_name(*name) : std::nullopt;
 }
 nb::object text_of(std::string_view text) { return nb::str(text.data(), text.size()); }
@@ -58,10 +57,10 @@ void set_tensors(JudgedCall& call, const std::vector<Given>& tensors) {
     call.tensors[name] = {dtype_from_name(dtype).value(), shape, bytes_of(array)};
 }
 
-JudgedCall make_call(const std::string& operation, const std::vector<Given>& tensors, double epsilon,
-                     bool with_outputs) {
+JudgedCall make_judged_call(const std::string& operation, const std::vector<Given>& tensors, double epsilon,
+                            bool with_outputs) {
   JudgedCall call;
-  call.operation = &operation_of(operation);
+  call.operation = &judged_operation_of(operation);
   call.epsilon = std::bit_cast<std::uint32_t>(static_cast<float>(epsilon));
   set_tensors(call, tensors);
   require_valid(call, with_outputs);
@@ -75,7 +74,7 @@ JudgedCall with_outputs(const JudgedCall& call, const std::vector<Given>& tensor
   return result;
 }
 
-nb::dict properties_of(const JudgedCall& call) {
+nb::dict properties_of_judged(const JudgedCall& call) {
   nb::dict result, tensors;
   for (const auto& [name, tensor] : call.tensors)
     tensors[name.c_str()] = nb::make_tuple(text_of(name_of(tensor.dtype)), tensor.shape);
@@ -142,7 +141,7 @@ nb::dict check(const JudgedCall& call, const JudgedPolicy& policy, int threads) 
   return result;
 }
 
-nb::dict identified(const JudgedCall& call, const JudgedPolicy& model, std::int64_t rows) {
+nb::dict identify_judged(const JudgedCall& call, const JudgedPolicy& model, std::int64_t rows) {
   normproof::judging::Identification found;
   {
     const nb::gil_scoped_release unlocked;
@@ -182,7 +181,7 @@ nb::dict identified(const JudgedCall& call, const JudgedPolicy& model, std::int6
   return result;
 }
 
-nb::list operation_table() {
+nb::list judged_operation_table() {
   nb::list result;
   for (const JudgedOperation* operation : judged::judged_operations()) {
     nb::list inputs, outputs, needed;
@@ -202,7 +201,7 @@ nb::list operation_table() {
   return result;
 }
 
-nb::list policy_table() {
+nb::list judged_policy_table() {
   nb::list result;
   for (const JudgedOperation* operation : judged::judged_operations()) {
     for (const judged::NamedPolicy& policy : operation->policies) {
@@ -216,7 +215,7 @@ nb::list policy_table() {
 JudgedPolicy make_policy(const std::string& operation, const std::string& text,
                          std::optional<std::int64_t> inverse_root_ulp,
                          std::optional<std::int64_t> sum_depth) {
-  JudgedPolicy policy = judged::parse_policy(operation_of(operation), text);
+  JudgedPolicy policy = judged::parse_policy(judged_operation_of(operation), text);
   const auto set = [&](std::string_view name, const std::optional<std::int64_t>& value) {
     if (!value) return;
     for (std::size_t i = 0; i < policy.bounds.size(); ++i) {
@@ -231,18 +230,19 @@ JudgedPolicy make_policy(const std::string& operation, const std::string& text,
   return policy;
 }
 
-JudgedCall generate_call(const std::string& operation, const std::string& dtype,
-                         const std::optional<std::string>& weight, const std::optional<std::string>& bias,
-                         const std::optional<std::string>& rotation, std::optional<double> epsilon,
-                         std::int64_t max_rows, std::int64_t least_rows, std::int64_t max_hidden,
-                         std::int64_t hidden_multiple, bool finite, bool with_statistics, std::uint64_t seed,
-                         std::int64_t index) {
+JudgedCall generate_judged_call(const std::string& operation, const std::string& dtype,
+                                const std::optional<std::string>& weight,
+                                const std::optional<std::string>& bias,
+                                const std::optional<std::string>& rotation, std::optional<double> epsilon,
+                                std::int64_t max_rows, std::int64_t least_rows, std::int64_t max_hidden,
+                                std::int64_t hidden_multiple, bool finite, bool with_statistics,
+                                std::uint64_t seed, std::int64_t index) {
   normproof::judging::CaseDemand demand;
-  demand.operation = &operation_of(operation);
+  demand.operation = &judged_operation_of(operation);
   demand.dtype = dtype_from_name(dtype).value();
-  demand.weight = dtype_of(weight);
-  demand.bias = dtype_of(bias);
-  demand.rotation = dtype_of(rotation);
+  demand.weight = known_dtype_of(weight);
+  demand.bias = known_dtype_of(bias);
+  demand.rotation = known_dtype_of(rotation);
   if (epsilon) demand.epsilon = std::bit_cast<std::uint32_t>(static_cast<float>(*epsilon));
   demand.max_rows = max_rows;
   demand.least_rows = least_rows;
@@ -270,7 +270,7 @@ void bind_judged(nb::module_& module) {
     return to_string(policy);
   });
   nb::class_<JudgedCall>(module, "JudgedCall")
-      .def("properties", &properties_of, kStandardFloats)
+      .def("properties", &properties_of_judged, kStandardFloats)
       .def("with_outputs", &with_outputs, nb::arg("tensors"), kStandardFloats)
       .def(
           "bits",
@@ -279,7 +279,7 @@ void bind_judged(nb::module_& module) {
           },
           nb::arg("tensor"))
       .def("check", &check, nb::arg("policy"), nb::arg("threads") = 0, kStandardFloats)
-      .def("identify", &identified, nb::arg("model"), nb::arg("rows"), kStandardFloats)
+      .def("identify", &identify_judged, nb::arg("model"), nb::arg("rows"), kStandardFloats)
       .def(
           "expected",
           [](const JudgedCall& call, const JudgedPolicy& policy, const std::vector<std::string>& outputs) {
@@ -307,13 +307,13 @@ void bind_judged(nb::module_& module) {
             write_call_dump(file, call, policy);
           },
           nb::arg("file"), nb::arg("policy") = nb::none(), kStandardFloats);
-  module.def("judged_operation_table", &operation_table);
-  module.def("judged_policy_table", &policy_table);
+  module.def("judged_operation_table", &judged_operation_table);
+  module.def("judged_policy_table", &judged_policy_table);
   module.def("judged_policy", &make_policy, nb::arg("operation"), nb::arg("text"),
              nb::arg("inverse_root_ulp") = nb::none(), nb::arg("sum_depth") = nb::none());
-  module.def("make_judged_call", &make_call, nb::arg("operation"), nb::arg("tensors"), nb::arg("epsilon"),
-             nb::arg("with_outputs"), kStandardFloats);
-  module.def("random_judged_call", &generate_call, nb::arg("operation"), nb::arg("dtype"),
+  module.def("make_judged_call", &make_judged_call, nb::arg("operation"), nb::arg("tensors"),
+             nb::arg("epsilon"), nb::arg("with_outputs"), kStandardFloats);
+  module.def("random_judged_call", &generate_judged_call, nb::arg("operation"), nb::arg("dtype"),
              nb::arg("weight").none(), nb::arg("bias").none(), nb::arg("rotation").none(),
              nb::arg("epsilon").none(), nb::arg("max_rows"), nb::arg("least_rows"), nb::arg("max_hidden"),
              nb::arg("hidden_multiple"), nb::arg("finite"), nb::arg("with_statistics"), nb::arg("seed"),

@@ -13,14 +13,13 @@
 #include "properties/judging/report_text.h"
 #include "properties/models/compare_models.h"
 #include "python/src/call.h"
+#include "python/src/standard_floats.h"
 #include "python/src/thread_count.h"
 
 namespace nb = nanobind;
 
 namespace normproof::python {
 namespace {
-
-constexpr nb::call_guard<oracle::StandardFloatEnvironment> kStandardFloats;
 
 struct Model {
   ModelDump calls;
@@ -85,7 +84,8 @@ nb::dict dictionary(const ComparedNorm& norm) {
   return result;
 }
 
-nb::dict compared(const Model& one, const Model& other, const std::vector<std::string>& names, int threads) {
+nb::dict compare_with(const Model& one, const Model& other, const std::vector<std::string>& names,
+                      int threads) {
   ModelComparison found;
   {
     const nb::gil_scoped_release unlocked;
@@ -124,7 +124,8 @@ void bind_model(nb::module_& module) {
           },
           nb::arg("file"), nb::arg("metadata"), kStandardFloats)
       .def("calls", &calls_of)
-      .def("compare", &compared, nb::arg("other"), nb::arg("names"), nb::arg("threads") = 0, kStandardFloats);
+      .def("compare", &compare_with, nb::arg("other"), nb::arg("names"), nb::arg("threads") = 0,
+           kStandardFloats);
 }
 
 }  // namespace normproof::python

@@ -38,6 +38,7 @@
 #include "python/src/model.h"
 #include "python/src/numpy_bytes.h"
 #include "python/src/order.h"
+#include "python/src/standard_floats.h"
 #include "python/src/thread_count.h"
 
 namespace nb = nanobind;
@@ -58,10 +59,6 @@ DType dtype_of(const std::string& name) {
 std::optional<DType> dtype_of(const std::optional<std::string>& name) {
   return name ? std::optional(dtype_of(*name)) : std::nullopt;
 }
-
-// What computes with floats rounds to nearest and keeps subnormals, whatever the process that Python runs in
-// has set: some libraries set flush-to-zero for all, and callers their own rounding mode.
-constexpr nb::call_guard<oracle::StandardFloatEnvironment> kStandardFloats;
 
 std::uint32_t fp32_bits(double value) { return std::bit_cast<std::uint32_t>(static_cast<float>(value)); }
 

@@ -62,7 +62,7 @@ Sequence sequence_from_json(std::string_view text) {
   const SequenceJson& version = member(document, "normproof_sequence");
   if (version != 1) throw CaseError("$.normproof_sequence", "expected 1, got " + short_text(version));
   const SequenceJson &same_bits = member(document, "same_bits"), &repeat = member(document, "repeat"),
-             &calls = member(document, "calls");
+                     &calls = member(document, "calls");
   if (!same_bits.is_boolean())
     throw CaseError("$.same_bits", "expected true or false, got " + short_text(same_bits));
   if (!repeat.is_number_unsigned() || repeat.get<std::uint64_t>() > kMostRepetitions)
@@ -73,7 +73,8 @@ Sequence sequence_from_json(std::string_view text) {
   sequence.repeat = repeat.get<int>();
   for (const SequenceJson& call : calls) {
     try {
-      sequence.calls.push_back(case_from_json(call.dump(-1, ' ', false, SequenceJson::error_handler_t::replace)));
+      sequence.calls.push_back(
+          case_from_json(call.dump(-1, ' ', false, SequenceJson::error_handler_t::replace)));
     } catch (const CaseError& error) {
       const std::string where = "$.calls[" + std::to_string(sequence.calls.size()) + "]";
       throw CaseError(where + std::string(error.path()).substr(1), error.reason());

@@ -42,10 +42,10 @@ KernelFunction find_row_scaling_shape(const Selection& selection) {
                                                ShapeKind::cached_4>()
                         : nullptr;
     case ShapeKind::two_pass:
-      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true, Shape<true, kRowScalingSlots, false>,
-                                               ShapeKind::two_pass>()
-                        : row_scaling_instance<T, W, kAddsResidual, false, Shape<true, kRowScalingSlots, false>,
-                                               ShapeKind::two_pass>();
+      return vectorized ? row_scaling_instance<T, W, kAddsResidual, true,
+                                               Shape<true, kRowScalingSlots, false>, ShapeKind::two_pass>()
+                        : row_scaling_instance<T, W, kAddsResidual, false,
+                                               Shape<true, kRowScalingSlots, false>, ShapeKind::two_pass>();
 #if defined(NORMPROOF_KERNELS_ON_DEVICE)
 #define NORMPROOF_SHAPE(name, ...)                                                                           \
   case ShapeKind::name:                                                                                      \

@@ -149,7 +149,8 @@ std::int64_t leading_stride(const TensorRule& rule, const Tensor& tensor, int di
   const bool has_rows = rule.shape == TensorShape::elements || rule.shape == TensorShape::pairs ||
                         rule.shape == TensorShape::row || rule.shape == TensorShape::token;
   if (!has_rows) return 0;
-  const bool lacks = rule.shape == TensorShape::token ? dimension + 1 >= tensor.rank : dimension >= tensor.rank;
+  const bool lacks =
+      rule.shape == TensorShape::token ? dimension + 1 >= tensor.rank : dimension >= tensor.rank;
   return lacks ? 0 : tensor.strides[dimension];
 }
 

@@ -26,7 +26,8 @@ constexpr TensorRule kResidual = {"residual", false, TensorShape::elements, kLik
 constexpr TensorRule kWeight = {"weight", false, TensorShape::hidden, kLikeXOrFp32, true, {}, true, true};
 constexpr TensorRule kBias = {"bias", false, TensorShape::hidden, kLikeXOrFp32, true, {}, true, true};
 constexpr TensorRule kOut = {"out", true, TensorShape::elements, kLikeX, false, "x", true};
-constexpr TensorRule kResidualOut = {"residual_out", true, TensorShape::elements, kLikeX, false, "residual", true};
+constexpr TensorRule kResidualOut = {"residual_out", true, TensorShape::elements, kLikeX, false,
+                                     "residual",     true};
 constexpr TensorRule kMean = {"mean", true, TensorShape::row, kLikeXOrFp32, true};
 constexpr TensorRule kRstd = {"rstd", true, TensorShape::row, kLikeXOrFp32, true};
 constexpr TensorRule kFp8Out = {"out", true, TensorShape::elements, kAnyFp8, false, {}, true};

@@ -26,7 +26,8 @@ Tensor part_of(const Tensor& tensor, const TensorRule& rule, const Tensor& x, in
     part.rank = 1;
     part.sizes[0] = tensor.sizes[tensor.rank - 1];
     part.strides[0] = 1;
-  } else if (rule.shape == TensorShape::elements || rule.shape == TensorShape::pairs || rule.shape == TensorShape::row) {
+  } else if (rule.shape == TensorShape::elements || rule.shape == TensorShape::pairs ||
+             rule.shape == TensorShape::row) {
     // Of these dimensions one element stays, so that the rank does.
     go_to(place, 0, x.rank - 1, part);
     for (int d = fewest; d < x.rank - 1; ++d) part.sizes[d] = 1;

@@ -139,7 +139,8 @@ std::vector<AmdInstruction> parse_amd(std::string_view text) {
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
     // Behind a semicolon stands a comment.
     line = line.substr(0, std::min(line.find(';'), line.find("//")));
-    if (const std::string one = without_spaces_around(line); !one.empty()) program.push_back(amd_instruction_of(one));
+    if (const std::string one = without_spaces_around(line); !one.empty())
+      program.push_back(amd_instruction_of(one));
   }
   return program;
 }

@@ -202,15 +202,16 @@ class Observer {
     constexpr double kLargeEpsilon = 3;
     const auto output = first_output(1, static_cast<float>(kLargeEpsilon));
     if (!output) return "could not be run";
-    return nearest(*output,
-                   std::array<Hypothesis, 6>{{
-                       {"to the mean square, inside the root", 1 / std::sqrt(1 + kLargeEpsilon)},
-                       {"to the root", 1 / (1 + kLargeEpsilon)},
-                       {"to the root, as its root", 1 / (1 + std::sqrt(kLargeEpsilon))},
-                       {"to the sum of squares, inside the root", 1 / std::sqrt(1 + kLargeEpsilon / kShortHidden)},
-                       {"not added: a floor of the mean square", 1 / std::sqrt(kLargeEpsilon)},
-                       {"nowhere", 1},
-                   }});
+    return nearest(
+        *output,
+        std::array<Hypothesis, 6>{{
+            {"to the mean square, inside the root", 1 / std::sqrt(1 + kLargeEpsilon)},
+            {"to the root", 1 / (1 + kLargeEpsilon)},
+            {"to the root, as its root", 1 / (1 + std::sqrt(kLargeEpsilon))},
+            {"to the sum of squares, inside the root", 1 / std::sqrt(1 + kLargeEpsilon / kShortHidden)},
+            {"not added: a floor of the mean square", 1 / std::sqrt(kLargeEpsilon)},
+            {"nowhere", 1},
+        }});
   }
   std::string divisor() const {
     const auto output = first_output(1, 0);

@@ -11,7 +11,7 @@
 namespace normproof::order {
 namespace {
 
-constexpr float kBigLeaf = 4096;                // its square is 2^24, the ulp of which is 2
+constexpr float kBigLeaf = 4096;            // its square is 2^24, the ulp of which is 2
 constexpr float kTrace = 2.2360680103302f;  // its square is 5 and a trace, and 5 when it is rounded
 constexpr float kWhole = 2;                 // its square is 4
 constexpr float kNudge = 1.1875;            // 1.41 more is above half an ulp

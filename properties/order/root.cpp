@@ -16,7 +16,7 @@ namespace {
 using Root = RootFinding::Root;
 
 constexpr std::uint32_t kEpsilon = 0x358637bd;  // 1e-6
-constexpr int kSumDraws = 1 << 18;                 // sums
+constexpr int kSumDraws = 1 << 18;              // sums
 constexpr int kRowsPerPair = 24;                // that tell two candidates apart
 constexpr int kLeastRowsPerPair = 6;            // to name one of them
 constexpr std::size_t kPlainRows = 64;
@@ -26,11 +26,11 @@ struct Candidate {
   bool inverse;  // the sum is multiplied by 1 / H
 };
 constexpr std::array<Candidate, 6> kRootCandidates = {{{Root::rounded_once, false},
-                                                   {Root::rounded_once, true},
-                                                   {Root::quotient, false},
-                                                   {Root::quotient, true},
-                                                   {Root::divides, false},
-                                                   {Root::divides, true}}};
+                                                       {Root::rounded_once, true},
+                                                       {Root::quotient, false},
+                                                       {Root::quotient, true},
+                                                       {Root::divides, false},
+                                                       {Root::divides, true}}};
 
 float mean_plus_epsilon(float sum, float hidden, bool inverse) {
   const float mean = inverse ? sum * (1.0f / hidden) : sum / hidden;

@@ -38,7 +38,8 @@ Tensor turned(const Tensor& tensor) {
 
 std::size_t index_of(const Call& call, std::string_view name) {
   const auto tensors = call.operation->tensors;
-  return static_cast<std::size_t>(std::ranges::find(tensors, name, &oracle::judged::TensorSpec::name) - tensors.begin());
+  return static_cast<std::size_t>(std::ranges::find(tensors, name, &oracle::judged::TensorSpec::name) -
+                                  tensors.begin());
 }
 
 }  // namespace

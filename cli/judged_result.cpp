@@ -102,6 +102,9 @@ std::string judged_text(const JudgedResult& result) {
       text += fmt::format("; {} of {} say little: outputs with random statistics or sums conform as well",
                           operation.saying_little, operation.looked_at);
     text += "\n" + not_taken_text(operation);
+    if (operation.undecided > 0)
+      text += fmt::format("  not looked at: {} rows as a whole, whose search was given up\n",
+                          operation.undecided);
     for (const std::string& blind : operation.not_looked_at)
       if (!std::ranges::count(common, blind)) text += fmt::format("  not looked at: {}\n", blind);
   }
@@ -142,6 +145,7 @@ nlohmann::ordered_json judged_json(const JudgedResult& result) {
                           {"looked_at", each.looked_at},
                           {"saying_little", each.saying_little},
                           {"not_looked_at", each.not_looked_at},
+                          {"undecided", each.undecided},
                           {"not_taken", Json::array()}});
     for (const auto& [reason, count] : each.not_taken)
       operations.back()["not_taken"].push_back({{"reason", reason}, {"calls", count}});
@@ -201,6 +205,7 @@ void add_judged(JudgedResult& all, const ResultFields& part) {
     operation.seconds += row.seconds("seconds");
     operation.looked_at += row.count("looked_at");
     operation.saying_little += row.count("saying_little");
+    if (row.has("undecided")) operation.undecided += row.count("undecided");
     const std::vector<std::string> blind = row.texts("not_looked_at");
     if (is_first) operation.not_looked_at = blind;
     std::erase_if(operation.not_looked_at,

@@ -33,6 +33,7 @@ struct JudgedOperationResult {
   std::int64_t looked_at = 0;                // calls that conform of which it was asked how much that says
   std::int64_t saying_little = 0;            // of them: outputs with random statistics would conform as well
   std::vector<std::string> not_looked_at{};  // by any call
+  std::int64_t undecided = 0;                // rows, or other units, whose search was given up
   std::map<std::string, std::int64_t> not_taken{};  // by reason
 };
 

@@ -237,6 +237,7 @@ void JudgedStage::count(const Numbered& numbered, const Call& call, const CallEv
   counts.elements += evaluation.judgement.elements();
   counts.mismatches += evaluation.judgement.units() - evaluation.judgement.conforming();
   counts.violations += evaluation.violates() ? 1 : 0;
+  operation.undecided += evaluation.judgement.undecided;
   if (evaluation.outcome == CallEvaluation::Outcome::conforms && !evaluation.judgement.canonical &&
       numbered.index % kDoubtEvery == 1 && evaluation.judgement.units() > 0) {
     ++operation.looked_at;

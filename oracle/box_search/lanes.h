@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <stdexcept>
 
@@ -55,6 +56,20 @@ class LaneArithmetic {
     float* low = buffer();
     float* high = buffer();
     kernels_.fused(a, b, c, low, high);
+    return {low, high};
+  }
+  // As RangeArithmetic's.
+  Result cut_to_shifted(Result n, Result centred, Constant x, Result mean, Result root) const {
+    float* low = buffer();
+    float* high = buffer();
+    const auto larger = [](float a, float b) { return a > b ? a : b; };
+    for (int i = 0; i < kBlock; ++i) {
+      const float reach = (std::fabs(x[i]) + larger(-mean.low[i], mean.high[i])) * root.high[i];
+      const float size = larger(-centred.low[i], centred.high[i]);
+      const float slack = reach * kShiftedReach + size * kShiftedSize + kShiftedLeast;
+      low[i] = larger(n.low[i], centred.low[i] - slack);
+      high[i] = -larger(-n.high[i], -(centred.high[i] + slack));
+    }
     return {low, high};
   }
   Result round(Result a) const {

@@ -8,6 +8,7 @@
 #include "oracle/box_search/canonical_order.h"
 #include "oracle/box_search/layer_norm_window.h"
 #include "oracle/box_search/packed_row.h"
+#include "oracle/box_search/shifted_layer_norm.h"
 
 namespace normproof::oracle::box_search {
 
@@ -15,6 +16,11 @@ std::string_view name_of(Statistics statistics) {
   static constexpr std::array<std::string_view, 4> kNames = {"two_pass", "one_pass", "one_pass_clamped",
                                                              "welford"};
   return kNames.at(static_cast<std::size_t>(statistics));
+}
+
+std::string_view name_of(NormForm form) {
+  static constexpr std::array<std::string_view, 3> kNames = {"centred", "shifted", "shifted_fma"};
+  return kNames.at(static_cast<std::size_t>(form));
 }
 
 LayerNormJudge::LayerNormJudge(const LayerNormRule& rule, std::int64_t hidden_size,
@@ -47,14 +53,30 @@ RowVerdict LayerNormJudge::judge(std::span<const std::byte> x, std::span<const s
   if (stored.mean && is_exact(stored.mean_dtype)) window.likely.first = position_of(*stored.mean);
   if (stored.inverse_root && is_exact(stored.inverse_root_dtype))
     window.likely.second = position_of(*stored.inverse_root);
-  return judge_row(row_, restricted(window.boxes, stored), window.likely, with_refutation);
+  if (!row_.is_shifted())
+    return judge_row(row_, restricted(window.boxes, stored), window.likely, with_refutation);
+  RowVerdict verdict;
+  verdict.window = restricted(window.boxes, stored);
+  if (is_explained_by(row_, window.likely, verdict)) return verdict;
+  const RowOutputs<HardwareRanges> outputs(row_);
+  ShiftedProblem<HardwareRanges> problem(outputs);
+  const auto collect = [&](const Box& box, std::vector<std::int32_t>& elements) {
+    collect_elements(row_, box, elements);
+  };
+  search_window_by_few(problem, collect, with_refutation, verdict);
+  return verdict;
 }
 
 void LayerNormJudge::require_exact(const RowVerdict& verdict, const StoredStatistics& stored) const {
   if (!covers(verdict.window, restricted(exact_layer_norm_window(rule_, operands()), stored))) {
     throw std::logic_error("oracle: exact arithmetic admits statistics beyond the window");
   }
-  box_search::require_exact(row_, verdict);
+  if (verdict.undecided) return;
+  const RowOutputs<ExactRanges> outputs(row_);
+  if (row_.is_shifted() && !verdict.conforms)
+    require_shifted_refutation(ShiftedProblem<ExactRanges>(outputs), verdict);
+  else
+    box_search::require_exact(row_, verdict);
 }
 
 std::vector<std::byte> LayerNormJudge::outputs(std::span<const std::byte> x, float mean, float inverse_root) {

@@ -2,9 +2,11 @@
 //
 //   y = rnd_T(fl(fl(n * w) + b)), or with one rounding rnd_T(fma(n, w, b)),   n = fl(fl(x - m) * r)
 //
-// n, and n * w, are rounded to T first where the policy says so; w may be 1 + w. m and r are fp32 numbers
-// that an honest evaluation can arrive at, whatever its order of summation (layer_norm_window.h). A kernel
-// that stores them says which they are: then every bit is determined, and they are judged by the window.
+// n may be shifted in the place of centred: fl(fl(x * r) + fl(-m * r)), or fma(x, r, fl(-m * r)), whose
+// search may be given up (shifted_layer_norm.h). n, and n * w, are rounded to T first where the policy says
+// so; w may be 1 + w. m and r are fp32 numbers that an honest evaluation can arrive at, whatever its order of
+// summation (layer_norm_window.h). A kernel that stores them says which they are: then every bit is
+// determined, and they are judged by the window.
 #pragma once
 
 #include <cstdint>
@@ -26,12 +28,21 @@ enum class Statistics : std::uint8_t {
 };
 std::string_view name_of(Statistics statistics);
 
+// How n is made of x, m and r.
+enum class NormForm : std::uint8_t {
+  centred,     // fl(fl(x - m) * r)
+  shifted,     // fl(fl(x * r) + fl(-m * r))
+  shifted_fma  // fma(x, r, fl(-m * r))
+};
+std::string_view name_of(NormForm form);
+
 struct LayerNormRule {
   DType activation = DType::bf16;
   std::optional<DType> operand;  // of x, where it is another: an fp32 sum with a residual
   std::optional<DType> weight;   // nothing: there is none
   std::optional<DType> bias;
   Statistics statistics = Statistics::two_pass;
+  NormForm form = NormForm::centred;
   bool fused = true;                      // fma(n, w, b)
   bool rounds_normalized = false;         // n is rounded to T
   bool rounds_product = false;            // so is n * w; then it is not fused
@@ -70,7 +81,25 @@ class LayerNormRow {
   typename Arithmetic::Result evaluate(const Arithmetic& a, std::int64_t j,
                                        const typename Arithmetic::Result& mean,
                                        const typename Arithmetic::Result& root) const {
-    auto n = a.multiply(a.subtract(a.range(a.constant(x_, j)), mean), root);
+    return affine(a, j, normalized(a, j, mean, root));
+  }
+  // n in fp32.
+  template <typename Arithmetic>
+  typename Arithmetic::Result normalized(const Arithmetic& a, std::int64_t j,
+                                         const typename Arithmetic::Result& mean,
+                                         const typename Arithmetic::Result& root) const {
+    const auto x = a.constant(x_, j);
+    const auto centred = a.multiply(a.subtract(a.range(x), mean), root);
+    if (rule_.form == NormForm::centred) return centred;
+    const auto shift = a.multiply(a.negate(mean), root);
+    const auto n =
+        rule_.form == NormForm::shifted_fma ? a.fused(root, x, shift) : a.add(a.multiply(root, x), shift);
+    return a.cut_to_shifted(n, centred, x, mean, root);
+  }
+  // What is made of that n.
+  template <typename Arithmetic>
+  typename Arithmetic::Result affine(const Arithmetic& a, std::int64_t j,
+                                     typename Arithmetic::Result n) const {
     if (rule_.rounds_normalized) n = a.round(n);
     const auto weight = a.constant(weight_, j);
     const auto bias = a.range(a.constant(bias_, j));
@@ -81,6 +110,11 @@ class LayerNormRow {
     const auto y = rule_.fused ? a.fused(n, weight, bias) : a.add(product(), bias);
     return rule_.rounds_output ? a.round(y) : y;
   }
+
+  bool is_shifted() const { return rule_.form != NormForm::centred; }
+  float x(std::int64_t j) const { return x_[j]; }
+  float factor(std::int64_t j) const { return weight_[j]; }
+  float bias(std::int64_t j) const { return bias_[j]; }
 
   // How far n runs: dm * r against dr / r.
   double spread(const Box& box, bool second) const {
@@ -141,6 +175,7 @@ class LayerNormJudge {
   // What was judged last.
   std::span<const float> operands() const { return {x_.data(), static_cast<std::size_t>(count_)}; }
   const LayerNormRow& row() const { return row_; }
+  const LayerNormRule& rule() const { return rule_; }
 
  private:
   void load(std::span<const std::byte> x);

@@ -8,6 +8,7 @@
 
 #include "oracle/box_search/layer_norm_window.h"
 #include "oracle/box_search/packed_row.h"
+#include "oracle/box_search/shifted_layer_norm.h"
 
 namespace normproof::oracle::box_search {
 namespace {
@@ -55,20 +56,28 @@ class QuantizedLayerNormJudge::Problem {
         ranges_(judge.norm_.row().output()) {}
 
   Status status(std::int32_t element, const Box& box) const {
-    if (element == judge_.scale_element()) return status_of_scale(box);
-    const std::uint32_t got = std::to_integer<std::uint32_t>(judge_.got_[static_cast<std::size_t>(element)]);
-    const DType dtype = *judge_.rule_.quantized;
-    const CodeRange codes = codes_of(value(output_, element, box));
-    const bool got_nan = is_nan_code(dtype, got);
-    const int place = got_nan ? 0 : order_of_code(dtype, got);
-    const std::uint32_t of_nan = code(Number(number_of_bits(0x7fc00000u, Number())));
-    const bool in_numbers = codes.numbers && !got_nan && order_of_code(dtype, codes.low) <= place &&
-                            place <= order_of_code(dtype, codes.high);
-    const bool nan_is_got = is_nan_code(dtype, of_nan) ? got_nan : of_nan == got;
-    if (!in_numbers && !(codes.nan && nan_is_got)) return Status::dead;
-    const bool all_numbers = !codes.numbers || (codes.low == got && codes.high == got);
-    return all_numbers && (!codes.nan || nan_is_got) ? Status::satisfied : Status::active;
+    if (element == judge_.scale_element()) return status_of_more(box);
+    return status_of_codes(element, codes_of(value(output_, element, box)));
   }
+
+  // As RowOutputs, beside which there is the scale.
+  const LayerNormRow& row() const { return output_; }
+  Status status_of_output(std::int32_t element, const Result& n) const {
+    return status_of_codes(element, codes_of(output_.affine(ranges_, element, n)));
+  }
+  std::int64_t beyond(std::int32_t element, const Result& n) const {
+    const DType dtype = *judge_.rule_.quantized;
+    if (is_nan_code(dtype, got(element))) return -1;
+    return order_of_code(dtype, codes_of(output_.affine(ranges_, element, n)).low) -
+           order_of_code(dtype, got(element));
+  }
+  bool is_ordered(std::int32_t element) const {
+    const float factor = judge_.factor_.factor;
+    return std::isfinite(output_.factor(element)) && std::isfinite(output_.bias(element)) &&
+           std::isfinite(factor) && factor > 0;
+  }
+  std::int64_t looks_at_more() const { return static_cast<std::int64_t>(judge_.candidates_.size()); }
+  Status status_of_more(const Box& box) const { return status_of_scale(box); }
 
   double spread(const Box& box, bool second) const { return judge_.norm_.row().spread(box, second); }
 
@@ -80,6 +89,23 @@ class QuantizedLayerNormJudge::Problem {
   const LayerNormRow& of_maximum() const { return of_maximum_; }
 
  private:
+  std::uint32_t got(std::int32_t element) const {
+    return std::to_integer<std::uint32_t>(judge_.got_[static_cast<std::size_t>(element)]);
+  }
+  Status status_of_codes(std::int32_t element, const CodeRange& codes) const {
+    const std::uint32_t got = this->got(element);
+    const DType dtype = *judge_.rule_.quantized;
+    const bool got_nan = is_nan_code(dtype, got);
+    const int place = got_nan ? 0 : order_of_code(dtype, got);
+    const std::uint32_t of_nan = code(Number(number_of_bits(0x7fc00000u, Number())));
+    const bool in_numbers = codes.numbers && !got_nan && order_of_code(dtype, codes.low) <= place &&
+                            place <= order_of_code(dtype, codes.high);
+    const bool nan_is_got = is_nan_code(dtype, of_nan) ? got_nan : of_nan == got;
+    if (!in_numbers && !(codes.nan && nan_is_got)) return Status::dead;
+    const bool all_numbers = !codes.numbers || (codes.low == got && codes.high == got);
+    return all_numbers && (!codes.nan || nan_is_got) ? Status::satisfied : Status::active;
+  }
+
   std::uint32_t code(float y) const {
     std::uint8_t result = 0;
     judge_.codes_.quantize(&y, 1, judge_.factor_.factor, judge_.factor_.divides, &result);
@@ -260,7 +286,12 @@ RowVerdict QuantizedLayerNormJudge::judge(std::span<const std::byte> x, std::spa
   const auto collected = [&](const Box& box, std::vector<std::int32_t>& elements) {
     collect(problem, box, elements);
   };
-  search_window(problem, collected, with_refutation, verdict);
+  if (problem.row().is_shifted()) {
+    ShiftedProblem<HardwareRanges, Problem<HardwareRanges>> shifted(problem);
+    search_window_by_few(shifted, collected, with_refutation, verdict);
+  } else {
+    search_window(problem, collected, with_refutation, verdict);
+  }
   return verdict;
 }
 
@@ -268,7 +299,11 @@ void QuantizedLayerNormJudge::require_exact(const RowVerdict& verdict, const Sto
   if (!covers(verdict.window, restricted(exact_layer_norm_window(rule_.norm, operands()), stored)))
     throw std::logic_error("oracle: exact arithmetic admits statistics beyond the window");
   if (!rule_.given) scale_->require_exact(got_scale_, factors_);
-  require_refutation(Problem<ExactRanges>(*this), verdict);
+  const Problem<ExactRanges> problem(*this);
+  if (problem.row().is_shifted())
+    require_shifted_refutation(ShiftedProblem<ExactRanges, Problem<ExactRanges>>(problem), verdict);
+  else
+    require_refutation(problem, verdict);
 }
 
 std::optional<Point> QuantizedLayerNormJudge::witness_in(const Box& box) const {

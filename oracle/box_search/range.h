@@ -80,6 +80,11 @@ struct Range {
   bool nan = false;
 };
 
+// The shares of cut_to_shifted's slack.
+inline constexpr float kShiftedReach = 0x1p-24f * (1 + 0x1p-10f);
+inline constexpr float kShiftedSize = 0x1p-21f;
+inline constexpr float kShiftedLeast = 0x1p-140f;
+
 // The operations of a formula over ranges. A formula is a template over such a class.
 template <typename Numbers>
 class RangeArithmetic {
@@ -166,6 +171,29 @@ class RangeArithmetic {
     return result;
   }
 
+  // Of n = x r - m r, whose range is wide since r enters twice, what lies near (x - m) r (`centred`,
+  // rounded). With u = 2^-24 and t = (x - m) r, x r and m r are off by u of themselves, n by u (|t| + that)
+  // besides, and `centred` by 2 u |t|. `slack` exceeds the sum of these, its own roundings and underflow
+  // included.
+  Result cut_to_shifted(Result n, const Result& centred, const Constant& x, const Result& mean,
+                        const Result& root) const {
+    if (!n.numbers || n.nan || !centred.numbers || centred.nan || has_infinity(n) || has_infinity(centred))
+      return n;
+    const Number reach =
+        Numbers::multiply(Numbers::add(magnitude(single(x.value)), magnitude(mean)), root.high);
+    const auto part = [](const Number& of, float share) {
+      return Numbers::multiply(of, Numbers::from_float(share));
+    };
+    const Number slack =
+        Numbers::add(Numbers::add(part(reach, kShiftedReach), part(magnitude(centred), kShiftedSize)),
+                     Numbers::from_float(kShiftedLeast));
+    const Number low = Numbers::add(centred.low, Numbers::negate(slack));
+    const Number high = Numbers::add(centred.high, slack);
+    if (Numbers::less(n.low, low)) n.low = low;
+    if (Numbers::less(high, n.high)) n.high = high;
+    return n;
+  }
+
   // rnd_T of an fp32 number.
   Result round(Result a) const {
     if (a.numbers) numbers_.round(a.low, a.high);
@@ -185,6 +213,11 @@ class RangeArithmetic {
   }
   static bool has_infinity(const Result& a) {
     return Numbers::is_infinite(a.low) || Numbers::is_infinite(a.high);
+  }
+  static Number magnitude(const Result& a) {
+    const Number low = Numbers::is_negative(a.low) ? Numbers::negate(a.low) : a.low;
+    const Number high = Numbers::is_negative(a.high) ? Numbers::negate(a.high) : a.high;
+    return Numbers::less(low, high) ? high : low;
   }
   static bool infinity_times_zero(const Result& a, const Result& b) {
     return (has_infinity(a) && has_zero(b)) || (has_zero(a) && has_infinity(b));

@@ -76,8 +76,9 @@ template <typename Row>
 using ExactProblem = RowProblem<ExactRanges, Row>;
 
 struct RowVerdict {
-  bool conforms = false;
-  Point witness;           // of a conforming row
+  bool conforms = false;   // also where it is undecided
+  bool undecided = false;  // the search was given up; each element alone can be explained
+  Point witness;           // of a row that conforms and is decided
   std::int64_t boxes = 0;  // that the search looked at
   std::vector<Box> window;
   // Of another row, where asked for: elements that no point of the window explains together, none of which
@@ -132,9 +133,10 @@ void search_window(const Problem& problem, const Collect& collect, bool with_ref
   Search<Problem> search(problem);
   const SearchResult result = search.run(verdict.window, collect);
   verdict.boxes = result.boxes;
-  verdict.conforms = result.witness.has_value();
+  verdict.undecided = result.gave_up;
+  verdict.conforms = result.gave_up || result.witness.has_value();
   if (result.witness) verdict.witness = *result.witness;
-  if (!result.witness && with_refutation)
+  if (!verdict.conforms && with_refutation)
     verdict.refutation = irreducible(problem, verdict.window, result.used);
 }
 
@@ -146,30 +148,32 @@ void require_refutation(const Problem& problem, const RowVerdict& verdict) {
     throw std::logic_error("oracle: exact arithmetic does not confirm the certificate");
 }
 
+// Whether `near`, a point of the verdict's window, explains the whole row.
+template <typename Row>
+bool is_explained_by(const Row& row, const Point& near, RowVerdict& verdict) {
+  if (std::ranges::none_of(verdict.window, [&](const Box& box) { return contains(box, near); })) return false;
+  const HardwareProblem<Row> problem(row);
+  std::vector<std::int32_t> elements;
+  collect_elements(row, near.box(), elements);
+  if (!std::ranges::all_of(
+          elements, [&](std::int32_t j) { return problem.status(j, near.box()) == Status::satisfied; }))
+    return false;
+  verdict.conforms = true;
+  verdict.witness = near;
+  verdict.boxes = 1;
+  return true;
+}
+
 // Whether a point of `window` explains the whole row; `near` is tried first.
 template <typename Row>
 RowVerdict judge_row(const Row& row, std::vector<Box> window, const Point& near, bool with_refutation) {
   RowVerdict verdict;
   verdict.window = std::move(window);
-  const HardwareProblem<Row> problem(row);
-  const auto collect = [&](const Box& box, std::vector<std::int32_t>& elements) {
-    collect_elements(row, box, elements);
-  };
-  for (const Box& box : verdict.window) {
-    if (!contains(box, near)) continue;
-    std::vector<std::int32_t> elements;
-    collect(near.box(), elements);
-    std::erase_if(elements,
-                  [&](std::int32_t j) { return problem.status(j, near.box()) == Status::satisfied; });
-    if (elements.empty()) {
-      verdict.conforms = true;
-      verdict.witness = near;
-      verdict.boxes = 1;
-      return verdict;
-    }
-    break;
-  }
-  search_window(problem, collect, with_refutation, verdict);
+  if (is_explained_by(row, near, verdict)) return verdict;
+  search_window(
+      HardwareProblem<Row>(row),
+      [&](const Box& box, std::vector<std::int32_t>& elements) { collect_elements(row, box, elements); },
+      with_refutation, verdict);
   return verdict;
 }
 

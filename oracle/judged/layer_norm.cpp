@@ -6,6 +6,7 @@
 
 #include "oracle/box_search/layer_norm.h"
 #include "oracle/judged/layer_norm_call.h"
+#include "oracle/judged/quantization_axes.h"
 #include "oracle/judged/residual_sum.h"
 #include "oracle/judged/rows.h"
 #include "oracle/judged/search_violation.h"
@@ -21,12 +22,13 @@ constexpr std::array kTensors = {kXSpec, kAffineWeightSpec, kBiasSpec, kOut, kMe
 constexpr std::array kFusedAddTensors = {kXSpec, kResidualSpec,    kAffineWeightSpec, kBiasSpec,
                                          kOut,   kResidualOutSpec, kMeanSpec,         kRstdSpec};
 
-constexpr std::array kAxes = {kStatisticsAxis, kNormalizedAxis, kLayerNormWeightAxis, kAffineAxis};
-constexpr std::array kFusedAddAxes = {kSumAxis, kStatisticsAxis, kNormalizedAxis, kLayerNormWeightAxis,
-                                      kAffineAxis};
+constexpr std::array kAxes = {kStatisticsAxis, kFormAxis, kNormalizedAxis, kLayerNormWeightAxis, kAffineAxis};
+constexpr auto kFusedAddAxes = with_sum(kSumAxis, kAxes);
 
-constexpr std::array<NamedPolicy, 6> kPolicies = {{
+constexpr std::array<NamedPolicy, 7> kPolicies = {{
     {"pytorch.layer_norm", "statistics=welford", "PyTorch F.layer_norm, CUDA"},
+    {"pytorch_cpu.layer_norm", "statistics=welford,form=shifted_fma",
+     "PyTorch F.layer_norm, CPU, bf16 and fp16"},
     {"apex.layer_norm", "statistics=welford,normalized=activation,affine=activation",
      "Apex FusedLayerNorm with a weight in T"},
     {"quack.layer_norm", "", "QuACK layernorm"},
@@ -43,8 +45,11 @@ class RowJudge : public UnitJudge {
         judge_(rule_, call.hidden_size(), first_hidden_row(call, "weight"), first_hidden_row(call, "bias")) {}
 
   bool conforms(std::int64_t row) override {
-    return judge_.judge(operand(row), got(row), stored(row), false).conforms;
+    const search::RowVerdict verdict = judge_.judge(operand(row), got(row), stored(row), false);
+    decided_ = !verdict.undecided;
+    return verdict.conforms;
   }
+  bool decided() const override { return decided_; }
 
   Violation violation(std::int64_t row) override {
     const search::StoredStatistics given = stored(row);
@@ -111,6 +116,7 @@ class RowJudge : public UnitJudge {
   search::LayerNormRule rule_;
   search::LayerNormJudge judge_;
   std::vector<std::byte> operand_;
+  bool decided_ = true;
 };
 
 constexpr JudgedOperation row(std::string_view name, std::string_view sentence,

@@ -27,6 +27,9 @@ search::LayerNormRule layer_norm_rule(const Call& call, const Policy& policy) {
   rule.weight = dtype_of(call.find("weight"));
   rule.bias = dtype_of(call.find("bias"));
   rule.statistics = statistics_of(policy);
+  rule.form = policy.is("form", "shifted")       ? search::NormForm::shifted
+              : policy.is("form", "shifted_fma") ? search::NormForm::shifted_fma
+                                                 : search::NormForm::centred;
   rule.fused = policy.is("affine", "fma");
   rule.rounds_product = policy.is("affine", "activation");
   rule.rounds_normalized = policy.is("normalized", "activation");

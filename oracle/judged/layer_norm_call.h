@@ -39,8 +39,13 @@ inline constexpr std::array<AxisValue, 4> kStatistics = {{
     {"one_pass_clamped", "max(mean of x^2 less mean^2, 0)"},
     {"welford", "running mean and squared deviations, joined in any tree"},
 }};
+inline constexpr std::array<AxisValue, 3> kForm = {{
+    {"centred", "n = fl(fl(x - mean) * rstd)"},
+    {"shifted", "n = fl(fl(x * rstd) + fl(-mean * rstd))"},
+    {"shifted_fma", "n = fma(x, rstd, fl(-mean * rstd))"},
+}};
 inline constexpr std::array<AxisValue, 2> kNormalized = {
-    {{"fp32", "n = fl(fl(x - mean) * rstd)"}, {"activation", "n = rnd_T(fl(fl(x - mean) * rstd))"}}};
+    {{"fp32", "n stays in fp32"}, {"activation", "rnd_T(n) in the place of n"}}};
 inline constexpr std::array<AxisValue, 2> kLayerNormWeight = {
     {{"fp32", "w"}, {"fp32_plus_one", "fl(1 + w)"}}};
 inline constexpr std::array<AxisValue, 3> kAffine = {{
@@ -54,6 +59,7 @@ inline constexpr std::array<AxisValue, 2> kLayerNormSum = {{
 }};
 inline constexpr Axis kSumAxis = {"sum", kLayerNormSum};
 inline constexpr Axis kStatisticsAxis = {"statistics", kStatistics, {}, true};
+inline constexpr Axis kFormAxis = {"form", kForm};
 inline constexpr Axis kNormalizedAxis = {"normalized", kNormalized};
 inline constexpr Axis kLayerNormWeightAxis = {"weight", kLayerNormWeight, "weight"};
 inline constexpr Axis kAffineAxis = {"affine", kAffine, "bias"};

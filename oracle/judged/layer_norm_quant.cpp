@@ -61,10 +61,18 @@ constexpr Axis kBeforeAxis = {"before_quantization", kBefore};
 constexpr Axis kFp8NanAxis = {"fp8_nan", kFp8Nan, {}, false, kAlone, writes_fp8};
 constexpr Axis kRangeAxis = {"range", kRange, {}, false, 2, writes_e4m3fnuz};
 
-constexpr std::array kStaticAxes = {kStatisticsAxis, kNormalizedAxis, kLayerNormWeightAxis,
-                                    kAffineAxis,     kBeforeAxis,     Axis{"scaling", kGivenScaling},
-                                    kRangeAxis,      kFp8NanAxis};
+constexpr Axis kRareFormAxis = {"form", kForm, {}, false, kAlone};
+constexpr std::array kStaticAxes = {kStatisticsAxis,
+                                    kRareFormAxis,
+                                    kNormalizedAxis,
+                                    kLayerNormWeightAxis,
+                                    kAffineAxis,
+                                    kBeforeAxis,
+                                    Axis{"scaling", kGivenScaling},
+                                    kRangeAxis,
+                                    kFp8NanAxis};
 constexpr std::array kDynamicAxes = {kStatisticsAxis,
+                                     kRareFormAxis,
                                      kNormalizedAxis,
                                      kLayerNormWeightAxis,
                                      kAffineAxis,
@@ -120,7 +128,12 @@ class RowJudge : public UnitJudge {
         rule_(rule_of(call, policy)),
         judge_(rule_, call.hidden_size(), first_hidden_row(call, "weight"), first_hidden_row(call, "bias")) {}
 
-  bool conforms(std::int64_t row) override { return judged(row, got(row), got_scale(row), false).conforms; }
+  bool conforms(std::int64_t row) override {
+    const search::RowVerdict verdict = judged(row, got(row), got_scale(row), false);
+    decided_ = !verdict.undecided;
+    return verdict.conforms;
+  }
+  bool decided() const override { return decided_; }
 
   Violation violation(std::int64_t row) override {
     const search::RowVerdict verdict = judged(row, got(row), got_scale(row), true);
@@ -141,8 +154,9 @@ class RowJudge : public UnitJudge {
       violation.elements.push_back(element == judge_.scale_element() ? scale_element(row, right)
                                                                      : code_element(row, element, right));
     // The codes may be right, and made with another scale than the one that is stored.
+    const auto explains = [](const search::RowVerdict& other) { return other.conforms && !other.undecided; };
     const bool scale_is_wrong =
-        call_.has("scales") && !verdict.window.empty() && judged(row, got(row), right.scale, false).conforms;
+        call_.has("scales") && !verdict.window.empty() && explains(judged(row, got(row), right.scale, false));
     if (scale_is_wrong) violation.tensor = "scales";
     if (scale_is_wrong && std::ranges::count(verdict.refutation, judge_.scale_element()) == 0)
       violation.elements.push_back(scale_element(row, right));
@@ -238,6 +252,7 @@ class RowJudge : public UnitJudge {
   search::QuantizedLayerNormRule rule_;
   search::QuantizedLayerNormJudge judge_;
   std::vector<std::byte> operand_;
+  bool decided_ = true;
 };
 
 // --- What the table asks. ---

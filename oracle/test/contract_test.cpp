@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <fstream>
 #include <map>
@@ -11,7 +12,9 @@
 
 #include "oracle/canonical_judge.h"
 #include "oracle/exact.h"
+#include "oracle/judged/operation.h"
 #include "oracle/policy.h"
+#include "oracle/row_kernels.h"
 #include "oracle/witness_judge.h"
 
 namespace normproof::oracle {
@@ -189,6 +192,55 @@ TEST(Contract, Examples) {
   const auto examples = blocks("example");
   EXPECT_GE(examples.size(), 29u);
   for (const auto& example : examples) expect_example(example);
+}
+
+TEST(Contract, FormsOfLayerNorm) {
+  const judged::JudgedOperation& operation = *judged::find_judged_operation("layer_norm");
+  const auto axis = std::ranges::find(operation.axes, "form", &judged::Axis::name);
+  ASSERT_NE(axis, operation.axes.end());
+  std::vector<std::string> wanted;
+  for (const judged::AxisValue& value : axis->values)
+    wanted.push_back(fmt::format("| form | `{}` | {} |", value.name, value.formula));
+  EXPECT_EQ(table_below("### The forms of LayerNorm"), wanted);
+}
+
+// One row of an operation that is judged by name: what its canonical order gives, which its judge accepts.
+void expect_judged_example(const std::vector<std::string>& lines) {
+  judged::Call call;
+  DType dtype = DType::fp32;
+  int demands = 0;
+  for (const std::string& line : lines) {
+    std::vector<std::string> word = words(line);
+    ASSERT_GE(word.size(), 2u) << line;
+    const std::vector<std::string> rest(word.begin() + 1, word.end());
+    if (word[0] == "operation") {
+      call.operation = judged::find_judged_operation(word[1]);
+      ASSERT_NE(call.operation, nullptr) << line;
+    } else if (word[0] == "dtype") {
+      dtype = dtype_from_name(word[1]).value();
+    } else if (word[0] == "epsilon") {
+      call.epsilon = static_cast<std::uint32_t>(std::stoul(word[1], nullptr, 16));
+    } else if (word[0] == "x") {
+      call.tensors["x"] = {dtype, {1, static_cast<std::int64_t>(rest.size())}, packed(dtype, rest)};
+    } else {
+      ASSERT_EQ(word[0], "out") << line;
+      const std::vector<std::string> bits(rest.begin() + 1, rest.end());
+      call.tensors["out"] = {dtype, call.at("x").shape, packed(dtype, bits)};
+      const judged::Policy policy = judged::parse_policy(*call.operation, word[1]);
+      const auto judge = call.operation->parts(call, policy).front().judge();
+      EXPECT_EQ(judge->canonical(0), call.at("out").bytes) << line;
+      EXPECT_TRUE(judge->conforms(0) && judge->decided()) << line;
+      ++demands;
+    }
+  }
+  EXPECT_GT(demands, 0);
+}
+
+TEST(Contract, JudgedExamples) {
+  const StandardFloatEnvironment environment;
+  const auto examples = blocks("judged_example");
+  EXPECT_GE(examples.size(), 2u);
+  for (const auto& example : examples) expect_judged_example(example);
 }
 
 }  // namespace

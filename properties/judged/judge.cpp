@@ -85,6 +85,7 @@ Judgement judge(const Call& call, const Policy& policy, const JudgeOptions& opti
         "memory beside the outputs, and other calls: shapes, strides, streams");
   for (const Part& part : call.operation->parts(call, policy)) {
     const auto [violating, undecided] = judge_units(call, part, options.threads);
+    judgement.undecided += undecided;
     if (undecided > 0)
       judgement.not_looked_at.push_back(fmt::format(
           "{} of {} {}s of {} as a whole: the search for what explains them was given up, and only that each "

@@ -27,8 +27,9 @@ struct Judgement {
   std::vector<PartVerdict> parts;
   std::vector<Violation> first_violations;  // confirmed by exact arithmetic
   std::vector<std::string> not_looked_at;
-  double wrong_accepted = 0;  // of outputs that conform: the share of wrong ones that would as well
-  bool canonical = false;     // judged by the bits of the canonical order; else by a search, in any order
+  std::int64_t undecided = 0;  // units that conform because their search was given up
+  double wrong_accepted = 0;   // of outputs that conform: the share of wrong ones that would as well
+  bool canonical = false;      // judged by the bits of the canonical order; else by a search, in any order
   bool conforms() const;
   std::int64_t units() const;
   std::int64_t conforming() const;

@@ -223,7 +223,8 @@ bool has_linear_weight(const JudgedOperation& operation) {
 }
 
 std::optional<RelatedCalls> shifted(const Combination& combination, Random& random) {
-  if (!sums_are_exact(combination)) return std::nullopt;
+  // x * rstd is rounded before the mean is taken off, but where n is centred.
+  if (!sums_are_exact(combination) || !combination.policy.follows("form", "centred")) return std::nullopt;
   std::optional<Call> call = call_with_exact_sums(combination, random);
   if (!call) return std::nullopt;
   const auto by = static_cast<double>(random.between(1, 32));

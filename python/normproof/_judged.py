@@ -96,7 +96,7 @@ def check_judged(call: "_core.JudgedCall", policy: "_core.JudgedPolicy", threads
                        rounding_violations=found["units"] - found["conforming"], scale_violations=0, mismatches=0,
                        worst_ulp_distance=0, certificates=tuple(map(_certificate, found["certificates"])), first_mismatches=(),
                        random_outputs_accepted=found["random_outputs_accepted"], doubt=found["doubt"], parts=found["parts"],
-                       not_looked_at=tuple(found["not_looked_at"]), _judged_repro=found["repro"] if found["units"] else None)
+                       not_looked_at=tuple(found["not_looked_at"]), undecided=found["undecided"], _judged_repro=found["repro"] if found["units"] else None)
 
 
 def identify_judged(call: "_core.JudgedCall", model: "_core.JudgedPolicy", rows: int) -> Identification:

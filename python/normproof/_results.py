@@ -135,6 +135,8 @@ class CheckResult:
     """By the search judge: how much of which output conforms."""
     not_looked_at: tuple[str, ...] = ()
     """By the search judge: what the verdict says nothing about."""
+    undecided: int = 0
+    """By the search judge: rows that conform because their search was given up; each element alone can be explained."""
     _repro: "Optional[_core.Call]" = field(default=None, compare=False)
     _judged_repro: "Optional[_core.JudgedCall]" = field(default=None, compare=False)
     _policy: "Optional[_core.Policy]" = field(default=None, compare=False)

@@ -58,7 +58,7 @@ PolicyName = Literal[
     "vllm_0.19.fused_add_rms_norm", "vllm_ir.rms_norm", "vllm_ir.fused_add_rms_norm", "vllm_cpu.fused_add_rms_norm",
     "mlx_metal.rms_norm", "mlx_cuda.rms_norm", "mlx_cpu.rms_norm", "hugging_face_llama", "gemma", "vllm_ir", "vllm_cpu",
     "flashinfer",
-    "pytorch.layer_norm", "apex.layer_norm", "quack.layer_norm", "flashinfer.layer_norm",
+    "pytorch.layer_norm", "pytorch_cpu.layer_norm", "apex.layer_norm", "quack.layer_norm", "flashinfer.layer_norm",
     "tensorrt_llm.layer_norm", "transformer_engine.layer_norm", "transformer_engine.layer_norm_static_fp8_quant", "quack.rms_norm_backward", "pytorch.rms_norm_backward",
     "transformer_engine.rms_norm_backward", "vllm.qk_norm_rope", "sglang.qk_norm_rope", "hugging_face.qk_norm_rope",
     "vllm.gated_rms_norm", "mamba.gated_rms_norm", "hugging_face.gated_rms_norm",

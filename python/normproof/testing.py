@@ -62,7 +62,8 @@ class Conformance:
     not_taken_because: "tuple[str, ...]" = ()
     """Each reason with the number of its cases."""
     notes: "tuple[str, ...]" = ()
-    """What else is to be known of the verdict: that Triton's interpreter, where kernels ran in it, computes otherwise than a GPU."""
+    """What else is to be known of the verdict: that Triton's interpreter, where kernels ran in it, computes otherwise than a GPU; rows whose
+    search was given up."""
 
 
 class ConformanceError(AssertionError):
@@ -378,7 +379,7 @@ def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation
                                epsilon=epsilon, max_rows=max_rows, max_hidden=max_hidden, finite=finite, takes=takes, bias=bias,
                                rotation=rotation)
     fixed = ("operation", "dtype", "quantized_dtype", "weight_dtype") + (("epsilon",) if epsilon is not None else ())
-    judged = rows = elements = 0
+    judged = rows = elements = undecided = 0
     ranks, not_taken = set(), NotTaken()
     dtypes: "set[str]" = set()
     for case in cases:
@@ -394,6 +395,7 @@ def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation
         if attempt.result is not None and attempt.result.conforms:
             rows += attempt.result.rows
             elements += attempt.result.elements
+            undecided += attempt.result.undecided
             continue
         smallest, stopped = subject.shrink(case, attempt.kind, fixed, shrink_seconds) if shrink else (case, False)
         last = subject.attempt(smallest)
@@ -412,4 +414,6 @@ def assert_conforms(fn: Callable[..., Any], op: Union[Operation, JudgedOperation
         raise NotTakenError(name, f"{not_taken.count} cases of {op}", not_taken.texts())
     if judged == 0:
         raise ValueError("cases: expected at least 1, got none")
-    return Conformance(judged, rows, elements, seed, tuple(sorted(ranks)), not_taken.count, not_taken.texts(), interpreter_notes(dtypes))
+    given_up = (f"of {undecided} of {rows} rows the search was given up: only each element alone was judged",) if undecided else ()
+    return Conformance(judged, rows, elements, seed, tuple(sorted(ranks)), not_taken.count, not_taken.texts(),
+                       interpreter_notes(dtypes) + given_up)

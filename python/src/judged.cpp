@@ -130,6 +130,7 @@ nb::dict check(const JudgedCall& call, const JudgedPolicy& policy, int threads) 
   result["elements"] = judgement.elements();
   result["certificates"] = certificates;
   result["not_looked_at"] = judgement.not_looked_at;
+  result["undecided"] = judgement.undecided;
   result["parts"] = normproof::judging::parts_text(judgement);
   result["random_outputs_accepted"] =
       judgement.conforms() && judgement.units() > 0 ? std::optional(judgement.wrong_accepted) : std::nullopt;

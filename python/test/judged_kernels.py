@@ -53,6 +53,21 @@ def fused_multiply_add(x, weight, bias, epsilon):
     return (n if bias is None else n + bias.astype("f8")).astype(F).astype(x.dtype)
 
 
+def shifted(x, weight, bias, epsilon):
+    f = wide(x)
+    mean, rstd = statistics(f, epsilon)
+    return affine(f * rstd + (-mean * rstd), weight, bias).astype(x.dtype), mean, rstd
+
+
+def as_on_a_cpu(x, weight, bias, epsilon):
+    """PyTorch's in bf16 and fp16."""
+    f = wide(x)
+    mean, rstd = statistics(f, epsilon)
+    n = fma(f, rstd, -mean * rstd)
+    one, zero = numpy.ones(1, F), -numpy.zeros(1, F)
+    return fma(n, one if weight is None else weight, zero if bias is None else bias).astype(x.dtype)
+
+
 def one_pass(x, weight, bias, epsilon):
     f = wide(x)
     mean = mean_of(f)

@@ -19,6 +19,8 @@ HONEST = [
     ("layer_norm", kernels.fused_multiply_add, "quack.layer_norm"),
     ("layer_norm", kernels.one_pass, "statistics=one_pass,affine=fp32"),
     ("layer_norm", kernels.welford, "pytorch.layer_norm,affine=fp32"),
+    ("layer_norm", kernels.shifted, "form=shifted,affine=fp32"),
+    ("layer_norm", kernels.as_on_a_cpu, "pytorch_cpu.layer_norm"),
     ("layer_norm", kernels.in_activation, "apex.layer_norm"),
     ("layer_norm", kernels.statistics_in_activation, "affine=fp32"),
     ("layer_norm", kernels.plus_one, "weight=fp32_plus_one,affine=fp32"),
@@ -47,6 +49,8 @@ WRONG = [
     ("layer_norm", kernels.one_pass, "affine=fp32"),
     ("layer_norm", kernels.in_activation, "affine=fp32"),
     ("layer_norm", kernels.layer_norm, "apex.layer_norm"),
+    ("layer_norm", kernels.layer_norm, "form=shifted,affine=fp32"),
+    ("layer_norm", kernels.shifted, "affine=fp32"),
     ("layer_norm", kernels.bias_before_weight, "affine=fp32"),
     ("layer_norm", kernels.no_bias, "affine=fp32"),
     ("layer_norm", kernels.shifted_weight, "affine=fp32"),
@@ -242,6 +246,18 @@ def test_a_further_gradient(dtype):
             verdict = normproof.check("rms_norm_backward", **inputs_of(case), dresidual=further, dx=out, policy=f"contraction=none,dresidual={other}")
             assert bool(verdict) == (other == policy or dtype == "fp32"), (policy, other)
     assert not normproof.check("rms_norm_backward", **inputs_of(case), dx=before, policy="contraction=none")
+
+
+def test_a_shifted_norm_is_named_and_its_rows_without_a_verdict_are_counted(tmp_path):
+    with pytest.raises(ConformanceError, match="pytorch_cpu.layer_norm"):
+        assert_conforms(kernels.as_on_a_cpu, "layer_norm", dtype="fp16", policy="pytorch.layer_norm", finite=True, max_hidden=64,
+                        findings=tmp_path, shrink_seconds=0.5)
+    # A variance that cancels admits millions of rstd, and no n of these is what came out.
+    x = numpy.float32([[1200, 1200.0001, 1200.0002]])
+    given = dict(x=x, epsilon=1e-5, policy="statistics=one_pass_clamped,form=shifted_fma")
+    result = normproof.check("layer_norm", out=numpy.float32([[1.23e-4, -3.21e-4, 2.22e-4]]), **given)
+    assert result and result.undecided == 1 and any(line.startswith("1 of 1 rows") for line in result.not_looked_at)
+    assert not normproof.check("layer_norm", out=numpy.float32([[1.23e-4, 1e6, 2.22e-4]]), **given)
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp32"])

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <string_view>
 
@@ -72,6 +74,73 @@ TEST(LayerNormSearch, Examples) {
   EXPECT_TRUE(clamped.judge(row(INFINITY, 1), row(NAN, -INFINITY)).conforms);
   EXPECT_THROW(judge.judge(row(1, 2), {}), std::invalid_argument);
   EXPECT_THROW(LayerNormJudge({}, 0, {}, {}), std::invalid_argument);
+}
+
+LayerNormRule shifted_rule(DType activation, NormForm form) {
+  LayerNormRule rule;
+  rule.activation = activation;
+  rule.form = form;
+  rule.epsilon = std::bit_cast<std::uint32_t>(1e-5f);
+  return rule;
+}
+
+// PyTorch's CPU kernel gives 0.0044 here: the rounding of mean * rstd, which an fma does not repeat.
+TEST(ShiftedLayerNorm, RowsOfOneColumn) {
+  const StandardFloatEnvironment environment;
+  const auto x = packed({-598}, DType::fp16);
+  for (const NormForm form : {NormForm::centred, NormForm::shifted, NormForm::shifted_fma}) {
+    const bool is_fused = form == NormForm::shifted_fma;
+    LayerNormJudge judge(shifted_rule(DType::fp16, form), 1, {}, {});
+    for (const float y : {0.0f, 0x1.2p-8f}) {
+      const RowVerdict verdict = judge.judge(x, packed({y}, DType::fp16));
+      EXPECT_EQ(verdict.conforms, (y != 0) == is_fused) << name_of(form) << " " << y;
+      EXPECT_FALSE(verdict.undecided);
+      judge.require_exact(verdict);
+    }
+  }
+}
+
+// Elements of one x have one n.
+TEST(ShiftedLayerNorm, EqualOperandsRefuteEachOther) {
+  const StandardFloatEnvironment environment;
+  LayerNormRule rule = shifted_rule(DType::fp32, NormForm::shifted_fma);
+  rule.statistics = Statistics::welford;
+  LayerNormJudge judge(rule, 4, {}, {});
+  const auto x = packed({1200, 1000, 1200, 1200}, DType::fp32);
+  const auto right = judge.outputs(x, 1150, 0.011547005f);
+  const RowVerdict conforming = judge.judge(x, right);
+  EXPECT_TRUE(conforming.conforms && !conforming.undecided);
+  auto wrong = right;
+  wrong[2 * sizeof(float)] ^= std::byte{1};
+  const RowVerdict verdict = judge.judge(x, wrong);
+  EXPECT_FALSE(verdict.conforms);
+  ASSERT_EQ(verdict.refutation.size(), 2u);
+  EXPECT_EQ(std::ranges::count(verdict.refutation, 2), 1);
+  judge.require_exact(verdict);
+  RowVerdict too_little = verdict;
+  std::erase(too_little.refutation, 2);
+  EXPECT_THROW(judge.require_exact(too_little), std::logic_error);
+}
+
+// A variance that cancels admits millions of r, of which each makes another rounding error of n.
+TEST(ShiftedLayerNorm, ASearchIsGivenUp) {
+  const StandardFloatEnvironment environment;
+  LayerNormRule rule = shifted_rule(DType::fp32, NormForm::shifted_fma);
+  rule.statistics = Statistics::one_pass_clamped;
+  LayerNormJudge judge(rule, 3, {}, {});
+  const auto x = packed({1200, 1200.0001f, 1200.0002f}, DType::fp32);
+  auto mixed = packed({1.23e-4f, -3.21e-4f, 2.22e-4f}, DType::fp32);
+  const RowVerdict verdict = judge.judge(x, mixed);
+  EXPECT_TRUE(verdict.undecided);
+  EXPECT_TRUE(verdict.conforms);
+  judge.require_exact(verdict);
+  // Not where an element by itself is none that the window gives.
+  const auto far = packed({1e6f}, DType::fp32);
+  std::copy(far.begin(), far.end(), mixed.begin() + 8);
+  const RowVerdict refuted = judge.judge(x, mixed);
+  EXPECT_FALSE(refuted.conforms);
+  EXPECT_EQ(refuted.refutation, std::vector<std::int32_t>{2});
+  judge.require_exact(refuted);
 }
 
 }  // namespace

@@ -10,12 +10,18 @@
 namespace normproof::assess::family {
 
 using oracle::kSummationOrders;
+using oracle::box_search::NormForm;
 using oracle::box_search::RowVerdict;
 using oracle::box_search::StoredStatistics;
 
 std::vector<float> LayerNormSubject::plain(float mean, float root) const {
   std::vector<float> y;
-  for (const float value : x) y.push_back((value - mean) * root);
+  const float shift = -mean * root;
+  for (const float value : x) {
+    y.push_back(rule.form == NormForm::centred   ? (value - mean) * root
+                : rule.form == NormForm::shifted ? value * root + shift
+                                                 : std::fma(value, root, shift));
+  }
   if (rule.rounds_normalized) round_to_format(y, rule.activation);
   for (std::size_t j = 0; j < x.size(); ++j) {
     const float w = rule.weight_plus_one ? 1 + weight[j] : weight[j];
@@ -33,10 +39,11 @@ std::vector<float> LayerNormSubject::plain(float mean, float root) const {
 }
 
 std::string LayerNormSubject::text() const {
-  return fmt::format("{} H={} {} fused={} rounds={} plus_one={} eps={} weight={} bias={}",
-                     name_of(rule.activation), count(), name_of(rule.statistics), rule.fused,
-                     rule.rounds_normalized, rule.weight_plus_one, std::bit_cast<float>(rule.epsilon),
-                     rule.weight ? name_of(*rule.weight) : "none", rule.bias ? name_of(*rule.bias) : "none");
+  return fmt::format("{} H={} {} {} fused={} rounds={} plus_one={} eps={} weight={} bias={}",
+                     name_of(rule.activation), count(), name_of(rule.statistics), name_of(rule.form),
+                     rule.fused, rule.rounds_normalized, rule.weight_plus_one,
+                     std::bit_cast<float>(rule.epsilon), rule.weight ? name_of(*rule.weight) : "none",
+                     rule.bias ? name_of(*rule.bias) : "none");
 }
 
 LayerNormSubject random_layer_norm(Random& random, std::int64_t count, RowClass row_class) {
@@ -51,6 +58,7 @@ LayerNormSubject random_layer_norm(Random& random, std::int64_t count, RowClass 
   rule.weight = some();
   rule.bias = some();
   rule.statistics = static_cast<Statistics>(random.below(4));
+  if (random.chance(1, 4)) rule.form = random.chance(1, 2) ? NormForm::shifted : NormForm::shifted_fma;
   rule.fused = random.chance(1, 2);
   rule.rounds_normalized = random.chance(1, 4);
   rule.weight_plus_one = random.chance(1, 8);
@@ -90,6 +98,7 @@ void judge_honest_row(Random& random, const StudyOptions& options, HonestFigures
   LayerNormJudge judge = subject.judge(options.wrong_policy);
   const RowVerdict verdict =
       judge.judge(subject.input(), subject.output(subject.plain(honest.mean, honest.root)), stored);
+  figures.undecided += verdict.undecided ? 1 : 0;
   figures.add(count, verdict.conforms, verdict.boxes, [&] {
     return fmt::format("{} order {} mean {} root {}", subject.text(), name_of(order), honest.mean,
                        honest.root);
@@ -103,7 +112,7 @@ constexpr auto kFaults = std::to_array<FaultRow>({
     {"half the row with the next m", 0, 0.5},
     {"the other contraction", 0, 0.5},
     {"the other rounding of n", 0.5},
-    {"x*r - m*r", 0.5, 0.5},
+    {"the other form of n", 0.5, 0.5},
 });
 constexpr std::size_t kMovedStatistics = kFaults.size();  // in the search alone
 
@@ -130,13 +139,8 @@ std::vector<float> faulty(const LayerNormSubject& subject, const MeanAndRoot& ho
       other.rule.rounds_normalized = !other.rule.rounds_normalized;
       return other.plain(mean, root);
     case 5:
-      for (std::size_t j = 0; j < y.size(); ++j) {
-        const float w = subject.rule.weight_plus_one ? 1 + subject.weight[j] : subject.weight[j];
-        const float n = subject.x[j] * root - mean * root;
-        y[j] = n * w + (subject.rule.bias ? subject.bias[j] : -0.0f);
-      }
-      round_to_format(y, subject.rule.activation);
-      return y;
+      other.rule.form = subject.rule.form == NormForm::centred ? NormForm::shifted : NormForm::centred;
+      return other.plain(mean, root);
     default: {  // a few numbers away, beyond the window perhaps
       const float moved = near(mean, 40, random);
       return subject.plain(moved, near(root, 40, random));

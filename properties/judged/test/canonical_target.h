@@ -34,14 +34,15 @@ class CanonicalTarget : public JudgedTarget {
 
   JudgedRun run_judged(const Call& asked, std::byte fill) override {
     JudgedRun run{RunResult::Status::completed, {}, without_contents(asked), {}};
-    run.call = as_canonical(std::move(run.call), parse_policy(*asked.operation, "native"));
+    run.call = as_canonical(std::move(run.call), parse_policy(*asked.operation, policy));
     if (const auto left = run.call.tensors.find(unwritten); left != run.call.tensors.end())
       std::ranges::fill(left->second.bytes, fill);
     return run;
   }
 
   CallLimits limits;
-  bool takes_everything = true;  // else only what every target takes
+  std::string policy = "native";  // an operation's that has it
+  bool takes_everything = true;   // else only what every target takes
   std::string_view unwritten;
   std::vector<DType> codes = {DType::fp8_e4m3fn, DType::int8, DType::uint8};
 };

@@ -131,6 +131,26 @@ TEST(Relations, HoldOfAnHonestTarget) {
   }
 }
 
+// A constant added to x changes its roundings, far from zero.
+TEST(Relations, HoldOfAShiftedNorm) {
+  CanonicalTarget target;
+  target.policy = "form=shifted_fma";
+  const JudgedOperation& operation = *oracle::judged::find_judged_operation("layer_norm");
+  std::map<Kind, int> counts;
+  for (const Relation& relation : relations()) {
+    if (!relation.applies(operation)) continue;
+    for (Combination combination : combinations_of(target, &operation)) {
+      combination.policy = parse_policy(operation, target.policy);
+      for (std::uint64_t draw = 0; draw < 4; ++draw) {
+        const RelationOutcome outcome = check_relation(target, relation, combination, Random(3).split(draw));
+        EXPECT_NE(outcome.kind, Kind::broken) << relation.name << ": " << outcome.message;
+        ++counts[outcome.kind];
+      }
+    }
+  }
+  EXPECT_GT(counts[Kind::holds], 30);
+}
+
 TEST(Relations, EachFindsATargetThatBreaksIt) {
   for (const Relation& relation : relations()) {
     const auto wrong = std::ranges::find(kWrong, relation.name, &WrongTarget::relation);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "oracle/box_search/canonical_order.h"
@@ -14,6 +15,7 @@ using oracle::StandardFloatEnvironment;
 using oracle::Value;
 using oracle::box_search::canonical_sum;
 using oracle::box_search::ExactNumbers;
+using oracle::box_search::NormForm;
 using oracle::box_search::RowVerdict;
 using oracle::box_search::StoredStatistics;
 
@@ -52,6 +54,45 @@ TEST(LayerNormSearch, StoredStatisticsAreJudged) {
     ++tried;
   }
   EXPECT_GT(refused, 250);
+}
+
+// Far from zero and in rows of few columns, where n is little else than roundings: what the search says is
+// what trying every mean and root of the window says.
+TEST(LayerNormSearch, ShiftedRowsAgreeWithEnumeration) {
+  const std::uint64_t seed = 7;
+  Random random(seed);
+  const StandardFloatEnvironment environment;
+  int explained_rows = 0, refuted_rows = 0;
+  for (int i = 0; explained_rows + refuted_rows < 1500; ++i) {
+    const RowClass row_class = random.pick(
+        std::array{RowClass::offset_30, RowClass::offset_300, RowClass::nearly_constant, RowClass::constant});
+    LayerNormSubject subject = random_layer_norm(random, random.between(1, 4), row_class);
+    LayerNormRule& rule = subject.rule;
+    rule.form = random.chance(1, 2) ? NormForm::shifted : NormForm::shifted_fma;
+    rule.statistics = Statistics::two_pass;
+    rule.sum_depth = 1;
+    rule.inverse_root_ulp = static_cast<int>(random.below(3));
+    const MeanAndRoot honest = honest_statistics(subject, SummationOrder::pairwise, 0, random);
+    LayerNormSubject wrong = subject;
+    const auto fault = random.below(5);
+    if (fault == 0) wrong.rule.form = NormForm::centred;
+    if (fault == 1)
+      wrong.rule.form = rule.form == NormForm::shifted ? NormForm::shifted_fma : NormForm::shifted;
+    std::vector<float> y = wrong.plain(near(honest.mean, fault == 2 ? 3 : 0, random),
+                                       near(honest.root, fault < 4 ? 3 : 0, random));
+    if (fault == 3) y[0] = one_number_up(y[0], rule.activation);
+    LayerNormJudge judge = subject.judge();
+    const RowVerdict verdict = judge.judge(subject.input(), subject.output(y));
+    if (points_of(verdict.window) > 20000) continue;
+    const bool explained = any_point(
+        verdict.window, [&](float mean, float root) { return same_numbers(subject.plain(mean, root), y); });
+    ASSERT_FALSE(verdict.undecided) << "seed " << seed << " row " << i << ": " << subject.text();
+    ASSERT_EQ(verdict.conforms, explained) << "seed " << seed << " row " << i << ": " << subject.text();
+    if (i % 8 == 0) judge.require_exact(verdict);
+    ++(explained ? explained_rows : refuted_rows);
+  }
+  EXPECT_GT(explained_rows, 300);
+  EXPECT_GT(refuted_rows, 300);
 }
 
 // The canonical statistics by exact arithmetic, one rounding at a time.

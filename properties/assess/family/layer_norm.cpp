@@ -112,7 +112,7 @@ constexpr auto kFaults = std::to_array<FaultRow>({
     {"half the row with the next m", 0, 0.5},
     {"the other contraction", 0, 0.5},
     {"the other rounding of n", 0.5},
-    {"the other form of n", 0.5, 0.5},
+    {"the other form of n", 0, 0.5},
 });
 constexpr std::size_t kMovedStatistics = kFaults.size();  // in the search alone
 

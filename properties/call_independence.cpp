@@ -23,14 +23,17 @@ CaseFinding calls_leave_no_trace(const Case& test_case, PropertyContext& context
   other.bits_of(Parameter::epsilon) = another(test_case.bits_of(Parameter::epsilon));
   if (has(test_case.operation, Parameter::scale))
     other.bits_of(Parameter::scale) = another(test_case.bits_of(Parameter::scale));
+  if (test_case.has_scale_ub())
+    other.bits_of(Parameter::scale_ub) = another(test_case.bits_of(Parameter::scale_ub));
   for (const Case* call : {&test_case, static_cast<const Case*>(&other), &test_case}) {
     const Evaluation evaluation = evaluate(*call, context.target);
     if (evaluation.outcome == Evaluation::Outcome::not_taken) throw NotTaken();
     context.tally.add(*call, evaluation);
     if (evaluation.violates()) {
       return CaseFinding::fails(
-          fmt::format("the same data with its epsilon and scale, with others, and again: one is wrong\n{}",
-                      describe(*call, evaluation)),
+          fmt::format(
+              "the same data with its epsilon, scale and bound, with others, and again: one is wrong\n{}",
+              describe(*call, evaluation)),
           *call);
     }
   }

@@ -31,6 +31,7 @@ class Comparison {
   void count_row() { verdict_.rows += 1; }
 
   bool agrees() const { return verdict_.mismatches == 0; }
+  std::int64_t elements() const { return verdict_.elements; }  // compared
   // Certificate: the case's kind and the first mismatches.
   std::string describe(const Case& test_case, const RunResult& run) const;
   // Counts this comparison among what was checked.

@@ -58,10 +58,12 @@ std::uint32_t scale_of_row(const Case& test_case, const std::vector<std::byte>& 
     const Value magnitude = y.negative() ? -y : y;
     if (magnitude > maximum) maximum = magnitude;
   }
+  const Value bound = oracle::decode(DType::fp32, test_case.bits_of(Parameter::scale_ub));
+  if (maximum > bound) maximum = bound;
   const DType dtype = test_case.output_dtype();
   const Value range = oracle::decode(dtype, bits::largest(dtype, false));
-  const Value least =
-      oracle::round_to(DType::fp32, oracle::quotient(Value::integer(1), range * Value::integer(512)));
+  const Value steps = dtype == DType::int8 ? Value::integer(1 << 23) : range * Value::integer(512);
+  const Value least = oracle::round_to(DType::fp32, oracle::quotient(Value::integer(1), steps));
   const Value scale = oracle::round_to(DType::fp32, oracle::quotient(maximum, range));
   return exactly_rounded(DType::fp32, scale < least ? least : scale);
 }

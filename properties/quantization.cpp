@@ -1,8 +1,10 @@
-// What quantization to fp8 does to any norm value: keeps order, keeps fp8 numbers, stops at the largest one.
-// The norm values come from the same target, so these properties see the quantization alone.
+// What quantization to fp8, or to int8 by a scale for each row, does to any norm value: keeps order, keeps
+// numbers of its own, stops at the largest one. The norm values come from the same target, so these
+// properties see the quantization alone.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -44,34 +46,53 @@ std::string element_text(const Case& test_case, const Pair& pair) {
                      bits::value(test_case.output_dtype(), pair.code), pair.y);
 }
 
-CaseFinding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
-  if (test_case.rows() == 0) return CaseFinding::not_applicable();
+// Two of the elements from `first` to `last`, quantized by one scale, that are in the wrong order; empty
+// where none are. Counts the others.
+std::string out_of_order(const Case& test_case, const Quantized& both, double inverse, std::int64_t first,
+                         std::int64_t last, Comparison& comparison) {
   const DType dtype = test_case.output_dtype();
-  const double inverse = 1.0f / test_case.value_of(Parameter::scale);
-  if (!std::isfinite(inverse) || inverse == 0) return CaseFinding::not_applicable();
-  const Quantized both = run_both(test_case, context.target);
   std::vector<Pair> pairs;
-  for (std::int64_t index = 0; index < test_case.elements(); ++index) {
+  for (std::int64_t index = first; index < last; ++index) {
     const double y = bits::value(test_case.dtype, load_bits(both.norm, test_case.dtype, index));
     if (!std::isnan(y)) pairs.push_back({y, load_bits(both.result.outputs[Role::out], dtype, index), index});
   }
-  if (pairs.size() < 2) return CaseFinding::not_applicable();
   std::ranges::sort(pairs, [inverse](const Pair& a, const Pair& b) { return a.y * inverse < b.y * inverse; });
-
-  Comparison comparison("order");
-  comparison.count_row();
+  if (pairs.size() > 1) comparison.count_row();
   for (std::size_t i = 1; i < pairs.size(); ++i) {
     // As numbers: +0 and -0 are the same.
     const double before = bits::value(dtype, pairs[i - 1].code);
     const double after = bits::value(dtype, pairs[i].code);
     if (!(before <= after) || (pairs[i - 1].y == pairs[i].y && before != after)) {
-      return CaseFinding::fails(
-          fmt::format("with inverse scale {}, larger values must not quantize to smaller numbers\n"
-                      "  {}\n  {}\n",
-                      inverse, element_text(test_case, pairs[i - 1]), element_text(test_case, pairs[i])));
+      return fmt::format(
+          "with inverse scale {}, larger values must not quantize to smaller numbers\n"
+          "  {}\n  {}\n",
+          inverse, element_text(test_case, pairs[i - 1]), element_text(test_case, pairs[i]));
     }
     comparison.add_element(Role::out, dtype, 0, 0, pairs[i].code, pairs[i].code);
   }
+  return {};
+}
+
+float scale_of_element(const Case& test_case, const RunResult& result, std::int64_t index) {
+  if (!quantizes_by_row(test_case.operation)) return test_case.value_of(Parameter::scale);
+  return std::bit_cast<float>(
+      load_bits(result.outputs[Role::scales], DType::fp32, index / test_case.hidden_size()));
+}
+
+CaseFinding fp8_is_monotone(const Case& test_case, PropertyContext& context) {
+  if (test_case.rows() == 0) return CaseFinding::not_applicable();
+  const Quantized both = run_both(test_case, context.target);
+  // As many elements share a scale: those of a row, or all.
+  const std::int64_t sharing =
+      quantizes_by_row(test_case.operation) ? test_case.hidden_size() : test_case.elements();
+  Comparison comparison("order");
+  for (std::int64_t first = 0; first < test_case.elements(); first += sharing) {
+    const double inverse = 1.0f / scale_of_element(test_case, both.result, first);
+    if (!std::isfinite(inverse) || inverse == 0) continue;
+    const std::string wrong = out_of_order(test_case, both, inverse, first, first + sharing, comparison);
+    if (!wrong.empty()) return CaseFinding::fails(wrong);
+  }
+  if (comparison.elements() == 0) return CaseFinding::not_applicable();
   comparison.add_to(context.tally, test_case, both.result);
   return CaseFinding::holds();
 }
@@ -114,23 +135,28 @@ CaseFinding fp8_saturates(const Case& test_case, PropertyContext& context) {
 
 // --- Values that are fp8 numbers already ---
 
-// A call without a residual, one row, whose norm values are the fp8 numbers `codes`.
+// A call without a residual, one row, whose norm values are the numbers `codes`.
 // With a weight: a row of ones, whose r is 1, times weights that are the numbers. Without one: an epsilon of
 // 2^60, beside which the squares vanish, makes r = 2^-30, and a scale of 2^-30 brings the numbers back.
+// Where the row gets a scale of its own, it is 1 if the largest number is among them and, of int8, none is
+// -128.
 Call representable(const Case& test_case, const std::vector<std::uint32_t>& codes) {
   const DType quantized = test_case.output_dtype();
   const auto columns = static_cast<std::int64_t>(codes.size());
   Call call;
-  call.how.kind() = call_kind(operation_of({NormStep::normalize, NormStep::quantize}), test_case.dtype,
-                              test_case.weight_dtype, quantized);
+  call.how.kind() = call_kind(
+      operation_of({NormStep::normalize,
+                    quantizes_by_row(test_case.operation) ? NormStep::quantize_by_row : NormStep::quantize}),
+      test_case.dtype, test_case.weight_dtype, quantized);
   call.how.shape = {1, columns};
   call.how.schedule = test_case.schedule;
   call.tensors[Role::input].resize(codes.size() * size_of(test_case.dtype));
   if (test_case.weight_dtype)
     call.tensors[Role::weight].resize(codes.size() * size_of(*test_case.weight_dtype));
   call.how.bits_of(Parameter::epsilon) = test_case.weight_dtype ? 0 : 0x5d800000;  // 0, 2^60
-  call.how.bits_of(Parameter::scale) =
-      test_case.weight_dtype ? bits::one(DType::fp32) : 0x30800000;  // 1, 2^-30
+  if (has(call.how.operation, Parameter::scale))
+    call.how.bits_of(Parameter::scale) =
+        test_case.weight_dtype ? bits::one(DType::fp32) : 0x30800000;  // 1, 2^-30
   for (std::int64_t column = 0; column < columns; ++column) {
     const double number = bits::value(quantized, codes[static_cast<std::size_t>(column)]);
     if (test_case.weight_dtype) {
@@ -149,7 +175,7 @@ CaseFinding check_representable(const Case& test_case, const std::vector<std::ui
                                 PropertyContext& context) {
   const Call call = representable(test_case, codes);
   const RunResult result = run(call, context.target);
-  Comparison comparison("the fp8 number itself");
+  Comparison comparison("the number itself");
   comparison.count_row();
   for (std::size_t column = 0; column < codes.size(); ++column) {
     const auto index = static_cast<std::int64_t>(column);
@@ -159,30 +185,40 @@ CaseFinding check_representable(const Case& test_case, const std::vector<std::ui
   }
   comparison.add_to(context.tally, call.how, result);
   if (comparison.agrees()) return CaseFinding::holds();
-  return CaseFinding::fails(fmt::format("values that are fp8 numbers already must stay what they are\n{}",
-                                        comparison.describe(call.how, result)),
-                            case_of(call));
+  return CaseFinding::fails(
+      fmt::format("values that are {} numbers already must stay what they are\n{}",
+                  name_of(test_case.output_dtype()), comparison.describe(call.how, result)),
+      case_of(call));
 }
 
 CaseFinding fp8_is_idempotent(const Case& test_case, PropertyContext& context) {
-  // In fp16 the numbers times 2^-30 are not representable.
-  if (!test_case.weight_dtype && test_case.dtype == DType::fp16) return CaseFinding::not_applicable();
   const DType quantized = test_case.output_dtype();
+  const bool by_row = quantizes_by_row(test_case.operation);
+  // In fp16 the numbers times 2^-30 are not representable, and a row's own scale is not that small.
+  if (!test_case.weight_dtype && (by_row || test_case.dtype == DType::fp16))
+    return CaseFinding::not_applicable();
+  // In a row with a scale of its own one NaN would make all of them NaN, and -128 a scale of more than 1.
+  const auto stays = [&](std::uint32_t code) {
+    if (bits::is_infinite(quantized, code)) return false;
+    if (bits::is_nan(quantized, code)) return test_case.weight_dtype && !by_row;
+    return !(quantized == DType::int8 && code == bits::largest(quantized, true));
+  };
   // What the case quantizes to, once more; without a weight NaN would spread over the row.
   std::vector<std::uint32_t> codes;
   const RunResult first = run(call_of(test_case), context.target);
   for (std::int64_t index = 0; index < test_case.elements(); ++index) {
     const std::uint32_t code = load_bits(first.outputs[Role::out], quantized, index);
-    if (test_case.weight_dtype || !bits::is_nan(quantized, code)) codes.push_back(code);
+    if (stays(code)) codes.push_back(code);
   }
   if (!codes.empty()) {
+    if (by_row) codes.push_back(bits::largest(quantized, false));
     CaseFinding finding = check_representable(test_case, codes, context);
     if (finding.kind != CaseFinding::Kind::holds) return finding;
   }
-  // And every fp8 number there is.
+  // And every number there is.
   std::vector<std::uint32_t> numbers;
   for (std::uint32_t code = 0; code < 256; ++code) {
-    if (!bits::is_nan(quantized, code) && !bits::is_infinite(quantized, code)) numbers.push_back(code);
+    if (!bits::is_nan(quantized, code) && stays(code)) numbers.push_back(code);
   }
   return check_representable(test_case, numbers, context);
 }
@@ -193,6 +229,7 @@ PropertyCheck quantizing_property(std::string_view name) {
   property.operations = operations_with(NormStep::quantize);
   property.limits.max_elements = 1 << 12;
   property.limits.max_threads_per_block = 256;
+  property.limits.int8 = property.limits.scale_ub = true;
   return property;
 }
 
@@ -200,12 +237,14 @@ PropertyCheck quantizing_property(std::string_view name) {
 
 PropertyResult check_fp8_is_monotone(PropertyContext& context) {
   PropertyCheck property = quantizing_property("fp8-is-monotone");
+  property.operations = operations_that_quantize();
   property.check = fp8_is_monotone;
   return check_property(property, context);
 }
 
 PropertyResult check_fp8_is_idempotent(PropertyContext& context) {
   PropertyCheck property = quantizing_property("fp8-is-idempotent");
+  property.operations = operations_that_quantize();
   property.check = fp8_is_idempotent;
   return check_property(property, context);
 }

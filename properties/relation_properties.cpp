@@ -17,6 +17,7 @@ PropertyResult check_composition(std::string_view name, PropertyContext& context
   PropertyCheck property;
   property.name = name;
   property.operations = std::span(&operation, 1);
+  property.limits.int8 = property.limits.scale_ub = true;
   property.limits.max_hidden = 2048;
   property.limits.max_elements = 1 << 13;
   property.check = is_what_its_parts_are;
@@ -74,6 +75,7 @@ PropertyResult check_layout_changes_nothing(PropertyContext& context) {
 PropertyResult check_launch_changes_nothing(PropertyContext& context) {
   PropertyCheck property;
   property.name = "launch-changes-nothing";
+  property.limits.int8 = property.limits.scale_ub = true;
   property.limits.max_rows = 4;
   property.limits.max_elements = 1 << 14;
   property.check = launch_changes_nothing;

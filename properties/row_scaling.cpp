@@ -19,6 +19,7 @@ namespace {
 
 // The scale of rows of zeros and near it.
 double least_scale(DType quantized) {
+  if (quantized == DType::int8) return 0x1p-23;
   const double largest = bits::value(quantized, bits::largest(quantized, false));
   return static_cast<double>(static_cast<float>(1 / (512 * largest)));
 }
@@ -41,7 +42,17 @@ std::optional<std::vector<double>> plain_row(const Case& test_case, const std::v
   return values;
 }
 
-// fl(a * fl(1 / fl(a / max_Q))) is max_Q up to three roundings of fp32, far less than half a step there.
+// What a value of at least `maximum`, of which the row's scale is made, must become, where `got` is there. Of
+// a row without a bound, fl(a * fl(1 / fl(a / max_Q))) is max_Q up to three roundings of fp32, far less than
+// half a step there. Below a bound integers go on to -128, from -127.5 on.
+std::uint32_t largest_code(DType dtype, double y, double maximum, std::uint32_t got) {
+  if (dtype != DType::int8 || !std::signbit(y)) return bits::largest(dtype, std::signbit(y));
+  const std::uint32_t lowest = bits::largest(dtype, true), next = lowest + 1;
+  const double scaled = std::fabs(y) / maximum * 127;
+  if (std::fabs(scaled - 127.5) < 0x1p-14) return got == next ? next : lowest;  // either, by the roundings
+  return scaled < 127.5 ? next : lowest;
+}
+
 CaseFinding row_maximum_gets_the_largest_code(const Case& test_case, PropertyContext& context) {
   const Call call = call_of(test_case);
   const RunResult result = run(call, context.target);
@@ -56,27 +67,30 @@ CaseFinding row_maximum_gets_the_largest_code(const Case& test_case, PropertyCon
     if (!values || !(scale > least_scale(dtype)) || !std::isfinite(scale)) continue;
     double largest = 0;
     for (const double y : *values) largest = std::max(largest, std::fabs(y));
+    const double maximum = std::min(largest, static_cast<double>(test_case.value_of(Parameter::scale_ub)));
     comparison.count_row();
     looked = true;
     for (std::int64_t column = 0; column < test_case.hidden_size(); ++column) {
       const double y = (*values)[static_cast<std::size_t>(column)];
       const std::uint32_t got =
           load_bits(result.outputs[Role::out], dtype, row * test_case.hidden_size() + column);
-      const bool is_largest = std::fabs(y) == largest;
       const bool is_number = !bits::is_nan(dtype, got) && !bits::is_infinite(dtype, got);
-      comparison.add_element(Role::out, dtype, row, column, got,
-                             is_largest || !is_number ? bits::largest(dtype, std::signbit(y)) : got);
+      comparison.add_element(
+          Role::out, dtype, row, column, got,
+          std::fabs(y) >= maximum || !is_number ? largest_code(dtype, y, maximum, got) : got);
     }
   }
   if (!looked) return CaseFinding::not_applicable();
   comparison.add_to(context.tally, test_case, result);
   if (comparison.agrees()) return CaseFinding::holds();
-  return CaseFinding::fails(
-      fmt::format("the row's largest values must become the largest numbers, and all others numbers\n{}",
-                  comparison.describe(test_case, result)));
+  return CaseFinding::fails(fmt::format(
+      "the row's largest values, and those beyond its bound, must become the largest numbers, and "
+      "all others numbers\n{}",
+      comparison.describe(test_case, result)));
 }
 
-// The call with weights times two; nothing where one of them is not representable.
+// The call with weights times two, and the upper bound of scales with them; nothing where one of them is not
+// representable.
 std::optional<Call> with_doubled_weights(const Call& call) {
   Call result = call;
   const DType dtype = *call.how.weight_dtype;
@@ -86,6 +100,10 @@ std::optional<Call> with_doubled_weights(const Call& call) {
     if (!doubled) return std::nullopt;
     store_bits(result.tensors[Role::weight], dtype, column, *doubled);
   }
+  std::uint32_t& bound = result.how.bits_of(Parameter::scale_ub);  // infinity, where there is none
+  const auto doubled_bound = bits::times_power_of_two(DType::fp32, bound, 1);
+  if (!doubled_bound) return std::nullopt;
+  bound = *doubled_bound;
   return result;
 }
 
@@ -130,6 +148,7 @@ PropertyCheck row_scaling_property(std::string_view name) {
   property.limits.max_elements = 1 << 12;
   property.limits.max_threads_per_block = 256;
   property.limits.special_percent = 5;
+  property.limits.int8 = property.limits.scale_ub = true;
   return property;
 }
 

@@ -288,7 +288,7 @@ const std::vector<WrongFor>& wrong_targets() {
                          [](std::uint32_t code) { return (code & 0x70) == 0x30 ? 0 : code; });
          });
        },
-       2},
+       3},  // in a row with a scale of its own, beside the largest
       {"fp8-is-idempotent", "truncates the code",
        [] {
          return spoiled([](const Case& test_case, RunResult& result) {
@@ -343,6 +343,150 @@ const std::vector<WrongFor>& wrong_targets() {
          });
        },
        2},  // an infinity, and a zero beside it
+      {"negation", "below a bound int8 wraps",
+       [] {
+         return spoiled([](const Case& test_case, RunResult& result) {
+           if (!test_case.has_scale_ub() || test_case.output_dtype() != DType::int8) return;
+           map_numbers(test_case, result, [](std::uint32_t code) { return code == 0x7f ? 0x80u : code; });
+         });
+       },
+       1},
+      {"negation", "positive int8 is truncated",
+       [] {
+         return spoiled([](const Case& test_case, RunResult& result) {
+           if (test_case.output_dtype() != DType::int8) return;
+           map_numbers(test_case, result, [](std::uint32_t code) { return code < 0x80 ? code & ~1u : code; });
+         });
+       },
+       2},
+      {"power-of-two-scaling", "int8 has its own epsilon",
+       [] {
+         return std::unique_ptr<Target>(std::make_unique<WrongTarget>(
+             [](Target& right, const Case& test_case, const CaseTensors& tensors) {
+               Case fixed = test_case;
+               if (test_case.output_dtype() == DType::int8) fixed.bits_of(Parameter::epsilon) = 0x3727c5ac;
+               return right.run(fixed, tensors);
+             }));
+       },
+       2},
+      {"power-of-two-scaling", "a bound brings its own epsilon",
+       [] {
+         return std::unique_ptr<Target>(std::make_unique<WrongTarget>(
+             [](Target& right, const Case& test_case, const CaseTensors& tensors) {
+               Case fixed = test_case;
+               if (test_case.has_scale_ub()) fixed.bits_of(Parameter::epsilon) = 0x3727c5ac;
+               return right.run(fixed, tensors);
+             }));
+       },
+       2},
+      {"fp8-is-monotone", "one code of int8 becomes zero",
+       [] {
+         return spoiled([](const Case& test_case, RunResult& result) {
+           if (test_case.output_dtype() != DType::int8) return;
+           map_numbers(test_case, result, [](std::uint32_t code) { return code == 5 ? 0u : code; });
+         });
+       },
+       4},
+      {"fp8-is-idempotent", "int8 is truncated",
+       [] {
+         return spoiled([](const Case& test_case, RunResult& result) {
+           if (test_case.output_dtype() != DType::int8) return;
+           map_numbers(test_case, result, [](std::uint32_t code) { return code < 0x7f ? code & ~1u : code; });
+         });
+       },
+       3},
+      {"row-maximum-gets-the-largest-code", "int8 stops at -127 below a bound",
+       [] {
+         return spoiled([](const Case& test_case, RunResult& result) {
+           if (!test_case.has_scale_ub() || test_case.output_dtype() != DType::int8) return;
+           map_numbers(test_case, result, [](std::uint32_t code) { return code == 0x80 ? 0x81u : code; });
+         });
+       },
+       1},
+      {"row-maximum-gets-the-largest-code", "below a bound fp8 stops one below the largest number",
+       [] {
+         return spoiled([](const Case& test_case, RunResult& result) {
+           if (!test_case.has_scale_ub() || !(test_case.output_dtype() != DType::int8)) return;
+           const DType dtype = *test_case.quantized_dtype;
+           map_numbers(test_case, result, [dtype](std::uint32_t code) {
+             const bool negative = bits::is_negative(dtype, code);
+             return code == bits::largest(dtype, negative) ? code - 1 : code;
+           });
+         });
+       },
+       1},
+      {"dynamic-quant-is-quantized-norm", "a bounded scale is one bit off",
+       [] {
+         return spoiled([](const Case& test_case, RunResult& result) {
+           if (!test_case.has_scale_ub() || test_case.has(Role::residual)) return;
+           flip_first(result.outputs[Role::scales]);
+         });
+       },
+       1},
+      {"fused-dynamic-quant-is-composition", "the fused code of int8 is one bit off",
+       [] {
+         return spoiled([](const Case& test_case, RunResult& result) {
+           if (test_case.output_dtype() != DType::int8 || !test_case.has(Role::residual)) return;
+           flip_first(result.outputs[Role::out]);
+         });
+       },
+       1},
+      {"launch-changes-nothing", "other codes of int8 on the scalar path",
+       [] {
+         return spoiled([](const Case& test_case, RunResult& result) {
+           if (test_case.output_dtype() != DType::int8 || test_case.launch.path != KernelPath::scalar) return;
+           flip_first(result.outputs[Role::out]);
+         });
+       },
+       1},
+      {"special-values", "a row of NaN becomes -128 in int8",
+       [] {
+         return spoiled([](const Case& test_case, RunResult& result) {
+           if (test_case.output_dtype() != DType::int8) return;
+           for (std::int64_t index = 0; index < test_case.elements(); ++index) {
+             const std::int64_t row = index / test_case.hidden_size();
+             if (bits::is_nan(DType::fp32, load_bits(result.outputs[Role::scales], DType::fp32, row)))
+               store_bits(result.outputs[Role::out], DType::int8, index, 0x80);
+           }
+         });
+       },
+       1},
+      {"power-of-two-weights", "no bound is above 4",
+       [] {
+         return std::unique_ptr<Target>(std::make_unique<WrongTarget>(
+             [](Target& right, const Case& test_case, const CaseTensors& tensors) {
+               Case fixed = test_case;
+               if (test_case.has_scale_ub())
+                 fixed.bits_of(Parameter::scale_ub) =
+                     std::min(test_case.bits_of(Parameter::scale_ub), 0x40800000u);
+               return right.run(fixed, tensors);
+             }));
+       },
+       1},
+      {"power-of-two-weights", "no scale of int8 is below 1/64",
+       [] {
+         return spoiled([](const Case& test_case, RunResult& result) {
+           if (test_case.output_dtype() != DType::int8) return;
+           for (std::int64_t row = 0; row < test_case.rows(); ++row) {
+             const std::uint32_t scale = load_bits(result.outputs[Role::scales], DType::fp32, row);
+             store_bits(result.outputs[Role::scales], DType::fp32, row, std::max(scale, 0x3c800000u));
+           }
+         });
+       },
+       1},
+      {"calls-leave-no-trace", "keeps the first bound",
+       [] {
+         return std::unique_ptr<Target>(std::make_unique<WrongTarget>(
+             [first = std::optional<std::uint32_t>()](Target& right, const Case& test_case,
+                                                      const CaseTensors& tensors) mutable {
+               if (!test_case.has_scale_ub()) return right.run(test_case, tensors);
+               if (!first) first = test_case.bits_of(Parameter::scale_ub);
+               Case kept = test_case;
+               kept.bits_of(Parameter::scale_ub) = *first;
+               return right.run(kept, tensors);
+             }));
+       },
+       1},
       {"memory-safety", "writes after the last row", writes_after_the_last_row, 1},
       {"empty-batch", "refuses zero rows",
        [] {

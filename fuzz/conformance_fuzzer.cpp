@@ -8,11 +8,7 @@
 #include "fuzz/harness.h"
 
 const normproof::CaseLimits& normproof::fuzz::case_limits() {
-  static const CaseLimits limits = [] {
-    CaseLimits all = small_cases();
-    all.int8 = all.scale_ub = true;
-    return all;
-  }();
+  static const CaseLimits limits = small_cases();
   return limits;
 }
 

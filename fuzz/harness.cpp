@@ -64,6 +64,7 @@ CaseLimits small_cases() {
   limits.max_threads_per_block = 64;
   limits.max_padding = 64;
   limits.allow_refused = true;
+  limits.int8 = limits.scale_ub = true;
   return limits;
 }
 
@@ -80,6 +81,7 @@ CaseLimits wide_cases() {
   limits.max_elements = 40'000;
   limits.giant_strides = true;
   limits.allow_refused = true;
+  limits.int8 = limits.scale_ub = true;
   return limits;
 }
 

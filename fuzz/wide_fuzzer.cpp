@@ -5,11 +5,7 @@
 #include "fuzz/harness.h"
 
 const normproof::CaseLimits& normproof::fuzz::case_limits() {
-  static const CaseLimits limits = [] {
-    CaseLimits all = wide_cases();
-    all.int8 = all.scale_ub = true;
-    return all;
-  }();
+  static const CaseLimits limits = wide_cases();
   return limits;
 }
 

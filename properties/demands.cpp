@@ -41,6 +41,9 @@ constexpr std::int64_t kRowsAlone = 8;
 constexpr int kRepetitions = 6;
 // One magnitude below the outputs that rows with a large element have, so that fp8 shows their bits.
 constexpr float kScale = 1.0f / 256;
+// Integers are as far apart everywhere, so that the small outputs must be many of them. An upper bound of the
+// rows' own scales makes either the scale.
+constexpr float kScaleOfIntegers = 1.0f / 8192;
 
 // In every row one number of 64 to 90, first, last or anywhere, among numbers whose squares are just below
 // half an ulp of its square: the sum loses each that comes after it, and none that comes before. It is
@@ -116,7 +119,8 @@ class Comparer {
  private:
   Observation& of(Promise promise) { return result_.observations[static_cast<std::size_t>(promise)]; }
   bool seen(Promise promise) { return of(promise).state == State::seen; }
-  Case case_of_size(const Combination& combination, const Size& size, std::uint64_t round) const;
+  Case case_of_size(const Combination& combination, const Size& size, std::uint64_t round,
+                    bool bounded) const;
   std::optional<RunResult> run(const Call& call);
   void compare_pair(Promise promise, const Call& first, const RunResult& wanted, const Call& second);
   void compare_repetitions(const Call& call, const RunResult& wanted);
@@ -128,15 +132,23 @@ class Comparer {
 
   PromiseContext& context_;
   PromiseRun result_;
-  std::string not_taken_;  // why a call was not taken
+  std::string not_taken_;      // why a call was not taken
+  std::uint64_t bounded_ = 0;  // combinations of a round that may have an upper bound
 };
 
-Case Comparer::case_of_size(const Combination& combination, const Size& size, std::uint64_t round) const {
+Case Comparer::case_of_size(const Combination& combination, const Size& size, std::uint64_t round,
+                            bool bounded) const {
   Case test_case;
   test_case.kind() = combination;
   test_case.shape = {size.rows, size.hidden_size};
   if (has(combination.operation, Parameter::scale))
     test_case.bits_of(Parameter::scale) = std::bit_cast<std::uint32_t>(kScale);
+  if (bounded) {
+    const oracle::Format& codes = oracle::format_of(test_case.output_dtype());
+    const auto range = static_cast<float>(oracle::to_double(oracle::decode(codes, codes.max_finite_bits())));
+    const float scale = test_case.output_dtype() == DType::int8 ? kScaleOfIntegers : kScale;
+    test_case.bits_of(Parameter::scale_ub) = std::bit_cast<std::uint32_t>(scale * range);
+  }
   fit_to(context_.target.limits_of(combination.operation), test_case);
   const std::uint64_t seed = context_.seed + 4 * round;
   test_case[Role::input].data.bytes =
@@ -277,10 +289,13 @@ void Comparer::compare_graphs(const Call& call, const RunResult& wanted) {
   if (const auto alone = run(row)) compare_pair(kPromise, row, *alone, replayed(row));
 }
 
+// Where the target takes upper bounds of scales, every other combination has one, in the next round the
+// others.
 void Comparer::compare_all_of(const Combination& combination, std::uint64_t round) {
   if (combination.path == KernelPath::scalar) return;  // as the same combination of the other path
   const Size& size = round == 0 && !context_.target.is_foreign() ? kSmallSize : kSizes[round % kSizes.size()];
-  const Case test_case = case_of_size(combination, size, round);
+  const bool bounded = combination.scale_ub && (bounded_++ + round) % 2 == 1;
+  const Case test_case = case_of_size(combination, size, round, bounded);
   if (!context_.target.takes(test_case)) return;
   const Call call = call_of(test_case);
   const auto wanted = run(call);
@@ -294,6 +309,7 @@ void Comparer::compare_all_of(const Combination& combination, std::uint64_t roun
 PromiseRun Comparer::compare() {
   try {
     for (std::uint64_t round = 0; round == 0 || !context_.out_of_time(); ++round) {
+      bounded_ = 0;
       for (const Combination& combination : context_.combinations) {
         compare_all_of(combination, round);
         if (round > 0 && context_.out_of_time()) break;

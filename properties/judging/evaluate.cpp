@@ -180,7 +180,7 @@ std::string describe(const Case& test_case, const Evaluation& evaluation, std::s
   text += fmt::format(" {}, weight {}", name_of(test_case.dtype),
                       test_case.weight_dtype ? name_of(*test_case.weight_dtype) : "none");
   if (test_case.has_codes()) text += fmt::format(", out {}", name_of(test_case.output_dtype()));
-  if (test_case.has_scale_ub()) text += fmt::format(", scale_ub {}", test_case.value_of(Parameter::scale_ub));
+  text += upper_bound_text(test_case);
   if (evaluation.run.path != KernelPath::automatic) {
     text += evaluation.run.path == KernelPath::vectorized ? ", vectorized path" : ", scalar path";
   }

@@ -11,12 +11,17 @@
 
 namespace normproof {
 
+std::string upper_bound_text(const Case& test_case) {
+  if (!test_case.has_scale_ub()) return {};
+  return fmt::format(", scale_ub {}", test_case.value_of(Parameter::scale_ub));
+}
+
 std::string subject_of(const Case& test_case) {
   std::string text = kind_text(test_case);
   if (has(test_case.operation, Parameter::scale))
     text += fmt::format(", scale {}", test_case.value_of(Parameter::scale));
-  if (test_case.has_scale_ub()) text += fmt::format(", scale_ub {}", test_case.value_of(Parameter::scale_ub));
-  return text + fmt::format(", {} x {}, epsilon {}", test_case.rows(), test_case.hidden_size(),
+  return text + upper_bound_text(test_case) +
+         fmt::format(", {} x {}, epsilon {}", test_case.rows(), test_case.hidden_size(),
                             test_case.value_of(Parameter::epsilon));
 }
 

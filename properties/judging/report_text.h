@@ -11,6 +11,8 @@
 
 namespace normproof {
 
+// ", scale_ub 1.5"; empty where there is none.
+std::string upper_bound_text(const Case& test_case);
 // "rms_norm bf16, weight bf16, 8 x 4096, epsilon 1e-06".
 std::string subject_of(const Case& test_case);
 

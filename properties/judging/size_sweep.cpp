@@ -6,6 +6,7 @@
 
 #include "corpus/random.h"
 #include "corpus/size_bands.h"
+#include "corpus/tensor_values.h"
 
 namespace normproof {
 namespace {
@@ -99,6 +100,9 @@ std::vector<Case> size_sweep(std::uint64_t seed, const std::vector<Combination>&
         fit_to(combination.limits, test_case);
         const bool cheap = test_case.elements() <= kCheap;
         set_values(random, variant == 0 || random.chance(1, 2), test_case);
+        Random of_bound = random.split(variant);
+        if (combination.scale_ub && of_bound.chance(1, 2))
+          test_case.bits_of(Parameter::scale_ub) = draw_upper_bound(of_bound);
         sweep.push_back({cheap ? 0 : variant, sweep.size(), std::move(test_case)});
       }
     }

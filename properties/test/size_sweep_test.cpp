@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "corpus/size_bands.h"
 
 namespace normproof {
@@ -34,6 +36,17 @@ TEST(SizeSweep, HasManyRowsInEachDimension) {
     second = second || test_case.shape[1] == 65537;
   }
   EXPECT_TRUE(first && second);
+}
+
+TEST(SizeSweep, HasUpperBoundsOfScalesWhereTheyAreTaken) {
+  std::vector<Combination> combinations = all_combinations(Operation::rms_norm_dynamic_quant, DType::bf16);
+  const auto bounded = [&] {
+    return std::ranges::count_if(size_sweep(3, combinations),
+                                 [](const Case& each) { return each.has_scale_ub(); });
+  };
+  EXPECT_GT(bounded(), 10);
+  for (Combination& each : combinations) each.scale_ub = false;
+  EXPECT_EQ(bounded(), 0);
 }
 
 TEST(SizeSweep, IsTheSameForTheSameSeed) {

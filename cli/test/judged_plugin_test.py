@@ -63,6 +63,9 @@ class JudgedPlugin(ProgramTest):
             self.assertRegex(text, r"not taken, \d+ calls: it computes the statistics itself")
             (row,) = self.read()["judged"]["operations"]
             self.assertNotIn("calls without the statistics, which the kernel then computes", row["not_looked_at"])
+        # Of all calls together, not of each.
+        self.assertGreater(row["undecided"], 1)
+        self.assertIn(f"not looked at: {row['undecided']} rows as a whole, whose search was given up", text)
 
     def test_every_planted_bug_is_found(self):
         missed = []
@@ -177,6 +180,13 @@ class JudgedPlugin(ProgramTest):
         self.assertIn("qk_norm_rope: policy native", text)
         whole, merged = (self.read(name)["judged"]["combinations"] for name in ("v.json", "merged.json"))
         self.assertEqual(whole, merged)
+        for name in "1.json", "2.json":
+            document = self.read(name)
+            document["judged"]["operations"][0]["undecided"] = int(name[0]) + 1
+            with open(self.path(name), "w") as file:
+                json.dump(document, file)
+        text = self.run_program("merge", "1.json", "2.json", code=0)
+        self.assertIn("not looked at: 5 rows as a whole, whose search was given up", text)
 
 
 if __name__ == "__main__":

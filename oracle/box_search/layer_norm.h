@@ -89,7 +89,7 @@ class LayerNormRow {
                                          const typename Arithmetic::Result& mean,
                                          const typename Arithmetic::Result& root) const {
     const auto x = a.constant(x_, j);
-    const auto centred = a.multiply(a.subtract(a.range(x), mean), root);
+    auto centred = a.multiply(a.subtract(a.range(x), mean), root);
     if (rule_.form == NormForm::centred) return centred;
     const auto shift = a.multiply(a.negate(mean), root);
     const auto n =

@@ -34,7 +34,7 @@ constexpr std::array kKnownOrders = {
     KnownOrder{"vLLM", "input, residual, weight, epsilon"},
     KnownOrder{"vLLM", "out, input, weight, scale, epsilon"},
     KnownOrder{"vLLM", "out, input, residual, weight, scale, epsilon"},
-    KnownOrder{"vLLM", "out, input, weight, scales, epsilon, absent, residual"},
+    KnownOrder{"vLLM", "out, input, weight, scales, epsilon, scale_ub, residual"},
     KnownOrder{"FlashInfer", "out, input, weight, epsilon, flag"},
     KnownOrder{"FlashInfer", "input, residual, weight, epsilon, flag"},
     KnownOrder{"FlashInfer",
@@ -172,11 +172,11 @@ std::string tensor_argument(const ParameterRole& parameter, std::string_view mem
     case ParameterForm::pointer:
       return fmt::format("call.pointer(call.{})", member);
     case ParameterForm::tensor_pointer:
-      if (member == "weight" || member == "bias")
+      if (member == "weight" || member == "bias" || member == "scale_ub")
         return fmt::format("call.has_{0}() ? &call.{0} : nullptr", member);
       return fmt::format("&call.{}", member);
     case ParameterForm::optional_tensor:
-      if (member == "weight" || member == "residual" || member == "bias")
+      if (member == "weight" || member == "residual" || member == "bias" || member == "scale_ub")
         return fmt::format("call.optional_{}()", member);
       return fmt::format("call.{}", member);
     default:
@@ -214,6 +214,8 @@ std::string argument(const ParameterRole& parameter, bool adds, Quantization qua
                  ? fmt::format("call.pointer({})", name_of(parameter.role))
              : parameter.form == ParameterForm::tensor_pointer ? fmt::format("&{}", name_of(parameter.role))
                                                                : std::string(name_of(parameter.role));
+    case LauncherRole::scale_ub:
+      return tensor_argument(parameter, "scale_ub");
     case LauncherRole::absent:
       return null;
     case LauncherRole::epsilon:
@@ -433,6 +435,7 @@ class Writer {
             fmt::format("{} = {}", parameter.name, argument(parameter, adds, quantization)));
     }
     if (chosen->function->is_kernel) operation.assumed.push_back(kLaunch);
+    if (refuses_bound_of_int8(*chosen)) operation.assumed.emplace_back("scale_ub of int8 = none");
     note(*chosen, adds);
     calls_ += member_text(*chosen, operation.operation, adds);
     adapter_.operations.push_back(std::move(operation));
@@ -440,7 +443,7 @@ class Writer {
 
   // .rms_norm = [](normproof_torch::Call call) { ... }, over several lines where one is too short.
   std::string member_text(const Candidate& chosen, const std::string& operation, bool adds) const {
-    const std::string call = call_text(chosen, adds);
+    const std::string call = bound_demand(chosen) + call_text(chosen, adds);
     const std::string begin = fmt::format("    .{} = [](normproof_torch::Call call) {{", operation);
     if (chosen.is_template()) {
       return fmt::format(",\n{} call.with<{}>([&](auto type) {{\n      {}\n    }}); }}", begin,
@@ -449,6 +452,24 @@ class Writer {
     const bool one_line = call.find('\n') == std::string::npos && begin.size() + call.size() < kWidth;
     return one_line ? fmt::format(",\n{} {} }}", begin, call)
                     : fmt::format(",\n{}\n      {}\n    }}", begin, call);
+  }
+
+  // int8 is made where the source names the type of the tensor. vLLM's function, the one known that takes
+  // int8 and a bound, refuses them together.
+  bool takes_int8() const {
+    return words_.identifiers.contains("kint8") || words_.identifiers.contains("kchar");
+  }
+  bool refuses_bound_of_int8(const Candidate& chosen) const {
+    return takes_int8() && chosen.has(LauncherRole::scale_ub);
+  }
+  // Of a function by row beside others that take bounds, what is taken being said once for all.
+  std::string bound_demand(const Candidate& chosen) const {
+    if (chosen.quantization != Quantization::by_row) return {};
+    if (refuses_bound_of_int8(chosen)) return "call.has_no_bound_of_int8();\n      ";
+    const bool others = std::any_of(candidates_.begin(), candidates_.end(),
+                                    [](const Candidate& each) { return each.has(LauncherRole::scale_ub); });
+    if (!others || chosen.has(LauncherRole::scale_ub)) return {};
+    return "call.has_no(call.scale_ub, \"it takes no upper bound of scales\");\n      ";
   }
 
   // What a chosen function adds to what the plug-in takes and does not.
@@ -463,6 +484,8 @@ class Writer {
     if (chosen.has(LauncherRole::weight)) with_weight_ = true;
     if (chosen.may_be_null(LauncherRole::weight) && !chosen.takes_pointers()) without_weight_ = true;
     quantizes_ = quantizes_ || chosen.quantization != Quantization::none;
+    by_row_ = by_row_ || chosen.quantization == Quantization::by_row;
+    bounds_ = bounds_ || chosen.has(LauncherRole::scale_ub);
     if (named_type_.empty()) named_type_ = type_in(lower(chosen.function->name));
     for (const ParameterRole& parameter : chosen.roles) {
       if (parameter.role == LauncherRole::input && parameter.form == ParameterForm::pointer &&
@@ -519,6 +542,8 @@ class Writer {
     if (with_weight_) takes.emplace_back("SAME_WEIGHT");
     if (without_weight_) takes.emplace_back("NO_WEIGHT");
     if (quantizes_) takes.emplace_back(hip_ ? "E4M3FNUZ" : "E4M3FN");
+    if (by_row_ && takes_int8()) takes.emplace_back("ROW_INT8");
+    if (bounds_) takes.emplace_back("ROW_SCALE_UB");
     for (std::string& one : takes) one = "NORMPROOF_TAKES_" + one;
     adapter_.text = wrapped(fmt::format(
         "// {0} as a plug-in: how its functions are called. What they do not take goes into .limits.\n"
@@ -536,7 +561,7 @@ class Writer {
   NormAdapter adapter_;
   std::string calls_, pointer_type_, named_type_;
   bool contiguous_ = false, two_dimensions_ = false, with_weight_ = false, without_weight_ = false,
-       quantizes_ = false;
+       quantizes_ = false, by_row_ = false, bounds_ = false;
 };
 
 }  // namespace

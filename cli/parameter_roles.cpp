@@ -22,7 +22,8 @@ constexpr std::array kTensors = {
            " input inputs in inp x src self vals hidden_states hidden a x_in input_vals "},
     Called{LauncherRole::weight, " weight weights w gamma gain mul g "},
     Called{LauncherRole::inverse_rms, " invvar rstd inv_rms inv_var rrms rsigma inverse_rms invvars "},
-    Called{LauncherRole::absent, " bias beta b scale_ub mask mean "},
+    Called{LauncherRole::absent, " bias beta b mask mean "},
+    Called{LauncherRole::scale_ub, " scale_ub scale_upper_bound "},
 };
 // What these are to LayerNorm.
 constexpr std::array kTensorsOfLayerNorm = {
@@ -110,11 +111,11 @@ LauncherRole role_of_number(const std::string& type, const std::string& name) {
 }  // namespace
 
 std::string_view name_of(LauncherRole role) {
-  constexpr std::array<std::string_view, 27> kNames = {
+  constexpr std::array<std::string_view, 28> kNames = {
       "unknown",      "out",        "residual_out",    "input", "residual", "weight",  "scale",
       "inverse_rms",  "absent",     "epsilon",         "gain",  "rows",     "columns", "n",
       "input_stride", "out_stride", "residual_stride", "shape", "type",     "one",     "zero",
-      "flag",         "stream",     "scales",          "bias",  "mean",     "rstd"};
+      "flag",         "stream",     "scales",          "bias",  "mean",     "rstd",    "scale_ub"};
   return kNames.at(static_cast<std::size_t>(role));
 }
 
@@ -144,9 +145,11 @@ ParameterRole role_of(const SourceParameter& parameter, Quantization quantizatio
     if (result.role == LauncherRole::unknown) result.role = called(kTensors, name);
     if (result.role == LauncherRole::unknown && result.form == ParameterForm::optional_tensor)
       result.role = LauncherRole::absent;
-    // A tensor that must be there, and is not.
-    if (result.role == LauncherRole::absent && result.form == ParameterForm::tensor)
-      result.role = LauncherRole::unknown;
+    if (result.role == LauncherRole::scale_ub && quantization != Quantization::by_row)
+      result.role = LauncherRole::absent;
+    // A tensor that must be there, and is not, or not always.
+    const bool may_be_missing = result.role == LauncherRole::absent || result.role == LauncherRole::scale_ub;
+    if (may_be_missing && result.form == ParameterForm::tensor) result.role = LauncherRole::unknown;
   }
   if (result.role == LauncherRole::unknown && parameter.has_default) result.role = LauncherRole::flag;
   return result;
@@ -166,7 +169,8 @@ void settle_sizes(std::vector<ParameterRole>& parameters) {
   for (std::size_t i = parameters.size(); i-- > 0;) {
     ParameterRole& each = parameters[i];
     const bool worth_giving = each.role == LauncherRole::epsilon || each.role == LauncherRole::residual ||
-                              each.role == LauncherRole::weight || each.role == LauncherRole::bias;
+                              each.role == LauncherRole::weight || each.role == LauncherRole::bias ||
+                              each.role == LauncherRole::scale_ub;
     if (!each.left_out || worth_giving) last = false;
     each.left_out = each.left_out && last;
   }

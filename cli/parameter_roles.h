@@ -37,6 +37,7 @@ enum class LauncherRole {
   bias,    // of LayerNorm, as the next ones
   mean,
   rstd,
+  scale_ub,  // the upper bound of what the scales of rows are made of
 };
 enum class ParameterForm { number, tensor, tensor_pointer, optional_tensor, pointer };
 

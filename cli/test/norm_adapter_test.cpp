@@ -294,10 +294,41 @@ void rms_norm_dynamic_per_token_quant(torch::Tensor& out, torch::Tensor const& i
   EXPECT_EQ(adapter.operations[0].operation, "rms_norm_dynamic_quant");
   EXPECT_EQ(adapter.operations[1].operation, "fused_add_rms_norm_dynamic_quant");
   EXPECT_EQ(adapter.operations[1].order_of, "vLLM");
-  EXPECT_TRUE(has(adapter.text, "call.weight, call.scales, call.epsilon, std::nullopt, std::nullopt);"))
+  EXPECT_TRUE(
+      has(adapter.text, "call.weight, call.scales, call.epsilon, call.optional_scale_ub(), std::nullopt);"))
       << adapter.text;
-  EXPECT_TRUE(has(adapter.text, "call.scales, call.epsilon, std::nullopt, call.optional_residual());"))
+  EXPECT_TRUE(has(adapter.text, "call.epsilon, call.optional_scale_ub(), call.optional_residual());"))
       << adapter.text;
+  EXPECT_TRUE(has(adapter.text, "NORMPROOF_TAKES_E4M3FN | NORMPROOF_TAKES_ROW_SCALE_UB,")) << adapter.text;
+  EXPECT_FALSE(has(adapter.text, "int8")) << adapter.text;
+}
+
+TEST(NormAdapter, AnUpperBoundOfScalesAndInt8) {
+  const std::string function =
+      "void rms_norm_per_token_quant(const float* x, const float* w, int8_t* out, float* scales, "
+      "const float* scale_ub, int rows, int cols, float eps) { use(kInt8); }\n";
+  const NormAdapter adapter = read(function);
+  EXPECT_TRUE(has(adapter.text, "call.pointer(call.scales), call.pointer(call.scale_ub),")) << adapter.text;
+  EXPECT_TRUE(has(adapter.text, "NORMPROOF_TAKES_ROW_INT8 | NORMPROOF_TAKES_ROW_SCALE_UB,")) << adapter.text;
+  // The one that is known to take both refuses them together.
+  EXPECT_TRUE(has(adapter.text, "{ call.has_no_bound_of_int8(); rms_norm_per_token_quant(")) << adapter.text;
+  ASSERT_EQ(adapter.operations.size(), 1u);
+  EXPECT_EQ(adapter.operations[0].assumed, std::vector<std::string>{"scale_ub of int8 = none"});
+
+  // A sum's function without one, beside it.
+  const NormAdapter both =
+      read(function +
+           "void add_rms_norm_per_token_quant(const float* x, float* residual, const float* w, "
+           "signed char* out, float* scales, int rows, int cols, float eps) {}\n");
+  EXPECT_TRUE(
+      has(both.text, "{ call.has_no(call.scale_ub, \"it takes no upper bound of scales\"); add_rms_norm"))
+      << both.text;
+  // Where a scale is given there is nothing to bound.
+  const NormAdapter given = read(
+      "void rms_norm_static_fp8_quant(Tensor& out, Tensor& x, Tensor& weight, Tensor& scale, double eps, "
+      "std::optional<Tensor> scale_ub) { use(kInt8); }");
+  EXPECT_TRUE(has(given.text, "call.scale, call.epsilon, std::nullopt);")) << given.text;
+  EXPECT_FALSE(has(given.text, "ROW_")) << given.text;
 }
 
 TEST(NormAdapter, AnEpsilonOfItsOwn) {

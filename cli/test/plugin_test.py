@@ -244,6 +244,9 @@ cudaError_t RMSNorm(T* input, T* weight, T* output, uint32_t batch_size, uint32_
         self.assertIn("15 of 15 combinations", self.run_program(*arguments, code=0))
         # One that was built before is called with neither: that would end it.
         self.assertIn("12 of 12 combinations", self.run_program(*arguments, code=0, NORMPROOF_PLUGIN_ROWS="fp8"))
+        # What is taken is said once, for all codes: a bound may be declined, whatever the limits are.
+        text = self.run_program(*arguments, code=0, NORMPROOF_PLUGIN_ROWS="declining")
+        self.assertRegex(text, "not taken, [0-9]+ cases: it gives no reason")
         self.run_program(*arguments, code=1, NORMPROOF_PLUGIN_ROWS="unbounded")
         case = self.read("rows.json")["findings"][0]["case"]
         self.assertIn("scale_ub", case)

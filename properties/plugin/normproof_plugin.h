@@ -153,7 +153,9 @@ enum {
   NORMPROOF_TAKES_NO_STATISTICS = 1 << 15, /* gradients also without rstd and mean, by epsilon */
   NORMPROOF_TAKES_SCALE_VIEWS = 1 << 16,   /* scales [rows, blocks] also of strides [1, n], n >= rows */
   NORMPROOF_TAKES_ROW_INT8 = 1 << 17,      /* int8 of rms_norm_dynamic_quant and its fused add */
-  NORMPROOF_TAKES_ROW_SCALE_UB = 1 << 18   /* of the same: scale_ub is given, or not */
+  /* of the same: scale_ub is given, or not. Some operation or codes may have none: a call with one is not
+   * taken where its function says so, whatever the limits are. */
+  NORMPROOF_TAKES_ROW_SCALE_UB = 1 << 18
 };
 
 typedef struct normproof_plugin_info {

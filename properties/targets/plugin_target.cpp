@@ -447,7 +447,10 @@ JudgedRun PluginTarget::run_judged(const oracle::judged::Call& call, std::byte f
 RunResult PluginTarget::result_of(const Pending& pending) {
   const GuardedCall& call = *pending.call;
   const Attempt& answer = pending.attempt;
-  const bool has_limits = plugin_.has_limits[static_cast<std::size_t>(call.test_case().operation)] != 0;
+  const Case& test_case = call.test_case();
+  // Upper bounds are said to be taken once, for all operations and codes, and so one may be declined.
+  const bool has_limits =
+      plugin_.has_limits[static_cast<std::size_t>(test_case.operation)] != 0 && !test_case.has_scale_ub();
   RunResult result = answer_to(answer, call.message(), has_limits);
   if (answer.stopped || !answer.failure.empty()) return result;
   if (result.status == RunResult::Status::completed) result.outputs = call.outputs();

@@ -2,7 +2,8 @@
 // NORMPROOF_KERNELS_PLUGIN_DEVICE is set, in device memory. NORMPROOF_PLUGIN_LIMITS is "kept" where rms_norm
 // has limits, and what lies outside ends the process; "broken" where it does not take what lies inside.
 // NORMPROOF_PLUGIN_ROWS is "fp8" where it is as old plug-ins are: neither int8 nor scale_ub may come, or it
-// ends the process; "unbounded" where it does not look at scale_ub.
+// ends the process; "unbounded" where it does not look at scale_ub; "declining" where rms_norm_dynamic_quant
+// has limits, and takes no scale_ub beside int8.
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -147,7 +148,17 @@ int32_t fused_add_rms_norm_static_fp8_quant(const normproof_plugin_call* call) {
       scale(call), epsilon(call), nullptr, call->stream, nullptr, message_of(call)));
 }
 
+// Limits that limit nothing.
+const normproof_plugin_limits kAny = [] {
+  normproof_plugin_limits limits{};
+  limits.struct_size = sizeof limits;
+  return limits;
+}();
+
 int32_t rms_norm_dynamic_quant(const normproof_plugin_call* call) {
+  if (rows_are("declining") && scale_ub(call) != nullptr &&
+      normproof_tensor_of(call, "out")->dtype.code == kDLInt)
+    return NORMPROOF_PLUGIN_NOT_TAKEN;
   return plugin_status(normproof_rms_norm_dynamic_quant(
       tensor(call, "out"), tensor(call, "scales"), tensor(call, "input"), tensor(call, "weight"),
       scale_ub(call), epsilon(call), nullptr, call->stream, nullptr, message_of(call)));
@@ -170,7 +181,7 @@ const normproof_plugin_operation kEntries[] = {
     entry("fused_add_rms_norm", &fused_add_rms_norm),
     entry("rms_norm_static_fp8_quant", &rms_norm_static_fp8_quant),
     entry("fused_add_rms_norm_static_fp8_quant", &fused_add_rms_norm_static_fp8_quant),
-    entry("rms_norm_dynamic_quant", &rms_norm_dynamic_quant),
+    entry("rms_norm_dynamic_quant", &rms_norm_dynamic_quant, rows_are("declining") ? &kAny : nullptr),
     entry("fused_add_rms_norm_dynamic_quant", &fused_add_rms_norm_dynamic_quant)};
 const normproof_plugin_operation* const kOperations[] = {&kEntries[0], &kEntries[1], &kEntries[2],
                                                          &kEntries[3], &kEntries[4], &kEntries[5],

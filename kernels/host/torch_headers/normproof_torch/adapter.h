@@ -37,8 +37,9 @@ struct AnyPointer {
 struct Call {
   at::Tensor out, input, residual, weight;  // input: also the x of layer_norm
   at::Tensor bias, mean, rstd;              // of layer_norm; mean and rstd: outputs, one fp32 number a row
-  at::Tensor scale;   // one fp32 number
-  at::Tensor scales;  // an output, one fp32 number a row
+  at::Tensor scale;                         // one fp32 number
+  at::Tensor scales;                        // an output, one fp32 number a row
+  at::Tensor scale_ub;  // where NORMPROOF_TAKES_ROW_SCALE_UB is said, or undefined: one fp32 number
   double epsilon = 0;
   bool has_weight() const { return weight.defined(); }
   std::optional<at::Tensor> optional_weight() const {
@@ -47,6 +48,10 @@ struct Call {
   bool has_bias() const { return bias.defined(); }
   std::optional<at::Tensor> optional_bias() const {
     return bias.defined() ? std::optional(bias) : std::nullopt;
+  }
+  bool has_scale_ub() const { return scale_ub.defined(); }
+  std::optional<at::Tensor> optional_scale_ub() const {
+    return scale_ub.defined() ? std::optional(scale_ub) : std::nullopt;
   }
   std::optional<at::Tensor> optional_residual() const {
     return residual.defined() ? std::optional(residual) : std::nullopt;
@@ -58,6 +63,10 @@ struct Call {
   }
   static void has_no(const at::Tensor& tensor, const char* why) {
     TORCH_CHECK_NOT_IMPLEMENTED(!tensor.defined(), why);
+  }
+  void has_no_bound_of_int8() const {
+    TORCH_CHECK_NOT_IMPLEMENTED(!scale_ub.defined() || out.scalar_type() != c10::kChar,
+                                "an upper bound of scales beside int8");
   }
   // For a launcher that always writes it: memory of its own where nobody asks for it.
   at::Tensor for_each_row(const at::Tensor& tensor) const {
@@ -122,6 +131,8 @@ inline c10::ScalarType scalar_type_of(const DLDataType& type) {
         return c10::kFloat8_e4m3fnuz;
       case NORMPROOF_DL_FLOAT8_E5M2FNUZ:
         return c10::kFloat8_e5m2fnuz;
+      case kDLInt:
+        return c10::kChar;
       default:
         return c10::kFloat8_e4m3fn;
     }
@@ -151,6 +162,7 @@ inline Call given_by(const normproof_plugin_call* call) {
   given.weight = tensor("weight");
   given.scale = tensor("scale");
   given.scales = tensor("scales");
+  given.scale_ub = tensor("scale_ub");
   given.epsilon = static_cast<double>(normproof_parameter_of(call, "epsilon"));
   return given;
 }

@@ -4,11 +4,12 @@
     fused_add_rms_norm(x, residual, weight, epsilon)             in place: x becomes out, residual the sum
     rms_norm_static_fp8_quant(x, weight, scale, epsilon, dtype) -> out
     fused_add_rms_norm_static_fp8_quant(x, residual, weight, scale, epsilon, dtype) -> out    residual becomes the sum
-    rms_norm_dynamic_quant(x, weight, epsilon, dtype) -> (out, scales)
-    fused_add_rms_norm_dynamic_quant(x, residual, weight, epsilon, dtype) -> (out, scales)    residual becomes the sum
+    rms_norm_dynamic_quant(x, weight, epsilon, dtype, scale_ub) -> (out, scales)
+    fused_add_rms_norm_dynamic_quant(x, residual, weight, epsilon, dtype, scale_ub) -> (out, scales)    residual becomes the sum
 
 x and residual are ``[..., H]`` in bf16, fp16 or fp32, weight is ``[H]`` in that dtype or fp32, or None; scale is one fp32
-number on x's device; scales are ``[..., 1]`` in fp32; dtype is an fp8 dtype (torch.float8_e4m3fn). The ops work under torch.compile and in CUDA graphs: they
+number on x's device; scales are ``[..., 1]`` in fp32; dtype is an fp8 dtype (torch.float8_e4m3fn), or torch.int8 where each row gets a
+scale; scale_ub, the upper bound of what those are made of, is as scale, or None. The ops work under torch.compile and in CUDA graphs: they
 launch on the current stream and wait for nothing. They have no gradients.
 
 ``watch`` records and judges a model's norms, with any torch; the ops need 2.4 or newer.
@@ -30,7 +31,7 @@ from normproof._types import Policy
 
 # As in kernels/normproof_kernels.h.
 _DTYPES = {getattr(torch, name): number for number, name in enumerate(
-    ("float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")) if hasattr(torch, name)}
+    ("float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "int8")) if hasattr(torch, name)}
 
 
 def watch(model: Any, *, dump: "Union[str, os.PathLike[str], None]" = None, classes: "Union[str, Iterable[str]]" = _watch.CLASSES,
@@ -121,19 +122,20 @@ def _row_scaled(x: torch.Tensor, dtype: Optional[torch.dtype]) -> "tuple[torch.T
             torch.empty((*x.shape[:-1], 1), dtype=torch.float32, device=x.device))
 
 
-def _rms_norm_dynamic_quant(x: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float,
-                            dtype: Optional[torch.dtype] = None) -> "tuple[torch.Tensor, torch.Tensor]":
+def _rms_norm_dynamic_quant(x: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float, dtype: Optional[torch.dtype] = None,
+                            scale_ub: Optional[torch.Tensor] = None) -> "tuple[torch.Tensor, torch.Tensor]":
     out, scales = _row_scaled(x, dtype)
-    tensors = {"out": _rows(out), "scales": _rows(scales), "x": _rows(x), "weight": weight}
+    tensors = {"out": _rows(out), "scales": _rows(scales), "x": _rows(x), "weight": weight, "scale_ub": scale_ub}
     _call(x, "call", "rms_norm_dynamic_quant", tensors, epsilon)
     return out, scales
 
 
 def _fused_add_rms_norm_dynamic_quant(x: torch.Tensor, residual: torch.Tensor, weight: Optional[torch.Tensor],
-                                      epsilon: float, dtype: Optional[torch.dtype] = None
-                                      ) -> "tuple[torch.Tensor, torch.Tensor]":
+                                      epsilon: float, dtype: Optional[torch.dtype] = None,
+                                      scale_ub: Optional[torch.Tensor] = None) -> "tuple[torch.Tensor, torch.Tensor]":
     out, scales = _row_scaled(x, dtype)
-    tensors = {"out": _rows(out), "scales": _rows(scales), "x": _rows(x), "residual": _rows(residual), "weight": weight}
+    tensors = {"out": _rows(out), "scales": _rows(scales), "x": _rows(x), "residual": _rows(residual), "weight": weight,
+               "scale_ub": scale_ub}
     _call(x, "call", "fused_add_rms_norm_dynamic_quant", tensors, epsilon)
     return out, scales
 
@@ -158,12 +160,14 @@ def _fused_quantized(x: torch.Tensor, residual: torch.Tensor, weight: Optional[t
 
 
 def _dynamically_quantized(x: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float,
-                           dtype: Optional[torch.dtype] = None) -> "tuple[torch.Tensor, torch.Tensor]":
+                           dtype: Optional[torch.dtype] = None, scale_ub: Optional[torch.Tensor] = None
+                           ) -> "tuple[torch.Tensor, torch.Tensor]":
     return x.new_empty(x.shape, dtype=dtype or torch.float8_e4m3fn), x.new_empty((*x.shape[:-1], 1), dtype=torch.float32)
 
 
 def _fused_dynamically_quantized(x: torch.Tensor, residual: torch.Tensor, weight: Optional[torch.Tensor], epsilon: float,
-                                 dtype: Optional[torch.dtype] = None) -> "tuple[torch.Tensor, torch.Tensor]":
+                                 dtype: Optional[torch.dtype] = None, scale_ub: Optional[torch.Tensor] = None
+                                 ) -> "tuple[torch.Tensor, torch.Tensor]":
     return _dynamically_quantized(x, weight, epsilon, dtype)
 
 
@@ -175,10 +179,10 @@ _OPERATIONS = (
      _rms_norm_static_fp8_quant, _quantized),
     ("fused_add_rms_norm_static_fp8_quant(Tensor x, Tensor(a!) residual, Tensor? weight, Tensor scale, float epsilon, "
      "ScalarType? dtype=None) -> Tensor", _fused_add_rms_norm_static_fp8_quant, _fused_quantized),
-    ("rms_norm_dynamic_quant(Tensor x, Tensor? weight, float epsilon, ScalarType? dtype=None) -> (Tensor, Tensor)",
+    ("rms_norm_dynamic_quant(Tensor x, Tensor? weight, float epsilon, ScalarType? dtype=None, Tensor? scale_ub=None) -> (Tensor, Tensor)",
      _rms_norm_dynamic_quant, _dynamically_quantized),
     ("fused_add_rms_norm_dynamic_quant(Tensor x, Tensor(a!) residual, Tensor? weight, float epsilon, "
-     "ScalarType? dtype=None) -> (Tensor, Tensor)", _fused_add_rms_norm_dynamic_quant, _fused_dynamically_quantized))
+     "ScalarType? dtype=None, Tensor? scale_ub=None) -> (Tensor, Tensor)", _fused_add_rms_norm_dynamic_quant, _fused_dynamically_quantized))
 
 if hasattr(torch.library, "register_fake") and hasattr(torch, "float8_e4m3fn"):
     _library = torch.library.Library("normproof", "DEF")

@@ -125,7 +125,7 @@ class KernelsLibrary {
   void rms_norm_static_fp8_quant(nb::handle out, nb::handle x, nb::handle weight, nb::handle scale,
                                  double epsilon, std::uintptr_t stream) const {
     const Argument out_read = reader_.read("out", out), x_read = reader_.read("x", x),
-                   weight_read = reader_.read("weight", weight), scale_read = read_scale(scale);
+                   weight_read = reader_.read("weight", weight), scale_read = read_number("scale", scale);
     reader_.require_same_device({&out_read, &x_read, &weight_read, &scale_read});
     call(
         [&](auto... common) {
@@ -140,7 +140,7 @@ class KernelsLibrary {
                                            std::uintptr_t stream) const {
     const Argument out_read = reader_.read("out", out), x_read = reader_.read("x", x),
                    residual_read = reader_.read("residual", residual),
-                   weight_read = reader_.read("weight", weight), scale_read = read_scale(scale);
+                   weight_read = reader_.read("weight", weight), scale_read = read_number("scale", scale);
     reader_.require_same_device({&out_read, &x_read, &residual_read, &weight_read, &scale_read});
     call(
         [&](auto... common) {
@@ -161,8 +161,9 @@ class KernelsLibrary {
     for (const TensorSpec& tensor : spec_of(*operation).tensors) {
       if (tensor.aliasing == Aliasing::always) continue;
       const char* key = tensor.role == Role::input ? "x" : name_of(tensor.role).data();
-      arguments.push_back(tensors.contains(key) ? reader_.read(key, tensors[key])
-                                                : Argument{.name = key, .object = {}});
+      arguments.push_back(!tensors.contains(key)         ? Argument{.name = key, .object = {}}
+                          : tensor.extent == Extent::one ? read_number(key, tensors[key])
+                                                         : reader_.read(key, tensors[key]));
       roles.push_back(tensor.role);
     }
     const auto input = std::ranges::find(roles, Role::input) - roles.begin();
@@ -183,13 +184,14 @@ class KernelsLibrary {
   }
 
  private:
-  Argument read_scale(nb::handle scale) const {
-    const Argument argument = reader_.read("scale", scale);
+  Argument read_number(const char* name, nb::handle object) const {
+    const Argument argument = reader_.read(name, object);
+    if (!argument.present) return argument;
     const normproof_tensor& tensor = argument.tensor;
     if (tensor.dtype != NORMPROOF_FP32 ||
         std::any_of(tensor.sizes, tensor.sizes + tensor.rank, [](std::int64_t size) { return size != 1; })) {
-      throw std::invalid_argument("scale: expected one float32 number, got " + text_of(scale.attr("shape")) +
-                                  " of " + text_of(scale.attr("dtype")));
+      throw std::invalid_argument(std::string(name) + ": expected one float32 number, got " +
+                                  text_of(object.attr("shape")) + " of " + text_of(object.attr("dtype")));
     }
     return argument;
   }

@@ -162,7 +162,7 @@ def test_case_files(tmp_path):
 def test_kernels_work_on_tensors_where_they_lie():
     """What normproof.torch calls, on the CPU: strided rows, in place, quantized, refused."""
     from normproof import _core
-    names = {"bf16": 2, "fp8_e4m3fn": 3, "fp32": 0}
+    names = {"bf16": 2, "fp8_e4m3fn": 3, "fp32": 0, "int8": 7}
     library = _core.KernelsLibrary("", names)
 
     class Tensor:
@@ -189,13 +189,21 @@ def test_kernels_work_on_tensors_where_they_lie():
     library.fused_add_rms_norm_static_fp8_quant(Tensor(quantized, "fp8_e4m3fn"), Tensor(x), Tensor(total), Tensor(weight),
                                                 Tensor(scale, "fp32"), 1e-6, 0)
     assert (quantized.tobytes(), total.tobytes()) == (both.out.tobytes(), both.residual_out.tobytes())
+    codes, scales, bound = numpy.empty((3, 40), "i1"), numpy.empty((3, 1), "f4"), numpy.array([0.75], "f4")
+    for scale_ub in (None, bound):
+        library.call("rms_norm_dynamic_quant",
+                     {"out": Tensor(codes, "int8"), "scales": Tensor(scales, "fp32"), "x": Tensor(x), "weight": Tensor(weight),
+                      "scale_ub": None if scale_ub is None else Tensor(scale_ub, "fp32")}, 1e-6, 0)
+        wanted = normproof.run("rms_norm_dynamic_quant", quantized_dtype="int8", scale_ub=None if scale_ub is None else 0.75, **call)
+        assert (codes.tobytes(), scales.tobytes()) == (wanted.out.tobytes(), wanted.scales.tobytes())
+    assert (scales == numpy.float32(0.75) / numpy.float32(127)).all() and (codes == 127).any()
     both = normproof.run("fused_add_rms_norm", residual=residual, **call)
     library.fused_add_rms_norm(Tensor(x), Tensor(residual), Tensor(weight), 1e-6, 0)
     assert (x.tobytes(), residual.tobytes()) == (both.out.tobytes(), both.residual_out.tobytes())
     for error, message, arguments in (
             (ValueError, "weight", (Tensor(out), Tensor(x), Tensor(weight[1:]))),
             (ValueError, "out: expected at most 4 dimensions, got 5", (Tensor(out[None, None, None]), Tensor(x), None)),
-            (TypeError, "expected bf16, fp8_e4m3fn, fp32, got fp64", (Tensor(out), Tensor(x, "fp64"), None)),
+            (TypeError, "expected bf16, fp8_e4m3fn, fp32, int8, got fp64", (Tensor(out), Tensor(x, "fp64"), None)),
             (ValueError, "weight: expected a tensor on device -1, the device of x, got device 0",
              (Tensor(out), Tensor(x), Tensor(weight, device=0))),
             (AttributeError, "data_ptr", (Tensor(out), x, None))):
@@ -204,6 +212,8 @@ def test_kernels_work_on_tensors_where_they_lie():
     with pytest.raises(ValueError, match="scale: expected one float32 number, got .2,. of fp32"):
         library.rms_norm_static_fp8_quant(Tensor(quantized, "fp8_e4m3fn"), Tensor(x), None,
                                           Tensor(numpy.ones(2, "f4"), "fp32"), 1e-6, 0)
+    with pytest.raises(ValueError, match="scale_ub: expected one float32 number, got .1,. of bf16"):
+        library.call("rms_norm_dynamic_quant", {"x": Tensor(x), "scale_ub": Tensor(weight[:1])}, 1e-6, 0)
     with pytest.raises(RuntimeError, match="nowhere.so"):
         _core.KernelsLibrary("nowhere.so", names)
 

@@ -103,8 +103,8 @@ class BoundCommand {
     std::optional<DType> weight;
     if (options_.weight == "same") weight = dtype;
     if (options_.weight == "fp32") weight = DType::fp32;
-    question_.kind() = call_kind(operation_from_name(options_.operation).value(), dtype, weight,
-                                 dtype_from_name(options_.quantized).value());
+    const Operation operation = operation_from_name(options_.operation).value();
+    question_.kind() = call_kind(operation, dtype, weight, codes_for(operation, options_.quantized));
     question_.hidden_size = options_.hidden;
     question_.largest_weight = options_.largest_weight;
     if (!options_.epsilon.empty()) {
@@ -328,8 +328,10 @@ Action add_bound(CLI::App& command) {
       .add_option("--weight", options->weight, "The weight's dtype: that of the activations, fp32, or none")
       ->check(CLI::IsMember({"same", "fp32", "none"}))
       ->capture_default_str();
-  command.add_option("--quantized", options->quantized, "The output dtype of the fp8 operations")
-      ->check(CLI::IsMember({"fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"}))
+  command
+      .add_option("--quantized", options->quantized,
+                  "The output dtype of what quantizes; int8 where each row gets a scale")
+      ->check(names_codes())
       ->capture_default_str();
   add_kernel_options(command, *options);
   command

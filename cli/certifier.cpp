@@ -67,6 +67,11 @@ class Certifier {
   }
 
   void look_at(Operation operation, DType dtype) {
+    if (quantizes(operation) && !may_quantize_to(operation, options_.quantized)) {
+      open(
+          fmt::format("{} {}: makes no {}", name_of(operation), name_of(dtype), name_of(options_.quantized)));
+      return;
+    }
     std::vector<CallKind> kinds = call_kinds(operation, dtype, options_.quantized);
     std::erase_if(kinds, [this](const CallKind& kind) { return !is_taken(kind); });
     if (kinds.empty()) {

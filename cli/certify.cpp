@@ -76,9 +76,9 @@ void add_certify_options(CLI::App& command, CertifyOptions& options) {
   command
       .add_option_function<std::string>(
           "--quantized", [&options](const std::string& name) { options.quantized = *dtype_from_name(name); },
-          "The output dtype of the fp8 operations")
+          "The output dtype of what quantizes; int8 where each row gets a scale")
       ->default_str(std::string(name_of(options.quantized)))
-      ->check(CLI::IsMember({"fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"}));
+      ->check(names_codes());
   command.add_option("--hidden", options.hidden_sizes, "The hidden sizes, as 1024,4096")
       ->delimiter(',')
       ->check(CLI::Range(std::int64_t{3}, oracle::kMaximumTreeLeaves))

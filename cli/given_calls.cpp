@@ -185,6 +185,22 @@ GivenCallReport identify_given_call(const std::string& file, const oracle::judge
   return report;
 }
 
+CLI::Validator names_codes() {
+  std::vector<std::string> names;
+  for (const DType dtype : code_dtypes(operations_with(NormStep::quantize_by_row).front()))
+    names.emplace_back(name_of(dtype));
+  return CLI::IsMember(names);
+}
+
+DType codes_for(Operation operation, const std::string& quantized) {
+  const DType codes = dtype_from_name(quantized).value();
+  if (quantizes(operation) && !may_quantize_to(operation, codes))
+    throw UsageError(
+        fmt::format("--quantized {}: {} makes none, the operations that give each row a scale do", quantized,
+                    name_of(operation)));
+  return codes;
+}
+
 CLI::Validator is_run_by_targets() {
   std::vector<std::string> names;
   for (const Operation operation : all_operations()) names.emplace_back(name_of(operation));

@@ -47,5 +47,9 @@ GivenCallReport identify_given_call(const std::string& file, const oracle::judge
 CLI::Validator is_run_by_targets();
 // Names any operation: a plug-in may have it.
 CLI::Validator is_run_by_plugins();
+// Names a dtype of codes.
+CLI::Validator names_codes();
+// That of --quantized, which an operation that quantizes must be able to make. Throws UsageError.
+DType codes_for(Operation operation, const std::string& quantized);
 
 }  // namespace normproof

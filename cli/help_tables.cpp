@@ -36,6 +36,7 @@ constexpr auto kOptions = std::to_array<OptionHelp>({
     {"--dtype", kRun, ""},
     {"--weight", kRun, ""},
     {"--quantized", kRun, "DTYPE"},
+    {"--scale-ub", kRun, "NUMBER"},
     {"--epsilon", kRun, "NUMBER"},
     {"--rows", kRun, "N"},
     {"--hidden", kRun, "N"},

@@ -467,7 +467,7 @@ Action add_identify(CLI::App& command) {
   command
       .add_option("--quantized", options->quantized,
                   "With --target: the output dtype of what quantizes; int8 where each row gets a scale")
-      ->check(CLI::IsMember({"fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz", "int8"}))
+      ->check(names_codes())
       ->capture_default_str();
   command.add_option("--rows", options->rows, "Rows to look at; with --target at most 32")
       ->check(CLI::Range(std::int64_t{8}, INT64_MAX))

@@ -14,7 +14,9 @@
 #include "cli/output_files.h"
 #include "cli/progress.h"
 #include "corpus/atomic_file.h"
+#include "corpus/dump.h"
 #include "oracle/formats.h"
+#include "properties/judging/report_text.h"
 #include "properties/order/target_box.h"
 
 namespace normproof {
@@ -24,7 +26,8 @@ using order::CallShape;
 using order::Kind;
 
 struct OrderOptions {
-  std::string target = "host", operation = "rms_norm", dtype = "bf16", quantized = "fp8_e4m3fn", demand, json;
+  std::string target = "host", operation = "rms_norm", dtype = "bf16", quantized = "fp8_e4m3fn", demand, json,
+              scale_ub;
   std::int32_t hidden = 4096;
   std::vector<std::int64_t> rows = {64};
   bool aligned_only = false;
@@ -34,7 +37,8 @@ struct OrderOptions {
 
 std::string subject_of(const CallShape& shape) {
   return fmt::format("{}{}, H {}", kind_text(shape), shape.weight_dtype ? ", all weights 1" : "",
-                     shape.hidden_size);
+                     shape.hidden_size) +
+         upper_bound_text(order::case_of(shape, 0));
 }
 
 std::string place_of(const CallShape& shape) {
@@ -109,10 +113,11 @@ class OrderCommand {
       : options_(options), target_(make_target(options.target)) {}
 
   int run() {
-    CallShape shape{
-        call_kind(operation_from_name(options_.operation).value(), dtype_from_name(options_.dtype).value(),
-                  std::nullopt, dtype_from_name(options_.quantized).value()),
-        options_.hidden, options_.rows.front()};
+    const Operation operation = operation_from_name(options_.operation).value();
+    CallShape shape{call_kind(operation, dtype_from_name(options_.dtype).value(), std::nullopt,
+                              codes_for(operation, options_.quantized)),
+                    options_.hidden, options_.rows.front()};
+    if (!options_.scale_ub.empty()) shape.scale_ub_bits = upper_bound(operation);
     shape = order::with_weight_it_takes(*target_, shape);
     fmt::print("normproof order: target {}, seed {}\n", target_->name(), options_.seed);
     std::fflush(stdout);
@@ -136,6 +141,16 @@ class OrderCommand {
   }
 
  private:
+  std::uint32_t upper_bound(Operation operation) const {
+    if (!has(operation, Parameter::scale_ub))
+      throw UsageError(fmt::format("--scale-ub: {} has no upper bound of scales", name_of(operation)));
+    const auto bits = fp32_bits_from_text(options_.scale_ub);
+    if (!bits || !is_upper_bound(*bits))
+      throw UsageError(
+          fmt::format("--scale-ub: expected an fp32 number above 0, got '{}'", options_.scale_ub));
+    return *bits;
+  }
+
   static void tell(const OrderEvent& event) {
     switch (event.kind) {
       case OrderEvent::Kind::found:
@@ -188,9 +203,15 @@ Action add_order(CLI::App& command) {
                   "The activation dtype; fp32 shows which squares are added by an fma")
       ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
       ->capture_default_str();
-  command.add_option("--quantized", options->quantized, "The output dtype of the fp8 operations")
-      ->check(CLI::IsMember({"fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"}))
+  command
+      .add_option("--quantized", options->quantized,
+                  "The output dtype of what quantizes; int8 where each row gets a scale")
+      ->check(names_codes())
       ->capture_default_str();
+  command.add_option(
+      "--scale-ub", options->scale_ub,
+      "Give each call this upper bound of scales, with which a kernel may add otherwise; it must lie "
+      "above the outputs, which are up to the root of the hidden size");
   command.add_option("--hidden,--hidden-size", options->hidden, "The hidden size")
       ->check(CLI::Range(std::int64_t{1}, oracle::kMaximumTreeLeaves))
       ->capture_default_str();

@@ -37,6 +37,13 @@ class BoundCommand(ProgramTest):
         self.assertIn("no bound exists where\n  epsilon < 0", text)
         self.assertIn("the sum of squares overflows", text)
 
+    def test_int8_is_two_apart_and_has_no_ratio(self):
+        document = self.bound("rms_norm_dynamic_quant", "--quantized", "int8", "--hidden", "512", "--examples", "int8")
+        self.assertEqual((document["apart"], document["rtol"], document["atol"]), (2, 0, 2))
+        for side in ("first", "second"):
+            self.run_program("check", self.path(f"int8/attained-0-0-{side}.json"))
+        self.assertIn("makes none", self.run_program("bound", "rms_norm_static_fp8_quant", "--quantized", "int8", code=2))
+
     def test_examples_conform_and_differ(self):
         document = self.bound("rms_norm", "--hidden", "4096", "--examples", "found")
         pair = document["pairs"][0]

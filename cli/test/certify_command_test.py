@@ -47,6 +47,14 @@ class CertifyCommand(unittest.TestCase):
     def compare(self, first, second, code):
         return self.run_program("certify", "--compare", f"{first}.json", f"{second}.json", "--examples", f"{first}-{second}", code=code)
 
+    def test_int8_where_each_row_gets_a_scale(self):
+        size = ("--dtype", "bf16", "--hidden", "64", "--rows-per-call", "4", "--quantized", "int8", "--json", "int8.json")
+        self.run_program("certify", "--op", "rms_norm_dynamic_quant", *size)
+        document = self.document("int8")
+        self.assertEqual({one["quantized_dtype"] for one in document["policies"]}, {"int8"})
+        self.assertTrue(all(one["explained"] in ("order", "policy") for one in document["inputs"]))
+        self.assertIn("takes none of the calls", self.run_program("certify", "--op", "rms_norm_static_fp8_quant", *size, code=3))
+
     def test_what_is_written(self):
         document = self.document("host")
         self.assertEqual((document["normproof_certificate"], document["normproof_order"], document["seed"]), (1, 1, 1))

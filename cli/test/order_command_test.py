@@ -85,6 +85,17 @@ class OrderCommand(ProgramTest):
         text = self.run_program("order", "--hidden", "256", "--dtype", "fp32")
         self.assertIn("192 of 256 leaves are added by an fma", text)
 
+    def test_int8_and_an_upper_bound_above_the_outputs(self):
+        rows = ("order", "--op", "rms_norm_dynamic_quant", "--quantized", "int8", "--hidden", "100", "--aligned-only")
+        for bound in ((), ("--scale-ub", "100")):
+            text = self.run_program(*rows, *bound)
+            self.assertIn("out int8, H 100" + (", scale_ub 100" if bound else ""), text)
+            self.assertIn("canonical of bf16", text)
+        self.assertNotIn("canonical of bf16", self.run_program(*rows, "--scale-ub", "0.01", code=1))  # it hides every scale
+        for arguments, message in ((("--op", "rms_norm_static_fp8_quant", "--quantized", "int8"), "makes none"),
+                                   (("--scale-ub", "1"), "rms_norm has no upper bound"), ((*rows[1:], "--scale-ub", "-1"), "above 0")):
+            self.assertIn(message, self.run_program("order", *arguments, code=2))
+
     def test_the_same_seed_asks_the_same(self):
         texts = [self.run_program("order", "--hidden", "100", "--seed", "9", "--aligned-only") for _ in range(2)]
         asked = [[line.rsplit(",", 1)[0] for line in text.splitlines()] for text in texts]

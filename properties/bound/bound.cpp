@@ -45,7 +45,7 @@ bool are_one_kernel(const Formula& first, const Formula& second) {
 }
 
 double smallest_subnormal(const oracle::Format& format) {
-  return std::ldexp(1.0, format.min_exponent() - format.mantissa_bits());
+  return format.is_integer ? 1 : std::ldexp(1.0, format.min_exponent() - format.mantissa_bits());
 }
 
 PairBound pair_bound(const Question& question, std::size_t first, std::size_t second) {
@@ -73,11 +73,14 @@ PairBound pair_bound(const Question& question, std::size_t first, std::size_t se
   if (a.quantizes_by_row) {
     // All |y| of one kernel are within that ratio of the other's, so the largest of them are too.
     const Factor scale_a = error_of_row_scale(a, b), scale_b = error_of_row_scale(b, a);
-    const double scale = product_up(spread.ratio, std::max(quotient_up(scale_a.high, scale_b.low),
-                                                           quotient_up(scale_b.high, scale_a.low)));
+    const double own =
+        std::max(quotient_up(scale_a.high, scale_b.low), quotient_up(scale_b.high, scale_a.low));
+    const double scale = product_up(spread.ratio, own);
     bound.scale_rtol = scale - 1;
     bound.scale_apart = numbers_of_ratio(scale, 24);
-    before_code = product_up(before_code, scale);
+    // Where r alone differs, a greater one makes no y of the row smaller, and so y and the largest one go the
+    // same way: what is y over the scale is off by the one or by the other.
+    before_code = product_up(before_code, a.policy == b.policy ? own : scale);
   }
   const CodeSpread codes = code_spread(codes_format, before_code);
   bound.apart_before = spread.apart;
@@ -175,7 +178,10 @@ std::vector<std::string> conditions(const Question& question) {
   if (any(in_activation) && question.dtype == DType::fp16)
     list.push_back("squares, their sums, the mean square and epsilon are 0 or normal numbers of fp16");
   if (quantizes_by_row(question.operation))
-    list.push_back("the largest y of a row is above what scale_floor makes of smaller ones");
+    list.push_back(
+        "the largest y of a row is above what scale_floor makes of smaller ones, and there is no upper bound "
+        "of "
+        "scales");
   if (any([](const oracle::Policy& policy) { return row_of(policy.root).rounds_to_activation; }))
     list.push_back(fmt::format("r is a normal number of {}", dtype));
   if (!question.weight_dtype) return list;

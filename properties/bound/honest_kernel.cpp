@@ -124,7 +124,9 @@ Example example_of(const Case& test_case, const CaseTensors& tensors, const Hone
       std::min(apart, static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())));
   const double one = std::abs(to_double(oracle::decode(dtype, a))),
                other = std::abs(to_double(oracle::decode(dtype, b)));
-  example.ratio = one == other ? 1 : std::max(one, other) / std::min(one, other);
+  const bool is_one =
+      one == other || oracle::format_of(dtype).is_integer;  // which have no relative difference
+  example.ratio = is_one ? 1 : std::max(one, other) / std::min(one, other);
   return example;
 }
 

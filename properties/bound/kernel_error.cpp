@@ -174,7 +174,6 @@ std::string objection_to_pair(const Formula& first, const Formula& second) {
           row_of(other->policy.epsilon).text.name);
   }
   if (first.quantizes_by_row) {
-    if (first.formats.quantized == DType::int8) return "int8 codes: no bound is derived";
     if (first.policy.range != second.policy.range)
       return "range: the policies scale to different largest numbers, they are different functions";
   }

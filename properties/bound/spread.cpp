@@ -258,7 +258,7 @@ CodeSpread code_spread(const Format& format, double ratio) {
     // As far as the bound reaches, a tie included.
     while (high < last && (number(high) + number(high + 1)) / 2 <= end) ++high;
     spread.apart = std::max(spread.apart, static_cast<std::int64_t>(high - code));
-    if (low >= std::ldexp(1.0, format.min_exponent()))
+    if (!format.is_integer && low >= std::ldexp(1.0, format.min_exponent()))
       spread.ratio = std::max(spread.ratio, quotient_up(number(high), low));
   }
   return spread;

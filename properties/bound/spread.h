@@ -41,8 +41,9 @@ Spread exact_spread(const oracle::Formula& first, const oracle::Formula& second,
 // times 2^precision for a ratio of 1 + p, just below a power of two.
 std::int64_t numbers_of_ratio(double ratio, int precision);
 
-// How many fp8 numbers apart values can become whose ratio before the last rounding is at most `ratio`; and
-// the same as relative difference of normal numbers.
+// How many codes apart values can become whose ratio before the last rounding is at most `ratio`; and the
+// same as relative difference of normal numbers, of which integers have none: they are as far apart
+// everywhere.
 struct CodeSpread {
   std::int64_t apart = 0;
   double ratio = 1;

@@ -139,6 +139,7 @@ Case case_of(const CallShape& shape, std::uint32_t epsilon_bits) {
   test_case.kind() = shape;
   test_case.shape = {shape.rows, shape.hidden_size};
   test_case.bits_of(Parameter::epsilon) = epsilon_bits;
+  test_case.bits_of(Parameter::scale_ub) = shape.scale_ub_bits;
   test_case.launch.path = shape.path;
   shift(test_case, shape.offset);
   return test_case;

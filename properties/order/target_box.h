@@ -1,6 +1,7 @@
 // A target as a black box: one operation, dtypes, row length, number of rows, alignment and path.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -15,6 +16,7 @@ struct CallShape : CallKind {  // weights are all ones
   std::int64_t rows = 64;
   std::int64_t offset = 0;  // of the tensors from a 256-byte boundary, in elements
   KernelPath path = KernelPath::automatic;
+  std::uint32_t scale_ub_bits = 0x7f800000;  // the upper bound of scales; infinity: none
 };
 
 // The case that a call is, without data. What is not in the shape is as a plain case has it.

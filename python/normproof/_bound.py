@@ -9,7 +9,7 @@ from normproof import _core
 from normproof._cases import require_dtypes
 from normproof._functions import make_call, make_policy
 from normproof._tensors import QUANTIZED_DTYPES, as_numpy, dtype_name, require_operation, require_whole
-from normproof._types import ActivationDType, Operation, Policy, QuantizedDType, WeightDType
+from normproof._types import ActivationDType, CodeDType, Operation, Policy, QuantizedDType, WeightDType
 
 if TYPE_CHECKING:
     import numpy
@@ -73,10 +73,11 @@ def _policies(policies: Union[Policy, Sequence[Policy]], inverse_root_ulp: Optio
 
 
 def bound(operation: Operation, *, dtype: ActivationDType = "bf16", hidden: int = 4096, weight: WeightDType = "same",
-          quantized_dtype: QuantizedDType = "fp8_e4m3fn", policies: Union[Policy, Sequence[Policy]] = "native", sum_depth: Optional[int] = None,
+          quantized_dtype: CodeDType = "fp8_e4m3fn", policies: Union[Policy, Sequence[Policy]] = "native", sum_depth: Optional[int] = None,
           inverse_root_ulp: Optional[int] = None, max_weight: float = 16.0, search: bool = True) -> Bound:
     """The largest difference that two conforming kernels can show, whose policies are any of `policies`.
 
+    quantized_dtype: of out, where the operation quantizes; int8 where each row gets a scale of its own.
     sum_depth: the longest chain of additions; None: any order of summation.
     inverse_root_ulp: how many numbers the inverse root may be off, 2 unless said.
     max_weight: atol is for weights up to it.
@@ -84,7 +85,7 @@ def bound(operation: Operation, *, dtype: ActivationDType = "bf16", hidden: int 
     Raises NoBoundError where there is none, ValueError and TypeError for arguments that make no sense.
     """
     require_operation(operation)
-    wanted = require_dtypes(dtype, weight, quantized_dtype)
+    wanted = require_dtypes(dtype, weight, quantized_dtype, operation=operation)
     require_whole("hidden", hidden, 1, 1 << 20)
     if not (isinstance(max_weight, (int, float)) and math.isfinite(max_weight) and max_weight >= 0):
         raise ValueError(f"max_weight: expected a finite number that is not negative, got {max_weight!r}")

@@ -73,6 +73,11 @@ def test_nothing_is_said_of_rows_without_a_root():
     assert numpy.isnan(low).all() and numpy.isnan(high).all()
 
 
+def test_integers_are_two_apart_and_no_ratio():
+    close = tolerance("rms_norm_dynamic_quant", quantized_dtype="int8")
+    assert close == {"rtol": 0.0, "atol": 2.0}
+
+
 def test_wrong_arguments_are_named():
     for arguments, message in (({"dtype": "fp8"}, "dtype"), ({"hidden": 0}, "hidden"), ({"weight": "fp8"}, "weight"),
                                ({"policies": []}, "policies"), ({"policies": "nobody"}, "policy"), ({"max_weight": -1}, "max_weight"),

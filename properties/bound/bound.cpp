@@ -179,9 +179,8 @@ std::vector<std::string> conditions(const Question& question) {
     list.push_back("squares, their sums, the mean square and epsilon are 0 or normal numbers of fp16");
   if (quantizes_by_row(question.operation))
     list.push_back(
-        "the largest y of a row is above what scale_floor makes of smaller ones, and there is no upper bound "
-        "of "
-        "scales");
+        "the largest y of a row is above what scale_floor makes of smaller ones, and no upper bound of "
+        "scales is given");
   if (any([](const oracle::Policy& policy) { return row_of(policy.root).rounds_to_activation; }))
     list.push_back(fmt::format("r is a normal number of {}", dtype));
   if (!question.weight_dtype) return list;

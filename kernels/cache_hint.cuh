@@ -42,4 +42,12 @@ __device__ inline void evict_normally(const void* address) {
 
 #endif
 
+// What the line of 128 bytes at `address`, a multiple of 128, has is not needed any more: the cache need not
+// write it to the memory.
+__device__ inline void discard([[maybe_unused]] const void* address) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("discard.global.L2 [%0], 128;" ::"l"(address) : "memory");
+#endif
+}
+
 }  // namespace normproof::kernels

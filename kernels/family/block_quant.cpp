@@ -370,6 +370,9 @@ std::vector<Wanted> wanted_shapes(const BlockQuantArguments& arguments) {
   } else if (adds) {
     then({{block_4_full_late_evict_last}, {block_4x2_full_late_evict_last}});
   } else if (norm.chunks > 128) {
+    constexpr std::int64_t kFewChunks = std::int64_t{1} << 21;  // measured
+    if (packs && norm.chunks <= 512 && norm.rows * norm.chunks <= kFewChunks)
+      then({{block_4_full_late_evict_last}});
     if (arguments.scaling.rule == BlockScaleRule::global) then({{ring_7}, {ring_4}});
     if (norm.rows > kManyRows) then({{block_7_packed_late}});
     if (packs && norm.chunks <= 512) then({{block_8_full_late}});

@@ -223,13 +223,14 @@ int blocks_of_group(const GradientProblem& problem, const GradientChoice& choice
 
 // A group, or one row, in registers; rows have no more chunks than there are lanes.
 [[maybe_unused]] GradientChoice group_choice(const GradientProblem& problem) {
-  constexpr int kMostThreads = 128;
   const auto chunks = static_cast<int>(problem.chunks());
-  const int blocks = (chunks + kMostThreads - 1) / kMostThreads;
+  const bool is_row = problem.arguments.rows.count == 1 || !problem.has_sums;
+  const int most_threads = is_row && chunks <= 512 ? 64 : 128;
+  const int blocks = (chunks + most_threads - 1) / most_threads;
   GradientChoice choice;
   choice.kernels = GradientKernels::group;
   choice.threads = ((chunks + blocks - 1) / blocks + kWarpThreads - 1) / kWarpThreads * kWarpThreads;
-  choice.unit_rows_log2 = problem.arguments.rows.count == 1 || !problem.has_sums ? 0 : kGroupRowsLog2;
+  choice.unit_rows_log2 = is_row ? 0 : kGroupRowsLog2;
   return choice;
 }
 
@@ -353,6 +354,8 @@ Status launch_join(GradientProblem& problem, const GradientChoice& choice, const
   const int threads = std::max(threads_of_run * static_cast<int>(runs), kJoinColumns);
   Grid grid{strips * gradients, threads};
   grid.dependent = true;
+  // Measured: with few rows it takes longer than it saves.
+  join.discards = choice.evicts_last && join.hidden % kJoinColumns == 0;
   return launch_kernel(kernels.join, join, grid, problem.stream);
 }
 

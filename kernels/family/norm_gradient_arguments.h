@@ -64,6 +64,7 @@ struct JoinArguments {
   std::int64_t hidden = 0;
   // The units that a thread adds are 2 to this many in a row; there are up to kJoinRuns runs.
   int run_log2 = 0;
+  bool discards = false;  // the sums, once they are read; a block's columns are whole lines of the cache then
 };
 
 }  // namespace normproof::kernels

@@ -99,32 +99,68 @@ __device__ inline void average_rows(const NormGradientArguments& arguments, cons
   }
 }
 
+// The quotient by a number that the compiler does not know would take longer.
+__device__ inline unsigned number_of_cluster([[maybe_unused]] const RowBlocks& blocks) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  unsigned cluster = 0;
+  asm("mov.u32 %0, %%clusterid.x;" : "=r"(cluster));
+  return blocks.count == 1 ? blockIdx.x : cluster;
+#else
+  return blockIdx.x;  // on the CPU a cluster is one block
+#endif
+}
+
 // What a thread has of the rows.
 template <class V>
 class GroupRows {
  public:
   using T = typename V::T;
 
-  // Starts to read them. In place of one that does not exist comes the first, of which then nothing is used.
-  __device__ void fetch(const NormGradientArguments& arguments, std::int64_t first, int element) {
+  // Finds where the first of them lies, while the kernel before still runs.
+  __device__ void aim(const NormGradientArguments& arguments, std::int64_t first, int element) {
     const std::int64_t left = arguments.rows.count - first;
     count_ = left < V::kRows ? static_cast<int>(left) : V::kRows;
     has_added_ = arguments.dresidual.data != nullptr;
-    const auto row_of_number = [&](int i) { return first + (i < count_ ? i : 0); };
-    const auto data = [](const RowsOf<const void*>& rows) { return static_cast<const T*>(rows.data); };
-    const auto offset = [&](const RowsOf<const void*>& rows, int i) {
-      return row_of_number(i) * rows.strides.inner + element;
+    const auto place = [&](const void* data, const RowStrides& strides) {
+      return settle(static_cast<const T*>(data) + first * strides.inner + element);
     };
+    const auto statistic = [&](const RowStatistic& rows) {
+      const auto bytes = static_cast<std::int64_t>(rows.is_fp32 ? sizeof(float) : sizeof(T));
+      RowStatistic at_first = rows;
+      at_first.data =
+          const_cast<char*>(settle(static_cast<const char*>(rows.data) + first * rows.strides.inner * bytes));
+      return at_first;
+    };
+    dy_place_ = place(arguments.dy.data, arguments.dy.strides);
+    x_place_ = place(arguments.x.data, arguments.x.strides);
+    // In place of what the call does not have comes dy, of which then nothing is used.
+    const RowsOf<const void*>& added = has_added_ ? arguments.dresidual : arguments.dy;
+    added_place_ = place(added.data, added.strides);
+    const bool has_dx = arguments.dx.data != nullptr;
+    dx_place_ = const_cast<T*>(place(has_dx ? arguments.dx.data : arguments.dy.data, arguments.dx.strides));
+    rstd_ = statistic(arguments.rstd);
+    if constexpr (V::kCentred) mean_ = statistic(arguments.mean);
+  }
+
+  // For the end of the kernel before.
+  __device__ void wait(const char* weight_place) const {
+    wait_with_addresses(dy_place_, x_place_, added_place_, dx_place_, weight_place,
+                        static_cast<const char*>(rstd_.data), static_cast<const char*>(mean_.data));
+  }
+
+  // Starts to read them. In place of one that does not exist comes the first, of which then nothing is used.
+  __device__ void fetch(const NormGradientArguments& arguments) {
+    const auto number = [&](int i) -> std::int64_t { return exists(i) ? i : 0; };
 #pragma unroll
     for (int i = 0; i < V::kRows; ++i) {
-      dy_[i] = load_pack<true, V::kElements>(data(arguments.dy) + offset(arguments.dy, i), 0, 0);
-      x_[i] = load_pack<true, V::kElements>(data(arguments.x) + offset(arguments.x, i), 0, 0);
+      dy_[i] = load_pack<true, V::kElements>(dy_place_ + number(i) * arguments.dy.strides.inner, 0, 0);
+      x_[i] = load_pack<true, V::kElements>(x_place_ + number(i) * arguments.x.strides.inner, 0, 0);
     }
 #pragma unroll
     for (int i = 0; i < V::kRows; ++i) {
-      added_[i] = load_chunk_if(has_added_, data(arguments.dresidual), offset(arguments.dresidual, i));
-      factors_[i] = factors_of_row<T, V::kCentred>(
-          arguments, [&](const RowStrides& strides) { return row_of_number(i) * strides.inner; });
+      added_[i] = load_chunk_if(has_added_, added_place_, number(i) * arguments.dresidual.strides.inner);
+      factors_[i].rstd = read_statistic<T>(rstd_, number(i) * rstd_.strides.inner);
+      if constexpr (V::kCentred) factors_[i].mean = read_statistic<T>(mean_, number(i) * mean_.strides.inner);
     }
   }
 
@@ -142,7 +178,7 @@ class GroupRows {
         products = __fmaf_rn(normalized[k], weighted, products);
         if constexpr (V::kCentred) total = __fadd_rn(total, weighted);
       }
-      if (i < count_) columns.add(0, dy, normalized);
+      if (exists(i)) columns.add(0, dy, normalized);
       lane_sums[0][i] = products;
       if constexpr (V::kCentred) lane_sums[1][i] = total;
       if constexpr (V::kRows > 1) {
@@ -154,8 +190,7 @@ class GroupRows {
 
   // Stores dx.
   __device__ void finish(const NormGradientArguments& arguments, const float (&weight)[V::kElements],
-                         const RowSums<V>& means, std::int64_t first, int element) const {
-    T* const dx = static_cast<T*>(arguments.dx.data);
+                         const RowSums<V>& means) const {
 #pragma unroll
     for (int i = 0; i < V::kRows; ++i) {
       float dy[V::kElements], values[V::kElements], added[V::kElements];
@@ -168,14 +203,21 @@ class GroupRows {
                                          means[0][i], means[V::kSums - 1][i]);
         if (has_added_) values[k] = __fadd_rn(values[k], added[k]);
       }
-      if (i < count_)
-        store_pack<true>(dx + (first + i) * arguments.dx.strides.inner, element, 0, round_chunk<T>(values));
+      if (exists(i))
+        store_pack<true>(dx_place_ + i * arguments.dx.strides.inner, 0, 0, round_chunk<T>(values));
     }
   }
 
  private:
+  // A kernel of one row has it.
+  __device__ bool exists(int i) const { return V::kRows == 1 || i < count_; }
+
   int count_ = 0;
   bool has_added_ = false;
+  // Of the first row: the thread's chunk, and what the row has once.
+  const T *dy_place_ = nullptr, *x_place_ = nullptr, *added_place_ = nullptr;
+  T* dx_place_ = nullptr;
+  RowStatistic rstd_, mean_;
   RowFactors<V::kCentred> factors_[V::kRows];
   Chunk<T> dy_[V::kRows], x_[V::kRows], added_[V::kRows];
 };
@@ -201,19 +243,23 @@ __global__ void __launch_bounds__(V::kMaximumThreads) group_gradient_kernel(Norm
     arrive_at_cluster_barrier<V::kTeam>();
   }
   const RingChunks<V> chunks(arguments, blocks);
-  const std::int64_t first = std::int64_t{blockIdx.x / static_cast<unsigned>(blocks.count)} * V::kRows;
+  const std::int64_t first = std::int64_t{number_of_cluster(blocks)} * V::kRows;
   // In place of a chunk that does not exist comes the last one, of which then nothing is used.
   const bool exists = chunks.exists(0);
   const auto hidden = static_cast<int>(arguments.shape.hidden);
   const int element = exists ? chunks.element(0, 0) : hidden - V::kElements;
-  wait_for_the_kernel_before();
-  let_the_next_kernel_start();
   GroupRows<V> rows;
-  rows.fetch(arguments, first, element);
+  rows.aim(arguments, first, element);
   const bool has_weight = arguments.weight.kind != AffineKind::absent;
+  const bool is_fp32 = arguments.weight.kind == AffineKind::fp32;
+  const char* const weight_place =
+      settle(static_cast<const char*>(has_weight ? arguments.weight.data : arguments.x.data) +
+             element * static_cast<int>(is_fp32 ? sizeof(float) : sizeof(T)));
+  rows.wait(weight_place);
+  let_the_next_kernel_start();
+  rows.fetch(arguments);
   RawNumbers<T, V::kElements> raw_weight;  // anything where there is none
-  raw_weight.load(has_weight ? arguments.weight.data : arguments.x.data,
-                  arguments.weight.kind == AffineKind::fp32, element);
+  raw_weight.load(weight_place, is_fp32, 0);
 
   float weight[V::kElements];
   raw_weight.unpack(weight);
@@ -231,7 +277,7 @@ __global__ void __launch_bounds__(V::kMaximumThreads) group_gradient_kernel(Norm
     if (arguments.weight_sums.data != nullptr || arguments.bias_sums.data != nullptr)
       store_unit<V>(arguments, chunks, columns, first);
   });
-  if (exists && arguments.dx.data != nullptr) rows.finish(arguments, weight, means, first, element);
+  if (exists && arguments.dx.data != nullptr) rows.finish(arguments, weight, means);
 #endif
 }
 

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/cache_hint.cuh"
 #include "kernels/chunk.cuh"
 #include "kernels/cuda.h"
 #include "kernels/dependent_launch.cuh"
@@ -339,11 +340,11 @@ __global__ void __launch_bounds__(kJoinThreadsOfRun<kColumns>* kJoinRuns<kColumn
   const std::int64_t left =
       column < arguments.hidden && first < arguments.units ? arguments.units - first : 0;
   const auto count = static_cast<int>((arguments.units + run - 1) >> arguments.run_log2);
-  wait_for_the_kernel_before();
+  const float* const from = sums + (left > 0 ? first * arguments.hidden + column : 0);
+  wait_with_addresses(from);
   let_the_next_kernel_start();
   RunSums joined;
-  join_run(sums + (left > 0 ? first * arguments.hidden + column : 0), arguments.hidden,
-           left < run ? left : run, joined.elements);
+  join_run(from, arguments.hidden, left < run ? left : run, joined.elements);
   runs[index] = joined;
   __syncthreads();
   // A thread has one column of eight runs, then of the eights.
@@ -359,6 +360,9 @@ __global__ void __launch_bounds__(kJoinThreadsOfRun<kColumns>* kJoinRuns<kColumn
   }
   if (octet == 0 && strip + own < arguments.hidden)
     store_sum<T>(which == 0 ? arguments.of[0].out : arguments.of[1].out, strip + own, sum);
+  // All have read the sums.
+  for (std::int64_t unit = index; arguments.discards && unit < arguments.units; unit += blockDim.x)
+    discard(sums + unit * arguments.hidden + strip);
 }
 
 }  // namespace normproof::kernels

@@ -540,7 +540,7 @@ __global__ void __launch_bounds__(V::kMaximumThreads, 1)
   const WaitingSums<V> waiting(arguments, blocks, chunks, reinterpret_cast<float*>(ring.end()));
   const std::int64_t rows = arguments.rows.count;
   FactorsOfRows<V> factors_of_rows(arguments, blocks);
-  wait_for_the_kernel_before();
+  wait_with_addresses(static_cast<const T*>(arguments.dy.data) + walk.row() * arguments.dy.strides.inner);
   let_the_next_kernel_start();
   for (int stage = 0; stage < arguments.stages; ++stage) ring.fill(stage);
   factors_of_rows.start();

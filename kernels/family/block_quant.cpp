@@ -378,10 +378,9 @@ std::vector<Wanted> wanted_shapes(const BlockQuantArguments& arguments) {
     if (packs && norm.chunks <= 512) then({{block_8_full_late}});
     if (norm.chunks <= 256) then({{block_4_full_late}});
     then({{block_4_packed_late_evict_last}, {block_4x2_packed_late_evict_last}, {block_2_full}});
-  } else if (packs || norm.rows > 16384) {
-    then({{warp_4_full_late, 64}});
   } else {
-    then({{warp_4, 64}});
+    if (packs || norm.rows >= 1024) then({{warp_4_full_late, 64}});
+    if (!packs) then({{warp_4, 64}});
   }
   then({{warp_4}, {block_4}, {block_2x2_tight_evict_last}, {block_2x2}});
   return wanted;

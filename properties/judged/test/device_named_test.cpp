@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "corpus/random.h"
 #include "kernels/device/normproof_device.h"
 #include "oracle/formats.h"
 #include "oracle/judged/call_files.h"
@@ -191,6 +192,68 @@ std::vector<const char*> operations() {
   return names;
 }
 INSTANTIATE_TEST_SUITE_P(AllOfThem, DeviceNamed, testing::ValuesIn(operations()),
+                         [](const auto& instance) { return std::string(instance.param); });
+
+// A gradient of so many rows that what it moves does not stay in the cache. Sums of rows are then joined
+// otherwise than in small calls, and what the cache has of them is discarded once it is read.
+constexpr std::int64_t kManyRows = 8192;
+oracle::judged::Tensor random_tensor(DType dtype, std::vector<std::int64_t> shape, Random& random) {
+  oracle::judged::Tensor tensor{dtype, std::move(shape), {}};
+  tensor.bytes.resize(static_cast<std::size_t>(tensor.elements()) * size_of(dtype));
+  // Of either sign, from 1/2 to 1.
+  for (std::size_t i = 0; i < tensor.bytes.size(); i += size_of(dtype)) {
+    const std::uint64_t bits = random.next();
+    if (dtype == DType::bf16) {
+      const auto number = static_cast<std::uint16_t>(0x3f00 | (bits & 0x807f));
+      std::memcpy(&tensor.bytes[i], &number, sizeof number);
+    } else {
+      const auto number = static_cast<std::uint32_t>(0x3f000000 | (bits & 0x7fffff));
+      std::memcpy(&tensor.bytes[i], &number, sizeof number);
+    }
+  }
+  return tensor;
+}
+Call gradient_of_many_rows(const char* operation, std::int64_t hidden) {
+  Random random(41);
+  Call call;
+  call.operation = oracle::judged::find_judged_operation(operation);
+  for (const char* name : {"dy", "x"})
+    call.tensors[name] = random_tensor(DType::bf16, {kManyRows, hidden}, random);
+  call.tensors["weight"] = random_tensor(DType::bf16, {hidden}, random);
+  call.tensors["dx"] = {DType::bf16, {kManyRows, hidden}, {}};
+  const auto has = [&](const char* name) {
+    return oracle::judged::find_tensor(*call.operation, name) != nullptr;
+  };
+  for (const char* name : {"rstd", "mean"})
+    if (has(name)) call.tensors[name] = random_tensor(DType::fp32, {kManyRows}, random);
+  for (const char* name : {"dweight", "dbias"})
+    if (has(name)) call.tensors[name] = {DType::fp32, {hidden}, {}};
+  return call;
+}
+
+class DeviceGradient : public DeviceNamed {};
+
+// The general kernels, whose bits are compared with the CPU's above, as a CPU takes minutes for one of these.
+TEST_P(DeviceGradient, OfManyRowsIsWhatTheGeneralKernelsGive) {
+  for (const std::int64_t hidden : {2048, 4096, 7168}) {
+    const Call call = gradient_of_many_rows(GetParam(), hidden);
+    const auto policy = oracle::judged::parse_policy(*call.operation, "native");
+    NamedCall::Memory memory;
+    const auto answer = [&](const normproof_launch& launch) {
+      const NamedCall named(call, kCanary, memory);
+      const Answer got = on_the_gpu(named, launch);
+      EXPECT_EQ(got.status, NORMPROOF_OK) << got.message;
+      JudgedRun run;
+      run.call = named.with_outputs();
+      return run;
+    };
+    const JudgedRun general = answer({NORMPROOF_PATH_SCALAR, 0});
+    for (int turn = 0; turn < 4; ++turn)
+      ASSERT_EQ(difference_between(general, answer({NORMPROOF_PATH_AUTOMATIC, 0}), policy), "")
+          << hidden << " columns, turn " << turn;
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Both, DeviceGradient, testing::Values("rms_norm_backward", "layer_norm_backward"),
                          [](const auto& instance) { return std::string(instance.param); });
 
 }  // namespace

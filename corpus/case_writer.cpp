@@ -2,11 +2,11 @@
 #include <bit>
 #include <charconv>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "corpus/case_json.h"
 #include "corpus/case_names.h"
+#include "corpus/json.h"
 #include "corpus/limits.h"
 
 namespace normproof {
@@ -17,7 +17,7 @@ void append_hex(std::string& text, std::uint32_t bits, std::size_t digits) {
   for (std::size_t digit = digits; digit-- > 0;) text += kDigits[bits >> (4 * digit) & 15];
 }
 
-std::string json_string(std::string_view text) { return nlohmann::json(text).dump(); }
+std::string json_string(std::string_view text) { return nlohmann::ordered_json(text).dump(); }
 
 std::string json_integers(const std::vector<std::int64_t>& values) {
   std::string text = "[";

@@ -3,17 +3,17 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "corpus/case_json.h"
+#include "corpus/json.h"
 #include "corpus/json_text.h"
 #include "corpus/message_text.h"
 
 namespace normproof {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 class TreeBuilder : public Json::json_sax_t {
  public:

@@ -4,17 +4,17 @@
 
 #include <algorithm>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <unordered_set>
 #include <utility>
 
+#include "corpus/json.h"
 #include "corpus/message_text.h"
 
 namespace normproof {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kMetadataKey = "__metadata__";
 

@@ -12,6 +12,7 @@
 #include "oracle/witness_judge.h"
 #include "properties/judging/judge_rows.h"
 #include "properties/judging/report_text.h"
+#include "properties/targets/guarded_tensor.h"
 
 namespace normproof {
 namespace {
@@ -174,6 +175,44 @@ std::vector<Evaluation> evaluate_all(std::span<const RunRequest> requests, Targe
   return evaluations;
 }
 
+namespace {
+
+// Bits of an element that holds what a target's outputs are filled with before a call.
+std::uint32_t unwritten_bits(DType dtype) {
+  std::uint32_t bits = 0;
+  for (std::size_t i = 0; i < size_of(dtype); ++i) bits = bits << 8 | static_cast<std::uint32_t>(kCanary);
+  return bits;
+}
+
+// Where one of the elements that are listed holds that, how many do: a line for each output. Of one byte
+// every 256th number is the same, so nothing is said of codes; an output in place holds its input.
+std::string unwritten_text(const Case& test_case, const Evaluation& evaluation) {
+  std::string text;
+  for (const Role role : kRoles) {
+    const DType dtype = test_case.dtype_of(role);
+    if (!test_case.has_output(role) || size_of(dtype) < 2 || test_case.memory_of(role) != role) continue;
+    const std::uint32_t unwritten = unwritten_bits(dtype);
+    const auto is_listed = [&](const auto& element) {
+      return element.tensor == role && element.got == unwritten;
+    };
+    const bool is_any_listed =
+        std::ranges::any_of(evaluation.verdict.first_mismatches, is_listed) ||
+        std::ranges::any_of(evaluation.certificates, [&](const oracle::Certificate& certificate) {
+          return std::ranges::any_of(certificate.elements, is_listed);
+        });
+    if (!is_any_listed) continue;
+    const std::vector<std::byte>& bytes = evaluation.run.outputs[role];
+    const auto elements = static_cast<std::int64_t>(bytes.size() / size_of(dtype));
+    std::int64_t count = 0;
+    for (std::int64_t i = 0; i < elements; ++i) count += load_bits(bytes, dtype, i) == unwritten;
+    text += fmt::format("  {}: {} of {} elements not written: {} is what it is filled with before a call\n",
+                        name_of(role), count, elements, oracle::hex_bits(dtype, unwritten));
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string describe(const Case& test_case, const Evaluation& evaluation, std::string_view authority) {
   std::string text = fmt::format("{}, {} {}x{}", name_of(evaluation.outcome), name_of(test_case.operation),
                                  test_case.rows(), test_case.hidden_size());
@@ -195,6 +234,7 @@ std::string describe(const Case& test_case, const Evaluation& evaluation, std::s
   }
   for (const auto& mismatch : evaluation.verdict.first_mismatches)
     text += fmt::format("  {}\n", mismatch_line(mismatch, authority));
+  text += unwritten_text(test_case, evaluation);
   const auto listed =
       static_cast<std::int64_t>(evaluation.verdict.first_mismatches.size() + evaluation.certificates.size());
   if (evaluation.verdict.mismatches > listed) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "corpus/generate.h"
+#include "properties/targets/guarded_tensor.h"
 #include "properties/targets/kernel_target.h"
 #include "properties/test/wrong_target.h"
 
@@ -66,6 +67,7 @@ TEST(Evaluate, WrongBits) {
   const std::string text = describe(test_case, evaluation);
   EXPECT_NE(text.find("out[row 0, column 1]"), std::string::npos) << text;
   EXPECT_NE(text.find("1 ulp apart"), std::string::npos) << text;
+  EXPECT_EQ(text.find("not written"), std::string::npos) << text;
 }
 
 // Of two elements that no r explains together, the one that is wrong is shown. Both columns in turn are
@@ -171,7 +173,23 @@ TEST(KernelTarget, SeesThatTheOutputWasNotWritten) {
       with_rms_norm([](const normproof_tensor*, const normproof_tensor*, const normproof_tensor*, float,
                        const normproof_launch*, normproof_stream, normproof_launch_report*,
                        normproof_message) { return NORMPROOF_OK; });
-  EXPECT_EQ(evaluate(ones(2, 3), *target).outcome, Outcome::wrong_bits);
+  const Evaluation evaluation = evaluate(ones(2, 3), *target);
+  EXPECT_EQ(evaluation.outcome, Outcome::wrong_bits);
+  const std::string text = describe(ones(2, 3), evaluation);
+  EXPECT_NE(text.find("out: 6 of 6 elements not written: 0xa5a5 is"), std::string::npos) << text;
+}
+
+// A code may well be what the memory is filled with.
+TEST(Evaluate, ACodeIsNotCalledUnwritten) {
+  Case test_case = ones(1, 2);
+  test_case.operation = operation_of({NormStep::normalize, NormStep::quantize});
+  test_case.quantized_dtype = DType::fp8_e4m3fn;
+  const Evaluation evaluation =
+      with(test_case, [](RunResult& result) { result.outputs[Role::out][1] = kCanary; });
+  EXPECT_EQ(evaluation.outcome, Outcome::wrong_bits);
+  const std::string text = describe(test_case, evaluation);
+  EXPECT_NE(text.find("0xa5"), std::string::npos) << text;
+  EXPECT_EQ(text.find("not written"), std::string::npos) << text;
 }
 
 TEST(KernelTarget, KnowsItsFunctions) {

@@ -22,7 +22,7 @@ std::string subject_of(const Case& test_case) {
     text += fmt::format(", scale {}", test_case.value_of(Parameter::scale));
   return text + upper_bound_text(test_case) +
          fmt::format(", {} x {}, epsilon {}", test_case.rows(), test_case.hidden_size(),
-                            test_case.value_of(Parameter::epsilon));
+                     test_case.value_of(Parameter::epsilon));
 }
 
 std::string with_spaces(std::int64_t number) {

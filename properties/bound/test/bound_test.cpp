@@ -248,7 +248,9 @@ TEST(Bound, OfRowsWithScalesOfTheirOwn) {
     EXPECT_GE(found.by_apart->apart, 1);
     // What is not equal is an integer apart, however small.
     EXPECT_EQ(bound.rtol() == 0, quantized == DType::int8);
-    if (quantized == DType::int8) EXPECT_EQ(bound.atol(), 4);
+    if (quantized == DType::int8) {
+      EXPECT_EQ(bound.atol(), 4);
+    }
   }
 }
 

@@ -86,7 +86,7 @@ class Examination {
     const oracle::Value root =
         oracle::exact_row_scale(arithmetic, formula_, exact.variance_operands()).inverse_root;
     oracle::Formula of_row = formula_;
-    if (formula_.quantizes_by_row) {
+    if (formula_.has(NormStep::quantize_by_row)) {
       const auto own = oracle::exact_row_quantization(arithmetic, formula_, exact, tensors_, root);
       require(oracle::same(DType::fp32, own.scale, oracle::row_scale_bits(formula_, wanted_, row)),
               "exact and fast path disagree on scales");
@@ -94,8 +94,8 @@ class Examination {
     }
     for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
       const oracle::SumParts& sums = exact.sums[static_cast<std::size_t>(column)];
-      const std::uint64_t out = oracle::exact_output(arithmetic, of_row, sums.output_operand,
-                                                     oracle::decode_weight(formula_, tensors_, column), root);
+      const std::uint64_t out = oracle::exact_output(
+          arithmetic, of_row, oracle::operands_at(formula_, tensors_, exact, column), root);
       const std::int64_t index = row * case_.hidden_size() + column;
       require(
           oracle::same(case_.output_dtype(), out, load_bits(wanted_[Role::out], case_.output_dtype(), index)),
@@ -127,7 +127,7 @@ class Examination {
       row = index / case_.hidden_size();
       column = index % case_.hidden_size();
     }
-    if (formula_.quantizes_by_row && random_.chance(1, 3)) {
+    if (formula_.has(NormStep::quantize_by_row) && random_.chance(1, 3)) {
       const std::uint32_t scale = load_bits(altered[Role::scales], DType::fp32, row);
       store_bits(altered[Role::scales], DType::fp32, row, random_.chance(1, 2) ? scale + 1 : scale - 1);
     }
@@ -231,9 +231,10 @@ class Examination {
       }
       return true;
     };
-    const std::uint32_t own = formula_.quantizes_by_row ? scale : formula_.bits_of(Parameter::scale);
+    const std::uint32_t own =
+        formula_.has(NormStep::quantize_by_row) ? scale : formula_.bits_of(Parameter::scale);
     const auto explains = [&](float r) {
-      if (formula_.quantizes_by_row &&
+      if (formula_.has(NormStep::quantize_by_row) &&
           !oracle::same(DType::fp32, std::bit_cast<std::uint32_t>(fast.set_own_scale(r)), scale))
         return false;
       if (!leaves_two_factors()) return has_outputs(r);

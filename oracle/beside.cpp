@@ -12,10 +12,13 @@
 namespace normproof::oracle {
 namespace {
 
-// The quantization alone: rows of y with r = 1, neither weight nor residual.
+// The quantization alone: rows of y with r = 1, no weight and no other step.
 Formula quantization_of(Formula formula) {
   formula.formats.weight.reset();
-  formula.adds_residual = false;
+  for (const NormStep step : NormSteps(formula.steps)) {
+    if (step != NormStep::normalize && row_of(step).place != StepPlace::code)
+      formula.steps = formula.steps.without(step);
+  }
   return formula;
 }
 
@@ -55,7 +58,7 @@ class Beside {
     std::uint32_t unfused_scale = 0;
     result.unfused = unfused_codes(index, unfused_scale);
     result.reachable = witness_row_.reachable(fast_, scale);
-    if (formula_.quantizes_by_row) {
+    if (formula_.has(NormStep::quantize_by_row)) {
       const bool legal = !result.reachable.empty();
       const bool differs = !same_scale(scale, unfused_scale);
       result.scales.push_back({0, formula_.hidden_size, scale, unfused_scale, differs, legal,
@@ -74,7 +77,8 @@ class Beside {
     }
     const std::int64_t bytes = formula_.hidden_size * format_of(formula_.formats.activation).bits / 8;
     quantization_.load(part(unfused_[Role::out], index, bytes).data(), nullptr);
-    if (formula_.quantizes_by_row) scale = std::bit_cast<std::uint32_t>(quantization_.set_own_scale(1));
+    if (formula_.has(NormStep::quantize_by_row))
+      scale = std::bit_cast<std::uint32_t>(quantization_.set_own_scale(1));
     return codes_of(formula_, quantization_.outputs(1));
   }
 

@@ -45,47 +45,6 @@ void require_shape(const Case& test_case) {
   }
 }
 
-// The steps for which this oracle has formulas, in the order in which they are carried out. Each switch names
-// all there are, so that the compiler stops at a new one: an operation whose steps, tensors or numbers are
-// not known here would be judged as if it had none.
-int place_of(NormStep step) {
-  switch (step) {
-    case NormStep::add_residual:
-      return 0;
-    case NormStep::normalize:
-      return 1;
-    case NormStep::quantize:
-    case NormStep::quantize_by_row:
-      return 2;
-  }
-  throw std::invalid_argument(fmt::format("operation: no formula for step {}", static_cast<int>(step)));
-}
-
-bool is_known(Role role) {
-  switch (role) {
-    case Role::input:
-    case Role::residual:
-    case Role::out:
-    case Role::residual_out:
-    case Role::weight:
-    case Role::scale:
-    case Role::scales:
-    case Role::scale_ub:
-      return true;
-  }
-  return false;
-}
-
-bool is_known(Parameter parameter) {
-  switch (parameter) {
-    case Parameter::epsilon:
-    case Parameter::scale:
-    case Parameter::scale_ub:
-      return true;
-  }
-  return false;
-}
-
 std::uint32_t upper_bound_of(const Case& test_case) {
   const std::uint32_t bits = test_case.bits_of(Parameter::scale_ub);
   const bool is_none = bits == spec_of(Parameter::scale_ub).usual_bits;
@@ -96,34 +55,31 @@ std::uint32_t upper_bound_of(const Case& test_case) {
   return bits;
 }
 
-void require_formula(Operation operation) {
-  const OperationSpec& spec = spec_of(operation);
-  int before = -1;
-  bool normalizes = false;
-  for (const NormStep step : spec.steps) {
-    if (place_of(step) <= before)
-      throw std::invalid_argument(
-          fmt::format("operation: no formula for the order of the steps of {}", spec.name));
-    before = place_of(step);
-    normalizes = normalizes || step == NormStep::normalize;
-  }
-  const bool known =
-      std::ranges::all_of(spec.tensors, [](const TensorSpec& tensor) { return is_known(tensor.role); }) &&
-      std::ranges::all_of(spec.parameters, [](Parameter parameter) { return is_known(parameter); });
-  if (!normalizes || !known)
-    throw std::invalid_argument(fmt::format("operation: no formula for {}", spec.name));
+}  // namespace
+
+bool Formula::has(StepPlace place) const {
+  return std::ranges::any_of(steps, [&](NormStep step) { return row_of(step).place == place; });
 }
 
-}  // namespace
+bool Formula::has(StepPlace place, Role role) const {
+  return std::ranges::any_of(steps, [&](NormStep step) {
+    const NormStepRow& row = row_of(step);
+    return row.place == place && std::ranges::find(row.tensors, role) != row.tensors.end();
+  });
+}
+
+bool Formula::has(Role role) const {
+  return has(StepPlace::sum, role) || has(StepPlace::product, role) || has(StepPlace::code, role);
+}
 
 Formula formula_of(const Case& test_case, const Policy& policy) {
   Formula formula;
   const Operation operation = test_case.operation;
   formula.formats = {test_case.dtype, test_case.weight_dtype, test_case.quantized_dtype,
                      policy.rounding, test_case.fp32_output,  test_case.fp32_residual};
-  require_formula(operation);
-  formula.adds_residual = has(operation, NormStep::add_residual);
-  formula.quantizes_by_row = quantizes_by_row(operation);
+  require_formula(spec_of(operation));
+  formula.steps = NormSteps(spec_of(operation).steps);
+  const bool by_row = formula.has(NormStep::quantize_by_row);
   const bool quantizes = normproof::quantizes(operation);
   const Format& activation = format_of(test_case.dtype);
   if (activation.bits == 8) {
@@ -140,7 +96,7 @@ Formula formula_of(const Case& test_case, const Policy& policy) {
   if (quantizes && !may_quantize_to(operation, *test_case.quantized_dtype)) {
     throw std::invalid_argument(fmt::format("quantized_dtype: {} is no {}",
                                             format_of(*test_case.quantized_dtype).name,
-                                            formula.quantizes_by_row ? "fp8 dtype, nor int8" : "fp8 dtype"));
+                                            by_row ? "fp8 dtype, nor int8" : "fp8 dtype"));
   }
   formula.scale_ub_bits = upper_bound_of(test_case);
   if (test_case.shape.empty() || test_case.shape.back() < 1) {
@@ -150,8 +106,7 @@ Formula formula_of(const Case& test_case, const Policy& policy) {
   formula.parameter_bits = test_case.parameter_bits;
   formula.policy = policy;
   // Where the scale is given there is no maximum.
-  if (!formula.quantizes_by_row && row_of(policy.scaling).from_maximum)
-    formula.policy.scaling = ScalingPolicy::inverse;
+  if (!by_row && row_of(policy.scaling).from_maximum) formula.policy.scaling = ScalingPolicy::inverse;
   if (test_case.quantized_dtype == DType::int8) {
     formula.policy.fp8_nan = Fp8NanPolicy::propagate;
     formula.policy.fp8_rounding = Fp8Rounding::once;
@@ -176,8 +131,12 @@ void require_output_sizes(const Case& test_case, const Outputs& outputs) {
 }
 
 SumParts exact_sum(Arithmetic& arithmetic, const Formula& formula, const Value& x, const Value& residual) {
-  if (!formula.adds_residual) return {x, x, x};
-  return row_of(formula.policy.sum).function(arithmetic, formula.formats, x, residual);
+  ElementState element;
+  element.input = x;
+  element.residual = residual;
+  element.sum = {x, x, x};
+  carry_out(arithmetic, formula, StepPlace::sum, element);
+  return element.sum;
 }
 
 RowScale exact_row_scale(Arithmetic& arithmetic, const Formula& formula, std::span<const Value> operands) {
@@ -254,21 +213,14 @@ Value exact_unknown(const Formula& formula, const Value& numerator, const Value&
 }
 
 Value exact_normalized(Arithmetic& arithmetic, const Formula& formula, BeforeQuantization rounding,
-                       const Value& s, const Value& w, const Value& unknown) {
-  const Formats& formats = formula.formats;
-  const RootRow& root = row_of(formula.policy.root);
-  RowUnknown u{unknown, root.divides};
-  if (root.rounds_to_activation) {
-    u.value = round_narrow(arithmetic, formats, Step::rounded_root, "rnd_T(r)", formats.activation, unknown);
-  }
-  Product product;
-  if (formats.weight) {
-    product = row_of(formula.policy.weight).function(arithmetic, formats, s, u, w);
-  } else {
-    const char* text = u.divides ? "fl(x / rms)" : "fl(x * r)";
-    product = {arithmetic.round(Step::scaled, text, DType::fp32, u.applied_to(s)), DType::fp32};
-  }
-  return row_of(rounding).function(arithmetic, formats, product);
+                       const Operands& operands, const Value& unknown) {
+  ElementState element;
+  element.residual = operands.residual;
+  element.weight = operands.weight;
+  element.unknown = unknown;
+  element.sum.output_operand = operands.s;
+  carry_out(arithmetic, formula, StepPlace::product, element);
+  return row_of(rounding).function(arithmetic, formula.formats, element.product);
 }
 
 // What is not quantized is rounded to T, or left as the fp32 product.
@@ -277,33 +229,13 @@ BeforeQuantization rounding_of_output(const Formula& formula) {
   return formula.formats.fp32_output ? BeforeQuantization::unrounded : BeforeQuantization::rounded;
 }
 
-// NaN stays, and becomes 0 where it is rounded.
-Value clamp_to_int8(const Value& scaled, const Policy& policy) {
-  const Value least = Value::integer(row_of(policy.int8_low).least), most = Value::integer(127);
-  return scaled < least ? least : scaled > most ? most : scaled;
-}
-
-std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const Value& s, const Value& w,
+std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const Operands& operands,
                            const Value& unknown) {
-  const Formats& formats = formula.formats;
-  const bool quantizes = formats.quantized.has_value();
-  const Value y = exact_normalized(arithmetic, formula, rounding_of_output(formula), s, w, unknown);
+  ElementState element;
+  element.y = exact_normalized(arithmetic, formula, rounding_of_output(formula), operands, unknown);
+  carry_out(arithmetic, formula, StepPlace::code, element);
   // Altered steps may leave y between the numbers of T; its bits are then those of the nearest one.
-  if (!quantizes) return round_bits(format_of(formula.output_dtype()), y);
-
-  const Format& target = format_of(*formats.quantized);
-  Value scaled = formula.factor_bits
-                     ? arithmetic.round(Step::scaled_output, "fl(y * f)", DType::fp32,
-                                        y * decode(DType::fp32, *formula.factor_bits))
-                     : row_of(formula.policy.scaling)
-                           .function(arithmetic, y, decode(DType::fp32, formula.bits_of(Parameter::scale)));
-  if (row_of(formula.policy.fp8_rounding).through_bf16)
-    scaled = arithmetic.round(Step::output_in_bf16, "rnd_bf16(...)", DType::bf16, scaled);
-  const Value clamped = *formats.quantized == DType::int8
-                            ? clamp_to_int8(scaled, formula.policy)
-                            : row_of(formula.policy.fp8_nan).clamp(scaled, quantized_range(formula));
-  const Value q = arithmetic.round(Step::quantized, "q = rnd_Q(clamp(...))", *formats.quantized, clamped);
-  return round_bits(target, q);
+  return round_bits(format_of(formula.output_dtype()), element.y);
 }
 
 std::vector<Value> ExactRow::variance_operands() const {
@@ -317,7 +249,7 @@ SumParts sum_at(Arithmetic& arithmetic, const Formula& formula, const CaseTensor
                 std::int64_t index) {
   const DType activation = formula.formats.activation, of_residual = formula.formats.residual();
   const Value x = decode(activation, load_bits(tensors[Role::input], activation, index));
-  const Value residual = formula.adds_residual
+  const Value residual = formula.has(Role::residual)
                              ? decode(of_residual, load_bits(tensors[Role::residual], of_residual, index))
                              : Value();
   return exact_sum(arithmetic, formula, x, residual);
@@ -326,14 +258,32 @@ SumParts sum_at(Arithmetic& arithmetic, const Formula& formula, const CaseTensor
 ExactRow decode_row(const Formula& formula, const CaseTensors& tensors, std::int64_t row) {
   Arithmetic arithmetic;
   ExactRow result;
+  result.row = row;
   result.sums.reserve(static_cast<std::size_t>(formula.hidden_size));
   for (std::int64_t j = 0; j < formula.hidden_size; ++j)
     result.sums.push_back(sum_at(arithmetic, formula, tensors, row * formula.hidden_size + j));
   return result;
 }
 
+Operands operands_at(const Formula& formula, const CaseTensors& tensors, std::int64_t row,
+                     std::int64_t column, const Value& s) {
+  Operands operands{s, decode_weight(formula, tensors, column)};
+  if (formula.has(StepPlace::product, Role::residual)) {
+    const DType dtype = formula.formats.residual();
+    operands.residual =
+        decode(dtype, load_bits(tensors[Role::residual], dtype, row * formula.hidden_size + column));
+  }
+  return operands;
+}
+
+Operands operands_at(const Formula& formula, const CaseTensors& tensors, const ExactRow& row,
+                     std::int64_t column) {
+  return operands_at(formula, tensors, row.row, column,
+                     row.sums[static_cast<std::size_t>(column)].output_operand);
+}
+
 std::uint32_t row_scale_bits(const Formula& formula, const Outputs& outputs, std::int64_t row) {
-  return formula.quantizes_by_row ? load_bits(outputs[Role::scales], DType::fp32, row) : 0;
+  return formula.has(NormStep::quantize_by_row) ? load_bits(outputs[Role::scales], DType::fp32, row) : 0;
 }
 
 Value decode_weight(const Formula& formula, const CaseTensors& tensors, std::int64_t column) {

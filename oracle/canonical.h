@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "corpus/case.h"
+#include "oracle/norm_steps.h"
 #include "oracle/policy_rows.h"
 
 namespace normproof::oracle {
@@ -15,8 +16,7 @@ namespace normproof::oracle {
 // Everything about a case but its data: which formula is computed.
 struct Formula {
   Formats formats;
-  bool adds_residual = false;
-  bool quantizes_by_row = false;
+  NormSteps steps = {NormStep::normalize};
   std::int64_t hidden_size = 0;
   ParameterBits parameter_bits = usual_parameters();  // fp32
   std::uint32_t scale_ub_bits = 0x7f800000u;          // upper bound of the rows' maxima; infinity: none
@@ -25,6 +25,11 @@ struct Formula {
   DType output_dtype() const {
     return formats.quantized.value_or(formats.fp32_output ? DType::fp32 : formats.activation);
   }
+  bool has(NormStep step) const { return steps.has(step); }
+  bool has(StepPlace place) const;
+  // Whether a step of this place reads or writes the tensor.
+  bool has(StepPlace place, Role role) const;
+  bool has(Role role) const;  // whether any step does
   std::uint32_t bits_of(Parameter parameter) const {
     return parameter_bits[static_cast<std::size_t>(parameter)];
   }
@@ -73,17 +78,24 @@ RowScale exact_scale_of_sum(Arithmetic& arithmetic, const Formula& formula, cons
 Value exact_unknown(const Formula& formula, const Value& numerator,
                     const Value& denominator = Value::integer(1));
 
-// y of one element for a given unknown (r, or rms): rounded to T, or as fl(n * w). `w` is ignored where the
-// case has no weight.
+// What y of one element is made of, beside the row's unknown. A weight or residual that there is not is
+// ignored.
+struct Operands {
+  Value s;  // x, or its sum with the residual
+  Value weight = Value::integer(1);
+  Value residual = {};  // of a step behind the norm
+};
+// y of one element for a given unknown (r, or rms): rounded to T, or as fl(n * w).
 Value exact_normalized(Arithmetic& arithmetic, const Formula& formula, BeforeQuantization rounding,
-                       const Value& s, const Value& w, const Value& unknown);
+                       const Operands& operands, const Value& unknown);
 // Output bits of one element for a given unknown. Where the row's scale is computed, `formula` must be that
 // of the row (Formula::with_scale).
-std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const Value& s, const Value& w,
+std::uint64_t exact_output(Arithmetic& arithmetic, const Formula& formula, const Operands& operands,
                            const Value& unknown);
 
 // A row's operands decoded from the tensors.
 struct ExactRow {
+  std::int64_t row = 0;
   std::vector<SumParts> sums;  // one per element
   std::vector<Value> variance_operands() const;
 };
@@ -91,6 +103,11 @@ struct ExactRow {
 SumParts sum_at(Arithmetic& arithmetic, const Formula& formula, const CaseTensors& tensors,
                 std::int64_t index);
 ExactRow decode_row(const Formula& formula, const CaseTensors& tensors, std::int64_t row);
+// Of one element of the row, whose `s` is known, or is taken from the row.
+Operands operands_at(const Formula& formula, const CaseTensors& tensors, std::int64_t row,
+                     std::int64_t column, const Value& s);
+Operands operands_at(const Formula& formula, const CaseTensors& tensors, const ExactRow& row,
+                     std::int64_t column);
 // The scale that came out with a row; 0 where rows have none of their own.
 std::uint32_t row_scale_bits(const Formula& formula, const Outputs& outputs, std::int64_t row);
 Value decode_weight(const Formula& formula, const CaseTensors& tensors, std::int64_t column);

@@ -33,7 +33,7 @@ class CanonicalRows {
       const float row_scale = fast_.set_own_scale(scale.inverse_root);
       choose_factor(row_scale, scale.inverse_root, row, outputs[Role::out]);
       compare_row(Role::out, row, fast_.outputs(scale.inverse_root), outputs[Role::out], verdict);
-      if (formula_.quantizes_by_row)
+      if (formula_.has(NormStep::quantize_by_row))
         compare_row(Role::scales, row, std::as_bytes(std::span(&row_scale, 1)), outputs[Role::scales],
                     verdict);
       compare_row(Role::residual_out, row, fast_.packed(Role::residual_out), outputs[Role::residual_out],
@@ -54,7 +54,8 @@ class CanonicalRows {
       };
       append(Role::out, fast_.outputs(inverse_root));
       append(Role::residual_out, fast_.packed(Role::residual_out));
-      if (formula_.quantizes_by_row) append(Role::scales, std::as_bytes(std::span(&row_scale, 1)));
+      if (formula_.has(NormStep::quantize_by_row))
+        append(Role::scales, std::as_bytes(std::span(&row_scale, 1)));
     }
     return outputs;
   }
@@ -77,8 +78,9 @@ class CanonicalRows {
                      const std::vector<std::byte>& outputs) {
     factor_.reset();
     if (!leaves_factor_open(formula_) || follows_from_maximum(formula_)) return;
-    const std::uint32_t scale = formula_.quantizes_by_row ? std::bit_cast<std::uint32_t>(row_scale)
-                                                          : formula_.bits_of(Parameter::scale);
+    const std::uint32_t scale = formula_.has(NormStep::quantize_by_row)
+                                    ? std::bit_cast<std::uint32_t>(row_scale)
+                                    : formula_.bits_of(Parameter::scale);
     std::int64_t fewest = formula_.hidden_size + 1;
     for (const CodeFactor& each : code_factors(formula_, nullptr, scale)) {
       fast_.set_code_factor(each.factor);
@@ -115,7 +117,7 @@ class CanonicalRows {
       exact_inverse_root_ =
           exact_row_scale(arithmetic, formula_, exact_row_->variance_operands()).inverse_root;
       row_formula_ = formula_;
-      if (formula_.quantizes_by_row) {
+      if (formula_.has(NormStep::quantize_by_row)) {
         const RowQuantization own =
             exact_row_quantization(arithmetic, formula_, *exact_row_, tensors_, exact_inverse_root_);
         row_formula_ = formula_.with_scale(own.scale, own.factor);
@@ -125,8 +127,8 @@ class CanonicalRows {
     if (mismatch.tensor == Role::scales) return row_formula_.bits_of(Parameter::scale);
     const SumParts& sums = exact_row_->sums[static_cast<std::size_t>(mismatch.column)];
     if (mismatch.tensor != Role::out) return round_bits(format_of(mismatch.dtype), sums.residual_out);
-    return exact_output(arithmetic, row_formula_, sums.output_operand,
-                        decode_weight(formula_, tensors_, mismatch.column), exact_inverse_root_);
+    return exact_output(arithmetic, row_formula_,
+                        operands_at(formula_, tensors_, *exact_row_, mismatch.column), exact_inverse_root_);
   }
 
   Formula formula_;

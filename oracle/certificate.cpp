@@ -20,12 +20,12 @@ namespace {
 }
 
 void require_valid_element(const Certificate& certificate, const CertificateElement& element,
-                           const Formula& formula, const Value& operand, const Value& weight) {
+                           const Formula& formula, const Operands& operands) {
   const Format& format = format_of(formula.output_dtype());
   Arithmetic arithmetic;
   const auto output = [&](std::int64_t r) {
-    return static_cast<std::uint32_t>(exact_output(arithmetic, formula, operand, weight,
-                                                   decode(DType::fp32, static_cast<std::uint32_t>(r))));
+    return static_cast<std::uint32_t>(
+        exact_output(arithmetic, formula, operands, decode(DType::fp32, static_cast<std::uint32_t>(r))));
   };
   const RootInterval all{0, kInfiniteRoot};
   const auto fail = [&](const char* what) {
@@ -52,7 +52,7 @@ void require_valid_element(const Certificate& certificate, const CertificateElem
 
 // The formula of the row, its own scale included.
 Formula of_row(const Formula& formula, const Certificate& certificate) {
-  return formula.quantizes_by_row ? formula.with_scale(certificate.row_scale) : formula;
+  return formula.has(NormStep::quantize_by_row) ? formula.with_scale(certificate.row_scale) : formula;
 }
 // And with the factor that an element is about.
 Formula of_element(const Formula& of_row, const Certificate& certificate, const CertificateElement& element) {
@@ -138,10 +138,10 @@ void require_exclusion_by_elements(const Certificate& certificate) {
 
 std::uint32_t output_at(const CertificateElement& element, const Formula& formula, std::uint32_t root) {
   Arithmetic arithmetic;
-  const Value weight =
-      formula.formats.weight ? decode(*formula.formats.weight, element.weight) : Value::integer(1);
-  return static_cast<std::uint32_t>(exact_output(arithmetic, formula, decode(DType::fp32, element.operand),
-                                                 weight, decode(DType::fp32, root)));
+  Operands operands{decode(DType::fp32, element.operand)};
+  if (formula.formats.weight) operands.weight = decode(*formula.formats.weight, element.weight);
+  operands.residual = decode(formula.formats.residual(), element.residual);
+  return static_cast<std::uint32_t>(exact_output(arithmetic, formula, operands, decode(DType::fp32, root)));
 }
 
 // Which of the elements is wrong, if the kernel's r is right: what the correctly rounded r gives there.
@@ -171,6 +171,8 @@ std::string element_text(const CertificateElement& element, const Formula& formu
   std::string text = fmt::format("  column {}: x = {}", element.column, number(DType::fp32, element.operand));
   if (formula.formats.weight)
     text += fmt::format(", w = {}", number(*formula.formats.weight, element.weight));
+  if (formula.has(StepPlace::product, Role::residual))
+    text += fmt::format(", residual = {}", number(formula.formats.residual(), element.residual));
   text += fmt::format(", got {}", number(formula.output_dtype(), element.got));
   const std::string_view unknown = unknown_name(formula.policy);
   text += element.needs.empty() ? fmt::format(", which no {} gives", unknown)
@@ -196,8 +198,8 @@ void require_valid(const Certificate& certificate, const Formula& general, const
       require_valid_scale(certificate, element, formula, row, tensors);
       continue;
     }
-    require_valid_element(certificate, element, of_element(formula, certificate, element), operand,
-                          decode_weight(formula, tensors, element.column));
+    require_valid_element(certificate, element, of_element(formula, certificate, element),
+                          operands_at(formula, tensors, certificate.row, element.column, operand));
   }
 
   std::vector<Value> operands = row.variance_operands();
@@ -214,7 +216,7 @@ void require_valid(const Certificate& certificate, const Formula& general, const
     refuse(certificate, "the correctly rounded r is another");
   }
 
-  if (formula.quantizes_by_row || leaves_factor_open(formula)) {
+  if (formula.has(NormStep::quantize_by_row) || leaves_factor_open(formula)) {
     require_exclusion_of_factors(certificate, formula);
   } else {
     require_exclusion_by_elements(certificate);
@@ -226,8 +228,7 @@ void require_valid(const Certificate& certificate, const Formula& general, const
       return !has_scale_at(certificate, element, formula, row, tensors, Value::nan());
     const std::uint64_t with_nan =
         exact_output(arithmetic, of_element(formula, certificate, element),
-                     row.sums[static_cast<std::size_t>(element.column)].output_operand,
-                     decode_weight(formula, tensors, element.column), Value::nan());
+                     operands_at(formula, tensors, row, element.column), Value::nan());
     return !same(formula.output_dtype(), with_nan, element.got);
   };
   for (const std::uint32_t factor :

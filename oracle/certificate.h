@@ -21,10 +21,11 @@ struct CertificateElement {
   // |y| at the low end. The column explains; the proof takes the maximum of the whole row.
   Role tensor = Role::out;
   std::int64_t column = 0;
-  std::uint32_t operand = 0;  // fp32 bits of x, or of the sum with the residual, as the output reads it
-  std::uint32_t weight = 0;   // bits of the weight's dtype; 0 without one
-  std::uint32_t got = 0;      // bits of the output dtype
-  std::uint32_t factor = 0;   // the one of Certificate::factors that it refutes
+  std::uint32_t operand = 0;   // fp32 bits of x, or of the sum with the residual, as the output reads it
+  std::uint32_t weight = 0;    // bits of the weight's dtype; 0 without one
+  std::uint32_t residual = 0;  // bits of its dtype, where a step behind the norm reads it
+  std::uint32_t got = 0;       // bits of the output dtype
+  std::uint32_t factor = 0;    // the one of Certificate::factors that it refutes
   // The r that give these bits. Empty where none does: those up to `high` fall short of them, those from
   // `low` on exceed them, in the order in which the outputs run; {1, ...} below 0 where the outputs do not
   // run past them at all.

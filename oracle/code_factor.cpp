@@ -103,7 +103,7 @@ std::uint32_t factor_bits(float factor) {
 }
 
 bool follows_from_maximum(const Formula& formula) {
-  return formula.quantizes_by_row && row_of(formula.policy.scaling).from_maximum;
+  return formula.has(NormStep::quantize_by_row) && row_of(formula.policy.scaling).from_maximum;
 }
 
 bool leaves_factor_open(const Formula& formula) {

@@ -34,14 +34,14 @@ class Element {
     const Formula formula = formula_of(test_case_, policy);
     Arithmetic silent(nullptr, altered);
     Arithmetic arithmetic(record, altered);
-    ExactRow row;
+    ExactRow row{row_, {}};
     for (std::int64_t j = 0; j < formula.hidden_size; ++j) row.sums.push_back(sum(formula, silent, j));
     const SumParts own_sums = sum(formula, arithmetic, column_);
     const RowScale scale = exact_row_scale(arithmetic, formula, row.variance_operands());
     if (scale_out != nullptr) *scale_out = scale;
     RowQuantization own;
     Formula of_row = formula;
-    if (formula.quantizes_by_row) {
+    if (formula.has(NormStep::quantize_by_row)) {
       own = exact_row_quantization(arithmetic, formula, row, tensors_, scale.inverse_root, altered);
       of_row = formula.with_scale(own.scale, own.factor);
     }
@@ -49,8 +49,9 @@ class Element {
       const auto factors = exact_code_factors(formula, of_row.bits_of(Parameter::scale));
       of_row = of_row.with_factor(factors[std::min(factor, factors.size() - 1)]);
     }
-    return {exact_output(arithmetic, of_row, own_sums.output_operand,
-                         decode_weight(formula, tensors_, column_), scale.inverse_root),
+    return {exact_output(arithmetic, of_row,
+                         operands_at(formula, tensors_, row_, column_, own_sums.output_operand),
+                         scale.inverse_root),
             round_bits(format_of(formula.formats.residual()), own_sums.residual_out), own.scale};
   }
 
@@ -204,11 +205,12 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
         fmt::format("{} = {}", name, bits_and_value(dtype, load_bits(data, dtype, i))));
   };
   operand("x", activation, tensors[Role::input], index);
-  if (formula.adds_residual) operand("residual", formula.formats.residual(), tensors[Role::residual], index);
+  if (formula.has(Role::residual))
+    operand("residual", formula.formats.residual(), tensors[Role::residual], index);
   if (formula.formats.weight) operand("w", *formula.formats.weight, tensors[Role::weight], column);
   explanation.operands.push_back("epsilon = " +
                                  bits_and_value(DType::fp32, formula.bits_of(Parameter::epsilon)));
-  if (formula.formats.quantized && !formula.quantizes_by_row) {
+  if (formula.formats.quantized && !formula.has(NormStep::quantize_by_row)) {
     explanation.operands.push_back("scale = " +
                                    bits_and_value(DType::fp32, formula.bits_of(Parameter::scale)));
   }
@@ -236,9 +238,9 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
       "residual_out", formula.formats.residual(), static_cast<std::uint32_t>(wanted.residual_out), {}, {}};
   ExplainedOutput row_scale{"scales", DType::fp32, static_cast<std::uint32_t>(wanted.row_scale), {}, {}};
   if (outputs) {
-    if (formula.quantizes_by_row) row_scale.got = row_scale_bits(formula, *outputs, row);
+    if (formula.has(NormStep::quantize_by_row)) row_scale.got = row_scale_bits(formula, *outputs, row);
     out.got = load_bits((*outputs)[Role::out], out.dtype, index);
-    if (formula.adds_residual)
+    if (formula.has(Role::residual_out))
       residual_out.got = load_bits((*outputs)[Role::residual_out], residual_out.dtype, index);
   }
   const auto differs = [](const ExplainedOutput& o) { return o.got && !same(o.dtype, *o.got, o.wanted); };
@@ -259,8 +261,8 @@ Explanation explain(const Case& test_case, const CaseTensors& tensors, const std
     }
   }
   explanation.outputs.push_back(std::move(out));
-  if (formula.adds_residual) explanation.outputs.push_back(std::move(residual_out));
-  if (formula.quantizes_by_row) explanation.outputs.push_back(std::move(row_scale));
+  if (formula.has(Role::residual_out)) explanation.outputs.push_back(std::move(residual_out));
+  if (formula.has(NormStep::quantize_by_row)) explanation.outputs.push_back(std::move(row_scale));
   return explanation;
 }
 

@@ -18,21 +18,24 @@ std::size_t index_of_quantized(DType dtype) {
   return static_cast<std::size_t>(dtype) - static_cast<std::size_t>(DType::fp8_e4m3fn);
 }
 
+void store(std::byte* packed, DType dtype, std::uint64_t bits) { std::memcpy(packed, &bits, size_of(dtype)); }
+
 }  // namespace
 
 FastRow::FastRow(const Formula& formula, std::span<const std::byte> weight, const RowKernels& kernels)
     : formula_(formula),
       kernels_(kernels),
+      has_loops_(oracle::has_loops(formula.steps)),
       activation_(static_cast<std::size_t>(formula.formats.activation)) {
   const auto count = static_cast<std::size_t>(formula.hidden_size);
   input_.resize(count);
   outputs_.resize(count * static_cast<std::size_t>(format_of(formula.output_dtype()).bits / 8));
-  if (formula.adds_residual) {
-    residual_.resize(count);
+  if (formula.has(Role::residual)) residual_.resize(count);
+  if (formula.has(StepPlace::sum)) {
     sum_.resize(count);
     rounded_sum_.resize(count);
-    residual_out_.resize(count * static_cast<std::size_t>(format_of(formula.formats.residual()).bits / 8));
   }
+  if (formula.has(Role::residual_out)) residual_out_.resize(count * size_of(formula.formats.residual()));
   const RootRow& root = row_of(formula.policy.root);
   order_ = {0,
             nullptr,
@@ -61,7 +64,7 @@ void FastRow::load_quantization() {
   set_quantization_scale(std::bit_cast<float>(formula_.bits_of(Parameter::scale)));
   quantize_ = kernels_.quantize[index_of_quantized(*formula_.formats.quantized)];
   through_bf16_ = row_of(policy.fp8_rounding).through_bf16;
-  if (formula_.quantizes_by_row) scale_rule_.emplace(formula_);
+  if (formula_.has(NormStep::quantize_by_row)) scale_rule_.emplace(formula_);
   factor_follows_ = follows_from_maximum(formula_);
 }
 
@@ -84,6 +87,14 @@ void FastRow::set_stored_scale(float scale) {
 
 void FastRow::set_quantization_scale(float scale) {
   quantization_.scale = quantization_.divides ? scale : 1.0f / scale;
+  if (!has_loops_) formula_ = formula_.with_scale(std::bit_cast<std::uint32_t>(scale));
+}
+
+void FastRow::set_code_factor(float factor) {
+  quantization_.scale = factor;
+  if (has_loops_) return;
+  const auto bits = std::bit_cast<std::uint32_t>(factor);
+  formula_ = quantization_.divides ? formula_.with_scale(bits) : formula_.with_factor(bits);
 }
 
 // What takes the place of w, and which product comes first.
@@ -93,6 +104,7 @@ void FastRow::load_factor(std::span<const std::byte> weight) {
   const DType dtype = *formula_.formats.weight;
   factor_.resize(static_cast<std::size_t>(formula_.hidden_size));
   kernels_.widen[static_cast<std::size_t>(dtype)](weight.data(), formula_.hidden_size, factor_.data());
+  if (!has_loops_) weight_ = factor_;
   if (row.factor == Factor::zero_plus) {
     for (float& factor : factor_) factor = 0.0f + factor;
   }
@@ -109,18 +121,20 @@ void FastRow::load_factor(std::span<const std::byte> weight) {
 void FastRow::load_row(const CaseTensors& tensors, std::int64_t row) {
   const auto offset = [&](DType dtype) { return row * formula_.hidden_size * format_of(dtype).bits / 8; };
   load(tensors[Role::input].data() + offset(formula_.formats.activation),
-       formula_.adds_residual ? tensors[Role::residual].data() + offset(formula_.formats.residual())
-                              : nullptr);
+       !residual_.empty() ? tensors[Role::residual].data() + offset(formula_.formats.residual()) : nullptr);
 }
 
 void FastRow::load(const std::byte* input, const std::byte* residual) {
   const std::int64_t count = formula_.hidden_size;
   kernels_.widen[activation_](input, count, input_.data());
   has_special_operand_ = kernels_.any_special[activation_](input, count);
-  if (!formula_.adds_residual) return;
   const auto format = static_cast<std::size_t>(formula_.formats.residual());
-  kernels_.widen[format](residual, count, residual_.data());
-  has_special_operand_ = has_special_operand_ || kernels_.any_special[format](residual, count);
+  if (!residual_.empty()) {
+    kernels_.widen[format](residual, count, residual_.data());
+    has_special_operand_ = has_special_operand_ || kernels_.any_special[format](residual, count);
+  }
+  if (sum_.empty()) return;
+  if (!has_loops_) return add_exactly();
   kernels_.add_residual[format](input_.data(), residual_.data(), count, sum_.data(), rounded_sum_.data(),
                                 residual_out_.data());
   if (formula_.formats.fp32_residual || formula_.policy.rounding == ActivationRounding::nearest_even) return;
@@ -129,13 +143,30 @@ void FastRow::load(const std::byte* input, const std::byte* residual) {
   kernels_.pack[activation_](rounded_sum_.data(), count, residual_out_.data());
 }
 
+// What the steps before the norm make of x and residual.
+void FastRow::add_exactly() {
+  const DType of_residual = formula_.formats.residual();
+  Arithmetic arithmetic;
+  for (std::size_t column = 0; column < input_.size(); ++column) {
+    const Value residual = residual_.empty() ? Value() : exact(residual_[column]);
+    const SumParts sum = exact_sum(arithmetic, formula_, exact(input_[column]), residual);
+    sum_[column] = to_float(sum.variance_operand);
+    rounded_sum_[column] = to_float(sum.output_operand);
+    if (residual_out_.empty()) continue;
+    store(residual_out_.data() + column * size_of(of_residual), of_residual,
+          round_bits(format_of(of_residual), sum.residual_out));
+  }
+}
+
 std::span<const float> FastRow::variance_operands() const {
-  if (!formula_.adds_residual) return input_;
+  if (sum_.empty()) return input_;
+  if (!has_loops_) return sum_;
   return row_of(formula_.policy.sum).variance_reads_rounded ? rounded_sum_ : sum_;
 }
 
 std::span<const float> FastRow::output_operands() const {
-  if (!formula_.adds_residual) return input_;
+  if (sum_.empty()) return input_;
+  if (!has_loops_) return rounded_sum_;
   return row_of(formula_.policy.sum).output_reads_rounded ? rounded_sum_ : sum_;
 }
 
@@ -196,9 +227,26 @@ FastRow::Scale FastRow::canonical_scale() const {
   return {as_double(steps.mean), as_double(steps.mean_plus_epsilon), to_float(steps.inverse_root)};
 }
 
+// What y of an element is made of, for the exact path.
+Operands FastRow::operands_of(std::int64_t column) const {
+  const auto index = static_cast<std::size_t>(column);
+  Operands operands{exact(output_operands()[index])};
+  if (!weight_.empty()) operands.weight = exact(weight_[index]);
+  if (!residual_.empty()) operands.residual = exact(residual_[index]);
+  return operands;
+}
+
 // y as an fp32 number, rounded to T where `rounds`.
-void FastRow::evaluate_wide(const float* values, const float* factor, std::int64_t count, float r,
-                            bool rounds, float* wide) const {
+void FastRow::evaluate_wide(std::int64_t begin, std::int64_t count, float r, bool rounds, float* wide) const {
+  if (!has_loops_) {
+    Arithmetic arithmetic;
+    const auto rounding = rounds ? BeforeQuantization::rounded : BeforeQuantization::unrounded;
+    for (std::int64_t i = 0; i < count; ++i)
+      wide[i] = to_float(exact_normalized(arithmetic, formula_, rounding, operands_of(begin + i), exact(r)));
+    return;
+  }
+  const float* values = output_operands().data() + begin;
+  const float* factor = factor_.empty() ? nullptr : factor_.data() + begin;
   if (rounds_root_) kernels_.round_values[activation_](&r, 1, order_.rounding);
   if (in_any_order_) {
     RowKernels::AnyOrder order = order_;
@@ -210,13 +258,24 @@ void FastRow::evaluate_wide(const float* values, const float* factor, std::int64
   kernels_.normalize_to_fp32[activation_](values, count, {r, factor, order_.rounds_first}, rounds, wide);
 }
 
-void FastRow::evaluate(const float* values, const float* factor, std::int64_t count, float r, float* wide,
+void FastRow::evaluate_exactly(std::int64_t begin, std::int64_t count, float r, std::byte* packed) const {
+  Arithmetic arithmetic;
+  const DType dtype = formula_.output_dtype();
+  for (std::int64_t i = 0; i < count; ++i)
+    store(packed + i * static_cast<std::int64_t>(size_of(dtype)), dtype,
+          exact_output(arithmetic, formula_, operands_of(begin + i), exact(r)));
+}
+
+void FastRow::evaluate(std::int64_t begin, std::int64_t count, float r, float* wide,
                        std::byte* packed) const {
+  if (!has_loops_) return evaluate_exactly(begin, count, r, packed);
   if (quantize_ == nullptr && !in_any_order_ && !formula_.formats.fp32_output) {
     if (rounds_root_) kernels_.round_values[activation_](&r, 1, order_.rounding);
-    return kernels_.normalize[activation_](values, count, {r, factor, order_.rounds_first}, packed);
+    const float* factor = factor_.empty() ? nullptr : factor_.data() + begin;
+    return kernels_.normalize[activation_](output_operands().data() + begin, count,
+                                           {r, factor, order_.rounds_first}, packed);
   }
-  evaluate_wide(values, factor, count, r, order_.rounds_output, wide);
+  evaluate_wide(begin, count, r, order_.rounds_output, wide);
   if (quantize_ == nullptr)
     return kernels_.pack[static_cast<std::size_t>(formula_.output_dtype())](wide, count, packed);
   RowKernels::Quantization quantization = quantization_;
@@ -234,14 +293,13 @@ std::span<const std::byte> FastRow::outputs(float r) {
 }
 
 void FastRow::outputs(float r, std::int64_t begin, std::int64_t count, std::byte* packed) {
-  evaluate(output_operands().data() + begin, factor_from(begin), count, r, wide_.data(), packed);
+  evaluate(begin, count, r, wide_.data(), packed);
 }
 
 std::uint32_t FastRow::output(float r, std::int64_t column) const {
   std::uint32_t bits = 0;
   float wide = 0;
-  evaluate(output_operands().data() + column, factor_from(column), 1, r, &wide,
-           reinterpret_cast<std::byte*>(&bits));
+  evaluate(column, 1, r, &wide, reinterpret_cast<std::byte*>(&bits));
   return bits;
 }
 
@@ -260,7 +318,7 @@ float FastRow::maximum_of(float r, std::int64_t first, std::int64_t columns) {
 }
 
 void FastRow::magnitudes(float r, std::int64_t begin, std::int64_t count, float* result) const {
-  evaluate_wide(output_operands().data() + begin, factor_from(begin), count, r, maximum_of_rounded_, result);
+  evaluate_wide(begin, count, r, maximum_of_rounded_, result);
   for (std::int64_t i = 0; i < count; ++i)
     result[i] = drops_nan_ && std::isnan(result[i]) ? -1.0f : std::fabs(result[i]);
 }

@@ -1,5 +1,6 @@
 // The fast path: one row of the contract in hardware fp32, bit for bit what canonical.h computes exactly.
-// Holds the buffers, so that judging a row allocates nothing.
+// Holds the buffers, so that judging a row allocates nothing. Where there are no loops for the steps of the
+// formula (has_loops, norm_steps.h), it computes each element as canonical.h does.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +22,7 @@ class FastRow {
   FastRow(const Formula& formula, std::span<const std::byte> weight,
           const RowKernels& kernels = row_kernels());
 
-  // Reads a row: hidden_size packed elements each; `residual` is nullptr where the operation has none.
+  // Reads a row: hidden_size packed elements each; `residual` is nullptr where no step reads one.
   void load(const std::byte* input, const std::byte* residual);
   // Row `row` of whole tensors.
   void load_row(const CaseTensors& tensors, std::int64_t row);
@@ -50,12 +51,12 @@ class FastRow {
   float maximum_of(float r, std::int64_t begin, std::int64_t count);
   // y of these elements in fp32, rounded to T where said.
   void normalized(float r, std::int64_t begin, std::int64_t count, bool rounded, float* result) const {
-    evaluate_wide(output_operands().data() + begin, factor_from(begin), count, r, rounded, result);
+    evaluate_wide(begin, count, r, rounded, result);
   }
   // With the factor that the scale itself says, or of two the nearest one.
   void set_quantization_scale(float scale);
   // With one of code_factors(): what codes are multiplied by, or divided by.
-  void set_code_factor(float factor) { quantization_.scale = factor; }
+  void set_code_factor(float factor);
   // The scale that came out with the row. A factor that follows from the row's maximum is that of the
   // canonical r.
   void set_stored_scale(float scale);
@@ -90,17 +91,17 @@ class FastRow {
  private:
   void load_factor(std::span<const std::byte> weight);
   void load_quantization();
+  void add_exactly();
+  Operands operands_of(std::int64_t column) const;
   std::optional<Value> canonical_sum() const;
-  void evaluate(const float* values, const float* factor, std::int64_t count, float r, float* wide,
-                std::byte* packed) const;
-  void evaluate_wide(const float* values, const float* factor, std::int64_t count, float r, bool rounds,
-                     float* wide) const;
-  const float* factor_from(std::int64_t column) const {
-    return factor_.empty() ? nullptr : factor_.data() + column;
-  }
+  // Of `count` columns from `begin` on.
+  void evaluate(std::int64_t begin, std::int64_t count, float r, float* wide, std::byte* packed) const;
+  void evaluate_wide(std::int64_t begin, std::int64_t count, float r, bool rounds, float* wide) const;
+  void evaluate_exactly(std::int64_t begin, std::int64_t count, float r, std::byte* packed) const;
 
   Formula formula_;
   const RowKernels& kernels_;
+  bool has_loops_;          // for the steps of the formula
   std::size_t activation_;  // index of T in the kernels' tables
   RowKernels::AnyOrder order_{};
   bool in_any_order_ = false;  // or one of the widespread orders, for which there are faster loops
@@ -114,6 +115,7 @@ class FastRow {
   RowKernels::Quantize quantize_ = nullptr;
   bool has_special_operand_ = false;
   std::vector<float> factor_;  // empty without a weight
+  std::vector<float> weight_;  // as it came, where there are no loops
   std::vector<float> input_;
   std::vector<float> residual_;
   std::vector<float> sum_;

@@ -36,8 +36,8 @@ Value exact_row_maximum(const Formula& formula, const ExactRow& row, const CaseT
   Value maximum;
   for (std::size_t column = 0; column < row.sums.size(); ++column) {
     const Value y =
-        exact_normalized(arithmetic, formula, rounding, row.sums[column].output_operand,
-                         decode_weight(formula, tensors, static_cast<std::int64_t>(column)), unknown);
+        exact_normalized(arithmetic, formula, rounding,
+                         operands_at(formula, tensors, row, static_cast<std::int64_t>(column)), unknown);
     if (y.is_nan()) {
       if (!drops_nan) return y;
       continue;

@@ -62,16 +62,16 @@ struct MaximumInterval {
 template <typename ScaleOf>
 std::vector<MaximumInterval> maxima_where(const ScaleFloorRow& floor, std::uint32_t least_scale,
                                           std::uint32_t scale_bits, ScaleOf scale_of) {
-  constexpr std::int64_t kInfinity = 0x7f800000;
+  constexpr std::int64_t kInfinityBits = 0x7f800000;
   if (is_nan(DType::fp32, scale_bits) || (scale_bits >> 31) != 0) return {};
   const std::int64_t first_rising = floor.compares_maximum ? std::int64_t{least_scale} + 1 : 0;
   std::vector<MaximumInterval> intervals;
   if (first_rising > 0 && scale_bits == least_scale)
     intervals.push_back({0, static_cast<std::uint32_t>(first_rising - 1)});
   const std::int64_t low =
-      first_where(first_rising, kInfinity, [&](std::int64_t a) { return scale_of(a) >= scale_bits; });
+      first_where(first_rising, kInfinityBits, [&](std::int64_t a) { return scale_of(a) >= scale_bits; });
   const std::int64_t beyond =
-      first_where(low, kInfinity, [&](std::int64_t a) { return scale_of(a) > scale_bits; });
+      first_where(low, kInfinityBits, [&](std::int64_t a) { return scale_of(a) > scale_bits; });
   if (low < beyond)
     intervals.push_back({static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(beyond - 1)});
   return intervals;

@@ -88,7 +88,7 @@ std::vector<RowFit> best_fits(const Case& test_case, const CaseTensors& tensors,
       return load_bits(outputs[Role::out], formula.output_dtype(),
                        static_cast<std::int64_t>(row) * formula.hidden_size + column);
     };
-    if (formula.quantizes_by_row)
+    if (formula.has(NormStep::quantize_by_row))
       fast.set_stored_scale(
           std::bit_cast<float>(row_scale_bits(formula, outputs, static_cast<std::int64_t>(row))));
     const float honest = fast.canonical_scale().inverse_root;

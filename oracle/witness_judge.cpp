@@ -28,14 +28,14 @@ class WitnessRows {
     for (std::int64_t row = 0; row < rows; ++row) {
       if (options.stop_after >= 0 && violations() >= std::max<std::int64_t>(options.stop_after, 1)) break;
       fast_.load_row(tensors_, row);
-      if (formula_.adds_residual) judge_sum(row, options.listed);
+      if (formula_.has(Role::residual_out)) judge_sum(row, options.listed);
       const RowFinding finding = witness_row_.judge(
           fast_,
           std::span(outputs_[Role::out]).subspan(static_cast<std::size_t>(row) * output_bytes, output_bytes),
           row_scale_bits(formula_, outputs_, row), verdict_.first_violations.size() < options.listed);
       ++verdict_.rows;
-      verdict_.elements +=
-          formula_.hidden_size * (formula_.adds_residual ? 2 : 1) + (formula_.quantizes_by_row ? 1 : 0);
+      verdict_.elements += formula_.hidden_size * (formula_.has(Role::residual_out) ? 2 : 1) +
+                           (formula_.has(NormStep::quantize_by_row) ? 1 : 0);
       verdict_.special_rows += fast_.has_special_operand() || finding.zero_or_special_mean ? 1 : 0;
       const RowWitness witness = summarize(row, finding);
       if (options.keep_rows) verdict_.row_witnesses.push_back(witness);
@@ -79,6 +79,9 @@ class WitnessRows {
     for (CertificateElement& element : certificate.elements) {
       if (formula_.formats.weight)
         element.weight = load_bits(tensors_[Role::weight], *formula_.formats.weight, element.column);
+      if (formula_.has(StepPlace::product, Role::residual))
+        element.residual = load_bits(tensors_[Role::residual], formula_.formats.residual(),
+                                     row * formula_.hidden_size + element.column);
     }
     certificate.row_scale = row_scale_bits(formula_, outputs_, row);
     if (confirm) require_valid(certificate, formula_, tensors_);

@@ -52,7 +52,7 @@ WitnessRow::WitnessRow(const Formula& formula)
       first_window_(expected_width(formula.hidden_size, output_format_)),
       at_low_(static_cast<std::size_t>(kBlock * output_bytes_)),
       at_high_(at_low_.size()) {
-  if (formula.quantizes_by_row) {
+  if (formula.has(NormStep::quantize_by_row)) {
     scale_.emplace(formula);
   } else if (formula.formats.quantized) {
     factors_ = code_factors(formula, nullptr, formula.bits_of(Parameter::scale));

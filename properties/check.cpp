@@ -15,6 +15,7 @@
 #include "properties/case_generator.h"
 #include "properties/derived.h"
 #include "properties/judging/evaluate.h"
+#include "properties/known_steps.h"
 #include "properties/targets/stop_request.h"
 
 namespace normproof {
@@ -233,6 +234,15 @@ PropertyResult Checker::failure() {
 }
 
 }  // namespace
+
+std::span<const Operation> operations_of_known_steps() {
+  static const std::vector<Operation> operations = [] {
+    std::vector<Operation> found;
+    std::ranges::copy_if(all_operations(), std::back_inserter(found), has_known_steps);
+    return found;
+  }();
+  return operations;
+}
 
 PropertyResult check_property(const PropertyCheck& property, PropertyContext& context) {
   return Checker(property, context).run();

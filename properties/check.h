@@ -13,6 +13,9 @@
 
 namespace normproof {
 
+// The operations of which a property may say what values come out (known_steps.h).
+std::span<const Operation> operations_of_known_steps();
+
 // The ingredients of one property.
 struct PropertyCheck {
   std::string_view name;

@@ -298,6 +298,7 @@ void make_special(Case& test_case, Random& random) {
 PropertyResult check_special_values(PropertyContext& context) {
   PropertyCheck property;
   property.name = "special-values";
+  property.operations = operations_of_known_steps();
   property.limits.int8 = property.limits.scale_ub = true;
   property.limits.max_hidden = 1024;
   property.limits.max_elements = 1 << 12;

@@ -179,6 +179,7 @@ CaseFinding negation(const Case& test_case, PropertyContext& context) {
 PropertyResult check_power_of_two_scaling(PropertyContext& context) {
   PropertyCheck property;
   property.name = "power-of-two-scaling";
+  property.operations = operations_of_known_steps();
   property.limits.int8 = property.limits.scale_ub = true;  // y stays, and so does the bound
   property.limits.max_elements = 1 << 13;
   property.limits.max_threads_per_block = 256;
@@ -201,6 +202,7 @@ PropertyResult check_power_of_two_scaling(PropertyContext& context) {
 PropertyResult check_negation(PropertyContext& context) {
   PropertyCheck property;
   property.name = "negation";
+  property.operations = operations_of_known_steps();
   property.limits.int8 = property.limits.scale_ub = true;
   property.limits.max_elements = 1 << 14;
   property.limits.max_threads_per_block = 256;

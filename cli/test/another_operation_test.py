@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""What one row more in the table of operations does: a seventh operation, of known steps, which nobody else has
-heard of. Judges, generator, shrinker, mutators, detective, plug-ins and Python must serve it from its description; who has
-no kernel for it must say so by its name; and the compiler must object where a formula or a call is missing.
+"""What one row more in the table of operations does: a seventh operation, of known steps, and an eighth with a step
+that is a row of its own, which nobody else has heard of. Judges, generator, shrinker, mutators, detective, plug-ins and Python
+must serve them from their descriptions; who has no kernel, no bound or no loops for them must say so by their names, or do
+without; and the compiler must object where a formula or a call is missing.
 
-The table alone is compiled anew, and programs that are built already are linked with it in place of their own.
+The two tables alone are compiled anew, and programs that are built already are linked with them in place of their own.
 
 Usage: another_operation_test.py BUILD-FOLDER SOURCE-FOLDER COMPILER [UNITTEST-ARGUMENT...]
 """
@@ -20,12 +21,26 @@ import unittest
 BUILD, SOURCES = (pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
 COMPILER = sys.argv[3]
 NAME = "another_norm"
+POST_NORM = "post_norm_add"
 # A fused add that writes both outputs to memory of their own. No operation of ours has these tensors.
 ROW = f'''    {{Operation::{NAME}, "{NAME}", "adds the residual, writes the sum elsewhere, normalizes it", kAnotherTensors, kEpsilon,
      kAddAndNormalize, 2, {{}}, Operation::rms_norm}},
 '''
+# A norm whose residual is added to its output: a step behind the norm.
+POST_NORM_ROW = f'''    {{Operation::{POST_NORM}, "{POST_NORM}", "normalizes, then adds the residual", kPostNormTensors, kEpsilon,
+     kNormalizeAndAdd, 2, Operation::rms_norm, {{}}}},
+'''
+STEP = '''void add_to_output(Arithmetic& arithmetic, const Formula& formula, ElementState& element) {
+  const Value y = row_of(BeforeQuantization::rounded).function(arithmetic, formula.formats, element.product);
+  element.product = {y + element.residual, DType::fp32};
+}
+constexpr std::array kOfAddition = {Role::residual};
+constexpr NormStepRow kAddToOutput{StepPlace::product, false, kOfAddition, {}, add_to_output};
+'''
 TENSORS = '''constexpr TensorSpec kSeparateResidualOut = {Role::residual_out, Direction::out, Extent::elements, DTypeRule::residual};
 constexpr std::array kAnotherTensors = {out(Aliasing::never), kSeparateResidualOut, kInput, kResidual, kWeight};
+constexpr std::array kPostNormTensors = {out(Aliasing::never), kInput, kResidual, kWeight};
+constexpr std::array kNormalizeAndAdd = {NormStep::normalize, NormStep::add_to_output};
 '''
 
 
@@ -48,13 +63,18 @@ class AnotherOperation(unittest.TestCase):
         cls.folder = pathlib.Path(holder.name)
         (cls.folder / "corpus").mkdir()
         header = (SOURCES / "corpus/operation.h").read_text()
-        cls.write("corpus/operation.h", edited(header, (r"(enum class Operation [^}]*)\}", rf"\1  {NAME},\n}}")))
+        cls.write("corpus/operation.h", edited(
+            header, (r"(enum class Operation [^}]*)\}", rf"\1  {NAME},\n  {POST_NORM},\n}}"),
+            (r"(enum class NormStep [^}]*)\}", r"\1, add_to_output }")))
         cls.write("operation.cpp", edited(
             (SOURCES / "corpus/operation.cpp").read_text(),
             (r"(constexpr OperationSpec kTable)", TENSORS + r"\1"),
-            (r"(kTable\[\] = \{\n(?:.*\n)*?)\};", r"\1" + ROW + "};")))
-        done = run(COMPILER, "-std=c++20", "-O1", "-fPIC", f"-I{cls.folder}", f"-I{SOURCES}", "-c", "operation.cpp", cwd=cls.folder)
-        assert done.returncode == 0, done.stderr
+            (r"(kTable\[\] = \{\n(?:.*\n)*?)\};", r"\1" + ROW + POST_NORM_ROW + "};")))
+        cls.write("norm_steps.cpp", edited(
+            (SOURCES / "oracle/norm_steps.cpp").read_text(),
+            (r"(\[\[noreturn\]\] void refuse)", STEP + r"\1"),
+            (r"(    case NormStep::normalize:)", r"    case NormStep::add_to_output:\n      return kAddToOutput;\n\1")))
+        cls.compile("operation.cpp", "norm_steps.cpp")
         cls.program, cls.worker = cls.linked("bin/normproof"), cls.linked("bin/normproof-worker")
         cls.environment = {**os.environ, "NORMPROOF_CORPUS": str(SOURCES / "corpus"), "NORMPROOF_WORKER": str(cls.worker)}
         cls.build_plugin()
@@ -64,11 +84,19 @@ class AnotherOperation(unittest.TestCase):
         (cls.folder / name).write_text(text)
 
     @classmethod
+    def compile(cls, *sources):
+        for source in sources:
+            done = run(COMPILER, "-std=c++20", "-O1", "-Wall", "-Werror", "-fPIC", f"-I{cls.folder}", f"-I{SOURCES}", "-c", source,
+                       cwd=cls.folder)
+            assert done.returncode == 0, done.stderr
+
+    @classmethod
     def linked(cls, target, name=None):
-        """What the build has linked, linked again with the longer table before its own."""
+        """What the build has linked, linked again with the longer tables before its own."""
         output = cls.folder / (name or pathlib.Path(target).name)
         link = run("ninja", "-C", BUILD, "-t", "commands", target).stdout.rstrip().splitlines()[-1]
-        command, count = re.subn(rf" -o {re.escape(target)} ", f" {cls.folder}/operation.o -o {output} ", link)
+        tables = f"{cls.folder}/operation.o" + (f" {cls.folder}/norm_steps.o" if "libnormproof_oracle" in link else "")
+        command, count = re.subn(rf" -o {re.escape(target)} ", f" {tables} -o {output} ", link)
         assert count == 1, link
         done = run("sh", "-c", command, cwd=BUILD)
         assert done.returncode == 0, done.stderr
@@ -76,13 +104,14 @@ class AnotherOperation(unittest.TestCase):
 
     @classmethod
     def build_plugin(cls):
-        """The example of `new-target` with the operation in place of its fused add, and a bug on demand."""
+        """The example of `new-target` with the operations in place of its own, and a bug on demand."""
         done = run(cls.program, "new-target", "mine", cwd=cls.folder)
         assert done.returncode == 0, done.stderr
         adapter = cls.folder / "mine/adapter.cpp"
         adapter.write_text(edited(
             adapter.read_text(),
             (r'"fused_add_rms_norm", &', f'"{NAME}", &'),
+            (r'"rms_norm", &', f'"{POST_NORM}", &'),
             (r'(const DLTensor\* residual = .*\n)',
              r'\1  const DLTensor* out = normproof_tensor_of(call, "out");\n'
              r'  const DLTensor* sum = normproof_tensor_of(call, "residual_out");\n'),
@@ -90,7 +119,13 @@ class AnotherOperation(unittest.TestCase):
             (r"norm_row\(input, input_begin, residual, residual_begin,",
              "norm_row(out, row * out->strides[0], sum, row * sum->strides[0],"),
             (r"\+ epsilon\);", '+ epsilon * (std::getenv("ANOTHER_BUG") ? 2 : 1));'),
-            (r"#include <cstdio>", "#include <cstdio>\n#include <cstdlib>")))
+            (r"#include <cstdio>", "#include <cstdio>\n#include <cstdlib>"),
+            (r"(  for \(.*\) *\n)(    norm_row\(out, .*\n)",
+             r'  const DLTensor* residual = normproof_tensor_of(call, "residual");\n'
+             r"\1  {\n\2"
+             r"    for (std::int64_t j = 0; j < input->shape[1]; ++j)\n"
+             r"      store(out, row * out->strides[0] + j,\n"
+             r"            load(out, row * out->strides[0] + j) + load(residual, row * residual->strides[0] + j));\n  }\n")))
         done = run(COMPILER, "-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-o", "libmine.so", adapter,
                    cwd=cls.folder)
         assert done.returncode == 0, done.stderr
@@ -123,6 +158,29 @@ class AnotherOperation(unittest.TestCase):
         self.normproof("replay", replay[1], "--target", "./libmine.so", "--dump", "d.safetensors")
         self.normproof("check", "d.safetensors")
         self.normproof("minimize", replay[1], "--target", "./libmine.so", code=1, ANOTHER_BUG="1")
+
+    def test_a_step_without_loops_is_judged_on_the_exact_path(self):
+        verify = ("verify", "--target", "./libmine.so", "--op", POST_NORM, "--seed", "1", "--seconds", "0", "--cases", "100")
+        self.normproof(*verify, "--json", "p.json")
+        with open(self.folder / "p.json") as file:
+            rows = [row for row in json.load(file)["combinations"] if row["cases"] > 0]
+        self.assertEqual({row["operation"] for row in rows}, {POST_NORM})
+        self.assertEqual(len(rows), 5)
+        self.assertTrue(all(row["cases"] > 10 and row["violations"] == 0 for row in rows), rows)
+
+        text = self.normproof(*verify, code=1, ANOTHER_BUG="1")
+        self.assertRegex(text, r"column \d+: x = .*, residual = ")
+        replay = shlex.split(re.search(r"^  replay: (.*)$", text, re.MULTILINE)[1])[1:]
+        self.normproof(*replay, code=1, ANOTHER_BUG="1")
+        self.normproof(*replay)
+        explained = self.normproof("explain", replay[1], code=1)
+        self.assertIn("residual = ", explained)
+        self.assertIn("residual", json.loads((self.folder / replay[1]).read_text()))
+        self.normproof("replay", replay[1], "--target", "./libmine.so", "--dump", "p.safetensors", code=1, ANOTHER_BUG="1")
+        self.normproof("check", "p.safetensors", code=1)
+        calls = ("--target", "./libmine.so", "--op", POST_NORM)
+        self.assertRegex(self.normproof("identify", *calls, "--dtype", "bf16"), rf"{POST_NORM} bf16, weight bf16 +aligned +native")
+        self.assertIn(POST_NORM, self.normproof("bound", POST_NORM, "--dtype", "bf16", "--hidden", "64", code=2))
 
     def test_the_detective_finds_its_policy_its_order_and_its_bound(self):
         calls = ("--target", "./libmine.so", "--op", NAME)
@@ -183,14 +241,37 @@ print("judged")
         done = run(python, "-c", script, env={**self.environment, "PYTHONPATH": str(package.parent)})
         self.assertIn("judged", done.stdout, done.stderr)
 
+    def test_a_scale_of_the_row_is_refused_where_magnitudes_may_fall(self):
+        self.write("refused.cpp", f'''#include <array>
+#include <cstdio>
+#include <stdexcept>
+#include "oracle/norm_steps.h"
+using namespace normproof;
+int main() {{
+  OperationSpec spec = spec_of(Operation::{POST_NORM});
+  oracle::require_formula(spec);
+  constexpr std::array kSteps = {{NormStep::normalize, NormStep::add_to_output, NormStep::quantize_by_row}};
+  spec.steps = kSteps;
+  try {{
+    oracle::require_formula(spec);
+  }} catch (const std::invalid_argument& error) {{
+    std::puts(error.what());
+  }}
+}}
+''')
+        self.compile("refused.cpp")
+        done = run(COMPILER, "refused.o", "operation.o", "norm_steps.o", BUILD / "oracle/libnormproof_oracle.a",
+                   BUILD / "corpus/libnormproof_corpus.a", "-lfmt", "-o", "refused", cwd=self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"no formula for {POST_NORM}: a scale of the row behind", run(self.folder / "refused").stdout)
+
     def test_the_compiler_objects_where_a_formula_or_a_call_is_missing(self):
         overlay = self.folder / "unknown"
         (overlay / "corpus").mkdir(parents=True)
         header = (self.folder / "corpus/operation.h").read_text()
         (overlay / "corpus/operation.h").write_text(edited(
-            header, (r"(enum class NormStep [^}]*)\}", r"\1, another_step\n}"), (r"(enum class Role [^}]*)\}", r"\1, another_role }"),
-            (r"(enum class Parameter [^}]*)\}", r"\1, another_parameter }")))
-        for source, missing in (("oracle/canonical.cpp", ("another_step", "another_role", "another_parameter")),
+            header, (r"(enum class NormStep [^}]*)\}", r"\1, another_step\n}")))
+        for source, missing in (("oracle/norm_steps.cpp", ("another_step",)), ("properties/bound/bound.cpp", ("another_step",)),
                                 ("properties/targets/kernel_target.cpp", (NAME,))):
             done = run(COMPILER, "-std=c++20", "-Wall", "-Werror", "-fsyntax-only", f"-I{overlay}", f"-I{SOURCES}",
                        SOURCES / source)

@@ -204,13 +204,13 @@ Case draw_case(std::mt19937_64& draw) {
   };
   c.in_place = c.operation == Operation::rms_norm && below(2) == 0;
   c[Role::input].layout = layout();
-  if (adds_residual(c.operation)) c[Role::residual].layout = layout();
+  if (has(c.operation, Role::residual)) c[Role::residual].layout = layout();
   if (!c.in_place && c.operation != Operation::fused_add_rms_norm) c[Role::out].layout = layout();
   if (c.weight_dtype) c[Role::weight].layout.offset = static_cast<std::int64_t>(below(128));
   c.bits_of(Parameter::epsilon) = static_cast<std::uint32_t>(draw());
   if (quantizes(c.operation)) c.bits_of(Parameter::scale) = static_cast<std::uint32_t>(draw());
   c[Role::input].data = data(c.elements(), c.dtype);
-  if (adds_residual(c.operation)) c[Role::residual].data = data(c.elements(), c.dtype);
+  if (has(c.operation, Role::residual)) c[Role::residual].data = data(c.elements(), c.dtype);
   if (c.weight_dtype) c[Role::weight].data = data(c.hidden_size(), *c.weight_dtype);
   c.schedule.order = static_cast<ThreadOrder>(below(3));
   if (c.schedule.order == ThreadOrder::random) c.schedule.seed = draw();
@@ -223,7 +223,7 @@ Case draw_case(std::mt19937_64& draw) {
     };
     c.outputs.emplace();
     (*c.outputs)[Role::out] = bytes(c.output_dtype());
-    if (adds_residual(c.operation)) (*c.outputs)[Role::residual_out] = bytes(c.dtype);
+    if (has(c.operation, Role::residual_out)) (*c.outputs)[Role::residual_out] = bytes(c.dtype);
   }
   return c;
 }

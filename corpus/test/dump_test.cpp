@@ -18,7 +18,7 @@ Case case_with_outputs(Operation operation, DType dtype = DType::bf16) {
   test_case.name.clear();
   test_case.outputs.emplace();
   (*test_case.outputs)[Role::out] = counting_data(test_case.output_dtype(), 6, 0x11).bytes;
-  if (adds_residual(operation))
+  if (has(operation, Role::residual_out))
     (*test_case.outputs)[Role::residual_out] = counting_data(dtype, 6, 0x22).bytes;
   if (quantizes_by_row(operation))
     (*test_case.outputs)[Role::scales] = counting_data(DType::fp32, 2, 0x33).bytes;
@@ -46,10 +46,8 @@ RawDump raw_dump(Operation operation) {
   dump.set("weight", DType::fp16, {4});
   dump.set("out", quantizes(operation) ? DType::fp8_e5m2 : DType::fp16, {2, 3, 4});
   if (quantizes(operation)) dump.set("scale", DType::fp32, {});
-  if (adds_residual(operation)) {
-    dump.set("residual", DType::fp16, {2, 3, 4});
-    dump.set("residual_out", DType::fp16, {2, 3, 4});
-  }
+  if (has(operation, Role::residual)) dump.set("residual", DType::fp16, {2, 3, 4});
+  if (has(operation, Role::residual_out)) dump.set("residual_out", DType::fp16, {2, 3, 4});
   return dump;
 }
 

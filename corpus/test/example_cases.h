@@ -26,7 +26,7 @@ inline Case example_case(Operation operation = Operation::rms_norm, DType dtype 
   test_case.shape = {2, 3};
   test_case[Role::input].data = counting_data(dtype, 6);
   test_case[Role::weight].data = counting_data(dtype, 3);
-  if (adds_residual(operation)) test_case[Role::residual].data = counting_data(dtype, 6);
+  if (has(operation, Role::residual)) test_case[Role::residual].data = counting_data(dtype, 6);
   if (quantizes(operation)) {
     test_case.quantized_dtype = DType::fp8_e4m3fn;
     if (has(operation, Parameter::scale)) test_case.bits_of(Parameter::scale) = 0x3cf5c28f;

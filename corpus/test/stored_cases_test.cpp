@@ -43,7 +43,7 @@ TEST(StoredCases, MaterializeWithoutSurprise) {
     const CaseTensors tensors = materialize(test_case);
     const auto bytes = static_cast<std::size_t>(test_case.elements()) * size_of(test_case.dtype);
     EXPECT_EQ(tensors[Role::input].size(), bytes) << file;
-    EXPECT_EQ(tensors[Role::residual].size(), adds_residual(test_case.operation) ? bytes : 0) << file;
+    EXPECT_EQ(tensors[Role::residual].size(), has(test_case.operation, Role::residual) ? bytes : 0) << file;
   }
 }
 

@@ -110,7 +110,7 @@ class BlockRow::Exact {
         formula().formats.weight
             ? decode(*formula().formats.weight, packed_at(row_.weight_, *formula().formats.weight, column))
             : Value::integer(1);
-    return exact_normalized(arithmetic, formula(), rounding, row_.exact_operands(column).output_operand, w,
+    return exact_normalized(arithmetic, formula(), rounding, {row_.exact_operands(column).output_operand, w},
                             decode(DType::fp32, static_cast<std::uint64_t>(r)));
   }
   BlockRow& row_;

@@ -15,7 +15,7 @@ namespace {
 // The quantization alone: rows of y with r = 1, neither weight nor residual.
 BlockSetup quantization_of(BlockSetup setup) {
   setup.formula.formats.weight.reset();
-  setup.formula.adds_residual = false;
+  setup.formula.steps = setup.formula.steps.without(NormStep::add_residual);
   setup.scale.formula = setup.formula;
   return setup;
 }

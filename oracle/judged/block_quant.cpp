@@ -280,8 +280,8 @@ BlockSetup block_setup_of(const Call& call, const Policy& policy) {
   formula.formats.activation = call.dtype();
   formula.formats.weight = dtype_of(call.find("weight"));
   formula.formats.quantized = setup.quantized.value_or(DType::fp8_e4m3fn);  // of e2m1: only y is made of it
-  formula.adds_residual = call.has("residual");
-  formula.quantizes_by_row = true;
+  formula.steps = {NormStep::add_residual, NormStep::normalize, NormStep::quantize_by_row};
+  if (!call.has("residual")) formula.steps = formula.steps.without(NormStep::add_residual);
   formula.hidden_size = call.hidden_size();
   formula.parameter_bits[static_cast<std::size_t>(Parameter::epsilon)] = call.epsilon;
   formula.policy = formula_policy(policy);

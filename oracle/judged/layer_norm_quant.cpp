@@ -112,7 +112,7 @@ search::QuantizedLayerNormRule rule_of(const Call& call, const Policy& policy) {
   Formula& formula = rule.scale.formula;
   formula.formats.activation = call.dtype();
   formula.formats.quantized = rule.quantized;
-  formula.quantizes_by_row = true;
+  formula.steps = {NormStep::normalize, NormStep::quantize_by_row};
   formula.hidden_size = call.hidden_size();
   formula.policy = rule.codes;
   rule.scale.recipe = recipe_of(call, policy, codes.range(), *rule.quantized);

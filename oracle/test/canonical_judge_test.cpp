@@ -143,7 +143,7 @@ TEST(CanonicalJudge, FindsOneWrongElement) {
     const Built built = random.any_case(3, 1 + random.below(70));
     const Case& c = built.test_case;
     Outputs outputs = expected_outputs(c, built.tensors);
-    const bool in_residual = adds_residual(c.operation) && random.one_in(2);
+    const bool in_residual = has(c.operation, Role::residual_out) && random.one_in(2);
     const DType dtype = c.dtype_of(in_residual ? Role::residual_out : Role::out);
     auto& data = in_residual ? outputs[Role::residual_out] : outputs[Role::out];
     const auto index = static_cast<std::int64_t>(random.below(static_cast<std::uint32_t>(c.elements())));

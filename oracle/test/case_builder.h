@@ -176,8 +176,8 @@ class RandomCases {
     built.tensors[Role::input] = tensor(c.dtype, rows * hidden_size);
     const bool narrow_weight = c.weight_dtype && *c.weight_dtype != DType::fp32;
     c.fp32_output = c.dtype != DType::fp32 && !quantizes(c.operation) && !narrow_weight && one_in(3);
-    c.fp32_residual = c.dtype != DType::fp32 && adds_residual(c.operation) && one_in(3);
-    if (adds_residual(c.operation))
+    c.fp32_residual = c.dtype != DType::fp32 && has(c.operation, Role::residual) && one_in(3);
+    if (has(c.operation, Role::residual))
       built.tensors[Role::residual] = tensor(c.dtype_of(Role::residual), rows * hidden_size);
     if (c.weight_dtype) built.tensors[Role::weight] = tensor(*c.weight_dtype, hidden_size);
     return built;

@@ -32,7 +32,8 @@ Formula formula_with(const std::string& policy, DType quantized = DType::fp8_e4m
 std::vector<std::uint32_t> fast_factors(const Formula& formula, std::uint32_t scale) {
   const ScaleRule rule(formula);
   std::vector<std::uint32_t> result;
-  for (const CodeFactor& each : code_factors(formula, formula.quantizes_by_row ? &rule : nullptr, scale))
+  for (const CodeFactor& each :
+       code_factors(formula, formula.has(NormStep::quantize_by_row) ? &rule : nullptr, scale))
     result.push_back(factor_bits(each.factor));
   return result;
 }
@@ -147,8 +148,9 @@ ToldApart told_apart(RandomCases& random, Operation operation) {
     FastRow fast(formula, {});
     fast.load_row(result.built.tensors, 0);
     const float root = fast.canonical_scale().inverse_root;
-    const std::uint32_t scale = formula.quantizes_by_row ? row_scale_bits(formula, result.nearest, 0)
-                                                         : formula.bits_of(Parameter::scale);
+    const std::uint32_t scale = formula.has(NormStep::quantize_by_row)
+                                    ? row_scale_bits(formula, result.nearest, 0)
+                                    : formula.bits_of(Parameter::scale);
     const auto factors = exact_code_factors(formula, scale);
     fast.set_code_factor(std::bit_cast<float>(factors.back()));
     const auto outputs = fast.outputs(root);

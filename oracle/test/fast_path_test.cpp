@@ -54,7 +54,7 @@ void expect_row_equal(const test::Built& built, const Policy& policy, std::int64
   expect_scalar("inverse root", scale.inverse_root, static_cast<double>(fast_scale.inverse_root));
 
   Formula of_row = formula;
-  if (formula.quantizes_by_row) {
+  if (formula.has(NormStep::quantize_by_row)) {
     const float maximum = fast.row_maximum(fast_scale.inverse_root);
     const Value exact_maximum = exact_row_maximum(formula, exact, built.tensors, scale.inverse_root);
     expect_scalar("row maximum", exact_maximum, static_cast<double>(maximum));
@@ -79,14 +79,14 @@ void expect_row_equal(const test::Built& built, const Policy& policy, std::int64
   const std::vector<std::byte> residual_bytes(fast.residual_out().begin(), fast.residual_out().end());
   for (std::int64_t j = 0; j < formula.hidden_size; ++j) {
     const SumParts& sums = exact.sums[static_cast<std::size_t>(j)];
-    const std::uint64_t wanted = exact_output(arithmetic, of_row, sums.output_operand,
-                                              decode_weight(formula, built.tensors, j), scale.inverse_root);
+    const Operands operands = operands_at(formula, built.tensors, exact, j);
+    const std::uint64_t wanted = exact_output(arithmetic, of_row, operands, scale.inverse_root);
     const DType dtype = formula.output_dtype();
     const std::uint32_t got = load_bits(out_bytes, dtype, j);
     ASSERT_TRUE(same(dtype, wanted, got))
         << "exact " << hex_bits(format_of(dtype), wanted) << ", fast " << hex_bits(format_of(dtype), got)
         << "; " << describe(built, policy, row, j);
-    if (formula.adds_residual) {
+    if (formula.has(NormStep::add_residual)) {
       const DType of_residual = formula.formats.residual();
       const std::uint64_t residual = round_bits(format_of(of_residual), sums.residual_out);
       ASSERT_TRUE(same(of_residual, residual, load_bits(residual_bytes, of_residual, j)))
@@ -109,6 +109,27 @@ void expect_random_rows_equal(const RowKernels& kernels, int cases, std::uint64_
 }
 
 TEST(FastPath, EqualsTheExactPathOnTheFastestLoops) { expect_random_rows_equal(row_kernels(), 60000, 1, 40); }
+
+// The same formulas with their steps in another order, for which there are no loops: the order of steps of
+// different places (StepPlace) changes nothing.
+TEST(FastPath, WithoutLoopsTheExactPathServes) {
+  test::RandomCases random(7);
+  const StandardFloatEnvironment environment;
+  int checked = 0;
+  for (int i = 0; i < 600 * test::scale() && !::testing::Test::HasFailure(); ++i) {
+    const test::Built built = random.any_case(2, 1 + random.below(12));
+    const Policy policy = any_policy(random);
+    Formula formula = formula_of(built.test_case, policy);
+    std::vector<NormStep> steps(formula.steps.begin(), formula.steps.end());
+    std::ranges::reverse(steps);
+    formula.steps = NormSteps(steps);
+    if (has_loops(formula.steps)) continue;  // of one step
+    FastRow fast(formula, built.tensors[Role::weight]);
+    for (std::int64_t row = 0; row < 2; ++row) expect_row_equal(built, policy, row, fast);
+    ++checked;
+  }
+  EXPECT_GT(checked, 300);
+}
 
 TEST(FastPath, EqualsTheExactPathOnPortableLoops) {
   expect_random_rows_equal(baseline_row_kernels(), 15000, 2, 40);

@@ -30,7 +30,7 @@ struct LoadedRow {
   LoadedRow(const Built& built, const Policy& policy)
       : formula(formula_of(built.test_case, policy)), fast(formula, built.tensors[Role::weight]) {
     fast.load(built.tensors[Role::input].data(),
-              formula.adds_residual ? built.tensors[Role::residual].data() : nullptr);
+              formula.has(Role::residual) ? built.tensors[Role::residual].data() : nullptr);
   }
   Admissible admissible() const {
     std::vector<Value> operands;
@@ -49,14 +49,14 @@ struct LoadedRow {
   float row_scale(float r) { return ScaleRule(formula).of(fast.row_maximum(r)); }
   Outputs all_outputs(float r) {
     Outputs all;
-    if (formula.quantizes_by_row) {
+    if (formula.has(NormStep::quantize_by_row)) {
       const float scale = fast.set_own_scale(r);
       const auto bytes = std::as_bytes(std::span(&scale, 1));
       all[Role::scales].assign(bytes.begin(), bytes.end());
     }
     if (row_of(formula.policy.scaling).approximate && formula.formats.quantized) {
-      const std::uint32_t bits =
-          formula.quantizes_by_row ? row_scale_bits(formula, all, 0) : formula.bits_of(Parameter::scale);
+      const std::uint32_t bits = formula.has(NormStep::quantize_by_row) ? row_scale_bits(formula, all, 0)
+                                                                        : formula.bits_of(Parameter::scale);
       fast.set_code_factor(factors(r, std::bit_cast<float>(bits)).back());
     }
     all[Role::out] = outputs(r);
@@ -88,7 +88,7 @@ struct LoadedRow {
   }
   bool explains(float r, const Outputs& all) {
     float scale = std::bit_cast<float>(formula.bits_of(Parameter::scale));
-    if (formula.quantizes_by_row) {
+    if (formula.has(NormStep::quantize_by_row)) {
       const std::uint32_t bits = row_scale_bits(formula, all, 0);
       if (!same(DType::fp32, std::bit_cast<std::uint32_t>(row_scale(r)), bits)) return false;
       scale = std::bit_cast<float>(bits);
@@ -159,7 +159,7 @@ Outputs any_outputs(RandomCases& random, LoadedRow& row, const Admissible& admis
                static_cast<std::uint32_t>(random.one_in(2) ? next_up(format_of(dtype), old)
                                                            : random.any_bits(format_of(dtype))));
   }
-  if (row.formula.quantizes_by_row && random.one_in(3)) {
+  if (row.formula.has(NormStep::quantize_by_row) && random.one_in(3)) {
     const std::uint32_t old = row_scale_bits(row.formula, outputs, 0);
     const std::uint32_t step = random.one_in(2) ? 1 : ~0u;
     store_bits(outputs[Role::scales], DType::fp32, 0,
@@ -202,7 +202,7 @@ Tally agreement(RandomCases& random, int cases, DrawCase draw_case, DrawPolicy d
     if (!expected.conforms || !verdict.conforms()) continue;
     const RowWitness& witness = verdict.row_witnesses.at(0);
     // Of special rows whose scale comes from two intervals of r one is reported; of several factors too.
-    if (!row.formula.quantizes_by_row && !leaves_factor_open(row.formula)) {
+    if (!row.formula.has(NormStep::quantize_by_row) && !leaves_factor_open(row.formula)) {
       EXPECT_EQ(witness.width, expected.width) << what();
     }
     EXPECT_LE(witness.width, expected.width) << what();
@@ -261,7 +261,7 @@ Tried try_all(LoadedRow& row, const Admissible& admissible, std::uint32_t stored
   Tried result{std::vector<CodeSet>(static_cast<std::size_t>(row.formula.hidden_size))};
   const auto look = [&](float r) {
     Seen seen(stored, {});
-    if (row.formula.quantizes_by_row) {
+    if (row.formula.has(NormStep::quantize_by_row)) {
       seen.first = std::bit_cast<std::uint32_t>(row.row_scale(r));
       result.other_scale |= !same(DType::fp32, seen.first, unfused);
       if (!same(DType::fp32, seen.first, stored)) return seen;
@@ -303,8 +303,9 @@ TEST(WitnessJudge, ReachableCodesAreThoseOfEveryRoot) {
     if (admissible.interval.high - admissible.interval.low > 80000) continue;
     const Outputs fused = any_outputs(random, row, admissible),
                   unfused = any_outputs(random, row, admissible);
-    const std::uint32_t stored = row.formula.quantizes_by_row ? row_scale_bits(row.formula, fused, 0)
-                                                              : row.formula.bits_of(Parameter::scale);
+    const std::uint32_t stored = row.formula.has(NormStep::quantize_by_row)
+                                     ? row_scale_bits(row.formula, fused, 0)
+                                     : row.formula.bits_of(Parameter::scale);
     const Tried wanted = try_all(row, admissible, stored, row_scale_bits(row.formula, unfused, 0));
     const std::string what =
         fmt::format("{} {} {}", name_of(built.test_case.operation), to_string(policy), to_text(admissible));
@@ -312,8 +313,9 @@ TEST(WitnessJudge, ReachableCodesAreThoseOfEveryRoot) {
     ASSERT_EQ(got, wanted.scale ? wanted.codes : std::vector<CodeSet>()) << what;
     const BesideVerdict verdict =
         compare_beside(built.test_case, built.tensors, fused, unfused, true, policy);
-    ASSERT_EQ(verdict.illegal_scales, row.formula.quantizes_by_row && !wanted.scale ? 1 : 0) << what;
-    if (row.formula.quantizes_by_row) {
+    ASSERT_EQ(verdict.illegal_scales, row.formula.has(NormStep::quantize_by_row) && !wanted.scale ? 1 : 0)
+        << what;
+    if (row.formula.has(NormStep::quantize_by_row)) {
       ASSERT_EQ(verdict.scales_that_may_differ, wanted.other_scale ? 1 : 0) << what;
     }
     ++judged;
@@ -417,7 +419,7 @@ Built gaussian(RandomCases& random, DType dtype, std::int64_t rows, std::int64_t
   for (std::int64_t row = 0; row < rows; ++row) {
     const double scale = std::exp2(4 * (static_cast<double>(random.draw() >> 11) * 0x1p-53) - 2);
     for (std::int64_t j = 0; j < hidden_size; ++j) x.push_back(bits(scale * normal()));
-    for (std::int64_t j = 0; j < hidden_size && adds_residual(operation); ++j)
+    for (std::int64_t j = 0; j < hidden_size && has(operation, Role::residual); ++j)
       residual.push_back(bits(scale * normal()));
   }
   for (std::int64_t j = 0; j < hidden_size; ++j) weight.push_back(bits(1 + 0.1 * normal()));
@@ -440,9 +442,9 @@ Outputs kernel_outputs(const Built& built, const Policy& policy, Root root) {
   for (std::int64_t row = 0; row < built.test_case.rows(); ++row) {
     const std::size_t offset = static_cast<std::size_t>(row) * bytes;
     fast.load(built.tensors[Role::input].data() + offset,
-              formula.adds_residual ? built.tensors[Role::residual].data() + offset : nullptr);
+              formula.has(Role::residual) ? built.tensors[Role::residual].data() + offset : nullptr);
     const float r = root(fast);
-    if (formula.quantizes_by_row) {
+    if (formula.has(NormStep::quantize_by_row)) {
       const float scale = fast.set_own_scale(r);
       const auto packed = std::as_bytes(std::span(&scale, 1));
       outputs[Role::scales].insert(outputs[Role::scales].end(), packed.begin(), packed.end());

@@ -1,6 +1,8 @@
 // The contract's formulas in fp64 with one explicit rounding each.
 #include "properties/assess/plain_kernel.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -8,6 +10,7 @@
 
 #include "properties/assess/plain_root.h"
 #include "properties/bits.h"
+#include "properties/known_steps.h"
 
 namespace normproof::assess {
 namespace {
@@ -108,6 +111,9 @@ PlainKernel::PlainKernel(const Case& test_case, const CaseTensors& tensors, cons
       policy_(policy),
       fault_(fault),
       scale_(static_cast<double>(test_case.value_of(Parameter::scale))) {
+  if (!has_known_steps(case_.operation))
+    throw std::invalid_argument(
+        fmt::format("{} has a step that the plain kernel does not know", name_of(case_.operation)));
   if (!case_.weight_dtype) return;
   for (std::int64_t column = 0; column < case_.hidden_size(); ++column) {
     const double w =

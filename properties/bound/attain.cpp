@@ -369,10 +369,10 @@ class Search {
     const auto element = [&](Role role) {
       return oracle::decode(question_.dtype, load_bits(tensors_[role], question_.dtype, kColumn));
     };
-    const Value residual = formula.adds_residual ? element(Role::residual) : Value();
+    const Value residual = formula.has(NormStep::add_residual) ? element(Role::residual) : Value();
     const Value s = exact_sum(arithmetic, formula, element(Role::input), residual).output_operand;
     const Value unknown = oracle::decode(DType::fp32, unknown_of(one.kernel, formula, one.sum));
-    return exact_output(arithmetic, formula, s, decode_weight(formula, tensors_, kColumn), unknown);
+    return exact_output(arithmetic, formula, {s, decode_weight(formula, tensors_, kColumn)}, unknown);
   }
 
   // Scale puts the two outputs on both sides of a tie of fp8.

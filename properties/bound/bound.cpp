@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "oracle/known_sum.h"
+#include "properties/known_steps.h"
 
 namespace normproof::bound {
 namespace {
@@ -70,7 +71,7 @@ PairBound pair_bound(const Question& question, std::size_t first, std::size_t se
   const double scaling =
       std::max(quotient_up(scaling_a.high, scaling_b.low), quotient_up(scaling_b.high, scaling_a.low));
   double before_code = product_up(spread.ratio, scaling);
-  if (a.quantizes_by_row) {
+  if (a.has(NormStep::quantize_by_row)) {
     // All |y| of one kernel are within that ratio of the other's, so the largest of them are too.
     const Factor scale_a = error_of_row_scale(a, b), scale_b = error_of_row_scale(b, a);
     const double own =
@@ -103,6 +104,9 @@ Case case_of(const Question& question) {
 }
 
 Formula formula_of(const Question& question, const oracle::Policy& policy) {
+  if (!has_known_steps(question.operation))
+    throw std::invalid_argument(fmt::format("{} has a step whose error nobody has derived: there is no bound",
+                                            name_of(question.operation)));
   Case test_case = case_of(question);
   if (!question.epsilon_bits) test_case.bits_of(Parameter::epsilon) = 0x7fc00000u;
   return oracle::formula_of(test_case, policy);

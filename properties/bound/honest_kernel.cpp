@@ -96,7 +96,7 @@ Outputs outputs_of(const HonestKernel& kernel, const Case& test_case, const Case
   oracle::FastRow row(formula, tensors[Role::weight]);
   row.load_row(tensors, 0);
   Outputs outputs;
-  if (formula.quantizes_by_row) {
+  if (formula.has(NormStep::quantize_by_row)) {
     const float scale = row.set_own_scale(unknown);
     const auto bytes = std::as_bytes(std::span(&scale, 1));
     outputs[Role::scales].assign(bytes.begin(), bytes.end());

@@ -39,7 +39,7 @@ bool same_rounding(const Formula& first, const Formula& second) {
 // An element of x + residual, rounded or not, as a multiple of the exact sum. Nothing where both kernels have
 // the very same number.
 Factor error_of_operand(const Formula& kernel, const Formula& other, bool oracle::SumRow::* reads_rounded) {
-  if (!kernel.adds_residual) return {};
+  if (!kernel.has(NormStep::add_residual)) return {};
   const bool rounded = row_of(kernel.policy.sum).*reads_rounded;
   if (rounded == row_of(other.policy.sum).*reads_rounded && (!rounded || same_rounding(kernel, other)))
     return {};
@@ -101,7 +101,7 @@ Factor error_of_sum(const Formula& kernel, const Formula& other) {
   Factor sum{as_bound(model.least_of_sum(), Rounding::down), as_bound(model.greatest_of_sum(), Rounding::up)};
   if (sums_in_activation(kernel)) {
     sum = intersection(sum, of_any_tree(kernel));
-    if (kernel.adds_residual && !row_of(kernel.policy.sum).variance_reads_rounded)
+    if (kernel.has(NormStep::add_residual) && !row_of(kernel.policy.sum).variance_reads_rounded)
       operand = operand * within(unit_of_variance(kernel));
   }
   return operand * operand * sum;
@@ -173,7 +173,7 @@ std::string objection_to_pair(const Formula& first, const Formula& second) {
           row_of(kernel->policy.epsilon).text.name, epsilon.low > 0 ? "a number above 0" : "0",
           row_of(other->policy.epsilon).text.name);
   }
-  if (first.quantizes_by_row) {
+  if (first.has(NormStep::quantize_by_row)) {
     if (first.policy.range != second.policy.range)
       return "range: the policies scale to different largest numbers, they are different functions";
   }
@@ -271,7 +271,7 @@ bool weight_is_in_activation(const Formula& first, const Formula& second) {
 // Rounding x + residual to fp32 before it is rounded to T changes nothing: where the sum has more than 24
 // bits, the smaller operand is less than a quarter of the larger one's last bit in T.
 int residual_apart(const Formula& first, const Formula& second) {
-  return !first.adds_residual || same_rounding(first, second) ? 0 : 1;
+  return !first.has(NormStep::add_residual) || same_rounding(first, second) ? 0 : 1;
 }
 
 // max|y| of the row, rounded to T or not, then divided by the largest code, or times its rounded inverse.
@@ -293,7 +293,7 @@ Factor error_of_scaling(const Formula& kernel, const Formula& other) {
     error = error * kFl;
   }
   // Kernels with different scales do not have one inverse.
-  if (kernel.quantizes_by_row && !row_of(kernel.policy.scaling).divides) error = error * kFl;
+  if (kernel.has(NormStep::quantize_by_row) && !row_of(kernel.policy.scaling).divides) error = error * kFl;
   if (row_of(kernel.policy.fp8_rounding).through_bf16) error = error * within(0x1p-8);
   return error;
 }

@@ -223,7 +223,7 @@ class Builder {
 
   void draw_row(std::int64_t row) {
     const std::int64_t first = row * shape_.hidden_size;
-    const bool adds = shape_.has(Role::residual);
+    const bool adds = has(shape_.operation, NormStep::add_residual);
     if (row == 0) return draw_uniform_row(first);
     if (row == 1 && adds) return draw_biased_row(first);
     if (row == 3 && shape_.has_codes()) return draw_row_of_two_magnitudes(first, 0);
@@ -328,12 +328,14 @@ class Builder {
     }
   }
 
-  // x, and where the operation has one the residual; otherwise their sum.
+  // x and the residual where the norm reads their sum; otherwise that sum as x, and no residual but zeros.
   void store(std::int64_t index, double x, double residual) {
-    const bool adds = shape_.has(Role::residual);
+    const bool adds = has(shape_.operation, NormStep::add_residual);
     store_bits(case_[Role::input].data.bytes, shape_.dtype, index,
                round_to(format_, adds ? x : x + residual));
-    if (adds) store_bits(case_[Role::residual].data.bytes, shape_.dtype, index, round_to(format_, residual));
+    if (shape_.has(Role::residual))
+      store_bits(case_[Role::residual].data.bytes, shape_.dtype, index,
+                 adds ? round_to(format_, residual) : 0);
   }
 
   void put_nan() {

@@ -112,10 +112,10 @@ class Observer {
     test_case.kind() = shape_;
     test_case.shape = {1, kShortHidden};
     test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(epsilon);
-    const bool adds = shape_.has(Role::residual);
+    const bool adds = has(shape_.operation, NormStep::add_residual);
     const std::uint32_t bits = value == 0 ? 0 : power_of_two(shape_.dtype, adds ? -1 : 0);
     fill(test_case[Role::input].data, shape_.dtype, bits);
-    if (adds) fill(test_case[Role::residual].data, shape_.dtype, bits);
+    if (shape_.has(Role::residual)) fill(test_case[Role::residual].data, shape_.dtype, adds ? bits : 0);
     if (shape_.weight_dtype)
       fill(test_case[Role::weight].data, *shape_.weight_dtype, power_of_two(*shape_.weight_dtype, 0));
     return test_case;

@@ -41,9 +41,9 @@ Case uniform_case(const Case& like, std::int64_t hidden, float epsilon) {
       store_bits(data.bytes, dtype, i, bits + change);
     }
   };
-  const bool adds = like.has(Role::residual);
+  const bool adds = has(like.operation, NormStep::add_residual);
   fill(test_case[Role::input].data, like.dtype, adds ? 0 : 1, 2 * hidden, false);
-  if (adds) fill(test_case[Role::residual].data, like.dtype, 0, 2 * hidden, false);
+  if (like.has(Role::residual)) fill(test_case[Role::residual].data, like.dtype, 0, 2 * hidden, false);
   if (like.weight_dtype) fill(test_case[Role::weight].data, *like.weight_dtype, 0, hidden, true);
   return test_case;
 }

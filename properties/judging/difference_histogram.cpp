@@ -196,7 +196,7 @@ DifferenceHistogram difference_histogram(const Case& test_case, const CaseTensor
       const std::int64_t row = rows[static_cast<std::size_t>(index)];
       const std::size_t first = static_cast<std::size_t>(row) * hidden;
       fast.load_row(tensors, row);
-      if (formula.quantizes_by_row)
+      if (formula.has(NormStep::quantize_by_row))
         fast.set_stored_scale(std::bit_cast<float>(oracle::row_scale_bits(formula, outputs, row)));
       const auto got = std::span(outputs[Role::out]).subspan(first * size_of(dtype), hidden * size_of(dtype));
       const float root = best_root(fast, dtype, got, at_lowest, moving);

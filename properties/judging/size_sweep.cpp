@@ -58,9 +58,10 @@ void set_values(Random& random, bool exact, Case& test_case) {
     data.recipe = Recipe{name, random.below(std::uint64_t{1} << 32)};
     return data;
   };
-  const bool adds = test_case.has(Role::residual);
+  const bool adds = has(test_case.operation, NormStep::add_residual);
   test_case[Role::input].data = recipe(!exact ? "model_rows" : adds ? "ones" : "small_integers");
-  if (adds) test_case[Role::residual].data = recipe(exact ? "small_integers" : "model_rows");
+  if (test_case.has(Role::residual))
+    test_case[Role::residual].data = recipe(exact ? "small_integers" : "model_rows");
   if (test_case.weight_dtype) test_case[Role::weight].data = recipe("model_weights");
 }
 

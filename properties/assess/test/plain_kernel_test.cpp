@@ -61,7 +61,7 @@ void expect_same_row(const Case& test_case, const CaseTensors& tensors, const or
   oracle::Arithmetic arithmetic;
   const oracle::Value exact_r = oracle::decode(DType::fp32, std::bit_cast<std::uint32_t>(r));
   oracle::Formula of_row = formula;
-  if (formula.quantizes_by_row) {
+  if (formula.has(NormStep::quantize_by_row)) {
     const std::uint32_t scale = load_bits(outputs[Role::scales], DType::fp32, 0);
     const oracle::RowQuantization own =
         oracle::exact_row_quantization(arithmetic, formula, exact, tensors, exact_r);
@@ -81,7 +81,7 @@ void expect_same_row(const Case& test_case, const CaseTensors& tensors, const or
     const oracle::SumParts& sums = exact.sums[static_cast<std::size_t>(column)];
     const DType dtype = test_case.output_dtype();
     const auto wanted = static_cast<std::uint32_t>(oracle::exact_output(
-        arithmetic, of_row, sums.output_operand, oracle::decode_weight(formula, tensors, column), exact_r));
+        arithmetic, of_row, oracle::operands_at(formula, tensors, exact, column), exact_r));
     ASSERT_TRUE(bits::equal(dtype, wanted, load_bits(outputs[Role::out], dtype, column)))
         << name_of(test_case.operation) << " " << name_of(test_case.dtype) << " " << oracle::to_string(policy)
         << " r " << r;

@@ -184,7 +184,7 @@ std::vector<std::byte> outputs_of(const Question& asked, const Policy& policy, c
   own.parameter_bits = row.test_case.parameter_bits;
   oracle::FastRow fast(own, row.tensors[Role::weight]);
   fast.load(row.tensors[Role::input].data(),
-            own.adds_residual ? row.tensors[Role::residual].data() : nullptr);
+            own.has(Role::residual) ? row.tensors[Role::residual].data() : nullptr);
   const float unknown = honest_unknown(policy, asked.dtype, fast.variance_operands(),
                                        row.test_case.value_of(Parameter::epsilon), random);
   scale = fast.set_own_scale(unknown);

@@ -111,7 +111,10 @@ class AnotherOperation(unittest.TestCase):
         adapter.write_text(edited(
             adapter.read_text(),
             (r'"fused_add_rms_norm", &', f'"{NAME}", &'),
-            (r'"rms_norm", &', f'"{POST_NORM}", &'),
+            (r'(const normproof_plugin_operation rms_norm_entry = .*)"rms_norm", &rms_norm, nullptr',
+             r"// Small, because the exact path is slow.\n"
+             r"const normproof_plugin_limits small = {sizeof small, 1, 300, 2, 0, 8, 1};\n"
+             rf'\1"{POST_NORM}", &rms_norm, &small'),
             (r'(const DLTensor\* residual = .*\n)',
              r'\1  const DLTensor* out = normproof_tensor_of(call, "out");\n'
              r'  const DLTensor* sum = normproof_tensor_of(call, "residual_out");\n'),
@@ -160,7 +163,7 @@ class AnotherOperation(unittest.TestCase):
         self.normproof("minimize", replay[1], "--target", "./libmine.so", code=1, ANOTHER_BUG="1")
 
     def test_a_step_without_loops_is_judged_on_the_exact_path(self):
-        verify = ("verify", "--target", "./libmine.so", "--op", POST_NORM, "--seed", "1", "--seconds", "0", "--cases", "100")
+        verify = ("verify", "--target", "./libmine.so", "--op", POST_NORM, "--seed", "1", "--seconds", "0", "--cases", "150")
         self.normproof(*verify, "--json", "p.json")
         with open(self.folder / "p.json") as file:
             rows = [row for row in json.load(file)["combinations"] if row["cases"] > 0]
@@ -178,8 +181,6 @@ class AnotherOperation(unittest.TestCase):
         self.assertIn("residual", json.loads((self.folder / replay[1]).read_text()))
         self.normproof("replay", replay[1], "--target", "./libmine.so", "--dump", "p.safetensors", code=1, ANOTHER_BUG="1")
         self.normproof("check", "p.safetensors", code=1)
-        calls = ("--target", "./libmine.so", "--op", POST_NORM)
-        self.assertRegex(self.normproof("identify", *calls, "--dtype", "bf16"), rf"{POST_NORM} bf16, weight bf16 +aligned +native")
         self.assertIn(POST_NORM, self.normproof("bound", POST_NORM, "--dtype", "bf16", "--hidden", "64", code=2))
 
     def test_the_detective_finds_its_policy_its_order_and_its_bound(self):

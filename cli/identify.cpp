@@ -104,7 +104,17 @@ struct Question {
   std::int64_t offset = 0;
 };
 
-std::vector<Question> questions(const IdentifyOptions& options) {
+// Rows and hidden size inside the limits of the target: what it never takes need not be asked.
+void fit(const CallLimits& limits, DiscriminatingShape& shape) {
+  Case sizes;
+  sizes.kind() = shape;
+  sizes.shape = {shape.rows, shape.hidden_size};
+  fit_to(limits, sizes);
+  shape.rows = sizes.rows();
+  shape.hidden_size = sizes.hidden_size();
+}
+
+std::vector<Question> questions(const IdentifyOptions& options, const Target& target) {
   std::vector<Question> result;
   for (const Operation operation : all_operations()) {
     if (!options.judging.operation.empty() && options.judging.operation != name_of(operation)) continue;
@@ -116,10 +126,11 @@ std::vector<Question> questions(const IdentifyOptions& options) {
         const std::string_view weight_name = kind.weight_dtype ? name_of(*kind.weight_dtype) : "none";
         if (!options.weight.empty() && options.weight != weight_name) continue;
         DiscriminatingShape shape{kind, std::min<std::int64_t>(options.rows, 32), options.hidden_size};
-        const std::string name =
-            fmt::format("{} {}, weight {}", name_of(operation), name_of(dtype), weight_name);
+        fit(target.limits_of(operation), shape);
+        std::string name = fmt::format("{} {}, weight {}", name_of(operation), name_of(dtype), weight_name);
+        if (shape.hidden_size != options.hidden_size) name += fmt::format(", H {}", shape.hidden_size);
         result.push_back({name, shape, 0});
-        shape.hidden_size = options.hidden_size - 1;
+        shape.hidden_size = std::max<std::int64_t>(shape.hidden_size - 1, 1);
         result.push_back({name, shape, 1});
       }
     }
@@ -127,8 +138,12 @@ std::vector<Question> questions(const IdentifyOptions& options) {
   return result;
 }
 
-Case case_of(const Question& question, std::uint64_t seed) {
+Case case_of(const Question& question, const CallLimits& limits, std::uint64_t seed) {
   Case test_case = discriminating_case(question.shape, seed);
+  if (question.offset == 0) {
+    fit_to(limits, test_case);
+    return test_case;
+  }
   test_case[Role::input].layout.offset = question.offset;
   if (test_case.has_layout(Role::out)) test_case[Role::out].layout.offset = question.offset;
   return test_case;
@@ -173,7 +188,7 @@ class Interrogation {
   }
 
   int run() {
-    const std::vector<Question> asked = questions(options_);
+    const std::vector<Question> asked = questions(options_, *target_);
     fmt::print("target {}{}\n", target_->name(),
                asked.empty() ? ""
                              : fmt::format(", H {} aligned and H {} shifted by one element",
@@ -218,7 +233,7 @@ class Interrogation {
   Answer ask(const Question& question) const {
     Answer answer;
     answer.question = question;
-    answer.test_case = case_of(question, options_.seed);
+    answer.test_case = case_of(question, target_->limits_of(question.shape.operation), options_.seed);
     const CaseTensors tensors = materialize(answer.test_case);
     const RunResult run = target_->run(answer.test_case, tensors);
     answer.status = run.status;
@@ -276,6 +291,8 @@ class Interrogation {
       for (const Case& test_case : corpus_) {
         if (is_like(test_case, answer.test_case) && test_case.rows() > 0) cases.push_back(test_case);
       }
+      const CallLimits limits = target_->limits_of(answer.test_case.operation);
+      for (Case& test_case : cases) fit_to(limits, test_case);
       const auto refuted = refutations(*target_, answer.found.survivors, excused, cases);
       std::vector<oracle::Policy> left;
       for (std::size_t i = 0; i < refuted.size(); ++i) {

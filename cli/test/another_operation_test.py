@@ -181,6 +181,10 @@ class AnotherOperation(unittest.TestCase):
         self.assertIn("residual", json.loads((self.folder / replay[1]).read_text()))
         self.normproof("replay", replay[1], "--target", "./libmine.so", "--dump", "p.safetensors", code=1, ANOTHER_BUG="1")
         self.normproof("check", "p.safetensors", code=1)
+        # Inside the limits that the plug-in declares.
+        calls = ("--target", "./libmine.so", "--op", POST_NORM)
+        self.assertRegex(self.normproof("identify", *calls, "--dtype", "bf16"),
+                         rf"{POST_NORM} bf16, weight bf16, H 300 +aligned +native")
         self.assertIn(POST_NORM, self.normproof("bound", POST_NORM, "--dtype", "bf16", "--hidden", "64", code=2))
 
     def test_the_detective_finds_its_policy_its_order_and_its_bound(self):

@@ -104,16 +104,6 @@ struct Question {
   std::int64_t offset = 0;
 };
 
-// Rows and hidden size inside the limits of the target: what it never takes need not be asked.
-void fit(const CallLimits& limits, DiscriminatingShape& shape) {
-  Case sizes;
-  sizes.kind() = shape;
-  sizes.shape = {shape.rows, shape.hidden_size};
-  fit_to(limits, sizes);
-  shape.rows = sizes.rows();
-  shape.hidden_size = sizes.hidden_size();
-}
-
 std::vector<Question> questions(const IdentifyOptions& options, const Target& target) {
   std::vector<Question> result;
   for (const Operation operation : all_operations()) {
@@ -126,7 +116,7 @@ std::vector<Question> questions(const IdentifyOptions& options, const Target& ta
         const std::string_view weight_name = kind.weight_dtype ? name_of(*kind.weight_dtype) : "none";
         if (!options.weight.empty() && options.weight != weight_name) continue;
         DiscriminatingShape shape{kind, std::min<std::int64_t>(options.rows, 32), options.hidden_size};
-        fit(target.limits_of(operation), shape);
+        fit_to(target.limits_of(operation), shape);
         std::string name = fmt::format("{} {}, weight {}", name_of(operation), name_of(dtype), weight_name);
         if (shape.hidden_size != options.hidden_size) name += fmt::format(", H {}", shape.hidden_size);
         result.push_back({name, shape, 0});

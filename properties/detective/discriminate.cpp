@@ -356,6 +356,15 @@ class Builder {
 
 }  // namespace
 
+void fit_to(const CallLimits& limits, DiscriminatingShape& shape) {
+  Case sizes;
+  sizes.kind() = shape;
+  sizes.shape = {shape.rows, shape.hidden_size};
+  fit_to(limits, sizes);
+  shape.rows = sizes.rows();
+  shape.hidden_size = sizes.hidden_size();
+}
+
 Case discriminating_case(const DiscriminatingShape& shape, std::uint64_t seed) {
   return Builder(shape, seed).build();
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "corpus/call_limits.h"
 #include "corpus/case.h"
 
 namespace normproof {
@@ -11,6 +12,9 @@ struct DiscriminatingShape : CallKind {
   std::int64_t rows = 8;  // at least 4, so that every kind of row below has one
   std::int64_t hidden_size = 512;
 };
+
+// Rows and hidden size inside the limits of a target: what it never takes need not be asked.
+void fit_to(const CallLimits& limits, DiscriminatingShape& shape);
 
 // Without a quantized output, the rows from here on are all at random scales.
 inline constexpr std::int64_t kFirstRandomRow = 3;

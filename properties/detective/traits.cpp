@@ -20,13 +20,23 @@ constexpr std::int64_t kManyRows = 300;
 constexpr std::int64_t kHidden = 512;  // for questions about bits
 // For questions about r: short, so that one element or one divisor more or less shows in the coarsest output.
 constexpr std::int64_t kShortHidden = 8;
+constexpr std::int64_t kLongestTelling = 16;
 
 class Observer {
  public:
-  Observer(Target& target, const DiscriminatingShape& shape) : target_(target), shape_(shape) {}
+  Observer(Target& target, const DiscriminatingShape& shape)
+      : target_(target), shape_(shape), limits_(target.limits_of(shape.operation)) {
+    DiscriminatingShape sizes = shape;
+    sizes.rows = 1;
+    sizes.hidden_size = kShortHidden;
+    fit_to(limits_, sizes);
+    short_rows_ = sizes.rows;
+    short_hidden_ = sizes.hidden_size;
+  }
 
   std::vector<Trait> observe() {
-    ask("the same row alone and among 300", [this] { return number_of_rows(); });
+    const Case many = random_case(kManyRows);
+    ask(fmt::format("the same row alone and among {}", many.rows()), [&] { return number_of_rows(many); });
     ask("pointers shifted by one element", [this] { return alignment(); });
     ask("one NaN in a row", [this] {
       return special_value(static_cast<std::uint32_t>(oracle::format_of(shape_.dtype).nan_bits()));
@@ -34,8 +44,9 @@ class Observer {
     ask("one infinity in a row", [this] {
       return special_value(static_cast<std::uint32_t>(oracle::format_of(shape_.dtype).infinity_bits()));
     });
-    ask("a row of zeros, epsilon 1e-6", [this] { return zeros(1e-6f); });
-    ask("a row of zeros, epsilon 0", [this] { return zeros(0); });
+    const std::string usual = limits_.epsilon_is_set ? fmt::format("{:.3g}", limits_.epsilon) : "1e-6";
+    ask("a row of zeros, epsilon " + usual, [this] { return zeros(usual_epsilon()); });
+    if (!limits_.epsilon_is_set) ask("a row of zeros, epsilon 0", [this] { return zeros(0); });
     ask("no rows", [this] { return no_rows(); });
     ask("where epsilon is added", [this] { return epsilon_place(); });
     ask("by what the sum of squares is divided", [this] { return divisor(); });
@@ -53,13 +64,17 @@ class Observer {
                                                                        : "failed";
     return fmt::format("{}: {}", what, result.message);
   }
+  float usual_epsilon() const { return limits_.epsilon_is_set ? limits_.epsilon : 1e-6f; }
   static bool completed(const RunResult& result) { return result.status == RunResult::Status::completed; }
 
   Case random_case(std::int64_t rows) const {
     DiscriminatingShape shape = shape_;
     shape.rows = rows;
     shape.hidden_size = kHidden;
-    return discriminating_case(shape, 1);
+    fit_to(limits_, shape);
+    Case test_case = discriminating_case(shape, 1);
+    fit_to(limits_, test_case);
+    return test_case;
   }
   static Case row_of(const Case& test_case, std::int64_t row) {
     Case single = test_case;
@@ -81,18 +96,17 @@ class Observer {
   }
   RunResult run(const Case& test_case) const { return target_.run(test_case, materialize(test_case)); }
 
-  std::string number_of_rows() const {
-    const Case all = random_case(kManyRows);
+  std::string number_of_rows(const Case& all) const {
     const RunResult together = run(all);
     if (!completed(together)) return why_not(together);
     std::int64_t different = 0;
-    for (std::int64_t row = 0; row < kManyRows; ++row) {
+    for (std::int64_t row = 0; row < all.rows(); ++row) {
       const Case single = row_of(all, row);
       const RunResult alone = run(single);
       if (!completed(alone)) return why_not(alone);
       different += alone.outputs != output_row(together, all, row);
     }
-    return different == 0 ? "same bits" : fmt::format("other bits in {} of {} rows", different, kManyRows);
+    return different == 0 ? "same bits" : fmt::format("other bits in {} of {} rows", different, all.rows());
   }
 
   std::string alignment() const {
@@ -110,43 +124,47 @@ class Observer {
     Case test_case;
     test_case.name = "uniform";
     test_case.kind() = shape_;
-    test_case.shape = {1, kShortHidden};
+    test_case.shape = {short_rows_, short_hidden_};
     test_case.bits_of(Parameter::epsilon) = std::bit_cast<std::uint32_t>(epsilon);
     const bool adds = has(shape_.operation, NormStep::add_residual);
     const std::uint32_t bits = value == 0 ? 0 : power_of_two(shape_.dtype, adds ? -1 : 0);
-    fill(test_case[Role::input].data, shape_.dtype, bits);
-    if (shape_.has(Role::residual)) fill(test_case[Role::residual].data, shape_.dtype, adds ? bits : 0);
+    const std::int64_t count = test_case.elements();
+    fill(test_case[Role::input].data, count, shape_.dtype, bits);
+    if (shape_.has(Role::residual))
+      fill(test_case[Role::residual].data, count, shape_.dtype, adds ? bits : 0);
     if (shape_.weight_dtype)
-      fill(test_case[Role::weight].data, *shape_.weight_dtype, power_of_two(*shape_.weight_dtype, 0));
+      fill(test_case[Role::weight].data, short_hidden_, *shape_.weight_dtype,
+           power_of_two(*shape_.weight_dtype, 0));
     return test_case;
   }
   static std::uint32_t power_of_two(DType dtype, int exponent) {
     const oracle::Format& format = oracle::format_of(dtype);
     return static_cast<std::uint32_t>(exponent + format.bias) << format.mantissa_bits();
   }
-  static void fill(TensorData& data, DType dtype, std::uint32_t bits) {
-    data.bytes.resize(static_cast<std::size_t>(kShortHidden) * size_of(dtype));
-    for (std::int64_t index = 0; index < kShortHidden; ++index) store_bits(data.bytes, dtype, index, bits);
+  static void fill(TensorData& data, std::int64_t count, DType dtype, std::uint32_t bits) {
+    data.bytes.resize(static_cast<std::size_t>(count) * size_of(dtype));
+    for (std::int64_t index = 0; index < count; ++index) store_bits(data.bytes, dtype, index, bits);
   }
 
   // "NaN in 8 of 8 outputs", "448 in 8 of 8 outputs".
   std::string output_values(const RunResult& result) const {
     const DType dtype = shape_.output_dtype();
     std::map<std::string, int> counts;
-    for (std::int64_t column = 0; column < kShortHidden; ++column) {
+    for (std::int64_t column = 0; column < short_hidden_; ++column) {
       const std::uint32_t bits = load_bits(result.outputs[Role::out], dtype, column);
       ++counts[oracle::is_nan(dtype, bits) ? "NaN" : oracle::value_text(dtype, bits)];
     }
     std::string text;
     for (const auto& [value, count] : counts) {
-      text += fmt::format("{}{} in {} of {} outputs", text.empty() ? "" : ", ", value, count, kShortHidden);
+      text += fmt::format("{}{} in {} of {} outputs", text.empty() ? "" : ", ", value, count, short_hidden_);
     }
     return text;
   }
 
   std::string special_value(std::uint32_t bits) const {
-    Case test_case = uniform_case(1, 1e-6f);
-    store_bits(test_case[Role::input].data.bytes, shape_.dtype, 3, bits);
+    Case test_case = uniform_case(1, usual_epsilon());
+    store_bits(test_case[Role::input].data.bytes, shape_.dtype, std::min<std::int64_t>(3, short_hidden_ - 1),
+               bits);
     const RunResult result = run(test_case);
     return completed(result) ? output_values(result) : why_not(result);
   }
@@ -155,7 +173,7 @@ class Observer {
     return completed(result) ? output_values(result) : why_not(result);
   }
   std::string no_rows() const {
-    Case test_case = uniform_case(1, 1e-6f);
+    Case test_case = uniform_case(1, usual_epsilon());
     test_case.shape[0] = 0;
     test_case[Role::input].data = {};
     test_case[Role::residual].data = {};
@@ -176,8 +194,8 @@ class Observer {
   // 1, or 2 where weights of zero do not give zero.
   double weight_factor() const {
     if (!shape_.weight_dtype) return 1;
-    Case test_case = uniform_case(1, 0);
-    fill(test_case[Role::weight].data, *shape_.weight_dtype, 0);
+    Case test_case = uniform_case(1, limits_.epsilon_is_set ? limits_.epsilon : 0);
+    fill(test_case[Role::weight].data, short_hidden_, *shape_.weight_dtype, 0);
     const RunResult result = run(test_case);
     const DType dtype = shape_.output_dtype();
     return completed(result) && load_bits(result.outputs[Role::out], dtype, 0) != 0 ? 2 : 1;
@@ -199,24 +217,27 @@ class Observer {
   }
 
   std::string epsilon_place() const {
+    if (limits_.epsilon_is_set) return "not asked: it has one epsilon";
     constexpr double kLargeEpsilon = 3;
     const auto output = first_output(1, static_cast<float>(kLargeEpsilon));
     if (!output) return "could not be run";
-    return nearest(
-        *output,
-        std::array<Hypothesis, 6>{{
-            {"to the mean square, inside the root", 1 / std::sqrt(1 + kLargeEpsilon)},
-            {"to the root", 1 / (1 + kLargeEpsilon)},
-            {"to the root, as its root", 1 / (1 + std::sqrt(kLargeEpsilon))},
-            {"to the sum of squares, inside the root", 1 / std::sqrt(1 + kLargeEpsilon / kShortHidden)},
-            {"not added: a floor of the mean square", 1 / std::sqrt(kLargeEpsilon)},
-            {"nowhere", 1},
-        }});
+    return nearest(*output, std::array<Hypothesis, 6>{{
+                                {"to the mean square, inside the root", 1 / std::sqrt(1 + kLargeEpsilon)},
+                                {"to the root", 1 / (1 + kLargeEpsilon)},
+                                {"to the root, as its root", 1 / (1 + std::sqrt(kLargeEpsilon))},
+                                {"to the sum of squares, inside the root",
+                                 1 / std::sqrt(1 + kLargeEpsilon / static_cast<double>(short_hidden_))},
+                                {"not added: a floor of the mean square", 1 / std::sqrt(kLargeEpsilon)},
+                                {"nowhere", 1},
+                            }});
   }
   std::string divisor() const {
-    const auto output = first_output(1, 0);
+    // A small epsilon beside a mean square of 1 is not seen.
+    const auto output = first_output(1, limits_.epsilon_is_set ? limits_.epsilon : 0);
     if (!output) return "could not be run";
-    const double hidden = kShortHidden;
+    const auto hidden = static_cast<double>(short_hidden_);
+    if (short_hidden_ > kLongestTelling)
+      return fmt::format("not asked: rows of {}, the shortest that it takes, hardly show it", short_hidden_);
     return nearest(*output, std::array<Hypothesis, 3>{{
                                 {"H", 1},
                                 {"H - 1", std::sqrt((hidden - 1) / hidden)},
@@ -226,6 +247,9 @@ class Observer {
 
   Target& target_;
   const DiscriminatingShape& shape_;
+  CallLimits limits_;
+  std::int64_t short_rows_ = 1;
+  std::int64_t short_hidden_ = kShortHidden;
   std::vector<Trait> traits_;
 };
 

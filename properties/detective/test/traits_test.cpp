@@ -26,10 +26,17 @@ class OddTarget final : public Target {
   bool depends_on_rows = false;
   bool depends_on_alignment = false;
   bool refuses_no_rows = false;
+  CallLimits limits;
 
   const std::string& name() const override { return name_; }
+  CallLimits limits_of(Operation) const override { return limits; }
   RunResult run(const Case& test_case, const CaseTensors& tensors) override {
     RunResult result;
+    if (!what_is_outside(limits, test_case).empty()) {
+      result.status = RunResult::Status::not_taken;
+      result.message = what_is_outside(limits, test_case);
+      return result;
+    }
     if (test_case.rows() == 0 && refuses_no_rows) {
       result.status = RunResult::Status::refused;
       result.message = "nothing to do";
@@ -178,6 +185,32 @@ TEST(Traits, FindWhatBitsDependOn) {
   target.depends_on_rows = false;
   target.depends_on_alignment = true;
   EXPECT_EQ(traits_of(target)["pointers shifted by one element"], "other bits");
+}
+
+// A kernel of short aligned rows, a few at a time, with an epsilon of its own.
+TEST(Traits, StayInsideTheLimitsOfTheTarget) {
+  OddTarget target;
+  target.limits = {16, 128, 2, 0, 4, 16, true, true, true, 1e-5f};
+  target.depends_on_rows = true;
+  auto traits = traits_of(target);
+  EXPECT_EQ(traits["the same row alone and among 4"], "other bits in 2 of 4 rows");
+  EXPECT_EQ(traits["pointers shifted by one element"],
+            "not taken: addresses and rows that are not aligned to 16 bytes");
+  EXPECT_EQ(traits["one NaN in a row"], "NaN in 16 of 16 outputs");
+  EXPECT_EQ(traits["a row of zeros, epsilon 1e-05"], "0 in 16 of 16 outputs");
+  EXPECT_EQ(traits.count("a row of zeros, epsilon 0"), 0u);
+  EXPECT_EQ(traits["no rows"], "accepted");
+  EXPECT_EQ(traits[kEpsilon], "not asked: it has one epsilon");
+  EXPECT_EQ(traits[kDivisor], "H");
+  target.root = [](double sum, double hidden, double epsilon) {
+    return 1 / std::sqrt(sum / (hidden - 1) + epsilon);
+  };
+  EXPECT_EQ(traits_of(target)[kDivisor], "H - 1");
+  target.limits.hidden_multiple = 64;
+  EXPECT_EQ(traits_of(target)[kDivisor], "not asked: rows of 64, the shortest that it takes, hardly show it");
+  target.limits.hidden_multiple = 0;
+  target.limits.greatest_hidden = 2;
+  EXPECT_EQ(traits_of(target)["one infinity in a row"], "0 in 1 of 2 outputs, NaN in 1 of 2 outputs");
 }
 
 TEST(Traits, FindSwallowedNanAndRefusals) {

@@ -57,6 +57,15 @@ std::uint32_t upper_bound_of(const Case& test_case) {
 
 }  // namespace
 
+Formula Formula::without_codes() const {
+  Formula result = *this;
+  result.formats.quantized.reset();
+  for (const NormStep step : steps) {
+    if (row_of(step).place == StepPlace::code) result.steps = result.steps.without(step);
+  }
+  return result;
+}
+
 bool Formula::has(StepPlace place) const {
   return std::ranges::any_of(steps, [&](NormStep step) { return row_of(step).place == place; });
 }

@@ -36,6 +36,9 @@ struct Formula {
   // What the codes are multiplied by (fp32 bits), where the scale alone does not say it (code_factor.h).
   std::optional<std::uint32_t> factor_bits;
 
+  // The formula of y alone.
+  Formula without_codes() const;
+
   // The formula of a row with this scale: what it says of codes is what it says with a scale that is given.
   Formula with_scale(std::uint32_t bits, std::optional<std::uint32_t> factor = {}) const {
     Formula result = *this;

@@ -378,7 +378,7 @@ class Search {
   // Scale puts the two outputs on both sides of a tie of fp8.
   void choose_scale(const Side& low, const Side& high) {
     const auto unquantized = [&](Side one) {
-      one.formula.formats.quantized.reset();
+      one.formula = one.formula.without_codes();
       return std::abs(to_double(oracle::decode(question_.dtype, output(one))));
     };
     const double a = unquantized(low), b = unquantized(high);

@@ -215,6 +215,7 @@ std::string argument(const ParameterRole& parameter, bool adds, Quantization qua
              : parameter.form == ParameterForm::tensor_pointer ? fmt::format("&{}", name_of(parameter.role))
                                                                : std::string(name_of(parameter.role));
     case LauncherRole::scale_ub:
+      if (parameter.form == ParameterForm::tensor) return "call.scale_ub_or_infinity()";
       return tensor_argument(parameter, "scale_ub");
     case LauncherRole::absent:
       return null;
@@ -306,11 +307,32 @@ std::string operation_name(bool adds, Quantization quantization) {
 
 struct Words {
   std::set<std::string, std::less<>> identifiers;
-  std::string epsilon;  // the number that a variable of that name is set to
+  std::string epsilon;                                  // the number that a variable of that name is set to
+  std::set<std::string, std::less<>> demands_on_codes;  // what stands in a check of the codes' type
 };
+
+// if (scale_ub.has_value()) { CHECK(out.dtype() == kFp8); }, or both in one check: the condition under which
+// codes must be of some type. A parameter's declaration is no condition.
+void take_demand_on_codes(const std::vector<std::string>& statement, Words& words) {
+  const auto any = [&](std::initializer_list<std::string_view> parts) {
+    return std::any_of(statement.begin(), statement.end(), [&](const std::string& word) {
+      return std::any_of(parts.begin(), parts.end(),
+                         [&](std::string_view part) { return contains(lower(word), part); });
+    });
+  };
+  if (!any({"check", "assert", "throw", "enforce"}) || !any({"fp8", "float8", "e4m3", "int8", "kchar"}))
+    return;
+  for (std::size_t i = 1; i < statement.size(); ++i) {
+    const std::string& before = statement[i - 1];
+    const bool joined = before == "&" && i > 1 && statement[i - 2] == "&";
+    if (joined || before == "(" || before == "!" || before == "|")
+      words.demands_on_codes.insert(lower(statement[i]));
+  }
+}
+
 Words words_of(std::string_view source) {
   Words words;
-  std::vector<std::string> last;
+  std::vector<std::string> last, statement;
   for (const source_pass::Token& token : source_pass::tokens_of(source)) {
     if (token.kind == source_pass::TokenKind::space) continue;
     if (token.kind == source_pass::TokenKind::identifier) words.identifiers.insert(lower(token.text));
@@ -318,6 +340,10 @@ Words words_of(std::string_view source) {
         contains(lower(last[last.size() - 2]), "eps") && words.epsilon.empty())
       words.epsilon = token.text;
     last.push_back(token.text);
+    statement.push_back(token.text);
+    if (token.text != ";") continue;
+    take_demand_on_codes(statement, words);
+    statement.clear();
   }
   return words;
 }
@@ -454,13 +480,16 @@ class Writer {
                     : fmt::format(",\n{}\n      {}\n    }}", begin, call);
   }
 
-  // int8 is made where the source names the type of the tensor. vLLM's function, the one known that takes
-  // int8 and a bound, refuses them together.
+  // int8 is made where the source names the type of the tensor.
   bool takes_int8() const {
     return words_.identifiers.contains("kint8") || words_.identifiers.contains("kchar");
   }
+  // vLLM's function checks that codes are fp8 where there is a bound.
   bool refuses_bound_of_int8(const Candidate& chosen) const {
-    return takes_int8() && chosen.has(LauncherRole::scale_ub);
+    return takes_int8() &&
+           std::any_of(chosen.roles.begin(), chosen.roles.end(), [&](const ParameterRole& each) {
+             return each.role == LauncherRole::scale_ub && words_.demands_on_codes.contains(lower(each.name));
+           });
   }
   // Of a function by row beside others that take bounds, what is taken being said once for all.
   std::string bound_demand(const Candidate& chosen) const {

@@ -23,7 +23,7 @@ constexpr std::array kTensors = {
     Called{LauncherRole::weight, " weight weights w gamma gain mul g "},
     Called{LauncherRole::inverse_rms, " invvar rstd inv_rms inv_var rrms rsigma inverse_rms invvars "},
     Called{LauncherRole::absent, " bias beta b mask mean "},
-    Called{LauncherRole::scale_ub, " scale_ub scale_upper_bound "},
+    Called{LauncherRole::scale_ub, " scale_ub scales_ub scale_upper_bound scale_bound scaleub "},
 };
 // What these are to LayerNorm.
 constexpr std::array kTensorsOfLayerNorm = {
@@ -147,9 +147,9 @@ ParameterRole role_of(const SourceParameter& parameter, Quantization quantizatio
       result.role = LauncherRole::absent;
     if (result.role == LauncherRole::scale_ub && quantization != Quantization::by_row)
       result.role = LauncherRole::absent;
-    // A tensor that must be there, and is not, or not always.
-    const bool may_be_missing = result.role == LauncherRole::absent || result.role == LauncherRole::scale_ub;
-    if (may_be_missing && result.form == ParameterForm::tensor) result.role = LauncherRole::unknown;
+    // A tensor that must be there, and is not. An upper bound of infinity is none.
+    if (result.role == LauncherRole::absent && result.form == ParameterForm::tensor)
+      result.role = LauncherRole::unknown;
   }
   if (result.role == LauncherRole::unknown && parameter.has_default) result.role = LauncherRole::flag;
   return result;

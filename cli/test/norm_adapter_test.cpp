@@ -310,10 +310,9 @@ TEST(NormAdapter, AnUpperBoundOfScalesAndInt8) {
   const NormAdapter adapter = read(function);
   EXPECT_TRUE(has(adapter.text, "call.pointer(call.scales), call.pointer(call.scale_ub),")) << adapter.text;
   EXPECT_TRUE(has(adapter.text, "NORMPROOF_TAKES_ROW_INT8 | NORMPROOF_TAKES_ROW_SCALE_UB,")) << adapter.text;
-  // The one that is known to take both refuses them together.
-  EXPECT_TRUE(has(adapter.text, "{ call.has_no_bound_of_int8(); rms_norm_per_token_quant(")) << adapter.text;
+  EXPECT_TRUE(has(adapter.text, "{ rms_norm_per_token_quant(")) << adapter.text;
   ASSERT_EQ(adapter.operations.size(), 1u);
-  EXPECT_EQ(adapter.operations[0].assumed, std::vector<std::string>{"scale_ub of int8 = none"});
+  EXPECT_EQ(adapter.operations[0].assumed, std::vector<std::string>());
 
   // A sum's function without one, beside it.
   const NormAdapter both =
@@ -329,6 +328,42 @@ TEST(NormAdapter, AnUpperBoundOfScalesAndInt8) {
       "std::optional<Tensor> scale_ub) { use(kInt8); }");
   EXPECT_TRUE(has(given.text, "call.scale, call.epsilon, std::nullopt);")) << given.text;
   EXPECT_FALSE(has(given.text, "ROW_")) << given.text;
+}
+
+// vLLM's refuses both together, and says so in a check; one that takes them is given both.
+TEST(NormAdapter, AnUpperBoundThatInt8IsNotGiven) {
+  const auto adapted = [](const std::string& name, const std::string& body) {
+    return read(
+        "void rms_norm_dynamic_per_token_quant(Tensor& out, Tensor const& input, Tensor const& weight, "
+        "Tensor& "
+        "scales, double const eps, std::optional<Tensor> " +
+        name + ") {\n  TORCH_CHECK(out.dtype() == kFp8Type || out.dtype() == kInt8);\n  " + body + "\n}\n");
+  };
+  const auto refuses = [&](const std::string& body) {
+    const NormAdapter adapter = adapted("scale_ub", body);
+    EXPECT_TRUE(has(adapter.text, "call.optional_scale_ub()")) << adapter.text;
+    EXPECT_TRUE(has(adapter.text, "ROW_INT8 | NORMPROOF_TAKES_ROW_SCALE_UB")) << adapter.text;
+    const bool demanded = has(adapter.text, "call.has_no_bound_of_int8();");
+    EXPECT_EQ(adapter.operations.at(0).assumed.size(), demanded ? 1u : 0u);
+    return demanded;
+  };
+  EXPECT_TRUE(refuses("if (scale_ub.has_value()) {\n    TORCH_CHECK(out.dtype() == kFp8Type);\n  }"));
+  EXPECT_TRUE(refuses("TORCH_CHECK(!scale_ub.has_value() || out.dtype() == kFp8Type);"));
+  EXPECT_TRUE(refuses("if (kInt8 == out.dtype() && scale_ub) throw std::invalid_argument(\"int8\");"));
+  EXPECT_FALSE(refuses("launch(out, scale_ub);"));
+  EXPECT_FALSE(refuses("if (scale_ub.has_value()) TORCH_CHECK(scale_ub->numel() == 1);"));
+  for (const std::string name : {"scale_upper_bound", "scale_bound", "scales_ub"})
+    EXPECT_TRUE(has(adapted(name, "").text, "call.optional_scale_ub()")) << name;
+  EXPECT_FALSE(has(adapted("workspace", "").text, "ROW_SCALE_UB"));
+}
+
+TEST(NormAdapter, AnUpperBoundThatMustBeThere) {
+  const NormAdapter adapter = read(
+      "void rms_norm_dynamic_per_token_quant(Tensor& out, Tensor& x, Tensor& weight, Tensor& scales, double "
+      "eps, "
+      "Tensor const& scale_ub) { use(kInt8); }");
+  EXPECT_TRUE(has(adapter.text, "call.epsilon, call.scale_ub_or_infinity());")) << adapter.text;
+  EXPECT_TRUE(has(adapter.text, "ROW_INT8 | NORMPROOF_TAKES_ROW_SCALE_UB")) << adapter.text;
 }
 
 TEST(NormAdapter, AnEpsilonOfItsOwn) {

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <exception>
+#include <limits>
 #include <optional>
 
 #include "kernels/host/runtime_errors.h"
@@ -52,6 +53,11 @@ struct Call {
   bool has_scale_ub() const { return scale_ub.defined(); }
   std::optional<at::Tensor> optional_scale_ub() const {
     return scale_ub.defined() ? std::optional(scale_ub) : std::nullopt;
+  }
+  // For a launcher that must have one: no bound.
+  at::Tensor scale_ub_or_infinity() const {
+    if (scale_ub.defined()) return scale_ub;
+    return at::full({1}, std::numeric_limits<double>::infinity(), scales.options());
   }
   std::optional<at::Tensor> optional_residual() const {
     return residual.defined() ? std::optional(residual) : std::nullopt;

@@ -22,6 +22,7 @@
 #include "properties/bound/attain.h"
 #include "properties/bound/boundless.h"
 #include "properties/bound/intervals.h"
+#include "properties/judging/report_text.h"
 
 namespace normproof {
 namespace {
@@ -34,7 +35,7 @@ using Json = nlohmann::ordered_json;
 
 struct BoundOptions {
   std::string operation, dtype = "bf16", weight = "same", quantized = "fp8_e4m3fn", policies = "native";
-  std::string order, epsilon, case_file, json, examples;
+  std::string order, epsilon, scale_ub, case_file, json, examples;
   std::int64_t hidden = 4096;
   std::optional<std::int64_t> sum_depth;
   std::optional<int> inverse_root_ulp;
@@ -83,7 +84,8 @@ class BoundCommand {
   explicit BoundCommand(const BoundOptions& options) : options_(options) { read_question(); }
 
   int run() {
-    fmt::print("normproof bound: {}, H {}\n", kind_text(question_), question_.hidden_size);
+    fmt::print("normproof bound: {}, H {}{}\n", kind_text(question_), question_.hidden_size,
+               upper_bound_text(case_of(question_)));
     const Bound all = computed();
     if (!all.exists()) {
       fmt::print("no bound exists: {}\n", all.no_bound);
@@ -106,6 +108,7 @@ class BoundCommand {
     const Operation operation = operation_from_name(options_.operation).value();
     question_.kind() = call_kind(operation, dtype, weight, codes_for(operation, options_.quantized));
     question_.hidden_size = options_.hidden;
+    question_.scale_ub_bits = scale_ub_for(operation, options_.scale_ub);
     question_.largest_weight = options_.largest_weight;
     if (!options_.epsilon.empty()) {
       question_.epsilon_bits = fp32_bits_from_text(options_.epsilon);
@@ -136,6 +139,7 @@ class BoundCommand {
       document_ = {{"normproof_bound", 1}, {"version", NORMPROOF_VERSION}};
       document_.update(json_of(question_.kind()));
       document_["hidden_size"] = question_.hidden_size;
+      add_scale_ub(question_.scale_ub_bits, document_);
       document_["exists"] = all.exists();
       if (!all.exists()) document_["reason"] = all.no_bound;
       return all;
@@ -333,6 +337,8 @@ Action add_bound(CLI::App& command) {
                   "The output dtype of what quantizes; int8 where each row gets a scale")
       ->check(names_codes())
       ->capture_default_str();
+  command.add_option("--scale-ub", options->scale_ub,
+                     "The upper bound of scales of both calls, where each row gets a scale; default: none");
   add_kernel_options(command, *options);
   command
       .add_option(

@@ -201,6 +201,20 @@ DType codes_for(Operation operation, const std::string& quantized) {
   return codes;
 }
 
+std::optional<std::uint32_t> scale_ub_bits(const std::string& scale_ub) {
+  const auto bits = fp32_bits_from_text(scale_ub);
+  return bits && is_upper_bound(*bits) ? bits : std::nullopt;
+}
+
+std::uint32_t scale_ub_for(Operation operation, const std::string& scale_ub) {
+  if (scale_ub.empty()) return spec_of(Parameter::scale_ub).usual_bits;
+  if (!has(operation, Parameter::scale_ub))
+    throw UsageError(fmt::format("--scale-ub: {} has no upper bound of scales", name_of(operation)));
+  const auto bits = scale_ub_bits(scale_ub);
+  if (!bits) throw UsageError(fmt::format("--scale-ub: expected an fp32 number above 0, got '{}'", scale_ub));
+  return *bits;
+}
+
 CLI::Validator is_run_by_targets() {
   std::vector<std::string> names;
   for (const Operation operation : all_operations()) names.emplace_back(name_of(operation));

@@ -51,5 +51,10 @@ CLI::Validator is_run_by_plugins();
 CLI::Validator names_codes();
 // That of --quantized, which an operation that quantizes must be able to make. Throws UsageError.
 DType codes_for(Operation operation, const std::string& quantized);
+// The fp32 bits that --scale-ub says, infinity where it is empty. Throws UsageError for a number that is
+// none, and where the operation has no upper bound of scales.
+std::uint32_t scale_ub_for(Operation operation, const std::string& scale_ub);
+// The same, whatever the operation is; nothing where it is no number above 0.
+std::optional<std::uint32_t> scale_ub_bits(const std::string& scale_ub);
 
 }  // namespace normproof

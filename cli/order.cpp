@@ -117,7 +117,7 @@ class OrderCommand {
     CallShape shape{call_kind(operation, dtype_from_name(options_.dtype).value(), std::nullopt,
                               codes_for(operation, options_.quantized)),
                     options_.hidden, options_.rows.front()};
-    if (!options_.scale_ub.empty()) shape.scale_ub_bits = upper_bound(operation);
+    shape.scale_ub_bits = scale_ub_for(operation, options_.scale_ub);
     shape = order::with_weight_it_takes(*target_, shape);
     fmt::print("normproof order: target {}, seed {}\n", target_->name(), options_.seed);
     std::fflush(stdout);
@@ -141,16 +141,6 @@ class OrderCommand {
   }
 
  private:
-  std::uint32_t upper_bound(Operation operation) const {
-    if (!has(operation, Parameter::scale_ub))
-      throw UsageError(fmt::format("--scale-ub: {} has no upper bound of scales", name_of(operation)));
-    const auto bits = fp32_bits_from_text(options_.scale_ub);
-    if (!bits || !is_upper_bound(*bits))
-      throw UsageError(
-          fmt::format("--scale-ub: expected an fp32 number above 0, got '{}'", options_.scale_ub));
-    return *bits;
-  }
-
   static void tell(const OrderEvent& event) {
     switch (event.kind) {
       case OrderEvent::Kind::found:

@@ -18,6 +18,7 @@ std::string placeholder(std::size_t index) { return fmt::format("tree {}", index
 Json json_of(const OrderEntry& entry, std::size_t index) {
   const order::Finding& finding = entry.finding;
   Json json = json_of(entry.shape.kind());
+  add_scale_ub(entry.shape.scale_ub_bits, json);
   json["hidden_size"] = entry.shape.hidden_size;
   json["rows"] = entry.shape.rows;
   json["offset"] = entry.shape.offset;

@@ -211,6 +211,7 @@ GivenOrder read_order(const JsonNode& entry, const std::string& path) {
   if (const JsonNode* rows = find_key(entry, "rows"))
     order.rows = whole(*rows, json_path(path, "rows"), 1, kMaximumNumber);
   for (const auto& [key, of] : kOptionalDTypes) order.*of = read_dtype(entry, path, key);
+  order.has_scale_ub = find_key(entry, "scale_ub") != nullptr;
   if (const JsonNode* family = find_key(entry, "family"))
     order.family = text(*family, json_path(path, "family"));
   if (const JsonNode* root = find_key(entry, "root")) {
@@ -241,7 +242,7 @@ bool is_packed_and_aligned(const Case& test_case) {
 
 bool is_same_call(const GivenOrder& order, const Case& test_case) {
   return order.rows == test_case.rows() && test_case.shape.size() == 2 && order.kind() == test_case.kind() &&
-         test_case.launch == LaunchChoice{};
+         test_case.launch == LaunchChoice{} && order.has_scale_ub == test_case.has_scale_ub();
 }
 
 }  // namespace

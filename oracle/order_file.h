@@ -6,7 +6,8 @@
 // Elements have the numbers 0 to leaves - 1, additions the numbers from there on. An entry of "additions" is
 // the two numbers that are added, and runs of it: [14, 1, 1] stands for 14 additions, each with both numbers
 // 1 greater than the one before. Another run repeats all of that. "fused" lists the elements that are added
-// by an fma, with runs of one step. Other keys of an entry are for people.
+// by an fma, with runs of one step. "scale_ub": the upper bound of scales of the calls. Other keys of an
+// entry are for people.
 //
 // A tree with compensated additions has two keys more: "accumulator" ("kahan", "kahan_corrected" or
 // "neumaier", oracle/sum_tree.h) and "compensated", entries [addition, running] with runs: the addition's
@@ -32,6 +33,7 @@ std::string to_json(const SumTree& tree);
 struct GivenOrder : CallKind {
   std::int64_t hidden_size = 0;
   std::int64_t rows = 0;          // of the calls by which it was certified, as the weight and Q
+  bool has_scale_ub = false;      // these calls had an upper bound of scales
   std::string family;             // empty: none is named
   bool rounds_root_once = false;  // r is fl(1 / sqrt(m)), rounded once
   std::shared_ptr<const SumTree> tree;
@@ -52,7 +54,8 @@ class Orders {
   enum class Match : std::uint8_t {
     same_length,  // of the same operation, dtype and hidden size, as somebody claims; rows decide where
                   // orders differ
-    same_call     // only calls of the very same shape, weight and output dtype, launched automatically
+    same_call  // only calls of the very same shape, weight and output dtype, launched automatically, with or
+               // without an upper bound of scales as they were
   };
   // The order for the case, if the file has one. Kernels choose another path for other layouts: a case whose
   // tensors do not lie packed and aligned has none.

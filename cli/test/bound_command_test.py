@@ -44,6 +44,29 @@ class BoundCommand(ProgramTest):
             self.run_program("check", self.path(f"int8/attained-0-0-{side}.json"))
         self.assertIn("makes none", self.run_program("bound", "rms_norm_static_fp8_quant", "--quantized", "int8", code=2))
 
+    def test_an_upper_bound_of_scales(self):
+        rows = ("rms_norm_dynamic_quant", "--quantized", "int8", "--hidden", "512")
+        free = self.bound(*rows, "--no-search")
+        self.assertNotIn("scale_ub", free)
+        # Elements up to 8: the bound is below the largest of some rows that are found.
+        document = self.bound(*rows, "--scale-ub", "1.5", "--examples", "bounded")
+        self.assertEqual((document["scale_ub"], document["apart"], document["atol"]), (1.5, free["apart"], free["atol"]))
+        self.assertIn("the upper bound of scales is 1.5, and the largest y of a row is above", "\n".join(document["conditions"]))
+        for side in ("first", "second"):
+            file = self.path(f"bounded/attained-0-0-{side}.json")
+            self.run_program("check", file)
+            with open(file) as opened:
+                self.assertEqual(json.load(opened)["scale_ub"], 1.5)
+        # At most 2^-23 * 127: the least scale of int8, and the same for all rows.
+        text = self.run_program("bound", *rows, "--scale-ub", "1e-5", "--no-search")
+        self.assertIn("the rows' scales: at most 0 numbers of fp32 apart", text)
+        self.assertIn("of which scale_floor makes one scale for all rows", text)
+        text = self.run_program("bound", *rows, "--scale-ub", "1e-5", "--policies", "native,scale_floor=none", code=1)
+        self.assertIn("no bound exists: scale_ub is 1e-05: scale_floor makes one scale for all rows of the one policy", text)
+        for arguments, message in ((("rms_norm", "--scale-ub", "1"), "rms_norm has no upper bound of scales"),
+                                   ((*rows, "--scale-ub", "0"), "above 0, got '0'")):
+            self.assertIn(message, self.run_program("bound", *arguments, code=2))
+
     def test_examples_conform_and_differ(self):
         document = self.bound("rms_norm", "--hidden", "4096", "--examples", "found")
         pair = document["pairs"][0]

@@ -88,7 +88,10 @@ class OrderCommand(ProgramTest):
     def test_int8_and_an_upper_bound_above_the_outputs(self):
         rows = ("order", "--op", "rms_norm_dynamic_quant", "--quantized", "int8", "--hidden", "100", "--aligned-only")
         for bound in ((), ("--scale-ub", "100")):
-            text = self.run_program(*rows, *bound)
+            text = self.run_program(*rows, *bound, "--json", "codes.json")
+            with open(self.path("codes.json")) as file:
+                entry = json.load(file)["orders"][0]
+            self.assertEqual((entry["quantized_dtype"], entry.get("scale_ub")), ("int8", 100 if bound else None))
             self.assertIn("out int8, H 100" + (", scale_ub 100" if bound else ""), text)
             self.assertIn("canonical of bf16", text)
         self.assertNotIn("canonical of bf16", self.run_program(*rows, "--scale-ub", "0.01", code=1))  # it hides every scale

@@ -56,7 +56,7 @@ class KnownBugs(unittest.TestCase):
 
     def test_cases_around_a_bug_that_ends_the_process_are_left_out(self):
         sizes = ["0", "1", "2"] + [f"{2 ** k // 2 + 1} to {2 ** k}" for k in range(2, 40)]
-        dtypes = ["bf16", "fp16", "fp32", "none", "fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz"]
+        dtypes = ["bf16", "fp16", "fp32", "none", "fp8_e4m3fn", "fp8_e5m2", "fp8_e4m3fnuz", "fp8_e5m2fnuz", "int8"]
         everything = {
             "operation": ["rms_norm", "fused_add_rms_norm", "rms_norm_static_fp8_quant", "fused_add_rms_norm_static_fp8_quant",
                           "rms_norm_dynamic_quant", "fused_add_rms_norm_dynamic_quant"],

@@ -49,6 +49,37 @@ double smallest_subnormal(const oracle::Format& format) {
   return format.is_integer ? 1 : std::ldexp(1.0, format.min_exponent() - format.mantissa_bits());
 }
 
+// Two rows' scales: the ratio of the larger one to the smaller, and what that adds to the ratio of codes.
+struct ScaleSpread {
+  double ratio = 1, of_codes = 1;
+};
+ScaleSpread scale_spread(const Formula& a, const Formula& b, double ratio_of_y) {
+  // Every scale is the least one, or that of the upper bound, whatever r is: no error but the two numbers'.
+  if (const auto one = scale_of_all_rows(a), other = scale_of_all_rows(b); one && other) {
+    const double ratio = std::max(quotient_up(*one, *other), quotient_up(*other, *one));
+    return {ratio, ratio};
+  }
+  // All |y| of one kernel are within that ratio of the other's, so the largest of them are too, and so is the
+  // lesser one of those and an upper bound. In a row whose largest |y| are above it the scale does not depend
+  // on r, and codes differ as y does.
+  const Factor scale_a = error_of_row_scale(a, b), scale_b = error_of_row_scale(b, a);
+  const double own = std::max(quotient_up(scale_a.high, scale_b.low), quotient_up(scale_b.high, scale_a.low));
+  const double scale = product_up(ratio_of_y, own);
+  // Where r alone differs, a greater one makes no y of the row smaller, and so neither the largest one, nor
+  // the lesser one of it and the bound: y and the scale go the same way, and what is y over the scale is off
+  // by the one or by the other.
+  return {scale, a.policy == b.policy ? own : scale};
+}
+
+// Below an upper bound y over the scale is any number, and codes saturate; int8 at the lower end has one
+// more.
+std::uint64_t last_code(const Formula& a, const Formula& b) {
+  const oracle::Format& format = oracle::format_of(*a.formats.quantized);
+  if (!format.is_integer) return format.max_finite_bits();
+  return static_cast<std::uint64_t>(
+      std::max(-row_of(a.policy.int8_low).least, -row_of(b.policy.int8_low).least));
+}
+
 PairBound pair_bound(const Question& question, std::size_t first, std::size_t second) {
   const Formula a = formula_of(question, question.policies[first]),
                 b = formula_of(question, question.policies[second]);
@@ -72,24 +103,30 @@ PairBound pair_bound(const Question& question, std::size_t first, std::size_t se
       std::max(quotient_up(scaling_a.high, scaling_b.low), quotient_up(scaling_b.high, scaling_a.low));
   double before_code = product_up(spread.ratio, scaling);
   if (a.has(NormStep::quantize_by_row)) {
-    // All |y| of one kernel are within that ratio of the other's, so the largest of them are too.
-    const Factor scale_a = error_of_row_scale(a, b), scale_b = error_of_row_scale(b, a);
-    const double own =
-        std::max(quotient_up(scale_a.high, scale_b.low), quotient_up(scale_b.high, scale_a.low));
-    const double scale = product_up(spread.ratio, own);
-    bound.scale_rtol = scale - 1;
-    bound.scale_apart = numbers_of_ratio(scale, 24);
-    // Where r alone differs, a greater one makes no y of the row smaller, and so y and the largest one go the
-    // same way: what is y over the scale is off by the one or by the other.
-    before_code = product_up(before_code, a.policy == b.policy ? own : scale);
+    const ScaleSpread scales = scale_spread(a, b, spread.ratio);
+    bound.scale_rtol = scales.ratio - 1;
+    bound.scale_apart = scales.ratio == 1 ? 0 : numbers_of_ratio(scales.ratio, 24);
+    before_code = product_up(before_code, scales.of_codes);
   }
-  const CodeSpread codes = code_spread(codes_format, before_code);
+  const CodeSpread codes = code_spread(codes_format, before_code, last_code(a, b));
   bound.apart_before = spread.apart;
   bound.rtol_before = spread.ratio - 1;
   bound.apart = codes.apart;
   bound.rtol = codes.ratio - 1;
   bound.atol = static_cast<double>(codes.apart) * smallest_subnormal(codes_format);
   return bound;
+}
+
+std::string condition_of_scales(const Question& question) {
+  constexpr std::string_view kFloor = "is above what scale_floor makes of smaller ones";
+  const Case test_case = case_of(question);
+  if (!test_case.has_scale_ub())
+    return fmt::format("the largest y of a row {}, and no upper bound of scales is given", kFloor);
+  const float upper = test_case.value_of(Parameter::scale_ub);
+  if (scale_of_all_rows(formula_of(question, question.policies.front())))
+    return fmt::format("the upper bound of scales is {}, of which scale_floor makes one scale for all rows",
+                       upper);
+  return fmt::format("the upper bound of scales is {}, and the largest y of a row {}", upper, kFloor);
 }
 
 }  // namespace
@@ -100,6 +137,7 @@ Case case_of(const Question& question) {
   test_case.kind() = question;
   test_case.shape = {1, question.hidden_size};
   if (question.epsilon_bits) test_case.bits_of(Parameter::epsilon) = *question.epsilon_bits;
+  test_case.bits_of(Parameter::scale_ub) = question.scale_ub_bits;
   return test_case;
 }
 
@@ -181,10 +219,7 @@ std::vector<std::string> conditions(const Question& question) {
     list.push_back(fmt::format("epsilon is a normal number of {}", dtype));
   if (any(in_activation) && question.dtype == DType::fp16)
     list.push_back("squares, their sums, the mean square and epsilon are 0 or normal numbers of fp16");
-  if (quantizes_by_row(question.operation))
-    list.push_back(
-        "the largest y of a row is above what scale_floor makes of smaller ones, and no upper bound of "
-        "scales is given");
+  if (quantizes_by_row(question.operation)) list.push_back(condition_of_scales(question));
   if (any([](const oracle::Policy& policy) { return row_of(policy.root).rounds_to_activation; }))
     list.push_back(fmt::format("r is a normal number of {}", dtype));
   if (!question.weight_dtype) return list;

@@ -21,6 +21,8 @@ struct Question : CallKind {
   std::vector<oracle::Policy> policies = {oracle::native()};
   // Nothing: any that is not negative.
   std::optional<std::uint32_t> epsilon_bits;
+  // The upper bound of a row's maximum, where each row has a scale; infinity: none.
+  std::uint32_t scale_ub_bits = 0x7f800000u;
   // The largest magnitude of a weight (of 1 + w), where outputs are subnormal: atol grows with it.
   double largest_weight = 16;
 };

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "oracle/admissible.h"
+#include "oracle/quantization_scale.h"
 #include "oracle/sum_tree.h"
 
 namespace normproof::bound {
@@ -19,6 +20,7 @@ using oracle::Policy;
 using oracle::Rounding;
 using oracle::WeightRow;
 
+constexpr std::uint32_t kNoUpperBound = 0x7f800000u;
 const Factor kFl = within(0x1p-24);  // one rounding to fp32
 
 // One rounding to T. Those that are not to the nearest even number round to fp32 first.
@@ -160,6 +162,25 @@ bool rounds_first(const Formula& formula) {
   return false;
 }
 
+double scale_of_maximum(const Formula& kernel, std::uint32_t maximum_bits) {
+  oracle::Arithmetic arithmetic;
+  return to_double(exact_quantization_scale(arithmetic, kernel, oracle::decode(DType::fp32, maximum_bits)));
+}
+
+// Of an upper bound so small, or so large, that no row has a scale of which the bound could be claimed.
+std::string objection_to_scale_ub(const Formula& first, const Formula& second) {
+  if (first.scale_ub_bits == kNoUpperBound) return {};
+  const auto upper = std::bit_cast<float>(first.scale_ub_bits);
+  for (const Formula* kernel : {&first, &second})
+    if (!(scale_of_maximum(*kernel, kernel->scale_ub_bits) >= 0x1p-126))
+      return fmt::format("scale_ub is {}: no scale that it makes is a normal number", upper);
+  if (scale_of_all_rows(first).has_value() == scale_of_all_rows(second).has_value()) return {};
+  return fmt::format(
+      "scale_ub is {}: scale_floor makes one scale for all rows of the one policy and not of the other, they "
+      "are different functions",
+      upper);
+}
+
 }  // namespace
 
 std::string objection_to_pair(const Formula& first, const Formula& second) {
@@ -176,6 +197,7 @@ std::string objection_to_pair(const Formula& first, const Formula& second) {
   if (first.has(NormStep::quantize_by_row)) {
     if (first.policy.range != second.policy.range)
       return "range: the policies scale to different largest numbers, they are different functions";
+    if (std::string objection = objection_to_scale_ub(first, second); !objection.empty()) return objection;
   }
   if (first.formats.weight && weight_row(first).adds_one() != weight_row(second).adds_one())
     return "one policy multiplies by w, the other by 1 + w: they are different functions";
@@ -283,6 +305,16 @@ Factor error_of_row_scale(const Formula& kernel, const Formula& other) {
   if (kernel.policy.row_maximum != oracle::RowMaximumPolicy::of_quantized)
     error = error * hull(error_of_activation(kernel), inverse(error_of_activation(kernel)));
   return error;
+}
+
+std::optional<double> scale_of_all_rows(const Formula& kernel) {
+  const oracle::ScaleFloorRow& floor = row_of(kernel.policy.scale_floor);
+  if (kernel.scale_ub_bits == kNoUpperBound) return std::nullopt;
+  const double of_bound = scale_of_maximum(kernel, kernel.scale_ub_bits);
+  // The scale grows with the maximum, but where a maximum just above the least scale has a smaller one.
+  const bool is_one = floor.compares_maximum ? kernel.scale_ub_bits <= least_scale_bits(kernel)
+                                             : of_bound == scale_of_maximum(kernel, 1);
+  return is_one ? std::optional(of_bound) : std::nullopt;
 }
 
 Factor error_of_scaling(const Formula& kernel, const Formula& other) {

@@ -11,6 +11,9 @@
 // From there each product is one rounding; the roundings to T are followed by exact_spread (spread.h).
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "oracle/canonical.h"
 #include "properties/bound/factor.h"
 
@@ -50,6 +53,10 @@ int residual_apart(const oracle::Formula& first, const oracle::Formula& second);
 // Where each row has a scale of its own: the scale as a multiple of the row's exact largest |y| over the
 // largest code.
 Factor error_of_row_scale(const oracle::Formula& kernel, const oracle::Formula& other);
+
+// The one scale that every row has, of an upper bound that is no greater than the least maximum or scale:
+// nothing where rows differ.
+std::optional<double> scale_of_all_rows(const oracle::Formula& kernel);
 
 // By how much scaling and rounding to fp8 of the two may differ before the last rounding.
 Factor error_of_scaling(const oracle::Formula& kernel, const oracle::Formula& other);

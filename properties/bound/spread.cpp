@@ -247,10 +247,11 @@ std::int64_t numbers_of_ratio(double ratio, int precision) {
   return binades * (std::int64_t{1} << (precision - 1)) + static_cast<std::int64_t>(rest);
 }
 
-CodeSpread code_spread(const Format& format, double ratio) {
+CodeSpread code_spread(const Format& format, double ratio, std::uint64_t last) {
   CodeSpread spread;
-  const std::uint64_t last = format.max_finite_bits();
-  const auto number = [&](std::uint64_t bits) { return to_double(decode(format, bits)); };
+  const auto number = [&](std::uint64_t bits) {
+    return format.is_integer ? static_cast<double>(bits) : to_double(decode(format, bits));
+  };
   for (std::uint64_t code = 0; code < last; ++code) {
     const double low = number(code), next = number(code + 1);
     const double end = product_up((low + next) / 2, ratio);

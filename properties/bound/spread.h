@@ -43,11 +43,11 @@ std::int64_t numbers_of_ratio(double ratio, int precision);
 
 // How many codes apart values can become whose ratio before the last rounding is at most `ratio`; and the
 // same as relative difference of normal numbers, of which integers have none: they are as far apart
-// everywhere.
+// everywhere. Codes saturate at `last`, a magnitude: that of int8 is 128 where -128 is a code.
 struct CodeSpread {
   std::int64_t apart = 0;
   double ratio = 1;
 };
-CodeSpread code_spread(const oracle::Format& format, double ratio);
+CodeSpread code_spread(const oracle::Format& format, double ratio, std::uint64_t last);
 
 }  // namespace normproof::bound

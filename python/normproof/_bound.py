@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
 
 from normproof import _core
 from normproof._cases import require_dtypes
-from normproof._functions import make_call, make_policy
+from normproof._functions import make_call, make_policy, read_scale_ub
 from normproof._tensors import QUANTIZED_DTYPES, as_numpy, dtype_name, require_operation, require_whole
 from normproof._types import ActivationDType, CodeDType, Operation, Policy, QuantizedDType, WeightDType
 
@@ -74,7 +74,7 @@ def _policies(policies: Union[Policy, Sequence[Policy]], inverse_root_ulp: Optio
 
 def bound(operation: Operation, *, dtype: ActivationDType = "bf16", hidden: int = 4096, weight: WeightDType = "same",
           quantized_dtype: CodeDType = "fp8_e4m3fn", policies: Union[Policy, Sequence[Policy]] = "native", sum_depth: Optional[int] = None,
-          inverse_root_ulp: Optional[int] = None, max_weight: float = 16.0, search: bool = True) -> Bound:
+          inverse_root_ulp: Optional[int] = None, max_weight: float = 16.0, search: bool = True, scale_ub: Optional[float] = None) -> Bound:
     """The largest difference that two conforming kernels can show, whose policies are any of `policies`.
 
     quantized_dtype: of out, where the operation quantizes; int8 where each row gets a scale of its own.
@@ -82,6 +82,7 @@ def bound(operation: Operation, *, dtype: ActivationDType = "bf16", hidden: int 
     inverse_root_ulp: how many numbers the inverse root may be off, 2 unless said.
     max_weight: atol is for weights up to it.
     search: whether to look for inputs that attain it.
+    scale_ub: the upper bound of scales of both calls, where each row gets a scale; None: there is none.
     Raises NoBoundError where there is none, ValueError and TypeError for arguments that make no sense.
     """
     require_operation(operation)
@@ -89,7 +90,8 @@ def bound(operation: Operation, *, dtype: ActivationDType = "bf16", hidden: int 
     require_whole("hidden", hidden, 1, 1 << 20)
     if not (isinstance(max_weight, (int, float)) and math.isfinite(max_weight) and max_weight >= 0):
         raise ValueError(f"max_weight: expected a finite number that is not negative, got {max_weight!r}")
-    found = _core.bound(wanted.kind_of(operation), hidden, _policies(policies, inverse_root_ulp, sum_depth), float(max_weight), search)
+    found = _core.bound(wanted.kind_of(operation), hidden, _policies(policies, inverse_root_ulp, sum_depth), float(max_weight), search,
+                        read_scale_ub(operation, scale_ub))
     if found["no_bound"]:
         raise NoBoundError(found["no_bound"])
     pairs = tuple(PairBound(ulp=pair.pop("apart"), residual_ulp=pair.pop("residual_apart"),

@@ -34,6 +34,18 @@ def _only_where(condition: bool, name: str, value: Any, operation: str) -> None:
         raise TypeError(f"{name}: {operation} has none, got {type(value).__name__}")
 
 
+def read_scale_ub(operation: str, scale_ub: Any) -> Optional[float]:
+    """The upper bound of scales of a call, None where there is none. Raises TypeError and ValueError."""
+    if scale_ub is None:
+        return None
+    if "scales" not in output_names(operation):
+        raise TypeError(f"scale_ub: {operation} has none, got {type(scale_ub).__name__}")
+    bound = real("scale_ub", scale_ub)
+    if not bound > 0:
+        raise ValueError(f"scale_ub: expected a number above 0, got {bound}")
+    return bound
+
+
 def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, epsilon: Any, quantized_dtype: Any,
               output_dtype: Optional[str] = None, scale_ub: Any = None) -> tuple["_core.Call", Tensor]:
     """The call without outputs, and x. `output_dtype`: of out, where it is another than that of x and not quantized. Raises
@@ -41,12 +53,7 @@ def make_call(operation: str, x: Any, weight: Any, residual: Any, scale: Any, ep
     require_operation(operation)
     codes = code_dtypes(operation)
     quantized = dtype_name("quantized_dtype", quantized_dtype, codes) if codes else None
-    if scale_ub is not None:
-        if "scales" not in output_names(operation):
-            raise TypeError(f"scale_ub: {operation} has none, got {type(scale_ub).__name__}")
-        scale_ub = real("scale_ub", scale_ub)
-        if not scale_ub > 0:
-            raise ValueError(f"scale_ub: expected a number above 0, got {scale_ub}")
+    scale_ub = read_scale_ub(operation, scale_ub)
     for name, value in (("residual", residual), ("scale", scale)):
         _only_where(has_input(operation, name), name, value, operation)
     x = read("x", x)

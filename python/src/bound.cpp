@@ -4,6 +4,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <bit>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -60,12 +62,14 @@ nb::dict entry_of(const Question& question, const bound::PairBound& pair, bool s
 }
 
 nb::dict bound_of_kernels(const CallKind& kind, std::int64_t hidden,
-                          const std::vector<oracle::Policy>& policies, double largest_weight, bool search) {
+                          const std::vector<oracle::Policy>& policies, double largest_weight, bool search,
+                          std::optional<double> scale_ub) {
   Question question;
   question.kind() = kind;
   question.hidden_size = hidden;
   question.policies = policies;
   question.largest_weight = largest_weight;
+  if (scale_ub) question.scale_ub_bits = oracle::fp32_bits(static_cast<float>(*scale_ub));
   const bound::Bound found = bound_of(question);
   nb::dict result;
   result["no_bound"] = found.no_bound;
@@ -95,7 +99,7 @@ nb::tuple intervals(const Call& call, const std::vector<oracle::Policy>& policie
 
 void bind_bound(nb::module_& module) {
   module.def("bound", &bound_of_kernels, nb::arg("kind"), nb::arg("hidden"), nb::arg("policies"),
-             nb::arg("largest_weight"), nb::arg("search"), kStandardFloats);
+             nb::arg("largest_weight"), nb::arg("search"), nb::arg("scale_ub").none(), kStandardFloats);
   module.def("intervals", &intervals, nb::arg("call"), nb::arg("policies"), kStandardFloats);
 }
 

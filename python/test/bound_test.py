@@ -78,6 +78,22 @@ def test_integers_are_two_apart_and_no_ratio():
     assert close == {"rtol": 0.0, "atol": 2.0}
 
 
+def test_an_upper_bound_of_scales():
+    arguments = {"quantized_dtype": "int8", "hidden": 64, "search": False}
+    bounded, = normproof.bound("rms_norm_dynamic_quant", scale_ub=1.5, **arguments).pairs
+    free, = normproof.bound("rms_norm_dynamic_quant", **arguments).pairs
+    assert (bounded.ulp, bounded.scale_ulp) == (free.ulp, free.scale_ulp) and free.scale_ulp > 0
+    below_the_floor, = normproof.bound("rms_norm_dynamic_quant", scale_ub=1e-5, **arguments).pairs
+    assert (below_the_floor.scale_ulp, below_the_floor.scale_rtol) == (0, 0.0)
+    assert tolerance("rms_norm_dynamic_quant", quantized_dtype="int8", scale_ub=1.5) == {"rtol": 0.0, "atol": 2.0}
+    with pytest.raises(TypeError, match="scale_ub: rms_norm has none"):
+        normproof.bound("rms_norm", scale_ub=1.0)
+    with pytest.raises(ValueError, match="scale_ub: expected a number above 0, got -1"):
+        normproof.bound("rms_norm_dynamic_quant", scale_ub=-1)
+    with pytest.raises(normproof.NoBoundError, match="scale_floor"):
+        normproof.bound("rms_norm_dynamic_quant", scale_ub=1e-5, policies=["native", "scale_floor=none"], **arguments)
+
+
 def test_wrong_arguments_are_named():
     for arguments, message in (({"dtype": "fp8"}, "dtype"), ({"hidden": 0}, "hidden"), ({"weight": "fp8"}, "weight"),
                                ({"policies": []}, "policies"), ({"policies": "nobody"}, "policy"), ({"max_weight": -1}, "max_weight"),

@@ -254,6 +254,64 @@ TEST(Bound, OfRowsWithScalesOfTheirOwn) {
   }
 }
 
+Question below(const std::string& upper, DType quantized, const Policies& policies) {
+  Question asked = to_fp8(bf16, quantized, 4096, policies);
+  asked.operation = Operation::rms_norm_dynamic_quant;
+  asked.scale_ub_bits = oracle::bits_of(DType::fp32, std::stod(upper));
+  return asked;
+}
+
+// Whatever the rows, the lesser one of the largest |y| and the bound is no farther apart than the largest
+// |y|.
+TEST(Bound, BelowAnUpperBoundOfScales) {
+  for (const DType quantized : {DType::fp8_e4m3fn, DType::int8}) {
+    const Policies policies = {"native", "row_scale=product"};
+    Question none = below("1", quantized, policies);
+    none.scale_ub_bits = 0x7f800000u;
+    const Bound unbounded = bound_of(none), bounded = bound_of(below("1", quantized, policies));
+    ASSERT_TRUE(bounded.exists()) << bounded.no_bound;
+    EXPECT_EQ(bounded.apart(), unbounded.apart());
+    EXPECT_EQ(bounded.worst().scale_rtol, unbounded.worst().scale_rtol);
+    EXPECT_NE(conditions(none), conditions(below("1", quantized, policies)));
+    const Attainment found = attain(below("1", quantized, policies), bounded.pairs.front());
+    ASSERT_TRUE(found.by_apart);
+    EXPECT_TRUE(found.by_apart->test_case.has_scale_ub());
+    EXPECT_LE(found.by_apart->apart, bounded.pairs.front().apart);
+  }
+}
+
+// r of so long rows is 1 / 126 apart, so that -126 and -128 are met, where there is -128.
+TEST(Bound, MinusOneHundredAndTwentyEightIsACode) {
+  const auto apart = [](const std::string& low) {
+    Question asked = below("1", DType::int8, {"weight=fp32,before_quantization=unrounded,int8_low=" + low});
+    asked.hidden_size = 133000;
+    return bound_of(asked).apart();
+  };
+  EXPECT_EQ(apart("minus_128"), 2);
+  EXPECT_EQ(apart("minus_127"), 1);
+}
+
+// vLLM's least scale of e4m3 is 1 / (512 * 448): all rows have it whose maxima are not above 1 / 512.
+TEST(Bound, AnUpperBoundBelowTheFloorMakesOneScale) {
+  const Policies two = {"native", "row_scale=product"};
+  const Bound all = bound_of(below("1e-3", DType::fp8_e4m3fn, two));
+  ASSERT_TRUE(all.exists()) << all.no_bound;
+  for (const PairBound& pair : all.pairs)
+    EXPECT_EQ(std::pair(pair.scale_apart, pair.scale_rtol), std::pair(0l, 0.0));
+  EXPECT_GT(bound_of(below("1", DType::fp8_e4m3fn, two)).pairs.front().scale_apart, 0);
+  // Of 1e-4 and of 1 / 512.
+  const Bound apart = bound_of(below("5e-5", DType::fp8_e4m3fn, {"native", "scale_floor=maximum_1e-4"}));
+  ASSERT_TRUE(apart.exists()) << apart.no_bound;
+  EXPECT_NEAR(between(apart, 1).scale_rtol, 1 / 512.0 / 1e-4 - 1, 1e-3);
+  const auto objection = [](const std::string& upper, const std::string& floor) {
+    return bound_of(below(upper, DType::fp8_e4m3fn, {"native", "scale_floor=" + floor})).no_bound;
+  };
+  EXPECT_NE(objection("1e-3", "none").find("one scale for all rows of the one"), std::string::npos);
+  EXPECT_NE(objection("1e-3", "scale_1e-10").find("one scale for all rows of the one"), std::string::npos);
+  EXPECT_EQ(objection("1e-11", "scale_1e-10"), "");
+  EXPECT_NE(objection("1e-37", "none").find("normal number"), std::string::npos);
+}
+
 TEST(Bound, ExamplesOutsideItsConditions) {
   std::size_t overflows = 0, subnormals = 0;
   for (const DType dtype : kActivationDTypes) {
@@ -280,12 +338,14 @@ TEST(CodeSpread, HoldsForAllValues) {
   for (const DType quantized : code_dtypes(Operation::rms_norm_dynamic_quant)) {
     const oracle::Format& format = oracle::format_of(quantized);
     for (const double ratio : {1.001, 1.0139, 1.07, 1.3, 2.0}) {
-      const CodeSpread spread = code_spread(format, ratio);
+      const std::uint64_t last = format.is_integer ? 128 : format.max_finite_bits();
+      const CodeSpread spread = code_spread(format, ratio, last);
       std::int64_t seen = 0;
-      const double largest = to_double(decode(format, format.max_finite_bits()));
+      // Of negative numbers, as int8 has one more of them.
       const auto code = [&](double value) {
-        const double clamped = std::min(value, largest);
-        return static_cast<std::int64_t>(round_bits(format, oracle::from_double(clamped)));
+        const double clamped = std::min(value, format.is_integer ? 128 : to_double(decode(format, last)));
+        return -line_position(format,
+                              static_cast<std::uint32_t>(round_bits(format, oracle::from_double(-clamped))));
       };
       for (int trial = 0; trial < 20000; ++trial) {
         const double low = std::exp2(-12 + 21 * static_cast<double>(random.below(1u << 30)) * 0x1p-30);
@@ -295,6 +355,13 @@ TEST(CodeSpread, HoldsForAllValues) {
       EXPECT_GE(seen, spread.apart - 1) << name_of(quantized) << " " << ratio;
     }
   }
+}
+
+// 126.5 and 126.5 * 127 / 126 are two codes apart where the last is 128: -126 and -128.
+TEST(CodeSpread, ReachesTheLastCode) {
+  const oracle::Format& format = oracle::format_of(DType::int8);
+  EXPECT_EQ(code_spread(format, 1 + 1.0 / 126, 128).apart, 2);
+  EXPECT_EQ(code_spread(format, 1 + 1.0 / 126, 127).apart, 1);
 }
 
 TEST(Bound, DecimalsAreNotLess) {

@@ -31,6 +31,7 @@ struct Subject {
   std::optional<DType> weight;
   std::optional<DType> quantized;
   std::vector<std::string> policies;
+  std::uint32_t scale_ub = 0x7f800000u;
 };
 
 const std::vector<Subject>& subjects() {
@@ -73,6 +74,20 @@ const std::vector<Subject>& subjects() {
        {"native", "row_scale=product", "scaling=divide", "scaling=range_over_maximum",
         "row_maximum=of_other"}},
       {fused_add_rms_norm_dynamic_quant, bf16, bf16, fp8_e4m3fn, {"native", "weight=fp32,sum=fp32"}},
+      // Some rows reach the bound, others do not; below 2^-23 * 127 all have the least scale.
+      {rms_norm_dynamic_quant,
+       bf16,
+       bf16,
+       int8,
+       {"native", "row_scale=product", "int8_low=minus_127"},
+       0x40200000u},
+      {rms_norm_dynamic_quant,
+       bf16,
+       bf16,
+       fp8_e5m2,
+       {"native", "weight=fp32,scaling=range_over_maximum"},
+       0x40600000u},
+      {fused_add_rms_norm_dynamic_quant, bf16, bf16, int8, {"native", "sum=fp32"}, 0x37000000u},
   };
   return kSubjects;
 }
@@ -231,6 +246,7 @@ Question question_of(const Subject& subject, std::int64_t hidden) {
   asked.weight_dtype = subject.weight;
   asked.quantized_dtype = subject.quantized;
   asked.hidden_size = hidden;
+  asked.scale_ub_bits = subject.scale_ub;
   asked.policies.clear();
   for (const std::string& policy : subject.policies) asked.policies.push_back(oracle::parse_policy(policy));
   return asked;

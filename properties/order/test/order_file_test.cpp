@@ -125,6 +125,20 @@ TEST(OrderFile, StandsForPackedAndAlignedTensors) {
   EXPECT_EQ(both([](Case& c) { c.shape = {1, 3, 8}; }), by_length);
   EXPECT_EQ(both([](Case& c) { c.weight_dtype = DType::bf16; }), by_length);
   EXPECT_EQ(both([](Case& c) { c.launch.path = KernelPath::scalar; }), by_length);
+  order.kind() = {Operation::rms_norm_dynamic_quant, DType::bf16, std::nullopt, DType::int8};
+  for (const bool bounded : {false, true}) {
+    order.has_scale_ub = bounded;
+    const oracle::Orders of_codes({order});
+    test_case.kind() = order;
+    for (const bool asked : {false, true}) {
+      test_case.bits_of(Parameter::scale_ub) = asked ? 0x42c80000u : 0x7f800000u;
+      EXPECT_NE(of_codes.find(test_case), nullptr);
+      EXPECT_EQ(of_codes.find(test_case, Match::same_call) != nullptr, asked == bounded);
+    }
+    std::string entry = R"("hidden_size": 8)";
+    if (bounded) entry += R"(, "scale_ub": 100)";
+    EXPECT_EQ(oracle::orders_from_json(file_of(to_json(serial(8)), entry)).all()[0].has_scale_ub, bounded);
+  }
   const std::string shifted = file_of(to_json(serial(8)), R"("hidden_size": 8, "offset": 1)");
   EXPECT_TRUE(oracle::orders_from_json(shifted).all().empty());
   // Nor does an order of fp32 rows that does not know its fma.

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <memory>
 
@@ -54,6 +55,9 @@ class Comparison {
     if (first_.seed != second_.seed)
       throw UsageError(fmt::format("{} was made with --seed {}, {} with {}: their inputs are others",
                                    first_.name, first_.seed, second_.name, second_.seed));
+    if (first_.scale_ub_bits != second_.scale_ub_bits)
+      throw UsageError(fmt::format("{} was made with {}, {} with {}: their inputs are others", first_.name,
+                                   bound_text(first_), second_.name, bound_text(second_)));
     compare_policies();
     compare_orders();
     compare_inputs();
@@ -65,6 +69,11 @@ class Comparison {
   }
 
  private:
+  static std::string bound_text(const CertificateRecord& record) {
+    const auto upper = std::bit_cast<float>(record.scale_ub_bits);
+    return std::isfinite(upper) ? fmt::format("--scale-ub {}", upper) : "no --scale-ub";
+  }
+
   static const PolicyStatement* find(const CertificateRecord& record, const CallKind& kind,
                                      std::int64_t offset) {
     for (const PolicyStatement& statement : record.policies)
@@ -290,7 +299,8 @@ class Comparison {
 
   // With what each side's own policy allows there.
   ComparedElement described(ComparedElement element) const {
-    if (element.role != Role::out) return element;
+    // A code and its row's scale lie in no interval.
+    if (element.role != Role::out || quantizes_by_row(element.row_of.operation)) return element;
     for (const std::size_t side : {0, 1}) {
       const CertificateRecord& record = side == 0 ? first_ : second_;
       const PolicyStatement* known = find(record, element.row_of.kind(), 0);

@@ -66,6 +66,7 @@ CertificateRecord read_certificate(std::string_view text, const std::string& nam
   CertificateRecord record;
   record.name = name;
   record.seed = fields.seed("seed");
+  record.scale_ub_bits = scale_ub_from(fields);
   record.target = fields.text("target");
   record.target_digest = fields.text("target_digest");
   record.version = fields.text("version");

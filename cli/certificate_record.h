@@ -23,6 +23,7 @@ struct CertificateRecord {
   std::string name;  // for people: the file's, or the target's
   std::string target, target_digest, version, compiler;
   std::uint64_t seed = 0;
+  std::uint32_t scale_ub_bits = 0x7f800000u;  // infinity: none
   std::vector<PolicyStatement> policies;
   std::vector<CertifiedOrder> orders;
   std::vector<InputStatement> inputs;

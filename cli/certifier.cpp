@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "cli/certified_parts.h"
+#include "cli/commands.h"
 #include "cli/order_survey.h"
 #include "corpus/hash.h"
 #include "oracle/certificate.h"
@@ -41,11 +42,13 @@ class Certifier {
       : target_(target), options_(options), progress_(progress) {}
 
   ExecutionCertificate run() {
+    require_operation_with_bound();
     result_.target = options_.target;
     result_.target_digest = digest_of_file(options_.target);
     result_.version = NORMPROOF_VERSION;
     result_.compiler = __VERSION__;
     result_.seed = options_.seed;
+    result_.scale_ub_bits = options_.scale_ub_bits;
     for (const Operation operation : all_operations())
       for (const DType dtype : kActivationDTypes)
         if (is_selected(operation, dtype)) look_at(operation, dtype);
@@ -61,6 +64,19 @@ class Certifier {
   }
 
  private:
+  // Calls of judged operations have bounds that are drawn.
+  void require_operation_with_bound() {
+    if (options_.scale_ub_bits == spec_of(Parameter::scale_ub).usual_bits) return;
+    if (!options_.judged_operation.empty())
+      throw UsageError(
+          fmt::format("--scale-ub: calls of {} have bounds that are drawn", options_.judged_operation));
+    if (options_.operation && !has(*options_.operation, Parameter::scale_ub))
+      throw UsageError(
+          fmt::format("--scale-ub: {} has no upper bound of scales", name_of(*options_.operation)));
+    if (target_.judged_target() != nullptr && !options_.operation)
+      open("judged operations with --scale-ub: their calls have bounds that are drawn");
+  }
+
   bool is_selected(Operation operation, DType dtype) const {
     return options_.judged_operation.empty() && (!options_.operation || *options_.operation == operation) &&
            (!options_.dtype || *options_.dtype == dtype);
@@ -86,7 +102,9 @@ class Certifier {
   }
 
   bool is_taken(const CallKind& kind) const {
-    return target_.takes(fixed_inputs(kind, options_.hidden_sizes, options_.rows, options_.seed).front());
+    return target_.takes(
+        fixed_inputs(kind, options_.hidden_sizes, options_.rows, options_.seed, options_.scale_ub_bits)
+            .front());
   }
 
   void identify_policies(const CallKind& kind) {
@@ -96,6 +114,7 @@ class Certifier {
       Case test_case = discriminating_case({kind, 32, statement.hidden_size}, options_.seed);
       test_case[Role::input].layout.offset = offset;
       if (test_case.has_layout(Role::out)) test_case[Role::out].layout.offset = offset;
+      set_scale_ub(test_case, options_.scale_ub_bits);
       const CaseTensors tensors = materialize(test_case);
       const RunResult run = target_.run(test_case, tensors);
       if (run.status == RunResult::Status::completed) {
@@ -118,7 +137,9 @@ class Certifier {
   void take_survivors(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                       PolicyStatement& statement) {
     const Identification found = identify(test_case, tensors, outputs, {}, 32, options_.seed);
-    const auto refuted = refutations(target_, found.survivors, {}, trial_cases(test_case, options_.seed));
+    std::vector<Case> trials = trial_cases(test_case, options_.seed);
+    for (Case& trial : trials) set_scale_ub(trial, options_.scale_ub_bits);
+    const auto refuted = refutations(target_, found.survivors, {}, trials);
     for (std::size_t i = 0; i < refuted.size(); ++i)
       if (!refuted[i]) statement.policies.push_back(to_string(found.survivors[i]));
     if (!statement.policies.empty()) return;
@@ -134,6 +155,7 @@ class Certifier {
       order::CallShape shape;
       shape.kind() = kind;
       shape.hidden_size = static_cast<std::int32_t>(hidden);
+      if (has(kind.operation, Parameter::scale_ub)) shape.scale_ub_bits = options_.scale_ub_bits;
       OrderSurveyOptions options;
       options.rows = options_.rows;
       options.seed = options_.seed;
@@ -215,7 +237,8 @@ class Certifier {
 
   void run_inputs(const CallKind& kind, const oracle::Orders& orders) {
     std::int64_t explained = 0, done = 0;
-    for (const Case& test_case : fixed_inputs(kind, options_.hidden_sizes, options_.rows, options_.seed)) {
+    for (const Case& test_case :
+         fixed_inputs(kind, options_.hidden_sizes, options_.rows, options_.seed, options_.scale_ub_bits)) {
       progress_.show("inputs", 0);
       InputStatement statement{test_case, "completed", {}, {}, {}};
       const CaseTensors tensors = materialize(test_case);

@@ -21,6 +21,7 @@ struct CertifyOptions {
   std::string judged_operation;  // only this one, in place of `operation`; empty: all
   std::optional<DType> dtype;
   DType quantized = DType::fp8_e4m3fn;
+  std::uint32_t scale_ub_bits = 0x7f800000u;  // of calls where each row gets a scale; infinity: none
   std::vector<std::int64_t> hidden_sizes = {4096};
   std::vector<std::int64_t> rows = {64, 1};  // of a call
   std::uint64_t seed = 1;

@@ -79,6 +79,16 @@ void add_certify_options(CLI::App& command, CertifyOptions& options) {
           "The output dtype of what quantizes; int8 where each row gets a scale")
       ->default_str(std::string(name_of(options.quantized)))
       ->check(names_codes());
+  command
+      .add_option_function<std::string>(
+          "--scale-ub",
+          [&options](const std::string& text) { options.scale_ub_bits = scale_ub_bits(text).value(); },
+          "The upper bound of scales of each call where a row gets a scale; an order is found where it lies "
+          "above the outputs")
+      ->check([](const std::string& text) {
+        return scale_ub_bits(text) ? std::string()
+                                   : fmt::format("expected an fp32 number above 0, got '{}'", text);
+      });
   command.add_option("--hidden", options.hidden_sizes, "The hidden sizes, as 1024,4096")
       ->delimiter(',')
       ->check(CLI::Range(std::int64_t{3}, oracle::kMaximumTreeLeaves))

@@ -92,15 +92,30 @@ int compare_dumps(const CompareOptions& options) {
   return exit_code_after_writing(exit_code, {{options.json, [&] { write_result(options.json, result); }}});
 }
 
+// What says which calls are made, where none is.
+void require_no_calls(const CompareOptions& options) {
+  const CertifyOptions usual;
+  for (const auto& [name, given] :
+       {std::pair("--scale-ub", options.certify.scale_ub_bits != usual.scale_ub_bits),
+        std::pair("--quantized", options.certify.quantized != usual.quantized)})
+    if (given)
+      throw UsageError(fmt::format("{}: is of calls of kernels; {} and {} are files of calls that were made",
+                                   name, options.one, options.other));
+}
+
 int compare(const CompareOptions& options) {
   const bool one = is_kernel(options.one), other = is_kernel(options.other);
   if (one != other)
     throw UsageError(fmt::format("{} is a kernel, {} is none: expected two dumps of a model, or two kernels",
                                  one ? options.one : options.other, one ? options.other : options.one));
-  if (one) return compare_kernels(options);
+  if (one) {
+    if (is_certificate(options.one) && is_certificate(options.other)) require_no_calls(options);
+    return compare_kernels(options);
+  }
   const bool for_kernels = !options.html.empty() || !options.examples.empty() || !options.bench.empty();
   if (for_kernels)
     throw UsageError("--html, --bench, --output: are of two kernels; these are dumps of a model");
+  require_no_calls(options);
   return compare_dumps(options);
 }
 

@@ -28,10 +28,6 @@ std::string content_of(const std::string& file) {
   return content;
 }
 
-bool is_certificate(const std::string& side) {
-  return std::filesystem::path(side).extension() == ".json" && std::filesystem::exists(side);
-}
-
 // A target is certified first, by the same inputs as the other.
 CertificateRecord record_of(const std::string& side, const CompareKernelsOptions& options) {
   if (is_certificate(side)) return read_certificate(content_of(side), side);
@@ -93,6 +89,10 @@ ResultJson json_of(const KernelPair& pair, const std::vector<std::string>& examp
 }
 
 }  // namespace
+
+bool is_certificate(const std::string& side) {
+  return std::filesystem::path(side).extension() == ".json" && std::filesystem::exists(side);
+}
 
 bool is_kernel(const std::string& side) {
   const std::string extension = std::filesystem::path(side).extension().string();

@@ -11,6 +11,9 @@ namespace normproof {
 // Whether it names a kernel: a certificate (*.json), a library (*.so), or a target such as "host".
 bool is_kernel(const std::string& side);
 
+// Whether it is the file of one, *.json.
+bool is_certificate(const std::string& side);
+
 struct CompareKernelsOptions {
   std::string one, other;          // certificates, or targets, which are certified first
   CertifyOptions certify;          // how

@@ -42,8 +42,13 @@ std::string call_text(const CallKind& kind, std::int64_t offset) {
   return fmt::format("{}, {}", kind_text(kind), offset == 0 ? "aligned" : "shifted");
 }
 
+void set_scale_ub(Case& test_case, std::uint32_t bits) {
+  if (has(test_case.operation, Parameter::scale_ub)) test_case.bits_of(Parameter::scale_ub) = bits;
+}
+
 std::vector<Case> fixed_inputs(const CallKind& kind, const std::vector<std::int64_t>& hidden_sizes,
-                               const std::vector<std::int64_t>& rows, std::uint64_t seed) {
+                               const std::vector<std::int64_t>& rows, std::uint64_t seed,
+                               std::uint32_t scale_ub_bits) {
   std::vector<Case> cases;
   Random random(seed);
   for (const std::int64_t hidden : kShortRows)
@@ -56,6 +61,7 @@ std::vector<Case> fixed_inputs(const CallKind& kind, const std::vector<std::int6
         cases.push_back(input_case(kind, count, hidden, 0, values, random));
     cases.push_back(input_case(kind, rows.front(), hidden, 1, "model_rows", random));
   }
+  for (Case& test_case : cases) set_scale_ub(test_case, scale_ub_bits);
   return cases;
 }
 
@@ -88,6 +94,7 @@ std::string to_json(const ExecutionCertificate& certificate) {
                    {"orders", list_of(certificate.orders)},
                    {"inputs", std::move(inputs)},
                    {"not_established", certificate.not_established}};
+  add_scale_ub(certificate.scale_ub_bits, document);
   if (!certificate.judged.policies.empty()) add_judged(certificate.judged, document);
   return with_trees(json_text(document, 1) + "\n", certificate.orders);
 }

@@ -39,6 +39,7 @@ struct InputStatement {
 struct ExecutionCertificate {
   std::string target, version, compiler, target_digest;
   std::uint64_t seed = 1;
+  std::uint32_t scale_ub_bits = 0x7f800000u;  // of the calls that can have one; infinity: none
   std::vector<PolicyStatement> policies;
   std::vector<OrderEntry> orders;
   std::vector<InputStatement> inputs;
@@ -47,9 +48,11 @@ struct ExecutionCertificate {
 };
 
 // The inputs of one kind of call: short rows of values that tell roundings apart,
-// and rows of each size and number.
+// and rows of each size and number; with this upper bound of scales where the operation has one.
 std::vector<Case> fixed_inputs(const CallKind& kind, const std::vector<std::int64_t>& hidden_sizes,
-                               const std::vector<std::int64_t>& rows, std::uint64_t seed);
+                               const std::vector<std::int64_t>& rows, std::uint64_t seed,
+                               std::uint32_t scale_ub_bits);
+void set_scale_ub(Case& test_case, std::uint32_t bits);
 
 std::string to_json(const ExecutionCertificate& certificate);
 

@@ -55,6 +55,37 @@ class CertifyCommand(unittest.TestCase):
         self.assertTrue(all(one["explained"] in ("order", "policy") for one in document["inputs"]))
         self.assertIn("takes none of the calls", self.run_program("certify", "--op", "rms_norm_static_fp8_quant", *size, code=3))
 
+    def test_an_upper_bound_of_scales(self):
+        size = ("certify", "--op", "rms_norm_dynamic_quant", "--dtype", "bf16", "--hidden", "64", "--rows-per-call", "4", "--quantized", "int8")
+        for name, bound in (("above", "100"), ("below", "1.5")):
+            self.run_program(*size, "--scale-ub", bound, "--json", f"{name}.json")
+            document = self.document(name)
+            self.assertEqual(document["scale_ub"], float(bound))
+            self.assertEqual({one["case"]["scale_ub"] for one in document["inputs"]}, {float(bound)})
+            self.assertEqual({(one["quantized_dtype"], one["scale_ub"]) for one in document["orders"]}, {("int8", float(bound))})
+            self.assertTrue(all(one["explained"] in ("order", "policy") for one in document["inputs"]))
+            # Below the outputs it hides the scales, by which orders are told.
+            self.assertEqual(any(one["certified"] for one in document["orders"]), name == "above")
+        self.assertIn("was made with --scale-ub 100, below.json with --scale-ub 1.5", self.compare("above", "below", 2))
+        self.assertIn("the same bits", self.compare("below", "below", 0))
+        for arguments, message in ((("--op", "rms_norm", "--scale-ub", "1"), "rms_norm has no upper bound of scales"),
+                                   (("--op", "layer_norm", "--scale-ub", "1"), "calls of layer_norm have bounds that are drawn"),
+                                   (("--scale-ub", "0"), "above 0, got '0'")):
+            self.assertIn(message, self.run_program("certify", *arguments, code=2))
+        self.assertIn("--scale-ub: is of calls", self.run_program("compare", "below.json", "below.json", "--scale-ub", "1", code=2))
+        self.assertIn("--quantized: is of calls", self.run_program("compare", "below.json", "below.json", "--quantized", "int8", code=2))
+
+    def test_codes_that_differ(self):
+        self.run_program("certify", "--op", "rms_norm_dynamic_quant", "--dtype", "bf16", "--hidden", "16", "--rows-per-call", "1", "--json", "codes.json")
+        document = self.document("codes")
+        wrong = next(one for one in document["inputs"] if one["case"]["shape"][1] == 4)
+        row = wrong["case"]["outputs"]["out"]["bits"][0].split()
+        wrong["case"]["outputs"]["out"]["bits"][0] = " ".join([f"{int(row[0], 16) ^ 1:02x}", *row[1:]])
+        wrong["out"][0], wrong["explained"], wrong["message"] = "0" * 16, "no", "another code"
+        with open(os.path.join(self.folder, "wrong.json"), "w") as file:
+            json.dump(document, file)
+        self.assertIn("bug: rms_norm_dynamic_quant", self.compare("codes", "wrong", 1))
+
     def test_what_is_written(self):
         document = self.document("host")
         self.assertEqual((document["normproof_certificate"], document["normproof_order"], document["seed"]), (1, 1, 1))

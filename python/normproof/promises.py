@@ -6,6 +6,7 @@ have one large element among small ones, whose squares get lost or not as the or
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Union
 
@@ -114,6 +115,7 @@ class _Calls:
                  tensors: Tensors, takes: Optional[Takes]) -> None:
         self.operation = require_operation(operation)
         self.takes, self.not_taken = require_takes(takes, operation), NotTaken()
+        self.has_bound = self.takes.scale_ub and has_input(operation, "scale_ub")
         self._limits = self.takes._limits()
         taken_dtypes(self.takes, dtype)
         wanted = require_dtypes(dtype, weight, quantized_dtype, operation=operation)
@@ -141,7 +143,9 @@ class _Calls:
         weight = (1 + 0.1 * random.standard_normal(hidden)).astype(numpy_dtype(self.weight_dtype)) if self.weight_dtype else None
         residual = (numpy.zeros((rows, hidden), numpy_dtype(self.dtype)),) if has_input(self.operation, "residual") else ()
         scale = (1 / 256,) if has_input(self.operation, "scale") else ()
-        bound = (None,) if self.takes.scale_ub and has_input(self.operation, "scale_ub") else ()
+        # The largest |y| of a row is about the root of the hidden size: some are above it. Half of the sizes have no bound.
+        scale_ub = math.sqrt(hidden) if hidden.bit_length() % 2 else None
+        bound = (scale_ub,) if self.has_bound else ()
         return (spiked(), *residual, weight, *scale, *bound, self.epsilon)
 
     def of_rows(self, arguments: tuple[Any, ...], rows: "list[int]") -> tuple[Any, ...]:
@@ -230,7 +234,8 @@ def _raise(calls: _Calls, what: str, said: str, assertion: str, functions: "tupl
         "epsilon": (calls.epsilon, 1e-6), "tensors": (calls.tensors, "numpy"), "takes": (calls.takes, Takes()),
         **{name: (value, None) for name, value in again.items()}, "seed": (calls.seed, None)})
     shapes = " and ".join(str(tuple(arguments[0].shape)) for arguments in (first, second))
-    raise PromiseError(f"{what}\n  {calls.operation} {calls.dtype}, x of shape {shapes}, seed {calls.seed}\n  {said}\n"
+    bound = f", scale_ub {first[-2]}" if calls.has_bound else ""
+    raise PromiseError(f"{what}\n  {calls.operation} {calls.dtype}, x of shape {shapes}{bound}, seed {calls.seed}\n  {said}\n"
                        f"  again: " + "\n         ".join(lines), first, second, calls.seed)
 
 

@@ -3,6 +3,7 @@ import kernels
 import numpy
 import pytest
 
+from normproof import Takes
 from normproof.promises import (LAYOUTS, PromiseError, assert_batch_invariant, assert_deterministic,
                                 assert_layout_invariant, assert_same_bits)
 
@@ -57,6 +58,32 @@ def test_an_order_that_changes_with_the_batch_is_named_with_the_smallest_pair(ro
     for part in ("not batch invariant", "seed 5", "again: assert_batch_invariant(", "column"):
         assert part in str(raised.value)
     assert_deterministic(other_order_from(rows), hidden=512)
+
+
+def test_upper_bounds_of_scales_are_among_the_calls():
+    seen = []
+
+    def other_scales(x, weight, scale_ub, epsilon, wrong=True):
+        codes, scales = kernels.row_int8(x, weight, scale_ub, epsilon)
+        seen.append(scale_ub)
+        return codes, scales * numpy.float32(1 + 2**-20) if wrong and scale_ub is not None and len(x) > 4 else scales
+
+    arguments = {"quantized_dtype": "int8", "seed": 3, "takes": Takes(scale_ub=True), "batches": (1, 8)}
+    op = "rms_norm_dynamic_quant"
+    assert_batch_invariant(lambda *each: other_scales(*each, wrong=False), op, hidden=(256, 512), **arguments)
+    assert set(seen) == {16.0, None}
+    assert_batch_invariant(other_scales, op, hidden=512, **arguments)
+    with pytest.raises(PromiseError, match=r"x of shape \(1, 256\) and \(8, 256\), scale_ub 16.0, seed 3\n  scales\[row 0"):
+        assert_batch_invariant(other_scales, op, hidden=(512, 256), **arguments)
+    # Some rows reach it and others do not.
+    taken = []
+
+    def kept(x, weight, scale_ub, epsilon):
+        taken.append(kernels.row_int8(x, weight, scale_ub, epsilon)[1])
+        return kernels.row_int8(x, weight, scale_ub, epsilon)
+    assert_batch_invariant(kept, op, hidden=256, **arguments)
+    above = taken[1] == numpy.float32(16) / numpy.float32(127)
+    assert above.any() and not above.all()
 
 
 def test_an_order_that_changes_from_call_to_call_is_not_deterministic():

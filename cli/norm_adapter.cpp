@@ -70,6 +70,7 @@ struct Candidate {
       return each.role == role && each.form != ParameterForm::tensor;
     });
   }
+  bool writes_int8() const { return std::any_of(roles.begin(), roles.end(), is_int8_output); }
   bool takes_pointers() const {
     return std::any_of(roles.begin(), roles.end(),
                        [](const ParameterRole& each) { return each.form == ParameterForm::pointer; });
@@ -107,10 +108,19 @@ bool is_layer_norm(std::string_view name) {
   return !contains(name, "rms") && (contains(name, "layer_norm") || contains(name, "layernorm"));
 }
 
-Quantization quantization_of(std::string_view name) {
-  if (!contains(name, "quant") && !contains(name, "fp8")) return Quantization::none;
-  const bool by_row = contains(name, "dynamic") || contains(name, "per_token") || contains(name, "per_row");
-  return by_row ? Quantization::by_row : Quantization::by_given_scale;
+// What stores scales, and has an upper bound of them or writes int8, gives each row a scale, but where it is
+// called static.
+Quantization quantization_of(std::string_view name, const SourceFunction& function) {
+  bool of_rows = false, stores = false;
+  for (const SourceParameter& parameter : function.parameters) {
+    const ParameterRole each = role_of(parameter, Quantization::by_row);
+    of_rows = of_rows || each.role == LauncherRole::scale_ub || is_int8_output(each);
+    stores = stores || (each.role == LauncherRole::scales && !contains(parameter.type, "const"));
+  }
+  of_rows = of_rows && stores && !contains(name, "static");
+  if (!contains(name, "quant") && !contains(name, "fp8") && !of_rows) return Quantization::none;
+  const bool named = contains(name, "dynamic") || contains(name, "per_token") || contains(name, "per_row");
+  return named || of_rows ? Quantization::by_row : Quantization::by_given_scale;
 }
 
 // Of LayerNorm the plain one alone is called.
@@ -129,7 +139,7 @@ std::optional<Candidate> candidate_of(const SourceFunction& function, bool kerne
   if (why_not = another_operation(name); !why_not.empty()) return std::nullopt;
   Candidate candidate{.function = &function,
                       .roles = {},
-                      .quantization = quantization_of(name),
+                      .quantization = quantization_of(name, function),
                       .layer_norm = is_layer_norm(name)};
   for (const SourceParameter& parameter : function.parameters) {
     candidate.roles.push_back(role_of(parameter, candidate.quantization, candidate.layer_norm));
@@ -150,6 +160,10 @@ std::optional<Candidate> candidate_of(const SourceFunction& function, bool kerne
     return std::nullopt;
   }
   if (why_not = unfit_layer_norm(candidate); !why_not.empty()) return std::nullopt;
+  if (candidate.writes_int8() && candidate.quantization != Quantization::by_row) {
+    why_not = "int8 codes without a scale for each row are not judged here";
+    return std::nullopt;
+  }
   if (!candidate.has(LauncherRole::input) ||
       (!candidate.has(LauncherRole::out) && !candidate.has(LauncherRole::residual) &&
        !candidate.returns_tensor())) {
@@ -469,7 +483,7 @@ class Writer {
 
   // .rms_norm = [](normproof_torch::Call call) { ... }, over several lines where one is too short.
   std::string member_text(const Candidate& chosen, const std::string& operation, bool adds) const {
-    const std::string call = bound_demand(chosen) + call_text(chosen, adds);
+    const std::string call = codes_demand(chosen) + bound_demand(chosen) + call_text(chosen, adds);
     const std::string begin = fmt::format("    .{} = [](normproof_torch::Call call) {{", operation);
     if (chosen.is_template()) {
       return fmt::format(",\n{} call.with<{}>([&](auto type) {{\n      {}\n    }}); }}", begin,
@@ -480,9 +494,22 @@ class Writer {
                     : fmt::format(",\n{}\n      {}\n    }}", begin, call);
   }
 
-  // int8 is made where the source names the type of the tensor.
+  bool any_candidate(bool (*is)(const Candidate&)) const {
+    return std::any_of(candidates_.begin(), candidates_.end(), is);
+  }
+  // int8 is made where the source names the type of the tensor, or writes it through a pointer.
   bool takes_int8() const {
-    return words_.identifiers.contains("kint8") || words_.identifiers.contains("kchar");
+    return words_.identifiers.contains("kint8") || words_.identifiers.contains("kchar") ||
+           any_candidate([](const Candidate& each) { return each.writes_int8(); });
+  }
+  // A pointer to int8 beside functions that write other codes, what is taken being said once for all.
+  std::string codes_demand(const Candidate& chosen) const {
+    const bool others = any_candidate(
+        [](const Candidate& each) { return each.quantization != Quantization::none && !each.writes_int8(); });
+    const bool has_int8 = any_candidate([](const Candidate& each) { return each.writes_int8(); });
+    if (chosen.quantization != Quantization::by_row || !chosen.takes_pointers() || !others || !has_int8)
+      return {};
+    return fmt::format("call.has_codes_of_int8({});\n      ", chosen.writes_int8());
   }
   // vLLM's function checks that codes are fp8 where there is a bound.
   bool refuses_bound_of_int8(const Candidate& chosen) const {
@@ -495,8 +522,7 @@ class Writer {
   std::string bound_demand(const Candidate& chosen) const {
     if (chosen.quantization != Quantization::by_row) return {};
     if (refuses_bound_of_int8(chosen)) return "call.has_no_bound_of_int8();\n      ";
-    const bool others = std::any_of(candidates_.begin(), candidates_.end(),
-                                    [](const Candidate& each) { return each.has(LauncherRole::scale_ub); });
+    const bool others = any_candidate([](const Candidate& each) { return each.has(LauncherRole::scale_ub); });
     if (!others || chosen.has(LauncherRole::scale_ub)) return {};
     return "call.has_no(call.scale_ub, \"it takes no upper bound of scales\");\n      ";
   }
@@ -512,7 +538,7 @@ class Writer {
     if (!chosen.has(LauncherRole::weight)) without_weight_ = true;
     if (chosen.has(LauncherRole::weight)) with_weight_ = true;
     if (chosen.may_be_null(LauncherRole::weight) && !chosen.takes_pointers()) without_weight_ = true;
-    quantizes_ = quantizes_ || chosen.quantization != Quantization::none;
+    fp8_ = fp8_ || (chosen.quantization != Quantization::none && !chosen.writes_int8());
     by_row_ = by_row_ || chosen.quantization == Quantization::by_row;
     bounds_ = bounds_ || chosen.has(LauncherRole::scale_ub);
     if (named_type_.empty()) named_type_ = type_in(lower(chosen.function->name));
@@ -570,7 +596,7 @@ class Writer {
     std::vector<std::string> takes = types();
     if (with_weight_) takes.emplace_back("SAME_WEIGHT");
     if (without_weight_) takes.emplace_back("NO_WEIGHT");
-    if (quantizes_) takes.emplace_back(hip_ ? "E4M3FNUZ" : "E4M3FN");
+    if (fp8_) takes.emplace_back(hip_ ? "E4M3FNUZ" : "E4M3FN");
     if (by_row_ && takes_int8()) takes.emplace_back("ROW_INT8");
     if (bounds_) takes.emplace_back("ROW_SCALE_UB");
     for (std::string& one : takes) one = "NORMPROOF_TAKES_" + one;
@@ -590,7 +616,7 @@ class Writer {
   NormAdapter adapter_;
   std::string calls_, pointer_type_, named_type_;
   bool contiguous_ = false, two_dimensions_ = false, with_weight_ = false, without_weight_ = false,
-       quantizes_ = false, by_row_ = false, bounds_ = false;
+       fp8_ = false, by_row_ = false, bounds_ = false;
 };
 
 }  // namespace

@@ -124,6 +124,13 @@ bool is_assumed(LauncherRole role) {
          role == LauncherRole::one || role == LauncherRole::absent;
 }
 
+bool is_int8_output(const ParameterRole& parameter) {
+  const std::string& type = parameter.type;
+  return parameter.role == LauncherRole::out && parameter.form == ParameterForm::pointer &&
+         (contains(type, "int8_t") || contains(type, "signed char")) && !contains(type, "uint8_t") &&
+         !contains(type, "unsigned");
+}
+
 ParameterRole role_of(const SourceParameter& parameter, Quantization quantization, bool layer_norm) {
   ParameterRole result{.role = LauncherRole::unknown,
                        .form = form_of(parameter.type),

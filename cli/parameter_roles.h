@@ -56,6 +56,9 @@ std::string_view name_of(LauncherRole role);
 // Set without knowing what it means.
 bool is_assumed(LauncherRole role);
 
+// A pointer that int8 codes are written to.
+bool is_int8_output(const ParameterRole& parameter);
+
 // What a function says of the scale that it quantizes by.
 enum class Quantization { none, by_given_scale, by_row };
 

@@ -357,6 +357,47 @@ TEST(NormAdapter, AnUpperBoundThatInt8IsNotGiven) {
   EXPECT_FALSE(has(adapted("workspace", "").text, "ROW_SCALE_UB"));
 }
 
+// A name that does not say by what it quantizes: an upper bound does, and so does a pointer to int8.
+TEST(NormAdapter, WhatGivesEachRowAScale) {
+  const auto text = [](const std::string& name, const std::string& out, const std::string& more) {
+    const NormAdapter adapter =
+        read("void " + name + "(" + out + " out, const bfloat16* x, const bfloat16* weight, " + more +
+             ", float eps, int rows, int cols) {}\n");
+    return adapter.operations.empty() ? adapter.not_used.at(0) : adapter.text;
+  };
+  const std::string bound = "float* scales, const float* scale_ub";
+  EXPECT_TRUE(has(text("rms_norm_quant", "uint8_t*", bound), "E4M3FN | NORMPROOF_TAKES_ROW_SCALE_UB,"));
+  for (const std::string out : {"int8_t*", "std::int8_t*", "signed char*"}) {
+    for (const std::string name : {"rms_norm_quant", "rms_norm_int8", "rms_norm_dynamic_quant"}) {
+      const std::string bounded = text(name, out, bound), free = text(name, out, "float* scales");
+      EXPECT_TRUE(has(bounded, "SAME_WEIGHT | NORMPROOF_TAKES_ROW_INT8 |") && has(bounded, "ROW_SCALE_UB,") &&
+                  has(bounded, "call.pointer(call.scale_ub)"))
+          << bounded;
+      EXPECT_TRUE(has(free, "rms_norm_dynamic_quant =") && has(free, "ROW_INT8,")) << free;
+      EXPECT_FALSE(has(free, "SCALE_UB")) << free;
+      EXPECT_FALSE(has(bounded + free, "has_codes")) << bounded;
+    }
+    EXPECT_TRUE(has(text("rms_norm_quant", out, "const float* scale"), "without a scale for each row"))
+        << out;
+    EXPECT_TRUE(has(text("rms_norm_static_quant", out, "float* scale"), "without a scale for each row"))
+        << out;
+  }
+  for (const std::string out : {"uint8_t*", "unsigned char*", "__nv_fp8_e4m3*"})
+    EXPECT_TRUE(has(text("rms_norm_quant", out, "float* scale"), "rms_norm_static_fp8_quant =")) << out;
+}
+
+TEST(NormAdapter, PointersToInt8BesideOtherCodes) {
+  const std::string rest =
+      "const half* x, const half* weight, float* scales, float eps, int rows, int cols) {}\n";
+  const std::string int8 = "void rms_norm_dynamic_quant(int8_t* out, " + rest;
+  const std::string fp8 = "void add_rms_norm_dynamic_quant(uint8_t* out, half* residual, " + rest;
+  const NormAdapter both = read(int8 + fp8);
+  EXPECT_TRUE(has(both.text, "E4M3FN | NORMPROOF_TAKES_ROW_INT8,")) << both.text;
+  EXPECT_TRUE(has(both.text, "call.has_codes_of_int8(true); rms_norm_dynamic_quant(")) << both.text;
+  EXPECT_TRUE(has(both.text, "call.has_codes_of_int8(false); add_rms_norm_dynamic_quant(")) << both.text;
+  EXPECT_FALSE(has(read(fp8).text, "int8"));
+}
+
 TEST(NormAdapter, AnUpperBoundThatMustBeThere) {
   const NormAdapter adapter = read(
       "void rms_norm_dynamic_per_token_quant(Tensor& out, Tensor& x, Tensor& weight, Tensor& scales, double "

@@ -210,6 +210,12 @@ TEST(TorchStandIn, CallsForLaunchersOfPointers) {
   EXPECT_TRUE(has(thrown_by([&] { call.with<__half, __nv_bfloat16>([](auto) {}); }), "not for Float"));
   call.input = torch::empty({0, 0});
   EXPECT_EQ(call.rows(), 0);
+  call.out = torch::empty({2}, torch::kInt8);
+  call.has_codes_of_int8(true);
+  EXPECT_TRUE(has(thrown_by([&] { call.has_codes_of_int8(false); }), "int8 codes"));
+  call.out = torch::empty({2}, torch::kFloat8_e4m3fn);
+  call.has_codes_of_int8(false);
+  EXPECT_TRUE(has(thrown_by([&] { call.has_codes_of_int8(true); }), "codes that are not int8"));
 }
 
 TEST(TorchStandIn, AnAdapterHasOperationsAndLimits) {

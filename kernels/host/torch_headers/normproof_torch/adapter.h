@@ -74,6 +74,11 @@ struct Call {
     TORCH_CHECK_NOT_IMPLEMENTED(!scale_ub.defined() || out.scalar_type() != c10::kChar,
                                 "an upper bound of scales beside int8");
   }
+  // For a launcher whose pointer is to int8, or to other codes, beside one of the other kind.
+  void has_codes_of_int8(bool wanted) const {
+    TORCH_CHECK_NOT_IMPLEMENTED((out.scalar_type() == c10::kChar) == wanted,
+                                wanted ? "codes that are not int8" : "int8 codes");
+  }
   // For a launcher that always writes it: memory of its own where nobody asks for it.
   at::Tensor for_each_row(const at::Tensor& tensor) const {
     return tensor.defined() ? tensor : at::empty({rows()}, at::kFloat);

@@ -133,6 +133,14 @@ class Certifier {
     }
   }
 
+  // Far below the outputs all codes are the last ones, whatever a kernel computes: that is no fault of it.
+  static void require_telling_bound(const Case& test_case, const Identification& found) {
+    if (!test_case.has_scale_ub() || !found.survivors.empty() || found.loose.empty()) return;
+    throw UsageError(fmt::format(
+        "--scale-ub: {} is so far below the outputs of {} that they do not tell one policy from another",
+        test_case.value_of(Parameter::scale_ub), kind_text(test_case.kind())));
+  }
+
   // Those that explain the rows, and that no trial case refutes.
   void take_survivors(const Case& test_case, const CaseTensors& tensors, const Outputs& outputs,
                       PolicyStatement& statement) {
@@ -143,6 +151,7 @@ class Certifier {
     for (std::size_t i = 0; i < refuted.size(); ++i)
       if (!refuted[i]) statement.policies.push_back(to_string(found.survivors[i]));
     if (!statement.policies.empty()) return;
+    require_telling_bound(test_case, found);
     statement.reason = "none of the known ones explains the outputs";
     if (found.survivors.empty()) return;
     // It follows the policy here and not there, which is a bug of the target.

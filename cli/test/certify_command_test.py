@@ -72,6 +72,8 @@ class CertifyCommand(unittest.TestCase):
                                    (("--op", "layer_norm", "--scale-ub", "1"), "calls of layer_norm have bounds that are drawn"),
                                    (("--scale-ub", "0"), "above 0, got '0'")):
             self.assertIn(message, self.run_program("certify", *arguments, code=2))
+        # All codes are the last ones: of a kernel that is right nothing is said.
+        self.assertIn("--scale-ub: 1e-05 is so far below the outputs of rms_norm_dynamic_quant bf16", self.run_program(*size, "--scale-ub", "1e-5", code=2))
         self.assertIn("--scale-ub: is of calls", self.run_program("compare", "below.json", "below.json", "--scale-ub", "1", code=2))
         self.assertIn("--quantized: is of calls", self.run_program("compare", "below.json", "below.json", "--quantized", "int8", code=2))
 

@@ -103,15 +103,35 @@ class Certifier {
 
   bool is_taken(const CallKind& kind) const {
     return target_.takes(
-        fixed_inputs(kind, options_.hidden_sizes, options_.rows, options_.seed, options_.scale_ub_bits)
-            .front());
+        fixed_inputs(kind, hidden_sizes(kind), rows_of(kind), options_.seed, options_.scale_ub_bits).front());
+  }
+
+  // Each once.
+  std::vector<std::int64_t> hidden_sizes(const CallKind& kind) const {
+    std::vector<std::int64_t> sizes = options_.hidden_sizes;
+    if (options_.hidden_is_given) return sizes;
+    for (std::int64_t& hidden : sizes) hidden = hidden_inside(target_.limits_of(kind.operation), hidden);
+    sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+    return sizes;
+  }
+  std::vector<std::int64_t> rows_of(const CallKind& kind) const {
+    std::vector<std::int64_t> numbers = options_.rows;
+    if (options_.rows_are_given) return numbers;
+    for (std::int64_t& rows : numbers) rows = rows_inside(target_.limits_of(kind.operation), rows);
+    numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+    return numbers;
   }
 
   void identify_policies(const CallKind& kind) {
     for (const std::int64_t offset : {0, 1}) {
       progress_.show("policies", 0);
-      PolicyStatement statement{kind, kShownHidden - offset, offset, {}, {}};
-      Case test_case = discriminating_case({kind, 32, statement.hidden_size}, options_.seed);
+      const CallLimits limits = target_.limits_of(kind.operation);
+      DiscriminatingShape shape{kind, 32, kShownHidden};
+      fit_to(limits, shape);
+      shape.hidden_size = std::max<std::int64_t>(shape.hidden_size - offset, 1);
+      PolicyStatement statement{kind, shape.hidden_size, offset, {}, {}};
+      Case test_case = discriminating_case(shape, options_.seed);
+      if (offset == 0) fit_to(limits, test_case);
       test_case[Role::input].layout.offset = offset;
       if (test_case.has_layout(Role::out)) test_case[Role::out].layout.offset = offset;
       set_scale_ub(test_case, options_.scale_ub_bits);
@@ -146,7 +166,10 @@ class Certifier {
                       PolicyStatement& statement) {
     const Identification found = identify(test_case, tensors, outputs, {}, 32, options_.seed);
     std::vector<Case> trials = trial_cases(test_case, options_.seed);
-    for (Case& trial : trials) set_scale_ub(trial, options_.scale_ub_bits);
+    for (Case& trial : trials) {
+      set_scale_ub(trial, options_.scale_ub_bits);
+      fit_to(target_.limits_of(trial.operation), trial);
+    }
     const auto refuted = refutations(target_, found.survivors, {}, trials);
     for (std::size_t i = 0; i < refuted.size(); ++i)
       if (!refuted[i]) statement.policies.push_back(to_string(found.survivors[i]));
@@ -160,13 +183,19 @@ class Certifier {
   }
 
   void find_orders(const CallKind& kind) {
-    for (const std::int64_t hidden : options_.hidden_sizes) {
+    const auto note_each = [](const std::vector<std::int64_t>& all, std::vector<std::int64_t>& tried) {
+      for (const std::int64_t each : all)
+        if (std::ranges::find(tried, each) == tried.end()) tried.push_back(each);
+    };
+    note_each(hidden_sizes(kind), sizes_tried_);
+    note_each(rows_of(kind), rows_tried_);
+    for (const std::int64_t hidden : hidden_sizes(kind)) {
       order::CallShape shape;
       shape.kind() = kind;
       shape.hidden_size = static_cast<std::int32_t>(hidden);
       if (has(kind.operation, Parameter::scale_ub)) shape.scale_ub_bits = options_.scale_ub_bits;
       OrderSurveyOptions options;
-      options.rows = options_.rows;
+      options.rows = rows_of(kind);
       options.seed = options_.seed;
       options.threads = options_.threads;
       try {
@@ -247,7 +276,7 @@ class Certifier {
   void run_inputs(const CallKind& kind, const oracle::Orders& orders) {
     std::int64_t explained = 0, done = 0;
     for (const Case& test_case :
-         fixed_inputs(kind, options_.hidden_sizes, options_.rows, options_.seed, options_.scale_ub_bits)) {
+         fixed_inputs(kind, hidden_sizes(kind), rows_of(kind), options_.seed, options_.scale_ub_bits)) {
       progress_.show("inputs", 0);
       InputStatement statement{test_case, "completed", {}, {}, {}};
       const CaseTensors tensors = materialize(test_case);
@@ -333,7 +362,7 @@ class Certifier {
       open(fmt::format(
           "orders at other lengths than {}, other numbers of rows than {}, other alignments than 0 and 1 "
           "element",
-          fmt::join(options_.hidden_sizes, ", "), fmt::join(options_.rows, ", ")));
+          fmt::join(sizes_tried_, ", "), fmt::join(rows_tried_, ", ")));
     open("bits of other inputs than the fixed ones, and whether repeated or concurrent calls give the same");
   }
 
@@ -341,6 +370,7 @@ class Certifier {
   const CertifyOptions& options_;
   Progress& progress_;
   ExecutionCertificate result_;
+  std::vector<std::int64_t> sizes_tried_, rows_tried_;  // by find_orders()
 };
 
 }  // namespace

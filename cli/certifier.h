@@ -24,6 +24,8 @@ struct CertifyOptions {
   std::uint32_t scale_ub_bits = 0x7f800000u;  // of calls where each row gets a scale; infinity: none
   std::vector<std::int64_t> hidden_sizes = {4096};
   std::vector<std::int64_t> rows = {64, 1};  // of a call
+  // What was not asked for gives way to the limits that the target declares.
+  bool hidden_is_given = false, rows_are_given = false;
   std::uint64_t seed = 1;
   int threads = 1;
 };

@@ -90,10 +90,12 @@ void add_certify_options(CLI::App& command, CertifyOptions& options) {
                                    : fmt::format("expected an fp32 number above 0, got '{}'", text);
       });
   command.add_option("--hidden", options.hidden_sizes, "The hidden sizes, as 1024,4096")
+      ->each([&options](const std::string&) { options.hidden_is_given = true; })
       ->delimiter(',')
       ->check(CLI::Range(std::int64_t{3}, oracle::kMaximumTreeLeaves))
       ->capture_default_str();
   command.add_option("--rows-per-call", options.rows, "The numbers of rows of a call, as 64,1,256")
+      ->each([&options](const std::string&) { options.rows_are_given = true; })
       ->delimiter(',')
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{4096}))
       ->capture_default_str();

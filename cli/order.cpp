@@ -29,6 +29,7 @@ struct OrderOptions {
   std::string target = "host", operation = "rms_norm", dtype = "bf16", quantized = "fp8_e4m3fn", demand, json,
               scale_ub;
   std::int32_t hidden = 4096;
+  bool hidden_is_given = false, rows_are_given = false;
   std::vector<std::int64_t> rows = {64};
   bool aligned_only = false;
   std::uint64_t seed = 1;
@@ -117,12 +118,18 @@ class OrderCommand {
     CallShape shape{call_kind(operation, dtype_from_name(options_.dtype).value(), std::nullopt,
                               codes_for(operation, options_.quantized)),
                     options_.hidden, options_.rows.front()};
+    // What was not asked for gives way to the limits that the target declares.
+    const CallLimits limits = target_->limits_of(operation);
+    if (!options_.hidden_is_given)
+      shape.hidden_size = static_cast<std::int32_t>(hidden_inside(limits, options_.hidden));
+    if (!options_.rows_are_given)
+      shape.rows = static_cast<decltype(shape.rows)>(rows_inside(limits, shape.rows));
     shape.scale_ub_bits = scale_ub_for(operation, options_.scale_ub);
     shape = order::with_weight_it_takes(*target_, shape);
     fmt::print("normproof order: target {}, seed {}\n", target_->name(), options_.seed);
     std::fflush(stdout);
     OrderSurveyOptions survey_options;
-    survey_options.rows = options_.rows;
+    survey_options.rows = options_.rows_are_given ? options_.rows : decltype(options_.rows){shape.rows};
     survey_options.aligned_only = options_.aligned_only;
     survey_options.seed = options_.seed;
     survey_options.threads = options_.threads;
@@ -203,6 +210,7 @@ Action add_order(CLI::App& command) {
       "Give each call this upper bound of scales, with which a kernel may add otherwise; it must lie "
       "above the outputs, which are up to the root of the hidden size");
   command.add_option("--hidden,--hidden-size", options->hidden, "The hidden size")
+      ->each([options](const std::string&) { options->hidden_is_given = true; })
       ->check(CLI::Range(std::int64_t{1}, oracle::kMaximumTreeLeaves))
       ->capture_default_str();
   command
@@ -210,6 +218,7 @@ Action add_order(CLI::App& command) {
           "--rows-per-call", options->rows,
           "The number of rows of a call; with more numbers, as 64,1,2,16,256,1024, the order found at the "
           "first is looked for at the others")
+      ->each([options](const std::string&) { options->rows_are_given = true; })
       ->delimiter(',')
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{65536}))
       ->capture_default_str();

@@ -35,15 +35,11 @@ std::vector<std::int64_t> aligned_strides(const Case& test_case, std::int64_t el
 }
 
 void fit_shape(const CallLimits& limits, Case& test_case) {
-  std::int64_t hidden = test_case.hidden_size();
-  if (limits.greatest_hidden > 0) hidden = std::min(hidden, limits.greatest_hidden);
-  if (limits.hidden_multiple > 0)
-    hidden = std::max(hidden / limits.hidden_multiple, std::int64_t{1}) * limits.hidden_multiple;
+  const std::int64_t hidden = hidden_inside(limits, test_case.hidden_size());
   const bool ranks_fit =
       limits.greatest_rank == 0 || static_cast<std::int64_t>(test_case.shape.size()) <= limits.greatest_rank;
   const std::int64_t rows = test_case.rows();
-  std::int64_t wanted = std::max(rows, limits.least_rows);
-  if (limits.greatest_rows > 0) wanted = std::min(wanted, limits.greatest_rows);
+  const std::int64_t wanted = rows_inside(limits, rows);
   if (!ranks_fit || wanted != rows) {
     test_case.shape = {wanted, hidden};
     for (CaseTensor& tensor : test_case.tensors) tensor.layout.strides.clear();
@@ -75,6 +71,18 @@ void fit_values(std::int64_t old_rows, std::int64_t old_hidden, Case& test_case)
 }
 
 }  // namespace
+
+std::int64_t hidden_inside(const CallLimits& limits, std::int64_t hidden) {
+  if (limits.greatest_hidden > 0) hidden = std::min(hidden, limits.greatest_hidden);
+  if (limits.hidden_multiple > 0)
+    hidden = std::max(hidden / limits.hidden_multiple, std::int64_t{1}) * limits.hidden_multiple;
+  return hidden;
+}
+
+std::int64_t rows_inside(const CallLimits& limits, std::int64_t rows) {
+  rows = std::max(rows, limits.least_rows);
+  return limits.greatest_rows > 0 ? std::min(rows, limits.greatest_rows) : rows;
+}
 
 std::string what_is_outside(const CallLimits& limits, const Case& test_case) {
   if (limits == CallLimits{}) return {};  // as nearly all kernels have

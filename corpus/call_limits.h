@@ -23,6 +23,10 @@ struct CallLimits {
   friend bool operator==(const CallLimits&, const CallLimits&) = default;
 };
 
+// The sizes inside the limits that are nearest to these: smaller where that is possible.
+std::int64_t hidden_inside(const CallLimits& limits, std::int64_t hidden);
+std::int64_t rows_inside(const CallLimits& limits, std::int64_t rows);
+
 // What of the case lies outside, as "hidden sizes that are no multiple of 8"; empty where nothing does.
 std::string what_is_outside(const CallLimits& limits, const Case& test_case);
 

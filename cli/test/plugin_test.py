@@ -354,6 +354,16 @@ cudaError_t RMSNorm(T* input, T* weight, T* output, uint32_t batch_size, uint32_
                                 NORMPROOF_PLUGIN_LIMITS="kept")
         compared = {row["name"]: row["comparisons"] for row in self.read("v.json")["promises"]}
         self.assertGreater(min(compared["batch-invariant"], compared["deterministic"]), 10, compared)
+        # And the questions of the detective, as far as an epsilon of its own allows.
+        text = self.run_program("identify", "--target", KERNELS, "--op", "rms_norm", "--dtype", "bf16", "--weight", "bf16", code=0,
+                                NORMPROOF_PLUGIN_LIMITS="kept")
+        self.assertRegex(text, r"weight bf16, H 504 +aligned +native")
+        self.assertRegex(text, r"one NaN in a row +NaN in 12 of 12 outputs")
+        self.assertRegex(text, r"by what the sum of squares is divided +H\n")
+        text = self.run_program("certify", "--target", KERNELS, "--op", "rms_norm", "--dtype", "bf16", code=1,
+                                NORMPROOF_PLUGIN_LIMITS="kept")
+        self.assertIn("rms_norm bf16, weight bf16, aligned: policy native", text)
+        self.assertIn("rms_norm bf16 H 2400: no order: the target does not answer: not taken: it does not take an epsilon", text)
         text = self.run_program(*command, code=1, NORMPROOF_PLUGIN_LIMITS="broken")
         self.assertIn("its limits say that it takes the call, but it does not: not today", text)
 

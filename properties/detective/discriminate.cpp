@@ -357,12 +357,8 @@ class Builder {
 }  // namespace
 
 void fit_to(const CallLimits& limits, DiscriminatingShape& shape) {
-  Case sizes;
-  sizes.kind() = shape;
-  sizes.shape = {shape.rows, shape.hidden_size};
-  fit_to(limits, sizes);
-  shape.rows = sizes.rows();
-  shape.hidden_size = sizes.hidden_size();
+  shape.rows = rows_inside(limits, shape.rows);
+  shape.hidden_size = hidden_inside(limits, shape.hidden_size);
 }
 
 Case discriminating_case(const DiscriminatingShape& shape, std::uint64_t seed) {

@@ -135,6 +135,7 @@ class Observer {
     if (shape_.weight_dtype)
       fill(test_case[Role::weight].data, short_hidden_, *shape_.weight_dtype,
            power_of_two(*shape_.weight_dtype, 0));
+    fit_to(limits_, test_case);
     return test_case;
   }
   static std::uint32_t power_of_two(DType dtype, int exponent) {

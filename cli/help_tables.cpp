@@ -220,7 +220,7 @@ constexpr auto kEnvironment = std::to_array<EnvironmentHelp>({
     {"NORMPROOF_CORPUS", "folder with seeds/ and models/ (default: the program's own)"},
     {"NORMPROOF_MUTANTS", "folder with libmutant_NAME.so, for targets mutant:NAME"},
     {"NORMPROOF_FUZZERS", "folder with the fuzzers"},
-    {"NORMPROOF_PATIENCE", "seconds after which a call hangs (20)"},
+    {"NORMPROOF_PATIENCE", "seconds of processor time after which a call hangs (20)"},
     {"NORMPROOF_MEMORY", "MiB that the process of a plug-in may take (2048)"},
     {"NORMPROOF_KERNELS_CUDA", "libkernels_cuda.so (default: beside the program)"},
     {"NORMPROOF_BENCH_CUDA", "libbench_cuda.so (default: beside the program)"},

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <string_view>
 
@@ -19,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kRepetitions = 64;
+constexpr double kMostSeconds = 30;  // of the repetitions, by what the first call took
 constexpr int kMostReductions = 12;
 
 class FreshProcess {
@@ -90,18 +92,21 @@ void reproduce(Finding& finding, const std::vector<Case>& before, const Target& 
   fs::path file = finding.file;
   file.replace_extension(".sequence");
   FreshProcess process(file, target);
+  const auto began = std::chrono::steady_clock::now();
   if (process.violates(finding.file)) return;
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  const int repetitions = std::clamp(static_cast<int>(kMostSeconds / seconds), 2, kRepetitions);
   if (stop_is_requested()) {
     finding.message += "  not repeated in a fresh process: the run was stopped\n";
     return;
   }
   Case call = finding.test_case;
   call.outputs.reset();
-  Sequence sequence{{call}, kRepetitions, false};
+  Sequence sequence{{call}, repetitions, false};
   if (process.violates(sequence)) {
     const int number = process.violating_call();
     Sequence fewer = sequence;
-    fewer.repeat = std::clamp(number, 1, kRepetitions);
+    fewer.repeat = std::clamp(number, 1, repetitions);
     if (!process.violates(fewer)) write_sequence(file, sequence);  // it depends on chance
     finding.sequence = file;
     finding.message += fmt::format(
@@ -128,7 +133,7 @@ void reproduce(Finding& finding, const std::vector<Case>& before, const Target& 
       "  not reproduced in a fresh process: not by this call alone, not by {} of them, not after the {} "
       "calls "
       "before it\n",
-      kRepetitions, before.size());
+      repetitions, before.size());
 }
 
 }  // namespace normproof

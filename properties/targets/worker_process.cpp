@@ -35,6 +35,9 @@ namespace {
 // How often a worker that takes its time is asked how much memory it has, and this program whether it is to
 // stop; and how many short calls go by between two questions for memory.
 constexpr std::chrono::milliseconds kInterval{20};
+// A worker that gets less than this part of one processor waits for something.
+constexpr int kLeastShare = 20;
+constexpr int kMostPatiences = 5;  // by the clock
 constexpr std::int64_t kMemoryCalls = 64;
 // What a call may take when the program is to stop.
 constexpr std::chrono::milliseconds kLastPatience{200};
@@ -61,6 +64,12 @@ TargetError shared_memory_error(std::size_t bytes) {
 std::string reply_text(const char* text, std::size_t capacity) { return {text, strnlen(text, capacity)}; }
 
 }  // namespace
+
+bool counts_as_hung(std::chrono::steady_clock::duration waited, std::chrono::milliseconds used,
+                    std::chrono::milliseconds patience) {
+  return waited >= patience &&
+         (used >= patience || used * kLeastShare < waited || waited >= kMostPatiences * patience);
+}
 
 WorkerProcess::WorkerProcess(WorkerSettings settings)
     : settings_(std::move(settings)), output_(settings_.title) {
@@ -174,6 +183,7 @@ void WorkerProcess::spawn() {
 
 std::string WorkerProcess::ask(std::uint64_t arena, std::chrono::milliseconds patience) {
   hung_ = stopped_ = false;
+  processor_before_.reset();
   shared_before_ = shared_memory_in_use();
   // Nothing can have come that was not asked for.
   std::uint8_t byte = 0;
@@ -218,10 +228,16 @@ std::string WorkerProcess::reason_to_end(std::chrono::steady_clock::duration wai
   if (std::string problem = memory_problem(); !problem.empty()) return problem;
   stopped_ = stop_is_requested() && waited >= kLastPatience;
   if (stopped_) return "the run was stopped before it answered";
-  hung_ = waited >= patience;
+  hung_ = is_hung(waited, patience);
   if (!hung_) return {};
   return fmt::format("no answer within {:.1f} s: the worker hung and was killed",
                      std::chrono::duration<double>(patience).count());
+}
+
+bool WorkerProcess::is_hung(std::chrono::steady_clock::duration waited, std::chrono::milliseconds patience) {
+  if (!processor_before_) processor_before_ = processor_time_of_tree(process_);
+  return waited >= patience &&
+         counts_as_hung(waited, processor_time_of_tree(process_) - *processor_before_, patience);
 }
 
 std::string WorkerProcess::await_answer(std::chrono::milliseconds patience) {
@@ -241,7 +257,8 @@ std::string WorkerProcess::await_answer(std::chrono::milliseconds patience) {
       end();
       return reason;
     }
-    next_look = std::min(now + kInterval, std::max(now, begin + patience));
+    next_look = now + kInterval;
+    if (now < begin + patience) next_look = std::min(next_look, begin + patience);
   }
 }
 

@@ -18,9 +18,10 @@
 namespace normproof {
 
 struct WorkerSettings {
-  std::filesystem::path program;              // normproof-worker
-  std::filesystem::path library;              // the kernels, for instance libkernels_cuda.so
-  std::chrono::milliseconds patience{20000};  // for one round; then the worker counts as hung
+  std::filesystem::path program;  // normproof-worker
+  std::filesystem::path library;  // the kernels, for instance libkernels_cuda.so
+  // For one round, in processor time while the worker computes; then it counts as hung.
+  std::chrono::milliseconds patience{20000};
   // Opening a device for the first time can take long.
   std::chrono::milliseconds start_patience{120000};
   // The library is a plug-in, which gets device memory, if it asks for it, by means of this other library.
@@ -32,6 +33,12 @@ struct WorkerSettings {
   std::string preload;
   std::string title = "target cuda";  // for messages
 };
+
+// Whether a worker that has not answered after `waited`, and has computed for `used` of that time, counts as
+// hung. Patience is for what it computes: where other programs keep the processors busy, it needs longer by
+// the clock. One that waits, and computes next to nothing, hangs when the clock says so.
+bool counts_as_hung(std::chrono::steady_clock::duration waited, std::chrono::milliseconds used,
+                    std::chrono::milliseconds patience);
 
 class WorkerProcess final : public Worker {
  public:
@@ -65,6 +72,7 @@ class WorkerProcess final : public Worker {
   std::string await_answer(std::chrono::milliseconds patience);
   std::string receive_answer();
   // Why the answer is not waited for any longer, at a time after the question; empty where it is.
+  bool is_hung(std::chrono::steady_clock::duration waited, std::chrono::milliseconds patience);
   std::string reason_to_end(std::chrono::steady_clock::duration waited, std::chrono::milliseconds patience);
   void release_behind(const std::byte* end);
   // Of the shared memory, in bytes.
@@ -85,6 +93,8 @@ class WorkerProcess final : public Worker {
   std::int64_t rounds_ = 0;
   std::int64_t calls_ = 0;  // since it was asked how much memory it has
   bool hung_ = false, stopped_ = false;
+  std::optional<std::chrono::milliseconds>
+      processor_before_;  // of the worker, at the first look after it was asked
   WorkerOutput output_;
   worker::Greeting greeting_{};
 };

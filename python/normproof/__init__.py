@@ -21,7 +21,7 @@ speaks DLPack or the buffer protocol; those on a device are copied.
     normproof.testing.assert_conforms   a property test of a function
     normproof.promises                  batch invariance, determinism, the same bits in all layouts, of two functions
 
-``python -m normproof`` is the program; ``include_dir`` and ``cmake_dir`` say where a plug-in's build finds normproof.
+``python -m normproof`` is the program; ``include_dir`` and ``cmake_dir`` say where a plug-in's build finds normproof, ``corpus_dir`` where the stored cases are.
 """
 from normproof._beside import Beside, BesideSide, CodeBeside, ScaleBeside, beside
 from normproof._bound import Bound, NoBoundError, PairBound, bound, intervals
@@ -31,7 +31,7 @@ from normproof._functions import check, expected, explain, identify, policies, r
 from normproof._judged import JUDGED_OPERATIONS
 from normproof._model import ComparedNorm, ModelComparison, Watched, WatchedNorm, compare
 from normproof._order import KINDS as ORDER_KINDS, Order, order
-from normproof._program import cmake_dir, include_dir
+from normproof._program import cmake_dir, corpus_dir, include_dir
 from normproof._results import (Certificate, CertificateElement, CheckResult, Explanation, Identification, LoosePolicy,
                                 Mismatch, NamedPolicy, Outputs, RowGroup, ViolationError)
 from normproof._takes import NotTakenError, Takes
@@ -42,6 +42,6 @@ __all__ = [
     "Beside", "BesideSide", "Bound", "Case", "Certificate", "CertificateElement", "CheckResult", "CodeBeside", "ComparedNorm", "DTYPES", "Explanation", "Identification",
     "JUDGED_OPERATIONS", "LoosePolicy", "Mismatch", "ModelComparison", "NamedPolicy", "NoBoundError", "NotTakenError", "OPERATIONS",
     "ORDER_KINDS", "Order", "Outputs", "PairBound", "RowGroup", "ScaleBeside", "Takes", "ViolationError", "Watched", "WatchedNorm",
-    "__version__", "beside", "bound", "cases", "check", "cmake_dir", "compare", "expected", "explain", "from_bits", "identify", "include_dir", "intervals",
+    "__version__", "beside", "bound", "cases", "check", "cmake_dir", "compare", "corpus_dir", "expected", "explain", "from_bits", "identify", "include_dir", "intervals",
     "order", "policies", "read_case", "run", "watch", "write_dump",
 ]

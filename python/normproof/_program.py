@@ -27,6 +27,11 @@ def cmake_dir() -> str:
     return str(_installed("lib", "cmake", "normproof"))
 
 
+def corpus_dir() -> str:
+    """The folder that holds the stored cases, seeds/ and models/, for ``normproof replay``."""
+    return str(_installed("share", "normproof", "corpus"))
+
+
 def _name_in_messages(program: str) -> str | None:
     """How to call the program again in lines that people copy; None: by its name."""
     called = sys.argv[0]
@@ -37,8 +42,8 @@ def _name_in_messages(program: str) -> str | None:
 
 
 def main() -> int:
-    """The program, with this process's arguments. Takes --include-dir and --cmake-dir itself."""
-    folders = {"--include-dir": include_dir, "--cmake-dir": cmake_dir}
+    """The program, with this process's arguments. Takes --include-dir, --cmake-dir and --corpus-dir itself."""
+    folders = {"--include-dir": include_dir, "--cmake-dir": cmake_dir, "--corpus-dir": corpus_dir}
     try:
         if len(sys.argv) == 2 and sys.argv[1] in folders:
             print(folders[sys.argv[1]]())

@@ -98,6 +98,8 @@ class Wheel(unittest.TestCase):
         self.assertTrue(pathlib.Path(include, "normproof_plugin.h").is_file())
         self.assertTrue(pathlib.Path(cmake, "normproofConfig.cmake").is_file())
         self.assertEqual(run(self.python, "-m", "normproof", "--include-dir", cwd=self.empty).strip(), include)
+        corpus = run(self.python, "-m", "normproof", "--corpus-dir", cwd=self.empty).strip()
+        self.assertTrue(os.path.isfile(os.path.join(corpus, "seeds", "B16-hidden-1025.json")), corpus)
         self.assertEqual(run(self.program, "--cmake-dir", cwd=self.empty).strip(), cmake)
 
     def test_a_new_plug_in_is_judged_without_a_source_tree(self):

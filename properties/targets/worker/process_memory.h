@@ -1,8 +1,9 @@
-// How much memory a process has, and which processes it has begun, as Linux tells it.
+// How much memory and processor time a process has had, and which processes it has begun, as Linux tells it.
 #pragma once
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -22,5 +23,7 @@ std::vector<pid_t> children_of(pid_t process);
 
 // Of a process and all that it has begun, together: memory that is not shared, in bytes.
 std::int64_t own_memory_of_tree(pid_t process);
+// Of the same processes: what processors have worked for them.
+std::chrono::milliseconds processor_time_of_tree(pid_t process);
 
 }  // namespace normproof

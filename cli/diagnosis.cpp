@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "properties/detective/identify.h"
@@ -19,6 +20,7 @@ constexpr std::int64_t kMostRows = 32, kMostElements = 1 << 17;
 // Residues that are so few of the modulus are no chance.
 constexpr std::int64_t kFewResidues = 4;
 constexpr std::size_t kShownResidues = 6;
+constexpr std::size_t kMostCauses = 3;
 
 // From the first violating row on, as far as all rows violate.
 RowSlice sample_of(const GivenOutputs& given, const std::vector<std::int64_t>& rows) {
@@ -62,10 +64,11 @@ std::string diagnosis_of(const GivenOutputs& given, const std::vector<std::int64
                                       : fmt::format("; {} do{} not tell it from {}", one ? "it" : "they",
                                                     one ? "es" : "", axes_text(rivals.front())));
   }
-  const std::string looks = found.hints.empty()
-                                ? fmt::format("the nearest, {}, has {} of {} rows", axes_text(found.best),
-                                              found.best_rows, found.rows)
-                                : "it looks like " + found.hints.front();
+  // Few rows may fit more than one cause: none of them is passed over.
+  const std::span<const std::string> hints(found.hints.data(), std::min(found.hints.size(), kMostCauses));
+  const std::string looks = hints.empty() ? fmt::format("the nearest, {}, has {} of {} rows",
+                                                        axes_text(found.best), found.best_rows, found.rows)
+                                          : fmt::format("it looks like {}", fmt::join(hints, ", or "));
   return fmt::format("{} follow{} no known policy; {}", subject, one ? "s" : "", looks);
 }
 

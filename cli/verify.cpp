@@ -158,7 +158,9 @@ Action add_verify(CLI::App& command) {
           "Judge by the orders of summation in this file, which `normproof order --json` writes, and run "
           "cases that meet them; auto: certify the target's orders first")
       ->check(CLI::IsMember({"auto"}) | CLI::ExistingFile);
-  command.add_option("--seconds", verify_options.seconds, "Time for everything together")
+  command
+      .add_option("--seconds", verify_options.seconds,
+                  "Time for everything together, but to shrink and repeat what is found")
       ->check(CLI::Range(0.0, 1e7))
       ->capture_default_str();
   command

@@ -145,11 +145,16 @@ void require_formula(const OperationSpec& spec) {
 }
 
 bool has_loops(const NormSteps& steps) {
-  NormSteps behind = steps.without(NormStep::add_residual);
-  if (steps.has(NormStep::add_residual) && *steps.begin() != NormStep::add_residual) return false;
-  return behind == NormSteps{NormStep::normalize} ||
-         behind == NormSteps{NormStep::normalize, NormStep::quantize} ||
-         behind == NormSteps{NormStep::normalize, NormStep::quantize_by_row};
+  using enum NormStep;
+  static const std::array kLists = {
+      NormSteps{normalize},
+      NormSteps{normalize, quantize},
+      NormSteps{normalize, quantize_by_row},
+      NormSteps{add_residual, normalize},
+      NormSteps{add_residual, normalize, quantize},
+      NormSteps{add_residual, normalize, quantize_by_row},
+  };
+  return std::ranges::find(kLists, steps) != kLists.end();
 }
 
 }  // namespace normproof::oracle

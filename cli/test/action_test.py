@@ -110,7 +110,7 @@ class Action(ProgramTest):
         self.run_step("Packages", PACKAGES="", NO_BOOST="1")
         self.assertIn(" libboost-dev libboost-context-dev ", self.text("log").splitlines()[-1])
         install = (ROOT / "docs/install.md").read_text().split("## With pip")[1]
-        for package in re.search(r"apt-get install ((?:.|\\\n)*?)\npip", install)[1].replace("\\\n", " ").split():
+        for package in re.search(r"apt-get install ((?:.|\\\n)*?)\npython3 -m venv", install)[1].replace("\\\n", " ").split():
             self.assertIn(package, script_of("Packages"))
 
     def test_it_is_compiled_once_for_each_version_and_system(self):

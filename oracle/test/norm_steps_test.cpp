@@ -73,6 +73,7 @@ TEST(NormStepsTable, LoopsAreFoundByTheWholeList) {
   EXPECT_TRUE(has_loops({add_residual, normalize, quantize_by_row}));
   EXPECT_FALSE(has_loops({normalize, add_residual}));
   EXPECT_FALSE(has_loops({add_residual}));
+  EXPECT_FALSE(has_loops({add_residual, add_residual, normalize}));
   EXPECT_FALSE(has_loops({normalize, normalize}));
   EXPECT_FALSE(has_loops({normalize, quantize, quantize_by_row}));
 }

@@ -92,7 +92,8 @@ def described(fn: Callable[..., Any]) -> tuple[str, "list[str]"]:
 
 
 def call(assertion: str, functions: "tuple[Callable[..., Any], ...]", operation: str, arguments: dict[str, tuple[Any, Any]]) -> list[str]:
-    """The call, and below it where its functions are from. `arguments`: name -> value and default; defaults are left out."""
+    """The call, and below it the imports that it needs, or where its functions are from. `arguments`: name -> value and default; defaults
+    are left out."""
     names, places = [], []
     for number, fn in enumerate(functions):
         name, below = described(fn)
@@ -110,7 +111,9 @@ def call(assertion: str, functions: "tuple[Callable[..., Any], ...]", operation:
             places += [line.replace("fn:", "tensors:", 1) for line in below]
         elif value != default:
             words.append(f"{name}={value!r}")
-    return [f"{assertion}({', '.join(words)})", *dict.fromkeys(places)]
+    module = "testing" if assertion == "assert_conforms" else "promises"
+    own = f"import normproof; from normproof.{module} import {assertion}"
+    return [f"{assertion}({', '.join(words)})", *dict.fromkeys([own, *places])]
 
 
 def pytest_command(case_file: str) -> Optional[str]:

@@ -168,7 +168,7 @@ def test_lambdas_and_partials_get_a_line_that_runs():
         imports = [line for line in lines[first + 1:] if line.startswith(("from ", "import "))]
         assert imports
         with pytest.raises(ConformanceError):
-            exec("\n".join([*imports, lines[first].removeprefix("replay: ")]), {"normproof": normproof, "assert_conforms": assert_conforms})
+            exec("\n".join([*imports, lines[first].removeprefix("replay: ")]), {})
 
 
 def test_a_script_is_run_again_with_the_case_alone(tmp_path):

@@ -71,14 +71,12 @@ bool Formula::has(StepPlace place) const {
 }
 
 bool Formula::has(StepPlace place, Role role) const {
-  return std::ranges::any_of(steps, [&](NormStep step) {
-    const NormStepRow& row = row_of(step);
-    return row.place == place && std::ranges::find(row.tensors, role) != row.tensors.end();
-  });
+  return std::ranges::any_of(
+      steps, [&](NormStep step) { return row_of(step).place == place && has_tensor(row_of(step), role); });
 }
 
 bool Formula::has(Role role) const {
-  return has(StepPlace::sum, role) || has(StepPlace::product, role) || has(StepPlace::code, role);
+  return std::ranges::any_of(steps, [&](NormStep step) { return has_tensor(row_of(step), role); });
 }
 
 Formula formula_of(const Case& test_case, const Policy& policy) {

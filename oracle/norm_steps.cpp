@@ -106,6 +106,10 @@ const NormStepRow& row_of(NormStep step) {
   throw std::invalid_argument(fmt::format("operation: no formula for step {}", static_cast<int>(step)));
 }
 
+bool has_tensor(const NormStepRow& row, Role role) {
+  return std::ranges::find(row.tensors, role) != row.tensors.end();
+}
+
 void carry_out(Arithmetic& arithmetic, const Formula& formula, StepPlace place, ElementState& element) {
   for (const NormStep step : formula.steps) {
     const NormStepRow& row = row_of(step);
@@ -117,8 +121,6 @@ void require_formula(const OperationSpec& spec) {
   auto place = StepPlace::sum;
   bool keeps_magnitude = true;
   int norms = 0, codes = 0;
-  std::vector<Role> tensors = {Role::input, Role::out};
-  std::vector<Parameter> parameters;
   for (const NormStep step : NormSteps(spec.steps)) {
     const NormStepRow& row = row_of(step);
     const bool first_product = row.place == StepPlace::product && place != StepPlace::product;
@@ -130,16 +132,19 @@ void require_formula(const OperationSpec& spec) {
     if (step == NormStep::quantize_by_row && !keeps_magnitude)
       refuse(spec, "a scale of the row behind a step with which |y| does not rise and fall with r");
     keeps_magnitude = keeps_magnitude && row.keeps_magnitude;
-    tensors.insert(tensors.end(), row.tensors.begin(), row.tensors.end());
-    parameters.insert(parameters.end(), row.parameters.begin(), row.parameters.end());
   }
   if (norms != 1 || codes > 1) refuse(spec, "the number of its steps that normalize or quantize");
   for (const TensorSpec& tensor : spec.tensors) {
-    if (std::ranges::find(tensors, tensor.role) == tensors.end())
+    if (tensor.role == Role::input || tensor.role == Role::out) continue;
+    if (std::ranges::none_of(spec.steps,
+                             [&](NormStep step) { return has_tensor(row_of(step), tensor.role); }))
       refuse(spec, fmt::format("none of its steps has the tensor {}", name_of(tensor.role)));
   }
   for (const Parameter parameter : spec.parameters) {
-    if (std::ranges::find(parameters, parameter) == parameters.end())
+    const auto has_it = [&](NormStep step) {
+      return std::ranges::find(row_of(step).parameters, parameter) != row_of(step).parameters.end();
+    };
+    if (std::ranges::none_of(spec.steps, has_it))
       refuse(spec, fmt::format("none of its steps has the number {}", spec_of(parameter).name));
   }
 }

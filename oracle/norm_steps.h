@@ -63,6 +63,7 @@ struct NormStepRow {
   void (*function)(Arithmetic&, const Formula&, ElementState&);
 };
 const NormStepRow& row_of(NormStep step);
+bool has_tensor(const NormStepRow& row, Role role);
 
 // Carries out the steps of one place.
 void carry_out(Arithmetic& arithmetic, const Formula& formula, StepPlace place, ElementState& element);

@@ -28,13 +28,13 @@ class WitnessRows {
     for (std::int64_t row = 0; row < rows; ++row) {
       if (options.stop_after >= 0 && violations() >= std::max<std::int64_t>(options.stop_after, 1)) break;
       fast_.load_row(tensors_, row);
-      if (formula_.has(Role::residual_out)) judge_sum(row, options.listed);
+      if (!fast_.residual_out().empty()) judge_sum(row, options.listed);
       const RowFinding finding = witness_row_.judge(
           fast_,
           std::span(outputs_[Role::out]).subspan(static_cast<std::size_t>(row) * output_bytes, output_bytes),
           row_scale_bits(formula_, outputs_, row), verdict_.first_violations.size() < options.listed);
       ++verdict_.rows;
-      verdict_.elements += formula_.hidden_size * (formula_.has(Role::residual_out) ? 2 : 1) +
+      verdict_.elements += formula_.hidden_size * (fast_.residual_out().empty() ? 1 : 2) +
                            (formula_.has(NormStep::quantize_by_row) ? 1 : 0);
       verdict_.special_rows += fast_.has_special_operand() || finding.zero_or_special_mean ? 1 : 0;
       const RowWitness witness = summarize(row, finding);

@@ -10,6 +10,7 @@
 
 #include "cli/certified_parts.h"
 #include "cli/commands.h"
+#include "cli/given_calls.h"
 #include "cli/order_survey.h"
 #include "corpus/hash.h"
 #include "oracle/certificate.h"
@@ -70,9 +71,7 @@ class Certifier {
     if (!options_.judged_operation.empty())
       throw UsageError(
           fmt::format("--scale-ub: calls of {} have bounds that are drawn", options_.judged_operation));
-    if (options_.operation && !has(*options_.operation, Parameter::scale_ub))
-      throw UsageError(
-          fmt::format("--scale-ub: {} has no upper bound of scales", name_of(*options_.operation)));
+    if (options_.operation) require_scale_ub(*options_.operation);
     if (target_.judged_target() != nullptr && !options_.operation)
       open("judged operations with --scale-ub: their calls have bounds that are drawn");
   }
@@ -106,20 +105,19 @@ class Certifier {
         fixed_inputs(kind, hidden_sizes(kind), rows_of(kind), options_.seed, options_.scale_ub_bits).front());
   }
 
-  // Each once.
+  // Sizes that were asked for; otherwise those inside the limits of the target, each once.
   std::vector<std::int64_t> hidden_sizes(const CallKind& kind) const {
-    std::vector<std::int64_t> sizes = options_.hidden_sizes;
-    if (options_.hidden_is_given) return sizes;
-    for (std::int64_t& hidden : sizes) hidden = hidden_inside(target_.limits_of(kind.operation), hidden);
-    sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
-    return sizes;
+    return asked_or_inside(kind, options_.hidden_sizes, options_.hidden_is_given, hidden_inside);
   }
   std::vector<std::int64_t> rows_of(const CallKind& kind) const {
-    std::vector<std::int64_t> numbers = options_.rows;
-    if (options_.rows_are_given) return numbers;
-    for (std::int64_t& rows : numbers) rows = rows_inside(target_.limits_of(kind.operation), rows);
-    numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
-    return numbers;
+    return asked_or_inside(kind, options_.rows, options_.rows_are_given, rows_inside);
+  }
+  std::vector<std::int64_t> asked_or_inside(const CallKind& kind, std::vector<std::int64_t> sizes, bool asked,
+                                            std::int64_t (*inside)(const CallLimits&, std::int64_t)) const {
+    if (asked) return sizes;
+    for (std::int64_t& size : sizes) size = inside(target_.limits_of(kind.operation), size);
+    sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+    return sizes;
   }
 
   void identify_policies(const CallKind& kind) {
@@ -130,10 +128,7 @@ class Certifier {
       fit_to(limits, shape);
       shape.hidden_size = std::max<std::int64_t>(shape.hidden_size - offset, 1);
       PolicyStatement statement{kind, shape.hidden_size, offset, {}, {}};
-      Case test_case = discriminating_case(shape, options_.seed);
-      if (offset == 0) fit_to(limits, test_case);
-      test_case[Role::input].layout.offset = offset;
-      if (test_case.has_layout(Role::out)) test_case[Role::out].layout.offset = offset;
+      Case test_case = discriminating_case(shape, offset, limits, options_.seed);
       set_scale_ub(test_case, options_.scale_ub_bits);
       const CaseTensors tensors = materialize(test_case);
       const RunResult run = target_.run(test_case, tensors);
@@ -166,10 +161,7 @@ class Certifier {
                       PolicyStatement& statement) {
     const Identification found = identify(test_case, tensors, outputs, {}, 32, options_.seed);
     std::vector<Case> trials = trial_cases(test_case, options_.seed);
-    for (Case& trial : trials) {
-      set_scale_ub(trial, options_.scale_ub_bits);
-      fit_to(target_.limits_of(trial.operation), trial);
-    }
+    for (Case& trial : trials) set_scale_ub(trial, options_.scale_ub_bits);
     const auto refuted = refutations(target_, found.survivors, {}, trials);
     for (std::size_t i = 0; i < refuted.size(); ++i)
       if (!refuted[i]) statement.policies.push_back(to_string(found.survivors[i]));
@@ -187,15 +179,16 @@ class Certifier {
       for (const std::int64_t each : all)
         if (std::ranges::find(tried, each) == tried.end()) tried.push_back(each);
     };
-    note_each(hidden_sizes(kind), sizes_tried_);
-    note_each(rows_of(kind), rows_tried_);
-    for (const std::int64_t hidden : hidden_sizes(kind)) {
+    const std::vector<std::int64_t> hidden_sizes = this->hidden_sizes(kind), rows = rows_of(kind);
+    note_each(hidden_sizes, sizes_tried_);
+    note_each(rows, rows_tried_);
+    for (const std::int64_t hidden : hidden_sizes) {
       order::CallShape shape;
       shape.kind() = kind;
       shape.hidden_size = static_cast<std::int32_t>(hidden);
       if (has(kind.operation, Parameter::scale_ub)) shape.scale_ub_bits = options_.scale_ub_bits;
       OrderSurveyOptions options;
-      options.rows = rows_of(kind);
+      options.rows = rows;
       options.seed = options_.seed;
       options.threads = options_.threads;
       try {

@@ -85,10 +85,7 @@ void add_certify_options(CLI::App& command, CertifyOptions& options) {
           [&options](const std::string& text) { options.scale_ub_bits = scale_ub_bits(text).value(); },
           "The upper bound of scales of each call where a row gets a scale; an order is found where it lies "
           "above the outputs")
-      ->check([](const std::string& text) {
-        return scale_ub_bits(text) ? std::string()
-                                   : fmt::format("expected an fp32 number above 0, got '{}'", text);
-      });
+      ->check(objection_to_scale_ub);
   command.add_option("--hidden", options.hidden_sizes, "The hidden sizes, as 1024,4096")
       ->each([&options](const std::string&) { options.hidden_is_given = true; })
       ->delimiter(',')

@@ -206,13 +206,21 @@ std::optional<std::uint32_t> scale_ub_bits(const std::string& scale_ub) {
   return bits && is_upper_bound(*bits) ? bits : std::nullopt;
 }
 
-std::uint32_t scale_ub_for(Operation operation, const std::string& scale_ub) {
-  if (scale_ub.empty()) return spec_of(Parameter::scale_ub).usual_bits;
+std::string objection_to_scale_ub(const std::string& scale_ub) {
+  return scale_ub_bits(scale_ub) ? "" : fmt::format("expected an fp32 number above 0, got '{}'", scale_ub);
+}
+
+void require_scale_ub(Operation operation) {
   if (!has(operation, Parameter::scale_ub))
     throw UsageError(fmt::format("--scale-ub: {} has no upper bound of scales", name_of(operation)));
-  const auto bits = scale_ub_bits(scale_ub);
-  if (!bits) throw UsageError(fmt::format("--scale-ub: expected an fp32 number above 0, got '{}'", scale_ub));
-  return *bits;
+}
+
+std::uint32_t scale_ub_for(Operation operation, const std::string& scale_ub) {
+  if (scale_ub.empty()) return spec_of(Parameter::scale_ub).usual_bits;
+  require_scale_ub(operation);
+  if (const std::string objection = objection_to_scale_ub(scale_ub); !objection.empty())
+    throw UsageError("--scale-ub: " + objection);
+  return scale_ub_bits(scale_ub).value();
 }
 
 CLI::Validator is_run_by_targets() {

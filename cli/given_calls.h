@@ -56,5 +56,9 @@ DType codes_for(Operation operation, const std::string& quantized);
 std::uint32_t scale_ub_for(Operation operation, const std::string& scale_ub);
 // The same, whatever the operation is; nothing where it is no number above 0.
 std::optional<std::uint32_t> scale_ub_bits(const std::string& scale_ub);
+// What is wrong with that number; empty where nothing is.
+std::string objection_to_scale_ub(const std::string& scale_ub);
+// Throws UsageError where the operation has no upper bound of scales.
+void require_scale_ub(Operation operation);
 
 }  // namespace normproof

@@ -128,17 +128,6 @@ std::vector<Question> questions(const IdentifyOptions& options, const Target& ta
   return result;
 }
 
-Case case_of(const Question& question, const CallLimits& limits, std::uint64_t seed) {
-  Case test_case = discriminating_case(question.shape, seed);
-  if (question.offset == 0) {
-    fit_to(limits, test_case);
-    return test_case;
-  }
-  test_case[Role::input].layout.offset = question.offset;
-  if (test_case.has_layout(Role::out)) test_case[Role::out].layout.offset = question.offset;
-  return test_case;
-}
-
 // Cases of the corpus; a file that is no case there is passed over, as `verify` reports it.
 std::vector<Case> corpus_cases() {
   std::vector<Case> cases;
@@ -223,7 +212,8 @@ class Interrogation {
   Answer ask(const Question& question) const {
     Answer answer;
     answer.question = question;
-    answer.test_case = case_of(question, target_->limits_of(question.shape.operation), options_.seed);
+    answer.test_case = discriminating_case(question.shape, question.offset,
+                                           target_->limits_of(question.shape.operation), options_.seed);
     const CaseTensors tensors = materialize(answer.test_case);
     const RunResult run = target_->run(answer.test_case, tensors);
     answer.status = run.status;
@@ -281,8 +271,6 @@ class Interrogation {
       for (const Case& test_case : corpus_) {
         if (is_like(test_case, answer.test_case) && test_case.rows() > 0) cases.push_back(test_case);
       }
-      const CallLimits limits = target_->limits_of(answer.test_case.operation);
-      for (Case& test_case : cases) fit_to(limits, test_case);
       const auto refuted = refutations(*target_, answer.found.survivors, excused, cases);
       std::vector<oracle::Policy> left;
       for (std::size_t i = 0; i < refuted.size(); ++i) {

@@ -365,4 +365,16 @@ Case discriminating_case(const DiscriminatingShape& shape, std::uint64_t seed) {
   return Builder(shape, seed).build();
 }
 
+Case discriminating_case(const DiscriminatingShape& shape, std::int64_t offset, const CallLimits& limits,
+                         std::uint64_t seed) {
+  Case test_case = discriminating_case(shape, seed);
+  if (offset == 0) {
+    fit_to(limits, test_case);
+    return test_case;
+  }
+  test_case[Role::input].layout.offset = offset;
+  if (test_case.has_layout(Role::out)) test_case[Role::out].layout.offset = offset;
+  return test_case;
+}
+
 }  // namespace normproof

@@ -31,5 +31,8 @@ inline constexpr std::int64_t kFirstRandomRow = 3;
 // - for quantized outputs, a last row with one NaN.
 // Throws std::invalid_argument for a shape that no operation has.
 Case discriminating_case(const DiscriminatingShape& shape, std::uint64_t seed);
+// As a target is asked: inside its limits, or, with an offset, shifted by so many elements.
+Case discriminating_case(const DiscriminatingShape& shape, std::int64_t offset, const CallLimits& limits,
+                         std::uint64_t seed);
 
 }  // namespace normproof

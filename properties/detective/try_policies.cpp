@@ -77,7 +77,8 @@ std::vector<std::optional<std::string>> refutations(Target& target, std::span<co
   std::vector<std::optional<std::string>> result(policies.size());
   oracle::WitnessOptions options;
   options.stop_after = 1;
-  for (const Case& test_case : cases) {
+  for (Case test_case : cases) {
+    fit_to(target.limits_of(test_case.operation), test_case);
     if (std::ranges::all_of(result, [](const auto& refuted) { return refuted.has_value(); })) break;
     const CaseTensors tensors = materialize(test_case);
     const RunResult run = target.run(test_case, tensors);

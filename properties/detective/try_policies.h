@@ -21,9 +21,10 @@ std::vector<Case> trial_cases(const Case& like, std::uint64_t seed);
 // Whether the case has the operation and dtypes of `like`, so that the same policy must explain it.
 bool is_like(const Case& test_case, const Case& like);
 
-// Runs the cases and says of each policy which one refutes it: "rms_norm bf16, ..., 1 x 2, ...: rounding
-// violation ..."; nothing where all are explained. A case that one of `excused` explains refutes nothing: it
-// may have taken another path. Calls that do not complete are passed over.
+// Runs the cases, inside the limits of the target, and says of each policy which one refutes it: "rms_norm
+// bf16, ..., 1 x 2, ...: rounding violation ..."; nothing where all are explained. A case that one of
+// `excused` explains refutes nothing: it may have taken another path. Calls that do not complete are passed
+// over.
 std::vector<std::optional<std::string>> refutations(Target& target, std::span<const oracle::Policy> policies,
                                                     std::span<const oracle::Policy> excused,
                                                     std::span<const Case> cases);
